@@ -1,0 +1,185 @@
+"""Preprocessing as data: how a photo becomes the numbers a network was trained on.
+
+A recipe belongs to a set of weights, as its labels do. Training, page, API, command line and
+exported bundles all go through `apply`, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from triptych import errors
+
+UInt8Image = npt.NDArray[np.uint8]
+Float32Array = npt.NDArray[np.float32]
+
+FITS = ("crop", "square")
+INTERPOLATIONS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How pixel values become network inputs: ``(value - mean) / std``, per channel.
+
+    Args:
+        order: ``"rgb"`` or ``"bgr"``, the channel order the network expects.
+        mean: Subtracted first, in the channel order above, on the 0..255 scale.
+        std: Divided by afterwards, likewise.
+    """
+
+    order: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def _same(value: float) -> tuple[float, float, float]:
+    return (value, value, value)
+
+
+# The families' published scalings. "caffe", "tf" and "torch" are Keras's own names for them
+# (keras/src/applications/imagenet_utils.py: preprocess_input); "raw" networks scale inside.
+SCALINGS: dict[str, Scaling] = {
+    "caffe": Scaling("bgr", (103.939, 116.779, 123.68), _same(1.0)),
+    "tf": Scaling("rgb", _same(127.5), _same(127.5)),
+    "torch": Scaling("rgb", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "raw": Scaling("rgb", _same(0.0), _same(1.0)),
+    # google's efficientnet/lite: "MEAN_RGB = [127.0] * 3, STDDEV_RGB = [128.0] * 3"
+    "lite": Scaling("rgb", _same(127.0), _same(128.0)),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way from an RGB photo to a network input.
+
+    Args:
+        size: Input of the network, (height, width) in pixels.
+        scaling: A name from `SCALINGS`.
+        fit: ``"crop"`` keeps the proportions and takes the centre; ``"square"`` squeezes the
+            whole photo into the size, as the article does.
+        crop_share: With ``"crop"``, the share of the photo's largest centred window (of the
+            network's proportions) that is kept, in (0, 1].
+        interpolation: A name from `INTERPOLATIONS`.
+
+    Raises:
+        errors.SettingError: A name or number is impossible.
+
+    Example:
+        >>> recipe = Recipe((224, 224), "tf")
+        >>> apply(recipe, np.zeros((300, 400, 3), np.uint8)).shape
+        (224, 224, 3)
+    """
+
+    size: tuple[int, int]
+    scaling: str
+    fit: str = "crop"
+    crop_share: float = 0.875
+    interpolation: str = "bicubic"
+
+    def __post_init__(self) -> None:
+        for value, allowed, what in (
+            (self.scaling, SCALINGS, "scaling"),
+            (self.fit, FITS, "fit"),
+            (self.interpolation, INTERPOLATIONS, "interpolation"),
+        ):
+            if value not in allowed:
+                raise errors.SettingError(
+                    f"{value!r} is not a {what}; expected one of: {', '.join(allowed)}."
+                )
+        if min(self.size) < 1 or not 0 < self.crop_share <= 1:
+            raise errors.SettingError(
+                f"A recipe needs a size of at least 1 x 1 and a crop share in (0, 1]; "
+                f"got {self.size} and {self.crop_share}."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as JSON, for bundles and model listings."""
+        return {**asdict(self), "size": list(self.size)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Recipe:
+        """The recipe that `to_dict` wrote."""
+        height, width = data["size"]
+        return cls(**{**data, "size": (int(height), int(width))})
+
+
+def window(recipe: Recipe, height: int, width: int) -> tuple[float, float, float, float]:
+    """The part of the photo that the network sees: (left, top, right, bottom) in pixels.
+
+    Args:
+        recipe: Its ``fit``, ``size`` and ``crop_share`` decide.
+        height: Of the photo, in pixels.
+        width: Of the photo, in pixels.
+
+    Example:
+        >>> window(Recipe((224, 224), "tf", crop_share=0.5), 100, 300)
+        (125.0, 25.0, 175.0, 75.0)
+    """
+    if recipe.fit == "square":
+        return (0.0, 0.0, float(width), float(height))
+    rows, columns = recipe.size
+    scale = recipe.crop_share * min(height / rows, width / columns)
+    kept_height, kept_width = rows * scale, columns * scale
+    left, top = (width - kept_width) / 2, (height - kept_height) / 2
+    return (left, top, left + kept_width, top + kept_height)
+
+
+def resize(recipe: Recipe, image: UInt8Image) -> UInt8Image:
+    """Cut and resize, in one step, without scaling the values.
+
+    Args:
+        recipe: The recipe.
+        image: RGB, shape (H, W, 3).
+
+    Returns:
+        A new array, shape (*recipe.size, 3), uint8.
+    """
+    height, width = image.shape[:2]
+    resized = Image.fromarray(image).resize(
+        size=recipe.size[::-1],
+        resample=INTERPOLATIONS[recipe.interpolation],
+        box=window(recipe, height, width),
+    )
+    return np.array(resized, dtype=np.uint8)
+
+
+def scale(recipe: Recipe, images: UInt8Image) -> Float32Array:
+    """Scale pixel values as the weights expect.
+
+    Args:
+        recipe: The recipe.
+        images: RGB, shape (..., 3), uint8.
+
+    Returns:
+        A new array of the same shape, float32.
+    """
+    rule = SCALINGS[recipe.scaling]
+    ordered = images if rule.order == "rgb" else images[..., ::-1]
+    scaled = ordered.astype(np.float32)
+    scaled -= np.asarray(rule.mean, np.float32)
+    scaled /= np.asarray(rule.std, np.float32)
+    return scaled
+
+
+def apply(recipe: Recipe, image: UInt8Image) -> Float32Array:
+    """The whole recipe: an RGB photo to one network input.
+
+    Args:
+        recipe: The recipe.
+        image: RGB, shape (H, W, 3), uint8; left as it is.
+
+    Returns:
+        A new array, shape (*recipe.size, 3), float32.
+    """
+    return scale(recipe, resize(recipe, image))

@@ -1,0 +1,183 @@
+"""What an answer looks like: frozen records, and ``to_dict()`` as their only JSON form.
+
+A probability stays a float in [0, 1] here and everywhere; percentages exist in templates only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Label:
+    """One class that a member can answer with.
+
+    Args:
+        name: What people call it, such as ``"Egyptian cat"``.
+        id: Stable identifier: a WordNet id for ImageNet, the folder's name for own classes.
+        index: Position in the network's output, from 0.
+    """
+
+    name: str
+    id: str
+    index: int
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A label with its probability.
+
+    Args:
+        label: The class.
+        prob: Its probability, in [0, 1].
+    """
+
+    label: Label
+    prob: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The guess as a flat JSON object."""
+        return {
+            "label": self.label.name,
+            "id": self.label.id,
+            "index": self.label.index,
+            "prob": self.prob,
+        }
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One member's answer to one image.
+
+    Args:
+        name: The member.
+        top: Its best guesses, most probable first; never empty.
+    """
+
+    name: str
+    top: tuple[Guess, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The prediction as a JSON object."""
+        return {"name": self.name, "top": [guess.to_dict() for guess in self.top]}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Where the time of one image went, in milliseconds.
+
+    When images run in a batch, a member's time is its share of the batch.
+
+    Args:
+        decode_ms: Bytes to pixels.
+        recipe_ms: Pixels to network inputs, all members.
+        members_ms: Network time by member.
+        total_ms: Everything, from bytes to verdict.
+    """
+
+    decode_ms: float
+    recipe_ms: float
+    members_ms: dict[str, float] = field(default_factory=dict)
+    total_ms: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The timing as a JSON object, rounded to microseconds."""
+        return {
+            "decode_ms": round(self.decode_ms, 3),
+            "recipe_ms": round(self.recipe_ms, 3),
+            "members_ms": {name: round(ms, 3) for name, ms in self.members_ms.items()},
+            "total_ms": round(self.total_ms, 3),
+        }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The committee's answer to one image.
+
+    Args:
+        source: Where the image came from, as the caller named it.
+        rule: The combination rule that made the verdict.
+        top: The joined guesses, most probable first; never empty.
+        members: Each member's own answer, in committee order.
+        timing: Where the time went.
+        warning: Set when the answer must not be believed (random weights); else ``None``.
+
+    Example:
+        >>> cat = Guess(Label("Egyptian cat", "n02124075", 285), 0.9)
+        >>> verdict = Verdict("cat.jpg", "mean", (cat,), (Prediction("A", (cat,)),), Timing(1, 1))
+        >>> verdict.label.name, verdict.prob, verdict.surest
+        ('Egyptian cat', 0.9, 'A')
+    """
+
+    source: str
+    rule: str
+    top: tuple[Guess, ...]
+    members: tuple[Prediction, ...]
+    timing: Timing
+    warning: str | None = None
+
+    @property
+    def label(self) -> Label:
+        """The winning class."""
+        return self.top[0].label
+
+    @property
+    def prob(self) -> float:
+        """Probability of the winning class, in [0, 1]."""
+        return self.top[0].prob
+
+    @property
+    def surest(self) -> str:
+        """Name of the member with the highest probability (the article's "best prediction")."""
+        return max(self.members, key=lambda prediction: prediction.top[0].prob).name
+
+    def to_dict(self) -> dict[str, Any]:
+        """The verdict as the JSON object that API, page and command line share."""
+        answer: dict[str, Any] = {
+            "source": self.source,
+            "verdict": {
+                **self.top[0].to_dict(),
+                "rule": self.rule,
+                "surest": self.surest,
+                "top": [guess.to_dict() for guess in self.top],
+            },
+            "members": [prediction.to_dict() for prediction in self.members],
+            "timing": self.timing.to_dict(),
+        }
+        if self.warning:
+            answer["warning"] = self.warning
+        return answer
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What is said of one image that could not be answered, beside the others that were.
+
+    Args:
+        source: Where the image came from.
+        code: Stable error code, from :mod:`triptych.errors`.
+        message: The sentence a person reads.
+    """
+
+    source: str
+    code: str
+    message: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The failure as a JSON object."""
+        return {"source": self.source, "error": {"code": self.code, "message": self.message}}
+
+
+def top_guesses(probs: Sequence[float], labels: Sequence[Label], k: int) -> tuple[Guess, ...]:
+    """The k most probable labels, most probable first; ties go to the lower index.
+
+    Args:
+        probs: One probability per label, shape (C,).
+        labels: The labels, in output order, length C.
+        k: How many; values above C give C.
+    """
+    order = sorted(range(len(labels)), key=lambda i: (-float(probs[i]), i))
+    return tuple(Guess(labels[i], float(probs[i])) for i in order[:k])

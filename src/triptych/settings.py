@@ -1,0 +1,147 @@
+"""One table of settings; environment, command line and documentation are derived from it.
+
+Only the edges (`cli`, `web`) read settings. The core takes plain arguments, so two classifiers
+set up differently can live in one process.
+
+Precedence: command line, then ``TRIPTYCH_<NAME>`` in the environment, then the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from triptych import errors
+
+MB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table.
+
+    Args:
+        name: Lower case, with its unit as the last word where it has one.
+        parse: Turns the text of an environment variable into the value.
+        default: The value when nothing is set.
+        help: One sentence for people.
+        choices: The allowed values, where there are few.
+        minimum: The smallest allowed number, where there is one.
+    """
+
+    name: str
+    parse: Callable[[str], Any]
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+    minimum: int | None = None
+
+    @property
+    def variable(self) -> str:
+        """Name of the environment variable."""
+        return f"TRIPTYCH_{self.name.upper()}"
+
+    def read(self, text: str) -> Any:
+        """The value in a text, checked.
+
+        Raises:
+            errors.SettingError: The text is not a value this setting can have.
+        """
+        try:
+            value = self.parse(text)
+        except ValueError:
+            raise errors.SettingError(
+                f"{self.variable} is {text!r}; expected a value of type {self.parse.__name__}, "
+                f"such as {self.default!r}."
+            ) from None
+        if self.choices and value not in self.choices:
+            raise errors.SettingError(
+                f"{self.variable} is {text!r}; expected one of: {', '.join(self.choices)}."
+            )
+        if self.minimum is not None and value < self.minimum:
+            raise errors.SettingError(
+                f"{self.variable} is {text!r}; expected {self.minimum} or more."
+            )
+        return value
+
+
+PRECISIONS = ("auto", "f32", "bf16")
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "home",
+        Path,
+        Path(platformdirs.user_data_dir("triptych", appauthor=False)),
+        "Folder for everything that is kept: converted weights, compiled engines, bundles.",
+    ),
+    Setting("host", str, "127.0.0.1", "Address the studio listens on."),
+    Setting("port", int, 5000, "Port the studio listens on; 0 takes any free one.", minimum=0),
+    Setting(
+        "committee",
+        str,
+        "auto",
+        "Committee to ask: `classic`, `lite`, or `auto` (classic when its weights are here).",
+    ),
+    Setting("precision", str, "auto", "Number format of the networks on CPU.", choices=PRECISIONS),
+    Setting(
+        "threads",
+        int,
+        0,
+        "Processor threads for the networks; 0 takes every core this process may use.",
+        minimum=0,
+    ),
+    Setting("max_image_bytes", int, 32 * MB, "Largest image file that is accepted.", minimum=1),
+    Setting(
+        "max_image_pixels", int, 50_000_000, "Largest picture that is unpacked.", minimum=1
+    ),
+    Setting(
+        "max_request_bytes", int, 256 * MB, "Largest upload, all images together.", minimum=1
+    ),
+    Setting("max_request_images", int, 64, "Most images in one upload.", minimum=1),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings in force; one attribute per row of `SETTINGS`."""
+
+    home: Path
+    host: str
+    port: int
+    committee: str
+    precision: str
+    threads: int
+    max_image_bytes: int
+    max_image_pixels: int
+    max_request_bytes: int
+    max_request_images: int
+
+
+def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
+    """Read the settings from an environment.
+
+    Args:
+        environ: Usually ``os.environ``. Empty values count as not set.
+        **overrides: Values that win over the environment; ``None`` means "not given".
+
+    Raises:
+        errors.SettingError: A value is impossible.
+
+    Example:
+        >>> load({"TRIPTYCH_PORT": "8080"}).port
+        8080
+    """
+    values = {
+        setting.name: setting.read(environ[setting.variable])
+        if environ.get(setting.variable)
+        else setting.default
+        for setting in SETTINGS
+    }
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    values["home"] = Path(values["home"]).expanduser()
+    return Settings(**values)
