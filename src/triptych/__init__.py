@@ -1,2 +1,71 @@
-"""x"""
+"""Triptych: show a photo to a committee of networks and get one verdict.
+
+Example:
+    >>> import triptych
+    >>> sorted(triptych.__all__)
+    ['Classifier', 'Failure', 'Verdict', 'errors', 'load']
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+from typing import Any
+
+from triptych import errors
+from triptych.results import Failure
+from triptych.results import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from triptych.classifier import Classifier
+
 __version__ = "0.1.0"
+__all__ = ["Classifier", "Failure", "Verdict", "errors", "load"]
+
+
+def load(
+    committee: str | None = None,
+    *,
+    members: Sequence[str] | None = None,
+    weights: str = "imagenet",
+    **settings: Any,
+) -> Classifier:
+    """Get a committee ready to answer.
+
+    Args:
+        committee: ``"lite"``, ``"classic"``, or ``"auto"`` for classic when its weights are
+            here and else lite; by default the setting ``committee``.
+        members: Backbones of the zoo to seat instead of the committee's own.
+        weights: ``"imagenet"``, or ``"random"`` to measure speed where those can't be had.
+        **settings: Any row of the table in `triptych.settings`, such as ``precision="f32"``;
+            by default from the environment (``TRIPTYCH_PRECISION``).
+
+    Raises:
+        errors.UnknownName: No such committee or backbone.
+        errors.SettingError: A setting has an impossible value.
+        errors.WeightsMissing: Weights have to be fetched first; the message says how.
+
+    Example:
+        >>> verdict = triptych.load("lite").classify("cat.jpg")  # doctest: +SKIP
+        >>> verdict.label.name, verdict.prob  # doctest: +SKIP
+        ('Egyptian cat', 0.83)
+    """
+    # Imported here, so that importing the package stays quick.
+    from triptych import settings as table
+    from triptych.classifier import from_settings
+
+    return from_settings(
+        table.load(os.environ, committee=committee, **settings),
+        members=members,
+        random=table.is_random(weights),
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Classifier":
+        from triptych.classifier import Classifier
+
+        return Classifier
+    raise AttributeError(f"module 'triptych' has no attribute {name!r}")

@@ -145,3 +145,16 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
     values.update({name: value for name, value in overrides.items() if value is not None})
     values["home"] = Path(values["home"]).expanduser()
     return Settings(**values)
+
+
+def is_random(weights: str) -> bool:
+    """Whether ``"imagenet"`` or ``"random"`` weights are asked for.
+
+    Raises:
+        errors.SettingError: Neither.
+    """
+    if weights not in ("imagenet", "random"):
+        raise errors.SettingError(
+            f"Got weights {weights!r}; expected 'imagenet', or 'random' to measure speed only."
+        )
+    return weights == "random"

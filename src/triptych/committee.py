@@ -1,0 +1,173 @@
+"""A committee: an ordered set of members with one rule, built from the zoo by name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from triptych import combine
+from triptych import errors
+from triptych import labels
+from triptych import weights
+from triptych import zoo
+from triptych.engine import Engine
+from triptych.engine import store
+from triptych.engine.openvino import OpenVINOEngine
+from triptych.recipe import Recipe
+from triptych.results import Label
+
+RANDOM_WARNING = "random weights: meaningless"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One classifier in a committee.
+
+    Args:
+        name: What it is called on the page and in answers.
+        engine: Runs its network.
+        recipe: How it wants its photos.
+        weight: How much it counts under the rule ``"weighted"``; above zero.
+    """
+
+    name: str
+    engine: Engine
+    recipe: Recipe
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Committee:
+    """Members that answer the same question, and how their answers are joined.
+
+    Args:
+        name: What it is called.
+        members: At least one, in the order of their panels.
+        labels: The classes, in the order of every member's output.
+        rule: The default combination rule, a name from `combine.RULES`.
+        warning: Set when the answers must not be believed.
+    """
+
+    name: str
+    members: tuple[Member, ...]
+    labels: tuple[Label, ...]
+    rule: str = "mean"
+    warning: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise errors.SettingError("A committee needs at least one member, and got none.")
+        combine.check(self.rule)
+
+    def select(self, names: Sequence[str] | None) -> tuple[Member, ...]:
+        """The named members, in committee order; all of them for ``None``.
+
+        Raises:
+            errors.UnknownName: One is not a member, or none was named.
+        """
+        if names is None:
+            return self.members
+        wanted = {zoo.normalize(name) for name in names}
+        known = {zoo.normalize(member.name) for member in self.members}
+        if not wanted or wanted - known:
+            raise errors.UnknownName(
+                f"The committee {self.name} has no members {', '.join(names) or '(none named)'}; "
+                f"its members are: {', '.join(member.name for member in self.members)}."
+            )
+        return tuple(m for m in self.members if zoo.normalize(m.name) in wanted)
+
+
+@dataclass(frozen=True)
+class Build:
+    """How to build committees: what `from_zoo` needs besides their names.
+
+    Args:
+        home: Folder for everything that is kept.
+        precision: ``"auto"``, ``"f32"`` or ``"bf16"``.
+        threads: Processor threads; 0 takes every core this process may use.
+        random: Random weights, to measure speed where the real ones can't be had.
+        report: Called with a line for people while something slow happens.
+    """
+
+    home: Path
+    precision: str = "auto"
+    threads: int = 0
+    random: bool = False
+    report: Callable[[str], None] = lambda line: None
+
+
+def resolve(name: str) -> str:
+    """Turn ``"auto"`` into ``classic`` when all its weights are here, else ``lite``.
+
+    Raises:
+        errors.UnknownName: No such committee.
+    """
+    if name == "auto":
+        return "lite" if missing("classic") else "classic"
+    if name not in zoo.COMMITTEES:
+        raise errors.UnknownName(
+            f"There is no committee {name!r}; expected one of: auto, {', '.join(zoo.COMMITTEES)}."
+        )
+    return name
+
+
+def missing(name: str) -> list[zoo.Backbone]:
+    """The backbones of a zoo committee whose weights are not on this machine."""
+    return [row for row in backbones(name) if weights.locate(row) is None]
+
+
+def backbones(name: str) -> list[zoo.Backbone]:
+    """The rows behind a zoo committee, in order."""
+    return [zoo.find(member) for member in zoo.COMMITTEES[name]]
+
+
+def from_zoo(name: str, build: Build, *, members: Sequence[str] | None = None) -> Committee:
+    """Build an ImageNet committee, or any set of backbones, ready to answer.
+
+    Args:
+        name: ``"classic"``, ``"lite"`` or ``"auto"``.
+        build: Where things are kept and how networks run.
+        members: Backbones to seat instead of the committee's own: any names of the zoo.
+
+    Raises:
+        errors.UnknownName: No such committee or backbone.
+        errors.WeightsMissing: Weights have to be fetched first; the message says how.
+    """
+    name = resolve(name)
+    rows = [zoo.find(member) for member in members] if members else backbones(name)
+    own = {row.name for row in rows} <= set(zoo.COMMITTEES[name])
+    return Committee(
+        name=name if own else "custom",
+        members=tuple(_seat(rows, build)),
+        labels=labels.imagenet(),
+        warning=RANDOM_WARNING if build.random else None,
+    )
+
+
+def _seat(rows: list[zoo.Backbone], build: Build) -> list[Member]:
+    rows = list({row.name: row for row in rows}.values())
+    paths = store.prepare(rows, home=build.home, random=build.random, report=build.report)
+    shares = combine.log_odds([row.top1 for row in rows])
+    return [
+        Member(row.name, _engine(path, build), row.recipe, share)
+        for row, path, share in zip(rows, paths, shares, strict=True)
+    ]
+
+
+def _engine(path: Path, build: Build) -> Engine:
+    return OpenVINOEngine(
+        path,
+        precision=build.precision,
+        threads=build.threads,
+        cache=store.compiled_cache(build.home),
+    )
+
+
+def with_recipe(member: Member, *, fit: str | None) -> Member:
+    """The same member with another way of fitting photos into its input."""
+    if fit is None:
+        return member
+    return dataclasses.replace(member, recipe=dataclasses.replace(member.recipe, fit=fit))
