@@ -17,6 +17,7 @@ from triptych.results import Failure
 from triptych.results import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Sequence
 
     from triptych.classifier import Classifier
@@ -30,6 +31,7 @@ def load(
     *,
     members: Sequence[str] | None = None,
     weights: str = "imagenet",
+    report: Callable[[str], None] = lambda line: None,
     **settings: Any,
 ) -> Classifier:
     """Get a committee ready to answer.
@@ -39,6 +41,8 @@ def load(
             here and else lite; by default the setting ``committee``.
         members: Backbones of the zoo to seat instead of the committee's own.
         weights: ``"imagenet"``, or ``"random"`` to measure speed where those can't be had.
+        report: Called with a line for people while something slow happens, such as the one-time
+            conversion of a network.
         **settings: Any row of the table in `triptych.settings`, such as ``precision="f32"``;
             by default from the environment (``TRIPTYCH_PRECISION``).
 
@@ -53,13 +57,22 @@ def load(
         ('Egyptian cat', 0.83)
     """
     # Imported here, so that importing the package stays quick.
+    from triptych import classifier
+    from triptych import committee as seats
+    from triptych import images
     from triptych import settings as table
-    from triptych.classifier import from_settings
 
-    return from_settings(
-        table.load(os.environ, committee=committee, **settings),
-        members=members,
+    chosen = table.load(os.environ, committee=committee, **settings)
+    build = seats.Build(
+        home=chosen.home,
+        precision=chosen.precision,
+        threads=chosen.threads,
         random=table.is_random(weights),
+        report=report,
+    )
+    return classifier.Classifier(
+        seats.from_zoo(chosen.committee, build, members=members),
+        limits=images.Limits(chosen.max_image_bytes, chosen.max_image_pixels),
     )
 
 
