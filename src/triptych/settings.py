@@ -87,6 +87,13 @@ SETTINGS: tuple[Setting, ...] = (
         "auto",
         "Committee to ask: `classic`, `lite`, or `auto` (classic when its weights are here).",
     ),
+    Setting(
+        "rule",
+        str,
+        "mean",
+        "How the members' answers are joined into the verdict.",
+        choices=("max", "vote", "mean", "weighted"),
+    ),
     Setting("precision", str, "auto", "Number format of the networks on CPU.", choices=PRECISIONS),
     Setting(
         "threads",
@@ -114,6 +121,7 @@ class Settings:
     host: str
     port: int
     committee: str
+    rule: str
     precision: str
     threads: int
     max_image_bytes: int
