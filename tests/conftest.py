@@ -53,5 +53,3 @@ def photos() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the labelled photos of shared/data/imagenet-mini")
     return folder
-
-

@@ -103,12 +103,8 @@ SETTINGS: tuple[Setting, ...] = (
         minimum=0,
     ),
     Setting("max_image_bytes", int, 32 * MB, "Largest image file that is accepted.", minimum=1),
-    Setting(
-        "max_image_pixels", int, 50_000_000, "Largest picture that is unpacked.", minimum=1
-    ),
-    Setting(
-        "max_request_bytes", int, 256 * MB, "Largest upload, all images together.", minimum=1
-    ),
+    Setting("max_image_pixels", int, 50_000_000, "Largest picture that is unpacked.", minimum=1),
+    Setting("max_request_bytes", int, 256 * MB, "Largest upload, all images together.", minimum=1),
     Setting("max_request_images", int, 64, "Most images in one upload.", minimum=1),
 )
 
