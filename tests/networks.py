@@ -18,10 +18,7 @@ def shake(model: Any, *, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         if type(layer).__name__ == "BatchNormalization":
-            names = [weight.name for weight in layer.weights]
-            layer.set_weights(
-                [_lively(rng, name, w) for name, w in zip(names, layer.get_weights(), strict=True)]
-            )
+            layer.set_weights([_lively(rng, w.name, tuple(w.shape)) for w in layer.weights])
     last = [layer for layer in model.layers if getattr(layer, "kernel", None) is not None][-1]
     _scale_kernel(last, 1e-4)
     batch = rng.uniform(-1, 1, (2, *model.input_shape[1:])).astype(np.float32)
@@ -29,10 +26,10 @@ def shake(model: Any, *, seed: int = 0) -> None:
     _scale_kernel(last, 3 / logits.std(axis=1).mean())
 
 
-def _lively(rng: np.random.Generator, name: str, weight: np.ndarray) -> np.ndarray:
+def _lively(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if name in ("gamma", "moving_variance"):
-        return rng.uniform(0.8, 1.2, weight.shape)
-    return rng.normal(0, 0.1, weight.shape)
+        return rng.uniform(0.8, 1.2, shape)
+    return rng.normal(0, 0.1, shape)
 
 
 def _scale_kernel(layer: Any, factor: float) -> None:
