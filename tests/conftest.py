@@ -8,6 +8,13 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+import fake_studio
+from triptych import settings
+from triptych.web import create_app
+from triptych.web.registry import Registry
 
 # Before anything imports Keras: TensorFlow is the reference the engines are compared with.
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -55,3 +62,21 @@ def photos() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the labelled photos of shared/data/imagenet-mini")
     return folder
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """Two committees; the default one is loaded, as a server does before it opens."""
+    registry = Registry(fake_studio.load, ["lite", "classic"], "lite")
+    registry.get()
+    return registry
+
+
+@pytest.fixture
+def app(registry: Registry) -> Flask:
+    return create_app(settings.load({}, max_request_images=4), registry)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
