@@ -5,16 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections import deque
-from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +19,7 @@ from triptych import combine
 from triptych import errors
 from triptych import images
 from triptych import recipe
+from triptych import streams
 from triptych.committee import Committee
 from triptych.committee import Member
 from triptych.committee import with_recipe
@@ -35,9 +32,6 @@ from triptych.results import top_guesses
 # On a CPU a larger batch hardly runs faster (measured: ResNet50 98 images/s at 1, 107 at 8),
 # and it makes the first answer late.
 BATCH_SIZE = 8
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -115,7 +109,7 @@ class Classifier:
     ) -> None:
         self.committee = committee
         self._limits = limits
-        self._pool = ThreadPoolExecutor(_cores(), thread_name_prefix="triptych-decode")
+        self._pool = ThreadPoolExecutor(streams.cores(), thread_name_prefix="triptych-decode")
 
     def classify(
         self,
@@ -185,8 +179,8 @@ class Classifier:
     ) -> Iterator[Scores | _Bad]:
         chosen = self.committee.select(question.members)
         members = tuple(with_recipe(member, fit=question.fit) for member in chosen)
-        prepared = _map_ahead(
-            self._pool, lambda pair: self._prepare(*pair, members), named, 2 * BATCH_SIZE
+        prepared = streams.map_ahead(
+            self._pool, lambda pair: self._prepare(*pair, members), named, ahead=2 * BATCH_SIZE
         )
         return _in_batches(prepared, members)
 
@@ -232,7 +226,7 @@ def _run(ready: list[_Ready], members: tuple[Member, ...]) -> list[Scores]:
     for seat, member in enumerate(members):
         start = time.perf_counter()
         batch = np.stack([item.inputs[seat] for item in ready])
-        probs.append(member.engine.run(batch).probs)
+        probs.append(combine.temper(member.engine.run(batch).probs, member.temperature))
         spent_ms[member.name] = _ms(start, time.perf_counter()) / len(ready)
     by_image = np.stack(probs, axis=1)  # (N, M, C)
     names = tuple(spent_ms)
@@ -259,20 +253,3 @@ def _name(image: Any) -> str:
 
 def _ms(start: float, end: float) -> float:
     return (end - start) * 1000
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _map_ahead(
-    pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], ahead: int
-) -> Iterator[R]:
-    """Like ``pool.map``, but takes at most ``ahead`` items before their results are wanted."""
-    pending: deque[Future[R]] = deque()
-    for item in items:
-        pending.append(pool.submit(work, item))
-        if len(pending) >= ahead:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()

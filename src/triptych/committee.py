@@ -31,12 +31,14 @@ class Member:
         engine: Runs its network.
         recipe: How it wants its photos.
         weight: How much it counts under the rule ``"weighted"``; above zero.
+        temperature: Its probabilities are tempered by this; 1 leaves them as they are.
     """
 
     name: str
     engine: Engine
     recipe: Recipe
     weight: float = 1.0
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@
     │   ├── WeightsMissing    not in the cache; says how to get them
     │   ├── WeightsDamaged    wrong hash, wrong layout, or a pickle with more than tensors in it
     │   └── FetchError        the network or the mirror did not deliver
-    └── EngineError           the network could not be compiled or run
+    ├── EngineError           the network could not be compiled or run
+    ├── BundleError           a bundle that is damaged, unknown in form, or in the way
+    └── Stopped               a person stopped it; what was done so far is kept
 
 Each message says what came, what was expected and how to mend it. ``code`` is stable and meant
 for programs; ``status`` is the HTTP status the web edge answers with.
@@ -148,3 +150,17 @@ class EngineError(TriptychError):
     """A network could not be compiled or run."""
 
     code = "engine"
+
+
+class BundleError(TriptychError):
+    """A bundle that is damaged, written in an unknown form, or in the way."""
+
+    code = "bundle"
+    status = 409
+
+
+class Stopped(TriptychError):
+    """A person stopped the work; what was done so far is kept."""
+
+    code = "stopped"
+    status = 409

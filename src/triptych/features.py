@@ -1,23 +1,33 @@
-"""The feature store: each photo passes through each backbone once, ever.
+"""Features of photos: each photo passes through each backbone once, ever.
 
-One SQLite file. A batch is written in one transaction, so a kill at any moment loses at most
+The store is one SQLite file. A batch is written in one transaction, so a kill at any moment loses at most
 that batch and breaks nothing, and several processes may share the file.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 import time
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from triptych import errors
+from triptych import images
+from triptych import recipe
+from triptych import streams
+from triptych.engine import Engine
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS space (
@@ -34,6 +44,7 @@ CREATE TABLE IF NOT EXISTS feature (
 """
 # SQLite allows at most 32766 values in a statement; far fewer keep statements small.
 KEYS_AT_ONCE = 500
+BATCH = 8
 
 Vector = npt.NDArray[np.float32]
 
@@ -158,3 +169,85 @@ def _chunks(items: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
     listed = list(items)
     for start in range(0, len(listed), size):
         yield listed[start : start + size]
+
+
+class Photo(Protocol):
+    """What is needed of a photo: a content that can be named before it is read."""
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of its bytes."""
+        ...
+
+    def read(self) -> bytes:
+        """Its bytes."""
+        ...
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A backbone that turns photos into features.
+
+    Args:
+        space: Names all that its features depend on besides the photo.
+        engine: Runs the backbone.
+        recipe: How it wants its photos.
+    """
+
+    space: str
+    engine: Engine
+    recipe: recipe.Recipe
+
+
+def extract(
+    photos: Sequence[Photo],
+    extractors: Sequence[Extractor],
+    store: FeatureStore,
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> list[npt.NDArray[np.float32]]:
+    """Features of photos, from the store and, where it has none, from the backbones.
+
+    A photo is decoded once for all backbones that lack it.
+
+    Args:
+        photos: Readable photos.
+        extractors: The backbones.
+        store: Looked into first; gets what is computed, batch by batch.
+        progress: Called with the photos done and all that had to be computed.
+        stop: Asked between batches whether to stop.
+
+    Returns:
+        For each backbone an array (N, F).
+
+    Raises:
+        errors.Stopped: ``stop`` said so; what was computed is in the store.
+        errors.ImageError: A photo cannot be read after all.
+    """
+    digests = [photo.digest for photo in photos]
+    known = [store.get(extractor.space, digests) for extractor in extractors]
+    wanted = {p.digest: p for p in photos if any(p.digest not in have for have in known)}
+    done = 0
+    progress(done, len(wanted))
+    with ThreadPoolExecutor(streams.cores()) as pool:
+        decoded = streams.map_ahead(
+            pool, lambda p: (p.digest, images.decode(p.read())), wanted.values(), ahead=2 * BATCH
+        )
+        while batch := dict(itertools.islice(decoded, BATCH)):
+            if stop():
+                raise errors.Stopped("Stopped; the features computed so far are kept.")
+            for extractor, have in zip(extractors, known, strict=True):
+                fresh = _run(extractor, {d: p for d, p in batch.items() if d not in have})
+                store.put(extractor.space, fresh)
+                have.update(fresh)
+            done += len(batch)
+            progress(done, len(wanted))
+    return [np.stack([have[digest] for digest in digests]) for have in known]
+
+
+def _run(extractor: Extractor, pixels: dict[bytes, npt.NDArray[np.uint8]]) -> dict[bytes, Vector]:
+    if not pixels:
+        return {}
+    batch = np.stack([recipe.apply(extractor.recipe, image) for image in pixels.values()])
+    return dict(zip(pixels, extractor.engine.run(batch).features, strict=True))

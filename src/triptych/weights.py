@@ -16,9 +16,12 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from typing import BinaryIO
+
+import numpy.typing as npt
 
 from triptych import errors
 from triptych import tensors
@@ -120,19 +123,26 @@ def _digest(file: BinaryIO, algorithm: str) -> str:
 
 
 def load_into(model: Any, backbone: zoo.Backbone, path: Path) -> None:
-    """Give a freshly built network its published weights.
+    """Give a freshly built network its weights.
 
     Args:
         model: The ``keras.Model`` that ``backbone.build()`` made.
         backbone: Its row in the zoo.
-        path: The file, already verified.
+        path: The published file, already verified; or a file of one's own: a ``.keras`` model or
+            Keras ``.h5`` weights that hold this backbone, with other last layers or none.
 
     Raises:
         errors.WeightsDamaged: The file's tensors do not fit the network.
     """
     if path.suffix == ".pth":
         efficientnet_lite.set_weights(model, tensors.read(path))
-        return
+    elif path.name == backbone.weights.file:
+        _load_published(model, backbone, path)
+    else:
+        _load_backbone(model, backbone, path)
+
+
+def _load_published(model: Any, backbone: zoo.Backbone, path: Path) -> None:
     try:
         model.load_weights(path)
     except (ValueError, KeyError, OSError) as error:
@@ -140,6 +150,58 @@ def load_into(model: Any, backbone: zoo.Backbone, path: Path) -> None:
             f"{path} does not fit {backbone.name}: {error}. Expected Keras's official file "
             f"{backbone.weights.file}."
         ) from error
+
+
+def _load_backbone(model: Any, backbone: zoo.Backbone, path: Path) -> None:
+    # Layers are matched by order and shapes: Keras numbers unnamed layers anew in each process.
+    wanted = [layer for layer in zoo.backbone_layers(model) if layer.weights]
+    shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in wanted]
+    for layers in _candidates(path):
+        found = layers[: len(wanted)]
+        if [[array.shape for array in arrays] for arrays in found] == shapes:
+            for layer, arrays in zip(wanted, found, strict=True):
+                layer.set_weights(arrays)
+            return
+    raise errors.WeightsDamaged(
+        f"{path} holds no {backbone.name}: no run of its layers has the shapes of that backbone. "
+        "Expected a .keras model or .h5 weights that contain it."
+    )
+
+
+def _candidates(path: Path) -> Iterator[list[list[npt.NDArray[Any]]]]:
+    """Runs of layers in a file, each layer as its arrays; every nested model is a run."""
+    try:
+        if path.suffix == ".keras":
+            import keras
+
+            yield from _runs(keras.models.load_model(path, compile=False, safe_mode=True))
+        else:
+            yield _h5_layers(path)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise errors.WeightsDamaged(
+            f"{path} cannot be read: {error}. Expected a .keras model or Keras .h5 weights."
+        ) from error
+
+
+def _runs(model: Any) -> Iterator[list[list[npt.NDArray[Any]]]]:
+    yield [layer.get_weights() for layer in model.layers if layer.weights]
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from _runs(layer)
+
+
+def _h5_layers(path: Path) -> list[list[npt.NDArray[Any]]]:
+    import h5py
+
+    with h5py.File(path) as file:
+        root = file["model_weights"] if "model_weights" in file else file
+        groups = [root[name] for name in root.attrs["layer_names"]]
+        names = [group.attrs["weight_names"] for group in groups]
+        return [
+            [group[name][()] for name in own]
+            for group, own in zip(groups, names, strict=True)
+            if len(own)
+        ]
 
 
 def pull(

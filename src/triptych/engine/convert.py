@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych import errors
+from triptych import head
 from triptych import weights
 from triptych import zoo
 
@@ -27,6 +28,7 @@ from triptych import zoo
 # what it writes.
 VERSION = 1
 NETWORK = "network.xml"
+MODEL = "model.keras"
 RANDOM_SEED = 0
 
 
@@ -38,14 +40,32 @@ class Job:
         backbone: Its name in the zoo.
         weights: Path of its weights, already verified; ``None`` leaves random ones.
         folder: Where the result goes; appears whole or not at all.
+        head: Path of a saved `head.Head` that takes the place of the 1000 ImageNet classes; the
+            whole Keras model is then written, too.
     """
 
     backbone: str
     weights: str | None
     folder: str
+    head: str | None = None
 
 
-def run(jobs: Sequence[Job], report: Callable[[str], None]) -> None:
+@dataclass(frozen=True)
+class Import:
+    """Somebody's own Keras classifier to convert.
+
+    Args:
+        model: Path of its ``.keras`` file.
+        folder: Where the result goes; appears whole or not at all.
+        logits: Whether it ends in logits, so that a softmax is missing; ``None`` looks.
+    """
+
+    model: str
+    folder: str
+    logits: bool | None = None
+
+
+def run(jobs: Sequence[Job | Import], report: Callable[[str], None]) -> None:
     """Convert networks in a child process.
 
     Args:
@@ -81,27 +101,25 @@ def _hear(message: dict[str, str], report: Callable[[str], None]) -> None:
 def _main() -> None:
     # Keras and OpenVINO may print; only our own lines may reach the parent.
     speak, sys.stdout = sys.stdout, sys.stderr
-    for job in json.loads(sys.argv[1]):
-        print(json.dumps({"report": f"Preparing {job['backbone']} ..."}), file=speak, flush=True)
+    for fields in json.loads(sys.argv[1]):
+        job = Job(**fields) if "backbone" in fields else Import(**fields)
+        name = job.backbone if isinstance(job, Job) else Path(job.model).name
+        print(json.dumps({"report": f"Preparing {name} ..."}), file=speak, flush=True)
         try:
-            _convert(Job(**job))
+            _convert(job)
         except errors.WeightsDamaged as error:
             print(json.dumps({"damaged": error.message}), file=speak, flush=True)
             return
 
 
-def _convert(job: Job) -> None:
-    import keras
-
-    backbone = zoo.find(job.backbone)
-    keras.utils.set_random_seed(RANDOM_SEED)
-    model = backbone.build()
-    if job.weights:
-        weights.load_into(model, backbone, Path(job.weights))
+def _convert(job: Job | Import) -> None:
+    network, whole = _built(job) if isinstance(job, Job) else _imported(job)
     target = Path(job.folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".converting-") as folder:
-        export(zoo.with_features(model), Path(folder) / NETWORK)
+        export(network, Path(folder) / NETWORK)
+        if whole is not None:
+            whole.save(Path(folder) / MODEL)
         Path(folder).chmod(0o755)
         try:
             Path(folder).rename(target)
@@ -110,6 +128,52 @@ def _convert(job: Job) -> None:
                 raise
         else:
             Path(folder).mkdir()  # for TemporaryDirectory to remove
+
+
+def _built(job: Job) -> tuple[Any, Any]:
+    """The network with outputs (probs, features), and with a head the whole Keras model."""
+    import keras
+
+    backbone = zoo.find(job.backbone)
+    keras.utils.set_random_seed(RANDOM_SEED)
+    model = backbone.build()
+    if job.weights:
+        weights.load_into(model, backbone, Path(job.weights))
+    network = zoo.with_features(model)
+    if not job.head:
+        return network, None
+    features = network.outputs[1]
+    probs = head.Head.read(Path(job.head)).attach(features)
+    whole = keras.Model(network.inputs, probs, name=backbone.name.lower())
+    return keras.Model(network.inputs, [probs, features]), whole
+
+
+def _imported(job: Import) -> tuple[Any, Any]:
+    import keras
+
+    try:
+        model = keras.models.load_model(job.model, compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        raise errors.WeightsDamaged(
+            f"{job.model} cannot be loaded by Keras in safe mode: {error}. Expected a whole model "
+            "saved as .keras, without custom or Lambda layers."
+        ) from error
+    probs, logits = model.output, job.logits
+    if logits is None:
+        last = getattr(model.layers[-1], "activation", None)
+        logits = getattr(last, "__name__", "") not in ("softmax", "sigmoid")
+    if logits:
+        probs = keras.layers.Softmax(name="probabilities")(probs)
+    if probs.shape[-1] == 1:  # one sigmoid unit: the second class's probability
+        probs = keras.layers.Concatenate(name="both")([1.0 - probs, probs])
+    whole = keras.Model(model.inputs, probs)
+    return keras.Model(model.inputs, [probs, _penultimate(model)]), whole
+
+
+def _penultimate(model: Any) -> Any:
+    """What goes into the last layer with weights: the features of a stranger's model."""
+    last = [layer for layer in model.layers if layer.weights][-1]
+    return last.input
 
 
 def export(model: Any, path: Path) -> None:

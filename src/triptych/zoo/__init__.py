@@ -10,6 +10,7 @@ import difflib
 from triptych import errors
 from triptych.zoo.backbone import Backbone
 from triptych.zoo.backbone import WeightsSource
+from triptych.zoo.network import backbone_layers
 from triptych.zoo.network import features_output
 from triptych.zoo.network import multiply_adds
 from triptych.zoo.network import with_features
@@ -20,6 +21,7 @@ __all__ = [
     "COMMITTEES",
     "Backbone",
     "WeightsSource",
+    "backbone_layers",
     "features_output",
     "find",
     "multiply_adds",

@@ -57,6 +57,17 @@ def with_features(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs, outputs, name=model.name)
 
 
+def backbone_layers(model: keras.Model) -> list[keras.Layer]:
+    """The layers that make the features, without those that only turn them into classes.
+
+    Args:
+        model: A whole classifier, from image to probabilities.
+    """
+    import keras
+
+    return list(keras.Model(model.inputs, features_output(model)).layers)
+
+
 def multiply_adds(model: keras.Model) -> int:
     """Cost of one image: multiply-adds of all convolution and dense layers.
 

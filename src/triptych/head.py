@@ -1,0 +1,253 @@
+"""Heads: the few dense layers that are trained on a backbone's features.
+
+Arrays in, arrays out. `linear` is softmax regression and needs no deep-learning framework to
+fit; `mlp` is the article's few dense layers with dropout, fitted by Keras. Both are the same
+thing afterwards: kernels and biases that become Keras layers.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych import calibration
+from triptych import errors
+
+Array = npt.NDArray[Any]
+
+# L2 strength per photo, from loose to tight; the best lay between these for 5 to 1000 photos a
+# class.
+STRENGTHS = tuple(float(s) for s in 10.0 ** np.arange(-5, 1.01, 0.75))
+# Photos that are enough to choose the strength; more would only take longer.
+ENOUGH_TO_CHOOSE = 4000
+MAX_STEPS = 300
+
+HIDDEN_UNITS = 256
+DROPOUT = 0.5
+MAX_EPOCHS = 200
+PATIENCE = 15
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Head:
+    """Trained dense layers: ReLU between them, softmax at the end.
+
+    Args:
+        kind: ``"linear"`` or ``"mlp"``.
+        kernels: Shapes (F, H), ..., (H, C).
+        biases: Shapes (H,), ..., (C,).
+        notes: What was chosen while fitting, for the record.
+    """
+
+    kind: str
+    kernels: tuple[Array, ...]
+    biases: tuple[Array, ...]
+    notes: dict[str, Any]
+
+    def probs(self, features: Array) -> Array:
+        """Probabilities (N, C) of features (N, F)."""
+        *hidden, last = zip(self.kernels, self.biases, strict=True)
+        for kernel, bias in hidden:
+            features = np.maximum(features @ kernel + bias, 0)
+        logits = features @ last[0] + last[1]
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+    def attach(self, features: Any) -> Any:
+        """Put the head on a Keras tensor (N, F), as layers; gives the tensor of probabilities."""
+        import keras
+
+        sizes = [len(bias) for bias in self.biases]
+        for number, (size, kernel, bias) in enumerate(
+            zip(sizes, self.kernels, self.biases, strict=True), 1
+        ):
+            last = number == len(sizes)
+            name = "predictions" if last else f"head_dense{number}"
+            layer = keras.layers.Dense(size, activation="softmax" if last else "relu", name=name)
+            features = layer(features)
+            layer.set_weights([kernel, bias])
+            if not last:
+                features = keras.layers.Dropout(DROPOUT, name=f"head_dropout{number}")(features)
+        return features
+
+    def save(self, path: Path) -> None:
+        """Write the layers as ``.npz``."""
+        layers = dict(zip("kb", (self.kernels, self.biases), strict=True))
+        arrays = {f"{key}{n}": a for key, group in layers.items() for n, a in enumerate(group)}
+        np.savez(path, kind=self.kind, **arrays)
+
+    @classmethod
+    def read(cls, path: Path) -> Head:
+        """The head that `save` wrote, without its notes."""
+        with np.load(path, allow_pickle=False) as file:
+            count = sum(name.startswith("k") and name != "kind" for name in file)
+            kernels, biases = ([file[f"{key}{n}"] for n in range(count)] for key in "kb")
+            return cls(str(file["kind"]), tuple(kernels), tuple(biases), {})
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted head with its answers to photos that it had not seen.
+
+    Args:
+        head: Trained on all photos given.
+        out_of_fold: Shape (N, C): for each photo, what heads trained on the other folds say.
+    """
+
+    head: Head
+    out_of_fold: Array
+
+
+Train = Callable[[Array, Array], Head]
+
+
+def fit(kind: str, features: Array, truth: Array, *, folds: Array, classes: int, seed: int) -> Fit:
+    """Train a head.
+
+    Args:
+        kind: ``"linear"`` or ``"mlp"``.
+        features: Shape (N, F).
+        truth: Class of each photo, shape (N,).
+        folds: Fold of each photo, shape (N,), from 0.
+        classes: C, how many there are.
+        seed: Of everything random.
+
+    Raises:
+        errors.UnknownName: No such kind.
+        errors.SettingError: The kind needs a package or Keras backend that is not here.
+    """
+    if kind == "linear":
+        strength = _choose_strength(features, truth, folds, classes)
+        return _cross(lambda x, y: _linear(x, y, classes, strength), features, truth, folds)
+    if kind == "mlp":
+        epochs = _choose_epochs(features, truth, folds, classes, seed)
+        return _cross(lambda x, y: _mlp(x, y, classes, epochs, seed), features, truth, folds)
+    raise errors.UnknownName(f"There is no head {kind!r}; expected one of: linear, mlp.")
+
+
+def _cross(train: Train, features: Array, truth: Array, folds: Array) -> Fit:
+    head = train(features, truth)
+    out_of_fold = np.empty((len(truth), len(head.biases[-1])))
+    for fold in np.unique(folds):
+        held = folds == fold
+        out_of_fold[held] = train(features[~held], truth[~held]).probs(features[held])
+    return Fit(head, out_of_fold)
+
+
+def linear(features: Array, truth: Array, *, classes: int, strength: float) -> Head:
+    """Softmax regression with a given L2 strength per photo; rarer classes count more a photo."""
+    return _linear(features, truth, classes, strength)
+
+
+def _choose_strength(features: Array, truth: Array, folds: Array, classes: int) -> float:
+    some = np.random.default_rng(0).permutation(len(truth))[:ENOUGH_TO_CHOOSE]
+    features, truth, folds = features[some], truth[some], folds[some]
+
+    def loss(strength: float) -> float:
+        crossed = _cross(lambda x, y: _linear(x, y, classes, strength), features, truth, folds)
+        return calibration.likelihood_loss(crossed.out_of_fold, truth)
+
+    return min(STRENGTHS, key=loss)
+
+
+def _linear(features: Array, truth: Array, classes: int, strength: float) -> Head:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    # Centred and brought to one common scale, so that a strength means the same for every
+    # backbone; afterwards folded back into kernel and bias.
+    centre, spread = features.mean(axis=0), float(features.std()) or 1.0
+    present = np.unique(truth)
+    kernel, bias = np.zeros((features.shape[1], classes)), np.full(classes, -30.0)
+    if len(present) < 2:
+        bias[present] = 0.0
+        return Head("linear", (kernel,), (bias,), {"strength": strength})
+    model = LogisticRegression(
+        C=1 / (strength * len(truth)), class_weight="balanced", max_iter=MAX_STEPS
+    )
+    with warnings.catch_warnings():
+        # Loose strengths stop early; then another one is chosen.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit((features - centre) / spread, truth)
+    coefficients, intercepts = model.coef_, model.intercept_
+    if len(present) == 2:  # sigmoid(z) is the softmax of (0, z)
+        coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
+        intercepts = np.concatenate([[0.0], intercepts])
+    kernel[:, present] = coefficients.T / spread
+    bias[present] = intercepts - centre @ kernel[:, present]
+    bias[np.setdiff1d(np.arange(classes), present)] = bias.min() - 30.0
+    return Head("linear", (kernel,), (bias,), {"strength": strength})
+
+
+def _choose_epochs(features: Array, truth: Array, folds: Array, classes: int, seed: int) -> int:
+    import keras
+
+    best = []
+    for fold in np.unique(folds):
+        held = folds == fold
+        stop = keras.callbacks.EarlyStopping(patience=PATIENCE)
+        _train_mlp(
+            features[~held],
+            truth[~held],
+            classes,
+            MAX_EPOCHS,
+            seed,
+            validation_data=(features[held], truth[held]),
+            callbacks=[stop],
+        )
+        best.append(stop.best_epoch + 1)
+    return max(1, int(np.median(best)))
+
+
+def _mlp(features: Array, truth: Array, classes: int, epochs: int, seed: int) -> Head:
+    model, centre, spread = _train_mlp(features, truth, classes, epochs, seed)
+    first, last = (layer.get_weights() for layer in model.layers if layer.weights)
+    kernel = first[0] / spread
+    bias = first[1] - centre @ kernel
+    return Head("mlp", (kernel, last[0]), (bias, last[1]), {"epochs": epochs})
+
+
+def _train_mlp(
+    features: Array, truth: Array, classes: int, epochs: int, seed: int, **options: Any
+) -> tuple[Any, Array, float]:
+    import keras
+
+    if keras.backend.backend() == "openvino":
+        raise errors.SettingError(
+            "The head 'mlp' is trained by Keras, and its OpenVINO backend cannot train. "
+            'Install TensorFlow with pip install "triptych[tensorflow]" and start anew with '
+            "KERAS_BACKEND=tensorflow, or use the head 'linear'."
+        )
+    keras.utils.set_random_seed(seed)
+    centre, spread = features.mean(axis=0), float(features.std()) or 1.0
+    if "validation_data" in options:
+        held, held_truth = options["validation_data"]
+        options["validation_data"] = ((held - centre) / spread, held_truth)
+    model = keras.Sequential(
+        [
+            keras.Input((features.shape[1],)),
+            keras.layers.Dense(HIDDEN_UNITS, activation="relu"),
+            keras.layers.Dropout(DROPOUT),
+            keras.layers.Dense(classes, activation="softmax"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+    counts = np.bincount(truth, minlength=classes)
+    balance = len(truth) / (np.maximum(counts, 1) * (counts > 0).sum())
+    model.fit(
+        (features - centre) / spread,
+        truth,
+        batch_size=BATCH,
+        epochs=epochs,
+        verbose=0,
+        sample_weight=balance[truth],
+        **options,
+    )
+    return model, centre, spread
