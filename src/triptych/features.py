@@ -1,7 +1,7 @@
 """Features of photos: each photo passes through each backbone once, ever.
 
-The store is one SQLite file. A batch is written in one transaction, so a kill at any moment loses at most
-that batch and breaks nothing, and several processes may share the file.
+The store is one SQLite file. A batch is written in one transaction, so a kill at any moment loses
+at most that batch and breaks nothing, and several processes may share the file.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ EfficientNet-Lite files come inside Python packages and are read where those put
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import importlib.util
 import os
@@ -19,11 +18,11 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from typing import BinaryIO
 
 import numpy.typing as npt
 
 from triptych import errors
+from triptych import hashing
 from triptych import tensors
 from triptych import zoo
 from triptych.zoo import efficientnet_lite
@@ -96,8 +95,7 @@ def verify(backbone: zoo.Backbone, path: Path) -> None:
         _verify_format(backbone, path)
         return
     algorithm, expected = source.hash.split(":")
-    with path.open("rb") as file:
-        found = _digest(file, algorithm)
+    found = hashing.digest(path, algorithm)
     if found != expected:
         raise errors.WeightsDamaged(
             f"{path} is not the official file of {backbone.name}: its {algorithm} is {found}, "
@@ -113,13 +111,6 @@ def _verify_format(backbone: zoo.Backbone, path: Path) -> None:
             f"{path} is not a file of weights for {backbone.name}: expected HDF5, found "
             f"{magic!r} at its start. Delete it and run: triptych pull {backbone.name}"
         )
-
-
-def _digest(file: BinaryIO, algorithm: str) -> str:
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    while chunk := file.read(CHUNK_BYTES):
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 def load_into(model: Any, backbone: zoo.Backbone, path: Path) -> None:
@@ -194,7 +185,7 @@ def _h5_layers(path: Path) -> list[list[npt.NDArray[Any]]]:
     import h5py
 
     with h5py.File(path) as file:
-        root = file["model_weights"] if "model_weights" in file else file
+        root = file.get("model_weights", file)
         groups = [root[name] for name in root.attrs["layer_names"]]
         names = [group.attrs["weight_names"] for group in groups]
         return [

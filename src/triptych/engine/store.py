@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from triptych import errors
 from triptych import weights
 from triptych import zoo
 from triptych.engine import convert
@@ -19,6 +21,7 @@ def prepare(
     *,
     home: Path,
     random: bool = False,
+    own: Mapping[str, Path] = {},
     report: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
     """Paths of the converted networks; those that are missing are converted now.
@@ -27,13 +30,14 @@ def prepare(
         backbones: Which networks.
         home: Folder for everything that is kept; they go to ``home/engines``.
         random: Take random weights instead of the published ones.
+        own: Files of one's own that take the place of the published ones, by backbone.
         report: Called with a line for people before each conversion.
 
     Raises:
         errors.WeightsMissing: Published weights are not on this machine.
-        errors.WeightsDamaged: They are not the official ones.
+        errors.WeightsDamaged: They are not the official ones, or do not fit.
     """
-    files = [None if random else weights.require(backbone) for backbone in backbones]
+    files = [None if random else weights_of(backbone, own) for backbone in backbones]
     folders = [
         home / "engines" / f"{backbone.name}-{_key(backbone, file)}"
         for backbone, file in zip(backbones, files, strict=True)
@@ -41,12 +45,28 @@ def prepare(
     jobs = []
     for backbone, file, folder in zip(backbones, files, folders, strict=True):
         if not (folder / convert.NETWORK).exists():
-            if file:
+            if file and backbone.name not in own:
                 weights.verify(backbone, file)
             jobs.append(convert.Job(backbone.name, str(file) if file else None, str(folder)))
     if jobs:
         convert.run(jobs, report)
     return [folder / convert.NETWORK for folder in folders]
+
+
+def weights_of(backbone: zoo.Backbone, own: Mapping[str, Path]) -> Path:
+    """The file of a backbone's weights: one's own, else the published one.
+
+    Raises:
+        errors.WeightsMissing: It is not on this machine.
+    """
+    path = own.get(backbone.name)
+    if path is None:
+        return weights.require(backbone)
+    if not path.is_file():
+        raise errors.WeightsMissing(
+            f"There is no file {path}, named as the weights of {backbone.name}."
+        )
+    return path
 
 
 def compiled_cache(home: Path) -> Path:

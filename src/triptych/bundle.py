@@ -1,0 +1,341 @@
+"""Bundles: a trained committee on disk, complete; nothing else is needed to serve it.
+
+    <home>/bundles/<name>/<version>/
+        bundle.json            what it is, with the hash of every file below
+        labels.txt             one class a line, in the order of the outputs
+        README.md              model card
+        metrics.json           figures of the evaluation, report.html with pictures
+        members/<member>/
+            model.keras        the whole Keras model: backbone and head
+            network.xml, .bin  the same for the engine, so that serving needs no Keras
+
+The highest version is served. A version is written in a hidden folder and appears by a rename:
+whole or not at all. Nothing in it is a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from triptych import errors
+from triptych import hashing
+from triptych.committee import Build
+from triptych.committee import Committee
+from triptych.committee import Member
+from triptych.engine import convert
+from triptych.engine import store
+from triptych.engine.openvino import OpenVINOEngine
+from triptych.recipe import Recipe
+from triptych.results import Label
+
+SCHEMA = 1
+ABOUT = "bundle.json"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+RESERVED = ("auto", "classic", "custom", "lite")
+# What one file may unpack to: more than the largest backbone, less than a disk.
+MAX_FILE_BYTES = 4 << 30
+SCRATCH_LIFE_S = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One version of a bundle, checked.
+
+    Args:
+        folder: Where it lies.
+        about: What its ``bundle.json`` says.
+    """
+
+    folder: Path
+    about: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return str(self.about["name"])
+
+    @property
+    def version(self) -> int:
+        """Counts from 1."""
+        return int(self.folder.name)
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """Its classes, in the order of the outputs."""
+        return tuple(Label(row["name"], row["id"], n) for n, row in enumerate(self.about["labels"]))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Figures of its evaluation; empty where there was none."""
+        path = self.folder / "metrics.json"
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+
+    def committee(self, build: Build, *, rule: str | None = None) -> Committee:
+        """Seat its members, ready to answer.
+
+        Args:
+            build: Precision, threads and cache.
+            rule: Instead of its own combination rule.
+
+        Raises:
+            errors.BundleError: A file of it is damaged.
+        """
+        check_files(self.folder, self.about, suffixes=(".xml", ".bin"))
+        return Committee(
+            name=self.name,
+            members=tuple(self._seat(row, build) for row in self.about["members"]),
+            labels=self.labels,
+            rule=rule or self.about["rule"],
+        )
+
+    def _seat(self, row: dict[str, Any], build: Build) -> Member:
+        engine = OpenVINOEngine(
+            self.folder / "members" / row["name"] / convert.NETWORK,
+            precision=build.precision,
+            threads=build.threads,
+            cache=store.compiled_cache(build.home),
+        )
+        recipe = Recipe.from_dict(row["recipe"])
+        return Member(row["name"], engine, recipe, row["weight"], row["temperature"])
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that cannot be a folder everywhere, or that means something else.
+
+    Raises:
+        errors.SettingError: The name cannot be used.
+    """
+    if not NAME.fullmatch(name) or name in RESERVED:
+        raise errors.SettingError(
+            f"A bundle cannot be called {name!r}; expected up to 64 letters, digits, dots, dashes "
+            f"and underscores, beginning with a letter or digit, and not {', '.join(RESERVED)}."
+        )
+
+
+def write(home: Path, name: str, fill: Callable[[Path], dict[str, Any]]) -> Bundle:
+    """Write the next version of a bundle, whole or not at all.
+
+    Args:
+        home: Folder for everything that is kept.
+        name: Of the bundle.
+        fill: Called with an empty folder; puts the files there and gives what ``bundle.json``
+            should say of them.
+
+    Raises:
+        errors.SettingError: The name cannot be used.
+    """
+    check_name(name)
+    shelf = home / "bundles" / name
+    shelf.mkdir(parents=True, exist_ok=True)
+    _sweep(shelf)
+    try:
+        with tempfile.TemporaryDirectory(dir=shelf, prefix=".writing-") as scratch:
+            folder = Path(scratch) / "bundle"
+            folder.mkdir()
+            about = {"schema": SCHEMA, "name": name, **fill(folder)}
+            about["files"] = {
+                path.relative_to(folder).as_posix(): hashing.digest(path) for path in _files(folder)
+            }
+            (folder / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+            return read(_place(folder, shelf))
+    finally:
+        if not any(shelf.iterdir()):
+            shelf.rmdir()
+
+
+def _sweep(shelf: Path) -> None:
+    # What a killed process left; a living one is done within a day.
+    for scratch in shelf.glob(".writing-*"):
+        if time.time() - scratch.stat().st_mtime > SCRATCH_LIFE_S:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _place(folder: Path, shelf: Path) -> Path:
+    # Another process may take a number first; then the next is free.
+    for version in range(max(_versions(shelf), default=0) + 1, 1 << 31):
+        target = shelf / str(version)
+        if not target.exists():
+            try:
+                return folder.rename(target)
+            except OSError:
+                continue
+    raise errors.BundleError(f"{shelf} has no free version number left.")
+
+
+def read(folder: Path) -> Bundle:
+    """Open a version of a bundle.
+
+    Raises:
+        errors.BundleError: It is no bundle, of an unknown form, or incomplete.
+    """
+    about = _about(folder)
+    if about.get("schema") != SCHEMA:
+        raise errors.BundleError(
+            f"{folder} is a bundle of schema {about.get('schema')!r}; this Triptych reads schema "
+            f"{SCHEMA}. Use the Triptych that wrote it, or a newer one."
+        )
+    lacking = [key for key in ("name", "labels", "members", "rule", "files") if key not in about]
+    if lacking:
+        raise errors.BundleError(f"{folder / ABOUT} lacks {', '.join(lacking)}; it is damaged.")
+    gone = [name for name in about["files"] if not (folder / name).is_file()]
+    if gone:
+        raise errors.BundleError(f"{folder} is incomplete: {', '.join(sorted(gone))} missing.")
+    return Bundle(folder, about)
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    try:
+        about = json.loads((folder / ABOUT).read_text())
+    except FileNotFoundError:
+        raise errors.BundleError(f"{folder} is no bundle: it has no {ABOUT}.") from None
+    except (OSError, ValueError) as error:
+        raise errors.BundleError(f"{folder / ABOUT} cannot be read: {error}.") from error
+    if not isinstance(about, dict):
+        raise errors.BundleError(f"{folder / ABOUT} holds no object; it is damaged.")
+    return about
+
+
+def check_files(folder: Path, about: dict[str, Any], *, suffixes: tuple[str, ...] = ("",)) -> None:
+    """Compare files with the hashes that ``bundle.json`` has of them.
+
+    Raises:
+        errors.BundleError: One differs; the message names it.
+    """
+    for name, digest in about["files"].items():
+        if name.endswith(suffixes) and hashing.digest(folder / name) != digest:
+            raise errors.BundleError(
+                f"{folder / name} is not the file that was written: its hash differs. "
+                "Import the bundle again, or train it anew."
+            )
+
+
+def find(home: Path, name: str, version: int | None = None) -> Bundle:
+    """A bundle by name.
+
+    Args:
+        home: Folder for everything that is kept.
+        name: Of the bundle.
+        version: Its version; ``None`` means the highest.
+
+    Raises:
+        errors.UnknownName: There is none.
+        errors.BundleError: It is damaged.
+    """
+    shelf = home / "bundles" / name
+    versions = _versions(shelf) if NAME.fullmatch(name) else []
+    if not versions or (version is not None and version not in versions):
+        known = ", ".join(bundle.name for bundle in listed(home)) or "none yet"
+        wanted = f"{name!r}" if version is None else f"{name!r} with version {version}"
+        raise errors.UnknownName(f"There is no bundle {wanted}; there are: {known}.")
+    return read(shelf / str(version or max(versions)))
+
+
+def listed(home: Path) -> list[Bundle]:
+    """The bundles there are, each in its highest version, by name; damaged ones are left out."""
+    return list(_listed(home))
+
+
+def _listed(home: Path) -> Iterator[Bundle]:
+    shelves = sorted((home / "bundles").iterdir()) if (home / "bundles").is_dir() else []
+    for shelf in shelves:
+        versions = _versions(shelf)
+        if versions:
+            try:
+                yield read(shelf / str(max(versions)))
+            except errors.BundleError:
+                continue
+
+
+def _versions(shelf: Path) -> list[int]:
+    names = [path.name for path in shelf.iterdir()] if shelf.is_dir() else []
+    return sorted(int(name) for name in names if name.isdecimal() and name.isascii())
+
+
+def remove(home: Path, name: str) -> None:
+    """Remove all versions of a bundle.
+
+    Raises:
+        errors.UnknownName: There is none.
+    """
+    shelf = home / "bundles" / name
+    if not NAME.fullmatch(name) or not shelf.is_dir():
+        find(home, name)
+    with tempfile.TemporaryDirectory(dir=home / "bundles", prefix=".removing-") as scratch:
+        # First out of sight in one step, so that nobody meets half of it.
+        shelf.rename(Path(scratch) / name)
+
+
+def pack(bundle: Bundle, target: Path) -> None:
+    """Write a bundle as one zip file, whole or not at all.
+
+    Raises:
+        errors.BundleError: A file of it is damaged.
+    """
+    check_files(bundle.folder, bundle.about)
+    scratch = target.with_name(target.name + ".part")
+    with zipfile.ZipFile(scratch, "w", zipfile.ZIP_STORED) as archive:
+        for path in _files(bundle.folder):
+            archive.write(path, path.relative_to(bundle.folder).as_posix())
+    scratch.replace(target)
+
+
+def unpack(home: Path, source: Path, *, name: str | None = None) -> Bundle:
+    """Take in a bundle from the zip file that `pack` wrote, as a new version.
+
+    Args:
+        home: Folder for everything that is kept.
+        source: The file; not trusted.
+        name: Instead of its own name.
+
+    Raises:
+        errors.BundleError: It is no bundle, or damaged; nothing was kept.
+    """
+    with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
+        folder = Path(scratch)
+        _extract(source, folder)
+        bundle = read(folder)
+        check_files(folder, bundle.about)
+
+        def fill(target: Path) -> dict[str, Any]:
+            for file in bundle.about["files"]:
+                (target / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(folder / file, target / file)
+            return {key: value for key, value in bundle.about.items() if key != "name"}
+
+        return write(home, name or bundle.name, fill)
+
+
+def _extract(source: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(source) as archive:
+            for member in archive.infolist():
+                _check_member(source, member)
+            archive.extractall(folder)
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise errors.BundleError(
+            f"{source} cannot be read as a bundle: {error}. Expected the file that "
+            "`triptych bundles export` writes."
+        ) from error
+
+
+def _check_member(source: Path, member: zipfile.ZipInfo) -> None:
+    path = Path(member.filename)
+    if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
+        raise errors.BundleError(f"{source} is refused: it writes to {member.filename!r}.")
+    if member.file_size > MAX_FILE_BYTES:
+        raise errors.BundleError(f"{source} is refused: {member.filename!r} is too large.")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+

@@ -1,0 +1,105 @@
+"""Model cards: the README of a bundle, with the front matter that model hubs read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+# Names that hubs know licences by.
+LICENCES = {"Apache-2.0": "apache-2.0", "MIT": "mit", "CC-BY-4.0": "cc-by-4.0"}
+
+
+def render(about: dict[str, Any], metrics: dict[str, Any]) -> str:
+    """The card as Markdown.
+
+    Args:
+        about: What ``bundle.json`` says.
+        metrics: What ``metrics.json`` says; empty where nothing was evaluated.
+    """
+    return "\n".join([*_front_matter(about, metrics), "", *_text(about, metrics), ""])
+
+
+def _front_matter(about: dict[str, Any], metrics: dict[str, Any]) -> list[str]:
+    backbones = [member["name"] for member in about["members"]]
+    licences = {member.get("licence", "") for member in about["members"]}
+    licence = LICENCES.get(licences.pop(), "other") if len(licences) == 1 else "other"
+    lines = [
+        "---",
+        f"license: {licence}",
+        "library_name: keras",
+        "pipeline_tag: image-classification",
+        "tags:",
+        "- image-classification",
+        "- transfer-learning",
+        "- triptych",
+        "metrics:",
+        "- accuracy",
+        "base_model:",
+        *(f"- {name}" for name in backbones),
+    ]
+    if metrics:
+        # JSON is YAML, and quotes whatever needs quoting.
+        result = {
+            "task": {"type": "image-classification"},
+            "dataset": {"name": about["data"]["name"], "type": "custom"},
+            "metrics": [{"type": "accuracy", "value": metrics["committee"]["top1"]}],
+        }
+        entry = {"name": about["name"], "results": [result]}
+        lines.append(f"model-index: {json.dumps([entry], ensure_ascii=False)}")
+    return [*lines, "---"]
+
+
+def _text(about: dict[str, Any], metrics: dict[str, Any]) -> list[str]:
+    labels = [row["name"] for row in about["labels"]]
+    shown = ", ".join(labels[:50]) + (f" and {len(labels) - 50} more" if len(labels) > 50 else "")
+    lines = [
+        f"# {about['name']}",
+        "",
+        f"An image classifier of {len(labels)} classes: {shown}.",
+        "",
+        "## Members",
+        "",
+        *(_member(member) for member in about["members"]),
+        "",
+        f"Their answers are joined by the rule *{about['rule']}*.",
+        "",
+        "## Use",
+        "",
+        "```sh",
+        f"triptych classify photo.jpg --committee {about['name']}",
+        "```",
+        "",
+        "Or without Triptych, each member by itself: "
+        '`keras.models.load_model("members/<name>/model.keras")`; the recipe (size, crop, scaling) '
+        "is in `bundle.json`.",
+        "",
+        "## Limits",
+        "",
+        "It knows its classes and nothing else: a photo of something else also gets one of them. "
+        "Figures hold for photos like those it was evaluated on.",
+    ]
+    return lines + (_results(about, metrics) if metrics else [])
+
+
+def _member(member: dict[str, Any]) -> str:
+    height, width = member["recipe"]["size"]
+    return (
+        f"- {member['name']}, {height} x {width} pixels, weight {member['weight']:.2f}, "
+        f"temperature {member['temperature']:.2f}"
+    )
+
+
+def _results(about: dict[str, Any], metrics: dict[str, Any]) -> list[str]:
+    data, whole = about["data"], metrics["committee"]
+    low, high = whole["interval"]
+    return [
+        "",
+        "## Results",
+        "",
+        f"Taught on {data['train']} photos and evaluated on {metrics['images']} others: "
+        f"{100 * whole['top1']:.1f} % right (95 % interval {100 * low:.1f} to {100 * high:.1f} %).",
+        "",
+        "| member | right |",
+        "|---|---|",
+        *(f"| {row['name']} | {100 * row['top1']:.1f} % |" for row in metrics["members"]),
+    ]
