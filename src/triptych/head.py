@@ -21,9 +21,8 @@ from triptych import errors
 
 Array = npt.NDArray[Any]
 
-# L2 strength per photo, from loose to tight; the best lay between these for 5 to 1000 photos a
-# class.
-STRENGTHS = tuple(float(s) for s in 10.0 ** np.arange(-5, 1.01, 0.75))
+# L2 strength per photo, from loose to tight.
+STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
 # Photos that are enough to choose the strength; more would only take longer.
 ENOUGH_TO_CHOOSE = 4000
 MAX_STEPS = 300
@@ -31,7 +30,7 @@ MAX_STEPS = 300
 HIDDEN_UNITS = 256
 DROPOUT = 0.5
 MAX_EPOCHS = 200
-PATIENCE = 15
+PATIENCE = 10
 BATCH = 32
 
 
@@ -124,12 +123,31 @@ def fit(kind: str, features: Array, truth: Array, *, folds: Array, classes: int,
         errors.SettingError: The kind needs a package or Keras backend that is not here.
     """
     if kind == "linear":
-        strength = _choose_strength(features, truth, folds, classes)
-        return _cross(lambda x, y: _linear(x, y, classes, strength), features, truth, folds)
+        return _fit_linear(features, truth, folds, classes)
     if kind == "mlp":
         epochs = _choose_epochs(features, truth, folds, classes, seed)
         return _cross(lambda x, y: _mlp(x, y, classes, epochs, seed), features, truth, folds)
     raise errors.UnknownName(f"There is no head {kind!r}; expected one of: linear, mlp.")
+
+
+def _fit_linear(features: Array, truth: Array, folds: Array, classes: int) -> Fit:
+    # With fewer photos than features the solution lies in the span of the photos. Turned into
+    # that span first, by a rotation, which an L2 penalty does not see, it is found much faster.
+    rotation = _span(features)
+    turned = features @ rotation
+    strength = _choose_strength(turned, truth, folds, classes)
+    fitted = _cross(lambda x, y: _linear(x, y, classes, strength), turned, truth, folds)
+    found = fitted.head
+    whole = Head(found.kind, (rotation @ found.kernels[0],), found.biases, found.notes)
+    return Fit(whole, fitted.out_of_fold)
+
+
+def _span(features: Array) -> Array:
+    """Orthonormal columns (F, R) that span the photos, R at most N; nothing is lost."""
+    photos, length = features.shape
+    if photos >= length:
+        return np.eye(length, dtype=features.dtype)
+    return np.asarray(np.linalg.svd(features, full_matrices=False)[2].T)
 
 
 def _cross(train: Train, features: Array, truth: Array, folds: Array) -> Fit:
@@ -238,7 +256,7 @@ def _train_mlp(
             keras.layers.Dense(classes, activation="softmax"),
         ]
     )
-    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.Adam(2e-4), "sparse_categorical_crossentropy")
     counts = np.bincount(truth, minlength=classes)
     balance = len(truth) / (np.maximum(counts, 1) * (counts > 0).sum())
     model.fit(
