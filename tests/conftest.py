@@ -1,6 +1,11 @@
-"""Fixtures that several test files share."""
+"""Fixtures and the environment that every test shares."""
 
 from __future__ import annotations
+
+import os
+import warnings
+from importlib import metadata
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -11,11 +16,52 @@ from triptych import settings
 from triptych.web import create_app
 from triptych.web.registry import Registry
 
+# Before anything imports Keras: TensorFlow is the reference the engines are compared with.
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+for name in [name for name in os.environ if name.startswith("TRIPTYCH_")]:
+    del os.environ[name]
+
+
+def pytest_report_header() -> str:
+    names = ("keras", "tensorflow-cpu", "openvino", "numpy", "pillow", "flask", "gevent")
+    found = [f"{d.metadata['Name']} {d.version}" for d in metadata.distributions()]
+    lowered = {line.split()[0].lower(): line for line in found}
+    return "with " + ", ".join(lowered[name] for name in names if name in lowered)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One TRIPTYCH_HOME for the whole run, so that networks are converted once."""
+    return tmp_path_factory.mktemp("home")
+
 
 @pytest.fixture(autouse=True)
-def no_weights_of_this_machine(monkeypatch, tmp_path):
-    """Tests see no weights of Keras, whatever the machine's cache holds."""
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+def _own_folders(
+    home: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the person who runs the tests is read or written."""
+    monkeypatch.setenv("TRIPTYCH_HOME", str(home))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+
+
+@pytest.fixture(scope="session")
+def keras():  # type: ignore[no-untyped-def]
+    """Keras on the TensorFlow backend."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import keras
+    return keras
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """The photos that lie beside the checkout on the project's own machines."""
+    folder = Path(__file__).parent.parent.parent / "shared" / "data" / "imagenet-mini"
+    if not folder.is_dir():
+        pytest.skip("needs the labelled photos of shared/data/imagenet-mini")
+    return folder
 
 
 @pytest.fixture
@@ -27,10 +73,10 @@ def registry() -> Registry:
 
 
 @pytest.fixture
-def app(registry) -> Flask:
+def app(registry: Registry) -> Flask:
     return create_app(settings.load({}, max_request_images=4), registry)
 
 
 @pytest.fixture
-def client(app) -> FlaskClient:
+def client(app: Flask) -> FlaskClient:
     return app.test_client()

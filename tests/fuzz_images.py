@@ -16,9 +16,9 @@ import time
 import warnings
 from collections.abc import Iterator
 
-import image_files
 import numpy as np
 
+import image_files
 from triptych import errors
 from triptych import images
 

@@ -71,7 +71,7 @@ def load(
         report=report,
     )
     return classifier.Classifier(
-        seats.from_zoo(chosen.committee, build, members=members),
+        seats.from_zoo(chosen.committee, build, members=members, rule=chosen.rule),
         limits=images.Limits(chosen.max_image_bytes, chosen.max_image_pixels),
     )
 

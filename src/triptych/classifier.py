@@ -58,6 +58,23 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """What the members say of one image, before any rule.
+
+    Args:
+        source: Where the image came from.
+        members: Names of the members that were asked, in committee order.
+        probs: Shape (M, C), one row per member.
+        timing: Where the time went.
+    """
+
+    source: str
+    members: tuple[str, ...]
+    probs: npt.NDArray[np.float32]
+    timing: Timing
+
+
+@dataclass(frozen=True)
 class _Ready:
     """One image, ready for the engines."""
 
@@ -125,10 +142,11 @@ class Classifier:
             errors.UnknownName: No such member or rule.
         """
         question = Question(tuple(members) if members is not None else None, rule, top, fit)
-        answer = next(self._answers([(source or _name(image, 1), image)], question))
-        if isinstance(answer, _Bad):
-            raise answer.error
-        return answer
+        self._check(question)
+        scores = next(self._scores([(source or _name(image), image)], question))
+        if isinstance(scores, _Bad):
+            raise scores.error
+        return self._verdict(scores, question)
 
     def classify_many(
         self, named: Iterable[tuple[str, Any]], question: Question = Question()
@@ -145,24 +163,32 @@ class Classifier:
         Raises:
             errors.UnknownName: No such member or rule.
         """
-        return map(_public, self._answers(named, question))
+        self._check(question)
+        return (
+            scores if isinstance(scores, Failure) else self._verdict(scores, question)
+            for scores in self.score_many(named, question)
+        )
 
-    def _answers(
+    def score_many(
+        self, named: Iterable[tuple[str, Any]], question: Question = Question()
+    ) -> Iterator[Scores | Failure]:
+        """Like `classify_many`, but gives the members' own probabilities, not yet joined."""
+        return map(_public, self._scores(named, question))
+
+    def _check(self, question: Question) -> None:
+        combine.check(question.rule or self.committee.rule)
+        if question.top < 1:
+            raise errors.SettingError(f"Asked for the top {question.top}; expected 1 or more.")
+
+    def _scores(
         self, named: Iterable[tuple[str, Any]], question: Question
-    ) -> Iterator[Verdict | _Bad]:
-        members, rule = self._plan(question)
+    ) -> Iterator[Scores | _Bad]:
+        chosen = self.committee.select(question.members)
+        members = tuple(with_recipe(member, fit=question.fit) for member in chosen)
         prepared = _map_ahead(
             self._pool, lambda pair: self._prepare(*pair, members), named, 2 * BATCH_SIZE
         )
-        return self._in_batches(prepared, members, rule, question.top)
-
-    def _plan(self, question: Question) -> tuple[tuple[Member, ...], str]:
-        rule = question.rule or self.committee.rule
-        combine.check(rule)
-        if question.top < 1:
-            raise errors.SettingError(f"Asked for the top {question.top}; expected 1 or more.")
-        chosen = self.committee.select(question.members)
-        return tuple(with_recipe(member, fit=question.fit) for member in chosen), rule
+        return _in_batches(prepared, members)
 
     def _prepare(self, source: str, image: Any, members: tuple[Member, ...]) -> _Ready | _Bad:
         start = time.perf_counter()
@@ -174,50 +200,52 @@ class Classifier:
         inputs = tuple(recipe.apply(member.recipe, pixels) for member in members)
         return _Ready(source, inputs, _ms(start, decoded), _ms(decoded, time.perf_counter()))
 
-    def _in_batches(
-        self,
-        prepared: Iterator[_Ready | _Bad],
-        members: tuple[Member, ...],
-        rule: str,
-        top: int,
-    ) -> Iterator[Verdict | _Bad]:
-        while chunk := list(itertools.islice(prepared, BATCH_SIZE)):
-            ready = [item for item in chunk if isinstance(item, _Ready)]
-            verdicts = iter(self._judge(ready, members, rule, top) if ready else ())
-            for item in chunk:
-                yield item if isinstance(item, _Bad) else next(verdicts)
-
-    def _judge(
-        self, ready: list[_Ready], members: tuple[Member, ...], rule: str, top: int
-    ) -> list[Verdict]:
-        probs, spent_ms = [], {}
-        for seat, member in enumerate(members):
-            start = time.perf_counter()
-            batch = np.stack([item.inputs[seat] for item in ready])
-            probs.append(member.engine.run(batch).probs)
-            spent_ms[member.name] = _ms(start, time.perf_counter()) / len(ready)
-        by_member = np.stack(probs)  # (M, N, C)
-        joined = combine.join(rule, by_member, [member.weight for member in members])
-        return [
-            Verdict(
-                source=item.source,
-                rule=rule,
-                top=top_guesses(joined[row], self.committee.labels, top),
-                members=tuple(
-                    Prediction(member.name, top_guesses(own[row], self.committee.labels, top))
-                    for member, own in zip(members, by_member, strict=True)
-                ),
-                timing=_timing(item, spent_ms),
-                warning=self.committee.warning,
-            )
-            for row, item in enumerate(ready)
-        ]
+    def _verdict(self, scores: Scores, question: Question) -> Verdict:
+        rule, labels = question.rule or self.committee.rule, self.committee.labels
+        weights = [member.weight for member in self.committee.select(scores.members)]
+        joined = combine.join(rule, scores.probs[:, None], weights)[0]  # (C,)
+        return Verdict(
+            source=scores.source,
+            rule=rule,
+            top=top_guesses(joined, labels, question.top),
+            members=tuple(
+                Prediction(name, top_guesses(own, labels, question.top))
+                for name, own in zip(scores.members, scores.probs, strict=True)
+            ),
+            timing=scores.timing,
+            warning=self.committee.warning,
+        )
 
 
-def _public(answer: Verdict | _Bad) -> Verdict | Failure:
-    if isinstance(answer, _Bad):
-        return Failure(answer.source, answer.error.code, answer.error.message)
-    return answer
+def _in_batches(
+    prepared: Iterator[_Ready | _Bad], members: tuple[Member, ...]
+) -> Iterator[Scores | _Bad]:
+    while chunk := list(itertools.islice(prepared, BATCH_SIZE)):
+        ready = [item for item in chunk if isinstance(item, _Ready)]
+        scores = iter(_run(ready, members) if ready else ())
+        for item in chunk:
+            yield item if isinstance(item, _Bad) else next(scores)
+
+
+def _run(ready: list[_Ready], members: tuple[Member, ...]) -> list[Scores]:
+    probs, spent_ms = [], {}
+    for seat, member in enumerate(members):
+        start = time.perf_counter()
+        batch = np.stack([item.inputs[seat] for item in ready])
+        probs.append(member.engine.run(batch).probs)
+        spent_ms[member.name] = _ms(start, time.perf_counter()) / len(ready)
+    by_image = np.stack(probs, axis=1)  # (N, M, C)
+    names = tuple(spent_ms)
+    return [
+        Scores(item.source, names, own, _timing(item, spent_ms))
+        for item, own in zip(ready, by_image, strict=True)
+    ]
+
+
+def _public(scores: Scores | _Bad) -> Scores | Failure:
+    if isinstance(scores, _Bad):
+        return Failure(scores.source, scores.error.code, scores.error.message)
+    return scores
 
 
 def _timing(item: _Ready, members_ms: dict[str, float]) -> Timing:
@@ -225,8 +253,8 @@ def _timing(item: _Ready, members_ms: dict[str, float]) -> Timing:
     return Timing(item.decode_ms, item.recipe_ms, members_ms, total)
 
 
-def _name(image: Any, number: int) -> str:
-    return os.fspath(image) if isinstance(image, str | os.PathLike) else f"image {number}"
+def _name(image: Any) -> str:
+    return os.fspath(image) if isinstance(image, str | os.PathLike) else "image"
 
 
 def _ms(start: float, end: float) -> float:

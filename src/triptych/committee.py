@@ -124,13 +124,16 @@ def backbones(name: str) -> list[zoo.Backbone]:
     return [zoo.find(member) for member in zoo.COMMITTEES[name]]
 
 
-def from_zoo(name: str, build: Build, *, members: Sequence[str] | None = None) -> Committee:
+def from_zoo(
+    name: str, build: Build, *, members: Sequence[str] | None = None, rule: str = "mean"
+) -> Committee:
     """Build an ImageNet committee, or any set of backbones, ready to answer.
 
     Args:
         name: ``"classic"``, ``"lite"`` or ``"auto"``.
         build: Where things are kept and how networks run.
         members: Backbones to seat instead of the committee's own: any names of the zoo.
+        rule: The default combination rule, a name from `combine.RULES`.
 
     Raises:
         errors.UnknownName: No such committee or backbone.
@@ -143,6 +146,7 @@ def from_zoo(name: str, build: Build, *, members: Sequence[str] | None = None) -
         name=name if own else "custom",
         members=tuple(_seat(rows, build)),
         labels=labels.imagenet(),
+        rule=rule,
         warning=RANDOM_WARNING if build.random else None,
     )
 

@@ -95,7 +95,7 @@ class Recipe:
         ):
             if value not in allowed:
                 raise errors.SettingError(
-                    f"{value!r} is not a {what}; expected one of: {', '.join(allowed)}."
+                    f"{value!r} is no known {what}; expected one of: {', '.join(allowed)}."
                 )
         if min(self.size) < 1 or not 0 < self.crop_share <= 1:
             raise errors.SettingError(

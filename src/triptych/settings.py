@@ -20,7 +20,7 @@ from triptych import errors
 
 MB = 1024 * 1024
 
-# The two defaults that the core shares: it takes the numbers from here, never a setting in force.
+# How large an image may be, also for whoever reads images without settings.
 MAX_IMAGE_BYTES = 32 * MB
 MAX_IMAGE_PIXELS = 50_000_000
 
@@ -91,6 +91,13 @@ SETTINGS: tuple[Setting, ...] = (
         "auto",
         "Committee to ask: `classic`, `lite`, or `auto` (classic when its weights are here).",
     ),
+    Setting(
+        "rule",
+        str,
+        "mean",
+        "How the members' answers are joined into the verdict.",
+        choices=("max", "vote", "mean", "weighted"),
+    ),
     Setting("precision", str, "auto", "Number format of the networks on CPU.", choices=PRECISIONS),
     Setting(
         "threads",
@@ -118,6 +125,7 @@ class Settings:
     host: str
     port: int
     committee: str
+    rule: str
     precision: str
     threads: int
     max_image_bytes: int

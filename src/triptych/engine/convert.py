@@ -36,7 +36,7 @@ class Job:
 
     Args:
         backbone: Its name in the zoo.
-        weights: Path of its weights; ``None`` leaves random ones.
+        weights: Path of its weights, already verified; ``None`` leaves random ones.
         folder: Where the result goes; appears whole or not at all.
     """
 
@@ -53,7 +53,8 @@ def run(jobs: Sequence[Job], report: Callable[[str], None]) -> None:
         report: Called with a line for people as each network starts.
 
     Raises:
-        errors.TriptychError: Weights are damaged, or a conversion failed.
+        errors.WeightsDamaged: A file of weights does not fit its network.
+        errors.EngineError: A conversion failed.
     """
     command = [sys.executable, "-m", __name__, json.dumps([asdict(job) for job in jobs])]
     environment = {**os.environ, "KERAS_BACKEND": "openvino", "PYTHONWARNINGS": "ignore"}
@@ -96,9 +97,7 @@ def _convert(job: Job) -> None:
     keras.utils.set_random_seed(RANDOM_SEED)
     model = backbone.build()
     if job.weights:
-        path = Path(job.weights)
-        weights.verify(backbone, path)
-        weights.load_into(model, backbone, path)
+        weights.load_into(model, backbone, Path(job.weights))
     target = Path(job.folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".converting-") as folder:

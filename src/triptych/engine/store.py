@@ -38,11 +38,12 @@ def prepare(
         home / "engines" / f"{backbone.name}-{_key(backbone, file)}"
         for backbone, file in zip(backbones, files, strict=True)
     ]
-    jobs = [
-        convert.Job(backbone.name, str(file) if file else None, str(folder))
-        for backbone, file, folder in zip(backbones, files, folders, strict=True)
-        if not (folder / convert.NETWORK).exists()
-    ]
+    jobs = []
+    for backbone, file, folder in zip(backbones, files, folders, strict=True):
+        if not (folder / convert.NETWORK).exists():
+            if file:
+                weights.verify(backbone, file)
+            jobs.append(convert.Job(backbone.name, str(file) if file else None, str(folder)))
     if jobs:
         convert.run(jobs, report)
     return [folder / convert.NETWORK for folder in folders]

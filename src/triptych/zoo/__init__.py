@@ -23,6 +23,7 @@ __all__ = [
     "features_output",
     "find",
     "multiply_adds",
+    "normalize",
     "with_features",
 ]
 
@@ -48,8 +49,8 @@ def find(name: str) -> Backbone:
         >>> find("resnet-50").name, find("lite0").name
         ('ResNet50', 'EfficientNetLite0')
     """
-    names = {_plain(known): known for known in BACKBONES}
-    wanted = _plain(name)
+    names = {normalize(known): known for known in BACKBONES}
+    wanted = normalize(name)
     if wanted.startswith("lite"):
         wanted = f"efficientnet{wanted}"
     if wanted in names:
@@ -61,5 +62,6 @@ def find(name: str) -> Backbone:
     )
 
 
-def _plain(name: str) -> str:
+def normalize(name: str) -> str:
+    """A name as it is compared: lower case, without ``-`` and ``_``."""
     return name.lower().replace("-", "").replace("_", "")

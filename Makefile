@@ -1,0 +1,71 @@
+# Triptych: the few commands that people and CI share.
+# PYTHON may name any Python 3.10 or newer: make run PYTHON=python3.12
+
+PYTHON ?= python3
+BIN := .venv/bin
+SERVE ?=
+PYTEST ?=
+
+.PHONY: help setup run test lint bench lock docs
+
+help:
+	@echo "make run    set up and serve the studio on http://127.0.0.1:5000 (options: SERVE='--port 8080')"
+	@echo "make test   set up and run all tests, a real browser included (options: PYTEST='-k images')"
+	@echo "make lint   ruff, mypy, and the sizes of functions"
+	@echo "make bench  measure, and compare with what the README claims"
+	@echo "make docs   write the generated pages of docs/ anew"
+	@echo "make lock   pin and hash all requirements anew"
+
+# --- environment: .venv, made once for each set of requirements ---------------------------------
+
+setup: .venv/run.done
+
+.venv/bin/python:
+	@echo "Making the environment in .venv ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "Python 3.10 or newer is needed; try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+	  echo "Python cannot make environments here; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
+
+.venv/run.done: .venv/bin/python requirements/run.txt pyproject.toml
+	@echo "Installing what the studio needs (about 300 MB, once) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt -r requirements/run.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev.done: .venv/run.done requirements/dev.txt
+	@echo "Installing what the tests need (TensorFlow is the reference; about 1.5 GB, once) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# --- what people do ------------------------------------------------------------------------------
+
+run: .venv/run.done
+	@$(BIN)/triptych serve $(SERVE)
+
+test: .venv/dev.done
+	@tools/ensure-chromium
+	@echo "Running the tests; screenshots go to tests/screenshots/ ..."
+	@$(BIN)/python -m pytest $(PYTEST)
+
+lint: .venv/dev.done
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python tools/sizes.py
+
+bench: .venv/dev.done
+	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+docs: .venv/run.done
+	@$(BIN)/python tools/generate_docs.py
+
+# One resolution for everything (dev), and the studio's part of it (run), with no index addresses.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
+  --no-emit-index-url --custom-compile-command "make lock"
+
+lock: .venv/bin/python
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@$(LOCK) pyproject.toml --extra heic --extra tensorflow --group dev --group build -o requirements/dev.txt
+	@$(LOCK) pyproject.toml --extra heic -c requirements/dev.txt -o requirements/run.txt
+	@$(LOCK) --group pyproject.toml:build -c requirements/dev.txt -o requirements/build.txt

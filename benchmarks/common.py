@@ -1,0 +1,54 @@
+"""What every benchmark prints: the machine, the versions, the figures, and whether claims hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def machine() -> dict[str, Any]:
+    """Where the figures come from."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
+    names = ("keras", "tensorflow-cpu", "openvino", "numpy", "pillow")
+    return {
+        "processor": model or platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in names},
+    }
+
+
+def median_ms(work: Callable[[], Any], *, repeats: int, warmup: int = 2) -> float:
+    """Median time of one call, in milliseconds."""
+    for _ in range(warmup):
+        work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - start) * 1000)
+    return statistics.median(times)
+
+
+def finish(name: str, figures: dict[str, Any], claims: dict[str, bool]) -> None:
+    """Write the figures as JSON beside this file and end with 1 when a claim is false."""
+    RESULTS.mkdir(exist_ok=True)
+    report = {"machine": machine(), "figures": figures, "claims": claims}
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"\n{path}")
+    for claim, holds in claims.items():
+        print(f"{'holds' if holds else 'FALSE'}: {claim}")
+    sys.exit(0 if all(claims.values()) else 1)

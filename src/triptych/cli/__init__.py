@@ -1,0 +1,30 @@
+"""The command line: thin commands over the Python API.
+
+Exit codes: 0 all fine, 1 something failed (some images, a fetch), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import click
+
+from triptych import __version__
+from triptych.cli.classify import classify
+from triptych.cli.common import Group
+from triptych.cli.evaluate import evaluate
+from triptych.cli.models import models
+from triptych.cli.models import pull
+from triptych.cli.serve import serve
+
+
+@click.group(
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    epilog="Every setting can also come from the environment; see docs/settings.md.",
+)
+@click.version_option(__version__, prog_name="triptych")
+def main() -> None:
+    """Show photos to a committee of networks and get one verdict."""
+
+
+for command in (classify, evaluate, models, pull, serve):
+    main.add_command(command)

@@ -1,0 +1,145 @@
+"""``triptych classify``: photos in, verdicts out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+import click
+
+from triptych.cli import common
+
+if TYPE_CHECKING:
+    from triptych.results import Failure
+    from triptych.results import Verdict
+
+Writer = Callable[["Verdict | Failure"], None]
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@common.from_table("committee")
+@common.members_option
+@common.from_table("rule")
+@common.fit_option
+@click.option("--top", type=click.IntRange(min=1), default=3, help="How many guesses to name.")
+@click.option("--json", "form", flag_value="json", help="One JSON object per line.")
+@click.option("--csv", "form", flag_value="csv", help="A table for spreadsheets.")
+@common.weights_option
+@common.from_table("precision", "threads", "home")
+@click.pass_context
+def classify(
+    ctx: click.Context,
+    /,
+    paths: tuple[str, ...],
+    fit: str | None,
+    top: int,
+    form: str | None,
+    **options: Any,
+) -> None:
+    """Classify images: files, folders (walked), or - for one image on standard input.
+
+    \b
+    Examples:
+      triptych classify cat.jpg
+      triptych classify holiday/ --json > answers.jsonl
+      curl -s $URL | triptych classify -
+    """
+    import triptych
+    from triptych.classifier import Question
+    from triptych.results import Failure
+
+    classifier = triptych.load(report=common.note, **options)
+    names = tuple(member.name for member in classifier.committee.members)
+    write = _writer(form, names)
+    failed = 0
+    many = len(paths) > 1 or Path(paths[0]).is_dir()
+    total = sum(1 for _ in _images(paths, read=False)) if many else 1
+    with common.progress(total if total > 1 else 0, "Classifying") as bar:
+        for answer in classifier.classify_many(_images(paths), Question(top=top, fit=fit)):
+            failed += isinstance(answer, Failure)
+            write(answer)
+            bar.update(1)
+    if many:
+        common.note(f"{total - failed} classified, {failed} failed.")
+    if failed or not total:
+        ctx.exit(1)
+
+
+def _images(paths: tuple[str, ...], *, read: bool = True) -> Iterator[tuple[str, Any]]:
+    from triptych import dataset
+
+    for path in paths:
+        if path == "-":
+            yield ("-", sys.stdin.buffer.read() if read else b"")
+        elif Path(path).is_dir():
+            yield from ((str(photo), photo) for photo in dataset.walk(Path(path)))
+        else:
+            yield (path, Path(path))
+
+
+def _writer(form: str | None, members: tuple[str, ...]) -> Writer:
+    if form == "json":
+        return lambda answer: click.echo(json.dumps(answer.to_dict(), ensure_ascii=False))
+    if form == "csv":
+        return _csv_writer(members)
+    return _text_writer(members)
+
+
+def _csv_writer(members: tuple[str, ...]) -> Writer:
+    columns = ["source", "label", "id", "index", "prob", "rule"]
+    columns += [f"{name}_{what}" for name in members for what in ("label", "prob")]
+    columns += ["warning", "error_code", "error_message"]
+    sheet = csv.DictWriter(sys.stdout, columns, lineterminator="\n", restval="")
+    sheet.writeheader()
+
+    def write(answer: Verdict | Failure) -> None:
+        sheet.writerow(_csv_row(answer.to_dict()))
+
+    return write
+
+
+def _csv_row(answer: dict[str, Any]) -> dict[str, Any]:
+    row = {"source": answer["source"], "warning": answer.get("warning", "")}
+    if "error" in answer:
+        return {**row, **{f"error_{key}": text for key, text in answer["error"].items()}}
+    row.update({key: answer["verdict"][key] for key in ("label", "id", "index", "prob", "rule")})
+    for member in answer["members"]:
+        best = member["top"][0]
+        row.update({f"{member['name']}_{key}": best[key] for key in ("label", "prob")})
+    return row
+
+
+def _text_writer(members: tuple[str, ...]) -> Writer:
+    from triptych.results import Failure
+
+    width = max(map(len, members))
+
+    def write(answer: Verdict | Failure) -> None:
+        click.secho(answer.source, bold=True)
+        if isinstance(answer, Failure):
+            click.secho(f"  {answer.message}\n", fg="red")
+        else:
+            click.echo(_describe(answer, width) + "\n")
+
+    return write
+
+
+def _describe(verdict: Verdict, width: int) -> str:
+    lines = [
+        f"  {verdict.label.name}  {common.percent(verdict.prob).strip()}"
+        f"   ({verdict.rule} of {len(verdict.members)}, surest: {verdict.surest}, "
+        f"{verdict.timing.total_ms:.0f} ms)"
+    ]
+    for member in verdict.members:
+        guesses = "   ".join(f"{g.label.name} {common.percent(g.prob).strip()}" for g in member.top)
+        lines.append(f"    {member.name:<{width}}  {guesses}")
+    if verdict.warning:
+        lines.append(f"    {verdict.warning}")
+    return "\n".join(lines)

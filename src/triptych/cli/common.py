@@ -1,0 +1,124 @@
+"""What the commands share: options from the settings table, errors, progress, notes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+from typing import TypeVar
+
+import click
+
+from triptych import errors
+from triptych import settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+USAGE_ERRORS = (errors.SettingError, errors.UnknownName)
+
+
+class Group(click.Group):
+    """A command group that shows our errors as one line instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors end with exit code 2 for wrong usage, else 1."""
+        try:
+            return super().invoke(ctx)
+        except errors.TriptychError as error:
+            usage = isinstance(error, USAGE_ERRORS)
+            raise (_WrongUsage if usage else click.ClickException)(error.message) from error
+        except BrokenPipeError:
+            # The reader (`| head`) has gone; Python would complain again when it closes stdout.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(1)
+
+
+class _WrongUsage(click.ClickException):
+    exit_code = 2
+
+
+def from_table(*names: str) -> Callable[[Command], Command]:
+    """Options for rows of the settings table; not given, they leave it to the environment."""
+    rows = {row.name: row for row in settings.SETTINGS}
+
+    def decorate(command: Command) -> Command:
+        for name in reversed(names):
+            command = _option(rows[name])(command)
+        return command
+
+    return decorate
+
+
+def _option(row: settings.Setting) -> Callable[[Command], Command]:
+    return click.option(
+        f"--{row.name.replace('_', '-')}",
+        row.name,
+        type=click.Choice(row.choices) if row.choices else _Value(row),
+        help=f"{row.help} [env: {row.variable}; default: {row.default}]".replace("`", ""),
+        default=None,
+    )
+
+
+class _Value(click.ParamType[Any]):
+    def __init__(self, row: settings.Setting) -> None:
+        self._row = row
+        self.name = {int: "integer", str: "text"}.get(row.parse, "path")  # type: ignore[call-overload]
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return self._row.read(value) if isinstance(value, str) else value
+
+
+def split_names(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[str, ...] | None:
+    """Callback of options that take ``a,b,c``."""
+    return (
+        None if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
+    )
+
+
+members_option = click.option(
+    "--members",
+    metavar="A,B,C",
+    callback=split_names,
+    help="Networks to seat instead of the committee's own; see `triptych models`.",
+)
+weights_option = click.option(
+    "--weights",
+    type=click.Choice(["imagenet", "random"]),
+    default="imagenet",
+    help="random: to measure speed where real weights can't be had; answers are meaningless.",
+)
+fit_option = click.option(
+    "--fit",
+    type=click.Choice(["crop", "square"]),
+    default=None,
+    help="Centre crop, or squeeze the whole photo into the square. [default: each network's own]",
+)
+
+
+def note(line: str) -> None:
+    """Say something to the person without mixing it into the output."""
+    click.echo(line, err=True)
+
+
+def progress(total: int, label: str) -> Any:
+    """A progress bar on the terminal's error stream; silent when that is no terminal."""
+    return click.progressbar(
+        length=total, label=label, file=sys.stderr, show_pos=True, hidden=not sys.stderr.isatty()
+    )
+
+
+def percent(share: float) -> str:
+    """A share as people read it, such as ``" 83.1 %"``."""
+    return f"{100 * share:5.1f} %"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as aligned text columns; the first row is the heading."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)) for row in rows]
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join(line.rstrip() for line in (lines[0], rule, *lines[1:]))

@@ -1,0 +1,93 @@
+"""``triptych evaluate``: how often members and rules are right."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+import click
+
+from triptych.cli import common
+
+if TYPE_CHECKING:
+    from triptych.classifier import Classifier
+    from triptych.dataset import Labelled
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@common.from_table("committee")
+@common.members_option
+@common.from_table("rule")
+@common.fit_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@common.weights_option
+@common.from_table("precision", "threads", "home")
+def evaluate(folder: Path, fit: str | None, as_json: bool, **options: Any) -> None:
+    """Count right answers on labelled photos: a folder per class, by name or WordNet id.
+
+    \b
+    Example:
+      triptych evaluate photos/ --committee lite
+    """
+    import triptych
+    from triptych import dataset
+
+    classifier = triptych.load(report=common.note, **options)
+    photos = dataset.labelled(folder, classifier.committee.labels)
+    start = time.perf_counter()
+    report = _count(classifier, photos, fit)
+    report["images_per_s"] = round(report["images"] / (time.perf_counter() - start), 1)
+    click.echo(json.dumps(report, ensure_ascii=False) if as_json else _describe(report))
+
+
+def _count(classifier: Classifier, photos: Labelled, fit: str | None) -> dict[str, Any]:
+    from triptych.classifier import Question
+    from triptych.evaluation import Evaluation
+    from triptych.results import Failure
+
+    committee = classifier.committee
+    evaluation = Evaluation(
+        [member.name for member in committee.members],
+        [member.weight for member in committee.members],
+        committee.rule,
+    )
+    skipped = list(photos.skipped)
+    named = ((str(path), path) for path, _ in photos.photos)
+    with common.progress(len(photos.photos), "Evaluating") as bar:
+        answers = classifier.score_many(named, Question(fit=fit))
+        for answer, (_, truth) in zip(answers, photos.photos, strict=True):
+            if isinstance(answer, Failure):
+                skipped.append(answer)
+            else:
+                evaluation.add(answer.probs, truth)
+            bar.update(1)
+    report = evaluation.to_dict()
+    report["committee"] = {"name": committee.name, **report["committee"]}
+    if committee.warning:
+        report["warning"] = committee.warning
+    return {"skipped": [failure.to_dict() for failure in skipped], **report}
+
+
+def _describe(report: dict[str, Any]) -> str:
+    rows = [("", "top-1", "95 % interval", "top-5")]
+    rows += [_row(member["name"], member) for member in report["members"]]
+    rows += [_row(f"rule {name}", rule) for name, rule in report["rules"].items()]
+    committee = report["committee"]
+    rows.append(_row(f"{committee['name']}, by {committee['rule']}", committee))
+    lines = [common.table(rows), "", f"{report['images']} photos, {report['images_per_s']} per s."]
+    if report.get("warning"):
+        lines.append(report["warning"])
+    if report["skipped"]:
+        lines.append(f"{len(report['skipped'])} skipped:")
+        lines += [f"  {item['source']}: {item['error']['message']}" for item in report["skipped"]]
+    return "\n".join(lines)
+
+
+def _row(name: str, score: dict[str, Any]) -> tuple[str, str, str, str]:
+    low, high = score["interval"]
+    between = f"{100 * low:.1f} to {100 * high:.1f} %"
+    return (name, common.percent(score["top1"]), between, common.percent(score["top5"]))

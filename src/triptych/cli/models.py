@@ -1,0 +1,112 @@
+"""``triptych models`` and ``triptych pull``: what networks there are, and getting them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+from typing import Any
+
+import click
+
+from triptych.cli import common
+
+if TYPE_CHECKING:
+    from triptych.zoo import Backbone
+
+MB = 1_000_000
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per network and line.")
+def models(as_json: bool) -> None:
+    """List the networks of the zoo: what they cost, how good they are, what is here."""
+    from triptych import zoo
+
+    facts = [_facts(row) for row in zoo.BACKBONES.values()]
+    if as_json:
+        for fact in facts:
+            click.echo(json.dumps(fact))
+        return
+    heading = (
+        "network",
+        "committee",
+        "input",
+        "top-1",
+        "10^6 madds",
+        "10^6 params",
+        "file",
+        "here",
+    )
+    click.echo(common.table([heading, *(_row(fact) for fact in facts)]))
+    click.echo("\ntop-1: as published. Fetch what is not here with: triptych pull NAME")
+
+
+def _facts(row: Backbone) -> dict[str, Any]:
+    from triptych import weights
+    from triptych import zoo
+
+    path = weights.locate(row)
+    return {
+        "name": row.name,
+        "committees": [name for name, seats in zoo.COMMITTEES.items() if row.name in seats],
+        "size": list(row.recipe.size),
+        "top1": row.top1,
+        "multiply_adds": row.multiply_adds,
+        "parameters": row.parameters,
+        "feature_length": row.feature_length,
+        "size_mb": row.weights.size_mb,
+        "licence": row.licence,
+        "paper": row.paper,
+        "cached": str(path) if path else None,
+    }
+
+
+def _row(fact: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        fact["name"],
+        ", ".join(fact["committees"]),
+        " x ".join(map(str, fact["size"])),
+        common.percent(fact["top1"]),
+        f"{fact['multiply_adds'] / 1e6:10,.0f}",
+        f"{fact['parameters'] / 1e6:11,.1f}",
+        f"{fact['size_mb']:4.0f} MB",
+        "yes" if fact["cached"] else "",
+    )
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--from",
+    "source",
+    metavar="URL|DIR",
+    help="A mirror or a folder (USB stick) that holds the official files under their names.",
+)
+def pull(names: tuple[str, ...], source: str | None) -> None:
+    """Fetch the weights of networks or whole committees, verified, into Keras's cache.
+
+    \b
+    Examples:
+      triptych pull classic
+      triptych pull EfficientNetV2S --from /media/usb/keras
+    """
+    from triptych import zoo
+
+    rows = [zoo.find(seat) for name in names for seat in zoo.COMMITTEES.get(name, (name,))]
+    for row in dict.fromkeys(rows):
+        _pull(row, source)
+
+
+def _pull(row: Backbone, source: str | None) -> None:
+    from triptych import weights
+
+    if weights.locate(row) is None:
+        common.note(f"{row.name}: fetching about {row.weights.size_mb:.0f} MB")
+    with common.progress(int(row.weights.size_mb * MB), row.name) as bar:
+
+        def show(done: int, total: int | None) -> None:
+            bar.length = total or bar.length
+            bar.update(done - bar.pos)
+
+        path = weights.pull(row, source=source, progress=show)
+    click.echo(f"{row.name}: {path}")

@@ -1,0 +1,53 @@
+"""Networks with weights that make a comparison mean something.
+
+Freshly made networks answer nearly the same for every image and class, and their batch norms do
+nothing; any engine would pass against them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+
+def shake(model: Any, *, seed: int = 0) -> None:
+    """Give a random network lively batch norms and logits with a spread of about 3."""
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        if type(layer).__name__ == "BatchNormalization":
+            layer.set_weights([_lively(rng, w.name, tuple(w.shape)) for w in layer.weights])
+    last = [layer for layer in model.layers if getattr(layer, "kernel", None) is not None][-1]
+    _scale_kernel(last, 1e-4)
+    batch = rng.uniform(-1, 1, (2, *model.input_shape[1:])).astype(np.float32)
+    logits = np.log(np.asarray(model.predict_on_batch(batch), np.float64))
+    _scale_kernel(last, 3 / logits.std(axis=1).mean())
+
+
+def _lively(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    if name in ("gamma", "moving_variance"):
+        return rng.uniform(0.8, 1.2, shape)
+    return rng.normal(0, 0.1, shape)
+
+
+def _scale_kernel(layer: Any, factor: float) -> None:
+    kernel, *rest = layer.get_weights()
+    layer.set_weights([kernel * factor, *rest])
+
+
+def save_official(model: Any, path: Path) -> None:
+    """Save weights in the layout of the files that keras.applications downloads."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        layers = list(model.layers)
+        file.attrs["layer_names"] = [layer.name.encode() for layer in layers]
+        file.attrs["backend"] = b"tensorflow"
+        file.attrs["keras_version"] = b"2.1.6"
+        for layer in layers:
+            group = file.create_group(layer.name)
+            names = [f"{layer.name}/{weight.name}:0" for weight in layer.weights]
+            group.attrs["weight_names"] = [name.encode() for name in names]
+            for name, weight in zip(names, layer.get_weights(), strict=True):
+                group.create_dataset(name, data=weight)

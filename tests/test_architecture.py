@@ -1,0 +1,115 @@
+"""The rooms of DESIGN, as tests: who may import whom, and which library lives where."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).parent.parent / "src" / "triptych"
+
+# A module imports only lower ranks; modules of one package may import each other.
+RANKS = {
+    "errors": 0,
+    "settings": 1,
+    "results": 1,
+    "labels": 2,
+    "images": 2,
+    "recipe": 2,
+    "combine": 2,
+    "tensors": 2,
+    "dataset": 3,
+    "zoo": 3,
+    "weights": 4,
+    "engine": 5,
+    "committee": 6,
+    "evaluation": 6,
+    "classifier": 7,
+    "": 8,  # the package's own door, triptych.load
+    "web": 9,
+    "cli": 10,
+    "__main__": 11,
+}
+
+# Each library lives in few rooms, so that a change of library is a change of few rooms.
+FENCES = {
+    "keras": {"zoo", "weights", "engine"},
+    "PIL": {"images", "recipe"},
+    "pillow_heif": {"images"},
+    "openvino": {"engine"},
+    "flask": {"web"},
+    "gevent": {"web"},
+    "click": {"cli"},
+    "h5py": set(),
+    "tensorflow": set(),
+    "torch": set(),
+    "urllib": {"weights", "web"},
+    "pickle": {"tensors"},
+}
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(SOURCES).with_suffix("").parts
+    return "" if parts == ("__init__",) else parts[0]
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module that a source file imports, `from a import b` as a.b."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+FILES = sorted(SOURCES.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCES)))
+def test_a_module_imports_only_lower_ranks(path: Path) -> None:
+    room = room_of(path)
+    for name in imports_of(path):
+        if name.split(".")[0] != "triptych":
+            continue
+        rest = name.removeprefix("triptych").lstrip(".").split(".")[0]
+        other = rest if rest in RANKS else ""
+        if room == "" and other in ("results", "errors"):
+            continue
+        assert other == room or RANKS[other] < RANKS[room], f"{room or 'triptych'} imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCES)))
+def test_each_library_stays_in_its_rooms(path: Path) -> None:
+    for name in imports_of(path):
+        library = name.split(".")[0]
+        if library in FENCES:
+            assert room_of(path) in FENCES[library], f"{path} imports {name}"
+
+
+def test_every_room_has_a_rank() -> None:
+    assert {room_of(path) for path in FILES} == set(RANKS)
+
+
+HEAVY = {"keras", "tensorflow", "openvino", "torch", "jax", "h5py"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import triptych",
+        "import triptych.cli",
+        "from click.testing import CliRunner; from triptych.cli import main; "
+        "assert CliRunner().invoke(main, ['classify', '--help']).exit_code == 0",
+        "from triptych import zoo; zoo.find('ResNet50')",
+    ],
+)
+def test_looking_around_loads_nothing_heavy(code: str) -> None:
+    probe = f"{code}; import sys; print(sorted(set(sys.modules) & {HEAVY}))"
+    ran = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"

@@ -1,0 +1,158 @@
+"""One contract for every engine: the answer for a batch equals the answers row by row.
+
+And one comparison for every family of networks: OpenVINO at f32 equals Keras on TensorFlow.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import networks
+from triptych import errors
+from triptych import zoo
+from triptych.engine import Engine
+from triptych.engine import convert
+from triptych.engine.fake import FakeEngine
+from triptych.engine.keras import KerasEngine
+from triptych.engine.openvino import OpenVINOEngine
+from triptych.engine.openvino import has_bf16
+from triptych.engine.openvino import resolve_precision
+
+# The smallest network of each family.
+FAMILIES = list(
+    {
+        row.family: row.name
+        for row in sorted(zoo.BACKBONES.values(), key=lambda row: -row.parameters)
+    }.values()
+)
+
+
+def inputs(row: zoo.Backbone, count: int) -> np.ndarray:
+    """Pictures rather than noise: noise has no structure for a convolution to find."""
+    rng = np.random.default_rng(3)
+    coarse = rng.uniform(-1, 1, (count, 6, 6, 3))
+    height, width = row.recipe.size
+    picture = coarse.repeat(-(-height // 6), axis=1).repeat(-(-width // 6), axis=2)
+    return picture[:, :height, :width].astype(np.float32) * (
+        100 if row.recipe.scaling == "raw" else 1
+    )
+
+
+@pytest.fixture(scope="module")
+def pairs(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Path]]:
+    """For each family a shaken Keras network, and the same converted from its saved weights."""
+    folder = tmp_path_factory.mktemp("families")
+    made, jobs = {}, []
+    for name in FAMILIES:
+        model = zoo.find(name).build()
+        networks.shake(model)
+        path = folder / f"{name}.h5"
+        networks.save_official(model, path)
+        jobs.append(convert.Job(name, str(path), str(folder / name)))
+        made[name] = (zoo.with_features(model), folder / name / convert.NETWORK)
+    convert.run(jobs, lambda line: None)
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_openvino_f32_equals_keras_at_batch_1_3_and_8(
+    name: str, pairs: dict[str, tuple[Any, Path]]
+) -> None:
+    model, path = pairs[name]
+    batch = inputs(zoo.find(name), 8)
+    reference = KerasEngine(model).run(batch)
+    engine = OpenVINOEngine(path, precision="f32")
+    assert reference.probs.max(axis=1).min() > 0.02, "too flat to compare anything"
+    for size in (1, 3, 8):
+        output = engine.run(batch[:size])
+        assert np.abs(output.probs - reference.probs[:size]).max() < 1e-4
+        for own, other in zip(output.probs, reference.probs[:size], strict=True):
+            assert list(np.argsort(-own)[:3]) == list(np.argsort(-other)[:3])
+        scale = np.abs(reference.features).max()
+        np.testing.assert_allclose(
+            output.features, reference.features[:size], rtol=1e-3, atol=1e-4 * scale
+        )
+
+
+@pytest.fixture(params=["fake", "keras", "openvino"])
+def engine(request: pytest.FixtureRequest) -> tuple[Engine, zoo.Backbone]:
+    row = zoo.find("MobileNetV2")
+    if request.param == "fake":
+        return FakeEngine(), row
+    pairs = request.getfixturevalue("pairs")
+    smallest = zoo.find(min(pairs, key=lambda name: zoo.find(name).multiply_adds))
+    model, path = pairs[smallest.name]
+    made = KerasEngine(model) if request.param == "keras" else OpenVINOEngine(path, precision="f32")
+    return made, smallest
+
+
+@pytest.mark.timeout(600)
+def test_a_batch_equals_its_rows(engine: tuple[Engine, zoo.Backbone]) -> None:
+    run, row = engine[0].run, engine[1]
+    batch = inputs(row, 5)
+    whole = run(batch)
+    single = [run(batch[n : n + 1]) for n in range(5)]
+    np.testing.assert_allclose(whole.probs, [one.probs[0] for one in single], atol=1e-6)
+    np.testing.assert_allclose(
+        whole.features, [one.features[0] for one in single], rtol=1e-4, atol=1e-4
+    )
+    np.testing.assert_allclose(whole.probs.sum(axis=1), 1, atol=1e-4)
+    assert whole.probs.dtype == whole.features.dtype == np.float32
+    again = run(batch)
+    np.testing.assert_array_equal(again.probs, whole.probs)
+
+
+@pytest.mark.timeout(600)
+def test_threads_do_not_mix_their_images_up(pairs: dict[str, tuple[Any, Path]]) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    engine = OpenVINOEngine(pairs["MobileNetV2"][1], precision="f32")
+    batch = inputs(zoo.find("MobileNetV2"), 8)
+    expected = engine.run(batch).probs
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: engine.run(batch[n % 8][None]).probs[0], range(64)))
+    for n, answer in enumerate(answers):
+        np.testing.assert_allclose(answer, expected[n % 8], atol=1e-6)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", ["keras", "openvino"])
+def test_a_batch_of_the_wrong_size_is_refused(
+    kind: str, pairs: dict[str, tuple[Any, Path]]
+) -> None:
+    model, path = pairs["MobileNetV2"]
+    engine = KerasEngine(model) if kind == "keras" else OpenVINOEngine(path)
+    with pytest.raises(errors.EngineError, match=r"224,\s?224.*\(1, 8, 8, 3\)"):
+        engine.run(np.zeros((1, 8, 8, 3), np.float32))
+
+
+def test_precision_auto_takes_bf16_only_where_the_processor_has_it() -> None:
+    assert resolve_precision("auto") == ("bf16" if has_bf16() else "f32")
+    assert resolve_precision("f32") == "f32"
+
+
+@pytest.mark.skipif(has_bf16(), reason="this processor has bf16")
+def test_bf16_without_bf16_is_refused_with_a_way_out() -> None:
+    with pytest.raises(errors.SettingError, match="no bf16 arithmetic"):
+        resolve_precision("bf16")
+
+
+def test_a_broken_network_on_disk_says_how_to_mend_it(tmp_path: Path) -> None:
+    path = tmp_path / "network.xml"
+    path.write_text("<net>")
+    with pytest.raises(errors.EngineError, match=r"cannot compile .*network.xml.*made anew"):
+        OpenVINOEngine(path)
+
+
+def test_a_conversion_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    wrong = tmp_path / "weights.h5"
+    wrong.write_bytes(b"not weights")
+    with pytest.raises(errors.WeightsDamaged, match="does not fit MobileNetV2"):
+        convert.run([convert.Job("MobileNetV2", str(wrong), str(tmp_path / "out"))], print)
+    assert list(tmp_path.iterdir()) == [wrong]

@@ -1,0 +1,96 @@
+"""Write the pages of docs/ that are made from the code; ``--check`` only says what is stale.
+
+Run by ``make docs``; a test runs the check.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from triptych import settings
+from triptych import zoo
+from triptych.cli import main as command_line
+
+DOCS = Path(__file__).parent.parent / "docs"
+MARK = "<!-- Made by `make docs` from the code; changes here are lost. -->\n\n"
+
+
+def settings_page() -> str:
+    """The table of settings."""
+    lines = [
+        "# Settings\n",
+        "Each can be given as an option of a command that uses it, or in the environment; the",
+        "command line wins. An empty variable counts as not set.\n",
+        "| variable | option | default | what it is |",
+        "|---|---|---|---|",
+    ]
+    for row in settings.SETTINGS:
+        default = "the platform's data folder" if row.name == "home" else f"`{row.default}`"
+        choices = f" One of: {', '.join(f'`{c}`' for c in row.choices)}." if row.choices else ""
+        option = f"`--{row.name.replace('_', '-')}`"
+        lines.append(f"| `{row.variable}` | {option} | {default} | {row.help}{choices} |")
+    lines += [
+        "",
+        "Keras's own weights live where Keras keeps them: `$KERAS_HOME/models`, by default",
+        "`~/.keras/models`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def commands_page() -> str:
+    """The help of every command."""
+    parts = ["# Commands\n"]
+    for name, text in _helps(command_line, "triptych"):
+        parts.append(f"## {name}\n\n```text\n{text}\n```\n")
+    return "\n".join(parts)
+
+
+def _helps(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
+    context = click.Context(command, info_name=name, max_content_width=100, terminal_width=100)
+    home = str(next(row.default for row in settings.SETTINGS if row.name == "home"))
+    yield name, command.get_help(context).replace(home, "the platform's data folder")
+    if isinstance(command, click.Group):
+        for child in sorted(command.commands):
+            yield from _helps(command.commands[child], f"{name} {child}")
+
+
+def zoo_page() -> str:
+    """The table of backbones."""
+    lines = [
+        "# Zoo\n",
+        "Every network that can sit in a committee. Top-1 is the published figure for ImageNet;",
+        "multiply-adds and parameters are of the whole network with its 1000 classes.\n",
+        "| network | input | features | top-1 | M multiply-adds | M parameters | file | paper |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row.name} | {' x '.join(map(str, row.recipe.size))} | {row.feature_length} "
+        f"| {100 * row.top1:.1f} % | {row.multiply_adds / 1e6:,.0f} "
+        f"| {row.parameters / 1e6:,.1f} | {row.weights.size_mb:.0f} MB | {row.paper} |"
+        for row in zoo.BACKBONES.values()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"settings.md": settings_page, "commands.md": commands_page, "zoo.md": zoo_page}
+
+
+def main() -> None:
+    """Write or check the pages."""
+    stale = []
+    for name, make in PAGES.items():
+        path, text = DOCS / name, MARK + make()
+        if not path.exists() or path.read_text() != text:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                path.write_text(text)
+    print(f"Stale: {', '.join(stale)}. Run: make docs" if stale else "docs/ is up to date.")
+    sys.exit(1 if stale and "--check" in sys.argv else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Print how large functions and modules are: size is a number people should see.
+
+Run by ``make lint``. The aims (median, 90th percentile, module) are in CONTRIBUTING.md.
+"""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from pathlib import Path
+
+SOURCES = Path(__file__).parent.parent / "src" / "triptych"
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function without its docstring."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def main() -> None:
+    """Print the table."""
+    functions: list[tuple[int, str]] = []
+    modules: list[tuple[int, str]] = []
+    for path in sorted(SOURCES.rglob("*.py")):
+        text = path.read_text()
+        name = str(path.relative_to(SOURCES))
+        modules.append((len(text.splitlines()), name))
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                functions.append((body_lines(node), f"{name}: {node.name}"))
+    lengths = sorted(length for length, _ in functions)
+    print(f"functions: {len(lengths)}, median {statistics.median(lengths):.0f} lines, ", end="")
+    print(f"90th percentile {lengths[int(len(lengths) * 0.9)]}, longest:")
+    for length, name in sorted(functions, reverse=True)[:3]:
+        print(f"  {length:4d}  {name}")
+    print(f"modules: {len(modules)}, {sum(n for n, _ in modules)} lines, longest:")
+    for length, name in sorted(modules, reverse=True)[:3]:
+        print(f"  {length:4d}  {name}")
+
+
+if __name__ == "__main__":
+    main()
