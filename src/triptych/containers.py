@@ -77,23 +77,26 @@ def jpeg_scans(data: bytes, *, stop: int) -> int:
 
 
 def _jpeg_lacks_its_end(data: bytes) -> bool:
-    return _JPEG_END not in _jpeg_markers(data)
+    at_the_very_end = data.rstrip(b"\0").endswith(bytes([0xFF, _JPEG_END]))
+    return not at_the_very_end and _JPEG_END not in _jpeg_markers(data)
 
 
 # GIF: a screen, extensions made of short blocks, frames
 
 
 def gif_size(data: bytes) -> tuple[int, int]:
-    """Size of the screen and first frame of a GIF together; Pillow warns before it tells.
+    """Size of the screen and first frame of a GIF together, (width, height) in pixels.
 
-    Returns:
-        (width, height) in pixels; zeros where the file ends before.
+    Pillow warns of a large one before it tells its size.
+
+    Raises:
+        struct.error: The file ends before.
     """
+    width, height = struct.unpack_from("<HH", data, 6)
     try:
-        width, height = struct.unpack_from("<HH", data, 6)
         left, top, columns, rows = struct.unpack_from("<HHHH", data, _gif_first_frame(data))
     except _UNREADABLE:
-        return 0, 0
+        return width, height
     return max(width, left + columns), max(height, top + rows)
 
 
@@ -124,22 +127,22 @@ def _gif_lacks_its_end(data: bytes) -> bool:
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
-    """Size of a WebP picture, (width, height) in pixels; zeros where the file ends before.
+    """Size of a WebP picture, (width, height) in pixels.
 
     Pillow has claimed memory for it by the time it tells.
 
+    Raises:
+        struct.error: The file ends before.
+
     Source: RFC 9649, sections 2.5 to 2.7.
     """
-    try:
-        if data[12:16] == b"VP8X":
-            low_w, high_w, low_h, high_h = struct.unpack_from("<HBHB", data, 24)
-            return 1 + low_w + (high_w << 16), 1 + low_h + (high_h << 16)
-        if data[12:16] == b"VP8L":
-            bits = _number("<I", data, 21)
-            return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-        width, height = struct.unpack_from("<HH", data, 26)
-    except struct.error:
-        return 0, 0
+    if data[12:16] == b"VP8X":
+        low_w, high_w, low_h, high_h = struct.unpack_from("<HBHB", data, 24)
+        return 1 + low_w + (high_w << 16), 1 + low_h + (high_h << 16)
+    if data[12:16] == b"VP8L":
+        bits = _number("<I", data, 21)
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    width, height = struct.unpack_from("<HH", data, 26)
     return width & 0x3FFF, height & 0x3FFF
 
 

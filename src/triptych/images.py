@@ -166,7 +166,8 @@ def decode(data: bytes | bytearray | memoryview, *, limits: Limits = DEFAULT_LIM
     _check_bytes(len(data), limits)
     kind = _photo_kind(data)
     with _reading(kind, data), _open(kind, data, limits) as image:
-        return _unpacked(image, limits)
+        # EXIF is built like TIFF, so a TIFF is its own EXIF block.
+        return _unpacked(image, limits, exif=data if kind == "TIFF" else None)
 
 
 # Before unpacking
@@ -180,7 +181,7 @@ def _read(path: Path, limits: Limits) -> bytes:
     except FileNotFoundError:
         raise errors.SourceError(f"There is no file {str(path)!r}; check its name.") from None
     except (OSError, ValueError) as error:
-        if path.is_dir():
+        if os.path.isdir(path):
             message = f"{str(path)!r} is a folder; expected the path of one image file."
         else:
             message = f"{str(path)!r} cannot be opened: {error}."
@@ -344,7 +345,6 @@ def _open_tiff(data: bytes, limits: Limits) -> ImageFile.ImageFile:
     image = TiffImagePlugin.TiffImageFile(io.BytesIO(containers.plain_tiff(data)))
     # A tile is unpacked whole, however little of it the picture needs.
     _check_pixels(tuple(image.tag_v2.get(tag, 1) for tag in _TIFF_TILE_SIZE), limits)
-    image.info["exif"] = data
     return image
 
 
@@ -360,9 +360,9 @@ def _open_heic(data: bytes) -> ImageFile.ImageFile:
     return reader(io.BytesIO(containers.without_exif(data)))
 
 
-def _unpacked(image: Image.Image, limits: Limits) -> UInt8Image:
+def _unpacked(image: Image.Image, limits: Limits, *, exif: bytes | None = None) -> UInt8Image:
     _check_pixels(image.size, limits, cost=_cost(image))
     image.load()
-    exif = image.info.get("exif")
-    turn = containers.orientation(exif) if isinstance(exif, bytes) else 1
-    return pixels.to_rgb(image, orientation=turn)
+    exif = exif or image.info.get("exif")
+    orientation = containers.orientation(exif) if isinstance(exif, bytes) else 1
+    return pixels.to_rgb(image, orientation=orientation)

@@ -130,15 +130,17 @@ def _extremes(image: Image.Image) -> tuple[float, float]:
     low, high = math.inf, -math.inf
     for _, band in _bands(image):
         values = np.asarray(band)
-        finite = values[np.isfinite(values)]
+        finite = values[np.isfinite(values)].astype(np.float64)
         low, high = min(low, finite.min(initial=low)), max(high, finite.max(initial=high))
     return (float(low), float(high)) if low <= high else (0.0, 0.0)
 
 
 def _in_8_bits(band: Image.Image, span: tuple[float, float]) -> Image.Image:
     low, high = span
-    values = np.nan_to_num(np.asarray(band).astype(np.float64), nan=low)
-    grey = (np.clip((values - low) / (high - low or 1), 0, 1) * 255 + 0.5).astype(np.uint8)
+    # A signalling NaN warns when it is cast.
+    with np.errstate(invalid="ignore"):
+        values = np.nan_to_num(np.asarray(band).astype(np.float64), nan=low).clip(low, high)
+    grey = ((values - low) / (high - low or 1) * 255 + 0.5).astype(np.uint8)
     if "transparency" in band.info:
         grey[values == band.info["transparency"]] = 255
     return Image.fromarray(grey)
