@@ -77,10 +77,11 @@ _COST_OF_RUN_LENGTH_BMP = 10.0
 # A row is unpacked at once, in up to three copies.
 _MAX_SIDE_PX = 1_000_000
 
-# A progressive JPEG of some kilobytes can ask for thousands of passes over 50 million pixels, a
-# TIFF for as many strips. Cameras and programs write about 10 scans and at most a strip a row.
+# A progressive JPEG of some kilobytes can ask for thousands of passes over 50 million pixels, and
+# some megabytes of empty chunks keep Pillow busy for many seconds. Cameras and programs write
+# about 10 scans, and in large TIFFs some thousand strips.
 _MAX_JPEG_SCANS = 64
-_MAX_TIFF_PIECES = 100_000
+_MAX_PARTS = 100_000
 
 # Position of the bit depth in a PNG; tags of a TIFF.
 _PNG_DEPTH_AT = 24
@@ -290,10 +291,20 @@ def _explained(kind: str, data: bytes, error: Exception) -> errors.ImageError:
     )
 
 
+def _check_work(kind: str, data: bytes) -> None:
+    has_endless_parts = containers.parts(kind, data, stop=_MAX_PARTS + 1) > _MAX_PARTS
+    if has_endless_parts or (kind == "JPEG" and containers.jpeg_scans(data) > _MAX_JPEG_SCANS):
+        raise errors.UnsupportedImage(
+            f"The {kind} file is cut into more parts than a photo has any use for (more than "
+            f"{_MAX_PARTS:,} parts or {_MAX_JPEG_SCANS} scans). Save it anew and send that."
+        )
+
+
 def _open(kind: str, data: bytes, limits: Limits) -> ImageFile.ImageFile:
+    _check_work(kind, data)
     match kind:
         case "JPEG":
-            return _open_jpeg(data)
+            return _JpegFile(io.BytesIO(data))
         case "PNG":
             return _open_png(data)
         case "GIF":
@@ -318,15 +329,6 @@ class _JpegFile(JpegImagePlugin.JpegImageFile):
         pass
 
 
-def _open_jpeg(data: bytes) -> ImageFile.ImageFile:
-    if containers.jpeg_scans(data, stop=_MAX_JPEG_SCANS + 1) > _MAX_JPEG_SCANS:
-        raise errors.UnsupportedImage(
-            f"The JPEG has more than {_MAX_JPEG_SCANS} scans; photos have about 10. "
-            f"Save the picture anew and send that."
-        )
-    return _JpegFile(io.BytesIO(data))
-
-
 def _open_png(data: bytes) -> ImageFile.ImageFile:
     image = PngImagePlugin.PngImageFile(io.BytesIO(data))
     key = image.info.get("transparency")
@@ -337,11 +339,6 @@ def _open_png(data: bytes) -> ImageFile.ImageFile:
 
 
 def _open_tiff(data: bytes, limits: Limits) -> ImageFile.ImageFile:
-    if containers.tiff_pieces(data) > _MAX_TIFF_PIECES:
-        raise errors.UnsupportedImage(
-            f"The TIFF is cut into more than {_MAX_TIFF_PIECES:,} pieces. "
-            f"Save the picture as JPEG or PNG and send that."
-        )
     image = TiffImagePlugin.TiffImageFile(io.BytesIO(containers.plain_tiff(data)))
     # A tile is unpacked whole, however little of it the picture needs.
     _check_pixels(tuple(image.tag_v2.get(tag, 1) for tag in _TIFF_TILE_SIZE), limits)
