@@ -12,7 +12,6 @@ import collections
 import contextlib
 import json
 import random
-import resource
 import sys
 import time
 import warnings
@@ -117,6 +116,8 @@ def outcome(data: bytes) -> str:
 
 
 def peak_mb() -> float:
+    import resource  # not on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

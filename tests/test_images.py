@@ -312,6 +312,14 @@ def test_a_tiff_field_that_repeats_itself_is_no_trouble() -> None:
     assert images.decode(data).ravel().tolist() == list(range(48))
 
 
+def test_an_odd_animation_is_ignored() -> None:
+    data = image_files.valid()["png animated"]
+    start = data.index(b"acTL") - 4
+    no_frames = image_files.chunk(b"acTL", bytes(8))
+    odd = data[:start] + no_frames + data[start + 20 :]
+    assert np.array_equal(images.decode(odd), image_files.photo())
+
+
 # Limits
 
 

@@ -66,7 +66,7 @@ _COSTS = {
     ("WEBP", "RGBA"): 1.6,
     ("AVIF", "RGB"): 1.3,
     ("AVIF", "RGBA"): 1.6,
-    ("HEIF", "RGBA"): 1.8,
+    ("HEIF", "RGBA"): 1.2,
     ("JPEG", "CMYK"): 1.2,
 }
 _COST_OF_DEEP_HEIC = 1.5
@@ -236,9 +236,9 @@ def _cost(image: Image.Image) -> float:
         # Four bytes in Pillow and one piece of the file, which may be the whole picture.
         bits = max(image.tag_v2.get(_TIFF_BITS, (1,))) * image.tag_v2.get(_TIFF_SAMPLES, 1)
         return max(1.0, float(4 + bits / 8) / 10)
-    if image.format == "HEIF" and image.mode == "RGB" and image.info.get("bit_depth", 8) > 8:
-        return _COST_OF_DEEP_HEIC
-    return _COSTS.get((image.format or "", image.mode), 1.0)
+    cost = _COSTS.get((image.format or "", image.mode), 1.0)
+    is_deep = image.format == "HEIF" and image.info.get("bit_depth", 8) > 8
+    return cost * _COST_OF_DEEP_HEIC if is_deep else cost
 
 
 def _photo_kind(data: bytes) -> str:
@@ -330,7 +330,7 @@ class _JpegFile(JpegImagePlugin.JpegImageFile):
 
 
 def _open_png(data: bytes) -> ImageFile.ImageFile:
-    image = PngImagePlugin.PngImageFile(io.BytesIO(data))
+    image = PngImagePlugin.PngImageFile(io.BytesIO(containers.still_png(data)))
     key = image.info.get("transparency")
     if isinstance(key, tuple) and data[_PNG_DEPTH_AT] == 16:
         # Of 16-bit colours Pillow keeps the high byte, but not so of the transparent one.

@@ -96,6 +96,9 @@ def to_rgb(image: Image.Image, *, orientation: int = 1) -> UInt8Image:
 
 def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     rows = max(1, _BAND_PIXELS // image.width)
+    if rows >= image.height:
+        yield 0, image
+        return
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(image.height, top + rows)))
 
@@ -103,8 +106,9 @@ def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
 def _over_white(band: Image.Image) -> Image.Image:
     """The band as RGB."""
     if not band.has_transparency_data:
-        return band.convert("RGB")
-    with_alpha = band.convert("RGBA")
+        return band if band.mode == "RGB" else band.convert("RGB")
+    # A copy: Pillow writes the transparency into the palette of the image it converts.
+    with_alpha = band.copy().convert("RGBA")
     white = Image.new("RGB", band.size, "white")
     white.paste(with_alpha, mask=with_alpha)
     return white
