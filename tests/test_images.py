@@ -305,6 +305,14 @@ def test_broken_tiff_metadata_is_ignored() -> None:
     assert images.decode(data).ravel().tolist() == list(range(48))
 
 
+def test_metadata_may_be_long() -> None:
+    profile = bytes(600_000)
+    rgb = Image.fromarray(image_files.photo())
+    for format in ("JPEG", "PNG", "TIFF", "WEBP", "AVIF"):
+        data = image_files.saved(rgb, format, icc_profile=profile)
+        assert images.decode(data).shape == (64, 97, 3)
+
+
 def test_a_tiff_field_that_repeats_itself_is_no_trouble() -> None:
     data = image_files.tiff(
         bytes(range(48)), width=4, height=4, bits=[8, 8, 8], photometric=2, more=[(284, 3, [1] * 3)]

@@ -266,8 +266,9 @@ def _tiff_values(data: bytes, tag: int) -> npt.NDArray[np.integer[Any]]:
 
 
 def _tiff_parts(data: bytes) -> Iterator[int]:
-    """The numbers of the longest field, which usually are the places of the strips."""
-    return iter(range(max(field.length for field in _tiff_fields(data))))
+    """As many as the longest field about pixels has numbers, usually the places of the strips."""
+    lengths = (field.length for field in _tiff_fields(data) if field.tag in _PIXEL_TAGS)
+    return iter(range(max(lengths)))
 
 
 def is_camera_raw(data: bytes) -> bool:
