@@ -3,7 +3,7 @@
 Example:
     >>> import triptych
     >>> sorted(triptych.__all__)
-    ['Classifier', 'Failure', 'Verdict', 'errors', 'load']
+    ['Classifier', 'Failure', 'Verdict', 'errors', 'load', 'train']
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from triptych.results import Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from triptych.bundle import Bundle
     from triptych.classifier import Classifier
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "Failure", "Verdict", "errors", "load"]
+__all__ = ["Classifier", "Failure", "Verdict", "errors", "load", "train"]
 
 
 def load(
@@ -37,9 +39,10 @@ def load(
     """Get a committee ready to answer.
 
     Args:
-        committee: ``"lite"``, ``"classic"``, or ``"auto"`` for classic when its weights are
-            here and else lite; by default the setting ``committee``.
-        members: Backbones of the zoo to seat instead of the committee's own.
+        committee: ``"lite"``, ``"classic"``, ``"auto"`` for classic when its weights are here
+            and else lite, or the name of a bundle; by default the setting ``committee``.
+        members: Backbones of the zoo to seat instead of the committee's own; of a bundle, those
+            of its members to keep.
         weights: ``"imagenet"``, or ``"random"`` to measure speed where those can't be had.
         report: Called with a line for people while something slow happens, such as the one-time
             conversion of a network.
@@ -57,6 +60,7 @@ def load(
         ('Egyptian cat', 0.83)
     """
     # Imported here, so that importing the package stays quick.
+    from triptych import bundle
     from triptych import classifier
     from triptych import committee as seats
     from triptych import images
@@ -70,10 +74,58 @@ def load(
         random=table.is_random(weights),
         report=report,
     )
+    if seats.is_from_zoo(chosen.committee):
+        seated = seats.from_zoo(chosen.committee, build, members=members)
+    else:
+        seated = bundle.find(chosen.home, chosen.committee).committee(build).only(members)
     return classifier.Classifier(
-        seats.from_zoo(chosen.committee, build, members=members, rule=chosen.rule),
+        seated.under(None if chosen.rule == "auto" else chosen.rule),
         limits=images.Limits(chosen.max_image_bytes, chosen.max_image_pixels),
     )
+
+
+def train(
+    source: str | Path,
+    *,
+    name: str,
+    report: Callable[[str], None] = lambda line: None,
+    precision: str | None = None,
+    threads: int | None = None,
+    home: Path | None = None,
+    **lesson: Any,
+) -> Bundle:
+    """Teach a committee a person's own classes; afterwards ``load(name)`` asks it.
+
+    Args:
+        source: A folder per class, ``train/`` and ``val/`` folders of those, a zip of either, or
+            a CSV with the columns ``path`` and ``label``.
+        name: What to call the committee.
+        report: Called with a line for people while something slow happens.
+        precision: By default from the settings, as the next two.
+        threads: Processor threads.
+        home: Folder for everything that is kept.
+        **lesson: Fields of `triptych.training.Lesson`: ``backbones``, ``head``, ``weights``,
+            ``seed``, ``progress``, ``stop``.
+
+    Raises:
+        errors.SourceError: There are no classes of photos in the source.
+        errors.WeightsMissing: Weights have to be fetched first; the message says how.
+        errors.Stopped: ``stop`` said so; features computed so far are kept.
+
+    Example:
+        >>> bundle = triptych.train("photos/", name="garden")  # doctest: +SKIP
+        >>> bundle.metrics["committee"]["top1"]  # doctest: +SKIP
+        0.973
+    """
+    from triptych import committee as seats
+    from triptych import settings as table
+    from triptych import training
+
+    chosen = table.load(os.environ, precision=precision, threads=threads, home=home)
+    build = seats.Build(
+        home=chosen.home, precision=chosen.precision, threads=chosen.threads, report=report
+    )
+    return training.train(source, name=name, build=build, lesson=training.Lesson(**lesson))
 
 
 def __getattr__(name: str) -> Any:

@@ -29,6 +29,7 @@ from typing import Any
 
 from triptych import errors
 from triptych import hashing
+from triptych import zoo
 from triptych.committee import Build
 from triptych.committee import Committee
 from triptych.committee import Member
@@ -41,7 +42,8 @@ from triptych.results import Label
 SCHEMA = 1
 ABOUT = "bundle.json"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-RESERVED = ("auto", "classic", "custom", "lite")
+RESERVED_COMMITTEES = ("auto", *zoo.COMMITTEES)
+RESERVED = (*RESERVED_COMMITTEES, "custom")
 # What one file may unpack to: more than the largest backbone, less than a disk.
 MAX_FILE_BYTES = 4 << 30
 SCRATCH_LIFE_S = 24 * 3600
@@ -80,12 +82,11 @@ class Bundle:
         path = self.folder / "metrics.json"
         return dict(json.loads(path.read_text())) if path.exists() else {}
 
-    def committee(self, build: Build, *, rule: str | None = None) -> Committee:
+    def committee(self, build: Build) -> Committee:
         """Seat its members, ready to answer.
 
         Args:
             build: Precision, threads and cache.
-            rule: Instead of its own combination rule.
 
         Raises:
             errors.BundleError: A file of it is damaged.
@@ -95,7 +96,7 @@ class Bundle:
             name=self.name,
             members=tuple(self._seat(row, build) for row in self.about["members"]),
             labels=self.labels,
-            rule=rule or self.about["rule"],
+            rule=self.about["rule"],
         )
 
     def _seat(self, row: dict[str, Any], build: Build) -> Member:
@@ -234,9 +235,12 @@ def find(home: Path, name: str, version: int | None = None) -> Bundle:
     shelf = home / "bundles" / name
     versions = _versions(shelf) if NAME.fullmatch(name) else []
     if not versions or (version is not None and version not in versions):
-        known = ", ".join(bundle.name for bundle in listed(home)) or "none yet"
+        known = ", ".join([*RESERVED_COMMITTEES, *(bundle.name for bundle in listed(home))])
         wanted = f"{name!r}" if version is None else f"{name!r} with version {version}"
-        raise errors.UnknownName(f"There is no bundle {wanted}; there are: {known}.")
+        raise errors.UnknownName(
+            f"There is no committee {wanted}; expected one of: {known}. "
+            "`triptych train` makes a new one."
+        )
     return read(shelf / str(version or max(versions)))
 
 
@@ -338,4 +342,3 @@ def _check_member(source: Path, member: zipfile.ZipInfo) -> None:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
-

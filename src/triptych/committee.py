@@ -64,6 +64,14 @@ class Committee:
             raise errors.SettingError("A committee needs at least one member, and got none.")
         combine.check(self.rule)
 
+    def only(self, names: Sequence[str] | None) -> Committee:
+        """The same committee with the named members alone; see `select`."""
+        return dataclasses.replace(self, members=self.select(names))
+
+    def under(self, rule: str | None) -> Committee:
+        """The same committee with another default rule; ``None`` leaves its own."""
+        return dataclasses.replace(self, rule=rule or self.rule)
+
     def select(self, names: Sequence[str] | None) -> tuple[Member, ...]:
         """The named members, in committee order; all of them for ``None``.
 
@@ -101,6 +109,11 @@ class Build:
     report: Callable[[str], None] = lambda line: None
 
 
+def is_from_zoo(name: str) -> bool:
+    """Whether a committee is built from the zoo, and no bundle."""
+    return name == "auto" or name in zoo.COMMITTEES
+
+
 def resolve(name: str) -> str:
     """Turn ``"auto"`` into ``classic`` when all its weights are here, else ``lite``.
 
@@ -126,16 +139,13 @@ def backbones(name: str) -> list[zoo.Backbone]:
     return [zoo.find(member) for member in zoo.COMMITTEES[name]]
 
 
-def from_zoo(
-    name: str, build: Build, *, members: Sequence[str] | None = None, rule: str = "mean"
-) -> Committee:
+def from_zoo(name: str, build: Build, *, members: Sequence[str] | None = None) -> Committee:
     """Build an ImageNet committee, or any set of backbones, ready to answer.
 
     Args:
         name: ``"classic"``, ``"lite"`` or ``"auto"``.
         build: Where things are kept and how networks run.
         members: Backbones to seat instead of the committee's own: any names of the zoo.
-        rule: The default combination rule, a name from `combine.RULES`.
 
     Raises:
         errors.UnknownName: No such committee or backbone.
@@ -148,7 +158,6 @@ def from_zoo(
         name=name if own else "custom",
         members=tuple(_seat(rows, build)),
         labels=labels.imagenet(),
-        rule=rule,
         warning=RANDOM_WARNING if build.random else None,
     )
 

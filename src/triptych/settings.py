@@ -89,14 +89,14 @@ SETTINGS: tuple[Setting, ...] = (
         "committee",
         str,
         "auto",
-        "Committee to ask: `classic`, `lite`, or `auto` (classic when its weights are here).",
+        "Committee to ask: `classic`, `lite`, `auto` (classic when its weights are here), or a bundle.",
     ),
     Setting(
         "rule",
         str,
-        "mean",
-        "How the members' answers are joined into the verdict.",
-        choices=("max", "vote", "mean", "weighted"),
+        "auto",
+        "How the members' answers are joined into the verdict; `auto` is the committee's own way.",
+        choices=("auto", "max", "vote", "mean", "weighted"),
     ),
     Setting("precision", str, "auto", "Number format of the networks on CPU.", choices=PRECISIONS),
     Setting(

@@ -7,7 +7,6 @@ import platform
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
-from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from importlib import metadata
@@ -148,9 +147,7 @@ def train(
         seated = [(p, w) for p, w in zip(pupils, weights, strict=True) if w > 0]
         _write_members(folder, [pupil for pupil, _ in seated], build, lesson)
         about = _about(data, material, seated, lesson)
-        about["dropped"] = [
-            p.backbone.name for p, w in zip(pupils, weights, strict=True) if w == 0
-        ]
+        about["dropped"] = [p.backbone.name for p, w in zip(pupils, weights, strict=True) if w == 0]
         about["taught_in_s"] = round(time.perf_counter() - started, 1)
         _write_pages(folder, name, about, data, material, pupils, weights, curve)
         return about
@@ -193,9 +190,7 @@ def _study(
     )
 
 
-def _extractors(
-    rows: list[zoo.Backbone], build: Build, lesson: Lesson
-) -> list[features.Extractor]:
+def _extractors(rows: list[zoo.Backbone], build: Build, lesson: Lesson) -> list[features.Extractor]:
     own = {zoo.find(key).name: path for key, path in lesson.weights.items()}
     paths = store.prepare(rows, home=build.home, own=own, report=build.report)
     precision = resolve_precision(build.precision)
@@ -204,9 +199,7 @@ def _extractors(
         features.Extractor(
             # The folder is named after backbone, weights and conversion.
             space=f"{path.parent.name} {row.recipe.to_dict()} {precision}",
-            engine=OpenVINOEngine(
-                path, precision=precision, threads=build.threads, cache=cache
-            ),
+            engine=OpenVINOEngine(path, precision=precision, threads=build.threads, cache=cache),
             recipe=row.recipe,
         )
         for row, path in zip(rows, paths, strict=True)
@@ -258,17 +251,15 @@ def _some(truth: Array, size: int, seed: int) -> Array:
     return np.concatenate([order[truth[order] == label][:size] for label in np.unique(truth)])
 
 
-def _score(
-    material: Material, pupils: list[Pupil], weights: list[float], some: Array
-) -> float:
+def _score(material: Material, pupils: list[Pupil], weights: list[float], some: Array) -> float:
     joined = np.zeros((len(material.val_truth), len(material.classes)))
-    for pupil, weight, own, val in zip(
-        pupils, weights, material.train, material.val, strict=True
-    ):
+    for pupil, weight, own, val in zip(pupils, weights, material.train, material.val, strict=True):
         if weight:
             strength = pupil.fit.head.notes.get("strength", 1e-3)
             fitted = head.linear(
-                own[some], material.train_truth[some], classes=len(material.classes),
+                own[some],
+                material.train_truth[some],
+                classes=len(material.classes),
                 strength=strength,
             )
             joined += weight * combine.temper(fitted.probs(val), pupil.temperature)

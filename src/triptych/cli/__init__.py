@@ -8,12 +8,16 @@ from __future__ import annotations
 import click
 
 from triptych import __version__
+from triptych.cli.bundles import bundles
 from triptych.cli.classify import classify
 from triptych.cli.common import Group
 from triptych.cli.evaluate import evaluate
+from triptych.cli.features import features
+from triptych.cli.imports import import_model
 from triptych.cli.models import models
 from triptych.cli.models import pull
 from triptych.cli.serve import serve
+from triptych.cli.train import train
 
 
 @click.group(
@@ -26,5 +30,15 @@ def main() -> None:
     """Show photos to a committee of networks and get one verdict."""
 
 
-for command in (classify, evaluate, models, pull, serve):
+for command in (
+    bundles,
+    classify,
+    evaluate,
+    features,
+    import_model,
+    models,
+    pull,
+    serve,
+    train,
+):
     main.add_command(command)

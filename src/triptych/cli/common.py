@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from typing import TypeVar
 
@@ -109,6 +112,59 @@ def progress(total: int, label: str) -> Any:
     return click.progressbar(
         length=total, label=label, file=sys.stderr, show_pos=True, hidden=not sys.stderr.isatty()
     )
+
+
+class Stages:
+    """Progress of work in stages: a bar for each, with speed and time left, on a terminal."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._bar: Any = None
+        self._start = 0.0
+
+    def __enter__(self) -> Stages:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._close()
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        """Say how far a stage is; a new stage ends the one before."""
+        if stage != self._stage:
+            self._close()
+            self._stage, self._start = stage, time.perf_counter()
+            if not total:
+                return
+            self._bar = click.progressbar(
+                length=total,
+                label=stage,
+                file=sys.stderr,
+                show_pos=True,
+                hidden=not sys.stderr.isatty(),
+                item_show_func=self._speed,
+            )
+            self._bar.__enter__()
+        if self._bar:
+            self._bar.update(done - self._bar.pos, done)
+
+    def _speed(self, done: int | None) -> str | None:
+        spent = time.perf_counter() - self._start
+        return f"{done / spent:.1f} per s" if done and spent else None
+
+    def say(self, line: str) -> None:
+        """Say something between two stages."""
+        self._close()
+        note(line)
+
+    def _close(self) -> None:
+        if self._bar:
+            self._bar.__exit__(None, None, None)
+        self._bar, self._stage = None, ""
+
+
+def home(options: Mapping[str, Any]) -> Path:
+    """The folder for everything that is kept."""
+    return settings.load(os.environ, **options).home
 
 
 def percent(share: float) -> str:

@@ -80,6 +80,11 @@ class OpenVINOEngine:
             ) from error
         self._local = threading.local()
 
+    @property
+    def classes(self) -> int:
+        """How many classes it answers with."""
+        return int(self._network.output(0).partial_shape[1].get_length())
+
     def run(self, batch: Float32Array) -> Output:
         """Answer a batch; see `triptych.engine.Engine.run`."""
         request = self._request()

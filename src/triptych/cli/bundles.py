@@ -1,0 +1,99 @@
+"""``triptych bundles``: list, show, remove, export to and import from one file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from triptych.cli import common
+
+
+@click.group()
+def bundles() -> None:
+    """The committees that were taught here or taken in."""
+
+
+@bundles.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per bundle and line.")
+@common.from_table("home")
+def list_bundles(as_json: bool, **options: Any) -> None:
+    """List bundles with their classes and accuracy."""
+    from triptych import bundle
+
+    found = bundle.listed(common.home(options))
+    if as_json:
+        for made in found:
+            click.echo(json.dumps(_facts(made), ensure_ascii=False))
+    elif found:
+        rows = [("bundle", "version", "classes", "members", "right", "made")]
+        click.echo(common.table(rows + [_row(_facts(made)) for made in found]))
+    else:
+        click.echo("There are no bundles yet. Teach one with: triptych train DIR --name NAME")
+
+
+@bundles.command()
+@click.argument("name")
+@common.from_table("home")
+def show(name: str, **options: Any) -> None:
+    """Print what a bundle says of itself, as JSON."""
+    from triptych import bundle
+
+    made = bundle.find(common.home(options), name)
+    about = {**made.about, "folder": str(made.folder), "metrics": made.metrics}
+    click.echo(json.dumps(about, indent=1, ensure_ascii=False))
+
+
+@bundles.command()
+@click.argument("name")
+@common.from_table("home")
+def remove(name: str, **options: Any) -> None:
+    """Remove a bundle with all its versions."""
+    from triptych import bundle
+
+    bundle.remove(common.home(options), name)
+    click.echo(f"{name} is gone.")
+
+
+@bundles.command()
+@click.argument("name")
+@click.argument("file", type=click.Path(path_type=Path))
+@common.from_table("home")
+def export(name: str, file: Path, **options: Any) -> None:
+    """Write a bundle as one zip file."""
+    from triptych import bundle
+
+    bundle.pack(bundle.find(common.home(options), name), file)
+    click.echo(str(file))
+
+
+@bundles.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", default=None, help="Instead of its own name.")
+@common.from_table("home")
+def import_bundle(file: Path, name: str | None, **options: Any) -> None:
+    """Take in a bundle from the file that export wrote."""
+    from triptych import bundle
+
+    made = bundle.unpack(common.home(options), file, name=name)
+    click.echo(f"{made.name}, version {made.version}: {made.folder}")
+
+
+def _facts(made: Any) -> dict[str, Any]:
+    return {
+        "name": made.name,
+        "version": made.version,
+        "classes": [label.name for label in made.labels],
+        "members": [member["name"] for member in made.about["members"]],
+        "top1": made.metrics.get("committee", {}).get("top1"),
+        "created": made.about.get("created", ""),
+        "folder": str(made.folder),
+    }
+
+
+def _row(facts: dict[str, Any]) -> tuple[str, ...]:
+    right = "" if facts["top1"] is None else common.percent(facts["top1"])
+    classes, members = str(len(facts["classes"])), ", ".join(facts["members"])
+    return (facts["name"], str(facts["version"]), classes, members, right, facts["created"])

@@ -1,0 +1,102 @@
+"""``triptych train``: a person's own classes, from a folder of photos."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from triptych.cli import common
+
+
+def _files(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
+    pairs = [value.partition("=") for value in values]
+    wrong = [value for value, (_, equals, file) in zip(values, pairs, strict=True) if not file]
+    if wrong:
+        raise click.BadParameter(f"{wrong[0]!r}; expected NAME=FILE, such as xception=my.keras")
+    return {name: Path(file) for name, _, file in pairs}
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path), metavar="DIR|ZIP|CSV")
+@click.option("--name", required=True, help="What to call the committee.")
+@click.option(
+    "--backbones",
+    metavar="A,B,C",
+    default="lite0,lite1,lite2",
+    callback=common.split_names,
+    help="Networks to teach; see `triptych models`.",
+)
+@click.option(
+    "--head",
+    type=click.Choice(["linear", "mlp"]),
+    default="linear",
+    help="linear: softmax regression, right from 5 photos a class on. mlp: dense layers with "
+    "dropout, trained by Keras.",
+)
+@click.option(
+    "--weights",
+    multiple=True,
+    metavar="NAME=FILE",
+    callback=_files,
+    help="A .keras or .h5 file of your own for a backbone, instead of the published weights.",
+)
+@click.option("--seed", type=int, default=0, help="Of splits and everything else random.")
+@common.from_table("precision", "threads", "home")
+def train(
+    source: Path,
+    name: str,
+    backbones: tuple[str, ...],
+    head: str,
+    weights: dict[str, Path],
+    seed: int,
+    **options: Any,
+) -> None:
+    """Teach a committee your own classes, from a folder of photos per class.
+
+    Also train/ and val/ folders of those, a zip of either, or a CSV with the columns path and
+    label. Ctrl-C stops; the next run goes on where it stopped.
+
+    \b
+    Examples:
+      triptych train photos/ --name garden
+      triptych classify new.jpg --committee garden
+    """
+    import triptych
+
+    started = time.perf_counter()
+    with common.Stages() as stages:
+        made = triptych.train(
+            source,
+            name=name,
+            backbones=backbones,
+            head=head,
+            weights=weights,
+            seed=seed,
+            progress=stages.show,
+            report=stages.say,
+            **options,
+        )
+    click.echo(_describe(made.about, made.metrics))
+    click.echo(f"\n{made.folder}\nTaught in {time.perf_counter() - started:.1f} s. Ask it with:")
+    click.echo(f"  triptych classify PHOTO --committee {made.name}")
+
+
+def _describe(about: dict[str, Any], metrics: dict[str, Any]) -> str:
+    weights = {member["name"]: member for member in about["members"]}
+    rows = [("", "right", "95 % interval", "weight", "temperature")]
+    for member in metrics["members"]:
+        seat = weights.get(member["name"])
+        joined = (
+            (f"{seat['weight']:.2f}", f"{seat['temperature']:.2f}") if seat else ("dropped", "")
+        )
+        rows.append((member["name"], *_score(member), *joined))
+    rows.append((about["name"], *_score(metrics["committee"]), "", ""))
+    return f"{common.table(rows)}\n\non {metrics['images']} photos that were not learned"
+
+
+def _score(score: dict[str, Any]) -> tuple[str, str]:
+    low, high = score["interval"]
+    return common.percent(score["top1"]), f"{100 * low:.1f} to {100 * high:.1f} %"
