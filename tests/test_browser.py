@@ -71,7 +71,7 @@ def visit(browser, address, expected):
             options = {"viewport": {"width": 1280, "height": 860}, **options}
             context = contexts.enter_context(contextlib.closing(browser.new_context(**options)))
             page = context.new_page()
-            page.set_default_timeout(10_000)
+            page.set_default_timeout(30_000)
             page.on("console", lambda line: line.type == "error" and problems.append(line.text))
             page.on("pageerror", lambda error: problems.append(str(error)))
             page.goto(address)

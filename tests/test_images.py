@@ -468,6 +468,12 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
     assert "100,000 parts or 64 scans" in error_of(bomb).message
 
 
+def test_what_a_phone_appends_to_a_jpeg_does_not_count() -> None:
+    """Motion photos carry a film behind the picture, in which any marker may occur."""
+    film = b"\xff\xda\0\4" * 1000 + np.random.default_rng(1).bytes(10**6)
+    assert np.array_equal(images.decode(image_files.valid()["jpeg"] + film), read("jpeg"))
+
+
 def endless(kind: str, count: int) -> bytes:
     """A file of so many empty parts."""
     data = image_files.valid()[kind]

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 from PIL import ImageOps
 
-from triptych import pixels
+from triptych.images import pixels
 
 SIDES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 

@@ -1,5 +1,10 @@
 """From the bytes of a photo to an RGB array, or to an error that says what is wrong.
 
+    signatures  what a file is, by its first bytes
+    containers  what can be read off a file without unpacking it
+    pixels      from a Pillow image of any mode to an RGB array
+    preview     a small copy of a photo
+
 Everything that reaches a network passes through here: web page, API, command line and training
 folders, so the same bytes give the same pixels everywhere.
 
@@ -32,11 +37,11 @@ from PIL import PngImagePlugin
 from PIL import TiffImagePlugin
 from PIL import WebPImagePlugin
 
-from triptych import containers
 from triptych import errors
-from triptych import pixels
 from triptych import settings
-from triptych import signatures
+from triptych.images import containers
+from triptych.images import pixels
+from triptych.images import signatures
 
 UInt8Image = npt.NDArray[np.uint8]
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | UInt8Image | Image.Image
