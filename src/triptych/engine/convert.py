@@ -158,7 +158,7 @@ def _imported(job: Import) -> tuple[Any, Any]:
             f"{job.model} cannot be loaded by Keras in safe mode: {error}. Expected a whole model "
             "saved as .keras, without custom or Lambda layers."
         ) from error
-    probs, logits = model.output, job.logits
+    (probs,), logits = model.outputs, job.logits
     if logits is None:
         last = getattr(model.layers[-1], "activation", None)
         logits = getattr(last, "__name__", "") not in ("softmax", "sigmoid")
