@@ -1,0 +1,160 @@
+"""The feature store: each photo passes through each backbone once, ever.
+
+One SQLite file. A batch is written in one transaction, so a kill at any moment loses at most
+that batch and breaks nothing, and several processes may share the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS space (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    used_s REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS feature (
+    space INTEGER NOT NULL REFERENCES space (id) ON DELETE CASCADE,
+    photo BLOB NOT NULL,
+    vector BLOB NOT NULL,
+    PRIMARY KEY (space, photo)
+) WITHOUT ROWID;
+"""
+# SQLite allows at most 32766 values in a statement; far fewer keep statements small.
+KEYS_AT_ONCE = 500
+
+Vector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Space:
+    """What the store holds of one backbone with one recipe.
+
+    Args:
+        name: The backbone, its weights, recipe and precision, in words.
+        photos: How many photos have features.
+        size_bytes: What the features take.
+        used_s: When they were last asked for, in seconds since 1970.
+    """
+
+    name: str
+    photos: int
+    size_bytes: int
+    used_s: float
+
+
+class FeatureStore:
+    """Features of photos, by content.
+
+    A *space* names everything a feature depends on besides the photo: backbone, weights, recipe,
+    precision. A photo is known by the SHA-256 of its bytes.
+
+    Args:
+        path: The file; made with its folders when it is not there.
+
+    Example:
+        >>> import tempfile
+        >>> store = FeatureStore(Path(tempfile.mkdtemp()) / "features.sqlite")
+        >>> store.put("demo", {b"photo": np.ones(2, np.float32)})
+        >>> store.get("demo", [b"photo", b"other"])
+        {b'photo': array([1., 1.], dtype=float32)}
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._open() as database:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.executescript(SCHEMA)
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        # A connection a use: it costs 0.1 ms, and no thread or fork can share one by mistake.
+        database = sqlite3.connect(self._path, timeout=60)
+        try:
+            database.execute("PRAGMA foreign_keys = ON")
+            with database:
+                yield database
+        finally:
+            database.close()
+
+    def get(self, space: str, photos: Sequence[bytes]) -> dict[bytes, Vector]:
+        """The features that are there; photos without any are left out."""
+        found: dict[bytes, Vector] = {}
+        with self._open() as database:
+            number = self._number(database, space)
+            for chunk in _chunks(photos, KEYS_AT_ONCE):
+                marks = ",".join("?" * len(chunk))
+                query = f"SELECT photo, vector FROM feature WHERE space = ? AND photo IN ({marks})"
+                for photo, vector in database.execute(query, (number, *chunk)):
+                    found[photo] = np.frombuffer(vector, np.float32)
+        return found
+
+    def put(self, space: str, features: Mapping[bytes, Vector]) -> None:
+        """Keep features, all or none of them.
+
+        Args:
+            space: What they depend on.
+            features: A vector (F,) for each photo.
+        """
+        with self._open() as database:
+            number = self._number(database, space)
+            database.executemany(
+                "INSERT OR REPLACE INTO feature VALUES (?, ?, ?)",
+                (
+                    (number, photo, np.ascontiguousarray(vector, np.float32).tobytes())
+                    for photo, vector in features.items()
+                ),
+            )
+
+    @staticmethod
+    def _number(database: sqlite3.Connection, space: str) -> int:
+        query = (
+            "INSERT INTO space (name, used_s) VALUES (?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET used_s = excluded.used_s RETURNING id"
+        )
+        return int(database.execute(query, (space, time.time())).fetchone()[0])
+
+    def spaces(self) -> list[Space]:
+        """What the store holds, most recently used first."""
+        query = (
+            "SELECT name, count(photo), coalesce(sum(length(vector) + length(photo)), 0), used_s "
+            "FROM space LEFT JOIN feature ON feature.space = space.id "
+            "GROUP BY space.id ORDER BY used_s DESC"
+        )
+        with self._open() as database:
+            return [Space(*row) for row in database.execute(query)]
+
+    def prune(self, *, unused_days: float = 0) -> int:
+        """Drop the spaces nobody asked for lately, and give the disk back.
+
+        Args:
+            unused_days: How long a space must have been unused; 0 drops everything.
+
+        Returns:
+            How many spaces went.
+        """
+        with self._open() as database:
+            limit = time.time() - unused_days * 86400
+            gone = database.execute("DELETE FROM space WHERE used_s <= ?", (limit,)).rowcount
+        with contextlib.closing(sqlite3.connect(self._path, timeout=60)) as database:
+            database.execute("VACUUM")
+        return gone
+
+
+def _chunks(items: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    listed = list(items)
+    for start in range(0, len(listed), size):
+        yield listed[start : start + size]
