@@ -15,9 +15,9 @@ from pathlib import Path
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import common
 import numpy as np
 
+import common
 from triptych import zoo
 from triptych.engine import openvino
 from triptych.engine import store

@@ -8,6 +8,13 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+import fake_studio
+from triptych import settings
+from triptych.web import create_app
+from triptych.web.registry import Registry
 
 # Before anything imports Keras: TensorFlow is the reference the engines are compared with.
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -31,10 +38,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_folders(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_folders(
+    home: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing of the person who runs the tests is read or written."""
     monkeypatch.setenv("TRIPTYCH_HOME", str(home))
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +64,19 @@ def photos() -> Path:
     return folder
 
 
+@pytest.fixture
+def registry() -> Registry:
+    """Two committees; the default one is loaded, as a server does before it opens."""
+    registry = Registry(fake_studio.load, ["lite", "classic"], "lite")
+    registry.get()
+    return registry
+
+
+@pytest.fixture
+def app(registry: Registry) -> Flask:
+    return create_app(settings.load({}, max_request_images=4), registry)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()

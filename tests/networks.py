@@ -18,27 +18,30 @@ def shake(model: Any, *, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         if type(layer).__name__ == "BatchNormalization":
-            gamma, beta, mean, var = (w for w in layer.weights) if layer.scale else (
-                None, *layer.weights
-            )
-            size = beta.shape
-            if gamma is not None:
-                gamma.assign(rng.uniform(0.8, 1.2, size))
-            beta.assign(rng.normal(0, 0.1, size))
-            mean.assign(rng.normal(0, 0.1, size))
-            var.assign(rng.uniform(0.8, 1.2, size))
+            layer.set_weights([_lively(rng, w.name, tuple(w.shape)) for w in layer.weights])
     last = [layer for layer in model.layers if getattr(layer, "kernel", None) is not None][-1]
-    last.kernel.assign(np.array(last.kernel) * 1e-4)
+    _scale_kernel(last, 1e-4)
     batch = rng.uniform(-1, 1, (2, *model.input_shape[1:])).astype(np.float32)
     logits = np.log(np.asarray(model.predict_on_batch(batch), np.float64))
-    last.kernel.assign(np.array(last.kernel) * (3 / logits.std(axis=1).mean()))
+    _scale_kernel(last, 3 / logits.std(axis=1).mean())
+
+
+def _lively(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    if name in ("gamma", "moving_variance"):
+        return rng.uniform(0.8, 1.2, shape)
+    return rng.normal(0, 0.1, shape)
+
+
+def _scale_kernel(layer: Any, factor: float) -> None:
+    kernel, *rest = layer.get_weights()
+    layer.set_weights([kernel * factor, *rest])
 
 
 def save_official(model: Any, path: Path) -> None:
     """Save weights in the layout of the files that keras.applications downloads."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
-        layers = [layer for layer in model.layers]
+        layers = list(model.layers)
         file.attrs["layer_names"] = [layer.name.encode() for layer in layers]
         file.attrs["backend"] = b"tensorflow"
         file.attrs["keras_version"] = b"2.1.6"
@@ -46,5 +49,5 @@ def save_official(model: Any, path: Path) -> None:
             group = file.create_group(layer.name)
             names = [f"{layer.name}/{weight.name}:0" for weight in layer.weights]
             group.attrs["weight_names"] = [name.encode() for name in names]
-            for name, weight in zip(names, layer.weights, strict=True):
-                group.create_dataset(name, data=np.array(weight))
+            for name, weight in zip(names, layer.get_weights(), strict=True):
+                group.create_dataset(name, data=weight)

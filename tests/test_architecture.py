@@ -16,7 +16,7 @@ RANKS = {
     "errors": 0,
     "settings": 1,
     "results": 1,
-    "labels": 1,
+    "labels": 2,
     "images": 2,
     "recipe": 2,
     "combine": 2,

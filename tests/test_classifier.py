@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import picture
 from PIL import Image
 
 import triptych
+from pictures import picture
 from triptych import combine
 from triptych import errors
 from triptych.classifier import Classifier

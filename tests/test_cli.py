@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from click.testing import Result
-from pictures import picture
 
+from pictures import picture
 from triptych import zoo
 from triptych.cli import main
 
@@ -120,7 +120,10 @@ def test_a_pipe_that_closes_early_is_no_traceback(folder: Path) -> None:
     command = f"{sys.executable} -m triptych classify {folder}/a.jpg{f' {folder}/a.jpg' * 400}"
     ran = subprocess.run(
         f"({command} --json --members lite0; echo status $? >&2) | head -1",
-        shell=True, capture_output=True, text=True, check=True,
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert ran.stdout.count("\n") == 1
     assert "Traceback" not in ran.stderr

@@ -45,7 +45,9 @@ def test_a_batch_equals_its_rows_and_classes_may_be_shuffled(
     one_by_one = [rows(rule, probs[:, n : n + 1])[0] for n in range(probs.shape[1])]
     np.testing.assert_allclose(joined, one_by_one, atol=1e-12)
     # Ties in the vote go to the lower index, so shuffle classes only where there are none.
-    if all(len(set(row)) == len(row) for row in probs.reshape(-1, probs.shape[2]).round(9).tolist()):
+    if all(
+        len(set(row)) == len(row) for row in probs.reshape(-1, probs.shape[2]).round(9).tolist()
+    ):
         order = np.random.default_rng(seed).permutation(probs.shape[2])
         np.testing.assert_allclose(rows(rule, probs[..., order]), joined[..., order], atol=1e-12)
 

@@ -20,7 +20,9 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 def test_generated_pages_are_fresh() -> None:
     ran = subprocess.run(
         [sys.executable, ROOT / "tools" / "generate_docs.py", "--check"],
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
@@ -29,7 +31,9 @@ def commands(page: Path) -> list[str]:
     """Every `triptych ...` and `make ...` line of the page's shell blocks."""
     blocks = re.findall(r"```(?:sh|console)\n(.*?)```", page.read_text(), re.S)
     lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith(("triptych ", ".venv/bin/triptych ", "make "))]
+    return [
+        line for line in lines if line.startswith(("triptych ", ".venv/bin/triptych ", "make "))
+    ]
 
 
 SAID = [(page.name, line) for page in PAGES for line in commands(page)]

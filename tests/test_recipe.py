@@ -17,7 +17,11 @@ sides = st.integers(1, 400)
 
 
 @given(
-    height=sides, width=sides, rows=sides, columns=sides, share=st.floats(0.1, 1),
+    height=sides,
+    width=sides,
+    rows=sides,
+    columns=sides,
+    share=st.floats(0.1, 1),
 )
 def test_a_crop_keeps_proportions_stays_inside_and_is_centred(
     height: int, width: int, rows: int, columns: int, share: float

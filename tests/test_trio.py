@@ -15,13 +15,13 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import networks
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from pictures import picture
 
+import networks
 import triptych
+from pictures import picture
 from triptych import zoo
 from triptych.cli import main
 
@@ -36,9 +36,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def keras_models(
-    keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, Any]:
+def keras_models(keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """keras.applications' own networks, with a mirror of files that hold their weights."""
     models = {}
     for name in zoo.COMMITTEES["classic"]:

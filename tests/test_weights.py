@@ -103,9 +103,7 @@ def test_a_cut_transfer_leaves_nothing_under_the_name_and_goes_on(
     assert Mirror.requests[1].endswith("bytes=3000000-")
 
 
-def test_a_part_that_is_already_whole_is_checked_and_placed(
-    row: zoo.Backbone, mirror: str
-) -> None:
+def test_a_part_that_is_already_whole_is_checked_and_placed(row: zoo.Backbone, mirror: str) -> None:
     offer(row)
     part = weights.cache_folder() / f"{row.weights.file}.part"
     part.parent.mkdir(parents=True)

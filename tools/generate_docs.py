@@ -64,7 +64,7 @@ def zoo_page() -> str:
         "# Zoo\n",
         "Every network that can sit in a committee. Top-1 is the published figure for ImageNet;",
         "multiply-adds and parameters are of the whole network with its 1000 classes.\n",
-        "| network | input | features | top-1 | 10^6 multiply-adds | 10^6 parameters | file | paper |",
+        "| network | input | features | top-1 | M multiply-adds | M parameters | file | paper |",
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from triptych import errors
 
-Probs = npt.NDArray[np.floating]
+Probs = npt.NDArray[Any]
 
 
 def maximum(probs: Probs) -> Probs:
@@ -35,7 +36,8 @@ def maximum(probs: Probs) -> Probs:
         array([[0.1, 0.9]])
     """
     winner = probs.max(axis=2).argmax(axis=0)  # (N,)
-    return probs[winner, np.arange(probs.shape[1])]
+    joined: Probs = probs[winner, np.arange(probs.shape[1])]
+    return joined
 
 
 def vote(probs: Probs) -> Probs:
@@ -56,7 +58,8 @@ def vote(probs: Probs) -> Probs:
     """
     members, _, classes = probs.shape
     ballots = np.eye(classes)[probs.argmax(axis=2)]  # (M, N, C)
-    return (ballots.sum(axis=0) + probs.mean(axis=0)) / (members + 1)
+    joined: Probs = (ballots.sum(axis=0) + probs.mean(axis=0)) / (members + 1)
+    return joined
 
 
 def mean(probs: Probs) -> Probs:
@@ -72,7 +75,8 @@ def mean(probs: Probs) -> Probs:
         >>> mean(np.array([[[0.6, 0.4]], [[0.2, 0.8]]]))
         array([[0.4, 0.6]])
     """
-    return probs.mean(axis=0)
+    joined: Probs = probs.mean(axis=0)
+    return joined
 
 
 def weighted(probs: Probs, weights: Sequence[float]) -> Probs:
@@ -137,9 +141,7 @@ def check(rule: str) -> None:
         errors.UnknownName: No such rule.
     """
     if rule not in RULES:
-        raise errors.UnknownName(
-            f"There is no rule {rule!r}; expected one of: {', '.join(RULES)}."
-        )
+        raise errors.UnknownName(f"There is no rule {rule!r}; expected one of: {', '.join(RULES)}.")
 
 
 def join(rule: str, probs: Probs, weights: Sequence[float]) -> Probs:

@@ -12,9 +12,8 @@ from triptych import errors
 from triptych.results import Failure
 from triptych.results import Label
 
-IMAGE_SUFFIXES = frozenset(
-    ".avif .bmp .gif .heic .heif .jfif .jpe .jpeg .jpg .mpo .png .tif .tiff .webp".split()
-)
+IMAGE_TYPES = "avif bmp gif heic heif jfif jpe jpeg jpg mpo png tif tiff webp"
+IMAGE_SUFFIXES = frozenset(f".{name}" for name in IMAGE_TYPES.split())
 
 
 def walk(folder: Path) -> Iterator[Path]:

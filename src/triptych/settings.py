@@ -20,6 +20,10 @@ from triptych import errors
 
 MB = 1024 * 1024
 
+# How large an image may be, also for whoever reads images without settings.
+MAX_IMAGE_BYTES = 32 * MB
+MAX_IMAGE_PIXELS = 50_000_000
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -102,13 +106,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Processor threads for the networks; 0 takes every core this process may use.",
         minimum=0,
     ),
-    Setting("max_image_bytes", int, 32 * MB, "Largest image file that is accepted.", minimum=1),
     Setting(
-        "max_image_pixels", int, 50_000_000, "Largest picture that is unpacked.", minimum=1
+        "max_image_bytes", int, MAX_IMAGE_BYTES, "Largest image file that is accepted.", minimum=1
     ),
     Setting(
-        "max_request_bytes", int, 256 * MB, "Largest upload, all images together.", minimum=1
+        "max_image_pixels", int, MAX_IMAGE_PIXELS, "Largest picture that is unpacked.", minimum=1
     ),
+    Setting("max_request_bytes", int, 256 * MB, "Largest upload, all images together.", minimum=1),
     Setting("max_request_images", int, 64, "Most images in one upload.", minimum=1),
 )
 

@@ -36,6 +36,7 @@ Writer = Callable[["Verdict | Failure"], None]
 @click.pass_context
 def classify(
     ctx: click.Context,
+    /,
     paths: tuple[str, ...],
     fit: str | None,
     top: int,

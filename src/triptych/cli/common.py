@@ -27,13 +27,16 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except errors.TriptychError as error:
-            failure = click.ClickException(error.message)
-            failure.exit_code = 2 if isinstance(error, USAGE_ERRORS) else 1
-            raise failure from error
+            usage = isinstance(error, USAGE_ERRORS)
+            raise (_WrongUsage if usage else click.ClickException)(error.message) from error
         except BrokenPipeError:
             # The reader (`| head`) has gone; Python would complain again when it closes stdout.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(1)
+
+
+class _WrongUsage(click.ClickException):
+    exit_code = 2
 
 
 def from_table(*names: str) -> Callable[[Command], Command]:
@@ -58,14 +61,12 @@ def _option(row: settings.Setting) -> Callable[[Command], Command]:
     )
 
 
-class _Value(click.ParamType):
+class _Value(click.ParamType[Any]):
     def __init__(self, row: settings.Setting) -> None:
         self._row = row
         self.name = {int: "integer", str: "text"}.get(row.parse, "path")  # type: ignore[call-overload]
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return self._row.read(value) if isinstance(value, str) else value
 
 
@@ -73,7 +74,9 @@ def split_names(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> tuple[str, ...] | None:
     """Callback of options that take ``a,b,c``."""
-    return None if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
+    return (
+        None if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
+    )
 
 
 members_option = click.option(

@@ -27,7 +27,16 @@ def models(as_json: bool) -> None:
         for fact in facts:
             click.echo(json.dumps(fact))
         return
-    heading = ("network", "committee", "input", "top-1", "10^6 madds", "10^6 params", "file", "here")
+    heading = (
+        "network",
+        "committee",
+        "input",
+        "top-1",
+        "10^6 madds",
+        "10^6 params",
+        "file",
+        "here",
+    )
     click.echo(common.table([heading, *(_row(fact) for fact in facts)]))
     click.echo("\ntop-1: as published. Fetch what is not here with: triptych pull NAME")
 

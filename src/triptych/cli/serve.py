@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 from typing import Any
 
 import click
 
 from triptych.cli import common
+
+if TYPE_CHECKING:
+    from triptych.classifier import Classifier
+    from triptych.settings import Settings
+    from triptych.web.registry import Registry
 
 
 @click.command()
@@ -34,14 +41,27 @@ def serve(members: tuple[str, ...] | None, weights: str, **options: Any) -> None
 
     import triptych
     from triptych import settings
-    from triptych.classifier import Classifier
-    from triptych.web import registry
     from triptych.web import server
 
     chosen = settings.load(os.environ, **options)
 
     def load(name: str) -> Classifier:
-        overrides = {**vars(chosen), "committee": name}
-        return triptych.load(members=members, weights=weights, report=common.note, **overrides)
+        asked = {**vars(chosen), "committee": chosen.committee if members else name}
+        return triptych.load(members=members, weights=weights, report=common.note, **asked)
 
-    server.serve(chosen, registry.Registry(load, default=chosen.committee), common.note)
+    server.serve(
+        chosen, _registry(load, chosen, custom=bool(members), weights=weights), common.note
+    )
+
+
+def _registry(
+    load: Callable[[str], Classifier], chosen: Settings, *, custom: bool, weights: str
+) -> Registry:
+    from triptych import committee
+    from triptych import zoo
+    from triptych.web.registry import Registry
+
+    names = ["custom"] if custom else list(zoo.COMMITTEES)
+    # Random weights are never missing.
+    missing = committee.missing if weights == "imagenet" else lambda name: []
+    return Registry(load, names, "custom" if custom else chosen.committee, missing=missing)

@@ -1,0 +1,336 @@
+"""How image files are built, as far as it can be read without unpacking a pixel.
+
+Pillow reads the pictures. What it does not tell, or tells only after having spent the time and the
+memory, is read here: whether a file was cut short, how a photo is turned, how much work a file asks
+for. No function here trusts a byte of its input.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import struct
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+# What reading beyond the end raises, with struct, with an index and with NumPy, or a wrong start.
+_UNREADABLE = (struct.error, IndexError, ValueError, KeyError)
+
+
+def ends_early(kind: str, data: bytes) -> bool:
+    """Whether a file that could not be read lacks its end, as after a broken-off download.
+
+    Args:
+        kind: Name of the format, as in `signatures`.
+        data: The file.
+
+    Example:
+        >>> ends_early("WebP", b"RIFF" + (1000).to_bytes(4, "little") + b"WEBP")
+        True
+    """
+    try:
+        return kind in _LACKS_ITS_END and _LACKS_ITS_END[kind](data)
+    except _UNREADABLE:
+        return True
+
+
+def _number(layout: str, data: bytes, at: int) -> int:
+    return int(struct.unpack_from(layout, data, at)[0])
+
+
+# JPEG: markers, each with a length, until the compressed data of a scan
+
+
+# Not a stuffed byte (00), a restart (D0-D7) or padding (FF).
+_JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+_JPEG_SCAN = 0xDA
+_JPEG_END = 0xD9
+
+
+def _jpeg_markers(data: bytes) -> Iterator[int]:
+    at = 2
+    while found := _JPEG_MARKER.search(data, at):
+        marker = found[1][0]
+        yield marker
+        at = found.end() + _number(">H", data, found.end())
+
+
+def jpeg_scans(data: bytes, *, stop: int) -> int:
+    """Count the scans of a JPEG; each costs a pass over the whole picture.
+
+    Args:
+        data: The file.
+        stop: Count no further than this.
+    """
+    scans = (marker for marker in _jpeg_markers(data) if marker == _JPEG_SCAN)
+    count = 0
+    try:
+        for _ in itertools.islice(scans, stop):
+            count += 1
+    except _UNREADABLE:
+        pass
+    return count
+
+
+def _jpeg_lacks_its_end(data: bytes) -> bool:
+    return _JPEG_END not in _jpeg_markers(data)
+
+
+# GIF: a screen, extensions made of short blocks, frames
+
+
+def gif_size(data: bytes) -> tuple[int, int]:
+    """Size of the screen and first frame of a GIF together; Pillow warns before it tells.
+
+    Returns:
+        (width, height) in pixels; zeros where the file ends before.
+    """
+    try:
+        width, height = struct.unpack_from("<HH", data, 6)
+        left, top, columns, rows = struct.unpack_from("<HHHH", data, _gif_first_frame(data))
+    except _UNREADABLE:
+        return 0, 0
+    return max(width, left + columns), max(height, top + rows)
+
+
+def _gif_first_frame(data: bytes) -> int:
+    """Where the first frame's description begins."""
+    at = 13 + _gif_palette_bytes(data[10])
+    while data[at] != ord(","):
+        at = _after_gif_blocks(data, at + 2) if data[at] == ord("!") else at + 1
+    return at + 1
+
+
+def _gif_palette_bytes(flags: int) -> int:
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _after_gif_blocks(data: bytes, at: int) -> int:
+    while data[at]:
+        at += data[at] + 1
+    return at + 1
+
+
+def _gif_lacks_its_end(data: bytes) -> bool:
+    at = _gif_first_frame(data)
+    return _after_gif_blocks(data, at + 10 + _gif_palette_bytes(data[at + 8])) > len(data)
+
+
+# WebP: a RIFF file whose first chunk has the size, in one of three ways
+
+
+def webp_size(data: bytes) -> tuple[int, int]:
+    """Size of a WebP picture, (width, height) in pixels; zeros where the file ends before.
+
+    Pillow has claimed memory for it by the time it tells.
+
+    Source: RFC 9649, sections 2.5 to 2.7.
+    """
+    try:
+        if data[12:16] == b"VP8X":
+            low_w, high_w, low_h, high_h = struct.unpack_from("<HBHB", data, 24)
+            return 1 + low_w + (high_w << 16), 1 + low_h + (high_h << 16)
+        if data[12:16] == b"VP8L":
+            bits = _number("<I", data, 21)
+            return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        width, height = struct.unpack_from("<HH", data, 26)
+    except struct.error:
+        return 0, 0
+    return width & 0x3FFF, height & 0x3FFF
+
+
+# TIFF, and EXIF, which is built like one: a directory of fields
+
+
+class _TiffField(NamedTuple):
+    """One field of a TIFF directory.
+
+    Args:
+        tag: What it is about.
+        row: Where its row of the directory is in the file.
+        dtype: NumPy's name for its numbers; empty unless they are whole and not negative.
+        length: How many there are.
+        at: Where they begin in the file.
+        size: Of all of them, in bytes.
+    """
+
+    tag: int
+    row: int
+    dtype: str
+    length: int
+    at: int
+    size: int
+
+
+_TIFF_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
+_TIFF_DTYPES = {1: "u1", 3: "u2", 4: "u4", 13: "u4"}
+_TIFF_TYPE_BYTES = dict(enumerate((0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4)))
+_TIFF_ROW_BYTES = 12
+
+_PREVIEW = 254
+_ORIENTATION = 274
+_SUB_IMAGES = 330
+_DNG_VERSION = 50706
+# Offsets and lengths of the strips, or else of the tiles, that hold the pixels.
+_PIECES = ((273, 279), (324, 325))
+# Fields of one number. Programs repeat it per channel, which Pillow warns about.
+_SINGLE_TAGS = {256, 257, 259, 262, 266, 277, 278, 284, 317, 322, 323}
+# Everything that says how pixels are laid out; the rest is metadata.
+_PIXEL_TAGS = frozenset(
+    (*range(256, 260), 262, 266, 273, *range(277, 280), 284, 292, 293, 317, 320, *range(322, 326))
+) | {332, 338, 339, 347, *range(512, 522), *range(529, 533)}
+
+
+def _tiff_fields(data: bytes) -> Iterator[_TiffField]:
+    order = _TIFF_ORDERS[data[:4]]
+    at = _number(order + "I", data, 4)
+    count = _number(order + "H", data, at)
+    end = at + 2 + count * _TIFF_ROW_BYTES
+    for row in range(at + 2, end, _TIFF_ROW_BYTES):
+        tag, kind, length, offset = struct.unpack_from(order + "HHII", data, row)
+        size = length * _TIFF_TYPE_BYTES.get(kind, 0)
+        dtype = order + _TIFF_DTYPES[kind] if kind in _TIFF_DTYPES else ""
+        yield _TiffField(tag, row, dtype, length, row + 8 if size <= 4 else offset, size)
+    # The address of the next directory: a file without it is cut.
+    _number(order + "I", data, end)
+
+
+def _tiff_values(data: bytes, tag: int) -> npt.NDArray[np.integer]:
+    """The numbers of one field; none where it is missing or holds no whole numbers."""
+    for field in _tiff_fields(data):
+        if field.tag == tag and field.dtype:
+            return np.frombuffer(data, field.dtype, field.length, field.at)
+    return np.empty(0, np.uint8)
+
+
+def tiff_pieces(data: bytes) -> int:
+    """Count the strips or tiles of a TIFF; each costs Pillow some microseconds."""
+    try:
+        return max(len(_tiff_values(data, offsets)) for offsets, _ in _PIECES)
+    except _UNREADABLE:
+        return 0
+
+
+def is_camera_raw(data: bytes) -> bool:
+    """Whether a TIFF is a camera's raw file, whose first picture is but a small preview."""
+    try:
+        tags = {field.tag for field in _tiff_fields(data)}
+        is_preview = bool((_tiff_values(data, _PREVIEW) & 1).any())
+    except _UNREADABLE:
+        return False
+    return _DNG_VERSION in tags or (_SUB_IMAGES in tags and is_preview)
+
+
+def plain_tiff(data: bytes) -> bytes:
+    """A TIFF of the same pixels without metadata, and without a field longer than it may be.
+
+    Pillow reads all fields while opening a file, warns about what looks odd (a warning is
+    process-wide, so it cannot be held back for one thread) and fails where metadata is broken.
+
+    Raises:
+        ValueError: What describes the pixels is broken, or the file ends within it.
+    """
+    plain = bytearray(data)
+    order = _TIFF_ORDERS[data[:4]]
+    left = len(data)
+    for field in _tiff_fields(data):
+        after_tag = slice(field.row + 2, field.row + _TIFF_ROW_BYTES)
+        if field.tag not in _PIXEL_TAGS:
+            # No values, of type "byte": a field that readers skip.
+            plain[after_tag] = struct.pack(order + "HII", 1, 0, 0)
+            continue
+        left -= field.size
+        if field.at + field.size > len(data) or left < 0:
+            raise ValueError(f"TIFF tag {field.tag} has more values than the file")
+        if field.tag in _SINGLE_TAGS and field.length > 1:
+            first = data[field.at : field.at + 4]
+            plain[after_tag] = (
+                data[field.row + 2 : field.row + 4] + struct.pack(order + "I", 1) + first
+            )
+    return bytes(plain)
+
+
+def orientation(exif: bytes) -> int:
+    """How a photo has to be turned, 1 to 8 as EXIF counts; 1, not at all, where it is unreadable.
+
+    Args:
+        exif: The EXIF block, or a whole TIFF file.
+
+    Source: CIPA DC-008 (Exif 2.32), tag 274.
+    """
+    try:
+        (value,) = _tiff_values(exif.removeprefix(b"Exif\0\0"), _ORIENTATION).tolist()
+    except _UNREADABLE:
+        return 1
+    return value if 1 <= value <= 8 else 1
+
+
+def _tiff_lacks_its_end(data: bytes) -> bool:
+    fields = [field for field in _tiff_fields(data) if field.tag in _PIXEL_TAGS]
+    if any(field.at + field.size > len(data) for field in fields):
+        return True
+    for offsets_tag, lengths_tag in _PIECES:
+        offsets, lengths = _tiff_values(data, offsets_tag), _tiff_values(data, lengths_tag)
+        pieces = min(len(offsets), len(lengths))
+        if (offsets[:pieces].astype(np.int64) + lengths[:pieces] > len(data)).any():
+            return True
+    return False
+
+
+# AVIF and HEIC: boxes within boxes
+
+
+_EXIF_ITEM = re.compile(rb"(infe.{8}(?:..)?)Exif", re.DOTALL)
+
+
+def without_exif(data: bytes) -> bytes:
+    """An AVIF or HEIC whose EXIF block goes unnoticed, because broken ones stop Pillow.
+
+    Nothing is lost: in these formats a field of their own says how a photo is turned.
+    """
+    return _EXIF_ITEM.sub(rb"\1skip", data)
+
+
+def _boxes_lack_their_end(data: bytes) -> bool:
+    at, has_pixels = 0, False
+    while at < len(data):
+        size = _number(">I", data, at)
+        has_pixels |= data[at + 4 : at + 8] == b"mdat"
+        if size == 1:
+            size = _number(">Q", data, at + 8)
+        if size < 8:
+            # 0 means "to the end of the file", and 2 to 7 mean nothing.
+            return False
+        at += size
+    return at > len(data) or not has_pixels
+
+
+# The others say it outright
+
+
+def _png_lacks_its_end(data: bytes) -> bool:
+    return b"IEND\xaeB\x60\x82" not in data
+
+
+def _webp_lacks_its_end(data: bytes) -> bool:
+    return _number("<I", data, 4) + 8 > len(data)
+
+
+def _bmp_lacks_its_end(data: bytes) -> bool:
+    return _number("<I", data, 2) > len(data)
+
+
+_LACKS_ITS_END: dict[str, Callable[[bytes], bool]] = {
+    "JPEG": _jpeg_lacks_its_end,
+    "PNG": _png_lacks_its_end,
+    "GIF": _gif_lacks_its_end,
+    "WebP": _webp_lacks_its_end,
+    "TIFF": _tiff_lacks_its_end,
+    "BMP": _bmp_lacks_its_end,
+    "AVIF": _boxes_lack_their_end,
+    "HEIC": _boxes_lack_their_end,
+}

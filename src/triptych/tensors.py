@@ -1,0 +1,194 @@
+"""Reads torch's weight files of 2020 and before, without torch and without trusting them.
+
+Such a file is five pickles (magic number, protocol, machine, state dict, list of storage keys) and
+then, for each key, a count and that many raw numbers (torch/serialization.py: _legacy_save). A
+pickle is a program. The reader here runs it with four names to call, all harmless, so a file can
+say "these are tensors" and nothing else.
+"""
+
+from __future__ import annotations
+
+import collections
+import io
+import math
+import pickle
+from pathlib import Path
+from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych import errors
+
+Array = npt.NDArray[Any]
+
+MAGIC = 0x1950A86A20F9469CFC6C
+PROTOCOL = 1001
+DTYPES: dict[str, np.dtype[Any]] = {
+    "torch.FloatStorage": np.dtype("<f4"),
+    "torch.LongStorage": np.dtype("<i8"),
+}
+MAX_RANK = 8
+
+
+class Storage(NamedTuple):
+    """A flat run of numbers that one tensor is a view of."""
+
+    key: str
+    dtype: str
+    length: int
+
+
+class View(NamedTuple):
+    """A tensor before its storage is read; offset and strides count elements."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def read(path: str | Path) -> dict[str, Array]:
+    """Read the tensors of a ``.pth`` file, and refuse the file if it holds anything else.
+
+    Args:
+        path: A state dict saved by torch in its format of 2020 and before.
+
+    Returns:
+        New contiguous arrays, float32 or int64, by name.
+
+    Raises:
+        errors.WeightsDamaged: The file is in another format, cut off, inconsistent, or calls for
+            something that is no tensor; the message names it.
+        OSError: The file cannot be opened.
+    """
+    # Whole in memory: a size claimed in the file can then not take more than the file has.
+    stream = io.BytesIO(Path(path).read_bytes())
+    try:
+        _check_header(stream)
+        views = _views(_load(stream))
+        numbers = _storages(stream, views)
+        return {name: _array(name, view, numbers[view.storage]) for name, view in views.items()}
+    except errors.WeightsDamaged as error:
+        raise errors.WeightsDamaged(
+            f"{Path(path).name} is refused: {error} Expected tensors as torch saved them in 2020; "
+            "fetch the file again from where it was published."
+        ) from None
+
+
+# The unpickler written in Python: its memo is a dictionary, while the one in C sets aside memory
+# up to any index that a damaged file names.
+class _Unpickler(pickle._Unpickler):
+    """Runs a pickle that may build tensors and dictionaries of them."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The few names that a state dict needs."""
+        wanted = f"{module}.{name}"
+        if wanted == "collections.OrderedDict":
+            return collections.OrderedDict
+        if wanted == "torch._utils._rebuild_tensor_v2":
+            return self._view
+        if wanted in DTYPES:
+            return wanted  # a text: nothing can be called on it or hung on it
+        raise errors.WeightsDamaged(f"It asks for {wanted!r}, which is no tensor.")
+
+    def persistent_load(self, pid: Any) -> Storage:
+        """A storage: ("storage", type, key, place, length, whose part it is or None)."""
+        kind, dtype, key, _, length, whose_part = pid
+        if kind != "storage" or dtype not in DTYPES or type(key) is not str or whose_part:
+            raise errors.WeightsDamaged(f"It describes a storage as {pid!r}.")
+        return Storage(key, dtype, _natural(length))
+
+    def _view(self, storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> View:
+        if type(storage) is not Storage or not len(shape) == len(strides) <= MAX_RANK:
+            raise errors.WeightsDamaged("It describes a tensor without a storage or a layout.")
+        return View(
+            storage,
+            _natural(offset),
+            tuple(_natural(size) for size in shape),
+            tuple(_natural(stride) for stride in strides),
+        )
+
+
+def _natural(number: Any) -> int:
+    if type(number) is not int or number < 0:
+        raise errors.WeightsDamaged(f"It has {number!r} where a size or position belongs.")
+    return number
+
+
+def _load(stream: io.BytesIO) -> Any:
+    """The next pickle, which ends where it says so itself."""
+    start = stream.tell()
+    try:
+        return _Unpickler(stream).load()
+    except errors.WeightsDamaged:
+        raise
+    except Exception as error:  # a damaged pickle may raise anything, says pickle's manual
+        raise errors.WeightsDamaged(
+            f"It has no whole pickle at byte {start} ({type(error).__name__}: {error})."
+        ) from None
+
+
+def _check_header(stream: io.BytesIO) -> None:
+    if stream.read(2) == b"PK":
+        raise errors.WeightsDamaged("It is an archive, the format of newer torch.")
+    stream.seek(0)
+    if _load(stream) != MAGIC or _load(stream) != PROTOCOL:
+        raise errors.WeightsDamaged("It does not begin like a file of torch.")
+    machine = _load(stream)
+    if not isinstance(machine, dict) or machine.get("little_endian") is not True:
+        raise errors.WeightsDamaged("It does not say that its numbers are little-endian.")
+
+
+def _views(content: Any) -> dict[str, View]:
+    if not isinstance(content, dict):
+        raise errors.WeightsDamaged(f"It holds a {type(content).__name__}, no state dict.")
+    # Not `content.items()`: a pickle can hang anything on an OrderedDict under that name.
+    views = dict(dict.items(content))
+    for name, view in views.items():
+        if type(name) is not str or type(view) is not View:
+            raise errors.WeightsDamaged(f"It holds a {type(view).__name__} under {name!r}.")
+    return views
+
+
+def _storages(stream: io.BytesIO, views: dict[str, View]) -> dict[Storage, Array]:
+    """The raw numbers, which follow the pickles in the order of the last one's keys."""
+    keys = _load(stream)
+    by_key = {view.storage.key: view.storage for view in views.values()}
+    # One storage for each tensor: many views of one would let a small file fill the memory.
+    if type(keys) is not list or not len(keys) == len(by_key) == len(views):
+        raise errors.WeightsDamaged("Its list of storages does not match its tensors.")
+    if any(type(key) is not str or key not in by_key for key in keys):
+        raise errors.WeightsDamaged("Its list of storages does not match its tensors.")
+    numbers = {by_key[key]: _numbers(stream, by_key[key]) for key in keys}
+    if stream.read(1):
+        raise errors.WeightsDamaged("It goes on after its last number.")
+    return numbers
+
+
+def _numbers(stream: io.BytesIO, storage: Storage) -> Array:
+    dtype = DTYPES[storage.dtype]
+    size_bytes = storage.length * dtype.itemsize
+    length = int.from_bytes(stream.read(8), "little")
+    data = stream.getbuffer()[stream.tell() :][:size_bytes]
+    stream.seek(len(data), io.SEEK_CUR)
+    if length != storage.length or len(data) != size_bytes:
+        raise errors.WeightsDamaged(f"Its storage {storage.key!r} is cut off or misplaced.")
+    return np.frombuffer(data, dtype)
+
+
+def _array(name: str, view: View, numbers: Array) -> Array:
+    """The tensor as an array of its own, after checking that it stays inside its storage."""
+    steps = [(n - 1) * step for n, step in zip(view.shape, view.strides, strict=True)]
+    # As many elements as the storage has, at most: more would mean strides of 0.
+    fits = 0 < math.prod(view.shape) <= len(numbers) and view.offset + sum(steps) < len(numbers)
+    if not fits:
+        raise errors.WeightsDamaged(f"Its tensor {name!r} reaches outside its storage.")
+    # The stride of an axis of length 1 is never walked, and may be any number.
+    strides = [
+        stride * numbers.itemsize if n > 1 else 0
+        for n, stride in zip(view.shape, view.strides, strict=True)
+    ]
+    strided = np.lib.stride_tricks.as_strided(numbers[view.offset :], view.shape, strides)
+    return strided.copy()

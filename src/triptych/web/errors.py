@@ -1,0 +1,79 @@
+"""The one error handler: JSON for programs, a plain page for people, a traceback for nobody."""
+
+from __future__ import annotations
+
+import flask
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from triptych import errors
+from triptych.web import words
+
+API = "/api/"
+
+
+def register(app: flask.Flask) -> None:
+    """Let this module answer for every error of an application."""
+    app.register_error_handler(Exception, _answer)
+
+
+def status_of(code: str) -> int:
+    """The HTTP status of an error code; 500 for one that is not in the tree.
+
+    Example:
+        >>> status_of("not_an_image")
+        415
+    """
+    return _statuses(errors.TriptychError).get(code, 500)
+
+
+def _statuses(kind: type[errors.TriptychError]) -> dict[str, int]:
+    below = {code: s for child in kind.__subclasses__() for code, s in _statuses(child).items()}
+    return {kind.code: kind.status, **below}
+
+
+def _answer(error: Exception) -> flask.Response:
+    status, body = _describe(error)
+    response = flask.make_response(_render(status, body))
+    response.status_code = status
+    if isinstance(error, HTTPException):
+        _keep_headers(error, response)
+    return response
+
+
+def _describe(error: Exception) -> tuple[int, dict[str, str]]:
+    if isinstance(error, errors.TriptychError):
+        return error.status, error.to_dict()
+    if isinstance(error, HTTPException):
+        code = error.name.lower().replace(" ", "_")
+        return error.code or 500, {"code": code, "message": _message(error)}
+    flask.current_app.logger.error("Unexpected error", exc_info=error)
+    return 500, {
+        "code": "internal",
+        "message": "Something went wrong inside the studio; its log says what. "
+        "Try again, and please report it when it happens twice.",
+    }
+
+
+def _message(error: HTTPException) -> str:
+    own_words = error.description != type(error).description
+    if isinstance(error, RequestEntityTooLarge) and not own_words:
+        most = flask.current_app.config["MAX_CONTENT_LENGTH"]
+        return (
+            f"The request is too large; at most {words.size(most)} are taken, all images together. "
+            "Send fewer at a time."
+        )
+    return error.description or error.name
+
+
+def _render(status: int, body: dict[str, str]) -> flask.Response | str:
+    if flask.request.path.startswith(API):
+        return flask.jsonify(error=body)
+    return flask.render_template("error.html", status=status, error=body)
+
+
+def _keep_headers(error: HTTPException, response: flask.Response) -> None:
+    # Such as Allow, which a 405 must carry.
+    for name, value in error.get_headers():
+        if name.lower() != "content-type":
+            response.headers[name] = value

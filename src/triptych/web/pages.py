@@ -1,0 +1,80 @@
+"""The studio's page: a form, and beneath it the photos with their verdicts."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import flask
+
+from triptych import errors
+from triptych import images
+from triptych import preview
+from triptych.web import context
+from triptych.web import uploads
+
+blueprint = flask.Blueprint("pages", __name__)
+
+RULES = {
+    "mean": "the average of the probabilities of all members",
+    "weighted": "an average in which the more accurate members count more",
+    "vote": "each member has one vote; equal votes go to the higher average",
+    "max": "the surest member decides alone, as in the article",
+}
+FITS = {
+    "": "as each network was trained",
+    "crop": "keep the proportions, take the centre",
+    "square": "squeeze the whole photo into the square",
+}
+
+
+@blueprint.route("/", methods=["GET", "POST"])
+def studio() -> str:
+    """The studio; with photos in the request, their verdicts too."""
+    here = context.current()
+    registry = here.registry
+    return flask.render_template(
+        "pages/studio.html",
+        cards=_cards() if flask.request.method == "POST" else [],
+        chosen=_chosen(),
+        committees=[registry.facts(name) for name in registry.names],
+        registry=registry,
+        settings=here.settings,
+        rules=RULES,
+        fits=FITS,
+    )
+
+
+def _chosen() -> dict[str, str]:
+    """The options to show as chosen: those of the request, else the committee's own."""
+    registry = context.current().registry
+    values = flask.request.values
+    committee = values.get("committee")
+    facts = registry.facts(committee if committee in registry.names else registry.default)
+    return {
+        "committee": facts.name,
+        "members": values.get("members", ""),
+        "rule": values.get("rule") or facts.rule,
+        "fit": values.get("fit", ""),
+    }
+
+
+def _cards() -> list[dict[str, Any]]:
+    here = context.current()
+    upload = uploads.read(flask.request, max_images=here.settings.max_request_images)
+    answers = here.answer(upload)
+    limits = images.Limits(here.settings.max_image_bytes, here.settings.max_image_pixels)
+    photos = here.run(lambda: [_photo(data, limits) for _, data in upload.images])
+    return [
+        {"answer": answer.to_dict(), "photo": photo}
+        for answer, photo in zip(answers, photos, strict=True)
+    ]
+
+
+def _photo(data: bytes, limits: images.Limits) -> str | None:
+    """A small copy of a photo for the page itself, since nothing is kept to link to."""
+    try:
+        small = preview.jpeg(data, limits=limits)
+    except errors.ImageError:
+        return None
+    return f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"

@@ -1,0 +1,67 @@
+"""The zoo: one row per backbone, as data, and the networks that Keras does not bring.
+
+Importing it loads no Keras; building a network does.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from triptych import errors
+from triptych.zoo.backbone import Backbone
+from triptych.zoo.backbone import WeightsSource
+from triptych.zoo.network import features_output
+from triptych.zoo.network import multiply_adds
+from triptych.zoo.network import with_features
+from triptych.zoo.table import ROWS
+
+__all__ = [
+    "BACKBONES",
+    "COMMITTEES",
+    "Backbone",
+    "WeightsSource",
+    "features_output",
+    "find",
+    "multiply_adds",
+    "normalize",
+    "with_features",
+]
+
+BACKBONES: dict[str, Backbone] = {row.name: row for row in ROWS}
+
+COMMITTEES: dict[str, tuple[str, ...]] = {
+    "classic": ("ResNet50", "VGG16", "Xception"),
+    "lite": ("EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2"),
+}
+
+
+def find(name: str) -> Backbone:
+    """The backbone that a person means.
+
+    Args:
+        name: As Keras spells it, in any case, with or without ``-`` and ``_``; ``lite0`` is
+            short for ``EfficientNetLite0``.
+
+    Raises:
+        errors.UnknownName: There is none; the message names the nearest.
+
+    Example:
+        >>> find("resnet-50").name, find("lite0").name
+        ('ResNet50', 'EfficientNetLite0')
+    """
+    names = {normalize(known): known for known in BACKBONES}
+    wanted = normalize(name)
+    if wanted.startswith("lite"):
+        wanted = f"efficientnet{wanted}"
+    if wanted in names:
+        return BACKBONES[names[wanted]]
+    nearest = difflib.get_close_matches(wanted, names, n=3, cutoff=0.0)
+    raise errors.UnknownName(
+        f"There is no backbone {name!r}. The nearest names are "
+        f"{', '.join(names[plain] for plain in nearest)}; `triptych.zoo.BACKBONES` has all."
+    )
+
+
+def normalize(name: str) -> str:
+    """A name as it is compared: lower case, without ``-`` and ``_``."""
+    return name.lower().replace("-", "").replace("_", "")

@@ -1,0 +1,131 @@
+"""The studio on a real socket: it stays awake while it computes, and stops with manners."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import http.client
+import json
+import signal
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+import fake_studio
+from triptych import errors
+from triptych import settings
+from triptych.web import server
+from triptych.web.registry import Registry
+
+BOUNDARY = "frontier"
+
+
+def connect(address: str) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection(urlsplit(address).netloc, timeout=30)
+
+
+def post(address: str, body, headers: dict[str, str]) -> tuple[int, dict]:
+    connection = connect(address)
+    connection.request("POST", "/api/v1/classify", body, headers)
+    with connection.getresponse() as response:
+        answer = response.status, json.loads(response.read())
+    connection.close()
+    return answer
+
+
+def ask(address: str) -> tuple[int, dict]:
+    return post(address, fake_studio.photo(), {"Content-Type": "image/png"})
+
+
+def is_healthy(address: str) -> bool:
+    connection = connect(address)
+    connection.request("GET", "/healthz")
+    with connection.getresponse() as response:
+        healthy = response.read() == b"ok"
+    connection.close()
+    return healthy
+
+
+@pytest.fixture(scope="module")
+def busy_studio():
+    """A studio whose three networks take a second together."""
+    with fake_studio.running(spent_s=0.35) as (_, address):
+        yield address
+
+
+@pytest.fixture
+def asking():
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        yield lambda address: pool.submit(ask, address)
+
+
+def test_it_answers(busy_studio):
+    status, answer = ask(busy_studio)
+    assert status == 200
+    assert answer["results"][0]["verdict"]["label"] in fake_studio.NAMES
+
+
+def test_it_stays_awake_while_it_computes(busy_studio, asking):
+    answers = [asking(busy_studio) for _ in range(4)]
+    time.sleep(0.2)
+    waits_s = []
+    for _ in range(10):
+        start = time.perf_counter()
+        assert is_healthy(busy_studio)
+        waits_s.append(time.perf_counter() - start)
+    assert not any(answer.done() for answer in answers)
+    assert sorted(waits_s)[5] < 0.05
+    assert [answer.result()[0] for answer in answers] == [200] * 4
+
+
+def test_errors_raised_beside_the_loop_are_answered(busy_studio):
+    status, answer = post(busy_studio, b"hello", {"Content-Type": "image/png"})
+    assert (status, answer["results"][0]["error"]["code"]) == (415, "not_an_image")
+    status, answer = post(
+        busy_studio,
+        f"--{BOUNDARY}--",
+        {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"},
+    )
+    assert (status, answer["error"]["code"]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_too_much_is_refused_in_words(busy_studio, chunked):
+    block = bytes(1 << 20)
+    body = (block for _ in range(257)) if chunked else block * 257
+    status, answer = post(busy_studio, body, {"Content-Type": "image/png"})
+    assert status == 413
+    assert "at most 256 MB" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_finishes_its_answers_before_it_stops(asking, number):
+    with fake_studio.running(spent_s=0.35) as (process, address):
+        idle = connect(address)
+        idle.request("GET", "/healthz")
+        idle.getresponse().read()  # and the connection stays open
+        answer = asking(address)
+        time.sleep(0.4)
+        assert not answer.done()
+        process.send_signal(number)
+        assert answer.result()[0] == 200
+        assert process.wait(timeout=5) == 0
+        assert "The studio is closed." in process.stdout.read()
+        idle.close()
+
+
+def test_a_busy_port_is_explained(busy_studio):
+    port = urlsplit(busy_studio).port
+    registry = Registry(fake_studio.load, ["lite"], "lite")
+    with pytest.raises(errors.SettingError, match=f"Cannot listen on 127.0.0.1:{port}: .* in use"):
+        server.serve(settings.load({}, port=port), registry, print)
+
+
+def test_it_does_not_open_without_its_committee():
+    def load(name):
+        raise errors.WeightsMissing("Fetch them once with: triptych pull VGG16")
+
+    lines = []
+    with pytest.raises(errors.WeightsMissing, match="triptych pull VGG16"):
+        server.serve(settings.load({}, port=0), Registry(load, ["lite"], "lite"), lines.append)
+    assert lines == ["Warming up the committee lite ..."]

@@ -1,0 +1,86 @@
+"""Recompute the facts of the zoo's table and compare them with the table.
+
+    python tools/zoo_facts.py              # every backbone; minutes, and some 3 GB of memory
+    python tools/zoo_facts.py ResNet50     # only these
+
+Builds every network with random weights and counts; catches the address that Keras would fetch
+``weights="imagenet"`` from, without fetching. Ends with 1 when the table is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import keras
+from keras.src.utils import file_utils
+
+from triptych import zoo
+from triptych.zoo import network
+
+
+class NotFetchedError(Exception):
+    """Stops Keras before it fetches, and carries what it asked for."""
+
+
+def counted(backbone: zoo.Backbone) -> dict[str, Any]:
+    """Parameters, feature length and multiply-adds of the built network."""
+    model = backbone.build()
+    return {
+        "parameters": model.count_params(),
+        "feature_length": network.features_output(model).shape[-1],
+        "multiply_adds": network.multiply_adds(model),
+    }
+
+
+def asked_for(name: str) -> dict[str, Any]:
+    """File, address and hash that Keras uses for ``weights="imagenet"``."""
+
+    def catch(fname: str, origin: str, file_hash: str | None = None, **_: Any) -> None:
+        hash_name = "sha256" if file_hash and len(file_hash) == 64 else "md5"
+        raise NotFetchedError(
+            {
+                "file": fname,
+                "url": origin,
+                "hash": f"{hash_name}:{file_hash}" if file_hash else None,
+            }
+        )
+
+    real, file_utils.get_file = file_utils.get_file, catch
+    try:
+        getattr(keras.applications, name)(weights="imagenet")
+    except NotFetchedError as caught:
+        facts: dict[str, Any] = caught.args[0]
+        return facts
+    finally:
+        file_utils.get_file = real
+    raise SystemExit(f"Keras fetched nothing for {name}.")
+
+
+def wrong(backbone: zoo.Backbone) -> list[str]:
+    """What the table says otherwise, one sentence each."""
+    facts = [(backbone, counted(backbone))]
+    if backbone.builder.startswith("keras.applications:"):
+        facts.append((backbone.weights, asked_for(backbone.name)))
+    return [
+        f"{backbone.name}: {field} is {fact!r}; the table says {getattr(row, field)!r}"
+        for row, values in facts
+        for field, fact in values.items()
+        if getattr(row, field) != fact
+    ]
+
+
+def main(names: list[str]) -> int:
+    """Print what is wrong; 1 if anything is."""
+    backbones = [zoo.find(name) for name in names] or list(zoo.BACKBONES.values())
+    any_wrong = False
+    for backbone in backbones:
+        found = wrong(backbone)
+        any_wrong |= bool(found)
+        keras.backend.clear_session()
+        print(*found or [f"{backbone.name}: right"], sep="\n", flush=True)
+    return int(any_wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
