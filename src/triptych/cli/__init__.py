@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from triptych import __version__
+from triptych.cli.check import check
 from triptych.cli.classify import classify
 from triptych.cli.common import Group
 from triptych.cli.evaluate import evaluate
@@ -26,5 +27,5 @@ def main() -> None:
     """Show photos to a committee of networks and get one verdict."""
 
 
-for command in (classify, evaluate, models, pull, serve):
+for command in (check, classify, evaluate, models, pull, serve):
     main.add_command(command)
