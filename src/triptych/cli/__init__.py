@@ -9,6 +9,7 @@ import click
 
 from triptych import __version__
 from triptych.cli.bundles import bundles
+from triptych.cli.check import check
 from triptych.cli.classify import classify
 from triptych.cli.common import Group
 from triptych.cli.evaluate import evaluate
@@ -32,6 +33,7 @@ def main() -> None:
 
 for command in (
     bundles,
+    check,
     classify,
     evaluate,
     features,

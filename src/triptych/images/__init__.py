@@ -121,7 +121,7 @@ def load(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> UInt8Image:
         (2, 5, 3)
     """
     if isinstance(source, str | os.PathLike):
-        return decode(_read(Path(source), limits), limits=limits)
+        return decode(read(source, limits=limits), limits=limits)
     if isinstance(source, bytes | bytearray | memoryview):
         return decode(source, limits=limits)
     if isinstance(source, np.ndarray):
@@ -137,6 +137,33 @@ def load(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> UInt8Image:
         f"An object of type {type(source).__name__} came; expected a path, the bytes of an image "
         f"file, a NumPy array or a Pillow image."
     )
+
+
+def read(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """The bytes of a file, unless there are too many.
+
+    Args:
+        path: The file.
+        limits: Bytes allowed.
+
+    Raises:
+        errors.SourceError: There is no such file, or it cannot be opened.
+        errors.EmptyImage: No bytes.
+        errors.ImageTooLarge: Too many bytes.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            check_bytes(os.fstat(file.fileno()).st_size, limits)
+            return file.read()
+    except FileNotFoundError:
+        raise errors.SourceError(f"There is no file {str(path)!r}; check its name.") from None
+    except (OSError, ValueError) as error:
+        if os.path.isdir(path):
+            message = f"{str(path)!r} is a folder; expected the path of one image file."
+        else:
+            message = f"{str(path)!r} cannot be opened: {error}."
+        raise errors.SourceError(message) from error
 
 
 def decode(data: bytes | bytearray | memoryview, *, limits: Limits = DEFAULT_LIMITS) -> UInt8Image:
@@ -169,7 +196,7 @@ def decode(data: bytes | bytearray | memoryview, *, limits: Limits = DEFAULT_LIM
         [255, 0, 0]
     """
     data = bytes(data)
-    _check_bytes(len(data), limits)
+    check_bytes(len(data), limits)
     kind = _photo_kind(data)
     with _reading(kind, data), _open(kind, data, limits) as image:
         # EXIF is built like TIFF, so a TIFF is its own EXIF block.
@@ -177,21 +204,6 @@ def decode(data: bytes | bytearray | memoryview, *, limits: Limits = DEFAULT_LIM
 
 
 # Before unpacking
-
-
-def _read(path: Path, limits: Limits) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            _check_bytes(os.fstat(file.fileno()).st_size, limits)
-            return file.read()
-    except FileNotFoundError:
-        raise errors.SourceError(f"There is no file {str(path)!r}; check its name.") from None
-    except (OSError, ValueError) as error:
-        if os.path.isdir(path):
-            message = f"{str(path)!r} is a folder; expected the path of one image file."
-        else:
-            message = f"{str(path)!r} cannot be opened: {error}."
-        raise errors.SourceError(message) from error
 
 
 def _image_of_array(array: npt.NDArray[np.generic]) -> Image.Image:
@@ -205,7 +217,13 @@ def _image_of_array(array: npt.NDArray[np.generic]) -> Image.Image:
     return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
 
 
-def _check_bytes(count: int, limits: Limits) -> None:
+def check_bytes(count: int, limits: Limits) -> None:
+    """Whether a file of so many bytes would be read.
+
+    Raises:
+        errors.EmptyImage: No bytes.
+        errors.ImageTooLarge: Too many.
+    """
     if count == 0:
         raise errors.EmptyImage("The file is empty (0 bytes). Choose an image and send it again.")
     if count > limits.max_bytes:

@@ -1,33 +1,15 @@
-"""Folders of photos: which files they hold and which class each belongs to."""
+"""Photos of classes that are known already: a folder each, named by the class."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from triptych import errors
+from triptych.dataset.files import walk
 from triptych.results import Failure
 from triptych.results import Label
-
-IMAGE_TYPES = "avif bmp gif heic heif jfif jpe jpeg jpg mpo png tif tiff webp"
-IMAGE_SUFFIXES = frozenset(f".{name}" for name in IMAGE_TYPES.split())
-
-
-def walk(folder: Path) -> Iterator[Path]:
-    """All image files below a folder, by their endings, in order of name; hidden ones are left out.
-
-    Example:
-        >>> list(walk(Path("/nonexistent")))
-        []
-    """
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
-                yield Path(parent, name)
 
 
 @dataclass(frozen=True)

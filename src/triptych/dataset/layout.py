@@ -1,0 +1,151 @@
+"""Which class and side each file belongs to, by the folders it lies in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from triptych import errors
+from triptych.dataset.files import File
+from triptych.dataset.files import Listing
+from triptych.dataset.files import Tree
+from triptych.dataset.records import Finding
+
+Side = Literal["train", "val"]
+
+# What people call the two sides, in order of preference.
+SIDES: Mapping[Side, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "test"),
+}
+
+EXPECTED = (
+    "Expected a folder of photos per class, such as cats/ and dogs/, at least two; or train/ and "
+    "val/ with such folders in each."
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file with its class.
+
+    Args:
+        file: It may turn out to be no photo.
+        label: Name of its class.
+        side: ``"train"`` or ``"val"``.
+    """
+
+    file: File
+    label: str
+    side: Side
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is to be read.
+
+    Args:
+        classes: Names of all classes, also of those without files.
+        items: The files.
+        findings: What was left out.
+    """
+
+    classes: tuple[str, ...]
+    items: tuple[Item, ...]
+    findings: tuple[Finding, ...]
+
+
+def side_of(name: str) -> Side | None:
+    """The side a word stands for, in upper or lower case.
+
+    Example:
+        >>> side_of("Validation"), side_of("cats")
+        ('val', None)
+    """
+    for side, names in SIDES.items():
+        if name.strip().casefold() in names:
+            return side
+    return None
+
+
+def of_folders(listing: Listing) -> Layout:
+    """Read the layout off the folders.
+
+    Args:
+        listing: A folder or an archive; one outer folder around all is looked through.
+
+    Raises:
+        errors.SourceError: There are fewer than two classes; the message says what there is.
+    """
+    root = _unwrapped(listing.tree)
+    sides, findings = _sides(root)
+    items = [
+        Item(file, name, side)
+        for side, tree in sides.items()
+        for name, folder in sorted(tree.folders.items())
+        for file in folder.walk()
+    ]
+    classes = {name for tree in sides.values() for name in tree.folders}
+    if len({item.label for item in items if item.side == "train"}) < 2:
+        raise errors.SourceError(f"{_what_is_there(listing, sides)} {EXPECTED}")
+    loose = [
+        file.source
+        for tree in {id(t): t for t in (root, *sides.values())}.values()
+        for file in tree.files
+    ]
+    if loose:
+        message = "Photos outside of any class's folder, and left out."
+        findings.append(Finding("ignored", message, tuple(sorted(loose))))
+    return Layout(tuple(sorted(classes)), tuple(items), (*listing.findings(), *findings))
+
+
+def _unwrapped(tree: Tree) -> Tree:
+    while not tree.files and len(tree.folders) == 1:
+        (inner,) = tree.folders.values()
+        if not inner.folders:
+            break
+        tree = inner
+    return tree
+
+
+def _sides(root: Tree) -> tuple[dict[Side, Tree], list[Finding]]:
+    """The sides by name, and what is left out; a folder without sides is all to train with."""
+    by_side: dict[Side, list[str]] = {side: [] for side in SIDES}
+    for name in root.folders:
+        if side := side_of(name):
+            by_side[side].append(name)
+    if not _has_sides(root, by_side):
+        return {"train": root}, []
+    chosen: dict[Side, str] = {
+        side: min(names, key=lambda name: SIDES[side].index(name.casefold()))
+        for side, names in by_side.items()
+        if names
+    }
+    others = sorted(set(root.folders) - set(chosen.values()))
+    message = f"Beside {' and '.join(f'{name}/' for name in chosen.values())}, and left out."
+    findings = [Finding("ignored", message, tuple(others))] if others else []
+    return {side: root.folders[name] for side, name in chosen.items()}, findings
+
+
+def _has_sides(root: Tree, by_side: dict[Side, list[str]]) -> bool:
+    # "train" may also be a class, beside "plane" and "car".
+    if by_side["train"] and by_side["val"]:
+        return True
+    named = by_side["train"] + by_side["val"]
+    return bool(named) and len(named) == len(root.folders)
+
+
+def _what_is_there(listing: Listing, sides: dict[Side, Tree]) -> str:
+    tree = sides.get("train")
+    if tree is None:
+        return "There are photos to measure with and none to train with: train/ is missing."
+    within = "train/" if "val" in sides else "it"
+    full = [name for name, folder in tree.folders.items() if any(folder.walk())]
+    if full:
+        return f"All photos in {within} are of one class, {full[0]!r}."
+    if tree.files:
+        return f"{len(tree.files)} photos lie directly in {within}, in no class's folder."
+    if listing.ignored:
+        return f"No image files are in {within}, only others, such as {min(listing.ignored)!r}."
+    return f"No photos are in {within}."
