@@ -18,7 +18,6 @@ from PIL import Image
 
 from triptych import committee
 from triptych import settings
-from triptych import zoo
 from triptych.classifier import Classifier
 from triptych.engine import Float32Array
 from triptych.engine import Output
@@ -83,7 +82,12 @@ def _address(process: subprocess.Popen[str]) -> str:
 
 def main(port: int = 0, spent_s: float = 0.0) -> None:
     """Serve until told to stop."""
-    registry = Registry(lambda name: load(name, spent_s=spent_s), list(zoo.COMMITTEES), "lite")
+    registry = Registry(
+        lambda name: load(name, spent_s=spent_s),
+        ["lite", "classic"],
+        "lite",
+        missing=lambda name: [],
+    )
     chosen = settings.load(os.environ, port=port)
     server.serve(chosen, registry, lambda line: print(line, flush=True))
 

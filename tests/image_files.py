@@ -188,7 +188,8 @@ def valid() -> dict[str, bytes]:
         "gif animated": saved(rgb, "GIF", save_all=True, append_images=[_red()]),
         "tiff": saved(rgb, "TIFF"),
         "tiff lzw": saved(rgb, "TIFF", compression="tiff_lzw"),
-        "tiff deflate": saved(rgba, "TIFF", compression="tiff_adobe_deflate"),
+        "tiff deflate": saved(rgb, "TIFF", compression="tiff_adobe_deflate"),
+        "tiff deflate alpha": saved(rgba, "TIFF", compression="tiff_adobe_deflate"),
         "tiff jpeg": saved(rgb, "TIFF", compression="jpeg"),
         "tiff packbits": saved(palette, "TIFF", compression="packbits"),
         "tiff fax": saved(rgb.convert("1"), "TIFF", compression="group4"),
@@ -227,3 +228,13 @@ def heic() -> bytes:
     file = io.BytesIO()
     pillow_heif.from_pillow(Image.fromarray(photo())).save(file, quality=80)
     return file.getvalue()
+
+
+def large(name: str) -> bytes:
+    """Nearly 50 million pixels, in the form that takes the most memory of its format."""
+    size = (7070, 7070)
+    if name == "png":
+        return saved(Image.new("RGBA", size, (9, 9, 9, 99)), "PNG", compress_level=1)
+    if name == "tiff":
+        return saved(Image.new("CMYK", size), "TIFF", compression="tiff_lzw")
+    return saved(Image.new("RGB", size, "teal"), "JPEG", progressive=True, subsampling=0)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import drawings
 import triptych
 from pictures import picture
 from triptych import combine
@@ -156,15 +157,10 @@ def lite(home: Path) -> Classifier:
 
 
 @pytest.mark.timeout(600)
-def test_lite_is_sure_of_plain_pictures_made_by_drawing(lite: Classifier) -> None:
-    # No photo may be shipped: a drawing that ImageNet networks know well, a traffic light.
-    drawing = np.full((300, 300, 3), (120, 170, 230), np.uint8)
-    drawing[20:280, 100:200] = (30, 30, 30)
-    rows, columns = np.ogrid[:300, :300]
-    for centre, colour in ((65, (250, 40, 30)), (150, (60, 50, 20)), (235, (20, 60, 30))):
-        drawing[(rows - centre) ** 2 + (columns - 150) ** 2 < 32**2] = colour
-    verdict = lite.classify(drawing)
-    assert "traffic light" in [guess.label.name for guess in verdict.top]
+@pytest.mark.parametrize("name", drawings.PICTURES)
+def test_lite_knows_what_a_drawing_shows(lite: Classifier, name: str) -> None:
+    verdict = lite.classify(drawings.PICTURES[name]())
+    assert verdict.label.name == name.removesuffix(".png")
     assert verdict.label.id.startswith("n")
     assert verdict.warning is None
 

@@ -8,7 +8,7 @@ import pytest
 from fake_studio import photo
 from triptych import errors
 from triptych import images
-from triptych import preview
+from triptych.images import preview
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from triptych import combine
 from triptych import committee
 from triptych import errors
 from triptych import settings
+from triptych import weights
 from triptych import zoo
 from triptych.web import create_app
 from triptych.web import pages
@@ -137,7 +138,7 @@ def test_the_only_image_gives_its_errors_status(client, data, status, code):
         ({"committee": "nobody"}, 404, "There is no committee 'nobody'; expected one of: lite"),
         ({"members": "Nobody"}, 404, "has no members Nobody; its members are"),
         ({"rule": "dice"}, 404, "There is no rule 'dice'; expected one of"),
-        ({"fit": "tight"}, 400, "'tight' is not a fit; expected one of: crop, square"),
+        ({"fit": "tight"}, 400, "'tight' is no known fit; expected one of: crop, square"),
         ({"top": "many"}, 400, "The option top is 'many'; expected a whole number"),
         ({"top": "0"}, 400, "Asked for the top 0; expected 1 or more"),
         ({"rul": "max"}, 400, "There is no option 'rul'; expected only: committee"),
@@ -284,7 +285,6 @@ def test_the_form_works_without_a_script(client):
 
 def test_the_form_keeps_its_choices(client):
     member = zoo.COMMITTEES["lite"][1]
-    member = zoo.find(member).name
     page = ask(client, ("a.png", photo()), to="/", members=member, rule="vote", fit="square").text
     checked = re.findall(r'name="(\w+)" value="([^"]*)"\s+checked', page)
     assert dict(checked) == {
@@ -309,8 +309,8 @@ def test_a_committee_without_weights_says_how_to_get_them(client):
     assert re.search(r"fetch \d+ MB once with triptych pull classic", words(page))
 
 
-def test_a_committee_with_weights_can_be_chosen(client, tmp_path):
-    folder = tmp_path / "keras" / "models"
+def test_a_committee_with_weights_can_be_chosen(client):
+    folder = weights.cache_folder()
     folder.mkdir(parents=True)
     for row in committee.backbones("classic"):
         (folder / row.weights.file).touch()

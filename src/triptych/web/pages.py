@@ -9,7 +9,7 @@ import flask
 
 from triptych import errors
 from triptych import images
-from triptych import preview
+from triptych.images import preview
 from triptych.web import context
 from triptych.web import uploads
 

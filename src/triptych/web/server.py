@@ -52,12 +52,18 @@ def serve(settings: Settings, registry: Registry, say: Callable[[str], None]) ->
     server = _Server(_listen(settings.host, settings.port), app)
     with contextlib.closing(server):
         say(f"Warming up the committee {registry.default} ...")
-        registry.get().classify(np.zeros((64, 64, 3), np.uint8))
+        _warm_up(registry, workers)
         for number in (signal.SIGINT, signal.SIGTERM):
             gevent.signal_handler(number, server.close)
         say(f"The studio is open at {_address(server)} (stop it with Ctrl-C)")
         server.serve_forever()
     say("The studio is closed.")
+
+
+def _warm_up(registry: Registry, workers: gevent.threadpool.ThreadPool) -> None:
+    classifier = _in_worker(workers, registry.get)
+    # The networks' first run is slow in each thread.
+    workers.map(classifier.classify, [np.zeros((64, 64, 3), np.uint8)] * WORKERS)
 
 
 def _in_worker(workers: gevent.threadpool.ThreadPool, work: Callable[[], T]) -> T:

@@ -1,5 +1,10 @@
 """From the bytes of a photo to an RGB array, or to an error that says what is wrong.
 
+    signatures  what a file is, by its first bytes
+    containers  what can be read off a file without unpacking it
+    pixels      from a Pillow image of any mode to an RGB array
+    preview     a small copy of a photo
+
 Everything that reaches a network passes through here: web page, API, command line and training
 folders, so the same bytes give the same pixels everywhere.
 
@@ -32,11 +37,11 @@ from PIL import PngImagePlugin
 from PIL import TiffImagePlugin
 from PIL import WebPImagePlugin
 
-from triptych import containers
 from triptych import errors
-from triptych import pixels
 from triptych import settings
-from triptych import signatures
+from triptych.images import containers
+from triptych.images import pixels
+from triptych.images import signatures
 
 UInt8Image = npt.NDArray[np.uint8]
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | UInt8Image | Image.Image
@@ -66,7 +71,7 @@ _COSTS = {
     ("WEBP", "RGBA"): 1.6,
     ("AVIF", "RGB"): 1.3,
     ("AVIF", "RGBA"): 1.6,
-    ("HEIF", "RGBA"): 1.8,
+    ("HEIF", "RGBA"): 1.2,
     ("JPEG", "CMYK"): 1.2,
 }
 _COST_OF_DEEP_HEIC = 1.5
@@ -77,10 +82,11 @@ _COST_OF_RUN_LENGTH_BMP = 10.0
 # A row is unpacked at once, in up to three copies.
 _MAX_SIDE_PX = 1_000_000
 
-# A progressive JPEG of some kilobytes can ask for thousands of passes over 50 million pixels, a
-# TIFF for as many strips. Cameras and programs write about 10 scans and at most a strip a row.
+# A progressive JPEG of some kilobytes can ask for thousands of passes over 50 million pixels, and
+# some megabytes of empty chunks keep Pillow busy for many seconds. Cameras and programs write
+# about 10 scans, and in large TIFFs some thousand strips.
 _MAX_JPEG_SCANS = 64
-_MAX_TIFF_PIECES = 100_000
+_MAX_PARTS = 100_000
 
 # Position of the bit depth in a PNG; tags of a TIFF.
 _PNG_DEPTH_AT = 24
@@ -166,7 +172,8 @@ def decode(data: bytes | bytearray | memoryview, *, limits: Limits = DEFAULT_LIM
     _check_bytes(len(data), limits)
     kind = _photo_kind(data)
     with _reading(kind, data), _open(kind, data, limits) as image:
-        return _unpacked(image, limits)
+        # EXIF is built like TIFF, so a TIFF is its own EXIF block.
+        return _unpacked(image, limits, exif=data if kind == "TIFF" else None)
 
 
 # Before unpacking
@@ -180,7 +187,7 @@ def _read(path: Path, limits: Limits) -> bytes:
     except FileNotFoundError:
         raise errors.SourceError(f"There is no file {str(path)!r}; check its name.") from None
     except (OSError, ValueError) as error:
-        if path.is_dir():
+        if os.path.isdir(path):
             message = f"{str(path)!r} is a folder; expected the path of one image file."
         else:
             message = f"{str(path)!r} cannot be opened: {error}."
@@ -234,9 +241,9 @@ def _cost(image: Image.Image) -> float:
         # Four bytes in Pillow and one piece of the file, which may be the whole picture.
         bits = max(image.tag_v2.get(_TIFF_BITS, (1,))) * image.tag_v2.get(_TIFF_SAMPLES, 1)
         return max(1.0, float(4 + bits / 8) / 10)
-    if image.format == "HEIF" and image.mode == "RGB" and image.info.get("bit_depth", 8) > 8:
-        return _COST_OF_DEEP_HEIC
-    return _COSTS.get((image.format or "", image.mode), 1.0)
+    cost = _COSTS.get((image.format or "", image.mode), 1.0)
+    is_deep = image.format == "HEIF" and image.info.get("bit_depth", 8) > 8
+    return cost * _COST_OF_DEEP_HEIC if is_deep else cost
 
 
 def _photo_kind(data: bytes) -> str:
@@ -289,10 +296,20 @@ def _explained(kind: str, data: bytes, error: Exception) -> errors.ImageError:
     )
 
 
+def _check_work(kind: str, data: bytes) -> None:
+    has_endless_parts = containers.parts(kind, data, stop=_MAX_PARTS + 1) > _MAX_PARTS
+    if has_endless_parts or (kind == "JPEG" and containers.jpeg_scans(data) > _MAX_JPEG_SCANS):
+        raise errors.UnsupportedImage(
+            f"The {kind} file is cut into more parts than a photo has any use for (more than "
+            f"{_MAX_PARTS:,} parts or {_MAX_JPEG_SCANS} scans). Save it anew and send that."
+        )
+
+
 def _open(kind: str, data: bytes, limits: Limits) -> ImageFile.ImageFile:
+    _check_work(kind, data)
     match kind:
         case "JPEG":
-            return _open_jpeg(data)
+            return _JpegFile(io.BytesIO(data))
         case "PNG":
             return _open_png(data)
         case "GIF":
@@ -317,17 +334,8 @@ class _JpegFile(JpegImagePlugin.JpegImageFile):
         pass
 
 
-def _open_jpeg(data: bytes) -> ImageFile.ImageFile:
-    if containers.jpeg_scans(data, stop=_MAX_JPEG_SCANS + 1) > _MAX_JPEG_SCANS:
-        raise errors.UnsupportedImage(
-            f"The JPEG has more than {_MAX_JPEG_SCANS} scans; photos have about 10. "
-            f"Save the picture anew and send that."
-        )
-    return _JpegFile(io.BytesIO(data))
-
-
 def _open_png(data: bytes) -> ImageFile.ImageFile:
-    image = PngImagePlugin.PngImageFile(io.BytesIO(data))
+    image = PngImagePlugin.PngImageFile(io.BytesIO(containers.still_png(data)))
     key = image.info.get("transparency")
     if isinstance(key, tuple) and data[_PNG_DEPTH_AT] == 16:
         # Of 16-bit colours Pillow keeps the high byte, but not so of the transparent one.
@@ -336,15 +344,9 @@ def _open_png(data: bytes) -> ImageFile.ImageFile:
 
 
 def _open_tiff(data: bytes, limits: Limits) -> ImageFile.ImageFile:
-    if containers.tiff_pieces(data) > _MAX_TIFF_PIECES:
-        raise errors.UnsupportedImage(
-            f"The TIFF is cut into more than {_MAX_TIFF_PIECES:,} pieces. "
-            f"Save the picture as JPEG or PNG and send that."
-        )
     image = TiffImagePlugin.TiffImageFile(io.BytesIO(containers.plain_tiff(data)))
     # A tile is unpacked whole, however little of it the picture needs.
     _check_pixels(tuple(image.tag_v2.get(tag, 1) for tag in _TIFF_TILE_SIZE), limits)
-    image.info["exif"] = data
     return image
 
 
@@ -360,9 +362,9 @@ def _open_heic(data: bytes) -> ImageFile.ImageFile:
     return reader(io.BytesIO(containers.without_exif(data)))
 
 
-def _unpacked(image: Image.Image, limits: Limits) -> UInt8Image:
+def _unpacked(image: Image.Image, limits: Limits, *, exif: bytes | None = None) -> UInt8Image:
     _check_pixels(image.size, limits, cost=_cost(image))
     image.load()
-    exif = image.info.get("exif")
-    turn = containers.orientation(exif) if isinstance(exif, bytes) else 1
-    return pixels.to_rgb(image, orientation=turn)
+    exif = exif or image.info.get("exif")
+    orientation = containers.orientation(exif) if isinstance(exif, bytes) else 1
+    return pixels.to_rgb(image, orientation=orientation)

@@ -96,6 +96,9 @@ def to_rgb(image: Image.Image, *, orientation: int = 1) -> UInt8Image:
 
 def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     rows = max(1, _BAND_PIXELS // image.width)
+    if rows >= image.height:
+        yield 0, image
+        return
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(image.height, top + rows)))
 
@@ -103,8 +106,9 @@ def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
 def _over_white(band: Image.Image) -> Image.Image:
     """The band as RGB."""
     if not band.has_transparency_data:
-        return band.convert("RGB")
-    with_alpha = band.convert("RGBA")
+        return band if band.mode == "RGB" else band.convert("RGB")
+    # A copy: Pillow writes the transparency into the palette of the image it converts.
+    with_alpha = band.copy().convert("RGBA")
     white = Image.new("RGB", band.size, "white")
     white.paste(with_alpha, mask=with_alpha)
     return white
@@ -130,15 +134,17 @@ def _extremes(image: Image.Image) -> tuple[float, float]:
     low, high = math.inf, -math.inf
     for _, band in _bands(image):
         values = np.asarray(band)
-        finite = values[np.isfinite(values)]
+        finite = values[np.isfinite(values)].astype(np.float64)
         low, high = min(low, finite.min(initial=low)), max(high, finite.max(initial=high))
     return (float(low), float(high)) if low <= high else (0.0, 0.0)
 
 
 def _in_8_bits(band: Image.Image, span: tuple[float, float]) -> Image.Image:
     low, high = span
-    values = np.nan_to_num(np.asarray(band).astype(np.float64), nan=low)
-    grey = (np.clip((values - low) / (high - low or 1), 0, 1) * 255 + 0.5).astype(np.uint8)
+    # A signalling NaN warns when it is cast.
+    with np.errstate(invalid="ignore"):
+        values = np.nan_to_num(np.asarray(band).astype(np.float64), nan=low).clip(low, high)
+    grey = ((values - low) / (high - low or 1) * 255 + 0.5).astype(np.uint8)
     if "transparency" in band.info:
         grey[values == band.info["transparency"]] = 255
     return Image.fromarray(grey)

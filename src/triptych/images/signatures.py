@@ -96,8 +96,8 @@ TEXTS: tuple[tuple[Sort, str, str], ...] = (
     ("other", "an HTML page", r"(?:<!--.*?-->\s*)?<(?:!doctype html|html|head|body)"),
     ("image", "an SVG drawing", r"<.*<svg[\s>]|<svg[\s>]"),
     ("other", "an XML file", r"<\?xml"),
-    ("other", "a data URL; send the bytes it stands for", r"data:image/"),
-    ("other", "base64 text; decode it and send the bytes", r"ivborw0kg|/9j/|r0lgod|uklgr"),
+    ("other", "a data URL (send the bytes it stands for)", r"data:image/"),
+    ("other", "base64 text (decode it first)", r"ivborw0kg|/9j/|r0lgod|uklgr"),
     ("other", "JSON text", r"[\[{]\s*[\"\[{\]}\d]"),
 )
 

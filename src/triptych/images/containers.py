@@ -7,11 +7,14 @@ for. No function here trusts a byte of its input.
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import itertools
 import re
 import struct
 from collections.abc import Callable
 from collections.abc import Iterator
+from typing import Any
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +41,26 @@ def ends_early(kind: str, data: bytes) -> bool:
         return True
 
 
+def parts(kind: str, data: bytes, *, stop: int) -> int:
+    """Count the parts that Pillow goes through one by one, in Python, to open or read a file.
+
+    Args:
+        kind: Name of the format, as in `signatures`.
+        data: The file.
+        stop: Count no further than this.
+    """
+    found: Iterator[int] = _PARTS[kind](data) if kind in _PARTS else iter(())
+    return _count(itertools.islice(found, stop))
+
+
+def _count(found: Iterator[int]) -> int:
+    count = 0
+    with contextlib.suppress(*_UNREADABLE):
+        for _ in found:
+            count += 1
+    return count
+
+
 def _number(layout: str, data: bytes, at: int) -> int:
     return int(struct.unpack_from(layout, data, at)[0])
 
@@ -45,8 +68,8 @@ def _number(layout: str, data: bytes, at: int) -> int:
 # JPEG: markers, each with a length, until the compressed data of a scan
 
 
-# Not a stuffed byte (00), a restart (D0-D7) or padding (FF).
-_JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+# One with a length after it: not a stuffed byte (00), a restart (01, D0-D7) or padding (FF).
+_JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])")
 _JPEG_SCAN = 0xDA
 _JPEG_END = 0xD9
 
@@ -56,91 +79,126 @@ def _jpeg_markers(data: bytes) -> Iterator[int]:
     while found := _JPEG_MARKER.search(data, at):
         marker = found[1][0]
         yield marker
+        if marker == _JPEG_END:
+            return
         at = found.end() + _number(">H", data, found.end())
 
 
-def jpeg_scans(data: bytes, *, stop: int) -> int:
-    """Count the scans of a JPEG; each costs a pass over the whole picture.
-
-    Args:
-        data: The file.
-        stop: Count no further than this.
-    """
-    scans = (marker for marker in _jpeg_markers(data) if marker == _JPEG_SCAN)
-    count = 0
-    try:
-        for _ in itertools.islice(scans, stop):
-            count += 1
-    except _UNREADABLE:
-        pass
-    return count
+def jpeg_scans(data: bytes) -> int:
+    """Count the scans of a JPEG; each costs a pass over the whole picture."""
+    return _count(marker for marker in _jpeg_markers(data) if marker == _JPEG_SCAN)
 
 
 def _jpeg_lacks_its_end(data: bytes) -> bool:
-    return _JPEG_END not in _jpeg_markers(data)
+    at_the_very_end = data.rstrip(b"\0").endswith(bytes([0xFF, _JPEG_END]))
+    return not at_the_very_end and _JPEG_END not in _jpeg_markers(data)
+
+
+# PNG: chunks
+
+
+_PNG_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
+
+
+def _png_chunks(data: bytes) -> Iterator[int]:
+    at = 8
+    while at + 8 <= len(data):
+        yield at
+        at += 12 + _number(">I", data, at)
+
+
+def still_png(data: bytes) -> bytes:
+    """A PNG without its animation: Pillow warns of odd ones, or fails, though one picture is whole.
+
+    Source: PNG specification, third edition, sections 11.3.5.1 to 11.3.5.3.
+    """
+    if b"acTL" not in data:
+        return data
+    chunks = [*_png_chunks(data), len(data)]
+    return data[:8] + b"".join(
+        data[start:end]
+        for start, end in itertools.pairwise(chunks)
+        if data[start + 4 : start + 8] not in _PNG_ANIMATION
+    )
+
+
+def _png_lacks_its_end(data: bytes) -> bool:
+    return b"IEND\xaeB\x60\x82" not in data
 
 
 # GIF: a screen, extensions made of short blocks, frames
 
 
 def gif_size(data: bytes) -> tuple[int, int]:
-    """Size of the screen and first frame of a GIF together; Pillow warns before it tells.
+    """Size of the screen and first frame of a GIF together, (width, height) in pixels.
 
-    Returns:
-        (width, height) in pixels; zeros where the file ends before.
+    Pillow warns of a large one before it tells its size.
+
+    Raises:
+        struct.error: The file ends before.
     """
+    width, height = struct.unpack_from("<HH", data, 6)
     try:
-        width, height = struct.unpack_from("<HH", data, 6)
         left, top, columns, rows = struct.unpack_from("<HHHH", data, _gif_first_frame(data))
     except _UNREADABLE:
-        return 0, 0
+        return width, height
     return max(width, left + columns), max(height, top + rows)
 
 
-def _gif_first_frame(data: bytes) -> int:
-    """Where the first frame's description begins."""
+def _gif_parts(data: bytes) -> Iterator[int]:
+    """Where each block of each extension begins, and at last the description of the first frame."""
     at = 13 + _gif_palette_bytes(data[10])
     while data[at] != ord(","):
-        at = _after_gif_blocks(data, at + 2) if data[at] == ord("!") else at + 1
-    return at + 1
+        if data[at] == ord("!"):
+            at += 2
+            while data[at]:
+                yield at
+                at += data[at] + 1
+        at += 1
+    yield at + 1
+
+
+def _gif_first_frame(data: bytes) -> int:
+    return collections.deque(_gif_parts(data), maxlen=1).pop()
 
 
 def _gif_palette_bytes(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _after_gif_blocks(data: bytes, at: int) -> int:
+def _gif_lacks_its_end(data: bytes) -> bool:
+    frame = _gif_first_frame(data)
+    at = frame + 10 + _gif_palette_bytes(data[frame + 8])
     while data[at]:
         at += data[at] + 1
-    return at + 1
-
-
-def _gif_lacks_its_end(data: bytes) -> bool:
-    at = _gif_first_frame(data)
-    return _after_gif_blocks(data, at + 10 + _gif_palette_bytes(data[at + 8])) > len(data)
+    return False
 
 
 # WebP: a RIFF file whose first chunk has the size, in one of three ways
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
-    """Size of a WebP picture, (width, height) in pixels; zeros where the file ends before.
+    """Size of a WebP picture, (width, height) in pixels.
 
     Pillow has claimed memory for it by the time it tells.
 
+    Raises:
+        struct.error: The file ends before.
+
     Source: RFC 9649, sections 2.5 to 2.7.
     """
-    try:
-        if data[12:16] == b"VP8X":
-            low_w, high_w, low_h, high_h = struct.unpack_from("<HBHB", data, 24)
-            return 1 + low_w + (high_w << 16), 1 + low_h + (high_h << 16)
-        if data[12:16] == b"VP8L":
-            bits = _number("<I", data, 21)
-            return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-        width, height = struct.unpack_from("<HH", data, 26)
-    except struct.error:
-        return 0, 0
+    if data[12:16] == b"VP8X":
+        low_w, high_w, low_h, high_h = struct.unpack_from("<HBHB", data, 24)
+        return 1 + low_w + (high_w << 16), 1 + low_h + (high_h << 16)
+    if data[12:16] == b"VP8L":
+        bits = _number("<I", data, 21)
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    width, height = struct.unpack_from("<HH", data, 26)
     return width & 0x3FFF, height & 0x3FFF
+
+
+def _webp_lacks_its_end(data: bytes) -> bool:
+    return _number("<I", data, 4) + 8 > len(data)
 
 
 # TIFF, and EXIF, which is built like one: a directory of fields
@@ -199,7 +257,7 @@ def _tiff_fields(data: bytes) -> Iterator[_TiffField]:
     _number(order + "I", data, end)
 
 
-def _tiff_values(data: bytes, tag: int) -> npt.NDArray[np.integer]:
+def _tiff_values(data: bytes, tag: int) -> npt.NDArray[np.integer[Any]]:
     """The numbers of one field; none where it is missing or holds no whole numbers."""
     for field in _tiff_fields(data):
         if field.tag == tag and field.dtype:
@@ -207,12 +265,10 @@ def _tiff_values(data: bytes, tag: int) -> npt.NDArray[np.integer]:
     return np.empty(0, np.uint8)
 
 
-def tiff_pieces(data: bytes) -> int:
-    """Count the strips or tiles of a TIFF; each costs Pillow some microseconds."""
-    try:
-        return max(len(_tiff_values(data, offsets)) for offsets, _ in _PIECES)
-    except _UNREADABLE:
-        return 0
+def _tiff_parts(data: bytes) -> Iterator[int]:
+    """As many as the longest field about pixels has numbers, usually the places of the strips."""
+    lengths = (field.length for field in _tiff_fields(data) if field.tag in _PIXEL_TAGS)
+    return iter(range(max(lengths)))
 
 
 def is_camera_raw(data: bytes) -> bool:
@@ -309,20 +365,19 @@ def _boxes_lack_their_end(data: bytes) -> bool:
     return at > len(data) or not has_pixels
 
 
-# The others say it outright
-
-
-def _png_lacks_its_end(data: bytes) -> bool:
-    return b"IEND\xaeB\x60\x82" not in data
-
-
-def _webp_lacks_its_end(data: bytes) -> bool:
-    return _number("<I", data, 4) + 8 > len(data)
+# BMP
 
 
 def _bmp_lacks_its_end(data: bytes) -> bool:
     return _number("<I", data, 2) > len(data)
 
+
+_PARTS: dict[str, Callable[[bytes], Iterator[int]]] = {
+    "JPEG": _jpeg_markers,
+    "PNG": _png_chunks,
+    "GIF": _gif_parts,
+    "TIFF": _tiff_parts,
+}
 
 _LACKS_ITS_END: dict[str, Callable[[bytes], bool]] = {
     "JPEG": _jpeg_lacks_its_end,

@@ -1,0 +1,351 @@
+"""The page in a real Chromium: what people do, with a script and without, and how it looks.
+
+Any error in the browser's console fails the test, unless the test says that it is expected.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import itertools
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import fake_studio
+from fake_studio import photo
+
+api = pytest.importorskip("playwright.sync_api")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+LONG_NAME = "a_very_long_name_without_a_single_space_in_it_" * 3 + "final_FINAL2.png"
+BAD_PHOTO = "status of 415"
+MEMBERS = ["EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2"]
+
+executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(executable is None, reason=f"none of {', '.join(BROWSERS)} is installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with fake_studio.running(spent_s=0.03) as (_, address):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=executable,
+            args=[
+                "--no-sandbox",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-dev-shm-usage",
+            ],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def expected() -> list[str]:
+    """Console errors that a test expects, as parts of their texts."""
+    return []
+
+
+@pytest.fixture
+def visit(browser, address, expected):
+    """Opens the page as someone: with a phone, in the dark, without a script."""
+    with contextlib.ExitStack() as contexts:
+        problems: list[str] = []
+
+        def open_page(**options):
+            options = {"viewport": {"width": 1280, "height": 860}, **options}
+            context = contexts.enter_context(contextlib.closing(browser.new_context(**options)))
+            page = context.new_page()
+            page.set_default_timeout(10_000)
+            page.on("console", lambda line: line.type == "error" and problems.append(line.text))
+            page.on("pageerror", lambda error: problems.append(str(error)))
+            page.goto(address)
+            return page
+
+        yield open_page
+    assert [text for text in problems if not any(part in text for part in expected)] == []
+
+
+def files(*named: tuple[str, bytes]) -> list[dict]:
+    return [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in named]
+
+
+def ask(page) -> None:
+    page.click(".ask")
+    page.wait_for_selector("#progress", state="hidden")
+
+
+def texts(page, selector: str) -> list[str]:
+    return page.locator(f"#cards {selector}").all_inner_texts()
+
+
+def transfer(page, *named: tuple[str, bytes]):
+    """The files of a drop or a paste, as the page gets them."""
+    return page.evaluate_handle(
+        """files => {
+            const transfer = new DataTransfer();
+            for (const [name, data] of files) {
+                const bytes = Uint8Array.from(atob(data), char => char.charCodeAt(0));
+                transfer.items.add(new File([bytes], name, {type: "image/png"}));
+            }
+            return transfer;
+        }""",
+        [[name, base64.b64encode(data).decode()] for name, data in named],
+    )
+
+
+def has_no_overflow(page) -> bool:
+    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def screenshot(page, name: str) -> None:
+    page.evaluate("scrollTo(0, 0)")
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True, animations="disabled")
+
+
+# ------------------------------------------------------------------ ways to bring a photo
+
+
+def test_photos_chosen_by_the_button(visit):
+    page = visit()
+    page.set_input_files("#choose", files(("cat.png", photo(1)), ("dog.png", photo(2))))
+    assert page.locator(".thumb").count() == 2
+    assert page.inner_text(".ask") == "Ask about 2 photos"
+    ask(page)
+    assert texts(page, "figcaption") == ["cat.png", "dog.png"]
+    assert texts(page, ".panel h4") == MEMBERS * 2
+    for seed, verdict in zip((1, 2), texts(page, ".plate"), strict=True):
+        expected = fake_studio.load("lite").classify(photo(seed))
+        assert expected.label.name in verdict
+        assert f"{expected.prob:.1%}" in verdict
+        assert f"mean of 3 members; surest was {expected.surest}" in verdict
+    assert page.inner_text("#news").count("cat.png: ") == 1
+    screenshot(page, "two-photos")
+
+
+def test_photos_dropped_anywhere(visit):
+    page = visit()
+    dropped = transfer(page, ("cat.png", photo(1)), ("dog.png", photo(2)))
+    page.dispatch_event("main", "dragover", {"dataTransfer": dropped})
+    assert "hover" in page.get_attribute("#ask", "class")
+    page.dispatch_event("main", "drop", {"dataTransfer": dropped})
+    assert "hover" not in page.get_attribute("#ask", "class")
+    ask(page)
+    assert texts(page, "figcaption") == ["cat.png", "dog.png"]
+
+
+def test_a_photo_pasted(visit):
+    page = visit()
+    page.evaluate(
+        """transfer => document.dispatchEvent(
+            new ClipboardEvent("paste", {clipboardData: transfer, bubbles: true}))""",
+        transfer(page, ("image.png", photo(1))),
+    )
+    ask(page)
+    assert texts(page, "figcaption") == ["image.png"]
+
+
+def test_the_form_without_a_script(visit):
+    plain = visit(java_script_enabled=False)
+    plain.set_input_files("#choose", files(("cat.png", photo(1)), ("dog.png", photo(2))))
+    plain.check('[name="rule"][value="max"]')
+    screenshot(plain, "no-script")
+    plain.click(".ask")
+    plain.wait_for_selector("#cards .plate")
+    screenshot(plain, "no-script-answered")
+
+    scripted = visit()
+    scripted.set_input_files("#choose", files(("cat.png", photo(1)), ("dog.png", photo(2))))
+    scripted.check('[name="rule"][value="max"]')
+    ask(scripted)
+    for part in (".plate", ".panel h4", ".guesses", "figcaption"):
+        assert texts(plain, part) == texts(scripted, part)
+    bars = "[...document.querySelectorAll('#cards rect')].map(bar => bar.getAttribute('width'))"
+    assert plain.evaluate(bars) == scripted.evaluate(bars)
+
+
+# ------------------------------------------------------------------ asking
+
+
+def test_one_bad_file_among_three(visit, expected):
+    expected.append(BAD_PHOTO)
+    page = visit()
+    page.set_input_files(
+        "#choose", files(("cat.png", photo(1)), (LONG_NAME, b"hello"), ("dog.png", photo(2)))
+    )
+    ask(page)
+    states = page.eval_on_selector_all("#cards article", "all => all.map(a => a.dataset.state)")
+    assert states == ["answered", "failed", "answered"]
+    assert "Not answered" in texts(page, ".plate")[1]
+    assert "not an image" in texts(page, ".plate")[1]
+    assert has_no_overflow(page)
+    screenshot(page, "one-bad")
+
+
+def test_one_member_alone(visit):
+    page = visit()
+    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    page.check('[name="committee"][value="classic"]')
+    assert page.locator('[name="members"]:visible').count() == 4
+    page.check('[name="members"][value="VGG16"]')
+    ask(page)
+    assert texts(page, ".panel h4") == ["VGG16"]
+    assert "VGG16 alone" in texts(page, ".plate")[0]
+    screenshot(page, "one-member")
+    page.check('[name="committee"][value="lite"]')
+    assert page.is_checked('[name="members"][value=""]')
+
+
+def test_the_same_photo_under_another_rule(visit):
+    page = visit()
+    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    ask(page)
+    page.check('[name="rule"][value="vote"]')
+    ask(page)
+    assert len(texts(page, ".plate")) == 1
+    assert "vote of 3 members" in texts(page, ".plate")[0]
+
+
+def test_cancelling_keeps_what_was_answered(visit):
+    page = visit()
+    page.set_input_files("#choose", files(*((f"{n}.png", photo(n)) for n in range(12))))
+    page.click(".ask")
+    page.wait_for_selector('#cards [data-state="answered"]')
+    page.click("#cancel")
+    page.wait_for_selector("#progress", state="hidden")
+    verdicts = texts(page, ".plate")
+    assert "You cancelled" not in verdicts[0]
+    assert "You cancelled" in verdicts[-1]
+
+
+def test_a_studio_that_went_away_is_reported(visit, expected):
+    expected.append("net::ERR_FAILED")
+    page = visit()
+    page.route("**/api/**", lambda route: route.abort())
+    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    ask(page)
+    assert "The studio did not answer. Is it still running?" in texts(page, ".plate")[0]
+
+
+def test_an_answer_copied_as_json_and_a_line_for_the_terminal(visit, address):
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    page.check('[name="rule"][value="max"]')
+    ask(page)
+    page.click("text=Copy as JSON")
+    page.wait_for_selector("text=Copied")
+    copied = page.evaluate("navigator.clipboard.readText().then(JSON.parse)")
+    assert copied["verdict"]["rule"] == "max"
+    page.click("text=The same from a terminal")
+    assert f'"{address}/api/v1/classify?committee=lite&rule=max"' in page.inner_text("#curl")
+
+
+def test_by_keyboard_only(visit):
+    page = visit()
+
+    def reach(selector: str) -> None:
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if page.evaluate("s => document.activeElement.matches(s)", selector):
+                return
+        raise AssertionError(f"the Tab key does not reach {selector}")
+
+    reach("#choose")
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Space")
+    chooser.value.set_files(files(("cat.png", photo(1)), ("dog.png", photo(2))))
+    reach('[aria-label="Remove cat.png"]')
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.ariaLabel") == "Remove dog.png"
+    reach('[name="rule"]')
+    page.keyboard.press("ArrowDown")
+    reach(".ask")
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    page.keyboard.press("Enter")
+    page.wait_for_selector('#cards [data-state="answered"]')
+    assert "weighted of 3 members" in texts(page, ".plate")[0]
+
+
+# ------------------------------------------------------------------ how it looks
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_a_phone(visit, expected, width):
+    expected.append(BAD_PHOTO)
+    page = visit(viewport={"width": width, "height": 780}, is_mobile=True, has_touch=True)
+    assert page.is_visible("text=Take a photo")
+    assert has_no_overflow(page)
+    page.set_input_files(
+        "#choose", files((LONG_NAME, photo(1, size=(400, 300))), ("notes.txt", b"hello"))
+    )
+    assert has_no_overflow(page)
+    page.click("summary:text('More')")
+    page.click("text=The same from a terminal")
+    ask(page)
+    assert has_no_overflow(page)
+    screenshot(page, f"phone-{width}")
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2.2 defines it, of ``#rrggbb``."""
+    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_have_contrast(visit, scheme):
+    page = visit(color_scheme=scheme)
+    page.set_input_files("#choose", files(("cat.png", photo(1, size=(300, 400)))))
+    ask(page)
+    screenshot(page, scheme)
+    style = "getComputedStyle(document.documentElement)"
+    names = ("wall", "plate", "mat", "wash", "ink", "quiet", "accent", "alarm", "on-accent")
+    colour = {name: page.evaluate(f"{style}.getPropertyValue('--{name}')") for name in names}
+    assert (luminance(colour["wall"]) < 0.2) == (scheme == "dark")
+    assert contrast(colour["on-accent"], colour["accent"]) >= 4.5
+    for ground in ("wall", "plate", "mat"):
+        for text in ("ink", "quiet", "accent", "alarm"):
+            assert contrast(colour[text], colour[ground]) >= 4.5, (text, ground)
+
+
+def test_nothing_moves_for_those_who_want_rest(visit):
+    page = visit(reduced_motion="reduce")
+    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    ask(page)
+    assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_everything_has_a_name_for_screen_readers(visit):
+    page = visit()
+    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    ask(page)
+    tree = page.locator("body").aria_snapshot()
+    assert not re.search(r"^\s*- (button|radio|textbox|img)( \[.*\])?:?$", tree, re.MULTILINE)
+    assert 'group "Committee"' in tree
+    levels = page.eval_on_selector_all(
+        "h1, h2, h3, h4", "all => all.filter(h => h.checkVisibility()).map(h => +h.tagName[1])"
+    )
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
