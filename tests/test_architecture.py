@@ -48,6 +48,8 @@ FENCES = {
     "flask": {"web"},
     "gevent": {"web"},
     "click": {"cli"},
+    "jinja2": {"evaluation"},
+    "matplotlib": {"evaluation"},
     "h5py": set(),
     "tensorflow": set(),
     "torch": set(),
@@ -101,7 +103,7 @@ def test_every_room_has_a_rank() -> None:
     assert {room_of(path) for path in FILES} == set(RANKS)
 
 
-HEAVY = {"keras", "tensorflow", "openvino", "torch", "jax", "h5py"}
+HEAVY = {"keras", "tensorflow", "openvino", "torch", "jax", "h5py", "matplotlib", "sklearn"}
 
 
 @pytest.mark.parametrize(
@@ -112,6 +114,7 @@ HEAVY = {"keras", "tensorflow", "openvino", "torch", "jax", "h5py"}
         "from click.testing import CliRunner; from triptych.cli import main; "
         "assert CliRunner().invoke(main, ['classify', '--help']).exit_code == 0",
         "from triptych import zoo; zoo.find('ResNet50')",
+        "from triptych import evaluation; from triptych.evaluation import report",
     ],
 )
 def test_looking_around_loads_nothing_heavy(code: str) -> None:

@@ -80,7 +80,7 @@ class Head:
         """Write the layers as ``.npz``."""
         layers = dict(zip("kb", (self.kernels, self.biases), strict=True))
         arrays = {f"{key}{n}": a for key, group in layers.items() for n, a in enumerate(group)}
-        np.savez(path, kind=self.kind, **arrays)
+        np.savez(path, allow_pickle=False, kind=np.array(self.kind), **arrays)
 
     @classmethod
     def read(cls, path: Path) -> Head:

@@ -89,7 +89,7 @@ SETTINGS: tuple[Setting, ...] = (
         "committee",
         str,
         "auto",
-        "Committee to ask: `classic`, `lite`, `auto` (classic when its weights are here), or a bundle.",
+        "Committee to ask: `lite`, `classic`, `auto` (classic if it is all here), or a bundle.",
     ),
     Setting(
         "rule",

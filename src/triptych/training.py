@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import json
 import platform
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from importlib import metadata
@@ -18,9 +20,11 @@ import numpy.typing as npt
 
 from triptych import bundle
 from triptych import calibration
+from triptych import card
 from triptych import combine
 from triptych import dataset
 from triptych import errors
+from triptych import evaluation
 from triptych import features
 from triptych import head
 from triptych import zoo
@@ -29,6 +33,8 @@ from triptych.engine import convert
 from triptych.engine import store
 from triptych.engine.openvino import OpenVINOEngine
 from triptych.engine.openvino import resolve_precision
+from triptych.evaluation import report
+from triptych.images import preview
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]  # stage, done, total
@@ -37,6 +43,8 @@ FOLDS = 5
 HELD_OUT_SHARE = 0.2
 CURVE_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 CURVE_SEEDS = 5
+THUMBNAIL_PX = 240
+DROPPED = "The committee is right more often without it, on photos that were not learned."
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,7 @@ class Material:
         folds: Their folds, shape (N,).
         val: Features of the validation photos by backbone.
         val_truth: Their classes.
+        val_photos: The validation photos themselves.
     """
 
     classes: tuple[str, ...]
@@ -101,6 +110,7 @@ class Material:
     folds: Array
     val: list[Array]
     val_truth: Array
+    val_photos: Sequence[dataset.Photo]
 
 
 def train(
@@ -147,9 +157,10 @@ def train(
         seated = [(p, w) for p, w in zip(pupils, weights, strict=True) if w > 0]
         _write_members(folder, [pupil for pupil, _ in seated], build, lesson)
         about = _about(data, material, seated, lesson)
-        about["dropped"] = [p.backbone.name for p, w in zip(pupils, weights, strict=True) if w == 0]
+        about["dropped"] = [p.backbone.name for p, w in zip(pupils, weights, strict=True) if not w]
         about["taught_in_s"] = round(time.perf_counter() - started, 1)
-        _write_pages(folder, name, about, data, material, pupils, weights, curve)
+        told = Told(name, about, data, material, tuple(zip(pupils, weights, strict=True)), curve)
+        _write_pages(folder, told)
         return about
 
     written = bundle.write(build.home, name, fill)
@@ -187,6 +198,7 @@ def _study(
         folds=dataset.folds(train, FOLDS, seed=lesson.seed),
         val=[own[len(train) :] for own in vectors],
         val_truth=np.array([photo.label for photo in val]),
+        val_photos=val,
     )
 
 
@@ -228,7 +240,7 @@ def _teach(material: Material, rows: list[zoo.Backbone], lesson: Lesson) -> list
 
 def _curve(
     material: Material, pupils: list[Pupil], weights: list[float], lesson: Lesson
-) -> list[dict[str, Any]]:
+) -> tuple[report.CurvePoint, ...]:
     """Accuracy of the committee against images per class: nearly free once there are features."""
     counts = np.bincount(material.train_truth, minlength=len(material.classes))
     sizes = [size for size in CURVE_SIZES if size < counts.max()]
@@ -240,9 +252,9 @@ def _curve(
             _score(material, pupils, weights, _some(material.train_truth, size, seed))
             for seed in range(lesson.seed, lesson.seed + CURVE_SEEDS)
         ]
-        points.append({"images_per_class": size, "top1": scores})
+        points.append(report.CurvePoint(size, tuple(scores)))
     lesson.progress("Learning curve", len(sizes), len(sizes))
-    return points
+    return tuple(points)
 
 
 def _some(truth: Array, size: int, seed: int) -> Array:
@@ -312,3 +324,81 @@ def _about(
             **{name: metadata.version(name) for name in ("triptych", "keras", "openvino")},
         },
     }
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the pages of a bundle tell.
+
+    Args:
+        name: Of the bundle.
+        about: What ``bundle.json`` says.
+        data: The photos as they were found.
+        material: The same as arrays.
+        pupils: All that were taught, with their weights; 0 for those dropped.
+        curve: Points of the learning curve.
+    """
+
+    name: str
+    about: dict[str, Any]
+    data: dataset.Dataset
+    material: Material
+    pupils: tuple[tuple[Pupil, float], ...]
+    curve: tuple[report.CurvePoint, ...]
+
+
+def _write_pages(folder: Path, told: Told) -> None:
+    outcome = _outcome(told)
+    figures = evaluation.metrics_of(outcome)
+    figures["learning_curve"] = [
+        {"images_per_class": point.per_class, "top1": point.accuracies} for point in told.curve
+    ]
+    figures["findings"] = [finding.to_dict() for finding in told.data.findings]
+    pages = {
+        "metrics.json": json.dumps(figures, indent=1, ensure_ascii=False) + "\n",
+        "labels.txt": "".join(f"{name}\n" for name in told.material.classes),
+        "README.md": card.render({"name": told.name, **told.about}, figures),
+        "report.html": report.render(_report(told, outcome)),
+    }
+    for name, text in pages.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def _outcome(told: Told) -> evaluation.Outcome:
+    answers = np.stack([pupil.validation for pupil, _ in told.pupils])
+    return evaluation.Outcome(
+        labels=told.material.classes,
+        truth=told.material.val_truth,
+        members={pupil.backbone.name: pupil.validation for pupil, _ in told.pupils},
+        committee=combine.weighted(answers, [weight for _, weight in told.pupils]),
+        sources=tuple(photo.source for photo in told.material.val_photos),
+    )
+
+
+def _report(told: Told, outcome: evaluation.Outcome) -> report.Report:
+    data, about = told.about["data"], told.about
+    held = f", held out of {data['train'] + data['val']}" if data["held_out"] else ""
+    photos = {photo.source: photo for photo in told.material.val_photos}
+    return report.Report(
+        name=told.name,
+        date=about["created"][:10],
+        data=f"{data['val']} photos of {data['name']} that were not learned{held}",
+        outcome=outcome,
+        rule=about["rule"],
+        members=[
+            report.MemberNote(
+                pupil.backbone.name, weight, pupil.temperature, "" if weight else DROPPED
+            )
+            for pupil, weight in told.pupils
+        ],
+        curve=told.curve,
+        findings=told.data.findings,
+        made=[
+            ("Taught on", f"{data['train']} photos of {len(told.material.classes)} classes"),
+            ("Head", told.pupils[0][0].fit.head.kind),
+            ("Seed", str(about["seed"])),
+            ("Time", f"{about['taught_in_s']} s"),
+            *((name, version) for name, version in about["versions"].items()),
+        ],
+        thumbnail=lambda source: preview.jpeg(photos[source].read(), longest_px=THUMBNAIL_PX),
+    )

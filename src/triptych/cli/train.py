@@ -89,10 +89,8 @@ def _describe(about: dict[str, Any], metrics: dict[str, Any]) -> str:
     rows = [("", "right", "95 % interval", "weight", "temperature")]
     for member in metrics["members"]:
         seat = weights.get(member["name"])
-        joined = (
-            (f"{seat['weight']:.2f}", f"{seat['temperature']:.2f}") if seat else ("dropped", "")
-        )
-        rows.append((member["name"], *_score(member), *joined))
+        part = (f"{seat['weight']:.2f}", f"{seat['temperature']:.2f}") if seat else ("dropped", "")
+        rows.append((member["name"], *_score(member), *part))
     rows.append((about["name"], *_score(metrics["committee"]), "", ""))
     return f"{common.table(rows)}\n\non {metrics['images']} photos that were not learned"
 

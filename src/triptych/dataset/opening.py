@@ -12,7 +12,6 @@ import numpy as np
 
 from triptych import errors
 from triptych import images
-from triptych import signatures
 from triptych.dataset import archive
 from triptych.dataset import files
 from triptych.dataset import findings
@@ -26,6 +25,7 @@ from triptych.dataset.layout import Layout
 from triptych.dataset.records import Dataset
 from triptych.dataset.records import Finding
 from triptych.dataset.records import Photo
+from triptych.images import signatures
 
 
 def _silent(done: int, total: int) -> None:

@@ -13,10 +13,10 @@ from pathlib import PurePath
 
 from triptych import errors
 from triptych import images
-from triptych import signatures
 from triptych.dataset import near
 from triptych.dataset.files import FORMATS
 from triptych.dataset.files import File
+from triptych.images import signatures
 
 Progress = Callable[[int, int], None]
 

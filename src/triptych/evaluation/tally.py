@@ -1,8 +1,7 @@
-"""How often members and rules are right, counted over labelled photos."""
+"""How often members and rules are right, counted photo by photo so that nothing need be kept."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,48 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych import combine
-
-
-def truth_rank(probs: npt.NDArray[np.floating], truth: int) -> int:
-    """Place of the true class in the order of probability, from 0; ties go to the lower index.
-
-    Args:
-        probs: Shape (C,).
-        truth: Index of the true class.
-
-    Example:
-        >>> truth_rank(np.array([0.2, 0.5, 0.3]), 2)
-        1
-    """
-    ahead = probs > probs[truth]
-    ahead[:truth] |= probs[:truth] == probs[truth]
-    return int(ahead.sum())
-
-
-def wilson(right: int, total: int) -> tuple[float, float]:
-    """95 % confidence interval of a share.
-
-    Args:
-        right: How many were right.
-        total: Out of how many.
-
-    Returns:
-        Lower and upper bound, in [0, 1].
-
-    Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
-
-    Example:
-        >>> [round(bound, 3) for bound in wilson(90, 100)]
-        [0.826, 0.945]
-    """
-    if not total:
-        return (0.0, 1.0)
-    z = 1.959964
-    share = right / total
-    centre = share + z * z / (2 * total)
-    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    norm = 1 + z * z / total
-    return (max(0.0, (centre - spread) / norm), min(1.0, (centre + spread) / norm))
+from triptych.evaluation import metrics
 
 
 class Evaluation:
@@ -83,10 +41,10 @@ class Evaluation:
             truth: Index of the true class.
         """
         for ranks, own in zip(self._member_ranks.values(), probs, strict=True):
-            ranks.append(truth_rank(own, truth))
+            ranks.append(metrics.truth_rank(own, truth))
         for rule, ranks in self._rule_ranks.items():
             joined = combine.join(rule, probs[:, None], self._weights)[0]
-            ranks.append(truth_rank(joined, truth))
+            ranks.append(metrics.truth_rank(joined, truth))
 
     def to_dict(self) -> dict[str, Any]:
         """The counts as JSON: ``members``, ``committee`` and ``rules``, accuracies in [0, 1]."""
@@ -107,5 +65,5 @@ def _accuracy(ranks: list[int]) -> dict[str, Any]:
     return {
         "top1": first / total if total else 0.0,
         "top5": sum(rank < 5 for rank in ranks) / total if total else 0.0,
-        "interval": [round(bound, 4) for bound in wilson(first, total)],
+        "interval": [round(bound, 4) for bound in metrics.wilson(first, total)],
     }

@@ -1,0 +1,313 @@
+"""How good answers are: pure array functions.
+
+Throughout, ``probs`` has shape (N, C) (images, classes), rows summing to 1, and ``truth`` shape
+(N,), the index of each image's true class. N is at least 1. An image's answer is its most
+probable class, of equally probable ones the first; its top probability is that class's.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Probs = npt.NDArray[np.floating[Any]]
+Truth = npt.NDArray[np.integer[Any]]
+
+BINS = 15
+
+
+def truth_rank(probs: npt.NDArray[np.floating], truth: int) -> int:
+    """Place of the true class in the order of probability, from 0; ties go to the lower index.
+
+    Args:
+        probs: Shape (C,).
+        truth: Index of the true class.
+
+    Example:
+        >>> truth_rank(np.array([0.2, 0.5, 0.3]), 2)
+        1
+    """
+    ahead = probs > probs[truth]
+    ahead[:truth] |= probs[:truth] == probs[truth]
+    return int(ahead.sum())
+
+
+def wilson(right: int, total: int) -> tuple[float, float]:
+    """95 % confidence interval of a share.
+
+    Args:
+        right: How many were right.
+        total: Out of how many.
+
+    Returns:
+        Lower and upper bound, in [0, 1].
+
+    Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
+
+    Example:
+        >>> [round(bound, 3) for bound in wilson(90, 100)]
+        [0.826, 0.945]
+    """
+    if not total:
+        return (0.0, 1.0)
+    z = 1.959964
+    share = right / total
+    centre = share + z * z / (2 * total)
+    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    norm = 1 + z * z / total
+    return (max(0.0, (centre - spread) / norm), min(1.0, (centre + spread) / norm))
+
+
+class Accuracy(NamedTuple):
+    """A share of right answers and how sure one can be of it.
+
+    Args:
+        share: In [0, 1].
+        low: Lower bound of its 95 % interval.
+        high: Upper bound.
+    """
+
+    share: float
+    low: float
+    high: float
+
+
+def accuracy(probs: Probs, truth: Truth) -> Accuracy:
+    """The share of right answers, with Wilson's 95 % interval.
+
+    Args:
+        probs: Shape (N, C).
+        truth: Shape (N,).
+
+    Example:
+        >>> probs = np.array([[0.9, 0.1], [0.6, 0.4]])
+        >>> accuracy(probs, np.array([0, 1])).share
+        0.5
+    """
+    right = int((probs.argmax(axis=1) == truth).sum())
+    return Accuracy(right / len(truth), *wilson(right, len(truth)))
+
+
+def top_k(probs: Probs, truth: Truth, k: int) -> float:
+    """The share of images whose true class is among the k most probable ones.
+
+    Args:
+        probs: Shape (N, C).
+        truth: Shape (N,).
+        k: At least 1.
+
+    Example:
+        >>> top_k(np.array([[0.5, 0.3, 0.2]]), np.array([1]), 2)
+        1.0
+    """
+    ranks = [truth_rank(row, int(index)) for row, index in zip(probs, truth, strict=True)]
+    return sum(rank < k for rank in ranks) / len(ranks)
+
+
+def confusion(probs: Probs, truth: Truth) -> npt.NDArray[np.int64]:
+    """How often each class was taken for each other.
+
+    Args:
+        probs: Shape (N, C).
+        truth: Shape (N,).
+
+    Returns:
+        Shape (C, C): row the true class, column the answer.
+
+    Example:
+        >>> confusion(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1])).tolist()
+        [[1, 0], [1, 0]]
+    """
+    counts = np.zeros((probs.shape[1], probs.shape[1]), np.int64)
+    np.add.at(counts, (truth, probs.argmax(axis=1)), 1)
+    return counts
+
+
+class ClassScores(NamedTuple):
+    """One number a class, each array of shape (C,).
+
+    Args:
+        precision: Of the answers "this class", the share that was right; 0 if it never was one.
+        recall: Of this class's images, the share that was found; 0 if it has no images.
+        f1: Harmonic mean of the two; 0 if both are.
+        support: How many images the class has.
+    """
+
+    precision: npt.NDArray[np.float64]
+    recall: npt.NDArray[np.float64]
+    f1: npt.NDArray[np.float64]
+    support: npt.NDArray[np.int64]
+
+
+def per_class(probs: Probs, truth: Truth) -> ClassScores:
+    """Precision, recall, F1 and number of images of every class; a division by 0 gives 0.
+
+    Args:
+        probs: Shape (N, C).
+        truth: Shape (N,).
+
+    Example:
+        >>> per_class(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1])).precision.tolist()
+        [0.5, 0.0]
+    """
+    counts = confusion(probs, truth)
+    right, answered, support = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
+    return ClassScores(
+        _share(right, answered),
+        _share(right, support),
+        _share(2 * right, answered + support),
+        support,
+    )
+
+
+def _share(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    shares: npt.NDArray[np.float64] = part / np.maximum(whole, 1)
+    return shares
+
+
+def macro_f1(probs: Probs, truth: Truth) -> float:
+    """The mean F1 of the classes that occur, in truth or as an answer, each counting alike.
+
+    Args:
+        probs: Shape (N, C).
+        truth: Shape (N,).
+
+    Example:
+        >>> round(macro_f1(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1])), 3)
+        0.333
+    """
+    occurs = np.union1d(truth, probs.argmax(axis=1))
+    return float(per_class(probs, truth).f1[occurs].mean())
+
+
+def negative_log_likelihood(probs: Probs, truth: Truth) -> float:
+    """The mean of ``-log`` of the true class's probability, in nats; 0 is perfect.
+
+    A probability of 0 counts as the smallest step of a float64 (2.2e-16), so that one image
+    cannot make the mean infinite.
+
+    Args:
+        probs: Shape (N, C).
+        truth: Shape (N,).
+
+    Example:
+        >>> round(negative_log_likelihood(np.array([[0.5, 0.5]]), np.array([0])), 3)
+        0.693
+    """
+    of_truth = probs[np.arange(len(truth)), truth].astype(np.float64)
+    return float(-np.log(np.maximum(of_truth, np.finfo(np.float64).eps)).mean())
+
+
+def brier(probs: Probs, truth: Truth) -> float:
+    """The mean squared distance between probs and truth, summed over classes: 0 to 2, 0 is best.
+
+    Args:
+        probs: Shape (N, C).
+        truth: Shape (N,).
+
+    Source: Brier, "Verification of Forecasts Expressed in Terms of Probability", 1950.
+
+    Example:
+        >>> brier(np.array([[0.5, 0.5]]), np.array([0]))
+        0.5
+    """
+    distance = probs.astype(np.float64)
+    distance[np.arange(len(truth)), truth] -= 1
+    return float((distance**2).sum(axis=1).mean())
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The images whose top probability lies in one interval.
+
+    Args:
+        low: Lower end of the interval, itself outside.
+        high: Upper end, itself inside.
+        prob: Mean top probability of the images.
+        accuracy: Share of them that is right.
+        count: How many they are, at least 1.
+    """
+
+    low: float
+    high: float
+    prob: float
+    accuracy: float
+    count: int
+
+
+def reliability(probs: Probs, truth: Truth, *, bins: int = BINS) -> list[Bin]:
+    """What was claimed against what was right, by bins of equal width over the top probability.
+
+    Args:
+        probs: Shape (N, C).
+        truth: Shape (N,).
+        bins: How many intervals [0, 1] is cut into.
+
+    Returns:
+        The bins that have images, lowest first.
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks", 2017.
+
+    Example:
+        >>> reliability(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]), bins=2)
+        [Bin(low=0.5, high=1.0, prob=0.75, accuracy=0.5, count=2)]
+    """
+    top = probs.max(axis=1).astype(np.float64)  # (N,)
+    right = probs.argmax(axis=1) == truth
+    edges = np.linspace(0, 1, bins + 1)
+    places = np.clip(np.searchsorted(edges, top, side="left") - 1, 0, bins - 1)
+    return [
+        Bin(
+            low=float(edges[place]),
+            high=float(edges[place + 1]),
+            prob=float(top[places == place].mean()),
+            accuracy=float(right[places == place].mean()),
+            count=int((places == place).sum()),
+        )
+        for place in np.unique(places)
+    ]
+
+
+def expected_calibration_error(probs: Probs, truth: Truth, *, bins: int = BINS) -> float:
+    """How far claimed and real accuracy lie apart on average: in [0, 1], 0 is best.
+
+    Args:
+        probs: Shape (N, C).
+        truth: Shape (N,).
+        bins: How many intervals of equal width.
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks", 2017.
+
+    Example:
+        >>> expected_calibration_error(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]), bins=2)
+        0.25
+    """
+    filled = reliability(probs, truth, bins=bins)
+    return sum(bin.count * abs(bin.prob - bin.accuracy) for bin in filled) / len(truth)
+
+
+def most_confident_mistakes(probs: Probs, truth: Truth, k: int) -> npt.NDArray[np.int64]:
+    """The wrong answers that were given with the highest probability: a look at the data's flaws.
+
+    Args:
+        probs: Shape (N, C).
+        truth: Shape (N,).
+        k: How many at most.
+
+    Returns:
+        Indices of images, surest first, of equally sure ones the first; shorter than k when
+        there are fewer mistakes.
+
+    Example:
+        >>> probs = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2]])
+        >>> most_confident_mistakes(probs, np.array([0, 1, 1]), 5).tolist()
+        [2, 1]
+    """
+    (wrong,) = np.nonzero(probs.argmax(axis=1) != truth)
+    order = np.argsort(-probs[wrong].max(axis=1), kind="stable")
+    return wrong[order][:k].astype(np.int64)

@@ -1,0 +1,138 @@
+"""A committee's answers to its test photos, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from triptych import errors
+from triptych.evaluation import metrics
+
+MISTAKES = 12
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All answers of a committee to N labelled photos of C classes.
+
+    Args:
+        labels: Names of the classes, length C.
+        truth: Shape (N,): index of each photo's true class; N at least 1.
+        members: By name, each member's own probs, shape (N, C).
+        committee: The joined probs, shape (N, C).
+        sources: Where the photos came from, length N.
+
+    Raises:
+        errors.SettingError: The parts do not fit together.
+
+    Example:
+        >>> probs = np.array([[0.9, 0.1], [0.6, 0.4]])
+        >>> outcome = Outcome(("cat", "dog"), np.array([0, 1]), {"A": probs}, probs, ("a", "b"))
+        >>> metrics_of(outcome)["committee"]["top1"]
+        0.5
+    """
+
+    labels: tuple[str, ...]
+    truth: metrics.Truth
+    members: Mapping[str, metrics.Probs]
+    committee: metrics.Probs
+    sources: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        self._check_truth()
+        for name, probs in {"the committee": self.committee, **self.members}.items():
+            self._check_probs(name, probs)
+
+    def _check_truth(self) -> None:
+        images = len(self.sources)
+        if not images:
+            raise errors.SettingError("Got no photos to evaluate; expected at least one.")
+        if self.truth.shape != (images,):
+            raise errors.SettingError(
+                f"Got a truth of shape {self.truth.shape} for {images} sources; "
+                "expected one class index per source."
+            )
+        if self.truth.min() < 0 or self.truth.max() >= len(self.labels):
+            raise errors.SettingError(
+                f"Got class indices from {self.truth.min()} to {self.truth.max()} for "
+                f"{len(self.labels)} labels; expected 0 to {len(self.labels) - 1}."
+            )
+
+    def _check_probs(self, name: str, probs: metrics.Probs) -> None:
+        expected = (len(self.sources), len(self.labels))
+        if probs.shape != expected:
+            raise errors.SettingError(
+                f"Got probs of shape {probs.shape} from {name}; expected (photos, classes), "
+                f"here {expected}."
+            )
+        # float16 heads round by up to 1e-3 a row; NaN fails the comparison too.
+        if not (np.abs(probs.sum(axis=1, dtype=np.float64) - 1) < 1e-2).all() or probs.min() < 0:
+            raise errors.SettingError(
+                f"Got probs from {name} that do not sum to 1 for every photo; "
+                "expected softmax outputs, each in [0, 1]."
+            )
+
+
+def metrics_of(outcome: Outcome) -> dict[str, Any]:
+    """An outcome's numbers as the JSON object that a bundle keeps in ``metrics.json``.
+
+    Shares and probabilities are in [0, 1], `nll` is in nats; see `triptych.evaluation.metrics`.
+
+    Args:
+        outcome: The answers.
+
+    Returns:
+        ``images``; ``committee`` and the list ``members`` (top1, its 95 % interval, top5 when
+        there are more than 5 classes, macro_f1, ece, nll, brier); ``per_class``; ``confusion``,
+        rows the truth; ``reliability``, the filled bins; ``mistakes``, the most confident ones.
+    """
+    probs, truth = outcome.committee, outcome.truth
+    return {
+        "images": len(truth),
+        "committee": _scores(probs, truth),
+        "members": [{"name": name, **_scores(own, truth)} for name, own in outcome.members.items()],
+        "per_class": _per_class(outcome),
+        "confusion": metrics.confusion(probs, truth).tolist(),
+        "reliability": [asdict(bin) for bin in metrics.reliability(probs, truth)],
+        "mistakes": [
+            _mistake(outcome, int(index))
+            for index in metrics.most_confident_mistakes(probs, truth, MISTAKES)
+        ],
+    }
+
+
+def _scores(probs: metrics.Probs, truth: metrics.Truth) -> dict[str, Any]:
+    accuracy = metrics.accuracy(probs, truth)
+    top5 = {"top5": metrics.top_k(probs, truth, 5)} if probs.shape[1] > 5 else {}
+    return {
+        "top1": accuracy.share,
+        "interval": [round(accuracy.low, 4), round(accuracy.high, 4)],
+        **top5,
+        "macro_f1": metrics.macro_f1(probs, truth),
+        "ece": metrics.expected_calibration_error(probs, truth),
+        "nll": metrics.negative_log_likelihood(probs, truth),
+        "brier": metrics.brier(probs, truth),
+    }
+
+
+def _per_class(outcome: Outcome) -> list[dict[str, Any]]:
+    scores = metrics.per_class(outcome.committee, outcome.truth)
+    columns = zip(*(column.tolist() for column in scores), strict=True)
+    return [
+        {"label": label, **dict(zip(scores._fields, row, strict=True))}
+        for label, row in zip(outcome.labels, columns, strict=True)
+    ]
+
+
+def _mistake(outcome: Outcome, index: int) -> dict[str, Any]:
+    row = outcome.committee[index]
+    return {
+        "source": outcome.sources[index],
+        "truth": outcome.labels[int(outcome.truth[index])],
+        "answer": outcome.labels[int(row.argmax())],
+        "prob": float(row.max()),
+    }
