@@ -26,6 +26,7 @@ STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
 # Photos that are enough to choose the strength; more would only take longer.
 ENOUGH_TO_CHOOSE = 4000
 MAX_STEPS = 300
+FEW = 20_000
 
 HIDDEN_UNITS = 256
 DROPOUT = 0.5
@@ -123,7 +124,8 @@ def fit(kind: str, features: Array, truth: Array, *, folds: Array, classes: int,
         errors.SettingError: The kind needs a package or Keras backend that is not here.
     """
     if kind == "linear":
-        return _fit_linear(features, truth, folds, classes)
+        with _threads_for(len(features)):
+            return _fit_linear(features, truth, folds, classes)
     if kind == "mlp":
         epochs = _choose_epochs(features, truth, folds, classes, seed)
         return _cross(lambda x, y: _mlp(x, y, classes, epochs, seed), features, truth, folds)
@@ -147,7 +149,17 @@ def _span(features: Array) -> Array:
     photos, length = features.shape
     if photos >= length:
         return np.eye(length, dtype=features.dtype)
-    return np.asarray(np.linalg.svd(features, full_matrices=False)[2].T)
+    # By the photos' inner products, an N x N matrix: much smaller than the features.
+    squares, turns = np.linalg.eigh(features @ features.T.astype(np.float64))
+    kept = squares > squares.max() * 1e-10
+    return np.asarray(features.T @ turns[:, kept] / np.sqrt(squares[kept]))
+
+
+def _threads_for(photos: int) -> Any:
+    from threadpoolctl import threadpool_limits
+
+    # Small problems take several times longer when the cores wait for each other.
+    return threadpool_limits(1 if photos < FEW else None)
 
 
 def _cross(train: Train, features: Array, truth: Array, folds: Array) -> Fit:
@@ -161,7 +173,8 @@ def _cross(train: Train, features: Array, truth: Array, folds: Array) -> Fit:
 
 def linear(features: Array, truth: Array, *, classes: int, strength: float) -> Head:
     """Softmax regression with a given L2 strength per photo; rarer classes count more a photo."""
-    return _linear(features, truth, classes, strength)
+    with _threads_for(len(features)):
+        return _linear(features, truth, classes, strength)
 
 
 def _choose_strength(features: Array, truth: Array, folds: Array, classes: int) -> float:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from dataclasses import field
 from importlib import metadata
@@ -150,12 +151,14 @@ def train(
     weights = calibration.choose_weights(
         np.stack([pupil.out_of_fold for pupil in pupils]), material.train_truth
     )
-    curve = _curve(material, pupils, weights, lesson)
-
     def fill(folder: Path) -> dict[str, Any]:
-        lesson.progress("Writing the bundle", 0, 1)
         seated = [(p, w) for p, w in zip(pupils, weights, strict=True) if w > 0]
-        _write_members(folder, [pupil for pupil, _ in seated], build, lesson)
+        with ThreadPoolExecutor(1) as pool:
+            # Conversion is a process of its own; the curve is drawn meanwhile.
+            members = pool.submit(_write_members, folder, [p for p, _ in seated], build, lesson)
+            curve = _curve(material, pupils, weights, lesson)
+            lesson.progress("Writing the bundle", 0, 1)
+            members.result()
         about = _about(data, material, seated, lesson)
         about["dropped"] = [p.backbone.name for p, w in zip(pupils, weights, strict=True) if not w]
         about["taught_in_s"] = round(time.perf_counter() - started, 1)
