@@ -146,7 +146,7 @@ def _what_is_there(listing: Listing, sides: Mapping[Side, Tree]) -> str:
     if full:
         return f"In {where} only one class has photos, {full[0]!r}."
     if tree.files:
-        return f"{len(tree.files)} photos lie directly in {where}, in no class's folder."
+        return f"The photos lie directly in {where} ({len(tree.files)}), in no class's folder."
     if listing.ignored:
         return f"No image files are in {where}, only others, such as {min(listing.ignored)!r}."
     return f"No photos are in {where}."
