@@ -51,6 +51,8 @@ def fit_temperature(probs: Probs, truth: Truth) -> float:
     """
     from scipy import optimize
 
+    if not len(truth):
+        return 1.0
     found = optimize.minimize_scalar(
         lambda log_t: likelihood_loss(combine.temper(probs, float(np.exp(log_t))), truth),
         bounds=(np.log(COOLEST), np.log(HOTTEST)),
@@ -75,7 +77,7 @@ def fit_weights(probs: Probs, truth: Truth, *, steps: int = 200) -> list[float]:
     """
     own = np.maximum(probs[:, np.arange(len(truth)), truth], FLOOR)  # (M, N)
     weights = np.full(len(probs), 1 / len(probs))
-    for _ in range(steps):
+    for _ in range(steps if len(truth) else 0):
         shares = weights[:, None] * own
         weights = (shares / shares.sum(axis=0)).mean(axis=1)
     return [float(weight) for weight in weights]
@@ -101,6 +103,8 @@ def choose_weights(probs: Probs, truth: Truth, *, least: float = 0.05) -> list[f
         [1.0, 0.0]
     """
     members = len(probs)
+    if not len(truth):
+        return [1 / members] * members
     fitted = np.array(fit_weights(probs, truth))
     kept = np.where(fitted < least, 0, fitted)
     candidates: list[Sequence[float]] = [[1 / members] * members, list(kept / kept.sum())]
