@@ -20,9 +20,9 @@ from typing import Any
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import common
 import keras
 
+import common
 import triptych
 from triptych import recipe
 from triptych import weights
