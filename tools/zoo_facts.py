@@ -33,7 +33,7 @@ def counted(backbone: zoo.Backbone) -> dict[str, Any]:
     }
 
 
-def asked_for(name: str) -> dict[str, Any]:
+def asked_for(backbone: zoo.Backbone) -> dict[str, Any]:
     """File, address and hash that Keras uses for ``weights="imagenet"``."""
 
     def catch(fname: str, origin: str, file_hash: str | None = None, **_: Any) -> None:
@@ -48,20 +48,21 @@ def asked_for(name: str) -> dict[str, Any]:
 
     real, file_utils.get_file = file_utils.get_file, catch
     try:
-        getattr(keras.applications, name)(weights="imagenet")
+        builder = getattr(keras.applications, backbone.name)
+        builder(weights="imagenet", input_shape=(*backbone.recipe.size, 3))
     except NotFetchedError as caught:
         facts: dict[str, Any] = caught.args[0]
         return facts
     finally:
         file_utils.get_file = real
-    raise SystemExit(f"Keras fetched nothing for {name}.")
+    raise SystemExit(f"Keras fetched nothing for {backbone.name}.")
 
 
 def wrong(backbone: zoo.Backbone) -> list[str]:
     """What the table says otherwise, one sentence each."""
     facts = [(backbone, counted(backbone))]
     if backbone.builder.startswith("keras.applications:"):
-        facts.append((backbone.weights, asked_for(backbone.name)))
+        facts.append((backbone.weights, asked_for(backbone)))
     return [
         f"{backbone.name}: {field} is {fact!r}; the table says {getattr(row, field)!r}"
         for row, values in facts

@@ -12,8 +12,10 @@ import collections
 import io
 import math
 import pickle
+import reprlib
 from pathlib import Path
 from typing import Any
+from typing import ClassVar
 from typing import NamedTuple
 
 import numpy as np
@@ -82,6 +84,13 @@ def read(path: str | Path) -> dict[str, Array]:
 class _Unpickler(pickle._Unpickler):
     """Runs a pickle that may build tensors and dictionaries of them."""
 
+    # BYTEARRAY8 sets aside any size that a file names, too; torch never writes it.
+    dispatch: ClassVar = {
+        opcode: step
+        for opcode, step in pickle._Unpickler.dispatch.items()
+        if opcode != pickle.BYTEARRAY8[0]
+    }
+
     def find_class(self, module: str, name: str) -> Any:
         """The few names that a state dict needs."""
         wanted = f"{module}.{name}"
@@ -97,7 +106,7 @@ class _Unpickler(pickle._Unpickler):
         """A storage: ("storage", type, key, place, length, whose part it is or None)."""
         kind, dtype, key, _, length, whose_part = pid
         if kind != "storage" or dtype not in DTYPES or type(key) is not str or whose_part:
-            raise errors.WeightsDamaged(f"It describes a storage as {pid!r}.")
+            raise errors.WeightsDamaged(f"It describes a storage as {reprlib.repr(pid)}.")
         return Storage(key, dtype, _natural(length))
 
     def _view(self, storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> View:
@@ -113,7 +122,8 @@ class _Unpickler(pickle._Unpickler):
 
 def _natural(number: Any) -> int:
     if type(number) is not int or number < 0:
-        raise errors.WeightsDamaged(f"It has {number!r} where a size or position belongs.")
+        found = reprlib.repr(number)
+        raise errors.WeightsDamaged(f"It has {found} where a size or position belongs.")
     return number
 
 
@@ -148,7 +158,8 @@ def _views(content: Any) -> dict[str, View]:
     views = dict(dict.items(content))
     for name, view in views.items():
         if type(name) is not str or type(view) is not View:
-            raise errors.WeightsDamaged(f"It holds a {type(view).__name__} under {name!r}.")
+            found = f"a {type(view).__name__} under {reprlib.repr(name)}"
+            raise errors.WeightsDamaged(f"It holds {found}.")
     return views
 
 

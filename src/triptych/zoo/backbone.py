@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import pkgutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from typing import Any
 
 from triptych import recipe
 
@@ -80,21 +82,24 @@ class Backbone:
         # Always explicit: MobileNetV3 takes any size unless told, and then exports with none.
         shape = (*(size or self.recipe.size), 3)
         if self.family == "EfficientNet":
-            return builder(weights=None, input_tensor=_efficientnet_input(shape))
+            return _with_published_input(builder, shape)
         return builder(weights=None, input_shape=shape)
 
 
-def _efficientnet_input(shape: tuple[int, int, int]) -> keras.KerasTensor:
-    """An image for Keras's EfficientNet B0 to B7, made ready for the published weights.
+def _with_published_input(builder: Callable[..., Any], shape: tuple[int, int, int]) -> keras.Model:
+    """Keras's EfficientNet B0 to B7, ready for the published weights.
 
     Their normalisation divides by the root of ImageNet's standard deviation, and Keras divides
     once more by a layer that it adds for ``weights="imagenet"`` only; without it the same file
-    gives other answers (tensorflow/tensorflow issue 62193). Here the second division goes in
+    gives other answers (tensorflow/tensorflow#62193). Here the second division goes in
     front of the first: ``(x' - mean) / root == (x - mean) / root**2``.
     """
     import keras
 
     roots = [math.sqrt(std) for std in IMAGENET_STD]
     shifts = [255 * mean * (1 - 1 / root) for mean, root in zip(IMAGENET_MEAN, roots, strict=True)]
-    rescaling = keras.layers.Rescaling([1 / root for root in roots], shifts, name="rescaling_std")
-    return rescaling(keras.Input(shape))
+    image = keras.Input(shape)
+    x = keras.layers.Rescaling([1 / root for root in roots], shifts)(image)
+    model = builder(weights=None, input_tensor=x)
+    # Again, because Keras makes a list of the input, and then warns at every image outside one.
+    return keras.Model(image, model.output, name=model.name)

@@ -54,7 +54,7 @@ def with_features(model: keras.Model) -> keras.Model:
     import keras
 
     outputs = [model.output, features_output(model)]
-    return keras.Model(model.inputs, outputs, name=model.name)
+    return keras.Model(model.input, outputs, name=model.name)
 
 
 def multiply_adds(model: keras.Model) -> int:
