@@ -46,7 +46,7 @@ def arrays(tensors):
 
 
 def set_normalization(model):
-    """The statistics that the published EfficientNets hold (keras-team/keras issue 16392)."""
+    """The statistics that the published EfficientNets hold (keras-team/keras#16392)."""
     import keras
 
     statistics = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], 0

@@ -91,7 +91,7 @@ def _with_published_input(builder: Callable[..., Any], shape: tuple[int, int, in
 
     Their normalisation divides by the root of ImageNet's standard deviation, and Keras divides
     once more by a layer that it adds for ``weights="imagenet"`` only; without it the same file
-    gives other answers (tensorflow/tensorflow issue 62193). Here the second division goes in
+    gives other answers (tensorflow/tensorflow#62193). Here the second division goes in
     front of the first: ``(x' - mean) / root == (x - mean) / root**2``.
     """
     import keras

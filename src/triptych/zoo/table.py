@@ -10,10 +10,10 @@ the files in version 0.1.0. Licences: keras.io/api/applications of 2019, which n
 network, and the origin's own repository for the families that came later.
 
 Why the recipes crop: the published figures were measured with the shorter side at 256, bicubic,
-and the centre 224 of it (keras-team/keras-applications issue 88, by the maintainer who measured
+and the centre 224 of it (keras-team/keras-applications#88, by the maintainer who measured
 them), which is a crop share of 0.875. ResNet50 reaches 74.79 % with a centre crop
-(keras-team/keras issue 10040) against 74.9 % published, while squeezing the photo into the
-square costs one to two points (tensorflow/tensorflow issue 50150). The EfficientNets were
+(keras-team/keras#10040) against 74.9 % published, while squeezing the photo into the
+square costs one to two points (tensorflow/tensorflow#50150). The EfficientNets were
 measured with 32 pixels around the crop at any size (google/automl,
 efficientnetv2/preprocessing.py), and EfficientNetV2 from 320 pixels up on the whole photo,
 squeezed.
