@@ -53,6 +53,9 @@ def fit_temperature(probs: Probs, truth: Truth, *, doubt: float = 0.0) -> float:
     """
     from scipy import optimize
 
+    if not len(truth):
+        return 1.0
+
     def loss(log_t: float) -> float:
         tempered = combine.temper(probs, float(np.exp(log_t)))
         unknown = -float(np.log(np.maximum(tempered, FLOOR)).mean())
@@ -82,7 +85,7 @@ def fit_weights(probs: Probs, truth: Truth, *, steps: int = 200) -> list[float]:
     """
     own = np.maximum(probs[:, np.arange(len(truth)), truth], FLOOR)  # (M, N)
     weights = np.full(len(probs), 1 / len(probs))
-    for _ in range(steps):
+    for _ in range(steps if len(truth) else 0):
         shares = weights[:, None] * own
         weights = (shares / shares.sum(axis=0)).mean(axis=1)
     return [float(weight) for weight in weights]
@@ -108,6 +111,8 @@ def choose_weights(probs: Probs, truth: Truth, *, least: float = 0.05) -> list[f
         [1.0, 0.0]
     """
     members = len(probs)
+    if not len(truth):
+        return [1 / members] * members
     fitted = np.array(fit_weights(probs, truth))
     kept = np.where(fitted < least, 0, fitted)
     candidates: list[Sequence[float]] = [[1 / members] * members, list(kept / kept.sum())]

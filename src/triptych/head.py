@@ -23,6 +23,7 @@ Array = npt.NDArray[Any]
 
 # L2 strength per photo, from loose to tight.
 STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
+DEFAULT_STRENGTH = 1e-2  # where there are too few photos to choose
 # Photos that are enough to choose the strength; more would only take longer.
 ENOUGH_TO_CHOOSE = 4000
 MAX_STEPS = 300
@@ -31,6 +32,7 @@ FEW = 20_000
 HIDDEN_UNITS = 256
 DROPOUT = 0.5
 MAX_EPOCHS = 200
+DEFAULT_EPOCHS = 30  # where there are too few photos to choose
 PATIENCE = 10
 BATCH = 32
 
@@ -106,7 +108,8 @@ class Fit:
 
     Args:
         head: Trained on all photos given.
-        out_of_fold: Shape (N, C): for each photo, what heads trained on the other folds say.
+        out_of_fold: Shape (N, C): for each photo, what heads trained on the other folds say;
+            meaningless for photos that are never held out.
     """
 
     head: Head
@@ -123,7 +126,7 @@ def fit(kind: str, features: Array, truth: Array, *, folds: Array, classes: int,
         kind: ``"linear"`` or ``"mlp"``.
         features: Shape (N, F).
         truth: Class of each photo, shape (N,).
-        folds: Fold of each photo, shape (N,), from 0.
+        folds: Fold of each photo, shape (N,), from 0; -1 is never held out.
         classes: C, how many there are.
         seed: Of everything random.
 
@@ -172,8 +175,9 @@ def _threads_for(photos: int) -> Any:
 
 def _cross(train: Train, features: Array, truth: Array, folds: Array) -> Fit:
     head = train(features, truth)
-    out_of_fold = np.empty((len(truth), len(head.biases[-1])))
-    for fold in np.unique(folds):
+    classes = len(head.biases[-1])
+    out_of_fold = np.full((len(truth), classes), 1 / classes)
+    for fold in np.unique(folds[folds >= 0]):
         held = folds == fold
         out_of_fold[held] = train(features[~held], truth[~held]).probs(features[held])
     return Fit(head, out_of_fold)
@@ -198,9 +202,10 @@ def _choose_strength(features: Array, truth: Array, folds: Array, classes: int) 
 
     def loss(strength: float) -> float:
         crossed = _cross(lambda x, y: _linear(x, y, classes, strength), features, truth, folds)
-        return calibration.likelihood_loss(crossed.out_of_fold, truth)
+        judged = folds >= 0
+        return calibration.likelihood_loss(crossed.out_of_fold[judged], truth[judged])
 
-    return min(STRENGTHS, key=loss)
+    return min(STRENGTHS, key=loss) if (folds >= 0).any() else DEFAULT_STRENGTH
 
 
 def _linear(features: Array, truth: Array, classes: int, strength: float) -> Head:
@@ -236,7 +241,7 @@ def _choose_epochs(features: Array, truth: Array, folds: Array, classes: int, se
     import keras
 
     best = []
-    for fold in np.unique(folds):
+    for fold in np.unique(folds[folds >= 0]):
         held = folds == fold
         stop = keras.callbacks.EarlyStopping(patience=PATIENCE)
         _train_mlp(
@@ -249,7 +254,7 @@ def _choose_epochs(features: Array, truth: Array, folds: Array, classes: int, se
             callbacks=[stop],
         )
         best.append(stop.best_epoch + 1)
-    return max(1, int(np.median(best)))
+    return max(1, int(np.median(best))) if best else DEFAULT_EPOCHS
 
 
 def _mlp(features: Array, truth: Array, classes: int, epochs: int, seed: int) -> Head:

@@ -89,3 +89,8 @@ class Material:
     val: list[Array]
     val_truth: Array
     val_photos: Sequence[dataset.Photo]
+
+    @property
+    def judged(self) -> Array:
+        """Which training photos are held out in some fold, shape (N,)."""
+        return self.folds >= 0

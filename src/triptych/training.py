@@ -78,9 +78,7 @@ def train(
     material = _study(data, rows, build, lesson)
     pupils = _teach(material, rows, lesson)
     _pause(lesson)
-    weights = calibration.choose_weights(
-        np.stack([pupil.out_of_fold for pupil in pupils]), material.train_truth
-    )
+    weights = _weigh(pupils, material)
 
     def fill(folder: Path) -> dict[str, Any]:
         taught = list(zip(pupils, weights, strict=True))
@@ -173,11 +171,20 @@ def _teach(material: Material, rows: list[zoo.Backbone], lesson: Lesson) -> list
             classes=len(material.classes),
             seed=lesson.seed,
         )
-        temperature = calibration.fit_temperature(fitted.out_of_fold, material.train_truth)
+        judged = material.judged
+        temperature = calibration.fit_temperature(
+            fitted.out_of_fold[judged], material.train_truth[judged]
+        )
         validation = combine.temper(fitted.head.probs(material.val[number]), temperature)
         pupils.append(Pupil(row, fitted, temperature, validation))
     lesson.progress("Training heads", len(rows), len(rows))
     return pupils
+
+
+def _weigh(pupils: list[Pupil], material: Material) -> list[float]:
+    judged = material.judged
+    answers = np.stack([pupil.out_of_fold[judged] for pupil in pupils])
+    return calibration.choose_weights(answers, material.train_truth[judged])
 
 
 def _curve(

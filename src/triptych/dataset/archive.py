@@ -73,7 +73,9 @@ class Member:
             )
         try:
             data = self._unpacked(self._packed())
-        except (OSError, zlib.error):
+        except OSError as error:
+            raise errors.SourceError(f"The archive cannot be read: {error.strerror}.") from error
+        except (zlib.error, ValueError, OverflowError):
             data = b""
         if len(data) != self.size_bytes or zlib.crc32(data) != self.crc:
             raise errors.SourceError(
@@ -116,7 +118,7 @@ def in_archive(path: Path, limits: images.Limits) -> files.Listing:
     """
     members = _members(path)
     _check(members, path)
-    listing = files.Listing()
+    listing = files.Listing(files.shown(path.name))
     for info in members:
         parts = _parts(info)
         if ".." in parts:

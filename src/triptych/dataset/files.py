@@ -113,12 +113,14 @@ class Listing:
     """What is in a folder or an archive.
 
     Args:
+        name: What it is called.
         tree: Files that are images by their names.
         hidden: Files and folders that are hidden.
         ignored: Files that are no images by their names.
         lost: What cannot be listed.
     """
 
+    name: str
     tree: Tree = field(default_factory=Tree)
     hidden: set[str] = field(default_factory=set)
     ignored: list[str] = field(default_factory=list)
@@ -163,7 +165,7 @@ def in_folder(folder: Path, limits: images.Limits) -> Listing:
         folder: On disk.
         limits: Bytes allowed in a file.
     """
-    listing = Listing()
+    listing = Listing(shown(folder.resolve().name))
     visited: set[tuple[int, int]] = set()
 
     def lose(error: OSError) -> None:
@@ -180,8 +182,8 @@ def in_folder(folder: Path, limits: images.Limits) -> Listing:
         for name in folders:
             listing.add((*parts, name), None)
         for name in files:
-            # Neither pipes, which would wait for ever, nor devices.
-            if (where / name).is_file():
+            # Neither pipes, which would wait for ever, nor devices; but links that lead nowhere.
+            if (where / name).is_file() or not (where / name).exists():
                 read = functools.partial(images.read, where / name, limits=limits)
                 listing.add((*parts, name), read)
         folders[:] = sorted(name for name in folders if not is_hidden(name))

@@ -63,10 +63,11 @@ def side_of(name: str) -> Side | None:
         >>> side_of("Validation"), side_of("cats")
         ('val', None)
     """
-    for side, names in SIDES.items():
-        if name.strip().casefold() in names:
-            return side
-    return None
+    return next((side for side, names in SIDES.items() if _word(name) in names), None)
+
+
+def _word(name: str) -> str:
+    return name.strip().casefold()
 
 
 def of_folders(listing: Listing) -> Layout:
@@ -86,24 +87,19 @@ def of_folders(listing: Listing) -> Layout:
         for name, folder in sorted(tree.folders.items())
         for file in folder.walk()
     ]
-    classes = {name for tree in sides.values() for name in tree.folders}
     if len({item.label for item in items if item.side == "train"}) < 2:
         raise errors.SourceError(f"{_what_is_there(listing, sides)} {EXPECTED}")
-    loose = [
-        file.source
-        for tree in {id(t): t for t in (root, *sides.values())}.values()
-        for file in tree.files
-    ]
-    if loose:
-        message = "Photos outside of any class's folder, and left out."
-        findings.append(Finding("ignored", message, tuple(sorted(loose))))
-    return Layout(tuple(sorted(classes)), tuple(items), (*listing.findings(), *findings))
+    return Layout(
+        tuple(sorted({name for tree in sides.values() for name in tree.folders})),
+        tuple(items),
+        (*listing.findings(), *findings, *_loose(root, sides)),
+    )
 
 
 def _unwrapped(tree: Tree) -> Tree:
     while not tree.files and len(tree.folders) == 1:
-        (inner,) = tree.folders.values()
-        if not inner.folders:
+        ((name, inner),) = tree.folders.items()
+        if side_of(name) or not inner.folders:
             break
         tree = inner
     return tree
@@ -111,15 +107,15 @@ def _unwrapped(tree: Tree) -> Tree:
 
 def _sides(root: Tree) -> tuple[dict[Side, Tree], list[Finding]]:
     """The sides by name, and what is left out; a folder without sides is all to train with."""
-    by_side: dict[Side, list[str]] = {side: [] for side in SIDES}
+    named: dict[Side, list[str]] = {"train": [], "val": []}
     for name in root.folders:
         if side := side_of(name):
-            by_side[side].append(name)
-    if not _has_sides(root, by_side):
+            named[side].append(name)
+    if not _has_sides(root, named):
         return {"train": root}, []
     chosen: dict[Side, str] = {
-        side: min(names, key=lambda name: SIDES[side].index(name.casefold()))
-        for side, names in by_side.items()
+        side: min(names, key=lambda name: SIDES[side].index(_word(name)))
+        for side, names in named.items()
         if names
     }
     others = sorted(set(root.folders) - set(chosen.values()))
@@ -128,24 +124,29 @@ def _sides(root: Tree) -> tuple[dict[Side, Tree], list[Finding]]:
     return {side: root.folders[name] for side, name in chosen.items()}, findings
 
 
-def _has_sides(root: Tree, by_side: dict[Side, list[str]]) -> bool:
+def _has_sides(root: Tree, named: Mapping[Side, list[str]]) -> bool:
     # "train" may also be a class, beside "plane" and "car".
-    if by_side["train"] and by_side["val"]:
-        return True
-    named = by_side["train"] + by_side["val"]
-    return bool(named) and len(named) == len(root.folders)
+    count = sum(map(len, named.values()))
+    return all(named.values()) or 0 < count == len(root.folders)
 
 
-def _what_is_there(listing: Listing, sides: dict[Side, Tree]) -> str:
+def _loose(root: Tree, sides: Mapping[Side, Tree]) -> list[Finding]:
+    outside = {id(tree): tree.files for tree in (root, *sides.values())}
+    sources = sorted(file.source for files in outside.values() for file in files)
+    message = "Photos outside of any class's folder, and left out."
+    return [Finding("ignored", message, tuple(sources))] if sources else []
+
+
+def _what_is_there(listing: Listing, sides: Mapping[Side, Tree]) -> str:
     tree = sides.get("train")
     if tree is None:
         return "There are photos to measure with and none to train with: train/ is missing."
-    within = "train/" if "val" in sides else "it"
+    where = "train/" if "val" in sides else repr(listing.name)
     full = [name for name, folder in tree.folders.items() if any(folder.walk())]
     if full:
-        return f"All photos in {within} are of one class, {full[0]!r}."
+        return f"In {where} only one class has photos, {full[0]!r}."
     if tree.files:
-        return f"{len(tree.files)} photos lie directly in {within}, in no class's folder."
+        return f"The photos lie directly in {where} ({len(tree.files)}), in no class's folder."
     if listing.ignored:
-        return f"No image files are in {within}, only others, such as {min(listing.ignored)!r}."
-    return f"No photos are in {within}."
+        return f"No image files are in {where}, only others, such as {min(listing.ignored)!r}."
+    return f"No photos are in {where}."

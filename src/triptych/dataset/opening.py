@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from triptych import errors
 from triptych import images
 from triptych.dataset import archive
@@ -112,7 +110,7 @@ def _grouped(pairs: Sequence[tuple[Item, scan.Look]]) -> list[Seen]:
     # By content, so that the numbers do not depend on the files' names.
     unique = {look.digest: look.sketch for _, look in pairs}
     digests = sorted(unique)
-    numbers = near.groups(np.stack([unique[digest] for digest in digests])).tolist()
+    numbers = near.groups([unique[digest] for digest in digests]).tolist()
     by_digest = dict(zip(digests, numbers, strict=True))
     return [Seen(item, look, by_digest[look.digest]) for item, look in pairs]
 

@@ -30,12 +30,12 @@ class Look:
 
     Args:
         digest: SHA-256 of the file's bytes.
-        sketch: Shape (8, 9, 3), see `near`.
+        sketch: To find its copies by.
         odd_format: The true format, where the file's name promises another.
     """
 
     digest: bytes
-    sketch: near.Sketches
+    sketch: near.Sketch
     odd_format: str | None
 
 

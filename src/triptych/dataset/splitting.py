@@ -103,8 +103,7 @@ def folds(photos: Sequence[Photo], k: int, *, seed: int) -> npt.NDArray[np.intp]
     chosen = np.full(len(photos), NEVER, np.intp)
     labels = np.array([photo.label for photo in photos], np.intp)
     counts = np.zeros((labels.max(initial=0) + 1, k), np.intp)
-    # Large groups first, while there is room; those of several classes before all.
-    for group in sorted(_groups(photos, seed), key=lambda group: _bulk(labels[group])):
+    for group in sorted(_groups(photos, seed), key=lambda group: _turn(labels[group])):
         own = labels[group]
         # The emptiest fold for these classes, then the emptiest of all.
         fold = np.lexsort((counts.sum(axis=0), counts[own].sum(axis=0)))[0]
@@ -114,8 +113,9 @@ def folds(photos: Sequence[Photo], k: int, *, seed: int) -> npt.NDArray[np.intp]
     return chosen
 
 
-def _bulk(labels: npt.NDArray[np.intp]) -> tuple[int, int]:
-    return -len(set(labels.tolist())), -len(labels)
+def _turn(labels: npt.NDArray[np.intp]) -> tuple[int, int, int]:
+    """When a group is placed: first if of several classes; then by class, large ones first."""
+    return -len(set(labels.tolist())), int(labels.min()), -len(labels)
 
 
 def _keep_some(

@@ -75,7 +75,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             yield reader.line_num, row
     except csv.Error as error:
         raise errors.SourceError(
-            f"{path.name!r} cannot be read at line {reader.line_num}: {error}. {_EXPECTED}"
+            f"{path.name!r} cannot be read at line {reader.reader.line_num}: {error}. {_EXPECTED}"
         ) from error
 
 

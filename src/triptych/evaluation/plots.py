@@ -32,16 +32,16 @@ QUIET = "#0000f2"
 LINE = "#0000f3"
 ACCENT = "#0000f4"
 ON_ACCENT = "#0000f5"
-WASH = "#0000f6"
-ALARM = "#0000f7"
+ALARM = "#0000f6"
+PLATE = "#0000f7"
 VARIABLES = {
     INK: "var(--ink)",
     QUIET: "var(--quiet)",
     LINE: "var(--line)",
     ACCENT: "var(--accent)",
     ON_ACCENT: "var(--on-accent)",
-    WASH: "var(--wash)",
     ALARM: "var(--alarm)",
+    PLATE: "var(--plate)",
 }
 FONT_PT = 8.5
 POINTS_PER_INCH = 72
@@ -50,6 +50,7 @@ POINTS_PER_INCH = 72
 MOST_NAMED = 40
 LONGEST_NAME = 20
 SHADES = 6
+CORNER = ("answered →", "true class ↓")
 
 
 def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
@@ -63,8 +64,8 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
     """
     with _own_settings("reliability"):
         figure = _figure(3.9, 4.1)
-        above = figure.add_axes((0.15, 0.33, 0.82, 0.65))
-        below = figure.add_axes((0.15, 0.11, 0.82, 0.16))
+        above = figure.add_axes((0.13, 0.36, 0.84, 0.58))
+        below = figure.add_axes((0.13, 0.11, 0.84, 0.14))
         above.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
         _points(above, bins)
         below.bar(
@@ -80,26 +81,22 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
         above.tick_params(labelbottom=False)
         above.set_ylim(-0.02, 1.02)
         above.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-        above.set_ylabel("right")
-        below.set_ylabel("photos")
+        _title(above, "right answers")
+        _title(below, "photos")
         below.set_yticks([max(bin["count"] for bin in bins)])
         below.set_xlabel("probability of the answer")
         return _svg(figure)
 
 
 def _points(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
+    """Each bin with its interval; the fewer photos, the smaller the point."""
+    most = max(bin["count"] for bin in bins)
     for bin in bins:
         right = round(bin["accuracy"] * bin["count"])
         interval = metrics.wilson(right, bin["count"])
         axes.plot([bin["prob"]] * 2, interval, color=ACCENT, linewidth=1.2, alpha=0.45)
-    axes.plot(
-        [bin["prob"] for bin in bins],
-        [bin["accuracy"] for bin in bins],
-        color=ACCENT,
-        linewidth=1.2,
-        marker="o",
-        markersize=5,
-    )
+        size_pt = 3.5 + 3.5 * (bin["count"] / most) ** 0.5
+        axes.plot(bin["prob"], bin["accuracy"], "o", color=ACCENT, markersize=size_pt)
 
 
 def learning_curve(points: Sequence[tuple[int, Sequence[float]]]) -> str:
@@ -116,7 +113,7 @@ def learning_curve(points: Sequence[tuple[int, Sequence[float]]]) -> str:
     lows, highs = [min(seeds) for _, seeds in points], [max(seeds) for _, seeds in points]
     with _own_settings("curve"):
         figure = _figure(3.9, 4.1)
-        axes = figure.add_axes((0.15, 0.11, 0.79, 0.87))
+        axes = figure.add_axes((0.13, 0.11, 0.82, 0.83))
         axes.fill_between(sizes, lows, highs, color=ACCENT, alpha=0.16, linewidth=0)
         for size, seeds in points:
             axes.plot([size] * len(seeds), seeds, "o", color=ACCENT, alpha=0.45, markersize=3)
@@ -127,7 +124,7 @@ def learning_curve(points: Sequence[tuple[int, Sequence[float]]]) -> str:
         axes.set_ylim(max(0.0, float(bottom)), 1.005)
         axes.yaxis.set_major_formatter(lambda share, _: f"{share * 100:.0f} %")
         axes.set_xlabel("photos per class")
-        axes.set_ylabel("right")
+        _title(axes, "right answers")
         return _svg(figure)
 
 
@@ -153,9 +150,9 @@ def confusion(counts: npt.NDArray[np.int64], labels: Sequence[str]) -> str:
     """
     classes = len(labels)
     named = classes <= MOST_NAMED
-    cell_pt = float(np.clip(320 / classes, 15, 42)) if named else 340 / classes
+    cell_pt = float(np.clip(320 / classes, 15, 54)) if named else 340 / classes
     names = [_short(label) for label in labels] if named else []
-    margin_pt = 22 + max(map(_width_pt, names), default=0)
+    margin_pt = 8 + max(map(_width_pt, [*names, CORNER[0]]))
     side_pt = cell_pt * classes
     whole_pt = margin_pt + side_pt + 4
     inches = whole_pt / POINTS_PER_INCH
@@ -165,17 +162,15 @@ def confusion(counts: npt.NDArray[np.int64], labels: Sequence[str]) -> str:
         axes = figure.add_axes((start, 4 / whole_pt, extent, extent))
         axes.set_xlim(-0.5, classes - 0.5)
         axes.set_ylim(classes - 0.5, -0.5)
+        axes.set_facecolor(PLATE)
         axes.xaxis.tick_top()
-        axes.xaxis.set_label_position("top")
-        axes.set_xlabel("answered")
-        axes.set_ylabel("true class")
-        _name_cells(axes, names, cell_pt)
+        _name_cells(axes, names)
         _fill_cells(axes, counts, numbered=named, cell_pt=cell_pt)
         return _svg(figure)
 
 
-def _name_cells(axes: Axes, names: Sequence[str], cell_pt: float) -> None:
-    axes.tick_params(length=0, colors=QUIET, pad=4)
+def _name_cells(axes: Axes, names: Sequence[str]) -> None:
+    axes.tick_params(length=0, pad=4)
     places = range(len(names))
     axes.set_xticks(places, names, rotation=90, color=INK, parse_math=False)
     axes.set_yticks(places, names, color=INK, parse_math=False)
@@ -184,8 +179,16 @@ def _name_cells(axes: Axes, names: Sequence[str], cell_pt: float) -> None:
         axes.axvline(edge, color=LINE, linewidth=0.4)
     for spine in axes.spines.values():
         spine.set_color(LINE)
-    axes.xaxis.label.set_color(QUIET)
-    axes.yaxis.label.set_color(QUIET)
+    for text, height in zip(CORNER, (5 + 1.4 * FONT_PT, 5), strict=True):
+        axes.annotate(
+            text,
+            (0, 1),
+            (-5, height),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="right",
+            color=QUIET,
+        )
 
 
 def _fill_cells(
@@ -194,11 +197,14 @@ def _fill_cells(
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     shades = np.ceil(shares * SHADES).astype(int)  # 0: nothing there
     right = np.eye(len(counts), dtype=bool)
+    faint = 0.15 if numbered else 0.5  # a tiny cell needs more colour to be seen
     for shade in range(1, SHADES + 1):
         for where, colour in ((right, ACCENT), (~right, ALARM)):
             cells = np.argwhere((shades == shade) & where)
             if len(cells):
-                axes.add_patch(_squares(cells, colour, shade / SHADES, cell_pt))
+                axes.add_patch(
+                    _squares(cells, colour, faint + (1 - faint) * shade / SHADES, cell_pt)
+                )
     if numbered:
         for row, column in np.argwhere(counts):
             deep = shades[row, column] > SHADES / 2
@@ -213,7 +219,7 @@ def _fill_cells(
             )
 
 
-def _squares(cells: npt.NDArray[np.int64], colour: str, depth: float, cell_pt: float) -> Any:
+def _squares(cells: npt.NDArray[np.int64], colour: str, opacity: float, cell_pt: float) -> Any:
     """Many cells as one shape: a matrix of 1000 classes stays a small file."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
@@ -224,16 +230,23 @@ def _squares(cells: npt.NDArray[np.int64], colour: str, depth: float, cell_pt: f
     vertices = cells[:, None, ::-1] + corners  # (cells, 5, 2)
     codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(cells)
     path = Path(vertices.reshape(-1, 2), codes)
-    return PathPatch(path, facecolor=colour, alpha=0.15 + 0.85 * depth, linewidth=0)
+    return PathPatch(path, facecolor=colour, alpha=opacity, linewidth=0)
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    """A name on one line, without what cannot be drawn."""
+    line = "".join(filter(str.isprintable, " ".join(name.split())))
+    return line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…"
 
 
 def _width_pt(name: str) -> float:
     ems = [1.0 if unicodedata.east_asian_width(letter) in "FW" else 0.58 for letter in name]
     return FONT_PT * sum(ems)
+
+
+def _title(axes: Axes, text: str) -> None:
+    """What the vertical axis counts, above it: turned text is hard to read."""
+    axes.set_title(text, loc="left", x=-0.13, fontsize=FONT_PT, color=QUIET)
 
 
 def _calm(axes: Axes) -> None:
@@ -243,7 +256,6 @@ def _calm(axes: Axes) -> None:
     axes.grid(axis="y", color=LINE, linewidth=0.5)
     axes.set_axisbelow(True)
     axes.xaxis.label.set_color(QUIET)
-    axes.yaxis.label.set_color(QUIET)
 
 
 @contextmanager
@@ -260,6 +272,7 @@ def _own_settings(name: str) -> Iterator[None]:
                 # Ids differ from picture to picture on one page and stay the same every time.
                 "svg.hashsalt": name,
                 "font.size": FONT_PT,
+                "axes.facecolor": "none",
             }
         )
         yield
@@ -273,8 +286,6 @@ def _figure(width_in: float, height_in: float) -> Figure:
 
 def _svg(figure: Figure) -> str:
     """A figure as an element of the page: in its colours, its font and any size."""
-    for axes in figure.axes:
-        axes.set_facecolor("none")
     file = io.StringIO()
     with warnings.catch_warnings():
         # The browser draws the text; that matplotlib's own font lacks a letter is no matter.
@@ -290,7 +301,7 @@ def _page_tag(tag: str) -> str:
     if tag.startswith("<svg"):
         tag = re.sub(r' (?:height|xmlns:?\w*|version)="[^"]*"', "", tag)
         return re.sub(r'width="([\d.]+pt)"', r'style="--width: \1"', tag)
-    tag = re.sub(r' id="[a-z0-9.]+_\d+"', "", tag)
+    tag = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", tag)
     tag = re.sub(r" font-family: [^;\"]*;", "", tag)
     for colour, variable in VARIABLES.items():
         tag = tag.replace(colour, variable)
