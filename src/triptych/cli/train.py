@@ -109,7 +109,7 @@ def _gain(record: dict[str, Any]) -> str:
     before, after = (
         common.percent(record[when]["held_out"]).strip() for when in ("before", "after")
     )
-    fate = "kept" if record["kept"] else "no better, so not kept"
+    fate = "kept" if record["kept"] else "not clearly better, so not kept"
     return (
         f"{record['member']}: {before} -> {after} on {record['photos']} held-out photos, "
         f"{record['seconds']:.0f} s; {fate}"
