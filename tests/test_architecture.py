@@ -41,7 +41,7 @@ RANKS = {
 
 # Each library lives in few rooms, so that a change of library is a change of few rooms.
 FENCES = {
-    "keras": {"zoo", "weights", "engine"},
+    "keras": {"zoo", "weights", "engine", "head", "finetune_child"},
     "PIL": {"images", "pixels", "preview", "recipe"},
     "pillow_heif": {"images"},
     "openvino": {"engine"},

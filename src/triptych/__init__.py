@@ -104,8 +104,8 @@ def train(
         precision: By default from the settings, as the next two.
         threads: Processor threads.
         home: Folder for everything that is kept.
-        **lesson: Fields of `triptych.training.Lesson`: ``backbones``, ``head``, ``weights``,
-            ``seed``, ``progress``, ``stop``.
+        **lesson: Fields of `triptych.lesson.Lesson`: ``backbones``, ``head``, ``weights``,
+            ``fine_tune``, ``seed``, ``progress``, ``stop``.
 
     Raises:
         errors.SourceError: There are no classes of photos in the source.
@@ -120,12 +120,13 @@ def train(
     from triptych import committee as seats
     from triptych import settings as table
     from triptych import training
+    from triptych.lesson import Lesson
 
     chosen = table.load(os.environ, precision=precision, threads=threads, home=home)
     build = seats.Build(
         home=chosen.home, precision=chosen.precision, threads=chosen.threads, report=report
     )
-    return training.train(source, name=name, build=build, lesson=training.Lesson(**lesson))
+    return training.train(source, name=name, build=build, lesson=Lesson(**lesson))
 
 
 def __getattr__(name: str) -> Any:

@@ -37,12 +37,14 @@ def likelihood_loss(probs: Probs, truth: Truth) -> float:
     return float(-np.log(np.maximum(own, FLOOR)).mean())
 
 
-def fit_temperature(probs: Probs, truth: Truth) -> float:
+def fit_temperature(probs: Probs, truth: Truth, *, doubt: float = 0.0) -> float:
     """The temperature that makes a member's probabilities most likely.
 
     Args:
         probs: Out-of-fold probabilities, shape (N, C).
         truth: Shape (N,).
+        doubt: As if so many more photos had been seen, whose class nobody knows. With few
+            photos, all of them right, any other fit would end in certainty.
 
     Returns:
         Above 1 for a member that boasts, below 1 for one that is too modest.
@@ -53,8 +55,14 @@ def fit_temperature(probs: Probs, truth: Truth) -> float:
 
     if not len(truth):
         return 1.0
+
+    def loss(log_t: float) -> float:
+        tempered = combine.temper(probs, float(np.exp(log_t)))
+        unknown = -float(np.log(np.maximum(tempered, FLOOR)).mean())
+        return likelihood_loss(tempered, truth) + doubt / len(truth) * unknown
+
     found = optimize.minimize_scalar(
-        lambda log_t: likelihood_loss(combine.temper(probs, float(np.exp(log_t))), truth),
+        loss,
         bounds=(np.log(COOLEST), np.log(HOTTEST)),
         method="bounded",
     )

@@ -62,6 +62,7 @@ def _text(about: dict[str, Any], metrics: dict[str, Any]) -> list[str]:
         *(_member(member) for member in about["members"]),
         "",
         f"Their answers are joined by the rule *{about['rule']}*.",
+        *_tuning(about),
         "",
         "## Use",
         "",
@@ -87,6 +88,18 @@ def _member(member: dict[str, Any]) -> str:
         f"- {member['name']}, {height} x {width} pixels, weight {member['weight']:.2f}, "
         f"temperature {member['temperature']:.2f}"
     )
+
+
+def _tuning(about: dict[str, Any]) -> list[str]:
+    kept = [record for record in about.get("fine_tuned", []) if record["kept"]]
+    lines = [
+        f"- {record['member']}: the last {record['layers']} layers were fine-tuned for "
+        f"{record['best_epoch']} epochs; {100 * record['before']['held_out']:.1f} % right before, "
+        f"{100 * record['after']['held_out']:.1f} % after, on {record['photos']} photos that "
+        "chose the epoch"
+        for record in kept
+    ]
+    return ["", "Fine-tuned:", "", *lines] if lines else []
 
 
 def _results(about: dict[str, Any], metrics: dict[str, Any]) -> list[str]:

@@ -66,18 +66,26 @@ class Head:
         """Put the head on a Keras tensor (N, F), as layers; gives the tensor of probabilities."""
         import keras
 
-        sizes = [len(bias) for bias in self.biases]
-        for number, (size, kernel, bias) in enumerate(
-            zip(sizes, self.kernels, self.biases, strict=True), 1
+        names = self._layer_names()
+        for number, (name, kernel, bias) in enumerate(
+            zip(names, self.kernels, self.biases, strict=True), 1
         ):
-            last = number == len(sizes)
-            name = "predictions" if last else f"head_dense{number}"
-            layer = keras.layers.Dense(size, activation="softmax" if last else "relu", name=name)
+            last = number == len(names)
+            activation = "softmax" if last else "relu"
+            layer = keras.layers.Dense(len(bias), activation=activation, name=name)
             features = layer(features)
             layer.set_weights([kernel, bias])
             if not last:
                 features = keras.layers.Dropout(DROPOUT, name=f"head_dropout{number}")(features)
         return features
+
+    def put_into(self, model: Any) -> None:
+        """Give the layers that `attach` made in a Keras model the numbers of this head."""
+        for name, kernel, bias in zip(self._layer_names(), self.kernels, self.biases, strict=True):
+            model.get_layer(name).set_weights([kernel, bias])
+
+    def _layer_names(self) -> list[str]:
+        return [*(f"head_dense{n}" for n in range(1, len(self.biases))), "predictions"]
 
     def save(self, path: Path) -> None:
         """Write the layers as ``.npz``."""
@@ -179,6 +187,13 @@ def linear(features: Array, truth: Array, *, classes: int, strength: float) -> H
     """Softmax regression with a given L2 strength per photo; rarer classes count more a photo."""
     with _threads_for(len(features)):
         return _linear(features, truth, classes, strength)
+
+
+def again(found: Head, features: Array, truth: Array, *, classes: int, seed: int) -> Head:
+    """A head like one that was found, with all its choices, trained on other photos."""
+    if found.kind == "mlp":
+        return _mlp(features, truth, classes, found.notes["epochs"], seed)
+    return linear(features, truth, classes=classes, strength=found.notes["strength"])
 
 
 def _choose_strength(features: Array, truth: Array, folds: Array, classes: int) -> float:

@@ -145,11 +145,22 @@ def resize(recipe: Recipe, image: UInt8Image) -> UInt8Image:
     Returns:
         A new array, shape (*recipe.size, 3), uint8.
     """
-    height, width = image.shape[:2]
+    return cut(recipe, image, window(recipe, *image.shape[:2]))
+
+
+def cut(recipe: Recipe, image: UInt8Image, part: tuple[float, float, float, float]) -> UInt8Image:
+    """Resize a part of one's own choice; training varies it.
+
+    Args:
+        recipe: The recipe.
+        image: RGB, shape (H, W, 3).
+        part: As `window` gives it.
+
+    Returns:
+        A new array, shape (*recipe.size, 3), uint8.
+    """
     resized = Image.fromarray(image).resize(
-        size=recipe.size[::-1],
-        resample=INTERPOLATIONS[recipe.interpolation],
-        box=window(recipe, height, width),
+        size=recipe.size[::-1], resample=INTERPOLATIONS[recipe.interpolation], box=part
     )
     return np.array(resized, dtype=np.uint8)
 

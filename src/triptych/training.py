@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import datetime
-import json
 import platform
 import time
 from collections.abc import Callable
-from collections.abc import Mapping
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from dataclasses import field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import bundle
 from triptych import calibration
-from triptych import card
 from triptych import combine
 from triptych import dataset
 from triptych import errors
-from triptych import evaluation
 from triptych import features
+from triptych import finetune
 from triptych import head
+from triptych import pages
 from triptych import zoo
 from triptych.committee import Build
 from triptych.engine import convert
@@ -35,88 +29,15 @@ from triptych.engine import store
 from triptych.engine.openvino import OpenVINOEngine
 from triptych.engine.openvino import resolve_precision
 from triptych.evaluation import report
-from triptych.images import preview
-
-Array = npt.NDArray[Any]
-Progress = Callable[[str, int, int], None]  # stage, done, total
+from triptych.lesson import Array
+from triptych.lesson import Lesson
+from triptych.lesson import Material
+from triptych.lesson import Pupil
 
 FOLDS = 5
 HELD_OUT_SHARE = 0.2
 CURVE_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 CURVE_SEEDS = 5
-THUMBNAIL_PX = 240
-DROPPED = "The committee is right more often without it, on photos that were not learned."
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What to teach, and how.
-
-    Args:
-        backbones: Names in the zoo, one member each.
-        head: ``"linear"`` or ``"mlp"``.
-        weights: Files of one's own for backbones, by name: ``.keras`` or ``.h5``.
-        seed: Of splits and everything else random.
-        progress: Called with the stage, what is done and what there is to do.
-        stop: Asked now and then whether to stop.
-    """
-
-    backbones: tuple[str, ...] = zoo.COMMITTEES["lite"]
-    head: str = "linear"
-    weights: Mapping[str, Path] = field(default_factory=dict)
-    seed: int = 0
-    progress: Progress = lambda stage, done, total: None
-    stop: Callable[[], bool] = lambda: False
-
-
-@dataclass(frozen=True)
-class Pupil:
-    """A backbone with its trained head, and what it says of photos it did not learn.
-
-    Args:
-        backbone: Its row in the zoo.
-        fit: The head, with its out-of-fold answers.
-        temperature: Fitted on those.
-        validation: Calibrated probabilities of the validation photos, shape (N, C).
-    """
-
-    backbone: zoo.Backbone
-    fit: head.Fit
-    temperature: float
-    validation: Array
-
-    @property
-    def out_of_fold(self) -> Array:
-        """Calibrated out-of-fold probabilities of the training photos, shape (N, C)."""
-        return combine.temper(self.fit.out_of_fold, self.temperature)
-
-
-@dataclass(frozen=True)
-class Material:
-    """Photos as arrays.
-
-    Args:
-        classes: Names of the classes.
-        train: Features of the training photos by backbone, each (N, F).
-        train_truth: Their classes, shape (N,).
-        folds: Their folds, shape (N,).
-        val: Features of the validation photos by backbone.
-        val_truth: Their classes.
-        val_photos: The validation photos themselves.
-    """
-
-    classes: tuple[str, ...]
-    train: list[Array]
-    train_truth: Array
-    folds: Array
-    val: list[Array]
-    val_truth: Array
-    val_photos: Sequence[dataset.Photo]
-
-    @property
-    def judged(self) -> Array:
-        """Which training photos are held out in some fold, shape (N,)."""
-        return self.folds >= 0
 
 
 def train(
@@ -129,24 +50,28 @@ def train(
     """Teach a committee a person's own classes and write it as a bundle.
 
     Each photo passes through each backbone once, ever; then only heads are trained. Temperatures
-    and weights are fitted on out-of-fold answers, and members that do not help are dropped.
+    and weights are fitted on out-of-fold answers, and members that do not help are dropped. With
+    ``lesson.fine_tune`` the last blocks of the seated backbones learn after that; see `finetune`.
 
     Args:
         source: A folder per class, ``train/`` and ``val/`` folders of those, a zip of either, or
             a CSV with the columns ``path`` and ``label``.
         name: Of the bundle.
         build: Where things are kept and how networks run.
-        lesson: Backbones, head, seed, progress.
+        lesson: Backbones, head, fine-tuning, seed, progress.
 
     Raises:
         errors.SourceError: There are no classes of photos in the source.
-        errors.SettingError: The bundle cannot be called that.
+        errors.SettingError: The bundle cannot be called that, or fine-tuning is asked for and
+            cannot be done here.
         errors.WeightsMissing: A backbone's weights have to be fetched first.
         errors.Stopped: ``lesson.stop`` said so; features computed so far are kept.
 
     Source: Yosinski et al., "How transferable are features in deep neural networks?", 2014.
     """
     bundle.check_name(name)
+    if lesson.fine_tune:
+        finetune.check_installed()
     started = time.perf_counter()
     rows = list({row.name: row for row in map(zoo.find, lesson.backbones)}.values())
     data = dataset.open(source, progress=_stage(lesson, "Looking at photos"))
@@ -156,23 +81,30 @@ def train(
     weights = _weigh(pupils, material)
 
     def fill(folder: Path) -> dict[str, Any]:
-        seated = [(p, w) for p, w in zip(pupils, weights, strict=True) if w > 0]
+        taught = list(zip(pupils, weights, strict=True))
         with ThreadPoolExecutor(1) as pool:
             # Conversion is a process of its own; the curve is drawn meanwhile.
-            members = pool.submit(_write_members, folder, [p for p, _ in seated], build, lesson)
+            members = pool.submit(_write_members, folder, _seated(taught), build, lesson)
             curve = _curve(material, pupils, weights, lesson)
             lesson.progress("Writing the bundle", 0, 1)
             members.result()
-        about = _about(data, material, seated, lesson)
-        about["dropped"] = [p.backbone.name for p, w in zip(pupils, weights, strict=True) if not w]
+        tuned: list[finetune.Record] = []
+        if lesson.fine_tune:
+            taught, tuned = finetune.improve(folder, taught, material, build=build, lesson=lesson)
+        about = _about(data, material, taught, lesson)
+        if tuned:
+            about["fine_tuned"] = [record.to_dict() for record in tuned]
         about["taught_in_s"] = round(time.perf_counter() - started, 1)
-        told = Told(name, about, data, material, tuple(zip(pupils, weights, strict=True)), curve)
-        _write_pages(folder, told)
+        pages.write(folder, pages.Told(name, about, data, material, tuple(taught), curve))
         return about
 
     written = bundle.write(build.home, name, fill)
     lesson.progress("Writing the bundle", 1, 1)
     return written
+
+
+def _seated(taught: list[tuple[Pupil, float]]) -> list[Pupil]:
+    return [pupil for pupil, weight in taught if weight]
 
 
 def _stage(lesson: Lesson, stage: str) -> Callable[[int, int], None]:
@@ -203,6 +135,7 @@ def _study(
         train=[own[: len(train)] for own in vectors],
         train_truth=np.array([photo.label for photo in train]),
         folds=dataset.folds(train, FOLDS, seed=lesson.seed),
+        train_photos=train,
         val=[own[len(train) :] for own in vectors],
         val_truth=np.array([photo.label for photo in val]),
         val_photos=val,
@@ -309,7 +242,7 @@ def _write_members(folder: Path, pupils: list[Pupil], build: Build, lesson: Less
 
 
 def _about(
-    data: dataset.Dataset, material: Material, seated: list[tuple[Pupil, float]], lesson: Lesson
+    data: dataset.Dataset, material: Material, taught: list[tuple[Pupil, float]], lesson: Lesson
 ) -> dict[str, Any]:
     return {
         "labels": [{"name": label, "id": label} for label in material.classes],
@@ -324,8 +257,10 @@ def _about(
                 "head": {"kind": pupil.fit.head.kind, **pupil.fit.head.notes},
                 "licence": pupil.backbone.licence,
             }
-            for pupil, weight in seated
+            for pupil, weight in taught
+            if weight
         ],
+        "dropped": [pupil.backbone.name for pupil, weight in taught if not weight],
         "data": {
             "name": data.name,
             "fingerprint": data.fingerprint,
@@ -340,81 +275,3 @@ def _about(
             **{name: metadata.version(name) for name in ("triptych", "keras", "openvino")},
         },
     }
-
-
-@dataclass(frozen=True)
-class Told:
-    """What the pages of a bundle tell.
-
-    Args:
-        name: Of the bundle.
-        about: What ``bundle.json`` says.
-        data: The photos as they were found.
-        material: The same as arrays.
-        pupils: All that were taught, with their weights; 0 for those dropped.
-        curve: Points of the learning curve.
-    """
-
-    name: str
-    about: dict[str, Any]
-    data: dataset.Dataset
-    material: Material
-    pupils: tuple[tuple[Pupil, float], ...]
-    curve: tuple[report.CurvePoint, ...]
-
-
-def _write_pages(folder: Path, told: Told) -> None:
-    outcome = _outcome(told)
-    figures = evaluation.metrics_of(outcome)
-    figures["learning_curve"] = [
-        {"images_per_class": point.per_class, "top1": point.accuracies} for point in told.curve
-    ]
-    figures["findings"] = [finding.to_dict() for finding in told.data.findings]
-    pages = {
-        "metrics.json": json.dumps(figures, indent=1, ensure_ascii=False) + "\n",
-        "labels.txt": "".join(f"{name}\n" for name in told.material.classes),
-        "README.md": card.render({"name": told.name, **told.about}, figures),
-        "report.html": report.render(_report(told, outcome)),
-    }
-    for name, text in pages.items():
-        (folder / name).write_text(text, encoding="utf-8")
-
-
-def _outcome(told: Told) -> evaluation.Outcome:
-    answers = np.stack([pupil.validation for pupil, _ in told.pupils])
-    return evaluation.Outcome(
-        labels=told.material.classes,
-        truth=told.material.val_truth,
-        members={pupil.backbone.name: pupil.validation for pupil, _ in told.pupils},
-        committee=combine.weighted(answers, [weight for _, weight in told.pupils]),
-        sources=tuple(photo.source for photo in told.material.val_photos),
-    )
-
-
-def _report(told: Told, outcome: evaluation.Outcome) -> report.Report:
-    data, about = told.about["data"], told.about
-    held = f", held out of {data['train'] + data['val']}" if data["held_out"] else ""
-    photos = {photo.source: photo for photo in told.material.val_photos}
-    return report.Report(
-        name=told.name,
-        date=about["created"][:10],
-        data=f"{data['val']} photos of {data['name']} that were not learned{held}",
-        outcome=outcome,
-        rule=about["rule"],
-        members=[
-            report.MemberNote(
-                pupil.backbone.name, weight, pupil.temperature, "" if weight else DROPPED
-            )
-            for pupil, weight in told.pupils
-        ],
-        curve=told.curve,
-        findings=told.data.findings,
-        made=[
-            ("Taught on", f"{data['train']} photos of {len(told.material.classes)} classes"),
-            ("Head", told.pupils[0][0].fit.head.kind),
-            ("Seed", str(about["seed"])),
-            ("Time", f"{about['taught_in_s']} s"),
-            *((name, version) for name, version in about["versions"].items()),
-        ],
-        thumbnail=lambda source: preview.jpeg(photos[source].read(), longest_px=THUMBNAIL_PX),
-    )

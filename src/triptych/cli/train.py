@@ -43,6 +43,12 @@ def _files(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     callback=_files,
     help="A .keras or .h5 file of your own for a backbone, instead of the published weights.",
 )
+@click.option(
+    "--fine-tune",
+    is_flag=True,
+    help="Let the last blocks of the networks learn, too, and keep that where it helps. Takes "
+    "minutes instead of seconds, and TensorFlow.",
+)
 @click.option("--seed", type=int, default=0, help="Of splits and everything else random.")
 @common.from_table("precision", "threads", "home")
 def train(
@@ -51,6 +57,7 @@ def train(
     backbones: tuple[str, ...],
     head: str,
     weights: dict[str, Path],
+    fine_tune: bool,
     seed: int,
     **options: Any,
 ) -> None:
@@ -74,6 +81,7 @@ def train(
             backbones=backbones,
             head=head,
             weights=weights,
+            fine_tune=fine_tune,
             seed=seed,
             progress=stages.show,
             report=stages.say,
@@ -92,7 +100,20 @@ def _describe(about: dict[str, Any], metrics: dict[str, Any]) -> str:
         part = (f"{seat['weight']:.2f}", f"{seat['temperature']:.2f}") if seat else ("dropped", "")
         rows.append((member["name"], *_score(member), *part))
     rows.append((about["name"], *_score(metrics["committee"]), "", ""))
-    return f"{common.table(rows)}\n\non {metrics['images']} photos that were not learned"
+    tuned = [_gain(record) for record in about.get("fine_tuned", [])]
+    lines = [common.table(rows), "", f"on {metrics['images']} photos that were not learned"]
+    return "\n".join([*lines, *(["", "Fine-tuning:", *tuned] if tuned else [])])
+
+
+def _gain(record: dict[str, Any]) -> str:
+    before, after = (
+        common.percent(record[when]["held_out"]).strip() for when in ("before", "after")
+    )
+    fate = "kept" if record["kept"] else "not clearly better, so not kept"
+    return (
+        f"{record['member']}: {before} -> {after} on {record['photos']} held-out photos, "
+        f"{record['seconds']:.0f} s; {fate}"
+    )
 
 
 def _score(score: dict[str, Any]) -> tuple[str, str]:

@@ -1,0 +1,223 @@
+"""Fine-tuning: the child with three convolutions, then all of it with the smallest backbone."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import triptych
+from triptych import errors
+from triptych import finetune
+from triptych import finetune_child as child
+from triptych import head
+from triptych.engine.openvino import OpenVINOEngine
+from triptych.recipe import Recipe
+from triptych.recipe import apply
+
+# Keras's TensorFlow backend turns variables into arrays in NumPy 1's way.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+SIDE = 32
+RECIPE = Recipe((SIDE, SIDE), "tf")
+PLAN = child.Plan(epochs=3, patience=3, rate=1e-2, share=0.5)
+
+
+def small_network(keras: Any) -> Any:
+    """Three convolutions with lively batch norms, and a head that knows nothing yet."""
+    image = x = keras.Input((SIDE, SIDE, 3))
+    for _ in range(3):
+        x = keras.layers.Conv2D(8, 3, strides=2, padding="same")(x)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.ReLU()(x)
+    features = keras.layers.GlobalAveragePooling2D()(x)
+    probs = keras.layers.Dense(2, activation="softmax", name="predictions")(features)
+    return keras.Model(image, probs, name="small")
+
+
+def stripes(count: int, side: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noisy photos, uint8 (N, side, side, 3), of lying (0) or standing (1) stripes."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(count) % 2
+    waves = np.sin(np.arange(side)[None] / 2 + rng.uniform(0, 6, (count, 1)))
+    lying = np.repeat(waves[:, :, None], side, axis=2)
+    photos = np.where(truth[:, None, None] == 0, lying, lying.swapaxes(1, 2))[..., None]
+    noisy = 128 + 60 * photos + rng.normal(0, 40, (count, side, side, 3))
+    return noisy.clip(0, 255).astype(np.uint8), truth
+
+
+@pytest.fixture
+def task(keras: Any, tmp_path: Path) -> child.Task:
+    keras.utils.set_random_seed(1)
+    small_network(keras).save(tmp_path / "model.keras")
+    canvases, train = stripes(48, 36, seed=1)
+    inputs, held = stripes(16, SIDE, seed=2)
+    np.save(tmp_path / child.CANVASES, canvases)
+    np.save(tmp_path / child.INPUTS, inputs)
+    np.savez(tmp_path / child.TRUTH, train=train, held=held)
+    head.Head("linear", (np.zeros((8, 2)),), (np.zeros(2),), {}).save(tmp_path / child.HEAD)
+    model = str(tmp_path / "model.keras")
+    return child.Task(str(tmp_path), model, RECIPE.to_dict(), classes=2, seed=3, plan=PLAN)
+
+
+def epochs(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [message for message in messages if "epoch" in message]
+
+
+def test_the_last_layers_learn_and_all_others_and_batch_norms_stay_as_they_were(
+    keras: Any, task: child.Task
+) -> None:
+    said: list[dict[str, Any]] = []
+    path = child.tune(task, said.append)
+    assert path is not None
+    before, after = keras.models.load_model(task.model), keras.models.load_model(path)
+    learned = []
+    for old, new in zip(before.layers, after.layers, strict=True):
+        pairs = list(zip(old.get_weights(), new.get_weights(), strict=True))
+        if any((a != b).any() for a, b in pairs):
+            learned.append(new.name)
+    assert sorted(learned) == sorted(said[0]["layers"])
+    convolutions = [layer.name for layer in before.layers if "conv" in layer.name]
+    assert sorted(learned) == sorted([*convolutions[1:], "predictions"])
+
+
+def test_the_best_epoch_is_what_is_kept(keras: Any, task: child.Task) -> None:
+    said: list[dict[str, Any]] = []
+    path = child.tune(task, said.append)
+    looks = epochs(said)
+    best = looks[looks[-1]["best"]]
+    inputs = np.load(Path(task.folder) / child.INPUTS)
+    batch = (inputs.astype(np.float32) - 127.5) / 127.5
+    probs = keras.models.load_model(path).predict(batch, verbose=0)
+    seen = child.look(probs, np.arange(16) % 2)
+    assert best["epoch"] > 0
+    assert best["loss"] == min(look["loss"] for look in looks)
+    assert (seen.right, seen.loss) == (best["right"], pytest.approx(best["loss"], rel=1e-4))
+
+
+def test_where_no_epoch_is_better_the_member_stays_as_it_came(keras: Any, task: child.Task) -> None:
+    # First it learns, then it is taught the opposite of what the held-out photos say.
+    folder = Path(task.folder)
+    child.tune(task, lambda message: None)
+    knowing = keras.models.load_model(folder / child.TUNED)
+    kernel, bias = knowing.get_layer("predictions").get_weights()
+    head.Head("linear", (kernel,), (bias,), {}).save(folder / child.HEAD)
+    with np.load(folder / child.TRUTH) as truth:
+        np.savez(folder / child.TRUTH, train=1 - truth["train"], held=truth["held"])
+    (folder / child.TUNED).rename(task.model)
+    said: list[dict[str, Any]] = []
+    assert child.tune(task, said.append) is None
+    assert not (folder / child.TUNED).exists()
+    assert {look["best"] for look in epochs(said)} == {0}
+    assert len(epochs(said)) == PLAN.patience + 1
+
+
+def test_the_same_seed_gives_the_same_figures_in_processes_of_their_own(task: child.Task) -> None:
+    told = []
+    for _ in range(2):
+        said: list[dict[str, Any]] = []
+        finetune.run(task, said.append)
+        told.append(epochs(said))
+    assert told[0] == told[1]
+    assert len(told[0]) == PLAN.epochs + 1
+
+
+def test_stopping_ends_the_child(task: child.Task) -> None:
+    endless = dataclasses.replace(task, plan=child.Plan(epochs=10_000, patience=10_000))
+    said: list[dict[str, Any]] = []
+    with pytest.raises(errors.Stopped, match="features computed so far are kept"):
+        finetune.run(endless, said.append, stop=lambda: len(said) > 3)
+    # What it wrote to has been waited for, so it is gone; and it had begun.
+    assert any("step" in message for message in said)
+    assert not (Path(task.folder) / child.TUNED).exists()
+
+
+def test_a_child_that_fails_says_why(task: child.Task) -> None:
+    (Path(task.folder) / child.INPUTS).unlink()
+    with pytest.raises(errors.EngineError, match=r"inputs\.npy"):
+        finetune.run(task, lambda message: None)
+
+
+def test_without_tensorflow_nothing_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(errors.SettingError, match=r'pip install "triptych\[tensorflow\]"'):
+        triptych.train("no such folder", name="garden", fine_tune=True)
+
+
+def test_the_last_fold_is_held_out_and_must_be_large_enough() -> None:
+    folds = np.array([0, 1, 2, -1] * 12)
+    assert (np.flatnonzero(finetune.held_out(folds)) == np.arange(2, 48, 4)).all()
+    with pytest.raises(errors.SettingError, match="here 9, and needs 10 or more"):
+        finetune.held_out(np.array([0, 1] * 9))
+    with pytest.raises(errors.SettingError, match="Teach with more photos"):
+        finetune.held_out(np.full(20, -1))
+
+
+def test_a_tuned_member_must_be_clearly_better() -> None:
+    truth = np.zeros(40, int)
+    rng = np.random.default_rng(0)
+    sure = rng.uniform(0.6, 0.9, 40)
+    frozen = np.stack([sure, 1 - sure], axis=1)
+    wrong = frozen.copy()
+    wrong[:2] = wrong[:2, ::-1]
+    assert finetune.betters(frozen, wrong, truth)
+    assert not finetune.betters(wrong, frozen, truth)
+    assert not finetune.betters(frozen, frozen, truth)
+    # A little up and a little down: more likely answers on the whole, and no more than luck.
+    own = frozen[:, 0] + np.where(np.arange(40) % 2, 0.055, -0.05)
+    shaken = np.stack([own, 1 - own], axis=1)
+    assert child.look(shaken, truth).loss < child.look(frozen, truth).loss
+    assert not finetune.betters(shaken, frozen, truth)
+
+
+@pytest.fixture(scope="module")
+def textures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noisy stripes that lie or stand, as photos in a folder per class."""
+    folder = tmp_path_factory.mktemp("textures")
+    for side, count in (("train", 60), ("val", 12)):
+        photos, truth = stripes(count, 120, seed=count)
+        for number, (photo, label) in enumerate(zip(photos, truth, strict=True)):
+            target = folder / side / ("lying", "standing")[label] / f"{number}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(photo).save(target)
+    return folder
+
+
+@pytest.mark.slow
+def test_from_photos_to_a_bundle_that_equals_its_keras_models(
+    keras: Any, textures: Path, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    made = triptych.train(
+        textures,
+        name="stripes",
+        backbones=("lite0",),
+        fine_tune=True,
+        precision="f32",
+        home=tmp_path,
+        report=lines.append,
+    )
+    (record,) = made.about["fine_tuned"]
+    (member,) = made.about["members"]
+    assert made.metrics["fine_tuned"] == [record]
+    assert (record["member"], record["photos"]) == (member["name"], 12)
+    assert record["after"]["loss"] <= record["before"]["loss"]
+    assert record["after"]["held_out"] >= record["before"]["held_out"]
+    assert any("epoch 0" in line for line in lines)
+    folder = made.folder / "members" / member["name"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "model.keras",
+        "network.bin",
+        "network.xml",
+    ]
+    batch, _ = stripes(3, 224, seed=9)
+    inputs = np.stack([apply(Recipe.from_dict(member["recipe"]), photo) for photo in batch])
+    plain = keras.models.load_model(folder / "model.keras").predict(inputs, verbose=0)
+    ours = OpenVINOEngine(folder / "network.xml", precision="f32").run(inputs).probs
+    np.testing.assert_allclose(ours, plain, atol=1e-4)
+    assert not list(made.folder.parent.glob(".*"))
