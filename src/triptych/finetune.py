@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
 import itertools
 import json
 import os
@@ -119,19 +118,6 @@ class Tuning:
     pupil: Pupil
     held: Array
     record: Record
-
-
-def check_installed() -> None:
-    """Refuse fine-tuning where there is no TensorFlow.
-
-    Raises:
-        errors.SettingError: There is none.
-    """
-    if importlib.util.find_spec("tensorflow") is None:
-        raise errors.SettingError(
-            "Fine-tuning needs TensorFlow, which is not installed. "
-            'Install it with: pip install "triptych[tensorflow]"'
-        )
 
 
 def improve(

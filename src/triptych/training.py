@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib.util
 import platform
 import time
 from collections.abc import Callable
@@ -70,8 +71,8 @@ def train(
     Source: Yosinski et al., "How transferable are features in deep neural networks?", 2014.
     """
     bundle.check_name(name)
-    if lesson.fine_tune:
-        finetune.check_installed()
+    if lesson.fine_tune or lesson.head == "mlp":
+        _require_tensorflow("Fine-tuning" if lesson.fine_tune else "The head 'mlp'")
     started = time.perf_counter()
     rows = list({row.name: row for row in map(zoo.find, lesson.backbones)}.values())
     data = dataset.open(source, progress=_stage(lesson, "Looking at photos"))
@@ -105,6 +106,14 @@ def train(
 
 def _seated(taught: list[tuple[Pupil, float]]) -> list[Pupil]:
     return [pupil for pupil, weight in taught if weight]
+
+
+def _require_tensorflow(what: str) -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        raise errors.SettingError(
+            f"{what} needs TensorFlow, which is not installed. "
+            'Install it with: pip install "triptych[tensorflow]"'
+        )
 
 
 def _stage(lesson: Lesson, stage: str) -> Callable[[int, int], None]:

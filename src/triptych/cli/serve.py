@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     "home",
 )
 def serve(members: tuple[str, ...] | None, weights: str, **options: Any) -> None:
-    """Serve the studio and the API on this machine.
+    """Serve the studio and the API on this machine: all committees, the taught ones too.
 
     \b
     Example:
@@ -57,11 +57,14 @@ def serve(members: tuple[str, ...] | None, weights: str, **options: Any) -> None
 def _registry(
     load: Callable[[str], Classifier], chosen: Settings, *, custom: bool, weights: str
 ) -> Registry:
+    from triptych import bundle
     from triptych import committee
     from triptych import zoo
     from triptych.web.registry import Registry
 
-    names = ["custom"] if custom else list(zoo.COMMITTEES)
+    names = ["custom"]
+    if not custom:
+        names = [*zoo.COMMITTEES, *(made.name for made in bundle.listed(chosen.home))]
     # Random weights are never missing.
     missing = committee.missing if weights == "imagenet" else lambda name: []
     return Registry(load, names, "custom" if custom else chosen.committee, missing=missing)
