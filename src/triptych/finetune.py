@@ -51,6 +51,8 @@ from triptych.recipe import Recipe
 
 # Fewer held-out photos could not tell a better network from a luckier one.
 FEWEST_HELD = 10
+# Standard errors by which a tuned member must be better.
+CLEARLY = 2
 # A canvas has that much of its side in a window of the network's size.
 WINDOW_SHARE = 0.875
 BATCH = 8
@@ -182,21 +184,18 @@ def held_out(folds: Array) -> Array:
 def betters(tuned: Array, frozen: Array, truth: Array) -> bool:
     """Whether a tuned member may take the place of the frozen one.
 
-    It must give no fewer right answers, and more likely ones by at least one standard error:
-    of a dozen epochs on a few dozen photos, some look better by luck.
+    It must give no fewer right answers, and more likely ones by two standard errors: of a dozen
+    epochs on a few dozen photos some look better by luck, and it has learned from fewer photos.
 
     Args:
         tuned: Answers to the held-out photos, shape (N, C).
         frozen: Likewise.
         truth: Shape (N,).
-
-    Source: Breiman et al., "Classification and Regression Trees", 1984, for the rule of one
-    standard error.
     """
     gains = child.losses(frozen, truth) - child.losses(tuned, truth)
     right, right_before = ((probs.argmax(axis=1) == truth).sum() for probs in (tuned, frozen))
     error = gains.std(ddof=1) / np.sqrt(len(truth))
-    return bool(right >= right_before and gains.mean() > error)
+    return bool(right >= right_before and gains.mean() > CLEARLY * error)
 
 
 def _weigh(

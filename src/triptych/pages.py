@@ -95,9 +95,18 @@ def _report(told: Told, outcome: evaluation.Outcome) -> report.Report:
         made=[
             ("Taught on", f"{data['train']} photos of {len(told.material.classes)} classes"),
             ("Head", told.pupils[0][0].fit.head.kind),
+            *_tuned(about),
             ("Seed", str(about["seed"])),
             ("Time", f"{about['taught_in_s']} s"),
             *((name, version) for name, version in about["versions"].items()),
         ],
         thumbnail=lambda source: preview.jpeg(photos[source].read(), longest_px=THUMBNAIL_PX),
     )
+
+
+def _tuned(about: dict[str, Any]) -> list[tuple[str, str]]:
+    """A row on fine-tuning, where there was any."""
+    if "fine_tuned" not in about:
+        return []
+    kept = [record["member"] for record in about["fine_tuned"] if record["kept"]]
+    return [("Fine-tuned", ", ".join(kept) or "tried, and no network was clearly better")]
