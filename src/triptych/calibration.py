@@ -45,18 +45,19 @@ def fit_temperature(probs: Probs, truth: Truth) -> float:
         truth: Shape (N,).
 
     Returns:
-        Above 1 for a member that boasts, below 1 for one that is too modest.
+        Above 1 for a member that boasts, below 1 for one that is too modest, and 1 where no
+        other is better, as when all classes are alike everywhere.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks", 2017.
     """
     from scipy import optimize
 
-    found = optimize.minimize_scalar(
-        lambda log_t: likelihood_loss(combine.temper(probs, float(np.exp(log_t))), truth),
-        bounds=(np.log(COOLEST), np.log(HOTTEST)),
-        method="bounded",
-    )
-    return float(np.exp(found.x))
+    def loss(log_t: float) -> float:
+        return likelihood_loss(combine.temper(probs, float(np.exp(log_t))), truth)
+
+    bounds = (np.log(COOLEST), np.log(HOTTEST))
+    found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded")
+    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
 
 
 def fit_weights(probs: Probs, truth: Truth, *, steps: int = 200) -> list[float]:

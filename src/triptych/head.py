@@ -21,8 +21,8 @@ from triptych import errors
 
 Array = npt.NDArray[Any]
 
-# L2 strength per photo, from loose to tight.
-STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
+# L2 strength per photo, from tight to loose: where nothing tells them apart, the first is taken.
+STRENGTHS = (1.0, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 1e-4)
 # Photos that are enough to choose the strength; more would only take longer.
 ENOUGH_TO_CHOOSE = 4000
 MAX_STEPS = 300
@@ -98,7 +98,8 @@ class Fit:
 
     Args:
         head: Trained on all photos given.
-        out_of_fold: Shape (N, C): for each photo, what heads trained on the other folds say.
+        out_of_fold: Shape (N, C): for each photo, what heads trained on the other folds say; of
+            photos that are never held back, all classes alike, which says nothing.
     """
 
     head: Head
@@ -115,7 +116,7 @@ def fit(kind: str, features: Array, truth: Array, *, folds: Array, classes: int,
         kind: ``"linear"`` or ``"mlp"``.
         features: Shape (N, F).
         truth: Class of each photo, shape (N,).
-        folds: Fold of each photo, shape (N,), from 0.
+        folds: Fold of each photo, shape (N,), from 0; negative for one that is never held back.
         classes: C, how many there are.
         seed: Of everything random.
 
@@ -135,7 +136,7 @@ def fit(kind: str, features: Array, truth: Array, *, folds: Array, classes: int,
 def _fit_linear(features: Array, truth: Array, folds: Array, classes: int) -> Fit:
     # With fewer photos than features the solution lies in the span of the photos. Turned into
     # that span first, by a rotation, which an L2 penalty does not see, it is found much faster.
-    rotation = _span(features)
+    rotation = _span(features) / _spread(features)
     turned = features @ rotation
     strength = _choose_strength(turned, truth, folds, classes)
     fitted = _cross(lambda x, y: _linear(x, y, classes, strength), turned, truth, folds)
@@ -164,8 +165,9 @@ def _threads_for(photos: int) -> Any:
 
 def _cross(train: Train, features: Array, truth: Array, folds: Array) -> Fit:
     head = train(features, truth)
-    out_of_fold = np.empty((len(truth), len(head.biases[-1])))
-    for fold in np.unique(folds):
+    classes = len(head.biases[-1])
+    out_of_fold = np.full((len(truth), classes), 1 / classes)
+    for fold in np.unique(folds[folds >= 0]):
         held = folds == fold
         out_of_fold[held] = train(features[~held], truth[~held]).probs(features[held])
     return Fit(head, out_of_fold)
@@ -173,8 +175,15 @@ def _cross(train: Train, features: Array, truth: Array, folds: Array) -> Fit:
 
 def linear(features: Array, truth: Array, *, classes: int, strength: float) -> Head:
     """Softmax regression with a given L2 strength per photo; rarer classes count more a photo."""
+    spread = _spread(features)
     with _threads_for(len(features)):
-        return _linear(features, truth, classes, strength)
+        found = _linear(features / spread, truth, classes, strength)
+    return Head(found.kind, (found.kernels[0] / spread,), found.biases, found.notes)
+
+
+def _spread(features: Array) -> float:
+    # One common scale, so that a strength means the same for every backbone and number of photos.
+    return float(features.std()) or 1.0
 
 
 def _choose_strength(features: Array, truth: Array, folds: Array, classes: int) -> float:
@@ -192,9 +201,8 @@ def _linear(features: Array, truth: Array, classes: int, strength: float) -> Hea
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    # Centred and brought to one common scale, so that a strength means the same for every
-    # backbone; afterwards folded back into kernel and bias.
-    centre, spread = features.mean(axis=0), float(features.std()) or 1.0
+    # Centred, which the solver likes; afterwards folded back into the bias.
+    centre = features.mean(axis=0)
     present = np.unique(truth)
     kernel, bias = np.zeros((features.shape[1], classes)), np.full(classes, -30.0)
     if len(present) < 2:
@@ -206,12 +214,12 @@ def _linear(features: Array, truth: Array, classes: int, strength: float) -> Hea
     with warnings.catch_warnings():
         # Loose strengths stop early; then another one is chosen.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit((features - centre) / spread, truth)
+        model.fit(features - centre, truth)
     coefficients, intercepts = model.coef_, model.intercept_
     if len(present) == 2:  # sigmoid(z) is the softmax of (0, z)
         coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
         intercepts = np.concatenate([[0.0], intercepts])
-    kernel[:, present] = coefficients.T / spread
+    kernel[:, present] = coefficients.T
     bias[present] = intercepts - centre @ kernel[:, present]
     bias[np.setdiff1d(np.arange(classes), present)] = bias.min() - 30.0
     return Head("linear", (kernel,), (bias,), {"strength": strength})
@@ -221,7 +229,7 @@ def _choose_epochs(features: Array, truth: Array, folds: Array, classes: int, se
     import keras
 
     best = []
-    for fold in np.unique(folds):
+    for fold in np.unique(folds[folds >= 0]):
         held = folds == fold
         stop = keras.callbacks.EarlyStopping(patience=PATIENCE)
         _train_mlp(
@@ -234,7 +242,7 @@ def _choose_epochs(features: Array, truth: Array, folds: Array, classes: int, se
             callbacks=[stop],
         )
         best.append(stop.best_epoch + 1)
-    return max(1, int(np.median(best)))
+    return max(1, int(np.median(best or [PATIENCE])))
 
 
 def _mlp(features: Array, truth: Array, classes: int, epochs: int, seed: int) -> Head:
@@ -257,7 +265,7 @@ def _train_mlp(
             "KERAS_BACKEND=tensorflow, or use the head 'linear'."
         )
     keras.utils.set_random_seed(seed)
-    centre, spread = features.mean(axis=0), float(features.std()) or 1.0
+    centre, spread = features.mean(axis=0), _spread(features)
     if "validation_data" in options:
         held, held_truth = options["validation_data"]
         options["validation_data"] = ((held - centre) / spread, held_truth)
