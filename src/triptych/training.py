@@ -151,6 +151,7 @@ def train(
     weights = calibration.choose_weights(
         np.stack([pupil.out_of_fold for pupil in pupils]), material.train_truth
     )
+
     def fill(folder: Path) -> dict[str, Any]:
         seated = [(p, w) for p, w in zip(pupils, weights, strict=True) if w > 0]
         with ThreadPoolExecutor(1) as pool:
