@@ -15,6 +15,7 @@ whole or not at all. Nothing in it is a pickle.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import lzma
 import re
@@ -166,15 +167,16 @@ def write(home: Path, name: str, fill: Callable[[Path], dict[str, Any]]) -> Bund
             (folder / ABOUT).write_text(text, encoding="utf-8")
             return read(_place(folder, shelf))
     finally:
-        if not any(shelf.iterdir()):
+        with contextlib.suppress(OSError):  # it is not empty, unless all failed
             shelf.rmdir()
 
 
 def _sweep(shelf: Path) -> None:
     # What a killed process left; a living one is done within a day.
     for scratch in shelf.glob(".writing-*"):
-        if time.time() - scratch.stat().st_mtime > SCRATCH_LIFE_S:
-            shutil.rmtree(scratch, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # its writer may be done just now
+            if time.time() - scratch.stat().st_mtime > SCRATCH_LIFE_S:
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _place(folder: Path, shelf: Path) -> Path:
