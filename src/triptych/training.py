@@ -135,7 +135,8 @@ def train(
 
     Raises:
         errors.SourceError: There are no classes of photos in the source.
-        errors.SettingError: The bundle cannot be called that.
+        errors.SettingError: The bundle cannot be called that, or backbones and files of weights
+            do not fit together.
         errors.WeightsMissing: A backbone's weights have to be fetched first.
         errors.Stopped: ``lesson.stop`` said so; features computed so far are kept.
 
@@ -143,7 +144,7 @@ def train(
     """
     bundle.check_name(name)
     started = time.perf_counter()
-    rows = list({row.name: row for row in map(zoo.find, lesson.backbones)}.values())
+    rows = _rows(lesson)
     data = dataset.open(source, progress=_stage(lesson, "Looking at photos"))
     material = _study(data, rows, build, lesson)
     pupils = _teach(material, rows, lesson)
@@ -170,6 +171,19 @@ def train(
     written = bundle.write(build.home, name, fill)
     lesson.progress("Writing the bundle", 1, 1)
     return written
+
+
+def _rows(lesson: Lesson) -> list[zoo.Backbone]:
+    rows = {row.name: row for row in map(zoo.find, lesson.backbones)}
+    if not rows:
+        raise errors.SettingError("No backbone was named; expected at least one, such as lite0.")
+    for name in (zoo.find(key).name for key in lesson.weights):
+        if name not in rows:
+            raise errors.SettingError(
+                f"There is a file of weights for {name}, and {name} is not among the backbones "
+                f"to teach: {', '.join(rows)}. Name it there, too, or leave the file out."
+            )
+    return list(rows.values())
 
 
 def _stage(lesson: Lesson, stage: str) -> Callable[[int, int], None]:
