@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +72,9 @@ def dense(keras: Any, units: int, activation: str | None) -> Any:
     return keras.layers.Dense(units, activation=activation, kernel_initializer=spread)
 
 
-@pytest.mark.parametrize("kind", ["softmax", "logits", "sigmoid", "softmax layer"])
+@pytest.mark.parametrize("kind", ["logits", "sigmoid", "softmax layer"])
 def test_it_answers_as_in_keras(kind: str, keras: Any, home: Path, tmp_path: Path) -> None:
     last = {
-        "softmax": [dense(keras, 3, "softmax")],
         "logits": [dense(keras, 3, None)],
         "sigmoid": [dense(keras, 1, "sigmoid")],
         "softmax layer": [dense(keras, 3, None), keras.layers.Softmax()],
@@ -101,28 +100,23 @@ def test_it_answers_as_in_keras(kind: str, keras: Any, home: Path, tmp_path: Pat
 def test_a_backbone_inside_tells_the_recipe(keras: Any, home: Path, tmp_path: Path) -> None:
     whole = zoo.find("MobileNetV2").build(size=(96, 96))
     networks.shake(whole)
-    backbone = keras.Model(whole.inputs, zoo.features_output(whole), name="mobilenetv2_1.00_96")
-    inner = keras.Model(whole.inputs, zoo.features_output(whole), name="mobilenet_v2")
-    assert backbone.name != inner.name
-    for nested in (inner,):
-        outer = keras.Input((96, 96, 3))
-        probs = keras.layers.Dense(2, activation="softmax")(nested(outer))
-        model = keras.Model(outer, probs)
-        said: list[str] = []
-        path = networks.save(model, tmp_path / "guest.keras")
-        made = importing.take_in(
-            Stranger(path, named(tmp_path / "l.txt", "a", "b")),
-            name="guest",
-            home=tmp_path,
-            report=said.append,
-        )
-        (member,) = made.about["members"]
-        assert member["recipe"]["scaling"] == zoo.find("MobileNetV2").recipe.scaling == "tf"
-        assert member["recipe"]["size"] == [96, 96]
-        assert member["recipe"]["fit"] == "square"
-        assert "Recipe: " in said[0]
-        by_keras = model.predict_on_batch(inputs(made))
-        np.testing.assert_allclose(answers(made, home), by_keras, atol=1e-4)
+    backbone = keras.Model(whole.inputs, zoo.features_output(whole), name="mobilenet_v2")
+    outer = keras.Input((96, 96, 3))
+    model = keras.Model(outer, dense(keras, 2, "softmax")(backbone(outer)))
+    path = networks.save(model, tmp_path / "guest.keras")
+    said: list[str] = []
+    made = importing.take_in(
+        Stranger(path, named(tmp_path / "l.txt", "a", "b")),
+        name="guest",
+        home=tmp_path,
+        report=said.append,
+    )
+    (member,) = made.about["members"]
+    assert member["recipe"]["scaling"] == zoo.find("MobileNetV2").recipe.scaling == "tf"
+    assert (member["recipe"]["size"], member["recipe"]["fit"]) == ([96, 96], "square")
+    assert said[0].startswith("Recipe: {'size': [96, 96], 'scaling': 'tf'")
+    by_keras = model.predict_on_batch(inputs(made))
+    np.testing.assert_allclose(answers(made, home), by_keras, atol=1e-4)
 
 
 def test_an_unknown_backbone_says_how_to_name_one(keras: Any, tmp_path: Path) -> None:
@@ -211,8 +205,8 @@ def test_files_that_are_no_keras_model(kind: str, three: Path, tmp_path: Path) -
     if kind == "text":
         path.write_text("no model")
     elif kind == "zip":
-        shutil.make_archive(str(tmp_path / "x"), "zip", three.parent, "nothing*")
-        (tmp_path / "x.zip").rename(path)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("photo.jpg", PHOTOS[0])
     elif kind == "truncated":
         path.write_bytes(three.read_bytes()[:-2000])
     elif kind == "folder":
