@@ -152,6 +152,7 @@ def rings(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return (plane @ turn).astype(np.float32), corners[:, 0] ^ corners[:, 1]
 
 
+@pytest.mark.slow
 def test_mlp_learns_what_linear_cannot(keras: Any) -> None:
     features, truth = rings(240, seed=0)
     new, new_truth = rings(400, seed=1)

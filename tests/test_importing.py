@@ -97,6 +97,7 @@ def test_it_answers_as_in_keras(kind: str, keras: Any, home: Path, tmp_path: Pat
     assert (made.folder / "README.md").read_text().startswith("---\n")
 
 
+@pytest.mark.slow
 def test_a_backbone_inside_tells_the_recipe(keras: Any, home: Path, tmp_path: Path) -> None:
     whole = zoo.find("MobileNetV2").build(size=(96, 96))
     networks.shake(whole)

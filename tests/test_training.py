@@ -343,6 +343,7 @@ def finetuned(own: Any, keras: Any, tmp_path_factory: pytest.TempPathFactory) ->
     return networks.save(model, tmp_path_factory.mktemp("own") / "mine.keras")
 
 
+@pytest.mark.slow
 def test_a_keras_file_of_ones_own_takes_the_place_of_the_published_weights(
     finetuned: Path, own: Any, photos: Path, home: Path
 ) -> None:
