@@ -6,6 +6,7 @@ nothing; any engine would pass against them.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +52,12 @@ def save_official(model: Any, path: Path) -> None:
             group.attrs["weight_names"] = [name.encode() for name in names]
             for name, weight in zip(names, layer.get_weights(), strict=True):
                 group.create_dataset(name, data=weight)
+
+
+def save(model: Any, path: Path) -> Path:
+    """Save a whole model as people do."""
+    with warnings.catch_warnings():
+        # Keras on TensorFlow copies its tensors in a way that NumPy 2 frowns upon.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        model.save(path)
+    return path

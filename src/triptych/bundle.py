@@ -15,18 +15,23 @@ whole or not at all. Nothing in it is a pickle.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import lzma
 import re
 import shutil
+import stat
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Callable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from triptych import combine
 from triptych import errors
 from triptych import hashing
 from triptych import zoo
@@ -46,6 +51,17 @@ RESERVED_COMMITTEES = ("auto", *zoo.COMMITTEES)
 RESERVED = (*RESERVED_COMMITTEES, "custom")
 # What one file may unpack to: more than the largest backbone, less than a disk.
 MAX_FILE_BYTES = 4 << 30
+# What damaged or hostile archives make Python's reader raise.
+ZIP_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 SCRATCH_LIFE_S = 24 * 3600
 
 
@@ -80,7 +96,7 @@ class Bundle:
     def metrics(self) -> dict[str, Any]:
         """Figures of its evaluation; empty where there was none."""
         path = self.folder / "metrics.json"
-        return dict(json.loads(path.read_text())) if path.exists() else {}
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
     def committee(self, build: Build) -> Committee:
         """Seat its members, ready to answer.
@@ -147,18 +163,20 @@ def write(home: Path, name: str, fill: Callable[[Path], dict[str, Any]]) -> Bund
             about["files"] = {
                 path.relative_to(folder).as_posix(): hashing.digest(path) for path in _files(folder)
             }
-            (folder / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+            text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+            (folder / ABOUT).write_text(text, encoding="utf-8")
             return read(_place(folder, shelf))
     finally:
-        if not any(shelf.iterdir()):
+        with contextlib.suppress(OSError):  # it is not empty, unless all failed
             shelf.rmdir()
 
 
 def _sweep(shelf: Path) -> None:
     # What a killed process left; a living one is done within a day.
     for scratch in shelf.glob(".writing-*"):
-        if time.time() - scratch.stat().st_mtime > SCRATCH_LIFE_S:
-            shutil.rmtree(scratch, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # its writer may be done just now
+            if time.time() - scratch.stat().st_mtime > SCRATCH_LIFE_S:
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _place(folder: Path, shelf: Path) -> Path:
@@ -188,15 +206,44 @@ def read(folder: Path) -> Bundle:
     lacking = [key for key in ("name", "labels", "members", "rule", "files") if key not in about]
     if lacking:
         raise errors.BundleError(f"{folder / ABOUT} lacks {', '.join(lacking)}; it is damaged.")
+    if not _is_sound(about):
+        raise errors.BundleError(
+            f"{folder / ABOUT} does not describe labels, members and files as Triptych writes "
+            "them; it is damaged."
+        )
     gone = [name for name in about["files"] if not (folder / name).is_file()]
     if gone:
         raise errors.BundleError(f"{folder} is incomplete: {', '.join(sorted(gone))} missing.")
     return Bundle(folder, about)
 
 
+def _is_sound(about: dict[str, Any]) -> bool:
+    # It may come from anybody: names must not lead out of the folder, networks must have a hash.
+    try:
+        networks = [f"members/{row['name']}/{convert.NETWORK}" for row in about["members"]]
+        return (
+            about["rule"] in combine.RULES
+            and all(isinstance(row["name"] + row["id"], str) for row in about["labels"])
+            and all(_is_inside(name) for name in [*about["files"], *networks])
+            and {*networks, *(f"{name[:-4]}.bin" for name in networks)} <= set(about["files"])
+            and all(_is_seat(row) for row in about["members"])
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, errors.SettingError):
+        return False
+
+
+def _is_seat(row: dict[str, Any]) -> bool:
+    Recipe.from_dict(row["recipe"])
+    return float(row["weight"]) >= 0 and float(row["temperature"]) > 0
+
+
+def _is_inside(name: str) -> bool:
+    return not Path(name).is_absolute() and ".." not in Path(name).parts and "\\" not in name
+
+
 def _about(folder: Path) -> dict[str, Any]:
     try:
-        about = json.loads((folder / ABOUT).read_text())
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise errors.BundleError(f"{folder} is no bundle: it has no {ABOUT}.") from None
     except (OSError, ValueError) as error:
@@ -283,14 +330,20 @@ def pack(bundle: Bundle, target: Path) -> None:
     """Write a bundle as one zip file, whole or not at all.
 
     Raises:
-        errors.BundleError: A file of it is damaged.
+        errors.BundleError: A file of it is damaged, or the zip file cannot be written.
     """
     check_files(bundle.folder, bundle.about)
     scratch = target.with_name(target.name + ".part")
-    with zipfile.ZipFile(scratch, "w", zipfile.ZIP_STORED) as archive:
-        for path in _files(bundle.folder):
-            archive.write(path, path.relative_to(bundle.folder).as_posix())
-    scratch.replace(target)
+    try:
+        with zipfile.ZipFile(scratch, "w", zipfile.ZIP_STORED) as archive:
+            for path in _files(bundle.folder):
+                archive.write(path, path.relative_to(bundle.folder).as_posix())
+        scratch.replace(target)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise errors.BundleError(
+            f"{target} cannot be written: {error.strerror}. Name a file in a folder that exists."
+        ) from error
 
 
 def unpack(home: Path, source: Path, *, name: str | None = None) -> Bundle:
@@ -325,7 +378,7 @@ def _extract(source: Path, folder: Path) -> None:
             for member in archive.infolist():
                 _check_member(source, member)
             archive.extractall(folder)
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except ZIP_ERRORS as error:
         raise errors.BundleError(
             f"{source} cannot be read as a bundle: {error}. Expected the file that "
             "`triptych bundles export` writes."
@@ -333,9 +386,10 @@ def _extract(source: Path, folder: Path) -> None:
 
 
 def _check_member(source: Path, member: zipfile.ZipInfo) -> None:
-    path = Path(member.filename)
-    if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
+    if not _is_inside(member.filename):
         raise errors.BundleError(f"{source} is refused: it writes to {member.filename!r}.")
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise errors.BundleError(f"{source} is refused: {member.filename!r} is a link.")
     if member.file_size > MAX_FILE_BYTES:
         raise errors.BundleError(f"{source} is refused: {member.filename!r} is too large.")
 

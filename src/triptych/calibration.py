@@ -47,7 +47,8 @@ def fit_temperature(probs: Probs, truth: Truth, *, doubt: float = 0.0) -> float:
             photos, all of them right, any other fit would end in certainty.
 
     Returns:
-        Above 1 for a member that boasts, below 1 for one that is too modest.
+        Above 1 for a member that boasts, below 1 for one that is too modest, and 1 where no
+        other is better, as when all classes are alike everywhere.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks", 2017.
     """
@@ -61,12 +62,9 @@ def fit_temperature(probs: Probs, truth: Truth, *, doubt: float = 0.0) -> float:
         unknown = -float(np.log(np.maximum(tempered, FLOOR)).mean())
         return likelihood_loss(tempered, truth) + doubt / len(truth) * unknown
 
-    found = optimize.minimize_scalar(
-        loss,
-        bounds=(np.log(COOLEST), np.log(HOTTEST)),
-        method="bounded",
-    )
-    return float(np.exp(found.x))
+    bounds = (np.log(COOLEST), np.log(HOTTEST))
+    found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded")
+    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
 
 
 def fit_weights(probs: Probs, truth: Truth, *, steps: int = 200) -> list[float]:

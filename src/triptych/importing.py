@@ -77,7 +77,8 @@ def take_in(
             "members": [member],
             "imported_from": stranger.model.name,
         }
-        (folder / "README.md").write_text(card.render({"name": name, **about}, {}))
+        text = card.render({"name": name, **about}, {})
+        (folder / "README.md").write_text(text, encoding="utf-8")
         return about
 
     return bundle.write(home, name, fill)

@@ -63,8 +63,8 @@ def train(
 
     Raises:
         errors.SourceError: There are no classes of photos in the source.
-        errors.SettingError: The bundle cannot be called that, or fine-tuning is asked for and
-            cannot be done here.
+        errors.SettingError: The bundle cannot be called that, backbones and files of weights do
+            not fit together, or TensorFlow is needed and not installed.
         errors.WeightsMissing: A backbone's weights have to be fetched first.
         errors.Stopped: ``lesson.stop`` said so; features computed so far are kept.
 
@@ -74,7 +74,7 @@ def train(
     if lesson.fine_tune or lesson.head == "mlp":
         _require_tensorflow("Fine-tuning" if lesson.fine_tune else "The head 'mlp'")
     started = time.perf_counter()
-    rows = list({row.name: row for row in map(zoo.find, lesson.backbones)}.values())
+    rows = _rows(lesson)
     data = dataset.open(source, progress=_stage(lesson, "Looking at photos"))
     material = _study(data, rows, build, lesson)
     pupils = _teach(material, rows, lesson)
@@ -114,6 +114,19 @@ def _require_tensorflow(what: str) -> None:
             f"{what} needs TensorFlow, which is not installed. "
             'Install it with: pip install "triptych[tensorflow]"'
         )
+
+
+def _rows(lesson: Lesson) -> list[zoo.Backbone]:
+    rows = {row.name: row for row in map(zoo.find, lesson.backbones)}
+    if not rows:
+        raise errors.SettingError("No backbone was named; expected at least one, such as lite0.")
+    for name in (zoo.find(key).name for key in lesson.weights):
+        if name not in rows:
+            raise errors.SettingError(
+                f"There is a file of weights for {name}, and {name} is not among the backbones "
+                f"to teach: {', '.join(rows)}. Name it there, too, or leave the file out."
+            )
+    return list(rows.values())
 
 
 def _stage(lesson: Lesson, stage: str) -> Callable[[int, int], None]:

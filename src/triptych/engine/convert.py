@@ -160,14 +160,22 @@ def _imported(job: Import) -> tuple[Any, Any]:
         ) from error
     (probs,), logits = model.outputs, job.logits
     if logits is None:
-        last = getattr(model.layers[-1], "activation", None)
-        logits = getattr(last, "__name__", "") not in ("softmax", "sigmoid")
+        logits = not _ends_in_probs(model)
     if logits:
         probs = keras.layers.Softmax(name="probabilities")(probs)
     if probs.shape[-1] == 1:  # one sigmoid unit: the second class's probability
         probs = keras.layers.Concatenate(name="both")([1.0 - probs, probs])
     whole = keras.Model(model.inputs, probs)
     return keras.Model(model.inputs, [probs, _penultimate(model)]), whole
+
+
+def _ends_in_probs(layer: Any) -> bool:
+    import keras
+
+    if getattr(layer, "layers", None):
+        return _ends_in_probs(layer.layers[-1])
+    activation = getattr(getattr(layer, "activation", None), "__name__", "")
+    return isinstance(layer, keras.layers.Softmax) or activation in ("softmax", "sigmoid")
 
 
 def _penultimate(model: Any) -> Any:

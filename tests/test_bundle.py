@@ -1,0 +1,364 @@
+"""Bundles: whole or not at all, every damage by its name, nothing taken from hostile archives."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pictures import picture
+from triptych import bundle
+from triptych import classifier
+from triptych import combine
+from triptych import errors
+from triptych import images
+from triptych import labels
+from triptych import recipe
+from triptych import zoo
+from triptych.committee import Build
+from triptych.engine import store
+
+LITE0 = zoo.find("lite0")
+NETWORK = "members/EfficientNetLite0/network.xml"
+
+
+def about(names: list[str]) -> dict[str, Any]:
+    member = {
+        "name": LITE0.name,
+        "recipe": LITE0.recipe.to_dict(),
+        "temperature": 1.3,
+        "weight": 1.0,
+    }
+    classes = [{"name": name, "id": name} for name in names]
+    return {"labels": classes, "rule": "weighted", "members": [member]}
+
+
+def fill(folder: Path) -> dict[str, Any]:
+    """The files of a bundle, as far as nobody runs it."""
+    for name in (NETWORK, NETWORK.replace(".xml", ".bin")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"numbers")
+    (folder / "labels.txt").write_text("日本\nØ\n", encoding="utf-8")
+    return about(["日本", "Ø"])
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    return tmp_path / "bundles" / "garden"
+
+
+@pytest.fixture
+def garden(tmp_path: Path) -> bundle.Bundle:
+    return bundle.write(tmp_path, "garden", fill)
+
+
+@pytest.fixture(scope="module")
+def real(home: Path, tmp_path_factory: pytest.TempPathFactory) -> bundle.Bundle:
+    """A bundle that answers: lite0 with the classes of ImageNet."""
+    (network,) = store.prepare([LITE0], home=home)
+
+    def copy(folder: Path) -> dict[str, Any]:
+        (folder / NETWORK).parent.mkdir(parents=True)
+        for suffix in (".xml", ".bin"):
+            shutil.copy(network.with_suffix(suffix), (folder / NETWORK).with_suffix(suffix))
+        return {**about([label.id for label in labels.imagenet()])}
+
+    return bundle.write(tmp_path_factory.mktemp("real"), "real", copy)
+
+
+def answer(made: bundle.Bundle, home: Path) -> np.ndarray:
+    seated = made.committee(Build(home=home, precision="f32"))
+    (scores,) = classifier.Classifier(seated).score_many([("photo", picture(3))])
+    assert isinstance(scores, classifier.Scores)
+    return scores.probs
+
+
+def test_versions_count_up_and_the_highest_is_served(tmp_path: Path) -> None:
+    first, second = (bundle.write(tmp_path, "garden", fill) for _ in range(2))
+    assert (first.version, second.version) == (1, 2)
+    assert bundle.find(tmp_path, "garden").version == 2
+    assert bundle.find(tmp_path, "garden", 1).folder == first.folder
+    assert [made.version for made in bundle.listed(tmp_path)] == [2]
+    assert [label.name for label in second.labels] == ["日本", "Ø"]
+    assert [label.index for label in second.labels] == [0, 1]
+    assert second.metrics == {}
+    with pytest.raises(errors.UnknownName, match="no committee 'garden' with version 3"):
+        bundle.find(tmp_path, "garden", 3)
+
+
+def test_versions_go_on_behind_the_highest_after_nine(tmp_path: Path, shelf: Path) -> None:
+    made = bundle.write(tmp_path, "garden", fill)
+    made.folder.rename(shelf / "10")
+    assert bundle.write(tmp_path, "garden", fill).version == 11
+    assert bundle.find(tmp_path, "garden").version == 11
+
+
+def test_several_writers_at_once_get_a_version_each(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(lambda _: bundle.write(tmp_path, "garden", fill), range(6)))
+    assert sorted(one.version for one in made) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_fill_that_fails_leaves_nothing(tmp_path: Path, shelf: Path) -> None:
+    def half(folder: Path) -> dict[str, Any]:
+        fill(folder)
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        bundle.write(tmp_path, "garden", half)
+    assert not shelf.exists()
+    made = bundle.write(tmp_path, "garden", fill)
+    with pytest.raises(RuntimeError, match="no more"):
+        bundle.write(tmp_path, "garden", half)
+    assert list(shelf.iterdir()) == [made.folder]
+
+
+def test_a_process_killed_while_filling_leaves_no_version(tmp_path: Path, shelf: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from triptych import bundle\n"
+        "def fill(folder):\n"
+        "    (folder / 'labels.txt').write_text('half')\n"
+        "    print('filling', flush=True); time.sleep(60)\n"
+        "bundle.write(Path(sys.argv[1]), 'garden', fill)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "filling\n"
+        process.send_signal(signal.SIGKILL)
+    (left,) = shelf.iterdir()
+    assert bundle.listed(tmp_path) == []
+    with pytest.raises(errors.UnknownName):
+        bundle.find(tmp_path, "garden")
+    made = bundle.write(tmp_path, "garden", fill)
+    assert made.version == 1
+    assert left.exists(), "it might have been somebody still at work"
+    long_ago = time.time() - 2 * bundle.SCRATCH_LIFE_S
+    os.utime(left, (long_ago, long_ago))
+    bundle.write(tmp_path, "garden", fill)
+    assert sorted(path.name for path in shelf.iterdir()) == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    "name", ["", "lite", "classic", "auto", "custom", "../up", "a/b", ".hid", "ü", "x" * 65, "a b"]
+)
+def test_names_that_cannot_be_folders_or_mean_something_else(name: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.SettingError, match="A bundle cannot be called"):
+        bundle.write(tmp_path, name, fill)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(
+    garden: bundle.Bundle, tmp_path: Path
+) -> None:
+    for name in ("jury", "../bundles/garden", "garden/1", ""):
+        with pytest.raises(errors.UnknownName, match=r"expected one of: auto, .*lite.*, garden"):
+            bundle.find(tmp_path, name)
+        with pytest.raises(errors.UnknownName):
+            bundle.remove(tmp_path, name)
+    assert garden.folder.is_dir()
+
+
+def test_remove_takes_all_versions_and_leaves_the_others(tmp_path: Path) -> None:
+    for name in ("garden", "garden", "zoo"):
+        bundle.write(tmp_path, name, fill)
+    bundle.remove(tmp_path, "garden")
+    assert [made.name for made in bundle.listed(tmp_path)] == ["zoo"]
+    assert [path.name for path in (tmp_path / "bundles").iterdir()] == ["zoo"]
+    assert bundle.write(tmp_path, "garden", fill).version == 1
+
+
+def edit(folder: Path, **fields: Any) -> None:
+    path = folder / "bundle.json"
+    said = {**json.loads(path.read_text(encoding="utf-8")), **fields}
+    path.write_text(json.dumps({key: value for key, value in said.items() if value is not None}))
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no bundle.json": (lambda f: (f / "bundle.json").unlink(), "it has no bundle.json"),
+    "not JSON": (lambda f: (f / "bundle.json").write_text("{"), "cannot be read: Expecting"),
+    "not text": (lambda f: (f / "bundle.json").write_bytes(b"\xff"), "cannot be read: 'utf-8'"),
+    "a list": (lambda f: (f / "bundle.json").write_text("[]"), "holds no object"),
+    "newer": (lambda f: edit(f, schema=2), "schema 2; this Triptych reads schema 1"),
+    "no rule": (lambda f: edit(f, rule=None), "lacks rule"),
+    "odd rule": (lambda f: edit(f, rule="dice"), "does not describe"),
+    "odd labels": (lambda f: edit(f, labels=["a", "b"]), "does not describe"),
+    "odd files": (lambda f: edit(f, files=[1]), "does not describe"),
+    "outside": (lambda f: edit(f, files={"../../x": "0"}), "does not describe"),
+    "odd member": (
+        lambda f: edit(f, members=[{**about([])["members"][0], "temperature": 0}]),
+        "does not describe",
+    ),
+    "unlisted network": (lambda f: edit(f, files={"labels.txt": "0"}), "does not describe"),
+    "missing file": (lambda f: (f / "labels.txt").unlink(), "incomplete: labels.txt missing"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_each_damage_is_named(kind: str, garden: bundle.Bundle, tmp_path: Path) -> None:
+    damage, message = DAMAGES[kind]
+    damage(garden.folder)
+    with pytest.raises(errors.BundleError, match=message):
+        bundle.find(tmp_path, "garden")
+    assert bundle.listed(tmp_path) == []
+
+
+def test_a_flipped_byte_in_a_network_is_found_before_it_answers(
+    real: bundle.Bundle, home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "1"
+    shutil.copytree(real.folder, folder)
+    network = (folder / NETWORK).with_suffix(".bin")
+    data = bytearray(network.read_bytes())
+    data[len(data) // 2] ^= 1
+    network.write_bytes(data)
+    damaged = bundle.read(folder)
+    with pytest.raises(errors.BundleError, match=r"network\.bin is not the file that was written"):
+        damaged.committee(Build(home=home))
+    with pytest.raises(errors.BundleError, match=r"network\.bin is not the file that was written"):
+        bundle.pack(damaged, tmp_path / "out.zip")
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_packed_and_unpacked_it_gives_the_same_answers(
+    real: bundle.Bundle, home: Path, tmp_path: Path
+) -> None:
+    packed = tmp_path / "real.zip"
+    bundle.pack(real, packed)
+    assert [path.name for path in tmp_path.iterdir()] == ["real.zip"]
+    taken = bundle.unpack(tmp_path / "elsewhere", packed)
+    renamed = bundle.unpack(tmp_path / "elsewhere", packed, name="other")
+    assert (taken.name, taken.version, renamed.name) == ("real", 1, "other")
+    assert bundle.unpack(tmp_path / "elsewhere", packed).version == 2
+    assert (
+        {**taken.about, "name": ""} == {**renamed.about, "name": ""} == {**real.about, "name": ""}
+    )
+    expected = answer(real, home)
+    assert expected.max() > expected.min()
+    np.testing.assert_array_equal(answer(taken, home), expected)
+
+
+def test_an_export_that_cannot_be_written_is_one_clear_message(
+    garden: bundle.Bundle, tmp_path: Path
+) -> None:
+    with pytest.raises(errors.BundleError, match=r"x\.zip cannot be written: No such file"):
+        bundle.pack(garden, tmp_path / "nowhere" / "x.zip")
+    (tmp_path / "folder.zip").mkdir()
+    with pytest.raises(errors.BundleError, match="cannot be written"):
+        bundle.pack(garden, tmp_path / "folder.zip")
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_temperature_of_a_member_is_used(real: bundle.Bundle, home: Path) -> None:
+    seated = real.committee(Build(home=home, precision="f32"))
+    (member,) = seated.members
+    batch = recipe.apply(member.recipe, images.decode(picture(3)))[None]
+    raw = member.engine.run(batch).probs
+    np.testing.assert_allclose(answer(real, home), combine.temper(raw, 1.3), atol=1e-6)
+
+
+def hostile(path: Path, source: bundle.Bundle, change: Callable[[zipfile.ZipFile], None]) -> Path:
+    """A packed bundle with something added."""
+    bundle.pack(source, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        change(archive)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["../escaped", "members/../../escaped", "/tmp/triptych-escaped", "..\\escaped"]
+)
+def test_archives_that_write_elsewhere_are_refused(
+    name: str, garden: bundle.Bundle, tmp_path: Path
+) -> None:
+    path = hostile(tmp_path / "x.zip", garden, lambda archive: archive.writestr(name, "x"))
+    with pytest.raises(errors.BundleError, match="is refused: it writes to"):
+        bundle.unpack(tmp_path / "home", path)
+    assert not (tmp_path / "home").exists()
+    assert not list(tmp_path.rglob("*escaped*"))
+    assert not Path("/tmp/triptych-escaped").exists()
+
+
+def test_a_link_in_an_archive_leads_nowhere(garden: bundle.Bundle, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    link = zipfile.ZipInfo("members/link")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    path = hostile(tmp_path / "x.zip", garden, lambda a: a.writestr(link, str(tmp_path / "secret")))
+    with pytest.raises(errors.BundleError, match="'members/link' is a link"):
+        bundle.unpack(tmp_path / "home", path)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_member_that_grows_too_large_is_refused(
+    garden: bundle.Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle, "MAX_FILE_BYTES", 1_000_000)
+
+    def bomb(archive: zipfile.ZipFile) -> None:
+        archive.writestr("zeros", bytes(1_000_001), zipfile.ZIP_DEFLATED)
+
+    path = hostile(tmp_path / "x.zip", garden, bomb)
+    assert path.stat().st_size < 10_000
+    with pytest.raises(errors.BundleError, match="'zeros' is too large"):
+        bundle.unpack(tmp_path / "home", path)
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    "kind", ["missing", "text", "truncated", "flipped", "deflated", "no bundle"]
+)
+def test_files_that_are_no_bundle(kind: str, garden: bundle.Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    bundle.pack(garden, path)
+    data = bytearray(path.read_bytes())
+    if kind == "missing":
+        path.unlink()
+    elif kind == "text":
+        path.write_text("no archive")
+    elif kind == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    elif kind == "flipped":
+        data[data.index(b"numbers")] ^= 1
+        path.write_bytes(data)
+    elif kind == "deflated":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("bundle.json", b"{}" * 500)
+        packed = bytearray(path.read_bytes())
+        packed[41:45] = b"\xff" * 4
+        path.write_bytes(packed)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("photo.jpg", picture())
+    with pytest.raises(errors.BundleError, match=r"x\.zip|no bundle"):
+        bundle.unpack(tmp_path / "home", path)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_name_inside_an_archive_is_checked_like_any_other(
+    garden: bundle.Bundle, tmp_path: Path
+) -> None:
+    edit(garden.folder, name="../../escaped")
+    bundle.pack(garden, tmp_path / "x.zip")
+    with pytest.raises(errors.SettingError, match="cannot be called"):
+        bundle.unpack(tmp_path / "home", tmp_path / "x.zip")
+    assert not (tmp_path / "home").exists()
+
+
+def test_unlisted_files_of_an_archive_are_not_kept(garden: bundle.Bundle, tmp_path: Path) -> None:
+    path = hostile(tmp_path / "x.zip", garden, lambda a: a.writestr("extra.py", "print()"))
+    taken = bundle.unpack(tmp_path / "home", path)
+    assert not (taken.folder / "extra.py").exists()
+    assert (taken.folder / "labels.txt").exists()
