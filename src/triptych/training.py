@@ -83,20 +83,23 @@ def train(
 
     def fill(folder: Path) -> dict[str, Any]:
         taught = list(zip(pupils, weights, strict=True))
+        tuned: list[finetune.Record] = []
         with ThreadPoolExecutor(1) as pool:
-            # Conversion is a process of its own; the curve is drawn meanwhile.
+            # Conversion is a process of its own; curve and pages are made meanwhile.
             members = pool.submit(_write_members, folder, _seated(taught), build, lesson)
             curve = _curve(material, pupils, weights, lesson)
             lesson.progress("Writing the bundle", 0, 1)
+            if lesson.fine_tune:
+                members.result()
+                taught, tuned = finetune.improve(
+                    folder, taught, material, build=build, lesson=lesson
+                )
+            about = _about(data, material, taught, lesson)
+            if tuned:
+                about["fine_tuned"] = [record.to_dict() for record in tuned]
+            about["taught_in_s"] = round(time.perf_counter() - started, 1)
+            pages.write(folder, pages.Told(name, about, data, material, tuple(taught), curve))
             members.result()
-        tuned: list[finetune.Record] = []
-        if lesson.fine_tune:
-            taught, tuned = finetune.improve(folder, taught, material, build=build, lesson=lesson)
-        about = _about(data, material, taught, lesson)
-        if tuned:
-            about["fine_tuned"] = [record.to_dict() for record in tuned]
-        about["taught_in_s"] = round(time.perf_counter() - started, 1)
-        pages.write(folder, pages.Told(name, about, data, material, tuple(taught), curve))
         return about
 
     written = bundle.write(build.home, name, fill)
