@@ -101,6 +101,8 @@ def _hear(message: dict[str, str], report: Callable[[str], None]) -> None:
 def _main() -> None:
     # Keras and OpenVINO may print; only our own lines may reach the parent.
     speak, sys.stdout = sys.stdout, sys.stderr
+    # Where TensorFlow is installed, Keras loads it to save a file: 2.5 s for nothing.
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]
     for fields in json.loads(sys.argv[1]):
         job = Job(**fields) if "backbone" in fields else Import(**fields)
         name = job.backbone if isinstance(job, Job) else Path(job.model).name
