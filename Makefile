@@ -46,7 +46,7 @@ run: .venv/run.done
 test: .venv/dev.done
 	@tools/ensure-chromium
 	@echo "Running the tests; screenshots go to tests/screenshots/ ..."
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
 
 lint: .venv/dev.done
 	@$(BIN)/ruff check .
