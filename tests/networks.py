@@ -14,15 +14,18 @@ import h5py
 import numpy as np
 
 
-def shake(model: Any, *, seed: int = 0) -> None:
-    """Give a random network lively batch norms and logits with a spread of about 3."""
+def shake(model: Any, *, seed: int = 0, reach: float = 1.0) -> None:
+    """Give a random network lively batch norms and logits with a spread of about 3.
+
+    `reach` is how far its inputs go from zero.
+    """
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         if type(layer).__name__ == "BatchNormalization":
             layer.set_weights([_lively(rng, w.name, tuple(w.shape)) for w in layer.weights])
     last = [layer for layer in model.layers if getattr(layer, "kernel", None) is not None][-1]
     _scale_kernel(last, 1e-4)
-    batch = rng.uniform(-1, 1, (2, *model.input_shape[1:])).astype(np.float32)
+    batch = reach * rng.uniform(-1, 1, (2, *model.input_shape[1:])).astype(np.float32)
     logits = np.log(np.asarray(model.predict_on_batch(batch), np.float64))
     _scale_kernel(last, 3 / logits.std(axis=1).mean())
 

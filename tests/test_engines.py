@@ -47,10 +47,12 @@ def pairs(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tup
     """For each family a shaken Keras network, and the same converted from its saved weights."""
     folder = tmp_path_factory.mktemp("families")
     made, jobs = {}, []
+    keras.utils.set_random_seed(0)
     for name in FAMILIES:
         model = zoo.find(name).build()
         networks.shake(model)
-        path = folder / f"{name}.h5"
+        file = zoo.find(name).weights.file
+        path = folder / "files" / (file if file.endswith(".h5") else f"{name}.h5")
         networks.save_official(model, path)
         jobs.append(convert.Job(name, str(path), str(folder / name)))
         made[name] = (zoo.with_features(model), folder / name / convert.NETWORK)

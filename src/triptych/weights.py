@@ -145,18 +145,25 @@ def _load_published(model: Any, backbone: zoo.Backbone, path: Path) -> None:
 
 def _load_backbone(model: Any, backbone: zoo.Backbone, path: Path) -> None:
     # Layers are matched by order and shapes: Keras numbers unnamed layers anew in each process.
-    wanted = [layer for layer in zoo.backbone_layers(model) if layer.weights]
-    shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in wanted]
     for layers in _candidates(path):
-        found = layers[: len(wanted)]
-        if [[array.shape for array in arrays] for arrays in found] == shapes:
-            for layer, arrays in zip(wanted, found, strict=True):
-                layer.set_weights(arrays)
-            return
+        for wanted in (model.layers, zoo.backbone_layers(model)):
+            if _give([layer for layer in wanted if layer.weights], layers):
+                return
     raise errors.WeightsDamaged(
         f"{path} holds no {backbone.name}: no run of its layers has the shapes of that backbone. "
         "Expected a .keras model or .h5 weights that contain it."
     )
+
+
+def _give(wanted: list[Any], layers: list[list[npt.NDArray[Any]]]) -> bool:
+    """Put the first arrays of a run into layers, if all shapes fit."""
+    shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in wanted]
+    found = layers[: len(wanted)]
+    if [[array.shape for array in arrays] for arrays in found] != shapes:
+        return False
+    for layer, arrays in zip(wanted, found, strict=True):
+        layer.set_weights(arrays)
+    return True
 
 
 def _candidates(path: Path) -> Iterator[list[list[npt.NDArray[Any]]]]:

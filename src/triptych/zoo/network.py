@@ -65,7 +65,7 @@ def backbone_layers(model: keras.Model) -> list[keras.Layer]:
     """
     import keras
 
-    return list(keras.Model(model.inputs, features_output(model)).layers)
+    return list(keras.Model(model.input, features_output(model)).layers)
 
 
 def multiply_adds(model: keras.Model) -> int:
