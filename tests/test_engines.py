@@ -153,7 +153,7 @@ def test_a_broken_network_on_disk_says_how_to_mend_it(tmp_path: Path) -> None:
 
 
 def test_a_conversion_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
-    wrong = tmp_path / "weights.h5"
+    wrong = tmp_path / zoo.find("MobileNetV2").weights.file
     wrong.write_bytes(b"not weights")
     with pytest.raises(errors.WeightsDamaged, match="does not fit MobileNetV2"):
         convert.run([convert.Job("MobileNetV2", str(wrong), str(tmp_path / "out"))], print)

@@ -18,6 +18,7 @@ from dataclasses import asdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from triptych import errors
 from triptych import head
@@ -101,8 +102,6 @@ def _hear(message: dict[str, str], report: Callable[[str], None]) -> None:
 def _main() -> None:
     # Keras and OpenVINO may print; only our own lines may reach the parent.
     speak, sys.stdout = sys.stdout, sys.stderr
-    # Where TensorFlow is installed, Keras loads it to save a file: 2.5 s for nothing.
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]
     for fields in json.loads(sys.argv[1]):
         job = Job(**fields) if "backbone" in fields else Import(**fields)
         name = job.backbone if isinstance(job, Job) else Path(job.model).name
@@ -121,7 +120,7 @@ def _convert(job: Job | Import) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".converting-") as folder:
         export(network, Path(folder) / NETWORK)
         if whole is not None:
-            whole.save(Path(folder) / MODEL)
+            _save(whole, Path(folder) / MODEL)
         Path(folder).chmod(0o755)
         try:
             Path(folder).rename(target)
@@ -130,6 +129,12 @@ def _convert(job: Job | Import) -> None:
                 raise
         else:
             Path(folder).mkdir()  # for TemporaryDirectory to remove
+
+
+def _save(model: Any, path: Path) -> None:
+    # Where TensorFlow is installed, Keras loads it to save a file: 2.5 s for nothing.
+    with mock.patch.dict(sys.modules, {"tensorflow": None}):
+        model.save(path)
 
 
 def _built(job: Job) -> tuple[Any, Any]:
