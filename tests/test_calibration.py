@@ -148,7 +148,7 @@ def committees(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(case=committees())
-def test_a_committee_is_never_right_less_often_than_its_best_member(
+def test_no_member_is_better_than_its_committee_beyond_chance(
     case: tuple[np.ndarray, np.ndarray],
 ) -> None:
     probs, truth = case
@@ -156,8 +156,28 @@ def test_a_committee_is_never_right_less_often_than_its_best_member(
     assert len(weights) == len(probs)
     assert min(weights) >= 0
     assert sum(weights) == pytest.approx(1)
-    right = (combine.weighted(probs, weights).argmax(axis=1) == truth).sum()
-    assert right >= (probs.argmax(axis=2) == truth).sum(axis=1).max()
+    committee = combine.weighted(probs, weights).argmax(axis=1) == truth
+    for own in probs.argmax(axis=2) == truth:
+        won, lost = (own & ~committee).sum(), (committee & ~own).sum()
+        assert won - lost <= 1.645 * np.sqrt(won + lost)
+
+
+def test_few_photos_move_the_weights_little_and_many_move_them_much() -> None:
+    def weights(photos: int) -> list[float]:
+        truth = np.arange(photos) % 3
+        pair = [member(truth, skill=skill, classes=3, seed=skill) for skill in (3, 2)]
+        return calibration.choose_weights(np.stack(pair), truth)
+
+    assert max(weights(6)) < 0.75
+    assert max(weights(2000)) > 0.85
+
+
+def test_a_member_answers_alone_where_the_fitted_mean_is_worse_beyond_chance() -> None:
+    # The second is a little surer of the truth on most photos, and wrong on many.
+    first = np.tile([0.55, 0.45], (60, 1))
+    second = np.where(np.arange(60)[:, None] < 40, [0.99, 0.01], [0.3, 0.7])
+    weights = calibration.choose_weights(np.stack([first, second]), np.zeros(60, int))
+    assert weights == [1.0, 0.0]
 
 
 def test_a_useless_member_is_dropped_and_good_ones_are_kept() -> None:

@@ -6,7 +6,7 @@ to photos a head was trained on, every member looks perfect.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,10 @@ Truth = npt.NDArray[np.integer]
 # Outside these a temperature says that there were too few photos, not how sure a member is.
 COOLEST, HOTTEST = 0.05, 20.0
 FLOOR = 1e-12
+# Of photos a member; see `fit_weights`.
+PRIOR = 1.0
+# In standard deviations: 95 % of what chance does to one side stays below.
+BEYOND_CHANCE = 1.645
 
 
 def likelihood_loss(probs: Probs, truth: Truth) -> float:
@@ -67,7 +71,7 @@ def fit_temperature(probs: Probs, truth: Truth, *, doubt: float = 0.0) -> float:
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
 
 
-def fit_weights(probs: Probs, truth: Truth, *, steps: int = 200) -> list[float]:
+def fit_weights(probs: Probs, truth: Truth, *, prior: float = 0.0, steps: int = 200) -> list[float]:
     """Weights, summing to 1, that make the weighted mean most likely.
 
     Expectation maximisation of mixture proportions: the loss is convex in the weights, each step
@@ -76,6 +80,8 @@ def fit_weights(probs: Probs, truth: Truth, *, steps: int = 200) -> list[float]:
     Args:
         probs: Calibrated out-of-fold probabilities, shape (M, N, C).
         truth: Shape (N,).
+        prior: As if each member had been the one to believe on so many photos more; keeps the
+            weights near equal where there are few photos.
         steps: How many steps.
 
     Source: Dempster, Laird and Rubin, "Maximum Likelihood from Incomplete Data via the EM
@@ -85,15 +91,16 @@ def fit_weights(probs: Probs, truth: Truth, *, steps: int = 200) -> list[float]:
     weights = np.full(len(probs), 1 / len(probs))
     for _ in range(steps if len(truth) else 0):
         shares = weights[:, None] * own
-        weights = (shares / shares.sum(axis=0)).mean(axis=1)
+        believed = (shares / shares.sum(axis=0)).sum(axis=1) + prior
+        weights = believed / believed.sum()
     return [float(weight) for weight in weights]
 
 
 def choose_weights(probs: Probs, truth: Truth, *, least: float = 0.05) -> list[float]:
     """Weights for a committee that does not lose to its best member.
 
-    Of equal weights, fitted weights and each member alone, those with the most right answers;
-    between equals the better likelihood decides, so a lone member must really be better.
+    The fitted ones, unless a member alone is right on more photos by more than chance: on few
+    photos, what happens to lead by a photo is often not the better one.
 
     Args:
         probs: Calibrated out-of-fold probabilities, shape (M, N, C).
@@ -103,21 +110,28 @@ def choose_weights(probs: Probs, truth: Truth, *, least: float = 0.05) -> list[f
     Returns:
         One weight per member, summing to 1.
 
+    Source: McNemar, "Note on the sampling error of the difference between correlated proportions
+    or percentages", 1947: of the photos that only one of two gets right, half go to either by
+    chance, and a difference larger than 95 % of such draws is asked for.
+
     Example:
-        >>> good, bad = np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.1, 0.9], [0.9, 0.1]])
-        >>> choose_weights(np.stack([good, bad]), np.array([0, 1]))
+        >>> good, bad = np.tile([0.9, 0.1], (200, 1)), np.tile([0.0, 1.0], (200, 1))
+        >>> choose_weights(np.stack([good, bad]), np.zeros(200, int))
         [1.0, 0.0]
     """
-    members = len(probs)
-    if not len(truth):
-        return [1 / members] * members
-    fitted = np.array(fit_weights(probs, truth))
+    fitted = np.array(fit_weights(probs, truth, prior=PRIOR))
     kept = np.where(fitted < least, 0, fitted)
-    candidates: list[Sequence[float]] = [[1 / members] * members, list(kept / kept.sum())]
-    candidates += [list(row) for row in np.eye(members)]
+    chosen, alone = kept / kept.sum(), np.eye(len(probs))
 
-    def merit(weights: Sequence[float]) -> tuple[int, float]:
-        joined = combine.weighted(probs, weights)
-        return int((joined.argmax(axis=1) == truth).sum()), -likelihood_loss(joined, truth)
+    def right(weights: Probs) -> npt.NDArray[np.bool_]:
+        joined = combine.weighted(probs, list(weights))
+        return np.asarray(joined.argmax(axis=1) == truth)
 
-    return [float(weight) for weight in max(candidates, key=merit)]
+    while better := [weights for weights in alone if _is_better(right(weights), right(chosen))]:
+        chosen = max(better, key=lambda weights: int(right(weights).sum()))
+    return [float(weight) for weight in chosen]
+
+
+def _is_better(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> bool:
+    won, lost = int((one & ~other).sum()), int((other & ~one).sum())
+    return won - lost > BEYOND_CHANCE * math.sqrt(won + lost)
