@@ -228,26 +228,43 @@ def extract(
     digests = [photo.digest for photo in photos]
     known = [store.get(extractor.space, digests) for extractor in extractors]
     wanted = {p.digest: p for p in photos if any(p.digest not in have for have in known)}
+
+    def compute(photo: Photo) -> tuple[bytes, list[Vector | None]]:
+        lacking = [photo.digest not in have for have in known]
+        return photo.digest, _features(photo, extractors, lacking)
+
     done = 0
     progress(done, len(wanted))
-    with ThreadPoolExecutor(streams.cores()) as pool:
-        decoded = streams.map_ahead(
-            pool, lambda p: (p.digest, images.decode(p.read())), wanted.values(), ahead=2 * BATCH
-        )
-        while batch := dict(itertools.islice(decoded, BATCH)):
+    pool = ThreadPoolExecutor(streams.cores())
+    try:
+        computed = streams.map_ahead(pool, compute, wanted.values(), ahead=2 * BATCH)
+        while batch := list(itertools.islice(computed, BATCH)):
             if stop():
                 raise errors.Stopped("Stopped; the features computed so far are kept.")
-            for extractor, have in zip(extractors, known, strict=True):
-                fresh = _run(extractor, {d: p for d, p in batch.items() if d not in have})
+            for number, (extractor, have) in enumerate(zip(extractors, known, strict=True)):
+                own = ((digest, vectors[number]) for digest, vectors in batch)
+                fresh = {digest: vector for digest, vector in own if vector is not None}
                 store.put(extractor.space, fresh)
                 have.update(fresh)
             done += len(batch)
             progress(done, len(wanted))
+    finally:
+        pool.shutdown(cancel_futures=True)
     return [np.stack([have[digest] for digest in digests]) for have in known]
 
 
-def _run(extractor: Extractor, pixels: dict[bytes, npt.NDArray[np.uint8]]) -> dict[bytes, Vector]:
-    if not pixels:
-        return {}
-    batch = np.stack([recipe.apply(extractor.recipe, image) for image in pixels.values()])
-    return dict(zip(pixels, extractor.engine.run(batch).features, strict=True))
+def _features(
+    photo: Photo, extractors: Sequence[Extractor], lacking: Sequence[bool]
+) -> list[Vector | None]:
+    # One photo at a time on each core: small networks run faster so than in batches on all cores
+    # (measured: EfficientNet-Lite2, 2 cores: 75 photos/s against 57 in batches of 8).
+    pixels = images.decode(photo.read())
+    return [
+        _run(extractor, pixels) if lacks else None
+        for extractor, lacks in zip(extractors, lacking, strict=True)
+    ]
+
+
+def _run(extractor: Extractor, pixels: npt.NDArray[np.uint8]) -> Vector:
+    batch = recipe.apply(extractor.recipe, pixels)[None]
+    return np.asarray(extractor.engine.run(batch).features[0])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import functools
+import importlib
 import importlib.util
 import platform
 import time
@@ -23,6 +25,7 @@ from triptych import features
 from triptych import finetune
 from triptych import head
 from triptych import pages
+from triptych import streams
 from triptych import zoo
 from triptych.committee import Build
 from triptych.engine import convert
@@ -73,10 +76,22 @@ def train(
     bundle.check_name(name)
     if lesson.fine_tune or lesson.head == "mlp":
         _require_tensorflow("Fine-tuning" if lesson.fine_tune else "The head 'mlp'")
-    started = time.perf_counter()
     rows = _rows(lesson)
+    with convert.Workshop(build.report) as workshop:
+        return _train(source, name, rows, build, lesson, workshop)
+
+
+def _train(
+    source: str | Path,
+    name: str,
+    rows: list[zoo.Backbone],
+    build: Build,
+    lesson: Lesson,
+    workshop: convert.Workshop,
+) -> bundle.Bundle:
+    started = time.perf_counter()
     data = dataset.open(source, progress=_stage(lesson, "Looking at photos"))
-    material = _study(data, rows, build, lesson)
+    material = _study(data, _extractors(rows, build, lesson, workshop), build, lesson)
     pupils = _teach(material, rows, lesson)
     _pause(lesson)
     weights = _weigh(pupils, material)
@@ -85,8 +100,8 @@ def train(
         taught = list(zip(pupils, weights, strict=True))
         tuned: list[finetune.Record] = []
         with ThreadPoolExecutor(1) as pool:
-            # Conversion is a process of its own; curve and pages are made meanwhile.
-            members = pool.submit(_write_members, folder, _seated(taught), build, lesson)
+            # The workshop is a process of its own; curve and pages are made meanwhile.
+            members = pool.submit(_write_members, folder, _seated(taught), lesson, workshop)
             curve = _curve(material, pupils, weights, lesson)
             lesson.progress("Writing the bundle", 0, 1)
             if lesson.fine_tune:
@@ -142,7 +157,7 @@ def _pause(lesson: Lesson) -> None:
 
 
 def _study(
-    data: dataset.Dataset, rows: list[zoo.Backbone], build: Build, lesson: Lesson
+    data: dataset.Dataset, extractors: list[features.Extractor], build: Build, lesson: Lesson
 ) -> Material:
     train, val = data.train, data.val
     if not val:
@@ -150,7 +165,7 @@ def _study(
     photos = [*train, *val]
     vectors = features.extract(
         photos,
-        _extractors(rows, build, lesson),
+        extractors,
         features.FeatureStore(build.home / "features.sqlite"),
         progress=_stage(lesson, "Computing features"),
         stop=lesson.stop,
@@ -167,16 +182,28 @@ def _study(
     )
 
 
-def _extractors(rows: list[zoo.Backbone], build: Build, lesson: Lesson) -> list[features.Extractor]:
+def _extractors(
+    rows: list[zoo.Backbone], build: Build, lesson: Lesson, workshop: convert.Workshop
+) -> list[features.Extractor]:
     own = {zoo.find(key).name: path for key, path in lesson.weights.items()}
-    paths = store.prepare(rows, home=build.home, own=own, report=build.report)
+    with ThreadPoolExecutor(1) as pool:
+        # Seconds of imports that are wanted later; here is time, while the workshop works.
+        for module in ("sklearn.linear_model", "matplotlib.figure"):
+            pool.submit(importlib.import_module, module)
+        paths = store.prepare(rows, home=build.home, own=own, workshop=workshop)
     precision = resolve_precision(build.precision)
-    cache = store.compiled_cache(build.home)
+    engine = functools.partial(
+        OpenVINOEngine,
+        precision=precision,
+        threads=build.threads,
+        streams=streams.cores(),
+        cache=store.compiled_cache(build.home),
+    )
     return [
         features.Extractor(
             # The folder is named after backbone, weights and conversion.
             space=f"{path.parent.name} {row.recipe.to_dict()} {precision}",
-            engine=OpenVINOEngine(path, precision=precision, threads=build.threads, cache=cache),
+            engine=engine(path),
             recipe=row.recipe,
         )
         for row, path in zip(rows, paths, strict=True)
@@ -252,7 +279,9 @@ def _score(material: Material, pupils: list[Pupil], weights: list[float], some: 
     return float((joined.argmax(axis=1) == material.val_truth).mean())
 
 
-def _write_members(folder: Path, pupils: list[Pupil], build: Build, lesson: Lesson) -> None:
+def _write_members(
+    folder: Path, pupils: list[Pupil], lesson: Lesson, workshop: convert.Workshop
+) -> None:
     own = {zoo.find(key).name: path for key, path in lesson.weights.items()}
     jobs = []
     for pupil in pupils:
@@ -261,7 +290,7 @@ def _write_members(folder: Path, pupils: list[Pupil], build: Build, lesson: Less
         file = store.weights_of(pupil.backbone, own)
         target = folder / "members" / pupil.backbone.name
         jobs.append(convert.Job(pupil.backbone.name, str(file), str(target), str(saved)))
-    convert.run(jobs, build.report)
+    workshop.run(jobs)
     for job in jobs:
         Path(str(job.head)).unlink()
 

@@ -1,12 +1,15 @@
 """Keras networks to OpenVINO, in a process of its own.
 
-A process has one Keras backend for life, and the server should carry none. So `run` starts a
+A process has one Keras backend for life, and the server should carry none. So `Workshop` starts a
 child with Keras's OpenVINO backend, which needs no TensorFlow; the child writes the converted
-networks and ends.
+networks.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import importlib
 import json
 import os
 import subprocess
@@ -17,7 +20,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from typing import Any
+from typing import cast
 from unittest import mock
 
 from triptych import errors
@@ -66,51 +71,89 @@ class Import:
     logits: bool | None = None
 
 
-def run(jobs: Sequence[Job | Import], report: Callable[[str], None]) -> None:
-    """Convert networks in a child process.
+class Workshop:
+    """A child process that converts networks; leave the ``with`` block to end it.
+
+    Starting it takes seconds, most of them to import Keras, in which the parent can do other
+    things. It keeps the backbones it built: to put a head on one that it just converted is quick.
 
     Args:
-        jobs: What to convert.
         report: Called with a line for people as each network starts.
-
-    Raises:
-        errors.WeightsDamaged: A file of weights does not fit its network.
-        errors.EngineError: A conversion failed.
     """
-    command = [sys.executable, "-m", __name__, json.dumps([asdict(job) for job in jobs])]
-    environment = {**os.environ, "KERAS_BACKEND": "openvino", "PYTHONWARNINGS": "ignore"}
-    with (
-        tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
-        ) as child,
-    ):
-        for line in child.stdout or ():
-            _hear(json.loads(line), report)
-        if child.wait():
-            log.seek(0)
-            reason = (log.read().strip().splitlines() or ["no reason given"])[-1]
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+        self._scratch = tempfile.TemporaryDirectory(prefix="triptych-")
+        self._log = Path(self._scratch.name) / "log"
+        with self._log.open("w") as log:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, "KERAS_BACKEND": "openvino", "PYTHONWARNINGS": "ignore"},
+            )
+
+    def __enter__(self) -> Workshop:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        # Nobody wants what it may still be making, and all that it leaves is whole.
+        self._child.kill()
+        self._child.communicate()
+        self._scratch.cleanup()
+
+    def run(self, jobs: Sequence[Job | Import]) -> None:
+        """Convert networks.
+
+        Args:
+            jobs: What to convert.
+
+        Raises:
+            errors.WeightsDamaged: A file of weights does not fit its network.
+            errors.EngineError: A conversion failed.
+        """
+        for job in jobs:
+            self._do(job)
+
+    def _do(self, job: Job | Import) -> None:
+        orders, answers = cast(IO[str], self._child.stdin), cast(IO[str], self._child.stdout)
+        name = job.backbone if isinstance(job, Job) else Path(job.model).name
+        self._report(f"Preparing {name} ...")
+        with contextlib.suppress(BrokenPipeError):  # then there is no answer, either
+            print(json.dumps(asdict(job)), file=orders, flush=True)
+        answer = answers.readline()
+        if not answer:
+            reason = (self._log.read_text().strip().splitlines() or ["no reason given"])[-1]
             raise errors.EngineError(f"Converting the networks to OpenVINO failed: {reason}")
+        if damaged := json.loads(answer)["damaged"]:
+            raise errors.WeightsDamaged(damaged)
 
 
-def _hear(message: dict[str, str], report: Callable[[str], None]) -> None:
-    if "damaged" in message:
-        raise errors.WeightsDamaged(message["damaged"])
-    report(message["report"])
+def run(jobs: Sequence[Job | Import], report: Callable[[str], None]) -> None:
+    """Convert networks in a child process that ends with the last; see `Workshop`."""
+    with Workshop(report) as workshop:
+        workshop.run(jobs)
 
 
 def _main() -> None:
     # Keras and OpenVINO may print; only our own lines may reach the parent.
     speak, sys.stdout = sys.stdout, sys.stderr
-    for fields in json.loads(sys.argv[1]):
-        job = Job(**fields) if "backbone" in fields else Import(**fields)
-        name = job.backbone if isinstance(job, Job) else Path(job.model).name
-        print(json.dumps({"report": f"Preparing {name} ..."}), file=speak, flush=True)
+    _import_keras()
+    for line in sys.stdin:
+        fields, damaged = json.loads(line), None
         try:
-            _convert(job)
+            _convert(Job(**fields) if "backbone" in fields else Import(**fields))
         except errors.WeightsDamaged as error:
-            print(json.dumps({"damaged": error.message}), file=speak, flush=True)
-            return
+            damaged = error.message
+        print(json.dumps({"damaged": damaged}), file=speak, flush=True)
+
+
+def _import_keras() -> None:
+    # Keras imports these where they are installed and needs neither here: a quarter of the time.
+    cast(dict[str, Any], sys.modules).update(matplotlib=None, sklearn=None)
+    importlib.import_module("keras")
 
 
 def _convert(job: Job | Import) -> None:
@@ -141,18 +184,25 @@ def _built(job: Job) -> tuple[Any, Any]:
     """The network with outputs (probs, features), and with a head the whole Keras model."""
     import keras
 
-    backbone = zoo.find(job.backbone)
-    keras.utils.set_random_seed(RANDOM_SEED)
-    model = backbone.build()
-    if job.weights:
-        weights.load_into(model, backbone, Path(job.weights))
-    network = zoo.with_features(model)
+    network = _backbone(job.backbone, job.weights)
     if not job.head:
         return network, None
     features = network.outputs[1]
     probs = head.Head.read(Path(job.head)).attach(features)
-    whole = keras.Model(network.inputs, probs, name=backbone.name.lower())
+    whole = keras.Model(network.inputs, probs, name=job.backbone.lower())
     return keras.Model(network.inputs, [probs, features]), whole
+
+
+@functools.cache
+def _backbone(name: str, file: str | None) -> Any:
+    import keras
+
+    backbone = zoo.find(name)
+    keras.utils.set_random_seed(RANDOM_SEED)
+    model = backbone.build()
+    if file:
+        weights.load_into(model, backbone, Path(file))
+    return zoo.with_features(model)
 
 
 def _imported(job: Import) -> tuple[Any, Any]:

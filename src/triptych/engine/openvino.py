@@ -11,11 +11,23 @@ from triptych import errors
 from triptych.engine import Float32Array
 from triptych.engine import Output
 
+_starting = threading.Lock()
+
+
+def _core() -> Any:
+    # One at a time: two threads that meet inside the first call would make two.
+    with _starting:
+        return _made_core()
+
 
 @functools.cache
-def _core() -> Any:
+def _made_core() -> Any:
     import openvino
 
+    # OpenVINO sets up its table of number types at the first use, and two threads that meet there
+    # wait for each other for ever (2026.4: a C++ static that is guarded without letting go of the
+    # interpreter lock). So it is used here, where there is one.
+    openvino.Type.f32.to_dtype()
     return openvino.Core()
 
 
@@ -53,6 +65,8 @@ class OpenVINOEngine:
         path: The network, as `triptych.engine.convert.export` writes it.
         precision: ``"auto"``, ``"f32"`` or ``"bf16"``.
         threads: Processor threads; 0 takes every core this process may use.
+        streams: How many batches run beside each other, each on its share of the threads: one
+            for the quickest answer, as many as threads for the most photos a second.
         cache: Folder for the compiled network, so that the next start is quick; ``None``
             compiles anew each time.
 
@@ -62,11 +76,18 @@ class OpenVINOEngine:
     """
 
     def __init__(
-        self, path: Path, *, precision: str = "auto", threads: int = 0, cache: Path | None = None
+        self,
+        path: Path,
+        *,
+        precision: str = "auto",
+        threads: int = 0,
+        streams: int = 1,
+        cache: Path | None = None,
     ) -> None:
         self.precision = resolve_precision(precision)
         options = {
-            "PERFORMANCE_HINT": "LATENCY",
+            "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
+            "NUM_STREAMS": streams,
             "INFERENCE_PRECISION_HINT": self.precision,
             **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
             **({"CACHE_DIR": str(cache)} if cache else {}),

@@ -23,6 +23,7 @@ def prepare(
     random: bool = False,
     own: Mapping[str, Path] = {},
     report: Callable[[str], None] = lambda line: None,
+    workshop: convert.Workshop | None = None,
 ) -> list[Path]:
     """Paths of the converted networks; those that are missing are converted now.
 
@@ -32,6 +33,7 @@ def prepare(
         random: Take random weights instead of the published ones.
         own: Files of one's own that take the place of the published ones, by backbone.
         report: Called with a line for people before each conversion.
+        workshop: Where to convert; by default in one that is opened for it.
 
     Raises:
         errors.WeightsMissing: Published weights are not on this machine.
@@ -48,7 +50,9 @@ def prepare(
             if file and backbone.name not in own:
                 weights.verify(backbone, file)
             jobs.append(convert.Job(backbone.name, str(file) if file else None, str(folder)))
-    if jobs:
+    if jobs and workshop:
+        workshop.run(jobs)
+    elif jobs:
         convert.run(jobs, report)
     return [folder / convert.NETWORK for folder in folders]
 
