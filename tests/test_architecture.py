@@ -24,6 +24,7 @@ RANKS = {
     "labels": 2,
     "novelty": 2,
     "recipe": 2,
+    "views": 2,
     "tensors": 2,
     "calibration": 3,
     "card": 3,

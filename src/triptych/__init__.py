@@ -105,7 +105,7 @@ def train(
         threads: Processor threads.
         home: Folder for everything that is kept.
         **lesson: Fields of `triptych.lesson.Lesson`: ``backbones``, ``head``, ``weights``,
-            ``fine_tune``, ``seed``, ``progress``, ``stop``.
+            ``augment``, ``fine_tune``, ``seed``, ``progress``, ``stop``.
 
     Raises:
         errors.SourceError: There are no classes of photos in the source.

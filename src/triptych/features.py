@@ -27,6 +27,7 @@ from triptych import errors
 from triptych import images
 from triptych import recipe
 from triptych import streams
+from triptych import views
 from triptych.engine import Engine
 
 SCHEMA = """
@@ -192,11 +193,13 @@ class Extractor:
         space: Names all that its features depend on besides the photo.
         engine: Runs the backbone.
         recipe: How it wants its photos.
+        view: Which look at the photos, a name from `views.VIEWS`.
     """
 
     space: str
     engine: Engine
     recipe: recipe.Recipe
+    view: str = views.PLAIN
 
 
 def extract(
@@ -266,5 +269,5 @@ def _features(
 
 
 def _run(extractor: Extractor, pixels: npt.NDArray[np.uint8]) -> Vector:
-    batch = recipe.apply(extractor.recipe, pixels)[None]
+    batch = recipe.apply(extractor.recipe, views.VIEWS[extractor.view](pixels))[None]
     return np.asarray(extractor.engine.run(batch).features[0])

@@ -29,6 +29,8 @@ class Lesson:
         backbones: Names in the zoo, one member each.
         head: ``"linear"`` or ``"mlp"``.
         weights: Files of one's own for backbones, by name: ``.keras`` or ``.h5``.
+        augment: Names from `views.AUGMENTATIONS`: more looks at each photo to learn from, each at
+            the cost of one more feature pass.
         fine_tune: Whether the last blocks of the backbones learn, too; needs TensorFlow.
         seed: Of splits and everything else random.
         progress: Called with the stage, what is done and what there is to do.
@@ -38,6 +40,7 @@ class Lesson:
     backbones: tuple[str, ...] = zoo.COMMITTEES["lite"]
     head: str = "linear"
     weights: Mapping[str, Path] = field(default_factory=dict)
+    augment: tuple[str, ...] = ()
     fine_tune: bool = False
     seed: int = 0
     progress: Progress = lambda stage, done, total: None
@@ -73,6 +76,7 @@ class Material:
     Args:
         classes: Names of the classes.
         train: Features of the training photos by backbone, each (N, F).
+        views: Features of other looks at them by backbone, each (V * N, F), look after look.
         train_truth: Their classes, shape (N,).
         folds: Their folds, shape (N,).
         train_photos: The training photos themselves.
@@ -83,6 +87,7 @@ class Material:
 
     classes: tuple[str, ...]
     train: list[Array]
+    views: list[Array]
     train_truth: Array
     folds: Array
     train_photos: Sequence[dataset.Photo]

@@ -95,6 +95,7 @@ def _report(told: Told, outcome: evaluation.Outcome) -> report.Report:
         made=[
             ("Taught on", f"{data['train']} photos of {len(told.material.classes)} classes"),
             ("Head", told.pupils[0][0].fit.head.kind),
+            *([("Augmented by", ", ".join(about["augment"]))] if about["augment"] else []),
             *_tuned(about),
             ("Seed", str(about["seed"])),
             ("Time", f"{about['taught_in_s']} s"),

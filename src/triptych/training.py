@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import functools
 import importlib
@@ -9,6 +10,7 @@ import importlib.util
 import platform
 import time
 from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +28,7 @@ from triptych import finetune
 from triptych import head
 from triptych import pages
 from triptych import streams
+from triptych import views
 from triptych import zoo
 from triptych.committee import Build
 from triptych.engine import convert
@@ -74,6 +77,7 @@ def train(
     Source: Yosinski et al., "How transferable are features in deep neural networks?", 2014.
     """
     bundle.check_name(name)
+    views.of(lesson.augment)
     if lesson.fine_tune or lesson.head == "mlp":
         _require_tensorflow("Fine-tuning" if lesson.fine_tune else "The head 'mlp'")
     rows = _rows(lesson)
@@ -163,16 +167,13 @@ def _study(
     if not val:
         train, val = dataset.split(train, share=HELD_OUT_SHARE, seed=lesson.seed)
     photos = [*train, *val]
-    vectors = features.extract(
-        photos,
-        extractors,
-        features.FeatureStore(build.home / "features.sqlite"),
-        progress=_stage(lesson, "Computing features"),
-        stop=lesson.stop,
-    )
+    store = features.FeatureStore(build.home / "features.sqlite")
+    extract = functools.partial(features.extract, store=store, stop=lesson.stop)
+    vectors = extract(photos, extractors, progress=_stage(lesson, "Computing features"))
     return Material(
         classes=data.classes,
         train=[own[: len(train)] for own in vectors],
+        views=_views(train, extractors, extract, lesson) or [own[:0] for own in vectors],
         train_truth=np.array([photo.label for photo in train]),
         folds=dataset.folds(train, FOLDS, seed=lesson.seed),
         train_photos=train,
@@ -180,6 +181,27 @@ def _study(
         val_truth=np.array([photo.label for photo in val]),
         val_photos=val,
     )
+
+
+def _views(
+    train: Sequence[dataset.Photo],
+    extractors: list[features.Extractor],
+    extract: Callable[..., list[Array]],
+    lesson: Lesson,
+) -> list[Array]:
+    names = [name for name in views.of(lesson.augment) if name != views.PLAIN]
+    others = [_seen(extractor, name) for extractor in extractors for name in names]
+    if not others:
+        return []
+    found = extract(train, others, progress=_stage(lesson, "Computing features of other views"))
+    return [
+        np.concatenate(found[start : start + len(names)])
+        for start in range(0, len(found), len(names))
+    ]
+
+
+def _seen(extractor: features.Extractor, view: str) -> features.Extractor:
+    return dataclasses.replace(extractor, view=view, space=f"{extractor.space} {view}")
 
 
 def _extractors(
@@ -215,14 +237,7 @@ def _teach(material: Material, rows: list[zoo.Backbone], lesson: Lesson) -> list
     for number, row in enumerate(rows):
         lesson.progress("Training heads", number, len(rows))
         _pause(lesson)
-        fitted = head.fit(
-            lesson.head,
-            material.train[number],
-            material.train_truth,
-            folds=material.folds,
-            classes=len(material.classes),
-            seed=lesson.seed,
-        )
+        fitted = _fit(material, number, lesson)
         judged = material.judged
         temperature = calibration.fit_temperature(
             fitted.out_of_fold[judged], material.train_truth[judged]
@@ -231,6 +246,21 @@ def _teach(material: Material, rows: list[zoo.Backbone], lesson: Lesson) -> list
         pupils.append(Pupil(row, fitted, temperature, validation))
     lesson.progress("Training heads", len(rows), len(rows))
     return pupils
+
+
+def _fit(material: Material, number: int, lesson: Lesson) -> head.Fit:
+    """A head that learned from all views, with its answers to the plain ones."""
+    plain, others = material.train[number], material.views[number]
+    looks = 1 + len(others) // len(plain)
+    fitted = head.fit(
+        lesson.head,
+        np.concatenate([plain, others]),
+        np.tile(material.train_truth, looks),
+        folds=np.tile(material.folds, looks),  # all views of a photo are held back together
+        classes=len(material.classes),
+        seed=lesson.seed,
+    )
+    return dataclasses.replace(fitted, out_of_fold=fitted.out_of_fold[: len(plain)])
 
 
 def _weigh(pupils: list[Pupil], material: Material) -> list[float]:
@@ -322,6 +352,7 @@ def _about(
             "val": len(material.val_truth),
             "held_out": not data.val,
         },
+        "augment": list(lesson.augment),
         "seed": lesson.seed,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "versions": {

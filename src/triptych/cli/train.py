@@ -44,6 +44,12 @@ def _files(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     help="A .keras or .h5 file of your own for a backbone, instead of the published weights.",
 )
 @click.option(
+    "--augment",
+    metavar="flips,crops",
+    callback=common.split_names,
+    help="Learn from mirrored photos or parts of them, too: one and two more feature passes.",
+)
+@click.option(
     "--fine-tune",
     is_flag=True,
     help="Let the last blocks of the networks learn, too, and keep that where it helps. Takes "
@@ -57,6 +63,7 @@ def train(
     backbones: tuple[str, ...],
     head: str,
     weights: dict[str, Path],
+    augment: tuple[str, ...] | None,
     fine_tune: bool,
     seed: int,
     **options: Any,
@@ -81,6 +88,7 @@ def train(
             backbones=backbones,
             head=head,
             weights=weights,
+            augment=augment or (),
             fine_tune=fine_tune,
             seed=seed,
             progress=stages.show,
