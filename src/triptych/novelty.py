@@ -1,0 +1,146 @@
+"""None of these: whether a photo is like those that were taught, by the distance of its features.
+
+The distance of a photo is the mean cosine distance to the few nearest taught photos. How large it
+is for photos that belong is known from the taught ones themselves, each held out in turn; the
+share of those that are at least as far is a p-value: of photos that belong, at most 5 % get 0.05
+or less, on average over what might have been taught. That holds for any number of photos, but
+with n of them no p-value is below 1 / (n + 1): with fewer than 19 taught photos nothing can be
+refused at 5 %.
+
+Measured: taught 245 photos of ants and bees, then asked about 153 more and 730 of anything but
+insects. The features as they come tell them apart with an AUROC of 0.990, 0.994 and 0.997
+(EfficientNet-Lite 0, 1 and 2), and at 5 % 98 to 99 % of the others are refused. Square roots and
+centring of features did worse; the number of neighbours, 1 to 10, hardly matters. What resembles
+the taught is told from it less often: of 10 dragonflies and ladybirds 5, 6 and 8 are refused.
+
+Sources: Sun et al., "Out-of-Distribution Detection with Deep Nearest Neighbors", 2022; Bates et
+al., "Testing for Outliers with Conformal p-values", 2023.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+NEIGHBOURS = 3
+# As many prototypes take 5 MB on disk; more than that make p-values finer than anybody asks for.
+LIMIT = 2000
+# So many rows against 2000 prototypes take 4 MB.
+ROWS_AT_ONCE = 512
+
+Features = npt.NDArray[Any]
+Distances = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What photos are compared with.
+
+    Args:
+        features: Shape (N, F), float32, of length 1. They are rounded to float16, which loses
+            nothing more when they are stored so.
+        distances: Shape (N,), rising: of each taught photo, held out, to the others. Infinite
+            where there were not enough others.
+        neighbours: Over how many nearest photos distances are averaged.
+    """
+
+    features: Features
+    distances: Distances
+    neighbours: int
+
+
+def fit(
+    features: Features,
+    *,
+    groups: npt.NDArray[Any] | None = None,
+    neighbours: int = NEIGHBOURS,
+    limit: int = LIMIT,
+    seed: int = 0,
+) -> Taught:
+    """Learn how far apart photos that belong are.
+
+    Held-out distances are never too small for this: a taught photo has one fewer to be near to
+    than a new one has.
+
+    Args:
+        features: Shape (N, F), N at least 1, of any length.
+        groups: Shape (N,): photos with the same value are near copies, which are not counted as
+            each other's neighbours; a new photo has no copies among the taught ones.
+        neighbours: Over how many nearest photos distances are averaged, at least 1.
+        limit: At most so many photos are kept, chosen by lot, at least 1.
+        seed: Of that choice.
+
+    Example:
+        >>> taught = fit(np.random.default_rng(0).normal([9, 0, 0], 1, size=(99, 3)))
+        >>> p_values(taught, np.array([[9, 0, 0], [0, 9, 0]])).round(2)
+        array([0.5 , 0.01])
+    """
+    if len(features) > limit:
+        kept = np.sort(np.random.default_rng(seed).choice(len(features), limit, replace=False))
+        features, groups = features[kept], None if groups is None else groups[kept]
+    known = _unit(features).astype(np.float16).astype(np.float32)
+    own = np.arange(len(known)) if groups is None else groups
+    found = [
+        _nearest(known[rows], known, neighbours, apart=own[rows, None] != own)
+        for rows in _chunks(len(known))
+    ]
+    return Taught(known, np.sort(np.concatenate(found)), neighbours)
+
+
+def distances(taught: Taught, features: Features) -> Distances:
+    """How far photos are from those that were taught.
+
+    Args:
+        taught: From `fit`.
+        features: Shape (M, F), of any length.
+
+    Returns:
+        Shape (M,), 0 (in the middle of them) to 2: mean cosine distance to the nearest.
+    """
+    fresh, known = _unit(features), taught.features
+    found = [_nearest(fresh[rows], known, taught.neighbours) for rows in _chunks(len(fresh))]
+    return np.concatenate([np.empty(0, np.float32), *found])
+
+
+def p_values(taught: Taught, features: Features) -> npt.NDArray[np.float64]:
+    """How plausible it is that photos belong to what was taught.
+
+    Args:
+        taught: From `fit`.
+        features: Shape (M, F), of any length.
+
+    Returns:
+        Shape (M,), above 0 and at most 1: (1 + taught photos at least as far from the others as
+        this one) / (N + 1).
+    """
+    count = len(taught.distances)
+    nearer = np.searchsorted(taught.distances, distances(taught, features), side="left")
+    return np.asarray((1 + count - nearer) / (count + 1))
+
+
+def _unit(features: Features) -> npt.NDArray[np.float32]:
+    vectors = features.astype(np.float32)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny))
+
+
+def _chunks(count: int) -> list[slice]:
+    return [slice(start, start + ROWS_AT_ONCE) for start in range(0, count, ROWS_AT_ONCE)]
+
+
+def _nearest(
+    rows: Features,
+    known: Features,
+    neighbours: int,
+    *,
+    apart: npt.NDArray[np.bool_] | Literal[True] = True,
+) -> Distances:
+    """Mean distance (M,) to the nearest of those ``apart`` (M, N); infinite where too few are."""
+    gaps = np.where(apart, 1 - rows @ known.T, np.inf)  # (M, N)
+    count = min(neighbours, len(known))
+    nearest = np.partition(gaps, count - 1, axis=1)[:, :count]
+    return np.asarray(nearest.mean(axis=1), np.float32)

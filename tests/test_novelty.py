@@ -1,0 +1,161 @@
+"""None of these: properties of p-values, and distances from another program."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn import neighbors
+
+from triptych import novelty
+
+counts = st.integers(1, 30)
+seeds = st.integers(0, 999)
+
+
+def photos(count: int, seed: int, *, size: int = 6) -> np.ndarray:
+    """Features that lie about one direction, of different lengths, as networks give them."""
+    random = np.random.default_rng(seed)
+    near = np.abs(random.normal([3.0] + [0.0] * (size - 1), 1, size=(count, size)))
+    return near * random.uniform(1, 5, size=(count, 1))
+
+
+def others(count: int, seed: int, *, size: int = 6) -> np.ndarray:
+    """Features that lie about the opposite direction."""
+    return -photos(count, seed, size=size)
+
+
+@given(count=counts, fresh=st.integers(0, 5), seed=seeds)
+def test_p_values_are_shares_of_the_taught_photos(count: int, fresh: int, seed: int) -> None:
+    p = novelty.p_values(novelty.fit(photos(count, seed)), photos(fresh, seed + 1))
+    assert p.shape == (fresh,)
+    assert (p <= 1).all()
+    np.testing.assert_allclose(p * (count + 1), (p * (count + 1)).round())
+    assert (p >= 1 / (count + 1) - 1e-12).all()
+
+
+@given(count=counts, seed=seeds)
+def test_with_fewer_than_19_photos_nothing_is_refused_at_5_percent(count: int, seed: int) -> None:
+    p = novelty.p_values(novelty.fit(photos(count, seed)), others(3, seed))
+    assert (p > 0.05).all() or count >= 19
+    # Otherwise the opposite of all that was taught is refused.
+    assert (p <= 0.05).all() or count < 19
+
+
+@given(count=counts, seed=seeds)
+def test_what_is_farther_is_less_plausible(count: int, seed: int) -> None:
+    taught, fresh = novelty.fit(photos(count, seed)), photos(8, seed + 1)
+    order = np.argsort(novelty.distances(taught, fresh), kind="stable")
+    assert (np.diff(novelty.p_values(taught, fresh)[order]) <= 0).all()
+
+
+@given(count=counts, seed=seeds)
+def test_a_batch_equals_its_rows_and_lengths_and_orders_do_not_matter(
+    count: int, seed: int
+) -> None:
+    known, fresh = photos(count, seed), photos(5, seed + 1)
+    taught = novelty.fit(known)
+    found = novelty.distances(taught, fresh)
+    alone = [novelty.distances(taught, fresh[n : n + 1])[0] for n in range(5)]
+    np.testing.assert_allclose(found, alone, atol=1e-6)
+    np.testing.assert_allclose(novelty.distances(taught, 7 * fresh), found, atol=1e-6)
+    shuffled = novelty.fit(known[::-1] / 3)
+    np.testing.assert_allclose(shuffled.distances, taught.distances, atol=2e-3)
+    np.testing.assert_allclose(novelty.distances(shuffled, fresh), found, atol=2e-3)
+
+
+def joint_p_value(known: np.ndarray, fresh: np.ndarray, neighbours: int) -> float:
+    """The p-value of full conformal prediction: the new photo is among the others, too."""
+    both = np.concatenate([known, fresh[None] / np.linalg.norm(fresh)])
+    gaps = 1 - both @ both.T
+    np.fill_diagonal(gaps, np.inf)
+    own = np.sort(gaps, axis=1)[:, :neighbours].mean(axis=1)
+    # Ours are float32; with more than one neighbour there are no ties.
+    return float((1 + (own[:-1] > own[-1] + 1e-6).sum()) / len(own))
+
+
+@given(count=st.integers(5, 30), seed=seeds, neighbours=st.integers(2, 4))
+def test_p_values_are_never_below_those_that_are_valid_by_symmetry(
+    count: int, seed: int, neighbours: int
+) -> None:
+    fresh, taught = photos(3, seed + 1), novelty.fit(photos(count, seed), neighbours=neighbours)
+    known = taught.features.astype(np.float64)
+    valid = [joint_p_value(known, row, neighbours) for row in fresh]
+    assert (novelty.p_values(taught, fresh) >= np.array(valid) - 1e-12).all()
+
+
+@pytest.mark.parametrize(("count", "runs"), [(10, 400), (40, 200)])
+def test_held_out_photos_get_p_values_as_rare_as_they_say(count: int, runs: int) -> None:
+    p = np.concatenate(
+        [
+            novelty.p_values(novelty.fit(some[:count]), some[count:])
+            for some in (photos(count + 1, seed) for seed in range(runs))
+        ]
+    )
+    for share in (0.1, 0.25, 0.5, 0.75):
+        below = int((p <= share).sum())
+        assert below <= stats.binom.ppf(1 - 1e-4, runs, share)
+        # And not much rarer, or nothing would ever be refused.
+        assert below >= stats.binom.ppf(1e-4, runs, 0.6 * share)
+
+
+def test_what_was_taught_is_told_from_others() -> None:
+    taught = novelty.fit(photos(200, 0))
+    assert (novelty.p_values(taught, others(50, 1)) <= 1 / 201).all()
+    assert np.median(novelty.p_values(taught, photos(200, 2))) == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.parametrize("neighbours", [1, 3, 7])
+def test_distances_equal_scikit_learn(neighbours: int) -> None:
+    known, fresh = photos(700, 1, size=64), photos(600, 2, size=64)
+    taught = novelty.fit(known, neighbours=neighbours)
+    model = neighbors.NearestNeighbors(n_neighbors=neighbours, metric="cosine").fit(known)
+    expected = model.kneighbors(fresh)[0].mean(axis=1)
+    np.testing.assert_allclose(novelty.distances(taught, fresh), expected, atol=5e-4)
+    # Asked without photos, it leaves each out of its own neighbours.
+    held_out = np.sort(model.kneighbors()[0].mean(axis=1))
+    np.testing.assert_allclose(taught.distances, held_out, atol=5e-4)
+
+
+def test_copies_are_not_each_others_neighbours_where_their_groups_are_told() -> None:
+    known = photos(60, 0)
+    twice, copies = np.repeat(known, 2, axis=0), np.repeat(np.arange(60), 2)
+    fooled = novelty.fit(twice, neighbours=1)
+    told = novelty.fit(twice, groups=copies, neighbours=1)
+    single = novelty.fit(known, neighbours=1)
+    np.testing.assert_allclose(told.distances, np.repeat(single.distances, 2), atol=1e-6)
+    fresh = photos(100, 1)
+    assert (novelty.p_values(fooled, fresh) <= 0.05).mean() > 0.9
+    assert (novelty.p_values(told, fresh) <= 0.05).mean() < 0.2
+
+
+def test_where_all_are_copies_of_one_nothing_is_refused() -> None:
+    taught = novelty.fit(np.ones((40, 3)), groups=np.zeros(40, int))
+    assert np.isinf(taught.distances).all()
+    assert novelty.p_values(taught, others(4, 0, size=3)).tolist() == [1, 1, 1, 1]
+
+
+def test_memory_is_bounded_and_the_choice_is_seeded() -> None:
+    known, groups = photos(300, 0), np.arange(300) // 2
+    taught = novelty.fit(known, limit=50, seed=1)
+    assert taught.features.shape == (50, 6)
+    assert taught.distances.shape == (50,)
+    again, other = (novelty.fit(known, limit=50, seed=seed) for seed in (1, 2))
+    np.testing.assert_array_equal(taught.features, again.features)
+    assert (taught.features != other.features).any()
+    assert len(novelty.fit(known, groups=groups, limit=50).features) == 50
+    assert len(novelty.fit(known, limit=300).features) == 300
+
+
+def test_nothing_is_lost_when_features_are_stored_in_half_precision() -> None:
+    taught = novelty.fit(photos(50, 0))
+    stored = taught.features.astype(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(stored, taught.features)
+    np.testing.assert_allclose(np.linalg.norm(taught.features, axis=1), 1, atol=1e-3)
+
+
+def test_a_photo_without_features_is_far_from_all() -> None:
+    taught = novelty.fit(photos(50, 0))
+    assert novelty.distances(taught, np.zeros((1, 6))).tolist() == [1]
