@@ -94,6 +94,26 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A set of classes that holds the true one as often as was asked for.
+
+    Args:
+        coverage: How often, in (0, 1).
+        guesses: The classes, most probable first; never empty.
+    """
+
+    coverage: float
+    guesses: tuple[Guess, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The set as a JSON object."""
+        return {"coverage": self.coverage, "labels": [guess.to_dict() for guess in self.guesses]}
+
+
+SURE, UNSURE, NONE = "sure", "unsure", "none"
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The committee's answer to one image.
 
@@ -101,9 +121,18 @@ class Verdict:
         source: Where the image came from, as the caller named it.
         rule: The combination rule that made the verdict.
         top: The joined guesses, most probable first; never empty.
-        members: Each member's own answer, in committee order.
+        members: The own answer of each member that was asked, in committee order.
         timing: Where the time went.
         warning: Set when the answer must not be believed (random weights); else ``None``.
+        status: ``"sure"``: answers as probable as this are right as often as was promised;
+            ``"unsure"``; ``"none"``: nothing like it was taught; ``None`` where the committee was
+            not fitted on labelled photos, so that nothing can be promised.
+        choice: A set that holds the true class as often as was asked for; ``None`` where none can
+            be promised.
+        novelty: The share of taught photos that look as little like the others as this one, in
+            (0, 1]; ``None`` where no photos were taught.
+        slept: Names of the members that were not needed.
+        reason: Why they were not, in words.
 
     Example:
         >>> cat = Guess(Label("Egyptian cat", "n02124075", 285), 0.9)
@@ -118,6 +147,11 @@ class Verdict:
     members: tuple[Prediction, ...]
     timing: Timing
     warning: str | None = None
+    status: str | None = None
+    choice: Choice | None = None
+    novelty: float | None = None
+    slept: tuple[str, ...] = ()
+    reason: str | None = None
 
     @property
     def label(self) -> Label:
@@ -143,8 +177,13 @@ class Verdict:
                 "rule": self.rule,
                 "surest": self.surest,
                 "top": [guess.to_dict() for guess in self.top],
+                "status": self.status,
+                "set": self.choice.to_dict() if self.choice else None,
+                "novelty": self.novelty,
             },
             "members": [prediction.to_dict() for prediction in self.members],
+            "slept": list(self.slept),
+            "reason": self.reason,
             "timing": self.timing.to_dict(),
         }
         if self.warning:
