@@ -7,6 +7,7 @@
         metrics.json           figures of the evaluation, report.html with pictures
         members/<member>/
             model.keras        the whole Keras model: backbone and head
+            taught.npz         what the photos it was taught on look like to it
             network.xml, .bin  the same for the engine, so that serving needs no Keras
 
 The highest version is served. A version is written in a hidden folder and appears by a rename:
@@ -31,21 +32,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from triptych import combine
+from triptych import doubt
 from triptych import errors
 from triptych import hashing
+from triptych import novelty
 from triptych import zoo
 from triptych.committee import Build
 from triptych.committee import Committee
 from triptych.committee import Member
+from triptych.doubt import Doubt
 from triptych.engine import convert
 from triptych.engine import store
 from triptych.engine.openvino import OpenVINOEngine
 from triptych.recipe import Recipe
 from triptych.results import Label
 
-SCHEMA = 1
+SCHEMA = 2
 ABOUT = "bundle.json"
+TAUGHT = "taught.npz"
+FITTED_RULE = "weighted"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RESERVED_COMMITTEES = ("auto", *zoo.COMMITTEES)
 RESERVED = (*RESERVED_COMMITTEES, "custom")
@@ -107,23 +112,30 @@ class Bundle:
         Raises:
             errors.BundleError: A file of it is damaged.
         """
-        check_files(self.folder, self.about, suffixes=(".xml", ".bin"))
+        check_files(self.folder, self.about, suffixes=(".xml", ".bin", ".npz"))
+        fitted = self.about["doubt"]
         return Committee(
             name=self.name,
             members=tuple(self._seat(row, build) for row in self.about["members"]),
             labels=self.labels,
             rule=self.about["rule"],
+            **({"doubt": Doubt.from_dict(fitted)} if fitted else {}),
         )
 
     def _seat(self, row: dict[str, Any], build: Build) -> Member:
+        place = self.folder / "members" / row["name"]
         engine = OpenVINOEngine(
-            self.folder / "members" / row["name"] / convert.NETWORK,
+            place / convert.NETWORK,
             precision=build.precision,
             threads=build.threads,
             cache=store.compiled_cache(build.home),
         )
         recipe = Recipe.from_dict(row["recipe"])
-        return Member(row["name"], engine, recipe, row["weight"], row["temperature"])
+        known = place.relative_to(self.folder) / TAUGHT
+        taught = (
+            novelty.Taught.read(place / TAUGHT) if known.as_posix() in self.about["files"] else None
+        )
+        return Member(row["name"], engine, recipe, float(row["cost"]), taught)
 
 
 def check_name(name: str) -> None:
@@ -203,7 +215,9 @@ def read(folder: Path) -> Bundle:
             f"{folder} is a bundle of schema {about.get('schema')!r}; this Triptych reads schema "
             f"{SCHEMA}. Use the Triptych that wrote it, or a newer one."
         )
-    lacking = [key for key in ("name", "labels", "members", "rule", "files") if key not in about]
+    lacking = [
+        key for key in ("name", "labels", "members", "rule", "doubt", "files") if key not in about
+    ]
     if lacking:
         raise errors.BundleError(f"{folder / ABOUT} lacks {', '.join(lacking)}; it is damaged.")
     if not _is_sound(about):
@@ -222,7 +236,8 @@ def _is_sound(about: dict[str, Any]) -> bool:
     try:
         networks = [f"members/{row['name']}/{convert.NETWORK}" for row in about["members"]]
         return (
-            about["rule"] in combine.RULES
+            about["rule"] in doubt.RULES
+            and _fits(about["doubt"], about["members"])
             and all(isinstance(row["name"] + row["id"], str) for row in about["labels"])
             and all(_is_inside(name) for name in [*about["files"], *networks])
             and {*networks, *(f"{name[:-4]}.bin" for name in networks)} <= set(about["files"])
@@ -234,7 +249,11 @@ def _is_sound(about: dict[str, Any]) -> bool:
 
 def _is_seat(row: dict[str, Any]) -> bool:
     Recipe.from_dict(row["recipe"])
-    return float(row["weight"]) >= 0 and float(row["temperature"]) > 0
+    return float(row["cost"]) > 0
+
+
+def _fits(fitted: object, members: list[Any]) -> bool:
+    return fitted is None or len(Doubt.from_dict(fitted).weights) == len(members)
 
 
 def _is_inside(name: str) -> bool:
@@ -312,6 +331,31 @@ def _versions(shelf: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal() and name.isascii())
 
 
+def refit(bundle: Bundle, home: Path, fitted: Doubt) -> Bundle:
+    """Write the next version of a bundle, the same but for what was fitted.
+
+    Args:
+        bundle: Whose members and pages are taken over.
+        home: Folder for everything that is kept.
+        fitted: Takes the place of what it had.
+
+    Raises:
+        errors.BundleError: A file of it is damaged.
+    """
+    check_files(bundle.folder, bundle.about)
+    return _copy(bundle, home, bundle.name, doubt=fitted.to_dict(), rule=FITTED_RULE)
+
+
+def _copy(bundle: Bundle, home: Path, name: str, **changes: Any) -> Bundle:
+    def fill(target: Path) -> dict[str, Any]:
+        for file in bundle.about["files"]:
+            (target / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(bundle.folder / file, target / file)
+        return {key: value for key, value in {**bundle.about, **changes}.items() if key != "name"}
+
+    return write(home, name, fill)
+
+
 def remove(home: Path, name: str) -> None:
     """Remove all versions of a bundle.
 
@@ -362,14 +406,7 @@ def unpack(home: Path, source: Path, *, name: str | None = None) -> Bundle:
         _extract(source, folder)
         bundle = read(folder)
         check_files(folder, bundle.about)
-
-        def fill(target: Path) -> dict[str, Any]:
-            for file in bundle.about["files"]:
-                (target / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(folder / file, target / file)
-            return {key: value for key, value in bundle.about.items() if key != "name"}
-
-        return write(home, name or bundle.name, fill)
+        return _copy(bundle, home, name or bundle.name)
 
 
 def _extract(source: Path, folder: Path) -> None:

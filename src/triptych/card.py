@@ -59,7 +59,7 @@ def _text(about: dict[str, Any], metrics: dict[str, Any]) -> list[str]:
         "",
         "## Members",
         "",
-        *(_member(member) for member in about["members"]),
+        *_members(about),
         "",
         f"Their answers are joined by the rule *{about['rule']}*.",
         *_tuning(about),
@@ -82,12 +82,18 @@ def _text(about: dict[str, Any], metrics: dict[str, Any]) -> list[str]:
     return lines + (_results(about, metrics) if metrics else [])
 
 
-def _member(member: dict[str, Any]) -> str:
-    height, width = member["recipe"]["size"]
-    return (
-        f"- {member['name']}, {height} x {width} pixels, weight {member['weight']:.2f}, "
-        f"temperature {member['temperature']:.2f}"
-    )
+def _members(about: dict[str, Any]) -> list[str]:
+    lines = []
+    for seat, member in enumerate(about["members"]):
+        height, width = member["recipe"]["size"]
+        line = f"- {member['name']}, {height} x {width} pixels"
+        if fitted := about["doubt"]:
+            line += (
+                f", weight {fitted['weights'][seat]:.2f}, "
+                f"temperature {fitted['temperatures'][seat]:.2f}"
+            )
+        lines.append(line)
+    return lines
 
 
 def _tuning(about: dict[str, Any]) -> list[str]:

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import time
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from triptych import combine
+from triptych import conformal
 from triptych import errors
 from triptych import images
+from triptych import judging
 from triptych import recipe
 from triptych import streams
+from triptych.asking import Batch
+from triptych.asking import Ready
 from triptych.committee import Committee
-from triptych.committee import Member
 from triptych.committee import with_recipe
+from triptych.doubt import CASCADE
 from triptych.results import Failure
-from triptych.results import Prediction
 from triptych.results import Timing
 from triptych.results import Verdict
-from triptych.results import top_guesses
+
+T = TypeVar("T")
 
 # On a CPU a larger batch hardly runs faster (measured: ResNet50 98 images/s at 1, 107 at 8),
 # and it makes the first answer late.
@@ -40,20 +47,22 @@ class Question:
 
     Args:
         members: Names of the members to ask.
-        rule: The combination rule, a name from `combine.RULES`.
+        rule: The combination rule, a name from `doubt.RULES`.
         top: How many guesses each member and the verdict name, at least 1.
         fit: ``"crop"`` or ``"square"``, see `triptych.recipe.Recipe`.
+        coverage: How often the verdict's set shall hold the true class, in (0, 1).
     """
 
     members: tuple[str, ...] | None = None
     rule: str | None = None
     top: int = 3
     fit: str | None = None
+    coverage: float = 0.9
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What the members say of one image, before any rule.
+    """What the members say of one image themselves, neither calibrated nor joined.
 
     Args:
         source: Where the image came from.
@@ -66,16 +75,6 @@ class Scores:
     members: tuple[str, ...]
     probs: npt.NDArray[np.float32]
     timing: Timing
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """One image, ready for the engines."""
-
-    source: str
-    inputs: tuple[npt.NDArray[np.float32], ...]  # one (H, W, 3) per member
-    decode_ms: float
-    recipe_ms: float
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,7 @@ class Classifier:
         limits: Largest image that is accepted.
 
     Example:
+        >>> from triptych.committee import Member
         >>> from triptych.engine.fake import FakeEngine
         >>> from triptych.results import Label
         >>> member = Member("Fake", FakeEngine(2), recipe.Recipe((8, 8), "tf"))
@@ -120,6 +120,7 @@ class Classifier:
         rule: str | None = None,
         top: int = 3,
         fit: str | None = None,
+        coverage: float = 0.9,
     ) -> Verdict:
         """Ask about one image.
 
@@ -130,17 +131,18 @@ class Classifier:
             rule: The combination rule; by default the committee's.
             top: How many guesses to name, at least 1.
             fit: ``"crop"`` or ``"square"``; by default each member's own recipe.
+            coverage: How often the verdict's set shall hold the true class, in (0, 1).
 
         Raises:
             errors.ImageError: The image cannot be read; the message says why.
             errors.UnknownName: No such member or rule.
         """
-        question = Question(tuple(members) if members is not None else None, rule, top, fit)
-        self._check(question)
-        scores = next(self._scores([(source or _name(image), image)], question))
-        if isinstance(scores, _Bad):
-            raise scores.error
-        return self._verdict(scores, question)
+        asked = tuple(members) if members is not None else None
+        question = Question(asked, rule, top, fit, coverage)
+        (answer,) = self._answers([(source or _name(image), image)], question)
+        if isinstance(answer, _Bad):
+            raise answer.error
+        return answer
 
     def classify_many(
         self, named: Iterable[tuple[str, Any]], question: Question = Question()
@@ -157,94 +159,93 @@ class Classifier:
         Raises:
             errors.UnknownName: No such member or rule.
         """
-        self._check(question)
-        return (
-            scores if isinstance(scores, Failure) else self._verdict(scores, question)
-            for scores in self.score_many(named, question)
-        )
+        return map(_public, self._answers(named, question))
 
     def score_many(
         self, named: Iterable[tuple[str, Any]], question: Question = Question()
     ) -> Iterator[Scores | Failure]:
-        """Like `classify_many`, but gives the members' own probabilities, not yet joined."""
-        return map(_public, self._scores(named, question))
+        """Like `classify_many`, but gives what each member says itself, whatever the rule."""
+        committee = self._chosen(question)
+        seats = range(len(committee.members))
+        names = tuple(member.name for member in committee.members)
 
-    def _check(self, question: Question) -> None:
-        combine.check(question.rule or self.committee.rule)
+        def score(ready: list[Ready]) -> list[Scores]:
+            batch = Batch(ready, committee, self._pool)
+            for seat in seats:
+                batch.ask(seat)
+            return [
+                Scores(item.source, names, own, batch.timing(number))
+                for number, (item, own) in enumerate(zip(ready, batch.probs, strict=True))
+            ]
+
+        return map(_public, self._each(named, committee, seats, score))
+
+    def _answers(
+        self, named: Iterable[tuple[str, Any]], question: Question
+    ) -> Iterator[Verdict | _Bad]:
+        committee = self._chosen(question)
+        # A later member of the cascade may never see the photo.
+        first = committee.doubt.stages[0].seat
+        ahead = [first] if committee.rule == CASCADE else range(len(committee.members))
+
+        def judge(ready: list[Ready]) -> list[Verdict]:
+            batch = Batch(ready, committee, self._pool)
+            return judging.verdicts(batch, top=question.top, coverage=question.coverage)
+
+        return self._each(named, committee, ahead, judge)
+
+    def _chosen(self, question: Question) -> Committee:
+        """The committee as it is asked here, after a look whether that is possible."""
         if question.top < 1:
             raise errors.SettingError(f"Asked for the top {question.top}; expected 1 or more.")
-
-    def _scores(
-        self, named: Iterable[tuple[str, Any]], question: Question
-    ) -> Iterator[Scores | _Bad]:
-        chosen = self.committee.select(question.members)
-        members = tuple(with_recipe(member, fit=question.fit) for member in chosen)
-        prepared = streams.map_ahead(
-            self._pool, lambda pair: self._prepare(*pair, members), named, ahead=2 * BATCH_SIZE
+        conformal.look_up(conformal.GRID, question.coverage)
+        chosen = self.committee.only(question.members).under(question.rule)
+        return dataclasses.replace(
+            chosen, members=tuple(with_recipe(m, fit=question.fit) for m in chosen.members)
         )
-        return _in_batches(prepared, members)
 
-    def _prepare(self, source: str, image: Any, members: tuple[Member, ...]) -> _Ready | _Bad:
+    def _each(
+        self,
+        named: Iterable[tuple[str, Any]],
+        committee: Committee,
+        ahead: Sequence[int],
+        work: Callable[[list[Ready]], list[T]],
+    ) -> Iterator[T | _Bad]:
+        """Images made ready and worked on in batches; answers in order, bad images in theirs."""
+        recipes = {seat: committee.members[seat].recipe for seat in ahead}
+        prepared = streams.map_ahead(
+            self._pool, lambda pair: self._prepare(*pair, recipes), named, ahead=2 * BATCH_SIZE
+        )
+        return _in_batches(prepared, work)
+
+    def _prepare(
+        self, source: str, image: Any, recipes: Mapping[int, recipe.Recipe]
+    ) -> Ready | _Bad:
         start = time.perf_counter()
         try:
             pixels = images.load(image, limits=self._limits)
         except errors.TriptychError as error:
             return _Bad(source, error)
         decoded = time.perf_counter()
-        inputs = tuple(recipe.apply(member.recipe, pixels) for member in members)
-        return _Ready(source, inputs, _ms(start, decoded), _ms(decoded, time.perf_counter()))
-
-    def _verdict(self, scores: Scores, question: Question) -> Verdict:
-        rule, labels = question.rule or self.committee.rule, self.committee.labels
-        weights = [member.weight for member in self.committee.select(scores.members)]
-        joined = combine.join(rule, scores.probs[:, None], weights)[0]  # (C,)
-        return Verdict(
-            source=scores.source,
-            rule=rule,
-            top=top_guesses(joined, labels, question.top),
-            members=tuple(
-                Prediction(name, top_guesses(own, labels, question.top))
-                for name, own in zip(scores.members, scores.probs, strict=True)
-            ),
-            timing=scores.timing,
-            warning=self.committee.warning,
-        )
+        inputs = {seat: recipe.apply(own, pixels) for seat, own in recipes.items()}
+        spent_ms = _ms(decoded, time.perf_counter())
+        return Ready(source, pixels, inputs, _ms(start, decoded), spent_ms)
 
 
 def _in_batches(
-    prepared: Iterator[_Ready | _Bad], members: tuple[Member, ...]
-) -> Iterator[Scores | _Bad]:
+    prepared: Iterator[Ready | _Bad], work: Callable[[list[Ready]], list[T]]
+) -> Iterator[T | _Bad]:
     while chunk := list(itertools.islice(prepared, BATCH_SIZE)):
-        ready = [item for item in chunk if isinstance(item, _Ready)]
-        scores = iter(_run(ready, members) if ready else ())
+        ready = [item for item in chunk if isinstance(item, Ready)]
+        done = iter(work(ready) if ready else ())
         for item in chunk:
-            yield item if isinstance(item, _Bad) else next(scores)
+            yield item if isinstance(item, _Bad) else next(done)
 
 
-def _run(ready: list[_Ready], members: tuple[Member, ...]) -> list[Scores]:
-    probs, spent_ms = [], {}
-    for seat, member in enumerate(members):
-        start = time.perf_counter()
-        batch = np.stack([item.inputs[seat] for item in ready])
-        probs.append(combine.temper(member.engine.run(batch).probs, member.temperature))
-        spent_ms[member.name] = _ms(start, time.perf_counter()) / len(ready)
-    by_image = np.stack(probs, axis=1)  # (N, M, C)
-    names = tuple(spent_ms)
-    return [
-        Scores(item.source, names, own, _timing(item, spent_ms))
-        for item, own in zip(ready, by_image, strict=True)
-    ]
-
-
-def _public(scores: Scores | _Bad) -> Scores | Failure:
-    if isinstance(scores, _Bad):
-        return Failure(scores.source, scores.error.code, scores.error.message)
-    return scores
-
-
-def _timing(item: _Ready, members_ms: dict[str, float]) -> Timing:
-    total = item.decode_ms + item.recipe_ms + sum(members_ms.values())
-    return Timing(item.decode_ms, item.recipe_ms, members_ms, total)
+def _public(answer: T | _Bad) -> T | Failure:
+    if isinstance(answer, _Bad):
+        return Failure(answer.source, answer.error.code, answer.error.message)
+    return answer
 
 
 def _name(image: Any) -> str:

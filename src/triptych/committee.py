@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triptych import combine
+from triptych import doubt
 from triptych import errors
+from triptych import fits
 from triptych import labels
+from triptych import novelty
 from triptych import weights
 from triptych import zoo
+from triptych.doubt import Doubt
 from triptych.engine import Engine
 from triptych.engine import store
 from triptych.engine.openvino import OpenVINOEngine
@@ -30,15 +34,15 @@ class Member:
         name: What it is called on the page and in answers.
         engine: Runs its network.
         recipe: How it wants its photos.
-        weight: How much it counts under the rule ``"weighted"``; above zero.
-        temperature: Its probabilities are tempered by this; 1 leaves them as they are.
+        cost: Of asking it, in billions of multiply-adds.
+        taught: What photos it was taught on look like to it; ``None`` where that is not known.
     """
 
     name: str
     engine: Engine
     recipe: Recipe
-    weight: float = 1.0
-    temperature: float = 1.0
+    cost: float = 1.0
+    taught: novelty.Taught | None = None
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,9 @@ class Committee:
         name: What it is called.
         members: At least one, in the order of their panels.
         labels: The classes, in the order of every member's output.
-        rule: The default combination rule, a name from `combine.RULES`.
+        rule: The default combination rule, a name from `doubt.RULES`.
         warning: Set when the answers must not be believed.
+        doubt: What was fitted on labelled photos; by default nothing.
     """
 
     name: str
@@ -58,15 +63,25 @@ class Committee:
     labels: tuple[Label, ...]
     rule: str = "mean"
     warning: str | None = None
+    doubt: Doubt = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         if not self.members:
             raise errors.SettingError("A committee needs at least one member, and got none.")
-        combine.check(self.rule)
+        if self.doubt is None:
+            object.__setattr__(self, "doubt", doubt.unfitted([1.0] * len(self.members), self.costs))
+        doubt.check(self.rule)
+
+    @property
+    def costs(self) -> list[float]:
+        """Of asking each member, in billions of multiply-adds."""
+        return [member.cost for member in self.members]
 
     def only(self, names: Sequence[str] | None) -> Committee:
         """The same committee with the named members alone; see `select`."""
-        return dataclasses.replace(self, members=self.select(names))
+        chosen = self.select(names)
+        seats = [seat for seat, member in enumerate(self.members) if member in chosen]
+        return dataclasses.replace(self, members=chosen, doubt=self.doubt.only(seats))
 
     def under(self, rule: str | None) -> Committee:
         """The same committee with another default rule; ``None`` leaves its own."""
@@ -153,22 +168,30 @@ def from_zoo(name: str, build: Build, *, members: Sequence[str] | None = None) -
     """
     name = resolve(name)
     rows = [zoo.find(member) for member in members] if members else backbones(name)
+    rows = list({row.name: row for row in rows}.values())
     own = {row.name for row in rows} <= set(zoo.COMMITTEES[name])
+    seats = tuple(_seat(rows, build))
+    fitted = None if build.random else fits.find(build.home, name, [row.name for row in rows])
     return Committee(
         name=name if own else "custom",
-        members=tuple(_seat(rows, build)),
+        members=seats,
         labels=labels.imagenet(),
+        rule="weighted" if fitted else "mean",
         warning=RANDOM_WARNING if build.random else None,
+        doubt=fitted or _unfitted(rows, seats),
     )
 
 
-def _seat(rows: list[zoo.Backbone], build: Build) -> list[Member]:
-    rows = list({row.name: row for row in rows}.values())
-    paths = store.prepare(rows, home=build.home, random=build.random, report=build.report)
+def _unfitted(rows: list[zoo.Backbone], seats: Sequence[Member]) -> Doubt:
     shares = combine.log_odds([row.top1 for row in rows])
+    return doubt.unfitted(shares, [seat.cost for seat in seats])
+
+
+def _seat(rows: list[zoo.Backbone], build: Build) -> list[Member]:
+    paths = store.prepare(rows, home=build.home, random=build.random, report=build.report)
     return [
-        Member(row.name, _engine(path, build), row.recipe, share)
-        for row, path, share in zip(rows, paths, shares, strict=True)
+        Member(row.name, _engine(path, build), row.recipe, row.multiply_adds / 1e9)
+        for row, path in zip(rows, paths, strict=True)
     ]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
@@ -28,6 +29,16 @@ Index = npt.NDArray[np.intp]
 
 CASCADE = "cascade"
 RULES = (*combine.RULES, CASCADE)
+
+
+def check(rule: str) -> None:
+    """Refuse a rule that does not exist.
+
+    Raises:
+        errors.UnknownName: No such rule.
+    """
+    if rule not in RULES:
+        raise errors.UnknownName(f"There is no rule {rule!r}; expected one of: {', '.join(RULES)}.")
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,31 @@ class Doubt:
     stages: tuple[Stage, ...]
     rules: Mapping[str, RuleDoubt]
     told: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether anything can be promised."""
+        return all(rule.levels for rule in self.rules.values())
+
+    def only(self, seats: Sequence[int]) -> Doubt:
+        """What is left of it when some members alone are asked; nothing can be promised of those.
+
+        Args:
+            seats: Positions of the members that stay, at least one.
+        """
+        if len(seats) == len(self.weights):
+            return self
+        staying = {seat: place for place, seat in enumerate(seats)}
+        return Doubt(
+            temperatures=tuple(self.temperatures[seat] for seat in seats),
+            weights=tuple(self.weights[seat] for seat in seats),
+            stages=tuple(
+                Stage(staying[stage.seat], stage.threshold)
+                for stage in self.stages
+                if stage.seat in staying
+            ),
+            rules=UNFITTED,
+        )
 
     def temper(self, seat: int, probs: Probs) -> Probs:
         """A member's own probabilities, shape (..., C), calibrated."""
@@ -133,6 +169,25 @@ class Doubt:
             rules={rule: _rule(f"doubt.rules.{rule}", rules[rule]) for rule in RULES},
             told=parts["told"],
         )
+
+
+UNFITTED = {rule: RuleDoubt(1.0, cascade.NEVER, ()) for rule in RULES}
+
+
+def unfitted(weights: Sequence[float], costs: Sequence[float]) -> Doubt:
+    """Where nothing was fitted: probabilities stay as they are, and nothing can be promised.
+
+    Args:
+        weights: One per member, above zero.
+        costs: What asking each member costs; the cascade begins with the cheapest, and never
+            stops early.
+
+    Example:
+        >>> unfitted([1, 1], [2.0, 0.5]).stages[0].seat
+        1
+    """
+    order = sorted(range(len(weights)), key=lambda seat: costs[seat])
+    return Doubt((1.0,) * len(weights), tuple(weights), tuple(map(Stage, order)), UNFITTED)
 
 
 def _told_of(rule: RuleDoubt) -> dict[str, Any]:

@@ -31,8 +31,6 @@ from typing import Any
 
 import numpy as np
 
-from triptych import calibration
-from triptych import combine
 from triptych import errors
 from triptych import finetune_child as child
 from triptych import head
@@ -40,6 +38,7 @@ from triptych import images
 from triptych import recipe
 from triptych import streams
 from triptych.committee import Build
+from triptych.doubt import Doubt
 from triptych.engine import convert
 from triptych.engine.openvino import OpenVINOEngine
 from triptych.features import Photo
@@ -47,6 +46,7 @@ from triptych.lesson import Array
 from triptych.lesson import Lesson
 from triptych.lesson import Material
 from triptych.lesson import Pupil
+from triptych.lesson import weigh
 from triptych.recipe import Recipe
 
 # Fewer held-out photos could not tell a better network from a luckier one.
@@ -113,7 +113,7 @@ class Tuning:
 
     Args:
         pupil: The member as it is now.
-        held: Its calibrated answers to the held-out photos, shape (M, C).
+        held: Its own answers to the held-out photos, shape (M, C).
         record: Gain and cost.
     """
 
@@ -122,27 +122,44 @@ class Tuning:
     record: Record
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """A committee after teaching.
+
+    Args:
+        pupils: All that were taught, with their weights.
+        doubt: What was fitted for those seated.
+        records: What fine-tuning gave, for each that was seated before it; empty without.
+    """
+
+    pupils: Sequence[Pupil]
+    doubt: Doubt
+    records: Sequence[Record] = ()
+
+
 def improve(
     folder: Path,
-    taught: Sequence[tuple[Pupil, float]],
+    pupils: Sequence[Pupil],
+    doubt: Doubt,
     material: Material,
     *,
     build: Build,
     lesson: Lesson,
     plan: child.Plan = child.Plan(),
-) -> tuple[list[tuple[Pupil, float]], list[Record]]:
+) -> Outcome:
     """Tune the seated members of a bundle that is being written.
 
     Args:
         folder: The bundle's; ``members/`` lies in it, and scratch files may lie beside it.
-        taught: Pupils with their weights; those with weight 0 are left alone.
+        pupils: Those with weight 0 are left alone.
+        doubt: What was fitted for the others.
         material: Their photos.
         build: How networks run.
         lesson: Seed, progress, stop.
         plan: How to tune.
 
     Returns:
-        The pupils with their weights afterwards, and a record for each that was seated.
+        The committee afterwards; as it was, where no tuned member was clearly better.
 
     Raises:
         errors.SettingError: There are too few photos to hold some back.
@@ -153,16 +170,23 @@ def improve(
     workshop = _Workshop(folder, material, held, build, lesson, plan)
     tunings = {
         number: workshop.tune(pupil, material.train[number])
-        for number, (pupil, weight) in enumerate(taught)
-        if weight
+        for number, pupil in enumerate(pupils)
+        if pupil.weight
     }
-    changed = list(taught)
-    for number, weight in _weigh(taught, tunings, material.train_truth[held]).items():
-        name = taught[number][0].backbone.name
-        changed[number] = (tunings[number].pupil, weight)
-        if not weight:
-            shutil.rmtree(folder / "members" / name)
-    return changed, [tuning.record for tuning in tunings.values()]
+    records = [tuning.record for tuning in tunings.values()]
+    if not any(record.kept for record in records):
+        return Outcome(pupils, doubt, records)
+    weighed, doubt = weigh(
+        [tuning.pupil for tuning in tunings.values()],
+        [tuning.held for tuning in tunings.values()],
+        material.train_truth[held],
+    )
+    changed = list(pupils)
+    for number, pupil in zip(tunings, weighed, strict=True):
+        changed[number] = pupil
+        if not pupil.weight:
+            shutil.rmtree(folder / "members" / pupil.backbone.name)
+    return Outcome(changed, doubt, records)
 
 
 def held_out(folds: Array) -> Array:
@@ -198,16 +222,6 @@ def betters(tuned: Array, frozen: Array, truth: Array) -> bool:
     return bool(right >= right_before and gains.mean() > CLEARLY * error)
 
 
-def _weigh(
-    taught: Sequence[tuple[Pupil, float]], tunings: dict[int, Tuning], truth: Array
-) -> dict[int, float]:
-    """Weights of the tuned members: as they were, where none of them has changed."""
-    if not any(tuning.record.kept for tuning in tunings.values()):
-        return {number: taught[number][1] for number in tunings}
-    answers = np.stack([tuning.held for tuning in tunings.values()])
-    return dict(zip(tunings, calibration.choose_weights(answers, truth), strict=True))
-
-
 @dataclass(frozen=True)
 class _Workshop:
     """What tuning one member shares with tuning the next."""
@@ -223,7 +237,7 @@ class _Workshop:
         """Tune one member; where that helps, its files in the bundle are replaced."""
         started = time.perf_counter()
         heard = _Heard(pupil.backbone.name, self.lesson, self.build)
-        frozen = _Answers(pupil.fit.out_of_fold[self.held], pupil.temperature, pupil.validation)
+        frozen = _Answers(pupil.fit.out_of_fold[self.held], pupil.answers)
         with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix="tuning-") as scratch:
             self._prepare(pupil, features, Path(scratch))
             self._train(pupil, Path(scratch), heard)
@@ -245,7 +259,8 @@ class _Workshop:
             after=self._figures(tuned),
             kept=kept,
         )
-        return Tuning(answers.of(pupil), combine.temper(answers.held, answers.temperature), record)
+        after = dataclasses.replace(pupil, answers=answers.validation)
+        return Tuning(after, answers.held, record)
 
     def _prepare(self, pupil: Pupil, features: Array, scratch: Path) -> None:
         """Photos as arrays, and a head that has not seen those held out."""
@@ -299,9 +314,7 @@ class _Workshop:
         own = pupil.backbone.recipe
         held = _ask(engine, own, iter(np.load(scratch / child.INPUTS)))
         val = _ask(engine, own, _resized(self.material.val_photos, own))
-        truth = self.material.train_truth[self.held]
-        temperature = calibration.fit_temperature(held, truth, doubt=1)
-        return _Answers(held, temperature, combine.temper(val, temperature))
+        return _Answers(held, val)
 
     def _look(self, answers: _Answers) -> child.Look:
         return child.look(answers.held, self.material.train_truth[self.held])
@@ -314,14 +327,10 @@ class _Workshop:
 
 @dataclass(frozen=True)
 class _Answers:
-    """Of one network: raw probs of the held-out photos, and calibrated ones of the others."""
+    """Of one network: its own probs of the held-out photos, and of the validation photos."""
 
     held: Array
-    temperature: float
     validation: Array
-
-    def of(self, pupil: Pupil) -> Pupil:
-        return dataclasses.replace(pupil, temperature=self.temperature, validation=self.validation)
 
 
 @dataclass

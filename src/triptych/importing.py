@@ -70,10 +70,11 @@ def take_in(
         convert.run([convert.Import(str(stranger.model), str(target), stranger.logits)], report)
         _check_outputs(target / convert.NETWORK, labels)
         (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
-        member = {"name": name, "recipe": recipe.to_dict(), "temperature": 1.0, "weight": 1.0}
+        member = {"name": name, "recipe": recipe.to_dict(), "cost": 1.0}
         about = {
             "labels": [{"name": label, "id": label} for label in labels],
             "rule": "mean",
+            "doubt": None,
             "members": [member],
             "imported_from": stranger.model.name,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -10,12 +11,15 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
+from triptych import calibration
 from triptych import combine
 from triptych import dataset
 from triptych import head
 from triptych import zoo
+from triptych.doubt import Doubt
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]  # stage, done, total
@@ -54,19 +58,53 @@ class Pupil:
     Args:
         backbone: Its row in the zoo.
         fit: The head, with its out-of-fold answers.
-        temperature: Fitted on those.
-        validation: Calibrated probabilities of the validation photos, shape (N, C).
+        answers: Its own probabilities of the validation photos, shape (N, C).
+        weight: How much it counts in the committee; 0 for one that was dropped.
+        temperature: Fitted on the out-of-fold answers.
     """
 
     backbone: zoo.Backbone
     fit: head.Fit
-    temperature: float
-    validation: Array
+    answers: Array
+    weight: float = 1.0
+    temperature: float = 1.0
 
     @property
-    def out_of_fold(self) -> Array:
-        """Calibrated out-of-fold probabilities of the training photos, shape (N, C)."""
-        return combine.temper(self.fit.out_of_fold, self.temperature)
+    def cost(self) -> float:
+        """Of asking it, in billions of multiply-adds."""
+        return self.backbone.multiply_adds / 1e9
+
+    @property
+    def validation(self) -> Array:
+        """Calibrated probabilities of the validation photos, shape (N, C)."""
+        return combine.temper(self.answers, self.temperature)
+
+
+def seated(pupils: Sequence[Pupil]) -> list[Pupil]:
+    """Those that count."""
+    return [pupil for pupil in pupils if pupil.weight]
+
+
+def weigh(
+    pupils: Sequence[Pupil], answers: Sequence[Array], truth: Array
+) -> tuple[list[Pupil], Doubt]:
+    """Decide who is seated, and fit the committee.
+
+    Args:
+        pupils: Candidates.
+        answers: For each, its own probabilities of photos it did not learn, shape (N, C).
+        truth: Shape (N,); N may be 0, then nothing is fitted.
+
+    Returns:
+        The same pupils with weights and temperatures, and what was fitted for those seated.
+    """
+    weights, doubt = calibration.seat(np.stack(answers), truth, [pupil.cost for pupil in pupils])
+    temperatures = iter(doubt.temperatures)
+    weighed = [
+        dataclasses.replace(pupil, weight=weight, temperature=next(temperatures) if weight else 1.0)
+        for pupil, weight in zip(pupils, weights, strict=True)
+    ]
+    return weighed, doubt
 
 
 @dataclass(frozen=True)

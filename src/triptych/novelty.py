@@ -20,6 +20,7 @@ al., "Testing for Outliers with Conformal p-values", 2023.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from typing import Literal
 
@@ -51,6 +52,23 @@ class Taught:
     features: Features
     distances: Distances
     neighbours: int
+
+    def save(self, path: Path) -> None:
+        """Write it as ``.npz``."""
+        np.savez(
+            path,
+            allow_pickle=False,
+            features=self.features.astype(np.float16),
+            distances=self.distances,
+            neighbours=np.array(self.neighbours),
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Taught:
+        """What `save` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            features = file["features"].astype(np.float32)
+            return cls(features, file["distances"], int(file["neighbours"]))
 
 
 def fit(

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from triptych import card
-from triptych import combine
 from triptych import dataset
 from triptych import evaluation
 from triptych.evaluation import report
+from triptych.finetune import Outcome
 from triptych.images import preview
 from triptych.lesson import Material
-from triptych.lesson import Pupil
+from triptych.lesson import seated
 
 THUMBNAIL_PX = 240
 DROPPED = "The committee is right more often without it, on photos that were not learned."
@@ -31,7 +31,7 @@ class Told:
         about: What ``bundle.json`` says.
         data: The photos as they were found.
         material: The same as arrays.
-        pupils: All that were taught, with their weights; 0 for those dropped.
+        after: The committee that came out.
         curve: Points of the learning curve.
     """
 
@@ -39,7 +39,7 @@ class Told:
     about: dict[str, Any]
     data: dataset.Dataset
     material: Material
-    pupils: tuple[tuple[Pupil, float], ...]
+    after: Outcome
     curve: tuple[report.CurvePoint, ...]
 
 
@@ -64,12 +64,13 @@ def write(folder: Path, told: Told) -> None:
 
 
 def _outcome(told: Told) -> evaluation.Outcome:
-    answers = np.stack([pupil.validation for pupil, _ in told.pupils])
+    pupils, doubt = told.after.pupils, told.after.doubt
+    sitting = np.stack([pupil.validation for pupil in seated(pupils)])
     return evaluation.Outcome(
         labels=told.material.classes,
         truth=told.material.val_truth,
-        members={pupil.backbone.name: pupil.validation for pupil, _ in told.pupils},
-        committee=combine.weighted(answers, [weight for _, weight in told.pupils]),
+        members={pupil.backbone.name: pupil.validation for pupil in pupils},
+        committee=doubt.join(told.about["rule"], sitting),
         sources=tuple(photo.source for photo in told.material.val_photos),
     )
 
@@ -86,15 +87,18 @@ def _report(told: Told, outcome: evaluation.Outcome) -> report.Report:
         rule=about["rule"],
         members=[
             report.MemberNote(
-                pupil.backbone.name, weight, pupil.temperature, "" if weight else DROPPED
+                pupil.backbone.name,
+                pupil.weight,
+                pupil.temperature,
+                "" if pupil.weight else DROPPED,
             )
-            for pupil, weight in told.pupils
+            for pupil in told.after.pupils
         ],
         curve=told.curve,
         findings=told.data.findings,
         made=[
             ("Taught on", f"{data['train']} photos of {len(told.material.classes)} classes"),
-            ("Head", told.pupils[0][0].fit.head.kind),
+            ("Head", told.after.pupils[0].fit.head.kind),
             *([("Augmented by", ", ".join(about["augment"]))] if about["augment"] else []),
             *_tuned(about),
             ("Seed", str(about["seed"])),

@@ -19,18 +19,19 @@ from typing import Any
 import numpy as np
 
 from triptych import bundle
-from triptych import calibration
 from triptych import combine
 from triptych import dataset
 from triptych import errors
 from triptych import features
 from triptych import finetune
 from triptych import head
+from triptych import novelty
 from triptych import pages
 from triptych import streams
 from triptych import views
 from triptych import zoo
 from triptych.committee import Build
+from triptych.doubt import Doubt
 from triptych.engine import convert
 from triptych.engine import store
 from triptych.engine.openvino import OpenVINOEngine
@@ -40,6 +41,8 @@ from triptych.lesson import Array
 from triptych.lesson import Lesson
 from triptych.lesson import Material
 from triptych.lesson import Pupil
+from triptych.lesson import seated
+from triptych.lesson import weigh
 
 FOLDS = 5
 HELD_OUT_SHARE = 0.2
@@ -96,38 +99,31 @@ def _train(
     started = time.perf_counter()
     data = dataset.open(source, progress=_stage(lesson, "Looking at photos"))
     material = _study(data, _extractors(rows, build, lesson, workshop), build, lesson)
-    pupils = _teach(material, rows, lesson)
+    pupils, doubt = _teach(material, rows, lesson)
     _pause(lesson)
-    weights = _weigh(pupils, material)
 
     def fill(folder: Path) -> dict[str, Any]:
-        taught = list(zip(pupils, weights, strict=True))
-        tuned: list[finetune.Record] = []
+        after = finetune.Outcome(pupils, doubt)
         with ThreadPoolExecutor(1) as pool:
             # The workshop is a process of its own; curve and pages are made meanwhile.
-            members = pool.submit(_write_members, folder, _seated(taught), lesson, workshop)
-            curve = _curve(material, pupils, weights, lesson)
+            members = pool.submit(_write_members, folder, seated(pupils), lesson, workshop)
+            curve = _curve(material, pupils, lesson)
             lesson.progress("Writing the bundle", 0, 1)
             if lesson.fine_tune:
                 members.result()
-                taught, tuned = finetune.improve(
-                    folder, taught, material, build=build, lesson=lesson
+                after = finetune.improve(
+                    folder, pupils, doubt, material, build=build, lesson=lesson
                 )
-            about = _about(data, material, taught, lesson)
-            if tuned:
-                about["fine_tuned"] = [record.to_dict() for record in tuned]
+            about = _about(data, material, after, lesson)
             about["taught_in_s"] = round(time.perf_counter() - started, 1)
-            pages.write(folder, pages.Told(name, about, data, material, tuple(taught), curve))
+            _write_novelty(folder, after.pupils, material)
+            pages.write(folder, pages.Told(name, about, data, material, after, curve))
             members.result()
         return about
 
     written = bundle.write(build.home, name, fill)
     lesson.progress("Writing the bundle", 1, 1)
     return written
-
-
-def _seated(taught: list[tuple[Pupil, float]]) -> list[Pupil]:
-    return [pupil for pupil, weight in taught if weight]
 
 
 def _require_tensorflow(what: str) -> None:
@@ -232,20 +228,19 @@ def _extractors(
     ]
 
 
-def _teach(material: Material, rows: list[zoo.Backbone], lesson: Lesson) -> list[Pupil]:
+def _teach(
+    material: Material, rows: list[zoo.Backbone], lesson: Lesson
+) -> tuple[list[Pupil], Doubt]:
     pupils = []
     for number, row in enumerate(rows):
         lesson.progress("Training heads", number, len(rows))
         _pause(lesson)
         fitted = _fit(material, number, lesson)
-        judged = material.judged
-        temperature = calibration.fit_temperature(
-            fitted.out_of_fold[judged], material.train_truth[judged]
-        )
-        validation = combine.temper(fitted.head.probs(material.val[number]), temperature)
-        pupils.append(Pupil(row, fitted, temperature, validation))
+        pupils.append(Pupil(row, fitted, fitted.head.probs(material.val[number])))
     lesson.progress("Training heads", len(rows), len(rows))
-    return pupils
+    judged = material.judged
+    answers = [pupil.fit.out_of_fold[judged] for pupil in pupils]
+    return weigh(pupils, answers, material.train_truth[judged])
 
 
 def _fit(material: Material, number: int, lesson: Lesson) -> head.Fit:
@@ -263,14 +258,8 @@ def _fit(material: Material, number: int, lesson: Lesson) -> head.Fit:
     return dataclasses.replace(fitted, out_of_fold=fitted.out_of_fold[: len(plain)])
 
 
-def _weigh(pupils: list[Pupil], material: Material) -> list[float]:
-    judged = material.judged
-    answers = np.stack([pupil.out_of_fold[judged] for pupil in pupils])
-    return calibration.choose_weights(answers, material.train_truth[judged])
-
-
 def _curve(
-    material: Material, pupils: list[Pupil], weights: list[float], lesson: Lesson
+    material: Material, pupils: list[Pupil], lesson: Lesson
 ) -> tuple[report.CurvePoint, ...]:
     """Accuracy of the committee against images per class: nearly free once there are features."""
     counts = np.bincount(material.train_truth, minlength=len(material.classes))
@@ -280,7 +269,7 @@ def _curve(
         lesson.progress("Learning curve", number, len(sizes))
         _pause(lesson)
         scores = [
-            _score(material, pupils, weights, _some(material.train_truth, size, seed))
+            _score(material, pupils, _some(material.train_truth, size, seed))
             for seed in range(lesson.seed, lesson.seed + CURVE_SEEDS)
         ]
         points.append(report.CurvePoint(size, tuple(scores)))
@@ -294,10 +283,10 @@ def _some(truth: Array, size: int, seed: int) -> Array:
     return np.concatenate([order[truth[order] == label][:size] for label in np.unique(truth)])
 
 
-def _score(material: Material, pupils: list[Pupil], weights: list[float], some: Array) -> float:
+def _score(material: Material, pupils: list[Pupil], some: Array) -> float:
     joined = np.zeros((len(material.val_truth), len(material.classes)))
-    for pupil, weight, own, val in zip(pupils, weights, material.train, material.val, strict=True):
-        if weight:
+    for pupil, own, val in zip(pupils, material.train, material.val, strict=True):
+        if pupil.weight:
             strength = pupil.fit.head.notes.get("strength", 1e-3)
             fitted = head.linear(
                 own[some],
@@ -305,7 +294,7 @@ def _score(material: Material, pupils: list[Pupil], weights: list[float], some: 
                 classes=len(material.classes),
                 strength=strength,
             )
-            joined += weight * combine.temper(fitted.probs(val), pupil.temperature)
+            joined += pupil.weight * combine.temper(fitted.probs(val), pupil.temperature)
     return float((joined.argmax(axis=1) == material.val_truth).mean())
 
 
@@ -325,8 +314,17 @@ def _write_members(
         Path(str(job.head)).unlink()
 
 
+def _write_novelty(folder: Path, pupils: Sequence[Pupil], material: Material) -> None:
+    """What the photos look like to each member, by which it knows others."""
+    groups = np.array([photo.group for photo in material.train_photos])
+    for pupil, own in zip(pupils, material.train, strict=True):
+        if pupil.weight:
+            taught = novelty.fit(own, groups=groups)
+            taught.save(folder / "members" / pupil.backbone.name / bundle.TAUGHT)
+
+
 def _about(
-    data: dataset.Dataset, material: Material, taught: list[tuple[Pupil, float]], lesson: Lesson
+    data: dataset.Dataset, material: Material, after: finetune.Outcome, lesson: Lesson
 ) -> dict[str, Any]:
     return {
         "labels": [{"name": label, "id": label} for label in material.classes],
@@ -336,15 +334,14 @@ def _about(
                 "name": pupil.backbone.name,
                 "backbone": pupil.backbone.name,
                 "recipe": pupil.backbone.recipe.to_dict(),
-                "temperature": pupil.temperature,
-                "weight": weight,
+                "cost": pupil.cost,
                 "head": {"kind": pupil.fit.head.kind, **pupil.fit.head.notes},
                 "licence": pupil.backbone.licence,
             }
-            for pupil, weight in taught
-            if weight
+            for pupil in seated(after.pupils)
         ],
-        "dropped": [pupil.backbone.name for pupil, weight in taught if not weight],
+        "dropped": [pupil.backbone.name for pupil in after.pupils if not pupil.weight],
+        "doubt": after.doubt.to_dict() if after.doubt.is_fitted else None,
         "data": {
             "name": data.name,
             "fingerprint": data.fingerprint,
@@ -353,6 +350,7 @@ def _about(
             "held_out": not data.val,
         },
         "augment": list(lesson.augment),
+        **({"fine_tuned": [one.to_dict() for one in after.records]} if after.records else {}),
         "seed": lesson.seed,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "versions": {

@@ -10,6 +10,7 @@ from triptych.calibration.crossing import cross_fit
 from triptych.calibration.fitting import fit
 from triptych.calibration.likelihood import FLOOR
 from triptych.calibration.likelihood import likelihood_loss
+from triptych.calibration.seating import seat
 from triptych.calibration.temperature import COOLEST
 from triptych.calibration.temperature import HOTTEST
 from triptych.calibration.temperature import fit_temperature
@@ -27,5 +28,6 @@ __all__ = [
     "fit_temperature",
     "fit_weights",
     "likelihood_loss",
+    "seat",
     "sure_from",
 ]

@@ -101,16 +101,27 @@ def train(
 
 
 def _describe(about: dict[str, Any], metrics: dict[str, Any]) -> str:
-    weights = {member["name"]: member for member in about["members"]}
+    seats = _seats(about)
     rows = [("", "right", "95 % interval", "weight", "temperature")]
     for member in metrics["members"]:
-        seat = weights.get(member["name"])
-        part = (f"{seat['weight']:.2f}", f"{seat['temperature']:.2f}") if seat else ("dropped", "")
-        rows.append((member["name"], *_score(member), *part))
+        rows.append((member["name"], *_score(member), *seats.get(member["name"], ("dropped", ""))))
     rows.append((about["name"], *_score(metrics["committee"]), "", ""))
     tuned = [_gain(record) for record in about.get("fine_tuned", [])]
     lines = [common.table(rows), "", f"on {metrics['images']} photos that were not learned"]
     return "\n".join([*lines, *(["", "Fine-tuning:", *tuned] if tuned else [])])
+
+
+def _seats(about: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Weight and temperature of each member that is seated; nothing is known of them where
+    there were too few photos to fit any."""
+    names = [member["name"] for member in about["members"]]
+    if not about["doubt"]:
+        return dict.fromkeys(names, ("", ""))
+    pairs = zip(about["doubt"]["weights"], about["doubt"]["temperatures"], strict=True)
+    return {
+        name: (f"{weight:.2f}", f"{temperature:.2f}")
+        for name, (weight, temperature) in zip(names, pairs, strict=True)
+    }
 
 
 def _gain(record: dict[str, Any]) -> str:
