@@ -14,9 +14,7 @@ from triptych.calibration.likelihood import Truth
 COOLEST, HOTTEST = 0.05, 20.0
 
 
-def fit_temperature(
-    probs: Probs, truth: Truth, *, doubt: float = 0.0, trust: float = 0.0
-) -> float:
+def fit_temperature(probs: Probs, truth: Truth, *, doubt: float = 0.0, trust: float = 0.0) -> float:
     """The temperature that makes a member's probabilities most likely.
 
     Args:
