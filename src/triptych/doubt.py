@@ -258,11 +258,11 @@ def _numbers(name: str, data: object, **limits: float) -> tuple[float, ...]:
 
 def _number(name: str, data: object, *, above: float = -1, least: float = 0) -> float:
     # To Python, true is a number.
-    is_number = isinstance(data, (int, float)) and not isinstance(data, bool)
-    if not is_number or not (above < data < math.inf and data >= least):
+    number = data if isinstance(data, (int, float)) and not isinstance(data, bool) else math.nan
+    if not (above < number < math.inf and number >= least):
         limit = f"above {above}" if above >= 0 else f"of at least {least}"
         raise _damaged(name, data, f"a number {limit}")
-    return float(data)
+    return float(number)
 
 
 def _damaged(name: str, data: object, expected: str) -> errors.SettingError:

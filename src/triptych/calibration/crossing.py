@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class CrossFit:
         members: The members' calibrated answers, shape (M, N, C).
         joined: By rule, the calibrated answers, shape (N, C).
         used: Shape (N,): how many stages of the cascade each photo took.
+        cost: Shape (N,): what these stages came to, in the unit of the costs.
     """
 
     truth: Truth
@@ -43,6 +45,7 @@ class CrossFit:
     members: Probs
     joined: Mapping[str, Probs]
     used: Index
+    cost: Probs
 
     def sure(self, rule: str) -> Flags:
         """Which answers are called sure, shape (N,)."""
@@ -64,7 +67,7 @@ class CrossFit:
 
     def covered(self, rule: str, coverage: float) -> Flags:
         """Whether each photo's set holds the true class, shape (N,); as `sizes`."""
-        scores = conformal.scores(self.joined[rule], self.truth)
+        scores = conformal.scores(self.joined[rule], self.truth.astype(np.intp))
         return np.asarray(scores <= np.array(self._levels(rule, coverage))[self.folds])
 
     def _levels(self, rule: str, coverage: float) -> list[float]:
@@ -102,19 +105,23 @@ def cross_fit(
             f"Got folds {names.tolist()} for {len(folds)} of {len(truth)} photos; expected a "
             "fold from 0 for each photo, and at least 2 of them."
         )
-    count, doubts = len(truth), []
     members = np.empty_like(probs)
     joined = {rule: np.empty_like(probs[0]) for rule in RULES}
-    used = np.zeros(count, np.intp)
+    used, cost = np.zeros(len(truth), np.intp), np.zeros(len(truth))
+    doubts = []
     for fold in range(len(names)):
-        own = np.flatnonzero(places == fold)
-        rest = np.flatnonzero(places != fold)
+        rest, own = np.flatnonzero(places != fold), np.flatnonzero(places == fold)
         doubt = fit(probs[:, rest], truth[rest], costs, **settings)
         doubts.append(doubt)
-        for seat, answers in enumerate(probs[:, own]):
-            members[seat, own] = doubt.temper(seat, answers)
+        held = probs[:, own]
+        members[:, own] = [doubt.temper(seat, answers) for seat, answers in enumerate(held)]
         for rule in combine.RULES:
             joined[rule][own] = doubt.join(rule, members[:, own])
-        asked = doubt.ask(lambda seat, still, own=own: probs[seat, own[still]], len(own))
+        asked = doubt.ask(_answers(held), len(own))
         joined[CASCADE][own], used[own] = asked.joined, asked.used
-    return CrossFit(truth, places, tuple(doubts), members, joined, used)
+        cost[own] = np.cumsum([costs[stage.seat] for stage in doubt.stages])[asked.used - 1]
+    return CrossFit(truth, places, tuple(doubts), members, joined, used, cost)
+
+
+def _answers(probs: Probs) -> Callable[[int, Index], Probs]:
+    return lambda seat, still: probs[seat, still]

@@ -94,7 +94,7 @@ def _promise(joined: Probs, truth: Truth, temperature: float, precision: float) 
     return RuleDoubt(
         temperature=temperature,
         sure=sure_from(joined, truth, precision=precision),
-        levels=conformal.levels(conformal.scores(joined, truth)),
+        levels=conformal.levels(conformal.scores(joined, truth.astype(np.intp))),
     )
 
 

@@ -57,7 +57,7 @@ class Plan:
     @property
     def bounds(self) -> Probs:
         """The losses, and one standard deviation to be on the safe side; shape (2,)."""
-        return self.loss + np.sqrt(self.variance)
+        return np.asarray(self.loss + np.sqrt(self.variance))
 
 
 def thresholds(

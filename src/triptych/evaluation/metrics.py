@@ -185,24 +185,6 @@ def macro_f1(probs: Probs, truth: Truth) -> float:
     return float(per_class(probs, truth).f1[occurs].mean())
 
 
-def negative_log_likelihood(probs: Probs, truth: Truth) -> float:
-    """The mean of ``-log`` of the true class's probability, in nats; 0 is perfect.
-
-    A probability of 0 counts as the smallest step of a float64 (2.2e-16), so that one image
-    cannot make the mean infinite.
-
-    Args:
-        probs: Shape (N, C).
-        truth: Shape (N,).
-
-    Example:
-        >>> round(negative_log_likelihood(np.array([[0.5, 0.5]]), np.array([0])), 3)
-        0.693
-    """
-    of_truth = probs[np.arange(len(truth)), truth].astype(np.float64)
-    return float(-np.log(np.maximum(of_truth, np.finfo(np.float64).eps)).mean())
-
-
 def brier(probs: Probs, truth: Truth) -> float:
     """The mean squared distance between probs and truth, summed over classes: 0 to 2, 0 is best.
 

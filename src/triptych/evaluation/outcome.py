@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from triptych import calibration
 from triptych import errors
 from triptych.evaluation import metrics
 
@@ -114,7 +115,7 @@ def _scores(probs: metrics.Probs, truth: metrics.Truth) -> dict[str, Any]:
         **top5,
         "macro_f1": metrics.macro_f1(probs, truth),
         "ece": metrics.expected_calibration_error(probs, truth),
-        "nll": metrics.negative_log_likelihood(probs, truth),
+        "nll": calibration.likelihood_loss(probs, truth),
         "brier": metrics.brier(probs, truth),
     }
 
