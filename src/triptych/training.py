@@ -116,9 +116,11 @@ def _train(
                 )
             about = _about(data, material, after, lesson)
             about["taught_in_s"] = round(time.perf_counter() - started, 1)
-            _write_novelty(folder, after.pupils, material)
-            pages.write(folder, pages.Told(name, about, data, material, after, curve))
+            taught = _novelty(after, material)
+            pages.write(folder, pages.Told(name, about, data, material, after, taught, curve))
             members.result()
+        for member, known in taught.items():
+            known.save(folder / "members" / member / bundle.TAUGHT)
         return about
 
     written = bundle.write(build.home, name, fill)
@@ -314,13 +316,18 @@ def _write_members(
         Path(str(job.head)).unlink()
 
 
-def _write_novelty(folder: Path, pupils: Sequence[Pupil], material: Material) -> None:
-    """What the photos look like to each member, by which it knows others."""
+def _novelty(after: finetune.Outcome, material: Material) -> dict[str, novelty.Taught]:
+    """What the photos look like to each member, by which it knows others.
+
+    A network that was tuned sees them otherwise than these features say, and tells nothing.
+    """
     groups = np.array([photo.group for photo in material.train_photos])
-    for pupil, own in zip(pupils, material.train, strict=True):
-        if pupil.weight:
-            taught = novelty.fit(own, groups=groups)
-            taught.save(folder / "members" / pupil.backbone.name / bundle.TAUGHT)
+    tuned = {record.member for record in after.records if record.kept}
+    return {
+        pupil.backbone.name: novelty.fit(own, groups=groups)
+        for pupil, own in zip(after.pupils, material.train, strict=True)
+        if pupil.weight and pupil.backbone.name not in tuned
+    }
 
 
 def _about(
