@@ -159,6 +159,13 @@ class BundleError(TriptychError):
     status = 409
 
 
+class FitError(TriptychError):
+    """What was fitted for a committee is damaged, or cannot be fitted on these photos."""
+
+    code = "fit"
+    status = 409
+
+
 class Stopped(TriptychError):
     """A person stopped the work; what was done so far is kept."""
 
