@@ -81,6 +81,7 @@ def load(
     return classifier.Classifier(
         seated.under(None if chosen.rule == "auto" else chosen.rule),
         limits=images.Limits(chosen.max_image_bytes, chosen.max_image_pixels),
+        coverage=chosen.coverage,
     )
 
 

@@ -50,6 +50,7 @@ from triptych.results import Label
 SCHEMA = 2
 ABOUT = "bundle.json"
 TAUGHT = "taught.npz"
+KEYS = ("name", "labels", "members", "rule", "doubt", "files")
 FITTED_RULE = "weighted"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RESERVED_COMMITTEES = ("auto", *zoo.COMMITTEES)
@@ -103,6 +104,14 @@ class Bundle:
         path = self.folder / "metrics.json"
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
+    @property
+    def doubt(self) -> Doubt:
+        """What was fitted for it."""
+        if self.about["doubt"]:
+            return Doubt.from_dict(self.about["doubt"])
+        costs = [float(row["cost"]) for row in self.about["members"]]
+        return doubt.unfitted([1.0] * len(costs), costs)
+
     def committee(self, build: Build) -> Committee:
         """Seat its members, ready to answer.
 
@@ -113,13 +122,12 @@ class Bundle:
             errors.BundleError: A file of it is damaged.
         """
         check_files(self.folder, self.about, suffixes=(".xml", ".bin", ".npz"))
-        fitted = self.about["doubt"]
         return Committee(
             name=self.name,
             members=tuple(self._seat(row, build) for row in self.about["members"]),
             labels=self.labels,
             rule=self.about["rule"],
-            **({"doubt": Doubt.from_dict(fitted)} if fitted else {}),
+            doubt=self.doubt,
         )
 
     def _seat(self, row: dict[str, Any], build: Build) -> Member:

@@ -50,14 +50,15 @@ class Question:
         rule: The combination rule, a name from `doubt.RULES`.
         top: How many guesses each member and the verdict name, at least 1.
         fit: ``"crop"`` or ``"square"``, see `triptych.recipe.Recipe`.
-        coverage: How often the verdict's set shall hold the true class, in (0, 1).
+        coverage: How often the verdict's set shall hold the true class, in (0, 1); ``None`` takes
+            the classifier's.
     """
 
     members: tuple[str, ...] | None = None
     rule: str | None = None
     top: int = 3
     fit: str | None = None
-    coverage: float = 0.9
+    coverage: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,11 @@ class Classifier:
     Args:
         committee: Who answers.
         limits: Largest image that is accepted.
+        coverage: How often a verdict's set shall hold the true class, where a question does not
+            say, in (0, 1).
+
+    Raises:
+        errors.SettingError: The coverage is impossible.
 
     Example:
         >>> from triptych.committee import Member
@@ -105,9 +111,15 @@ class Classifier:
     """
 
     def __init__(
-        self, committee: Committee, *, limits: images.Limits = images.DEFAULT_LIMITS
+        self,
+        committee: Committee,
+        *,
+        limits: images.Limits = images.DEFAULT_LIMITS,
+        coverage: float = 0.9,
     ) -> None:
+        conformal.look_up(conformal.GRID, coverage)
         self.committee = committee
+        self.coverage = coverage
         self._limits = limits
         self._pool = ThreadPoolExecutor(streams.cores(), thread_name_prefix="triptych-decode")
 
@@ -120,7 +132,7 @@ class Classifier:
         rule: str | None = None,
         top: int = 3,
         fit: str | None = None,
-        coverage: float = 0.9,
+        coverage: float | None = None,
     ) -> Verdict:
         """Ask about one image.
 
@@ -131,7 +143,8 @@ class Classifier:
             rule: The combination rule; by default the committee's.
             top: How many guesses to name, at least 1.
             fit: ``"crop"`` or ``"square"``; by default each member's own recipe.
-            coverage: How often the verdict's set shall hold the true class, in (0, 1).
+            coverage: How often the verdict's set shall hold the true class, in (0, 1); by default
+                the classifier's.
 
         Raises:
             errors.ImageError: The image cannot be read; the message says why.
@@ -178,7 +191,8 @@ class Classifier:
                 for number, (item, own) in enumerate(zip(ready, batch.probs, strict=True))
             ]
 
-        return map(_public, self._each(named, committee, seats, score))
+        found: Iterator[Scores | _Bad] = self._each(named, committee, seats, score)
+        return map(_public, found)
 
     def _answers(
         self, named: Iterable[tuple[str, Any]], question: Question
@@ -190,7 +204,9 @@ class Classifier:
 
         def judge(ready: list[Ready]) -> list[Verdict]:
             batch = Batch(ready, committee, self._pool)
-            return judging.verdicts(batch, top=question.top, coverage=question.coverage)
+            return judging.verdicts(
+                batch, top=question.top, coverage=question.coverage or self.coverage
+            )
 
         return self._each(named, committee, ahead, judge)
 
@@ -198,7 +214,7 @@ class Classifier:
         """The committee as it is asked here, after a look whether that is possible."""
         if question.top < 1:
             raise errors.SettingError(f"Asked for the top {question.top}; expected 1 or more.")
-        conformal.look_up(conformal.GRID, question.coverage)
+        conformal.look_up(conformal.GRID, question.coverage or self.coverage)
         chosen = self.committee.only(question.members).under(question.rule)
         return dataclasses.replace(
             chosen, members=tuple(with_recipe(m, fit=question.fit) for m in chosen.members)
@@ -209,7 +225,7 @@ class Classifier:
         named: Iterable[tuple[str, Any]],
         committee: Committee,
         ahead: Sequence[int],
-        work: Callable[[list[Ready]], list[T]],
+        work: Callable[[list[Ready]], Sequence[T]],
     ) -> Iterator[T | _Bad]:
         """Images made ready and worked on in batches; answers in order, bad images in theirs."""
         recipes = {seat: committee.members[seat].recipe for seat in ahead}
@@ -233,7 +249,7 @@ class Classifier:
 
 
 def _in_batches(
-    prepared: Iterator[Ready | _Bad], work: Callable[[list[Ready]], list[T]]
+    prepared: Iterator[Ready | _Bad], work: Callable[[list[Ready]], Sequence[T]]
 ) -> Iterator[T | _Bad]:
     while chunk := list(itertools.islice(prepared, BATCH_SIZE)):
         ready = [item for item in chunk if isinstance(item, Ready)]

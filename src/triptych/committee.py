@@ -63,7 +63,7 @@ class Committee:
     labels: tuple[Label, ...]
     rule: str = "mean"
     warning: str | None = None
-    doubt: Doubt = None  # type: ignore[assignment]
+    doubt: Doubt = None  # type: ignore[assignment]  # never None once it is made
 
     def __post_init__(self) -> None:
         if not self.members:

@@ -52,7 +52,7 @@ def _joined(batch: Batch) -> Probs:
 def _verdict(batch: Batch, number: int, joined: Probs, top: int, coverage: float) -> Verdict:
     committee, asked = batch.committee, batch.asked[number]
     novelty = None if batch.novelty is None else float(batch.novelty[number])
-    guesses = top_guesses(joined, committee.labels, top)
+    guesses = top_guesses(joined.tolist(), committee.labels, top)
     slept = tuple(m.name for m, was in zip(committee.members, asked, strict=True) if not was)
     return Verdict(
         source=batch.images[number].source,
@@ -61,9 +61,7 @@ def _verdict(batch: Batch, number: int, joined: Probs, top: int, coverage: float
         members=tuple(
             Prediction(
                 member.name,
-                top_guesses(
-                    committee.doubt.temper(seat, batch.probs[number, seat]), committee.labels, top
-                ),
+                top_guesses(_own(batch, number, seat).tolist(), committee.labels, top),
             )
             for seat, member in enumerate(committee.members)
             if asked[seat]
@@ -76,6 +74,10 @@ def _verdict(batch: Batch, number: int, joined: Probs, top: int, coverage: float
         slept=slept,
         reason=_reason(committee, int(asked.sum()), guesses[0].prob) if slept else None,
     )
+
+
+def _own(batch: Batch, number: int, seat: int) -> Probs:
+    return batch.committee.doubt.temper(seat, batch.probs[number, seat])
 
 
 def _status(committee: Committee, prob: float, novelty: float | None) -> str | None:

@@ -96,7 +96,13 @@ SETTINGS: tuple[Setting, ...] = (
         str,
         "auto",
         "How the members' answers are joined into the verdict; `auto` is the committee's own way.",
-        choices=("auto", "max", "vote", "mean", "weighted"),
+        choices=("auto", "max", "vote", "mean", "weighted", "cascade"),
+    ),
+    Setting(
+        "coverage",
+        float,
+        0.9,
+        "How often the set that a verdict names shall hold the true class, such as 0.9.",
     ),
     Setting("precision", str, "auto", "Number format of the networks on CPU.", choices=PRECISIONS),
     Setting(
@@ -126,6 +132,7 @@ class Settings:
     port: int
     committee: str
     rule: str
+    coverage: float
     precision: str
     threads: int
     max_image_bytes: int

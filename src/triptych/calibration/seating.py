@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from triptych import doubt
 from triptych.calibration.fitting import fit
 from triptych.calibration.likelihood import Probs
@@ -35,7 +33,7 @@ def seat(probs: Probs, truth: Truth, costs: Sequence[float]) -> tuple[list[float
         return equal, doubt.unfitted(equal, costs)
     found = fit(probs, truth, costs)
     weights = list(found.weights)
-    sitting = np.flatnonzero(weights)
+    sitting = [place for place, weight in enumerate(weights) if weight]
     if len(sitting) < len(weights):
         kept = [weights[place] for place in sitting]
         found = fit(probs[sitting], truth, [costs[place] for place in sitting], weights=kept)

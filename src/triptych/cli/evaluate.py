@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @common.members_option
 @common.from_table("rule")
 @common.fit_option
+@common.from_table("coverage")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 @common.weights_option
 @common.from_table("precision", "threads", "home")
@@ -52,8 +53,10 @@ def _count(classifier: Classifier, photos: Labelled, fit: str | None) -> dict[st
     committee = classifier.committee
     evaluation = Evaluation(
         [member.name for member in committee.members],
-        [member.weight for member in committee.members],
+        committee.doubt,
+        committee.costs,
         committee.rule,
+        coverage=classifier.coverage,
     )
     skipped = list(photos.skipped)
     named = ((str(path), path) for path, _ in photos.photos)
@@ -67,18 +70,28 @@ def _count(classifier: Classifier, photos: Labelled, fit: str | None) -> dict[st
             bar.update(1)
     report = evaluation.to_dict()
     report["committee"] = {"name": committee.name, **report["committee"]}
+    if committee.doubt.is_fitted:
+        report["fitted"] = dict(committee.doubt.told)
     if committee.warning:
         report["warning"] = committee.warning
     return {"skipped": [failure.to_dict() for failure in skipped], **report}
 
 
 def _describe(report: dict[str, Any]) -> str:
-    rows = [("", "top-1", "95 % interval", "top-5")]
+    rows: list[tuple[str, ...]] = [
+        ("", "top-1", "95 % interval", "top-5", "ece", "cost", "sets hold it", "set size")
+    ]
     rows += [_row(member["name"], member) for member in report["members"]]
     rows += [_row(f"rule {name}", rule) for name, rule in report["rules"].items()]
     committee = report["committee"]
     rows.append(_row(f"{committee['name']}, by {committee['rule']}", committee))
     lines = [common.table(rows), "", f"{report['images']} photos, {report['images_per_s']} per s."]
+    if report.get("fitted"):
+        fitted = report["fitted"]
+        lines.append(
+            f"Fitted on {fitted['photos']} photos of {fitted.get('data', 'its own classes')}; on "
+            "those themselves these figures flatter."
+        )
     if report.get("warning"):
         lines.append(report["warning"])
     if report["skipped"]:
@@ -87,7 +100,15 @@ def _describe(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _row(name: str, score: dict[str, Any]) -> tuple[str, str, str, str]:
+def _row(name: str, score: dict[str, Any]) -> tuple[str, ...]:
     low, high = score["interval"]
-    between = f"{100 * low:.1f} to {100 * high:.1f} %"
-    return (name, common.percent(score["top1"]), between, common.percent(score["top5"]))
+    return (
+        name,
+        common.percent(score["top1"]),
+        f"{100 * low:.1f} to {100 * high:.1f} %",
+        common.percent(score["top5"]),
+        f"{score['ece']:.3f}",
+        common.percent(score["cost"]) if "cost" in score else "",
+        common.percent(score["coverage"]) if "coverage" in score else "",
+        f"{score['set_size']:.2f}" if "set_size" in score else "",
+    )

@@ -8,6 +8,7 @@ probable class, of equally probable ones the first; its top probability is that 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from typing import NamedTuple
@@ -239,8 +240,24 @@ def reliability(probs: Probs, truth: Truth, *, bins: int = BINS) -> list[Bin]:
         >>> reliability(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]), bins=2)
         [Bin(low=0.5, high=1.0, prob=0.75, accuracy=0.5, count=2)]
     """
-    top = probs.max(axis=1).astype(np.float64)  # (N,)
-    right = probs.argmax(axis=1) == truth
+    return bins_of(probs.max(axis=1), probs.argmax(axis=1) == truth, bins=bins)
+
+
+def bins_of(
+    top: npt.NDArray[np.floating[Any]], right: npt.NDArray[np.bool_], *, bins: int = BINS
+) -> list[Bin]:
+    """`reliability`, where only the answers themselves were kept.
+
+    Args:
+        top: Probability of each answer, shape (N,).
+        right: Whether it was right, shape (N,).
+        bins: How many intervals [0, 1] is cut into.
+
+    Example:
+        >>> bins_of(np.array([0.9, 0.7]), np.array([True, False]), bins=2)[0].accuracy
+        0.5
+    """
+    top = top.astype(np.float64)
     edges = np.linspace(0, 1, bins + 1)
     places = np.clip(np.searchsorted(edges, top, side="left") - 1, 0, bins - 1)
     return [
@@ -269,8 +286,13 @@ def expected_calibration_error(probs: Probs, truth: Truth, *, bins: int = BINS) 
         >>> expected_calibration_error(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]), bins=2)
         0.25
     """
-    filled = reliability(probs, truth, bins=bins)
-    return sum(bin.count * abs(bin.prob - bin.accuracy) for bin in filled) / len(truth)
+    return gap(reliability(probs, truth, bins=bins))
+
+
+def gap(bins: Sequence[Bin]) -> float:
+    """The expected calibration error that bins come to."""
+    total = sum(bin.count for bin in bins)
+    return sum(bin.count * abs(bin.prob - bin.accuracy) for bin in bins) / total
 
 
 def most_confident_mistakes(probs: Probs, truth: Truth, k: int) -> npt.NDArray[np.int64]:
