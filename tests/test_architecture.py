@@ -45,9 +45,13 @@ RANKS = {
     "bundle": 9,
     "judging": 10,
     "classifier": 11,
+    "extractors": 11,
     "importing": 11,
     "lesson": 11,
     "finetune": 12,
+    "scoring": 12,
+    "audition": 13,
+    "fitting": 13,
     "pages": 13,
     "training": 14,
     "": 15,  # the package's own door: triptych.load, triptych.train

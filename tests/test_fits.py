@@ -80,9 +80,7 @@ def test_a_persons_own_fit_goes_before_the_shipped_one(tmp_path: Path) -> None:
         (lambda text: text.encode() + b"\xff", "decode"),
     ],
 )
-def test_a_damaged_file_is_named_with_the_way_out(
-    tmp_path: Path, change: Any, reason: str
-) -> None:
+def test_a_damaged_file_is_named_with_the_way_out(tmp_path: Path, change: Any, reason: str) -> None:
     path = fits.save(tmp_path, "custom", PAIR, fitted(2))
     text = change(path.read_text())
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -104,7 +102,7 @@ def test_a_failed_write_leaves_what_was_there(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(errors.FitError, match="No space left on device. Nothing was changed"):
+    with pytest.raises(errors.FitError, match=r"No space left on device\. Nothing was changed"):
         fits.save(tmp_path, "custom", PAIR, fitted(2, seed=1))
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]

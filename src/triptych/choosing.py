@@ -199,7 +199,7 @@ class _Fold:
     def temperature(self, seats: Seats) -> float:
         """Of the mean of some; many committees begin with the same members."""
         if seats not in self._temperatures:
-            joined = combine.mean(self.probs[np.ix_(seats, self._some)])
+            joined = combine.mean(self.probs[list(seats)][:, self._some])
             self._temperatures[seats] = self._fit(joined)
         return self._temperatures[seats]
 
@@ -209,7 +209,7 @@ class _Fold:
         temperatures = [self.temperature(prefix) for prefix in prefixes]
         found = stopping.thresholds(
             [
-                combine.temper(combine.mean(self.probs[np.ix_(prefix, self.rest)]), temperature)
+                combine.temper(combine.mean(self.probs[list(prefix)][:, self.rest]), temperature)
                 for prefix, temperature in zip(prefixes, temperatures, strict=True)
             ],
             self.rest_truth,

@@ -128,5 +128,7 @@ def _read(place: Any) -> tuple[list[str], Doubt]:
         if not isinstance(members, list) or len(members) != len(doubt.weights):
             raise ValueError(f"it names {members!r} as members of {len(doubt.weights)} weights")
     except (OSError, ValueError, RecursionError, errors.SettingError) as error:
-        raise errors.FitError(f"{place} cannot be used: {str(error).rstrip('.')}. {MEND}") from error
+        raise errors.FitError(
+            f"{place} cannot be used: {str(error).rstrip('.')}. {MEND}"
+        ) from error
     return members, doubt
