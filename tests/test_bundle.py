@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -23,12 +24,16 @@ from pictures import picture
 from triptych import bundle
 from triptych import classifier
 from triptych import combine
+from triptych import conformal
+from triptych import doubt
 from triptych import errors
 from triptych import images
 from triptych import labels
 from triptych import recipe
 from triptych import zoo
+from triptych.cascade import Stage
 from triptych.committee import Build
+from triptych.doubt import RuleDoubt
 from triptych.engine import store
 
 LITE0 = zoo.find("lite0")
@@ -39,11 +44,17 @@ def about(names: list[str]) -> dict[str, Any]:
     member = {
         "name": LITE0.name,
         "recipe": LITE0.recipe.to_dict(),
-        "temperature": 1.3,
-        "weight": 1.0,
+        "cost": 0.4,
     }
     classes = [{"name": name, "id": name} for name in names]
-    return {"labels": classes, "rule": "weighted", "members": [member]}
+    plain = {rule: RuleDoubt(1.0, 2.0, (0.5,) * len(conformal.GRID)) for rule in doubt.RULES}
+    fitted = doubt.Doubt((1.3,), (1.0,), (Stage(0),), plain)
+    return {
+        "labels": classes,
+        "rule": "weighted",
+        "members": [member],
+        "doubt": fitted.to_dict(),
+    }
 
 
 def fill(folder: Path) -> dict[str, Any]:
@@ -81,9 +92,8 @@ def real(home: Path, tmp_path_factory: pytest.TempPathFactory) -> bundle.Bundle:
 
 def answer(made: bundle.Bundle, home: Path) -> np.ndarray:
     seated = made.committee(Build(home=home, precision="f32"))
-    (scores,) = classifier.Classifier(seated).score_many([("photo", picture(3))])
-    assert isinstance(scores, classifier.Scores)
-    return scores.probs
+    verdict = classifier.Classifier(seated).classify(picture(3), top=len(seated.labels))
+    return np.array([guess.prob for guess in sorted(verdict.top, key=lambda g: g.label.index)])
 
 
 def test_versions_count_up_and_the_highest_is_served(tmp_path: Path) -> None:
@@ -192,16 +202,18 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "not JSON": (lambda f: (f / "bundle.json").write_text("{"), "cannot be read: Expecting"),
     "not text": (lambda f: (f / "bundle.json").write_bytes(b"\xff"), "cannot be read: 'utf-8'"),
     "a list": (lambda f: (f / "bundle.json").write_text("[]"), "holds no object"),
-    "newer": (lambda f: edit(f, schema=2), "schema 2; this Triptych reads schema 1"),
+    "newer": (lambda f: edit(f, schema=3), "schema 3; this Triptych reads schema 2"),
     "no rule": (lambda f: edit(f, rule=None), "lacks rule"),
     "odd rule": (lambda f: edit(f, rule="dice"), "does not describe"),
     "odd labels": (lambda f: edit(f, labels=["a", "b"]), "does not describe"),
     "odd files": (lambda f: edit(f, files=[1]), "does not describe"),
     "outside": (lambda f: edit(f, files={"../../x": "0"}), "does not describe"),
     "odd member": (
-        lambda f: edit(f, members=[{**about([])["members"][0], "temperature": 0}]),
+        lambda f: edit(f, members=[{**about([])["members"][0], "cost": 0}]),
         "does not describe",
     ),
+    "no doubt": (lambda f: edit(f, doubt=None), "lacks doubt"),
+    "odd doubt": (lambda f: edit(f, doubt={"weights": [1]}), "does not describe"),
     "unlisted network": (lambda f: edit(f, files={"labels.txt": "0"}), "does not describe"),
     "missing file": (lambda f: (f / "labels.txt").unlink(), "incomplete: labels.txt missing"),
 }
@@ -267,7 +279,19 @@ def test_the_temperature_of_a_member_is_used(real: bundle.Bundle, home: Path) ->
     (member,) = seated.members
     batch = recipe.apply(member.recipe, images.decode(picture(3)))[None]
     raw = member.engine.run(batch).probs
-    np.testing.assert_allclose(answer(real, home), combine.temper(raw, 1.3), atol=1e-6)
+    np.testing.assert_allclose(answer(real, home), combine.temper(raw[0], 1.3), atol=1e-6)
+
+
+def test_a_refitted_bundle_is_the_next_version_and_the_same_but_for_that(
+    garden: bundle.Bundle, tmp_path: Path
+) -> None:
+    fitted = dataclasses.replace(garden.doubt, temperatures=(2.0,), told={"data": "other photos"})
+    made = bundle.refit(garden, tmp_path, fitted)
+    assert (made.name, made.version) == ("garden", garden.version + 1)
+    assert made.doubt == fitted != garden.doubt
+    assert made.about["files"] == garden.about["files"]
+    assert {**made.about, "doubt": 0} == {**garden.about, "doubt": 0}
+    assert bundle.find(tmp_path, "garden") == made
 
 
 def hostile(path: Path, source: bundle.Bundle, change: Callable[[zipfile.ZipFile], None]) -> Path:

@@ -14,6 +14,7 @@ import drawings
 import triptych
 from pictures import picture
 from triptych import combine
+from triptych import doubt
 from triptych import errors
 from triptych.classifier import Classifier
 from triptych.classifier import Question
@@ -31,10 +32,11 @@ LABELS = tuple(Label(f"class {n}", f"c{n}", n) for n in range(7))
 @pytest.fixture
 def classifier() -> Classifier:
     members = tuple(
-        Member(name, FakeEngine(7, seed=seed), Recipe((size, size), "tf"), weight=seed + 1.0)
+        Member(name, FakeEngine(7, seed=seed), Recipe((size, size), "tf"), cost=seed + 1.0)
         for seed, (name, size) in enumerate([("Anna", 32), ("Ben", 48), ("Cleo", 64)])
     )
-    return Classifier(Committee("friends", members, LABELS))
+    weights = doubt.unfitted([1, 2, 3], [1, 2, 3])
+    return Classifier(Committee("friends", members, LABELS, doubt=weights))
 
 
 def test_a_verdict_holds_everything_people_see(classifier: Classifier) -> None:

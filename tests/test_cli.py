@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 def test_one_photo_is_described_for_people(folder: Path) -> None:
     ran = run("classify", str(folder / "a.jpg"), "--committee", "lite")
     assert ran.exit_code == 0
-    assert "mean of 3, surest: EfficientNetLite" in ran.stdout
+    assert "weighted of 3, surest: EfficientNetLite" in ran.stdout
     assert ran.stdout.count("%") == 1 + 9
 
 
@@ -53,7 +53,7 @@ def test_json_is_one_object_per_line_with_the_promised_keys(folder: Path) -> Non
     assert sorted(by_name) == ["a.jpg", "b ü.png", "c.webp", "liar.jpg"]
     assert by_name["liar.jpg"]["error"]["code"] == "not_an_image"
     good = by_name["b ü.png"]
-    assert set(good) == {"source", "verdict", "members", "timing"}
+    assert set(good) == {"source", "verdict", "members", "slept", "reason", "timing"}
     assert {"label", "id", "index", "prob", "rule", "top"} <= set(good["verdict"])
     assert set(good["verdict"]["top"][0]) == {"label", "id", "index", "prob"}
     assert [member["name"] for member in good["members"]] == list(zoo.COMMITTEES["lite"])
@@ -143,7 +143,8 @@ def test_evaluate_counts_and_lists_what_it_skipped(tmp_path: Path) -> None:
         "unknown_class",
     ]
     assert [member["name"] for member in report["members"]] == list(zoo.COMMITTEES["lite"])
-    assert set(report["rules"]) == {"max", "vote", "mean", "weighted"}
+    assert set(report["rules"]) == {"max", "vote", "mean", "weighted", "cascade"}
+    assert {"ece", "cost", "coverage", "set_size"} <= set(report["rules"]["cascade"])
     assert {"rule", "top1", "top5"} <= set(report["committee"])
     table = run("evaluate", str(tmp_path), "--committee", "lite")
     assert "rule weighted" in table.stdout

@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from triptych import calibration
 from triptych import combine
+from triptych import doubt
 from triptych import evaluation
+from triptych.evaluation import metrics
 from triptych.results import Label
 from triptych.results import top_guesses
 
@@ -42,7 +45,8 @@ def test_counts_equal_counting_by_hand() -> None:
     rng = np.random.default_rng(0)
     probs = rng.dirichlet(np.ones(10), (3, 200))  # (M, N, C)
     truths = rng.integers(0, 10, 200)
-    tally = evaluation.Evaluation(["A", "B", "C"], [1, 2, 3], "vote")
+    weights = doubt.unfitted([1, 2, 3], [1, 1, 2])
+    tally = evaluation.Evaluation(["A", "B", "C"], weights, [1, 1, 2], "vote")
     for n, truth in enumerate(truths):
         tally.add(probs[:, n], int(truth))
     report = tally.to_dict()
@@ -51,8 +55,35 @@ def test_counts_equal_counting_by_hand() -> None:
         assert member["top1"] == (own.argmax(1) == truths).mean()
         top5 = np.argsort(-own, axis=1)[:, :5]
         assert member["top5"] == (top5 == truths[:, None]).any(1).mean()
-    for rule, score in report["rules"].items():
+    assert report["rules"]["cascade"] == report["rules"]["weighted"]  # nothing was fitted
+    for rule in combine.RULES:
         joined = combine.join(rule, probs, [1, 2, 3])
+        score = report["rules"][rule]
         assert score["top1"] == (joined.argmax(1) == truths).mean()
+        assert score["ece"] == pytest.approx(metrics.expected_calibration_error(joined, truths))
+        assert score["cost"] == 1
+        assert "coverage" not in score
     assert report["committee"]["rule"] == "vote"
     assert report["committee"]["top1"] == report["rules"]["vote"]["top1"]
+
+
+def test_a_fitted_committee_is_counted_as_cross_fitting_counts_it() -> None:
+    rng = np.random.default_rng(1)
+    truths = rng.integers(0, 4, 400)
+    logits = rng.normal(size=(2, 400, 4))
+    logits[:, np.arange(400), truths] += 3
+    probs = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    costs, folds = [1.0, 3.0], np.arange(400) % 2
+    crossed = calibration.cross_fit(probs, truths, costs, folds)
+    own = np.flatnonzero(crossed.folds == 0)
+    tally = evaluation.Evaluation(["A", "B"], crossed.doubts[0], costs, "cascade", coverage=0.8)
+    for n in own:
+        tally.add(probs[:, n], int(truths[n]))
+    counted = tally.to_dict()["rules"]
+    for rule in doubt.RULES:
+        assert counted[rule]["coverage"] == crossed.covered(rule, 0.8)[own].mean()
+        assert counted[rule]["set_size"] == crossed.sizes(rule, 0.8)[own].mean()
+        assert counted[rule]["top1"] == (crossed.joined[rule].argmax(1) == truths)[own].mean()
+    spent = np.where(crossed.used[own] == 1, 0.25, 1.0)
+    assert counted["cascade"]["cost"] == pytest.approx(spent.mean())
+    assert 0.25 < spent.mean() < 1

@@ -13,6 +13,7 @@ from PIL import Image
 
 import triptych
 from triptych import dataset
+from triptych import doubt
 from triptych import errors
 from triptych import finetune
 from triptych import finetune_child as child
@@ -225,7 +226,7 @@ def test_a_member_that_knows_nothing_is_replaced_by_what_it_learns(
         data.classes, [noise], [noise[:0]], train, folds, data.train, [noise], val, data.val
     )
     fit = head.fit("linear", noise, train, folds=folds, classes=2, seed=0)
-    pupil = lesson.Pupil(LITE0, fit, 1.0, np.full((len(val), 2), 0.5))
+    pupil = lesson.Pupil(LITE0, fit, np.full((len(val), 2), 0.5))
     fit.head.save(tmp_path / "head.npz")
     bundle = tmp_path / "scratch" / "bundle"
     member = bundle / "members" / LITE0.name
@@ -235,16 +236,19 @@ def test_a_member_that_knows_nothing_is_replaced_by_what_it_learns(
     )
     before = keras.models.load_model(member / "model.keras")
 
-    changed, records = finetune.improve(
+    outcome = finetune.improve(
         bundle,
-        [(pupil, 1.0)],
+        [pupil],
+        doubt.unfitted([1.0], [1.0]),
         material,
         build=Build(home=tmp_path, precision="f32"),
         lesson=lesson.Lesson(),
         plan=child.Plan(epochs=3, rate=1e-3),
     )
-    (record,), ((tuned, weight),) = records, changed
-    assert (record.kept, weight) == (True, 1.0)
+    (record,), (tuned,) = outcome.records, outcome.pupils
+    assert (record.kept, tuned.weight) == (True, 1.0)
+    assert outcome.doubt.is_fitted
+    assert outcome.doubt.temperatures == (tuned.temperature,)
     assert record.before.held_out < record.after.held_out
     assert record.after.validation == (tuned.validation.argmax(axis=1) == val).mean() > 0.5
     assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]

@@ -268,8 +268,7 @@ def test_other_views_are_passes_of_their_own_and_are_learned_from(
     made = bundle.find(home, "views")
     assert made.about["augment"] == ["crops", "flips"]
     assert made.metrics["committee"]["top1"] == 1.0
-    (own,), (plain,) = made.about["members"], shapes.about["members"]
-    assert own["temperature"] != plain["temperature"]
+    assert made.about["doubt"]["temperatures"] != shapes.about["doubt"]["temperatures"]
     assert "Augmented by" in (made.folder / "report.html").read_text(encoding="utf-8")
     bundle.remove(home, "views")
 
@@ -319,7 +318,7 @@ def test_two_photos_a_class_are_enough_to_begin_with(home: Path, tmp_path: Path)
     few = draw_classes(tmp_path / "few", count=2)
     made = triptych.train(few, name="again", backbones=["lite0"], precision="f32")
     assert made.about["data"]["train"] == made.about["data"]["val"] == 3
-    assert made.about["members"][0]["temperature"] == 1
+    assert made.about["doubt"] is None
     assert made.metrics["committee"]["top1"] > 0.5
 
 

@@ -202,19 +202,22 @@ class Classifier:
         first = committee.doubt.stages[0].seat
         ahead = [first] if committee.rule == CASCADE else range(len(committee.members))
 
+        coverage = self._coverage(question)
+
         def judge(ready: list[Ready]) -> list[Verdict]:
             batch = Batch(ready, committee, self._pool)
-            return judging.verdicts(
-                batch, top=question.top, coverage=question.coverage or self.coverage
-            )
+            return judging.verdicts(batch, top=question.top, coverage=coverage)
 
         return self._each(named, committee, ahead, judge)
+
+    def _coverage(self, question: Question) -> float:
+        return self.coverage if question.coverage is None else question.coverage
 
     def _chosen(self, question: Question) -> Committee:
         """The committee as it is asked here, after a look whether that is possible."""
         if question.top < 1:
             raise errors.SettingError(f"Asked for the top {question.top}; expected 1 or more.")
-        conformal.look_up(conformal.GRID, question.coverage or self.coverage)
+        conformal.look_up(conformal.GRID, self._coverage(question))
         chosen = self.committee.only(question.members).under(question.rule)
         return dataclasses.replace(
             chosen, members=tuple(with_recipe(m, fit=question.fit) for m in chosen.members)

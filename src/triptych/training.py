@@ -114,9 +114,9 @@ def _train(
                 )
             about = _about(data, material, after, lesson)
             about["taught_in_s"] = round(time.perf_counter() - started, 1)
-            _write_novelty(folder, after.pupils, material)
             pages.write(folder, pages.Told(name, about, data, material, after, curve))
             members.result()
+        _write_novelty(folder, after, material)
         return about
 
     written = bundle.write(build.home, name, fill)
@@ -295,11 +295,15 @@ def _write_members(
         Path(str(job.head)).unlink()
 
 
-def _write_novelty(folder: Path, pupils: Sequence[Pupil], material: Material) -> None:
-    """What the photos look like to each member, by which it knows others."""
+def _write_novelty(folder: Path, after: finetune.Outcome, material: Material) -> None:
+    """What the photos look like to each member, by which it knows others.
+
+    A network that was tuned sees them otherwise than these features say, and tells nothing.
+    """
     groups = np.array([photo.group for photo in material.train_photos])
-    for pupil, own in zip(pupils, material.train, strict=True):
-        if pupil.weight:
+    tuned = {record.member for record in after.records if record.kept}
+    for pupil, own in zip(after.pupils, material.train, strict=True):
+        if pupil.weight and pupil.backbone.name not in tuned:
             taught = novelty.fit(own, groups=groups)
             taught.save(folder / "members" / pupil.backbone.name / bundle.TAUGHT)
 
