@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from triptych import choosing
 from triptych import committee as seats
 from triptych import dataset
 from triptych import errors
@@ -78,6 +80,7 @@ def hold(
     rows: Sequence[zoo.Backbone],
     build: Build,
     *,
+    budget_ms: float = math.inf,
     folds: int = 5,
     seed: int = 0,
     progress: Progress = lambda stage, done, total: None,
@@ -91,6 +94,7 @@ def hold(
         source: As `dataset.open` takes it.
         rows: Backbones of the zoo.
         build: Where things are kept and how networks run.
+        budget_ms: What one of them at least has to keep for a photo.
         folds: In how many parts photos are divided, at least 2.
         seed: Of the folds.
         progress: Called with the stage, what is done and what there is to do.
@@ -98,16 +102,19 @@ def hold(
     Raises:
         errors.SourceError: There are no classes of photos in the source.
         errors.FitError: There are too few photos.
+        errors.SettingError: None of them keeps the budget.
         errors.WeightsMissing: A backbone's weights have to be fetched first.
     """
     committee = seats.from_zoo("lite", build, members=[row.name for row in rows])
+    progress("Timing networks", 0, 0)
+    candidates = _timed(committee)
+    choosing.check_budget({own.name: own.ms for own in candidates}, budget_ms)
     known = _imagenet(source)
     if known:
         answers = _published(known, committee, folds, seed, progress)
     else:
         answers = _taught(source, rows, build, folds, seed, progress)
-    progress("Timing networks", 0, 0)
-    return Audition(_timed(committee), *answers, is_imagenet=known is not None)
+    return Audition(candidates, *answers, is_imagenet=known is not None)
 
 
 def _imagenet(source: Path) -> dataset.Labelled | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
@@ -169,16 +170,29 @@ def recommend(options: Sequence[Option], budget_ms: float) -> Option:
     Source: McNemar, "Note on the sampling error of the difference between correlated proportions
     or percentages", 1947.
     """
+    check_budget({option.title: option.ms for option in options}, budget_ms)
     within = [option for option in options if option.ms <= budget_ms]
-    if not within:
-        quickest = min(options, key=lambda option: option.ms)
-        raise errors.SettingError(
-            f"Nothing answers within {budget_ms:g} ms a photo here: the quickest, "
-            f"{quickest.title}, takes {quickest.ms:.1f} ms. Allow at least that."
-        )
     best = max(within, key=lambda option: (option.accuracy, -option.ms))
     alike = [option for option in within if not weighing.is_better(best.right, option.right)]
     return min(alike, key=lambda option: (option.ms, -option.accuracy))
+
+
+def check_budget(times_ms: Mapping[str, float], budget_ms: float) -> None:
+    """Refuse a budget that nothing keeps, before much is computed.
+
+    Args:
+        times_ms: Milliseconds a photo, by title.
+        budget_ms: Milliseconds that a photo may take.
+
+    Raises:
+        errors.SettingError: None is that quick; the message names the quickest.
+    """
+    quickest = min(times_ms, key=lambda title: times_ms[title])
+    if times_ms[quickest] > budget_ms:
+        raise errors.SettingError(
+            f"Nothing answers within {budget_ms:g} ms a photo here: the quickest, {quickest}, "
+            f"takes {times_ms[quickest]:.1f} ms. Allow at least that."
+        )
 
 
 class _Fold:

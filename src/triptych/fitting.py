@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from triptych import bundle
 from triptych import calibration
@@ -26,12 +27,14 @@ class Wish:
         folds: In how many parts photos are divided to measure it, at least 2.
         tolerance: The share of right answers that the cascade may lose.
         precision: How often an answer must be right to be called sure, in (0, 1).
+        weights: How much each member counts; ``None`` finds that out.
         seed: Of the folds.
     """
 
     folds: int = 5
     tolerance: float = 0.001
     precision: float = 0.95
+    weights: tuple[float, ...] | None = None
     seed: int = 0
 
 
@@ -62,11 +65,13 @@ def fit(scored: Scored, costs: Sequence[float], wish: Wish, *, data: str) -> Fit
         errors.SettingError: The wish is impossible.
     """
     folds = scoring.folds(scored.paths, wish.folds, seed=wish.seed)
-    asked = {"tolerance": wish.tolerance, "precision": wish.precision}
-    crossed = calibration.cross_fit(scored.probs, scored.truth, costs, folds, **asked)
-    doubt = calibration.fit(
-        scored.probs, scored.truth, costs, tolerance=wish.tolerance, precision=wish.precision
-    )
+    how: dict[str, Any] = {
+        "tolerance": wish.tolerance,
+        "precision": wish.precision,
+        "weights": wish.weights,
+    }
+    crossed = calibration.cross_fit(scored.probs, scored.truth, costs, folds, **how)
+    doubt = calibration.fit(scored.probs, scored.truth, costs, **how)
     told = {"data": data, **doubt.told, "folds": wish.folds}
     return Fitted(dataclasses.replace(doubt, told=told), crossed)
 

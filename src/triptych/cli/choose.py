@@ -72,7 +72,9 @@ def run(
     build = Build(own.home, own.precision, own.threads, report=common.note)
     rows = audition.invited(backbones)
     with common.Stages() as stages:
-        held = audition.hold(folder, rows, build, folds=folds, seed=seed, progress=stages.show)
+        held = audition.hold(
+            folder, rows, build, budget_ms=budget_ms, folds=folds, seed=seed, progress=stages.show
+        )
         stages.say(f"Trying committees of {len(rows)} networks ...")
     options = choosing.options(
         held.probs, held.truth, held.candidates, held.folds, tolerance=tolerance / 100

@@ -46,6 +46,11 @@ Figures = dict[str, Any]
     default=95,
     help="Per cent of the answers called sure that must be right.",
 )
+@click.option(
+    "--keep-weights",
+    is_flag=True,
+    help="Let members count as they do now; else that is fitted, too, and some may drop out.",
+)
 @click.option("--seed", type=int, default=0, help="Of the folds.")
 @click.option("--dry-run", is_flag=True, help="Measure, and keep nothing.")
 @click.option(
@@ -100,6 +105,7 @@ def _fit(
     folds: int,
     tolerance: float,
     precision_of_sure: float,
+    keep_weights: bool,
     seed: int,
     **options: Any,
 ) -> None:
@@ -108,8 +114,9 @@ def _fit(
 
     chosen = settings.load(os.environ, **options)
     _check(chosen.committee, members, output)
-    wish = fitting.Wish(folds, tolerance / 100, precision_of_sure / 100, seed)
     classifier = triptych.load(members=members, report=common.note, **options)
+    weights = classifier.committee.doubt.weights if keep_weights else None
+    wish = fitting.Wish(folds, tolerance / 100, precision_of_sure / 100, weights, seed)
     scored = _score(folder, classifier, wish)
     fitted = _learn(folder, classifier, scored, wish)
     report = _report(classifier, scored, fitted, chosen.coverage)

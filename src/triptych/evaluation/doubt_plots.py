@@ -159,7 +159,7 @@ def costs(path: Path, spots: Sequence[Spot], *, budget_ms: float) -> None:
         axes.annotate(
             str(number), (spot.ms, spot.accuracy), (4, 5), textcoords="offset points", color=INK
         )
-    _title(axes, "right answers; o all members, ◇ cascade".replace("◇", "diamond"))
+    _title(axes, "right answers (dots ask all members, diamonds are cascades)")
     _calm(axes)
     _legend(axes, front)
     _save(figure, path)
