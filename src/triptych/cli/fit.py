@@ -113,7 +113,7 @@ def _fit(
     from triptych import fitting
 
     chosen = settings.load(os.environ, **options)
-    _check(chosen.committee, members, output)
+    _check(chosen, members, output)
     classifier = triptych.load(members=members, report=common.note, **options)
     weights = classifier.committee.doubt.weights if keep_weights else None
     wish = fitting.Wish(folds, tolerance / 100, precision_of_sure / 100, weights, seed)
@@ -127,14 +127,17 @@ def _fit(
     click.echo(json.dumps(report, ensure_ascii=False) if as_json else _describe(report))
 
 
-def _check(committee: str, members: tuple[str, ...] | None, output: Path | None) -> None:
+def _check(chosen: settings.Settings, members: tuple[str, ...] | None, output: Path | None) -> None:
+    """Refuse what cannot be done before photos are looked at, which takes long."""
+    from triptych import conformal
     from triptych import errors
     from triptych.committee import is_from_zoo
 
-    if (members or output) and not is_from_zoo(committee):
+    conformal.look_up(conformal.GRID, chosen.coverage)
+    if (members or output) and not is_from_zoo(chosen.committee):
         raise errors.SettingError(
-            f"{committee} is a bundle, which is fitted with all its members and keeps the fit "
-            "itself; leave out --members and --output."
+            f"{chosen.committee} is a bundle, which is fitted with all its members and keeps "
+            "the fit itself; leave out --members and --output."
         )
 
 
