@@ -20,7 +20,9 @@ from PIL import ImageDraw
 
 import networks
 import triptych
+from pictures import picture
 from triptych import bundle
+from triptych import doubt
 from triptych import errors
 from triptych import features
 from triptych import settings
@@ -120,6 +122,7 @@ def test_the_bundle_is_complete(shapes: bundle.Bundle) -> None:
         f"{member}/model.keras",
         f"{member}/network.xml",
         f"{member}/network.bin",
+        f"{member}/taught.npz",
     }
     assert set(shapes.about["files"]) == {
         name for name in found if not name.endswith(("bundle.json", "members", "Lite0"))
@@ -143,6 +146,24 @@ def test_metrics_card_and_report_agree(shapes: bundle.Bundle) -> None:
     assert np.mean(curve[-1]["top1"]) > 0.9
     assert "100.0 % right" in (shapes.folder / "README.md").read_text()
     assert "100.0" in (shapes.folder / "report.html").read_text()
+
+
+def test_what_its_doubt_is_worth_is_told(shapes: bundle.Bundle) -> None:
+    found = shapes.metrics["doubt"]
+    assert 0 <= found["false_alarms"] <= 0.5
+    assert set(shapes.metrics["rules"]) == set(doubt.RULES)
+    assert shapes.metrics["rules"]["weighted"]["top1"] == shapes.metrics["committee"]["top1"]
+    assert shapes.metrics["rules"]["weighted"]["coverage"] >= 0.5
+    assert "What is its doubt worth?" in (shapes.folder / "report.html").read_text("utf-8")
+
+
+def test_a_photo_of_something_else_is_none_of_these(
+    shapes: bundle.Bundle, home: Path, tmp_path: Path
+) -> None:
+    classifier = triptych.load("shapes", precision="f32", home=home)
+    assert classifier.classify(drawing("discs", 900)).novelty > 0.05
+    stranger = classifier.classify(picture(5))
+    assert (stranger.status, len(stranger.top)) == ("none", 3)
 
 
 def test_bad_files_are_skipped_and_listed(shapes: bundle.Bundle) -> None:

@@ -114,9 +114,11 @@ def _train(
                 )
             about = _about(data, material, after, lesson)
             about["taught_in_s"] = round(time.perf_counter() - started, 1)
-            pages.write(folder, pages.Told(name, about, data, material, after, curve))
+            taught = _novelty(after, material)
+            pages.write(folder, pages.Told(name, about, data, material, after, taught, curve))
             members.result()
-        _write_novelty(folder, after, material)
+        for member, known in taught.items():
+            known.save(folder / "members" / member / bundle.TAUGHT)
         return about
 
     written = bundle.write(build.home, name, fill)
@@ -295,17 +297,18 @@ def _write_members(
         Path(str(job.head)).unlink()
 
 
-def _write_novelty(folder: Path, after: finetune.Outcome, material: Material) -> None:
+def _novelty(after: finetune.Outcome, material: Material) -> dict[str, novelty.Taught]:
     """What the photos look like to each member, by which it knows others.
 
     A network that was tuned sees them otherwise than these features say, and tells nothing.
     """
     groups = np.array([photo.group for photo in material.train_photos])
     tuned = {record.member for record in after.records if record.kept}
-    for pupil, own in zip(after.pupils, material.train, strict=True):
-        if pupil.weight and pupil.backbone.name not in tuned:
-            taught = novelty.fit(own, groups=groups)
-            taught.save(folder / "members" / pupil.backbone.name / bundle.TAUGHT)
+    return {
+        pupil.backbone.name: novelty.fit(own, groups=groups)
+        for pupil, own in zip(after.pupils, material.train, strict=True)
+        if pupil.weight and pupil.backbone.name not in tuned
+    }
 
 
 def _about(

@@ -94,6 +94,7 @@ class Report:
         rule: How the members are joined: a name from `triptych.combine.RULES`.
         members: Weight, temperature and fate of each member, in committee order.
         curve: Accuracy against photos per class, fewest first; may be empty.
+        doubt: What its doubt is worth, as rows of name and value.
         findings: What was skipped or odd in the data, and why.
         made: How the committee was made, as rows of name and value.
         thumbnail: Gives a small JPEG of a source, or ``None``.
@@ -106,6 +107,7 @@ class Report:
     rule: str = "mean"
     members: Sequence[MemberNote] = ()
     curve: Sequence[CurvePoint] = ()
+    doubt: Sequence[tuple[str, str]] = ()
     findings: Sequence[Finding] = ()
     made: Sequence[tuple[str, str]] = ()
     thumbnail: Callable[[str], bytes | None] = no_photo
