@@ -17,7 +17,11 @@ import numpy as np
 from PIL import Image
 
 from triptych import committee
+from triptych import conformal
+from triptych import doubt
+from triptych import novelty
 from triptych import settings
+from triptych.cascade import Stage
 from triptych.classifier import Classifier
 from triptych.engine import Float32Array
 from triptych.engine import Output
@@ -29,6 +33,16 @@ from triptych.web.registry import Registry
 
 NAMES = ("ant", "bee", "Egyptian cat", "golden retriever", "lakeside, lakeshore", "teapot")
 LABELS = tuple(Label(name, f"n{index:08}", index) for index, name in enumerate(NAMES))
+
+# A taught committee that knows what it does not know. Grey is what it was taught; the brighter,
+# the surer it is.
+GARDEN = "garden"
+FLOWERS = (
+    *("daisy", "tulip", "poppy", "crocus", "iris", "dahlia"),
+    *("aster", "peony", "lily", "rose", "lupin", "pansy"),
+)
+SURE, TWO_ASKED, MANY_CLASSES = (255, 255, 255), (153, 153, 153), (30, 30, 30)
+NONE_OF_THESE = (20, 20, 230)
 
 
 class SlowEngine(FakeEngine):
@@ -43,13 +57,61 @@ class SlowEngine(FakeEngine):
         return super().run(batch)
 
 
+class GreyEngine:
+    """The surer the brighter a photo is, always of the same class; its features are the colour."""
+
+    def __init__(self, *, steepness: float, spent_s: float) -> None:
+        self._steepness = steepness
+        self._spent_s = spent_s
+
+    def run(self, batch: Float32Array) -> Output:
+        time.sleep(self._spent_s)
+        colours = (batch.mean(axis=(1, 2)) + 1) / 2  # (N, 3), from 0 to 1
+        fall = self._steepness * colours.mean(axis=1, keepdims=True) ** 2
+        likely = np.exp(-fall * np.arange(len(FLOWERS)))
+        probs = likely / likely.sum(axis=1, keepdims=True)
+        return Output(probs.astype(np.float32), colours.astype(np.float32))
+
+
 def load(name: str, *, warning: str | None = None, spent_s: float = 0.0) -> Classifier:
     """A committee with the zoo's name and members, and engines that need no weights."""
+    if name == GARDEN:
+        return Classifier(_garden(spent_s))
     members = tuple(
         committee.Member(row.name, SlowEngine(seed=seed, spent_s=spent_s), Recipe((16, 16), "tf"))
         for seed, row in enumerate(committee.backbones(name))
     )
     return Classifier(committee.Committee(name, members, LABELS, warning=warning))
+
+
+def _garden(spent_s: float) -> committee.Committee:
+    greys = np.random.default_rng(0).normal(0.5, 0.02, (99, 3))
+    members = [
+        committee.Member(
+            row.name,
+            GreyEngine(steepness=4 + seat / 2, spent_s=spent_s),
+            Recipe((16, 16), "tf"),
+            cost=row.multiply_adds / 1e9,
+            taught=novelty.fit(greys) if not seat else None,
+        )
+        for seat, row in enumerate(committee.backbones("lite"))
+    ]
+    levels = tuple(1.5 * coverage - 0.5 for coverage in conformal.GRID)
+    fitted = doubt.Doubt(
+        temperatures=(1.0,) * 3,
+        weights=(1.0,) * 3,
+        stages=(Stage(0, 0.9), Stage(1, 0.6), Stage(2)),
+        rules={rule: doubt.RuleDoubt(1.0, 0.9, levels) for rule in doubt.RULES},
+    )
+    flowers = tuple(Label(flower, flower, index) for index, flower in enumerate(FLOWERS))
+    return committee.Committee(GARDEN, tuple(members), flowers, "weighted", doubt=fitted)
+
+
+def plain(colour: tuple[int, int, int], *, size: tuple[int, int] = (60, 80)) -> bytes:
+    """A file with a picture of one colour."""
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "PNG")
+    return file.getvalue()
 
 
 def photo(seed: int = 0, *, size: tuple[int, int] = (40, 60), kind: str = "PNG") -> bytes:
@@ -84,10 +146,11 @@ def main(port: int = 0, spent_s: float = 0.0) -> None:
     """Serve until told to stop."""
     registry = Registry(
         lambda name: load(name, spent_s=spent_s),
-        ["lite", "classic"],
+        ["lite", "classic", GARDEN],
         "lite",
         missing=lambda name: [],
     )
+    registry.get(GARDEN)
     chosen = settings.load(os.environ, port=port)
     server.serve(chosen, registry, lambda line: print(line, flush=True))
 

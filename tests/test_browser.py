@@ -282,6 +282,90 @@ def test_by_keyboard_only(visit):
     assert "weighted of 3 members" in texts(page, ".plate")[0]
 
 
+# ------------------------------------------------------------------ doubt
+
+
+SHADES = ("SURE", "TWO_ASKED", "MANY_CLASSES", "NONE_OF_THESE")
+NETWORK_DOWN = "net::ERR_FAILED"
+
+
+def doubted(visit, rule: str = "cascade", **options):
+    """The page with a photo of each kind, to be asked of the committee that was fitted."""
+    page = visit(**options)
+    page.set_input_files(
+        "#choose",
+        files(*((f"{n}.png", fake_studio.plain(getattr(fake_studio, n))) for n in SHADES)),
+    )
+    page.check('[name="committee"][value="garden"]')
+    page.check(f'[name="rule"][value="{rule}"]')
+    return page
+
+
+def test_doubt_is_shown_alike_with_a_script_and_without(visit):
+    plain = doubted(visit, java_script_enabled=False)
+    plain.click(".ask")
+    plain.wait_for_selector("#cards .plate")
+    scripted = doubted(visit)
+    ask(scripted)
+    for part in (".plate", ".panel h4", ".guesses", ".slept", ".why[data-slot]"):
+        assert texts(plain, part) == texts(scripted, part)
+    seals = (
+        "[...document.querySelectorAll('#cards .seal')].map(s => s.querySelectorAll('*').length)"
+    )
+    assert plain.evaluate(seals) == scripted.evaluate(seals) == [2, 2, 2, 1]
+    advice = "The rule weighted asks every member."
+    assert [advice in said for said in texts(plain, "[data-slept]")] == [True] * 3
+    assert [advice in said for said in texts(scripted, "[data-slept]")] == [False] * 3
+    assert plain.locator(".plain[data-slot=wake]:visible").count() == 0
+    assert scripted.locator(".plain[data-slot=wake]:visible").count() == 3
+    screenshot(scripted, "doubt")
+
+
+def test_a_sleeping_member_is_woken_in_its_place(visit):
+    page = doubted(visit)
+    ask(page)
+    before = texts(page, ".triptych")
+    page.check('[name="rule"][value="max"]')  # what is chosen for the next question is no matter
+    page.focus('[aria-label="Wake EfficientNetLite1 for SURE.png"]')
+    page.keyboard.press("Enter")
+    page.get_by_text("weighted of 3 members").wait_for()
+    after = texts(page, ".triptych")
+    assert after[1:] == before[1:]
+    assert "daisy" in after[0]
+    assert "slept" not in after[0]
+    assert texts(page, ".panel h4")[:3] == MEMBERS
+    assert page.evaluate("document.activeElement.querySelector('h4').textContent") == MEMBERS[1]
+    assert page.inner_text("#news").count("SURE.png: daisy") == 2
+
+
+def test_a_member_that_could_not_be_woken_costs_no_verdict(visit, expected):
+    expected.append(NETWORK_DOWN)
+    page = doubted(visit)
+    ask(page)
+    verdict = texts(page, ".plate")[0]
+    page.route("**/api/**", lambda route: route.abort())
+    page.click('[aria-label="Wake EfficientNetLite2 for SURE.png"]')
+    page.get_by_text("The studio did not answer.").first.wait_for()
+    assert texts(page, ".plate")[0] == verdict
+    page.unroute("**/api/**")
+    page.click('[aria-label="Wake EfficientNetLite2 for SURE.png"]')
+    page.get_by_text("weighted of 3 members").wait_for()
+
+
+def test_how_wide_sets_are_is_chosen(visit):
+    page = doubted(visit, "weighted")
+    page.click("summary:text('More')")
+    page.select_option('[name="coverage"]', label="99 times in 100")
+    ask(page)
+    said = texts(page, ".set")
+    assert said[0] == said[3] == ""
+    assert "one of: daisy, tulip, poppy" in said[1]
+    assert "holds the true class 99 times in 100" in said[1]
+    assert not page.is_visible("#cards .rest p")
+    page.click("#cards .rest summary")
+    assert page.is_visible("#cards .rest p")
+
+
 # ------------------------------------------------------------------ how it looks
 
 
@@ -337,9 +421,19 @@ def test_nothing_moves_for_those_who_want_rest(visit):
     assert page.evaluate("document.getAnimations().length") == 0
 
 
-def test_everything_has_a_name_for_screen_readers(visit):
-    page = visit()
-    page.set_input_files("#choose", files(("cat.png", photo(1))))
+def test_doubt_on_a_phone(visit):
+    page = doubted(visit, viewport={"width": 320, "height": 780}, is_mobile=True, has_touch=True)
+    ask(page)
+    assert has_no_overflow(page)
+    page.click("#cards .rest summary")
+    assert has_no_overflow(page)
+    screenshot(page, "doubt-phone")
+
+
+@pytest.mark.parametrize("committee", ["lite", "garden"])
+def test_everything_has_a_name_for_screen_readers(visit, committee):
+    page = doubted(visit)
+    page.check(f'[name="committee"][value="{committee}"]')
     ask(page)
     tree = page.locator("body").aria_snapshot()
     assert not re.search(r"^\s*- (button|radio|textbox|img)( \[.*\])?:?$", tree, re.MULTILINE)

@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner
 from click.testing import Result
 
+import drawings
+import fake_studio
 from pictures import picture
 from triptych import zoo
 from triptych.cli import main
@@ -42,7 +44,8 @@ def test_one_photo_is_described_for_people(folder: Path) -> None:
     ran = run("classify", str(folder / "a.jpg"), "--committee", "lite")
     assert ran.exit_code == 0
     assert "weighted of 3, surest: EfficientNetLite" in ran.stdout
-    assert ran.stdout.count("%") == 1 + 9
+    assert "unsure; one of (90 %): screen, " in ran.stdout
+    assert ran.stdout.count("%") == 1 + 1 + 9
 
 
 def test_json_is_one_object_per_line_with_the_promised_keys(folder: Path) -> None:
@@ -69,6 +72,66 @@ def test_csv_has_a_row_per_photo_failures_included(folder: Path) -> None:
     bad = next(row for row in rows if row["error_code"])
     assert bad["source"].endswith("liar.jpg")
     assert all(0 <= float(row["prob"]) <= 1 for row in rows if row is not bad)
+
+
+@pytest.fixture
+def garden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Photos for a committee that was fitted, and it in the place of any other."""
+    monkeypatch.setattr("triptych.load", lambda **options: fake_studio.load(fake_studio.GARDEN))
+    for name in ("SURE", "TWO_ASKED", "MANY_CLASSES", "NONE_OF_THESE"):
+        shade = getattr(fake_studio, name)
+        (tmp_path / f"{name.lower()}.png").write_bytes(fake_studio.plain(shade))
+    return tmp_path
+
+
+def test_doubt_is_one_line_for_people(garden: Path) -> None:
+    said = run("classify", str(garden)).stdout
+    many, none, sure, two = said.split(f"{garden}/")[1:]
+    assert "daisy  11.5 %" in many
+    assert (
+        "    unsure; one of (90 %): daisy, tulip, poppy, crocus, iris, dahlia and 2 more\n" in many
+    )
+    assert "  None of these; at best daisy  42.9 %" in none
+    assert "    nothing like it was taught\n" in none
+    assert "    sure\n" in sure
+    assert "    unsure; one of (90 %): daisy, tulip\n" in two
+
+
+def test_doubt_has_columns(garden: Path) -> None:
+    said = run("classify", str(garden), "--csv").stdout
+    many, none, sure, two = csv.DictReader(io.StringIO(said))
+    assert [row["status"] for row in (many, none, sure, two)] == [
+        "unsure",
+        "none",
+        "sure",
+        "unsure",
+    ]
+    assert two["set"] == "daisy|tulip"
+    assert sure["set"] == "daisy"
+    assert float(none["novelty"]) <= 0.05 < float(sure["novelty"])
+    assert sure["asked"] == "|".join(zoo.COMMITTEES["lite"])
+
+
+def test_who_slept_is_said(tmp_path: Path) -> None:
+    drawings.PICTURES["umbrella.png"]().save(tmp_path / "umbrella.png")
+    asked = (str(tmp_path / "umbrella.png"), "--committee", "lite", "--rule", "cascade")
+    said = run("classify", *asked).stdout
+    assert "cascade of 3, surest: EfficientNetLite" in said
+    assert "; slept: EfficientNetLite" in said
+    (row,) = csv.DictReader(io.StringIO(run("classify", *asked, "--csv").stdout))
+    slept = said.rpartition("slept: ")[2].splitlines()[0].split(", ")
+    assert row["asked"].split("|") + slept == list(zoo.COMMITTEES["lite"])
+
+
+def test_how_wide_sets_are_is_an_option(folder: Path) -> None:
+    def size(*options: str) -> int:
+        ran = run("classify", str(folder / "a.jpg"), "--committee", "lite", "--json", *options)
+        return len(json.loads(ran.stdout)["verdict"]["set"]["labels"])
+
+    assert size("--coverage", "0.8") < size() < size("--coverage", "0.99")
+    refused = run("classify", str(folder / "a.jpg"), "--coverage", "1.5")
+    assert refused.exit_code == 2
+    assert "above 0 and at most 0.999" in refused.stderr
 
 
 def test_standard_input_members_and_rule() -> None:

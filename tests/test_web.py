@@ -10,8 +10,8 @@ import pytest
 
 import fake_studio
 from fake_studio import photo
-from triptych import combine
 from triptych import committee
+from triptych import doubt
 from triptych import errors
 from triptych import settings
 from triptych import weights
@@ -141,6 +141,13 @@ def test_the_only_image_gives_its_errors_status(client, data, status, code):
         ({"fit": "tight"}, 400, "'tight' is no known fit; expected one of: crop, square"),
         ({"top": "many"}, 400, "The option top is 'many'; expected a whole number"),
         ({"top": "0"}, 400, "Asked for the top 0; expected 1 or more"),
+        ({"coverage": "most"}, 400, "The option coverage is 'most'; expected a share above 0"),
+        (
+            {"coverage": "1"},
+            400,
+            "The option coverage is '1'; expected a share above 0 and below 1",
+        ),
+        ({"coverage": "nan"}, 400, "The option coverage is 'nan'; expected a share above 0"),
         ({"rul": "max"}, 400, "There is no option 'rul'; expected only: committee"),
     ],
 )
@@ -280,7 +287,7 @@ def test_the_form_works_without_a_script(client):
     assert f"max of 3 members; surest was {expected.surest}" in page
     assert "notes.txt Not answered" in page
     assert response.text.count("data:image/jpeg;base64,") == 2
-    assert response.text.count('<section class="panel"') == 6 + 1  # and the script's template
+    assert response.text.count('<section class="panel"') == 6 + 2  # and the script's templates
 
 
 def test_the_form_keeps_its_choices(client):
@@ -342,7 +349,95 @@ def test_random_weights_are_not_to_be_believed():
 
 
 def test_every_rule_is_explained():
-    assert pages.RULES.keys() == combine.RULES.keys()
+    assert pages.RULES.keys() == set(doubt.RULES)
+
+
+# ------------------------------------------------------------------ doubt
+
+
+@pytest.fixture
+def garden():
+    """A client of a studio whose committee was fitted, and whose first answers are due."""
+    registry = Registry(fake_studio.load, [fake_studio.GARDEN], fake_studio.GARDEN)
+    registry.get()
+    return create_app(settings.load({}), registry).test_client()
+
+
+def judged(client, colour: tuple[int, int, int], **options: str) -> str:
+    """What a reader sees of a verdict."""
+    page = words(ask(client, ("a.png", fake_studio.plain(colour)), to="/", **options).text)
+    return page.partition(" Verdicts ")[2].partition(" The same from a terminal ")[0]
+
+
+def test_a_sure_answer_needs_no_set(garden):
+    said = judged(garden, fake_studio.SURE)
+    assert "daisy 98.8% Sure : answers this probable are rarely wrong. then tulip 1.2%" in said
+    assert "one of" not in said
+    assert "slept" not in said
+
+
+def test_a_set_and_what_it_promises(garden):
+    said = judged(garden, fake_studio.TWO_ASKED)
+    assert "Unsure : it may well be another class." in said
+    assert "one of: daisy, tulip holds the true class 9 times in 10 then tulip" in said
+    wider = judged(garden, fake_studio.TWO_ASKED, coverage="0.99")
+    assert "one of: daisy, tulip, poppy holds the true class 99 times in 100" in wider
+
+
+def test_a_large_set_is_folded(garden):
+    said = judged(garden, fake_studio.MANY_CLASSES)
+    assert "one of: daisy, tulip, poppy, crocus, iris, dahlia and 2 more aster, peony holds" in said
+
+
+def test_none_of_these_keeps_the_best_guess_and_promises_no_set(garden):
+    said = judged(garden, fake_studio.NONE_OF_THESE)
+    assert "None of these Nothing like it was taught. at best daisy 42.9%; tulip" in said
+    assert "one of:" not in said
+
+
+def test_members_that_slept_stay_in_their_place(garden):
+    page = ask(garden, ("a.png", fake_studio.plain(fake_studio.SURE)), to="/", rule="cascade").text
+    said = words(page)
+    assert "cascade of 3 members; one was enough" in said
+    assert re.findall(r'data-slot="member">(\w+)<', page)[:3] == list(zoo.COMMITTEES["lite"])
+    slept = "slept After EfficientNetLite0 the answer had a probability of 0.982"
+    assert said.count(slept) == 2
+    assert said.count("The rule weighted asks every member.") == 2
+    two = judged(garden, fake_studio.TWO_ASKED, rule="cascade")
+    assert "cascade of 3 members; 2 were enough; surest was EfficientNetLite1 with" in two
+
+
+def test_the_api_says_how_sure_it_is(garden):
+    image = ("a.png", fake_studio.plain(fake_studio.TWO_ASKED))
+    answer = ask(garden, image, rule="cascade", coverage="0.8").json["results"][0]
+    assert answer["verdict"]["status"] == "unsure"
+    assert answer["verdict"]["set"]["coverage"] == 0.8
+    assert answer["slept"] == ["EfficientNetLite2"]
+
+
+def test_a_committee_that_was_not_fitted_says_nothing_of_it(client):
+    page = ask(client, ("a.png", photo()), to="/", rule="cascade").text
+    said = words(page).partition(" Verdicts ")[2]
+    assert "cascade of 3 members; surest was" in said
+    for part in ("Sure", "Unsure", "Nothing like", "one of", "holds the true", "slept"):
+        assert part not in said
+
+
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [("", ("", "9 times in 10")), ("0.9", ("", "9 times in 10")), ("0.5", ("0.5", "1 times in 2"))],
+)
+def test_the_page_offers_coverages_and_keeps_the_one_asked_for(client, given, chosen):
+    page = client.get("/", query_string={"coverage": given}).text
+    assert re.findall(r'<option value="([^"]*)" selected>([^<]*)<', page) == [chosen]
+    others = re.findall(r'<option value="([^"]+)" +>', page)
+    assert others == ["0.8", "0.95", "0.99"]
+
+
+def test_a_link_with_an_impossible_coverage_is_refused(client):
+    response = client.get("/?coverage=2")
+    assert response.status_code == 400
+    assert "expected a share above 0 and below 1" in words(response.text)
 
 
 # ------------------------------------------------------------------ safety

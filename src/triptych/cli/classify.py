@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from triptych.results import Failure
     from triptych.results import Verdict
 
+MOST_NAMED = 6  # classes of a set
+
 Writer = Callable[["Verdict | Failure"], None]
 
 
@@ -28,6 +30,7 @@ Writer = Callable[["Verdict | Failure"], None]
 @common.members_option
 @common.from_table("rule")
 @common.fit_option
+@common.from_table("coverage")
 @click.option("--top", type=click.IntRange(min=1), default=3, help="How many guesses to name.")
 @click.option("--json", "form", flag_value="json", help="One JSON object per line.")
 @click.option("--csv", "form", flag_value="csv", help="A table for spreadsheets.")
@@ -94,6 +97,7 @@ def _writer(form: str | None, members: tuple[str, ...]) -> Writer:
 
 def _csv_writer(members: tuple[str, ...]) -> Writer:
     columns = ["source", "label", "id", "index", "prob", "rule"]
+    columns += ["status", "set", "novelty", "asked"]
     columns += [f"{name}_{what}" for name in members for what in ("label", "prob")]
     columns += ["warning", "error_code", "error_message"]
     sheet = csv.DictWriter(sys.stdout, columns, lineterminator="\n", restval="")
@@ -109,7 +113,11 @@ def _csv_row(answer: dict[str, Any]) -> dict[str, Any]:
     row = {"source": answer["source"], "warning": answer.get("warning", "")}
     if "error" in answer:
         return {**row, **{f"error_{key}": text for key, text in answer["error"].items()}}
-    row.update({key: answer["verdict"][key] for key in ("label", "id", "index", "prob", "rule")})
+    verdict = answer["verdict"]
+    told = ("label", "id", "index", "prob", "rule", "status", "novelty")
+    row.update({key: verdict[key] for key in told})
+    row["set"] = "|".join(guess["label"] for guess in (verdict["set"] or {"labels": []})["labels"])
+    row["asked"] = "|".join(member["name"] for member in answer["members"])
     for member in answer["members"]:
         best = member["top"][0]
         row.update({f"{member['name']}_{key}": best[key] for key in ("label", "prob")})
@@ -132,14 +140,38 @@ def _text_writer(members: tuple[str, ...]) -> Writer:
 
 
 def _describe(verdict: Verdict, width: int) -> str:
+    from triptych.results import NONE
+
+    seats = len(verdict.members) + len(verdict.slept)
+    at_best = "None of these; at best " if verdict.status == NONE else ""
     lines = [
-        f"  {verdict.label.name}  {common.percent(verdict.prob).strip()}"
-        f"   ({verdict.rule} of {len(verdict.members)}, surest: {verdict.surest}, "
+        f"  {at_best}{verdict.label.name}  {common.percent(verdict.prob).strip()}"
+        f"   ({verdict.rule} of {seats}, surest: {verdict.surest}, "
         f"{verdict.timing.total_ms:.0f} ms)"
     ]
+    doubt = _doubt(verdict)
+    if doubt:
+        lines.append(f"    {doubt}")
     for member in verdict.members:
         guesses = "   ".join(f"{g.label.name} {common.percent(g.prob).strip()}" for g in member.top)
         lines.append(f"    {member.name:<{width}}  {guesses}")
     if verdict.warning:
         lines.append(f"    {verdict.warning}")
     return "\n".join(lines)
+
+
+def _doubt(verdict: Verdict) -> str:
+    """How far to believe it, in one line: status, set, and who slept."""
+    from triptych.results import NONE
+
+    refused = verdict.status == NONE
+    parts = ["nothing like it was taught" if refused else verdict.status or ""]
+    labels = [guess.label.name for guess in verdict.choice.guesses] if verdict.choice else []
+    # A set of one class says nothing new, and of what was never taught nothing is promised.
+    if verdict.choice and len(labels) > 1 and not refused:
+        more = len(labels) - MOST_NAMED
+        named = ", ".join(labels[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        parts.append(f"one of ({100 * verdict.choice.coverage:g} %): {named}")
+    if verdict.slept:
+        parts.append(f"slept: {', '.join(verdict.slept)}")
+    return "; ".join(filter(None, parts))

@@ -67,7 +67,7 @@ def _option(row: settings.Setting) -> Callable[[Command], Command]:
 class _Value(click.ParamType[Any]):
     def __init__(self, row: settings.Setting) -> None:
         self._row = row
-        self.name = {int: "integer", str: "text"}.get(row.parse, "path")  # type: ignore[call-overload]
+        self.name = {int: "integer", float: "number", str: "text"}.get(row.parse, "path")  # type: ignore[call-overload]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return self._row.read(value) if isinstance(value, str) else value

@@ -18,6 +18,7 @@ blueprint = flask.Blueprint("pages", __name__)
 RULES = {
     "mean": "the average of the probabilities of all members",
     "weighted": "an average in which the more accurate members count more",
+    "cascade": "members in order of cost; stops as soon as the answer is sure enough",
     "vote": "each member has one vote; equal votes go to the higher average",
     "max": "the surest member decides alone, as in the article",
 }
@@ -26,6 +27,7 @@ FITS = {
     "crop": "keep the proportions, take the centre",
     "square": "squeeze the whole photo into the square",
 }
+COVERAGES = (0.8, 0.9, 0.95, 0.99)
 
 
 @blueprint.route("/", methods=["GET", "POST"])
@@ -33,6 +35,7 @@ def studio() -> str:
     """The studio; with photos in the request, their verdicts too."""
     here = context.current()
     registry = here.registry
+    asked = uploads.coverage(flask.request.values.get("coverage"))
     return flask.render_template(
         "pages/studio.html",
         cards=_cards() if flask.request.method == "POST" else [],
@@ -42,6 +45,8 @@ def studio() -> str:
         settings=here.settings,
         rules=RULES,
         fits=FITS,
+        coverage=asked or here.settings.coverage,
+        coverages=_coverages(here.settings.coverage, asked),
     )
 
 
@@ -59,14 +64,21 @@ def _chosen() -> dict[str, str]:
     }
 
 
+def _coverages(own: float, asked: float | None) -> dict[str, float]:
+    """The coverages on offer, by what is sent for them: nothing for the studio's own."""
+    shares = sorted({*COVERAGES, own, asked or own})
+    return {"" if share == own else str(share): share for share in shares}
+
+
 def _cards() -> list[dict[str, Any]]:
     here = context.current()
     upload = uploads.read(flask.request, max_images=here.settings.max_request_images)
     answers = here.answer(upload)
     limits = images.Limits(here.settings.max_image_bytes, here.settings.max_image_pixels)
     photos = here.run(lambda: [_photo(data, limits) for _, data in upload.images])
+    order = here.registry.facts(here.registry.resolve(upload.committee)).members
     return [
-        {"answer": answer.to_dict(), "photo": photo}
+        {"answer": answer.to_dict(), "photo": photo, "order": order}
         for answer, photo in zip(answers, photos, strict=True)
     ]
 

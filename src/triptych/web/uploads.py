@@ -5,6 +5,7 @@ Nothing is kept, and nothing is ever written under a name that came from outside
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from triptych import errors
 from triptych.classifier import Question
 
 FIELD = "image"
-OPTIONS = ("committee", "members", "rule", "top", "fit")
+OPTIONS = ("committee", "members", "rule", "top", "fit", "coverage")
 EXPECTED = (
     "Send images as multipart/form-data in the field 'image' (curl -F image=@photo.jpg), "
     "or one image as the body with its type (Content-Type: image/jpeg)."
@@ -117,6 +118,7 @@ def _question(request: flask.Request) -> Question:
         rule=values.get("rule") or None,
         top=_whole("top", values.get("top") or str(Question.top)),
         fit=values.get("fit") or None,
+        coverage=coverage(values.get("coverage")),
     )
 
 
@@ -127,6 +129,29 @@ def _whole(name: str, text: str) -> int:
         raise errors.SettingError(
             f"The option {name} is {text!r}; expected a whole number, such as 3."
         ) from None
+
+
+def coverage(text: str | None) -> float | None:
+    """The option ``coverage``: how often a set shall hold the true class; ``None`` if left alone.
+
+    Raises:
+        errors.SettingError: It is no share.
+
+    Example:
+        >>> coverage("0.95"), coverage("")
+        (0.95, None)
+    """
+    if not text:
+        return None
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 1:
+        raise errors.SettingError(
+            f"The option coverage is {text!r}; expected a share above 0 and below 1, such as 0.9."
+        )
+    return share
 
 
 def base_name(name: str | None, number: int) -> str:

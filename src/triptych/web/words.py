@@ -3,6 +3,8 @@ becomes a percentage."""
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import flask
 
 from triptych.settings import MB
@@ -18,6 +20,17 @@ def percent(prob: float) -> str:
         '83.4%'
     """
     return f"{prob:.1%}"
+
+
+def odds(share: float) -> str:
+    """How often something happens, in words for people.
+
+    Example:
+        >>> odds(0.9), odds(0.95)
+        ('9 times in 10', '19 times in 20')
+    """
+    few = Fraction(round(1000 * share), 1000)
+    return f"{few.numerator} times in {few.denominator}"
 
 
 def size(num_bytes: int) -> str:
@@ -42,5 +55,5 @@ def duration(spent_ms: float) -> str:
 
 def register(app: flask.Flask) -> None:
     """Give these filters to the templates of an application."""
-    for filter in (percent, size, duration):
+    for filter in (percent, odds, size, duration):
         app.add_template_filter(filter)

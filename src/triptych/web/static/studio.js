@@ -137,7 +137,7 @@ async function ask(event) {
   begin(hung.map(([, card]) => card));
   for (const [number, [photo, card]] of hung.entries()) {
     count(number, hung.length);
-    fill(card, await answer(url, photo, work.signal));
+    fill(card, await answer(url, photo, work.signal), { url, photo });
   }
   finish(hung.length);
 }
@@ -198,60 +198,145 @@ async function answer(url, photo, signal) {
 
 // ---------------------------------------------------------------- filling a card
 
-/** @param {HTMLElement} card @param {object} answer as the API gives it */
-function fill(card, answer) {
+/**
+ * @param {HTMLElement} card @param {object} answer as the API gives it
+ * @param {{url: URL, photo: Photo}} asked what it is the answer to
+ */
+function fill(card, answer, asked) {
   if (answer.error) {
     card.dataset.state = "failed";
     write(card, { label: "Not answered", how: answer.error.message });
   } else {
     card.dataset.state = "answered";
     fillVerdict(card, answer);
-    slot(card, "panels").replaceChildren(...answer.members.map((each) => panel(each, answer)));
+    slot(card, "panels").replaceChildren(...panels(card, answer, asked));
   }
   const name = slot(card, "source").textContent;
-  byId("news").append(textOf("p", `${name}: ${textIn(card, "label")} ${textIn(card, "prob")}`));
+  const said = ["label", "prob", "status"].map((part) => textIn(card, part).trim());
+  byId("news").append(textOf("p", `${name}: ${said.join(" ")}`));
 }
 
 /** @param {HTMLElement} card @param {object} answer */
 function fillVerdict(card, answer) {
   const { verdict, timing, warning } = answer;
+  const refused = verdict.status === "none";
+  card.dataset.status = verdict.status ?? "";
   write(card, {
-    label: verdict.label,
-    prob: percent(verdict.prob),
+    label: refused ? "None of these" : verdict.label,
+    prob: refused ? "" : percent(verdict.prob),
     how: how(answer),
-    next: next(verdict.top.slice(1)),
+    next: refused ? next(verdict.top, "at best") : next(verdict.top.slice(1), "then"),
     warning: warning ?? "",
     timing: `${ms(timing.total_ms)} in all; decoding ${ms(timing.decode_ms)}`,
   });
+  const status = verdict.status ? copyOf(`${verdict.status}-template`).childNodes : [];
+  slot(card, "status").replaceChildren(...status);
+  slot(card, "set").replaceChildren(...(refused ? [] : choice(verdict.set)));
   const button = slot(card, "copy");
   button.hidden = !navigator.clipboard;
-  button.addEventListener("click", () => copy(button, answer));
+  button.textContent = "Copy as JSON";
+  button.onclick = () => copy(button, answer);
 }
 
 /** @returns {string} which rule or member made the verdict */
-function how({ members, verdict }) {
+function how({ members, slept, verdict }) {
   const best = members.find((member) => member.name === verdict.surest);
-  if (members.length === 1) return `${best.name} alone`;
-  return (
-    `${verdict.rule} of ${members.length} members; ` +
-    `surest was ${best.name} with ${percent(best.top[0].prob)}`
-  );
+  const asked = members.length;
+  const surest = `; surest was ${best.name} with ${percent(best.top[0].prob)}`;
+  if (slept.length) {
+    const enough = asked === 1 ? "one was" : `${asked} were`;
+    const all = `${verdict.rule} of ${asked + slept.length} members; ${enough} enough`;
+    return asked > 1 ? all + surest : all;
+  }
+  return asked > 1 ? `${verdict.rule} of ${asked} members${surest}` : `${best.name} alone`;
 }
 
-/** @param {object[]} guesses @returns {string} what else the committee thought of */
-function next(guesses) {
+/** @param {object[]} guesses @param {string} first @returns {string} what else was thought of */
+function next(guesses, first) {
   const each = guesses.map(({ label, prob }) => `${label} ${percent(prob)}`);
-  return each.length ? `then ${each.join("; ")}` : "";
+  return each.length ? `${first} ${each.join("; ")}` : "";
+}
+
+/** @param {object | null} set @returns {Iterable<Node>} its classes and what it promises */
+function choice(set) {
+  // A set of one class says nothing that the label has not said.
+  if (!set || set.labels.length === 1) return [];
+  const labels = set.labels.map(({ label }) => label);
+  const most = Number(byId("set-template").dataset.most);
+  const parts = copyOf("set-template");
+  write(parts, { named: labels.slice(0, most).join(", "), odds: odds(set.coverage) });
+  if (labels.length > most) {
+    const rest = copyOf("rest-template");
+    write(rest, { more: labels.length - most, others: labels.slice(most).join(", ") });
+    slot(parts, "rest").append(rest);
+  }
+  return parts.childNodes;
+}
+
+/** @returns {HTMLElement[]} a panel for each member, asked or not, in the committee's order */
+function panels(card, answer, asked) {
+  const committee = asked.url.searchParams.get("committee");
+  const seats = [...form.querySelectorAll(`.seat[data-committee="${committee}"] input`)];
+  const order = seats.map((seat) => seat.value);
+  const named = [
+    ...answer.members.map((each) => [each.name, panel(each, answer)]),
+    ...answer.slept.map((name) => [name, sleeper(name, card, answer, asked)]),
+  ];
+  return named.sort(([a], [b]) => order.indexOf(a) - order.indexOf(b)).map(([, each]) => each);
 }
 
 /** @param {object} member @param {object} answer @returns {HTMLElement} the member's panel */
 function panel(member, { members, verdict, timing }) {
   const element = copyOf("panel-template");
-  element.toggleAttribute("data-agrees", member.top[0].index === verdict.index);
+  const agrees = verdict.status !== "none" && member.top[0].index === verdict.index;
+  element.toggleAttribute("data-agrees", agrees);
   element.toggleAttribute("data-surest", members.length > 1 && member.name === verdict.surest);
   write(element, { member: member.name, spent: ms(timing.members_ms[member.name]) });
   slot(element, "guesses").replaceChildren(...member.top.map(guess));
   return element;
+}
+
+/** @returns {HTMLElement} the panel of a member that was not needed, with a button to wake it */
+function sleeper(name, card, { source, reason }, asked) {
+  const element = copyOf("sleeper-template");
+  write(element, { member: name, reason });
+  const button = slot(element, "wake");
+  button.hidden = false;
+  button.setAttribute("aria-label", `Wake ${name} for ${source}`);
+  button.addEventListener("click", () => wake(element, card, asked));
+  return element;
+}
+
+/** Asks every member about the photo of a card, which keeps what it says until they answered. */
+async function wake(sleeping, card, { url, photo }) {
+  const all = new URL(url);
+  all.searchParams.set("rule", "weighted");
+  const place = [...sleeping.parentElement.children].indexOf(sleeping);
+  rouse(card, true);
+  const woken = await answer(all, photo, new AbortController().signal);
+  rouse(card, false);
+  if (!card.isConnected) return;
+  if (woken.error) return complain(sleeping, woken.error.message);
+  const stayed = [document.body, slot(sleeping, "wake")].includes(document.activeElement);
+  fill(card, woken, { url: all, photo });
+  const panel = slot(card, "panels").children[place];
+  panel.tabIndex = -1;
+  if (stayed) panel.focus();
+}
+
+/** @param {HTMLElement} card @param {boolean} busy whether its sleeping members are being woken */
+function rouse(card, busy) {
+  card.toggleAttribute("data-waking", busy);
+  for (const button of card.querySelectorAll('[data-slot="wake"]')) button.disabled = busy;
+  for (const line of card.querySelectorAll('[data-slot="sleep"]')) {
+    line.textContent = busy ? "waking" : "slept";
+  }
+}
+
+/** @param {HTMLElement} sleeping a panel @param {string} message why it was not woken */
+function complain(sleeping, message) {
+  write(sleeping, { reason: message });
+  byId("news").append(textOf("p", `${textIn(sleeping, "member")}: ${message}`));
 }
 
 /** @param {{label: string, prob: number}} each @returns {HTMLElement} one line with its bar */
@@ -297,6 +382,18 @@ function textOf(tag, text) {
 /** @param {number} prob in [0, 1] @returns {string} the only place where it becomes a percentage */
 function percent(prob) {
   return `${(prob * 100).toFixed(1)}%`;
+}
+
+/** @param {number} share in (0, 1) @returns {string} how often that is */
+function odds(share) {
+  const [times, all] = [Math.round(share * 1000), 1000];
+  const most = divisor(times, all);
+  return `${times / most} times in ${all / most}`;
+}
+
+/** @returns {number} the greatest number that divides both */
+function divisor(a, b) {
+  return b ? divisor(b, a % b) : a;
 }
 
 function ms(spent) {
