@@ -22,20 +22,18 @@ from triptych import bundle
 from triptych import combine
 from triptych import dataset
 from triptych import errors
+from triptych import extractors
 from triptych import features
 from triptych import finetune
 from triptych import head
 from triptych import novelty
 from triptych import pages
-from triptych import streams
 from triptych import views
 from triptych import zoo
 from triptych.committee import Build
 from triptych.doubt import Doubt
 from triptych.engine import convert
 from triptych.engine import store
-from triptych.engine.openvino import OpenVINOEngine
-from triptych.engine.openvino import resolve_precision
 from triptych.evaluation import report
 from triptych.lesson import Array
 from triptych.lesson import Lesson
@@ -210,24 +208,7 @@ def _extractors(
         # Seconds of imports that are wanted later; here is time, while the workshop works.
         for module in ("sklearn.linear_model", "matplotlib.figure"):
             pool.submit(importlib.import_module, module)
-        paths = store.prepare(rows, home=build.home, own=own, workshop=workshop)
-    precision = resolve_precision(build.precision)
-    engine = functools.partial(
-        OpenVINOEngine,
-        precision=precision,
-        threads=build.threads,
-        streams=streams.cores(),
-        cache=store.compiled_cache(build.home),
-    )
-    return [
-        features.Extractor(
-            # The folder is named after backbone, weights and conversion.
-            space=f"{path.parent.name} {row.recipe.to_dict()} {precision}",
-            engine=engine(path),
-            recipe=row.recipe,
-        )
-        for row, path in zip(rows, paths, strict=True)
-    ]
+        return extractors.of(rows, build, own=own, workshop=workshop)
 
 
 def _teach(

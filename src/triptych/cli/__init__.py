@@ -14,6 +14,7 @@ from triptych.cli.classify import classify
 from triptych.cli.common import Group
 from triptych.cli.evaluate import evaluate
 from triptych.cli.features import features
+from triptych.cli.fit import fit
 from triptych.cli.imports import import_model
 from triptych.cli.models import models
 from triptych.cli.models import pull
@@ -37,6 +38,7 @@ for command in (
     classify,
     evaluate,
     features,
+    fit,
     import_model,
     models,
     pull,

@@ -1,11 +1,13 @@
 """How often members and committee are right, how far their probabilities can be believed, and a
 page that says so.
 
-    tally     counts image by image, in little memory: ``triptych evaluate``
-    metrics   pure array functions on probs and truth
-    outcome   all answers of a committee to its test photos, and their numbers as JSON
-    plots     the report's pictures
-    report    the page; imports what it draws with only when asked to draw
+    tally        counts image by image, in little memory: ``triptych evaluate``
+    metrics      pure array functions on probs and truth
+    outcome      all answers of a committee to its test photos, and their numbers as JSON
+    plots        the report's pictures
+    report       the page; imports what it draws with only when asked to draw
+    gains        members and rules before and after a fit: ``triptych fit``
+    doubt_plots  the same as pictures, and what networks cost
 """
 
 from triptych.evaluation.metrics import truth_rank

@@ -1,0 +1,173 @@
+"""``triptych fit --choose``: which networks to seat, by accuracy and time."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+import click
+
+from triptych import settings
+from triptych.cli import common
+
+if TYPE_CHECKING:
+    from triptych.audition import Audition
+    from triptych.choosing import Option
+
+backbones_option = click.option(
+    "--backbones",
+    metavar="A,B,C",
+    callback=common.split_names,
+    help="With --choose: networks to choose from. [default: all whose weights are here]",
+)
+budget_option = click.option(
+    "--budget-ms",
+    type=click.FloatRange(min=0, min_open=True),
+    default=20.0,
+    help="With --choose: milliseconds that the networks may take for a photo.",
+)
+
+
+def run(
+    folder: Path,
+    *,
+    as_json: bool,
+    plots: Path | None,
+    backbones: tuple[str, ...] | None,
+    budget_ms: float,
+    folds: int,
+    tolerance: float,
+    seed: int,
+    precision: str | None,
+    threads: int | None,
+    home: Path | None,
+    **unused: Any,
+) -> None:
+    """Try all committees of the networks, and say which to take.
+
+    Args:
+        folder: Holds a folder of photos per class.
+        as_json: Print one JSON object instead of tables.
+        plots: Folder for a picture.
+        backbones: Names of networks; ``None`` for all whose weights are here.
+        budget_ms: What a photo may take on average.
+        folds: In how many parts photos are divided.
+        tolerance: Points of accuracy that a cascade may lose.
+        seed: Of the folds.
+        precision: A setting, as the next two.
+        threads: Processor threads.
+        home: Folder for everything that is kept.
+        unused: Options of a fit, which mean nothing here.
+    """
+    from triptych import audition
+    from triptych import choosing
+    from triptych.committee import Build
+
+    own = settings.load(os.environ, precision=precision, threads=threads, home=home)
+    build = Build(own.home, own.precision, own.threads, report=common.note)
+    rows = audition.invited(backbones)
+    with common.Stages() as stages:
+        held = audition.hold(
+            folder, rows, build, budget_ms=budget_ms, folds=folds, seed=seed, progress=stages.show
+        )
+        stages.say(f"Trying committees of {len(rows)} networks ...")
+    options = choosing.options(
+        held.probs, held.truth, held.candidates, held.folds, tolerance=tolerance / 100
+    )
+    chosen = choosing.recommend(options, budget_ms)
+    report = _report(folder, held, options, chosen, budget_ms)
+    if plots:
+        report["plots"] = [str(_draw(plots, options, chosen, budget_ms))]
+    click.echo(json.dumps(report, ensure_ascii=False) if as_json else _describe(report))
+
+
+def _report(
+    folder: Path, held: Audition, options: Sequence[Option], chosen: Option, budget_ms: float
+) -> dict[str, Any]:
+    from triptych import choosing
+
+    front = choosing.front(options)
+    ordered = sorted(options, key=lambda option: (option.ms, -option.accuracy))
+    return {
+        "photos": len(held.truth),
+        "answers": "imagenet" if held.is_imagenet else "heads",
+        "options": [{**option.to_dict(), "front": option in front} for option in ordered],
+        "budget_ms": budget_ms,
+        "recommended": {**chosen.to_dict(), "commands": _commands(folder, held, chosen)},
+    }
+
+
+def _commands(folder: Path, held: Audition, chosen: Option) -> list[str]:
+    names, place = ",".join(chosen.members), shlex.quote(str(folder))
+    rule = " --rule cascade" if chosen.is_cascade else ""
+    if held.is_imagenet:
+        return [
+            f"triptych fit {place} --members {names}",
+            f"triptych serve --members {names}{rule}",
+        ]
+    return [
+        f"triptych train {place} --name NAME --backbones {names}",
+        f"triptych serve --committee NAME{rule}",
+    ]
+
+
+def _draw(folder: Path, options: Sequence[Option], chosen: Option, budget_ms: float) -> Path:
+    from triptych import choosing
+    from triptych.evaluation import doubt_plots
+
+    front = choosing.front(options)
+    spots = [
+        doubt_plots.Spot(
+            title=option.title,
+            ms=option.ms,
+            accuracy=option.accuracy,
+            interval=option.interval,
+            is_cascade=option.is_cascade,
+            is_front=option in front,
+            is_chosen=option is chosen,
+        )
+        for option in options
+    ]
+    doubt_plots.costs(folder / "costs.png", spots, budget_ms=budget_ms)
+    return folder / "costs.png"
+
+
+def _describe(report: dict[str, Any]) -> str:
+    rows: list[tuple[str, ...]]
+    rows = [("", "members", "top-1", "95 % interval", "ms a photo", "G multiply-adds")]
+    rows += [_row(option) for option in report["options"]]
+    chosen = report["recommended"]
+    what = "The networks' own answers" if report["answers"] == "imagenet" else "Linear heads"
+    return "\n".join(
+        [
+            common.table(rows),
+            "",
+            f"{what} to {report['photos']} photos they did not learn. *: nothing that is as quick "
+            "is more accurate.",
+            f"Within {report['budget_ms']:g} ms, as good as the best as far as these photos can "
+            f"tell, and the quickest of those: {_title(chosen)}.",
+            *(f"  {command}" for command in chosen["commands"]),
+            *(f"Drawn: {file}" for file in report.get("plots", [])),
+        ]
+    )
+
+
+def _row(option: dict[str, Any]) -> tuple[str, ...]:
+    low, high = option["interval"]
+    return (
+        "*" if option["front"] else "",
+        _title(option),
+        common.percent(option["top1"]),
+        f"{100 * low:.1f} to {100 * high:.1f} %",
+        f"{option['ms']:.1f}",
+        f"{option['multiply_adds']:.2f}",
+    )
+
+
+def _title(option: dict[str, Any]) -> str:
+    return f"{' + '.join(option['members'])}{', cascade' if option['cascade'] else ''}"

@@ -1,0 +1,260 @@
+"""``triptych fit``: how far answers can be believed, from labelled photos; or whom to seat."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+import click
+
+from triptych import settings
+from triptych.cli import choose
+from triptych.cli import common
+
+if TYPE_CHECKING:
+    from triptych.classifier import Classifier
+    from triptych.fitting import Fitted
+    from triptych.fitting import Wish
+    from triptych.scoring import Scored
+
+Figures = dict[str, Any]
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@common.from_table("committee")
+@common.members_option
+@common.from_table("coverage")
+@click.option(
+    "--folds",
+    type=click.IntRange(min=2),
+    default=5,
+    help="In how many parts photos are divided, so that no figure is of photos fitted on.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0, max=100),
+    default=0.1,
+    help="Points of accuracy that the cascade may lose.",
+)
+@click.option(
+    "--precision-of-sure",
+    type=click.FloatRange(min=0, max=100, min_open=True, max_open=True),
+    default=95,
+    help="Per cent of the answers called sure that must be right.",
+)
+@click.option(
+    "--keep-weights",
+    is_flag=True,
+    help="Let members count as they do now; else that is fitted, too, and some may drop out.",
+)
+@click.option("--seed", type=int, default=0, help="Of the folds.")
+@click.option("--dry-run", is_flag=True, help="Measure, and keep nothing.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write what was fitted to this file instead of keeping it for the committee.",
+)
+@click.option("--choose", "is_choice", is_flag=True, help="Say which networks to seat instead.")
+@choose.backbones_option
+@choose.budget_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
+@click.option(
+    "--plots",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Draw pictures into this folder, as PNG files.",
+)
+@common.from_table("precision", "threads", "home")
+def fit(folder: Path, is_choice: bool, as_json: bool, plots: Path | None, **options: Any) -> None:
+    """Fit a committee on labelled photos: what to believe, when to stop, what to call sure.
+
+    DIR holds a folder of photos per class, named by the class or its WordNet id: photos that no
+    member has learned. Every figure is of committees fitted on the other folds; "before" is what
+    networks say themselves, all counting alike. What is kept was fitted on all photos: for a
+    committee of the zoo in the home folder, for a bundle as its next version.
+
+    With --choose, DIR may hold any classes: every single, pair and triple of networks is tried,
+    alike and as a cascade, and the quickest is named that is as good as can be told.
+
+    \b
+    Examples:
+      triptych fit photos/ --committee lite
+      triptych fit photos/ --choose --budget-ms 20
+    """
+    if plots:
+        plots.mkdir(parents=True, exist_ok=True)
+    if is_choice:
+        choose.run(folder, as_json=as_json, plots=plots, **options)
+    else:
+        _fit(folder, as_json=as_json, plots=plots, **options)
+
+
+def _fit(
+    folder: Path,
+    *,
+    as_json: bool,
+    plots: Path | None,
+    members: tuple[str, ...] | None,
+    dry_run: bool,
+    output: Path | None,
+    backbones: Any,
+    budget_ms: float,
+    folds: int,
+    tolerance: float,
+    precision_of_sure: float,
+    keep_weights: bool,
+    seed: int,
+    **options: Any,
+) -> None:
+    import triptych
+    from triptych import fitting
+
+    chosen = settings.load(os.environ, **options)
+    _check(chosen, members, output)
+    classifier = triptych.load(members=members, report=common.note, **options)
+    weights = classifier.committee.doubt.weights if keep_weights else None
+    wish = fitting.Wish(folds, tolerance / 100, precision_of_sure / 100, weights, seed)
+    scored = _score(folder, classifier, wish)
+    fitted = _learn(folder, classifier, scored, wish)
+    report = _report(classifier, scored, fitted, chosen.coverage)
+    if plots:
+        report["plots"] = _draw(plots, scored, fitted)
+    if not dry_run:
+        report["kept"] = str(_keep(chosen, classifier, fitted, output))
+    click.echo(json.dumps(report, ensure_ascii=False) if as_json else _describe(report))
+
+
+def _check(chosen: settings.Settings, members: tuple[str, ...] | None, output: Path | None) -> None:
+    """Refuse what cannot be done before photos are looked at, which takes long."""
+    from triptych import conformal
+    from triptych import errors
+    from triptych.committee import is_from_zoo
+
+    conformal.look_up(conformal.GRID, chosen.coverage)
+    if (members or output) and not is_from_zoo(chosen.committee):
+        raise errors.SettingError(
+            f"{chosen.committee} is a bundle, which is fitted with all its members and keeps "
+            "the fit itself; leave out --members and --output."
+        )
+
+
+def _score(folder: Path, classifier: Classifier, wish: Wish) -> Scored:
+    from triptych import dataset
+    from triptych import scoring
+
+    photos = dataset.labelled(folder, classifier.committee.labels)
+    with common.Stages() as stages:
+        return scoring.score(
+            classifier,
+            photos,
+            seed=wish.seed,
+            progress=lambda done, total: stages.show("Asking members", done, total),
+        )
+
+
+def _learn(folder: Path, classifier: Classifier, scored: Scored, wish: Wish) -> Fitted:
+    from triptych import fitting
+
+    classes = len(set(scored.truth.tolist()))
+    data = f"{folder.resolve().name}, {classes} classes"
+    return fitting.fit(scored, classifier.committee.costs, wish, data=data)
+
+
+def _report(
+    classifier: Classifier, scored: Scored, fitted: Fitted, coverage: float
+) -> dict[str, Any]:
+    from triptych.evaluation import gains
+
+    committee = classifier.committee
+    names = [member.name for member in committee.members]
+    found = gains.gains(fitted.crossed, scored.probs, names, committee.costs, coverage=coverage)
+    return {
+        "committee": committee.name,
+        **found,
+        "told": dict(fitted.doubt.told),
+        "skipped": [failure.to_dict() for failure in scored.skipped],
+    }
+
+
+def _draw(folder: Path, scored: Scored, fitted: Fitted) -> list[str]:
+    from triptych.evaluation import doubt_plots
+    from triptych.evaluation import gains
+
+    truth, rule = fitted.crossed.truth, "weighted"
+    answers = {
+        "before": gains.unfitted(scored.probs)[rule],
+        "after": fitted.crossed.joined[rule],
+    }
+    files = [folder / "reliability.png", folder / "risk_coverage.png"]
+    doubt_plots.reliability(files[0], answers, truth)
+    doubt_plots.risk_coverage(files[1], answers, truth)
+    return [str(file) for file in files]
+
+
+def _keep(
+    chosen: settings.Settings, classifier: Classifier, fitted: Fitted, output: Path | None
+) -> Path:
+    from triptych import fits
+    from triptych import fitting
+
+    committee = classifier.committee
+    if output is None:
+        return fitting.keep(chosen.home, chosen.committee, committee, fitted.doubt)
+    names = [member.name for member in committee.members]
+    fits.write(output, committee.name, names, fitted.doubt)
+    return output
+
+
+def _describe(report: dict[str, Any]) -> str:
+    rows: list[tuple[str, ...]]
+    trust: list[tuple[str, ...]]
+    rows = [("before → after", "top-1", "calibration error", "NLL", "Brier")]
+    rows += [_row(member["name"], member) for member in report["members"]]
+    rows += [_row(f"rule {rule['name']}", rule) for rule in report["rules"]]
+    sets = report["rules"][0]["sets"]["coverage"]
+    trust = [("", "called sure", "of those right", f"{100 * sets:g} % sets hold it", "mean size")]
+    trust += [_trust(rule) for rule in report["rules"]]
+    lines = [common.table(rows), "", common.table(trust), "", *_cascade(report)]
+    lines.append(f"{report['photos']} photos in {report['folds']} folds.")
+    if report["skipped"]:
+        lines.append(f"{len(report['skipped'])} skipped:")
+        lines += [f"  {item['source']}: {item['error']['message']}" for item in report["skipped"]]
+    lines += [f"Drawn: {file}" for file in report.get("plots", [])]
+    lines.append(f"Kept: {report['kept']}" if "kept" in report else "Nothing was kept.")
+    return "\n".join(lines)
+
+
+def _row(name: str, figures: Figures) -> tuple[str, ...]:
+    before, after = figures["before"], figures["after"]
+    return (
+        name,
+        f"{100 * before['top1']:.1f} → {100 * after['top1']:.1f} %",
+        *(f"{before[key]:.3f} → {after[key]:.3f}" for key in ("ece", "nll", "brier")),
+    )
+
+
+def _trust(rule: Figures) -> tuple[str, ...]:
+    sure, sets = rule["sure"], rule["sets"]
+    return (
+        f"rule {rule['name']}",
+        common.percent(sure["share"]),
+        "" if sure["precision"] is None else common.percent(sure["precision"]),
+        common.percent(sets["covered"]),
+        f"{sets['mean_size']:.2f}",
+    )
+
+
+def _cascade(report: dict[str, Any]) -> list[str]:
+    cascade = report["cascade"]
+    rules = {rule["name"]: rule["after"]["top1"] for rule in report["rules"]}
+    asked = ", ".join(
+        f"{number}: {100 * share:.0f} %" for number, share in enumerate(cascade["asked"], start=1)
+    )
+    return [
+        f"Cascade: {100 * rules['cascade']:.1f} % right with {100 * cascade['cost']:.0f} % of the "
+        f"multiply-adds (all members, weighted: {100 * rules['weighted']:.1f} %).",
+        f"Photos by the number of networks that were asked: {asked}.",
+    ]

@@ -1,0 +1,120 @@
+"""What fitting changes: members and rules before and after, on photos that it did not see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from triptych import calibration
+from triptych import combine
+from triptych.calibration import CrossFit
+from triptych.doubt import CASCADE
+from triptych.doubt import RULES
+from triptych.evaluation import metrics
+from triptych.evaluation.metrics import Probs
+
+
+def unfitted(probs: Probs) -> dict[str, Probs]:
+    """What each rule makes of the members' own answers when nothing is fitted.
+
+    Members count alike, and the cascade asks them all.
+
+    Args:
+        probs: Shape (M, N, C).
+
+    Returns:
+        By rule, shape (N, C).
+    """
+    equal = [1.0] * len(probs)
+    return {rule: combine.join("mean" if rule == CASCADE else rule, probs, equal) for rule in RULES}
+
+
+def gains(
+    crossed: CrossFit,
+    probs: Probs,
+    names: Sequence[str],
+    costs: Sequence[float],
+    *,
+    coverage: float = 0.9,
+) -> dict[str, Any]:
+    """Figures before and after, as a JSON object; shares are in [0, 1], ``nll`` is in nats.
+
+    Args:
+        crossed: Answers by committees that were fitted on the other folds.
+        probs: The members' own answers, shape (M, N, C).
+        names: Of the members, length M.
+        costs: What asking each costs, length M, as it was fitted with.
+        coverage: How often sets shall hold the true class, in (0, 1).
+
+    Returns:
+        ``photos`` and ``folds``; the lists ``members`` and ``rules``, each with ``before`` and
+        ``after`` (top1, its 95 % interval, ece, nll, brier), a rule also with ``sure`` (share
+        and precision) and ``sets`` (coverage asked for, covered, mean size); ``cascade`` with
+        its ``cost``, as a share of asking all members, and ``asked``: the share of photos that
+        took 1, 2, ... members.
+    """
+    truth, before = crossed.truth, unfitted(probs)
+    return {
+        "photos": len(truth),
+        "folds": len(crossed.doubts),
+        "members": [
+            {"name": name, "before": figures(own, truth), "after": figures(fitted, truth)}
+            for name, own, fitted in zip(names, probs, crossed.members, strict=True)
+        ],
+        "rules": [
+            {
+                "name": rule,
+                "before": figures(before[rule], truth),
+                "after": figures(crossed.joined[rule], truth),
+                "sure": _sure(crossed, rule),
+                "sets": _sets(crossed, rule, coverage),
+            }
+            for rule in RULES
+        ],
+        "cascade": {
+            "cost": float(crossed.cost.mean() / sum(costs)),
+            "asked": _shares(crossed.used, len(names)),
+        },
+    }
+
+
+def figures(probs: Probs, truth: metrics.Truth) -> dict[str, Any]:
+    """How right answers are, and how far their probabilities can be believed.
+
+    Args:
+        probs: Shape (N, C).
+        truth: Shape (N,).
+    """
+    accuracy = metrics.accuracy(probs, truth)
+    return {
+        "top1": accuracy.share,
+        "interval": [round(accuracy.low, 4), round(accuracy.high, 4)],
+        "ece": metrics.expected_calibration_error(probs, truth),
+        "nll": calibration.likelihood_loss(probs, truth),
+        "brier": metrics.brier(probs, truth),
+    }
+
+
+def _sure(crossed: CrossFit, rule: str) -> Mapping[str, float | None]:
+    sure = crossed.sure(rule)
+    right = crossed.joined[rule].argmax(axis=1) == crossed.truth
+    return {
+        "share": float(sure.mean()),
+        "precision": float(right[sure].mean()) if sure.any() else None,
+    }
+
+
+def _sets(crossed: CrossFit, rule: str, coverage: float) -> Mapping[str, float]:
+    return {
+        "coverage": coverage,
+        "covered": float(crossed.covered(rule, coverage).mean()),
+        "mean_size": float(crossed.sizes(rule, coverage).mean()),
+    }
+
+
+def _shares(used: Any, most: int) -> list[float]:
+    counts = np.bincount(used - 1, minlength=most)
+    return [float(share) for share in counts / len(used)]
