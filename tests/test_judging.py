@@ -171,7 +171,8 @@ def test_a_photo_unlike_all_that_was_taught_is_none_of_these() -> None:
     assert belongs.status == "sure"
     assert belongs.novelty is not None
     assert belongs.novelty > 0.05
-    assert stranger.status == "none"
+    assert (stranger.status, stranger.choice) == ("none", None)
+    assert belongs.choice is not None
     assert stranger.novelty is not None
     assert stranger.novelty < 0.05
     assert stranger.label == LABELS[0]  # the best guess is still told

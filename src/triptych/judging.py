@@ -53,6 +53,7 @@ def _verdict(batch: Batch, number: int, joined: Probs, top: int, coverage: float
     committee, asked = batch.committee, batch.asked[number]
     novelty = None if batch.novelty is None else float(batch.novelty[number])
     guesses = top_guesses(joined.tolist(), committee.labels, top)
+    status = _status(committee, guesses[0].prob, novelty)
     slept = tuple(m.name for m, was in zip(committee.members, asked, strict=True) if not was)
     return Verdict(
         source=batch.images[number].source,
@@ -68,8 +69,9 @@ def _verdict(batch: Batch, number: int, joined: Probs, top: int, coverage: float
         ),
         timing=batch.timing(number),
         warning=committee.warning,
-        status=_status(committee, guesses[0].prob, novelty),
-        choice=_choice(committee, joined, coverage),
+        status=status,
+        # Of a photo that is none of these, no set holds the true class.
+        choice=None if status == NONE else _choice(committee, joined, coverage),
         novelty=novelty,
         slept=slept,
         reason=_reason(committee, int(asked.sum()), guesses[0].prob) if slept else None,
