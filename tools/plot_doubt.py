@@ -97,7 +97,7 @@ def arguments() -> argparse.Namespace:
 
 def ask(folder: Path) -> Answers:
     """What ``lite`` says of labelled photos."""
-    classifier = triptych.load("lite", report=say)
+    classifier = triptych.load("lite", precision="f32", report=say)
     seated = classifier.committee
     indices = {label.id: label.index for label in seated.labels}
     photos = everything(folder)
@@ -272,8 +272,8 @@ def none_of_these(own: Path, others: Path, apart: Mapping[str, Sequence[str]]) -
     strangers, classes = everything(others), dataset.open(others).classes
     with tempfile.TemporaryDirectory() as home:
         say("Teaching a committee ...")
-        triptych.train(own, name="own", home=home)
-        taught = triptych.load("own", home=home)
+        triptych.train(own, name="own", home=home, precision="f32")
+        taught = triptych.load("own", home=home, precision="f32")
         belonging = p_values(taught, dataset.open(own).val)
         rest = p_values(taught, strangers)
     named = np.array([classes[photo.label] for photo in strangers])
