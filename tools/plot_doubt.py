@@ -54,6 +54,7 @@ class Answers:
         truth: Shape (N,).
         costs: Of each member, in billions of multiply-adds.
         names: Of the members.
+        weights: Of the members, as the committee ships with them.
         folds: By seed, each photo's fold, shape (N,).
     """
 
@@ -61,10 +62,12 @@ class Answers:
     truth: Any
     costs: list[float]
     names: list[str]
+    weights: list[float]
     folds: list[Any]
 
-    def crossed(self, **settings: float) -> list[CrossFit]:
+    def crossed(self, **settings: Any) -> list[CrossFit]:
         """Committees fitted on four fifths of the photos and asked about the rest, by seed."""
+        settings = {"weights": self.weights, **settings}
         return [
             calibration.cross_fit(self.probs, self.truth, self.costs, folds, **settings)
             for folds in self.folds
@@ -110,6 +113,7 @@ def ask(folder: Path) -> Answers:
         truth=np.array([indices[classes[photo.label]] for photo in photos]),
         costs=seated.costs,
         names=[member.name for member in seated.members],
+        weights=list(seated.doubt.weights),
         folds=[dataset.folds(photos, FOLDS, seed=seed) for seed in SEEDS],
     )
 
