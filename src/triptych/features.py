@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS feature (
 """
 # SQLite allows at most 32766 values in a statement; far fewer keep statements small.
 KEYS_AT_ONCE = 500
+PATIENCE_S = 60.0
 BATCH = 8
 
 Vector = npt.NDArray[np.float32]
@@ -87,14 +88,27 @@ class FeatureStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with self._open() as database:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.executescript(SCHEMA)
+        deadline = time.monotonic() + PATIENCE_S
+        while not self._is_made(deadline):
+            time.sleep(0.02)
+
+    def _is_made(self, deadline: float) -> bool:
+        # Everywhere else SQLite waits for others by itself, but not to change the journal mode
+        # (two processes that made the file at once: every second time one of them failed).
+        try:
+            with self._open() as database:
+                database.execute("PRAGMA journal_mode = WAL")
+                database.executescript(SCHEMA)
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            return False
+        return True
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         # A connection a use: it costs 0.1 ms, and no thread or fork can share one by mistake.
-        database = sqlite3.connect(self._path, timeout=60)
+        database = sqlite3.connect(self._path, timeout=PATIENCE_S)
         try:
             database.execute("PRAGMA foreign_keys = ON")
             with database:
@@ -161,7 +175,7 @@ class FeatureStore:
         with self._open() as database:
             limit = time.time() - unused_days * 86400
             gone = database.execute("DELETE FROM space WHERE used_s <= ?", (limit,)).rowcount
-        with contextlib.closing(sqlite3.connect(self._path, timeout=60)) as database:
+        with contextlib.closing(sqlite3.connect(self._path, timeout=PATIENCE_S)) as database:
             database.execute("VACUUM")
         return gone
 
