@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import functools
@@ -95,6 +96,7 @@ def _train(
     workshop: convert.Workshop,
 ) -> bundle.Bundle:
     started = time.perf_counter()
+    _build_ahead(rows, lesson, workshop)
     data = dataset.open(source, progress=_stage(lesson, "Looking at photos"))
     material = _study(data, _extractors(rows, build, lesson, workshop), build, lesson)
     pupils, doubt = _teach(material, rows, lesson)
@@ -132,6 +134,17 @@ def _require_tensorflow(what: str) -> None:
             f"{what} needs TensorFlow, which is not installed. "
             'Install it with: pip install "triptych[tensorflow]"'
         )
+
+
+def _build_ahead(rows: list[zoo.Backbone], lesson: Lesson, workshop: convert.Workshop) -> None:
+    """Let the workshop build the networks while photos are looked at."""
+    for row in rows:
+        with contextlib.suppress(errors.WeightsMissing):  # said when they are wanted
+            workshop.build(row.name, store.weights_of(row, _own_weights(lesson)))
+
+
+def _own_weights(lesson: Lesson) -> dict[str, Path]:
+    return {zoo.find(key).name: path for key, path in lesson.weights.items()}
 
 
 def _rows(lesson: Lesson) -> list[zoo.Backbone]:
@@ -203,7 +216,7 @@ def _seen(extractor: features.Extractor, view: str) -> features.Extractor:
 def _extractors(
     rows: list[zoo.Backbone], build: Build, lesson: Lesson, workshop: convert.Workshop
 ) -> list[features.Extractor]:
-    own = {zoo.find(key).name: path for key, path in lesson.weights.items()}
+    own = _own_weights(lesson)
     with ThreadPoolExecutor(1) as pool:
         # Seconds of imports that are wanted later; here is time, while the workshop works.
         for module in ("sklearn.linear_model", "matplotlib.figure"):
@@ -284,7 +297,7 @@ def _score(material: Material, pupils: list[Pupil], some: Array) -> float:
 def _write_members(
     folder: Path, pupils: list[Pupil], lesson: Lesson, workshop: convert.Workshop
 ) -> None:
-    own = {zoo.find(key).name: path for key, path in lesson.weights.items()}
+    own = _own_weights(lesson)
     jobs = []
     for pupil in pupils:
         saved = folder / f"{pupil.backbone.name}.npz"

@@ -104,6 +104,19 @@ class Workshop:
         self._child.communicate()
         self._scratch.cleanup()
 
+    def build(self, backbone: str, weights: Path) -> None:
+        """Begin to build a backbone that will be wanted; does not wait, and says nothing.
+
+        Args:
+            backbone: Its name in the zoo.
+            weights: Path of its weights; if they do not fit, its first job will say so.
+        """
+        self._order({"build": backbone, "weights": str(weights)})
+
+    def _order(self, fields: dict[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # then there is no answer, either
+            print(json.dumps(fields), file=cast(IO[str], self._child.stdin), flush=True)
+
     def run(self, jobs: Sequence[Job | Import]) -> None:
         """Convert networks.
 
@@ -118,12 +131,10 @@ class Workshop:
             self._do(job)
 
     def _do(self, job: Job | Import) -> None:
-        orders, answers = cast(IO[str], self._child.stdin), cast(IO[str], self._child.stdout)
         name = job.backbone if isinstance(job, Job) else Path(job.model).name
         self._report(f"Preparing {name} ...")
-        with contextlib.suppress(BrokenPipeError):  # then there is no answer, either
-            print(json.dumps(asdict(job)), file=orders, flush=True)
-        answer = answers.readline()
+        self._order(asdict(job))
+        answer = cast(IO[str], self._child.stdout).readline()
         if not answer:
             reason = (self._log.read_text().strip().splitlines() or ["no reason given"])[-1]
             raise errors.EngineError(f"Converting the networks to OpenVINO failed: {reason}")
@@ -143,6 +154,10 @@ def _main() -> None:
     _import_keras()
     for line in sys.stdin:
         fields, damaged = json.loads(line), None
+        if "build" in fields:
+            with contextlib.suppress(errors.WeightsDamaged):
+                _backbone(fields["build"], fields["weights"])
+            continue
         try:
             _convert(Job(**fields) if "backbone" in fields else Import(**fields))
         except errors.WeightsDamaged as error:
