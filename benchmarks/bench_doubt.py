@@ -26,6 +26,7 @@ from triptych import calibration
 from triptych import combine
 from triptych import dataset
 from triptych import doubt
+from triptych import judging
 from triptych.classifier import Classifier
 from triptych.classifier import Question
 from triptych.classifier import Scores
@@ -84,11 +85,10 @@ def crossed(classifier: Classifier, probs: Any, truth: Any) -> dict[str, dict[st
     for seed in range(SEEDS):
         folds = np.random.default_rng(seed).permutation(len(truth)) % FOLDS
         found = calibration.cross_fit(probs, truth, costs, folds, weights=weights)
-        spent = np.cumsum([costs[stage.seat] for stage in found.doubts[0].stages])
         for rule in doubt.RULES:
             sure = found.sure(rule)
             right = found.joined[rule].argmax(axis=1) == truth
-            cost = spent[found.used - 1].mean() / sum(costs) if rule == "cascade" else 1.0
+            cost = found.cost.mean() / sum(costs) if rule == doubt.CASCADE else 1.0
             rows.setdefault(rule, []).append(
                 [
                     *quality(found.joined[rule], truth),
@@ -118,12 +118,8 @@ def crossed(classifier: Classifier, probs: Any, truth: Any) -> dict[str, dict[st
 
 def quality(probs: Any, truth: Any) -> list[float]:
     """Accuracy, calibration error, negative log-likelihood, Brier score."""
-    return [
-        metrics.accuracy(probs, truth).share,
-        metrics.expected_calibration_error(probs, truth),
-        calibration.likelihood_loss(probs, truth),
-        metrics.brier(probs, truth),
-    ]
+    found = metrics.figures(probs, truth)
+    return [found[name] for name in ("top1", "ece", "nll", "brier")]
 
 
 def times(classifier: Classifier, paths: Sequence[Path]) -> dict[str, float]:
@@ -167,7 +163,10 @@ def strangers(own: Path, others: Sequence[Path]) -> dict[str, float]:
     auroc = roc_auc_score(
         np.r_[np.ones(len(belong)), np.zeros(len(strange))], np.r_[belong, strange]
     )
-    caught, alarms = float((strange <= 0.05).mean()), float((belong <= 0.05).mean())
+    caught, alarms = (
+        float((strange <= judging.FALSE_ALARMS).mean()),
+        float((belong <= judging.FALSE_ALARMS).mean()),
+    )
     print(f"none of these: AUROC {auroc:.4f}, caught {caught:.1%} at {alarms:.1%} false alarms")
     return {"auroc": float(auroc), "caught": caught, "false_alarms": alarms}
 

@@ -81,7 +81,8 @@ def load(name: str, *, warning: str | None = None, spent_s: float = 0.0) -> Clas
         committee.Member(row.name, SlowEngine(seed=seed, spent_s=spent_s), Recipe((16, 16), "tf"))
         for seed, row in enumerate(committee.backbones(name))
     )
-    return Classifier(committee.Committee(name, members, LABELS, warning=warning))
+    plain = doubt.unfitted([1.0] * len(members), [member.cost for member in members])
+    return Classifier(committee.Committee(name, members, LABELS, plain, warning=warning))
 
 
 def _garden(spent_s: float) -> committee.Committee:
@@ -104,7 +105,7 @@ def _garden(spent_s: float) -> committee.Committee:
         rules={rule: doubt.RuleDoubt(1.0, 0.9, levels) for rule in doubt.RULES},
     )
     flowers = tuple(Label(flower, flower, index) for index, flower in enumerate(FLOWERS))
-    return committee.Committee(GARDEN, tuple(members), flowers, "weighted", doubt=fitted)
+    return committee.Committee(GARDEN, tuple(members), flowers, fitted, "weighted")
 
 
 def plain(colour: tuple[int, int, int], *, size: tuple[int, int] = (60, 80)) -> bytes:

@@ -17,8 +17,10 @@ from triptych.evaluation import wilson
 PHOTOS, CLASSES = 200, 5
 
 
-def answers(skills: list[float], *, photos: int = PHOTOS, seed: int = 0):  # type: ignore[no-untyped-def]
-    """Drawn candidates: each one's logit of the true class is raised by its skill."""
+def answers(
+    skills: list[float], *, photos: int = PHOTOS, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Drawn candidates that err alike; the logit of the true class is raised by skill."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, CLASSES, photos)
     logits = rng.normal(0, 1, (len(skills), photos, CLASSES)) + rng.normal(0, 1, (photos, CLASSES))
@@ -144,4 +146,4 @@ def test_what_does_not_fit_together_is_refused(change: dict[str, object], messag
     pair = [Candidate("a", 1, 1), Candidate("b", 2, 2)]
     given = {"probs": probs, "truth": truth, "candidates": pair, "folds": folds, **change}
     with pytest.raises(errors.SettingError, match=message):
-        choosing.options(**given)  # type: ignore[arg-type]
+        choosing.options(**given)

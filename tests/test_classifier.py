@@ -36,7 +36,7 @@ def classifier() -> Classifier:
         for seed, (name, size) in enumerate([("Anna", 32), ("Ben", 48), ("Cleo", 64)])
     )
     weights = doubt.unfitted([1, 2, 3], [1, 2, 3])
-    return Classifier(Committee("friends", members, LABELS, doubt=weights))
+    return Classifier(Committee("friends", members, LABELS, weights))
 
 
 def test_a_verdict_holds_everything_people_see(classifier: Classifier) -> None:
@@ -150,7 +150,7 @@ def test_impossible_questions_are_named(
 
 def test_a_committee_needs_members() -> None:
     with pytest.raises(errors.SettingError, match="at least one member"):
-        Committee("nobody", (), LABELS)
+        Committee("nobody", (), LABELS, doubt.unfitted([], []))
 
 
 @pytest.fixture(scope="module")

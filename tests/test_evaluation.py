@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import drawn
 from triptych import calibration
 from triptych import combine
 from triptych import doubt
@@ -68,11 +69,7 @@ def test_counts_equal_counting_by_hand() -> None:
 
 
 def test_a_fitted_committee_is_counted_as_cross_fitting_counts_it() -> None:
-    rng = np.random.default_rng(1)
-    truths = rng.integers(0, 4, 400)
-    logits = rng.normal(size=(2, 400, 4))
-    logits[:, np.arange(400), truths] += 3
-    probs = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    probs, truths = drawn.answers([3, 3], photos=400, classes=4, seed=1)
     costs, folds = [1.0, 3.0], np.arange(400) % 2
     crossed = calibration.cross_fit(probs, truths, costs, folds)
     own = np.flatnonzero(crossed.folds == 0)

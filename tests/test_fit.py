@@ -17,11 +17,13 @@ import triptych
 from pictures import picture
 from triptych import bundle
 from triptych import dataset
+from triptych import doubt
 from triptych import errors
 from triptych import fits
 from triptych import fitting
 from triptych import scoring
 from triptych.classifier import Classifier
+from triptych.classifier import Scores
 from triptych.cli import main
 from triptych.committee import Committee
 from triptych.committee import Member
@@ -204,7 +206,8 @@ def fake(members: int = 2) -> Classifier:
     seated = tuple(
         Member(f"Fake{number}", FakeEngine(3), Recipe((8, 8), "tf")) for number in range(members)
     )
-    return Classifier(Committee("demo", seated, labels))
+    plain = doubt.unfitted([1.0] * members, [1.0] * members)
+    return Classifier(Committee("demo", seated, labels, plain))
 
 
 def test_scores_are_the_members_own_answers_in_order(tmp_path: Path) -> None:
@@ -219,7 +222,8 @@ def test_scores_are_the_members_own_answers_in_order(tmp_path: Path) -> None:
     assert [failure.code for failure in scored.skipped] == ["empty_image"]
     assert seen[-1] == (61, 61)
     (alone,) = classifier.score_many([("x", scored.paths[33])])
-    np.testing.assert_allclose(scored.probs[:, 33], alone.probs, atol=1e-6)  # type: ignore[union-attr]
+    assert isinstance(alone, Scores)
+    np.testing.assert_allclose(scored.probs[:, 33], alone.probs, atol=1e-6)
 
 
 def test_copies_of_a_photo_share_a_fold(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import drawn
 from triptych import calibration
 from triptych import combine
 from triptych.doubt import RULES
@@ -22,30 +23,29 @@ from triptych.evaluation.doubt_plots import Spot
 COSTS = [1.0, 3.0]
 
 
-def answers(photos: int = 300, *, seed: int = 0):  # type: ignore[no-untyped-def]
+Crossed = tuple[calibration.CrossFit, np.ndarray]
+
+
+def answers(photos: int = 300, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Two members that are too modest, the second one better."""
-    rng = np.random.default_rng(seed)
-    truth = rng.integers(0, 6, photos)
-    logits = rng.normal(0, 1, (2, photos, 6))
-    logits[:, np.arange(photos), truth] += np.array([[2.0], [3.0]])
-    probs = np.exp(logits / 2)
-    return probs / probs.sum(axis=2, keepdims=True), truth
+    probs, truth = drawn.answers([2, 3], photos=photos, classes=6, seed=seed)
+    return combine.temper(probs, 2), truth
 
 
 @pytest.fixture(scope="module")
-def crossed() -> tuple[calibration.CrossFit, np.ndarray]:
+def crossed() -> Crossed:
     probs, truth = answers()
     folds = np.arange(len(truth)) % 5
     return calibration.cross_fit(probs, truth, COSTS, folds), probs
 
 
-def test_before_is_what_networks_say_and_after_what_other_folds_taught(crossed) -> None:  # type: ignore[no-untyped-def]
+def test_before_is_what_networks_say_and_after_what_other_folds_taught(crossed: Crossed) -> None:
     found, probs = crossed
     report = gains.gains(found, probs, ["small", "large"], COSTS, coverage=0.8)
     assert (report["photos"], report["folds"]) == (300, 5)
     assert [member["name"] for member in report["members"]] == ["small", "large"]
     for seat, member in enumerate(report["members"]):
-        assert member["before"] == gains.figures(probs[seat], found.truth)
+        assert member["before"] == metrics.figures(probs[seat], found.truth)
         assert member["after"]["ece"] < member["before"]["ece"]
         assert member["after"]["nll"] < member["before"]["nll"]
     assert [rule["name"] for rule in report["rules"]] == list(RULES)
@@ -60,7 +60,7 @@ def test_before_is_what_networks_say_and_after_what_other_folds_taught(crossed) 
         assert rule["sets"]["mean_size"] >= 1
 
 
-def test_the_cascade_is_told_as_shares(crossed) -> None:  # type: ignore[no-untyped-def]
+def test_the_cascade_is_told_as_shares(crossed: Crossed) -> None:
     found, probs = crossed
     cascade = gains.gains(found, probs, ["small", "large"], COSTS)["cascade"]
     assert sum(cascade["asked"]) == pytest.approx(1)
@@ -86,7 +86,7 @@ def test_the_risk_of_answering_all_is_the_share_of_wrong_answers(photos: int, se
     assert risks[0] == (probs[0, surest].argmax() != truth[surest])
 
 
-def test_pictures_are_files_that_do_not_change(tmp_path: Path, crossed) -> None:  # type: ignore[no-untyped-def]
+def test_pictures_are_files_that_do_not_change(tmp_path: Path, crossed: Crossed) -> None:
     found, probs = crossed
     both = {"before": combine.mean(probs), "after": found.joined["mean"]}
     spots = [

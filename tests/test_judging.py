@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+import drawn
 from triptych import calibration
 from triptych import conformal
 from triptych import doubt
@@ -19,6 +21,7 @@ from triptych import novelty
 from triptych.cascade import Stage
 from triptych.classifier import Classifier
 from triptych.classifier import Question
+from triptych.classifier import Scores
 from triptych.committee import Committee
 from triptych.committee import Member
 from triptych.engine import Float32Array
@@ -56,7 +59,8 @@ def seated(
         Member(name, engine, RECIPE, cost)
         for name, engine, cost in zip("ABC", engines, (1.0, 2.0, 4.0), strict=False)
     )
-    return Classifier(Committee("trio", members, LABELS, rule, doubt=fitted)), engines
+    fitted = fitted or doubt.unfitted([1.0] * len(members), [m.cost for m in members])
+    return Classifier(Committee("trio", members, LABELS, fitted, rule)), engines
 
 
 def lines(seed: int, count: int = 40) -> list[np.ndarray]:
@@ -91,8 +95,9 @@ def test_a_member_is_asked_only_about_photos_that_are_open(
 
 def test_where_no_threshold_can_be_reached_the_cascade_is_the_whole_committee() -> None:
     tables = lines(1)
-    fitted = promised(1.5, 1.5)
-    fitted.rules["weighted"] = doubt.RuleDoubt(0.8, 2.0, (0.5,) * len(conformal.GRID))  # type: ignore[index]
+    plain = promised(1.5, 1.5)
+    weighted = dataclasses.replace(plain.rules["weighted"], temperature=0.8)
+    fitted = dataclasses.replace(plain, rules={**plain.rules, "weighted": weighted})
     classifier, _ = seated(tables, fitted)
     for n in range(40):
         one, all_three = (classifier.classify(grey(n), rule=r) for r in ("cascade", "weighted"))
@@ -119,11 +124,7 @@ def test_sure_and_unsure_are_on_the_two_sides_of_the_threshold() -> None:
 
 
 def test_a_set_holds_the_classes_up_to_its_level_and_grows_with_the_coverage() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, 4, 400)
-    logits = rng.normal(size=(3, 400, 4))
-    logits[:, np.arange(400), truth] += 2
-    tables = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    tables, truth = drawn.answers([2, 2, 2], photos=400, classes=4)
     fitted = calibration.fit(tables, truth, [1, 2, 4])
     classifier, _ = seated([*tables[:, :200]], fitted, "weighted")
     hits = dict.fromkeys((0.5, 0.8, 0.95), 0)
@@ -163,7 +164,7 @@ def test_a_photo_unlike_all_that_was_taught_is_none_of_these() -> None:
     member = Member("A", Told(table), RECIPE, 1.0, novelty.fit(like))
     own = {r: doubt.RuleDoubt(1.0, 0.8, (0.5,) * len(conformal.GRID)) for r in doubt.RULES}
     fitted = doubt.Doubt((1.0,), (1.0,), (Stage(0),), own)
-    classifier = Classifier(Committee("one", (member,), LABELS, "weighted", doubt=fitted))
+    classifier = Classifier(Committee("one", (member,), LABELS, fitted, "weighted"))
     belongs = classifier.classify(grey(19))
     red = np.zeros((8, 8, 3), np.uint8)
     red[..., 0] = 200
@@ -192,5 +193,6 @@ def test_scores_are_the_members_own_whatever_the_rule() -> None:
     classifier, engines = seated(tables, promised(0.0, 0.0))
     found = list(classifier.score_many((str(n), grey(n)) for n in range(20)))
     for n, scores in enumerate(found):
-        np.testing.assert_allclose(scores.probs, [t[n] for t in tables], rtol=1e-6)  # type: ignore[union-attr]
+        assert isinstance(scores, Scores)
+        np.testing.assert_allclose(scores.probs, [t[n] for t in tables], rtol=1e-6)
     assert all(engine.asked == list(range(20)) for engine in engines)

@@ -29,18 +29,17 @@ from triptych import combine
 from triptych import dataset
 from triptych.calibration import CrossFit
 from triptych.doubt import CASCADE
+from triptych.doubt import FITTED_RULE
 from triptych.doubt import RULES
 from triptych.evaluation import metrics
+from triptych.judging import FALSE_ALARMS
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 SEEDS = range(5)
 FOLDS = 5
-RULE = "weighted"
 COVERAGES = (0.8, 0.9, 0.95, 0.97, 0.98, 0.99)
 TOLERANCES = (0.0, 0.001, 0.003, 0.01, 0.03)
 USUAL = 0.001
-# Photos that get a p-value up to this are called none of these.
-REFUSED = 0.05
 
 INK, QUIET, LINE, ACCENT, ALARM = "#14171d", "#555d6a", "#cdd2da", "#2c46b5", "#9c2424"
 
@@ -133,7 +132,11 @@ def rules_table(answers: Answers, crossed: list[CrossFit]) -> str:
     rows = [
         "| who answers | right | off by | multiply-adds | called sure | of these right |",
         "|---|---|---|---|---|---|",
-        row("`mean`, as the networks say it", right(raw, answers.truth), ece(raw, answers.truth)),
+        row(
+            "`mean`, as the networks say it",
+            metrics.accuracy(raw, answers.truth).share,
+            metrics.expected_calibration_error(raw, answers.truth),
+        ),
     ]
     for rule in RULES:
         cost = [fit.cost.mean() / sum(answers.costs) if rule == CASCADE else 1 for fit in crossed]
@@ -141,12 +144,15 @@ def rules_table(answers: Answers, crossed: list[CrossFit]) -> str:
         rows.append(
             row(
                 f"`{rule}`, fitted",
-                [right(fit.joined[rule], fit.truth) for fit in crossed],
-                [ece(fit.joined[rule], fit.truth) for fit in crossed],
+                [metrics.accuracy(fit.joined[rule], fit.truth).share for fit in crossed],
+                [
+                    metrics.expected_calibration_error(fit.joined[rule], fit.truth)
+                    for fit in crossed
+                ],
                 cost,
                 [flags.mean() for flags in sure],
                 [
-                    right(fit.joined[rule][flags], fit.truth[flags])
+                    metrics.accuracy(fit.joined[rule][flags], fit.truth[flags]).share
                     for fit, flags in zip(crossed, sure, strict=True)
                 ],
             )
@@ -158,8 +164,8 @@ def sets_table(crossed: list[CrossFit]) -> str:
     """What sets hold, by how often they were asked to hold the true class."""
     rows = ["| asked for | held it | classes | largest | of one class |", "|---|---|---|---|---|"]
     for coverage in COVERAGES:
-        sizes = [fit.sizes(RULE, coverage) for fit in crossed]
-        held = span([fit.covered(RULE, coverage).mean() for fit in crossed])
+        sizes = [fit.sizes(FITTED_RULE, coverage) for fit in crossed]
+        held = span([fit.covered(FITTED_RULE, coverage).mean() for fit in crossed])
         alone = np.mean([(own == 1).mean() for own in sizes])
         most = max(own.max() for own in sizes)
         rows.append(
@@ -181,16 +187,6 @@ def span(shares: float | Sequence[float]) -> str:
     return f"{every.mean():.1f} %" + (f" ({low} to {high})" if low != high else "")
 
 
-def right(probs: Any, truth: Any) -> float:
-    """The share of right answers."""
-    return metrics.accuracy(probs, truth).share
-
-
-def ece(probs: Any, truth: Any) -> float:
-    """The expected calibration error."""
-    return metrics.expected_calibration_error(probs, truth)
-
-
 # ---------------------------------------------------------------- pictures
 
 
@@ -198,7 +194,7 @@ def reliability(answers: Answers, crossed: CrossFit) -> None:
     """How sure answers were against how right, before and after."""
     before = combine.join("mean", answers.probs, [1.0] * len(answers.probs))
     figure = page(7.6, 3.7)
-    panels = (("as the networks say it", before), ("calibrated", crossed.joined[RULE]))
+    panels = (("as the networks say it", before), ("calibrated", crossed.joined[FITTED_RULE]))
     for place, (title, probs) in enumerate(panels, start=1):
         axes = plain(figure.add_subplot(1, 2, place), title)
         axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
@@ -207,7 +203,13 @@ def reliability(answers: Answers, crossed: CrossFit) -> None:
             axes.plot([bin.prob] * 2, interval, color=ACCENT, linewidth=1.2, alpha=0.45)
             size_pt = 3 + 0.35 * bin.count**0.5
             axes.plot(bin.prob, bin.accuracy, "o", color=ACCENT, markersize=size_pt, clip_on=False)
-        axes.text(0.98, 0.04, f"off by {ece(probs, answers.truth):.1%}", ha="right", color=INK)
+        axes.text(
+            0.98,
+            0.04,
+            f"off by {metrics.expected_calibration_error(probs, answers.truth):.1%}",
+            ha="right",
+            color=INK,
+        )
         shares(axes, "xy")
         axes.set_xlabel("how sure the answer was")
         axes.set_ylabel("how many were right")
@@ -220,15 +222,15 @@ def cascade(answers: Answers, crossed: list[CrossFit]) -> str:
     axes = plain(figure.add_subplot(1, 1, 1), "right answers")
     full = sum(answers.costs)
     for name, cost, own in zip(answers.names, answers.costs, answers.probs, strict=True):
-        dot(axes, cost / full, right(own, answers.truth), f"{name} alone", QUIET)
-    every = np.mean([right(fit.joined[RULE], fit.truth) for fit in crossed])
+        dot(axes, cost / full, metrics.accuracy(own, answers.truth).share, f"{name} alone", QUIET)
+    every = np.mean([metrics.accuracy(fit.joined[FITTED_RULE], fit.truth).share for fit in crossed])
     dot(axes, 1, every, "all three", INK)
     points, rows = [], ["| may lose | multiply-adds | right |", "|---|---|---|"]
     for tolerance in TOLERANCES:
         say(f"Cascades that may lose {100 * tolerance:g} points ...")
         fits = crossed if tolerance == USUAL else answers.crossed(tolerance=tolerance)
         costs = [fit.cost.mean() / full for fit in fits]
-        found = [right(fit.joined[CASCADE], fit.truth) for fit in fits]
+        found = [metrics.accuracy(fit.joined[CASCADE], fit.truth).share for fit in fits]
         rows.append(row(f"{100 * tolerance:g} points", costs, found).rstrip("| ") + " |")
         points.append((float(np.mean(costs)), float(np.mean(found))))
         axes.plot([points[-1][0]] * 2, [min(found), max(found)], color=ACCENT, alpha=0.45)
@@ -259,8 +261,10 @@ def sets(crossed: list[CrossFit]) -> None:
     held = plain(figure.add_subplot(1, 2, 1), "sets that held the true class")
     held.plot(asked, asked, color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
     large = plain(figure.add_subplot(1, 2, 2), "classes in a set, on average")
-    covered = np.array([[fit.covered(RULE, each).mean() for each in asked] for fit in crossed])
-    sizes = np.array([[fit.sizes(RULE, each).mean() for each in asked] for fit in crossed])
+    covered = np.array(
+        [[fit.covered(FITTED_RULE, each).mean() for each in asked] for fit in crossed]
+    )
+    sizes = np.array([[fit.sizes(FITTED_RULE, each).mean() for each in asked] for fit in crossed])
     for axes, values in ((held, covered), (large, sizes)):
         axes.fill_between(asked, values.min(0), values.max(0), color=ACCENT, alpha=0.2, linewidth=0)
         axes.plot(asked, values.mean(0), color=ACCENT, linewidth=1.6)
@@ -301,7 +305,7 @@ def draw_p_values(groups: Mapping[str, Any]) -> None:
         title = f"{len(values)} photos\n{name}"
         axes = plain(figure.add_subplot(1, len(groups), place), title)
         counts, edges = np.histogram(values, np.linspace(0, 1, 21))
-        colours = [ALARM if edge < REFUSED - 1e-9 else ACCENT for edge in edges[:-1]]
+        colours = [ALARM if edge < FALSE_ALARMS - 1e-9 else ACCENT for edge in edges[:-1]]
         axes.bar(edges[:-1], counts / len(values), 0.045, align="edge", color=colours)
         axes.text(0.12, 0.9, f"{refused(values):.0%} refused", color=ALARM)
         shares(axes, "y")
@@ -317,7 +321,7 @@ def p_values(classifier: Any, photos: Sequence[dataset.Photo]) -> Any:
 
 def refused(values: Any) -> float:
     """The share that is called none of these."""
-    return float((values <= REFUSED).mean())
+    return float((values <= FALSE_ALARMS).mean())
 
 
 def page(width_in: float, height_in: float) -> Figure:

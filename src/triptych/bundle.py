@@ -51,7 +51,6 @@ SCHEMA = 2
 ABOUT = "bundle.json"
 TAUGHT = "taught.npz"
 KEYS = ("name", "labels", "members", "rule", "doubt", "files")
-FITTED_RULE = "weighted"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RESERVED_COMMITTEES = ("auto", *zoo.COMMITTEES)
 RESERVED = (*RESERVED_COMMITTEES, "custom")
@@ -126,8 +125,8 @@ class Bundle:
             name=self.name,
             members=tuple(self._seat(row, build) for row in self.about["members"]),
             labels=self.labels,
-            rule=self.about["rule"],
             doubt=self.doubt,
+            rule=self.about["rule"],
         )
 
     def _seat(self, row: dict[str, Any], build: Build) -> Member:
@@ -139,10 +138,9 @@ class Bundle:
             cache=store.compiled_cache(build.home),
         )
         recipe = Recipe.from_dict(row["recipe"])
-        known = place.relative_to(self.folder) / TAUGHT
-        taught = (
-            novelty.Taught.read(place / TAUGHT) if known.as_posix() in self.about["files"] else None
-        )
+        # Read only what has a hash; an imported or tuned member has none.
+        listed = f"members/{row['name']}/{TAUGHT}" in self.about["files"]
+        taught = novelty.Taught.read(place / TAUGHT) if listed else None
         return Member(row["name"], engine, recipe, float(row["cost"]), taught)
 
 
@@ -223,9 +221,7 @@ def read(folder: Path) -> Bundle:
             f"{folder} is a bundle of schema {about.get('schema')!r}; this Triptych reads schema "
             f"{SCHEMA}. Use the Triptych that wrote it, or a newer one."
         )
-    lacking = [
-        key for key in ("name", "labels", "members", "rule", "doubt", "files") if key not in about
-    ]
+    lacking = [key for key in KEYS if key not in about]
     if lacking:
         raise errors.BundleError(f"{folder / ABOUT} lacks {', '.join(lacking)}; it is damaged.")
     if not _is_sound(about):
@@ -351,7 +347,7 @@ def refit(bundle: Bundle, home: Path, fitted: Doubt) -> Bundle:
         errors.BundleError: A file of it is damaged.
     """
     check_files(bundle.folder, bundle.about)
-    return _copy(bundle, home, bundle.name, doubt=fitted.to_dict(), rule=FITTED_RULE)
+    return _copy(bundle, home, bundle.name, doubt=fitted.to_dict(), rule=doubt.FITTED_RULE)
 
 
 def _copy(bundle: Bundle, home: Path, name: str, **changes: Any) -> Bundle:

@@ -76,10 +76,22 @@ def _text(about: dict[str, Any], metrics: dict[str, Any]) -> list[str]:
         "",
         "## Limits",
         "",
-        "It knows its classes and nothing else: a photo of something else also gets one of them. "
-        "Figures hold for photos like those it was evaluated on.",
+        _strangers(about) + "Figures hold for photos like those it was evaluated on.",
     ]
     return lines + (_results(about, metrics) if metrics else [])
+
+
+def _strangers(about: dict[str, Any]) -> str:
+    if not about["doubt"]:
+        return (
+            "It knows its classes and nothing else: a photo of something else also gets one of "
+            "them. "
+        )
+    return (
+        "It knows its classes and nothing else. Triptych calls a photo *none of these* where it "
+        "looks like nothing that was taught, which does not tell near relatives; the Keras models "
+        "by themselves give any photo one of the classes. "
+    )
 
 
 def _members(about: dict[str, Any]) -> list[str]:

@@ -21,6 +21,7 @@ from triptych import calibration
 from triptych import cascade
 from triptych import combine
 from triptych import errors
+from triptych.calibration import fitting
 from triptych.calibration import stopping
 from triptych.calibration import weighing
 from triptych.evaluation import metrics
@@ -31,7 +32,6 @@ Seats = tuple[int, ...]
 LARGEST = 3
 # Photos times classes from which a temperature is found; more take long and change little.
 ENOUGH = 1_000_000
-TRUST = 10.0  # photos; see `calibration.fit_temperature`
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class Option:
     def to_dict(self) -> dict[str, Any]:
         """The option as a JSON object."""
         return {
+            "title": self.title,
             "members": list(self.members),
             "cascade": self.is_cascade,
             "top1": self.accuracy,
@@ -208,7 +209,7 @@ class _Fold:
         self.probs = np.stack([combine.temper(own, self._fit(own[self._some])) for own in probs])
 
     def _fit(self, answers: Array) -> float:
-        return calibration.fit_temperature(answers, self._truth[self._some], trust=TRUST)
+        return calibration.fit_temperature(answers, self._truth[self._some], trust=fitting.TRUST)
 
     def temperature(self, seats: Seats) -> float:
         """Of the mean of some; many committees begin with the same members."""

@@ -99,12 +99,13 @@ class Classifier:
         errors.SettingError: The coverage is impossible.
 
     Example:
+        >>> from triptych import doubt
         >>> from triptych.committee import Member
         >>> from triptych.engine.fake import FakeEngine
         >>> from triptych.results import Label
         >>> member = Member("Fake", FakeEngine(2), recipe.Recipe((8, 8), "tf"))
         >>> pair = (Label("ant", "ant", 0), Label("bee", "bee", 1))
-        >>> classifier = Classifier(Committee("demo", (member,), pair))
+        >>> classifier = Classifier(Committee("demo", (member,), pair, doubt.unfitted([1], [1])))
         >>> verdict = classifier.classify(np.zeros((20, 30, 3), np.uint8))
         >>> len(verdict.top), verdict.rule
         (2, 'mean')
@@ -117,7 +118,7 @@ class Classifier:
         limits: images.Limits = images.DEFAULT_LIMITS,
         coverage: float = 0.9,
     ) -> None:
-        conformal.look_up(conformal.GRID, coverage)
+        conformal.check(coverage)
         self.committee = committee
         self.coverage = coverage
         self._limits = limits
@@ -217,7 +218,7 @@ class Classifier:
         """The committee as it is asked here, after a look whether that is possible."""
         if question.top < 1:
             raise errors.SettingError(f"Asked for the top {question.top}; expected 1 or more.")
-        conformal.look_up(conformal.GRID, self._coverage(question))
+        conformal.check(self._coverage(question))
         chosen = self.committee.only(question.members).under(question.rule)
         return dataclasses.replace(
             chosen, members=tuple(with_recipe(m, fit=question.fit) for m in chosen.members)

@@ -8,6 +8,7 @@ or classes changes; only `weighted` depends on the order of members.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Sequence
 from typing import Any
 
@@ -161,14 +162,18 @@ RULES: dict[str, Rule] = {
 }
 
 
-def check(rule: str) -> None:
+def check(rule: str, *, among: Collection[str] = RULES) -> None:
     """Refuse a rule that does not exist.
 
+    Args:
+        rule: Its name.
+        among: Those there are.
+
     Raises:
-        errors.UnknownName: No such rule.
+        errors.UnknownName: It is none of them.
     """
-    if rule not in RULES:
-        raise errors.UnknownName(f"There is no rule {rule!r}; expected one of: {', '.join(RULES)}.")
+    if rule not in among:
+        raise errors.UnknownName(f"There is no rule {rule!r}; expected one of: {', '.join(among)}.")
 
 
 def join(rule: str, probs: Probs, weights: Sequence[float]) -> Probs:

@@ -53,24 +53,22 @@ class Committee:
         name: What it is called.
         members: At least one, in the order of their panels.
         labels: The classes, in the order of every member's output.
+        doubt: What was fitted on labelled photos; `doubt.unfitted` where nothing was.
         rule: The default combination rule, a name from `doubt.RULES`.
         warning: Set when the answers must not be believed.
-        doubt: What was fitted on labelled photos; by default nothing.
     """
 
     name: str
     members: tuple[Member, ...]
     labels: tuple[Label, ...]
+    doubt: Doubt
     rule: str = "mean"
     warning: str | None = None
-    doubt: Doubt = None  # type: ignore[assignment]  # never None once it is made
 
     def __post_init__(self) -> None:
         if not self.members:
             raise errors.SettingError("A committee needs at least one member, and got none.")
-        if self.doubt is None:
-            object.__setattr__(self, "doubt", doubt.unfitted([1.0] * len(self.members), self.costs))
-        doubt.check(self.rule)
+        combine.check(self.rule, among=doubt.RULES)
 
     @property
     def costs(self) -> list[float]:
@@ -176,9 +174,9 @@ def from_zoo(name: str, build: Build, *, members: Sequence[str] | None = None) -
         name=name if own else "custom",
         members=seats,
         labels=labels.imagenet(),
-        rule="weighted" if fitted else "mean",
-        warning=RANDOM_WARNING if build.random else None,
         doubt=fitted or _unfitted(rows, seats),
+        rule=doubt.FITTED_RULE if fitted else "mean",
+        warning=RANDOM_WARNING if build.random else None,
     )
 
 

@@ -88,6 +88,19 @@ def levels(scores: npt.NDArray[np.float64]) -> tuple[float, ...]:
     return tuple(level(scores, coverage) for coverage in GRID)
 
 
+def check(coverage: float) -> None:
+    """Refuse a coverage that no set can be asked for.
+
+    Raises:
+        errors.SettingError: It is not above 0 and at most the last of `GRID`.
+    """
+    if not 0 < coverage <= GRID[-1]:
+        raise errors.SettingError(
+            f"Asked for sets that cover {coverage}; expected a share above 0 and at most "
+            f"{GRID[-1]}, such as 0.9."
+        )
+
+
 def look_up(levels: Sequence[float], coverage: float) -> float:
     """The level of a coverage, rounded up to the next of `GRID`.
 
@@ -102,11 +115,7 @@ def look_up(levels: Sequence[float], coverage: float) -> float:
         >>> look_up(GRID, 0.9), look_up(GRID, 0.901), look_up(GRID, 0.2)
         (0.9, 0.91, 0.5)
     """
-    if not 0 < coverage <= GRID[-1]:
-        raise errors.SettingError(
-            f"Asked for sets that cover {coverage}; expected a share above 0 and at most "
-            f"{GRID[-1]}, such as 0.9."
-        )
+    check(coverage)
     return next(own for known, own in zip(GRID, levels, strict=True) if known >= coverage)
 
 

@@ -29,16 +29,8 @@ Index = npt.NDArray[np.intp]
 
 CASCADE = "cascade"
 RULES = (*combine.RULES, CASCADE)
-
-
-def check(rule: str) -> None:
-    """Refuse a rule that does not exist.
-
-    Raises:
-        errors.UnknownName: No such rule.
-    """
-    if rule not in RULES:
-        raise errors.UnknownName(f"There is no rule {rule!r}; expected one of: {', '.join(RULES)}.")
+# By which a committee answers that was fitted and not asked otherwise.
+FITTED_RULE = "weighted"
 
 
 @dataclass(frozen=True)

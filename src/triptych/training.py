@@ -32,6 +32,7 @@ from triptych import pages
 from triptych import views
 from triptych import zoo
 from triptych.committee import Build
+from triptych.doubt import FITTED_RULE
 from triptych.doubt import Doubt
 from triptych.engine import convert
 from triptych.engine import store
@@ -329,7 +330,7 @@ def _about(
 ) -> dict[str, Any]:
     return {
         "labels": [{"name": label, "id": label} for label in material.classes],
-        "rule": "weighted",
+        "rule": FITTED_RULE,
         "members": [
             {
                 "name": pupil.backbone.name,

@@ -138,8 +138,9 @@ def _draw(folder: Path, options: Sequence[Option], chosen: Option, budget_ms: fl
 
 
 def _describe(report: dict[str, Any]) -> str:
-    rows: list[tuple[str, ...]]
-    rows = [("", "members", "top-1", "95 % interval", "ms a photo", "G multiply-adds")]
+    rows: list[tuple[str, ...]] = [
+        ("", "members", "top-1", "95 % interval", "ms a photo", "G multiply-adds")
+    ]
     rows += [_row(option) for option in report["options"]]
     chosen = report["recommended"]
     what = "The networks' own answers" if report["answers"] == "imagenet" else "Linear heads"
@@ -150,7 +151,7 @@ def _describe(report: dict[str, Any]) -> str:
             f"{what} to {report['photos']} photos they did not learn. *: nothing that is as quick "
             "is more accurate.",
             f"Within {report['budget_ms']:g} ms, as good as the best as far as these photos can "
-            f"tell, and the quickest of those: {_title(chosen)}.",
+            f"tell, and the quickest of those: {chosen['title']}.",
             *(f"  {command}" for command in chosen["commands"]),
             *(f"Drawn: {file}" for file in report.get("plots", [])),
         ]
@@ -161,13 +162,9 @@ def _row(option: dict[str, Any]) -> tuple[str, ...]:
     low, high = option["interval"]
     return (
         "*" if option["front"] else "",
-        _title(option),
+        option["title"],
         common.percent(option["top1"]),
         f"{100 * low:.1f} to {100 * high:.1f} %",
         f"{option['ms']:.1f}",
         f"{option['multiply_adds']:.2f}",
     )
-
-
-def _title(option: dict[str, Any]) -> str:
-    return f"{' + '.join(option['members'])}{', cascade' if option['cascade'] else ''}"

@@ -164,11 +164,9 @@ def _doubt(verdict: Verdict) -> str:
     """How far to believe it, in one line: status, set, and who slept."""
     from triptych.results import NONE
 
-    refused = verdict.status == NONE
-    parts = ["nothing like it was taught" if refused else verdict.status or ""]
+    parts = ["nothing like it was taught" if verdict.status == NONE else verdict.status or ""]
     labels = [guess.label.name for guess in verdict.choice.guesses] if verdict.choice else []
-    # A set of one class says nothing new, and of what was never taught nothing is promised.
-    if verdict.choice and len(labels) > 1 and not refused:
+    if verdict.choice and len(labels) > 1:  # a set of one class says nothing new
         more = len(labels) - MOST_NAMED
         named = ", ".join(labels[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
         parts.append(f"one of ({100 * verdict.choice.coverage:g} %): {named}")

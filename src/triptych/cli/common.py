@@ -19,6 +19,12 @@ from triptych import settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+TYPE_NAMES: Mapping[Callable[[str], Any], str] = {
+    int: "integer",
+    float: "number",
+    str: "text",
+    Path: "path",
+}
 USAGE_ERRORS = (errors.SettingError, errors.UnknownName)
 
 
@@ -67,7 +73,7 @@ def _option(row: settings.Setting) -> Callable[[Command], Command]:
 class _Value(click.ParamType[Any]):
     def __init__(self, row: settings.Setting) -> None:
         self._row = row
-        self.name = {int: "integer", float: "number", str: "text"}.get(row.parse, "path")  # type: ignore[call-overload]
+        self.name = TYPE_NAMES[row.parse]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return self._row.read(value) if isinstance(value, str) else value

@@ -133,7 +133,7 @@ def _check(chosen: settings.Settings, members: tuple[str, ...] | None, output: P
     from triptych import errors
     from triptych.committee import is_from_zoo
 
-    conformal.look_up(conformal.GRID, chosen.coverage)
+    conformal.check(chosen.coverage)
     if (members or output) and not is_from_zoo(chosen.committee):
         raise errors.SettingError(
             f"{chosen.committee} is a bundle, which is fitted with all its members and keeps "
@@ -180,13 +180,14 @@ def _report(
 
 
 def _draw(folder: Path, scored: Scored, fitted: Fitted) -> list[str]:
+    from triptych.doubt import FITTED_RULE
     from triptych.evaluation import doubt_plots
     from triptych.evaluation import gains
 
-    truth, rule = fitted.crossed.truth, "weighted"
+    truth = fitted.crossed.truth
     answers = {
-        "before": gains.unfitted(scored.probs)[rule],
-        "after": fitted.crossed.joined[rule],
+        "before": gains.unfitted(scored.probs)[FITTED_RULE],
+        "after": fitted.crossed.joined[FITTED_RULE],
     }
     files = [folder / "reliability.png", folder / "risk_coverage.png"]
     doubt_plots.reliability(files[0], answers, truth)
@@ -209,13 +210,13 @@ def _keep(
 
 
 def _describe(report: dict[str, Any]) -> str:
-    rows: list[tuple[str, ...]]
-    trust: list[tuple[str, ...]]
-    rows = [("before → after", "top-1", "calibration error", "NLL", "Brier")]
+    rows: list[tuple[str, ...]] = [("before → after", "top-1", "calibration error", "NLL", "Brier")]
     rows += [_row(member["name"], member) for member in report["members"]]
     rows += [_row(f"rule {rule['name']}", rule) for rule in report["rules"]]
     sets = report["rules"][0]["sets"]["coverage"]
-    trust = [("", "called sure", "of those right", f"{100 * sets:g} % sets hold it", "mean size")]
+    trust: list[tuple[str, ...]] = [
+        ("", "called sure", "of those right", f"{100 * sets:g} % sets hold it", "mean size")
+    ]
     trust += [_trust(rule) for rule in report["rules"]]
     lines = [common.table(rows), "", common.table(trust), "", *_cascade(report)]
     lines.append(f"{report['photos']} photos in {report['folds']} folds.")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from triptych import calibration
 from triptych import combine
 from triptych.calibration import CrossFit
 from triptych.doubt import CASCADE
@@ -61,14 +60,18 @@ def gains(
         "photos": len(truth),
         "folds": len(crossed.doubts),
         "members": [
-            {"name": name, "before": figures(own, truth), "after": figures(fitted, truth)}
+            {
+                "name": name,
+                "before": metrics.figures(own, truth),
+                "after": metrics.figures(fitted, truth),
+            }
             for name, own, fitted in zip(names, probs, crossed.members, strict=True)
         ],
         "rules": [
             {
                 "name": rule,
-                "before": figures(before[rule], truth),
-                "after": figures(crossed.joined[rule], truth),
+                "before": metrics.figures(before[rule], truth),
+                "after": metrics.figures(crossed.joined[rule], truth),
                 "sure": _sure(crossed, rule),
                 "sets": _sets(crossed, rule, coverage),
             }
@@ -78,23 +81,6 @@ def gains(
             "cost": float(crossed.cost.mean() / sum(costs)),
             "asked": _shares(crossed.used, len(names)),
         },
-    }
-
-
-def figures(probs: Probs, truth: metrics.Truth) -> dict[str, Any]:
-    """How right answers are, and how far their probabilities can be believed.
-
-    Args:
-        probs: Shape (N, C).
-        truth: Shape (N,).
-    """
-    accuracy = metrics.accuracy(probs, truth)
-    return {
-        "top1": accuracy.share,
-        "interval": [round(accuracy.low, 4), round(accuracy.high, 4)],
-        "ece": metrics.expected_calibration_error(probs, truth),
-        "nll": calibration.likelihood_loss(probs, truth),
-        "brier": metrics.brier(probs, truth),
     }
 
 

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from triptych import calibration
+
 Probs = npt.NDArray[np.floating[Any]]
 Truth = npt.NDArray[np.integer[Any]]
 
@@ -293,6 +295,30 @@ def gap(bins: Sequence[Bin]) -> float:
     """The expected calibration error that bins come to."""
     total = sum(bin.count for bin in bins)
     return sum(bin.count * abs(bin.prob - bin.accuracy) for bin in bins) / total
+
+
+def figures(probs: Probs, truth: Truth) -> dict[str, Any]:
+    """How right answers are, and how far their probabilities can be believed, as JSON.
+
+    Args:
+        probs: Shape (N, C).
+        truth: Shape (N,).
+
+    Returns:
+        ``top1`` with its 95 % ``interval``, ``ece``, ``nll`` in nats, ``brier``.
+
+    Example:
+        >>> figures(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]))["top1"]
+        0.5
+    """
+    share = accuracy(probs, truth)
+    return {
+        "top1": share.share,
+        "interval": [round(share.low, 4), round(share.high, 4)],
+        "ece": expected_calibration_error(probs, truth),
+        "nll": calibration.likelihood_loss(probs, truth),
+        "brier": brier(probs, truth),
+    }
 
 
 def most_confident_mistakes(probs: Probs, truth: Truth, k: int) -> npt.NDArray[np.int64]:

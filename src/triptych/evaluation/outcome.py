@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from triptych import calibration
 from triptych import errors
 from triptych.evaluation import metrics
 
@@ -107,16 +106,11 @@ def metrics_of(outcome: Outcome) -> dict[str, Any]:
 
 
 def _scores(probs: metrics.Probs, truth: metrics.Truth) -> dict[str, Any]:
-    accuracy = metrics.accuracy(probs, truth)
     top5 = {"top5": metrics.top_k(probs, truth, 5)} if probs.shape[1] > 5 else {}
     return {
-        "top1": accuracy.share,
-        "interval": [round(accuracy.low, 4), round(accuracy.high, 4)],
+        **metrics.figures(probs, truth),
         **top5,
         "macro_f1": metrics.macro_f1(probs, truth),
-        "ece": metrics.expected_calibration_error(probs, truth),
-        "nll": calibration.likelihood_loss(probs, truth),
-        "brier": metrics.brier(probs, truth),
     }
 
 

@@ -231,7 +231,7 @@ function fillVerdict(card, answer) {
   });
   const status = verdict.status ? copyOf(`${verdict.status}-template`).childNodes : [];
   slot(card, "status").replaceChildren(...status);
-  slot(card, "set").replaceChildren(...(refused ? [] : choice(verdict.set)));
+  slot(card, "set").replaceChildren(...choice(verdict.set));
   const button = slot(card, "copy");
   button.hidden = !navigator.clipboard;
   button.textContent = "Copy as JSON";
