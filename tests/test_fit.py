@@ -52,10 +52,12 @@ def tinted(seed: int, channel: int) -> bytes:
     return file.getvalue()
 
 
-def classes_of(folder: Path, names: tuple[str, ...], *, count: int = PER_CLASS) -> Path:
+def classes_of(
+    folder: Path, names: tuple[str, ...], *, first: int = 0, count: int = PER_CLASS
+) -> Path:
     for channel, name in enumerate(names):
         (folder / name).mkdir(parents=True)
-        for number in range(count):
+        for number in range(first, first + count):
             data = tinted(100 * channel + number, channel)
             (folder / name / f"{number}.png").write_bytes(data)
     return folder
@@ -160,11 +162,15 @@ def test_what_cannot_be_asked_is_wrong_usage(
     assert message in ran.stderr
 
 
-def test_a_bundle_gets_its_fit_as_the_next_version(colours: Path, home: Path) -> None:
+def test_a_bundle_gets_its_fit_as_the_next_version(
+    colours: Path, home: Path, tmp_path: Path
+) -> None:
     made = run("train", colours, "--name", "hues", "--backbones", "lite0")
+    names = tuple(folder.name for folder in colours.iterdir())
+    fresh = classes_of(tmp_path / "colours", names, first=50)
     try:
         assert made.exit_code == 0, made.output
-        ran = run("fit", colours, "--committee", "hues")
+        ran = run("fit", fresh, "--committee", "hues")
         assert ran.exit_code == 0, ran.output
         newest = bundle.find(home, "hues")
         assert newest.version == 2

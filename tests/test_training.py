@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -114,6 +116,7 @@ def test_the_bundle_is_complete(shapes: bundle.Bundle) -> None:
     assert found == {
         "bundle.json",
         "labels.txt",
+        "learned.txt",
         "README.md",
         "metrics.json",
         "report.html",
@@ -164,6 +167,28 @@ def test_a_photo_of_something_else_is_none_of_these(
     assert classifier.classify(drawing("discs", 900)).novelty > 0.05
     stranger = classifier.classify(picture(5))
     assert (stranger.status, len(stranger.top)) == ("none", 3)
+
+
+def test_it_is_not_fitted_on_photos_that_it_learned(
+    shapes: bundle.Bundle, photos: Path, home: Path, tmp_path: Path
+) -> None:
+    refused = run("fit", photos, "--committee", "shapes", "--home", home)
+    assert refused.exit_code == 1
+    learned = shapes.about["data"]["train"]
+    assert f"{learned} more were left out, as the members have learned them" in refused.output
+    assert bundle.find(home, "shapes").version == 1
+    fresh = draw_classes(tmp_path / "fresh", first=100, count=20)
+    for kind in CLASSES:
+        shutil.copy(photos / kind / "0.png", fresh / kind / "old.png")
+    known = sum(
+        hashlib.sha256(path.read_bytes()).hexdigest() in shapes.learned
+        for path in fresh.glob("*/old.png")
+    )
+    made = run("fit", fresh, "--committee", "shapes", "--json", "--dry-run", "--home", home)
+    report = json.loads(made.stdout)
+    assert known > 0
+    assert report["photos"] == 63 - known
+    assert [item["error"]["code"] for item in report["skipped"]] == ["learned"] * known
 
 
 def test_bad_files_are_skipped_and_listed(shapes: bundle.Bundle) -> None:

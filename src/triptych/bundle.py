@@ -3,6 +3,7 @@
     <home>/bundles/<name>/<version>/
         bundle.json            what it is, with the hash of every file below
         labels.txt             one class a line, in the order of the outputs
+        learned.txt            SHA-256 of each photo it learned, so that none is taken to judge it
         README.md              model card
         metrics.json           figures of the evaluation, report.html with pictures
         members/<member>/
@@ -50,6 +51,7 @@ from triptych.results import Label
 SCHEMA = 2
 ABOUT = "bundle.json"
 TAUGHT = "taught.npz"
+LEARNED = "learned.txt"
 KEYS = ("name", "labels", "members", "rule", "doubt", "files")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RESERVED_COMMITTEES = ("auto", *zoo.COMMITTEES)
@@ -102,6 +104,12 @@ class Bundle:
         """Figures of its evaluation; empty where there was none."""
         path = self.folder / "metrics.json"
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+    @property
+    def learned(self) -> frozenset[str]:
+        """SHA-256 of the photos it learned; empty where they are not known."""
+        path = self.folder / LEARNED
+        return frozenset(path.read_text(encoding="utf-8").split() if path.exists() else ())
 
     @property
     def doubt(self) -> Doubt:

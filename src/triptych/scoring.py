@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ def score(
     classifier: Classifier,
     photos: dataset.Labelled,
     *,
+    learned: Collection[str] = (),
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Scored:
@@ -54,6 +56,8 @@ def score(
     Args:
         classifier: Whose members are asked.
         photos: Of far too many, some are drawn; see `MOST`.
+        learned: SHA-256 of photos to leave out, since members have learned them: of those, each
+            looks perfect and nothing is in doubt.
         seed: Of the draw.
         progress: Called with the photos done and all of them.
 
@@ -61,10 +65,11 @@ def score(
         errors.FitError: Too few of them can be read to learn anything.
     """
     committee = classifier.committee
-    chosen = _some(photos.photos, MOST // len(committee.labels), seed)
+    fresh, known = _apart(photos.photos, learned)
+    chosen = _some(fresh, MOST // len(committee.labels), seed)
     probs = np.empty((len(committee.members), len(chosen), len(committee.labels)), np.float32)
     kept: list[tuple[Path, int]] = []
-    skipped = list(photos.skipped)
+    skipped = [*photos.skipped, *known]
     answers = classifier.score_many((str(path), path) for path, _ in chosen)
     for number, answer in enumerate(answers):
         if isinstance(answer, Failure):
@@ -73,23 +78,42 @@ def score(
             probs[:, len(kept)] = answer.probs
             kept.append(chosen[number])
         progress(number + 1, len(chosen))
-    check_enough(len(kept))
+    check_enough(len(kept), left_out=len(known))
     truth = np.array([index for _, index in kept])
     paths = tuple(path for path, _ in kept)
     return Scored(probs[:, : len(kept)], truth, paths, tuple(skipped))
 
 
-def check_enough(photos: int) -> None:
+def check_enough(photos: int, *, left_out: int = 0) -> None:
     """Refuse to learn from too few photos.
 
+    Args:
+        photos: How many there are.
+        left_out: How many more there would be, had members not learned them.
+
     Raises:
-        errors.FitError: So it is.
+        errors.FitError: They are too few.
     """
     if photos < FEWEST:
+        more = f" {left_out} more were left out, as the members have learned them." * bool(left_out)
         raise errors.FitError(
             f"Got {photos} photos of known classes that can be read; expected {FEWEST} or more, "
-            "a few hundred better. With fewer, chance decides what is fitted."
+            f"a few hundred better. With fewer, chance decides what is fitted.{more}"
         )
+
+
+def _apart(
+    photos: Sequence[tuple[Path, int]], learned: Collection[str]
+) -> tuple[list[tuple[Path, int]], list[Failure]]:
+    """The photos that are new to the members, and what is said of the others."""
+    if not learned:
+        return list(photos), []
+    known = {path for path, _ in photos if hashing.digest(path) in learned}
+    return [pair for pair in photos if pair[0] not in known], [
+        Failure(str(path), "learned", "The committee has learned this photo.")
+        for path, _ in photos
+        if path in known
+    ]
 
 
 def folds(paths: Sequence[Path], k: int, *, seed: int) -> Array:

@@ -122,6 +122,8 @@ def _train(
             members.result()
         for member, known in taught.items():
             known.save(folder / "members" / member / bundle.TAUGHT)
+        learned = sorted({photo.digest.hex() for photo in material.train_photos})
+        (folder / bundle.LEARNED).write_text("\n".join(learned) + "\n", encoding="utf-8")
         return about
 
     written = bundle.write(build.home, name, fill)

@@ -117,7 +117,7 @@ def _fit(
     classifier = triptych.load(members=members, report=common.note, **options)
     weights = classifier.committee.doubt.weights if keep_weights else None
     wish = fitting.Wish(folds, tolerance / 100, precision_of_sure / 100, weights, seed)
-    scored = _score(folder, classifier, wish)
+    scored = _score(folder, classifier, wish, _learned(chosen))
     fitted = _learn(folder, classifier, scored, wish)
     report = _report(classifier, scored, fitted, chosen.coverage)
     if plots:
@@ -141,7 +141,16 @@ def _check(chosen: settings.Settings, members: tuple[str, ...] | None, output: P
         )
 
 
-def _score(folder: Path, classifier: Classifier, wish: Wish) -> Scored:
+def _learned(chosen: settings.Settings) -> frozenset[str]:
+    """The photos that a bundle learned; networks of the zoo learned none of a person's."""
+    from triptych import bundle
+    from triptych.committee import is_from_zoo
+
+    name = chosen.committee
+    return frozenset() if is_from_zoo(name) else bundle.find(chosen.home, name).learned
+
+
+def _score(folder: Path, classifier: Classifier, wish: Wish, learned: frozenset[str]) -> Scored:
     from triptych import dataset
     from triptych import scoring
 
@@ -150,6 +159,7 @@ def _score(folder: Path, classifier: Classifier, wish: Wish) -> Scored:
         return scoring.score(
             classifier,
             photos,
+            learned=learned,
             seed=wish.seed,
             progress=lambda done, total: stages.show("Asking members", done, total),
         )
