@@ -35,6 +35,7 @@ from triptych.results import Label
 pytestmark = pytest.mark.timeout(600)
 
 WORDNET_IDS = ("n01443537", "n02129165", "n02391049")
+COLOURS = ("rosso", "verde", "blu")
 PER_CLASS = 20
 
 
@@ -72,7 +73,7 @@ def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return classes_of(tmp_path_factory.mktemp("photos") / "colours", ("rosso", "verde", "blu"))
+    return classes_of(tmp_path_factory.mktemp("photos") / "colours", COLOURS)
 
 
 @pytest.fixture
@@ -166,8 +167,7 @@ def test_a_bundle_gets_its_fit_as_the_next_version(
     colours: Path, home: Path, tmp_path: Path
 ) -> None:
     made = run("train", colours, "--name", "hues", "--backbones", "lite0")
-    names = tuple(folder.name for folder in colours.iterdir())
-    fresh = classes_of(tmp_path / "colours", names, first=50)
+    fresh = classes_of(tmp_path / "colours", COLOURS, first=50)
     try:
         assert made.exit_code == 0, made.output
         ran = run("fit", fresh, "--committee", "hues")
