@@ -67,7 +67,7 @@ def photos() -> Path:
 @pytest.fixture
 def registry() -> Registry:
     """Two committees; the default one is loaded, as a server does before it opens."""
-    registry = Registry(fake_studio.load, ["lite", "classic"], "lite")
+    registry = Registry(fake_studio.load, fake_studio.offers("lite", "classic"), "lite")
     registry.get()
     return registry
 

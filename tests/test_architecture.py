@@ -16,6 +16,7 @@ RANKS = {
     "errors": 0,
     "combine": 1,
     "hashing": 1,
+    "queueing": 1,
     "results": 1,
     "settings": 1,
     "streams": 1,

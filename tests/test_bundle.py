@@ -100,13 +100,13 @@ def test_versions_count_up_and_the_highest_is_served(tmp_path: Path) -> None:
     first, second = (bundle.write(tmp_path, "garden", fill) for _ in range(2))
     assert (first.version, second.version) == (1, 2)
     assert bundle.find(tmp_path, "garden").version == 2
-    assert bundle.find(tmp_path, "garden", 1).folder == first.folder
+    assert bundle.find(tmp_path, "garden@1").folder == first.folder
     assert [made.version for made in bundle.listed(tmp_path)] == [2]
     assert [label.name for label in second.labels] == ["日本", "Ø"]
     assert [label.index for label in second.labels] == [0, 1]
     assert second.metrics == {}
-    with pytest.raises(errors.UnknownName, match="no committee 'garden' with version 3"):
-        bundle.find(tmp_path, "garden", 3)
+    with pytest.raises(errors.UnknownName, match="no committee 'garden@3'"):
+        bundle.find(tmp_path, "garden@3")
 
 
 def test_versions_go_on_behind_the_highest_after_nine(tmp_path: Path, shelf: Path) -> None:

@@ -116,7 +116,7 @@ def test_it_finishes_its_answers_before_it_stops(asking, number):
 
 def test_a_busy_port_is_explained(busy_studio):
     port = urlsplit(busy_studio).port
-    registry = Registry(fake_studio.load, ["lite"], "lite")
+    registry = Registry(fake_studio.load, fake_studio.offers("lite"), "lite")
     with pytest.raises(errors.SettingError, match=f"Cannot listen on 127.0.0.1:{port}: .* in use"):
         server.serve(settings.load({}, port=port), registry, print)
 
@@ -127,5 +127,9 @@ def test_it_does_not_open_without_its_committee():
 
     lines = []
     with pytest.raises(errors.WeightsMissing, match="triptych pull VGG16"):
-        server.serve(settings.load({}, port=0), Registry(load, ["lite"], "lite"), lines.append)
+        server.serve(
+            settings.load({}, port=0),
+            Registry(load, fake_studio.offers("lite"), "lite"),
+            lines.append,
+        )
     assert lines == ["Warming up the committee lite ..."]

@@ -98,7 +98,7 @@ def trained(photos: Path, home: Path) -> Iterator[Result]:
 @pytest.fixture(scope="module")
 def shapes(trained: Result, home: Path) -> bundle.Bundle:
     assert trained.exit_code == 0, trained.output
-    return bundle.find(home, "shapes", 1)
+    return bundle.find(home, "shapes@1")
 
 
 def test_the_command_says_how_good_it_is_and_how_to_ask(
@@ -225,7 +225,7 @@ def test_every_door_gives_the_same_answer(
     assert expected["verdict"]["label"] == "rays"
     said = run("classify", path, "--committee", "shapes", "--json").stdout
     assert plain(json.loads(said)) == expected
-    registry = Registry(triptych.load, ["shapes"], "shapes")
+    registry = Registry(triptych.load, lambda: {"shapes": [1]}, "shapes")
     client = create_app(settings.load({}), registry).test_client()
     reply = client.post("/api/v1/classify", data=data, content_type="image/png").json
     assert plain(reply["results"][0]) == expected

@@ -201,7 +201,9 @@ def test_missing_weights_are_explained(registry):
     def load(name):
         raise errors.WeightsMissing("Fetch them once with: triptych pull VGG16")
 
-    client = create_app(settings.load({}), Registry(load, ["lite"], "lite")).test_client()
+    client = create_app(
+        settings.load({}), Registry(load, fake_studio.offers("lite"), "lite")
+    ).test_client()
     response = ask(client, ("a.png", photo()))
     assert response.status_code == 503
     assert response.json["error"] == {
@@ -215,7 +217,9 @@ def test_a_surprise_shows_no_traceback(path, caplog):
     def load(name):
         raise RuntimeError("a secret of the house")
 
-    client = create_app(settings.load({}), Registry(load, ["lite"], "lite")).test_client()
+    client = create_app(
+        settings.load({}), Registry(load, fake_studio.offers("lite"), "lite")
+    ).test_client()
     response = ask(client, ("a.png", photo()), to=path)
     assert response.status_code == 500
     assert "Something went wrong inside the studio" in response.text
@@ -327,7 +331,7 @@ def test_a_committee_with_weights_can_be_chosen(client):
 
 
 def test_auto_says_which_committee_it_took_and_why():
-    registry = Registry(fake_studio.load, ["lite", "classic"], "auto")
+    registry = Registry(fake_studio.load, fake_studio.offers("lite", "classic"), "auto")
     registry.get()
     page = create_app(settings.load({}), registry).test_client().get("/").text
     assert registry.default == "lite"
@@ -337,7 +341,7 @@ def test_auto_says_which_committee_it_took_and_why():
 def test_random_weights_are_not_to_be_believed():
     registry = Registry(
         lambda name: fake_studio.load(name, warning="random weights: meaningless"),
-        ["lite", "classic"],
+        fake_studio.offers("lite", "classic"),
         "lite",
         missing=lambda name: [],
     )
@@ -358,7 +362,9 @@ def test_every_rule_is_explained():
 @pytest.fixture
 def garden():
     """A client of a studio whose committee was fitted, and whose first answers are due."""
-    registry = Registry(fake_studio.load, [fake_studio.GARDEN], fake_studio.GARDEN)
+    registry = Registry(
+        fake_studio.load, fake_studio.offers(fake_studio.GARDEN), fake_studio.GARDEN
+    )
     registry.get()
     return create_app(settings.load({}), registry).test_client()
 
@@ -500,7 +506,7 @@ def test_the_registry_loads_once_and_only_when_asked():
         loaded.append(name)
         return fake_studio.load(name)
 
-    registry = Registry(load, ["lite", "classic"], "lite")
+    registry = Registry(load, fake_studio.offers("lite", "classic"), "lite")
     assert not registry.ready("lite")
     assert registry.get() is registry.get("lite")
     assert registry.ready("lite")
@@ -516,7 +522,7 @@ def test_the_registry_tries_again_after_a_failure():
             raise errors.WeightsMissing("not yet")
         return fake_studio.load(name)
 
-    registry = Registry(load, ["lite"], "lite")
+    registry = Registry(load, fake_studio.offers("lite"), "lite")
     with pytest.raises(errors.WeightsMissing):
         registry.get()
     assert registry.get().committee.name == "lite"
@@ -524,11 +530,11 @@ def test_the_registry_tries_again_after_a_failure():
 
 def test_the_registry_refuses_a_default_that_is_not_on_offer():
     with pytest.raises(errors.UnknownName, match="no committee 'classic'; expected one of: lite"):
-        Registry(fake_studio.load, ["lite"], "classic")
+        Registry(fake_studio.load, fake_studio.offers("lite"), "classic")
 
 
 def test_a_committee_outside_the_zoo_has_facts():
-    registry = Registry(lambda name: fake_studio.load("lite"), ["mine"], "mine")
+    registry = Registry(lambda name: fake_studio.load("lite"), fake_studio.offers("mine"), "mine")
     assert registry.facts("mine").members == ()
     registry.get()
     assert len(registry.facts("mine").members) == 3

@@ -65,12 +65,14 @@ def load(
     from triptych import committee as seats
     from triptych import images
     from triptych import settings as table
+    from triptych import streams
 
     chosen = table.load(os.environ, committee=committee, **settings)
     build = seats.Build(
         home=chosen.home,
         precision=chosen.precision,
         threads=chosen.threads,
+        streams=chosen.streams or streams.cores(),
         random=table.is_random(weights),
         report=report,
     )

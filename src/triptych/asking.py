@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from triptych import novelty
 from triptych import recipe
 from triptych.committee import Committee
+from triptych.engine import Output
 from triptych.results import Timing
 
 Index = npt.NDArray[np.intp]
@@ -39,12 +41,16 @@ class Ready:
 
 
 class Batch:
-    """N images and what M members say of them; members are asked one by one.
+    """N images and what M members say of them; members are asked some at a time.
+
+    Each member looks at each image by itself, as many at once as the pool has threads: on a CPU
+    a photo a core is faster than a batch on all cores, and a single photo has its members asked
+    beside each other.
 
     Args:
         images: At least one.
         committee: Who may be asked.
-        pool: Makes inputs that were not made ahead.
+        pool: Runs the networks.
     """
 
     def __init__(self, images: list[Ready], committee: Committee, pool: Executor) -> None:
@@ -63,39 +69,50 @@ class Batch:
         """The positions of all images."""
         return np.arange(len(self.images))
 
-    def ask(self, seat: int, which: Index | None = None) -> Probs:
-        """Ask a member.
+    def ask(self, seats: Sequence[int], which: Index | None = None) -> Probs:
+        """Ask members.
 
         Args:
-            seat: Its position in the committee.
+            seats: Their positions in the committee, at least one.
             which: Positions of the images, at least one; ``None`` means all.
 
         Returns:
-            Its own probabilities, shape (len(which), C).
+            Their own probabilities, shape (len(seats), len(which), C).
         """
         which = self.everyone if which is None else which
-        member = self.committee.members[seat]
-        inputs = self._inputs(seat, which)
-        start = time.perf_counter()
-        output = member.engine.run(inputs)
-        self._spent_ms[which, seat] = _ms_since(start) / len(which)
-        self.asked[which, seat] = True
-        self.probs[which, seat] = output.probs
-        if member.taught is not None and seat == self.committee.doubt.stages[0].seat:
-            self.novelty = novelty.p_values(member.taught, output.features)
-        return output.probs
+        asked = [(seat, int(number)) for seat in seats for number in which]
+        outputs = list(self._pool.map(lambda pair: self._look(*pair), asked))
+        for (seat, number), output in zip(asked, outputs, strict=True):
+            self.asked[number, seat] = True
+            self.probs[number, seat] = output.probs[0]
+        self._compare(seats, which, outputs)
+        return self.probs[which][:, seats].swapaxes(0, 1)
 
-    def _inputs(self, seat: int, which: Index) -> npt.NDArray[np.float32]:
-        images = [self.images[number] for number in which]
-        own = self.committee.members[seat].recipe
+    def _look(self, seat: int, number: int) -> Output:
+        """One member looks at one image."""
         start = time.perf_counter()
-        made = self._pool.map(
-            lambda image: recipe.apply(own, image.pixels),
-            [image for image in images if seat not in image.inputs],
-        )
-        inputs = [image.inputs[seat] if seat in image.inputs else next(made) for image in images]
-        self._recipe_ms[which] += _ms_since(start) / len(which)
-        return np.stack(inputs)
+        ready = self._input(seat, number)[np.newaxis]
+        prepared = time.perf_counter()
+        output = self.committee.members[seat].engine.run(ready)
+        self._spent_ms[number, seat] = _ms(prepared, time.perf_counter())
+        self._recipe_ms[number] += _ms(start, prepared)
+        return output
+
+    def _input(self, seat: int, number: int) -> npt.NDArray[np.float32]:
+        image = self.images[number]
+        if seat in image.inputs:
+            return image.inputs[seat]
+        return recipe.apply(self.committee.members[seat].recipe, image.pixels)
+
+    def _compare(self, seats: Sequence[int], which: Index, outputs: Sequence[Output]) -> None:
+        """Compare the photos with those that were taught, by the member that tells it."""
+        first = self.committee.doubt.stages[0].seat
+        taught = self.committee.members[first].taught
+        if taught is None or first not in seats:
+            return
+        start = list(seats).index(first) * len(which)
+        features = np.concatenate([o.features for o in outputs[start : start + len(which)]])
+        self.novelty = novelty.p_values(taught, features)
 
     def timing(self, number: int) -> Timing:
         """Where the time of one image went."""
@@ -112,5 +129,5 @@ class Batch:
         return Timing(image.decode_ms, recipe_ms, spent, total_ms)
 
 
-def _ms_since(start: float) -> float:
-    return (time.perf_counter() - start) * 1000
+def _ms(start: float, end: float) -> float:
+    return (end - start) * 1000

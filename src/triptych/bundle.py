@@ -143,6 +143,7 @@ class Bundle:
             place / convert.NETWORK,
             precision=build.precision,
             threads=build.threads,
+            streams=build.streams,
             cache=store.compiled_cache(build.home),
         )
         recipe = Recipe.from_dict(row["recipe"])
@@ -298,28 +299,36 @@ def check_files(folder: Path, about: dict[str, Any], *, suffixes: tuple[str, ...
             )
 
 
-def find(home: Path, name: str, version: int | None = None) -> Bundle:
+def find(home: Path, name: str) -> Bundle:
     """A bundle by name.
 
     Args:
         home: Folder for everything that is kept.
-        name: Of the bundle.
-        version: Its version; ``None`` means the highest.
+        name: Of the bundle; with a version, as ``garden@2``, else the highest is meant.
 
     Raises:
         errors.UnknownName: There is none.
         errors.BundleError: It is damaged.
     """
-    shelf = home / "bundles" / name
-    versions = _versions(shelf) if NAME.fullmatch(name) else []
-    if not versions or (version is not None and version not in versions):
+    bare, _, version = name.partition("@")
+    kept = versions(home, bare)
+    if not kept or version not in ("", *map(str, kept)):
         known = ", ".join([*RESERVED_COMMITTEES, *(bundle.name for bundle in listed(home))])
-        wanted = f"{name!r}" if version is None else f"{name!r} with version {version}"
         raise errors.UnknownName(
-            f"There is no committee {wanted}; expected one of: {known}. "
+            f"There is no committee {name!r}; expected one of: {known}. "
             "`triptych train` makes a new one."
         )
-    return read(shelf / str(version or max(versions)))
+    return read(home / "bundles" / bare / (version or str(kept[-1])))
+
+
+def versions(home: Path, name: str) -> list[int]:
+    """The versions of a bundle that there are, the highest last; none if there is no such bundle.
+
+    Args:
+        home: Folder for everything that is kept.
+        name: Of the bundle.
+    """
+    return _versions(home / "bundles" / name) if NAME.fullmatch(name) else []
 
 
 def listed(home: Path) -> list[Bundle]:

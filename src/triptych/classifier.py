@@ -185,8 +185,7 @@ class Classifier:
 
         def score(ready: list[Ready]) -> list[Scores]:
             batch = Batch(ready, committee, self._pool)
-            for seat in seats:
-                batch.ask(seat)
+            batch.ask(seats)
             return [
                 Scores(item.source, names, own, batch.timing(number))
                 for number, (item, own) in enumerate(zip(ready, batch.probs, strict=True))
@@ -194,6 +193,14 @@ class Classifier:
 
         found: Iterator[Scores | _Bad] = self._each(named, committee, seats, score)
         return map(_public, found)
+
+    def warm_up(self) -> None:
+        """Let every thread run every network once; a network's first run in a thread is slow."""
+        shape = (*self.committee.members[0].recipe.size, 3)
+        photos = [("warm-up", np.zeros(shape, np.uint8))] * (2 * streams.cores())
+        everyone = Question(rule="mean")
+        for _ in self.classify_many(photos, everyone):
+            pass
 
     def _answers(
         self, named: Iterable[tuple[str, Any]], question: Question

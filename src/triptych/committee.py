@@ -111,6 +111,8 @@ class Build:
         home: Folder for everything that is kept.
         precision: ``"auto"``, ``"f32"`` or ``"bf16"``.
         threads: Processor threads; 0 takes every core this process may use.
+        streams: How many photos each network looks at beside each other, each on its share
+            of the threads.
         random: Random weights, to measure speed where the real ones can't be had.
         report: Called with a line for people while something slow happens.
     """
@@ -118,6 +120,7 @@ class Build:
     home: Path
     precision: str = "auto"
     threads: int = 0
+    streams: int = 1
     random: bool = False
     report: Callable[[str], None] = lambda line: None
 
@@ -198,6 +201,7 @@ def _engine(path: Path, build: Build) -> Engine:
         path,
         precision=build.precision,
         threads=build.threads,
+        streams=build.streams,
         cache=store.compiled_cache(build.home),
     )
 

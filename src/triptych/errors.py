@@ -17,6 +17,8 @@
     │   ├── WeightsDamaged    wrong hash, wrong layout, or a pickle with more than tensors in it
     │   └── FetchError        the network or the mirror did not deliver
     ├── EngineError           the network could not be compiled or run
+    ├── Overloaded            too much is waiting already; says when to come again
+    ├── DeadlinePassed        it took longer than a request may
     ├── BundleError           a bundle that is damaged, unknown in form, or in the way
     └── Stopped               a person stopped it; what was done so far is kept
 
@@ -150,6 +152,29 @@ class EngineError(TriptychError):
     """A network could not be compiled or run."""
 
     code = "engine"
+
+
+class Overloaded(TriptychError):
+    """Too much is waiting already, so this was not taken.
+
+    Args:
+        message: The sentence a person reads.
+        retry_after_s: When it may be worth to come again, in seconds.
+    """
+
+    code = "overloaded"
+    status = 503
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class DeadlinePassed(TriptychError):
+    """An answer took longer than a request may take."""
+
+    code = "deadline"
+    status = 504
 
 
 class BundleError(TriptychError):

@@ -44,8 +44,8 @@ def verdicts(batch: Batch, *, top: int, coverage: float) -> list[Verdict]:
 def _joined(batch: Batch) -> Probs:
     doubt, rule = batch.committee.doubt, batch.committee.rule
     if rule == CASCADE:
-        return doubt.ask(batch.ask, len(batch.images)).joined
-    own = [batch.ask(seat) for seat in range(len(batch.committee.members))]
+        return doubt.ask(lambda seat, which: batch.ask([seat], which)[0], len(batch.images)).joined
+    own = batch.ask(range(len(batch.committee.members)))
     return doubt.join(rule, np.stack([doubt.temper(*each) for each in enumerate(own)]))
 
 

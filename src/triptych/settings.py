@@ -113,6 +113,28 @@ SETTINGS: tuple[Setting, ...] = (
         minimum=0,
     ),
     Setting(
+        "streams",
+        int,
+        0,
+        "Photos that networks look at beside each other; 0 takes one for each core.",
+        minimum=0,
+    ),
+    Setting(
+        "max_waiting_images",
+        int,
+        64,
+        "Most photos that wait for their answers; when there are more, requests are refused.",
+        minimum=1,
+    ),
+    Setting("deadline_s", float, 60.0, "Longest that a request may take.", minimum=1),
+    Setting(
+        "max_loaded_bytes",
+        int,
+        4096 * MB,
+        "Largest size of all loaded networks; beyond it the least used committees are unloaded.",
+        minimum=1,
+    ),
+    Setting(
         "max_image_bytes", int, MAX_IMAGE_BYTES, "Largest image file that is accepted.", minimum=1
     ),
     Setting(
@@ -135,6 +157,10 @@ class Settings:
     coverage: float
     precision: str
     threads: int
+    streams: int
+    max_waiting_images: int
+    deadline_s: float
+    max_loaded_bytes: int
     max_image_bytes: int
     max_image_pixels: int
     max_request_bytes: int

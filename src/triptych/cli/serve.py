@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 @common.from_table(
     "precision",
     "threads",
+    "streams",
+    "max_waiting_images",
+    "deadline_s",
+    "max_loaded_bytes",
     "max_image_bytes",
     "max_image_pixels",
     "max_request_bytes",
@@ -47,7 +51,9 @@ def serve(members: tuple[str, ...] | None, weights: str, **options: Any) -> None
 
     def load(name: str) -> Classifier:
         asked = {**vars(chosen), "committee": chosen.committee if members else name}
-        return triptych.load(members=members, weights=weights, report=common.note, **asked)
+        classifier = triptych.load(members=members, weights=weights, report=common.note, **asked)
+        classifier.warm_up()
+        return classifier
 
     server.serve(
         chosen, _registry(load, chosen, custom=bool(members), weights=weights), common.note
@@ -60,11 +66,23 @@ def _registry(
     from triptych import bundle
     from triptych import committee
     from triptych import zoo
+    from triptych.web.registry import Catalogue
     from triptych.web.registry import Registry
 
-    names = ["custom"]
-    if not custom:
-        names = [*zoo.COMMITTEES, *(made.name for made in bundle.listed(chosen.home))]
-    # Random weights are never missing.
-    missing = committee.missing if weights == "imagenet" else lambda name: []
-    return Registry(load, names, "custom" if custom else chosen.committee, missing=missing)
+    def catalogue() -> Catalogue:
+        if custom:
+            return {"custom": [1]}
+        taught = [made.name for made in bundle.listed(chosen.home)]
+        return {
+            **{name: [1] for name in zoo.COMMITTEES},
+            **{name: bundle.versions(chosen.home, name) for name in taught},
+        }
+
+    return Registry(
+        load,
+        catalogue,
+        "custom" if custom else chosen.committee,
+        # Random weights are never missing.
+        missing=committee.missing if weights == "imagenet" else lambda name: [],
+        max_bytes=chosen.max_loaded_bytes,
+    )

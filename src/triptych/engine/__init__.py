@@ -30,6 +30,11 @@ class Output(NamedTuple):
 class Engine(Protocol):
     """Runs one network."""
 
+    @property
+    def size_bytes(self) -> int:
+        """How large its weights are."""
+        ...
+
     def run(self, batch: Float32Array) -> Output:
         """Answer a batch.
 

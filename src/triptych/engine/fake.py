@@ -27,6 +27,8 @@ class FakeEngine:
     def __init__(self, num_classes: int = 1000, *, seed: int = 0) -> None:
         self._projection = np.random.default_rng(seed).normal(size=(12, num_classes))
 
+    size_bytes = 0
+
     def run(self, batch: Float32Array) -> Output:
         """Answer a batch; see `triptych.engine.Engine.run`."""
         rows, columns = (size - size % 2 for size in batch.shape[1:3])

@@ -21,6 +21,11 @@ class KerasEngine:
     def __init__(self, model: Any) -> None:
         self._model = model
 
+    @property
+    def size_bytes(self) -> int:
+        """How large its weights are."""
+        return 4 * int(self._model.count_params())
+
     def run(self, batch: Float32Array) -> Output:
         """Answer a batch; see `triptych.engine.Engine.run`."""
         expected = self._model.input_shape[1:]

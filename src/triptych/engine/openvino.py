@@ -99,7 +99,13 @@ class OpenVINOEngine:
                 f"OpenVINO cannot compile {path}: {_first_line(error)}. Delete its folder; "
                 "it is made anew at the next start."
             ) from error
+        self._size_bytes = path.with_suffix(".bin").stat().st_size
         self._local = threading.local()
+
+    @property
+    def size_bytes(self) -> int:
+        """How large its weights are."""
+        return self._size_bytes
 
     @property
     def classes(self) -> int:

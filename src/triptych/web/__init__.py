@@ -5,6 +5,8 @@ from __future__ import annotations
 import flask
 from flask.json.provider import DefaultJSONProvider
 
+from triptych import queueing
+from triptych import streams
 from triptych.settings import Settings
 from triptych.web import api
 from triptych.web import context
@@ -26,19 +28,19 @@ class _Json(DefaultJSONProvider):
 
 
 def create_app(
-    settings: Settings, registry: Registry, *, run: context.Run = context.run_here
+    settings: Settings, registry: Registry, *, wait: queueing.Wait = queueing.wait
 ) -> flask.Flask:
     """Build the studio as a WSGI application.
 
     Args:
         settings: Its limits are enforced.
         registry: The committees that can be asked.
-        run: Calls a function that computes for long; a server whose loop must stay free passes
-            one that calls it in another thread.
+        wait: Waits for what another thread makes, so many seconds; a server whose loop must stay
+            free passes its own way.
 
     Example:
         >>> from triptych import settings
-        >>> app = create_app(settings.load({}), Registry(print, ["lite"], "lite"))
+        >>> app = create_app(settings.load({}), Registry(print, lambda: {"lite": [1]}, "lite"))
         >>> app.test_client().get("/healthz").text
         'ok'
     """
@@ -48,7 +50,14 @@ def create_app(
         MAX_CONTENT_LENGTH=settings.max_request_bytes,
         MAX_FORM_PARTS=settings.max_request_images + OPTION_PARTS,
     )
-    app.extensions[context.KEY] = context.Studio(settings, registry, run)
+    app.extensions[context.KEY] = context.Studio(
+        settings,
+        registry,
+        # A photo of the next request is unpacked while the networks look at those before.
+        queue=queueing.Queue(streams.cores() + 1, capacity=settings.max_waiting_images),
+        loading=queueing.Queue(1, capacity=settings.max_waiting_images),
+        wait=wait,
+    )
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(api.blueprint)
     errors.register(app)

@@ -23,7 +23,7 @@ def classify() -> tuple[flask.Response, int]:
     """
     here = context.current()
     upload = uploads.read(flask.request, max_images=here.settings.max_request_images)
-    answers = here.answer(upload)
+    answers = here.ask(upload.committee, upload.images, upload.question)
     # With one image the status tells all; among many, each answer speaks for itself.
     alone = answers[0] if len(answers) == 1 else None
     status = errors.status_of(alone.code) if isinstance(alone, Failure) else 200

@@ -1,37 +1,31 @@
-"""What pages and API share: the committees, the limits, and how a long computation is run."""
+"""What pages and API share: the committees, the limits, and how they are asked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 from typing import TypeVar
 from typing import cast
 
 import flask
 
+from triptych.classifier import Classifier
+from triptych.classifier import Question
+from triptych.queueing import Deadline
+from triptych.queueing import Queue
+from triptych.queueing import Wait
 from triptych.results import Failure
 from triptych.results import Verdict
 from triptych.settings import Settings
 from triptych.web.registry import Registry
-from triptych.web.uploads import Upload
 
 KEY = "triptych"
 
 T = TypeVar("T")
 
-
-class Run(Protocol):
-    """Calls a function and gives its result, here or in another thread."""
-
-    def __call__(self, work: Callable[[], T], /) -> T:
-        """The result of ``work()``."""
-        ...
-
-
-def run_here(work: Callable[[], T], /) -> T:
-    """Call the function at once, in this thread."""
-    return work()
+Answer = Verdict | Failure
 
 
 @dataclass(frozen=True)
@@ -41,27 +35,57 @@ class Studio:
     Args:
         settings: The limits.
         registry: The committees.
-        run: How a long computation is run.
+        queue: Where work waits for its turn.
+        loading: Where the loading of committees waits: it takes seconds, in which those that are
+            ready shall go on to answer.
+        wait: Waits for a future so many seconds; a server whose loop must stay free passes its
+            own way.
     """
 
     settings: Settings
     registry: Registry
-    run: Run
+    queue: Queue
+    loading: Queue
+    wait: Wait
 
-    def answer(self, upload: Upload) -> list[Verdict | Failure]:
-        """Ask the committee that an upload names; one answer per image, in order.
+    def ask(
+        self, committee: str | None, images: Sequence[tuple[str, Any]], question: Question
+    ) -> list[Answer]:
+        """Ask a committee; one answer per image, in order.
+
+        Args:
+            committee: Its name; ``None`` means the default.
+            images: Pairs of a name for people and an image, as `Classifier.classify` takes.
+            question: Who is asked, and how.
 
         Raises:
             errors.UnknownName: No such committee, member or rule.
             errors.SettingError: An option has an impossible value.
             errors.WeightsMissing: The committee's weights have to be fetched first.
+            errors.Overloaded: Too many images are waiting.
+            errors.DeadlinePassed: It took too long.
         """
+        deadline = Deadline(self.settings.deadline_s, wait=self.wait)
+        classifier = self._classifier(committee, deadline)
 
-        def ask() -> list[Verdict | Failure]:
-            classifier = self.registry.get(upload.committee)
-            return list(classifier.classify_many(upload.images, upload.question))
+        def work() -> list[Answer]:
+            return list(deadline.watch(classifier.classify_many(images, question)))
 
-        return self.run(ask)
+        return deadline.result(self.queue.submit(work, images=len(images)))
+
+    def do(self, work: Callable[[], T]) -> T:
+        """Do something that takes a while when its turn comes.
+
+        Raises:
+            errors.Overloaded: Too much is waiting.
+            errors.DeadlinePassed: It took too long.
+        """
+        deadline = Deadline(self.settings.deadline_s, wait=self.wait)
+        return deadline.result(self.queue.submit(work))
+
+    def _classifier(self, name: str | None, deadline: Deadline) -> Classifier:
+        loaded = self.registry.loaded(name)
+        return loaded or deadline.result(self.loading.submit(lambda: self.registry.get(name)))
 
 
 def current() -> Studio:

@@ -36,6 +36,8 @@ def _answer(error: Exception) -> flask.Response:
     status, body = _describe(error)
     response = flask.make_response(_render(status, body))
     response.status_code = status
+    if isinstance(error, errors.Overloaded):
+        response.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, HTTPException):
         _keep_headers(error, response)
     return response

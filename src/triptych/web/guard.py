@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 import flask
 from werkzeug.exceptions import Forbidden
 
+from triptych.web import context
+
 HEADERS = {
     "Content-Security-Policy": "; ".join(
         (
@@ -29,6 +31,7 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 def register(app: flask.Flask) -> None:
     """Guard every request of an application."""
     app.before_request(_refuse_other_sites)
+    app.before_request(_refuse_when_full)
     app.after_request(_add_headers)
 
 
@@ -39,6 +42,12 @@ def _refuse_other_sites() -> None:
             "This request was sent by a page of another site, so it was not answered. "
             "Open the studio itself, or use the API from a program."
         )
+
+
+def _refuse_when_full() -> None:
+    # Before the body is read: photos that cannot be answered need not be received.
+    if flask.request.method == "POST":
+        context.current().queue.check()
 
 
 def _from_another_site(request: flask.Request) -> bool:

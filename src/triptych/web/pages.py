@@ -73,9 +73,9 @@ def _coverages(own: float, asked: float | None) -> dict[str, float]:
 def _cards() -> list[dict[str, Any]]:
     here = context.current()
     upload = uploads.read(flask.request, max_images=here.settings.max_request_images)
-    answers = here.answer(upload)
+    answers = here.ask(upload.committee, upload.images, upload.question)
     limits = images.Limits(here.settings.max_image_bytes, here.settings.max_image_pixels)
-    photos = here.run(lambda: [_photo(data, limits) for _, data in upload.images])
+    photos = here.do(lambda: [_photo(data, limits) for _, data in upload.images])
     order = here.registry.facts(here.registry.resolve(upload.committee)).members
     return [
         {"answer": answer.to_dict(), "photo": photo, "order": order}

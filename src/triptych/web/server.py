@@ -1,4 +1,4 @@
-"""The studio on a socket: gevent's WSGI server, with the networks in threads beside its loop."""
+"""The studio on a socket: gevent's WSGI server, with all that computes in threads beside it."""
 
 from __future__ import annotations
 
@@ -7,30 +7,29 @@ import signal
 import socket
 from collections.abc import Callable
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any
 from typing import TypeVar
-from typing import cast
 
 import gevent
 import gevent.event
 import gevent.pool
 import gevent.pywsgi
 import gevent.socket
-import gevent.threadpool
-import gevent.util
-import numpy as np
 
 from triptych import errors
 from triptych.settings import Settings
 from triptych.web import create_app
+from triptych.web.context import KEY
+from triptych.web.context import Studio
 from triptych.web.registry import Registry
 
-# The networks take all cores for one image already; a second worker prepares the next photo
-# meanwhile, and more would only hold more memory.
-WORKERS = 2
 BACKLOG = 128  # connections that may wait to be taken
 # How long answers that are under way may still take when the studio is told to stop.
 GRACE_S = 30.0
+# How often the studio looks for committees that were taught or removed.
+REFRESH_S = 5.0
+
 
 T = TypeVar("T")
 
@@ -40,38 +39,58 @@ def serve(settings: Settings, registry: Registry, say: Callable[[str], None]) ->
 
     Args:
         settings: Its host and port are listened on.
-        registry: The committees; the default one is loaded before the first request is taken.
+        registry: The committees; the default one is loaded first, and until then those who ask
+            wait.
         say: Called with a line for people.
 
     Raises:
         errors.SettingError: The address cannot be listened on.
         errors.WeightsMissing: The default committee's weights have to be fetched first.
     """
-    workers = gevent.threadpool.ThreadPool(WORKERS)
-    app = create_app(settings, registry, run=lambda work: _in_worker(workers, work))
+    app = create_app(settings, registry, wait=_wait)
+    studio: Studio = app.extensions[KEY]
     server = _Server(_listen(settings.host, settings.port), app)
     with contextlib.closing(server):
+        server.start()
         say(f"Warming up the committee {registry.default} ...")
-        _warm_up(registry, workers)
+        _result(studio.loading.submit(registry.get))
         for number in (signal.SIGINT, signal.SIGTERM):
-            gevent.signal_handler(number, server.close)
+            gevent.signal_handler(number, _stop, studio, server)
         say(f"The studio is open at {_address(server)} (stop it with Ctrl-C)")
+        watching = gevent.spawn(_watch, studio, say)
         server.serve_forever()
+        watching.kill()
     say("The studio is closed.")
 
 
-def _warm_up(registry: Registry, workers: gevent.threadpool.ThreadPool) -> None:
-    classifier = _in_worker(workers, registry.get)
-    # The networks' first run is slow in each thread.
-    workers.map(classifier.classify, [np.zeros((64, 64, 3), np.uint8)] * WORKERS)
+def _stop(studio: Studio, server: _Server) -> None:
+    studio.queue.close()
+    server.close()
 
 
-def _in_worker(workers: gevent.threadpool.ThreadPool, work: Callable[[], T]) -> T:
-    # Wrapped, because apply prints a traceback of every error, those raised on purpose too.
-    outcome = workers.apply(gevent.util.wrap_errors(Exception, work))
-    if isinstance(outcome, Exception):
-        raise outcome
-    return cast(T, outcome)
+def _watch(studio: Studio, say: Callable[[str], None]) -> None:
+    """Keep to what lies on disk: committees that are taught again or removed meanwhile."""
+    while True:
+        gevent.sleep(REFRESH_S)
+        try:
+            _result(studio.loading.submit(studio.registry.refresh))
+        except errors.TriptychError as error:
+            say(error.message)
+
+
+def _result(future: Future[T]) -> T:
+    while not _wait(future, REFRESH_S):
+        pass
+    return future.result()
+
+
+def _wait(future: Future[Any], timeout_s: float) -> bool:
+    """Wait for what another thread makes, without holding up the loop."""
+    done = gevent.event.Event()
+    loop = gevent.get_hub().loop
+    future.add_done_callback(lambda _: loop.run_callback_threadsafe(done.set))
+    done.wait(timeout_s)
+    return future.done()
 
 
 def _listen(host: str, port: int) -> gevent.socket.socket:

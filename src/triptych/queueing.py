@@ -1,0 +1,181 @@
+"""A bounded queue: work waits for a few threads, and too much of it is refused at once."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from concurrent import futures
+from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from typing import TypeVar
+
+from triptych import errors
+
+T = TypeVar("T")
+# Waits for a future so many seconds, and says whether it is done.
+Wait = Callable[[Future[Any], float], bool]
+
+# How much the newest piece of work counts in the running mean of what an image takes.
+NEWEST = 0.1
+
+
+class Queue:
+    """Work for a few threads, counted in images; safe to call from several threads.
+
+    Args:
+        threads: How many pieces of work are done beside each other.
+        capacity: Most images that wait or are worked on. A piece of work that is larger than
+            this is taken when nothing else is there.
+        waited: Called with the seconds that a piece of work had waited when it begins.
+
+    Example:
+        >>> queue = Queue(1, capacity=4)
+        >>> queue.submit(lambda: "done", images=2).result()
+        'done'
+    """
+
+    def __init__(
+        self, threads: int, *, capacity: int, waited: Callable[[float], None] = lambda _: None
+    ) -> None:
+        self._capacity = capacity
+        self._waited = waited
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="triptych-queue")
+        self._lock = threading.Lock()
+        self._images = 0
+        self._spent_s = 0.0  # an image takes, of all threads together
+        self._threads = threads
+        self._closed = False
+
+    @property
+    def images(self) -> int:
+        """How many images wait or are worked on."""
+        return self._images
+
+    def submit(self, work: Callable[[], T], *, images: int = 1) -> Future[T]:
+        """Do work when its turn comes; to cancel the future makes room.
+
+        Args:
+            work: Called in one of the threads.
+            images: How many images it is about.
+
+        Raises:
+            errors.Overloaded: Too many are waiting.
+        """
+        self._take(images)
+        taken = time.monotonic()
+        future = self._pool.submit(self._timed, work, images, taken)
+        future.add_done_callback(lambda _: self._leave(images))
+        return future
+
+    def close(self) -> None:
+        """Let `check` refuse whatever comes from now on; what was begun may still be finished."""
+        self._closed = True
+
+    @property
+    def closed(self) -> bool:
+        """Whether new work is refused for good."""
+        return self._closed
+
+    def check(self) -> None:
+        """Look whether there is room for one image.
+
+        Raises:
+            errors.Overloaded: Too many are waiting, or the queue is closed.
+        """
+        if self._closed:
+            raise errors.Overloaded("The server is stopping and takes no more. Try again soon.")
+        self._check_room(1)
+
+    def _check_room(self, images: int) -> None:
+        if self._images and self._images + images > self._capacity:
+            raise errors.Overloaded(
+                f"{self._images} images are waiting already, and at most {self._capacity} may. "
+                "Try again a little later.",
+                retry_after_s=max(1, math.ceil(self._images * self._spent_s)),
+            )
+
+    def _take(self, images: int) -> None:
+        with self._lock:
+            self._check_room(images)
+            self._images += images
+
+    def _leave(self, images: int) -> None:
+        with self._lock:
+            self._images -= images
+
+    def _timed(self, work: Callable[[], T], images: int, taken: float) -> T:
+        start = time.monotonic()
+        self._waited(start - taken)
+        try:
+            return work()
+        finally:
+            spent_s = (time.monotonic() - start) / max(images, 1) / self._threads
+            self._spent_s += NEWEST * (spent_s - self._spent_s)
+
+
+def wait(future: Future[Any], timeout_s: float) -> bool:
+    """Wait for a future in this thread.
+
+    Args:
+        future: As `Queue.submit` gives it.
+        timeout_s: Longest wait, in seconds.
+
+    Returns:
+        Whether it is done.
+
+    Example:
+        >>> wait(Queue(1, capacity=1).submit(lambda: 5), 1.0)
+        True
+    """
+    return bool(futures.wait([future], timeout_s).done)
+
+
+class Deadline:
+    """When the answer to a request is of no use any more.
+
+    Args:
+        limit_s: Seconds from now.
+        wait: Waits for a future so many seconds, and says whether it is done.
+
+    Example:
+        >>> Deadline(1.0).result(Queue(1, capacity=1).submit(lambda: 5))
+        5
+    """
+
+    def __init__(
+        self, limit_s: float, *, wait: Callable[[Future[Any], float], bool] = wait
+    ) -> None:
+        self._limit_s = limit_s
+        self._end = time.monotonic() + limit_s
+        self._wait = wait
+
+    @property
+    def left_s(self) -> float:
+        """How many seconds are left; none when it has passed."""
+        return max(0.0, self._end - time.monotonic())
+
+    def result(self, future: Future[T]) -> T:
+        """What a future gives.
+
+        Raises:
+            errors.DeadlinePassed: It was not done in time; it is cancelled.
+        """
+        if not self._wait(future, self.left_s):
+            future.cancel()
+            raise errors.DeadlinePassed(
+                f"There was no answer within {self._limit_s:g} seconds, so it was given up. "
+                "Send fewer images at a time, or try again when less is going on."
+            )
+        return future.result()
+
+    def watch(self, items: Iterable[T]) -> Iterator[T]:
+        """The items, until the deadline has passed: nobody waits for the rest."""
+        for item in items:
+            yield item
+            if not self.left_s:
+                return
