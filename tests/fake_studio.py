@@ -132,10 +132,13 @@ def photo(seed: int = 0, *, size: tuple[int, int] = (40, 60), kind: str = "PNG")
 
 
 @contextlib.contextmanager
-def running(spent_s: float = 0.0) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running(spent_s: float = 0.0, **limits: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The studio in a process of its own: the process, and the address it says it is open at."""
     command = [sys.executable, __file__, "0", str(spent_s)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    environ = {f"TRIPTYCH_{name.upper()}": str(value) for name, value in limits.items()}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environ}
+    ) as process:
         try:
             yield process, _address(process)
         finally:

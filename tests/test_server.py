@@ -98,6 +98,35 @@ def test_too_much_is_refused_in_words(busy_studio, chunked):
     assert "at most 256 MB" in answer["error"]["message"]
 
 
+def test_a_full_server_refuses_before_it_reads(asking):
+    with fake_studio.running(spent_s=0.35, max_waiting_images=2) as (_, address):
+        taken = [asking(address) for _ in range(2)]
+        time.sleep(0.3)
+        connection = connect(address)
+        connection.putrequest("POST", "/api/v1/classify")
+        connection.putheader("Content-Type", "image/png")
+        connection.putheader("Content-Length", str(100 << 20))
+        connection.endheaders()  # and not one byte of the photo
+        with connection.getresponse() as response:
+            assert response.status == 503
+            assert int(response.headers["Retry-After"]) >= 1
+            answer = json.loads(response.read())
+        connection.close()
+        assert answer["error"]["code"] == "overloaded"
+        assert "2 images are waiting already" in answer["error"]["message"]
+        assert [future.result()[0] for future in taken] == [200, 200]
+        assert ask(address)[0] == 200
+
+
+def test_what_takes_too_long_is_given_up(asking):
+    with fake_studio.running(spent_s=1.0, deadline_s=1) as (_, address):
+        first, second = asking(address), asking(address)
+        for answer in (first, second):
+            status, told = answer.result()
+            assert (status, told["error"]["code"]) == (504, "deadline")
+        assert is_healthy(address)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_finishes_its_answers_before_it_stops(asking, number):
     with fake_studio.running(spent_s=0.35) as (process, address):

@@ -134,9 +134,9 @@ class Registry:
         return bare if version == str(self._catalogue[bare][-1]) else name
 
     def _offers(self, name: str) -> bool:
-        bare, _, version = name.partition("@")
+        bare, at, version = name.partition("@")
         versions = self._catalogue.get(bare, ())
-        return bool(versions) and version in ("", *map(str, versions))
+        return version in map(str, versions) if at else bool(versions)
 
     def loaded(self, name: str | None = None) -> Classifier | None:
         """A committee if it is loaded; ``None`` if `get` would have to load it.

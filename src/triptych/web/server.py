@@ -25,6 +25,8 @@ from triptych.web.context import Studio
 from triptych.web.registry import Registry
 
 BACKLOG = 128  # connections that may wait to be taken
+CONNECTIONS = 512  # connections at once
+SILENCE_S = 60.0  # after which a connection is closed
 # How long answers that are under way may still take when the studio is told to stop.
 GRACE_S = 30.0
 # How often the studio looks for committees that were taught or removed.
@@ -112,7 +114,17 @@ def _address(server: _Server) -> str:
 
 
 class _Handler(gevent.pywsgi.WSGIHandler):  # type: ignore[misc]
-    """Tells the server while it is answering."""
+    """Tells the server while it is answering, and does not wait for ever for a silent client."""
+
+    def handle(self) -> None:
+        self.socket.settimeout(SILENCE_S)
+        super().handle()
+
+    def read_request(self, raw_requestline: str) -> bool:
+        try:
+            return bool(super().read_request(raw_requestline))
+        except TimeoutError:  # of which gevent would print a traceback
+            return False
 
     def handle_one_response(self) -> None:
         with self.server.answering():
@@ -124,7 +136,7 @@ class _Server(gevent.pywsgi.WSGIServer):  # type: ignore[misc]
 
     def __init__(self, listener: gevent.socket.socket, app: Any) -> None:
         # A pool, because without one gevent forgets its connections and cannot end them.
-        connections = gevent.pool.Pool()
+        connections = gevent.pool.Pool(CONNECTIONS)
         # The name, because gevent would ask the network for it.
         names = {"SERVER_NAME": listener.getsockname()[0]}
         super().__init__(
