@@ -218,5 +218,5 @@ def top_guesses(probs: Sequence[float], labels: Sequence[Label], k: int) -> tupl
         labels: The labels, in output order, length C.
         k: How many; values above C give C.
     """
-    order = sorted(range(len(labels)), key=lambda i: (-float(probs[i]), i))
+    order = sorted(range(len(labels)), key=probs.__getitem__, reverse=True)  # stable
     return tuple(Guess(labels[i], float(probs[i])) for i in order[:k])
