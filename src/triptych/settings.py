@@ -130,8 +130,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "max_loaded_bytes",
         int,
-        4096 * MB,
-        "Largest size of all loaded networks; beyond it the least used committees are unloaded.",
+        2048 * MB,
+        "Most weights that are held, of all committees (a byte of them takes two to three in "
+        "memory); beyond it those that were not asked for the longest time are unloaded.",
         minimum=1,
     ),
     Setting(
