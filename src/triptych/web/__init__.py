@@ -55,7 +55,7 @@ def create_app(
         registry,
         # A photo of the next request is unpacked while the networks look at those before.
         queue=queueing.Queue(streams.cores() + 1, capacity=settings.max_waiting_images),
-        loading=queueing.Queue(1, capacity=settings.max_waiting_images),
+        loading=queueing.Queue(2, capacity=settings.max_waiting_images),
         wait=wait,
     )
     app.register_blueprint(pages.blueprint)
