@@ -69,6 +69,8 @@ FENCES = {
     "openvino": {"engine"},
     "flask": {"web"},
     "gevent": {"web"},
+    "prometheus_client": {"web"},
+    "werkzeug": {"web"},
     "click": {"cli"},
     "jinja2": {"evaluation"},
     "matplotlib": {"evaluation"},

@@ -18,6 +18,7 @@
     │   └── FetchError        the network or the mirror did not deliver
     ├── EngineError           the network could not be compiled or run
     ├── Overloaded            too much is waiting already; says when to come again
+    │   └── Stopping          the server takes no more, as it is about to stop
     ├── DeadlinePassed        it took longer than a request may
     ├── BundleError           a bundle that is damaged, unknown in form, or in the way
     └── Stopped               a person stopped it; what was done so far is kept
@@ -168,6 +169,12 @@ class Overloaded(TriptychError):
     def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class Stopping(Overloaded):
+    """The server is about to stop, so this was not taken."""
+
+    code = "stopping"
 
 
 class DeadlinePassed(TriptychError):

@@ -88,7 +88,7 @@ class Queue:
             errors.Overloaded: Too many are waiting, or the queue is closed.
         """
         if self._closed:
-            raise errors.Overloaded("The server is stopping and takes no more. Try again soon.")
+            raise errors.Stopping("The server is stopping and takes no more. Try again soon.")
         self._check_room(1)
 
     def _check_room(self, images: int) -> None:

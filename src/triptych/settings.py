@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Setting:
         help: One sentence for people.
         choices: The allowed values, where there are few.
         minimum: The smallest allowed number, where there is one.
+        secret: Given in the environment only, where no list of processes shows it.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Setting:
     help: str
     choices: tuple[str, ...] = ()
     minimum: int | None = None
+    secret: bool = False
 
     @property
     def variable(self) -> str:
@@ -86,6 +89,33 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("host", str, "127.0.0.1", "Address the studio listens on."),
     Setting("port", int, 5000, "Port the studio listens on; 0 takes any free one.", minimum=0),
     Setting(
+        "api_key",
+        str.strip,
+        "",
+        "Key that whoever asks has to know; needed to listen on an address of other machines.",
+        secret=True,
+    ),
+    Setting(
+        "allowed_hosts",
+        str,
+        "",
+        "More names the studio may be called by, with commas; without a key: `localhost` only.",
+    ),
+    Setting(
+        "proxies",
+        int,
+        0,
+        "Reverse proxies in front of the studio, whose X-Forwarded headers are believed.",
+        minimum=0,
+    ),
+    Setting(
+        "log_format",
+        str,
+        "auto",
+        "A line for each request on stderr; `auto`: text on a terminal, JSON elsewhere.",
+        choices=("auto", "json", "text", "off"),
+    ),
+    Setting(
         "committee",
         str,
         "auto",
@@ -126,6 +156,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Most photos that wait for their answers; when there are more, requests are refused.",
         minimum=1,
     ),
+    Setting(
+        "max_requests_per_minute",
+        int,
+        600,
+        "Most requests of one client; 0: any number. Clients on this machine are not counted.",
+        minimum=0,
+    ),
     Setting("deadline_s", float, 60.0, "Longest that a request may take.", minimum=1),
     Setting(
         "max_loaded_bytes",
@@ -153,6 +190,10 @@ class Settings:
     home: Path
     host: str
     port: int
+    api_key: str = field(repr=False)
+    allowed_hosts: str
+    proxies: int
+    log_format: str
     committee: str
     rule: str
     coverage: float
@@ -160,6 +201,7 @@ class Settings:
     threads: int
     streams: int
     max_waiting_images: int
+    max_requests_per_minute: int
     deadline_s: float
     max_loaded_bytes: int
     max_image_bytes: int

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@common.from_table("host", "port", "committee")
+@common.from_table("host", "port", "allowed_hosts", "proxies", "committee")
 @common.members_option
 @common.from_table("rule")
 @common.weights_option
@@ -26,15 +26,18 @@ if TYPE_CHECKING:
     "threads",
     "streams",
     "max_waiting_images",
+    "max_requests_per_minute",
     "deadline_s",
     "max_loaded_bytes",
     "max_image_bytes",
     "max_image_pixels",
     "max_request_bytes",
     "max_request_images",
+    "log_format",
     "home",
 )
-def serve(members: tuple[str, ...] | None, weights: str, **options: Any) -> None:
+@click.option("--insecure", is_flag=True, help="Let other machines ask without a key.")
+def serve(members: tuple[str, ...] | None, weights: str, insecure: bool, **options: Any) -> None:
     """Serve the studio and the API on this machine: all committees, the taught ones too.
 
     \b
@@ -56,7 +59,10 @@ def serve(members: tuple[str, ...] | None, weights: str, **options: Any) -> None
         return classifier
 
     server.serve(
-        chosen, _registry(load, chosen, custom=bool(members), weights=weights), common.note
+        chosen,
+        _registry(load, chosen, custom=bool(members), weights=weights),
+        common.note,
+        insecure=insecure,
     )
 
 

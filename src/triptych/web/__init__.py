@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import flask
 from flask.json.provider import DefaultJSONProvider
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from triptych import queueing
 from triptych import streams
@@ -12,7 +13,10 @@ from triptych.web import api
 from triptych.web import context
 from triptych.web import errors
 from triptych.web import guard
+from triptych.web import logs
+from triptych.web import metrics
 from triptych.web import pages
+from triptych.web import probes
 from triptych.web import words
 from triptych.web.registry import Registry
 
@@ -45,22 +49,33 @@ def create_app(
         'ok'
     """
     app = flask.Flask(__name__)
+    proxies = settings.proxies
+    # Assigned as Flask's documentation does.
+    app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+        app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies
+    )
     app.json = _Json(app)
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_request_bytes,
         MAX_FORM_PARTS=settings.max_request_images + OPTION_PARTS,
     )
+    meters = metrics.Meters(registry)
     app.extensions[context.KEY] = context.Studio(
         settings,
         registry,
         # A photo of the next request is unpacked while the networks look at those before.
-        queue=queueing.Queue(streams.cores() + 1, capacity=settings.max_waiting_images),
+        queue=queueing.Queue(
+            streams.cores() + 1, capacity=settings.max_waiting_images, waited=meters.waited
+        ),
         loading=queueing.Queue(2, capacity=settings.max_waiting_images),
         wait=wait,
     )
+    app.register_blueprint(probes.blueprint)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(api.blueprint)
     errors.register(app)
-    guard.register(app)
+    logs.register(app)
+    meters.register(app)
+    guard.register(app, settings)
     words.register(app)
     return app

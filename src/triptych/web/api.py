@@ -36,9 +36,3 @@ def committees() -> flask.Response:
     registry = context.current().registry
     facts = [registry.facts(name).to_dict() for name in registry.names]
     return flask.jsonify(default=registry.default, committees=facts)
-
-
-@blueprint.get("/healthz")
-def healthz() -> tuple[str, dict[str, str]]:
-    """Says ``ok`` as long as the studio can answer at all."""
-    return "ok", {"Content-Type": "text/plain; charset=utf-8"}

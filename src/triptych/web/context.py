@@ -19,6 +19,7 @@ from triptych.queueing import Wait
 from triptych.results import Failure
 from triptych.results import Verdict
 from triptych.settings import Settings
+from triptych.web import notes
 from triptych.web.registry import Registry
 
 KEY = "triptych"
@@ -67,11 +68,14 @@ class Studio:
         """
         deadline = Deadline(self.settings.deadline_s, wait=self.wait)
         classifier = self._classifier(committee, deadline)
+        noted = notes.current()
+        noted.committee, noted.images = classifier.committee.name, len(images)
 
         def work() -> list[Answer]:
             return list(deadline.watch(classifier.classify_many(images, question)))
 
-        return deadline.result(self.queue.submit(work, images=len(images)))
+        noted.answers = deadline.result(self.queue.submit(work, images=len(images)))
+        return noted.answers
 
     def do(self, work: Callable[[], T]) -> T:
         """Do something that takes a while when its turn comes.

@@ -7,14 +7,15 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from triptych import errors
+from triptych.web import notes
 from triptych.web import words
 
-API = "/api/"
+API = ("/api/", "/metrics")
 
 
 def register(app: flask.Flask) -> None:
     """Let this module answer for every error of an application."""
-    app.register_error_handler(Exception, _answer)
+    app.register_error_handler(Exception, answer)
 
 
 def status_of(code: str) -> int:
@@ -32,8 +33,10 @@ def _statuses(kind: type[errors.TriptychError]) -> dict[str, int]:
     return {kind.code: kind.status, **below}
 
 
-def _answer(error: Exception) -> flask.Response:
+def answer(error: Exception) -> flask.Response:
+    """What is answered when an error was raised."""
     status, body = _describe(error)
+    notes.current().error = body["code"]
     response = flask.make_response(_render(status, body))
     response.status_code = status
     if isinstance(error, errors.Overloaded):
@@ -52,8 +55,8 @@ def _describe(error: Exception) -> tuple[int, dict[str, str]]:
     flask.current_app.logger.error("Unexpected error", exc_info=error)
     return 500, {
         "code": "internal",
-        "message": "Something went wrong inside the studio; its log says what. "
-        "Try again, and please report it when it happens twice.",
+        "message": "Something went wrong inside the studio; its log says what, under the id "
+        f"{notes.current().id}. Try again, and please report it when it happens twice.",
     }
 
 

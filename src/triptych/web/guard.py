@@ -1,13 +1,18 @@
-"""What every request and answer is held to: own pages only, and nothing from elsewhere."""
+"""What every request and answer is held to: who may ask, how often, and under which headers."""
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 import flask
 from werkzeug.exceptions import Forbidden
 
+from triptych.settings import Settings
+from triptych.web import access
 from triptych.web import context
+from triptych.web import probes
+from triptych.web import quota
 
 HEADERS = {
     "Content-Security-Policy": "; ".join(
@@ -23,16 +28,46 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     # Not "no-referrer": under it browsers say "Origin: null" even of our own form.
     "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+SECURE_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+OWN_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
-def register(app: flask.Flask) -> None:
-    """Guard every request of an application."""
+def register(app: flask.Flask, settings: Settings) -> None:
+    """Guard every request of an application; what costs least is looked at first."""
+    app.before_request(_refuse_other_names)
     app.before_request(_refuse_other_sites)
+    quota.register(app, settings)
+    access.register(app, settings.api_key)
     app.before_request(_refuse_when_full)
     app.after_request(_add_headers)
+
+
+def _refuse_other_names() -> None:
+    """A page elsewhere can give its own name our address, and then counts as the same site."""
+    names = _names(context.current().settings)
+    name = re.sub(r":\d*$", "", flask.request.host).strip("[]").lower()
+    if names and name not in names and not _is_public(flask.request):
+        raise Forbidden(
+            f"This request was sent to {name!r}, and the studio answers only to "
+            f"{', '.join(names)}. If this name is right, start it with --allowed-hosts {name}."
+        )
+
+
+def _names(settings: Settings) -> tuple[str, ...]:
+    """The names the studio answers to; none stands for all of them."""
+    given = tuple(filter(None, re.split(r"[,\s]+", settings.allowed_hosts.lower())))
+    # Who has the key needs no other protection; without it, this machine is all there is.
+    alone = access.is_loopback(settings.host) and not settings.api_key
+    return (*OWN_NAMES, *given) if given or alone else ()
+
+
+def _is_public(request: flask.Request) -> bool:
+    return request.endpoint == "static" or probes.is_probe(request)
 
 
 def _refuse_other_sites() -> None:
@@ -46,7 +81,7 @@ def _refuse_other_sites() -> None:
 
 def _refuse_when_full() -> None:
     # Before the body is read: photos that cannot be answered need not be received.
-    if flask.request.method == "POST":
+    if flask.request.method == "POST" and flask.request.blueprint != access.blueprint.name:
         context.current().queue.check()
 
 
@@ -61,7 +96,10 @@ def _from_another_site(request: flask.Request) -> bool:
 
 
 def _add_headers(response: flask.Response) -> flask.Response:
+    request = flask.request
     response.headers.update(HEADERS)
-    if flask.request.method == "POST":
+    if request.is_secure:
+        response.headers.update(SECURE_HEADERS)
+    if request.method == "POST" or (context.current().settings.api_key and not _is_public(request)):
         response.headers["Cache-Control"] = "no-store"
     return response

@@ -19,7 +19,9 @@ import gevent.socket
 
 from triptych import errors
 from triptych.settings import Settings
+from triptych.web import access
 from triptych.web import create_app
+from triptych.web import logs
 from triptych.web.context import KEY
 from triptych.web.context import Studio
 from triptych.web.registry import Registry
@@ -36,7 +38,9 @@ REFRESH_S = 5.0
 T = TypeVar("T")
 
 
-def serve(settings: Settings, registry: Registry, say: Callable[[str], None]) -> None:
+def serve(
+    settings: Settings, registry: Registry, say: Callable[[str], None], *, insecure: bool = False
+) -> None:
     """Serve the studio until the process is told to stop (SIGINT or SIGTERM).
 
     Args:
@@ -44,11 +48,14 @@ def serve(settings: Settings, registry: Registry, say: Callable[[str], None]) ->
         registry: The committees; the default one is loaded first, and until then those who ask
             wait.
         say: Called with a line for people.
+        insecure: Let other machines ask even without a key.
 
     Raises:
-        errors.SettingError: The address cannot be listened on.
+        errors.SettingError: The address cannot be listened on, or not without a key.
         errors.WeightsMissing: The default committee's weights have to be fetched first.
     """
+    access.check(settings, insecure=insecure, say=say)
+    logs.configure(settings.log_format)
     app = create_app(settings, registry, wait=_wait)
     studio: Studio = app.extensions[KEY]
     server = _Server(_listen(settings.host, settings.port), app)

@@ -112,7 +112,7 @@ function showChoices() {
       form.querySelector('[name="members"][value=""]').checked = true;
     }
   }
-  byId("curl").textContent = `curl -F image=@photo.jpg "${address()}"`;
+  byId("curl").textContent = `${byId("curl").dataset.command} "${address()}"`;
 }
 
 /** @returns {URL} where to ask, with the choices made */

@@ -1,0 +1,143 @@
+"""Who may ask: whoever knows the key. Programs send it; people sign in with it once."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Callable
+from datetime import timedelta
+
+import flask
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Unauthorized
+from werkzeug.wrappers import Response
+
+from triptych import errors
+from triptych.settings import Settings
+from triptych.web import context
+from triptych.web import errors as web_errors
+from triptych.web import probes
+
+blueprint = flask.Blueprint("access", __name__)
+
+SIGNED_IN = "signed_in"
+SIGNED_IN_FOR = timedelta(days=30)
+FORM_BYTES = 4096
+NEW_KEY = "python -c 'import secrets; print(secrets.token_urlsafe())'"
+
+
+def check(settings: Settings, *, insecure: bool, say: Callable[[str], None]) -> None:
+    """Do not be open to other machines without a key, at least not in silence.
+
+    Args:
+        settings: The address and the key.
+        insecure: Whether that is wanted.
+        say: Called with a line for people.
+
+    Raises:
+        errors.SettingError: Other machines could ask, and nobody said that they may.
+    """
+    if settings.api_key or is_loopback(settings.host):
+        return
+    if not insecure:
+        raise errors.SettingError(
+            f"Other machines can reach {settings.host}, and there is no key to ask them for. Set "
+            f"TRIPTYCH_API_KEY to a long random text ({NEW_KEY}), or give --insecure to let "
+            "anybody ask."
+        )
+    say(f"INSECURE: whoever can reach {settings.host} may ask, as there is no key.")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach an address, or come from it.
+
+    Example:
+        >>> is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0")
+        (True, True, False)
+    """
+    try:
+        return address == "localhost" or ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+class _Sessions(SecureCookieSessionInterface):
+    def get_cookie_secure(self, app: flask.Flask) -> bool:
+        return flask.request.is_secure
+
+
+def register(app: flask.Flask, key: str) -> None:
+    """Let nobody ask an application without its key; an empty key lets everybody."""
+    if not key:
+        return
+    # From the key, so that people stay signed in when the studio starts anew, and no longer when
+    # the key is another one.
+    app.secret_key = hmac.digest(key.encode(), b"triptych: signed in", "sha256")
+    app.session_interface = _Sessions()
+    app.config.update(
+        SESSION_COOKIE_NAME="triptych",
+        SESSION_COOKIE_SAMESITE="Strict",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=SIGNED_IN_FOR,
+    )
+    app.register_blueprint(blueprint)
+    app.before_request(_refuse_strangers)
+    app.register_error_handler(Unauthorized, _answer)
+
+
+@blueprint.route("/sign-in", methods=["GET", "POST"])
+def sign_in() -> Response:
+    """Take the key from a person, and remember that it came."""
+    if flask.request.method == "POST":
+        flask.request.max_content_length = FORM_BYTES
+        if not _is_key(flask.request.form.get("key", "").strip().encode()):
+            raise _unauthorized("This is not the key. Ask for it whoever started this studio.")
+        flask.session[SIGNED_IN] = flask.session.permanent = True
+    return flask.redirect(flask.url_for("pages.studio"), 303)
+
+
+@blueprint.post("/sign-out")
+def sign_out() -> Response:
+    """Forget that a person knew the key."""
+    flask.session.clear()
+    return flask.redirect(flask.url_for("pages.studio"), 303)
+
+
+def _refuse_strangers() -> None:
+    request = flask.request
+    is_open = request.endpoint == "static" or request.blueprint == blueprint.name
+    if not (is_open or probes.is_probe(request) or _knows_key(request)):
+        raise _unauthorized(
+            "This studio answers only to those who know its key. Send it as "
+            "'Authorization: Bearer KEY' or 'X-API-Key: KEY'; in a browser, open the studio "
+            "and sign in."
+        )
+
+
+def _knows_key(request: flask.Request) -> bool:
+    bearer = request.authorization.token if request.authorization else None
+    sent = [bearer, request.headers.get("X-API-Key")]
+    # Headers come as Latin-1, whatever was sent.
+    return any(_is_key(each.encode("latin-1")) for each in sent if each) or bool(
+        flask.session.get(SIGNED_IN)
+    )
+
+
+def _is_key(sent: bytes) -> bool:
+    return hmac.compare_digest(sent, context.current().settings.api_key.encode())
+
+
+def _unauthorized(message: str) -> Unauthorized:
+    return Unauthorized(message, www_authenticate=WWWAuthenticate("bearer", {"realm": "triptych"}))
+
+
+def _answer(error: Unauthorized) -> flask.Response:
+    """The error as everywhere, but people see where to sign in."""
+    response = web_errors.answer(error)
+    if flask.request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
+        wrong = error.description if flask.request.endpoint == "access.sign_in" else None
+        page = flask.render_template("sign_in.html", wrong=wrong, days=SIGNED_IN_FOR.days)
+        response.set_data(page)
+        response.mimetype = "text/html"
+    return response

@@ -1,0 +1,104 @@
+"""One line for each request, for people on a terminal and as JSON for programs.
+
+Neither names nor contents of photos are ever written, nor what follows the path of an address.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import datetime
+from datetime import timezone
+from typing import Any
+from urllib.parse import quote
+
+import flask
+
+from triptych.web import notes
+from triptych.web import probes
+
+logger = logging.getLogger("triptych")
+
+
+def configure(form: str) -> None:
+    """Write the log to stderr.
+
+    Args:
+        form: ``"json"``, ``"text"``, ``"auto"`` for text on a terminal and JSON elsewhere, or
+            ``"off"``: only what went wrong.
+    """
+    handler = logging.StreamHandler()
+    text = form == "text" or (form != "json" and sys.stderr.isatty())
+    handler.setFormatter(_Text() if text else _Json())
+    logger.handlers = [handler]
+    logger.setLevel(logging.ERROR if form == "off" else logging.INFO)
+
+
+def register(app: flask.Flask) -> None:
+    """Log the requests of an application, and give each its name in ``X-Request-ID``."""
+    app.before_request(_begin)
+    app.after_request(_finish)
+
+
+def _begin() -> None:
+    notes.current()  # begins them
+
+
+def _finish(response: flask.Response) -> flask.Response:
+    noted = notes.current()
+    response.headers[notes.HEADER] = noted.id
+    level = logging.DEBUG if probes.is_watching(flask.request) else logging.INFO
+    logger.log(
+        level,
+        "request",
+        extra={
+            "fields": {
+                "request_id": noted.id,
+                "method": flask.request.method,
+                "path": quote(flask.request.path),
+                "endpoint": flask.request.endpoint,
+                "status": response.status_code,
+                "duration_ms": round(1000 * noted.spent_s, 1),
+                "images": noted.images,
+                "committee": noted.committee or None,
+                "error": noted.error or None,
+                "client": flask.request.remote_addr,
+            }
+        },
+    )
+    return response
+
+
+class _Json(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": _time(record).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+class _Text(logging.Formatter):
+    """The same to be read."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told = " ".join(f"{name}={value}" for name, value in _fields(record).items() if value)
+        when = _time(record).astimezone().strftime("%H:%M:%S")
+        line = f"{when} {record.levelname.lower()} {record.getMessage()} {told}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _time(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, timezone.utc)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    given: dict[str, Any] = getattr(record, "fields", {})
+    return given or ({"request_id": notes.current().id} if flask.has_request_context() else {})

@@ -1,0 +1,48 @@
+"""Whether the studio lives and is ready, for those who watch over it."""
+
+from __future__ import annotations
+
+import flask
+
+from triptych.web import context
+
+blueprint = flask.Blueprint("probes", __name__)
+
+# The same questions in the words of the Open Inference Protocol.
+PROTOCOL_PREFIX = "/v2/health/"
+METRICS = "metrics"  # the endpoint that is asked as often as probes are
+PLAIN = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
+
+
+@blueprint.get("/livez")
+@blueprint.get("/healthz")
+def live() -> tuple[str, dict[str, str]]:
+    """Says ``ok`` as long as the studio can answer at all."""
+    return "ok", PLAIN
+
+
+@blueprint.get("/readyz")
+def ready() -> tuple[str, int, dict[str, str]]:
+    """Says ``ready`` when a question would be answered at once; else 503, and why not."""
+    reason = unready()
+    return reason or "ready", 503 if reason else 200, PLAIN
+
+
+def unready() -> str:
+    """Why questions would not be answered at once; empty if they would."""
+    here = context.current()
+    if here.queue.closed:
+        return "The studio is stopping."
+    if not here.registry.ready(here.registry.default):
+        return f"The committee {here.registry.default} is not loaded yet."
+    return ""
+
+
+def is_probe(request: flask.Request) -> bool:
+    """Whether a request only looks whether all is well: it needs no key, from wherever it comes."""
+    return request.blueprint == blueprint.name or request.path.startswith(PROTOCOL_PREFIX)
+
+
+def is_watching(request: flask.Request) -> bool:
+    """Whether a request comes from a machine that watches, and would drown all others."""
+    return is_probe(request) or request.endpoint == METRICS
