@@ -82,6 +82,10 @@ FENCES = {
 }
 
 
+# What may be used of a library, where not all of it may.
+PARTS = {("web", "urllib"): {"urllib.parse"}}
+
+
 def room_of(path: Path) -> str:
     parts = path.relative_to(SOURCES).with_suffix("").parts
     return "" if parts == ("__init__",) else parts[0]
@@ -121,10 +125,25 @@ def test_each_library_stays_in_its_rooms(path: Path) -> None:
         library = name.split(".")[0]
         if library in FENCES:
             assert room_of(path) in FENCES[library], f"{path} imports {name}"
+        parts = PARTS.get((room_of(path), library), {library})
+        assert library not in FENCES or any(f"{name}.".startswith(f"{part}.") for part in parts)
 
 
 def test_every_room_has_a_rank() -> None:
     assert {room_of(path) for path in FILES} == set(RANKS)
+
+
+def test_keras_files_are_opened_in_safe_mode_only() -> None:
+    calls = [
+        node
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("load_model")
+    ]
+    assert calls
+    for call in calls:
+        given = {word.arg: ast.unparse(word.value) for word in call.keywords}
+        assert given.get("safe_mode") == "True", ast.unparse(call)
 
 
 HEAVY = {"keras", "tensorflow", "openvino", "torch", "jax", "h5py", "matplotlib", "sklearn"}

@@ -53,6 +53,11 @@ class Setting:
         """Name of the environment variable."""
         return f"TRIPTYCH_{self.name.upper()}"
 
+    @property
+    def default_text(self) -> str:
+        """The default as people read it."""
+        return str(self.default) or "none"
+
     def read(self, text: str) -> Any:
         """The value in a text, checked.
 

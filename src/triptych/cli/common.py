@@ -65,7 +65,7 @@ def _option(row: settings.Setting) -> Callable[[Command], Command]:
         f"--{row.name.replace('_', '-')}",
         row.name,
         type=click.Choice(row.choices) if row.choices else _Value(row),
-        help=f"{row.help} [env: {row.variable}; default: {row.default}]".replace("`", ""),
+        help=f"{row.help} [env: {row.variable}; default: {row.default_text}]".replace("`", ""),
         default=None,
     )
 

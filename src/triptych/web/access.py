@@ -92,7 +92,7 @@ def sign_in() -> Response:
     if flask.request.method == "POST":
         flask.request.max_content_length = FORM_BYTES
         if not _is_key(flask.request.form.get("key", "").strip().encode()):
-            raise _unauthorized("This is not the key. Ask for it whoever started this studio.")
+            raise _unauthorized("This is not the key. Ask whoever started the studio for it.")
         flask.session[SIGNED_IN] = flask.session.permanent = True
     return flask.redirect(flask.url_for("pages.studio"), 303)
 

@@ -48,9 +48,9 @@ def _begin() -> None:
 def _finish(response: flask.Response) -> flask.Response:
     noted = notes.current()
     response.headers[notes.HEADER] = noted.id
-    level = logging.DEBUG if probes.is_watching(flask.request) else logging.INFO
+    noise = probes.is_watching(flask.request) or flask.request.endpoint == "static"
     logger.log(
-        level,
+        logging.DEBUG if noise else logging.INFO,
         "request",
         extra={
             "fields": {
