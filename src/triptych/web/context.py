@@ -69,13 +69,15 @@ class Studio:
         deadline = Deadline(self.settings.deadline_s, wait=self.wait)
         classifier = self._classifier(committee, deadline)
         noted = notes.current()
-        noted.committee, noted.images = classifier.committee.name, len(images)
+        noted.committee = classifier.committee.name
+        noted.images += len(images)
 
         def work() -> list[Answer]:
             return list(deadline.watch(classifier.classify_many(images, question)))
 
-        noted.answers = deadline.result(self.queue.submit(work, images=len(images)))
-        return noted.answers
+        answers = deadline.result(self.queue.submit(work, images=len(images)))
+        noted.answers += answers
+        return answers
 
     def do(self, work: Callable[[], T]) -> T:
         """Do something that takes a while when its turn comes.

@@ -39,7 +39,7 @@ OWN_NAMES = ("localhost", "127.0.0.1", "::1")
 
 def register(app: flask.Flask, settings: Settings) -> None:
     """Guard every request of an application; what costs least is looked at first."""
-    app.before_request(_refuse_other_names)
+    _register_names(app, _names(settings))
     app.before_request(_refuse_other_sites)
     quota.register(app, settings)
     access.register(app, settings.api_key)
@@ -47,15 +47,18 @@ def register(app: flask.Flask, settings: Settings) -> None:
     app.after_request(_add_headers)
 
 
-def _refuse_other_names() -> None:
-    """A page elsewhere can give its own name our address, and then counts as the same site."""
-    names = _names(context.current().settings)
-    name = re.sub(r":\d*$", "", flask.request.host).strip("[]").lower()
-    if names and name not in names and not _is_public(flask.request):
-        raise Forbidden(
-            f"This request was sent to {name!r}, and the studio answers only to "
-            f"{', '.join(names)}. If this name is right, start it with --allowed-hosts {name}."
-        )
+def _register_names(app: flask.Flask, names: tuple[str, ...]) -> None:
+    def refuse_other_names() -> None:
+        name = re.sub(r":\d*$", "", flask.request.host).strip("[]").lower()
+        if name not in names and not _is_public(flask.request):
+            raise Forbidden(
+                f"This request was sent to {name!r}, and the studio answers only to "
+                f"{', '.join(names)}. If this name is right, start it with --allowed-hosts {name}."
+            )
+
+    # A page elsewhere can give its own name our address, and then counts as the same site.
+    if names:
+        app.before_request(refuse_other_names)
 
 
 def _names(settings: Settings) -> tuple[str, ...]:

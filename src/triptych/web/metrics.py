@@ -35,8 +35,7 @@ class Meters:
         self._committees = committees
         # An own one: several studios can live in one process.
         self._all = prometheus.CollectorRegistry()
-        for collector in (prometheus.ProcessCollector, prometheus.GCCollector):
-            collector(registry=self._all)
+        prometheus.ProcessCollector(registry=self._all)
         self._requests = self._counter(
             "requests", "Requests that were answered.", "endpoint", "model", "code"
         )
