@@ -443,3 +443,28 @@ def test_everything_has_a_name_for_screen_readers(visit, committee):
     )
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+# ------------------------------------------------------------------ a studio with a key
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_signing_in_and_out(visit, expected, monkeypatch, width):
+    expected.append("status of 401")
+    monkeypatch.setenv("TRIPTYCH_API_KEY", "open sesame")
+    with fake_studio.running() as (_, locked):
+        page = visit(viewport={"width": width, "height": 720})
+        page.goto(locked)
+        page.keyboard.type("sesame")  # the field has the focus
+        page.keyboard.press("Enter")
+        assert "This is not the key" in page.get_by_role("alert").inner_text()
+        assert has_no_overflow(page)
+        screenshot(page, f"sign-in-{width}")
+        page.get_by_label("Key").fill("open sesame")
+        page.get_by_role("button", name="Enter").click()
+        page.set_input_files("#choose", files(("cat.png", photo(1))))
+        ask(page)
+        assert texts(page, "figcaption") == ["cat.png"]
+        assert '-H "X-API-Key: $TRIPTYCH_API_KEY"' in page.locator("#curl").text_content()
+        page.get_by_role("button", name="Sign out").click()
+        page.get_by_label("Key").wait_for()
