@@ -194,7 +194,7 @@ def test_the_command_refuses_to_be_open_to_all():
     assert "Other machines can reach 0.0.0.0" in ran.output
 
 
-MINE = ("localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000", "[::1]", "LOCALHOST")
+MINE = ("localhost", "LOCALHOST:5000", "127.0.0.1:5000", "127.1.2.3", "[::1]:5000", "[::1]")
 OTHERS = ("evil.example", "127.0.0.1.evil.example:5000", "localhost.", "", "[::2]", "::1")
 
 

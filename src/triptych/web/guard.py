@@ -34,12 +34,12 @@ HEADERS = {
 }
 SECURE_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-OWN_NAMES = ("localhost", "127.0.0.1", "::1")
+OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 def register(app: flask.Flask, settings: Settings) -> None:
     """Guard every request of an application; what costs least is looked at first."""
-    _register_names(app, _names(settings))
+    _register_names(app, settings)
     app.before_request(_refuse_other_sites)
     quota.register(app, settings)
     access.register(app, settings.api_key)
@@ -47,26 +47,22 @@ def register(app: flask.Flask, settings: Settings) -> None:
     app.after_request(_add_headers)
 
 
-def _register_names(app: flask.Flask, names: tuple[str, ...]) -> None:
+def _register_names(app: flask.Flask, settings: Settings) -> None:
+    """A page elsewhere can give its own name our address, and then counts as the same site."""
+    given = tuple(filter(None, re.split(r"[,\s]+", settings.allowed_hosts.lower())))
+
     def refuse_other_names() -> None:
         name = re.sub(r":\d*$", "", flask.request.host).strip("[]").lower()
-        if name not in names and not _is_public(flask.request):
+        if not (name in given or access.is_loopback(name) or _is_public(flask.request)):
             raise Forbidden(
                 f"This request was sent to {name!r}, and the studio answers only to "
-                f"{', '.join(names)}. If this name is right, start it with --allowed-hosts {name}."
+                f"{', '.join((*OWN_NAMES, *given))}. If this name is right, start it with "
+                f"--allowed-hosts {name}."
             )
 
-    # A page elsewhere can give its own name our address, and then counts as the same site.
-    if names:
-        app.before_request(refuse_other_names)
-
-
-def _names(settings: Settings) -> tuple[str, ...]:
-    """The names the studio answers to; none stands for all of them."""
-    given = tuple(filter(None, re.split(r"[,\s]+", settings.allowed_hosts.lower())))
     # Who has the key needs no other protection; without it, this machine is all there is.
-    alone = access.is_loopback(settings.host) and not settings.api_key
-    return (*OWN_NAMES, *given) if given or alone else ()
+    if given or (access.is_loopback(settings.host) and not settings.api_key):
+        app.before_request(refuse_other_names)
 
 
 def _is_public(request: flask.Request) -> bool:
