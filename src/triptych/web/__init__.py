@@ -12,6 +12,7 @@ from triptych.web import api
 from triptych.web import context
 from triptych.web import errors
 from triptych.web import guard
+from triptych.web import inference
 from triptych.web import pages
 from triptych.web import words
 from triptych.web.registry import Registry
@@ -60,6 +61,8 @@ def create_app(
     )
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(api.blueprint)
+    for protocol in inference.blueprints:
+        app.register_blueprint(protocol)
     errors.register(app)
     guard.register(app)
     words.register(app)
