@@ -413,7 +413,7 @@ MANY = [text_of(photo())] * 5  # one more than the fixture's limit
         (files_as_json(photo(), parameters={"members": "\ud800"}), 400, "expected a text"),
         (files_as_json(photo(), parameters={"coverage": 2}), 400, "sets that cover 2"),
         (files_as_json(photo(), parameters={"coverage": "2"}), 400, "expected a number"),
-        (files_as_json(photo(), id=7), 400, "'id' of The request is 7; expected a text"),
+        (files_as_json(photo(), id=7), 400, "The request has the 'id' 7; expected a text"),
     ],
 )
 def test_requests_of_v2_that_make_no_sense(client, request_, status, said):
@@ -476,7 +476,7 @@ ONE_FILE = input_of("BYTES", [1])
         (binary(ONE_FILE, b"\x01\x00"), "ends within its element 0"),
         (binary(ONE_FILE, b"\xff" * 4), "ends within its element 0"),
         (binary(ONE_FILE, b""), "ends within its element 0"),
-        (binary(ONE_FILE, with_lengths(photo(), b"")), "4 bytes follow the last element"),
+        (binary(ONE_FILE, with_lengths(photo(), b"")), "4 bytes after its last element"),
         (binary(input_of("UINT8", [1, 1, 3]), b"12"), "2 elements, and its shape"),
         (binary(input_of("UINT8", [2**31] * 4), b"12"), "2 elements, and its shape"),
         (binary(files_as_json(photo()), b"123"), "has data in its JSON, and 3 bytes follow"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -19,11 +21,14 @@ FILES = np.array([photo(1), photo(2)], object)
 
 
 @pytest.fixture(scope="module")
-def client():
-    with (
-        fake_studio.running() as (_, address),
-        triton.InferenceServerClient(urlsplit(address).netloc) as client,
-    ):
+def address():
+    with fake_studio.running() as (_, address):
+        yield urlsplit(address).netloc
+
+
+@pytest.fixture(scope="module")
+def client(address):
+    with triton.InferenceServerClient(address) as client:
         yield client
 
 
@@ -110,6 +115,15 @@ def test_compression(client, kind):
         response_compression_algorithm=kind,
     )
     assert result.as_numpy("probs").tolist() == expected_probs(PIXELS)
+
+
+def test_the_example_of_the_docs(address, tmp_path, monkeypatch, capsys):
+    page = Path(__file__).parent.parent / "docs" / "protocols.md"
+    (example,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    (tmp_path / "cat.jpg").write_bytes(photo(kind="JPEG"))
+    monkeypatch.chdir(tmp_path)
+    exec(example.replace("127.0.0.1:5000", address), {})
+    assert capsys.readouterr().out.startswith("[[b'0.")
 
 
 def test_many_at_once(client):

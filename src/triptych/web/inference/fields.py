@@ -49,7 +49,7 @@ def may(holder: dict[str, Any], key: str, kind: type[T], *, of: str) -> T | None
     """
     value = holder.get(key)
     if value is not None and (type(value) is not kind or _is_broken(value)):
-        raise BadRequest(f"{key!r} of {of} is {reprlib.repr(value)}; expected {_KINDS[kind]}.")
+        raise BadRequest(f"{of} has the {key!r} {reprlib.repr(value)}; expected {_KINDS[kind]}.")
     return value
 
 

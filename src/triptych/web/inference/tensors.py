@@ -87,7 +87,7 @@ def _shape(tensor: dict[str, Any], of: str) -> tuple[int, ...]:
     fits = 1 <= len(shape) <= _MOST_SIDES
     if not fits or not all(type(side) is int and 0 < side <= _LONGEST for side in shape):
         raise BadRequest(
-            f"The shape of {of} is {reprlib.repr(shape)}; expected 1 to {_MOST_SIDES} sizes of 1 "
+            f"{of} has the shape {reprlib.repr(shape)}; expected 1 to {_MOST_SIDES} sizes of 1 "
             "or more."
         )
     return tuple(shape)
@@ -117,13 +117,13 @@ def _bytes_of_binary(rest: memoryview, shape: tuple[int, ...], of: str) -> list[
         end = begin + _LENGTH.unpack(rest[start:begin])[0] if begin <= len(rest) else begin
         if end > len(rest):
             raise BadRequest(
-                f"The binary data of {of} ends within its element {len(elements)}; each has its "
-                "length before it, in four bytes, little-endian."
+                f"{of} has binary data that ends within its element {len(elements)}; each element "
+                "has its length before it, in four bytes, little-endian."
             )
         elements.append(rest[begin:end])
         start = end
     if start != len(rest):
-        raise BadRequest(f"{len(rest) - start} bytes follow the last element of {of}.")
+        raise BadRequest(f"{of} has {len(rest) - start} bytes after its last element.")
     return elements
 
 
@@ -131,7 +131,7 @@ def _texts(data: list[Any], shape: tuple[int, ...], of: str) -> list[str]:
     if len(shape) > 1 and all(type(row) is list for row in data):
         data = [element for row in data for element in row]
     if not all(type(element) is str for element in data):
-        raise BadRequest(f"The data of {of} is of type BYTES; expected a list of texts.")
+        raise BadRequest(f"{of} is of type BYTES; expected a list of texts as its data.")
     _check_count(len(data), shape, of)
     return data
 
@@ -157,7 +157,7 @@ def pixels(
         # A type, because without one NumPy would make room for the longest text among numbers.
         numbers = np.array(data, np.float64)
     except (ValueError, TypeError, OverflowError):
-        raise BadRequest(f"The data of {of} is no list of numbers, or a ragged one.") from None
+        raise BadRequest(f"{of} has no list of numbers as its data, or a ragged one.") from None
     # Not a number is neither below nor above.
     if not ((numbers >= 0) & (numbers <= 255) & (numbers == np.floor(numbers))).all():
         raise BadRequest(f"{of} has values that are not whole numbers from 0 to 255.")
@@ -165,7 +165,7 @@ def pixels(
         shape = numbers.shape
     _check_count(numbers.size, shape, of)
     if numbers.ndim > 1 and numbers.shape != shape:
-        raise BadRequest(f"The data of {of} is nested as {numbers.shape}, its shape is {shape}.")
+        raise BadRequest(f"{of} has data nested as {numbers.shape}, and the shape {shape}.")
     return numbers.astype(np.uint8).reshape(shape)
 
 

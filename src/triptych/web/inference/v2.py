@@ -60,7 +60,7 @@ def metadata(name: str, version: str | None = None) -> dict[str, Any]:
                 "datatype": "BYTES",
                 "shape": [-1],
                 # How files are written in JSON, and what may come instead of them.
-                "parameters": {"content_type": "base64", "or": "UINT8 [-1, -1, -1, 3]"},
+                "parameters": {"content_type": "base64", "alternative": "UINT8 [-1, -1, -1, 3]"},
             }
         ],
         "outputs": [
