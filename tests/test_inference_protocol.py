@@ -174,6 +174,16 @@ def test_more_classes_than_there_are_give_all(client):
     assert outputs_of(client.post(INFER, json=request))["probs"].shape == (1, 6)
 
 
+def test_coverage_widens_the_set(versioned):
+    file = fake_studio.plain(fake_studio.MANY_CLASSES)
+    sizes = []
+    for coverage in (0.5, 0.95):
+        request = files_as_json(file, parameters={"coverage": coverage})
+        outputs = outputs_of(versioned.post("/v2/models/garden/infer", json=request))
+        sizes.append(len(json.loads(outputs["verdict"][0])["verdict"]["set"]["labels"]))
+    assert sizes[0] < sizes[1]
+
+
 def test_options_come_as_parameters(client):
     member = fake_studio.load("classic").committee.members[1].name
     options = {"members": member, "rule": "max", "fit": "square", "priority": 1}
@@ -411,8 +421,9 @@ MANY = [text_of(photo())] * 5  # one more than the fixture's limit
         (files_as_json(photo(), parameters={"rule": "dice"}), 404, "no rule 'dice'"),
         (files_as_json(photo(), parameters={"members": "Nobody"}), 404, "no members Nobody"),
         (files_as_json(photo(), parameters={"members": "\ud800"}), 400, "expected a text"),
-        (files_as_json(photo(), parameters={"coverage": 2}), 400, "sets that cover 2"),
-        (files_as_json(photo(), parameters={"coverage": "2"}), 400, "expected a number"),
+        (files_as_json(photo(), parameters={"coverage": 10**4000}), 400, "expected a number"),
+        (files_as_json(photo(), parameters={"coverage": 0.9999}), 400, "at most 0.999"),
+        (files_as_json(photo(), parameters={"coverage": "0.9"}), 400, "expected a number"),
         (files_as_json(photo(), id=7), 400, "The request has the 'id' 7; expected a text"),
     ],
 )

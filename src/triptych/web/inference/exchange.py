@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import reprlib
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -125,14 +126,20 @@ def _question(parameters: dict[str, Any]) -> Question:
     of = "'parameters'"
     fields.only(parameters, (*PARAMETERS, *IGNORED), of=of)
     members = fields.may(parameters, "members", str, of=of)
-    coverage = parameters.get("coverage")
-    if coverage is not None and type(coverage) not in (float, int):
-        raise BadRequest(f"The coverage is {str(coverage)[:40]!r}; expected a number, as 0.95.")
     return Question(
         members=tuple(name.strip() for name in members.split(",")) if members else None,
         rule=fields.may(parameters, "rule", str, of=of) or None,
         fit=fields.may(parameters, "fit", str, of=of) or None,
-        coverage=coverage,
+        coverage=_coverage(parameters.get("coverage")),
+    )
+
+
+def _coverage(share: Any) -> float | None:
+    if share is None or (type(share) is float and 0 < share < 1):
+        return share
+    raise BadRequest(
+        f"The coverage is {reprlib.repr(share)}; expected a number above 0 and below 1, such as "
+        "0.95."
     )
 
 
