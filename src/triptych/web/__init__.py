@@ -13,6 +13,7 @@ from triptych.web import api
 from triptych.web import context
 from triptych.web import errors
 from triptych.web import guard
+from triptych.web import inference
 from triptych.web import logs
 from triptych.web import metrics
 from triptych.web import pages
@@ -73,6 +74,8 @@ def create_app(
     app.register_blueprint(probes.blueprint)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(api.blueprint)
+    for protocol in inference.blueprints:
+        app.register_blueprint(protocol)
     errors.register(app)
     logs.register(app)
     meters.register(app)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -10,7 +13,13 @@ from triptych import errors
 from triptych.web import notes
 from triptych.web import words
 
-API = ("/api/", "/metrics")
+# How programs are told, by the beginning of the path; people get a page.
+FORMS: dict[str, Callable[[dict[str, str]], Any]] = {
+    "/api/": lambda error: error,
+    "/metrics": lambda error: error,
+    "/v1/": lambda error: error["message"],
+    "/v2": lambda error: error["message"],
+}
 
 
 def register(app: flask.Flask) -> None:
@@ -72,8 +81,9 @@ def _message(error: HTTPException) -> str:
 
 
 def _render(status: int, body: dict[str, str]) -> flask.Response | str:
-    if flask.request.path.startswith(API):
-        return flask.jsonify(error=body)
+    for prefix, form in FORMS.items():
+        if flask.request.path.startswith(prefix):
+            return flask.jsonify(error=form(body))
     return flask.render_template("error.html", status=status, error=body)
 
 

@@ -68,12 +68,17 @@ def _images(request: flask.Request) -> list[tuple[str | None, bytes]]:
     if kind == "multipart/form-data":
         return _parts(request)
     if kind.startswith("image/") or kind == "application/octet-stream":
-        return [(None, _body(request))]
+        return [(None, body(request))]
     came = f"as {kind}, which carries no files" if kind else "without a Content-Type"
     raise BadRequest(f"The request came {came}. {EXPECTED}")
 
 
-def _body(request: flask.Request) -> bytes:
+def body(request: flask.Request) -> bytes:
+    """The body of a request.
+
+    Raises:
+        RequestEntityTooLarge: It has too many bytes.
+    """
     data = request.get_data()
     # A body of unknown length is cut at the limit without a word, and would pass for damaged.
     if request.content_length is None and len(data) == request.max_content_length:

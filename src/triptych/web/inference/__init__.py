@@ -1,0 +1,23 @@
+"""Two protocols that clients of other servers speak: the Open Inference Protocol and TF Serving's.
+
+    fields      a value out of JSON that came from anywhere
+    bodies      the bytes of a request to JSON and what follows it
+    tensors     tensors to arrays and back, as JSON and as bytes
+    photos      what a request calls an image
+    models      a committee in one version
+    serving     the body of a request, and verdicts on its images
+    exchange    an inference request of the Open Inference Protocol, and its answer
+    v2          the routes of the Open Inference Protocol
+    repository  its extension that loads and unloads committees
+    tfserving   the routes of TF Serving
+
+Both ask the same committees as the page and the API, and get the same answers.
+"""
+
+from __future__ import annotations
+
+from triptych.web.inference import repository
+from triptych.web.inference import tfserving
+from triptych.web.inference import v2
+
+blueprints = (v2.blueprint, repository.blueprint, tfserving.blueprint)

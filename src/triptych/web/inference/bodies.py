@@ -1,0 +1,111 @@
+"""The bytes of a request to JSON and what follows it, with bounds before anything is made."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any
+from typing import NoReturn
+
+from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import UnsupportedMediaType
+
+# Some bytes of JSON can become a hundred bytes of objects; this many take some 100 MB at most.
+MAX_VALUES = 2_000_000
+
+# Lets zlib tell gzip from its own form by the first bytes.
+_EITHER_FORM = zlib.MAX_WBITS | 32
+
+
+def inflate(data: bytes, encoding: str, *, max_bytes: int) -> bytes:
+    """Undo the compression of a body.
+
+    Args:
+        data: The body as it came.
+        encoding: ``"gzip"`` or ``"deflate"``, as the header Content-Encoding says.
+        max_bytes: Most bytes that may come out.
+
+    Raises:
+        UnsupportedMediaType: Another encoding.
+        BadRequest: It is damaged, or ends too early.
+        RequestEntityTooLarge: More would come out.
+
+    Example:
+        >>> inflate(zlib.compress(b"{}"), "deflate", max_bytes=100)
+        b'{}'
+    """
+    if encoding not in ("gzip", "deflate"):
+        raise UnsupportedMediaType(
+            f"The body came with Content-Encoding {encoding!r}; expected gzip, deflate or none."
+        )
+    unpacking = zlib.decompressobj(_EITHER_FORM)
+    try:
+        plain = unpacking.decompress(data, max_bytes + 1)
+    except zlib.error as error:
+        raise BadRequest(f"The body is no {encoding}, or damaged: {error}.") from None
+    if len(plain) > max_bytes:
+        raise RequestEntityTooLarge
+    if not unpacking.eof or unpacking.unused_data:
+        raise BadRequest(f"The {encoding} of the body ends too early, or something follows it.")
+    return plain
+
+
+def split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
+    """The JSON of a body, and the binary data that follows it.
+
+    Args:
+        body: Both.
+        header_length: Bytes of JSON, as the header Inference-Header-Content-Length says; ``None``
+            means all.
+
+    Raises:
+        BadRequest: The length cannot be right.
+
+    Example:
+        >>> header, rest = split(b"{}abc", "2")
+        >>> header, bytes(rest)
+        (b'{}', b'abc')
+    """
+    if header_length is None:
+        return body, memoryview(b"")
+    # No number of bytes has more digits; Python refuses to read very long ones.
+    is_number = header_length.isascii() and header_length.isdigit() and len(header_length) < 20
+    if not is_number or int(header_length) > len(body):
+        raise BadRequest(
+            f"Inference-Header-Content-Length is {header_length[:40]!r}; expected the bytes of "
+            f"JSON at the beginning of a body of {len(body)} bytes."
+        )
+    length = int(header_length)
+    return body[:length], memoryview(body)[length:]
+
+
+def parse(text: bytes) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        BadRequest: It is something else.
+        RequestEntityTooLarge: There are too many values in it.
+
+    Example:
+        >>> parse(b'{"id": "7"}')
+        {'id': '7'}
+    """
+    if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_VALUES:
+        raise RequestEntityTooLarge(
+            f"The JSON has more than {MAX_VALUES:,} values. Send pixels as binary data, or send "
+            "the file of the photo."
+        )
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise BadRequest("The JSON is nested too deeply.") from None
+    except ValueError as error:
+        raise BadRequest(f"The request is not JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise BadRequest(f"The request is a JSON {type(value).__name__}; expected an object.")
+    return value
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")

@@ -1,0 +1,72 @@
+"""A committee in one version: what these protocols call a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from triptych.queueing import Deadline
+from triptych.web import context
+
+
+@dataclass(frozen=True)
+class Model:
+    """A committee in one version.
+
+    Args:
+        key: Its name for the registry.
+        name: Its name alone.
+        version: Its version, in digits.
+    """
+
+    key: str
+    name: str
+    version: str
+
+    @property
+    def versions(self) -> list[str]:
+        """Those on offer, the highest last."""
+        return [str(version) for version in context.current().registry.facts(self.key).versions]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is loaded and warm."""
+        return context.current().registry.ready(self.key)
+
+    @property
+    def classes(self) -> int:
+        """How many there are; -1 while it is not loaded."""
+        loaded = context.current().registry.loaded(self.key)
+        return len(loaded.committee.labels) if loaded else -1
+
+    def load(self) -> None:
+        """Load it, and wait until it is ready.
+
+        Raises:
+            errors.WeightsMissing: Its weights have to be fetched first.
+            errors.DeadlinePassed: It took too long; it goes on to load.
+        """
+        here = context.current()
+        deadline = Deadline(here.settings.deadline_s, wait=here.wait)
+        deadline.result(here.loading.submit(lambda: here.registry.get(self.key)))
+
+
+def find(name: str, version: str | None = None) -> Model:
+    """The model of a name, in a version or in the highest there is.
+
+    Raises:
+        errors.UnknownName: There is none.
+    """
+    registry = context.current().registry
+    key = registry.resolve(name if version is None else f"{name}@{version}")
+    bare, _, chosen = key.partition("@")
+    return Model(key, bare, chosen or str(registry.facts(key).versions[-1]))
+
+
+def everything() -> list[Model]:
+    """All models on offer, in all versions."""
+    registry = context.current().registry
+    return [
+        find(name, str(version))
+        for name in registry.names
+        for version in registry.facts(name).versions
+    ]
