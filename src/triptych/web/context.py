@@ -66,7 +66,7 @@ class Studio:
             errors.Overloaded: Too many images are waiting.
             errors.DeadlinePassed: It took too long.
         """
-        deadline = Deadline(self.settings.deadline_s, wait=self.wait)
+        deadline = self._deadline()
         classifier = self._classifier(committee, deadline)
         noted = notes.current()
         noted.committee = classifier.committee.name
@@ -86,8 +86,20 @@ class Studio:
             errors.Overloaded: Too much is waiting.
             errors.DeadlinePassed: It took too long.
         """
-        deadline = Deadline(self.settings.deadline_s, wait=self.wait)
-        return deadline.result(self.queue.submit(work))
+        return self._deadline().result(self.queue.submit(work))
+
+    def load(self, committee: str) -> None:
+        """Load a committee, and wait until it is ready.
+
+        Raises:
+            errors.UnknownName: No such committee.
+            errors.WeightsMissing: Its weights have to be fetched first.
+            errors.DeadlinePassed: It took too long; it goes on to load.
+        """
+        self._classifier(committee, self._deadline())
+
+    def _deadline(self) -> Deadline:
+        return Deadline(self.settings.deadline_s, wait=self.wait)
 
     def _classifier(self, name: str | None, deadline: Deadline) -> Classifier:
         loaded = self.registry.loaded(name)

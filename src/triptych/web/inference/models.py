@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from triptych.queueing import Deadline
 from triptych.web import context
 
 
@@ -37,17 +36,6 @@ class Model:
         """How many there are; -1 while it is not loaded."""
         loaded = context.current().registry.loaded(self.key)
         return len(loaded.committee.labels) if loaded else -1
-
-    def load(self) -> None:
-        """Load it, and wait until it is ready.
-
-        Raises:
-            errors.WeightsMissing: Its weights have to be fetched first.
-            errors.DeadlinePassed: It took too long; it goes on to load.
-        """
-        here = context.current()
-        deadline = Deadline(here.settings.deadline_s, wait=here.wait)
-        deadline.result(here.loading.submit(lambda: here.registry.get(self.key)))
 
 
 def find(name: str, version: str | None = None) -> Model:

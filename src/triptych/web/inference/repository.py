@@ -34,7 +34,7 @@ def load(name: str) -> dict[str, Any]:
     fields.only(request, ("parameters",), of="The request")
     parameters = fields.may(request, "parameters", dict, of="The request") or {}
     fields.only(parameters, (), of="'parameters'")
-    models.find(name).load()
+    context.current().load(models.find(name).key)
     return {}
 
 

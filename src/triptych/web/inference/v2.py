@@ -13,6 +13,7 @@ import flask
 
 import triptych
 from triptych.web import context
+from triptych.web import probes
 from triptych.web.inference import bodies
 from triptych.web.inference import exchange
 from triptych.web.inference import models
@@ -40,8 +41,7 @@ def live() -> dict[str, bool]:
 @blueprint.get("/v2/health/ready")
 def ready() -> tuple[dict[str, bool], int]:
     """Says whether the default committee answers at once; 503 if not."""
-    here = context.current()
-    is_ready = here.registry.ready(here.registry.default) and not here.queue.closed
+    is_ready = not probes.unready()
     return {"ready": is_ready}, 200 if is_ready else 503
 
 
