@@ -240,17 +240,19 @@ class Classifier:
     ) -> Iterator[T | _Bad]:
         """Images made ready and worked on in batches; answers in order, bad images in theirs."""
         recipes = {seat: committee.members[seat].recipe for seat in ahead}
+        # Of all members, asked or not: what one of them sees depends on no option.
+        enough = recipe.enough(member.recipe for member in self.committee.members)
         prepared = streams.map_ahead(
-            self._pool, lambda pair: self._prepare(*pair, recipes), named, ahead=2 * BATCH_SIZE
+            self._pool, lambda pair: self._prepare(*pair, recipes, enough), named, ahead=2 * BATCH_SIZE
         )
         return _in_batches(prepared, work)
 
     def _prepare(
-        self, source: str, image: Any, recipes: Mapping[int, recipe.Recipe]
+        self, source: str, image: Any, recipes: Mapping[int, recipe.Recipe], enough: int
     ) -> Ready | _Bad:
         start = time.perf_counter()
         try:
-            pixels = images.load(image, limits=self._limits)
+            pixels = images.load(image, limits=self._limits, enough=enough)
         except errors.TriptychError as error:
             return _Bad(source, error)
         decoded = time.perf_counter()

@@ -101,13 +101,16 @@ _UNREAD_VARIANT = re.compile(
 _SEND = "Send a photo as JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF or HEIC."
 
 
-def load(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> UInt8Image:
+def load(
+    source: Source, *, limits: Limits = DEFAULT_LIMITS, enough: int | None = None
+) -> UInt8Image:
     """Read an image from wherever it is.
 
     Args:
         source: A path, the bytes of a file, a Pillow image, or an array: uint8, shape (H, W),
             (H, W, 1), (H, W, 3) or (H, W, 4), the last with alpha.
         limits: Bytes and pixels allowed.
+        enough: As for `decode`; arrays and Pillow images keep their size.
 
     Returns:
         RGB, shape (H, W, 3), uint8; a new array.
@@ -121,9 +124,9 @@ def load(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> UInt8Image:
         (2, 5, 3)
     """
     if isinstance(source, str | os.PathLike):
-        return decode(read(source, limits=limits), limits=limits)
+        return decode(read(source, limits=limits), limits=limits, enough=enough)
     if isinstance(source, bytes | bytearray | memoryview):
-        return decode(source, limits=limits)
+        return decode(source, limits=limits, enough=enough)
     if isinstance(source, np.ndarray):
         source = _image_of_array(source)
     if isinstance(source, Image.Image):
@@ -166,16 +169,25 @@ def read(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> by
         raise errors.SourceError(message) from error
 
 
-def decode(data: bytes | bytearray | memoryview, *, limits: Limits = DEFAULT_LIMITS) -> UInt8Image:
+def decode(
+    data: bytes | bytearray | memoryview,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    enough: int | None = None,
+) -> UInt8Image:
     """Unpack the bytes of an image file.
 
     The photo is turned as its EXIF block says, transparency is laid over white, 16 bits are scaled
-    to 8, and of an animation the first frame is taken.
+    to 8, and of an animation the first frame is taken. A JPEG with many more pixels than are
+    needed is unpacked at 1/2, 1/4 or 1/8 of its size, which is several times faster.
 
     Args:
         data: The whole file: JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, or HEIC where pillow-heif is
             installed.
-        limits: Bytes and pixels allowed; pixels are checked before any is unpacked.
+        limits: Bytes and pixels allowed; pixels are checked before any is unpacked, and at the
+            photo's full size.
+        enough: How long, in pixels, the shorter side has to be for the purpose at hand: no JPEG
+            becomes smaller than that. ``None`` wants every photo in full.
 
     Returns:
         RGB, shape (H, W, 3), uint8; a new array.
@@ -200,7 +212,7 @@ def decode(data: bytes | bytearray | memoryview, *, limits: Limits = DEFAULT_LIM
     kind = _photo_kind(data)
     with _reading(kind, data), _open(kind, data, limits) as image:
         # EXIF is built like TIFF, so a TIFF is its own EXIF block.
-        return _unpacked(image, limits, exif=data if kind == "TIFF" else None)
+        return _unpacked(image, limits, exif=data if kind == "TIFF" else None, enough=enough)
 
 
 # Before unpacking
@@ -315,8 +327,9 @@ def _explained(kind: str, data: bytes, error: Exception) -> errors.ImageError:
 
 
 def _check_work(kind: str, data: bytes) -> None:
-    has_endless_parts = containers.parts(kind, data, stop=_MAX_PARTS + 1) > _MAX_PARTS
-    if has_endless_parts or (kind == "JPEG" and containers.jpeg_scans(data) > _MAX_JPEG_SCANS):
+    parts = containers.parts(kind, data, stop=_MAX_PARTS + 1)
+    scans = parts.count(containers.JPEG_SCAN) if kind == "JPEG" else 0
+    if len(parts) > _MAX_PARTS or scans > _MAX_JPEG_SCANS:
         raise errors.UnsupportedImage(
             f"The {kind} file is cut into more parts than a photo has any use for (more than "
             f"{_MAX_PARTS:,} parts or {_MAX_JPEG_SCANS} scans). Save it anew and send that."
@@ -380,8 +393,13 @@ def _open_heic(data: bytes) -> ImageFile.ImageFile:
     return reader(io.BytesIO(containers.without_exif(data)))
 
 
-def _unpacked(image: Image.Image, limits: Limits, *, exif: bytes | None = None) -> UInt8Image:
+def _unpacked(
+    image: Image.Image, limits: Limits, *, exif: bytes | None = None, enough: int | None = None
+) -> UInt8Image:
     _check_pixels(image.size, limits, cost=_cost(image))
+    if enough is not None:
+        # Only JPEG heeds it. Source: libjpeg.txt, "scale_num, scale_denom".
+        image.draft(image.mode, (enough, enough))
     image.load()
     exif = exif or image.info.get("exif")
     orientation = containers.orientation(exif) if isinstance(exif, bytes) else 1
