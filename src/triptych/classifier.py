@@ -243,7 +243,10 @@ class Classifier:
         # Of all members, asked or not: what one of them sees depends on no option.
         enough = recipe.enough(member.recipe for member in self.committee.members)
         prepared = streams.map_ahead(
-            self._pool, lambda pair: self._prepare(*pair, recipes, enough), named, ahead=2 * BATCH_SIZE
+            self._pool,
+            lambda pair: self._prepare(*pair, recipes, enough),
+            named,
+            ahead=2 * BATCH_SIZE,
         )
         return _in_batches(prepared, work)
 
