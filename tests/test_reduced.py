@@ -132,3 +132,24 @@ def test_answers_about_a_large_photo_are_nearly_those_about_all_its_pixels(
     whole = probs(classifier, images.decode(photo))
     for name in reduced:
         assert reduced[name] == pytest.approx(whole[name], abs=0.01)
+
+
+@pytest.mark.parametrize("name", image_files.valid())
+def test_the_picture_has_the_pixels_of_the_array(name: str) -> None:
+    data = image_files.valid()[name]
+    picture = images.picture(data)
+    assert picture.mode == "RGB"
+    assert np.array_equal(np.asarray(picture.resize(picture.size)), images.decode(data))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])
+def test_the_picture_is_turned_like_the_array(format: str, orientation: int) -> None:
+    data = image_files.corners(image_files.exif(orientation), format)
+    assert np.array_equal(np.asarray(images.picture(data)), images.decode(data))
+
+
+def test_a_recipe_makes_the_same_of_array_and_picture() -> None:
+    made = recipe.Recipe((224, 224), "torch")
+    small = recipe.apply(made, images.picture(large(), enough=300))
+    assert np.array_equal(small, recipe.apply(made, images.decode(large(), enough=300)))

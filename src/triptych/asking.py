@@ -27,12 +27,12 @@ class Ready:
 
     Args:
         source: Where it came from.
-        pixels: RGB, shape (H, W, 3).
+        picture: RGB; all members share it.
         decode_ms: What reading it took.
     """
 
     source: str
-    pixels: npt.NDArray[np.uint8]
+    picture: recipe.Picture
     decode_ms: float
 
 
@@ -88,7 +88,7 @@ class Batch:
         """One member looks at one image."""
         member = self.committee.members[seat]
         start = time.perf_counter()
-        ready = recipe.apply(member.recipe, self.images[number].pixels)[np.newaxis]
+        ready = recipe.apply(member.recipe, self.images[number].picture)[np.newaxis]
         prepared = time.perf_counter()
         output = member.engine.run(ready)
         self._spent_ms[number, seat] = _ms(prepared, time.perf_counter())

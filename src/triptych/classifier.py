@@ -242,10 +242,10 @@ class Classifier:
     def _decode(self, source: str, image: Any, *, enough: int) -> Ready | _Bad:
         start = time.perf_counter()
         try:
-            pixels = images.load(image, limits=self._limits, enough=enough)
+            picture = images.picture(image, limits=self._limits, enough=enough)
         except errors.TriptychError as error:
             return _Bad(source, error)
-        return Ready(source, pixels, _ms(start, time.perf_counter()))
+        return Ready(source, picture, _ms(start, time.perf_counter()))
 
 
 def _in_batches(

@@ -20,6 +20,8 @@ from triptych import errors
 
 UInt8Image = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
+# A photo, RGB: an array of shape (H, W, 3), or what Pillow unpacked, which saves a copy.
+Picture = UInt8Image | Image.Image
 
 # The shorter side of a photo that networks look at. It is one number for all of them, the largest
 # included (600 px, cropped from 686), so that what a network sees of a photo does not depend on
@@ -164,31 +166,36 @@ def window(recipe: Recipe, height: int, width: int) -> tuple[float, float, float
     return (left, top, left + kept_width, top + kept_height)
 
 
-def resize(recipe: Recipe, image: UInt8Image) -> UInt8Image:
+def resize(recipe: Recipe, image: Picture) -> UInt8Image:
     """Cut and resize, in one step, without scaling the values.
 
     Args:
         recipe: The recipe.
-        image: RGB, shape (H, W, 3).
+        image: RGB.
 
     Returns:
         A new array, shape (*recipe.size, 3), uint8.
     """
-    return cut(recipe, image, window(recipe, *image.shape[:2]))
+    picture = _of_pillow(image)
+    return cut(recipe, picture, window(recipe, picture.height, picture.width))
 
 
-def cut(recipe: Recipe, image: UInt8Image, part: tuple[float, float, float, float]) -> UInt8Image:
+def _of_pillow(image: Picture) -> Image.Image:
+    return image if isinstance(image, Image.Image) else Image.fromarray(image)
+
+
+def cut(recipe: Recipe, image: Picture, part: tuple[float, float, float, float]) -> UInt8Image:
     """Resize a part of one's own choice; training varies it.
 
     Args:
         recipe: The recipe.
-        image: RGB, shape (H, W, 3).
+        image: RGB.
         part: As `window` gives it.
 
     Returns:
         A new array, shape (*recipe.size, 3), uint8.
     """
-    resized = Image.fromarray(image).resize(
+    resized = _of_pillow(image).resize(
         size=recipe.size[::-1],
         resample=INTERPOLATIONS[recipe.interpolation],
         box=part,
@@ -217,12 +224,12 @@ def scale(recipe: Recipe, images: UInt8Image) -> Float32Array:
     return scaled.reshape(images.shape)
 
 
-def apply(recipe: Recipe, image: UInt8Image) -> Float32Array:
+def apply(recipe: Recipe, image: Picture) -> Float32Array:
     """The whole recipe: an RGB photo to one network input.
 
     Args:
         recipe: The recipe.
-        image: RGB, shape (H, W, 3), uint8; left as it is.
+        image: RGB; left as it is.
 
     Returns:
         A new array, shape (*recipe.size, 3), float32.

@@ -123,10 +123,51 @@ def load(
         >>> load(np.zeros((2, 5), np.uint8)).shape
         (2, 5, 3)
     """
+    with _unpacked(source, limits, enough) as (image, orientation):
+        return pixels.to_rgb(image, orientation=orientation)
+
+
+def picture(
+    source: Source, *, limits: Limits = DEFAULT_LIMITS, enough: int | None = None
+) -> Image.Image:
+    """Like `load`, with the same pixels, but as a Pillow image, which saves copying them.
+
+    Args:
+        source: As for `load`.
+        limits: Bytes and pixels allowed.
+        enough: As for `decode`.
+
+    Returns:
+        RGB; where the source is such a Pillow image, itself.
+
+    Raises:
+        errors.SourceError: There is no such file, or the source is of another type.
+        errors.ImageError: See `decode`.
+
+    Example:
+        >>> picture(np.zeros((2, 5), np.uint8)).size
+        (5, 2)
+    """
+    with _unpacked(source, limits, enough) as (image, orientation):
+        return pixels.upright(image, orientation=orientation)
+
+
+@contextlib.contextmanager
+def _unpacked(
+    source: Source, limits: Limits, enough: int | None
+) -> Iterator[tuple[Image.Image, int]]:
+    """The picture in any mode, and its orientation as EXIF counts."""
     if isinstance(source, str | os.PathLike):
-        return decode(read(source, limits=limits), limits=limits, enough=enough)
+        source = read(source, limits=limits)
     if isinstance(source, bytes | bytearray | memoryview):
-        return decode(source, limits=limits, enough=enough)
+        data = bytes(source)
+        check_bytes(len(data), limits)
+        kind = _photo_kind(data)
+        with _reading(kind, data), _open(kind, data, limits) as image:
+            _load(image, limits, enough)
+            # EXIF is built like TIFF, so a TIFF is its own EXIF block.
+            yield image, _orientation(image, data if kind == "TIFF" else None)
+        return
     if isinstance(source, np.ndarray):
         source = _image_of_array(source)
     if isinstance(source, Image.Image):
@@ -135,7 +176,9 @@ def load(
                 f"An image of {source.width} x {source.height} pixels is empty."
             )
         with _reading("image", b""):
-            return _unpacked(source, limits)
+            _load(source, limits)
+            yield source, _orientation(source)
+        return
     raise errors.SourceError(
         f"An object of type {type(source).__name__} came; expected a path, the bytes of an image "
         f"file, a NumPy array or a Pillow image."
@@ -207,12 +250,7 @@ def decode(
         >>> decode(file.getvalue())[0, 0].tolist()
         [255, 0, 0]
     """
-    data = bytes(data)
-    check_bytes(len(data), limits)
-    kind = _photo_kind(data)
-    with _reading(kind, data), _open(kind, data, limits) as image:
-        # EXIF is built like TIFF, so a TIFF is its own EXIF block.
-        return _unpacked(image, limits, exif=data if kind == "TIFF" else None, enough=enough)
+    return load(data, limits=limits, enough=enough)
 
 
 # Before unpacking
@@ -393,14 +431,14 @@ def _open_heic(data: bytes) -> ImageFile.ImageFile:
     return reader(io.BytesIO(containers.without_exif(data)))
 
 
-def _unpacked(
-    image: Image.Image, limits: Limits, *, exif: bytes | None = None, enough: int | None = None
-) -> UInt8Image:
+def _load(image: Image.Image, limits: Limits, enough: int | None = None) -> None:
     _check_pixels(image.size, limits, cost=_cost(image))
     if enough is not None:
         # Only JPEG heeds it. Source: libjpeg.txt, "scale_num, scale_denom".
         image.draft(image.mode, (enough, enough))
     image.load()
+
+
+def _orientation(image: Image.Image, exif: bytes | None = None) -> int:
     exif = exif or image.info.get("exif")
-    orientation = containers.orientation(exif) if isinstance(exif, bytes) else 1
-    return pixels.to_rgb(image, orientation=orientation)
+    return containers.orientation(exif) if isinstance(exif, bytes) else 1
