@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+import image_files
 from triptych import errors
 from triptych import recipe
 from triptych.recipe import Recipe
@@ -54,6 +55,27 @@ def test_a_batch_is_scaled_as_its_rows(images: np.ndarray, scaling: str) -> None
     made = Recipe((3, 4), scaling)
     whole = recipe.scale(made, images)
     np.testing.assert_array_equal(whole, [recipe.scale(made, image) for image in images])
+
+
+@given(
+    image=hnp.arrays(np.uint8, (5, 7, 3)),
+    name=st.sampled_from(sorted(recipe.SCALINGS)),
+)
+def test_scaling_is_the_published_formula(image: np.ndarray, name: str) -> None:
+    rule = recipe.SCALINGS[name]
+    ordered = image if rule.order == "rgb" else image[..., ::-1]
+    expected = (ordered - np.array(rule.mean)) / np.array(rule.std)  # in float64
+    scaled = recipe.scale(Recipe((5, 7), name), image)
+    span = 255 / min(rule.std)
+    np.testing.assert_allclose(scaled, expected, rtol=0, atol=1e-6 * span)
+
+
+def test_a_very_large_photo_looks_as_if_resized_in_one_step() -> None:
+    image = Image.fromarray(image_files.photo(300, 200)).resize((2400, 1600))
+    made = Recipe((112, 112), "raw")
+    plain = image.resize((112, 112), Image.Resampling.BICUBIC, recipe.window(made, 1600, 2400))
+    difference = np.abs(recipe.resize(made, np.asarray(image)).astype(int) - np.asarray(plain))
+    assert 0 < difference.mean() < 1
 
 
 def test_square_equals_a_plain_resize_by_pillow() -> None:

@@ -23,21 +23,17 @@ Probs = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Ready:
-    """One image, ready for the engines.
+    """One image, ready to be looked at.
 
     Args:
         source: Where it came from.
-        pixels: RGB, shape (H, W, 3).
-        inputs: Network inputs by seat, those that were made ahead.
+        picture: RGB; all members share it.
         decode_ms: What reading it took.
-        recipe_ms: What making the inputs took.
     """
 
     source: str
-    pixels: npt.NDArray[np.uint8]
-    inputs: dict[int, npt.NDArray[np.float32]]
+    picture: recipe.Picture
     decode_ms: float
-    recipe_ms: float
 
 
 class Batch:
@@ -50,7 +46,7 @@ class Batch:
     Args:
         images: At least one.
         committee: Who may be asked.
-        pool: Runs the networks.
+        pool: Runs recipes and networks.
     """
 
     def __init__(self, images: list[Ready], committee: Committee, pool: Executor) -> None:
@@ -61,7 +57,7 @@ class Batch:
         self.probs = np.zeros((*shape, len(committee.labels)), np.float32)  # own ones
         self.novelty: Probs | None = None  # (N,), once the member that tells it was asked
         self._spent_ms = np.zeros(shape)
-        self._recipe_ms = np.array([image.recipe_ms for image in images])
+        self._recipe_ms = np.zeros(shape)
         self._pool = pool
 
     @property
@@ -90,19 +86,14 @@ class Batch:
 
     def _look(self, seat: int, number: int) -> Output:
         """One member looks at one image."""
+        member = self.committee.members[seat]
         start = time.perf_counter()
-        ready = self._input(seat, number)[np.newaxis]
+        ready = recipe.apply(member.recipe, self.images[number].picture)[np.newaxis]
         prepared = time.perf_counter()
-        output = self.committee.members[seat].engine.run(ready)
+        output = member.engine.run(ready)
         self._spent_ms[number, seat] = _ms(prepared, time.perf_counter())
-        self._recipe_ms[number] += _ms(start, prepared)
+        self._recipe_ms[number, seat] = _ms(start, prepared)
         return output
-
-    def _input(self, seat: int, number: int) -> npt.NDArray[np.float32]:
-        image = self.images[number]
-        if seat in image.inputs:
-            return image.inputs[seat]
-        return recipe.apply(self.committee.members[seat].recipe, image.pixels)
 
     def _compare(self, seats: Sequence[int], which: Index, outputs: Sequence[Output]) -> None:
         """Compare the photos with those that were taught, by the member that tells it."""
@@ -124,7 +115,7 @@ class Batch:
             )
             if asked
         }
-        recipe_ms = float(self._recipe_ms[number])
+        recipe_ms = float(self._recipe_ms[number].sum())
         total_ms = image.decode_ms + recipe_ms + sum(spent.values())
         return Timing(image.decode_ms, recipe_ms, spent, total_ms)
 

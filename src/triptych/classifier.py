@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
-from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ from triptych.asking import Batch
 from triptych.asking import Ready
 from triptych.committee import Committee
 from triptych.committee import with_recipe
-from triptych.doubt import CASCADE
 from triptych.results import Failure
 from triptych.results import Timing
 from triptych.results import Verdict
@@ -80,7 +78,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class _Bad:
-    """One image that could not be made ready."""
+    """One image that could not be read."""
 
     source: str
     error: errors.TriptychError
@@ -191,7 +189,7 @@ class Classifier:
                 for number, (item, own) in enumerate(zip(ready, batch.probs, strict=True))
             ]
 
-        found: Iterator[Scores | _Bad] = self._each(named, committee, seats, score)
+        found: Iterator[Scores | _Bad] = self._each(named, score)
         return map(_public, found)
 
     def warm_up(self) -> None:
@@ -206,17 +204,13 @@ class Classifier:
         self, named: Iterable[tuple[str, Any]], question: Question
     ) -> Iterator[Verdict | _Bad]:
         committee = self._chosen(question)
-        # A later member of the cascade may never see the photo.
-        first = committee.doubt.stages[0].seat
-        ahead = [first] if committee.rule == CASCADE else range(len(committee.members))
-
         coverage = self._coverage(question)
 
         def judge(ready: list[Ready]) -> list[Verdict]:
             batch = Batch(ready, committee, self._pool)
             return judging.verdicts(batch, top=question.top, coverage=coverage)
 
-        return self._each(named, committee, ahead, judge)
+        return self._each(named, judge)
 
     def _coverage(self, question: Question) -> float:
         return self.coverage if question.coverage is None else question.coverage
@@ -232,37 +226,32 @@ class Classifier:
         )
 
     def _each(
-        self,
-        named: Iterable[tuple[str, Any]],
-        committee: Committee,
-        ahead: Sequence[int],
-        work: Callable[[list[Ready]], Sequence[T]],
+        self, named: Iterable[tuple[str, Any]], work: Callable[[list[Ready]], Sequence[T]]
     ) -> Iterator[T | _Bad]:
-        """Images made ready and worked on in batches; answers in order, bad images in theirs."""
-        recipes = {seat: committee.members[seat].recipe for seat in ahead}
-        prepared = streams.map_ahead(
-            self._pool, lambda pair: self._prepare(*pair, recipes), named, ahead=2 * BATCH_SIZE
+        """Images decoded and worked on in batches; answers in order, bad images in theirs."""
+        # Of all members, asked or not: what one of them sees depends on no option.
+        enough = recipe.enough(member.recipe for member in self.committee.members)
+        decoded = streams.map_ahead(
+            self._pool,
+            lambda pair: self._decode(*pair, enough=enough),
+            named,
+            ahead=2 * BATCH_SIZE,
         )
-        return _in_batches(prepared, work)
+        return _in_batches(decoded, work)
 
-    def _prepare(
-        self, source: str, image: Any, recipes: Mapping[int, recipe.Recipe]
-    ) -> Ready | _Bad:
+    def _decode(self, source: str, image: Any, *, enough: int) -> Ready | _Bad:
         start = time.perf_counter()
         try:
-            pixels = images.load(image, limits=self._limits)
+            picture = images.picture(image, limits=self._limits, enough=enough)
         except errors.TriptychError as error:
             return _Bad(source, error)
-        decoded = time.perf_counter()
-        inputs = {seat: recipe.apply(own, pixels) for seat, own in recipes.items()}
-        spent_ms = _ms(decoded, time.perf_counter())
-        return Ready(source, pixels, inputs, _ms(start, decoded), spent_ms)
+        return Ready(source, picture, _ms(start, time.perf_counter()))
 
 
 def _in_batches(
-    prepared: Iterator[Ready | _Bad], work: Callable[[list[Ready]], Sequence[T]]
+    decoded: Iterator[Ready | _Bad], work: Callable[[list[Ready]], Sequence[T]]
 ) -> Iterator[T | _Bad]:
-    while chunk := list(itertools.islice(prepared, BATCH_SIZE)):
+    while chunk := list(itertools.islice(decoded, BATCH_SIZE)):
         ready = [item for item in chunk if isinstance(item, Ready)]
         done = iter(work(ready) if ready else ())
         for item in chunk:

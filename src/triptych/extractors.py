@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from triptych import features
+from triptych import recipe
 from triptych import streams
 from triptych import zoo
 from triptych.committee import Build
@@ -47,7 +48,7 @@ def of(
     return [
         features.Extractor(
             # The folder is named after backbone, weights and conversion.
-            space=f"{path.parent.name} {row.recipe.to_dict()} {precision}",
+            space=f"{path.parent.name} {row.recipe.to_dict()}, {recipe.SIGHT} {precision}",
             engine=engine(path),
             recipe=row.recipe,
         )

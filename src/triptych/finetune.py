@@ -447,10 +447,11 @@ def _chosen(photos: Sequence[Photo], which: Array) -> list[Photo]:
 
 
 def _resized(photos: Iterable[Photo], own: Recipe) -> Iterator[Array]:
+    enough = recipe.enough([own])
     with ThreadPoolExecutor(streams.cores()) as pool:
         yield from streams.map_ahead(
             pool,
-            lambda photo: recipe.resize(own, images.decode(photo.read())),
+            lambda photo: recipe.resize(own, images.decode(photo.read(), enough=enough)),
             photos,
             ahead=2 * BATCH,
         )

@@ -6,6 +6,8 @@ exported bundles all go through `apply`, so they cannot disagree.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import asdict
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +20,20 @@ from triptych import errors
 
 UInt8Image = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
+# A photo, RGB: an array of shape (H, W, 3), or what Pillow unpacked, which saves a copy.
+Picture = UInt8Image | Image.Image
+
+# The shorter side of a photo that networks look at. It is one number for all of them, the largest
+# included (600 px, cropped from 686), so that what a network sees of a photo does not depend on
+# which others look at it.
+ENOUGH_PX = 720
+
+# Pixels are averaged in whole blocks before the resizing proper, as long as so many times the
+# network's size remain. Larger photos are resized faster, and smaller ones are not touched.
+REDUCING_GAP = 2.0
+
+# Both in words, for names of what was computed from photos: under other rules they look different.
+SIGHT = f"shorter side {ENOUGH_PX} px, gap {REDUCING_GAP:g}"
 
 FITS = ("crop", "square")
 INTERPOLATIONS = {
@@ -114,6 +130,21 @@ class Recipe:
         return cls(**{**data, "size": (int(height), int(width))})
 
 
+def enough(recipes: Iterable[Recipe]) -> int:
+    """How long the shorter side of a photo has to be, in pixels, for all of some recipes.
+
+    Args:
+        recipes: Of the networks that are to look at one and the same decoded photo.
+
+    Example:
+        >>> enough([Recipe((224, 224), "tf"), Recipe((299, 299), "tf")])
+        720
+        >>> enough([Recipe((224, 224), "tf"), Recipe((1024, 896), "tf", crop_share=0.8)])
+        1280
+    """
+    return max(ENOUGH_PX, *(math.ceil(max(own.size) / own.crop_share) for own in recipes))
+
+
 def window(recipe: Recipe, height: int, width: int) -> tuple[float, float, float, float]:
     """The part of the photo that the network sees: (left, top, right, bottom) in pixels.
 
@@ -135,32 +166,40 @@ def window(recipe: Recipe, height: int, width: int) -> tuple[float, float, float
     return (left, top, left + kept_width, top + kept_height)
 
 
-def resize(recipe: Recipe, image: UInt8Image) -> UInt8Image:
+def resize(recipe: Recipe, image: Picture) -> UInt8Image:
     """Cut and resize, in one step, without scaling the values.
 
     Args:
         recipe: The recipe.
-        image: RGB, shape (H, W, 3).
+        image: RGB.
 
     Returns:
         A new array, shape (*recipe.size, 3), uint8.
     """
-    return cut(recipe, image, window(recipe, *image.shape[:2]))
+    picture = _of_pillow(image)
+    return cut(recipe, picture, window(recipe, picture.height, picture.width))
 
 
-def cut(recipe: Recipe, image: UInt8Image, part: tuple[float, float, float, float]) -> UInt8Image:
+def _of_pillow(image: Picture) -> Image.Image:
+    return image if isinstance(image, Image.Image) else Image.fromarray(image)
+
+
+def cut(recipe: Recipe, image: Picture, part: tuple[float, float, float, float]) -> UInt8Image:
     """Resize a part of one's own choice; training varies it.
 
     Args:
         recipe: The recipe.
-        image: RGB, shape (H, W, 3).
+        image: RGB.
         part: As `window` gives it.
 
     Returns:
         A new array, shape (*recipe.size, 3), uint8.
     """
-    resized = Image.fromarray(image).resize(
-        size=recipe.size[::-1], resample=INTERPOLATIONS[recipe.interpolation], box=part
+    resized = _of_pillow(image).resize(
+        size=recipe.size[::-1],
+        resample=INTERPOLATIONS[recipe.interpolation],
+        box=part,
+        reducing_gap=REDUCING_GAP,
     )
     return np.array(resized, dtype=np.uint8)
 
@@ -177,18 +216,20 @@ def scale(recipe: Recipe, images: UInt8Image) -> Float32Array:
     """
     rule = SCALINGS[recipe.scaling]
     ordered = images if rule.order == "rgb" else images[..., ::-1]
-    scaled = ordered.astype(np.float32)
-    scaled -= np.asarray(rule.mean, np.float32)
-    scaled /= np.asarray(rule.std, np.float32)
-    return scaled
+    *others, width, channels = images.shape
+    # Whole rows at a time: NumPy is six times as fast on long rows as on threes.
+    scaled = ordered.reshape(*others, width * channels).astype(np.float32)
+    scaled -= np.tile(np.asarray(rule.mean, np.float32), width)
+    scaled /= np.tile(np.asarray(rule.std, np.float32), width)
+    return scaled.reshape(images.shape)
 
 
-def apply(recipe: Recipe, image: UInt8Image) -> Float32Array:
+def apply(recipe: Recipe, image: Picture) -> Float32Array:
     """The whole recipe: an RGB photo to one network input.
 
     Args:
         recipe: The recipe.
-        image: RGB, shape (H, W, 3), uint8; left as it is.
+        image: RGB; left as it is.
 
     Returns:
         A new array, shape (*recipe.size, 3), float32.

@@ -41,24 +41,23 @@ def ends_early(kind: str, data: bytes) -> bool:
         return True
 
 
-def parts(kind: str, data: bytes, *, stop: int) -> int:
-    """Count the parts that Pillow goes through one by one, in Python, to open or read a file.
+def parts(kind: str, data: bytes, *, stop: int) -> list[int]:
+    """List the parts that Pillow goes through one by one, in Python, to open or read a file.
 
     Args:
         kind: Name of the format, as in `signatures`.
         data: The file.
-        stop: Count no further than this.
+        stop: List no more than this.
+
+    Returns:
+        A number for each: of a JPEG its marker, such as `JPEG_SCAN`.
     """
-    found: Iterator[int] = _PARTS[kind](data) if kind in _PARTS else iter(())
-    return _count(itertools.islice(found, stop))
-
-
-def _count(found: Iterator[int]) -> int:
-    count = 0
-    with contextlib.suppress(*_UNREADABLE):
-        for _ in found:
-            count += 1
-    return count
+    found: list[int] = []
+    if kind in _PARTS:
+        with contextlib.suppress(*_UNREADABLE):
+            for part in itertools.islice(_PARTS[kind](data), stop):
+                found.append(part)  # one by one: what came before an unreadable one counts
+    return found
 
 
 def _number(layout: str, data: bytes, at: int) -> int:
@@ -70,7 +69,8 @@ def _number(layout: str, data: bytes, at: int) -> int:
 
 # One with a length after it: not a stuffed byte (00), a restart (01, D0-D7) or padding (FF).
 _JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])")
-_JPEG_SCAN = 0xDA
+# Each scan costs a pass over the whole picture.
+JPEG_SCAN = 0xDA
 _JPEG_END = 0xD9
 
 
@@ -82,11 +82,6 @@ def _jpeg_markers(data: bytes) -> Iterator[int]:
         if marker == _JPEG_END:
             return
         at = found.end() + _number(">H", data, found.end())
-
-
-def jpeg_scans(data: bytes) -> int:
-    """Count the scans of a JPEG; each costs a pass over the whole picture."""
-    return _count(marker for marker in _jpeg_markers(data) if marker == _JPEG_SCAN)
 
 
 def _jpeg_lacks_its_end(data: bytes) -> bool:

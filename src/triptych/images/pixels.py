@@ -94,6 +94,26 @@ def to_rgb(image: Image.Image, *, orientation: int = 1) -> UInt8Image:
     return pixels
 
 
+def upright(image: Image.Image, *, orientation: int = 1) -> Image.Image:
+    """The same picture as a Pillow image, with as little copying as it takes.
+
+    Args:
+        image: Of any mode; left as it is.
+        orientation: As for `to_rgb`.
+
+    Returns:
+        RGB; the image itself where that is what it shows.
+
+    Example:
+        >>> upright(Image.new("RGB", (5, 2)), orientation=6).size
+        (2, 5)
+    """
+    if image.mode != "RGB" or image.has_transparency_data:
+        return Image.fromarray(to_rgb(image, orientation=orientation))
+    turn = _TURNS[orientation].of_pixels
+    return image if turn is None else image.transpose(turn)
+
+
 def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     rows = max(1, _BAND_PIXELS // image.width)
     if rows >= image.height:

@@ -33,7 +33,7 @@ def jpeg(
         >>> jpeg(np.zeros((8, 8, 3), np.uint8))[:2] == bytes([0xFF, 0xD8])
         True
     """
-    picture = Image.fromarray(images.load(source, limits=limits))
+    picture = Image.fromarray(images.load(source, limits=limits, enough=longest_px))
     picture.thumbnail((longest_px, longest_px))
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=QUALITY)
