@@ -36,7 +36,7 @@ def _counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
 
 
 @click.command()
-@click.argument("photos", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@click.argument("photos", nargs=-1, type=click.Path(path_type=Path))
 @common.from_table("committee")
 @common.members_option
 @common.from_table("rule")

@@ -21,6 +21,7 @@ BEFORE = ("#7a8899", "#a9b4c2")
 MEMBERS = ("#1a5fb4", "#4f86c6", "#86addb", "#b7cfeb")
 AFTER = ("#b4530a", "#dd9a5f")
 LINES = (canvas.COLD, canvas.WARM, canvas.INK)
+LEGEND: dict[str, Any] = {"frameon": False, "labelcolor": canvas.INK, "fontsize": 8}
 
 Figures = Mapping[str, Any]
 
@@ -38,6 +39,7 @@ def draw(path: Path, samples: Sequence[Figures], *, title: str) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     _stages(left, samples)
     _rates(right, samples)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=8, **LEGEND)
     canvas.save(figure, path)
 
 
@@ -65,20 +67,10 @@ def _stages(axes: Axes, samples: Sequence[Figures]) -> None:
         ends = [end + width for end, width in zip(ends, widths, strict=True)]
     axes.set_yticks(range(len(samples)), [sample["sample"]["name"] for sample in samples])
     axes.set_ylim(len(samples) - 0.4, -0.6)
-    axes.set_xlabel("milliseconds of one core")
+    axes.set_xlabel("milliseconds, the medians", fontsize=9)
     canvas.title(axes, "one photo, stage after stage")
     canvas.calm(axes)
     axes.grid(visible=False, axis="y")
-    if names:
-        axes.legend(
-            frameon=False,
-            labelcolor=canvas.INK,
-            fontsize=7,
-            ncols=3,
-            loc="lower left",
-            bbox_to_anchor=(0, -0.62),
-            borderaxespad=0,
-        )
 
 
 def _colours(names: Sequence[str]) -> list[str]:
@@ -104,7 +96,7 @@ def _rates(axes: Axes, samples: Sequence[Figures]) -> None:
             axes.axhline(sample["bare_per_s"], color=colour, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_xticks(range(len(clients)), [str(count) for count in clients])
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("clients at once, over HTTP")
+    axes.set_xlabel("clients at once, over HTTP", fontsize=9)
     canvas.title(axes, "photos a second (dashed: the networks alone)")
     canvas.calm(axes)
-    axes.legend(frameon=False, labelcolor=canvas.INK, fontsize=7, loc="lower right")
+    axes.legend(loc="best", **LEGEND)
