@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("container", "requirements", "src", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
-PYTHON, TARGET, VOLUME = Path("/opt/python"), Path("/opt/triptych"), Path("/opt/volume")
+PYTHON, TARGET, VOLUME = Path("/mnt/python"), Path("/mnt/triptych"), Path("/mnt/volume")
 USER = "10001"
 KEY = "a-key-for-trying"
 PORT = 5000
@@ -52,7 +52,7 @@ def build(scratch: Path) -> None:
     source = scratch / "source"
     source.mkdir()
     do("cp", "-R", *(ROOT / name for name in COPIED), source)
-    do("mount", "-t", "tmpfs", "tmpfs", "/opt")
+    do("mount", "-t", "tmpfs", "tmpfs", "/mnt")
     mount(Path(sys.base_prefix), PYTHON)
     mount(scratch / "target", TARGET)
     mount(scratch / "volume", VOLUME)
@@ -64,7 +64,7 @@ def build(scratch: Path) -> None:
     as_layer(scratch / "layer.tar")
     tell_sizes()
     os.chown(VOLUME, int(USER), int(USER))
-    for place in (TARGET, PYTHON, Path("/opt"), Path("/")):
+    for place in (TARGET, PYTHON, Path("/mnt"), Path("/")):
         do("mount", "-o", "remount,bind,ro", place)
     sys.exit(again("--net", "run", scratch))
 
@@ -144,6 +144,7 @@ def as_user(*command: str | Path) -> list[str | Path]:
     """A command as the container's user runs it."""
     who = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs"]
     environment = {
+        "LD_LIBRARY_PATH": f"{PYTHON}/lib",  # it was built for another place
         "PATH": f"{TARGET}/bin:/usr/bin:/bin",
         "PYTHONDONTWRITEBYTECODE": "1",
         "TRIPTYCH_HOME": str(VOLUME),

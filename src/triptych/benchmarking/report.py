@@ -130,9 +130,14 @@ class Measured:
             "stages": [stage.to_dict() for stage in self.stages],
             "alone": self.alone.to_dict() if self.alone else None,
             "http_beyond": self.http.to_dict() if self.http else None,
-            "bare_per_s": self.bare_per_s,
-            "stream_per_s": self.stream_per_s,
+            "bare_per_s": _rounded(self.bare_per_s),
+            "stream_per_s": _rounded(self.stream_per_s),
             "loads": [
-                {**load.to_dict(), "of_bare": self.of_bare(load.per_s)} for load in self.loads
+                {**load.to_dict(), "of_bare": _rounded(self.of_bare(load.per_s))}
+                for load in self.loads
             ],
         }
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 3)
