@@ -95,7 +95,7 @@ def test_ctrl_c_shows_what_was_measured_so_far(
     assert ran.exit_code == 1
     assert "Stopped" in ran.stderr
     assert "preprocess" in ran.stdout
-    assert "1 photos, 0.0 MP" in ran.stdout
+    assert "own photos: 1 files of 0.0 MP" in ran.stdout
     assert "photos a second" not in ran.stdout
 
 

@@ -89,7 +89,7 @@ def read(paths: Iterable[Path], say: Callable[[str], None]) -> Sample:
         raise errors.SourceError(
             "There is no photo to measure with; name files or folders of some."
         )
-    return Sample(f"{len(photos)} photos", tuple(photos), statistics.median(megapixels))
+    return Sample("own photos", tuple(photos), statistics.median(megapixels))
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:

@@ -193,9 +193,10 @@ def _describe(report: Figures, measured: Sequence[Measured]) -> str:
 
 def _sample(own: Measured) -> str:
     sample = own.sample
-    drawn = "drawn, " if sample.is_drawn else ""
-    size = f"{drawn}{sample.megapixels:.1f} MP, {sample.kilobytes:.0f} kB each"
-    parts = [f"\n{sample.name} ({len(sample.photos)} photos, {size})"]
+    files = f"{len(sample.photos)} {'drawn ' if sample.is_drawn else ''}files"
+    parts = [
+        f"\n{sample.name}: {files} of {sample.megapixels:.1f} MP and {sample.kilobytes:.0f} kB"
+    ]
     parts += [common.table(rows) for rows in (_stages(own), _rates(own)) if len(rows) > 1]
     return "\n\n".join(parts)
 
