@@ -1,10 +1,10 @@
-"""The container's health check: ends with 0 if the studio here can answer."""
+"""The container's health check: ends with 0 if the studio here would answer at once."""
 
 import http.client
 import os
 import sys
 
-PATH = "/healthz"
+PATH = "/readyz"
 
 connection = http.client.HTTPConnection(
     "127.0.0.1", int(os.environ.get("TRIPTYCH_PORT") or 5000), timeout=3
