@@ -103,7 +103,10 @@ def run(scratch: Path) -> None:
     ).stdout
     for volume in ("empty volume", "used volume"):
         once(volume, photo)
-    print("written: " + ", ".join(sorted(str(p.relative_to(VOLUME)) for p in VOLUME.rglob("*"))))
+    written = sorted(VOLUME.rglob("*"))
+    print("written: " + ", ".join(str(path.relative_to(VOLUME)) for path in written))
+    if any(path.name == "network.xml" for path in written):
+        sys.exit("Networks were converted anew; those of the image were to be taken.")
 
 
 def once(volume: str, photo: bytes) -> None:
