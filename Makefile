@@ -60,7 +60,8 @@ bench: .venv/dev.done
 docs: .venv/run.done
 	@$(BIN)/python tools/generate_docs.py
 
-# One resolution for everything (dev), and the studio's part of it (run), with no index addresses.
+# One resolution for everything (dev), and the studio's part of it (run), and
+# what a container needs to serve (serve), with no index addresses.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
   --no-emit-index-url --custom-compile-command "make lock"
 
@@ -68,4 +69,5 @@ lock: .venv/bin/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv
 	@$(LOCK) pyproject.toml --extra heic --extra teach --extra tensorflow --group dev --group build -o requirements/dev.txt
 	@$(LOCK) pyproject.toml --extra heic --extra teach -c requirements/dev.txt -o requirements/run.txt
+	@$(LOCK) pyproject.toml --extra heic -c requirements/dev.txt -o requirements/serve.txt
 	@$(LOCK) --group pyproject.toml:build -c requirements/dev.txt -o requirements/build.txt

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from triptych.benchmarking import machine as facts
 
 RESULTS = Path(__file__).parent / "results"
 
 
 def machine() -> dict[str, Any]:
     """Where the figures come from."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
-    names = ("keras", "tensorflow-cpu", "openvino", "numpy", "pillow")
-    return {
-        "processor": model or platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in names},
-    }
+    return facts.facts(("keras", "tensorflow-cpu", "openvino", "numpy", "pillow"))
 
 
 def median_ms(work: Callable[[], Any], *, repeats: int, warmup: int = 2) -> float:

@@ -14,6 +14,7 @@ SOURCES = Path(__file__).parent.parent / "src" / "triptych"
 # A module imports only lower ranks; modules of one package may import each other.
 RANKS = {
     "errors": 0,
+    "clients": 1,
     "combine": 1,
     "hashing": 1,
     "queueing": 1,
@@ -52,6 +53,7 @@ RANKS = {
     "finetune": 12,
     "scoring": 12,
     "audition": 13,
+    "benchmarking": 13,
     "fitting": 13,
     "pages": 13,
     "training": 14,

@@ -5,6 +5,7 @@ And one comparison for every family of networks: OpenVINO at f32 equals Keras on
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -185,3 +186,21 @@ def test_a_conversion_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> 
     with pytest.raises(errors.WeightsDamaged, match="does not fit MobileNetV2"):
         convert.run([convert.Job("MobileNetV2", str(wrong), str(tmp_path / "out"))], print)
     assert list(tmp_path.iterdir()) == [wrong]
+
+
+def test_openvino_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
+    code = (
+        "from triptych.engine import openvino; openvino.has_bf16(); import sys; "
+        "print([name for name in sys.modules if name.startswith('openvino_telemetry.')])"
+    )
+    # On machines that test, it would be silent by itself.
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == "[]"
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +59,30 @@ def test_an_impossible_value_on_the_command_line_is_wrong_usage() -> None:
     ran = CliRunner().invoke(main, ["serve", "--port", "abc"])
     assert ran.exit_code == 2
     assert "abc" in ran.output
+
+
+NOBODY = """
+import os, pwd
+def unknown(number): raise KeyError(number)
+pwd.getpwuid = unknown
+os.environ.pop("HOME", None)
+from triptych import errors, settings
+try:
+    print(settings.load(os.environ).home)
+except errors.SettingError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [({"TRIPTYCH_HOME": "/kept"}, "/kept"), ({}, "no home folder, so there is no ~/triptych. Say")],
+)
+def test_a_user_without_a_home_folder_says_where_things_are_kept(
+    environment: dict[str, str], said: str
+) -> None:
+    kept = {name: value for name, value in os.environ.items() if name[:4] not in ("TRIP", "XDG_")}
+    ran = subprocess.run(
+        [sys.executable, "-c", NOBODY], env={**kept, **environment}, capture_output=True, text=True
+    )
+    assert said in ran.stdout, ran.stderr

@@ -92,6 +92,8 @@ class Classifier:
         limits: Largest image that is accepted.
         coverage: How often a verdict's set shall hold the true class, where a question does not
             say, in (0, 1).
+        threads: How many photos and networks it works on beside each other; by default one for
+            each core.
 
     Raises:
         errors.SettingError: The coverage is impossible.
@@ -115,12 +117,15 @@ class Classifier:
         *,
         limits: images.Limits = images.DEFAULT_LIMITS,
         coverage: float = 0.9,
+        threads: int | None = None,
     ) -> None:
         conformal.check(coverage)
         self.committee = committee
         self.coverage = coverage
         self._limits = limits
-        self._pool = ThreadPoolExecutor(streams.cores(), thread_name_prefix="triptych-decode")
+        self._pool = ThreadPoolExecutor(
+            threads or streams.cores(), thread_name_prefix="triptych-decode"
+        )
 
     def classify(
         self,

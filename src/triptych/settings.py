@@ -82,13 +82,20 @@ class Setting:
         return value
 
 
+def _default_home() -> Path:
+    try:
+        return Path(platformdirs.user_data_dir("triptych", appauthor=False))
+    except RuntimeError:  # this user has no home folder, as in a container
+        return Path("~/triptych")
+
+
 PRECISIONS = ("auto", "f32", "bf16")
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "home",
         Path,
-        Path(platformdirs.user_data_dir("triptych", appauthor=False)),
+        _default_home(),
         "Folder for everything that is kept: converted weights, compiled engines, bundles.",
     ),
     Setting("host", str, "127.0.0.1", "Address the studio listens on."),
@@ -236,8 +243,18 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
         for setting in SETTINGS
     }
     values.update({name: value for name, value in overrides.items() if value is not None})
-    values["home"] = Path(values["home"]).expanduser()
+    values["home"] = _expanded(Path(values["home"]))
     return Settings(**values)
+
+
+def _expanded(home: Path) -> Path:
+    try:
+        return home.expanduser()
+    except RuntimeError:
+        raise errors.SettingError(
+            f"This user has no home folder, so there is no {home}. Say where things shall be kept "
+            "with --home or TRIPTYCH_HOME."
+        ) from None
 
 
 def is_random(weights: str) -> bool:

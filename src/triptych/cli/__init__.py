@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from triptych import __version__
+from triptych.cli.bench import bench
 from triptych.cli.bundles import bundles
 from triptych.cli.check import check
 from triptych.cli.classify import classify
@@ -33,6 +34,7 @@ def main() -> None:
 
 
 for command in (
+    bench,
     bundles,
     check,
     classify,

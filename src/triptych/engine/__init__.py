@@ -6,11 +6,18 @@ the answers row by row.**
 
 from __future__ import annotations
 
+import sys
+from typing import Any
 from typing import NamedTuple
 from typing import Protocol
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
+
+# OpenVINO tells its makers of each import, and keeps an id in the home folder for it, unless this
+# package is missing (2026.4). Nothing shall leave the machine. All that imports OpenVINO is below.
+cast(dict[str, Any], sys.modules).setdefault("openvino_telemetry", None)
 
 Float32Array = npt.NDArray[np.float32]
 

@@ -1,7 +1,6 @@
 """Pictures of what fitting changes and of what networks cost, as PNG files.
 
-Files are looked at anywhere, so these have colours of their own; those of the report's page are
-in `plots`. Matplotlib is imported inside functions only.
+Those of the report's page are in `plots`. Matplotlib is imported inside functions only.
 """
 
 from __future__ import annotations
@@ -16,15 +15,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from triptych.evaluation import canvas
 from triptych.evaluation import metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-INK, QUIET, LINE, PAPER = "#1f2328", "#5c6370", "#dcdfe4", "#ffffff"
-BEFORE, AFTER = "#b4530a", "#1a5fb4"
-DPI = 150
+BEFORE, AFTER = canvas.WARM, canvas.COLD
 
 
 def reliability(path: Path, answers: Mapping[str, metrics.Probs], truth: metrics.Truth) -> None:
@@ -35,25 +32,25 @@ def reliability(path: Path, answers: Mapping[str, metrics.Probs], truth: metrics
         answers: By title, shape (N, C) each; the first is drawn as "before".
         truth: Shape (N,).
     """
-    figure = _figure(3.6 * len(answers), 3.7)
+    figure = canvas.figure(3.6 * len(answers), 3.7)
     panels = figure.subplots(1, len(answers), sharey=True, squeeze=False)[0]
     for axes, colour, (title, probs) in zip(
         panels, _colours(answers), answers.items(), strict=True
     ):
-        axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
+        axes.plot([0, 1], [0, 1], color=canvas.QUIET, linewidth=1, linestyle=(0, (4, 3)))
         for bin in metrics.reliability(probs, truth):
             interval = metrics.wilson(round(bin.accuracy * bin.count), bin.count)
             axes.plot([bin.prob] * 2, interval, color=colour, linewidth=1.2, alpha=0.45)
             size_pt = 3 + 6 * (bin.count / len(truth)) ** 0.5
             axes.plot(bin.prob, bin.accuracy, "o", color=colour, markersize=size_pt)
         error = metrics.expected_calibration_error(probs, truth)
-        _title(axes, f"{title}: calibration error {100 * error:.1f} points")
+        canvas.title(axes, f"{title}: calibration error {100 * error:.1f} points")
         axes.set_xlabel("probability of the answer")
-        _percents(axes.xaxis)
-        _calm(axes)
-    _percents(panels[0].yaxis)
+        canvas.percents(axes.xaxis)
+        canvas.calm(axes)
+    canvas.percents(panels[0].yaxis)
     panels[0].set_ylabel("right answers")
-    _save(figure, path)
+    canvas.save(figure, path)
 
 
 def risk_coverage(path: Path, answers: Mapping[str, metrics.Probs], truth: metrics.Truth) -> None:
@@ -66,7 +63,7 @@ def risk_coverage(path: Path, answers: Mapping[str, metrics.Probs], truth: metri
 
     Source: El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification", 2010.
     """
-    figure = _figure(5.2, 3.7)
+    figure = canvas.figure(5.2, 3.7)
     axes = figure.subplots()
     for colour, (title, probs) in zip(_colours(answers), answers.items(), strict=True):
         shares, risks = risks_of(probs, truth)
@@ -74,12 +71,12 @@ def risk_coverage(path: Path, answers: Mapping[str, metrics.Probs], truth: metri
     axes.set_xlim(0, 1)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("photos answered, the surest first")
-    _title(axes, "wrong answers among them")
-    _percents(axes.xaxis)
-    _percents(axes.yaxis)
-    axes.legend(frameon=False, labelcolor=INK)
-    _calm(axes)
-    _save(figure, path)
+    canvas.title(axes, "wrong answers among them")
+    canvas.percents(axes.xaxis)
+    canvas.percents(axes.yaxis)
+    axes.legend(frameon=False, labelcolor=canvas.INK)
+    canvas.calm(axes)
+    canvas.save(figure, path)
 
 
 def risks_of(
@@ -134,11 +131,11 @@ def costs(path: Path, spots: Sequence[Spot], *, budget_ms: float) -> None:
         spots: At least one.
         budget_ms: Drawn where it is in the picture.
     """
-    figure = _figure(7.2, 4.6)
+    figure = canvas.figure(7.2, 4.6)
     axes = figure.subplots()
     front = sorted((spot for spot in spots if spot.is_front), key=lambda spot: spot.ms)
     for spot in spots:
-        colour = BEFORE if spot.is_chosen else AFTER if spot.is_front else QUIET
+        colour = BEFORE if spot.is_chosen else AFTER if spot.is_front else canvas.QUIET
         marker, alpha = "D" if spot.is_cascade else "o", 1.0 if spot.is_front else 0.45
         axes.plot([spot.ms] * 2, spot.interval, color=colour, linewidth=1, alpha=alpha * 0.3)
         axes.plot(spot.ms, spot.accuracy, marker, color=colour, markersize=6, alpha=alpha)
@@ -152,17 +149,21 @@ def costs(path: Path, spots: Sequence[Spot], *, budget_ms: float) -> None:
     axes.set_xscale("log")
     _ticks_ms(axes, [spot.ms for spot in spots])
     axes.set_xlabel("milliseconds a photo")
-    _percents(axes.yaxis)
+    canvas.percents(axes.yaxis)
     if axes.get_xlim()[0] < budget_ms < axes.get_xlim()[1]:
         axes.axvline(budget_ms, color=BEFORE, linewidth=1, linestyle=(0, (4, 3)))
     for number, spot in enumerate(front, start=1):
         axes.annotate(
-            str(number), (spot.ms, spot.accuracy), (4, 5), textcoords="offset points", color=INK
+            str(number),
+            (spot.ms, spot.accuracy),
+            (4, 5),
+            textcoords="offset points",
+            color=canvas.INK,
         )
-    _title(axes, "right answers (dots ask all members, diamonds are cascades)")
-    _calm(axes)
+    canvas.title(axes, "right answers (dots ask all members, diamonds are cascades)")
+    canvas.calm(axes)
     _legend(axes, front)
-    _save(figure, path)
+    canvas.save(figure, path)
 
 
 def _legend(axes: Axes, front: Sequence[Spot]) -> None:
@@ -186,30 +187,3 @@ def _ticks_ms(axes: Axes, times_ms: Sequence[float]) -> None:
 
 def _colours(answers: Mapping[str, Any]) -> list[str]:
     return [BEFORE, *[AFTER] * (len(answers) - 1)]
-
-
-def _title(axes: Axes, text: str) -> None:
-    axes.set_title(text, loc="left", fontsize=9, color=QUIET)
-
-
-def _percents(axis: Any) -> None:
-    axis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
-
-
-def _calm(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(LINE)
-    axes.tick_params(colors=QUIET, length=3, labelsize=8)
-    axes.grid(color=LINE, linewidth=0.5)
-    axes.set_axisbelow(True)
-
-
-def _figure(width_in: float, height_in: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width_in, height_in), facecolor=PAPER, layout="constrained")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    # Software says the version of matplotlib, which would make equal pictures differ.
-    figure.savefig(path, dpi=DPI, metadata={"Software": None})

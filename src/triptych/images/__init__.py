@@ -4,6 +4,7 @@
     containers  what can be read off a file without unpacking it
     pixels      from a Pillow image of any mode to an RGB array
     preview     a small copy of a photo
+    drawn       photos to measure speed with
 
 Everything that reaches a network passes through here: web page, API, command line and training
 folders, so the same bytes give the same pixels everywhere.

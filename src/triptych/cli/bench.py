@@ -1,0 +1,242 @@
+"""``triptych bench``: how fast a committee is here, and where the time goes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+import click
+
+from triptych import errors
+from triptych import settings
+from triptych.cli import common
+
+if TYPE_CHECKING:
+    from triptych.benchmarking import Bench
+    from triptych.benchmarking.report import Measured
+    from triptych.benchmarking.report import Spread
+    from triptych.benchmarking.samples import Sample
+    from triptych.classifier import Classifier
+    from triptych.settings import Settings
+
+Figures = dict[str, Any]
+PASSED_ON = ("committee", "rule", "precision", "threads", "streams", "home")
+
+
+def _counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    counts = [int(text) if text.strip().isdecimal() else 0 for text in value.split(",")]
+    if not all(counts):
+        raise click.BadParameter(f"{value!r}; expected numbers of clients, such as 1,4,16.")
+    return tuple(counts)
+
+
+@click.command()
+@click.argument("photos", nargs=-1, type=click.Path(path_type=Path))
+@common.from_table("committee")
+@common.members_option
+@common.from_table("rule")
+@common.weights_option
+@common.from_table("precision", "threads", "streams")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10,
+    help="How long each figure is measured.",
+)
+@click.option(
+    "--concurrency",
+    default="1,4,16",
+    metavar="N,N,N",
+    callback=_counts,
+    help="How many clients ask the server at once.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    help="Draw a picture, as a PNG file.",
+)
+@common.from_table("home")
+@click.pass_context
+def bench(
+    ctx: click.Context,
+    /,
+    photos: tuple[Path, ...],
+    seconds: float,
+    concurrency: tuple[int, ...],
+    as_json: bool,
+    plot: Path | None,
+    **options: Any,
+) -> None:
+    """Measure a committee on this machine: stages, photos a second, and what HTTP costs.
+
+    PHOTOS are files or folders; without them, photos of 0.2 and of 12 megapixels are drawn. The
+    server is started for it, on a free port of this machine. Ctrl-C stops early and shows what was
+    measured so far.
+
+    \b
+    Examples:
+      triptych bench --committee lite --plot bench.png
+      triptych bench holiday/ --rule cascade --json
+      triptych bench --committee classic --weights random
+    """
+    import triptych
+    from triptych.benchmarking import Bench
+    from triptych.benchmarking import machine
+
+    if plot and importlib.util.find_spec("matplotlib") is None:
+        raise errors.SettingError("--plot needs matplotlib: pip install 'triptych[teach]'")
+    classifier = triptych.load(report=common.note, **options)
+    chosen = settings.load(os.environ, **{name: options[name] for name in PASSED_ON})
+    busy = machine.busy()
+    if busy:
+        common.note(busy)
+    work = Bench(
+        classifier,
+        _samples(photos),
+        seconds=seconds,
+        concurrency=concurrency,
+        server=_passed_on(chosen, options),
+    )
+    stopped = _run(work)
+    report = {
+        **_about(classifier, chosen, options),
+        "seconds": seconds,
+        "stopped": stopped,
+        "samples": [own.to_dict() for own in work.measured],
+    }
+    click.echo(json.dumps(report) if as_json else _describe(report, work.measured))
+    if plot:
+        _draw(plot, report)
+    if stopped:
+        ctx.exit(1)
+
+
+def _samples(photos: Sequence[Path]) -> list[Sample]:
+    from triptych.benchmarking import samples
+
+    if photos:
+        return [samples.read(photos, common.note)]
+    common.note("No photos were named: some are drawn.")
+    return samples.draw()
+
+
+def _passed_on(chosen: Settings, options: Figures) -> list[str]:
+    """Options that give the server the same committee."""
+    given = {**{name: getattr(chosen, name) for name in PASSED_ON}, "weights": options["weights"]}
+    if options["members"]:
+        given["members"] = ",".join(options["members"])
+    return [f"--{name}={value}" for name, value in given.items()]
+
+
+def _run(work: Bench) -> bool:
+    """Measure, with progress; whether a person stopped it."""
+    try:
+        with common.progress(work.steps, "Measuring") as bar:
+            for _ in work.run():
+                bar.update(1)
+    except KeyboardInterrupt:
+        common.note("\nStopped; this is what was measured so far.")
+        return True
+    return False
+
+
+def _about(classifier: Classifier, chosen: Settings, options: Figures) -> Figures:
+    from triptych import streams
+    from triptych.benchmarking import machine
+    from triptych.engine import openvino
+
+    committee = classifier.committee
+    return {
+        "machine": machine.facts(),
+        "committee": {
+            "name": committee.name,
+            "members": [member.name for member in committee.members],
+            "rule": committee.rule,
+            "weights": options["weights"],
+            "precision": openvino.resolve_precision(chosen.precision),
+            "threads": chosen.threads or streams.cores(),
+            "streams": chosen.streams or streams.cores(),
+        },
+    }
+
+
+def _draw(path: Path, report: Figures) -> None:
+    from triptych.evaluation import bench_plots
+
+    bench_plots.draw(path, report["samples"], title=_title(report))
+    common.note(f"Drawn: {path}")
+
+
+def _title(report: Figures) -> str:
+    about = report["committee"]
+    return f"{about['name']}, by {about['rule']}, {about['precision']}"
+
+
+def _describe(report: Figures, measured: Sequence[Measured]) -> str:
+    about, machine = report["committee"], report["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    weights = "" if about["weights"] == "imagenet" else f"{about['weights']} weights, "
+    lines = [
+        f"{machine['processor']}, {machine['cores']} cores",
+        f"Python {machine['python']}, {versions}",
+        f"{_title(report)}, {weights}{about['threads']} threads in {about['streams']} streams; "
+        f"each figure was measured for {report['seconds']:g} s",
+    ]
+    return "\n".join([*lines, *(_sample(own) for own in measured)])
+
+
+def _sample(own: Measured) -> str:
+    sample = own.sample
+    files = f"{len(sample.photos)} {'drawn ' if sample.is_drawn else ''}files"
+    parts = [
+        f"\n{sample.name}: {files} of {sample.megapixels:.1f} MP and {sample.kilobytes:.0f} kB"
+    ]
+    parts += [common.table(rows) for rows in (_stages(own), _rates(own)) if len(rows) > 1]
+    return "\n\n".join(parts)
+
+
+def _stages(own: Measured) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [
+        ("one photo, stage after stage", "median", "95 of 100 within", "photos")
+    ]
+    rows += [
+        (stage.name, *_times(stage.spread)[:2], common.percent(stage.share)) for stage in own.stages
+    ]
+    others = {"one photo, its networks side by side": own.alone, "HTTP beyond that": own.http}
+    rows += [(name, *_times(spread)[:2], "") for name, spread in others.items() if spread]
+    return rows
+
+
+def _rates(own: Measured) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [
+        ("photos a second", "", "of the networks", "median", "95 of 100", "99 of 100", "")
+    ]
+    if own.bare_per_s:
+        rows.append(_rate(own, "the networks alone", own.bare_per_s))
+    if own.stream_per_s:
+        rows.append(_rate(own, "in this process", own.stream_per_s))
+    for load in own.loads:
+        name = f"over HTTP, {load.clients} at once"
+        other = sum(load.statuses.values()) - load.statuses.get(200, 0)
+        note = f"{other} not answered" if other else ""
+        rows.append(_rate(own, name, load.per_s, load.spread, note))
+    return rows
+
+
+def _rate(
+    own: Measured, name: str, per_s: float, spread: Spread | None = None, note: str = ""
+) -> tuple[str, ...]:
+    share = own.of_bare(per_s)
+    times = _times(spread) if spread else ("", "", "")
+    return (name, f"{per_s:7.1f}", common.percent(share) if share else "", *times, note)
+
+
+def _times(spread: Spread) -> tuple[str, str, str]:
+    p50, p95, p99 = (f"{ms:7.2f} ms" for ms in (spread.p50, spread.p95, spread.p99))
+    return p50, p95, p99

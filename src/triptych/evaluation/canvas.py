@@ -1,0 +1,51 @@
+"""What pictures in PNG files share: their colours, and axes without noise.
+
+Files are looked at anywhere, so they have colours of their own. Matplotlib is imported inside
+functions only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, QUIET, LINE, PAPER = "#1f2328", "#5c6370", "#dcdfe4", "#ffffff"
+WARM, COLD = "#b4530a", "#1a5fb4"
+DPI = 150
+
+
+def title(axes: Axes, text: str) -> None:
+    """Say what the axes show, above them."""
+    axes.set_title(text, loc="left", fontsize=9, color=QUIET)
+
+
+def percents(axis: Any) -> None:
+    """Write an axis of shares in per cent."""
+    axis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+
+
+def calm(axes: Axes) -> None:
+    """Take the noise out of axes: no frame, a faint grid."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(LINE)
+    axes.tick_params(colors=QUIET, length=3, labelsize=8)
+    axes.grid(color=LINE, linewidth=0.5)
+    axes.set_axisbelow(True)
+
+
+def figure(width_in: float, height_in: float) -> Figure:
+    """An empty picture, in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_in, height_in), facecolor=PAPER, layout="constrained")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture as a PNG file."""
+    # Software says the version of matplotlib, which would make equal pictures differ.
+    figure.savefig(path, dpi=DPI, metadata={"Software": None})
