@@ -354,10 +354,23 @@ def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(client):
     assert not re.search(r'(src|href)="(https?:)?//', page)
 
 
-def test_its_commands_work_when_pasted(tmp_path):
+@pytest.mark.parametrize(("key", "needed"), [("", False), ("secret", True)])
+def test_document_and_page_tell_of_the_key(registry, key, needed):
+    client = create_app(settings.load({}, api_key=key), registry).test_client()
+    headers = {"X-API-Key": key}
+    document = client.get("/openapi.json", headers=headers).json
+    assert document["security"] == ([{"bearer": []}, {"key": []}] if needed else [])
+    assert document["components"]["securitySchemes"].keys() == {"bearer", "key"}
+    page = html.unescape(client.get("/docs", headers=headers).text)
+    assert ('curl -H "X-API-Key: $TRIPTYCH_API_KEY"' in page) == needed
+
+
+def test_its_commands_work_when_pasted(tmp_path, monkeypatch):
     (tmp_path / "photo.jpg").write_bytes(photo(kind="JPEG"))
+    monkeypatch.setenv("TRIPTYCH_API_KEY", "secret")
     with fake_studio.running() as (_, address):
-        with urllib.request.urlopen(f"{address}/docs") as page:
+        asked = urllib.request.Request(f"{address}/docs", headers={"X-API-Key": "secret"})
+        with urllib.request.urlopen(asked) as page:
             samples = re.findall(r'class="sample".*?<code>(.*?)</code>', page.read().decode(), re.S)
         commands = [html.unescape(text) for text in samples if "curl" in text]
         for command in commands:

@@ -8,10 +8,12 @@ from typing import Any
 
 import flask
 
+from triptych.web import context
 from triptych.web import openapi
 
 blueprint = flask.Blueprint("docs", __name__)
 
+KEY = '-H "X-API-Key: $TRIPTYCH_API_KEY"'
 REF = "#/components/schemas/"
 
 
@@ -45,9 +47,19 @@ def docs() -> str:
         operations=list(_operations(document)),
         schemas=document["components"]["schemas"],
         kind=kind,
-        # Samples work when pasted, wherever the studio is.
-        here=lambda source: source.replace(openapi.SAMPLE_BASE, flask.request.host_url[:-1]),
+        pasteable=_pasteable,
+        needs_key=_needs_key(),
     )
+
+
+def _pasteable(command: str) -> str:
+    """A sample as it works here: at the studio's own address, and with the key if there is one."""
+    there = command.replace(openapi.SAMPLE_BASE, flask.request.host_url.rstrip("/"))
+    return there.replace("curl ", f"curl {KEY} ") if _needs_key() else there
+
+
+def _needs_key() -> bool:
+    return bool(context.current().settings.api_key)
 
 
 def _operations(document: dict[str, Any]) -> Iterator[Operation]:

@@ -21,8 +21,7 @@ SAMPLE_BASE = "http://127.0.0.1:5000"
 PATH = "openapi.json"
 ABOUT = (
     "Show one photo or many to a committee of networks and get one verdict for each. "
-    "A probability is a number from 0 to 1. Where the studio was given an API key, every request "
-    "carries it; where it was not, none is needed."
+    "A probability is a number from 0 to 1."
 )
 # The key can be sent either way.
 SECURITY = {
