@@ -151,6 +151,12 @@ def test_what_stands_beside_the_images_counts_first(client):
     for request in ({"data": form(photo(), rule="max")}, escaped({**IMAGES, "rule": "max"})):
         answer = client.post(f"{API}?rule=vote", **request).json["results"][0]
         assert answer["verdict"]["rule"] == "max"
+    empty = form(photo(), rule="", members="")
+    answer = client.post(f"{API}?rule=vote&members=EfficientNetLite0", data=empty).json["results"][
+        0
+    ]
+    assert answer["verdict"]["rule"] == "vote"
+    assert len(answer["members"]) == 1
 
 
 # ------------------------------------------------------------------ meant badly

@@ -36,10 +36,10 @@ def from_form(values: MultiDict[str, str]) -> dict[str, Any]:
     """The options of a form, which sends empty fields, too: they count as left out.
 
     Example:
-        >>> from_form(MultiDict({"rule": "", "top": "2"}))
+        >>> from_form(MultiDict({"rule": "", "members": "", "top": "2"}))
         {'top': 2}
     """
-    return {name: value for name, value in from_text(values).items() if value != ""}
+    return {name: value for name, value in from_text(values).items() if value not in ("", [])}
 
 
 def _whole(text: str) -> int | str:
