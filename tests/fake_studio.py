@@ -13,10 +13,12 @@ import sys
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from triptych import bundle
 from triptych import committee
 from triptych import conformal
 from triptych import doubt
@@ -113,6 +115,26 @@ def _garden(spent_s: float) -> committee.Committee:
     )
     flowers = tuple(Label(flower, flower, index) for index, flower in enumerate(FLOWERS))
     return committee.Committee(GARDEN, tuple(members), flowers, fitted, "weighted")
+
+
+def teach(home: Path, *, created: str = "2026-01-01") -> bundle.Bundle:
+    """A bundle that can be described, though not asked."""
+
+    def fill(folder: Path) -> dict[str, object]:
+        place = folder / "members" / "one"
+        place.mkdir(parents=True)
+        for name in ("network.xml", "network.bin"):
+            (place / name).touch()
+        (folder / "metrics.json").write_text('{"committee": {"top1": 0.75}}')
+        return {
+            "labels": [{"name": "ant", "id": "ant"}, {"name": "bee", "id": "bee"}],
+            "members": [{"name": "one", "recipe": {"size": [8, 8], "scaling": "tf"}, "cost": 1.0}],
+            "rule": "mean",
+            "doubt": None,
+            "created": created,
+        }
+
+    return bundle.write(home, GARDEN, fill)
 
 
 def plain(colour: tuple[int, int, int], *, size: tuple[int, int] = (60, 80)) -> bytes:

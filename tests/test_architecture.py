@@ -70,6 +70,8 @@ FENCES = {
     "pillow_heif": {"images"},
     "openvino": {"engine"},
     "flask": {"web"},
+    "flask_smorest": {"web"},
+    "marshmallow": {"web"},
     "gevent": {"web"},
     "prometheus_client": {"web"},
     "werkzeug": {"web"},

@@ -637,7 +637,7 @@ def test_files_are_loaded(kind, tmp_path: pathlib.Path) -> None:
     assert np.array_equal(images.load(kind(path)), image_files.photo())
 
 
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, io.BytesIO])
 @pytest.mark.parametrize("name", ["png", "tiff", "avif"])
 def test_bytes_of_any_sort_are_loaded(kind, name: str) -> None:
     assert np.array_equal(images.load(kind(image_files.valid()[name])), read(name))

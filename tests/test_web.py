@@ -137,10 +137,10 @@ def test_the_only_image_gives_its_errors_status(client, data, status, code):
     [
         ({"committee": "nobody"}, 404, "There is no committee 'nobody'; expected one of: lite"),
         ({"members": "Nobody"}, 404, "has no members Nobody; its members are"),
-        ({"rule": "dice"}, 404, "There is no rule 'dice'; expected one of"),
-        ({"fit": "tight"}, 400, "'tight' is no known fit; expected one of: crop, square"),
-        ({"top": "many"}, 400, "The option top is 'many'; expected a whole number"),
-        ({"top": "0"}, 400, "Asked for the top 0; expected 1 or more"),
+        ({"rule": "dice"}, 400, "The option rule is 'dice'; expected one of: max, vote, mean"),
+        ({"fit": "tight"}, 400, "The option fit is 'tight'; expected one of: crop, square"),
+        ({"top": "many"}, 400, "The option top is 'many'; expected a whole number of at least 1"),
+        ({"top": "0"}, 400, "The option top is 0; expected a whole number of at least 1"),
         ({"coverage": "most"}, 400, "The option coverage is 'most'; expected a share above 0"),
         (
             {"coverage": "1"},
@@ -164,7 +164,7 @@ def test_bad_options_are_explained(client, options, status, said):
         ({"data": {"rule": "max"}, "content_type": "multipart/form-data"}, "There is no image"),
         ({"data": {"rule": "max"}}, "application/x-www-form-urlencoded, which carries no files"),
         ({"data": b""}, "came without a Content-Type"),
-        ({"json": {"image": "…"}}, "came as application/json, which carries no files"),
+        ({"json": {"image": "…"}}, 'There is no image in the request. Expected {"images": '),
         ({"data": {"file": file("a.png", b"x")}}, "came in the field 'file'; expected all files"),
         (
             {"data": {"image": "a.png"}, "content_type": "multipart/form-data"},
@@ -228,11 +228,24 @@ def test_a_surprise_shows_no_traceback(path, caplog):
     assert "a secret of the house" in caplog.text
 
 
-def test_api_errors_are_json_and_page_errors_are_pages(client):
-    api, page = client.get("/api/v1/nothing"), client.get("/nothing")
-    assert api.status_code == page.status_code == 404
-    assert api.json["error"]["code"] == "not_found"
-    assert "<h1>Not answered</h1>" in page.text
+@pytest.mark.parametrize(
+    ("path", "accepts", "is_page"),
+    [
+        ("/nothing", "text/html,application/xhtml+xml,*/*;q=0.8", True),
+        ("/nothing", "*/*", False),
+        ("/nothing", None, False),
+        ("/static/nothing", "*/*", False),
+        ("/api/v1/nothing", "text/html,*/*;q=0.8", False),
+        ("/?coverage=2", "*/*", True),
+    ],
+)
+def test_errors_are_pages_for_people_and_json_for_programs(client, path, accepts, is_page):
+    response = client.get(path, headers={"Accept": accepts} if accepts else {})
+    assert response.status_code in (400, 404)
+    if is_page:
+        assert "<h1>Not answered</h1>" in response.text
+    else:
+        assert response.json["error"].keys() == {"code", "message"}
 
 
 def test_a_wrong_method_says_which_are_right(client):

@@ -50,6 +50,7 @@ from triptych.results import Label
 
 SCHEMA = 2
 ABOUT = "bundle.json"
+METRICS = "metrics.json"
 TAUGHT = "taught.npz"
 LEARNED = "learned.txt"
 KEYS = ("name", "labels", "members", "rule", "doubt", "files")
@@ -101,9 +102,12 @@ class Bundle:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Figures of its evaluation; empty where there was none."""
-        path = self.folder / "metrics.json"
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+        """Figures of its evaluation; empty where there was none.
+
+        Raises:
+            errors.BundleError: They are damaged.
+        """
+        return _object(self.folder / METRICS) if (self.folder / METRICS).exists() else {}
 
     @property
     def learned(self) -> frozenset[str]:
@@ -118,6 +122,22 @@ class Bundle:
             return Doubt.from_dict(self.about["doubt"])
         costs = [float(row["cost"]) for row in self.about["members"]]
         return doubt.unfitted([1.0] * len(costs), costs)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a list of bundles says of it, as a JSON object.
+
+        Raises:
+            errors.BundleError: Its metrics are damaged.
+        """
+        return {
+            "name": self.name,
+            "version": self.version,
+            "classes": [label.name for label in self.labels],
+            "members": [member["name"] for member in self.about["members"]],
+            "top1": self.metrics.get("committee", {}).get("top1"),
+            "created": self.about.get("created", ""),
+        }
 
     def committee(self, build: Build) -> Committee:
         """Seat its members, ready to answer.
@@ -224,7 +244,7 @@ def read(folder: Path) -> Bundle:
     Raises:
         errors.BundleError: It is no bundle, of an unknown form, or incomplete.
     """
-    about = _about(folder)
+    about = _object(folder / ABOUT)
     if about.get("schema") != SCHEMA:
         raise errors.BundleError(
             f"{folder} is a bundle of schema {about.get('schema')!r}; this Triptych reads schema "
@@ -273,16 +293,16 @@ def _is_inside(name: str) -> bool:
     return not Path(name).is_absolute() and ".." not in Path(name).parts and "\\" not in name
 
 
-def _about(folder: Path) -> dict[str, Any]:
+def _object(path: Path) -> dict[str, Any]:
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise errors.BundleError(f"{folder} is no bundle: it has no {ABOUT}.") from None
+        raise errors.BundleError(f"{path.parent} is no bundle: it has no {path.name}.") from None
     except (OSError, ValueError) as error:
-        raise errors.BundleError(f"{folder / ABOUT} cannot be read: {error}.") from error
-    if not isinstance(about, dict):
-        raise errors.BundleError(f"{folder / ABOUT} holds no object; it is damaged.")
-    return about
+        raise errors.BundleError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(found, dict):
+        raise errors.BundleError(f"{path} holds no object; it is damaged.")
+    return found
 
 
 def check_files(folder: Path, about: dict[str, Any], *, suffixes: tuple[str, ...] = ("",)) -> None:

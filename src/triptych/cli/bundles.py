@@ -82,15 +82,7 @@ def import_bundle(file: Path, name: str | None, **options: Any) -> None:
 
 
 def _facts(made: Any) -> dict[str, Any]:
-    return {
-        "name": made.name,
-        "version": made.version,
-        "classes": [label.name for label in made.labels],
-        "members": [member["name"] for member in made.about["members"]],
-        "top1": made.metrics.get("committee", {}).get("top1"),
-        "created": made.about.get("created", ""),
-        "folder": str(made.folder),
-    }
+    return {**made.facts, "folder": str(made.folder)}
 
 
 def _row(facts: dict[str, Any]) -> tuple[str, ...]:

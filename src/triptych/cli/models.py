@@ -46,19 +46,7 @@ def _facts(row: Backbone) -> dict[str, Any]:
     from triptych import zoo
 
     path = weights.locate(row)
-    return {
-        "name": row.name,
-        "committees": [name for name, seats in zoo.COMMITTEES.items() if row.name in seats],
-        "size": list(row.recipe.size),
-        "top1": row.top1,
-        "multiply_adds": row.multiply_adds,
-        "parameters": row.parameters,
-        "feature_length": row.feature_length,
-        "size_mb": row.weights.size_mb,
-        "licence": row.licence,
-        "paper": row.paper,
-        "cached": str(path) if path else None,
-    }
+    return {**zoo.facts(row), "cached": str(path) if path else None}
 
 
 def _row(fact: dict[str, Any]) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+from typing import runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +47,18 @@ from triptych.images import pixels
 from triptych.images import signatures
 
 UInt8Image = npt.NDArray[np.uint8]
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview | UInt8Image | Image.Image
+
+
+@runtime_checkable
+class OpenFile(Protocol):
+    """What gives the bytes of a file when it is read, such as one opened with ``"rb"``."""
+
+    def read(self) -> bytes:
+        """All of them."""
+
+
+Bytes = bytes | bytearray | memoryview
+Source = str | os.PathLike[str] | OpenFile | Bytes | UInt8Image | Image.Image
 
 
 @dataclass(frozen=True)
@@ -108,8 +121,8 @@ def load(
     """Read an image from wherever it is.
 
     Args:
-        source: A path, the bytes of a file, a Pillow image, or an array: uint8, shape (H, W),
-            (H, W, 1), (H, W, 3) or (H, W, 4), the last with alpha.
+        source: A path, an open file, the bytes of a file, a Pillow image, or an array: uint8,
+            shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), the last with alpha.
         limits: Bytes and pixels allowed.
         enough: As for `decode`; arrays and Pillow images keep their size.
 
@@ -160,7 +173,9 @@ def _unpacked(
     """The picture in any mode, and its orientation as EXIF counts."""
     if isinstance(source, str | os.PathLike):
         source = read(source, limits=limits)
-    if isinstance(source, bytes | bytearray | memoryview):
+    if isinstance(source, OpenFile):
+        source = source.read()
+    if isinstance(source, Bytes):
         data = bytes(source)
         check_bytes(len(data), limits)
         kind = _photo_kind(data)
@@ -181,8 +196,8 @@ def _unpacked(
             yield source, _orientation(source)
         return
     raise errors.SourceError(
-        f"An object of type {type(source).__name__} came; expected a path, the bytes of an image "
-        f"file, a NumPy array or a Pillow image."
+        f"An object of type {type(source).__name__} came; expected a path, an open file, "
+        f"the bytes of an image file, a NumPy array or a Pillow image."
     )
 
 

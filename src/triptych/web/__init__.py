@@ -11,11 +11,13 @@ from triptych import streams
 from triptych.settings import Settings
 from triptych.web import api
 from triptych.web import context
+from triptych.web import docs
 from triptych.web import errors
 from triptych.web import guard
 from triptych.web import inference
 from triptych.web import logs
 from triptych.web import metrics
+from triptych.web import openapi
 from triptych.web import pages
 from triptych.web import probes
 from triptych.web import words
@@ -73,7 +75,8 @@ def create_app(
     )
     app.register_blueprint(probes.blueprint)
     app.register_blueprint(pages.blueprint)
-    app.register_blueprint(api.blueprint)
+    app.register_blueprint(docs.blueprint)
+    openapi.register(app, api.blueprint, keyless=not settings.api_key)
     for protocol in inference.blueprints:
         app.register_blueprint(protocol)
     errors.register(app)

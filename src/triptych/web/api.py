@@ -2,37 +2,133 @@
 
 from __future__ import annotations
 
-import flask
+from pathlib import Path
+from typing import Any
 
+import flask
+import flask_smorest
+
+from triptych import bundle
+from triptych import weights
+from triptych import zoo
 from triptych.results import Failure
 from triptych.web import context
 from triptych.web import errors
+from triptych.web import openapi
+from triptych.web import schemas
 from triptych.web import uploads
 
-blueprint = flask.Blueprint("api", __name__)
+blueprint: flask.Blueprint = flask_smorest.Blueprint("api", __name__, url_prefix="/api/v1")
+
+PHOTO = {"schema": {"type": "string", "format": "binary"}}
+BODIES = {
+    "multipart/form-data": {"schema": schemas.Form},
+    "application/json": {"schema": schemas.Request},
+    # Whatever kind is named: the bytes say what an image is.
+    "image/*": PHOTO,
+    "application/octet-stream": PHOTO,
+}
+WAYS_TO_SEND = {
+    "Photos as the files of a form": (
+        "curl -F image=@photo.jpg -F image=@photo.jpg -F rule=mean {base}/api/v1/classify"
+    ),
+    "One photo as the body": (
+        "curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' '{base}/api/v1/classify?top=5'"
+    ),
+    "Photos in JSON, in base64": (
+        """printf '{"images": [{"name": "photo.jpg", "b64": "%s"}], "coverage": 0.95}' """
+        """"$(base64 < photo.jpg | tr -d '\\n')" |\n"""
+        "  curl --data-binary @- -H 'Content-Type: application/json' {base}/api/v1/classify"
+    ),
+}
+NAME = {
+    "in": "path",
+    "name": "name",
+    "required": True,
+    "description": "The bundle's name, or its name and a version, such as garden@2.",
+    "schema": {"type": "string"},
+    "example": "garden",
+}
 
 
-@blueprint.post("/api/v1/classify")
+@blueprint.post("/classify")
+@openapi.describe(
+    schemas.ANSWERS,
+    refuses=(400, 404, 413, 415, 503, 504),
+    of_images=True,
+    samples=WAYS_TO_SEND,
+    parameters=[{"in": "query", "schema": schemas.Options}],
+    requestBody={"required": True, "content": BODIES},
+)
 def classify() -> tuple[flask.Response, int]:
-    """Answer one image or many, in order; a bad one does not disturb the others.
+    """Ask about one image or many.
 
-    Raises:
-        400: There is no image in the request, or an option has an impossible value.
-        404: No such committee, member or rule.
-        413: Too many images or bytes.
+    The answers come in the order of the images. A bad image does not disturb the others: its
+    error stands in the place of its verdict. Of an image that came alone, the error is the
+    error of the request, too. Options go into the address, the form or the JSON; those left out
+    are as the committee has them.
     """
     here = context.current()
     upload = uploads.read(flask.request, max_images=here.settings.max_request_images)
     answers = here.ask(upload.committee, upload.images, upload.question)
-    # With one image the status tells all; among many, each answer speaks for itself.
-    alone = answers[0] if len(answers) == 1 else None
-    status = errors.status_of(alone.code) if isinstance(alone, Failure) else 200
-    return flask.jsonify(results=[answer.to_dict() for answer in answers]), status
+    body: dict[str, Any] = {"results": [answer.to_dict() for answer in answers]}
+    if len(answers) == 1 and isinstance(answers[0], Failure):
+        body = {"error": body["results"][0]["error"], **body}
+        return flask.jsonify(body), errors.status_of(answers[0].code)
+    return flask.jsonify(body), 200
 
 
-@blueprint.get("/api/v1/committees")
+@blueprint.get("/committees")
+@openapi.describe(schemas.Committees, samples={"All committees": "curl {base}/api/v1/committees"})
 def committees() -> flask.Response:
-    """The committees on offer, and which of them answers by default."""
+    """List the committees on offer, and which of them answers by default."""
     registry = context.current().registry
     facts = [registry.facts(name).to_dict() for name in registry.names]
     return flask.jsonify(default=registry.default, committees=facts)
+
+
+@blueprint.get("/models")
+@openapi.describe(schemas.Models, samples={"All networks": "curl {base}/api/v1/models"})
+def models() -> flask.Response:
+    """List the networks of the zoo: what they cost, how good they are, what is here."""
+    rows = zoo.BACKBONES.values()
+    return flask.jsonify(
+        models=[{**zoo.facts(row), "here": weights.locate(row) is not None} for row in rows]
+    )
+
+
+@blueprint.get("/bundles")
+@openapi.describe(
+    schemas.Bundles,
+    refuses=(409, 503, 504),
+    samples={"All bundles": "curl {base}/api/v1/bundles"},
+)
+def bundles() -> flask.Response:
+    """List the committees that were taught here or taken in."""
+    here = context.current()
+    home = here.settings.home
+    found = here.do(lambda: [_facts(made, home) for made in bundle.listed(home)])
+    return flask.jsonify(bundles=found)
+
+
+@blueprint.get("/bundles/<name>")
+@openapi.describe(
+    schemas.BundleWithMetrics,
+    refuses=(404, 409, 503, 504),
+    samples={"One bundle": "curl {base}/api/v1/bundles/garden"},
+    parameters=[NAME],
+)
+def one_bundle(name: str) -> flask.Response:
+    """Describe a committee that was taught, with the figures of its evaluation."""
+    here = context.current()
+    home = here.settings.home
+
+    def find() -> dict[str, Any]:
+        made = bundle.find(home, name)
+        return {**_facts(made, home), "metrics": made.metrics}
+
+    return flask.jsonify(here.do(find))
+
+
+def _facts(made: bundle.Bundle, home: Path) -> dict[str, Any]:
+    return {**made.facts, "versions": bundle.versions(home, made.name)}

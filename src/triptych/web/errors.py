@@ -13,13 +13,16 @@ from triptych import errors
 from triptych.web import notes
 from triptych.web import words
 
-# How programs are told, by the beginning of the path; people get a page.
+# How programs are told, by the beginning of the path; elsewhere as in the API.
 FORMS: dict[str, Callable[[dict[str, str]], Any]] = {
     "/api/": lambda error: error,
     "/metrics": lambda error: error,
     "/v1/": lambda error: error["message"],
     "/v2": lambda error: error["message"],
 }
+# The blueprints whose answers are pages, so that their errors are, too.
+PAGES = ("pages", "docs", "access")
+LONGEST_MESSAGE = 1000
 
 
 def register(app: flask.Flask) -> None:
@@ -45,6 +48,7 @@ def _statuses(kind: type[errors.TriptychError]) -> dict[str, int]:
 def answer(error: Exception) -> flask.Response:
     """What is answered when an error was raised."""
     status, body = _describe(error)
+    body["message"] = _harmless(body["message"])
     notes.current().error = body["code"]
     response = flask.make_response(_render(status, body))
     response.status_code = status
@@ -69,13 +73,20 @@ def _describe(error: Exception) -> tuple[int, dict[str, str]]:
     }
 
 
+def _harmless(message: str) -> str:
+    """A message that may quote what came: not endless, and writable as UTF-8."""
+    shown = message.encode(errors="backslashreplace").decode()
+    return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[:LONGEST_MESSAGE]} ..."
+
+
 def _message(error: HTTPException) -> str:
     own_words = error.description != type(error).description
     if isinstance(error, RequestEntityTooLarge) and not own_words:
         most = flask.current_app.config["MAX_CONTENT_LENGTH"]
+        parts = flask.current_app.config["MAX_FORM_PARTS"]
         return (
-            f"The request is too large; at most {words.size(most)} are taken, all images together. "
-            "Send fewer at a time."
+            f"The request is too large; at most {words.size(most)} are taken, all images together, "
+            f"and {parts} parts of a form. Send fewer at a time."
         )
     return error.description or error.name
 
@@ -84,7 +95,14 @@ def _render(status: int, body: dict[str, str]) -> flask.Response | str:
     for prefix, form in FORMS.items():
         if flask.request.path.startswith(prefix):
             return flask.jsonify(error=form(body))
-    return flask.render_template("error.html", status=status, error=body)
+    if _is_for_people(flask.request):
+        return flask.render_template("error.html", status=status, error=body)
+    return flask.jsonify(error=body)
+
+
+def _is_for_people(request: flask.Request) -> bool:
+    # Browsers ask for HTML by name, programs for anything.
+    return request.blueprint in PAGES or "text/html" in request.accept_mimetypes.values()
 
 
 def _keep_headers(error: HTTPException, response: flask.Response) -> None:

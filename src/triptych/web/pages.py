@@ -11,6 +11,7 @@ from triptych import errors
 from triptych import images
 from triptych.images import preview
 from triptych.web import context
+from triptych.web import options
 from triptych.web import uploads
 
 blueprint = flask.Blueprint("pages", __name__)
@@ -35,7 +36,8 @@ def studio() -> str:
     """The studio; with photos in the request, their verdicts too."""
     here = context.current()
     registry = here.registry
-    asked = uploads.coverage(flask.request.values.get("coverage"))
+    values = options.from_form(flask.request.values)
+    asked = options.check({"coverage": values.get("coverage", here.settings.coverage)})["coverage"]
     return flask.render_template(
         "pages/studio.html",
         cards=_cards() if flask.request.method == "POST" else [],
@@ -45,7 +47,7 @@ def studio() -> str:
         settings=here.settings,
         rules=RULES,
         fits=FITS,
-        coverage=asked or here.settings.coverage,
+        coverage=asked,
         coverages=_coverages(here.settings.coverage, asked),
     )
 
@@ -64,9 +66,9 @@ def _chosen() -> dict[str, str]:
     }
 
 
-def _coverages(own: float, asked: float | None) -> dict[str, float]:
+def _coverages(own: float, asked: float) -> dict[str, float]:
     """The coverages on offer, by what is sent for them: nothing for the studio's own."""
-    shares = sorted({*COVERAGES, own, asked or own})
+    shares = sorted({*COVERAGES, own, asked})
     return {"" if share == own else str(share): share for share in shares}
 
 
@@ -83,7 +85,7 @@ def _cards() -> list[dict[str, Any]]:
     ]
 
 
-def _photo(data: bytes, limits: images.Limits) -> str | None:
+def _photo(data: Any, limits: images.Limits) -> str | None:
     """A small copy of a photo for the page itself, since nothing is kept to link to."""
     try:
         small = preview.jpeg(data, limits=limits)

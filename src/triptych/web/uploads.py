@@ -1,13 +1,17 @@
 """A request read into images and a question: the one way that page and API share.
 
-Nothing is kept, and nothing is ever written under a name that came from outside.
+Nothing is kept, nothing is fetched, and nothing is ever written under a name that came from
+outside.
 """
 
 from __future__ import annotations
 
-import math
+import base64
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import flask
 from werkzeug.datastructures import FileStorage
@@ -16,14 +20,48 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from triptych import errors
 from triptych.classifier import Question
+from triptych.web import options
+from triptych.web import schemas
 
 FIELD = "image"
-OPTIONS = ("committee", "members", "rule", "top", "fit", "coverage")
 EXPECTED = (
     "Send images as multipart/form-data in the field 'image' (curl -F image=@photo.jpg), "
-    "or one image as the body with its type (Content-Type: image/jpeg)."
+    "one image as the body with its type (Content-Type: image/jpeg), or JSON."
+)
+EXPECTED_JSON = (
+    'Expected {"images": [{"b64": "...", "name": "photo.jpg"}]} and the options beside the images; '
+    "the bytes themselves, as nothing is fetched from a url."
 )
 LONGEST_NAME = 200
+
+Images = Sequence[tuple[str | None, "bytes | Base64"]]
+
+
+class Base64:
+    """An image as a text in base64: a file to read, so that one that is damaged fails alone, and
+    in the thread that looks at it.
+
+    Args:
+        text: May have line breaks, and ``data:image/jpeg;base64,`` in front.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def read(self) -> bytes:
+        """The bytes of the file.
+
+        Raises:
+            errors.DamagedImage: It is no base64.
+        """
+        text = self._text.partition(",")[2] if self._text.startswith("data:") else self._text
+        try:
+            return base64.b64decode("".join(text.split()), validate=True)
+        except ValueError as error:
+            raise errors.DamagedImage(
+                f"This is no base64: {error}. Expected the bytes of an image file in base64, in "
+                "the alphabet with + and /, padded with =."
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -31,12 +69,12 @@ class Upload:
     """What a request asks.
 
     Args:
-        images: Pairs of a name for people and the bytes of a file, in order.
+        images: Pairs of a name for people and a file, in order.
         committee: The committee's name; ``None`` means the default.
         question: Who is asked, and how.
     """
 
-    images: list[tuple[str, bytes]]
+    images: list[tuple[str, bytes | Base64]]
     committee: str | None
     question: Question
 
@@ -45,7 +83,7 @@ def read(request: flask.Request, *, max_images: int) -> Upload:
     """Read a request.
 
     Args:
-        request: Its body is multipart/form-data, or the bytes of one image.
+        request: Its body is multipart/form-data, the bytes of one image, or JSON.
         max_images: Most images in one request.
 
     Raises:
@@ -53,22 +91,28 @@ def read(request: flask.Request, *, max_images: int) -> Upload:
         RequestEntityTooLarge: Too many images or bytes.
         errors.SettingError: An option that does not exist, or an impossible value.
     """
-    images = _images(request)
+    images, beside = _images(request)
     if len(images) > max_images:
         raise RequestEntityTooLarge(
             f"{len(images)} images came in one request; at most {max_images} are taken. "
             "Send them in several requests."
         )
     named = [(base_name(name, number), data) for number, (name, data) in enumerate(images, 1)]
-    return Upload(named, request.values.get("committee") or None, _question(request))
+    # Each place by itself, so that what is wrong in one is not hidden by the other.
+    asked = options.check(options.from_text(request.args))
+    asked |= options.check(options.from_form(request.form) | beside)
+    return Upload(named, asked.get("committee"), options.question(asked))
 
 
-def _images(request: flask.Request) -> list[tuple[str | None, bytes]]:
+def _images(request: flask.Request) -> tuple[Images, dict[str, Any]]:
+    """The images, and the options that came beside them in JSON."""
     kind = request.mimetype
     if kind == "multipart/form-data":
-        return _parts(request)
+        return _parts(request), {}
     if kind.startswith("image/") or kind == "application/octet-stream":
-        return [(None, body(request))]
+        return [(None, body(request))], {}
+    if kind == "application/json":
+        return _encoded(_json(body(request)))
     came = f"as {kind}, which carries no files" if kind else "without a Content-Type"
     raise BadRequest(f"The request came {came}. {EXPECTED}")
 
@@ -86,7 +130,28 @@ def body(request: flask.Request) -> bytes:
     return data
 
 
-def _parts(request: flask.Request) -> list[tuple[str | None, bytes]]:
+def _json(data: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"The body is no JSON: {error}. {EXPECTED_JSON}") from None
+    if not isinstance(found, dict):
+        raise BadRequest(f"The JSON is no object. {EXPECTED_JSON}")
+    return found
+
+
+def _encoded(given: dict[str, Any]) -> tuple[Images, dict[str, Any]]:
+    images = given.pop("images", None)
+    if not images:
+        raise BadRequest(f"There is no image in the request. {EXPECTED_JSON}")
+    wrong = schemas.EncodedImage(many=True).validate(images)
+    if wrong:
+        place, what = schemas.complaint(wrong)
+        raise BadRequest(f"The JSON at images{place}: {what} {EXPECTED_JSON}")
+    return [(image.get("name"), Base64(image["b64"])) for image in images], given
+
+
+def _parts(request: flask.Request) -> Images:
     _refuse_other_fields(request)
     files: list[FileStorage] = request.files.getlist(FIELD)
     images = [(file.filename, file.read()) for file in files]
@@ -108,55 +173,6 @@ def _refuse_other_fields(request: flask.Request) -> None:
         raise BadRequest(
             f"A file came in the field {others[0]!r}; expected all files in the field 'image'."
         )
-
-
-def _question(request: flask.Request) -> Question:
-    values = request.values
-    unknown = [name for name in values if name not in OPTIONS]
-    if unknown:
-        raise errors.SettingError(
-            f"There is no option {unknown[0]!r}; expected only: {', '.join(OPTIONS)}."
-        )
-    members = [name.strip() for name in ",".join(values.getlist("members")).split(",")]
-    return Question(
-        members=tuple(filter(None, members)) or None,
-        rule=values.get("rule") or None,
-        top=_whole("top", values.get("top") or str(Question.top)),
-        fit=values.get("fit") or None,
-        coverage=coverage(values.get("coverage")),
-    )
-
-
-def _whole(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise errors.SettingError(
-            f"The option {name} is {text!r}; expected a whole number, such as 3."
-        ) from None
-
-
-def coverage(text: str | None) -> float | None:
-    """The option ``coverage``: how often a set shall hold the true class; ``None`` if left alone.
-
-    Raises:
-        errors.SettingError: It is no share.
-
-    Example:
-        >>> coverage("0.95"), coverage("")
-        (0.95, None)
-    """
-    if not text:
-        return None
-    try:
-        share = float(text)
-    except ValueError:
-        share = math.nan
-    if not 0 < share < 1:
-        raise errors.SettingError(
-            f"The option coverage is {text!r}; expected a share above 0 and below 1, such as 0.9."
-        )
-    return share
 
 
 def base_name(name: str | None, number: int) -> str:

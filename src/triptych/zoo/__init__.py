@@ -6,6 +6,7 @@ Importing it loads no Keras; building a network does.
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
 from triptych import errors
 from triptych.zoo.backbone import Backbone
@@ -22,6 +23,7 @@ __all__ = [
     "Backbone",
     "WeightsSource",
     "backbone_layers",
+    "facts",
     "features_output",
     "find",
     "multiply_adds",
@@ -67,3 +69,24 @@ def find(name: str) -> Backbone:
 def normalize(name: str) -> str:
     """A name as it is compared: lower case, without ``-`` and ``_``."""
     return name.lower().replace("-", "").replace("_", "")
+
+
+def facts(row: Backbone) -> dict[str, Any]:
+    """What a list of networks says of one, as a JSON object.
+
+    Example:
+        >>> facts(find("lite0"))["size"]
+        [224, 224]
+    """
+    return {
+        "name": row.name,
+        "committees": [name for name, seats in COMMITTEES.items() if row.name in seats],
+        "size": list(row.recipe.size),
+        "top1": row.top1,
+        "multiply_adds": row.multiply_adds,
+        "parameters": row.parameters,
+        "feature_length": row.feature_length,
+        "size_mb": row.weights.size_mb,
+        "licence": row.licence,
+        "paper": row.paper,
+    }

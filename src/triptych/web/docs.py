@@ -1,0 +1,91 @@
+"""The API as people read it: one page, made from the document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import flask
+
+from triptych.web import context
+from triptych.web import openapi
+
+blueprint = flask.Blueprint("docs", __name__)
+
+KEY = '-H "X-API-Key: $TRIPTYCH_API_KEY"'
+REF = "#/components/schemas/"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What can be asked for at one address.
+
+    Args:
+        method: ``"GET"`` or ``"POST"``.
+        path: The address without the host.
+        about: What the document says of it.
+    """
+
+    method: str
+    path: str
+    about: dict[str, Any]
+
+    @property
+    def anchor(self) -> str:
+        """What links to it name."""
+        return f"{self.method}-{self.path}".replace("/", "-").strip("-").lower()
+
+
+@blueprint.get("/docs")
+def docs() -> str:
+    """The API, readable."""
+    document = openapi.document()
+    return flask.render_template(
+        "docs/api.html",
+        document=document,
+        operations=list(_operations(document)),
+        schemas=document["components"]["schemas"],
+        kind=kind,
+        pasteable=_pasteable,
+        needs_key=_needs_key(),
+    )
+
+
+def _pasteable(command: str) -> str:
+    """A sample as it works here: at the studio's own address, and with the key if there is one."""
+    there = command.replace(openapi.SAMPLE_BASE, flask.request.host_url.rstrip("/"))
+    return there.replace("curl ", f"curl {KEY} ") if _needs_key() else there
+
+
+def _needs_key() -> bool:
+    return bool(context.current().settings.api_key)
+
+
+def _operations(document: dict[str, Any]) -> Iterator[Operation]:
+    for path, methods in document["paths"].items():
+        for method, about in methods.items():
+            if method in ("get", "post"):
+                yield Operation(method.upper(), path, about)
+
+
+def kind(schema: dict[str, Any]) -> tuple[str, list[str]]:
+    """What a value is, in words, and the names of the schemas in it.
+
+    Example:
+        >>> kind({"type": "array", "items": {"$ref": "#/components/schemas/Guess"}})
+        ('list of', ['Guess'])
+        >>> kind({"type": ["string", "null"]})
+        ('string or null', [])
+    """
+    if "$ref" in schema:
+        return "", [schema["$ref"].removeprefix(REF)]
+    choices = schema.get("anyOf", [])
+    if choices:
+        words, names = zip(*map(kind, choices), strict=True)
+        return " or ".join(filter(None, words)), [name for some in names for name in some]
+    if schema.get("type") == "array":
+        words_, names_ = kind(schema["items"])
+        return f"list of {words_}".strip(), names_
+    types = schema.get("type", "any")
+    return " or ".join(types) if isinstance(types, list) else types, []

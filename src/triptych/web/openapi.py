@@ -1,0 +1,138 @@
+"""The API's document: made from the handlers and `schemas`, and served at ``/openapi.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import TypeVar
+
+import flask
+import flask_smorest
+
+import triptych
+from triptych.web import schemas
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+# Where samples find the studio; readers put their own address there.
+SAMPLE_BASE = "http://127.0.0.1:5000"
+PATH = "openapi.json"
+ABOUT = (
+    "Show one photo or many to a committee of networks and get one verdict for each. "
+    "A probability is a number from 0 to 1."
+)
+# The key can be sent either way.
+SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The studio's API key."},
+    "key": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "The same key, for programs that cannot send the other header.",
+    },
+}
+LATER = {
+    "Retry-After": {
+        "description": "When it may be worth to come again, in seconds.",
+        "schema": {"type": "integer"},
+    }
+}
+REFUSALS = {
+    400: "The request or one of its options cannot be understood, or an image is damaged.",
+    401: "The studio has an API key, and the request does not carry it.",
+    403: "The request was sent by a page of another site, or to a name that is not the studio's.",
+    404: "There is no such committee, member or bundle.",
+    409: "A bundle on the studio's disk is damaged.",
+    413: "Too many bytes, pixels or images.",
+    415: "The bytes are no image, or one of a format that is not read.",
+    429: "This client asked too often.",
+    500: "Something went wrong inside the studio.",
+    503: "Too much is waiting already, or weights have to be fetched first.",
+    504: "It took longer than a request may take.",
+}
+ALWAYS = (401, 403, 429, 500)
+OF_IMAGES = (400, 413, 415)
+
+
+class Document(flask_smorest.Api):  # type: ignore[misc]  # the library has no types
+    """The document; errors are answered by `triptych.web.errors` alone."""
+
+    ERROR_SCHEMA = schemas.Error
+    DEFAULT_ERROR_RESPONSE_NAME = None  # every status is named
+
+    def _register_error_handlers(self) -> None:
+        pass
+
+
+def register(app: flask.Flask, blueprint: flask.Blueprint, *, keyless: bool) -> None:
+    """Serve the API of a blueprint, and its document.
+
+    Args:
+        app: The studio.
+        blueprint: Made by flask-smorest.
+        keyless: Whether everybody may ask.
+    """
+    app.config["OPENAPI_URL_PREFIX"] = "/"
+    app.config["OPENAPI_JSON_PATH"] = PATH
+    document = Document(
+        app,
+        spec_kwargs={
+            "title": "Triptych",
+            "version": triptych.__version__,
+            "openapi_version": "3.1.0",
+            "info": {"description": ABOUT, "license": {"name": "Apache-2.0"}},
+            "security": [] if keyless else [{name: []} for name in SECURITY],
+        },
+    )
+    for name, scheme in SECURITY.items():
+        document.spec.components.security_scheme(name, scheme)
+    document.register_blueprint(blueprint)
+
+
+def document() -> dict[str, Any]:
+    """The document of the application that answers this request."""
+    apis = flask.current_app.extensions["flask-smorest"]["apis"]
+    found: dict[str, Any] = apis[""]["ext_obj"].spec.to_dict()
+    return found
+
+
+def describe(
+    answer: type[schemas.Answer] | dict[str, Any],
+    *,
+    refuses: Sequence[int] = (),
+    of_images: bool = False,
+    samples: Mapping[str, str],
+    **more: Any,
+) -> Callable[[Handler], Handler]:
+    """Say in the document what a handler's docstring does not.
+
+    Args:
+        answer: The form of what it answers with.
+        refuses: Statuses it may refuse with, beside those that all may.
+        of_images: Whether the status may be that of an only image.
+        samples: Commands that can be pasted, by what they show; ``{base}`` is the studio's address.
+        **more: Other fields of the document's operation.
+    """
+    described: Callable[[Handler], Handler] = flask_smorest.Blueprint.doc(
+        responses={"200": _response("The answer.", answer)}
+        | {str(status): _refusal(status, of_images) for status in sorted({*refuses, *ALWAYS})},
+        **{"x-codeSamples": [_sample(label, command) for label, command in samples.items()]},
+        **more,
+    )
+    return described
+
+
+def _response(description: str, form: Any) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": form}}}
+
+
+def _refusal(status: int, of_images: bool) -> dict[str, Any]:
+    form = schemas.Refusal if of_images and status in OF_IMAGES else schemas.Error
+    later = {"headers": LATER} if status in (429, 503) else {}
+    return _response(REFUSALS[status], form) | later
+
+
+def _sample(label: str, command: str) -> dict[str, str]:
+    return {"lang": "Shell", "label": label, "source": command.replace("{base}", SAMPLE_BASE)}

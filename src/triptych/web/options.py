@@ -1,0 +1,78 @@
+"""The options of a request: from texts of an address or a form, or from JSON, to a question."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+from typing import Any
+
+from werkzeug.datastructures import MultiDict
+
+from triptych import errors
+from triptych.classifier import Question
+from triptych.web import schemas
+
+SCHEMA = schemas.Options()
+NAMES = tuple(SCHEMA.fields)
+
+
+def from_text(values: MultiDict[str, str]) -> dict[str, Any]:
+    """The options of an address, as JSON would carry them.
+
+    Example:
+        >>> from_text(MultiDict({"members": "A, B", "top": "2"}))
+        {'members': ['A', 'B'], 'top': 2}
+    """
+    given: dict[str, Any] = dict(values.items())
+    if "members" in given:
+        names = [name.strip() for name in ",".join(values.getlist("members")).split(",")]
+        given["members"] = [name for name in names if name]
+    if "top" in given:
+        given["top"] = _whole(given["top"])
+    return given
+
+
+def from_form(values: MultiDict[str, str]) -> dict[str, Any]:
+    """The options of a form, which sends empty fields, too: they count as left out.
+
+    Example:
+        >>> from_form(MultiDict({"rule": "", "members": "", "top": "2"}))
+        {'top': 2}
+    """
+    return {name: value for name, value in from_text(values).items() if value not in ("", [])}
+
+
+def _whole(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text  # refused with the others that are no number
+
+
+def check(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, each of its type.
+
+    Raises:
+        errors.SettingError: One that does not exist, or with an impossible value.
+
+    Example:
+        >>> check({"coverage": "0.95"})
+        {'coverage': 0.95}
+    """
+    wrong = SCHEMA.validate(given)
+    for name in wrong:
+        raise errors.SettingError(_complaint(str(name), given))
+    return dict(SCHEMA.load(given))
+
+
+def _complaint(name: str, given: Mapping[str, Any]) -> str:
+    if name not in NAMES:
+        return f"There is no option {name!r}; expected only: {', '.join(NAMES)}."
+    expected = SCHEMA.fields[name].metadata["expected"]
+    return f"The option {name} is {reprlib.repr(given[name])}; expected {expected}."
+
+
+def question(checked: Mapping[str, Any]) -> Question:
+    """What is asked, by options that were checked; ``committee`` says whom, and is left alone."""
+    asked = {name: value for name, value in checked.items() if name != "committee"}
+    return Question(**{**asked, "members": tuple(asked.get("members", ())) or None})
