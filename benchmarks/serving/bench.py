@@ -1,0 +1,74 @@
+"""What every part of the benchmark needs to know, and the table they print."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+from serving.uploads import Upload
+from triptych import settings
+from triptych import zoo
+from triptych.engine import openvino
+from triptych.engine import store
+
+CLIENTS = (1, 4, 16)
+
+
+@dataclass
+class Bench:
+    """A run, and what it has found so far.
+
+    Args:
+        photos: Real ones.
+        home: Where the networks are kept.
+        scratch: A folder for files to post.
+        seconds: How long each load is counted.
+        litserve: Python of LitServe's environment; ``None`` where there is none.
+        soak_minutes: How long the soak lasts.
+    """
+
+    photos: list[Upload]
+    home: Path
+    scratch: Path
+    seconds: float
+    litserve: Path | None
+    soak_minutes: float
+    figures: dict[str, Any] = field(default_factory=dict)
+    claims: dict[str, bool] = field(default_factory=dict)
+
+
+def precisions() -> list[str]:
+    """Those that this machine and installation have; says which are left out."""
+    missing = {
+        "bf16": None if openvino.has_bf16() else "this processor has no bf16 arithmetic",
+        "int8": None if importlib.util.find_spec("nncf") else "nncf is not installed",
+    }
+    offered = [name for name in ("f32", "bf16", "int8") if name in settings.PRECISIONS]
+    for name in offered:
+        if missing.get(name):
+            print(f"Left out: {name}, for {missing[name]}.")
+    return [name for name in offered if not missing.get(name)]
+
+
+def networks(bench: Bench, committee: str) -> list[Path]:
+    """The converted networks of a committee, as the server will use them."""
+    rows = [zoo.find(name) for name in zoo.COMMITTEES[committee]]
+    return store.prepare(rows, home=bench.home, random=committee == "classic", report=print)
+
+
+def sizes(committee: str) -> list[tuple[int, int]]:
+    """The input sizes of a committee's networks."""
+    return [zoo.find(name).recipe.size for name in zoo.COMMITTEES[committee]]
+
+
+def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in columns, the first to the left."""
+    widths = [max(len(row[i]) for row in (heading, *rows)) for i in range(len(heading))]
+    print()
+    for row in (heading, *rows):
+        first, *others = (f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+        print("  ".join((f"{first.strip():<{widths[0]}}", *others)), flush=True)
