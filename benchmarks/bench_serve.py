@@ -30,7 +30,7 @@ from serving.bench import Bench
 HERE = Path(__file__).parent
 BESIDE = HERE.parent.parent / "shared" / "data" / "imagenet-mini"
 CACHE = HERE / ".cache"
-LITSERVE = "litserve==0.2.19"
+LITSERVE = ("litserve==0.2.19", "python-multipart==0.0.34")
 PARTS = {
     "trio": trio.run,
     "lite": lite.run,
@@ -46,6 +46,7 @@ def main() -> None:
     chosen = options.only.split(",")
     with tempfile.TemporaryDirectory() as scratch:
         of = Bench(
+            folder=options.photos,
             photos=uploads.photos(options.photos),
             home=options.home,
             scratch=Path(scratch),
@@ -66,7 +67,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--home", type=Path, default=CACHE / "home", help="keeps the networks")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long a load is counted")
     parser.add_argument("--soak", type=float, default=30.0, metavar="MINUTES")
-    parser.add_argument("--litserve-python", type=Path, help=f"of an environment with {LITSERVE}")
+    parser.add_argument(
+        "--litserve-python", type=Path, help=f"of an environment with {' and '.join(LITSERVE)}"
+    )
     options = parser.parse_args()
     unknown = set(options.only.split(",")) - set(PARTS)
     if unknown:
@@ -78,11 +81,19 @@ def _litserve() -> Path | None:
     """Python of an environment with LitServe, made the first time; ``None`` if it can't be."""
     folder = CACHE / "litserve"
     python = folder / "bin" / "python"
-    wanted = [LITSERVE, *(f"{name}=={metadata.version(name)}" for name in ("openvino", "pillow"))]
+    wanted = [*LITSERVE, *(f"{name}=={metadata.version(name)}" for name in ("openvino", "pillow"))]
     print(f"Preparing an environment with {', '.join(wanted)} ...", flush=True)
     if not python.exists():
         venv.create(folder, with_pip=True)
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted]
+    command = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        *wanted,
+    ]
     return None if subprocess.run(command, check=False).returncode else python
 
 

@@ -19,8 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from triptych import committee
 from triptych import streams
-from triptych.engine.openvino import OpenVINOEngine
+from triptych.committee import Build
+from triptych.committee import Member
+from triptych.engine import Engine
 
 BATCHES = (1, 8)
 SEED = 0
@@ -33,29 +36,29 @@ def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
     found = {}
     for count in sorted({1, streams.cores()}):
-        engines = compiled(job, count)
+        members = seated(job, count)
         for batch in BATCHES:
-            inputs = prepared(job["sizes"], batch)
             found[f"{count} streams, {batch} at a time"] = rate(
-                engines, inputs, groups(job["calls"], batch), count, job["seconds"]
+                [member.engine for member in members],
+                prepared(members, batch),
+                groups(job["calls"], batch),
+                threads=count,
+                seconds=job["seconds"],
             )
     Path(sys.argv[2]).write_text(json.dumps(found))
 
 
-def compiled(job: dict[str, Any], count: int) -> list[OpenVINOEngine]:
-    """The networks as our server compiles them, but for the streams."""
-    return [
-        OpenVINOEngine(
-            Path(path), precision=job["precision"], streams=count, cache=Path(job["cache"])
-        )
-        for path in job["networks"]
-    ]
+def seated(job: dict[str, Any], count: int) -> tuple[Member, ...]:
+    """The members as our server builds them, but for the streams."""
+    how = Build(Path(job["home"]), job["precision"], streams=count, random=job["random"])
+    return committee.from_zoo(job["committee"], how).members
 
 
-def prepared(sizes: list[tuple[int, int]], batch: int) -> Inputs:
+def prepared(members: tuple[Member, ...], batch: int) -> Inputs:
     """One batch a network."""
     numbers = np.random.default_rng(SEED)
-    return [numbers.normal(size=(batch, *size, 3)).astype(np.float32) for size in sizes]
+    shapes = [(batch, *member.recipe.size, 3) for member in members]
+    return [numbers.normal(size=shape).astype(np.float32) for shape in shapes]
 
 
 def groups(calls: list[list[int]], batch: int) -> list[Counter[int]]:
@@ -73,9 +76,10 @@ def groups(calls: list[list[int]], batch: int) -> list[Counter[int]]:
 
 
 def rate(
-    engines: list[OpenVINOEngine],
+    engines: list[Engine],
     inputs: Inputs,
     asked: list[Counter[int]],
+    *,
     threads: int,
     seconds: float,
 ) -> float:
@@ -93,7 +97,7 @@ def rate(
 
 
 def loop(
-    engines: list[OpenVINOEngine], inputs: Inputs, asked: list[Counter[int]], *, seconds: float
+    engines: list[Engine], inputs: Inputs, asked: list[Counter[int]], *, seconds: float
 ) -> float:
     """Images a second of one thread."""
     start, done = time.perf_counter(), 0

@@ -11,9 +11,7 @@ from typing import Any
 
 from serving.uploads import Upload
 from triptych import settings
-from triptych import zoo
 from triptych.engine import openvino
-from triptych.engine import store
 
 CLIENTS = (1, 4, 16)
 
@@ -23,7 +21,8 @@ class Bench:
     """A run, and what it has found so far.
 
     Args:
-        photos: Real ones.
+        folder: Of real photos, all of them.
+        photos: Some of them, to post.
         home: Where the networks are kept.
         scratch: A folder for files to post.
         seconds: How long each load is counted.
@@ -31,6 +30,7 @@ class Bench:
         soak_minutes: How long the soak lasts.
     """
 
+    folder: Path
     photos: list[Upload]
     home: Path
     scratch: Path
@@ -52,17 +52,6 @@ def precisions() -> list[str]:
         if missing.get(name):
             print(f"Left out: {name}, for {missing[name]}.")
     return [name for name in offered if not missing.get(name)]
-
-
-def networks(bench: Bench, committee: str) -> list[Path]:
-    """The converted networks of a committee, as the server will use them."""
-    rows = [zoo.find(name) for name in zoo.COMMITTEES[committee]]
-    return store.prepare(rows, home=bench.home, random=committee == "classic", report=print)
-
-
-def sizes(committee: str) -> list[tuple[int, int]]:
-    """The input sizes of a committee's networks."""
-    return [zoo.find(name).recipe.size for name in zoo.COMMITTEES[committee]]
 
 
 def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

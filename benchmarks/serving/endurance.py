@@ -67,7 +67,7 @@ class Memory:
 def overload(of: Bench) -> None:
     """Four times what it can do: as much work as before, and quick refusals."""
     server = servers.triptych("lite", "auto", of.home)
-    with servers.running(server) as up:
+    with servers.running(server, of.photos[0]) as up:
         can = capacity(of, server, up)
         memory = Memory(up)
         found = measuring.load(
@@ -105,7 +105,7 @@ def soak(of: Bench) -> None:
     """Good, bad and huge uploads for a long time."""
     server = servers.triptych("lite", "auto", of.home)
     sent, order = mixture(of)
-    with servers.running(server) as up:
+    with servers.running(server, of.photos[0]) as up:
         can = capacity(of, server, up)
         memory = Memory(up)
         found = measuring.load(
@@ -153,19 +153,15 @@ def mixture(of: Bench) -> tuple[list[uploads.Upload], list[int]]:
 
 def capacity(of: Bench, server: Server, up: Running) -> float:
     """Photos a second with many clients."""
-    return measuring.load(
+    return measuring.closed(
         up.port, of.photos, paths=server.paths, seconds=of.seconds, clients=max(bench.CLIENTS)
     ).photos_per_s
 
 
 def percentiles(ms: np.ndarray) -> dict[str, float]:
     """Median, the slowest of a hundred, the slowest."""
-    if not len(ms):
-        return {}
-    return {
-        name: round(float(np.percentile(ms, share)), 1)
-        for name, share in (("p50", 50), ("p99", 99), ("max", 100))
-    }
+    shares = {"p50": 50, "p99": 99, "max": 100}
+    return {name: measuring.percentile(ms, share) for name, share in shares.items()}
 
 
 def tell(name: str, figures: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ class Trio(litserve.LitAPI):
             _, height, width, _ = network.input(0).partial_shape.get_min_shape()
             network(np.zeros((1, height, width, 3), np.float32))
 
-    def decode_request(self, request: Any) -> list[np.ndarray]:
+    def decode_request(self, request):  # LitServe takes a type for the one it shall parse
         """One photo to three inputs."""
         photo = Image.open(request["image"].file).convert("RGB")
         small, large = (

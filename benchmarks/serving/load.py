@@ -51,8 +51,7 @@ class Connection:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def post(self, request: bytes) -> int:
         """Send a request and read the whole answer; its status, or `NO_ANSWER`."""
@@ -63,22 +62,26 @@ class Connection:
             return NO_ANSWER
 
     async def _exchange(self, request: bytes) -> int:
-        if self._reader is None or self._reader.at_eof():
-            self.close()
-            self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
-        self._writer.write(request)
-        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        reader, writer = await self._streams()
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
-        await self._reader.readexactly(int(fields["content-length"]))
+        await reader.readexactly(int(fields["content-length"]))
         if fields.get("connection") == "close":
             self.close()
         return int(head.split(" ", 2)[1])
 
+    async def _streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._open is None or self._open[0].at_eof():
+            self.close()
+            self._open = await asyncio.open_connection("127.0.0.1", self._port)
+        return self._open
+
     def close(self) -> None:
         """Let go of it."""
-        if self._writer is not None:
-            self._writer.close()
-        self._reader = self._writer = None
+        if self._open is not None:
+            self._open[1].close()
+        self._open = None
 
 
 class Run:
@@ -137,9 +140,9 @@ class Run:
         self._idle.append(connection)
 
 
-def encode(path: str, upload: dict[str, Any]) -> bytes:
+def encode(path: str, file: str, kind: str | None) -> bytes:
     """The bytes of one request: a form with a file, or the bare body where a type is given."""
-    kind, body = upload["type"], Path(upload["file"]).read_bytes()
+    body = Path(file).read_bytes()
     if kind is None:
         kind = f"multipart/form-data; boundary={BOUNDARY}"
         disposition = 'form-data; name="image"; filename="photo.jpg"'
@@ -151,7 +154,7 @@ def encode(path: str, upload: dict[str, Any]) -> bytes:
 
 async def work(job: dict[str, Any]) -> dict[str, Any]:
     """Do a job; the records, and the processor time they took here."""
-    requests = [[encode(path, upload) for path in job["paths"]] for upload in job["uploads"]]
+    requests = [[encode(path, *upload) for path in job["paths"]] for upload in job["uploads"]]
     spent_s = time.process_time()
     run = Run(job["port"], requests, itertools.cycle(job["order"]))
     if job["rate"]:

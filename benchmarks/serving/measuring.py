@@ -51,17 +51,27 @@ class Answers:
     @property
     def median_ms(self) -> float:
         """Median time of a photo."""
-        return float(np.median(self.took_ms))
+        return percentile(self.took_ms, 50)
 
     def to_dict(self) -> dict[str, Any]:
         """The figures that are kept."""
         return {
             "photos_per_s": round(self.photos_per_s, 2),
-            "p50_ms": round(self.median_ms, 1),
-            "p95_ms": round(float(np.percentile(self.took_ms, 95)), 1),
+            "p50_ms": self.median_ms,
+            "p95_ms": percentile(self.took_ms, 95),
             "statuses": self.statuses,
             "client_share": round(self.client_share, 3),
         }
+
+
+def percentile(ms: np.ndarray, share: float) -> float:
+    """So many percent of the times are not longer; 0 where there are none.
+
+    Args:
+        ms: Times in milliseconds.
+        share: In percent.
+    """
+    return round(float(np.percentile(ms, share)), 1) if len(ms) else 0.0
 
 
 def load(
@@ -90,7 +100,7 @@ def load(
     job = {
         "port": port,
         "paths": list(paths),
-        "uploads": [{"file": str(upload.file), "type": upload.type} for upload in uploads],
+        "uploads": [(str(upload.file), upload.type) for upload in uploads],
         "order": list(order or range(len(uploads))),
         "clients": clients,
         "rate": rate,
@@ -105,6 +115,20 @@ def load(
         each=len(paths),
         client_share=found["cpu_s"] / found["wall_s"],
     )
+
+
+def closed(
+    port: int, uploads: Sequence[Upload], *, paths: Sequence[str], seconds: float, clients: int
+) -> Answers:
+    """Load a server with good photos, as `load` does, and insist on answers.
+
+    Raises:
+        RuntimeError: A photo was not answered.
+    """
+    found = load(port, uploads, paths=paths, seconds=seconds, clients=clients)
+    if set(found.statuses) != {OK}:
+        raise RuntimeError(f"Not all photos were answered; statuses: {found.statuses}.")
+    return found
 
 
 def _answers(
@@ -144,22 +168,22 @@ def _joined(posts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def bare(
-    networks: Sequence[Path],
-    sizes: Sequence[tuple[int, int]],
-    *,
+    committee: str,
     precision: str,
+    *,
+    home: Path,
     calls: Sequence[Sequence[int]],
-    cache: Path,
     seconds: float,
+    random: bool = False,
 ) -> dict[str, float]:
     """Images a second of the bare loop, by way; see `bare.py`."""
     job = {
-        "networks": [str(path) for path in networks],
-        "sizes": list(sizes),
+        "committee": committee,
         "precision": precision,
+        "home": str(home),
         "calls": [list(own) for own in calls],
-        "cache": str(cache),
         "seconds": seconds,
+        "random": random,
     }
     return dict(_child("bare.py", job))
 

@@ -15,9 +15,9 @@ def run(of: Bench) -> None:
     """Measure both with one client, the default committee and number format."""
     sizes = uploads.two_sizes(of.photos[0], of.scratch)
     server = servers.triptych("lite", "auto", of.home)
-    with servers.running(server) as up:
+    with servers.running(server, of.photos[0]) as up:
         took = {
-            name: measuring.load(
+            name: measuring.closed(
                 up.port, [upload], paths=server.paths, seconds=of.seconds, clients=1
             ).median_ms
             for name, upload in sizes.items()

@@ -29,12 +29,6 @@ vgg16_model = vgg16.VGG16(weights=None)
 xception_model = xception.Xception(weights=None)
 
 
-@app.get("/")
-def index() -> str:
-    """The page of the article."""
-    return "Post a photo."
-
-
 @app.post("/resnet50")
 def ask_resnet50() -> flask.Response:
     """The first network's answer."""

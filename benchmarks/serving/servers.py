@@ -10,14 +10,17 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from serving import load
+from serving.uploads import Upload
+
 HERE = Path(__file__).parent
 READY_S = 600.0  # a first start converts networks
 STOP_S = 30.0
+ANSWERED = b"HTTP/1.1 200"
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -28,13 +31,11 @@ class Server:
     Args:
         name: For people.
         command: What is run; ``{port}`` stands for the port.
-        ready: Path that answers 200 once it is warm.
         paths: Where a photo is posted, one after the other.
     """
 
     name: str
     command: tuple[str, ...]
-    ready: str
     paths: tuple[str, ...]
 
 
@@ -55,7 +56,6 @@ def plain() -> Server:
     return Server(
         "plain Flask, model.predict",
         (sys.executable, str(HERE / "plain_app.py"), "{port}"),
-        "/",
         ("/resnet50", "/vgg16", "/xception"),
     )
 
@@ -66,7 +66,6 @@ def litserve(python: Path, precision: str, networks: list[Path]) -> Server:
     return Server(
         f"LitServe {precision}",
         (str(python), script, "{port}", precision, *map(str, networks)),
-        "/health",
         ("/predict",),
     )
 
@@ -75,19 +74,22 @@ def triptych(committee: str, precision: str, home: Path, *options: str) -> Serve
     """Ours."""
     command = (sys.executable, "-m", "triptych", "serve", "--port", "{port}")
     chosen = ("--committee", committee, "--precision", precision, "--home", str(home))
-    return Server(
-        f"Triptych {precision}", (*command, *chosen, *options), "/healthz", ("/api/v1/classify",)
-    )
+    return Server(f"Triptych {precision}", (*command, *chosen, *options), ("/api/v1/classify",))
 
 
 @contextlib.contextmanager
-def running(server: Server) -> Iterator[Running]:
-    """Start a server, wait until it is ready, and end it with all its children afterwards.
+def running(server: Server, photo: Upload) -> Iterator[Running]:
+    """Start a server, wait until it answers, and end it with all its children afterwards.
+
+    Args:
+        server: Which.
+        photo: Is asked about until there are answers.
 
     Raises:
         RuntimeError: It ended before it was ready; the message has its last words.
     """
     port = _free_port()
+    requests = [load.encode(path, str(photo.file), photo.type) for path in server.paths]
     # Settings of whoever runs this must not change what is measured.
     environ = {name: text for name, text in os.environ.items() if not name.startswith("TRIPTYCH_")}
     with tempfile.TemporaryFile("w+") as words:
@@ -99,7 +101,7 @@ def running(server: Server) -> Iterator[Running]:
             start_new_session=True,
         )
         try:
-            if not _wait_ready(process, f"http://127.0.0.1:{port}{server.ready}"):
+            if not _wait_ready(process, port, requests):
                 words.seek(0)
                 raise RuntimeError(f"{server.name} did not start:\n{words.read()[-2000:]}")
             yield Running(port, process.pid)
@@ -112,14 +114,20 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _wait_ready(process: subprocess.Popen[bytes], url: str) -> bool:
+def _wait_ready(process: subprocess.Popen[bytes], port: int, requests: list[bytes]) -> bool:
     deadline = time.monotonic() + READY_S
     while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10) as answer:
-            if answer.status == 200:
+        with contextlib.suppress(OSError):
+            if all(_is_answered(port, request) for request in requests):
                 return True
         time.sleep(0.2)
     return False
+
+
+def _is_answered(port: int, request: bytes) -> bool:
+    with socket.create_connection(("127.0.0.1", port), timeout=READY_S) as connection:
+        connection.sendall(request)
+        return connection.recv(len(ANSWERED)) == ANSWERED
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -7,6 +7,7 @@ from serving import measuring
 from serving import servers
 from serving.bench import Bench
 from serving.measuring import Answers
+from triptych import zoo
 from triptych.engine import openvino
 from triptych.engine import store
 
@@ -39,7 +40,8 @@ def contenders(of: Bench) -> list[servers.Server]:
         print("Left out: LitServe, for it is not installed (see --litserve-python).")
     else:
         formats = ("f32", "bf16") if openvino.has_bf16() else ("f32",)
-        paths = bench.networks(of, "classic")
+        rows = [zoo.find(name) for name in zoo.COMMITTEES["classic"]]
+        paths = store.prepare(rows, home=of.home, random=True, report=print)
         beside += [servers.litserve(of.litserve, name, paths) for name in formats]
     ours = [servers.triptych("classic", name, of.home, *OURS) for name in bench.precisions()]
     return beside + ours
@@ -48,9 +50,9 @@ def contenders(of: Bench) -> list[servers.Server]:
 def loaded(of: Bench, server: servers.Server) -> dict[int, Answers]:
     """One server under each number of clients."""
     print(f"{server.name} ...", flush=True)
-    with servers.running(server) as up:
+    with servers.running(server, of.photos[0]) as up:
         return {
-            clients: measuring.load(
+            clients: measuring.closed(
                 up.port, of.photos, paths=server.paths, seconds=of.seconds, clients=clients
             )
             for clients in bench.CLIENTS
@@ -60,12 +62,7 @@ def loaded(of: Bench, server: servers.Server) -> dict[int, Answers]:
 def bare_loop(of: Bench, precision: str) -> dict[str, float]:
     """The same networks without a server."""
     return measuring.bare(
-        bench.networks(of, "classic"),
-        bench.sizes("classic"),
-        precision=precision,
-        calls=ALL_THREE,
-        cache=store.compiled_cache(of.home),
-        seconds=of.seconds,
+        "classic", precision, home=of.home, calls=ALL_THREE, seconds=of.seconds, random=True
     )
 
 

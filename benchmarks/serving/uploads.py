@@ -16,7 +16,7 @@ SEED = 0
 LARGE_PX = (4000, 3000)
 SMALL_PX = (516, 387)
 TOO_MANY_PX = (8000, 7000)
-NOISE = 4.0  # of a phone's sensor, in steps of 255: without it a 12-megapixel file is too easy
+NOISE = 6.0  # of a phone's sensor, in steps of 255: without it a 12-megapixel file is too easy
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _enlarged(path: Path, size: tuple[int, int]) -> bytes:
     noise = np.random.default_rng(SEED).normal(0, NOISE, pixels.shape)
     noisy = np.clip(pixels + noise, 0, 255).astype(np.uint8)
     written = io.BytesIO()
-    Image.fromarray(noisy).save(written, "JPEG", quality=90)
+    Image.fromarray(noisy).save(written, "JPEG", quality=92)
     return written.getvalue()
 
 
