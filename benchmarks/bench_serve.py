@@ -13,6 +13,7 @@ first time; where that can't be had, it is left out.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import tempfile
 import venv
@@ -44,6 +45,8 @@ def main() -> None:
     """Run the parts, check the claims."""
     options = _options()
     chosen = options.only.split(",")
+    load = os.getloadavg()[0]
+    print(f"{common.machine()}\nother load on this machine at the start: {load:.2f}")
     with tempfile.TemporaryDirectory() as scratch:
         of = Bench(
             folder=options.photos,
@@ -56,8 +59,8 @@ def main() -> None:
         )
         for name in chosen:
             PARTS[name](of)
-    settings = {"seconds": of.seconds, "photos": len(of.photos), "seed": uploads.SEED}
-    common.finish("serve", {**settings, **of.figures}, of.claims)
+    how = {"seconds": of.seconds, "photos": len(of.photos), "seed": uploads.SEED, "load": load}
+    common.finish("serve", {**how, **of.figures}, of.claims)
 
 
 def _options() -> argparse.Namespace:

@@ -28,7 +28,7 @@ class Answers:
     """What came back of a load, one entry a photo, without those of the warm-up.
 
     Args:
-        photos_per_s: How many were answered.
+        photos_per_s: How many were answered, whenever they were due.
         upload: Position of the upload, shape (N,).
         late_ms: How late the request was sent, of a load at a fixed rate, shape (N,).
         took_ms: From sending the first request of a photo to its last answer, shape (N,).
@@ -135,22 +135,23 @@ def _answers(
     posts: dict[str, np.ndarray], end_s: float, *, by: str, each: int, client_share: float
 ) -> Answers:
     """Those of photos that were due, or done, after the warm-up and before the end."""
-
-    def counted(records: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        inside = (records[by] >= WARM_S) & (records[by] < end_s)
-        return {name: column[inside] for name, column in records.items()}
-
-    answered = int((counted(posts)["status"] == OK).sum())
-    photos = counted(_joined(posts))
+    joined = _joined(posts)
+    inside = _between(joined[by], end_s)
+    photos = {name: column[inside] for name, column in joined.items()}
+    # By requests: a photo that takes three would come as nothing, nothing and one.
+    answered = int((_between(posts["done"], end_s) & (posts["status"] == OK)).sum()) / each
     return Answers(
-        # By requests: a photo that takes three would come as nothing, nothing and one.
-        photos_per_s=answered / each / (end_s - WARM_S),
+        photos_per_s=answered / (end_s - WARM_S),
         upload=photos["upload"].astype(int),
         late_ms=(photos["sent"] - photos["due"]) * 1000,
         took_ms=(photos["done"] - photos["sent"]) * 1000,
         status=photos["status"].astype(int),
         client_share=client_share,
     )
+
+
+def _between(moments: np.ndarray, end_s: float) -> np.ndarray:
+    return (moments >= WARM_S) & (moments < end_s)
 
 
 def _joined(posts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
