@@ -21,6 +21,7 @@ from importlib import metadata
 from pathlib import Path
 
 import common
+from serving import bench
 from serving import endurance
 from serving import lite
 from serving import photo
@@ -53,6 +54,7 @@ def main() -> None:
             photos=uploads.photos(options.photos),
             home=options.home,
             scratch=Path(scratch),
+            precisions=bench.available(options.precisions.split(",")),
             seconds=options.seconds,
             litserve=options.litserve_python or (_litserve() if "trio" in chosen else None),
             soak_minutes=options.soak,
@@ -66,6 +68,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
+    parser.add_argument("--precisions", default="f32,bf16,int8", help="number formats of ours")
     parser.add_argument("--photos", type=Path, default=BESIDE, help="folder of JPEG photos")
     parser.add_argument("--home", type=Path, default=CACHE / "home", help="keeps the networks")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long a load is counted")

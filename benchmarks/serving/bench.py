@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from serving.uploads import Upload
-from triptych import settings
 from triptych.engine import openvino
 
 CLIENTS = (1, 4, 16)
@@ -25,6 +24,7 @@ class Bench:
         photos: Some of them, to post.
         home: Where the networks are kept.
         scratch: A folder for files to post.
+        precisions: Number formats to measure, those that are to be had here.
         seconds: How long each load is counted.
         litserve: Python of LitServe's environment; ``None`` where there is none.
         soak_minutes: How long the soak lasts.
@@ -34,6 +34,7 @@ class Bench:
     photos: list[Upload]
     home: Path
     scratch: Path
+    precisions: list[str]
     seconds: float
     litserve: Path | None
     soak_minutes: float
@@ -41,17 +42,17 @@ class Bench:
     claims: dict[str, bool] = field(default_factory=dict)
 
 
-def precisions() -> list[str]:
-    """Those that this machine and installation have; says which are left out."""
-    missing = {
-        "bf16": None if openvino.has_bf16() else "this processor has no bf16 arithmetic",
-        "int8": None if importlib.util.find_spec("nncf") else "nncf is not installed",
-    }
-    offered = [name for name in ("f32", "bf16", "int8") if name in settings.PRECISIONS]
-    for name in offered:
-        if missing.get(name):
-            print(f"Left out: {name}, for {missing[name]}.")
-    return [name for name in offered if not missing.get(name)]
+def available(wanted: Sequence[str]) -> list[str]:
+    """Those number formats that this machine and installation have; says why others are not."""
+    lacking = {}
+    if not openvino.has_bf16():
+        lacking["bf16"] = "this processor has no bf16 arithmetic"
+    if importlib.util.find_spec("nncf") is None:
+        lacking["int8"] = "nncf is not installed"
+    for name in wanted:
+        if name in lacking:
+            print(f"Left out: {name}, for {lacking[name]}.")
+    return [name for name in wanted if name not in lacking]
 
 
 def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -25,7 +25,7 @@ def run(of: Bench) -> None:
     """Measure each number format with each rule."""
     found = {
         precision: measured(of, precision)
-        for precision in bench.precisions()
+        for precision in of.precisions
         if precision != "int8" or has_int8(of)
     }
     of.figures["lite"] = found

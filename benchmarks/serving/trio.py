@@ -21,7 +21,7 @@ Found = dict[str, dict[int, Answers]]
 def run(of: Bench) -> None:
     """Measure all, one server at a time."""
     found = {server.name: loaded(of, server) for server in contenders(of)}
-    bare = {precision: bare_loop(of, precision) for precision in bench.precisions()}
+    bare = {precision: bare_loop(of, precision) for precision in of.precisions}
     show(found, bare)
     of.figures["trio"] = {
         "servers": {
@@ -43,7 +43,7 @@ def contenders(of: Bench) -> list[servers.Server]:
         rows = [zoo.find(name) for name in zoo.COMMITTEES["classic"]]
         paths = store.prepare(rows, home=of.home, random=True, report=print)
         beside += [servers.litserve(of.litserve, name, paths) for name in formats]
-    ours = [servers.triptych("classic", name, of.home, *OURS) for name in bench.precisions()]
+    ours = [servers.triptych("classic", name, of.home, *OURS) for name in of.precisions]
     return beside + ours
 
 
