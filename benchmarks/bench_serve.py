@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
+import sys
 import tempfile
 import venv
 from importlib import metadata
@@ -44,6 +46,8 @@ PARTS = {
 
 def main() -> None:
     """Run the parts, check the claims."""
+    # Else a server would outlive a benchmark that is told to stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     options = _options()
     chosen = options.only.split(",")
     load = os.getloadavg()[0]

@@ -22,6 +22,7 @@ from typing import Any
 
 BOUNDARY = "triptych-load"
 GIVE_UP_S = 120.0
+FEWEST = 3  # photos of each client, however long they take
 NO_ANSWER = 0  # in place of a status: the connection broke, or nobody answered
 
 
@@ -105,17 +106,24 @@ class Run:
         """Seconds since the start."""
         return time.perf_counter() - self._start
 
-    async def closed(self, clients: int, seconds: float) -> None:
-        """As many clients as given, each with one request under way."""
+    async def closed(self, clients: int, seconds: float) -> float:
+        """As many clients as given, each with one request under way; the time when it was over."""
+        over_s = seconds
+        left = FEWEST * clients
 
         async def client() -> None:
-            while self.clock_s() < seconds:
+            nonlocal over_s, left
+            while self.clock_s() < seconds or left > 0:
                 await self._visit(self.clock_s())
+                left -= 1
+                if left == 0:
+                    over_s = max(seconds, self.clock_s())
 
         await asyncio.gather(*(client() for _ in range(clients)))
+        return over_s
 
-    async def open(self, rate: float, seconds: float) -> None:
-        """Visits at a fixed rate, evenly spaced, however many are under way."""
+    async def open(self, rate: float, seconds: float) -> float:
+        """Visits at a fixed rate, evenly spaced, however many are under way; ``seconds``."""
         visits = set()
         for number in range(int(rate * seconds)):
             due_s = number / rate
@@ -124,6 +132,7 @@ class Run:
             visits.add(visit)
             visit.add_done_callback(visits.discard)
         await asyncio.gather(*visits)
+        return seconds
 
     async def _visit(self, due_s: float) -> None:
         number, upload = next(self._visits)
@@ -158,12 +167,12 @@ async def work(job: dict[str, Any]) -> dict[str, Any]:
     spent_s = time.process_time()
     run = Run(job["port"], requests, itertools.cycle(job["order"]))
     if job["rate"]:
-        await run.open(job["rate"], job["seconds"])
+        over_s = await run.open(job["rate"], job["seconds"])
     else:
-        await run.closed(job["clients"], job["seconds"])
+        over_s = await run.closed(job["clients"], job["seconds"])
     spent_s = time.process_time() - spent_s
     records = [list(vars(record).values()) for record in run.records]
-    return {"records": records, "wall_s": run.clock_s(), "cpu_s": spent_s}
+    return {"records": records, "over_s": over_s, "wall_s": run.clock_s(), "cpu_s": spent_s}
 
 
 if __name__ == "__main__":
