@@ -73,7 +73,7 @@ class Connection:
         return int(head.split(" ", 2)[1])
 
     async def _streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._open is None or self._open[0].at_eof():
+        if self._open is None or self._open[0].at_eof() or self._open[0].exception():
             self.close()
             self._open = await asyncio.open_connection("127.0.0.1", self._port)
         return self._open
