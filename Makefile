@@ -12,7 +12,7 @@ help:
 	@echo "make run    set up and serve the studio on http://127.0.0.1:5000 (options: SERVE='--port 8080')"
 	@echo "make test   set up and run all tests, a real browser included (options: PYTEST='-k images')"
 	@echo "make lint   ruff, mypy, and the sizes of functions"
-	@echo "make bench  measure, and compare with what the README claims"
+	@echo "make bench  measure, and compare with what the README claims (takes hours)"
 	@echo "make docs   write the generated pages of docs/ anew"
 	@echo "make lock   pin and hash all requirements anew"
 

@@ -1,0 +1,180 @@
+"""The load: a small HTTP client in a process of its own, for it shares the cores with the server.
+
+    python load.py JOB.json OUT.json
+
+All requests are encoded before the clock starts, and connections are kept. Either a fixed number
+of clients, each asking anew as soon as it has its answer, or arrivals at a fixed rate whatever the
+server does. What comes back is one record a request; judging them is not done here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BOUNDARY = "triptych-load"
+GIVE_UP_S = 120.0
+FEWEST = 3  # photos of each client, however long they take
+NO_ANSWER = 0  # in place of a status: the connection broke, or nobody answered
+
+
+@dataclass
+class Record:
+    """One request.
+
+    Args:
+        visit: Which photo of the run it belongs to; a photo may take several requests.
+        upload: Position of its upload in the job.
+        due_s: When it was to be sent.
+        sent_s: When it was sent.
+        done_s: When the whole answer was there.
+        status: HTTP status, or `NO_ANSWER`.
+    """
+
+    visit: int
+    upload: int
+    due_s: float
+    sent_s: float
+    done_s: float
+    status: int
+
+
+class Connection:
+    """A kept connection, opened anew where the server has closed it."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def post(self, request: bytes) -> int:
+        """Send a request and read the whole answer; its status, or `NO_ANSWER`."""
+        try:
+            return await asyncio.wait_for(self._exchange(request), GIVE_UP_S)
+        except (OSError, EOFError, asyncio.TimeoutError):
+            self.close()
+            return NO_ANSWER
+
+    async def _exchange(self, request: bytes) -> int:
+        reader, writer = await self._streams()
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+        await reader.readexactly(int(fields["content-length"]))
+        if fields.get("connection") == "close":
+            self.close()
+        return int(head.split(" ", 2)[1])
+
+    async def _streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._open is None or self._open[0].at_eof() or self._open[0].exception():
+            self.close()
+            self._open = await asyncio.open_connection("127.0.0.1", self._port)
+        return self._open
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._open is not None:
+            self._open[1].close()
+        self._open = None
+
+
+class Run:
+    """One job under way.
+
+    Args:
+        port: Of the server.
+        requests: For each upload, the encoded requests that make one visit.
+        order: Positions of uploads, in the order of visits.
+    """
+
+    def __init__(self, port: int, requests: list[list[bytes]], order: Iterator[int]) -> None:
+        self.records: list[Record] = []
+        self._port = port
+        self._requests = requests
+        self._visits = enumerate(order)
+        self._idle: list[Connection] = []
+        self._start = time.perf_counter()
+
+    def clock_s(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self._start
+
+    async def closed(self, clients: int, seconds: float) -> float:
+        """As many clients as given, each with one request under way; the time when it was over."""
+        over_s = seconds
+        left = FEWEST * clients
+
+        async def client() -> None:
+            nonlocal over_s, left
+            while self.clock_s() < seconds or left > 0:
+                await self._visit(self.clock_s())
+                left -= 1
+                if left == 0:
+                    over_s = max(seconds, self.clock_s())
+
+        await asyncio.gather(*(client() for _ in range(clients)))
+        return over_s
+
+    async def open(self, rate: float, seconds: float) -> float:
+        """Visits at a fixed rate, evenly spaced, however many are under way; ``seconds``."""
+        visits = set()
+        for number in range(int(rate * seconds)):
+            due_s = number / rate
+            await asyncio.sleep(max(0.0, due_s - self.clock_s()))
+            visit = asyncio.create_task(self._visit(due_s))
+            visits.add(visit)
+            visit.add_done_callback(visits.discard)
+        await asyncio.gather(*visits)
+        return seconds
+
+    async def _visit(self, due_s: float) -> None:
+        number, upload = next(self._visits)
+        with self._connection() as connection:
+            for request in self._requests[upload]:
+                sent_s = self.clock_s()
+                status = await connection.post(request)
+                self.records.append(Record(number, upload, due_s, sent_s, self.clock_s(), status))
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        connection = self._idle.pop() if self._idle else Connection(self._port)
+        yield connection
+        self._idle.append(connection)
+
+
+def encode(path: str, file: str, kind: str | None) -> bytes:
+    """The bytes of one request: a form with a file, or the bare body where a type is given."""
+    body = Path(file).read_bytes()
+    if kind is None:
+        kind = f"multipart/form-data; boundary={BOUNDARY}"
+        disposition = 'form-data; name="image"; filename="photo.jpg"'
+        head = f"--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\nContent-Type: image/jpeg"
+        body = b"%b\r\n\r\n%b\r\n--%b--\r\n" % (head.encode(), body, BOUNDARY.encode())
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def work(job: dict[str, Any]) -> dict[str, Any]:
+    """Do a job; the records, and the processor time they took here."""
+    requests = [[encode(path, *upload) for path in job["paths"]] for upload in job["uploads"]]
+    spent_s = time.process_time()
+    run = Run(job["port"], requests, itertools.cycle(job["order"]))
+    if job["rate"]:
+        over_s = await run.open(job["rate"], job["seconds"])
+    else:
+        over_s = await run.closed(job["clients"], job["seconds"])
+    spent_s = time.process_time() - spent_s
+    records = [list(vars(record).values()) for record in run.records]
+    return {"records": records, "over_s": over_s, "wall_s": run.clock_s(), "cpu_s": spent_s}
+
+
+if __name__ == "__main__":
+    answer = asyncio.run(work(json.loads(Path(sys.argv[1]).read_text())))
+    Path(sys.argv[2]).write_text(json.dumps(answer))
