@@ -66,6 +66,7 @@ FENCES = {
     "keras": {"zoo", "weights", "engine", "head", "finetune_child"},
     "PIL": {"images", "recipe"},
     "pillow_heif": {"images"},
+    "nncf": {"engine"},
     "openvino": {"engine"},
     "flask": {"web"},
     "gevent": {"web"},

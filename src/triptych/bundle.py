@@ -38,13 +38,14 @@ from triptych import errors
 from triptych import hashing
 from triptych import novelty
 from triptych import zoo
+from triptych.committee import INT8
 from triptych.committee import Build
 from triptych.committee import Committee
 from triptych.committee import Member
+from triptych.committee import engine
 from triptych.doubt import Doubt
 from triptych.engine import convert
-from triptych.engine import store
-from triptych.engine.openvino import OpenVINOEngine
+from triptych.engine import int8
 from triptych.recipe import Recipe
 from triptych.results import Label
 
@@ -127,30 +128,36 @@ class Bundle:
 
         Raises:
             errors.BundleError: A file of it is damaged.
+            errors.SettingError: Precision int8 is asked for and was not made.
         """
         check_files(self.folder, self.about, suffixes=(".xml", ".bin", ".npz"))
+        networks = self.networks
+        if build.precision == INT8:
+            make = f"triptych optimize {self.name} --images photos/"
+            networks = int8.require(networks, committee=self.name, make=make)
+        rows = zip(self.about["members"], networks, strict=True)
         return Committee(
             name=self.name,
-            members=tuple(self._seat(row, build) for row in self.about["members"]),
+            members=tuple(self._seat(row, network, build) for row, network in rows),
             labels=self.labels,
             doubt=self.doubt,
             rule=self.about["rule"],
         )
 
-    def _seat(self, row: dict[str, Any], build: Build) -> Member:
-        place = self.folder / "members" / row["name"]
-        engine = OpenVINOEngine(
-            place / convert.NETWORK,
-            precision=build.precision,
-            threads=build.threads,
-            streams=build.streams,
-            cache=store.compiled_cache(build.home),
-        )
+    @property
+    def networks(self) -> list[Path]:
+        """The f32 network of each member, in order."""
+        folder = self.folder / "members"
+        return [folder / row["name"] / convert.NETWORK for row in self.about["members"]]
+
+    def _seat(self, row: dict[str, Any], network: Path, build: Build) -> Member:
         recipe = Recipe.from_dict(row["recipe"])
         # Read only what has a hash; an imported or tuned member has none.
-        listed = f"members/{row['name']}/{TAUGHT}" in self.about["files"]
-        taught = novelty.Taught.read(place / TAUGHT) if listed else None
-        return Member(row["name"], engine, recipe, float(row["cost"]), taught)
+        listed = f"members/{row['name']}/{TAUGHT}"
+        taught = (
+            novelty.Taught.read(self.folder / listed) if listed in self.about["files"] else None
+        )
+        return Member(row["name"], engine(network, build), recipe, float(row["cost"]), taught)
 
 
 def check_name(name: str) -> None:
