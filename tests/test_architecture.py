@@ -53,6 +53,7 @@ RANKS = {
     "scoring": 12,
     "audition": 13,
     "fitting": 13,
+    "optimizing": 13,
     "pages": 13,
     "training": 14,
     "": 15,  # the package's own door: triptych.load, triptych.train

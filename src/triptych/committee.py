@@ -203,10 +203,13 @@ def _seat(rows: list[zoo.Backbone], build: Build, name: str) -> list[Member]:
 def _int8(rows: list[zoo.Backbone], paths: list[Path], build: Build, name: str) -> list[Path]:
     if build.random:
         return int8.prepare(paths, [row.recipe for row in rows], report=build.report)
-    names = [row.name for row in rows]
-    own = "" if names == list(zoo.COMMITTEES[name]) else f" --members {','.join(names)}"
-    make = f"triptych optimize {name}{own} --images photos/"
-    return int8.require(paths, committee=", ".join(names), make=make)
+    made = [int8.beside(path) for path in paths]
+    if not all(path.exists() for path in made):
+        names = [row.name for row in rows]
+        own = "" if names == list(zoo.COMMITTEES[name]) else f" --members {','.join(names)}"
+        make = f"triptych optimize {name}{own} --images photos/"
+        raise int8.missing(", ".join(names), make)
+    return made
 
 
 def engine(path: Path, build: Build) -> Engine:

@@ -27,6 +27,7 @@ from triptych.engine import Float32Array
 # writes.
 VERSION = 1
 POLL_S = 0.2
+STOPPED = "Stopped; no int8 network was kept."
 
 
 def check_installed() -> None:
@@ -53,9 +54,10 @@ def run(
 
     Args:
         network: The f32 one, as `triptych.engine.convert.export` writes it.
-        inputs: Typical network inputs, each of shape (H, W, 3): a few hundred tell well between
+        inputs: Typical network inputs, each of shape (H, W, 3): a hundred tell well between
             which bounds numbers lie inside the network.
-        target: Ends in ``.xml``; the numbers go into a ``.bin`` beside it.
+        target: Ends in ``.xml``, in a folder that there is; the numbers go into a ``.bin``
+            beside it, and the inputs lie there in the meantime.
         stop: Asked often; true ends the child.
 
     Raises:
@@ -64,11 +66,14 @@ def run(
         errors.Stopped: ``stop`` said so.
     """
     check_installed()
-    with tempfile.NamedTemporaryFile(prefix="triptych-", suffix=".npy") as saved:
-        for one in inputs:
-            np.save(saved, one)
-        saved.flush()
-        _wait([sys.executable, "-m", __name__, str(network), saved.name, str(target)], stop)
+    saved = target.with_name("inputs.npy")
+    try:
+        with saved.open("wb") as file:
+            for one in inputs:
+                np.save(file, one)
+        _wait([sys.executable, "-m", __name__, str(network), str(saved), str(target)], stop)
+    finally:
+        saved.unlink()
 
 
 def _wait(command: list[str], stop: Callable[[], bool]) -> None:
@@ -79,7 +84,7 @@ def _wait(command: list[str], stop: Callable[[], bool]) -> None:
         try:
             while not _has_ended(child):
                 if stop():
-                    raise errors.Stopped("Stopped; no int8 network was kept.")
+                    raise errors.Stopped(STOPPED)
         finally:
             child.kill()
         if child.returncode:
