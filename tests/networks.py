@@ -64,3 +64,23 @@ def save(model: Any, path: Path) -> Path:
         warnings.simplefilter("ignore", DeprecationWarning)
         model.save(path)
     return path
+
+
+def tiny(path: Path, *, classes: int, size: int = 32, seed: int = 0) -> Path:
+    """Write a small OpenVINO network with the outputs (probs, features) of a converted one."""
+    import openvino
+    from openvino import opset13 as op
+
+    rng = np.random.default_rng(seed)
+    image = op.parameter([-1, size, size, 3], np.float32)
+    kernel = rng.normal(0, 0.3, (64, 3, 5, 5)).astype(np.float32)
+    zeros, steps = [0, 0], [2, 2]
+    first = op.transpose(image, op.constant([0, 3, 1, 2]))
+    seen = op.relu(op.convolution(first, op.constant(kernel), steps, zeros, zeros, [1, 1]))
+    features = op.reduce_mean(seen, op.constant([2, 3]), keep_dims=False)
+    weights = rng.normal(0, 0.3, (64, classes)).astype(np.float32)
+    probs = op.softmax(op.matmul(features, op.constant(weights), False, False), 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    model = openvino.Model([probs, features], [image])
+    openvino.save_model(model, path, compress_to_fp16=False)
+    return path

@@ -55,6 +55,7 @@ RANKS = {
     "audition": 13,
     "benchmarking": 13,
     "fitting": 13,
+    "optimizing": 13,
     "pages": 13,
     "training": 14,
     "": 15,  # the package's own door: triptych.load, triptych.train
@@ -68,6 +69,7 @@ FENCES = {
     "keras": {"zoo", "weights", "engine", "head", "finetune_child"},
     "PIL": {"images", "recipe"},
     "pillow_heif": {"images"},
+    "nncf": {"engine"},
     "openvino": {"engine"},
     "flask": {"web"},
     "flask_smorest": {"web"},

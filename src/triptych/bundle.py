@@ -10,6 +10,7 @@
             model.keras        the whole Keras model: backbone and head
             taught.npz         what the photos it was taught on look like to it
             network.xml, .bin  the same for the engine, so that serving needs no Keras
+            int8-1/            the same at int8, after ``triptych optimize``; see `engine.int8`
 
 The highest version is served. A version is written in a hidden folder and appears by a rename:
 whole or not at all. Nothing in it is a pickle.
@@ -29,6 +30,8 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,13 +41,14 @@ from triptych import errors
 from triptych import hashing
 from triptych import novelty
 from triptych import zoo
+from triptych.committee import INT8
 from triptych.committee import Build
 from triptych.committee import Committee
 from triptych.committee import Member
+from triptych.committee import engine
 from triptych.doubt import Doubt
 from triptych.engine import convert
-from triptych.engine import store
-from triptych.engine.openvino import OpenVINOEngine
+from triptych.engine import int8
 from triptych.recipe import Recipe
 from triptych.results import Label
 
@@ -147,30 +151,41 @@ class Bundle:
 
         Raises:
             errors.BundleError: A file of it is damaged.
+            errors.SettingError: Precision int8 is asked for and was not made.
         """
         check_files(self.folder, self.about, suffixes=(".xml", ".bin", ".npz"))
+        networks = self._int8() if build.precision == INT8 else self.networks
+        rows = zip(self.about["members"], networks, strict=True)
         return Committee(
             name=self.name,
-            members=tuple(self._seat(row, build) for row in self.about["members"]),
+            members=tuple(self._seat(row, network, build) for row, network in rows),
             labels=self.labels,
             doubt=self.doubt,
             rule=self.about["rule"],
         )
 
-    def _seat(self, row: dict[str, Any], build: Build) -> Member:
-        place = self.folder / "members" / row["name"]
-        engine = OpenVINOEngine(
-            place / convert.NETWORK,
-            precision=build.precision,
-            threads=build.threads,
-            streams=build.streams,
-            cache=store.compiled_cache(build.home),
-        )
+    @property
+    def networks(self) -> list[Path]:
+        """The f32 network of each member, in order."""
+        folder = self.folder / "members"
+        return [folder / row["name"] / convert.NETWORK for row in self.about["members"]]
+
+    def _int8(self) -> list[Path]:
+        made = [int8.beside(network) for network in self.networks]
+        # As all that is read: only what has a hash.
+        wanted = [file for path in made for file in (path, path.with_suffix(".bin"))]
+        if not {self.folder / name for name in self.about["files"]}.issuperset(wanted):
+            raise int8.missing(self.name, f"triptych optimize {self.name} --images photos/")
+        return made
+
+    def _seat(self, row: dict[str, Any], network: Path, build: Build) -> Member:
         recipe = Recipe.from_dict(row["recipe"])
         # Read only what has a hash; an imported or tuned member has none.
-        listed = f"members/{row['name']}/{TAUGHT}" in self.about["files"]
-        taught = novelty.Taught.read(place / TAUGHT) if listed else None
-        return Member(row["name"], engine, recipe, float(row["cost"]), taught)
+        listed = f"members/{row['name']}/{TAUGHT}"
+        taught = (
+            novelty.Taught.read(self.folder / listed) if listed in self.about["files"] else None
+        )
+        return Member(row["name"], engine(network, build), recipe, float(row["cost"]), taught)
 
 
 def check_name(name: str) -> None:
@@ -387,11 +402,40 @@ def refit(bundle: Bundle, home: Path, fitted: Doubt) -> Bundle:
     return _copy(bundle, home, bundle.name, doubt=fitted.to_dict(), rule=doubt.FITTED_RULE)
 
 
-def _copy(bundle: Bundle, home: Path, name: str, **changes: Any) -> Bundle:
+def equip(bundle: Bundle, home: Path, made: Sequence[Path], told: Mapping[str, Any]) -> Bundle:
+    """Write the next version of a bundle, the same with an int8 network for each member.
+
+    Args:
+        bundle: Whose members and pages are taken over.
+        home: Folder for everything that is kept.
+        made: The int8 networks, one per member.
+        told: See `triptych.engine.int8.put`.
+
+    Raises:
+        errors.BundleError: A file of it is damaged.
+    """
+    check_files(bundle.folder, bundle.about)
+
+    def add(target: Path) -> None:
+        for row, path in zip(bundle.about["members"], made, strict=True):
+            int8.put(path, target / "members" / row["name"], told)
+
+    return _copy(bundle, home, bundle.name, add=add)
+
+
+def _copy(
+    bundle: Bundle,
+    home: Path,
+    name: str,
+    *,
+    add: Callable[[Path], None] = lambda target: None,
+    **changes: Any,
+) -> Bundle:
     def fill(target: Path) -> dict[str, Any]:
         for file in bundle.about["files"]:
             (target / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(bundle.folder / file, target / file)
+        add(target)
         return {key: value for key, value in {**bundle.about, **changes}.items() if key != "name"}
 
     return write(home, name, fill)

@@ -18,11 +18,13 @@ from triptych import weights
 from triptych import zoo
 from triptych.doubt import Doubt
 from triptych.engine import Engine
+from triptych.engine import int8
 from triptych.engine import store
 from triptych.engine.openvino import OpenVINOEngine
 from triptych.recipe import Recipe
 from triptych.results import Label
 
+INT8 = "int8"
 RANDOM_WARNING = "random weights: meaningless"
 
 
@@ -109,7 +111,7 @@ class Build:
 
     Args:
         home: Folder for everything that is kept.
-        precision: ``"auto"``, ``"f32"`` or ``"bf16"``.
+        precision: ``"auto"``, ``"f32"``, ``"bf16"`` or ``"int8"``.
         threads: Processor threads; 0 takes every core this process may use.
         streams: How many photos each network looks at beside each other, each on its share
             of the threads.
@@ -171,7 +173,7 @@ def from_zoo(name: str, build: Build, *, members: Sequence[str] | None = None) -
     rows = [zoo.find(member) for member in members] if members else backbones(name)
     rows = list({row.name: row for row in rows}.values())
     own = {row.name for row in rows} <= set(zoo.COMMITTEES[name])
-    seats = tuple(_seat(rows, build))
+    seats = tuple(_seat(rows, build, name))
     fitted = None if build.random else fits.find(build.home, name, [row.name for row in rows])
     return Committee(
         name=name if own else "custom",
@@ -188,18 +190,39 @@ def _unfitted(rows: list[zoo.Backbone], seats: Sequence[Member]) -> Doubt:
     return doubt.unfitted(shares, [seat.cost for seat in seats])
 
 
-def _seat(rows: list[zoo.Backbone], build: Build) -> list[Member]:
+def _seat(rows: list[zoo.Backbone], build: Build, name: str) -> list[Member]:
     paths = store.prepare(rows, home=build.home, random=build.random, report=build.report)
+    if build.precision == INT8:
+        paths = _int8(rows, paths, build, name)
     return [
-        Member(row.name, _engine(path, build), row.recipe, row.multiply_adds / 1e9)
+        Member(row.name, engine(path, build), row.recipe, row.multiply_adds / 1e9)
         for row, path in zip(rows, paths, strict=True)
     ]
 
 
-def _engine(path: Path, build: Build) -> Engine:
+def _int8(rows: list[zoo.Backbone], paths: list[Path], build: Build, name: str) -> list[Path]:
+    if build.random:
+        return int8.prepare(paths, [row.recipe for row in rows], report=build.report)
+    made = [int8.beside(path) for path in paths]
+    if not all(path.exists() for path in made):
+        names = [row.name for row in rows]
+        own = "" if names == list(zoo.COMMITTEES[name]) else f" --members {','.join(names)}"
+        make = f"triptych optimize {name}{own} --images photos/"
+        raise int8.missing(", ".join(names), make)
+    return made
+
+
+def engine(path: Path, build: Build) -> Engine:
+    """What runs a converted network.
+
+    Args:
+        path: The network; to answer at int8, its int8 form.
+        build: Precision, threads and cache.
+    """
     return OpenVINOEngine(
         path,
-        precision=build.precision,
+        # What is not quantized in an int8 network, the first and last layers, stays exact.
+        precision="f32" if build.precision == INT8 else build.precision,
         threads=build.threads,
         streams=build.streams,
         cache=store.compiled_cache(build.home),

@@ -21,6 +21,8 @@
     │   └── Stopping          the server takes no more, as it is about to stop
     ├── DeadlinePassed        it took longer than a request may
     ├── BundleError           a bundle that is damaged, unknown in form, or in the way
+    ├── FitError              what was fitted is damaged, or cannot be fitted on these photos
+    ├── TooLossy              int8 networks that answer worse than was allowed
     └── Stopped               a person stopped it; what was done so far is kept
 
 Each message says what came, what was expected and how to mend it. ``code`` is stable and meant
@@ -195,6 +197,13 @@ class FitError(TriptychError):
     """What was fitted for a committee is damaged, or cannot be fitted on these photos."""
 
     code = "fit"
+    status = 409
+
+
+class TooLossy(TriptychError):
+    """Networks at int8 that answer worse than was allowed; they were not kept."""
+
+    code = "too_lossy"
     status = 409
 
 

@@ -89,7 +89,7 @@ def _default_home() -> Path:
         return Path("~/triptych")
 
 
-PRECISIONS = ("auto", "f32", "bf16")
+PRECISIONS = ("auto", "f32", "bf16", "int8")
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -146,7 +146,13 @@ SETTINGS: tuple[Setting, ...] = (
         0.9,
         "How often the set that a verdict names shall hold the true class, such as 0.9.",
     ),
-    Setting("precision", str, "auto", "Number format of the networks on CPU.", choices=PRECISIONS),
+    Setting(
+        "precision",
+        str,
+        "auto",
+        "Number format of the networks on CPU; int8 wants `triptych optimize` first.",
+        choices=PRECISIONS,
+    ),
     Setting(
         "threads",
         int,

@@ -19,6 +19,7 @@ from triptych.cli.fit import fit
 from triptych.cli.imports import import_model
 from triptych.cli.models import models
 from triptych.cli.models import pull
+from triptych.cli.optimize import optimize
 from triptych.cli.serve import serve
 from triptych.cli.train import train
 
@@ -43,6 +44,7 @@ for command in (
     fit,
     import_model,
     models,
+    optimize,
     pull,
     serve,
     train,

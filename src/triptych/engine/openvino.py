@@ -46,8 +46,14 @@ def resolve_precision(precision: str) -> str:
         ``"f32"`` or ``"bf16"``.
 
     Raises:
-        errors.SettingError: bf16 was asked for and the processor has none.
+        errors.SettingError: bf16 was asked for and the processor has none; or int8, which is no
+            way to run a network but another network.
     """
+    if precision == "int8":
+        raise errors.SettingError(
+            "Precision int8 was asked for where networks run as they are: there, use f32, bf16 "
+            "or auto. Committees answer at int8 after `triptych optimize`."
+        )
     if precision == "auto":
         return "bf16" if has_bf16() else "f32"
     if precision == "bf16" and not has_bf16():

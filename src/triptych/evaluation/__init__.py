@@ -8,6 +8,7 @@ page that says so.
     report       the page; imports what it draws with only when asked to draw
     gains        members and rules before and after a fit: ``triptych fit``
     doubt_plots  the same as pictures, and what networks cost
+    comparing    a committee at f32 and at int8, photo by photo: ``triptych optimize``
 """
 
 from triptych.evaluation.metrics import truth_rank
