@@ -59,7 +59,8 @@ class Memory:
         figure = Figure(figsize=(8, 4), layout="constrained")
         axes = figure.subplots()
         axes.plot(np.array(self.at_s) / 60, self.mb)
-        axes.set(xlabel="minutes", ylabel="memory of the server, MB", title=title, ylim=0)
+        axes.set(xlabel="minutes", ylabel="memory of the server, MB", title=title)
+        axes.set_ylim(0, 1.1 * max(self.mb))
         common.RESULTS.mkdir(exist_ok=True)
         figure.savefig(common.RESULTS / f"{name}.png", dpi=120)
 
