@@ -222,10 +222,11 @@ def _quantized(
 
 
 def _inputs(paths: Sequence[Path], own: Recipe) -> Iterator[npt.NDArray[np.float32]]:
+    enough = recipe.enough([own])
     for path in paths:
         # One that cannot be read shows nothing; hundreds of others do.
         with contextlib.suppress(errors.ImageError):
-            yield recipe.apply(own, images.load(path))
+            yield recipe.apply(own, images.picture(path, enough=enough))
 
 
 def _lesser(committee: Committee, made: Sequence[Path], build: Build) -> Committee:
