@@ -5,8 +5,11 @@ from __future__ import annotations
 import concurrent.futures
 import http.client
 import json
+import os
 import signal
+import sys
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -125,6 +128,27 @@ def test_what_takes_too_long_is_given_up(asking):
             status, told = answer.result()
             assert (status, told["error"]["code"]) == (504, "deadline")
         assert is_healthy(address)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_photos_are_forgotten_while_a_connection_stays_open():
+    large = bytes(30 << 20)
+    with fake_studio.running() as (process, address):
+        before = memory_bytes(process.pid)
+        connections = [connect(address) for _ in range(6)]
+        for connection in connections:
+            connection.request("POST", "/api/v1/classify", large, {"Content-Type": "image/png"})
+            with connection.getresponse() as response:
+                assert response.status == 415
+                response.read()
+        assert memory_bytes(process.pid) - before < 3 * len(large)
+        for connection in connections:
+            connection.close()
+
+
+def memory_bytes(pid: int) -> int:
+    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
