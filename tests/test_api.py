@@ -14,6 +14,7 @@ import pytest
 
 import fake_studio
 from fake_studio import photo
+from triptych import errors
 from triptych import settings
 from triptych import weights
 from triptych import zoo
@@ -331,6 +332,15 @@ def test_every_operation_names_the_refusals_that_all_may_have(client):
     for methods in client.get("/openapi.json").json["paths"].values():
         for about in (methods[name] for name in ("get", "post") if name in methods):
             assert {"200", "401", "429", "500"} <= about["responses"].keys()
+
+
+def test_every_status_of_an_error_is_named_where_committees_are_asked(client):
+    """Whatever a committee, its loading or an image raises."""
+    named = client.get("/openapi.json").json["paths"][API]["post"]["responses"]
+    kinds = [errors.TriptychError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    assert {str(kind.status) for kind in kinds} <= named.keys()
 
 
 # ------------------------------------------------------------------ the document, readable

@@ -54,7 +54,7 @@ NAME = {
 @blueprint.post("/classify")
 @openapi.describe(
     schemas.ANSWERS,
-    refuses=(400, 404, 413, 415, 503, 504),
+    refuses=(400, 404, 409, 413, 415, 503, 504),
     of_images=True,
     samples=WAYS_TO_SEND,
     parameters=[{"in": "query", "schema": schemas.Options}],
