@@ -249,8 +249,17 @@ class Classifier:
         try:
             picture = images.picture(image, limits=self._limits, enough=enough)
         except errors.TriptychError as error:
-            return _Bad(source, error)
+            return _Bad(source, _light(error))
         return Ready(source, picture, _ms(start, time.perf_counter()))
+
+
+def _light(error: errors.TriptychError) -> errors.TriptychError:
+    """The error without the frames it passed, which hold the photo until Python looks for rings."""
+    link: BaseException | None = error
+    while link:
+        link.__traceback__ = None
+        link = link.__context__
+    return error
 
 
 def _in_batches(

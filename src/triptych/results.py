@@ -69,13 +69,13 @@ class Prediction:
 class Timing:
     """Where the time of one image went, in milliseconds.
 
-    When images run in a batch, a member's time is its share of the batch.
+    Members look beside each other, so the parts can add up to more than the whole.
 
     Args:
         decode_ms: Bytes to pixels.
         recipe_ms: Pixels to network inputs, all members.
         members_ms: Network time by member.
-        total_ms: Everything, from bytes to verdict.
+        total_ms: From bytes to the members' answers; of images asked together, an equal share.
     """
 
     decode_ms: float

@@ -228,7 +228,9 @@ class Timing(Answer):
     members_ms = fields.Dict(
         keys=fields.String(), values=fields.Float(), metadata=_said("In each network.")
     )
-    total_ms = fields.Float(metadata=_said("From bytes to verdict."))
+    total_ms = fields.Float(
+        metadata=_said("From bytes to the members' answers, which look beside each other.")
+    )
 
 
 class Verdict(Answer):

@@ -136,9 +136,6 @@ class _Handler(gevent.pywsgi.WSGIHandler):  # type: ignore[misc]
     def handle_one_response(self) -> None:
         with self.server.answering():
             super().handle_one_response()
-        # It holds the request with its photos, and the request holds it: they would stay until the
-        # next request on this connection, and then until Python looks for such rings.
-        self.environ.clear()
 
 
 class _Server(gevent.pywsgi.WSGIServer):  # type: ignore[misc]
