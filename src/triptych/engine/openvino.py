@@ -95,6 +95,10 @@ class OpenVINOEngine:
             "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
             "NUM_STREAMS": streams,
             "INFERENCE_PRECISION_HINT": self.precision,
+            # Each network would pin its streams to the same cores, and two that work beside each
+            # other would share one core while another is idle (measured: int8, ResNet50, VGG16 and
+            # Xception beside each other, 2 cores: 4.5 photos/s pinned, 5.3 free).
+            "ENABLE_CPU_PINNING": False,
             **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
             **({"CACHE_DIR": str(cache)} if cache else {}),
         }
