@@ -461,6 +461,8 @@ def test_signing_in_and_out(visit, expected, monkeypatch):
         screenshot(page, "sign-in-phone")
         page.get_by_label("Key").fill("open sesame")
         page.get_by_role("button", name="Enter").click()
+        page.locator("#choose").wait_for(state="attached")
+        page.wait_for_load_state()  # a click does not wait for the page that it leads to
         page.set_input_files("#choose", files(("cat.png", photo(1))))
         ask(page)
         assert texts(page, "figcaption") == ["cat.png"]
