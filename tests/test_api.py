@@ -18,6 +18,7 @@ from triptych import errors
 from triptych import settings
 from triptych import weights
 from triptych import zoo
+from triptych.web import bodies
 from triptych.web import create_app
 from triptych.web import schemas
 from triptych.web.registry import Registry
@@ -82,6 +83,13 @@ def test_base64_is_taken_as_programs_write_it(client, text):
     assert answers[0][0]["verdict"] == answers[1][0]["verdict"]
 
 
+def test_json_with_very_many_values_is_not_unpacked(client):
+    body = '{"images": [' + "[]," * bodies.MAX_VALUES + "[]]}"
+    response = client.post(API, data=body, content_type="application/json")
+    assert response.status_code == 413
+    assert "more than 2,000,000 values" in response.json["error"]["message"]
+
+
 def test_bad_base64_fails_alone(client):
     response = send(
         client, {"b64": b64(photo())}, {"b64": "päng", "name": "p"}, {"b64": b64(b"no")}
@@ -104,12 +112,12 @@ def test_an_only_image_that_fails_has_the_error_of_every_failed_request(client):
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("", "The body is no JSON"),
-        ("{", "The body is no JSON"),
-        ('{"images": [{"b64": "\xff"}]}'.encode("latin-1"), "The body is no JSON"),
-        ("[" * 100_000, "The body is no JSON"),
-        ('{"images": [], "top": ' + "9" * 10_000 + "}", "The body is no JSON"),
-        ("[]", "The JSON is no object"),
+        ("", "The request is not JSON"),
+        ("{", "The request is not JSON"),
+        ('{"images": [{"b64": "\xff"}]}'.encode("latin-1"), "The request is not JSON"),
+        ("[" * 100_000, "The JSON is nested too deeply"),
+        ('{"images": [], "top": ' + "9" * 10_000 + "}", "The request is not JSON"),
+        ("[]", "The request is a JSON list; expected an object"),
         ("{}", "There is no image in the request"),
         ('{"images": []}', "There is no image in the request"),
         ('{"images": 3}', "The JSON at images: Invalid input type"),
@@ -123,7 +131,7 @@ def test_an_only_image_that_fails_has_the_error_of_every_failed_request(client):
         ('{"images": [{"b64": ""}], "top": "3"}', "The option top is '3'; expected a whole"),
         ('{"images": [{"b64": ""}], "top": 3.5}', "The option top is 3.5; expected a whole"),
         ('{"images": [{"b64": ""}], "top": true}', "The option top is True; expected a whole"),
-        ('{"images": [{"b64": ""}], "coverage": NaN}', "The option coverage is nan; expected"),
+        ('{"images": [{"b64": ""}], "coverage": NaN}', "NaN is no number of JSON"),
         ('{"images": [{"b64": ""}], "coverage": 1e999}', "The option coverage is inf; expected"),
         ('{"images": [{"b64": ""}], "members": "A"}', "The option members is 'A'; expected a list"),
         ('{"images": [{"b64": ""}], "rule": "\\ud800"}', r"The option rule is '\ud800'"),

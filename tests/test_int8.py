@@ -41,10 +41,10 @@ needs_nncf = pytest.mark.skipif(
 LITE0 = zoo.find("lite0")
 
 
-def load(home: Path, **options: object) -> tuple[triptych.Classifier, list[str]]:
+def load(home: Path, **options: Any) -> tuple[triptych.Classifier, list[str]]:
     said: list[str] = []
-    given = {"precision": "int8", "rule": "mean", "home": home, "report": said.append, **options}
-    return triptych.load(members=["lite0"], **given), said  # type: ignore[arg-type]
+    given: dict[str, Any] = {"precision": "int8", "rule": "mean", "home": home, **options}
+    return triptych.load(members=["lite0"], report=said.append, **given), said
 
 
 def run(*arguments: str | Path) -> Result:

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from triptych import clients
+from triptych.clients import Connection
+
 BOUNDARY = "triptych-load"
-GIVE_UP_S = 120.0
 FEWEST = 3  # photos of each client, however long they take
-NO_ANSWER = 0  # in place of a status: the connection broke, or nobody answered
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Record:
         due_s: When it was to be sent.
         sent_s: When it was sent.
         done_s: When the whole answer was there.
-        status: HTTP status, or `NO_ANSWER`.
+        status: HTTP status, or `clients.NO_ANSWER`.
     """
 
     visit: int
@@ -45,44 +46,6 @@ class Record:
     sent_s: float
     done_s: float
     status: int
-
-
-class Connection:
-    """A kept connection, opened anew where the server has closed it."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def post(self, request: bytes) -> int:
-        """Send a request and read the whole answer; its status, or `NO_ANSWER`."""
-        try:
-            return await asyncio.wait_for(self._exchange(request), GIVE_UP_S)
-        except (OSError, EOFError, asyncio.TimeoutError):
-            self.close()
-            return NO_ANSWER
-
-    async def _exchange(self, request: bytes) -> int:
-        reader, writer = await self._streams()
-        writer.write(request)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-        fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
-        await reader.readexactly(int(fields["content-length"]))
-        if fields.get("connection") == "close":
-            self.close()
-        return int(head.split(" ", 2)[1])
-
-    async def _streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._open is None or self._open[0].at_eof() or self._open[0].exception():
-            self.close()
-            self._open = await asyncio.open_connection("127.0.0.1", self._port)
-        return self._open
-
-    def close(self) -> None:
-        """Let go of it."""
-        if self._open is not None:
-            self._open[1].close()
-        self._open = None
 
 
 class Run:
@@ -106,10 +69,10 @@ class Run:
         """Seconds since the start."""
         return time.perf_counter() - self._start
 
-    async def closed(self, clients: int, seconds: float) -> float:
+    async def closed(self, count: int, seconds: float) -> float:
         """As many clients as given, each with one request under way; the time when it was over."""
         over_s = seconds
-        left = FEWEST * clients
+        left = FEWEST * count
 
         async def client() -> None:
             nonlocal over_s, left
@@ -119,7 +82,7 @@ class Run:
                 if left == 0:
                     over_s = max(seconds, self.clock_s())
 
-        await asyncio.gather(*(client() for _ in range(clients)))
+        await asyncio.gather(*(client() for _ in range(count)))
         return over_s
 
     async def open(self, rate: float, seconds: float) -> float:
@@ -157,8 +120,7 @@ def encode(path: str, file: str, kind: str | None) -> bytes:
         disposition = 'form-data; name="image"; filename="photo.jpg"'
         head = f"--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\nContent-Type: image/jpeg"
         body = b"%b\r\n\r\n%b\r\n--%b--\r\n" % (head.encode(), body, BOUNDARY.encode())
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    return clients.encode(path, body, kind=kind)
 
 
 async def work(job: dict[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class Connection:
         return int(head.split(" ", 2)[1])
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._streams is None or self._streams[0].at_eof():
+        if self._streams is None or self._streams[0].at_eof() or self._streams[0].exception():
             self.close()
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         return self._streams

@@ -17,7 +17,6 @@ from triptych.evaluation.metrics import Probs
 from triptych.evaluation.metrics import Truth
 
 NAMES = ("f32", "int8")
-Z = 1.959964
 
 
 class Loss(NamedTuple):
@@ -51,7 +50,7 @@ def paired(worse: int, better: int, total: int) -> Loss:
     """
     more, cells = total + 2, worse + better + 1
     centre = (worse - better) / more
-    spread = Z * math.sqrt(cells - (worse - better) ** 2 / more) / more
+    spread = metrics.Z * math.sqrt(cells - (worse - better) ** 2 / more) / more
     return Loss((worse - better) / total, centre - spread, centre + spread)
 
 

@@ -22,6 +22,7 @@ Probs = npt.NDArray[np.floating[Any]]
 Truth = npt.NDArray[np.integer[Any]]
 
 BINS = 15
+Z = 1.959964  # of a 95 % interval
 
 
 def truth_rank(probs: npt.NDArray[np.floating], truth: int) -> int:
@@ -58,11 +59,10 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     """
     if not total:
         return (0.0, 1.0)
-    z = 1.959964
     share = right / total
-    centre = share + z * z / (2 * total)
-    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    norm = 1 + z * z / total
+    centre = share + Z * Z / (2 * total)
+    spread = Z * math.sqrt(share * (1 - share) / total + Z * Z / (4 * total * total))
+    norm = 1 + Z * Z / total
     return (max(0.0, (centre - spread) / norm), min(1.0, (centre + spread) / norm))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+from typing import Any
+
 import flask
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -23,6 +26,10 @@ from triptych.web import probes
 from triptych.web import words
 from triptych.web.registry import Registry
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+    from _typeshed.wsgi import WSGIEnvironment
+
 # Parts of a multipart body that are not images: the options, with room to spare.
 OPTION_PARTS = 16
 
@@ -32,6 +39,20 @@ class _Json(DefaultJSONProvider):
 
     sort_keys = False
     ensure_ascii = False
+
+
+class _App(flask.Flask):
+    """Believes what so many proxies in front of it say of the client."""
+
+    json_provider_class = _Json
+
+    def __init__(self, proxies: int) -> None:
+        super().__init__(__name__)
+        self._proxied = ProxyFix(super().wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)
+
+    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        """Called by the server with each request."""
+        return self._proxied(environ, start_response)
 
 
 def create_app(
@@ -51,13 +72,7 @@ def create_app(
         >>> app.test_client().get("/healthz").text
         'ok'
     """
-    app = flask.Flask(__name__)
-    proxies = settings.proxies
-    # Assigned as Flask's documentation does.
-    app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-        app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies
-    )
-    app.json = _Json(app)
+    app = _App(settings.proxies)
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_request_bytes,
         MAX_FORM_PARTS=settings.max_request_images + OPTION_PARTS,

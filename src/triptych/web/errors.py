@@ -27,7 +27,8 @@ LONGEST_MESSAGE = 1000
 
 def register(app: flask.Flask) -> None:
     """Let this module answer for every error of an application."""
-    app.register_error_handler(Exception, answer)
+    for kind in (Exception, HTTPException):  # the second in place of flask-smorest's own
+        app.register_error_handler(kind, answer)
 
 
 def status_of(code: str) -> int:

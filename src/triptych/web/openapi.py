@@ -56,16 +56,6 @@ ALWAYS = (401, 403, 429, 500)
 OF_IMAGES = (400, 413, 415)
 
 
-class Document(flask_smorest.Api):  # type: ignore[misc]  # the library has no types
-    """The document; errors are answered by `triptych.web.errors` alone."""
-
-    ERROR_SCHEMA = schemas.Error
-    DEFAULT_ERROR_RESPONSE_NAME = None  # every status is named
-
-    def _register_error_handlers(self) -> None:
-        pass
-
-
 def register(app: flask.Flask, blueprint: flask.Blueprint, *, keyless: bool) -> None:
     """Serve the API of a blueprint, and its document.
 
@@ -76,7 +66,10 @@ def register(app: flask.Flask, blueprint: flask.Blueprint, *, keyless: bool) -> 
     """
     app.config["OPENAPI_URL_PREFIX"] = "/"
     app.config["OPENAPI_JSON_PATH"] = PATH
-    document = Document(
+    document = flask_smorest.Api()
+    document.ERROR_SCHEMA = schemas.Error
+    document.DEFAULT_ERROR_RESPONSE_NAME = None  # every status is named
+    document.init_app(
         app,
         spec_kwargs={
             "title": "Triptych",

@@ -123,20 +123,23 @@ class Registry:
         """
         if name is None or name == "auto":
             return self.default
-        if not self._offers(name):
+        versions = self._versions(name)
+        if not versions:
             self._catalogue = dict(self._look())  # it may be new
-        if not self._offers(name):
+            versions = self._versions(name)
+        if not versions:
             raise errors.UnknownName(
                 f"There is no committee {name!r}; expected one of: {', '.join(self.names)}."
             )
         bare, _, version = name.partition("@")
         # The highest version is held under the bare name only.
-        return bare if version == str(self._catalogue[bare][-1]) else name
+        return bare if version == str(versions[-1]) else name
 
-    def _offers(self, name: str) -> bool:
+    def _versions(self, name: str) -> Sequence[int]:
+        """Those of a committee; none if it is not on offer, or not in the version that is named."""
         bare, at, version = name.partition("@")
         versions = self._catalogue.get(bare, ())
-        return version in map(str, versions) if at else bool(versions)
+        return versions if not at or version in map(str, versions) else ()
 
     def loaded(self, name: str | None = None) -> Classifier | None:
         """A committee if it is loaded; ``None`` if `get` would have to load it.
@@ -176,7 +179,7 @@ class Registry:
         """
         self._catalogue = dict(self._look())
         for name, held in list(self._loaded.items()):
-            if not self._offers(name):
+            if not self._versions(name):
                 self._loaded.pop(name, None)
             elif held.version != self._version(name):
                 held.version = self._version(name)  # tried once, even if it cannot be loaded
@@ -192,7 +195,8 @@ class Registry:
 
     def _version(self, name: str) -> int:
         bare, _, version = name.partition("@")
-        return int(version or self._catalogue[bare][-1])
+        # Of one that is gone meanwhile there is none, and to load it will say so.
+        return int(version or max(self._catalogue.get(bare, ()), default=0))
 
     def _make_room(self, newest: str) -> None:
         """Unload what was used least, but neither the default nor what was just asked for."""
@@ -216,7 +220,7 @@ class Registry:
 
     def facts(self, name: str) -> Facts:
         """What can be said of a committee; never loads it."""
-        versions = tuple(self._catalogue[name.partition("@")[0]])
+        versions = tuple(self._catalogue.get(name.partition("@")[0], ()))
         if name in self._loaded:
             loaded = self._loaded[name].classifier.committee
             seats = tuple(member.name for member in loaded.members)

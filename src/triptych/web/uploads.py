@@ -7,7 +7,6 @@ outside.
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from triptych import errors
 from triptych.classifier import Question
+from triptych.web import bodies
 from triptych.web import options
 from triptych.web import schemas
 
@@ -92,11 +92,7 @@ def read(request: flask.Request, *, max_images: int) -> Upload:
         errors.SettingError: An option that does not exist, or an impossible value.
     """
     images, beside = _images(request)
-    if len(images) > max_images:
-        raise RequestEntityTooLarge(
-            f"{len(images)} images came in one request; at most {max_images} are taken. "
-            "Send them in several requests."
-        )
+    check_count(len(images), most=max_images)
     named = [(base_name(name, number), data) for number, (name, data) in enumerate(images, 1)]
     # Each place by itself, so that what is wrong in one is not hidden by the other.
     asked = options.check(options.from_text(request.args))
@@ -112,7 +108,7 @@ def _images(request: flask.Request) -> tuple[Images, dict[str, Any]]:
     if kind.startswith("image/") or kind == "application/octet-stream":
         return [(None, body(request))], {}
     if kind == "application/json":
-        return _encoded(_json(body(request)))
+        return _encoded(bodies.parse(body(request), hint=EXPECTED_JSON))
     came = f"as {kind}, which carries no files" if kind else "without a Content-Type"
     raise BadRequest(f"The request came {came}. {EXPECTED}")
 
@@ -130,14 +126,20 @@ def body(request: flask.Request) -> bytes:
     return data
 
 
-def _json(data: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"The body is no JSON: {error}. {EXPECTED_JSON}") from None
-    if not isinstance(found, dict):
-        raise BadRequest(f"The JSON is no object. {EXPECTED_JSON}")
-    return found
+def check_count(count: int, *, most: int) -> None:
+    """Look whether a request brought images, and not too many.
+
+    Raises:
+        BadRequest: There is none.
+        RequestEntityTooLarge: There are more than the most.
+    """
+    if not count:
+        raise BadRequest("There is no image in the request.")
+    if count > most:
+        raise RequestEntityTooLarge(
+            f"{count} images came in one request; at most {most} are taken. "
+            "Send them in several requests."
+        )
 
 
 def _encoded(given: dict[str, Any]) -> tuple[Images, dict[str, Any]]:

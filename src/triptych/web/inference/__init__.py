@@ -1,9 +1,7 @@
 """Two protocols that clients of other servers speak: the Open Inference Protocol and TF Serving's.
 
     fields      a value out of JSON that came from anywhere
-    bodies      the bytes of a request to JSON and what follows it
     tensors     tensors to arrays and back, as JSON and as bytes
-    photos      what a request calls an image
     models      a committee in one version
     serving     the body of a request, and verdicts on its images
     exchange    an inference request of the Open Inference Protocol, and its answer

@@ -17,8 +17,8 @@ from werkzeug.exceptions import BadRequest
 from triptych.classifier import Question
 from triptych.results import Guess
 from triptych.results import Verdict
+from triptych.web import uploads
 from triptych.web.inference import fields
-from triptych.web.inference import photos
 from triptych.web.inference import tensors
 
 INPUT = "image"
@@ -101,13 +101,10 @@ def _images(tensor: tensors.Tensor, most: int) -> Sequence[Any]:
         raise BadRequest(f"There is no input {tensor.name[:40]!r}; expected {INPUT!r}.")
     if isinstance(tensor.data, np.ndarray):
         return _pixels(tensor.data, most)
-    photos.check_count(len(tensor.data), most=most)
+    uploads.check_count(len(tensor.data), most=most)
     if tensor.shape not in ((len(tensor.data),), (len(tensor.data), 1)):
         raise BadRequest(f"Files came in the shape {list(tensor.shape)}; expected [N] or [N, 1].")
-    return [
-        photos.file_of(file, of=f"The image at index {index}") if isinstance(file, str) else file
-        for index, file in enumerate(tensor.data)
-    ]
+    return [uploads.Base64(file) if isinstance(file, str) else file for file in tensor.data]
 
 
 def _pixels(data: npt.NDArray[np.uint8], most: int) -> Sequence[Any]:
@@ -118,7 +115,7 @@ def _pixels(data: npt.NDArray[np.uint8], most: int) -> Sequence[Any]:
         )
     if data.ndim == 3:
         return [data]
-    photos.check_count(len(data), most=most)
+    uploads.check_count(len(data), most=most)
     return list(data)
 
 

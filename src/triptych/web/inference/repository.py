@@ -10,8 +10,8 @@ from typing import Any
 import flask
 from werkzeug.exceptions import Conflict
 
+from triptych.web import bodies
 from triptych.web import context
-from triptych.web.inference import bodies
 from triptych.web.inference import fields
 from triptych.web.inference import models
 from triptych.web.inference import serving

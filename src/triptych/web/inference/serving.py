@@ -10,10 +10,10 @@ import flask
 from triptych.classifier import Question
 from triptych.results import Failure
 from triptych.results import Verdict
+from triptych.web import bodies
 from triptych.web import context
 from triptych.web import errors
 from triptych.web import uploads
-from triptych.web.inference import bodies
 
 
 def body() -> bytes:

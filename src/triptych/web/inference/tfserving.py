@@ -11,12 +11,12 @@ import flask
 from werkzeug.exceptions import BadRequest
 
 from triptych.classifier import Question
+from triptych.web import bodies
 from triptych.web import context
-from triptych.web.inference import bodies
+from triptych.web import uploads
 from triptych.web.inference import exchange
 from triptych.web.inference import fields
 from triptych.web.inference import models
-from triptych.web.inference import photos
 from triptych.web.inference import serving
 from triptych.web.inference import tensors
 
@@ -53,7 +53,7 @@ def _images(request: dict[str, Any], *, most: int) -> tuple[bool, list[Any]]:
     if not is_by_rows:
         request = {"inputs": _unnamed(request["inputs"])}
     values = fields.need(request, "instances" if is_by_rows else "inputs", list, of="The request")
-    photos.check_count(len(values), most=most)
+    uploads.check_count(len(values), most=most)
     return is_by_rows, [_image(_unnamed(value), index) for index, value in enumerate(values)]
 
 
@@ -65,7 +65,7 @@ def _unnamed(value: Any) -> Any:
 def _image(value: Any, index: int) -> Any:
     of = f"The image at index {index}"
     if isinstance(value, dict) and list(value) == ["b64"]:
-        return photos.file_of(fields.need(value, "b64", str, of=of), of=of)
+        return uploads.Base64(fields.need(value, "b64", str, of=of))
     if not isinstance(value, list):
         raise BadRequest(f"{of} is of another form; {EXPECTED}.")
     pixels = tensors.pixels(value, of=of)

@@ -12,15 +12,17 @@ from typing import Any
 import flask
 
 import triptych
+from triptych.web import bodies
 from triptych.web import context
 from triptych.web import probes
-from triptych.web.inference import bodies
 from triptych.web.inference import exchange
 from triptych.web.inference import models
 from triptych.web.inference import serving
 
 EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "model_repository")
 PLATFORM = "triptych_committee"
+# What the model configuration calls the types of tensors.
+CONFIG_TYPES = {"FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
 blueprint = flask.Blueprint("v2", __name__)
@@ -64,9 +66,8 @@ def metadata(name: str, version: str | None = None) -> dict[str, Any]:
             }
         ],
         "outputs": [
-            {"name": exchange.PROBS, "datatype": "FP32", "shape": [-1, model.classes]},
-            {"name": exchange.LABELS, "datatype": "BYTES", "shape": [-1]},
-            {"name": exchange.VERDICT, "datatype": "BYTES", "shape": [-1]},
+            {"name": name, "datatype": datatype, "shape": shape}
+            for name, datatype, shape in _outputs(model)
         ],
     }
 
@@ -82,13 +83,20 @@ def config(name: str, version: str | None = None) -> dict[str, Any]:
         "backend": "triptych",
         # Shapes are whole: there is no dimension before them.
         "max_batch_size": 0,
-        "input": [{"name": exchange.INPUT, "data_type": "TYPE_STRING", "dims": [-1]}],
+        "input": [{"name": exchange.INPUT, "data_type": CONFIG_TYPES["BYTES"], "dims": [-1]}],
         "output": [
-            {"name": exchange.PROBS, "data_type": "TYPE_FP32", "dims": [-1, model.classes]},
-            {"name": exchange.LABELS, "data_type": "TYPE_STRING", "dims": [-1]},
-            {"name": exchange.VERDICT, "data_type": "TYPE_STRING", "dims": [-1]},
+            {"name": name, "data_type": CONFIG_TYPES[datatype], "dims": shape}
+            for name, datatype, shape in _outputs(model)
         ],
     }
+
+
+def _outputs(model: models.Model) -> list[tuple[str, str, list[int]]]:
+    return [
+        (exchange.PROBS, "FP32", [-1, model.classes]),
+        (exchange.LABELS, "BYTES", [-1]),
+        (exchange.VERDICT, "BYTES", [-1]),
+    ]
 
 
 @blueprint.get("/v2/models/<name>/ready")

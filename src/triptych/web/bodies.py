@@ -80,8 +80,12 @@ def split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
     return body[:length], memoryview(body)[length:]
 
 
-def parse(text: bytes) -> dict[str, Any]:
+def parse(text: bytes, *, hint: str = "") -> dict[str, Any]:
     """A JSON object.
+
+    Args:
+        text: JSON.
+        hint: What to add to the complaint that it is none.
 
     Raises:
         BadRequest: It is something else.
@@ -99,11 +103,12 @@ def parse(text: bytes) -> dict[str, Any]:
     try:
         value = json.loads(text, parse_constant=_refuse)
     except RecursionError:
-        raise BadRequest("The JSON is nested too deeply.") from None
+        raise BadRequest(f"The JSON is nested too deeply. {hint}".rstrip()) from None
     except ValueError as error:
-        raise BadRequest(f"The request is not JSON: {error}.") from None
+        raise BadRequest(f"The request is not JSON: {error}. {hint}".rstrip()) from None
     if not isinstance(value, dict):
-        raise BadRequest(f"The request is a JSON {type(value).__name__}; expected an object.")
+        kind = type(value).__name__
+        raise BadRequest(f"The request is a JSON {kind}; expected an object. {hint}".rstrip())
     return value
 
 
