@@ -96,8 +96,9 @@ class OpenVINOEngine:
             "NUM_STREAMS": streams,
             "INFERENCE_PRECISION_HINT": self.precision,
             # Each network would pin its streams to the same cores, and two that work beside each
-            # other would share one core while another is idle (measured: int8, ResNet50, VGG16 and
-            # Xception beside each other, 2 cores: 4.5 photos/s pinned, 5.3 free).
+            # other would share one core while another is idle (measured: ResNet50, VGG16 and
+            # Xception behind HTTP, 2 cores, 16 clients: f32 1.8 photos/s pinned and 2.5 free, int8
+            # 4.0 and 4.7).
             "ENABLE_CPU_PINNING": False,
             **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
             **({"CACHE_DIR": str(cache)} if cache else {}),

@@ -80,12 +80,12 @@ def kind(schema: dict[str, Any]) -> tuple[str, list[str]]:
     """
     if "$ref" in schema:
         return "", [schema["$ref"].removeprefix(REF)]
-    choices = schema.get("anyOf", [])
-    if choices:
-        words, names = zip(*map(kind, choices), strict=True)
-        return " or ".join(filter(None, words)), [name for some in names for name in some]
+    if "anyOf" in schema:
+        parts = [kind(choice) for choice in schema["anyOf"]]
+        said = " or ".join(words for words, _ in parts if words)
+        return said, [name for _, names in parts for name in names]
     if schema.get("type") == "array":
-        words_, names_ = kind(schema["items"])
-        return f"list of {words_}".strip(), names_
+        words, names = kind(schema["items"])
+        return f"list of {words}".strip(), names
     types = schema.get("type", "any")
     return " or ".join(types) if isinstance(types, list) else types, []
