@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,14 @@ from triptych.engine.fake import FakeEngine
 
 def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, ["bench", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """As on a terminal: a process that was started in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -86,7 +95,7 @@ class Interrupter(FakeEngine):
 
 
 def test_ctrl_c_shows_what_was_measured_so_far(
-    photo: Path, monkeypatch: pytest.MonkeyPatch
+    photo: Path, terminal: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     member = Member("Fake", Interrupter(), recipe.Recipe((8, 8), "tf"))
     committee = Committee("demo", (member,), fake_studio.LABELS[:2], doubt.unfitted([1], [1]))
