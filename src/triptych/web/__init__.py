@@ -23,6 +23,7 @@ from triptych.web import metrics
 from triptych.web import openapi
 from triptych.web import pages
 from triptych.web import probes
+from triptych.web import projects
 from triptych.web import words
 from triptych.web.registry import Registry
 
@@ -94,6 +95,7 @@ def create_app(
     openapi.register(app, api.blueprint, keyless=not settings.api_key)
     for protocol in inference.blueprints:
         app.register_blueprint(protocol)
+    projects.register(app)
     errors.register(app)
     logs.register(app)
     meters.register(app)

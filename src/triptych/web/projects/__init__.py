@@ -1,0 +1,30 @@
+"""The pages of projects: teach, look at mistakes, correct and publish."""
+
+from __future__ import annotations
+
+import flask
+
+blueprints: tuple[flask.Blueprint, ...] = ()
+
+TABS = {
+    "Photos": "projects_teach.photos",
+    "Teach": "projects_teach.teach",
+    "Result": "projects_review.result",
+    "Publish": "projects_publish.publish",
+}
+
+
+def register(app: flask.Flask) -> None:
+    """Add the pages to an application."""
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
+    app.add_template_global(tabs)
+
+
+def tabs() -> dict[str, str]:
+    """The pages that every project has, by their names: the endpoints, in order."""
+    return {
+        name: endpoint
+        for name, endpoint in TABS.items()
+        if endpoint in flask.current_app.view_functions
+    }

@@ -1,0 +1,139 @@
+// What the pages of projects share: asking the studio, saying what happened, dialogs and copying.
+// Without it every form still works as a form.
+
+const PATIENCE = 5;
+
+document.documentElement.classList.add("js");
+document.addEventListener("click", act);
+
+/** @param {string} id @returns {any} the element with this id */
+export function byId(id) {
+  return document.getElementById(id);
+}
+
+/** @returns {any} a copy of the first element in a template */
+export function copyOf(id) {
+  return byId(id).content.firstElementChild.cloneNode(true);
+}
+
+/** @returns {any} the place in an element where something belongs */
+export function slot(element, name) {
+  return element.querySelector(`[data-slot="${name}"]`);
+}
+
+/** @param {Element} element @param {Record<string, string>} texts by the slots they go to */
+export function write(element, texts) {
+  for (const [name, text] of Object.entries(texts)) slot(element, name).textContent = text;
+}
+
+/** @param {string} tag @param {string} text @returns {HTMLElement} */
+export function textOf(tag, text) {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  return element;
+}
+
+/** Says something to everybody, also to those who listen. @param {{wrong?: boolean}} how */
+export function say(text, { wrong = false } = {}) {
+  const notice = byId("notice");
+  notice.replaceChildren(...(text ? [textOf("p", text)] : []));
+  notice.classList.toggle("wrong", wrong);
+}
+
+/** What the studio refused, in its own words. */
+export class Refused extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/**
+ * Asks the studio. While it has too much to do it is asked again when it said; what it refuses is
+ * said on the page, too, unless `quiet`.
+ *
+ * @param {string | URL} url
+ * @param {RequestInit & {quiet?: boolean, patience?: number}} options of `fetch`; `patience` is
+ *   how often it is asked again
+ * @returns {Promise<any>} the JSON of the answer, or its text where it is something else
+ * @throws {Refused} with a message for people
+ */
+export async function send(url, { quiet = false, patience = PATIENCE, ...options } = {}) {
+  try {
+    return await answerOf(await ask(url, patience, options));
+  } catch (error) {
+    if (!quiet && !options.signal?.aborted) say(error.message, { wrong: true });
+    throw error;
+  }
+}
+
+async function ask(url, patience, options) {
+  for (let tries = 0; ; tries++) {
+    const response = await reach(url, options);
+    const busy = response.status === 429 || response.status === 503;
+    const waitS = Number(response.headers.get("Retry-After"));
+    if (!busy || !waitS || tries >= patience) return response;
+    await pause(waitS * 1000, options.signal);
+  }
+}
+
+async function reach(url, options) {
+  try {
+    return await fetch(url, { ...options, headers: { Accept: "application/json", ...options.headers } });
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new Refused("The studio did not answer. Is it still running?", 0);
+  }
+}
+
+async function answerOf(response) {
+  const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
+  const body = isJson ? await response.json() : await response.text();
+  if (response.ok) return body;
+  const message = isJson && body.error?.message;
+  throw new Refused(message || `The studio answered ${response.status}.`, response.status);
+}
+
+/** @param {number} spent_ms @param {AbortSignal} [signal] ends the wait early, with an error */
+export function pause(spent_ms, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, spent_ms);
+    signal?.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    });
+  });
+}
+
+// ---------------------------------------------------------------- buttons of every page
+
+/** `data-opens="id"` opens a dialog, `data-closes` closes the one it is in, `data-copies="id"`
+ * copies the text of an element. */
+function act(event) {
+  const button = event.target.closest?.("[data-opens], [data-closes], [data-copies]");
+  if (!button) return;
+  const { opens, copies } = button.dataset;
+  if (opens) byId(opens).showModal();
+  else if (copies) copy(button, byId(copies).textContent);
+  else button.closest("dialog").close();
+}
+
+async function copy(button, text) {
+  const name = button.textContent;
+  await navigator.clipboard.writeText(text);
+  button.textContent = "Copied";
+  await pause(2000);
+  button.textContent = name;
+}
+
+// ---------------------------------------------------------------- words
+
+/** @param {number} count @param {string} one @returns {string} such as "1 photo", "7 photos" */
+export function counted(count, one) {
+  return `${count.toLocaleString("en")} ${one}${count === 1 ? "" : "s"}`;
+}
+
+/** @param {number} prob in [0, 1] @returns {string} such as "83.4%" */
+export function percent(prob) {
+  return `${(prob * 100).toFixed(1)}%`;
+}
