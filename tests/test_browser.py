@@ -265,8 +265,10 @@ def test_by_keyboard_only(visit):
                 return
         raise AssertionError(f"the Tab key does not reach {selector}")
 
-    reach("#choose")
+    # Expected before the keys that lead there: the browser is told to hand choosers over without
+    # being waited for, and where Space came first, the test waited for ever.
     with page.expect_file_chooser() as chooser:
+        reach("#choose")
         page.keyboard.press("Space")
     chooser.value.set_files(files(("cat.png", photo(1)), ("dog.png", photo(2))))
     reach('[aria-label="Remove cat.png"]')
