@@ -51,6 +51,7 @@ RANKS = {
     "importing": 11,
     "lesson": 11,
     "finetune": 12,
+    "projects": 12,
     "scoring": 12,
     "audition": 13,
     "benchmarking": 13,

@@ -10,7 +10,7 @@
     │   ├── TruncatedImage    the file ends too early
     │   └── DamagedImage      right format, broken inside
     ├── SourceError           a file, folder or archive that cannot be opened
-    ├── UnknownName           a committee, member, rule or backbone that does not exist
+    ├── UnknownName           a committee, member, rule, backbone or project that does not exist
     ├── SettingError          a setting or argument with an impossible value
     ├── WeightsError
     │   ├── WeightsMissing    not in the cache; says how to get them
@@ -22,6 +22,7 @@
     ├── DeadlinePassed        it took longer than a request may
     ├── BundleError           a bundle that is damaged, unknown in form, or in the way
     ├── FitError              what was fitted is damaged, or cannot be fitted on these photos
+    ├── StateError            what the studio keeps cannot be read or written
     ├── TooLossy              int8 networks that answer worse than was allowed
     └── Stopped               a person stopped it; what was done so far is kept
 
@@ -113,7 +114,7 @@ class SourceError(TriptychError):
 
 
 class UnknownName(TriptychError):
-    """A committee, member, rule or backbone that does not exist."""
+    """A committee, member, rule, backbone, project, class or photo that does not exist."""
 
     code = "unknown_name"
     status = 404
@@ -198,6 +199,12 @@ class FitError(TriptychError):
 
     code = "fit"
     status = 409
+
+
+class StateError(TriptychError):
+    """What the studio keeps is damaged, of a newer version, or on a disk that is full."""
+
+    code = "state"
 
 
 class TooLossy(TriptychError):

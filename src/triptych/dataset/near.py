@@ -11,6 +11,7 @@ Source: the difference hash is Neal Krawetz's ("Kind of Like That", hackerfactor
 from __future__ import annotations
 
 import itertools
+import struct
 from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -42,6 +43,8 @@ _AGREEING = _BANDS - MAX_BITS
 # How many neighbours a photo is compared with, of those that agree; bounds the time.
 _MOST_NEIGHBOURS = 100
 
+_FIGURES = struct.Struct("<Qdd")
+
 _BITS_SET = np.array([value.bit_count() for value in range(256)], np.uint8)
 
 
@@ -59,6 +62,16 @@ class Sketch(NamedTuple):
     hash: int
     mean: float
     contrast: float
+
+    def to_bytes(self) -> bytes:
+        """The sketch as bytes, to be kept."""
+        return _FIGURES.pack(self.hash, self.mean, self.contrast) + self.pixels.tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Sketch:
+        """The sketch that `to_bytes` gave these for."""
+        number, mean, contrast = _FIGURES.unpack_from(data)
+        return cls(np.frombuffer(data, np.uint8, offset=_FIGURES.size), number, mean, contrast)
 
 
 def sketch(image: npt.NDArray[np.uint8]) -> Sketch:

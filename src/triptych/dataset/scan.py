@@ -71,10 +71,20 @@ def _look(file: File, limits: images.Limits) -> Look | errors.TriptychError:
         picture = images.decode(data, limits=limits)
     except errors.TriptychError as error:
         return error
-    return Look(hashlib.sha256(data).digest(), near.sketch(picture), _odd_format(file, data))
+    odd = odd_format(file.name, signatures.identify(data).name)
+    return Look(hashlib.sha256(data).digest(), near.sketch(picture), odd)
 
 
-def _odd_format(file: File, data: bytes) -> str | None:
-    promised = FORMATS.get(PurePath(file.name).suffix.lower())
-    kind = signatures.identify(data).name
+def odd_format(name: str, kind: str) -> str | None:
+    """The true format of a file, where its name promises another.
+
+    Args:
+        name: What it is called.
+        kind: Its format, named as in `signatures`.
+
+    Example:
+        >>> odd_format("bee.jpg", "PNG"), odd_format("bee.jpeg", "JPEG"), odd_format("bee", "PNG")
+        ('PNG', None, None)
+    """
+    promised = FORMATS.get(PurePath(name).suffix.lower())
     return kind if promised and kind != promised else None

@@ -1,0 +1,41 @@
+"""What the studio keeps: projects of classes and photos, what was decided of them, an inbox.
+
+    <home>/studio/
+        studio.sqlite          projects, classes, photos, decisions, inbox, jobs
+        photos/ab/<SHA-256>    the bytes of each photo, as they came; never changed
+        thumbs/ab/<SHA-256>.jpg  made anew when they are missing
+
+`Projects` is the door; the modules behind it work on one connection each:
+
+    database    the file, its transactions, and steps to today's tables (`migrations`)
+    contents    files by content
+    shelf       rows of projects and classes
+    album       rows of photos
+    decisions   what a person decided, and taking it back
+    inbox       photos that were kept for a person to look at
+    naming      what things may be called
+"""
+
+from __future__ import annotations
+
+from triptych.projects.database import Database
+from triptych.projects.records import ALL
+from triptych.projects.records import UNSORTED
+from triptych.projects.records import Class
+from triptych.projects.records import Decision
+from triptych.projects.records import Kept
+from triptych.projects.records import Photo
+from triptych.projects.records import Project
+from triptych.projects.store import Projects
+
+__all__ = [
+    "ALL",
+    "UNSORTED",
+    "Class",
+    "Database",
+    "Decision",
+    "Kept",
+    "Photo",
+    "Project",
+    "Projects",
+]

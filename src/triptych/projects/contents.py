@@ -1,0 +1,169 @@
+"""Files of photos by their content: the bytes as they came, and a thumbnail of each.
+
+A photo is written under another name, brought to the disk, and then renamed, so a file under the
+name of its content is complete. It is never changed after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from triptych import errors
+from triptych import images
+from triptych.images import preview
+
+THUMBNAIL_PX = 240
+# What a killed process left behind; a living one is done within a day.
+SCRATCH_LIFE_S = 24 * 3600
+_SCRATCH = ".writing"
+
+
+class Contents:
+    """Photos and thumbnails below a folder.
+
+    Args:
+        folder: Holds ``photos/`` and ``thumbs/``.
+        limits: Bytes and pixels allowed.
+
+    Example:
+        >>> contents = Contents(Path(tempfile.mkdtemp()), images.DEFAULT_LIMITS)
+        >>> contents.put("ab" * 32, b"bytes")
+        >>> contents.read("ab" * 32)
+        b'bytes'
+    """
+
+    def __init__(self, folder: Path, limits: images.Limits) -> None:
+        self._photos = folder / "photos"
+        self._thumbs = folder / "thumbs"
+        self._limits = limits
+        try:
+            (self._photos / _SCRATCH).mkdir(parents=True, exist_ok=True)
+            (self._thumbs / _SCRATCH).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        _sweep(self._photos / _SCRATCH)
+        _sweep(self._thumbs / _SCRATCH)
+
+    def path(self, digest: str) -> Path:
+        """Where a photo lies, or would."""
+        return self._photos / digest[:2] / digest
+
+    def has(self, digest: str) -> bool:
+        """Whether a photo is there."""
+        return self.path(digest).is_file()
+
+    def put(self, digest: str, data: bytes) -> None:
+        """Write a photo; when this returns, it is on the disk.
+
+        Raises:
+            errors.StateError: It cannot be written.
+        """
+        path = self.path(digest)
+        with contextlib.suppress(OSError):
+            if path.stat().st_size == len(data):
+                return
+        try:
+            _write(path, data, self._photos / _SCRATCH, lasting=True)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    def read(self, digest: str) -> bytes:
+        """The bytes of a photo.
+
+        Raises:
+            errors.UnknownName: There is none.
+        """
+        try:
+            return self.path(digest).read_bytes()
+        except FileNotFoundError:
+            raise errors.UnknownName(
+                f"There is no photo {digest[:12]!r}; it may be gone."
+            ) from None
+
+    def thumbnail(self, digest: str) -> bytes:
+        """A photo as a small JPEG file; made anew when there is none.
+
+        Raises:
+            errors.UnknownName: There is no such photo.
+        """
+        with contextlib.suppress(OSError):
+            if data := self._thumb(digest).read_bytes():
+                return data
+        return self.draw_thumbnail(digest, images.load(self.read(digest), limits=self._limits))
+
+    def draw_thumbnail(self, digest: str, pixels: images.UInt8Image) -> bytes:
+        """Make and keep the thumbnail of a photo.
+
+        Args:
+            digest: The photo.
+            pixels: RGB, shape (H, W, 3).
+        """
+        data = preview.jpeg(pixels, longest_px=THUMBNAIL_PX)
+        with contextlib.suppress(OSError):  # it can be made again
+            _write(self._thumb(digest), data, self._thumbs / _SCRATCH, lasting=False)
+        return data
+
+    def drop(self, digest: str) -> None:
+        """Remove a photo and its thumbnail."""
+        for path in (self._thumb(digest), self.path(digest)):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def older(self, age_s: float) -> Iterator[str]:
+        """Photos that were written longer than that ago."""
+        limit = time.time() - age_s
+        for folder in self._photos.iterdir():
+            if folder.name != _SCRATCH and folder.is_dir():
+                for path in folder.iterdir():
+                    if path.stat().st_mtime < limit:
+                        yield path.name
+
+    def _thumb(self, digest: str) -> Path:
+        return self._thumbs / digest[:2] / f"{digest}.jpg"
+
+
+def _write(path: Path, data: bytes, scratch: Path, *, lasting: bool) -> None:
+    path.parent.mkdir(exist_ok=True)
+    number, name = tempfile.mkstemp(dir=scratch)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(data)
+            file.flush()
+            if lasting:
+                os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    if lasting:
+        _sync(path.parent)
+        _sync(path.parent.parent)
+
+
+def _sync(folder: Path) -> None:
+    # A name is on the disk when its folder is. Windows cannot open folders, and need not.
+    with contextlib.suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def _sweep(scratch: Path) -> None:
+    for path in scratch.iterdir():
+        with contextlib.suppress(OSError):  # its writer may be done just now
+            if time.time() - path.stat().st_mtime > SCRATCH_LIFE_S:
+                path.unlink()
+
+
+def _unwritable(path: Path, error: OSError) -> errors.StateError:
+    return errors.StateError(
+        f"Nothing can be written to {str(path.parent)!r}: {error.strerror}. See that the disk has "
+        f"space and the folder belongs to you."
+    )

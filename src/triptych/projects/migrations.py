@@ -1,0 +1,92 @@
+"""The tables of ``studio.sqlite``, as numbered steps from an empty file to today.
+
+A step that was ever released is never changed; a new one is added at the end. The file's
+``user_version`` says how many were taken.
+"""
+
+from __future__ import annotations
+
+# `content` is what is known of a file whatever project it is in; its bytes lie beside the database.
+# A class that is removed is only marked: undoing brings it back under the same number.
+_FIRST = """
+CREATE TABLE project (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    title TEXT NOT NULL,
+    created_s REAL NOT NULL
+);
+CREATE TABLE class (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    project INTEGER NOT NULL REFERENCES project (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    folded TEXT NOT NULL,
+    removed INTEGER NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX class_by_name ON class (project, folded) WHERE NOT removed;
+CREATE TABLE content (
+    digest BLOB NOT NULL PRIMARY KEY,
+    format TEXT NOT NULL,
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    sketch BLOB NOT NULL
+);
+CREATE TABLE photo (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    project INTEGER NOT NULL REFERENCES project (id) ON DELETE CASCADE,
+    digest BLOB NOT NULL REFERENCES content (digest),
+    name TEXT NOT NULL,
+    class INTEGER REFERENCES class (id) ON DELETE SET NULL,
+    excluded INTEGER NOT NULL DEFAULT 0,
+    added_s REAL NOT NULL,
+    UNIQUE (project, digest)
+);
+CREATE INDEX photo_by_class ON photo (project, excluded, class, id);
+CREATE INDEX photo_by_digest ON photo (digest);
+CREATE INDEX photo_of_class ON photo (class);
+CREATE TABLE decision (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    project INTEGER NOT NULL REFERENCES project (id) ON DELETE CASCADE,
+    batch INTEGER NOT NULL,
+    photo INTEGER NOT NULL REFERENCES photo (id) ON DELETE CASCADE,
+    before INTEGER REFERENCES class (id) ON DELETE SET NULL,
+    after INTEGER REFERENCES class (id) ON DELETE SET NULL,
+    excluded_before INTEGER NOT NULL,
+    excluded_after INTEGER NOT NULL,
+    at_s REAL NOT NULL,
+    undone INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX decision_by_batch ON decision (project, batch);
+CREATE INDEX decision_by_photo ON decision (photo);
+CREATE TABLE kept (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    digest BLOB NOT NULL REFERENCES content (digest),
+    name TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    at_s REAL NOT NULL,
+    done_s REAL,
+    photo INTEGER REFERENCES photo (id) ON DELETE SET NULL
+);
+CREATE UNIQUE INDEX kept_once ON kept (digest) WHERE done_s IS NULL;
+CREATE INDEX kept_by_digest ON kept (digest);
+CREATE INDEX kept_by_photo ON kept (photo);
+CREATE TABLE job (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    project INTEGER NOT NULL REFERENCES project (id) ON DELETE CASCADE,
+    options TEXT NOT NULL,
+    state TEXT NOT NULL,
+    stage TEXT NOT NULL DEFAULT '',
+    done INTEGER NOT NULL DEFAULT 0,
+    total INTEGER NOT NULL DEFAULT 0,
+    rate REAL,
+    news TEXT NOT NULL DEFAULT '[]',
+    error TEXT,
+    version INTEGER,
+    created_s REAL NOT NULL,
+    began_s REAL,
+    ended_s REAL
+);
+CREATE INDEX job_by_project ON job (project, id);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST,)

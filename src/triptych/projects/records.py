@@ -1,0 +1,120 @@
+"""What a project is made of, as pages and programs see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+# In place of a class's number, which counts from 1.
+ALL = -1
+UNSORTED = 0
+
+
+@dataclass(frozen=True)
+class Class:
+    """A class of a project.
+
+    Args:
+        id: Its number, which stays when it is renamed.
+        name: Unique in its project; also the name of its folder when the project is exported.
+        photos: How many it has; those that are excluded are not counted.
+    """
+
+    id: int
+    name: str
+    photos: int
+
+
+@dataclass(frozen=True)
+class Project:
+    """A person's classes and photos.
+
+    Args:
+        key: Its name in addresses, and the name of the bundle that is taught from it.
+        title: Its name for people.
+        created_s: When it was made, in seconds since 1970.
+        classes: In the order in which they were made.
+        photos: How many it has in all.
+        excluded: How many of them take no part.
+        unsorted: How many of the others have no class.
+    """
+
+    key: str
+    title: str
+    created_s: float
+    classes: tuple[Class, ...]
+    photos: int
+    excluded: int
+    unsorted: int
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo of a project.
+
+    Args:
+        digest: SHA-256 of the file's bytes, 64 hexadecimal digits.
+        name: What its file was called.
+        class_id: Its class; ``None`` when it has none yet.
+        excluded: Whether it takes no part in teaching.
+        width: In pixels, upright.
+        height: In pixels.
+        added_s: When it came, in seconds since 1970.
+    """
+
+    digest: str
+    name: str
+    class_id: int | None
+    excluded: bool
+    width: int
+    height: int
+    added_s: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A change of one photo's class or part.
+
+    Args:
+        batch: The same number for all that was decided at once; counts up in a project.
+        digest: The photo.
+        before: Its class before; ``None`` for none.
+        after: Its class after.
+        excluded_before: Whether it took no part before.
+        excluded_after: Whether it takes no part after.
+        at_s: When, in seconds since 1970.
+        undone: Whether it was taken back.
+        before_name: Name of the class before, also of one that was removed since.
+        after_name: Name of the class after.
+    """
+
+    batch: int
+    digest: str
+    before: int | None
+    after: int | None
+    excluded_before: bool
+    excluded_after: bool
+    at_s: float
+    undone: bool
+    before_name: str | None = None
+    after_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A photo that was kept for a person to look at.
+
+    Args:
+        id: Its number in the inbox.
+        digest: SHA-256 of the file's bytes, 64 hexadecimal digits.
+        name: What its file was called.
+        verdict: What the committee said of it.
+        at_s: When it was kept, in seconds since 1970.
+    """
+
+    id: int
+    digest: str
+    name: str
+    verdict: dict[str, Any] = field(repr=False)
+    at_s: float

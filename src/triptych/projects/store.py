@@ -1,0 +1,390 @@
+"""The one door to what the studio keeps: projects, photos, decisions, the inbox."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from triptych import bundle
+from triptych import images
+from triptych.projects import album
+from triptych.projects import decisions
+from triptych.projects import inbox
+from triptych.projects import naming
+from triptych.projects import shelf
+from triptych.projects.contents import SCRATCH_LIFE_S
+from triptych.projects.contents import Contents
+from triptych.projects.database import Database
+from triptych.projects.records import ALL
+from triptych.projects.records import Class
+from triptych.projects.records import Decision
+from triptych.projects.records import Kept
+from triptych.projects.records import Photo
+from triptych.projects.records import Project
+
+FOLDER = "studio"
+
+
+class Projects:
+    """Projects of one home; any number of threads and processes may use it at once.
+
+    What a call has confirmed is on the disk when it returns. Photos are stored by content, as they
+    came, and are never changed.
+
+    Args:
+        home: Folder for everything that is kept; this lives in ``home/studio``.
+        limits: Bytes and pixels allowed in a photo.
+
+    Raises:
+        errors.StateError: What is there cannot be read, or nothing can be written.
+
+    Example:
+        >>> import tempfile
+        >>> projects = Projects(Path(tempfile.mkdtemp()))
+        >>> garden = projects.make("My garden")
+        >>> projects.add_class(garden.key, "bees")
+        Class(id=1, name='bees', photos=0)
+        >>> projects.find("my-garden").photos
+        0
+    """
+
+    def __init__(self, home: Path, *, limits: images.Limits = images.DEFAULT_LIMITS) -> None:
+        self.home = home
+        self.database = Database(home / FOLDER / "studio.sqlite")
+        self._limits = limits
+        self._contents = Contents(home / FOLDER, limits)
+
+    # Projects and classes
+
+    def make(self, title: str) -> Project:
+        """Make a project; its key is new among projects and bundles.
+
+        Raises:
+            errors.SettingError: The title is empty or too long.
+        """
+        with self.database.writing() as db:
+            return shelf.find(db, shelf.make(db, title, self._is_taken))
+
+    def _is_taken(self, key: str) -> bool:
+        return key in bundle.RESERVED or bool(bundle.versions(self.home, key))
+
+    def all(self) -> list[Project]:
+        """All projects, newest first."""
+        with self.database.reading() as db:
+            return shelf.listed(db)
+
+    def find(self, key: str) -> Project:
+        """A project by its key.
+
+        Raises:
+            errors.UnknownName: There is none.
+        """
+        with self.database.reading() as db:
+            return shelf.find(db, key)
+
+    def rename(self, key: str, title: str) -> None:
+        """Give a project another title; its key stays.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+            errors.SettingError: The title is empty or too long.
+        """
+        with self.database.writing() as db:
+            shelf.rename(db, key, title)
+
+    def remove(self, key: str) -> None:
+        """Remove a project, its history, and the photos that nobody else uses; for good.
+
+        Bundles that were taught from it stay.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        with self.database.writing() as db:
+            db.execute("DELETE FROM project WHERE id = ?", (shelf.number_of(db, key),))
+        self._collect()
+
+    def add_class(self, key: str, name: str) -> Class:
+        """Add a class.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+            errors.SettingError: It cannot be called that, or is there already.
+        """
+        with self.database.writing() as db:
+            number = shelf.add_class(db, shelf.number_of(db, key), name)
+            return next(own for own in shelf.find(db, key).classes if own.id == number)
+
+    def rename_class(self, key: str, class_id: int, name: str) -> None:
+        """Give a class another name.
+
+        Raises:
+            errors.UnknownName: There is no such project or class.
+            errors.SettingError: It cannot be called that, or another is.
+        """
+        with self.database.writing() as db:
+            shelf.rename_class(db, shelf.number_of(db, key), class_id, name)
+
+    def remove_class(self, key: str, class_id: int) -> None:
+        """Remove a class; its photos have no class then.
+
+        That is a decision: `undo` brings the class and its photos back.
+
+        Raises:
+            errors.UnknownName: There is no such project or class.
+        """
+        with self.database.writing() as db:
+            project = shelf.number_of(db, key)
+            shelf.remove_class(db, project, class_id)
+            decisions.empty_class(db, project, class_id)
+
+    # Photos
+
+    def add(self, key: str, name: str, data: bytes, class_id: int | None = None) -> Photo:
+        """Add a photo, as it came.
+
+        Args:
+            key: Of the project.
+            name: What its file is called.
+            data: The bytes of the file.
+            class_id: Its class, if it has one. A photo that the project has already is moved
+                there, which is a decision, and stays excluded if it was.
+
+        Raises:
+            errors.ImageError: It is no photo that can be read.
+            errors.UnknownName: There is no such project or class.
+            errors.StateError: It cannot be written.
+        """
+        with self.database.reading() as db:
+            self._target(key, class_id, db)
+        seen = self._store(data)
+        with self.database.writing() as db:
+            project, class_id = self._target(key, class_id, db)
+            digest = self._note(db, seen, data)
+            decisions.place(db, project, digest, naming.file_name(name), class_id)
+            return album.find(db, project, seen.digest)
+
+    @staticmethod
+    def _target(key: str, class_id: int | None, db: sqlite3.Connection) -> tuple[int, int | None]:
+        """The project's number, and its class or none."""
+        project = shelf.number_of(db, key)
+        if class_id:
+            shelf.check_class(db, project, class_id)
+        return project, class_id or None
+
+    def _store(self, data: bytes) -> album.Look:
+        seen, pixels = album.look(data, self._limits)
+        self._contents.put(seen.digest, data)
+        self._contents.draw_thumbnail(seen.digest, pixels)
+        return seen
+
+    def _note(self, db: sqlite3.Connection, seen: album.Look, data: bytes) -> bytes:
+        # Again, with the lock: nobody can have removed it when the row is written.
+        self._contents.put(seen.digest, data)
+        return album.note(db, seen)
+
+    def photos(
+        self,
+        key: str,
+        *,
+        class_id: int | None = ALL,
+        excluded: bool | None = False,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> list[Photo]:
+        """Photos of a project, in the order in which they came.
+
+        Args:
+            key: Of the project.
+            class_id: Of one class; ``None`` or `UNSORTED`: without one; `ALL`: any.
+            excluded: Those that take part, those that do not, or with ``None`` both.
+            offset: How many to pass over.
+            limit: How many at most; -1 for all.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        with self.database.reading() as db:
+            return album.listed(
+                db,
+                shelf.number_of(db, key),
+                class_id=class_id,
+                excluded=excluded,
+                offset=offset,
+                limit=limit,
+            )
+
+    def photo(self, key: str, digest: str) -> Photo:
+        """A photo of a project.
+
+        Raises:
+            errors.UnknownName: There is no such project, or it has no such photo.
+        """
+        with self.database.reading() as db:
+            return album.find(db, shelf.number_of(db, key), digest)
+
+    def erase(self, key: str, digests: Sequence[str]) -> int:
+        """Remove photos from a project for good, files included where nobody else uses them.
+
+        Returns:
+            How many.
+
+        Raises:
+            errors.UnknownName: There is no such project, or it lacks one of them; none is removed.
+        """
+        with self.database.writing() as db:
+            count = album.erase(db, shelf.number_of(db, key), digests)
+        self._collect()
+        return count
+
+    def read(self, digest: str) -> bytes:
+        """The bytes of a photo, as they came.
+
+        Raises:
+            errors.UnknownName: There is no such photo.
+        """
+        return self._contents.read(self._checked(digest))
+
+    def thumbnail(self, digest: str) -> bytes:
+        """A photo as a JPEG file of 240 pixels at its longer side.
+
+        Raises:
+            errors.UnknownName: There is no such photo.
+        """
+        return self._contents.thumbnail(self._checked(digest))
+
+    @staticmethod
+    def _checked(digest: str) -> str:
+        # It becomes part of a path.
+        return album.in_bytes(digest).hex()
+
+    def _collect(self) -> None:
+        """Remove the files of photos that nobody has any more."""
+        with self.database.writing() as db:
+            inbox.forget(db)
+            gone = album.unused(db)
+            db.executemany("DELETE FROM content WHERE digest = ?", ((digest,) for digest in gone))
+        # Rows first, so that a kill in between leaves files without rows. Then again with the lock,
+        # since somebody may have added one of them anew.
+        with self.database.writing() as db:
+            known = {digest.hex() for (digest,) in db.execute("SELECT digest FROM content")}
+            old = self._contents.older(SCRATCH_LIFE_S)
+            for digest in itertools.chain((digest.hex() for digest in gone), old):
+                if digest not in known:
+                    self._contents.drop(digest)
+
+    # Decisions
+
+    def decide(
+        self,
+        key: str,
+        digests: Sequence[str],
+        *,
+        class_id: int | None = None,
+        exclude: bool = False,
+    ) -> int:
+        """Move photos to a class, exclude them, or let them take part again; all or none.
+
+        Args:
+            key: Of the project.
+            digests: The photos.
+            class_id: Where they belong; ``None`` leaves them where they are, `UNSORTED` takes them
+                out of their class.
+            exclude: Whether they take no part from now on.
+
+        Returns:
+            The number of the batch, for its history; 0 when nothing changed.
+
+        Raises:
+            errors.UnknownName: There is no such project, class or photo; nothing is changed.
+        """
+        with self.database.writing() as db:
+            project = shelf.number_of(db, key)
+            return decisions.decide(db, project, digests, class_id=class_id, exclude=exclude)
+
+    def undo(self, key: str) -> list[Decision]:
+        """Take back what was decided last and still stands, all that was decided at once.
+
+        Returns:
+            What was taken back; nothing where there is nothing left.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        with self.database.writing() as db:
+            return decisions.undo(db, shelf.number_of(db, key))
+
+    def history(self, key: str, limit: int = 50) -> list[Decision]:
+        """The latest decisions, the last one first; also those that were taken back.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        with self.database.reading() as db:
+            return decisions.history(db, shelf.number_of(db, key), limit)
+
+    # The inbox
+
+    def keep(self, name: str, data: bytes, verdict: dict[str, Any]) -> None:
+        """Keep a photo for a person to look at; one that waits already gets the new verdict.
+
+        Args:
+            name: What its file is called.
+            data: The bytes of the file.
+            verdict: What the committee said, as a JSON object.
+
+        Raises:
+            errors.ImageError: It is no photo that can be read.
+            errors.StateError: It cannot be written.
+        """
+        seen = self._store(data)
+        with self.database.writing() as db:
+            self._note(db, seen, data)
+            inbox.keep(db, seen, naming.file_name(name), verdict)
+
+    def waiting(self) -> int:
+        """How many photos are in the inbox."""
+        with self.database.reading() as db:
+            return inbox.waiting(db)
+
+    def inbox(self, offset: int = 0, limit: int = 100) -> list[Kept]:
+        """Photos in the inbox, newest first."""
+        with self.database.reading() as db:
+            return inbox.listed(db, offset=offset, limit=limit)
+
+    def settle(self, kept_ids: Sequence[int], key: str, class_id: int | None) -> None:
+        """Move photos from the inbox to a project; all or none.
+
+        Args:
+            kept_ids: Their numbers in the inbox.
+            key: Of the project.
+            class_id: Their class; ``None`` for none yet.
+
+        Raises:
+            errors.UnknownName: There is no such project, class or photo in the inbox.
+        """
+        with self.database.writing() as db:
+            project, class_id = self._target(key, class_id, db)
+            inbox.settle(db, kept_ids, project, class_id)
+
+    def dismiss(self, kept_ids: Sequence[int]) -> None:
+        """Take photos out of the inbox; an hour later their files go, too, if nobody uses them.
+
+        Raises:
+            errors.UnknownName: One of them is not in the inbox; none is taken out.
+        """
+        with self.database.writing() as db:
+            inbox.dismiss(db, kept_ids)
+        self._collect()
+
+    def reopen(self, kept_ids: Sequence[int]) -> None:
+        """Put photos that were settled or dismissed within the last hour back into the inbox.
+
+        Raises:
+            errors.UnknownName: One of them is gone for good; nothing is changed.
+        """
+        with self.database.writing() as db:
+            inbox.reopen(db, kept_ids)
