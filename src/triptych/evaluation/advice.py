@@ -1,0 +1,116 @@
+"""Which class more photos would help, where the numbers support saying so."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from triptych.evaluation import metrics
+from triptych.evaluation.metrics import Probs
+from triptych.evaluation.metrics import Truth
+
+# Standard errors by which the curve must rise at its end.
+CLEARLY = 2
+# A class with less than this share of what the others have is short of photos.
+SHORT = 0.5
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A class that is mistaken more often than the others, and that more photos would help.
+
+    Args:
+        label: The class.
+        photos: How many of its photos were answered.
+        right: How many of them rightly.
+        others: Of the other classes' photos, the share that was answered rightly, in [0, 1].
+        rises: Whether more photos of all classes have been helping up to the last.
+        short: Whether the class has far fewer photos than the others.
+    """
+
+    label: str
+    photos: int
+    right: int
+    others: float
+    rises: bool
+    short: bool
+
+    @property
+    def message(self) -> str:
+        """The advice in a sentence or two."""
+        why = (
+            "It has far fewer photos than the others."
+            if self.short
+            else "Accuracy still rises with every photo added."
+        )
+        return (
+            f"More photos of {self.label} would help most: {self.right} of its {self.photos} "
+            f"photos were answered rightly ({self.right / self.photos:.0%}), of the other classes' "
+            f"{self.others:.0%}. {why}"
+        )
+
+
+def advise(
+    labels: Sequence[str], probs: Probs, truth: Truth, curve: Sequence[Mapping[str, Any]]
+) -> Advice | None:
+    """Name the class that would gain most from more photos.
+
+    A class is named only if it is found less often than the others by more than chance explains,
+    and something says that photos are what it lacks: accuracy was still rising with their number,
+    or it has far fewer than the others.
+
+    Args:
+        labels: Names of the classes, length C.
+        probs: Answers to photos that were not learned, shape (N, C).
+        truth: Their classes, shape (N,).
+        curve: ``learning_curve`` of a bundle's metrics.
+
+    Returns:
+        ``None`` where the numbers support no advice.
+
+    Example:
+        >>> probs = np.eye(2)[[0] * 40 + [1] * 4 + [0] * 6]
+        >>> found = advise(["ants", "bees"], probs, np.array([0] * 40 + [1] * 10), [])
+        >>> found.label, found.right, found.photos
+        ('bees', 4, 10)
+    """
+    counts = np.bincount(truth, minlength=len(labels))
+    right = np.bincount(truth[probs.argmax(axis=1) == truth], minlength=len(labels))
+    rises = _rises(curve)
+    found = [
+        advice
+        for label in range(len(labels))
+        if (advice := _of_class(label, labels, counts, right, rises))
+    ]
+    # The class whose mistakes cost most in all.
+    return max(found, key=lambda advice: advice.photos - advice.right, default=None)
+
+
+def _of_class(
+    label: int, labels: Sequence[str], counts: Truth, right: Truth, rises: bool
+) -> Advice | None:
+    own, others = int(counts[label]), np.delete(counts, label)
+    if not own or not others.sum():
+        return None
+    usual = float(np.delete(right, label).sum() / others.sum())
+    short = own < SHORT * statistics.median(others[others > 0].tolist())
+    if metrics.wilson(int(right[label]), own)[1] >= usual or not (rises or short):
+        return None
+    return Advice(labels[label], own, int(right[label]), usual, rises, bool(short))
+
+
+def _rises(curve: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the last photos that were added still helped by more than chance explains."""
+    if len(curve) < 2:
+        return False
+    # The draws of a seed share their photos, so they are compared pair by pair.
+    before, after = (np.array(point["top1"], np.float64) for point in curve[-2:])
+    gains = after - before
+    if len(gains) < 2:
+        return False
+    return bool(gains.mean() > CLEARLY * gains.std(ddof=1) / np.sqrt(len(gains)))
