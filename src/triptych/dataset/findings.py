@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from triptych import errors
+from triptych.dataset import near
 from triptych.dataset.layout import Item
 from triptych.dataset.records import KINDS
 from triptych.dataset.records import Finding
@@ -32,6 +33,17 @@ class Seen:
     item: Item
     look: Look
     group: int
+
+
+def grouped(pairs: Sequence[tuple[Item, Look]]) -> list[Seen]:
+    """Photos with the numbers of their groups, which do not depend on the files' names."""
+    if not pairs:
+        return []
+    unique = {look.digest: look.sketch for _, look in pairs}
+    digests = sorted(unique)
+    numbers = near.groups([unique[digest] for digest in digests]).tolist()
+    by_digest = dict(zip(digests, numbers, strict=True))
+    return [Seen(item, look, by_digest[look.digest]) for item, look in pairs]
 
 
 def unreadable(failures: Iterable[tuple[Item, errors.TriptychError]]) -> Iterator[Finding]:
@@ -126,7 +138,8 @@ def sizes(train: Sequence[Seen], classes: Sequence[str]) -> Iterator[Finding]:
                 f"{name!r} has {_photos(counts[name])} to learn from; expect little below "
                 f"{FEW_PHOTOS}, and add some.",
             )
-    (largest, most), *_, (smallest, least) = counts.most_common()
+    # One class has none to be larger than.
+    (largest, most), *_, (smallest, least) = [*counts.most_common(), *counts.most_common()[-1:]]
     if most > MUCH_LARGER * least:
         yield Finding(
             "imbalance",

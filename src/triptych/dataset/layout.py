@@ -70,14 +70,15 @@ def _word(name: str) -> str:
     return name.strip().casefold()
 
 
-def of_folders(listing: Listing) -> Layout:
+def of_folders(listing: Listing, *, least: int = 2) -> Layout:
     """Read the layout off the folders.
 
     Args:
         listing: A folder or an archive; one outer folder around all is looked through.
+        least: How many classes have to have files to train with.
 
     Raises:
-        errors.SourceError: There are fewer than two classes; the message says what there is.
+        errors.SourceError: There are fewer classes; the message says what there is.
     """
     root = _unwrapped(listing.tree)
     sides, findings = _sides(root)
@@ -87,7 +88,7 @@ def of_folders(listing: Listing) -> Layout:
         for name, folder in sorted(tree.folders.items())
         for file in folder.walk()
     ]
-    if len({item.label for item in items if item.side == "train"}) < 2:
+    if len({item.label for item in items if item.side == "train"}) < least:
         raise errors.SourceError(f"{_what_is_there(listing, sides)} {EXPECTED}")
     return Layout(
         tuple(sorted({name for tree in sides.values() for name in tree.folders})),

@@ -14,7 +14,6 @@ from triptych.dataset import archive
 from triptych.dataset import files
 from triptych.dataset import findings
 from triptych.dataset import layout
-from triptych.dataset import near
 from triptych.dataset import scan
 from triptych.dataset import table
 from triptych.dataset.findings import Seen
@@ -56,7 +55,7 @@ def open(
         (('daisy', 'rose'), 83)
     """
     path = Path(path)
-    found = _layout(path, limits)
+    found = layout_of(path, limits)
     photos, told = _look(found, limits, progress)
     return _dataset(files.shown(_name(path)), found, photos, told)
 
@@ -66,9 +65,19 @@ def _name(path: Path) -> str:
     return path.name if path.is_dir() else path.stem
 
 
-def _layout(path: Path, limits: images.Limits) -> Layout:
+def layout_of(path: Path, limits: images.Limits, *, least: int = 2) -> Layout:
+    """Which files belong to which class; none is read yet.
+
+    Args:
+        path: As for `open`.
+        limits: Bytes allowed in a photo.
+        least: How many classes have to have files, where folders are classes.
+
+    Raises:
+        errors.SourceError: It cannot be opened, or has fewer classes.
+    """
     if path.is_dir():
-        return layout.of_folders(files.in_folder(path, limits))
+        return layout.of_folders(files.in_folder(path, limits), least=least)
     try:
         is_zip = zipfile.is_zipfile(path)
         with path.open("rb") as file:
@@ -78,7 +87,7 @@ def _layout(path: Path, limits: images.Limits) -> Layout:
         raise errors.SourceError(f"{str(path)!r} cannot be opened: {reason}.") from error
     kind = signatures.identify(start)
     if is_zip or "ZIP" in kind.name:
-        return layout.of_folders(archive.in_archive(path, limits))
+        return layout.of_folders(archive.in_archive(path, limits), least=least)
     if path.suffix.lower() in table.SUFFIXES:
         return table.in_table(path, limits)
     what = f"is {kind.name}" if kind.sort == "other" and kind.name else "is a single file"
@@ -99,20 +108,9 @@ def _look(
             pairs.append((item, look))
         else:
             failures.append((item, look))
-    photos = _grouped(pairs)
+    photos = findings.grouped(pairs)
     told = [*found.findings, *findings.unreadable(failures), *findings.odd_formats(photos)]
     return photos, [*told, *findings.copies(photos)]
-
-
-def _grouped(pairs: Sequence[tuple[Item, scan.Look]]) -> list[Seen]:
-    if not pairs:
-        return []
-    # By content, so that the numbers do not depend on the files' names.
-    unique = {look.digest: look.sketch for _, look in pairs}
-    digests = sorted(unique)
-    numbers = near.groups([unique[digest] for digest in digests]).tolist()
-    by_digest = dict(zip(digests, numbers, strict=True))
-    return [Seen(item, look, by_digest[look.digest]) for item, look in pairs]
 
 
 def _dataset(name: str, found: Layout, photos: list[Seen], told: list[Finding]) -> Dataset:

@@ -34,7 +34,8 @@ def in_table(path: Path, limits: images.Limits) -> Layout:
 
     Args:
         path: UTF-8, separated by commas, semicolons or tabs, with columns ``path`` and ``label``,
-            and ``split`` (train or val) where photos to measure with are set apart.
+            ``split`` (train or val) where photos to measure with are set apart, and ``name``
+            where people know the photos by other names than their paths.
         limits: Bytes allowed in a photo.
 
     Raises:
@@ -42,11 +43,13 @@ def in_table(path: Path, limits: images.Limits) -> Layout:
     """
     items: list[Item] = []
     without: list[str] = []
+    sources: set[str] = set()
     for number, row in _rows(path):
         name, label = row["path"].strip(), shown(row["label"].strip())
         if name and label:
             side = _side(row.get("split") or "", f"{path.name}, line {number}")
-            items.append(Item(_file(path.parent, name, limits), label, side))
+            read = functools.partial(images.read, path.parent / name, limits=limits)
+            items.append(Item(File(_source(row, name, sources), read), label, side))
         else:
             without.append(f"{shown(path.name)}, line {number}")
     classes = sorted({item.label for item in items})
@@ -102,5 +105,12 @@ def _side(text: str, where: str) -> Side:
     return side
 
 
-def _file(folder: Path, name: str, limits: images.Limits) -> File:
-    return File(shown(name), functools.partial(images.read, folder / name, limits=limits))
+def _source(row: dict[str, str], path: str, used: set[str]) -> str:
+    name = shown((row.get("name") or "").strip())
+    if not name:
+        return shown(path)
+    if name in used:
+        # Reports tell photos apart by it.
+        name = f"{name} ({shown(path)})"
+    used.add(name)
+    return name

@@ -13,6 +13,9 @@
     album       rows of photos
     decisions   what a person decided, and taking it back
     inbox       photos that were kept for a person to look at
+    stock       contents and their rows together
+    checking    what the dataset check finds
+    exchange    to and from plain folders (`folders`), and the table that teaching reads
     naming      what things may be called
 """
 

@@ -1,4 +1,4 @@
-"""Rows of photos that were kept for a person to look at.
+"""Photos that were kept for a person to look at.
 
 One that was dealt with stays for a while, so that it can be taken back.
 """
@@ -12,78 +12,119 @@ from collections.abc import Sequence
 from typing import Any
 
 from triptych import errors
-from triptych.projects import album
 from triptych.projects import decisions
+from triptych.projects import naming
 from triptych.projects import shelf
+from triptych.projects.database import Database
 from triptych.projects.records import Kept
+from triptych.projects.stock import Stock
 
 # How long dismissing can be taken back.
 GRACE_S = 3600.0
 
 
-def keep(db: sqlite3.Connection, seen: album.Look, name: str, verdict: dict[str, Any]) -> None:
-    """Keep a photo; one that waits already gets the new verdict."""
-    digest = album.note(db, seen)
-    db.execute(
-        "INSERT INTO kept (digest, name, verdict, at_s) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (digest) WHERE done_s IS NULL "
-        "DO UPDATE SET verdict = excluded.verdict, at_s = excluded.at_s",
-        (digest, name, json.dumps(verdict), time.time()),
-    )
+class Inbox:
+    """The part of `Projects` that keeps photos until a person has looked at them."""
+
+    database: Database
+    stock: Stock
+
+    def keep(self, name: str, data: bytes, verdict: dict[str, Any]) -> None:
+        """Keep a photo for a person to look at; one that waits already gets the new verdict.
+
+        Args:
+            name: What its file is called.
+            data: The bytes of the file.
+            verdict: What the committee said, as a JSON object.
+
+        Raises:
+            errors.ImageError: It is no photo that can be read.
+            errors.StateError: It cannot be written.
+        """
+        seen = self.stock.store(data)
+        with self.database.writing() as db:
+            digest = self.stock.note(db, seen, data)
+            db.execute(
+                "INSERT INTO kept (digest, name, verdict, at_s) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (digest) WHERE done_s IS NULL "
+                "DO UPDATE SET verdict = excluded.verdict, at_s = excluded.at_s",
+                (digest, naming.file_name(name), json.dumps(verdict), time.time()),
+            )
+
+    def waiting(self) -> int:
+        """How many photos are in the inbox."""
+        with self.database.reading() as db:
+            query = "SELECT count(*) FROM kept WHERE done_s IS NULL"
+            return int(db.execute(query).fetchone()[0])
+
+    def inbox(self, offset: int = 0, limit: int = 100) -> list[Kept]:
+        """Photos in the inbox, newest first."""
+        query = (
+            "SELECT id, digest, name, verdict, at_s FROM kept WHERE done_s IS NULL "
+            "ORDER BY id DESC LIMIT ? OFFSET ?"
+        )
+        with self.database.reading() as db:
+            return [
+                Kept(number, digest.hex(), name, json.loads(verdict), at_s)
+                for number, digest, name, verdict, at_s in db.execute(query, (limit, offset))
+            ]
+
+    def settle(self, kept_ids: Sequence[int], key: str, class_id: int | None) -> None:
+        """Move photos from the inbox to a project; all or none.
+
+        Args:
+            kept_ids: Their numbers in the inbox.
+            key: Of the project.
+            class_id: Their class; ``None`` for none yet.
+
+        Raises:
+            errors.UnknownName: There is no such project, class or photo in the inbox.
+        """
+        query = "SELECT digest, name FROM kept WHERE id = ?"
+        with self.database.writing() as db:
+            project, class_id = shelf.target(db, key, class_id)
+            for number in _checked(db, kept_ids):
+                digest, name = db.execute(query, (number,)).fetchone()
+                _finish(db, number, photo=decisions.place(db, project, digest, name, class_id))
+
+    def dismiss(self, kept_ids: Sequence[int]) -> None:
+        """Take photos out of the inbox.
+
+        After an hour they go for good, and their files, too, if nobody else uses them.
+
+        Raises:
+            errors.UnknownName: One of them is not in the inbox; none is taken out.
+        """
+        with self.database.writing() as db:
+            for number in _checked(db, kept_ids):
+                _finish(db, number, photo=None)
+            limit = time.time() - GRACE_S
+            old = db.execute("DELETE FROM kept WHERE done_s < ?", (limit,)).rowcount
+        if old:
+            self.stock.collect()
+
+    def reopen(self, kept_ids: Sequence[int]) -> None:
+        """Put photos that were settled or dismissed within the last hour back into the inbox.
+
+        A project keeps those that it had before.
+
+        Raises:
+            errors.UnknownName: One of them is gone for good; nothing is changed.
+        """
+        with self.database.writing() as db:
+            for number in kept_ids:
+                _reopen(db, number)
 
 
-def waiting(db: sqlite3.Connection) -> int:
-    """How many photos wait."""
-    return int(db.execute("SELECT count(*) FROM kept WHERE done_s IS NULL").fetchone()[0])
-
-
-def listed(db: sqlite3.Connection, *, offset: int, limit: int) -> list[Kept]:
-    """The photos that wait, newest first."""
-    query = (
-        "SELECT id, digest, name, verdict, at_s FROM kept WHERE done_s IS NULL "
-        "ORDER BY id DESC LIMIT ? OFFSET ?"
-    )
-    return [
-        Kept(number, digest.hex(), name, json.loads(verdict), at_s)
-        for number, digest, name, verdict, at_s in db.execute(query, (limit, offset))
-    ]
-
-
-def settle(
-    db: sqlite3.Connection, kept_ids: Sequence[int], project: int, class_id: int | None
-) -> None:
-    """Move photos from the inbox to a project; see `Projects.settle`."""
-    if class_id is not None:
-        shelf.check_class(db, project, class_id)
-    query = "SELECT digest, name FROM kept WHERE id = ?"
-    for number in _checked(db, kept_ids):
-        digest, name = db.execute(query, (number,)).fetchone()
-        _finish(db, number, photo=decisions.place(db, project, digest, name, class_id))
-
-
-def dismiss(db: sqlite3.Connection, kept_ids: Sequence[int]) -> None:
-    """Take photos out of the inbox; see `Projects.dismiss`."""
-    for number in _checked(db, kept_ids):
-        _finish(db, number, photo=None)
-
-
-def reopen(db: sqlite3.Connection, kept_ids: Sequence[int]) -> None:
-    """Take settling or dismissing back; see `Projects.reopen`."""
-    for number in kept_ids:
-        row = db.execute("SELECT digest, photo FROM kept WHERE id = ?", (number,)).fetchone()
-        if row is None:
-            raise _unknown(number)
-        digest, photo = row
-        # What the project had before stays there.
-        db.execute("DELETE FROM photo WHERE id = ?", (photo,))
-        query = "SELECT 1 FROM kept WHERE digest = ? AND done_s IS NULL"
-        if db.execute(query, (digest,)).fetchone() is None:
-            db.execute("UPDATE kept SET done_s = NULL WHERE id = ?", (number,))
-
-
-def forget(db: sqlite3.Connection) -> None:
-    """Drop what was dealt with long enough ago."""
-    db.execute("DELETE FROM kept WHERE done_s < ?", (time.time() - GRACE_S,))
+def _reopen(db: sqlite3.Connection, number: int) -> None:
+    row = db.execute("SELECT digest, photo FROM kept WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        raise _unknown(number)
+    digest, photo = row
+    db.execute("DELETE FROM photo WHERE id = ?", (photo,))
+    query = "SELECT 1 FROM kept WHERE digest = ? AND done_s IS NULL"
+    if db.execute(query, (digest,)).fetchone() is None:
+        db.execute("UPDATE kept SET done_s = NULL WHERE id = ?", (number,))
 
 
 def _finish(db: sqlite3.Connection, number: int, *, photo: int | None) -> None:

@@ -64,6 +64,31 @@ def class_name(text: str) -> str:
     return name
 
 
+def as_class_name(text: str) -> str:
+    """The nearest name that a class may have, for a folder of any name.
+
+    Example:
+        >>> as_class_name("a:b"), as_class_name("con"), as_class_name("bees")
+        ('a_b', 'class con', 'bees')
+    """
+    plain = "".join("_" if letter in _BAD_LETTERS else letter for letter in files.shown(text))
+    name = " ".join(plain.replace("?", "_").split())[: MAX_CLASS - len("class ")].strip(" .")
+    try:
+        return class_name(name)
+    except errors.SettingError:
+        return class_name(f"class {name}".strip())
+
+
+def as_title(text: str) -> str:
+    """The nearest title that a project may have, for a folder of any name.
+
+    Example:
+        >>> as_title(""), as_title("garden")
+        ('Photos', 'garden')
+    """
+    return " ".join(files.shown(text).split())[:MAX_TITLE].strip() or "Photos"
+
+
 def file_name(text: str) -> str:
     """What a photo's file is called, safe to show and to write, with its ending.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
+from triptych import bundle
 from triptych import errors
 from triptych.projects import naming
 from triptych.projects.records import Class
@@ -84,23 +85,25 @@ def _classes(db: sqlite3.Connection, number: int, counts: list[_Count]) -> Itera
         yield Class(class_id, name, own.get(class_id, 0))
 
 
-def make(db: sqlite3.Connection, title: str, is_taken: Callable[[str], bool]) -> str:
+def make(db: sqlite3.Connection, home: Path, title: str) -> str:
     """Make a project.
 
     Args:
         db: In a transaction that writes.
+        home: Folder for everything that is kept.
         title: Its name for people.
-        is_taken: Whether a key cannot be had for other reasons.
 
     Returns:
-        Its key.
+        Its key, which is new among projects and bundles.
 
     Raises:
         errors.SettingError: The title is empty or too long.
     """
     title = naming.title(title)
-    used = {key for (key,) in db.execute("SELECT key FROM project")} | RESERVED_KEYS
-    key = next(key for key in naming.keys(title) if key not in used and not is_taken(key))
+    used = {key for (key,) in db.execute("SELECT key FROM project")}
+    used.update(RESERVED_KEYS, bundle.RESERVED)
+    free = (key for key in naming.keys(title) if key not in used)
+    key = next(key for key in free if not bundle.versions(home, key))
     db.execute(
         "INSERT INTO project (key, title, created_s) VALUES (?, ?, ?)", (key, title, time.time())
     )
@@ -191,6 +194,18 @@ def check_class(db: sqlite3.Connection, number: int, class_id: int) -> None:
             f"The project has no class of number {class_id}; it may have been removed. Load the "
             f"page anew."
         )
+
+
+def target(db: sqlite3.Connection, key: str, class_id: int | None) -> tuple[int, int | None]:
+    """Where a photo is to go: the number of a project, and of a class of it or none.
+
+    Raises:
+        errors.UnknownName: There is no such project or class.
+    """
+    number = number_of(db, key)
+    if class_id:
+        check_class(db, number, class_id)
+    return number, class_id or None
 
 
 def class_named(db: sqlite3.Connection, number: int, name: str) -> int:

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from triptych import bundle
 from triptych import images
+from triptych.dataset.records import Finding
 from triptych.projects import album
+from triptych.projects import checking
 from triptych.projects import decisions
-from triptych.projects import inbox
 from triptych.projects import naming
 from triptych.projects import shelf
-from triptych.projects.contents import SCRATCH_LIFE_S
 from triptych.projects.contents import Contents
 from triptych.projects.database import Database
+from triptych.projects.exchange import Exchange
+from triptych.projects.inbox import Inbox
 from triptych.projects.records import ALL
 from triptych.projects.records import Class
 from triptych.projects.records import Decision
-from triptych.projects.records import Kept
 from triptych.projects.records import Photo
 from triptych.projects.records import Project
+from triptych.projects.stock import Stock
 
 FOLDER = "studio"
 
 
-class Projects:
+class Projects(Exchange, Inbox):
     """Projects of one home; any number of threads and processes may use it at once.
 
     What a call has confirmed is on the disk when it returns. Photos are stored by content, as they
@@ -54,8 +52,7 @@ class Projects:
     def __init__(self, home: Path, *, limits: images.Limits = images.DEFAULT_LIMITS) -> None:
         self.home = home
         self.database = Database(home / FOLDER / "studio.sqlite")
-        self._limits = limits
-        self._contents = Contents(home / FOLDER, limits)
+        self.stock = Stock(self.database, Contents(home / FOLDER, limits), limits)
 
     # Projects and classes
 
@@ -66,10 +63,7 @@ class Projects:
             errors.SettingError: The title is empty or too long.
         """
         with self.database.writing() as db:
-            return shelf.find(db, shelf.make(db, title, self._is_taken))
-
-    def _is_taken(self, key: str) -> bool:
-        return key in bundle.RESERVED or bool(bundle.versions(self.home, key))
+            return shelf.find(db, shelf.make(db, self.home, title))
 
     def all(self) -> list[Project]:
         """All projects, newest first."""
@@ -105,7 +99,7 @@ class Projects:
         """
         with self.database.writing() as db:
             db.execute("DELETE FROM project WHERE id = ?", (shelf.number_of(db, key),))
-        self._collect()
+        self.stock.collect()
 
     def add_class(self, key: str, name: str) -> Class:
         """Add a class.
@@ -159,32 +153,13 @@ class Projects:
             errors.StateError: It cannot be written.
         """
         with self.database.reading() as db:
-            self._target(key, class_id, db)
-        seen = self._store(data)
+            shelf.target(db, key, class_id)
+        seen = self.stock.store(data)
         with self.database.writing() as db:
-            project, class_id = self._target(key, class_id, db)
-            digest = self._note(db, seen, data)
+            project, class_id = shelf.target(db, key, class_id)
+            digest = self.stock.note(db, seen, data)
             decisions.place(db, project, digest, naming.file_name(name), class_id)
             return album.find(db, project, seen.digest)
-
-    @staticmethod
-    def _target(key: str, class_id: int | None, db: sqlite3.Connection) -> tuple[int, int | None]:
-        """The project's number, and its class or none."""
-        project = shelf.number_of(db, key)
-        if class_id:
-            shelf.check_class(db, project, class_id)
-        return project, class_id or None
-
-    def _store(self, data: bytes) -> album.Look:
-        seen, pixels = album.look(data, self._limits)
-        self._contents.put(seen.digest, data)
-        self._contents.draw_thumbnail(seen.digest, pixels)
-        return seen
-
-    def _note(self, db: sqlite3.Connection, seen: album.Look, data: bytes) -> bytes:
-        # Again, with the lock: nobody can have removed it when the row is written.
-        self._contents.put(seen.digest, data)
-        return album.note(db, seen)
 
     def photos(
         self,
@@ -237,7 +212,7 @@ class Projects:
         """
         with self.database.writing() as db:
             count = album.erase(db, shelf.number_of(db, key), digests)
-        self._collect()
+        self.stock.collect()
         return count
 
     def read(self, digest: str) -> bytes:
@@ -246,7 +221,7 @@ class Projects:
         Raises:
             errors.UnknownName: There is no such photo.
         """
-        return self._contents.read(self._checked(digest))
+        return self.stock.contents.read(self._checked(digest))
 
     def thumbnail(self, digest: str) -> bytes:
         """A photo as a JPEG file of 240 pixels at its longer side.
@@ -254,29 +229,26 @@ class Projects:
         Raises:
             errors.UnknownName: There is no such photo.
         """
-        return self._contents.thumbnail(self._checked(digest))
+        return self.stock.contents.thumbnail(self._checked(digest))
 
     @staticmethod
     def _checked(digest: str) -> str:
         # It becomes part of a path.
         return album.in_bytes(digest).hex()
 
-    def _collect(self) -> None:
-        """Remove the files of photos that nobody has any more."""
-        with self.database.writing() as db:
-            inbox.forget(db)
-            gone = album.unused(db)
-            db.executemany("DELETE FROM content WHERE digest = ?", ((digest,) for digest in gone))
-        # Rows first, so that a kill in between leaves files without rows. Then again with the lock,
-        # since somebody may have added one of them anew.
-        with self.database.writing() as db:
-            known = {digest.hex() for (digest,) in db.execute("SELECT digest FROM content")}
-            old = self._contents.older(SCRATCH_LIFE_S)
-            for digest in itertools.chain((digest.hex() for digest in gone), old):
-                if digest not in known:
-                    self._contents.drop(digest)
+    # Decisions, and what gives reason for them
 
-    # Decisions
+    def findings(self, key: str) -> list[Finding]:
+        """What the dataset check says of the photos that have a class and take part.
+
+        Returns:
+            Their sources are digests of photos.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        with self.database.reading() as db:
+            return list(checking.check(db, shelf.number_of(db, key), self.read))
 
     def decide(
         self,
@@ -325,66 +297,3 @@ class Projects:
         """
         with self.database.reading() as db:
             return decisions.history(db, shelf.number_of(db, key), limit)
-
-    # The inbox
-
-    def keep(self, name: str, data: bytes, verdict: dict[str, Any]) -> None:
-        """Keep a photo for a person to look at; one that waits already gets the new verdict.
-
-        Args:
-            name: What its file is called.
-            data: The bytes of the file.
-            verdict: What the committee said, as a JSON object.
-
-        Raises:
-            errors.ImageError: It is no photo that can be read.
-            errors.StateError: It cannot be written.
-        """
-        seen = self._store(data)
-        with self.database.writing() as db:
-            self._note(db, seen, data)
-            inbox.keep(db, seen, naming.file_name(name), verdict)
-
-    def waiting(self) -> int:
-        """How many photos are in the inbox."""
-        with self.database.reading() as db:
-            return inbox.waiting(db)
-
-    def inbox(self, offset: int = 0, limit: int = 100) -> list[Kept]:
-        """Photos in the inbox, newest first."""
-        with self.database.reading() as db:
-            return inbox.listed(db, offset=offset, limit=limit)
-
-    def settle(self, kept_ids: Sequence[int], key: str, class_id: int | None) -> None:
-        """Move photos from the inbox to a project; all or none.
-
-        Args:
-            kept_ids: Their numbers in the inbox.
-            key: Of the project.
-            class_id: Their class; ``None`` for none yet.
-
-        Raises:
-            errors.UnknownName: There is no such project, class or photo in the inbox.
-        """
-        with self.database.writing() as db:
-            project, class_id = self._target(key, class_id, db)
-            inbox.settle(db, kept_ids, project, class_id)
-
-    def dismiss(self, kept_ids: Sequence[int]) -> None:
-        """Take photos out of the inbox; an hour later their files go, too, if nobody uses them.
-
-        Raises:
-            errors.UnknownName: One of them is not in the inbox; none is taken out.
-        """
-        with self.database.writing() as db:
-            inbox.dismiss(db, kept_ids)
-        self._collect()
-
-    def reopen(self, kept_ids: Sequence[int]) -> None:
-        """Put photos that were settled or dismissed within the last hour back into the inbox.
-
-        Raises:
-            errors.UnknownName: One of them is gone for good; nothing is changed.
-        """
-        with self.database.writing() as db:
-            inbox.reopen(db, kept_ids)

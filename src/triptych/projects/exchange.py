@@ -1,0 +1,93 @@
+"""Projects as plain folders, in and out, and as the table that teaching reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from triptych.dataset.records import Finding
+from triptych.projects import folders
+from triptych.projects import naming
+from triptych.projects import shelf
+from triptych.projects.database import Database
+from triptych.projects.folders import Progress
+from triptych.projects.records import Project
+from triptych.projects.stock import Stock
+
+
+def _silent(done: int, total: int) -> None:
+    pass
+
+
+class Exchange:
+    """The part of `Projects` that gives to other programs and takes from them."""
+
+    database: Database
+    stock: Stock
+    home: Path
+
+    def write_table(self, key: str, path: Path) -> None:
+        """Write a CSV file that `triptych.train` learns from: path, label, name.
+
+        Args:
+            key: Of the project; photos without a class or that are excluded are left out.
+            path: The file.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        folders.write_table(self._entries(key), self.stock.contents.path, path)
+
+    def export(self, key: str, folder: Path, *, progress: Progress = _silent) -> int:
+        """Write a plain folder per class; the files keep their names as far as they differ.
+
+        Args:
+            key: Of the project; photos without a class or that are excluded are left out.
+            folder: Is made, or empty.
+            progress: Called after each photo with the number done and of all.
+
+        Returns:
+            How many photos were written.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+            errors.SourceError: The folder has something in it, or cannot be written.
+        """
+        listed = self._entries(key)
+        folders.write_folders(listed, self.stock.contents.read, folder, progress)
+        return len(listed)
+
+    def _entries(self, key: str) -> list[folders.Entry]:
+        with self.database.reading() as db:
+            return list(folders.entries(db, shelf.number_of(db, key)))
+
+    def take_in(
+        self,
+        source: Path,
+        title: str | None = None,
+        *,
+        progress: Progress = _silent,
+        report: Callable[[Finding], None] = lambda finding: None,
+    ) -> Project:
+        """Make a project of a folder, zip or CSV of photos, whole or not at all.
+
+        Args:
+            source: As for `dataset.open`, with one class at least; sides are joined.
+            title: Of the project; that of the folder or file when it has none.
+            progress: Called after each file with the number done and of all.
+            report: Called with what was left out.
+
+        Raises:
+            errors.SourceError: It cannot be opened, or has no photos in classes.
+            errors.SettingError: The title is too long.
+        """
+        title = naming.title(title or naming.as_title(source.resolve().stem))
+        layout = folders.layout_of(source, self.stock.limits)
+        arrivals, left_out = folders.receive(layout, self.stock, progress)
+        with self.database.writing() as db:
+            key = shelf.make(db, self.home, title)
+            folders.seat(db, shelf.number_of(db, key), layout, arrivals, self.stock)
+            project = shelf.find(db, key)
+        for finding in left_out:
+            report(finding)
+        return project

@@ -1,0 +1,203 @@
+"""A folder per class, files under the names they came with: written and taken in."""
+
+from __future__ import annotations
+
+import csv
+import sqlite3
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from triptych import errors
+from triptych import images
+from triptych import streams
+from triptych.dataset import files
+from triptych.dataset import findings
+from triptych.dataset import opening
+from triptych.dataset.layout import Item
+from triptych.dataset.layout import Layout
+from triptych.dataset.records import Finding
+from triptych.projects import album
+from triptych.projects import decisions
+from triptych.projects import naming
+from triptych.projects import shelf
+from triptych.projects.stock import Stock
+
+Progress = Callable[[int, int], None]
+
+# The usual ending where a format has several.
+_ENDINGS = {"JPEG": "jpg"}
+_QUERY = """
+SELECT photo.digest, photo.name, class.name, format
+FROM photo JOIN content USING (digest) JOIN class ON class.id = photo.class
+WHERE photo.project = ? AND NOT excluded
+ORDER BY class.name, photo.id
+"""
+
+
+class Entry(NamedTuple):
+    """A photo that is written out.
+
+    Args:
+        digest: The photo.
+        label: Name of its class.
+        file: Name of its file, which no other of its class has.
+    """
+
+    digest: str
+    label: str
+    file: str
+
+
+def entries(db: sqlite3.Connection, project: int) -> Iterator[Entry]:
+    """The photos of a project that have a class and take part, class by class."""
+    used: set[tuple[str, str]] = set()
+    for digest, name, label, kind in db.execute(_QUERY, (project,)):
+        if not files.is_image(name):
+            name = f"{name}.{_ENDINGS.get(kind, files.SUFFIXES[kind][0])}"
+        free = next(free for free in _numbered(name) if (label, naming.folded(free)) not in used)
+        used.add((label, naming.folded(free)))
+        yield Entry(digest.hex(), label, free)
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    stem, _, ending = name.rpartition(".")
+    number = 2
+    while True:
+        yield f"{stem} ({number}).{ending}"
+        number += 1
+
+
+def write_table(listed: Sequence[Entry], where: Callable[[str], Path], path: Path) -> None:
+    """Write photos as a CSV file that `dataset.open` reads.
+
+    Args:
+        listed: The photos.
+        where: Says where a photo lies.
+        path: The file.
+    """
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "label", "name"))
+        for entry in listed:
+            place = where(entry.digest).resolve()
+            writer.writerow((place, entry.label, f"{entry.label}/{entry.file}"))
+
+
+def write_folders(
+    listed: Sequence[Entry], read: Callable[[str], bytes], folder: Path, progress: Progress
+) -> None:
+    """Write photos as a folder per class.
+
+    Args:
+        listed: The photos.
+        read: Gives the bytes of one.
+        folder: Is made, or empty.
+        progress: Called after each photo with the number done and of all.
+
+    Raises:
+        errors.SourceError: The folder has something in it, or cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise errors.SourceError(
+                f"{str(folder)!r} is not empty, and nothing is ever overwritten. Name a new one."
+            )
+        for done, entry in enumerate(listed, start=1):
+            (folder / entry.label).mkdir(exist_ok=True)
+            (folder / entry.label / entry.file).write_bytes(read(entry.digest))
+            progress(done, len(listed))
+    except OSError as error:
+        raise errors.SourceError(
+            f"{str(folder)!r} cannot be written: {error.strerror}. Name another folder."
+        ) from error
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A photo on its way into a project.
+
+    Args:
+        item: Its file and class.
+        look: What was seen of it.
+    """
+
+    item: Item
+    look: album.Look
+
+
+def layout_of(source: Path, limits: images.Limits) -> Layout:
+    """Which files of a folder, zip or CSV belong to which class."""
+    return opening.layout_of(source, limits, least=1)
+
+
+def receive(
+    layout: Layout, stock: Stock, progress: Progress
+) -> tuple[list[Arrival], tuple[Finding, ...]]:
+    """Store all photos of a layout; they are in no project yet.
+
+    Args:
+        layout: Which files belong to which class.
+        stock: Takes them.
+        progress: Called after each file with the number done and of all.
+
+    Returns:
+        The photos, and what was left out.
+
+    Raises:
+        errors.SourceError: None of the files is a photo.
+    """
+
+    def take(item: Item) -> Arrival | errors.TriptychError:
+        try:
+            return Arrival(item, stock.store(item.file.read()))
+        except errors.StateError:
+            raise
+        except errors.TriptychError as error:
+            return error
+
+    arrivals: list[Arrival] = []
+    failures: list[tuple[Item, errors.TriptychError]] = []
+    pool = ThreadPoolExecutor(streams.cores(), thread_name_prefix="triptych-import")
+    try:
+        taken = streams.map_ahead(pool, take, layout.items, ahead=2 * streams.cores())
+        for done, (item, result) in enumerate(zip(layout.items, taken, strict=True), start=1):
+            if isinstance(result, Arrival):
+                arrivals.append(result)
+            else:
+                failures.append((item, result))
+            progress(done, len(layout.items))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    if not arrivals:
+        item, first = failures[0]
+        raise errors.SourceError(
+            f"None of {len(failures)} files is a photo. The first, {item.file.source!r}: "
+            f"{first.message}"
+        )
+    left_out = [*layout.findings, *findings.unreadable(failures)]
+    return arrivals, findings.in_order(left_out)
+
+
+def seat(
+    db: sqlite3.Connection,
+    project: int,
+    layout: Layout,
+    arrivals: Sequence[Arrival],
+    stock: Stock,
+) -> None:
+    """Write the rows of classes and photos that were received."""
+    names = {label: naming.as_class_name(label) for label in layout.classes}
+    numbers = {label: shelf.class_named(db, project, name) for label, name in names.items()}
+    for item, look in ((arrival.item, arrival.look) for arrival in arrivals):
+        if not stock.contents.has(look.digest):  # somebody removed it since
+            stock.contents.put(look.digest, item.file.read())
+        digest = album.note(db, look)
+        name = naming.file_name(item.file.name)
+        decisions.place(db, project, digest, name, numbers[item.label])
