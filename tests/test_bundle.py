@@ -31,6 +31,8 @@ from triptych import images
 from triptych import labels
 from triptych import recipe
 from triptych import zoo
+from triptych.bundle import archive
+from triptych.bundle import writing
 from triptych.cascade import Stage
 from triptych.committee import Build
 from triptych.doubt import RuleDoubt
@@ -156,7 +158,7 @@ def test_a_process_killed_while_filling_leaves_no_version(tmp_path: Path, shelf:
     made = bundle.write(tmp_path, "garden", fill)
     assert made.version == 1
     assert left.exists(), "it might have been somebody still at work"
-    long_ago = time.time() - 2 * bundle.SCRATCH_LIFE_S
+    long_ago = time.time() - 2 * writing.SCRATCH_LIFE_S
     os.utime(left, (long_ago, long_ago))
     bundle.write(tmp_path, "garden", fill)
     assert sorted(path.name for path in shelf.iterdir()) == ["1", "2"]
@@ -297,8 +299,8 @@ def test_a_refitted_bundle_is_the_next_version_and_the_same_but_for_that(
 def hostile(path: Path, source: bundle.Bundle, change: Callable[[zipfile.ZipFile], None]) -> Path:
     """A packed bundle with something added."""
     bundle.pack(source, path)
-    with zipfile.ZipFile(path, "a") as archive:
-        change(archive)
+    with zipfile.ZipFile(path, "a") as packed:
+        change(packed)
     return path
 
 
@@ -329,7 +331,7 @@ def test_a_link_in_an_archive_leads_nowhere(garden: bundle.Bundle, tmp_path: Pat
 def test_a_member_that_grows_too_large_is_refused(
     garden: bundle.Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundle, "MAX_FILE_BYTES", 1_000_000)
+    monkeypatch.setattr(archive, "MAX_FILE_BYTES", 1_000_000)
 
     def bomb(archive: zipfile.ZipFile) -> None:
         archive.writestr("zeros", bytes(1_000_001), zipfile.ZIP_DEFLATED)

@@ -1,0 +1,58 @@
+"""Bundles: a trained committee on disk, complete; nothing else is needed to serve it.
+
+    <home>/bundles/<name>/<version>/
+        bundle.json            what it is, with the hash of every file below
+        labels.txt             one class a line, in the order of the outputs
+        learned.txt            SHA-256 of each photo it learned, so that none is taken to judge it
+        README.md              model card
+        metrics.json           figures of the evaluation, report.html with pictures
+        members/<member>/
+            model.keras        the whole Keras model: backbone and head
+            taught.npz         what the photos it was taught on look like to it
+            network.xml, .bin  the same for the engine, so that serving needs no Keras
+            int8-1/            the same at int8, after ``triptych optimize``; see `engine.int8`
+
+    reading    a version that lies on disk, checked
+    shelf      the versions of all bundles: names, finding, removing
+    writing    the next version
+    archive    a version as one zip file
+
+The highest version is served. A version is written in a hidden folder and appears by a rename:
+whole or not at all. Nothing in it is a pickle.
+"""
+
+from __future__ import annotations
+
+from triptych.bundle.archive import pack
+from triptych.bundle.archive import unpack
+from triptych.bundle.reading import LEARNED
+from triptych.bundle.reading import TAUGHT
+from triptych.bundle.reading import Bundle
+from triptych.bundle.reading import check_files
+from triptych.bundle.reading import read
+from triptych.bundle.shelf import check_name
+from triptych.bundle.shelf import find
+from triptych.bundle.shelf import listed
+from triptych.bundle.shelf import remove
+from triptych.bundle.shelf import versions
+from triptych.bundle.writing import equip
+from triptych.bundle.writing import refit
+from triptych.bundle.writing import write
+
+__all__ = [
+    "LEARNED",
+    "TAUGHT",
+    "Bundle",
+    "check_files",
+    "check_name",
+    "equip",
+    "find",
+    "listed",
+    "pack",
+    "read",
+    "refit",
+    "remove",
+    "unpack",
+    "versions",
+    "write",
+]

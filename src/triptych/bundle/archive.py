@@ -1,0 +1,92 @@
+"""A version of a bundle as one zip file."""
+
+from __future__ import annotations
+
+import lzma
+import stat
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+
+from triptych import errors
+from triptych.bundle import writing
+from triptych.bundle.reading import Bundle
+from triptych.bundle.reading import check_files
+from triptych.bundle.reading import is_inside
+from triptych.bundle.reading import read
+
+# What one file may unpack to: more than the largest backbone, less than a disk.
+MAX_FILE_BYTES = 4 << 30
+# What damaged or hostile archives make Python's reader raise.
+ZIP_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+
+
+def pack(bundle: Bundle, target: Path) -> None:
+    """Write a bundle as one zip file, whole or not at all.
+
+    Raises:
+        errors.BundleError: A file of it is damaged, or the zip file cannot be written.
+    """
+    check_files(bundle.folder, bundle.about)
+    scratch = target.with_name(target.name + ".part")
+    try:
+        with zipfile.ZipFile(scratch, "w", zipfile.ZIP_STORED) as archive:
+            for path in writing.files(bundle.folder):
+                archive.write(path, path.relative_to(bundle.folder).as_posix())
+        scratch.replace(target)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise errors.BundleError(
+            f"{target} cannot be written: {error.strerror}. Name a file in a folder that exists."
+        ) from error
+
+
+def unpack(home: Path, source: Path, *, name: str | None = None) -> Bundle:
+    """Take in a bundle from the zip file that `pack` wrote, as a new version.
+
+    Args:
+        home: Folder for everything that is kept.
+        source: The file; not trusted.
+        name: Instead of its own name.
+
+    Raises:
+        errors.BundleError: It is no bundle, or damaged; nothing was kept.
+    """
+    with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
+        folder = Path(scratch)
+        _extract(source, folder)
+        bundle = read(folder)
+        check_files(folder, bundle.about)
+        return writing.copy(bundle, home, name or bundle.name)
+
+
+def _extract(source: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(source) as archive:
+            for member in archive.infolist():
+                _check_member(source, member)
+            archive.extractall(folder)
+    except ZIP_ERRORS as error:
+        raise errors.BundleError(
+            f"{source} cannot be read as a bundle: {error}. Expected the file that "
+            "`triptych bundles export` writes."
+        ) from error
+
+
+def _check_member(source: Path, member: zipfile.ZipInfo) -> None:
+    if not is_inside(member.filename):
+        raise errors.BundleError(f"{source} is refused: it writes to {member.filename!r}.")
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise errors.BundleError(f"{source} is refused: {member.filename!r} is a link.")
+    if member.file_size > MAX_FILE_BYTES:
+        raise errors.BundleError(f"{source} is refused: {member.filename!r} is too large.")
