@@ -30,6 +30,7 @@ from triptych.bundle.reading import TAUGHT
 from triptych.bundle.reading import Bundle
 from triptych.bundle.reading import check_files
 from triptych.bundle.reading import read
+from triptych.bundle.shelf import RESERVED
 from triptych.bundle.shelf import check_name
 from triptych.bundle.shelf import find
 from triptych.bundle.shelf import listed
@@ -41,6 +42,7 @@ from triptych.bundle.writing import write
 
 __all__ = [
     "LEARNED",
+    "RESERVED",
     "TAUGHT",
     "Bundle",
     "check_files",
