@@ -20,6 +20,7 @@ from triptych.cli.imports import import_model
 from triptych.cli.models import models
 from triptych.cli.models import pull
 from triptych.cli.optimize import optimize
+from triptych.cli.projects import projects
 from triptych.cli.serve import serve
 from triptych.cli.train import train
 
@@ -45,6 +46,7 @@ for command in (
     import_model,
     models,
     optimize,
+    projects,
     pull,
     serve,
     train,

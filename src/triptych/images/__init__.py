@@ -5,6 +5,7 @@
     pixels      from a Pillow image of any mode to an RGB array
     preview     a small copy of a photo
     drawn       photos to measure speed with
+    fruit       photos to try teaching with
 
 Everything that reaches a network passes through here: web page, API, command line and training
 folders, so the same bytes give the same pixels everywhere.

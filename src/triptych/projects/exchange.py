@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from triptych.dataset.layout import Layout
 from triptych.dataset.records import Finding
 from triptych.projects import folders
 from triptych.projects import naming
@@ -81,8 +82,31 @@ class Exchange:
             errors.SourceError: It cannot be opened, or has no photos in classes.
             errors.SettingError: The title is too long.
         """
-        title = naming.title(title or naming.as_title(source.resolve().stem))
         layout = folders.layout_of(source, self.stock.limits)
+        title = title or naming.as_title(source.resolve().stem)
+        return self.receive(title, layout, progress=progress, report=report)
+
+    def receive(
+        self,
+        title: str,
+        layout: Layout,
+        *,
+        progress: Progress = _silent,
+        report: Callable[[Finding], None] = lambda finding: None,
+    ) -> Project:
+        """Make a project of files whose classes are known, whole or not at all.
+
+        Args:
+            title: Of the project.
+            layout: The files.
+            progress: Called after each file with the number done and of all.
+            report: Called with what was left out.
+
+        Raises:
+            errors.SourceError: None of the files is a photo.
+            errors.SettingError: The title is empty or too long.
+        """
+        title = naming.title(title)
         arrivals, left_out = folders.receive(layout, self.stock, progress)
         with self.database.writing() as db:
             key = shelf.make(db, self.home, title)

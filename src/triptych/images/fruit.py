@@ -1,0 +1,207 @@
+"""Photos to try teaching with, where there are none: apples, lemons and pears, drawn by lot.
+
+Colours overlap (a green apple, a green pear, an unripe lemon), and place, size, turn, background,
+light and sharpness differ, so shape has to be learned and a few are hard.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from PIL import ImageDraw
+from PIL import ImageFilter
+
+Points = npt.NDArray[np.float64]
+Colour = tuple[int, ...]
+
+SIZES = ((240, 320), (320, 240), (300, 300))
+QUALITY = 88
+_SCALE = 2  # drawn larger and made smaller, which smooths the edges
+
+_RED, _GREEN, _YELLOW, _ORANGE, _BROWN = (
+    (176, 34, 40),
+    (126, 164, 58),
+    (232, 206, 60),
+    (222, 140, 52),
+    (150, 108, 56),
+)
+_TABLES = ((212, 196, 170), (120, 84, 56), (86, 104, 122), (226, 226, 222), (58, 62, 66))
+
+
+def _apple() -> Points:
+    angles = np.linspace(0, 2 * np.pi, 180)
+    from_top = np.abs((angles - 1.5 * np.pi + np.pi) % (2 * np.pi) - np.pi)
+    from_bottom = np.abs(angles - 0.5 * np.pi)
+    radius = (
+        1 - 0.2 * np.exp(-((from_top / 0.35) ** 2)) - 0.09 * np.exp(-((from_bottom / 0.3) ** 2))
+    )
+    return np.stack([1.04 * radius * np.cos(angles), 0.96 * radius * np.sin(angles)], axis=1)
+
+
+def _pear() -> Points:
+    widths = (0.0, 0.2, 0.33, 0.4, 0.46, 0.58, 0.72, 0.82, 0.84, 0.76, 0.54, 0.0)
+    return _turned_on_a_lathe(widths, length=2.3)
+
+
+def _lemon() -> Points:
+    widths = (0.0, 0.13, 0.2, 0.48, 0.66, 0.75, 0.78, 0.75, 0.66, 0.48, 0.18, 0.11, 0.0)
+    return _turned_on_a_lathe(widths, length=2.4)
+
+
+def _turned_on_a_lathe(widths: tuple[float, ...], *, length: float) -> Points:
+    """The outline of a body whose half widths are known from its top to its bottom."""
+    along = np.linspace(0, 1, 120)
+    width = np.interp(along, np.linspace(0, 1, len(widths)), widths)
+    width[1:-1] = np.convolve(width, np.ones(9) / 9, mode="same")[1:-1]
+    y = (along - 0.5) * length
+    return np.concatenate([np.stack([width, y], 1), np.stack([-width, y], 1)[::-1]])
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What all fruit of a kind have in common.
+
+    Args:
+        outline: Around the middle, about 1 from it, shape (P, 2) as (x, y).
+        colours: One is taken, and another shines through.
+        stem: How long it is, where there is one.
+        dots: How many spots its skin has.
+    """
+
+    outline: Callable[[], Points]
+    colours: tuple[Colour, ...]
+    stem: float
+    dots: int
+
+
+KINDS: Mapping[str, _Kind] = {
+    "apples": _Kind(_apple, (_RED, _RED, _GREEN, _YELLOW), 0.4, 30),
+    "lemons": _Kind(_lemon, (_YELLOW, _YELLOW, _GREEN, _ORANGE), 0.0, 160),
+    "pears": _Kind(_pear, (_GREEN, _YELLOW, _BROWN, _RED), 0.45, 110),
+}
+
+
+def jpeg(kind: str, *, seed: int) -> bytes:
+    """A JPEG file with one fruit, or a few.
+
+    Args:
+        kind: A name from `KINDS`.
+        seed: The same seed gives the same picture.
+
+    Example:
+        >>> jpeg("pears", seed=1) == jpeg("pears", seed=1), jpeg("pears", seed=1)[:2]
+        (True, b'\\xff\\xd8')
+    """
+    rng = np.random.default_rng([seed, sorted(KINDS).index(kind)])
+    height, width = SIZES[rng.integers(len(SIZES))]
+    picture = _table(rng, (width * _SCALE, height * _SCALE))
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        _lay(picture, KINDS[kind], rng)
+    picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    picture = picture.filter(ImageFilter.GaussianBlur(float(rng.choice((0, 0, 0.6, 1.5)))))
+    file = io.BytesIO()
+    _lit(picture, rng).save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()
+
+
+def _table(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
+    """Wood, a chequered cloth, or something plain with crumbs."""
+    colour = _TABLES[rng.integers(len(_TABLES))]
+    picture = Image.new("RGB", size, colour)
+    draw = ImageDraw.Draw(picture)
+    pattern, step = rng.choice(("wood", "cloth", "crumbs")), int(rng.integers(30, 90))
+    if pattern == "wood":
+        for y in range(0, size[1], step):
+            draw.rectangle((0, y, size[0], y + step - 3), fill=_near(colour, rng, 14))
+    elif pattern == "cloth":
+        other = _near(colour, rng, 60)
+        for x in range(0, size[0], step):
+            for y in range(x // step % 2 * step, size[1], 2 * step):
+                draw.rectangle((x, y, x + step, y + step), fill=other)
+    for x, y in rng.integers(0, max(size), (int(rng.integers(0, 120)), 2)):
+        draw.ellipse((x, y, x + 5, y + 4), fill=_near(colour, rng, 50))
+    return picture
+
+
+def _lay(picture: Image.Image, kind: _Kind, rng: np.random.Generator) -> None:
+    """Draw a fruit somewhere, with its shadow."""
+    radius = min(picture.size) * rng.uniform(0.14, 0.36)
+    middle = [rng.uniform(0.9 * radius, side - 0.9 * radius) for side in picture.size]
+    turn = rng.normal(0, 0.9)
+    rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    stretch = rng.uniform(0.88, 1.1, 2)
+    outline = (kind.outline() * stretch) @ rotation * radius + middle
+    mask = _filled(picture.size, outline)
+    shadow = _filled(picture.size, outline + radius * rng.uniform(0.06, 0.2, 2))
+    picture.paste((18, 16, 16), mask=_soft(shadow, radius / 9).point(lambda value: value * 0.55))
+    if kind.stem:
+        top = kind.outline()[:, 1].min() + 0.15
+        ends = np.array([[0, top], [rng.normal(0, 0.1), top - kind.stem]]) @ rotation * radius
+        line = [tuple(map(float, end)) for end in ends + middle]
+        ImageDraw.Draw(picture).line(line, fill=(74, 52, 30), width=max(3, int(radius / 12)))
+    picture.paste(_skin(picture.size, kind, middle, radius, rng), mask=mask)
+
+
+def _skin(
+    size: tuple[int, int],
+    kind: _Kind,
+    middle: list[float],
+    radius: float,
+    rng: np.random.Generator,
+) -> Image.Image:
+    """What a fruit looks like, to be cut out along its outline."""
+    base, blush = (kind.colours[rng.integers(len(kind.colours))] for _ in range(2))
+    base = _near(base, rng, 22)
+    skin = Image.new("RGB", size, base)
+    side = np.array(middle) + radius * rng.uniform(-0.7, 0.7, 2)
+    skin.paste(_near(blush, rng, 22), mask=_spot(size, side, 0.8 * radius, 150, 0.45 * radius))
+    draw = ImageDraw.Draw(skin)
+    for x, y in np.array(middle) + radius * rng.uniform(-1.2, 1.2, (kind.dots, 2)):
+        dot = radius * rng.uniform(0.008, 0.022)
+        draw.ellipse((x - dot, y - dot, x + dot, y + dot), fill=_near(base, rng, 40))
+    shade, light = np.array(middle) + radius * 0.75, np.array(middle) - radius * 0.35
+    skin.paste((20, 20, 24), mask=_spot(size, shade, 0.8 * radius, 130, 0.5 * radius))
+    skin.paste((255, 252, 240), mask=_spot(size, light, 0.2 * radius, 170, 0.14 * radius))
+    return skin
+
+
+def _spot(
+    size: tuple[int, int], middle: Points, radius: float, strength: int, softness: float
+) -> Image.Image:
+    mask = Image.new("L", size, 0)
+    x, y = middle
+    ImageDraw.Draw(mask).ellipse((x - radius, y - radius, x + radius, y + radius), fill=strength)
+    return _soft(mask, softness)
+
+
+def _filled(size: tuple[int, int], outline: Points) -> Image.Image:
+    mask = Image.new("L", size, 0)
+    ImageDraw.Draw(mask).polygon([(float(x), float(y)) for x, y in outline], fill=255)
+    return mask
+
+
+def _soft(mask: Image.Image, radius: float) -> Image.Image:
+    # What is to be blurred widely can be small meanwhile.
+    factor = max(1, int(radius / 3))
+    small = mask.reduce(factor).filter(ImageFilter.GaussianBlur(radius / factor))
+    return small.resize(mask.size, Image.Resampling.BILINEAR)
+
+
+def _near(colour: Colour, rng: np.random.Generator, spread: int) -> Colour:
+    shift = rng.normal(0, spread / 2, 3) + rng.normal(0, spread / 2)
+    return tuple(int(value) for value in np.clip(np.array(colour) + shift, 0, 255))
+
+
+def _lit(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """The picture in another light, with a camera's noise."""
+    pixels = np.asarray(picture, np.float64)
+    warmth = np.array([1.0, 1.0, 1.0]) + rng.normal(0, 0.07, 3)
+    noise = rng.normal(0, rng.uniform(1, 7), pixels.shape)
+    lit = pixels * warmth * rng.uniform(0.6, 1.15) + noise
+    return Image.fromarray(lit.clip(0, 255).astype(np.uint8))
