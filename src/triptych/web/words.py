@@ -43,6 +43,21 @@ def size(num_bytes: int) -> str:
     return f"{num_bytes / MB:.0f} MB" if num_bytes >= MB else f"{num_bytes / KB:.0f} kB"
 
 
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """So many things in words for people.
+
+    Args:
+        count: How many.
+        one: What one is called.
+        many: What several are called, where an s does not do.
+
+    Example:
+        >>> counted(1, "photo"), counted(2000, "photo"), counted(2, "class", "classes")
+        ('1 photo', '2,000 photos', '2 classes')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def duration(spent_ms: float) -> str:
     """A time in words for people.
 
@@ -55,5 +70,5 @@ def duration(spent_ms: float) -> str:
 
 def register(app: flask.Flask) -> None:
     """Give these filters to the templates of an application."""
-    for filter in (percent, odds, size, duration):
+    for filter in (percent, odds, size, counted, duration):
         app.add_template_filter(filter)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import flask
 
-blueprints: tuple[flask.Blueprint, ...] = ()
+from triptych.web.projects import teach
+
+blueprints: tuple[flask.Blueprint, ...] = (teach.blueprint,)
 
 TABS = {
     "Photos": "projects_teach.photos",

@@ -1,0 +1,95 @@
+// What people bring, chosen, dropped or pasted, folders and zips too, as one list of photos.
+
+import { send } from "./projects.js";
+import { entriesOf } from "./unzip.js";
+
+// What systems put beside photos.
+const JUNK = /^(\..*|__MACOSX|Thumbs\.db|desktop\.ini)$/i;
+const ZIP = /\.zip$/i;
+
+/**
+ * @typedef {object} Item
+ * @property {string} name of the file
+ * @property {string} folder the name of the folder it was in; empty where there was none
+ * @property {number} size in bytes
+ * @property {() => Promise<Blob>} open gives its bytes
+ */
+
+/** @param {Iterable<File>} files of an input or a paste @returns {Promise<Item[]>} */
+export function itemsOf(files) {
+  return collect([...files].map((file) => [file.webkitRelativePath || file.name, file]));
+}
+
+/** @param {DataTransfer} transfer of a drop @returns {Promise<Item[]>} */
+export async function dropped(transfer) {
+  // All before the first wait: after it the transfer is empty.
+  const files = [...transfer.files];
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.some((entry) => entry.isDirectory)) return itemsOf(files);
+  const found = [];
+  for (const entry of entries) await walk(entry, found);
+  return collect(found);
+}
+
+async function walk(entry, found) {
+  if (entry.isFile) {
+    found.push([entry.fullPath, await new Promise((...done) => entry.file(...done))]);
+    return;
+  }
+  const reader = entry.createReader();
+  // It gives a hundred at a time, and nothing at the end.
+  for (;;) {
+    const some = await new Promise((...done) => reader.readEntries(...done));
+    if (!some.length) return;
+    for (const inner of some) await walk(inner, found);
+  }
+}
+
+/** @param {[string, File][]} found paths and files */
+async function collect(found) {
+  const items = [];
+  for (const [path, file] of found) {
+    if (ZIP.test(file.name)) items.push(...(await unzipped(file)));
+    else items.push(item(path, file.size, async () => file));
+  }
+  return items.filter(Boolean);
+}
+
+async function unzipped(zip) {
+  const own = zip.name.replace(ZIP, "");
+  return (await entriesOf(zip)).map(({ path, size, open }) => item(`${own}/${path}`, size, open));
+}
+
+/** @returns {Item | null} nothing for what systems put beside photos */
+function item(path, size, open) {
+  const parts = path.split(/[/\\]/).filter(Boolean);
+  if (parts.some((part) => JUNK.test(part))) return null;
+  return { name: parts.at(-1), folder: parts.at(-2) ?? "", size, open };
+}
+
+/**
+ * Makes classes of the folders that photos were in.
+ *
+ * @param {string} address where classes are added
+ * @param {Item[]} items
+ * @param {Map<string, string>} known numbers of the classes that are there, by name
+ * @returns {Promise<Map<string, string>>} the class of each folder; none for one whose name no
+ *   class can have
+ */
+export async function classesOf(address, items, known = new Map()) {
+  const homes = new Map([["", ""], ...known]);
+  for (const { folder } of items) {
+    if (!homes.has(folder)) homes.set(folder, await addClass(address, folder));
+  }
+  return homes;
+}
+
+async function addClass(address, name) {
+  const body = new FormData();
+  body.append("name", name);
+  try {
+    return String((await send(address, { method: "POST", body })).id);
+  } catch {
+    return ""; // `send` has said why
+  }
+}

@@ -1,0 +1,252 @@
+// The photos of a project: brought by drop, paste, folder, zip or webcam, chosen and decided about.
+// The page itself is the studio's; after each change the parts that changed are taken from it anew.
+
+import { classesOf, dropped, itemsOf } from "./bringing.js";
+import { Camera } from "./camera.js";
+import { byId, counted, pause, say, send, slot } from "./projects.js";
+import { Uploads } from "./uploads.js";
+
+const PARTS = ["findings", "classes", "homes", "standing"];
+// How often the page follows an upload.
+const FOLLOW_MS = 2000;
+
+const { address, classes, most } = byId("classes").dataset;
+const uploads = new Uploads({ address, most: Number(most), arrived });
+const camera = new Camera((file) => bring([file], cameraHome));
+let cameraHome = "";
+let lastHome = "";
+let following = false;
+
+document.addEventListener("change", changed);
+document.addEventListener("click", clicked);
+document.addEventListener("submit", submitted);
+document.addEventListener("keydown", moved);
+document.addEventListener("focusin", (event) => (lastHome = homeOf(event.target) ?? lastHome));
+document.addEventListener("paste", pasted);
+document.addEventListener("dragover", hovered);
+document.addEventListener("dragleave", hovered);
+document.addEventListener("drop", landed);
+byId("unchoose").addEventListener("click", () => choose(chosen(), false));
+showChosen();
+
+// ---------------------------------------------------------------- bringing photos
+
+/** @returns {string | undefined} the class that an element is in */
+function homeOf(element) {
+  return element.closest?.("[data-class]")?.dataset.class;
+}
+
+async function changed(event) {
+  const input = event.target;
+  if (input.type === "checkbox") return showChosen();
+  if (input.type !== "file") return;
+  const files = [...input.files];
+  input.value = "";
+  await bring(files, homeOf(input));
+}
+
+/** @param {Iterable<File>} files @param {string} home the class they belong to */
+async function bring(files, home) {
+  await load(itemsOf(files), () => home);
+}
+
+/** @param {Promise<object[]>} coming items @param {(items: object[]) => any} homeFor */
+async function load(coming, homeFor) {
+  try {
+    const items = await coming;
+    if (!items.length) return say("There are no photos in it.", { wrong: true });
+    const home = await homeFor(items);
+    const of = (item) => (home instanceof Map ? home.get(item.folder) : home);
+    uploads.add(items.map((item) => ({ item, home: of(item) })));
+  } catch (error) {
+    say(error.message, { wrong: true });
+  }
+}
+
+function pasted(event) {
+  const { files } = event.clipboardData;
+  if (!files.length) return;
+  const home = homeOf(event.target) ?? lastHome;
+  if (!home) return say("Choose a class first: click into it, then paste.", { wrong: true });
+  bring(files, home);
+}
+
+function hovered(event) {
+  if (!event.dataTransfer.types.includes("Files")) return;
+  event.preventDefault();
+  const over = event.type === "dragover" ? event.target.closest?.("[data-class]") : null;
+  for (const section of document.querySelectorAll(".class.hover")) {
+    if (section !== over) section.classList.remove("hover");
+  }
+  over?.classList.add("hover");
+}
+
+/** On a class photos become its own; beside them folders become classes. */
+function landed(event) {
+  if (!event.dataTransfer.types.includes("Files")) return;
+  hovered(event);
+  const home = homeOf(event.target);
+  const known = new Map(
+    [...document.querySelectorAll("[data-class]")].map(({ dataset }) => [dataset.name, dataset.class]),
+  );
+  load(dropped(event.dataTransfer), (items) => home ?? classesOf(classes, items, known));
+}
+
+/** Shows what has arrived: now and then, and at the end. */
+async function arrived(done) {
+  if (done) return refresh();
+  if (following) return;
+  following = true;
+  await pause(FOLLOW_MS);
+  following = false;
+  await refresh();
+}
+
+// ---------------------------------------------------------------- choosing and deciding
+
+/** @returns {HTMLInputElement[]} the boxes that are checked */
+function chosen() {
+  return [...document.querySelectorAll('input[name="digest"]:checked')];
+}
+
+/** @param {Iterable<HTMLInputElement>} boxes @param {boolean} how */
+function choose(boxes, how) {
+  for (const box of boxes) box.checked = how;
+  showChosen();
+}
+
+function showChosen() {
+  const count = new Set(chosen().map((box) => box.value)).size;
+  byId("chosen").textContent = `${counted(count, "photo")} chosen`;
+  byId("decide").hidden = !count;
+}
+
+function clicked(event) {
+  const { target } = event;
+  const button = target.closest?.("[data-camera], [data-chooses], .more");
+  if (target.name === "digest") return extend(event);
+  if (!button) return;
+  const { camera: home, chooses, show } = button.dataset;
+  if (home) open(home);
+  else if (chooses) choose(boxesIn(byId(chooses)), true);
+  else showMore(event, show);
+}
+
+function open(home) {
+  cameraHome = home;
+  camera.open(byId(`class-${home}`).dataset.name);
+}
+
+function boxesIn(element) {
+  return element.querySelectorAll('input[name="digest"]');
+}
+
+let anchor = null;
+
+/** With the shift key all photos from the last one on are chosen. */
+function extend(event) {
+  const box = event.target;
+  const boxes = [...boxesIn(box.closest(".photos"))];
+  const [from, to] = [boxes.indexOf(anchor), boxes.indexOf(box)].sort((a, b) => a - b);
+  if (event.shiftKey && from >= 0) choose(boxes.slice(from, to + 1), box.checked);
+  anchor = box;
+}
+
+/** Arrow keys go from photo to photo. */
+function moved(event) {
+  const box = event.target;
+  if (box.name !== "digest") return;
+  const boxes = [...boxesIn(box.closest(".photos"))];
+  const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(boxes), ArrowDown: columns(boxes) };
+  const next = boxes[boxes.indexOf(box) + steps[event.key]];
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
+}
+
+/** @returns {number} how many photos lie in a row */
+function columns(boxes) {
+  const top = (box) => box.closest("li").offsetTop;
+  const second = boxes.findIndex((box) => top(box) !== top(boxes[0]));
+  return second < 0 ? boxes.length : second;
+}
+
+async function submitted(event) {
+  const form = event.target;
+  if (!form.matches("[data-refresh]")) return;
+  event.preventDefault();
+  const button = event.submitter;
+  if (button?.id === "erase" && !(await isSure())) return;
+  const action = button?.hasAttribute("formaction") ? button.formAction : form.action;
+  const body = new FormData(form, button);
+  try {
+    const answer = await send(action, { method: "POST", body });
+    if (form.id === "add-class") byId("new-class").value = "";
+    if (form.id === "decide") choose(chosen(), false);
+    await refresh();
+    if (form.id === "decide") byId("undo")?.focus();
+    say(answer.said ?? "");
+  } catch {
+    // `send` has said it.
+  }
+}
+
+function isSure() {
+  const dialog = byId("sure");
+  slot(dialog, "count").textContent = byId("chosen").textContent.replace(" chosen", "");
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}
+
+// ---------------------------------------------------------------- the page anew
+
+function showMore(event, show) {
+  event.preventDefault();
+  const url = new URL(location.href);
+  const others = url.searchParams.getAll("show").filter((each) => !each.startsWith(`${show.split(":")[0]}:`));
+  url.searchParams.delete("show");
+  for (const each of [...others, show]) url.searchParams.append("show", each);
+  history.replaceState(null, "", url);
+  refresh();
+}
+
+/** Takes the parts that change from the studio; what is chosen, open or written in stays so. */
+async function refresh() {
+  const text = await send(location.href, { headers: { Accept: "text/html" } });
+  const page = new DOMParser().parseFromString(text, "text/html");
+  const kept = keep();
+  for (const id of PARTS) {
+    const fresh = document.adoptNode(page.getElementById(id));
+    reuse(byId(id), fresh);
+    byId(id).replaceWith(fresh);
+  }
+  restore(kept);
+  showChosen();
+}
+
+/** Photos that stay are not made anew: they keep what is chosen, and do not flicker. */
+function reuse(old, fresh) {
+  const place = (photo) => `${photo.closest("[id]").id} ${photo.dataset.photo}`;
+  const olds = new Map([...old.querySelectorAll(".photo")].map((photo) => [place(photo), photo]));
+  for (const photo of fresh.querySelectorAll(".photo")) {
+    const same = olds.get(place(photo));
+    if (same?.isEqualNode(photo)) photo.replaceWith(same);
+  }
+}
+
+function keep() {
+  const element = document.activeElement;
+  const opened = [...document.querySelectorAll("details[id][open]")].map(({ id }) => id);
+  return { element, id: element.id, value: element.value, opened };
+}
+
+function restore({ element, id, value, opened }) {
+  for (const each of opened) byId(each)?.setAttribute("open", "");
+  const same = element.isConnected ? element : id && byId(id);
+  if (!same || same === document.activeElement) return;
+  if (same.matches?.(".entry")) same.value = value;
+  same.focus({ preventScroll: true });
+}

@@ -1,0 +1,50 @@
+// The list of projects: folders and zips become projects, file by file.
+
+import { classesOf, itemsOf } from "./bringing.js";
+import { byId, say, send, textOf } from "./projects.js";
+import { Uploads } from "./uploads.js";
+
+const form = byId("import");
+
+for (const id of ["import-folder", "import-zip"]) byId(id).addEventListener("change", bring);
+
+async function bring(event) {
+  const [file] = event.target.files;
+  if (!file) return;
+  const title = (file.webkitRelativePath || file.name).split("/")[0].replace(/\.zip$/i, "");
+  try {
+    const items = await itemsOf(event.target.files);
+    if (!items.length) throw new Error("There are no photos in it.");
+    form.inert = true; // one at a time
+    fill(await make(title), items);
+  } catch (error) {
+    form.inert = false;
+    say(error.message, { wrong: true });
+  }
+  event.target.value = "";
+}
+
+async function make(title) {
+  const body = new FormData();
+  body.append("title", title.slice(0, 80));
+  return (await send(form.dataset.make, { method: "POST", body })).address;
+}
+
+/** Brings the photos, and opens the project when all have arrived. */
+async function fill(address, items) {
+  const homes = await classesOf(`${address}/classes`, items);
+  const uploads = new Uploads({
+    address: `${address}/photos`,
+    most: Number(form.dataset.most),
+    arrived: (done) => done && !uploads.left && open(address, uploads.refused),
+  });
+  uploads.add(items.map((item) => ({ item, home: homes.get(item.folder) })));
+}
+
+/** Stays where something was refused, so that it can be read. */
+function open(address, refused) {
+  if (!refused) return location.assign(address);
+  const link = Object.assign(textOf("a", "Open the project"), { href: address });
+  say("All that are photos were added.");
+  byId("notice").append(link);
+}
