@@ -58,8 +58,10 @@ RANKS = {
     "audition": 13,
     "benchmarking": 13,
     "fitting": 13,
+    "learning_curve": 13,
     "optimizing": 13,
     "pages": 13,
+    "teaching": 13,
     "training": 14,
     "": 15,  # the package's own door: triptych.load, triptych.train
     "web": 16,

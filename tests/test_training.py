@@ -28,8 +28,10 @@ from triptych import doubt
 from triptych import errors
 from triptych import features
 from triptych import settings
+from triptych import suspects
 from triptych import weights
 from triptych import zoo
+from triptych.answers import Answers
 from triptych.cli import main
 from triptych.committee import Build
 from triptych.web import create_app
@@ -106,6 +108,8 @@ def test_the_command_says_how_good_it_is_and_how_to_ask(
 ) -> None:
     assert "EfficientNetLite0" in trained.stdout
     assert "100.0 %" in trained.stdout
+    assert "EfficientNetLite0: 100.0 % right" in trained.stderr
+    assert "committee: 100.0 % right" in trained.stderr
     assert str(shapes.folder) in trained.stdout
     assert "triptych classify PHOTO --committee shapes" in trained.stdout
 
@@ -117,6 +121,7 @@ def test_the_bundle_is_complete(shapes: bundle.Bundle) -> None:
         "bundle.json",
         "labels.txt",
         "learned.txt",
+        "answers.npz",
         "README.md",
         "metrics.json",
         "report.html",
@@ -149,6 +154,27 @@ def test_metrics_card_and_report_agree(shapes: bundle.Bundle) -> None:
     assert np.mean(curve[-1]["top1"]) > 0.9
     assert "100.0 % right" in (shapes.folder / "README.md").read_text()
     assert "100.0" in (shapes.folder / "report.html").read_text()
+
+
+def test_each_photo_was_answered_before_it_was_learned(shapes: bundle.Bundle, photos: Path) -> None:
+    found = Answers.read(shapes)
+    assert found is not None
+    assert len(set(found.keys)) == 3 * PER_CLASS
+    assert set(found.keys) & shapes.learned == {
+        key for key, held in zip(found.keys, found.held, strict=True) if not held
+    }
+    for key, source, label in zip(found.keys, found.sources, found.truth, strict=True):
+        path = photos / str(source)
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == key
+        assert path.parent.name == shapes.labels[label].name
+    np.testing.assert_allclose(found.probs.sum(axis=1), 1, atol=1e-5)
+    right = found.probs.argmax(axis=1) == found.truth
+    assert right[found.held].mean() == shapes.metrics["committee"]["top1"]
+    # Heads that had learned them would be certain.
+    trained = found.probs[~found.held].max(axis=1)
+    assert right[~found.held].mean() > 0.9
+    assert trained.min() < 0.99
+    assert suspects.rank(found)[0].score < 0.6
 
 
 def test_what_its_doubt_is_worth_is_told(shapes: bundle.Bundle) -> None:

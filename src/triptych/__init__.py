@@ -108,7 +108,7 @@ def train(
         threads: Processor threads.
         home: Folder for everything that is kept.
         **lesson: Fields of `triptych.lesson.Lesson`: ``backbones``, ``head``, ``weights``,
-            ``augment``, ``fine_tune``, ``seed``, ``progress``, ``stop``.
+            ``augment``, ``fine_tune``, ``seed``, ``progress``, ``judged``, ``stop``.
 
     Raises:
         errors.SourceError: There are no classes of photos in the source.

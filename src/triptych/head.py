@@ -21,6 +21,7 @@ from triptych import errors
 
 Array = npt.NDArray[Any]
 
+KINDS = ("linear", "mlp")
 # L2 strength per photo, from tight to loose: where nothing tells them apart, the first is taken.
 STRENGTHS = (1.0, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 1e-4)
 # Photos that are enough to choose the strength; more would only take longer.
@@ -143,7 +144,21 @@ def fit(kind: str, features: Array, truth: Array, *, folds: Array, classes: int,
     if kind == "mlp":
         _check_can_train()
         return _fit_mlp(features, truth, folds, classes, seed)
-    raise errors.UnknownName(f"There is no head {kind!r}; expected one of: linear, mlp.")
+    raise _unknown(kind)
+
+
+def check(kind: str) -> None:
+    """Refuse a kind of head that there is not.
+
+    Raises:
+        errors.UnknownName: No such kind.
+    """
+    if kind not in KINDS:
+        raise _unknown(kind)
+
+
+def _unknown(kind: str) -> errors.UnknownName:
+    return errors.UnknownName(f"There is no head {kind!r}; expected one of: {', '.join(KINDS)}.")
 
 
 def _fit_linear(features: Array, truth: Array, folds: Array, classes: int) -> Fit:

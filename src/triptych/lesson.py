@@ -17,12 +17,16 @@ import numpy.typing as npt
 from triptych import calibration
 from triptych import combine
 from triptych import dataset
+from triptych import errors
 from triptych import head
 from triptych import zoo
 from triptych.doubt import Doubt
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]  # stage, done, total
+
+# Under which name the committee itself is judged.
+COMMITTEE = "committee"
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Lesson:
         fine_tune: Whether the last blocks of the backbones learn, too; needs TensorFlow.
         seed: Of splits and everything else random.
         progress: Called with the stage, what is done and what there is to do.
+        judged: Called with a member, or `COMMITTEE`, and the share of the photos held back that it
+            answers rightly, as soon as that is known; again after fine-tuning.
         stop: Asked now and then whether to stop.
     """
 
@@ -48,7 +54,17 @@ class Lesson:
     fine_tune: bool = False
     seed: int = 0
     progress: Progress = lambda stage, done, total: None
+    judged: Callable[[str, float], None] = lambda member, accuracy: None
     stop: Callable[[], bool] = lambda: False
+
+    def pause(self) -> None:
+        """Ask whether to stop.
+
+        Raises:
+            errors.Stopped: ``stop`` said so.
+        """
+        if self.stop():
+            raise errors.Stopped("Stopped; the features computed so far are kept.")
 
 
 @dataclass(frozen=True)

@@ -20,38 +20,35 @@ from typing import Any
 import numpy as np
 
 from triptych import bundle
-from triptych import combine
 from triptych import dataset
 from triptych import errors
 from triptych import extractors
 from triptych import features
 from triptych import finetune
 from triptych import head
+from triptych import learning_curve
 from triptych import novelty
 from triptych import pages
+from triptych import teaching
 from triptych import views
 from triptych import zoo
 from triptych.committee import Build
 from triptych.doubt import FITTED_RULE
-from triptych.doubt import Doubt
 from triptych.engine import convert
 from triptych.engine import store
-from triptych.evaluation import report
+from triptych.lesson import COMMITTEE
 from triptych.lesson import Array
 from triptych.lesson import Lesson
 from triptych.lesson import Material
 from triptych.lesson import Pupil
 from triptych.lesson import seated
-from triptych.lesson import weigh
 
 FOLDS = 5
 HELD_OUT_SHARE = 0.2
-CURVE_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-CURVE_SEEDS = 5
 
 
 def train(
-    source: str | Path,
+    source: str | Path | dataset.Dataset,
     *,
     name: str,
     build: Build,
@@ -65,7 +62,7 @@ def train(
 
     Args:
         source: A folder per class, ``train/`` and ``val/`` folders of those, a zip of either, or
-            a CSV with the columns ``path`` and ``label``.
+            a CSV with the columns ``path`` and ``label``; or photos that were looked at before.
         name: Of the bundle.
         build: Where things are kept and how networks run.
         lesson: Backbones, head, fine-tuning, seed, progress.
@@ -79,17 +76,38 @@ def train(
 
     Source: Yosinski et al., "How transferable are features in deep neural networks?", 2014.
     """
-    bundle.check_name(name)
-    views.of(lesson.augment)
-    if lesson.fine_tune or lesson.head == "mlp":
-        _require_tensorflow("Fine-tuning" if lesson.fine_tune else "The head 'mlp'")
-    rows = _rows(lesson)
+    rows = check(name, lesson)
     with convert.Workshop(build.report) as workshop:
         return _train(source, name, rows, build, lesson, workshop)
 
 
+def check(name: str, lesson: Lesson) -> list[zoo.Backbone]:
+    """Refuse at once what cannot be taught, before anything takes time.
+
+    Args:
+        name: Of the bundle.
+        lesson: What to teach, and how.
+
+    Returns:
+        The backbones to teach.
+
+    Raises:
+        errors.UnknownName: No such backbone, head or augmentation.
+        errors.SettingError: The bundle cannot be called that, backbones and files of weights do
+            not fit together, or TensorFlow is needed and not installed.
+    """
+    bundle.check_name(name)
+    views.of(lesson.augment)
+    head.check(lesson.head)
+    _require("Teaching", ("sklearn", "matplotlib"), "scikit-learn and Matplotlib", extra="teach")
+    if lesson.fine_tune or lesson.head == "mlp":
+        what = "Fine-tuning" if lesson.fine_tune else "The head 'mlp'"
+        _require(what, ("tensorflow",), "TensorFlow", extra="tensorflow")
+    return _rows(lesson)
+
+
 def _train(
-    source: str | Path,
+    source: str | Path | dataset.Dataset,
     name: str,
     rows: list[zoo.Backbone],
     build: Build,
@@ -98,23 +116,21 @@ def _train(
 ) -> bundle.Bundle:
     started = time.perf_counter()
     _build_ahead(rows, lesson, workshop)
-    data = dataset.open(source, progress=_stage(lesson, "Looking at photos"))
+    data = _opened(source, lesson)
     material = _study(data, _extractors(rows, build, lesson, workshop), build, lesson)
-    pupils, doubt = _teach(material, rows, lesson)
-    _pause(lesson)
+    before = teaching.teach(material, rows, lesson)
+    lesson.pause()
 
     def fill(folder: Path) -> dict[str, Any]:
-        after = finetune.Outcome(pupils, doubt)
         with ThreadPoolExecutor(1) as pool:
             # The workshop is a process of its own; curve and pages are made meanwhile.
-            members = pool.submit(_write_members, folder, seated(pupils), lesson, workshop)
-            curve = _curve(material, pupils, lesson)
+            members = pool.submit(_write_members, folder, seated(before.pupils), lesson, workshop)
+            curve = learning_curve.draw(material, before.pupils, lesson)
             lesson.progress("Writing the bundle", 0, 1)
+            after = before
             if lesson.fine_tune:
                 members.result()
-                after = finetune.improve(
-                    folder, pupils, doubt, material, build=build, lesson=lesson
-                )
+                after = _tune(folder, before, material, build, lesson)
             about = _about(data, material, after, lesson)
             about["taught_in_s"] = round(time.perf_counter() - started, 1)
             taught = _novelty(after, material)
@@ -124,6 +140,7 @@ def _train(
             known.save(folder / "members" / member / bundle.TAUGHT)
         learned = sorted({photo.digest.hex() for photo in material.train_photos})
         (folder / bundle.LEARNED).write_text("\n".join(learned) + "\n", encoding="utf-8")
+        teaching.answers(material, before, after).save(folder)
         return about
 
     written = bundle.write(build.home, name, fill)
@@ -131,11 +148,11 @@ def _train(
     return written
 
 
-def _require_tensorflow(what: str) -> None:
-    if importlib.util.find_spec("tensorflow") is None:
+def _require(what: str, packages: Sequence[str], names: str, *, extra: str) -> None:
+    if not all(map(importlib.util.find_spec, packages)):
         raise errors.SettingError(
-            f"{what} needs TensorFlow, which is not installed. "
-            'Install it with: pip install "triptych[tensorflow]"'
+            f"{what} needs {names}, which this installation lacks. "
+            f'Install what is missing with: pip install "triptych[{extra}]"'
         )
 
 
@@ -167,9 +184,15 @@ def _stage(lesson: Lesson, stage: str) -> Callable[[int, int], None]:
     return lambda done, total: lesson.progress(stage, done, total)
 
 
-def _pause(lesson: Lesson) -> None:
-    if lesson.stop():
-        raise errors.Stopped("Stopped; the features computed so far are kept.")
+def _opened(source: str | Path | dataset.Dataset, lesson: Lesson) -> dataset.Dataset:
+    if isinstance(source, dataset.Dataset):
+        return source
+
+    def show(done: int, total: int) -> None:
+        lesson.pause()
+        lesson.progress("Looking at photos", done, total)
+
+    return dataset.open(source, progress=show)
 
 
 def _study(
@@ -227,74 +250,16 @@ def _extractors(
         return extractors.of(rows, build, own=own, workshop=workshop)
 
 
-def _teach(
-    material: Material, rows: list[zoo.Backbone], lesson: Lesson
-) -> tuple[list[Pupil], Doubt]:
-    pupils = []
-    for number, row in enumerate(rows):
-        lesson.progress("Training heads", number, len(rows))
-        _pause(lesson)
-        fitted = _fit(material, number, lesson)
-        pupils.append(Pupil(row, fitted, fitted.head.probs(material.val[number])))
-    lesson.progress("Training heads", len(rows), len(rows))
-    judged = material.judged
-    answers = [pupil.fit.out_of_fold[judged] for pupil in pupils]
-    return weigh(pupils, answers, material.train_truth[judged])
-
-
-def _fit(material: Material, number: int, lesson: Lesson) -> head.Fit:
-    """A head that learned from all views, with its answers to the plain ones."""
-    plain, others = material.train[number], material.views[number]
-    looks = 1 + len(others) // len(plain)
-    fitted = head.fit(
-        lesson.head,
-        np.concatenate([plain, others]),
-        np.tile(material.train_truth, looks),
-        folds=np.tile(material.folds, looks),  # all views of a photo are held back together
-        classes=len(material.classes),
-        seed=lesson.seed,
+def _tune(
+    folder: Path, before: finetune.Outcome, material: Material, build: Build, lesson: Lesson
+) -> finetune.Outcome:
+    after = finetune.improve(
+        folder, before.pupils, before.doubt, material, build=build, lesson=lesson
     )
-    return dataclasses.replace(fitted, out_of_fold=fitted.out_of_fold[: len(plain)])
-
-
-def _curve(
-    material: Material, pupils: list[Pupil], lesson: Lesson
-) -> tuple[report.CurvePoint, ...]:
-    """Accuracy of the committee against images per class: nearly free once there are features."""
-    counts = np.bincount(material.train_truth, minlength=len(material.classes))
-    sizes = [size for size in CURVE_SIZES if size < counts.max()]
-    points = []
-    for number, size in enumerate(sizes):
-        lesson.progress("Learning curve", number, len(sizes))
-        _pause(lesson)
-        scores = [
-            _score(material, pupils, _some(material.train_truth, size, seed))
-            for seed in range(lesson.seed, lesson.seed + CURVE_SEEDS)
-        ]
-        points.append(report.CurvePoint(size, tuple(scores)))
-    lesson.progress("Learning curve", len(sizes), len(sizes))
-    return tuple(points)
-
-
-def _some(truth: Array, size: int, seed: int) -> Array:
-    """Positions of at most ``size`` photos of each class."""
-    order = np.random.default_rng(seed).permutation(len(truth))
-    return np.concatenate([order[truth[order] == label][:size] for label in np.unique(truth)])
-
-
-def _score(material: Material, pupils: list[Pupil], some: Array) -> float:
-    joined = np.zeros((len(material.val_truth), len(material.classes)))
-    for pupil, own, val in zip(pupils, material.train, material.val, strict=True):
-        if pupil.weight:
-            strength = pupil.fit.head.notes.get("strength", 1e-3)
-            fitted = head.linear(
-                own[some],
-                material.train_truth[some],
-                classes=len(material.classes),
-                strength=strength,
-            )
-            joined += pupil.weight * combine.temper(fitted.probs(val), pupil.temperature)
-    return float((joined.argmax(axis=1) == material.val_truth).mean())
+    for pupil in seated(after.pupils):
+        teaching.judge(lesson, pupil.backbone.name, pupil.answers, material)
+    teaching.judge(lesson, COMMITTEE, teaching.validation(after), material)
+    return after
 
 
 def _write_members(

@@ -4,6 +4,7 @@
         bundle.json            what it is, with the hash of every file below
         labels.txt             one class a line, in the order of the outputs
         learned.txt            SHA-256 of each photo it learned, so that none is taken to judge it
+        answers.npz            what it said of photos it had not learned, see `answers`
         README.md              model card
         metrics.json           figures of the evaluation, report.html with pictures
         members/<member>/

@@ -92,6 +92,7 @@ def train(
             fine_tune=fine_tune,
             seed=seed,
             progress=stages.show,
+            judged=lambda member, share: stages.say(f"{member}: {common.percent(share)} right"),
             report=stages.say,
             **options,
         )

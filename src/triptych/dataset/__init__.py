@@ -10,6 +10,7 @@ from triptych.dataset.files import IMAGE_SUFFIXES
 from triptych.dataset.files import walk
 from triptych.dataset.known import Labelled
 from triptych.dataset.known import labelled
+from triptych.dataset.opening import looked_at
 from triptych.dataset.opening import open
 from triptych.dataset.records import Dataset
 from triptych.dataset.records import Finding
@@ -25,6 +26,7 @@ __all__ = [
     "Photo",
     "folds",
     "labelled",
+    "looked_at",
     "open",
     "split",
     "walk",

@@ -60,6 +60,22 @@ def open(
     return _dataset(files.shown(_name(path)), found, photos, told)
 
 
+def looked_at(name: str, pairs: Sequence[tuple[Item, scan.Look]]) -> Dataset:
+    """The dataset of photos that were looked at before.
+
+    Args:
+        name: For people.
+        pairs: Photos and what was seen.
+
+    Raises:
+        errors.SourceError: Fewer than two classes have photos to learn from.
+    """
+    items = tuple(item for item, _ in pairs)
+    found = Layout(tuple(sorted({item.label for item in items})), items, ())
+    photos = findings.grouped(pairs)
+    return _dataset(name, found, photos, [*findings.odd_formats(photos), *findings.copies(photos)])
+
+
 def _name(path: Path) -> str:
     path = path.resolve()
     return path.name if path.is_dir() else path.stem

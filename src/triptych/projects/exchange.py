@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from triptych.dataset.layout import Layout
+from triptych.dataset.records import Dataset
 from triptych.dataset.records import Finding
 from triptych.projects import folders
+from triptych.projects import material
 from triptych.projects import naming
 from triptych.projects import shelf
 from triptych.projects.database import Database
@@ -26,6 +28,20 @@ class Exchange:
     database: Database
     stock: Stock
     home: Path
+
+    def dataset(self, key: str) -> Dataset:
+        """A project as `training.train` learns from it, in an instant: no photo is opened.
+
+        Args:
+            key: Of the project; photos without a class or that are excluded are left out.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+            errors.SourceError: Fewer than two classes have photos.
+        """
+        with self.database.reading() as db:
+            title, number = shelf.find(db, key).title, shelf.number_of(db, key)
+            return material.dataset_of(db, number, title, self.stock.contents.read)
 
     def write_table(self, key: str, path: Path) -> None:
         """Write a CSV file that `triptych.train` learns from: path, label, name.

@@ -1,0 +1,76 @@
+"""Advice on photos: given where the numbers carry it, and not otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from triptych.evaluation import advice
+
+LABELS = ("ants", "bees", "wasps")
+RISING = [
+    {"images_per_class": 5, "top1": [0.70, 0.72, 0.69, 0.71, 0.70]},
+    {"images_per_class": 10, "top1": [0.80, 0.81, 0.79, 0.82, 0.80]},
+]
+FLAT = [
+    {"images_per_class": 5, "top1": [0.80, 0.82, 0.79, 0.81, 0.80]},
+    {"images_per_class": 10, "top1": [0.80, 0.81, 0.80, 0.81, 0.80]},
+]
+
+
+def answered(*classes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Probs and truth, where of each class so many photos are right and so many are wrong."""
+    truth, said = [], []
+    for label, (right, wrong) in enumerate(classes):
+        truth += [label] * (right + wrong)
+        said += [label] * right + [(label + 1) % len(classes)] * wrong
+    return np.eye(len(classes))[said], np.array(truth)
+
+
+def test_the_class_that_is_mistaken_most_is_named_where_accuracy_rises() -> None:
+    found = advice.advise(LABELS, *answered((48, 2), (30, 20), (47, 3)), RISING)
+    assert found is not None
+    assert (found.label, found.right, found.photos) == ("bees", 30, 50)
+    assert found.message == (
+        "More photos of bees would help most: 30 of its 50 photos were answered rightly (60%), of "
+        "the other classes' 95%. Accuracy still rises with every photo added."
+    )
+
+
+def test_a_class_that_is_short_of_photos_is_named_on_a_flat_curve_too() -> None:
+    found = advice.advise(LABELS, *answered((48, 2), (4, 6), (47, 3)), FLAT)
+    assert found is not None
+    assert (found.label, found.short) == ("bees", True)
+    assert found.message.endswith("It has far fewer photos than the others.")
+
+
+@pytest.mark.parametrize(
+    ("classes", "curve", "why"),
+    [
+        (((48, 2), (30, 20), (47, 3)), FLAT, "it is hard, and not short of photos"),
+        (((48, 2), (30, 20), (47, 3)), [], "nothing is known of more photos"),
+        (((48, 2), (30, 20), (47, 3)), RISING[:1], "one point is no curve"),
+        (((48, 2), (46, 4), (47, 3)), RISING, "the difference may be luck"),
+        (((9, 1), (8, 2), (10, 0)), RISING, "so few photos tell nothing"),
+        (((50, 0), (50, 0), (50, 0)), RISING, "nothing is wrong"),
+        (((50, 0), (0, 0), (0, 0)), RISING, "there is nothing to compare with"),
+    ],
+)
+def test_there_is_none_where_the_numbers_support_none(
+    classes: tuple[tuple[int, int], ...], curve: list[dict[str, object]], why: str
+) -> None:
+    assert advice.advise(LABELS, *answered(*classes), curve) is None, why
+
+
+@given(st.integers(0, 1 << 32))
+@settings(max_examples=30)
+def test_classes_that_are_alike_are_hardly_ever_told_apart(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    named = 0
+    for _ in range(20):
+        right = rng.binomial(40, 0.8, 3)
+        named += bool(advice.advise(LABELS, *answered(*((n, 40 - n) for n in right)), RISING))
+    assert named <= 8
