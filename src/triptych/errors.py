@@ -23,6 +23,7 @@
     ├── BundleError           a bundle that is damaged, unknown in form, or in the way
     ├── FitError              what was fitted is damaged, or cannot be fitted on these photos
     ├── StateError            what the studio keeps cannot be read or written
+    ├── Busy                  the like of it is under way already
     ├── TooLossy              int8 networks that answer worse than was allowed
     └── Stopped               a person stopped it; what was done so far is kept
 
@@ -205,6 +206,13 @@ class StateError(TriptychError):
     """What the studio keeps is damaged, of a newer version, or on a disk that is full."""
 
     code = "state"
+
+
+class Busy(TriptychError):
+    """The like of it is under way already."""
+
+    code = "busy"
+    status = 409
 
 
 class TooLossy(TriptychError):

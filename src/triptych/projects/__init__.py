@@ -16,6 +16,8 @@
     stock       contents and their rows together
     checking    what the dataset check finds
     exchange    to and from plain folders (`folders`), and the table that teaching reads
+    material    a project as teaching wants it
+    jobs        rows of teachings; they are run by `triptych.jobs`
     naming      what things may be called
 """
 
