@@ -16,6 +16,9 @@ from triptych import settings
 from triptych.web import create_app
 from triptych.web.registry import Registry
 
+# A browser, for the modules that use one.
+pytest_plugins = ["browsing"]
+
 # Before anything imports Keras: TensorFlow is the reference the engines are compared with.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

@@ -15,6 +15,7 @@ import flask
 from triptych.classifier import Classifier
 from triptych.classifier import Question
 from triptych.images import Limits
+from triptych.jobs import Jobs
 from triptych.projects import Projects
 from triptych.queueing import Deadline
 from triptych.queueing import Queue
@@ -61,6 +62,16 @@ class Studio:
         """
         limits = Limits(self.settings.max_image_bytes, self.settings.max_image_pixels)
         return Projects(self.settings.home, limits=limits)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """What teaches them; a server asks for it before it opens, as others may not meanwhile.
+
+        Raises:
+            errors.StateError: As `projects`.
+        """
+        build = {"precision": self.settings.precision, "threads": self.settings.threads}
+        return Jobs(self.projects, self.settings.home, build)
 
     def ask(
         self, committee: str | None, images: Sequence[tuple[str, Any]], question: Question

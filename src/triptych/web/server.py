@@ -60,6 +60,7 @@ def serve(
     studio: Studio = app.extensions[KEY]
     server = _Server(_listen(settings.host, settings.port), app)
     with contextlib.closing(server):
+        _open_projects(studio, say)
         server.start()
         say(f"Warming up the committee {registry.default} ...")
         _result(studio.loading.submit(registry.get))
@@ -69,7 +70,17 @@ def serve(
         watching = gevent.spawn(_watch, studio, say)
         server.serve_forever()
         watching.kill()
+    if "jobs" in vars(studio):
+        studio.jobs.close()
     say("The studio is closed.")
+
+
+def _open_projects(studio: Studio, say: Callable[[str], None]) -> None:
+    """See what jobs were left behind; where nothing can be written the rest works all the same."""
+    try:
+        studio.jobs  # noqa: B018
+    except errors.StateError as error:
+        say(error.message)
 
 
 def _stop(studio: Studio, server: _Server) -> None:

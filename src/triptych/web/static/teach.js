@@ -1,0 +1,49 @@
+// Follows a teaching: the same that the page says without a script, each second.
+
+import { byId, pause, percent, send, slot, textOf, write } from "./projects.js";
+
+const EVERY_MS = 1000;
+const UNDER_WAY = ["waiting", "running"];
+
+const job = byId("job");
+if (job && UNDER_WAY.includes(job.dataset.state)) follow();
+
+/** Until it has ended, which the studio's own page tells best. */
+async function follow() {
+  for (;;) {
+    await pause(EVERY_MS);
+    const state = await send(job.dataset.address, { quiet: true }).catch(unheard);
+    if (!state) continue;
+    if (!UNDER_WAY.includes(state.state)) return location.reload();
+    show(state);
+  }
+}
+
+function unheard(error) {
+  slot(job, "said").textContent = error.message;
+}
+
+function show({ state, said, progress, left, stages, news }) {
+  job.dataset.state = state;
+  write(job, { said, left });
+  const bar = slot(job, "bar");
+  if (progress === null) bar.removeAttribute("value");
+  else bar.value = progress;
+  slot(job, "stages").replaceChildren(...stages.map(stage));
+  slot(job, "news").replaceChildren(...news.map(row));
+  slot(job, "told").hidden = !news.length;
+}
+
+function stage({ name, state }) {
+  const item = textOf("li", name);
+  item.dataset.state = state;
+  if (state === "now") item.setAttribute("aria-current", "step");
+  return item;
+}
+
+function row({ member, accuracy }) {
+  const line = document.createElement("tr");
+  const name = Object.assign(textOf("th", member), { scope: "row" });
+  line.append(name, textOf("td", percent(accuracy)));
+  return line;
+}

@@ -1,0 +1,100 @@
+"""A real Chromium for tests of pages; any error in its console fails the test.
+
+A module that uses it has a fixture ``address``: where its studio is.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+PHONE = {"viewport": {"width": 390, "height": 780}, "is_mobile": True, "has_touch": True}
+
+executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+MARKS = [
+    pytest.mark.browser,
+    pytest.mark.skipif(executable is None, reason=f"none of {', '.join(BROWSERS)} is installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, with a camera that shows a test picture."""
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=executable,
+            args=[
+                "--no-sandbox",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-dev-shm-usage",
+                "--use-fake-device-for-media-stream",
+                "--use-fake-ui-for-media-stream",
+            ],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def expected() -> list[str]:
+    """Console errors that a test expects, as parts of their texts."""
+    return []
+
+
+@pytest.fixture
+def visit(browser, address, expected):
+    """Opens a page as someone: with a phone, in the dark, without a script."""
+    with contextlib.ExitStack() as contexts:
+        problems: list[str] = []
+
+        def open_page(path: str = "", **options):
+            options = {"viewport": {"width": 1280, "height": 860}, **options}
+            context = contexts.enter_context(contextlib.closing(browser.new_context(**options)))
+            page = context.new_page()
+            page.set_default_timeout(30_000)
+            page.on("console", lambda line: line.type == "error" and problems.append(line.text))
+            page.on("pageerror", lambda error: problems.append(str(error)))
+            page.goto(address + path)
+            return page
+
+        yield open_page
+    assert [text for text in problems if not any(part in text for part in expected)] == []
+
+
+def files(*named: tuple[str, bytes]) -> list[dict]:
+    """Files for an input."""
+    return [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in named]
+
+
+def transfer(page, *named: tuple[str, bytes]):
+    """The files of a drop or a paste, as the page gets them."""
+    return page.evaluate_handle(
+        """files => {
+            const transfer = new DataTransfer();
+            for (const [name, data] of files) {
+                const bytes = Uint8Array.from(atob(data), char => char.charCodeAt(0));
+                transfer.items.add(new File([bytes], name, {type: "image/png"}));
+            }
+            return transfer;
+        }""",
+        [[name, base64.b64encode(data).decode()] for name, data in named],
+    )
+
+
+def has_no_overflow(page) -> bool:
+    """Whether nobody has to scroll sideways."""
+    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def screenshot(page, name: str) -> None:
+    """Keep a picture of the whole page for people to look at."""
+    page.evaluate("scrollTo(0, 0)")
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True, animations="disabled")

@@ -1,0 +1,458 @@
+"""Projects in a real Chromium: made, filled in every way there is, put right and taught.
+
+Any error in the browser's console fails the test, unless the test says that it is expected.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import browsing
+import fake_studio
+from browsing import files
+from browsing import has_no_overflow
+from browsing import screenshot
+from browsing import transfer
+from pictures import picture
+from triptych import bundle
+from triptych.projects import Projects
+
+pytestmark = browsing.MARKS
+
+BOX = 'input[name="digest"]'
+
+
+@pytest.fixture(scope="module")
+def address(home: Path) -> Iterator[str]:
+    """A studio of this run's home, where networks are converted already, or once."""
+    with fake_studio.running(home=home) as (_, address):
+        yield address
+
+
+@pytest.fixture
+def projects(home: Path) -> Iterator[Projects]:
+    """What the studio keeps; empty after each test."""
+    kept = Projects(home)
+    yield kept
+    for project in kept.all():
+        kept.remove(project.key)
+        if bundle.versions(home, project.key):
+            bundle.remove(home, project.key)
+
+
+@pytest.fixture
+def garden(projects: Projects) -> str:
+    """A project with two classes."""
+    key = projects.make("Garden").key
+    for name in ("ants", "bees"):
+        projects.add_class(key, name)
+    return key
+
+
+def section(page, name: str):
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def wait_for_photos(page, name: str, count: int) -> None:
+    """Until the class says that it has so many."""
+    words = "1 photo" if count == 1 else f"{count} photos"
+    section(page, name).get_by_text(words, exact=True).wait_for()
+
+
+def counts(projects: Projects, key: str) -> dict[str, int]:
+    return {own.name: own.photos for own in projects.find(key).classes}
+
+
+def some(count: int, *, start: int = 0) -> list[tuple[str, bytes]]:
+    return [(f"photo {n}.jpg", picture(n)) for n in range(start, start + count)]
+
+
+# ------------------------------------------------------------------ first steps
+
+
+def test_the_sample_is_one_click_away(visit, projects):
+    page = visit("/projects")
+    screenshot(page, "projects-empty")
+    page.get_by_role("button", name="Try the sample").click()
+    page.get_by_role("heading", level=1).wait_for()
+    assert len(projects.all()) == 1
+    page.wait_for_function("document.querySelectorAll('.photo img').length > 20")
+    assert page.locator(".photo img").first.evaluate("image => image.decode().then(() => true)")
+    screenshot(page, "project-sample")
+    page.get_by_role("link", name="Teach", exact=True).last.click()
+    assert page.get_by_role("button", name="Start").is_enabled()
+    screenshot(page, "teach-ready")
+    page.goto(page.url.rsplit("/", 2)[0])
+    assert page.locator(".card").count() == 1
+    screenshot(page, "projects")
+
+
+def test_a_project_and_its_classes_by_keyboard_alone(visit, projects, expected):
+    expected.append("status of 400")  # the third name is there already
+    page = visit("/projects")
+    page.get_by_label("What it is about").focus()
+    page.keyboard.type("My garden")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="My garden").wait_for()
+    assert page.evaluate("document.activeElement.id") == "new-class"
+    for name in ("ants", "bees"):
+        page.keyboard.type(name)
+        page.keyboard.press("Enter")
+        section(page, name).wait_for()
+        page.wait_for_function("document.activeElement.id === 'new-class'")
+        assert page.evaluate("document.activeElement.value") == ""
+    page.keyboard.type("ants")
+    page.keyboard.press("Enter")
+    page.locator("#notice.wrong").get_by_text("There is a class 'ants' already").wait_for()
+    assert counts(projects, "my-garden") == {"ants": 0, "bees": 0}
+
+
+def test_a_project_is_renamed_and_deleted(visit, projects, garden):
+    page = visit("/projects")
+    page.get_by_role("button", name="Rename Garden").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("Weeds")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Delete Weeds").click()
+    page.keyboard.press("Enter")  # on "Keep it"
+    assert page.locator("dialog[open]").count() == 0
+    assert projects.find(garden).title == "Weeds"
+    page.get_by_role("button", name="Delete Weeds").click()
+    page.get_by_role("button", name="Delete for good").click()
+    page.get_by_text("See it work first").wait_for()
+    assert projects.all() == []
+
+
+# ------------------------------------------------------------------ ways to bring photos
+
+
+def test_photos_chosen_for_each_class(visit, projects, garden):
+    page = visit(f"/projects/{garden}")
+    for start, name in ((0, "ants"), (20, "bees")):
+        section(page, name).get_by_label(f"Choose photos for {name}").set_input_files(
+            files(*some(6, start=start))
+        )
+        wait_for_photos(page, name, 6)
+    assert page.inner_text("#uploads-count") == "6 of 6 photos added."
+    assert counts(projects, garden) == {"ants": 6, "bees": 6}
+    screenshot(page, "project")
+
+
+def test_photos_dropped_on_a_class(visit, projects, garden):
+    page = visit(f"/projects/{garden}")
+    dropped = transfer(page, *some(3))
+    target = page.locator('[data-name="bees"]')
+    target.dispatch_event("dragover", {"dataTransfer": dropped})
+    assert "hover" in (target.get_attribute("class") or "")
+    target.dispatch_event("drop", {"dataTransfer": dropped})
+    wait_for_photos(page, "bees", 3)
+    assert counts(projects, garden) == {"ants": 0, "bees": 3}
+
+
+def test_a_photo_pasted_goes_to_the_class_with_the_focus(visit, projects, garden):
+    page = visit(f"/projects/{garden}")
+    paste = """transfer => document.activeElement.dispatchEvent(
+        new ClipboardEvent("paste", {clipboardData: transfer, bubbles: true}))"""
+    page.evaluate(paste, transfer(page, ("image.png", picture(1))))
+    page.get_by_text("Choose a class first").wait_for()
+    page.get_by_label("Choose photos for bees").focus()
+    page.evaluate(paste, transfer(page, ("image.png", picture(1))))
+    wait_for_photos(page, "bees", 1)
+
+
+def zipped() -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for n in range(4):
+            kind = zipfile.ZIP_DEFLATED if n % 2 else zipfile.ZIP_STORED
+            archive.writestr(
+                f"pets/{'cat' if n < 3 else 'dög'}/{n}.png", picture(n, form="PNG"), kind
+            )
+        archive.writestr("__MACOSX/pets/._0.png", b"junk")
+        archive.writestr("pets/.DS_Store", b"junk")
+        archive.writestr("pets/cat/notes.txt", b"hello")
+    return packed.getvalue()
+
+
+def test_a_zip_becomes_a_project_and_what_is_no_photo_is_listed(visit, projects):
+    page = visit("/projects")
+    page.set_input_files("#import-zip", files(("pets.zip", zipped())))
+    page.get_by_role("link", name="Open the project").wait_for()
+    page.get_by_text("1 file could not be added").click()
+    assert "notes.txt: This is plain text, not an image" in page.inner_text("#uploads-refused li")
+    page.get_by_role("link", name="Open the project").click()
+    wait_for_photos(page, "cat", 3)
+    assert counts(projects, "pets") == {"cat": 3, "dög": 1}
+
+
+def test_a_folder_becomes_a_project(visit, projects, tmp_path):
+    for n in range(4):
+        path = tmp_path / "pets" / ("cat" if n < 3 else "dog") / f"{n}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(n))
+    page = visit("/projects")
+    page.set_input_files("#import-folder", tmp_path / "pets")
+    page.get_by_role("heading", name="pets").wait_for()
+    assert counts(projects, "pets") == {"cat": 3, "dog": 1}
+
+
+def test_a_zip_chosen_for_a_class_goes_into_it(visit, projects, garden):
+    page = visit(f"/projects/{garden}")
+    page.get_by_label("Choose photos for ants").set_input_files(files(("pets.zip", zipped())))
+    wait_for_photos(page, "ants", 4)
+
+
+def test_a_burst_by_webcam(visit, projects, garden):
+    page = visit(f"/projects/{garden}", permissions=["camera"])
+    page.get_by_role("button", name="Webcam for bees").click()
+    page.wait_for_selector("#shoot:enabled")
+    page.hover("#shoot")
+    page.mouse.down()
+    page.get_by_text("3 photos taken").wait_for()
+    page.mouse.up()
+    page.get_by_role("button", name="Done").click()
+    page.wait_for_function("document.querySelectorAll('[data-name=bees] .photo').length >= 3")
+    assert counts(projects, garden)["bees"] >= 3
+
+
+def test_without_a_camera_it_is_said(visit, garden):
+    page = visit(f"/projects/{garden}")
+    page.evaluate(
+        "navigator.mediaDevices.getUserMedia ="
+        " () => Promise.reject(new DOMException('none', 'NotFoundError'))"
+    )
+    page.get_by_role("button", name="Webcam for bees").click()
+    page.get_by_role("alert").get_by_text("There is no camera.").wait_for()
+    assert page.is_disabled("#shoot")
+
+
+# ------------------------------------------------------------------ when uploads go wrong
+
+
+def test_a_busy_studio_is_waited_for(visit, projects, garden, expected):
+    expected.append("status of 503")
+    page = visit(f"/projects/{garden}")
+    answers = iter([True, True])
+
+    def busy(route):
+        if route.request.method == "POST" and next(answers, False):
+            route.fulfill(status=503, headers={"Retry-After": "1"}, body="busy")
+        else:
+            route.continue_()
+
+    page.route("**/photos", busy)
+    page.get_by_label("Choose photos for ants").set_input_files(files(*some(4)))
+    wait_for_photos(page, "ants", 4)
+    assert counts(projects, garden)["ants"] == 4
+
+
+def test_a_studio_that_went_away_is_gone_on_with(visit, projects, garden, expected):
+    expected.append("net::ERR_FAILED")
+    page = visit(f"/projects/{garden}")
+    page.route("**/photos", lambda route: route.abort())
+    page.get_by_label("Choose photos for ants").set_input_files(files(*some(5)))
+    page.get_by_text("The studio does not answer. What arrived is kept.").wait_for()
+    page.unroute("**/photos")
+    page.get_by_role("button", name="Go on").click()
+    wait_for_photos(page, "ants", 5)
+    assert page.inner_text("#uploads-count") == "5 of 5 photos added."
+
+
+def test_stopping_keeps_what_has_arrived(visit, projects, garden):
+    page = visit(f"/projects/{garden}")
+    page.get_by_label("Choose photos for ants").set_input_files(files(*some(60)))
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Go on").wait_for()
+    assert "Stopped." in page.inner_text("#uploads-count")
+    page.get_by_role("button", name="Go on").click()
+    wait_for_photos(page, "ants", 60)
+    assert counts(projects, garden)["ants"] == 60
+
+
+# ------------------------------------------------------------------ choosing and deciding
+
+
+@pytest.fixture
+def sorted_wrongly(projects, garden) -> str:
+    ants, bees = (own.id for own in projects.find(garden).classes)
+    for n in range(6):
+        projects.add(garden, f"{n}.jpg", picture(n), ants)
+    projects.add(garden, "near copy.jpg", picture(0, size=(80, 107)), bees)
+    return garden
+
+
+def test_what_was_found_is_shown_and_put_right(visit, projects, sorted_wrongly):
+    page = visit(f"/projects/{sorted_wrongly}")
+    assert page.locator(".badge", has_text="in two classes").count() == 2
+    page.get_by_text("under several classes").click()
+    page.locator('.finding [title="near copy.jpg"]').get_by_role("checkbox").check()
+    assert page.inner_text("#chosen") == "1 photo chosen"
+    screenshot(page, "project-findings")
+    page.get_by_role("button", name="Leave out").click()
+    section(page, "Left out").wait_for()
+    assert page.locator(".badge").count() == 0
+    assert projects.find(sorted_wrongly).excluded == 1
+    page.get_by_role("button", name="Undo the last change").click()
+    page.locator(".badge").first.wait_for()
+    assert projects.find(sorted_wrongly).excluded == 0
+
+
+def test_photos_are_moved_by_keyboard(visit, projects, sorted_wrongly):
+    page = visit(f"/projects/{sorted_wrongly}")
+    boxes = section(page, "ants").locator(BOX)
+    boxes.first.focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    assert page.inner_text("#chosen") == "2 photos chosen"
+    page.get_by_label("Class to move to").focus()
+    page.keyboard.type("bees")
+    page.get_by_role("button", name="Move", exact=True).focus()
+    page.keyboard.press("Enter")
+    wait_for_photos(page, "bees", 3)
+    assert counts(projects, sorted_wrongly) == {"ants": 4, "bees": 3}
+    assert page.evaluate("document.activeElement.id") == "undo"
+    page.keyboard.press("Enter")
+    wait_for_photos(page, "ants", 6)
+
+
+def test_many_are_chosen_at_once(visit, sorted_wrongly):
+    page = visit(f"/projects/{sorted_wrongly}")
+    boxes = section(page, "ants").locator(BOX)
+    boxes.nth(1).click()
+    boxes.nth(4).click(modifiers=["Shift"])
+    assert page.inner_text("#chosen") == "4 photos chosen"
+    page.get_by_role("button", name="Choose none").click()
+    assert not page.is_visible("#decide")
+    page.get_by_role("button", name="Choose all shown of ants").click()
+    assert page.inner_text("#chosen") == "6 photos chosen"
+
+
+def test_deleting_asks_first(visit, projects, sorted_wrongly):
+    page = visit(f"/projects/{sorted_wrongly}")
+    section(page, "bees").locator(BOX).check()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    assert "Delete 1 photo?" in page.inner_text("#sure")
+    page.keyboard.press("Escape")
+    assert projects.find(sorted_wrongly).photos == 7
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("button", name="Delete for good").click()
+    wait_for_photos(page, "bees", 0)
+    assert projects.find(sorted_wrongly).photos == 6
+
+
+def test_what_is_written_stays_while_photos_arrive(visit, garden):
+    page = visit(f"/projects/{garden}")
+    page.get_by_label("Add a class").fill("wasp")
+    page.get_by_label("Choose photos for ants").set_input_files(files(*some(3)))
+    page.get_by_label("Add a class").focus()
+    wait_for_photos(page, "ants", 3)
+    assert page.get_by_label("Add a class").input_value() == "wasp"
+    assert page.evaluate("document.activeElement.id") == "new-class"
+
+
+def test_more_photos_are_shown_when_asked_for(visit, projects, garden):
+    ants = projects.find(garden).classes[0].id
+    for n in range(30):
+        projects.add(garden, f"{n}.jpg", picture(n, size=(8, 8)), ants)
+    page = visit(f"/projects/{garden}")
+    assert section(page, "ants").locator(BOX).count() == 24
+    page.get_by_role("link", name="Show more of ants").click()
+    page.wait_for_function("document.querySelectorAll('.photo').length === 30")
+    assert page.get_by_role("link", name="Show more of ants").count() == 0
+
+
+# ------------------------------------------------------------------ teaching
+
+
+def test_teaching_is_followed_to_its_end(visit, projects, garden):
+    for own in projects.find(garden).classes:
+        for n in range(6):
+            projects.add(garden, f"{n}.jpg", picture(100 * own.id + n), own.id)
+    page = visit(f"/projects/{garden}/teach")
+    page.get_by_text("More", exact=True).click()
+    for name in ("EfficientNetLite1", "EfficientNetLite2"):
+        page.uncheck(f'[value="{name}"]')
+    page.get_by_role("button", name="Start").click()
+    page.locator('#job[data-state="running"]').wait_for()
+    assert page.get_by_role("button", name="Start").is_disabled()
+    page.wait_for_selector('#job [data-state="now"]')
+    screenshot(page, "teach-running")
+    page.reload()  # nothing depends on the page
+    page.locator('#job[data-state="done"]').wait_for(timeout=60_000)
+    assert "This made version 1" in page.inner_text("#job")
+    assert page.is_checked('[value="EfficientNetLite0"]')
+    assert not page.is_checked('[value="EfficientNetLite1"]')
+    screenshot(page, "teach-done")
+
+
+def test_a_teaching_is_stopped_and_gone_on_with(visit, projects, garden):
+    for own in projects.find(garden).classes:
+        for n in range(20):
+            projects.add(garden, f"{n}.jpg", picture(100 * own.id + n + 40), own.id)
+    page = visit(f"/projects/{garden}/teach")
+    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Stop").click()
+    page.locator('#job[data-state="stopped"]').wait_for()
+    assert "kept" in page.inner_text("#job")
+    page.get_by_role("button", name="Go on").click()
+    page.locator('#job[data-state="running"]').wait_for()
+    page.get_by_role("button", name="Stop").click()
+    page.locator('#job[data-state="stopped"]').wait_for()
+
+
+# ------------------------------------------------------------------ everybody
+
+
+def test_without_a_script(visit, projects):
+    page = visit("/projects", java_script_enabled=False)
+    page.get_by_label("What it is about").fill("Garden")
+    page.get_by_role("button", name="Make it").click()
+    for name in ("ants", "bees"):
+        page.fill("#new-class", name)
+        page.locator("#add-class button").click()
+    page.set_input_files(
+        '[data-name="ants"] [name="photo"]', files(*some(2), ("notes.txt", b"hello"))
+    )
+    screenshot(page, "project-no-script")
+    page.locator('[data-name="ants"]').get_by_role("button", name="Add").click()
+    assert "notes.txt: This is plain text" in page.inner_text("#notice")
+    assert counts(projects, "garden") == {"ants": 2, "bees": 0}
+    page.locator('[data-name="ants"]').locator(BOX).first.check()
+    page.select_option("#to", label="bees")
+    page.get_by_role("button", name="Move").click()
+    assert counts(projects, "garden") == {"ants": 1, "bees": 1}
+    page.goto(page.url.split("/projects")[0] + "/projects/garden/teach")
+    assert page.get_by_role("button", name="Start").is_disabled()
+    assert "too little to learn from" in page.inner_text("#reasons")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone(visit, projects, sorted_wrongly, scheme):
+    projects.rename(sorted_wrongly, "Supercalifragilisticexpialidocious " * 2)
+    projects.add_class(
+        sorted_wrongly, "a_class_with_quite_a_long_name_and_not_a_single_space_in_it"
+    )
+    for path in ("/projects", f"/projects/{sorted_wrongly}", f"/projects/{sorted_wrongly}/teach"):
+        page = visit(path, color_scheme=scheme, **browsing.PHONE)
+        assert has_no_overflow(page), path
+        if path.endswith(sorted_wrongly):
+            page.locator(BOX).first.check()
+            page.locator(".edit summary").first.click()
+            assert has_no_overflow(page)
+        name = "-".join(["phone", scheme, *path.split("/")[2:]]).replace(sorted_wrongly, "project")
+        screenshot(page, name)
+
+
+def test_everything_has_a_name_for_screen_readers(visit, sorted_wrongly):
+    for path in ("/projects", f"/projects/{sorted_wrongly}", f"/projects/{sorted_wrongly}/teach"):
+        page = visit(path)
+        tree = page.locator("body").aria_snapshot()
+        unnamed = r"^\s*- (button|radio|checkbox|textbox|combobox|link|img)( \[.*\])?:?$"
+        assert not re.search(unnamed, tree, re.MULTILINE), path
