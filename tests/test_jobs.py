@@ -25,7 +25,7 @@ from triptych.jobs.live import Live
 from triptych.projects import Projects
 
 pytestmark = [
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(300),
     pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc"),
 ]
 
@@ -73,8 +73,8 @@ def taught(projects: Projects, home: Path) -> Iterator[tuple[Job, list[Job]]]:
     job = jobs.start("jobs-shapes", LESSON)
     seen = [job]
     ended = wait(jobs, job.id, watch=seen.append)
-    yield ended, seen
     jobs.close()
+    yield ended, seen
     bundle.remove(home, "jobs-shapes")
 
 
@@ -85,7 +85,7 @@ def wait(
     until: Callable[[Job], bool] = lambda job: not job.is_under_way,
     watch: Callable[[Job], None] = lambda job: None,
 ) -> Job:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 110
     while time.monotonic() < deadline:
         job = jobs.state(number)
         watch(job)

@@ -46,6 +46,7 @@ def answered(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(answered())
+@settings(deadline=None, max_examples=50)
 def test_scores_are_shares_and_the_suggestion_is_another_class(
     case: tuple[np.ndarray, np.ndarray],
 ) -> None:
@@ -57,6 +58,7 @@ def test_scores_are_shares_and_the_suggestion_is_another_class(
 
 
 @given(answered())
+@settings(deadline=None, max_examples=50)
 def test_the_order_of_photos_and_of_classes_means_nothing(
     case: tuple[np.ndarray, np.ndarray],
 ) -> None:
@@ -71,13 +73,14 @@ def test_the_order_of_photos_and_of_classes_means_nothing(
 
 
 @given(answered())
+@settings(deadline=None, max_examples=50)
 def test_where_the_committee_agrees_nothing_is_likely(case: tuple[np.ndarray, np.ndarray]) -> None:
     probs, _ = case
     assert not suspects.judge(probs, probs.argmax(axis=1)).likely.any()
 
 
 @given(st.integers(0, 1 << 32), st.floats(0.02, 0.2))
-@settings(max_examples=25)
+@settings(deadline=None, max_examples=25)
 def test_labels_that_were_flipped_come_first(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     true = rng.integers(0, 4, 400)
@@ -88,11 +91,13 @@ def test_labels_that_were_flipped_come_first(seed: int, share: float) -> None:
     labels = true.copy()
     labels[flipped] = (true[flipped] + rng.integers(1, 4, len(flipped))) % 4
     found = suspects.rank(answers_of(probs, labels))
-    first = {int(s.digest[:2], 16) + 256 * int(s.digest[2:4], 16) for s in found[: len(flipped)]}
-    assert first == set(flipped.tolist())
-    assert all(suspect.likely for suspect in found[: len(flipped)])
-    wrong = {s.digest: s.suggested for s in found[: len(flipped)]}
-    assert set(wrong.values()) <= set(true.tolist())
+    numbers = [int(s.digest[:2], 16) + 256 * int(s.digest[2:4], 16) for s in found]
+    assert set(numbers[: len(flipped)]) == set(flipped.tolist())
+    likely = [n for n, suspect in zip(numbers, found, strict=True) if suspect.likely]
+    assert set(likely) <= set(flipped.tolist())
+    assert len(likely) >= len(flipped) / 4
+    ours = zip(numbers[: len(flipped)], found, strict=False)
+    assert all(suspect.suggested == true[number] for number, suspect in ours)
 
 
 def test_a_timid_class_is_not_suspected_as_a_whole() -> None:

@@ -89,7 +89,8 @@ class Answers:
         bundle.check_files(taught.folder, taught.about, suffixes=(FILE,))
         path = taught.folder / FILE
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # Opened here: NumPy leaves open what it cannot read.
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 found = cls(**{name: _typed(name, file[name]) for name in ARRAYS})
         except (*_DAMAGES, errors.SettingError) as error:
             raise errors.BundleError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -94,14 +95,27 @@ def advise(
 def _of_class(
     label: int, labels: Sequence[str], counts: Truth, right: Truth, rises: bool
 ) -> Advice | None:
-    own, others = int(counts[label]), np.delete(counts, label)
-    if not own or not others.sum():
+    photos, found = int(counts[label]), int(right[label])
+    others = np.delete(counts, label)
+    all_others, found_others = int(others.sum()), int(np.delete(right, label).sum())
+    if not photos or not all_others:
         return None
-    usual = float(np.delete(right, label).sum() / others.sum())
-    short = own < SHORT * statistics.median(others[others > 0].tolist())
-    if metrics.wilson(int(right[label]), own)[1] >= usual or not (rises or short):
+    short = photos < SHORT * statistics.median(others[others > 0].tolist())
+    if not _is_less(found, photos, found_others, all_others) or not (rises or short):
         return None
-    return Advice(labels[label], own, int(right[label]), usual, rises, bool(short))
+    return Advice(labels[label], photos, found, found_others / all_others, rises, bool(short))
+
+
+def _is_less(found: int, photos: int, found_others: int, others: int) -> bool:
+    """Whether a share is smaller than another by more than chance explains, at 95 %.
+
+    Source: Newcombe, "Interval estimation for the difference between independent proportions",
+    1998, method 10.
+    """
+    own, usual = found / photos, found_others / others
+    up = metrics.wilson(found, photos)[1] - own
+    down = usual - metrics.wilson(found_others, others)[0]
+    return usual - own > math.hypot(up, down)
 
 
 def _rises(curve: Sequence[Mapping[str, Any]]) -> bool:

@@ -84,9 +84,10 @@ def lesson_of(fields: Mapping[str, Any]) -> Lesson:
         is_right, expected = FIELDS[name]
         if not is_right(value):
             raise errors.SettingError(f"{name} is {value!r}; expected {expected}.")
-    return Lesson(
-        **{n: tuple(value) if isinstance(value, list) else value for n, value in fields.items()}
-    )
+    chosen: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+    }
+    return Lesson(**chosen)
 
 
 def check(project: Project, fields: Mapping[str, Any]) -> None:
