@@ -175,6 +175,17 @@ def test_a_csv_without_split_with_gaps_and_missing_files(tmp_path: Path) -> None
     assert "There is no file" in one(data, "unreadable").message
 
 
+def test_a_csv_may_call_photos_by_other_names(tmp_path: Path) -> None:
+    write(tmp_path, {f"{i:064}": picture(i) for i in range(4)})
+    lines = ["path,label,name", *(f"{i:064},{'ab'[i % 2]},holiday.png" for i in range(3))]
+    (tmp_path / "list.csv").write_text("\n".join([*lines, f"{3:064},b,"]))
+    data = dataset.open(tmp_path / "list.csv")
+    sources = ["holiday.png", f"holiday.png ({1:064})", f"holiday.png ({2:064})", f"{3:064}"]
+    assert [photo.source for photo in data.train] == sources
+    assert [photo.read() for photo in data.train] == [picture(i) for i in range(4)]
+    assert one(data, "odd_format").sources == (sources[0],)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

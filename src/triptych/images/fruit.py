@@ -23,6 +23,7 @@ Colour = tuple[int, ...]
 SIZES = ((240, 320), (320, 240), (300, 300))
 QUALITY = 88
 _SCALE = 2  # drawn larger and made smaller, which smooths the edges
+_REACH = 1.7  # how far a fruit and its shadow go from their middle, in its radius
 
 _RED, _GREEN, _YELLOW, _ORANGE, _BROWN = (
     (176, 34, 40),
@@ -132,56 +133,52 @@ def _table(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 def _lay(picture: Image.Image, kind: _Kind, rng: np.random.Generator) -> None:
     """Draw a fruit somewhere, with its shadow."""
     radius = min(picture.size) * rng.uniform(0.14, 0.36)
-    middle = [rng.uniform(0.9 * radius, side - 0.9 * radius) for side in picture.size]
+    middle = np.array([rng.uniform(0.9 * radius, side - 0.9 * radius) for side in picture.size])
     turn = rng.normal(0, 0.9)
     rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    stretch = rng.uniform(0.88, 1.1, 2)
-    outline = (kind.outline() * stretch) @ rotation * radius + middle
-    mask = _filled(picture.size, outline)
-    shadow = _filled(picture.size, outline + radius * rng.uniform(0.06, 0.2, 2))
-    picture.paste((18, 16, 16), mask=_soft(shadow, radius / 9).point(lambda value: value * 0.55))
+    body = kind.outline()
+    # Mask and skin are as small as the fruit allows.
+    half = int(_REACH * radius)
+    outline = (body * rng.uniform(0.88, 1.1, 2)) @ rotation * radius + half
+    mask, corner = _filled(2 * half, outline), (middle - half).astype(int)
+    shadow = _soft(_filled(2 * half, outline + radius * rng.uniform(0.06, 0.2, 2)), radius / 9)
+    where = (int(corner[0]), int(corner[1]))
+    picture.paste((18, 16, 16), where, shadow.point(lambda value: value * 0.55))
     if kind.stem:
-        top = kind.outline()[:, 1].min() + 0.15
+        top = body[:, 1].min() + 0.15
         ends = np.array([[0, top], [rng.normal(0, 0.1), top - kind.stem]]) @ rotation * radius
-        line = [tuple(map(float, end)) for end in ends + middle]
+        line = [(float(x), float(y)) for x, y in ends + middle]
         ImageDraw.Draw(picture).line(line, fill=(74, 52, 30), width=max(3, int(radius / 12)))
-    picture.paste(_skin(picture.size, kind, middle, radius, rng), mask=mask)
+    picture.paste(_skin(2 * half, kind, radius, rng), where, mask)
 
 
-def _skin(
-    size: tuple[int, int],
-    kind: _Kind,
-    middle: list[float],
-    radius: float,
-    rng: np.random.Generator,
-) -> Image.Image:
+def _skin(side: int, kind: _Kind, radius: float, rng: np.random.Generator) -> Image.Image:
     """What a fruit looks like, to be cut out along its outline."""
     base, blush = (kind.colours[rng.integers(len(kind.colours))] for _ in range(2))
     base = _near(base, rng, 22)
-    skin = Image.new("RGB", size, base)
-    side = np.array(middle) + radius * rng.uniform(-0.7, 0.7, 2)
-    skin.paste(_near(blush, rng, 22), mask=_spot(size, side, 0.8 * radius, 150, 0.45 * radius))
+    skin = Image.new("RGB", (side, side), base)
+    middle = np.full(2, side / 2)
+    cheek = middle + radius * rng.uniform(-0.7, 0.7, 2)
+    skin.paste(_near(blush, rng, 22), mask=_spot(side, cheek, 0.8 * radius, 150, 0.45 * radius))
     draw = ImageDraw.Draw(skin)
-    for x, y in np.array(middle) + radius * rng.uniform(-1.2, 1.2, (kind.dots, 2)):
+    for x, y in middle + radius * rng.uniform(-1.2, 1.2, (kind.dots, 2)):
         dot = radius * rng.uniform(0.008, 0.022)
         draw.ellipse((x - dot, y - dot, x + dot, y + dot), fill=_near(base, rng, 40))
-    shade, light = np.array(middle) + radius * 0.75, np.array(middle) - radius * 0.35
-    skin.paste((20, 20, 24), mask=_spot(size, shade, 0.8 * radius, 130, 0.5 * radius))
-    skin.paste((255, 252, 240), mask=_spot(size, light, 0.2 * radius, 170, 0.14 * radius))
+    shade, light = middle + radius * 0.75, middle - radius * 0.35
+    skin.paste((20, 20, 24), mask=_spot(side, shade, 0.8 * radius, 130, 0.5 * radius))
+    skin.paste((255, 252, 240), mask=_spot(side, light, 0.2 * radius, 170, 0.14 * radius))
     return skin
 
 
-def _spot(
-    size: tuple[int, int], middle: Points, radius: float, strength: int, softness: float
-) -> Image.Image:
-    mask = Image.new("L", size, 0)
+def _spot(side: int, middle: Points, radius: float, strength: int, softness: float) -> Image.Image:
+    mask = Image.new("L", (side, side), 0)
     x, y = middle
     ImageDraw.Draw(mask).ellipse((x - radius, y - radius, x + radius, y + radius), fill=strength)
     return _soft(mask, softness)
 
 
-def _filled(size: tuple[int, int], outline: Points) -> Image.Image:
-    mask = Image.new("L", size, 0)
+def _filled(side: int, outline: Points) -> Image.Image:
+    mask = Image.new("L", (side, side), 0)
     ImageDraw.Draw(mask).polygon([(float(x), float(y)) for x, y in outline], fill=255)
     return mask
 
@@ -194,8 +191,9 @@ def _soft(mask: Image.Image, radius: float) -> Image.Image:
 
 
 def _near(colour: Colour, rng: np.random.Generator, spread: int) -> Colour:
-    shift = rng.normal(0, spread / 2, 3) + rng.normal(0, spread / 2)
-    return tuple(int(value) for value in np.clip(np.array(colour) + shift, 0, 255))
+    *shifts, light = (float(shift) for shift in rng.normal(0, spread / 2, 4))
+    pairs = zip(colour, shifts, strict=True)
+    return tuple(min(255, max(0, int(value + shift + light))) for value, shift in pairs)
 
 
 def _lit(picture: Image.Image, rng: np.random.Generator) -> Image.Image:

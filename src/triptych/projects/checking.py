@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -53,4 +54,4 @@ def _looks(
     for digest, name, label, kind, sketch in db.execute(_QUERY, (project,)):
         source = digest.hex()
         look = scan.Look(digest, near.Sketch.from_bytes(sketch), scan.odd_format(name, kind))
-        yield Item(File(source, lambda source=source: read(source)), label, "train"), look
+        yield Item(File(source, functools.partial(read, source)), label, "train"), look

@@ -120,8 +120,9 @@ class Contents:
         for folder in self._photos.iterdir():
             if folder.name != _SCRATCH and folder.is_dir():
                 for path in folder.iterdir():
-                    if path.stat().st_mtime < limit:
-                        yield path.name
+                    with contextlib.suppress(OSError):  # somebody may be removing it
+                        if path.stat().st_mtime < limit:
+                            yield path.name
 
     def _thumb(self, digest: str) -> Path:
         return self._thumbs / digest[:2] / f"{digest}.jpg"

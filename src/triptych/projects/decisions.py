@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterable
 from collections.abc import Sequence
+from typing import Any
 from typing import NamedTuple
 
 from triptych.projects import album
@@ -140,29 +141,21 @@ def _set(db: sqlite3.Connection, states: Iterable[tuple[int | None, bool, int]])
     db.executemany("UPDATE photo SET class = ?, excluded = ? WHERE id = ?", states)
 
 
-def _read(rows: Iterable[tuple[object, ...]]) -> list[Decision]:
+def _read(rows: Iterable[tuple[Any, ...]]) -> list[Decision]:
     return [_decision(*row) for row in rows]
 
 
-def _decision(
-    batch: int,
-    digest: bytes,
-    before: int | None,
-    after: int | None,
-    excluded_before: int,
-    excluded_after: int,
-    at_s: float,
-    undone: int,
-    *names: str | None,
-) -> Decision:
+def _decision(batch: int, digest: bytes, *rest: Any) -> Decision:
+    before, after, excluded_before, excluded_after, at_s, undone, before_name, after_name = rest
     return Decision(
-        batch,
-        digest.hex(),
-        before,
-        after,
-        bool(excluded_before),
-        bool(excluded_after),
-        at_s,
-        bool(undone),
-        *names,
+        batch=batch,
+        digest=digest.hex(),
+        before=before,
+        after=after,
+        excluded_before=bool(excluded_before),
+        excluded_after=bool(excluded_after),
+        at_s=at_s,
+        undone=bool(undone),
+        before_name=before_name,
+        after_name=after_name,
     )

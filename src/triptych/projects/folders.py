@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -154,35 +156,58 @@ def receive(
         errors.SourceError: None of the files is a photo.
     """
 
-    def take(item: Item) -> Arrival | errors.TriptychError:
-        try:
-            return Arrival(item, stock.store(item.file.read()))
-        except errors.StateError:
-            raise
-        except errors.TriptychError as error:
-            return error
-
-    arrivals: list[Arrival] = []
+    arrivals: dict[str, Arrival] = {}
+    copies: defaultdict[str, list[Item]] = defaultdict(list)
     failures: list[tuple[Item, errors.TriptychError]] = []
-    pool = ThreadPoolExecutor(streams.cores(), thread_name_prefix="triptych-import")
-    try:
-        taken = streams.map_ahead(pool, take, layout.items, ahead=2 * streams.cores())
-        for done, (item, result) in enumerate(zip(layout.items, taken, strict=True), start=1):
-            if isinstance(result, Arrival):
-                arrivals.append(result)
-            else:
-                failures.append((item, result))
-            progress(done, len(layout.items))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for done, (item, seen) in enumerate(_stored(layout.items, stock), start=1):
+        if isinstance(seen, album.Look):
+            arrivals.setdefault(seen.digest, Arrival(item, seen))
+            copies[seen.digest].append(item)
+        else:
+            failures.append((item, seen))
+        progress(done, len(layout.items))
     if not arrivals:
         item, first = failures[0]
         raise errors.SourceError(
             f"None of {len(failures)} files is a photo. The first, {item.file.source!r}: "
             f"{first.message}"
         )
-    left_out = [*layout.findings, *findings.unreadable(failures)]
-    return arrivals, findings.in_order(left_out)
+    told = [*layout.findings, *findings.unreadable(failures), *_repeated(copies.values())]
+    return list(arrivals.values()), findings.in_order(told)
+
+
+def _stored(
+    items: Sequence[Item], stock: Stock
+) -> Iterator[tuple[Item, album.Look | errors.TriptychError]]:
+    """Items with what was seen of them, or why they are no photos; several are read at once."""
+
+    def store(item: Item) -> album.Look | errors.TriptychError:
+        try:
+            return stock.store(item.file.read())
+        except errors.StateError:
+            raise
+        except errors.TriptychError as error:
+            return error
+
+    pool = ThreadPoolExecutor(streams.cores(), thread_name_prefix="triptych-import")
+    try:
+        yield from zip(
+            items, streams.map_ahead(pool, store, items, ahead=2 * streams.cores()), strict=True
+        )
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _repeated(groups: Iterable[Sequence[Item]]) -> Iterator[Finding]:
+    """Photos that came more than once; a project has them once, in the class that was first."""
+    for same in groups:
+        sources = tuple(item.file.source for item in same)
+        labels = list(dict.fromkeys(item.label for item in same))
+        if len(labels) > 1:
+            message = f"The same file is in several classes. Taken into the first, {labels[0]!r}."
+            yield Finding("label_conflict", message, sources)
+        elif len(same) > 1:
+            yield Finding("exact_duplicate", "The same file several times. Taken in once.", sources)
 
 
 def seat(
@@ -195,9 +220,10 @@ def seat(
     """Write the rows of classes and photos that were received."""
     names = {label: naming.as_class_name(label) for label in layout.classes}
     numbers = {label: shelf.class_named(db, project, name) for label, name in names.items()}
-    for item, look in ((arrival.item, arrival.look) for arrival in arrivals):
+    for arrival in arrivals:
+        look, file = arrival.look, arrival.item.file
         if not stock.contents.has(look.digest):  # somebody removed it since
-            stock.contents.put(look.digest, item.file.read())
+            look = stock.store(file.read())
         digest = album.note(db, look)
-        name = naming.file_name(item.file.name)
-        decisions.place(db, project, digest, name, numbers[item.label])
+        name = naming.file_name(file.name)
+        decisions.place(db, project, digest, name, numbers[arrival.item.label])

@@ -7,7 +7,8 @@ A step that was ever released is never changed; a new one is added at the end. T
 from __future__ import annotations
 
 # `content` is what is known of a file whatever project it is in; its bytes lie beside the database.
-# A class that is removed is only marked: undoing brings it back under the same number.
+# A class that is removed is only marked: undoing brings it back under the same number, and what was
+# decided before goes on to name it.
 _FIRST = """
 CREATE TABLE project (
     id INTEGER PRIMARY KEY,
@@ -49,8 +50,8 @@ CREATE TABLE decision (
     project INTEGER NOT NULL REFERENCES project (id) ON DELETE CASCADE,
     batch INTEGER NOT NULL,
     photo INTEGER NOT NULL REFERENCES photo (id) ON DELETE CASCADE,
-    before INTEGER REFERENCES class (id) ON DELETE SET NULL,
-    after INTEGER REFERENCES class (id) ON DELETE SET NULL,
+    before INTEGER,
+    after INTEGER,
     excluded_before INTEGER NOT NULL,
     excluded_after INTEGER NOT NULL,
     at_s REAL NOT NULL,

@@ -6,7 +6,6 @@ nobody can be just about to write the row of a file that goes.
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 
 from triptych import images
@@ -59,9 +58,9 @@ class Stock:
             db.executemany("DELETE FROM content WHERE digest = ?", ((digest,) for digest in gone))
         # A kill here leaves files without rows, which go another time. With the lock again, since
         # somebody may have added one of them anew.
+        old = list(self.contents.older(SCRATCH_LIFE_S))
         with self._database.writing() as db:
             known = {digest.hex() for (digest,) in db.execute("SELECT digest FROM content")}
-            old = self.contents.older(SCRATCH_LIFE_S)
-            for digest in itertools.chain((digest.hex() for digest in gone), old):
+            for digest in [*(digest.hex() for digest in gone), *old]:
                 if digest not in known:
                     self.contents.drop(digest)
