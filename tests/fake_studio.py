@@ -156,7 +156,14 @@ def photo(seed: int = 0, *, size: tuple[int, int] = (40, 60), kind: str = "PNG")
 @contextlib.contextmanager
 def running(spent_s: float = 0.0, **limits: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The studio in a process of its own: the process, and the address it says it is open at."""
-    command = [sys.executable, __file__, "0", str(spent_s)]
+    with served([__file__, "0", str(spent_s)], **limits) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def served(script: list[str], **limits: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The same by another script, with settings."""
+    command = [sys.executable, *script]
     environ = {f"TRIPTYCH_{name.upper()}": str(value) for name, value in limits.items()}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environ}

@@ -261,6 +261,7 @@ def test_bundles_are_listed_and_described(taught):
         "name": "garden",
         "version": 2,
         "versions": [1, 2],
+        "active": 2,
         "classes": ["ant", "bee"],
         "members": ["one"],
         "top1": 0.75,

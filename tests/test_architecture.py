@@ -16,6 +16,7 @@ RANKS = {
     "errors": 0,
     "clients": 1,
     "combine": 1,
+    "disk": 1,
     "hashing": 1,
     "queueing": 1,
     "results": 1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -19,9 +20,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
+import fake_bundles
 from pictures import picture
 from triptych import bundle
+from triptych import card
 from triptych import classifier
 from triptych import combine
 from triptych import conformal
@@ -34,6 +40,7 @@ from triptych import zoo
 from triptych.bundle import archive
 from triptych.bundle import writing
 from triptych.cascade import Stage
+from triptych.cli import main
 from triptych.committee import Build
 from triptych.doubt import RuleDoubt
 from triptych.engine import store
@@ -109,6 +116,141 @@ def test_versions_count_up_and_the_highest_is_served(tmp_path: Path) -> None:
     assert second.metrics == {}
     with pytest.raises(errors.UnknownName, match="no committee 'garden@3'"):
         bundle.find(tmp_path, "garden@3")
+
+
+def test_the_active_version_is_what_the_bare_name_means(tmp_path: Path, shelf: Path) -> None:
+    assert bundle.active(tmp_path, "garden") is None
+    for _ in range(3):
+        bundle.write(tmp_path, "garden", fill)
+    assert bundle.active(tmp_path, "garden") == 3
+    bundle.activate(tmp_path, "garden", 2)  # a roll back
+    assert bundle.active(tmp_path, "garden") == bundle.find(tmp_path, "garden").version == 2
+    assert [made.version for made in bundle.listed(tmp_path)] == [2]
+    assert bundle.find(tmp_path, "garden@3").version == 3
+    assert bundle.versions(tmp_path, "garden") == [1, 2, 3]
+    assert bundle.write(tmp_path, "garden", fill).version == bundle.active(tmp_path, "garden") == 4
+    assert not list(shelf.glob(".writing-*"))
+
+
+def test_a_version_that_is_not_published_changes_nothing_that_is_served(tmp_path: Path) -> None:
+    first = bundle.write(tmp_path, "garden", fill, publish=False)
+    assert (first.version, bundle.active(tmp_path, "garden")) == (1, None)
+    assert bundle.listed(tmp_path) == []
+    assert [made.version for made in bundle.listed(tmp_path, unpublished=True)] == [1]
+    with pytest.raises(errors.UnknownName, match=r"garden is published; there are: 1\. .*garden@1"):
+        bundle.find(tmp_path, "garden")
+    assert bundle.find(tmp_path, "garden@1") == first
+    bundle.write(tmp_path, "garden", fill)
+    assert bundle.active(tmp_path, "garden") == 2
+    bundle.write(tmp_path, "garden", fill, publish=False)
+    assert bundle.active(tmp_path, "garden") == 2
+    bundle.activate(tmp_path, "garden", 3)
+    assert bundle.find(tmp_path, "garden").version == 3
+
+
+@pytest.mark.parametrize("nothing", [0, None])
+def test_a_bundle_taken_offline_is_asked_by_numbers_only(
+    garden: bundle.Bundle, tmp_path: Path, nothing: int | None
+) -> None:
+    bundle.activate(tmp_path, "garden", nothing)
+    assert bundle.active(tmp_path, "garden") is None
+    assert bundle.find(tmp_path, "garden@1") == garden
+    assert bundle.names(tmp_path) == ["garden"]
+    assert bundle.listed(tmp_path) == []
+
+
+def test_what_cannot_be_served_is_not_made_active(garden: bundle.Bundle, tmp_path: Path) -> None:
+    second = bundle.write(tmp_path, "garden", fill, publish=False)
+    (second.folder / NETWORK).write_bytes(b"other numbers")
+    with pytest.raises(errors.BundleError, match=r"network\.xml is not the file that was written"):
+        bundle.activate(tmp_path, "garden", 2)
+    with pytest.raises(errors.UnknownName, match="no committee 'garden@9'"):
+        bundle.activate(tmp_path, "garden", 9)
+    for name in ("pond", "../bundles/garden"):
+        with pytest.raises(errors.UnknownName, match=r"expected one of: .*garden"):
+            bundle.activate(tmp_path, name, None)
+    assert bundle.find(tmp_path, "garden") == garden
+
+
+@pytest.mark.parametrize("text", ["", "7", "1.0", "x", "-1", "9" * 5000])
+def test_a_pointer_that_means_no_version_publishes_none(
+    text: str, garden: bundle.Bundle, shelf: Path, tmp_path: Path
+) -> None:
+    (shelf / "active").write_text(text)
+    assert bundle.active(tmp_path, "garden") is None
+    assert bundle.listed(tmp_path, unpublished=True) == [garden]
+
+
+def test_the_active_version_is_never_unknown_while_others_are_written(tmp_path: Path) -> None:
+    bundle.write(tmp_path, "garden", fill)
+    with ThreadPoolExecutor(2) as pool:
+        writing = pool.submit(lambda: [bundle.write(tmp_path, "garden", fill) for _ in range(8)])
+        drafting = pool.submit(
+            lambda: [bundle.write(tmp_path, "garden", fill, publish=False) for _ in range(8)]
+        )
+        seen = []
+        while not (writing.done() and drafting.done()):
+            seen.append(bundle.find(tmp_path, "garden").version)
+    published = {made.version for made in writing.result()}
+    assert bundle.active(tmp_path, "garden") in published
+    assert set(seen) <= {1, *published}
+
+
+def test_what_people_say_goes_with_every_version(tmp_path: Path) -> None:
+    made = fake_bundles.teach(tmp_path, "garden", "ant", "bee")
+    assert "card" not in made.about
+    words = {"description": "Insects of *my* garden.\r\n\r\n# Results", "licence": "CC0"}
+    bundle.say(tmp_path, "garden", {**words, "contact": "  "})
+    said = {"description": "Insects of *my* garden.\n\n# Results", "licence": "CC0"}
+    assert bundle.words(tmp_path, "garden") == bundle.find(tmp_path, "garden").words == said
+
+    bundle.pack(bundle.find(tmp_path, "garden"), tmp_path / "x.zip")
+    with zipfile.ZipFile(tmp_path / "x.zip") as packed:
+        text = packed.read("README.md").decode()
+    assert "Insects of \\*my\\* garden." in text
+    assert text.count("\n# ") == 1
+    assert text.count("90.0 % right") == 1
+    assert 'license: other\nlicense_name: "CC0"' in text
+
+    taken = bundle.unpack(tmp_path / "elsewhere", tmp_path / "x.zip", name="meadow")
+    assert taken.words == bundle.words(tmp_path / "elsewhere", "meadow") == said
+    bundle.check_files(taken.folder, taken.about)
+    again = fake_bundles.teach(tmp_path, "garden", "ant", "bee", top1=0.8)
+    assert "Insects of" in (again.folder / "README.md").read_text()
+    assert "80.0 % right" in (again.folder / "README.md").read_text()
+
+    bundle.say(tmp_path, "garden", {})
+    assert bundle.find(tmp_path, "garden@2").words == {}
+    bundle.pack(again, tmp_path / "y.zip")
+    assert "card" not in bundle.unpack(tmp_path / "third", tmp_path / "y.zip").about
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"accuracy": "100 %"}, "no field 'accuracy'; expected only: description, use"),
+        ({"use": 3}, "The use of a card is 3; expected a text"),
+        ({"contact": "x" * 201}, "has 201 characters; at most 200"),
+    ],
+)
+def test_words_that_cannot_be_kept(
+    words: dict[str, object], message: str, garden: bundle.Bundle, tmp_path: Path
+) -> None:
+    with pytest.raises(errors.SettingError, match=message):
+        bundle.say(tmp_path, "garden", words)
+    with pytest.raises(errors.UnknownName):
+        bundle.say(tmp_path, "pond", {})
+    assert garden.words == {}
+
+
+@given(st.text(max_size=200))
+def test_no_words_can_pass_for_a_part_of_the_card(text: str) -> None:
+    words = card.check_words({"limits": text})
+    about = {"name": "garden", "labels": [], "members": [], "rule": "mean", "doubt": None}
+    plain, told = (card.render(about, {}, each).split("\n") for each in ({}, words))
+    added = [line for line in told if line not in plain]
+    assert not [line for line in added if re.match(r"[#=+>|-]|\d+[.)]|```|    ", line)]
+    assert not re.search(r"(?<!\\)(\\\\)*[`*_<\[]", "\n".join(added))
 
 
 def test_versions_go_on_behind_the_highest_after_nine(tmp_path: Path, shelf: Path) -> None:
@@ -214,6 +356,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: edit(f, members=[{**about([])["members"][0], "cost": 0}]),
         "does not describe",
     ),
+    "odd card": (lambda f: edit(f, card={"use": 1}), "does not describe"),
     "no doubt": (lambda f: edit(f, doubt=None), "lacks doubt"),
     "odd doubt": (lambda f: edit(f, doubt={"weights": [1]}), "does not describe"),
     "unlisted network": (lambda f: edit(f, files={"labels.txt": "0"}), "does not describe"),
@@ -388,3 +531,23 @@ def test_unlisted_files_of_an_archive_are_not_kept(garden: bundle.Bundle, tmp_pa
     taken = bundle.unpack(tmp_path / "home", path)
     assert not (taken.folder / "extra.py").exists()
     assert (taken.folder / "labels.txt").exists()
+
+
+def test_the_command_line_chooses_which_version_is_served(tmp_path: Path) -> None:
+    def run(*words: str) -> str:
+        ran = CliRunner().invoke(main, ["bundles", *words, "--home", str(tmp_path)])
+        return f"{ran.exit_code} {ran.output}"
+
+    for _ in range(2):
+        fake_bundles.teach(tmp_path, "garden", "ant", "bee")
+    assert run("activate", "garden@1") == "0 garden is version 1 from now on.\n"
+    assert bundle.active(tmp_path, "garden") == 1
+    (facts,) = [json.loads(line) for line in run("list", "--json")[2:].splitlines()]
+    assert (facts["version"], facts["active"], facts["versions"]) == (1, 1, [1, 2])
+    assert re.search(r"garden +1 +1, 2 +2 +EfficientNetLite0 +90\.0 %", run("list"))
+    assert run("activate", "garden").startswith("0 garden is version 2")
+    assert run("deactivate", "garden").startswith("0 garden is offline.")
+    assert re.search(r"garden +none +1, 2 ", run("list"))
+    assert run("show", "garden").startswith("2 Error: No version of garden is published")
+    assert run("activate", "pond").startswith("2 Error: There is no committee 'pond'")
+    assert run("activate", "garden@3").startswith("2 Error: There is no committee 'garden@3'")

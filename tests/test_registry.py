@@ -9,6 +9,7 @@ import pytest
 import fake_studio
 from triptych import errors
 from triptych.classifier import Classifier
+from triptych.web.registry import Offer
 from triptych.web.registry import Registry
 
 SIZE_BYTES = 1000
@@ -127,6 +128,101 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one(shelf):
         registry.refresh()
     registry.refresh()  # and is not tried for ever
     assert registry.loaded("garden") is before
+
+
+def test_a_roll_back_is_swapped_while_the_name_goes_on_to_answer(registry, shelf, asked):
+    shelf["garden"] = Offer((1, 2, 3), 3)
+    registry.refresh()
+    third = registry.get("garden")
+    shelf["garden"] = Offer((1, 2, 3), 2)
+    assert registry.loaded("garden") is registry.loaded("garden@3") is third
+    registry.refresh()
+    second = registry.loaded("garden")
+    assert second is registry.loaded("garden@2")
+    assert second is not third
+    assert registry.loaded("garden@3") is None
+    assert asked == ["garden", "garden"]
+    assert registry.facts("garden").active == 2
+    assert registry.facts("garden").versions == (1, 2, 3)
+
+
+def test_a_version_that_is_loaded_by_its_number_is_not_loaded_again(registry, shelf, asked):
+    registry.get("garden")
+    first = registry.get("garden@1")
+    shelf["garden"] = Offer((1, 2), 1)
+    registry.refresh()
+    assert registry.loaded("garden") is registry.loaded("garden@1") is first
+    assert asked == ["garden", "garden@1"]
+    assert registry.size_bytes == SIZE_BYTES
+    registry.unload("garden")
+    tried = registry.get("garden@2")
+    shelf["garden"] = Offer((1, 2), 2)
+    registry.refresh("garden")  # nobody had asked the bare name
+    assert registry.loaded("garden") is tried
+
+
+def test_while_a_version_is_swapped_each_number_is_answered_by_its_own(shelf):
+    begun, go_on, loaded = threading.Event(), threading.Event(), []
+
+    def load(name):
+        loaded.append(name)
+        if len(loaded) == 2:
+            begun.set()
+            assert go_on.wait(10)
+        return fake_studio.load("lite")
+
+    registry = Registry(load, lambda: shelf, "lite")
+    second = registry.get("garden")
+    shelf["garden"] = Offer((1, 2), 1)
+    swapping = threading.Thread(target=registry.refresh)
+    swapping.start()
+    assert begun.wait(10)
+    assert registry.loaded("garden") is registry.loaded("garden@2") is second
+    assert registry.loaded("garden@1") is None
+    assert not registry.ready("garden@1")
+    go_on.set()
+    swapping.join()
+    assert registry.loaded("garden") is registry.loaded("garden@1") is not second
+    assert loaded == ["garden", "garden"]
+
+
+def test_a_committee_that_is_not_published_is_asked_by_its_numbers_only(registry, shelf):
+    registry.get("garden")
+    shelf["garden"] = Offer((1, 2), None)
+    registry.refresh()
+    assert registry.names == ("lite", "pond")
+    with pytest.raises(errors.UnknownName, match=r"No version of garden is published.*garden@2"):
+        registry.get("garden")
+    assert not registry.ready("garden")
+    assert registry.get("garden@2")
+    assert registry.facts("garden@2").active is None
+
+
+def test_one_that_cannot_be_loaded_does_not_hold_up_the_others(shelf):
+    def load(name):
+        if name == "garden" and shelf["garden"][-1] == 3:
+            raise errors.BundleError("damaged")
+        return fake_studio.load("lite")
+
+    registry = Registry(load, lambda: shelf, "lite")
+    before = {name: registry.get(name) for name in ("garden", "pond")}
+    shelf.update(garden=[1, 2, 3], pond=[1, 2])
+    registry.refresh("lite")
+    assert registry.loaded("pond") is before["pond"]
+    with pytest.raises(errors.BundleError):
+        registry.refresh()
+    assert registry.loaded("garden") is before["garden"]
+    assert registry.loaded("pond") is not before["pond"]
+
+
+def test_a_default_in_one_version_stays_that(shelf):
+    registry = Registry(sized, lambda: shelf, "garden@1")
+    first = registry.get()
+    shelf["garden"] = Offer((1, 2), 1)
+    registry.refresh()
+    shelf["garden"] = Offer((1, 2), 2)
+    registry.refresh()
+    assert registry.get() is registry.loaded("garden@1") is first
 
 
 def test_a_removed_committee_is_dropped(registry, shelf):

@@ -1,31 +1,95 @@
-"""Model cards: the README of a bundle, with the front matter that model hubs read."""
+"""Model cards: the README of a bundle, with the front matter that model hubs read.
+
+The figures are generated. Beside them stand the words of people, as plain text: nothing in them
+can pass for a heading, a figure or a link.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from typing import Any
+
+from triptych import errors
 
 # Names that hubs know licences by.
 LICENCES = {"Apache-2.0": "apache-2.0", "MIT": "mit", "CC-BY-4.0": "cc-by-4.0"}
 
+# What people may say of a bundle, each with the most characters it may have.
+WORDS = {"description": 4000, "use": 4000, "limits": 4000, "licence": 200, "contact": 200}
+ONE_LINE = ("licence", "contact")
 
-def render(about: dict[str, Any], metrics: dict[str, Any]) -> str:
+
+def check_words(given: Mapping[str, object]) -> dict[str, str]:
+    """What people say of a bundle, trimmed; what says nothing is left out.
+
+    Args:
+        given: Texts by the fields of `WORDS`.
+
+    Raises:
+        errors.SettingError: A field that there is not, no text, or one that is too long.
+
+    Example:
+        >>> check_words({"use": " Weeds in my garden. ", "contact": ""})
+        {'use': 'Weeds in my garden.'}
+    """
+    words = {field: _trimmed(field, text) for field, text in given.items()}
+    return {field: words[field] for field in WORDS if words.get(field)}
+
+
+def _trimmed(field: str, text: object) -> str:
+    if field not in WORDS:
+        raise errors.SettingError(
+            f"A card has no field {field!r}; expected only: {', '.join(WORDS)}."
+        )
+    if not isinstance(text, str):
+        raise errors.SettingError(f"The {field} of a card is {text!r}; expected a text.")
+    lines = re.sub(r"[^\S\n]", " ", re.sub(r"\r\n?", "\n", text)).split("\n")
+    # What cannot be printed could disguise the rest.
+    lines = ["".join(char for char in line if char.isprintable()).rstrip() for line in lines]
+    whole = (" " if field in ONE_LINE else "\n").join(lines).strip()
+    if len(whole) > WORDS[field]:
+        raise errors.SettingError(
+            f"The {field} of a card has {len(whole)} characters; at most {WORDS[field]} are kept. "
+            "Say it shorter, and link to what is longer."
+        )
+    return whole
+
+
+def render(
+    about: dict[str, Any], metrics: dict[str, Any], words: Mapping[str, str] | None = None
+) -> str:
     """The card as Markdown.
 
     Args:
         about: What ``bundle.json`` says.
         metrics: What ``metrics.json`` says; empty where nothing was evaluated.
+        words: What people say of it, as `check_words` gives it.
     """
-    return "\n".join([*_front_matter(about, metrics), "", *_text(about, metrics), ""])
+    said = words or {}
+    front, text = _front_matter(about, metrics, said), _text(about, metrics, said)
+    return "\n".join([*front, "", *text, ""])
 
 
-def _front_matter(about: dict[str, Any], metrics: dict[str, Any]) -> list[str]:
-    backbones = [member["name"] for member in about["members"]]
+def _licence(about: dict[str, Any], said: Mapping[str, str]) -> list[str]:
+    if "licence" in said:
+        # Quoted as JSON, which is YAML.
+        name = json.dumps(said["licence"], ensure_ascii=False)
+        known = LICENCES.get(said["licence"])
+        return [f"license: {known}"] if known else ["license: other", f"license_name: {name}"]
     licences = {member.get("licence", "") for member in about["members"]}
-    licence = LICENCES.get(licences.pop(), "other") if len(licences) == 1 else "other"
+    known = LICENCES.get(licences.pop(), "other") if len(licences) == 1 else "other"
+    return [f"license: {known}"]
+
+
+def _front_matter(
+    about: dict[str, Any], metrics: dict[str, Any], said: Mapping[str, str]
+) -> list[str]:
+    backbones = [member["name"] for member in about["members"]]
     lines = [
         "---",
-        f"license: {licence}",
+        *_licence(about, said),
         "library_name: keras",
         "pipeline_tag: image-classification",
         "tags:",
@@ -49,13 +113,15 @@ def _front_matter(about: dict[str, Any], metrics: dict[str, Any]) -> list[str]:
     return [*lines, "---"]
 
 
-def _text(about: dict[str, Any], metrics: dict[str, Any]) -> list[str]:
+def _text(about: dict[str, Any], metrics: dict[str, Any], said: Mapping[str, str]) -> list[str]:
     labels = [row["name"] for row in about["labels"]]
     shown = ", ".join(labels[:50]) + (f" and {len(labels) - 50} more" if len(labels) > 50 else "")
     lines = [
         f"# {about['name']}",
         "",
         f"An image classifier of {len(labels)} classes: {shown}.",
+        *_paragraphs(said, "description"),
+        *_section(said, "use", "Intended use"),
         "",
         "## Members",
         "",
@@ -77,8 +143,31 @@ def _text(about: dict[str, Any], metrics: dict[str, Any]) -> list[str]:
         "## Limits",
         "",
         _strangers(about) + "Figures hold for photos like those it was evaluated on.",
+        *_paragraphs(said, "limits"),
+        *_section(said, "licence", "Licence"),
+        *_section(said, "contact", "Contact"),
     ]
     return lines + (_results(about, metrics) if metrics else [])
+
+
+def _section(said: Mapping[str, str], field: str, title: str) -> list[str]:
+    return ["", f"## {title}", *_paragraphs(said, field)] if field in said else []
+
+
+def _paragraphs(said: Mapping[str, str], field: str) -> list[str]:
+    return ["", *map(_plain, said[field].split("\n"))] if field in said else []
+
+
+def _plain(line: str) -> str:
+    """A line that Markdown shows as it is.
+
+    Example:
+        >>> print(_plain("# 100 % *right*"))
+        \\# 100 % \\*right\\*
+    """
+    line = re.sub(r"([\\`*_\[\]<>#|~&])", r"\\\1", line.strip())
+    # A list or a line beneath a heading is one by its beginning only.
+    return re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", line)
 
 
 def _strangers(about: dict[str, Any]) -> str:

@@ -10,13 +10,12 @@ Bundles keep what was fitted for them themselves.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from triptych import disk
 from triptych import errors
 from triptych import zoo
 from triptych.doubt import Doubt
@@ -87,19 +86,12 @@ def write(path: Path, committee: str, members: Sequence[str], doubt: Doubt) -> N
     text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, text.encode())
+        disk.replace(path, text.encode())
     except OSError as error:
         raise errors.FitError(
             f"{path} cannot be written: {error.strerror}. Nothing was changed; make room or "
             "name another folder, and fit once more."
         ) from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as scratch:
-        whole = Path(scratch) / path.name
-        whole.write_bytes(data)
-        os.replace(whole, path)
 
 
 def _name(committee: str, members: Sequence[str]) -> str:

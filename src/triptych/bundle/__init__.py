@@ -1,5 +1,7 @@
 """Bundles: a trained committee on disk, complete; nothing else is needed to serve it.
 
+    <home>/bundles/<name>/active   which version is served; without it the highest, at 0 none
+    <home>/bundles/<name>/card.json   what people say of it
     <home>/bundles/<name>/<version>/
         bundle.json            what it is, with the hash of every file below
         labels.txt             one class a line, in the order of the outputs
@@ -14,17 +16,19 @@
             int8-1/            the same at int8, after ``triptych optimize``; see `engine.int8`
 
     reading    a version that lies on disk, checked
-    shelf      the versions of all bundles: names, finding, removing
+    shelf      the versions of all bundles: names, which is served, finding, removing
+    wording    what people say of a bundle, on its model card
     writing    the next version
     archive    a version as one zip file
 
-The highest version is served. A version is written in a hidden folder and appears by a rename:
-whole or not at all. Nothing in it is a pickle.
+A version is written in a hidden folder and appears by a rename: whole or not at all. It is served
+from then on, until another one is made the active one. Nothing in it is a pickle.
 """
 
 from __future__ import annotations
 
 from triptych.bundle.archive import pack
+from triptych.bundle.archive import pack_into
 from triptych.bundle.archive import unpack
 from triptych.bundle.reading import LEARNED
 from triptych.bundle.reading import TAUGHT
@@ -32,11 +36,16 @@ from triptych.bundle.reading import Bundle
 from triptych.bundle.reading import check_files
 from triptych.bundle.reading import read
 from triptych.bundle.shelf import RESERVED
+from triptych.bundle.shelf import activate
+from triptych.bundle.shelf import active
 from triptych.bundle.shelf import check_name
 from triptych.bundle.shelf import find
 from triptych.bundle.shelf import listed
+from triptych.bundle.shelf import names
 from triptych.bundle.shelf import remove
 from triptych.bundle.shelf import versions
+from triptych.bundle.wording import say
+from triptych.bundle.wording import words
 from triptych.bundle.writing import equip
 from triptych.bundle.writing import refit
 from triptych.bundle.writing import write
@@ -46,16 +55,22 @@ __all__ = [
     "RESERVED",
     "TAUGHT",
     "Bundle",
+    "activate",
+    "active",
     "check_files",
     "check_name",
     "equip",
     "find",
     "listed",
+    "names",
     "pack",
+    "pack_into",
     "read",
     "refit",
     "remove",
+    "say",
     "unpack",
     "versions",
+    "words",
     "write",
 ]

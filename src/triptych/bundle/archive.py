@@ -8,8 +8,11 @@ import tempfile
 import zipfile
 import zlib
 from pathlib import Path
+from typing import IO
 
 from triptych import errors
+from triptych import hashing
+from triptych.bundle import wording
 from triptych.bundle import writing
 from triptych.bundle.reading import Bundle
 from triptych.bundle.reading import check_files
@@ -37,18 +40,49 @@ def pack(bundle: Bundle, target: Path) -> None:
     Raises:
         errors.BundleError: A file of it is damaged, or the zip file cannot be written.
     """
-    check_files(bundle.folder, bundle.about)
     scratch = target.with_name(target.name + ".part")
     try:
-        with zipfile.ZipFile(scratch, "w", zipfile.ZIP_STORED) as archive:
-            for path in writing.files(bundle.folder):
-                archive.write(path, path.relative_to(bundle.folder).as_posix())
+        with scratch.open("wb") as file:
+            pack_into(bundle, file)
         scratch.replace(target)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
         raise errors.BundleError(
             f"{target} cannot be written: {error.strerror}. Name a file in a folder that exists."
         ) from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def pack_into(bundle: Bundle, file: IO[bytes]) -> None:
+    """Write a bundle as one zip file, with what people say of it today.
+
+    Args:
+        bundle: The version.
+        file: Where the bytes go; it can be sought.
+
+    Raises:
+        errors.BundleError: A file of it is damaged.
+        OSError: The file cannot be written.
+    """
+    check_files(bundle.folder, bundle.about)
+    with (
+        tempfile.TemporaryDirectory(prefix="triptych-") as scratch,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        anew = Path(scratch)
+        if bundle.words != bundle.about.get("card", {}):
+            _tell_anew(bundle, anew)
+        names = {path.relative_to(bundle.folder) for path in writing.files(bundle.folder)}
+        for name in sorted({*names, *(path.relative_to(anew) for path in writing.files(anew))}):
+            edited = (anew / name).exists()
+            archive.write((anew if edited else bundle.folder) / name, name.as_posix())
+
+
+def _tell_anew(bundle: Bundle, folder: Path) -> None:
+    """The card and ``bundle.json`` as they are with the words of today."""
+    about = wording.put(folder, bundle.about, bundle.words, figures=bundle.folder)
+    digest = hashing.digest(folder / wording.README)
+    writing.describe(folder, {**about, "files": {**about["files"], wording.README: digest}})
 
 
 def unpack(home: Path, source: Path, *, name: str | None = None) -> Bundle:
@@ -63,7 +97,8 @@ def unpack(home: Path, source: Path, *, name: str | None = None) -> Bundle:
         errors.BundleError: It is no bundle, or damaged; nothing was kept.
     """
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
-        folder = Path(scratch)
+        # One deeper, so that nothing lies beside it that could be taken for its own.
+        folder = Path(scratch) / "bundle"
         _extract(source, folder)
         bundle = read(folder)
         check_files(folder, bundle.about)

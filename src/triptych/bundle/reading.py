@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from triptych import card
 from triptych import doubt
 from triptych import errors
 from triptych import hashing
@@ -25,6 +26,8 @@ from triptych.results import Label
 SCHEMA = 2
 ABOUT = "bundle.json"
 METRICS = "metrics.json"
+# Beside the versions, for all of them.
+WORDS = "card.json"
 TAUGHT = "taught.npz"
 LEARNED = "learned.txt"
 KEYS = ("name", "labels", "members", "rule", "doubt", "files")
@@ -64,7 +67,17 @@ class Bundle:
         Raises:
             errors.BundleError: They are damaged.
         """
-        return _object(self.folder / METRICS) if (self.folder / METRICS).exists() else {}
+        return read_object(self.folder / METRICS) if (self.folder / METRICS).exists() else {}
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What people say of it, as they last edited it; see `triptych.card.WORDS`.
+
+        Raises:
+            errors.BundleError: They are damaged.
+        """
+        beside = self.folder.parent / WORDS
+        return read_words(beside) if beside.exists() else dict(self.about.get("card", {}))
 
     @property
     def learned(self) -> frozenset[str]:
@@ -147,7 +160,7 @@ def read(folder: Path) -> Bundle:
     Raises:
         errors.BundleError: It is no bundle, of an unknown form, or incomplete.
     """
-    about = _object(folder / ABOUT)
+    about = read_object(folder / ABOUT)
     if about.get("schema") != SCHEMA:
         raise errors.BundleError(
             f"{folder} is a bundle of schema {about.get('schema')!r}; this Triptych reads schema "
@@ -178,6 +191,7 @@ def _is_sound(about: dict[str, Any]) -> bool:
             and all(is_inside(name) for name in [*about["files"], *networks])
             and {*networks, *(f"{name[:-4]}.bin" for name in networks)} <= set(about["files"])
             and all(_is_seat(row) for row in about["members"])
+            and card.check_words(about.get("card", {})) == about.get("card", {})
         )
     except (KeyError, TypeError, ValueError, AttributeError, errors.SettingError):
         return False
@@ -197,7 +211,12 @@ def is_inside(name: str) -> bool:
     return not Path(name).is_absolute() and ".." not in Path(name).parts and "\\" not in name
 
 
-def _object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """What a file of JSON says.
+
+    Raises:
+        errors.BundleError: It is missing, damaged, or no object.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -207,6 +226,18 @@ def _object(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise errors.BundleError(f"{path} holds no object; it is damaged.")
     return found
+
+
+def read_words(path: Path) -> dict[str, str]:
+    """What people say of a bundle, from the file that is kept beside its versions.
+
+    Raises:
+        errors.BundleError: It is damaged.
+    """
+    try:
+        return card.check_words(read_object(path))
+    except errors.SettingError as error:
+        raise errors.BundleError(f"{path} is damaged: {error.message}") from error
 
 
 def check_files(folder: Path, about: dict[str, Any], *, suffixes: tuple[str, ...] = ("",)) -> None:

@@ -16,20 +16,22 @@ from typing import Any
 from triptych import doubt
 from triptych import errors
 from triptych import hashing
+from triptych.bundle import shelf as shelves
+from triptych.bundle import wording
 from triptych.bundle.reading import ABOUT
 from triptych.bundle.reading import SCHEMA
 from triptych.bundle.reading import Bundle
 from triptych.bundle.reading import check_files
 from triptych.bundle.reading import read
-from triptych.bundle.shelf import check_name
-from triptych.bundle.shelf import versions
 from triptych.doubt import Doubt
 from triptych.engine import int8
 
 SCRATCH_LIFE_S = 24 * 3600
 
 
-def write(home: Path, name: str, fill: Callable[[Path], dict[str, Any]]) -> Bundle:
+def write(
+    home: Path, name: str, fill: Callable[[Path], dict[str, Any]], *, publish: bool = True
+) -> Bundle:
     """Write the next version of a bundle, whole or not at all.
 
     Args:
@@ -37,12 +39,13 @@ def write(home: Path, name: str, fill: Callable[[Path], dict[str, Any]]) -> Bund
         name: Of the bundle.
         fill: Called with an empty folder; puts the files there and gives what ``bundle.json``
             should say of them.
+        publish: Serve it from now on; else what is served stays as it is.
 
     Raises:
         errors.SettingError: The name cannot be used.
     """
-    check_name(name)
-    shelf = home / "bundles" / name
+    shelves.check_name(name)
+    shelf = shelves.folder(home, name)
     shelf.mkdir(parents=True, exist_ok=True)
     _sweep(shelf)
     try:
@@ -50,15 +53,29 @@ def write(home: Path, name: str, fill: Callable[[Path], dict[str, Any]]) -> Bund
             folder = Path(scratch) / "bundle"
             folder.mkdir()
             about = {"schema": SCHEMA, "name": name, **fill(folder)}
+            words = wording.words(home, name, about.get("card", {}))
+            if words or "card" in about:
+                about = wording.put(folder, about, words, figures=folder)
             about["files"] = {
                 path.relative_to(folder).as_posix(): hashing.digest(path) for path in files(folder)
             }
-            text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
-            (folder / ABOUT).write_text(text, encoding="utf-8")
-            return read(_place(folder, home, name))
+            describe(folder, about)
+            if not publish:
+                shelves.hold(home, name)
+            made = read(_place(folder, home, name))
+            if publish:
+                shelves.promote(home, name, made.version)
+            wording.keep_brought(home, name, words)
+            return made
     finally:
         with contextlib.suppress(OSError):  # it is not empty, unless all failed
             shelf.rmdir()
+
+
+def describe(folder: Path, about: Mapping[str, Any]) -> None:
+    """Write ``bundle.json``."""
+    text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+    (folder / ABOUT).write_text(text, encoding="utf-8")
 
 
 def _sweep(shelf: Path) -> None:
@@ -70,9 +87,9 @@ def _sweep(shelf: Path) -> None:
 
 
 def _place(folder: Path, home: Path, name: str) -> Path:
-    shelf = home / "bundles" / name
+    shelf = shelves.folder(home, name)
     # Another process may take a number first; then the next is free.
-    for version in range(max(versions(home, name), default=0) + 1, 1 << 31):
+    for version in range(max(shelves.versions(home, name), default=0) + 1, 1 << 31):
         target = shelf / str(version)
         if not target.exists():
             try:

@@ -20,16 +20,17 @@ def bundles() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per bundle and line.")
 @common.from_table("home")
 def list_bundles(as_json: bool, **options: Any) -> None:
-    """List bundles with their classes and accuracy."""
+    """List bundles with their versions, the active one, classes and accuracy."""
     from triptych import bundle
 
-    found = bundle.listed(common.home(options))
+    home = common.home(options)
+    found = [_facts(made, home) for made in bundle.listed(home, unpublished=True)]
     if as_json:
-        for made in found:
-            click.echo(json.dumps(_facts(made), ensure_ascii=False))
+        for facts in found:
+            click.echo(json.dumps(facts, ensure_ascii=False))
     elif found:
-        rows = [("bundle", "version", "classes", "members", "right", "made")]
-        click.echo(common.table(rows + [_row(_facts(made)) for made in found]))
+        rows = [("bundle", "active", "versions", "classes", "members", "right", "made")]
+        click.echo(common.table(rows + [_row(facts) for facts in found]))
     else:
         click.echo("There are no bundles yet. Teach one with: triptych train DIR --name NAME")
 
@@ -44,6 +45,35 @@ def show(name: str, **options: Any) -> None:
     made = bundle.find(common.home(options), name)
     about = {**made.about, "folder": str(made.folder), "metrics": made.metrics}
     click.echo(json.dumps(about, indent=1, ensure_ascii=False))
+
+
+@bundles.command()
+@click.argument("name", metavar="NAME@VERSION")
+@common.from_table("home")
+def activate(name: str, **options: Any) -> None:
+    """Serve this version under the bare name from now on.
+
+    An older version takes a newer one back. Without a number the highest is meant. A studio that
+    runs changes over within seconds, and answers on meanwhile.
+    """
+    from triptych import bundle
+
+    home, bare = common.home(options), name.partition("@")[0]
+    highest = max(bundle.versions(home, bare), default=None)
+    made = bundle.find(home, name if "@" in name or not highest else f"{name}@{highest}")
+    bundle.activate(home, made.name, made.version)
+    click.echo(f"{made.name} is version {made.version} from now on.")
+
+
+@bundles.command()
+@click.argument("name")
+@common.from_table("home")
+def deactivate(name: str, **options: Any) -> None:
+    """Serve no version under the bare name; each can still be asked by its number."""
+    from triptych import bundle
+
+    bundle.activate(common.home(options), name, None)
+    click.echo(f"{name} is offline. To publish a version: triptych bundles activate {name}@N")
 
 
 @bundles.command()
@@ -81,11 +111,20 @@ def import_bundle(file: Path, name: str | None, **options: Any) -> None:
     click.echo(f"{made.name}, version {made.version}: {made.folder}")
 
 
-def _facts(made: Any) -> dict[str, Any]:
-    return {**made.facts, "folder": str(made.folder)}
+def _facts(made: Any, home: Path) -> dict[str, Any]:
+    from triptych import bundle
+
+    return {
+        **made.facts,
+        "versions": bundle.versions(home, made.name),
+        "active": bundle.active(home, made.name),
+        "folder": str(made.folder),
+    }
 
 
 def _row(facts: dict[str, Any]) -> tuple[str, ...]:
+    active = "none" if facts["active"] is None else str(facts["active"])
     right = "" if facts["top1"] is None else common.percent(facts["top1"])
-    classes, members = str(len(facts["classes"])), ", ".join(facts["members"])
-    return (facts["name"], str(facts["version"]), classes, members, right, facts["created"])
+    kept, classes = ", ".join(map(str, facts["versions"])), str(len(facts["classes"]))
+    members = ", ".join(facts["members"])
+    return (facts["name"], active, kept, classes, members, right, facts["created"])

@@ -69,24 +69,13 @@ def serve(members: tuple[str, ...] | None, weights: str, insecure: bool, **optio
 def _registry(
     load: Callable[[str], Classifier], chosen: Settings, *, custom: bool, weights: str
 ) -> Registry:
-    from triptych import bundle
     from triptych import committee
-    from triptych import zoo
-    from triptych.web.registry import Catalogue
+    from triptych.web import catalogue
     from triptych.web.registry import Registry
-
-    def catalogue() -> Catalogue:
-        if custom:
-            return {"custom": [1]}
-        taught = [made.name for made in bundle.listed(chosen.home)]
-        return {
-            **{name: [1] for name in zoo.COMMITTEES},
-            **{name: bundle.versions(chosen.home, name) for name in taught},
-        }
 
     return Registry(
         load,
-        catalogue,
+        lambda: {"custom": [1]} if custom else catalogue.of(chosen.home),
         "custom" if custom else chosen.committee,
         # Random weights are never missing.
         missing=committee.missing if weights == "imagenet" else lambda name: [],

@@ -107,8 +107,8 @@ def bundles() -> flask.Response:
     """List the committees that were taught here or taken in."""
     here = context.current()
     home = here.settings.home
-    found = here.do(lambda: [_facts(made, home) for made in bundle.listed(home)])
-    return flask.jsonify(bundles=found)
+    listed = here.do(lambda: [_facts(made, home) for made in bundle.listed(home, unpublished=True)])
+    return flask.jsonify(bundles=listed)
 
 
 @blueprint.get("/bundles/<name>")
@@ -131,4 +131,8 @@ def one_bundle(name: str) -> flask.Response:
 
 
 def _facts(made: bundle.Bundle, home: Path) -> dict[str, Any]:
-    return {**made.facts, "versions": bundle.versions(home, made.name)}
+    return {
+        **made.facts,
+        "versions": bundle.versions(home, made.name),
+        "active": bundle.active(home, made.name),
+    }

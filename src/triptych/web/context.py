@@ -122,6 +122,14 @@ class Studio:
         """
         self._classifier(committee, self._deadline())
 
+    def arrange(self, work: Callable[[], T]) -> T:
+        """Do something that loads committees, beside those that answer.
+
+        Raises:
+            errors.DeadlinePassed: It took too long; it goes on all the same.
+        """
+        return self._deadline().result(self.loading.submit(work))
+
     def _deadline(self) -> Deadline:
         return Deadline(self.settings.deadline_s, wait=self.wait)
 

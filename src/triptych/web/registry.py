@@ -21,8 +21,28 @@ from triptych import errors
 from triptych import zoo
 from triptych.classifier import Classifier
 
-# By name, the versions that are on offer, the highest last.
-Catalogue = Mapping[str, Sequence[int]]
+
+@dataclass(frozen=True)
+class Offer:
+    """A committee that can be asked.
+
+    Args:
+        versions: Those that can be named, the highest last.
+        active: The one that the bare name means; ``None`` if it means none.
+    """
+
+    versions: tuple[int, ...]
+    active: int | None
+
+    @classmethod
+    def of(cls, versions: Sequence[int]) -> Offer:
+        """Some versions, of which the highest is the active one."""
+        return cls(tuple(versions), max(versions, default=None))
+
+
+# By name, what is on offer; plain versions where the highest is the active one.
+Catalogue = Mapping[str, Offer | Sequence[int]]
+NOTHING = Offer((), None)
 
 
 @dataclass(frozen=True)
@@ -35,6 +55,7 @@ class Facts:
         rule: Its own combination rule.
         ready: Whether it is loaded, so that the next answer comes at once.
         versions: Those that can be asked, the highest last.
+        active: The one that its bare name means; ``None`` if it means none.
         missing: Those of its members whose weights have to be fetched first.
         missing_mb: How much that is, in MB.
         warning: Set when its answers must not be believed.
@@ -45,6 +66,7 @@ class Facts:
     rule: str = "mean"
     ready: bool = False
     versions: tuple[int, ...] = (1,)
+    active: int | None = 1
     missing: tuple[str, ...] = ()
     missing_mb: float = 0.0
     warning: str | None = None
@@ -59,17 +81,25 @@ class Facts:
 
 @dataclass
 class _Loaded:
-    """A committee in memory."""
+    """A committee in memory.
+
+    Args:
+        classifier: What answers.
+        version: The one that it is.
+        tried: The last one that was tried in its place; the same unless it could not be loaded.
+        used_s: When it was asked last.
+    """
 
     classifier: Classifier
     version: int
+    tried: int
     used_s: float
 
 
 class Registry:
     """Committees by name; safe to call from several threads.
 
-    A name may carry a version, as ``garden@2``; without one it means the highest there is.
+    A name may carry a version, as ``garden@2``; without one it means the active one.
 
     Args:
         load: Gets a committee ready by its name and version; may take a while.
@@ -103,17 +133,26 @@ class Registry:
         self.default = committee.resolve(default) if self.chosen_automatically else default
         self._load = load
         self._look = catalogue
-        self._catalogue = dict(catalogue())
+        self._catalogue = self._seen()
         self._missing = missing
         self._max_bytes = max_bytes
         self._loaded: dict[str, _Loaded] = {}
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._refreshing = threading.Lock()
         self.resolve(self.default)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The committees on offer, in the order they are shown."""
-        return tuple(self._catalogue)
+        """The committees that can be asked by their bare names, in the order they are shown."""
+        offers = list(self._catalogue.items())
+        return tuple(name for name, offer in offers if offer.active is not None)
+
+    def _seen(self) -> dict[str, Offer]:
+        """What is on offer now."""
+        return {
+            name: offer if isinstance(offer, Offer) else Offer.of(offer)
+            for name, offer in self._look().items()
+        }
 
     def resolve(self, name: str | None) -> str:
         """The name of the committee that is meant; ``None`` and ``"auto"`` mean the default.
@@ -123,23 +162,29 @@ class Registry:
         """
         if name is None or name == "auto":
             return self.default
-        versions = self._versions(name)
-        if not versions:
-            self._catalogue = dict(self._look())  # it may be new
-            versions = self._versions(name)
-        if not versions:
-            raise errors.UnknownName(
-                f"There is no committee {name!r}; expected one of: {', '.join(self.names)}."
-            )
+        if not self._is_on_offer(name):
+            self._catalogue = self._seen()  # it may be new
+        if not self._is_on_offer(name):
+            raise self._unknown(name)
         bare, _, version = name.partition("@")
-        # The highest version is held under the bare name only.
-        return bare if version == str(versions[-1]) else name
+        # The active version is held under the bare name only.
+        return bare if version == str(self._catalogue[bare].active) else name
 
-    def _versions(self, name: str) -> Sequence[int]:
-        """Those of a committee; none if it is not on offer, or not in the version that is named."""
+    def _is_on_offer(self, name: str) -> bool:
         bare, at, version = name.partition("@")
-        versions = self._catalogue.get(bare, ())
-        return versions if not at or version in map(str, versions) else ()
+        offer = self._catalogue.get(bare, NOTHING)
+        return version in map(str, offer.versions) if at else offer.active is not None
+
+    def _unknown(self, name: str) -> errors.UnknownName:
+        offer = self._catalogue.get(name, NOTHING)
+        if offer.versions:
+            return errors.UnknownName(
+                f"No version of {name} is published; expected one by its number, as "
+                f"{name}@{offer.versions[-1]}, or one of: {', '.join(self.names)}."
+            )
+        return errors.UnknownName(
+            f"There is no committee {name!r}; expected one of: {', '.join(self.names)}."
+        )
 
     def loaded(self, name: str | None = None) -> Classifier | None:
         """A committee if it is loaded; ``None`` if `get` would have to load it.
@@ -147,11 +192,21 @@ class Registry:
         Raises:
             errors.UnknownName: No such committee.
         """
-        found = self._loaded.get(self.resolve(name))
-        if found is None:
+        self.resolve(name)
+        held = self._held(name)
+        if held is None:
             return None
-        found.used_s = time.monotonic()
-        return found.classifier
+        held.used_s = time.monotonic()
+        return held.classifier
+
+    def _held(self, name: str | None) -> _Loaded | None:
+        """What is loaded under a name; while it is swapped, a version by its number is that one."""
+        name = self.default if name is None or name == "auto" else name
+        bare, at, version = name.partition("@")
+        own = self._loaded.get(bare)
+        if own and version in ("", str(own.version)):
+            return own
+        return self._loaded.get(name) if at else None
 
     def get(self, name: str | None = None) -> Classifier:
         """A committee, ready to answer; the first call loads it.
@@ -160,9 +215,9 @@ class Registry:
             errors.UnknownName: No such committee.
             errors.WeightsMissing: Its weights have to be fetched first.
         """
-        name = self.resolve(name)
-        with self._locks[name]:
-            return self.loaded(name) or self._bring_in(name)
+        key = self.resolve(name)
+        with self._locks[key]:
+            return self.loaded(name) or self._bring_in(key)
 
     def unload(self, name: str) -> None:
         """Forget a loaded committee; the next who asks loads it again.
@@ -172,31 +227,61 @@ class Registry:
         """
         self._loaded.pop(self.resolve(name), None)
 
-    def refresh(self) -> None:
+    def refresh(self, only: str | None = None) -> None:
         """Look what is on offer now: load new versions of what is loaded, drop what is gone.
 
         A new version that cannot be loaded leaves the old one in its place.
+
+        Args:
+            only: The one committee whose versions are loaded or dropped; else those of all.
+
+        Raises:
+            errors.TriptychError: A version cannot be loaded; it is not tried again.
         """
-        self._catalogue = dict(self._look())
-        for name, held in list(self._loaded.items()):
-            if not self._versions(name):
-                self._loaded.pop(name, None)
-            elif held.version != self._version(name):
-                held.version = self._version(name)  # tried once, even if it cannot be loaded
-                with self._locks[name]:
+        with self._refreshing:
+            self._catalogue = self._seen()
+            # The bare name first, so that it can take over a version that is loaded by its number.
+            names = sorted(self._loaded)
+            asked = [name for name in names if only in (None, name.partition("@")[0])]
+            failed = [error for name in asked if (error := self._renew(name))]
+        for error in failed:
+            raise error
+
+    def _renew(self, name: str) -> errors.TriptychError | None:
+        """Bring what is loaded under a name to what it means now; gives what went wrong, if so."""
+        held = self._loaded.get(name)
+        if held is None:
+            return None
+        if not self._is_on_offer(name):
+            self._loaded.pop(name, None)
+        elif self._is_twin(name):
+            self._loaded.setdefault(name.partition("@")[0], held)
+            self._loaded.pop(name, None)
+        elif held.tried != self._version(name):
+            held.tried = self._version(name)
+            with self._locks[name]:
+                try:
                     self._bring_in(name)
+                except errors.TriptychError as error:
+                    return error
+        return None
+
+    def _is_twin(self, name: str) -> bool:
+        """Whether it is a version by its number that is the active one by now."""
+        return name not in (self.resolve(name), self.default)
 
     def _bring_in(self, name: str) -> Classifier:
         version = self._version(name)
-        classifier = self._load(name)
-        self._loaded[name] = _Loaded(classifier, version, time.monotonic())
+        twin = self._loaded.get(f"{name}@{version}")
+        classifier = twin.classifier if twin else self._load(name)
+        self._loaded[name] = _Loaded(classifier, version, version, time.monotonic())
         self._make_room(name)
         return classifier
 
     def _version(self, name: str) -> int:
         bare, _, version = name.partition("@")
         # Of one that is gone meanwhile there is none, and to load it will say so.
-        return int(version or max(self._catalogue.get(bare, ()), default=0))
+        return int(version or self._catalogue.get(bare, NOTHING).active or 0)
 
     def _make_room(self, newest: str) -> None:
         """Unload what was used least, but neither the default nor what was just asked for."""
@@ -216,17 +301,18 @@ class Registry:
 
     def ready(self, name: str) -> bool:
         """Whether a committee is loaded, so that it answers at once."""
-        return name in self._loaded
+        return self._is_on_offer(name) and self._held(name) is not None
 
     def facts(self, name: str) -> Facts:
         """What can be said of a committee; never loads it."""
-        versions = tuple(self._catalogue.get(name.partition("@")[0], ()))
-        if name in self._loaded:
-            loaded = self._loaded[name].classifier.committee
+        offer = self._catalogue.get(name.partition("@")[0], NOTHING)
+        versions: dict[str, Any] = {"versions": offer.versions, "active": offer.active}
+        if held := self._held(name):
+            loaded = held.classifier.committee
             seats = tuple(member.name for member in loaded.members)
-            return Facts(name, seats, loaded.rule, True, versions, warning=loaded.warning)
+            return Facts(name, seats, loaded.rule, True, warning=loaded.warning, **versions)
         if name not in zoo.COMMITTEES:
-            return Facts(name, (), versions=versions)
+            return Facts(name, (), **versions)
         missing = self._missing(name)
         return Facts(
             name,

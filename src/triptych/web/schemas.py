@@ -283,6 +283,9 @@ class Facts(Answer):
     rule = fields.String(metadata=_said("Its own way.", enum=list(doubt.RULES)))
     ready = fields.Boolean(metadata=_said("Whether it is loaded, so that it answers at once."))
     versions = fields.List(fields.Integer(), metadata=_said("Those on offer, the highest last."))
+    active = fields.Integer(
+        allow_none=True, metadata=_said("The one that answers to the bare name.")
+    )
     missing = fields.List(
         fields.String(), metadata=_said("Members whose weights have to be fetched first.")
     )
@@ -331,6 +334,10 @@ class Bundle(Answer):
     name = fields.String(metadata=_said("What to ask it by.", example="garden"))
     version = fields.Integer(metadata=_said("The one that is described here."))
     versions = fields.List(fields.Integer(), metadata=_said("Those there are, the highest last."))
+    active = fields.Integer(
+        allow_none=True,
+        metadata=_said("The one that is served under the bare name; null if none is published."),
+    )
     classes = fields.List(fields.String(), metadata=_said("In the order of the outputs."))
     members = fields.List(fields.String())
     top1 = fields.Float(
@@ -350,6 +357,6 @@ class BundleWithMetrics(Bundle):
 
 
 class Bundles(Answer):
-    """The committees that were taught, each in its highest version."""
+    """The committees that were taught, each in its active version, else in its highest."""
 
     bundles = fields.List(fields.Nested(Bundle))

@@ -39,15 +39,17 @@ class Model:
 
 
 def find(name: str, version: str | None = None) -> Model:
-    """The model of a name, in a version or in the highest there is.
+    """The model of a name, in a version or in the active one.
 
     Raises:
         errors.UnknownName: There is none.
     """
     registry = context.current().registry
-    key = registry.resolve(name if version is None else f"{name}@{version}")
-    bare, _, chosen = key.partition("@")
-    return Model(key, bare, chosen or str(registry.facts(key).versions[-1]))
+    asked = name if version is None else f"{name}@{version}"
+    bare, _, chosen = registry.resolve(asked).partition("@")
+    # A version that was named is asked by its number: the active one may be another in a moment.
+    key = asked if "@" in asked else bare
+    return Model(key, bare, chosen or str(registry.facts(bare).active))
 
 
 def everything() -> list[Model]:

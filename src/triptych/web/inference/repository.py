@@ -43,7 +43,7 @@ def unload(name: str) -> dict[str, Any]:
     """Forget a loaded committee; the next who asks it loads it again."""
     registry = context.current().registry
     model = models.find(name)
-    if model.key == registry.default:
+    if registry.resolve(model.key) == registry.default:
         raise Conflict(
             f"{model.name} is the default committee, which stays loaded: without it the server "
             "would not be ready."
