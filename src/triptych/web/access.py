@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hmac
 import ipaddress
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -25,6 +26,8 @@ blueprint = flask.Blueprint("access", __name__)
 SIGNED_IN = "signed_in"
 SIGNED_IN_FOR = timedelta(days=30)
 FORM_BYTES = 4096
+# What browsers take for an address of this studio, and not for one of another site.
+OWN_PATH = re.compile(r"/(?!/)[!-\[\]-~]{0,1000}")
 NEW_KEY = "python -c 'import secrets; print(secrets.token_urlsafe())'"
 
 
@@ -96,7 +99,13 @@ def sign_in() -> Response:
         if not _is_key(flask.request.form.get("key", "").strip().encode()):
             raise _unauthorized("This is not the key. Ask whoever started the studio for it.")
         flask.session[SIGNED_IN] = flask.session.permanent = True
-    return flask.redirect(flask.url_for("pages.studio"), 303)
+    return flask.redirect(_onward(), 303)
+
+
+def _onward() -> str:
+    """Where a person was about to go, if that is a path of this studio."""
+    path = flask.request.form.get("next", "")
+    return path if OWN_PATH.fullmatch(path) else flask.url_for("pages.studio")
 
 
 @blueprint.post("/sign-out")
@@ -143,8 +152,19 @@ def _answer(error: Unauthorized) -> flask.Response:
     """The error as everywhere, but people see where to sign in."""
     response = web_errors.answer(error)
     if flask.request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
-        wrong = error.description if flask.request.endpoint == "access.sign_in" else None
-        page = flask.render_template("sign_in.html", wrong=wrong, days=SIGNED_IN_FOR.days)
+        is_here = flask.request.endpoint == "access.sign_in"
+        page = flask.render_template(
+            "sign_in.html",
+            wrong=error.description if is_here else None,
+            onward=flask.request.form.get("next", "") if is_here else _asked_for(),
+            days=SIGNED_IN_FOR.days,
+        )
         response.set_data(page)
         response.mimetype = "text/html"
     return response
+
+
+def _asked_for() -> str:
+    """The page that a person wanted to see; empty if it was no page."""
+    request = flask.request
+    return request.full_path.removesuffix("?") if request.method == "GET" else ""

@@ -40,7 +40,7 @@ def studio() -> str:
     asked = options.check({"coverage": values.get("coverage", here.settings.coverage)})["coverage"]
     return flask.render_template(
         "pages/studio.html",
-        cards=_cards() if flask.request.method == "POST" else [],
+        cards=cards() if flask.request.method == "POST" else [],
         chosen=_chosen(),
         committees=[registry.facts(name) for name in registry.names],
         registry=registry,
@@ -72,7 +72,8 @@ def _coverages(own: float, asked: float) -> dict[str, float]:
     return {"" if share == own else str(share): share for share in shares}
 
 
-def _cards() -> list[dict[str, Any]]:
+def cards() -> list[dict[str, Any]]:
+    """The photos of the request with their verdicts, as the templates show them."""
     here = context.current()
     upload = uploads.read(flask.request, max_images=here.settings.max_request_images)
     answers = here.ask(upload.committee, upload.images, upload.question)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import flask
 
+from triptych.web.projects import publish
 from triptych.web.projects import teach
 
-blueprints: tuple[flask.Blueprint, ...] = (teach.blueprint,)
+blueprints: tuple[flask.Blueprint, ...] = (teach.blueprint, publish.blueprint)
 
 TABS = {
     "Photos": "projects_teach.photos",

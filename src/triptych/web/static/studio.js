@@ -112,7 +112,8 @@ function showChoices() {
       form.querySelector('[name="members"][value=""]').checked = true;
     }
   }
-  byId("curl").textContent = `${byId("curl").dataset.command} "${address()}"`;
+  const curl = byId("curl");
+  if (curl) curl.textContent = `${curl.dataset.command} "${address()}"`;
 }
 
 /** @returns {URL} where to ask, with the choices made */
