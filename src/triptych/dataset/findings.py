@@ -138,8 +138,9 @@ def sizes(train: Sequence[Seen], classes: Sequence[str]) -> Iterator[Finding]:
                 f"{name!r} has {_photos(counts[name])} to learn from; expect little below "
                 f"{FEW_PHOTOS}, and add some.",
             )
-    # One class has none to be larger than.
-    (largest, most), *_, (smallest, least) = [*counts.most_common(), *counts.most_common()[-1:]]
+    if not counts:
+        return
+    (largest, most), (smallest, least) = (counts.most_common()[end] for end in (0, -1))
     if most > MUCH_LARGER * least:
         yield Finding(
             "imbalance",

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from triptych import errors
 from triptych import images
@@ -86,5 +85,5 @@ def odd_format(name: str, kind: str) -> str | None:
         >>> odd_format("bee.jpg", "PNG"), odd_format("bee.jpeg", "JPEG"), odd_format("bee", "PNG")
         ('PNG', None, None)
     """
-    promised = FORMATS.get(PurePath(name).suffix.lower())
+    promised = FORMATS.get(os.path.splitext(name)[1].lower())
     return kind if promised and kind != promised else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import sqlite3
 from collections.abc import Callable
-from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from triptych.dataset import findings
 from triptych.dataset import near
@@ -14,44 +15,77 @@ from triptych.dataset.files import File
 from triptych.dataset.layout import Item
 from triptych.dataset.records import Finding
 
-_QUERY = """
-SELECT photo.digest, photo.name, class.name, format, sketch
+_PHOTOS = """
+SELECT photo.digest, photo.name, class.name, format
 FROM photo JOIN content USING (digest) JOIN class ON class.id = photo.class
 WHERE photo.project = ? AND NOT excluded
 """
+_SKETCHES = """
+SELECT digest, sketch FROM content
+WHERE digest IN (SELECT digest FROM photo WHERE project = ? AND NOT excluded)
+"""
+# How many projects' findings are remembered.
+_MOST = 16
+
+Row = tuple[bytes, str, str, str]
 
 
-def check(
-    db: sqlite3.Connection, project: int, read: Callable[[str], bytes]
+class _State(NamedTuple):
+    """All that findings follow from."""
+
+    photos: list[Row]
+    classes: list[str]
+
+
+class Checker:
+    """Finds, and remembers what it found as long as nothing has changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[_State, tuple[Finding, ...]]] = {}
+
+    def check(
+        self, db: sqlite3.Connection, project: int, read: Callable[[str], bytes]
+    ) -> tuple[Finding, ...]:
+        """Findings about the photos that have a class and take part.
+
+        Args:
+            db: In a transaction.
+            project: Its number.
+            read: Gives the bytes of a photo.
+
+        Returns:
+            In the order of `dataset.records.KINDS`; their sources are digests.
+        """
+        query = "SELECT name FROM class WHERE project = ? AND NOT removed ORDER BY id"
+        classes = [name for (name,) in db.execute(query, (project,))]
+        state = _State(db.execute(_PHOTOS, (project,)).fetchall(), classes)
+        before, found = self._known.get(project, (None, ()))
+        if state != before:
+            sketches = dict(db.execute(_SKETCHES, (project,)))
+            found = _findings(state, sketches, read)
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            self._known[project] = (state, found)
+        return found
+
+
+def _findings(
+    state: _State, sketches: Mapping[bytes, bytes], read: Callable[[str], bytes]
 ) -> tuple[Finding, ...]:
-    """Findings about the photos that have a class and take part.
-
-    Args:
-        db: In a transaction.
-        project: Its number.
-        read: Gives the bytes of a photo.
-
-    Returns:
-        In the order of `dataset.records.KINDS`; their sources are digests.
-    """
-    seen = findings.grouped(list(_looks(db, project, read)))
-    query = "SELECT name FROM class WHERE project = ? AND NOT removed ORDER BY id"
-    classes = [name for (name,) in db.execute(query, (project,))]
+    seen = findings.grouped([_look(row, sketches[row[0]], read) for row in state.photos])
     full = {photo.item.label for photo in seen}
     return findings.in_order(
         [
             *findings.odd_formats(seen),
             *findings.copies(seen),
-            *findings.empty([name for name in classes if name not in full], []),
-            *(findings.sizes(seen, [name for name in classes if name in full]) if seen else ()),
+            *findings.empty([name for name in state.classes if name not in full], []),
+            *findings.sizes(seen, [name for name in state.classes if name in full]),
         ]
     )
 
 
-def _looks(
-    db: sqlite3.Connection, project: int, read: Callable[[str], bytes]
-) -> Iterator[tuple[Item, scan.Look]]:
-    for digest, name, label, kind, sketch in db.execute(_QUERY, (project,)):
-        source = digest.hex()
-        look = scan.Look(digest, near.Sketch.from_bytes(sketch), scan.odd_format(name, kind))
-        yield Item(File(source, functools.partial(read, source)), label, "train"), look
+def _look(row: Row, sketch: bytes, read: Callable[[str], bytes]) -> tuple[Item, scan.Look]:
+    digest, name, label, kind = row
+    file = File(digest.hex(), functools.partial(read, digest.hex()))
+    look = scan.Look(digest, near.Sketch.from_bytes(sketch), scan.odd_format(name, kind))
+    return Item(file, label, "train"), look

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable
@@ -87,7 +88,7 @@ def write_table(listed: Sequence[Entry], where: Callable[[str], Path], path: Pat
         writer = csv.writer(file)
         writer.writerow(("path", "label", "name"))
         for entry in listed:
-            place = where(entry.digest).resolve()
+            place = os.path.abspath(where(entry.digest))
             writer.writerow((place, entry.label, f"{entry.label}/{entry.file}"))
 
 

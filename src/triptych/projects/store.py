@@ -8,10 +8,10 @@ from pathlib import Path
 from triptych import images
 from triptych.dataset.records import Finding
 from triptych.projects import album
-from triptych.projects import checking
 from triptych.projects import decisions
 from triptych.projects import naming
 from triptych.projects import shelf
+from triptych.projects.checking import Checker
 from triptych.projects.contents import Contents
 from triptych.projects.database import Database
 from triptych.projects.exchange import Exchange
@@ -52,6 +52,7 @@ class Projects(Exchange, Inbox):
     def __init__(self, home: Path, *, limits: images.Limits = images.DEFAULT_LIMITS) -> None:
         self.home = home
         self.database = Database(home / FOLDER / "studio.sqlite")
+        self._checker = Checker()
         self.stock = Stock(self.database, Contents(home / FOLDER, limits), limits)
 
     # Projects and classes
@@ -248,7 +249,7 @@ class Projects(Exchange, Inbox):
             errors.UnknownName: There is no such project.
         """
         with self.database.reading() as db:
-            return list(checking.check(db, shelf.number_of(db, key), self.read))
+            return list(self._checker.check(db, shelf.number_of(db, key), self.read))
 
     def decide(
         self,
