@@ -258,7 +258,7 @@ def test_the_card_is_plain_text_wherever_it_is_shown(client, shelf):
 def test_the_figures_of_a_card_cannot_be_edited(client):
     client.post("/bundles/garden/card", data={"top1": "1.0", "accuracy": "100 %", "use": "Fun."})
     text = seen(client, "/c/garden")
-    assert "90.0% (80.0% to 95.0%, 10 photos)" in text
+    assert "90.0% of 10 photos" in text
     assert "100 %" not in text
 
 
@@ -341,9 +341,10 @@ def test_with_a_key_all_that_is_copied_sends_it_and_nobody_else_sees_anything(sh
 def test_the_page_to_share_is_about_one_committee(client):
     text = seen(client, "/c/garden")
     assert "2 classes: wasp, hornet" in text
-    assert "90.0% (80.0% to 95.0%, 10 photos)" in text
+    assert "90.0% of 10 photos that it had not learned" in text
+    assert "80.0% to 95.0% can be expected" in text
     assert "Take a photo" in text
-    for other in ("base", "classic", "How answers are joined", "Teach your own"):
+    for other in ("base", "classic", "Classify", "How answers are joined", "Teach your own"):
         assert other not in text
 
 
