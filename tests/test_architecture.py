@@ -64,6 +64,7 @@ RANKS = {
     "pages": 13,
     "teaching": 13,
     "training": 14,
+    "reviewing": 14,
     "jobs": 15,
     "": 15,  # the package's own door: triptych.load, triptych.train
     "web": 16,

@@ -198,6 +198,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("max_request_bytes", int, 256 * MB, "Largest upload, all images together.", minimum=1),
     Setting("max_request_images", int, 64, "Most images in one upload.", minimum=1),
+    Setting(
+        "inbox",
+        str,
+        "off",
+        "`on`: who asks about a photo may leave it for review if the committee is unsure of it.",
+        choices=("off", "on"),
+    ),
 )
 
 
@@ -226,6 +233,7 @@ class Settings:
     max_image_pixels: int
     max_request_bytes: int
     max_request_images: int
+    inbox: str
 
 
 def load(environ: Mapping[str, str], **overrides: Any) -> Settings:

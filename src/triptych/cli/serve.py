@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     "max_image_pixels",
     "max_request_bytes",
     "max_request_images",
+    "inbox",
     "log_format",
     "home",
 )

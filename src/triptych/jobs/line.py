@@ -106,6 +106,15 @@ class Jobs:
             self._line_up(job)
             return job
 
+    def again(self, key: str) -> Job:
+        """Teach a project anew, as it was taught the last time.
+
+        Raises:
+            As `start`.
+        """
+        last = self.latest(key)
+        return self.start(key, _lesson(last) if last else {})
+
     def resume(self, number: int) -> Job:
         """Let a job that ended without a result go on, with what was computed before.
 

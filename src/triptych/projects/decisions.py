@@ -102,6 +102,27 @@ def record(db: sqlite3.Connection, project: int, changes: Iterable[Change]) -> i
         for change in changes
         if (change.before, change.excluded_before) != (change.after, change.excluded_after)
     ]
+    return _write(db, project, real)
+
+
+def confirm(db: sqlite3.Connection, project: int, digests: Sequence[str]) -> int:
+    """Write down that photos are where they belong; see `Projects.confirm`."""
+    rows = album.rows(db, project, digests)
+    stays = [Change(row.id, row.class_id, row.class_id, row.excluded, row.excluded) for row in rows]
+    return _write(db, project, stays)
+
+
+def confirmed(db: sqlite3.Connection, project: int) -> frozenset[str]:
+    """The photos that a person called right in the class where they are."""
+    query = (
+        "SELECT photo.digest FROM decision JOIN photo ON photo.id = decision.photo "
+        "WHERE decision.project = ? AND NOT undone AND before = after AND after = photo.class "
+        "AND excluded_before = excluded_after"
+    )
+    return frozenset(digest.hex() for (digest,) in db.execute(query, (project,)))
+
+
+def _write(db: sqlite3.Connection, project: int, real: Sequence[Change]) -> int:
     if not real:
         return 0
     query = "SELECT coalesce(max(batch), 0) + 1 FROM decision WHERE project = ?"

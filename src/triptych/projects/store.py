@@ -278,6 +278,29 @@ class Projects(Exchange, Inbox):
             project = shelf.number_of(db, key)
             return decisions.decide(db, project, digests, class_id=class_id, exclude=exclude)
 
+    def confirm(self, key: str, digests: Sequence[str]) -> int:
+        """Write down that a person looked at photos and found them in their right class.
+
+        That is a decision, too: `undo` takes it back.
+
+        Returns:
+            The number of the batch, for its history; 0 when no photo was named.
+
+        Raises:
+            errors.UnknownName: There is no such project or photo; nothing is changed.
+        """
+        with self.database.writing() as db:
+            return decisions.confirm(db, shelf.number_of(db, key), digests)
+
+    def confirmed(self, key: str) -> frozenset[str]:
+        """Digests of the photos that a person called right in the class where they are now.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        with self.database.reading() as db:
+            return decisions.confirmed(db, shelf.number_of(db, key))
+
     def undo(self, key: str) -> list[Decision]:
         """Take back what was decided last and still stands, all that was decided at once.
 

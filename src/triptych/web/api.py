@@ -14,6 +14,7 @@ from triptych import zoo
 from triptych.results import Failure
 from triptych.web import context
 from triptych.web import errors
+from triptych.web import keeping
 from triptych.web import openapi
 from triptych.web import schemas
 from triptych.web import uploads
@@ -70,7 +71,7 @@ def classify() -> tuple[flask.Response, int]:
     """
     here = context.current()
     upload = uploads.read(flask.request, max_images=here.settings.max_request_images)
-    answers = here.ask(upload.committee, upload.images, upload.question)
+    answers = keeping.ask(upload)
     body: dict[str, Any] = {"results": [answer.to_dict() for answer in answers]}
     if len(answers) == 1 and isinstance(answers[0], Failure):
         body = {"error": body["results"][0]["error"], **body}

@@ -14,6 +14,9 @@ from triptych.web import schemas
 
 SCHEMA = schemas.Options()
 NAMES = tuple(SCHEMA.fields)
+SWITCH = {"true": True, "false": False}
+# What is no part of the question: who is asked, and what becomes of the images.
+BESIDE = ("committee", "keep")
 
 
 def from_text(values: MultiDict[str, str]) -> dict[str, Any]:
@@ -29,6 +32,8 @@ def from_text(values: MultiDict[str, str]) -> dict[str, Any]:
         given["members"] = [name for name in names if name]
     if "top" in given:
         given["top"] = _whole(given["top"])
+    if "keep" in given:
+        given["keep"] = SWITCH.get(given["keep"], given["keep"])
     return given
 
 
@@ -73,6 +78,6 @@ def _complaint(name: str, given: Mapping[str, Any]) -> str:
 
 
 def question(checked: Mapping[str, Any]) -> Question:
-    """What is asked, by options that were checked; ``committee`` says whom, and is left alone."""
-    asked = {name: value for name, value in checked.items() if name != "committee"}
+    """What is asked, by options that were checked; those `BESIDE` it are left alone."""
+    asked = {name: value for name, value in checked.items() if name not in BESIDE}
     return Question(**{**asked, "members": tuple(asked.get("members", ())) or None})

@@ -11,6 +11,7 @@ from triptych import errors
 from triptych import images
 from triptych.images import preview
 from triptych.web import context
+from triptych.web import keeping
 from triptych.web import options
 from triptych.web import uploads
 
@@ -76,7 +77,7 @@ def cards() -> list[dict[str, Any]]:
     """The photos of the request with their verdicts, as the templates show them."""
     here = context.current()
     upload = uploads.read(flask.request, max_images=here.settings.max_request_images)
-    answers = here.ask(upload.committee, upload.images, upload.question)
+    answers = keeping.ask(upload)
     limits = images.Limits(here.settings.max_image_bytes, here.settings.max_image_pixels)
     photos = here.do(lambda: [_photo(data, limits) for _, data in upload.images])
     order = here.registry.facts(here.registry.resolve(upload.committee)).members

@@ -45,6 +45,17 @@ class Whole(fields.Integer):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
+class Switch(fields.Boolean):
+    """True or false, and nothing that might mean it."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 def _said(description: str, **more: Any) -> dict[str, Any]:
     return {"description": description, **more}
 
@@ -97,6 +108,14 @@ class Options(_Exact):
             "set, mostly 0.9.",
             exclusiveMinimum=0,
             expected="a share above 0 and below 1, such as 0.9",
+        ),
+    )
+    keep = Switch(
+        metadata=_said(
+            "Whether the studio may keep an image for review if the committee is unsure of it or "
+            "takes it for none of its classes. By default it keeps nothing; only where its owner "
+            "has opened the inbox can it be asked to.",
+            expected="true or false",
         ),
     )
 

@@ -72,11 +72,13 @@ class Upload:
         images: Pairs of a name for people and a file, in order.
         committee: The committee's name; ``None`` means the default.
         question: Who is asked, and how.
+        keep: Whether images may be kept for review.
     """
 
     images: list[tuple[str, bytes | Base64]]
     committee: str | None
     question: Question
+    keep: bool = False
 
 
 def read(request: flask.Request, *, max_images: int) -> Upload:
@@ -97,7 +99,8 @@ def read(request: flask.Request, *, max_images: int) -> Upload:
     # Each place by itself, so that what is wrong in one is not hidden by the other.
     asked = options.check(options.from_text(request.args))
     asked |= options.check(options.from_form(request.form) | beside)
-    return Upload(named, asked.get("committee"), options.question(asked))
+    keep = asked.get("keep", False)
+    return Upload(named, asked.get("committee"), options.question(asked), keep)
 
 
 def _images(request: flask.Request) -> tuple[Images, dict[str, Any]]:

@@ -3,6 +3,7 @@ becomes a percentage."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from fractions import Fraction
 
 import flask
@@ -68,7 +69,20 @@ def duration(spent_ms: float) -> str:
     return f"{spent_ms:.0f} ms"
 
 
+def moment(at_s: float) -> str:
+    """A moment by the clock of this machine, in words for people.
+
+    Args:
+        at_s: In seconds since 1970.
+
+    Example:
+        >>> len(moment(0.0))
+        16
+    """
+    return datetime.fromtimestamp(at_s).strftime("%Y-%m-%d %H:%M")
+
+
 def register(app: flask.Flask) -> None:
     """Give these filters to the templates of an application."""
-    for filter in (percent, odds, size, counted, duration):
+    for filter in (percent, odds, size, counted, duration, moment):
         app.add_template_filter(filter)

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import flask
 
+from triptych.web import context
+from triptych.web.projects import correct
+from triptych.web.projects import inbox
 from triptych.web.projects import publish
+from triptych.web.projects import review
 from triptych.web.projects import teach
 
-blueprints: tuple[flask.Blueprint, ...] = (teach.blueprint, publish.blueprint)
+blueprints: tuple[flask.Blueprint, ...] = (
+    teach.blueprint,
+    review.blueprint,
+    correct.blueprint,
+    inbox.blueprint,
+    publish.blueprint,
+)
 
 TABS = {
     "Photos": "projects_teach.photos",
@@ -22,6 +32,12 @@ def register(app: flask.Flask) -> None:
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     app.add_template_global(tabs)
+    app.add_template_global(inbox_is_open)
+
+
+def inbox_is_open() -> bool:
+    """Whether photos may be kept for review."""
+    return context.current().settings.inbox == "on"
 
 
 def tabs() -> dict[str, str]:

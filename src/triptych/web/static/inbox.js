@@ -1,0 +1,97 @@
+// The inbox: each decision is saved at once, and the photos it was about stay in sight until the
+// page is opened anew, so that it can be undone.
+
+import { chosen, goOn, listen } from "./grid.js";
+import { byId, counted, say, send, slot } from "./projects.js";
+
+const form = byId("inbox");
+const undo = byId("undo");
+
+/** The photos that were dealt with, the last ones at the end. @type {HTMLElement[][]} */
+const done = [];
+
+byId("project")?.addEventListener("change", (event) => event.target.form.submit());
+
+undo.addEventListener("submit", (event) => {
+  if (!done.length) return; // of the page before: the form knows
+  event.preventDefault();
+  takeBack();
+});
+
+if (form) {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const value = event.submitter.value;
+    order(value === "class" ? `class:${form.elements.to.value}` : value, chosen(form));
+  });
+  byId("all").addEventListener("click", () => {
+    for (const box of form.querySelectorAll("[data-photo]:not([data-done]) input")) box.checked = true;
+  });
+  listen(form, decide);
+}
+
+/** @returns {boolean} whether a key says what to do with photos */
+function decide(key, photos) {
+  if (key === "u") takeBack();
+  const does = form.querySelector(`[data-key="${CSS.escape(key)}"]`)?.dataset.does;
+  if (does) order(does, photos);
+  return Boolean(does) || key === "u";
+}
+
+/** @param {string} what as the studio wants it @param {HTMLElement[]} photos */
+async function order(what, photos) {
+  const open = photos.filter((photo) => photo.dataset.done === undefined);
+  if (!open.length) return say("Choose at least one photo first.", { wrong: true });
+  const answer = await ask(form.action, open, { do: what, project: form.elements.project.value });
+  if (!answer) return;
+  done.push(open);
+  const said = saidOf(what);
+  for (const photo of open) finish(photo, said);
+  tell(answer, `${counted(open.length, "photo")} ${said}.`);
+  goOn(form, open.at(-1));
+}
+
+/** @returns {string} what becomes of a photo, in words */
+function saidOf(what) {
+  const known = form.querySelector(`[data-does="${CSS.escape(what)}"]`)?.dataset.said;
+  return known ?? `in ${form.elements.to.selectedOptions[0].textContent.replace(/^\d /, "")}`;
+}
+
+function finish(photo, said) {
+  photo.dataset.done = "";
+  slot(photo, "now").textContent = said;
+  photo.querySelector("input").checked = false;
+}
+
+async function takeBack() {
+  const last = done.at(-1);
+  if (!last) return;
+  const answer = await ask(undo.action, last, {});
+  if (!answer) return;
+  done.pop();
+  for (const photo of last) {
+    delete photo.dataset.done;
+    slot(photo, "now").textContent = "";
+  }
+  tell(answer, done.length ? "Undone." : "Undone; nothing is left to undo.");
+}
+
+/** @returns {Promise<object | undefined>} nothing where it was refused, which the page says */
+async function ask(url, photos, fields) {
+  const body = new FormData();
+  for (const [name, value] of Object.entries(fields)) body.append(name, value);
+  for (const photo of photos) body.append("kept", photo.dataset.photo);
+  try {
+    const answer = await send(url, { method: "POST", body });
+    say("");
+    return answer;
+  } catch {
+    return undefined;
+  }
+}
+
+function tell({ waiting }, said) {
+  byId("waiting").textContent = counted(waiting, "photo");
+  slot(undo, "said").textContent = said;
+  undo.hidden = false;
+}

@@ -1,0 +1,82 @@
+// Decisions about photos, saved at once: the form's own fields are sent, and what became of each
+// photo is written where it hangs.
+
+import { chosen, goOn, listen } from "./grid.js";
+import { byId, say, send, slot } from "./projects.js";
+
+const undo = byId("undo");
+
+undo.addEventListener("submit", (event) => {
+  event.preventDefault();
+  takeBack();
+});
+
+for (const form of document.querySelectorAll("form.review")) {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    press(form, event.submitter);
+  });
+  listen(form, (key, photos) => decide(form, key, photos));
+}
+
+/** @returns {boolean} whether a key says what to do with photos */
+function decide(form, key, photos) {
+  if (key === "u") takeBack();
+  const home = form.querySelector(`[data-key="${CSS.escape(key)}"]`)?.dataset.move;
+  const what = home ? `move:${home}` : { r: "right", x: "exclude" }[key];
+  if (what) order(form, what, photos);
+  return Boolean(what) || key === "u";
+}
+
+/** Does what a button of the form says. */
+function press(form, button) {
+  if (button.name === "one") {
+    const [, what] = button.value.split(/ (.*)/);
+    return order(form, what, [button.closest("[data-photo]")]);
+  }
+  const what = button.value === "move" ? `move:${form.elements.to.value}` : button.value;
+  return order(form, what, chosen(form));
+}
+
+/** @param {string} what as the studio wants it @param {HTMLElement[]} photos */
+async function order(form, what, photos) {
+  const body = new FormData();
+  body.append("do", what);
+  for (const photo of photos) body.append("digest", photo.dataset.photo);
+  const answer = await ask(form.action, body);
+  if (!answer) return;
+  show(answer, true);
+  if (photos.length) goOn(form, photos.at(-1));
+}
+
+async function takeBack() {
+  const answer = await ask(undo.action, new FormData());
+  if (answer) show(answer, false);
+}
+
+/** @returns {Promise<object | undefined>} nothing where it was refused, which the page says */
+async function ask(url, body) {
+  try {
+    const answer = await send(url, { method: "POST", body });
+    say("");
+    return answer;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @param {{photos: Record<string, string>, undoable: string | null}} answer @param {boolean} done */
+function show({ photos, undoable }, done) {
+  for (const [digest, now] of Object.entries(photos)) {
+    for (const item of document.querySelectorAll(`[data-photo="${digest}"]`)) {
+      slot(item, "now").textContent = now;
+      item.toggleAttribute("data-done", done);
+      for (const box of item.querySelectorAll(":checked")) box.checked = false;
+    }
+  }
+  if (byId("changes")) {
+    byId("changes").textContent = "Something was decided since; teaching again takes it in.";
+  }
+  slot(undo, "said").textContent = undoable ?? "Nothing is left to undo.";
+  undo.hidden = false;
+}

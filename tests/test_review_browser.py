@@ -1,0 +1,253 @@
+"""Looking at mistakes and correcting them in a real Chromium, with the mouse and without.
+
+Any error in the browser's console fails the test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import fake_studio
+import taught
+from triptych.projects import Projects
+
+api = pytest.importorskip("playwright.sync_api")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+
+executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(executable is None, reason=f"none of {', '.join(BROWSERS)} is installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Projects:
+    return Projects(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def address(door: Projects) -> Iterator[str]:
+    with fake_studio.running(home=door.home, inbox="on") as (_, address):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=executable,
+            args=["--no-sandbox", "--disable-background-networking", "--disable-dev-shm-usage"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Opens a page of the studio as someone."""
+    with contextlib.ExitStack() as contexts:
+        problems: list[str] = []
+
+        def open_page(path: str, **options):
+            options = {"viewport": {"width": 1280, "height": 860}, **options}
+            context = contexts.enter_context(contextlib.closing(browser.new_context(**options)))
+            page = context.new_page()
+            page.set_default_timeout(30_000)
+            page.on("console", lambda line: line.type == "error" and problems.append(line.text))
+            page.on("pageerror", lambda error: problems.append(str(error)))
+            page.goto(address + path)
+            return page
+
+        yield open_page
+    assert problems == []
+
+
+@pytest.fixture
+def key(door: Projects) -> str:
+    key = taught.project(door)
+    taught.teach(door, key)
+    return key
+
+
+def home_of(door: Projects, key: str, name: str) -> str:
+    names = {own.id: own.name for own in door.find(key).classes}
+    return names[taught.named(door, key)[name].class_id or 0]
+
+
+def photo(page, name: str):
+    return page.locator("[data-photo]").filter(has_text=name).first
+
+
+def focused(page) -> str:
+    return page.evaluate(
+        "document.activeElement.closest('[data-photo]')?.querySelector('.choose').innerText ?? ''"
+    ).strip()
+
+
+def has_no_overflow(page) -> bool:
+    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def screenshot(page, name: str) -> None:
+    page.evaluate("scrollTo(0, 0)")
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True, animations="disabled")
+
+
+def test_a_cell_opens_its_photos_and_a_label_is_mended(visit, door, key):
+    page = visit(f"/projects/{key}/result")
+    screenshot(page, "result")
+    page.get_by_role("link", name="1 of ants taken for bees").click()
+    page.get_by_label("ants-1.png").check()
+    page.get_by_role("button", name="Move to bees").click()
+    said = page.get_by_role("status").filter(has_text="Moved ants-1.png to bees.")
+    said.wait_for()
+    assert photo(page, "ants-1.png").get_attribute("data-done") is not None
+    assert home_of(door, key, "ants-1.png") == "bees"
+    screenshot(page, "cell")
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_text("Nothing is left to undo.").wait_for()
+    assert home_of(door, key, "ants-1.png") == "ants"
+
+
+def test_a_likely_label_error_is_accepted_by_one_click_and_stays_so(visit, door, key):
+    page = visit(f"/projects/{key}/result")
+    photo(page, "ants-3.png").get_by_role("button", name="Move to bees").click()
+    page.get_by_text("Moved ants-3.png to bees.").wait_for()
+    assert home_of(door, key, "ants-3.png") == "bees"
+    page.reload()
+    assert page.get_by_text("Moved ants-3.png to bees.").is_visible()
+    assert page.get_by_text("1 photo is otherwise than when this version was taught").is_visible()
+    assert photo(page, "ants-3.png").count() == 0
+
+
+def test_labels_are_mended_by_keyboard_alone(visit, door, key):
+    page = visit(f"/projects/{key}/result/cell?truth=ants&photos=all")
+    page.locator("[data-photo] input").first.focus()
+    order = ["ants-3.png", "ants-0.png", "ants-1.png", "ants-2.png"]  # the surest first
+    for name in order:
+        assert focused(page) == name
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Home")
+    page.keyboard.press("2")
+    page.get_by_text("Moved ants-3.png to bees.").wait_for()
+    assert home_of(door, key, "ants-3.png") == "bees"
+    assert focused(page) == "ants-0.png"  # on to the next
+    page.keyboard.press("r")
+    page.get_by_text("Called ants-0.png right as ants.").wait_for()
+    page.keyboard.press("u")
+    page.locator("#undo").get_by_text("Moved ants-3.png to bees.").wait_for()
+    page.keyboard.press("Space")
+    page.keyboard.press("End")
+    page.keyboard.press("Space")
+    page.keyboard.press("x")
+    page.get_by_text("Excluded 2 photos.").wait_for()
+    left_out = {one.name for one in door.photos(key, excluded=True)}
+    assert left_out == {"ants-1.png", "ants-2.png"}
+
+
+def test_two_versions_side_by_side(visit, door, key):
+    answers = {**taught.ANSWERS, "ants-0.png": taught.Planted((0.3, 0.1, 0.6), held=True)}
+    taught.teach(door, key, answers)
+    page = visit(f"/projects/{key}/result")
+    page.get_by_role("link", name="Compare with version 1").click()
+    page.get_by_text("Both on the same 6 photos").wait_for()
+    assert photo(page, "ants-0.png").is_visible()
+    assert page.get_by_text("it may be chance").is_visible()
+    screenshot(page, "compare")
+
+
+def test_the_report_opens_within_its_policy(visit, key):
+    page = visit(f"/projects/{key}/result")
+    page.get_by_role("link", name="The whole report of this version").click()
+    page.get_by_text("All of it.").wait_for()
+
+
+def keep(door: Projects, *seeds: int) -> None:
+    for seed in seeds:
+        said = {"label": "bees", "prob": 0.5, "status": "unsure", "novelty": None}
+        top = [{"label": "bees", "prob": 0.5}, {"label": "ants", "prob": 0.4}]
+        door.keep(
+            f"kept-{seed}.png", fake_studio.photo(seed), {**said, "committee": "garden", "top": top}
+        )
+
+
+def test_the_inbox_by_keyboard_alone(visit, door, key):
+    for one in door.inbox():
+        door.dismiss([one.id])
+    keep(door, 101, 102, 103)
+    page = visit(f"/projects/inbox?project={key}")
+    page.locator("[data-photo] input").first.focus()
+    assert focused(page) == "kept-103.png"  # the newest first
+    page.keyboard.press("2")
+    page.get_by_text("1 photo in bees.").wait_for()
+    assert focused(page) == "kept-102.png"
+    page.keyboard.press("x")
+    page.get_by_text("1 photo dismissed.").wait_for()
+    assert page.inner_text("#waiting") == "1 photo"
+    page.keyboard.press("u")
+    page.get_by_text("Undone.").wait_for()
+    assert page.inner_text("#waiting") == "2 photos"
+    screenshot(page, "inbox")
+    page.reload()
+    assert page.locator("[data-photo]").count() == 2
+    assert taught.named(door, key)["kept-103.png"].class_id == door.find(key).classes[1].id
+    page.get_by_role("button", name="Choose all").click()
+    page.get_by_role("button", name="wasps").click()
+    page.get_by_text("2 photos in wasps.").wait_for()
+    assert door.waiting() == 0
+
+
+def test_a_photo_comes_from_the_classify_page_to_the_inbox(visit, door):
+    before = door.waiting()
+    page = visit("/")
+    page.check('[name="committee"][value="garden"]')
+    page.get_by_label("Keep these photos for review").check()
+    unsure = fake_studio.plain(fake_studio.MANY_CLASSES)
+    page.set_input_files(
+        "#choose", [{"name": "grey.png", "mimeType": "image/png", "buffer": unsure}]
+    )
+    page.click(".ask")
+    page.wait_for_selector("#progress", state="hidden")
+    assert door.waiting() == before + 1
+
+
+@pytest.mark.parametrize(
+    "path", ["result", "result/cell?photos=all", "result/doubted", "decisions"]
+)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone(visit, door, key, path, scheme):
+    door.decide(key, [taught.named(door, key)["ants-0.png"].digest], exclude=True)
+    page = visit(
+        f"/projects/{key}/{path}",
+        viewport={"width": 390, "height": 780},
+        is_mobile=True,
+        has_touch=True,
+        color_scheme=scheme,
+    )
+    assert has_no_overflow(page)
+    screenshot(page, f"review-{path.partition('?')[0].replace('/', '-')}-phone-{scheme}")
+
+
+def test_the_inbox_on_a_phone(visit, door, key):
+    keep(door, 104, 105)
+    page = visit(
+        f"/projects/inbox?project={key}", viewport={"width": 390, "height": 780}, is_mobile=True
+    )
+    assert has_no_overflow(page)
+    screenshot(page, "inbox-phone")
+
+
+def test_without_a_script_a_label_is_mended_all_the_same(visit, door, key):
+    page = visit(f"/projects/{key}/result/doubted", java_script_enabled=False)
+    photo(page, "ants-3.png").get_by_role("button", name="Move to bees").click()
+    page.get_by_text("Moved ants-3.png to bees.").wait_for()
+    assert page.url.endswith("/result/doubted")
+    assert home_of(door, key, "ants-3.png") == "bees"
