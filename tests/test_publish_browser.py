@@ -49,7 +49,7 @@ def verdict(page) -> str:
 
 
 def publish(page):
-    return page.get_by_role("button", name="Publish", exact=True).first
+    return page.get_by_role("button", name="Publish version 2")
 
 
 def test_publish_roll_back_and_share(visit):
