@@ -94,6 +94,16 @@ def has_no_overflow(page) -> bool:
     return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def obstacles(page) -> list[str]:
+    """What axe finds on the page that keeps somebody out: serious faults, with where they are."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    return [
+        f"{fault['id']}: {fault['help']} at {[node['html'] for node in fault['nodes']]}"
+        for fault in axe.run(page).response["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
+
+
 def screenshot(page, name: str) -> None:
     """Keep a picture of the whole page for people to look at."""
     page.evaluate("scrollTo(0, 0)")

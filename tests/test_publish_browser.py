@@ -118,10 +118,12 @@ def test_on_a_phone_nothing_sticks_out(visit, address, scheme):
     assert page.get_attribute("#camera", "capture") == "environment"
     assert verdict(page) in ("wasp", "hornet")
     assert browsing.has_no_overflow(page)
+    assert browsing.obstacles(page) == []
     browsing.screenshot(page, f"share-phone-{scheme}")
     for path, name in (("/bundles", "bundles"), ("/bundles/garden", "publish")):
         page.goto(address + path)
         assert browsing.has_no_overflow(page)
+        assert browsing.obstacles(page) == []
         browsing.screenshot(page, f"{name}-phone-{scheme}")
 
 
