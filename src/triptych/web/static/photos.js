@@ -21,19 +21,25 @@ document.addEventListener("change", changed);
 document.addEventListener("click", clicked);
 document.addEventListener("submit", submitted);
 document.addEventListener("keydown", moved);
-document.addEventListener("focusin", (event) => (lastHome = homeOf(event.target) ?? lastHome));
+document.addEventListener("focusin", focused);
 document.addEventListener("paste", pasted);
 document.addEventListener("dragover", hovered);
 document.addEventListener("dragleave", hovered);
 document.addEventListener("drop", landed);
 byId("unchoose").addEventListener("click", () => choose(chosen(), false));
 showChosen();
+roveAll();
 
 // ---------------------------------------------------------------- bringing photos
 
 /** @returns {string | undefined} the class that an element is in */
 function homeOf(element) {
   return element.closest?.("[data-class]")?.dataset.class;
+}
+
+function focused({ target }) {
+  lastHome = homeOf(target) ?? lastHome;
+  if (target.name === "digest") rove(target.closest(".photos"), target);
 }
 
 async function changed(event) {
@@ -152,16 +158,33 @@ function extend(event) {
   anchor = box;
 }
 
-/** Arrow keys go from photo to photo. */
+/** Arrow keys go from photo to photo, Enter opens one, Ctrl and A choose all that are shown. */
 function moved(event) {
   const box = event.target;
   if (box.name !== "digest") return;
   const boxes = [...boxesIn(box.closest(".photos"))];
-  const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(boxes), ArrowDown: columns(boxes) };
-  const next = boxes[boxes.indexOf(box) + steps[event.key]];
-  if (!next) return;
+  if (event.key === "Enter") box.closest("li").querySelector(".look").click();
+  else if (event.key === "a" && (event.ctrlKey || event.metaKey)) choose(boxes, true);
+  else if (!step(boxes, box, event.key)) return;
   event.preventDefault();
-  next.focus();
+}
+
+/** @returns {boolean} whether there was a photo to go to */
+function step(boxes, box, key) {
+  const row = columns(boxes);
+  const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -row, ArrowDown: row };
+  const next = boxes[boxes.indexOf(box) + steps[key]];
+  next?.focus();
+  return Boolean(next);
+}
+
+/** Of all photos of a list the Tab key stops at one only. */
+function rove(list, box = list.querySelector(":focus") ?? list.querySelector("input")) {
+  for (const each of list.querySelectorAll("input, .look")) each.tabIndex = each === box ? 0 : -1;
+}
+
+function roveAll() {
+  for (const list of document.querySelectorAll(".photos")) rove(list);
 }
 
 /** @returns {number} how many photos lie in a row */
@@ -185,10 +208,17 @@ async function submitted(event) {
     if (form.id === "decide") choose(chosen(), false);
     await refresh();
     if (form.id === "decide") byId("undo")?.focus();
-    say(answer.said ?? "");
+    say(told(button, answer));
   } catch {
     // `send` has said it.
   }
+}
+
+/** @returns {string} what was done, where the page does not show it by itself */
+function told(button, { undoable, erased }) {
+  if (button?.id === "undo") return "Undone.";
+  if (erased) return `${counted(erased, "photo")} deleted.`;
+  return button?.name === "do" ? undoable ?? "" : "";
 }
 
 function isSure() {
@@ -224,6 +254,7 @@ async function refresh() {
     byId(id).replaceWith(fresh);
   }
   restore(kept);
+  roveAll();
   showChosen();
 }
 
@@ -233,7 +264,7 @@ function reuse(old, fresh) {
   const olds = new Map([...old.querySelectorAll(".photo")].map((photo) => [place(photo), photo]));
   for (const photo of fresh.querySelectorAll(".photo")) {
     const same = olds.get(place(photo));
-    if (same?.isEqualNode(photo)) photo.replaceWith(same);
+    if (same?.textContent === photo.textContent) photo.replaceWith(same);
   }
 }
 

@@ -23,9 +23,9 @@ function unheard(error) {
   slot(job, "said").textContent = error.message;
 }
 
-function show({ state, said, progress, left, stages, news }) {
+function show({ state, title, said, progress, left, stages, news }) {
   job.dataset.state = state;
-  write(job, { said, left });
+  write(job, { title, said, left });
   const bar = slot(job, "bar");
   if (progress === null) bar.removeAttribute("value");
   else bar.value = progress;

@@ -58,7 +58,7 @@ def _said(job: Job) -> str:
 
 
 def _of_stage(job: Job) -> str:
-    said = f"{job.stage}: {job.done:,} of {job.total:,}" if job.total else job.stage or "Starting"
+    said = f"{job.stage}: {job.done:,} of {job.total:,}" if job.total else job.stage
     return f"{said}, {job.rate:.0f} photos a second." if job.rate else f"{said}."
 
 
@@ -67,7 +67,7 @@ def _outcome(job: Job) -> str:
     made = f"This made version {job.version}"
     if not shares:
         return f"{made}; there were too few photos to say how often it is right."
-    return f"{made}, which was right about {words.percent(shares[-1])} of the photos held back."
+    return f"{made}: it answered {words.percent(shares[-1])} of the photos held back rightly."
 
 
 def _left(job: Job) -> str:

@@ -114,7 +114,8 @@ def hang(projects: Projects, project: Project, shown: Mapping[int, int]) -> Wall
         project: It.
         shown: How many photos of a group, by its number; else `FIRST`.
     """
-    found = projects.findings(project.key)
+    # Of a class without photos its own place on the page says enough.
+    found = [each for each in projects.findings(project.key) if each.kind != "empty_class"]
     return Wall(
         groups=[_group(projects, project.key, *each, shown) for each in _groups(project)],
         notices=_notices(found, _photos(projects, project, found)),
