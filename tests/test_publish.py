@@ -77,7 +77,7 @@ def classes(client: FlaskClient, committee: str = "garden") -> set[str]:
 def test_versions_are_listed_with_what_they_are_worth(client):
     text = seen(client)
     facts = "90.0% (80.0% to 95.0%, 10 photos) 40 photos EfficientNetLite0 2026-01-02"
-    assert f"2 active Take offline Download {facts}" in text
+    assert f"2 active Take offline Try Download {facts}" in text
     assert "80.0% (70.0% to 85.0%, 10 photos)" in text
     assert "is answered by version 2" in text
     assert [text.count(step) for step in ("Take offline", "Roll back to this", "Download")] == [
@@ -138,7 +138,7 @@ def test_a_committee_taken_offline_is_not_offered_and_comes_back(client):
 def test_a_draft_is_listed_and_answers_by_its_number_only(client, shelf):
     fake_bundles.teach(shelf, "garden", "moth", "fly", publish=False)
     assert "is answered by version 2" in seen(client)
-    assert "3 Publish Download" in seen(client)
+    assert "3 Publish Try Download" in seen(client)
     assert classes(client, "garden@3") == {"moth", "fly"}
     assert classes(client) == NEW
     serve(client, 3)
@@ -186,7 +186,14 @@ def test_a_version_that_is_no_number_is_refused(client, version):
 def test_what_is_not_there_is_said(client):
     assert serve(client, 7).status_code == 404
     assert serve(client, 0, "pond").status_code == 404
-    for path in ("/bundles/pond", "/c/pond", "/c/garden@1", "/c/lite", "/bundles/garden/9.zip"):
+    for path in (
+        "/bundles/pond",
+        "/c/pond",
+        "/c/garden@9",
+        "/c/garden@x",
+        "/c/lite",
+        "/bundles/garden/9.zip",
+    ):
         response = client.get(path, headers=BROWSER)
         assert response.status_code == 404, path
         assert "Not answered" in response.text
@@ -347,6 +354,17 @@ def test_the_page_to_share_is_about_one_committee(client):
     assert "Take a photo" in text
     for other in ("base", "classic", "Classify", "How answers are joined", "Teach your own"):
         assert other not in text
+
+
+def test_a_version_is_tried_before_it_is_published(client, shelf):
+    fake_bundles.teach(shelf, "garden", "moth", "fly", publish=False)
+    text = seen(client, "/c/garden@3")
+    assert "Version 3, to be tried; version 2 is published" in text
+    assert "moth, fly" in text
+    data = {"image": (io.BytesIO(photo()), "bug.png"), "committee": "garden@3"}
+    tried = client.post("/c/garden@3", data=data, headers=BROWSER).text
+    assert re.search(r'<h3 data-slot="label">(moth|fly)</h3>', tried)
+    assert "to be tried" not in seen(client, "/c/garden")
 
 
 def test_the_page_to_share_answers_without_a_script(client):

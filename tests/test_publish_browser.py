@@ -52,7 +52,7 @@ def publish(page):
     return page.get_by_role("button", name="Publish version 2")
 
 
-def test_publish_roll_back_and_share(visit):
+def test_publish_roll_back_and_share(visit, address):
     page = visit("/bundles")
     page.click("text=garden")
     assert page.inner_text(".versions [data-active] th") == "2"
@@ -71,7 +71,11 @@ def test_publish_roll_back_and_share(visit):
     assert browsing.has_no_overflow(page)
     browsing.screenshot(page, "share")
 
-    page.go_back()
+    page.goto(address + "/bundles/garden")
+    page.get_by_role("link", name="Try version 2").click()
+    assert verdict(page) in ("wasp", "hornet")
+
+    page.goto(address + "/bundles/garden")
     page.click("text=Take offline")
     assert "Taken offline" in page.inner_text("#notice")
     assert page.locator("[data-copies]").count() == 0

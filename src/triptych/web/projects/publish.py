@@ -67,21 +67,28 @@ def one(name: str) -> str | Response:
 
 @blueprint.route("/c/<name>", methods=["GET", "POST"])
 def share(name: str) -> str:
-    """A page with this committee only, to be passed on."""
+    """A page with this committee only, to be passed on; with a version, to try it before."""
     here = context.current()
-    shelf = _shelf(name)
-    if shelf.served is None:
-        raise errors.UnknownName(f"{name} is not published at present, so nobody can ask it here.")
+    bare, _, number = name.partition("@")
+    shelf = _shelf(bare)
+    version = shelf.find(number) if number else shelf.served
+    if version is None:
+        raise errors.UnknownName(
+            f"{bare} has no version {number}."
+            if number
+            else f"{bare} is not published at present, so nobody can ask it here."
+        )
     facts = here.registry.facts(here.registry.resolve(name))
-    project = _project(name)
+    project = _project(bare)
     return flask.render_template(
         "projects/share.html",
         cards=pages.cards() if flask.request.method == "POST" else [],
         committees=[facts],
         settings=here.settings,
+        name=name,
         shelf=shelf,
-        title=project.title if project else name,
-        version=shelf.served,
+        title=project.title if project else bare,
+        version=version,
     )
 
 

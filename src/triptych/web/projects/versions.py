@@ -69,7 +69,11 @@ class Shelf:
     @property
     def served(self) -> Version | None:
         """The one that is served."""
-        return next((one for one in self.versions if one.number == self.active), None)
+        return self.find(str(self.active))
+
+    def find(self, number: str) -> Version | None:
+        """The one with this number."""
+        return next((one for one in self.versions if str(one.number) == number), None)
 
     @property
     def newest(self) -> Version:
