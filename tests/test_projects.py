@@ -35,6 +35,7 @@ from triptych.projects import Project
 from triptych.projects import Projects
 from triptych.projects import inbox
 from triptych.projects import sample
+from triptych.projects import stock
 from triptych.projects.migrations import MIGRATIONS
 
 OLDEST = Path(__file__).parent / "studio-1.sql"
@@ -274,16 +275,27 @@ def test_photos_that_nobody_has_any_more_go_with_their_files(
     assert files_below(tmp_path / "studio" / "thumbs") == []
 
 
-def test_a_file_that_a_kill_left_without_a_row_goes_after_a_day(
+def test_removing_goes_on_after_a_kill_and_takes_nothing_else(
     projects: Projects, garden: Project, tmp_path: Path
 ) -> None:
-    fresh, old = "ab" * 32, "cd" * 32
-    for digest in (fresh, old):
-        projects.stock.contents.put(digest, b"left behind")
-    yesterday = time.time() - 25 * 3600
-    os.utime(projects.stock.contents.path(old), (yesterday, yesterday))
-    projects.remove(garden.key)
-    assert [path.name for path in files_below(tmp_path / "studio" / "photos")] == [fresh]
+    add(projects, garden.key, range(2))
+    projects.stock.contents.put("ab" * 32, b"written, and killed before its row")
+    with projects.database.writing() as db:
+        db.execute("DELETE FROM project")
+    Projects(tmp_path)
+    assert [path.name for path in files_below(tmp_path / "studio" / "photos")] == ["ab" * 32]
+    assert files_below(tmp_path / "studio" / "thumbs") == []
+
+
+def test_a_disk_that_takes_nothing_is_told(
+    projects: Projects, garden: Project, tmp_path: Path
+) -> None:
+    photos = tmp_path / "studio" / "photos"
+    photos.rename(tmp_path / "gone")
+    photos.write_bytes(b"in the way")
+    with pytest.raises(errors.StateError, match="See that the disk has space"):
+        projects.add(garden.key, "a.jpg", small(1))
+    assert projects.find(garden.key).photos == 0
 
 
 # Decisions
@@ -752,6 +764,17 @@ def test_the_inbox_keeps_a_photo_once_with_its_newest_verdict(
     assert projects.waiting() == 3
 
 
+def test_an_inbox_that_is_full_takes_no_more(
+    projects: Projects, waiting: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "MOST", 4)
+    assert [projects.keep("a.jpg", small(seed), {}) for seed in (7, 8)] == [True, False]
+    assert projects.waiting() == 4
+    assert len(files_below(tmp_path / "studio" / "photos")) == 4
+    projects.dismiss(waiting[:1])
+    assert projects.keep("a.jpg", small(8), {})
+
+
 def test_kept_photos_go_into_a_project_or_away_and_come_back(
     projects: Projects, garden: Project, waiting: list[int]
 ) -> None:
@@ -791,7 +814,7 @@ def test_dismissed_photos_go_for_good_in_the_end(
 ) -> None:
     projects.dismiss(waiting[:1])
     assert len(files_below(tmp_path / "studio" / "photos")) == 3
-    monkeypatch.setattr(inbox, "GRACE_S", 0.0)
+    monkeypatch.setattr(stock, "GRACE_S", 0.0)
     projects.dismiss(waiting[1:2])
     assert len(files_below(tmp_path / "studio" / "photos")) == 1
     with pytest.raises(errors.UnknownName):

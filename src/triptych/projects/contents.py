@@ -10,7 +10,6 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from triptych import errors
@@ -19,7 +18,7 @@ from triptych.images import preview
 
 THUMBNAIL_PX = 240
 # What a killed process left behind; a living one is done within a day.
-SCRATCH_LIFE_S = 24 * 3600
+_SCRATCH_LIFE_S = 24 * 3600
 _SCRATCH = ".writing"
 
 
@@ -114,16 +113,6 @@ class Contents:
             with contextlib.suppress(OSError):
                 path.unlink()
 
-    def older(self, age_s: float) -> Iterator[str]:
-        """Photos that were written longer than that ago."""
-        limit = time.time() - age_s
-        for folder in self._photos.iterdir():
-            if folder.name != _SCRATCH and folder.is_dir():
-                for path in folder.iterdir():
-                    with contextlib.suppress(OSError):  # somebody may be removing it
-                        if path.stat().st_mtime < limit:
-                            yield path.name
-
     def _thumb(self, digest: str) -> Path:
         return self._thumbs / digest[:2] / f"{digest}.jpg"
 
@@ -159,7 +148,7 @@ def _sync(folder: Path) -> None:
 def _sweep(scratch: Path) -> None:
     for path in scratch.iterdir():
         with contextlib.suppress(OSError):  # its writer may be done just now
-            if time.time() - path.stat().st_mtime > SCRATCH_LIFE_S:
+            if time.time() - path.stat().st_mtime > _SCRATCH_LIFE_S:
                 path.unlink()
 
 

@@ -19,8 +19,8 @@ from triptych.projects.database import Database
 from triptych.projects.records import Kept
 from triptych.projects.stock import Stock
 
-# How long dismissing can be taken back.
-GRACE_S = 3600.0
+# More than a person will look through; who asks a public server shall not fill its disk.
+MOST = 2000
 
 
 class Inbox:
@@ -29,7 +29,7 @@ class Inbox:
     database: Database
     stock: Stock
 
-    def keep(self, name: str, data: bytes, verdict: dict[str, Any]) -> None:
+    def keep(self, name: str, data: bytes, verdict: dict[str, Any]) -> bool:
         """Keep a photo for a person to look at; one that waits already gets the new verdict.
 
         Args:
@@ -37,10 +37,15 @@ class Inbox:
             data: The bytes of the file.
             verdict: What the committee said, as a JSON object.
 
+        Returns:
+            Whether it was kept; not where `MOST` photos wait already.
+
         Raises:
             errors.ImageError: It is no photo that can be read.
             errors.StateError: It cannot be written.
         """
+        if self.waiting() >= MOST:
+            return False
         seen = self.stock.store(data)
         with self.database.writing() as db:
             digest = self.stock.note(db, seen, data)
@@ -50,6 +55,7 @@ class Inbox:
                 "DO UPDATE SET verdict = excluded.verdict, at_s = excluded.at_s",
                 (digest, naming.file_name(name), json.dumps(verdict), time.time()),
             )
+        return True
 
     def waiting(self) -> int:
         """How many photos are in the inbox."""
@@ -90,7 +96,8 @@ class Inbox:
     def dismiss(self, kept_ids: Sequence[int]) -> None:
         """Take photos out of the inbox.
 
-        After an hour they go for good, and their files, too, if nobody else uses them.
+        They can be put back for an hour. After it they go for good, and so do their files if nobody
+        else uses them: when something is removed or dismissed next, or the studio starts.
 
         Raises:
             errors.UnknownName: One of them is not in the inbox; none is taken out.
@@ -98,10 +105,7 @@ class Inbox:
         with self.database.writing() as db:
             for number in _checked(db, kept_ids):
                 _finish(db, number, photo=None)
-            limit = time.time() - GRACE_S
-            old = db.execute("DELETE FROM kept WHERE done_s < ?", (limit,)).rowcount
-        if old:
-            self.stock.collect()
+        self.stock.collect()
 
     def reopen(self, kept_ids: Sequence[int]) -> None:
         """Put photos that were settled or dismissed within the last hour back into the inbox.

@@ -1,18 +1,21 @@
-"""Contents and their rows together: no row without its file, and no file that nobody has for long.
+"""Contents and their rows together: a photo of a project always has its file.
 
-A file is written before its row. It is removed after its row, and only under the writer's lock, so
-nobody can be just about to write the row of a file that goes.
+A file is written before any row of it. It is removed under the writer's lock when no project and no
+inbox has it any more, so nobody can be just about to write a row of a file that goes.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import time
 
 from triptych import images
 from triptych.projects import album
-from triptych.projects.contents import SCRATCH_LIFE_S
 from triptych.projects.contents import Contents
 from triptych.projects.database import Database
+
+# How long dismissing from the inbox can be taken back.
+GRACE_S = 3600.0
 
 
 class Stock:
@@ -54,13 +57,10 @@ class Stock:
     def collect(self) -> None:
         """Remove the photos that nobody has any more."""
         with self._database.writing() as db:
+            db.execute("DELETE FROM kept WHERE done_s < ?", (time.time() - GRACE_S,))
+            # With the lock, nobody can write a photo of these contents. A kill before the end
+            # leaves rows of contents that nobody has, and they are collected another time.
             gone = album.unused(db)
+            for digest in gone:
+                self.contents.drop(digest.hex())
             db.executemany("DELETE FROM content WHERE digest = ?", ((digest,) for digest in gone))
-        # A kill here leaves files without rows, which go another time. With the lock again, since
-        # somebody may have added one of them anew.
-        old = list(self.contents.older(SCRATCH_LIFE_S))
-        with self._database.writing() as db:
-            known = {digest.hex() for (digest,) in db.execute("SELECT digest FROM content")}
-            for digest in [*(digest.hex() for digest in gone), *old]:
-                if digest not in known:
-                    self.contents.drop(digest)

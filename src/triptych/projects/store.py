@@ -54,6 +54,8 @@ class Projects(Exchange, Inbox):
         self.database = Database(home / FOLDER / "studio.sqlite")
         self._checker = Checker()
         self.stock = Stock(self.database, Contents(home / FOLDER, limits), limits)
+        # What was removed when a kill came.
+        self.stock.collect()
 
     # Projects and classes
 
