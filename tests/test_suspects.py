@@ -17,9 +17,9 @@ PHOTOS, CLASSES = 60, 3
 def waves() -> tuple[np.ndarray, np.ndarray]:
     """Answers and labels by a formula, so that any program has them; every ninth is wrong."""
     n, c = np.mgrid[:PHOTOS, :CLASSES]
-    scores = np.exp(2.5 * np.sin(n * (c + 1) * 0.7) + np.cos(n + c))
+    scores = np.exp(6 * np.sin(n * (c + 1) * 0.7) + np.cos(n + c))
     probs = scores / scores.sum(1, keepdims=True)
-    given = np.where(np.arange(PHOTOS) % 9 > 0, probs.argmax(1), (probs.argmax(1) + 1) % CLASSES)
+    given = np.where(np.arange(PHOTOS) % 9 != 4, probs.argmax(1), (probs.argmax(1) + 1) % CLASSES)
     return probs, given
 
 
@@ -43,6 +43,26 @@ def answered(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
     probs = rng.dirichlet([draw(st.sampled_from([0.1, 1.0, 20.0]))] * classes, count)
     return probs, rng.integers(0, classes, count)
+
+
+def test_they_are_those_of_cleanlab() -> None:
+    # cleanlab 2.9.0: count.get_confident_thresholds;
+    # 1 - rank.get_label_quality_scores(method="normalized_margin", adjust_pred_probs=True);
+    # filter.find_label_issues(filter_by="confident_learning", min_examples_per_class=0)
+    probs, labels = waves()
+    np.testing.assert_allclose(
+        suspects.thresholds(probs, labels),
+        [0.6816156074477276, 0.8555338961591998, 0.8338084321241077],
+    )
+    found = suspects.judge(probs, labels)
+    first = np.argsort(-found.scores)[:8]
+    assert first.tolist() == [4, 22, 49, 40, 31, 58, 13, 27]
+    np.testing.assert_allclose(
+        found.scores[first[[0, 1, 2, 7]]],
+        [0.8472053435241486, 0.8442869725418742, 0.8181698723059326, 0.5405572779720431],
+    )
+    assert found.scores.mean() == pytest.approx(0.2573392672365344)
+    assert np.nonzero(found.likely)[0].tolist() == [4, 22, 31, 40, 49]
 
 
 @given(answered())
