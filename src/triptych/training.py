@@ -53,6 +53,7 @@ def train(
     name: str,
     build: Build,
     lesson: Lesson = Lesson(),
+    publish: bool = True,
 ) -> bundle.Bundle:
     """Teach a committee a person's own classes and write it as a bundle.
 
@@ -66,6 +67,7 @@ def train(
         name: Of the bundle.
         build: Where things are kept and how networks run.
         lesson: Backbones, head, fine-tuning, seed, progress.
+        publish: Serve the new version from now on; else what is served stays as it is.
 
     Raises:
         errors.SourceError: There are no classes of photos in the source.
@@ -78,7 +80,10 @@ def train(
     """
     rows = check(name, lesson)
     with convert.Workshop(build.report) as workshop:
-        return _train(source, name, rows, build, lesson, workshop)
+        fill = _train(source, name, rows, build, lesson, workshop)
+        written = bundle.write(build.home, name, fill, publish=publish)
+        lesson.progress("Writing the bundle", 1, 1)
+        return written
 
 
 def check(name: str, lesson: Lesson) -> list[zoo.Backbone]:
@@ -113,7 +118,8 @@ def _train(
     build: Build,
     lesson: Lesson,
     workshop: convert.Workshop,
-) -> bundle.Bundle:
+) -> Callable[[Path], dict[str, Any]]:
+    """Teach; gives what fills the folder of a bundle."""
     started = time.perf_counter()
     _build_ahead(rows, lesson, workshop)
     data = _opened(source, lesson)
@@ -143,9 +149,7 @@ def _train(
         teaching.answers(material, before, after).save(folder)
         return about
 
-    written = bundle.write(build.home, name, fill)
-    lesson.progress("Writing the bundle", 1, 1)
-    return written
+    return fill
 
 
 def _require(what: str, packages: Sequence[str], names: str, *, extra: str) -> None:

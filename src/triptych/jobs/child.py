@@ -101,7 +101,8 @@ def _teach(order: orders.Order, voice: Voice, stopping: threading.Event) -> int:
     )
     build = Build(home=home, report=lambda line: print(line, flush=True), **order.build)
     source = Projects(home).dataset(order.key)
-    return training.train(source, name=order.key, build=build, lesson=lesson).version
+    made = training.train(source, name=order.key, build=build, lesson=lesson, publish=False)
+    return made.version
 
 
 if __name__ == "__main__":

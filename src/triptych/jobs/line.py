@@ -26,6 +26,8 @@ from triptych.projects.jobs import Job
 FOLDER = "jobs"
 # A page asks about once a second; the disk need not hear of every photo.
 SAVE_S = 0.5
+# How long a job may take to stop when the studio is closed; whoever closes it waits.
+CLOSING_S = 5.0
 KEPT = "Features computed so far are kept, and it can go on."
 DIED = f"The studio ended while this was under way. {KEPT}"
 CLOSED = f"The studio was closed while this was under way. {KEPT}"
@@ -161,18 +163,18 @@ class Jobs:
             self._rows.find(number)
             self._drop([job for job in self._waiting if job.id == number], rows.STOPPED, STOPPED)
             if self._live and self._live.job.id == number:
-                self._end(rows.STOPPED, STOPPED)
+                self._end(rows.STOPPED, STOPPED, GRACE_S)
 
     def _drop(self, jobs: list[Job], state: str, error: str) -> None:
         for job in jobs:
             self._waiting.remove(job)
             self._rows.put(dataclasses.replace(job, state=state, error=error, ended_s=time.time()))
 
-    def _end(self, state: str, error: str) -> None:
+    def _end(self, state: str, error: str, patience_s: float) -> None:
         self._fate = (state, error)
         if self._process:
             self._process.stop()
-            killer = threading.Timer(GRACE_S, self._process.kill)
+            killer = threading.Timer(patience_s, self._process.kill)
             killer.daemon = True
             killer.start()
 
@@ -212,9 +214,9 @@ class Jobs:
             self._drop(list(self._waiting), rows.INTERRUPTED, CLOSED)
             worker = self._worker
             if self._live:
-                self._end(rows.INTERRUPTED, CLOSED)
+                self._end(rows.INTERRUPTED, CLOSED, CLOSING_S)
         if worker:
-            worker.join(GRACE_S + 1)
+            worker.join(GRACE_S)
 
     # In the worker's thread
 
