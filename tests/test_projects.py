@@ -716,6 +716,28 @@ def test_hostile_names_in_an_archive_lead_nowhere(projects: Projects, tmp_path: 
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("日" * 300 + ".jpg", "日" * 65 + ".jpg"),
+        ("a" * 300, "a" * 200 + ".jpg"),
+        ("a." + "b" * 300, "a." + "b" * 198 + ".jpg"),
+        ("nul.jpg", "_nul.jpg"),
+        ("\udcff\u202e.jpg", "__.jpg"),
+        (" .. ", "photo.jpg"),
+    ],
+)
+def test_any_name_of_a_file_can_be_written(
+    projects: Projects, garden: Project, tmp_path: Path, name: str, written: str
+) -> None:
+    bees = projects.add_class(garden.key, "🐝" * 60)
+    projects.add(garden.key, name, small(1), bees.id)
+    projects.add(garden.key, name, small(2), bees.id)
+    projects.export(garden.key, tmp_path / "out")
+    found = {path.name for path in files_below(tmp_path / "out")}
+    assert found == {written, f"{written[:-4]} (2).jpg"}
+
+
 def test_projects_on_the_command_line(projects: Projects, full: str, tmp_path: Path) -> None:
     def run(*arguments: str) -> str:
         home = ["--home", str(tmp_path)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ from triptych.dataset import layout
 
 MAX_TITLE = 80
 MAX_CLASS = 60
-MAX_FILE = 120
 _MAX_KEY = 40
+# Systems allow 255; " (12345)" and an ending may be added.
+_MAX_FILE_BYTES = 200
 
 # Not allowed in a folder's name on some system.
 _BAD_LETTERS = '/\\<>:"|?*'
@@ -100,11 +102,14 @@ def file_name(text: str) -> str:
     name = "".join("_" if letter in _BAD_LETTERS else letter for letter in last).strip(" .")
     if _DEVICES.fullmatch(name) or files.is_hidden(name):
         name = f"_{name}"
-    stem, dot, ending = name.rpartition(".")
-    if len(name) > MAX_FILE:
-        name = stem[: MAX_FILE - len(ending) - 1] + dot + ending if dot else name
-        name = name[:MAX_FILE]
-    return name or "photo"
+    stem, ending = os.path.splitext(name)
+    if len(ending.encode()) >= _MAX_FILE_BYTES:
+        stem, ending = name, ""
+    return _cut(stem, _MAX_FILE_BYTES - len(ending.encode())) + ending or "photo"
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    return text.encode()[:most_bytes].decode(errors="ignore").rstrip(" .")
 
 
 def keys(text: str) -> Iterator[str]:
