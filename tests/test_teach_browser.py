@@ -296,8 +296,8 @@ def test_what_was_found_is_shown_and_put_right(projects, sorted_wrongly, visit):
     page.locator('.finding [title="near copy.jpg"]').get_by_role("checkbox").check()
     assert page.inner_text("#chosen") == "1 photo chosen"
     screenshot(page, "project-findings")
-    page.get_by_role("button", name="Leave out").click()
-    section(page, "Left out").wait_for()
+    page.get_by_role("button", name="Exclude").click()
+    section(page, "Excluded").wait_for()
     assert page.locator(".badge").count() == 0
     assert projects.find(sorted_wrongly).excluded == 1
     page.get_by_role("button", name="Undo the last change").click()

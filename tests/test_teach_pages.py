@@ -409,7 +409,7 @@ def test_undo_is_offered_once_there_is_something_to_undo(client, projects, garde
     projects.decide(garden, [photo.digest], exclude=True)
     page = client.get(f"/projects/{garden}").text
     assert 'id="undo"' in page
-    assert "Left out" in page
+    assert "Excluded" in page
     projects.undo(garden)
     assert 'id="undo"' not in client.get(f"/projects/{garden}").text
 

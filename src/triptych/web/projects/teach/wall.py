@@ -16,6 +16,7 @@ from triptych.projects import UNSORTED
 from triptych.projects import Photo
 from triptych.projects import Project
 from triptych.projects import Projects
+from triptych.web.projects import decided
 
 # The group of photos that take no part, beside the numbers of classes.
 EXCLUDED = -2
@@ -23,7 +24,6 @@ FIRST = 24
 MORE = 96
 MOST = 10_000
 FOUND = 12
-HISTORY = 200
 _SHOWN = re.compile(r"(-?\d{1,9}):(\d{1,9})", re.ASCII)
 
 # What is written on a photo that a finding is about.
@@ -85,14 +85,14 @@ class Wall:
         notices: The gravest first.
         badges: What is written on photos, by digest.
         names: Of the classes, by number.
-        undoable: Whether a decision can be taken back.
+        undoable: What was decided last and can be taken back.
     """
 
     groups: list[Group]
     notices: list[Notice]
     badges: dict[str, list[str]]
     names: dict[int, str]
-    undoable: bool
+    undoable: decided.Batch | None
 
 
 def shown_of(texts: Iterable[str]) -> dict[int, int]:
@@ -121,7 +121,7 @@ def hang(projects: Projects, project: Project, shown: Mapping[int, int]) -> Wall
         notices=_notices(found, _photos(projects, project, found)),
         badges=_badges(found),
         names={own.id: own.name for own in project.classes},
-        undoable=any(not each.undone for each in projects.history(project.key, HISTORY)),
+        undoable=decided.undoable(projects, project.key),
     )
 
 
@@ -131,7 +131,7 @@ def _groups(project: Project) -> Iterable[tuple[int, str, int]]:
     if project.unsorted:
         yield UNSORTED, "Without a class", project.unsorted
     if project.excluded:
-        yield EXCLUDED, "Left out", project.excluded
+        yield EXCLUDED, "Excluded", project.excluded
 
 
 def _group(
