@@ -95,14 +95,17 @@ def offers(*names: str) -> Callable[[], dict[str, list[int]]]:
 
 
 def _garden(spent_s: float) -> committee.Committee:
-    greys = np.random.default_rng(0).normal(0.5, 0.02, (99, 3))
+    random = np.random.default_rng(0)
+    greys = random.normal(0.5, 0.02, (99, 3))
+    digests = random.integers(0, 256, (99, 32), np.uint8)
+    taught = novelty.fit(greys, digests=digests, labels=np.arange(99) % len(FLOWERS))
     members = [
         committee.Member(
             row.name,
             GreyEngine(steepness=4 + seat / 2, spent_s=spent_s),
             Recipe((16, 16), "tf"),
             cost=row.multiply_adds / 1e9,
-            taught=novelty.fit(greys) if not seat else None,
+            taught=None if seat else taught,
         )
         for seat, row in enumerate(committee.backbones("lite"))
     ]

@@ -84,3 +84,28 @@ def tiny(path: Path, *, classes: int, size: int = 32, seed: int = 0) -> Path:
     model = openvino.Model([probs, features], [image])
     openvino.save_model(model, path, compress_to_fp16=False)
     return path
+
+
+def spotting(path: Path, *, size: int = 64, hidden: bool = False) -> Path:
+    """Write a network that tells red, green and blue things, and where they are: no weights drawn.
+
+    `hidden` puts a layer between the mean of its map and its answer, which bends.
+    """
+    import openvino
+    from openvino import opset13 as op
+
+    image = op.parameter([-1, size, size, 3], np.float32)
+    one_against_others = np.eye(3, dtype=np.float32) * 1.5 - 0.5
+    kernel = np.tile(one_against_others[:, :, None, None] / 64, (1, 1, 8, 8))
+    first = op.transpose(image, op.constant([0, 3, 1, 2]))
+    seen = op.relu(op.convolution(first, op.constant(kernel), [8, 8], [0, 0], [0, 0], [1, 1]))
+    features = op.reduce_mean(seen, op.constant([2, 3]), keep_dims=False)
+    after: Any = features
+    if hidden:
+        shifted = op.subtract(features, op.constant(np.float32(0.01)))
+        after = op.relu(shifted)
+    logits = op.matmul(after, op.constant(20 * np.eye(3, dtype=np.float32)), False, False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    model = openvino.Model([op.softmax(logits, 1), features], [image])
+    openvino.save_model(model, path, compress_to_fp16=False)
+    return path

@@ -316,6 +316,10 @@ def test_answers_are_as_the_schemas_say(client, taught):
     assert any("warning" in each for each in verdicts)
     for schema, answers in (
         (schemas.Verdict(), verdicts),
+        (
+            schemas.Explanation(),
+            [c.post("/api/v1/explain", data=form(photo())).json for c in (client, random)],
+        ),
         (schemas.Refusal(), [send(client, {"b64": "!"}).json, send(client).json]),
         (schemas.Failure(), send(client, {"b64": "!"}, {"b64": ""}).json["results"]),
         (schemas.Error(), [client.get(API).json]),
@@ -402,7 +406,10 @@ def test_its_commands_work_when_pasted(tmp_path, monkeypatch):
             ran = subprocess.run(
                 ["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True
             )
+            if "why.png" in command:
+                assert (tmp_path / "why.png").read_bytes().startswith(b"\x89PNG")
+                continue
             answer = json.loads(ran.stdout)
             if "classify" in command:
                 assert "verdict" in answer["results"][-1]
-    assert len(commands) == 7
+    assert len(commands) == 9

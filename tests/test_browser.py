@@ -368,6 +368,86 @@ def test_how_wide_sets_are_is_chosen(visit):
     assert page.is_visible("#cards .rest p")
 
 
+# ------------------------------------------------------------------ why
+
+
+def explained(page, name: str) -> str:
+    """Presses a button by its name, and says what is told then."""
+    page.get_by_role("button", name=name).click()
+    page.wait_for_selector("#cards .heat:visible")
+    return page.inner_text("#cards .sight")
+
+
+def test_a_heat_map_of_a_member_and_of_the_verdict(visit):
+    page = visit()
+    page.set_input_files("#choose", files(("cat.png", photo(1, size=(300, 400)))))
+    ask(page)
+    verdict = fake_studio.load("lite").classify(photo(1, size=(300, 400)))
+    own = verdict.members[1].top[0].label.name
+    said = explained(page, f"Why? What speaks for {own} to EfficientNetLite1")
+    assert f"What speaks for {own} to EfficientNetLite1, by occlusion: most is " in said
+    assert "The dark edge was not looked at." in said
+    said = explained(page, f"Why this verdict? What speaks for {verdict.label.name}")
+    page.get_by_text(f"What speaks for {verdict.label.name} to the committee").wait_for()
+    assert page.locator('#cards [aria-pressed="true"]').count() == 1
+    alt = page.get_attribute("#cards .heat", "alt")
+    assert alt.startswith(f"Heat map: most of what speaks for {verdict.label.name} is ")
+    photo_at, heat_at = (page.locator(f"#cards {s}").bounding_box() for s in (PHOTO, ".heat"))
+    assert photo_at == pytest.approx(heat_at, abs=1)
+    screenshot(page, "why")
+    page.get_by_role("button", name="Hide").click()
+    assert page.locator("#cards .heat:visible").count() == 0
+    assert page.evaluate("document.activeElement.textContent") == "Why this verdict?"
+
+
+PHOTO = '[data-slot="photo"]'
+
+
+def test_a_heat_map_by_keyboard(visit):
+    page = visit()
+    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    ask(page)
+    page.focus("#cards [data-slot=why-verdict]")
+    page.keyboard.press("Space")
+    page.wait_for_selector("#cards .heat:visible")
+    reach_backwards = page.locator('#cards [data-slot="strength"]')
+    for _ in range(5):
+        page.keyboard.press("Shift+Tab")
+        if reach_backwards.evaluate("e => e === document.activeElement"):
+            break
+    page.keyboard.press("Home")
+    assert page.evaluate("document.querySelector('#cards .heat').style.opacity") == "0"
+    page.keyboard.press("End")
+    assert page.evaluate("document.querySelector('#cards .heat').style.opacity") == "1"
+    page.focus("#cards [data-slot=why-verdict]")
+    page.keyboard.press("Enter")
+    assert page.locator("#cards .heat:visible").count() == 0
+
+
+def test_a_heat_map_that_does_not_come_is_told(visit, expected):
+    expected.append(NETWORK_DOWN)
+    page = visit()
+    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    ask(page)
+    page.route("**/api/v1/explain*", lambda route: route.abort())
+    page.click("#cards [data-slot=why-verdict]")
+    page.get_by_text("The studio did not answer. Is it still running?").wait_for()
+    assert page.locator("#cards .heat:visible").count() == 0
+
+
+def test_a_heat_map_on_a_phone_of_a_photo_that_is_taller_than_wide(visit):
+    page = visit(viewport={"width": 390, "height": 780}, is_mobile=True, has_touch=True)
+    page.set_input_files("#choose", files(("cat.png", photo(1, size=(1200, 500)))))
+    ask(page)
+    page.click("#cards [data-slot=why-verdict]")
+    page.wait_for_selector("#cards .heat:visible")
+    photo_at, heat_at = (page.locator(f"#cards {s}").bounding_box() for s in (PHOTO, ".heat"))
+    assert photo_at == pytest.approx(heat_at, abs=1)
+    assert photo_at["height"] <= 512
+    assert has_no_overflow(page)
+    screenshot(page, "why-phone")
+
+
 # ------------------------------------------------------------------ how it looks
 
 

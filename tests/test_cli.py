@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from click.testing import Result
+from PIL import Image
 
 import drawings
 import fake_studio
@@ -72,6 +73,15 @@ def test_csv_has_a_row_per_photo_failures_included(folder: Path) -> None:
     bad = next(row for row in rows if row["error_code"])
     assert bad["source"].endswith("liar.jpg")
     assert all(0 <= float(row["prob"]) <= 1 for row in rows if row is not bad)
+
+
+def test_what_speaks_for_an_answer_is_drawn_by_exact_maps(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "why.png"
+    ran = run("classify", str(folder / "a.jpg"), "--committee", "lite", "--explain", str(target))
+    assert ran.exit_code == 0
+    assert "what speaks for screen to the committee lite, by class activation map." in ran.stderr
+    with Image.open(target) as drawn:
+        assert (drawn.format, drawn.size) == ("PNG", (120, 90))
 
 
 @pytest.fixture

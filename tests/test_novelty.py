@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -154,6 +156,56 @@ def test_nothing_is_lost_when_features_are_stored_in_half_precision() -> None:
     stored = taught.features.astype(np.float16).astype(np.float32)
     np.testing.assert_array_equal(stored, taught.features)
     np.testing.assert_allclose(np.linalg.norm(taught.features, axis=1), 1, atol=1e-3)
+
+
+def known(count: int, seed: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    return {
+        "digests": random.integers(0, 256, (count, 32), np.uint8),
+        "labels": random.integers(0, 5, count),
+    }
+
+
+@given(count=st.integers(1, 40), asked=st.integers(0, 12), seed=seeds)
+def test_the_nearest_photos_equal_scikit_learn(count: int, asked: int, seed: int) -> None:
+    features, told = photos(count, seed), known(count, seed)
+    taught, fresh = novelty.fit(features, **told), photos(3, seed + 1)
+    found = novelty.nearest(taught, fresh, asked)
+    assert [len(each) for each in found] == [min(asked, count)] * 3
+    if not asked:
+        return
+    model = neighbors.NearestNeighbors(n_neighbors=min(asked, count), metric="cosine")
+    gaps, places = model.fit(taught.features).kneighbors(fresh)
+    for row, gap, place in zip(found, gaps, places, strict=True):
+        np.testing.assert_allclose([one.distance for one in row], gap, atol=5e-4)
+        for one, n in zip(row, place, strict=True):
+            at = [d.tobytes().hex() for d in told["digests"]].index(one.digest)
+            assert one.label == told["labels"][at]
+            assert one.distance == pytest.approx(gap[list(place).index(n)], abs=5e-4)
+
+
+def test_those_that_are_kept_keep_their_names() -> None:
+    features, told = photos(300, 0), known(300, 0)
+    taught = novelty.fit(features, **told, limit=50)
+    assert (taught.digests.shape, taught.labels.shape) == ((50, 32), (50,))
+    for place, digest in enumerate(taught.digests):
+        (at,) = np.flatnonzero((told["digests"] == digest).all(axis=1))
+        assert taught.labels[place] == told["labels"][at]
+        own = features[at] / np.linalg.norm(features[at])
+        np.testing.assert_allclose(taught.features[place], own, atol=1e-3)
+        (nearest,) = novelty.nearest(taught, features[at : at + 1], 1)
+        assert nearest[0].digest == digest.tobytes().hex()
+
+
+def test_what_was_taught_is_saved_whole_and_older_files_name_no_photos(tmp_path: Path) -> None:
+    taught, path = novelty.fit(photos(20, 0), **known(20, 0)), tmp_path / "taught.npz"
+    taught.save(path)
+    again = novelty.Taught.read(path)
+    for name in ("features", "distances", "digests", "labels"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(taught, name))
+    old = {"features": taught.features, "distances": taught.distances, "neighbours": np.array(3)}
+    np.savez(path, allow_pickle=False, **old)
+    assert novelty.nearest(novelty.Taught.read(path), photos(2, 1), 5) == [[], []]
 
 
 def test_a_photo_without_features_is_far_from_all() -> None:

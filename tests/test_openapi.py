@@ -32,7 +32,7 @@ home = tempfile.TemporaryDirectory()
 fake_studio.teach(Path(home.name))
 offers = fake_studio.offers("lite", "classic", fake_studio.GARDEN)
 app = create_app(
-    settings.load({}, home=Path(home.name)), Registry(fake_studio.load, offers, "lite")
+    settings.load({}, home=Path(home.name), inbox="on"), Registry(fake_studio.load, offers, "lite")
 )
 document = schemathesis.openapi.from_wsgi("/openapi.json", app)
 

@@ -195,6 +195,21 @@ def test_a_photo_of_something_else_is_none_of_these(
     assert (stranger.status, len(stranger.top)) == ("none", 3)
 
 
+def test_it_names_taught_photos_that_are_similar_and_shows_what_speaks_for_its_answer(
+    shapes: bundle.Bundle, photos: Path, home: Path
+) -> None:
+    classifier = triptych.load("shapes", precision="f32", home=home)
+    by_digest = {hashlib.sha256(p.read_bytes()).hexdigest(): p for p in photos.rglob("*.png")}
+    learned = next(by_digest[digest] for digest in sorted(shapes.learned))
+    verdict = classifier.classify(learned, similar=6)
+    assert by_digest[verdict.similar[0].digest] == learned
+    assert verdict.similar[0].distance < 0.01
+    for found in verdict.similar:
+        assert by_digest[found.digest].parent.name == found.label.name
+    assert [found.label.name for found in verdict.similar].count(learned.parent.name) >= 4
+    assert classifier.explain(learned).method == "class activation map"
+
+
 def test_it_is_not_fitted_on_photos_that_it_learned(
     shapes: bundle.Bundle, photos: Path, home: Path, tmp_path: Path
 ) -> None:

@@ -56,6 +56,7 @@ class Batch:
         self.asked = np.zeros(shape, bool)  # (N, M)
         self.probs = np.zeros((*shape, len(committee.labels)), np.float32)  # own ones
         self.novelty: Probs | None = None  # (N,), once the member that tells it was asked
+        self._told: tuple[novelty.Taught, Probs] | None = None  # its own, with features (N, F)
         self._spent_ms = np.zeros(shape)
         self._recipe_ms = np.zeros(shape)
         self._total_ms = np.array([image.decode_ms for image in images])
@@ -107,6 +108,14 @@ class Batch:
         start = list(seats).index(first) * len(which)
         features = np.concatenate([o.features for o in outputs[start : start + len(which)]])
         self.novelty = novelty.p_values(taught, features)
+        self._told = taught, features
+
+    def nearest(self, number: int, count: int) -> list[novelty.Neighbour]:
+        """The taught photos that are nearest to one image; none where none are known."""
+        if not self._told or not count:
+            return []
+        taught, features = self._told
+        return novelty.nearest(taught, features[number : number + 1], count)[0]
 
     def timing(self, number: int) -> Timing:
         """Where the time of one image went."""

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from triptych import conformal
 from triptych import errors
+from triptych import explaining
 from triptych import images
 from triptych import judging
 from triptych import recipe
@@ -37,6 +38,7 @@ T = TypeVar("T")
 # On a CPU a larger batch hardly runs faster (measured: ResNet50 98 images/s at 1, 107 at 8),
 # and it makes the first answer late.
 BATCH_SIZE = 8
+MOST_SIMILAR = 12
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Question:
         fit: ``"crop"`` or ``"square"``, see `triptych.recipe.Recipe`.
         coverage: How often the verdict's set shall hold the true class, in (0, 1); ``None`` takes
             the classifier's.
+        similar: How many of the nearest taught photos to name, 0 to `MOST_SIMILAR`.
     """
 
     members: tuple[str, ...] | None = None
@@ -57,6 +60,7 @@ class Question:
     top: int = 3
     fit: str | None = None
     coverage: float | None = None
+    similar: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,7 @@ class Classifier:
         self._pool = ThreadPoolExecutor(
             threads or streams.cores(), thread_name_prefix="triptych-decode"
         )
+        self._explainer = explaining.Explainer(self._pool)
 
     def classify(
         self,
@@ -137,6 +142,7 @@ class Classifier:
         top: int = 3,
         fit: str | None = None,
         coverage: float | None = None,
+        similar: int = 0,
     ) -> Verdict:
         """Ask about one image.
 
@@ -149,17 +155,64 @@ class Classifier:
             fit: ``"crop"`` or ``"square"``; by default each member's own recipe.
             coverage: How often the verdict's set shall hold the true class, in (0, 1); by default
                 the classifier's.
+            similar: How many of the nearest taught photos to name, 0 to 12; there are none where
+                photos were not taught.
 
         Raises:
             errors.ImageError: The image cannot be read; the message says why.
             errors.UnknownName: No such member or rule.
         """
         asked = tuple(members) if members is not None else None
-        question = Question(asked, rule, top, fit, coverage)
+        question = Question(asked, rule, top, fit, coverage, similar)
         (answer,) = self._answers([(source or _name(image), image)], question)
         if isinstance(answer, _Bad):
             raise answer.error
         return answer
+
+    def explain(
+        self,
+        image: Any,
+        *,
+        source: str | None = None,
+        member: str | None = None,
+        label: str | None = None,
+        rule: str | None = None,
+        fit: str | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> explaining.Explanation:
+        """Say which parts of one image speak for a class.
+
+        Args:
+            image: As `classify` takes it.
+            source: What to call it; by default its path.
+            member: Name of the member to look into; by default all that the rule asks, together,
+                each with its share in the verdict.
+            label: Id or name of the class; by default the one that is answered.
+            rule: As for `classify`.
+            fit: As for `classify`.
+            stop: Asked from time to time whether to give up.
+
+        Raises:
+            errors.ImageError: The image cannot be read; the message says why.
+            errors.UnknownName: No such member, rule or class.
+            errors.Stopped: ``stop`` said so.
+        """
+        alone = None if member is None else (member,)
+        question = Question(alone, rule, len(self.committee.labels), fit)
+        committee = self._chosen(question)
+        ready = self._decode(source or _name(image), image, enough=self._enough)
+        if isinstance(ready, _Bad):
+            raise ready.error
+        batch = Batch([ready], committee, self._pool)
+        (verdict,) = judging.verdicts(batch, top=question.top, coverage=self.coverage)
+        asked = explaining.Why(verdict, alone=member is not None, label=label)
+        return self._explainer.explain(batch, asked, stop=stop)
+
+    @property
+    def size_bytes(self) -> int:
+        """How large its networks are, with those that were opened to explain answers."""
+        engines = sum(member.engine.size_bytes for member in self.committee.members)
+        return engines + self._explainer.size_bytes
 
     def classify_many(
         self, named: Iterable[tuple[str, Any]], question: Question = Question()
@@ -213,7 +266,9 @@ class Classifier:
 
         def judge(ready: list[Ready]) -> list[Verdict]:
             batch = Batch(ready, committee, self._pool)
-            return judging.verdicts(batch, top=question.top, coverage=coverage)
+            return judging.verdicts(
+                batch, top=question.top, coverage=coverage, similar=question.similar
+            )
 
         return self._each(named, judge)
 
@@ -224,6 +279,10 @@ class Classifier:
         """The committee as it is asked here, after a look whether that is possible."""
         if question.top < 1:
             raise errors.SettingError(f"Asked for the top {question.top}; expected 1 or more.")
+        if not 0 <= question.similar <= MOST_SIMILAR:
+            raise errors.SettingError(
+                f"Asked for {question.similar} similar photos; expected 0 to {MOST_SIMILAR}."
+            )
         conformal.check(self._coverage(question))
         chosen = self.committee.only(question.members).under(question.rule)
         return dataclasses.replace(
@@ -234,8 +293,7 @@ class Classifier:
         self, named: Iterable[tuple[str, Any]], work: Callable[[list[Ready]], Sequence[T]]
     ) -> Iterator[T | _Bad]:
         """Images decoded and worked on in batches; answers in order, bad images in theirs."""
-        # Of all members, asked or not: what one of them sees depends on no option.
-        enough = recipe.enough(member.recipe for member in self.committee.members)
+        enough = self._enough
         decoded = streams.map_ahead(
             self._pool,
             lambda pair: self._decode(*pair, enough=enough),
@@ -243,6 +301,11 @@ class Classifier:
             ahead=2 * BATCH_SIZE,
         )
         return _in_batches(decoded, work)
+
+    @property
+    def _enough(self) -> int:
+        # Of all members, asked or not: what one of them sees depends on no option.
+        return recipe.enough(member.recipe for member in self.committee.members)
 
     def _decode(self, source: str, image: Any, *, enough: int) -> Ready | _Bad:
         start = time.perf_counter()

@@ -38,6 +38,8 @@ class Member:
         recipe: How it wants its photos.
         cost: Of asking it, in billions of multiply-adds.
         taught: What photos it was taught on look like to it; ``None`` where that is not known.
+        network: Its network at f32, which can be opened to see where it looks; ``None`` where
+            there is no such file.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Member:
     recipe: Recipe
     cost: float = 1.0
     taught: novelty.Taught | None = None
+    network: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -191,12 +194,11 @@ def _unfitted(rows: list[zoo.Backbone], seats: Sequence[Member]) -> Doubt:
 
 
 def _seat(rows: list[zoo.Backbone], build: Build, name: str) -> list[Member]:
-    paths = store.prepare(rows, home=build.home, random=build.random, report=build.report)
-    if build.precision == INT8:
-        paths = _int8(rows, paths, build, name)
+    exact = store.prepare(rows, home=build.home, random=build.random, report=build.report)
+    paths = _int8(rows, exact, build, name) if build.precision == INT8 else exact
     return [
-        Member(row.name, engine(path, build), row.recipe, row.multiply_adds / 1e9)
-        for row, path in zip(rows, paths, strict=True)
+        Member(row.name, engine(path, build), row.recipe, row.multiply_adds / 1e9, network=own)
+        for row, path, own in zip(rows, paths, exact, strict=True)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from triptych.results import UNSURE
 from triptych.results import Choice
 from triptych.results import Guess
 from triptych.results import Prediction
+from triptych.results import Similar
 from triptych.results import Verdict
 from triptych.results import top_guesses
 
@@ -26,19 +28,26 @@ Probs = npt.NDArray[Any]
 FALSE_ALARMS = 0.05
 
 
-def verdicts(batch: Batch, *, top: int, coverage: float) -> list[Verdict]:
+def verdicts(batch: Batch, *, top: int, coverage: float, similar: int = 0) -> list[Verdict]:
     """Ask a batch's committee by its rule.
 
     Args:
         batch: Nobody was asked yet.
         top: How many guesses each member and the verdict name, at least 1.
         coverage: How often the verdict's set shall hold the true class, in (0, 1).
+        similar: How many of the nearest taught photos each verdict names, at least 0.
 
     Returns:
         One per image.
     """
     joined = _joined(batch)  # (N, C)
-    return [_verdict(batch, number, joined[number], top, coverage) for number in batch.everyone]
+    return [
+        dataclasses.replace(
+            _verdict(batch, number, joined[number], top, coverage),
+            similar=_similar(batch, number, similar),
+        )
+        for number in batch.everyone
+    ]
 
 
 def _joined(batch: Batch) -> Probs:
@@ -75,6 +84,15 @@ def _verdict(batch: Batch, number: int, joined: Probs, top: int, coverage: float
         novelty=novelty,
         slept=slept,
         reason=_reason(committee, int(asked.sum()), guesses[0].prob) if slept else None,
+    )
+
+
+def _similar(batch: Batch, number: int, count: int) -> tuple[Similar, ...]:
+    labels = batch.committee.labels
+    return tuple(
+        Similar(found.digest, labels[found.label], found.distance)
+        for found in batch.nearest(number, count)
+        if 0 <= found.label < len(labels)  # a bundle may come from anybody
     )
 
 

@@ -13,6 +13,9 @@ insects. The features as they come tell them apart with an AUROC of 0.990, 0.994
 centring of features did worse; the number of neighbours, 1 to 10, hardly matters. What resembles
 the taught is told from it less often: of 10 dragonflies and ladybirds 5, 6 and 8 are refused.
 
+The nearest taught photos themselves are given, too, where it is known which they are: people see by
+them what an answer rests on.
+
 Sources: Sun et al., "Out-of-Distribution Detection with Deep Nearest Neighbors", 2022; Bates et
 al., "Testing for Outliers with Conformal p-values", 2023.
 """
@@ -20,6 +23,7 @@ al., "Testing for Outliers with Conformal p-values", 2023.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 from typing import Literal
@@ -36,6 +40,24 @@ ROWS_AT_ONCE = 512
 Features = npt.NDArray[Any]
 Distances = npt.NDArray[np.float32]
 
+NO_DIGESTS = np.empty((0, 32), np.uint8)
+NO_LABELS = np.empty(0, np.intp)
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A taught photo that is near to another photo.
+
+    Args:
+        digest: SHA-256 of its file, in hex.
+        label: Its class, by its position.
+        distance: 0 (the same direction) to 2: the cosine distance of the features.
+    """
+
+    digest: str
+    label: int
+    distance: float
+
 
 @dataclass(frozen=True)
 class Taught:
@@ -47,11 +69,16 @@ class Taught:
         distances: Shape (N,), rising: of each taught photo, held out, to the others. Infinite
             where there were not enough others.
         neighbours: Over how many nearest photos distances are averaged.
+        digests: Shape (N, 32), uint8: the SHA-256 of each photo's file, in the order of the
+            features; empty where they are not known.
+        labels: Shape (N,): the class of each, by its position; empty likewise.
     """
 
     features: Features
     distances: Distances
     neighbours: int
+    digests: npt.NDArray[np.uint8] = field(default_factory=lambda: NO_DIGESTS)
+    labels: npt.NDArray[np.intp] = field(default_factory=lambda: NO_LABELS)
 
     def save(self, path: Path) -> None:
         """Write it as ``.npz``."""
@@ -61,6 +88,8 @@ class Taught:
             features=self.features.astype(np.float16),
             distances=self.distances,
             neighbours=np.array(self.neighbours),
+            digests=self.digests,
+            labels=self.labels.astype(np.int32),
         )
 
     @classmethod
@@ -68,13 +97,18 @@ class Taught:
         """What `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
             features = file["features"].astype(np.float32)
-            return cls(features, file["distances"], int(file["neighbours"]))
+            known = (features, file["distances"], int(file["neighbours"]))
+            if "digests" not in file:  # written before photos could be told apart
+                return cls(*known)
+            return cls(*known, file["digests"], file["labels"].astype(np.intp))
 
 
 def fit(
     features: Features,
     *,
     groups: npt.NDArray[Any] | None = None,
+    digests: npt.NDArray[np.uint8] = NO_DIGESTS,
+    labels: npt.NDArray[Any] = NO_LABELS,
     neighbours: int = NEIGHBOURS,
     limit: int = LIMIT,
     seed: int = 0,
@@ -88,6 +122,9 @@ def fit(
         features: Shape (N, F), N at least 1, of any length.
         groups: Shape (N,): photos with the same value are near copies, which are not counted as
             each other's neighbours; a new photo has no copies among the taught ones.
+        digests: Shape (N, 32): which photos they are, so that `nearest` can name them; none at
+            all where that is not known.
+        labels: Shape (N,): the class of each, by its position; given with the digests.
         neighbours: Over how many nearest photos distances are averaged, at least 1.
         limit: At most so many photos are kept, chosen by lot, at least 1.
         seed: Of that choice.
@@ -100,13 +137,16 @@ def fit(
     if len(features) > limit:
         kept = np.sort(np.random.default_rng(seed).choice(len(features), limit, replace=False))
         features, groups = features[kept], None if groups is None else groups[kept]
+        if len(digests):
+            digests, labels = digests[kept], labels[kept]
     known = _unit(features).astype(np.float16).astype(np.float32)
     own = np.arange(len(known)) if groups is None else groups
     found = [
         _nearest(known[rows], known, neighbours, apart=own[rows, None] != own)
         for rows in _chunks(len(known))
     ]
-    return Taught(known, np.sort(np.concatenate(found)), neighbours)
+    order = np.sort(np.concatenate(found))
+    return Taught(known, order, neighbours, digests, labels.astype(np.intp))
 
 
 def distances(taught: Taught, features: Features) -> Distances:
@@ -138,6 +178,38 @@ def p_values(taught: Taught, features: Features) -> npt.NDArray[np.float64]:
     count = len(taught.distances)
     nearer = np.searchsorted(taught.distances, distances(taught, features), side="left")
     return np.asarray((1 + count - nearer) / (count + 1))
+
+
+def nearest(taught: Taught, features: Features, count: int) -> list[list[Neighbour]]:
+    """The taught photos that are nearest to others.
+
+    Args:
+        taught: From `fit`.
+        features: Shape (M, F), of any length.
+        count: How many of each, at least 0; there may be fewer.
+
+    Returns:
+        One list for each of the M photos, the nearest first; empty ones where `fit` was not told
+        which photos they are.
+
+    Example:
+        >>> digests = np.arange(64, dtype=np.uint8).reshape(2, 32)
+        >>> taught = fit(np.eye(2), digests=digests, labels=np.array([5, 7]))
+        >>> [[one.label for one in found] for found in nearest(taught, np.array([[1, 3]]), 2)]
+        [[7, 5]]
+    """
+    gaps = 1 - _unit(features) @ taught.features[: len(taught.digests)].T  # (M, N)
+    order = np.argsort(gaps, axis=1, kind="stable")[:, :count]
+    return [
+        [_neighbour(taught, int(place), float(row[place])) for place in places]
+        for row, places in zip(gaps, order, strict=True)
+    ]
+
+
+def _neighbour(taught: Taught, place: int, gap: float) -> Neighbour:
+    digest = taught.digests[place].tobytes().hex()
+    # Rounding can put the distance to itself a little below zero.
+    return Neighbour(digest, int(taught.labels[place]), max(0.0, gap))
 
 
 def _unit(features: Features) -> npt.NDArray[np.float32]:

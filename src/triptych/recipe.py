@@ -130,6 +130,18 @@ class Recipe:
         return cls(**{**data, "size": (int(height), int(width))})
 
 
+def size(image: Picture) -> tuple[int, int]:
+    """(height, width) of a photo, in pixels.
+
+    Example:
+        >>> size(np.zeros((30, 40, 3), np.uint8))
+        (30, 40)
+    """
+    if isinstance(image, Image.Image):
+        return image.height, image.width
+    return image.shape[0], image.shape[1]
+
+
 def enough(recipes: Iterable[Recipe]) -> int:
     """How long the shorter side of a photo has to be, in pixels, for all of some recipes.
 

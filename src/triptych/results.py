@@ -110,6 +110,25 @@ class Choice:
         return {"coverage": self.coverage, "labels": [guess.to_dict() for guess in self.guesses]}
 
 
+@dataclass(frozen=True)
+class Similar:
+    """A taught photo that looks like the one that was asked about.
+
+    Args:
+        digest: SHA-256 of its file, in hex.
+        label: The class it was taught as.
+        distance: 0 (alike) to 2: the cosine distance of what a network sees in them.
+    """
+
+    digest: str
+    label: Label
+    distance: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The photo as a flat JSON object."""
+        return {"digest": self.digest, "label": self.label.name, "distance": self.distance}
+
+
 SURE, UNSURE, NONE = "sure", "unsure", "none"
 
 
@@ -133,6 +152,8 @@ class Verdict:
             (0, 1]; ``None`` where no photos were taught.
         slept: Names of the members that were not needed.
         reason: Why they were not, in words.
+        similar: The nearest taught photos, the nearest first, where they were asked for and are
+            known.
 
     Example:
         >>> cat = Guess(Label("Egyptian cat", "n02124075", 285), 0.9)
@@ -152,6 +173,7 @@ class Verdict:
     novelty: float | None = None
     slept: tuple[str, ...] = ()
     reason: str | None = None
+    similar: tuple[Similar, ...] = ()
 
     @property
     def label(self) -> Label:
@@ -180,6 +202,7 @@ class Verdict:
                 "status": self.status,
                 "set": self.choice.to_dict() if self.choice else None,
                 "novelty": self.novelty,
+                "similar": [photo.to_dict() for photo in self.similar],
             },
             "members": [prediction.to_dict() for prediction in self.members],
             "slept": list(self.slept),

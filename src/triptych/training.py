@@ -287,10 +287,14 @@ def _novelty(after: finetune.Outcome, material: Material) -> dict[str, novelty.T
 
     A network that was tuned sees them otherwise than these features say, and tells nothing.
     """
-    groups = np.array([photo.group for photo in material.train_photos])
+    photos = material.train_photos
+    groups = np.array([photo.group for photo in photos])
+    digests = np.frombuffer(b"".join(photo.digest for photo in photos), np.uint8).reshape(-1, 32)
     tuned = {record.member for record in after.records if record.kept}
     return {
-        pupil.backbone.name: novelty.fit(own, groups=groups)
+        pupil.backbone.name: novelty.fit(
+            own, groups=groups, digests=digests, labels=material.train_truth
+        )
         for pupil, own in zip(after.pupils, material.train, strict=True)
         if pupil.weight and pupil.backbone.name not in tuned
     }

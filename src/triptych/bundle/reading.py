@@ -151,7 +151,8 @@ class Bundle:
         taught = (
             novelty.Taught.read(self.folder / listed) if listed in self.about["files"] else None
         )
-        return Member(row["name"], engine(network, build), recipe, float(row["cost"]), taught)
+        own = self.folder / "members" / row["name"] / convert.NETWORK
+        return Member(row["name"], engine(network, build), recipe, float(row["cost"]), taught, own)
 
 
 def read(folder: Path) -> Bundle:

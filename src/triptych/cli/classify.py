@@ -16,6 +16,7 @@ import click
 from triptych.cli import common
 
 if TYPE_CHECKING:
+    from triptych.classifier import Classifier
     from triptych.results import Failure
     from triptych.results import Verdict
 
@@ -32,6 +33,25 @@ Writer = Callable[["Verdict | Failure"], None]
 @common.fit_option
 @common.from_table("coverage")
 @click.option("--top", type=click.IntRange(min=1), default=3, help="How many guesses to name.")
+@click.option(
+    "--similar",
+    type=click.IntRange(0, 12),
+    default=0,
+    help="How many of the nearest taught photos to name, of a committee that was taught.",
+)
+@click.option(
+    "--explain",
+    "picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.png",
+    help="Draw what speaks for the answer over the photo, and write it there; for one photo.",
+)
+@click.option(
+    "--explain-member", metavar="NAME", help="Explain this member's answer, not the committee's."
+)
+@click.option(
+    "--explain-label", metavar="CLASS", help="Explain this class, by id or name, not the answer."
+)
 @click.option("--json", "form", flag_value="json", help="One JSON object per line.")
 @click.option("--csv", "form", flag_value="csv", help="A table for spreadsheets.")
 @common.weights_option
@@ -43,6 +63,7 @@ def classify(
     paths: tuple[str, ...],
     fit: str | None,
     top: int,
+    similar: int,
     form: str | None,
     **options: Any,
 ) -> None:
@@ -52,27 +73,60 @@ def classify(
     Examples:
       triptych classify cat.jpg
       triptych classify holiday/ --json > answers.jsonl
+      triptych classify cat.jpg --explain why.png
       curl -s $URL | triptych classify -
     """
     import triptych
     from triptych.classifier import Question
     from triptych.results import Failure
 
+    many = len(paths) > 1 or Path(paths[0]).is_dir()
+    picture, why = _why(options, many)
     classifier = triptych.load(report=common.note, **options)
     names = tuple(member.name for member in classifier.committee.members)
     write = _writer(form, names)
     failed = 0
-    many = len(paths) > 1 or Path(paths[0]).is_dir()
     total = sum(1 for _ in _images(paths, read=False)) if many else 1
+    question = Question(top=top, fit=fit, similar=similar)
+    photos = list(_images(paths)) if picture else _images(paths)  # standard input is read once
     with common.progress(total if total > 1 else 0, "Classifying") as bar:
-        for answer in classifier.classify_many(_images(paths), Question(top=top, fit=fit)):
+        for answer in classifier.classify_many(photos, question):
             failed += isinstance(answer, Failure)
             write(answer)
             bar.update(1)
+    if picture and not failed:
+        _explain(classifier, *next(iter(photos)), picture, {**why, "fit": fit})
     if many:
         common.note(f"{total - failed} classified, {failed} failed.")
     if failed or not total:
         ctx.exit(1)
+
+
+def _why(options: dict[str, Any], many: bool) -> tuple[Path | None, dict[str, Any]]:
+    """Takes out of the options where to explain the answer, and what of it."""
+    from triptych import errors
+
+    picture: Path | None = options.pop("picture")
+    why = {name: options.pop(f"explain_{name}") for name in ("member", "label")}
+    if picture and many:
+        raise errors.SettingError("--explain takes one photo; several or a folder came.")
+    if any(why.values()) and not picture:
+        raise errors.SettingError("Name a file for the picture, too, with --explain FILE.png.")
+    return picture, why
+
+
+def _explain(
+    classifier: Classifier, source: str, photo: Any, picture: Path, why: dict[str, Any]
+) -> None:
+    from triptych import errors
+
+    told = classifier.explain(photo, source=source, **why)
+    try:
+        picture.write_bytes(told.overlay())
+    except OSError as error:
+        raise errors.SourceError(f"{picture} cannot be written: {error.strerror}.") from error
+    whose = told.member or f"the committee {classifier.committee.name}"
+    common.note(f"{picture}: what speaks for {told.label.name} to {whose}, by {told.method}.")
 
 
 def _images(paths: tuple[str, ...], *, read: bool = True) -> Iterator[tuple[str, Any]]:
@@ -99,7 +153,7 @@ def _csv_writer(members: tuple[str, ...]) -> Writer:
     columns = ["source", "label", "id", "index", "prob", "rule"]
     columns += ["status", "set", "novelty", "asked"]
     columns += [f"{name}_{what}" for name in members for what in ("label", "prob")]
-    columns += ["warning", "error_code", "error_message"]
+    columns += ["similar", "warning", "error_code", "error_message"]
     sheet = csv.DictWriter(sys.stdout, columns, lineterminator="\n", restval="")
     sheet.writeheader()
 
@@ -117,6 +171,7 @@ def _csv_row(answer: dict[str, Any]) -> dict[str, Any]:
     told = ("label", "id", "index", "prob", "rule", "status", "novelty")
     row.update({key: verdict[key] for key in told})
     row["set"] = "|".join(guess["label"] for guess in (verdict["set"] or {"labels": []})["labels"])
+    row["similar"] = "|".join(f"{photo['label']}:{photo['digest']}" for photo in verdict["similar"])
     row["asked"] = "|".join(member["name"] for member in answer["members"])
     for member in answer["members"]:
         best = member["top"][0]
@@ -155,6 +210,9 @@ def _describe(verdict: Verdict, width: int) -> str:
     for member in verdict.members:
         guesses = "   ".join(f"{g.label.name} {common.percent(g.prob).strip()}" for g in member.top)
         lines.append(f"    {member.name:<{width}}  {guesses}")
+    if verdict.similar:
+        named = ", ".join(f"{p.label.name} {p.digest[:8]}" for p in verdict.similar)
+        lines.append(f"    most like: {named}")
     if verdict.warning:
         lines.append(f"    {verdict.warning}")
     return "\n".join(lines)

@@ -31,6 +31,28 @@ def _made_core() -> Any:
     return openvino.Core()
 
 
+def read(path: Path) -> Any:
+    """The graph of a network on disk, an OpenVINO model."""
+    return _core().read_model(path)
+
+
+def compiled(network: Any, threads: int) -> Any:
+    """Compile a network at f32, for one batch at a time.
+
+    Args:
+        network: An OpenVINO model.
+        threads: Processor threads; 0 takes every core this process may use.
+    """
+    options = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "ENABLE_CPU_PINNING": False,
+        **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
+    }
+    return _core().compile_model(network, "CPU", options)
+
+
 def has_bf16() -> bool:
     """Whether this processor multiplies bf16 numbers itself."""
     return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

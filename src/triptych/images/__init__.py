@@ -4,6 +4,7 @@
     containers  what can be read off a file without unpacking it
     pixels      from a Pillow image of any mode to an RGB array
     preview     a small copy of a photo
+    heat        a heat map laid over a photo
     drawn       photos to measure speed with
     fruit       photos to try teaching with
 

@@ -17,17 +17,32 @@ from triptych.web import errors
 from triptych.web import keeping
 from triptych.web import openapi
 from triptych.web import schemas
+from triptych.web import sent
 from triptych.web import uploads
 
 blueprint: flask.Blueprint = flask_smorest.Blueprint("api", __name__, url_prefix="/api/v1")
 
 PHOTO = {"schema": {"type": "string", "format": "binary"}}
+# Whatever kind is named: the bytes say what an image is.
+ONE_PHOTO = {"image/*": PHOTO, "application/octet-stream": PHOTO}
 BODIES = {
-    "multipart/form-data": {"schema": schemas.Form},
-    "application/json": {"schema": schemas.Request},
-    # Whatever kind is named: the bytes say what an image is.
-    "image/*": PHOTO,
-    "application/octet-stream": PHOTO,
+    "multipart/form-data": {"schema": sent.Form},
+    "application/json": {"schema": sent.Request},
+    **ONE_PHOTO,
+}
+WHY_BODIES = {
+    "multipart/form-data": {"schema": sent.WhyForm},
+    "application/json": {"schema": sent.WhyRequest},
+    **ONE_PHOTO,
+}
+WAYS_TO_ASK_WHY = {
+    "The committee's map of the class that it answers with, as a picture": (
+        "curl -F image=@photo.jpg '{base}/api/v1/explain?format=png' > why.png"
+    ),
+    "One member's map of any class, in numbers": (
+        "curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' "
+        "'{base}/api/v1/explain?member=EfficientNetLite0&label=Egyptian%20cat'"
+    ),
 }
 WAYS_TO_SEND = {
     "Photos as the files of a form": (
@@ -58,7 +73,7 @@ NAME = {
     refuses=(400, 404, 409, 413, 415, 503, 504),
     of_images=True,
     samples=WAYS_TO_SEND,
-    parameters=[{"in": "query", "schema": schemas.Options}],
+    parameters=[{"in": "query", "schema": sent.Options}],
     requestBody={"required": True, "content": BODIES},
 )
 def classify() -> tuple[flask.Response, int]:
@@ -77,6 +92,33 @@ def classify() -> tuple[flask.Response, int]:
         body = {"error": body["results"][0]["error"], **body}
         return flask.jsonify(body), errors.status_of(answers[0].code)
     return flask.jsonify(body), 200
+
+
+@blueprint.post("/explain")
+@openapi.describe(
+    schemas.Explanation,
+    refuses=(400, 404, 409, 413, 415, 503, 504),
+    other_forms={"image/png": PHOTO},
+    samples=WAYS_TO_ASK_WHY,
+    parameters=[{"in": "query", "schema": sent.Why}],
+    requestBody={"required": True, "content": WHY_BODIES},
+)
+def explain() -> flask.Response:
+    """Show which parts of an image speak for a class.
+
+    The map comes from one member, or from all that answer, each with its share. How it was made is
+    said: a class activation map where the network allows it, else occlusion, which asks the
+    network about 65 times.
+    """
+    image, asked = uploads.read_one(flask.request)
+    committee = asked.pop("committee", None)
+    accepted = flask.request.accept_mimetypes.best_match(("application/json", "image/png"))
+    form = asked.pop("format", "png" if accepted == "image/png" else "json")
+    here = context.current()
+    if form == "png":
+        drawn = here.explain(committee, image, lambda told: told.overlay(), **asked)
+        return flask.Response(drawn, mimetype="image/png")
+    return flask.jsonify(here.explain(committee, image, lambda told: told.to_dict(), **asked))
 
 
 @blueprint.get("/committees")

@@ -14,6 +14,7 @@ import flask
 
 from triptych.classifier import Classifier
 from triptych.classifier import Question
+from triptych.explaining import Explanation
 from triptych.images import Limits
 from triptych.jobs import Jobs
 from triptych.projects import Projects
@@ -102,6 +103,44 @@ class Studio:
         answers = deadline.result(self.queue.submit(work, images=len(images)))
         noted.answers += answers
         return answers
+
+    def explain(
+        self,
+        committee: str | None,
+        image: tuple[str, Any],
+        form: Callable[[Explanation], T],
+        **asked: Any,
+    ) -> T:
+        """Let a committee say which parts of an image speak for a class.
+
+        Args:
+            committee: Its name; ``None`` means the default.
+            image: A name for people and an image, as `Classifier.classify` takes.
+            form: Makes what is answered of the explanation; called where it does not hold up
+                others.
+            **asked: As `Classifier.explain` takes it.
+
+        Raises:
+            errors.ImageError: The image cannot be read.
+            errors.UnknownName: No such committee, member, rule or class.
+            errors.WeightsMissing: The committee's weights have to be fetched first.
+            errors.Overloaded: Too many images are waiting.
+            errors.DeadlinePassed: It took too long.
+        """
+        deadline = self._deadline()
+        classifier = self._classifier(committee, deadline)
+        noted = notes.current()
+        noted.committee = classifier.committee.name
+        noted.images += 1
+        source, data = image
+
+        def work() -> T:
+            told = classifier.explain(
+                data, source=source, stop=lambda: not deadline.left_s, **asked
+            )
+            return form(told)
+
+        return deadline.result(self.queue.submit(work))
 
     def do(self, work: Callable[[], T]) -> T:
         """Do something that takes a while when its turn comes.

@@ -96,6 +96,7 @@ def describe(
     *,
     refuses: Sequence[int] = (),
     of_images: bool = False,
+    other_forms: Mapping[str, Any] = {},
     samples: Mapping[str, str],
     **more: Any,
 ) -> Callable[[Handler], Handler]:
@@ -105,11 +106,14 @@ def describe(
         answer: The form of what it answers with.
         refuses: Statuses it may refuse with, beside those that all may.
         of_images: Whether the status may be that of an only image.
+        other_forms: What it may answer with instead of JSON, by media type.
         samples: Commands that can be pasted, by what they show; ``{base}`` is the studio's address.
         **more: Other fields of the document's operation.
     """
+    good = _response("The answer.", answer)
+    good["content"] |= other_forms
     described: Callable[[Handler], Handler] = flask_smorest.Blueprint.doc(
-        responses={"200": _response("The answer.", answer)}
+        responses={"200": good}
         | {str(status): _refusal(status, of_images) for status in sorted({*refuses, *ALWAYS})},
         **{"x-codeSamples": [_sample(label, command) for label, command in samples.items()]},
         **more,

@@ -6,14 +6,15 @@ import reprlib
 from collections.abc import Mapping
 from typing import Any
 
+import marshmallow
 from werkzeug.datastructures import MultiDict
 
 from triptych import errors
 from triptych.classifier import Question
-from triptych.web import schemas
+from triptych.web import sent
 
-SCHEMA = schemas.Options()
-NAMES = tuple(SCHEMA.fields)
+SCHEMA = sent.Options()
+WHY = sent.Why()
 SWITCH = {"true": True, "false": False}
 # What is no part of the question: who is asked, and what becomes of the images.
 BESIDE = ("committee", "keep")
@@ -30,8 +31,9 @@ def from_text(values: MultiDict[str, str]) -> dict[str, Any]:
     if "members" in given:
         names = [name.strip() for name in ",".join(values.getlist("members")).split(",")]
         given["members"] = [name for name in names if name]
-    if "top" in given:
-        given["top"] = _whole(given["top"])
+    for name in ("top", "similar"):
+        if name in given:
+            given[name] = _whole(given[name])
     if "keep" in given:
         given["keep"] = SWITCH.get(given["keep"], given["keep"])
     return given
@@ -54,8 +56,12 @@ def _whole(text: str) -> int | str:
         return text  # refused with the others that are no number
 
 
-def check(given: Mapping[str, Any]) -> dict[str, Any]:
+def check(given: Mapping[str, Any], schema: marshmallow.Schema = SCHEMA) -> dict[str, Any]:
     """The options, each of its type.
+
+    Args:
+        given: As JSON carries them.
+        schema: Names those that there are.
 
     Raises:
         errors.SettingError: One that does not exist, or with an impossible value.
@@ -64,16 +70,16 @@ def check(given: Mapping[str, Any]) -> dict[str, Any]:
         >>> check({"coverage": "0.95"})
         {'coverage': 0.95}
     """
-    wrong = SCHEMA.validate(given)
+    wrong = schema.validate(given)
     for name in wrong:
-        raise errors.SettingError(_complaint(str(name), given))
-    return dict(SCHEMA.load(given))
+        raise errors.SettingError(_complaint(str(name), given, schema))
+    return dict(schema.load(given))
 
 
-def _complaint(name: str, given: Mapping[str, Any]) -> str:
-    if name not in NAMES:
-        return f"There is no option {name!r}; expected only: {', '.join(NAMES)}."
-    expected = SCHEMA.fields[name].metadata["expected"]
+def _complaint(name: str, given: Mapping[str, Any], schema: marshmallow.Schema) -> str:
+    if name not in schema.fields:
+        return f"There is no option {name!r}; expected only: {', '.join(schema.fields)}."
+    expected = schema.fields[name].metadata["expected"]
     return f"The option {name} is {reprlib.repr(given[name])}; expected {expected}."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from typing import Any
 
 import flask
@@ -29,6 +30,9 @@ FITS = {
     "crop": "keep the proportions, take the centre",
     "square": "squeeze the whole photo into the square",
 }
+# Taught photos beside a verdict, and how long a browser may keep them.
+SIMILAR = 6
+KEPT_S = 3600
 COVERAGES = (0.8, 0.9, 0.95, 0.99)
 
 
@@ -41,7 +45,7 @@ def studio() -> str:
     asked = options.check({"coverage": values.get("coverage", here.settings.coverage)})["coverage"]
     return flask.render_template(
         "pages/studio.html",
-        cards=cards() if flask.request.method == "POST" else [],
+        cards=cards(similar=SIMILAR) if flask.request.method == "POST" else [],
         chosen=_chosen(),
         committees=[registry.facts(name) for name in registry.names],
         registry=registry,
@@ -50,7 +54,23 @@ def studio() -> str:
         fits=FITS,
         coverage=asked,
         coverages=_coverages(here.settings.coverage, asked),
+        similar=SIMILAR,
     )
+
+
+@blueprint.get("/similar/<digest>.jpg")
+def similar(digest: str) -> flask.Response:
+    """A small copy of a taught photo; nothing, where the studio does not have it."""
+    here = context.current()
+    try:
+        data = here.do(lambda: here.projects.thumbnail(digest))
+    except errors.UnknownName:
+        # No error: a bundle may come from elsewhere, and the page asks for each of its photos.
+        return flask.Response(status=204)
+    answer = flask.Response(data, mimetype="image/jpeg")
+    answer.cache_control.private = True
+    answer.cache_control.max_age = KEPT_S
+    return answer
 
 
 def _chosen() -> dict[str, str]:
@@ -73,11 +93,17 @@ def _coverages(own: float, asked: float) -> dict[str, float]:
     return {"" if share == own else str(share): share for share in shares}
 
 
-def cards() -> list[dict[str, Any]]:
-    """The photos of the request with their verdicts, as the templates show them."""
+def cards(*, similar: int = 0) -> list[dict[str, Any]]:
+    """The photos of the request with their verdicts, as the templates show them.
+
+    Args:
+        similar: How many taught photos each verdict names. They may be nobody else's business, so
+            a page that is passed on shows none.
+    """
     here = context.current()
     upload = uploads.read(flask.request, max_images=here.settings.max_request_images)
-    answers = keeping.ask(upload)
+    question = dataclasses.replace(upload.question, similar=similar)
+    answers = keeping.ask(dataclasses.replace(upload, question=question))
     limits = images.Limits(here.settings.max_image_bytes, here.settings.max_image_pixels)
     photos = here.do(lambda: [_photo(data, limits) for _, data in upload.images])
     order = here.registry.facts(here.registry.resolve(upload.committee)).members

@@ -296,8 +296,7 @@ class Registry:
     @property
     def size_bytes(self) -> int:
         """How large the networks of all loaded committees are."""
-        held = [loaded.classifier.committee for loaded in list(self._loaded.values())]
-        return sum(member.engine.size_bytes for one in held for member in one.members)
+        return sum(loaded.classifier.size_bytes for loaded in list(self._loaded.values()))
 
     def ready(self, name: str) -> bool:
         """Whether a committee is loaded, so that it answers at once."""

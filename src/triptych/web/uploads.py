@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import flask
+import marshmallow
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -21,7 +22,7 @@ from triptych import errors
 from triptych.classifier import Question
 from triptych.web import bodies
 from triptych.web import options
-from triptych.web import schemas
+from triptych.web import sent
 
 FIELD = "image"
 EXPECTED = (
@@ -64,6 +65,10 @@ class Base64:
             ) from None
 
 
+# A name for people, and a file.
+Named = tuple[str, bytes | Base64]
+
+
 @dataclass(frozen=True)
 class Upload:
     """What a request asks.
@@ -75,7 +80,7 @@ class Upload:
         keep: Whether images may be kept for review.
     """
 
-    images: list[tuple[str, bytes | Base64]]
+    images: list[Named]
     committee: str | None
     question: Question
     keep: bool = False
@@ -95,12 +100,39 @@ def read(request: flask.Request, *, max_images: int) -> Upload:
     """
     images, beside = _images(request)
     check_count(len(images), most=max_images)
-    named = [(base_name(name, number), data) for number, (name, data) in enumerate(images, 1)]
-    # Each place by itself, so that what is wrong in one is not hidden by the other.
-    asked = options.check(options.from_text(request.args))
-    asked |= options.check(options.from_form(request.form) | beside)
+    asked = _asked(request, beside, options.SCHEMA)
     keep = asked.get("keep", False)
-    return Upload(named, asked.get("committee"), options.question(asked), keep)
+    return Upload(_named(images), asked.get("committee"), options.question(asked), keep)
+
+
+def read_one(request: flask.Request) -> tuple[Named, dict[str, Any]]:
+    """Read a request to explain an image: the image, and the options.
+
+    Args:
+        request: As for `read`.
+
+    Raises:
+        BadRequest: There is no image in it, or several; the description says why.
+        RequestEntityTooLarge: Too many bytes.
+        errors.SettingError: An option that does not exist, or an impossible value.
+    """
+    images, beside = _images(request)
+    if len(images) > 1:
+        raise BadRequest(f"{len(images)} images came; expected one. Send one request for each.")
+    (image,) = _named(images)
+    return image, _asked(request, beside, options.WHY)
+
+
+def _named(images: Images) -> list[Named]:
+    return [(base_name(name, number), data) for number, (name, data) in enumerate(images, 1)]
+
+
+def _asked(
+    request: flask.Request, beside: dict[str, Any], schema: marshmallow.Schema
+) -> dict[str, Any]:
+    # Each place by itself, so that what is wrong in one is not hidden by the other.
+    asked = options.check(options.from_text(request.args), schema)
+    return asked | options.check(options.from_form(request.form) | beside, schema)
 
 
 def _images(request: flask.Request) -> tuple[Images, dict[str, Any]]:
@@ -149,9 +181,9 @@ def _encoded(given: dict[str, Any]) -> tuple[Images, dict[str, Any]]:
     images = given.pop("images", None)
     if not images:
         raise BadRequest(f"There is no image in the request. {EXPECTED_JSON}")
-    wrong = schemas.EncodedImage(many=True).validate(images)
+    wrong = sent.EncodedImage(many=True).validate(images)
     if wrong:
-        place, what = schemas.complaint(wrong)
+        place, what = sent.complaint(wrong)
         raise BadRequest(f"The JSON at images{place}: {what} {EXPECTED_JSON}")
     return [(image.get("name"), Base64(image["b64"])) for image in images], given
 

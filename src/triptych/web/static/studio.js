@@ -1,6 +1,9 @@
 // The studio's script: it only improves the form. Photos are staged, then asked about one at a
 // time, so that each card is filled as soon as its answer comes.
 
+import { compare } from "./similar.js";
+import { offer } from "./why.js";
+
 /** @typedef {{file: File, url: string}} Photo */
 
 const form = byId("ask");
@@ -134,6 +137,7 @@ async function ask(event) {
   if (!photos.length) return byId("choose").click();
   work = new AbortController();
   const url = address();
+  url.searchParams.set("similar", form.dataset.most);
   const hung = photos.map((photo) => [photo, hang(photo)]);
   begin(hung.map(([, card]) => card));
   for (const [number, [photo, card]] of hung.entries()) {
@@ -211,6 +215,8 @@ function fill(card, answer, asked) {
     card.dataset.state = "answered";
     fillVerdict(card, answer);
     slot(card, "panels").replaceChildren(...panels(card, answer, asked));
+    compare(card, answer.verdict);
+    offer(card, answer, asked);
   }
   const name = slot(card, "source").textContent;
   const said = ["label", "prob", "status"].map((part) => textIn(card, part).trim());

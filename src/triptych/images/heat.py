@@ -1,0 +1,78 @@
+"""A heat map laid over a photo, as a picture."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+UInt8Image = npt.NDArray[np.uint8]
+Float32Array = npt.NDArray[np.float32]
+
+# Viridis of matplotlib (van der Walt, Smith and Firing, 2015, CC0), at 17 even steps: it rises
+# evenly in lightness, so it reads the same in print and to those who see few colours.
+VIRIDIS = (
+    (68, 1, 84), (72, 24, 106), (71, 45, 123), (66, 64, 134), (59, 82, 139), (51, 99, 141),
+    (44, 114, 142), (38, 130, 142), (33, 145, 140), (31, 160, 136), (40, 174, 128), (63, 188, 115),
+    (94, 201, 98), (132, 212, 75), (173, 220, 48), (216, 226, 25), (253, 231, 37),
+)  # fmt: skip
+STRENGTH = 0.6
+# How bright the part of a photo stays that was not looked at.
+UNSEEN = 0.3
+
+
+def colours(heat: npt.NDArray[np.floating]) -> UInt8Image:
+    """The colour of each value.
+
+    Args:
+        heat: In [0, 1], any shape.
+
+    Returns:
+        RGB, with one axis more.
+
+    Example:
+        >>> colours(np.array([0.0, 1.0])).tolist()
+        [[68, 1, 84], [253, 231, 37]]
+    """
+    steps = np.linspace(0, 1, len(VIRIDIS))
+    channels = [np.interp(heat, steps, channel) for channel in zip(*VIRIDIS, strict=True)]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
+
+
+def png(photo: UInt8Image, heat: Float32Array) -> bytes:
+    """Draw a heat map over a photo.
+
+    The photo is shown in grey, so that every colour is the map's; what was not looked at is dark.
+
+    Args:
+        photo: RGB, shape (H, W, 3), uint8; left as it is.
+        heat: Shape (H, W), in [0, 1]; NaN where the photo was not looked at.
+
+    Returns:
+        The bytes of a PNG file.
+
+    Example:
+        >>> png(np.zeros((4, 6, 3), np.uint8), np.ones((4, 6), np.float32))[1:4]
+        b'PNG'
+    """
+    grey = np.asarray(Image.fromarray(photo).convert("L"), np.float32)[..., None]  # (H, W, 1)
+    seen = np.isfinite(heat)[..., None]
+    warm = colours(np.nan_to_num(heat)).astype(np.float32)
+    drawn = np.where(seen, (1 - STRENGTH) * grey + STRENGTH * warm, UNSEEN * grey)
+    file = io.BytesIO()
+    Image.fromarray(drawn.round().astype(np.uint8)).save(file, "PNG", compress_level=4)
+    return file.getvalue()
+
+
+def small(photo: UInt8Image | Image.Image, longest_px: int) -> UInt8Image:
+    """A copy of a photo whose longer side is at most so long.
+
+    Args:
+        photo: RGB; left as it is.
+        longest_px: Longest side in pixels; it is never enlarged.
+    """
+    copy = photo.copy() if isinstance(photo, Image.Image) else Image.fromarray(photo)
+    copy.thumbnail((longest_px, longest_px))
+    return np.asarray(copy, np.uint8)

@@ -1,0 +1,133 @@
+// Why: a heat map over the photo of a card, for the verdict or for one member, fetched when it is
+// asked for. The studio says which method made it.
+
+/** @typedef {{url: URL, photo: {file: File}}} Asked what a card is the answer to */
+/** @typedef {{label: string, id: string, member: string}} Why whose answer; no member: the verdict */
+
+/**
+ * Offers the maps of a card that was just filled.
+ * @param {HTMLElement} card @param {object} answer as the API gives it @param {Asked} asked
+ */
+export function offer(card, answer, asked) {
+  hide(card);
+  const alone = asked.url.searchParams.get("members") ?? "";
+  const { label, id } = answer.verdict;
+  equip(card, slot(card, "why-verdict"), { label, id, member: alone }, asked);
+  for (const { name, top } of answer.members) {
+    const panels = [...card.querySelectorAll(".panel:not([data-slept])")];
+    const panel = panels.find((each) => slot(each, "member").textContent === name);
+    equip(card, slot(panel, "why"), { label: top[0].label, id: top[0].id, member: name }, asked);
+  }
+  slot(card, "strength").oninput = (event) => fade(card, event.target.value);
+  slot(card, "hide").onclick = () => {
+    const button = card.querySelector('[aria-pressed="true"]');
+    hide(card);
+    button?.focus();
+  };
+}
+
+/** @param {HTMLElement} card @param {HTMLButtonElement} button @param {Why} why @param {Asked} asked */
+function equip(card, button, why, asked) {
+  button.hidden = false;
+  button.setAttribute("aria-pressed", "false");
+  // Begins with what is to be seen, so that it can be called by that.
+  const seen = button.textContent.trim();
+  button.setAttribute("aria-label", `${seen} What speaks for ${why.label} to ${whose(why)}`);
+  button.onclick = () => toggle(card, button, why, asked);
+}
+
+/** Shows the map of a button, or hides it if it is there. */
+async function toggle(card, button, why, asked) {
+  const shown = button.getAttribute("aria-pressed") === "true";
+  hide(card);
+  if (shown) return;
+  button.setAttribute("aria-pressed", "true");
+  say(card, `Looking what speaks for ${why.label} …`);
+  const told = await ask(why, asked);
+  // Another one may have been asked for meanwhile, or another photo.
+  if (!button.isConnected || button.getAttribute("aria-pressed") !== "true") return;
+  if (told.error) {
+    say(card, told.error.message);
+  } else {
+    show(card, told, why);
+  }
+}
+
+/** @param {Why} why @param {Asked} asked @returns {Promise<object>} as the API gives it */
+async function ask(why, { url, photo }) {
+  const address = new URL(document.getElementById("ask").dataset.why, location.href);
+  for (const name of ["committee", "rule", "fit"]) {
+    const value = url.searchParams.get(name);
+    if (value) address.searchParams.set(name, value);
+  }
+  if (why.member) address.searchParams.set("member", why.member);
+  address.searchParams.set("label", why.id);
+  const body = new FormData();
+  body.append("image", photo.file);
+  try {
+    return await (await fetch(address, { method: "POST", body })).json();
+  } catch {
+    return { error: { message: "The studio did not answer. Is it still running?" } };
+  }
+}
+
+/** @param {HTMLElement} card @param {object} told as the API gives it @param {Why} why */
+function show(card, told, why) {
+  const heat = slot(card, "heat");
+  const most = place(told.heat, told.box);
+  const partly = told.box.some((side, n) => Math.abs(side - (n > 1)) > 0.001);
+  const dark = partly ? " The dark edge was not looked at." : "";
+  heat.src = `data:image/png;base64,${told.overlay}`;
+  heat.alt = `Heat map: most of what speaks for ${why.label} is ${most}.`;
+  heat.hidden = false;
+  slot(card, "tools").hidden = false;
+  fade(card, slot(card, "strength").value);
+  say(card, `What speaks for ${why.label} to ${whose(why)}, by ${told.method}: most is ${most}.${dark}`);
+}
+
+/** @param {HTMLElement} card */
+function hide(card) {
+  slot(card, "sight").hidden = true;
+  slot(card, "tools").hidden = true;
+  slot(card, "heat").hidden = true;
+  slot(card, "heat").removeAttribute("src");
+  for (const button of card.querySelectorAll('[aria-pressed="true"]')) {
+    button.setAttribute("aria-pressed", "false");
+  }
+}
+
+/** @param {HTMLElement} card @param {string} text for the line under the photo */
+function say(card, text) {
+  slot(card, "sight").hidden = false;
+  slot(card, "told").textContent = text;
+}
+
+/** @param {HTMLElement} card @param {string} strength from 0 to 100 */
+function fade(card, strength) {
+  slot(card, "heat").style.opacity = Number(strength) / 100;
+}
+
+/**
+ * @param {number[][]} heat @param {number[]} box the part of the photo under it
+ * @returns {string} where in the photo it is greatest, in words
+ */
+function place(heat, [left, top, right, bottom]) {
+  const peak = Math.max(...heat.flat());
+  const row = heat.findIndex((each) => each.includes(peak));
+  const column = heat[row].indexOf(peak);
+  const y = top + ((row + 0.5) / heat.length) * (bottom - top);
+  const x = left + ((column + 0.5) / heat[row].length) * (right - left);
+  const up = ["at the top", "", "at the bottom"][Math.min(2, Math.floor(3 * y))];
+  const across = ["left", "", "right"][Math.min(2, Math.floor(3 * x))];
+  if (!up && !across) return "in the middle";
+  return up ? `${up} ${across}`.trim() : `on the ${across}`;
+}
+
+/** @param {Why} why @returns {string} */
+function whose({ member }) {
+  return member || "the committee";
+}
+
+function slot(element, name) {
+  return element.querySelector(`[data-slot="${name}"]`);
+}
