@@ -74,7 +74,7 @@ def test_nothing_is_kept_unless_whoever_asks_says_so(
 
 def test_nothing_is_kept_unless_the_owner_opened_the_inbox(door: Projects) -> None:
     answer = ask(studio(door), UNSURE, keep="true")
-    assert answer.status_code == 400
+    assert answer.status_code == 403
     assert "this studio keeps no photos: its inbox is off" in answer.json["error"]["message"]
     assert "start it with --inbox on" in answer.json["error"]["message"]
     assert door.inbox() == []

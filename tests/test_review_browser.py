@@ -220,9 +220,14 @@ def test_a_photo_comes_from_the_classify_page_to_the_inbox(visit, door):
 
 
 @pytest.mark.parametrize(
-    "path", ["result", "result/cell?photos=all", "result/doubted", "decisions"]
+    ("path", "scheme"),
+    [
+        ("result", "light"),
+        ("result/cell?photos=all", "dark"),
+        ("result/doubted", "light"),
+        ("decisions", "dark"),
+    ],
 )
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone(visit, door, key, path, scheme):
     door.decide(key, [taught.named(door, key)["ants-0.png"].digest], exclude=True)
     page = visit(

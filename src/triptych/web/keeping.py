@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import flask
+from werkzeug.exceptions import Forbidden
 
 from triptych import errors
 from triptych.projects import Projects
@@ -29,13 +30,13 @@ def ask(upload: Upload) -> list[Answer]:
     """Ask about the images of a request, and keep those that may and shall be kept.
 
     Raises:
-        errors.SettingError: They shall be kept, and the inbox of this studio is not open.
+        Forbidden: They shall be kept, and the inbox of this studio is not open.
         errors.TriptychError: As `Studio.ask`; that one cannot be kept is logged and disturbs no
             answer.
     """
     here = context.current()
     if upload.keep and here.settings.inbox != "on":
-        raise errors.SettingError(
+        raise Forbidden(
             "The option keep is true, and this studio keeps no photos: its inbox is off. Leave "
             "the option out, or ask its owner to start it with --inbox on."
         )

@@ -42,7 +42,8 @@ LATER = {
 REFUSALS = {
     400: "The request or one of its options cannot be understood, or an image is damaged.",
     401: "The studio has an API key, and the request does not carry it.",
-    403: "The request was sent by a page of another site, or to a name that is not the studio's.",
+    403: "The request was sent by a page of another site, or to a name that is not the studio's, "
+    "or it wants images kept where the inbox is off.",
     404: "There is no such committee, member or bundle.",
     409: "A bundle on the studio's disk is damaged.",
     413: "Too many bytes, pixels or images.",
