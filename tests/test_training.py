@@ -28,7 +28,6 @@ from triptych import doubt
 from triptych import errors
 from triptych import features
 from triptych import settings
-from triptych import suspects
 from triptych import weights
 from triptych import zoo
 from triptych.answers import Answers
@@ -170,11 +169,7 @@ def test_each_photo_was_answered_before_it_was_learned(shapes: bundle.Bundle, ph
     np.testing.assert_allclose(found.probs.sum(axis=1), 1, atol=1e-5)
     right = found.probs.argmax(axis=1) == found.truth
     assert right[found.held].mean() == shapes.metrics["committee"]["top1"]
-    # Heads that had learned them would be certain.
-    trained = found.probs[~found.held].max(axis=1)
     assert right[~found.held].mean() > 0.9
-    assert trained.min() < 0.99
-    assert suspects.rank(found)[0].score < 0.6
 
 
 def test_what_its_doubt_is_worth_is_told(shapes: bundle.Bundle) -> None:
