@@ -21,6 +21,7 @@ from triptych.engine import Engine
 from triptych.engine import convert
 from triptych.engine.fake import FakeEngine
 from triptych.engine.keras import KerasEngine
+from triptych.engine.maps import Maps
 from triptych.engine.openvino import OpenVINOEngine
 from triptych.engine.openvino import has_bf16
 from triptych.engine.openvino import resolve_precision
@@ -97,6 +98,30 @@ def test_openvino_f32_equals_keras_at_batch_1_3_and_8(
         np.testing.assert_allclose(
             output.features, reference.features[:size], rtol=1e-3, atol=1e-4 * scale
         )
+
+
+def kernel(layer: Any) -> np.ndarray | None:
+    return getattr(layer, "kernel", None)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", ["ResNet50", "MobileNet", "MobileNetV2", "DenseNet121"])
+def test_class_activation_maps_equal_keras(name: str, pairs: dict[str, tuple[Any, Path]]) -> None:
+    import keras
+
+    model, path = pairs[name]
+    batch = inputs(zoo.find(name), 1)
+    pools = [a for a in model.layers if isinstance(a, keras.layers.GlobalAveragePooling2D)]
+    last_map = [pool.input for pool in pools if pool.input.shape[1] > 1][-1]
+    features = np.asarray(keras.Model(model.inputs, last_map).predict_on_batch(batch))[0]
+    last = [layer for layer in model.layers if kernel(layer) is not None][-1]
+    weights, bias = last.get_weights()
+    # Zhou et al.: the dense layer at each place of the map. MobileNet's is a convolution of 1 x 1.
+    expected = features @ weights.reshape(features.shape[-1], -1) + bias  # (h, w, C)
+    found = Maps(path).evidence(batch)
+    assert found is not None
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(found, expected.transpose(2, 0, 1), atol=1e-3 * scale)
 
 
 @pytest.fixture(params=["fake", "keras", "openvino"])
