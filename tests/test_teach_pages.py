@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import io
 import re
@@ -14,7 +15,9 @@ from image_files import saved
 from pictures import picture
 from triptych import settings
 from triptych.projects import UNSORTED
+from triptych.projects import jobs as rows
 from triptych.web import create_app
+from triptych.web.projects.teach import progress
 
 PAGE = {"Accept": "text/html"}
 ELSEWHERE = {"REMOTE_ADDR": "198.51.100.7"}
@@ -449,6 +452,95 @@ def test_a_lesson_that_cannot_be_is_refused_in_words(client, projects, garden, l
     page = client.post(f"/projects/{garden}/teach", data=lesson, headers=PAGE)
     assert 400 <= page.status_code < 500
     assert said in page.text
+
+
+@pytest.fixture
+def plant(app, garden):
+    """Write down a job of the garden as if it had come so far."""
+    kept = rows.Rows(app.extensions["triptych"].projects.database)
+
+    def plant(**fields):
+        # First, since whoever opens the jobs interrupts those of one who died.
+        assert app.extensions["triptych"].jobs.latest(garden) is None
+        kept.put(dataclasses.replace(kept.add(garden, {"backbones": ["lite0"]}), **fields))
+
+    return plant
+
+
+NEWS = (
+    {"member": "EfficientNetLite0", "accuracy": 0.75},
+    {"member": "committee", "accuracy": 0.875},
+)
+
+
+def test_a_teaching_under_way(client, garden, plant):
+    plant(state="running", stage="Computing features", done=30, total=40, news=NEWS)
+    page = client.get(f"/projects/{garden}/teach").text
+    assert "Computing features: 30 of 40." in page
+    assert 'value="0.75"' in page
+    assert '<li data-state="done" >Looking at photos' in page
+    assert '<li data-state="now" aria-current="step">Computing features' in page
+    assert "other views" not in page
+    assert "87.5%" in page
+    assert ">Stop</button>" in page
+    assert '<meta http-equiv="refresh"' in page
+    assert re.search(r"<button[^>]*disabled[^>]*>Start", page)
+    told = client.get(f"/projects/{garden}/job.json").json
+    assert (told["state"], told["progress"], told["under_way"]) == ("running", 0.75, True)
+    assert told["news"] == list(NEWS)
+    stopped = client.post(f"/projects/{garden}/job/stop", headers=PAGE)
+    assert stopped.location == f"/projects/{garden}/teach"
+
+
+@pytest.mark.parametrize(
+    ("state", "title"),
+    [("stopped", "Stopped"), ("failed", "It did not work"), ("interrupted", "Interrupted")],
+)
+def test_a_teaching_that_ended_early_says_why_and_can_go_on(client, garden, plant, state, title):
+    plant(state=state, error="Somebody pulled the <plug>.")
+    page = client.get(f"/projects/{garden}/teach").text
+    assert f">{title}</h2>" in page
+    assert "Somebody pulled the &lt;plug&gt;." in page
+    assert ">Go on</button>" in page
+    refused = client.post(f"/projects/{garden}/job/resume", headers=PAGE)
+    assert refused.status_code == 400  # there is too little to learn from
+    assert "too little to learn from" in refused.text
+
+
+def test_a_teaching_that_is_done_leads_to_its_result(client, garden, plant):
+    plant(state="done", version=3, news=NEWS)
+    page = client.get(f"/projects/{garden}/teach").text
+    assert "This made version 3: it answered 87.5% of the photos held back rightly." in page
+    assert f'href="/projects/{garden}/result">See the result' in page
+    assert ">Go on</button>" not in page
+
+
+def test_a_teaching_of_very_few_photos_claims_nothing(client, garden, plant):
+    plant(state="done", version=1)
+    assert "too few photos to say" in client.get(f"/projects/{garden}/teach").text
+
+
+def test_time_left_in_words():
+    job = rows.Job(
+        1, "garden", 0.0, {}, "running", "Computing features", 1, 9, rate=3.4, left_s=2.2
+    )
+    told = progress.of(job)
+    assert told["said"] == "Computing features: 1 of 9, 3 photos a second."
+    assert told["left"] == "About 3 seconds left in this stage."
+    long = dataclasses.replace(job, left_s=200.0, options={"augment": ["flips"]})
+    assert progress.of(long)["left"] == "About 3 minutes left in this stage."
+    assert progress.VIEWS in [stage["name"] for stage in progress.of(long)["stages"]]
+
+
+def test_a_studio_that_cannot_write_says_so_and_answers_all_the_same(registry, tmp_path):
+    (tmp_path / "studio").write_text("a file where a folder belongs")
+    app = create_app(settings.load({}, home=tmp_path), registry)
+    client = app.test_client()
+    assert client.get("/").status_code == 200
+    page = client.get("/projects", headers=PAGE)
+    assert page.status_code == 500
+    assert str(tmp_path) in page.text
+    assert "Traceback" not in page.text
 
 
 def test_without_a_job_there_is_nothing_to_follow(client, garden):
