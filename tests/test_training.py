@@ -172,6 +172,32 @@ def test_each_photo_was_answered_before_it_was_learned(shapes: bundle.Bundle, ph
     assert right[~found.held].mean() > 0.9
 
 
+def test_suspects_are_listed_on_the_command_line(shapes: bundle.Bundle, home: Path) -> None:
+    lines = run("suspects", "shapes", "--limit", "5", "--json", "--home", home).stdout.splitlines()
+    found = [json.loads(line) for line in lines]
+    assert len(found) == 5
+    assert [facts["score"] for facts in found] == sorted((f["score"] for f in found), reverse=True)
+    for facts in found:
+        assert facts["source"].startswith(f"{facts['given']}/")
+        assert facts["suggested"] in set(CLASSES) - {facts["given"]}
+    table = run("suspects", "shapes", "--limit", "5", "--home", home).stdout
+    assert found[0]["source"] in table
+
+
+def test_a_bundle_without_answers_has_no_suspects(
+    shapes: bundle.Bundle, home: Path, tmp_path: Path
+) -> None:
+    older = tmp_path / "bundles" / "shapes" / "1"
+    shutil.copytree(shapes.folder, older)
+    (older / "answers.npz").unlink()
+    about = json.loads((older / "bundle.json").read_text())
+    del about["files"]["answers.npz"]
+    (older / "bundle.json").write_text(json.dumps(about))
+    refused = run("suspects", "shapes", "--home", tmp_path)
+    assert refused.exit_code == 1
+    assert "has no answers to the photos it was taught with" in refused.stderr
+
+
 def test_what_its_doubt_is_worth_is_told(shapes: bundle.Bundle) -> None:
     found = shapes.metrics["doubt"]
     assert 0 <= found["false_alarms"] <= 0.5

@@ -22,6 +22,7 @@ from triptych.cli.models import pull
 from triptych.cli.optimize import optimize
 from triptych.cli.projects import projects
 from triptych.cli.serve import serve
+from triptych.cli.suspects import suspects
 from triptych.cli.train import train
 
 
@@ -49,6 +50,7 @@ for command in (
     projects,
     pull,
     serve,
+    suspects,
     train,
 ):
     main.add_command(command)
