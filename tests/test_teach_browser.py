@@ -208,6 +208,19 @@ def test_a_zip_chosen_for_a_class_goes_into_it(projects, garden, visit):
     wait_for_photos(page, "ants", 4)
 
 
+def test_a_zip_dropped_beside_the_classes_brings_its_own(projects, garden, visit):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for n, folder in enumerate(("ANTS", "wasps", "wasps")):
+            archive.writestr(f"{folder}/{n}.png", picture(n, form="PNG"))
+    page = visit(f"/projects/{garden}")
+    page.dispatch_event(
+        "main", "drop", {"dataTransfer": transfer(page, ("x.zip", packed.getvalue()))}
+    )
+    wait_for_photos(page, "wasps", 2)
+    assert counts(projects, garden) == {"ants": 1, "bees": 0, "wasps": 2}
+
+
 def test_a_burst_by_webcam(projects, garden, visit):
     page = visit(f"/projects/{garden}", permissions=["camera"])
     page.get_by_role("button", name="Webcam for bees").click()

@@ -72,16 +72,21 @@ function item(path, size, open) {
  *
  * @param {string} address where classes are added
  * @param {Item[]} items
- * @param {Map<string, string>} known numbers of the classes that are there, by name
- * @returns {Promise<Map<string, string>>} the class of each folder; none for one whose name no
- *   class can have
+ * @param {Iterable<[string, string]>} known names and numbers of the classes that are there
+ * @returns {Promise<(item: Item) => string>} tells the class of an item; none where no class can
+ *   be called as its folder is
  */
-export async function classesOf(address, items, known = new Map()) {
-  const homes = new Map([["", ""], ...known]);
+export async function classesOf(address, items, known = []) {
+  const homes = new Map([["", ""], ...[...known].map(([name, home]) => [folded(name), home])]);
   for (const { folder } of items) {
-    if (!homes.has(folder)) homes.set(folder, await addClass(address, folder));
+    if (!homes.has(folded(folder))) homes.set(folded(folder), await addClass(address, folder));
   }
-  return homes;
+  return ({ folder }) => homes.get(folded(folder));
+}
+
+/** What names have in common that the studio takes for the same. */
+function folded(name) {
+  return name.normalize("NFC").toLowerCase();
 }
 
 async function addClass(address, name) {

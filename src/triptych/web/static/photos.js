@@ -53,17 +53,17 @@ async function changed(event) {
 
 /** @param {Iterable<File>} files @param {string} home the class they belong to */
 async function bring(files, home) {
-  await load(itemsOf(files), () => home);
+  await load(itemsOf(files), () => () => home);
 }
 
-/** @param {Promise<object[]>} coming items @param {(items: object[]) => any} homeFor */
+/** @param {Promise<object[]>} coming items
+ * @param {(items: object[]) => any} homeFor gives what tells the class of an item */
 async function load(coming, homeFor) {
   try {
     const items = await coming;
     if (!items.length) return say("There are no photos in it.", { wrong: true });
-    const home = await homeFor(items);
-    const of = (item) => (home instanceof Map ? home.get(item.folder) : home);
-    uploads.add(items.map((item) => ({ item, home: of(item) })));
+    const homeOfItem = await homeFor(items);
+    uploads.add(items.map((item) => ({ item, home: homeOfItem(item) })));
   } catch (error) {
     say(error.message, { wrong: true });
   }
@@ -95,7 +95,8 @@ function landed(event) {
   const known = new Map(
     [...document.querySelectorAll("[data-class]")].map(({ dataset }) => [dataset.name, dataset.class]),
   );
-  load(dropped(event.dataTransfer), (items) => home ?? classesOf(classes, items, known));
+  const of = (items) => (home ? () => home : classesOf(classes, items, known));
+  load(dropped(event.dataTransfer), of);
 }
 
 /** Shows what has arrived: now and then, and at the end. */
@@ -245,7 +246,9 @@ function showMore(event, show) {
 
 /** Takes the parts that change from the studio; what is chosen, open or written in stays so. */
 async function refresh() {
-  const text = await send(location.href, { headers: { Accept: "text/html" } });
+  const options = { headers: { Accept: "text/html" } };
+  const text = await send(location.href, options).catch(() => null); // it has said why
+  if (text === null) return;
   const page = new DOMParser().parseFromString(text, "text/html");
   const kept = keep();
   for (const id of PARTS) {

@@ -32,13 +32,13 @@ async function make(title) {
 
 /** Brings the photos, and opens the project when all have arrived. */
 async function fill(address, items) {
-  const homes = await classesOf(`${address}/classes`, items);
+  const homeOf = await classesOf(`${address}/classes`, items);
   const uploads = new Uploads({
     address: `${address}/photos`,
     most: Number(form.dataset.most),
     arrived: (done) => done && !uploads.left && open(address, uploads.refused),
   });
-  uploads.add(items.map((item) => ({ item, home: homes.get(item.folder) })));
+  uploads.add(items.map((item) => ({ item, home: homeOf(item) })));
 }
 
 /** Stays where something was refused, so that it can be read. */
