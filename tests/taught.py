@@ -52,15 +52,17 @@ ANSWERS = {
 }
 
 
-def project(door: Projects, *, title: str = "Garden", classes: Sequence[str] = CLASSES) -> str:
-    """A project of four photos of each class.
+def project(
+    door: Projects, *, title: str = "Garden", classes: Sequence[str] = CLASSES, each: int = 4
+) -> str:
+    """A project of so many photos of each class.
 
     Returns:
         Its key.
     """
     made = door.make(title)
     ids = {name: door.add_class(made.key, name).id for name in classes}
-    for number, name in enumerate(f"{own}-{count}.png" for own in classes for count in range(4)):
+    for number, name in enumerate(f"{own}-{count}.png" for own in classes for count in range(each)):
         door.add(made.key, name, photo(number + 1), ids[name.partition("-")[0]])
     return made.key
 

@@ -19,6 +19,7 @@ import pytest
 from test_training import drawing
 from triptych import bundle
 from triptych import errors
+from triptych import reviewing
 from triptych.answers import Answers
 from triptych.jobs import Job
 from triptych.jobs import Jobs
@@ -150,6 +151,30 @@ def test_the_bundle_has_the_answers_under_the_names_that_people_know(
     assert answers.held.sum() == made.about["data"]["val"]
     right = (answers.probs.argmax(axis=1) == answers.truth)[answers.held]
     assert right.mean() == made.metrics["committee"]["top1"]
+
+
+def test_each_number_of_the_report_has_its_photos(
+    taught: tuple[Job, list[Job]], projects: Projects, home: Path
+) -> None:
+    found = reviewing.open(projects, home, "jobs-shapes")
+    for row, truth in enumerate(found.labels):
+        for column, answer in enumerate(found.labels):
+            seen = found.cell(truth, answer)
+            assert len(seen) == found.numbers["confusion"][row][column]
+            assert all(one.photo is not None for one in seen)
+    assert len(found.cell(None, None)) == found.numbers["images"]
+    assert len(found.cell(None, None, held=False)) == 2 * PER_CLASS
+    assert found.changes == 0
+
+
+def test_a_project_is_taught_anew_as_it_was_taught_before(
+    taught: tuple[Job, list[Job]], jobs: Jobs
+) -> None:
+    job = jobs.again("jobs-shapes")
+    assert job.id != taught[0].id
+    assert {name: job.options[name] for name in LESSON} == LESSON
+    jobs.stop(job.id)
+    assert wait(jobs, job.id).state == "stopped"
 
 
 def test_a_job_is_there_after_the_next_start(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import time
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,14 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import taught
-from test_training import drawing
 from triptych import bundle
 from triptych import errors
 from triptych import reviewing
 from triptych import settings
-from triptych import training
-from triptych.committee import Build
-from triptych.lesson import Lesson
 from triptych.projects import Projects
 from triptych.projects import jobs
 from triptych.web import create_app
@@ -32,16 +28,22 @@ HTML = {"Accept": "text/html"}
 JSON = {"Accept": "application/json"}
 
 
-@pytest.fixture
-def door(tmp_path: Path) -> Projects:
-    return Projects(tmp_path)
+@pytest.fixture(scope="module")
+def garden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which a project was taught once."""
+    door = Projects(tmp_path_factory.mktemp("garden"))
+    taught.teach(door, taught.project(door))
+    return door.home
 
 
 @pytest.fixture
-def key(door: Projects) -> str:
-    key = taught.project(door)
-    taught.teach(door, key)
-    return key
+def door(garden: Path, tmp_path: Path) -> Projects:
+    return Projects(Path(shutil.copytree(garden, tmp_path / "home")))
+
+
+@pytest.fixture
+def key() -> str:
+    return "garden"
 
 
 @pytest.fixture
@@ -277,7 +279,7 @@ def test_the_report_may_do_nothing_but_be_read(client: FlaskClient, key: str) ->
 
 def test_many_classes_are_told_as_pairs(client: FlaskClient, door: Projects) -> None:
     names = [f"kind {number:02}" for number in range(13)]
-    key = taught.project(door, title="Many", classes=names)
+    key = taught.project(door, title="Many", classes=names, each=1)
     wrong = tuple(float(number == 1) for number in range(13))
     answers = {f"{name}-0.png": taught.Planted(wrong, held=True) for name in names}
     taught.teach(door, key, answers, labels=names)
@@ -307,7 +309,7 @@ def test_a_version_without_answers_is_shown_without_photos(
 
 def test_names_cannot_write_into_the_page(client: FlaskClient, door: Projects) -> None:
     hostile = "<script>alert(1)</script>"
-    key = taught.project(door, title=hostile, classes=("a&amp", "b'c"))
+    key = taught.project(door, title=hostile, classes=("a&amp", "b'c"), each=1)
     answers = {"a&amp-0.png": taught.Planted((0.1, 0.9), held=True)}
     taught.teach(door, key, answers, labels=("a&amp", "b'c"))
     for page in ("", "/cell?truth=a%26amp", "/doubted"):
@@ -470,55 +472,13 @@ def test_a_point_of_a_reliability_diagram_lies_in_its_interval(bins: list[dict])
         assert charts.SMALLEST <= point["radius"] <= charts.LARGEST
 
 
-# ------------------------------------------------------------------ with a real committee
+# ------------------------------------------------------------------ teaching anew
 
 
-@pytest.fixture(scope="module")
-def shapes(home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Projects, str]:
-    """Discs and rays, taught with one label of each wrong."""
-    own = tmp_path_factory.mktemp("review")
-    (home / "engines").mkdir(exist_ok=True)
-    (own / "engines").symlink_to(home / "engines")
-    door = Projects(own)
-    key = door.make("Shapes").key
-    ids = {kind: door.add_class(key, kind).id for kind in ("discs", "rays")}
-    for kind, other in (("discs", "rays"), ("rays", "discs")):
-        for seed in range(10):
-            home_of_it = other if seed == 3 else kind
-            door.add(key, f"{kind}-{seed}.png", drawing(kind, 900 + seed), ids[home_of_it])
-    lesson = Lesson(backbones=("lite0",))
-    build = Build(home=own, precision="f32", report=lambda line: None)
-    training.train(door.dataset(key), name=key, build=build, lesson=lesson)
-    # As a job that taught it would have left its options.
-    jobs.Rows(door.database).add(key, {"backbones": ["lite0"]})
-    return door, key
-
-
-@pytest.mark.timeout(120)
-def test_wrong_labels_are_found_mended_and_taught_anew(
-    shapes: tuple[Projects, str], registry: Registry
-) -> None:
-    door, key = shapes
-    found = review(door, key)
-    for row, truth in enumerate(found.labels):
-        for column, answer in enumerate(found.labels):
-            count = found.numbers["confusion"][row][column]
-            assert len(found.cell(truth, answer)) == count
-    doubted = [one.seen for one in found.doubted()]
-    assert {seen.name for seen in doubted[:2]} == {"discs-3.png", "rays-3.png"}
-
-    app = create_app(settings.load({}, home=door.home, precision="f32"), registry)
-    client = app.test_client()
-    ids = {own.name: own.id for own in door.find(key).classes}
-    for seen in doubted[:2]:
-        decide(client, key, digest=seen.digest, do=f"move:{ids[seen.answer]}")
-    answer = client.post(f"/projects/{key}/retrain", headers=HTML)
-    assert answer.location == f"/projects/{key}/teach"
-    deadline = time.monotonic() + 90
-    while (job := client.get(f"/projects/{key}/job.json").json)["state"] in ("waiting", "running"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert job["state"] == "done", job
-    page = client.get(f"/projects/{key}/result/compare?before=1&after=2").text
-    assert re.search(r"Both on the same \d photos", page)
-    assert review(door, key).doubted() == []
+def test_what_cannot_be_taught_anew_says_why(client: FlaskClient, door: Projects, key: str) -> None:
+    everything = [photo.digest for photo in taught.named(door, key).values()]
+    door.decide(key, everything, exclude=True)
+    answer = client.post(f"/projects/{key}/retrain", headers=JSON)
+    assert answer.status_code == 400
+    assert "classes" in answer.json["error"]["message"]
+    assert jobs.Rows(door.database).of(key) == []
