@@ -5,84 +5,31 @@ Any error in the browser's console fails the test, unless the test says that it 
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import itertools
 import re
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+import browsing
 import fake_studio
+from browsing import files
+from browsing import has_no_overflow
+from browsing import screenshot
+from browsing import transfer
 from fake_studio import photo
 
-api = pytest.importorskip("playwright.sync_api")
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-SCREENSHOTS = Path(__file__).parent / "screenshots"
 LONG_NAME = "a_very_long_name_without_a_single_space_in_it_" * 3 + "final_FINAL2.png"
 BAD_PHOTO = "status of 415"
 MEMBERS = ["EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2"]
 
-executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(executable is None, reason=f"none of {', '.join(BROWSERS)} is installed"),
-]
+pytestmark = browsing.MARKS
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     with fake_studio.running(spent_s=0.03) as (_, address):
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=executable,
-            args=[
-                "--no-sandbox",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-dev-shm-usage",
-            ],
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def expected() -> list[str]:
-    """Console errors that a test expects, as parts of their texts."""
-    return []
-
-
-@pytest.fixture
-def visit(browser, address, expected):
-    """Opens the page as someone: with a phone, in the dark, without a script."""
-    with contextlib.ExitStack() as contexts:
-        problems: list[str] = []
-
-        def open_page(**options):
-            options = {"viewport": {"width": 1280, "height": 860}, **options}
-            context = contexts.enter_context(contextlib.closing(browser.new_context(**options)))
-            page = context.new_page()
-            page.set_default_timeout(30_000)
-            page.on("console", lambda line: line.type == "error" and problems.append(line.text))
-            page.on("pageerror", lambda error: problems.append(str(error)))
-            page.goto(address)
-            return page
-
-        yield open_page
-    assert [text for text in problems if not any(part in text for part in expected)] == []
-
-
-def files(*named: tuple[str, bytes]) -> list[dict]:
-    return [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in named]
 
 
 def ask(page) -> None:
@@ -92,30 +39,6 @@ def ask(page) -> None:
 
 def texts(page, selector: str) -> list[str]:
     return page.locator(f"#cards {selector}").all_inner_texts()
-
-
-def transfer(page, *named: tuple[str, bytes]):
-    """The files of a drop or a paste, as the page gets them."""
-    return page.evaluate_handle(
-        """files => {
-            const transfer = new DataTransfer();
-            for (const [name, data] of files) {
-                const bytes = Uint8Array.from(atob(data), char => char.charCodeAt(0));
-                transfer.items.add(new File([bytes], name, {type: "image/png"}));
-            }
-            return transfer;
-        }""",
-        [[name, base64.b64encode(data).decode()] for name, data in named],
-    )
-
-
-def has_no_overflow(page) -> bool:
-    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
-def screenshot(page, name: str) -> None:
-    page.evaluate("scrollTo(0, 0)")
-    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True, animations="disabled")
 
 
 # ------------------------------------------------------------------ ways to bring a photo
