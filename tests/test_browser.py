@@ -371,6 +371,19 @@ def test_a_heat_map_on_a_phone_of_a_photo_that_is_taller_than_wide(visit):
     screenshot(page, "why-phone")
 
 
+def test_taught_photos_that_are_similar_are_named(visit):
+    page = doubted(visit, "weighted")
+    ask(page)
+    named = texts(page, ".similar li")
+    assert len(named) == 4 * 6
+    assert set(named) <= set(fake_studio.FLOWERS)
+    # The studio has none of them: no broken picture, and no error in the console.
+    page.wait_for_function("!document.querySelector('#cards .likes img')")
+    page.check('[name="committee"][value="lite"]')
+    ask(page)
+    assert page.locator(".similar:visible").count() == 0
+
+
 # ------------------------------------------------------------------ how it looks
 
 

@@ -156,6 +156,20 @@ def test_similar_photos_are_named_where_they_are_known() -> None:
         assert "expected a whole number from 0 to 12" in refused.json["error"]["message"]
 
 
+def test_pictures_of_taught_photos_are_shown_where_the_studio_has_them(tmp_path: Path) -> None:
+    registry = Registry(fake_studio.load, fake_studio.offers("lite"), "lite")
+    app = create_app(settings.load({}, home=tmp_path), registry)
+    door = app.extensions[context.KEY].projects
+    kept = door.add(door.make("Fruit").key, "a.png", photo(size=(500, 300)), None)
+    answer = app.test_client().get(f"/similar/{kept.digest}.jpg")
+    assert answer.mimetype == "image/jpeg"
+    with Image.open(io.BytesIO(answer.data)) as small:
+        assert small.size == (144, 240)
+    for gone in ("0" * 64, "nothing"):
+        answer = app.test_client().get(f"/similar/{gone}.jpg")
+        assert (answer.status_code, answer.data) == (204, b"")
+
+
 # ------------------------------------------------------------------ the command line
 
 
