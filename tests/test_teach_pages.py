@@ -6,11 +6,13 @@ import dataclasses
 import html
 import io
 import re
+import urllib.request
 import zipfile
 
 import pytest
 from PIL import Image
 
+import fake_studio
 from image_files import saved
 from pictures import picture
 from triptych import settings
@@ -541,6 +543,15 @@ def test_a_studio_that_cannot_write_says_so_and_answers_all_the_same(registry, t
     assert page.status_code == 500
     assert str(tmp_path) in page.text
     assert "Traceback" not in page.text
+
+
+def test_a_server_opens_though_nothing_can_be_written(tmp_path):
+    (tmp_path / "studio").write_text("a file where a folder belongs")
+    with (
+        fake_studio.running(home=tmp_path) as (_, address),
+        urllib.request.urlopen(f"{address}/readyz") as answer,
+    ):
+        assert answer.read() == b"ready"
 
 
 def test_without_a_job_there_is_nothing_to_follow(client, garden):
