@@ -68,14 +68,40 @@ def jobs(projects: Projects, home: Path) -> Iterator[Jobs]:
     found.close()
 
 
+SERVER = """
+import sys, time
+from pathlib import Path
+from triptych.jobs import Jobs
+from triptych.projects import Projects
+
+home = Path(sys.argv[1])
+jobs = Jobs(Projects(home), home, {"precision": "f32"})
+print(jobs.start("jobs-shapes", {"backbones": ["lite0"]}).id, flush=True)
+time.sleep(60)
+"""
+
+
 @pytest.fixture(scope="module")
-def taught(projects: Projects, home: Path) -> Iterator[tuple[Job, list[Job]]]:
-    """A job that was done, and what was seen of it meanwhile."""
-    jobs = Jobs(projects, home, OPTIONS)
-    job = jobs.start("jobs-shapes", LESSON)
-    seen = [job]
-    ended = wait(jobs, job.id, watch=seen.append)
-    jobs.close()
+def interrupted(projects: Projects, home: Path) -> Job:
+    """A job whose server was killed, as the next server finds it."""
+    command = [sys.executable, "-c", SERVER, str(home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        job = Job(int(server.stdout.readline()), "jobs-shapes", 0, {})
+        wait_for_process(job, home)
+        server.kill()
+    with contextlib.closing(Jobs(projects, home, OPTIONS)) as jobs:
+        found = jobs.state(job.id)
+    wait_for_process(job, home, gone=True)
+    return found
+
+
+@pytest.fixture(scope="module")
+def taught(interrupted: Job, projects: Projects, home: Path) -> Iterator[tuple[Job, list[Job]]]:
+    """The same job after it went on, and what was seen of it meanwhile."""
+    with contextlib.closing(Jobs(projects, home, OPTIONS)) as jobs:
+        seen = [jobs.resume(interrupted.id)]
+        ended = wait(jobs, interrupted.id, watch=seen.append)
     yield ended, seen
     bundle.remove(home, "jobs-shapes")
 
@@ -119,8 +145,17 @@ def wait_for_process(job: Job, home: Path, *, gone: bool = False) -> int:
     pytest.fail(f"the process of {job} is {'still there' if gone else 'not there'}")
 
 
-def test_a_job_is_watched_to_its_end(taught: tuple[Job, list[Job]], home: Path) -> None:
+def test_a_job_whose_server_is_killed_is_interrupted(interrupted: Job) -> None:
+    assert (interrupted.state, interrupted.version) == ("interrupted", None)
+    assert interrupted.error is not None
+    assert "it can go on" in interrupted.error
+
+
+def test_a_job_that_goes_on_is_watched_to_its_end(
+    taught: tuple[Job, list[Job]], home: Path
+) -> None:
     job, seen = taught
+    assert seen[0].state == "waiting"
     assert (job.state, job.error, job.left_s, job.rate) == ("done", None, None, None)
     stages = list(dict.fromkeys(one.stage for one in seen if one.stage))
     assert [stage for stage in stages if stage in ("Computing features", "Training heads")] == [
@@ -184,6 +219,8 @@ def test_a_job_is_there_after_the_next_start(
     assert taught[0] in jobs.of("jobs-shapes")
     assert jobs.of("jobs-begun") == []
     assert jobs.latest("jobs-begun") is None
+    with pytest.raises(errors.Busy, match="This job is done"):
+        jobs.resume(taught[0].id)
 
 
 def test_a_process_that_is_killed_says_so(
@@ -252,44 +289,6 @@ def test_stopping_keeps_the_line_going(
     wait_for_process(running, home, gone=True)
     jobs.stop(running.id)
     assert jobs.state(running.id) == ended
-
-
-SERVER = """
-import sys, time
-from pathlib import Path
-from triptych.jobs import Jobs
-from triptych.projects import Projects
-
-home = Path(sys.argv[1])
-jobs = Jobs(Projects(home), home, {"precision": "f32"})
-print(jobs.start("jobs-shapes", {"backbones": ["lite0"]}).id, flush=True)
-time.sleep(60)
-"""
-
-
-def test_a_job_whose_server_is_killed_is_interrupted_and_goes_on(
-    taught: tuple[Job, list[Job]], projects: Projects, home: Path
-) -> None:
-    command = [sys.executable, "-c", SERVER, str(home)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        number = int(server.stdout.readline())
-        server_job = Job(number, "jobs-shapes", 0, {})
-        wait_for_process(server_job, home)
-        server.kill()
-    with contextlib.closing(Jobs(projects, home, OPTIONS)) as jobs:
-        found = jobs.state(number)
-        assert found.state == "interrupted"
-        assert found.error is not None
-        assert "it can go on" in found.error
-        wait_for_process(server_job, home, gone=True)
-        versions = bundle.versions(home, "jobs-shapes")
-        assert jobs.resume(number).is_under_way
-        ended = wait(jobs, number)
-        assert (ended.state, ended.error) == ("done", None)
-        assert ended.version == versions[-1] + 1
-        with pytest.raises(errors.Busy, match="This job is done"):
-            jobs.resume(number)
 
 
 def test_closing_interrupts(taught: tuple[Job, list[Job]], projects: Projects, home: Path) -> None:
