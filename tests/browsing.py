@@ -96,13 +96,20 @@ def has_no_overflow(page) -> bool:
     return page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth")
 
 
-def obstacles(page) -> list[str]:
-    """What axe finds on the page that keeps somebody out: serious faults, with where they are."""
+def obstacles(page, *only: str) -> list[str]:
+    """What axe finds on the page that keeps somebody out: serious faults, with where they are.
+
+    Args:
+        page: To look at.
+        *only: Rules to try; by default all.
+    """
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    options = {"resultTypes": ["violations"], **({"runOnly": list(only)} if only else {})}
     return [
-        f"{fault['id']}: {fault['help']} at {[node['html'] for node in fault['nodes']]}"
-        for fault in axe.run(page).response["violations"]
+        f"{fault['id']}: {node['html']}: {node['failureSummary']}"
+        for fault in axe.run(page, options=options).response["violations"]
         if fault["impact"] in ("serious", "critical")
+        for node in fault["nodes"]
     ]
 
 
