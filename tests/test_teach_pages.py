@@ -527,7 +527,7 @@ def test_time_left_in_words():
         1, "garden", 0.0, {}, "running", "Computing features", 1, 9, rate=3.4, left_s=2.2
     )
     told = progress.of(job)
-    assert told["said"] == "Computing features: 1 of 9, 3 photos a second."
+    assert told["said"] == "Computing features: 1 of 9, 3.4 photos a second."
     assert told["left"] == "About 3 seconds left in this stage."
     long = dataclasses.replace(job, left_s=200.0, options={"augment": ["flips"]})
     assert progress.of(long)["left"] == "About 3 minutes left in this stage."

@@ -59,7 +59,9 @@ def _said(job: Job) -> str:
 
 def _of_stage(job: Job) -> str:
     said = f"{job.stage}: {job.done:,} of {job.total:,}" if job.total else job.stage
-    return f"{said}, {job.rate:.0f} photos a second." if job.rate else f"{said}."
+    if not job.rate:
+        return f"{said}."
+    return f"{said}, {job.rate:.{0 if job.rate >= 10 else 1}f} photos a second."
 
 
 def _outcome(job: Job) -> str:
