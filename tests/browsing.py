@@ -1,6 +1,7 @@
 """A real Chromium for tests of pages; any error in its console fails the test.
 
-A module that uses it has a fixture ``address``: where its studio is.
+A module that uses it has a fixture ``address``: where its studio is. To wait, use locators:
+`wait_for_function` looks a second time by `eval`, which the studio's pages forbid.
 """
 
 from __future__ import annotations

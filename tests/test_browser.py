@@ -378,7 +378,7 @@ def test_taught_photos_that_are_similar_are_named(visit):
     assert len(named) == 4 * 6
     assert set(named) <= set(fake_studio.FLOWERS)
     # The studio has none of them: no broken picture, and no error in the console.
-    page.wait_for_function("!document.querySelector('#cards .likes img')")
+    page.wait_for_selector("#cards .likes img", state="detached")
     page.check('[name="committee"][value="lite"]')
     ask(page)
     assert page.locator(".similar:visible").count() == 0

@@ -82,7 +82,7 @@ def test_the_sample_is_one_click_away(projects, visit):
     page.get_by_role("button", name="Try the sample").click()
     page.get_by_role("heading", level=1).wait_for()
     assert len(projects.all()) == 1
-    page.wait_for_function("document.querySelectorAll('.photo img').length > 20")
+    page.locator(".photo img").nth(20).wait_for(state="attached")
     assert page.locator(".photo img").first.evaluate("image => image.decode().then(() => true)")
     screenshot(page, "project-sample")
     page.get_by_role("link", name="Teach", exact=True).last.click()
@@ -105,7 +105,7 @@ def test_a_project_and_its_classes_by_keyboard_alone(projects, visit, expected):
         page.keyboard.type(name)
         page.keyboard.press("Enter")
         section(page, name).wait_for()
-        page.wait_for_function("document.activeElement.id === 'new-class'")
+        page.locator("#new-class:focus").wait_for()
         assert page.evaluate("document.activeElement.value") == ""
     page.keyboard.type("ants")
     page.keyboard.press("Enter")
@@ -230,7 +230,7 @@ def test_a_burst_by_webcam(projects, garden, visit):
     page.get_by_text("3 photos taken").wait_for()
     page.mouse.up()
     page.get_by_role("button", name="Done").click()
-    page.wait_for_function("document.querySelectorAll('[data-name=bees] .photo').length >= 3")
+    page.locator('[data-name="bees"] .photo').nth(2).wait_for()
     assert counts(projects, garden)["bees"] >= 3
 
 
@@ -379,7 +379,7 @@ def test_more_photos_are_shown_when_asked_for(projects, garden, visit):
     page = visit(f"/projects/{garden}")
     assert section(page, "ants").locator(BOX).count() == 24
     page.get_by_role("link", name="Show more of ants").click()
-    page.wait_for_function("document.querySelectorAll('.photo').length === 30")
+    page.locator(".photo").nth(29).wait_for()
     assert page.get_by_role("link", name="Show more of ants").count() == 0
 
 
