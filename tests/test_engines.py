@@ -124,6 +124,15 @@ def test_class_activation_maps_equal_keras(name: str, pairs: dict[str, tuple[Any
     np.testing.assert_allclose(found, expected.transpose(2, 0, 1), atol=1e-3 * scale)
 
 
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "VGG16", "ConvNeXtTiny"])
+def test_networks_that_bend_after_the_mean_have_no_such_map(
+    name: str, pairs: dict[str, tuple[Any, Path]]
+) -> None:
+    with pytest.raises(errors.EngineError, match="has no map to show"):
+        Maps(pairs[name][1])
+
+
 @pytest.fixture(params=["fake", "keras", "openvino"])
 def engine(request: pytest.FixtureRequest) -> tuple[Engine, zoo.Backbone]:
     row = zoo.find("MobileNetV2")

@@ -259,8 +259,8 @@ def test_the_mean_of_a_map_is_the_logit(tmp_path: Path) -> None:
 
 def test_a_network_that_bends_after_its_mean_has_no_exact_map(tmp_path: Path) -> None:
     path = networks.spotting(tmp_path / "bent" / "network.xml", hidden=True)
-    batch = recipe.apply(Recipe((64, 64), "tf"), thing("red", (0.5, 0.5)))[None]
-    assert Maps(path).evidence(batch) is None
+    with pytest.raises(errors.EngineError, match=r"what follows the mean .* is no dense layer"):
+        Maps(path)
 
 
 def test_a_network_without_a_mean_is_refused_with_the_reason(tmp_path: Path) -> None:
