@@ -15,6 +15,7 @@ import browsing
 import fake_studio
 from browsing import files
 from browsing import has_no_overflow
+from browsing import obstacles
 from browsing import screenshot
 from browsing import transfer
 from fake_studio import photo
@@ -318,6 +319,11 @@ def test_a_heat_map_of_a_member_and_of_the_verdict(visit):
     photo_at, heat_at = (page.locator(f"#cards {s}").bounding_box() for s in (PHOTO, ".heat"))
     assert photo_at == pytest.approx(heat_at, abs=1)
     screenshot(page, "why")
+    page.emulate_media(reduced_motion="reduce")
+    assert obstacles(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert obstacles(page, "color-contrast") == []
+    screenshot(page, "why-dark")
     page.get_by_role("button", name="Hide").click()
     assert page.locator("#cards .heat:visible").count() == 0
     assert page.evaluate("document.activeElement.textContent") == "Why this verdict?"
