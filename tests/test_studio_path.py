@@ -161,7 +161,7 @@ class Keys:
         for _ in range(120):
             self.page.keyboard.press("Shift+Tab" if back else "Tab")
             if target.evaluate("wanted => wanted === document.activeElement"):
-                self.page.wait_for_function(IS_SEEN)
+                assert self.page.evaluate(IS_SEEN)
                 return
         raise AssertionError(f"the Tab key does not reach {target}")
 
@@ -193,7 +193,7 @@ def test_the_whole_path_by_keyboard_alone_on_a_phone(visit, door, photos):
     page.keyboard.type("Forms")
     page.keyboard.press("Enter")
     for name in ("discs", "rays"):
-        page.wait_for_function("document.activeElement.id === 'new-class'")
+        page.locator("#new-class:focus").wait_for()
         page.keyboard.type(name)
         page.keyboard.press("Enter")
         page.get_by_role("region", name=name, exact=True).wait_for()
