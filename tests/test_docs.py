@@ -69,3 +69,19 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+PICTURE = re.compile(r'(?:src|srcset)="([^":]+)"')
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pictures_are_there(page: Path) -> None:
+    for target in PICTURE.findall(page.read_text()):
+        assert (page.parent / target).is_file(), f"{page.name} shows {target}"
+
+
+def test_every_picture_of_the_studio_is_shown() -> None:
+    shown = {
+        name for page in PAGES for name in re.findall(r"images/([\w-]+\.png)", page.read_text())
+    }
+    assert shown == {path.name for path in (ROOT / "docs" / "images").glob("*.png")}

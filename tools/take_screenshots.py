@@ -1,38 +1,238 @@
-"""Take the picture of the studio for the README, with drawings in place of photos.
+"""Take the pictures of the studio for the docs: every page, light and dark, wide and on a phone.
 
-.venv/bin/triptych serve --committee lite --port 5000
-.venv/bin/python tools/take_screenshots.py http://127.0.0.1:5000/
+    .venv/bin/python tools/take_screenshots.py [FOLDER]
+
+Serves a studio over a home of its own with drawings in place of photos: the sample project, with
+some labels wrong, taught, corrected and taught again. docs/images gets a picture for each page and
+scheme, wide and phone beside each other, cut where they get long. FOLDER keeps the networks from
+one run to the next.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from PIL import Image
+from playwright.sync_api import Browser
+from playwright.sync_api import Page
 from playwright.sync_api import sync_playwright
 
+from triptych.images import fruit
+from triptych.projects import Projects
+from triptych.projects import sample
+
 ROOT = Path(__file__).parent.parent
+IMAGES = ROOT / "docs" / "images"
+SCHEMES = {"light": "#dcdcdc", "dark": "#3a3a3a"}  # and what lies between two pages
+WIDTHS: dict[str, dict[str, Any]] = {
+    "wide": {"viewport": {"width": 1180, "height": 500}},
+    "phone": {"viewport": {"width": 390, "height": 500}, "is_mobile": True, "has_touch": True},
+}
+GAP, MOST_HIGH, SCALE = 24, 1350, 0.6
+Go = Callable[[Page], object]
+KEY = "sample-fruit"
+PAGES = {
+    "projects": "/projects",
+    "photos": f"/projects/{KEY}",
+    "teach": f"/projects/{KEY}/teach",
+    "result": f"/projects/{KEY}/result?version=1",
+    "cell": f"/projects/{KEY}/result/cell?version=1&photos=all&answer=apples",
+    "suspects": f"/projects/{KEY}/result/doubted?version=1",
+    "compare": f"/projects/{KEY}/result/compare?before=1&after=2",
+    "decisions": f"/projects/{KEY}/decisions",
+    "publish": f"/projects/{KEY}/publish",
+    "bundles": "/bundles",
+    "share": f"/c/{KEY}",
+    "inbox": f"/projects/inbox?project={KEY}",
+    "api": "/docs",
+    "error": "/projects/nowhere",
+}
 
 
 def main() -> None:
-    """Ask about two drawings and write docs/images/studio.png."""
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        subprocess.run([sys.executable, ROOT / "tests" / "drawings.py", folder], check=True)
+    """Fill a studio and take a picture of everything."""
+    with contextlib.ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if len(sys.argv) > 1:
+            networks = Path(sys.argv[1]).resolve() / "engines"
+            networks.mkdir(parents=True, exist_ok=True)
+            (home / "engines").symlink_to(networks)
+        browser = stack.enter_context(chromium())
+        with serving(home) as address:
+            empty(browser, address, home)
+            fill(browser, address, home)
+            for name, path in PAGES.items():
+                picture(browser, home, name, lambda page, path=path: page.goto(address + path))
+            picture(browser, home, "classify", lambda page: explain(page, address), "#wall")
+            picture(browser, home, "classify-empty", lambda page: page.goto(address))
+            front(browser, address)
+        with serving(home, TRIPTYCH_API_KEY="a key of this run") as address:
+            picture(browser, home, "sign-in", lambda page: page.goto(address))
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser."""
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        page = browser.new_page(viewport={"width": 1180, "height": 900})
-        page.goto(sys.argv[1])
-        names = ("analog clock.png", "umbrella.png")
-        page.set_input_files("input[type=file]", [Path(folder) / name for name in names])
-        page.locator("button[type=submit]").first.click()
-        page.get_by_text("umbrella").last.wait_for()
-        page.wait_for_timeout(1000)
-        page.screenshot(path=ROOT / "docs" / "images" / "studio.png", full_page=True)
+        yield browser
         browser.close()
+
+
+@contextlib.contextmanager
+def serving(home: Path, **environ: str) -> Iterator[str]:
+    """The studio over a home folder; its address."""
+    command = [sys.executable, "-m", "triptych", "serve", "--committee", "lite", "--port", "0"]
+    settings = {"TRIPTYCH_HOME": str(home), "TRIPTYCH_INBOX": "on", **environ}
+    log = home / "server.log"
+    with (
+        log.open("w") as file,
+        subprocess.Popen(command, env={**os.environ, **settings}, stderr=file) as server,
+    ):
+        try:
+            yield address_in(log, server)
+        finally:
+            server.kill()
+
+
+def address_in(log: Path, server: subprocess.Popen[bytes]) -> str:
+    """The address that a studio says it is open at."""
+    while server.poll() is None:
+        for line in log.read_text().splitlines():
+            if "The studio is open at " in line:
+                return line.split(" at ")[1].split()[0].rstrip("/")
+        time.sleep(0.2)
+    sys.exit(log.read_text())
+
+
+# ------------------------------------------------------------------ what is to be seen
+
+
+def empty(browser: Browser, address: str, home: Path) -> None:
+    """The studio before there is anything in it."""
+    picture(browser, home, "projects-empty", lambda page: page.goto(f"{address}/projects"))
+
+
+def fill(browser: Browser, address: str, home: Path) -> None:
+    """Teach the sample, put right what is wrong, teach again, publish, keep some photos."""
+    door = Projects(home)
+    sample.make(door)
+    names = {own.name: own.id for own in door.find(KEY).classes}
+    photos = {photo.name: photo.digest for photo in door.photos(KEY, limit=-1)}
+    wrong = [photos[f"apples {number:02}.jpg"] for number in (3, 11)]
+    door.decide(KEY, wrong, class_id=names["pears"])
+    page = browser.new_page()
+    page.set_default_timeout(300_000)
+    page.goto(f"{address}/projects/{KEY}/teach")
+    page.get_by_role("button", name="Start").click()
+    page.locator('#job [data-state="now"]').wait_for()
+    picture(
+        browser, home, "teach-running", lambda page: page.goto(f"{address}/projects/{KEY}/teach")
+    )
+    page.get_by_text("This made version 1").wait_for()
+    door.decide(KEY, [photos["lemons 05.jpg"]], exclude=True)
+    door.decide(KEY, wrong[:1], class_id=names["apples"])
+    page.goto(f"{address}/projects/{KEY}/result")
+    page.get_by_role("button", name="Teach again").click()
+    page.get_by_text("This made version 2").wait_for()
+    page.goto(f"{address}/projects/{KEY}/publish")
+    page.get_by_role("button", name="Publish version 2").click()
+    page.get_by_label("Description").fill(
+        "Drawn apples, lemons and pears, to see teaching at work."
+    )
+    page.get_by_role("button", name="Keep the card").click()
+    keep(door)
+    page.close()
+
+
+def keep(door: Projects) -> None:
+    """Photos of which the committee was unsure."""
+    for number, (kind, prob) in enumerate((("apples", 0.52), ("pears", 0.61), ("lemons", 0.48))):
+        said = {"label": kind, "prob": prob, "status": "unsure", "novelty": None}
+        top = [{"label": kind, "prob": prob}, {"label": "quinces", "prob": 0.9 - prob}]
+        verdict = {**said, "committee": KEY, "top": top}
+        door.keep(f"kitchen {number + 1}.jpg", fruit.jpeg(kind, seed=100 + number), verdict)
+
+
+def explain(page: Page, address: str) -> None:
+    """An answer of the taught committee, and why."""
+    page.goto(f"{address}/?committee={KEY}")
+    data = fruit.jpeg("pears", seed=200)
+    page.set_input_files(
+        "#choose", [{"name": "pear.jpg", "mimeType": "image/jpeg", "buffer": data}]
+    )
+    page.click(".ask")
+    page.get_by_role("button", name="Why this verdict?").click()
+    page.locator("#cards .heat").wait_for()
+
+
+def front(browser: Browser, address: str) -> None:
+    """The picture of the README: two drawings, asked of the networks as they come."""
+    page = browser.new_page(**WIDTHS["wide"])
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, ROOT / "tests" / "drawings.py", folder], check=True)
+        page.goto(f"{address}/?committee=lite")
+        names = ("analog clock.png", "umbrella.png")
+        page.set_input_files("#choose", [Path(folder) / name for name in names])
+        page.click(".ask")
+        page.wait_for_selector("#progress", state="hidden")
+    page.screenshot(path=IMAGES / "studio.png", full_page=True, animations="disabled")
+    page.close()
+
+
+# ------------------------------------------------------------------ pictures
+
+
+def picture(browser: Browser, home: Path, name: str, go: Go, part: str = "body") -> None:
+    """Take a page in both schemes and widths, and put the widths beside each other."""
+    folder = home / "screenshots"
+    folder.mkdir(exist_ok=True)
+    for scheme, ground in SCHEMES.items():
+        paths = [folder / f"{name}-{scheme}-{width}.png" for width in WIDTHS]
+        for path, options in zip(paths, WIDTHS.values(), strict=True):
+            page = browser.new_page(color_scheme=scheme, **options)
+            go(page)
+            shoot(page, path, part)
+            page.close()
+        beside(paths, ground).save(IMAGES / f"studio-{name}-{scheme}.png", optimize=True)
+    print(name, flush=True)
+
+
+def shoot(page: Page, path: Path, part: str) -> None:
+    """A part of a page, in a window as high as all of it."""
+    page.evaluate("for (const image of document.images) image.loading = 'eager'")
+    page.wait_for_load_state("networkidle")
+    # Else what keeps to the window's edge would lie in the middle of the picture.
+    for _ in range(2):  # a page may be laid out otherwise in a high window
+        high = page.evaluate("document.documentElement.scrollHeight")
+        page.set_viewport_size({**page.viewport_size, "height": high})
+    page.locator(part).screenshot(path=path, animations="disabled")
+
+
+def beside(paths: list[Path], ground: str) -> Image.Image:
+    """Pages beside each other, cut where they get long, small, and in few colours."""
+    pages = [Image.open(path).convert("RGB") for path in paths]
+    pages = [page.crop((0, 0, page.width, min(page.height, MOST_HIGH))) for page in pages]
+    width = sum(page.width for page in pages) + GAP * (len(pages) + 1)
+    both = Image.new("RGB", (width, max(page.height for page in pages) + 2 * GAP), ground)
+    left = GAP
+    for page in pages:
+        both.paste(page, (left, GAP))
+        left += page.width + GAP
+    small = both.resize(tuple(round(side * SCALE) for side in both.size), Image.Resampling.LANCZOS)
+    return small.quantize(256, kmeans=1, dither=Image.Dither.NONE)
 
 
 if __name__ == "__main__":
