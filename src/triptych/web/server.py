@@ -136,6 +136,10 @@ class _Handler(gevent.pywsgi.WSGIHandler):  # type: ignore[misc]
 
     def handle(self) -> None:
         self.socket.settimeout(SILENCE_S)
+        # gevent sends headers and body apart, and by default the body waits until the client has
+        # acknowledged the headers, for which clients that keep their connection take 40 ms
+        # (measured: one photo after the other, lite, 120 ms each; so, 76 ms).
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         super().handle()
 
     def read_request(self, raw_requestline: str) -> bool:
