@@ -107,7 +107,7 @@ def _back(key: str) -> str:
 def history(key: str) -> str:
     """All that was decided, the newest first."""
     here = context.current()
-    found = here.do(lambda: list(decided.batches(here.projects, key)))
+    found = here.do(lambda: decided.batches(here.projects, key))
     return flask.render_template(
         "projects/decisions.html",
         tab="Result",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,21 +30,41 @@ class Batch:
     undone: bool
 
 
-def batches(door: Projects, key: str) -> Iterator[Batch]:
-    """What was decided in a project, the newest first, each put into words when it is asked for.
+def batches(door: Projects, key: str) -> list[Batch]:
+    """What was decided in a project, the newest first.
 
     Raises:
         errors.UnknownName: There is no such project.
     """
-    groups = itertools.groupby(door.history(key, limit=REMEMBERED), lambda each: each.batch)
-    for _, group in groups:
-        own = list(group)
-        yield Batch(_sentence(own[0], _what(door, key, own)), own[0].at_s, own[0].undone)
+    names = {photo.digest: photo.name for photo in door.photos(key, excluded=None, limit=-1)}
+    return [_batch(own, names.get(own[0].digest)) for own in _groups(door, key)]
 
 
 def undoable(door: Projects, key: str) -> Batch | None:
     """What would be undone next."""
-    return next((batch for batch in batches(door, key) if not batch.undone), None)
+    own = next((own for own in _groups(door, key) if not own[0].undone), None)
+    if own is None:
+        return None
+    with contextlib.suppress(errors.UnknownName):
+        return _batch(own, door.photo(key, own[0].digest).name)
+    return _batch(own, None)
+
+
+def _groups(door: Projects, key: str) -> Iterator[list[Decision]]:
+    """The decisions of each batch, the newest first."""
+    latest = door.history(key, limit=REMEMBERED)
+    return (list(own) for _, own in itertools.groupby(latest, lambda each: each.batch))
+
+
+def _batch(own: list[Decision], name: str | None) -> Batch:
+    """A batch in words.
+
+    Args:
+        own: Its decisions.
+        name: Of the first one's photo; none where it was removed from the project.
+    """
+    what = f"{len(own):,} photos" if len(own) > 1 else name or "a photo"
+    return Batch(_sentence(own[0], what), own[0].at_s, own[0].undone)
 
 
 def _sentence(one: Decision, what: str) -> str:
@@ -57,12 +78,3 @@ def _sentence(one: Decision, what: str) -> str:
     if one.before == one.after:
         return f"Called {what} right as {one.after_name}."
     return f"Moved {what} to {one.after_name}."
-
-
-def _what(door: Projects, key: str, batch: list[Decision]) -> str:
-    if len(batch) > 1:
-        return f"{len(batch):,} photos"
-    try:
-        return door.photo(key, batch[0].digest).name
-    except errors.UnknownName:  # it was removed from the project
-        return "a photo"
