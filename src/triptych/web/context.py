@@ -92,16 +92,13 @@ class Studio:
             errors.DeadlinePassed: It took too long.
         """
         deadline = self._deadline()
-        classifier = self._classifier(committee, deadline)
-        noted = notes.current()
-        noted.committee = classifier.committee.name
-        noted.images += len(images)
+        classifier = self._asked(committee, len(images), deadline)
 
         def work() -> list[Answer]:
             return list(deadline.watch(classifier.classify_many(images, question)))
 
         answers = deadline.result(self.queue.submit(work, images=len(images)))
-        noted.answers += answers
+        notes.current().answers += answers
         return answers
 
     def explain(
@@ -128,10 +125,7 @@ class Studio:
             errors.DeadlinePassed: It took too long.
         """
         deadline = self._deadline()
-        classifier = self._classifier(committee, deadline)
-        noted = notes.current()
-        noted.committee = classifier.committee.name
-        noted.images += 1
+        classifier = self._asked(committee, 1, deadline)
         source, data = image
 
         def work() -> T:
@@ -171,6 +165,14 @@ class Studio:
 
     def _deadline(self) -> Deadline:
         return Deadline(self.settings.deadline_s, wait=self.wait)
+
+    def _asked(self, name: str | None, images: int, deadline: Deadline) -> Classifier:
+        """A committee that is asked about so many images, which the log shall tell."""
+        classifier = self._classifier(name, deadline)
+        noted = notes.current()
+        noted.committee = classifier.committee.name
+        noted.images += images
+        return classifier
 
     def _classifier(self, name: str | None, deadline: Deadline) -> Classifier:
         loaded = self.registry.loaded(name)

@@ -2,7 +2,7 @@
 // page is opened anew, so that it can be undone.
 
 import { chosen, goOn, listen } from "./grid.js";
-import { byId, counted, say, send, slot } from "./projects.js";
+import { byId, counted, post, say, slot } from "./projects.js";
 
 const form = byId("inbox");
 const undo = byId("undo");
@@ -76,18 +76,11 @@ async function takeBack() {
   tell(answer, done.length ? "Undone." : "Undone; nothing is left to undo.");
 }
 
-/** @returns {Promise<object | undefined>} nothing where it was refused, which the page says */
-async function ask(url, photos, fields) {
+function ask(url, photos, fields) {
   const body = new FormData();
   for (const [name, value] of Object.entries(fields)) body.append(name, value);
   for (const photo of photos) body.append("kept", photo.dataset.photo);
-  try {
-    const answer = await send(url, { method: "POST", body });
-    say("");
-    return answer;
-  } catch {
-    return undefined;
-  }
+  return post(url, body);
 }
 
 function tell({ waiting }, said) {

@@ -67,6 +67,21 @@ export async function send(url, { quiet = false, patience = PATIENCE, ...options
   }
 }
 
+/**
+ * Posts what a person decided; with the answer, what was said before is no longer so.
+ *
+ * @returns {Promise<object | undefined>} nothing where it was refused, which the page says
+ */
+export async function post(url, body) {
+  try {
+    const answer = await send(url, { method: "POST", body });
+    say("");
+    return answer;
+  } catch {
+    return undefined;
+  }
+}
+
 async function ask(url, patience, options) {
   for (let tries = 0; ; tries++) {
     const response = await reach(url, options);

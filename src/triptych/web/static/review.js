@@ -2,7 +2,7 @@
 // photo is written where it hangs.
 
 import { chosen, goOn, listen } from "./grid.js";
-import { byId, say, send, slot } from "./projects.js";
+import { byId, post, slot } from "./projects.js";
 
 const undo = byId("undo");
 
@@ -43,26 +43,15 @@ async function order(form, what, photos) {
   const body = new FormData();
   body.append("do", what);
   for (const photo of photos) body.append("digest", photo.dataset.photo);
-  const answer = await ask(form.action, body);
+  const answer = await post(form.action, body);
   if (!answer) return;
   show(answer, true);
   if (photos.length) goOn(form, photos.at(-1));
 }
 
 async function takeBack() {
-  const answer = await ask(undo.action, new FormData());
+  const answer = await post(undo.action, new FormData());
   if (answer) show(answer, false);
-}
-
-/** @returns {Promise<object | undefined>} nothing where it was refused, which the page says */
-async function ask(url, body) {
-  try {
-    const answer = await send(url, { method: "POST", body });
-    say("");
-    return answer;
-  } catch {
-    return undefined;
-  }
 }
 
 /** @param {{photos: Record<string, string>, undoable: string | null}} answer @param {boolean} done */

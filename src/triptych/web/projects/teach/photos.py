@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import flask
 from werkzeug.datastructures import FileStorage
@@ -53,7 +54,7 @@ def _add(key: str, files: Sequence[FileStorage]) -> tuple[list[Photo], list[Refu
     for file in files:
         name, data = file.filename or "", file.read()
         try:
-            added.append(here.do(lambda: here.projects.add(key, name, data, class_id)))  # noqa: B023
+            added.append(here.do(partial(here.projects.add, key, name, data, class_id)))
         except errors.ImageError as error:
             refused.append((name, error))
     return added, refused
