@@ -7,6 +7,7 @@ import warnings
 from importlib import metadata
 from pathlib import Path
 
+import hypothesis
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -25,6 +26,9 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 for name in [name for name in os.environ if name.startswith("TRIPTYCH_")]:
     del os.environ[name]
+# A busy machine makes no test fail; speed is measured in benchmarks.
+hypothesis.settings.register_profile("triptych", deadline=None)
+hypothesis.settings.load_profile("triptych")
 
 
 def pytest_report_header() -> str:

@@ -100,7 +100,7 @@ def test_a_project_and_its_classes_by_keyboard_alone(projects, visit, expected):
     page.keyboard.type("My garden")
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="My garden").wait_for()
-    assert page.evaluate("document.activeElement.id") == "new-class"
+    page.locator("#new-class:focus").wait_for()
     for name in ("ants", "bees"):
         page.keyboard.type(name)
         page.keyboard.press("Enter")
@@ -142,6 +142,16 @@ def test_photos_chosen_for_each_class(projects, garden, visit):
     assert page.inner_text("#uploads-count") == "6 of 6 photos added."
     assert counts(projects, garden) == {"ants": 6, "bees": 6}
     screenshot(page, "project")
+
+
+def test_photos_chosen_while_the_page_was_renewed(projects, garden, visit):
+    page = visit(f"/projects/{garden}")
+    with page.expect_file_chooser() as chooser:
+        section(page, "bees").get_by_text("Choose photos").click()
+    section(page, "ants").get_by_label("Choose photos for ants").set_input_files(files(*some(1)))
+    wait_for_photos(page, "ants", 1)
+    chooser.value.set_files(files(*some(2, start=5)))
+    wait_for_photos(page, "bees", 2)
 
 
 def test_photos_dropped_on_a_class(projects, garden, visit):

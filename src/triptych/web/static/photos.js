@@ -51,6 +51,13 @@ async function changed(event) {
   await bring(files, homeOf(input));
 }
 
+/** Photos are not lost where the page was renewed while the system's window was open. */
+function watch(input) {
+  const home = homeOf(input);
+  const late = () => input.isConnected || bring([...input.files], home);
+  input.addEventListener("change", late, { once: true });
+}
+
 /** @param {Iterable<File>} files @param {string} home the class they belong to */
 async function bring(files, home) {
   await load(itemsOf(files), () => () => home);
@@ -132,6 +139,7 @@ function clicked(event) {
   const { target } = event;
   const button = target.closest?.("[data-camera], [data-chooses], .more");
   if (target.name === "digest") return extend(event);
+  if (target.type === "file") return watch(target);
   if (!button) return;
   const { camera: home, chooses, show } = button.dataset;
   if (home) open(home);
