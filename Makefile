@@ -6,11 +6,12 @@ BIN := .venv/bin
 SERVE ?=
 PYTEST ?=
 
-.PHONY: help setup run test lint bench lock docs
+.PHONY: help setup run test test-all lint bench lock docs
 
 help:
 	@echo "make run    set up and serve the studio on http://127.0.0.1:5000 (options: SERVE='--port 8080')"
 	@echo "make test   set up and run all tests, a real browser included (options: PYTEST='-k images')"
+	@echo "make test-all  the same for every family of networks, and longer"
 	@echo "make lint   ruff, mypy, and the sizes of functions"
 	@echo "make bench  measure, and compare with what the README claims (takes hours)"
 	@echo "make docs   write the generated pages of docs/ anew"
@@ -46,7 +47,10 @@ run: .venv/run.done
 test: .venv/dev.done
 	@tools/ensure-chromium
 	@echo "Running the tests; screenshots go to tests/screenshots/ ..."
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
+
+test-all:
+	@$(MAKE) --no-print-directory test PYTEST="-m '' $(PYTEST)"
 
 lint: .venv/dev.done
 	@$(BIN)/ruff check .

@@ -22,7 +22,7 @@ from triptych.projects import Projects
 from triptych.projects.jobs import Job
 from triptych.projects.jobs import Rows
 
-pytestmark = browsing.MARKS
+pytestmark = [*browsing.MARKS, pytest.mark.slow]
 
 COLOURS = "color-contrast"
 PAGES = {

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,26 @@ FAMILIES = list(
         for row in sorted(zoo.BACKBONES.values(), key=lambda row: -row.parameters)
     }.values()
 )
+
+# Those that the other tests do not wait for.
+HEAVY = {
+    "ConvNeXtTiny",
+    "DenseNet121",
+    "EfficientNetB0",
+    "EfficientNetV2B0",
+    "InceptionResNetV2",
+    "InceptionV3",
+    "NASNetMobile",
+    "ResNet50V2",
+}
+
+
+def by_weight(names: Iterable[str]) -> list[Any]:
+    """Names to try, the heavy ones only when all is tried."""
+    return [
+        pytest.param(name, marks=[pytest.mark.thorough] if name in HEAVY else []) for name in names
+    ]
+
 
 FIRST_TOGETHER = """
 import pathlib, sys, threading
@@ -60,30 +82,38 @@ def inputs(row: zoo.Backbone, count: int) -> np.ndarray:
     )
 
 
-@pytest.fixture(scope="module")
-def pairs(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Path]]:
-    """For each family a shaken Keras network, and the same converted from its saved weights."""
-    folder = tmp_path_factory.mktemp("families")
-    made, jobs = {}, []
-    keras.utils.set_random_seed(0)
-    for name in FAMILIES:
+class Pairs(dict[str, tuple[Any, Path]]):
+    """By family a shaken Keras network, and the same converted from its saved weights."""
+
+    def __init__(self, folder: Path, workshop: convert.Workshop) -> None:
+        super().__init__()
+        self._folder = folder
+        self._workshop = workshop
+
+    def __missing__(self, name: str) -> tuple[Any, Path]:
+        import keras
+
+        keras.utils.set_random_seed(0)
         model = zoo.find(name).build()
         networks.shake(model)
         file = zoo.find(name).weights.file
-        path = folder / "files" / (file if file.endswith(".h5") else f"{name}.h5")
+        path = self._folder / "files" / (file if file.endswith(".h5") else f"{name}.h5")
         networks.save_official(model, path)
-        jobs.append(convert.Job(name, str(path), str(folder / name)))
-        made[name] = (zoo.with_features(model), folder / name / convert.NETWORK)
-    convert.run(jobs, lambda line: None)
-    return made
+        self._workshop.run([convert.Job(name, str(path), str(self._folder / name))])
+        self[name] = (zoo.with_features(model), self._folder / name / convert.NETWORK)
+        return self[name]
+
+
+@pytest.fixture(scope="module")
+def pairs(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pairs]:
+    with convert.Workshop(lambda line: None) as workshop:
+        yield Pairs(tmp_path_factory.mktemp("families"), workshop)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", FAMILIES)
-def test_openvino_f32_equals_keras_at_batch_1_3_and_8(
-    name: str, pairs: dict[str, tuple[Any, Path]]
-) -> None:
+@pytest.mark.parametrize("name", by_weight(FAMILIES))
+def test_openvino_f32_equals_keras_at_batch_1_3_and_8(name: str, pairs: Pairs) -> None:
     model, path = pairs[name]
     batch = inputs(zoo.find(name), 8)
     reference = KerasEngine(model).run(batch)
@@ -105,8 +135,8 @@ def kernel(layer: Any) -> np.ndarray | None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ["ResNet50", "MobileNet", "MobileNetV2", "DenseNet121"])
-def test_class_activation_maps_equal_keras(name: str, pairs: dict[str, tuple[Any, Path]]) -> None:
+@pytest.mark.parametrize("name", by_weight(["ResNet50", "MobileNet", "MobileNetV2", "DenseNet121"]))
+def test_class_activation_maps_equal_keras(name: str, pairs: Pairs) -> None:
     import keras
 
     model, path = pairs[name]
@@ -125,10 +155,8 @@ def test_class_activation_maps_equal_keras(name: str, pairs: dict[str, tuple[Any
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ["MobileNetV3Small", "VGG16", "ConvNeXtTiny"])
-def test_networks_that_bend_after_the_mean_have_no_such_map(
-    name: str, pairs: dict[str, tuple[Any, Path]]
-) -> None:
+@pytest.mark.parametrize("name", by_weight(["MobileNetV3Small", "VGG16", "ConvNeXtTiny"]))
+def test_networks_that_bend_after_the_mean_have_no_such_map(name: str, pairs: Pairs) -> None:
     with pytest.raises(errors.EngineError, match="has no map to show"):
         Maps(pairs[name][1])
 
@@ -139,7 +167,7 @@ def engine(request: pytest.FixtureRequest) -> tuple[Engine, zoo.Backbone]:
     if request.param == "fake":
         return FakeEngine(), row
     pairs = request.getfixturevalue("pairs")
-    smallest = zoo.find(min(pairs, key=lambda name: zoo.find(name).multiply_adds))
+    smallest = zoo.find(min(FAMILIES, key=lambda name: zoo.find(name).multiply_adds))
     model, path = pairs[smallest.name]
     made = KerasEngine(model) if request.param == "keras" else OpenVINOEngine(path, precision="f32")
     return made, smallest
@@ -162,7 +190,7 @@ def test_a_batch_equals_its_rows(engine: tuple[Engine, zoo.Backbone]) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_threads_do_not_mix_their_images_up(pairs: dict[str, tuple[Any, Path]]) -> None:
+def test_threads_do_not_mix_their_images_up(pairs: Pairs) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     engine = OpenVINOEngine(pairs["MobileNetV2"][1], precision="f32")
@@ -177,7 +205,7 @@ def test_threads_do_not_mix_their_images_up(pairs: dict[str, tuple[Any, Path]]) 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("attempt", range(4))
 def test_threads_that_ask_a_new_process_first_do_not_wait_for_each_other(
-    pairs: dict[str, tuple[Any, Path]], attempt: int
+    pairs: Pairs, attempt: int
 ) -> None:
     # Without what `openvino._made_core` does, every third process stood still for ever.
     _, network = pairs["MobileNetV2"]
@@ -187,9 +215,7 @@ def test_threads_that_ask_a_new_process_first_do_not_wait_for_each_other(
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", ["keras", "openvino"])
-def test_a_batch_of_the_wrong_size_is_refused(
-    kind: str, pairs: dict[str, tuple[Any, Path]]
-) -> None:
+def test_a_batch_of_the_wrong_size_is_refused(kind: str, pairs: Pairs) -> None:
     model, path = pairs["MobileNetV2"]
     engine = KerasEngine(model) if kind == "keras" else OpenVINOEngine(path)
     with pytest.raises(errors.EngineError, match=r"224,\s?224.*\(1, 8, 8, 3\)"):

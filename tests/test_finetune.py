@@ -125,6 +125,7 @@ def test_where_no_epoch_is_better_the_member_stays_as_it_came(keras: Any, task: 
     assert len(epochs(said)) == PLAN.patience + 1
 
 
+@pytest.mark.thorough
 def test_the_same_seed_gives_the_same_figures_in_processes_of_their_own(task: child.Task) -> None:
     told = []
     for _ in range(2):
@@ -215,6 +216,7 @@ def equals_its_keras_model(keras: Any, folder: Path, recipe: Recipe) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_member_that_knows_nothing_is_replaced_by_what_it_learns(
     keras: Any, textures: Path, tmp_path: Path
 ) -> None:

@@ -27,6 +27,7 @@ from triptych.jobs.live import Live
 from triptych.projects import Projects
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.timeout(300),
     pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc"),
 ]

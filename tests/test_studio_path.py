@@ -23,7 +23,7 @@ from triptych import dataset
 from triptych import training
 from triptych.projects import Projects
 
-pytestmark = [*browsing.MARKS, pytest.mark.timeout(300)]
+pytestmark = [*browsing.MARKS, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PER_CLASS = 20
 TEACHING_MS = 180_000

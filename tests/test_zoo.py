@@ -56,7 +56,17 @@ def set_normalization(model):
             layer.finalize_state()
 
 
-@pytest.fixture(scope="module", params=SMALLEST, ids=by_name)
+HEAVY = {"ConvNeXtTiny", "DenseNet121", "InceptionResNetV2", "InceptionV3", "NASNetMobile"}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(row, marks=[pytest.mark.thorough] if row.name in HEAVY else [])
+        for row in SMALLEST
+    ],
+    ids=by_name,
+)
 def built(request):
     import keras
 
