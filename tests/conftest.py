@@ -38,12 +38,6 @@ def pytest_report_header() -> str:
     return "with " + ", ".join(lowered[name] for name in names if name in lowered)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests go first; at the end one core would wait for the other."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
-
-
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One TRIPTYCH_HOME for the whole run, so that networks are converted once."""
