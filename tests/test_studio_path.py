@@ -97,7 +97,8 @@ def wait_for_heat(page) -> None:
 
 def test_the_whole_path_with_the_mouse(visit, door, photos):
     page = visit("/projects")
-    page.get_by_label("What it is about").fill("Round or rayed")  # other tests teach "shapes" in this home
+    # Not "shapes": other tests teach that in the same home.
+    page.get_by_label("What it is about").fill("Round or rayed")
     page.get_by_role("button", name="Make it").click()
     for name in ("discs", "rays"):
         page.locator("#new-class").fill(name)
