@@ -6,9 +6,11 @@ import base64
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 import fake_studio
 import taught
@@ -42,7 +44,9 @@ def client(door: Projects) -> FlaskClient:
     return studio(door, inbox="on")
 
 
-def ask(client: FlaskClient, *photos: bytes, address: str = "/api/v1/classify", **options: str):  # type: ignore[no-untyped-def]
+def ask(
+    client: FlaskClient, *photos: bytes, address: str = "/api/v1/classify", **options: str
+) -> TestResponse:
     images = [(io.BytesIO(data), f"{number}.png") for number, data in enumerate(photos)]
     return client.post(address, data={"image": images, **options})
 
@@ -139,7 +143,7 @@ def kept(client: FlaskClient, door: Projects) -> list[int]:
     return [one.id for one in sorted(door.inbox(), key=lambda one: one.name)]
 
 
-def settle(client: FlaskClient, **fields):  # type: ignore[no-untyped-def]
+def settle(client: FlaskClient, **fields: Any) -> TestResponse:
     return client.post("/projects/inbox/settle", data=fields, headers=JSON)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
+from werkzeug.test import TestResponse
 
 import taught
 from triptych import bundle
@@ -322,7 +325,9 @@ def test_names_cannot_write_into_the_page(client: FlaskClient, door: Projects) -
 # ------------------------------------------------------------------ deciding
 
 
-def decide(client: FlaskClient, key: str, headers=JSON, **fields):  # type: ignore[no-untyped-def]
+def decide(
+    client: FlaskClient, key: str, headers: Mapping[str, str] = JSON, **fields: Any
+) -> TestResponse:
     return client.post(f"/projects/{key}/decisions", data=fields, headers=headers)
 
 

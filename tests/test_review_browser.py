@@ -5,27 +5,18 @@ Any error in the browser's console fails the test.
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+import browsing
 import fake_studio
 import taught
+from browsing import SCREENSHOTS
+from browsing import has_no_overflow
 from triptych.projects import Projects
 
-api = pytest.importorskip("playwright.sync_api")
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-SCREENSHOTS = Path(__file__).parent / "screenshots"
-
-executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(executable is None, reason=f"none of {', '.join(BROWSERS)} is installed"),
-]
+pytestmark = browsing.MARKS
 
 
 @pytest.fixture(scope="module")
@@ -37,37 +28,6 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Projects:
 def address(door: Projects) -> Iterator[str]:
     with fake_studio.running(home=door.home, inbox="on") as (_, address):
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=executable,
-            args=["--no-sandbox", "--disable-background-networking", "--disable-dev-shm-usage"],
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser, address):
-    """Opens a page of the studio as someone."""
-    with contextlib.ExitStack() as contexts:
-        problems: list[str] = []
-
-        def open_page(path: str, **options):
-            options = {"viewport": {"width": 1280, "height": 860}, **options}
-            context = contexts.enter_context(contextlib.closing(browser.new_context(**options)))
-            page = context.new_page()
-            page.set_default_timeout(30_000)
-            page.on("console", lambda line: line.type == "error" and problems.append(line.text))
-            page.on("pageerror", lambda error: problems.append(str(error)))
-            page.goto(address + path)
-            return page
-
-        yield open_page
-    assert problems == []
 
 
 @pytest.fixture
@@ -90,10 +50,6 @@ def focused(page) -> str:
     return page.evaluate(
         "document.activeElement.closest('[data-photo]')?.querySelector('.choose').innerText ?? ''"
     ).strip()
-
-
-def has_no_overflow(page) -> bool:
-    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def screenshot(page, name: str) -> None:

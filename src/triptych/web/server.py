@@ -18,6 +18,7 @@ import gevent.pywsgi
 import gevent.socket
 
 from triptych import errors
+from triptych.jobs import Jobs
 from triptych.settings import Settings
 from triptych.web import access
 from triptych.web import create_app
@@ -75,12 +76,13 @@ def serve(
     say("The studio is closed.")
 
 
-def _open_projects(studio: Studio, say: Callable[[str], None]) -> None:
+def _open_projects(studio: Studio, say: Callable[[str], None]) -> Jobs | None:
     """See what jobs were left behind; where nothing can be written the rest works all the same."""
     try:
-        studio.jobs  # noqa: B018
+        return studio.jobs
     except errors.StateError as error:
         say(error.message)
+        return None
 
 
 def _stop(studio: Studio, server: _Server) -> None:
