@@ -30,6 +30,7 @@ RANKS = {
     "occlusion": 2,
     "recipe": 2,
     "views": 2,
+    "storage": 2,
     "tensors": 2,
     "card": 3,
     "placing": 3,
@@ -60,6 +61,7 @@ RANKS = {
     "projects": 12,
     "scoring": 12,
     "audition": 13,
+    "bulk": 13,
     "benchmarking": 13,
     "fitting": 13,
     "learning_curve": 13,
@@ -71,8 +73,9 @@ RANKS = {
     "jobs": 15,
     "": 15,  # the package's own door: triptych.load, triptych.train
     "web": 16,
-    "cli": 17,
-    "__main__": 18,
+    "scale": 17,
+    "cli": 18,
+    "__main__": 19,
 }
 
 # Each library lives in few rooms, so that a change of library is a change of few rooms.
@@ -82,6 +85,12 @@ FENCES = {
     "pillow_heif": {"images"},
     "nncf": {"engine"},
     "openvino": {"engine"},
+    "fsspec": {"storage"},
+    "pyarrow": {"bulk"},
+    "ray": {"scale"},
+    "a2wsgi": {"scale"},
+    "pydantic": {"scale"},
+    "starlette": {"scale"},
     "flask": {"web"},
     "flask_smorest": {"web"},
     "marshmallow": {"web"},

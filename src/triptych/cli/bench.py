@@ -149,7 +149,6 @@ def _run(work: Bench) -> bool:
 def _about(classifier: Classifier, chosen: Settings, options: Figures) -> Figures:
     from triptych import streams
     from triptych.benchmarking import machine
-    from triptych.engine import openvino
 
     committee = classifier.committee
     return {
@@ -159,11 +158,18 @@ def _about(classifier: Classifier, chosen: Settings, options: Figures) -> Figure
             "members": [member.name for member in committee.members],
             "rule": committee.rule,
             "weights": options["weights"],
-            "precision": openvino.resolve_precision(chosen.precision),
+            "precision": _precision(chosen.precision),
             "threads": chosen.threads or streams.cores(),
             "streams": chosen.streams or streams.cores(),
         },
     }
+
+
+def _precision(asked: str) -> str:
+    from triptych.committee import INT8
+    from triptych.engine import openvino
+
+    return asked if asked == INT8 else openvino.resolve_precision(asked)
 
 
 def _draw(path: Path, report: Figures) -> None:

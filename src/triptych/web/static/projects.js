@@ -5,6 +5,7 @@ const PATIENCE = 5;
 
 document.documentElement.classList.add("js");
 document.addEventListener("click", act);
+if (!("command" in HTMLButtonElement.prototype)) document.addEventListener("click", obey);
 
 /** @param {string} id @returns {any} the element with this id */
 export function byId(id) {
@@ -122,15 +123,20 @@ export function pause(spent_ms, signal) {
 
 // ---------------------------------------------------------------- buttons of every page
 
-/** `data-opens="id"` opens a dialog, `data-closes` closes the one it is in, `data-copies="id"`
- * copies the text of an element. */
+/** `data-copies="id"` copies the text of an element. */
 function act(event) {
-  const button = event.target.closest?.("[data-opens], [data-closes], [data-copies]");
+  const button = event.target.closest?.("[data-copies]");
+  if (button) copy(button, byId(button.dataset.copies).textContent);
+}
+
+/** Does what `command` and `commandfor` say in browsers that do not know them: the others open a
+ * dialog even while this file is still on its way. */
+function obey(event) {
+  const button = event.target.closest?.("[commandfor]");
   if (!button) return;
-  const { opens, copies } = button.dataset;
-  if (opens) byId(opens).showModal();
-  else if (copies) copy(button, byId(copies).textContent);
-  else button.closest("dialog").close();
+  const dialog = byId(button.getAttribute("commandfor"));
+  if (button.getAttribute("command") === "show-modal") dialog.showModal();
+  else dialog.close();
 }
 
 async function copy(button, text) {

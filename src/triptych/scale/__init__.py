@@ -1,0 +1,1 @@
+"""Many machines: the same committee, asked through Ray."""

@@ -1,0 +1,1 @@
+"""Files at a path or URL: listed as a stream, read, written whole or not at all."""
