@@ -14,6 +14,7 @@ from pathlib import Path
 from pathlib import PurePath
 
 from triptych import images
+from triptych import storage
 from triptych.dataset.records import Finding
 
 # Endings by the format they promise, named as in `signatures`.
@@ -34,11 +35,6 @@ IMAGE_SUFFIXES = frozenset(FORMATS)
 _MAX_DEPTH = 50
 
 
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is a program's own, such as ``.ipynb_checkpoints``."""
-    return name.startswith(".") or name == "__MACOSX"
-
-
 def is_image(name: str) -> bool:
     """Whether a file is an image by its ending."""
     return PurePath(name).suffix.lower() in IMAGE_SUFFIXES
@@ -52,9 +48,9 @@ def walk(folder: Path) -> Iterator[Path]:
         []
     """
     for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        folders[:] = sorted(name for name in folders if not storage.is_hidden(name))
         for name in sorted(files):
-            if is_image(name) and not is_hidden(name):
+            if is_image(name) and not storage.is_hidden(name):
                 yield Path(parent, name)
 
 
@@ -135,7 +131,7 @@ class Listing:
         """
         source = shown("/".join(parts))
         for depth, part in enumerate(parts):
-            if is_hidden(part):
+            if storage.is_hidden(part):
                 self.hidden.add(shown("/".join(parts[: depth + 1])))
                 return
         if len(parts) > _MAX_DEPTH:
@@ -186,7 +182,7 @@ def in_folder(folder: Path, limits: images.Limits) -> Listing:
             if (where / name).is_file() or not (where / name).exists():
                 read = functools.partial(images.read, where / name, limits=limits)
                 listing.add((*parts, name), read)
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        folders[:] = sorted(name for name in folders if not storage.is_hidden(name))
     return listing
 
 

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from triptych import errors
+from triptych import storage
 from triptych.dataset import files
 from triptych.dataset import layout
 
@@ -54,7 +55,7 @@ def class_name(text: str) -> str:
             f"{name!r} has {' '.join(bad)} in it, which no folder's name may have everywhere. "
             f"Leave it out."
         )
-    if files.is_hidden(name) or name.endswith(".") or _DEVICES.fullmatch(name):
+    if storage.is_hidden(name) or name.endswith(".") or _DEVICES.fullmatch(name):
         raise errors.SettingError(
             f"No folder can be called {name!r} everywhere, and a class is a folder when the "
             f"project is exported. Choose another name, such as {'the ' + name.strip('. ')!r}."
@@ -100,7 +101,7 @@ def file_name(text: str) -> str:
     """
     last = files.shown(text).replace("\\", "/").rsplit("/", 1)[-1]
     name = "".join("_" if letter in _BAD_LETTERS else letter for letter in last).strip(" .")
-    if _DEVICES.fullmatch(name) or files.is_hidden(name):
+    if _DEVICES.fullmatch(name) or storage.is_hidden(name):
         name = f"_{name}"
     stem, ending = os.path.splitext(name)
     if len(ending.encode()) >= _MAX_FILE_BYTES:
