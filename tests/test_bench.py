@@ -80,6 +80,16 @@ def test_a_network_is_measured_here_and_over_http(photo: Path, tmp_path: Path) -
     assert drawing.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.thorough
+def test_an_int8_network_is_measured_as_such(photo: Path) -> None:
+    ran = run(
+        *(photo, "--members", "EfficientNetLite0", "--weights", "random", "--precision", "int8"),
+        *("--seconds", "0.2", "--concurrency", "1", "--json"),
+    )
+    assert ran.exit_code == 0, ran.output
+    assert json.loads(ran.stdout)["committee"]["precision"] == "int8"
+
+
 class Interrupter(FakeEngine):
     """Presses Ctrl-C as soon as the networks are measured alone, in threads of their own."""
 
