@@ -11,12 +11,14 @@ import sys
 from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
 
 import networks
+from triptych import disk
 from triptych import errors
 from triptych import zoo
 from triptych.engine import Engine
@@ -231,6 +233,20 @@ def test_precision_auto_takes_bf16_only_where_the_processor_has_it() -> None:
 def test_bf16_without_bf16_is_refused_with_a_way_out() -> None:
     with pytest.raises(errors.SettingError, match="no bf16 arithmetic"):
         resolve_precision("bf16")
+
+
+def test_a_network_is_compiled_by_one_process_at_a_time(tmp_path: Path) -> None:
+    path = networks.tiny(tmp_path / "tiny" / "network.xml", classes=3)
+    cache = tmp_path / "compiled"
+    starting = Thread(target=OpenVINOEngine, args=(path,), kwargs={"cache": cache})
+    with disk.alone(cache / "tiny.lock"):
+        starting.start()
+        starting.join(0.5)
+        assert not list(cache.glob("*.blob"))
+    starting.join()
+    assert list(cache.glob("*.blob"))
+    cache.chmod(0o500)
+    assert OpenVINOEngine(path, cache=cache).classes == 3
 
 
 def test_a_broken_network_on_disk_says_how_to_mend_it(tmp_path: Path) -> None:

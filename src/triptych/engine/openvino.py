@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 from pathlib import Path
 from typing import Any
 
+from triptych import disk
 from triptych import errors
 from triptych.engine import Float32Array
 from triptych.engine import Output
@@ -126,7 +128,8 @@ class OpenVINOEngine:
             **({"CACHE_DIR": str(cache)} if cache else {}),
         }
         try:
-            self._network = _core().compile_model(str(path), "CPU", options)
+            with _alone(path, cache):
+                self._network = _core().compile_model(str(path), "CPU", options)
         except RuntimeError as error:
             raise errors.EngineError(
                 f"OpenVINO cannot compile {path}: {_first_line(error)}. Delete its folder; "
@@ -163,6 +166,15 @@ class OpenVINOEngine:
         if not hasattr(self._local, "request"):
             self._local.request = self._network.create_infer_request()
         return self._local.request
+
+
+def _alone(path: Path, cache: Path | None) -> contextlib.AbstractContextManager[None]:
+    # OpenVINO writes a compiled network in place, and maps it into memory where it is there: of
+    # three processes that start together, the second would cut off what the third has mapped,
+    # which then dies by SIGBUS.
+    if cache is None:
+        return contextlib.nullcontext()
+    return disk.alone(cache / f"{path.parent.name}.lock")
 
 
 def _first_line(error: Exception) -> str:
