@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +23,27 @@ Index = npt.NDArray[np.intp]
 Probs = npt.NDArray[Any]
 
 
+class Seen(Protocol):
+    """One image, ready to be looked at."""
+
+    @property
+    def source(self) -> str:
+        """Where it came from."""
+        ...
+
+    @property
+    def decode_ms(self) -> float:
+        """What reading it took."""
+        ...
+
+    def through(self, own: recipe.Recipe) -> recipe.Float32Array:
+        """What a network with this recipe is shown, shape (*own.size, 3)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Ready:
-    """One image, ready to be looked at.
+    """One image, decoded.
 
     Args:
         source: Where it came from.
@@ -34,6 +54,29 @@ class Ready:
     source: str
     picture: recipe.Picture
     decode_ms: float
+
+    def through(self, own: recipe.Recipe) -> recipe.Float32Array:
+        """What a network with this recipe is shown, shape (*own.size, 3)."""
+        return recipe.apply(own, self.picture)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One image of which only what certain networks are shown is left, to be sent elsewhere.
+
+    Args:
+        source: Where it came from.
+        pixels: By recipe, what `triptych.recipe.resize` makes of it.
+        decode_ms: What reading and cutting it took.
+    """
+
+    source: str
+    pixels: Mapping[recipe.Recipe, recipe.UInt8Image]
+    decode_ms: float
+
+    def through(self, own: recipe.Recipe) -> recipe.Float32Array:
+        """What a network with this recipe, one of those it was cut for, is shown."""
+        return recipe.scale(own, self.pixels[own])
 
 
 class Batch:
@@ -49,7 +92,7 @@ class Batch:
         pool: Runs recipes and networks.
     """
 
-    def __init__(self, images: list[Ready], committee: Committee, pool: Executor) -> None:
+    def __init__(self, images: Sequence[Seen], committee: Committee, pool: Executor) -> None:
         shape = (len(images), len(committee.members))
         self.images = images
         self.committee = committee
@@ -92,7 +135,7 @@ class Batch:
         """One member looks at one image."""
         member = self.committee.members[seat]
         start = time.perf_counter()
-        ready = recipe.apply(member.recipe, self.images[number].picture)[np.newaxis]
+        ready = self.images[number].through(member.recipe)[np.newaxis]
         prepared = time.perf_counter()
         output = member.engine.run(ready)
         self._spent_ms[number, seat] = _ms(prepared, time.perf_counter())

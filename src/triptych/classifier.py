@@ -26,7 +26,9 @@ from triptych import judging
 from triptych import recipe
 from triptych import streams
 from triptych.asking import Batch
+from triptych.asking import Cut
 from triptych.asking import Ready
+from triptych.asking import Seen
 from triptych.committee import Committee
 from triptych.committee import with_recipe
 from triptych.results import Failure
@@ -206,7 +208,7 @@ class Classifier:
         batch = Batch([ready], committee, self._pool)
         (verdict,) = judging.verdicts(batch, top=question.top, coverage=self.coverage)
         asked = explaining.Why(verdict, alone=member is not None, label=label)
-        return self._explainer.explain(batch, asked, stop=stop)
+        return self._explainer.explain(batch, ready.picture, asked, stop=stop)
 
     @property
     def size_bytes(self) -> int:
@@ -223,7 +225,8 @@ class Classifier:
         images are held at a time, however long the stream.
 
         Args:
-            named: Pairs of a source's name and an image, as `classify` takes.
+            named: Pairs of a source's name and an image, as `classify` takes, or one that was
+                read and cut for these members before.
             question: Who is asked, and how.
 
         Raises:
@@ -239,7 +242,7 @@ class Classifier:
         seats = range(len(committee.members))
         names = tuple(member.name for member in committee.members)
 
-        def score(ready: list[Ready]) -> list[Scores]:
+        def score(ready: list[Seen]) -> list[Scores]:
             batch = Batch(ready, committee, self._pool)
             batch.ask(seats)
             return [
@@ -264,7 +267,7 @@ class Classifier:
         committee = self._chosen(question)
         coverage = self._coverage(question)
 
-        def judge(ready: list[Ready]) -> list[Verdict]:
+        def judge(ready: list[Seen]) -> list[Verdict]:
             batch = Batch(ready, committee, self._pool)
             return judging.verdicts(
                 batch, top=question.top, coverage=coverage, similar=question.similar
@@ -290,13 +293,13 @@ class Classifier:
         )
 
     def _each(
-        self, named: Iterable[tuple[str, Any]], work: Callable[[list[Ready]], Sequence[T]]
+        self, named: Iterable[tuple[str, Any]], work: Callable[[list[Seen]], Sequence[T]]
     ) -> Iterator[T | _Bad]:
         """Images decoded and worked on in batches; answers in order, bad images in theirs."""
         enough = self._enough
         decoded = streams.map_ahead(
             self._pool,
-            lambda pair: self._decode(*pair, enough=enough),
+            lambda pair: self._seen(*pair, enough=enough),
             named,
             ahead=2 * BATCH_SIZE,
         )
@@ -306,6 +309,9 @@ class Classifier:
     def _enough(self) -> int:
         # Of all members, asked or not: what one of them sees depends on no option.
         return recipe.enough(member.recipe for member in self.committee.members)
+
+    def _seen(self, source: str, image: Any, *, enough: int) -> Seen | _Bad:
+        return image if isinstance(image, Cut) else self._decode(source, image, enough=enough)
 
     def _decode(self, source: str, image: Any, *, enough: int) -> Ready | _Bad:
         start = time.perf_counter()
@@ -326,10 +332,10 @@ def _light(error: errors.TriptychError) -> errors.TriptychError:
 
 
 def _in_batches(
-    decoded: Iterator[Ready | _Bad], work: Callable[[list[Ready]], Sequence[T]]
+    decoded: Iterator[Seen | _Bad], work: Callable[[list[Seen]], Sequence[T]]
 ) -> Iterator[T | _Bad]:
     while chunk := list(itertools.islice(decoded, BATCH_SIZE)):
-        ready = [item for item in chunk if isinstance(item, Ready)]
+        ready = [item for item in chunk if not isinstance(item, _Bad)]
         done = iter(work(ready) if ready else ())
         for item in chunk:
             yield item if isinstance(item, _Bad) else next(done)

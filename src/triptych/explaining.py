@@ -162,11 +162,14 @@ class Explainer:
         """How large the opened networks are."""
         return sum(maps.size_bytes for maps in list(self._opened.values()) if maps)
 
-    def explain(self, batch: Batch, why: Why, *, stop: Callable[[], bool]) -> Explanation:
+    def explain(
+        self, batch: Batch, photo: recipe.Picture, why: Why, *, stop: Callable[[], bool]
+    ) -> Explanation:
         """Find what speaks for a class in the first image of a batch.
 
         Args:
             batch: Its committee was asked about the image.
+            photo: That image.
             why: What is asked.
             stop: Asked from time to time whether to give up.
 
@@ -174,24 +177,24 @@ class Explainer:
             errors.UnknownName: No such class.
             errors.Stopped: ``stop`` said so.
         """
-        committee, (image, *_) = batch.committee, batch.images
+        committee = batch.committee
         guess = _guess(why, committee)
         seats = [seat for seat, asked in enumerate(batch.asked[0]) if asked]
         members = [committee.members[seat] for seat in seats]
-        looks = [self.look(own, image.picture, guess.label.index, stop=stop) for own in members]
+        looks = [self.look(own, photo, guess.label.index, stop=stop) for own in members]
         heat, box = placing.together(
             [look.heat for look in looks],
             [look.box for look in looks],
             shares=_shares(committee, seats),
         )
         return Explanation(
-            source=image.source,
+            source=batch.images[0].source,
             member=members[0].name if why.alone else None,
             guess=guess,
             methods={own.name: look.method for own, look in zip(members, looks, strict=True)},
             heat=_positive(heat),
             box=box,
-            photo=image.picture,
+            photo=photo,
             warning=committee.warning,
         )
 

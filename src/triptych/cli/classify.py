@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from triptych.cli import common
+from triptych.cli import folders
 
 if TYPE_CHECKING:
     from triptych.classifier import Classifier
@@ -54,6 +55,17 @@ Writer = Callable[["Verdict | Failure"], None]
 )
 @click.option("--json", "form", flag_value="json", help="One JSON object per line.")
 @click.option("--csv", "form", flag_value="csv", help="A table for spreadsheets.")
+@click.option(
+    "--out",
+    metavar="DIR|URL",
+    help="Write the answers there as Parquet files, and go on where an earlier run stopped. "
+    "Photos may be at URLs, too.",
+)
+@click.option(
+    "--rows-per-file",
+    type=click.IntRange(min=1),
+    help="Photos a file of --out has.  [default: 256]",
+)
 @common.weights_option
 @common.from_table("precision", "threads", "home")
 @click.pass_context
@@ -65,6 +77,8 @@ def classify(
     top: int,
     similar: int,
     form: str | None,
+    out: str | None,
+    rows_per_file: int | None,
     **options: Any,
 ) -> None:
     """Classify images: files, folders (walked), or - for one image on standard input.
@@ -73,6 +87,7 @@ def classify(
     Examples:
       triptych classify cat.jpg
       triptych classify holiday/ --json > answers.jsonl
+      triptych classify /archive --out answers/
       triptych classify cat.jpg --explain why.png
       curl -s $URL | triptych classify -
     """
@@ -82,12 +97,17 @@ def classify(
 
     many = len(paths) > 1 or Path(paths[0]).is_dir()
     picture, why = _why(options, many)
+    kept = folders.Kept(out, rows_per_file)
+    kept.check(paths, "explain" if picture else form)
+    question = Question(top=top, fit=fit, similar=similar)
+    if kept.out:
+        folders.classify(paths, kept, question, options)
+        return
     classifier = triptych.load(report=common.note, **options)
     names = tuple(member.name for member in classifier.committee.members)
     write = _writer(form, names)
     failed = 0
     total = sum(1 for _ in _images(paths, read=False)) if many else 1
-    question = Question(top=top, fit=fit, similar=similar)
     photos = list(_images(paths)) if picture else _images(paths)  # standard input is read once
     with common.progress(total if total > 1 else 0, "Classifying") as bar:
         for answer in classifier.classify_many(photos, question):
