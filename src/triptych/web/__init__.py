@@ -18,6 +18,7 @@ from triptych.web import docs
 from triptych.web import errors
 from triptych.web import guard
 from triptych.web import inference
+from triptych.web import instruments
 from triptych.web import logs
 from triptych.web import metrics
 from triptych.web import openapi
@@ -57,7 +58,11 @@ class _App(flask.Flask):
 
 
 def create_app(
-    settings: Settings, registry: Registry, *, wait: queueing.Wait = queueing.wait
+    settings: Settings,
+    registry: Registry,
+    *,
+    wait: queueing.Wait = queueing.wait,
+    make: instruments.Instruments | None = None,
 ) -> flask.Flask:
     """Build the studio as a WSGI application.
 
@@ -66,6 +71,7 @@ def create_app(
         registry: The committees that can be asked.
         wait: Waits for what another thread makes, so many seconds; a server whose loop must stay
             free passes its own way.
+        make: Makes the meters; ``None``: those that the studio itself tells at ``/metrics``.
 
     Example:
         >>> from triptych import settings
@@ -78,7 +84,7 @@ def create_app(
         MAX_CONTENT_LENGTH=settings.max_request_bytes,
         MAX_FORM_PARTS=settings.max_request_images + OPTION_PARTS,
     )
-    meters = metrics.Meters(registry)
+    meters = metrics.Meters(registry, make or instruments.exposed(app))
     app.extensions[context.KEY] = context.Studio(
         settings,
         registry,

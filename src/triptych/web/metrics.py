@@ -9,13 +9,12 @@ from __future__ import annotations
 import platform
 
 import flask
-import prometheus_client as prometheus
-from prometheus_client.exposition import choose_encoder
 
 import triptych
 from triptych.results import Verdict
 from triptych.web import notes
 from triptych.web import probes
+from triptych.web.instruments import Instruments
 from triptych.web.registry import Registry
 
 REJECTED = (401, 413, 429, 503, 504)
@@ -29,70 +28,53 @@ class Meters:
 
     Args:
         committees: Those whose readiness is told.
+        make: Makes the meters, and tells what they show.
     """
 
-    def __init__(self, committees: Registry) -> None:
-        self._committees = committees
-        # An own one: several studios can live in one process.
-        self._all = prometheus.CollectorRegistry()
-        prometheus.ProcessCollector(registry=self._all)
-        self._requests = self._counter(
+    def __init__(self, committees: Registry, make: Instruments) -> None:
+        self._requests = make.counter(
             "requests", "Requests that were answered.", "endpoint", "model", "code"
         )
-        self._spent = self._histogram(
+        self._spent = make.histogram(
             "request_duration_seconds", "From request to answer.", REQUEST_S, "endpoint"
         )
-        self._under_way = prometheus.Gauge(
-            "triptych_requests_in_progress", "Requests being answered.", registry=self._all
-        )
-        self._queued = self._histogram(
+        self._under_way = make.gauge("requests_in_progress", "Requests being answered.")
+        self._queued = make.histogram(
             "queue_duration_seconds", "What work waited for its turn.", REQUEST_S
         )
-        self._inference = self._histogram(
+        self._inference = make.histogram(
             "inference_duration_seconds", "A network looks at an image.", NETWORK_S, "model"
         )
-        self._images = self._counter("images", "Images that a committee answered.", "model")
-        self._batches = self._counter("batches", "Batches a committee was asked about.", "model")
-        self._batch_size = self._histogram("batch_size", "Images of a batch.", IMAGES)
-        self._rejected = self._counter("rejected", "Requests that were turned away.", "reason")
-        self._ready = prometheus.Gauge(
-            "triptych_model_ready",
+        self._images = make.counter("images", "Images that a committee answered.", "model")
+        self._batches = make.counter("batches", "Batches a committee was asked about.", "model")
+        self._batch_size = make.histogram("batch_size", "Images of a batch.", IMAGES)
+        self._rejected = make.counter("rejected", "Requests that were turned away.", "reason")
+        make.watch(
+            "model_ready",
             "1 if a committee answers at once, 0 if it has to be loaded first.",
-            ["model"],
-            registry=self._all,
+            "model",
+            lambda: {name: committees.ready(name) for name in committees.names},
         )
-        prometheus.Info("triptych_build", "What is running.", registry=self._all).info(
-            {"version": triptych.__version__, "python": platform.python_version()}
-        )
-
-    def _counter(self, name: str, help: str, *labels: str) -> prometheus.Counter:
-        return prometheus.Counter(f"triptych_{name}", help, labels, registry=self._all)
-
-    def _histogram(
-        self, name: str, help: str, buckets: tuple[float, ...], *labels: str
-    ) -> prometheus.Histogram:
-        return prometheus.Histogram(
-            f"triptych_{name}", help, labels, buckets=buckets, registry=self._all
-        )
+        running = make.gauge("build_info", "What is running.", "version", "python")
+        running(1, triptych.__version__, platform.python_version())
 
     def waited(self, spent_s: float) -> None:
         """Note that a piece of work had to wait so many seconds for its turn."""
-        self._queued.observe(spent_s)
+        self._queued(spent_s)
 
     def register(self, app: flask.Flask) -> None:
-        """Watch the requests of an application, and tell of them at ``/metrics``."""
-        app.add_url_rule("/metrics", probes.METRICS, self._tell)
+        """Watch the requests of an application."""
         app.before_request(self._begin)
         app.after_request(self._finish)
         app.teardown_request(self._leave)
 
     def _begin(self) -> None:
         if not probes.is_watching(flask.request):
-            self._under_way.inc()
+            self._under_way(1)
 
     def _leave(self, error: BaseException | None) -> None:
         if not probes.is_watching(flask.request):
-            self._under_way.dec()
+            self._under_way(-1)
 
     def _finish(self, response: flask.Response) -> flask.Response:
         if not probes.is_watching(flask.request):
@@ -100,25 +82,18 @@ class Meters:
         return response
 
     def _count(self, noted: notes.Notes, endpoint: str, status: int) -> None:
-        self._requests.labels(endpoint, noted.committee, status).inc()
-        self._spent.labels(endpoint).observe(noted.spent_s)
+        self._requests(1, endpoint, noted.committee, str(status))
+        self._spent(noted.spent_s, endpoint)
         if noted.error and status in REJECTED:
-            self._rejected.labels(noted.error).inc()
+            self._rejected(1, noted.error)
         if noted.answers:
             self._count_answers(noted)
 
     def _count_answers(self, noted: notes.Notes) -> None:
         verdicts = [answer for answer in noted.answers if isinstance(answer, Verdict)]
-        self._batches.labels(noted.committee).inc()
-        self._batch_size.observe(len(noted.answers))
-        self._images.labels(noted.committee).inc(len(verdicts))
+        self._batches(1, noted.committee)
+        self._batch_size(len(noted.answers))
+        self._images(len(verdicts), noted.committee)
         for verdict in verdicts:
             for member, spent_ms in verdict.timing.members_ms.items():
-                self._inference.labels(member).observe(spent_ms / 1000)
-
-    def _tell(self) -> flask.Response:
-        self._ready.clear()  # a committee may be gone
-        for name in self._committees.names:
-            self._ready.labels(name).set(self._committees.ready(name))
-        encode, kind = choose_encoder(flask.request.headers.get("Accept", ""))
-        return flask.Response(encode(self._all), content_type=kind)
+                self._inference(spent_ms / 1000, member)
