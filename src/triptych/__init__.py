@@ -40,7 +40,8 @@ def load(
 
     Args:
         committee: ``"lite"``, ``"classic"``, ``"auto"`` for classic when its weights are here
-            and else lite, or the name of a bundle; by default the setting ``committee``.
+            and else lite, or the name of a bundle, or the URL of its file with its hash; by default
+            the setting ``committee``.
         members: Backbones of the zoo to seat instead of the committee's own; of a bundle, those
             of its members to keep.
         weights: ``"imagenet"``, or ``"random"`` to measure speed where those can't be had.
@@ -53,6 +54,7 @@ def load(
         errors.UnknownName: No such committee or backbone.
         errors.SettingError: A setting has an impossible value.
         errors.WeightsMissing: Weights have to be fetched first; the message says how.
+        errors.SourceError: A bundle that lies elsewhere cannot be fetched, or is another file.
 
     Example:
         >>> verdict = triptych.load("lite").classify("cat.jpg")  # doctest: +SKIP
@@ -79,7 +81,7 @@ def load(
     if seats.is_from_zoo(chosen.committee):
         seated = seats.from_zoo(chosen.committee, build, members=members)
     else:
-        seated = bundle.find(chosen.home, chosen.committee).committee(build).only(members)
+        seated = bundle.get(chosen.home, chosen.committee).committee(build).only(members)
     return classifier.Classifier(
         seated.under(None if chosen.rule == "auto" else chosen.rule),
         limits=images.Limits(chosen.max_image_bytes, chosen.max_image_pixels),
@@ -108,7 +110,8 @@ def train(
         threads: Processor threads.
         home: Folder for everything that is kept.
         **lesson: Fields of `triptych.lesson.Lesson`: ``backbones``, ``head``, ``weights``,
-            ``augment``, ``fine_tune``, ``seed``, ``progress``, ``judged``, ``stop``.
+            ``augment``, ``fine_tune``, ``seed``, ``progress``, ``judged``, ``stop``,
+                ``compute``.
 
     Raises:
         errors.SourceError: There are no classes of photos in the source.

@@ -51,6 +51,8 @@ def of(
             space=f"{path.parent.name} {row.recipe.to_dict()}, {recipe.SIGHT} {precision}",
             engine=engine(path),
             recipe=row.recipe,
+            network=path,
+            precision=precision,
         )
         for row, path in zip(rows, paths, strict=True)
     ]

@@ -18,6 +18,7 @@ from triptych import calibration
 from triptych import combine
 from triptych import dataset
 from triptych import errors
+from triptych import features
 from triptych import head
 from triptych import zoo
 from triptych.doubt import Doubt
@@ -45,6 +46,7 @@ class Lesson:
         judged: Called with a member, or `COMMITTEE`, and the share of the photos held back that it
             answers rightly, as soon as that is known; again after fine-tuning.
         stop: Asked now and then whether to stop.
+        compute: How features are computed; by default in this process.
     """
 
     backbones: tuple[str, ...] = zoo.COMMITTEES["lite"]
@@ -56,6 +58,7 @@ class Lesson:
     progress: Progress = lambda stage, done, total: None
     judged: Callable[[str, float], None] = lambda member, accuracy: None
     stop: Callable[[], bool] = lambda: False
+    compute: features.Compute = features.here
 
     def pause(self) -> None:
         """Ask whether to stop.

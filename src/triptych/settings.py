@@ -131,7 +131,8 @@ SETTINGS: tuple[Setting, ...] = (
         "committee",
         str,
         "auto",
-        "Committee to ask: `lite`, `classic`, `auto` (classic if it is all here), or a bundle.",
+        "Committee to ask: `lite`, `classic`, `auto` (classic if it is all here), or a bundle by "
+        "its name or by the URL of its file.",
     ),
     Setting(
         "rule",

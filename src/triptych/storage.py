@@ -1,14 +1,14 @@
 """Files at a path or URL: listed as a stream, read, written whole or not at all.
 
 A *place* is a path on this machine, or a URL of any file system that fsspec knows: ``file://``,
-``memory://``, ``http://``, and with its driver installed ``s3://``, ``gs://``, ``abfs://``, ...
-Credentials come from where the driver looks for them; none are kept here.
+``memory://``, ``http://``, and with its driver installed ``s3://``, ``gs://``, ``abfs://``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import tempfile
@@ -23,6 +23,8 @@ from triptych import hashing
 
 # They show an object when it is whole; elsewhere a file is written beside and renamed.
 OBJECT_STORES = frozenset(("abfs", "abfss", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"))
+# How many names of a folder are held at once.
+RUN = 100_000
 # User and password, and the signature of an address that is signed.
 SECRETS = re.compile(r"(?<=://)[^/@:]*:[^/@]*@|\?.*", re.DOTALL)
 
@@ -68,10 +70,11 @@ def shown(place: str) -> str:
 
 
 def walk(place: str) -> Iterator[str]:
-    """Every file below a folder, of each folder first its files and then its folders, by name.
+    """Every file below a folder, as a stream: of each folder first its files, then its folders.
 
-    Hidden ones are left out, and links to folders are not followed. Only the names of the folders
-    that lead to the one at hand are held, so a tree of any size can be walked.
+    Hidden ones are left out, and links to folders are not followed. All is in order of name; of a
+    folder on this machine with more than `RUN` names each run is, so that none is too large to
+    list. Other stores tell all names of one folder at once.
 
     Args:
         place: A folder, or one file.
@@ -79,13 +82,16 @@ def walk(place: str) -> Iterator[str]:
     Raises:
         errors.SourceError: There is no such folder, or it cannot be listed.
     """
+    files, path = _at(place)
     with _told(place, "listed"):
-        files, path = _at(place)
-        if files.isfile(path):
-            yield place
-            return
-        _check_folder(files, path, place)
-    yield from _below(files, path, place)
+        files.invalidate_cache()
+        is_file, is_folder = files.isfile(path), files.isdir(path)
+    if is_file:
+        yield place
+    elif is_folder:
+        yield from _below(files, path, place)
+    else:  # object stores have no folders: one without a file in it is not there
+        raise errors.SourceError(f"{shown(place)!r} is not there; expected a folder, or its URL.")
 
 
 def _below(files: Any, path: str, place: str) -> Iterator[str]:
@@ -100,7 +106,7 @@ def _below(files: Any, path: str, place: str) -> Iterator[str]:
 
 
 def names(folder: str) -> Iterator[str]:
-    """The names of what lies right in a folder, in order; none where there is no such folder.
+    """The names of what lies right in a folder, as `walk`; none where there is no such folder.
 
     Raises:
         errors.SourceError: It cannot be listed.
@@ -109,9 +115,8 @@ def names(folder: str) -> Iterator[str]:
     with _told(folder, "listed"):
         files.invalidate_cache()
         is_there = files.isdir(path)
-    if is_there:
-        for name, _ in _listed(files, path, folder):
-            yield name
+    for name, _ in _listed(files, path, folder) if is_there else ():
+        yield name
 
 
 def exists(place: str) -> bool:
@@ -126,35 +131,29 @@ def exists(place: str) -> bool:
         return bool(files.exists(path))
 
 
-def _check_folder(files: Any, path: str, place: str) -> None:
-    files.invalidate_cache()
-    # Object stores have no folders: one without a file in it is not there.
-    if not files.isdir(path):
-        raise errors.SourceError(
-            f"{shown(place)!r} is not there; expected a folder with photos, or the URL of one."
-        )
-
-
-def _listed(files: Any, path: str, place: str) -> list[tuple[str, bool]]:
+def _listed(files: Any, path: str, place: str) -> Iterator[tuple[str, bool]]:
     """The names in a folder that are not hidden, each with whether it is a folder."""
+    entries = _scanned(path) if "file" in _protocols(files) else _told_by(files, path)
+    visible = (entry for entry in entries if not is_hidden(entry[0]))
     with _told(place, "listed"):
-        if _is_local(files):
-            # Without a look at each file: a third of the time, and a tenth of the memory.
-            with os.scandir(path) as entries:
-                found = [
-                    (entry.name, entry.is_dir())
-                    for entry in entries
-                    if not (entry.is_symlink() and entry.is_dir())
-                ]
-        else:
-            rows = files.ls(path, detail=True)
-            # Some stores list an empty object that stands for the folder itself.
-            found = [
-                (row["name"].rstrip("/").rsplit("/", 1)[-1], row["type"] == "directory")
-                for row in rows
-                if row["name"].strip("/") != path.strip("/")
-            ]
-    return sorted(one for one in found if not is_hidden(one[0]))
+        while run := sorted(itertools.islice(visible, RUN)):
+            yield from run
+
+
+def _scanned(path: str) -> Iterator[tuple[str, bool]]:
+    # Without a look at each file, which `ls` takes.
+    with os.scandir(path) as entries:
+        for entry in entries:
+            is_folder = entry.is_dir()
+            if not (is_folder and entry.is_symlink()):
+                yield entry.name, is_folder
+
+
+def _told_by(files: Any, path: str) -> Iterator[tuple[str, bool]]:
+    for row in files.ls(path, detail=True):
+        # Some stores list an empty object that stands for the folder itself.
+        if row["name"].strip("/") != path.strip("/"):
+            yield row["name"].rstrip("/").rsplit("/", 1)[-1], row["type"] == "directory"
 
 
 # ------------------------------------------------------------------ reading
@@ -288,10 +287,6 @@ def _protocols(files: Any) -> tuple[str, ...]:
     return (files.protocol,) if isinstance(files.protocol, str) else tuple(files.protocol)
 
 
-def _is_local(files: Any) -> bool:
-    return "file" in _protocols(files)
-
-
 @contextlib.contextmanager
 def _told(place: str, done: str) -> Iterator[None]:
     """Turn what a driver raises, which may be anything, into our own error."""
@@ -299,8 +294,8 @@ def _told(place: str, done: str) -> Iterator[None]:
         yield
     except errors.TriptychError:
         raise
-    except FileNotFoundError as error:
-        raise errors.SourceError(f"{shown(place)!r} is not there.") from error
     except Exception as error:
+        if isinstance(error, FileNotFoundError):
+            raise errors.SourceError(f"{shown(place)!r} is not there.") from error
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise errors.SourceError(f"{shown(place)!r} cannot be {done}: {reason}.") from error

@@ -196,7 +196,8 @@ def _opened(source: str | Path | dataset.Dataset, lesson: Lesson) -> dataset.Dat
         lesson.pause()
         lesson.progress("Looking at photos", done, total)
 
-    return dataset.open(source, progress=show)
+    # Photos may be read by processes that work in other folders.
+    return dataset.open(Path(source).absolute(), progress=show)
 
 
 def _study(
@@ -207,7 +208,9 @@ def _study(
         train, val = dataset.split(train, share=HELD_OUT_SHARE, seed=lesson.seed)
     photos = [*train, *val]
     store = features.FeatureStore(build.home / "features.sqlite")
-    extract = functools.partial(features.extract, store=store, stop=lesson.stop)
+    extract = functools.partial(
+        features.extract, store=store, stop=lesson.stop, compute=lesson.compute
+    )
     vectors = extract(photos, extractors, progress=_stage(lesson, "Computing features"))
     return Material(
         classes=data.classes,

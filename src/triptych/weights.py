@@ -1,4 +1,4 @@
-"""Files of weights: find, fetch, verify, load. The only module that reaches the network.
+"""Files of weights: find, fetch, verify, load. Beside `storage` alone it reaches the network.
 
 Keras's official files live in Keras's own cache (``$KERAS_HOME/models``, else
 ``~/.keras/models``), under their official names, so that Keras and Triptych share them. The

@@ -20,6 +20,7 @@
     wording    what people say of a bundle, on its model card
     writing    the next version
     archive    a version as one zip file
+    borrowing  bundles that lie elsewhere, at a URL
 
 A version is written in a hidden folder and appears by a rename: whole or not at all. It is served
 from then on, until another one is made the active one. Nothing in it is a pickle.
@@ -30,6 +31,11 @@ from __future__ import annotations
 from triptych.bundle.archive import pack
 from triptych.bundle.archive import pack_into
 from triptych.bundle.archive import unpack
+from triptych.bundle.borrowing import adopt
+from triptych.bundle.borrowing import borrow
+from triptych.bundle.borrowing import get
+from triptych.bundle.borrowing import lend
+from triptych.bundle.borrowing import pinned
 from triptych.bundle.reading import LEARNED
 from triptych.bundle.reading import TAUGHT
 from triptych.bundle.reading import Bundle
@@ -57,14 +63,19 @@ __all__ = [
     "Bundle",
     "activate",
     "active",
+    "adopt",
+    "borrow",
     "check_files",
     "check_name",
     "equip",
     "find",
+    "get",
+    "lend",
     "listed",
     "names",
     "pack",
     "pack_into",
+    "pinned",
     "read",
     "refit",
     "remove",

@@ -98,14 +98,20 @@ def unpack(home: Path, source: Path, *, name: str | None = None) -> Bundle:
     """
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
         # One deeper, so that nothing lies beside it that could be taken for its own.
-        folder = Path(scratch) / "bundle"
-        _extract(source, folder)
-        bundle = read(folder)
-        check_files(folder, bundle.about)
+        bundle = extract(source, Path(scratch) / "bundle")
         return writing.copy(bundle, home, name or bundle.name)
 
 
-def _extract(source: Path, folder: Path) -> None:
+def extract(source: Path, folder: Path) -> Bundle:
+    """Unpack the zip file that `pack` wrote, and check what was in it.
+
+    Args:
+        source: The file; not trusted.
+        folder: Where its files go; made here.
+
+    Raises:
+        errors.BundleError: It is no bundle, or damaged.
+    """
     try:
         with zipfile.ZipFile(source) as archive:
             for member in archive.infolist():
@@ -116,6 +122,9 @@ def _extract(source: Path, folder: Path) -> None:
             f"{source} cannot be read as a bundle: {error}. Expected the file that "
             "`triptych bundles export` writes."
         ) from error
+    bundle = read(folder)
+    check_files(folder, bundle.about)
+    return bundle
 
 
 def _check_member(source: Path, member: zipfile.ZipInfo) -> None:

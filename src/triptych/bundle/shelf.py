@@ -9,6 +9,7 @@ from pathlib import Path
 
 from triptych import disk
 from triptych import errors
+from triptych import storage
 from triptych import zoo
 from triptych.bundle.reading import Bundle
 from triptych.bundle.reading import check_files
@@ -107,6 +108,11 @@ def find(home: Path, name: str) -> Bundle:
 
 def unknown(home: Path, name: str) -> errors.UnknownName:
     """The error for a name that there is not; it says which there are."""
+    if storage.is_url(name):
+        return errors.UnknownName(
+            f"{storage.shown(name)} lies elsewhere, and here a committee of this home is wanted. "
+            "Bring it here first, with `triptych bundles import URL`."
+        )
     known = ", ".join([*RESERVED_COMMITTEES, *names(home)])
     return errors.UnknownName(
         f"There is no committee {name!r}; expected one of: {known}. "

@@ -26,6 +26,7 @@ from triptych.bundle.reading import read
 from triptych.doubt import Doubt
 from triptych.engine import int8
 
+SCRATCH = ".writing-"
 SCRATCH_LIFE_S = 24 * 3600
 
 
@@ -47,9 +48,9 @@ def write(
     shelves.check_name(name)
     shelf = shelves.folder(home, name)
     shelf.mkdir(parents=True, exist_ok=True)
-    _sweep(shelf)
+    sweep(shelf)
     try:
-        with tempfile.TemporaryDirectory(dir=shelf, prefix=".writing-") as scratch:
+        with tempfile.TemporaryDirectory(dir=shelf, prefix=SCRATCH) as scratch:
             folder = Path(scratch) / "bundle"
             folder.mkdir()
             about = {"schema": SCHEMA, "name": name, **fill(folder)}
@@ -78,9 +79,9 @@ def describe(folder: Path, about: Mapping[str, Any]) -> None:
     (folder / ABOUT).write_text(text, encoding="utf-8")
 
 
-def _sweep(shelf: Path) -> None:
-    # What a killed process left; a living one is done within a day.
-    for scratch in shelf.glob(".writing-*"):
+def sweep(shelf: Path) -> None:
+    """Remove what a killed process left; a living one is done within a day."""
+    for scratch in shelf.glob(f"{SCRATCH}*"):
         with contextlib.suppress(FileNotFoundError):  # its writer may be done just now
             if time.time() - scratch.stat().st_mtime > SCRATCH_LIFE_S:
                 shutil.rmtree(scratch, ignore_errors=True)

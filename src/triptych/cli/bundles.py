@@ -89,25 +89,40 @@ def remove(name: str, **options: Any) -> None:
 
 @bundles.command()
 @click.argument("name")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE|URL")
 @common.from_table("home")
-def export(name: str, file: Path, **options: Any) -> None:
-    """Write a bundle as one zip file."""
-    from triptych import bundle
+def export(name: str, file: str, **options: Any) -> None:
+    """Write a bundle as one zip file.
 
-    bundle.pack(bundle.find(common.home(options), name), file)
-    click.echo(str(file))
+    \b
+    At a URL, its hash goes into a file beside it, and what is printed names it everywhere:
+      triptych bundles export garden s3://bucket/garden-2.zip
+    """
+    from triptych import bundle
+    from triptych import storage
+
+    made = bundle.find(common.home(options), name)
+    if storage.is_url(file):
+        click.echo(bundle.lend(made, file))
+    else:
+        bundle.pack(made, Path(file))
+        click.echo(file)
 
 
 @bundles.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE|URL")
 @click.option("--name", default=None, help="Instead of its own name.")
 @common.from_table("home")
-def import_bundle(file: Path, name: str | None, **options: Any) -> None:
+def import_bundle(file: str, name: str | None, **options: Any) -> None:
     """Take in a bundle from the file that export wrote."""
     from triptych import bundle
+    from triptych import storage
 
-    made = bundle.unpack(common.home(options), file, name=name)
+    home = common.home(options)
+    if storage.is_url(file):
+        made = bundle.adopt(home, file, name=name)
+    else:
+        made = bundle.unpack(home, Path(file), name=name)
     click.echo(f"{made.name}, version {made.version}: {made.folder}")
 
 

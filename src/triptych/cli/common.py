@@ -108,6 +108,20 @@ fit_option = click.option(
 )
 
 
+def ray_options(command: Command) -> Command:
+    """Options ``--ray`` and ``--ray-address``, of which the second implies the first."""
+    command = click.option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="Join this cluster. [default: --ray starts one on this machine]",
+    )(command)
+    return click.option(
+        "--ray",
+        is_flag=True,
+        help="Let all nodes of a Ray cluster work; needs triptych[ray].",
+    )(command)
+
+
 def note(line: str) -> None:
     """Say something to the person without mixing it into the output."""
     click.echo(line, err=True)

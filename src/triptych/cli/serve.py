@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from typing import Any
@@ -51,33 +52,59 @@ def serve(members: tuple[str, ...] | None, weights: str, insecure: bool, **optio
     from triptych import settings
     from triptych.web import server
 
-    chosen = settings.load(os.environ, **options)
+    chosen, borrowed = _borrowed(settings.load(os.environ, **options))
 
     def load(name: str) -> Classifier:
-        asked = {**vars(chosen), "committee": chosen.committee if members else name}
+        own = members or name.partition("@")[0] == borrowed
+        asked = {**vars(chosen), "committee": chosen.committee if own else name}
         classifier = triptych.load(members=members, weights=weights, report=common.note, **asked)
         classifier.warm_up()
         return classifier
 
     server.serve(
         chosen,
-        _registry(load, chosen, custom=bool(members), weights=weights),
+        _registry(load, chosen, custom=bool(members), borrowed=borrowed, weights=weights),
         common.note,
         insecure=insecure,
     )
 
 
+def _borrowed(chosen: Settings) -> tuple[Settings, str | None]:
+    """Settings whose committee stays the same, and what it is called if it lies at a URL."""
+    from triptych import bundle
+    from triptych import errors
+    from triptych import storage
+
+    if not storage.is_url(chosen.committee):
+        return chosen, None
+    common.note(f"Fetching {storage.shown(chosen.committee)}, unless it is here ...")
+    url = bundle.pinned(chosen.committee)
+    name = bundle.borrow(chosen.home, url).name
+    if bundle.versions(chosen.home, name):
+        raise errors.SettingError(
+            f"{storage.shown(url)} holds {name}, and {chosen.home} has another {name}. Serve that "
+            "by its name, take this in with `triptych bundles import`, or name another --home."
+        )
+    return dataclasses.replace(chosen, committee=url), name
+
+
 def _registry(
-    load: Callable[[str], Classifier], chosen: Settings, *, custom: bool, weights: str
+    load: Callable[[str], Classifier],
+    chosen: Settings,
+    *,
+    custom: bool,
+    borrowed: str | None,
+    weights: str,
 ) -> Registry:
     from triptych import committee
     from triptych.web import catalogue
     from triptych.web.registry import Registry
 
+    more = {borrowed: [1]} if borrowed else {}
     return Registry(
         load,
-        lambda: {"custom": [1]} if custom else catalogue.of(chosen.home),
-        "custom" if custom else chosen.committee,
+        lambda: {"custom": [1]} if custom else {**catalogue.of(chosen.home), **more},
+        "custom" if custom else borrowed or chosen.committee,
         # Random weights are never missing.
         missing=committee.missing if weights == "imagenet" else lambda name: [],
         max_bytes=chosen.max_loaded_bytes,

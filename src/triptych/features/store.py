@@ -1,34 +1,23 @@
-"""Features of photos: each photo passes through each backbone once, ever.
+"""The store: one SQLite file with the features of each photo, by content.
 
-The store is one SQLite file. A batch is written in one transaction, so a kill at any moment loses
-at most that batch and breaks nothing, and several processes may share the file.
+A batch is written in one transaction, so a kill at any moment loses at most that batch and breaks
+nothing, and several processes may share the file.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import sqlite3
 import time
-from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-
-from triptych import errors
-from triptych import images
-from triptych import recipe
-from triptych import streams
-from triptych import views
-from triptych.engine import Engine
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS space (
@@ -46,7 +35,6 @@ CREATE TABLE IF NOT EXISTS feature (
 # SQLite allows at most 32766 values in a statement; far fewer keep statements small.
 KEYS_AT_ONCE = 500
 PATIENCE_S = 60.0
-BATCH = 8
 
 Vector = npt.NDArray[np.float32]
 
@@ -184,105 +172,3 @@ def _chunks(items: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
     listed = list(items)
     for start in range(0, len(listed), size):
         yield listed[start : start + size]
-
-
-class Photo(Protocol):
-    """What is needed of a photo: a content that can be named before it is read."""
-
-    @property
-    def digest(self) -> bytes:
-        """SHA-256 of its bytes."""
-        ...
-
-    def read(self) -> bytes:
-        """Its bytes."""
-        ...
-
-
-@dataclass(frozen=True)
-class Extractor:
-    """A backbone that turns photos into features.
-
-    Args:
-        space: Names all that its features depend on besides the photo.
-        engine: Runs the backbone.
-        recipe: How it wants its photos.
-        view: Which look at the photos, a name from `views.VIEWS`.
-    """
-
-    space: str
-    engine: Engine
-    recipe: recipe.Recipe
-    view: str = views.PLAIN
-
-
-def extract(
-    photos: Sequence[Photo],
-    extractors: Sequence[Extractor],
-    store: FeatureStore,
-    *,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    stop: Callable[[], bool] = lambda: False,
-) -> list[npt.NDArray[np.float32]]:
-    """Features of photos, from the store and, where it has none, from the backbones.
-
-    A photo is decoded once for all backbones that lack it.
-
-    Args:
-        photos: Readable photos.
-        extractors: The backbones.
-        store: Looked into first; gets what is computed, batch by batch.
-        progress: Called with the photos done and all that had to be computed.
-        stop: Asked between batches whether to stop.
-
-    Returns:
-        For each backbone an array (N, F).
-
-    Raises:
-        errors.Stopped: ``stop`` said so; what was computed is in the store.
-        errors.ImageError: A photo cannot be read after all.
-    """
-    digests = [photo.digest for photo in photos]
-    known = [store.get(extractor.space, digests) for extractor in extractors]
-    wanted = {p.digest: p for p in photos if any(p.digest not in have for have in known)}
-
-    def compute(photo: Photo) -> tuple[bytes, list[Vector | None]]:
-        lacking = [photo.digest not in have for have in known]
-        return photo.digest, _features(photo, extractors, lacking)
-
-    done = 0
-    progress(done, len(wanted))
-    pool = ThreadPoolExecutor(streams.cores())
-    try:
-        computed = streams.map_ahead(pool, compute, wanted.values(), ahead=2 * BATCH)
-        while batch := list(itertools.islice(computed, BATCH)):
-            if stop():
-                raise errors.Stopped("Stopped; the features computed so far are kept.")
-            for number, (extractor, have) in enumerate(zip(extractors, known, strict=True)):
-                own = ((digest, vectors[number]) for digest, vectors in batch)
-                fresh = {digest: vector for digest, vector in own if vector is not None}
-                store.put(extractor.space, fresh)
-                have.update(fresh)
-            done += len(batch)
-            progress(done, len(wanted))
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return [np.stack([have[digest] for digest in digests]) for have in known]
-
-
-def _features(
-    photo: Photo, extractors: Sequence[Extractor], lacking: Sequence[bool]
-) -> list[Vector | None]:
-    # One photo at a time on each core: small networks run faster so than in batches on all cores
-    # (measured: EfficientNet-Lite2, 2 cores: 75 photos/s against 57 in batches of 8).
-    enough = recipe.enough(extractor.recipe for extractor in extractors)
-    pixels = images.decode(photo.read(), enough=enough)
-    return [
-        _run(extractor, pixels) if lacks else None
-        for extractor, lacks in zip(extractors, lacking, strict=True)
-    ]
-
-
-def _run(extractor: Extractor, pixels: npt.NDArray[np.uint8]) -> Vector:
-    batch = recipe.apply(extractor.recipe, views.VIEWS[extractor.view](pixels))[None]
-    return np.asarray(extractor.engine.run(batch).features[0])
