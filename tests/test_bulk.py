@@ -23,9 +23,8 @@ from hypothesis import strategies as st
 import fake_studio
 import tiny_bundles
 from triptych import bulk
-from triptych import classifier as answering
+from triptych import bundle
 from triptych import errors
-from triptych import images
 from triptych import storage
 from triptych.bulk import parts
 from triptych.bulk import plan as planning
@@ -279,7 +278,7 @@ def test_a_damaged_plan_says_so(photos: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["empty", "nowhere"])
 def test_no_photos_say_so(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(errors.SourceError, match="expected a folder with photos"):
+    with pytest.raises(errors.SourceError, match="expected a folder"):
         prepare(tmp_path / "out", tmp_path / name)
 
 
@@ -289,8 +288,10 @@ def test_no_photos_say_so(name: str, tmp_path: Path) -> None:
 def test_photos_that_were_cut_before_have_the_same_answers(photos: Path) -> None:
     sources = listed(photos)
     garden = fake_studio.load(fake_studio.GARDEN)
-    question = answering.Question(fit="square", similar=2)
-    cutter = Cutter.of(garden, question, images.DEFAULT_LIMITS)
+    limits = {f"max_image_{what}": 10**6 for what in ("bytes", "pixels")}
+    asked = bulk.Asked(limits, fit="square", similar=2)
+    question = asked.question
+    cutter = Cutter.of(garden, asked)
     sent = cutter.pack([cutter.cut(source) for source in sources])
     cuts = list(cutter.unpack(sent))
     assert [cut.source for cut in cuts] == sources
@@ -310,6 +311,18 @@ def test_photos_that_were_cut_before_have_the_same_answers(photos: Path) -> None
 
 def command(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["classify", *arguments], catch_exceptions=False)
+
+
+def test_a_committee_at_a_url_is_asked_by_its_hash(photos: Path, tmp_path: Path) -> None:
+    made = tiny_bundles.teach(tmp_path / "home")
+    url = f"memory://{uuid.uuid4().hex}/tiny.zip"
+    exact = bundle.lend(made, url)
+    out, home = tmp_path / "out", tmp_path / "another"
+    asked = ["--committee", url, "--home", str(home), "--precision", "f32"]
+    assert command(str(photos), *asked, "--out", str(out)).exit_code == 0
+    told = json.loads((out / "_plan" / "about.json").read_text())["asked"]
+    assert told["committee"] == exact
+    assert len(rows(out)) == 23
 
 
 @pytest.fixture
@@ -363,7 +376,7 @@ def test_what_was_killed_goes_on(stop: signal.Signals, garden: list[str], tmp_pa
         said = process.stderr.read()
     assert "Traceback" not in said
     if stop == signal.SIGINT:
-        assert "of 623 photos have their answers. The same command goes on from there." in said
+        assert "Stopped. What is answered is kept; the same command goes on from there." in said
         assert process.returncode == 1
     assert 0 < len(list(out.glob("part-*"))) < 156
     assert command(*garden).exit_code == 0

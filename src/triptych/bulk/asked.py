@@ -12,6 +12,7 @@ from typing import Any
 from triptych import bundle
 from triptych import committee as seats
 from triptych import errors
+from triptych import storage
 from triptych.classifier import Classifier
 from triptych.classifier import Question
 from triptych.committee import Committee
@@ -79,9 +80,9 @@ class Asked:
         """
         if digest(classifier.committee) != self.digest:
             raise errors.SettingError(
-                f"The committee {classifier.committee.name} is not the one on this machine that "
-                "was asked at first: its classes, recipes or what was fitted for it differ. Give "
-                "every machine the same bundle or fit."
+                f"The committee {classifier.committee.name} is another one here than where it "
+                "was asked for: classes, recipes or what was fitted for it differ. Give every "
+                "machine the same bundle, or the same fit."
             )
 
 
@@ -90,11 +91,14 @@ def pinned(home: Path, committee: str) -> str:
 
     Args:
         home: Folder for everything that is kept.
-        committee: A name, as `triptych.load` takes it.
+        committee: A name or URL, as `triptych.load` takes it.
 
     Raises:
         errors.UnknownName: There is none.
+        errors.SettingError: A URL has no hash.
     """
+    if storage.is_url(committee):
+        return bundle.pinned(committee)
     if seats.is_from_zoo(committee):
         return seats.resolve(committee)
     found = bundle.find(home, committee)

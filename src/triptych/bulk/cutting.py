@@ -20,9 +20,9 @@ from triptych import images
 from triptych import recipe
 from triptych.asking import Cut
 from triptych.bulk import plan
+from triptych.bulk.asked import Asked
 from triptych.bulk.run import photo
 from triptych.classifier import Classifier
-from triptych.classifier import Question
 from triptych.committee import with_recipe
 from triptych.results import Failure
 
@@ -42,10 +42,11 @@ class Cutter:
     limits: images.Limits
 
     @classmethod
-    def of(cls, classifier: Classifier, question: Question, limits: images.Limits) -> Cutter:
+    def of(cls, classifier: Classifier, asked: Asked) -> Cutter:
         """What cuts photos as a classifier would."""
         members = classifier.committee.members
-        fitted = (with_recipe(member, fit=question.fit).recipe for member in members)
+        limits = images.Limits(asked.load["max_image_bytes"], asked.load["max_image_pixels"])
+        fitted = (with_recipe(member, fit=asked.fit).recipe for member in members)
         enough = recipe.enough(member.recipe for member in members)
         return cls(tuple(dict.fromkeys(fitted)), enough, limits)
 

@@ -110,10 +110,7 @@ def _follow(plan: bulk.Plan, answered: Iterator[bulk.Part]) -> None:
                 stages.show("Classifying", pace.done, total)
                 pace.tell()
     except KeyboardInterrupt:
-        common.note(
-            f"Stopped; {plan.photos - total + pace.done:,} of {plan.photos:,} photos have their "
-            "answers. The same command goes on from there."
-        )
+        common.note("Stopped. What is answered is kept; the same command goes on from there.")
         raise click.exceptions.Exit(1) from None
     common.note(
         f"{pace.done - pace.failed:,} classified, {pace.failed:,} failed, {pace.speed:.1f} per s. "
