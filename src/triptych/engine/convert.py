@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import IO
 from typing import Any
 from typing import cast
-from unittest import mock
 
 from triptych import errors
 from triptych import head
@@ -168,9 +167,11 @@ def _main() -> None:
 
 def _import_keras() -> None:
     # Keras imports these where they are installed, and here needs none of them; nor the windows
-    # of scipy.signal. Without them it takes 0.8 s of a core, and else 2.6 s.
-    cast(dict[str, Any], sys.modules).update(matplotlib=None, pandas=None, sklearn=None)
-    sys.modules["scipy.signal"] = _Later("scipy.signal")
+    # of scipy.signal. Without them it takes 0.8 s of a core, and else 2.6 s; and 5 s more where
+    # TensorFlow is there, which it would seed and ask about files.
+    modules = cast(dict[str, Any], sys.modules)
+    modules.update(matplotlib=None, pandas=None, sklearn=None, tensorflow=None)
+    modules["scipy.signal"] = _Later("scipy.signal")
     importlib.import_module("keras")
 
 
@@ -190,7 +191,7 @@ def _convert(job: Job | Import) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".converting-") as folder:
         export(network, Path(folder) / NETWORK)
         if whole is not None:
-            _save(whole, Path(folder) / MODEL)
+            whole.save(Path(folder) / MODEL)
         Path(folder).chmod(0o755)
         try:
             Path(folder).rename(target)
@@ -199,12 +200,6 @@ def _convert(job: Job | Import) -> None:
                 raise
         else:
             Path(folder).mkdir()  # for TemporaryDirectory to remove
-
-
-def _save(model: Any, path: Path) -> None:
-    # Where TensorFlow is installed, Keras loads it to save a file: 2.5 s for nothing.
-    with mock.patch.dict(sys.modules, {"tensorflow": None}):
-        model.save(path)
 
 
 def _built(job: Job) -> tuple[Any, Any]:
