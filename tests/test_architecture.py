@@ -60,6 +60,7 @@ RANKS = {
     "finetune": 12,
     "projects": 12,
     "scoring": 12,
+    "seating": 12,
     "audition": 13,
     "bulk": 13,
     "benchmarking": 13,

@@ -22,6 +22,7 @@ READY_S = 600.0  # a first start converts networks
 STOP_S = 30.0
 ANSWERED = b"HTTP/1.1 200"
 PAGE = os.sysconf("SC_PAGE_SIZE")
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class Running:
     def rss_mb(self) -> float:
         """Memory of the process and all its children, in MB."""
         return sum(_rss_bytes(pid) for pid in _family(self.pid)) / 1e6
+
+    def cpu_s(self) -> float:
+        """Processor time that the process and all its children have taken so far, in seconds."""
+        return sum(_ticks(pid) for pid in _family(self.pid)) / TICKS
 
 
 def plain() -> Server:
@@ -159,3 +164,11 @@ def _rss_bytes(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
     except OSError:
         return 0
+
+
+def _ticks(pid: int) -> int:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])  # utime and stime; the state is the first

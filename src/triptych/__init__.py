@@ -62,10 +62,8 @@ def load(
         ('Egyptian cat', 0.83)
     """
     # Imported here, so that importing the package stays quick.
-    from triptych import bundle
-    from triptych import classifier
     from triptych import committee as seats
-    from triptych import images
+    from triptych import seating
     from triptych import settings as table
     from triptych import streams
 
@@ -78,15 +76,7 @@ def load(
         random=table.is_random(weights),
         report=report,
     )
-    if seats.is_from_zoo(chosen.committee):
-        seated = seats.from_zoo(chosen.committee, build, members=members)
-    else:
-        seated = bundle.get(chosen.home, chosen.committee).committee(build).only(members)
-    return classifier.Classifier(
-        seated.under(None if chosen.rule == "auto" else chosen.rule),
-        limits=images.Limits(chosen.max_image_bytes, chosen.max_image_pixels),
-        coverage=chosen.coverage,
-    )
+    return seating.classifier(chosen, build, members=members)
 
 
 def train(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from triptych import novelty
 from triptych import recipe
 from triptych.committee import Committee
+from triptych.engine import Far
 from triptych.engine import Output
 from triptych.results import Timing
 
@@ -36,8 +37,8 @@ class Seen(Protocol):
         """What reading it took."""
         ...
 
-    def through(self, own: recipe.Recipe) -> recipe.Float32Array:
-        """What a network with this recipe is shown, shape (*own.size, 3)."""
+    def cut(self, own: recipe.Recipe) -> recipe.UInt8Image:
+        """What a network with this recipe is shown, before its values are scaled."""
         ...
 
 
@@ -55,9 +56,9 @@ class Ready:
     picture: recipe.Picture
     decode_ms: float
 
-    def through(self, own: recipe.Recipe) -> recipe.Float32Array:
-        """What a network with this recipe is shown, shape (*own.size, 3)."""
-        return recipe.apply(own, self.picture)
+    def cut(self, own: recipe.Recipe) -> recipe.UInt8Image:
+        """What a network with this recipe is shown, before its values are scaled."""
+        return recipe.resize(own, self.picture)
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,9 @@ class Cut:
     pixels: Mapping[recipe.Recipe, recipe.UInt8Image]
     decode_ms: float
 
-    def through(self, own: recipe.Recipe) -> recipe.Float32Array:
+    def cut(self, own: recipe.Recipe) -> recipe.UInt8Image:
         """What a network with this recipe, one of those it was cut for, is shown."""
-        return recipe.scale(own, self.pixels[own])
+        return self.pixels[own]
 
 
 class Batch:
@@ -135,9 +136,14 @@ class Batch:
         """One member looks at one image."""
         member = self.committee.members[seat]
         start = time.perf_counter()
-        ready = self.images[number].through(member.recipe)[np.newaxis]
-        prepared = time.perf_counter()
-        output = member.engine.run(ready)
+        pixels = self.images[number].cut(member.recipe)[np.newaxis]
+        if isinstance(member.engine, Far):
+            prepared = time.perf_counter()
+            output = member.engine.look(pixels)
+        else:
+            ready = recipe.scale(member.recipe, pixels)
+            prepared = time.perf_counter()
+            output = member.engine.run(ready)
         self._spent_ms[number, seat] = _ms(prepared, time.perf_counter())
         self._recipe_ms[number, seat] = _ms(start, prepared)
         return output

@@ -98,14 +98,49 @@ class Committee:
         """
         if names is None:
             return self.members
-        wanted = {zoo.normalize(name) for name in names}
-        known = {zoo.normalize(member.name) for member in self.members}
-        if not wanted or wanted - known:
-            raise errors.UnknownName(
-                f"The committee {self.name} has no members {', '.join(names) or '(none named)'}; "
-                f"its members are: {', '.join(member.name for member in self.members)}."
-            )
-        return tuple(m for m in self.members if zoo.normalize(m.name) in wanted)
+        kept = chosen(self.name, [member.name for member in self.members], names)
+        return tuple(member for member in self.members if member.name in kept)
+
+
+def chosen(committee: str, own: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Those of a committee's members that are named, in committee order.
+
+    Args:
+        committee: Its name, for people.
+        own: The names of its members.
+        names: Those to keep, in any spelling that the zoo knows.
+
+    Raises:
+        errors.UnknownName: One is not a member, or none was named.
+
+    Example:
+        >>> chosen("classic", ["ResNet50", "VGG16"], ["vgg16"])
+        ['VGG16']
+    """
+    wanted = {zoo.normalize(name) for name in names}
+    if not wanted or wanted - {zoo.normalize(name) for name in own}:
+        raise errors.UnknownName(
+            f"The committee {committee} has no members {', '.join(names) or '(none named)'}; "
+            f"its members are: {', '.join(own)}."
+        )
+    return [name for name in own if zoo.normalize(name) in wanted]
+
+
+def engine(path: Path, build: Build) -> Engine:
+    """What runs a converted network in this process.
+
+    Args:
+        path: The network; to answer at int8, its int8 form.
+        build: Precision, threads and cache.
+    """
+    return OpenVINOEngine(
+        path,
+        # What is not quantized in an int8 network, the first and last layers, stays exact.
+        precision="f32" if build.precision == INT8 else build.precision,
+        threads=build.threads,
+        streams=build.streams,
+        cache=store.compiled_cache(build.home),
+    )
 
 
 @dataclass(frozen=True)
@@ -120,6 +155,8 @@ class Build:
             of the threads.
         random: Random weights, to measure speed where the real ones can't be had.
         report: Called with a line for people while something slow happens.
+        open: Opens the network of a member, by the member's name and the network's path; by
+            default in this process.
     """
 
     home: Path
@@ -128,6 +165,7 @@ class Build:
     streams: int = 1
     random: bool = False
     report: Callable[[str], None] = lambda line: None
+    open: Callable[[str, Path, Build], Engine] = lambda name, path, build: engine(path, build)
 
 
 def is_from_zoo(name: str) -> bool:
@@ -197,9 +235,13 @@ def _seat(rows: list[zoo.Backbone], build: Build, name: str) -> list[Member]:
     exact = store.prepare(rows, home=build.home, random=build.random, report=build.report)
     paths = _int8(rows, exact, build, name) if build.precision == INT8 else exact
     return [
-        Member(row.name, engine(path, build), row.recipe, row.multiply_adds / 1e9, network=own)
-        for row, path, own in zip(rows, paths, exact, strict=True)
+        _member(row, path, own, build) for row, path, own in zip(rows, paths, exact, strict=True)
     ]
+
+
+def _member(row: zoo.Backbone, path: Path, own: Path, build: Build) -> Member:
+    runs = build.open(row.name, path, build)
+    return Member(row.name, runs, row.recipe, row.multiply_adds / 1e9, network=own)
 
 
 def _int8(rows: list[zoo.Backbone], paths: list[Path], build: Build, name: str) -> list[Path]:
@@ -212,23 +254,6 @@ def _int8(rows: list[zoo.Backbone], paths: list[Path], build: Build, name: str) 
         make = f"triptych optimize {name}{own} --images photos/"
         raise int8.missing(", ".join(names), make)
     return made
-
-
-def engine(path: Path, build: Build) -> Engine:
-    """What runs a converted network.
-
-    Args:
-        path: The network; to answer at int8, its int8 form.
-        build: Precision, threads and cache.
-    """
-    return OpenVINOEngine(
-        path,
-        # What is not quantized in an int8 network, the first and last layers, stays exact.
-        precision="f32" if build.precision == INT8 else build.precision,
-        threads=build.threads,
-        streams=build.streams,
-        cache=store.compiled_cache(build.home),
-    )
 
 
 def with_recipe(member: Member, *, fit: str | None) -> Member:

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from triptych import bundle
 from triptych import committee as seats
 from triptych import errors
-from triptych import storage
+from triptych import seating
 from triptych.classifier import Classifier
 from triptych.classifier import Question
 from triptych.committee import Committee
@@ -51,7 +50,7 @@ class Asked:
             question: Its ``top``, ``fit`` and ``similar`` count.
         """
         exact = {
-            "committee": pinned(home, load["committee"]),
+            "committee": seating.pinned(load["committee"], home),
             "precision": _resolved(load["precision"]),
             "rule": classifier.committee.rule,
         }
@@ -84,25 +83,6 @@ class Asked:
                 "was asked for: classes, recipes or what was fitted for it differ. Give every "
                 "machine the same bundle, or the same fit."
             )
-
-
-def pinned(home: Path, committee: str) -> str:
-    """A committee by a name that means the same later on.
-
-    Args:
-        home: Folder for everything that is kept.
-        committee: A name or URL, as `triptych.load` takes it.
-
-    Raises:
-        errors.UnknownName: There is none.
-        errors.SettingError: A URL has no hash.
-    """
-    if storage.is_url(committee):
-        return bundle.pinned(committee)
-    if seats.is_from_zoo(committee):
-        return seats.resolve(committee)
-    found = bundle.find(home, committee)
-    return f"{found.name}@{found.version}"
 
 
 def _resolved(precision: str) -> str:

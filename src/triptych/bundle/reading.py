@@ -16,7 +16,6 @@ from triptych.committee import INT8
 from triptych.committee import Build
 from triptych.committee import Committee
 from triptych.committee import Member
-from triptych.committee import engine
 from triptych.doubt import Doubt
 from triptych.engine import convert
 from triptych.engine import int8
@@ -152,7 +151,8 @@ class Bundle:
             novelty.Taught.read(self.folder / listed) if listed in self.about["files"] else None
         )
         own = self.folder / "members" / row["name"] / convert.NETWORK
-        return Member(row["name"], engine(network, build), recipe, float(row["cost"]), taught, own)
+        runs = build.open(row["name"], network, build)
+        return Member(row["name"], runs, recipe, float(row["cost"]), taught, own)
 
 
 def read(folder: Path) -> Bundle:

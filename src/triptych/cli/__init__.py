@@ -21,6 +21,7 @@ from triptych.cli.models import models
 from triptych.cli.models import pull
 from triptych.cli.optimize import optimize
 from triptych.cli.projects import projects
+from triptych.cli.scale import scale
 from triptych.cli.serve import serve
 from triptych.cli.suspects import suspects
 from triptych.cli.train import train
@@ -49,6 +50,7 @@ for command in (
     optimize,
     projects,
     pull,
+    scale,
     serve,
     suspects,
     train,

@@ -11,6 +11,7 @@ from typing import Any
 from typing import NamedTuple
 from typing import Protocol
 from typing import cast
+from typing import runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ import numpy.typing as npt
 cast(dict[str, Any], sys.modules).setdefault("openvino_telemetry", None)
 
 Float32Array = npt.NDArray[np.float32]
+UInt8Array = npt.NDArray[np.uint8]
 
 
 class Output(NamedTuple):
@@ -47,6 +49,22 @@ class Engine(Protocol):
 
         Args:
             batch: Network inputs as the recipe makes them, shape (N, H, W, 3), N at least 1.
+
+        Raises:
+            errors.EngineError: The network cannot take this batch.
+        """
+        ...
+
+
+@runtime_checkable
+class Far(Protocol):
+    """An engine in another process, to which pixels travel: they are a quarter of the bytes."""
+
+    def look(self, pixels: UInt8Array) -> Output:
+        """Answer a batch; the values are scaled where the network is, to the same inputs.
+
+        Args:
+            pixels: What the recipe makes of photos before it scales values, shape (N, H, W, 3).
 
         Raises:
             errors.EngineError: The network cannot take this batch.

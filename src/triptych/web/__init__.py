@@ -63,6 +63,8 @@ def create_app(
     *,
     wait: queueing.Wait = queueing.wait,
     make: instruments.Instruments | None = None,
+    threads: int | None = None,
+    teaching: bool = True,
 ) -> flask.Flask:
     """Build the studio as a WSGI application.
 
@@ -72,6 +74,10 @@ def create_app(
         wait: Waits for what another thread makes, so many seconds; a server whose loop must stay
             free passes its own way.
         make: Makes the meters; ``None``: those that the studio itself tells at ``/metrics``.
+        threads: How many pieces of work are done beside each other; by default one more than
+            there are cores.
+        teaching: Whether people teach committees here, which takes a home folder of its own; else
+            there are no pages of projects.
 
     Example:
         >>> from triptych import settings
@@ -90,18 +96,23 @@ def create_app(
         registry,
         # A photo of the next request is unpacked while the networks look at those before.
         queue=queueing.Queue(
-            streams.cores() + 1, capacity=settings.max_waiting_images, waited=meters.waited
+            threads or streams.cores() + 1,
+            capacity=settings.max_waiting_images,
+            waited=meters.waited,
         ),
         loading=queueing.Queue(2, capacity=settings.max_waiting_images),
         wait=wait,
+        teaching=teaching,
     )
+    app.jinja_env.globals["teaching"] = teaching
     app.register_blueprint(probes.blueprint)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(docs.blueprint)
     openapi.register(app, api.blueprint, keyless=not settings.api_key)
     for protocol in inference.blueprints:
         app.register_blueprint(protocol)
-    projects.register(app)
+    if teaching:
+        projects.register(app)
     errors.register(app)
     logs.register(app)
     meters.register(app)

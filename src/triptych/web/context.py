@@ -46,6 +46,7 @@ class Studio:
             ready shall go on to answer.
         wait: Waits for a future so many seconds; a server whose loop must stay free passes its
             own way.
+        teaching: Whether people teach committees here; else there are no projects.
     """
 
     settings: Settings
@@ -53,6 +54,7 @@ class Studio:
     queue: Queue
     loading: Queue
     wait: Wait
+    teaching: bool = True
 
     @cached_property
     def projects(self) -> Projects:

@@ -62,15 +62,23 @@ def studio() -> str:
 def similar(digest: str) -> flask.Response:
     """A small copy of a taught photo; nothing, where the studio does not have it."""
     here = context.current()
-    try:
-        data = here.do(lambda: here.projects.thumbnail(digest))
-    except errors.UnknownName:
+    data = here.do(lambda: _thumbnail(here, digest))
+    if data is None:
         # No error: a bundle may come from elsewhere, and the page asks for each of its photos.
         return flask.Response(status=204)
     answer = flask.Response(data, mimetype="image/jpeg")
     answer.cache_control.private = True
     answer.cache_control.max_age = KEPT_S
     return answer
+
+
+def _thumbnail(here: context.Studio, digest: str) -> bytes | None:
+    if not here.teaching:
+        return None
+    try:
+        return here.projects.thumbnail(digest)
+    except errors.UnknownName:
+        return None
 
 
 def _chosen() -> dict[str, str]:

@@ -1,0 +1,105 @@
+"""A Ray cluster: started on this machine, or joined by its address."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+from triptych import errors
+from triptych import streams
+
+EXTRA = "pip install 'triptych[ray]'"
+# Ray tells its makers of each cluster, unless it is told not to. Nothing shall leave the machine.
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+# What processes of the cluster log is to be read in the dashboard.
+SILENT: Mapping[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+
+
+def require() -> None:
+    """Look whether Ray is here.
+
+    Raises:
+        errors.SettingError: It is not installed.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise errors.SettingError(
+            f"This runs on Ray, which is not installed here. Install it with: {EXTRA}"
+        )
+
+
+@contextlib.contextmanager
+def connect(address: str | None, *, say: Callable[[str], None], cores: int = 0) -> Iterator[None]:
+    """Be connected to a cluster for a while; one that was started here ends afterwards.
+
+    Args:
+        address: Of a cluster that runs already, such as ``10.0.0.5:6379``; ``None`` starts one on
+            this machine.
+        say: Called with a line for people.
+        cores: How many cores are wanted. Where this machine has fewer, one that is started here
+            shares them out as if it had so many; one that was joined lets some wait.
+
+    Raises:
+        errors.SettingError: Ray is not installed, or there is no cluster at the address.
+    """
+    require()
+    os.environ.update(QUIET)
+    import ray
+
+    if ray.is_initialized():  # whoever did it also ends it
+        yield
+        return
+    say("Starting Ray on this machine ..." if address is None else f"Joining Ray at {address} ...")
+    try:
+        context = _joined(address) if address else _started(cores)
+    except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
+        raise errors.SettingError(_reason(address, error)) from error
+    try:
+        if context.dashboard_url:
+            say(f"Ray's dashboard is at http://{context.dashboard_url}/")
+        _compare(cores, say)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _started(cores: int) -> Any:
+    import ray
+
+    # Not whatever cluster RAY_ADDRESS or a file of an earlier one names.
+    return ray.init(
+        address="local",
+        num_cpus=max(cores, streams.cores()),
+        include_dashboard=True,
+        dashboard_host="127.0.0.1",
+        **SILENT,
+    )
+
+
+def _compare(cores: int, say: Callable[[str], None]) -> None:
+    import ray
+
+    there = int(ray.cluster_resources().get("CPU", 0))
+    if cores > there:
+        say(f"The cluster has {there} cores and {cores} are wanted: some wait until it grows.")
+
+
+def _joined(address: str) -> Any:
+    import ray
+
+    return ray.init(address=address, **SILENT)
+
+
+def _reason(address: str | None, error: Exception) -> str:
+    told = str(error).strip().splitlines() or [type(error).__name__]
+    if address is None:
+        return f"Ray does not start on this machine: {told[0]}"
+    return (
+        f"There is no Ray cluster at {address} that this machine is part of: {told[0]} Expected "
+        "the address that `ray start --head` named, such as 10.0.0.5:6379."
+    )

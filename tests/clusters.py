@@ -1,0 +1,57 @@
+"""Clusters of Ray on this machine: each node a set of processes of its own, limited in cores."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from unittest import mock
+
+import ray
+from ray.cluster_utils import Cluster
+
+from triptych.scale import cluster as door
+
+# What Ray does to Python's warnings is not ours to mend.
+WARNINGS = (
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+    "ignore::PendingDeprecationWarning",
+    "ignore::ResourceWarning",
+    "ignore::UserWarning:ray.*",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
+
+
+@contextlib.contextmanager
+def running(*cores: int, dashboard: bool = False) -> Iterator[Cluster]:
+    """A cluster with a node for each number of cores, to which this process is connected.
+
+    The first node is the head, which must not be killed.
+    """
+    # Sockets have short names only, so not in pytest's folders.
+    scratch = tempfile.mkdtemp(prefix="ray-")
+    with mock.patch.dict(os.environ, door.QUIET):
+        nodes = Cluster(shutdown_at_exit=False)
+        try:
+            for count in cores:
+                nodes.add_node(
+                    num_cpus=count, include_dashboard=dashboard, temp_dir=scratch, wait=True
+                )
+            ray.init(address=nodes.address, logging_level=logging.ERROR, log_to_driver=False)
+            yield nodes
+        finally:
+            ray.shutdown()
+            nodes.shutdown()
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on just now."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
