@@ -1,11 +1,12 @@
 """On Ray: what a second replica gives, and what the path through it costs.
 
-    .venv/bin/python benchmarks/bench_scale.py [--only replicas,cost] [--seconds 30]
+    .venv/bin/python benchmarks/bench_scale.py [--only replicas,cost,folders] [--seconds 30]
 
 Real photos and real HTTP, the load in a process of its own, each server with a cluster of Ray that
 it starts on this machine. `replicas` is a network that takes most of the time, once in one replica
 and once in two, with one core each; `cost` is the committee that comes with the package, by
-`triptych serve` and on Ray, on the same cores.
+`triptych serve` and on Ray, on the same cores; `folders` classifies 2,000 photos into files, in one
+process and on Ray.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from pathlib import Path
 
 import common
 from scaling import cost
+from scaling import folders
 from scaling import replicas
 from serving import uploads
 from serving.bench import Bench
 
 HERE = Path(__file__).parent
 BESIDE = HERE.parent.parent / "shared" / "data" / "imagenet-mini"
-PARTS = {"replicas": replicas.run, "cost": cost.run}
+PARTS = {"replicas": replicas.run, "cost": cost.run, "folders": folders.run}
 
 
 def main() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import shutil
 import socket
 import tempfile
+import warnings
 from collections.abc import Iterator
 from unittest import mock
 
@@ -35,6 +37,8 @@ def running(*cores: int, dashboard: bool = False) -> Iterator[Cluster]:
     """
     # Sockets have short names only, so not in pytest's folders.
     scratch = tempfile.mkdtemp(prefix="ray-")
+    # Ray notes there which cluster was the last, and does not make the folder.
+    os.makedirs("/tmp/ray", exist_ok=True)
     with mock.patch.dict(os.environ, door.QUIET):
         nodes = Cluster(shutdown_at_exit=False)
         try:
@@ -48,6 +52,10 @@ def running(*cores: int, dashboard: bool = False) -> Iterator[Cluster]:
             ray.shutdown()
             nodes.shutdown()
             shutil.rmtree(scratch, ignore_errors=True)
+            # Sockets that Ray leaves open would be found, as errors, when pytest ends.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                gc.collect()
 
 
 def free_port() -> int:

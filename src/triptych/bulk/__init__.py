@@ -19,10 +19,11 @@ twice and none is lost.
 from __future__ import annotations
 
 from triptych.bulk.asked import Asked
+from triptych.bulk.cutting import Cutter
 from triptych.bulk.plan import Chunk
 from triptych.bulk.plan import Plan
 from triptych.bulk.plan import prepare
 from triptych.bulk.run import Part
 from triptych.bulk.run import classify
 
-__all__ = ["Asked", "Chunk", "Part", "Plan", "classify", "prepare"]
+__all__ = ["Asked", "Chunk", "Cutter", "Part", "Plan", "classify", "prepare"]

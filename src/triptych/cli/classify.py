@@ -66,6 +66,7 @@ Writer = Callable[["Verdict | Failure"], None]
     type=click.IntRange(min=1),
     help="Photos a file of --out has.  [default: 256]",
 )
+@common.ray_options
 @common.weights_option
 @common.from_table("precision", "threads", "home")
 @click.pass_context
@@ -79,6 +80,8 @@ def classify(
     form: str | None,
     out: str | None,
     rows_per_file: int | None,
+    ray: bool,
+    ray_address: str | None,
     **options: Any,
 ) -> None:
     """Classify images: files, folders (walked), or - for one image on standard input.
@@ -97,7 +100,7 @@ def classify(
 
     many = len(paths) > 1 or Path(paths[0]).is_dir()
     picture, why = _why(options, many)
-    kept = folders.Kept(out, rows_per_file)
+    kept = folders.Kept(out, rows_per_file, ray, ray_address)
     kept.check(paths, "explain" if picture else form)
     question = Question(top=top, fit=fit, similar=similar)
     if kept.out:

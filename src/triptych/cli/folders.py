@@ -34,10 +34,19 @@ class Kept:
     Args:
         out: The folder they go to, a path or URL; ``None``: they are not written.
         rows_per_file: How many there are in a file; ``None`` leaves it to the plan.
+        ray: Whether the nodes of a Ray cluster work.
+        ray_address: Of the cluster; ``None`` starts one on this machine.
     """
 
     out: str | None
     rows_per_file: int | None
+    ray: bool
+    ray_address: str | None
+
+    @property
+    def is_on_ray(self) -> bool:
+        """Whether a cluster works: to name one is enough."""
+        return self.ray or bool(self.ray_address)
 
     def check(self, paths: tuple[str, ...], form: str | None) -> None:
         """Refuse what does not go together.
@@ -50,10 +59,11 @@ class Kept:
             errors.SettingError: It does not; the message says what is left out or given, too.
         """
         if not self.out:
-            if self.rows_per_file:
+            if self.rows_per_file or self.is_on_ray:
+                option = "--rows-per-file" if self.rows_per_file else "--ray"
                 raise errors.SettingError(
-                    "--rows-per-file is for answers that are written into files. Name a folder or "
-                    "URL for them, too, with --out."
+                    f"{option} is for answers that are written into files. Name a folder or URL "
+                    "for them, too, with --out."
                 )
         elif form:
             raise errors.SettingError(
@@ -81,6 +91,10 @@ def classify(
     import triptych
     from triptych import bulk
 
+    if kept.is_on_ray:
+        from triptych.scale import cluster
+
+        cluster.require()
     seats = {name: options.pop(name) for name in ("members", "weights")}
     chosen = settings.load(os.environ, **options)
     load = {**seats, **{name: getattr(chosen, name) for name in FIXED}}
@@ -93,18 +107,31 @@ def classify(
         rows_per_file=kept.rows_per_file,
         found=lambda photos: common.note(f"{photos:,} photos found."),
     )
-    _follow(plan, bulk.classify(classifier, plan, asked))
+    if plan.remaining_photos < plan.photos:
+        told = f"{plan.photos - plan.remaining_photos:,} of {plan.photos:,}"
+        common.note(f"{told} photos have their answers.")
+    if not plan.remaining_photos:
+        return
+    if not kept.is_on_ray:
+        _follow(plan, bulk.classify(classifier, plan, asked))
+        return
+    with cluster.connect(kept.ray_address, say=common.note):
+        from triptych.scale import folders
+
+        # Else each node has its own.
+        home = chosen.home.absolute() if options["home"] else None
+        answered = folders.classify(
+            plan, asked, bulk.Cutter.of(classifier, asked), cores=chosen.threads or 1, home=home
+        )
+        _follow(plan, answered)
 
 
 def _follow(plan: bulk.Plan, answered: Iterator[bulk.Part]) -> None:
     total = plan.remaining_photos
-    if total < plan.photos:
-        common.note(f"{plan.photos - total:,} of {plan.photos:,} photos have their answers.")
-    if not total:
-        return
     pace = Pace(total)
     try:
         with common.Stages() as stages:
+            stages.show("Classifying", 0, total)
             for part in answered:
                 pace.add(part)
                 stages.show("Classifying", pace.done, total)
