@@ -27,6 +27,8 @@ WARNINGS = (
     "ignore::UserWarning:ray.*",
     "ignore::pytest.PytestUnraisableExceptionWarning",
 )
+# Metrics are passed on every second instead of every ten.
+TOLD_SOON = {"metrics_report_interval_ms": 1000}
 
 
 @contextlib.contextmanager
@@ -42,10 +44,16 @@ def running(*cores: int, dashboard: bool = False) -> Iterator[Cluster]:
     with mock.patch.dict(os.environ, door.QUIET):
         nodes = Cluster(shutdown_at_exit=False)
         try:
+            config = {"_system_config": TOLD_SOON}  # of the head, and of all by it
             for count in cores:
                 nodes.add_node(
-                    num_cpus=count, include_dashboard=dashboard, temp_dir=scratch, wait=True
+                    num_cpus=count,
+                    include_dashboard=dashboard,
+                    temp_dir=scratch,
+                    wait=True,
+                    **config,
                 )
+                config = {}
             ray.init(address=nodes.address, logging_level=logging.ERROR, log_to_driver=False)
             yield nodes
         finally:

@@ -22,6 +22,8 @@ from typing import Any
 import pytest
 import ray
 from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from ray import serve
 
 import clusters
@@ -192,6 +194,57 @@ def test_there_are_no_pages_of_projects(studio: Studio) -> None:
             assert (path, response.status) == (path, expected)
             assert b"Teach" not in response.read()
         connection.close()
+
+
+def told() -> dict[str, float]:
+    """What Ray's agents tell of us: sums by a name and the values of the meters' own labels."""
+    found: dict[str, float] = collections.defaultdict(float)
+    for node in ray.nodes():
+        for sample in samples(node["MetricsExportPort"]):
+            own = (sample.labels.get(name) for name in ("deployment", "endpoint", "model", "code"))
+            found[" ".join((sample.name, *filter(None, own)))] += sample.value
+    return found
+
+
+def samples(port: int) -> Iterator[Sample]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/metrics")
+    with connection.getresponse() as response:
+        text = response.read().decode()
+    connection.close()
+    for family in text_string_to_metric_families(text):
+        yield from (one for one in family.samples if one.name.startswith("ray_triptych_"))
+
+
+def test_ray_tells_under_the_same_names_what_a_studio_counts(studio: Studio) -> None:
+    request = f"ray_triptych_requests_total {INGRESS} api.classify lite"
+    before = told()
+    assert studio.ask()[0] == 200
+    assert studio.ask(b"no photo")[0] == 415
+    end = time.monotonic() + 30
+    while (after := told())[f"{request} 415"] == before[f"{request} 415"]:
+        assert time.monotonic() < end
+        time.sleep(0.5)
+    more = {name: value - before[name] for name, value in after.items()}
+    assert (more[f"{request} 200"], more[f"{request} 415"]) == (1, 1)
+    assert more[f"ray_triptych_images_total {INGRESS} lite"] == 1
+    assert more[f"ray_triptych_request_duration_seconds_count {INGRESS} api.classify"] == 2
+    for member in MEMBERS:
+        assert more[f"ray_triptych_inference_duration_seconds_count {INGRESS} {member}"] == 1
+        # The replica itself knows how long its network took.
+        assert more[f"ray_triptych_engine_images_total {member} {member}"] >= 1
+        assert more[f"ray_triptych_engine_duration_seconds_count {member} {member}"] >= 1
+    assert after[f"ray_triptych_requests_in_progress {INGRESS}"] == 0
+    assert after[f"ray_triptych_model_ready {INGRESS} lite"] == 1
+    assert after[f"ray_triptych_build_info {INGRESS}"] == 1
+
+
+def test_no_replica_tells_for_all_of_them(studio: Studio) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", studio.port, timeout=DEADLINE_S)
+    connection.request("GET", "/metrics")
+    with connection.getresponse() as response:
+        assert response.status == 404
+    connection.close()
 
 
 def test_too_much_is_refused_in_words(studio: Studio) -> None:

@@ -8,6 +8,7 @@ import click
 
 from triptych.cli import common
 from triptych.cli import scale_options
+from triptych.cli.scale_config import config
 
 
 @click.group()
@@ -37,3 +38,6 @@ def serve(address: str | None, detach: bool, **options: Any) -> None:
 
     chosen, arguments = scale_options.read(options)
     running.run(arguments, address=address, port=chosen.port, detach=detach, say=common.note)
+
+
+scale.add_command(config)

@@ -13,6 +13,7 @@ import dataclasses
 import logging
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,7 @@ from triptych.engine import Engine
 from triptych.engine import Float32Array
 from triptych.engine import Output
 from triptych.engine import UInt8Array
+from triptych.scale import metrics
 from triptych.scale.arguments import Arguments
 from triptych.scale.remote import RemoteEngine
 from triptych.settings import Settings
@@ -74,6 +76,7 @@ class Seat:
         self._opened: OrderedDict[str, Member] = OrderedDict()
         self._opening = threading.Lock()
         self._counting = threading.Lock()
+        self._meters = metrics.EngineMeters(member)
         self._images = 0
         self._checked = 0
 
@@ -110,7 +113,9 @@ class Seat:
         return self._answered(member, recipe.scale(member.recipe, pixels))
 
     def _answered(self, member: Member, batch: Float32Array) -> Output:
+        start = time.perf_counter()
         output = member.engine.run(batch)
+        self._meters.ran(len(batch), time.perf_counter() - start)
         with self._counting:
             self._images += len(batch)
         return output
@@ -196,6 +201,7 @@ class Ingress:
         self._members = members
         self._front = Front()
         self._committee = ""
+        self._instruments = metrics.RayInstruments()
         logs.configure(self._settings.log_format)
         _check(arguments, self._settings)
 
@@ -219,6 +225,7 @@ class Ingress:
         """
         if not self._front.studio:
             raise errors.EngineError("No committee is loaded.")
+        self._instruments.look()
 
     def facts(self) -> dict[str, Any]:
         """What this replica can say of itself, for people and tests."""
@@ -235,7 +242,9 @@ class Ingress:
     def _opened(self, committee: str) -> ASGIApp:
         registry = _only(self._classifier(committee), committee)
         threads = self._arguments.ingress_threads
-        app = create_app(self._settings, registry, threads=threads, teaching=False)
+        app = create_app(
+            self._settings, registry, threads=threads, teaching=False, make=self._instruments
+        )
         workers = self._settings.max_waiting_images + SPARE
         return cast(ASGIApp, WSGIMiddleware(_ended(app), workers=workers))
 

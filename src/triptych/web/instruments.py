@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Protocol
 
 import flask
@@ -37,11 +38,11 @@ class Instruments(Protocol):
     def histogram(self, name: str, help: str, buckets: Iterable[float], *labels: str) -> Meter:
         """How values are spread over buckets, by their upper bounds."""
 
-    def watch(self, name: str, help: str, label: str, read: Callable[[], Levels]) -> None:
-        """What is looked up when it is told, by the values of its label."""
+    def watch(self, name: str, help: str, read: Callable[[], Levels], *labels: str) -> None:
+        """What is looked up when it is told, by the values of its labels."""
 
 
-Levels = Mapping[str, float]
+Levels = Mapping[tuple[str, ...], float]
 
 
 def exposed(app: flask.Flask) -> Instruments:
@@ -80,18 +81,20 @@ class _Prometheus:
         made = prometheus.Histogram(PREFIX + name, help, labels, buckets=bounds, registry=self._all)
         return lambda value, *own: (made.labels(*own) if own else made).observe(value)
 
-    def watch(self, name: str, help: str, label: str, read: Callable[[], Levels]) -> None:
-        self._all.register(_Watched(PREFIX + name, help, label, read))
+    def watch(self, name: str, help: str, read: Callable[[], Levels], *labels: str) -> None:
+        self._all.register(_Watched(PREFIX + name, help, read, labels))
 
 
 class _Watched(Collector):
-    """Looks up a level for each value of a label when Prometheus asks."""
+    """Looks up levels when Prometheus asks."""
 
-    def __init__(self, name: str, help: str, label: str, read: Callable[[], Levels]) -> None:
-        self._name, self._help, self._label, self._read = name, help, label, read
+    def __init__(
+        self, name: str, help: str, read: Callable[[], Levels], labels: Sequence[str]
+    ) -> None:
+        self._name, self._help, self._read, self._labels = name, help, read, labels
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        family = GaugeMetricFamily(self._name, self._help, labels=[self._label])
-        for value, level in self._read().items():
-            family.add_metric([value], level)
+        family = GaugeMetricFamily(self._name, self._help, labels=self._labels)
+        for values, level in self._read().items():
+            family.add_metric(values, level)
         yield family

@@ -52,11 +52,11 @@ class Meters:
         make.watch(
             "model_ready",
             "1 if a committee answers at once, 0 if it has to be loaded first.",
+            lambda: {(name,): committees.ready(name) for name in committees.names},
             "model",
-            lambda: {name: committees.ready(name) for name in committees.names},
         )
-        running = make.gauge("build_info", "What is running.", "version", "python")
-        running(1, triptych.__version__, platform.python_version())
+        running = (triptych.__version__, platform.python_version())
+        make.watch("build_info", "What is running.", lambda: {running: 1}, "version", "python")
 
     def waited(self, spent_s: float) -> None:
         """Note that a piece of work had to wait so many seconds for its turn."""

@@ -1,0 +1,191 @@
+"""The files that put a committee on a cluster, held against what reads them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from ray.serve.schema import ServeDeploySchema
+
+import triptych.scale
+from triptych import errors
+from triptych.cli import main
+from triptych.scale import config
+from triptych.scale.arguments import Arguments
+
+PLAIN = Arguments()
+OPEN = {"settings": {"host": "0.0.0.0"}}
+PODS = config.Pods("registry.example/triptych:1", cores=8, memory_gib=20)
+
+
+def schema(text: str) -> ServeDeploySchema:
+    """As Ray Serve reads it."""
+    return ServeDeploySchema.model_validate(yaml.safe_load(text))
+
+
+def args(text: str) -> dict[str, Any]:
+    """What the application's builder is given."""
+    (application,) = schema(text).applications
+    given: dict[str, Any] = application.args
+    return given
+
+
+def service(arguments: Arguments = PLAIN, pods: config.Pods = PODS) -> dict[str, Any]:
+    """The specification of a RayService."""
+    read = yaml.safe_load(config.kuberay(arguments, pods))
+    assert (read["apiVersion"], read["kind"]) == ("ray.io/v1", "RayService")
+    spec: dict[str, Any] = read["spec"]
+    return spec
+
+
+def pods(spec: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of the head and of a worker."""
+    cluster = spec["rayClusterConfig"]
+    (workers,) = cluster["workerGroupSpecs"]
+    head, worker = cluster["headGroupSpec"]["template"], workers["template"]
+    return head["spec"], worker["spec"]
+
+
+def run(*given: str) -> tuple[int, str]:
+    ran = CliRunner().invoke(main, ["scale", "config", *given])
+    return ran.exit_code, ran.output
+
+
+# ------------------------------------------------------------------ serve deploy
+
+
+def test_serve_reads_the_file_and_finds_the_application() -> None:
+    text = config.serve(Arguments(committee="lite"), port=8123)
+    found = schema(text)
+    assert (found.http_options.host, found.http_options.port) == ("127.0.0.1", 8123)
+    module, _, name = found.applications[0].import_path.partition(":")
+    assert getattr(importlib.import_module(module), name) is triptych.scale.build
+    # The studio's own deadline comes first.
+    assert found.http_options.request_timeout_s == 70
+
+
+def test_only_what_differs_is_written() -> None:
+    assert args(config.serve(Arguments(), port=8000)) == {"committee": "auto"}
+    other = Arguments(committee="lite", cores=2, max_replicas=3, ingress_max_replicas=1)
+    expected = {"committee": "lite", "cores": 2, "max_replicas": 3}
+    assert args(config.serve(other, port=8000)) == expected
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=30)
+
+
+@given(
+    st.builds(
+        Arguments,
+        committee=texts,
+        members=st.none() | st.lists(texts, max_size=3),
+        cores=st.floats(0.01, 100),
+        settings=st.fixed_dictionaries({}, optional={"allowed_hosts": texts}),
+    )
+)
+def test_what_is_written_is_read_again(arguments: Arguments) -> None:
+    assert Arguments(**args(config.serve(arguments, port=8000))) == arguments
+
+
+def test_whoever_opens_it_to_others_needs_a_key() -> None:
+    assert args(config.serve(Arguments(**OPEN), port=8000))["needs_key"] is True
+    open_to_all = args(config.serve(Arguments(**OPEN, insecure=True), port=8000))
+    assert "needs_key" not in open_to_all
+    assert open_to_all["insecure"] is True
+
+
+# ------------------------------------------------------------------ KubeRay
+
+
+def test_a_rayservice_holds_a_file_that_serve_reads() -> None:
+    text = service(Arguments(committee="lite", rule="cascade", home="/here"))["serveConfigV2"]
+    assert schema(text).http_options.host == "0.0.0.0"
+    # A folder of this machine is none of the pods'.
+    assert args(text) == {"committee": "lite", "rule": "cascade", "needs_key": True, **OPEN}
+
+
+def test_pods_are_what_was_asked_for() -> None:
+    spec = service(PLAIN, config.Pods("own:2", 4, 10, 3, 7))
+    (group,) = spec["rayClusterConfig"]["workerGroupSpecs"]
+    assert (group["minReplicas"], group["replicas"], group["maxReplicas"]) == (3, 3, 7)
+    worker = pods(spec)[1]["containers"][0]
+    assert worker["image"] == "own:2"
+    asked = {"cpu": "4", "memory": "10Gi"}
+    assert worker["resources"] == {"requests": asked, "limits": asked}
+
+
+def test_every_pod_is_asked_how_it_is_and_tells_nobody_else() -> None:
+    for pod in pods(service()):
+        (container,) = pod["containers"]
+        named = {port["name"]: port["containerPort"] for port in container["ports"]}
+        assert (named["serve"], named["metrics"]) == (8000, 8080)
+        assert container["livenessProbe"]["httpGet"]["port"] == 52365
+        assert "httpGet" in container["readinessProbe"]
+        told = {one["name"]: one.get("value") for one in container["env"]}
+        assert told["RAY_USAGE_STATS_ENABLED"] == "0"
+        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert {volume["name"] for volume in pod["volumes"]} == set(mounts)
+        assert mounts["shared-mem"] == "/dev/shm"
+        assert mounts["home"] == told["TRIPTYCH_HOME"]
+
+
+def test_shared_memory_fits_into_the_pods() -> None:
+    volumes = {volume["name"]: volume["emptyDir"] for volume in pods(service())[1]["volumes"]}
+    assert volumes["shared-mem"] == {"medium": "Memory", "sizeLimit": "6Gi"}
+
+
+def test_a_worker_has_time_to_finish_what_it_has_taken() -> None:
+    worker = pods(service(Arguments(graceful_shutdown_timeout_s=45)))[1]
+    waits = int(worker["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert waits == 45
+    assert worker["terminationGracePeriodSeconds"] > waits + 45
+
+
+@pytest.mark.parametrize("insecure", [False, True])
+def test_the_key_comes_from_a_secret(insecure: bool) -> None:
+    for pod in pods(service(Arguments(insecure=insecure))):
+        named = {one["name"]: one.get("valueFrom") for one in pod["containers"][0]["env"]}
+        key = {"secretKeyRef": {"name": "triptych", "key": "api-key"}}
+        assert named.get("TRIPTYCH_API_KEY") == (None if insecure else key)
+    text = config.kuberay(Arguments(insecure=insecure), PODS)
+    assert ("kubectl create secret" in text) is not insecure
+
+
+def test_what_could_never_start_is_refused() -> None:
+    with pytest.raises(errors.SettingError, match="asks for 9 cores, and a worker has 8"):
+        config.kuberay(Arguments(cores=9), PODS)
+    with pytest.raises(errors.SettingError, match="at least 5 workers and at most 3"):
+        config.kuberay(Arguments(), config.Pods("own", min_workers=5, max_workers=3))
+
+
+# ------------------------------------------------------------------ the command
+
+
+def test_the_command_writes_either_file() -> None:
+    given = ("--committee", "lite", "--max-replicas", "2", "--port", "8001")
+    code, text = run(*given)
+    assert code == 0
+    assert schema(text).http_options.port == 8001
+    assert {"committee": "lite", "max_replicas": 2}.items() <= args(text).items()
+    code, text = run(*given, "--kuberay", "--image", "own:1", "--min-workers", "4")
+    assert code == 0
+    assert yaml.safe_load(text)["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["replicas"] == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--kuberay"], "--kuberay needs --image"),
+        (["--image", "own:1"], "--image is about the pods of Kubernetes: give --kuberay"),
+        (["--worker-cores", "4"], "--worker-cores is about the pods"),
+        (["--min-replicas", "3"], "at least 3"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(given: list[str], told: str) -> None:
+    code, text = run(*given)
+    assert (code, told in text) == (2, True)
