@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import importlib.abc
 import json
 import os
 import subprocess
@@ -169,10 +170,17 @@ def _import_keras() -> None:
     # Keras imports these where they are installed, and here needs none of them; nor the windows
     # of scipy.signal. Without them it takes 0.8 s of a core, and else 2.6 s; and 5 s more where
     # TensorFlow is there, which it would seed and ask about files.
-    modules = cast(dict[str, Any], sys.modules)
-    modules.update(matplotlib=None, pandas=None, sklearn=None, tensorflow=None)
-    modules["scipy.signal"] = _Later("scipy.signal")
+    sys.meta_path.insert(0, _Hidden())
+    sys.modules["scipy.signal"] = _Later("scipy.signal")
     importlib.import_module("keras")
+
+
+class _Hidden(importlib.abc.MetaPathFinder):
+    """Lets some libraries seem not installed; `None` in `sys.modules` would seem to be them."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        if name in ("matplotlib", "pandas", "sklearn", "tensorflow"):
+            raise ModuleNotFoundError(f"{name} is not wanted here", name=name)
 
 
 class _Later(types.ModuleType):
