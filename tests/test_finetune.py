@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import networks
 import triptych
 from triptych import dataset
 from triptych import doubt
@@ -262,15 +263,28 @@ def test_a_member_that_knows_nothing_is_replaced_by_what_it_learns(
                 np.testing.assert_array_equal(one, other)
 
 
+@pytest.fixture(params=["MobileNetV3Small", pytest.param("lite0", marks=pytest.mark.thorough)])
+def backbone(request: pytest.FixtureRequest, keras: Any, tmp_path: Path) -> dict[str, Any]:
+    """The backbone to teach: the cheapest, with weights drawn by lot, or one that is published."""
+    if request.param == "lite0":
+        return {"backbones": ["lite0"]}
+    keras.utils.set_random_seed(0)
+    model = zoo.find(request.param).build()
+    networks.shake(model)
+    path = tmp_path / "drawn.h5"
+    networks.save_official(model, path)
+    return {"backbones": [request.param], "weights": {request.param: path}}
+
+
 @pytest.mark.slow
 def test_from_photos_to_a_bundle_and_its_records(
-    keras: Any, textures: Path, tmp_path: Path
+    keras: Any, backbone: dict[str, Any], textures: Path, tmp_path: Path
 ) -> None:
     lines: list[str] = []
     made = triptych.train(
         textures,
         name="stripes",
-        backbones=("lite0",),
+        **backbone,
         fine_tune=True,
         precision="f32",
         home=tmp_path,
@@ -288,5 +302,5 @@ def test_from_photos_to_a_bundle_and_its_records(
     # What untuned networks saw in the photos says nothing of what a tuned one sees.
     known = set() if record["kept"] else {"taught.npz"}
     assert {path.name for path in folder.iterdir()} == files | known
-    equals_its_keras_model(keras, folder, LITE0.recipe)
+    equals_its_keras_model(keras, folder, zoo.find(member["name"]).recipe)
     assert not list(made.folder.parent.glob(".*"))

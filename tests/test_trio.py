@@ -22,8 +22,13 @@ from click.testing import CliRunner
 import networks
 import triptych
 from pictures import picture
+from triptych import errors
 from triptych import zoo
+from triptych.classifier import Question
+from triptych.classifier import Scores
 from triptych.cli import main
+from triptych.engine import store
+from triptych.engine.maps import Maps
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -70,20 +75,29 @@ def test_pull_and_classify_equal_keras_applications(
         server.server_close()
     assert ran.exit_code == 0, ran.output
 
-    photo = tmp_path / "photo.png"
-    photo.write_bytes(picture(7, size=(240, 320), form="PNG"))
+    photos = [tmp_path / f"{number}.png" for number in range(3)]
+    for seed, path in enumerate(photos, 7):
+        path.write_bytes(picture(seed, size=(240, 320), form="PNG"))
     classifier = triptych.load("auto", precision="f32", home=tmp_path / "home")
     assert classifier.committee.name == "classic"
-    verdict = classifier.classify(photo, fit="square", top=1000)
+    verdict = classifier.classify(photos[0], fit="square", top=1000)
+    named = [(path.name, path) for path in photos]
+    together = list(classifier.score_many(named, Question(fit="square")))
 
     expected = []
-    for prediction in verdict.members:
+    for seat, prediction in enumerate(verdict.members):
         model = keras_models[prediction.name]
         size = model.input_shape[1:3]
-        loaded = keras.utils.load_img(photo, target_size=size, interpolation="bicubic")
+        loaded = [
+            keras.utils.load_img(path, target_size=size, interpolation="bicubic") for path in photos
+        ]
         module = getattr(keras.applications, MODULES[prediction.name])
-        batch = module.preprocess_input(keras.utils.img_to_array(loaded)[None])
-        expected.append(np.asarray(model.predict_on_batch(batch))[0])
+        batch = module.preprocess_input(np.stack([*map(keras.utils.img_to_array, loaded)]))
+        by_keras = np.asarray(model.predict_on_batch(batch))
+        for scores, row in zip(together, by_keras, strict=True):
+            assert isinstance(scores, Scores)
+            assert np.abs(scores.probs[seat] - row).max() < 1e-4
+        expected.append(by_keras[0])
         ours = np.empty(1000)
         for guess in prediction.top:
             ours[guess.label.index] = guess.prob
@@ -92,3 +106,7 @@ def test_pull_and_classify_equal_keras_applications(
     mean = np.mean(expected, axis=0)
     assert verdict.label.index == mean.argmax()
     assert verdict.prob == pytest.approx(mean.max(), abs=1e-4)
+
+    (vgg16,) = store.prepare([zoo.find("VGG16")], home=tmp_path / "home")
+    with pytest.raises(errors.EngineError, match="has no map to show"):  # it bends after the mean
+        Maps(vgg16)
