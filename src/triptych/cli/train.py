@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +59,7 @@ def _files(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     "minutes instead of seconds, and TensorFlow.",
 )
 @click.option("--seed", type=int, default=0, help="Of splits and everything else random.")
+@common.ray_options
 @common.from_table("precision", "threads", "home")
 def train(
     source: Path,
@@ -66,12 +70,15 @@ def train(
     augment: tuple[str, ...] | None,
     fine_tune: bool,
     seed: int,
+    ray: bool,
+    ray_address: str | None,
     **options: Any,
 ) -> None:
     """Teach a committee your own classes, from a folder of photos per class.
 
     Also train/ and val/ folders of those, a zip of either, or a CSV with the columns path and
-    label. Ctrl-C stops; the next run goes on where it stopped.
+    label. Ctrl-C stops; the next run goes on where it stopped. With --ray the nodes of a cluster
+    compute the features of the photos, which they read at the same paths.
 
     \b
     Examples:
@@ -81,7 +88,7 @@ def train(
     import triptych
 
     started = time.perf_counter()
-    with common.Stages() as stages:
+    with common.Stages() as stages, _computing(ray, ray_address, stages.say) as compute:
         made = triptych.train(
             source,
             name=name,
@@ -94,11 +101,27 @@ def train(
             progress=stages.show,
             judged=lambda member, share: stages.say(f"{member}: {common.percent(share)} right"),
             report=stages.say,
+            **compute,
             **options,
         )
     click.echo(_describe(made.about, made.metrics))
     click.echo(f"\n{made.folder}\nTaught in {time.perf_counter() - started:.1f} s. Ask it with:")
     click.echo(f"  triptych classify PHOTO --committee {made.name}")
+
+
+@contextlib.contextmanager
+def _computing(
+    ray: bool, address: str | None, say: Callable[[str], None]
+) -> Iterator[dict[str, Any]]:
+    """How features are computed, as an argument; only a cluster needs one."""
+    if not (ray or address):
+        yield {}
+        return
+    from triptych.scale import cluster
+    from triptych.scale import features
+
+    with cluster.connect(address, say=say):
+        yield {"compute": features.compute}
 
 
 def _describe(about: dict[str, Any], metrics: dict[str, Any]) -> str:

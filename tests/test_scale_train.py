@@ -1,0 +1,248 @@
+"""Features computed by the nodes of a cluster: the same to the bit, whatever happens to a node."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from click.testing import CliRunner
+from ray import cloudpickle
+
+import clusters
+import fake_studio
+import networks
+from pictures import picture
+from triptych import bundle
+from triptych import dataset
+from triptych import errors
+from triptych import features
+from triptych import images
+from triptych import recipe
+from triptych.answers import Answers
+from triptych.cli import main
+from triptych.engine.openvino import OpenVINOEngine
+from triptych.features import Extractor
+from triptych.features import FeatureStore
+from triptych.scale import features as spread
+
+pytestmark = [
+    pytest.mark.ray,
+    *(pytest.mark.filterwarnings(line) for line in clusters.WARNINGS),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Three nodes with a core each."""
+    # Workers do not know this module.
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    with clusters.running(1, 1, 1) as nodes:
+        yield nodes
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo on disk; the node that reads it leaves its name, and it may take its time."""
+
+    path: Path
+    trace: Path
+    spent_s: float = 0.0
+
+    @property
+    def digest(self) -> bytes:
+        return hashlib.sha256(self.path.name.encode()).digest()
+
+    def read(self) -> bytes:
+        if self.spent_s:
+            (self.trace / ray.get_runtime_context().get_node_id()).touch()
+            time.sleep(self.spent_s)
+        return self.path.read_bytes()
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Not even an error of ours."""
+
+    digest: bytes
+
+    def read(self) -> bytes:
+        raise ZeroDivisionError
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    (tmp_path / "trace").mkdir()
+    return tmp_path / "trace"
+
+
+@pytest.fixture
+def photos(tmp_path: Path, trace: Path) -> list[Photo]:
+    """More than a piece of them, and no whole number of pieces."""
+    made = [Photo(tmp_path / f"{seed}.jpg", trace) for seed in range(3 * spread.PIECE + 5)]
+    for seed, photo in enumerate(made):
+        photo.path.write_bytes(picture(seed % 7, size=(40 + seed, 60)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def extractors(tmp_path_factory: pytest.TempPathFactory) -> list[Extractor]:
+    """Two backbones, one of them with two looks at each photo."""
+    made = []
+    for seed, size in enumerate((32, 48)):
+        path = tmp_path_factory.mktemp("networks") / "network.xml"
+        networks.tiny(path, classes=3, size=size, seed=seed)
+        engine = OpenVINOEngine(path, precision="f32", streams=2)
+        made.append(Extractor(str(size), engine, recipe.Recipe((size, size), "tf"), network=path))
+    return [*made, dataclasses.replace(made[0], space="flipped", view="flip")]
+
+
+def slow(photos: list[Photo], spent_s: float) -> list[Photo]:
+    return [dataclasses.replace(photo, spent_s=spent_s) for photo in photos]
+
+
+def wait_for_all_cores() -> None:
+    """Wait until nothing in the cluster takes a core any more."""
+    deadline = time.monotonic() + 60
+    while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
+        assert time.monotonic() < deadline, ray.available_resources()
+        time.sleep(0.1)
+
+
+def test_the_same_features_to_the_bit_and_only_those_that_lack(
+    cluster: Any, photos: list[Photo], extractors: list[Extractor], tmp_path: Path
+) -> None:
+    alone = features.extract(photos, extractors, FeatureStore(tmp_path / "alone"))
+    store = FeatureStore(tmp_path / "spread")
+    features.extract(photos[:9], extractors[1:2], store)
+    seen: list[tuple[int, int]] = []
+    together = features.extract(
+        photos, extractors, store, compute=spread.compute, progress=lambda *at: seen.append(at)
+    )
+    assert [own.tobytes() for own in together] == [own.tobytes() for own in alone]
+    assert seen[0] == (0, len(photos))
+    assert seen[-1] == (len(photos), len(photos))
+    assert [space.photos for space in store.spaces()] == [len(photos)] * 3
+    features.extract(
+        photos, extractors, store, compute=spread.compute, progress=lambda *at: seen.append(at)
+    )
+    assert seen[-1] == (0, 0)
+
+
+def test_what_goes_wrong_on_a_node_is_said_here(
+    cluster: Any, photos: list[Photo], extractors: list[Extractor], tmp_path: Path
+) -> None:
+    def compute(photo: features.Photo) -> None:
+        features.extract([photo], extractors, FeatureStore(tmp_path / "s"), compute=spread.compute)
+
+    photos[1].path.write_bytes(photos[1].path.read_bytes()[:200])
+    with pytest.raises(errors.TruncatedImage, match=r"^On the node \d+\.\d+\.\d+\.\d+: "):
+        compute(photos[1])
+    gone = dataset.Photo("gone", 0, b"x" * 32, 0, functools.partial(images.read, "/none/a.jpg"))
+    with pytest.raises(errors.SourceError, match=r"There is no file '/none/a.jpg'.* at the paths"):
+        compute(gone)
+    with pytest.raises(ZeroDivisionError):
+        compute(Broken(b"y" * 32))
+
+
+def test_whoever_stops_keeps_what_was_computed_and_leaves_the_cluster_free(
+    cluster: Any, photos: list[Photo], extractors: list[Extractor], tmp_path: Path
+) -> None:
+    store = FeatureStore(tmp_path / "store")
+    kept: list[int] = []
+
+    def stop() -> bool:
+        kept.append(sum(space.photos for space in store.spaces()))
+        return len(kept) == 3
+
+    with pytest.raises(errors.Stopped):
+        features.extract(
+            slow(photos, 0.02), extractors[:1], store, compute=spread.compute, stop=stop
+        )
+    assert kept == [0, features.BATCH, 2 * features.BATCH]
+    wait_for_all_cores()
+    assert sum(space.photos for space in store.spaces()) == 2 * features.BATCH
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of photos."""
+    folder = tmp_path_factory.mktemp("shapes")
+    for kind in ("smooth", "squares"):
+        (folder / kind).mkdir()
+        for seed in range(12):
+            draw = picture(seed) if kind == "smooth" else fake_studio.photo(seed, size=(90, 120))
+            (folder / kind / f"{seed}.img.png").write_bytes(draw)
+    return folder
+
+
+def teach(shapes: Path, home: Path, engines: Path, *options: str) -> bundle.Bundle:
+    """What `triptych train` makes in a home of its own, with networks that are converted."""
+    home.mkdir()
+    engines.mkdir(exist_ok=True)
+    (home / "engines").symlink_to(engines)
+    told = ["--name", "shapes", "--backbones", "lite0", "--precision", "f32"]
+    ran = CliRunner().invoke(main, ["train", str(shapes), *told, "--home", str(home), *options])
+    assert ran.exit_code == 0, ran.output
+    return bundle.find(home, "shapes")
+
+
+def test_a_committee_taught_by_a_cluster_is_the_same(
+    cluster: Any, shapes: Path, home: Path, tmp_path: Path
+) -> None:
+    alone = teach(shapes, tmp_path / "alone", home / "engines")
+    address = ["--ray", "--ray-address", cluster.address]
+    together = teach(shapes, tmp_path / "spread", home / "engines", *address)
+    assert together.metrics == alone.metrics
+    assert together.about["doubt"] == alone.about["doubt"]
+    first, second = Answers.read(alone), Answers.read(together)
+    assert first is not None
+    assert second is not None
+    assert first.probs.tobytes() == second.probs.tobytes()
+    for file in (name for name in alone.about["files"] if name.endswith((".bin", ".npz"))):
+        assert together.about["files"][file] == alone.about["files"][file], file
+
+
+def test_a_node_that_dies_is_made_up_for(
+    cluster: Any,
+    photos: list[Photo],
+    extractors: list[Extractor],
+    trace: Path,
+    tmp_path: Path,
+) -> None:
+    alone = features.extract(photos, extractors, FeatureStore(tmp_path / "alone"))
+    wanted = slow(photos, 0.1)
+    cores = ray.cluster_resources()["CPU"] // len(cluster.list_all_nodes())
+    killed: list[int] = []
+
+    def kill(done: int, total: int) -> None:
+        # As soon as one that is not the head is known to be at work.
+        victims = [node for node in cluster.worker_nodes if (trace / node.node_id).exists()]
+        if victims and done < total and not killed:
+            killed.append(done)
+            cluster.remove_node(victims[0], allow_graceful=False)
+
+    started = time.monotonic()
+    together = features.extract(
+        wanted, extractors, FeatureStore(tmp_path / "store"), compute=spread.compute, progress=kill
+    )
+    print(f"killed at {killed} of {len(photos)}, all done after {time.monotonic() - started:.1f} s")
+    cluster.add_node(num_cpus=cores)  # for whoever comes next
+    assert killed
+    assert [own.tobytes() for own in together] == [own.tobytes() for own in alone]
+
+
+def test_features_that_belong_to_no_file_cannot_be_computed_elsewhere(
+    cluster: Any, photos: list[Photo], extractors: list[Extractor], tmp_path: Path
+) -> None:
+    homeless = dataclasses.replace(extractors[0], network=None)
+    with pytest.raises(errors.SettingError, match="no file that could be opened elsewhere"):
+        features.extract(photos, [homeless], FeatureStore(tmp_path / "s"), compute=spread.compute)
