@@ -1,7 +1,9 @@
 """A real Chromium for tests of pages; any error in its console fails the test.
 
 A module that uses it has a fixture ``address``: where its studio is. To wait, use locators:
-`wait_for_function` looks a second time by `eval`, which the studio's pages forbid.
+`wait_for_function` looks a second time by `eval`, which the studio's pages forbid. A click waits
+for the page that it leads to, but not for that page's scripts: where they are needed, click within
+``with page.expect_navigation()``.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,6 +71,21 @@ def visit(browser, address, expected):
 
         yield open_page
     assert [text for text in problems if not any(part in text for part in expected)] == []
+
+
+@contextlib.contextmanager
+def held_back(page, script: str) -> Iterator[None]:
+    """Within it, a script of the page does not come: as where the way to the studio is slow."""
+    held = []
+
+    def hold(route) -> None:
+        held.append(route)
+
+    page.route(f"**/{script}", hold)
+    yield
+    for route in held:
+        route.continue_()
+    page.unroute(f"**/{script}")
 
 
 def files(*named: tuple[str, bytes]) -> list[dict]:

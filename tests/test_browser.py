@@ -62,6 +62,16 @@ def test_photos_chosen_by_the_button(visit):
     screenshot(page, "two-photos")
 
 
+def test_photos_chosen_while_the_script_is_on_its_way(visit):
+    page = visit()
+    with browsing.held_back(page, "studio.js"):
+        page.reload(wait_until="commit")
+        page.set_input_files("#choose", files(("cat.png", photo(1))))
+    page.locator(".thumb").wait_for()
+    ask(page)
+    assert texts(page, "figcaption") == ["cat.png"]
+
+
 def test_photos_dropped_anywhere(visit):
     page = visit()
     dropped = transfer(page, ("cat.png", photo(1)), ("dog.png", photo(2)))

@@ -65,14 +65,16 @@ def test_publish_roll_back_and_share(visit, address):
     assert "Published" in page.inner_text("#notice")
     assert page.inner_text(".versions [data-active] th") == "1"
 
-    page.click("text=Open the page to share")
+    with page.expect_navigation():
+        page.click("text=Open the page to share")
     assert WORDS in page.inner_text(".about")
     assert verdict(page) in ("ant", "bee")
     assert browsing.has_no_overflow(page)
     browsing.screenshot(page, "share")
 
     page.goto(address + "/bundles/garden")
-    page.get_by_role("link", name="Try version 2").click()
+    with page.expect_navigation():
+        page.get_by_role("link", name="Try version 2").click()
     assert verdict(page) in ("wasp", "hornet")
 
     page.goto(address + "/bundles/garden")

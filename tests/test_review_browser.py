@@ -60,7 +60,8 @@ def screenshot(page, name: str) -> None:
 def test_a_cell_opens_its_photos_and_a_label_is_mended(visit, door, key):
     page = visit(f"/projects/{key}/result")
     screenshot(page, "result")
-    page.get_by_role("link", name="1 of ants taken for bees").click()
+    with page.expect_navigation():
+        page.get_by_role("link", name="1 of ants taken for bees").click()
     page.get_by_label("ants-1.png").check()
     page.get_by_role("button", name="Move to bees").click()
     said = page.get_by_role("status").filter(has_text="Moved ants-1.png to bees.")

@@ -33,7 +33,6 @@ Named = tuple[str, bytes]
 
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
-    """Over this run's home, where the one network used is converted once."""
     with true_studio.running(home) as address:
         yield address
 
@@ -97,9 +96,9 @@ def wait_for_heat(page) -> None:
 
 def test_the_whole_path_with_the_mouse(visit, door, photos):
     page = visit("/projects")
-    # Not "shapes": other tests teach that in the same home.
     page.get_by_label("What it is about").fill("Round or rayed")
-    page.get_by_role("button", name="Make it").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Make it").click()
     for name in ("discs", "rays"):
         page.locator("#new-class").fill(name)
         page.locator("#add-class").get_by_role("button", name="Add").click()
@@ -118,7 +117,8 @@ def test_the_whole_path_with_the_mouse(visit, door, photos):
     page.get_by_role("link", name="See the result").click()
     screenshot(page, "path-result")
 
-    page.get_by_role("link", name="1 of rays taken for discs").click()
+    with page.expect_navigation():
+        page.get_by_role("link", name="1 of rays taken for discs").click()
     page.get_by_label(STRAY).check()
     page.get_by_role("button", name="Move to discs").click()
     page.get_by_text(f"Moved {STRAY} to discs.").wait_for()
@@ -135,7 +135,8 @@ def test_the_whole_path_with_the_mouse(visit, door, photos):
     tab(page, "Publish").click()
     assert page.get_by_text("Nobody is answered under the name").is_visible()
     page.get_by_role("button", name="Publish version 2").click()
-    page.get_by_role("link", name="Open the page to share").click()
+    with page.expect_navigation():
+        page.get_by_role("link", name="Open the page to share").click()
     page.set_input_files("#choose", files(("new.png", drawing("discs", 3000))))
     page.click(".ask")
     page.get_by_role("button", name="Why this verdict?").click()
@@ -172,6 +173,11 @@ class Keys:
         self.reach(target, back=back)
         self.page.keyboard.press(key)
 
+    def follow(self, target, *, back: bool = False) -> None:
+        """Press what leads to another page, and wait until that is there."""
+        with self.page.expect_navigation():
+            self.press(target, back=back)
+
     def choose(self, target, named: list[Named]) -> None:
         """Reach a field for files and choose some, as the system's own window lets one do."""
         with self.page.expect_file_chooser() as chooser:
@@ -192,7 +198,8 @@ def test_the_whole_path_by_keyboard_alone_on_a_phone(visit, door, photos):
     keys = Keys(page)
     keys.reach(page.get_by_label("What it is about"))
     page.keyboard.type("Forms")
-    page.keyboard.press("Enter")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
     for name in ("discs", "rays"):
         page.locator("#new-class:focus").wait_for()
         page.keyboard.type(name)
@@ -204,30 +211,29 @@ def test_the_whole_path_by_keyboard_alone_on_a_phone(visit, door, photos):
     key = page.url.rsplit("/", 1)[-1]
     assert has_no_overflow(page)
 
-    keys.press(tab(page, "Teach"))
+    keys.follow(tab(page, "Teach"))
     keys.press(page.get_by_text("More", exact=True))
     for name in ("EfficientNetLite1", "EfficientNetLite2"):
         keys.press(page.locator(f'[value="{name}"]'), "Space")
-    keys.press(page.get_by_role("button", name="Start"), back=True)
+    keys.follow(page.get_by_role("button", name="Start"), back=True)
     wait_for_version(page, 1)
     assert has_no_overflow(page)
-    keys.press(page.get_by_role("link", name="See the result"))
+    keys.follow(page.get_by_role("link", name="See the result"))
 
-    keys.press(page.get_by_role("link", name="1 of rays taken for discs"))
+    keys.follow(page.get_by_role("link", name="1 of rays taken for discs"))
     keys.reach(page.get_by_label(STRAY))
     assert has_no_overflow(page)
     page.keyboard.press("1")
     page.get_by_text(f"Moved {STRAY} to discs.").wait_for()
     assert class_of(door, key, STRAY) == "discs"
 
-    keys.press(page.get_by_role("link", name="Back to the result"), back=True)
-    keys.press(page.get_by_role("button", name="Teach again"))
+    keys.follow(page.get_by_role("link", name="Back to the result"), back=True)
+    keys.follow(page.get_by_role("button", name="Teach again"))
     wait_for_version(page, 2)
 
-    keys.press(tab(page, "Publish"))
-    keys.press(page.get_by_role("button", name="Publish version 2"))
-    keys.press(page.get_by_role("link", name="Open the page to share"))
-    page.wait_for_url("**/c/*")
+    keys.follow(tab(page, "Publish"))
+    keys.follow(page.get_by_role("button", name="Publish version 2"))
+    keys.follow(page.get_by_role("link", name="Open the page to share"))
     assert has_no_overflow(page)
     keys.choose(page.locator("#choose"), [("new.png", drawing("discs", 3000))])
     keys.press(page.locator(".ask"))

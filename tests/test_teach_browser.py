@@ -80,7 +80,7 @@ def test_the_sample_is_one_click_away(projects, visit):
     page = visit("/projects")
     screenshot(page, "projects-empty")
     page.get_by_role("button", name="Try the sample").click()
-    page.get_by_role("heading", level=1).wait_for()
+    page.get_by_role("navigation", name="Project").wait_for()
     assert len(projects.all()) == 1
     page.locator(".photo img").nth(20).wait_for(state="attached")
     assert page.locator(".photo img").first.evaluate("image => image.decode().then(() => true)")
@@ -98,8 +98,9 @@ def test_a_project_and_its_classes_by_keyboard_alone(projects, visit, expected):
     page = visit("/projects")
     page.get_by_label("What it is about").focus()
     page.keyboard.type("My garden")
-    page.keyboard.press("Enter")
-    page.get_by_role("heading", name="My garden").wait_for()
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert page.inner_text("h1") == "My garden"
     page.locator("#new-class:focus").wait_for()
     for name in ("ants", "bees"):
         page.keyboard.type(name)
@@ -152,6 +153,17 @@ def test_photos_chosen_while_the_page_was_renewed(projects, garden, visit):
     wait_for_photos(page, "ants", 1)
     chooser.value.set_files(files(*some(2, start=5)))
     wait_for_photos(page, "bees", 2)
+
+
+def test_photos_chosen_while_the_script_is_on_its_way(projects, garden, visit):
+    page = visit(f"/projects/{garden}")
+    with browsing.held_back(page, "photos.js"):
+        page.reload(wait_until="commit")
+        page.get_by_label("Choose photos for ants").set_input_files(files(*some(2)))
+        assert not page.get_by_role("button", name="Webcam for ants").is_visible()
+        assert not page.is_visible("#erase"), "it would not ask first"
+    wait_for_photos(page, "ants", 2)
+    assert page.get_by_role("button", name="Webcam for ants").is_visible()
 
 
 def test_photos_dropped_on_a_class(projects, garden, visit):
@@ -409,7 +421,8 @@ def test_teaching_is_followed_to_its_end(projects, garden, visit):
     assert page.get_by_role("button", name="Start").is_disabled()
     page.locator('#job [data-state="now"], #job[data-state="done"]').first.wait_for(timeout=60_000)
     screenshot(page, "teach-running")
-    page.reload()  # nothing depends on the page
+    page.close()  # nothing depends on the page
+    page = visit(f"/projects/{garden}/teach")
     page.locator('#job[data-state="done"]').wait_for(timeout=60_000)
     assert "This made version 1" in page.inner_text("#job")
     assert page.is_checked('[value="EfficientNetLite0"]')

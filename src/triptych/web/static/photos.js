@@ -29,6 +29,9 @@ document.addEventListener("drop", landed);
 byId("unchoose").addEventListener("click", () => choose(chosen(), false));
 showChosen();
 roveAll();
+for (const input of document.querySelectorAll("#classes input[type=file]")) {
+  if (input.files.length) take(input); // chosen while this file was on its way
+}
 
 // ---------------------------------------------------------------- bringing photos
 
@@ -45,7 +48,11 @@ function focused({ target }) {
 async function changed(event) {
   const input = event.target;
   if (input.type === "checkbox") return showChosen();
-  if (input.type !== "file") return;
+  if (input.type === "file") await take(input);
+}
+
+/** Takes the files of an input, and empties it, so that the same can be chosen again. */
+async function take(input) {
   const files = [...input.files];
   input.value = "";
   await bring(files, homeOf(input));

@@ -3,7 +3,8 @@
 
 const PATIENCE = 5;
 
-document.documentElement.classList.add("js");
+// By then all scripts of a page are there.
+document.addEventListener("DOMContentLoaded", () => document.documentElement.classList.add("js"));
 document.addEventListener("click", act);
 if (!("command" in HTMLButtonElement.prototype)) document.addEventListener("click", obey);
 

@@ -6,14 +6,17 @@ import { Uploads } from "./uploads.js";
 
 const form = byId("import");
 
-for (const id of ["import-folder", "import-zip"]) byId(id).addEventListener("change", bring);
+for (const id of ["import-folder", "import-zip"]) {
+  byId(id).addEventListener("change", (event) => bring(event.target));
+  bring(byId(id)); // chosen while this file was on its way
+}
 
-async function bring(event) {
-  const [file] = event.target.files;
+async function bring(input) {
+  const [file] = input.files;
   if (!file) return;
   const title = (file.webkitRelativePath || file.name).split("/")[0].replace(/\.zip$/i, "");
   try {
-    const items = await itemsOf(event.target.files);
+    const items = await itemsOf(input.files);
     if (!items.length) throw new Error("There are no photos in it.");
     form.inert = true; // one at a time
     fill(await make(title), items);
@@ -21,7 +24,7 @@ async function bring(event) {
     form.inert = false;
     say(error.message, { wrong: true });
   }
-  event.target.value = "";
+  input.value = "";
 }
 
 async function make(title) {

@@ -17,7 +17,6 @@ let photos = [];
 let work = null;
 
 document.documentElement.classList.add("js");
-for (const id of ["choose", "camera"]) byId(id).addEventListener("change", takeChosen);
 form.addEventListener("submit", ask);
 form.addEventListener("change", showChoices);
 byId("cancel").addEventListener("click", () => work?.abort());
@@ -27,6 +26,10 @@ document.addEventListener("dragleave", leave);
 document.addEventListener("drop", drop);
 showChoices();
 showStaged();
+for (const id of ["choose", "camera"]) {
+  byId(id).addEventListener("change", (event) => takeChosen(event.target));
+  takeChosen(byId(id)); // chosen while this file was on its way
+}
 
 /** @param {string} id @returns {any} the element with this id */
 function byId(id) {
@@ -36,9 +39,9 @@ function byId(id) {
 // ---------------------------------------------------------------- staging
 
 /** Takes the files of an input, and empties it, so that the same file can be chosen again. */
-function takeChosen(event) {
-  stage(event.target.files);
-  event.target.value = "";
+function takeChosen(input) {
+  stage(input.files);
+  input.value = "";
 }
 
 /** @param {Iterable<File>} files adds them to the photos to ask about */
