@@ -38,10 +38,38 @@ def pytest_report_header() -> str:
     return "with " + ", ".join(lowered[name] for name in names if name in lowered)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A file's tests run on one worker, and all that need Ray on the same: one cluster is enough.
+
+    They go first, and files with slow tests next: where one came last, all other workers would
+    wait for it.
+    """
+    ray, slow = (
+        {item.path for item in items if item.get_closest_marker(kind)} for kind in ("ray", "slow")
+    )
+    items.sort(key=lambda item: (item.path not in ray, item.path not in slow))
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            group = "ray" if item.path in ray else item.path.name
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One TRIPTYCH_HOME for the whole run, so that networks are converted once."""
-    return tmp_path_factory.mktemp("home")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Converted networks: one folder for all tests of a run, so that each is converted once."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "engines"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(engines: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A TRIPTYCH_HOME for a file of tests: what one keeps, no other file meets."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "engines").symlink_to(engines, target_is_directory=True)
+    return home
 
 
 @pytest.fixture(autouse=True)

@@ -38,15 +38,6 @@ PER_CLASS = 8
 
 
 @pytest.fixture(scope="module")
-def home(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A studio of its own, with the networks that other tests converted."""
-    own = tmp_path_factory.mktemp("jobs")
-    (home / "engines").mkdir(exist_ok=True)
-    (own / "engines").symlink_to(home / "engines")
-    return own
-
-
-@pytest.fixture(scope="module")
 def projects(home: Path) -> Projects:
     """One project of discs and rays, and one that has hardly begun."""
     found = Projects(home)
@@ -98,13 +89,12 @@ def interrupted(projects: Projects, home: Path) -> Job:
 
 
 @pytest.fixture(scope="module")
-def taught(interrupted: Job, projects: Projects, home: Path) -> Iterator[tuple[Job, list[Job]]]:
+def taught(interrupted: Job, projects: Projects, home: Path) -> tuple[Job, list[Job]]:
     """The same job after it went on, and what was seen of it meanwhile."""
     with contextlib.closing(Jobs(projects, home, OPTIONS)) as jobs:
         seen = [jobs.resume(interrupted.id)]
         ended = wait(jobs, interrupted.id, watch=seen.append)
-    yield ended, seen
-    bundle.remove(home, "jobs-shapes")
+    return ended, seen
 
 
 def wait(

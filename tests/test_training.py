@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +86,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(photos: Path, home: Path) -> Iterator[Result]:
+def trained(photos: Path, home: Path) -> Result:
     """What `triptych train` said."""
     options = ["--backbones", "lite0", "--precision", "f32", "--home", home]
-    yield run("train", photos, "--name", "shapes", *options)
-    for name in ("shapes", "again", "own"):
-        if (home / "bundles" / name).exists():
-            bundle.remove(home, name)
+    return run("train", photos, "--name", "shapes", *options)
 
 
 @pytest.fixture(scope="module")
