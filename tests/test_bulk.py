@@ -391,7 +391,8 @@ def test_what_was_killed_goes_on(stop: signal.Signals, garden: list[str], tmp_pa
         (["--out", "o", "--csv"], "so --csv cannot be met"),
         (["--out", "o", "--explain", "why.png"], "so --explain cannot be met"),
         (["--out", "o", "-"], "- is standard input"),
-        (["--rows-per-file", "9"], "Name a folder or URL for them"),
+        (["--rows-per-file", "9"], "--rows-per-file is for answers that are written into files"),
+        (["s3://bucket/photos"], "Photos at URLs are for answers that are written into files"),
     ],
 )
 def test_what_does_not_go_together_is_refused(arguments: list[str], message: str) -> None:

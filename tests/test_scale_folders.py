@@ -111,10 +111,22 @@ def test_a_driver_and_a_node_are_killed_and_each_photo_has_one_row(
     assert rows(alone) == [found[row["source"]] for row in rows(alone)]
 
 
-def test_a_cluster_has_room_for_all_when_its_largest_node_is_gone() -> None:
-    crew = Crew.of([4.0, 2.0, 2.0], cores=2, most=99)
-    assert (crew.engines, crew.cutters) == (4, 4)
-    assert crew.engines * crew.engine_cpus + crew.cutters * crew.cutter_cpus <= 4
+@pytest.mark.parametrize(
+    ("nodes", "claimed"),
+    [
+        ([4, 2, 2], 4),
+        ([8], 8),
+        ([0, 8], 8),  # a head that does not work
+        ([64, 4], 34),
+    ],
+)
+def test_a_cluster_has_room_for_all_when_its_largest_node_is_gone(
+    nodes: list[float], claimed: float
+) -> None:
+    crew = Crew.of(nodes, cores=2, most=99)
+    assert crew.engines == crew.cutters == sum(nodes) // 2
+    per_cutter, per_engine = crew.cutter_cpus, crew.engine_cpus
+    assert crew.engines * (per_cutter + per_engine) == pytest.approx(claimed, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import click
 
 from triptych import errors
 from triptych import settings
+from triptych import storage
 from triptych.cli import common
 
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ class Kept:
                 raise errors.SettingError(
                     f"{option} is for answers that are written into files. Name a folder or URL "
                     "for them, too, with --out."
+                )
+            if any(map(storage.is_url, paths)):
+                raise errors.SettingError(
+                    "Photos at URLs are for answers that are written into files. Name a folder or "
+                    "URL for them, too, with --out."
                 )
         elif form:
             raise errors.SettingError(

@@ -58,7 +58,8 @@ class Crew:
     def of(cls, nodes: list[float], cores: int, *, most: int) -> Crew:
         """The crew that fills a cluster, and has room when its largest node is gone.
 
-        Without that room, what a lost engine had under way would wait for a new node.
+        Without that room, what a lost engine had under way would wait for a new node. But half of
+        the cores are set aside at least, so that a small node does not get as much as a large one.
 
         Args:
             nodes: Cores of each node.
@@ -72,7 +73,8 @@ class Crew:
             Crew(engines=3, engine_cpus=0.5, cutters=2, cutter_cpus=0.25)
         """
         total = sum(nodes)
-        left = total - max(nodes) if len(nodes) > 1 else total
+        is_alone = total == max(nodes)
+        left = total if is_alone else max(total - max(nodes), total / 2)
         engines = max(1, min(most, sum(int(node // cores) for node in nodes)))
         cutters = max(1, min(most, math.ceil(CUTTER_SHARE * total)))
         return cls(
