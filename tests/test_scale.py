@@ -11,8 +11,10 @@ from typing import Any
 
 import pydantic
 import pytest
+from click.testing import CliRunner
 
 from triptych import errors
+from triptych.cli import main
 from triptych.cli import scale_options
 from triptych.scale import proxy
 from triptych.scale.arguments import Arguments
@@ -88,6 +90,23 @@ def test_options_and_environment_become_arguments(
     assert "a secret" not in arguments.model_dump_json()
     with pytest.raises(errors.SettingError, match="at least 2 replicas and at most 1"):
         scale_options.read({"min_replicas": 2, "max_replicas": 1})
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--committee=nobody"], "There is no committee 'nobody'; expected one of: auto, "),
+        (["--host=0.0.0.0"], "Other machines can reach 0.0.0.0, and there is no key"),
+        (["--detach"], "--detach needs the --address of a cluster that stays."),
+        (["--port=0"], "give --port a number above 0"),
+        (["--members=ResNet5"], "ResNet5"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_before_ray_starts(words: list[str], message: str) -> None:
+    ran = CliRunner().invoke(main, ["scale", "serve", *words])
+    assert ran.exit_code == 2
+    assert message in ran.output
+    assert "Starting" not in ran.output
 
 
 # ------------------------------------------------------------------ proxies

@@ -342,7 +342,7 @@ def garden(home: Path) -> bundle.Bundle:
         plain = {
             rule: doubt.RuleDoubt(1.0, 0.9, (1.0,) * len(conformal.GRID)) for rule in doubt.RULES
         }
-        stages = (Stage(0, 0.2), Stage(1, 0.3), Stage(2))
+        stages = (Stage(0, 0.15), Stage(1, 0.2), Stage(2))
         return {
             "labels": [{"name": f"my {own.name}", "id": own.id} for own in labels.imagenet()],
             "members": [

@@ -16,7 +16,8 @@ from triptych import streams
 
 EXTRA = "pip install 'triptych[ray]'"
 # Ray tells its makers of each cluster, unless it is told not to. Nothing shall leave the machine.
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+# What it prints itself, beside what is logged, is of use to its makers only.
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
 # What processes of the cluster log is to be read in the dashboard.
 SILENT: Mapping[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 

@@ -20,7 +20,7 @@ from triptych import errors
 
 # In the environment of Ray Serve's controller, which hands it on to its proxies.
 VARIABLES: Mapping[str, str] = {
-    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "triptych.scale.proxy:middlewares"
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "triptych.scale.proxy:middlewares",
 }
 # Every answer of a studio has it.
 OURS = "x-content-type-options"

@@ -19,6 +19,7 @@ from triptych.scale import proxy
 from triptych.scale.arguments import Arguments
 from triptych.scale.building import build
 from triptych.scale.building import found
+from triptych.web import access
 
 APPLICATION = "triptych"
 # Requests are logged by the ingresses, in the studio's own form.
@@ -54,6 +55,12 @@ def run(
             "Ray would end with this command, and what it serves, too: --detach needs the "
             "--address of a cluster that stays."
         )
+    if not port:
+        raise errors.SettingError(
+            "Each node listens on the same port, so it has to be said which: give --port a number "
+            "above 0."
+        )
+    access.check(arguments.chosen(), insecure=arguments.insecure, say=say)
     committee, members = found(arguments)
     wanted = math.ceil(arguments.wanted_cores(len(members)))
     with cluster.connect(address, say=say, cores=wanted):
