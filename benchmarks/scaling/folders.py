@@ -21,13 +21,14 @@ WAYS: dict[str, tuple[str, ...]] = {"one process": (), "ray": ("--ray",)}
 
 def run(of: Bench) -> None:
     """Classify the same photos both ways; what is claimed is that the answers are the same."""
-    photos = repeated(of.folder, of.scratch / "photos", PHOTOS)
+    scratch = of.scratch / "folders"
+    photos = repeated(of.folder, scratch / "photos", PHOTOS)
     figures: dict[str, Any] = {
-        name: measured(photos, of.scratch / name, of.home, way) for name, way in WAYS.items()
+        name: measured(photos, scratch / name, of.home, way) for name, way in WAYS.items()
     }
     for name, own in figures.items():
         print(f"{name:<12}" + ", ".join(f"{key} {value:.1f}" for key, value in own.items()))
-    one, ray = (of.scratch / name for name in WAYS)
+    one, ray = (scratch / name for name in WAYS)
     of.claims["folders: answers on Ray are those of one process, to the bit"] = all(
         answers(one, number) == answers(ray, number) for number in range(PHOTOS // ROWS_PER_FILE)
     )
@@ -36,7 +37,7 @@ def run(of: Bench) -> None:
 
 def repeated(photos: Path, folder: Path, count: int) -> Path:
     """A folder with so many photos, the same ones under several names."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for number, path in enumerate(itertools.islice(itertools.cycle(walk(photos)), count)):
         (folder / f"{number:06}{path.suffix}").symlink_to(path.resolve())
     return folder
