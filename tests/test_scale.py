@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 from triptych import errors
 from triptych.cli import main
 from triptych.cli import scale_options
+from triptych.scale import cluster
 from triptych.scale import proxy
 from triptych.scale.arguments import Arguments
 
@@ -157,3 +159,14 @@ def test_a_proxy_leaves_answers_of_the_studio_as_they_are(status: int) -> None:
     ours = start(status, (proxy.OURS.encode(), b"nosniff"))
     told, body = answered(ours, {"type": "http.response.body", "body": b"as it is"})
     assert (told, body) == (ours, b"as it is")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "localhost:1"])
+def test_where_no_cluster_is_that_is_said_at_once(address: str) -> None:
+    begun = time.monotonic()
+    with (
+        pytest.raises(errors.SettingError, match=f"no Ray cluster at {address} .*ray start --head"),
+        cluster.connect(address, say=print),
+    ):
+        pass
+    assert time.monotonic() - begun < 30

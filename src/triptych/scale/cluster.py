@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import logging
 import os
+import socket
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from triptych import errors
 from triptych import streams
 
 EXTRA = "pip install 'triptych[ray]'"
+# How long a node may take to be reached, in seconds.
+LOOK_S = 5.0
 # Ray tells its makers of each cluster, unless it is told not to. Nothing shall leave the machine.
 # What it prints itself, beside what is logged, is of use to its makers only.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
@@ -58,7 +61,7 @@ def connect(address: str | None, *, say: Callable[[str], None], cores: int = 0) 
     say("Starting Ray on this machine ..." if address is None else f"Joining Ray at {address} ...")
     try:
         context = _joined(address) if address else _started(cores)
-    except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise errors.SettingError(_reason(address, error)) from error
     try:
         if context.dashboard_url:
@@ -93,14 +96,23 @@ def _compare(cores: int, say: Callable[[str], None]) -> None:
 def _joined(address: str) -> Any:
     import ray
 
+    _look(address)
     return ray.init(address=address, **SILENT)
 
 
+def _look(address: str) -> None:
+    """Fail at once where nobody listens: Ray would try it for more than a minute."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), LOOK_S).close()
+
+
 def _reason(address: str | None, error: Exception) -> str:
-    told = str(error).strip().splitlines() or [type(error).__name__]
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    told = words.strip().rstrip(".").splitlines() or [type(error).__name__]
     if address is None:
-        return f"Ray does not start on this machine: {told[0]}"
+        return f"Ray does not start on this machine: {told[0]}."
     return (
-        f"There is no Ray cluster at {address} that this machine is part of: {told[0]} Expected "
+        f"There is no Ray cluster at {address} that this machine is part of: {told[0]}. Expected "
         "the address that `ray start --head` named, such as 10.0.0.5:6379."
     )
