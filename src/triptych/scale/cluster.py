@@ -19,8 +19,7 @@ EXTRA = "pip install 'triptych[ray]'"
 # How long a node may take to be reached, in seconds.
 LOOK_S = 5.0
 # Ray tells its makers of each cluster, unless it is told not to. Nothing shall leave the machine.
-# What it prints itself, beside what is logged, is of use to its makers only.
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 # What processes of the cluster log is to be read in the dashboard.
 SILENT: Mapping[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 

