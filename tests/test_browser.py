@@ -24,7 +24,7 @@ LONG_NAME = "a_very_long_name_without_a_single_space_in_it_" * 3 + "final_FINAL2
 BAD_PHOTO = "status of 415"
 MEMBERS = ["EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2"]
 
-pytestmark = browsing.MARKS
+pytestmark = [*browsing.MARKS, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

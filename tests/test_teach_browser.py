@@ -23,7 +23,7 @@ from pictures import picture
 from triptych import bundle
 from triptych.projects import Projects
 
-pytestmark = browsing.MARKS
+pytestmark = [*browsing.MARKS, pytest.mark.slow]
 
 BOX = 'input[name="digest"]'
 

@@ -56,7 +56,18 @@ def set_normalization(model):
             layer.finalize_state()
 
 
-HEAVY = {"ConvNeXtTiny", "DenseNet121", "InceptionResNetV2", "InceptionV3", "NASNetMobile"}
+# Those that the other tests do not wait for.
+HEAVY = {
+    "ConvNeXtTiny",
+    "DenseNet121",
+    "EfficientNetV2B0",
+    "InceptionResNetV2",
+    "InceptionV3",
+    "NASNetMobile",
+    "ResNet50V2",
+    "VGG16",
+    "Xception",
+}
 
 
 @pytest.fixture(
