@@ -187,7 +187,6 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def teach(shapes: Path, home: Path, engines: Path, *options: str) -> bundle.Bundle:
     """What `triptych train` makes in a home of its own, with networks that are converted."""
     home.mkdir()
-    engines.mkdir(exist_ok=True)
     (home / "engines").symlink_to(engines)
     told = ["--name", "shapes", "--backbones", "lite0", "--precision", "f32"]
     ran = CliRunner().invoke(main, ["train", str(shapes), *told, "--home", str(home), *options])
@@ -196,11 +195,11 @@ def teach(shapes: Path, home: Path, engines: Path, *options: str) -> bundle.Bund
 
 
 def test_a_committee_taught_by_a_cluster_is_the_same(
-    cluster: Any, shapes: Path, home: Path, tmp_path: Path
+    cluster: Any, shapes: Path, engines: Path, tmp_path: Path
 ) -> None:
-    alone = teach(shapes, tmp_path / "alone", home / "engines")
+    alone = teach(shapes, tmp_path / "alone", engines)
     address = ["--ray", "--ray-address", cluster.address]
-    together = teach(shapes, tmp_path / "spread", home / "engines", *address)
+    together = teach(shapes, tmp_path / "spread", engines, *address)
     assert together.metrics == alone.metrics
     assert together.about["doubt"] == alone.about["doubt"]
     first, second = Answers.read(alone), Answers.read(together)

@@ -71,6 +71,14 @@ def connect(address: str | None, *, say: Callable[[str], None], cores: int = 0) 
         ray.shutdown()
 
 
+def hush(data: Any) -> None:
+    """Let a Ray dataset say nothing by itself: progress is told by whoever takes its rows."""
+    data.context.enable_progress_bars = False
+    data.context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
+
+
 def _started(cores: int) -> Any:
     import ray
 

@@ -8,7 +8,6 @@ the nodes, at the paths that they have here: on storage that all nodes see under
 from __future__ import annotations
 
 import functools
-import logging
 import math
 import tempfile
 from collections.abc import Callable
@@ -125,14 +124,12 @@ def _looked_at(
     import ray.data
     from ray import cloudpickle
 
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
     rows = [
         {"digest": photo.digest, "read": cloudpickle.dumps(photo.read), "lacking": bytes(lacking)}
         for photo, lacking in wanted
     ]
     pieces = ray.data.from_items(rows, override_num_blocks=math.ceil(len(rows) / PIECE))
-    # Progress is told by whoever takes the features.
-    pieces.context.enable_progress_bars = pieces.context.print_on_execution_start = False
+    cluster.hush(pieces)
     looking: Any = Looking  # Ray's own types know functions only
     return pieces.map(
         looking,

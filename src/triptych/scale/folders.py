@@ -10,7 +10,6 @@ writes them.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -31,6 +30,7 @@ from triptych.bulk import plan as planning
 from triptych.bulk.run import keep
 from triptych.classifier import Classifier
 from triptych.results import Failure
+from triptych.scale import cluster
 
 # Of a core, logically: the system lets either have what it needs of it.
 ENGINE_SHARE = 0.75
@@ -119,10 +119,8 @@ def classify(
     pages = [{"page": page, "answered": plan.answered_on(page)} for page in plan.pages]
     if not pages:
         return
-    _hush()
     chunks: Any = ray.data.from_items(pages, override_num_blocks=len(pages))
-    chunks.context.enable_progress_bars = False
-    chunks.context.print_on_execution_start = False
+    cluster.hush(chunks)
     # In bytes: a row is a chunk, and each travels by itself.
     chunks.context.target_max_block_size = 1
     answered = (
@@ -150,12 +148,6 @@ def classify(
         if error:
             raise errors.EngineError(f"A node of the cluster cannot go on: {error}")
         yield bulk.Part(**row)
-
-
-def _hush() -> None:
-    """Progress is told by whoever takes the parts."""
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
-    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
 
 
 def _chunks(row: dict[str, Any], out: str) -> Iterator[dict[str, Any]]:
