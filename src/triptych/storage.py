@@ -245,11 +245,19 @@ def _put(place: str, how: Callable[[Any, str], None]) -> None:
         beside = f"{folder}/.{name}.{uuid.uuid4().hex}"
         try:
             how(files, beside)
+            if _is_local(files):
+                _settle(beside)
             files.mv(beside, path)
         except BaseException:
             with contextlib.suppress(Exception):  # it may not even have been begun
                 files.rm_file(beside)
             raise
+
+
+def _settle(path: str) -> None:
+    # Else the new name may be on the disk before what is in it, when the power goes.
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 # ------------------------------------------------------------------ drivers
