@@ -133,7 +133,7 @@ def exists(place: str) -> bool:
 
 def _listed(files: Any, path: str, place: str) -> Iterator[tuple[str, bool]]:
     """The names in a folder that are not hidden, each with whether it is a folder."""
-    entries = _scanned(path) if "file" in _protocols(files) else _told_by(files, path)
+    entries = _scanned(path) if _is_local(files) else _told_by(files, path)
     visible = (entry for entry in entries if not is_hidden(entry[0]))
     with _told(place, "listed"):
         while run := sorted(itertools.islice(visible, RUN)):
@@ -293,6 +293,10 @@ def _how_to_install(place: str) -> str:
 
 def _protocols(files: Any) -> tuple[str, ...]:
     return (files.protocol,) if isinstance(files.protocol, str) else tuple(files.protocol)
+
+
+def _is_local(files: Any) -> bool:
+    return "file" in _protocols(files)
 
 
 @contextlib.contextmanager
