@@ -6,6 +6,7 @@ import os
 import warnings
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -31,6 +32,10 @@ hypothesis.settings.register_profile("triptych", deadline=None)
 hypothesis.settings.load_profile("triptych")
 
 
+# What files are called that start clusters.
+RAY = "test_scale_"
+
+
 def pytest_report_header() -> str:
     names = ("keras", "tensorflow-cpu", "openvino", "numpy", "pillow", "flask", "gevent")
     found = [f"{d.metadata['Name']} {d.version}" for d in metadata.distributions()]
@@ -38,21 +43,32 @@ def pytest_report_header() -> str:
     return "with " + ", ".join(lowered[name] for name in names if name in lowered)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A file's tests run on one worker, and all that need Ray on the same: one cluster is enough.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that need Ray go first, and those with slow tests next.
 
-    They go first, and files with slow tests next: where one came last, all other workers would
-    wait for it.
+    Where such a file came last, all other workers would wait for it.
     """
     ray, slow = (
         {item.path for item in items if item.get_closest_marker(kind)} for kind in ("ray", "slow")
     )
+    assert all(path.name.startswith(RAY) for path in ray), f"call files with Ray {RAY}...py"
     items.sort(key=lambda item: (item.path not in ray, item.path not in slow))
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            group = "ray" if item.path in ray else item.path.name
-            item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(optionalhook=True)  # of xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests run on one worker, and all that need Ray on the same: one cluster is enough.
+
+    Not by xdist's own groups: with pytest 9.2 they are overlooked.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return RAY if RAY in file else file
+
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
