@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import warnings
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,14 @@ def photos() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the labelled photos of shared/data/imagenet-mini")
     return folder
+
+
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """As on a terminal: a process that was started in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
