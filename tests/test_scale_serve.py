@@ -52,7 +52,6 @@ WAITING = 12
 PHOTOS = [picture(seed) for seed in range(6)]
 JPEG = {"Content-Type": "image/jpeg"}
 DEADLINE_S = 60
-# Kept open by nobody: the home of the cluster is that of the test run.
 Reply = tuple[int, dict[str, str], Any]
 
 

@@ -101,7 +101,7 @@ def train(
         home: Folder for everything that is kept.
         **lesson: Fields of `triptych.lesson.Lesson`: ``backbones``, ``head``, ``weights``,
             ``augment``, ``fine_tune``, ``seed``, ``progress``, ``judged``, ``stop``,
-                ``compute``.
+            ``compute``.
 
     Raises:
         errors.SourceError: There are no classes of photos in the source.

@@ -111,6 +111,7 @@ def create_app(
     openapi.register(app, api.blueprint, keyless=not settings.api_key)
     for protocol in inference.blueprints:
         app.register_blueprint(protocol)
+    app.add_template_global(projects.inbox_is_open)
     if teaching:
         projects.register(app)
     errors.register(app)

@@ -32,12 +32,12 @@ def register(app: flask.Flask) -> None:
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     app.add_template_global(tabs)
-    app.add_template_global(inbox_is_open)
 
 
 def inbox_is_open() -> bool:
-    """Whether photos may be kept for review."""
-    return context.current().settings.inbox == "on"
+    """Whether photos may be kept for review; all pages ask."""
+    here = context.current()
+    return here.teaching and here.settings.inbox == "on"
 
 
 def tabs() -> dict[str, str]:
