@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/bench_scale.py [--only replicas,cost,folders] [--seconds 30]
 
 Real photos and real HTTP, the load in a process of its own, each server with a cluster of Ray that
-it starts on this machine. `replicas` is a network that takes most of the time, once in one replica
+it starts on this machine. `replicas` are networks that take most of the time, once in one replica
 and once in two, with one core each; `cost` is the committee that comes with the package, by
 `triptych serve` and on Ray, on the same cores; `folders` classifies 2,000 photos into files, in one
 process and on Ray.
