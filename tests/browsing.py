@@ -1,9 +1,12 @@
 """A real Chromium for tests of pages; any error in its console fails the test.
 
-A module that uses it has a fixture ``address``: where its studio is. To wait, use locators:
-`wait_for_function` looks a second time by `eval`, which the studio's pages forbid. A click waits
-for the page that it leads to, but not for that page's scripts: where they are needed, click within
-``with page.expect_navigation()``.
+A module that uses it has a fixture ``address``: where its studio is.
+
+A page may be slow, and a test must not depend on how slow it is. A click waits neither for the page
+that it leads to, nor for that page's styles and scripts: `follow` does. What a page shows is
+claimed by `expect`, which looks until it is so; what no locator shows, such as what lies on the
+disk, by `wait_for`. (Not by `wait_for_function`: it looks a second time by `eval`, which the pages
+of the studio forbid.) Whether a test keeps to this: ``make test PYTEST='-m browser --slowly'``.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import shutil
+from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +22,8 @@ import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SCREENSHOTS = Path(__file__).parent / "screenshots"
+# Far more than anything takes: a machine may be slow, and busy with other tests.
+PATIENCE_MS = 60_000
 PHONE = {"viewport": {"width": 390, "height": 780}, "is_mobile": True, "has_touch": True}
 
 executable = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -27,10 +33,17 @@ MARKS = [
 ]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--slowly", action="store_true", help="browsers get a slow machine and a slow line"
+    )
+
+
 @pytest.fixture(scope="module")
 def browser():
     """Chromium, with a camera that shows a test picture."""
     api = pytest.importorskip("playwright.sync_api")
+    api.expect.set_options(timeout=PATIENCE_MS)
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=executable,
@@ -54,7 +67,7 @@ def expected() -> list[str]:
 
 
 @pytest.fixture
-def visit(browser, address, expected):
+def visit(browser, address, expected, request):
     """Opens a page as someone: with a phone, in the dark, without a script."""
     with contextlib.ExitStack() as contexts:
         problems: list[str] = []
@@ -63,7 +76,9 @@ def visit(browser, address, expected):
             options = {"viewport": {"width": 1280, "height": 860}, **options}
             context = contexts.enter_context(contextlib.closing(browser.new_context(**options)))
             page = context.new_page()
-            page.set_default_timeout(30_000)
+            page.set_default_timeout(PATIENCE_MS)
+            if request.config.getoption("--slowly"):
+                slow_down(page)
             page.on("console", lambda line: line.type == "error" and problems.append(line.text))
             page.on("pageerror", lambda error: problems.append(str(error)))
             page.goto(address + path)
@@ -71,6 +86,34 @@ def visit(browser, address, expected):
 
         yield open_page
     assert [text for text in problems if not any(part in text for part in expected)] == []
+
+
+def slow_down(page) -> None:
+    """Each request takes half a second, and each script six times as long."""
+    devtools = page.context.new_cdp_session(page)
+    line = {"latency": 500, "downloadThroughput": -1, "uploadThroughput": -1}
+    devtools.send("Network.emulateNetworkConditions", {"offline": False, **line})
+    devtools.send("Emulation.setCPUThrottlingRate", {"rate": 6})
+
+
+def expect(shown):
+    """What a locator or a page must show, at once or in a while."""
+    return pytest.importorskip("playwright.sync_api").expect(shown)
+
+
+def wait_for(page, ask: Callable[[], object], wanted: object) -> None:
+    """Until something is as it is wanted, at once or in a while; the page goes on meanwhile."""
+    for _ in range(PATIENCE_MS // 50):
+        if ask() == wanted:
+            return
+        page.wait_for_timeout(50)
+    assert ask() == wanted
+
+
+def follow(target) -> None:
+    """Click what leads to another page, and wait until that is there with its scripts."""
+    with target.page.expect_navigation():
+        target.click()
 
 
 @contextlib.contextmanager
@@ -108,11 +151,12 @@ def transfer(page, *named: tuple[str, bytes]):
     )
 
 
-def has_no_overflow(page) -> bool:
-    """Whether nobody has to scroll sideways."""
+def assert_no_overflow(page) -> None:
+    """Nobody has to scroll sideways."""
     # Not `innerWidth`: a phone zooms out until all fits.
     root = "document.documentElement"
-    return page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth")
+    fits = f"{root}.scrollWidth <= {root}.clientWidth"
+    wait_for(page, lambda: page.evaluate(fits), True)
 
 
 def obstacles(page, *only: str) -> list[str]:

@@ -125,9 +125,9 @@ def run(inputs: Iterator[bytes]) -> dict[str, object]:
     counts: collections.Counter[str] = collections.Counter()
     slowest = 0.0
     for data in inputs:
-        start = time.perf_counter()
+        start = time.process_time()
         counts[outcome(data)] += 1
-        slowest = max(slowest, time.perf_counter() - start)
+        slowest = max(slowest, time.process_time() - start)
     return {"outcomes": dict(counts), "slowest_s": round(slowest, 3)}
 
 

@@ -14,8 +14,10 @@ import pytest
 import browsing
 import fake_studio
 import taught
+from browsing import expect
 from browsing import files
 from browsing import obstacles
+from browsing import wait_for
 from fake_studio import photo
 from fake_studio import plain
 from triptych.projects import Projects
@@ -82,6 +84,7 @@ def garden(projects: Projects) -> str:
 def assert_accessible(page) -> None:
     """Nothing grave, neither in the light nor, as to colours, in the dark."""
     page.emulate_media(reduced_motion="reduce")  # what is half faded in has no contrast yet
+    wait_for(page, lambda: page.evaluate("document.getAnimations().length"), 0)
     assert obstacles(page) == []
     page.emulate_media(color_scheme="dark")
     assert obstacles(page, COLOURS) == []
@@ -109,7 +112,7 @@ def test_a_studio_without_projects(browser, tmp_path):
     with fake_studio.running(home=tmp_path) as (_, address):
         page = browser.new_page()
         page.goto(f"{address}/projects")
-        assert page.get_by_role("button", name="Try the sample").is_visible()
+        expect(page.get_by_role("button", name="Try the sample")).to_be_visible()
         assert_accessible(page)
         page.close()
 
@@ -125,7 +128,7 @@ def test_answers_of_all_kinds(visit):
     assert_accessible(page)
     page.emulate_media(color_scheme="light")
     page.click(".ask")
-    page.wait_for_selector("#progress", state="hidden")
+    expect(page.locator('#cards [data-state="answered"]')).to_have_count(len(kinds))
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
     assert_accessible(page)
 
@@ -146,7 +149,7 @@ def test_a_teaching(visit, projects, garden, state):
     told = {"state": state, "news": news, **STATES[state]}
     rows.put(Job(begun.id, garden, begun.created_s, begun.options, **told))
     page = visit(f"/projects/{garden}/teach")
-    assert page.locator("#job").get_attribute("data-state") == state
+    expect(page.locator("#job")).to_have_attribute("data-state", state)
     assert_accessible(page)
 
 
@@ -169,7 +172,8 @@ def test_the_door(browser, monkeypatch):
         page = browser.new_page()
         page.goto(address)
         page.get_by_label("Key").fill("sesame")
-        page.keyboard.press("Enter")
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
         page.get_by_role("alert").wait_for()
         assert_accessible(page)
         page.close()

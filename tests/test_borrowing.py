@@ -345,7 +345,7 @@ def start(away: Path, url: str) -> subprocess.Popen[str]:
 def test_of_processes_that_ask_at_once_one_fetches(shared: Shared, pinned: str, away: Path) -> None:
     shared.wait = lambda: time.sleep(1)
     processes = [start(away, pinned) for _ in range(3)]
-    assert [process.communicate(timeout=60)[0] for process in processes] == ["garden\n"] * 3
+    assert [process.communicate()[0] for process in processes] == ["garden\n"] * 3
     assert shared.asked == ["/garden-1.zip"]
     (folder,) = (away / "fetched").iterdir()
     assert not list(folder.glob(".writing-*"))
@@ -358,11 +358,11 @@ def test_a_process_that_is_killed_while_it_fetches_holds_up_nobody(
 
     def hang() -> None:
         begun.set()
-        go_on.wait(60)
+        go_on.wait(300)
 
     shared.wait = hang
     with start(away, pinned) as process:
-        assert begun.wait(60)
+        assert begun.wait(300)
         os.kill(process.pid, signal.SIGKILL)
     assert nothing_kept(away)
     shared.wait = lambda: None

@@ -158,7 +158,6 @@ def lite(home: Path) -> Classifier:
     return triptych.load("lite", precision="f32", home=home)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", drawings.PICTURES)
 def test_lite_knows_what_a_drawing_shows(lite: Classifier, name: str) -> None:
     verdict = lite.classify(drawings.PICTURES[name]())
@@ -167,7 +166,6 @@ def test_lite_knows_what_a_drawing_shows(lite: Classifier, name: str) -> None:
     assert verdict.warning is None
 
 
-@pytest.mark.timeout(600)
 def test_random_weights_are_said_to_be_meaningless(home: Path) -> None:
     classifier = triptych.load("lite", weights="random", members=["lite0"], home=home)
     verdict = classifier.classify(picture())

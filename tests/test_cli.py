@@ -20,8 +20,6 @@ from pictures import picture
 from triptych import zoo
 from triptych.cli import main
 
-pytestmark = pytest.mark.timeout(600)
-
 
 def run(*arguments: str, stdin: bytes = b"") -> Result:
     return CliRunner().invoke(main, list(arguments), input=stdin, catch_exceptions=False)

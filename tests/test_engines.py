@@ -116,7 +116,6 @@ def pairs(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", by_weight(FAMILIES))
 def test_openvino_f32_equals_keras_at_batch_1_3_and_8(name: str, pairs: Pairs) -> None:
     model, path = pairs[name]
@@ -139,7 +138,6 @@ def kernel(layer: Any) -> np.ndarray | None:
     return getattr(layer, "kernel", None)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", by_weight(["ResNet50", "MobileNet", "MobileNetV2", "DenseNet121"]))
 def test_class_activation_maps_equal_keras(name: str, pairs: Pairs) -> None:
     import keras
@@ -159,7 +157,6 @@ def test_class_activation_maps_equal_keras(name: str, pairs: Pairs) -> None:
     np.testing.assert_allclose(found, expected.transpose(2, 0, 1), atol=1e-3 * scale)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", by_weight(["MobileNetV3Small", "VGG16", "ConvNeXtTiny"]))
 def test_networks_that_bend_after_the_mean_have_no_such_map(name: str, pairs: Pairs) -> None:
     with pytest.raises(errors.EngineError, match="has no map to show"):
@@ -178,7 +175,6 @@ def engine(request: pytest.FixtureRequest) -> tuple[Engine, zoo.Backbone]:
     return made, smallest
 
 
-@pytest.mark.timeout(600)
 def test_a_batch_equals_its_rows(engine: tuple[Engine, zoo.Backbone]) -> None:
     run, row = engine[0].run, engine[1]
     batch = inputs(row, 5)
@@ -194,7 +190,6 @@ def test_a_batch_equals_its_rows(engine: tuple[Engine, zoo.Backbone]) -> None:
     np.testing.assert_array_equal(again.probs, whole.probs)
 
 
-@pytest.mark.timeout(600)
 def test_threads_do_not_mix_their_images_up(pairs: Pairs) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -207,7 +202,6 @@ def test_threads_do_not_mix_their_images_up(pairs: Pairs) -> None:
         np.testing.assert_allclose(answer, expected[n % 8], atol=1e-6)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("attempt", range(4))
 def test_threads_that_ask_a_new_process_first_do_not_wait_for_each_other(
     pairs: Pairs, attempt: int
@@ -215,10 +209,9 @@ def test_threads_that_ask_a_new_process_first_do_not_wait_for_each_other(
     # Without what `openvino._made_core` does, every third process stood still for ever.
     _, network = pairs["MobileNetV2"]
     command = [sys.executable, "-c", FIRST_TOGETHER, str(network)]
-    assert subprocess.run(command, timeout=60).returncode == 0
+    assert subprocess.run(command, timeout=300).returncode == 0
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", ["keras", "openvino"])
 def test_a_batch_of_the_wrong_size_is_refused(kind: str, pairs: Pairs) -> None:
     model, path = pairs["MobileNetV2"]

@@ -175,7 +175,7 @@ def test_two_processes_make_and_fill_one_store_at_once(tmp_path: Path) -> None:
     writers = [writer(path, name, 25) for name in ("one", "two")]
     begin(writers)
     for process in writers:
-        _, complaint = process.communicate(timeout=120)
+        _, complaint = process.communicate()
         assert (process.returncode, complaint) == (0, "")
     names = [b"%s %d" % (who, n) for who in (b"one", b"two") for n in range(200)]
     found = FeatureStore(path).get("shared", names)
@@ -186,7 +186,7 @@ def test_a_killed_process_leaves_whole_batches_and_a_store_that_works(tmp_path: 
     path = tmp_path / "features.sqlite"
     process = writer(path, "one", 1_000_000)
     begin([process])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (path.exists() and sum(s.photos for s in FeatureStore(path).spaces()) > 80):
         assert time.monotonic() < deadline
     process.send_signal(signal.SIGKILL)

@@ -32,8 +32,6 @@ from triptych.engine.fake import FakeEngine
 from triptych.recipe import Recipe
 from triptych.results import Label
 
-pytestmark = pytest.mark.timeout(600)
-
 WORDNET_IDS = ("n01443537", "n02129165", "n02391049")
 COLOURS = ("rosso", "verde", "blu")
 PER_CLASS = 20

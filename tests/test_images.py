@@ -782,7 +782,6 @@ def run_alone(*arguments: str) -> dict[str, object]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -26,8 +26,6 @@ from triptych.cli import main
 from triptych.committee import Build
 from triptych.importing import Stranger
 
-pytestmark = pytest.mark.timeout(600)
-
 PHOTOS = [picture(seed) for seed in range(4)]
 
 

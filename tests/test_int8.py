@@ -33,7 +33,6 @@ from triptych.engine import store
 from triptych.engine.openvino import resolve_precision
 from triptych.evaluation import comparing
 
-pytestmark = pytest.mark.timeout(600)
 needs_nncf = pytest.mark.skipif(
     importlib.util.find_spec("nncf") is None, reason='needs NNCF: pip install "triptych[int8]"'
 )

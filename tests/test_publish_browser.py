@@ -16,9 +16,10 @@ import pytest
 
 import browsing
 import fake_bundles
+from browsing import expect
+from browsing import follow
 from fake_studio import photo
 
-api = pytest.importorskip("playwright.sync_api")
 pytestmark = browsing.MARKS
 
 # Copying asks for it; people give it by clicking.
@@ -48,41 +49,44 @@ def verdict(page) -> str:
     return page.inner_text('#cards [data-slot="label"]')
 
 
+def assert_active(page, version: int) -> None:
+    expect(page.locator(".versions [data-active] th")).to_have_text(str(version))
+
+
 def publish(page):
     return page.get_by_role("button", name="Publish version 2")
 
 
 def test_publish_roll_back_and_share(visit, address):
     page = visit("/bundles")
-    page.click("text=garden")
-    assert page.inner_text(".versions [data-active] th") == "2"
+    notice = page.locator("#notice")
+    follow(page.locator("text=garden"))
+    assert_active(page, 2)
     browsing.screenshot(page, "publish")
 
     page.fill("[name=description]", WORDS)
-    page.click("text=Keep the card")
-    assert "The card is kept" in page.inner_text("#notice")
-    page.click("text=Roll back to this")
-    assert "Published" in page.inner_text("#notice")
-    assert page.inner_text(".versions [data-active] th") == "1"
+    follow(page.locator("text=Keep the card"))
+    expect(notice).to_contain_text("The card is kept")
+    follow(page.locator("text=Roll back to this"))
+    expect(notice).to_contain_text("Published")
+    assert_active(page, 1)
 
-    with page.expect_navigation():
-        page.click("text=Open the page to share")
-    assert WORDS in page.inner_text(".about")
+    follow(page.locator("text=Open the page to share"))
+    expect(page.locator(".about")).to_contain_text(WORDS)
     assert verdict(page) in ("ant", "bee")
-    assert browsing.has_no_overflow(page)
+    browsing.assert_no_overflow(page)
     browsing.screenshot(page, "share")
 
     page.goto(address + "/bundles/garden")
-    with page.expect_navigation():
-        page.get_by_role("link", name="Try version 2").click()
+    follow(page.get_by_role("link", name="Try version 2"))
     assert verdict(page) in ("wasp", "hornet")
 
     page.goto(address + "/bundles/garden")
-    page.click("text=Take offline")
-    assert "Taken offline" in page.inner_text("#notice")
-    assert page.locator("[data-copies]").count() == 0
-    publish(page).click()
-    assert page.inner_text(".versions [data-active] th") == "2"
+    follow(page.locator("text=Take offline"))
+    expect(notice).to_contain_text("Taken offline")
+    expect(page.locator("[data-copies]")).to_have_count(0)
+    follow(publish(page))
+    assert_active(page, 2)
 
 
 def test_what_is_copied_asks_this_studio(visit, tmp_path):
@@ -91,7 +95,7 @@ def test_what_is_copied_asks_this_studio(visit, tmp_path):
     copied = []
     for button in page.locator("[data-copies]").all():
         button.click()
-        api.expect(button).to_have_text("Copied")
+        expect(button).to_have_text("Copied")
         copied.append(page.evaluate("navigator.clipboard.readText()"))
     curl, elsewhere, _ = copied
     python = [sys.executable, "-c", elsewhere]
@@ -105,43 +109,45 @@ def test_what_is_copied_asks_this_studio(visit, tmp_path):
 def test_by_keyboard_only(visit):
     page = visit("/bundles/garden")
     page.focus("text=Roll back to this")
-    page.keyboard.press("Enter")
-    page.wait_for_selector(".versions [data-active] th:has-text('1')")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert_active(page, 1)
     page.focus("[name=contact]")
     page.keyboard.type("me@example.org")
-    page.keyboard.press("Enter")
-    page.wait_for_selector("text=The card is kept")
-    assert page.input_value("[name=contact]") == "me@example.org"
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_contain_text("The card is kept")
+    expect(page.locator("[name=contact]")).to_have_value("me@example.org")
     publish(page).focus()
-    page.keyboard.press("Enter")
-    page.wait_for_selector(".versions [data-active] th:has-text('2')")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert_active(page, 2)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_a_phone_nothing_sticks_out(visit, address, scheme):
     page = visit("/c/garden", color_scheme=scheme, **browsing.PHONE)
-    assert page.is_visible("text=Take a photo")
-    assert page.get_attribute("#camera", "capture") == "environment"
+    expect(page.locator("text=Take a photo")).to_be_visible()
+    expect(page.locator("#camera")).to_have_attribute("capture", "environment")
     assert verdict(page) in ("wasp", "hornet")
-    assert browsing.has_no_overflow(page)
+    browsing.assert_no_overflow(page)
     assert browsing.obstacles(page) == []
     browsing.screenshot(page, f"share-phone-{scheme}")
     for path, name in (("/bundles", "bundles"), ("/bundles/garden", "publish")):
         page.goto(address + path)
-        assert browsing.has_no_overflow(page)
+        browsing.assert_no_overflow(page)
         assert browsing.obstacles(page) == []
         browsing.screenshot(page, f"{name}-phone-{scheme}")
 
 
 def test_without_a_script_a_version_is_published(visit):
     page = visit("/bundles/garden", java_script_enabled=False)
-    page.click("text=Roll back to this")
-    assert page.inner_text(".versions [data-active] th") == "1"
-    # What is hidden is so by a stylesheet, and a click does not wait for that.
-    api.expect(page.locator("[data-copies]").first).to_be_hidden()
-    publish(page).click()
-    assert page.inner_text(".versions [data-active] th") == "2"
-    page.click("text=Open the page to share")
+    follow(page.locator("text=Roll back to this"))
+    assert_active(page, 1)
+    expect(page.locator("[data-copies]").first).to_be_hidden()
+    follow(publish(page))
+    assert_active(page, 2)
+    follow(page.locator("text=Open the page to share"))
     page.set_input_files("#choose", browsing.files(("bug.png", photo())))
-    page.click(".ask")
+    follow(page.locator(".ask"))
     assert page.inner_text('#cards [data-slot="label"]') in ("wasp", "hornet")

@@ -168,7 +168,7 @@ def test_while_a_version_is_swapped_each_number_is_answered_by_its_own(shelf):
         loaded.append(name)
         if len(loaded) == 2:
             begun.set()
-            assert go_on.wait(10)
+            assert go_on.wait(60)
         return fake_studio.load("lite")
 
     registry = Registry(load, lambda: shelf, "lite")
@@ -176,7 +176,7 @@ def test_while_a_version_is_swapped_each_number_is_answered_by_its_own(shelf):
     shelf["garden"] = Offer((1, 2), 1)
     swapping = threading.Thread(target=registry.refresh)
     swapping.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     assert registry.loaded("garden") is registry.loaded("garden@2") is second
     assert registry.loaded("garden@1") is None
     assert not registry.ready("garden@1")
@@ -272,7 +272,7 @@ def test_an_unloaded_committee_comes_back(registry, asked):
 
 
 def test_those_who_ask_at_once_load_once(shelf):
-    asked, together = [], threading.Barrier(4, timeout=10)
+    asked, together = [], threading.Barrier(4, timeout=60)
 
     def load(name):
         asked.append(name)

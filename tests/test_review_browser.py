@@ -12,8 +12,11 @@ import pytest
 import browsing
 import fake_studio
 import taught
-from browsing import SCREENSHOTS
-from browsing import has_no_overflow
+from browsing import assert_no_overflow
+from browsing import expect
+from browsing import follow
+from browsing import screenshot
+from browsing import wait_for
 from triptych.projects import Projects
 
 pytestmark = browsing.MARKS
@@ -46,27 +49,19 @@ def photo(page, name: str):
     return page.locator("[data-photo]").filter(has_text=name).first
 
 
-def focused(page) -> str:
-    return page.evaluate(
-        "document.activeElement.closest('[data-photo]')?.querySelector('.choose').innerText ?? ''"
-    ).strip()
-
-
-def screenshot(page, name: str) -> None:
-    page.evaluate("scrollTo(0, 0)")
-    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True, animations="disabled")
+def assert_focused(page, name: str) -> None:
+    expect(page.locator("[data-photo]:focus-within .choose")).to_have_text(name)
 
 
 def test_a_cell_opens_its_photos_and_a_label_is_mended(visit, door, key):
     page = visit(f"/projects/{key}/result")
     screenshot(page, "result")
-    with page.expect_navigation():
-        page.get_by_role("link", name="1 of ants taken for bees").click()
+    follow(page.get_by_role("link", name="1 of ants taken for bees"))
     page.get_by_label("ants-1.png").check()
     page.get_by_role("button", name="Move to bees").click()
     said = page.get_by_role("status").filter(has_text="Moved ants-1.png to bees.")
     said.wait_for()
-    assert photo(page, "ants-1.png").get_attribute("data-done") is not None
+    expect(photo(page, "ants-1.png")).to_have_attribute("data-done", "")
     assert home_of(door, key, "ants-1.png") == "bees"
     screenshot(page, "cell")
     page.get_by_role("button", name="Undo").click()
@@ -80,9 +75,9 @@ def test_a_likely_label_error_is_accepted_by_one_click_and_stays_so(visit, door,
     page.get_by_text("Moved ants-3.png to bees.").wait_for()
     assert home_of(door, key, "ants-3.png") == "bees"
     page.reload()
-    assert page.get_by_text("Moved ants-3.png to bees.").is_visible()
-    assert page.get_by_text("1 photo is otherwise than when this version was taught").is_visible()
-    assert photo(page, "ants-3.png").count() == 0
+    expect(page.get_by_text("Moved ants-3.png to bees.")).to_be_visible()
+    expect(page.get_by_text("1 photo is otherwise than when this version was")).to_be_visible()
+    expect(photo(page, "ants-3.png")).to_have_count(0)
 
 
 def test_labels_are_mended_by_keyboard_alone(visit, door, key):
@@ -90,13 +85,13 @@ def test_labels_are_mended_by_keyboard_alone(visit, door, key):
     page.locator("[data-photo] input").first.focus()
     order = ["ants-3.png", "ants-0.png", "ants-1.png", "ants-2.png"]  # the surest first
     for name in order:
-        assert focused(page) == name
+        assert_focused(page, name)
         page.keyboard.press("ArrowRight")
     page.keyboard.press("Home")
     page.keyboard.press("2")
     page.get_by_text("Moved ants-3.png to bees.").wait_for()
     assert home_of(door, key, "ants-3.png") == "bees"
-    assert focused(page) == "ants-0.png"  # on to the next
+    assert_focused(page, "ants-0.png")  # on to the next
     page.keyboard.press("r")
     page.get_by_text("Called ants-0.png right as ants.").wait_for()
     page.keyboard.press("u")
@@ -114,17 +109,17 @@ def test_two_versions_side_by_side(visit, door, key):
     answers = {**taught.ANSWERS, "ants-0.png": taught.Planted((0.3, 0.1, 0.6), held=True)}
     taught.teach(door, key, answers)
     page = visit(f"/projects/{key}/result")
-    page.get_by_role("link", name="Compare with version 1").click()
-    page.get_by_text("Both on the same 6 photos").wait_for()
-    assert photo(page, "ants-0.png").is_visible()
-    assert page.get_by_text("it may be chance").is_visible()
+    follow(page.get_by_role("link", name="Compare with version 1"))
+    expect(page.get_by_text("Both on the same 6 photos")).to_be_visible()
+    expect(photo(page, "ants-0.png")).to_be_visible()
+    expect(page.get_by_text("it may be chance")).to_be_visible()
     screenshot(page, "compare")
 
 
 def test_the_report_opens_within_its_policy(visit, key):
     page = visit(f"/projects/{key}/result")
-    page.get_by_role("link", name="The whole report of this version").click()
-    page.get_by_text("All of it.").wait_for()
+    follow(page.get_by_role("link", name="The whole report of this version"))
+    expect(page.get_by_text("All of it.")).to_be_visible()
 
 
 def keep(door: Projects, *seeds: int) -> None:
@@ -142,19 +137,19 @@ def test_the_inbox_by_keyboard_alone(visit, door, key):
     keep(door, 101, 102, 103)
     page = visit(f"/projects/inbox?project={key}")
     page.locator("[data-photo] input").first.focus()
-    assert focused(page) == "kept-103.png"  # the newest first
+    assert_focused(page, "kept-103.png")  # the newest first
     page.keyboard.press("2")
     page.get_by_text("1 photo in bees.").wait_for()
-    assert focused(page) == "kept-102.png"
+    assert_focused(page, "kept-102.png")
     page.keyboard.press("x")
     page.get_by_text("1 photo dismissed.").wait_for()
-    assert page.inner_text("#waiting") == "1 photo"
+    expect(page.locator("#waiting")).to_have_text("1 photo")
     page.keyboard.press("u")
     page.get_by_text("Undone.").wait_for()
-    assert page.inner_text("#waiting") == "2 photos"
+    expect(page.locator("#waiting")).to_have_text("2 photos")
     screenshot(page, "inbox")
     page.reload()
-    assert page.locator("[data-photo]").count() == 2
+    expect(page.locator("[data-photo]")).to_have_count(2)
     assert taught.named(door, key)["kept-103.png"].class_id == door.find(key).classes[1].id
     page.get_by_role("button", name="Choose all").click()
     page.get_by_role("button", name="wasps").click()
@@ -172,8 +167,7 @@ def test_a_photo_comes_from_the_classify_page_to_the_inbox(visit, door):
         "#choose", [{"name": "grey.png", "mimeType": "image/png", "buffer": unsure}]
     )
     page.click(".ask")
-    page.wait_for_selector("#progress", state="hidden")
-    assert door.waiting() == before + 1
+    wait_for(page, door.waiting, before + 1)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +188,7 @@ def test_a_phone(visit, door, key, path, scheme):
         has_touch=True,
         color_scheme=scheme,
     )
-    assert has_no_overflow(page)
+    assert_no_overflow(page)
     screenshot(page, f"review-{path.partition('?')[0].replace('/', '-')}-phone-{scheme}")
 
 
@@ -203,13 +197,13 @@ def test_the_inbox_on_a_phone(visit, door, key):
     page = visit(
         f"/projects/inbox?project={key}", viewport={"width": 390, "height": 780}, is_mobile=True
     )
-    assert has_no_overflow(page)
+    assert_no_overflow(page)
     screenshot(page, "inbox-phone")
 
 
 def test_without_a_script_a_label_is_mended_all_the_same(visit, door, key):
     page = visit(f"/projects/{key}/result/doubted", java_script_enabled=False)
-    photo(page, "ants-3.png").get_by_role("button", name="Move to bees").click()
-    page.get_by_text("Moved ants-3.png to bees.").wait_for()
+    follow(photo(page, "ants-3.png").get_by_role("button", name="Move to bees"))
+    expect(page.get_by_text("Moved ants-3.png to bees.")).to_be_visible()
     assert page.url.endswith("/result/doubted")
     assert home_of(door, key, "ants-3.png") == "bees"

@@ -23,7 +23,6 @@ from triptych.scale.folders import Crew
 
 pytestmark = [
     pytest.mark.ray,
-    pytest.mark.timeout(300),
     *(pytest.mark.filterwarnings(line) for line in clusters.WARNINGS),
 ]
 

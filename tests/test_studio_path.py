@@ -15,18 +15,20 @@ import pytest
 
 import browsing
 import true_studio
+from browsing import assert_no_overflow
+from browsing import expect
 from browsing import files
-from browsing import has_no_overflow
+from browsing import follow
 from browsing import screenshot
 from test_training import drawing
 from triptych import dataset
 from triptych import training
 from triptych.projects import Projects
 
-pytestmark = [*browsing.MARKS, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [*browsing.MARKS, pytest.mark.slow]
 
 PER_CLASS = 20
-TEACHING_MS = 180_000
+TEACHING_MS = 400_000
 STRAY = "stray.png"
 Named = tuple[str, bytes]
 
@@ -77,7 +79,7 @@ def class_of(door: Projects, key: str, name: str) -> str:
 def wait_for_photos(page, name: str, count: int) -> None:
     """Until the class says that it has so many."""
     group = page.get_by_role("region", name=name, exact=True)
-    group.get_by_text(f"{count} photos", exact=True).wait_for(timeout=60_000)
+    group.get_by_text(f"{count} photos", exact=True).wait_for(timeout=2 * browsing.PATIENCE_MS)
 
 
 def wait_for_version(page, number: int) -> None:
@@ -88,7 +90,7 @@ def wait_for_version(page, number: int) -> None:
 def wait_for_heat(page) -> None:
     """Until a heat map lies on the photo, and is told in words."""
     page.get_by_role("img", name="Heat map: most of what speaks for discs is ").wait_for()
-    assert page.get_by_text("What speaks for discs to").is_visible()
+    expect(page.get_by_text("What speaks for discs to")).to_be_visible()
 
 
 # ------------------------------------------------------------------ with the mouse
@@ -97,8 +99,7 @@ def wait_for_heat(page) -> None:
 def test_the_whole_path_with_the_mouse(visit, door, photos):
     page = visit("/projects")
     page.get_by_label("What it is about").fill("Round or rayed")
-    with page.expect_navigation():
-        page.get_by_role("button", name="Make it").click()
+    follow(page.get_by_role("button", name="Make it"))
     for name in ("discs", "rays"):
         page.locator("#new-class").fill(name)
         page.locator("#add-class").get_by_role("button", name="Add").click()
@@ -108,40 +109,38 @@ def test_the_whole_path_with_the_mouse(visit, door, photos):
         wait_for_photos(page, name, PER_CLASS)
     key = page.url.rsplit("/", 1)[-1]
 
-    tab(page, "Teach").click()
+    follow(tab(page, "Teach"))
     page.get_by_text("More", exact=True).click()
     for name in ("EfficientNetLite1", "EfficientNetLite2"):
         page.uncheck(f'[value="{name}"]')
-    page.get_by_role("button", name="Start").click()
+    follow(page.get_by_role("button", name="Start"))
     wait_for_version(page, 1)
-    page.get_by_role("link", name="See the result").click()
+    follow(page.get_by_role("link", name="See the result"))
     screenshot(page, "path-result")
 
-    with page.expect_navigation():
-        page.get_by_role("link", name="1 of rays taken for discs").click()
+    follow(page.get_by_role("link", name="1 of rays taken for discs"))
     page.get_by_label(STRAY).check()
     page.get_by_role("button", name="Move to discs").click()
     page.get_by_text(f"Moved {STRAY} to discs.").wait_for()
     assert class_of(door, key, STRAY) == "discs"
 
-    page.get_by_role("link", name="Back to the result").click()
-    assert page.get_by_text("1 photo is otherwise than when this version was taught").is_visible()
-    page.get_by_role("button", name="Teach again").click()
+    follow(page.get_by_role("link", name="Back to the result"))
+    expect(page.get_by_text("1 photo is otherwise than when this version was")).to_be_visible()
+    follow(page.get_by_role("button", name="Teach again"))
     wait_for_version(page, 2)
-    page.get_by_role("link", name="See the result").click()
-    assert page.get_by_text("Nothing has changed since this version was taught").is_visible()
-    assert page.get_by_role("link", name="taken for").count() == 0
+    follow(page.get_by_role("link", name="See the result"))
+    expect(page.get_by_text("Nothing has changed since this version was taught")).to_be_visible()
+    expect(page.get_by_role("link", name="taken for")).to_have_count(0)
 
-    tab(page, "Publish").click()
-    assert page.get_by_text("Nobody is answered under the name").is_visible()
-    page.get_by_role("button", name="Publish version 2").click()
-    with page.expect_navigation():
-        page.get_by_role("link", name="Open the page to share").click()
+    follow(tab(page, "Publish"))
+    expect(page.get_by_text("Nobody is answered under the name")).to_be_visible()
+    follow(page.get_by_role("button", name="Publish version 2"))
+    follow(page.get_by_role("link", name="Open the page to share"))
     page.set_input_files("#choose", files(("new.png", drawing("discs", 3000))))
     page.click(".ask")
     page.get_by_role("button", name="Why this verdict?").click()
     wait_for_heat(page)
-    assert page.inner_text('#cards .plate [data-slot="label"]') == "discs"
+    expect(page.locator('#cards .plate [data-slot="label"]')).to_have_text("discs")
     screenshot(page, "path-why")
 
 
@@ -209,7 +208,7 @@ def test_the_whole_path_by_keyboard_alone_on_a_phone(visit, door, photos):
         keys.choose(page.get_by_label(f"Choose photos for {name}"), named)
         wait_for_photos(page, name, PER_CLASS)
     key = page.url.rsplit("/", 1)[-1]
-    assert has_no_overflow(page)
+    assert_no_overflow(page)
 
     keys.follow(tab(page, "Teach"))
     keys.press(page.get_by_text("More", exact=True))
@@ -217,12 +216,12 @@ def test_the_whole_path_by_keyboard_alone_on_a_phone(visit, door, photos):
         keys.press(page.locator(f'[value="{name}"]'), "Space")
     keys.follow(page.get_by_role("button", name="Start"), back=True)
     wait_for_version(page, 1)
-    assert has_no_overflow(page)
+    assert_no_overflow(page)
     keys.follow(page.get_by_role("link", name="See the result"))
 
     keys.follow(page.get_by_role("link", name="1 of rays taken for discs"))
     keys.reach(page.get_by_label(STRAY))
-    assert has_no_overflow(page)
+    assert_no_overflow(page)
     page.keyboard.press("1")
     page.get_by_text(f"Moved {STRAY} to discs.").wait_for()
     assert class_of(door, key, STRAY) == "discs"
@@ -234,11 +233,11 @@ def test_the_whole_path_by_keyboard_alone_on_a_phone(visit, door, photos):
     keys.follow(tab(page, "Publish"))
     keys.follow(page.get_by_role("button", name="Publish version 2"))
     keys.follow(page.get_by_role("link", name="Open the page to share"))
-    assert has_no_overflow(page)
+    assert_no_overflow(page)
     keys.choose(page.locator("#choose"), [("new.png", drawing("discs", 3000))])
     keys.press(page.locator(".ask"))
     page.wait_for_selector('#cards [data-state="answered"]')
     keys.press(page.get_by_role("button", name="Why this verdict?"))
     wait_for_heat(page)
-    assert has_no_overflow(page)
+    assert_no_overflow(page)
     screenshot(page, "path-why-phone")

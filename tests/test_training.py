@@ -35,8 +35,6 @@ from triptych.committee import Build
 from triptych.web import create_app
 from triptych.web.registry import Registry
 
-pytestmark = pytest.mark.timeout(600)
-
 PER_CLASS = 12
 CLASSES = ("discs", "rays", "tiles")
 

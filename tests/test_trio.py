@@ -30,7 +30,7 @@ from triptych.cli import main
 from triptych.engine import store
 from triptych.engine.maps import Maps
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 MODULES = {"ResNet50": "resnet50", "VGG16": "vgg16", "Xception": "xception"}
 

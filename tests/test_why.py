@@ -112,7 +112,7 @@ def test_one_image_at_a_time(client: FlaskClient) -> None:
 
 def test_a_map_that_takes_too_long_is_given_up() -> None:
     def load(name: str) -> Classifier:
-        return fake_studio.load(name, spent_s=0.4)
+        return fake_studio.load(name, spent_s=1.5)
 
     registry = Registry(load, fake_studio.offers("lite"), "lite")
     registry.get()
@@ -121,11 +121,11 @@ def test_a_map_that_takes_too_long_is_given_up() -> None:
     answer = app.test_client().post(API, data=form(photo()))
     assert answer.status_code == 504
     assert answer.json["error"]["code"] == "deadline"
-    # Nobody waits for it any more, so it ends; the whole would take more than five seconds.
+    # Nobody waits for it any more, so it ends; the whole would take more than fifteen seconds.
     queue = app.extensions[context.KEY].queue
     while queue.images:
         time.sleep(0.05)
-    assert time.perf_counter() - begun < 4
+    assert time.perf_counter() - begun < 12
 
 
 # ------------------------------------------------------------------ similar photos

@@ -16,6 +16,9 @@ const camera = new Camera((file) => bring([file], cameraHome));
 let cameraHome = "";
 let lastHome = "";
 let following = false;
+// Answers may overtake each other where the way to the studio is slow.
+let asked = 0;
+let shown = 0;
 
 document.addEventListener("change", changed);
 document.addEventListener("click", clicked);
@@ -262,8 +265,10 @@ function showMore(event, show) {
 /** Takes the parts that change from the studio; what is chosen, open or written in stays so. */
 async function refresh() {
   const options = { headers: { Accept: "text/html" } };
+  const own = ++asked;
   const text = await send(location.href, options).catch(() => null); // it has said why
-  if (text === null) return;
+  if (text === null || own < shown) return;
+  shown = own;
   const page = new DOMParser().parseFromString(text, "text/html");
   const kept = keep();
   for (const id of PARTS) {
