@@ -92,11 +92,15 @@ def test_publish_roll_back_and_share(visit, address):
 def test_what_is_copied_asks_this_studio(visit, tmp_path):
     page = visit("/bundles/garden", permissions=CLIPBOARD)
     (tmp_path / "photo.jpg").write_bytes(photo())
+    page.clock.install()
+    page.clock.pause_at("2100-01-01")  # what a button says goes by
     copied = []
     for button in page.locator("[data-copies]").all():
         button.click()
         expect(button).to_have_text("Copied")
         copied.append(page.evaluate("navigator.clipboard.readText()"))
+        page.clock.run_for(2000)
+        expect(button).to_have_text("Copy")
     curl, elsewhere, _ = copied
     python = [sys.executable, "-c", elsewhere]
     for command in (shlex.split(curl.replace("curl ", "curl -s ")), python):
