@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -160,3 +163,45 @@ def test_no_answer_is_counted_and_not_timed() -> None:
     assert load.statuses == {clients.NO_ANSWER: 2}
     assert load.per_s == 0
     assert "p50_ms" not in load.to_dict()
+
+
+@contextlib.contextmanager
+def telling(*pieces: bytes) -> Iterator[tuple[int, list[socket.socket]]]:
+    """A server that answers whatever comes in these pieces and ends the connection after them."""
+    taken: list[socket.socket] = []
+
+    def answer(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                taken.append(connection)
+                with connection:
+                    connection.recv(4096)
+                    for piece in pieces:
+                        connection.sendall(piece)
+                        time.sleep(0.02)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=answer, args=(listener,), daemon=True).start()
+        yield listener.getsockname()[1], taken
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+REFUSAL = b"HTTP/1.1 503 Full\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfull"
+
+
+@pytest.mark.parametrize("cuts", [(), (12,), (30, 58), (len(REFUSAL) - 2,)])
+def test_an_answer_may_come_in_pieces(cuts: tuple[int, ...]) -> None:
+    ends = (*cuts, len(REFUSAL))
+    pieces = [REFUSAL[start:end] for start, end in zip((0, *cuts), ends, strict=True)]
+    with telling(*pieces) as (port, taken):
+        records = clients.keep_asking(port, [clients.encode("/", b"")], clients=1, seconds=0.2)
+    assert {record.status for record in records} == {503}
+    assert 2 <= len(taken) == len(records)  # opened anew each time, as the server closes it
+
+
+@pytest.mark.parametrize("told", [b"", REFUSAL[:20], REFUSAL[:-1]])
+def test_an_answer_that_breaks_off_is_none(told: bytes) -> None:
+    with telling(told) as (port, _):
+        records = clients.keep_asking(port, [clients.encode("/", b"")], clients=1, seconds=0)
+    assert [record.status for record in records] == [clients.NO_ANSWER]

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 GIVE_UP_S = 120.0
+SEND_BYTES = 1024 * 1024  # so that a request of a photo is handed over at once
 NO_ANSWER = 0  # in place of a status: the connection broke, or nobody answered
 
 
@@ -49,37 +52,71 @@ class Connection:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._line: _Line | None = None
 
     async def post(self, request: bytes) -> int:
         """Send a request and read the whole answer; its status, or `NO_ANSWER`."""
         try:
-            return await asyncio.wait_for(self._exchange(request), GIVE_UP_S)
+            line = await self._open()
+            return await asyncio.wait_for(line.ask(request), GIVE_UP_S)
         except (OSError, EOFError, asyncio.TimeoutError):
             self.close()
             return NO_ANSWER
 
-    async def _exchange(self, request: bytes) -> int:
-        reader, writer = await self._open()
-        writer.write(request)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-        fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
-        await reader.readexactly(int(fields["content-length"]))
-        if fields.get("connection") == "close":
-            self.close()
-        return int(head.split(" ", 2)[1])
-
-    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._streams is None or self._streams[0].at_eof() or self._streams[0].exception():
-            self.close()
-            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
-        return self._streams
+    async def _open(self) -> _Line:
+        if self._line is None or self._line.over:
+            loop = asyncio.get_running_loop()
+            _, self._line = await loop.create_connection(_Line, "127.0.0.1", self._port)
+        return self._line
 
     def close(self) -> None:
         """Let go of it."""
-        if self._streams:
-            self._streams[1].close()
-        self._streams = None
+        if self._line:
+            self._line.close()
+        self._line = None
+
+
+class _Line(asyncio.Protocol):
+    """One connection, with one question at a time; asyncio's streams take a sixth more time."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self._told = bytearray()
+        self._answer: asyncio.Future[int] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        opened = transport.get_extra_info("socket")
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
+
+    def ask(self, request: bytes) -> asyncio.Future[int]:
+        """Send a request; the status of its answer, once the whole of it is there."""
+        self._told.clear()
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return self._answer
+
+    def data_received(self, data: bytes) -> None:
+        self._told += data
+        head, end, body = self._told.partition(b"\r\n\r\n")
+        if not end or self._answer is None or self._answer.done():
+            return
+        first, *lines = head.decode("latin-1").lower().split("\r\n")
+        fields = dict(line.split(": ", 1) for line in lines)
+        if len(body) >= int(fields["content-length"]):
+            if fields.get("connection") == "close":
+                self.close()
+            self._answer.set_result(int(first.split(" ", 2)[1]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.over = True
+        if self._answer and not self._answer.done():
+            self._answer.set_exception(exc or EOFError("The server closed the connection."))
+
+    def close(self) -> None:
+        """End it."""
+        self.over = True
+        self._transport.close()
 
 
 def encode(path: str, body: bytes, *, kind: str = "application/octet-stream") -> bytes:

@@ -96,8 +96,8 @@ def _from_another_site(request: flask.Request) -> bool:
 
 def _add_headers(response: flask.Response) -> flask.Response:
     request = flask.request
-    for name, value in HEADERS.items():  # but for a page that has to set its own
-        response.headers.setdefault(name, value)
+    own = {name.lower() for name, _ in response.headers}  # of a page that has to set them
+    response.headers.extend([row for row in HEADERS.items() if row[0].lower() not in own])
     if request.is_secure:
         response.headers.update(SECURE_HEADERS)
     if request.method == "POST" or (context.current().settings.api_key and not _is_public(request)):

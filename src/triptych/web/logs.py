@@ -19,6 +19,7 @@ from triptych.web import notes
 from triptych.web import probes
 
 logger = logging.getLogger("triptych")
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make one for each line
 
 
 def configure(form: str) -> None:
@@ -82,7 +83,7 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return _encode(line)
 
 
 class _Text(logging.Formatter):

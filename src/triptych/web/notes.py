@@ -46,9 +46,10 @@ class Notes:
 
 def current() -> Notes:
     """The notes of the request that is being answered; the first call begins them."""
-    if "notes" not in flask.g:
-        flask.g.notes = Notes(_id())
-    return cast(Notes, flask.g.notes)
+    noted = flask.g.get("notes")
+    if noted is None:
+        noted = flask.g.notes = Notes(_id())
+    return cast(Notes, noted)
 
 
 def _id() -> str:
