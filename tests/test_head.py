@@ -135,7 +135,10 @@ def test_photos_that_are_all_alike_give_probabilities_and_no_warning() -> None:
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
-def test_the_same_seed_gives_the_same_head(kind: str, keras: Any) -> None:
+def test_the_same_seed_gives_the_same_head(
+    kind: str, keras: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head, "MAX_EPOCHS", 30)
     features, truth = clusters([15, 15], length=12, apart=0.1)
     first, second = (fit(kind, features, truth, seed=4, folds=in_turn(truth, 2)) for _ in range(2))
     assert first.head.notes == second.head.notes

@@ -30,6 +30,7 @@ from triptych import head
 from triptych import recipe
 from triptych import streams
 from triptych import zoo
+from triptych.engine import convert
 from triptych.recipe import Recipe
 
 Array = npt.NDArray[Any]
@@ -135,6 +136,8 @@ def tune(task: Task, say: Say) -> Path | None:
     Returns:
         The tuned network; ``None`` where none was better than the one that came.
     """
+    photos = _Photos.of(task)  # first: whether they are there is known at once
+
     import keras
 
     keras.utils.set_random_seed(task.seed)
@@ -142,7 +145,7 @@ def tune(task: Task, say: Say) -> Path | None:
     head.Head.read(Path(task.folder) / HEAD).put_into(model)
     learning = unfreeze(model, task.plan.share)
     say({"layers": [layer.name for layer in learning]})
-    best = _train(model, task, say)
+    best = _train(model, photos, task, say)
     if best is None:
         return None
     model.set_weights(best)
@@ -177,13 +180,28 @@ def unfreeze(model: Any, share: float) -> list[Any]:
     return learning
 
 
-def _train(model: Any, task: Task, say: Say) -> list[Array] | None:
+@dataclass(frozen=True)
+class _Photos:
+    """The files of a task: training photos as lessons, and those held out, with their classes."""
+
+    lessons: _Lessons
+    inputs: Array
+    truth: Array
+
+    @classmethod
+    def of(cls, task: Task) -> _Photos:
+        folder = Path(task.folder)
+        inputs = np.load(folder / INPUTS, mmap_mode="r")
+        with np.load(folder / TRUTH) as file:
+            train_truth, held_truth = file["train"], file["held"]
+        canvases = np.load(folder / CANVASES, mmap_mode="r")
+        return cls(_Lessons(canvases, train_truth, task), inputs, held_truth)
+
+
+def _train(model: Any, photos: _Photos, task: Task, say: Say) -> list[Array] | None:
     """The weights of the best epoch; ``None`` where that is the one before the first."""
-    folder, own = Path(task.folder), Recipe.from_dict(task.recipe)
-    inputs = np.load(folder / INPUTS, mmap_mode="r")
-    with np.load(folder / TRUTH) as file:
-        train_truth, held_truth = file["train"], file["held"]
-    lessons = _Lessons(np.load(folder / CANVASES, mmap_mode="r"), train_truth, task)
+    own, lessons = Recipe.from_dict(task.recipe), photos.lessons
+    inputs, held_truth = photos.inputs, photos.truth
     _compile(model, task.plan, len(lessons))
     first = best = look(_answers(model, own, inputs), held_truth)
     weights, best_epoch = None, 0
@@ -260,6 +278,7 @@ class _Lessons:
 def _main() -> None:
     # Keras and TensorFlow may print; only our own lines may reach the parent.
     speak, sys.stdout = sys.stdout, sys.stderr
+    sys.meta_path.insert(0, convert.Hidden(*convert.NEEDLESS))
     fields = json.loads(sys.argv[1])
     task = Task(**{**fields, "plan": Plan(**fields["plan"])})
     tune(task, lambda message: print(json.dumps(message), file=speak, flush=True))

@@ -37,6 +37,8 @@ VERSION = 1
 NETWORK = "network.xml"
 MODEL = "model.keras"
 RANDOM_SEED = 0
+# Keras imports these where they are installed, and neither converts nor trains with them.
+NEEDLESS = ("matplotlib", "pandas", "sklearn")
 
 
 @dataclass(frozen=True)
@@ -167,19 +169,22 @@ def _main() -> None:
 
 
 def _import_keras() -> None:
-    # Keras imports these where they are installed, and here needs none of them; nor the windows
-    # of scipy.signal. Without them it takes 0.8 s of a core, and else 2.6 s; and 5 s more where
-    # TensorFlow is there, which it would seed and ask about files.
-    sys.meta_path.insert(0, _Hidden())
+    # Without these, and the windows of scipy.signal, it takes 0.8 s of a core, and else 2.6 s; and
+    # 5 s more where TensorFlow is there, which it would seed and ask about files.
+    sys.meta_path.insert(0, Hidden("tensorflow", *NEEDLESS))
     sys.modules["scipy.signal"] = _Later("scipy.signal")
     importlib.import_module("keras")
 
 
-class _Hidden(importlib.abc.MetaPathFinder):
+class Hidden(importlib.abc.MetaPathFinder):
     """Lets some libraries seem not installed; `None` in `sys.modules` would seem to be them."""
 
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
     def find_spec(self, name: str, path: object, target: object = None) -> None:
-        if name in ("matplotlib", "pandas", "sklearn", "tensorflow"):
+        """Refuse a library."""
+        if name in self._names:
             raise ModuleNotFoundError(f"{name} is not wanted here", name=name)
 
 
