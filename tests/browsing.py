@@ -20,7 +20,13 @@ from pathlib import Path
 
 import pytest
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSERS = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+)
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 # Far more than anything takes: a machine may be slow, and busy with other tests.
 PATIENCE_MS = 60_000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import browsing
 from triptych.evaluation import Outcome
 from triptych.evaluation import report
 from triptych.evaluation.report import CurvePoint
@@ -334,17 +334,16 @@ def test_the_report_wears_the_studios_colours() -> None:
 
 # ------------------------------------------------------------------ in a real browser
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     api = pytest.importorskip("playwright.sync_api")
-    if executable is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
+    if browsing.executable is None:
+        pytest.skip(f"none of {', '.join(browsing.BROWSERS)} is installed")
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=browsing.executable, args=["--no-sandbox"]
+        )
         yield browser
         browser.close()
 
