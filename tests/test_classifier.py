@@ -166,6 +166,19 @@ def test_lite_knows_what_a_drawing_shows(lite: Classifier, name: str) -> None:
     assert verdict.warning is None
 
 
+def test_photos_that_are_looked_at_together_are_answered_as_alone(
+    lite: Classifier, home: Path
+) -> None:
+    together = triptych.load("lite", precision="f32", home=home, max_batch=4, rule="mean")
+    photos = [(name, draw()) for name, draw in drawings.PICTURES.items()] * 3
+    alone = lite.classify_many(photos, Question(rule="mean"))
+    for own, other in zip(together.classify_many(photos), alone, strict=True):
+        assert isinstance(own, Verdict)
+        assert isinstance(other, Verdict)
+        assert own.label == other.label
+        assert own.prob == pytest.approx(other.prob, abs=1e-4)
+
+
 def test_random_weights_are_said_to_be_meaningless(home: Path) -> None:
     classifier = triptych.load("lite", weights="random", members=["lite0"], home=home)
     verdict = classifier.classify(picture())

@@ -66,6 +66,7 @@ def load(
     from triptych import seating
     from triptych import settings as table
     from triptych import streams
+    from triptych.engine import batching
 
     chosen = table.load(os.environ, committee=committee, **settings)
     build = seats.Build(
@@ -73,6 +74,7 @@ def load(
         precision=chosen.precision,
         threads=chosen.threads,
         streams=chosen.streams or streams.cores(),
+        max_batch=batching.most(chosen.precision, chosen.max_batch),
         random=table.is_random(weights),
         report=report,
     )

@@ -85,7 +85,7 @@ class Batch:
 
     Each member looks at each image by itself, as many at once as the pool has threads: on a CPU
     a photo a core is faster than a batch on all cores, and a single photo has its members asked
-    beside each other.
+    beside each other. Where batches are faster, engines join them (`triptych.engine.batching`).
 
     Args:
         images: At least one.

@@ -37,8 +37,7 @@ from triptych.results import Verdict
 
 T = TypeVar("T")
 
-# On a CPU a larger batch hardly runs faster (measured: ResNet50 98 images/s at 1, 107 at 8),
-# and it makes the first answer late.
+# Of a stream; more would not keep the cores busier, and make the first answer late.
 BATCH_SIZE = 8
 MOST_SIMILAR = 12
 

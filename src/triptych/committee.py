@@ -14,12 +14,14 @@ from triptych import errors
 from triptych import fits
 from triptych import labels
 from triptych import novelty
+from triptych import streams
 from triptych import weights
 from triptych import zoo
 from triptych.doubt import Doubt
 from triptych.engine import Engine
 from triptych.engine import int8
 from triptych.engine import store
+from triptych.engine.batching import Batching
 from triptych.engine.openvino import OpenVINOEngine
 from triptych.recipe import Recipe
 from triptych.results import Label
@@ -133,7 +135,7 @@ def engine(path: Path, build: Build) -> Engine:
         path: The network; to answer at int8, its int8 form.
         build: Precision, threads and cache.
     """
-    return OpenVINOEngine(
+    runs = OpenVINOEngine(
         path,
         # What is not quantized in an int8 network, the first and last layers, stays exact.
         precision="f32" if build.precision == INT8 else build.precision,
@@ -141,6 +143,8 @@ def engine(path: Path, build: Build) -> Engine:
         streams=build.streams,
         cache=store.compiled_cache(build.home),
     )
+    alone = build.max_batch == 1
+    return runs if alone else Batching(runs, most=build.max_batch)
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,8 @@ class Build:
         threads: Processor threads; 0 takes every core this process may use.
         streams: How many photos each network looks at beside each other, each on its share
             of the threads.
+        max_batch: Most photos that a network looks at together, of those that are asked about
+            at the same time, at least 1.
         random: Random weights, to measure speed where the real ones can't be had.
         report: Called with a line for people while something slow happens.
         open: Opens the network of a member, by the member's name and the network's path; by
@@ -163,9 +169,18 @@ class Build:
     precision: str = "auto"
     threads: int = 0
     streams: int = 1
+    max_batch: int = 1
     random: bool = False
     report: Callable[[str], None] = lambda line: None
     open: Callable[[str, Path, Build], Engine] = lambda name, path, build: engine(path, build)
+
+    def beside(self, members: int) -> int:
+        """How many photos and networks are worked on beside each other, so that batches fill.
+
+        Args:
+            members: Of the committee.
+        """
+        return streams.cores() * (1 if self.max_batch == 1 else self.max_batch * members)
 
 
 def is_from_zoo(name: str) -> bool:

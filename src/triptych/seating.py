@@ -29,7 +29,7 @@ def classifier(
         chosen: Name the committee and its rule.
         build: As for `seat`.
         members: As for `seat`.
-        threads: As for `Classifier`.
+        threads: As for `Classifier`; by default as many as fill the batches of its networks.
 
     Raises:
         errors.TriptychError: As `seat`.
@@ -39,7 +39,7 @@ def classifier(
         seated.under(None if chosen.rule == "auto" else chosen.rule),
         limits=images.Limits(chosen.max_image_bytes, chosen.max_image_pixels),
         coverage=chosen.coverage,
-        threads=threads,
+        threads=threads or build.beside(len(seated.members)),
     )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from triptych.settings import Settings
 
 Figures = dict[str, Any]
-PASSED_ON = ("committee", "rule", "precision", "threads", "streams", "home")
+PASSED_ON = ("committee", "rule", "precision", "threads", "streams", "max_batch", "home")
 
 
 def _counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
@@ -41,7 +41,7 @@ def _counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
 @common.members_option
 @common.from_table("rule")
 @common.weights_option
-@common.from_table("precision", "threads", "streams")
+@common.from_table("precision", "threads", "streams", "max_batch")
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),

@@ -20,7 +20,7 @@ SHARE = click.FloatRange(min=0, min_open=True)
 # Rows of the settings table that are fields of the arguments themselves.
 FIELDS = ("committee", "rule", "precision", "home")
 # Those that mean nothing on a cluster: replicas have cores, and nobody teaches there.
-LEFT_OUT = ("api_key", "port", "inbox", "threads", "streams", "max_loaded_bytes")
+LEFT_OUT = ("api_key", "port", "inbox", "threads", "streams", "max_batch", "max_loaded_bytes")
 ROWS = tuple(row.name for row in settings.SETTINGS if row.name not in (*FIELDS, *LEFT_OUT, "host"))
 OPTIONS = (
     common.from_table("host", "port", "committee"),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     "precision",
     "threads",
     "streams",
+    "max_batch",
     "max_waiting_images",
     "max_requests_per_minute",
     "deadline_s",

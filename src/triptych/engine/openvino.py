@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ class OpenVINOEngine:
                 "it is made anew at the next start."
             ) from error
         self._size_bytes = path.with_suffix(".bin").stat().st_size
-        self._local = threading.local()
+        self._requests: list[Any] = []
 
     @property
     def size_bytes(self) -> int:
@@ -150,22 +151,29 @@ class OpenVINOEngine:
 
     def run(self, batch: Float32Array) -> Output:
         """Answer a batch; see `triptych.engine.Engine.run`."""
-        request = self._request()
-        try:
-            request.infer({0: batch}, share_inputs=True)
-        except RuntimeError as error:
-            raise errors.EngineError(
-                f"The network takes {self._network.input(0).partial_shape} and got a batch of "
-                f"shape {batch.shape}: {_first_line(error)}."
-            ) from error
-        probs, features = (request.get_output_tensor(i).data.copy() for i in (0, 1))
+        with self._request() as request:
+            try:
+                request.infer({0: batch}, share_inputs=True)
+            except RuntimeError as error:
+                raise errors.EngineError(
+                    f"The network takes {self._network.input(0).partial_shape} and got a batch of "
+                    f"shape {batch.shape}: {_first_line(error)}."
+                ) from error
+            probs, features = (request.get_output_tensor(i).data.copy() for i in (0, 1))
         return Output(probs, features)
 
-    def _request(self) -> Any:
-        # An infer request holds one batch's tensors, so each thread has its own.
-        if not hasattr(self._local, "request"):
-            self._local.request = self._network.create_infer_request()
-        return self._local.request
+    @contextlib.contextmanager
+    def _request(self) -> Iterator[Any]:
+        # It holds one batch's tensors, and its first batch is slow: there are as many as batches
+        # ran beside each other, and the one that was used last is taken first.
+        try:
+            request = self._requests.pop()
+        except IndexError:
+            request = self._network.create_infer_request()
+        try:
+            yield request
+        finally:
+            self._requests.append(request)
 
 
 def _alone(path: Path, cache: Path | None) -> contextlib.AbstractContextManager[None]:

@@ -24,7 +24,7 @@ from triptych.settings import Settings
 
 ROWS = {row.name: row for row in table.SETTINGS}
 # What is said by fields of its own, and what a cluster cannot have.
-OWN = ("committee", "rule", "precision", "home", "threads", "streams")
+OWN = ("committee", "rule", "precision", "home", "threads", "streams", "max_batch")
 NOT_HERE = ("inbox", "port")
 # What replicas are made with.
 FIXED = (

@@ -12,6 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from triptych import queueing
 from triptych import streams
+from triptych.engine import batching
 from triptych.settings import Settings
 from triptych.web import api
 from triptych.web import context
@@ -80,7 +81,7 @@ def create_app(
             free passes its own way.
         make: Makes the meters; ``None``: those that the studio itself tells at ``/metrics``.
         threads: How many pieces of work are done beside each other; by default one more than
-            there are cores.
+            the cores take photos at once.
         teaching: Whether people teach committees here, which takes a home folder of its own; else
             there are no pages of projects.
 
@@ -96,12 +97,13 @@ def create_app(
         MAX_FORM_PARTS=settings.max_request_images + OPTION_PARTS,
     )
     meters = metrics.Meters(registry, make or instruments.exposed(app))
+    together = batching.most(settings.precision, settings.max_batch)
     app.extensions[context.KEY] = context.Studio(
         settings,
         registry,
         # A photo of the next request is unpacked while the networks look at those before.
         queue=queueing.Queue(
-            threads or streams.cores() + 1,
+            threads or streams.cores() * together + 1,
             capacity=settings.max_waiting_images,
             waited=meters.waited,
         ),
