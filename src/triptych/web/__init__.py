@@ -97,13 +97,12 @@ def create_app(
         MAX_FORM_PARTS=settings.max_request_images + OPTION_PARTS,
     )
     meters = metrics.Meters(registry, make or instruments.exposed(app))
-    together = batching.most(settings.precision, settings.max_batch)
     app.extensions[context.KEY] = context.Studio(
         settings,
         registry,
         # A photo of the next request is unpacked while the networks look at those before.
         queue=queueing.Queue(
-            threads or streams.cores() * together + 1,
+            threads or streams.cores() * batching.most(settings.precision, settings.max_batch) + 1,
             capacity=settings.max_waiting_images,
             waited=meters.waited,
         ),
