@@ -131,7 +131,7 @@ def _passed_on(chosen: Settings, options: Figures) -> list[str]:
     given = {**{name: getattr(chosen, name) for name in PASSED_ON}, "weights": options["weights"]}
     if options["members"]:
         given["members"] = ",".join(options["members"])
-    return [f"--{name}={value}" for name, value in given.items()]
+    return [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
 
 
 def _run(work: Bench) -> bool:
