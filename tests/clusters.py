@@ -27,8 +27,13 @@ WARNINGS = (
     "ignore::UserWarning:ray.*",
     "ignore::pytest.PytestUnraisableExceptionWarning",
 )
-# Metrics are passed on every second instead of every ten.
-TOLD_SOON = {"metrics_report_interval_ms": 1000}
+SETTINGS = {
+    # Metrics are passed on every second instead of every ten.
+    "metrics_report_interval_ms": 1000,
+    # No Python for each core beforehand, which takes seconds and waits for work in vain.
+    "prestart_worker_first_driver": False,
+    "enable_worker_prestart": False,
+}
 
 
 @contextlib.contextmanager
@@ -44,7 +49,7 @@ def running(*cores: int, dashboard: bool = False) -> Iterator[Cluster]:
     with mock.patch.dict(os.environ, door.QUIET):
         nodes = Cluster(shutdown_at_exit=False)
         try:
-            config = {"_system_config": TOLD_SOON}  # of the head, and of all by it
+            config = {"_system_config": SETTINGS}  # of the head, and of all by it
             for count in cores:
                 nodes.add_node(
                     num_cpus=count,
