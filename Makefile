@@ -47,7 +47,7 @@ run: .venv/run.done
 test: .venv/dev.done
 	@tools/ensure-chromium
 	@echo "Running the tests; screenshots go to tests/screenshots/ ..."
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 test-all:
 	@$(MAKE) --no-print-directory test PYTEST="-m '' $(PYTEST)"

@@ -7,7 +7,9 @@ import functools
 import hashlib
 import sys
 import time
+from collections.abc import Callable
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,20 +53,22 @@ def cluster() -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo on disk; the node that reads it leaves its name, and it may take its time."""
+    """A photo on disk; it may take its time, or until a file is there, once its node is noted."""
 
     path: Path
     trace: Path
     spent_s: float = 0.0
+    until: Path | None = None
 
     @property
     def digest(self) -> bytes:
         return hashlib.sha256(self.path.name.encode()).digest()
 
     def read(self) -> bytes:
-        if self.spent_s:
+        time.sleep(self.spent_s)
+        if self.until:
             (self.trace / ray.get_runtime_context().get_node_id()).touch()
-            time.sleep(self.spent_s)
+            wait_for(self.until.exists)
         return self.path.read_bytes()
 
 
@@ -109,12 +113,18 @@ def slow(photos: list[Photo], spent_s: float) -> list[Photo]:
     return [dataclasses.replace(photo, spent_s=spent_s) for photo in photos]
 
 
+def wait_for(happened: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 300
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def wait_for_all_cores() -> None:
     """Wait until nothing in the cluster takes a core any more."""
-    deadline = time.monotonic() + 300
-    while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
-        assert time.monotonic() < deadline, ray.available_resources()
-        time.sleep(0.1)
+    wait_for(
+        lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"],
+    )
 
 
 def test_the_same_features_to_the_bit_and_only_those_that_lack(
@@ -220,24 +230,27 @@ def test_a_node_that_dies_is_made_up_for(
 ) -> None:
     asked = extractors[:1]
     alone = features.extract(photos, asked, FeatureStore(tmp_path / "alone"))
-    wanted = slow(photos, 0.1)
+    died = tmp_path / "died"
+    wanted = [dataclasses.replace(photo, until=died) for photo in photos]
     cores = ray.cluster_resources()["CPU"] // len(cluster.list_all_nodes())
-    killed: list[int] = []
 
-    def kill(done: int, total: int) -> None:
-        # As soon as one that is not the head is known to be at work.
-        victims = [node for node in cluster.worker_nodes if (trace / node.node_id).exists()]
-        if victims and done < total and not killed:
-            killed.append(done)
-            cluster.remove_node(victims[0], allow_graceful=False)
+    def at_work() -> list[Any]:
+        # The head must not be killed.
+        return [node for node in cluster.worker_nodes if (trace / node.node_id).exists()]
 
-    started = time.monotonic()
-    together = features.extract(
-        wanted, asked, FeatureStore(tmp_path / "store"), compute=spread.compute, progress=kill
-    )
-    print(f"killed at {killed} of {len(photos)}, all done after {time.monotonic() - started:.1f} s")
+    def kill() -> float:
+        wait_for(at_work)
+        cluster.remove_node(at_work()[0], allow_graceful=False)
+        died.touch()
+        return time.monotonic()
+
+    with ThreadPoolExecutor(1) as pool:
+        killed = pool.submit(kill)
+        together = features.extract(
+            wanted, asked, FeatureStore(tmp_path / "store"), compute=spread.compute
+        )
+        print(f"all done {time.monotonic() - killed.result():.1f} s after a node was killed")
     cluster.add_node(num_cpus=cores)  # for whoever comes next
-    assert killed
     assert [own.tobytes() for own in together] == [own.tobytes() for own in alone]
 
 
