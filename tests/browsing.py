@@ -33,10 +33,10 @@ PATIENCE_MS = 60_000
 PHONE = {"viewport": {"width": 390, "height": 780}, "is_mobile": True, "has_touch": True}
 
 executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-MARKS = [
-    pytest.mark.browser,
-    pytest.mark.skipif(executable is None, reason=f"none of {', '.join(BROWSERS)} is installed"),
-]
+needs_chromium = pytest.mark.skipif(
+    executable is None, reason=f"none of {', '.join(BROWSERS)} is installed"
+)
+MARKS = [pytest.mark.browser, needs_chromium]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -69,7 +69,7 @@ def asked_meanwhile(
     engine.begun.acquire()
     for number, batch in enumerate(others, start=1):
         futures.append(pool.submit(own.run, batch))
-        while len(own) < number:
+        while own.waiting < number:
             time.sleep(0.001)
     engine.gate.set()
     pool.shutdown()

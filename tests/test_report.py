@@ -7,7 +7,6 @@ import io
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -335,20 +334,8 @@ def test_the_report_wears_the_studios_colours() -> None:
 # ------------------------------------------------------------------ in a real browser
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api")
-    if browsing.executable is None:
-        pytest.skip(f"none of {', '.join(browsing.BROWSERS)} is installed")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=browsing.executable, args=["--no-sandbox"]
-        )
-        yield browser
-        browser.close()
-
-
 @pytest.mark.browser
+@browsing.needs_chromium
 @pytest.mark.parametrize(("width_px", "scheme"), [(390, "light"), (1280, "dark")])
 @pytest.mark.parametrize("classes", [2, 30, 150])
 def test_it_fits_and_keeps_its_own_policy(

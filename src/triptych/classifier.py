@@ -253,7 +253,7 @@ class Classifier:
         return map(_public, found)
 
     def warm_up(self) -> None:
-        """Let every thread run every network once; a network's first run in a thread is slow."""
+        """Run every network on all cores at once; the first runs beside each other are slow."""
         shape = (*self.committee.members[0].recipe.size, 3)
         photos = [("warm-up", np.zeros(shape, np.uint8))] * (2 * streams.cores())
         everyone = Question(rule="mean")

@@ -143,8 +143,7 @@ def engine(path: Path, build: Build) -> Engine:
         streams=build.streams,
         cache=store.compiled_cache(build.home),
     )
-    alone = build.max_batch == 1
-    return runs if alone else Batching(runs, most=build.max_batch)
+    return runs if build.max_batch == 1 else Batching(runs, most=build.max_batch)
 
 
 @dataclass(frozen=True)

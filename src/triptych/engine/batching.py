@@ -72,8 +72,9 @@ class Batching:
         """How large its weights are."""
         return self._engine.size_bytes
 
-    def __len__(self) -> int:
-        """How many ask and wait."""
+    @property
+    def waiting(self) -> int:
+        """How many batches are in line."""
         return len(self._line)
 
     def run(self, batch: Float32Array) -> Output:
