@@ -6,7 +6,7 @@ BIN := .venv/bin
 SERVE ?=
 PYTEST ?=
 
-.PHONY: help setup run test test-all lint bench lock docs
+.PHONY: help setup run test test-all lint bench lock docs site
 
 help:
 	@echo "make run    set up and serve the studio on http://127.0.0.1:5000 (options: SERVE='--port 8080')"
@@ -15,6 +15,7 @@ help:
 	@echo "make lint   ruff, mypy, and the sizes of functions"
 	@echo "make bench  measure, and compare with what the README claims (takes hours)"
 	@echo "make docs   write the generated pages of docs/ anew"
+	@echo "make site   make the documentation site, build/site/, from docs/"
 	@echo "make lock   pin and hash all requirements anew"
 
 # --- environment: .venv, made once for each set of requirements ---------------------------------
@@ -37,6 +38,10 @@ setup: .venv/run.done
 .venv/dev.done: .venv/run.done requirements/dev.txt
 	@echo "Installing what the tests need (TensorFlow is the reference; about 1.5 GB, once) ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.venv/site.done: .venv/bin/python requirements/site.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/site.txt
 	@touch $@
 
 # --- what people do ------------------------------------------------------------------------------
@@ -64,6 +69,10 @@ bench: .venv/dev.done
 docs: .venv/run.done
 	@$(BIN)/python tools/generate_docs.py
 
+site: .venv/site.done
+	@$(BIN)/zensical build --strict --clean
+	@echo "To read it: python3 -m http.server --directory build/site"
+
 # One resolution for everything (dev), and the studio's part of it (run), and
 # what a container needs to serve (serve), with no index addresses.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
@@ -71,7 +80,8 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generat
 
 lock: .venv/bin/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv
-	@$(LOCK) pyproject.toml --extra heic --extra int8 --extra ray --extra teach --extra tensorflow --group dev --group build -o requirements/dev.txt
+	@$(LOCK) pyproject.toml --extra heic --extra int8 --extra ray --extra teach --extra tensorflow --group dev --group build --group site -o requirements/dev.txt
 	@$(LOCK) pyproject.toml --extra heic --extra teach -c requirements/dev.txt -o requirements/run.txt
 	@$(LOCK) pyproject.toml --extra heic -c requirements/dev.txt -o requirements/serve.txt
 	@$(LOCK) --group pyproject.toml:build -c requirements/dev.txt -o requirements/build.txt
+	@$(LOCK) --group pyproject.toml:site -c requirements/dev.txt -o requirements/site.txt
