@@ -23,9 +23,9 @@ import common
 import triptych
 from triptych import errors
 from triptych import images
-from triptych import recipe
-from triptych.classifier import Classifier
-from triptych.engine import openvino
+from triptych.engines import openvino
+from triptych.inference.classifier import Classifier
+from triptych.preprocessing import recipe
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "imagenet-mini"
 COMMITTEES = (("lite", "imagenet", ("weighted", "cascade")), ("classic", "random", ("mean",)))

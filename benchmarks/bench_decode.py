@@ -26,12 +26,12 @@ from PIL import Image
 
 import common
 import triptych
-from triptych import dataset
+from triptych import data
 from triptych import images
-from triptych import recipe
-from triptych import streams
-from triptych.classifier import Classifier
-from triptych.committee import Committee
+from triptych.inference.classifier import Classifier
+from triptych.inference.committee import Committee
+from triptych.preprocessing import recipe
+from triptych.utils import concurrency
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 SEED, REPEATS, TURNS, QUALITY = 0, 9, 25, 90
@@ -46,7 +46,7 @@ def main() -> None:
     """Measure, print tables, check the claims."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DATA / "imagenet-mini"
     lite = triptych.load("lite", precision="f32")
-    labelled = dataset.labelled(folder, lite.committee.labels).photos
+    labelled = data.labelled(folder, lite.committee.labels).photos
     photos = {name: camera(labelled, 0, size) for name, size in SIZES.items()}
     print({name: f"{len(data) / 1e6:.2f} MB" for name, data in photos.items()})
     decoders = decoding(photos)
@@ -168,9 +168,9 @@ def whole(classifier: Classifier, photos: dict[str, bytes]) -> dict[str, float]:
     """Median milliseconds of `classify`, in turns, and the ratio of largest to smallest."""
     spent: dict[str, list[float]] = {name: [] for name in photos}
     for turn in range(TURNS + 2):
-        for name, data in photos.items():
+        for name, photo in photos.items():
             start = time.perf_counter()
-            classifier.classify(data)
+            classifier.classify(photo)
             if turn >= 2:
                 spent[name].append((time.perf_counter() - start) * 1000)
     median = {name: statistics.median(times) for name, times in spent.items()}
@@ -193,7 +193,7 @@ def answers(classifier: Classifier, labelled: Any) -> dict[str, dict[str, float]
             for pixels, way in ways
         ]
 
-    with ThreadPoolExecutor(streams.cores()) as pool:
+    with ThreadPoolExecutor(concurrency.cores()) as pool:
         found = np.array(list(pool.map(ask, range(len(labelled)))))  # (N, 2, M, C)
     truth = np.array([label for _, label in labelled])
     before, after = found.transpose(1, 2, 0, 3)  # (M, N, C) each

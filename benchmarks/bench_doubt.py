@@ -22,15 +22,15 @@ from sklearn.metrics import roc_auc_score
 
 import common
 import triptych
-from triptych import calibration
-from triptych import combine
-from triptych import dataset
-from triptych import doubt
-from triptych import judging
-from triptych.classifier import Classifier
-from triptych.classifier import Question
-from triptych.classifier import Scores
+from triptych import data
+from triptych.ensemble import fit
+from triptych.ensemble import params
+from triptych.ensemble import rules
 from triptych.evaluation import metrics
+from triptych.inference import verdicts
+from triptych.inference.classifier import Classifier
+from triptych.inference.classifier import Question
+from triptych.inference.classifier import Scores
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 FOLDS, SEEDS, COVERAGE = 5, 5, 0.9
@@ -43,7 +43,7 @@ def main() -> None:
     imagenet = Path(sys.argv[1]) if len(sys.argv) > 1 else DATA / "imagenet-mini"
     own = Path(sys.argv[2]) if len(sys.argv) > 2 else DATA / "hymenoptera"
     lite = triptych.load("lite", precision="f32")
-    photos = dataset.labelled(imagenet, lite.committee.labels).photos
+    photos = data.labelled(imagenet, lite.committee.labels).photos
     probs, truth = scored(lite, photos)
     rules = crossed(lite, probs, truth)
     clock = times(lite, [path for path, _ in photos[::3]])
@@ -84,11 +84,11 @@ def crossed(classifier: Classifier, probs: Any, truth: Any) -> dict[str, dict[st
     rows: dict[str, list[list[float]]] = {}
     for seed in range(SEEDS):
         folds = np.random.default_rng(seed).permutation(len(truth)) % FOLDS
-        found = calibration.cross_fit(probs, truth, costs, folds, weights=weights)
-        for rule in doubt.RULES:
+        found = fit.cross_fit(probs, truth, costs, folds, weights=weights)
+        for rule in params.RULES:
             sure = found.sure(rule)
             right = found.joined[rule].argmax(axis=1) == truth
-            cost = found.cost.mean() / sum(costs) if rule == doubt.CASCADE else 1.0
+            cost = found.cost.mean() / sum(costs) if rule == params.CASCADE else 1.0
             rows.setdefault(rule, []).append(
                 [
                     *quality(found.joined[rule], truth),
@@ -103,8 +103,8 @@ def crossed(classifier: Classifier, probs: Any, truth: Any) -> dict[str, dict[st
             rows.setdefault(member.name, []).append(quality(calibrated, truth))
     for member, raw in zip(committee.members, probs, strict=True):
         rows[f"{member.name}, raw"] = [quality(raw, truth)]
-    rows["mean, raw"] = [quality(combine.mean(probs), truth)]
-    rows["max, raw"] = [quality(combine.maximum(probs), truth)]
+    rows["mean, raw"] = [quality(rules.mean(probs), truth)]
+    rows["max, raw"] = [quality(rules.maximum(probs), truth)]
     names = ("top1", "ece", "nll", "brier", "cost", "coverage", "set_size", "sure", "right_of_sure")
     table = {
         name: dict(zip(names, np.mean(runs, axis=0).tolist(), strict=False))
@@ -158,14 +158,14 @@ def strangers(own: Path, others: Sequence[Path]) -> dict[str, float]:
                     if isinstance(answer, triptych.Verdict)
                 ]
             )
-            for paths in (dataset.walk(own / "val"), others)
+            for paths in (data.walk(own / "val"), others)
         )
     auroc = roc_auc_score(
         np.r_[np.ones(len(belong)), np.zeros(len(strange))], np.r_[belong, strange]
     )
     caught, alarms = (
-        float((strange <= judging.FALSE_ALARMS).mean()),
-        float((belong <= judging.FALSE_ALARMS).mean()),
+        float((strange <= verdicts.FALSE_ALARMS).mean()),
+        float((belong <= verdicts.FALSE_ALARMS).mean()),
     )
     print(f"none of these: AUROC {auroc:.4f}, caught {caught:.1%} at {alarms:.1%} false alarms")
     return {"auroc": float(auroc), "caught": caught, "false_alarms": alarms}

@@ -18,9 +18,9 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np
 
 import common
-from triptych import zoo
-from triptych.engine import openvino
-from triptych.engine import store
+from triptych.engines import openvino
+from triptych.engines.conversion import store
+from triptych.models import zoo
 
 REPEATS = 15
 SEED = 0

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import common
-from triptych import bundle
+from triptych import bundles
 
 BESIDE = Path(__file__).parent.parent.parent / "shared" / "data" / "hymenoptera"
 KILLS = 10
@@ -72,14 +72,14 @@ def kill_after(process: subprocess.Popen[bytes], delay_s: float) -> None:
 def all_open(home: str) -> bool:
     """Whether every version of the bundle opens, all hashes right."""
     for folder in Path(home, "bundles").glob("kills/[0-9]*"):
-        made = bundle.read(folder)
-        bundle.check_files(folder, made.about)
+        made = bundles.read(folder)
+        bundles.check_files(folder, made.about)
     return True
 
 
 def metrics(home: str) -> dict[str, Any]:
     """Figures of the newest version."""
-    return json.loads((bundle.find(Path(home), "kills").folder / "metrics.json").read_text())
+    return json.loads((bundles.find(Path(home), "kills").folder / "metrics.json").read_text())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 DATA has train/ and val/ folders of a folder per class; by default the ants and bees beside the
 checkout. For each seed 20 of all photos get the label of another class, a committee is taught as a
-person would, and `suspects.rank` lists the photos. Beside it, as a baseline, the plainest list
+person would, and `label_issues.rank` lists the photos. Beside it, as a baseline, the plainest list
 there is: photos ranked by how improbable the committee finds their label.
 """
 
@@ -21,8 +21,8 @@ import numpy as np
 
 import common
 import triptych
-from triptych import suspects
-from triptych.answers import Answers
+from triptych.bundles.oof_predictions import Answers
+from triptych.evaluation import label_issues
 
 BESIDE = Path(__file__).parent.parent.parent / "shared" / "data" / "hymenoptera"
 FLIPPED = 20
@@ -71,7 +71,7 @@ def taught(data: Path, seed: int, scratch: Path) -> tuple[set[str], Answers]:
 def found(answers: Answers, flipped: set[str]) -> dict[str, int]:
     """How many wrong labels stand among the first suspects, and among those called likely."""
     sources = dict(zip(answers.keys, answers.sources.tolist(), strict=True))
-    ranked = suspects.rank(answers)
+    ranked = label_issues.rank(answers)
     own = answers.probs[np.arange(len(answers.truth)), answers.truth]
     plain = [str(answers.sources[place]) for place in np.argsort(own)]
     likely = [sources[suspect.digest] for suspect in ranked if suspect.likely]

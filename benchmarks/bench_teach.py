@@ -24,9 +24,9 @@ import keras
 
 import common
 import triptych
-from triptych import recipe
-from triptych import weights
-from triptych import zoo
+from triptych.models import weights
+from triptych.models import zoo
+from triptych.preprocessing import recipe
 
 BESIDE = Path(__file__).parent.parent.parent / "shared" / "data" / "hymenoptera"
 EPOCHS = 10

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from triptych.benchmarking import machine as facts
+from triptych.benchmark import machine as facts
 
 RESULTS = Path(__file__).parent / "results"
 

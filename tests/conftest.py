@@ -15,18 +15,22 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-import fake_studio
+from support import fake_studio
 from triptych import settings
 from triptych.web import create_app
 from triptych.web.registry import Registry
 
 # A browser, for the modules that use one.
-pytest_plugins = ["browsing"]
+pytest_plugins = ["support.browser"]
 
 # Before anything imports Keras: TensorFlow is the reference the engines are compared with.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+# Processes that tests start import `support`, too.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")])
+)
 for name in [name for name in os.environ if name.startswith("TRIPTYCH_")]:
     del os.environ[name]
 # A busy machine makes no test fail; speed is measured in benchmarks.

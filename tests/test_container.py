@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-import fake_studio
+from support import fake_studio
 
 ROOT = Path(__file__).parent.parent
 PARTS = ROOT / "container"

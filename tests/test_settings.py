@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from triptych import doubt
 from triptych import errors
 from triptych import settings
 from triptych.cli import main
+from triptych.ensemble import params
 
 
 def test_the_table_and_the_record_agree() -> None:
@@ -25,7 +25,7 @@ def test_the_table_and_the_record_agree() -> None:
 
 def test_the_rules_of_the_table_are_the_rules_there_are() -> None:
     row = next(row for row in settings.SETTINGS if row.name == "rule")
-    assert set(row.choices) == {"auto", *doubt.RULES}
+    assert set(row.choices) == {"auto", *params.RULES}
 
 
 def test_command_line_beats_environment_beats_default() -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 
 from triptych import settings
-from triptych import zoo
 from triptych.cli import main as command_line
+from triptych.models import zoo
 
 DOCS = Path(__file__).parent.parent / "docs"
 MARK = "<!-- Made by `make docs` from the code; changes here are lost. -->\n\n"

@@ -24,15 +24,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import triptych
-from triptych import calibration
-from triptych import combine
-from triptych import dataset
-from triptych.calibration import CrossFit
-from triptych.doubt import CASCADE
-from triptych.doubt import FITTED_RULE
-from triptych.doubt import RULES
+from triptych import data
+from triptych.ensemble import fit
+from triptych.ensemble import rules
+from triptych.ensemble.fit import CrossFit
+from triptych.ensemble.params import CASCADE
+from triptych.ensemble.params import FITTED_RULE
+from triptych.ensemble.params import RULES
 from triptych.evaluation import metrics
-from triptych.judging import FALSE_ALARMS
+from triptych.inference.verdicts import FALSE_ALARMS
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 SEEDS = range(5)
@@ -68,7 +68,7 @@ class Answers:
         """Committees fitted on four fifths of the photos and asked about the rest, by seed."""
         settings = {"weights": self.weights, **settings}
         return [
-            calibration.cross_fit(self.probs, self.truth, self.costs, folds, **settings)
+            fit.cross_fit(self.probs, self.truth, self.costs, folds, **settings)
             for folds in self.folds
         ]
 
@@ -103,7 +103,7 @@ def ask(folder: Path) -> Answers:
     seated = classifier.committee
     indices = {label.id: label.index for label in seated.labels}
     photos = everything(folder)
-    classes = dataset.open(folder).classes
+    classes = data.open(folder).classes
     named = ((photo.source, photo.read()) for photo in photos)
     scores = [score.probs for score in classifier.score_many(named)]
     say(f"Asked about {len(photos)} photos of {len(classes)} classes.")
@@ -113,13 +113,13 @@ def ask(folder: Path) -> Answers:
         costs=seated.costs,
         names=[member.name for member in seated.members],
         weights=list(seated.doubt.weights),
-        folds=[dataset.folds(photos, FOLDS, seed=seed) for seed in SEEDS],
+        folds=[data.folds(photos, FOLDS, seed=seed) for seed in SEEDS],
     )
 
 
-def everything(folder: Path) -> list[dataset.Photo]:
+def everything(folder: Path) -> list[data.Photo]:
     """All readable photos of a data set."""
-    found = dataset.open(folder)
+    found = data.open(folder)
     return [*found.train, *found.val]
 
 
@@ -128,7 +128,7 @@ def everything(folder: Path) -> list[dataset.Photo]:
 
 def rules_table(answers: Answers, crossed: list[CrossFit]) -> str:
     """How far each rule's answers can be believed."""
-    raw = combine.join("mean", answers.probs, [1.0] * len(answers.probs))
+    raw = rules.join("mean", answers.probs, [1.0] * len(answers.probs))
     rows = [
         "| who answers | right | off by | multiply-adds | called sure | of these right |",
         "|---|---|---|---|---|---|",
@@ -192,7 +192,7 @@ def span(shares: float | Sequence[float]) -> str:
 
 def reliability(answers: Answers, crossed: CrossFit) -> None:
     """How sure answers were against how right, before and after."""
-    before = combine.join("mean", answers.probs, [1.0] * len(answers.probs))
+    before = rules.join("mean", answers.probs, [1.0] * len(answers.probs))
     figure = page(7.6, 3.7)
     panels = (("as the networks say it", before), ("calibrated", crossed.joined[FITTED_RULE]))
     for place, (title, probs) in enumerate(panels, start=1):
@@ -277,12 +277,12 @@ def sets(crossed: list[CrossFit]) -> None:
 
 def none_of_these(own: Path, others: Path, apart: Mapping[str, Sequence[str]]) -> str:
     """The p-values of photos that belong and of others; how many are refused, as a table."""
-    strangers, classes = everything(others), dataset.open(others).classes
+    strangers, classes = everything(others), data.open(others).classes
     with tempfile.TemporaryDirectory() as home:
         say("Teaching a committee ...")
         triptych.train(own, name="own", home=home, precision="f32")
         taught = triptych.load("own", home=home, precision="f32")
-        belonging = p_values(taught, dataset.open(own).val)
+        belonging = p_values(taught, data.open(own).val)
         rest = p_values(taught, strangers)
     named = np.array([classes[photo.label] for photo in strangers])
     known = [name for names in apart.values() for name in names]
@@ -313,7 +313,7 @@ def draw_p_values(groups: Mapping[str, Any]) -> None:
     save(figure, "doubt-none")
 
 
-def p_values(classifier: Any, photos: Sequence[dataset.Photo]) -> Any:
+def p_values(classifier: Any, photos: Sequence[data.Photo]) -> Any:
     """How much photos look like those that were taught."""
     named = ((photo.source, photo.read()) for photo in photos)
     return np.array([verdict.novelty for verdict in classifier.classify_many(named)])

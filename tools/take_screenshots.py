@@ -27,9 +27,9 @@ from playwright.sync_api import Browser
 from playwright.sync_api import Page
 from playwright.sync_api import sync_playwright
 
-from triptych.images import fruit
-from triptych.projects import Projects
-from triptych.projects import sample
+from triptych.studio import sample_images
+from triptych.studio.projects import Projects
+from triptych.studio.projects import sample
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -163,13 +163,13 @@ def keep(door: Projects) -> None:
         said = {"label": kind, "prob": prob, "status": "unsure", "novelty": None}
         top = [{"label": kind, "prob": prob}, {"label": "quinces", "prob": 0.9 - prob}]
         verdict = {**said, "committee": KEY, "top": top}
-        door.keep(f"kitchen {number + 1}.jpg", fruit.jpeg(kind, seed=100 + number), verdict)
+        door.keep(f"kitchen {number + 1}.jpg", sample_images.jpeg(kind, seed=100 + number), verdict)
 
 
 def explain(page: Page, address: str) -> None:
     """An answer of the taught committee, and why."""
     page.goto(f"{address}/?committee={KEY}")
-    data = fruit.jpeg("pears", seed=200)
+    data = sample_images.jpeg("pears", seed=200)
     page.set_input_files(
         "#choose", [{"name": "pear.jpg", "mimeType": "image/jpeg", "buffer": data}]
     )

@@ -28,7 +28,8 @@ USER = "10001"
 KEY = "a-key-for-trying"
 PORT = 5000
 DRAW = (
-    "import sys; from triptych.images import drawn; sys.stdout.buffer.write(drawn.jpeg((400, 500)))"
+    "import sys; from triptych.benchmark import synthetic; "
+    "sys.stdout.buffer.write(synthetic.jpeg((400, 500)))"
 )
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import keras
 from keras.src.utils import file_utils
 
-from triptych import zoo
-from triptych.zoo import network
+from triptych.models import zoo
+from triptych.models.zoo import network
 
 
 class NotFetchedError(Exception):

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from serving.bench import Bench
-from triptych.bulk import parts
-from triptych.dataset import walk
+from triptych.batch import shards
+from triptych.data import walk
 
 PHOTOS, ROWS_PER_FILE = 2000, 50
 ASKED = ("--committee", "lite", "--precision", "f32", "--rows-per-file", str(ROWS_PER_FILE))
@@ -66,4 +66,4 @@ def measured(photos: Path, out: Path, home: Path, way: tuple[str, ...]) -> dict[
 
 def answers(out: Path, number: int) -> list[dict[str, Any]]:
     """Of a chunk, but for what differs from time to time."""
-    return [{**row, "timing": None} for row in parts.read(str(out), number)]
+    return [{**row, "timing": None} for row in shards.read(str(out), number)]

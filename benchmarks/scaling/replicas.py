@@ -7,8 +7,8 @@ from serving import bench
 from serving import measuring
 from serving import servers
 from serving.bench import Bench
-from triptych import streams
-from triptych import zoo
+from triptych.models import zoo
+from triptych.utils import concurrency
 
 COMMITTEE = "classic"
 # On few cores its heaviest, alone: decoding and the path take little beside it.
@@ -21,7 +21,7 @@ LEAST = 1.8
 def run(of: Bench) -> None:
     """Measure both, each in a cluster of its own."""
     found = {}
-    members = ",".join(asked(streams.cores()))
+    members = ",".join(asked(concurrency.cores()))
     for count in REPLICAS:
         many = ("--min-replicas", str(count), "--max-replicas", str(count))
         options = ("--members", members, "--weights", "random", "--cores", "1", *many)

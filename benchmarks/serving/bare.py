@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from triptych import committee
-from triptych import streams
-from triptych.committee import Build
-from triptych.committee import Member
-from triptych.engine import Engine
+from triptych.engines import Engine
+from triptych.inference import committee
+from triptych.inference.committee import Build
+from triptych.inference.committee import Member
+from triptych.utils import concurrency
 
 BATCHES = (1, 8)
 SEED = 0
@@ -35,7 +35,7 @@ def main() -> None:
     """Do a job: images a second by way."""
     job = json.loads(Path(sys.argv[1]).read_text())
     found = {}
-    for count in sorted({1, streams.cores()}):
+    for count in sorted({1, concurrency.cores()}):
         members = seated(job, count)
         for batch in BATCHES:
             found[f"{count} streams, {batch} at a time"] = rate(

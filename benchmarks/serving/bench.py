@@ -19,7 +19,7 @@ from typing import Any
 import common
 from serving import uploads
 from serving.uploads import Upload
-from triptych.engine import openvino
+from triptych.engines import openvino
 
 CLIENTS = (1, 4, 16)
 CACHE = Path(__file__).parent.parent / ".cache"

@@ -12,10 +12,10 @@ from serving import bench
 from serving import measuring
 from serving import servers
 from serving.bench import Bench
-from triptych import committee
 from triptych import errors
-from triptych import zoo
-from triptych.committee import Build
+from triptych.inference import committee
+from triptych.inference.committee import Build
+from triptych.models import zoo
 
 RULES = ("weighted", "cascade")
 CLAIMS = {("bf16", "weighted"): 60.0, ("int8", "cascade"): 120.0}

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from triptych import clients
-from triptych.clients import Connection
+from triptych.benchmark import load_generator
+from triptych.benchmark.load_generator import Connection
 
 BOUNDARY = "triptych-load"
 FEWEST = 3  # photos of each client, however long they take
@@ -37,7 +37,7 @@ class Record:
         due_s: When it was to be sent.
         sent_s: When it was sent.
         done_s: When the whole answer was there.
-        status: HTTP status, or `clients.NO_ANSWER`.
+        status: HTTP status, or `load_generator.NO_ANSWER`.
     """
 
     visit: int
@@ -120,7 +120,7 @@ def encode(path: str, file: str, kind: str | None) -> bytes:
         disposition = 'form-data; name="image"; filename="photo.jpg"'
         head = f"--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\nContent-Type: image/jpeg"
         body = b"%b\r\n\r\n%b\r\n--%b--\r\n" % (head.encode(), body, BOUNDARY.encode())
-    return clients.encode(path, body, kind=kind)
+    return load_generator.encode(path, body, kind=kind)
 
 
 async def work(job: dict[str, Any]) -> dict[str, Any]:

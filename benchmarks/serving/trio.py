@@ -7,9 +7,9 @@ from serving import measuring
 from serving import servers
 from serving.bench import Bench
 from serving.measuring import Answers
-from triptych import zoo
-from triptych.engine import openvino
-from triptych.engine import store
+from triptych.engines import openvino
+from triptych.engines.conversion import store
+from triptych.models import zoo
 
 OURS = ("--weights", "random", "--rule", "mean")
 ALL_THREE = [[0, 1, 2]]

@@ -9,7 +9,7 @@ from typing import Any
 
 from studio.server import Client
 from studio.server import running
-from triptych import zoo
+from triptych.models import zoo
 
 MOST_S = 60.0
 

@@ -21,7 +21,7 @@ from typing import Any
 from studio import drawn
 from studio.server import Client
 from studio.server import Server
-from triptych.projects import Projects
+from triptych.studio.projects import Projects
 
 MOMENTS = 5
 SEED = 0

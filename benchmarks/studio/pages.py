@@ -21,7 +21,7 @@ from studio import drawn
 from studio.server import Client
 from studio.server import Server
 from studio.server import running
-from triptych.projects import Projects
+from triptych.studio.projects import Projects
 
 PHOTOS = 2000
 MOST_MS = 300.0

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from triptych.bundle import Bundle
-    from triptych.classifier import Classifier
+    from triptych.bundles import Bundle
+    from triptych.inference.classifier import Classifier
 
 __version__ = "0.1.0"
 __all__ = ["Classifier", "Failure", "Verdict", "errors", "load", "train"]
@@ -62,23 +62,23 @@ def load(
         ('Egyptian cat', 0.83)
     """
     # Imported here, so that importing the package stays quick.
-    from triptych import committee as seats
-    from triptych import seating
     from triptych import settings as table
-    from triptych import streams
-    from triptych.engine import batching
+    from triptych.bundles import loading
+    from triptych.engines import batching
+    from triptych.inference import committee as seats
+    from triptych.utils import concurrency
 
     chosen = table.load(os.environ, committee=committee, **settings)
     build = seats.Build(
         home=chosen.home,
         precision=chosen.precision,
         threads=chosen.threads,
-        streams=chosen.streams or streams.cores(),
+        streams=chosen.streams or concurrency.cores(),
         max_batch=batching.most(chosen.precision, chosen.max_batch),
         random=table.is_random(weights),
         report=report,
     )
-    return seating.classifier(chosen, build, members=members)
+    return loading.classifier(chosen, build, members=members)
 
 
 def train(
@@ -101,7 +101,7 @@ def train(
         precision: By default from the settings, as the next two.
         threads: Processor threads.
         home: Folder for everything that is kept.
-        **lesson: Fields of `triptych.lesson.Lesson`: ``backbones``, ``head``, ``weights``,
+        **lesson: Fields of `triptych.training.config.Lesson`: ``backbones``, ``head``, ``weights``,
             ``augment``, ``fine_tune``, ``seed``, ``progress``, ``judged``, ``stop``,
             ``compute``.
 
@@ -115,21 +115,21 @@ def train(
         >>> bundle.metrics["committee"]["top1"]  # doctest: +SKIP
         0.973
     """
-    from triptych import committee as seats
     from triptych import settings as table
-    from triptych import training
-    from triptych.lesson import Lesson
+    from triptych.inference import committee as seats
+    from triptych.training import pipeline
+    from triptych.training.config import Lesson
 
     chosen = table.load(os.environ, precision=precision, threads=threads, home=home)
     build = seats.Build(
         home=chosen.home, precision=chosen.precision, threads=chosen.threads, report=report
     )
-    return training.train(source, name=name, build=build, lesson=Lesson(**lesson))
+    return pipeline.train(source, name=name, build=build, lesson=Lesson(**lesson))
 
 
 def __getattr__(name: str) -> Any:
     if name == "Classifier":
-        from triptych.classifier import Classifier
+        from triptych.inference.classifier import Classifier
 
         return Classifier
     raise AttributeError(f"module 'triptych' has no attribute {name!r}")

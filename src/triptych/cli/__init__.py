@@ -17,13 +17,13 @@ from triptych.cli.evaluate import evaluate
 from triptych.cli.features import features
 from triptych.cli.fit import fit
 from triptych.cli.imports import import_model
+from triptych.cli.label_issues import suspects
 from triptych.cli.models import models
 from triptych.cli.models import pull
 from triptych.cli.optimize import optimize
 from triptych.cli.projects import projects
 from triptych.cli.scale import scale
 from triptych.cli.serve import serve
-from triptych.cli.suspects import suspects
 from triptych.cli.train import train
 
 

@@ -17,11 +17,11 @@ from triptych import settings
 from triptych.cli import common
 
 if TYPE_CHECKING:
-    from triptych.benchmarking import Bench
-    from triptych.benchmarking.report import Measured
-    from triptych.benchmarking.report import Spread
-    from triptych.benchmarking.samples import Sample
-    from triptych.classifier import Classifier
+    from triptych.benchmark import Bench
+    from triptych.benchmark.report import Measured
+    from triptych.benchmark.report import Spread
+    from triptych.benchmark.samples import Sample
+    from triptych.inference.classifier import Classifier
     from triptych.settings import Settings
 
 Figures = dict[str, Any]
@@ -86,8 +86,8 @@ def bench(
       triptych bench --committee classic --weights random
     """
     import triptych
-    from triptych.benchmarking import Bench
-    from triptych.benchmarking import machine
+    from triptych.benchmark import Bench
+    from triptych.benchmark import machine
 
     if plot and importlib.util.find_spec("matplotlib") is None:
         raise errors.SettingError("--plot needs matplotlib: pip install 'triptych[teach]'")
@@ -118,7 +118,7 @@ def bench(
 
 
 def _samples(photos: Sequence[Path]) -> list[Sample]:
-    from triptych.benchmarking import samples
+    from triptych.benchmark import samples
 
     if photos:
         return [samples.read(photos, common.note)]
@@ -147,8 +147,8 @@ def _run(work: Bench) -> bool:
 
 
 def _about(classifier: Classifier, chosen: Settings, options: Figures) -> Figures:
-    from triptych import streams
-    from triptych.benchmarking import machine
+    from triptych.benchmark import machine
+    from triptych.utils import concurrency
 
     committee = classifier.committee
     return {
@@ -159,23 +159,23 @@ def _about(classifier: Classifier, chosen: Settings, options: Figures) -> Figure
             "rule": committee.rule,
             "weights": options["weights"],
             "precision": _precision(chosen.precision),
-            "threads": chosen.threads or streams.cores(),
-            "streams": chosen.streams or streams.cores(),
+            "threads": chosen.threads or concurrency.cores(),
+            "streams": chosen.streams or concurrency.cores(),
         },
     }
 
 
 def _precision(asked: str) -> str:
-    from triptych.committee import INT8
-    from triptych.engine import openvino
+    from triptych.engines import openvino
+    from triptych.inference.committee import INT8
 
     return asked if asked == INT8 else openvino.resolve_precision(asked)
 
 
 def _draw(path: Path, report: Figures) -> None:
-    from triptych.evaluation import bench_plots
+    from triptych.benchmark import plots
 
-    bench_plots.draw(path, report["samples"], title=_title(report))
+    plots.draw(path, report["samples"], title=_title(report))
     common.note(f"Drawn: {path}")
 
 

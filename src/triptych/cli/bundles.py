@@ -21,10 +21,10 @@ def bundles() -> None:
 @common.from_table("home")
 def list_bundles(as_json: bool, **options: Any) -> None:
     """List bundles with their versions, the active one, classes and accuracy."""
-    from triptych import bundle
+    from triptych import bundles
 
     home = common.home(options)
-    found = [_facts(made, home) for made in bundle.listed(home, unpublished=True)]
+    found = [_facts(made, home) for made in bundles.listed(home, unpublished=True)]
     if as_json:
         for facts in found:
             click.echo(json.dumps(facts, ensure_ascii=False))
@@ -40,9 +40,9 @@ def list_bundles(as_json: bool, **options: Any) -> None:
 @common.from_table("home")
 def show(name: str, **options: Any) -> None:
     """Print what a bundle says of itself, as JSON."""
-    from triptych import bundle
+    from triptych import bundles
 
-    made = bundle.find(common.home(options), name)
+    made = bundles.find(common.home(options), name)
     about = {**made.about, "folder": str(made.folder), "metrics": made.metrics}
     click.echo(json.dumps(about, indent=1, ensure_ascii=False))
 
@@ -56,12 +56,12 @@ def activate(name: str, **options: Any) -> None:
     An older version takes a newer one back. Without a number the highest is meant. A studio that
     runs changes over within seconds, and answers on meanwhile.
     """
-    from triptych import bundle
+    from triptych import bundles
 
     home, bare = common.home(options), name.partition("@")[0]
-    highest = max(bundle.versions(home, bare), default=None)
-    made = bundle.find(home, name if "@" in name or not highest else f"{name}@{highest}")
-    bundle.activate(home, made.name, made.version)
+    highest = max(bundles.versions(home, bare), default=None)
+    made = bundles.find(home, name if "@" in name or not highest else f"{name}@{highest}")
+    bundles.activate(home, made.name, made.version)
     click.echo(f"{made.name} is version {made.version} from now on.")
 
 
@@ -70,9 +70,9 @@ def activate(name: str, **options: Any) -> None:
 @common.from_table("home")
 def deactivate(name: str, **options: Any) -> None:
     """Serve no version under the bare name; each can still be asked by its number."""
-    from triptych import bundle
+    from triptych import bundles
 
-    bundle.activate(common.home(options), name, None)
+    bundles.activate(common.home(options), name, None)
     click.echo(f"{name} is offline. To publish a version: triptych bundles activate {name}@N")
 
 
@@ -81,9 +81,9 @@ def deactivate(name: str, **options: Any) -> None:
 @common.from_table("home")
 def remove(name: str, **options: Any) -> None:
     """Remove a bundle with all its versions."""
-    from triptych import bundle
+    from triptych import bundles
 
-    bundle.remove(common.home(options), name)
+    bundles.remove(common.home(options), name)
     click.echo(f"{name} is gone.")
 
 
@@ -98,14 +98,14 @@ def export(name: str, file: str, **options: Any) -> None:
     At a URL, its hash goes into a file beside it, and what is printed names it everywhere:
       triptych bundles export garden s3://bucket/garden-2.zip
     """
-    from triptych import bundle
-    from triptych import storage
+    from triptych import bundles
+    from triptych.utils import storage
 
-    made = bundle.find(common.home(options), name)
+    made = bundles.find(common.home(options), name)
     if storage.is_url(file):
-        click.echo(bundle.lend(made, file))
+        click.echo(bundles.lend(made, file))
     else:
-        bundle.pack(made, Path(file))
+        bundles.pack(made, Path(file))
         click.echo(file)
 
 
@@ -115,24 +115,24 @@ def export(name: str, file: str, **options: Any) -> None:
 @common.from_table("home")
 def import_bundle(file: str, name: str | None, **options: Any) -> None:
     """Take in a bundle from the file that export wrote."""
-    from triptych import bundle
-    from triptych import storage
+    from triptych import bundles
+    from triptych.utils import storage
 
     home = common.home(options)
     if storage.is_url(file):
-        made = bundle.adopt(home, file, name=name)
+        made = bundles.adopt(home, file, name=name)
     else:
-        made = bundle.unpack(home, Path(file), name=name)
+        made = bundles.unpack(home, Path(file), name=name)
     click.echo(f"{made.name}, version {made.version}: {made.folder}")
 
 
 def _facts(made: Any, home: Path) -> dict[str, Any]:
-    from triptych import bundle
+    from triptych import bundles
 
     return {
         **made.facts,
-        "versions": bundle.versions(home, made.name),
-        "active": bundle.active(home, made.name),
+        "versions": bundles.versions(home, made.name),
+        "active": bundles.active(home, made.name),
         "folder": str(made.folder),
     }
 

@@ -14,8 +14,8 @@ import click
 from triptych.cli import common
 
 if TYPE_CHECKING:
-    from triptych.dataset import Dataset
-    from triptych.dataset import Finding
+    from triptych.data import Dataset
+    from triptych.data import Finding
 
 LONGEST_LIST = 10
 
@@ -33,7 +33,7 @@ def check(folder: Path, as_json: bool) -> None:
       triptych check flowers/
       triptych check flowers.zip --json
     """
-    from triptych import dataset
+    from triptych import data
 
     with common.progress(0, "Looking") as bar:
 
@@ -41,7 +41,7 @@ def check(folder: Path, as_json: bool) -> None:
             bar.length = total
             bar.update(done - bar.pos)
 
-        found = dataset.open(folder, progress=show)
+        found = data.open(folder, progress=show)
     if as_json:
         click.echo(json.dumps(found.to_dict(), ensure_ascii=False))
     else:

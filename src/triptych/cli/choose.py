@@ -16,8 +16,8 @@ from triptych import settings
 from triptych.cli import common
 
 if TYPE_CHECKING:
-    from triptych.audition import Audition
-    from triptych.choosing import Option
+    from triptych.tuning.candidates import Audition
+    from triptych.tuning.select import Option
 
 backbones_option = click.option(
     "--backbones",
@@ -64,22 +64,22 @@ def run(
         home: Folder for everything that is kept.
         unused: Options of a fit, which mean nothing here.
     """
-    from triptych import audition
-    from triptych import choosing
-    from triptych.committee import Build
+    from triptych.inference.committee import Build
+    from triptych.tuning import candidates
+    from triptych.tuning import select
 
     own = settings.load(os.environ, precision=precision, threads=threads, home=home)
     build = Build(own.home, own.precision, own.threads, report=common.note)
-    rows = audition.invited(backbones)
+    rows = candidates.invited(backbones)
     with common.Stages() as stages:
-        held = audition.hold(
+        held = candidates.hold(
             folder, rows, build, budget_ms=budget_ms, folds=folds, seed=seed, progress=stages.show
         )
         stages.say(f"Trying committees of {len(rows)} networks ...")
-    options = choosing.options(
+    options = select.options(
         held.probs, held.truth, held.candidates, held.folds, tolerance=tolerance / 100
     )
-    chosen = choosing.recommend(options, budget_ms)
+    chosen = select.recommend(options, budget_ms)
     report = _report(folder, held, options, chosen, budget_ms)
     if plots:
         report["plots"] = [str(_draw(plots, options, chosen, budget_ms))]
@@ -89,9 +89,9 @@ def run(
 def _report(
     folder: Path, held: Audition, options: Sequence[Option], chosen: Option, budget_ms: float
 ) -> dict[str, Any]:
-    from triptych import choosing
+    from triptych.tuning import select
 
-    front = choosing.front(options)
+    front = select.front(options)
     ordered = sorted(options, key=lambda option: (option.ms, -option.accuracy))
     return {
         "photos": len(held.truth),
@@ -117,12 +117,12 @@ def _commands(folder: Path, held: Audition, chosen: Option) -> list[str]:
 
 
 def _draw(folder: Path, options: Sequence[Option], chosen: Option, budget_ms: float) -> Path:
-    from triptych import choosing
-    from triptych.evaluation import doubt_plots
+    from triptych.evaluation import fit_plots
+    from triptych.tuning import select
 
-    front = choosing.front(options)
+    front = select.front(options)
     spots = [
-        doubt_plots.Spot(
+        fit_plots.Spot(
             title=option.title,
             ms=option.ms,
             accuracy=option.accuracy,
@@ -133,7 +133,7 @@ def _draw(folder: Path, options: Sequence[Option], chosen: Option, budget_ms: fl
         )
         for option in options
     ]
-    doubt_plots.costs(folder / "costs.png", spots, budget_ms=budget_ms)
+    fit_plots.costs(folder / "costs.png", spots, budget_ms=budget_ms)
     return folder / "costs.png"
 
 

@@ -17,7 +17,7 @@ from triptych.cli import common
 from triptych.cli import folders
 
 if TYPE_CHECKING:
-    from triptych.classifier import Classifier
+    from triptych.inference.classifier import Classifier
     from triptych.results import Failure
     from triptych.results import Verdict
 
@@ -95,7 +95,7 @@ def classify(
       curl -s $URL | triptych classify -
     """
     import triptych
-    from triptych.classifier import Question
+    from triptych.inference.classifier import Question
     from triptych.results import Failure
 
     many = len(paths) > 1 or Path(paths[0]).is_dir()
@@ -153,13 +153,13 @@ def _explain(
 
 
 def _images(paths: tuple[str, ...], *, read: bool = True) -> Iterator[tuple[str, Any]]:
-    from triptych import dataset
+    from triptych import data
 
     for path in paths:
         if path == "-":
             yield ("-", sys.stdin.buffer.read() if read else b"")
         elif Path(path).is_dir():
-            yield from ((str(photo), photo) for photo in dataset.walk(Path(path)))
+            yield from ((str(photo), photo) for photo in data.walk(Path(path)))
         else:
             yield (path, Path(path))
 

@@ -13,8 +13,8 @@ import click
 from triptych.cli import common
 
 if TYPE_CHECKING:
-    from triptych.classifier import Classifier
-    from triptych.dataset import Labelled
+    from triptych.data import Labelled
+    from triptych.inference.classifier import Classifier
 
 
 @click.command()
@@ -35,10 +35,10 @@ def evaluate(folder: Path, fit: str | None, as_json: bool, **options: Any) -> No
       triptych evaluate photos/ --committee lite
     """
     import triptych
-    from triptych import dataset
+    from triptych import data
 
     classifier = triptych.load(report=common.note, **options)
-    photos = dataset.labelled(folder, classifier.committee.labels)
+    photos = data.labelled(folder, classifier.committee.labels)
     start = time.perf_counter()
     report = _count(classifier, photos, fit)
     report["images_per_s"] = round(report["images"] / (time.perf_counter() - start), 1)
@@ -46,8 +46,8 @@ def evaluate(folder: Path, fit: str | None, as_json: bool, **options: Any) -> No
 
 
 def _count(classifier: Classifier, photos: Labelled, fit: str | None) -> dict[str, Any]:
-    from triptych.classifier import Question
     from triptych.evaluation import Evaluation
+    from triptych.inference.classifier import Question
     from triptych.results import Failure
 
     committee = classifier.committee

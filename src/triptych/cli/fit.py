@@ -15,10 +15,10 @@ from triptych.cli import choose
 from triptych.cli import common
 
 if TYPE_CHECKING:
-    from triptych.classifier import Classifier
-    from triptych.fitting import Fitted
-    from triptych.fitting import Wish
-    from triptych.scoring import Scored
+    from triptych.inference.classifier import Classifier
+    from triptych.tuning.fit import Fitted
+    from triptych.tuning.fit import Wish
+    from triptych.tuning.predictions import Scored
 
 Figures = dict[str, Any]
 
@@ -110,13 +110,13 @@ def _fit(
     **options: Any,
 ) -> None:
     import triptych
-    from triptych import fitting
+    from triptych.tuning import fit
 
     chosen = settings.load(os.environ, **options)
     _check(chosen, members, output)
     classifier = triptych.load(members=members, report=common.note, **options)
     weights = classifier.committee.doubt.weights if keep_weights else None
-    wish = fitting.Wish(folds, tolerance / 100, precision_of_sure / 100, weights, seed)
+    wish = fit.Wish(folds, tolerance / 100, precision_of_sure / 100, weights, seed)
     scored = _score(folder, classifier, wish, _learned(chosen))
     fitted = _learn(folder, classifier, scored, wish)
     report = _report(classifier, scored, fitted, chosen.coverage)
@@ -129,9 +129,9 @@ def _fit(
 
 def _check(chosen: settings.Settings, members: tuple[str, ...] | None, output: Path | None) -> None:
     """Refuse what cannot be done before photos are looked at, which takes long."""
-    from triptych import conformal
     from triptych import errors
-    from triptych.committee import is_from_zoo
+    from triptych.ensemble import conformal
+    from triptych.inference.committee import is_from_zoo
 
     conformal.check(chosen.coverage)
     if (members or output) and not is_from_zoo(chosen.committee):
@@ -143,20 +143,20 @@ def _check(chosen: settings.Settings, members: tuple[str, ...] | None, output: P
 
 def _learned(chosen: settings.Settings) -> frozenset[str]:
     """The photos that a bundle learned; networks of the zoo learned none of a person's."""
-    from triptych import bundle
-    from triptych.committee import is_from_zoo
+    from triptych import bundles
+    from triptych.inference.committee import is_from_zoo
 
     name = chosen.committee
-    return frozenset() if is_from_zoo(name) else bundle.find(chosen.home, name).learned
+    return frozenset() if is_from_zoo(name) else bundles.find(chosen.home, name).learned
 
 
 def _score(folder: Path, classifier: Classifier, wish: Wish, learned: frozenset[str]) -> Scored:
-    from triptych import dataset
-    from triptych import scoring
+    from triptych import data
+    from triptych.tuning import predictions
 
-    photos = dataset.labelled(folder, classifier.committee.labels)
+    photos = data.labelled(folder, classifier.committee.labels)
     with common.Stages() as stages:
-        return scoring.score(
+        return predictions.score(
             classifier,
             photos,
             learned=learned,
@@ -166,21 +166,23 @@ def _score(folder: Path, classifier: Classifier, wish: Wish, learned: frozenset[
 
 
 def _learn(folder: Path, classifier: Classifier, scored: Scored, wish: Wish) -> Fitted:
-    from triptych import fitting
+    from triptych.tuning import fit
 
     classes = len(set(scored.truth.tolist()))
     data = f"{folder.resolve().name}, {classes} classes"
-    return fitting.fit(scored, classifier.committee.costs, wish, data=data)
+    return fit.fit(scored, classifier.committee.costs, wish, data=data)
 
 
 def _report(
     classifier: Classifier, scored: Scored, fitted: Fitted, coverage: float
 ) -> dict[str, Any]:
-    from triptych.evaluation import gains
+    from triptych.evaluation import fit_report
 
     committee = classifier.committee
     names = [member.name for member in committee.members]
-    found = gains.gains(fitted.crossed, scored.probs, names, committee.costs, coverage=coverage)
+    found = fit_report.gains(
+        fitted.crossed, scored.probs, names, committee.costs, coverage=coverage
+    )
     return {
         "committee": committee.name,
         **found,
@@ -190,32 +192,32 @@ def _report(
 
 
 def _draw(folder: Path, scored: Scored, fitted: Fitted) -> list[str]:
-    from triptych.doubt import FITTED_RULE
-    from triptych.evaluation import doubt_plots
-    from triptych.evaluation import gains
+    from triptych.ensemble.params import FITTED_RULE
+    from triptych.evaluation import fit_plots
+    from triptych.evaluation import fit_report
 
     truth = fitted.crossed.truth
     answers = {
-        "before": gains.unfitted(scored.probs)[FITTED_RULE],
+        "before": fit_report.unfitted(scored.probs)[FITTED_RULE],
         "after": fitted.crossed.joined[FITTED_RULE],
     }
     files = [folder / "reliability.png", folder / "risk_coverage.png"]
-    doubt_plots.reliability(files[0], answers, truth)
-    doubt_plots.risk_coverage(files[1], answers, truth)
+    fit_plots.reliability(files[0], answers, truth)
+    fit_plots.risk_coverage(files[1], answers, truth)
     return [str(file) for file in files]
 
 
 def _keep(
     chosen: settings.Settings, classifier: Classifier, fitted: Fitted, output: Path | None
 ) -> Path:
-    from triptych import fits
-    from triptych import fitting
+    from triptych.inference import params_store
+    from triptych.tuning import fit
 
     committee = classifier.committee
     if output is None:
-        return fitting.keep(chosen.home, chosen.committee, committee, fitted.doubt)
+        return fit.keep(chosen.home, chosen.committee, committee, fitted.doubt)
     names = [member.name for member in committee.members]
-    fits.write(output, committee.name, names, fitted.doubt)
+    params_store.write(output, committee.name, names, fitted.doubt)
     return output
 
 

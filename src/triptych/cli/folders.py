@@ -15,12 +15,12 @@ import click
 
 from triptych import errors
 from triptych import settings
-from triptych import storage
 from triptych.cli import common
+from triptych.utils import storage
 
 if TYPE_CHECKING:
-    from triptych import bulk
-    from triptych.classifier import Question
+    from triptych import batch
+    from triptych.inference.classifier import Question
 
 # Settings that answers depend on; the others say where and how fast.
 FIXED = ("committee", "rule", "coverage", "precision", "max_image_bytes", "max_image_pixels")
@@ -95,7 +95,7 @@ def classify(
         options: The others of the command.
     """
     import triptych
-    from triptych import bulk
+    from triptych import batch
 
     if kept.is_on_ray:
         from triptych.scale import cluster
@@ -105,8 +105,8 @@ def classify(
     chosen = settings.load(os.environ, **options)
     load = {**seats, **{name: getattr(chosen, name) for name in FIXED}}
     classifier = triptych.load(report=common.note, home=chosen.home, threads=chosen.threads, **load)
-    asked = bulk.Asked.of(classifier, chosen.home, load, question)
-    plan = bulk.prepare(
+    asked = batch.Asked.of(classifier, chosen.home, load, question)
+    plan = batch.prepare(
         str(kept.out),
         paths,
         asked.to_dict(),
@@ -119,7 +119,7 @@ def classify(
     if not plan.remaining_photos:
         return
     if not kept.is_on_ray:
-        _follow(plan, bulk.classify(classifier, plan, asked))
+        _follow(plan, batch.classify(classifier, plan, asked))
         return
     with cluster.connect(kept.ray_address, say=common.note):
         from triptych.scale import folders
@@ -127,12 +127,12 @@ def classify(
         # Else each node has its own.
         home = chosen.home.absolute() if options["home"] else None
         answered = folders.classify(
-            plan, asked, bulk.Cutter.of(classifier, asked), cores=chosen.threads or 1, home=home
+            plan, asked, batch.Cutter.of(classifier, asked), cores=chosen.threads or 1, home=home
         )
         _follow(plan, answered)
 
 
-def _follow(plan: bulk.Plan, answered: Iterator[bulk.Part]) -> None:
+def _follow(plan: batch.Plan, answered: Iterator[batch.Part]) -> None:
     total = plan.remaining_photos
     pace = Pace(total)
     try:
@@ -170,7 +170,7 @@ class Pace:
         """Photos a second."""
         return self.done / max(1e-9, time.monotonic() - self.started_s)
 
-    def add(self, part: bulk.Part) -> None:
+    def add(self, part: batch.Part) -> None:
         """Count a part that was written."""
         self.done += part.photos
         self.failed += part.failed

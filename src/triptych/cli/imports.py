@@ -46,10 +46,10 @@ def import_model(
     Example:
       triptych import model.keras --labels labels.txt --recipe xception:150
     """
-    from triptych import importing
+    from triptych.bundles import import_keras
 
-    stranger = importing.Stranger(model, labels, recipe=recipe, logits=logits)
-    made = importing.take_in(
+    stranger = import_keras.Stranger(model, labels, recipe=recipe, logits=logits)
+    made = import_keras.take_in(
         stranger, name=name or model.stem, home=common.home(options), report=common.note
     )
     member = made.about["members"][0]

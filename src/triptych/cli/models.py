@@ -11,7 +11,7 @@ import click
 from triptych.cli import common
 
 if TYPE_CHECKING:
-    from triptych.zoo import Backbone
+    from triptych.models.zoo import Backbone
 
 MB = 1_000_000
 
@@ -20,7 +20,7 @@ MB = 1_000_000
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per network and line.")
 def models(as_json: bool) -> None:
     """List the networks of the zoo: what they cost, how good they are, what is here."""
-    from triptych import zoo
+    from triptych.models import zoo
 
     facts = [_facts(row) for row in zoo.BACKBONES.values()]
     if as_json:
@@ -42,8 +42,8 @@ def models(as_json: bool) -> None:
 
 
 def _facts(row: Backbone) -> dict[str, Any]:
-    from triptych import weights
-    from triptych import zoo
+    from triptych.models import weights
+    from triptych.models import zoo
 
     path = weights.locate(row)
     return {**zoo.facts(row), "cached": str(path) if path else None}
@@ -78,7 +78,7 @@ def pull(names: tuple[str, ...], source: str | None) -> None:
       triptych pull classic
       triptych pull EfficientNetV2S --from /media/usb/keras
     """
-    from triptych import zoo
+    from triptych.models import zoo
 
     rows = [zoo.find(seat) for name in names for seat in zoo.COMMITTEES.get(name, (name,))]
     for row in dict.fromkeys(rows):
@@ -86,7 +86,7 @@ def pull(names: tuple[str, ...], source: str | None) -> None:
 
 
 def _pull(row: Backbone, source: str | None) -> None:
-    from triptych import weights
+    from triptych.models import weights
 
     if weights.locate(row) is None:
         common.note(f"{row.name}: fetching about {row.weights.size_mb:.0f} MB")

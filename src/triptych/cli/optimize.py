@@ -57,9 +57,9 @@ def optimize(
     Example:
       triptych optimize lite --images photos/
     """
-    from triptych import optimizing
-    from triptych import streams
-    from triptych.committee import Build
+    from triptych.inference.committee import Build
+    from triptych.tuning import quantize
+    from triptych.utils import concurrency
 
     if images is None:
         raise errors.SettingError(
@@ -68,16 +68,16 @@ def optimize(
         )
     chosen = settings.load(os.environ, **options)
     with common.Stages() as stages:
-        done = optimizing.optimize(
+        done = quantize.optimize(
             committee,
             images,
             Build(
                 chosen.home,
                 threads=chosen.threads,
-                streams=streams.cores(),
+                streams=concurrency.cores(),
                 report=stages.say,
             ),
-            optimizing.Wish(max_loss / 100, members, seed, stages.show),
+            quantize.Wish(max_loss / 100, members, seed, stages.show),
         )
     report = {**done.report, "kept": [str(path) for path in done.kept]}
     click.echo(json.dumps(report, ensure_ascii=False) if as_json else _describe(report))

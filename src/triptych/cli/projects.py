@@ -13,7 +13,7 @@ import click
 from triptych.cli import common
 
 if TYPE_CHECKING:
-    from triptych.dataset import Finding
+    from triptych.data import Finding
 
 
 @click.group()
@@ -26,7 +26,7 @@ def projects() -> None:
 @common.from_table("home")
 def list_projects(as_json: bool, **options: Any) -> None:
     """List projects with their classes and photos, newest first."""
-    from triptych.projects import Projects
+    from triptych.studio.projects import Projects
 
     found = Projects(common.home(options)).all()
     if as_json:
@@ -56,7 +56,7 @@ def export(key: str, folder: Path, **options: Any) -> None:
     Example:
       triptych projects export garden garden-photos/
     """
-    from triptych.projects import Projects
+    from triptych.studio.projects import Projects
 
     kept = Projects(common.home(options))
     with common.Stages() as stages:
@@ -84,7 +84,7 @@ def import_project(source: Path, title: str | None, **options: Any) -> None:
       triptych projects import flowers/
       triptych projects import flowers.zip --title "Garden flowers"
     """
-    from triptych.projects import Projects
+    from triptych.studio.projects import Projects
 
     found: list[Finding] = []
     with common.Stages() as stages:

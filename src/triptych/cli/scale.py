@@ -34,10 +34,10 @@ def serve(address: str | None, detach: bool, **options: Any) -> None:
     from triptych.scale import cluster
 
     cluster.require()
-    from triptych.scale import running
+    from triptych.scale import run
 
     chosen, arguments = scale_options.read(options)
-    running.run(arguments, address=address, port=chosen.port, detach=detach, say=common.note)
+    run.run(arguments, address=address, port=chosen.port, detach=detach, say=common.note)
 
 
 scale.add_command(config)

@@ -12,7 +12,7 @@ import click
 from triptych.cli import common
 
 if TYPE_CHECKING:
-    from triptych.classifier import Classifier
+    from triptych.inference.classifier import Classifier
     from triptych.settings import Settings
     from triptych.web.registry import Registry
 
@@ -72,16 +72,16 @@ def serve(members: tuple[str, ...] | None, weights: str, insecure: bool, **optio
 
 def _borrowed(chosen: Settings) -> tuple[Settings, str | None]:
     """Settings whose committee stays the same, and what it is called if it lies at a URL."""
-    from triptych import bundle
+    from triptych import bundles
     from triptych import errors
-    from triptych import storage
+    from triptych.utils import storage
 
     if not storage.is_url(chosen.committee):
         return chosen, None
     common.note(f"Fetching {storage.shown(chosen.committee)}, unless it is here ...")
-    url = bundle.pinned(chosen.committee)
-    name = bundle.borrow(chosen.home, url).name
-    if bundle.versions(chosen.home, name):
+    url = bundles.pinned(chosen.committee)
+    name = bundles.borrow(chosen.home, url).name
+    if bundles.versions(chosen.home, name):
         raise errors.SettingError(
             f"{storage.shown(url)} holds {name}, and {chosen.home} has another {name}. Serve that "
             "by its name, take this in with `triptych bundles import`, or name another --home."
@@ -97,14 +97,14 @@ def _registry(
     borrowed: str | None,
     weights: str,
 ) -> Registry:
-    from triptych import committee
-    from triptych.web import catalogue
+    from triptych.inference import committee
+    from triptych.web import discovery
     from triptych.web.registry import Registry
 
     more = {borrowed: [1]} if borrowed else {}
     return Registry(
         load,
-        lambda: {"custom": [1]} if custom else {**catalogue.of(chosen.home), **more},
+        lambda: {"custom": [1]} if custom else {**discovery.of(chosen.home), **more},
         "custom" if custom else borrowed or chosen.committee,
         # Random weights are never missing.
         missing=committee.missing if weights == "imagenet" else lambda name: [],

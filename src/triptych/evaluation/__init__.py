@@ -13,8 +13,8 @@ page that says so.
 
 from triptych.evaluation.metrics import truth_rank
 from triptych.evaluation.metrics import wilson
-from triptych.evaluation.outcome import Outcome
-from triptych.evaluation.outcome import metrics_of
-from triptych.evaluation.tally import Evaluation
+from triptych.evaluation.predictions import Outcome
+from triptych.evaluation.predictions import metrics_of
+from triptych.evaluation.running import Evaluation
 
 __all__ = ["Evaluation", "Outcome", "metrics_of", "truth_rank", "wilson"]

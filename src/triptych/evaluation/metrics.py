@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from triptych import calibration
+from triptych.ensemble import fit
 
 Probs = npt.NDArray[np.floating[Any]]
 Truth = npt.NDArray[np.integer[Any]]
@@ -316,7 +316,7 @@ def figures(probs: Probs, truth: Truth) -> dict[str, Any]:
         "top1": share.share,
         "interval": [round(share.low, 4), round(share.high, 4)],
         "ece": expected_calibration_error(probs, truth),
-        "nll": calibration.likelihood_loss(probs, truth),
+        "nll": fit.likelihood_loss(probs, truth),
         "brier": brier(probs, truth),
     }
 

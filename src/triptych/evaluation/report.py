@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych.evaluation import plots
-from triptych.evaluation.outcome import Outcome
-from triptych.evaluation.outcome import metrics_of
+from triptych.evaluation.predictions import Outcome
+from triptych.evaluation.predictions import metrics_of
 
 PAIRS = 15
 
@@ -91,7 +91,7 @@ class Report:
         date: As people should read it; the page has no clock of its own.
         data: What data the numbers are from, in words.
         outcome: The committee's answers to its test photos.
-        rule: How the members are joined: a name from `triptych.combine.RULES`.
+        rule: How the members are joined: a name from `triptych.ensemble.rules.RULES`.
         members: Weight, temperature and fate of each member, in committee order.
         curve: Accuracy against photos per class, fewest first; may be empty.
         doubt: What its doubt is worth, as rows of name and value.

@@ -17,12 +17,12 @@ import numpy.typing as npt
 
 from triptych import errors
 from triptych import images
-from triptych import recipe
-from triptych import streams
-from triptych import views
-from triptych.engine import Engine
+from triptych.engines import Engine
 from triptych.features.store import FeatureStore
 from triptych.features.store import Vector
+from triptych.preprocessing import augment
+from triptych.preprocessing import recipe
+from triptych.utils import concurrency
 
 BATCH = 8
 
@@ -48,7 +48,7 @@ class Extractor:
         space: Names all that its features depend on besides the photo.
         engine: Runs the backbone.
         recipe: How it wants its photos.
-        view: Which look at the photos, a name from `views.VIEWS`.
+        view: Which look at the photos, a name from `augment.VIEWS`.
         network: The file that the engine runs, by which it can be opened elsewhere.
         precision: At which it runs.
     """
@@ -56,7 +56,7 @@ class Extractor:
     space: str
     engine: Engine
     recipe: recipe.Recipe
-    view: str = views.PLAIN
+    view: str = augment.PLAIN
     network: Path | None = None
     precision: str = "f32"
 
@@ -75,9 +75,9 @@ def here(wanted: Sequence[Wanted], extractors: Sequence[Extractor]) -> Generator
     One photo at a time on each core: small networks run faster so than in batches on all cores
     (measured: EfficientNet-Lite2, 2 cores: 75 photos/s against 57 in batches of 8).
     """
-    pool = ThreadPoolExecutor(streams.cores())
+    pool = ThreadPoolExecutor(concurrency.cores())
     try:
-        yield from streams.map_ahead(
+        yield from concurrency.map_ahead(
             pool, lambda one: look(*one, extractors), wanted, ahead=2 * BATCH
         )
     finally:
@@ -99,7 +99,7 @@ def look(photo: Photo, lacking: Sequence[bool], extractors: Sequence[Extractor])
 
 
 def _run(extractor: Extractor, pixels: npt.NDArray[np.uint8]) -> Vector:
-    batch = recipe.apply(extractor.recipe, views.VIEWS[extractor.view](pixels))[None]
+    batch = recipe.apply(extractor.recipe, augment.VIEWS[extractor.view](pixels))[None]
     return np.asarray(extractor.engine.run(batch).features[0])
 
 

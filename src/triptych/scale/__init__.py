@@ -18,7 +18,7 @@ from typing import Any
 
 def __getattr__(name: str) -> Any:
     if name == "build":
-        from triptych.scale.building import build
+        from triptych.scale.app import build
 
         return build
     if name == "Arguments":

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from triptych import errors
-from triptych import streams
+from triptych.utils import concurrency
 
 EXTRA = "pip install 'triptych[ray]'"
 # How long a node may take to be reached, in seconds.
@@ -85,7 +85,7 @@ def _started(cores: int) -> Any:
     # Not whatever cluster RAY_ADDRESS or a file of an earlier one names.
     return ray.init(
         address="local",
-        num_cpus=max(cores, streams.cores()),
+        num_cpus=max(cores, concurrency.cores()),
         include_dashboard=True,
         dashboard_host="127.0.0.1",
         **SILENT,

@@ -13,8 +13,8 @@ from typing import Any
 import ray
 
 from triptych import errors
-from triptych.scale import proxy
-from triptych.scale import running
+from triptych.scale import error_middleware
+from triptych.scale import run
 from triptych.scale.arguments import Arguments
 from triptych.web import access
 
@@ -79,10 +79,10 @@ def serve(arguments: Arguments, *, port: int) -> str:
         committee=arguments.committee,
         host=_flow(chosen.host),
         port=port,
-        timeout_s=chosen.deadline_s + proxy.LONGER_S,
-        variables=_flow(dict(proxy.VARIABLES)),
-        logging=_flow(running.LOGGING.model_dump(include={"log_level", "enable_access_log"})),
-        name=running.APPLICATION,
+        timeout_s=chosen.deadline_s + error_middleware.LONGER_S,
+        variables=_flow(dict(error_middleware.VARIABLES)),
+        logging=_flow(run.LOGGING.model_dump(include={"log_level", "enable_access_log"})),
+        name=run.APPLICATION,
         args=_indented("\n".join(f"{name}: {_flow(value)}" for name, value in given.items()), 6),
     )
 
@@ -105,7 +105,7 @@ def kuberay(arguments: Arguments, pods: Pods) -> str:
     return _fill(
         "kuberay.yaml",
         committee=arguments.committee,
-        name=running.APPLICATION,
+        name=run.APPLICATION,
         serve=_indented(serve(_in_pods(arguments), port=8000).rstrip(), 4),
         ray=ray.__version__,
         image=json.dumps(pods.image),

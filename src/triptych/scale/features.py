@@ -23,8 +23,8 @@ import numpy as np
 
 from triptych import errors
 from triptych import features
-from triptych import recipe
-from triptych.engine.openvino import OpenVINOEngine
+from triptych.engines.openvino import OpenVINOEngine
+from triptych.preprocessing import recipe
 from triptych.scale import cluster
 
 # Photos a task: what is computed again where a node dies, and how often the store gets some.

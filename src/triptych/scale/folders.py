@@ -23,14 +23,14 @@ import ray
 import ray.data
 
 import triptych
-from triptych import bulk
+from triptych import batch
 from triptych import errors
-from triptych import streams
-from triptych.bulk import plan as planning
-from triptych.bulk.run import keep
-from triptych.classifier import Classifier
+from triptych.batch import plan as planning
+from triptych.batch.run import keep
+from triptych.inference.classifier import Classifier
 from triptych.results import Failure
 from triptych.scale import cluster
+from triptych.utils import concurrency
 
 # Of a core, logically: the system lets either have what it needs of it.
 ENGINE_SHARE = 0.75
@@ -90,13 +90,13 @@ def _rounded(cpus: float) -> float:
 
 
 def classify(
-    plan: bulk.Plan,
-    asked: bulk.Asked,
-    cutter: bulk.Cutter,
+    plan: batch.Plan,
+    asked: batch.Asked,
+    cutter: batch.Cutter,
     *,
     cores: int = 1,
     home: Path | None = None,
-) -> Iterator[bulk.Part]:
+) -> Iterator[batch.Part]:
     """Answer the chunks that have no answers yet on the cluster this process is connected to.
 
     Args:
@@ -147,7 +147,7 @@ def classify(
         error = row.pop("error")
         if error:
             raise errors.EngineError(f"A node of the cluster cannot go on: {error}")
-        yield bulk.Part(**row)
+        yield batch.Part(**row)
 
 
 def _chunks(row: dict[str, Any], out: str) -> Iterator[dict[str, Any]]:
@@ -158,13 +158,13 @@ def _chunks(row: dict[str, Any], out: str) -> Iterator[dict[str, Any]]:
 class _Cutting:
     """Reads the photos of a chunk and cuts them."""
 
-    def __init__(self, cutter: bulk.Cutter) -> None:
+    def __init__(self, cutter: batch.Cutter) -> None:
         self._cutter = cutter
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="triptych-cut")
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         sources = map(planning.decoded, row["sources"])
-        cuts = streams.map_ahead(self._pool, self._cutter.cut, sources, ahead=2 * READERS)
+        cuts = concurrency.map_ahead(self._pool, self._cutter.cut, sources, ahead=2 * READERS)
         return {"number": row["number"], **self._cutter.pack(list(cuts))}
 
 
@@ -172,7 +172,7 @@ class _Answering:
     """Holds the networks, and writes what they answer."""
 
     def __init__(
-        self, out: str, asked: bulk.Asked, cutter: bulk.Cutter, cores: int, home: Path | None
+        self, out: str, asked: batch.Asked, cutter: batch.Cutter, cores: int, home: Path | None
     ) -> None:
         self._out, self._asked, self._cutter = out, asked, cutter
         self._error = ""
@@ -190,9 +190,9 @@ class _Answering:
         except errors.TriptychError as error:
             self._error = error.message
         # As a word of the row: raised here, it would come with Ray's own frames around it.
-        return {**asdict(bulk.Part(int(row["number"]), 0, 0)), "error": self._error}
+        return {**asdict(batch.Part(int(row["number"]), 0, 0)), "error": self._error}
 
-    def _answer(self, row: Mapping[str, Any]) -> bulk.Part:
+    def _answer(self, row: Mapping[str, Any]) -> batch.Part:
         seen = list(self._cutter.unpack(row))
         good = ((cut.source, cut) for cut in seen if not isinstance(cut, Failure))
         answers = self._classifier.classify_many(good, self._asked.question)

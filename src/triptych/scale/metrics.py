@@ -14,14 +14,14 @@ from typing import Any
 
 from ray.serve import metrics as ray_metrics
 
-from triptych.web.instruments import PREFIX
-from triptych.web.instruments import Levels
-from triptych.web.instruments import Meter
+from triptych.web.metric_backends import PREFIX
+from triptych.web.metric_backends import Levels
+from triptych.web.metric_backends import Meter
 from triptych.web.metrics import NETWORK_S
 
 
 class RayInstruments:
-    """Instruments whose meters Ray tells; see `triptych.web.instruments.Instruments`.
+    """Instruments whose meters Ray tells; see `triptych.web.metric_backends.Instruments`.
 
     What has a name is made once: a studio that takes the place of another one counts on.
 

@@ -10,24 +10,24 @@ import flask
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from triptych import queueing
-from triptych import streams
-from triptych.engine import batching
+from triptych.engines import batching
 from triptych.settings import Settings
+from triptych.utils import concurrency
+from triptych.utils import queueing
 from triptych.web import api
 from triptych.web import context
 from triptych.web import docs
 from triptych.web import errors
-from triptych.web import guard
-from triptych.web import inference
-from triptych.web import instruments
+from triptych.web import filters
+from triptych.web import health
 from triptych.web import logs
+from triptych.web import metric_backends
 from triptych.web import metrics
 from triptych.web import openapi
 from triptych.web import pages
-from triptych.web import probes
-from triptych.web import projects
-from triptych.web import words
+from triptych.web import protocols
+from triptych.web import security
+from triptych.web import studio
 from triptych.web.registry import Registry
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def create_app(
     registry: Registry,
     *,
     wait: queueing.Wait = queueing.wait,
-    make: instruments.Instruments | None = None,
+    make: metric_backends.Instruments | None = None,
     threads: int | None = None,
     teaching: bool = True,
 ) -> flask.Flask:
@@ -96,13 +96,14 @@ def create_app(
         MAX_CONTENT_LENGTH=settings.max_request_bytes,
         MAX_FORM_PARTS=settings.max_request_images + OPTION_PARTS,
     )
-    meters = metrics.Meters(registry, make or instruments.exposed(app))
+    meters = metrics.Meters(registry, make or metric_backends.exposed(app))
     app.extensions[context.KEY] = context.Studio(
         settings,
         registry,
         # A photo of the next request is unpacked while the networks look at those before.
         queue=queueing.Queue(
-            threads or streams.cores() * batching.most(settings.precision, settings.max_batch) + 1,
+            threads
+            or concurrency.cores() * batching.most(settings.precision, settings.max_batch) + 1,
             capacity=settings.max_waiting_images,
             waited=meters.waited,
         ),
@@ -111,18 +112,18 @@ def create_app(
         teaching=teaching,
     )
     app.jinja_env.globals["teaching"] = teaching
-    app.register_blueprint(probes.blueprint)
+    app.register_blueprint(health.blueprint)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(docs.blueprint)
     openapi.register(app, api.blueprint, keyless=not settings.api_key)
-    for protocol in inference.blueprints:
+    for protocol in protocols.blueprints:
         app.register_blueprint(protocol)
-    app.add_template_global(projects.inbox_is_open)
+    app.add_template_global(studio.inbox_is_open)
     if teaching:
-        projects.register(app)
+        studio.register(app)
     errors.register(app)
     logs.register(app)
     meters.register(app)
-    guard.register(app, settings)
-    words.register(app)
+    security.register(app, settings)
+    filters.register(app)
     return app

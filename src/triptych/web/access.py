@@ -19,7 +19,7 @@ from triptych import errors
 from triptych.settings import Settings
 from triptych.web import context
 from triptych.web import errors as web_errors
-from triptych.web import probes
+from triptych.web import health
 
 blueprint = flask.Blueprint("access", __name__)
 
@@ -120,7 +120,7 @@ def sign_out() -> Response:
 def _refuse_strangers() -> None:
     request = flask.request
     is_open = request.endpoint == "static" or request.blueprint == blueprint.name
-    if not (is_open or probes.is_probe(request) or _knows_key(request)):
+    if not (is_open or health.is_probe(request) or _knows_key(request)):
         raise _unauthorized(
             "This studio answers only to those who know its key. Send it as "
             "'Authorization: Bearer KEY' or 'X-API-Key: KEY'; in a browser, open the studio "

@@ -8,16 +8,16 @@ from typing import Any
 import flask
 import flask_smorest
 
-from triptych import bundle
-from triptych import weights
-from triptych import zoo
+from triptych import bundles as triptych_bundles
+from triptych.models import weights
+from triptych.models import zoo
 from triptych.results import Failure
+from triptych.web import capture
 from triptych.web import context
 from triptych.web import errors
-from triptych.web import keeping
 from triptych.web import openapi
-from triptych.web import schemas
-from triptych.web import sent
+from triptych.web import request_schemas
+from triptych.web import response_schemas
 from triptych.web import uploads
 
 blueprint: flask.Blueprint = flask_smorest.Blueprint("api", __name__, url_prefix="/api/v1")
@@ -26,13 +26,13 @@ PHOTO = {"schema": {"type": "string", "format": "binary"}}
 # Whatever kind is named: the bytes say what an image is.
 ONE_PHOTO = {"image/*": PHOTO, "application/octet-stream": PHOTO}
 BODIES = {
-    "multipart/form-data": {"schema": sent.Form},
-    "application/json": {"schema": sent.Request},
+    "multipart/form-data": {"schema": request_schemas.Form},
+    "application/json": {"schema": request_schemas.Request},
     **ONE_PHOTO,
 }
 WHY_BODIES = {
-    "multipart/form-data": {"schema": sent.WhyForm},
-    "application/json": {"schema": sent.WhyRequest},
+    "multipart/form-data": {"schema": request_schemas.WhyForm},
+    "application/json": {"schema": request_schemas.WhyRequest},
     **ONE_PHOTO,
 }
 WAYS_TO_ASK_WHY = {
@@ -69,11 +69,11 @@ NAME = {
 
 @blueprint.post("/classify")
 @openapi.describe(
-    schemas.ANSWERS,
+    response_schemas.ANSWERS,
     refuses=(400, 404, 409, 413, 415, 503, 504),
     of_images=True,
     samples=WAYS_TO_SEND,
-    parameters=[{"in": "query", "schema": sent.Options}],
+    parameters=[{"in": "query", "schema": request_schemas.Options}],
     requestBody={"required": True, "content": BODIES},
 )
 def classify() -> tuple[flask.Response, int]:
@@ -86,7 +86,7 @@ def classify() -> tuple[flask.Response, int]:
     """
     here = context.current()
     upload = uploads.read(flask.request, max_images=here.settings.max_request_images)
-    answers = keeping.ask(upload)
+    answers = capture.ask(upload)
     body: dict[str, Any] = {"results": [answer.to_dict() for answer in answers]}
     if len(answers) == 1 and isinstance(answers[0], Failure):
         body = {"error": body["results"][0]["error"], **body}
@@ -96,11 +96,11 @@ def classify() -> tuple[flask.Response, int]:
 
 @blueprint.post("/explain")
 @openapi.describe(
-    schemas.Explanation,
+    response_schemas.Explanation,
     refuses=(400, 404, 409, 413, 415, 503, 504),
     other_forms={"image/png": PHOTO},
     samples=WAYS_TO_ASK_WHY,
-    parameters=[{"in": "query", "schema": sent.Why}],
+    parameters=[{"in": "query", "schema": request_schemas.Why}],
     requestBody={"required": True, "content": WHY_BODIES},
 )
 def explain() -> flask.Response:
@@ -122,7 +122,9 @@ def explain() -> flask.Response:
 
 
 @blueprint.get("/committees")
-@openapi.describe(schemas.Committees, samples={"All committees": "curl {base}/api/v1/committees"})
+@openapi.describe(
+    response_schemas.Committees, samples={"All committees": "curl {base}/api/v1/committees"}
+)
 def committees() -> flask.Response:
     """List the committees on offer, and which of them answers by default."""
     registry = context.current().registry
@@ -131,7 +133,7 @@ def committees() -> flask.Response:
 
 
 @blueprint.get("/models")
-@openapi.describe(schemas.Models, samples={"All networks": "curl {base}/api/v1/models"})
+@openapi.describe(response_schemas.Models, samples={"All networks": "curl {base}/api/v1/models"})
 def models() -> flask.Response:
     """List the networks of the zoo: what they cost, how good they are, what is here."""
     rows = zoo.BACKBONES.values()
@@ -142,7 +144,7 @@ def models() -> flask.Response:
 
 @blueprint.get("/bundles")
 @openapi.describe(
-    schemas.Bundles,
+    response_schemas.Bundles,
     refuses=(409, 503, 504),
     samples={"All bundles": "curl {base}/api/v1/bundles"},
 )
@@ -150,13 +152,15 @@ def bundles() -> flask.Response:
     """List the committees that were taught here or taken in."""
     here = context.current()
     home = here.settings.home
-    listed = here.do(lambda: [_facts(made, home) for made in bundle.listed(home, unpublished=True)])
+    listed = here.do(
+        lambda: [_facts(made, home) for made in triptych_bundles.listed(home, unpublished=True)]
+    )
     return flask.jsonify(bundles=listed)
 
 
 @blueprint.get("/bundles/<name>")
 @openapi.describe(
-    schemas.BundleWithMetrics,
+    response_schemas.BundleWithMetrics,
     refuses=(404, 409, 503, 504),
     samples={"One bundle": "curl {base}/api/v1/bundles/garden"},
     parameters=[NAME],
@@ -167,15 +171,15 @@ def one_bundle(name: str) -> flask.Response:
     home = here.settings.home
 
     def find() -> dict[str, Any]:
-        made = bundle.find(home, name)
+        made = triptych_bundles.find(home, name)
         return {**_facts(made, home), "metrics": made.metrics}
 
     return flask.jsonify(here.do(find))
 
 
-def _facts(made: bundle.Bundle, home: Path) -> dict[str, Any]:
+def _facts(made: triptych_bundles.Bundle, home: Path) -> dict[str, Any]:
     return {
         **made.facts,
-        "versions": bundle.versions(home, made.name),
-        "active": bundle.active(home, made.name),
+        "versions": triptych_bundles.versions(home, made.name),
+        "active": triptych_bundles.active(home, made.name),
     }

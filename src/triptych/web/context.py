@@ -12,19 +12,19 @@ from typing import cast
 
 import flask
 
-from triptych.classifier import Classifier
-from triptych.classifier import Question
-from triptych.explaining import Explanation
 from triptych.images import Limits
-from triptych.jobs import Jobs
-from triptych.projects import Projects
-from triptych.queueing import Deadline
-from triptych.queueing import Queue
-from triptych.queueing import Wait
+from triptych.inference.classifier import Classifier
+from triptych.inference.classifier import Question
+from triptych.inference.explain.explainer import Explanation
 from triptych.results import Failure
 from triptych.results import Verdict
 from triptych.settings import Settings
-from triptych.web import notes
+from triptych.studio.jobs import Jobs
+from triptych.studio.projects import Projects
+from triptych.utils.queueing import Deadline
+from triptych.utils.queueing import Queue
+from triptych.utils.queueing import Wait
+from triptych.web import request_context
 from triptych.web.registry import Registry
 
 KEY = "triptych"
@@ -100,7 +100,7 @@ class Studio:
             return list(deadline.watch(classifier.classify_many(images, question)))
 
         answers = deadline.result(self.queue.submit(work, images=len(images)))
-        notes.current().answers += answers
+        request_context.current().answers += answers
         return answers
 
     def explain(
@@ -171,7 +171,7 @@ class Studio:
     def _asked(self, name: str | None, images: int, deadline: Deadline) -> Classifier:
         """A committee that is asked about so many images, which the log shall tell."""
         classifier = self._classifier(name, deadline)
-        noted = notes.current()
+        noted = request_context.current()
         noted.committee = classifier.committee.name
         noted.images += images
         return classifier

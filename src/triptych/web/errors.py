@@ -10,8 +10,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from triptych import errors
-from triptych.web import notes
-from triptych.web import words
+from triptych.web import filters
+from triptych.web import request_context
 
 # How programs are told, by the beginning of the path; elsewhere as in the API.
 FORMS: dict[str, Callable[[dict[str, str]], Any]] = {
@@ -50,7 +50,7 @@ def answer(error: Exception) -> flask.Response:
     """What is answered when an error was raised."""
     status, body = _describe(error)
     body["message"] = _harmless(body["message"])
-    notes.current().error = body["code"]
+    request_context.current().error = body["code"]
     response = flask.make_response(_render(status, body))
     response.status_code = status
     if isinstance(error, errors.Overloaded):
@@ -70,7 +70,7 @@ def _describe(error: Exception) -> tuple[int, dict[str, str]]:
     return 500, {
         "code": "internal",
         "message": "Something went wrong inside the studio; its log says what, under the id "
-        f"{notes.current().id}. Try again, and please report it when it happens twice.",
+        f"{request_context.current().id}. Try again, and please report it when it happens twice.",
     }
 
 
@@ -86,8 +86,8 @@ def _message(error: HTTPException) -> str:
         most = flask.current_app.config["MAX_CONTENT_LENGTH"]
         parts = flask.current_app.config["MAX_FORM_PARTS"]
         return (
-            f"The request is too large; at most {words.size(most)} are taken, all images together, "
-            f"and {parts} parts of a form. Send fewer at a time."
+            f"The request is too large; at most {filters.size(most)} are taken, all images "
+            f"together, and {parts} parts of a form. Send fewer at a time."
         )
     return error.description or error.name
 

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 import flask
 
-from triptych.web import notes
-from triptych.web import probes
+from triptych.web import health
+from triptych.web import request_context
 
 logger = logging.getLogger("triptych")
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make one for each line
@@ -43,13 +43,13 @@ def register(app: flask.Flask) -> None:
 
 
 def _begin() -> None:
-    notes.current()  # begins them
+    request_context.current()  # begins them
 
 
 def _finish(response: flask.Response) -> flask.Response:
-    noted = notes.current()
-    response.headers[notes.HEADER] = noted.id
-    noise = probes.is_watching(flask.request) or flask.request.endpoint == "static"
+    noted = request_context.current()
+    response.headers[request_context.HEADER] = noted.id
+    noise = health.is_watching(flask.request) or flask.request.endpoint == "static"
     logger.log(
         logging.DEBUG if noise else logging.INFO,
         "request",
@@ -102,4 +102,6 @@ def _time(record: logging.LogRecord) -> datetime:
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     given: dict[str, Any] = getattr(record, "fields", {})
-    return given or ({"request_id": notes.current().id} if flask.has_request_context() else {})
+    return given or (
+        {"request_id": request_context.current().id} if flask.has_request_context() else {}
+    )

@@ -12,9 +12,9 @@ import flask
 
 import triptych
 from triptych.results import Verdict
-from triptych.web import notes
-from triptych.web import probes
-from triptych.web.instruments import Instruments
+from triptych.web import health
+from triptych.web import request_context
+from triptych.web.metric_backends import Instruments
 from triptych.web.registry import Registry
 
 REJECTED = (401, 413, 429, 503, 504)
@@ -69,19 +69,21 @@ class Meters:
         app.teardown_request(self._leave)
 
     def _begin(self) -> None:
-        if not probes.is_watching(flask.request):
+        if not health.is_watching(flask.request):
             self._under_way(1)
 
     def _leave(self, error: BaseException | None) -> None:
-        if not probes.is_watching(flask.request):
+        if not health.is_watching(flask.request):
             self._under_way(-1)
 
     def _finish(self, response: flask.Response) -> flask.Response:
-        if not probes.is_watching(flask.request):
-            self._count(notes.current(), flask.request.endpoint or "none", response.status_code)
+        if not health.is_watching(flask.request):
+            self._count(
+                request_context.current(), flask.request.endpoint or "none", response.status_code
+            )
         return response
 
-    def _count(self, noted: notes.Notes, endpoint: str, status: int) -> None:
+    def _count(self, noted: request_context.Notes, endpoint: str, status: int) -> None:
         self._requests(1, endpoint, noted.committee, str(status))
         self._spent(noted.spent_s, endpoint)
         if noted.error and status in REJECTED:
@@ -89,7 +91,7 @@ class Meters:
         if noted.answers:
             self._count_answers(noted)
 
-    def _count_answers(self, noted: notes.Notes) -> None:
+    def _count_answers(self, noted: request_context.Notes) -> None:
         verdicts = [answer for answer in noted.answers if isinstance(answer, Verdict)]
         self._batches(1, noted.committee)
         self._batch_size(len(noted.answers))

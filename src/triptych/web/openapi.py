@@ -12,7 +12,7 @@ import flask
 import flask_smorest
 
 import triptych
-from triptych.web import schemas
+from triptych.web import response_schemas
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -68,7 +68,7 @@ def register(app: flask.Flask, blueprint: flask.Blueprint, *, keyless: bool) -> 
     app.config["OPENAPI_URL_PREFIX"] = "/"
     app.config["OPENAPI_JSON_PATH"] = PATH
     document = flask_smorest.Api()
-    document.ERROR_SCHEMA = schemas.Error
+    document.ERROR_SCHEMA = response_schemas.Error
     document.DEFAULT_ERROR_RESPONSE_NAME = None  # every status is named
     document.init_app(
         app,
@@ -93,7 +93,7 @@ def document() -> dict[str, Any]:
 
 
 def describe(
-    answer: type[schemas.Answer] | dict[str, Any],
+    answer: type[response_schemas.Answer] | dict[str, Any],
     *,
     refuses: Sequence[int] = (),
     of_images: bool = False,
@@ -127,7 +127,7 @@ def _response(description: str, form: Any) -> dict[str, Any]:
 
 
 def _refusal(status: int, of_images: bool) -> dict[str, Any]:
-    form = schemas.Refusal if of_images and status in OF_IMAGES else schemas.Error
+    form = response_schemas.Refusal if of_images and status in OF_IMAGES else response_schemas.Error
     later = {"headers": LATER} if status in (429, 503) else {}
     return _response(REFUSALS[status], form) | later
 

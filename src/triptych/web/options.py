@@ -10,11 +10,11 @@ import marshmallow
 from werkzeug.datastructures import MultiDict
 
 from triptych import errors
-from triptych.classifier import Question
-from triptych.web import sent
+from triptych.inference.classifier import Question
+from triptych.web import request_schemas
 
-SCHEMA = sent.Options()
-WHY = sent.Why()
+SCHEMA = request_schemas.Options()
+WHY = request_schemas.Why()
 SWITCH = {"true": True, "false": False}
 # What is no part of the question: who is asked, and what becomes of the images.
 BESIDE = ("committee", "keep")

@@ -11,8 +11,8 @@ import flask
 from triptych import errors
 from triptych import images
 from triptych.images import preview
+from triptych.web import capture
 from triptych.web import context
-from triptych.web import keeping
 from triptych.web import options
 from triptych.web import uploads
 
@@ -111,7 +111,7 @@ def cards(*, similar: int = 0) -> list[dict[str, Any]]:
     here = context.current()
     upload = uploads.read(flask.request, max_images=here.settings.max_request_images)
     question = dataclasses.replace(upload.question, similar=similar)
-    answers = keeping.ask(dataclasses.replace(upload, question=question))
+    answers = capture.ask(dataclasses.replace(upload, question=question))
     limits = images.Limits(here.settings.max_image_bytes, here.settings.max_image_pixels)
     photos = here.do(lambda: [_photo(data, limits) for _, data in upload.images])
     order = here.registry.facts(here.registry.resolve(upload.committee)).members

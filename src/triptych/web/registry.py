@@ -16,10 +16,10 @@ from dataclasses import asdict
 from dataclasses import dataclass
 from typing import Any
 
-from triptych import committee
 from triptych import errors
-from triptych import zoo
-from triptych.classifier import Classifier
+from triptych.inference import committee
+from triptych.inference.classifier import Classifier
+from triptych.models import zoo
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ import gevent.pywsgi
 import gevent.socket
 
 from triptych import errors
-from triptych.jobs import Jobs
 from triptych.settings import Settings
+from triptych.studio.jobs import Jobs
 from triptych.web import access
 from triptych.web import create_app
 from triptych.web import logs

@@ -19,10 +19,10 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from triptych import errors
-from triptych.classifier import Question
-from triptych.web import bodies
+from triptych.inference.classifier import Question
+from triptych.web import body as web_body
 from triptych.web import options
-from triptych.web import sent
+from triptych.web import request_schemas
 
 FIELD = "image"
 EXPECTED = (
@@ -143,7 +143,7 @@ def _images(request: flask.Request) -> tuple[Images, dict[str, Any]]:
     if kind.startswith("image/") or kind == "application/octet-stream":
         return [(None, body(request))], {}
     if kind == "application/json":
-        return _encoded(bodies.parse(body(request), hint=EXPECTED_JSON))
+        return _encoded(web_body.parse(body(request), hint=EXPECTED_JSON))
     came = f"as {kind}, which carries no files" if kind else "without a Content-Type"
     raise BadRequest(f"The request came {came}. {EXPECTED}")
 
@@ -181,9 +181,9 @@ def _encoded(given: dict[str, Any]) -> tuple[Images, dict[str, Any]]:
     images = given.pop("images", None)
     if not images:
         raise BadRequest(f"There is no image in the request. {EXPECTED_JSON}")
-    wrong = sent.EncodedImage(many=True).validate(images)
+    wrong = request_schemas.EncodedImage(many=True).validate(images)
     if wrong:
-        place, what = sent.complaint(wrong)
+        place, what = request_schemas.complaint(wrong)
         raise BadRequest(f"The JSON at images{place}: {what} {EXPECTED_JSON}")
     return [(image.get("name"), Base64(image["b64"])) for image in images], given
 

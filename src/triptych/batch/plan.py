@@ -1,0 +1,238 @@
+"""The first pass over the photos: which there are, in chunks, kept so that all runs take the same.
+
+A list of a million photos need never be in memory: it is written in pages as it is found, and
+read page by page.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+from triptych import errors
+from triptych.batch import shards
+from triptych.batch import tables
+from triptych.data.files import is_image
+from triptych.utils import storage
+
+# Not read as a part by what reads folders of Parquet files, as a name that begins with "_".
+FOLDER = "_plan"
+ABOUT = "about.json"
+SCHEMA = 1
+
+ROWS_PER_FILE = 256
+CHUNKS_PER_PAGE = 256
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Photos whose answers are written into one file.
+
+    Args:
+        number: Counts from 0.
+        sources: Their paths or URLs, at least one.
+    """
+
+    number: int
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which photos are classified, in chunks.
+
+    Args:
+        out: The folder of the answers, a path or URL; the plan lies in it.
+        photos: How many there are.
+        rows_per_file: How many of them are a chunk; the last one may have fewer.
+        answered: A byte for each chunk: 1 where its answers are written.
+    """
+
+    out: str
+    photos: int
+    rows_per_file: int
+    answered: bytearray = field(repr=False)
+
+    @property
+    def pages(self) -> range:
+        """The numbers of its pages that have chunks without answers."""
+        count = -(-len(self.answered) // CHUNKS_PER_PAGE)
+        lacking = (page for page in range(count) if not all(self.answered_on(page)))
+        return range(next(lacking, count), count)
+
+    @property
+    def remaining_photos(self) -> int:
+        """How many photos have no answer yet."""
+        lacking = self.answered.count(0) * self.rows_per_file
+        return lacking - (0 if self.answered[-1] else -self.photos % self.rows_per_file)
+
+    def answered_on(self, page: int) -> bytes:
+        """The part of `answered` that is on a page."""
+        return bytes(self.answered[page * CHUNKS_PER_PAGE : (page + 1) * CHUNKS_PER_PAGE])
+
+    def remaining(self) -> Iterator[Chunk]:
+        """The chunks that have no answers yet, in order.
+
+        Raises:
+            errors.SourceError: A page cannot be read.
+        """
+        for page in self.pages:
+            yield from read_page(self.out, page, self.answered_on(page))
+
+
+def read_page(out: str, page: int, answered: bytes) -> Iterator[Chunk]:
+    """The chunks of a page that have no answers yet.
+
+    Args:
+        out: The folder of the answers.
+        page: Counts from 0.
+        answered: A byte for each chunk of the page: 1 where its answers are written.
+    """
+    if all(answered):
+        return
+    rows = tables.unpack(storage.read(_page(out, page)))
+    for row, done in zip(rows, answered, strict=True):
+        if not done:
+            yield Chunk(row["chunk"], tuple(map(decoded, row["sources"])))
+
+
+def encoded(source: str) -> bytes:
+    """A path or URL as bytes; names on disk may hold what is no text."""
+    return source.encode("utf-8", "surrogatepass")
+
+
+def decoded(source: bytes) -> str:
+    """What `encoded` was given."""
+    return source.decode("utf-8", "surrogatepass")
+
+
+def prepare(
+    out: str,
+    sources: Sequence[str],
+    asked: dict[str, Any],
+    *,
+    rows_per_file: int | None = None,
+    found: Callable[[int], None] = lambda photos: None,
+) -> Plan:
+    """Take the plan that is in a folder, or make one.
+
+    Args:
+        out: The folder of the answers, a path or URL.
+        sources: Folders and photos, paths or URLs.
+        asked: Who is asked, and how, as JSON: `triptych.batch.manifest.Asked.to_dict`.
+        rows_per_file: How many photos are answered in one file; by default as the plan there has
+            it, else 256.
+        found: Called now and then with how many photos were found so far.
+
+    Raises:
+        errors.SourceError: There are no photos, or the folder cannot be written.
+        errors.SettingError: The folder holds answers to another question.
+    """
+    places = [source if storage.is_url(source) else os.path.abspath(source) for source in sources]
+    out = out if storage.is_url(out) else os.path.abspath(out)
+    asked = json.loads(json.dumps(asked))  # as it is read back: a tuple is a list
+    about = _read(out)
+    if about is None:
+        about = _make(out, places, asked, rows_per_file or ROWS_PER_FILE, found)
+    else:
+        _check(out, about, {"sources": places, "rows_per_file": rows_per_file, **asked})
+    answered = bytearray(-(-about["photos"] // about["rows_per_file"]))
+    for number in shards.numbers(out):
+        if number < len(answered):
+            answered[number] = 1
+    return Plan(out, about["photos"], about["rows_per_file"], answered)
+
+
+def _read(out: str) -> dict[str, Any] | None:
+    """What is told of a plan; ``None`` where there is none, or one that was not finished."""
+    place = storage.join(out, FOLDER, ABOUT)
+    if not storage.exists(place):
+        if next(shards.numbers(out), None) is not None:
+            raise errors.SettingError(
+                f"{storage.shown(out)} holds answers, and no plan of which photos they are the "
+                "answers to. Take an empty folder."
+            )
+        return None
+    try:
+        about: dict[str, Any] = json.loads(storage.read(place))
+        if about["schema"] == SCHEMA and about["photos"] and about["rows_per_file"]:
+            return about
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise errors.StateError(
+        f"{storage.shown(place)} is damaged, or of another Triptych. Take another folder."
+    )
+
+
+def _check(out: str, about: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Whether a run goes on with the one that made a plan."""
+    there = {**about, **about["asked"]}
+    if wanted["rows_per_file"] is None:
+        wanted["rows_per_file"] = there["rows_per_file"]
+    other = [name for name in wanted if there.get(name) != wanted[name]]
+    if not other:
+        return
+    told = [f"{name}: {there.get(name)!r} there, {wanted[name]!r} now" for name in other]
+    raise errors.SettingError(
+        f"{storage.shown(out)} holds answers to another question ({'; '.join(told)}). "
+        "Ask the same, or take another folder."
+    )
+
+
+def _make(
+    out: str, places: list[str], asked: dict[str, Any], rows: int, found: Callable[[int], None]
+) -> dict[str, Any]:
+    photos = 0
+    for page, chunks in enumerate(_pages(_walk(places), rows)):
+        storage.write(_page(out, page), tables.pack(chunks, tables.CHUNKS))
+        photos += sum(len(chunk["sources"]) for chunk in chunks)
+        found(photos)
+    if not photos:
+        raise errors.SourceError(
+            f"There are no image files in {', '.join(map(storage.shown, places))}; expected a "
+            "folder with photos in it or in folders below it."
+        )
+    about = {
+        "schema": SCHEMA,
+        "sources": places,
+        "photos": photos,
+        "rows_per_file": rows,
+        "asked": asked,
+    }
+    storage.write(
+        storage.join(out, FOLDER, ABOUT), json.dumps(about, indent=1, ensure_ascii=False).encode()
+    )
+    return about
+
+
+def _walk(places: Iterable[str]) -> Iterator[str]:
+    for place in places:
+        for photo in storage.walk(place):
+            # A file that was named is meant, whatever it is called.
+            if photo == place or is_image(photo):
+                yield photo
+
+
+def _pages(photos: Iterator[str], rows: int) -> Iterator[list[dict[str, Any]]]:
+    for page in itertools.count():
+        first = page * CHUNKS_PER_PAGE
+        chunks = [
+            {"chunk": number, "sources": sources}
+            for number in range(first, first + CHUNKS_PER_PAGE)
+            if (sources := list(map(encoded, itertools.islice(photos, rows))))
+        ]
+        if not chunks:
+            return
+        yield chunks
+
+
+def _page(out: str, page: int) -> str:
+    return storage.join(out, FOLDER, f"page-{page:06}.parquet")

@@ -1,0 +1,97 @@
+"""The photos that are measured with, in memory: no disk is measured."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from triptych import data
+from triptych import errors
+from triptych import images
+from triptych.benchmark import synthetic
+
+MOST_PHOTOS = 64
+# What a page shows, and what a telephone takes.
+DRAWN = {"0.2 MP": (400, 500), "12 MP": (3000, 4000)}
+DRAWN_EACH = 4
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Photos of one kind.
+
+    Args:
+        name: What to call them.
+        photos: Their files, at least one.
+        megapixels: The median.
+        is_drawn: Whether they were drawn for this.
+    """
+
+    name: str
+    photos: tuple[bytes, ...]
+    megapixels: float
+    is_drawn: bool = False
+
+    @property
+    def kilobytes(self) -> float:
+        """The median size of a file."""
+        return statistics.median(map(len, self.photos)) / 1000
+
+
+def draw() -> list[Sample]:
+    """Photos of two sizes that need no files.
+
+    Example:
+        >>> [round(sample.megapixels, 1) for sample in draw()]
+        [0.2, 12.0]
+    """
+    return [
+        Sample(
+            name,
+            tuple(synthetic.jpeg(size, seed=seed) for seed in range(DRAWN_EACH)),
+            math.prod(size) / 1e6,
+            is_drawn=True,
+        )
+        for name, size in DRAWN.items()
+    ]
+
+
+def read(paths: Iterable[Path], say: Callable[[str], None]) -> Sample:
+    """Photos of a person's own; what cannot be read is left out.
+
+    Args:
+        paths: Files and folders; of all the photos, the first `MOST_PHOTOS` that can be read.
+        say: Called with a line for people when something is left out.
+
+    Raises:
+        errors.SourceError: There is not one photo.
+    """
+    photos: list[bytes] = []
+    megapixels: list[float] = []
+    for path in _files(paths):
+        if len(photos) == MOST_PHOTOS:
+            say(f"Only the first {MOST_PHOTOS} photos are used.")
+            break
+        try:
+            data = images.read(path)
+            height, width, _ = images.load(data).shape
+        except errors.TriptychError as error:
+            say(f"Left out {path}: {error.message}")
+        else:
+            photos.append(bytes(data))
+            megapixels.append(height * width / 1e6)
+    if not photos:
+        raise errors.SourceError(
+            "There is no photo to measure with; name files or folders of some."
+        )
+    return Sample("own photos", tuple(photos), statistics.median(megapixels))
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        yield from data.walk(path) if path.is_dir() else [path]

@@ -1,0 +1,136 @@
+"""A version of a bundle as one zip file."""
+
+from __future__ import annotations
+
+import lzma
+import stat
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO
+
+from triptych import errors
+from triptych.bundles import card_text
+from triptych.bundles import writing
+from triptych.bundles.reading import Bundle
+from triptych.bundles.reading import check_files
+from triptych.bundles.reading import is_inside
+from triptych.bundles.reading import read
+from triptych.utils import hashing
+
+# What one file may unpack to: more than the largest backbone, less than a disk.
+MAX_FILE_BYTES = 4 << 30
+# What damaged or hostile archives make Python's reader raise.
+ZIP_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+
+
+def pack(bundle: Bundle, target: Path) -> None:
+    """Write a bundle as one zip file, whole or not at all.
+
+    Raises:
+        errors.BundleError: A file of it is damaged, or the zip file cannot be written.
+    """
+    scratch = target.with_name(target.name + ".part")
+    try:
+        with scratch.open("wb") as file:
+            pack_into(bundle, file)
+        scratch.replace(target)
+    except OSError as error:
+        raise errors.BundleError(
+            f"{target} cannot be written: {error.strerror}. Name a file in a folder that exists."
+        ) from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def pack_into(bundle: Bundle, file: IO[bytes]) -> None:
+    """Write a bundle as one zip file, with what people say of it today.
+
+    Args:
+        bundle: The version.
+        file: Where the bytes go; it can be sought.
+
+    Raises:
+        errors.BundleError: A file of it is damaged.
+        OSError: The file cannot be written.
+    """
+    check_files(bundle.folder, bundle.about)
+    with (
+        tempfile.TemporaryDirectory(prefix="triptych-") as scratch,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        anew = Path(scratch)
+        if bundle.words != bundle.about.get("card", {}):
+            _tell_anew(bundle, anew)
+        names = {path.relative_to(bundle.folder) for path in writing.files(bundle.folder)}
+        for name in sorted({*names, *(path.relative_to(anew) for path in writing.files(anew))}):
+            edited = (anew / name).exists()
+            archive.write((anew if edited else bundle.folder) / name, name.as_posix())
+
+
+def _tell_anew(bundle: Bundle, folder: Path) -> None:
+    """The card and ``bundle.json`` as they are with the words of today."""
+    about = card_text.put(folder, bundle.about, bundle.words, figures=bundle.folder)
+    digest = hashing.digest(folder / card_text.README)
+    writing.describe(folder, {**about, "files": {**about["files"], card_text.README: digest}})
+
+
+def unpack(home: Path, source: Path, *, name: str | None = None) -> Bundle:
+    """Take in a bundle from the zip file that `pack` wrote, as a new version.
+
+    Args:
+        home: Folder for everything that is kept.
+        source: The file; not trusted.
+        name: Instead of its own name.
+
+    Raises:
+        errors.BundleError: It is no bundle, or damaged; nothing was kept.
+    """
+    with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
+        # One deeper, so that nothing lies beside it that could be taken for its own.
+        bundle = extract(source, Path(scratch) / "bundle")
+        return writing.copy(bundle, home, name or bundle.name)
+
+
+def extract(source: Path, folder: Path) -> Bundle:
+    """Unpack the zip file that `pack` wrote, and check what was in it.
+
+    Args:
+        source: The file; not trusted.
+        folder: Where its files go; made here.
+
+    Raises:
+        errors.BundleError: It is no bundle, or damaged.
+    """
+    try:
+        with zipfile.ZipFile(source) as archive:
+            for member in archive.infolist():
+                _check_member(source, member)
+            archive.extractall(folder)
+    except ZIP_ERRORS as error:
+        raise errors.BundleError(
+            f"{source} cannot be read as a bundle: {error}. Expected the file that "
+            "`triptych bundles export` writes."
+        ) from error
+    bundle = read(folder)
+    check_files(folder, bundle.about)
+    return bundle
+
+
+def _check_member(source: Path, member: zipfile.ZipInfo) -> None:
+    if not is_inside(member.filename):
+        raise errors.BundleError(f"{source} is refused: it writes to {member.filename!r}.")
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise errors.BundleError(f"{source} is refused: {member.filename!r} is a link.")
+    if member.file_size > MAX_FILE_BYTES:
+        raise errors.BundleError(f"{source} is refused: {member.filename!r} is too large.")

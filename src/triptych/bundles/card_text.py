@@ -1,0 +1,96 @@
+"""What people say of a bundle: beside the figures, which nobody can edit."""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from triptych import errors
+from triptych.bundles import model_card
+from triptych.bundles import registry
+from triptych.bundles.reading import METRICS
+from triptych.bundles.reading import WORDS
+from triptych.bundles.reading import read_object
+from triptych.bundles.reading import read_words
+from triptych.utils import files
+
+README = "README.md"
+
+
+def say(home: Path, name: str, words: Mapping[str, object]) -> None:
+    """Keep what people say of a bundle, for all its versions, those to come as well.
+
+    Args:
+        home: Folder for everything that is kept.
+        name: Of the bundle.
+        words: Texts by the fields of `model_card.WORDS`; they replace all there were.
+
+    Raises:
+        errors.UnknownName: There is no such bundle.
+        errors.SettingError: They cannot be used.
+    """
+    if not registry.versions(home, name):
+        raise registry.unknown(home, name)
+    _keep(home, name, model_card.check_words(words))
+
+
+def keep_brought(home: Path, name: str, words: Mapping[str, str]) -> None:
+    """Keep the words that a version brought from another studio, unless there are some."""
+    if words and not (registry.folder(home, name) / WORDS).exists():
+        _keep(home, name, words)
+
+
+def _keep(home: Path, name: str, words: Mapping[str, str]) -> None:
+    text = json.dumps(words, indent=1, ensure_ascii=False) + "\n"
+    files.replace(registry.folder(home, name) / WORDS, text.encode())
+
+
+def words(
+    home: Path, name: str, brought: Mapping[str, str] = types.MappingProxyType({})
+) -> dict[str, str]:
+    """What people say of a bundle, by the fields of `model_card.WORDS`; empty if nothing.
+
+    Args:
+        home: Folder for everything that is kept.
+        name: Of the bundle.
+        brought: What a version says that comes from elsewhere; it counts if nobody here has said
+            anything yet.
+
+    Raises:
+        errors.BundleError: It is damaged.
+    """
+    beside = registry.folder(home, name) / WORDS
+    return read_words(beside) if beside.exists() else dict(brought)
+
+
+def put(
+    folder: Path, about: dict[str, Any], words: Mapping[str, str], *, figures: Path
+) -> dict[str, Any]:
+    """Write the model card of a version anew, with words in it.
+
+    Args:
+        folder: Where the card goes.
+        about: What ``bundle.json`` says.
+        words: What people say of it.
+        figures: The folder that has its figures.
+
+    Returns:
+        What ``bundle.json`` says now.
+
+    Raises:
+        errors.BundleError: There are figures, and they are not as Triptych writes them.
+    """
+    metrics = read_object(figures / METRICS) if (figures / METRICS).exists() else {}
+    try:
+        text = model_card.render(about, metrics, words)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise errors.BundleError(
+            f"The model card of {about['name']} cannot be written: its figures are not as Triptych "
+            "writes them. Teach it anew, or leave the card empty."
+        ) from error
+    (folder / README).write_text(text, encoding="utf-8")
+    others = {key: value for key, value in about.items() if key != "card"}
+    return {**others, "card": dict(words)} if words else others

@@ -1,0 +1,204 @@
+"""Taking in a stranger's Keras classifier: its labels and recipe join it in a bundle."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from triptych import bundles
+from triptych import errors
+from triptych.bundles import model_card
+from triptych.engines.conversion import convert
+from triptych.models import zoo
+from triptych.preprocessing.recipe import Recipe
+
+# What keras.utils.load_img does unless told otherwise: squeeze, by the nearest pixel.
+FIT = "square"
+INTERPOLATION = "nearest"
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A classifier that was made elsewhere.
+
+    Args:
+        model: Its ``.keras`` file.
+        labels: A text file, one class a line, in the order of the outputs.
+        recipe: ``backbone[:size[:fit[:interpolation]]]``; ``None`` guesses it from the backbone
+            found inside.
+        logits: Whether it ends in logits; ``None`` looks.
+    """
+
+    model: Path
+    labels: Path
+    recipe: str | None = None
+    logits: bool | None = None
+
+
+def take_in(
+    stranger: Stranger,
+    *,
+    name: str,
+    home: Path,
+    report: Callable[[str], None] = lambda line: None,
+) -> bundles.Bundle:
+    """Make a bundle of a stranger's classifier.
+
+    Args:
+        stranger: The model and what must be known of it.
+        name: What to call it.
+        home: Folder for everything that is kept.
+        report: Called with a line for people.
+
+    Raises:
+        errors.SourceError: A file is missing, or no ``.keras`` file.
+        errors.SettingError: The recipe or the number of labels does not fit.
+        errors.WeightsDamaged: Keras cannot load the model in safe mode.
+    """
+    bundles.check_name(name)
+    labels = read_labels(stranger.labels)
+    config = read_config(stranger.model)
+    recipe = parse_recipe(stranger.recipe, config)
+    report(f"Recipe: {recipe.to_dict()}")
+
+    def fill(folder: Path) -> dict[str, Any]:
+        target = folder / "members" / name
+        convert.run([convert.Import(str(stranger.model), str(target), stranger.logits)], report)
+        _check_outputs(target / convert.NETWORK, labels)
+        (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
+        member = {"name": name, "recipe": recipe.to_dict(), "cost": 1.0}
+        about = {
+            "labels": [{"name": label, "id": label} for label in labels],
+            "rule": "mean",
+            "doubt": None,
+            "members": [member],
+            "imported_from": stranger.model.name,
+        }
+        text = model_card.render({"name": name, **about}, {})
+        (folder / "README.md").write_text(text, encoding="utf-8")
+        return about
+
+    return bundles.write(home, name, fill)
+
+
+def read_labels(path: Path) -> list[str]:
+    """The classes in a text file, one a line; empty lines at its end do not count.
+
+    Raises:
+        errors.SourceError: It cannot be read, or names a class twice or not at all.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.SourceError(
+            f"{path} cannot be read: {error}. Expected a text file with one class a line."
+        ) from error
+    while lines and not lines[-1]:
+        lines.pop()
+    if len(lines) < 2 or "" in lines or len(set(lines)) < len(lines):
+        raise errors.SourceError(
+            f"{path} has {len(lines)} lines, {len(set(lines))} of them different; expected one "
+            "class a line, at least two, none empty and none twice."
+        )
+    return lines
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """What a ``.keras`` file says of its layers, without building them.
+
+    Raises:
+        errors.SourceError: It is no such file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return dict(json.loads(archive.read("config.json")))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise errors.SourceError(
+            f"{path} is no .keras file: {error}. In Keras 3, save the model with "
+            "model.save('model.keras')."
+        ) from error
+
+
+def parse_recipe(text: str | None, config: dict[str, Any]) -> Recipe:
+    """The recipe in ``backbone[:size[:fit[:interpolation]]]``, or the one the model suggests.
+
+    Args:
+        text: What a person wrote, such as ``"xception:150"``; ``None`` guesses.
+        config: What the model says of its layers.
+
+    Raises:
+        errors.SettingError: It cannot be understood, or nothing could be guessed.
+        errors.UnknownName: There is no such backbone.
+    """
+    own_size = input_size(config)
+    parts = (text or _guess(config)).split(":")
+    if len(parts) > 4:
+        raise errors.SettingError(
+            f"Got the recipe {text!r}; expected backbone[:size[:fit[:interpolation]]], such as "
+            "xception:150 or resnet50:224:crop:bilinear."
+        )
+    backbone = zoo.find(parts[0])
+    size = _size(parts[1]) if len(parts) > 1 else own_size or backbone.recipe.size
+    if own_size and size != own_size:
+        raise errors.SettingError(
+            f"The recipe says {size[0]} x {size[1]} pixels, and the model takes "
+            f"{own_size[0]} x {own_size[1]}. Leave the size out, or give the model's."
+        )
+    fit = parts[2] if len(parts) > 2 else FIT
+    interpolation = parts[3] if len(parts) > 3 else INTERPOLATION
+    return Recipe(size, backbone.recipe.scaling, fit, backbone.recipe.crop_share, interpolation)
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    try:
+        return int(height), int(width or height)
+    except ValueError:
+        raise errors.SettingError(
+            f"Got the size {text!r} in a recipe; expected pixels, such as 150 or 150x200."
+        ) from None
+
+
+def input_size(config: dict[str, Any]) -> tuple[int, int] | None:
+    """The (height, width) a model takes; ``None`` where it takes any or does not say."""
+    for layer in _layers(config):
+        shape = layer.get("config", {}).get("batch_shape")
+        if layer.get("class_name") == "InputLayer" and shape and len(shape) == 4:
+            height, width = shape[1:3]
+            return (height, width) if height and width else None
+    return None
+
+
+def _guess(config: dict[str, Any]) -> str:
+    names = {zoo.normalize(name): name for name in zoo.BACKBONES}
+    for layer in _layers(config):
+        known = names.get(zoo.normalize(str(layer.get("config", {}).get("name", ""))))
+        if known:
+            return known
+    raise errors.SettingError(
+        "No known backbone was found inside the model, so its recipe cannot be guessed. "
+        "Say how it was fed with --recipe, such as --recipe resnet50:224."
+    )
+
+
+def _layers(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The model and all layers in it, nested ones too, outer ones first."""
+    found = [config]
+    for layer in config.get("config", {}).get("layers", []):
+        found += _layers(layer)
+    return found
+
+
+def _check_outputs(path: Path, labels: list[str]) -> None:
+    from triptych.engines.openvino import OpenVINOEngine
+
+    classes = OpenVINOEngine(path, precision="f32").classes
+    if classes != len(labels):
+        raise errors.SettingError(
+            f"The model has {classes} outputs, and the labels file {len(labels)} lines; "
+            "expected as many lines as outputs."
+        )

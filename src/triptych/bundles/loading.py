@@ -1,0 +1,108 @@
+"""A committee by its name, wherever it is kept: in the zoo, or on the shelf of bundles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from triptych import bundles
+from triptych import images
+from triptych.inference import committee
+from triptych.inference.classifier import Classifier
+from triptych.inference.committee import Build
+from triptych.inference.committee import Committee
+from triptych.models import zoo
+from triptych.settings import Settings
+from triptych.utils import storage
+
+
+def classifier(
+    chosen: Settings,
+    build: Build,
+    *,
+    members: Sequence[str] | None = None,
+    threads: int | None = None,
+) -> Classifier:
+    """A committee, ready to answer under the limits of the settings.
+
+    Args:
+        chosen: Name the committee and its rule.
+        build: As for `seat`.
+        members: As for `seat`.
+        threads: As for `Classifier`; by default as many as fill the batches of its networks.
+
+    Raises:
+        errors.TriptychError: As `seat`.
+    """
+    seated = seat(chosen.committee, build, members=members)
+    return Classifier(
+        seated.under(None if chosen.rule == "auto" else chosen.rule),
+        limits=images.Limits(chosen.max_image_bytes, chosen.max_image_pixels),
+        coverage=chosen.coverage,
+        threads=threads or build.beside(len(seated.members)),
+    )
+
+
+def seat(name: str, build: Build, *, members: Sequence[str] | None = None) -> Committee:
+    """Seat a committee, ready to answer.
+
+    Args:
+        name: ``"lite"``, ``"classic"``, ``"auto"``, or the name or URL of a bundle.
+        build: Where things are kept and how networks run.
+        members: Backbones of the zoo to seat instead of the committee's own; of a bundle, those
+            of its members to keep.
+
+    Raises:
+        errors.UnknownName: No such committee, backbone or member.
+        errors.WeightsMissing: Weights have to be fetched first; the message says how.
+        errors.BundleError: The bundle is damaged.
+    """
+    if committee.is_from_zoo(name):
+        return committee.from_zoo(name, build, members=members)
+    return bundles.get(build.home, name).committee(build).only(members)
+
+
+def pinned(name: str, home: Path) -> str:
+    """The name under which a committee stays the same, whatever is published meanwhile.
+
+    Args:
+        name: As for `seat`; ``"auto"`` becomes ``"lite"`` or ``"classic"``, a bundle its version
+            that is served now, such as ``garden@3``, and a URL one that names the file's hash.
+        home: Folder for everything that is kept.
+
+    Raises:
+        errors.UnknownName: No such committee.
+        errors.SettingError: A URL has no hash, and there is none beside it.
+
+    Example:
+        >>> pinned("lite", Path("home"))
+        'lite'
+    """
+    if committee.is_from_zoo(name):
+        return committee.resolve(name)
+    if storage.is_url(name):
+        return bundles.pinned(name)
+    made = bundles.find(home, name)
+    return f"{made.name}@{made.version}"
+
+
+def names(name: str, home: Path, *, members: Sequence[str] | None = None) -> tuple[str, ...]:
+    """The members of a committee, in order, without opening their networks.
+
+    Args:
+        name: As for `seat`.
+        home: Folder for everything that is kept.
+        members: As for `seat`.
+
+    Raises:
+        errors.UnknownName: No such committee, backbone or member.
+
+    Example:
+        >>> names("classic", Path("home"))
+        ('ResNet50', 'VGG16', 'Xception')
+    """
+    if committee.is_from_zoo(name):
+        rows = map(zoo.find, members) if members else committee.backbones(committee.resolve(name))
+        return tuple(dict.fromkeys(row.name for row in rows))
+    own = [str(row["name"]) for row in bundles.get(home, name).about["members"]]
+    return tuple(own if members is None else committee.chosen(name, own, members))

@@ -1,0 +1,253 @@
+"""A version of a bundle that lies on disk, checked: it may come from anybody."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from triptych import errors
+from triptych.bundles import model_card
+from triptych.engines.conversion import convert
+from triptych.engines.conversion import int8
+from triptych.ensemble import ood
+from triptych.ensemble import params
+from triptych.ensemble.params import Doubt
+from triptych.inference.committee import INT8
+from triptych.inference.committee import Build
+from triptych.inference.committee import Committee
+from triptych.inference.committee import Member
+from triptych.preprocessing.recipe import Recipe
+from triptych.results import Label
+from triptych.utils import hashing
+
+SCHEMA = 2
+ABOUT = "bundle.json"
+METRICS = "metrics.json"
+# Beside the versions, for all of them.
+WORDS = "card.json"
+TAUGHT = "taught.npz"
+LEARNED = "learned.txt"
+KEYS = ("name", "labels", "members", "rule", "doubt", "files")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One version of a bundle, checked.
+
+    Args:
+        folder: Where it lies.
+        about: What its ``bundle.json`` says.
+    """
+
+    folder: Path
+    about: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return str(self.about["name"])
+
+    @property
+    def version(self) -> int:
+        """Counts from 1."""
+        return int(self.folder.name)
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """Its classes, in the order of the outputs."""
+        return tuple(Label(row["name"], row["id"], n) for n, row in enumerate(self.about["labels"]))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Figures of its evaluation; empty where there was none.
+
+        Raises:
+            errors.BundleError: They are damaged.
+        """
+        return read_object(self.folder / METRICS) if (self.folder / METRICS).exists() else {}
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What people say of it, as they last edited it; see `triptych.bundles.model_card.WORDS`.
+
+        Raises:
+            errors.BundleError: They are damaged.
+        """
+        beside = self.folder.parent / WORDS
+        return read_words(beside) if beside.exists() else dict(self.about.get("card", {}))
+
+    @property
+    def learned(self) -> frozenset[str]:
+        """SHA-256 of the photos it learned; empty where they are not known."""
+        path = self.folder / LEARNED
+        return frozenset(path.read_text(encoding="utf-8").split() if path.exists() else ())
+
+    @property
+    def doubt(self) -> Doubt:
+        """What was fitted for it."""
+        if self.about["doubt"]:
+            return Doubt.from_dict(self.about["doubt"])
+        costs = [float(row["cost"]) for row in self.about["members"]]
+        return params.unfitted([1.0] * len(costs), costs)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a list of bundles says of it, as a JSON object.
+
+        Raises:
+            errors.BundleError: Its metrics are damaged.
+        """
+        return {
+            "name": self.name,
+            "version": self.version,
+            "classes": [label.name for label in self.labels],
+            "members": [member["name"] for member in self.about["members"]],
+            "top1": self.metrics.get("committee", {}).get("top1"),
+            "created": self.about.get("created", ""),
+        }
+
+    def committee(self, build: Build) -> Committee:
+        """Seat its members, ready to answer.
+
+        Args:
+            build: Precision, threads and cache.
+
+        Raises:
+            errors.BundleError: A file of it is damaged.
+            errors.SettingError: Precision int8 is asked for and was not made.
+        """
+        check_files(self.folder, self.about, suffixes=(".xml", ".bin", ".npz"))
+        networks = self._int8() if build.precision == INT8 else self.networks
+        rows = zip(self.about["members"], networks, strict=True)
+        return Committee(
+            name=self.name,
+            members=tuple(self._seat(row, network, build) for row, network in rows),
+            labels=self.labels,
+            doubt=self.doubt,
+            rule=self.about["rule"],
+        )
+
+    @property
+    def networks(self) -> list[Path]:
+        """The f32 network of each member, in order."""
+        folder = self.folder / "members"
+        return [folder / row["name"] / convert.NETWORK for row in self.about["members"]]
+
+    def _int8(self) -> list[Path]:
+        made = [int8.beside(network) for network in self.networks]
+        # As all that is read: only what has a hash.
+        wanted = [file for path in made for file in (path, path.with_suffix(".bin"))]
+        if not {self.folder / name for name in self.about["files"]}.issuperset(wanted):
+            raise int8.missing(self.name, f"triptych optimize {self.name} --images photos/")
+        return made
+
+    def _seat(self, row: dict[str, Any], network: Path, build: Build) -> Member:
+        recipe = Recipe.from_dict(row["recipe"])
+        # Read only what has a hash; an imported or tuned member has none.
+        listed = f"members/{row['name']}/{TAUGHT}"
+        taught = ood.Taught.read(self.folder / listed) if listed in self.about["files"] else None
+        own = self.folder / "members" / row["name"] / convert.NETWORK
+        runs = build.open(row["name"], network, build)
+        return Member(row["name"], runs, recipe, float(row["cost"]), taught, own)
+
+
+def read(folder: Path) -> Bundle:
+    """Open a version of a bundle.
+
+    Raises:
+        errors.BundleError: It is no bundle, of an unknown form, or incomplete.
+    """
+    about = read_object(folder / ABOUT)
+    if about.get("schema") != SCHEMA:
+        raise errors.BundleError(
+            f"{folder} is a bundle of schema {about.get('schema')!r}; this Triptych reads schema "
+            f"{SCHEMA}. Use the Triptych that wrote it, or a newer one."
+        )
+    lacking = [key for key in KEYS if key not in about]
+    if lacking:
+        raise errors.BundleError(f"{folder / ABOUT} lacks {', '.join(lacking)}; it is damaged.")
+    if not _is_sound(about):
+        raise errors.BundleError(
+            f"{folder / ABOUT} does not describe labels, members and files as Triptych writes "
+            "them; it is damaged."
+        )
+    gone = [name for name in about["files"] if not (folder / name).is_file()]
+    if gone:
+        raise errors.BundleError(f"{folder} is incomplete: {', '.join(sorted(gone))} missing.")
+    return Bundle(folder, about)
+
+
+def _is_sound(about: dict[str, Any]) -> bool:
+    # It may come from anybody: names must not lead out of the folder, networks must have a hash.
+    try:
+        networks = [f"members/{row['name']}/{convert.NETWORK}" for row in about["members"]]
+        return (
+            about["rule"] in params.RULES
+            and _fits(about["doubt"], about["members"])
+            and all(isinstance(row["name"] + row["id"], str) for row in about["labels"])
+            and all(is_inside(name) for name in [*about["files"], *networks])
+            and {*networks, *(f"{name[:-4]}.bin" for name in networks)} <= set(about["files"])
+            and all(_is_seat(row) for row in about["members"])
+            and model_card.check_words(about.get("card", {})) == about.get("card", {})
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, errors.SettingError):
+        return False
+
+
+def _is_seat(row: dict[str, Any]) -> bool:
+    Recipe.from_dict(row["recipe"])
+    return float(row["cost"]) > 0
+
+
+def _fits(fitted: object, members: list[Any]) -> bool:
+    return fitted is None or len(Doubt.from_dict(fitted).weights) == len(members)
+
+
+def is_inside(name: str) -> bool:
+    """Whether the name of a file leads nowhere out of the folder that it is in."""
+    return not Path(name).is_absolute() and ".." not in Path(name).parts and "\\" not in name
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """What a file of JSON says.
+
+    Raises:
+        errors.BundleError: It is missing, damaged, or no object.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise errors.BundleError(f"{path.parent} is no bundle: it has no {path.name}.") from None
+    except (OSError, ValueError) as error:
+        raise errors.BundleError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(found, dict):
+        raise errors.BundleError(f"{path} holds no object; it is damaged.")
+    return found
+
+
+def read_words(path: Path) -> dict[str, str]:
+    """What people say of a bundle, from the file that is kept beside its versions.
+
+    Raises:
+        errors.BundleError: It is damaged.
+    """
+    try:
+        return model_card.check_words(read_object(path))
+    except errors.SettingError as error:
+        raise errors.BundleError(f"{path} is damaged: {error.message}") from error
+
+
+def check_files(folder: Path, about: dict[str, Any], *, suffixes: tuple[str, ...] = ("",)) -> None:
+    """Compare files with the hashes that ``bundle.json`` has of them.
+
+    Raises:
+        errors.BundleError: One differs; the message names it.
+    """
+    for name, digest in about["files"].items():
+        if name.endswith(suffixes) and hashing.digest(folder / name) != digest:
+            raise errors.BundleError(
+                f"{folder / name} is not the file that was written: its hash differs. "
+                "Import the bundle again, or train it anew."
+            )

@@ -1,0 +1,170 @@
+"""Bundles that lie elsewhere: brought to this machine once, known by the hash of their file.
+
+    <home>/fetched/<sha256>/1/   the bundle, unpacked; there when it is whole
+
+A URL names the hash of its file, as ``s3://bucket/garden-2.zip#sha256=0f3a...``, or the file beside
+it does, ``garden-2.zip.sha256``, as ``sha256sum`` writes it.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+from triptych import errors
+from triptych.bundles import archive
+from triptych.bundles import registry as shelves
+from triptych.bundles import writing
+from triptych.bundles.reading import Bundle
+from triptych.bundles.reading import read
+from triptych.utils import files
+from triptych.utils import hashing
+from triptych.utils import storage
+
+MARK = "#sha256="
+HASH = re.compile(r"[0-9a-f]{64}")
+# Nothing is ever written to a bundle here, so there is one version.
+VERSION = "1"
+
+
+def pinned(url: str) -> str:
+    """The same URL with the hash of its file; only without one anything is asked for.
+
+    Args:
+        url: Of a bundle's file.
+
+    Raises:
+        errors.SettingError: It has no hash, and there is none beside it; or it is no hash.
+        errors.SourceError: What lies beside it cannot be read.
+
+    Example:
+        >>> pinned("s3://bucket/garden-2.zip#sha256=" + 64 * "A")[:44]
+        's3://bucket/garden-2.zip#sha256=aaaaaaaaaaaa'
+    """
+    place, mark, digest = url.rpartition(MARK)
+    if not mark:
+        place, digest = url, _beside(url)
+    if not HASH.fullmatch(digest.lower()):
+        raise errors.SettingError(
+            f"{digest!r} is no SHA-256; expected 64 hexadecimal digits, in the URL as "
+            f"{storage.shown(place)}{MARK}... or first in the file {_name(place)}.sha256 beside it."
+        )
+    return f"{place}{MARK}{digest.lower()}"
+
+
+def _beside(url: str) -> str:
+    try:
+        words = storage.read(f"{url}.sha256").decode(errors="replace").split()
+    except errors.SourceError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        raise errors.SettingError(
+            f"It is not known what has to be in {storage.shown(url)}: {error.message} Name the "
+            f"hash of the file, as {storage.shown(url)}{MARK}..., or lay {_name(url)}.sha256 "
+            "beside it, as sha256sum writes it; `triptych bundles export NAME URL` writes both."
+        ) from error
+    return words[0] if words else ""
+
+
+def _name(url: str) -> str:
+    return storage.shown(url).rpartition("/")[2]
+
+
+def get(home: Path, name: str) -> Bundle:
+    """A bundle by its name, or by the URL of its file: see `find` and `borrow`.
+
+    Args:
+        home: Folder for everything that is kept.
+        name: As for either.
+
+    Raises:
+        errors.TriptychError: As either.
+    """
+    return borrow(home, name) if storage.is_url(name) else shelves.find(home, name)
+
+
+def borrow(home: Path, url: str) -> Bundle:
+    """The bundle whose file lies at a URL, brought here unless it is here already.
+
+    Processes that ask at the same time wait for one of them to bring it. The file is held to its
+    hash, and what is in it to those in its own ``bundle.json``.
+
+    Args:
+        home: Folder for everything that is kept.
+        url: Of the file that `lend`, or ``triptych bundles export``, wrote. With its hash in it,
+            nothing is asked of the network for a bundle that is here.
+
+    Raises:
+        errors.SettingError: Its hash is not known.
+        errors.SourceError: It cannot be fetched, or is another file.
+        errors.BundleError: It is no bundle, or damaged; nothing was kept.
+    """
+    place, _, digest = pinned(url).rpartition(MARK)
+    shelf = home / "fetched" / digest
+    if not (shelf / VERSION).exists():
+        shelf.mkdir(parents=True, exist_ok=True)
+        with files.alone(shelf / "lock"):
+            if not (shelf / VERSION).exists():
+                _bring(place, digest, shelf)
+    return read(shelf / VERSION)
+
+
+def _bring(place: str, digest: str, shelf: Path) -> None:
+    writing.sweep(shelf)
+    with tempfile.TemporaryDirectory(dir=shelf, prefix=writing.SCRATCH) as scratch:
+        file, folder = Path(scratch) / "file.zip", Path(scratch) / "bundle"
+        storage.fetch(place, file, sha256=digest)
+        try:
+            shelves.check_name(archive.extract(file, folder).name)
+        except errors.TriptychError as error:
+            raise errors.BundleError(f"{storage.shown(place)}: {error.message}") from error
+        try:
+            folder.rename(shelf / VERSION)
+        except OSError:
+            if not (shelf / VERSION).exists():  # another was quicker, whom no lock held
+                raise
+
+
+def lend(bundle: Bundle, url: str) -> str:
+    """Write a bundle as one file at a URL, with its hash in a file beside it.
+
+    Args:
+        bundle: The version.
+        url: Where the file goes; its name ends in ``.zip``.
+
+    Returns:
+        The URL with the hash in it, as others may name it.
+
+    Raises:
+        errors.SettingError: It is no URL of such a file.
+        errors.SourceError: It cannot be written there.
+        errors.BundleError: A file of the bundle is damaged.
+    """
+    if not url.endswith(".zip"):
+        raise errors.SettingError(
+            f"{storage.shown(url)!r} does not name a zip file; expected one, such as "
+            f"s3://bucket/{bundle.name}-{bundle.version}.zip."
+        )
+    with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
+        file = Path(scratch) / "file.zip"
+        archive.pack(bundle, file)
+        digest = hashing.digest(file)
+        storage.send(file, url)
+    storage.write(f"{url}.sha256", f"{digest}  {_name(url)}\n".encode())
+    return f"{url}{MARK}{digest}"
+
+
+def adopt(home: Path, url: str, *, name: str | None = None) -> Bundle:
+    """Take in a bundle whose file lies at a URL, as a new version here.
+
+    Args:
+        home: Folder for everything that is kept.
+        url: See `borrow`.
+        name: Instead of its own name.
+
+    Raises:
+        errors.TriptychError: As `borrow`.
+    """
+    made = borrow(home, url)
+    return writing.copy(made, home, name or made.name)

@@ -1,0 +1,33 @@
+"""From a folder, zip or CSV of photos to checked training data.
+
+`open` reads and checks, `split` and `folds` hold photos back without letting copies of one photo
+stand on both sides.
+"""
+
+from __future__ import annotations
+
+from triptych.data.files import IMAGE_SUFFIXES
+from triptych.data.files import walk
+from triptych.data.known import Labelled
+from triptych.data.known import labelled
+from triptych.data.opening import looked_at
+from triptych.data.opening import open
+from triptych.data.records import Dataset
+from triptych.data.records import Finding
+from triptych.data.records import Photo
+from triptych.data.splitting import folds
+from triptych.data.splitting import split
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "Dataset",
+    "Finding",
+    "Labelled",
+    "Photo",
+    "folds",
+    "labelled",
+    "looked_at",
+    "open",
+    "split",
+    "walk",
+]

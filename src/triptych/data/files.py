@@ -1,0 +1,191 @@
+"""Files below a folder or in an archive, as one tree; hidden ones are set apart."""
+
+from __future__ import annotations
+
+import functools
+import os
+import unicodedata
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from pathlib import PurePath
+
+from triptych import images
+from triptych.data.records import Finding
+from triptych.utils import storage
+
+# Endings by the format they promise, named as in `signatures`.
+SUFFIXES = {
+    "AVIF": ("avif",),
+    "BMP": ("bmp",),
+    "GIF": ("gif",),
+    "HEIC": ("heic", "heif"),
+    "JPEG": ("jfif", "jpe", "jpeg", "jpg", "mpo"),
+    "PNG": ("png",),
+    "TIFF": ("tif", "tiff"),
+    "WebP": ("webp",),
+}
+FORMATS = {f".{ending}": name for name, endings in SUFFIXES.items() for ending in endings}
+IMAGE_SUFFIXES = frozenset(FORMATS)
+
+# Deeper folders are a mistake or an attack.
+_MAX_DEPTH = 50
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is an image by its ending."""
+    return PurePath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """All image files below a folder, by their endings, in order of name; hidden ones are left out.
+
+    Example:
+        >>> list(walk(Path("/nonexistent")))
+        []
+    """
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not storage.is_hidden(name))
+        for name in sorted(files):
+            if is_image(name) and not storage.is_hidden(name):
+                yield Path(parent, name)
+
+
+def shown(text: str) -> str:
+    """A name in the one form that is shown, compared and hashed.
+
+    Names from disks and archives may hold what is no text or what a terminal would obey, and
+    write the same letter in two ways.
+
+    Example:
+        >>> shown("a\\x1b[2Jb"), shown("u\\u0308") == "\\u00fc"
+        ('a?[2Jb', True)
+    """
+    text = unicodedata.normalize("NFC", text)
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that may be a photo.
+
+    Args:
+        source: Where it is, for people.
+        read: Gives its bytes; raises a `TriptychError` where it cannot.
+    """
+
+    source: str
+    read: Callable[[], bytes]
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return PurePath(self.source).name
+
+
+@dataclass
+class Tree:
+    """Image files of a folder, and the folders in it."""
+
+    files: list[File] = field(default_factory=list)
+    folders: dict[str, Tree] = field(default_factory=dict)
+
+    def folder(self, name: str) -> Tree:
+        """The folder of that name, made when there is none."""
+        return self.folders.setdefault(shown(name), Tree())
+
+    def walk(self) -> Iterator[File]:
+        """All files, in order of name; those of a folder before those of its folders."""
+        yield from sorted(self.files, key=lambda file: file.source)
+        for name in sorted(self.folders):
+            yield from self.folders[name].walk()
+
+
+@dataclass
+class Listing:
+    """What is in a folder or an archive.
+
+    Args:
+        name: What it is called.
+        tree: Files that are images by their names.
+        hidden: Files and folders that are hidden.
+        ignored: Files that are no images by their names.
+        lost: What cannot be listed.
+    """
+
+    name: str
+    tree: Tree = field(default_factory=Tree)
+    hidden: set[str] = field(default_factory=set)
+    ignored: list[str] = field(default_factory=list)
+    lost: list[Finding] = field(default_factory=list)
+
+    def add(self, parts: Sequence[str], read: Callable[[], bytes] | None) -> None:
+        """Put a file where it belongs.
+
+        Args:
+            parts: Its path, from the top of the folder or archive.
+            read: Gives its bytes; ``None`` for a folder.
+        """
+        source = shown("/".join(parts))
+        for depth, part in enumerate(parts):
+            if storage.is_hidden(part):
+                self.hidden.add(shown("/".join(parts[: depth + 1])))
+                return
+        if len(parts) > _MAX_DEPTH:
+            self.ignored.append(source)
+        elif read is None:
+            functools.reduce(Tree.folder, parts, self.tree)
+        elif is_image(parts[-1]):
+            functools.reduce(Tree.folder, parts[:-1], self.tree).files.append(File(source, read))
+        else:
+            self.ignored.append(source)
+
+    def findings(self) -> list[Finding]:
+        """What was left out."""
+        found = list(self.lost)
+        if self.hidden:
+            found.append(Finding("hidden", "Hidden, and left out.", tuple(sorted(self.hidden))))
+        if self.ignored:
+            message = "No image files by their names, and left out."
+            found.append(Finding("ignored", message, tuple(sorted(self.ignored))))
+        return found
+
+
+def in_folder(folder: Path, limits: images.Limits) -> Listing:
+    """List a folder; links are followed, each folder once.
+
+    Args:
+        folder: On disk.
+        limits: Bytes allowed in a file.
+    """
+    listing = Listing(shown(folder.resolve().name))
+    visited: set[tuple[int, int]] = set()
+
+    def lose(error: OSError) -> None:
+        listing.lost.append(_lost(Path(error.filename), folder, error))
+
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=lose):
+        where = Path(parent)
+        parts = where.relative_to(folder).parts
+        status = where.stat()
+        if (status.st_dev, status.st_ino) in visited or len(parts) > _MAX_DEPTH:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        for name in folders:
+            listing.add((*parts, name), None)
+        for name in files:
+            # Neither pipes, which would wait for ever, nor devices; but links that lead nowhere.
+            if (where / name).is_file() or not (where / name).exists():
+                read = functools.partial(images.read, where / name, limits=limits)
+                listing.add((*parts, name), read)
+        folders[:] = sorted(name for name in folders if not storage.is_hidden(name))
+    return listing
+
+
+def _lost(path: Path, folder: Path, error: OSError) -> Finding:
+    message = f"The folder cannot be opened: {error.strerror}."
+    return Finding("unreadable", message, (shown(str(path.relative_to(folder))),))

@@ -1,0 +1,171 @@
+"""What is told of the photos once all have been seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections import defaultdict
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from triptych import errors
+from triptych.data import near
+from triptych.data.layout import Item
+from triptych.data.records import KINDS
+from triptych.data.records import Finding
+from triptych.data.scan import Look
+
+FEW_PHOTOS = 5
+MUCH_LARGER = 5
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A readable photo among all others.
+
+    Args:
+        item: Its file, class and side.
+        look: What was seen of it.
+        group: The same number for copies.
+    """
+
+    item: Item
+    look: Look
+    group: int
+
+
+def grouped(pairs: Sequence[tuple[Item, Look]]) -> list[Seen]:
+    """Photos with the numbers of their groups, which do not depend on the files' names."""
+    if not pairs:
+        return []
+    unique = {look.digest: look.sketch for _, look in pairs}
+    digests = sorted(unique)
+    numbers = near.groups([unique[digest] for digest in digests]).tolist()
+    by_digest = dict(zip(digests, numbers, strict=True))
+    return [Seen(item, look, by_digest[look.digest]) for item, look in pairs]
+
+
+def unreadable(failures: Iterable[tuple[Item, errors.TriptychError]]) -> Iterator[Finding]:
+    """Files that are no photos, with the reason; the same reasons together."""
+    yield from _by_message(
+        "unreadable", ((error.message, item.file.source) for item, error in failures)
+    )
+
+
+def odd_formats(photos: Iterable[Seen]) -> Iterator[Finding]:
+    """Photos of another format than their names say."""
+    yield from _by_message(
+        "odd_format",
+        (
+            (f"The content is {seen.look.odd_format}; read as that.", seen.item.file.source)
+            for seen in photos
+            if seen.look.odd_format
+        ),
+    )
+
+
+def _by_message(kind: str, pairs: Iterable[tuple[str, str]]) -> Iterator[Finding]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for message, source in pairs:
+        found[message].append(source)
+    for message, sources in found.items():
+        yield Finding(kind, message, tuple(sorted(sources)))
+
+
+def copies(photos: Iterable[Seen]) -> Iterator[Finding]:
+    """Photos that are there more than once: on both sides, in two classes, or for nothing."""
+    found: defaultdict[int, list[Seen]] = defaultdict(list)
+    for seen in photos:
+        found[seen.group].append(seen)
+    for group in found.values():
+        if len(group) > 1:
+            yield from _of_group(group)
+
+
+def _of_group(group: list[Seen]) -> Iterator[Finding]:
+    labels = sorted({seen.item.label for seen in group})
+    both_sides = len({seen.item.side for seen in group}) > 1
+    if both_sides:
+        yield _finding(
+            "leak",
+            "The same photo, or nearly, is in train and in val. Left out of train, because val "
+            "is to measure with photos that were not learned.",
+            group,
+        )
+    if len(labels) > 1:
+        yield _finding(
+            "label_conflict",
+            f"The same photo, or nearly, is under several classes: {', '.join(labels)}. All are "
+            f"kept; remove the wrong ones.",
+            group,
+        )
+    if not both_sides and len(labels) == 1:
+        yield from _duplicates(group)
+
+
+def _duplicates(group: list[Seen]) -> Iterator[Finding]:
+    same: defaultdict[bytes, list[Seen]] = defaultdict(list)
+    for seen in group:
+        same[seen.look.digest].append(seen)
+    for equal in same.values():
+        if len(equal) > 1:
+            yield _finding(
+                "exact_duplicate",
+                "The same file several times. All are kept, always on one side.",
+                equal,
+            )
+    if len(same) > 1:
+        yield _finding(
+            "near_duplicate",
+            "Nearly the same photo: resized, compressed anew or alike. All are kept, always on "
+            "one side.",
+            group,
+        )
+
+
+def _finding(kind: str, message: str, photos: Iterable[Seen]) -> Finding:
+    return Finding(kind, message, tuple(sorted(seen.item.file.source for seen in photos)))
+
+
+def sizes(train: Sequence[Seen], classes: Sequence[str]) -> Iterator[Finding]:
+    """Classes that are small, alone or beside others."""
+    counts = Counter(seen.item.label for seen in train)
+    for name in classes:
+        if counts[name] < FEW_PHOTOS:
+            yield Finding(
+                "small_class",
+                f"{name!r} has {_photos(counts[name])} to learn from; expect little below "
+                f"{FEW_PHOTOS}, and add some.",
+            )
+    if not counts:
+        return
+    (largest, most), (smallest, least) = (counts.most_common()[end] for end in (0, -1))
+    if most > MUCH_LARGER * least:
+        yield Finding(
+            "imbalance",
+            f"{largest!r} has {_photos(most)} to learn from, {smallest!r} has {least}: more than "
+            f"{MUCH_LARGER} to 1. Answers will lean towards {largest!r}.",
+        )
+
+
+def _photos(count: int) -> str:
+    return "1 photo" if count == 1 else f"{count:,} photos"
+
+
+def empty(names: Iterable[str], val: Sequence[Seen]) -> Iterator[Finding]:
+    """Classes without a photo to learn from; also those whose only photos are held back."""
+    counts = Counter(seen.item.label for seen in val)
+    for name in names:
+        beside = f", and its {_photos(counts[name])} in val too" if counts[name] else ""
+        yield Finding("empty_class", f"{name!r} has no photos to learn from. Left out{beside}.")
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Sorted by kind, then by what they are about."""
+    return tuple(
+        sorted(
+            findings,
+            key=lambda found: (KINDS.index(found.kind), found.message, found.sources),
+        )
+    )

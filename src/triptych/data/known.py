@@ -1,0 +1,65 @@
+"""Photos of classes that are known already: a folder each, named by the class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from triptych import errors
+from triptych.data.files import walk
+from triptych.results import Failure
+from triptych.results import Label
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Photos with the index of their class.
+
+    Args:
+        photos: Pairs of a file and its class index.
+        skipped: What was left out, with the reason.
+    """
+
+    photos: tuple[tuple[Path, int], ...]
+    skipped: tuple[Failure, ...]
+
+
+def labelled(folder: Path, labels: Sequence[Label]) -> Labelled:
+    """Photos from a folder per class, for classes that are known already.
+
+    Args:
+        folder: Holds one folder per class, named by the class's id (WordNet id) or name;
+            upper and lower case, spaces, ``_`` and ``-`` make no difference.
+        labels: The classes.
+
+    Raises:
+        errors.SourceError: There is no such folder, or no photo in a class's folder.
+    """
+    if not folder.is_dir():
+        raise errors.SourceError(
+            f"{folder} is not a folder; expected one that holds a folder of photos per class."
+        )
+    known = {_key(text): label.index for label in labels for text in (label.name, label.id)}
+    photos: list[tuple[Path, int]] = []
+    skipped: list[Failure] = []
+    for path in sorted(folder.iterdir()):
+        index = known.get(_key(path.name))
+        if index is not None:
+            photos.extend((photo, index) for photo in walk(path))
+        elif path.is_dir() and not path.name.startswith("."):
+            skipped.append(_unknown_class(path))
+    if not photos:
+        raise errors.SourceError(
+            f"No photos of known classes in {folder}; expected a folder per class, named by "
+            f"its id or name, such as {labels[0].id!r} or {labels[0].name!r}."
+        )
+    return Labelled(tuple(photos), tuple(skipped))
+
+
+def _key(text: str) -> str:
+    return " ".join(text.casefold().replace("_", " ").replace("-", " ").split())
+
+
+def _unknown_class(path: Path) -> Failure:
+    return Failure(str(path), "unknown_class", f"The committee knows no class {path.name!r}.")

@@ -1,0 +1,89 @@
+"""Look at every file once: its bytes, whether they are a photo, and a sketch of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from triptych import errors
+from triptych import images
+from triptych.data import near
+from triptych.data.files import FORMATS
+from triptych.data.files import File
+from triptych.images import signatures
+
+Progress = Callable[[int, int], None]
+
+# Each may hold a picture of 50 million pixels.
+_MAX_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is kept of a photo.
+
+    Args:
+        digest: SHA-256 of the file's bytes.
+        sketch: To find its copies by.
+        odd_format: The true format, where the file's name promises another.
+    """
+
+    digest: bytes
+    sketch: near.Sketch
+    odd_format: str | None
+
+
+def scan(
+    files: Sequence[File], limits: images.Limits, progress: Progress
+) -> Iterator[Look | errors.TriptychError]:
+    """Look at files, several at a time; answers come in order.
+
+    Args:
+        files: To be read.
+        limits: Bytes and pixels allowed.
+        progress: Called after each file with the number done and of all.
+    """
+    pool = ThreadPoolExecutor(_threads(), thread_name_prefix="triptych-scan")
+    try:
+        looks = pool.map(lambda file: _look(file, limits), files)
+        for done, look in enumerate(looks, start=1):
+            progress(done, len(files))
+            yield look
+    finally:
+        # Also when `progress` raised, to stop it.
+        pool.shutdown(cancel_futures=True)
+
+
+def _threads() -> int:
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(own, _MAX_THREADS)
+
+
+def _look(file: File, limits: images.Limits) -> Look | errors.TriptychError:
+    try:
+        data = file.read()
+        picture = images.decode(data, limits=limits)
+    except errors.TriptychError as error:
+        return error
+    odd = odd_format(file.name, signatures.identify(data).name)
+    return Look(hashlib.sha256(data).digest(), near.sketch(picture), odd)
+
+
+def odd_format(name: str, kind: str) -> str | None:
+    """The true format of a file, where its name promises another.
+
+    Args:
+        name: What it is called.
+        kind: Its format, named as in `signatures`.
+
+    Example:
+        >>> odd_format("bee.jpg", "PNG"), odd_format("bee.jpeg", "JPEG"), odd_format("bee", "PNG")
+        ('PNG', None, None)
+    """
+    promised = FORMATS.get(os.path.splitext(name)[1].lower())
+    return kind if promised and kind != promised else None

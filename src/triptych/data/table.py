@@ -1,0 +1,116 @@
+"""Photos listed in a CSV file: a path and a label in each row."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from triptych import errors
+from triptych import images
+from triptych import settings
+from triptych.data.files import File
+from triptych.data.files import shown
+from triptych.data.layout import Item
+from triptych.data.layout import Layout
+from triptych.data.layout import Side
+from triptych.data.layout import side_of
+from triptych.data.records import Finding
+
+SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
+DELIMITERS = ",;\t"
+MAX_BYTES = 256 * settings.MB
+
+_EXPECTED = (
+    "Expected a first line such as path,label or path,label,split, and a photo in each line "
+    "below; paths start from the file's folder."
+)
+
+
+def in_table(path: Path, limits: images.Limits) -> Layout:
+    """Read the layout off a CSV file.
+
+    Args:
+        path: UTF-8, separated by commas, semicolons or tabs, with columns ``path`` and ``label``,
+            ``split`` (train or val) where photos to measure with are set apart, and ``name``
+            where people know the photos by other names than their paths.
+        limits: Bytes allowed in a photo.
+
+    Raises:
+        errors.SourceError: It is built differently, or has fewer than two classes.
+    """
+    items: list[Item] = []
+    without: list[str] = []
+    sources: set[str] = set()
+    for number, row in _rows(path):
+        name, label = row["path"].strip(), shown(row["label"].strip())
+        if name and label:
+            side = _side(row.get("split") or "", f"{path.name}, line {number}")
+            read = functools.partial(images.read, path.parent / name, limits=limits)
+            items.append(Item(File(_source(row, name, sources), read), label, side))
+        else:
+            without.append(f"{shown(path.name)}, line {number}")
+    classes = sorted({item.label for item in items})
+    trained = sorted({item.label for item in items if item.side == "train"})
+    if len(trained) < 2:
+        found = f"one label to train with, {trained[0]!r}" if trained else "no photos to train with"
+        raise errors.SourceError(f"{path.name!r} has {found}; expected at least two. {_EXPECTED}")
+    message = "Lines without a path or label, and left out."
+    findings = (Finding("ignored", message, tuple(without)),) if without else ()
+    return Layout(tuple(classes), tuple(items), findings)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    text = _text(path)
+    first = text.partition("\n")[0]
+    delimiter = max(DELIMITERS, key=first.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
+    try:
+        columns = [name.strip().casefold() for name in reader.fieldnames or ()]
+        if not {"path", "label"} <= set(columns):
+            raise errors.SourceError(
+                f"{path.name!r} begins with {shown(first.strip()[:80])!r}. {_EXPECTED}"
+            )
+        reader.fieldnames = columns
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise errors.SourceError(
+            f"{path.name!r} cannot be read at line {reader.reader.line_num}: {error}. {_EXPECTED}"
+        ) from error
+
+
+def _text(path: Path) -> str:
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise errors.SourceError(
+            f"{path.name!r} has {size / settings.MB:,.0f} MB; expected a list of photos, "
+            f"{MAX_BYTES // settings.MB} MB at most."
+        )
+    try:
+        # What spreadsheets write may begin with a byte order mark.
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise errors.SourceError(
+            f"{path.name!r} is not in UTF-8. Save it anew as CSV UTF-8."
+        ) from None
+
+
+def _side(text: str, where: str) -> Side:
+    side = side_of(text) if text.strip() else "train"
+    if side is None:
+        raise errors.SourceError(f"{where}: the split is {shown(text)!r}; expected train or val.")
+    return side
+
+
+def _source(row: dict[str, str], path: str, used: set[str]) -> str:
+    name = shown((row.get("name") or "").strip())
+    if not name:
+        return shown(path)
+    if name in used:
+        # Reports tell photos apart by it.
+        name = f"{name} ({shown(path)})"
+    used.add(name)
+    return name

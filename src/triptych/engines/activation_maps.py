@@ -1,0 +1,188 @@
+"""Class activation maps: where in a picture a network finds what speaks for a class.
+
+Many networks end in a map of features, its mean over all places, and a dense layer. Mean and dense
+layer may change places: the dense layer, applied at each place, gives a map of evidence for each
+class, whose mean is what goes into the softmax. So the map is no estimate but the answer itself,
+before it was averaged. Whether a network is of this kind is found by walking up its graph from the
+softmax, and proved by computing answers both ways: once with random numbers in the place of the
+mean, and with each picture.
+
+Gradients are not needed, and OpenVINO has none.
+
+Source: Zhou et al., "Learning Deep Features for Discriminative Localization", 2016.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych import errors
+from triptych.engines import Float32Array
+from triptych.engines.openvino import compiled
+from triptych.engines.openvino import read
+
+# How far the two ways may lie apart, as a share of the largest number that is averaged: single
+# precision, over some thousand additions.
+TOLERANCE = 1e-3
+PROBES, PROBE_REACH = 16, 3.0
+
+# The axes of height and width: channels last, or channels first.
+PLACES = ((1, 2), (2, 3))
+
+# What has one input that matters, and others that only say how it is laid out.
+SHAPING = ("Reshape", "Squeeze", "Unsqueeze", "Transpose", "Convert")
+
+
+class Maps:
+    """A network opened at its last feature map; safe to call from several threads.
+
+    Args:
+        path: The network at f32, as `triptych.engines.conversion.convert.export` writes it.
+        threads: Processor threads; 0 takes every core this process may use.
+
+    Raises:
+        errors.EngineError: It has no map whose mean its answer depends on; or it cannot be read.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 0) -> None:
+        try:
+            body, end, self._axes = _opened(path)
+            self._body = compiled(body, threads)
+            self._end = compiled(end, threads)
+            self._check_end()
+        except RuntimeError as error:
+            raise errors.EngineError(f"{path} has no map to show: {error}") from error
+        self._size_bytes = path.with_suffix(".bin").stat().st_size
+
+    @property
+    def size_bytes(self) -> int:
+        """How large its weights are."""
+        return self._size_bytes
+
+    def evidence(self, batch: Float32Array) -> Float32Array | None:
+        """Where the evidence for each class lies.
+
+        Args:
+            batch: One network input as the recipe makes it, shape (1, H, W, 3).
+
+        Returns:
+            Shape (C, h, w): its mean over h and w is the logit of each class. ``None`` where that
+            does not hold, as what follows the mean is no dense layer.
+        """
+        features, logits = _run(self._body, batch)
+        features = np.moveaxis(features, self._axes, (1, 2))  # (1, h, w, F)
+        rows, columns, length = features.shape[1:]
+        places = features.reshape(-1, length)  # (h w, F)
+        each = self._answered(places)
+        if not _agree(each, logits):
+            return None
+        return np.ascontiguousarray(each.T.reshape(-1, rows, columns), np.float32)
+
+    def _check_end(self) -> None:
+        # What bends for some numbers may look straight near those of one photo, so it is tried
+        # with far more different ones than photos have.
+        count = math.prod(self._shape)
+        some = np.random.default_rng(0).normal(0, PROBE_REACH, (PROBES, count)).astype(np.float32)
+        if not _agree(self._answered(some), self._answered(some.mean(axis=0, keepdims=True))):
+            raise RuntimeError("what follows the mean of its last map is no dense layer")
+
+    def _answered(self, features: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The logits (N, C) of features (N, F)."""
+        # The mean may have kept its axes, as (N, F, 1, 1).
+        ready = np.ascontiguousarray(features.reshape(-1, *self._shape), np.float32)
+        return _run(self._end, ready)[0].reshape(len(features), -1)
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        """Of the mean of one image."""
+        return tuple(map(_length, list(self._end.input(0).partial_shape)[1:]))
+
+
+def _agree(each: npt.NDArray[Any], together: npt.NDArray[Any]) -> bool:
+    """Whether the mean of logits (N, C) is the logits of the mean."""
+    gap = np.abs(each.mean(axis=0) - together.reshape(-1)).max()
+    return bool(gap <= TOLERANCE * np.abs(each).max())
+
+
+def _length(dimension: Any) -> int:
+    return int(dimension.get_length())
+
+
+def _run(network: Any, batch: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    # A request for each call: there are few, and what they hold is large.
+    request = network.create_infer_request()
+    request.infer({0: batch}, share_inputs=True)
+    return [request.get_output_tensor(n).data.copy() for n in range(len(network.outputs))]
+
+
+def _opened(path: Path) -> tuple[Any, Any, tuple[int, ...]]:
+    """The network up to its last map, what follows the mean of it, and the map's two axes."""
+    import openvino
+    from openvino import opset13
+
+    network = read(path)
+    logits = _logits(network)
+    mean = _mean(logits)
+    axes = _places(mean)
+    body = openvino.Model([mean.input_value(0), logits], network.get_parameters())
+    body = body.clone()  # before the graph is cut below
+    pooled = mean.output(0)
+    shape = pooled.partial_shape
+    shape[0] = -1
+    entry = opset13.parameter(shape, pooled.element_type)
+    for reader in pooled.get_target_inputs():
+        reader.replace_source_output(entry.output(0))
+    end = openvino.Model([logits], [entry])  # refuses, where something goes round the mean
+    return body, end, axes
+
+
+def _logits(network: Any) -> Any:
+    """What goes into the softmax whose output is the network's first."""
+    node = network.outputs[0].get_node().input_value(0).get_node()
+    while node.get_type_name() in SHAPING:
+        node = node.input_value(0).get_node()
+    if node.get_type_name() != "Softmax":
+        raise RuntimeError(f"it ends in {node.get_type_name()}; expected a softmax")
+    return node.input_value(0)
+
+
+def _mean(logits: Any) -> Any:
+    """The node that averages a map over its places, above the logits."""
+    node = logits.get_node()
+    while not _is_mean(node):
+        moving = [value for value in _values(node) if not _is_constant(value.get_node())]
+        if len(moving) != 1:
+            raise RuntimeError(f"{node.get_type_name()} comes before any mean over a map")
+        node = moving[0].get_node()
+    return node
+
+
+def _values(node: Any) -> list[Any]:
+    count = 1 if node.get_type_name() in SHAPING else node.get_input_size()
+    return [node.input_value(number) for number in range(count)]
+
+
+def _is_constant(node: Any) -> bool:
+    """Whether it is a number of the network, however it is stored."""
+    if node.get_input_size() == 0:
+        return bool(node.get_type_name() == "Constant")
+    return all(_is_constant(value.get_node()) for value in _values(node))
+
+
+def _is_mean(node: Any) -> bool:
+    if node.get_type_name() != "ReduceMean" or _places(node) not in PLACES:
+        return False
+    sides = [node.input_value(0).partial_shape[axis] for axis in _places(node)]
+    # A map of one place (MobileNet averages twice) says nothing of places.
+    return all(side.is_static for side in sides) and math.prod(map(_length, sides)) > 1
+
+
+def _places(mean: Any) -> tuple[int, ...]:
+    """The axes that are averaged."""
+    rank = len(mean.input_value(0).partial_shape)
+    return tuple(sorted(np.ravel(mean.input_value(1).get_node().get_data()) % rank))

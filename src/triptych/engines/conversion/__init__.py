@@ -1,0 +1,1 @@
+"""Making networks that engines run: converted, quantized, and kept on disk."""

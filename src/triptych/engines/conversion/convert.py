@@ -1,0 +1,333 @@
+"""Keras networks to OpenVINO, in a process of its own.
+
+A process has one Keras backend for life, and the server should carry none. So `Workshop` starts a
+child with Keras's OpenVINO backend, which needs no TensorFlow; the child writes the converted
+networks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import importlib.abc
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import types
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import asdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from typing import Any
+from typing import cast
+
+from triptych import errors
+from triptych.models import head
+from triptych.models import weights
+from triptych.models import zoo
+
+# Part of the key under which converted networks are kept: raise it when this module changes
+# what it writes.
+VERSION = 1
+NETWORK = "network.xml"
+MODEL = "model.keras"
+RANDOM_SEED = 0
+# Keras imports these where they are installed, and neither converts nor trains with them.
+NEEDLESS = ("matplotlib", "pandas", "sklearn")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to convert.
+
+    Args:
+        backbone: Its name in the zoo.
+        weights: Path of its weights, already verified; ``None`` leaves random ones.
+        folder: Where the result goes; appears whole or not at all.
+        head: Path of a saved `head.Head` that takes the place of the 1000 ImageNet classes; the
+            whole Keras model is then written, too.
+    """
+
+    backbone: str
+    weights: str | None
+    folder: str
+    head: str | None = None
+
+
+@dataclass(frozen=True)
+class Import:
+    """Somebody's own Keras classifier to convert.
+
+    Args:
+        model: Path of its ``.keras`` file.
+        folder: Where the result goes; appears whole or not at all.
+        logits: Whether it ends in logits, so that a softmax is missing; ``None`` looks.
+    """
+
+    model: str
+    folder: str
+    logits: bool | None = None
+
+
+class Workshop:
+    """A child process that converts networks; leave the ``with`` block to end it.
+
+    Starting it takes seconds, most of them to import Keras, in which the parent can do other
+    things. It keeps the backbones it built: to put a head on one that it just converted is quick.
+
+    Args:
+        report: Called with a line for people as each network starts.
+    """
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+        self._scratch = tempfile.TemporaryDirectory(prefix="triptych-")
+        self._log = Path(self._scratch.name) / "log"
+        with self._log.open("w") as log:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, "KERAS_BACKEND": "openvino", "PYTHONWARNINGS": "ignore"},
+            )
+
+    def __enter__(self) -> Workshop:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        # Nobody wants what it may still be making, and all that it leaves is whole.
+        self._child.kill()
+        self._child.communicate()
+        self._scratch.cleanup()
+
+    def build(self, backbone: str, weights: Path) -> None:
+        """Begin to build a backbone that will be wanted; does not wait, and says nothing.
+
+        Args:
+            backbone: Its name in the zoo.
+            weights: Path of its weights; if they do not fit, its first job will say so.
+        """
+        self._order({"build": backbone, "weights": str(weights)})
+
+    def _order(self, fields: dict[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # then there is no answer, either
+            print(json.dumps(fields), file=cast(IO[str], self._child.stdin), flush=True)
+
+    def run(self, jobs: Sequence[Job | Import]) -> None:
+        """Convert networks.
+
+        Args:
+            jobs: What to convert.
+
+        Raises:
+            errors.WeightsDamaged: A file of weights does not fit its network.
+            errors.EngineError: A conversion failed.
+        """
+        for job in jobs:
+            self._do(job)
+
+    def _do(self, job: Job | Import) -> None:
+        name = job.backbone if isinstance(job, Job) else Path(job.model).name
+        self._report(f"Preparing {name} ...")
+        self._order(asdict(job))
+        answer = cast(IO[str], self._child.stdout).readline()
+        if not answer:
+            reason = (self._log.read_text().strip().splitlines() or ["no reason given"])[-1]
+            raise errors.EngineError(f"Converting the networks to OpenVINO failed: {reason}")
+        if damaged := json.loads(answer)["damaged"]:
+            raise errors.WeightsDamaged(damaged)
+
+
+def run(jobs: Sequence[Job | Import], report: Callable[[str], None]) -> None:
+    """Convert networks in a child process that ends with the last; see `Workshop`."""
+    with Workshop(report) as workshop:
+        workshop.run(jobs)
+
+
+def _main() -> None:
+    # Keras and OpenVINO may print; only our own lines may reach the parent.
+    speak, sys.stdout = sys.stdout, sys.stderr
+    _import_keras()
+    for line in sys.stdin:
+        fields, damaged = json.loads(line), None
+        if "build" in fields:
+            with contextlib.suppress(errors.WeightsDamaged):
+                _backbone(fields["build"], fields["weights"])
+            continue
+        try:
+            _convert(Job(**fields) if "backbone" in fields else Import(**fields))
+        except errors.WeightsDamaged as error:
+            damaged = error.message
+        print(json.dumps({"damaged": damaged}), file=speak, flush=True)
+
+
+def _import_keras() -> None:
+    # Without these, and the windows of scipy.signal, it takes 0.8 s of a core, and else 2.6 s; and
+    # 5 s more where TensorFlow is there, which it would seed and ask about files.
+    sys.meta_path.insert(0, Hidden("tensorflow", *NEEDLESS))
+    sys.modules["scipy.signal"] = _Later("scipy.signal")
+    importlib.import_module("keras")
+
+
+class Hidden(importlib.abc.MetaPathFinder):
+    """Lets some libraries seem not installed; `None` in `sys.modules` would seem to be them."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        """Refuse a library."""
+        if name in self._names:
+            raise ModuleNotFoundError(f"{name} is not wanted here", name=name)
+
+
+class _Later(types.ModuleType):
+    """A module that is imported as soon as somebody wants something of it."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def _convert(job: Job | Import) -> None:
+    network, whole = _built(job) if isinstance(job, Job) else _imported(job)
+    target = Path(job.folder)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".converting-") as folder:
+        export(network, Path(folder) / NETWORK)
+        if whole is not None:
+            whole.save(Path(folder) / MODEL)
+        Path(folder).chmod(0o755)
+        try:
+            Path(folder).rename(target)
+        except OSError:
+            if not (target / NETWORK).exists():  # else another process was quicker: the same file
+                raise
+        else:
+            Path(folder).mkdir()  # for TemporaryDirectory to remove
+
+
+def _built(job: Job) -> tuple[Any, Any]:
+    """The network with outputs (probs, features), and with a head the whole Keras model."""
+    import keras
+
+    network = _backbone(job.backbone, job.weights)
+    if not job.head:
+        return network, None
+    features = network.outputs[1]
+    probs = head.Head.read(Path(job.head)).attach(features)
+    whole = keras.Model(network.inputs, probs, name=job.backbone.lower())
+    return keras.Model(network.inputs, [probs, features]), whole
+
+
+@functools.cache
+def _backbone(name: str, file: str | None) -> Any:
+    import keras
+
+    backbone = zoo.find(name)
+    keras.utils.set_random_seed(RANDOM_SEED)
+    model = backbone.build()
+    if file:
+        weights.load_into(model, backbone, Path(file))
+    return zoo.with_features(model)
+
+
+def _imported(job: Import) -> tuple[Any, Any]:
+    import keras
+
+    try:
+        model = keras.models.load_model(job.model, compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        raise errors.WeightsDamaged(
+            f"{job.model} cannot be loaded by Keras in safe mode: {error}. Expected a whole model "
+            "saved as .keras, without custom or Lambda layers."
+        ) from error
+    (probs,), logits = model.outputs, job.logits
+    if logits is None:
+        logits = not _ends_in_probs(model)
+    if logits:
+        probs = keras.layers.Softmax(name="probabilities")(probs)
+    if probs.shape[-1] == 1:  # one sigmoid unit: the second class's probability
+        probs = keras.layers.Concatenate(name="both")([1.0 - probs, probs])
+    whole = keras.Model(model.inputs, probs)
+    return keras.Model(model.inputs, [probs, _penultimate(model)]), whole
+
+
+def _ends_in_probs(layer: Any) -> bool:
+    import keras
+
+    if getattr(layer, "layers", None):
+        return _ends_in_probs(layer.layers[-1])
+    activation = getattr(getattr(layer, "activation", None), "__name__", "")
+    return isinstance(layer, keras.layers.Softmax) or activation in ("softmax", "sigmoid")
+
+
+def _penultimate(model: Any) -> Any:
+    """What goes into the last layer with weights: the features of a stranger's model."""
+    last = [layer for layer in model.layers if layer.weights][-1]
+    return last.input
+
+
+def export(model: Any, path: Path) -> None:
+    """Write a Keras model as an OpenVINO network that takes any batch size.
+
+    Args:
+        model: A ``keras.Model`` with outputs (probs, features).
+        path: Ends in ``.xml``; the numbers go into a ``.bin`` beside it.
+    """
+    import openvino
+
+    raw = path.with_name("raw.xml")
+    model.export(str(raw), format="openvino", verbose=False)
+    network = openvino.Core().read_model(raw)
+    _free_batch(network)
+    _simplify(network)
+    openvino.save_model(network, path, compress_to_fp16=False)
+    del network  # it maps raw.bin
+    raw.unlink()
+    raw.with_suffix(".bin").unlink()
+
+
+def _free_batch(network: Any) -> None:
+    # Keras's OpenVINO backend traces with one image, and Flatten writes that 1 into its target
+    # shape. A reshape of a tensor with a free batch must leave the batch free.
+    import numpy as np
+    from openvino import opset13
+
+    for node in network.get_ordered_ops():
+        if node.get_type_name() != "Reshape":
+            continue
+        shape = node.input_value(1).get_node()
+        if shape.get_type_name() != "Constant" or node.input_value(0).partial_shape[0].is_static:
+            continue
+        target = np.array(shape.get_data())
+        if len(target) > 1 and target[0] == 1 and (target[1:] > 0).all():
+            target[0] = -1
+            node.input(1).replace_source_output(opset13.constant(target).output(0))
+            network.validate_nodes_and_infer_types()
+
+
+def _simplify(network: Any) -> None:
+    # Keras is channels-last and OpenVINO channels-first: each convolution arrives between two
+    # transposes. The common transformations fold constants and batch norms, and the TensorFlow
+    # front end's normalisation moves the transposes out, as in a conversion from TensorFlow
+    # (measured: ResNet50 62 -> 41 ms, MobileNetV2 15 -> 5 ms).
+    from openvino._offline_transformations import apply_moc_transformations
+    from openvino.frontend import FrontEndManager
+
+    front_end = FrontEndManager().load_by_framework("tf")
+    apply_moc_transformations(network, False)
+    front_end.normalize(network)
+    apply_moc_transformations(network, False)
+
+
+if __name__ == "__main__":
+    _main()

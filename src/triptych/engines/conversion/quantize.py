@@ -1,0 +1,139 @@
+"""Networks to int8 with NNCF, each in a process of its own.
+
+NNCF brings scikit-learn and more with it, and a server should carry none of that. So `run` starts
+a child, which writes the quantized network and ends.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+from typing import Any
+from typing import cast
+
+import numpy as np
+
+from triptych import errors
+from triptych.engines import Float32Array
+
+# Part of the name under which int8 networks are kept: raise it when this module changes what it
+# writes.
+VERSION = 1
+POLL_S = 0.2
+STOPPED = "Stopped; no int8 network was kept."
+
+
+def check_installed() -> None:
+    """Refuse where NNCF is missing.
+
+    Raises:
+        errors.SettingError: It is not installed; the message says how to get it.
+    """
+    if importlib.util.find_spec("nncf") is None:
+        raise errors.SettingError(
+            "Making int8 networks needs OpenVINO's NNCF, which is not installed here. Install it "
+            'with: pip install "triptych[int8]". To run networks once they are made needs no NNCF.'
+        )
+
+
+def run(
+    network: Path,
+    inputs: Iterable[Float32Array],
+    target: Path,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Quantize a network, in a child process that ends with it.
+
+    Args:
+        network: The f32 one, as `triptych.engines.conversion.convert.export` writes it.
+        inputs: Typical network inputs, each of shape (H, W, 3): a hundred tell well between
+            which bounds numbers lie inside the network.
+        target: Ends in ``.xml``, in a folder that there is; the numbers go into a ``.bin``
+            beside it, and the inputs lie there in the meantime.
+        stop: Asked often; true ends the child.
+
+    Raises:
+        errors.SettingError: NNCF is not installed.
+        errors.EngineError: Quantizing failed.
+        errors.Stopped: ``stop`` said so.
+    """
+    check_installed()
+    saved = target.with_name("inputs.npy")
+    try:
+        with saved.open("wb") as file:
+            for one in inputs:
+                np.save(file, one)
+        _wait([sys.executable, "-m", __name__, str(network), str(saved), str(target)], stop)
+    finally:
+        saved.unlink()
+
+
+def _wait(command: list[str], stop: Callable[[], bool]) -> None:
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as child,
+    ):
+        try:
+            while not _has_ended(child):
+                if stop():
+                    raise errors.Stopped(STOPPED)
+        finally:
+            child.kill()
+        if child.returncode:
+            log.seek(0)
+            reason = (log.read().strip().splitlines() or ["no reason given"])[-1]
+            raise errors.EngineError(f"Quantizing the network {command[3]} failed: {reason}")
+
+
+def _has_ended(child: subprocess.Popen[bytes]) -> bool:
+    try:
+        child.wait(POLL_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+class _Saved:
+    """Network inputs in a file, as batches of one; read anew each time they are gone through."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[Float32Array]:
+        with self._path.open("rb") as file:
+            while cast(Any, file).peek(1):
+                yield np.load(cast(IO[bytes], file))[None]
+
+
+def _main(network: Path, inputs: Path, target: Path) -> None:
+    # NNCF tells its makers of each use where this is installed; here nothing leaves the machine.
+    cast(dict[str, Any], sys.modules)["openvino_telemetry"] = None
+    import nncf
+    import openvino
+
+    samples = _Saved(inputs)
+    quantized = nncf.quantize(
+        openvino.Core().read_model(network),
+        nncf.Dataset(samples),
+        subset_size=sum(1 for _ in samples),
+        preset=nncf.QuantizationPreset.PERFORMANCE,
+        target_device=nncf.TargetDevice.CPU,
+        # Without VNNI, processors add pairs of products in 16 bits, which full-range weights
+        # overflow. Half the range costs little, and the network is right on every processor.
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            overflow_fix=nncf.OverflowFix.ENABLE
+        ),
+    )
+    openvino.save_model(quantized, target, compress_to_fp16=False)
+
+
+if __name__ == "__main__":
+    _main(*map(Path, sys.argv[1:]))

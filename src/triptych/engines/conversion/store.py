@@ -1,0 +1,87 @@
+"""Converted networks on disk: made once, found by what they were made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from triptych import errors
+from triptych.engines.conversion import convert
+from triptych.models import weights
+from triptych.models import zoo
+
+
+def prepare(
+    backbones: Sequence[zoo.Backbone],
+    *,
+    home: Path,
+    random: bool = False,
+    own: Mapping[str, Path] = {},
+    report: Callable[[str], None] = lambda line: None,
+    workshop: convert.Workshop | None = None,
+) -> list[Path]:
+    """Paths of the converted networks; those that are missing are converted now.
+
+    Args:
+        backbones: Which networks.
+        home: Folder for everything that is kept; they go to ``home/engines``.
+        random: Take random weights instead of the published ones.
+        own: Files of one's own that take the place of the published ones, by backbone.
+        report: Called with a line for people before each conversion.
+        workshop: Where to convert; by default in one that is opened for it.
+
+    Raises:
+        errors.WeightsMissing: Published weights are not on this machine.
+        errors.WeightsDamaged: They are not the official ones, or do not fit.
+    """
+    files = [None if random else weights_of(backbone, own) for backbone in backbones]
+    folders = [
+        home / "engines" / f"{backbone.name}-{_key(backbone, file)}"
+        for backbone, file in zip(backbones, files, strict=True)
+    ]
+    jobs = []
+    for backbone, file, folder in zip(backbones, files, folders, strict=True):
+        if not (folder / convert.NETWORK).exists():
+            if file and backbone.name not in own:
+                weights.verify(backbone, file)
+            jobs.append(convert.Job(backbone.name, str(file) if file else None, str(folder)))
+    if jobs and workshop:
+        workshop.run(jobs)
+    elif jobs:
+        convert.run(jobs, report)
+    return [folder / convert.NETWORK for folder in folders]
+
+
+def weights_of(backbone: zoo.Backbone, own: Mapping[str, Path]) -> Path:
+    """The file of a backbone's weights: one's own, else the published one.
+
+    Raises:
+        errors.WeightsMissing: It is not on this machine.
+    """
+    path = own.get(backbone.name)
+    if path is None:
+        return weights.require(backbone)
+    if not path.is_file():
+        raise errors.WeightsMissing(
+            f"There is no file {path}, named as the weights of {backbone.name}."
+        )
+    return path
+
+
+def compiled_cache(home: Path) -> Path:
+    """Folder in which OpenVINO keeps compiled networks."""
+    return home / "engines" / "compiled"
+
+
+def _key(backbone: zoo.Backbone, file: Path | None) -> str:
+    # Size and time stand for the content: hashing VGG16's half gigabyte at each start would
+    # cost more than the rest of the start. The content itself is checked when it is converted.
+    origin = [file.stat().st_size, file.stat().st_mtime_ns] if file else ["random"]
+    versions = [convert.VERSION, metadata.version("openvino"), metadata.version("keras")]
+    text = json.dumps([backbone.name, backbone.recipe.size, origin, versions])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

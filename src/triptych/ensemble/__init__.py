@@ -1,0 +1,1 @@
+"""Joining the members' probabilities: pure array functions, and the parameters fitted for them."""

@@ -1,0 +1,106 @@
+"""What fitting changes: members and rules before and after, on photos that it did not see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from triptych.ensemble import rules
+from triptych.ensemble.fit import CrossFit
+from triptych.ensemble.params import CASCADE
+from triptych.ensemble.params import RULES
+from triptych.evaluation import metrics
+from triptych.evaluation.metrics import Probs
+
+
+def unfitted(probs: Probs) -> dict[str, Probs]:
+    """What each rule makes of the members' own answers when nothing is fitted.
+
+    Members count alike, and the cascade asks them all.
+
+    Args:
+        probs: Shape (M, N, C).
+
+    Returns:
+        By rule, shape (N, C).
+    """
+    equal = [1.0] * len(probs)
+    return {rule: rules.join("mean" if rule == CASCADE else rule, probs, equal) for rule in RULES}
+
+
+def gains(
+    crossed: CrossFit,
+    probs: Probs,
+    names: Sequence[str],
+    costs: Sequence[float],
+    *,
+    coverage: float = 0.9,
+) -> dict[str, Any]:
+    """Figures before and after, as a JSON object; shares are in [0, 1], ``nll`` is in nats.
+
+    Args:
+        crossed: Answers by committees that were fitted on the other folds.
+        probs: The members' own answers, shape (M, N, C).
+        names: Of the members, length M.
+        costs: What asking each costs, length M, as it was fitted with.
+        coverage: How often sets shall hold the true class, in (0, 1).
+
+    Returns:
+        ``photos`` and ``folds``; the lists ``members`` and ``rules``, each with ``before`` and
+        ``after`` (top1, its 95 % interval, ece, nll, brier), a rule also with ``sure`` (share
+        and precision) and ``sets`` (coverage asked for, covered, mean size); ``cascade`` with
+        its ``cost``, as a share of asking all members, and ``asked``: the share of photos that
+        took 1, 2, ... members.
+    """
+    truth, before = crossed.truth, unfitted(probs)
+    return {
+        "photos": len(truth),
+        "folds": len(crossed.doubts),
+        "members": [
+            {
+                "name": name,
+                "before": metrics.figures(own, truth),
+                "after": metrics.figures(fitted, truth),
+            }
+            for name, own, fitted in zip(names, probs, crossed.members, strict=True)
+        ],
+        "rules": [
+            {
+                "name": rule,
+                "before": metrics.figures(before[rule], truth),
+                "after": metrics.figures(crossed.joined[rule], truth),
+                "sure": _sure(crossed, rule),
+                "sets": _sets(crossed, rule, coverage),
+            }
+            for rule in RULES
+        ],
+        "cascade": {
+            "cost": float(crossed.cost.mean() / sum(costs)),
+            "asked": _shares(crossed.used, len(names)),
+        },
+    }
+
+
+def _sure(crossed: CrossFit, rule: str) -> Mapping[str, float | None]:
+    sure = crossed.sure(rule)
+    right = crossed.joined[rule].argmax(axis=1) == crossed.truth
+    return {
+        "share": float(sure.mean()),
+        "precision": float(right[sure].mean()) if sure.any() else None,
+    }
+
+
+def _sets(crossed: CrossFit, rule: str, coverage: float) -> Mapping[str, float]:
+    return {
+        "coverage": coverage,
+        "covered": float(crossed.covered(rule, coverage).mean()),
+        "mean_size": float(crossed.sizes(rule, coverage).mean()),
+    }
+
+
+def _shares(used: Any, most: int) -> list[float]:
+    counts = np.bincount(used - 1, minlength=most)
+    return [float(share) for share in counts / len(used)]

@@ -1,0 +1,149 @@
+"""Two ways of running one committee, photo by photo: what the second loses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+
+from triptych.ensemble.params import CASCADE
+from triptych.ensemble.params import Doubt
+from triptych.evaluation import metrics
+from triptych.evaluation.metrics import Probs
+from triptych.evaluation.metrics import Truth
+
+NAMES = ("f32", "int8")
+
+
+class Loss(NamedTuple):
+    """What is lost, as a share of the photos, with its 95 % interval; below zero it is a gain.
+
+    Args:
+        share: In [-1, 1].
+        low: Lower bound.
+        high: Upper bound.
+    """
+
+    share: float
+    low: float
+    high: float
+
+
+def paired(worse: int, better: int, total: int) -> Loss:
+    """A difference between two ways of answering the same photos.
+
+    Args:
+        worse: Photos that the first way alone has right.
+        better: Photos that the second way alone has right.
+        total: All photos, at least 1.
+
+    Source: Agresti and Min, "Simple improved confidence intervals for comparing matched
+    proportions", 2005: half a photo is added to each of the four cells.
+
+    Example:
+        >>> [round(bound, 3) for bound in paired(5, 3, 500)]
+        [0.004, -0.008, 0.016]
+    """
+    more, cells = total + 2, worse + better + 1
+    centre = (worse - better) / more
+    spread = metrics.Z * math.sqrt(cells - (worse - better) ** 2 / more) / more
+    return Loss((worse - better) / total, centre - spread, centre + spread)
+
+
+def compare(
+    pair: tuple[Probs, Probs],
+    truth: Truth | None,
+    *,
+    names: Sequence[str],
+    costs: Sequence[float],
+    doubt: Doubt,
+    rule: str,
+) -> dict[str, Any]:
+    """Figures of a committee at f32 and at int8, as a JSON object; shares are in [0, 1].
+
+    Args:
+        pair: What its members say themselves at either, each of shape (M, N, C).
+        truth: Shape (N,); ``None`` where classes are not known.
+        names: Of the members, length M.
+        costs: Of asking each, length M.
+        doubt: How their answers are joined and read; fitted at f32, and taken for both.
+        rule: The committee's own.
+
+    Returns:
+        ``photos``, ``judged_by`` (``"accuracy"``, or ``"agreement"``: then each photo that is
+        answered otherwise is counted as lost) and the lists ``members`` and ``rules``, the
+        committee's own first. Each has ``agreement`` on the top class, ``loss`` with its 95 %
+        ``interval``, and ``f32`` and ``int8``: with known classes top1, its interval, ece, nll
+        and brier; of a rule the share called ``sure``, and how often those are right; of the
+        cascade its ``cost`` as a share of asking all.
+    """
+    rules = dict.fromkeys([rule, CASCADE])
+    tempered = [
+        np.stack([doubt.temper(seat, own) for seat, own in enumerate(probs)]) for probs in pair
+    ]
+    members = [
+        {"name": name, **_against((tempered[0][seat], tempered[1][seat]), truth)}
+        for seat, name in enumerate(names)
+    ]
+    return {
+        "photos": pair[0].shape[1],
+        "judged_by": "agreement" if truth is None else "accuracy",
+        "members": members,
+        "rules": [
+            {"name": own, **_rule(own, pair, tempered, truth, costs, doubt)} for own in rules
+        ],
+    }
+
+
+def _against(pair: tuple[Probs, Probs], truth: Truth | None) -> dict[str, Any]:
+    before, after = (probs.argmax(axis=1) for probs in pair)
+    target = before if truth is None else truth
+    right, still = before == target, after == target
+    loss = paired(int((right & ~still).sum()), int((still & ~right).sum()), len(target))
+    return {
+        "agreement": float((before == after).mean()),
+        "loss": loss.share,
+        "interval": [round(loss.low, 4), round(loss.high, 4)],
+        **{
+            name: {} if truth is None else metrics.figures(probs, truth)
+            for name, probs in zip(NAMES, pair, strict=True)
+        },
+    }
+
+
+def _rule(
+    rule: str,
+    pair: tuple[Probs, Probs],
+    tempered: Sequence[Probs],
+    truth: Truth | None,
+    costs: Sequence[float],
+    doubt: Doubt,
+) -> dict[str, Any]:
+    if rule == CASCADE:
+        asked = [doubt.ask(_answers(probs), probs.shape[1]) for probs in pair]
+        joined = [each.joined for each in asked]
+        spent = np.cumsum([costs[stage.seat] for stage in doubt.stages]) / sum(costs)
+        more = [{"cost": float(spent[each.used - 1].mean())} for each in asked]
+    else:
+        joined = [doubt.join(rule, probs) for probs in tempered]
+        more = [{}, {}]
+    found = _against((joined[0], joined[1]), truth)
+    for name, probs, cost in zip(NAMES, joined, more, strict=True):
+        found[name] |= {**cost, **_sure(probs, truth, doubt.rules[rule].sure)}
+    return found
+
+
+def _answers(probs: Probs) -> Callable[[int, Any], Probs]:
+    return lambda seat, still: probs[seat, still]
+
+
+def _sure(probs: Probs, truth: Truth | None, least: float) -> dict[str, Any]:
+    sure = probs.max(axis=1) >= least
+    share = {"sure": float(sure.mean())}
+    if truth is None or not sure.any():
+        return share
+    return {**share, "sure_right": float((probs.argmax(axis=1) == truth)[sure].mean())}

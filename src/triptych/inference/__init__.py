@@ -1,0 +1,1 @@
+"""The serving flow: a committee answers for images, and explains its answers."""

@@ -1,0 +1,279 @@
+"""A committee: an ordered set of members with one rule, built from the zoo by name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from triptych import errors
+from triptych.engines import Engine
+from triptych.engines.batching import Batching
+from triptych.engines.conversion import int8
+from triptych.engines.conversion import store
+from triptych.engines.openvino import OpenVINOEngine
+from triptych.ensemble import ood
+from triptych.ensemble import params
+from triptych.ensemble import rules
+from triptych.ensemble.params import Doubt
+from triptych.inference import params_store
+from triptych.models import imagenet
+from triptych.models import weights
+from triptych.models import zoo
+from triptych.preprocessing.recipe import Recipe
+from triptych.results import Label
+from triptych.utils import concurrency
+
+INT8 = "int8"
+RANDOM_WARNING = "random weights: meaningless"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One classifier in a committee.
+
+    Args:
+        name: What it is called on the page and in answers.
+        engine: Runs its network.
+        recipe: How it wants its photos.
+        cost: Of asking it, in billions of multiply-adds.
+        taught: What photos it was taught on look like to it; ``None`` where that is not known.
+        network: Its network at f32, which can be opened to see where it looks; ``None`` where
+            there is no such file.
+    """
+
+    name: str
+    engine: Engine
+    recipe: Recipe
+    cost: float = 1.0
+    taught: ood.Taught | None = None
+    network: Path | None = None
+
+
+@dataclass(frozen=True)
+class Committee:
+    """Members that answer the same question, and how their answers are joined.
+
+    Args:
+        name: What it is called.
+        members: At least one, in the order of their panels.
+        labels: The classes, in the order of every member's output.
+        doubt: What was fitted on labelled photos; `params.unfitted` where nothing was.
+        rule: The default combination rule, a name from `params.RULES`.
+        warning: Set when the answers must not be believed.
+    """
+
+    name: str
+    members: tuple[Member, ...]
+    labels: tuple[Label, ...]
+    doubt: Doubt
+    rule: str = "mean"
+    warning: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise errors.SettingError("A committee needs at least one member, and got none.")
+        rules.check(self.rule, among=params.RULES)
+
+    @property
+    def costs(self) -> list[float]:
+        """Of asking each member, in billions of multiply-adds."""
+        return [member.cost for member in self.members]
+
+    def only(self, names: Sequence[str] | None) -> Committee:
+        """The same committee with the named members alone; see `select`."""
+        chosen = self.select(names)
+        seats = [seat for seat, member in enumerate(self.members) if member in chosen]
+        return dataclasses.replace(self, members=chosen, doubt=self.doubt.only(seats))
+
+    def under(self, rule: str | None) -> Committee:
+        """The same committee with another default rule; ``None`` leaves its own."""
+        return dataclasses.replace(self, rule=rule or self.rule)
+
+    def select(self, names: Sequence[str] | None) -> tuple[Member, ...]:
+        """The named members, in committee order; all of them for ``None``.
+
+        Raises:
+            errors.UnknownName: One is not a member, or none was named.
+        """
+        if names is None:
+            return self.members
+        kept = chosen(self.name, [member.name for member in self.members], names)
+        return tuple(member for member in self.members if member.name in kept)
+
+
+def chosen(committee: str, own: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Those of a committee's members that are named, in committee order.
+
+    Args:
+        committee: Its name, for people.
+        own: The names of its members.
+        names: Those to keep, in any spelling that the zoo knows.
+
+    Raises:
+        errors.UnknownName: One is not a member, or none was named.
+
+    Example:
+        >>> chosen("classic", ["ResNet50", "VGG16"], ["vgg16"])
+        ['VGG16']
+    """
+    wanted = {zoo.normalize(name) for name in names}
+    if not wanted or wanted - {zoo.normalize(name) for name in own}:
+        raise errors.UnknownName(
+            f"The committee {committee} has no members {', '.join(names) or '(none named)'}; "
+            f"its members are: {', '.join(own)}."
+        )
+    return [name for name in own if zoo.normalize(name) in wanted]
+
+
+def engine(path: Path, build: Build) -> Engine:
+    """What runs a converted network in this process.
+
+    Args:
+        path: The network; to answer at int8, its int8 form.
+        build: Precision, threads and cache.
+    """
+    runs = OpenVINOEngine(
+        path,
+        # What is not quantized in an int8 network, the first and last layers, stays exact.
+        precision="f32" if build.precision == INT8 else build.precision,
+        threads=build.threads,
+        streams=build.streams,
+        cache=store.compiled_cache(build.home),
+    )
+    return runs if build.max_batch == 1 else Batching(runs, most=build.max_batch)
+
+
+@dataclass(frozen=True)
+class Build:
+    """How to build committees: what `from_zoo` needs besides their names.
+
+    Args:
+        home: Folder for everything that is kept.
+        precision: ``"auto"``, ``"f32"``, ``"bf16"`` or ``"int8"``.
+        threads: Processor threads; 0 takes every core this process may use.
+        streams: How many photos each network looks at beside each other, each on its share
+            of the threads.
+        max_batch: Most photos that a network looks at together, of those that are asked about
+            at the same time, at least 1.
+        random: Random weights, to measure speed where the real ones can't be had.
+        report: Called with a line for people while something slow happens.
+        open: Opens the network of a member, by the member's name and the network's path; by
+            default in this process.
+    """
+
+    home: Path
+    precision: str = "auto"
+    threads: int = 0
+    streams: int = 1
+    max_batch: int = 1
+    random: bool = False
+    report: Callable[[str], None] = lambda line: None
+    open: Callable[[str, Path, Build], Engine] = lambda name, path, build: engine(path, build)
+
+    def beside(self, members: int) -> int:
+        """How many photos and networks are worked on beside each other, so that batches fill.
+
+        Args:
+            members: Of the committee.
+        """
+        return concurrency.cores() * (1 if self.max_batch == 1 else self.max_batch * members)
+
+
+def is_from_zoo(name: str) -> bool:
+    """Whether a committee is built from the zoo, and no bundle."""
+    return name == "auto" or name in zoo.COMMITTEES
+
+
+def resolve(name: str) -> str:
+    """Turn ``"auto"`` into ``classic`` when all its weights are here, else ``lite``.
+
+    Raises:
+        errors.UnknownName: No such committee.
+    """
+    if name == "auto":
+        return "lite" if missing("classic") else "classic"
+    if name not in zoo.COMMITTEES:
+        raise errors.UnknownName(
+            f"There is no committee {name!r}; expected one of: auto, {', '.join(zoo.COMMITTEES)}."
+        )
+    return name
+
+
+def missing(name: str) -> list[zoo.Backbone]:
+    """The backbones of a zoo committee whose weights are not on this machine."""
+    return [row for row in backbones(name) if weights.locate(row) is None]
+
+
+def backbones(name: str) -> list[zoo.Backbone]:
+    """The rows behind a zoo committee, in order."""
+    return [zoo.find(member) for member in zoo.COMMITTEES[name]]
+
+
+def from_zoo(name: str, build: Build, *, members: Sequence[str] | None = None) -> Committee:
+    """Build an ImageNet committee, or any set of backbones, ready to answer.
+
+    Args:
+        name: ``"classic"``, ``"lite"`` or ``"auto"``.
+        build: Where things are kept and how networks run.
+        members: Backbones to seat instead of the committee's own: any names of the zoo.
+
+    Raises:
+        errors.UnknownName: No such committee or backbone.
+        errors.WeightsMissing: Weights have to be fetched first; the message says how.
+    """
+    name = resolve(name)
+    rows = [zoo.find(member) for member in members] if members else backbones(name)
+    rows = list({row.name: row for row in rows}.values())
+    own = {row.name for row in rows} <= set(zoo.COMMITTEES[name])
+    seats = tuple(_seat(rows, build, name))
+    fitted = (
+        None if build.random else params_store.find(build.home, name, [row.name for row in rows])
+    )
+    return Committee(
+        name=name if own else "custom",
+        members=seats,
+        labels=imagenet.imagenet(),
+        doubt=fitted or _unfitted(rows, seats),
+        rule=params.FITTED_RULE if fitted else "mean",
+        warning=RANDOM_WARNING if build.random else None,
+    )
+
+
+def _unfitted(rows: list[zoo.Backbone], seats: Sequence[Member]) -> Doubt:
+    shares = rules.log_odds([row.top1 for row in rows])
+    return params.unfitted(shares, [seat.cost for seat in seats])
+
+
+def _seat(rows: list[zoo.Backbone], build: Build, name: str) -> list[Member]:
+    exact = store.prepare(rows, home=build.home, random=build.random, report=build.report)
+    paths = _int8(rows, exact, build, name) if build.precision == INT8 else exact
+    return [
+        _member(row, path, own, build) for row, path, own in zip(rows, paths, exact, strict=True)
+    ]
+
+
+def _member(row: zoo.Backbone, path: Path, own: Path, build: Build) -> Member:
+    runs = build.open(row.name, path, build)
+    return Member(row.name, runs, row.recipe, row.multiply_adds / 1e9, network=own)
+
+
+def _int8(rows: list[zoo.Backbone], paths: list[Path], build: Build, name: str) -> list[Path]:
+    if build.random:
+        return int8.prepare(paths, [row.recipe for row in rows], report=build.report)
+    made = [int8.beside(path) for path in paths]
+    if not all(path.exists() for path in made):
+        names = [row.name for row in rows]
+        own = "" if names == list(zoo.COMMITTEES[name]) else f" --members {','.join(names)}"
+        make = f"triptych optimize {name}{own} --images photos/"
+        raise int8.missing(", ".join(names), make)
+    return made
+
+
+def with_recipe(member: Member, *, fit: str | None) -> Member:
+    """The same member with another way of fitting photos into its input."""
+    if fit is None:
+        return member
+    return dataclasses.replace(member, recipe=dataclasses.replace(member.recipe, fit=fit))

@@ -1,0 +1,299 @@
+"""Why: which parts of a photo speak for a class, by what a member itself computes of them.
+
+Two ways, and it is always said which. Where a member ends in a mean over a map and a dense layer,
+the class activation map (`triptych.engines.activation_maps`) is exact and costs one more pass at
+f32. For all others there is occlusion (`triptych.inference.explain.occlusion`), which asks the
+member once for each of 64 patches.
+
+A member sees a part of the photo only, by its recipe; a map lies over that part.
+"""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import threading
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych import errors
+from triptych.engines.activation_maps import Maps
+from triptych.ensemble.params import CASCADE
+from triptych.images import heat as drawing
+from triptych.inference.committee import Committee
+from triptych.inference.committee import Member
+from triptych.inference.explain import heatmap_grid
+from triptych.inference.explain import occlusion
+from triptych.inference.member_batch import Batch
+from triptych.preprocessing import recipe
+from triptych.results import Guess
+from triptych.results import Label
+from triptych.results import Verdict
+
+Float32Array = npt.NDArray[np.float32]
+ACTIVATION = "class activation map"
+OCCLUSION = "occlusion"
+BATCH_SIZE = 8
+LONGEST_PX = 960
+
+
+@dataclass(frozen=True)
+class Look:
+    """Where one member finds what speaks for a class.
+
+    Args:
+        heat: Shape (h, w), from 0 to 1.
+        box: The part of the photo under it.
+        method: `ACTIVATION` or `OCCLUSION`.
+    """
+
+    heat: Float32Array
+    box: heatmap_grid.Box
+    method: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which parts of a photo speak for a class.
+
+    Args:
+        source: Where the photo came from, as the caller named it.
+        member: Whose map it is; ``None`` where it is that of the committee.
+        guess: The class, and its probability in the answer that is explained.
+        methods: How the map was made, by member.
+        heat: Shape (h, w), from 0 to 1: little to much.
+        box: The part of the upright photo that was seen, and that the map lies over.
+        photo: The photo, RGB.
+        warning: Set when the answer must not be believed; else ``None``.
+    """
+
+    source: str
+    member: str | None
+    guess: Guess
+    methods: Mapping[str, str]
+    heat: Float32Array
+    box: heatmap_grid.Box
+    photo: recipe.Picture = field(repr=False, compare=False)
+    warning: str | None = None
+
+    @property
+    def label(self) -> Label:
+        """The class."""
+        return self.guess.label
+
+    @property
+    def prob(self) -> float:
+        """Its probability, in [0, 1]."""
+        return self.guess.prob
+
+    @property
+    def method(self) -> str:
+        """How the map was made, in words."""
+        return " and ".join(dict.fromkeys(self.methods.values()))
+
+    def overlay(self, *, longest_px: int = LONGEST_PX) -> bytes:
+        """The map over the photo, in which what was not seen is dark.
+
+        Args:
+            longest_px: The longer side is at most so long; it is never enlarged.
+
+        Returns:
+            The bytes of a PNG file.
+        """
+        photo = drawing.small(self.photo, longest_px)
+        return drawing.png(
+            photo, heatmap_grid.spread(self.heat, self.box, heatmap_grid.WHOLE, photo.shape[:2])
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The explanation as the JSON object that API and page share."""
+        answer: dict[str, Any] = {
+            "source": self.source,
+            "member": self.member,
+            **self.guess.to_dict(),
+            "method": self.method,
+            "methods": dict(self.methods),
+            "heat": [[round(float(value), 4) for value in row] for row in self.heat],
+            "box": [round(side, 6) for side in self.box],
+            "overlay": base64.b64encode(self.overlay()).decode(),
+        }
+        if self.warning:
+            answer["warning"] = self.warning
+        return answer
+
+
+@dataclass(frozen=True)
+class Why:
+    """What is asked of an answer.
+
+    Args:
+        verdict: The answer, with all classes among its guesses.
+        alone: Whether it is about the only member that was asked, and not about the committee.
+        label: Id or name of the class; ``None`` takes the one that was answered.
+    """
+
+    verdict: Verdict
+    alone: bool = False
+    label: str | None = None
+
+
+class Explainer:
+    """Looks into members; keeps their opened networks, as long as it lives.
+
+    Args:
+        pool: Runs networks.
+    """
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
+        self._opened: dict[Path, Maps | None] = {}
+        self._opening = threading.Lock()
+
+    @property
+    def size_bytes(self) -> int:
+        """How large the opened networks are."""
+        return sum(maps.size_bytes for maps in list(self._opened.values()) if maps)
+
+    def explain(
+        self, batch: Batch, photo: recipe.Picture, why: Why, *, stop: Callable[[], bool]
+    ) -> Explanation:
+        """Find what speaks for a class in the first image of a batch.
+
+        Args:
+            batch: Its committee was asked about the image.
+            photo: That image.
+            why: What is asked.
+            stop: Asked from time to time whether to give up.
+
+        Raises:
+            errors.UnknownName: No such class.
+            errors.Stopped: ``stop`` said so.
+        """
+        committee = batch.committee
+        guess = _guess(why, committee)
+        seats = [seat for seat, asked in enumerate(batch.asked[0]) if asked]
+        members = [committee.members[seat] for seat in seats]
+        looks = [self.look(own, photo, guess.label.index, stop=stop) for own in members]
+        heat, box = heatmap_grid.together(
+            [look.heat for look in looks],
+            [look.box for look in looks],
+            shares=_shares(committee, seats),
+        )
+        return Explanation(
+            source=batch.images[0].source,
+            member=members[0].name if why.alone else None,
+            guess=guess,
+            methods={own.name: look.method for own, look in zip(members, looks, strict=True)},
+            heat=_positive(heat),
+            box=box,
+            photo=photo,
+            warning=committee.warning,
+        )
+
+    def look(
+        self, member: Member, picture: recipe.Picture, label: int, *, stop: Callable[[], bool]
+    ) -> Look:
+        """Find where a member sees what speaks for a class.
+
+        Args:
+            member: Who is asked.
+            picture: The photo.
+            label: The class, by its position.
+            stop: Asked from time to time whether to give up.
+
+        Raises:
+            errors.Stopped: ``stop`` said so.
+        """
+        seen = recipe.resize(member.recipe, picture)
+        box = heatmap_grid.box_of(member.recipe, *recipe.size(picture))
+        evidence = self._evidence(member, seen)
+        if evidence is not None:
+            return Look(_stretched(evidence[label]), box, ACTIVATION)
+        return Look(_positive(self._occluded(member, seen, label, stop)), box, OCCLUSION)
+
+    def _evidence(self, member: Member, seen: recipe.UInt8Image) -> Float32Array | None:
+        maps = self._maps(member.network) if member.network else None
+        return maps.evidence(recipe.scale(member.recipe, seen)[np.newaxis]) if maps else None
+
+    def _maps(self, network: Path) -> Maps | None:
+        with self._opening:
+            if network not in self._opened:
+                self._opened[network] = _opened(network)
+            return self._opened[network]
+
+    def _occluded(
+        self, member: Member, seen: recipe.UInt8Image, label: int, stop: Callable[[], bool]
+    ) -> Float32Array:
+        def ask(some: Sequence[recipe.UInt8Image]) -> npt.NDArray[Any]:
+            if stop():
+                raise errors.Stopped("Nobody waits for the heat map any more, so it was given up.")
+            return member.engine.run(recipe.scale(member.recipe, np.stack(some))).probs[:, label]
+
+        pictures = [seen, *occlusion.covered(seen)]
+        batches = [pictures[n : n + BATCH_SIZE] for n in range(0, len(pictures), BATCH_SIZE)]
+        whole, *parts = np.concatenate(list(self._pool.map(ask, batches)))
+        return occlusion.worth(float(whole), np.array(parts))
+
+
+def _guess(why: Why, committee: Committee) -> Guess:
+    answered = why.verdict.members[0].top if why.alone else why.verdict.top
+    if why.label is None:
+        return answered[0]
+    label = find_label(committee.labels, why.label)
+    return next(guess for guess in answered if guess.label == label)
+
+
+def _shares(committee: Committee, seats: Sequence[int]) -> list[float]:
+    """How much some members count beside each other, by the committee's rule."""
+    weights = [committee.doubt.weights[seat] for seat in seats]
+    weighted = committee.rule in (CASCADE, "weighted") and any(weights)
+    return weights if weighted else [1.0] * len(seats)
+
+
+def _opened(network: Path) -> Maps | None:
+    try:
+        return Maps(network)
+    except errors.EngineError:
+        return None  # it is of another kind
+
+
+def _stretched(evidence: Float32Array) -> Float32Array:
+    low, high = float(evidence.min()), float(evidence.max())
+    return np.asarray((evidence - low) / (high - low or 1.0), np.float32)
+
+
+def _positive(worth: Float32Array) -> Float32Array:
+    gained = np.maximum(worth, 0)
+    return np.asarray(gained / (gained.max() or 1.0), np.float32)
+
+
+def find_label(labels: Sequence[Label], text: str) -> Label:
+    """The class that is meant by an id or a name.
+
+    Raises:
+        errors.UnknownName: There is none; the message names some that are like it.
+
+    Example:
+        >>> find_label([Label("Egyptian cat", "n02124075", 285)], "egyptian cat").index
+        285
+    """
+    for label in labels:
+        if label.id == text:
+            return label
+    by_name = {label.name.casefold(): label for label in reversed(labels)}
+    if text.casefold() in by_name:
+        return by_name[text.casefold()]
+    close = difflib.get_close_matches(text.casefold(), by_name, n=5, cutoff=0)
+    raise errors.UnknownName(
+        f"There is no class {text!r}; expected the id or name of one, such as "
+        f"{', '.join(by_name[name].name for name in close)}."
+    )

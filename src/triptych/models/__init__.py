@@ -1,0 +1,1 @@
+"""Networks as data: backbones, their weights, heads, and the classes of ImageNet."""

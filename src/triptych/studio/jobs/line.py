@@ -1,0 +1,299 @@
+"""The line of jobs: one runs at a time, the others wait their turn."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from triptych import errors
+from triptych.inference.committee import INT8
+from triptych.studio.jobs import orders
+from triptych.studio.jobs.claim import Claim
+from triptych.studio.jobs.live import Live
+from triptych.studio.jobs.process import GRACE_S
+from triptych.studio.jobs.process import Process
+from triptych.studio.projects import Projects
+from triptych.studio.projects import job_table as rows
+from triptych.studio.projects.job_table import Job
+
+FOLDER = "jobs"
+# A page asks about once a second; the disk need not hear of every photo.
+SAVE_S = 0.5
+# How long a job may take to stop when the studio is closed; whoever closes it waits.
+CLOSING_S = 5.0
+KEPT = "Features computed so far are kept, and it can go on."
+DIED = f"The studio ended while this was under way. {KEPT}"
+CLOSED = f"The studio was closed while this was under way. {KEPT}"
+STOPPED = "Stopped; the features computed so far are kept."
+
+
+class Jobs:
+    """Teaches projects, one after another, each in a process of its own.
+
+    Jobs that a server left behind when it died are marked as interrupted.
+
+    Args:
+        projects: What is taught.
+        home: Folder for everything that is kept.
+        options: Fields of a `Build` by which networks run: ``precision`` and ``threads``.
+
+    Raises:
+        errors.StateError: What the studio keeps cannot be read or written.
+
+    Example:
+        >>> jobs = Jobs(projects, home)  # doctest: +SKIP
+        >>> job = jobs.start("garden", {"backbones": ["lite0"]})  # doctest: +SKIP
+        >>> jobs.state(job.id).stage  # doctest: +SKIP
+        'Computing features'
+    """
+
+    def __init__(self, projects: Projects, home: Path, options: Mapping[str, Any] = {}) -> None:
+        self._projects = projects
+        self._home = home
+        self._build = _build(options)
+        self._folder = projects.database.path.parent / FOLDER
+        self._rows = rows.Rows(projects.database)
+        self._claim = Claim(self._folder / "claim")
+        self._lock = threading.RLock()
+        self._waiting: deque[Job] = deque()
+        self._live: Live | None = None
+        self._process: Process | None = None
+        self._worker: threading.Thread | None = None
+        # What becomes of the running job when its process ends without a word of its own.
+        self._fate: tuple[str, str] | None = None
+        with contextlib.suppress(errors.Busy):
+            self._take_over()
+            self._claim.give_back()
+
+    def _take_over(self) -> None:
+        """Become the one who runs jobs; those of one who died are interrupted."""
+        if self._worker:
+            return
+        if not self._claim.take():
+            raise errors.Busy(
+                "Another Triptych is teaching in this folder just now; one does at a time. "
+                "Try again when it is done, or start with another --home."
+            )
+        self._rows.interrupt(DIED)
+        _sweep(self._folder, self._rows.known())
+
+    def start(self, key: str, lesson: Mapping[str, Any]) -> Job:
+        """Teach a project as soon as it is its turn.
+
+        Args:
+            key: Of the project.
+            lesson: Fields of a `Lesson`, those of `orders.FIELDS`; others keep their defaults.
+
+        Raises:
+            errors.UnknownName: There is no such project, backbone, head or augmentation.
+            errors.SourceError: It has too few classes or photos.
+            errors.SettingError: The lesson is impossible.
+            errors.WeightsMissing: A backbone's weights have to be fetched first.
+            errors.Busy: It is being taught already, or another server is teaching.
+        """
+        project = self._projects.find(key)
+        orders.check(project, lesson)
+        classes = {own.name: own.id for own in project.classes}
+        with self._lock:
+            self._refuse_second(key)
+            self._take_over()
+            job = self._rows.add(key, {**lesson, "classes": classes})
+            self._line_up(job)
+            return job
+
+    def again(self, key: str) -> Job:
+        """Teach a project anew, as it was taught the last time.
+
+        Raises:
+            As `start`.
+        """
+        last = self.latest(key)
+        return self.start(key, _lesson(last) if last else {})
+
+    def resume(self, number: int) -> Job:
+        """Let a job that ended without a result go on, with what was computed before.
+
+        It teaches the photos and classes as they are now.
+
+        Raises:
+            errors.Busy: It is under way, or done already; or its project is being taught.
+            Others: As `start`.
+        """
+        job = self.state(number)
+        if job.is_under_way or job.state == rows.DONE:
+            raise errors.Busy(f"This job is {job.state}; only one that ended early can go on.")
+        project = self._projects.find(job.key)
+        orders.check(project, _lesson(job))
+        classes = {own.name: own.id for own in project.classes}
+        with self._lock:
+            self._refuse_second(job.key)
+            self._take_over()
+            again = Job(job.id, job.key, job.created_s, {**job.options, "classes": classes})
+            self._rows.put(again)
+            self._line_up(again)
+            return again
+
+    def _refuse_second(self, key: str) -> None:
+        if any(job.is_under_way for job in self._own() if job.key == key):
+            raise errors.Busy("This project is being taught already; wait for that, or stop it.")
+
+    def _own(self) -> list[Job]:
+        return [*([self._live.job] if self._live else []), *self._waiting]
+
+    def _line_up(self, job: Job) -> None:
+        self._waiting.append(job)
+        if not self._worker:
+            self._worker = threading.Thread(target=self._work, name="jobs", daemon=True)
+            self._worker.start()
+
+    def stop(self, number: int) -> None:
+        """Stop a job; what was computed so far is kept. Does not wait for its end.
+
+        Raises:
+            errors.UnknownName: There is no such job.
+        """
+        with self._lock:
+            self._rows.find(number)
+            self._drop([job for job in self._waiting if job.id == number], rows.STOPPED, STOPPED)
+            if self._live and self._live.job.id == number:
+                self._end(rows.STOPPED, STOPPED, GRACE_S)
+
+    def _drop(self, jobs: list[Job], state: str, error: str) -> None:
+        for job in jobs:
+            self._waiting.remove(job)
+            self._rows.put(dataclasses.replace(job, state=state, error=error, ended_s=time.time()))
+
+    def _end(self, state: str, error: str, patience_s: float) -> None:
+        self._fate = (state, error)
+        if self._process:
+            self._process.stop()
+            killer = threading.Timer(patience_s, self._process.kill)
+            killer.daemon = True
+            killer.start()
+
+    def state(self, number: int) -> Job:
+        """A job as it is now.
+
+        Raises:
+            errors.UnknownName: There is no such job.
+        """
+        with self._lock:
+            for job in self._own():
+                if job.id == number:
+                    return job
+            return self._rows.find(number)
+
+    def of(self, key: str) -> list[Job]:
+        """The jobs of a project as they are now, the latest first.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        with self._lock:
+            now = {job.id: job for job in self._own()}
+            return [now.get(job.id, job) for job in self._rows.of(key)]
+
+    def latest(self, key: str) -> Job | None:
+        """The latest job of a project as it is now, if it has any.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        return next(iter(self.of(key)), None)
+
+    def close(self) -> None:
+        """Interrupt what is under way; it can go on after the next start."""
+        with self._lock:
+            self._drop(list(self._waiting), rows.INTERRUPTED, CLOSED)
+            worker = self._worker
+            if self._live:
+                self._end(rows.INTERRUPTED, CLOSED, CLOSING_S)
+        if worker:
+            worker.join(GRACE_S)
+
+    # In the worker's thread
+
+    def _work(self) -> None:
+        while live := self._next():
+            try:
+                self._teach(live)
+            except Exception as error:  # whatever it is, the next in line shall have their turn
+                live.end(rows.FAILED, f"The job could not be run: {error}")
+            self._finish(live)
+
+    def _next(self) -> Live | None:
+        with self._lock:
+            self._fate = None
+            if not self._waiting:
+                self._worker = None
+                self._claim.give_back()
+                return None
+            job = self._waiting.popleft()
+            self._live = Live(
+                dataclasses.replace(job, state=rows.RUNNING, stage="Starting", began_s=time.time())
+            )
+            return self._live
+
+    def _teach(self, live: Live) -> None:
+        job = live.job
+        folder = self._folder / str(job.id)
+        folder.mkdir(parents=True, exist_ok=True)
+        orders.Order(str(self._home), job.key, _lesson(job), self._build).save(folder)
+        self._rows.put(job)
+        process = self._begin(folder)
+        try:
+            self._follow(live, process)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            why = process.end()
+        live.end(*(self._fate or (rows.FAILED, why or "It ended without saying why.")))
+
+    def _begin(self, folder: Path) -> Process:
+        with self._lock:
+            self._process = Process(folder)
+            if self._fate:  # it was stopped before it began
+                self._process.stop()
+            return self._process
+
+    def _follow(self, live: Live, process: Process) -> None:
+        saved, stage = time.monotonic(), live.job.stage
+        for message in process.messages():
+            with self._lock:
+                live.hear(message)
+            now = time.monotonic()
+            if live.job.stage != stage or "stage" not in message or now - saved >= SAVE_S:
+                self._rows.put(live.job)
+                saved, stage = now, live.job.stage
+
+    def _finish(self, live: Live) -> None:
+        with self._lock:
+            with contextlib.suppress(errors.TriptychError):  # a full disk; it is marked later
+                self._rows.put(live.job)
+            self._live = self._process = None
+
+
+def _build(options: Mapping[str, Any]) -> dict[str, Any]:
+    chosen = {name: options[name] for name in ("precision", "threads") if name in options}
+    if chosen.get("precision") == INT8:  # a way to answer, which comes after teaching
+        chosen["precision"] = "auto"
+    return chosen
+
+
+def _lesson(job: Job) -> dict[str, Any]:
+    return {name: value for name, value in job.options.items() if name in orders.FIELDS}
+
+
+def _sweep(folder: Path, known: set[int]) -> None:
+    """Remove what jobs of projects that are gone have left."""
+    for path in folder.iterdir():
+        if path.name.isdecimal() and int(path.name) not in known:
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,104 @@
+"""A running job as it is now: stage, speed, time left, accuracies, and how it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from triptych.studio.projects import job_table as rows
+from triptych.studio.projects.job_table import Job
+
+# Speed is told over so many seconds, so that it neither jumps nor lags.
+WINDOW_S = 10.0
+# What is measured over less time than this is no speed.
+LEAST_S = 0.3
+PHOTO_STAGES = ("Looking at photos", "Computing features", "Computing features of other views")
+
+
+class Pace:
+    """How fast a stage goes.
+
+    Args:
+        clock: Gives seconds.
+
+    Example:
+        >>> seconds = iter([0.0, 1.0, 2.0])
+        >>> pace = Pace(lambda: next(seconds))
+        >>> [pace.step(done) for done in (0, 8, 24)]
+        [None, 8.0, 12.0]
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._steps: deque[tuple[float, int]] = deque()
+
+    def step(self, done: int) -> float | None:
+        """Note how much is done; gives how much that is a second, where it can be told."""
+        now = self._clock()
+        self._steps.append((now, done))
+        while len(self._steps) > 2 and self._steps[1][0] <= now - WINDOW_S:
+            self._steps.popleft()
+        began, before = self._steps[0]
+        return (done - before) / (now - began) if now - began >= LEAST_S else None
+
+
+class Live:
+    """Follows a running job by what its process says.
+
+    Args:
+        job: As it begins.
+        clock: Gives seconds.
+    """
+
+    def __init__(self, job: Job, clock: Callable[[], float] = time.monotonic) -> None:
+        self.job = job
+        self._clock = clock
+        self._pace = Pace(clock)
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """Take in one message; see `child` for those there are."""
+        if "stage" in message:
+            self._step(message["stage"], message["done"], message["total"])
+        elif "member" in message:
+            others = [own for own in self.job.news if own["member"] != message["member"]]
+            self._change(news=(*others, message))
+        elif "version" in message:
+            self.end(rows.DONE, version=message["version"])
+        elif "failed" in message:
+            self.end(rows.FAILED, message["failed"])
+
+    def _step(self, stage: str, done: int, total: int) -> None:
+        if stage != self.job.stage:
+            self._pace = Pace(self._clock)
+        speed = self._pace.step(done)
+        self._change(
+            stage=stage,
+            done=done,
+            total=total,
+            rate=speed if stage in PHOTO_STAGES else None,
+            left_s=(total - done) / speed if speed else None,
+        )
+
+    def end(self, state: str, error: str | None = None, *, version: int | None = None) -> None:
+        """Note how it ended, unless that is known already.
+
+        Args:
+            state: One of the states of a job.
+            error: Why there is no result, for people.
+            version: Of the bundle that came of it.
+        """
+        if self.job.is_under_way:
+            self._change(
+                state=state,
+                error=error,
+                version=version,
+                rate=None,
+                left_s=None,
+                ended_s=time.time(),
+            )
+
+    def _change(self, **fields: Any) -> None:
+        self.job = dataclasses.replace(self.job, **fields)

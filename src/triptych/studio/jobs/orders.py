@@ -1,0 +1,114 @@
+"""What a job may be asked to teach, and what the child is told of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from triptych import errors
+from triptych.engines.conversion import store
+from triptych.studio.projects import Project
+from triptych.training import pipeline
+from triptych.training.config import Lesson
+
+FILE = "order.json"
+# What can be taught from at all: so many classes with so many photos, one to measure with.
+FEWEST_CLASSES = 2
+FEWEST_PHOTOS = 2
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the child is told.
+
+    Args:
+        home: Folder for everything that is kept.
+        key: Of the project.
+        lesson: Fields of a `Lesson`, those of `FIELDS`.
+        build: Fields of a `Build`: precision and threads.
+    """
+
+    home: str
+    key: str
+    lesson: Mapping[str, Any]
+    build: Mapping[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Write the order where the child looks for it."""
+        (folder / FILE).write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Order:
+        """The order that `save` wrote."""
+        return cls(**json.loads((folder / FILE).read_text(encoding="utf-8")))
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+
+
+# What a person may choose, what it must be, and how that is said. Files of weights are not among
+# it: a page must not name files of the machine.
+FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "backbones": (_is_names, "a list of names"),
+    "head": (lambda value: isinstance(value, str), "a name"),
+    "augment": (_is_names, "a list of names"),
+    "fine_tune": (lambda value: isinstance(value, bool), "true or false"),
+    "seed": (lambda value: type(value) is int and 0 <= value < 1 << 31, "a whole number"),
+}
+
+
+def lesson_of(fields: Mapping[str, Any]) -> Lesson:
+    """A lesson from JSON.
+
+    Args:
+        fields: Those of `FIELDS` that are not left to their defaults.
+
+    Raises:
+        errors.SettingError: There is no such field, or it cannot have that value.
+
+    Example:
+        >>> lesson_of({"backbones": ["lite0"]}).backbones
+        ('lite0',)
+    """
+    for name, value in fields.items():
+        if name not in FIELDS:
+            raise errors.SettingError(
+                f"A lesson has no {name!r}; expected some of: {', '.join(FIELDS)}."
+            )
+        is_right, expected = FIELDS[name]
+        if not is_right(value):
+            raise errors.SettingError(f"{name} is {value!r}; expected {expected}.")
+    chosen: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+    }
+    return Lesson(**chosen)
+
+
+def check(project: Project, fields: Mapping[str, Any]) -> None:
+    """Refuse at once what cannot be taught.
+
+    Args:
+        project: With its classes and counts.
+        fields: Of the lesson.
+
+    Raises:
+        errors.SourceError: There are too few classes or photos.
+        errors.SettingError: The lesson is impossible.
+        errors.UnknownName: There is no such backbone, head or augmentation.
+        errors.WeightsMissing: A backbone's weights have to be fetched first.
+    """
+    full = [own for own in project.classes if own.photos >= FEWEST_PHOTOS]
+    if len(full) < FEWEST_CLASSES:
+        counts = ", ".join(f"{own.name}: {own.photos}" for own in project.classes) or "no class"
+        raise errors.SourceError(
+            f"There is too little to learn from ({counts}); expected at least {FEWEST_CLASSES} "
+            f"classes with {FEWEST_PHOTOS} photos or more each. Add photos, 10 or more a class."
+        )
+    for row in pipeline.check(project.key, lesson_of(fields)):
+        store.weights_of(row, {})

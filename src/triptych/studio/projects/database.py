@@ -1,0 +1,135 @@
+"""The one SQLite file of the studio: opened, brought up to date, read and written.
+
+Whoever writes takes the lock first (``BEGIN IMMEDIATE``), so writers of all threads and processes
+go one after another and what one of them read is still so when it writes. A change is on the disk
+when it is confirmed, and a kill at any moment leaves it whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
+
+from triptych import errors
+from triptych.studio.projects.migrations import MIGRATIONS
+
+# A change takes some milliseconds; who waits longer than this waits for something that hangs.
+PATIENCE_S = 30.0
+
+
+class Database:
+    """The studio's tables.
+
+    Args:
+        path: The file; made with its folders when it is not there.
+        migrations: The steps to today's tables.
+
+    Raises:
+        errors.StateError: It was written by a newer version, is damaged, or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> database = Database(Path(tempfile.mkdtemp()) / "studio.sqlite")
+        >>> with database.reading() as db:
+        ...     db.execute("SELECT count(*) FROM project").fetchone()[0]
+        0
+    """
+
+    def __init__(self, path: Path, *, migrations: Sequence[str] = MIGRATIONS) -> None:
+        self.path = path
+        self._migrations = migrations
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _explained(path, error) from error
+        self._set_journal()
+        self._migrate()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """All that is read within is of one moment."""
+        with self._connected() as db:
+            db.execute("BEGIN")
+            yield db
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """All that is changed within is kept together at the end, or nothing after an error."""
+        with self._connected() as db:
+            db.execute("BEGIN IMMEDIATE")
+            yield db
+            db.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        # A connection a use: it costs 0.1 ms, and no thread or fork can share one by mistake.
+        try:
+            db = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None)
+            try:
+                db.execute("PRAGMA foreign_keys = ON")
+                # Also when the power fails, not only when a process is killed.
+                db.execute("PRAGMA synchronous = FULL")
+                yield db
+            finally:
+                # What was not committed is rolled back.
+                db.close()
+        except sqlite3.Error as error:
+            raise _explained(self.path, error) from error
+
+    def _set_journal(self) -> None:
+        # Everywhere else SQLite waits for others by itself, but not to change the journal mode.
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                with self._connected() as db:
+                    db.execute("PRAGMA journal_mode = WAL")
+                return
+            except errors.Overloaded:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+    def _migrate(self) -> None:
+        with self.reading() as db:
+            if self._version(db) == len(self._migrations):
+                return
+        with self.writing() as db:
+            for number in range(self._version(db), len(self._migrations)):
+                for statement in _statements(self._migrations[number]):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {number + 1}")
+
+    def _version(self, db: sqlite3.Connection) -> int:
+        version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        if version > len(self._migrations):
+            raise errors.StateError(
+                f"{str(self.path)!r} was written by a newer Triptych (version {version} of its "
+                f"tables; this one knows {len(self._migrations)}). Install that one, or start "
+                f"with another --home."
+            )
+        return version
+
+
+def _statements(script: str) -> Iterator[str]:
+    # `executescript` would end the transaction.
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _explained(path: Path, error: Exception) -> errors.TriptychError:
+    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+        return errors.Overloaded(
+            f"Another program has been writing to {str(path)!r} for too long. Try again soon."
+        )
+    return errors.StateError(
+        f"What the studio keeps cannot be read or written: {error} ({str(path)!r}). See that the "
+        f"disk has space and the folder belongs to you; a damaged file can be put back from a copy."
+    )

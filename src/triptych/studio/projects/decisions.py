@@ -1,0 +1,186 @@
+"""What a person decided of photos: which class, which part. Kept for good, and taken back in turn.
+
+Decisions are only ever added; undoing marks the last ones and sets their photos back.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
+from typing import NamedTuple
+
+from triptych.studio.projects import photo_table
+from triptych.studio.projects import project_table
+from triptych.studio.projects.records import UNSORTED
+from triptych.studio.projects.records import Decision
+
+_QUERY = """
+SELECT decision.batch, photo.digest, before, after, excluded_before, excluded_after, at_s, undone,
+       (SELECT name FROM class WHERE id = before), (SELECT name FROM class WHERE id = after)
+FROM decision JOIN photo ON photo.id = decision.photo
+WHERE decision.project = ?
+"""
+
+
+class Change(NamedTuple):
+    """What becomes of a photo.
+
+    Args:
+        photo: Its number.
+        before: Its class before.
+        after: Its class after.
+        excluded_before: Whether it took no part before.
+        excluded_after: Whether it takes no part after.
+    """
+
+    photo: int
+    before: int | None
+    after: int | None
+    excluded_before: bool
+    excluded_after: bool
+
+
+def decide(
+    db: sqlite3.Connection,
+    project: int,
+    digests: Sequence[str],
+    *,
+    class_id: int | None,
+    exclude: bool,
+) -> int:
+    """Change the class or part of photos; see `Projects.decide`."""
+    if class_id not in (None, UNSORTED):
+        project_table.check_class(db, project, class_id)
+    changes = []
+    for row in photo_table.rows(db, project, digests):
+        before, excluded = row.class_id, row.excluded
+        after = before if class_id is None else class_id or None
+        changes.append(Change(row.id, before, after, excluded, exclude))
+    return record(db, project, changes)
+
+
+def place(
+    db: sqlite3.Connection, project: int, digest: bytes, name: str, class_id: int | None
+) -> int | None:
+    """Put a content that is known into a project and class.
+
+    Returns:
+        The photo's number; ``None`` where the project had it already, which is moved then.
+    """
+    number = photo_table.add(db, project, digest, name, class_id)
+    if number is None and class_id is not None:
+        (row,) = photo_table.rows(db, project, [digest.hex()])
+        change = Change(row.id, row.class_id, class_id, row.excluded, row.excluded)
+        record(db, project, [change])
+    return number
+
+
+def empty_class(db: sqlite3.Connection, project: int, class_id: int) -> int:
+    """Take all photos out of a class."""
+    query = "SELECT id, excluded FROM photo WHERE project = ? AND class = ?"
+    return record(
+        db,
+        project,
+        [
+            Change(photo, class_id, None, bool(excluded), bool(excluded))
+            for photo, excluded in db.execute(query, (project, class_id))
+        ],
+    )
+
+
+def record(db: sqlite3.Connection, project: int, changes: Iterable[Change]) -> int:
+    """Carry out changes and write them down, those that change nothing left out.
+
+    Returns:
+        Their number; 0 when nothing changed.
+    """
+    real = [
+        change
+        for change in changes
+        if (change.before, change.excluded_before) != (change.after, change.excluded_after)
+    ]
+    return _write(db, project, real)
+
+
+def confirm(db: sqlite3.Connection, project: int, digests: Sequence[str]) -> int:
+    """Write down that photos are where they belong; see `Projects.confirm`."""
+    rows = photo_table.rows(db, project, digests)
+    stays = [Change(row.id, row.class_id, row.class_id, row.excluded, row.excluded) for row in rows]
+    return _write(db, project, stays)
+
+
+def confirmed(db: sqlite3.Connection, project: int) -> frozenset[str]:
+    """The photos that a person called right in the class where they are."""
+    query = (
+        "SELECT photo.digest FROM decision JOIN photo ON photo.id = decision.photo "
+        "WHERE decision.project = ? AND NOT undone AND before = after AND after = photo.class "
+        "AND excluded_before = excluded_after"
+    )
+    return frozenset(digest.hex() for (digest,) in db.execute(query, (project,)))
+
+
+def _write(db: sqlite3.Connection, project: int, real: Sequence[Change]) -> int:
+    if not real:
+        return 0
+    query = "SELECT coalesce(max(batch), 0) + 1 FROM decision WHERE project = ?"
+    batch = int(db.execute(query, (project,)).fetchone()[0])
+    now = time.time()
+    db.executemany(
+        "INSERT INTO decision (project, batch, photo, before, after, excluded_before, "
+        "excluded_after, at_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        ((project, batch, *change, now) for change in real),
+    )
+    _set(db, ((change.after, change.excluded_after, change.photo) for change in real))
+    return batch
+
+
+def undo(db: sqlite3.Connection, project: int) -> list[Decision]:
+    """Take back the last decisions that stand; see `Projects.undo`."""
+    query = "SELECT max(batch) FROM decision WHERE project = ? AND NOT undone"
+    batch = db.execute(query, (project,)).fetchone()[0]
+    if batch is None:
+        return []
+    own = (project, batch)
+    rows = db.execute(
+        "SELECT photo, before, excluded_before FROM decision WHERE project = ? AND batch = ?", own
+    ).fetchall()
+    back = {
+        before: project_table.revive_class(db, before)
+        for _, before, _ in rows
+        if before is not None
+    }
+    _set(db, ((back.get(before), excluded, photo) for photo, before, excluded in rows))
+    db.execute("UPDATE decision SET undone = 1 WHERE project = ? AND batch = ?", own)
+    return _read(db.execute(f"{_QUERY} AND batch = ? ORDER BY decision.id", own))
+
+
+def history(db: sqlite3.Connection, project: int, limit: int) -> list[Decision]:
+    """The latest decisions, the last one first."""
+    return _read(db.execute(f"{_QUERY} ORDER BY decision.id DESC LIMIT ?", (project, limit)))
+
+
+def _set(db: sqlite3.Connection, states: Iterable[tuple[int | None, bool, int]]) -> None:
+    db.executemany("UPDATE photo SET class = ?, excluded = ? WHERE id = ?", states)
+
+
+def _read(rows: Iterable[tuple[Any, ...]]) -> list[Decision]:
+    return [_decision(*row) for row in rows]
+
+
+def _decision(batch: int, digest: bytes, *rest: Any) -> Decision:
+    before, after, excluded_before, excluded_after, at_s, undone, before_name, after_name = rest
+    return Decision(
+        batch=batch,
+        digest=digest.hex(),
+        before=before,
+        after=after,
+        excluded_before=bool(excluded_before),
+        excluded_after=bool(excluded_after),
+        at_s=at_s,
+        undone=bool(undone),
+        before_name=before_name,
+        after_name=after_name,
+    )

@@ -1,0 +1,150 @@
+"""Photos that were kept for a person to look at.
+
+One that was dealt with stays for a while, so that it can be taken back.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from triptych import errors
+from triptych.studio.projects import decisions
+from triptych.studio.projects import naming
+from triptych.studio.projects import project_table
+from triptych.studio.projects.database import Database
+from triptych.studio.projects.photos import Stock
+from triptych.studio.projects.records import Kept
+
+# More than a person will look through; who asks a public server shall not fill its disk.
+MOST = 2000
+
+
+class Inbox:
+    """The part of `Projects` that keeps photos until a person has looked at them."""
+
+    database: Database
+    stock: Stock
+
+    def keep(self, name: str, data: bytes, verdict: dict[str, Any]) -> bool:
+        """Keep a photo for a person to look at; one that waits already gets the new verdict.
+
+        Args:
+            name: What its file is called.
+            data: The bytes of the file.
+            verdict: What the committee said, as a JSON object.
+
+        Returns:
+            Whether it was kept; not where `MOST` photos wait already.
+
+        Raises:
+            errors.ImageError: It is no photo that can be read.
+            errors.StateError: It cannot be written.
+        """
+        if self.waiting() >= MOST:
+            return False
+        seen = self.stock.store(data)
+        with self.database.writing() as db:
+            digest = self.stock.note(db, seen, data)
+            db.execute(
+                "INSERT INTO kept (digest, name, verdict, at_s) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (digest) WHERE done_s IS NULL "
+                "DO UPDATE SET verdict = excluded.verdict, at_s = excluded.at_s",
+                (digest, naming.file_name(name), json.dumps(verdict), time.time()),
+            )
+        return True
+
+    def waiting(self) -> int:
+        """How many photos are in the inbox."""
+        with self.database.reading() as db:
+            query = "SELECT count(*) FROM kept WHERE done_s IS NULL"
+            return int(db.execute(query).fetchone()[0])
+
+    def inbox(self, offset: int = 0, limit: int = 100) -> list[Kept]:
+        """Photos in the inbox, newest first."""
+        query = (
+            "SELECT id, digest, name, verdict, at_s FROM kept WHERE done_s IS NULL "
+            "ORDER BY id DESC LIMIT ? OFFSET ?"
+        )
+        with self.database.reading() as db:
+            return [
+                Kept(number, digest.hex(), name, json.loads(verdict), at_s)
+                for number, digest, name, verdict, at_s in db.execute(query, (limit, offset))
+            ]
+
+    def settle(self, kept_ids: Sequence[int], key: str, class_id: int | None) -> None:
+        """Move photos from the inbox to a project; all or none.
+
+        Args:
+            kept_ids: Their numbers in the inbox.
+            key: Of the project.
+            class_id: Their class; ``None`` for none yet.
+
+        Raises:
+            errors.UnknownName: There is no such project, class or photo in the inbox.
+        """
+        query = "SELECT digest, name FROM kept WHERE id = ?"
+        with self.database.writing() as db:
+            project, class_id = project_table.target(db, key, class_id)
+            for number in _checked(db, kept_ids):
+                digest, name = db.execute(query, (number,)).fetchone()
+                _finish(db, number, photo=decisions.place(db, project, digest, name, class_id))
+
+    def dismiss(self, kept_ids: Sequence[int]) -> None:
+        """Take photos out of the inbox.
+
+        They can be put back for an hour. After it they go for good, and so do their files if nobody
+        else uses them: when something is removed or dismissed next, or the studio starts.
+
+        Raises:
+            errors.UnknownName: One of them is not in the inbox; none is taken out.
+        """
+        with self.database.writing() as db:
+            for number in _checked(db, kept_ids):
+                _finish(db, number, photo=None)
+        self.stock.collect()
+
+    def reopen(self, kept_ids: Sequence[int]) -> None:
+        """Put photos that were settled or dismissed within the last hour back into the inbox.
+
+        A project keeps those that it had before.
+
+        Raises:
+            errors.UnknownName: One of them is gone for good; nothing is changed.
+        """
+        with self.database.writing() as db:
+            for number in kept_ids:
+                _reopen(db, number)
+
+
+def _reopen(db: sqlite3.Connection, number: int) -> None:
+    row = db.execute("SELECT digest, photo FROM kept WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        raise _unknown(number)
+    digest, photo = row
+    db.execute("DELETE FROM photo WHERE id = ?", (photo,))
+    query = "SELECT 1 FROM kept WHERE digest = ? AND done_s IS NULL"
+    if db.execute(query, (digest,)).fetchone() is None:
+        db.execute("UPDATE kept SET done_s = NULL WHERE id = ?", (number,))
+
+
+def _finish(db: sqlite3.Connection, number: int, *, photo: int | None) -> None:
+    db.execute("UPDATE kept SET done_s = ?, photo = ? WHERE id = ?", (time.time(), photo, number))
+
+
+def _checked(db: sqlite3.Connection, kept_ids: Sequence[int]) -> list[int]:
+    for number in kept_ids:
+        query = "SELECT 1 FROM kept WHERE id = ? AND done_s IS NULL"
+        if db.execute(query, (number,)).fetchone() is None:
+            raise _unknown(number)
+    return list(dict.fromkeys(kept_ids))
+
+
+def _unknown(number: int) -> errors.UnknownName:
+    return errors.UnknownName(
+        f"The inbox has no photo of number {number}; it may have been dealt with. Load the page "
+        f"anew."
+    )

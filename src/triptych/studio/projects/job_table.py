@@ -1,0 +1,185 @@
+"""Rows of jobs: what was to be taught, how far it is, and how it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+from triptych import errors
+from triptych.studio.projects import project_table
+from triptych.studio.projects.database import Database
+
+WAITING = "waiting"
+RUNNING = "running"
+DONE = "done"
+STOPPED = "stopped"
+FAILED = "failed"
+INTERRUPTED = "interrupted"
+UNDER_WAY = (WAITING, RUNNING)
+
+_COLUMNS = (
+    "options",
+    "state",
+    "stage",
+    "done",
+    "total",
+    "rate",
+    "news",
+    "error",
+    "version",
+    "began_s",
+    "ended_s",
+)
+_QUERY = f"SELECT job.id, key, job.created_s, {', '.join(_COLUMNS)} FROM job " + (
+    "JOIN project ON project.id = job.project "
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One teaching of a project.
+
+    Args:
+        id: Its number.
+        key: Of the project.
+        options: What was asked for: fields of a lesson; and ``classes``, the numbers of the
+            project's classes by name as they were then.
+        state: ``"waiting"``, ``"running"``, ``"done"``, ``"stopped"``, ``"failed"`` or
+            ``"interrupted"``.
+        stage: What is being done, for people.
+        done: How much of the stage is.
+        total: How much there is to do in it; 0 where that is not known.
+        rate: How fast, in photos a second, where the stage goes through photos.
+        left_s: How long the stage will still take, where that can be told.
+        news: Accuracies as they come: ``member`` and ``accuracy``, a share of the photos held back.
+        error: Why it ended without a result, for people; ``None`` where it did not.
+        version: Of the bundle that came of it.
+        created_s: When it was asked for, in seconds since 1970.
+        began_s: When it began.
+        ended_s: When it ended.
+    """
+
+    id: int
+    key: str
+    created_s: float
+    options: Mapping[str, Any] = field(repr=False)
+    state: str = WAITING
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    rate: float | None = None
+    news: tuple[Mapping[str, Any], ...] = ()
+    error: str | None = None
+    version: int | None = None
+    began_s: float | None = None
+    ended_s: float | None = None
+    left_s: float | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it waits or runs."""
+        return self.state in UNDER_WAY
+
+    def to_dict(self) -> dict[str, Any]:
+        """The job as a JSON object."""
+        return dataclasses.asdict(self)
+
+
+class Rows:
+    """The jobs in the studio's database.
+
+    Args:
+        database: Of the projects.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, key: str, options: Mapping[str, Any]) -> Job:
+        """Write down a job that waits.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        now = time.time()
+        with self._database.writing() as db:
+            number = db.execute(
+                "INSERT INTO job (project, options, state, created_s) VALUES (?, ?, ?, ?)",
+                (project_table.number_of(db, key), json.dumps(options), WAITING, now),
+            ).lastrowid
+            return _find(db, int(number or 0))
+
+    def find(self, number: int) -> Job:
+        """A job by its number.
+
+        Raises:
+            errors.UnknownName: There is none.
+        """
+        with self._database.reading() as db:
+            return _find(db, number)
+
+    def of(self, key: str) -> list[Job]:
+        """The jobs of a project, the latest first.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        with self._database.reading() as db:
+            number = project_table.number_of(db, key)
+            rows = db.execute(f"{_QUERY} WHERE job.project = ? ORDER BY job.id DESC", (number,))
+            return [_job(row) for row in rows]
+
+    def known(self) -> set[int]:
+        """The numbers of all jobs."""
+        with self._database.reading() as db:
+            return {number for (number,) in db.execute("SELECT id FROM job")}
+
+    def put(self, job: Job) -> None:
+        """Write down how far a job is; one whose project was removed is let go."""
+        marks = ", ".join(f"{column} = ?" for column in _COLUMNS)
+        with self._database.writing() as db:
+            db.execute(f"UPDATE job SET {marks} WHERE id = ?", (*_values(job), job.id))
+
+    def interrupt(self, reason: str) -> int:
+        """Mark all jobs that are under way as interrupted.
+
+        Args:
+            reason: For people.
+
+        Returns:
+            How many.
+        """
+        with self._database.writing() as db:
+            return db.execute(
+                "UPDATE job SET state = ?, error = ?, rate = NULL, ended_s = ? "
+                "WHERE state IN (?, ?)",
+                (INTERRUPTED, reason, time.time(), *UNDER_WAY),
+            ).rowcount
+
+
+def _find(db: sqlite3.Connection, number: int) -> Job:
+    row = db.execute(f"{_QUERY} WHERE job.id = ?", (number,)).fetchone()
+    if row is None:
+        raise errors.UnknownName(
+            f"There is no job {number}; its project may have been removed. Load the page anew."
+        )
+    return _job(row)
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    number, key, created_s, *values = row
+    fields = dict(zip(_COLUMNS, values, strict=True))
+    fields["options"] = json.loads(fields["options"])
+    fields["news"] = tuple(json.loads(fields["news"]))
+    return Job(number, key, created_s, **fields)
+
+
+def _values(job: Job) -> list[Any]:
+    fields = {**vars(job), "options": json.dumps(job.options), "news": json.dumps(job.news)}
+    return [fields[column] for column in _COLUMNS]

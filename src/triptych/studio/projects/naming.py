@@ -1,0 +1,146 @@
+"""What projects and classes may be called, and the keys that are made from titles."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from triptych import errors
+from triptych.data import files
+from triptych.data import layout
+from triptych.utils import storage
+
+MAX_TITLE = 80
+MAX_CLASS = 60
+_MAX_KEY = 40
+# Systems allow 255; " (12345)" and an ending may be added.
+_MAX_FILE_BYTES = 200
+
+# Not allowed in a folder's name on some system.
+_BAD_LETTERS = '/\\<>:"|?*'
+# Names of devices on Windows, whatever their ending.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def title(text: str) -> str:
+    """A project's title in the form that is kept.
+
+    Raises:
+        errors.SettingError: It is empty or too long.
+
+    Example:
+        >>> title("  My   garden ")
+        'My garden'
+    """
+    return _tidy(text, "A project's title", MAX_TITLE, "my garden")
+
+
+def class_name(text: str) -> str:
+    """A class's name in the form that is kept; it can be the name of a folder anywhere.
+
+    Raises:
+        errors.SettingError: It is empty, too long, or no folder can be called that.
+
+    Example:
+        >>> class_name(" bees ")
+        'bees'
+    """
+    name = _tidy(text, "A class's name", MAX_CLASS, "bees")
+    bad = sorted(set(name) & set(_BAD_LETTERS))
+    if bad:
+        raise errors.SettingError(
+            f"{name!r} has {' '.join(bad)} in it, which no folder's name may have everywhere. "
+            f"Leave it out."
+        )
+    if storage.is_hidden(name) or name.endswith(".") or _DEVICES.fullmatch(name):
+        raise errors.SettingError(
+            f"No folder can be called {name!r} everywhere, and a class is a folder when the "
+            f"project is exported. Choose another name, such as {'the ' + name.strip('. ')!r}."
+        )
+    if layout.side_of(name) == "val":
+        raise errors.SettingError(
+            f"{name!r} is what a folder of photos to measure with is called. Choose another name."
+        )
+    return name
+
+
+def as_class_name(text: str) -> str:
+    """The nearest name that a class may have, for a folder of any name.
+
+    Example:
+        >>> as_class_name("a:b"), as_class_name("con"), as_class_name("bees")
+        ('a_b', 'class con', 'bees')
+    """
+    plain = "".join("_" if letter in _BAD_LETTERS else letter for letter in files.shown(text))
+    name = " ".join(plain.replace("?", "_").split())[: MAX_CLASS - len("class ")].strip(" .")
+    try:
+        return class_name(name)
+    except errors.SettingError:
+        return class_name(f"class {name}".strip())
+
+
+def as_title(text: str) -> str:
+    """The nearest title that a project may have, for a folder of any name.
+
+    Example:
+        >>> as_title(""), as_title("garden")
+        ('Photos', 'garden')
+    """
+    return " ".join(files.shown(text).split())[:MAX_TITLE].strip() or "Photos"
+
+
+def file_name(text: str) -> str:
+    """What a photo's file is called, safe to show and to write, with its ending.
+
+    Example:
+        >>> file_name("C:\\\\photos\\\\a?b.JPG"), file_name("../..")
+        ('a_b.JPG', 'photo')
+    """
+    last = files.shown(text).replace("\\", "/").rsplit("/", 1)[-1]
+    name = "".join("_" if letter in _BAD_LETTERS else letter for letter in last).strip(" .")
+    if _DEVICES.fullmatch(name) or storage.is_hidden(name):
+        name = f"_{name}"
+    stem, ending = os.path.splitext(name)
+    if len(ending.encode()) >= _MAX_FILE_BYTES:
+        stem, ending = name, ""
+    return _cut(stem, _MAX_FILE_BYTES - len(ending.encode())) + ending or "photo"
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    return text.encode()[:most_bytes].decode(errors="ignore").rstrip(" .")
+
+
+def keys(text: str) -> Iterator[str]:
+    """Keys that a title may have, the plainest first.
+
+    Example:
+        >>> list(itertools.islice(keys("Käfer & Co."), 2))
+        ['kafer-co', 'kafer-co-2']
+    """
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    key = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_MAX_KEY].strip("-") or "project"
+    yield key
+    yield from (f"{key}-{number}" for number in itertools.count(2))
+
+
+def folded(name: str) -> str:
+    """What two names have in common that differ in upper and lower case only."""
+    return unicodedata.normalize("NFC", name.casefold())
+
+
+def _tidy(text: str, what: str, longest: int, example: str) -> str:
+    name = " ".join(unicodedata.normalize("NFC", text).split())
+    if not name:
+        raise errors.SettingError(f"{what} is empty; expected one such as {example!r}.")
+    if len(name) > longest:
+        raise errors.SettingError(
+            f"{what} has {len(name)} letters; expected at most {longest}. Shorten it."
+        )
+    if not name.isprintable():
+        raise errors.SettingError(
+            f"{what} has letters that cannot be shown: {files.shown(name)!r}. Type it anew."
+        )
+    return name

@@ -1,0 +1,214 @@
+"""Rows of photos: of a content once, and of each project that has it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from typing import NamedTuple
+
+from triptych import errors
+from triptych import images
+from triptych.data import near
+from triptych.images import signatures
+from triptych.studio.projects.records import ALL
+from triptych.studio.projects.records import UNSORTED
+from triptych.studio.projects.records import Photo
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+# SQLite allows at most 32766 values in a statement; far fewer keep statements small.
+_AT_ONCE = 500
+_QUERY = """
+SELECT photo.digest, photo.name, photo.class, photo.excluded, width, height, photo.added_s
+FROM photo JOIN content USING (digest)
+"""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is known of a file by its content.
+
+    Args:
+        digest: SHA-256 of its bytes, 64 hexadecimal digits.
+        format: Named as in `signatures`.
+        size: (height, width) in pixels, upright.
+        size_bytes: Of the file.
+        sketch: To find its copies by.
+    """
+
+    digest: str
+    format: str
+    size: tuple[int, int]
+    size_bytes: int
+    sketch: near.Sketch
+
+
+class Row(NamedTuple):
+    """Where a photo of a project stands.
+
+    Args:
+        id: Its number.
+        class_id: Its class, if it has one.
+        excluded: Whether it takes no part.
+    """
+
+    id: int
+    class_id: int | None
+    excluded: bool
+
+
+def look(data: bytes, limits: images.Limits) -> tuple[Look, images.UInt8Image]:
+    """Look at a file, and see that it is a photo.
+
+    Returns:
+        What is known of it, and its pixels, shape (H, W, 3).
+
+    Raises:
+        errors.ImageError: It is none.
+    """
+    pixels = images.decode(data, limits=limits)
+    digest = hashlib.sha256(data).hexdigest()
+    kind = signatures.identify(data).name
+    size = (pixels.shape[0], pixels.shape[1])
+    return Look(digest, kind, size, len(data), near.sketch(pixels)), pixels
+
+
+def note(db: sqlite3.Connection, seen: Look) -> bytes:
+    """Write down what is known of a content, once.
+
+    Returns:
+        Its digest, as the tables have it.
+    """
+    digest = bytes.fromhex(seen.digest)
+    height, width = seen.size
+    db.execute(
+        "INSERT INTO content (digest, format, width, height, size_bytes, sketch) "
+        "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (digest, seen.format, width, height, seen.size_bytes, seen.sketch.to_bytes()),
+    )
+    return digest
+
+
+def add(
+    db: sqlite3.Connection, project: int, digest: bytes, name: str, class_id: int | None
+) -> int | None:
+    """Add a content that is known to a project.
+
+    Returns:
+        The photo's number; ``None`` where the project had it already.
+    """
+    cursor = db.execute(
+        "INSERT INTO photo (project, digest, name, class, added_s) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (project, digest) DO NOTHING",
+        (project, digest, name, class_id, time.time()),
+    )
+    return cursor.lastrowid if cursor.rowcount else None
+
+
+def find(db: sqlite3.Connection, project: int, digest: str) -> Photo:
+    """A photo of a project.
+
+    Raises:
+        errors.UnknownName: It has none of that content.
+    """
+    query = f"{_QUERY} WHERE photo.project = ? AND photo.digest = ?"
+    row = db.execute(query, (project, in_bytes(digest))).fetchone()
+    if row is None:
+        raise unknown(digest)
+    return _photo(row)
+
+
+def listed(
+    db: sqlite3.Connection,
+    project: int,
+    *,
+    class_id: int | None,
+    excluded: bool | None,
+    offset: int,
+    limit: int,
+) -> list[Photo]:
+    """Photos of a project, in the order in which they came; see `Projects.photos`."""
+    clauses, values = ["photo.project = ?"], [project]
+    if excluded is not None:
+        clauses.append("photo.excluded = ?")
+        values.append(int(excluded))
+    if class_id in (None, UNSORTED):
+        clauses.append("photo.class IS NULL")
+    elif class_id != ALL:
+        clauses.append("photo.class = ?")
+        values.append(class_id)
+    query = f"{_QUERY} WHERE {' AND '.join(clauses)} ORDER BY photo.id LIMIT ? OFFSET ?"
+    return [_photo(row) for row in db.execute(query, (*values, limit, offset))]
+
+
+def rows(db: sqlite3.Connection, project: int, digests: Sequence[str]) -> Iterator[Row]:
+    """Where photos stand, each once.
+
+    Raises:
+        errors.UnknownName: The project lacks one of them.
+    """
+    wanted = list(dict.fromkeys(map(in_bytes, digests)))
+    for start in range(0, len(wanted), _AT_ONCE):
+        chunk = wanted[start : start + _AT_ONCE]
+        marks = ",".join("?" * len(chunk))
+        query = (
+            "SELECT digest, id, class, excluded FROM photo "
+            f"WHERE project = ? AND digest IN ({marks})"
+        )
+        found = {row[0]: row[1:] for row in db.execute(query, (project, *chunk))}
+        for digest in chunk:
+            if digest not in found:
+                raise unknown(digest.hex())
+            number, class_id, excluded = found[digest]
+            yield Row(number, class_id, bool(excluded))
+
+
+def unused(db: sqlite3.Connection) -> list[bytes]:
+    """Contents that neither a project nor the inbox has any more."""
+    query = (
+        "SELECT digest FROM content WHERE digest NOT IN (SELECT digest FROM photo) "
+        "AND digest NOT IN (SELECT digest FROM kept)"
+    )
+    return [digest for (digest,) in db.execute(query)]
+
+
+def erase(db: sqlite3.Connection, project: int, digests: Sequence[str]) -> int:
+    """Remove photos from a project, with what was decided of them.
+
+    Returns:
+        How many.
+
+    Raises:
+        errors.UnknownName: The project lacks one of them.
+    """
+    found = [(row.id,) for row in rows(db, project, digests)]
+    db.executemany("DELETE FROM photo WHERE id = ?", found)
+    return len(found)
+
+
+def in_bytes(digest: str) -> bytes:
+    """A digest as the tables have it.
+
+    Raises:
+        errors.UnknownName: It is none.
+    """
+    if not _DIGEST.fullmatch(digest):
+        raise unknown(digest)
+    return bytes.fromhex(digest)
+
+
+def unknown(digest: str) -> errors.UnknownName:
+    """The error for a photo that is not there."""
+    return errors.UnknownName(
+        f"There is no photo {digest[:12]!r} here; it may have been removed. Load the page anew."
+    )
+
+
+def _photo(row: tuple[Any, ...]) -> Photo:
+    digest, name, class_id, excluded, width, height, added_s = row
+    return Photo(digest.hex(), name, class_id, bool(excluded), width, height, added_s)

@@ -1,0 +1,230 @@
+"""Rows of projects and their classes."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from triptych import bundles
+from triptych import errors
+from triptych.studio.projects import naming
+from triptych.studio.projects.records import Class
+from triptych.studio.projects.records import Project
+
+# Words that follow /projects/ in addresses of pages.
+RESERVED_KEYS = frozenset({"export", "import", "inbox", "new", "photos", "sample", "static"})
+MAX_CLASSES = 1000
+
+
+class _Count(NamedTuple):
+    class_id: int | None
+    excluded: bool
+    photos: int
+
+
+def listed(db: sqlite3.Connection) -> list[Project]:
+    """All projects, newest first."""
+    rows = db.execute("SELECT key FROM project ORDER BY id DESC")
+    return [find(db, key) for (key,) in rows.fetchall()]
+
+
+def find(db: sqlite3.Connection, key: str) -> Project:
+    """A project with its classes and counts.
+
+    Raises:
+        errors.UnknownName: There is none.
+    """
+    number = number_of(db, key)
+    title, created_s = db.execute(
+        "SELECT title, created_s FROM project WHERE id = ?", (number,)
+    ).fetchone()
+    counts = list(_counts(db, number))
+    return Project(
+        key=key,
+        title=title,
+        created_s=created_s,
+        classes=tuple(_classes(db, number, counts)),
+        photos=_total(counts),
+        excluded=_total(count for count in counts if count.excluded),
+        unsorted=_total(c for c in counts if not c.excluded and c.class_id is None),
+    )
+
+
+def number_of(db: sqlite3.Connection, key: str) -> int:
+    """The number of a project.
+
+    Raises:
+        errors.UnknownName: There is none.
+    """
+    row = db.execute("SELECT id FROM project WHERE key = ?", (key,)).fetchone()
+    if row is None:
+        keys = [known for (known,) in db.execute("SELECT key FROM project ORDER BY key LIMIT 20")]
+        known = f"expected one of: {', '.join(keys)}" if keys else "there are no projects yet"
+        raise errors.UnknownName(f"There is no project {key[:80]!r}; {known}.")
+    return int(row[0])
+
+
+def _counts(db: sqlite3.Connection, number: int) -> Iterator[_Count]:
+    query = "SELECT class, excluded, count(*) FROM photo WHERE project = ? GROUP BY class, excluded"
+    for class_id, excluded, photos in db.execute(query, (number,)):
+        yield _Count(class_id, bool(excluded), photos)
+
+
+def _total(counts: Iterable[_Count]) -> int:
+    return sum(count.photos for count in counts)
+
+
+def _classes(db: sqlite3.Connection, number: int, counts: list[_Count]) -> Iterator[Class]:
+    own = {count.class_id: count.photos for count in counts if not count.excluded}
+    query = "SELECT id, name FROM class WHERE project = ? AND NOT removed ORDER BY id"
+    for class_id, name in db.execute(query, (number,)):
+        yield Class(class_id, name, own.get(class_id, 0))
+
+
+def make(db: sqlite3.Connection, home: Path, title: str) -> str:
+    """Make a project.
+
+    Args:
+        db: In a transaction that writes.
+        home: Folder for everything that is kept.
+        title: Its name for people.
+
+    Returns:
+        Its key, which is new among projects and bundles.
+
+    Raises:
+        errors.SettingError: The title is empty or too long.
+    """
+    title = naming.title(title)
+    used = {key for (key,) in db.execute("SELECT key FROM project")}
+    used.update(RESERVED_KEYS, bundles.RESERVED)
+    free = (key for key in naming.keys(title) if key not in used)
+    key = next(key for key in free if not bundles.versions(home, key))
+    db.execute(
+        "INSERT INTO project (key, title, created_s) VALUES (?, ?, ?)", (key, title, time.time())
+    )
+    return key
+
+
+def rename(db: sqlite3.Connection, key: str, title: str) -> None:
+    """Give a project another title; its key stays."""
+    db.execute(
+        "UPDATE project SET title = ? WHERE id = ?", (naming.title(title), number_of(db, key))
+    )
+
+
+def add_class(db: sqlite3.Connection, number: int, name: str) -> int:
+    """Add a class.
+
+    Args:
+        db: In a transaction that writes.
+        number: Of the project.
+        name: Of the class.
+
+    Returns:
+        Its number.
+
+    Raises:
+        errors.SettingError: It cannot be called that, or there are too many.
+    """
+    name = naming.class_name(name)
+    _check_is_new(db, number, name)
+    query = "SELECT count(*) FROM class WHERE project = ? AND NOT removed"
+    if db.execute(query, (number,)).fetchone()[0] >= MAX_CLASSES:
+        raise errors.SettingError(f"A project has at most {MAX_CLASSES:,} classes.")
+    cursor = db.execute(
+        "INSERT INTO class (project, name, folded) VALUES (?, ?, ?)",
+        (number, name, naming.folded(name)),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def rename_class(db: sqlite3.Connection, number: int, class_id: int, name: str) -> None:
+    """Give a class another name.
+
+    Raises:
+        errors.UnknownName: The project has no such class.
+        errors.SettingError: It cannot be called that.
+    """
+    check_class(db, number, class_id)
+    name = naming.class_name(name)
+    _check_is_new(db, number, name, besides=class_id)
+    db.execute(
+        "UPDATE class SET name = ?, folded = ? WHERE id = ?",
+        (name, naming.folded(name), class_id),
+    )
+
+
+def remove_class(db: sqlite3.Connection, number: int, class_id: int) -> None:
+    """Mark a class as removed; the photos that are in it have to leave it first."""
+    check_class(db, number, class_id)
+    db.execute("UPDATE class SET removed = 1 WHERE id = ?", (class_id,))
+
+
+def revive_class(db: sqlite3.Connection, class_id: int) -> int:
+    """Bring a class back where it was removed.
+
+    Returns:
+        Its number; where another class has taken its name meanwhile, that one's.
+    """
+    project, folded, removed = db.execute(
+        "SELECT project, folded, removed FROM class WHERE id = ?", (class_id,)
+    ).fetchone()
+    if removed:
+        other = _named(db, project, folded)
+        if other is not None:
+            return other
+        db.execute("UPDATE class SET removed = 0 WHERE id = ?", (class_id,))
+    return class_id
+
+
+def check_class(db: sqlite3.Connection, number: int, class_id: int) -> None:
+    """See that a project has a class.
+
+    Raises:
+        errors.UnknownName: It has not.
+    """
+    query = "SELECT 1 FROM class WHERE id = ? AND project = ? AND NOT removed"
+    if db.execute(query, (class_id, number)).fetchone() is None:
+        raise errors.UnknownName(
+            f"The project has no class of number {class_id}; it may have been removed. Load the "
+            f"page anew."
+        )
+
+
+def target(db: sqlite3.Connection, key: str, class_id: int | None) -> tuple[int, int | None]:
+    """Where a photo is to go: the number of a project, and of a class of it or none.
+
+    Raises:
+        errors.UnknownName: There is no such project or class.
+    """
+    number = number_of(db, key)
+    if class_id:
+        check_class(db, number, class_id)
+    return number, class_id or None
+
+
+def class_named(db: sqlite3.Connection, number: int, name: str) -> int:
+    """The number of a class by its name; the class is made when there is none."""
+    found = _named(db, number, naming.folded(naming.class_name(name)))
+    return add_class(db, number, name) if found is None else found
+
+
+def _check_is_new(
+    db: sqlite3.Connection, number: int, name: str, *, besides: int | None = None
+) -> None:
+    if _named(db, number, naming.folded(name)) not in (None, besides):
+        raise errors.SettingError(
+            f"There is a class {name!r} already. Choose another name, or add the photos to that "
+            f"class."
+        )
+
+
+def _named(db: sqlite3.Connection, number: int, folded: str) -> int | None:
+    query = "SELECT id FROM class WHERE project = ? AND folded = ? AND NOT removed"
+    row = db.execute(query, (number, folded)).fetchone()
+    return None if row is None else int(row[0])

@@ -1,0 +1,325 @@
+"""The one door to what the studio keeps: projects, photos, decisions, the inbox."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from triptych import images
+from triptych.data.records import Finding
+from triptych.studio.projects import decisions
+from triptych.studio.projects import naming
+from triptych.studio.projects import photo_table
+from triptych.studio.projects import project_table
+from triptych.studio.projects.blobs import Contents
+from triptych.studio.projects.checking import Checker
+from triptych.studio.projects.database import Database
+from triptych.studio.projects.inbox import Inbox
+from triptych.studio.projects.photos import Stock
+from triptych.studio.projects.records import ALL
+from triptych.studio.projects.records import Class
+from triptych.studio.projects.records import Decision
+from triptych.studio.projects.records import Photo
+from triptych.studio.projects.records import Project
+from triptych.studio.projects.transfer import Exchange
+
+FOLDER = "studio"
+
+
+class Projects(Exchange, Inbox):
+    """Projects of one home; any number of threads and processes may use it at once.
+
+    What a call has confirmed is on the disk when it returns. Photos are stored by content, as they
+    came, and are never changed.
+
+    Args:
+        home: Folder for everything that is kept; this lives in ``home/studio``.
+        limits: Bytes and pixels allowed in a photo.
+
+    Raises:
+        errors.StateError: What is there cannot be read, or nothing can be written.
+
+    Example:
+        >>> import tempfile
+        >>> projects = Projects(Path(tempfile.mkdtemp()))
+        >>> garden = projects.make("My garden")
+        >>> projects.add_class(garden.key, "bees")
+        Class(id=1, name='bees', photos=0)
+        >>> projects.find("my-garden").photos
+        0
+    """
+
+    def __init__(self, home: Path, *, limits: images.Limits = images.DEFAULT_LIMITS) -> None:
+        self.home = home
+        self.database = Database(home / FOLDER / "studio.sqlite")
+        self._checker = Checker()
+        self.stock = Stock(self.database, Contents(home / FOLDER, limits), limits)
+        # What was removed when a kill came.
+        self.stock.collect()
+
+    # Projects and classes
+
+    def make(self, title: str) -> Project:
+        """Make a project; its key is new among projects and bundles.
+
+        Raises:
+            errors.SettingError: The title is empty or too long.
+        """
+        with self.database.writing() as db:
+            return project_table.find(db, project_table.make(db, self.home, title))
+
+    def all(self) -> list[Project]:
+        """All projects, newest first."""
+        with self.database.reading() as db:
+            return project_table.listed(db)
+
+    def find(self, key: str) -> Project:
+        """A project by its key.
+
+        Raises:
+            errors.UnknownName: There is none.
+        """
+        with self.database.reading() as db:
+            return project_table.find(db, key)
+
+    def rename(self, key: str, title: str) -> None:
+        """Give a project another title; its key stays.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+            errors.SettingError: The title is empty or too long.
+        """
+        with self.database.writing() as db:
+            project_table.rename(db, key, title)
+
+    def remove(self, key: str) -> None:
+        """Remove a project, its history, and the photos that nobody else uses; for good.
+
+        Bundles that were taught from it stay.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        with self.database.writing() as db:
+            db.execute("DELETE FROM project WHERE id = ?", (project_table.number_of(db, key),))
+        self.stock.collect()
+
+    def add_class(self, key: str, name: str) -> Class:
+        """Add a class.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+            errors.SettingError: It cannot be called that, or is there already.
+        """
+        with self.database.writing() as db:
+            number = project_table.add_class(db, project_table.number_of(db, key), name)
+            return next(own for own in project_table.find(db, key).classes if own.id == number)
+
+    def rename_class(self, key: str, class_id: int, name: str) -> None:
+        """Give a class another name.
+
+        Raises:
+            errors.UnknownName: There is no such project or class.
+            errors.SettingError: It cannot be called that, or another is.
+        """
+        with self.database.writing() as db:
+            project_table.rename_class(db, project_table.number_of(db, key), class_id, name)
+
+    def remove_class(self, key: str, class_id: int) -> None:
+        """Remove a class; its photos have no class then.
+
+        That is a decision: `undo` brings the class and its photos back.
+
+        Raises:
+            errors.UnknownName: There is no such project or class.
+        """
+        with self.database.writing() as db:
+            project = project_table.number_of(db, key)
+            project_table.remove_class(db, project, class_id)
+            decisions.empty_class(db, project, class_id)
+
+    # Photos
+
+    def add(self, key: str, name: str, data: bytes, class_id: int | None = None) -> Photo:
+        """Add a photo, as it came.
+
+        Args:
+            key: Of the project.
+            name: What its file is called.
+            data: The bytes of the file.
+            class_id: Its class, if it has one. A photo that the project has already is moved
+                there, which is a decision, and stays excluded if it was.
+
+        Raises:
+            errors.ImageError: It is no photo that can be read.
+            errors.UnknownName: There is no such project or class.
+            errors.StateError: It cannot be written.
+        """
+        with self.database.reading() as db:
+            project_table.target(db, key, class_id)
+        seen = self.stock.store(data)
+        with self.database.writing() as db:
+            project, class_id = project_table.target(db, key, class_id)
+            digest = self.stock.note(db, seen, data)
+            decisions.place(db, project, digest, naming.file_name(name), class_id)
+            return photo_table.find(db, project, seen.digest)
+
+    def photos(
+        self,
+        key: str,
+        *,
+        class_id: int | None = ALL,
+        excluded: bool | None = False,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> list[Photo]:
+        """Photos of a project, in the order in which they came.
+
+        Args:
+            key: Of the project.
+            class_id: Of one class; ``None`` or `UNSORTED`: without one; `ALL`: any.
+            excluded: Those that take part, those that do not, or with ``None`` both.
+            offset: How many to pass over.
+            limit: How many at most; -1 for all.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        with self.database.reading() as db:
+            return photo_table.listed(
+                db,
+                project_table.number_of(db, key),
+                class_id=class_id,
+                excluded=excluded,
+                offset=offset,
+                limit=limit,
+            )
+
+    def photo(self, key: str, digest: str) -> Photo:
+        """A photo of a project.
+
+        Raises:
+            errors.UnknownName: There is no such project, or it has no such photo.
+        """
+        with self.database.reading() as db:
+            return photo_table.find(db, project_table.number_of(db, key), digest)
+
+    def erase(self, key: str, digests: Sequence[str]) -> int:
+        """Remove photos from a project for good, files included where nobody else uses them.
+
+        Returns:
+            How many.
+
+        Raises:
+            errors.UnknownName: There is no such project, or it lacks one of them; none is removed.
+        """
+        with self.database.writing() as db:
+            count = photo_table.erase(db, project_table.number_of(db, key), digests)
+        self.stock.collect()
+        return count
+
+    def read(self, digest: str) -> bytes:
+        """The bytes of a photo, as they came.
+
+        Raises:
+            errors.UnknownName: There is no such photo.
+        """
+        return self.stock.contents.read(self._checked(digest))
+
+    def thumbnail(self, digest: str) -> bytes:
+        """A photo as a JPEG file of 240 pixels at its longer side.
+
+        Raises:
+            errors.UnknownName: There is no such photo.
+        """
+        return self.stock.contents.thumbnail(self._checked(digest))
+
+    @staticmethod
+    def _checked(digest: str) -> str:
+        # It becomes part of a path.
+        return photo_table.in_bytes(digest).hex()
+
+    # Decisions, and what gives reason for them
+
+    def findings(self, key: str) -> list[Finding]:
+        """What the dataset check says of the photos that have a class and take part.
+
+        Returns:
+            Their sources are digests of photos.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        with self.database.reading() as db:
+            return list(self._checker.check(db, project_table.number_of(db, key), self.read))
+
+    def decide(
+        self,
+        key: str,
+        digests: Sequence[str],
+        *,
+        class_id: int | None = None,
+        exclude: bool = False,
+    ) -> int:
+        """Move photos to a class, exclude them, or let them take part again; all or none.
+
+        Args:
+            key: Of the project.
+            digests: The photos.
+            class_id: Where they belong; ``None`` leaves them where they are, `UNSORTED` takes them
+                out of their class.
+            exclude: Whether they take no part from now on.
+
+        Returns:
+            The number of the batch, for its history; 0 when nothing changed.
+
+        Raises:
+            errors.UnknownName: There is no such project, class or photo; nothing is changed.
+        """
+        with self.database.writing() as db:
+            project = project_table.number_of(db, key)
+            return decisions.decide(db, project, digests, class_id=class_id, exclude=exclude)
+
+    def confirm(self, key: str, digests: Sequence[str]) -> int:
+        """Write down that a person looked at photos and found them in their right class.
+
+        That is a decision, too: `undo` takes it back.
+
+        Returns:
+            The number of the batch, for its history; 0 when no photo was named.
+
+        Raises:
+            errors.UnknownName: There is no such project or photo; nothing is changed.
+        """
+        with self.database.writing() as db:
+            return decisions.confirm(db, project_table.number_of(db, key), digests)
+
+    def confirmed(self, key: str) -> frozenset[str]:
+        """Digests of the photos that a person called right in the class where they are now.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        with self.database.reading() as db:
+            return decisions.confirmed(db, project_table.number_of(db, key))
+
+    def undo(self, key: str) -> list[Decision]:
+        """Take back what was decided last and still stands, all that was decided at once.
+
+        Returns:
+            What was taken back; nothing where there is nothing left.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        with self.database.writing() as db:
+            return decisions.undo(db, project_table.number_of(db, key))
+
+    def history(self, key: str, limit: int = 50) -> list[Decision]:
+        """The latest decisions, the last one first; also those that were taken back.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        with self.database.reading() as db:
+            return decisions.history(db, project_table.number_of(db, key), limit)

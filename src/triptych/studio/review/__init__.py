@@ -1,0 +1,23 @@
+"""What the result pages tell: what a committee said of each photo that it had not learned, joined
+with how that photo stands in its project today.
+
+    review      one version beside the project today
+    changing    two versions on the same photos
+
+Figures are those of the teaching, as in ``report.html``: they do not change when labels do. What a
+photo is called today is shown beside them, and two versions are compared by today's labels, so
+that a corrected label counts as right for both.
+"""
+
+from __future__ import annotations
+
+from triptych.studio.review.compare import Change
+from triptych.studio.review.compare import compare
+from triptych.studio.review.review import Doubted
+from triptych.studio.review.review import Review
+from triptych.studio.review.review import Seen
+from triptych.studio.review.review import made
+from triptych.studio.review.review import open
+from triptych.studio.review.review import standing
+
+__all__ = ["Change", "Doubted", "Review", "Seen", "compare", "made", "open", "standing"]

@@ -1,0 +1,149 @@
+"""Two versions of a committee on the same photos, by today's labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych.evaluation import metrics
+from triptych.evaluation import paired
+from triptych.studio import projects
+from triptych.studio.review.review import Indices
+from triptych.studio.review.review import Review
+from triptych.studio.review.review import Seen
+
+
+@dataclass(frozen=True)
+class Side:
+    """How one of two versions did on the photos that are compared.
+
+    Args:
+        right: How many it had right.
+        interval: Of their share, 95 %.
+    """
+
+    right: int
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """How a class was found before and after.
+
+    Args:
+        name: Today's.
+        photos: How many of the compared photos are in it.
+        before: How many of those the older version found.
+        after: How many the newer one found.
+    """
+
+    name: str
+    photos: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """Two versions on the same photos, which neither had learned, by today's labels.
+
+    Args:
+        photos: How many they are; with 0 nothing can be said.
+        only_one: Photos that only one of them was measured with, which are not compared.
+        before: The older version.
+        after: The newer one.
+        gain: How much larger the share of right answers is, with its 95 % interval.
+        classes: Class by class.
+        mended: Photos that only the newer one has right, as it answered them.
+        lost: Photos that only the older one has right, as the newer one answered them.
+    """
+
+    photos: int
+    only_one: int
+    before: Side
+    after: Side
+    gain: paired.Loss
+    classes: list[ClassChange]
+    mended: list[Seen]
+    lost: list[Seen]
+
+
+def compare(before: Review, after: Review, *, held: bool = True) -> Change:
+    """What changed from one version to another.
+
+    Args:
+        before: The older version.
+        after: The newer one, of the same project.
+        held: Whether only photos held back from both are compared, or all that both answered
+            without having learned them, in turns.
+    """
+    old, new = _places(before, held), _places(after, held)
+    both = [digest for digest in new if digest in old and _home(after, digest) is not None]
+    truth = np.array([_home(after, digest) for digest in both], dtype=np.intp)
+    was = _answered(before, [old[digest] for digest in both]) == truth
+    now = _answered(after, [new[digest] for digest in both]) == truth
+    lost, mended = was & ~now, now & ~was
+    total = len(both)
+    return Change(
+        photos=total,
+        only_one=len({*old, *new}) - len({*old} & {*new}),
+        before=_side(was),
+        after=_side(now),
+        gain=_gain(int(lost.sum()), int(mended.sum()), total),
+        classes=_by_class(after.project, truth, was, now),
+        mended=after.seen(new[both[place]] for place in np.nonzero(mended)[0]),
+        lost=after.seen(new[both[place]] for place in np.nonzero(lost)[0]),
+    )
+
+
+def _places(review: Review, held: bool) -> dict[str, int]:
+    """Where the photos that count are among the answers of a version."""
+    if review.answers is None:
+        return {}
+    counts = review.answers.held | (not held)
+    return {review.digests[place]: int(place) for place in np.nonzero(counts)[0]}
+
+
+def _home(review: Review, digest: str) -> int | None:
+    """The class that a photo belongs to today; ``None`` if it is not to be counted."""
+    photo = review.photos.get(digest)
+    return None if photo is None or photo.excluded else photo.class_id
+
+
+def _answered(review: Review, places: list[int]) -> Indices:
+    """The answers of a version as today's classes; -1 for one that is no more."""
+    ids = np.array([own.id if own else -1 for own in review.today], dtype=np.intp)
+    if review.answers is None or not places:
+        return np.zeros(0, dtype=np.intp)
+    found: Indices = ids[review.answers.probs[places].argmax(axis=1)]
+    return found
+
+
+def _side(right: npt.NDArray[np.bool_]) -> Side:
+    count = int(right.sum())
+    return Side(count, metrics.wilson(count, len(right)))
+
+
+def _gain(lost: int, mended: int, total: int) -> paired.Loss:
+    """The difference of two shares, the newer one's first."""
+    return paired.paired(mended, lost, total) if total else paired.Loss(0.0, -1.0, 1.0)
+
+
+def _by_class(
+    project: projects.Project,
+    truth: Indices,
+    was: npt.NDArray[np.bool_],
+    now: npt.NDArray[np.bool_],
+) -> list[ClassChange]:
+    return [
+        ClassChange(
+            own.name,
+            int((truth == own.id).sum()),
+            int(was[truth == own.id].sum()),
+            int(now[truth == own.id].sum()),
+        )
+        for own in project.classes
+        if (truth == own.id).any()
+    ]

@@ -1,0 +1,306 @@
+"""One version of a committee beside its project as it is today."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych import bundles
+from triptych import errors
+from triptych.bundles import oof_predictions
+from triptych.bundles.oof_predictions import Answers
+from triptych.evaluation import advice
+from triptych.evaluation import label_issues
+from triptych.evaluation import metrics
+from triptych.studio import projects
+
+MISTAKES = 12
+
+Indices = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A photo that a committee answered without having learned it.
+
+    Args:
+        digest: SHA-256 of its bytes, in hex.
+        name: What people call it.
+        truth: Its class when the committee was taught.
+        answer: What the committee said.
+        prob: How probable it called that, in [0, 1].
+        photo: The photo as it is in the project today; ``None`` where it is there no more.
+    """
+
+    digest: str
+    name: str
+    truth: str
+    answer: str
+    prob: float
+    photo: projects.Photo | None
+
+
+@dataclass(frozen=True)
+class Doubted:
+    """A photo whose label may be wrong.
+
+    Args:
+        seen: The photo.
+        suggested: The class it looks like, as it is called today.
+        likely: Whether the committee is as sure of that as of that class's own photos.
+    """
+
+    seen: Seen
+    suggested: projects.Class
+    likely: bool
+
+
+@dataclass(frozen=True)
+class Review:
+    """A version of a project's committee, and the project today.
+
+    Args:
+        made: The version.
+        answers: What it said of photos it had not learned; ``None`` in bundles of older versions
+            of Triptych.
+        project: Today's classes.
+        photos: Today's photos by digest, those left out among them.
+        confirmed: Digests of photos whose label a person called right.
+    """
+
+    made: bundles.Bundle
+    answers: Answers | None
+    project: projects.Project
+    photos: Mapping[str, projects.Photo]
+    confirmed: frozenset[str] = frozenset()
+
+    @functools.cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Names of its classes, in the order of the outputs."""
+        return tuple(label.name for label in self.made.labels)
+
+    @functools.cached_property
+    def numbers(self) -> dict[str, Any]:
+        """Figures of its evaluation; empty where there was none."""
+        return self.made.metrics
+
+    @functools.cached_property
+    def digests(self) -> list[str]:
+        """Of the photos it answered, in their order."""
+        return self.answers.keys if self.answers else []
+
+    @functools.cached_property
+    def today(self) -> tuple[projects.Class | None, ...]:
+        """What each of its classes is in the project today.
+
+        A class that has another name now is known by its photos.
+        """
+        named = {own.name: own for own in self.project.classes}
+        free = {own.id: own for own in self.project.classes if own.name not in self.labels}
+        return tuple(
+            named.get(label) or free.get(self._home_of(index) or 0)
+            for index, label in enumerate(self.labels)
+        )
+
+    def _home_of(self, index: int) -> int | None:
+        """The class that most photos of a taught class are in today."""
+        if self.answers is None:
+            return None
+        (own,) = np.nonzero(self.answers.truth == index)
+        photos = [self.photos.get(self.digests[place]) for place in own]
+        homes = Counter(photo.class_id for photo in photos if photo)
+        return homes.most_common(1)[0][0] if homes else None
+
+    def cell(self, truth: str | None, answer: str | None, *, held: bool = True) -> list[Seen]:
+        """The photos behind a cell of the confusion matrix, the surest answers first.
+
+        Args:
+            truth: The class they had; ``None`` for any.
+            answer: The class that was answered; ``None`` for any.
+            held: Whether only the photos of the evaluation are meant, or also those that were
+                learned, each answered by heads that had not learned it.
+
+        Raises:
+            errors.UnknownName: There was no such class.
+        """
+        if self.answers is None:
+            return []
+        given = self.answers.probs.argmax(axis=1)
+        chosen = self.answers.held | (not held)
+        for name, own in ((truth, self.answers.truth), (answer, given)):
+            if name is not None:
+                chosen = chosen & (own == self._index(name))
+        return self.seen(_surest(self.answers.probs, np.nonzero(chosen)[0]))
+
+    def _index(self, name: str) -> int:
+        if name not in self.labels:
+            raise errors.UnknownName(
+                f"This version was not taught a class {name!r}; expected one of: "
+                f"{', '.join(self.labels)}."
+            )
+        return self.labels.index(name)
+
+    def mistakes(self, most: int = MISTAKES) -> list[Seen]:
+        """The wrong answers of the evaluation that were given with the highest probability."""
+        if self.answers is None:
+            return []
+        (held,) = np.nonzero(self.answers.held)
+        if not len(held):
+            return []
+        probs, truth = self.answers.probs[held], self.answers.truth[held]
+        return self.seen(held[metrics.most_confident_mistakes(probs, truth, most)])
+
+    def doubted(self) -> list[Doubted]:
+        """Photos whose label may be wrong, the likeliest first.
+
+        Labels are today's, so that a photo that was moved where it belongs is not suspected any
+        more. Left out are those that a person has called right or excluded, and those that the
+        committee sees as they are labelled.
+        """
+        if self.answers is None:
+            return []
+        places = {digest: place for place, digest in enumerate(self.digests)}
+        given = self.answers.probs.argmax(axis=1)
+        found = []
+        for one in label_issues.rank(self.answers, self._today()):
+            place, suggested = places[one.digest], self.today[one.suggested]
+            if suggested and given[place] != one.given and one.digest not in self.confirmed:
+                found.append(Doubted(self.seen([place])[0], suggested, one.likely))
+        return found
+
+    def _today(self) -> dict[str, int]:
+        """The class of each photo that takes part today, as an index of its labels."""
+        indices = {own.id: index for index, own in enumerate(self.today) if own}
+        return {
+            digest: indices[photo.class_id]
+            for digest, photo in self.photos.items()
+            if photo.class_id in indices and not photo.excluded
+        }
+
+    def seen(self, places: Iterable[int]) -> list[Seen]:
+        """The photos at some places of its answers, in the order of the places."""
+        found: list[Seen] = []
+        if self.answers is None:
+            return found
+        for place in places:
+            row, digest = self.answers.probs[place], self.digests[place]
+            photo = self.photos.get(digest)
+            found.append(
+                Seen(
+                    digest=digest,
+                    name=photo.name if photo else str(self.answers.sources[place]),
+                    truth=self.labels[int(self.answers.truth[place])],
+                    answer=self.labels[int(row.argmax())],
+                    prob=float(row.max()),
+                    photo=photo,
+                )
+            )
+        return found
+
+    def called(self, label: str) -> projects.Class | None:
+        """What one of its classes is in the project today."""
+        return self.today[self._index(label)]
+
+    def advice(self) -> str | None:
+        """Of which class more photos would help most; ``None`` where nothing can be said."""
+        if self.answers is None or len(self.labels) < 2:
+            return None
+        found = advice.advise(
+            self.labels,
+            self.answers.probs,
+            self.answers.truth,
+            self.numbers.get("learning_curve", ()),
+        )
+        return found.message if found else None
+
+    def standing(self, photo: projects.Photo | None) -> str:
+        """How a photo stands today, in words."""
+        return standing(photo, self.project, confirmed=self.confirmed)
+
+    @functools.cached_property
+    def changes(self) -> int:
+        """How many photos are otherwise than when it was taught: moved, excluded, added, gone."""
+        if self.answers is None:
+            return 0
+        ids = [own.id if own else None for own in self.today]
+        taught = {
+            digest: ids[int(label)]
+            for digest, label in zip(self.digests, self.answers.truth, strict=True)
+        }
+        now = {
+            digest: photo.class_id
+            for digest, photo in self.photos.items()
+            if photo.class_id is not None and not photo.excluded
+        }
+        return sum(taught.get(digest) != now.get(digest) for digest in {*taught, *now})
+
+
+def standing(
+    photo: projects.Photo | None, project: projects.Project, *, confirmed: Iterable[str] = ()
+) -> str:
+    """How a photo stands in its project, in words.
+
+    Args:
+        photo: ``None`` where it is there no more.
+        project: Whose classes have the names.
+        confirmed: Digests of photos whose label a person called right.
+    """
+    if photo is None:
+        return "no longer in the project"
+    if photo.excluded:
+        return "excluded"
+    names = {own.id: own.name for own in project.classes}
+    home = names.get(photo.class_id) if photo.class_id is not None else None
+    if home is None:
+        return "in no class"
+    return f"{home}, looked at and right" if photo.digest in confirmed else home
+
+
+def _surest(probs: metrics.Probs, places: Indices) -> Indices:
+    return places[np.argsort(-probs[places].max(axis=1), kind="stable")]
+
+
+def open(door: projects.Projects, home: Path, key: str, version: int | None = None) -> Review:
+    """A version of a project's committee beside the project today.
+
+    Args:
+        door: The projects.
+        home: Folder for everything that is kept.
+        key: The project's.
+        version: ``None`` means the newest.
+
+    Raises:
+        errors.UnknownName: There is no such project or version.
+        errors.BundleError: The version is damaged.
+    """
+    found = made(door, home, key, version)
+    return Review(
+        made=found,
+        answers=oof_predictions.Answers.read(found),
+        project=door.find(key),
+        photos={photo.digest: photo for photo in door.photos(key, excluded=None, limit=-1)},
+        confirmed=door.confirmed(key),
+    )
+
+
+def made(
+    door: projects.Projects, home: Path, key: str, version: int | None = None
+) -> bundles.Bundle:
+    """A version of a project's committee.
+
+    Args and errors as `open`.
+    """
+    project, kept = door.find(key), bundles.versions(home, key)
+    if not kept:
+        raise errors.UnknownName(
+            f"{project.title!r} was not taught yet, so there is no result to show. Teach it first."
+        )
+    return bundles.find(home, f"{key}@{kept[-1] if version is None else version}")

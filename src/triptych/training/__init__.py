@@ -1,0 +1,1 @@
+"""The training flow: from labelled photos to a bundle."""

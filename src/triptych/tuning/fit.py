@@ -1,0 +1,94 @@
+"""The only place that joins the fitting steps: a committee's answers, folds, what is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from triptych import bundles
+from triptych.ensemble import fit as ensemble_fit
+from triptych.ensemble.fit import CrossFit
+from triptych.ensemble.params import Doubt
+from triptych.inference import committee as seats
+from triptych.inference import params_store
+from triptych.inference.committee import Committee
+from triptych.tuning import predictions
+from triptych.tuning.predictions import Scored
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of a fit.
+
+    Args:
+        folds: In how many parts photos are divided to measure it, at least 2.
+        tolerance: The share of right answers that the cascade may lose.
+        precision: How often an answer must be right to be called sure, in (0, 1).
+        weights: How much each member counts; ``None`` finds that out.
+        seed: Of the folds.
+    """
+
+    folds: int = 5
+    tolerance: float = 0.001
+    precision: float = 0.95
+    weights: tuple[float, ...] | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What was fitted on all photos, and how such a fit does on photos it did not see.
+
+    Args:
+        doubt: Fitted on all photos.
+        crossed: Answers to each photo by a committee fitted on the other folds.
+    """
+
+    doubt: Doubt
+    crossed: CrossFit
+
+
+def fit(scored: Scored, costs: Sequence[float], wish: Wish, *, data: str) -> Fitted:
+    """Fit a committee on labelled photos, and measure the fit across folds.
+
+    Args:
+        scored: What its members say of the photos.
+        costs: Of asking each member, in any unit.
+        wish: What is asked of the fit.
+        data: What to call the photos in the record.
+
+    Raises:
+        errors.FitError: There are too few different photos for the folds.
+        errors.SettingError: The wish is impossible.
+    """
+    folds = predictions.folds(scored.paths, wish.folds, seed=wish.seed)
+    how: dict[str, Any] = {
+        "tolerance": wish.tolerance,
+        "precision": wish.precision,
+        "weights": wish.weights,
+    }
+    crossed = ensemble_fit.cross_fit(scored.probs, scored.truth, costs, folds, **how)
+    doubt = ensemble_fit.fit(scored.probs, scored.truth, costs, **how)
+    told = {"data": data, **doubt.told, "folds": wish.folds}
+    return Fitted(dataclasses.replace(doubt, told=told), crossed)
+
+
+def keep(home: Path, name: str, committee: Committee, doubt: Doubt) -> Path:
+    """Keep what was fitted where the committee is found the next time.
+
+    Args:
+        home: Folder for everything that is kept.
+        name: By which the committee was loaded: of the zoo, or a bundle.
+        committee: Whose members it was fitted for.
+        doubt: What was fitted.
+
+    Returns:
+        The file of a committee from the zoo, or the folder of a bundle's next version.
+    """
+    if seats.is_from_zoo(name):
+        members = [member.name for member in committee.members]
+        return params_store.save(home, committee.name, members, doubt)
+    return bundles.refit(bundles.find(home, name), home, doubt).folder

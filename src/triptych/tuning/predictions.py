@@ -1,0 +1,150 @@
+"""Labelled photos as the members of a committee answer them: the arrays that fitting wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych import data
+from triptych import errors
+from triptych.inference.classifier import Classifier
+from triptych.results import Failure
+from triptych.utils import hashing
+
+Array = npt.NDArray[Any]
+
+# With fewer photos nothing is learned that chance does not outweigh; nor does a cascade stop.
+FEWEST = 50
+# Photos times classes that are held at once: 5000 photos of ImageNet's 1000 classes.
+MOST = 5_000_000
+
+
+@dataclass(frozen=True)
+class Scored:
+    """N photos with known classes, and what M members say of them themselves.
+
+    Args:
+        probs: Shape (M, N, C), neither calibrated nor joined.
+        truth: Shape (N,).
+        paths: Of the photos, length N.
+        skipped: Photos and folders that were left out, with the reason.
+    """
+
+    probs: Array
+    truth: Array
+    paths: tuple[Path, ...]
+    skipped: tuple[Failure, ...]
+
+
+def score(
+    classifier: Classifier,
+    photos: data.Labelled,
+    *,
+    learned: Collection[str] = (),
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Scored:
+    """Ask all members about labelled photos.
+
+    Args:
+        classifier: Whose members are asked.
+        photos: Of far too many, some are drawn; see `MOST`.
+        learned: SHA-256 of photos to leave out, since members have learned them: of those, each
+            looks perfect and nothing is in doubt.
+        seed: Of the draw.
+        progress: Called with the photos done and all of them.
+
+    Raises:
+        errors.FitError: Too few of them can be read to learn anything.
+    """
+    committee = classifier.committee
+    fresh, known = _apart(photos.photos, learned)
+    chosen = _some(fresh, MOST // len(committee.labels), seed)
+    probs = np.empty((len(committee.members), len(chosen), len(committee.labels)), np.float32)
+    kept: list[tuple[Path, int]] = []
+    skipped = [*photos.skipped, *known]
+    answers = classifier.score_many((str(path), path) for path, _ in chosen)
+    for number, answer in enumerate(answers):
+        if isinstance(answer, Failure):
+            skipped.append(answer)
+        else:
+            probs[:, len(kept)] = answer.probs
+            kept.append(chosen[number])
+        progress(number + 1, len(chosen))
+    check_enough(len(kept), left_out=len(known))
+    truth = np.array([index for _, index in kept])
+    paths = tuple(path for path, _ in kept)
+    return Scored(probs[:, : len(kept)], truth, paths, tuple(skipped))
+
+
+def check_enough(photos: int, *, left_out: int = 0) -> None:
+    """Refuse to learn from too few photos.
+
+    Args:
+        photos: How many there are.
+        left_out: How many more there would be, had members not learned them.
+
+    Raises:
+        errors.FitError: They are too few.
+    """
+    if photos < FEWEST:
+        more = f" {left_out} more were left out, as the members have learned them." * bool(left_out)
+        raise errors.FitError(
+            f"Got {photos} photos of known classes that can be read; expected {FEWEST} or more, "
+            f"a few hundred better. With fewer, chance decides what is fitted.{more}"
+        )
+
+
+def _apart(
+    photos: Sequence[tuple[Path, int]], learned: Collection[str]
+) -> tuple[list[tuple[Path, int]], list[Failure]]:
+    """The photos that are new to the members, and what is said of the others."""
+    if not learned:
+        return list(photos), []
+    known = {path for path, _ in photos if hashing.digest(path) in learned}
+    return [pair for pair in photos if pair[0] not in known], [
+        Failure(str(path), "learned", "The committee has learned this photo.")
+        for path, _ in photos
+        if path in known
+    ]
+
+
+def folds(paths: Sequence[Path], k: int, *, seed: int) -> Array:
+    """Divide photos into folds; files that are alike to the byte stay together.
+
+    Args:
+        paths: Of the photos, N of them.
+        k: How many folds, at least 2.
+        seed: Another one gives another division.
+
+    Returns:
+        Shape (N,): each photo's fold, 0 to k - 1.
+
+    Raises:
+        errors.FitError: There are not that many different photos.
+    """
+    digests = [bytes.fromhex(hashing.digest(path)) for path in paths]
+    groups = {digest: number for number, digest in enumerate(dict.fromkeys(digests))}
+    if len(groups) < k:
+        raise errors.FitError(
+            f"Asked for {k} folds, and among the {len(paths)} photos there are only "
+            f"{len(groups)} different ones. Add photos, or ask for fewer folds."
+        )
+    # Of one class all: members learned their classes before, so a fold need not have each.
+    photos = [
+        data.Photo(str(path), 0, digest, groups[digest], path.read_bytes)
+        for path, digest in zip(paths, digests, strict=True)
+    ]
+    return data.folds(photos, k, seed=seed)
+
+
+def _some(photos: Sequence[tuple[Path, int]], most: int, seed: int) -> list[tuple[Path, int]]:
+    drawn = np.random.default_rng(seed).permutation(len(photos))[: max(most, FEWEST)]
+    return [photos[number] for number in sorted(drawn)]

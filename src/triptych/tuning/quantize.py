@@ -1,0 +1,279 @@
+"""The only place that joins the steps to int8: photos, quantizing, judging, what is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import tempfile
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych import bundles
+from triptych import data
+from triptych import errors
+from triptych import images
+from triptych.data import Labelled
+from triptych.engines.conversion import convert
+from triptych.engines.conversion import int8
+from triptych.engines.conversion import quantize
+from triptych.engines.conversion import store
+from triptych.evaluation import paired
+from triptych.inference import committee as seats
+from triptych.inference.classifier import Classifier
+from triptych.inference.committee import Build
+from triptych.inference.committee import Committee
+from triptych.models import zoo
+from triptych.preprocessing import recipe
+from triptych.preprocessing.recipe import Recipe
+from triptych.results import Failure
+from triptych.utils import hashing
+
+Array = npt.NDArray[Any]
+
+# More do not tell better between which bounds numbers lie inside a network (measured: `lite` with
+# 300 agrees with f32 on 97.1 % of 450 photos, with 100 on 97.8 %), and these can judge instead.
+MOST_SHOWN = 100
+# Where there are few, one in three is shown to the networks, and two judge them.
+SHOWN_SHARE = 1 / 3
+# With fewer to judge by, one photo is more than two points.
+FEWEST_HELD = 50
+# Among ImageNet's 1000 classes, the answers of three members to so many are 60 MB.
+MOST_HELD = 5000
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of int8.
+
+    Args:
+        max_loss: The share of right answers that the committee may lose.
+        members: Backbones to seat instead of the committee's own; not of a bundle.
+        seed: Of the division of photos.
+        progress: Called with a stage, what is done of it and all of it.
+        stop: Asked often; true ends the work, and nothing is kept.
+    """
+
+    max_loss: float = 0.005
+    members: tuple[str, ...] | None = None
+    seed: int = 0
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None
+    stop: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """What came of it.
+
+    Args:
+        report: See `triptych.evaluation.paired.compare`; and ``committee``, ``shown`` (how
+            many photos the networks were quantized with), ``max_loss``, ``skipped``.
+        kept: The folder of each int8 network, or of the bundle's next version; empty where the
+            committee loses more than was allowed.
+    """
+
+    report: dict[str, Any]
+    kept: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class _Photos:
+    """Photos that are shown to the networks, and photos that judge them; none is both."""
+
+    shown: tuple[Path, ...]
+    held: tuple[tuple[Path, int], ...]
+    skipped: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A committee at f32, its networks, what it learned, and how their int8 forms are kept."""
+
+    committee: Committee
+    networks: Sequence[Path]
+    learned: Collection[str]
+    keep: Callable[[Sequence[Path], dict[str, Any]], tuple[Path, ...]]
+
+
+def optimize(name: str, folder: Path, build: Build, wish: Wish = Wish()) -> Optimized:
+    """Quantize a committee's networks, measure what is lost, and keep them unless it is too much.
+
+    Args:
+        name: Of a committee of the zoo, or of a bundle.
+        folder: Photos like those that will be asked about; best with a folder per class.
+        build: Where things are kept and how networks run; whatever its precision says, int8 is
+            held against f32.
+        wish: What is asked of it.
+
+    Raises:
+        errors.SettingError: NNCF is not installed, or the wish is impossible.
+        errors.SourceError: There are too few photos.
+        errors.UnknownName: No such committee.
+        errors.Stopped: ``wish.stop`` said so.
+    """
+    quantize.check_installed()
+    exact = dataclasses.replace(build, precision="f32")
+    subject = (_of_zoo if seats.is_from_zoo(name) else _of_bundle)(name, exact, wish)
+    photos = _photos(folder, subject, wish)
+    exactly = _ask(subject.committee, photos.held, "Asking at f32", wish)
+    _check_enough(len(exactly.truth), folder)
+    with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
+        made = list(_quantized(subject, photos.shown, Path(scratch), exact, wish))
+        lesser = _lesser(subject.committee, made, exact)
+        coarsely = _ask(lesser, photos.held, "Asking at int8", wish)
+        report = {
+            **_compared(subject.committee, exactly, coarsely),
+            "shown": len(photos.shown),
+            "max_loss": wish.max_loss,
+        }
+        accepted = report["rules"][0]["loss"] <= wish.max_loss
+        kept = subject.keep(made, report) if accepted else ()
+    skipped = [failure.to_dict() for failure in (*photos.skipped, *exactly.failures)]
+    return Optimized({**report, "skipped": skipped}, kept)
+
+
+def _of_zoo(name: str, build: Build, wish: Wish) -> _Subject:
+    committee = seats.from_zoo(name, build, members=wish.members)
+    rows = [zoo.find(member.name) for member in committee.members]
+    networks = store.prepare(rows, home=build.home)
+
+    def keep(made: Sequence[Path], told: dict[str, Any]) -> tuple[Path, ...]:
+        for path, network in zip(made, networks, strict=True):
+            int8.keep(path, network, told)
+        return tuple(int8.beside(network).parent for network in networks)
+
+    return _Subject(committee, networks, (), keep)
+
+
+def _of_bundle(name: str, build: Build, wish: Wish) -> _Subject:
+    if wish.members:
+        raise errors.SettingError(
+            f"{name} is a bundle, whose members are all made int8; leave out --members."
+        )
+    found = bundles.find(build.home, name)
+
+    def keep(made: Sequence[Path], told: dict[str, Any]) -> tuple[Path, ...]:
+        return (bundles.equip(found, build.home, made, told).folder,)
+
+    return _Subject(found.committee(build), found.networks, found.learned, keep)
+
+
+def _photos(folder: Path, subject: _Subject, wish: Wish) -> _Photos:
+    """Divide photos by what is in them; to show, what was learned is as good as any."""
+    found = _labelled(folder, subject.committee)
+    unique = {hashing.digest(path): (path, index) for path, index in found.photos}
+    order = sorted(unique, key=lambda digest: _shuffled(digest, wish.seed))
+    order.sort(key=lambda digest: digest not in subject.learned)
+    known = sum(digest in subject.learned for digest in order)
+    shown = min(MOST_SHOWN, int(len(order) * SHOWN_SHARE))
+    held = order[max(shown, known) :][:MOST_HELD]
+    _check_enough(len(held), folder, known)
+    return _Photos(
+        tuple(unique[digest][0] for digest in order[:shown]),
+        tuple(unique[digest] for digest in held),
+        found.skipped,
+    )
+
+
+def _shuffled(digest: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed} {digest}".encode()).hexdigest()
+
+
+def _check_enough(held: int, folder: Path, known: int = 0) -> None:
+    if held < FEWEST_HELD:
+        learned = f"; {known} were learned by the committee, and cannot judge" * bool(known)
+        raise errors.SourceError(
+            f"{folder} has {held} different photos to judge int8 by, when one in three was shown "
+            f"to the networks{learned}. Expected {FEWEST_HELD} or more, a few hundred better: by "
+            "fewer, half a point of accuracy cannot be seen."
+        )
+
+
+def _labelled(folder: Path, committee: Committee) -> Labelled:
+    """Photos with their classes; where no folder is named by a class, all photos without."""
+    try:
+        return data.labelled(folder, committee.labels)
+    except errors.SourceError:
+        plain = tuple((path, UNKNOWN) for path in data.walk(folder))
+        if not plain:
+            raise
+        return Labelled(plain, ())
+
+
+def _quantized(
+    subject: _Subject, shown: Sequence[Path], scratch: Path, build: Build, wish: Wish
+) -> Iterator[Path]:
+    pairs = zip(subject.committee.members, subject.networks, strict=True)
+    for seat, (member, network) in enumerate(pairs):
+        build.report(f"Quantizing {member.name} with {len(shown)} photos ...")
+        target = scratch / str(seat) / convert.NETWORK
+        target.parent.mkdir()
+        quantize.run(network, _inputs(shown, member.recipe), target, stop=wish.stop)
+        yield target
+
+
+def _inputs(paths: Sequence[Path], own: Recipe) -> Iterator[npt.NDArray[np.float32]]:
+    enough = recipe.enough([own])
+    for path in paths:
+        # One that cannot be read shows nothing; hundreds of others do.
+        with contextlib.suppress(errors.ImageError):
+            yield recipe.apply(own, images.picture(path, enough=enough))
+
+
+def _lesser(committee: Committee, made: Sequence[Path], build: Build) -> Committee:
+    """The same committee with int8 networks, as it will be served."""
+    int8_build = dataclasses.replace(build, precision=seats.INT8)
+    members = tuple(
+        dataclasses.replace(member, engine=seats.engine(path, int8_build))
+        for member, path in zip(committee.members, made, strict=True)
+    )
+    return dataclasses.replace(committee, members=members)
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What members say themselves of N photos, shape (M, N, C); their classes, and what failed."""
+
+    probs: Array
+    truth: Array
+    failures: tuple[Failure, ...]
+
+
+def _ask(
+    committee: Committee, photos: Sequence[tuple[Path, int]], stage: str, wish: Wish
+) -> _Answers:
+    probs = np.empty((len(committee.members), len(photos), len(committee.labels)), np.float32)
+    truth: list[int] = []
+    failures: list[Failure] = []
+    answers = Classifier(committee).score_many((str(path), path) for path, _ in photos)
+    for number, answer in enumerate(answers):
+        if wish.stop():
+            raise errors.Stopped(quantize.STOPPED)
+        if isinstance(answer, Failure):
+            failures.append(answer)
+        else:
+            probs[:, len(truth)] = answer.probs
+            truth.append(photos[number][1])
+        wish.progress(stage, number + 1, len(photos))
+    return _Answers(probs[:, : len(truth)], np.array(truth), tuple(failures))
+
+
+def _compared(committee: Committee, exactly: _Answers, coarsely: _Answers) -> dict[str, Any]:
+    found = paired.compare(
+        (exactly.probs, coarsely.probs),
+        None if UNKNOWN in exactly.truth else exactly.truth,
+        names=[member.name for member in committee.members],
+        costs=committee.costs,
+        doubt=committee.doubt,
+        rule=committee.rule,
+    )
+    return {"committee": committee.name, **found}

@@ -1,0 +1,287 @@
+"""Which networks to seat: every single, pair and triple of candidates, and what each costs.
+
+Arrays in, records out. Each photo is answered by committees that were fitted on the other folds,
+so that a large committee is not praised for what it learned by heart.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych import errors
+from triptych.ensemble import cascade
+from triptych.ensemble import fit
+from triptych.ensemble import rules
+from triptych.ensemble.fit import cascade_thresholds
+from triptych.ensemble.fit import fitting
+from triptych.ensemble.fit import weights
+from triptych.evaluation import metrics
+
+Array = npt.NDArray[Any]
+Seats = tuple[int, ...]
+
+LARGEST = 3
+# Photos times classes from which a temperature is found; more take long and change little.
+ENOUGH = 1_000_000
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network that may be seated.
+
+    Args:
+        name: Of its backbone.
+        ms: What it takes for one photo on this machine, in milliseconds, without decoding.
+        multiply_adds: What it takes for one photo anywhere, in billions.
+    """
+
+    name: str
+    ms: float
+    multiply_adds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Option:
+    """A committee that could be seated.
+
+    Args:
+        members: Names, in the order of asking: the quickest first.
+        is_cascade: Whether later members are asked only about photos that are still open.
+        right: Which photos it got right, shape (N,).
+        ms: What it takes for a photo, in milliseconds; of a cascade, on average.
+        multiply_adds: Likewise, in billions.
+    """
+
+    members: tuple[str, ...]
+    is_cascade: bool
+    right: npt.NDArray[np.bool_] = field(repr=False)
+    ms: float
+    multiply_adds: float
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right answers."""
+        return float(self.right.mean())
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the share of right answers, by Wilson."""
+        return metrics.wilson(int(self.right.sum()), len(self.right))
+
+    @property
+    def title(self) -> str:
+        """What to call it."""
+        return f"{' + '.join(self.members)}{', cascade' if self.is_cascade else ''}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The option as a JSON object."""
+        return {
+            "title": self.title,
+            "members": list(self.members),
+            "cascade": self.is_cascade,
+            "top1": self.accuracy,
+            "interval": [round(bound, 4) for bound in self.interval],
+            "ms": round(self.ms, 3),
+            "multiply_adds": round(self.multiply_adds, 3),
+        }
+
+
+def options(
+    probs: Array,
+    truth: Array,
+    candidates: Sequence[Candidate],
+    folds: Array,
+    *,
+    tolerance: float = 0.001,
+) -> list[Option]:
+    """Every single, pair and triple of candidates, and the cascade of each pair and triple.
+
+    Members count alike, as the mean of calibrated members does. Of 8 candidates, these are 176.
+
+    Args:
+        probs: The candidates' own out-of-fold probabilities, shape (M, N, C).
+        truth: Shape (N,).
+        candidates: M of them.
+        folds: Shape (N,): each photo's fold; at least 2 of them.
+        tolerance: The share of right answers that a cascade may lose, as far as one can tell.
+
+    Raises:
+        errors.SettingError: The arguments do not fit together.
+
+    Example:
+        >>> probs = np.tile([0.9, 0.1], (2, 100, 1))
+        >>> pair = [Candidate("A", 1, 1), Candidate("B", 3, 3)]
+        >>> found = options(probs, np.zeros(100, int), pair, np.arange(100) % 5)
+        >>> [option.title for option in found]
+        ['A', 'B', 'A + B', 'A + B, cascade']
+    """
+    _check(probs, truth, candidates, folds)
+    quickest = sorted(range(len(candidates)), key=lambda seat: candidates[seat].ms)
+    subsets = [
+        seats
+        for size in range(1, min(LARGEST, len(candidates)) + 1)
+        for seats in itertools.combinations(quickest, size)
+    ]
+    trials = {seats: _Trial(seats, len(truth)) for seats in subsets}
+    for fold in np.unique(folds):
+        fitted = _Fold(probs, truth, folds == fold)
+        costs = [candidate.ms for candidate in candidates]
+        for trial in trials.values():
+            trial.answer(fitted, costs, tolerance)
+    return [option for trial in trials.values() for option in trial.options(candidates)]
+
+
+def front(options: Sequence[Option]) -> list[Option]:
+    """The options that no other beats: whatever is as quick is not more accurate.
+
+    Args:
+        options: Any.
+
+    Returns:
+        Quickest first, each more accurate than the one before.
+    """
+    best: list[Option] = []
+    for option in sorted(options, key=lambda option: (option.ms, -option.accuracy)):
+        if not best or option.accuracy > best[-1].accuracy:
+            best.append(option)
+    return best
+
+
+def recommend(options: Sequence[Option], budget_ms: float) -> Option:
+    """The quickest option that is as good as the best within a budget, as far as one can tell.
+
+    Not the best itself: of many that are alike, the one that leads by a photo is the luckiest.
+
+    Args:
+        options: At least one.
+        budget_ms: Milliseconds that a photo may take on average.
+
+    Raises:
+        errors.SettingError: None is that quick; the message names the quickest.
+
+    Source: McNemar, "Note on the sampling error of the difference between correlated proportions
+    or percentages", 1947.
+    """
+    check_budget({option.title: option.ms for option in options}, budget_ms)
+    within = [option for option in options if option.ms <= budget_ms]
+    best = max(within, key=lambda option: (option.accuracy, -option.ms))
+    alike = [option for option in within if not weights.is_better(best.right, option.right)]
+    return min(alike, key=lambda option: (option.ms, -option.accuracy))
+
+
+def check_budget(times_ms: Mapping[str, float], budget_ms: float) -> None:
+    """Refuse a budget that nothing keeps, before much is computed.
+
+    Args:
+        times_ms: Milliseconds a photo, by title.
+        budget_ms: Milliseconds that a photo may take.
+
+    Raises:
+        errors.SettingError: None is that quick; the message names the quickest.
+    """
+    quickest = min(times_ms, key=lambda title: times_ms[title])
+    if times_ms[quickest] > budget_ms:
+        raise errors.SettingError(
+            f"Nothing answers within {budget_ms:g} ms a photo here: the quickest, {quickest}, "
+            f"takes {times_ms[quickest]:.1f} ms. Allow at least that."
+        )
+
+
+class _Fold:
+    """The candidates as they answer when the photos of one fold were not seen."""
+
+    def __init__(self, probs: Array, truth: Array, held: Array) -> None:
+        rest = np.flatnonzero(~held)
+        self._some = rest[:: max(1, len(rest) * probs.shape[2] // ENOUGH)]
+        self._truth = truth
+        self._temperatures: dict[Seats, float] = {}
+        self.held, self.rest = np.flatnonzero(held), rest
+        self.held_truth, self.rest_truth = truth[held], truth[rest]
+        self.probs = np.stack([rules.temper(own, self._fit(own[self._some])) for own in probs])
+
+    def _fit(self, answers: Array) -> float:
+        return fit.fit_temperature(answers, self._truth[self._some], trust=fitting.TRUST)
+
+    def temperature(self, seats: Seats) -> float:
+        """Of the mean of some; many committees begin with the same members."""
+        if seats not in self._temperatures:
+            joined = rules.mean(self.probs[list(seats)][:, self._some])
+            self._temperatures[seats] = self._fit(joined)
+        return self._temperatures[seats]
+
+    def stages(self, seats: Seats, costs: Sequence[float], tolerance: float) -> list[cascade.Stage]:
+        """A cascade of some members, in this order, as fitted on the other folds."""
+        prefixes = [seats[:size] for size in range(1, len(seats) + 1)]
+        temperatures = [self.temperature(prefix) for prefix in prefixes]
+        found = cascade_thresholds.thresholds(
+            [
+                rules.temper(rules.mean(self.probs[list(prefix)][:, self.rest]), temperature)
+                for prefix, temperature in zip(prefixes, temperatures, strict=True)
+            ],
+            self.rest_truth,
+            [costs[seat] for seat in seats],
+            tolerance=tolerance,
+        )
+        return [cascade.Stage(*stage) for stage in zip(seats, found, temperatures, strict=True)]
+
+
+class _Trial:
+    """What some members together got right, alike and as a cascade, fold after fold."""
+
+    def __init__(self, seats: Seats, photos: int) -> None:
+        self._seats = seats
+        self._right = np.zeros((2, photos), bool)
+        self._used = np.full(photos, len(seats))
+
+    def answer(self, fold: _Fold, costs: Sequence[float], tolerance: float) -> None:
+        """Answer the photos of a fold."""
+        held = fold.probs[:, fold.held]
+        joined = rules.mean(held[list(self._seats)])
+        self._right[:, fold.held] = joined.argmax(axis=1) == fold.held_truth
+        if len(self._seats) > 1:
+            asked = cascade.ask(
+                lambda seat, still: held[seat, still],
+                len(fold.held),
+                stages=fold.stages(self._seats, costs, tolerance),
+                weights=[1.0] * len(held),
+            )
+            self._right[1, fold.held] = asked.joined.argmax(axis=1) == fold.held_truth
+            self._used[fold.held] = asked.used
+
+    def options(self, candidates: Sequence[Candidate]) -> Iterator[Option]:
+        """The mean, and the cascade where there are several members."""
+        members = [candidates[seat] for seat in self._seats]
+        names = tuple(member.name for member in members)
+        ms = np.cumsum([member.ms for member in members])
+        multiply_adds = np.cumsum([member.multiply_adds for member in members])
+        yield Option(names, False, self._right[0], float(ms[-1]), float(multiply_adds[-1]))
+        if len(members) > 1:
+            asked = self._used - 1
+            yield Option(
+                names,
+                True,
+                self._right[1],
+                float(ms[asked].mean()),
+                float(multiply_adds[asked].mean()),
+            )
+
+
+def _check(probs: Array, truth: Array, candidates: Sequence[Candidate], folds: Array) -> None:
+    fits = probs.ndim == 3 and truth.shape == folds.shape == probs.shape[1:2]
+    if not fits or len(candidates) != len(probs) or not candidates:
+        raise errors.SettingError(
+            f"Got probs of shape {probs.shape}, truth of shape {truth.shape}, folds of shape "
+            f"{folds.shape} and {len(candidates)} candidates; expected (members, photos, "
+            "classes), (photos,) twice and one candidate per member."
+        )
+    if len(np.unique(folds)) < 2:
+        raise errors.SettingError("Got photos of a single fold; expected at least 2 folds.")

@@ -1,0 +1,100 @@
+"""How meters are made: of Prometheus's client, and told at ``/metrics``; a cluster has its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Protocol
+
+import flask
+import prometheus_client as prometheus
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from triptych.web import health
+
+PREFIX = "triptych_"
+
+
+class Meter(Protocol):
+    """Takes a value, with a value for each label of the meter."""
+
+    def __call__(self, value: float, *labels: str) -> None:
+        """Add the value (counters, gauges), or take it in (histograms)."""
+
+
+class Instruments(Protocol):
+    """What makes meters; names are given without `PREFIX`."""
+
+    def counter(self, name: str, help: str, *labels: str) -> Meter:
+        """What only grows; the name is told with ``_total`` behind it."""
+
+    def gauge(self, name: str, help: str, *labels: str) -> Meter:
+        """What grows and shrinks."""
+
+    def histogram(self, name: str, help: str, buckets: Iterable[float], *labels: str) -> Meter:
+        """How values are spread over buckets, by their upper bounds."""
+
+    def watch(self, name: str, help: str, read: Callable[[], Levels], *labels: str) -> None:
+        """What is looked up when it is told, by the values of its labels."""
+
+
+Levels = Mapping[tuple[str, ...], float]
+
+
+def exposed(app: flask.Flask) -> Instruments:
+    """Instruments whose meters an application tells of at ``/metrics``, with those of its process.
+
+    Args:
+        app: Several can live in one process, and count apart.
+    """
+    all_meters = prometheus.CollectorRegistry()
+    prometheus.ProcessCollector(registry=all_meters)
+
+    def tell() -> flask.Response:
+        encode, kind = choose_encoder(flask.request.headers.get("Accept", ""))
+        return flask.Response(encode(all_meters), content_type=kind)
+
+    app.add_url_rule("/metrics", health.METRICS, tell)
+    return _Prometheus(all_meters)
+
+
+class _Prometheus:
+    """Instruments of Prometheus's client."""
+
+    def __init__(self, all_meters: prometheus.CollectorRegistry) -> None:
+        self._all = all_meters
+
+    def counter(self, name: str, help: str, *labels: str) -> Meter:
+        made = prometheus.Counter(PREFIX + name, help, labels, registry=self._all)
+        return lambda value, *own: (made.labels(*own) if own else made).inc(value)
+
+    def gauge(self, name: str, help: str, *labels: str) -> Meter:
+        made = prometheus.Gauge(PREFIX + name, help, labels, registry=self._all)
+        return lambda value, *own: (made.labels(*own) if own else made).inc(value)
+
+    def histogram(self, name: str, help: str, buckets: Iterable[float], *labels: str) -> Meter:
+        bounds = tuple(buckets)
+        made = prometheus.Histogram(PREFIX + name, help, labels, buckets=bounds, registry=self._all)
+        return lambda value, *own: (made.labels(*own) if own else made).observe(value)
+
+    def watch(self, name: str, help: str, read: Callable[[], Levels], *labels: str) -> None:
+        self._all.register(_Watched(PREFIX + name, help, read, labels))
+
+
+class _Watched(Collector):
+    """Looks up levels when Prometheus asks."""
+
+    def __init__(
+        self, name: str, help: str, read: Callable[[], Levels], labels: Sequence[str]
+    ) -> None:
+        self._name, self._help, self._read, self._labels = name, help, read, labels
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        family = GaugeMetricFamily(self._name, self._help, labels=self._labels)
+        for values, level in self._read().items():
+            family.add_metric(values, level)
+        yield family

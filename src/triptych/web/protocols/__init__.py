@@ -1,0 +1,21 @@
+"""Two protocols that clients of other servers speak: the Open Inference Protocol and TF Serving's.
+
+    fields      a value out of JSON that came from anywhere
+    tensors     tensors to arrays and back, as JSON and as bytes
+    models      a committee in one version
+    serving     the body of a request, and verdicts on its images
+    exchange    an inference request of the Open Inference Protocol, and its answer
+    v2          the routes of the Open Inference Protocol
+    repository  its extension that loads and unloads committees
+    tfserving   the routes of TF Serving
+
+Both ask the same committees as the page and the API, and get the same answers.
+"""
+
+from __future__ import annotations
+
+from triptych.web.protocols import repository
+from triptych.web.protocols import tfserving
+from triptych.web.protocols import v2
+
+blueprints = (v2.blueprint, repository.blueprint, tfserving.blueprint)

@@ -1,0 +1,206 @@
+"""Tensors of the Open Inference Protocol to arrays and back, as JSON and as bytes.
+
+In JSON the data of a tensor is a list, flat or nested. The binary extension leaves the bytes of
+an array as they are, little-endian, row after row; elements of the type BYTES have their lengths
+before them. Source: https://github.com/kserve/open-inference-protocol and Triton's
+``extension_binary_data.md``.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from triptych.web.protocols import fields
+
+# Texts came as JSON, bytes as binary data.
+Elements = list[str] | list[memoryview]
+_LENGTH = struct.Struct("<I")
+_MOST_SIDES, _LONGEST = 4, 2**31
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor as a request brings it.
+
+    Args:
+        name: What it is called.
+        shape: As declared; the data has as many elements.
+        data: Pixels of that shape, or the elements of a tensor of BYTES.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    data: npt.NDArray[np.uint8] | Elements
+
+
+def read(tensor: dict[str, Any], rest: memoryview, *, most: int) -> Tensor:
+    """A tensor of UINT8 or BYTES.
+
+    Args:
+        tensor: The JSON object that declares it.
+        rest: The binary data of the request; all of it belongs to this tensor.
+        most: Most elements of a tensor of BYTES.
+
+    Returns:
+        A tensor whose pixels are a read-only view of the binary data, if they came so.
+
+    Raises:
+        BadRequest: It contradicts itself; the message says how.
+        RequestEntityTooLarge: There are too many elements.
+
+    Example:
+        >>> tensor = {"name": "image", "datatype": "UINT8", "shape": [2], "data": [7, 8]}
+        >>> read(tensor, memoryview(b""), most=1)
+        Tensor(name='image', shape=(2,), data=array([7, 8], dtype=uint8))
+    """
+    name = fields.need(tensor, "name", str, of="An input")
+    of = f"The input {name[:40]!r}"
+    shape = _shape(tensor, of)
+    datatype = fields.need(tensor, "datatype", str, of=of)
+    if datatype not in ("BYTES", "UINT8"):
+        raise BadRequest(f"{of} has the datatype {datatype[:40]!r}; expected BYTES or UINT8.")
+    if datatype == "BYTES" and math.prod(shape) > most:
+        raise RequestEntityTooLarge(f"{of} has more than {most} elements; send fewer at a time.")
+    data = fields.may(tensor, "data", list, of=of)
+    if data is None:
+        _check_size(tensor, len(rest), of)
+        read_binary = _bytes_of_binary if datatype == "BYTES" else _pixels_of_binary
+        return Tensor(name, shape, read_binary(rest, shape, of))
+    if len(rest):
+        raise BadRequest(f"{of} has data in its JSON, and {len(rest)} bytes follow it.")
+    if datatype == "BYTES":
+        return Tensor(name, shape, _texts(data, shape, of))
+    return Tensor(name, shape, pixels(data, shape, of=of))
+
+
+def _shape(tensor: dict[str, Any], of: str) -> tuple[int, ...]:
+    shape = fields.need(tensor, "shape", list, of=of)
+    fits = 1 <= len(shape) <= _MOST_SIDES
+    if not fits or not all(type(side) is int and 0 < side <= _LONGEST for side in shape):
+        raise BadRequest(
+            f"{of} has the shape {reprlib.repr(shape)}; expected 1 to {_MOST_SIDES} sizes of 1 "
+            "or more."
+        )
+    return tuple(shape)
+
+
+def _check_size(tensor: dict[str, Any], came: int, of: str) -> None:
+    parameters = fields.may(tensor, "parameters", dict, of=of) or {}
+    if "shared_memory_region" in parameters:
+        raise BadRequest(f"{of} lies in shared memory, which is not read here; send it as data.")
+    size = fields.may(parameters, "binary_data_size", int, of=of)
+    if size is None:
+        raise BadRequest(f"{of} has neither 'data' nor the parameter 'binary_data_size'.")
+    if size != came:
+        raise BadRequest(f"{of} declares {size} bytes of binary data, and {came} follow the JSON.")
+
+
+def _pixels_of_binary(rest: memoryview, shape: tuple[int, ...], of: str) -> npt.NDArray[np.uint8]:
+    _check_count(len(rest), shape, of)
+    return np.frombuffer(rest, np.uint8).reshape(shape)
+
+
+def _bytes_of_binary(rest: memoryview, shape: tuple[int, ...], of: str) -> list[memoryview]:
+    elements: list[memoryview] = []
+    start = 0
+    for _ in range(math.prod(shape)):
+        begin = start + _LENGTH.size
+        end = begin + _LENGTH.unpack(rest[start:begin])[0] if begin <= len(rest) else begin
+        if end > len(rest):
+            raise BadRequest(
+                f"{of} has binary data that ends within its element {len(elements)}; each element "
+                "has its length before it, in four bytes, little-endian."
+            )
+        elements.append(rest[begin:end])
+        start = end
+    if start != len(rest):
+        raise BadRequest(f"{of} has {len(rest) - start} bytes after its last element.")
+    return elements
+
+
+def _texts(data: list[Any], shape: tuple[int, ...], of: str) -> list[str]:
+    if len(shape) > 1 and all(type(row) is list for row in data):
+        data = [element for row in data for element in row]
+    if not all(type(element) is str for element in data):
+        raise BadRequest(f"{of} is of type BYTES; expected a list of texts as its data.")
+    _check_count(len(data), shape, of)
+    return data
+
+
+def pixels(
+    data: list[Any], shape: tuple[int, ...] | None = None, *, of: str
+) -> npt.NDArray[np.uint8]:
+    """Pixels out of JSON.
+
+    Args:
+        data: Whole numbers from 0 to 255; nested, or flat where a shape is given.
+        shape: What they shall have; ``None`` takes the nesting for it.
+        of: What to call them in words.
+
+    Raises:
+        BadRequest: They are something else, or do not fill the shape.
+
+    Example:
+        >>> pixels([[1, 2], [3, 4]], of="It").shape
+        (2, 2)
+    """
+    try:
+        # A type, because without one NumPy would make room for the longest text among numbers.
+        numbers = np.array(data, np.float64)
+    except (ValueError, TypeError, OverflowError):
+        raise BadRequest(f"{of} has no list of numbers as its data, or a ragged one.") from None
+    # Not a number is neither below nor above.
+    if not ((numbers >= 0) & (numbers <= 255) & (numbers == np.floor(numbers))).all():
+        raise BadRequest(f"{of} has values that are not whole numbers from 0 to 255.")
+    if shape is None:
+        shape = numbers.shape
+    _check_count(numbers.size, shape, of)
+    if numbers.ndim > 1 and numbers.shape != shape:
+        raise BadRequest(f"{of} has data nested as {numbers.shape}, and the shape {shape}.")
+    return numbers.astype(np.uint8).reshape(shape)
+
+
+def _check_count(came: int, shape: tuple[int, ...], of: str) -> None:
+    promised = math.prod(shape)
+    if came != promised:
+        raise BadRequest(
+            f"{of} has {came} elements, and its shape {list(shape)} has room for {promised}."
+        )
+
+
+def write(name: str, data: npt.NDArray[Any], *, binary: bool) -> tuple[dict[str, Any], bytes]:
+    """A tensor for an answer.
+
+    Args:
+        name: What it is called.
+        data: float32 for FP32, or objects of type str for BYTES; any shape.
+        binary: Whether as binary data.
+
+    Returns:
+        The JSON object, and the binary data; empty if all is in the JSON.
+
+    Example:
+        >>> write("probs", np.array([[0.5, 0.5]], np.float32), binary=False)[0]["shape"]
+        [1, 2]
+    """
+    is_text = data.dtype == object
+    tensor = {"name": name, "datatype": "BYTES" if is_text else "FP32", "shape": list(data.shape)}
+    flat = data.ravel()
+    if not binary:
+        return {**tensor, "data": flat.tolist()}, b""
+    raw = b"".join(map(_element, flat)) if is_text else flat.astype("<f4").tobytes()
+    return {**tensor, "parameters": {"binary_data_size": len(raw)}}, raw
+
+
+def _element(text: str) -> bytes:
+    data = text.encode()
+    return _LENGTH.pack(len(data)) + data

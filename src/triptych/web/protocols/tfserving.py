@@ -1,0 +1,115 @@
+"""TF Serving's REST interface: predict, status and metadata.
+
+Source: https://www.tensorflow.org/tfx/serving/api_rest
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+from werkzeug.exceptions import BadRequest
+
+from triptych.inference.classifier import Question
+from triptych.web import body
+from triptych.web import context
+from triptych.web import uploads
+from triptych.web.protocols import exchange
+from triptych.web.protocols import fields
+from triptych.web.protocols import models
+from triptych.web.protocols import serving
+from triptych.web.protocols import tensors
+
+INPUT = "image_bytes"
+SIGNATURE = "serving_default"
+EXPECTED = (
+    'expected {"b64": "..."} with the bytes of an image file in base64, or pixels as a list of '
+    "rows of [red, green, blue]"
+)
+
+blueprint = flask.Blueprint("tfserving", __name__)
+
+
+@blueprint.post("/v1/models/<name>:predict")
+@blueprint.post("/v1/models/<name>/versions/<version>:predict")
+def predict(name: str, version: str | None = None) -> flask.Response:
+    """Ask a committee about images, by rows ("instances") or by columns ("inputs")."""
+    model = models.find(name, version)
+    request = body.parse(serving.body())
+    is_by_rows, images = _images(request, most=context.current().settings.max_request_images)
+    verdicts = serving.verdicts(model.key, images, Question(top=exchange.ALL))
+    probs = [exchange.probs(verdict).tolist() for verdict in verdicts]
+    return flask.jsonify({"predictions" if is_by_rows else "outputs": probs})
+
+
+def _images(request: dict[str, Any], *, most: int) -> tuple[bool, list[Any]]:
+    fields.only(request, ("instances", "inputs", "signature_name"), of="The request")
+    signature = fields.may(request, "signature_name", str, of="The request")
+    if signature not in (None, "", SIGNATURE):
+        raise BadRequest(f"There is no signature {signature!r}; expected {SIGNATURE!r}.")
+    is_by_rows = "instances" in request
+    if is_by_rows == ("inputs" in request):
+        raise BadRequest("Expected either 'instances' or 'inputs' in the request.")
+    if not is_by_rows:
+        request = {"inputs": _unnamed(request["inputs"])}
+    values = fields.need(request, "instances" if is_by_rows else "inputs", list, of="The request")
+    uploads.check_count(len(values), most=most)
+    return is_by_rows, [_image(_unnamed(value), index) for index, value in enumerate(values)]
+
+
+def _unnamed(value: Any) -> Any:
+    """A value that may stand under the name of the only input."""
+    return value[INPUT] if isinstance(value, dict) and list(value) == [INPUT] else value
+
+
+def _image(value: Any, index: int) -> Any:
+    of = f"The image at index {index}"
+    if isinstance(value, dict) and list(value) == ["b64"]:
+        return uploads.Base64(fields.need(value, "b64", str, of=of))
+    if not isinstance(value, list):
+        raise BadRequest(f"{of} is of another form; {EXPECTED}.")
+    pixels = tensors.pixels(value, of=of)
+    if pixels.ndim != 3 or pixels.shape[-1] != 3:
+        raise BadRequest(f"{of} has pixels in the shape {list(pixels.shape)}; {EXPECTED}.")
+    return pixels
+
+
+@blueprint.get("/v1/models/<name>")
+@blueprint.get("/v1/models/<name>/versions/<version>")
+def status(name: str, version: str | None = None) -> dict[str, Any]:
+    """Which versions of a committee there are, and whether they are loaded."""
+    model = models.find(name, version)
+    chosen = (
+        [models.find(model.name, each) for each in model.versions] if version is None else [model]
+    )
+    return {"model_version_status": [_status(each) for each in reversed(chosen)]}
+
+
+def _status(model: models.Model) -> dict[str, Any]:
+    return {
+        "version": model.version,
+        # START means known and not loaded yet.
+        "state": "AVAILABLE" if model.is_ready else "START",
+        "status": {"error_code": "OK", "error_message": ""},
+    }
+
+
+@blueprint.get("/v1/models/<name>/metadata")
+@blueprint.get("/v1/models/<name>/versions/<version>/metadata")
+def metadata(name: str, version: str | None = None) -> dict[str, Any]:
+    """What goes into a committee, and what comes out."""
+    model = models.find(name, version)
+    signature = {
+        "inputs": {INPUT: _tensor(INPUT, "DT_STRING", -1)},
+        "outputs": {exchange.PROBS: _tensor(exchange.PROBS, "DT_FLOAT", -1, model.classes)},
+        "method_name": "tensorflow/serving/predict",
+    }
+    return {
+        "model_spec": {"name": model.name, "signature_name": "", "version": model.version},
+        "metadata": {"signature_def": {"signature_def": {SIGNATURE: signature}}},
+    }
+
+
+def _tensor(name: str, dtype: str, *sizes: int) -> dict[str, Any]:
+    dim = [{"size": str(size), "name": ""} for size in sizes]
+    return {"name": name, "dtype": dtype, "tensor_shape": {"dim": dim, "unknown_rank": False}}

@@ -1,0 +1,220 @@
+"""What requests look like, as data: the API's document is made from this, and the options and JSON
+requests are checked with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import marshmallow
+from flask_smorest.fields import Upload
+from marshmallow import fields
+from marshmallow import validate
+
+from triptych.ensemble import conformal
+from triptych.ensemble import params
+from triptych.inference.classifier import MOST_SIMILAR
+from triptych.preprocessing import recipe
+from triptych.web import response_schemas
+
+# Of a heat map.
+FORMATS = ("json", "png")
+
+
+class Whole(fields.Integer):
+    """A whole number, also where JSON writes it as 3.0."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> int:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Switch(fields.Boolean):
+    """True or false, and nothing that might mean it."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+# Shared by all that asks a committee.
+COMMITTEE = fields.String(
+    metadata=response_schemas.said(
+        "The committee to ask: its name, a name with a version such as garden@2, or auto. "
+        "By default the studio's.",
+        expected="the name of one",
+        example="lite",
+    )
+)
+RULE = fields.String(
+    validate=validate.OneOf(params.RULES),
+    metadata=response_schemas.said(
+        "How the members' answers are joined. By default the committee's own way.",
+        expected=f"one of: {', '.join(params.RULES)}",
+    ),
+)
+FIT = fields.String(
+    validate=validate.OneOf(recipe.FITS),
+    metadata=response_schemas.said(
+        "How a photo is fitted into the networks' square: crop keeps its proportions, square "
+        "squeezes the whole of it. By default as each network was trained.",
+        expected=f"one of: {', '.join(recipe.FITS)}",
+    ),
+)
+
+
+class Options(response_schemas.Exact):
+    """Who is asked, and how; what is left out is as the committee has it."""
+
+    committee = COMMITTEE
+    members = fields.List(
+        fields.String(),
+        metadata=response_schemas.said(
+            "Names of the members to ask. By default all.", expected="a list of names"
+        ),
+    )
+    rule = RULE
+    top = Whole(
+        strict=True,
+        validate=validate.Range(min=1),
+        metadata=response_schemas.said(
+            "How many guesses to name. By default 3.",
+            expected="a whole number of at least 1, such as 3",
+        ),
+    )
+    fit = FIT
+    coverage = fields.Float(
+        validate=validate.Range(min=0, max=conformal.GRID[-1], min_inclusive=False),
+        metadata=response_schemas.said(
+            "How often the set of classes shall hold the true one. By default as the studio is "
+            "set, mostly 0.9.",
+            exclusiveMinimum=0,
+            expected="a share above 0 and below 1, such as 0.9",
+        ),
+    )
+    similar = Whole(
+        strict=True,
+        validate=validate.Range(min=0, max=MOST_SIMILAR),
+        metadata=response_schemas.said(
+            "How many of the nearest taught photos to name, of a committee that was taught. "
+            "By default 0.",
+            expected=f"a whole number from 0 to {MOST_SIMILAR}",
+        ),
+    )
+    keep = Switch(
+        metadata=response_schemas.said(
+            "Whether the studio may keep an image for review if the committee is unsure of it or "
+            "takes it for none of its classes. By default it keeps nothing; only where its owner "
+            "has opened the inbox can it be asked to.",
+            expected="true or false",
+        ),
+    )
+
+
+class Why(response_schemas.Exact):
+    """Whose map of which class is wanted, and in which form."""
+
+    committee = COMMITTEE
+    member = fields.String(
+        metadata=response_schemas.said(
+            "Name of the member to look into. By default all that the rule asks, together.",
+            expected="the name of one",
+        )
+    )
+    label = fields.String(
+        metadata=response_schemas.said(
+            "Id or name of the class. By default the one that is answered.",
+            expected="the id or name of a class",
+        )
+    )
+    rule = RULE
+    fit = FIT
+    format = fields.String(
+        validate=validate.OneOf(FORMATS),
+        metadata=response_schemas.said(
+            "json: the map in numbers, and drawn over the photo in base64; png: only the latter, "
+            "as a file. By default what the header Accept asks for, else json.",
+            expected=f"one of: {', '.join(FORMATS)}",
+        ),
+    )
+
+
+class Form(Options):
+    """Images as files of a form, and the options as its other fields."""
+
+    image = fields.List(
+        Upload(),
+        required=True,
+        validate=validate.Length(min=1),
+        metadata=response_schemas.said("One part for each image, each with a file."),
+    )
+
+
+class EncodedImage(response_schemas.Exact):
+    """An image in JSON."""
+
+    b64 = fields.String(
+        required=True,
+        metadata=response_schemas.said("The bytes of the image's file in base64.", format="byte"),
+    )
+    name = fields.String(
+        metadata=response_schemas.said("What to call it in the answer.", example="cat.jpg"),
+    )
+
+
+class Request(Options):
+    """Images in JSON, and the options beside them."""
+
+    images = fields.List(
+        fields.Nested(EncodedImage),
+        required=True,
+        validate=validate.Length(min=1),
+        metadata=response_schemas.said("The images, answered in this order."),
+    )
+
+
+class WhyForm(Why):
+    """An image as the file of a form, and the options as its other fields."""
+
+    image = fields.List(
+        Upload(),
+        required=True,
+        validate=validate.Length(equal=1),
+        metadata=response_schemas.said("One part with a file, and no other."),
+    )
+
+
+class WhyRequest(Why):
+    """An image in JSON, and the options beside it."""
+
+    images = fields.List(
+        fields.Nested(EncodedImage),
+        required=True,
+        validate=validate.Length(equal=1),
+        metadata=response_schemas.said("The image, and no other."),
+    )
+
+
+def complaint(wrong: Any) -> tuple[str, str]:
+    """The first of the things that a schema found wrong: where, and what.
+
+    Args:
+        wrong: As `marshmallow.Schema.validate` gives it, with at least one complaint.
+
+    Example:
+        >>> complaint(EncodedImage(many=True).validate([{"b64": 1}]))
+        ('[0].b64', 'Not a valid string.')
+    """
+    place = ""
+    while isinstance(wrong, Mapping):
+        key, wrong = next(iter(wrong.items()))
+        if key != marshmallow.exceptions.SCHEMA:  # the whole, not a field of it
+            place += f"[{key}]" if isinstance(key, int) else f".{key}"
+    return place, wrong[0]

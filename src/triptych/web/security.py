@@ -1,0 +1,105 @@
+"""What every request and answer is held to: who may ask, how often, and under which headers."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+import flask
+from werkzeug.exceptions import Forbidden
+
+from triptych.settings import Settings
+from triptych.web import access
+from triptych.web import context
+from triptych.web import health
+from triptych.web import rate_limit
+
+HEADERS = {
+    "Content-Security-Policy": "; ".join(
+        (
+            "default-src 'self'",
+            "img-src 'self' blob: data:",
+            "object-src 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+        )
+    ),
+    "X-Content-Type-Options": "nosniff",
+    # Not "no-referrer": under it browsers say "Origin: null" even of our own form.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+SECURE_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+def register(app: flask.Flask, settings: Settings) -> None:
+    """Guard every request of an application; what costs least is looked at first."""
+    _register_names(app, settings)
+    app.before_request(_refuse_other_sites)
+    rate_limit.register(app, settings)
+    access.register(app, settings.api_key)
+    app.before_request(_refuse_when_full)
+    app.after_request(_add_headers)
+
+
+def _register_names(app: flask.Flask, settings: Settings) -> None:
+    """A page elsewhere can give its own name our address, and then counts as the same site."""
+    given = tuple(filter(None, re.split(r"[,\s]+", settings.allowed_hosts.lower())))
+
+    def refuse_other_names() -> None:
+        name = re.sub(r":\d*$", "", flask.request.host).strip("[]").lower()
+        if not (name in given or access.is_loopback(name) or _is_public(flask.request)):
+            raise Forbidden(
+                f"This request was sent to {name!r}, and the studio answers only to "
+                f"{', '.join((*OWN_NAMES, *given))}. If this name is right, start it with "
+                f"--allowed-hosts {name}."
+            )
+
+    # Who has the key needs no other protection; without it, this machine is all there is.
+    if given or (access.is_loopback(settings.host) and not settings.api_key):
+        app.before_request(refuse_other_names)
+
+
+def _is_public(request: flask.Request) -> bool:
+    return request.endpoint == "static" or health.is_probe(request)
+
+
+def _refuse_other_sites() -> None:
+    request = flask.request
+    if request.method not in SAFE_METHODS and _from_another_site(request):
+        raise Forbidden(
+            "This request was sent by a page of another site, so it was not answered. "
+            "Open the studio itself, or use the API from a program."
+        )
+
+
+def _refuse_when_full() -> None:
+    # Before the body is read: photos that cannot be answered need not be received.
+    if flask.request.method == "POST" and flask.request.blueprint != access.blueprint.name:
+        context.current().queue.check()
+
+
+def _from_another_site(request: flask.Request) -> bool:
+    """Whether a browser says so; programs say nothing and are welcome."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    # Over plain HTTP from another machine browsers leave the header above out.
+    origin = request.headers.get("Origin")
+    return origin is not None and urlsplit(origin).netloc != request.host
+
+
+def _add_headers(response: flask.Response) -> flask.Response:
+    request = flask.request
+    own = {name.lower() for name, _ in response.headers}  # of a page that has to set them
+    response.headers.extend([row for row in HEADERS.items() if row[0].lower() not in own])
+    if request.is_secure:
+        response.headers.update(SECURE_HEADERS)
+    if request.method == "POST" or (context.current().settings.api_key and not _is_public(request)):
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response

@@ -1,0 +1,180 @@
+"""What the page of a project shows of its photos: some of each class, and what was found."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from triptych import data
+from triptych.studio.projects import ALL
+from triptych.studio.projects import UNSORTED
+from triptych.studio.projects import Photo
+from triptych.studio.projects import Project
+from triptych.studio.projects import Projects
+from triptych.web.studio import decision_text
+
+# The group of photos that take no part, beside the numbers of classes.
+EXCLUDED = -2
+FIRST = 24
+MORE = 96
+MOST = 10_000
+FOUND = 12
+_SHOWN = re.compile(r"(-?\d{1,9}):(\d{1,9})", re.ASCII)
+
+# What is written on a photo that a finding is about.
+BADGES = {
+    "label_conflict": "in two classes",
+    "exact_duplicate": "copy",
+    "near_duplicate": "near copy",
+    "odd_format": "odd name",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Photos that hang together.
+
+    Args:
+        id: The class; `UNSORTED` or `EXCLUDED`.
+        name: For people.
+        total: How many there are.
+        photos: Those that are shown, the newest first.
+    """
+
+    id: int
+    name: str
+    total: int
+    photos: list[Photo]
+
+    @property
+    def more(self) -> str | None:
+        """What `shown_of` takes to show more of them; ``None`` where all are shown."""
+        if len(self.photos) >= self.total:
+            return None
+        return f"{self.id}:{len(self.photos) + MORE}"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What was found, of one kind.
+
+    Args:
+        kind: As in `data.Finding`.
+        message: For people.
+        sets: Photos that belong together, some of them.
+        others: How many more sets there are.
+    """
+
+    kind: str
+    message: str
+    sets: list[list[Photo]]
+    others: int
+
+
+@dataclass(frozen=True)
+class Wall:
+    """All that is shown.
+
+    Args:
+        groups: In order.
+        notices: The gravest first.
+        badges: What is written on photos, by digest.
+        names: Of the classes, by number.
+        undoable: What was decided last and can be taken back.
+    """
+
+    groups: list[Group]
+    notices: list[Notice]
+    badges: dict[str, list[str]]
+    names: dict[int, str]
+    undoable: decision_text.Batch | None
+
+
+def shown_of(texts: Iterable[str]) -> dict[int, int]:
+    """How many photos of which group are shown, from an address.
+
+    Example:
+        >>> shown_of(["3:120", "nonsense"])
+        {3: 120}
+    """
+    found = filter(None, map(_SHOWN.fullmatch, texts))
+    return {int(match[1]): int(match[2]) for match in found}
+
+
+def hang(projects: Projects, project: Project, shown: Mapping[int, int]) -> Wall:
+    """Look up what is shown of a project.
+
+    Args:
+        projects: Where it is kept.
+        project: It.
+        shown: How many photos of a group, by its number; else `FIRST`.
+    """
+    # Of a class without photos its own place on the page says enough.
+    found = [each for each in projects.findings(project.key) if each.kind != "empty_class"]
+    return Wall(
+        groups=[_group(projects, project.key, *each, shown) for each in _groups(project)],
+        notices=_notices(found, _photos(projects, project, found)),
+        badges=_badges(found),
+        names={own.id: own.name for own in project.classes},
+        undoable=decision_text.undoable(projects, project.key),
+    )
+
+
+def _groups(project: Project) -> Iterable[tuple[int, str, int]]:
+    for own in project.classes:
+        yield own.id, own.name, own.photos
+    if project.unsorted:
+        yield UNSORTED, "Without a class", project.unsorted
+    if project.excluded:
+        yield EXCLUDED, "Excluded", project.excluded
+
+
+def _group(
+    projects: Projects, key: str, number: int, name: str, total: int, shown: Mapping[int, int]
+) -> Group:
+    limit = min(shown.get(number, FIRST), MOST)
+    photos = projects.photos(
+        key,
+        class_id=ALL if number == EXCLUDED else number,
+        excluded=number == EXCLUDED,
+        offset=max(0, total - limit),
+        limit=limit,
+    )
+    return Group(number, name, total, photos[::-1])
+
+
+def _photos(
+    projects: Projects, project: Project, found: Sequence[data.Finding]
+) -> dict[str, Photo]:
+    """All photos by digest, where a finding names some."""
+    if not any(finding.sources for finding in found):
+        return {}
+    every = projects.photos(project.key, excluded=None, limit=project.photos)
+    return {photo.digest: photo for photo in every}
+
+
+def _notices(found: Sequence[data.Finding], photos: Mapping[str, Photo]) -> list[Notice]:
+    kinds = itertools.groupby(found, lambda each: (each.kind, each.message))
+    return [_notice(*kind, list(alike), photos) for kind, alike in kinds]
+
+
+def _notice(
+    kind: str, message: str, alike: list[data.Finding], photos: Mapping[str, Photo]
+) -> Notice:
+    sets = [[photos[digest] for digest in each.sources if digest in photos] for each in alike]
+    sets = [each for each in sets if each]
+    return Notice(kind, message, [each[:FOUND] for each in sets[:FOUND]], len(sets[FOUND:]))
+
+
+def _badges(found: Iterable[data.Finding]) -> dict[str, list[str]]:
+    badges: defaultdict[str, list[str]] = defaultdict(list)
+    for finding in found:
+        if badge := BADGES.get(finding.kind):
+            for digest in finding.sources:
+                badges[digest].append(badge)
+    return dict(badges)

@@ -1,0 +1,123 @@
+"""The photos of a project by class: brought, looked through, and what was found among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import flask
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import BadRequest
+from werkzeug.wrappers import Response
+
+from triptych import errors
+from triptych.studio.projects import UNSORTED
+from triptych.studio.projects import Photo
+from triptych.web import context
+from triptych.web.studio import gallery
+from triptych.web.studio import responses
+from triptych.web.studio.blueprint import blueprint
+
+# Of all pages, this one alone may ask for the camera.
+PERMISSIONS = "camera=(self), geolocation=(), microphone=()"
+
+Refused = tuple[str, errors.TriptychError]
+
+
+@blueprint.get("/<key>")
+def photos(key: str) -> Response:
+    """A project's classes and photos."""
+    return _page(key)
+
+
+@blueprint.post("/<key>/photos")
+def add(key: str) -> Response:
+    """Add photos to a class; each that is no photo is refused alone."""
+    files = [file for file in flask.request.files.getlist("photo") if file.filename]
+    if not files:
+        raise BadRequest("No photo came; expected files in the field 'photo'.")
+    added, refused = _add(key, files)
+    if responses.wants_page():
+        return _page(key, refused=refused) if refused else responses.after(_address(key))
+    return flask.jsonify(
+        photos=[{"digest": photo.digest, "name": photo.name} for photo in added],
+        refused=[{"name": name, **error.to_dict()} for name, error in refused],
+    )
+
+
+def _add(key: str, files: Sequence[FileStorage]) -> tuple[list[Photo], list[Refused]]:
+    here = context.current()
+    class_id = _class_id(flask.request.form.get("class", ""))
+    here.projects.find(key)
+    added: list[Photo] = []
+    refused: list[Refused] = []
+    for file in files:
+        name, data = file.filename or "", file.read()
+        try:
+            added.append(here.do(partial(here.projects.add, key, name, data, class_id)))
+        except errors.ImageError as error:
+            refused.append((name, error))
+    return added, refused
+
+
+@blueprint.post("/<key>/photos/erase")
+def erase(key: str) -> Response:
+    """Remove photos for good."""
+    here = context.current()
+    digests = flask.request.form.getlist("digest")
+    if not digests:
+        raise BadRequest("No photo was chosen. Choose at least one, then delete.")
+    erased = here.do(lambda: here.projects.erase(key, digests))
+    return responses.after(_address(key), erased=erased)
+
+
+def _class_id(text: str) -> int | None:
+    """The number of a class; ``None`` where none was named."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 16):
+        if text:
+            raise BadRequest(f"The class is {text[:40]!r}; expected its number, or nothing.")
+        return None
+    return int(text) if int(text) != UNSORTED else None
+
+
+@blueprint.post("/<key>/classes")
+def add_class(key: str) -> Response:
+    """Add a class."""
+    made = context.current().projects.add_class(key, flask.request.form.get("name", ""))
+    return responses.after(_address(key, "new-class"), id=made.id, name=made.name)
+
+
+@blueprint.post("/<key>/classes/<int:class_id>/rename")
+def rename_class(key: str, class_id: int) -> Response:
+    """Give a class another name."""
+    projects = context.current().projects
+    projects.rename_class(key, class_id, flask.request.form.get("name", ""))
+    return responses.after(_address(key, f"class-{class_id}"))
+
+
+@blueprint.post("/<key>/classes/<int:class_id>/remove")
+def remove_class(key: str, class_id: int) -> Response:
+    """Remove a class; its photos stay, without one."""
+    context.current().projects.remove_class(key, class_id)
+    return responses.after(_address(key))
+
+
+def _address(key: str, place: str | None = None) -> str:
+    return flask.url_for(".photos", key=key, _anchor=place)
+
+
+def _page(key: str, *, refused: Sequence[Refused] = ()) -> Response:
+    here = context.current()
+    project = here.projects.find(key)
+    shown = gallery.shown_of(flask.request.args.getlist("show"))
+    page = flask.render_template(
+        "projects/photos.html",
+        tab="Photos",
+        project=project,
+        refused=refused,
+        max_bytes=here.settings.max_image_bytes,
+        **vars(here.do(lambda: gallery.hang(here.projects, project, shown))),
+    )
+    response = flask.make_response(page)
+    response.headers["Permissions-Policy"] = PERMISSIONS
+    return response

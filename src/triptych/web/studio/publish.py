@@ -1,0 +1,206 @@
+"""Publishing: which version is served, what its card says, and how others ask it."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from typing import IO
+
+import flask
+from werkzeug.wrappers import Response
+from werkzeug.wsgi import wrap_file
+
+from triptych import bundles as triptych_bundles
+from triptych import errors
+from triptych.bundles import model_card
+from triptych.studio.projects import Project
+from triptych.web import context
+from triptych.web import pages
+from triptych.web.context import Studio
+from triptych.web.studio import snippets
+from triptych.web.studio import versions
+from triptych.web.studio.versions import Shelf
+
+blueprint = flask.Blueprint("projects_publish", __name__)
+
+# What is said after a form was sent, by the word in the address.
+DONE = {
+    "served": "Published: whoever asks for it by its name is answered by this version from now on.",
+    "offline": "Taken offline: nobody is answered under its name any more.",
+    "card": "The card is kept.",
+}
+FORM_BYTES = 64 * 1024
+CHUNK_BYTES = 1 << 18
+
+
+# ------------------------------------------------------------------ pages
+
+
+@blueprint.get("/bundles")
+def bundles() -> str:
+    """All committees that were taught here or taken in, by projects or otherwise."""
+    here = context.current()
+    found = here.do(lambda: versions.shelves(here.settings.home))
+    return flask.render_template("projects/bundles.html", shelves=found)
+
+
+@blueprint.get("/projects/<key>/publish")
+def publish(key: str) -> str | Response:
+    """The versions of a project's committee, its card, and how it is asked."""
+    has_versions = _has_versions(key)
+    if has_versions and _project(key) is None:
+        return flask.redirect(flask.url_for(".one", name=key))
+    project = context.current().projects.find(key)
+    about: dict[str, object] = _about(_shelf(key)) if has_versions else {"shelf": None}
+    return flask.render_template(
+        "projects/publish.html", project=project, tab="Publish", done=_done(), **about
+    )
+
+
+@blueprint.get("/bundles/<name>")
+def one(name: str) -> str | Response:
+    """The same of a bundle that no project here has taught."""
+    if _project(name):
+        return flask.redirect(flask.url_for(".publish", key=name))
+    return flask.render_template("projects/bundle.html", done=_done(), **_about(_shelf(name)))
+
+
+@blueprint.route("/c/<name>", methods=["GET", "POST"])
+def share(name: str) -> str:
+    """A page with this committee only, to be passed on; with a version, to try it before."""
+    here = context.current()
+    bare, _, number = name.partition("@")
+    shelf = _shelf(bare)
+    version = shelf.find(number) if number else shelf.served
+    if version is None:
+        raise errors.UnknownName(
+            f"{bare} has no version {number}."
+            if number
+            else f"{bare} is not published at present, so nobody can ask it here."
+        )
+    facts = here.registry.facts(here.registry.resolve(name))
+    project = _project(bare)
+    return flask.render_template(
+        "projects/share.html",
+        cards=pages.cards() if flask.request.method == "POST" else [],
+        committees=[facts],
+        settings=here.settings,
+        name=name,
+        shelf=shelf,
+        title=project.title if project else bare,
+        version=version,
+    )
+
+
+def _about(shelf: Shelf) -> dict[str, object]:
+    """What the page tells of a bundle."""
+    here = context.current()
+    return {
+        "shelf": shelf,
+        "fields": model_card.WORDS,
+        "is_default": here.registry.default == shelf.name,
+        "snippets": snippets.of(shelf.name, has_key=bool(here.settings.api_key)),
+    }
+
+
+def _done() -> str:
+    return DONE.get(flask.request.args.get("done", ""), "")
+
+
+# ------------------------------------------------------------------ actions
+
+
+@blueprint.post("/bundles/<name>/active")
+def activate(name: str) -> Response:
+    """Serve another version, or none; requests under way are answered by the one they asked."""
+    here = context.current()
+    flask.request.max_content_length = FORM_BYTES
+    version = _version(flask.request.form.get("version", ""))
+    if not version and here.registry.default == name:
+        raise errors.BundleError(
+            f"{name} is the studio's default committee and stays online: without it the studio "
+            "would not be ready. Start the studio with another --committee first."
+        )
+    here.arrange(lambda: _activate(here, name, version))
+    return _back(name, "served" if version else "offline")
+
+
+def _activate(here: Studio, name: str, version: int) -> None:
+    if version:
+        # Before it is the active one, so that one that cannot answer never is.
+        here.registry.get(f"{name}@{version}")
+    triptych_bundles.activate(here.settings.home, name, version)
+    here.registry.refresh(name)
+
+
+def _version(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise errors.SettingError(
+            f"The version is {text[:20]!r}; expected its number, or 0 to take the bundle offline."
+        )
+    return int(text)
+
+
+@blueprint.post("/bundles/<name>/card")
+def edit(name: str) -> Response:
+    """Keep what a person says of a bundle."""
+    here = context.current()
+    flask.request.max_content_length = FORM_BYTES
+    words = {field: flask.request.form.get(field, "") for field in model_card.WORDS}
+    triptych_bundles.say(here.settings.home, name, words)
+    return _back(name, "card")
+
+
+@blueprint.get("/bundles/<name>/<int:version>.zip")
+def download(name: str, version: int) -> Response:
+    """A version as one file, as `triptych bundles import` takes it."""
+    here = context.current()
+    made = triptych_bundles.find(here.settings.home, f"{name}@{version}")
+
+    def pack() -> IO[bytes]:
+        with contextlib.ExitStack() as undo:
+            # Without a name on disk, so that nothing is left of it, whatever happens.
+            file = undo.enter_context(tempfile.TemporaryFile(dir=here.settings.home))
+            triptych_bundles.pack_into(made, file)
+            undo.pop_all()
+            return file
+
+    file = here.do(pack)
+    size = file.tell()
+    file.seek(0)
+    body = wrap_file(flask.request.environ, file, CHUNK_BYTES)
+    response = flask.Response(body, mimetype="application/zip", direct_passthrough=True)
+    response.headers.set("Content-Disposition", "attachment", filename=f"{name}-{version}.zip")
+    response.content_length = size
+    return response
+
+
+# ------------------------------------------------------------------ bundles and projects
+
+
+def _shelf(name: str) -> Shelf:
+    here = context.current()
+    shelf = here.do(lambda: versions.shelf(here.settings.home, name))
+    if shelf is None:
+        known = ", ".join(triptych_bundles.names(here.settings.home)) or "none yet"
+        raise errors.UnknownName(f"There is no bundle {name!r}; there are: {known}.")
+    return shelf
+
+
+def _has_versions(name: str) -> bool:
+    return bool(triptych_bundles.versions(context.current().settings.home, name))
+
+
+def _project(name: str) -> Project | None:
+    """The project that teaches a bundle, if one does."""
+    try:
+        return context.current().projects.find(name)
+    except errors.UnknownName:
+        return None
+
+
+def _back(name: str, done: str) -> Response:
+    """To the page that the form was on."""
+    if _project(name):
+        return flask.redirect(flask.url_for(".publish", key=name, done=done), 303)
+    return flask.redirect(flask.url_for(".one", name=name, done=done), 303)

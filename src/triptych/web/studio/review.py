@@ -1,0 +1,168 @@
+"""The result of a teaching: how good it is, what it gets wrong, and what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+import flask
+
+from triptych import bundles
+from triptych import errors
+from triptych.studio import review as studio_review
+from triptych.studio.review import Review
+from triptych.web import context
+from triptych.web.studio import charts
+from triptych.web.studio import decision_text
+from triptych.web.studio import tables
+
+blueprint = flask.Blueprint("projects_review", __name__, url_prefix="/projects/<key>/result")
+
+REPORT = "report.html"
+# The file holds its style and pictures; it shall do nothing else, whoever wrote it.
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'; sandbox"
+)
+DOUBTED_FIRST = 6
+ON_A_PAGE = 60
+
+
+@blueprint.get("")
+def result(key: str) -> str:
+    """How good a version is; the newest where none is named."""
+    here = context.current()
+    project = here.projects.find(key)
+    if not bundles.versions(here.settings.home, key):
+        return flask.render_template("projects/untaught.html", project=project, tab="Result")
+    return _show("projects/result.html", key, _result, address=_address)
+
+
+def _show(
+    template: str,
+    key: str,
+    look: Callable[[Review], dict[str, Any]],
+    *,
+    of: str = "version",
+    **told: Any,
+) -> str:
+    """A page about a version, which is looked up beside the loop.
+
+    Args:
+        template: Of the page.
+        key: Of the project.
+        look: Says what the page tells of the version; has no request at hand.
+        of: Which argument of the address names the version.
+        **told: What else the page tells.
+    """
+    here, version = context.current(), _number(of)
+
+    def find() -> dict[str, Any]:
+        review = studio_review.open(here.projects, here.settings.home, key, version)
+        return {
+            "tab": "Result",
+            "project": review.project,
+            "review": review,
+            "versions": bundles.versions(here.settings.home, key),
+            "active": bundles.active(here.settings.home, key),
+            "undoable": decision_text.undoable(here.projects, key),
+            **look(review),
+        }
+
+    return flask.render_template(template, **here.do(find), **told)
+
+
+def _number(name: str) -> int | None:
+    """An argument of the address that is a number; ``None`` where it is not there."""
+    text = flask.request.args.get(name) or None
+    if text is None or (text.isascii() and text.isdecimal() and len(text) < 10):
+        return int(text) if text else None
+    raise errors.SettingError(f"The {name} is {text[:40]!r}; expected a whole number, such as 2.")
+
+
+def _address(review: Review, truth: str, answer: str | None = None) -> str:
+    """Of the photos behind a cell of the matrix, a row or a column of it."""
+    key, version = review.project.key, review.made.version
+    return flask.url_for(
+        "projects_review.cell", key=key, version=version, truth=truth, answer=answer
+    )
+
+
+def _result(review: Review) -> dict[str, Any]:
+    numbers, doubted = review.numbers, review.doubted()
+    return {
+        "numbers": numbers,
+        "doubted": doubted[:DOUBTED_FIRST],
+        "doubted_total": len(doubted),
+        "mistakes": review.mistakes(),
+        "scores": tables.scores(numbers),
+        "classes": sorted(numbers.get("per_class", ()), key=lambda row: row["f1"]),
+        "rows": tables.matrix(review.labels, numbers),
+        "pairs": tables.pairs(review.labels, numbers),
+        "honest": charts.reliability(numbers.get("reliability", ())),
+        "points": charts.curve(numbers.get("learning_curve", ())),
+        "advice": review.advice(),
+    }
+
+
+@blueprint.get("/cell")
+def cell(key: str) -> str:
+    """The photos behind a cell of the confusion matrix, a row or a column of it."""
+    args, start = flask.request.args, _number("from") or 0
+    truth, answer = args.get("truth") or None, args.get("answer") or None
+    everything = args.get("photos") == "all"
+
+    def look(review: Review) -> dict[str, Any]:
+        return _part(review.cell(truth, answer, held=not everything), start)
+
+    return _show("projects/cell.html", key, look, truth=truth, answer=answer, everything=everything)
+
+
+def _part(found: Sequence[Any], start: int) -> dict[str, Any]:
+    """A part of what was found, and where the parts before and after it begin."""
+    more = start + ON_A_PAGE
+    return {
+        "shown": found[start:more],
+        "start": start,
+        "total": len(found),
+        "before": max(0, start - ON_A_PAGE) if start else None,
+        "more": more if more < len(found) else None,
+    }
+
+
+@blueprint.get("/doubted")
+def doubted(key: str) -> str:
+    """Photos whose label may be wrong, the likeliest first."""
+    start = _number("from") or 0
+    return _show("projects/doubted.html", key, lambda review: _part(review.doubted(), start))
+
+
+@blueprint.get("/compare")
+def compare(key: str) -> str:
+    """Two versions beside each other, on the same photos."""
+    here, older = context.current(), _number("before")
+    everything = flask.request.args.get("photos") == "all"
+
+    def look(after: Review) -> dict[str, Any]:
+        before = studio_review.open(here.projects, here.settings.home, key, older)
+        change = studio_review.compare(before, after, held=not everything)
+        return {"older": before, "change": change}
+
+    return _show("projects/compare.html", key, look, of="after", everything=everything)
+
+
+@blueprint.get("/report")
+def report(key: str) -> flask.Response:
+    """The whole report of a version, as it was written when it was taught."""
+    here, version = context.current(), _number("version")
+
+    def read() -> bytes:
+        made = studio_review.made(here.projects, here.settings.home, key, version)
+        if REPORT not in made.about["files"]:
+            raise errors.UnknownName(f"Version {made.version} of {made.name} has no report.")
+        return (made.folder / REPORT).read_bytes()
+
+    response = flask.Response(here.do(read), mimetype="text/html")
+    response.headers["Content-Security-Policy"] = REPORT_POLICY
+    return response

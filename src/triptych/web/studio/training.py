@@ -1,0 +1,137 @@
+"""Teaching a project: what to teach with, and a job that is followed, stopped and gone on with."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import flask
+from werkzeug.exceptions import BadRequest
+from werkzeug.wrappers import Response
+
+from triptych import errors
+from triptych.models import weights
+from triptych.models import zoo
+from triptych.studio.jobs import Job
+from triptych.studio.jobs import orders
+from triptych.studio.projects import Project
+from triptych.web import context
+from triptych.web.studio import progress
+from triptych.web.studio import responses
+from triptych.web.studio.blueprint import blueprint
+
+HEADS = {
+    "linear": "right from 5 photos a class on, and quick",
+    "mlp": "dense layers, trained by Keras; for many photos",
+}
+AUGMENTATIONS = {
+    "flips": "mirrored photos, too: one more pass through the networks",
+    "crops": "parts of photos, too: two more passes",
+}
+DEFAULTS: dict[str, Any] = {
+    "backbones": list(zoo.COMMITTEES["lite"]),
+    "head": "linear",
+    "augment": [],
+    "seed": 0,
+}
+
+
+@blueprint.get("/<key>/teach")
+def teach(key: str) -> str:
+    """What to teach with, and how the latest teaching goes."""
+    here = context.current()
+    project = here.projects.find(key)
+    latest = here.jobs.latest(key)
+    chosen = {**DEFAULTS, **(latest.options if latest else {})}
+    networks = _networks()
+    return flask.render_template(
+        "projects/teach.html",
+        tab="Teach",
+        project=project,
+        job=progress.of(latest) if latest else None,
+        learned=sum(own.photos for own in project.classes),
+        chosen=chosen,
+        reasons=_reasons(project, chosen, latest),
+        networks=networks,
+        absent=[own for own in networks if own["name"] in chosen["backbones"] and not own["here"]],
+        heads=HEADS,
+        augmentations=AUGMENTATIONS,
+        has_tensorflow=importlib.util.find_spec("tensorflow") is not None,
+    )
+
+
+def _networks() -> list[dict[str, Any]]:
+    return [
+        {
+            **zoo.facts(row),
+            "here": weights.locate(row) is not None,
+            "command": weights.command(row),
+        }
+        for row in zoo.BACKBONES.values()
+    ]
+
+
+def _reasons(project: Project, chosen: dict[str, Any], latest: Job | None) -> list[str]:
+    """Why it cannot start now."""
+    if latest and latest.is_under_way:
+        return ["This project is being taught now."]
+    try:
+        orders.check(project, {name: chosen[name] for name in DEFAULTS})
+    except errors.WeightsMissing:
+        return []  # other networks can be chosen
+    except errors.TriptychError as error:
+        return [error.message]
+    return []
+
+
+@blueprint.post("/<key>/teach")
+def start(key: str) -> Response:
+    """Teach the project, in a process of its own."""
+    context.current().jobs.start(key, _lesson())
+    return responses.after(_address(key))
+
+
+def _lesson() -> dict[str, Any]:
+    form = flask.request.form
+    backbones, seed = form.getlist("backbones"), form.get("seed", "0")
+    if not backbones:
+        raise BadRequest("No network was chosen. Choose at least one under More.")
+    if not (seed.isascii() and seed.isdecimal() and len(seed) < 10):
+        raise BadRequest(f"The seed is {seed[:40]!r}; expected a whole number, such as 0.")
+    return {
+        "backbones": backbones,
+        "head": form.get("head", DEFAULTS["head"]),
+        "augment": form.getlist("augment"),
+        "seed": int(seed),
+    }
+
+
+@blueprint.get("/<key>/job.json")
+def job(key: str) -> Response:
+    """How the latest teaching goes."""
+    return flask.jsonify(progress.of(_latest(key)))
+
+
+@blueprint.post("/<key>/job/stop")
+def stop(key: str) -> Response:
+    """Stop the latest teaching; what networks have seen is kept."""
+    context.current().jobs.stop(_latest(key).id)
+    return responses.after(_address(key))
+
+
+@blueprint.post("/<key>/job/resume")
+def resume(key: str) -> Response:
+    """Go on with the latest teaching, with what networks have seen before."""
+    context.current().jobs.resume(_latest(key).id)
+    return responses.after(_address(key))
+
+
+def _latest(key: str) -> Job:
+    latest = context.current().jobs.latest(key)
+    if latest is None:
+        raise errors.UnknownName("This project was not taught yet, so there is no job.")
+    return latest
+
+
+def _address(key: str) -> str:
+    return flask.url_for(".teach", key=key)

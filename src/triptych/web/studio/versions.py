@@ -1,0 +1,145 @@
+"""The versions of a bundle, as the pages tell of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from triptych import bundles
+from triptych import errors
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How often a committee is right on photos that it had not learned.
+
+    Args:
+        top1: From 0 to 1.
+        low: Lower end of the 95 % interval.
+        high: Upper end.
+        photos: On how many.
+    """
+
+    top1: float
+    low: float
+    high: float
+    photos: int
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a bundle.
+
+    Args:
+        number: Counts from 1.
+        created: The day it was made; empty where that is not known.
+        classes: Names of its classes.
+        members: Names of its members.
+        photos: How many it was taught on; ``None`` where that is not known.
+        accuracy: ``None`` where it was not evaluated.
+        damage: What is wrong with it; empty if nothing is.
+    """
+
+    number: int
+    created: str = ""
+    classes: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+    photos: int | None = None
+    accuracy: Accuracy | None = None
+    damage: str = ""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """All versions of a bundle.
+
+    Args:
+        name: Of the bundle.
+        versions: The newest first.
+        active: The number of the one that is served; ``None`` if none is.
+        words: What people say of it.
+    """
+
+    name: str
+    versions: tuple[Version, ...]
+    active: int | None
+    words: dict[str, str]
+
+    @property
+    def served(self) -> Version | None:
+        """The one that is served."""
+        return self.find(str(self.active))
+
+    def find(self, number: str) -> Version | None:
+        """The one with this number."""
+        return next((one for one in self.versions if str(one.number) == number), None)
+
+    @property
+    def newest(self) -> Version:
+        """The one with the highest number."""
+        return self.versions[0]
+
+
+def shelf(home: Path, name: str) -> Shelf | None:
+    """All versions of a bundle; ``None`` if there is no such bundle.
+
+    Args:
+        home: Folder for everything that is kept.
+        name: Of the bundle.
+
+    Raises:
+        errors.BundleError: What people say of it is damaged.
+    """
+    active, numbers = bundles.active(home, name), bundles.versions(home, name)
+    if not numbers:
+        return None
+    found = [_version(home, name, number) for number in reversed(numbers)]
+    return Shelf(name, tuple(found), active, bundles.words(home, name))
+
+
+def shelves(home: Path) -> list[Shelf]:
+    """All bundles, by name; those of which nothing can be told are left out."""
+    found = []
+    for name in bundles.names(home):
+        try:
+            one = shelf(home, name)
+        except errors.BundleError:
+            continue
+        found += [one] if one else []
+    return found
+
+
+def _version(home: Path, name: str, number: int) -> Version:
+    try:
+        made = bundles.find(home, f"{name}@{number}")
+        return _told(number, made.about, made.metrics)
+    except (errors.BundleError, errors.UnknownName) as error:
+        return Version(number, damage=error.message)
+
+
+def _told(number: int, about: dict[str, Any], metrics: dict[str, Any]) -> Version:
+    return Version(
+        number,
+        created=str(about.get("created", ""))[:10],
+        classes=tuple(row["name"] for row in about["labels"]),
+        members=tuple(row["name"] for row in about["members"]),
+        photos=_photos(about),
+        accuracy=_accuracy(metrics),
+    )
+
+
+def _photos(about: dict[str, Any]) -> int | None:
+    try:
+        return int(about["data"]["train"])
+    except (KeyError, TypeError, ValueError):  # an import, or a stranger's file
+        return None
+
+
+def _accuracy(metrics: dict[str, Any]) -> Accuracy | None:
+    try:
+        whole = metrics["committee"]
+        low, high = map(float, whole["interval"])
+        return Accuracy(float(whole["top1"]), low, high, int(metrics["images"]))
+    except (KeyError, TypeError, ValueError):
+        return None

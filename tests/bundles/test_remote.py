@@ -1,0 +1,373 @@
+"""Bundles on shared storage: the same answers, fetched once, and only what its hash says."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import http.server
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+import uuid
+import zipfile
+from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from click.testing import Result
+
+import triptych
+from support import fake_bundles
+from support import networks
+from support.pictures import picture
+from triptych import bundles
+from triptych import errors
+from triptych.cli import main
+from triptych.utils import storage
+
+BORROW = """
+import sys
+from pathlib import Path
+from triptych import bundles
+print(bundles.borrow(Path(sys.argv[1]), sys.argv[2]).name, flush=True)
+"""
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> Path:
+    """The home folder of a machine that has nothing yet."""
+    return tmp_path / "away"
+
+
+@pytest.fixture
+def garden(tmp_path: Path) -> bundles.Bundle:
+    return fake_bundles.teach(tmp_path / "own", "garden", "daisy", "rose")
+
+
+@pytest.fixture
+def url() -> str:
+    return f"memory://{uuid.uuid4()}/garden-1.zip"
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> bundles.Bundle:
+    """A bundle that answers, with a small network."""
+
+    def fill(folder: Path) -> dict[str, Any]:
+        networks.tiny(folder / "members" / "one" / "network.xml", classes=2)
+        return {
+            "labels": [{"name": name, "id": name} for name in ("daisy", "rose")],
+            "members": [{"name": "one", "recipe": {"size": [32, 32], "scaling": "tf"}, "cost": 1}],
+            "rule": "mean",
+            "doubt": None,
+        }
+
+    return bundles.write(tmp_path_factory.mktemp("real"), "garden", fill)
+
+
+def answer(home: Path, committee: str) -> dict[str, Any]:
+    told = triptych.load(committee, home=home, precision="f32").classify(picture(3)).to_dict()
+    return {key: value for key, value in told.items() if key != "timing"}
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+# ------------------------------------------------------------------ the same bundle, elsewhere
+
+
+@pytest.mark.parametrize("kind", ["memory", "file"])
+def test_a_bundle_answers_elsewhere_as_at_home(
+    real: bundles.Bundle, away: Path, url: str, tmp_path: Path, kind: str
+) -> None:
+    place = url if kind == "memory" else f"file://{tmp_path}/shared/garden-1.zip"
+    pinned = bundles.lend(real, place)
+    at_home = answer(real.folder.parents[2], "garden")
+    assert answer(away, pinned) == at_home
+    assert answer(away, place) == at_home
+    assert at_home["verdict"]["label"] in ("daisy", "rose")
+
+
+def test_what_is_written_is_what_sha256sum_checks(garden: bundles.Bundle, tmp_path: Path) -> None:
+    pinned = bundles.lend(garden, f"file://{tmp_path}/shared/garden-1.zip")
+    checked = subprocess.run(
+        ["sha256sum", "-c", "garden-1.zip.sha256"],
+        cwd=tmp_path / "shared",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.stdout == "garden-1.zip: OK\n"
+    digest = hashlib.sha256((tmp_path / "shared" / "garden-1.zip").read_bytes()).hexdigest()
+    assert pinned == f"file://{tmp_path}/shared/garden-1.zip#sha256={digest}"
+    assert bundles.pinned(f"file://{tmp_path}/shared/garden-1.zip") == pinned
+
+
+def test_the_commands_lend_take_in_and_ask(
+    real: bundles.Bundle, away: Path, tmp_path: Path
+) -> None:
+    place = f"file://{tmp_path}/shared/garden-1.zip"
+    lent = run("bundles", "export", "garden", place, "--home", real.folder.parents[2])
+    assert lent.exit_code == 0, lent.output
+    pinned = lent.stdout.strip()
+    assert pinned.startswith(f"{place}#sha256=")
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(picture(3))
+    asked = run("classify", photo, "--committee", pinned, "--json", "--home", away)
+    assert asked.exit_code == 0, asked.output
+    assert json.loads(asked.stdout)["verdict"]["label"] in ("daisy", "rose")
+    taken = run("bundles", "import", pinned, "--name", "mine", "--home", away)
+    assert "mine, version 1" in taken.stdout, taken.output
+    assert bundles.names(away) == ["mine"]
+    refused = run("bundles", "export", "mine", "memory://bucket/garden", "--home", away)
+    assert refused.exit_code == 2
+    assert "'memory://bucket/garden' does not name a zip file" in refused.stderr
+    refused = run("bundles", "show", pinned, "--home", away)
+    assert "lies elsewhere" in refused.stderr
+    assert "triptych bundles import URL" in refused.stderr
+
+
+@contextlib.contextmanager
+def serving(*options: str | Path) -> Iterator[str]:
+    """A studio in a process of its own: the address it is open at."""
+    command = [sys.executable, "-m", "triptych", "serve", "--port", "0", "--precision", "f32"]
+    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        try:
+            line = next(line for line in process.stderr if "is open at http://" in line)
+            yield line.partition("is open at ")[2].partition("/ ")[0]
+        finally:
+            process.kill()
+
+
+def test_a_studio_serves_what_lies_elsewhere(real: bundles.Bundle, tmp_path: Path) -> None:
+    pinned = bundles.lend(real, f"file://{tmp_path}/shared/garden-1.zip")
+    with serving("--committee", pinned, "--home", tmp_path / "away") as address:
+        with urllib.request.urlopen(f"{address}/api/v1/committees", timeout=60) as response:
+            offer = json.load(response)
+        request = urllib.request.Request(
+            f"{address}/api/v1/classify", picture(3), {"Content-Type": "image/jpeg"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as response:
+            (told,) = json.load(response)["results"]
+    assert offer["default"] == "garden"
+    assert "garden" in [facts["name"] for facts in offer["committees"]]
+    home = answer(real.folder.parents[2], "garden")
+    assert told["verdict"]["label"] == home["verdict"]["label"]
+    assert told["verdict"]["prob"] == home["verdict"]["prob"]
+
+
+def test_a_studio_keeps_its_own_bundle_of_that_name(garden: bundles.Bundle, url: str) -> None:
+    pinned = bundles.lend(garden, url)
+    ran = run("serve", "--committee", pinned, "--port", 0, "--home", garden.folder.parents[2])
+    assert ran.exit_code == 2
+    assert "has another garden" in ran.stderr
+    assert "name another --home" in ran.stderr
+
+
+# ------------------------------------------------------------------ only what its hash says
+
+
+def nothing_kept(home: Path) -> bool:
+    return not any((home / "fetched").glob("*/1"))
+
+
+def test_a_url_without_any_hash_is_refused(garden: bundles.Bundle, away: Path, url: str) -> None:
+    bundles.lend(garden, url)
+    bare = url.replace("garden-1", "copy")
+    storage.write(bare, storage.read(url))
+    with pytest.raises(
+        errors.SettingError, match=r"not known what has to be in .*copy\.zip: .*"
+    ) as e:
+        bundles.borrow(away, bare)
+    assert f"{bare}#sha256=..." in e.value.message
+    assert "copy.zip.sha256 beside it" in e.value.message
+    assert "triptych bundles export NAME URL" in e.value.message
+
+
+@pytest.mark.parametrize("hash_", ["", "12", "g" * 64, "a" * 65])
+def test_what_is_no_hash_is_refused(away: Path, hash_: str) -> None:
+    with pytest.raises(errors.SettingError, match="is no SHA-256; expected 64 hexadecimal digits"):
+        bundles.borrow(away, f"memory://bucket/garden.zip#sha256={hash_}")
+
+
+def test_a_hash_may_be_written_in_capitals(garden: bundles.Bundle, away: Path, url: str) -> None:
+    place, mark, digest = bundles.lend(garden, url).rpartition("#sha256=")
+    assert bundles.borrow(away, f"{place}{mark}{digest.upper()}").name == "garden"
+    assert [path.name for path in (away / "fetched").iterdir()] == [digest]
+
+
+def test_another_file_is_not_taken_for_it(garden: bundles.Bundle, away: Path, url: str) -> None:
+    pinned = bundles.lend(garden, url)
+    data = storage.read(url)
+    storage.write(url, data[:-1] + bytes([data[-1] ^ 1]))
+    for named in (pinned, url):
+        with pytest.raises(errors.SourceError, match="is not the file that was expected"):
+            bundles.borrow(away, named)
+    assert nothing_kept(away)
+
+
+def zipped(folder: Path, target: Path, **changed: bytes) -> str:
+    """The files of a bundle as one zip, some of them changed: its URL with the right hash."""
+    with zipfile.ZipFile(target, "w") as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                data = changed.pop(path.name.replace(".", "_"), None)
+                archive.writestr(path.relative_to(folder).as_posix(), data or path.read_bytes())
+        for name, data in changed.items():
+            archive.writestr(f"../{name}", data)
+    return f"file://{target}#sha256={hashlib.sha256(target.read_bytes()).hexdigest()}"
+
+
+def test_what_is_in_it_is_held_to_its_own_hashes(
+    garden: bundles.Bundle, away: Path, tmp_path: Path
+) -> None:
+    crafted = zipped(garden.folder, tmp_path / "crafted.zip", network_bin=b"other weights")
+    with pytest.raises(errors.BundleError, match=r"crafted\.zip: .*network\.bin is not the file"):
+        bundles.borrow(away, crafted)
+    assert nothing_kept(away)
+
+
+def test_nothing_is_written_beside_it(garden: bundles.Bundle, away: Path, tmp_path: Path) -> None:
+    crafted = zipped(garden.folder, tmp_path / "crafted.zip", evil=b"x")
+    with pytest.raises(errors.BundleError, match=r"it writes to '\.\./evil'"):
+        bundles.borrow(away, crafted)
+    assert nothing_kept(away)
+    assert not list(away.rglob("evil"))
+
+
+@pytest.mark.parametrize("name", ["lite", "../up", "a b", ""])
+def test_it_cannot_take_a_name_that_means_something_else(
+    garden: bundles.Bundle, away: Path, tmp_path: Path, name: str
+) -> None:
+    about = json.dumps({**garden.about, "name": name}).encode()
+    crafted = zipped(garden.folder, tmp_path / "crafted.zip", bundle_json=about)
+    with pytest.raises(errors.BundleError, match="A bundle cannot be called"):
+        bundles.borrow(away, crafted)
+    assert nothing_kept(away)
+
+
+def test_what_is_no_bundle_is_named(away: Path, tmp_path: Path) -> None:
+    (tmp_path / "page.zip").write_bytes(b"<!doctype html>")
+    digest = hashlib.sha256(b"<!doctype html>").hexdigest()
+    with pytest.raises(errors.BundleError, match=r"page\.zip: .*cannot be read as a bundle"):
+        bundles.borrow(away, f"file://{tmp_path}/page.zip#sha256={digest}")
+    assert nothing_kept(away)
+
+
+# ------------------------------------------------------------------ fetched once
+
+
+@dataclass
+class Shared:
+    """A web server over a folder, which counts what it is asked for.
+
+    Args:
+        address: Where it listens.
+        asked: The paths it was asked for.
+        wait: Called before each answer.
+    """
+
+    address: str = ""
+    asked: list[str] = field(default_factory=list)
+    wait: Callable[[], object] = lambda: None
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def __init__(self, *arguments: Any, shared: Shared, **options: Any) -> None:
+        self._shared = shared
+        super().__init__(*arguments, **options)
+
+    def do_GET(self) -> None:
+        self._shared.asked.append(self.path)
+        self._shared.wait()
+        super().do_GET()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Shared]:
+    folder, told = tmp_path / "shared", Shared()
+    folder.mkdir()
+    handler = functools.partial(Handler, shared=told, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        told.address = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield told
+        server.shutdown()
+
+
+@pytest.fixture
+def pinned(shared: Shared, garden: bundles.Bundle, tmp_path: Path) -> str:
+    """The bundle's URL on the web server."""
+    lent = bundles.lend(garden, f"file://{tmp_path}/shared/garden-1.zip")
+    return f"{shared.address}/garden-1.zip#sha256={lent.rpartition('=')[2]}"
+
+
+def test_what_is_here_needs_no_network(shared: Shared, pinned: str, away: Path) -> None:
+    first = bundles.borrow(away, pinned)
+    assert shared.asked == ["/garden-1.zip"]
+    again = bundles.borrow(away, pinned)
+    assert (again.folder, again.labels) == (first.folder, first.labels)
+    assert shared.asked == ["/garden-1.zip"]
+    bundles.borrow(away, pinned.partition("#")[0])
+    assert shared.asked == ["/garden-1.zip", "/garden-1.zip.sha256"]
+
+
+def test_a_bundle_that_changes_is_fetched_anew(
+    shared: Shared, pinned: str, away: Path, garden: bundles.Bundle, tmp_path: Path
+) -> None:
+    url = pinned.partition("#")[0]
+    assert bundles.borrow(away, url).labels == garden.labels
+    newer = fake_bundles.teach(tmp_path / "own", "garden", "tulip", "iris")
+    bundles.lend(newer, f"file://{tmp_path}/shared/garden-1.zip")
+    assert bundles.borrow(away, url).labels == newer.labels
+    assert bundles.borrow(away, pinned).labels == garden.labels
+
+
+def start(away: Path, url: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", BORROW, str(away), url]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_of_processes_that_ask_at_once_one_fetches(shared: Shared, pinned: str, away: Path) -> None:
+    shared.wait = lambda: time.sleep(1)
+    processes = [start(away, pinned) for _ in range(3)]
+    assert [process.communicate()[0] for process in processes] == ["garden\n"] * 3
+    assert shared.asked == ["/garden-1.zip"]
+    (folder,) = (away / "fetched").iterdir()
+    assert not list(folder.glob(".writing-*"))
+
+
+def test_a_process_that_is_killed_while_it_fetches_holds_up_nobody(
+    shared: Shared, pinned: str, away: Path
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        go_on.wait(300)
+
+    shared.wait = hang
+    with start(away, pinned) as process:
+        assert begun.wait(300)
+        os.kill(process.pid, signal.SIGKILL)
+    assert nothing_kept(away)
+    shared.wait = lambda: None
+    assert bundles.borrow(away, pinned).name == "garden"
+    go_on.set()
+    assert len(shared.asked) == 2

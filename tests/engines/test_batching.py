@@ -1,0 +1,153 @@
+"""Dynamic batching: who asks at the same time is answered together, and gets the own answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from triptych import errors
+from triptych.engines import Output
+from triptych.engines import batching
+from triptych.engines import openvino
+from triptych.engines.batching import Batching
+from triptych.engines.fake import FakeEngine
+
+CLASSES = 5
+
+
+class Watched:
+    """A fake engine that waits to be let through, and remembers what it was asked."""
+
+    size_bytes = 7
+
+    def __init__(self, *, closed: bool = False) -> None:
+        self._engine = FakeEngine(CLASSES)
+        self._lock = threading.Lock()
+        self._running = 0
+        self.most_running = 0
+        self.batches: list[int] = []
+        self.begun = threading.Semaphore(0)
+        self.gate = threading.Event()
+        if not closed:
+            self.gate.set()
+
+    def run(self, batch: np.ndarray) -> Output:
+        with self._lock:
+            self.batches.append(len(batch))
+            self._running += 1
+            self.most_running = max(self.most_running, self._running)
+        self.begun.release()
+        try:
+            self.gate.wait()
+            if np.isnan(batch).any():
+                raise errors.EngineError("That is not a number.")
+            return self._engine.run(batch)
+        finally:
+            with self._lock:
+                self._running -= 1
+
+
+def photos(*counts: int) -> list[np.ndarray]:
+    numbers = np.random.default_rng(1)
+    return [numbers.normal(size=(count, 8, 8, 3)).astype(np.float32) for count in counts]
+
+
+def asked_meanwhile(
+    engine: Watched, own: Batching, first: np.ndarray, others: list[np.ndarray]
+) -> list[Callable[[], Output]]:
+    """What comes while the engine is busy with the first, in that order; then it goes on."""
+    pool = ThreadPoolExecutor(1 + len(others))
+    futures = [pool.submit(own.run, first)]
+    engine.begun.acquire()
+    for number, batch in enumerate(others, start=1):
+        futures.append(pool.submit(own.run, batch))
+        while own.waiting < number:
+            time.sleep(0.001)
+    engine.gate.set()
+    pool.shutdown()
+    return [future.result for future in futures]
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(st.integers(1, 3), min_size=1, max_size=12),
+    st.integers(1, 6),
+    st.integers(1, 3),
+)
+def test_everyone_gets_the_own_answer_whoever_else_asks(counts, most, turns):
+    engine = Watched()
+    own = Batching(engine, most=most, turns=threading.Semaphore(turns))
+    batches = photos(*counts)
+    with ThreadPoolExecutor(len(batches)) as pool:
+        outputs = list(pool.map(own.run, batches))
+    for batch, output in zip(batches, outputs, strict=True):
+        expected = FakeEngine(CLASSES).run(batch)
+        np.testing.assert_array_equal(output.probs, expected.probs)
+        np.testing.assert_array_equal(output.features, expected.features)
+    assert engine.most_running <= turns
+    assert max(engine.batches) <= max(most, *counts)
+    assert sum(engine.batches) == sum(counts)
+
+
+def test_those_who_come_while_it_is_busy_are_answered_together():
+    engine = Watched(closed=True)
+    own = Batching(engine, most=4, turns=threading.Semaphore(1))
+    first, *others = photos(1, 1, 1, 1, 1, 1)
+    for answer in asked_meanwhile(engine, own, first, others):
+        answer()
+    assert engine.batches == [1, 4, 1]
+
+
+def test_a_batch_is_never_torn_apart():
+    engine = Watched(closed=True)
+    own = Batching(engine, most=4, turns=threading.Semaphore(1))
+    first, *others = photos(1, 3, 2, 9, 1)
+    for answer in asked_meanwhile(engine, own, first, others):
+        answer()
+    assert engine.batches == [1, 3, 2, 9, 1]
+
+
+def test_only_who_is_to_blame_hears_of_an_error():
+    engine = Watched(closed=True)
+    own = Batching(engine, most=4, turns=threading.Semaphore(1))
+    first, good, bad, last = photos(1, 1, 1, 1)
+    bad[:] = np.nan
+    answers = asked_meanwhile(engine, own, first, [good, bad, last])
+    with pytest.raises(errors.EngineError, match="not a number"):
+        answers.pop(2)()
+    for answer, batch in zip(answers, (first, good, last), strict=True):
+        np.testing.assert_array_equal(answer().probs, FakeEngine(CLASSES).run(batch).probs)
+
+
+def test_networks_that_share_the_processor_take_turns():
+    turns = threading.Semaphore(1)
+    engines = Watched(closed=True), Watched()
+    one, other = (Batching(engine, most=4, turns=turns) for engine in engines)
+    (photo,) = photos(1)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(one.run, photo)
+        engines[0].begun.acquire()
+        second = pool.submit(other.run, photo)
+        assert not engines[1].begun.acquire(timeout=0.1)
+        engines[0].gate.set()
+        assert first.result().probs.shape == second.result().probs.shape
+
+
+def test_it_is_as_large_as_its_engine():
+    assert Batching(Watched(), most=2).size_bytes == Watched.size_bytes
+
+
+def test_several_are_looked_at_together_where_it_pays():
+    several = batching.SEVERAL if openvino.has_bf16() else 1
+    for precision in ("auto", "int8"):
+        assert batching.most(precision) == several
+    assert batching.most("f32") == 1
+    assert batching.most("f32", 3) == batching.most("int8", 3) == 3

@@ -1,0 +1,278 @@
+"""One contract for every engine: the answer for a batch equals the answers row by row.
+
+And one comparison for every family of networks: OpenVINO at f32 equals Keras on TensorFlow.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+
+from support import networks
+from triptych import errors
+from triptych.engines import Engine
+from triptych.engines.activation_maps import Maps
+from triptych.engines.conversion import convert
+from triptych.engines.fake import FakeEngine
+from triptych.engines.keras import KerasEngine
+from triptych.engines.openvino import OpenVINOEngine
+from triptych.engines.openvino import has_bf16
+from triptych.engines.openvino import resolve_precision
+from triptych.models import zoo
+from triptych.utils import files
+
+# The smallest network of each family.
+FAMILIES = list(
+    {
+        row.family: row.name
+        for row in sorted(zoo.BACKBONES.values(), key=lambda row: -row.parameters)
+    }.values()
+)
+
+# Those that the other tests do not wait for; test_trio has the article's three.
+HEAVY = {
+    "ConvNeXtTiny",
+    "DenseNet121",
+    "EfficientNetB0",
+    "EfficientNetV2B0",
+    "InceptionResNetV2",
+    "InceptionV3",
+    "NASNetMobile",
+    "ResNet50",
+    "ResNet50V2",
+    "VGG16",
+    "Xception",
+}
+
+
+def by_weight(names: Iterable[str]) -> list[Any]:
+    """Names to try, the heavy ones only when all is tried."""
+    return [
+        pytest.param(name, marks=[pytest.mark.thorough] if name in HEAVY else []) for name in names
+    ]
+
+
+FIRST_TOGETHER = """
+import pathlib, sys, threading
+import numpy as np
+from triptych.engines.openvino import OpenVINOEngine
+engine = OpenVINOEngine(pathlib.Path(sys.argv[1]), streams=2)
+together = threading.Barrier(8)
+def ask():
+    together.wait()
+    engine.run(np.zeros((1, 224, 224, 3), np.float32))
+threads = [threading.Thread(target=ask, daemon=True) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def inputs(row: zoo.Backbone, count: int) -> np.ndarray:
+    """Pictures rather than noise: noise has no structure for a convolution to find."""
+    rng = np.random.default_rng(3)
+    coarse = rng.uniform(-1, 1, (count, 6, 6, 3))
+    height, width = row.recipe.size
+    picture = coarse.repeat(-(-height // 6), axis=1).repeat(-(-width // 6), axis=2)
+    return picture[:, :height, :width].astype(np.float32) * (
+        100 if row.recipe.scaling == "raw" else 1
+    )
+
+
+class Pairs(dict[str, tuple[Any, Path]]):
+    """By family a shaken Keras network, and the same converted from its saved weights."""
+
+    def __init__(self, folder: Path, workshop: convert.Workshop) -> None:
+        super().__init__()
+        self._folder = folder
+        self._workshop = workshop
+
+    def __missing__(self, name: str) -> tuple[Any, Path]:
+        import keras
+
+        keras.utils.set_random_seed(0)
+        model = zoo.find(name).build()
+        networks.shake(model)
+        file = zoo.find(name).weights.file
+        path = self._folder / "files" / (file if file.endswith(".h5") else f"{name}.h5")
+        networks.save_official(model, path)
+        self._workshop.run([convert.Job(name, str(path), str(self._folder / name))])
+        self[name] = (zoo.with_features(model), self._folder / name / convert.NETWORK)
+        return self[name]
+
+
+@pytest.fixture(scope="module")
+def pairs(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pairs]:
+    with convert.Workshop(lambda line: None) as workshop:
+        yield Pairs(tmp_path_factory.mktemp("families"), workshop)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", by_weight(FAMILIES))
+def test_openvino_f32_equals_keras_at_batch_1_3_and_8(name: str, pairs: Pairs) -> None:
+    model, path = pairs[name]
+    batch = inputs(zoo.find(name), 8)
+    reference = KerasEngine(model).run(batch)
+    engine = OpenVINOEngine(path, precision="f32")
+    assert reference.probs.max(axis=1).min() > 0.02, "too flat to compare anything"
+    for size in (1, 3, 8):
+        output = engine.run(batch[:size])
+        assert np.abs(output.probs - reference.probs[:size]).max() < 1e-4
+        for own, other in zip(output.probs, reference.probs[:size], strict=True):
+            assert list(np.argsort(-own)[:3]) == list(np.argsort(-other)[:3])
+        scale = np.abs(reference.features).max()
+        np.testing.assert_allclose(
+            output.features, reference.features[:size], rtol=1e-3, atol=1e-4 * scale
+        )
+
+
+def kernel(layer: Any) -> np.ndarray | None:
+    return getattr(layer, "kernel", None)
+
+
+@pytest.mark.parametrize("name", by_weight(["ResNet50", "MobileNet", "MobileNetV2", "DenseNet121"]))
+def test_class_activation_maps_equal_keras(name: str, pairs: Pairs) -> None:
+    import keras
+
+    model, path = pairs[name]
+    batch = inputs(zoo.find(name), 1)
+    pools = [a for a in model.layers if isinstance(a, keras.layers.GlobalAveragePooling2D)]
+    last_map = [pool.input for pool in pools if pool.input.shape[1] > 1][-1]
+    features = np.asarray(keras.Model(model.inputs, last_map).predict_on_batch(batch))[0]
+    last = [layer for layer in model.layers if kernel(layer) is not None][-1]
+    weights, bias = last.get_weights()
+    # Zhou et al.: the dense layer at each place of the map. MobileNet's is a convolution of 1 x 1.
+    expected = features @ weights.reshape(features.shape[-1], -1) + bias  # (h, w, C)
+    found = Maps(path).evidence(batch)
+    assert found is not None
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(found, expected.transpose(2, 0, 1), atol=1e-3 * scale)
+
+
+@pytest.mark.parametrize("name", by_weight(["MobileNetV3Small", "VGG16", "ConvNeXtTiny"]))
+def test_networks_that_bend_after_the_mean_have_no_such_map(name: str, pairs: Pairs) -> None:
+    with pytest.raises(errors.EngineError, match="has no map to show"):
+        Maps(pairs[name][1])
+
+
+@pytest.fixture(params=["fake", "keras", "openvino"])
+def engine(request: pytest.FixtureRequest) -> tuple[Engine, zoo.Backbone]:
+    row = zoo.find("MobileNetV2")
+    if request.param == "fake":
+        return FakeEngine(), row
+    pairs = request.getfixturevalue("pairs")
+    smallest = zoo.find(min(FAMILIES, key=lambda name: zoo.find(name).multiply_adds))
+    model, path = pairs[smallest.name]
+    made = KerasEngine(model) if request.param == "keras" else OpenVINOEngine(path, precision="f32")
+    return made, smallest
+
+
+def test_a_batch_equals_its_rows(engine: tuple[Engine, zoo.Backbone]) -> None:
+    run, row = engine[0].run, engine[1]
+    batch = inputs(row, 5)
+    whole = run(batch)
+    single = [run(batch[n : n + 1]) for n in range(5)]
+    np.testing.assert_allclose(whole.probs, [one.probs[0] for one in single], atol=1e-6)
+    np.testing.assert_allclose(
+        whole.features, [one.features[0] for one in single], rtol=1e-4, atol=1e-4
+    )
+    np.testing.assert_allclose(whole.probs.sum(axis=1), 1, atol=1e-4)
+    assert whole.probs.dtype == whole.features.dtype == np.float32
+    again = run(batch)
+    np.testing.assert_array_equal(again.probs, whole.probs)
+
+
+def test_threads_do_not_mix_their_images_up(pairs: Pairs) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    engine = OpenVINOEngine(pairs["MobileNetV2"][1], precision="f32")
+    batch = inputs(zoo.find("MobileNetV2"), 8)
+    expected = engine.run(batch).probs
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: engine.run(batch[n % 8][None]).probs[0], range(64)))
+    for n, answer in enumerate(answers):
+        np.testing.assert_allclose(answer, expected[n % 8], atol=1e-6)
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_threads_that_ask_a_new_process_first_do_not_wait_for_each_other(
+    pairs: Pairs, attempt: int
+) -> None:
+    # Without what `openvino._made_core` does, every third process stood still for ever.
+    _, network = pairs["MobileNetV2"]
+    command = [sys.executable, "-c", FIRST_TOGETHER, str(network)]
+    assert subprocess.run(command, timeout=300).returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["keras", "openvino"])
+def test_a_batch_of_the_wrong_size_is_refused(kind: str, pairs: Pairs) -> None:
+    model, path = pairs["MobileNetV2"]
+    engine = KerasEngine(model) if kind == "keras" else OpenVINOEngine(path)
+    with pytest.raises(errors.EngineError, match=r"224,\s?224.*\(1, 8, 8, 3\)"):
+        engine.run(np.zeros((1, 8, 8, 3), np.float32))
+
+
+def test_precision_auto_takes_bf16_only_where_the_processor_has_it() -> None:
+    assert resolve_precision("auto") == ("bf16" if has_bf16() else "f32")
+    assert resolve_precision("f32") == "f32"
+
+
+@pytest.mark.skipif(has_bf16(), reason="this processor has bf16")
+def test_bf16_without_bf16_is_refused_with_a_way_out() -> None:
+    with pytest.raises(errors.SettingError, match="no bf16 arithmetic"):
+        resolve_precision("bf16")
+
+
+def test_a_network_is_compiled_by_one_process_at_a_time(tmp_path: Path) -> None:
+    path = networks.tiny(tmp_path / "tiny" / "network.xml", classes=3)
+    cache = tmp_path / "compiled"
+    starting = Thread(target=OpenVINOEngine, args=(path,), kwargs={"cache": cache})
+    with files.alone(cache / "tiny.lock"):
+        starting.start()
+        starting.join(0.5)
+        assert not list(cache.glob("*.blob"))
+    starting.join()
+    assert list(cache.glob("*.blob"))
+    cache.chmod(0o500)
+    assert OpenVINOEngine(path, cache=cache).classes == 3
+
+
+def test_a_broken_network_on_disk_says_how_to_mend_it(tmp_path: Path) -> None:
+    path = tmp_path / "network.xml"
+    path.write_text("<net>")
+    with pytest.raises(errors.EngineError, match=r"cannot compile .*network.xml.*made anew"):
+        OpenVINOEngine(path)
+
+
+def test_a_conversion_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    wrong = tmp_path / zoo.find("MobileNetV2").weights.file
+    wrong.write_bytes(b"not weights")
+    with pytest.raises(errors.WeightsDamaged, match="does not fit MobileNetV2"):
+        convert.run([convert.Job("MobileNetV2", str(wrong), str(tmp_path / "out"))], print)
+    assert list(tmp_path.iterdir()) == [wrong]
+
+
+def test_openvino_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
+    code = (
+        "from triptych.engines import openvino; openvino.has_bf16(); import sys; "
+        "print([name for name in sys.modules if name.startswith('openvino_telemetry.')])"
+    )
+    # On machines that test, it would be silent by itself.
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == "[]"
+    assert list(tmp_path.iterdir()) == []

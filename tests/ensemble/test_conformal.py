@@ -1,0 +1,203 @@
+"""Sets of classes: properties, what they promise, and numbers from other programs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import special
+from scipy import stats
+
+from triptych import errors
+from triptych.ensemble import conformal
+
+score_lists = hnp.arrays(np.float64, st.integers(0, 60), elements=st.floats(0, 2))
+coverages = st.floats(0.001, 0.999)
+
+
+@st.composite
+def photos(draw: st.DrawFn, *, ties: bool = True) -> np.ndarray:
+    """Probabilities of shape (N, C); some classes may be equally probable."""
+    count, classes = draw(st.integers(1, 6)), draw(st.integers(2, 8))
+    numbers = st.lists(st.integers(1, 40), min_size=classes, max_size=classes, unique=not ties)
+    raw = np.array([draw(numbers) for _ in range(count)], np.float64)
+    return raw / raw.sum(axis=1, keepdims=True)
+
+
+def known(count: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities and classes that other programs were asked about, too."""
+    number, position = np.arange(count)[:, None], np.arange(classes)
+    probs = special.softmax(2 * np.sin(0.7 * number * (position + 1) + position), axis=1)
+    places = (np.arange(count) ** 2 % 7) % classes
+    return probs, np.argsort(-probs, axis=1)[np.arange(count), places]
+
+
+@given(probs=photos(), level=st.floats(0, 2))
+def test_a_set_is_never_empty_and_holds_the_most_probable_classes(
+    probs: np.ndarray, level: float
+) -> None:
+    for row in probs:
+        held = conformal.members(row, level)
+        assert held[0] == row.argmax()
+        assert len(set(held.tolist())) == len(held)
+        assert (np.diff(row[held]) <= 0).all()
+        rest = np.delete(row, held)
+        assert row[held].min() >= rest.max(initial=0)
+
+
+@given(probs=photos(), seed=st.integers(0, 99), level=st.floats(0, 2))
+def test_the_true_class_is_in_the_set_if_it_scores_no_higher_than_the_level(
+    probs: np.ndarray, seed: int, level: float
+) -> None:
+    truth = np.random.default_rng(seed).integers(0, probs.shape[1], len(probs))
+    own = conformal.scores(probs, truth)
+    for row, label, score in zip(probs, truth, own, strict=True):
+        assert (label in conformal.members(row, level)) == (score <= level)
+        # With its own score as the level a class is the last one in.
+        assert conformal.members(row, score)[-1] == label
+
+
+@given(probs=photos(), seed=st.integers(0, 99), level=st.floats(0, 2))
+def test_a_batch_equals_its_rows(probs: np.ndarray, seed: int, level: float) -> None:
+    truth = np.random.default_rng(seed).integers(0, probs.shape[1], len(probs))
+    sizes = [len(conformal.members(row, level)) for row in probs]
+    np.testing.assert_array_equal(conformal.sizes(probs, level), sizes)
+    alone = [conformal.scores(probs[n : n + 1], truth[n : n + 1])[0] for n in range(len(probs))]
+    np.testing.assert_array_equal(conformal.scores(probs, truth), alone)
+
+
+@given(probs=photos(ties=False), seed=st.integers(0, 99), level=st.floats(0, 2))
+def test_the_order_of_classes_does_not_matter(probs: np.ndarray, seed: int, level: float) -> None:
+    order = np.random.default_rng(seed).permutation(probs.shape[1])
+    for row in probs:
+        shuffled = conformal.members(row[order], level)
+        np.testing.assert_array_equal(order[shuffled], conformal.members(row, level))
+
+
+def test_of_equally_probable_classes_the_first_ranks_higher() -> None:
+    flat = np.full((4, 4), 0.25)
+    own = conformal.scores(flat, np.arange(4))
+    np.testing.assert_allclose(own, [0, 0.25, 0.5, 0.75 + conformal.PENALTY])
+    assert conformal.members(flat[0], 0.3).tolist() == [0, 1]
+
+
+def test_numbers_of_float32_give_the_sets_of_the_same_numbers_in_float64() -> None:
+    probs = known(60, 8)[0].astype(np.float32)
+    for level in (0.2, 0.6, 0.97):
+        wide = conformal.sizes(probs.astype(np.float64), level)
+        np.testing.assert_array_equal(conformal.sizes(probs, level), wide)
+
+
+@given(own=score_lists, coverage=coverages)
+def test_the_level_is_the_least_that_enough_scores_reach(own: np.ndarray, coverage: float) -> None:
+    level = conformal.level(own, coverage)
+    wanted = (len(own) + 1) * coverage - 1e-6
+    assert (own < level).sum() < wanted + 1
+    if math.isfinite(level):
+        assert (own <= level).sum() >= wanted
+    else:
+        assert len(own) < wanted + 1e-6
+
+
+@given(own=score_lists, probs=photos())
+def test_a_larger_coverage_never_gives_a_smaller_set(own: np.ndarray, probs: np.ndarray) -> None:
+    levels = conformal.levels(own)
+    sizes = np.stack([conformal.sizes(probs, level) for level in levels])
+    assert (np.diff(sizes, axis=0) >= 0).all()
+
+
+def test_too_few_photos_promise_nothing_and_the_set_holds_every_class() -> None:
+    assert conformal.level(np.zeros(8), 0.9) == math.inf
+    assert conformal.level(np.zeros(9), 0.9) == 0
+    assert conformal.level(np.zeros(0), 0.5) == math.inf
+    assert conformal.sizes(np.full((1, 5), 0.2), math.inf).tolist() == [5]
+
+
+def test_a_place_is_not_missed_by_a_rounding_error() -> None:
+    # In floating point 100 * 0.57 is a little less and 100 * 0.07 a little more than a whole.
+    scores = np.arange(1.0, 100)
+    assert [conformal.level(scores, coverage) for coverage in (0.57, 0.07, 0.29)] == [57, 7, 29]
+
+
+@pytest.mark.parametrize("coverage", [0.7, 0.9, 0.95])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("boast", [0.5, 1, 3])
+def test_sets_cover_as_often_as_asked_however_much_a_network_boasts(
+    coverage: float, seed: int, boast: float
+) -> None:
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(6000, 12)) * 1.5
+    truth = (logits + random.gumbel(size=logits.shape)).argmax(axis=1)  # drawn by softmax
+    probs = special.softmax(logits * boast, axis=1)
+    own = conformal.scores(probs, truth)
+    asked, tried = own[:500], own[500:]
+    place = math.ceil(501 * coverage)
+    chance = stats.betabinom(len(tried), place, 501 - place)
+    hits = int((tried <= conformal.level(asked, coverage)).sum())
+    assert chance.ppf(1e-4) <= hits <= chance.ppf(1 - 1e-4)
+
+
+def test_a_network_that_is_right_more_often_than_asked_names_one_class() -> None:
+    truth = np.arange(100) % 4
+    probs = np.full((100, 4), 0.1)
+    probs[np.arange(100), np.where(np.arange(100) < 90, truth, (truth + 1) % 4)] = 0.7
+    level = conformal.level(conformal.scores(probs, truth), 0.8)
+    assert level == 0
+    assert (conformal.sizes(probs, level) == 1).all()
+
+
+def test_look_up_rounds_up_and_refuses_what_it_cannot_promise() -> None:
+    levels = conformal.levels(np.linspace(0, 1, 5000))
+    assert len(levels) == len(conformal.GRID) == 52
+    assert conformal.look_up(levels, 0.9) == levels[conformal.GRID.index(0.9)]
+    assert conformal.look_up(levels, 0.991) == levels[conformal.GRID.index(0.995)]
+    assert conformal.look_up(levels, 0.1) == levels[0]
+    for coverage in (0, 1, -0.5, 90, 0.9995, math.nan):
+        with pytest.raises(errors.SettingError, match=r"above 0 and at most 0\.999, such as 0\.9"):
+            conformal.look_up(levels, coverage)
+
+
+def test_sets_of_three_classes_are_those_of_mapie() -> None:
+    # MAPIE 1.6.0, SplitConformalClassifier(conformity_score="aps") over the first 40 rows, its
+    # random numbers all 1 and include_last_label=True. With three classes there is no penalty.
+    probs, truth = known(60, 3)
+    mapie = {
+        0.5: (0.69358628, "21132221221132221221"),
+        0.8: (0.95237516, "23233322223233322223"),
+        0.9: (0.97397104, "33333322233333322233"),
+    }
+    own = conformal.scores(probs[:40], truth[:40])
+    np.testing.assert_allclose(own[1:4], [0.50255402, 0.86282662, 0.98560247], atol=1e-8)
+    for coverage, (quantile, sizes) in mapie.items():
+        level = conformal.level(own, coverage)
+        assert level == pytest.approx(quantile, abs=1e-8)
+        assert "".join(map(str, conformal.sizes(probs[40:], level))) == sizes
+
+
+def test_scores_and_sets_are_those_of_torchcp() -> None:
+    # TorchCP 1.2.1, RAPS(penalty=0.03, kreg=3, score_type="identity") with its random numbers all
+    # 1, and calculate_conformal_value of the first 40 rows; PyTorch 2.15.0.
+    probs, truth = known(60, 8)
+    own = conformal.scores(probs, truth)
+    single = [0, 0.375721762, 0.974873934, 0.519579755, 0.626347802, 0.983153648, 0.397554177]
+    np.testing.assert_allclose(own[:7], single, atol=1e-9)
+    every = [conformal.scores(probs, np.full(60, label)) for label in range(8)]
+    fourth = "0.786523875 1.035705209 0.519579755 1.072368217 0.266609787 1.108569919 0 1.144416112"
+    np.testing.assert_allclose(
+        [scores[3] for scores in every], [float(number) for number in fourth.split()], atol=1e-8
+    )
+    assert np.sum(every) == pytest.approx(365.43282038595953)
+    torchcp = {
+        0.6: (0.6728133529969349, "22233332322233332322"),
+        0.8: (0.972781893734563, "44455544444455545444"),
+        0.9: (0.9831536480774021, "54455555444465555444"),
+        0.95: (1.0236127960337704, "55566555555566555555"),
+    }
+    for coverage, (quantile, sizes) in torchcp.items():
+        level = conformal.level(own[:40], coverage)
+        assert level == pytest.approx(quantile, abs=1e-8)  # its penalty is float32
+        assert "".join(map(str, conformal.sizes(probs[40:], level))) == sizes

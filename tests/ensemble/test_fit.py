@@ -1,0 +1,532 @@
+"""What is fitted: properties, known truths, and numbers from other programs."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import optimize
+from scipy import special
+from scipy import stats
+
+from triptych import errors
+from triptych.ensemble import cascade
+from triptych.ensemble import conformal
+from triptych.ensemble import fit
+from triptych.ensemble import params
+from triptych.ensemble import rules
+from triptych.ensemble.fit import cascade_thresholds
+from triptych.ensemble.fit import confidence
+from triptych.ensemble.fit import fitting
+from triptych.evaluation import metrics
+
+temperatures = st.floats(0.2, 8)
+logit_rows = hnp.arrays(
+    np.float64, st.tuples(st.integers(1, 5), st.integers(2, 6)), elements=st.floats(-8, 8)
+)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    return np.asarray(special.softmax(logits, axis=-1))
+
+
+def drawn(probs: np.ndarray, seed: int) -> np.ndarray:
+    """Classes that come up as often as the probabilities say."""
+    chance = np.random.default_rng(seed).uniform(size=(len(probs), 1))
+    return (probs.cumsum(axis=1) < chance).sum(axis=1).clip(max=probs.shape[1] - 1)
+
+
+def member(truth: np.ndarray, *, skill: float, classes: int, seed: int) -> np.ndarray:
+    """Probabilities that lean towards the truth by ``skill``; 0 knows nothing."""
+    logits = np.random.default_rng(seed).normal(size=(len(truth), classes))
+    logits[np.arange(len(truth)), truth] += skill
+    return softmax(logits)
+
+
+@given(logits=logit_rows, temperature=temperatures)
+def test_temper_is_the_softmax_of_divided_logits(logits: np.ndarray, temperature: float) -> None:
+    found = rules.temper(softmax(logits), temperature)
+    np.testing.assert_allclose(found, softmax(logits / temperature), rtol=1e-6, atol=1e-12)
+
+
+@given(logits=logit_rows, temperature=temperatures)
+def test_temper_keeps_the_order_of_classes_and_rows_sum_to_1(
+    logits: np.ndarray, temperature: float
+) -> None:
+    probs = softmax(logits)
+    before = probs.copy()
+    found = rules.temper(probs, temperature)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    order = np.argsort(probs, axis=1)
+    assert (np.diff(np.take_along_axis(found, order, axis=1), axis=1) >= 0).all()
+    np.testing.assert_array_equal(probs, before)
+
+
+@given(logits=logit_rows, first=temperatures, second=temperatures)
+def test_tempering_twice_is_tempering_by_the_product(
+    logits: np.ndarray, first: float, second: float
+) -> None:
+    # The middle answer must not run into the smallest number there is.
+    probs = softmax(logits / 4)
+    twice = rules.temper(rules.temper(probs, first), second)
+    np.testing.assert_allclose(twice, rules.temper(probs, first * second), rtol=1e-6, atol=1e-9)
+
+
+def test_certainty_stays_certain_and_nothing_becomes_nan() -> None:
+    sure = np.array([[1.0, 0.0, 0.0]], np.float32)
+    for temperature in (0.05, 0.5, 1, 3):
+        np.testing.assert_allclose(rules.temper(sure, temperature), sure, atol=1e-9)
+    assert np.isfinite(rules.temper(sure, 20.0)).all()
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
+def test_a_known_temperature_is_found(temperature: float) -> None:
+    honest = softmax(np.random.default_rng(1).normal(size=(20_000, 4)) * 2)
+    truth = drawn(honest, seed=2)
+    shown = rules.temper(honest, 1 / temperature)
+    assert fit.fit_temperature(shown, truth) == pytest.approx(temperature, rel=0.04)
+
+
+def test_temperature_equals_three_other_programs() -> None:
+    # 5.38930: scikit-learn 1.9.1, CalibratedClassifierCV(method="temperature"), 1 / beta_;
+    # netcal 1.4.0, TemperatureScaling, 1 / temperature: 5.38931;
+    # scipy 1.17.1, BFGS on the log-likelihood of the logits: 5.38930, loss 1.0216757.
+    number, classes = np.arange(60)[:, None], np.arange(3)
+    probs = softmax(4 * np.sin(0.7 * number * (classes + 1) + classes))
+    answers = probs.argmax(axis=1)
+    truth = np.where(number[:, 0] % 3 == 0, (answers + 1) % 3, answers)
+    found = fit.fit_temperature(probs, truth)
+    assert found == pytest.approx(5.3893, abs=1e-3)
+    tempered = rules.temper(probs, found)
+    assert fit.likelihood_loss(tempered, truth) == pytest.approx(1.0216757, abs=1e-7)
+    # scikit-learn's predict_proba of the first two rows.
+    sklearn = [[0.206987, 0.38652824, 0.40648476], [0.4235132, 0.43344955, 0.14303725]]
+    np.testing.assert_allclose(tempered[:2], sklearn, atol=1e-5)
+
+
+def test_a_temperature_stays_within_reason_when_every_answer_is_right_or_wrong() -> None:
+    probs = np.tile([[0.9, 0.1]], (5, 1))
+    right = fit.fit_temperature(probs, np.zeros(5, int))
+    wrong = fit.fit_temperature(probs, np.ones(5, int))
+    assert fit.COOLEST <= right < 0.2
+    assert 5 < wrong <= fit.HOTTEST
+
+
+def direct(probs: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """The same weights by a general constrained minimiser."""
+    own = probs[:, np.arange(len(truth)), truth]
+    found = optimize.minimize(
+        lambda weights: -np.log(np.maximum(weights @ own, 1e-12)).mean(),
+        np.full(len(probs), 1 / len(probs)),
+        jac=lambda weights: -(own / np.maximum(weights @ own, 1e-12)).mean(axis=1),
+        bounds=[(0, 1)] * len(probs),
+        constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1},
+        method="SLSQP",
+        options={"ftol": 1e-12, "maxiter": 500},
+    )
+    return np.asarray(found.x)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_weights_are_those_of_a_direct_convex_optimisation(seed: int) -> None:
+    truth = np.random.default_rng(seed).integers(0, 4, 300)
+    skills = (2.5, 2.0, 1.0)
+    probs = np.stack(
+        [member(truth, skill=s, classes=4, seed=10 * seed + n) for n, s in enumerate(skills)]
+    )
+    expected = direct(probs, truth)
+    quick = fit.fit_weights(probs, truth)
+    thorough = fit.fit_weights(probs, truth, steps=3000)
+    assert sum(quick) == pytest.approx(1)
+    np.testing.assert_allclose(thorough, expected, atol=0.01)
+    lowest = fit.likelihood_loss(rules.weighted(probs, expected.tolist()), truth)
+    reached = fit.likelihood_loss(rules.weighted(probs, quick), truth)
+    assert lowest - 1e-9 <= reached < lowest + 1e-4
+
+
+@st.composite
+def committees(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (M, N, C) and truth (N,)."""
+    members, photos, classes = (draw(st.integers(*ends)) for ends in ((1, 4), (1, 12), (2, 4)))
+    shape = (members, photos, classes)
+    raw = draw(hnp.arrays(np.float64, shape, elements=st.floats(0.001, 1)))
+    truth = draw(hnp.arrays(np.int64, photos, elements=st.integers(0, classes - 1)))
+    return raw / raw.sum(axis=2, keepdims=True), truth
+
+
+@given(case=committees())
+def test_no_member_is_better_than_its_committee_beyond_chance(
+    case: tuple[np.ndarray, np.ndarray],
+) -> None:
+    probs, truth = case
+    weights = fit.choose_weights(probs, truth)
+    assert len(weights) == len(probs)
+    assert min(weights) >= 0
+    assert sum(weights) == pytest.approx(1)
+    committee = rules.weighted(probs, weights).argmax(axis=1) == truth
+    for own in probs.argmax(axis=2) == truth:
+        won, lost = (own & ~committee).sum(), (committee & ~own).sum()
+        assert won - lost <= 1.645 * np.sqrt(won + lost)
+
+
+def test_few_photos_move_the_weights_little_and_many_move_them_much() -> None:
+    def weights(photos: int) -> list[float]:
+        truth = np.arange(photos) % 3
+        pair = [member(truth, skill=skill, classes=3, seed=skill) for skill in (3, 2)]
+        return fit.choose_weights(np.stack(pair), truth)
+
+    assert max(weights(6)) < 0.75
+    assert max(weights(2000)) > 0.85
+
+
+def test_a_member_answers_alone_where_the_fitted_mean_is_worse_beyond_chance() -> None:
+    # The second is a little surer of the truth on most photos, and wrong on many.
+    first = np.tile([0.55, 0.45], (60, 1))
+    second = np.where(np.arange(60)[:, None] < 40, [0.99, 0.01], [0.3, 0.7])
+    weights = fit.choose_weights(np.stack([first, second]), np.zeros(60, int))
+    assert weights == [1.0, 0.0]
+
+
+def test_a_useless_member_is_dropped_and_good_ones_are_kept() -> None:
+    truth = np.random.default_rng(0).integers(0, 3, 400)
+    good = [member(truth, skill=2.5, classes=3, seed=seed) for seed in (1, 2)]
+    liar = member((truth + 1) % 3, skill=2.5, classes=3, seed=3)
+    first, second, third = fit.choose_weights(np.stack([*good, liar]), truth)
+    assert min(first, second) > 0.2
+    assert third == 0
+
+
+def test_a_lone_member_gets_all_the_weight() -> None:
+    truth = np.array([0, 1, 1])
+    probs = member(truth, skill=1, classes=2, seed=0)[None]
+    assert fit.choose_weights(probs, truth) == [1.0]
+
+
+def test_the_loss_is_that_of_scikit_learn_and_a_zero_costs_no_infinity() -> None:
+    # sklearn.metrics.log_loss(truth, probs, labels=...), scikit-learn 1.9.1.
+    probs, truth = (
+        np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.1, 0.8, 0.1]]),
+        np.array([0, 2, 2]),
+    )
+    assert fit.likelihood_loss(probs, truth) == pytest.approx(1.1918502563, abs=1e-9)
+    number, classes = np.mgrid[:400, :6]
+    waves = softmax(3 * np.sin(number * (classes + 1) * 0.7) + np.cos(number + classes))
+    rows = np.arange(400)
+    truth = np.where(rows % 3 > 0, waves.argmax(axis=1), rows % 6)
+    assert fit.likelihood_loss(waves, truth) == pytest.approx(1.5913228908, abs=1e-9)
+    assert fit.likelihood_loss(waves[::-1], truth[::-1]) == pytest.approx(1.5913228908)
+    sure = np.array([[1.0, 0.0]], np.float32)
+    assert fit.likelihood_loss(sure, np.array([0])) == 0
+    assert 20 < fit.likelihood_loss(sure, np.array([1])) < 40
+
+
+def test_trust_draws_the_temperature_of_few_photos_towards_1_and_of_many_hardly() -> None:
+    def found(photos: int, trust: float) -> float:
+        truth = np.random.default_rng(photos).integers(0, 4, photos)
+        shown = rules.temper(member(truth, skill=2, classes=4, seed=photos), 3)
+        return fit.fit_temperature(shown, truth, trust=trust)
+
+    assert abs(np.log(found(10, 10))) < abs(np.log(found(10, 0))) / 2
+    assert found(5000, 10) == pytest.approx(found(5000, 0), rel=0.02)
+
+
+def test_trust_is_a_normal_prior_on_the_logarithm() -> None:
+    truth = np.random.default_rng(0).integers(0, 3, 30)
+    probs = rules.temper(member(truth, skill=1, classes=3, seed=0), 0.5)
+
+    def loss(log_t: np.ndarray) -> float:
+        tempered = rules.temper(probs, float(np.exp(log_t[0])))
+        prior = -float(stats.norm(scale=1 / np.sqrt(8)).logpdf(log_t[0]))
+        return 30 * fit.likelihood_loss(tempered, truth) + prior
+
+    expected = np.exp(optimize.minimize(loss, [0.0], method="Nelder-Mead").x[0])
+    found = fit.fit_temperature(probs, truth, trust=8)
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("right", "total", "expected"),
+    [
+        # statsmodels 0.15.0: proportion_confint(right, total, alpha=0.1, method="beta")[0]
+        (59, 59, 0.950492390111773),
+        (58, 59, 0.9221020784811816),
+        (238, 245, 0.9470062682561745),
+        (1, 3, 0.0169524275084415),
+        (700, 750, 0.9163724101129656),
+    ],
+)
+def test_the_least_share_is_that_of_statsmodels(right: int, total: int, expected: float) -> None:
+    found = confidence.least_share(np.array([right]), np.array([total]))
+    assert found[0] == pytest.approx(expected, abs=1e-12)
+
+
+@given(
+    tops=hnp.arrays(np.int64, st.integers(1, 150), elements=st.integers(11, 20)),
+    seed=st.integers(0, 99),
+    precision=st.sampled_from([0.5, 0.8, 0.95]),
+)
+def test_sure_is_the_least_probability_whose_answers_keep_the_promise(
+    tops: np.ndarray, seed: int, precision: float
+) -> None:
+    probs = np.stack([tops / 20, 1 - tops / 20], axis=1)
+    truth = (np.random.default_rng(seed).uniform(size=len(tops)) > 0.97).astype(int)
+
+    def keeps(top: float) -> bool:
+        own = truth[probs[:, 0] >= top] == 0
+        # The chance of so many right ones, were the real share just the promised one.
+        return bool(stats.binom(len(own), precision).sf(own.sum() - 1) <= 0.05)
+
+    kept = [top for top in probs[:, 0] if keeps(top)]
+    found = fit.sure_from(probs, truth, precision=precision)
+    assert found == min(kept, default=cascade.NEVER)
+
+
+def test_a_promise_of_certainty_is_kept_on_new_photos() -> None:
+    kept = []
+    for seed in range(60):
+        honest = softmax(np.random.default_rng(seed).normal(size=(10_250, 2)) * 5)
+        truth = drawn(honest, seed=seed)
+        least = fit.sure_from(honest[:250], truth[:250], precision=0.95)
+        sure = honest[250:].max(axis=1) >= least
+        kept.append(not sure.any() or (honest.argmax(axis=1) == truth)[250:][sure].mean() >= 0.95)
+        assert sure.mean() > 0.3
+    assert np.mean(kept) > 0.9
+
+
+def trio(photos: int, *, seed: int, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Three members that err together and apart, the later the better, and the truth."""
+    random = np.random.default_rng(seed)
+    truth = random.integers(0, classes, photos)
+    common = random.normal(size=(photos, classes))
+    common[np.arange(photos), truth] += random.gamma(2, 2, photos)
+    noise = [random.normal(size=common.shape) * spread for spread in (1.0, 0.8, 0.6)]
+    return np.stack([softmax((common + own) * 1.5) for own in noise]), truth
+
+
+COSTS = (1.0, 2.0, 4.0)
+
+
+def prefixes(probs: np.ndarray) -> list[np.ndarray]:
+    return [probs[: asked + 1].mean(axis=0) for asked in range(len(probs))]
+
+
+@pytest.mark.parametrize(("seed", "tolerance"), [(0, 0.02), (1, 0.01), (2, 0.05)])
+def test_thresholds_are_the_cheapest_that_keep_the_limit(seed: int, tolerance: float) -> None:
+    probs, truth = trio(120, seed=seed)
+    early, late, committee = prefixes(probs)
+    found = cascade_thresholds.thresholds(
+        [early, late, committee], truth, COSTS, tolerance=tolerance
+    )
+
+    def judge(first: float, second: float) -> tuple[float, float]:
+        """Cost and the larger bound, by going through the photos one by one."""
+        cost, expected, counted = 0.0, [], []
+        for photo in range(120):
+            rows = [early[photo], late[photo], committee[photo]]
+            stops = [rows[0].max() >= first, rows[1].max() >= second, True]
+            used = stops.index(True)
+            answer, full = rows[used].argmax(), rows[2].argmax()
+            cost += sum(COSTS[: used + 1])
+            expected.append(rows[2][full] - rows[2][answer])
+            counted.append(int(full == truth[photo]) - int(answer == truth[photo]))
+        unseen = sum(max(0, 1 - threshold) ** 2 for threshold in (first, second))
+        bounds = [
+            sum(losses) + np.sqrt(sum(loss**2 for loss in losses) + unseen)
+            for losses in (expected, counted)
+        ]
+        return cost, max(bounds)
+
+    grids = [
+        [2.0, *np.quantile(own.max(axis=1), np.linspace(1, 0, 64))[::4]] for own in (early, late)
+    ]
+    judged = [judge(*pair) for pair in itertools.product(*grids)]
+    cheapest = min(cost for cost, bound in judged if bound <= tolerance * 120)
+    cost, bound = judge(found[0], found[1])
+    assert bound <= tolerance * 120 + 1e-9
+    assert cost <= cheapest
+    assert cost < 120 * sum(COSTS)
+    assert found[2] == cascade.NEVER
+
+
+def test_a_cascade_loses_little_on_new_photos_and_saves_much() -> None:
+    probs, truth = trio(30_000, seed=0)
+    full = probs.mean(axis=0)
+    lost, cost = [], []
+    for start in range(0, 10_000, 1000):
+        own = slice(start, start + 1000)
+        fitted = fit.fit(probs[:, own], truth[own], COSTS, weights=[1, 1, 1])
+        asked = fitted.ask(lambda seat, still: probs[seat, 10_000 + still], 20_000)
+        full = fitted.join("weighted", np.stack([fitted.temper(n, probs[n]) for n in range(3)]))
+        right = [(own.argmax(axis=1) == truth[10_000:]) for own in (full[10_000:], asked.joined)]
+        lost.append(right[0].mean() - right[1].mean())
+        cost.append(np.cumsum(COSTS)[asked.used - 1].mean() / sum(COSTS))
+    assert np.mean(lost) < 0.003
+    assert max(lost) < 0.008
+    assert np.mean(cost) < 0.7
+
+
+def test_members_that_agree_need_not_be_asked_twice() -> None:
+    probs, truth = trio(400, seed=0)
+    fitted = fit.fit(probs[[2, 2]], truth, [1, 1])
+    assert (fitted.ask(lambda seat, still: probs[2, still], 400).used == 1).mean() > 0.7
+
+
+def test_a_fit_calibrates_what_each_rule_says() -> None:
+    probs, truth = trio(8000, seed=1)
+    shown = np.stack([rules.temper(own, t) for own, t in zip(probs, (0.3, 1, 3), strict=True)])
+    fitted = fit.fit(shown[:, :4000], truth[:4000], COSTS)
+    tempered = np.stack([fitted.temper(seat, own[4000:]) for seat, own in enumerate(shown)])
+    answers = {rule: fitted.join(rule, tempered) for rule in rules.RULES}
+    answers["cascade"] = fitted.ask(lambda seat, still: shown[seat, 4000 + still], 4000).joined
+    assert fitted.rules["cascade"].temperature == 1
+    for rule, joined in answers.items():
+        # One temperature cannot make up for whose answer was taken, or for gaps between votes.
+        limit = {"max": 0.05, "vote": 0.06}.get(rule, 0.035)
+        assert metrics.expected_calibration_error(joined, truth[4000:]) < limit
+        own = fitted.rules[rule]
+        covered = conformal.scores(joined, truth[4000:]) <= conformal.look_up(own.levels, 0.95)
+        assert covered.mean() == pytest.approx(0.95, abs=0.02)
+        sure = joined.max(axis=1) >= own.sure
+        assert sure.mean() > 0.3
+        assert (joined.argmax(axis=1) == truth[4000:])[sure].mean() > 0.945
+
+
+def test_an_answer_is_joined_first_and_calibrated_then() -> None:
+    probs, truth = trio(500, seed=2)
+    fitted = fit.fit(probs, truth, COSTS)
+    tempered = np.stack([fitted.temper(seat, own) for seat, own in enumerate(probs)])
+    expected = fit.fit_temperature(tempered.mean(axis=0), truth, trust=fitting.TRUST)
+    assert fitted.rules["mean"].temperature == pytest.approx(expected)
+    assert expected < 0.99
+    assert fitted.stages[-1].temperature == pytest.approx(fitted.rules["weighted"].temperature)
+    np.testing.assert_allclose(
+        fitted.join("mean", tempered), rules.temper(tempered.mean(axis=0), expected)
+    )
+
+
+def test_stages_go_by_cost_and_leave_out_members_that_count_for_nothing() -> None:
+    probs, truth = trio(300, seed=3)
+    fitted = fit.fit(probs, truth, [5, 1, 3], weights=[2, 0, 1])
+    assert [stage.seat for stage in fitted.stages] == [2, 0]
+    assert fitted.weights == (2, 0, 1)
+    alike = fit.fit(probs, truth, [1, 1, 1], weights=[1, 2, 3])
+    assert [stage.seat for stage in alike.stages] == [2, 1, 0]
+
+
+def test_a_lone_member_is_a_cascade_of_one_stage() -> None:
+    probs, truth = trio(300, seed=4)
+    fitted = fit.fit(probs[:1], truth, [7])
+    (stage,) = fitted.stages
+    assert (stage.seat, stage.threshold) == (0, cascade.NEVER)
+    asked = fitted.ask(lambda seat, still: probs[seat, still], 300)
+    np.testing.assert_allclose(asked.joined, fitted.join("mean", fitted.temper(0, probs[:1])))
+
+
+@given(
+    photos=st.integers(1, 12),
+    shape=st.sampled_from([(1, 2), (3, 2), (3, 40)]),
+    sharpness=st.sampled_from([0.0, 1.0, 30.0]),
+    skill=st.sampled_from([-9, 0, 9]),
+)
+@settings(max_examples=30, deadline=None)
+def test_few_photos_promise_nothing(
+    photos: int, shape: tuple[int, int], sharpness: float, skill: float
+) -> None:
+    members, classes = shape
+    truth = np.arange(photos) % classes
+    probs = np.stack(
+        [member(truth, skill=skill, classes=classes, seed=seat) for seat in range(members)]
+    )
+    probs = softmax(np.log(probs) * sharpness)
+    fitted = fit.fit(probs, truth, range(members))
+    assert all(stage.threshold > 1 for stage in fitted.stages)
+    assert all(0.2 < t <= fit.HOTTEST for t in fitted.temperatures)
+    for rule in fitted.rules.values():
+        assert rule.sure > 1
+        assert conformal.look_up(rule.levels, 0.95) == np.inf
+    assert params.Doubt.from_dict(fitted.to_dict()) == fitted
+
+
+def test_many_photos_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    probs, truth = trio(900, seed=5)
+    monkeypatch.setattr(fitting, "ENOUGH", 2000)
+    thinned = fit.fit(probs, truth, COSTS)
+    assert thinned.told["photos"] == 300
+    assert thinned == fit.fit(probs[:, ::3], truth[::3], COSTS)
+
+
+def test_each_photo_is_answered_by_a_fit_on_the_other_folds() -> None:
+    probs, truth = trio(240, seed=6)
+    folds = np.arange(240) % 3
+    crossed = fit.cross_fit(probs, truth, COSTS, folds, tolerance=0.02)
+    for fold, fitted in enumerate(crossed.doubts):
+        own, rest = folds == fold, folds != fold
+        assert fitted == fit.fit(probs[:, rest], truth[rest], COSTS, tolerance=0.02)
+        tempered = np.stack([fitted.temper(seat, row[own]) for seat, row in enumerate(probs)])
+        np.testing.assert_allclose(crossed.members[:, own], tempered)
+        np.testing.assert_allclose(crossed.joined["vote"][own], fitted.join("vote", tempered))
+        asked = fitted.ask(lambda seat, still, own=own: probs[seat, own][still], own.sum())
+        np.testing.assert_allclose(crossed.joined["cascade"][own], asked.joined)
+        np.testing.assert_array_equal(crossed.used[own], asked.used)
+        spent = [sum(COSTS[stage.seat] for stage in fitted.stages[:used]) for used in asked.used]
+        np.testing.assert_array_equal(crossed.cost[own], spent)
+
+
+def test_a_photos_own_class_does_not_change_its_answers() -> None:
+    probs, truth = trio(240, seed=7)
+    folds = np.arange(240) % 4
+    other = np.where(folds == 2, (truth + 1) % 5, truth)
+    honest, lied = (fit.cross_fit(probs, own, COSTS, folds) for own in (truth, other))
+    for rule in params.RULES:
+        np.testing.assert_array_equal(
+            honest.joined[rule][folds == 2], lied.joined[rule][folds == 2]
+        )
+        assert (honest.joined[rule] != lied.joined[rule]).any()
+        np.testing.assert_array_equal(honest.sure(rule)[folds == 2], lied.sure(rule)[folds == 2])
+
+
+def test_sets_and_sure_answers_are_those_of_each_photos_own_fit() -> None:
+    probs, truth = trio(300, seed=8)
+    crossed = fit.cross_fit(probs, truth, COSTS, np.arange(300) % 5)
+    for rule in params.RULES:
+        sizes, covered = crossed.sizes(rule, 0.9), crossed.covered(rule, 0.9)
+        sure = crossed.sure(rule)
+        for photo in range(0, 300, 7):
+            own = crossed.doubts[crossed.folds[photo]].rules[rule]
+            row = crossed.joined[rule][photo]
+            members = conformal.members(row, conformal.look_up(own.levels, 0.9))
+            assert sizes[photo] == len(members)
+            assert covered[photo] == (truth[photo] in members)
+            assert sure[photo] == (row.max() >= own.sure)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"probs": np.ones((3, 4))}, r"probs of shape \(3, 4\)"),
+        ({"truth": np.zeros(5, int)}, r"truth of shape \(5,\)"),
+        ({"costs": [1, 2]}, "and 2 costs; expected"),
+        ({"tolerance": -0.1}, "tolerance of -0.1"),
+        ({"precision": 1.0}, "precision of 1.0"),
+        ({"precision": float("nan")}, "precision of nan"),
+        ({"weights": [1, 2]}, r"weights \[1.0, 2.0\] for 3 members"),
+        ({"probs": np.ones((3, 0, 2)), "truth": np.zeros(0, int)}, "no photos to fit on"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(changed: dict[str, Any], message: str) -> None:
+    given = {"probs": np.full((3, 4, 2), 0.5), "truth": np.zeros(4, int), "costs": COSTS}
+    with pytest.raises(errors.SettingError, match=message):
+        fit.fit(**{**given, **changed})
+
+
+@pytest.mark.parametrize("folds", [np.zeros(60, int), np.arange(59), np.arange(60) % 3 - 1])
+def test_folds_that_hold_nothing_back_are_refused(folds: np.ndarray) -> None:
+    probs, truth = trio(60, seed=9)
+    with pytest.raises(errors.SettingError, match="expected a fold from 0 for each photo"):
+        fit.cross_fit(probs, truth, COSTS, folds)

@@ -1,0 +1,109 @@
+"""Before and after a fit: the figures, and their pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from support import member_probs
+from triptych.ensemble import fit
+from triptych.ensemble import rules
+from triptych.ensemble.params import RULES
+from triptych.evaluation import fit_plots
+from triptych.evaluation import fit_report
+from triptych.evaluation import metrics
+from triptych.evaluation.fit_plots import Spot
+
+COSTS = [1.0, 3.0]
+
+
+Crossed = tuple[fit.CrossFit, np.ndarray]
+
+
+def answers(photos: int = 300, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Two members that are too modest, the second one better."""
+    probs, truth = member_probs.answers([2, 3], photos=photos, classes=6, seed=seed)
+    return rules.temper(probs, 2), truth
+
+
+@pytest.fixture(scope="module")
+def crossed() -> Crossed:
+    probs, truth = answers()
+    folds = np.arange(len(truth)) % 5
+    return fit.cross_fit(probs, truth, COSTS, folds), probs
+
+
+def test_before_is_what_networks_say_and_after_what_other_folds_taught(crossed: Crossed) -> None:
+    found, probs = crossed
+    report = fit_report.gains(found, probs, ["small", "large"], COSTS, coverage=0.8)
+    assert (report["photos"], report["folds"]) == (300, 5)
+    assert [member["name"] for member in report["members"]] == ["small", "large"]
+    for seat, member in enumerate(report["members"]):
+        assert member["before"] == metrics.figures(probs[seat], found.truth)
+        assert member["after"]["ece"] < member["before"]["ece"]
+        assert member["after"]["nll"] < member["before"]["nll"]
+    assert [rule["name"] for rule in report["rules"]] == list(RULES)
+    mean = report["rules"][RULES.index("mean")]
+    assert mean["before"]["top1"] == metrics.accuracy(rules.mean(probs), found.truth).share
+    for rule in report["rules"]:
+        sure = found.sure(rule["name"])
+        right = found.joined[rule["name"]].argmax(axis=1) == found.truth
+        assert rule["sure"] == {"share": sure.mean(), "precision": right[sure].mean()}
+        assert rule["sets"]["coverage"] == 0.8
+        assert rule["sets"]["covered"] == found.covered(rule["name"], 0.8).mean()
+        assert rule["sets"]["mean_size"] >= 1
+
+
+def test_the_cascade_is_told_as_shares(crossed: Crossed) -> None:
+    found, probs = crossed
+    cascade = fit_report.gains(found, probs, ["small", "large"], COSTS)["cascade"]
+    assert sum(cascade["asked"]) == pytest.approx(1)
+    assert cascade["asked"][0] == (found.used == 1).mean()
+    assert cascade["cost"] == pytest.approx(found.cost.mean() / 4)
+
+
+def test_where_nothing_is_sure_there_is_no_precision() -> None:
+    probs, truth = answers(50)
+    crossed = fit.cross_fit(probs, truth, COSTS, np.arange(50) % 2, precision=0.999)
+    for rule in fit_report.gains(crossed, probs, "ab", COSTS)["rules"]:
+        assert rule["sure"] == {"share": 0.0, "precision": None}
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 80), st.integers(0, 99))
+def test_the_risk_of_answering_all_is_the_share_of_wrong_answers(photos: int, seed: int) -> None:
+    probs, truth = answers(photos, seed=seed)
+    shares, risks = fit_plots.risks_of(probs[0], truth)
+    assert shares[-1] == 1
+    assert risks[-1] == pytest.approx(1 - metrics.accuracy(probs[0], truth).share)
+    surest = probs[0].max(axis=1).argmax()
+    assert risks[0] == (probs[0, surest].argmax() != truth[surest])
+
+
+def test_pictures_are_files_that_do_not_change(tmp_path: Path, crossed: Crossed) -> None:
+    found, probs = crossed
+    both = {"before": rules.mean(probs), "after": found.joined["mean"]}
+    spots = [
+        Spot("A", 3.0, 0.8, (0.75, 0.85), False, True, False),
+        Spot("A + B, cascade", 5.0, 0.9, (0.86, 0.93), True, True, True),
+        Spot("B", 40.0, 0.85, (0.8, 0.9), False, False, False),
+    ]
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        folder.mkdir()
+        fit_plots.reliability(folder / "reliability.png", both, found.truth)
+        fit_plots.risk_coverage(folder / "risk.png", both, found.truth)
+        fit_plots.costs(folder / "costs.png", spots, budget_ms=20)
+    for name in ("reliability.png", "risk.png", "costs.png"):
+        with Image.open(tmp_path / "one" / name) as image:
+            assert image.format == "PNG"
+            colours = image.convert("RGB").getcolors(1 << 20)
+        # Both colours were drawn with, not just the axes.
+        drawn = {colour for _, colour in colours or ()}
+        assert {(0xB4, 0x53, 0x0A), (0x1A, 0x5F, 0xB4)} <= drawn
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()

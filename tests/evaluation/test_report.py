@@ -1,0 +1,361 @@
+"""The report: what it says, that it needs nothing beside itself, and how it looks in a browser."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from support import browser
+from triptych.evaluation import Outcome
+from triptych.evaluation import report
+from triptych.evaluation.report import CurvePoint
+from triptych.evaluation.report import MemberNote
+from triptych.evaluation.report import Report
+
+ROOT = Path(__file__).parents[2]
+SCREENSHOTS = ROOT / "tests" / "screenshots"
+VOID = {"meta", "link", "br", "img", "base", "input", "hr"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    kind: str
+    message: str
+    sources: tuple[str, ...] = ()
+
+
+class Page(HTMLParser):
+    """What a browser would see: the text, and every element with its attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        self.text = " ".join(" ".join(self.words).replace("\xa0", " ").split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+
+def answers(truth: np.ndarray, classes: int, wrong: int) -> np.ndarray:
+    """Probs that are right but for the first photos, which are taken for the next class."""
+    given = truth.copy()
+    given[:wrong] = (given[:wrong] + 1) % classes
+    probs = np.full((len(truth), classes), 0.1 / (classes - 1))
+    probs[np.arange(len(truth)), given] = 0.9
+    return probs
+
+
+def made(*, photos: int = 153, classes: int = 9, wrong: int = 5, **other: Any) -> Report:
+    labels = other.pop("labels", tuple(f"class {n}" for n in range(classes)))
+    truth = np.arange(photos) % len(labels)
+    outcome = Outcome(
+        labels=labels,
+        truth=truth,
+        members={
+            "Lite0": answers(truth, len(labels), wrong + 6),
+            "Lite1": answers(truth, len(labels), wrong + 3),
+        },
+        committee=answers(truth, len(labels), wrong),
+        sources=other.pop("sources", tuple(f"photos/{n}.jpg" for n in range(photos))),
+    )
+    return Report("woodland", "2 May 2026", "153 photos held back", outcome, **other)
+
+
+def page(**parts: Any) -> Page:
+    return Page(report.render(made(**parts)))
+
+
+def jpeg(source: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 6), "teal").save(file, "JPEG")
+    return file.getvalue()
+
+
+# ------------------------------------------------------------------ what it says
+
+
+def test_the_headline_has_its_interval_in_words() -> None:
+    # statsmodels 0.15.0: proportion_confint(148, 153, method="wilson") is 0.9258, 0.9860
+    assert "right on 148 of 153 photos: 96.7 %, 95 % interval 92.6 to 98.6 %" in page().text
+
+
+def test_the_committee_is_compared_with_its_best_member() -> None:
+    text = page().text
+    assert "The committee is right on 3 photos more than its best member alone, Lite1 ." in text
+    assert "Best member alone 94.8 % Lite1" in text
+
+
+def test_weights_temperatures_and_dropped_members_are_told() -> None:
+    notes = (
+        MemberNote("Lite0", 0.0, 1.5, dropped="it made the committee worse"),
+        MemberNote("Lite1", 0.62, 1.25),
+        MemberNote("VGG16", 0.0, dropped="its weights are missing"),
+    )
+    text = page(members=notes).text
+    assert "Lite0 left out: it made the committee worse" in text
+    assert re.search(r"Lite1 95?.* 0\.62 1\.25", text)
+    assert "VGG16 left out: its weights are missing no answers to these photos" in text
+
+
+def test_a_lone_member_is_not_compared_with_itself() -> None:
+    whole = made()
+    outcome = dataclasses.replace(whole.outcome, members={"Lite0": whole.outcome.committee})
+    text = Page(report.render(dataclasses.replace(whole, outcome=outcome))).text
+    assert "best member" not in text
+    assert "Every class alike" in text
+
+
+def test_classes_come_hardest_first_and_an_unknown_one_is_no_zero() -> None:
+    text = page(labels=("ash", "beech", "cedar"), photos=3, wrong=1).text
+    table = text[text.index("Class by class") : text.index("What is taken for what")]
+    assert table.index("ash") < table.index("beech") < table.index("cedar")
+    assert "ash 0.0 % never answered 0.00 1" in table
+    assert "the smallest has 1 photo." in table
+
+
+def test_the_learning_curve_is_there_when_it_was_measured() -> None:
+    curve = (CurvePoint(4, (0.7, 0.8)), CurvePoint(16, (0.9, 0.92)))
+    text = page(curve=curve).text
+    assert "From 4 to 16 photos per class, accuracy rose by 16.0 points." in text
+    assert "Would more photos help?" not in page().text
+
+
+def test_mistakes_are_shown_with_their_photos() -> None:
+    shown = page(thumbnail=lambda source: jpeg(source) if source != "photos/2.jpg" else None)
+    images = [attrs for tag, attrs in shown.elements if tag == "img"]
+    assert len(images) == 4
+    assert all((attrs["src"] or "").startswith("data:image/jpeg;base64,/9j/") for attrs in images)
+    assert images[0]["alt"] == "A photo labelled class 0"
+    assert "class 1 90.0 % is labelled class 0 photos/0.jpg" in shown.text
+    assert shown.text.count("no photo to show") == 1
+
+
+def test_findings_and_making_are_told() -> None:
+    findings = [
+        Finding("damaged_image", "Ends too early.", ("a.jpg", "b.jpg")),
+        Finding("duplicate", "The same photo.", tuple(f"{n}.jpg" for n in range(7))),
+    ]
+    text = page(findings=findings, made=[("Seed", "7"), ("Head", "one dense layer")]).text
+    assert "damaged image Ends too early. a.jpg b.jpg" in text
+    assert "duplicate The same photo. 7 photos 0.jpg" in text
+    assert "Seed 7 Head one dense layer" in text
+    assert "every photo could be read" in page().text
+
+
+def test_no_mistakes_are_no_gallery() -> None:
+    text = page(wrong=0).text
+    assert "every one of the 153 photos was recognised" in text
+    assert "most confident mistakes" not in text
+    assert "Most often confused" not in text
+
+
+# ------------------------------------------------------------------ that it needs nothing
+
+
+def test_it_asks_nobody_for_anything() -> None:
+    html = report.render(made(thumbnail=jpeg, curve=(CurvePoint(4, (0.7,)),)))
+    shown = Page(html)
+    assert not {tag for tag, _ in shown.elements} & {"script", "link", "iframe", "object", "base"}
+    addresses = [
+        value
+        for _, attrs in shown.elements
+        for name, value in attrs.items()
+        if name in ("src", "href", "xlink:href", "action", "srcset", "poster")
+    ]
+    assert addresses
+    assert all(address and address.startswith(("data:image/", "#")) for address in addresses)
+    assert set(re.findall(r"url\((.)", html)) <= {"#"}
+    assert "@import" not in html
+    policies = [attrs["content"] for _, attrs in shown.elements if "http-equiv" in attrs]
+    assert len(policies) == 1
+    assert (policies[0] or "").startswith("default-src 'none'")
+
+
+def test_the_same_report_gives_the_same_text() -> None:
+    curve = (CurvePoint(4, (0.7, 0.8)), CurvePoint(16, (0.9, 0.92)))
+    assert report.render(made(curve=curve)) == report.render(made(curve=curve))
+
+
+def test_ids_are_unique_and_those_that_are_used_exist() -> None:
+    html = report.render(made(curve=(CurvePoint(4, (0.7,)), CurvePoint(8, (0.8,)))))
+    ids = [attrs["id"] for _, attrs in Page(html).elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", html)) == set(ids)
+
+
+def test_pictures_take_the_colours_of_the_page() -> None:
+    html = report.render(made())
+    drawn = "".join(re.findall(r'role="img".*?</svg>', html, re.S))
+    assert "var(--accent)" in drawn
+    assert not re.search(r"(?:fill|stroke): (?!none|var\()", drawn)
+
+
+def test_pictures_say_in_words_what_they_show() -> None:
+    said = [attrs["aria-label"] or "" for _, attrs in page().elements if attrs.get("role") == "img"]
+    assert len(said) == 2
+    assert "148 of 153 photos on the diagonal" in said[0]
+    assert "153 photos at 90.0\xa0%: 96.7\xa0% right" in said[1]
+
+
+# ------------------------------------------------------------------ hostile and many names
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror='alert(1)'>",
+    "a$b$ \\frac{",
+    "{{ 7 * 7 }}",
+    '#0000f1 url(#x) id="y" ]]> --> &amp;',
+    "长长的名字的类别名",
+    "\u202eevil",
+    "bytes \udcff that are no text",
+)
+
+
+def test_hostile_names_stay_names() -> None:
+    names = [f"{name}.jpg" for name in HOSTILE]
+    whole = made(
+        labels=HOSTILE,
+        photos=16,
+        wrong=16,
+        sources=tuple(names * 2),
+        findings=[Finding(HOSTILE[0], HOSTILE[1], HOSTILE)],
+        made=[(HOSTILE[0], HOSTILE[1])],
+        members=[MemberNote(HOSTILE[0], 1, dropped=HOSTILE[1])],
+    )
+    whole = dataclasses.replace(whole, name=HOSTILE[0], date=HOSTILE[1], data=HOSTILE[1])
+    html = report.render(whole)
+    shown = Page(html)
+    html.encode("utf-8")
+    assert not {tag for tag, _ in shown.elements} & {"script", "img"}
+    assert not [name for _, attrs in shown.elements for name in attrs if name.startswith("on")]
+    for name in HOSTILE[:-1]:
+        assert " ".join(name.split()) in shown.text
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.text(max_size=30), min_size=2, max_size=4), st.text(max_size=30))
+def test_any_names_add_no_elements_to_the_page(labels: list[str], source: str) -> None:
+    def tags(**parts: Any) -> set[str]:
+        html = report.render(made(photos=8, wrong=2, **parts))
+        html.encode("utf-8")
+        return {tag for tag, _ in Page(html).elements}
+
+    plain = tuple("abcd"[: len(labels)])
+    assert tags(labels=tuple(labels), sources=(source,) * 8) <= tags(labels=plain)
+
+
+def test_many_classes_stay_readable_and_light() -> None:
+    whole = made(photos=3000, classes=150, wrong=60)
+    html = report.render(whole)
+    text = Page(html).text
+    assert len(html) < 500_000
+    assert "The other 130 classes" in text
+    assert text.count("Most often confused") == 1
+    matrix = re.search(r'aria-label="Confusion.*?</svg>', html, re.S)
+    assert matrix
+    assert re.findall(r"<text[^>]*>([^<]*)", matrix[0]) == ["answered →", "true class ↓"]
+
+
+def test_few_classes_are_named_and_numbered_in_the_matrix() -> None:
+    html = report.render(made(labels=("ash", "beech"), photos=20, wrong=3))
+    matrix = re.search(r'aria-label="Confusion.*?</svg>', html, re.S)
+    assert matrix
+    drawn = re.findall(r"<text[^>]*>([^<]*)", matrix[0])
+    assert sorted(drawn) == sorted(
+        ["ash", "beech", "ash", "beech", "answered →", "true class ↓", "8", "2", "1", "9"]
+    )
+
+
+# ------------------------------------------------------------------ manners
+
+
+def test_the_users_own_plots_are_left_alone() -> None:
+    with matplotlib.rc_context({"text.usetex": True, "axes.facecolor": "red"}):
+        before = dict(matplotlib.rcParams)
+        html = report.render(made())
+        assert dict(matplotlib.rcParams) == before
+    assert html == report.render(made())
+
+
+def test_counting_needs_no_matplotlib_and_drawing_no_pyplot() -> None:
+    code = (
+        "import sys, numpy as np; from triptych.evaluation import Outcome, report;"
+        "assert 'matplotlib' not in sys.modules;"
+        "probs = np.array([[0.9, 0.1], [0.6, 0.4]]);"
+        "outcome = Outcome(('a', 'b'), np.array([0, 1]), {'A': probs}, probs, ('x', 'y'));"
+        "report.render(report.Report('a', 'b', 'c', outcome));"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_report_wears_the_studios_colours() -> None:
+    def worn(path: str) -> list[dict[str, str]]:
+        css = (ROOT / "src/triptych" / path).read_text()
+        roots = re.findall(r":root \{(.*?)\}", css, re.S)
+        return [dict(re.findall(r"(--[\w-]+): (.*?);", root)) for root in roots]
+
+    studio, own = worn("web/static/studio.css"), worn("evaluation/templates/report.css")
+    assert len(own) == 2
+    for theirs, ours in zip(studio, own, strict=True):
+        assert ours.items() <= theirs.items()
+
+
+# ------------------------------------------------------------------ in a real browser
+
+
+@pytest.mark.browser
+@browser.needs_chromium
+@pytest.mark.parametrize(("width_px", "scheme"), [(390, "light"), (1280, "dark")])
+@pytest.mark.parametrize("classes", [2, 30, 150])
+def test_it_fits_and_keeps_its_own_policy(
+    browser: Any, tmp_path: Path, width_px: int, scheme: str, classes: int
+) -> None:
+    curve = (CurvePoint(4, (0.7, 0.8)), CurvePoint(16, (0.9, 0.92)))
+    long = "a_class_name_without_a_single_space_" * 4
+    labels = (long, *(f"class {n}" for n in range(1, classes)))
+    html = report.render(made(labels=labels, photos=600, wrong=40, curve=curve, thumbnail=jpeg))
+    (tmp_path / "report.html").write_text(html, encoding="utf-8")
+    sheet = browser.new_page(viewport={"width": width_px, "height": 860}, color_scheme=scheme)
+    said: list[str] = []
+    sheet.on("console", lambda line: said.append(line.text))
+    sheet.goto((tmp_path / "report.html").as_uri())
+    assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert sheet.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    colour = sheet.evaluate("getComputedStyle(document.querySelector('.plot text')).fill")
+    ink = sheet.evaluate("getComputedStyle(document.querySelector('.lead')).color")
+    quiet = sheet.evaluate("getComputedStyle(document.querySelector('.motto')).color")
+    assert colour in (ink, quiet)
+    sheet.screenshot(path=SCREENSHOTS / f"report_{classes}_{width_px}_{scheme}.png", full_page=True)
+    sheet.close()
+    assert said == []

@@ -1,0 +1,86 @@
+"""Counting right answers, against scikit-learn's and statsmodels' numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from support import member_probs
+from triptych import evaluation
+from triptych.ensemble import fit
+from triptych.ensemble import params
+from triptych.ensemble import rules
+from triptych.evaluation import metrics
+from triptych.results import Label
+from triptych.results import top_guesses
+
+
+@given(
+    probs=hnp.arrays(np.float64, 6, elements=st.sampled_from([0.1, 0.2, 0.3, 0.4])),
+    truth=st.integers(0, 5),
+)
+def test_rank_is_the_place_in_the_list_people_see(probs: np.ndarray, truth: int) -> None:
+    labels = [Label(str(n), str(n), n) for n in range(6)]
+    shown = [guess.label.index for guess in top_guesses(probs.tolist(), labels, 6)]
+    assert evaluation.truth_rank(probs, truth) == shown.index(truth)
+
+
+@pytest.mark.parametrize(
+    ("right", "total", "low", "high"),
+    [
+        # statsmodels 0.14 proportion_confint(right, total, method="wilson")
+        (0, 10, 0.0, 0.277533),
+        (5, 10, 0.236593, 0.763407),
+        (90, 100, 0.825634, 0.944771),
+        (750, 750, 0.994904, 1.0),
+    ],
+)
+def test_wilson_equals_statsmodels(right: int, total: int, low: float, high: float) -> None:
+    assert evaluation.wilson(right, total) == pytest.approx((low, high), abs=1e-5)
+
+
+def test_counts_equal_counting_by_hand() -> None:
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.ones(10), (3, 200))  # (M, N, C)
+    truths = rng.integers(0, 10, 200)
+    weights = params.unfitted([1, 2, 3], [1, 1, 2])
+    tally = evaluation.Evaluation(["A", "B", "C"], weights, [1, 1, 2], "vote")
+    for n, truth in enumerate(truths):
+        tally.add(probs[:, n], int(truth))
+    report = tally.to_dict()
+    assert report["images"] == 200
+    for member, own in zip(report["members"], probs, strict=True):
+        assert member["top1"] == (own.argmax(1) == truths).mean()
+        top5 = np.argsort(-own, axis=1)[:, :5]
+        assert member["top5"] == (top5 == truths[:, None]).any(1).mean()
+    assert report["rules"]["cascade"] == report["rules"]["weighted"]  # nothing was fitted
+    for rule in rules.RULES:
+        joined = rules.join(rule, probs, [1, 2, 3])
+        score = report["rules"][rule]
+        assert score["top1"] == (joined.argmax(1) == truths).mean()
+        assert score["ece"] == pytest.approx(metrics.expected_calibration_error(joined, truths))
+        assert score["cost"] == 1
+        assert "coverage" not in score
+    assert report["committee"]["rule"] == "vote"
+    assert report["committee"]["top1"] == report["rules"]["vote"]["top1"]
+
+
+def test_a_fitted_committee_is_counted_as_cross_fitting_counts_it() -> None:
+    probs, truths = member_probs.answers([3, 3], photos=400, classes=4, seed=1)
+    costs, folds = [1.0, 3.0], np.arange(400) % 2
+    crossed = fit.cross_fit(probs, truths, costs, folds)
+    own = np.flatnonzero(crossed.folds == 0)
+    tally = evaluation.Evaluation(["A", "B"], crossed.doubts[0], costs, "cascade", coverage=0.8)
+    for n in own:
+        tally.add(probs[:, n], int(truths[n]))
+    counted = tally.to_dict()["rules"]
+    for rule in params.RULES:
+        assert counted[rule]["coverage"] == crossed.covered(rule, 0.8)[own].mean()
+        assert counted[rule]["set_size"] == crossed.sizes(rule, 0.8)[own].mean()
+        assert counted[rule]["top1"] == (crossed.joined[rule].argmax(1) == truths)[own].mean()
+    spent = np.where(crossed.used[own] == 1, 0.25, 1.0)
+    assert counted["cascade"]["cost"] == pytest.approx(spent.mean())
+    assert 0.25 < spent.mean() < 1

@@ -1,0 +1,155 @@
+"""Photos larger than needed: decoded at a reduced scale, and the answers stay."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from support import image_files
+from triptych import errors
+from triptych import images
+from triptych.engines.fake import FakeEngine
+from triptych.ensemble.params import unfitted
+from triptych.inference.classifier import Classifier
+from triptych.inference.classifier import Question
+from triptych.inference.classifier import Scores
+from triptych.inference.committee import Committee
+from triptych.inference.committee import Member
+from triptych.models import zoo
+from triptych.preprocessing import recipe
+from triptych.results import Label
+
+HEIGHT, WIDTH = 600, 803
+LABELS = tuple(Label(f"class {n}", f"c{n}", n) for n in range(3))
+
+
+def large(mode: str = "RGB", *, size: tuple[int, int] = (803, 600), **options: object) -> bytes:
+    picture = Image.fromarray(image_files.photo(WIDTH, HEIGHT)).convert(mode)
+    return image_files.saved(picture.resize(size), "JPEG", quality=90, **options)
+
+
+def halved(picture: npt.NDArray[np.uint8], times: int) -> npt.NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(picture).reduce(times))
+
+
+@pytest.mark.parametrize(
+    ("enough", "times"), [(601, 1), (301, 1), (300, 2), (150, 4), (76, 4), (75, 8), (1, 8)]
+)
+def test_the_smallest_scale_that_leaves_enough_is_taken(enough: int, times: int) -> None:
+    small = images.decode(large(), enough=enough)
+    assert small.shape == (HEIGHT // times, -(-WIDTH // times), 3)
+    expected = halved(images.decode(large()), times)
+    assert np.abs(small.astype(int) - expected).mean() < 1.5
+    if times == 1:
+        assert np.array_equal(small, expected)
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [("L", {}), ("CMYK", {}), ("RGB", {"progressive": True}), ("RGB", {"subsampling": 0})],
+)
+def test_jpegs_of_every_sort_are_reduced(mode: str, options: dict[str, object]) -> None:
+    data = large(mode, **options)
+    small = images.decode(data, enough=150)
+    assert small.shape == (150, 201, 3)
+    assert np.abs(small.astype(int) - halved(images.decode(data), 4)).mean() < 1.5
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_reduced_photo_is_turned_like_the_whole(orientation: int) -> None:
+    # Whole blocks, so that the mirrored photo is cut into the same ones.
+    data = large(size=(400, 320), exif=image_files.exif(orientation))
+    small = images.decode(data, enough=80)
+    assert np.abs(small.astype(int) - halved(images.decode(data), 4)).mean() < 1.5
+
+
+@pytest.mark.parametrize("name", ["png", "webp", "gif", "tiff deflate", "avif", "bmp"])
+def test_other_formats_keep_their_size(name: str) -> None:
+    data = image_files.valid()[name]
+    assert np.array_equal(images.decode(data, enough=8), images.decode(data))
+
+
+def test_arrays_and_opened_pillow_images_keep_their_size() -> None:
+    opened = Image.open(io.BytesIO(large()))
+    assert images.load(opened, enough=75).shape == (HEIGHT, WIDTH, 3)
+    assert opened.size == (WIDTH, HEIGHT)
+    assert images.load(np.asarray(opened), enough=75).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_the_limit_counts_the_full_size() -> None:
+    with pytest.raises(errors.TooManyPixels, match="803 x 600"):
+        images.decode(large(), limits=images.Limits(max_pixels=HEIGHT * WIDTH - 1), enough=8)
+
+
+@pytest.mark.parametrize("enough", [75, 150, 300])
+def test_a_cut_photo_is_found_out_at_any_scale(enough: int) -> None:
+    with pytest.raises(errors.TruncatedImage):
+        images.decode(large()[:-2000], enough=enough)
+
+
+def test_every_network_of_the_zoo_has_enough_in_the_same_picture() -> None:
+    for row in zoo.BACKBONES.values():
+        assert recipe.enough([row.recipe]) == recipe.ENOUGH_PX, row.name
+        left, top, right, bottom = recipe.window(row.recipe, recipe.ENOUGH_PX, recipe.ENOUGH_PX)
+        assert bottom - top >= row.recipe.size[0], row.name
+        assert right - left >= row.recipe.size[1], row.name
+
+
+@pytest.fixture
+def classifier() -> Classifier:
+    sizes = {"Small": 32, "Large": 700}
+    members = tuple(
+        Member(name, FakeEngine(3, seed=size), recipe.Recipe((size, size), "tf"))
+        for name, size in sizes.items()
+    )
+    return Classifier(Committee("pair", members, LABELS, unfitted([1, 1], [1, 1])))
+
+
+def probs(classifier: Classifier, photo: bytes, *members: str) -> dict[str, list[float]]:
+    (scores,) = classifier.score_many([("photo", photo)], Question(members=members or None))
+    assert isinstance(scores, Scores)
+    return dict(zip(scores.members, scores.probs.tolist(), strict=True))
+
+
+def test_what_a_member_says_of_a_large_photo_does_not_depend_on_who_else_is_asked(
+    classifier: Classifier,
+) -> None:
+    photo = large(size=(1600, 1500))
+    both = probs(classifier, photo)
+    for name in ("Small", "Large"):
+        assert probs(classifier, photo, name) == {name: both[name]}
+
+
+def test_answers_about_a_large_photo_are_nearly_those_about_all_its_pixels(
+    classifier: Classifier,
+) -> None:
+    photo = large(size=(3200, 2400))
+    reduced = probs(classifier, photo)
+    whole = probs(classifier, images.decode(photo))
+    for name in reduced:
+        assert reduced[name] == pytest.approx(whole[name], abs=0.01)
+
+
+@pytest.mark.parametrize("name", image_files.valid())
+def test_the_picture_has_the_pixels_of_the_array(name: str) -> None:
+    data = image_files.valid()[name]
+    picture = images.picture(data)
+    assert picture.mode == "RGB"
+    assert np.array_equal(np.asarray(picture.resize(picture.size)), images.decode(data))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])
+def test_the_picture_is_turned_like_the_array(format: str, orientation: int) -> None:
+    data = image_files.corners(image_files.exif(orientation), format)
+    assert np.array_equal(np.asarray(images.picture(data)), images.decode(data))
+
+
+def test_a_recipe_makes_the_same_of_array_and_picture() -> None:
+    made = recipe.Recipe((224, 224), "torch")
+    small = recipe.apply(made, images.picture(large(), enough=300))
+    assert np.array_equal(small, recipe.apply(made, images.decode(large(), enough=300)))

@@ -1,0 +1,224 @@
+"""Heat maps and similar photos through the doors that people and programs use."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from click.testing import Result
+from flask.testing import FlaskClient
+from PIL import Image
+
+from support import fake_studio
+from support.fake_studio import photo
+from triptych import settings
+from triptych.cli import main
+from triptych.inference.classifier import Classifier
+from triptych.web import context
+from triptych.web import create_app
+from triptych.web.registry import Registry
+
+API = "/api/v1/explain"
+EXPLANATION = {
+    *("source", "member", "label", "id", "index", "prob"),
+    *("method", "methods", "heat", "box", "overlay"),
+}
+
+
+def run(*arguments: str | Path, stdin: bytes = b"") -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)), input=stdin, catch_exceptions=False)
+
+
+def form(image: bytes, **options: str) -> dict[str, object]:
+    return {"image": [(io.BytesIO(image), "dir/a.png")], **options}
+
+
+# ------------------------------------------------------------------ the API
+
+
+def test_the_committees_answer_is_explained_in_numbers_and_drawn(client: FlaskClient) -> None:
+    answer = client.post(API, data=form(photo(), rule="mean")).json
+    assert set(answer) == EXPLANATION
+    verdict = fake_studio.load("lite").classify(photo())
+    assert (answer["source"], answer["member"]) == ("a.png", None)
+    assert (answer["label"], answer["prob"]) == (verdict.label.name, verdict.prob)
+    assert set(answer["methods"].values()) == {"occlusion"}
+    heat = np.array(answer["heat"])
+    assert heat.ndim == 2
+    assert 0 <= heat.min() <= heat.max() <= 1
+    drawn = Image.open(io.BytesIO(base64.b64decode(answer["overlay"])))
+    assert (drawn.format, drawn.size) == ("PNG", (60, 40))
+
+
+@pytest.mark.parametrize("way", ["body", "json", "form"])
+def test_a_member_and_a_class_are_named_in_each_way_to_send(client: FlaskClient, way: str) -> None:
+    asked = {"member": "vgg16", "label": "teapot", "committee": "classic", "fit": "square"}
+    sent: dict[str, object] = {"data": form(photo(), **asked)}
+    if way == "body":
+        sent = {"data": photo(), "content_type": "image/png", "query_string": asked}
+    elif way == "json":
+        images = [{"name": "a.png", "b64": base64.b64encode(photo()).decode()}]
+        sent = {"json": {"images": images, **asked}}
+    answer = client.post(API, **sent).json
+    assert (answer["member"], answer["label"]) == ("VGG16", "teapot")
+    assert answer["box"] == [0, 0, 1, 1]
+    told = fake_studio.load("classic").explain(
+        photo(), member="VGG16", label="teapot", fit="square"
+    )
+    np.testing.assert_allclose(answer["heat"], told.heat, atol=1e-3)
+
+
+def test_the_picture_alone_by_option_or_header(client: FlaskClient) -> None:
+    json_answer = client.post(API, data=form(photo())).json
+    for options, headers in (({"format": "png"}, {}), ({}, {"Accept": "image/png"})):
+        answer = client.post(API, data=form(photo(), **options), headers=headers)
+        assert (answer.status_code, answer.mimetype) == (200, "image/png")
+        assert answer.data == base64.b64decode(json_answer["overlay"])
+    both = client.post(API, data=form(photo(), format="json"), headers={"Accept": "image/png"})
+    assert both.json["overlay"] == json_answer["overlay"]
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "status", "said"),
+    [
+        (photo(), {"member": "nobody"}, 404, "no members nobody"),
+        (photo(), {"label": "unicorn"}, 404, "There is no class 'unicorn'"),
+        (photo(), {"committee": "nobody"}, 404, "no committee 'nobody'"),
+        (photo(), {"format": "gif"}, 400, "The option format is 'gif'; expected one of: json, png"),
+        (photo(), {"top": "3"}, 400, "no option 'top'; expected only: committee, member, label"),
+        (b"hello", {}, 415, "This is plain text, not an image"),
+    ],
+)
+def test_what_cannot_be_explained_is_said_in_the_one_form(
+    client: FlaskClient, image: bytes, options: dict[str, str], status: int, said: str
+) -> None:
+    answer = client.post(API, data=form(image, **options))
+    assert answer.status_code == status
+    assert said in answer.json["error"]["message"]
+
+
+def test_one_image_at_a_time(client: FlaskClient) -> None:
+    files = [(io.BytesIO(photo()), "a.png"), (io.BytesIO(photo(1)), "b.png")]
+    answer = client.post(API, data={"image": files})
+    assert answer.status_code == 400
+    assert "2 images came; expected one." in answer.json["error"]["message"]
+
+
+def test_a_map_that_takes_too_long_is_given_up() -> None:
+    def load(name: str) -> Classifier:
+        return fake_studio.load(name, spent_s=1.5)
+
+    registry = Registry(load, fake_studio.offers("lite"), "lite")
+    registry.get()
+    app = create_app(settings.load({}, deadline_s=1.0), registry)
+    begun = time.perf_counter()
+    answer = app.test_client().post(API, data=form(photo()))
+    assert answer.status_code == 504
+    assert answer.json["error"]["code"] == "deadline"
+    # Nobody waits for it any more, so it ends; the whole would take more than fifteen seconds.
+    queue = app.extensions[context.KEY].queue
+    while queue.images:
+        time.sleep(0.05)
+    assert time.perf_counter() - begun < 12
+
+
+# ------------------------------------------------------------------ similar photos
+
+
+def test_similar_photos_are_named_where_they_are_known() -> None:
+    registry = Registry(fake_studio.load, fake_studio.offers("lite", fake_studio.GARDEN), "lite")
+    client = create_app(settings.load({}), registry).test_client()
+    grey = fake_studio.plain((128, 128, 128))
+    classify = "/api/v1/classify"
+    asked = form(grey, committee=fake_studio.GARDEN, similar="4")
+    (answer,) = client.post(classify, data=asked).json["results"]
+    similar = answer["verdict"]["similar"]
+    assert len(similar) == 4
+    assert all(set(each) == {"digest", "label", "distance"} for each in similar)
+    assert all(
+        len(each["digest"]) == 64 and each["label"] in fake_studio.FLOWERS for each in similar
+    )
+    gaps = [each["distance"] for each in similar]
+    assert gaps == sorted(gaps)
+    assert gaps[0] >= 0
+    for options in ({"committee": fake_studio.GARDEN}, {"committee": "lite", "similar": "4"}):
+        (answer,) = client.post(classify, data=form(grey, **options)).json["results"]
+        assert answer["verdict"]["similar"] == []
+    for impossible in ("13", "-1", "many"):
+        refused = client.post(classify, data=form(grey, similar=impossible))
+        assert refused.status_code == 400
+        assert "expected a whole number from 0 to 12" in refused.json["error"]["message"]
+
+
+def test_pictures_of_taught_photos_are_shown_where_the_studio_has_them(tmp_path: Path) -> None:
+    registry = Registry(fake_studio.load, fake_studio.offers("lite"), "lite")
+    app = create_app(settings.load({}, home=tmp_path), registry)
+    door = app.extensions[context.KEY].projects
+    kept = door.add(door.make("Fruit").key, "a.png", photo(size=(500, 300)), None)
+    answer = app.test_client().get(f"/similar/{kept.digest}.jpg")
+    assert answer.mimetype == "image/jpeg"
+    with Image.open(io.BytesIO(answer.data)) as small:
+        assert small.size == (144, 240)
+    for gone in ("0" * 64, "nothing"):
+        answer = app.test_client().get(f"/similar/{gone}.jpg")
+        assert (answer.status_code, answer.data) == (204, b"")
+
+
+# ------------------------------------------------------------------ the command line
+
+
+@pytest.fixture
+def garden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A photo for a committee that was fitted, and it in the place of any other."""
+    monkeypatch.setattr("triptych.load", lambda **options: fake_studio.load(fake_studio.GARDEN))
+    path = tmp_path / "sure.png"
+    path.write_bytes(fake_studio.plain(fake_studio.SURE))
+    return path
+
+
+def test_the_command_draws_what_speaks_for_the_answer(garden: Path, tmp_path: Path) -> None:
+    target = tmp_path / "why.png"
+    ran = run("classify", garden, "--explain", target)
+    assert ran.exit_code == 0
+    assert "daisy" in ran.stdout
+    assert f"{target}: what speaks for daisy to the committee garden, by occlusion." in ran.stderr
+    with Image.open(target) as drawn:
+        assert (drawn.format, drawn.size) == ("PNG", (60, 80))
+    again = run(
+        "classify", "-", "--explain", target, "--explain-member", "EfficientNetLite1",
+        "--explain-label", "rose", stdin=garden.read_bytes(),
+    )  # fmt: skip
+    assert again.exit_code == 0
+    assert "what speaks for rose to EfficientNetLite1, by occlusion." in again.stderr
+
+
+def test_the_command_refuses_what_makes_no_sense(garden: Path, tmp_path: Path) -> None:
+    for arguments, said in (
+        ((garden, garden, "--explain", tmp_path / "a.png"), "--explain takes one photo"),
+        ((tmp_path, "--explain", tmp_path / "a.png"), "--explain takes one photo"),
+        ((garden, "--explain-label", "rose"), "with --explain FILE.png"),
+        ((garden, "--explain", tmp_path / "a.png", "--explain-label", "x"), "no class 'x'"),
+    ):
+        ran = run("classify", *arguments)
+        assert ran.exit_code == 2
+        assert said in ran.stderr
+    nowhere = run("classify", garden, "--explain", tmp_path / "no" / "a.png")
+    assert nowhere.exit_code == 1
+    assert "a.png cannot be written: No such file or directory" in nowhere.stderr
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_the_command_names_similar_photos(garden: Path) -> None:
+    said = run("classify", garden, "--similar", "2", "--json").stdout
+    similar = json.loads(said)["verdict"]["similar"]
+    assert len(similar) == 2
+    plain = run("classify", garden, "--similar", "2").stdout
+    assert f"most like: {similar[0]['label']} {similar[0]['digest'][:8]}, " in plain
+    table = run("classify", garden, "--similar", "2", "--csv").stdout
+    assert "|".join(f"{each['label']}:{each['digest']}" for each in similar) in table

@@ -1,0 +1,198 @@
+"""Verdicts of fitted committees: who is asked, what is called sure, which set is named."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from support import member_probs
+from triptych import errors
+from triptych.engines import Float32Array
+from triptych.engines import Output
+from triptych.ensemble import conformal
+from triptych.ensemble import fit
+from triptych.ensemble import ood
+from triptych.ensemble import params
+from triptych.ensemble.cascade import Stage
+from triptych.inference.classifier import Classifier
+from triptych.inference.classifier import Question
+from triptych.inference.classifier import Scores
+from triptych.inference.committee import Committee
+from triptych.inference.committee import Member
+from triptych.preprocessing.recipe import Recipe
+from triptych.results import Label
+from triptych.results import Verdict
+
+LABELS = tuple(Label(f"class {n}", f"c{n}", n) for n in range(4))
+RECIPE = Recipe((4, 4), "raw")
+
+
+class Told:
+    """An engine that answers an even grey of brightness b with the row b of a table."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self.rows = rows
+        self.asked: list[int] = []
+
+    def run(self, batch: Float32Array) -> Output:
+        which = batch[:, 0, 0, 0].astype(int)
+        self.asked += which.tolist()
+        return Output(self.rows[which].astype(np.float32), batch[:, 0, 0, :] + 1)
+
+
+def grey(brightness: int) -> np.ndarray:
+    return np.full((8, 8, 3), brightness, np.uint8)
+
+
+def seated(
+    tables: Sequence[np.ndarray], fitted: params.Doubt | None, rule: str = "cascade"
+) -> tuple[Classifier, list[Told]]:
+    engines = [Told(table) for table in tables]
+    members = tuple(
+        Member(name, engine, RECIPE, cost)
+        for name, engine, cost in zip("ABC", engines, (1.0, 2.0, 4.0), strict=False)
+    )
+    fitted = fitted or params.unfitted([1.0] * len(members), [m.cost for m in members])
+    return Classifier(Committee("trio", members, LABELS, fitted, rule)), engines
+
+
+def lines(seed: int, count: int = 40) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.dirichlet(np.full(4, 0.4), count) for _ in range(3)]
+
+
+def promised(first: float, second: float, sure: float = 0.8) -> params.Doubt:
+    own = {r: params.RuleDoubt(1.0, sure, (0.5,) * len(conformal.GRID)) for r in params.RULES}
+    stages = (Stage(0, first, 1.0), Stage(1, second, 1.2), Stage(2, params.cascade.NEVER, 0.8))
+    return params.Doubt((1.0, 1.5, 0.7), (0.2, 0.3, 0.5), stages, own, {"data": "greys"})
+
+
+@settings(max_examples=25, deadline=None)
+@given(first=st.floats(0, 2), second=st.floats(0, 2), seed=st.integers(0, 5))
+def test_a_member_is_asked_only_about_photos_that_are_open(
+    first: float, second: float, seed: int
+) -> None:
+    tables, fitted = lines(seed), promised(first, second)
+    classifier, engines = seated(tables, fitted)
+    answers = list(classifier.classify_many((str(n), grey(n)) for n in range(40)))
+    direct = fitted.ask(lambda seat, still: tables[seat][still].astype(np.float32), 40)
+    for n, answer in enumerate(answers):
+        assert isinstance(answer, Verdict)
+        assert len(answer.members) == direct.used[n]
+        assert answer.slept == tuple("ABC")[direct.used[n] :]
+        assert (answer.reason is None) == (not answer.slept)
+        assert answer.prob == pytest.approx(direct.joined[n].max(), rel=1e-6)
+    for seat, engine in enumerate(engines):
+        assert sorted(engine.asked) == [n for n in range(40) if direct.used[n] > seat]
+
+
+def test_where_no_threshold_can_be_reached_the_cascade_is_the_whole_committee() -> None:
+    tables = lines(1)
+    plain = promised(1.5, 1.5)
+    weighted = dataclasses.replace(plain.rules["weighted"], temperature=0.8)
+    fitted = dataclasses.replace(plain, rules={**plain.rules, "weighted": weighted})
+    classifier, _ = seated(tables, fitted)
+    for n in range(40):
+        one, all_three = (classifier.classify(grey(n), rule=r) for r in ("cascade", "weighted"))
+        assert one.slept == ()
+        assert [g.label for g in one.top] == [g.label for g in all_three.top]
+        assert one.prob == pytest.approx(all_three.prob, rel=1e-6)
+
+
+def test_the_reason_names_who_decided_and_by_how_much() -> None:
+    table = np.tile([0.97, 0.01, 0.01, 0.01], (3, 1))
+    classifier, _ = seated([table] * 3, promised(0.9, 0.9))
+    verdict = classifier.classify(grey(1))
+    assert verdict.slept == ("B", "C")
+    assert verdict.reason == "After A the answer had a probability of 0.970, and 0.900 is enough."
+    assert list(verdict.timing.members_ms) == ["A"]
+    assert verdict.to_dict()["slept"] == ["B", "C"]
+
+
+def test_sure_and_unsure_are_on_the_two_sides_of_the_threshold() -> None:
+    table = np.array([[0.85, 0.05, 0.05, 0.05], [0.6, 0.3, 0.05, 0.05]])
+    fitted = promised(0, 0)
+    classifier, _ = seated([table] * 3, fitted)
+    assert [classifier.classify(grey(n)).status for n in (0, 1)] == ["sure", "unsure"]
+
+
+def test_a_set_holds_the_classes_up_to_its_level_and_grows_with_the_coverage() -> None:
+    tables, truth = member_probs.answers([2, 2, 2], photos=400, classes=4)
+    fitted = fit.fit(tables, truth, [1, 2, 4])
+    classifier, _ = seated([*tables[:, :200]], fitted, "weighted")
+    hits = dict.fromkeys((0.5, 0.8, 0.95), 0)
+    for n in range(200):
+        sets = []
+        for coverage in hits:
+            verdict = classifier.classify(grey(n), coverage=coverage)
+            assert verdict.choice is not None
+            assert verdict.choice.guesses[0] == verdict.top[0]
+            assert verdict.choice.coverage == coverage
+            sets.append([guess.label.index for guess in verdict.choice.guesses])
+            hits[coverage] += int(truth[n] in sets[-1])
+        assert sets[0] == sets[1][: len(sets[0])]
+        assert sets[1] == sets[2][: len(sets[1])]
+    for coverage, count in hits.items():
+        assert count / 200 >= coverage - 0.06
+
+
+def test_nothing_is_promised_of_a_committee_that_was_not_fitted_or_is_not_whole() -> None:
+    plain, _ = seated(lines(0), None, "mean")
+    fitted, _ = seated(lines(0), promised(0.5, 0.5))
+    for verdict in (plain.classify(grey(0)), fitted.classify(grey(0), members=["A", "C"])):
+        assert (verdict.status, verdict.choice, verdict.novelty) == (None, None, None)
+        assert json.loads(json.dumps(verdict.to_dict()))["verdict"]["set"] is None
+
+
+def test_where_photos_were_too_few_to_promise_a_coverage_no_set_is_named() -> None:
+    own = {r: params.RuleDoubt(1.0, 0.8, (np.inf,) * len(conformal.GRID)) for r in params.RULES}
+    fitted = params.Doubt((1.0,), (1.0,), (Stage(0),), own)
+    classifier, _ = seated(lines(0)[:1], fitted)
+    assert classifier.classify(grey(0)).choice is None
+
+
+def test_a_photo_unlike_all_that_was_taught_is_none_of_these() -> None:
+    like = np.random.default_rng(0).normal([20, 20, 20], 0.5, (60, 3))
+    table = np.tile([0.97, 0.01, 0.01, 0.01], (256, 1))
+    member = Member("A", Told(table), RECIPE, 1.0, ood.fit(like))
+    own = {r: params.RuleDoubt(1.0, 0.8, (0.5,) * len(conformal.GRID)) for r in params.RULES}
+    fitted = params.Doubt((1.0,), (1.0,), (Stage(0),), own)
+    classifier = Classifier(Committee("one", (member,), LABELS, fitted, "weighted"))
+    belongs = classifier.classify(grey(19))
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[..., 0] = 200
+    stranger = classifier.classify(red)
+    assert belongs.status == "sure"
+    assert belongs.novelty is not None
+    assert belongs.novelty > 0.05
+    assert (stranger.status, stranger.choice) == ("none", None)
+    assert belongs.choice is not None
+    assert stranger.novelty is not None
+    assert stranger.novelty < 0.05
+    assert stranger.label == LABELS[0]  # the best guess is still told
+
+
+@pytest.mark.parametrize("coverage", [0.0, 1.0, -1.0, float("nan")])
+def test_an_impossible_coverage_is_refused(coverage: float) -> None:
+    classifier, _ = seated(lines(0), promised(0.5, 0.5))
+    with pytest.raises(errors.SettingError, match="sets that cover"):
+        classifier.classify(grey(0), coverage=coverage)
+    with pytest.raises(errors.SettingError, match="sets that cover"):
+        classifier.classify_many([], Question(coverage=coverage))
+
+
+def test_scores_are_the_members_own_whatever_the_rule() -> None:
+    tables = lines(2)
+    classifier, engines = seated(tables, promised(0.0, 0.0))
+    found = list(classifier.score_many((str(n), grey(n)) for n in range(20)))
+    for n, scores in enumerate(found):
+        assert isinstance(scores, Scores)
+        np.testing.assert_allclose(scores.probs, [t[n] for t in tables], rtol=1e-6)
+    assert all(sorted(engine.asked) == list(range(20)) for engine in engines)

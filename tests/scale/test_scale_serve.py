@@ -1,0 +1,451 @@
+"""A committee served by Ray on three nodes of this machine: the same answers, and none is lost."""
+
+from __future__ import annotations
+
+import base64
+import collections
+import concurrent.futures
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+from ray import serve
+
+from support import ray_cluster
+from support.pictures import picture
+from triptych import bundles
+from triptych import settings
+from triptych.bundles import loading
+from triptych.engines.conversion import store
+from triptych.ensemble import conformal
+from triptych.ensemble import params
+from triptych.ensemble.cascade import Stage
+from triptych.inference import committee
+from triptych.inference.committee import Build
+from triptych.models import imagenet
+from triptych.scale import run
+from triptych.scale.app import INGRESS
+from triptych.scale.arguments import Arguments
+from triptych.web import create_app
+from triptych.web.registry import Offer
+from triptych.web.registry import Registry
+
+pytestmark = [pytest.mark.ray, *map(pytest.mark.filterwarnings, ray_cluster.WARNINGS)]
+
+MEMBERS = tuple(row.name for row in committee.backbones("lite"))
+WAITING = 12
+PHOTOS = [picture(seed) for seed in range(6)]
+JPEG = {"Content-Type": "image/jpeg"}
+DEADLINE_S = 60
+Reply = tuple[int, dict[str, str], Any]
+
+
+@dataclass
+class Studio:
+    """What is served on the cluster.
+
+    Args:
+        nodes: The cluster.
+        port: Of the proxy on the head.
+        home: Of all replicas.
+        options: As the command line takes them.
+    """
+
+    nodes: Any
+    port: int
+    home: Path
+    options: list[str] = field(default_factory=list)
+
+    def send(self, path: str, body: bytes, headers: dict[str, str] = JPEG) -> Reply:
+        """What is answered to a post."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S + 30)
+        try:
+            connection.request("POST", path, body, headers)
+            with connection.getresponse() as response:
+                told = {name.lower(): value for name, value in response.getheaders()}
+                return response.status, told, json.loads(response.read())
+        finally:
+            connection.close()
+
+    def ask(self, photo: bytes = PHOTOS[0], **options: str) -> Reply:
+        """What is answered about a photo."""
+        query = "&".join(f"{name}={value}" for name, value in options.items())
+        return self.send(f"/api/v1/classify?{query}", photo)
+
+    def facts(self, deployment: str) -> dict[str, Any]:
+        """What the one replica of a deployment says of itself."""
+        handle = serve.get_deployment_handle(deployment, run.APPLICATION)
+        return handle.facts.remote().result(timeout_s=DEADLINE_S)
+
+
+@pytest.fixture(scope="module")
+def studio(home: Path) -> Iterator[Studio]:
+    arguments = Arguments(
+        committee="lite",
+        precision="f32",
+        home=str(home),
+        settings={"max_waiting_images": WAITING, "max_requests_per_minute": 0},
+    )
+    options = [
+        *("--precision=f32", f"--home={home}", f"--max-waiting-images={WAITING}"),
+        "--max-requests-per-minute=0",
+    ]
+    store.prepare(committee.backbones("lite"), home=home)
+    with ray_cluster.running(2, 2, 2) as nodes:
+        port = ray_cluster.free_port()
+        run.deploy(arguments, port=port, say=print, proxies=serve.config.ProxyLocation.HeadOnly)
+        yield Studio(nodes, port, home, [f"--address={nodes.address}", *options])
+        serve.shutdown()
+
+
+def alone(home: Path, name: str) -> FlaskClient:
+    """The same committee in this process alone, asked as ever."""
+    chosen = settings.load({}, home=home, committee=name)
+    build = Build(home=home, precision="f32", threads=1)
+    classifier = loading.classifier(chosen, build)
+    bare, _, version = name.partition("@")
+    offer = Offer((int(version or 1),), int(version or 1))
+    registry = Registry(lambda _: classifier, lambda: {bare: offer}, bare)
+    registry.get()
+    return create_app(chosen, registry).test_client()
+
+
+def untimed(answer: Any) -> Any:
+    """An answer without what differs between two that are the same."""
+    if isinstance(answer, dict):
+        return {key: untimed(value) for key, value in answer.items() if key != "timing"}
+    if isinstance(answer, list):
+        return [untimed(value) for value in answer]
+    return untimed(json.loads(answer)) if _is_verdict(answer) else answer
+
+
+def _is_verdict(answer: Any) -> bool:
+    return isinstance(answer, str) and answer.startswith("{")
+
+
+@pytest.fixture(scope="module")
+def lite(home: Path) -> FlaskClient:
+    return alone(home, "lite")
+
+
+@pytest.mark.parametrize("rule", ["mean", "max", "vote"])
+def test_answers_are_those_of_a_single_process_bit_for_bit(
+    studio: Studio, lite: FlaskClient, rule: str
+) -> None:
+    path = f"/api/v1/classify?rule={rule}&top=1000"
+    for photo in PHOTOS:
+        status, headers, answer = studio.send(path, photo)
+        assert (status, headers["content-type"]) == (200, "application/json")
+        assert headers["x-content-type-options"] == "nosniff"
+        assert untimed(answer) == untimed(lite.post(path, data=photo, headers=JPEG).json)
+
+
+def test_the_open_inference_protocol_gives_the_same_bits(studio: Studio, lite: FlaskClient) -> None:
+    data = [base64.b64encode(photo).decode() for photo in PHOTOS]
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [len(data)], "data": data}
+    body = json.dumps({"id": "a", "inputs": [tensor]}).encode()
+    headers = {"Content-Type": "application/json"}
+    status, _, answer = studio.send("/v2/models/lite/infer", body, headers)
+    assert status == 200
+    expected = lite.post("/v2/models/lite/infer", data=body, headers=headers).json
+    assert untimed(answer) == untimed(expected)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/classify", b"This is no photo."),
+        ("/api/v1/classify?rule=guess", PHOTOS[0]),
+        ("/api/v1/classify?committee=garden", PHOTOS[0]),
+        ("/api/v1/explain?member=EfficientNetLite0&format=json", PHOTOS[0]),
+        ("/v2/models/lite/infer", b"{}"),
+        ("/nowhere", b""),
+    ],
+)
+def test_errors_and_explanations_are_the_same_too(
+    studio: Studio, lite: FlaskClient, path: str, body: bytes
+) -> None:
+    expected = lite.post(path, data=body, headers=JPEG)
+    status, _, answer = studio.send(path, body)
+    assert (status, untimed(answer)) == (expected.status_code, untimed(expected.json))
+
+
+def test_there_are_no_pages_of_projects(studio: Studio) -> None:
+    for path, expected in (("/", 200), ("/projects", 404), ("/readyz", 200), ("/docs", 200)):
+        connection = http.client.HTTPConnection("127.0.0.1", studio.port)
+        connection.request("GET", path)
+        with connection.getresponse() as response:
+            assert (path, response.status) == (path, expected)
+            assert b"Teach" not in response.read()
+        connection.close()
+
+
+def told() -> dict[str, float]:
+    """What Ray's agents tell of us: sums by a name and the values of the meters' own labels."""
+    found: dict[str, float] = collections.defaultdict(float)
+    for node in ray.nodes():
+        for sample in samples(node["MetricsExportPort"]):
+            own = (sample.labels.get(name) for name in ("deployment", "endpoint", "model", "code"))
+            found[" ".join((sample.name, *filter(None, own)))] += sample.value
+    return found
+
+
+def samples(port: int) -> Iterator[Sample]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/metrics")
+    with connection.getresponse() as response:
+        text = response.read().decode()
+    connection.close()
+    for family in text_string_to_metric_families(text):
+        yield from (one for one in family.samples if one.name.startswith("ray_triptych_"))
+
+
+def settled() -> dict[str, float]:
+    """What is told once the ingress has told all that it was asked so far."""
+    end = time.monotonic() + DEADLINE_S
+    while True:
+        before = told()
+        time.sleep(3)
+        after = told()
+        if all(before[name] == value for name, value in after.items() if INGRESS in name):
+            return after
+        assert time.monotonic() < end, after
+
+
+def test_ray_tells_under_the_same_names_what_a_studio_counts(studio: Studio) -> None:
+    request = f"ray_triptych_requests_total {INGRESS} api.classify lite"
+    # The replicas themselves know how long their networks took.
+    engines = [f"ray_triptych_engine_images_total {member} {member}" for member in MEMBERS]
+    before = settled()
+    assert studio.ask()[0] == 200
+    assert studio.ask(b"no photo")[0] == 415
+    end = time.monotonic() + DEADLINE_S
+    more: dict[str, float] = collections.defaultdict(float)
+    # Each process tells its own, when its second is over.
+    while not all(more[name] for name in (f"{request} 200", f"{request} 415", *engines)):
+        assert time.monotonic() < end, more
+        time.sleep(0.5)
+        after = told()
+        more.update({name: value - before[name] for name, value in after.items()})
+    assert (more[f"{request} 200"], more[f"{request} 415"]) == (1, 1)
+    assert more[f"ray_triptych_images_total {INGRESS} lite"] == 1
+    assert more[f"ray_triptych_request_duration_seconds_count {INGRESS} api.classify"] == 2
+    for member in MEMBERS:
+        assert more[f"ray_triptych_inference_duration_seconds_count {INGRESS} {member}"] == 1
+        assert more[f"ray_triptych_engine_duration_seconds_count {member} {member}"] >= 1
+    assert after[f"ray_triptych_requests_in_progress {INGRESS}"] == 0
+    assert after[f"ray_triptych_model_ready {INGRESS} lite"] == 1
+    assert after[f"ray_triptych_build_info {INGRESS}"] == 1
+
+
+def test_no_replica_tells_for_all_of_them(studio: Studio) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", studio.port, timeout=DEADLINE_S)
+    connection.request("GET", "/metrics")
+    with connection.getresponse() as response:
+        assert response.status == 404
+    connection.close()
+
+
+def test_too_much_is_refused_in_words(studio: Studio) -> None:
+    with concurrent.futures.ThreadPoolExecutor(4 * WAITING) as pool:
+        replies = list(pool.map(lambda _: studio.ask(PHOTOS[1]), range(4 * WAITING)))
+    statuses = collections.Counter(status for status, _, _ in replies)
+    assert set(statuses) == {200, 503}, statuses
+    for status, headers, answer in replies:
+        if status == 503:
+            assert answer["error"]["code"] == "overloaded"
+            assert int(headers["retry-after"]) >= 1
+
+
+# ------------------------------------------------------------------ under load
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request, and what became of it.
+
+    Args:
+        start_s: When it was sent.
+        end_s: When it was answered.
+        status: 0 where the connection broke.
+        answer: As JSON.
+    """
+
+    start_s: float
+    end_s: float
+    status: int
+    answer: Any
+
+
+class Load:
+    """Clients that ask one after the other until they are told to stop.
+
+    Args:
+        studio: Is asked.
+        clients: How many there are.
+    """
+
+    def __init__(self, studio: Studio, clients: int = 4) -> None:
+        self._studio = studio
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
+        self.seen: list[Seen] = []
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=DEADLINE_S + 30)
+            assert not thread.is_alive(), "a request hangs"
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            start = time.monotonic()
+            status, _, answer = self._studio.ask(PHOTOS[0])
+            self.seen.append(Seen(start, time.monotonic(), status, answer))
+
+    def wait(self, since_s: float, *, answered: int, at_most_s: float = 5 * DEADLINE_S) -> float:
+        """Wait until so many requests that were sent since a moment are answered; gives when."""
+        end = time.monotonic() + at_most_s
+        while time.monotonic() < end:
+            good = [one.end_s for one in self.seen if one.start_s > since_s and one.status == 200]
+            if len(good) >= answered:
+                return sorted(good)[answered - 1]
+            time.sleep(0.05)
+        raise AssertionError(f"no {answered} answers within {at_most_s} s")
+
+
+def clear(one: Seen) -> bool:
+    """Whether a request was answered, or refused in words that say when to come again."""
+    return one.status == 200 or (
+        one.status in (503, 504) and one.answer["error"]["code"] in ("overloaded", "deadline")
+    )
+
+
+@pytest.fixture(scope="module")
+def garden(home: Path) -> bundles.Bundle:
+    """A bundle with the networks of lite, names of its own for the classes, and a cascade."""
+    rows = committee.backbones("lite")
+    networks = store.prepare(rows, home=home)
+
+    def fill(folder: Path) -> dict[str, Any]:
+        for row, network in zip(rows, networks, strict=True):
+            place = folder / "members" / row.name
+            place.mkdir(parents=True)
+            for suffix in (".xml", ".bin"):
+                os.link(network.with_suffix(suffix), place / f"network{suffix}")
+        plain = {
+            rule: params.RuleDoubt(1.0, 0.9, (1.0,) * len(conformal.GRID)) for rule in params.RULES
+        }
+        stages = (Stage(0, 0.08), Stage(1, 0.04), Stage(2))
+        return {
+            "labels": [{"name": f"my {own.name}", "id": own.id} for own in imagenet.imagenet()],
+            "members": [
+                {"name": row.name, "recipe": row.recipe.to_dict(), "cost": row.multiply_adds / 1e9}
+                for row in rows
+            ],
+            "rule": "cascade",
+            "doubt": params.Doubt((1.0,) * 3, (1.0,) * 3, stages, plain).to_dict(),
+        }
+
+    made = bundles.write(home, "garden", fill)
+    yield made
+    bundles.remove(home, "garden")
+
+
+def test_another_committee_takes_over_under_load(
+    studio: Studio, lite: FlaskClient, garden: bundles.Bundle
+) -> None:
+    before = {name: studio.facts(name)["pid"] for name in (INGRESS, *MEMBERS)}
+    with Load(studio) as load:
+        load.wait(0, answered=4)
+        command = ["scale", "serve", "--detach", "--committee=garden", *studio.options]
+        ran = subprocess.run(
+            [sys.executable, "-m", "triptych", *command, f"--port={studio.port}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        load.wait(time.monotonic(), answered=8)
+    assert f"The studio is open at http://127.0.0.1:{studio.port}/" in ran.stderr
+    # In place: nobody had to wait for a process to start.
+    assert {name: studio.facts(name)["pid"] for name in (INGRESS, *MEMBERS)} == before
+    old = untimed(lite.post("/api/v1/classify", data=PHOTOS[0], headers=JPEG).json)
+    new = untimed(
+        alone(studio.home, "garden@1").post("/api/v1/classify", data=PHOTOS[0], headers=JPEG).json
+    )
+    assert {one.status for one in load.seen} == {200}
+    answers = [untimed(one.answer) for one in sorted(load.seen, key=lambda one: one.start_s)]
+    assert answers[0] == old
+    assert answers[-1] == new
+    assert all(answer in (old, new) for answer in answers)
+
+
+def test_a_later_member_is_called_only_when_it_is_needed(
+    studio: Studio, garden: bundles.Bundle
+) -> None:
+    before = {name: studio.facts(name)["images"] for name in MEMBERS}
+    asked = collections.Counter[str]()
+    for seed in range(20):
+        status, _, answer = studio.ask(picture(seed))
+        assert status == 200
+        asked.update(member["name"] for member in answer["results"][0]["members"])
+    called = {name: studio.facts(name)["images"] - before[name] for name in MEMBERS}
+    assert called == dict(asked)
+    assert 20 == called[MEMBERS[0]] > called[MEMBERS[1]] > called[MEMBERS[2]]
+
+
+def test_a_network_that_dies_is_asked_again(studio: Studio, garden: bundles.Bundle) -> None:
+    with Load(studio) as load:
+        load.wait(0, answered=4)
+        killed = time.monotonic()
+        os.kill(studio.facts(MEMBERS[0])["pid"], signal.SIGKILL)
+        back = load.wait(killed, answered=4) - killed
+    print(f"a member's replica killed: answers again after {back:.1f} s")
+    assert {one.status for one in load.seen} == {200}
+
+
+def test_an_ingress_that_dies_is_an_answer_to_come_again(
+    studio: Studio, garden: bundles.Bundle
+) -> None:
+    with Load(studio) as load:
+        load.wait(0, answered=4)
+        killed = time.monotonic()
+        os.kill(studio.facts(INGRESS)["pid"], signal.SIGKILL)
+        back = load.wait(killed, answered=4) - killed
+    print(f"the ingress killed: answers again after {back:.1f} s")
+    assert all(map(clear, load.seen)), [one for one in load.seen if not clear(one)]
+
+
+def test_a_node_that_dies_takes_no_answer_with_it(studio: Studio, garden: bundles.Bundle) -> None:
+    hosts = collections.Counter(studio.facts(name)["node"] for name in (INGRESS, *MEMBERS))
+    victim = max(studio.nodes.worker_nodes, key=lambda node: hosts[node.node_id])
+    assert hosts[victim.node_id]
+    with Load(studio) as load:
+        load.wait(0, answered=4)
+        killed = time.monotonic()
+        studio.nodes.remove_node(victim, allow_graceful=False)
+        back = load.wait(killed, answered=4) - killed
+    print(f"a node killed: answers again after {back:.1f} s")
+    assert all(map(clear, load.seen)), [one for one in load.seen if not clear(one)]
+    assert victim.node_id not in {studio.facts(name)["node"] for name in (INGRESS, *MEMBERS)}

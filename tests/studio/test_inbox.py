@@ -1,0 +1,247 @@
+"""Photos are kept for review only where both want it, and only those that need it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from support import fake_studio
+from support import trained_project
+from triptych import errors
+from triptych import settings
+from triptych.studio.projects import Projects
+from triptych.web import create_app
+from triptych.web.registry import Registry
+
+JSON = {"Accept": "application/json"}
+UNSURE = fake_studio.plain(fake_studio.MANY_CLASSES)
+SURE = fake_studio.plain(fake_studio.SURE)
+NONE = fake_studio.plain(fake_studio.NONE_OF_THESE)
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Projects:
+    return Projects(tmp_path)
+
+
+def studio(door: Projects, **options: object) -> FlaskClient:
+    registry = Registry(
+        fake_studio.load, fake_studio.offers(fake_studio.GARDEN, "lite"), fake_studio.GARDEN
+    )
+    chosen = settings.load({}, home=door.home, **options)
+    return create_app(chosen, registry).test_client()
+
+
+@pytest.fixture
+def client(door: Projects) -> FlaskClient:
+    return studio(door, inbox="on")
+
+
+def ask(
+    client: FlaskClient, *photos: bytes, address: str = "/api/v1/classify", **options: str
+) -> TestResponse:
+    images = [(io.BytesIO(data), f"{number}.png") for number, data in enumerate(photos)]
+    return client.post(address, data={"image": images, **options})
+
+
+# ------------------------------------------------------------------ what is kept
+
+
+def test_only_photos_in_doubt_are_kept(client: FlaskClient, door: Projects) -> None:
+    answer = ask(client, SURE, UNSURE, NONE, b"no image", keep="true")
+    assert answer.status_code == 200
+    said = [result.get("verdict", {}).get("status") for result in answer.json["results"]]
+    assert said == ["sure", "unsure", "none", None]
+    kept = door.inbox()
+    assert {one.name for one in kept} == {"1.png", "2.png"}
+    verdicts = {one.name: one.verdict for one in kept}
+    assert verdicts["1.png"]["committee"] == fake_studio.GARDEN
+    assert verdicts["1.png"]["status"] == "unsure"
+    assert verdicts["1.png"]["top"][0]["label"] == verdicts["1.png"]["label"]
+    assert {one.name: door.read(one.digest) for one in kept} == {"1.png": UNSURE, "2.png": NONE}
+
+
+@pytest.mark.parametrize("options", [{}, {"keep": "false"}, {"keep": ""}])
+def test_nothing_is_kept_unless_whoever_asks_says_so(
+    client: FlaskClient, door: Projects, options: dict[str, str]
+) -> None:
+    assert ask(client, UNSURE, **options).status_code == 200
+    assert door.inbox() == []
+
+
+def test_nothing_is_kept_unless_the_owner_opened_the_inbox(door: Projects) -> None:
+    answer = ask(studio(door), UNSURE, keep="true")
+    assert answer.status_code == 403
+    assert "this studio keeps no photos: its inbox is off" in answer.json["error"]["message"]
+    assert "start it with --inbox on" in answer.json["error"]["message"]
+    assert door.inbox() == []
+
+
+def test_photos_in_json_are_kept_as_files_are(client: FlaskClient, door: Projects) -> None:
+    images = [{"b64": base64.b64encode(UNSURE).decode(), "name": "far/away.png"}]
+    answer = client.post("/api/v1/classify", json={"images": images, "keep": True})
+    assert answer.status_code == 200
+    assert [(one.name, door.read(one.digest)) for one in door.inbox()] == [("away.png", UNSURE)]
+
+
+@pytest.mark.parametrize("keep", ["yes", 1, "true", None])
+def test_the_option_is_a_switch(client: FlaskClient, keep: object) -> None:
+    images = [{"b64": base64.b64encode(UNSURE).decode()}]
+    answer = client.post("/api/v1/classify", json={"images": images, "keep": keep})
+    assert answer.status_code == 400
+    assert "expected true or false" in answer.json["error"]["message"]
+
+
+def test_the_page_asks_for_consent_only_where_the_inbox_is_open(
+    client: FlaskClient, door: Projects
+) -> None:
+    words = "Keep these photos for review where the committee is unsure"
+    page = client.get("/").text
+    assert words in page
+    assert re.search(r'<input type="checkbox" name="keep" value="true"\s*>', page)  # not ticked
+    assert words not in studio(door).get("/").text
+
+
+def test_the_form_keeps_photos_too(client: FlaskClient, door: Projects) -> None:
+    page = ask(client, UNSURE, address="/", keep="true")
+    assert page.status_code == 200
+    assert re.search(r'name="keep" value="true"\s+checked', page.text)
+    assert len(door.inbox()) == 1
+
+
+def test_what_cannot_be_kept_disturbs_no_answer(
+    client: FlaskClient, door: Projects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise errors.StateError("The disk is full.")
+
+    monkeypatch.setattr(Projects, "keep", full)
+    answer = ask(client, UNSURE, keep="true")
+    assert answer.status_code == 200
+    assert answer.json["results"][0]["verdict"]["status"] == "unsure"
+    assert door.inbox() == []
+
+
+# ------------------------------------------------------------------ what becomes of it
+
+
+@pytest.fixture
+def key(door: Projects) -> str:
+    return trained_project.project(door, each=0)
+
+
+@pytest.fixture
+def kept(client: FlaskClient, door: Projects) -> list[int]:
+    ask(client, UNSURE, NONE, keep="true")
+    return [one.id for one in sorted(door.inbox(), key=lambda one: one.name)]
+
+
+def settle(client: FlaskClient, **fields: Any) -> TestResponse:
+    return client.post("/projects/inbox/settle", data=fields, headers=JSON)
+
+
+def bees(door: Projects, key: str) -> int:
+    return next(own.id for own in door.find(key).classes if own.name == "bees")
+
+
+def test_the_inbox_shows_what_waits(client: FlaskClient, key: str, kept: list[int]) -> None:
+    page = client.get("/projects/inbox").text
+    assert {int(number) for number in re.findall(r'data-photo="(\d+)"', page)} == set(kept)
+    assert "<strong>Unsure</strong>: daisy" in page
+    assert "<strong>None of these</strong>; at best daisy" in page
+    assert "2 photos" in page
+    assert "style=" not in page
+
+
+def test_a_photo_gets_its_class_and_goes_to_the_data(
+    client: FlaskClient, door: Projects, key: str, kept: list[int]
+) -> None:
+    answer = settle(client, kept=kept[0], project=key, do=f"class:{bees(door, key)}")
+    assert answer.json["waiting"] == 1
+    photo = trained_project.named(door, key)["0.png"]
+    assert photo.class_id == bees(door, key)
+    assert door.read(photo.digest) == UNSURE
+    assert [one.id for one in door.inbox()] == [kept[1]]
+
+
+def test_photos_are_dismissed_and_brought_back(
+    client: FlaskClient, door: Projects, key: str, kept: list[int]
+) -> None:
+    assert settle(client, kept=kept, project=key, do="dismiss").json["waiting"] == 0
+    assert "Nothing waits to be looked at" in client.get("/projects/inbox").text
+    answer = client.post("/projects/inbox/reopen", data={"kept": kept}, headers=JSON)
+    assert answer.json["waiting"] == 2
+
+
+def test_without_a_script_the_form_leads_back_and_offers_to_undo(
+    client: FlaskClient, door: Projects, key: str, kept: list[int]
+) -> None:
+    fields = {"one": f"{kept[0]} dismiss", "kept": kept[1], "project": key}
+    page = client.post(
+        "/projects/inbox/settle",
+        data=fields,
+        headers={"Accept": "text/html"},
+        follow_redirects=True,
+    ).text
+    assert "1 photo dealt with." in page
+    assert f'<input type="hidden" name="kept" value="{kept[0]}">' in page
+    assert [one.id for one in door.inbox()] == [kept[1]]
+
+
+def test_the_project_whose_committee_was_unsure_is_offered_first(
+    client: FlaskClient, door: Projects, kept: list[int]
+) -> None:
+    own = trained_project.project(door, title=fake_studio.GARDEN, each=0)
+    other = trained_project.project(door, title="Other", each=0)
+    assert f'value="{own}" selected' in client.get("/projects/inbox").text
+    assert f'value="{other}" selected' in client.get(f"/projects/inbox?project={other}").text
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "said"),
+    [
+        ({"do": "dismiss"}, 400, "No photo was chosen"),
+        ({"kept": "1", "do": "keep"}, 400, "expected class:CLASS or dismiss"),
+        ({"kept": "99", "do": "dismiss"}, 404, "no photo of number 99"),
+        ({"kept": "1", "do": "class:999", "project": "garden"}, 404, "no class of number 999"),
+        ({"kept": "1", "do": "class:1", "project": "nowhere"}, 404, "There is no project"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_words(
+    client: FlaskClient,
+    door: Projects,
+    key: str,
+    kept: list[int],
+    fields: dict[str, str],
+    status: int,
+    said: str,
+) -> None:
+    answer = settle(client, **fields)
+    assert answer.status_code == status
+    assert said in answer.json["error"]["message"]
+    assert len(door.inbox()) == 2
+
+
+def test_an_inbox_that_is_off_says_how_to_open_it(door: Projects) -> None:
+    page = studio(door).get("/projects/inbox").text
+    assert "The inbox is off" in page
+    assert "triptych serve --inbox on" in page
+
+
+def test_what_was_kept_before_can_be_dealt_with_when_it_is_off(
+    client: FlaskClient, door: Projects, key: str, kept: list[int]
+) -> None:
+    page = studio(door).get("/projects/inbox").text
+    assert page.count("data-photo=") == 2
+    assert "The inbox is off" in page
+
+
+def test_without_projects_photos_wait(client: FlaskClient, kept: list[int]) -> None:
+    assert "There is no project to add them to yet" in client.get("/projects/inbox").text

@@ -1,0 +1,188 @@
+"""A real Chromium for tests of pages; any error in its console fails the test.
+
+A module that uses it has a fixture ``address``: where its studio is.
+
+A page may be slow, and a test must not depend on how slow it is. A click waits neither for the page
+that it leads to, nor for that page's styles and scripts: `follow` does. What a page shows is
+claimed by `expect`, which looks until it is so; what no locator shows, such as what lies on the
+disk, by `wait_for`. (Not by `wait_for_function`: it looks a second time by `eval`, which the pages
+of the studio forbid.) Whether a test keeps to this: ``make test PYTEST='-m browser --slowly'``.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import shutil
+from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+BROWSERS = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+)
+SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
+# Far more than anything takes: a machine may be slow, and busy with other tests.
+PATIENCE_MS = 60_000
+PHONE = {"viewport": {"width": 390, "height": 780}, "is_mobile": True, "has_touch": True}
+
+executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+needs_chromium = pytest.mark.skipif(
+    executable is None, reason=f"none of {', '.join(BROWSERS)} is installed"
+)
+MARKS = [pytest.mark.browser, needs_chromium]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--slowly", action="store_true", help="browsers get a slow machine and a slow line"
+    )
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, with a camera that shows a test picture."""
+    api = pytest.importorskip("playwright.sync_api")
+    api.expect.set_options(timeout=PATIENCE_MS)
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=executable,
+            args=[
+                "--no-sandbox",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-dev-shm-usage",
+                "--use-fake-device-for-media-stream",
+                "--use-fake-ui-for-media-stream",
+            ],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def expected() -> list[str]:
+    """Console errors that a test expects, as parts of their texts."""
+    return []
+
+
+@pytest.fixture
+def visit(browser, address, expected, request):
+    """Opens a page as someone: with a phone, in the dark, without a script."""
+    with contextlib.ExitStack() as contexts:
+        problems: list[str] = []
+
+        def open_page(path: str = "", **options):
+            options = {"viewport": {"width": 1280, "height": 860}, **options}
+            context = contexts.enter_context(contextlib.closing(browser.new_context(**options)))
+            page = context.new_page()
+            page.set_default_timeout(PATIENCE_MS)
+            if request.config.getoption("--slowly"):
+                slow_down(page)
+            page.on("console", lambda line: line.type == "error" and problems.append(line.text))
+            page.on("pageerror", lambda error: problems.append(str(error)))
+            page.goto(address + path)
+            return page
+
+        yield open_page
+    assert [text for text in problems if not any(part in text for part in expected)] == []
+
+
+def slow_down(page) -> None:
+    """Each request takes half a second, and each script six times as long."""
+    devtools = page.context.new_cdp_session(page)
+    line = {"latency": 500, "downloadThroughput": -1, "uploadThroughput": -1}
+    devtools.send("Network.emulateNetworkConditions", {"offline": False, **line})
+    devtools.send("Emulation.setCPUThrottlingRate", {"rate": 6})
+
+
+def expect(shown):
+    """What a locator or a page must show, at once or in a while."""
+    return pytest.importorskip("playwright.sync_api").expect(shown)
+
+
+def wait_for(page, ask: Callable[[], object], wanted: object) -> None:
+    """Until something is as it is wanted, at once or in a while; the page goes on meanwhile."""
+    for _ in range(PATIENCE_MS // 50):
+        if ask() == wanted:
+            return
+        page.wait_for_timeout(50)
+    assert ask() == wanted
+
+
+def follow(target) -> None:
+    """Click what leads to another page, and wait until that is there with its scripts."""
+    with target.page.expect_navigation():
+        target.click()
+
+
+@contextlib.contextmanager
+def held_back(page, script: str) -> Iterator[None]:
+    """Within it, a script of the page does not come: as where the way to the studio is slow."""
+    held = []
+
+    def hold(route) -> None:
+        held.append(route)
+
+    page.route(f"**/{script}", hold)
+    yield
+    for route in held:
+        route.continue_()
+    page.unroute(f"**/{script}")
+
+
+def files(*named: tuple[str, bytes]) -> list[dict]:
+    """Files for an input."""
+    return [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in named]
+
+
+def transfer(page, *named: tuple[str, bytes]):
+    """The files of a drop or a paste, as the page gets them."""
+    return page.evaluate_handle(
+        """files => {
+            const transfer = new DataTransfer();
+            for (const [name, data] of files) {
+                const bytes = Uint8Array.from(atob(data), char => char.charCodeAt(0));
+                transfer.items.add(new File([bytes], name, {type: "image/png"}));
+            }
+            return transfer;
+        }""",
+        [[name, base64.b64encode(data).decode()] for name, data in named],
+    )
+
+
+def assert_no_overflow(page) -> None:
+    """Nobody has to scroll sideways."""
+    # Not `innerWidth`: a phone zooms out until all fits.
+    root = "document.documentElement"
+    fits = f"{root}.scrollWidth <= {root}.clientWidth"
+    wait_for(page, lambda: page.evaluate(fits), True)
+
+
+def obstacles(page, *only: str) -> list[str]:
+    """What axe finds on the page that keeps somebody out: serious faults, with where they are.
+
+    Args:
+        page: To look at.
+        *only: Rules to try; by default all.
+    """
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    options = {"resultTypes": ["violations"], **({"runOnly": list(only)} if only else {})}
+    return [
+        f"{fault['id']}: {node['html']}: {node['failureSummary']}"
+        for fault in axe.run(page, options=options).response["violations"]
+        if fault["impact"] in ("serious", "critical")
+        for node in fault["nodes"]
+    ]
+
+
+def screenshot(page, name: str) -> None:
+    """Keep a picture of the whole page for people to look at."""
+    page.evaluate("scrollTo(0, 0)")
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True, animations="disabled")

@@ -1,0 +1,485 @@
+"""From a folder of drawings to a committee that knows them, through the doors that people use."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from click.testing import Result
+
+import triptych
+from support import networks
+from support.drawings import CLASSES
+from support.drawings import drawing
+from support.pictures import picture
+from triptych import bundles
+from triptych import errors
+from triptych import features
+from triptych import settings
+from triptych.bundles.oof_predictions import Answers
+from triptych.cli import main
+from triptych.ensemble import params
+from triptych.inference.committee import Build
+from triptych.models import weights
+from triptych.models import zoo
+from triptych.web import create_app
+from triptych.web.registry import Registry
+
+PER_CLASS = 12
+
+
+def draw_classes(folder: Path, *, first: int = 0, count: int = PER_CLASS) -> Path:
+    for kind in CLASSES:
+        (folder / kind).mkdir(parents=True)
+        for seed in range(first, first + count):
+            (folder / kind / f"{seed}.png").write_bytes(drawing(kind, seed))
+    return folder
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes, and a file that only claims to be a photo."""
+    folder = draw_classes(tmp_path_factory.mktemp("shapes") / "shapes")
+    (folder / "rays" / "broken.png").write_bytes(drawing("rays", 0)[:200])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(photos: Path, home: Path) -> Result:
+    """What `triptych train` said."""
+    options = ["--backbones", "lite0", "--precision", "f32", "--home", home]
+    return run("train", photos, "--name", "shapes", *options)
+
+
+@pytest.fixture(scope="module")
+def shapes(trained: Result, home: Path) -> bundles.Bundle:
+    assert trained.exit_code == 0, trained.output
+    return bundles.find(home, "shapes@1")
+
+
+def test_the_command_says_how_good_it_is_and_how_to_ask(
+    trained: Result, shapes: bundles.Bundle
+) -> None:
+    assert "EfficientNetLite0" in trained.stdout
+    assert "100.0 %" in trained.stdout
+    assert "EfficientNetLite0: 100.0 % right" in trained.stderr
+    assert "committee: 100.0 % right" in trained.stderr
+    assert str(shapes.folder) in trained.stdout
+    assert "triptych classify PHOTO --committee shapes" in trained.stdout
+
+
+def test_the_bundle_is_complete(shapes: bundles.Bundle) -> None:
+    member = "members/EfficientNetLite0"
+    found = {p.relative_to(shapes.folder).as_posix() for p in shapes.folder.rglob("*")}
+    assert found == {
+        "bundle.json",
+        "labels.txt",
+        "learned.txt",
+        "answers.npz",
+        "README.md",
+        "metrics.json",
+        "report.html",
+        "members",
+        member,
+        f"{member}/model.keras",
+        f"{member}/network.xml",
+        f"{member}/network.bin",
+        f"{member}/taught.npz",
+    }
+    assert set(shapes.about["files"]) == {
+        name for name in found if not name.endswith(("bundle.json", "members", "Lite0"))
+    }
+    assert (shapes.folder / "labels.txt").read_text().split() == list(CLASSES)
+    assert shapes.about["data"]["held_out"]
+    assert shapes.about["data"]["train"] + shapes.about["data"]["val"] == 3 * PER_CLASS
+    assert shapes.about["members"][0]["head"]["kind"] == "linear"
+    for file in shapes.folder.rglob("*.*"):
+        assert not file.read_bytes().startswith(b"\x80"), f"{file} looks like a pickle"
+
+
+def test_metrics_card_and_report_agree(shapes: bundles.Bundle) -> None:
+    metrics = shapes.metrics
+    assert metrics["committee"]["top1"] == 1
+    assert metrics["images"] == shapes.about["data"]["val"]
+    assert [row["label"] for row in metrics["per_class"]] == list(CLASSES)
+    curve = metrics["learning_curve"]
+    assert [point["images_per_class"] for point in curve] == [1, 2, 5]
+    assert all(len(point["top1"]) == 5 for point in curve)
+    assert np.mean(curve[-1]["top1"]) > 0.9
+    assert "100.0 % right" in (shapes.folder / "README.md").read_text()
+    assert "100.0" in (shapes.folder / "report.html").read_text()
+
+
+def test_each_photo_was_answered_before_it_was_learned(
+    shapes: bundles.Bundle, photos: Path
+) -> None:
+    found = Answers.read(shapes)
+    assert found is not None
+    assert len(set(found.keys)) == 3 * PER_CLASS
+    assert set(found.keys) & shapes.learned == {
+        key for key, held in zip(found.keys, found.held, strict=True) if not held
+    }
+    for key, source, label in zip(found.keys, found.sources, found.truth, strict=True):
+        path = photos / str(source)
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == key
+        assert path.parent.name == shapes.labels[label].name
+    np.testing.assert_allclose(found.probs.sum(axis=1), 1, atol=1e-5)
+    right = found.probs.argmax(axis=1) == found.truth
+    assert right[found.held].mean() == shapes.metrics["committee"]["top1"]
+    assert right[~found.held].mean() > 0.9
+
+
+def test_suspects_are_listed_on_the_command_line(shapes: bundles.Bundle, home: Path) -> None:
+    lines = run("suspects", "shapes", "--limit", "5", "--json", "--home", home).stdout.splitlines()
+    found = [json.loads(line) for line in lines]
+    assert len(found) == 5
+    assert [facts["score"] for facts in found] == sorted((f["score"] for f in found), reverse=True)
+    for facts in found:
+        assert facts["source"].startswith(f"{facts['given']}/")
+        assert facts["suggested"] in set(CLASSES) - {facts["given"]}
+    table = run("suspects", "shapes", "--limit", "5", "--home", home).stdout
+    assert found[0]["source"] in table
+
+
+def test_a_bundle_without_answers_has_no_suspects(
+    shapes: bundles.Bundle, home: Path, tmp_path: Path
+) -> None:
+    older = tmp_path / "bundles" / "shapes" / "1"
+    shutil.copytree(shapes.folder, older)
+    (older / "answers.npz").unlink()
+    about = json.loads((older / "bundle.json").read_text())
+    del about["files"]["answers.npz"]
+    (older / "bundle.json").write_text(json.dumps(about))
+    refused = run("suspects", "shapes", "--home", tmp_path)
+    assert refused.exit_code == 1
+    assert "has no answers to the photos it was taught with" in refused.stderr
+
+
+def test_what_its_doubt_is_worth_is_told(shapes: bundles.Bundle) -> None:
+    found = shapes.metrics["doubt"]
+    assert 0 <= found["false_alarms"] <= 0.5
+    assert set(shapes.metrics["rules"]) == set(params.RULES)
+    assert shapes.metrics["rules"]["weighted"]["top1"] == shapes.metrics["committee"]["top1"]
+    assert shapes.metrics["rules"]["weighted"]["coverage"] >= 0.5
+    assert "What is its doubt worth?" in (shapes.folder / "report.html").read_text("utf-8")
+
+
+def test_a_photo_of_something_else_is_none_of_these(
+    shapes: bundles.Bundle, home: Path, tmp_path: Path
+) -> None:
+    classifier = triptych.load("shapes", precision="f32", home=home)
+    assert classifier.classify(drawing("discs", 900)).novelty > 0.05
+    stranger = classifier.classify(picture(5))
+    assert (stranger.status, len(stranger.top)) == ("none", 3)
+
+
+def test_it_names_taught_photos_that_are_similar_and_shows_what_speaks_for_its_answer(
+    shapes: bundles.Bundle, photos: Path, home: Path
+) -> None:
+    classifier = triptych.load("shapes", precision="f32", home=home)
+    by_digest = {hashlib.sha256(p.read_bytes()).hexdigest(): p for p in photos.rglob("*.png")}
+    learned = next(by_digest[digest] for digest in sorted(shapes.learned))
+    verdict = classifier.classify(learned, similar=6)
+    assert by_digest[verdict.similar[0].digest] == learned
+    assert verdict.similar[0].distance < 0.01
+    for found in verdict.similar:
+        assert by_digest[found.digest].parent.name == found.label.name
+    assert [found.label.name for found in verdict.similar].count(learned.parent.name) >= 4
+    assert classifier.explain(learned).method == "class activation map"
+
+
+def test_it_is_not_fitted_on_photos_that_it_learned(
+    shapes: bundles.Bundle, photos: Path, home: Path, tmp_path: Path
+) -> None:
+    refused = run("fit", photos, "--committee", "shapes", "--home", home)
+    assert refused.exit_code == 1
+    learned = shapes.about["data"]["train"]
+    assert f"{learned} more were left out, as the members have learned them" in refused.output
+    assert bundles.find(home, "shapes").version == 1
+    fresh = draw_classes(tmp_path / "fresh", first=100, count=20)
+    for kind in CLASSES:
+        shutil.copy(photos / kind / "0.png", fresh / kind / "old.png")
+    known = sum(
+        hashlib.sha256(path.read_bytes()).hexdigest() in shapes.learned
+        for path in fresh.glob("*/old.png")
+    )
+    made = run("fit", fresh, "--committee", "shapes", "--json", "--dry-run", "--home", home)
+    report = json.loads(made.stdout)
+    assert known > 0
+    assert report["photos"] == 63 - known
+    assert [item["error"]["code"] for item in report["skipped"]] == ["learned"] * known
+
+
+def test_bad_files_are_skipped_and_listed(shapes: bundles.Bundle) -> None:
+    (finding,) = [f for f in shapes.metrics["findings"] if f["kind"] == "unreadable"]
+    assert [Path(source).name for source in finding["sources"]] == ["broken.png"]
+    assert "broken.png" in (shapes.folder / "report.html").read_text()
+
+
+def test_new_drawings_are_recognised(shapes: bundles.Bundle, tmp_path: Path) -> None:
+    new = draw_classes(tmp_path / "new", first=100, count=4)
+    options = ["--committee", "shapes", "--json"]
+    answers = [json.loads(line) for line in run("classify", new, *options).stdout.splitlines()]
+    assert len(answers) == 12
+    wrong = [a["source"] for a in answers if Path(a["source"]).parent.name != a["verdict"]["label"]]
+    assert wrong == []
+    report = json.loads(run("evaluate", new, *options).stdout)
+    assert report["committee"]["name"] == "shapes"
+    assert report["committee"]["top1"] == 1
+    assert report["images"] == 12
+
+
+def plain(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer without what may differ between two ways of asking."""
+    return {key: value for key, value in answer.items() if key not in ("timing", "source")}
+
+
+def test_every_door_gives_the_same_answer(
+    shapes: bundles.Bundle, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIPTYCH_PRECISION", "f32")
+    path, data = tmp_path / "new.png", drawing("rays", 200)
+    path.write_bytes(data)
+    expected = plain(triptych.load("shapes").classify(data).to_dict())
+    assert expected["verdict"]["label"] == "rays"
+    said = run("classify", path, "--committee", "shapes", "--json").stdout
+    assert plain(json.loads(said)) == expected
+    registry = Registry(triptych.load, lambda: {"shapes": [1]}, "shapes")
+    client = create_app(settings.load({}), registry).test_client()
+    reply = client.post("/api/v1/classify", data=data, content_type="image/png").json
+    assert plain(reply["results"][0]) == expected
+    bundles.pack(shapes, tmp_path / "shapes.zip")
+    bundles.unpack(tmp_path / "other", tmp_path / "shapes.zip")
+    taken = triptych.load("shapes", home=tmp_path / "other")
+    assert plain(taken.classify(path).to_dict()) == expected
+    page = client.post("/", data={"image": (io.BytesIO(data), "new.png")})
+    assert page.status_code == 200
+    assert "rays" in page.text
+    assert f"{100 * expected['verdict']['prob']:.1f}" in page.text
+
+
+# Runs where Triptych is nowhere to be found.
+PLAIN_KERAS = """
+import sys
+import keras, numpy
+model = keras.models.load_model(sys.argv[1])
+numpy.save(sys.argv[3], model.predict_on_batch(numpy.load(sys.argv[2])))
+print("triptych" in sys.modules)
+"""
+
+
+def test_the_keras_file_needs_keras_alone_and_equals_the_engine(
+    shapes: bundles.Bundle, home: Path, tmp_path: Path
+) -> None:
+    (member,) = shapes.committee(Build(home=home, precision="f32")).members
+    batch = np.random.default_rng(0).uniform(-1, 1, (3, 224, 224, 3)).astype(np.float32)
+    np.save(tmp_path / "in.npy", batch)
+    model = shapes.folder / "members" / member.name / "model.keras"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [sys.executable, "-W", "ignore", "-c", PLAIN_KERAS, model]
+    ran = subprocess.run(
+        [*command, tmp_path / "in.npy", tmp_path / "out.npy"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+        cwd=tmp_path,
+    )
+    assert ran.stdout.splitlines()[-1] == "False"
+    by_keras = np.load(tmp_path / "out.npy")
+    assert by_keras.shape == (3, 3)
+    np.testing.assert_allclose(member.engine.run(batch).probs, by_keras, atol=1e-4)
+
+
+def test_the_second_time_no_feature_is_computed_and_the_figures_are_the_same(
+    shapes: bundles.Bundle, photos: Path
+) -> None:
+    steps: list[tuple[str, int, int]] = []
+    again = triptych.train(
+        photos,
+        name="again",
+        backbones=["lite0"],
+        precision="f32",
+        progress=lambda *step: steps.append(step),
+    )
+    assert [step for step in steps if step[0] == "Computing features"] == [
+        ("Computing features", 0, 0)
+    ]
+    assert list(dict.fromkeys(stage for stage, _, _ in steps)) == [
+        "Looking at photos",
+        "Computing features",
+        "Training heads",
+        "Learning curve",
+        "Writing the bundle",
+    ]
+    assert steps[-1] == ("Writing the bundle", 1, 1)
+    assert again.metrics == shapes.metrics
+    assert again.about["data"] == shapes.about["data"]
+    assert again.about["members"] == shapes.about["members"]
+
+
+def test_other_views_are_passes_of_their_own_and_are_learned_from(
+    shapes: bundles.Bundle, photos: Path, home: Path
+) -> None:
+    told = run(
+        *("train", photos, "--name", "views", "--backbones", "lite0", "--precision", "f32"),
+        *("--augment", "crops,flips", "--home", home),
+    )
+    assert told.exit_code == 0, told.output
+    spaces = features.FeatureStore(home / "features.sqlite").spaces()
+    learned = shapes.about["data"]["train"]
+    counts = [s.photos for s in spaces if s.name.endswith(("flip", "upper left", "lower right"))]
+    assert counts == [learned] * 3
+    made = bundles.find(home, "views")
+    assert made.about["augment"] == ["crops", "flips"]
+    assert made.metrics["committee"]["top1"] == 1.0
+    assert made.about["doubt"]["temperatures"] != shapes.about["doubt"]["temperatures"]
+    assert "Augmented by" in (made.folder / "report.html").read_text(encoding="utf-8")
+    bundles.remove(home, "views")
+
+
+def test_bundles_are_listed_shown_exported_imported_and_removed(
+    shapes: bundles.Bundle, tmp_path: Path
+) -> None:
+    (line,) = [
+        fact
+        for fact in map(json.loads, run("bundles", "list", "--json").stdout.splitlines())
+        if fact["name"] == "shapes"
+    ]
+    assert (line["version"], line["classes"], line["top1"]) == (1, list(CLASSES), 1)
+    assert "100.0 %" in run("bundles", "list").stdout
+    shown = json.loads(run("bundles", "show", "shapes").stdout)
+    assert shown["metrics"] == shapes.metrics
+    packed = tmp_path / "shapes.zip"
+    assert run("bundles", "export", "shapes", packed).stdout == f"{packed}\n"
+    there = ["--home", tmp_path / "other"]
+    taken = run("bundles", "import", packed, "--name", "copy", *there)
+    assert taken.stdout.startswith("copy, version 1: ")
+    assert run("bundles", "remove", "copy", *there).stdout == "copy is gone.\n"
+    assert "There are no bundles yet" in run("bundles", "list", *there).stdout
+    gone = run("bundles", "remove", "copy", *there)
+    assert gone.exit_code == 2
+    assert "There is no committee 'copy'" in gone.stderr
+
+
+def test_stopping_writes_no_bundle_and_says_what_is_kept(photos: Path, home: Path) -> None:
+    for stage in ("Computing features", "Training heads", "Learning curve"):
+        reached: list[str] = []
+        with pytest.raises(errors.Stopped, match="computed so far are kept"):
+            triptych.train(
+                photos,
+                name="stopped",
+                backbones=["lite0"],
+                precision="f32",
+                progress=lambda now, done, total, seen=reached: seen.append(now),
+                # Where features are all there, the next stage is asked.
+                stop=lambda seen=reached, stage=stage: stage in seen,
+            )
+        assert stage in reached
+        assert not (home / "bundles" / "stopped").exists()
+
+
+def test_two_photos_a_class_are_enough_to_begin_with(home: Path, tmp_path: Path) -> None:
+    few = draw_classes(tmp_path / "few", count=2)
+    made = triptych.train(few, name="again", backbones=["lite0"], precision="f32")
+    assert made.about["data"]["train"] == made.about["data"]["val"] == 3
+    assert made.about["doubt"] is None
+    assert made.metrics["committee"]["top1"] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["SHAPES/rays", "--name", "x"], 1, "Expected a folder of photos per class"),
+        (["SHAPES/nowhere", "--name", "x"], 1, "cannot be opened"),
+        (["SHAPES"], 2, "Missing option '--name'"),
+        (["SHAPES", "--name", "lite"], 2, "A bundle cannot be called 'lite'"),
+        (["SHAPES", "--name", "x", "--backbones", "resnet5"], 2, "There is no backbone 'resnet5'"),
+        (["SHAPES", "--name", "x", "--backbones", ","], 2, "at least one"),
+        (["SHAPES", "--name", "x", "--backbones", "vgg16"], 1, "triptych pull VGG16"),
+        (["SHAPES", "--name", "x", "--head", "forest"], 2, "'forest' is not one of"),
+        (["SHAPES", "--name", "x", "--weights", "lite0"], 2, "expected NAME=FILE"),
+        (["SHAPES", "--name", "x", "--weights", "lite9=x.h5"], 2, "There is no backbone 'lite9'"),
+        (["SHAPES", "--name", "x", "--weights", "lite0=/nowhere.h5"], 1, "no file /nowhere.h5"),
+        (["SHAPES", "--name", "x", "--weights", "vgg16=x.h5"], 2, "VGG16 is not among"),
+    ],
+)
+def test_mistakes_are_one_clear_message(
+    arguments: list[str], code: int, message: str, photos: Path, home: Path
+) -> None:
+    ran = run("train", *(argument.replace("SHAPES", str(photos)) for argument in arguments))
+    assert (ran.exit_code, message in ran.stderr) == (code, True), ran.stderr
+    assert not (home / "bundles" / "x").exists()
+
+
+@pytest.fixture(scope="module")
+def own(keras: Any) -> Any:
+    """A MobileNetV2 with weights that are nobody else's."""
+    model = zoo.find("MobileNetV2").build()
+    networks.shake(model, seed=5)
+    return model
+
+
+@pytest.fixture(scope="module")
+def finetuned(own: Any, keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As people save it: the backbone inside, another last layer around."""
+    features = zoo.features_output(own)
+    backbone = keras.Model(own.inputs, features, name="my_backbone")
+    model = keras.Sequential([keras.Input((224, 224, 3)), backbone, keras.layers.Dense(5)])
+    return networks.save(model, tmp_path_factory.mktemp("own") / "mine.keras")
+
+
+@pytest.mark.slow
+def test_a_keras_file_of_ones_own_takes_the_place_of_the_published_weights(
+    finetuned: Path, own: Any, photos: Path, home: Path
+) -> None:
+    ran = run(
+        "train", photos, "--name", "own", "--backbones", "mobilenet-v2", "--precision", "f32",
+        "--weights", f"mobilenetv2={finetuned}",
+    )  # fmt: skip
+    assert ran.exit_code == 0, ran.output
+    (member,) = bundles.find(home, "own").committee(Build(home=home, precision="f32")).members
+    batch = np.random.default_rng(0).uniform(-1, 1, (2, 224, 224, 3)).astype(np.float32)
+    expected = np.asarray(zoo.with_features(own).predict_on_batch(batch)[1])
+    found = member.engine.run(batch).features
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def test_an_h5_file_of_ones_own_fits_whatever_its_layers_are_called(
+    own: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.h5"
+    networks.save_official(own, path)
+    fresh = zoo.find("MobileNetV2").build()
+    weights.load_into(fresh, zoo.find("MobileNetV2"), path)
+    batch = np.random.default_rng(0).uniform(-1, 1, (2, 224, 224, 3)).astype(np.float32)
+    first, second = (zoo.with_features(m).predict_on_batch(batch)[1] for m in (own, fresh))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_file_that_holds_another_backbone_is_refused_by_name(finetuned: Path) -> None:
+    row = zoo.find("MobileNet")
+    with pytest.raises(errors.WeightsDamaged, match=r"mine\.keras holds no MobileNet: "):
+        weights.load_into(row.build(), row, finetuned)
+
+
+def test_files_that_hold_no_weights_are_refused(own: Any, tmp_path: Path) -> None:
+    row = zoo.find("MobileNetV2")
+    for name in ("x.keras", "x.h5"):
+        (tmp_path / name).write_bytes(b"nothing of the kind")
+        with pytest.raises(errors.WeightsDamaged, match=rf"{name} cannot be read"):
+            weights.load_into(own, row, tmp_path / name)

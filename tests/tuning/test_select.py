@@ -1,0 +1,149 @@
+"""Choosing networks: nothing on the front is beaten, and no lead of a photo is chased."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from triptych import errors
+from triptych.evaluation import wilson
+from triptych.tuning import select
+from triptych.tuning.select import Candidate
+from triptych.tuning.select import Option
+
+PHOTOS, CLASSES = 200, 5
+
+
+def answers(
+    skills: list[float], *, photos: int = PHOTOS, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Drawn candidates that err alike; the logit of the true class is raised by skill."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, CLASSES, photos)
+    logits = rng.normal(0, 1, (len(skills), photos, CLASSES)) + rng.normal(0, 1, (photos, CLASSES))
+    logits[:, np.arange(photos), truth] += np.array(skills)[:, None]
+    probs = np.exp(logits)
+    return probs / probs.sum(axis=2, keepdims=True), truth, np.arange(photos) % 4
+
+
+def option(ms: float, right: int, *, photos: int = 100, seed: int = 0) -> Option:
+    flags = np.random.default_rng(seed).permutation(np.arange(photos) < right)
+    return Option((f"{ms:g}",), False, flags, ms, ms)
+
+
+SOME = st.lists(
+    st.builds(option, st.floats(0.1, 50), st.integers(0, 100), seed=st.integers(0, 9)),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(SOME)
+def test_nothing_on_the_front_is_beaten_and_all_else_is(some: list[Option]) -> None:
+    front = select.front(some)
+    for own in some:
+        beaten = any(
+            (other.ms <= own.ms and other.accuracy > own.accuracy)
+            or (other.ms < own.ms and other.accuracy >= own.accuracy)
+            for other in some
+        )
+        alike = any(other.ms == own.ms and other.accuracy == own.accuracy for other in front)
+        assert alike is not beaten
+    assert [own.ms for own in front] == sorted(own.ms for own in front)
+
+
+@given(SOME, st.floats(0, 60))
+def test_what_is_recommended_is_within_the_budget_and_as_good_as_can_be_told(
+    some: list[Option], budget_ms: float
+) -> None:
+    if budget_ms < min(own.ms for own in some):
+        with pytest.raises(errors.SettingError, match="Allow at least that"):
+            select.recommend(some, budget_ms)
+        return
+    chosen = select.recommend(some, budget_ms)
+    assert chosen.ms <= budget_ms
+    best = max((own for own in some if own.ms <= budget_ms), key=lambda own: own.accuracy)
+    won, lost = (best.right & ~chosen.right).sum(), (chosen.right & ~best.right).sum()
+    assert won - lost <= 1.645 * np.sqrt(won + lost)
+
+
+def test_a_lead_by_chance_costs_nothing_and_a_real_one_is_taken() -> None:
+    quick, lucky, real = option(1, 80), option(5, 81), option(9, 95)
+    assert select.recommend([quick, lucky], 20) is quick
+    assert select.recommend([quick, lucky, real], 20) is real
+    assert select.recommend([quick, lucky, real], 8) is quick
+
+
+def test_a_budget_that_is_too_small_names_the_quickest() -> None:
+    with pytest.raises(errors.SettingError, match=r"within 0.5 ms.*the quickest, 3, takes 3.0 ms"):
+        select.recommend([option(7, 90), option(3, 80)], 0.5)
+
+
+def test_all_singles_pairs_triples_and_cascades_are_tried_quickest_first() -> None:
+    probs, truth, folds = answers([1, 2, 3, 1.5])
+    candidates = [Candidate(name, ms, ms) for name, ms in zip("abcd", (9, 2, 5, 1), strict=True)]
+    found = select.options(probs, truth, candidates, folds)
+    assert len(found) == 4 + 2 * 6 + 2 * 4
+    assert len({own.title for own in found}) == len(found)
+    speed = {candidate.name: candidate.ms for candidate in candidates}
+    for own in found:
+        each = [speed[name] for name in own.members]
+        assert each == sorted(each)
+        if own.is_cascade:
+            assert each[0] <= own.ms <= sum(each)
+        else:
+            assert own.ms == own.multiply_adds == sum(each)
+
+
+def test_accuracies_are_those_of_counting_by_hand() -> None:
+    probs, truth, folds = answers([2, 2])
+    candidates = [Candidate("a", 1, 1), Candidate("b", 2, 3)]
+    single, other, *_ = select.options(probs, truth, candidates, folds)
+    for own, answer in ((single, probs[0]), (other, probs[1])):
+        right = answer.argmax(axis=1) == truth
+        assert (own.right == right).all()
+        assert own.to_dict()["top1"] == right.mean()
+        assert own.interval == wilson(int(right.sum()), PHOTOS)
+
+
+def test_a_cascade_saves_and_loses_next_to_nothing() -> None:
+    probs, truth, folds = answers([4, 5], photos=2000)
+    candidates = [Candidate("small", 1, 1), Candidate("large", 9, 9)]
+    *_, mean, cascade = select.options(probs, truth, candidates, folds)
+    assert cascade.ms < 0.6 * mean.ms
+    assert cascade.accuracy >= mean.accuracy - 0.005
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000))
+def test_what_other_folds_say_does_not_depend_on_the_photos_of_a_fold(seed: int) -> None:
+    """Changing one fold's answers leaves the fits that answer it as they are."""
+    probs, truth, folds = answers([1, 2], photos=120, seed=seed)
+    candidates = [Candidate("a", 1, 1), Candidate("b", 2, 2)]
+    before = select.options(probs, truth, candidates, folds)
+    other = truth.copy()
+    other[np.flatnonzero(folds == 0)[0]] = (truth[0] + 1) % CLASSES
+    after = select.options(probs, other, candidates, folds)
+    rest = np.flatnonzero(folds == 0)[1:]
+    for old, new in zip(before, after, strict=True):
+        assert (old.right[rest] == new.right[rest]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"folds": np.zeros(PHOTOS, int)}, "at least 2 folds"),
+        ({"truth": np.zeros(3, int)}, "truth of shape"),
+        ({"candidates": [Candidate("a", 1, 1)]}, "1 candidates; expected"),
+        ({"probs": np.ones((2, PHOTOS))}, "probs of shape"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(change: dict[str, object], message: str) -> None:
+    probs, truth, folds = answers([1, 2])
+    pair = [Candidate("a", 1, 1), Candidate("b", 2, 2)]
+    given = {"probs": probs, "truth": truth, "candidates": pair, "folds": folds, **change}
+    with pytest.raises(errors.SettingError, match=message):
+        select.options(**given)

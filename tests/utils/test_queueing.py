@@ -1,0 +1,111 @@
+"""The queue: bounded, fair, and open about what it refuses."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import CancelledError
+
+import pytest
+
+from triptych import errors
+from triptych.utils.queueing import Deadline
+from triptych.utils.queueing import Queue
+
+
+@pytest.fixture
+def gate():
+    """Work waits behind it until a test opens it."""
+    gate = threading.Event()
+    yield gate
+    gate.set()
+
+
+def test_it_works_in_order():
+    done = []
+    queue = Queue(1, capacity=100)
+    futures = [queue.submit(lambda n=n: done.append(n)) for n in range(50)]
+    for future in futures:
+        future.result()
+    assert done == list(range(50))
+
+
+def test_what_would_be_too_much_is_refused_and_room_comes_back(gate):
+    queue = Queue(1, capacity=3)
+    first, second = queue.submit(gate.wait, images=2), queue.submit(gate.wait)
+    assert queue.images == 3
+    with pytest.raises(errors.Overloaded, match="3 images are waiting already, and at most 3 may"):
+        queue.submit(gate.wait)
+    with pytest.raises(errors.Overloaded) as refused:
+        queue.check()
+    assert refused.value.retry_after_s >= 1
+    gate.set()
+    first.result()
+    second.result()
+    assert queue.submit(lambda: "again", images=3).result() == "again"
+
+
+def test_one_that_is_larger_than_the_queue_is_taken_alone(gate):
+    queue = Queue(1, capacity=3)
+    assert queue.submit(lambda: "large", images=9).result() == "large"
+    queue.submit(gate.wait)
+    with pytest.raises(errors.Overloaded):
+        queue.submit(gate.wait, images=9)
+
+
+def test_what_is_cancelled_makes_room(gate):
+    queue = Queue(1, capacity=2)
+    queue.submit(gate.wait)
+    waiting = queue.submit(gate.wait)
+    assert waiting.cancel()
+    assert queue.images == 1
+    with pytest.raises(CancelledError):
+        waiting.result()
+
+
+def test_an_error_makes_room_and_is_told():
+    queue = Queue(1, capacity=1)
+    with pytest.raises(ZeroDivisionError):
+        queue.submit(lambda: 1 / 0).result()
+    assert queue.submit(lambda: 1).result() == 1
+
+
+def test_a_closed_queue_finishes_what_it_took(gate):
+    queue = Queue(1, capacity=2)
+    taken = queue.submit(gate.wait)
+    queue.close()
+    with pytest.raises(errors.Overloaded, match="is stopping"):
+        queue.check()
+    gate.set()
+    assert taken.result()
+
+
+def test_it_tells_how_long_work_waited(gate):
+    waits = []
+    queue = Queue(1, capacity=9, waited=waits.append)
+    queue.submit(lambda: gate.wait(0.05)).result()
+    queue.submit(gate.wait)
+    last = queue.submit(lambda: None)
+    threading.Event().wait(0.05)
+    gate.set()
+    last.result()
+    assert len(waits) == 3
+    assert waits[2] > 0.04
+
+
+def test_a_deadline_gives_up_and_cancels(gate):
+    queue = Queue(1, capacity=2)
+    queue.submit(gate.wait)
+    late = queue.submit(gate.wait)
+    with pytest.raises(errors.DeadlinePassed, match="no answer within 0"):
+        Deadline(0.01).result(late)
+    assert late.cancelled()
+
+
+def test_nobody_waits_for_the_rest_after_a_deadline():
+    deadline = Deadline(1.0)
+    pause = threading.Event()
+    seen = 0
+    for _ in deadline.watch(range(1000)):
+        pause.wait(0.2)
+        seen += 1
+    assert 1 <= seen < 10

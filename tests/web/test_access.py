@@ -1,0 +1,314 @@
+"""Who may ask: the key, signing in, other names, other sites, and how often."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+from click.testing import CliRunner
+from werkzeug.http import parse_cookie
+
+from support.fake_studio import photo
+from triptych import errors
+from triptych import settings
+from triptych.cli import main
+from triptych.web import access
+from triptych.web import context
+from triptych.web import create_app
+from triptych.web import rate_limit
+
+KEY = "sésame=öffne dich="
+API = "/api/v1/classify"
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+ELSEWHERE = {"REMOTE_ADDR": "198.51.100.7"}
+
+
+def sent(text: str) -> str:
+    """A header as WSGI hands it over."""
+    return text.encode().decode("latin-1")
+
+
+@pytest.fixture
+def studio(registry):
+    """Make a studio with some settings."""
+    return lambda **chosen: create_app(settings.load({}, **chosen), registry)
+
+
+@pytest.fixture
+def locked(studio):
+    return studio(api_key=KEY)
+
+
+# ------------------------------------------------------------------ the key
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"X-API-Key": KEY}, 200),
+        ({"Authorization": f"Bearer {KEY}"}, 200),
+        ({"Authorization": f"bearer {KEY}"}, 200),
+        ({"X-API-Key": KEY[:-1]}, 401),
+        ({"X-API-Key": ""}, 401),
+        ({"Authorization": f"Bearer {KEY}x"}, 401),
+        ({"Authorization": "Basic dXNlcjpwYXNz"}, 401),
+        ({"Authorization": "nonsense"}, 401),
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/v1/committees", "/metrics"])
+def test_programs_send_the_key(locked, path, headers, status):
+    headers = {name: sent(value) for name, value in headers.items()}
+    response = locked.test_client().get(path, headers=headers)
+    assert response.status_code == status
+    if status == 401:
+        assert response.json["error"]["code"] == "unauthorized"
+        assert "X-API-Key: KEY" in response.json["error"]["message"]
+        assert response.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_nobody_asks_without_the_key(locked):
+    client = locked.test_client()
+    assert client.post(API, data=photo(), content_type="image/png").status_code == 401
+    assert client.get("/nothing").status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/static/studio.css"])
+def test_probes_and_the_looks_of_the_page_are_open(locked, path):
+    with locked.test_client().get(path) as response:
+        assert response.status_code == 200
+
+
+def test_the_key_is_nowhere_to_be_seen(locked, registry):
+    client = locked.test_client()
+    client.post("/sign-in", data={"key": KEY})
+    assert KEY not in client.get("/").text
+    assert KEY not in client.get("/metrics").text
+    assert KEY not in client.get("/", headers={"X-API-Key": "wrong"}).text
+    chosen = settings.load({"TRIPTYCH_API_KEY": KEY})
+    assert chosen.api_key == KEY
+    assert KEY not in repr(chosen)
+    ran = CliRunner().invoke(main, ["serve", "--help"], env={"TRIPTYCH_API_KEY": KEY})
+    assert KEY not in ran.output
+    assert "--api-key" not in ran.output
+
+
+# ------------------------------------------------------------------ signing in
+
+
+def test_a_browser_is_shown_where_to_sign_in(locked):
+    response = locked.test_client().get("/", headers=BROWSER)
+    assert response.status_code == 401
+    assert 'action="/sign-in"' in response.text
+    assert "This is not the key" not in response.text
+
+
+def test_who_signs_in_may_ask_until_signing_out(locked):
+    client = locked.test_client()
+    wrong = client.post("/sign-in", data={"key": "wrong"}, headers=BROWSER)
+    assert wrong.status_code == 401
+    assert "This is not the key" in wrong.text
+    assert "Set-Cookie" not in wrong.headers
+    right = client.post("/sign-in", data={"key": f" {KEY}\n"}, headers=BROWSER)
+    assert (right.status_code, right.location) == (303, "/")
+    assert "Sign out" in client.get("/").text
+    assert client.post(API, data=photo(), content_type="image/png").status_code == 200
+    client.post("/sign-out")
+    assert client.get("/").status_code == 401
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_cookie_is_kept_from_scripts_and_other_sites(locked, scheme):
+    client = locked.test_client()
+    response = client.post("/sign-in", data={"key": KEY}, base_url=f"{scheme}://localhost")
+    cookie = response.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    assert "Expires=" in cookie
+    assert ("Secure" in cookie) == (scheme == "https")
+
+
+def cookie_of(app) -> str:
+    response = app.test_client().post("/sign-in", data={"key": app_key(app)})
+    return parse_cookie(response.headers["Set-Cookie"])["triptych"]
+
+
+def app_key(app) -> str:
+    return app.extensions[context.KEY].settings.api_key
+
+
+def status_with(app, cookie: str) -> int:
+    client = app.test_client()
+    client.set_cookie("triptych", cookie)
+    return client.get("/").status_code
+
+
+def test_people_stay_signed_in_as_long_as_the_key_is_the_same(studio):
+    cookie = cookie_of(studio(api_key=KEY))
+    assert status_with(studio(api_key=KEY), cookie) == 200
+    assert status_with(studio(api_key="another"), cookie) == 401
+    head, _, tail = cookie.partition(".")
+    assert status_with(studio(api_key=KEY), f"{head}A.{tail}") == 401
+
+
+def test_being_signed_in_ends(locked):
+    cookie = cookie_of(locked)
+    locked.permanent_session_lifetime = datetime.timedelta(seconds=-1)
+    assert status_with(locked, cookie) == 401
+
+
+def test_signing_in_needs_no_room_and_takes_none(locked):
+    client = locked.test_client()
+    locked.extensions[context.KEY].queue.close()
+    assert client.post("/sign-in", data={"key": KEY}).status_code == 303
+    assert client.post("/sign-in", data={"key": "x" * access.FORM_BYTES}).status_code == 413
+
+
+def test_without_a_key_there_is_nothing_to_sign_in_to(client):
+    assert client.post("/sign-in", data={"key": ""}).status_code == 404
+    assert "Sign out" not in client.get("/").text
+
+
+# ------------------------------------------------------------------ addresses and names
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
+def test_other_machines_are_let_in_with_a_key_or_knowingly(host):
+    said = []
+    with pytest.raises(errors.SettingError, match=r"Set TRIPTYCH_API_KEY .* or give --insecure"):
+        access.check(settings.load({}, host=host), insecure=False, say=said.append)
+    access.check(settings.load({}, host=host, api_key=KEY), insecure=False, say=said.append)
+    assert not said
+    access.check(settings.load({}, host=host), insecure=True, say=said.append)
+    assert "INSECURE" in said[0]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_this_machine_needs_no_key(host):
+    access.check(settings.load({}, host=host), insecure=False, say=pytest.fail)
+
+
+def test_the_command_refuses_to_be_open_to_all():
+    ran = CliRunner().invoke(main, ["serve", "--host", "0.0.0.0", "--committee", "lite"])
+    assert ran.exit_code == 2
+    assert "Other machines can reach 0.0.0.0" in ran.output
+
+
+MINE = ("localhost", "LOCALHOST:5000", "127.0.0.1:5000", "127.1.2.3", "[::1]:5000", "[::1]")
+OTHERS = ("evil.example", "127.0.0.1.evil.example:5000", "localhost.", "", "[::2]", "::1")
+
+
+@pytest.mark.parametrize("host", [*MINE, *OTHERS])
+def test_alone_the_studio_answers_to_this_machines_names(client, host):
+    response = client.get("/api/v1/committees", headers={"Host": host})
+    assert response.status_code == (200 if host in MINE else 403)
+    if host == "evil.example":
+        assert "--allowed-hosts evil.example" in response.json["error"]["message"]
+    assert client.get("/readyz", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("chosen", "status"),
+    [
+        ({"allowed_hosts": "photos.example, Other.example"}, 200),
+        ({"allowed_hosts": "elsewhere.example"}, 403),
+        ({"host": "0.0.0.0"}, 200),
+        ({"host": "0.0.0.0", "allowed_hosts": "elsewhere.example"}, 403),
+        ({"api_key": KEY}, 200),
+        ({"api_key": KEY, "allowed_hosts": "elsewhere.example"}, 403),
+    ],
+)
+def test_more_names_can_be_allowed(studio, chosen, status):
+    headers = {"Host": "other.example:8080", "X-API-Key": sent(KEY)}
+    assert studio(**chosen).test_client().get("/", headers=headers).status_code == status
+
+
+# ------------------------------------------------------------------ other sites
+
+
+def test_no_form_of_another_site_is_answered(locked):
+    client = locked.test_client()
+    client.post("/sign-in", data={"key": KEY})
+    paths = [rule.rule for rule in locked.url_map.iter_rules() if "POST" in rule.methods]
+    assert {"/", "/sign-in", "/sign-out", API} <= set(paths)
+    for path in paths:
+        for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+            response = client.post(path, data="x=y", content_type="text/plain", headers=headers)
+            assert response.status_code == 403, path
+            assert "sent by a page of another site" in response.text
+    assert client.get("/").status_code == 200  # nobody was signed out
+
+
+def test_safe_transport_is_asked_for_where_there_is_one(client):
+    for scheme in ("http", "https"):
+        response = client.get("/", base_url=f"{scheme}://localhost")
+        assert ("Strict-Transport-Security" in response.headers) == (scheme == "https")
+        assert "unsafe-inline" not in response.headers["Content-Security-Policy"]
+        assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert "geolocation=()" in response.headers["Permissions-Policy"]
+
+
+def test_pages_behind_a_key_are_not_stored(locked, client):
+    headers = {"X-API-Key": sent(KEY)}
+    assert locked.test_client().get("/", headers=headers).headers["Cache-Control"] == "no-store"
+    assert "Cache-Control" not in client.get("/").headers
+
+
+# ------------------------------------------------------------------ how often
+
+
+def test_a_client_is_held_to_its_quota(studio):
+    client = studio(max_requests_per_minute=3).test_client()
+    got = [client.get("/", environ_base=ELSEWHERE).status_code for _ in range(5)]
+    assert got == [200, 200, 200, 429, 429]
+    refused = client.get("/api/v1/committees", environ_base=ELSEWHERE)
+    assert refused.json["error"]["code"] == "too_many_requests"
+    assert 1 <= int(refused.headers["Retry-After"]) <= 20
+    assert client.get("/livez", environ_base=ELSEWHERE).status_code == 200
+    assert client.get("/", environ_base={"REMOTE_ADDR": "198.51.100.8"}).status_code == 200
+    assert [client.get("/").status_code for _ in range(5)] == [200] * 5  # this machine
+
+
+def test_keys_cannot_be_tried_without_end(studio):
+    client = studio(max_requests_per_minute=3, api_key=KEY).test_client()
+    data = {"key": "wrong"}
+    got = [client.post("/sign-in", data=data, environ_base=ELSEWHERE) for _ in range(4)]
+    assert [response.status_code for response in got] == [401, 401, 401, 429]
+
+
+def test_there_may_be_no_quota(studio):
+    client = studio(max_requests_per_minute=0).test_client()
+    got = [client.get("/", environ_base=ELSEWHERE).status_code for _ in range(3)]
+    assert got == [200] * 3
+
+
+def test_a_quota_comes_back_with_time():
+    now = [0.0]
+    mine = rate_limit.Quota(2, clock=lambda: now[0])
+    assert [mine.take("a"), mine.take("a")] == [0, 0]
+    assert mine.take("a") == 30
+    now[0] = 29.0
+    assert mine.take("a") == 1
+    now[0] = 30.0
+    assert [mine.take("a"), mine.take("a")] == [0, 30]
+    now[0] = 1000.0
+    assert [mine.take("a"), mine.take("a"), mine.take("a")] == [0, 0, 30]
+
+
+def test_only_so_many_clients_are_remembered():
+    mine = rate_limit.Quota(1, clients=2, clock=lambda: 0.0)
+    assert [mine.take(name) > 0 for name in "aabb"] == [False, True, False, True]
+    mine.take("c")
+    assert [mine.take(name) > 0 for name in "bca"] == [True, True, False]
+
+
+@pytest.mark.parametrize(("proxies", "last"), [(0, 200), (1, 429), (2, 200)])
+def test_only_the_proxies_there_are_are_believed(studio, proxies, last):
+    client = studio(max_requests_per_minute=1, proxies=proxies).test_client()
+    for number, status in enumerate([200, last]):
+        forwarded = f"203.0.113.{number}, 198.51.100.7"
+        response = client.get("/", headers={"X-Forwarded-For": forwarded})
+        assert response.status_code == status
+    spoken = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9"}
+    secure = "Strict-Transport-Security" in client.get("/", headers=spoken).headers
+    assert secure == (proxies == 1)

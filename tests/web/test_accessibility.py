@@ -1,0 +1,182 @@
+"""Every page of the studio, light and dark, as axe-core sees it: nothing serious may be wrong.
+
+Axe finds what a machine can find: names that are missing, roles that are wrong, text without
+contrast, what scrolls and cannot be reached by keyboard. How pages are used without a mouse is
+tried where they are tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support import browser
+from support import fake_studio
+from support import trained_project
+from support.browser import expect
+from support.browser import files
+from support.browser import obstacles
+from support.browser import wait_for
+from support.fake_studio import photo
+from support.fake_studio import plain
+from triptych.studio.projects import Projects
+from triptych.studio.projects.job_table import Job
+from triptych.studio.projects.job_table import Rows
+
+pytestmark = [*browser.MARKS, pytest.mark.slow]
+
+COLOURS = "color-contrast"
+PAGES = {
+    "api": "/docs",
+    "no-such-page": "/nowhere",
+    "projects": "/projects",
+    "photos": "/projects/garden",
+    "photos-none": "/projects/begun",
+    "teach": "/projects/garden/teach",
+    "teach-too-little": "/projects/begun/teach",
+    "result": "/projects/garden/result",
+    "result-none": "/projects/begun/result",
+    "cell": "/projects/garden/result/cell?truth=ants&photos=all",
+    "suspects": "/projects/garden/result/doubted",
+    "compare": "/projects/garden/result/compare?before=1&after=2",
+    "decisions": "/projects/garden/decisions",
+    "publish": "/projects/garden/publish",
+    "publish-none": "/projects/begun/publish",
+    "bundles": "/bundles",
+    "share": "/c/garden",
+    "inbox": "/projects/inbox?project=garden",
+}
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory: pytest.TempPathFactory) -> Projects:
+    return Projects(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def address(projects: Projects) -> Iterator[str]:
+    with fake_studio.running(home=projects.home, inbox="on") as (_, address):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def garden(projects: Projects) -> str:
+    """A project with everything that a project can have, and one with nothing."""
+    key = trained_project.project(projects)
+    trained_project.teach(projects, key)
+    better = {
+        **trained_project.ANSWERS,
+        "ants-1.png": trained_project.Planted((0.7, 0.2, 0.1), held=True),
+    }
+    trained_project.teach(projects, key, better)
+    named = trained_project.named(projects, key)
+    projects.decide(key, [named["ants-0.png"].digest], exclude=True)
+    projects.decide(key, [named["wasps-3.png"].digest], class_id=named["bees-0.png"].class_id)
+    projects.add(key, "without a class.png", plain((90, 120, 30)), None)
+    projects.add(key, "in two classes.png", photo(5, size=(80, 120)), named["ants-1.png"].class_id)
+    for seed in (101, 102):
+        said = {"label": "bees", "prob": 0.5, "status": "unsure", "novelty": None}
+        top = [{"label": "bees", "prob": 0.5}, {"label": "ants", "prob": 0.4}]
+        verdict = {**said, "committee": "garden", "top": top}
+        projects.keep(f"kept-{seed}.png", photo(seed), verdict)
+    projects.make("Begun")
+    return key
+
+
+def assert_accessible(page) -> None:
+    """Nothing grave, neither in the light nor, as to colours, in the dark."""
+    page.emulate_media(reduced_motion="reduce")  # what is half faded in has no contrast yet
+    wait_for(page, lambda: page.evaluate("document.getAnimations().length"), 0)
+    assert obstacles(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert obstacles(page, COLOURS) == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page(visit, garden, expected, name):
+    if name == "no-such-page":
+        expected.append("status of 404")
+    page = visit(PAGES[name])
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    assert_accessible(page)
+
+
+def test_axe_finds_what_is_wrong(visit, garden):
+    page = visit(PAGES["projects"])
+    page.evaluate("document.querySelector('main').append(document.createElement('input'))")
+    assert any(line.startswith("label") for line in obstacles(page))
+    page.evaluate("document.querySelector('main p').style.color = '#777'")
+    page.emulate_media(color_scheme="dark")
+    assert obstacles(page, COLOURS)
+
+
+def test_a_studio_without_projects(browser, tmp_path):
+    with fake_studio.running(home=tmp_path) as (_, address):
+        page = browser.new_page()
+        page.goto(f"{address}/projects")
+        expect(page.get_by_role("button", name="Try the sample")).to_be_visible()
+        assert_accessible(page)
+        page.close()
+
+
+def test_answers_of_all_kinds(visit):
+    page = visit("/")
+    kinds = ("SURE", "MANY_CLASSES", "NONE_OF_THESE")
+    page.set_input_files(
+        "#choose", files(*((f"{one}.png", plain(getattr(fake_studio, one))) for one in kinds))
+    )
+    page.check('[name="committee"][value="garden"]')
+    page.click("summary:text('More')")
+    assert_accessible(page)
+    page.emulate_media(color_scheme="light")
+    page.click(".ask")
+    expect(page.locator('#cards [data-state="answered"]')).to_have_count(len(kinds))
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    assert_accessible(page)
+
+
+STATES = {
+    "running": {"stage": "Computing features", "done": 30, "total": 90, "rate": 9.0},
+    "interrupted": {"error": "The studio ended while this was under way."},
+    "failed": {"error": "The machine may have run out of memory."},
+    "done": {"version": 2},
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_teaching(visit, projects, garden, state):
+    rows = Rows(projects.database)
+    begun = rows.add(garden, {"backbones": ["lite0"], "classes": {}})
+    news = ({"member": "EfficientNetLite0", "accuracy": 0.9},)
+    told = {"state": state, "news": news, **STATES[state]}
+    rows.put(Job(begun.id, garden, begun.created_s, begun.options, **told))
+    page = visit(f"/projects/{garden}/teach")
+    expect(page.locator("#job")).to_have_attribute("data-state", state)
+    assert_accessible(page)
+
+
+def test_photos_that_were_chosen_and_the_question_before_they_are_deleted(visit, garden):
+    page = visit(f"/projects/{garden}")
+    page.locator('#classes input[name="digest"]').first.check()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.locator("#sure").wait_for()
+    assert_accessible(page)
+
+
+@pytest.mark.parametrize("name", ["photos", "result", "publish"])
+def test_a_phone(visit, garden, name):
+    assert_accessible(visit(PAGES[name], **browser.PHONE))
+
+
+def test_the_door(browser, monkeypatch):
+    monkeypatch.setenv("TRIPTYCH_API_KEY", "open sesame")
+    with fake_studio.running() as (_, address):
+        page = browser.new_page()
+        page.goto(address)
+        page.get_by_label("Key").fill("sesame")
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
+        page.get_by_role("alert").wait_for()
+        assert_accessible(page)
+        page.close()

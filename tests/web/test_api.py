@@ -1,0 +1,415 @@
+"""The API beside the page: JSON, lists, its document, and requests that nobody means well with."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import re
+import subprocess
+import urllib.request
+
+import pytest
+
+from support import fake_studio
+from support.fake_studio import photo
+from triptych import errors
+from triptych import settings
+from triptych.models import weights
+from triptych.models import zoo
+from triptych.web import body as web_body
+from triptych.web import create_app
+from triptych.web import response_schemas
+from triptych.web.registry import Registry
+
+API = "/api/v1/classify"
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def send(client, *images: dict[str, object], **beside: object):
+    return client.post(API, json={"images": images, **beside})
+
+
+def form(image: bytes = b"", **options: str) -> dict[str, object]:
+    return {"image": [(io.BytesIO(image), "a.png")], **options}
+
+
+def escaped(body: object) -> dict[str, object]:
+    return {"data": json.dumps(body), "content_type": "application/json"}
+
+
+IMAGES = {"images": [{"b64": b64(photo())}]}
+
+
+# ------------------------------------------------------------------ JSON
+
+
+def test_json_is_answered_as_a_form_is(client):
+    answer = send(client, {"name": "dir/cat.png", "b64": b64(photo())}, rule="max", top=2).json
+    expected = fake_studio.load("lite").classify(photo(), source="cat.png", rule="max", top=2)
+    (found,) = answer["results"]
+    assert {**found, "timing": None} == {**expected.to_dict(), "timing": None}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"json": {"committee": "classic", "members": ["VGG16"], "coverage": 0.5, "fit": "square"}},
+        {"query_string": {"committee": "classic", "members": "VGG16", "fit": "square"}, "json": {}},
+    ],
+    ids=["beside", "address"],
+)
+def test_options_count_beside_the_images_and_in_the_address(client, options):
+    options["json"]["images"] = [{"b64": b64(photo())}]
+    (answer,) = client.post(API, **options).json["results"]
+    assert answer["source"] == "image 1"
+    assert [member["name"] for member in answer["members"]] == ["VGG16"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data:image/png;base64," + b64(photo()),
+        base64.encodebytes(photo()).decode(),  # with line breaks
+    ],
+    ids=["data", "lines"],
+)
+def test_base64_is_taken_as_programs_write_it(client, text):
+    answers = [send(client, {"b64": each}).json["results"] for each in (text, b64(photo()))]
+    assert answers[0][0]["verdict"] == answers[1][0]["verdict"]
+
+
+def test_json_with_very_many_values_is_not_unpacked(client):
+    body = '{"images": [' + "[]," * web_body.MAX_VALUES + "[]]}"
+    response = client.post(API, data=body, content_type="application/json")
+    assert response.status_code == 413
+    assert "more than 2,000,000 values" in response.json["error"]["message"]
+
+
+def test_bad_base64_fails_alone(client):
+    response = send(
+        client, {"b64": b64(photo())}, {"b64": "päng", "name": "p"}, {"b64": b64(b"no")}
+    )
+    good, bad, text = response.json["results"]
+    assert response.status_code == 200
+    assert "verdict" in good
+    assert bad["source"] == "p"
+    assert bad["error"]["code"] == "damaged_image"
+    assert "This is no base64" in bad["error"]["message"]
+    assert text["error"]["code"] == "not_an_image"
+
+
+def test_an_only_image_that_fails_has_the_error_of_every_failed_request(client):
+    for response in (send(client, {"b64": "="}), client.post(API, data=form(b"text"))):
+        assert response.status_code in (400, 415)
+        assert response.json["error"] == response.json["results"][0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("", "The request is not JSON"),
+        ("{", "The request is not JSON"),
+        ('{"images": [{"b64": "\xff"}]}'.encode("latin-1"), "The request is not JSON"),
+        ("[" * 100_000, "The JSON is nested too deeply"),
+        ('{"images": [], "top": ' + "9" * 10_000 + "}", "The request is not JSON"),
+        ("[]", "The request is a JSON list; expected an object"),
+        ("{}", "There is no image in the request"),
+        ('{"images": []}', "There is no image in the request"),
+        ('{"images": 3}', "The JSON at images: Invalid input type"),
+        ('{"images": {"b64": ""}}', "The JSON at images: Invalid input type"),
+        ('{"images": ["x"]}', "The JSON at images[0]: Invalid input type"),
+        ('{"images": [{}]}', "The JSON at images[0].b64: Missing data"),
+        ('{"images": [{"b64": null}]}', "The JSON at images[0].b64: Field may not be null"),
+        ('{"images": [{"b64": "", "size": 1}]}', "The JSON at images[0].size: Unknown field"),
+        ('{"images": [{"url": "http://localhost/x.png"}]}', "as nothing is fetched from a url"),
+        ('{"images": [{"b64": ""}], "rul": "max"}', "There is no option 'rul'; expected only"),
+        ('{"images": [{"b64": ""}], "top": "3"}', "The option top is '3'; expected a whole"),
+        ('{"images": [{"b64": ""}], "top": 3.5}', "The option top is 3.5; expected a whole"),
+        ('{"images": [{"b64": ""}], "top": true}', "The option top is True; expected a whole"),
+        ('{"images": [{"b64": ""}], "coverage": NaN}', "NaN is no number of JSON"),
+        ('{"images": [{"b64": ""}], "coverage": 1e999}', "The option coverage is inf; expected"),
+        ('{"images": [{"b64": ""}], "members": "A"}', "The option members is 'A'; expected a list"),
+        ('{"images": [{"b64": ""}], "rule": "\\ud800"}', r"The option rule is '\ud800'"),
+        ('{"images": [{"b64": ""}], "rule": {"a": [1]}}', "The option rule is {'a': [1]}"),
+        ('{"images": [{"b64": ""}], "image": 1}', "There is no option 'image'"),
+    ],
+)
+def test_json_that_cannot_be_answered_is_explained(client, body, said):
+    response = client.post(API, data=body, content_type="application/json")
+    assert response.status_code == 400
+    assert said in response.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("address", "options"),
+    [({"rule": "dice"}, {"rule": "max"}), ({"rule": "max"}, {"rule": "dice"}), ({"fit": ""}, {})],
+)
+def test_what_is_wrong_in_one_place_is_not_hidden_by_the_other(client, address, options):
+    for request in ({"data": form(photo(), **options)}, escaped({**IMAGES, **options})):
+        response = client.post(API, query_string=address, **request)
+        assert response.status_code == 400
+        assert "expected one of" in response.json["error"]["message"]
+
+
+def test_what_stands_beside_the_images_counts_first(client):
+    for request in ({"data": form(photo(), rule="max")}, escaped({**IMAGES, "rule": "max"})):
+        answer = client.post(f"{API}?rule=vote", **request).json["results"][0]
+        assert answer["verdict"]["rule"] == "max"
+    empty = form(photo(), rule="", members="")
+    answer = client.post(f"{API}?rule=vote&members=EfficientNetLite0", data=empty).json["results"][
+        0
+    ]
+    assert answer["verdict"]["rule"] == "vote"
+    assert len(answer["members"]) == 1
+
+
+# ------------------------------------------------------------------ meant badly
+
+CRLF = "\r\n"
+PART = 'Content-Disposition: form-data; name="image"; filename="a.png"'
+
+
+def multipart(*lines: str) -> dict[str, object]:
+    body = CRLF.join(lines).encode("latin-1")
+    return {"data": body, "content_type": "multipart/form-data; boundary=x"}
+
+
+HOSTILE = {
+    "no boundary": {"data": b"--x", "content_type": "multipart/form-data"},
+    "wrong boundary": {"data": b"--y\r\n\r\n", "content_type": "multipart/form-data; boundary=x"},
+    "no end": multipart("--x", PART, "", "bytes"),
+    "no name": multipart("--x", "Content-Disposition: form-data", "", "bytes", "--x--"),
+    "no head": multipart("--x", "", "bytes", "--x--"),
+    "bytes in names": multipart("--x", PART.replace("a", "\xff\x00"), "", "hi", "--x--"),
+    "charset": multipart(
+        "--x", PART + CRLF + "Content-Type: text/plain; charset=x", "", "", "--x--"
+    ),
+    "charset of form": {"data": form(b"x", rule="ü"), "content_type": "multipart/form-data"},
+    "huge top": {"data": form(photo(), top="9" * 5000)},
+    "top of other digits": {"data": form(photo(), top="\uff11\uff12e")},
+    "NaN": {"data": form(photo(), coverage="NaN")},
+    "null byte": {"data": form(photo(), committee="lite\0")},
+    "null byte of member": {"data": form(photo(), members="\0")},
+    "path": {"data": form(photo(), committee="../../etc/passwd@1")},
+    "address": {"query_string": "rule=%ff%00", "data": form(photo())},
+    "surrogate": escaped({**IMAGES, "committee": "\ud800"}),
+    "surrogates": escaped({**IMAGES, "members": ["\ud800", "\udfff"]}),
+    "surrogate in base64": escaped({"images": [{"b64": "\ud800", "name": "\ud800"}]}),
+    "surrogate as a name": escaped({"images": [{"\ud800": "x"}]}),
+    "surrogate as an option": escaped({"images": [{"b64": ""}], "\ud800": "x"}),
+    "type": {"data": b"x", "content_type": "image/\xff; x=\0"},
+    "other charset": {"data": "{}".encode("utf-16"), "content_type": "application/json"},
+    "parts": {"data": {**form(b"x"), **{f"n{number}": "" for number in range(10_000)}}},
+    "files": multipart(*["--x", PART, "", ""] * 10_000, "--x--"),
+    "long option": {"data": form(b"x", committee="x" * 400_000)},
+    "form": {"data": "a=" + "&" * 9999, "content_type": "application/x-www-form-urlencoded"},
+}
+
+
+# What werkzeug leaves open when it stops in the middle of a form.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("request_", HOSTILE.values(), ids=HOSTILE)
+def test_what_cannot_be_meant_well_is_refused_in_the_one_form(client, request_):
+    response = client.post(API, **request_)
+    assert 400 <= response.status_code < 500
+    assert response.json["error"].keys() == {"code", "message"}
+    assert len(response.text) < 3000
+    assert "Traceback" not in response.text
+
+
+def test_a_huge_number_of_guesses_gives_all_there_are(client):
+    (answer,) = send(client, {"b64": b64(photo())}, top=10**400).json["results"]
+    assert len(answer["verdict"]["top"]) == len(fake_studio.NAMES)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "GET"])
+def test_other_methods_are_refused_in_the_one_form(client, method):
+    response = client.open(API, method=method)
+    assert response.status_code == 405
+    assert response.json["error"]["code"] == "method_not_allowed"
+
+
+# ------------------------------------------------------------------ lists
+
+
+def test_models_say_what_is_here(client):
+    models = {model["name"]: model for model in client.get("/api/v1/models").json["models"]}
+    assert models.keys() == zoo.BACKBONES.keys()
+    assert models["VGG16"]["committees"] == ["classic"]
+    assert models["VGG16"]["parameters"] == 138_357_544
+    assert [name for name, model in models.items() if model["here"]] == [
+        name for name, row in zoo.BACKBONES.items() if weights.locate(row)
+    ]
+
+
+@pytest.fixture
+def taught(registry, tmp_path):
+    """A client of a studio in whose home two versions of a bundle lie."""
+    for created in ("2026-01-01", "2026-02-02"):
+        fake_studio.teach(tmp_path, created=created)
+    return create_app(settings.load({}, home=tmp_path), registry).test_client()
+
+
+def test_bundles_are_listed_and_described(taught):
+    (listed,) = taught.get("/api/v1/bundles").json["bundles"]
+    assert listed == {
+        "name": "garden",
+        "version": 2,
+        "versions": [1, 2],
+        "active": 2,
+        "classes": ["ant", "bee"],
+        "members": ["one"],
+        "top1": 0.75,
+        "created": "2026-02-02",
+    }
+    assert taught.get("/api/v1/bundles/garden").json == {
+        **listed,
+        "metrics": {"committee": {"top1": 0.75}},
+    }
+    assert taught.get("/api/v1/bundles/garden@1").json["created"] == "2026-01-01"
+
+
+@pytest.mark.parametrize("name", ["tulips", "garden@3", "garden@x", "..", "%2e%2e%2f", "a%00b"])
+def test_a_bundle_that_is_not_there(taught, name):
+    response = taught.get(f"/api/v1/bundles/{name}")
+    assert response.status_code == 404
+    assert response.json["error"]["code"] in ("unknown_name", "not_found")
+
+
+def test_a_bundle_with_damaged_figures_is_named(taught, tmp_path):
+    (tmp_path / "bundles" / "garden" / "2" / "metrics.json").write_text("[]")
+    response = taught.get("/api/v1/bundles/garden")
+    assert response.status_code == 409
+    assert "metrics.json holds no object" in response.json["error"]["message"]
+
+
+# ------------------------------------------------------------------ the document
+
+
+def test_answers_are_as_the_schemas_say(client, taught):
+    garden = create_app(
+        settings.load({}),
+        Registry(fake_studio.load, fake_studio.offers(fake_studio.GARDEN), fake_studio.GARDEN),
+    ).test_client()
+    colours = (fake_studio.SURE, fake_studio.TWO_ASKED, fake_studio.NONE_OF_THESE)
+    images = [{"b64": b64(fake_studio.plain(colour))} for colour in colours]
+    random = create_app(
+        settings.load({}),
+        Registry(
+            lambda name: fake_studio.load(name, warning="random"),
+            fake_studio.offers("lite"),
+            "lite",
+        ),
+    ).test_client()
+    verdicts = [
+        *send(garden, *images, rule="cascade").json["results"],
+        *send(client, *images).json["results"],
+        *send(random, *images).json["results"],
+    ]
+    assert {each["verdict"]["status"] for each in verdicts} == {"sure", "unsure", "none", None}
+    assert any(each["slept"] for each in verdicts)
+    assert any("warning" in each for each in verdicts)
+    for schema, answers in (
+        (response_schemas.Verdict(), verdicts),
+        (
+            response_schemas.Explanation(),
+            [c.post("/api/v1/explain", data=form(photo())).json for c in (client, random)],
+        ),
+        (response_schemas.Refusal(), [send(client, {"b64": "!"}).json, send(client).json]),
+        (response_schemas.Failure(), send(client, {"b64": "!"}, {"b64": ""}).json["results"]),
+        (response_schemas.Error(), [client.get(API).json]),
+        (response_schemas.Committees(), [client.get("/api/v1/committees").json]),
+        (response_schemas.Models(), [client.get("/api/v1/models").json]),
+        (response_schemas.Bundles(), [taught.get("/api/v1/bundles").json]),
+        (response_schemas.BundleWithMetrics(), [taught.get("/api/v1/bundles/garden").json]),
+    ):
+        for answer in answers:
+            assert schema.validate(answer) == {}
+
+
+def test_the_document_has_all_routes_of_the_api_and_no_others(app, client):
+    document = client.get("/openapi.json").json
+    rules = [rule.rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/api/")]
+    assert document["openapi"] == "3.1.0"
+    assert sorted(document["paths"]) == sorted(
+        re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule) for rule in rules
+    )
+
+
+def test_every_operation_names_the_refusals_that_all_may_have(client):
+    for methods in client.get("/openapi.json").json["paths"].values():
+        for about in (methods[name] for name in ("get", "post") if name in methods):
+            assert {"200", "401", "429", "500"} <= about["responses"].keys()
+
+
+def test_every_status_of_an_error_is_named_where_committees_are_asked(client):
+    """Whatever a committee, its loading or an image raises."""
+    named = client.get("/openapi.json").json["paths"][API]["post"]["responses"]
+    kinds = [errors.TriptychError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    assert {str(kind.status) for kind in kinds} <= named.keys()
+
+
+# ------------------------------------------------------------------ the document, readable
+
+
+def words(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+
+
+def test_the_page_says_what_the_document_says(client):
+    page = client.get("/docs").text
+    document = client.get("/openapi.json").json
+    for path, methods in document["paths"].items():
+        for method in {"get", "post"} & methods.keys():
+            assert f"{method.upper()} {path}" in page
+            assert methods[method]["summary"] in words(page)
+    for name, schema in document["components"]["schemas"].items():
+        assert f'<h3 id="{name}">' in page
+        assert all(f"<code>{field}</code>" in page for field in schema["properties"])
+    linked = set(re.findall(r'href="#([^"]+)"', page))
+    assert linked <= set(re.findall(r'id="([^"]+)"', page))
+
+
+def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(client):
+    page = client.get("/docs").text
+    assert not re.search(r"<script|<style| style=|\son\w+=", page)
+    assert not re.search(r'(src|href)="(https?:)?//', page)
+
+
+@pytest.mark.parametrize(("key", "needed"), [("", False), ("secret", True)])
+def test_document_and_page_tell_of_the_key(registry, key, needed):
+    client = create_app(settings.load({}, api_key=key), registry).test_client()
+    headers = {"X-API-Key": key}
+    document = client.get("/openapi.json", headers=headers).json
+    assert document["security"] == ([{"bearer": []}, {"key": []}] if needed else [])
+    assert document["components"]["securitySchemes"].keys() == {"bearer", "key"}
+    page = html.unescape(client.get("/docs", headers=headers).text)
+    assert ('curl -H "X-API-Key: $TRIPTYCH_API_KEY"' in page) == needed
+
+
+def test_its_commands_work_when_pasted(tmp_path, monkeypatch):
+    (tmp_path / "photo.jpg").write_bytes(photo(kind="JPEG"))
+    monkeypatch.setenv("TRIPTYCH_API_KEY", "secret")
+    with fake_studio.running() as (_, address):
+        asked = urllib.request.Request(f"{address}/docs", headers={"X-API-Key": "secret"})
+        with urllib.request.urlopen(asked) as page:
+            samples = re.findall(r'class="sample".*?<code>(.*?)</code>', page.read().decode(), re.S)
+        commands = [html.unescape(text) for text in samples if "curl" in text]
+        for command in commands:
+            ran = subprocess.run(
+                ["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True
+            )
+            if "why.png" in command:
+                assert (tmp_path / "why.png").read_bytes().startswith(b"\x89PNG")
+                continue
+            answer = json.loads(ran.stdout)
+            if "classify" in command:
+                assert "verdict" in answer["results"][-1]
+    assert len(commands) == 9

@@ -1,0 +1,524 @@
+"""The page in a real Chromium: what people do, with a script and without, and how it looks.
+
+Any error in the browser's console fails the test, unless the test says that it is expected.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from support import browser
+from support import fake_studio
+from support.browser import assert_no_overflow
+from support.browser import expect
+from support.browser import files
+from support.browser import follow
+from support.browser import obstacles
+from support.browser import screenshot
+from support.browser import transfer
+from support.browser import wait_for
+from support.fake_studio import photo
+
+LONG_NAME = "a_very_long_name_without_a_single_space_in_it_" * 3 + "final_FINAL2.png"
+CLASSIFY = "**/api/v1/classify?*"
+BAD_PHOTO = "status of 415"
+MEMBERS = ["EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2"]
+
+pytestmark = [*browser.MARKS, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with fake_studio.running(spent_s=0.03) as (_, address):
+        yield address
+
+
+def ask(page) -> None:
+    with page.expect_request(CLASSIFY):  # from then on the progress is shown
+        page.click(".ask")
+    expect(page.locator("#progress")).to_be_hidden()
+
+
+def texts(page, selector: str) -> list[str]:
+    return page.locator(f"#cards {selector}").all_inner_texts()
+
+
+# ------------------------------------------------------------------ ways to bring a photo
+
+
+def test_photos_chosen_by_the_button(visit):
+    page = visit()
+    page.set_input_files("#choose", files(("cat.png", photo(1)), ("dog.png", photo(2))))
+    expect(page.locator(".thumb")).to_have_count(2)
+    expect(page.locator(".ask")).to_have_text("Ask about 2 photos")
+    ask(page)
+    assert texts(page, "figcaption") == ["cat.png", "dog.png"]
+    assert texts(page, ".panel h4") == MEMBERS * 2
+    for seed, verdict in zip((1, 2), texts(page, ".plate"), strict=True):
+        expected = fake_studio.load("lite").classify(photo(seed))
+        assert expected.label.name in verdict
+        assert f"{expected.prob:.1%}" in verdict
+        assert f"mean of 3 members; surest was {expected.surest}" in verdict
+    assert page.inner_text("#news").count("cat.png: ") == 1
+    screenshot(page, "two-photos")
+
+
+def test_photos_chosen_while_the_script_is_on_its_way(visit):
+    page = visit()
+    with browser.held_back(page, "studio.js"):
+        page.reload(wait_until="commit")
+        page.set_input_files("#choose", files(("cat.png", photo(1))))
+    page.locator(".thumb").wait_for()
+    ask(page)
+    assert texts(page, "figcaption") == ["cat.png"]
+
+
+def test_photos_dropped_anywhere(visit):
+    page = visit()
+    dropped = transfer(page, ("cat.png", photo(1)), ("dog.png", photo(2)))
+    page.dispatch_event("main", "dragover", {"dataTransfer": dropped})
+    expect(page.locator("#ask")).to_contain_class("hover")
+    page.dispatch_event("main", "drop", {"dataTransfer": dropped})
+    expect(page.locator("#ask")).not_to_contain_class("hover")
+    ask(page)
+    assert texts(page, "figcaption") == ["cat.png", "dog.png"]
+
+
+def test_a_photo_pasted(visit):
+    page = visit()
+    page.evaluate(
+        """transfer => document.dispatchEvent(
+            new ClipboardEvent("paste", {clipboardData: transfer, bubbles: true}))""",
+        transfer(page, ("image.png", photo(1))),
+    )
+    ask(page)
+    assert texts(page, "figcaption") == ["image.png"]
+
+
+def test_the_form_without_a_script(visit):
+    plain = visit(java_script_enabled=False)
+    plain.set_input_files("#choose", files(("cat.png", photo(1)), ("dog.png", photo(2))))
+    plain.check('[name="rule"][value="max"]')
+    screenshot(plain, "no-script")
+    follow(plain.locator(".ask"))
+    screenshot(plain, "no-script-answered")
+
+    scripted = visit()
+    scripted.set_input_files("#choose", files(("cat.png", photo(1)), ("dog.png", photo(2))))
+    scripted.check('[name="rule"][value="max"]')
+    ask(scripted)
+    for part in (".plate", ".panel h4", ".guesses", "figcaption"):
+        assert texts(plain, part) == texts(scripted, part)
+    bars = "[...document.querySelectorAll('#cards rect')].map(bar => bar.getAttribute('width'))"
+    assert plain.evaluate(bars) == scripted.evaluate(bars)
+
+
+# ------------------------------------------------------------------ asking
+
+
+def test_one_bad_file_among_three(visit, expected):
+    expected.append(BAD_PHOTO)
+    page = visit()
+    page.set_input_files(
+        "#choose", files(("cat.png", photo(1)), (LONG_NAME, b"hello"), ("dog.png", photo(2)))
+    )
+    ask(page)
+    states = page.eval_on_selector_all("#cards article", "all => all.map(a => a.dataset.state)")
+    assert states == ["answered", "failed", "answered"]
+    assert "Not answered" in texts(page, ".plate")[1]
+    assert "not an image" in texts(page, ".plate")[1]
+    assert_no_overflow(page)
+    screenshot(page, "one-bad")
+
+
+def test_one_member_alone(visit):
+    page = visit()
+    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    page.check('[name="committee"][value="classic"]')
+    expect(page.locator('[name="members"]:visible')).to_have_count(4)
+    page.check('[name="members"][value="VGG16"]')
+    ask(page)
+    assert texts(page, ".panel h4") == ["VGG16"]
+    assert "VGG16 alone" in texts(page, ".plate")[0]
+    screenshot(page, "one-member")
+    page.check('[name="committee"][value="lite"]')
+    expect(page.locator('[name="members"][value=""]')).to_be_checked()
+
+
+def test_the_same_photo_under_another_rule(visit):
+    page = visit()
+    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    ask(page)
+    page.check('[name="rule"][value="vote"]')
+    ask(page)
+    assert len(texts(page, ".plate")) == 1
+    assert "vote of 3 members" in texts(page, ".plate")[0]
+
+
+def test_cancelling_keeps_what_was_answered(visit):
+    page = visit()
+    few = itertools.count()
+
+    def answer_one(route) -> None:
+        if next(few) == 0:
+            route.continue_()
+
+    page.route(CLASSIFY, answer_one)
+    page.set_input_files("#choose", files(*((f"{n}.png", photo(n)) for n in range(3))))
+    page.click(".ask")
+    page.wait_for_selector('#cards [data-state="answered"]')
+    page.click("#cancel")
+    expect(page.locator("#progress")).to_be_hidden()
+    verdicts = texts(page, ".plate")
+    assert ["You cancelled" in each for each in verdicts] == [False, True, True]
+
+
+def test_a_studio_that_went_away_is_reported(visit, expected):
+    expected.append("net::ERR_FAILED")
+    page = visit()
+    page.route("**/api/**", lambda route: route.abort())
+    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    ask(page)
+    assert "The studio did not answer. Is it still running?" in texts(page, ".plate")[0]
+
+
+def test_an_answer_copied_as_json_and_a_line_for_the_terminal(visit, address):
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    page.check('[name="rule"][value="max"]')
+    ask(page)
+    page.click("text=Copy as JSON")
+    page.wait_for_selector("text=Copied")
+    copied = page.evaluate("navigator.clipboard.readText().then(JSON.parse)")
+    assert copied["verdict"]["rule"] == "max"
+    page.click("text=The same from a terminal")
+    asked = f'"{address}/api/v1/classify?committee=lite&rule=max"'
+    expect(page.locator("#curl")).to_contain_text(asked)
+
+
+def test_by_keyboard_only(visit):
+    page = visit()
+
+    def reach(selector: str) -> None:
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if page.evaluate("s => document.activeElement.matches(s)", selector):
+                return
+        raise AssertionError(f"the Tab key does not reach {selector}")
+
+    # Expected before the keys that lead there: the browser is told to hand choosers over without
+    # being waited for, and where Space came first, the test waited for ever.
+    with page.expect_file_chooser() as chooser:
+        reach("#choose")
+        page.keyboard.press("Space")
+    chooser.value.set_files(files(("cat.png", photo(1)), ("dog.png", photo(2))))
+    reach('[aria-label="Remove cat.png"]')
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Remove dog.png")).to_be_focused()
+    reach('[name="rule"]')
+    page.keyboard.press("ArrowDown")
+    reach(".ask")
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    page.keyboard.press("Enter")
+    page.wait_for_selector('#cards [data-state="answered"]')
+    assert "weighted of 3 members" in texts(page, ".plate")[0]
+
+
+# ------------------------------------------------------------------ doubt
+
+
+SHADES = ("SURE", "TWO_ASKED", "MANY_CLASSES", "NONE_OF_THESE")
+NETWORK_DOWN = "net::ERR_FAILED"
+
+
+def doubted(visit, rule: str = "cascade", **options):
+    """The page with a photo of each kind, to be asked of the committee that was fitted."""
+    page = visit(**options)
+    page.set_input_files(
+        "#choose",
+        files(*((f"{n}.png", fake_studio.plain(getattr(fake_studio, n))) for n in SHADES)),
+    )
+    page.check('[name="committee"][value="garden"]')
+    page.check(f'[name="rule"][value="{rule}"]')
+    return page
+
+
+def test_doubt_is_shown_alike_with_a_script_and_without(visit):
+    plain = doubted(visit, java_script_enabled=False)
+    follow(plain.locator(".ask"))
+    scripted = doubted(visit)
+    ask(scripted)
+    for part in (".plate", ".panel h4", ".guesses", ".slept", ".why[data-slot]"):
+        assert texts(plain, part) == texts(scripted, part)
+    seals = (
+        "[...document.querySelectorAll('#cards .seal')].map(s => s.querySelectorAll('*').length)"
+    )
+    assert plain.evaluate(seals) == scripted.evaluate(seals) == [2, 2, 2, 1]
+    advice = "The rule weighted asks every member."
+    assert [advice in said for said in texts(plain, "[data-slept]")] == [True] * 3
+    assert [advice in said for said in texts(scripted, "[data-slept]")] == [False] * 3
+    expect(plain.locator(".plain[data-slot=wake]:visible")).to_have_count(0)
+    expect(scripted.locator(".plain[data-slot=wake]:visible")).to_have_count(3)
+    screenshot(scripted, "doubt")
+
+
+def test_a_sleeping_member_is_woken_in_its_place(visit):
+    page = doubted(visit)
+    ask(page)
+    before = texts(page, ".triptych")
+    page.check('[name="rule"][value="max"]')  # what is chosen for the next question is no matter
+    page.focus('[aria-label="Wake EfficientNetLite1 for SURE.png"]')
+    page.keyboard.press("Enter")
+    page.get_by_text("weighted of 3 members").wait_for()
+    after = texts(page, ".triptych")
+    assert after[1:] == before[1:]
+    assert "daisy" in after[0]
+    assert "slept" not in after[0]
+    assert texts(page, ".panel h4")[:3] == MEMBERS
+    assert page.evaluate("document.activeElement.querySelector('h4').textContent") == MEMBERS[1]
+    assert page.inner_text("#news").count("SURE.png: daisy") == 2
+
+
+def test_a_member_that_could_not_be_woken_costs_no_verdict(visit, expected):
+    expected.append(NETWORK_DOWN)
+    page = doubted(visit)
+    ask(page)
+    verdict = texts(page, ".plate")[0]
+    page.route("**/api/**", lambda route: route.abort())
+    page.click('[aria-label="Wake EfficientNetLite2 for SURE.png"]')
+    page.get_by_text("The studio did not answer.").first.wait_for()
+    assert texts(page, ".plate")[0] == verdict
+    page.unroute("**/api/**")
+    page.click('[aria-label="Wake EfficientNetLite2 for SURE.png"]')
+    page.get_by_text("weighted of 3 members").wait_for()
+
+
+def test_how_wide_sets_are_is_chosen(visit):
+    page = doubted(visit, "weighted")
+    page.click("summary:text('More')")
+    page.select_option('[name="coverage"]', label="99 times in 100")
+    ask(page)
+    said = texts(page, ".set")
+    assert said[0] == said[3] == ""
+    assert "one of: daisy, tulip, poppy" in said[1]
+    assert "holds the true class 99 times in 100" in said[1]
+    rest = page.locator("#cards .rest p")
+    expect(rest).to_be_hidden()
+    page.click("#cards .rest summary")
+    expect(rest).to_be_visible()
+
+
+# ------------------------------------------------------------------ why
+
+
+PHOTO = '[data-slot="photo"]'
+
+
+def explain(page, name: str, said: str) -> None:
+    """Presses a button by its name, and waits for what is told then, and for the map."""
+    page.get_by_role("button", name=name).click()
+    expect(page.locator("#cards .sight")).to_contain_text(said)
+    expect(page.locator("#cards .heat")).to_be_visible()
+
+
+def assert_heat_lies_on_photo(page) -> None:
+    def apart() -> list[float]:
+        one, other = (page.locator(f"#cards {s}").bounding_box() for s in (PHOTO, ".heat"))
+        return [side for side in one if abs(one[side] - other[side]) > 1]
+
+    wait_for(page, apart, [])
+
+
+def test_a_heat_map_of_a_member_and_of_the_verdict(visit):
+    page = visit()
+    page.set_input_files("#choose", files(("cat.png", photo(1, size=(300, 400)))))
+    ask(page)
+    verdict = fake_studio.load("lite").classify(photo(1, size=(300, 400)))
+    own = verdict.members[1].top[0].label.name
+    to_member = f"What speaks for {own} to EfficientNetLite1"
+    explain(page, f"Why? {to_member}", f"{to_member}, by occlusion: most is ")
+    expect(page.locator("#cards .sight")).to_contain_text("The dark edge was not looked at.")
+    own = verdict.label.name
+    to_all = f"What speaks for {own} to the committee"
+    explain(page, f"Why this verdict? What speaks for {own}", f"{to_all}, by occlusion: most is ")
+    heat = page.locator("#cards .heat:visible")
+    expect(page.locator('#cards [aria-pressed="true"]')).to_have_count(1)
+    alt = re.compile(re.escape(f"Heat map: most of what speaks for {own} is "))
+    expect(heat).to_have_attribute("alt", alt)
+    assert_heat_lies_on_photo(page)
+    screenshot(page, "why")
+    page.emulate_media(reduced_motion="reduce")
+    assert obstacles(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert obstacles(page, "color-contrast") == []
+    screenshot(page, "why-dark")
+    page.get_by_role("button", name="Hide").click()
+    expect(heat).to_have_count(0)
+    expect(page.get_by_role("button", name="Why this verdict?")).to_be_focused()
+
+
+def test_a_heat_map_by_keyboard(visit):
+    page = visit()
+    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    ask(page)
+    page.focus("#cards [data-slot=why-verdict]")
+    page.keyboard.press("Space")
+    page.wait_for_selector("#cards .heat:visible")
+    reach_backwards = page.locator('#cards [data-slot="strength"]')
+    for _ in range(5):
+        page.keyboard.press("Shift+Tab")
+        if reach_backwards.evaluate("e => e === document.activeElement"):
+            break
+    page.keyboard.press("Home")
+    expect(page.locator("#cards .heat")).to_have_css("opacity", "0")
+    page.keyboard.press("End")
+    expect(page.locator("#cards .heat")).to_have_css("opacity", "1")
+    page.focus("#cards [data-slot=why-verdict]")
+    page.keyboard.press("Enter")
+    expect(page.locator("#cards .heat:visible")).to_have_count(0)
+
+
+def test_a_heat_map_that_does_not_come_is_told(visit, expected):
+    expected.append(NETWORK_DOWN)
+    page = visit()
+    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    ask(page)
+    page.route("**/api/v1/explain*", lambda route: route.abort())
+    page.click("#cards [data-slot=why-verdict]")
+    page.get_by_text("The studio did not answer. Is it still running?").wait_for()
+    expect(page.locator("#cards .heat:visible")).to_have_count(0)
+
+
+def test_a_heat_map_on_a_phone_of_a_photo_that_is_taller_than_wide(visit):
+    page = visit(viewport={"width": 390, "height": 780}, is_mobile=True, has_touch=True)
+    page.set_input_files("#choose", files(("cat.png", photo(1, size=(1200, 500)))))
+    ask(page)
+    page.click("#cards [data-slot=why-verdict]")
+    page.wait_for_selector("#cards .heat:visible")
+    assert_heat_lies_on_photo(page)
+    assert page.locator(f"#cards {PHOTO}").bounding_box()["height"] <= 512
+    assert_no_overflow(page)
+    screenshot(page, "why-phone")
+
+
+def test_taught_photos_that_are_similar_are_named(visit):
+    page = doubted(visit, "weighted")
+    ask(page)
+    named = texts(page, ".similar li")
+    assert len(named) == 4 * 6
+    assert set(named) <= set(fake_studio.FLOWERS)
+    # The studio has none of them: no broken picture, and no error in the console.
+    page.wait_for_selector("#cards .likes img", state="detached")
+    page.check('[name="committee"][value="lite"]')
+    ask(page)
+    expect(page.locator(".similar:visible")).to_have_count(0)
+
+
+# ------------------------------------------------------------------ how it looks
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_a_phone(visit, expected, width):
+    expected.append(BAD_PHOTO)
+    page = visit(viewport={"width": width, "height": 780}, is_mobile=True, has_touch=True)
+    expect(page.locator("text=Take a photo")).to_be_visible()
+    assert_no_overflow(page)
+    page.set_input_files(
+        "#choose", files((LONG_NAME, photo(1, size=(400, 300))), ("notes.txt", b"hello"))
+    )
+    assert_no_overflow(page)
+    page.click("summary:text('More')")
+    page.click("text=The same from a terminal")
+    ask(page)
+    assert_no_overflow(page)
+    screenshot(page, f"phone-{width}")
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2.2 defines it, of ``#rrggbb``."""
+    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_have_contrast(visit, scheme):
+    page = visit(color_scheme=scheme)
+    page.set_input_files("#choose", files(("cat.png", photo(1, size=(300, 400)))))
+    ask(page)
+    screenshot(page, scheme)
+    style = "getComputedStyle(document.documentElement)"
+    names = ("wall", "plate", "mat", "wash", "ink", "quiet", "accent", "alarm", "on-accent")
+    colour = {name: page.evaluate(f"{style}.getPropertyValue('--{name}')") for name in names}
+    assert (luminance(colour["wall"]) < 0.2) == (scheme == "dark")
+    assert contrast(colour["on-accent"], colour["accent"]) >= 4.5
+    for ground in ("wall", "plate", "mat"):
+        for text in ("ink", "quiet", "accent", "alarm"):
+            assert contrast(colour[text], colour[ground]) >= 4.5, (text, ground)
+
+
+def test_nothing_moves_for_those_who_want_rest(visit):
+    page = visit(reduced_motion="reduce")
+    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    ask(page)
+    wait_for(page, lambda: page.evaluate("document.getAnimations().length"), 0)
+
+
+def test_doubt_on_a_phone(visit):
+    page = doubted(visit, viewport={"width": 320, "height": 780}, is_mobile=True, has_touch=True)
+    ask(page)
+    assert_no_overflow(page)
+    page.click("#cards .rest summary")
+    assert_no_overflow(page)
+    screenshot(page, "doubt-phone")
+
+
+@pytest.mark.parametrize("committee", ["lite", "garden"])
+def test_everything_has_a_name_for_screen_readers(visit, committee):
+    page = doubted(visit)
+    page.check(f'[name="committee"][value="{committee}"]')
+    ask(page)
+    tree = page.locator("body").aria_snapshot()
+    assert not re.search(r"^\s*- (button|radio|textbox|img)( \[.*\])?:?$", tree, re.MULTILINE)
+    assert 'group "Committee"' in tree
+    levels = page.eval_on_selector_all(
+        "h1, h2, h3, h4", "all => all.filter(h => h.checkVisibility()).map(h => +h.tagName[1])"
+    )
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+# ------------------------------------------------------------------ a studio with a key
+
+
+def test_signing_in_and_out(visit, expected, monkeypatch):
+    expected.append("status of 401")
+    monkeypatch.setenv("TRIPTYCH_API_KEY", "open sesame")
+    with fake_studio.running() as (_, locked):
+        page = visit(viewport={"width": 375, "height": 720})
+        page.goto(locked)
+        expect(page.get_by_label("Key")).to_be_focused()
+        page.keyboard.type("sesame")
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text("This is not the key")
+        assert_no_overflow(page)
+        screenshot(page, "sign-in-phone")
+        page.get_by_label("Key").fill("open sesame")
+        follow(page.get_by_role("button", name="Enter"))
+        page.set_input_files("#choose", files(("cat.png", photo(1))))
+        ask(page)
+        assert texts(page, "figcaption") == ["cat.png"]
+        expect(page.locator("#curl")).to_contain_text('-H "X-API-Key: $TRIPTYCH_API_KEY"')
+        follow(page.get_by_role("button", name="Sign out"))
+        expect(page.get_by_label("Key")).to_be_visible()

@@ -1,0 +1,255 @@
+"""Running the studio: probes, metrics and the log."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import logging
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from support import fake_studio
+from support.fake_studio import photo
+from triptych import settings
+from triptych.inference import committee
+from triptych.web import context
+from triptych.web import create_app
+from triptych.web import logs
+from triptych.web.registry import Registry
+
+API = "/api/v1/classify"
+LITE = [row.name for row in committee.backbones("lite")]
+
+
+def ask(client, data: bytes = b"", **more):
+    return client.post(API, data=data or photo(), content_type="image/png", **more)
+
+
+def file(seed: int) -> tuple[io.BytesIO, str]:
+    return io.BytesIO(photo(seed)), "private.png"
+
+
+def measured(client) -> dict[str, float]:
+    """All samples by their names as they are written, without those of the process."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {
+        sample.name.removeprefix("triptych_")
+        + "".join(f" {value}" for _, value in sorted(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name.startswith("triptych_")
+    }
+
+
+# ------------------------------------------------------------------ probes
+
+
+def test_alive_is_not_yet_ready():
+    registry = Registry(fake_studio.load, fake_studio.offers("lite"), "lite")
+    app = create_app(settings.load({}), registry)
+    client = app.test_client()
+    assert client.get("/livez").text == client.get("/healthz").text == "ok"
+    unready = client.get("/readyz")
+    assert (unready.status_code, unready.text) == (503, "The committee lite is not loaded yet.")
+    registry.get()
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.text) == (200, "ready")
+    app.extensions[context.KEY].queue.close()
+    stopping = client.get("/readyz")
+    assert (stopping.status_code, stopping.text) == (503, "The studio is stopping.")
+    assert client.get("/livez").status_code == 200
+
+
+# Loads its committee when it is told to, by a line.
+WARMING = """
+import sys
+from support import fake_studio
+from triptych import settings
+from triptych.web import server
+from triptych.web.registry import Registry
+
+def load(name):
+    sys.stdin.readline()
+    return fake_studio.load(name)
+
+registry = Registry(load, fake_studio.offers("lite"), "lite")
+chosen = settings.load({}, port=int(sys.argv[1]))
+server.serve(chosen, registry, lambda line: print(line, flush=True))
+"""
+
+
+def test_the_server_says_when_it_is_ready_and_logs_what_it_answers():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    command = [sys.executable, "-c", WARMING, str(port)]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[1], text=True, **pipes) as process:
+        assert "Warming up" in process.stdout.readline()
+        assert answer(port, "GET", "/livez") == (200, "ok")
+        assert answer(port, "GET", "/readyz") == (503, "The committee lite is not loaded yet.")
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert "is open" in process.stdout.readline()
+        assert answer(port, "GET", "/readyz") == (200, "ready")
+        headers = {"Content-Type": "image/png", "X-Request-ID": "mine"}
+        assert answer(port, "POST", f"{API}?rule=max", photo(), headers)[0] == 200
+        process.terminate()
+        lines = [json.loads(line) for line in process.communicate()[1].splitlines()]
+    assert [line["path"] for line in lines] == [API]
+    assert lines[0]["request_id"] == "mine"
+
+
+def answer(port: int, method: str, path: str, *more) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request(method, path, *more)
+    with connection.getresponse() as response:
+        answer = response.status, response.read().decode()
+    connection.close()
+    return answer
+
+
+# ------------------------------------------------------------------ metrics
+
+
+def test_metrics_tell_what_was_answered(client):
+    client.post(API, data={"image": [file(1), file(2)]})
+    ask(client, b"hello")
+    found = measured(client)
+    assert found["requests_total 200 api.classify lite"] == 1
+    assert found["requests_total 415 api.classify lite"] == 1
+    assert found["request_duration_seconds_count api.classify"] == 2
+    assert found["requests_in_progress"] == 0
+    assert found["queue_duration_seconds_count"] == 2
+    assert found["batches_total lite"] == 2
+    assert found["batch_size_sum"] == 3
+    assert found["images_total lite"] == 2
+    for member in LITE:
+        assert found[f"inference_duration_seconds_count {member}"] == 2
+    assert found["model_ready lite"] == 1
+    assert found["model_ready classic"] == 0
+    assert any(name.startswith("build_info") for name in found)
+
+
+def test_who_watches_is_not_counted(client):
+    for path in ("/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live"):
+        client.get(path)
+    found = measured(client)
+    assert found["requests_in_progress"] == 0
+    assert not [name for name in found if name.startswith("requests_total")]
+
+
+def test_no_label_comes_from_outside(client):
+    client.get("/some/nonsense")
+    ask(client, query_string={"committee": "nonsense"})
+    found = measured(client)
+    assert found["requests_total 404 none "] == 1
+    assert found["requests_total 404 api.classify "] == 1
+    assert "nonsense" not in client.get("/metrics").text
+
+
+def test_what_is_turned_away_is_counted_by_its_reason(registry):
+    app = create_app(settings.load({}, max_request_bytes=10_000), registry)
+    client = app.test_client()
+    assert ask(client, bytes(20_000)).status_code == 413
+    app.extensions[context.KEY].queue.close()
+    assert ask(client).json["error"]["code"] == "stopping"
+    found = measured(client)
+    assert found["rejected_total request_entity_too_large"] == 1
+    assert found["rejected_total stopping"] == 1
+    assert found["requests_in_progress"] == 0
+
+
+def test_studios_in_one_process_count_apart(client, registry):
+    ask(client)
+    other = create_app(settings.load({}), registry).test_client()
+    assert "requests_total 200 api.classify lite" in measured(client)
+    assert "requests_total 200 api.classify lite" not in measured(other)
+
+
+def test_memory_is_told_too(client):
+    assert re.search(r"^process_resident_memory_bytes \d", client.get("/metrics").text, re.M)
+
+
+# ------------------------------------------------------------------ the log
+
+
+@pytest.fixture
+def logged(caplog):
+    """What is logged, with its records."""
+    caplog.set_level(logging.INFO, logs.logger.name)
+    return caplog
+
+
+def test_a_request_is_one_line_without_names(client, logged):
+    data = {"image": file(1), "top": "1"}
+    client.post(f"{API}?rule=max", data=data, headers={"X-Request-ID": "abc-1"})
+    (record,) = logged.records
+    assert record.fields.pop("duration_ms") > 0
+    assert record.fields == {
+        "request_id": "abc-1",
+        "method": "POST",
+        "path": API,
+        "endpoint": "api.classify",
+        "status": 200,
+        "images": 1,
+        "committee": "lite",
+        "error": None,
+        "client": "127.0.0.1",
+    }
+
+
+def test_who_watches_is_not_logged(client, logged):
+    for path in ("/livez", "/readyz", "/healthz", "/metrics"):
+        client.get(path)
+    assert not logged.records
+    client.get("/")
+    assert logged.records
+
+
+@pytest.mark.parametrize("sent", ["", "a b", "x" * 65, 'a"b', "猫"])
+def test_an_odd_request_id_is_replaced(client, sent):
+    got = client.get("/livez", headers={"X-Request-ID": sent.encode().decode("latin-1")})
+    assert re.fullmatch("[0-9a-f]{32}", got.headers["X-Request-ID"])
+
+
+def test_a_sane_request_id_is_kept(client):
+    got = client.get("/nothing", headers={"X-Request-ID": "trace:1.2_3-4"})
+    assert got.headers["X-Request-ID"] == "trace:1.2_3-4"
+
+
+@pytest.fixture
+def broken():
+    """A studio that cannot load its committee, and does not expect that."""
+
+    def load(name):
+        raise RuntimeError("a secret of the house")
+
+    registry = Registry(load, fake_studio.offers("lite"), "lite")
+    yield create_app(settings.load({}), registry).test_client()
+    logs.logger.handlers = []
+    logs.logger.setLevel(logging.NOTSET)
+
+
+@pytest.mark.parametrize("form", ["json", "off"])
+def test_a_surprise_is_found_by_its_request_id(broken, capsys, form):
+    logs.configure(form)
+    message = ask(broken, headers={"X-Request-ID": "find-me"}).json["error"]["message"]
+    assert "under the id find-me" in message
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["request_id"] for line in lines] == ["find-me"] * (2 if form == "json" else 1)
+    assert "RuntimeError: a secret of the house" in lines[0]["traceback"]
+
+
+def test_people_read_text(broken, capsys):
+    logs.configure("text")
+    broken.get("/no%0Athing")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "info request request_id=" in line
+    assert "method=GET path=/no%0Athing status=404" in line

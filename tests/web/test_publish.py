@@ -1,0 +1,397 @@
+"""Publishing: versions, roll back, the card, what is copied, the download, the page to share."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+import threading
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from support import fake_bundles
+from support.fake_studio import photo
+from triptych import bundles
+from triptych import settings
+from triptych.web import create_app
+from triptych.web import discovery
+from triptych.web.registry import Registry
+
+API = "/api/v1/classify"
+BROWSER = {"Accept": "text/html"}
+KEY = "a long key"
+# The classes of the two versions.
+OLD, NEW = {"ant", "bee"}, {"wasp", "hornet"}
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    """A home folder with two committees, the first in two versions that differ in their classes."""
+    fake_bundles.teach(tmp_path, "base", "x", "y")
+    fake_bundles.teach(tmp_path, "garden", "ant", "bee", top1=0.8)
+    fake_bundles.teach(tmp_path, "garden", "wasp", "hornet", top1=0.9)
+    return tmp_path
+
+
+def studio(home: Path, **limits: object) -> Flask:
+    registry = Registry(
+        lambda name: fake_bundles.load(home, name), lambda: discovery.of(home), "base"
+    )
+    registry.get()
+    return create_app(settings.load({}, home=home, **limits), registry)
+
+
+@pytest.fixture
+def client(shelf: Path) -> FlaskClient:
+    return studio(shelf).test_client()
+
+
+def page(client: FlaskClient, path: str = "/bundles/garden") -> str:
+    response = client.get(path, headers=BROWSER, follow_redirects=True)
+    assert response.status_code == 200
+    return html.unescape(re.sub(r"\s+", " ", response.text))
+
+
+def seen(client: FlaskClient, path: str = "/bundles/garden") -> str:
+    """A page without its marks."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page(client, path)))
+
+
+def serve(client: FlaskClient, version: int | str, name: str = "garden"):
+    return client.post(f"/bundles/{name}/active", data={"version": version}, headers=BROWSER)
+
+
+def classes(client: FlaskClient, committee: str = "garden") -> set[str]:
+    response = client.post(f"{API}?committee={committee}", data=photo(), content_type="image/png")
+    return {guess["label"] for guess in response.json["results"][0]["verdict"]["top"]}
+
+
+# ------------------------------------------------------------------ versions
+
+
+def test_versions_are_listed_with_what_they_are_worth(client):
+    text = seen(client)
+    facts = "90.0% (80.0% to 95.0%, 10 photos) 40 photos EfficientNetLite0 2026-01-02"
+    assert f"2 active Take offline Try Download {facts}" in text
+    assert "80.0% (70.0% to 85.0%, 10 photos)" in text
+    assert "is answered by version 2" in text
+    assert [text.count(step) for step in ("Take offline", "Roll back to this", "Download")] == [
+        *(1, 1, 2)
+    ]
+
+
+def test_a_roll_back_is_answered_at_once_and_so_is_the_way_forward(client):
+    assert classes(client) == NEW
+    response = serve(client, 1)
+    assert (response.status_code, response.location) == (303, "/bundles/garden?done=served")
+    assert classes(client) == classes(client, "garden@1") == OLD
+    assert classes(client, "garden@2") == NEW
+    text = seen(client, "/bundles/garden?done=served")
+    assert "Published: whoever asks" in text
+    assert "is answered by version 1" in text
+    serve(client, 2)
+    assert classes(client) == NEW
+
+
+def test_no_request_is_lost_and_none_mixed_up_while_versions_change(client):
+    app, stop = client.application, threading.Event()
+    own = {"garden": [OLD, NEW], "garden@1": [OLD], "garden@2": [NEW]}
+
+    def ask(committee: str) -> int:
+        asker, count = app.test_client(), 0
+        while not stop.is_set():
+            assert classes(asker, committee) in own[committee]
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(len(own)) as pool:
+        asking = [pool.submit(ask, committee) for committee in own]
+        for version in (1, 2) * 4:
+            assert serve(client, version).status_code == 303
+            assert classes(client) == (OLD if version == 1 else NEW)
+        stop.set()
+        assert min(one.result() for one in asking) > 0
+
+
+def test_a_committee_taken_offline_is_not_offered_and_comes_back(client):
+    assert serve(client, 0).location == "/bundles/garden?done=offline"
+    refused = client.post(f"{API}?committee=garden", data=photo(), content_type="image/png")
+    assert refused.status_code == 404
+    assert "No version of garden is published" in refused.json["error"]["message"]
+    assert classes(client, "garden@2") == NEW
+    assert 'value="garden"' not in page(client, "/")
+    assert client.get("/c/garden").status_code == 404
+    assert "Publish a version first" in seen(client)
+    assert client.get("/v1/models/garden").status_code == 404
+    assert client.get("/v1/models/garden/versions/1").status_code == 200
+    assert client.get("/api/v1/bundles/garden@1").json["active"] is None
+    serve(client, 1)
+    assert classes(client) == OLD
+    assert 'value="garden"' in page(client, "/")
+
+
+def test_a_draft_is_listed_and_answers_by_its_number_only(client, shelf):
+    fake_bundles.teach(shelf, "garden", "moth", "fly", publish=False)
+    assert "is answered by version 2" in seen(client)
+    assert "3 Publish Try Download" in seen(client)
+    assert classes(client, "garden@3") == {"moth", "fly"}
+    assert classes(client) == NEW
+    serve(client, 3)
+    assert classes(client) == {"moth", "fly"}
+
+
+def test_other_protocols_mean_the_active_version_too(client):
+    serve(client, 1)
+    assert client.get("/v2/models/garden").json["versions"] == ["1", "2"]
+    assert client.get("/v1/models/garden/metadata").json["model_spec"]["version"] == "1"
+    facts = {one["name"]: one for one in client.get("/api/v1/committees").json["committees"]}
+    assert (facts["garden"]["active"], facts["garden"]["versions"]) == (1, [1, 2])
+    bundles = {one["name"]: one for one in client.get("/api/v1/bundles").json["bundles"]}
+    assert (bundles["garden"]["version"], bundles["garden"]["classes"]) == (1, ["ant", "bee"])
+
+
+def test_a_damaged_version_never_is_the_active_one(client, shelf):
+    (
+        bundles.find(shelf, "garden@1").folder / "members" / fake_bundles.MEMBER / "network.bin"
+    ).write_text("")
+    response = serve(client, 1)
+    assert response.status_code == 409
+    assert "is not the file that was written" in html.unescape(response.text)
+    assert classes(client) == NEW
+    (bundles.find(shelf, "garden@1").folder / "bundle.json").write_text("{")
+    assert "cannot be read" in seen(client)
+
+
+def test_the_default_committee_stays_online(client):
+    response = serve(client, 0, "base")
+    assert response.status_code == 409
+    assert "stays online" in response.text
+    assert "it stays online" in seen(client, "/bundles/base")
+    assert client.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("version", ["", "x", "-1", "1.5", "²", "9" * 400])
+def test_a_version_that_is_no_number_is_refused(client, version):
+    response = serve(client, version)
+    assert response.status_code == 400
+    assert "expected its number" in response.text
+    assert classes(client) == NEW
+
+
+def test_what_is_not_there_is_said(client):
+    assert serve(client, 7).status_code == 404
+    assert serve(client, 0, "pond").status_code == 404
+    for path in (
+        "/bundles/pond",
+        "/c/pond",
+        "/c/garden@9",
+        "/c/garden@x",
+        "/c/lite",
+        "/bundles/garden/9.zip",
+    ):
+        response = client.get(path, headers=BROWSER)
+        assert response.status_code == 404, path
+        assert "Not answered" in response.text
+    assert client.get("/projects/pond/publish").status_code == 404
+
+
+def test_pages_of_other_sites_publish_nothing(client):
+    for path in ("active", "card"):
+        headers = {**BROWSER, "Sec-Fetch-Site": "cross-site"}
+        response = client.post(f"/bundles/garden/{path}", data={"version": 1}, headers=headers)
+        assert response.status_code == 403
+    assert classes(client) == NEW
+
+
+# ------------------------------------------------------------------ the lists
+
+
+def test_all_bundles_are_listed_whoever_taught_them(client, shelf):
+    serve(client, 0)
+    text = seen(client, "/bundles")
+    assert "base 1 1 90.0%" in text
+    assert "garden none 2 90.0%" in text
+    assert "wasp, hornet" in text
+
+
+def test_an_empty_studio_says_how_bundles_come(tmp_path):
+    fake_bundles.teach(tmp_path, "base", "x", "y")
+    client = studio(tmp_path).test_client()
+    bundles.remove(tmp_path, "base")
+    assert "There are no bundles yet" in seen(client, "/bundles")
+
+
+def test_a_project_has_the_same_page_among_its_own(client, shelf):
+    project = client.application.extensions["triptych"].projects.make("My pond")
+    assert "has not been taught" in seen(client, f"/projects/{project.key}/publish")
+    fake_bundles.teach(shelf, project.key, "newt", "frog")
+    text = seen(client, f"/projects/{project.key}/publish")
+    assert "My pond" in text
+    assert "is answered by version 1" in text
+    response = client.get(f"/bundles/{project.key}")
+    assert response.location == f"/projects/{project.key}/publish"
+    assert serve(client, 1, project.key).location == f"{response.location}?done=served"
+    assert "My pond" in seen(client, f"/c/{project.key}")
+    assert client.get("/projects/garden/publish").location == "/bundles/garden"
+
+
+# ------------------------------------------------------------------ the card
+
+
+def test_the_card_is_plain_text_wherever_it_is_shown(client, shelf):
+    words = {
+        "description": "Insects <script>alert(1)</script>\n\nof my garden",
+        "use": "Not for medicine.",
+        "contact": "me@example.org",
+    }
+    assert client.post("/bundles/garden/card", data=words).location.endswith("?done=card")
+    for path in ("/bundles/garden", "/c/garden"):
+        text = client.get(path).text
+        assert "Insects &lt;script&gt;" in text
+        assert "<script>alert" not in text
+        assert "Not for medicine." in text
+    assert '<p class="said">of my garden</p>' in client.get("/c/garden").text
+    serve(client, 1)
+    assert "Not for medicine." in seen(client, "/c/garden")
+    client.post("/bundles/garden/card", data={})
+    assert "Not for medicine." not in seen(client, "/c/garden")
+    assert bundles.words(shelf, "garden") == {}
+
+
+def test_the_figures_of_a_card_cannot_be_edited(client):
+    client.post("/bundles/garden/card", data={"top1": "1.0", "accuracy": "100 %", "use": "Fun."})
+    text = seen(client, "/c/garden")
+    assert "90.0% of 10 photos" in text
+    assert "100 %" not in text
+
+
+def test_a_card_that_is_too_long_is_refused_whole(client, shelf):
+    response = client.post("/bundles/garden/card", data={"use": "x" * 4001}, headers=BROWSER)
+    assert response.status_code == 400
+    assert "at most 4000" in response.text
+    huge = client.post("/bundles/garden/card", data={"use": "x" * 200_000}, headers=BROWSER)
+    assert huge.status_code == 413
+    assert bundles.words(shelf, "garden") == {}
+
+
+# ------------------------------------------------------------------ download
+
+
+def test_a_download_is_taken_in_elsewhere_with_its_card(client, shelf, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    client.post("/bundles/garden/card", data={"use": "Only in summer."})
+    response = client.get("/bundles/garden/1.zip")
+    assert response.headers["Content-Disposition"] == "attachment; filename=garden-1.zip"
+    assert int(response.headers["Content-Length"]) == len(response.data)
+    with zipfile.ZipFile(io.BytesIO(response.data)) as archive:
+        assert "Only in summer." in archive.read("README.md").decode()
+    (elsewhere / "x.zip").write_bytes(response.data)
+    taken = bundles.unpack(elsewhere, elsewhere / "x.zip")
+    assert [label.name for label in taken.labels] == ["ant", "bee"]
+    assert taken.words == {"use": "Only in summer."}
+    response.close()
+    assert {path.name.split(".")[0] for path in shelf.iterdir()} <= {"bundles", "studio"}
+
+
+# ------------------------------------------------------------------ what is copied
+
+
+def snippets(client: FlaskClient, **more: object) -> dict[str, str]:
+    text = client.get("/bundles/garden", **more).text
+    found = re.findall(r'<code id="([a-z]+)">(.*?)</code>', text, re.DOTALL)
+    return {name: html.unescape(code) for name, code in found}
+
+
+def test_what_is_copied_names_this_studio_and_committee(shelf):
+    client = studio(shelf, allowed_hosts="photos.example").test_client()
+    found = snippets(client, base_url="https://photos.example")
+    address = f"https://photos.example{API}?committee=garden"
+    assert found["curl"] == f'curl -F image=@photo.jpg "{address}"\n'
+    assert f'"{address}"' in found["elsewhere"]
+    assert 'triptych.load("garden")' in found["here"]
+    for name in ("elsewhere", "here"):
+        compile(found[name], name, "exec")
+
+
+def test_the_python_here_works_as_it_stands(shelf, monkeypatch, capsys, tmp_path):
+    found = snippets(studio(shelf).test_client())["here"]
+    asked = []
+    monkeypatch.setattr(
+        "triptych.load", lambda name: asked.append(name) or fake_bundles.load(shelf, name)
+    )
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo.jpg").write_bytes(photo())
+    exec(found, {})
+    assert asked == ["garden"]
+    assert capsys.readouterr().out.split()[0] in ("wasp", "hornet")
+
+
+def test_with_a_key_all_that_is_copied_sends_it_and_nobody_else_sees_anything(shelf):
+    client = studio(shelf, api_key=KEY).test_client()
+    for path in ("/bundles", "/bundles/garden", "/c/garden", "/bundles/garden/1.zip"):
+        assert client.get(path, headers=BROWSER).status_code == 401
+    assert serve(client, 1).status_code == 401
+    found = snippets(client, headers={"Authorization": f"Bearer {KEY}"})
+    assert '-H "Authorization: Bearer $TRIPTYCH_API_KEY"' in found["curl"]
+    assert 'os.environ["TRIPTYCH_API_KEY"]' in found["elsewhere"]
+    compile(found["elsewhere"], "elsewhere", "exec")
+    assert KEY not in "".join(found.values())
+
+
+# ------------------------------------------------------------------ the page to share
+
+
+def test_the_page_to_share_is_about_one_committee(client):
+    text = seen(client, "/c/garden")
+    assert "2 classes: wasp, hornet" in text
+    assert "90.0% of 10 photos that it had not learned" in text
+    assert "80.0% to 95.0% can be expected" in text
+    assert "Take a photo" in text
+    for other in ("base", "classic", "Classify", "How answers are joined", "Teach your own"):
+        assert other not in text
+
+
+def test_a_version_is_tried_before_it_is_published(client, shelf):
+    fake_bundles.teach(shelf, "garden", "moth", "fly", publish=False)
+    text = seen(client, "/c/garden@3")
+    assert "Version 3, to be tried; version 2 is published" in text
+    assert "moth, fly" in text
+    data = {"image": (io.BytesIO(photo()), "bug.png"), "committee": "garden@3"}
+    tried = client.post("/c/garden@3", data=data, headers=BROWSER).text
+    assert re.search(r'<h3 data-slot="label">(moth|fly)</h3>', tried)
+    assert "to be tried" not in seen(client, "/c/garden")
+
+
+def test_the_page_to_share_answers_without_a_script(client):
+    data = {"image": (io.BytesIO(photo()), "bug.png"), "committee": "garden"}
+    response = client.post("/c/garden", data=data, headers=BROWSER)
+    assert response.status_code == 200
+    assert re.search(r'<h3 data-slot="label">(wasp|hornet)</h3>', response.text)
+    assert "bug.png" in response.text
+
+
+@pytest.mark.parametrize(
+    ("onward", "where"),
+    [
+        ("/c/garden", "/c/garden"),
+        ("/bundles/garden?done=card", "/bundles/garden?done=card"),
+        ("", "/"),
+        ("https://evil.example/", "/"),
+        ("//evil.example/", "/"),
+        ("/\\evil.example/", "/"),
+        ("/a b", "/"),
+        ("javascript:alert(1)", "/"),
+    ],
+)
+def test_who_signs_in_gets_to_the_page_that_was_asked_for(shelf, onward, where):
+    client = studio(shelf, api_key=KEY).test_client()
+    door = client.get("/c/garden?x=1", headers=BROWSER)
+    assert 'name="next" value="/c/garden?x=1"' in html.unescape(door.text)
+    wrong = client.post("/sign-in", data={"key": "no", "next": onward}, headers=BROWSER)
+    assert f'name="next" value="{html.escape(onward)}"' in wrong.text
+    assert client.post("/sign-in", data={"key": KEY, "next": onward}).location == where

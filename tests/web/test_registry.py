@@ -1,0 +1,291 @@
+"""The committees of a running studio: loaded, swapped, dropped, within a limit."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from support import fake_studio
+from triptych import errors
+from triptych.inference.classifier import Classifier
+from triptych.web.registry import Offer
+from triptych.web.registry import Registry
+
+SIZE_BYTES = 1000
+
+
+def sized(name: str, size_bytes: int = SIZE_BYTES) -> Classifier:
+    """A committee whose first network has a size."""
+    classifier = fake_studio.load("lite")
+    classifier.committee.members[0].engine.size_bytes = size_bytes
+    return classifier
+
+
+def test_the_registry_loads_once_and_only_when_asked():
+    loaded = []
+
+    def load(name):
+        loaded.append(name)
+        return fake_studio.load(name)
+
+    registry = Registry(load, fake_studio.offers("lite", "classic"), "lite")
+    assert not registry.ready("lite")
+    assert registry.get() is registry.get("lite")
+    assert registry.ready("lite")
+    assert loaded == ["lite"]
+
+
+def test_the_registry_tries_again_after_a_failure():
+    attempts = []
+
+    def load(name):
+        attempts.append(name)
+        if len(attempts) == 1:
+            raise errors.WeightsMissing("not yet")
+        return fake_studio.load(name)
+
+    registry = Registry(load, fake_studio.offers("lite"), "lite")
+    with pytest.raises(errors.WeightsMissing):
+        registry.get()
+    assert registry.get().committee.name == "lite"
+
+
+def test_the_registry_refuses_a_default_that_is_not_on_offer():
+    with pytest.raises(errors.UnknownName, match="no committee 'classic'; expected one of: lite"):
+        Registry(fake_studio.load, fake_studio.offers("lite"), "classic")
+
+
+def test_a_committee_outside_the_zoo_has_facts():
+    registry = Registry(lambda name: fake_studio.load("lite"), fake_studio.offers("mine"), "mine")
+    assert registry.facts("mine").members == ()
+    registry.get()
+    assert len(registry.facts("mine").members) == 3
+
+
+@pytest.fixture
+def shelf() -> dict[str, list[int]]:
+    """What is on offer: a test may change it."""
+    return {"lite": [1], "garden": [1, 2], "pond": [1]}
+
+
+@pytest.fixture
+def asked() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def registry(shelf: dict[str, list[int]], asked: list[str]) -> Registry:
+    def load(name: str) -> Classifier:
+        asked.append(name)
+        return sized(name)
+
+    return Registry(load, lambda: shelf, "lite", max_bytes=2 * SIZE_BYTES)
+
+
+def test_a_version_can_be_named(registry, asked):
+    assert registry.get("garden@1") is not registry.get("garden")
+    assert registry.get("garden@2") is registry.get("garden")
+    assert asked == ["garden@1", "garden"]
+
+
+@pytest.mark.parametrize("name", ["garden@3", "garden@", "garden@x", "@1", "pond@2", "lite@1@1"])
+def test_a_version_that_is_not_there_is_refused(registry, name):
+    with pytest.raises(errors.UnknownName, match="expected one of: lite, garden, pond"):
+        registry.get(name)
+
+
+def test_a_new_committee_is_found_when_it_is_asked_for(registry, shelf):
+    with pytest.raises(errors.UnknownName):
+        registry.get("meadow")
+    shelf["meadow"] = [1]
+    assert registry.get("meadow")
+    assert "meadow" in registry.names
+
+
+def test_a_committee_taught_again_is_swapped(registry, shelf, asked):
+    before = registry.get("garden")
+    registry.refresh()
+    assert registry.loaded("garden") is before
+    shelf["garden"] = [1, 2, 3]
+    registry.refresh()
+    after = registry.loaded("garden")
+    assert after is not None
+    assert after is not before
+    assert asked == ["garden", "garden"]
+
+
+def test_a_version_that_cannot_be_loaded_leaves_the_old_one(shelf):
+    def load(name):
+        if shelf["garden"][-1] == 3:
+            raise errors.BundleError("damaged")
+        return fake_studio.load("lite")
+
+    registry = Registry(load, lambda: shelf, "lite")
+    before = registry.get("garden")
+    shelf["garden"] = [1, 2, 3]
+    with pytest.raises(errors.BundleError):
+        registry.refresh()
+    registry.refresh()  # and is not tried for ever
+    assert registry.loaded("garden") is before
+
+
+def test_a_roll_back_is_swapped_while_the_name_goes_on_to_answer(registry, shelf, asked):
+    shelf["garden"] = Offer((1, 2, 3), 3)
+    registry.refresh()
+    third = registry.get("garden")
+    shelf["garden"] = Offer((1, 2, 3), 2)
+    assert registry.loaded("garden") is registry.loaded("garden@3") is third
+    registry.refresh()
+    second = registry.loaded("garden")
+    assert second is registry.loaded("garden@2")
+    assert second is not third
+    assert registry.loaded("garden@3") is None
+    assert asked == ["garden", "garden"]
+    assert registry.facts("garden").active == 2
+    assert registry.facts("garden").versions == (1, 2, 3)
+
+
+def test_a_version_that_is_loaded_by_its_number_is_not_loaded_again(registry, shelf, asked):
+    registry.get("garden")
+    first = registry.get("garden@1")
+    shelf["garden"] = Offer((1, 2), 1)
+    registry.refresh()
+    assert registry.loaded("garden") is registry.loaded("garden@1") is first
+    assert asked == ["garden", "garden@1"]
+    assert registry.size_bytes == SIZE_BYTES
+    registry.unload("garden")
+    tried = registry.get("garden@2")
+    shelf["garden"] = Offer((1, 2), 2)
+    registry.refresh("garden")  # nobody had asked the bare name
+    assert registry.loaded("garden") is tried
+
+
+def test_while_a_version_is_swapped_each_number_is_answered_by_its_own(shelf):
+    begun, go_on, loaded = threading.Event(), threading.Event(), []
+
+    def load(name):
+        loaded.append(name)
+        if len(loaded) == 2:
+            begun.set()
+            assert go_on.wait(60)
+        return fake_studio.load("lite")
+
+    registry = Registry(load, lambda: shelf, "lite")
+    second = registry.get("garden")
+    shelf["garden"] = Offer((1, 2), 1)
+    swapping = threading.Thread(target=registry.refresh)
+    swapping.start()
+    assert begun.wait(60)
+    assert registry.loaded("garden") is registry.loaded("garden@2") is second
+    assert registry.loaded("garden@1") is None
+    assert not registry.ready("garden@1")
+    go_on.set()
+    swapping.join()
+    assert registry.loaded("garden") is registry.loaded("garden@1") is not second
+    assert loaded == ["garden", "garden"]
+
+
+def test_a_committee_that_is_not_published_is_asked_by_its_numbers_only(registry, shelf):
+    registry.get("garden")
+    shelf["garden"] = Offer((1, 2), None)
+    registry.refresh()
+    assert registry.names == ("lite", "pond")
+    with pytest.raises(errors.UnknownName, match=r"No version of garden is published.*garden@2"):
+        registry.get("garden")
+    assert not registry.ready("garden")
+    assert registry.get("garden@2")
+    assert registry.facts("garden@2").active is None
+
+
+def test_one_that_cannot_be_loaded_does_not_hold_up_the_others(shelf):
+    def load(name):
+        if name == "garden" and shelf["garden"][-1] == 3:
+            raise errors.BundleError("damaged")
+        return fake_studio.load("lite")
+
+    registry = Registry(load, lambda: shelf, "lite")
+    before = {name: registry.get(name) for name in ("garden", "pond")}
+    shelf.update(garden=[1, 2, 3], pond=[1, 2])
+    registry.refresh("lite")
+    assert registry.loaded("pond") is before["pond"]
+    with pytest.raises(errors.BundleError):
+        registry.refresh()
+    assert registry.loaded("garden") is before["garden"]
+    assert registry.loaded("pond") is not before["pond"]
+
+
+def test_a_default_in_one_version_stays_that(shelf):
+    registry = Registry(sized, lambda: shelf, "garden@1")
+    first = registry.get()
+    shelf["garden"] = Offer((1, 2), 1)
+    registry.refresh()
+    shelf["garden"] = Offer((1, 2), 2)
+    registry.refresh()
+    assert registry.get() is registry.loaded("garden@1") is first
+
+
+def test_a_removed_committee_is_dropped(registry, shelf):
+    registry.get("garden")
+    del shelf["garden"]
+    registry.refresh()
+    assert "garden" not in registry.names
+    with pytest.raises(errors.UnknownName):
+        registry.loaded("garden")
+
+
+def test_beyond_its_limit_the_least_used_is_unloaded(registry):
+    for name in ("lite", "garden", "pond"):
+        registry.get(name)
+    assert [registry.ready(name) for name in ("lite", "garden", "pond")] == [True, False, True]
+    assert registry.size_bytes == 2 * SIZE_BYTES
+    registry.get("garden")
+    assert [registry.ready(name) for name in ("lite", "garden", "pond")] == [True, True, False]
+
+
+def test_what_is_used_stays(shelf):
+    registry = Registry(sized, lambda: shelf, "lite", max_bytes=3 * SIZE_BYTES)
+    for name in ("lite", "garden", "pond"):
+        registry.get(name)
+    assert registry.loaded("garden")
+    registry.get("garden@1")
+    assert [registry.ready(name) for name in ("garden", "pond")] == [True, False]
+
+
+def test_one_that_is_larger_than_the_limit_is_served_all_the_same(shelf):
+    registry = Registry(
+        lambda name: sized(name, 99 * SIZE_BYTES), lambda: shelf, "lite", max_bytes=1
+    )
+    assert registry.get("garden")
+    assert registry.get("lite")
+    assert not registry.ready("pond")
+
+
+def test_an_unloaded_committee_comes_back(registry, asked):
+    registry.get("garden")
+    registry.unload("garden")
+    assert not registry.ready("garden")
+    registry.get("garden")
+    assert asked == ["garden", "garden"]
+    with pytest.raises(errors.UnknownName):
+        registry.unload("nobody")
+
+
+def test_those_who_ask_at_once_load_once(shelf):
+    asked, together = [], threading.Barrier(4, timeout=60)
+
+    def load(name):
+        asked.append(name)
+        return fake_studio.load("lite")
+
+    def get():
+        together.wait()
+        registry.get("garden")
+
+    registry = Registry(load, lambda: shelf, "lite")
+    threads = [threading.Thread(target=get) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert asked == ["garden"]

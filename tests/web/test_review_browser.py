@@ -1,0 +1,212 @@
+"""Looking at mistakes and correcting them in a real Chromium, with the mouse and without.
+
+Any error in the browser's console fails the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support import browser
+from support import fake_studio
+from support import trained_project
+from support.browser import assert_no_overflow
+from support.browser import expect
+from support.browser import follow
+from support.browser import screenshot
+from support.browser import wait_for
+from triptych.studio.projects import Projects
+
+pytestmark = browser.MARKS
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Projects:
+    return Projects(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def address(door: Projects) -> Iterator[str]:
+    with fake_studio.running(home=door.home, inbox="on") as (_, address):
+        yield address
+
+
+@pytest.fixture
+def key(door: Projects) -> str:
+    key = trained_project.project(door)
+    trained_project.teach(door, key)
+    return key
+
+
+def home_of(door: Projects, key: str, name: str) -> str:
+    names = {own.id: own.name for own in door.find(key).classes}
+    return names[trained_project.named(door, key)[name].class_id or 0]
+
+
+def photo(page, name: str):
+    return page.locator("[data-photo]").filter(has_text=name).first
+
+
+def assert_focused(page, name: str) -> None:
+    expect(page.locator("[data-photo]:focus-within .choose")).to_have_text(name)
+
+
+def test_a_cell_opens_its_photos_and_a_label_is_mended(visit, door, key):
+    page = visit(f"/projects/{key}/result")
+    screenshot(page, "result")
+    follow(page.get_by_role("link", name="1 of ants taken for bees"))
+    page.get_by_label("ants-1.png").check()
+    page.get_by_role("button", name="Move to bees").click()
+    said = page.get_by_role("status").filter(has_text="Moved ants-1.png to bees.")
+    said.wait_for()
+    expect(photo(page, "ants-1.png")).to_have_attribute("data-done", "")
+    assert home_of(door, key, "ants-1.png") == "bees"
+    screenshot(page, "cell")
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_text("Nothing is left to undo.").wait_for()
+    assert home_of(door, key, "ants-1.png") == "ants"
+
+
+def test_a_likely_label_error_is_accepted_by_one_click_and_stays_so(visit, door, key):
+    page = visit(f"/projects/{key}/result")
+    photo(page, "ants-3.png").get_by_role("button", name="Move to bees").click()
+    page.get_by_text("Moved ants-3.png to bees.").wait_for()
+    assert home_of(door, key, "ants-3.png") == "bees"
+    page.reload()
+    expect(page.get_by_text("Moved ants-3.png to bees.")).to_be_visible()
+    expect(page.get_by_text("1 photo is otherwise than when this version was")).to_be_visible()
+    expect(photo(page, "ants-3.png")).to_have_count(0)
+
+
+def test_labels_are_mended_by_keyboard_alone(visit, door, key):
+    page = visit(f"/projects/{key}/result/cell?truth=ants&photos=all")
+    page.locator("[data-photo] input").first.focus()
+    order = ["ants-3.png", "ants-0.png", "ants-1.png", "ants-2.png"]  # the surest first
+    for name in order:
+        assert_focused(page, name)
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Home")
+    page.keyboard.press("2")
+    page.get_by_text("Moved ants-3.png to bees.").wait_for()
+    assert home_of(door, key, "ants-3.png") == "bees"
+    assert_focused(page, "ants-0.png")  # on to the next
+    page.keyboard.press("r")
+    page.get_by_text("Called ants-0.png right as ants.").wait_for()
+    page.keyboard.press("u")
+    page.locator("#undo").get_by_text("Moved ants-3.png to bees.").wait_for()
+    page.keyboard.press("Space")
+    page.keyboard.press("End")
+    page.keyboard.press("Space")
+    page.keyboard.press("x")
+    page.get_by_text("Excluded 2 photos.").wait_for()
+    left_out = {one.name for one in door.photos(key, excluded=True)}
+    assert left_out == {"ants-1.png", "ants-2.png"}
+
+
+def test_two_versions_side_by_side(visit, door, key):
+    answers = {
+        **trained_project.ANSWERS,
+        "ants-0.png": trained_project.Planted((0.3, 0.1, 0.6), held=True),
+    }
+    trained_project.teach(door, key, answers)
+    page = visit(f"/projects/{key}/result")
+    follow(page.get_by_role("link", name="Compare with version 1"))
+    expect(page.get_by_text("Both on the same 6 photos")).to_be_visible()
+    expect(photo(page, "ants-0.png")).to_be_visible()
+    expect(page.get_by_text("it may be chance")).to_be_visible()
+    screenshot(page, "compare")
+
+
+def test_the_report_opens_within_its_policy(visit, key):
+    page = visit(f"/projects/{key}/result")
+    follow(page.get_by_role("link", name="The whole report of this version"))
+    expect(page.get_by_text("All of it.")).to_be_visible()
+
+
+def keep(door: Projects, *seeds: int) -> None:
+    for seed in seeds:
+        said = {"label": "bees", "prob": 0.5, "status": "unsure", "novelty": None}
+        top = [{"label": "bees", "prob": 0.5}, {"label": "ants", "prob": 0.4}]
+        door.keep(
+            f"kept-{seed}.png", fake_studio.photo(seed), {**said, "committee": "garden", "top": top}
+        )
+
+
+def test_the_inbox_by_keyboard_alone(visit, door, key):
+    for one in door.inbox():
+        door.dismiss([one.id])
+    keep(door, 101, 102, 103)
+    page = visit(f"/projects/inbox?project={key}")
+    page.locator("[data-photo] input").first.focus()
+    assert_focused(page, "kept-103.png")  # the newest first
+    page.keyboard.press("2")
+    page.get_by_text("1 photo in bees.").wait_for()
+    assert_focused(page, "kept-102.png")
+    page.keyboard.press("x")
+    page.get_by_text("1 photo dismissed.").wait_for()
+    expect(page.locator("#waiting")).to_have_text("1 photo")
+    page.keyboard.press("u")
+    page.get_by_text("Undone.").wait_for()
+    expect(page.locator("#waiting")).to_have_text("2 photos")
+    screenshot(page, "inbox")
+    page.reload()
+    expect(page.locator("[data-photo]")).to_have_count(2)
+    assert trained_project.named(door, key)["kept-103.png"].class_id == door.find(key).classes[1].id
+    page.get_by_role("button", name="Choose all").click()
+    page.get_by_role("button", name="wasps").click()
+    page.get_by_text("2 photos in wasps.").wait_for()
+    assert door.waiting() == 0
+
+
+def test_a_photo_comes_from_the_classify_page_to_the_inbox(visit, door):
+    before = door.waiting()
+    page = visit("/")
+    page.check('[name="committee"][value="garden"]')
+    page.get_by_label("Keep these photos for review").check()
+    unsure = fake_studio.plain(fake_studio.MANY_CLASSES)
+    page.set_input_files(
+        "#choose", [{"name": "grey.png", "mimeType": "image/png", "buffer": unsure}]
+    )
+    page.click(".ask")
+    wait_for(page, door.waiting, before + 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "scheme"),
+    [
+        ("result", "light"),
+        ("result/cell?photos=all", "dark"),
+        ("result/doubted", "light"),
+        ("decisions", "dark"),
+    ],
+)
+def test_a_phone(visit, door, key, path, scheme):
+    door.decide(key, [trained_project.named(door, key)["ants-0.png"].digest], exclude=True)
+    page = visit(
+        f"/projects/{key}/{path}",
+        viewport={"width": 390, "height": 780},
+        is_mobile=True,
+        has_touch=True,
+        color_scheme=scheme,
+    )
+    assert_no_overflow(page)
+    screenshot(page, f"review-{path.partition('?')[0].replace('/', '-')}-phone-{scheme}")
+
+
+def test_the_inbox_on_a_phone(visit, door, key):
+    keep(door, 104, 105)
+    page = visit(
+        f"/projects/inbox?project={key}", viewport={"width": 390, "height": 780}, is_mobile=True
+    )
+    assert_no_overflow(page)
+    screenshot(page, "inbox-phone")
+
+
+def test_without_a_script_a_label_is_mended_all_the_same(visit, door, key):
+    page = visit(f"/projects/{key}/result/doubted", java_script_enabled=False)
+    follow(photo(page, "ants-3.png").get_by_role("button", name="Move to bees"))
+    expect(page.get_by_text("Moved ants-3.png to bees.")).to_be_visible()
+    assert page.url.endswith("/result/doubted")
+    assert home_of(door, key, "ants-3.png") == "bees"

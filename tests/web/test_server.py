@@ -1,0 +1,209 @@
+"""The studio on a real socket: it stays awake while it computes, and stops with manners."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import http.client
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from support import fake_studio
+from triptych import errors
+from triptych import settings
+from triptych.web import server
+from triptych.web.registry import Registry
+
+BOUNDARY = "frontier"
+
+
+def connect(address: str) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection(urlsplit(address).netloc, timeout=120)
+
+
+def post(address: str, body, headers: dict[str, str]) -> tuple[int, dict]:
+    connection = connect(address)
+    connection.request("POST", "/api/v1/classify", body, headers)
+    with connection.getresponse() as response:
+        answer = response.status, json.loads(response.read())
+    connection.close()
+    return answer
+
+
+def ask(address: str) -> tuple[int, dict]:
+    return post(address, fake_studio.photo(), {"Content-Type": "image/png"})
+
+
+def read(address: str, path: str) -> str:
+    connection = connect(address)
+    connection.request("GET", path)
+    with connection.getresponse() as response:
+        text = response.read().decode()
+    connection.close()
+    return text
+
+
+def is_healthy(address: str) -> bool:
+    return read(address, "/healthz") == "ok"
+
+
+def wait_for_requests(address: str, count: int) -> None:
+    """Until so many are being answered."""
+    while f"\ntriptych_requests_in_progress {count}.0\n" not in read(address, "/metrics"):
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def busy_studio():
+    """A studio whose three networks take a second together."""
+    with fake_studio.running(spent_s=0.35) as (_, address):
+        yield address
+
+
+@pytest.fixture
+def asking():
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        yield lambda address: pool.submit(ask, address)
+
+
+def test_it_answers(busy_studio):
+    status, answer = ask(busy_studio)
+    assert status == 200
+    assert answer["results"][0]["verdict"]["label"] in fake_studio.NAMES
+
+
+def test_it_stays_awake_while_it_computes(busy_studio, asking):
+    answers = [asking(busy_studio) for _ in range(4)]
+    wait_for_requests(busy_studio, 4)
+    # Were it asleep while a network computes, all would be answered before these.
+    for _ in range(12):
+        assert is_healthy(busy_studio)
+    assert not all(answer.done() for answer in answers)
+    assert [answer.result()[0] for answer in answers] == [200] * 4
+
+
+def test_answers_over_a_kept_connection_are_not_held_back(busy_studio):
+    connection = connect(busy_studio)
+    waits_s = []
+    for _ in range(20):
+        start = time.perf_counter()
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().read() == b"ok"
+        waits_s.append(time.perf_counter() - start)
+    connection.close()
+    # A body that waits until its headers are acknowledged takes 40 ms, every time but the first.
+    assert min(waits_s[1:]) < 0.035
+
+
+def test_errors_raised_beside_the_loop_are_answered(busy_studio):
+    status, answer = post(busy_studio, b"hello", {"Content-Type": "image/png"})
+    assert (status, answer["results"][0]["error"]["code"]) == (415, "not_an_image")
+    status, answer = post(
+        busy_studio,
+        f"--{BOUNDARY}--",
+        {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"},
+    )
+    assert (status, answer["error"]["code"]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_too_much_is_refused_in_words(busy_studio, chunked):
+    block = bytes(1 << 20)
+    body = (block for _ in range(257)) if chunked else block * 257
+    status, answer = post(busy_studio, body, {"Content-Type": "image/png"})
+    assert status == 413
+    assert "at most 256 MB" in answer["error"]["message"]
+
+
+def test_a_full_server_refuses_before_it_reads(asking):
+    with fake_studio.running(spent_s=0.7, max_waiting_images=2) as (_, address):
+        taken = [asking(address) for _ in range(2)]
+        wait_for_requests(address, 2)
+        time.sleep(0.5)  # they are read, which takes a few milliseconds
+        connection = connect(address)
+        connection.putrequest("POST", "/api/v1/classify")
+        connection.putheader("Content-Type", "image/png")
+        connection.putheader("Content-Length", str(100 << 20))
+        connection.endheaders()  # and not one byte of the photo
+        with connection.getresponse() as response:
+            assert response.status == 503
+            assert int(response.headers["Retry-After"]) >= 1
+            answer = json.loads(response.read())
+        connection.close()
+        assert answer["error"]["code"] == "overloaded"
+        assert "2 images are waiting already" in answer["error"]["message"]
+        assert [future.result()[0] for future in taken] == [200, 200]
+        assert ask(address)[0] == 200
+
+
+def test_what_takes_too_long_is_given_up(asking):
+    with fake_studio.running(spent_s=1.0, deadline_s=1) as (_, address):
+        first, second = asking(address), asking(address)
+        for answer in (first, second):
+            status, told = answer.result()
+            assert (status, told["error"]["code"]) == (504, "deadline")
+        assert is_healthy(address)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_photos_are_forgotten_while_a_connection_stays_open():
+    large = bytes(30 << 20)
+    with fake_studio.running() as (process, address):
+        before = memory_bytes(process.pid)
+        connections = [connect(address) for _ in range(6)]
+        for connection in connections:
+            connection.request("POST", "/api/v1/classify", large, {"Content-Type": "image/png"})
+            with connection.getresponse() as response:
+                assert response.status == 415
+                response.read()
+        assert memory_bytes(process.pid) - before < 3 * len(large)
+        for connection in connections:
+            connection.close()
+
+
+def memory_bytes(pid: int) -> int:
+    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_finishes_its_answers_before_it_stops(asking, number):
+    with fake_studio.running(spent_s=0.35) as (process, address):
+        idle = connect(address)
+        idle.request("GET", "/healthz")
+        idle.getresponse().read()  # and the connection stays open
+        answer = asking(address)
+        wait_for_requests(address, 1)
+        assert not answer.done()
+        process.send_signal(number)
+        assert answer.result()[0] == 200
+        assert process.wait(timeout=60) == 0
+        assert "The studio is closed." in process.stdout.read()
+        idle.close()
+
+
+def test_a_busy_port_is_explained(busy_studio):
+    port = urlsplit(busy_studio).port
+    registry = Registry(fake_studio.load, fake_studio.offers("lite"), "lite")
+    with pytest.raises(errors.SettingError, match=f"Cannot listen on 127.0.0.1:{port}: .* in use"):
+        server.serve(settings.load({}, port=port), registry, print)
+
+
+def test_it_does_not_open_without_its_committee():
+    def load(name):
+        raise errors.WeightsMissing("Fetch them once with: triptych pull VGG16")
+
+    lines = []
+    with pytest.raises(errors.WeightsMissing, match="triptych pull VGG16"):
+        server.serve(
+            settings.load({}, port=0),
+            Registry(load, fake_studio.offers("lite"), "lite"),
+            lines.append,
+        )
+    assert lines == ["Warming up the committee lite ..."]

@@ -1,0 +1,243 @@
+"""A person's whole path through the studio, in a real Chromium and with real networks.
+
+From nothing to a published committee: a project with two classes and forty photos, one of them
+under the wrong class; taught, looked at, put right, taught again, published, asked, and asked why.
+Once with the mouse, and once by keyboard alone on a screen as wide as a phone's. Any error of a
+script, and anything in the browser's console that is an error, fails the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import browser
+from support import real_studio
+from support.browser import assert_no_overflow
+from support.browser import expect
+from support.browser import files
+from support.browser import follow
+from support.browser import screenshot
+from support.drawings import drawing
+from triptych import data as triptych_data
+from triptych.studio.projects import Projects
+from triptych.training import pipeline
+
+pytestmark = [*browser.MARKS, pytest.mark.slow]
+
+PER_CLASS = 20
+TEACHING_MS = 400_000
+STRAY = "stray.png"
+Named = tuple[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def address(home: Path) -> Iterator[str]:
+    with real_studio.running(home) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def door(home: Path) -> Projects:
+    """What the studio keeps, to look at."""
+    return Projects(home)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Named]]:
+    """Twenty photos a class; the last of the rays is a disc, and it is held back to measure with.
+
+    What is held back follows from the photos' bytes, so it is asked which disc would be.
+    """
+    folder = tmp_path_factory.mktemp("drawn")
+    named = {
+        "discs": [(f"disc {n}.png", drawing("discs", 900 + n)) for n in range(PER_CLASS)],
+        "rays": [(f"ray {n}.png", drawing("rays", 900 + n)) for n in range(PER_CLASS - 1)],
+    }
+    strays = [(f"stray {n}.png", drawing("discs", 2000 + n)) for n in range(40)]
+    for kind, photos in {**named, "rays": [*named["rays"], *strays]}.items():
+        (folder / kind).mkdir()
+        for name, data in photos:
+            (folder / kind / name).write_bytes(data)
+    all_of_them = triptych_data.open(folder).train
+    for name, data in strays:
+        some = [p for p in all_of_them if "stray" not in p.source or p.source.endswith(name)]
+        _, held = triptych_data.split(some, share=pipeline.HELD_OUT_SHARE, seed=0)
+        if any("stray" in photo.source for photo in held):
+            return {**named, "rays": [*named["rays"], (STRAY, data)]}
+    raise AssertionError("none of the strays would be held back")
+
+
+def class_of(door: Projects, key: str, name: str) -> str:
+    """The class that a photo is in."""
+    (photo,) = (one for one in door.photos(key, limit=-1) if one.name == name)
+    return {own.id: own.name for own in door.find(key).classes}[photo.class_id or 0]
+
+
+def wait_for_photos(page, name: str, count: int) -> None:
+    """Until the class says that it has so many."""
+    group = page.get_by_role("region", name=name, exact=True)
+    group.get_by_text(f"{count} photos", exact=True).wait_for(timeout=2 * browser.PATIENCE_MS)
+
+
+def wait_for_version(page, number: int) -> None:
+    """Until the teaching has ended well."""
+    page.get_by_text(f"This made version {number}").wait_for(timeout=TEACHING_MS)
+
+
+def wait_for_heat(page) -> None:
+    """Until a heat map lies on the photo, and is told in words."""
+    page.get_by_role("img", name="Heat map: most of what speaks for discs is ").wait_for()
+    expect(page.get_by_text("What speaks for discs to")).to_be_visible()
+
+
+# ------------------------------------------------------------------ with the mouse
+
+
+def test_the_whole_path_with_the_mouse(visit, door, photos):
+    page = visit("/projects")
+    page.get_by_label("What it is about").fill("Round or rayed")
+    follow(page.get_by_role("button", name="Make it"))
+    for name in ("discs", "rays"):
+        page.locator("#new-class").fill(name)
+        page.locator("#add-class").get_by_role("button", name="Add").click()
+        page.get_by_role("region", name=name, exact=True).wait_for()
+    for name, named in photos.items():
+        page.get_by_label(f"Choose photos for {name}").set_input_files(files(*named))
+        wait_for_photos(page, name, PER_CLASS)
+    key = page.url.rsplit("/", 1)[-1]
+
+    follow(tab(page, "Teach"))
+    page.get_by_text("More", exact=True).click()
+    for name in ("EfficientNetLite1", "EfficientNetLite2"):
+        page.uncheck(f'[value="{name}"]')
+    follow(page.get_by_role("button", name="Start"))
+    wait_for_version(page, 1)
+    follow(page.get_by_role("link", name="See the result"))
+    screenshot(page, "path-result")
+
+    follow(page.get_by_role("link", name="1 of rays taken for discs"))
+    page.get_by_label(STRAY).check()
+    page.get_by_role("button", name="Move to discs").click()
+    page.get_by_text(f"Moved {STRAY} to discs.").wait_for()
+    assert class_of(door, key, STRAY) == "discs"
+
+    follow(page.get_by_role("link", name="Back to the result"))
+    expect(page.get_by_text("1 photo is otherwise than when this version was")).to_be_visible()
+    follow(page.get_by_role("button", name="Teach again"))
+    wait_for_version(page, 2)
+    follow(page.get_by_role("link", name="See the result"))
+    expect(page.get_by_text("Nothing has changed since this version was taught")).to_be_visible()
+    expect(page.get_by_role("link", name="taken for")).to_have_count(0)
+
+    follow(tab(page, "Publish"))
+    expect(page.get_by_text("Nobody is answered under the name")).to_be_visible()
+    follow(page.get_by_role("button", name="Publish version 2"))
+    follow(page.get_by_role("link", name="Open the page to share"))
+    page.set_input_files("#choose", files(("new.png", drawing("discs", 3000))))
+    page.click(".ask")
+    page.get_by_role("button", name="Why this verdict?").click()
+    wait_for_heat(page)
+    expect(page.locator('#cards .plate [data-slot="label"]')).to_have_text("discs")
+    screenshot(page, "path-why")
+
+
+def tab(page, name: str):
+    return page.get_by_role("navigation", name="Project").get_by_role("link", name=name)
+
+
+# ------------------------------------------------------------------ by keyboard alone
+
+
+class Keys:
+    """The page for somebody who has a keyboard and nothing else."""
+
+    def __init__(self, page) -> None:
+        self.page = page
+
+    def reach(self, target, *, back: bool = False) -> None:
+        """Press Tab until the focus is where it is wanted; it must be seen there."""
+        for _ in range(120):
+            self.page.keyboard.press("Shift+Tab" if back else "Tab")
+            if target.evaluate("wanted => wanted === document.activeElement"):
+                assert self.page.evaluate(IS_SEEN)
+                return
+        raise AssertionError(f"the Tab key does not reach {target}")
+
+    def press(self, target, key: str = "Enter", *, back: bool = False) -> None:
+        """Reach something and press a key there."""
+        target.wait_for(state="attached")
+        self.reach(target, back=back)
+        self.page.keyboard.press(key)
+
+    def follow(self, target, *, back: bool = False) -> None:
+        """Press what leads to another page, and wait until that is there."""
+        with self.page.expect_navigation():
+            self.press(target, back=back)
+
+    def choose(self, target, named: list[Named]) -> None:
+        """Reach a field for files and choose some, as the system's own window lets one do."""
+        with self.page.expect_file_chooser() as chooser:
+            self.press(target, "Space")
+        chooser.value.set_files(files(*named))
+
+
+# What has the focus, or what it stands for where it is itself out of sight.
+IS_SEEN = """() => {
+    const focused = document.activeElement;
+    return [focused, focused.closest("label")].some(
+        (one) => one && getComputedStyle(one).outlineStyle !== "none");
+}"""
+
+
+def test_the_whole_path_by_keyboard_alone_on_a_phone(visit, door, photos):
+    page = visit("/projects", viewport=browser.PHONE["viewport"])
+    keys = Keys(page)
+    keys.reach(page.get_by_label("What it is about"))
+    page.keyboard.type("Forms")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    for name in ("discs", "rays"):
+        page.locator("#new-class:focus").wait_for()
+        page.keyboard.type(name)
+        page.keyboard.press("Enter")
+        page.get_by_role("region", name=name, exact=True).wait_for()
+    for name, named in photos.items():
+        keys.choose(page.get_by_label(f"Choose photos for {name}"), named)
+        wait_for_photos(page, name, PER_CLASS)
+    key = page.url.rsplit("/", 1)[-1]
+    assert_no_overflow(page)
+
+    keys.follow(tab(page, "Teach"))
+    keys.press(page.get_by_text("More", exact=True))
+    for name in ("EfficientNetLite1", "EfficientNetLite2"):
+        keys.press(page.locator(f'[value="{name}"]'), "Space")
+    keys.follow(page.get_by_role("button", name="Start"), back=True)
+    wait_for_version(page, 1)
+    assert_no_overflow(page)
+    keys.follow(page.get_by_role("link", name="See the result"))
+
+    keys.follow(page.get_by_role("link", name="1 of rays taken for discs"))
+    keys.reach(page.get_by_label(STRAY))
+    assert_no_overflow(page)
+    page.keyboard.press("1")
+    page.get_by_text(f"Moved {STRAY} to discs.").wait_for()
+    assert class_of(door, key, STRAY) == "discs"
+
+    keys.follow(page.get_by_role("link", name="Back to the result"), back=True)
+    keys.follow(page.get_by_role("button", name="Teach again"))
+    wait_for_version(page, 2)
+
+    keys.follow(tab(page, "Publish"))
+    keys.follow(page.get_by_role("button", name="Publish version 2"))
+    keys.follow(page.get_by_role("link", name="Open the page to share"))
+    assert_no_overflow(page)
+    keys.choose(page.locator("#choose"), [("new.png", drawing("discs", 3000))])
+    keys.press(page.locator(".ask"))
+    page.wait_for_selector('#cards [data-state="answered"]')
+    keys.press(page.get_by_role("button", name="Why this verdict?"))
+    wait_for_heat(page)
+    assert_no_overflow(page)
+    screenshot(page, "path-why-phone")

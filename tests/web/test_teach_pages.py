@@ -1,0 +1,560 @@
+"""The pages on which projects are made, filled and taught: what they show, take and refuse."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import io
+import re
+import urllib.request
+import zipfile
+
+import pytest
+from PIL import Image
+
+from support import fake_studio
+from support.image_files import saved
+from support.pictures import picture
+from triptych import settings
+from triptych.studio.projects import UNSORTED
+from triptych.studio.projects import job_table as rows
+from triptych.web import create_app
+from triptych.web.studio import progress
+
+PAGE = {"Accept": "text/html"}
+ELSEWHERE = {"REMOTE_ADDR": "198.51.100.7"}
+
+
+@pytest.fixture
+def studio(registry, tmp_path):
+    """Make a studio with some settings."""
+    return lambda **chosen: create_app(settings.load({}, home=tmp_path, **chosen), registry)
+
+
+@pytest.fixture
+def app(studio):
+    return studio()
+
+
+@pytest.fixture
+def projects(app):
+    return app.extensions["triptych"].projects
+
+
+@pytest.fixture
+def garden(projects):
+    """A project with two classes and a photo in the first."""
+    made = projects.make("Garden")
+    ants = projects.add_class(made.key, "ants")
+    projects.add_class(made.key, "bees")
+    projects.add(made.key, "ant.jpg", picture(1), ants.id)
+    return made.key
+
+
+def upload(client, key, *files: tuple[str, bytes], headers=None, **fields):
+    photos = [(io.BytesIO(data), name) for name, data in files]
+    address = f"/projects/{key}/photos"
+    return client.post(address, data={"photo": photos, **fields}, headers=headers or {})
+
+
+def class_ids(projects, key) -> dict[str, int]:
+    return {own.name: own.id for own in projects.find(key).classes}
+
+
+def follow(client, response):
+    assert response.status_code == 303
+    return client.get(response.location, headers=PAGE)
+
+
+# ------------------------------------------------------------------ the list of projects
+
+
+def test_an_empty_studio_offers_the_sample(client):
+    page = client.get("/projects").text
+    assert "See it work first" in page
+    assert 'aria-current="page">Teach' in page
+    shown = follow(client, client.post("/projects/sample", headers=PAGE)).text
+    assert len(re.findall('data-class="[1-9]', shown)) > 1
+    page = client.get("/projects").text
+    assert "See it work first" not in page
+    assert page.count("/thumb.jpg") == 4
+
+
+def test_the_classify_page_leads_to_teaching(client):
+    assert 'href="/projects">Teach your own' in client.get("/").text
+
+
+def test_a_project_is_made_renamed_and_removed(client, projects):
+    shown = follow(client, client.post("/projects", data={"title": " My  garden "}, headers=PAGE))
+    assert "<h1>My garden</h1>" in shown.text
+    assert "Name the first class" in shown.text
+    renamed = client.post("/projects/my-garden/rename", data={"title": "Weeds"}, headers=PAGE)
+    assert "Weeds" in follow(client, renamed).text
+    follow(client, client.post("/projects/my-garden/remove", headers=PAGE))
+    assert projects.all() == []
+
+
+def test_a_script_is_told_where_the_project_is(client):
+    made = client.post("/projects", data={"title": "Garden"}).json
+    assert made == {"address": "/projects/garden", "key": "garden"}
+
+
+@pytest.mark.parametrize("title", ["", "   ", "x" * 81])
+def test_a_title_that_cannot_be_is_refused_in_words(client, projects, title):
+    page = client.post("/projects", data={"title": title}, headers=PAGE)
+    assert page.status_code == 400
+    assert "title" in page.text
+    assert client.post("/projects", data={"title": title}).json["error"]["code"] == "setting"
+    assert projects.all() == []
+
+
+def test_titles_and_names_are_no_markup(client, projects):
+    bad = "<script>alert(1)</script>"
+    key = projects.make(bad).key
+    own = projects.add_class(key, "' onmouseover=alert(1) x='")
+    photo = projects.add(key, "<img src=x onerror=alert(1)>.jpg", picture(1), own.id)
+    projects.decide(key, [photo.digest], exclude=True)
+    for path in ("/projects", f"/projects/{key}", f"/projects/{key}/teach"):
+        page = client.get(path).text
+        assert bad not in page
+        assert html.escape(bad) in page
+        assert "<img src=x" not in page
+        assert "' onmouseover" not in page
+
+
+def test_the_list_tells_of_each_project(client, garden):
+    page = client.get("/projects").text
+    assert "2 classes · 1 photo" in page
+    assert page.count("/thumb.jpg") == 1
+
+
+def zipped(**files: bytes) -> io.BytesIO:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    packed.seek(0)
+    return packed
+
+
+def test_a_zip_becomes_a_project(client, projects):
+    photos = {
+        f"pets/{pet}/{n}.jpg": picture(n + len(pet)) for pet in ("cat", "horse") for n in (1, 2)
+    }
+    sent = {"zip": (zipped(**photos), "My pets.zip")}
+    page = follow(client, client.post("/projects/import", data=sent, headers=PAGE))
+    assert "<h1>My pets</h1>" in page.text
+    (project,) = projects.all()
+    assert {own.name: own.photos for own in project.classes} == {"cat": 2, "horse": 2}
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ({}, "No zip was chosen"),
+        ({"zip": (io.BytesIO(b"hello"), "notes.zip")}, "zip"),
+        ({"zip": (zipped(**{"notes.txt": b"hello"}), "notes.zip")}, "photo"),
+    ],
+)
+def test_what_is_no_zip_of_photos_is_refused(client, projects, sent, said):
+    page = client.post("/projects/import", data=sent, headers=PAGE)
+    assert page.status_code == 400
+    assert said in page.text
+    assert projects.all() == []
+
+
+# ------------------------------------------------------------------ classes
+
+
+def test_classes_are_added_renamed_and_removed(client, projects, garden):
+    made = client.post(f"/projects/{garden}/classes", data={"name": " wasps "}).json
+    assert made["name"] == "wasps"
+    ids = class_ids(projects, garden)
+    assert made["id"] == ids["wasps"]
+    renamed = client.post(
+        f"/projects/{garden}/classes/{ids['ants']}/rename", data={"name": "red ants"}, headers=PAGE
+    )
+    assert renamed.location.endswith(f"#class-{ids['ants']}")
+    page = follow(client, renamed).text
+    assert '<h2 id="name-1">red ants</h2>' in page
+    client.post(f"/projects/{garden}/classes/{ids['ants']}/remove", headers=PAGE)
+    assert set(class_ids(projects, garden)) == {"bees", "wasps"}
+    assert "Without a class" in client.get(f"/projects/{garden}").text
+
+
+@pytest.mark.parametrize("name", ["", "ants", "a/b", "..", "x" * 61, "line\nbreak\x00"])
+def test_a_class_that_cannot_be_is_refused_in_words(client, garden, name):
+    refused = client.post(f"/projects/{garden}/classes", data={"name": name})
+    assert refused.status_code == 400
+    assert refused.json["error"]["code"] == "setting"
+
+
+@pytest.mark.parametrize(
+    "path", ["classes/99/rename", "classes/99/remove", "classes/x/remove", "nothing"]
+)
+def test_what_is_not_there_is_not_found(client, garden, path):
+    response = client.post(f"/projects/{garden}/{path}", data={"name": "wasps"}, headers=PAGE)
+    assert response.status_code == 404
+
+
+@pytest.mark.parametrize("path", ["", "/teach", "/job.json"])
+def test_a_project_that_is_not_there(client, path):
+    page = client.get(f"/projects/nothing{path}", headers=PAGE)
+    assert page.status_code == 404
+    assert "Traceback" not in page.text
+    assert client.get(f"/projects/nothing{path}").json["error"]["code"] == "unknown_name"
+
+
+# ------------------------------------------------------------------ photos come
+
+
+def test_a_script_brings_one_photo_a_request(client, projects, garden):
+    bees = class_ids(projects, garden)["bees"]
+    answer = upload(client, garden, ("bee.jpg", picture(2)), **{"class": str(bees)}).json
+    assert answer["refused"] == []
+    (told,) = answer["photos"]
+    assert told["name"] == "bee.jpg"
+    assert projects.photo(garden, told["digest"]).class_id == bees
+    assert projects.read(told["digest"]) == picture(2)
+
+
+def test_a_photo_without_a_class_waits_for_one(client, projects, garden):
+    for home in ("", str(UNSORTED)):
+        upload(client, garden, ("x.jpg", picture(3 + len(home))), **{"class": home})
+    assert projects.find(garden).unsorted == 2
+
+
+def test_one_bad_file_fails_alone(client, projects, garden):
+    files = (("a.jpg", picture(2)), ("holiday.txt", b"hello"), ("c.jpg", picture(3)))
+    answer = upload(client, garden, *files).json
+    assert len(answer["photos"]) == 2
+    (refused,) = answer["refused"]
+    assert refused["name"] == "holiday.txt"
+    assert "not an image" in refused["message"]
+    page = upload(client, garden, *files, headers=PAGE)
+    assert page.status_code == 200
+    assert "1 file could not be added" in page.text
+    assert "holiday.txt" in page.text
+    assert projects.find(garden).photos == 3
+
+
+def test_a_form_without_a_script_leads_back_to_the_page(client, garden):
+    page = follow(client, upload(client, garden, ("b.jpg", picture(2)), headers=PAGE))
+    assert "Without a class" in page.text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../etc/passwd.jpg", "C:\\photos\\x.jpg", "a\tb\u202e.jpg", "...", "x" * 5000, "é.jpg"],
+)
+def test_names_are_for_people_only(client, projects, garden, name, tmp_path):
+    (told,) = upload(client, garden, (name, picture(9))).json["photos"]
+    kept = projects.photo(garden, told["digest"])
+    assert not set(kept.name) & set("/\\\t\u202e")
+    assert 0 < len(kept.name.encode()) < 256
+    assert client.get(f"/projects/{garden}").status_code == 200
+    assert [path.name for path in tmp_path.rglob("*passwd*")] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"class": "99"}, 404),
+        ({"class": "ants"}, 400),
+        ({"class": "9" * 40}, 400),
+        ({"class": "-1"}, 400),
+    ],
+)
+def test_a_class_that_is_not_there_takes_no_photos(client, projects, garden, fields, status):
+    assert upload(client, garden, ("b.jpg", picture(2)), **fields).status_code == status
+    assert projects.find(garden).photos == 1
+
+
+def test_no_photo_at_all(client, garden):
+    response = client.post(f"/projects/{garden}/photos", data={"class": ""})
+    assert response.status_code == 400
+    assert "'photo'" in response.json["error"]["message"]
+
+
+def test_a_file_that_is_too_large(studio):
+    client = studio(max_image_bytes=1000).test_client()
+    client.post("/projects", data={"title": "Garden"})
+    answer = upload(client, "garden", ("big.jpg", picture(1, size=(600, 800)))).json
+    assert answer["refused"][0]["code"] == "image_too_large"
+    assert 'data-most="1000"' in client.get("/projects/garden").text
+
+
+def test_pages_of_other_sites_change_nothing(client, projects, garden):
+    other = {"Origin": "https://example.org", **PAGE}
+    for path in ("", "/sample", f"/{garden}/remove", f"/{garden}/photos", f"/{garden}/teach"):
+        assert client.post(f"/projects{path}", headers=other).status_code == 403
+    assert [project.key for project in projects.all()] == [garden]
+
+
+def test_a_busy_studio_says_when_to_come_again(app, client, garden):
+    queue = app.extensions["triptych"].queue
+    queue.close()
+    response = upload(client, garden, ("b.jpg", picture(2)))
+    assert response.status_code == 503
+    assert int(response.headers["Retry-After"]) > 0
+
+
+def test_uploads_of_others_count_and_thumbnails_do_not(studio):
+    app = studio(max_requests_per_minute=3)
+    client = app.test_client()
+    projects = app.extensions["triptych"].projects
+    key = projects.make("Garden").key
+    digest = projects.add(key, "a.jpg", picture(1)).digest
+    client.environ_base.update(ELSEWHERE)
+    for _ in range(5):
+        assert client.get(f"/projects/photos/{digest}/thumb.jpg").status_code == 200
+    got = [upload(client, key, ("b.jpg", picture(n))) for n in range(4)]
+    assert [response.status_code for response in got] == [200, 200, 200, 429]
+    assert int(got[-1].headers["Retry-After"]) > 0
+
+
+# ------------------------------------------------------------------ photos are shown
+
+
+def test_photos_and_thumbnails(client, projects, garden):
+    (photo,) = projects.photos(garden)
+    full = client.get(f"/projects/photos/{photo.digest}.jpg")
+    assert (full.data, full.mimetype) == (picture(1), "image/jpeg")
+    thumb = client.get(f"/projects/photos/{photo.digest}/thumb.jpg")
+    assert thumb.mimetype == "image/jpeg"
+    for response in (full, thumb):
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert "private" in response.headers["Cache-Control"]
+        assert "immutable" in response.headers["Cache-Control"]
+
+
+def test_what_browsers_do_not_show_comes_as_a_jpeg(client, projects, garden):
+    digest = projects.add(garden, "scan.tif", saved(Image.new("RGB", (20, 30)), "TIFF")).digest
+    full = client.get(f"/projects/photos/{digest}.jpg")
+    assert full.mimetype == "image/jpeg"
+    assert full.data.startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize("digest", ["0" * 64, "0" * 63, "..", "%2e%2e%2fstudio.sqlite", "A" * 64])
+def test_photos_that_are_not_there(client, digest):
+    for path in (f"{digest}.jpg", f"{digest}/thumb.jpg"):
+        response = client.get(f"/projects/photos/{path}")
+        assert response.status_code == 404
+        assert "json" in response.mimetype
+
+
+def test_photos_need_the_key(studio):
+    app = studio(api_key="sesame")
+    projects = app.extensions["triptych"].projects
+    digest = projects.add(projects.make("Garden").key, "a.jpg", picture(1)).digest
+    client = app.test_client()
+    for path in ("/projects", "/projects/garden", f"/projects/photos/{digest}/thumb.jpg"):
+        assert client.get(path).status_code == 401
+    client.post("/sign-in", data={"key": "sesame"})
+    assert client.get(f"/projects/photos/{digest}/thumb.jpg").status_code == 200
+    assert client.get("/projects").headers["Cache-Control"] == "no-store"
+    assert client.post("/sign-out").headers["Clear-Site-Data"] == '"cache"'
+
+
+def test_only_the_page_with_the_webcam_may_use_it(client, garden):
+    lent = {
+        path: client.get(path).headers["Permissions-Policy"].split(",")[0]
+        for path in ("/", "/projects", f"/projects/{garden}", f"/projects/{garden}/teach")
+    }
+    assert [path for path, rule in lent.items() if rule == "camera=(self)"] == [
+        f"/projects/{garden}"
+    ]
+
+
+def test_many_photos_are_shown_bit_by_bit(client, projects, garden):
+    ants = class_ids(projects, garden)["ants"]
+    for seed in range(40):
+        projects.add(garden, f"{seed}.jpg", picture(seed, size=(8, 8)), ants)
+    page = client.get(f"/projects/{garden}").text
+    section = page[page.index(f'id="class-{ants}"') :]
+    assert "41 photos" in section
+    assert "39.jpg" in section
+    more = re.search(r'class="more"[^>]*href="([^"]+)"', section)
+    assert more
+    assert "ant.jpg" not in section
+    assert "ant.jpg" in client.get(html.unescape(more[1])).text
+
+
+def test_an_address_that_makes_no_sense_shows_the_page(client, garden):
+    for show in ("x:y", "1:-5", "9" * 50 + ":1", "1:999999999", "-2:0"):
+        assert client.get(f"/projects/{garden}", query_string={"show": show}).status_code == 200
+
+
+def test_what_was_found_is_told_beside_the_photos(client, projects, garden):
+    bees = class_ids(projects, garden)["bees"]
+    smaller = io.BytesIO()
+    with Image.open(io.BytesIO(picture(1))) as image:
+        image.resize((100, 75)).save(smaller, "JPEG")
+    projects.add(garden, "the same smaller.jpg", smaller.getvalue(), bees)
+    page = client.get(f"/projects/{garden}").text
+    assert "under several classes" in page
+    assert page.count('<span class="badge">in two classes</span>') == 2
+    found = page[page.index('id="findings"') : page.index('id="classes"')]
+    assert found.count("data-photo") == 2
+    assert "expect little below" in found
+
+
+def test_photos_are_deleted_for_good(client, projects, garden):
+    (photo,) = projects.photos(garden)
+    none = client.post(f"/projects/{garden}/photos/erase", data={})
+    assert none.status_code == 400
+    answer = client.post(f"/projects/{garden}/photos/erase", data={"digest": photo.digest})
+    assert answer.json["erased"] == 1
+    assert client.get(f"/projects/photos/{photo.digest}.jpg").status_code == 404
+
+
+def test_undo_is_offered_once_there_is_something_to_undo(client, projects, garden):
+    assert 'id="undo"' not in client.get(f"/projects/{garden}").text
+    (photo,) = projects.photos(garden)
+    projects.decide(garden, [photo.digest], exclude=True)
+    page = client.get(f"/projects/{garden}").text
+    assert 'id="undo"' in page
+    assert "Excluded" in page
+    projects.undo(garden)
+    assert 'id="undo"' not in client.get(f"/projects/{garden}").text
+
+
+# ------------------------------------------------------------------ teaching
+
+
+def test_too_little_cannot_be_taught(client, garden):
+    page = client.get(f"/projects/{garden}/teach").text
+    assert "too little to learn from" in page
+    assert re.search(r"<button[^>]*disabled[^>]*>Start", page)
+    refused = client.post(f"/projects/{garden}/teach", data={"backbones": "lite0"})
+    assert refused.status_code == 400
+
+
+def test_networks_that_are_not_here_are_shown_with_how_to_get_them(client, garden):
+    page = client.get(f"/projects/{garden}/teach").text
+    assert "triptych pull VGG16" in page
+    assert re.search('value="EfficientNetLite0" checked', page)
+
+
+@pytest.mark.parametrize(
+    ("lesson", "said"),
+    [
+        ({}, "No network was chosen"),
+        ({"backbones": "lite0", "seed": "-1"}, "seed"),
+        ({"backbones": "lite0", "seed": "9" * 30}, "seed"),
+        ({"backbones": "nothing"}, "nothing"),
+        ({"backbones": "lite0", "head": "huge"}, "huge"),
+        ({"backbones": "lite0", "augment": "mirrors"}, "mirrors"),
+    ],
+)
+def test_a_lesson_that_cannot_be_is_refused_in_words(client, projects, garden, lesson, said):
+    for name, number in class_ids(projects, garden).items():
+        for seed in range(3):
+            projects.add(garden, f"{name}.jpg", picture(10 * number + seed), number)
+    page = client.post(f"/projects/{garden}/teach", data=lesson, headers=PAGE)
+    assert 400 <= page.status_code < 500
+    assert said in page.text
+
+
+@pytest.fixture
+def plant(app, garden):
+    """Write down a job of the garden as if it had come so far."""
+    kept = rows.Rows(app.extensions["triptych"].projects.database)
+
+    def plant(**fields):
+        # First, since whoever opens the jobs interrupts those of one who died.
+        assert app.extensions["triptych"].jobs.latest(garden) is None
+        kept.put(dataclasses.replace(kept.add(garden, {"backbones": ["lite0"]}), **fields))
+
+    return plant
+
+
+NEWS = (
+    {"member": "EfficientNetLite0", "accuracy": 0.75},
+    {"member": "committee", "accuracy": 0.875},
+)
+
+
+def test_a_teaching_under_way(client, garden, plant):
+    plant(state="running", stage="Computing features", done=30, total=40, news=NEWS)
+    page = client.get(f"/projects/{garden}/teach").text
+    assert "Computing features: 30 of 40." in page
+    assert 'value="0.75"' in page
+    assert '<li data-state="done" >Looking at photos' in page
+    assert '<li data-state="now" aria-current="step">Computing features' in page
+    assert "other views" not in page
+    assert "87.5%" in page
+    assert ">Stop</button>" in page
+    assert '<meta http-equiv="refresh"' in page
+    assert re.search(r"<button[^>]*disabled[^>]*>Start", page)
+    told = client.get(f"/projects/{garden}/job.json").json
+    assert (told["state"], told["progress"], told["under_way"]) == ("running", 0.75, True)
+    assert told["news"] == list(NEWS)
+    stopped = client.post(f"/projects/{garden}/job/stop", headers=PAGE)
+    assert stopped.location == f"/projects/{garden}/teach"
+
+
+@pytest.mark.parametrize(
+    ("state", "title"),
+    [("stopped", "Stopped"), ("failed", "It did not work"), ("interrupted", "Interrupted")],
+)
+def test_a_teaching_that_ended_early_says_why_and_can_go_on(client, garden, plant, state, title):
+    plant(state=state, error="Somebody pulled the <plug>.")
+    page = client.get(f"/projects/{garden}/teach").text
+    assert f">{title}</h2>" in page
+    assert "Somebody pulled the &lt;plug&gt;." in page
+    assert ">Go on</button>" in page
+    refused = client.post(f"/projects/{garden}/job/resume", headers=PAGE)
+    assert refused.status_code == 400  # there is too little to learn from
+    assert "too little to learn from" in refused.text
+
+
+def test_a_teaching_that_is_done_leads_to_its_result(client, garden, plant):
+    plant(state="done", version=3, news=NEWS)
+    page = client.get(f"/projects/{garden}/teach").text
+    assert "This made version 3: it answered 87.5% of the photos held back rightly." in page
+    assert f'href="/projects/{garden}/result">See the result' in page
+    assert ">Go on</button>" not in page
+
+
+def test_a_teaching_of_very_few_photos_claims_nothing(client, garden, plant):
+    plant(state="done", version=1)
+    assert "too few photos to say" in client.get(f"/projects/{garden}/teach").text
+
+
+def test_time_left_in_words():
+    job = rows.Job(
+        1, "garden", 0.0, {}, "running", "Computing features", 1, 9, rate=3.4, left_s=2.2
+    )
+    told = progress.of(job)
+    assert told["said"] == "Computing features: 1 of 9, 3.4 photos a second."
+    assert told["left"] == "About 3 seconds left in this stage."
+    long = dataclasses.replace(job, left_s=200.0, options={"augment": ["flips"]})
+    assert progress.of(long)["left"] == "About 3 minutes left in this stage."
+    assert progress.VIEWS in [stage["name"] for stage in progress.of(long)["stages"]]
+
+
+def test_a_studio_that_cannot_write_says_so_and_answers_all_the_same(registry, tmp_path):
+    (tmp_path / "studio").write_text("a file where a folder belongs")
+    app = create_app(settings.load({}, home=tmp_path), registry)
+    client = app.test_client()
+    assert client.get("/").status_code == 200
+    page = client.get("/projects", headers=PAGE)
+    assert page.status_code == 500
+    assert str(tmp_path) in page.text
+    assert "Traceback" not in page.text
+
+
+def test_a_server_opens_though_nothing_can_be_written(tmp_path):
+    (tmp_path / "studio").write_text("a file where a folder belongs")
+    with (
+        fake_studio.running(home=tmp_path) as (_, address),
+        urllib.request.urlopen(f"{address}/readyz") as answer,
+    ):
+        assert answer.read() == b"ready"
+
+
+def test_without_a_job_there_is_nothing_to_follow(client, garden):
+    assert client.get(f"/projects/{garden}/job.json").status_code == 404
+    for what in ("stop", "resume"):
+        assert client.post(f"/projects/{garden}/job/{what}").status_code == 404

@@ -1,0 +1,509 @@
+"""Page and API over fake committees: what is answered, what is refused, and in which words."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+
+import pytest
+
+from support import fake_studio
+from support.fake_studio import photo
+from triptych import errors
+from triptych import settings
+from triptych.ensemble import params
+from triptych.inference import committee
+from triptych.models import weights
+from triptych.models import zoo
+from triptych.web import create_app
+from triptych.web import pages
+from triptych.web import uploads
+from triptych.web.registry import Registry
+
+API = "/api/v1/classify"
+
+
+def file(name: str, data: bytes) -> tuple[io.BytesIO, str]:
+    return io.BytesIO(data), name
+
+
+def ask(client, *files: tuple[str, bytes], to: str = API, **options: str):
+    images = [file(name, data) for name, data in files]
+    return client.post(to, data={"image": images, **options})
+
+
+# ------------------------------------------------------------------ the API's answers
+
+
+def test_api_answers_as_the_classifier_does(client):
+    answer = ask(client, ("cat.png", photo())).json["results"][0]
+    expected = fake_studio.load("lite").classify(photo(), source="cat.png").to_dict()
+    assert answer.pop("timing").keys() == expected.pop("timing").keys()
+    assert answer == expected
+
+
+def test_api_answers_many_in_order(client):
+    response = ask(client, *((f"{seed}.png", photo(seed)) for seed in (3, 1, 2)))
+    assert [each["source"] for each in response.json["results"]] == ["3.png", "1.png", "2.png"]
+
+
+@pytest.mark.parametrize("kind", ["image/png", "image/whatever", "application/octet-stream"])
+def test_api_takes_a_raw_body(client, kind):
+    response = client.post(API, data=photo(), content_type=kind)
+    assert response.json["results"][0]["source"] == "image 1"
+    assert response.status_code == 200
+
+
+def test_options_count_in_the_address_and_in_the_form(client):
+    in_form = ask(client, ("a.png", photo()), rule="max", members="lite", committee="classic")
+    assert in_form.status_code == 404
+    first, _, last = zoo.COMMITTEES["classic"]
+    options = {"committee": "classic", "members": f"{last},{first}", "rule": "vote", "top": "2"}
+    for response in (
+        ask(client, ("a.png", photo()), **options),
+        client.post(API, query_string=options, data=photo(), content_type="image/png"),
+    ):
+        (answer,) = response.json["results"]
+        assert answer["verdict"]["rule"] == "vote"
+        assert [member["name"] for member in answer["members"]] == [first, last]
+        assert [len(member["top"]) for member in answer["members"]] == [2, 2]
+
+
+def test_fit_changes_what_the_networks_see(client):
+    wide = photo(size=(40, 200))
+    answers = [
+        ask(client, ("a.png", wide), fit=fit).json["results"][0]["verdict"]["prob"]
+        for fit in ("crop", "square")
+    ]
+    assert answers[0] != answers[1]
+
+
+def test_empty_options_mean_the_committees_own_way(client):
+    given = ask(client, ("a.png", photo()), committee="", members="", rule="", fit="", top="")
+    plain = ask(client, ("a.png", photo()))
+    assert given.json["results"][0]["verdict"] == plain.json["results"][0]["verdict"]
+
+
+def test_auto_is_the_default_committee(client):
+    answer = ask(client, ("a.png", photo()), committee="auto").json["results"][0]
+    assert [member["name"] for member in answer["members"]] == [
+        row.name for row in committee.backbones("lite")
+    ]
+
+
+def test_api_lists_the_committees(client):
+    answer = client.get("/api/v1/committees").json
+    lite, classic = answer["committees"]
+    assert answer["default"] == "lite"
+    assert lite["missing"] == []
+    assert classic["missing"] == classic["members"]
+    assert classic["missing_mb"] > 100
+
+
+def test_healthz(client):
+    response = client.get("/healthz")
+    assert (response.status_code, response.text) == (200, "ok")
+
+
+# ------------------------------------------------------------------ what goes wrong
+
+
+def test_one_bad_image_does_not_disturb_the_others(client):
+    response = ask(client, ("a.png", photo(1)), ("b.txt", b"hello"), ("c.png", photo(2)))
+    good, bad, also_good = response.json["results"]
+    assert response.status_code == 200
+    assert bad["source"] == "b.txt"
+    assert bad["error"]["code"] == "not_an_image"
+    assert "verdict" in good
+    assert "verdict" in also_good
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [(b"", 400, "empty_image"), (b"hello", 415, "not_an_image")],
+)
+def test_the_only_image_gives_its_errors_status(client, data, status, code):
+    for response in (
+        ask(client, ("a.png", data)),
+        client.post(API, data=data, content_type="image/png"),
+    ):
+        assert response.status_code == status
+        assert response.json["results"][0]["error"]["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        ({"committee": "nobody"}, 404, "There is no committee 'nobody'; expected one of: lite"),
+        ({"members": "Nobody"}, 404, "has no members Nobody; its members are"),
+        ({"rule": "dice"}, 400, "The option rule is 'dice'; expected one of: max, vote, mean"),
+        ({"fit": "tight"}, 400, "The option fit is 'tight'; expected one of: crop, square"),
+        ({"top": "many"}, 400, "The option top is 'many'; expected a whole number of at least 1"),
+        ({"top": "0"}, 400, "The option top is 0; expected a whole number of at least 1"),
+        ({"coverage": "most"}, 400, "The option coverage is 'most'; expected a share above 0"),
+        (
+            {"coverage": "1"},
+            400,
+            "The option coverage is '1'; expected a share above 0 and below 1",
+        ),
+        ({"coverage": "nan"}, 400, "The option coverage is 'nan'; expected a share above 0"),
+        ({"rul": "max"}, 400, "There is no option 'rul'; expected only: committee"),
+    ],
+)
+def test_bad_options_are_explained(client, options, status, said):
+    response = ask(client, ("a.png", photo()), **options)
+    assert response.status_code == status
+    assert said in response.json["error"]["message"]
+    assert response.json.keys() == {"error"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ({"data": {"rule": "max"}, "content_type": "multipart/form-data"}, "There is no image"),
+        ({"data": {"rule": "max"}}, "application/x-www-form-urlencoded, which carries no files"),
+        ({"data": b""}, "came without a Content-Type"),
+        ({"json": {"image": "…"}}, 'There is no image in the request. Expected {"images": '),
+        ({"data": {"file": file("a.png", b"x")}}, "came in the field 'file'; expected all files"),
+        (
+            {"data": {"image": "a.png"}, "content_type": "multipart/form-data"},
+            "came as text instead of a file",
+        ),
+    ],
+    ids=["no image", "no enctype", "no body", "json", "wrong field", "text"],
+)
+def test_a_request_without_an_image_is_diagnosed(client, request_, said):
+    response = client.post(API, **request_)
+    assert response.status_code == 400
+    assert said in response.json["error"]["message"]
+    assert response.json["error"]["code"] == "bad_request"
+
+
+def test_too_many_images(client):
+    response = ask(client, *(("a.png", photo()) for _ in range(5)))
+    assert response.status_code == 413
+    assert "5 images came in one request; at most 4" in response.json["error"]["message"]
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data", "image/png"])
+def test_too_many_bytes(registry, kind):
+    client = create_app(settings.load({}, max_request_bytes=10_000), registry).test_client()
+    data = bytes(20_000)
+    body = {"image": file("a.png", data)} if kind.startswith("multipart") else data
+    response = client.post(API, data=body, content_type=kind)
+    assert response.status_code == 413
+    assert "at most 0 MB" not in response.json["error"]["message"]
+    assert "request is too large; at most 10 kB" in response.json["error"]["message"]
+
+
+def test_missing_weights_are_explained(registry):
+    def load(name):
+        raise errors.WeightsMissing("Fetch them once with: triptych pull VGG16")
+
+    client = create_app(
+        settings.load({}), Registry(load, fake_studio.offers("lite"), "lite")
+    ).test_client()
+    response = ask(client, ("a.png", photo()))
+    assert response.status_code == 503
+    assert response.json["error"] == {
+        "code": "weights_missing",
+        "message": "Fetch them once with: triptych pull VGG16",
+    }
+
+
+@pytest.mark.parametrize("path", [API, "/"])
+def test_a_surprise_shows_no_traceback(path, caplog):
+    def load(name):
+        raise RuntimeError("a secret of the house")
+
+    client = create_app(
+        settings.load({}), Registry(load, fake_studio.offers("lite"), "lite")
+    ).test_client()
+    response = ask(client, ("a.png", photo()), to=path)
+    assert response.status_code == 500
+    assert "Something went wrong inside the studio" in response.text
+    assert "Traceback" not in response.text
+    assert "secret" not in response.text
+    assert "a secret of the house" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("path", "accepts", "is_page"),
+    [
+        ("/nothing", "text/html,application/xhtml+xml,*/*;q=0.8", True),
+        ("/nothing", "*/*", False),
+        ("/nothing", None, False),
+        ("/static/nothing", "*/*", False),
+        ("/api/v1/nothing", "text/html,*/*;q=0.8", False),
+        ("/?coverage=2", "*/*", True),
+    ],
+)
+def test_errors_are_pages_for_people_and_json_for_programs(client, path, accepts, is_page):
+    response = client.get(path, headers={"Accept": accepts} if accepts else {})
+    assert response.status_code in (400, 404)
+    if is_page:
+        assert "<h1>Not answered</h1>" in response.text
+    else:
+        assert response.json["error"].keys() == {"code", "message"}
+
+
+def test_a_wrong_method_says_which_are_right(client):
+    response = client.get(API)
+    assert response.status_code == 405
+    assert "POST" in response.headers["Allow"]
+    assert response.json["error"]["code"] == "method_not_allowed"
+
+
+# ------------------------------------------------------------------ names from outside
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("../../etc/passwd", "passwd"),
+        (r"C:\fakepath\cat.jpg", "cat.jpg"),
+        ("<script>alert(1)<script>.png", "<script>alert(1)<script>.png"),
+        ("Katze auf dem Dächle 猫 🐈.png", "Katze auf dem Dächle 猫 🐈.png"),
+        ("line\nbreak\u202egpj.exe", "linebreakgpj.exe"),
+        ("a/", "image 1"),
+        ("x" * 500, "x" * uploads.LONGEST_NAME),
+    ],
+)
+def test_names_are_base_names_and_harmless(client, sent, shown):
+    assert uploads.base_name(sent, 1) == shown
+    quoted = sent.replace("\n", "").replace("\\", r"\\")  # as a form carries it
+    page = ask(client, (quoted, photo()), to="/").text
+    api = ask(client, (quoted, photo())).json
+    assert api["results"][0]["source"] == shown
+    assert "<script>alert" not in page
+
+
+# ------------------------------------------------------------------ the page
+
+
+def words(page: str) -> str:
+    """What a reader sees of a page, without what the script copies."""
+    page = re.sub(r"<template.*?</template>", "", page, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+
+
+def test_the_page_invites_a_newcomer(client):
+    page = client.get("/").text
+    assert "Drop photos here, paste them, or choose some" in words(page)
+    assert 'enctype="multipart/form-data"' in page
+
+
+def test_the_form_works_without_a_script(client):
+    files = (("cat.png", photo(1)), ("notes.txt", b"hello"), ("dog.jpg", photo(2, kind="JPEG")))
+    response = ask(client, *files, to="/", committee="lite", members="", rule="max", fit="")
+    expected = fake_studio.load("lite").classify(photo(1), rule="max")
+    page = words(response.text)
+    assert response.status_code == 200
+    assert f"{expected.label.name} {expected.prob:.1%}" in page
+    assert f"max of 3 members; surest was {expected.surest}" in page
+    assert "notes.txt Not answered" in page
+    assert response.text.count("data:image/jpeg;base64,") == 2
+    assert response.text.count('<section class="panel"') == 6 + 2  # and the script's templates
+
+
+def test_the_form_keeps_its_choices(client):
+    member = zoo.COMMITTEES["lite"][1]
+    page = ask(client, ("a.png", photo()), to="/", members=member, rule="vote", fit="square").text
+    checked = re.findall(r'name="(\w+)" value="([^"]*)"\s+checked', page)
+    assert dict(checked) == {
+        "committee": "lite",
+        "members": member,
+        "rule": "vote",
+        "fit": "square",
+    }
+    assert f"{member} alone" in words(page)
+
+
+def test_a_form_without_a_photo_is_told_what_to_do(client):
+    response = client.post("/", data={"image": file("", b""), "rule": "max"})
+    assert response.status_code == 400
+    assert "There is no image in the request." in words(response.text)
+    assert "Back to the studio" in response.text
+
+
+def test_a_committee_without_weights_says_how_to_get_them(client):
+    page = client.get("/").text
+    assert re.search(r'name="committee" value="classic"\s+disabled', page)
+    assert re.search(r"fetch \d+ MB once with triptych pull classic", words(page))
+
+
+def test_a_committee_with_weights_can_be_chosen(client):
+    folder = weights.cache_folder()
+    folder.mkdir(parents=True)
+    for row in committee.backbones("classic"):
+        (folder / row.weights.file).touch()
+    page = client.get("/").text
+    assert not re.search(r'value="classic"\s+disabled', page)
+    assert "Gets ready at its first question" in page
+
+
+def test_auto_says_which_committee_it_took_and_why():
+    registry = Registry(fake_studio.load, fake_studio.offers("lite", "classic"), "auto")
+    registry.get()
+    page = create_app(settings.load({}), registry).test_client().get("/").text
+    assert registry.default == "lite"
+    assert "Taken automatically, as the weights of classic are not on this machine" in page
+
+
+def test_random_weights_are_not_to_be_believed():
+    registry = Registry(
+        lambda name: fake_studio.load(name, warning="random weights: meaningless"),
+        fake_studio.offers("lite", "classic"),
+        "lite",
+        missing=lambda name: [],
+    )
+    registry.get()
+    client = create_app(settings.load({}), registry).test_client()
+    page = ask(client, ("a.png", photo()), to="/").text
+    assert words(page).count("random weights: meaningless") == 2  # on top, and on the verdict
+    assert "pull" not in words(page)
+
+
+def test_every_rule_is_explained():
+    assert pages.RULES.keys() == set(params.RULES)
+
+
+# ------------------------------------------------------------------ doubt
+
+
+@pytest.fixture
+def garden():
+    """A client of a studio whose committee was fitted, and whose first answers are due."""
+    registry = Registry(
+        fake_studio.load, fake_studio.offers(fake_studio.GARDEN), fake_studio.GARDEN
+    )
+    registry.get()
+    return create_app(settings.load({}), registry).test_client()
+
+
+def judged(client, colour: tuple[int, int, int], **options: str) -> str:
+    """What a reader sees of a verdict."""
+    page = words(ask(client, ("a.png", fake_studio.plain(colour)), to="/", **options).text)
+    return page.partition(" Verdicts ")[2].partition(" The same from a terminal ")[0]
+
+
+def test_a_sure_answer_needs_no_set(garden):
+    said = judged(garden, fake_studio.SURE)
+    assert "daisy 98.8% Sure : answers this probable are rarely wrong. then tulip 1.2%" in said
+    assert "one of" not in said
+    assert "slept" not in said
+
+
+def test_a_set_and_what_it_promises(garden):
+    said = judged(garden, fake_studio.TWO_ASKED)
+    assert "Unsure : it may well be another class." in said
+    assert "one of: daisy, tulip holds the true class 9 times in 10 then tulip" in said
+    wider = judged(garden, fake_studio.TWO_ASKED, coverage="0.99")
+    assert "one of: daisy, tulip, poppy holds the true class 99 times in 100" in wider
+
+
+def test_a_large_set_is_folded(garden):
+    said = judged(garden, fake_studio.MANY_CLASSES)
+    assert "one of: daisy, tulip, poppy, crocus, iris, dahlia and 2 more aster, peony holds" in said
+
+
+def test_none_of_these_keeps_the_best_guess_and_promises_no_set(garden):
+    said = judged(garden, fake_studio.NONE_OF_THESE)
+    assert "None of these Nothing like it was taught. at best daisy 42.9%; tulip" in said
+    assert "one of:" not in said
+
+
+def test_members_that_slept_stay_in_their_place(garden):
+    page = ask(garden, ("a.png", fake_studio.plain(fake_studio.SURE)), to="/", rule="cascade").text
+    said = words(page)
+    assert "cascade of 3 members; one was enough" in said
+    assert re.findall(r'data-slot="member">(\w+)<', page)[:3] == list(zoo.COMMITTEES["lite"])
+    slept = "slept After EfficientNetLite0 the answer had a probability of 0.982"
+    assert said.count(slept) == 2
+    assert said.count("The rule weighted asks every member.") == 2
+    two = judged(garden, fake_studio.TWO_ASKED, rule="cascade")
+    assert "cascade of 3 members; 2 were enough; surest was EfficientNetLite1 with" in two
+
+
+def test_the_api_says_how_sure_it_is(garden):
+    image = ("a.png", fake_studio.plain(fake_studio.TWO_ASKED))
+    answer = ask(garden, image, rule="cascade", coverage="0.8").json["results"][0]
+    assert answer["verdict"]["status"] == "unsure"
+    assert answer["verdict"]["set"]["coverage"] == 0.8
+    assert answer["slept"] == ["EfficientNetLite2"]
+
+
+def test_a_committee_that_was_not_fitted_says_nothing_of_it(client):
+    page = ask(client, ("a.png", photo()), to="/", rule="cascade").text
+    said = words(page).partition(" Verdicts ")[2]
+    assert "cascade of 3 members; surest was" in said
+    for part in ("Sure", "Unsure", "Nothing like", "one of", "holds the true", "slept"):
+        assert part not in said
+
+
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [("", ("", "9 times in 10")), ("0.9", ("", "9 times in 10")), ("0.5", ("0.5", "1 times in 2"))],
+)
+def test_the_page_offers_coverages_and_keeps_the_one_asked_for(client, given, chosen):
+    page = client.get("/", query_string={"coverage": given}).text
+    assert re.findall(r'<option value="([^"]*)" selected>([^<]*)<', page) == [chosen]
+    others = re.findall(r'<option value="([^"]+)" +>', page)
+    assert others == ["0.8", "0.95", "0.99"]
+
+
+def test_a_link_with_an_impossible_coverage_is_refused(client):
+    response = client.get("/?coverage=2")
+    assert response.status_code == 400
+    assert "expected a share above 0 and below 1" in words(response.text)
+
+
+# ------------------------------------------------------------------ safety
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/committees", "/static/studio.js", "/nothing"])
+def test_every_answer_carries_the_headers(client, path):
+    with client.get(path) as response:
+        headers = response.headers
+    assert "default-src 'self'" in headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "same-origin"
+
+
+def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(client):
+    page = ask(client, ("a.png", photo()), to="/").text
+    assert not re.search(r"<script(?![^>]*src=)|<style| style=|\son\w+=", page)
+    assert not re.search(r'(src|href)="(https?:)?//', page)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "http://localhost"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", API])
+def test_other_sites_cannot_ask(client, path, headers, status):
+    data = {"image": file("a.png", photo())}
+    response = client.post(path, data=data, headers=headers)
+    assert response.status_code == status
+    assert ("sent by a page of another site" in response.text) == (status == 403)
+
+
+def test_answers_are_not_stored_by_browsers(client):
+    assert ask(client, ("a.png", photo())).headers["Cache-Control"] == "no-store"
+
+
+def test_json_is_readable_in_every_script(client):
+    text = ask(client, ("猫.png", photo())).text
+    assert "猫" in text
+    assert next(iter(json.loads(text)["results"][0])) == "source"
