@@ -215,7 +215,7 @@ def test_an_unknown_kind_is_named_with_the_known_ones() -> None:
 
 def test_mlp_on_a_backend_that_cannot_train_says_so() -> None:
     code = (
-        "import numpy as np; from triptych.models import head, errors\n"
+        "import numpy as np; from triptych import errors; from triptych.models import head\n"
         "x, y = np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1])\n"
         "try: head.fit('mlp', x, y, folds=np.array([0, 0, 1, 1]), classes=2, seed=0)\n"
         "except errors.SettingError as error: print(error.message)\n"
