@@ -5,6 +5,7 @@ A probability stays a float in [0, 1] here and everywhere; percentages exist in 
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
@@ -212,6 +213,35 @@ class Verdict:
         if self.warning:
             answer["warning"] = self.warning
         return answer
+
+    def _repr_html_(self) -> str:
+        """The verdict as notebooks show it: the answer, how sure it is, and each member's guesses.
+
+        Names come from people and folders, so all text is escaped.
+        """
+        at_best = "None of these; at best " if self.status == NONE else ""
+        status = f" ({self.status})" if self.status in (SURE, UNSURE) else ""
+        notes = [self.source, f"{self.rule}, surest: {self.surest}"]
+        if self.choice:
+            named = ", ".join(guess.label.name for guess in self.choice.guesses)
+            notes.append(f"prediction set at {100 * self.choice.coverage:g} %: {named}")
+        if self.slept:
+            notes.append(f"not asked: {', '.join(self.slept)}")
+        if self.warning:
+            notes.append(self.warning)
+        rows = [
+            f"<tr><th>{html.escape(member.name)}</th>{''.join(map(_html_cell, member.top))}</tr>"
+            for member in self.members
+        ]
+        return (
+            f"<div><p><strong>{at_best}{html.escape(self.label.name)}</strong> "
+            f"{100 * self.prob:.1f} %{status}<br>{'<br>'.join(map(html.escape, notes))}</p>"
+            f"<table><tbody>{''.join(rows)}</tbody></table></div>"
+        )
+
+
+def _html_cell(guess: Guess) -> str:
+    return f"<td>{html.escape(guess.label.name)} {100 * guess.prob:.1f} %</td>"
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,7 @@ def test_what_was_not_seen_is_dark_and_the_rest_is_coloured(classifier: Classifi
     assert (np.ptp(outside, axis=2) == 0).all()
     assert outside.max() < 40
     assert Image.open(io.BytesIO(told.overlay(longest_px=90))).size == (90, 60)
+    assert told._repr_png_() == told.overlay()  # what notebooks show
 
 
 def test_a_turned_photo_is_explained_upright(classifier: Classifier) -> None:

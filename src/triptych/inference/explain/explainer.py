@@ -130,6 +130,10 @@ class Explanation:
             answer["warning"] = self.warning
         return answer
 
+    def _repr_png_(self) -> bytes:
+        """The overlay, as notebooks show it."""
+        return self.overlay()
+
 
 @dataclass(frozen=True)
 class Why:

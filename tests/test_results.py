@@ -1,0 +1,84 @@
+"""Results under test: what a verdict says of itself."""
+
+from __future__ import annotations
+
+import html.parser
+
+from triptych.results import NONE
+from triptych.results import SURE
+from triptych.results import Choice
+from triptych.results import Guess
+from triptych.results import Label
+from triptych.results import Prediction
+from triptych.results import Timing
+from triptych.results import Verdict
+
+ANT = Guess(Label("ant", "ant", 0), 0.9)
+BEE = Guess(Label("bee", "bee", 1), 0.1)
+HOSTILE = "<script>alert('&\"')</script>"
+
+
+class Html(html.parser.HTMLParser):
+    """The elements of a piece of HTML, and its text as people read it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: set[str] = set()
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.add(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data + "\n"
+
+
+def test_a_notebook_shows_the_answer_how_sure_it_is_and_every_member() -> None:
+    verdict = Verdict(
+        "garden/1.jpg",
+        "cascade",
+        (ANT, BEE),
+        (Prediction("Lite0", (ANT, BEE)), Prediction("Lite1", (BEE, ANT))),
+        Timing(1, 1),
+        warning="random weights: meaningless",
+        status=SURE,
+        choice=Choice(0.95, (ANT, BEE)),
+        slept=("Lite2",),
+    )
+    shown = Html(verdict._repr_html_()).text
+    for part in (
+        "ant",
+        "90.0 % (sure)",
+        "garden/1.jpg",
+        "95 %: ant, bee",
+        "Lite2",
+        "random weights",
+    ):
+        assert part in shown
+    assert shown.index("Lite0") < shown.index("ant 90.0 %") < shown.index("Lite1")
+    assert "None of these" not in shown
+
+
+def test_a_notebook_says_that_a_photo_is_none_of_the_classes() -> None:
+    verdict = Verdict(
+        "1.jpg", "mean", (ANT,), (Prediction("Lite0", (ANT,)),), Timing(1, 1), status=NONE
+    )
+    assert "None of these" in Html(verdict._repr_html_()).text
+
+
+def test_names_from_elsewhere_are_text_in_a_notebook_and_never_elements() -> None:
+    guess = Guess(Label(HOSTILE, "x", 0), 1.0)
+    verdict = Verdict(
+        HOSTILE,
+        HOSTILE,
+        (guess,),
+        (Prediction(HOSTILE, (guess,)),),
+        Timing(1, 1),
+        warning=HOSTILE,
+        choice=Choice(0.9, (guess,)),
+        slept=(HOSTILE,),
+    )
+    shown = Html(verdict._repr_html_())
+    assert shown.elements <= {"div", "p", "strong", "br", "table", "tbody", "tr", "th", "td"}
+    assert shown.text.count(HOSTILE) == 9
