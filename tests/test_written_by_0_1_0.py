@@ -1,0 +1,167 @@
+"""What Triptych 0.1.0 wrote opens unchanged; `data/written_by_0_1_0/README.md` says what it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow.parquet
+import pytest
+from click.testing import CliRunner
+
+import triptych
+from triptych import bundle
+from triptych.cli import main
+from triptych.features import FeatureStore
+from triptych.jobs import Jobs
+from triptych.projects import Projects
+
+WRITTEN = Path(__file__).parent / "data" / "written_by_0_1_0"
+EXPECTED = json.loads((WRITTEN / "expected.json").read_text())
+
+
+@pytest.fixture
+def home(tmp_path: Path, engines: Path) -> Path:
+    """A copy of the home folder; converted networks are those of the other tests."""
+    copy = Path(shutil.copytree(WRITTEN / "home", tmp_path / "home"))
+    (copy / "engines").symlink_to(engines, target_is_directory=True)
+    return copy
+
+
+@pytest.fixture
+def projects(home: Path) -> Projects:
+    return Projects(home)
+
+
+def run(*arguments: str | Path) -> str:
+    done = CliRunner().invoke(main, [str(each) for each in arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def listed(*arguments: str | Path) -> list[Any]:
+    return [json.loads(line) for line in run(*arguments, "--json").splitlines()]
+
+
+def as_json(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+def assert_alike(found: Any, expected: Any) -> None:
+    """The same, where numbers may differ as they do between processors."""
+    if isinstance(expected, dict):
+        assert set(found) >= set(expected)
+        for name, own in expected.items():
+            assert_alike(found[name], own)
+    elif isinstance(expected, list):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            assert_alike(one, other)
+    else:
+        alike = pytest.approx(expected, abs=1e-4) if isinstance(expected, float) else expected
+        assert found == alike
+
+
+def test_a_bundle_answers_as_it_did(home: Path) -> None:
+    classifier = triptych.load("shapes", precision="f32", home=home)
+    for name, expected in EXPECTED["verdicts"].items():
+        assert_alike(classifier.classify(WRITTEN / "photos" / name, similar=2).to_dict(), expected)
+    assert as_json(classifier.committee.doubt.to_dict()) == EXPECTED["doubt"]
+
+
+def test_a_bundle_says_of_itself_what_it_said(home: Path) -> None:
+    (facts,) = listed("bundles", "list", "--home", home)
+    assert {**facts, "folder": None} == EXPECTED["bundles"]
+    made = bundle.find(home, "shapes")
+    assert made.words == EXPECTED["words"]
+    assert sorted(made.learned) == EXPECTED["learned"]
+    assert json.loads(run("bundles", "show", "shapes", "--home", home))["metrics"] == made.metrics
+    assert made.metrics["committee"]["top1"] == EXPECTED["top1"]
+    assert listed("suspects", "shapes", "--home", home) == EXPECTED["suspects"]
+
+
+def test_a_bundle_with_int8_networks_is_served_and_sent_elsewhere(
+    home: Path, tmp_path: Path
+) -> None:
+    run("bundles", "activate", "shapes@2", "--home", home)  # compares all hashes
+    run("bundles", "export", "shapes", tmp_path / "shapes.zip", "--home", home)
+    run("bundles", "import", tmp_path / "shapes.zip", "--home", tmp_path / "other")
+    for place in (home, tmp_path / "other"):
+        verdict = triptych.load("shapes", precision="int8", home=place).classify(
+            WRITTEN / "photos" / "1-rays.png"
+        )
+        assert [member.name for member in verdict.members] == ["TinySmall", "TinyLarge"]
+        expected = EXPECTED["verdicts"]["1-rays.png"]["verdict"]
+        assert (verdict.label.name, verdict.prob) == (
+            expected["label"],
+            pytest.approx(expected["prob"], abs=0.2),
+        )
+
+
+def test_features_are_found(home: Path) -> None:
+    store = FeatureStore(home / "features.sqlite")
+    photos = [bytes.fromhex(digest) for digest in EXPECTED["digests"]]
+    assert {space.name for space in store.spaces()} == set(EXPECTED["features"])
+    for name, expected in EXPECTED["features"].items():
+        found = sorted(store.get(name, photos).items())
+        raw = b"".join(photo + vector.tobytes() for photo, vector in found)
+        assert len(found) == expected["photos"]
+        assert hashlib.sha256(raw).hexdigest() == expected["sha256"]
+        assert name in run("features", "list", "--home", home)
+
+
+def test_a_project_is_as_it_was(home: Path, projects: Projects) -> None:
+    assert listed("projects", "list", "--home", home) == [EXPECTED["projects"]]
+    photos = projects.photos("shapes", excluded=None, limit=-1)
+    assert as_json([dataclasses.asdict(one) for one in photos]) == EXPECTED["photos"]
+    for photo in photos:
+        assert hashlib.sha256(projects.read(photo.digest)).hexdigest() == photo.digest
+        assert projects.thumbnail(photo.digest).startswith(b"\xff\xd8")
+    history = [dataclasses.asdict(one) for one in projects.history("shapes")]
+    assert as_json(history) == EXPECTED["history"]
+    assert sorted(projects.confirmed("shapes")) == EXPECTED["confirmed"]
+
+
+def test_the_inbox_and_the_jobs_are_as_they_were(home: Path, projects: Projects) -> None:
+    assert as_json([dataclasses.asdict(one) for one in projects.inbox()]) == EXPECTED["inbox"]
+    jobs = Jobs(projects, home)
+    assert as_json([job.to_dict() for job in jobs.of("shapes")]) == EXPECTED["jobs"]
+
+
+def test_a_project_goes_on_from_there(projects: Projects) -> None:
+    last = next(one for one in projects.history("shapes") if not one.undone)
+    assert [one.digest for one in projects.undo("shapes")] == [last.digest]
+    (waiting,) = projects.inbox()
+    rays = next(own for own in projects.find("shapes").classes if own.name == "rays")
+    projects.settle([waiting.id], "shapes", rays.id)
+    assert projects.photo("shapes", waiting.digest).class_id == rays.id
+    assert projects.inbox() == []
+
+
+def test_a_fit_counts(home: Path) -> None:
+    committee = triptych.load("lite", precision="f32", home=home).committee
+    assert as_json(committee.doubt.to_dict()) == EXPECTED["fit"]
+
+
+def test_a_stopped_run_goes_on_where_it_stopped(home: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(WRITTEN / "answers", tmp_path / "answers"))
+    first = out / "part-000000000.parquet"
+    before = first.read_bytes()
+    # Those that were answered are gone: nobody needs them again.
+    for name in ("2-tiles.png", "3-discs.png"):
+        photo = (WRITTEN / "photos" / name).read_bytes()
+        fsspec.filesystem("memory").pipe_file(f"/written/photos/{name}", photo)
+    options = ("--committee", "shapes", "--precision", "f32", "--similar", "1", "--home", home)
+    run("classify", "memory://written/photos", "--out", out, *options)
+    assert first.read_bytes() == before
+    rows = [
+        row
+        for part in sorted(out.glob("*.parquet"))
+        for row in pyarrow.parquet.read_table(part).to_pylist()
+    ]
+    assert_alike(rows, EXPECTED["answers"])
