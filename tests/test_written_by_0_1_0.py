@@ -1,4 +1,4 @@
-"""What Triptych 0.1.0 wrote opens unchanged; `data/written_by_0_1_0/README.md` says what it is."""
+"""What Triptych 0.1.0 wrote opens unchanged; `written_by_0_1_0/README.md` says what it is."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import pytest
 from click.testing import CliRunner
 
 import triptych
-from triptych import bundle
+from triptych import bundles
 from triptych.cli import main
 from triptych.features import FeatureStore
-from triptych.jobs import Jobs
-from triptych.projects import Projects
+from triptych.studio.jobs import Jobs
+from triptych.studio.projects import Projects
 
-WRITTEN = Path(__file__).parent / "data" / "written_by_0_1_0"
+WRITTEN = Path(__file__).parent / "written_by_0_1_0"
 EXPECTED = json.loads((WRITTEN / "expected.json").read_text())
 
 
@@ -77,7 +77,7 @@ def test_a_bundle_answers_as_it_did(home: Path) -> None:
 def test_a_bundle_says_of_itself_what_it_said(home: Path) -> None:
     (facts,) = listed("bundles", "list", "--home", home)
     assert {**facts, "folder": None} == EXPECTED["bundles"]
-    made = bundle.find(home, "shapes")
+    made = bundles.find(home, "shapes")
     assert made.words == EXPECTED["words"]
     assert sorted(made.learned) == EXPECTED["learned"]
     assert json.loads(run("bundles", "show", "shapes", "--home", home))["metrics"] == made.metrics

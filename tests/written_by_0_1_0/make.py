@@ -1,7 +1,9 @@
 """Made what lies beside it, under Triptych 0.1.0; no later version runs it.
 
-PYTHONPATH=CHECKOUT_OF_0.1.0/src .venv/bin/python tests/data/written_by_0_1_0/make.py
+PYTHONPATH=CHECKOUT_OF_0.1.0/src .venv/bin/python tests/written_by_0_1_0/make.py
 """
+
+# ruff: noqa: I001  (it names modules as they were called in 0.1.0)
 
 from __future__ import annotations
 
