@@ -23,6 +23,7 @@ def seat(probs: Probs, truth: Truth, costs: Sequence[float]) -> tuple[list[float
         A weight per candidate, summing to 1, and what was fitted for those above 0, in order.
 
     Example:
+        >>> import numpy as np
         >>> probs = np.stack([np.tile([0.9, 0.1], (200, 1)), np.tile([0.0, 1.0], (200, 1))])
         >>> weights, found = seat(probs, np.zeros(200, int), [1, 1])
         >>> weights, found.weights

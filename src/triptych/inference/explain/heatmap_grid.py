@@ -49,9 +49,9 @@ def together(
 
     Example:
         >>> ones = np.ones((2, 2), np.float32)
-        >>> heat, box = together([ones, ones], [(0, 0, 0.5, 1), WHOLE], shares=[1, 1])
+        >>> heat, box = together([ones, ones], [(0.0, 0.0, 0.5, 1.0), WHOLE], shares=[1, 1])
         >>> heat[0, 0], heat[0, -1], box
-        (np.float32(1.0), np.float32(0.5), (0, 0, 1.0, 1.0))
+        (np.float32(1.0), np.float32(0.5), (0.0, 0.0, 1.0, 1.0))
     """
     if len(heats) == 1:
         return heats[0], boxes[0]
