@@ -21,7 +21,7 @@ import numpy as np
 
 import common
 import triptych
-from triptych.bundles.oof_predictions import Answers
+from triptych.bundles.oof_predictions import OOFPredictions
 from triptych.evaluation import label_issues
 
 BESIDE = Path(__file__).parent.parent.parent / "shared" / "data" / "hymenoptera"
@@ -49,7 +49,7 @@ def main() -> None:
     )
 
 
-def taught(data: Path, seed: int, scratch: Path) -> tuple[set[str], Answers]:
+def taught(data: Path, seed: int, scratch: Path) -> tuple[set[str], OOFPredictions]:
     """Sources of the photos whose label was flipped, and the answers of who was taught so."""
     photos = sorted(path for path in data.glob("*/*/*") if path.is_file())
     labels = [path.parent.name for path in photos]
@@ -62,21 +62,21 @@ def taught(data: Path, seed: int, scratch: Path) -> tuple[set[str], Answers]:
         rows = zip((str(photo.resolve()) for photo in photos), labels, strict=True)
         csv.writer(file).writerows([("path", "label"), *rows])
     made = triptych.train(table, name="flipped", home=scratch, seed=seed)
-    answers = Answers.read(made)
+    answers = made.predictions()
     if answers is None:
         sys.exit("The bundle has no answers.")
     return {str(photos[index].resolve()) for index in wrong}, answers
 
 
-def found(answers: Answers, flipped: set[str]) -> dict[str, int]:
+def found(answers: OOFPredictions, flipped: set[str]) -> dict[str, int]:
     """How many wrong labels stand among the first suspects, and among those called likely."""
-    sources = dict(zip(answers.keys, answers.sources.tolist(), strict=True))
-    ranked = label_issues.rank(answers)
+    sources = answers.sources.tolist()
+    ranked = label_issues.rank(answers.probs, answers.truth)
     own = answers.probs[np.arange(len(answers.truth)), answers.truth]
     plain = [str(answers.sources[place]) for place in np.argsort(own)]
-    likely = [sources[suspect.digest] for suspect in ranked if suspect.likely]
+    likely = [sources[issue.photo] for issue in ranked if issue.likely]
     return {
-        "found": among(flipped, [sources[suspect.digest] for suspect in ranked[:LISTED]]),
+        "found": among(flipped, [sources[issue.photo] for issue in ranked[:LISTED]]),
         "called_likely": len(likely),
         "likely": among(flipped, likely),
         "plain": among(flipped, plain[:LISTED]),

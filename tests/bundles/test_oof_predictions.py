@@ -1,4 +1,4 @@
-"""Answers in a bundle: what is written is read, and nothing else is believed."""
+"""OOFPredictions in a bundle: what is written is read, and nothing else is believed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from support.hollow_bundles import fill
 from triptych import bundles
 from triptych import errors
 from triptych.bundles import oof_predictions
-from triptych.bundles.oof_predictions import Answers
+from triptych.bundles.oof_predictions import OOFPredictions
 
 PHOTOS = 6
 
 
-def some(classes: int = 2) -> Answers:
+def some(classes: int = 2) -> OOFPredictions:
     rng = np.random.default_rng(1)
-    return Answers(
+    return OOFPredictions(
         digests=rng.integers(0, 256, (PHOTOS, 32), dtype=np.uint8),
         truth=np.arange(PHOTOS) % classes,
         probs=rng.dirichlet([1] * classes, PHOTOS).astype(np.float32),
@@ -42,32 +42,32 @@ def written(home: Path, change: Callable[[Path], Any]) -> bundles.Bundle:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     kept = some()
-    found = Answers.read(written(tmp_path, kept.save))
+    found = written(tmp_path, kept.save).predictions()
     assert found is not None
-    for name in oof_predictions.ARRAYS:
+    for name in oof_predictions.DTYPES:
         np.testing.assert_array_equal(getattr(found, name), getattr(kept, name))
     assert found.keys == [bytes(row).hex() for row in kept.digests]
 
 
 def test_a_bundle_without_answers_has_none(tmp_path: Path) -> None:
-    assert Answers.read(written(tmp_path, lambda folder: None)) is None
+    assert written(tmp_path, lambda folder: None).predictions() is None
 
 
 def test_answers_that_nobody_listed_are_not_read(tmp_path: Path) -> None:
     made = written(tmp_path, lambda folder: None)
     some().save(made.folder)
-    assert Answers.read(made) is None
+    assert made.predictions() is None
 
 
 def test_changed_answers_are_not_believed(tmp_path: Path) -> None:
     made = written(tmp_path, some().save)
     dataclasses.replace(some(), held=np.ones(PHOTOS, bool)).save(made.folder)
     with pytest.raises(errors.BundleError, match="its hash differs"):
-        Answers.read(made)
+        made.predictions()
 
 
 def _arrays(**changed: Any) -> Callable[[Path], None]:
-    arrays = {**{name: getattr(some(), name) for name in oof_predictions.ARRAYS}, **changed}
+    arrays = {**{name: getattr(some(), name) for name in oof_predictions.DTYPES}, **changed}
     kept = {name: array for name, array in arrays.items() if array is not None}
     return lambda folder: np.savez(folder / oof_predictions.FILE, allow_pickle=True, **kept)
 
@@ -96,16 +96,16 @@ class Bomb:
 )
 def test_damaged_answers_are_refused(change: Callable[[Path], Any], tmp_path: Path) -> None:
     made = written(tmp_path, change)
-    with pytest.raises(errors.BundleError, match=r"answers\.npz cannot be read: .*Teach"):
-        Answers.read(made)
+    with pytest.raises(errors.BundleError, match=r"answers\.npz cannot be read: .*Train"):
+        made.predictions()
 
 
 def test_answers_for_other_classes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.BundleError, match="for 3 classes, and the bundle has 2"):
-        Answers.read(written(tmp_path, some(classes=3).save))
+        written(tmp_path, some(classes=3).save).predictions()
 
 
 def test_no_file_of_it_is_a_pickle(tmp_path: Path) -> None:
     some().save(tmp_path)
     with np.load(tmp_path / oof_predictions.FILE, allow_pickle=False) as file:
-        assert json.dumps(sorted(file)) == json.dumps(sorted(oof_predictions.ARRAYS))
+        assert json.dumps(sorted(file)) == json.dumps(sorted(oof_predictions.DTYPES))

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from triptych.bundles.oof_predictions import Answers
 from triptych.evaluation import label_issues
 
 PHOTOS, CLASSES = 60, 3
@@ -21,19 +20,6 @@ def waves() -> tuple[np.ndarray, np.ndarray]:
     probs = scores / scores.sum(1, keepdims=True)
     given = np.where(np.arange(PHOTOS) % 9 != 4, probs.argmax(1), (probs.argmax(1) + 1) % CLASSES)
     return probs, given
-
-
-def answers_of(probs: np.ndarray, truth: np.ndarray) -> Answers:
-    count = len(truth)
-    digests = np.zeros((count, 32), np.uint8)
-    digests[:, 0], digests[:, 1] = np.arange(count) % 256, np.arange(count) // 256
-    return Answers(
-        digests,
-        truth.astype(np.int64),
-        probs.astype(np.float32),
-        np.zeros(count, bool),
-        np.array([str(number) for number in range(count)]),
-    )
 
 
 @st.composite
@@ -110,14 +96,14 @@ def test_labels_that_were_flipped_come_first(seed: int, share: float) -> None:
     flipped = rng.permutation(400)[: round(400 * share)]
     labels = true.copy()
     labels[flipped] = (true[flipped] + rng.integers(1, 4, len(flipped))) % 4
-    found = label_issues.rank(answers_of(probs, labels))
-    numbers = [int(s.digest[:2], 16) + 256 * int(s.digest[2:4], 16) for s in found]
+    found = label_issues.rank(probs, labels)
+    numbers = [issue.photo for issue in found]
     assert set(numbers[: len(flipped)]) == set(flipped.tolist())
-    likely = [n for n, suspect in zip(numbers, found, strict=True) if suspect.likely]
+    likely = [n for n, issue in zip(numbers, found, strict=True) if issue.likely]
     assert set(likely) <= set(flipped.tolist())
     assert len(likely) >= len(flipped) / 4
     ours = zip(numbers[: len(flipped)], found, strict=False)
-    assert all(suspect.suggested == true[number] for number, suspect in ours)
+    assert all(issue.suggested == true[number] for number, issue in ours)
 
 
 def test_a_timid_class_is_not_suspected_as_a_whole() -> None:
@@ -130,23 +116,21 @@ def test_a_timid_class_is_not_suspected_as_a_whole() -> None:
 
 def test_labels_of_today_count_and_photos_without_one_do_not() -> None:
     probs, labels = waves()
-    answers = answers_of(probs, labels)
-    worst = label_issues.rank(answers)[0]
-    corrected = dict(zip(answers.keys, labels.tolist(), strict=True))
-    corrected[worst.digest] = worst.suggested
-    after = {suspect.digest: suspect for suspect in label_issues.rank(answers, corrected)}
-    assert after[worst.digest].given == worst.suggested
-    assert not after[worst.digest].likely
-    del corrected[worst.digest]
-    assert worst.digest not in {s.digest for s in label_issues.rank(answers, corrected)}
-    corrected[worst.digest] = CLASSES  # a class that the bundle does not know yet
-    assert worst.digest not in {s.digest for s in label_issues.rank(answers, corrected)}
+    worst = label_issues.rank(probs, labels)[0]
+    corrected = labels.copy()
+    corrected[worst.photo] = worst.suggested
+    after = {issue.photo: issue for issue in label_issues.rank(probs, corrected)}
+    assert after[worst.photo].given == worst.suggested
+    assert not after[worst.photo].likely
+    for no_class in (-1, CLASSES):  # a class that the bundle does not know yet
+        corrected[worst.photo] = no_class
+        assert worst.photo not in {i.photo for i in label_issues.rank(probs, corrected)}
 
 
 def test_all_photos_are_listed_in_order() -> None:
     probs, labels = waves()
-    found = label_issues.rank(answers_of(probs, labels))
-    assert len({suspect.digest for suspect in found}) == PHOTOS
+    found = label_issues.rank(probs, labels)
+    assert len({issue.photo for issue in found}) == PHOTOS
     scores = [suspect.score for suspect in found]
     assert scores == sorted(scores, reverse=True)
 
@@ -154,4 +138,4 @@ def test_all_photos_are_listed_in_order() -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_hardly_any_photos_are_no_mistake(count: int) -> None:
     probs, labels = waves()
-    assert len(label_issues.rank(answers_of(probs[:count], labels[:count]))) == count
+    assert len(label_issues.rank(probs[:count], labels[:count])) == count

@@ -28,7 +28,6 @@ from triptych import data
 from triptych import errors
 from triptych import features
 from triptych import images
-from triptych.bundles.oof_predictions import Answers
 from triptych.cli import main
 from triptych.engines.openvino import OpenVINOEngine
 from triptych.features import Extractor
@@ -213,7 +212,7 @@ def test_a_committee_taught_by_a_cluster_is_the_same(
     together = teach(shapes, tmp_path / "spread", engines, *address)
     assert together.metrics == alone.metrics
     assert together.about["doubt"] == alone.about["doubt"]
-    first, second = Answers.read(alone), Answers.read(together)
+    first, second = alone.predictions(), together.predictions()
     assert first is not None
     assert second is not None
     assert first.probs.tobytes() == second.probs.tobytes()

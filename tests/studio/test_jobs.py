@@ -19,7 +19,6 @@ import pytest
 from support.drawings import drawing
 from triptych import bundles
 from triptych import errors
-from triptych.bundles.oof_predictions import Answers
 from triptych.studio import review
 from triptych.studio.jobs import Job
 from triptych.studio.jobs import Jobs
@@ -168,7 +167,7 @@ def test_the_bundle_has_the_answers_under_the_names_that_people_know(
     assert bundles.active(home, "jobs-shapes") is None, "nobody published it"
     made = bundles.find(home, f"jobs-shapes@{taught[0].version}")
     assert [label.name for label in made.labels] == ["discs", "rays"]
-    answers = Answers.read(made)
+    answers = made.predictions()
     assert answers is not None
     known = {photo.digest for photo in projects.photos("jobs-shapes")}
     assert set(answers.keys) == known

@@ -14,7 +14,7 @@ import numpy as np
 from support.fake_studio import photo
 from triptych import bundles
 from triptych import evaluation
-from triptych.bundles.oof_predictions import Answers
+from triptych.bundles.oof_predictions import OOFPredictions
 from triptych.studio.projects import Photo
 from triptych.studio.projects import Projects
 
@@ -83,7 +83,7 @@ def teach(
     photos, found = named(door, key), door.find(key)
     names = {own.id: own.name for own in found.classes}
     homes = [names.get(photos[name].class_id or 0, labels[0]) for name in answers]
-    kept = Answers(
+    kept = OOFPredictions(
         digests=np.array([list(bytes.fromhex(photos[name].digest)) for name in answers], np.uint8),
         truth=np.array([list(labels).index(home) for home in homes], np.int64),
         probs=np.array([one.probs for one in answers.values()], np.float32),
@@ -115,7 +115,7 @@ def teach(
     return bundles.write(door.home, key, fill)
 
 
-def _figures(kept: Answers, labels: Sequence[str]) -> dict[str, Any]:
+def _figures(kept: OOFPredictions, labels: Sequence[str]) -> dict[str, Any]:
     held = kept.held
     outcome = evaluation.Outcome(
         labels=tuple(labels),

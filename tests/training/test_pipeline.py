@@ -26,7 +26,6 @@ from triptych import bundles
 from triptych import errors
 from triptych import features
 from triptych import settings
-from triptych.bundles.oof_predictions import Answers
 from triptych.cli import main
 from triptych.ensemble import params
 from triptych.inference.committee import Build
@@ -127,7 +126,7 @@ def test_metrics_card_and_report_agree(shapes: bundles.Bundle) -> None:
 def test_each_photo_was_answered_before_it_was_learned(
     shapes: bundles.Bundle, photos: Path
 ) -> None:
-    found = Answers.read(shapes)
+    found = shapes.predictions()
     assert found is not None
     assert len(set(found.keys)) == 3 * PER_CLASS
     assert set(found.keys) & shapes.learned == {

@@ -1,8 +1,8 @@
-"""What a committee said of photos that it had not learned, kept in its bundle photo by photo.
+"""Out-of-fold (OOF) predictions: what a committee predicts for photos it was not trained on.
 
-Photos that were held back are answered by the committee itself. The training photos are answered
-by heads that were trained on the other folds, joined and calibrated as the committee is. So no
-answer knew its photo, and each can be held against the photo's class.
+Held-out photos are predicted by the committee itself. Each training photo is predicted by heads
+that were trained on the other folds, combined and calibrated as the committee is. So no prediction
+comes from a model that was trained on its photo, and each can be compared with the photo's label.
 """
 
 from __future__ import annotations
@@ -17,31 +17,54 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from triptych import bundles
 from triptych import errors
 
 FILE = "answers.npz"
-ARRAYS = ("digests", "truth", "probs", "held", "sources")
+DTYPES: Mapping[str, Any] = {
+    "digests": np.uint8,
+    "truth": np.int64,
+    "probs": np.float32,
+    "held": np.bool_,
+    "sources": np.str_,
+}
 DIGEST_BYTES = 32
 
-# What damaged files make NumPy's reader raise.
-_DAMAGES = (OSError, EOFError, ValueError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error)
+# What NumPy's reader raises on damaged files.
+_READ_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Answers to N photos of C classes.
+class OOFPredictions:
+    """Out-of-fold predictions for N photos of C classes.
 
     Args:
         digests: SHA-256 of each photo's bytes, uint8, shape (N, 32).
-        truth: The class each photo had when the committee was taught, an index of the bundle's
+        truth: The label each photo had when the committee was trained, an index of the bundle's
             labels, shape (N,).
-        probs: Calibrated, float32, shape (N, C), rows summing to 1.
-        held: Which photos were held back to measure with, bool, shape (N,).
-        sources: What each photo is called, for people, shape (N,).
+        probs: Calibrated probabilities, float32, shape (N, C), rows summing to 1.
+        held: Which photos were held out for evaluation, bool, shape (N,).
+        sources: Name of each photo for people, shape (N,).
 
     Raises:
         errors.SettingError: The arrays do not fit together.
+
+    Example:
+        >>> OOFPredictions(
+        ...     digests=np.zeros((1, 32), np.uint8),
+        ...     truth=np.array([1]),
+        ...     probs=np.array([[0.2, 0.8]], np.float32),
+        ...     held=np.array([True]),
+        ...     sources=np.array(["bees/1.jpg"]),
+        ... ).keys[0][:8]
+        '00000000'
     """
 
     digests: npt.NDArray[np.uint8]
@@ -53,65 +76,52 @@ class Answers:
     def __post_init__(self) -> None:
         photos, classes = self.probs.shape if self.probs.ndim == 2 else (-1, 0)
         shapes = {"digests": (photos, DIGEST_BYTES)}
-        for name in ARRAYS:
+        for name in DTYPES:
             array, expected = getattr(self, name), shapes.get(name, (photos,))
             if name != "probs" and array.shape != expected:
                 raise errors.SettingError(
-                    f"Got {name} of shape {array.shape} for answers of shape {self.probs.shape}; "
+                    f"Got {name} of shape {array.shape} for probs of shape {self.probs.shape}; "
                     f"expected {expected}."
                 )
-        sound = np.isfinite(self.probs).all() and (self.probs >= 0).all()
-        if not sound or (photos and not 0 <= self.truth.min() <= self.truth.max() < classes):
+        are_probs = np.isfinite(self.probs).all() and (self.probs >= 0).all()
+        if not are_probs or (photos and not 0 <= self.truth.min() <= self.truth.max() < classes):
             raise errors.SettingError(
-                "Got answers with impossible numbers; expected probabilities, and a class of each "
-                f"photo from 0 to {classes - 1}."
+                "Got predictions with impossible numbers; expected probabilities, and for each "
+                f"photo a class from 0 to {classes - 1}."
             )
 
     @property
     def keys(self) -> list[str]:
-        """The photos' digests in hexadecimal digits, length N."""
+        """The photos' digests as hexadecimal digits, length N."""
         return [row.tobytes().hex() for row in self.digests]
 
     def save(self, folder: Path) -> None:
-        """Write the answers into the folder of a bundle that is being written."""
-        arrays: Mapping[str, Any] = {name: getattr(self, name) for name in ARRAYS}
+        """Write ``answers.npz`` into the folder of a bundle that is being written."""
+        arrays: Mapping[str, Any] = {name: getattr(self, name) for name in DTYPES}
         np.savez_compressed(folder / FILE, allow_pickle=False, **arrays)
 
     @classmethod
-    def read(cls, taught: bundles.Bundle) -> Answers | None:
-        """The answers that lie in a bundle; ``None`` where there are none, as in imported ones.
+    def read(cls, path: Path, *, classes: int) -> OOFPredictions:
+        """Read the file that `save` wrote; `Bundle.predictions` also checks its hash.
+
+        Args:
+            path: An ``answers.npz``.
+            classes: How many classes its bundle has.
 
         Raises:
-            errors.BundleError: They are damaged.
+            errors.BundleError: It is damaged, or has another number of classes.
         """
-        if FILE not in taught.about["files"]:  # as all that is read: only what has a hash
-            return None
-        bundles.check_files(taught.folder, taught.about, suffixes=(FILE,))
-        path = taught.folder / FILE
         try:
-            # Opened here: NumPy leaves open what it cannot read.
+            # Opened here: NumPy does not close a file that it cannot read.
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                found = cls(**{name: _typed(name, file[name]) for name in ARRAYS})
-        except (*_DAMAGES, errors.SettingError) as error:
+                predictions = cls(**{n: file[n].astype(dtype) for n, dtype in DTYPES.items()})
+        except (*_READ_ERRORS, errors.SettingError) as error:
             raise errors.BundleError(
-                f"{path} cannot be read: {error}. Teach the committee anew."
+                f"{path} cannot be read: {error}. Train the committee again."
             ) from error
-        if found.probs.shape[1] != len(taught.labels):
+        if predictions.probs.shape[1] != classes:
             raise errors.BundleError(
-                f"{path} has answers for {found.probs.shape[1]} classes, and the bundle has "
-                f"{len(taught.labels)}. Teach the committee anew."
+                f"{path} has predictions for {predictions.probs.shape[1]} classes, and the bundle "
+                f"has {classes}. Train the committee again."
             )
-        return found
-
-
-_TYPES: Mapping[str, Any] = {
-    "digests": np.uint8,
-    "truth": np.int64,
-    "probs": np.float32,
-    "held": np.bool_,
-    "sources": np.str_,
-}
-
-
-def _typed(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return array.astype(_TYPES[name])
+        return predictions

@@ -9,6 +9,8 @@ from typing import Any
 
 from triptych import errors
 from triptych.bundles import model_card
+from triptych.bundles import oof_predictions
+from triptych.bundles.oof_predictions import OOFPredictions
 from triptych.engines.conversion import convert
 from triptych.engines.conversion import int8
 from triptych.ensemble import ood
@@ -83,6 +85,18 @@ class Bundle:
         """SHA-256 of the photos it learned; empty where they are not known."""
         path = self.folder / LEARNED
         return frozenset(path.read_text(encoding="utf-8").split() if path.exists() else ())
+
+    def predictions(self) -> OOFPredictions | None:
+        """Its out-of-fold predictions; ``None`` where it has none, as imported bundles.
+
+        Raises:
+            errors.BundleError: They are damaged.
+        """
+        if oof_predictions.FILE not in self.about["files"]:  # only files with a hash are read
+            return None
+        check_files(self.folder, self.about, suffixes=(oof_predictions.FILE,))
+        path = self.folder / oof_predictions.FILE
+        return OOFPredictions.read(path, classes=len(self.labels))
 
     @property
     def doubt(self) -> Doubt:

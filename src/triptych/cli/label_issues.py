@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 from typing import Any
 
 import click
 
 from triptych.cli import common
-
-if TYPE_CHECKING:
-    from triptych.bundles import Bundle
-    from triptych.evaluation.label_issues import Suspect
 
 
 @click.command()
@@ -34,35 +29,33 @@ def suspects(name: str, limit: int, as_json: bool, **options: Any) -> None:
     """
     from triptych import bundles
     from triptych import errors
-    from triptych.bundles.oof_predictions import Answers
     from triptych.evaluation import label_issues
 
-    made = bundles.find(common.home(options), name)
-    answers = Answers.read(made)
-    if answers is None:
+    bundle = bundles.find(common.home(options), name)
+    predictions = bundle.predictions()
+    if predictions is None:
         raise errors.BundleError(
-            f"The bundle {made.name} has no answers to the photos it was taught with: it was made "
-            "elsewhere, or by an older Triptych. Teach it anew."
+            f"The bundle {bundle.name} has no answers to the photos it was taught with: it was "
+            "made elsewhere, or by an older Triptych. Teach it anew."
         )
-    sources = dict(zip(answers.keys, map(str, answers.sources), strict=True))
-    found = [_facts(suspect, made, sources) for suspect in label_issues.rank(answers)[:limit]]
+    keys = predictions.keys
+    listed = [
+        {
+            "source": str(predictions.sources[issue.photo]),
+            "digest": keys[issue.photo],
+            "given": bundle.labels[issue.given].name,
+            "suggested": bundle.labels[issue.suggested].name,
+            "score": round(issue.score, 4),
+            "likely": issue.likely,
+        }
+        for issue in label_issues.rank(predictions.probs, predictions.truth)[:limit]
+    ]
     if as_json:
-        for facts in found:
+        for facts in listed:
             click.echo(json.dumps(facts, ensure_ascii=False))
     else:
         heading = ("photo", "is in", "may be", "likely")
-        click.echo(common.table([heading, *map(_row, found)]))
-
-
-def _facts(suspect: Suspect, made: Bundle, sources: dict[str, str]) -> dict[str, Any]:
-    return {
-        "source": sources[suspect.digest],
-        "digest": suspect.digest,
-        "given": made.labels[suspect.given].name,
-        "suggested": made.labels[suspect.suggested].name,
-        "score": round(suspect.score, 4),
-        "likely": suspect.likely,
-    }
+        click.echo(common.table([heading, *map(_row, listed)]))
 
 
 def _row(facts: dict[str, Any]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 A class is believed of a photo when its probability reaches what the class's own photos have on
 average, so a class about which the committee is timid is not suspected as a whole. What decides
-is an answer of a committee that had not learned the photo; see `answers`.
+is an out-of-fold prediction; see `triptych.bundles.oof_predictions`.
 
 Written out in NumPy, and held against cleanlab by a test, because the list is made anew from
 today's labels whenever a page shows it, and cleanlab would bring pandas into the server for that.
@@ -14,14 +14,11 @@ detect real-world label errors", 2022.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from triptych.bundles.oof_predictions import Answers
 
 Probs = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.integer[Any]]
@@ -32,60 +29,51 @@ _NONE = -1
 
 
 @dataclass(frozen=True)
-class Suspect:
-    """A photo that may be in the wrong class.
+class LabelIssue:
+    """A photo whose label may be wrong.
 
     Args:
-        digest: SHA-256 of its bytes in hexadecimal digits.
-        given: The class it is in, an index of the bundle's labels.
-        suggested: The class it more likely belongs to, likewise.
-        score: How likely that is compared to other photos, 0 to 1; no probability.
-        likely: Whether the committee believes in ``suggested`` as firmly as in that class's own
-            photos, and more than in ``given``. The others fill the list up.
+        photo: Its position among the predictions.
+        given: Index of the class it is labelled with.
+        suggested: Index of the class it more likely belongs to.
+        score: How likely that is compared to other photos, in [0, 1]; not a probability.
+        likely: Whether the committee is as confident of ``suggested`` as of that class's own
+            photos, and more than of ``given``.
     """
 
-    digest: str
+    photo: int
     given: int
     suggested: int
     score: float
     likely: bool
 
 
-def rank(answers: Answers, labels: Mapping[str, int] | None = None) -> list[Suspect]:
-    """All photos of a teaching, those first whose label is most likely wrong.
+def rank(probs: Probs, labels: Labels) -> list[LabelIssue]:
+    """Rank photos by how likely their label is wrong, the likeliest first.
 
     Args:
-        answers: Of the committee.
-        labels: The class that each photo has today, by the photo's digest in hexadecimal digits;
-            photos that are not in it are left out. ``None`` means the classes that were taught.
+        probs: Out-of-fold probabilities, shape (N, C), C at least 2.
+        labels: The class each photo is labelled with today, shape (N,). Photos with a label
+            outside 0 to C - 1 are left out.
 
     Example:
-        >>> probs = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.9, 0.1]], np.float32)
-        >>> digests = np.arange(4, dtype=np.uint8)[:, None].repeat(32, axis=1)
-        >>> truth, held, sources = np.array([0, 0, 1, 1]), np.zeros(4, bool), np.array(list("abcd"))
-        >>> first = rank(Answers(digests, truth, probs, held, sources))[0]
-        >>> first.digest[:2], first.given, first.suggested
-        ('03', 1, 0)
+        >>> probs = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.9, 0.1]])
+        >>> issue = rank(probs, np.array([0, 0, 1, 1]))[0]
+        >>> issue.photo, issue.given, issue.suggested
+        (3, 1, 0)
     """
-    keys = answers.keys
-    today = answers.truth if labels is None else _today(keys, labels)
-    (rows,) = np.nonzero((today >= 0) & (today < answers.probs.shape[1]))
-    found = judge(answers.probs[rows], today[rows])
-    order = np.argsort(-found.scores, kind="stable")
+    (photos,) = np.nonzero((labels >= 0) & (labels < probs.shape[1]))
+    judged = judge(probs[photos], labels[photos])
     return [
-        Suspect(
-            digest=keys[rows[place]],
-            given=int(today[rows[place]]),
-            suggested=int(found.suggested[place]),
-            score=float(found.scores[place]),
-            likely=bool(found.likely[place]),
+        LabelIssue(
+            photo=int(photos[row]),
+            given=int(labels[photos[row]]),
+            suggested=int(judged.suggested[row]),
+            score=float(judged.scores[row]),
+            likely=bool(judged.likely[row]),
         )
-        for place in order
+        for row in np.argsort(-judged.scores, kind="stable")
     ]
-
-
-def _today(keys: list[str], labels: Mapping[str, int]) -> Labels:
-    return np.array([labels.get(key, -1) for key in keys], np.int64)
 
 
 @dataclass(frozen=True)

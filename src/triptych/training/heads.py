@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from triptych.bundles.oof_predictions import Answers
+from triptych.bundles.oof_predictions import OOFPredictions
 from triptych.ensemble import rules
 from triptych.ensemble.params import FITTED_RULE
 from triptych.models import head
@@ -66,7 +66,7 @@ def _joined(outcome: Outcome, answers: Sequence[Array]) -> Array:
     return outcome.doubt.join(FITTED_RULE, np.stack(sitting))
 
 
-def answers(material: Material, before: Outcome, after: Outcome) -> Answers:
+def answers(material: Material, before: Outcome, after: Outcome) -> OOFPredictions:
     """What the committee says of each photo that it, or a head like its own, had not learned.
 
     A tuned network has learned nearly all training photos, so those are answered as before.
@@ -75,7 +75,7 @@ def answers(material: Material, before: Outcome, after: Outcome) -> Answers:
     crossed = _joined(before, [pupil.fit.out_of_fold[judged] for pupil in before.pupils])
     trained = itertools.compress(material.train_photos, judged)
     photos = [*trained, *material.val_photos]
-    return Answers(
+    return OOFPredictions(
         digests=np.array([list(photo.digest) for photo in photos], np.uint8),
         truth=np.concatenate([material.train_truth[judged], material.val_truth]).astype(np.int64),
         probs=np.concatenate([crossed, validation(after)]).astype(np.float32),

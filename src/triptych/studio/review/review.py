@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from triptych import bundles
 from triptych import errors
-from triptych.bundles import oof_predictions
-from triptych.bundles.oof_predictions import Answers
+from triptych.bundles.oof_predictions import OOFPredictions
 from triptych.evaluation import advice
 from triptych.evaluation import label_issues
 from triptych.evaluation import metrics
@@ -77,7 +76,7 @@ class Review:
     """
 
     made: bundles.Bundle
-    answers: Answers | None
+    answers: OOFPredictions | None
     project: projects.Project
     photos: Mapping[str, projects.Photo]
     confirmed: frozenset[str] = frozenset()
@@ -167,23 +166,25 @@ class Review:
         """
         if self.answers is None:
             return []
-        places = {digest: place for place, digest in enumerate(self.digests)}
         given = self.answers.probs.argmax(axis=1)
         found = []
-        for one in label_issues.rank(self.answers, self._today()):
-            place, suggested = places[one.digest], self.today[one.suggested]
-            if suggested and given[place] != one.given and one.digest not in self.confirmed:
-                found.append(Doubted(self.seen([place])[0], suggested, one.likely))
+        for issue in label_issues.rank(self.answers.probs, self._labels_today()):
+            suggested, digest = self.today[issue.suggested], self.digests[issue.photo]
+            if suggested and given[issue.photo] != issue.given and digest not in self.confirmed:
+                found.append(Doubted(self.seen([issue.photo])[0], suggested, issue.likely))
         return found
 
-    def _today(self) -> dict[str, int]:
-        """The class of each photo that takes part today, as an index of its labels."""
+    def _labels_today(self) -> Indices:
+        """Where each photo is today, as an index of its labels; -1 where it takes no part."""
         indices = {own.id: index for index, own in enumerate(self.today) if own}
-        return {
-            digest: indices[photo.class_id]
-            for digest, photo in self.photos.items()
-            if photo.class_id in indices and not photo.excluded
-        }
+        photos = [self.photos.get(digest) for digest in self.digests]
+        return np.array(
+            [
+                -1 if photo is None or photo.excluded else indices.get(photo.class_id or 0, -1)
+                for photo in photos
+            ],
+            dtype=np.intp,
+        )
 
     def seen(self, places: Iterable[int]) -> list[Seen]:
         """The photos at some places of its answers, in the order of the places."""
@@ -284,7 +285,7 @@ def open(door: projects.Projects, home: Path, key: str, version: int | None = No
     found = made(door, home, key, version)
     return Review(
         made=found,
-        answers=oof_predictions.Answers.read(found),
+        answers=found.predictions(),
         project=door.find(key),
         photos={photo.digest: photo for photo in door.photos(key, excluded=None, limit=-1)},
         confirmed=door.confirmed(key),
