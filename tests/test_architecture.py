@@ -24,7 +24,7 @@ RANKS = {
     "data": 3,
     "engines": 3,
     "inference": 4,
-    "features": 5,
+    "features": 4,
     "bundles": 5,
     "batch": 6,
     "evaluation": 6,

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from triptych.engines import Engine
+from triptych.engines.options import EngineOptions
 from triptych.inference import committee
-from triptych.inference.committee import Build
 from triptych.inference.committee import Member
 from triptych.utils import concurrency
 
@@ -50,8 +50,10 @@ def main() -> None:
 
 def seated(job: dict[str, Any], count: int) -> tuple[Member, ...]:
     """The members as our server builds them, but for the streams."""
-    how = Build(Path(job["home"]), job["precision"], streams=count, random=job["random"])
-    return committee.from_zoo(job["committee"], how).members
+    options = EngineOptions(
+        Path(job["home"]), job["precision"], streams=count, random_weights=job["random"]
+    )
+    return committee.from_zoo(job["committee"], options).members
 
 
 def prepared(members: tuple[Member, ...], batch: int) -> Inputs:

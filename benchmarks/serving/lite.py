@@ -13,8 +13,8 @@ from serving import measuring
 from serving import servers
 from serving.bench import Bench
 from triptych import errors
+from triptych.engines.options import EngineOptions
 from triptych.inference import committee
-from triptych.inference.committee import Build
 from triptych.models import zoo
 
 RULES = ("weighted", "cascade")
@@ -46,7 +46,7 @@ def run(of: Bench) -> None:
 def has_int8(of: Bench) -> bool:
     """Whether there are int8 networks of the committee; they are made where there are none yet."""
     try:
-        committee.from_zoo("lite", Build(of.home, "int8"))
+        committee.from_zoo("lite", EngineOptions(of.home, "int8"))
     except errors.SettingError:
         command = [sys.executable, "-m", "triptych", "optimize", "lite", "--home", str(of.home)]
         made = subprocess.run([*command, "--images", str(of.folder)], check=False)

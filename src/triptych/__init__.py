@@ -65,20 +65,20 @@ def load(
     from triptych import settings as table
     from triptych.bundles import loading
     from triptych.engines import batching
-    from triptych.inference import committee as seats
+    from triptych.engines.options import EngineOptions
     from triptych.utils import concurrency
 
     chosen = table.load(os.environ, committee=committee, **settings)
-    build = seats.Build(
+    options = EngineOptions(
         home=chosen.home,
         precision=chosen.precision,
         threads=chosen.threads,
         streams=chosen.streams or concurrency.cores(),
         max_batch=batching.most(chosen.precision, chosen.max_batch),
-        random=table.is_random(weights),
+        random_weights=table.is_random(weights),
         report=report,
     )
-    return loading.classifier(chosen, build, members=members)
+    return loading.classifier(chosen, options, members=members)
 
 
 def train(
@@ -116,15 +116,15 @@ def train(
         0.973
     """
     from triptych import settings as table
-    from triptych.inference import committee as seats
+    from triptych.engines.options import EngineOptions
     from triptych.training import pipeline
     from triptych.training.config import Lesson
 
     chosen = table.load(os.environ, precision=precision, threads=threads, home=home)
-    build = seats.Build(
+    options = EngineOptions(
         home=chosen.home, precision=chosen.precision, threads=chosen.threads, report=report
     )
-    return pipeline.train(source, name=name, build=build, lesson=Lesson(**lesson))
+    return pipeline.train(source, name=name, options=options, lesson=Lesson(**lesson))
 
 
 def __getattr__(name: str) -> Any:

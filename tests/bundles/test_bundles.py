@@ -38,9 +38,9 @@ from triptych.bundles import model_card
 from triptych.bundles import writing
 from triptych.cli import main
 from triptych.engines.conversion import store
+from triptych.engines.options import EngineOptions
 from triptych.ensemble import rules
 from triptych.inference import classifier
-from triptych.inference.committee import Build
 from triptych.models import imagenet
 from triptych.preprocessing import recipe
 
@@ -70,7 +70,7 @@ def real(home: Path, tmp_path_factory: pytest.TempPathFactory) -> bundles.Bundle
 
 
 def answer(made: bundles.Bundle, home: Path) -> np.ndarray:
-    seated = made.committee(Build(home=home, precision="f32"))
+    seated = made.committee(EngineOptions(home=home, precision="f32"))
     verdict = classifier.Classifier(seated).classify(picture(3), top=len(seated.labels))
     return np.array([guess.prob for guess in sorted(verdict.top, key=lambda g: g.label.index)])
 
@@ -356,7 +356,7 @@ def test_a_flipped_byte_in_a_network_is_found_before_it_answers(
     network.write_bytes(data)
     damaged = bundles.read(folder)
     with pytest.raises(errors.BundleError, match=r"network\.bin is not the file that was written"):
-        damaged.committee(Build(home=home))
+        damaged.committee(EngineOptions(home=home))
     with pytest.raises(errors.BundleError, match=r"network\.bin is not the file that was written"):
         bundles.pack(damaged, tmp_path / "out.zip")
     assert not list(tmp_path.glob("out*"))
@@ -392,7 +392,7 @@ def test_an_export_that_cannot_be_written_is_one_clear_message(
 
 
 def test_the_temperature_of_a_member_is_used(real: bundles.Bundle, home: Path) -> None:
-    seated = real.committee(Build(home=home, precision="f32"))
+    seated = real.committee(EngineOptions(home=home, precision="f32"))
     (member,) = seated.members
     batch = recipe.apply(member.recipe, images.decode(picture(3)))[None]
     raw = member.engine.run(batch).probs

@@ -21,8 +21,8 @@ from triptych import images
 from triptych.bundles import import_keras
 from triptych.bundles.import_keras import Stranger
 from triptych.cli import main
+from triptych.engines.options import EngineOptions
 from triptych.inference import classifier
-from triptych.inference.committee import Build
 from triptych.models import zoo
 from triptych.preprocessing import recipe
 
@@ -55,7 +55,7 @@ def take(model: Path, labels: Path, home: Path, **options: Any) -> bundles.Bundl
 
 
 def answers(made: bundles.Bundle, home: Path) -> np.ndarray:
-    seated = made.committee(Build(home=home, precision="f32"))
+    seated = made.committee(EngineOptions(home=home, precision="f32"))
     asked = classifier.Classifier(seated).score_many([(str(n), p) for n, p in enumerate(PHOTOS)])
     return np.concatenate([scores.probs for scores in asked])  # type: ignore[union-attr]
 
@@ -265,7 +265,7 @@ def test_a_published_classifier_answers_its_photos_as_in_keras(
     logits = keras.models.load_model(model, compile=False).predict(
         keras.applications.xception.preprocess_input(np.stack(batch)), verbose=0
     )
-    seated = classifier.Classifier(made.committee(Build(home=home, precision="f32")))
+    seated = classifier.Classifier(made.committee(EngineOptions(home=home, precision="f32")))
     expected = np.asarray(keras.ops.softmax(logits))
     for path, row in zip(paths, expected, strict=True):
         (ours,) = seated.score_many([(str(path), path)])

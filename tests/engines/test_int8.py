@@ -27,6 +27,7 @@ from triptych.engines.conversion import int8
 from triptych.engines.conversion import quantize
 from triptych.engines.conversion import store
 from triptych.engines.openvino import resolve_precision
+from triptych.engines.options import EngineOptions
 from triptych.ensemble import params
 from triptych.evaluation import paired
 from triptych.inference import committee
@@ -84,12 +85,12 @@ def test_random_weights_are_quantized_at_the_first_start_and_found_at_the_second
 def test_int8_networks_that_were_not_made_are_missing_with_the_command_that_makes_them(
     home: Path,
 ) -> None:
-    build = committee.Build(home=home, precision="int8")
+    options = EngineOptions(home=home, precision="int8")
     lite = r"EfficientNetLite0, .*has no int8 networks yet.*triptych optimize lite --images photos/"
     with pytest.raises(errors.SettingError, match=lite):
-        committee.from_zoo("lite", build)
+        committee.from_zoo("lite", options)
     with pytest.raises(errors.SettingError, match="optimize lite --members EfficientNetLite0 --im"):
-        committee.from_zoo("lite", build, members=["lite0"])
+        committee.from_zoo("lite", options, members=["lite0"])
 
 
 def test_no_network_is_run_at_int8_that_was_not_made_for_it() -> None:
@@ -203,7 +204,7 @@ def test_at_int8_a_batch_equals_its_rows_and_is_near_f32(
 
 
 def engine_of(made: bundles.Bundle, home: Path, precision: str) -> Engine:
-    return made.committee(committee.Build(home, precision=precision)).members[0].engine
+    return made.committee(EngineOptions(home, precision=precision)).members[0].engine
 
 
 def batch(count: int) -> np.ndarray:

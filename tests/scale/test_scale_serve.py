@@ -32,11 +32,11 @@ from triptych import bundles
 from triptych import settings
 from triptych.bundles import loading
 from triptych.engines.conversion import store
+from triptych.engines.options import EngineOptions
 from triptych.ensemble import conformal
 from triptych.ensemble import params
 from triptych.ensemble.cascade import Stage
 from triptych.inference import committee
-from triptych.inference.committee import Build
 from triptych.models import imagenet
 from triptych.scale import run
 from triptych.scale.app import INGRESS
@@ -116,7 +116,7 @@ def studio(home: Path) -> Iterator[Studio]:
 def alone(home: Path, name: str) -> FlaskClient:
     """The same committee in this process alone, asked as ever."""
     chosen = settings.load({}, home=home, committee=name)
-    build = Build(home=home, precision="f32", threads=1)
+    build = EngineOptions(home=home, precision="f32", threads=1)
     classifier = loading.classifier(chosen, build)
     bare, _, version = name.partition("@")
     offer = Offer((int(version or 1),), int(version or 1))

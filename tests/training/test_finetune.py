@@ -18,8 +18,8 @@ from triptych import data as triptych_data
 from triptych import errors
 from triptych.engines.conversion import convert
 from triptych.engines.openvino import OpenVINOEngine
+from triptych.engines.options import EngineOptions
 from triptych.ensemble import params
-from triptych.inference.committee import Build
 from triptych.models import head
 from triptych.models import weights
 from triptych.models import zoo
@@ -269,7 +269,7 @@ def test_a_member_that_knows_nothing_is_replaced_by_what_it_learns(
         [pupil],
         params.unfitted([1.0], [1.0]),
         material,
-        build=Build(home=tmp_path, precision="f32"),
+        options=EngineOptions(home=tmp_path, precision="f32"),
         lesson=config.Lesson(),
         plan=child.Plan(epochs=3, rate=1e-3),
     )

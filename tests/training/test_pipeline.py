@@ -27,8 +27,8 @@ from triptych import errors
 from triptych import features
 from triptych import settings
 from triptych.cli import main
+from triptych.engines.options import EngineOptions
 from triptych.ensemble import params
-from triptych.inference.committee import Build
 from triptych.models import weights
 from triptych.models import zoo
 from triptych.web import create_app
@@ -284,7 +284,7 @@ print("triptych" in sys.modules)
 def test_the_keras_file_needs_keras_alone_and_equals_the_engine(
     shapes: bundles.Bundle, home: Path, tmp_path: Path
 ) -> None:
-    (member,) = shapes.committee(Build(home=home, precision="f32")).members
+    (member,) = shapes.committee(EngineOptions(home=home, precision="f32")).members
     batch = np.random.default_rng(0).uniform(-1, 1, (3, 224, 224, 3)).astype(np.float32)
     np.save(tmp_path / "in.npy", batch)
     model = shapes.folder / "members" / member.name / "model.keras"
@@ -451,7 +451,9 @@ def test_a_keras_file_of_ones_own_takes_the_place_of_the_published_weights(
         "--weights", f"mobilenetv2={finetuned}",
     )  # fmt: skip
     assert ran.exit_code == 0, ran.output
-    (member,) = bundles.find(home, "own").committee(Build(home=home, precision="f32")).members
+    (member,) = (
+        bundles.find(home, "own").committee(EngineOptions(home=home, precision="f32")).members
+    )
     batch = np.random.default_rng(0).uniform(-1, 1, (2, 224, 224, 3)).astype(np.float32)
     expected = np.asarray(zoo.with_features(own).predict_on_batch(batch)[1])
     found = member.engine.run(batch).features

@@ -12,7 +12,7 @@ from typing import Any
 from triptych import errors
 from triptych.bundles import loading
 from triptych.engines import openvino
-from triptych.inference import committee as seats
+from triptych.engines.options import INT8
 from triptych.inference.classifier import Classifier
 from triptych.inference.classifier import Question
 from triptych.inference.committee import Committee
@@ -86,7 +86,7 @@ class Asked:
 
 
 def _resolved(precision: str) -> str:
-    return precision if precision == seats.INT8 else openvino.resolve_precision(precision)
+    return precision if precision == INT8 else openvino.resolve_precision(precision)
 
 
 def digest(committee: Committee) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from triptych import bundles
 from triptych import errors
 from triptych.bundles import model_card
+from triptych.engines import openvino
 from triptych.engines.conversion import convert
 from triptych.models import zoo
 from triptych.preprocessing.recipe import Recipe
@@ -194,9 +195,7 @@ def _layers(config: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _check_outputs(path: Path, labels: list[str]) -> None:
-    from triptych.engines.openvino import OpenVINOEngine
-
-    classes = OpenVINOEngine(path, precision="f32").classes
+    classes = openvino.count_classes(path)
     if classes != len(labels):
         raise errors.SettingError(
             f"The model has {classes} outputs, and the labels file {len(labels)} lines; "

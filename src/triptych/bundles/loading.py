@@ -7,50 +7,62 @@ from pathlib import Path
 
 from triptych import bundles
 from triptych import images
+from triptych.engines.options import EngineOptions
 from triptych.inference import committee
 from triptych.inference.classifier import Classifier
-from triptych.inference.committee import Build
 from triptych.inference.committee import Committee
+from triptych.inference.committee import OpenNetwork
 from triptych.models import zoo
 from triptych.settings import Settings
+from triptych.utils import concurrency
 from triptych.utils import storage
 
 
 def classifier(
     chosen: Settings,
-    build: Build,
+    options: EngineOptions,
     *,
     members: Sequence[str] | None = None,
     threads: int | None = None,
+    open_network: OpenNetwork | None = None,
 ) -> Classifier:
     """A committee, ready to answer under the limits of the settings.
 
     Args:
         chosen: Name the committee and its rule.
-        build: As for `seat`.
+        options: As for `seat`.
         members: As for `seat`.
         threads: As for `Classifier`; by default as many as fill the batches of its networks.
+        open_network: As for `seat`.
 
     Raises:
         errors.TriptychError: As `seat`.
     """
-    seated = seat(chosen.committee, build, members=members)
+    seated = seat(chosen.committee, options, members=members, open_network=open_network)
+    batched = options.max_batch * len(seated.members) if options.max_batch > 1 else 1
     return Classifier(
         seated.under(None if chosen.rule == "auto" else chosen.rule),
         limits=images.Limits(chosen.max_image_bytes, chosen.max_image_pixels),
         coverage=chosen.coverage,
-        threads=threads or build.beside(len(seated.members)),
+        threads=threads or concurrency.cores() * batched,
     )
 
 
-def seat(name: str, build: Build, *, members: Sequence[str] | None = None) -> Committee:
+def seat(
+    name: str,
+    options: EngineOptions,
+    *,
+    members: Sequence[str] | None = None,
+    open_network: OpenNetwork | None = None,
+) -> Committee:
     """Seat a committee, ready to answer.
 
     Args:
         name: ``"lite"``, ``"classic"``, ``"auto"``, or the name or URL of a bundle.
-        build: Where things are kept and how networks run.
+        options: Where things are kept and how networks run.
         members: Backbones of the zoo to seat instead of the committee's own; of a bundle, those
             of its members to keep.
+        open_network: Opens the network of each member; by default in this process.
 
     Raises:
         errors.UnknownName: No such committee, backbone or member.
@@ -58,8 +70,8 @@ def seat(name: str, build: Build, *, members: Sequence[str] | None = None) -> Co
         errors.BundleError: The bundle is damaged.
     """
     if committee.is_from_zoo(name):
-        return committee.from_zoo(name, build, members=members)
-    return bundles.get(build.home, name).committee(build).only(members)
+        return committee.from_zoo(name, options, members=members, open_network=open_network)
+    return bundles.get(options.home, name).committee(options, open_network).only(members)
 
 
 def pinned(name: str, home: Path) -> str:

@@ -13,13 +13,15 @@ from triptych.bundles import oof_predictions
 from triptych.bundles.oof_predictions import OOFPredictions
 from triptych.engines.conversion import convert
 from triptych.engines.conversion import int8
+from triptych.engines.options import INT8
+from triptych.engines.options import EngineOptions
 from triptych.ensemble import ood
 from triptych.ensemble import params
 from triptych.ensemble.params import Doubt
-from triptych.inference.committee import INT8
-from triptych.inference.committee import Build
 from triptych.inference.committee import Committee
 from triptych.inference.committee import Member
+from triptych.inference.committee import OpenNetwork
+from triptych.inference.committee import in_process
 from triptych.preprocessing.recipe import Recipe
 from triptych.results import Label
 from triptych.utils import hashing
@@ -122,22 +124,26 @@ class Bundle:
             "created": self.about.get("created", ""),
         }
 
-    def committee(self, build: Build) -> Committee:
+    def committee(
+        self, options: EngineOptions, open_network: OpenNetwork | None = None
+    ) -> Committee:
         """Seat its members, ready to answer.
 
         Args:
-            build: Precision, threads and cache.
+            options: How networks run.
+            open_network: Opens the network of each member; by default in this process.
 
         Raises:
             errors.BundleError: A file of it is damaged.
             errors.SettingError: Precision int8 is asked for and was not made.
         """
         check_files(self.folder, self.about, suffixes=(".xml", ".bin", ".npz"))
-        networks = self._int8() if build.precision == INT8 else self.networks
+        networks = self._int8() if options.precision == INT8 else self.networks
         rows = zip(self.about["members"], networks, strict=True)
+        open_network = open_network or in_process(options)
         return Committee(
             name=self.name,
-            members=tuple(self._seat(row, network, build) for row, network in rows),
+            members=tuple(self._seat(row, network, open_network) for row, network in rows),
             labels=self.labels,
             doubt=self.doubt,
             rule=self.about["rule"],
@@ -157,13 +163,13 @@ class Bundle:
             raise int8.missing(self.name, f"triptych optimize {self.name} --images photos/")
         return made
 
-    def _seat(self, row: dict[str, Any], network: Path, build: Build) -> Member:
+    def _seat(self, row: dict[str, Any], network: Path, open_network: OpenNetwork) -> Member:
         recipe = Recipe.from_dict(row["recipe"])
         # Read only what has a hash; an imported or tuned member has none.
         listed = f"members/{row['name']}/{TAUGHT}"
         taught = ood.Taught.read(self.folder / listed) if listed in self.about["files"] else None
         own = self.folder / "members" / row["name"] / convert.NETWORK
-        runs = build.open(row["name"], network, build)
+        runs = open_network(row["name"], network)
         return Member(row["name"], runs, recipe, float(row["cost"]), taught, own)
 
 

@@ -167,7 +167,7 @@ def _about(classifier: Classifier, chosen: Settings, options: Figures) -> Figure
 
 def _precision(asked: str) -> str:
     from triptych.engines import openvino
-    from triptych.inference.committee import INT8
+    from triptych.engines.options import INT8
 
     return asked if asked == INT8 else openvino.resolve_precision(asked)
 

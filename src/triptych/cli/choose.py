@@ -64,16 +64,22 @@ def run(
         home: Folder for everything that is kept.
         unused: Options of a fit, which mean nothing here.
     """
-    from triptych.inference.committee import Build
+    from triptych.engines.options import EngineOptions
     from triptych.tuning import candidates
     from triptych.tuning import select
 
     own = settings.load(os.environ, precision=precision, threads=threads, home=home)
-    build = Build(own.home, own.precision, own.threads, report=common.note)
+    engine_options = EngineOptions(own.home, own.precision, own.threads, report=common.note)
     rows = candidates.invited(backbones)
     with common.Stages() as stages:
         held = candidates.hold(
-            folder, rows, build, budget_ms=budget_ms, folds=folds, seed=seed, progress=stages.show
+            folder,
+            rows,
+            engine_options,
+            budget_ms=budget_ms,
+            folds=folds,
+            seed=seed,
+            progress=stages.show,
         )
         stages.say(f"Trying committees of {len(rows)} networks ...")
     options = select.options(

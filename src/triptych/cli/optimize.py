@@ -57,7 +57,7 @@ def optimize(
     Example:
       triptych optimize lite --images photos/
     """
-    from triptych.inference.committee import Build
+    from triptych.engines.options import EngineOptions
     from triptych.tuning import quantize
     from triptych.utils import concurrency
 
@@ -71,7 +71,7 @@ def optimize(
         done = quantize.optimize(
             committee,
             images,
-            Build(
+            EngineOptions(
                 chosen.home,
                 threads=chosen.threads,
                 streams=concurrency.cores(),

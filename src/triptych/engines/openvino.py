@@ -14,6 +14,9 @@ from triptych.engines import Float32Array
 from triptych.engines import Output
 from triptych.utils import files
 
+# Where networks run.
+DEVICE = "CPU"
+
 _starting = threading.Lock()
 
 
@@ -39,6 +42,11 @@ def read(path: Path) -> Any:
     return _core().read_model(path)
 
 
+def count_classes(path: Path) -> int:
+    """How many classes a network on disk tells apart."""
+    return int(read(path).output(0).partial_shape[1].get_length())
+
+
 def compiled(network: Any, threads: int) -> Any:
     """Compile a network at f32, for one batch at a time.
 
@@ -53,12 +61,12 @@ def compiled(network: Any, threads: int) -> Any:
         "ENABLE_CPU_PINNING": False,
         **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
     }
-    return _core().compile_model(network, "CPU", options)
+    return _core().compile_model(network, DEVICE, options)
 
 
 def has_bf16() -> bool:
     """Whether this processor multiplies bf16 numbers itself."""
-    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in _core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
 
 
 def resolve_precision(precision: str) -> str:
@@ -130,7 +138,7 @@ class OpenVINOEngine:
         }
         try:
             with _alone(path, cache):
-                self._network = _core().compile_model(str(path), "CPU", options)
+                self._network = _core().compile_model(str(path), DEVICE, options)
         except RuntimeError as error:
             raise errors.EngineError(
                 f"OpenVINO cannot compile {path}: {_first_line(error)}. Delete its folder; "
@@ -143,11 +151,6 @@ class OpenVINOEngine:
     def size_bytes(self) -> int:
         """How large its weights are."""
         return self._size_bytes
-
-    @property
-    def classes(self) -> int:
-        """How many classes it answers with."""
-        return int(self._network.output(0).partial_shape[1].get_length())
 
     def run(self, batch: Float32Array) -> Output:
         """Answer a batch; see `triptych.engines.Engine.run`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +10,9 @@ from pathlib import Path
 from triptych import features
 from triptych.engines.conversion import convert
 from triptych.engines.conversion import store
-from triptych.engines.openvino import OpenVINOEngine
 from triptych.engines.openvino import resolve_precision
-from triptych.inference.committee import Build
+from triptych.engines.options import EngineOptions
+from triptych.engines.options import open_engine
 from triptych.models import zoo
 from triptych.preprocessing import recipe
 from triptych.utils import concurrency
@@ -20,7 +20,7 @@ from triptych.utils import concurrency
 
 def of(
     rows: Sequence[zoo.Backbone],
-    build: Build,
+    options: EngineOptions,
     *,
     own: Mapping[str, Path] = {},
     workshop: convert.Workshop | None = None,
@@ -29,27 +29,23 @@ def of(
 
     Args:
         rows: Of the zoo.
-        build: Where things are kept and how networks run.
+        options: Where things are kept and how networks run.
         own: Files of one's own that take the place of the published weights, by backbone.
         workshop: Where to convert; by default in one that is opened for it.
 
     Raises:
         errors.WeightsMissing: A backbone's weights have to be fetched first.
     """
-    paths = store.prepare(rows, home=build.home, own=own, report=build.report, workshop=workshop)
-    precision = resolve_precision(build.precision)
-    engine = functools.partial(
-        OpenVINOEngine,
-        precision=precision,
-        threads=build.threads,
-        streams=concurrency.cores(),
-        cache=store.compiled_cache(build.home),
+    paths = store.prepare(
+        rows, home=options.home, own=own, report=options.report, workshop=workshop
     )
+    precision = resolve_precision(options.precision)
+    options = dataclasses.replace(options, precision=precision, streams=concurrency.cores())
     return [
         features.Extractor(
             # The folder is named after backbone, weights and conversion.
             space=f"{path.parent.name} {row.recipe.to_dict()}, {recipe.SIGHT} {precision}",
-            engine=engine(path),
+            engine=open_engine(path, options),
             recipe=row.recipe,
             network=path,
             precision=precision,

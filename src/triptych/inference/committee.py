@@ -10,10 +10,11 @@ from pathlib import Path
 
 from triptych import errors
 from triptych.engines import Engine
-from triptych.engines.batching import Batching
 from triptych.engines.conversion import int8
 from triptych.engines.conversion import store
-from triptych.engines.openvino import OpenVINOEngine
+from triptych.engines.options import INT8
+from triptych.engines.options import EngineOptions
+from triptych.engines.options import open_engine
 from triptych.ensemble import ood
 from triptych.ensemble import params
 from triptych.ensemble import rules
@@ -24,10 +25,11 @@ from triptych.models import weights
 from triptych.models import zoo
 from triptych.preprocessing.recipe import Recipe
 from triptych.results import Label
-from triptych.utils import concurrency
 
-INT8 = "int8"
 RANDOM_WARNING = "random weights: meaningless"
+
+# Opens the network of a member, by the member's name and the network's path.
+OpenNetwork = Callable[[str, Path], Engine]
 
 
 @dataclass(frozen=True)
@@ -128,60 +130,6 @@ def chosen(committee: str, own: Sequence[str], names: Sequence[str]) -> list[str
     return [name for name in own if zoo.normalize(name) in wanted]
 
 
-def engine(path: Path, build: Build) -> Engine:
-    """What runs a converted network in this process.
-
-    Args:
-        path: The network; to answer at int8, its int8 form.
-        build: Precision, threads and cache.
-    """
-    runs = OpenVINOEngine(
-        path,
-        # What is not quantized in an int8 network, the first and last layers, stays exact.
-        precision="f32" if build.precision == INT8 else build.precision,
-        threads=build.threads,
-        streams=build.streams,
-        cache=store.compiled_cache(build.home),
-    )
-    return runs if build.max_batch == 1 else Batching(runs, most=build.max_batch)
-
-
-@dataclass(frozen=True)
-class Build:
-    """How to build committees: what `from_zoo` needs besides their names.
-
-    Args:
-        home: Folder for everything that is kept.
-        precision: ``"auto"``, ``"f32"``, ``"bf16"`` or ``"int8"``.
-        threads: Processor threads; 0 takes every core this process may use.
-        streams: How many photos each network looks at beside each other, each on its share
-            of the threads.
-        max_batch: Most photos that a network looks at together, of those that are asked about
-            at the same time, at least 1.
-        random: Random weights, to measure speed where the real ones can't be had.
-        report: Called with a line for people while something slow happens.
-        open: Opens the network of a member, by the member's name and the network's path; by
-            default in this process.
-    """
-
-    home: Path
-    precision: str = "auto"
-    threads: int = 0
-    streams: int = 1
-    max_batch: int = 1
-    random: bool = False
-    report: Callable[[str], None] = lambda line: None
-    open: Callable[[str, Path, Build], Engine] = lambda name, path, build: engine(path, build)
-
-    def beside(self, members: int) -> int:
-        """How many photos and networks are worked on beside each other, so that batches fill.
-
-        Args:
-            members: Of the committee.
-        """
-        return concurrency.cores() * (1 if self.max_batch == 1 else self.max_batch * members)
-
-
 def is_from_zoo(name: str) -> bool:
     """Whether a committee is built from the zoo, and no bundle."""
     return name == "auto" or name in zoo.COMMITTEES
@@ -212,13 +160,20 @@ def backbones(name: str) -> list[zoo.Backbone]:
     return [zoo.find(member) for member in zoo.COMMITTEES[name]]
 
 
-def from_zoo(name: str, build: Build, *, members: Sequence[str] | None = None) -> Committee:
-    """Build an ImageNet committee, or any set of backbones, ready to answer.
+def from_zoo(
+    name: str,
+    options: EngineOptions,
+    *,
+    members: Sequence[str] | None = None,
+    open_network: OpenNetwork | None = None,
+) -> Committee:
+    """Build an ImageNet committee, or any set of backbones, ready to predict.
 
     Args:
         name: ``"classic"``, ``"lite"`` or ``"auto"``.
-        build: Where things are kept and how networks run.
-        members: Backbones to seat instead of the committee's own: any names of the zoo.
+        options: Where things are kept and how networks run.
+        members: Backbones to use instead of the committee's own: any names of the zoo.
+        open_network: Opens the network of each member; by default in this process.
 
     Raises:
         errors.UnknownName: No such committee or backbone.
@@ -227,19 +182,34 @@ def from_zoo(name: str, build: Build, *, members: Sequence[str] | None = None) -
     name = resolve(name)
     rows = [zoo.find(member) for member in members] if members else backbones(name)
     rows = list({row.name: row for row in rows}.values())
-    own = {row.name for row in rows} <= set(zoo.COMMITTEES[name])
-    seats = tuple(_seat(rows, build, name))
-    fitted = (
-        None if build.random else params_store.find(build.home, name, [row.name for row in rows])
+    random = options.random_weights
+    networks = store.prepare(rows, home=options.home, random=random, report=options.report)
+    runnable = _int8(rows, networks, options, name) if options.precision == INT8 else networks
+    open_network = open_network or in_process(options)
+    seats = tuple(
+        Member(
+            row.name,
+            open_network(row.name, path),
+            row.recipe,
+            row.multiply_adds / 1e9,
+            network=network,
+        )
+        for row, path, network in zip(rows, runnable, networks, strict=True)
     )
+    fitted = None if random else params_store.find(options.home, name, [row.name for row in rows])
     return Committee(
-        name=name if own else "custom",
+        name=name if {row.name for row in rows} <= set(zoo.COMMITTEES[name]) else "custom",
         members=seats,
         labels=imagenet.imagenet(),
         doubt=fitted or _unfitted(rows, seats),
         rule=params.FITTED_RULE if fitted else "mean",
-        warning=RANDOM_WARNING if build.random else None,
+        warning=RANDOM_WARNING if random else None,
     )
+
+
+def in_process(options: EngineOptions) -> OpenNetwork:
+    """How the networks of members are opened where nothing else is said: here, by `options`."""
+    return lambda name, network: open_engine(network, options)
 
 
 def _unfitted(rows: list[zoo.Backbone], seats: Sequence[Member]) -> Doubt:
@@ -247,22 +217,11 @@ def _unfitted(rows: list[zoo.Backbone], seats: Sequence[Member]) -> Doubt:
     return params.unfitted(shares, [seat.cost for seat in seats])
 
 
-def _seat(rows: list[zoo.Backbone], build: Build, name: str) -> list[Member]:
-    exact = store.prepare(rows, home=build.home, random=build.random, report=build.report)
-    paths = _int8(rows, exact, build, name) if build.precision == INT8 else exact
-    return [
-        _member(row, path, own, build) for row, path, own in zip(rows, paths, exact, strict=True)
-    ]
-
-
-def _member(row: zoo.Backbone, path: Path, own: Path, build: Build) -> Member:
-    runs = build.open(row.name, path, build)
-    return Member(row.name, runs, row.recipe, row.multiply_adds / 1e9, network=own)
-
-
-def _int8(rows: list[zoo.Backbone], paths: list[Path], build: Build, name: str) -> list[Path]:
-    if build.random:
-        return int8.prepare(paths, [row.recipe for row in rows], report=build.report)
+def _int8(
+    rows: list[zoo.Backbone], paths: list[Path], options: EngineOptions, name: str
+) -> list[Path]:
+    if options.random_weights:
+        return int8.prepare(paths, [row.recipe for row in rows], report=options.report)
     made = [int8.beside(path) for path in paths]
     if not all(path.exists() for path in made):
         names = [row.name for row in rows]

@@ -23,7 +23,9 @@ import numpy as np
 
 from triptych import errors
 from triptych import features
-from triptych.engines.openvino import OpenVINOEngine
+from triptych.engines import Engine
+from triptych.engines.options import EngineOptions
+from triptych.engines.options import open_engine
 from triptych.preprocessing import recipe
 from triptych.scale import cluster
 
@@ -49,13 +51,14 @@ class Shipped:
     recipe: recipe.Recipe
     view: str
 
-    def open(self) -> OpenVINOEngine:
+    def open(self) -> Engine:
         """What runs it, on one core."""
         with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
             path = Path(scratch) / "network"
             for suffix, data in self.files.items():
                 path.with_suffix(suffix).write_bytes(data)
-            return OpenVINOEngine(path.with_suffix(".xml"), precision=self.precision, threads=1)
+            options = EngineOptions(Path(scratch), self.precision, threads=1)
+            return open_engine(path.with_suffix(".xml"), options, cache=False)
 
 
 def ship(extractors: Sequence[features.Extractor]) -> list[Shipped]:

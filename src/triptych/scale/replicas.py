@@ -37,10 +37,10 @@ from triptych.engines import Engine
 from triptych.engines import Float32Array
 from triptych.engines import Output
 from triptych.engines import UInt8Array
+from triptych.engines.options import EngineOptions
+from triptych.engines.options import open_engine
 from triptych.inference.classifier import Classifier
-from triptych.inference.committee import Build
 from triptych.inference.committee import Member
-from triptych.inference.committee import engine
 from triptych.preprocessing import recipe
 from triptych.scale import metrics
 from triptych.scale.arguments import Arguments
@@ -149,14 +149,17 @@ class Seat:
             return self._opened[committee]
 
     def _open(self, committee: str) -> Member:
-        build = _build(self._arguments, self._own)
-        seated = loading.seat(committee, build, members=(self._member,))
+        options = _engine_options(self._arguments)
+
+        def open_network(name: str, network: Path) -> Engine:
+            return open_engine(network, options) if name == self._member else Elsewhere()
+
+        seated = loading.seat(
+            committee, options, members=(self._member,), open_network=open_network
+        )
         (member,) = seated.members
         _try(member)
         return member
-
-    def _own(self, name: str, network: Path, build: Build) -> Engine:
-        return engine(network, build) if name == self._member else Elsewhere()
 
 
 class Elsewhere:
@@ -249,14 +252,15 @@ class Ingress:
         return cast(ASGIApp, WSGIMiddleware(_ended(app), workers=workers))
 
     def _classifier(self, committee: str) -> Classifier:
-        def remote(name: str, network: Path, build: Build) -> Engine:
+        def remote(name: str, network: Path) -> Engine:
             return RemoteEngine(self._members[name], committee, self._settings.deadline_s)
 
         classifier = loading.classifier(
             dataclasses.replace(self._settings, committee=committee),
-            _build(self._arguments, remote),
+            _engine_options(self._arguments),
             members=self._arguments.members,
             threads=self._arguments.ingress_threads,
+            open_network=remote,
         )
         _warm_up(classifier)
         return classifier
@@ -282,16 +286,15 @@ def _only(classifier: Classifier, committee: str) -> Registry:
     return registry
 
 
-def _build(arguments: Arguments, open: Callable[[str, Path, Build], Engine]) -> Build:
+def _engine_options(arguments: Arguments) -> EngineOptions:
     chosen = arguments.chosen()
-    return Build(
+    return EngineOptions(
         home=chosen.home,
         precision=chosen.precision,
         threads=arguments.threads,
         streams=arguments.threads,
-        random=table.is_random(arguments.weights),
+        random_weights=table.is_random(arguments.weights),
         report=logger.info,
-        open=open,
     )
 
 

@@ -33,11 +33,12 @@ import numpy as np
 
 from triptych import errors
 from triptych import images
+from triptych.engines import Engine
 from triptych.engines.conversion import convert
-from triptych.engines.openvino import OpenVINOEngine
+from triptych.engines.options import EngineOptions
+from triptych.engines.options import open_engine
 from triptych.ensemble.params import Doubt
 from triptych.features import Photo
-from triptych.inference.committee import Build
 from triptych.models import head
 from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
@@ -143,7 +144,7 @@ def improve(
     doubt: Doubt,
     material: Material,
     *,
-    build: Build,
+    options: EngineOptions,
     lesson: Lesson,
     plan: child.Plan = child.Plan(),
 ) -> Outcome:
@@ -154,7 +155,7 @@ def improve(
         pupils: Those with weight 0 are left alone.
         doubt: What was fitted for the others.
         material: Their photos.
-        build: How networks run.
+        options: How networks run.
         lesson: Seed, progress, stop.
         plan: How to tune.
 
@@ -167,7 +168,7 @@ def improve(
         errors.Stopped: ``lesson.stop`` said so.
     """
     held = held_out(material.folds)
-    workshop = _Workshop(folder, material, held, build, lesson, plan)
+    workshop = _Workshop(folder, material, held, options, lesson, plan)
     tunings = {
         number: workshop.tune(pupil, material.train[number])
         for number, pupil in enumerate(pupils)
@@ -229,14 +230,14 @@ class _Workshop:
     folder: Path
     material: Material
     held: Array
-    build: Build
+    options: EngineOptions
     lesson: Lesson
     plan: child.Plan
 
     def tune(self, pupil: Pupil, features: Array) -> Tuning:
         """Tune one member; where that helps, its files in the bundle are replaced."""
         started = time.perf_counter()
-        heard = _Heard(pupil.backbone.name, self.lesson, self.build)
+        heard = _Heard(pupil.backbone.name, self.lesson, self.options)
         frozen = _Answers(pupil.fit.out_of_fold[self.held], pupil.answers)
         with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix="tuning-") as scratch:
             self._prepare(pupil, features, Path(scratch))
@@ -299,18 +300,14 @@ class _Workshop:
             seed=self.lesson.seed,
             plan=self.plan,
         )
-        run(task, heard, stop=self.lesson.stop, threads=self.build.threads)
+        run(task, heard, stop=self.lesson.stop, threads=self.options.threads)
 
     def _answers(self, pupil: Pupil, scratch: Path) -> _Answers:
         """What the tuned member says, run as it will be served."""
         converted = scratch / CONVERTED
         job = convert.Import(str(scratch / child.TUNED), str(converted), logits=False)
         convert.run([job], lambda line: None)
-        engine = OpenVINOEngine(
-            converted / convert.NETWORK,
-            precision=self.build.precision,
-            threads=self.build.threads,
-        )
+        engine = open_engine(converted / convert.NETWORK, self.options, cache=False)
         own = pupil.backbone.recipe
         held = _ask(engine, own, iter(np.load(scratch / child.INPUTS)))
         val = _ask(engine, own, _resized(self.material.val_photos, own))
@@ -339,7 +336,7 @@ class _Heard:
 
     name: str
     lesson: Lesson
-    build: Build
+    options: EngineOptions
     layers: int = 0
     epoch: int = 0
     best_epoch: int = 0
@@ -351,7 +348,7 @@ class _Heard:
             self.lesson.progress(f"Fine-tuning {self.name}", message["step"], message["of"])
         else:
             self.epoch, self.best_epoch = message["epoch"], message["best"]
-            self.build.report(
+            self.options.report(
                 f"{self.name}, epoch {self.epoch}: {message['right']} of {message['photos']} "
                 f"held-out photos right, loss {message['loss']:.4f}"
             )
@@ -457,7 +454,7 @@ def _resized(photos: Iterable[Photo], own: Recipe) -> Iterator[Array]:
         )
 
 
-def _ask(engine: OpenVINOEngine, own: Recipe, inputs: Iterator[Array]) -> Array:
+def _ask(engine: Engine, own: Recipe, inputs: Iterator[Array]) -> Array:
     answers = []
     while batch := list(itertools.islice(inputs, BATCH)):
         answers.append(engine.run(recipe.scale(own, np.stack(batch))).probs)

@@ -25,10 +25,10 @@ from triptych import errors
 from triptych import features
 from triptych.engines.conversion import convert
 from triptych.engines.conversion import store
+from triptych.engines.options import EngineOptions
 from triptych.ensemble import ood
 from triptych.ensemble.params import FITTED_RULE
 from triptych.features import extractors
-from triptych.inference.committee import Build
 from triptych.models import head
 from triptych.models import zoo
 from triptych.preprocessing import augment
@@ -51,7 +51,7 @@ def train(
     source: str | Path | triptych_data.Dataset,
     *,
     name: str,
-    build: Build,
+    options: EngineOptions,
     lesson: Lesson = Lesson(),
     publish: bool = True,
 ) -> bundles.Bundle:
@@ -65,7 +65,7 @@ def train(
         source: A folder per class, ``train/`` and ``val/`` folders of those, a zip of either, or
             a CSV with the columns ``path`` and ``label``; or photos that were looked at before.
         name: Of the bundle.
-        build: Where things are kept and how networks run.
+        options: Where things are kept and how networks run.
         lesson: Backbones, head, fine-tuning, seed, progress.
         publish: Serve the new version from now on; else what is served stays as it is.
 
@@ -79,9 +79,9 @@ def train(
     Source: Yosinski et al., "How transferable are features in deep neural networks?", 2014.
     """
     rows = check(name, lesson)
-    with convert.Workshop(build.report) as workshop:
-        fill = _train(source, name, rows, build, lesson, workshop)
-        written = bundles.write(build.home, name, fill, publish=publish)
+    with convert.Workshop(options.report) as workshop:
+        fill = _train(source, name, rows, options, lesson, workshop)
+        written = bundles.write(options.home, name, fill, publish=publish)
         lesson.progress("Writing the bundle", 1, 1)
         return written
 
@@ -115,7 +115,7 @@ def _train(
     source: str | Path | triptych_data.Dataset,
     name: str,
     rows: list[zoo.Backbone],
-    build: Build,
+    options: EngineOptions,
     lesson: Lesson,
     workshop: convert.Workshop,
 ) -> Callable[[Path], dict[str, Any]]:
@@ -123,7 +123,7 @@ def _train(
     started = time.perf_counter()
     _build_ahead(rows, lesson, workshop)
     data = _opened(source, lesson)
-    material = _study(data, _extractors(rows, build, lesson, workshop), build, lesson)
+    material = _study(data, _extractors(rows, options, lesson, workshop), options, lesson)
     before = heads.teach(material, rows, lesson)
     lesson.pause()
 
@@ -136,7 +136,7 @@ def _train(
             after = before
             if lesson.fine_tune:
                 members.result()
-                after = _tune(folder, before, material, build, lesson)
+                after = _tune(folder, before, material, options, lesson)
             about = _about(data, material, after, lesson)
             about["taught_in_s"] = round(time.perf_counter() - started, 1)
             taught = _novelty(after, material)
@@ -203,13 +203,16 @@ def _opened(source: str | Path | triptych_data.Dataset, lesson: Lesson) -> tript
 
 
 def _study(
-    data: triptych_data.Dataset, extractors: list[features.Extractor], build: Build, lesson: Lesson
+    data: triptych_data.Dataset,
+    extractors: list[features.Extractor],
+    options: EngineOptions,
+    lesson: Lesson,
 ) -> Material:
     train, val = data.train, data.val
     if not val:
         train, val = triptych_data.split(train, share=HELD_OUT_SHARE, seed=lesson.seed)
     photos = [*train, *val]
-    store = features.FeatureStore(build.home / "features.sqlite")
+    store = features.FeatureStore(options.home / "features.sqlite")
     extract = functools.partial(
         features.extract, store=store, stop=lesson.stop, compute=lesson.compute
     )
@@ -249,21 +252,25 @@ def _seen(extractor: features.Extractor, view: str) -> features.Extractor:
 
 
 def _extractors(
-    rows: list[zoo.Backbone], build: Build, lesson: Lesson, workshop: convert.Workshop
+    rows: list[zoo.Backbone], options: EngineOptions, lesson: Lesson, workshop: convert.Workshop
 ) -> list[features.Extractor]:
     own = _own_weights(lesson)
     with ThreadPoolExecutor(1) as pool:
         # Seconds of imports that are wanted later; here is time, while the workshop works.
         for module in ("sklearn.linear_model", "matplotlib.figure"):
             pool.submit(importlib.import_module, module)
-        return extractors.of(rows, build, own=own, workshop=workshop)
+        return extractors.of(rows, options, own=own, workshop=workshop)
 
 
 def _tune(
-    folder: Path, before: finetune.Outcome, material: Material, build: Build, lesson: Lesson
+    folder: Path,
+    before: finetune.Outcome,
+    material: Material,
+    options: EngineOptions,
+    lesson: Lesson,
 ) -> finetune.Outcome:
     after = finetune.improve(
-        folder, before.pupils, before.doubt, material, build=build, lesson=lesson
+        folder, before.pupils, before.doubt, material, options=options, lesson=lesson
     )
     for pupil in seated(after.pupils):
         heads.judge(lesson, pupil.backbone.name, pupil.answers, material)

@@ -17,10 +17,10 @@ import numpy.typing as npt
 from triptych import data as triptych_data
 from triptych import errors
 from triptych import features
+from triptych.engines.options import EngineOptions
 from triptych.features import extractors
 from triptych.inference import committee as seats
 from triptych.inference.classifier import Classifier
-from triptych.inference.committee import Build
 from triptych.inference.committee import Committee
 from triptych.inference.committee import Member
 from triptych.models import head
@@ -78,7 +78,7 @@ def invited(names: Sequence[str] | None) -> list[zoo.Backbone]:
 def hold(
     source: Path,
     rows: Sequence[zoo.Backbone],
-    build: Build,
+    options: EngineOptions,
     *,
     budget_ms: float = math.inf,
     folds: int = 5,
@@ -93,7 +93,7 @@ def hold(
     Args:
         source: As `triptych_data.open` takes it.
         rows: Backbones of the zoo.
-        build: Where things are kept and how networks run.
+        options: Where things are kept and how networks run.
         budget_ms: What one of them at least has to keep for a photo.
         folds: In how many parts photos are divided, at least 2.
         seed: Of the folds.
@@ -105,7 +105,7 @@ def hold(
         errors.SettingError: None of them keeps the budget.
         errors.WeightsMissing: A backbone's weights have to be fetched first.
     """
-    committee = seats.from_zoo("lite", build, members=[row.name for row in rows])
+    committee = seats.from_zoo("lite", options, members=[row.name for row in rows])
     progress("Timing networks", 0, 0)
     candidates = _timed(committee)
     select.check_budget({own.name: own.ms for own in candidates}, budget_ms)
@@ -113,7 +113,7 @@ def hold(
     if known:
         answers = _published(known, committee, folds, seed, progress)
     else:
-        answers = _taught(source, rows, build, folds, seed, progress)
+        answers = _taught(source, rows, options, folds, seed, progress)
     return Audition(candidates, *answers, is_imagenet=known is not None)
 
 
@@ -140,7 +140,7 @@ def _published(
 def _taught(
     source: Path,
     rows: Sequence[zoo.Backbone],
-    build: Build,
+    options: EngineOptions,
     folds: int,
     seed: int,
     progress: Progress,
@@ -150,8 +150,8 @@ def _taught(
     predictions.check_enough(len(photos))
     vectors = features.extract(
         photos,
-        extractors.of(rows, build),
-        features.FeatureStore(build.home / "features.sqlite"),
+        extractors.of(rows, options),
+        features.FeatureStore(options.home / "features.sqlite"),
         progress=lambda *done: progress("Computing features", *done),
     )
     truth = np.array([photo.label for photo in photos])

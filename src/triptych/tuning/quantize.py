@@ -26,10 +26,12 @@ from triptych.engines.conversion import convert
 from triptych.engines.conversion import int8
 from triptych.engines.conversion import quantize
 from triptych.engines.conversion import store
+from triptych.engines.options import INT8
+from triptych.engines.options import EngineOptions
+from triptych.engines.options import open_engine
 from triptych.evaluation import paired
 from triptych.inference import committee as seats
 from triptych.inference.classifier import Classifier
-from triptych.inference.committee import Build
 from triptych.inference.committee import Committee
 from triptych.models import zoo
 from triptych.preprocessing import recipe
@@ -104,13 +106,13 @@ class _Subject:
     keep: Callable[[Sequence[Path], dict[str, Any]], tuple[Path, ...]]
 
 
-def optimize(name: str, folder: Path, build: Build, wish: Wish = Wish()) -> Optimized:
+def optimize(name: str, folder: Path, options: EngineOptions, wish: Wish = Wish()) -> Optimized:
     """Quantize a committee's networks, measure what is lost, and keep them unless it is too much.
 
     Args:
         name: Of a committee of the zoo, or of a bundle.
         folder: Photos like those that will be asked about; best with a folder per class.
-        build: Where things are kept and how networks run; whatever its precision says, int8 is
+        options: Where things are kept and how networks run; whatever its precision says, int8 is
             held against f32.
         wish: What is asked of it.
 
@@ -121,7 +123,7 @@ def optimize(name: str, folder: Path, build: Build, wish: Wish = Wish()) -> Opti
         errors.Stopped: ``wish.stop`` said so.
     """
     quantize.check_installed()
-    exact = dataclasses.replace(build, precision="f32")
+    exact = dataclasses.replace(options, precision="f32")
     subject = (_of_zoo if seats.is_from_zoo(name) else _of_bundle)(name, exact, wish)
     photos = _photos(folder, subject, wish)
     exactly = _ask(subject.committee, photos.held, "Asking at f32", wish)
@@ -141,10 +143,10 @@ def optimize(name: str, folder: Path, build: Build, wish: Wish = Wish()) -> Opti
     return Optimized({**report, "skipped": skipped}, kept)
 
 
-def _of_zoo(name: str, build: Build, wish: Wish) -> _Subject:
-    committee = seats.from_zoo(name, build, members=wish.members)
+def _of_zoo(name: str, options: EngineOptions, wish: Wish) -> _Subject:
+    committee = seats.from_zoo(name, options, members=wish.members)
     rows = [zoo.find(member.name) for member in committee.members]
-    networks = store.prepare(rows, home=build.home)
+    networks = store.prepare(rows, home=options.home)
 
     def keep(made: Sequence[Path], told: dict[str, Any]) -> tuple[Path, ...]:
         for path, network in zip(made, networks, strict=True):
@@ -154,17 +156,17 @@ def _of_zoo(name: str, build: Build, wish: Wish) -> _Subject:
     return _Subject(committee, networks, (), keep)
 
 
-def _of_bundle(name: str, build: Build, wish: Wish) -> _Subject:
+def _of_bundle(name: str, options: EngineOptions, wish: Wish) -> _Subject:
     if wish.members:
         raise errors.SettingError(
             f"{name} is a bundle, whose members are all made int8; leave out --members."
         )
-    found = bundles.find(build.home, name)
+    found = bundles.find(options.home, name)
 
     def keep(made: Sequence[Path], told: dict[str, Any]) -> tuple[Path, ...]:
-        return (bundles.equip(found, build.home, made, told).folder,)
+        return (bundles.equip(found, options.home, made, told).folder,)
 
-    return _Subject(found.committee(build), found.networks, found.learned, keep)
+    return _Subject(found.committee(options), found.networks, found.learned, keep)
 
 
 def _photos(folder: Path, subject: _Subject, wish: Wish) -> _Photos:
@@ -210,11 +212,11 @@ def _labelled(folder: Path, committee: Committee) -> Labelled:
 
 
 def _quantized(
-    subject: _Subject, shown: Sequence[Path], scratch: Path, build: Build, wish: Wish
+    subject: _Subject, shown: Sequence[Path], scratch: Path, options: EngineOptions, wish: Wish
 ) -> Iterator[Path]:
     pairs = zip(subject.committee.members, subject.networks, strict=True)
     for seat, (member, network) in enumerate(pairs):
-        build.report(f"Quantizing {member.name} with {len(shown)} photos ...")
+        options.report(f"Quantizing {member.name} with {len(shown)} photos ...")
         target = scratch / str(seat) / convert.NETWORK
         target.parent.mkdir()
         quantize.run(network, _inputs(shown, member.recipe), target, stop=wish.stop)
@@ -229,11 +231,11 @@ def _inputs(paths: Sequence[Path], own: Recipe) -> Iterator[npt.NDArray[np.float
             yield recipe.apply(own, images.picture(path, enough=enough))
 
 
-def _lesser(committee: Committee, made: Sequence[Path], build: Build) -> Committee:
+def _lesser(committee: Committee, made: Sequence[Path], options: EngineOptions) -> Committee:
     """The same committee with int8 networks, as it will be served."""
-    int8_build = dataclasses.replace(build, precision=seats.INT8)
+    int8_options = dataclasses.replace(options, precision=INT8)
     members = tuple(
-        dataclasses.replace(member, engine=seats.engine(path, int8_build))
+        dataclasses.replace(member, engine=open_engine(path, int8_options))
         for member, path in zip(committee.members, made, strict=True)
     )
     return dataclasses.replace(committee, members=members)

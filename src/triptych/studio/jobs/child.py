@@ -26,7 +26,7 @@ from typing import IO
 from typing import Any
 
 from triptych import errors
-from triptych.inference.committee import Build
+from triptych.engines.options import EngineOptions
 from triptych.studio.jobs import orders
 from triptych.studio.jobs import process
 from triptych.studio.projects import Projects
@@ -99,9 +99,9 @@ def _teach(order: orders.Order, voice: Voice, stopping: threading.Event) -> int:
         judged=lambda member, accuracy: voice.say(member=member, accuracy=accuracy),
         stop=stopping.is_set,
     )
-    build = Build(home=home, report=lambda line: print(line, flush=True), **order.build)
+    options = EngineOptions(home=home, report=lambda line: print(line, flush=True), **order.build)
     source = Projects(home).dataset(order.key)
-    made = pipeline.train(source, name=order.key, build=build, lesson=lesson, publish=False)
+    made = pipeline.train(source, name=order.key, options=options, lesson=lesson, publish=False)
     return made.version
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych import errors
-from triptych.inference.committee import INT8
+from triptych.engines.options import INT8
 from triptych.studio.jobs import orders
 from triptych.studio.jobs.claim import Claim
 from triptych.studio.jobs.live import Live
@@ -42,7 +42,7 @@ class Jobs:
     Args:
         projects: What is taught.
         home: Folder for everything that is kept.
-        options: Fields of a `Build` by which networks run: ``precision`` and ``threads``.
+        options: Fields of an `EngineOptions` by which networks run: ``precision`` and ``threads``.
 
     Raises:
         errors.StateError: What the studio keeps cannot be read or written.

@@ -30,7 +30,7 @@ class Order:
         home: Folder for everything that is kept.
         key: Of the project.
         lesson: Fields of a `Lesson`, those of `FIELDS`.
-        build: Fields of a `Build`: precision and threads.
+        build: Fields of an `EngineOptions`: precision and threads.
     """
 
     home: str

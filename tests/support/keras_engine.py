@@ -1,4 +1,4 @@
-"""The plain Keras engine: the network as Keras runs it, for comparison and for GPUs."""
+"""An engine that is the network as Keras runs it: the reference for the others."""
 
 from __future__ import annotations
 

@@ -1,0 +1,65 @@
+"""How networks run, and the one place where they are opened: `open_engine`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from triptych.engines import Engine
+from triptych.engines.batching import Batching
+from triptych.engines.conversion import store
+from triptych.engines.openvino import OpenVINOEngine
+
+INT8 = "int8"
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How networks are made and run.
+
+    Args:
+        home: Folder for everything that is kept, converted and compiled networks among it.
+        precision: ``"auto"``, ``"f32"``, ``"bf16"`` or ``"int8"``.
+        threads: Processor threads; 0 takes every core this process may use.
+        streams: How many batches each network runs in parallel, each on its share of the threads.
+        max_batch: Most photos of concurrent callers that a network runs as one batch, at least 1.
+        random_weights: Use random weights, to measure speed where the real ones cannot be had.
+        report: Called with a line for people before something slow.
+
+    Example:
+        >>> EngineOptions(Path("home"), "bf16").streams
+        1
+    """
+
+    home: Path
+    precision: str = "auto"
+    threads: int = 0
+    streams: int = 1
+    max_batch: int = 1
+    random_weights: bool = False
+    report: Callable[[str], None] = lambda line: None
+
+
+def open_engine(network: Path, options: EngineOptions, *, cache: bool = True) -> Engine:
+    """Open a converted network in this process.
+
+    Args:
+        network: Its ``.xml`` file; for precision int8, that of its int8 form.
+        options: How it runs.
+        cache: Whether to keep the compiled network in the home, so that the next start is quick;
+            false for networks that do not last.
+
+    Raises:
+        errors.EngineError: The file cannot be compiled.
+        errors.SettingError: This processor does not have the precision.
+    """
+    engine = OpenVINOEngine(
+        network,
+        # The layers of an int8 network that are not quantized, the first and the last, run at f32.
+        precision="f32" if options.precision == INT8 else options.precision,
+        threads=options.threads,
+        streams=options.streams,
+        cache=store.compiled_cache(options.home) if cache else None,
+    )
+    return engine if options.max_batch == 1 else Batching(engine, most=options.max_batch)
