@@ -14,6 +14,7 @@ SOURCES = Path(__file__).parent.parent / "src" / "triptych"
 # A module imports only rooms of lower rank; modules of one room may import each other.
 RANKS = {
     "errors": 0,
+    "typing": 0,
     "settings": 1,
     "results": 1,
     "utils": 1,

@@ -17,12 +17,12 @@ from triptych.results import Failure
 from triptych.results import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from collections.abc import Sequence
     from pathlib import Path
 
     from triptych.bundles import Bundle
     from triptych.inference.classifier import Classifier
+    from triptych.typing import Notify
 
 __version__ = "0.1.0"
 __all__ = ["Classifier", "Failure", "Verdict", "errors", "load", "train"]
@@ -33,7 +33,7 @@ def load(
     *,
     members: Sequence[str] | None = None,
     weights: str = "imagenet",
-    report: Callable[[str], None] = lambda line: None,
+    report: Notify = lambda line: None,
     **settings: Any,
 ) -> Classifier:
     """Get a committee ready to answer.
@@ -85,7 +85,7 @@ def train(
     source: str | Path,
     *,
     name: str,
-    report: Callable[[str], None] = lambda line: None,
+    report: Notify = lambda line: None,
     precision: str | None = None,
     threads: int | None = None,
     home: Path | None = None,

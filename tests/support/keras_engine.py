@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from triptych import errors
-from triptych.engines import Float32Array
 from triptych.engines import Output
+from triptych.typing import Float32Array
 
 
 class KerasEngine:

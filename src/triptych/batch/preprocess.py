@@ -25,6 +25,7 @@ from triptych.inference.committee import with_recipe
 from triptych.inference.member_batch import Cut
 from triptych.preprocessing import recipe
 from triptych.results import Failure
+from triptych.typing import UInt8Image
 
 
 @dataclass(frozen=True)
@@ -101,5 +102,5 @@ class Cutter:
                 yield Cut(name, pixels, float(record["decode_ms"][row]))
 
 
-def _pixels(cut: Cut | Failure, own: recipe.Recipe) -> recipe.UInt8Image:
+def _pixels(cut: Cut | Failure, own: recipe.Recipe) -> UInt8Image:
     return cut.pixels[own] if isinstance(cut, Cut) else np.zeros((*own.size, 3), np.uint8)

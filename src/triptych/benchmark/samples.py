@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from triptych import data
 from triptych import errors
 from triptych import images
 from triptych.benchmark import synthetic
+from triptych.typing import Notify
 
 MOST_PHOTOS = 64
 # What a page shows, and what a telephone takes.
@@ -61,7 +61,7 @@ def draw() -> list[Sample]:
     ]
 
 
-def read(paths: Iterable[Path], say: Callable[[str], None]) -> Sample:
+def read(paths: Iterable[Path], say: Notify) -> Sample:
     """Photos of a person's own; what cannot be read is left out.
 
     Args:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
+
+from triptych.typing import UInt8Array
 
 QUALITY = 85
 TILE_PX = 512
@@ -34,7 +35,7 @@ def jpeg(size: tuple[int, int], *, seed: int = 0) -> bytes:
     return file.getvalue()
 
 
-def _tile(rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def _tile(rng: np.random.Generator) -> UInt8Array:
     total = np.full((TILE_PX, TILE_PX, 3), 128, np.int16)
     for side, strength in DETAIL:
         patches = (TILE_PX // side, TILE_PX // side, 3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from triptych.engines import openvino
 from triptych.engines.conversion import convert
 from triptych.models import zoo
 from triptych.preprocessing.recipe import Recipe
+from triptych.typing import Notify
 
 # What keras.utils.load_img does unless told otherwise: squeeze, by the nearest pixel.
 FIT = "square"
@@ -45,7 +45,7 @@ def take_in(
     *,
     name: str,
     home: Path,
-    report: Callable[[str], None] = lambda line: None,
+    report: Notify = lambda line: None,
 ) -> bundles.Bundle:
     """Make a bundle of a stranger's classifier.
 

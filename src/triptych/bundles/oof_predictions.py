@@ -18,6 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych import errors
+from triptych.typing import Float32Array
+from triptych.typing import Int64Array
+from triptych.typing import Mask
+from triptych.typing import UInt8Array
 
 FILE = "answers.npz"
 DTYPES: Mapping[str, Any] = {
@@ -67,10 +71,10 @@ class OOFPredictions:
         '00000000'
     """
 
-    digests: npt.NDArray[np.uint8]
-    truth: npt.NDArray[np.int64]
-    probs: npt.NDArray[np.float32]
-    held: npt.NDArray[np.bool_]
+    digests: UInt8Array
+    truth: Int64Array
+    probs: Float32Array
+    held: Mask
     sources: npt.NDArray[np.str_]
 
     def __post_init__(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from triptych.cli import common
+from triptych.typing import Notify
 
 
 def _files(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
@@ -110,9 +110,7 @@ def train(
 
 
 @contextlib.contextmanager
-def _computing(
-    ray: bool, address: str | None, say: Callable[[str], None]
-) -> Iterator[dict[str, Any]]:
+def _computing(ray: bool, address: str | None, say: Notify) -> Iterator[dict[str, Any]]:
     """How features are computed, as an argument; only a cluster needs one."""
     if not (ray or address):
         yield {}

@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych.preprocessing import recipe
-
-Indices = npt.NDArray[np.intp]
+from triptych.typing import Float64Array
+from triptych.typing import Indices
+from triptych.typing import UInt8Array
 
 _RECIPE = recipe.Recipe((16, 18), "raw", fit="square", interpolation="bilinear")
 # ITU-R BT.601, as everywhere.
@@ -58,7 +59,7 @@ class Sketch(NamedTuple):
         contrast: Their standard deviation.
     """
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: UInt8Array
     hash: int
     mean: float
     contrast: float
@@ -74,7 +75,7 @@ class Sketch(NamedTuple):
         return cls(np.frombuffer(data, np.uint8, offset=_FIGURES.size), number, mean, contrast)
 
 
-def sketch(image: npt.NDArray[np.uint8]) -> Sketch:
+def sketch(image: UInt8Array) -> Sketch:
     """Sketch a photo.
 
     Args:
@@ -96,10 +97,10 @@ def sketch(image: npt.NDArray[np.uint8]) -> Sketch:
 class _Sketches(NamedTuple):
     """The same of N photos, as arrays."""
 
-    pixels: npt.NDArray[np.uint8]  # (N, 864)
+    pixels: UInt8Array  # (N, 864)
     hashes: npt.NDArray[np.uint64]  # (N,)
-    means: npt.NDArray[np.float64]  # (N,)
-    limits: npt.NDArray[np.float64]  # (N,): how much a copy may differ
+    means: Float64Array  # (N,)
+    limits: Float64Array  # (N,): how much a copy may differ
 
 
 def groups(sketches: Sequence[Sketch]) -> Indices:
@@ -151,7 +152,7 @@ def _masks() -> list[np.uint64]:
 
 
 def _neighbours(
-    keys: npt.NDArray[np.uint64], means: npt.NDArray[np.float64]
+    keys: npt.NDArray[np.uint64], means: Float64Array
 ) -> Iterator[tuple[Indices, Indices]]:
     """Pairs that agree in their keys and may be near by their means, in rounds."""
     order = np.lexsort((means, keys))

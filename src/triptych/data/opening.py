@@ -23,6 +23,7 @@ from triptych.data.records import Dataset
 from triptych.data.records import Finding
 from triptych.data.records import Photo
 from triptych.images import signatures
+from triptych.typing import Progress
 
 
 def _silent(done: int, total: int) -> None:
@@ -32,7 +33,7 @@ def _silent(done: int, total: int) -> None:
 def open(
     path: Path | str,
     *,
-    progress: scan.Progress = _silent,
+    progress: Progress = _silent,
     limits: images.Limits = images.DEFAULT_LIMITS,
 ) -> Dataset:
     """Read and check labelled photos; none is changed, moved or deleted.
@@ -113,7 +114,7 @@ def layout_of(path: Path, limits: images.Limits, *, least: int = 2) -> Layout:
 
 
 def _look(
-    found: Layout, limits: images.Limits, progress: scan.Progress
+    found: Layout, limits: images.Limits, progress: Progress
 ) -> tuple[list[Seen], list[Finding]]:
     """All readable photos with their groups, and what is told of the files."""
     pairs: list[tuple[Item, scan.Look]] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +15,7 @@ from triptych.data import near
 from triptych.data.files import FORMATS
 from triptych.data.files import File
 from triptych.images import signatures
-
-Progress = Callable[[int, int], None]
+from triptych.typing import Progress
 
 # Each may hold a picture of 50 million pixels.
 _MAX_THREADS = 8

@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import errors
 from triptych.data.records import Photo
+from triptych.typing import Indices
 
 Group = list[int]  # indices of photos that stay together
 
@@ -75,7 +75,7 @@ def _may_go(
     return closer and held[label] + more < total[label]
 
 
-def folds(photos: Sequence[Photo], k: int, *, seed: int) -> npt.NDArray[np.intp]:
+def folds(photos: Sequence[Photo], k: int, *, seed: int) -> Indices:
     """Divide photos into folds, each of which is held back once.
 
     A class with fewer groups of copies than folds is in as many folds as it can. A class whose
@@ -113,14 +113,14 @@ def folds(photos: Sequence[Photo], k: int, *, seed: int) -> npt.NDArray[np.intp]
     return chosen
 
 
-def _turn(labels: npt.NDArray[np.intp]) -> tuple[int, int, int]:
+def _turn(labels: Indices) -> tuple[int, int, int]:
     """When a group is placed: first if of several classes; then by class, large ones first."""
     return -len(set(labels.tolist())), int(labels.min()), -len(labels)
 
 
 def _keep_some(
-    chosen: npt.NDArray[np.intp],
-    labels: npt.NDArray[np.intp],
+    chosen: Indices,
+    labels: Indices,
     photos: Sequence[Photo],
     seed: int,
 ) -> None:

@@ -13,15 +13,12 @@ from typing import Protocol
 from typing import cast
 from typing import runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
+from triptych.typing import Float32Array
+from triptych.typing import UInt8Array
 
 # OpenVINO tells its makers of each import, and keeps an id in the home folder for it, unless this
 # package is missing (2026.4). Nothing shall leave the machine. All that imports OpenVINO is below.
 cast(dict[str, Any], sys.modules).setdefault("openvino_telemetry", None)
-
-Float32Array = npt.NDArray[np.float32]
-UInt8Array = npt.NDArray[np.uint8]
 
 
 class Output(NamedTuple):

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import errors
-from triptych.engines import Float32Array
 from triptych.engines.openvino import compiled
 from triptych.engines.openvino import read
+from triptych.typing import Array
+from triptych.typing import Float32Array
 
 # How far the two ways may lie apart, as a share of the largest number that is averaged: single
 # precision, over some thousand additions.
@@ -91,7 +91,7 @@ class Maps:
         if not _agree(self._answered(some), self._answered(some.mean(axis=0, keepdims=True))):
             raise RuntimeError("what follows the mean of its last map is no dense layer")
 
-    def _answered(self, features: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _answered(self, features: Array) -> Array:
         """The logits (N, C) of features (N, F)."""
         # The mean may have kept its axes, as (N, F, 1, 1).
         ready = np.ascontiguousarray(features.reshape(-1, *self._shape), np.float32)
@@ -103,7 +103,7 @@ class Maps:
         return tuple(map(_length, list(self._end.input(0).partial_shape)[1:]))
 
 
-def _agree(each: npt.NDArray[Any], together: npt.NDArray[Any]) -> bool:
+def _agree(each: Array, together: Array) -> bool:
     """Whether the mean of logits (N, C) is the logits of the mean."""
     gap = np.abs(each.mean(axis=0) - together.reshape(-1)).max()
     return bool(gap <= TOLERANCE * np.abs(each).max())
@@ -113,7 +113,7 @@ def _length(dimension: Any) -> int:
     return int(dimension.get_length())
 
 
-def _run(network: Any, batch: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+def _run(network: Any, batch: Array) -> list[Array]:
     # A request for each call: there are few, and what they hold is large.
     request = network.create_infer_request()
     request.infer({0: batch}, share_inputs=True)

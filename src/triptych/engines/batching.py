@@ -13,9 +13,9 @@ from concurrent.futures import Future
 import numpy as np
 
 from triptych.engines import Engine
-from triptych.engines import Float32Array
 from triptych.engines import Output
 from triptych.engines import openvino
+from triptych.typing import Float32Array
 from triptych.utils import concurrency
 
 # Of all networks in this process, which share the processor.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from triptych.engines import Float32Array
 from triptych.engines import Output
+from triptych.typing import Float32Array
 
 
 class FakeEngine:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from triptych import errors
-from triptych.engines import Float32Array
 from triptych.engines import Output
+from triptych.typing import Float32Array
 from triptych.utils import files
 
 # Where networks run.

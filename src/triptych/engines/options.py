@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from triptych.engines import Engine
 from triptych.engines.batching import Batching
 from triptych.engines.conversion import store
 from triptych.engines.openvino import OpenVINOEngine
+from triptych.typing import Notify
 
 INT8 = "int8"
 
@@ -38,7 +38,7 @@ class EngineOptions:
     streams: int = 1
     max_batch: int = 1
     random_weights: bool = False
-    report: Callable[[str], None] = lambda line: None
+    report: Notify = lambda line: None
 
 
 def open_engine(network: Path, options: EngineOptions, *, cache: bool = True) -> Engine:

@@ -8,16 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import errors
 from triptych.ensemble import rules
-
-Probs = npt.NDArray[Any]
-Index = npt.NDArray[np.intp]
+from triptych.typing import Indices
+from triptych.typing import Probs
 
 # No probability reaches it. Not infinity, which JSON cannot say.
 NEVER = 2.0
@@ -49,11 +46,11 @@ class Asked:
     """
 
     joined: Probs
-    used: Index
+    used: Indices
 
 
 def ask(
-    answer: Callable[[int, Index], Probs],
+    answer: Callable[[int, Indices], Probs],
     count: int,
     *,
     stages: Sequence[Stage],

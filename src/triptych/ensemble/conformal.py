@@ -19,14 +19,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import errors
-
-Probs = npt.NDArray[Any]
+from triptych.typing import Float64Array
+from triptych.typing import Indices
+from triptych.typing import Probs
 
 # What each rank beyond the free ones adds to the score, as in RAPS. Without it sets are larger
 # where it matters: on the mean of the three lite networks, 750 photos of 1000 classes, five
@@ -39,7 +38,7 @@ FREE_RANKS = 3
 GRID = tuple(thousandths / 1000 for thousandths in (*range(500, 1000, 10), 995, 999))
 
 
-def scores(probs: Probs, truth: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+def scores(probs: Probs, truth: Indices) -> Float64Array:
     """How unlikely each photo's true class was said to be.
 
     Args:
@@ -55,11 +54,11 @@ def scores(probs: Probs, truth: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]
         array([0. , 0.8])
     """
     places = (_ranking(probs) == truth[:, None]).argmax(axis=1)
-    own: npt.NDArray[np.float64] = _ladder(probs)[np.arange(len(truth)), places]
+    own: Float64Array = _ladder(probs)[np.arange(len(truth)), places]
     return own
 
 
-def level(scores: npt.NDArray[np.float64], coverage: float) -> float:
+def level(scores: Float64Array, coverage: float) -> float:
     """How high a class may score to be in the set.
 
     Args:
@@ -79,7 +78,7 @@ def level(scores: npt.NDArray[np.float64], coverage: float) -> float:
     return float(np.sort(scores)[place - 1]) if place <= len(scores) else math.inf
 
 
-def levels(scores: npt.NDArray[np.float64]) -> tuple[float, ...]:
+def levels(scores: Float64Array) -> tuple[float, ...]:
     """The levels of all coverages of `GRID`, in its order; they never fall.
 
     Args:
@@ -119,7 +118,7 @@ def look_up(levels: Sequence[float], coverage: float) -> float:
     return next(own for known, own in zip(GRID, levels, strict=True) if known >= coverage)
 
 
-def sizes(probs: Probs, level: float) -> npt.NDArray[np.intp]:
+def sizes(probs: Probs, level: float) -> Indices:
     """How many classes each photo's set holds.
 
     Args:
@@ -137,7 +136,7 @@ def sizes(probs: Probs, level: float) -> npt.NDArray[np.intp]:
     return np.asarray(np.maximum((_ladder(probs) <= level).sum(axis=-1), 1))
 
 
-def members(probs: Probs, level: float) -> npt.NDArray[np.intp]:
+def members(probs: Probs, level: float) -> Indices:
     """The classes in one photo's set, most probable first.
 
     Args:
@@ -154,12 +153,12 @@ def members(probs: Probs, level: float) -> npt.NDArray[np.intp]:
     return _ranking(probs)[: int(sizes(probs, level))]
 
 
-def _ranking(probs: Probs) -> npt.NDArray[np.intp]:
+def _ranking(probs: Probs) -> Indices:
     """Positions (..., C) of the classes, most probable first, of equal ones the first."""
     return np.argsort(-probs, axis=-1, kind="stable")
 
 
-def _ladder(probs: Probs) -> npt.NDArray[np.float64]:
+def _ladder(probs: Probs) -> Float64Array:
     """The score (..., C) of the class at each rank."""
     ranked = -np.sort(-probs.astype(np.float64), axis=-1)
     above = np.cumsum(ranked, axis=-1)

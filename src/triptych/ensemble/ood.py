@@ -25,11 +25,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
-from typing import Any
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+
+from triptych.typing import Array
+from triptych.typing import Float32Array
+from triptych.typing import Float64Array
+from triptych.typing import Indices
+from triptych.typing import Mask
+from triptych.typing import UInt8Array
 
 NEIGHBOURS = 3
 # As many prototypes take 5 MB on disk; more than that make p-values finer than anybody asks for.
@@ -37,8 +42,6 @@ LIMIT = 2000
 # So many rows against 2000 prototypes take 4 MB.
 ROWS_AT_ONCE = 512
 
-Features = npt.NDArray[Any]
-Distances = npt.NDArray[np.float32]
 
 NO_DIGESTS = np.empty((0, 32), np.uint8)
 NO_LABELS = np.empty(0, np.intp)
@@ -74,11 +77,11 @@ class Taught:
         labels: Shape (N,): the class of each, by its position; empty likewise.
     """
 
-    features: Features
-    distances: Distances
+    features: Array
+    distances: Float32Array
     neighbours: int
-    digests: npt.NDArray[np.uint8] = field(default_factory=lambda: NO_DIGESTS)
-    labels: npt.NDArray[np.intp] = field(default_factory=lambda: NO_LABELS)
+    digests: UInt8Array = field(default_factory=lambda: NO_DIGESTS)
+    labels: Indices = field(default_factory=lambda: NO_LABELS)
 
     def save(self, path: Path) -> None:
         """Write it as ``.npz``."""
@@ -104,11 +107,11 @@ class Taught:
 
 
 def fit(
-    features: Features,
+    features: Array,
     *,
-    groups: npt.NDArray[Any] | None = None,
-    digests: npt.NDArray[np.uint8] = NO_DIGESTS,
-    labels: npt.NDArray[Any] = NO_LABELS,
+    groups: Array | None = None,
+    digests: UInt8Array = NO_DIGESTS,
+    labels: Array = NO_LABELS,
     neighbours: int = NEIGHBOURS,
     limit: int = LIMIT,
     seed: int = 0,
@@ -149,7 +152,7 @@ def fit(
     return Taught(known, order, neighbours, digests, labels.astype(np.intp))
 
 
-def distances(taught: Taught, features: Features) -> Distances:
+def distances(taught: Taught, features: Array) -> Float32Array:
     """How far photos are from those that were taught.
 
     Args:
@@ -164,7 +167,7 @@ def distances(taught: Taught, features: Features) -> Distances:
     return np.concatenate([np.empty(0, np.float32), *found])
 
 
-def p_values(taught: Taught, features: Features) -> npt.NDArray[np.float64]:
+def p_values(taught: Taught, features: Array) -> Float64Array:
     """How plausible it is that photos belong to what was taught.
 
     Args:
@@ -180,7 +183,7 @@ def p_values(taught: Taught, features: Features) -> npt.NDArray[np.float64]:
     return np.asarray((1 + count - nearer) / (count + 1))
 
 
-def nearest(taught: Taught, features: Features, count: int) -> list[list[Neighbour]]:
+def nearest(taught: Taught, features: Array, count: int) -> list[list[Neighbour]]:
     """The taught photos that are nearest to others.
 
     Args:
@@ -212,7 +215,7 @@ def _neighbour(taught: Taught, place: int, gap: float) -> Neighbour:
     return Neighbour(digest, int(taught.labels[place]), max(0.0, gap))
 
 
-def _unit(features: Features) -> npt.NDArray[np.float32]:
+def _unit(features: Array) -> Float32Array:
     vectors = features.astype(np.float32)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny))
@@ -223,12 +226,12 @@ def _chunks(count: int) -> list[slice]:
 
 
 def _nearest(
-    rows: Features,
-    known: Features,
+    rows: Array,
+    known: Array,
     neighbours: int,
     *,
-    apart: npt.NDArray[np.bool_] | Literal[True] = True,
-) -> Distances:
+    apart: Mask | Literal[True] = True,
+) -> Float32Array:
     """Mean distance (M,) to the nearest of those ``apart`` (M, N); infinite where too few are."""
     gaps = np.where(apart, 1 - rows @ known.T, np.inf)  # (M, N)
     count = min(neighbours, len(known))

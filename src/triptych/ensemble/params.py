@@ -15,17 +15,13 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from triptych import errors
 from triptych.ensemble import cascade
 from triptych.ensemble import conformal
 from triptych.ensemble import rules as ensemble_rules
 from triptych.ensemble.cascade import Stage
-
-Probs = npt.NDArray[Any]
-Index = npt.NDArray[np.intp]
+from triptych.typing import Indices
+from triptych.typing import Probs
 
 CASCADE = "cascade"
 RULES = (*ensemble_rules.RULES, CASCADE)
@@ -111,7 +107,7 @@ class Doubt:
         joined = ensemble_rules.join(rule, calibrated, self.weights)
         return ensemble_rules.temper(joined, self.rules[rule].temperature)
 
-    def ask(self, answer: Callable[[int, Index], Probs], count: int) -> cascade.Asked:
+    def ask(self, answer: Callable[[int, Indices], Probs], count: int) -> cascade.Asked:
         """The answers of the cascade; see `cascade.ask`.
 
         Args:

@@ -10,14 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import errors
-
-Probs = npt.NDArray[Any]
+from triptych.typing import Probs
 
 
 def maximum(probs: Probs) -> Probs:

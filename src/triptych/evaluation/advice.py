@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from triptych.evaluation import metrics
-from triptych.evaluation.metrics import Probs
-from triptych.evaluation.metrics import Truth
+from triptych.typing import Labels
+from triptych.typing import Probs
 
 # Standard errors by which the curve must rise at its end.
 CLEARLY = 2
@@ -57,7 +57,7 @@ class Advice:
 
 
 def advise(
-    labels: Sequence[str], probs: Probs, truth: Truth, curve: Sequence[Mapping[str, Any]]
+    labels: Sequence[str], probs: Probs, truth: Labels, curve: Sequence[Mapping[str, Any]]
 ) -> Advice | None:
     """Name the class that would gain most from more photos.
 
@@ -93,7 +93,7 @@ def advise(
 
 
 def _of_class(
-    label: int, labels: Sequence[str], counts: Truth, right: Truth, rises: bool
+    label: int, labels: Sequence[str], counts: Labels, right: Labels, rises: bool
 ) -> Advice | None:
     photos, found = int(counts[label]), int(right[label])
     others = np.delete(counts, label)

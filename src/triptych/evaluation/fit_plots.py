@@ -13,10 +13,12 @@ from typing import Any
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych.evaluation import metrics
 from triptych.evaluation import plot_style
+from triptych.typing import Float64Array
+from triptych.typing import Labels
+from triptych.typing import Probs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 BEFORE, AFTER = plot_style.WARM, plot_style.COLD
 
 
-def reliability(path: Path, answers: Mapping[str, metrics.Probs], truth: metrics.Truth) -> None:
+def reliability(path: Path, answers: Mapping[str, Probs], truth: Labels) -> None:
     """A reliability diagram for each answer, side by side: how sure against how right.
 
     Args:
@@ -53,7 +55,7 @@ def reliability(path: Path, answers: Mapping[str, metrics.Probs], truth: metrics
     plot_style.save(figure, path)
 
 
-def risk_coverage(path: Path, answers: Mapping[str, metrics.Probs], truth: metrics.Truth) -> None:
+def risk_coverage(path: Path, answers: Mapping[str, Probs], truth: Labels) -> None:
     """How many answers are wrong when only the surest are given, from few to all.
 
     Args:
@@ -79,9 +81,7 @@ def risk_coverage(path: Path, answers: Mapping[str, metrics.Probs], truth: metri
     plot_style.save(figure, path)
 
 
-def risks_of(
-    probs: metrics.Probs, truth: metrics.Truth
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def risks_of(probs: Probs, truth: Labels) -> tuple[Float64Array, Float64Array]:
     """The share of wrong answers among the surest 1, 2, ... N photos.
 
     Args:

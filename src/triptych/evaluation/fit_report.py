@@ -13,7 +13,7 @@ from triptych.ensemble.fit import CrossFit
 from triptych.ensemble.params import CASCADE
 from triptych.ensemble.params import RULES
 from triptych.evaluation import metrics
-from triptych.evaluation.metrics import Probs
+from triptych.typing import Probs
 
 
 def unfitted(probs: Probs) -> dict[str, Probs]:

@@ -15,13 +15,14 @@ detect real-world label errors", 2022.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Probs = npt.NDArray[np.floating[Any]]
-Labels = npt.NDArray[np.integer[Any]]
+from triptych.typing import Float64Array
+from triptych.typing import Int64Array
+from triptych.typing import Labels
+from triptych.typing import Mask
+from triptych.typing import Probs
 
 # What rounding may take from a probability that just reaches its class's average.
 _ROUNDING = 1e-6
@@ -86,9 +87,9 @@ class Judgement:
         likely: Which ones are wrong by confident learning, shape (N,).
     """
 
-    scores: npt.NDArray[np.float64]
-    suggested: npt.NDArray[np.int64]
-    likely: npt.NDArray[np.bool_]
+    scores: Float64Array
+    suggested: Int64Array
+    likely: Mask
 
 
 def judge(probs: Probs, given: Labels) -> Judgement:
@@ -114,7 +115,7 @@ def judge(probs: Probs, given: Labels) -> Judgement:
     )
 
 
-def thresholds(probs: Probs, given: Labels) -> npt.NDArray[np.float64]:
+def thresholds(probs: Probs, given: Labels) -> Float64Array:
     """The mean probability that photos of a class give to their own class.
 
     Args:
@@ -141,7 +142,7 @@ def _believed(probs: Probs, usual: Probs) -> Labels:
     return np.where(reached.any(axis=1), best, _NONE)
 
 
-def _scores(probs: Probs, given: Labels, usual: Probs) -> npt.NDArray[np.float64]:
+def _scores(probs: Probs, given: Labels, usual: Probs) -> Float64Array:
     # Each class is measured by what is usual for it; shifted so that none falls below zero.
     fair = probs - usual + usual.max()
     fair /= fair.sum(axis=1, keepdims=True)

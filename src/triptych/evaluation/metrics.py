@@ -17,9 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych.ensemble import fit
-
-Probs = npt.NDArray[np.floating[Any]]
-Truth = npt.NDArray[np.integer[Any]]
+from triptych.typing import Float64Array
+from triptych.typing import Int64Array
+from triptych.typing import Labels
+from triptych.typing import Mask
+from triptych.typing import Probs
 
 BINS = 15
 Z = 1.959964  # of a 95 % interval
@@ -80,7 +82,7 @@ class Accuracy(NamedTuple):
     high: float
 
 
-def accuracy(probs: Probs, truth: Truth) -> Accuracy:
+def accuracy(probs: Probs, truth: Labels) -> Accuracy:
     """The share of right answers, with Wilson's 95 % interval.
 
     Args:
@@ -96,7 +98,7 @@ def accuracy(probs: Probs, truth: Truth) -> Accuracy:
     return Accuracy(right / len(truth), *wilson(right, len(truth)))
 
 
-def top_k(probs: Probs, truth: Truth, k: int) -> float:
+def top_k(probs: Probs, truth: Labels, k: int) -> float:
     """The share of images whose true class is among the k most probable ones.
 
     Args:
@@ -112,7 +114,7 @@ def top_k(probs: Probs, truth: Truth, k: int) -> float:
     return sum(rank < k for rank in ranks) / len(ranks)
 
 
-def confusion(probs: Probs, truth: Truth) -> npt.NDArray[np.int64]:
+def confusion(probs: Probs, truth: Labels) -> Int64Array:
     """How often each class was taken for each other.
 
     Args:
@@ -141,13 +143,13 @@ class ClassScores(NamedTuple):
         support: How many images the class has.
     """
 
-    precision: npt.NDArray[np.float64]
-    recall: npt.NDArray[np.float64]
-    f1: npt.NDArray[np.float64]
-    support: npt.NDArray[np.int64]
+    precision: Float64Array
+    recall: Float64Array
+    f1: Float64Array
+    support: Int64Array
 
 
-def per_class(probs: Probs, truth: Truth) -> ClassScores:
+def per_class(probs: Probs, truth: Labels) -> ClassScores:
     """Precision, recall, F1 and number of images of every class; a division by 0 gives 0.
 
     Args:
@@ -168,12 +170,12 @@ def per_class(probs: Probs, truth: Truth) -> ClassScores:
     )
 
 
-def _share(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    shares: npt.NDArray[np.float64] = part / np.maximum(whole, 1)
+def _share(part: Int64Array, whole: Int64Array) -> Float64Array:
+    shares: Float64Array = part / np.maximum(whole, 1)
     return shares
 
 
-def macro_f1(probs: Probs, truth: Truth) -> float:
+def macro_f1(probs: Probs, truth: Labels) -> float:
     """The mean F1 of the classes that occur, in truth or as an answer, each counting alike.
 
     Args:
@@ -188,7 +190,7 @@ def macro_f1(probs: Probs, truth: Truth) -> float:
     return float(per_class(probs, truth).f1[occurs].mean())
 
 
-def brier(probs: Probs, truth: Truth) -> float:
+def brier(probs: Probs, truth: Labels) -> float:
     """The mean squared distance between probs and truth, summed over classes: 0 to 2, 0 is best.
 
     Args:
@@ -225,7 +227,7 @@ class Bin:
     count: int
 
 
-def reliability(probs: Probs, truth: Truth, *, bins: int = BINS) -> list[Bin]:
+def reliability(probs: Probs, truth: Labels, *, bins: int = BINS) -> list[Bin]:
     """What was claimed against what was right, by bins of equal width over the top probability.
 
     Args:
@@ -245,9 +247,7 @@ def reliability(probs: Probs, truth: Truth, *, bins: int = BINS) -> list[Bin]:
     return bins_of(probs.max(axis=1), probs.argmax(axis=1) == truth, bins=bins)
 
 
-def bins_of(
-    top: npt.NDArray[np.floating[Any]], right: npt.NDArray[np.bool_], *, bins: int = BINS
-) -> list[Bin]:
+def bins_of(top: npt.NDArray[np.floating[Any]], right: Mask, *, bins: int = BINS) -> list[Bin]:
     """`reliability`, where only the answers themselves were kept.
 
     Args:
@@ -274,7 +274,7 @@ def bins_of(
     ]
 
 
-def expected_calibration_error(probs: Probs, truth: Truth, *, bins: int = BINS) -> float:
+def expected_calibration_error(probs: Probs, truth: Labels, *, bins: int = BINS) -> float:
     """How far claimed and real accuracy lie apart on average: in [0, 1], 0 is best.
 
     Args:
@@ -297,7 +297,7 @@ def gap(bins: Sequence[Bin]) -> float:
     return sum(bin.count * abs(bin.prob - bin.accuracy) for bin in bins) / total
 
 
-def figures(probs: Probs, truth: Truth) -> dict[str, Any]:
+def figures(probs: Probs, truth: Labels) -> dict[str, Any]:
     """How right answers are, and how far their probabilities can be believed, as JSON.
 
     Args:
@@ -321,7 +321,7 @@ def figures(probs: Probs, truth: Truth) -> dict[str, Any]:
     }
 
 
-def most_confident_mistakes(probs: Probs, truth: Truth, k: int) -> npt.NDArray[np.int64]:
+def most_confident_mistakes(probs: Probs, truth: Labels, k: int) -> Int64Array:
     """The wrong answers that were given with the highest probability: a look at the data's flaws.
 
     Args:

@@ -13,8 +13,8 @@ import numpy as np
 from triptych.ensemble.params import CASCADE
 from triptych.ensemble.params import Doubt
 from triptych.evaluation import metrics
-from triptych.evaluation.metrics import Probs
-from triptych.evaluation.metrics import Truth
+from triptych.typing import Labels
+from triptych.typing import Probs
 
 NAMES = ("f32", "int8")
 
@@ -56,7 +56,7 @@ def paired(worse: int, better: int, total: int) -> Loss:
 
 def compare(
     pair: tuple[Probs, Probs],
-    truth: Truth | None,
+    truth: Labels | None,
     *,
     names: Sequence[str],
     costs: Sequence[float],
@@ -99,7 +99,7 @@ def compare(
     }
 
 
-def _against(pair: tuple[Probs, Probs], truth: Truth | None) -> dict[str, Any]:
+def _against(pair: tuple[Probs, Probs], truth: Labels | None) -> dict[str, Any]:
     before, after = (probs.argmax(axis=1) for probs in pair)
     target = before if truth is None else truth
     right, still = before == target, after == target
@@ -119,7 +119,7 @@ def _rule(
     rule: str,
     pair: tuple[Probs, Probs],
     tempered: Sequence[Probs],
-    truth: Truth | None,
+    truth: Labels | None,
     costs: Sequence[float],
     doubt: Doubt,
 ) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def _answers(probs: Probs) -> Callable[[int, Any], Probs]:
     return lambda seat, still: probs[seat, still]
 
 
-def _sure(probs: Probs, truth: Truth | None, least: float) -> dict[str, Any]:
+def _sure(probs: Probs, truth: Labels | None, least: float) -> dict[str, Any]:
     sure = probs.max(axis=1) >= least
     share = {"sure": float(sure.mean())}
     if truth is None or not sure.any():

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych.evaluation import metrics
+from triptych.typing import Int64Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -135,7 +135,7 @@ def _spread_sizes(axes: Axes, sizes: Sequence[int]) -> None:
     axes.set_xticks(sizes, [str(size) for size in sizes])
 
 
-def confusion(counts: npt.NDArray[np.int64], labels: Sequence[str]) -> str:
+def confusion(counts: Int64Array, labels: Sequence[str]) -> str:
     """The confusion matrix: right answers in the accent colour, wrong ones in the alarm colour.
 
     A cell is the deeper, the larger its share of its class. Up to `MOST_NAMED` classes are named
@@ -191,9 +191,7 @@ def _name_cells(axes: Axes, names: Sequence[str]) -> None:
         )
 
 
-def _fill_cells(
-    axes: Axes, counts: npt.NDArray[np.int64], *, numbered: bool, cell_pt: float
-) -> None:
+def _fill_cells(axes: Axes, counts: Int64Array, *, numbered: bool, cell_pt: float) -> None:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     shades = np.ceil(shares * SHADES).astype(int)  # 0: nothing there
     right = np.eye(len(counts), dtype=bool)
@@ -219,7 +217,7 @@ def _fill_cells(
             )
 
 
-def _squares(cells: npt.NDArray[np.int64], colour: str, opacity: float, cell_pt: float) -> Any:
+def _squares(cells: Int64Array, colour: str, opacity: float, cell_pt: float) -> Any:
     """Many cells as one shape: a matrix of 1000 classes stays a small file."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path

@@ -11,6 +11,8 @@ import numpy as np
 
 from triptych import errors
 from triptych.evaluation import metrics
+from triptych.typing import Labels
+from triptych.typing import Probs
 
 MISTAKES = 12
 
@@ -37,9 +39,9 @@ class Outcome:
     """
 
     labels: tuple[str, ...]
-    truth: metrics.Truth
-    members: Mapping[str, metrics.Probs]
-    committee: metrics.Probs
+    truth: Labels
+    members: Mapping[str, Probs]
+    committee: Probs
     sources: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -62,7 +64,7 @@ class Outcome:
                 f"{len(self.labels)} labels; expected 0 to {len(self.labels) - 1}."
             )
 
-    def _check_probs(self, name: str, probs: metrics.Probs) -> None:
+    def _check_probs(self, name: str, probs: Probs) -> None:
         expected = (len(self.sources), len(self.labels))
         if probs.shape != expected:
             raise errors.SettingError(
@@ -105,7 +107,7 @@ def metrics_of(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _scores(probs: metrics.Probs, truth: metrics.Truth) -> dict[str, Any]:
+def _scores(probs: Probs, truth: Labels) -> dict[str, Any]:
     top5 = {"top5": metrics.top_k(probs, truth, 5)} if probs.shape[1] > 5 else {}
     return {
         **metrics.figures(probs, truth),

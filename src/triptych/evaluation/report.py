@@ -20,15 +20,13 @@ from typing import Protocol
 import jinja2
 import markupsafe
 import numpy as np
-import numpy.typing as npt
 
 from triptych.evaluation import plots
 from triptych.evaluation.predictions import Outcome
 from triptych.evaluation.predictions import metrics_of
+from triptych.typing import Int64Array
 
 PAIRS = 15
-
-Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -201,7 +199,7 @@ def _floor(numbers: Mapping[str, Any]) -> float:
     return min(math.floor(min(lows) * 10) / 10, 0.9)
 
 
-def _classes(numbers: Mapping[str, Any], counts: Counts) -> list[dict[str, Any]]:
+def _classes(numbers: Mapping[str, Any], counts: Int64Array) -> list[dict[str, Any]]:
     """The classes, hardest first, with how often each was an answer."""
     answered = counts.sum(axis=0).tolist()
     rows = [
@@ -211,7 +209,7 @@ def _classes(numbers: Mapping[str, Any], counts: Counts) -> list[dict[str, Any]]
     return sorted(rows, key=lambda row: row["f1"])
 
 
-def _pairs(labels: Sequence[str], counts: Counts) -> list[dict[str, Any]]:
+def _pairs(labels: Sequence[str], counts: Int64Array) -> list[dict[str, Any]]:
     """The classes that are most often taken for another, most frequent first."""
     mistaken = counts * (1 - np.eye(len(labels), dtype=int))
     order = np.argsort(-mistaken, axis=None, kind="stable")[:PAIRS]
@@ -229,7 +227,7 @@ def _pairs(labels: Sequence[str], counts: Counts) -> list[dict[str, Any]]:
 
 
 def _plots(
-    report: Report, numbers: Mapping[str, Any], counts: Counts
+    report: Report, numbers: Mapping[str, Any], counts: Int64Array
 ) -> dict[str, markupsafe.Markup]:
     drawn = {
         "confusion": plots.confusion(counts, report.outcome.labels),

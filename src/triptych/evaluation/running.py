@@ -8,15 +8,13 @@ from dataclasses import field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych.ensemble import conformal
 from triptych.ensemble.params import CASCADE
 from triptych.ensemble.params import RULES
 from triptych.ensemble.params import Doubt
 from triptych.evaluation import metrics
-
-Probs = npt.NDArray[np.floating[Any]]
+from triptych.typing import Probs
 
 
 class Evaluation:

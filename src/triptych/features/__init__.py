@@ -18,7 +18,6 @@ from triptych.features.extracting import look
 from triptych.features.store import KEYS_AT_ONCE
 from triptych.features.store import FeatureStore
 from triptych.features.store import Space
-from triptych.features.store import Vector
 
 __all__ = [
     "BATCH",
@@ -29,7 +28,6 @@ __all__ = [
     "Photo",
     "Seen",
     "Space",
-    "Vector",
     "Wanted",
     "extract",
     "here",

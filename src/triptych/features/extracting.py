@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import errors
 from triptych import images
 from triptych.engines import Engine
 from triptych.features.store import FeatureStore
-from triptych.features.store import Vector
 from triptych.preprocessing import augment
 from triptych.preprocessing import recipe
+from triptych.typing import Float32Array
+from triptych.typing import Progress
+from triptych.typing import ShouldStop
+from triptych.typing import UInt8Array
 from triptych.utils import concurrency
 
 BATCH = 8
@@ -64,7 +66,7 @@ class Extractor:
 # A photo, and for each backbone whether its features are wanted.
 Wanted = tuple[Photo, Sequence[bool]]
 # What a photo is known by, and its features where they were wanted.
-Seen = tuple[bytes, "list[Vector | None]"]
+Seen = tuple[bytes, "list[Float32Array | None]"]
 # How features are computed: gives those of each photo as they come, in any order.
 Compute = Callable[[Sequence[Wanted], Sequence[Extractor]], Generator[Seen, None, None]]
 
@@ -98,7 +100,7 @@ def look(photo: Photo, lacking: Sequence[bool], extractors: Sequence[Extractor])
     ]
 
 
-def _run(extractor: Extractor, pixels: npt.NDArray[np.uint8]) -> Vector:
+def _run(extractor: Extractor, pixels: UInt8Array) -> Float32Array:
     batch = recipe.apply(extractor.recipe, augment.VIEWS[extractor.view](pixels))[None]
     return np.asarray(extractor.engine.run(batch).features[0])
 
@@ -108,10 +110,10 @@ def extract(
     extractors: Sequence[Extractor],
     store: FeatureStore,
     *,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    stop: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda done, total: None,
+    stop: ShouldStop = lambda: False,
     compute: Compute = here,
-) -> list[npt.NDArray[np.float32]]:
+) -> list[Float32Array]:
     """Features of photos, from the store and, where it has none, from the backbones.
 
     A photo is decoded once for all backbones that lack it.

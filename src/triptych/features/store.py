@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
+
+from triptych.typing import Float32Array
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS space (
@@ -35,8 +36,6 @@ CREATE TABLE IF NOT EXISTS feature (
 # SQLite allows at most 32766 values in a statement; far fewer keep statements small.
 KEYS_AT_ONCE = 500
 PATIENCE_S = 60.0
-
-Vector = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -104,9 +103,9 @@ class FeatureStore:
         finally:
             database.close()
 
-    def get(self, space: str, photos: Sequence[bytes]) -> dict[bytes, Vector]:
+    def get(self, space: str, photos: Sequence[bytes]) -> dict[bytes, Float32Array]:
         """The features that are there; photos without any are left out."""
-        found: dict[bytes, Vector] = {}
+        found: dict[bytes, Float32Array] = {}
         with self._open() as database:
             number = self._number(database, space)
             for chunk in _chunks(photos, KEYS_AT_ONCE):
@@ -116,7 +115,7 @@ class FeatureStore:
                     found[photo] = np.frombuffer(vector, np.float32)
         return found
 
-    def put(self, space: str, features: Mapping[bytes, Vector]) -> None:
+    def put(self, space: str, features: Mapping[bytes, Float32Array]) -> None:
         """Keep features, all or none of them.
 
         Args:

@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from typing import TypeAlias
 from typing import runtime_checkable
 
 import numpy as np
@@ -47,8 +48,7 @@ from triptych import settings
 from triptych.images import containers
 from triptych.images import pixels
 from triptych.images import signatures
-
-UInt8Image = npt.NDArray[np.uint8]
+from triptych.typing import UInt8Image
 
 
 @runtime_checkable
@@ -60,7 +60,7 @@ class OpenFile(Protocol):
 
 
 Bytes = bytes | bytearray | memoryview
-Source = str | os.PathLike[str] | OpenFile | Bytes | UInt8Image | Image.Image
+Source: TypeAlias = "str | os.PathLike[str] | OpenFile | Bytes | UInt8Image | Image.Image"
 
 
 @dataclass(frozen=True)

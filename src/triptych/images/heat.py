@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-UInt8Image = npt.NDArray[np.uint8]
-Float32Array = npt.NDArray[np.float32]
+from triptych.typing import Float32Array
+from triptych.typing import UInt8Image
 
 # Viridis of matplotlib (van der Walt, Smith and Firing, 2015, CC0), at 17 even steps: it rises
 # evenly in lightness, so it reads the same in print and to those who see few colours.

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-UInt8Image = npt.NDArray[np.uint8]
+from triptych.typing import UInt8Image
 
 _BAND_PIXELS = 2**18
 

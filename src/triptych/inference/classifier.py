@@ -16,7 +16,6 @@ from typing import Any
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import errors
 from triptych import images
@@ -33,6 +32,8 @@ from triptych.preprocessing import recipe
 from triptych.results import Failure
 from triptych.results import Timing
 from triptych.results import Verdict
+from triptych.typing import Float32Array
+from triptych.typing import ShouldStop
 from triptych.utils import concurrency
 
 T = TypeVar("T")
@@ -77,7 +78,7 @@ class Scores:
 
     source: str
     members: tuple[str, ...]
-    probs: npt.NDArray[np.float32]
+    probs: Float32Array
     timing: Timing
 
 
@@ -179,7 +180,7 @@ class Classifier:
         label: str | None = None,
         rule: str | None = None,
         fit: str | None = None,
-        stop: Callable[[], bool] = lambda: False,
+        stop: ShouldStop = lambda: False,
     ) -> explainer.Explanation:
         """Say which parts of one image speak for a class.
 

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych.engines import Far
 from triptych.engines import Output
@@ -19,9 +17,9 @@ from triptych.ensemble import ood
 from triptych.inference.committee import Committee
 from triptych.preprocessing import recipe
 from triptych.results import Timing
-
-Index = npt.NDArray[np.intp]
-Probs = npt.NDArray[Any]
+from triptych.typing import Indices
+from triptych.typing import Probs
+from triptych.typing import UInt8Image
 
 
 class Seen(Protocol):
@@ -37,7 +35,7 @@ class Seen(Protocol):
         """What reading it took."""
         ...
 
-    def cut(self, own: recipe.Recipe) -> recipe.UInt8Image:
+    def cut(self, own: recipe.Recipe) -> UInt8Image:
         """What a network with this recipe is shown, before its values are scaled."""
         ...
 
@@ -56,7 +54,7 @@ class Ready:
     picture: recipe.Picture
     decode_ms: float
 
-    def cut(self, own: recipe.Recipe) -> recipe.UInt8Image:
+    def cut(self, own: recipe.Recipe) -> UInt8Image:
         """What a network with this recipe is shown, before its values are scaled."""
         return recipe.resize(own, self.picture)
 
@@ -72,10 +70,10 @@ class Cut:
     """
 
     source: str
-    pixels: Mapping[recipe.Recipe, recipe.UInt8Image]
+    pixels: Mapping[recipe.Recipe, UInt8Image]
     decode_ms: float
 
-    def cut(self, own: recipe.Recipe) -> recipe.UInt8Image:
+    def cut(self, own: recipe.Recipe) -> UInt8Image:
         """What a network with this recipe, one of those it was cut for, is shown."""
         return self.pixels[own]
 
@@ -107,11 +105,11 @@ class Batch:
         self._pool = pool
 
     @property
-    def everyone(self) -> Index:
+    def everyone(self) -> Indices:
         """The positions of all images."""
         return np.arange(len(self.images))
 
-    def ask(self, seats: Sequence[int], which: Index | None = None) -> Probs:
+    def ask(self, seats: Sequence[int], which: Indices | None = None) -> Probs:
         """Ask members.
 
         Args:
@@ -148,7 +146,7 @@ class Batch:
         self._recipe_ms[number, seat] = _ms(start, prepared)
         return output
 
-    def _compare(self, seats: Sequence[int], which: Index, outputs: Sequence[Output]) -> None:
+    def _compare(self, seats: Sequence[int], which: Indices, outputs: Sequence[Output]) -> None:
         """Compare the photos with those that were taught, by the member that tells it."""
         first = self.committee.doubt.stages[0].seat
         taught = self.committee.members[first].taught

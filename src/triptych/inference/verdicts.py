@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych.ensemble import conformal
 from triptych.ensemble.params import CASCADE
@@ -21,8 +19,7 @@ from triptych.results import Prediction
 from triptych.results import Similar
 from triptych.results import Verdict
 from triptych.results import top_guesses
-
-Probs = npt.NDArray[Any]
+from triptych.typing import Probs
 
 # Of photos that do belong, as many are called "none of these": 1 in 20.
 FALSE_ALARMS = 0.05

@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import errors
 from triptych.ensemble import fit as ensemble_fit
-
-Array = npt.NDArray[Any]
+from triptych.typing import Array
 
 KINDS = ("linear", "mlp")
 # L2 strength per photo, from tight to loose: where nothing tells them apart, the first is taken.

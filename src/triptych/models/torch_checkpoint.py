@@ -19,11 +19,9 @@ from typing import ClassVar
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import errors
-
-Array = npt.NDArray[Any]
+from triptych.typing import Array
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001

@@ -14,23 +14,20 @@ import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import numpy.typing as npt
 
 from triptych import errors
 from triptych.models import torch_checkpoint
 from triptych.models import zoo
 from triptych.models.zoo import efficientnet_lite
+from triptych.typing import Array
+from triptych.typing import ByteProgress
 from triptych.utils import hashing
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_S = 30.0
-
-Progress = Callable[[int, "int | None"], None]  # bytes so far, bytes in all where known
 
 
 def cache_folder() -> Path:
@@ -167,7 +164,7 @@ def _load_backbone(model: Any, backbone: zoo.Backbone, path: Path) -> None:
     )
 
 
-def _give(wanted: list[Any], layers: list[list[npt.NDArray[Any]]]) -> bool:
+def _give(wanted: list[Any], layers: list[list[Array]]) -> bool:
     """Put the first arrays of a run into layers, if all shapes fit."""
     shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in wanted]
     found = layers[: len(wanted)]
@@ -178,7 +175,7 @@ def _give(wanted: list[Any], layers: list[list[npt.NDArray[Any]]]) -> bool:
     return True
 
 
-def _candidates(path: Path) -> Iterator[list[list[npt.NDArray[Any]]]]:
+def _candidates(path: Path) -> Iterator[list[list[Array]]]:
     """Runs of layers in a file, each layer as its arrays; every nested model is a run."""
     try:
         if path.suffix == ".keras":
@@ -193,14 +190,14 @@ def _candidates(path: Path) -> Iterator[list[list[npt.NDArray[Any]]]]:
         ) from error
 
 
-def _runs(model: Any) -> Iterator[list[list[npt.NDArray[Any]]]]:
+def _runs(model: Any) -> Iterator[list[list[Array]]]:
     yield [layer.get_weights() for layer in model.layers if layer.weights]
     for layer in model.layers:
         if hasattr(layer, "layers"):
             yield from _runs(layer)
 
 
-def _h5_layers(path: Path) -> list[list[npt.NDArray[Any]]]:
+def _h5_layers(path: Path) -> list[list[Array]]:
     import h5py
 
     with h5py.File(path) as file:
@@ -218,7 +215,7 @@ def pull(
     backbone: zoo.Backbone,
     *,
     source: str | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: ByteProgress = lambda done, total: None,
 ) -> Path:
     """Bring a backbone's weights into the cache, verified; at once when they are here already.
 
@@ -256,7 +253,7 @@ def pull(
 
 
 def _transfer(
-    backbone: zoo.Backbone, source: str | None, partial: Path, progress: Progress
+    backbone: zoo.Backbone, source: str | None, partial: Path, progress: ByteProgress
 ) -> None:
     address = source or backbone.weights.url
     if address is None:
@@ -271,7 +268,7 @@ def _transfer(
         _copy(Path(address) / backbone.weights.file, partial, progress)
 
 
-def _copy(origin: Path, partial: Path, progress: Progress) -> None:
+def _copy(origin: Path, partial: Path, progress: ByteProgress) -> None:
     if not origin.is_file():
         raise errors.FetchError(
             f"{origin} does not exist. Expected a folder that holds the official file, "
@@ -281,7 +278,7 @@ def _copy(origin: Path, partial: Path, progress: Progress) -> None:
     progress(partial.stat().st_size, partial.stat().st_size)
 
 
-def _download(address: str, partial: Path, progress: Progress) -> None:
+def _download(address: str, partial: Path, progress: ByteProgress) -> None:
     have = partial.stat().st_size if partial.exists() else 0
     request = urllib.request.Request(address, headers={"User-Agent": "triptych"})
     if have:
@@ -301,7 +298,7 @@ def _download(address: str, partial: Path, progress: Progress) -> None:
 
 
 def _receive(
-    response: http.client.HTTPResponse, partial: Path, have: int, progress: Progress
+    response: http.client.HTTPResponse, partial: Path, have: int, progress: ByteProgress
 ) -> None:
     length = response.headers.get("Content-Length")
     total = have + int(length) if length else None

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import errors
-
-UInt8Image = npt.NDArray[np.uint8]
+from triptych.typing import UInt8Image
 
 CROP_SHARE = 0.8
 

@@ -11,17 +11,17 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from dataclasses import dataclass
 from typing import Any
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from triptych import errors
+from triptych.typing import Float32Array
+from triptych.typing import UInt8Image
 
-UInt8Image = npt.NDArray[np.uint8]
-Float32Array = npt.NDArray[np.float32]
 # A photo, RGB: an array of shape (H, W, 3), or what Pillow unpacked, which saves a copy.
-Picture = UInt8Image | Image.Image
+Picture: TypeAlias = "UInt8Image | Image.Image"
 
 # The shorter side of a photo that networks look at. It is one number for all of them, the largest
 # included (600 px, cropped from 686), so that what a network sees of a photo does not depend on

@@ -7,12 +7,12 @@ import importlib.util
 import logging
 import os
 import socket
-from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
 from triptych import errors
+from triptych.typing import Notify
 from triptych.utils import concurrency
 
 EXTRA = "pip install 'triptych[ray]'"
@@ -37,7 +37,7 @@ def require() -> None:
 
 
 @contextlib.contextmanager
-def connect(address: str | None, *, say: Callable[[str], None], cores: int = 0) -> Iterator[None]:
+def connect(address: str | None, *, say: Notify, cores: int = 0) -> Iterator[None]:
     """Be connected to a cluster for a while; one that was started here ends afterwards.
 
     Args:
@@ -92,7 +92,7 @@ def _started(cores: int) -> Any:
     )
 
 
-def _compare(cores: int, say: Callable[[str], None]) -> None:
+def _compare(cores: int, say: Notify) -> None:
     import ray
 
     there = int(ray.cluster_resources().get("CPU", 0))

@@ -28,6 +28,7 @@ from triptych.engines.options import EngineOptions
 from triptych.engines.options import open_engine
 from triptych.preprocessing import recipe
 from triptych.scale import cluster
+from triptych.typing import Float32Array
 
 # Photos a task: what is computed again where a node dies, and how often the store gets some.
 PIECE = 32
@@ -182,7 +183,7 @@ class Looking:
         from ray import cloudpickle
 
         lacking = [bool(lacks) for lacks in row["lacking"]]
-        vectors: Sequence[features.Vector | None] = [None] * len(lacking)
+        vectors: Sequence[Float32Array | None] = [None] * len(lacking)
         error = b""
         try:
             photo = Photo(row["digest"], cloudpickle.loads(row["read"]))

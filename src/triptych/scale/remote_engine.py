@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from typing import TypeAlias
 
 import grpc
 from ray import exceptions
@@ -12,14 +13,14 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from triptych import errors
-from triptych.engines import Float32Array
 from triptych.engines import Output
-from triptych.engines import UInt8Array
+from triptych.typing import Float32Array
+from triptych.typing import UInt8Array
 from triptych.utils.queueing import Deadline
 
 # Between two tries; a replica that died takes seconds to be replaced.
 PAUSE_S = 0.1
-Batch = Float32Array | UInt8Array
+Batch: TypeAlias = "Float32Array | UInt8Array"
 
 
 class RemoteEngine:

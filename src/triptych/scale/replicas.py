@@ -34,9 +34,7 @@ from triptych import errors
 from triptych import settings as table
 from triptych.bundles import loading
 from triptych.engines import Engine
-from triptych.engines import Float32Array
 from triptych.engines import Output
-from triptych.engines import UInt8Array
 from triptych.engines.options import EngineOptions
 from triptych.engines.options import open_engine
 from triptych.inference.classifier import Classifier
@@ -46,6 +44,8 @@ from triptych.scale import metrics
 from triptych.scale.arguments import Arguments
 from triptych.scale.remote_engine import RemoteEngine
 from triptych.settings import Settings
+from triptych.typing import Float32Array
+from triptych.typing import UInt8Array
 from triptych.utils import storage
 from triptych.web import access
 from triptych.web import create_app

@@ -6,7 +6,6 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Callable
 
 from ray import serve
 from ray.serve.config import HTTPOptions
@@ -19,6 +18,7 @@ from triptych.scale import error_middleware
 from triptych.scale.app import build
 from triptych.scale.app import found
 from triptych.scale.arguments import Arguments
+from triptych.typing import Notify
 from triptych.web import access
 
 APPLICATION = "triptych"
@@ -33,7 +33,7 @@ def run(
     address: str | None,
     port: int,
     detach: bool,
-    say: Callable[[str], None],
+    say: Notify,
 ) -> None:
     """Serve a committee until the process is told to stop (SIGINT or SIGTERM).
 
@@ -83,7 +83,7 @@ def deploy(
     arguments: Arguments,
     *,
     port: int,
-    say: Callable[[str], None],
+    say: Notify,
     proxies: ProxyLocation = ProxyLocation.EveryNode,
 ) -> None:
     """Serve a committee on the cluster that this process is connected to.

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from PIL import ImageDraw
 from PIL import ImageFilter
 
-Points = npt.NDArray[np.float64]
+from triptych.typing import Float64Array
+
 Colour = tuple[int, ...]
 
 SIZES = ((240, 320), (320, 240), (300, 300))
@@ -35,7 +35,7 @@ _RED, _GREEN, _YELLOW, _ORANGE, _BROWN = (
 _TABLES = ((212, 196, 170), (120, 84, 56), (86, 104, 122), (226, 226, 222), (58, 62, 66))
 
 
-def _apple() -> Points:
+def _apple() -> Float64Array:
     angles = np.linspace(0, 2 * np.pi, 180)
     from_top = np.abs((angles - 1.5 * np.pi + np.pi) % (2 * np.pi) - np.pi)
     from_bottom = np.abs(angles - 0.5 * np.pi)
@@ -45,17 +45,17 @@ def _apple() -> Points:
     return np.stack([1.04 * radius * np.cos(angles), 0.96 * radius * np.sin(angles)], axis=1)
 
 
-def _pear() -> Points:
+def _pear() -> Float64Array:
     widths = (0.0, 0.2, 0.33, 0.4, 0.46, 0.58, 0.72, 0.82, 0.84, 0.76, 0.54, 0.0)
     return _turned_on_a_lathe(widths, length=2.3)
 
 
-def _lemon() -> Points:
+def _lemon() -> Float64Array:
     widths = (0.0, 0.13, 0.2, 0.48, 0.66, 0.75, 0.78, 0.75, 0.66, 0.48, 0.18, 0.11, 0.0)
     return _turned_on_a_lathe(widths, length=2.4)
 
 
-def _turned_on_a_lathe(widths: tuple[float, ...], *, length: float) -> Points:
+def _turned_on_a_lathe(widths: tuple[float, ...], *, length: float) -> Float64Array:
     """The outline of a body whose half widths are known from its top to its bottom."""
     along = np.linspace(0, 1, 120)
     width = np.interp(along, np.linspace(0, 1, len(widths)), widths)
@@ -75,7 +75,7 @@ class _Kind:
         dots: How many spots its skin has.
     """
 
-    outline: Callable[[], Points]
+    outline: Callable[[], Float64Array]
     colours: tuple[Colour, ...]
     stem: float
     dots: int
@@ -170,14 +170,16 @@ def _skin(side: int, kind: _Kind, radius: float, rng: np.random.Generator) -> Im
     return skin
 
 
-def _spot(side: int, middle: Points, radius: float, strength: int, softness: float) -> Image.Image:
+def _spot(
+    side: int, middle: Float64Array, radius: float, strength: int, softness: float
+) -> Image.Image:
     mask = Image.new("L", (side, side), 0)
     x, y = middle
     ImageDraw.Draw(mask).ellipse((x - radius, y - radius, x + radius, y + radius), fill=strength)
     return _soft(mask, softness)
 
 
-def _filled(side: int, outline: Points) -> Image.Image:
+def _filled(side: int, outline: Float64Array) -> Image.Image:
     mask = Image.new("L", (side, side), 0)
     ImageDraw.Draw(mask).polygon([(float(x), float(y)) for x, y in outline], fill=255)
     return mask

@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import data
 from triptych import errors
@@ -22,9 +20,9 @@ from triptych.ensemble import rules
 from triptych.ensemble.params import Doubt
 from triptych.models import head
 from triptych.models import zoo
-
-Array = npt.NDArray[Any]
-Progress = Callable[[str, int, int], None]  # stage, done, total
+from triptych.typing import Array
+from triptych.typing import ShouldStop
+from triptych.typing import StageProgress
 
 # Under which name the committee itself is judged.
 COMMITTEE = "committee"
@@ -55,9 +53,9 @@ class Lesson:
     augment: tuple[str, ...] = ()
     fine_tune: bool = False
     seed: int = 0
-    progress: Progress = lambda stage, done, total: None
+    progress: StageProgress = lambda stage, done, total: None
     judged: Callable[[str, float], None] = lambda member, accuracy: None
-    stop: Callable[[], bool] = lambda: False
+    stop: ShouldStop = lambda: False
     compute: features.Compute = features.here
 
     def pause(self) -> None:

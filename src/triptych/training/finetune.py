@@ -43,11 +43,12 @@ from triptych.models import head
 from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
 from triptych.training import finetune_worker as child
-from triptych.training.config import Array
 from triptych.training.config import Lesson
 from triptych.training.config import Material
 from triptych.training.config import Pupil
 from triptych.training.config import weigh
+from triptych.typing import Array
+from triptych.typing import ShouldStop
 from triptych.utils import concurrency
 
 # Fewer held-out photos could not tell a better network from a luckier one.
@@ -358,7 +359,7 @@ def run(
     task: child.Task,
     hear: Callable[[dict[str, Any]], None],
     *,
-    stop: Callable[[], bool] = lambda: False,
+    stop: ShouldStop = lambda: False,
     threads: int = 0,
 ) -> None:
     """Tune in a child process, which ends with this call whatever happens.
@@ -408,7 +409,7 @@ def _environment(threads: int) -> dict[str, str]:
     }
 
 
-def _lines(process: subprocess.Popen[str], stop: Callable[[], bool]) -> Iterator[str]:
+def _lines(process: subprocess.Popen[str], stop: ShouldStop) -> Iterator[str]:
     """Lines of the child as they come, asking in between whether to stop."""
     lines: queue.Queue[str | None] = queue.Queue()
 

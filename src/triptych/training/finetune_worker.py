@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych.engines.conversion import convert
 from triptych.ensemble import fit
@@ -31,9 +30,9 @@ from triptych.models import head
 from triptych.models import zoo
 from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
+from triptych.typing import Array
 from triptych.utils import concurrency
 
-Array = npt.NDArray[Any]
 Say = Callable[[dict[str, Any]], None]
 
 # In the folder of a task.

@@ -14,12 +14,12 @@ from triptych.ensemble.params import FITTED_RULE
 from triptych.models import head
 from triptych.models import zoo
 from triptych.training.config import COMMITTEE
-from triptych.training.config import Array
 from triptych.training.config import Lesson
 from triptych.training.config import Material
 from triptych.training.config import Pupil
 from triptych.training.config import weigh
 from triptych.training.finetune import Outcome
+from triptych.typing import Array
 
 
 def teach(material: Material, rows: Sequence[zoo.Backbone], lesson: Lesson) -> Outcome:

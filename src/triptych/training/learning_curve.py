@@ -9,10 +9,10 @@ import numpy as np
 from triptych.ensemble import rules
 from triptych.evaluation import report
 from triptych.models import head
-from triptych.training.config import Array
 from triptych.training.config import Lesson
 from triptych.training.config import Material
 from triptych.training.config import Pupil
+from triptych.typing import Array
 
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 SEEDS = 5

@@ -37,11 +37,12 @@ from triptych.training import finetune
 from triptych.training import heads
 from triptych.training import learning_curve
 from triptych.training.config import COMMITTEE
-from triptych.training.config import Array
 from triptych.training.config import Lesson
 from triptych.training.config import Material
 from triptych.training.config import Pupil
 from triptych.training.config import seated
+from triptych.typing import Array
+from triptych.typing import Progress
 
 FOLDS = 5
 HELD_OUT_SHARE = 0.2
@@ -186,7 +187,7 @@ def _rows(lesson: Lesson) -> list[zoo.Backbone]:
     return list(rows.values())
 
 
-def _stage(lesson: Lesson, stage: str) -> Callable[[int, int], None]:
+def _stage(lesson: Lesson, stage: str) -> Progress:
     return lambda done, total: lesson.progress(stage, done, total)
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import data as triptych_data
 from triptych import errors
@@ -30,9 +27,8 @@ from triptych.models import zoo
 from triptych.tuning import predictions
 from triptych.tuning import select
 from triptych.tuning.select import Candidate
-
-Array = npt.NDArray[Any]
-Progress = Callable[[str, int, int], None]  # stage, done, total
+from triptych.typing import Array
+from triptych.typing import StageProgress
 
 # 8 are 176 committees, which takes a minute where there are 1000 classes; 16 would take ten.
 MOST = 8
@@ -83,7 +79,7 @@ def hold(
     budget_ms: float = math.inf,
     folds: int = 5,
     seed: int = 0,
-    progress: Progress = lambda stage, done, total: None,
+    progress: StageProgress = lambda stage, done, total: None,
 ) -> Audition:
     """Let candidates answer labelled photos: with their own classes, or with heads for others.
 
@@ -126,7 +122,11 @@ def _imagenet(source: Path) -> triptych_data.Labelled | None:
 
 
 def _published(
-    photos: triptych_data.Labelled, committee: Committee, folds: int, seed: int, progress: Progress
+    photos: triptych_data.Labelled,
+    committee: Committee,
+    folds: int,
+    seed: int,
+    progress: StageProgress,
 ) -> tuple[Array, Array, Array]:
     scored = predictions.score(
         Classifier(committee),
@@ -143,7 +143,7 @@ def _taught(
     options: EngineOptions,
     folds: int,
     seed: int,
-    progress: Progress,
+    progress: StageProgress,
 ) -> tuple[Array, Array, Array]:
     data = triptych_data.open(source, progress=lambda *done: progress("Looking at photos", *done))
     photos = [*data.train, *data.val]

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import data
 from triptych import errors
 from triptych.inference.classifier import Classifier
 from triptych.results import Failure
+from triptych.typing import Array
+from triptych.typing import Progress
 from triptych.utils import hashing
-
-Array = npt.NDArray[Any]
 
 # With fewer photos nothing is learned that chance does not outweigh; nor does a cascade stop.
 FEWEST = 50
@@ -49,7 +46,7 @@ def score(
     *,
     learned: Collection[str] = (),
     seed: int = 0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> Scored:
     """Ask all members about labelled photos.
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import bundles
 from triptych import data
@@ -37,9 +36,11 @@ from triptych.models import zoo
 from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
 from triptych.results import Failure
+from triptych.typing import Array
+from triptych.typing import Float32Array
+from triptych.typing import ShouldStop
+from triptych.typing import StageProgress
 from triptych.utils import hashing
-
-Array = npt.NDArray[Any]
 
 # More do not tell better between which bounds numbers lie inside a network (measured: `lite` with
 # 300 agrees with f32 on 97.1 % of 450 photos, with 100 on 97.8 %), and these can judge instead.
@@ -68,8 +69,8 @@ class Wish:
     max_loss: float = 0.005
     members: tuple[str, ...] | None = None
     seed: int = 0
-    progress: Callable[[str, int, int], None] = lambda stage, done, total: None
-    stop: Callable[[], bool] = lambda: False
+    progress: StageProgress = lambda stage, done, total: None
+    stop: ShouldStop = lambda: False
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ def _quantized(
         yield target
 
 
-def _inputs(paths: Sequence[Path], own: Recipe) -> Iterator[npt.NDArray[np.float32]]:
+def _inputs(paths: Sequence[Path], own: Recipe) -> Iterator[Float32Array]:
     enough = recipe.enough([own])
     for path in paths:
         # One that cannot be read shows nothing; hundreds of others do.

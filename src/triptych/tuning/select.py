@@ -15,7 +15,6 @@ from dataclasses import field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import errors
 from triptych.ensemble import cascade
@@ -25,8 +24,9 @@ from triptych.ensemble.fit import cascade_thresholds
 from triptych.ensemble.fit import fitting
 from triptych.ensemble.fit import weights
 from triptych.evaluation import metrics
+from triptych.typing import Array
+from triptych.typing import Mask
 
-Array = npt.NDArray[Any]
 Seats = tuple[int, ...]
 
 LARGEST = 3
@@ -63,7 +63,7 @@ class Option:
 
     members: tuple[str, ...]
     is_cascade: bool
-    right: npt.NDArray[np.bool_] = field(repr=False)
+    right: Mask = field(repr=False)
     ms: float
     multiply_adds: float
 

@@ -6,7 +6,6 @@ import functools
 import hmac
 import ipaddress
 import re
-from collections.abc import Callable
 from datetime import timedelta
 
 import flask
@@ -17,6 +16,7 @@ from werkzeug.wrappers import Response
 
 from triptych import errors
 from triptych.settings import Settings
+from triptych.typing import Notify
 from triptych.web import context
 from triptych.web import errors as web_errors
 from triptych.web import health
@@ -31,7 +31,7 @@ OWN_PATH = re.compile(r"/(?!/)[!-\[\]-~]{0,1000}")
 NEW_KEY = "python -c 'import secrets; print(secrets.token_urlsafe())'"
 
 
-def check(settings: Settings, *, insecure: bool, say: Callable[[str], None]) -> None:
+def check(settings: Settings, *, insecure: bool, say: Notify) -> None:
     """Do not be open to other machines without a key, at least not in silence.
 
     Args:

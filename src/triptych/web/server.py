@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-from collections.abc import Callable
 from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -20,6 +19,7 @@ import gevent.socket
 from triptych import errors
 from triptych.settings import Settings
 from triptych.studio.jobs import Jobs
+from triptych.typing import Notify
 from triptych.web import access
 from triptych.web import create_app
 from triptych.web import logs
@@ -42,9 +42,7 @@ REFRESH_S = 5.0
 T = TypeVar("T")
 
 
-def serve(
-    settings: Settings, registry: Registry, say: Callable[[str], None], *, insecure: bool = False
-) -> None:
+def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool = False) -> None:
     """Serve the studio until the process is told to stop (SIGINT or SIGTERM).
 
     Args:
@@ -79,7 +77,7 @@ def serve(
     say("The studio is closed.")
 
 
-def _open_projects(studio: Studio, say: Callable[[str], None]) -> Jobs | None:
+def _open_projects(studio: Studio, say: Notify) -> Jobs | None:
     """See what jobs were left behind; where nothing can be written the rest works all the same."""
     try:
         return studio.jobs
@@ -93,7 +91,7 @@ def _stop(studio: Studio, server: _Server) -> None:
     server.close()
 
 
-def _watch(studio: Studio, say: Callable[[str], None]) -> None:
+def _watch(studio: Studio, say: Notify) -> None:
     """Keep to what lies on disk: committees that are taught again or removed meanwhile."""
     while True:
         gevent.sleep(REFRESH_S)

@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import types
-from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from triptych import errors
 from triptych.models import head
 from triptych.models import weights
 from triptych.models import zoo
+from triptych.typing import Notify
 
 # Part of the key under which converted networks are kept: raise it when this module changes
 # what it writes.
@@ -84,7 +84,7 @@ class Workshop:
         report: Called with a line for people as each network starts.
     """
 
-    def __init__(self, report: Callable[[str], None]) -> None:
+    def __init__(self, report: Notify) -> None:
         self._report = report
         self._scratch = tempfile.TemporaryDirectory(prefix="triptych-")
         self._log = Path(self._scratch.name) / "log"
@@ -145,7 +145,7 @@ class Workshop:
             raise errors.WeightsDamaged(damaged)
 
 
-def run(jobs: Sequence[Job | Import], report: Callable[[str], None]) -> None:
+def run(jobs: Sequence[Job | Import], report: Notify) -> None:
     """Convert networks in a child process that ends with the last; see `Workshop`."""
     with Workshop(report) as workshop:
         workshop.run(jobs)

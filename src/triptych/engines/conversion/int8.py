@@ -14,7 +14,6 @@ import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from importlib import metadata
@@ -24,11 +23,12 @@ from typing import Any
 import numpy as np
 
 from triptych import errors
-from triptych.engines import Float32Array
 from triptych.engines.conversion import convert
 from triptych.engines.conversion import quantize
 from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
+from triptych.typing import Float32Array
+from triptych.typing import Notify
 
 FOLDER = f"int8-{quantize.VERSION}"
 TOLD = "told.json"
@@ -55,9 +55,7 @@ def missing(committee: str, make: str) -> errors.SettingError:
     )
 
 
-def prepare(
-    networks: Sequence[Path], recipes: Sequence[Recipe], *, report: Callable[[str], None]
-) -> list[Path]:
+def prepare(networks: Sequence[Path], recipes: Sequence[Recipe], *, report: Notify) -> list[Path]:
     """The int8 forms of networks with random weights; those that are missing are made now.
 
     Args:

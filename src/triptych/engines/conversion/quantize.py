@@ -10,7 +10,6 @@ import importlib.util
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,8 @@ from typing import cast
 import numpy as np
 
 from triptych import errors
-from triptych.engines import Float32Array
+from triptych.typing import Float32Array
+from triptych.typing import ShouldStop
 
 # Part of the name under which int8 networks are kept: raise it when this module changes what it
 # writes.
@@ -48,7 +48,7 @@ def run(
     inputs: Iterable[Float32Array],
     target: Path,
     *,
-    stop: Callable[[], bool] = lambda: False,
+    stop: ShouldStop = lambda: False,
 ) -> None:
     """Quantize a network, in a child process that ends with it.
 
@@ -76,7 +76,7 @@ def run(
         saved.unlink()
 
 
-def _wait(command: list[str], stop: Callable[[], bool]) -> None:
+def _wait(command: list[str], stop: ShouldStop) -> None:
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as child,

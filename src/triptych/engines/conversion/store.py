@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from importlib import metadata
@@ -14,6 +13,7 @@ from triptych import errors
 from triptych.engines.conversion import convert
 from triptych.models import weights
 from triptych.models import zoo
+from triptych.typing import Notify
 
 
 def prepare(
@@ -22,7 +22,7 @@ def prepare(
     home: Path,
     random: bool = False,
     own: Mapping[str, Path] = {},
-    report: Callable[[str], None] = lambda line: None,
+    report: Notify = lambda line: None,
     workshop: convert.Workshop | None = None,
 ) -> list[Path]:
     """Paths of the converted networks; those that are missing are converted now.

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych.ensemble.cascade import NEVER
-from triptych.ensemble.fit.losses import Probs
-from triptych.ensemble.fit.losses import Truth
+from triptych.typing import Indices
+from triptych.typing import Labels
+from triptych.typing import Probs
 
 # Fewer photos cannot show how seldom members disagree: where none of 50 did, 6 % still may.
 FEWEST = 50
@@ -61,7 +61,7 @@ class Plan:
 
 
 def thresholds(
-    prefixes: Sequence[Probs], truth: Truth, costs: Sequence[float], *, tolerance: float
+    prefixes: Sequence[Probs], truth: Labels, costs: Sequence[float], *, tolerance: float
 ) -> list[float]:
     """The cheapest thresholds that lose at most so much against the full committee.
 
@@ -90,7 +90,7 @@ def thresholds(
     return [*min(plans, key=lambda plan: plan.cost).thresholds, NEVER]
 
 
-def _losses(probs: Probs, committee: Probs, truth: Truth) -> list[Probs]:
+def _losses(probs: Probs, committee: Probs, truth: Labels) -> list[Probs]:
     """What these answers lose against the committee's, expected and counted, each shape (N,).
 
     Of 750 photos one is 0.13 points, so 0.1 points cannot be counted: chance decides, and the
@@ -108,7 +108,7 @@ def _losses(probs: Probs, committee: Probs, truth: Truth) -> list[Probs]:
     return [expected, (own == truth).astype(float) - (answers == truth)]
 
 
-def _plans(case: Case, still: npt.NDArray[np.intp], plan: Plan) -> Iterator[Plan]:
+def _plans(case: Case, still: Indices, plan: Plan) -> Iterator[Plan]:
     """Every admissible way to go on with the photos that are still open, latest stops first."""
     stage = len(plan.thresholds)
     plan = replace(plan, cost=plan.cost + case.costs[stage] * len(still))

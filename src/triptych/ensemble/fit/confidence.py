@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from triptych.ensemble.cascade import NEVER
-from triptych.ensemble.fit.losses import Probs
-from triptych.ensemble.fit.losses import Truth
+from triptych.typing import Array
+from triptych.typing import Float64Array
+from triptych.typing import Labels
+from triptych.typing import Probs
 
 # How unlikely it may be that sure answers are right less often than promised.
 RISK = 0.05
 
 
-def sure_from(probs: Probs, truth: Truth, *, precision: float) -> float:
+def sure_from(probs: Probs, truth: Labels, *, precision: float) -> float:
     """The least top probability whose answers are right as often as promised.
 
     "As often" is meant for photos to come, not for these: were the real share of right answers
@@ -48,7 +47,7 @@ def sure_from(probs: Probs, truth: Truth, *, precision: float) -> float:
     return float(top[reached].min(initial=NEVER))
 
 
-def least_share(right: npt.NDArray[Any], total: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def least_share(right: Array, total: Array) -> Float64Array:
     """The exact lower bound of shares, wrong in one of 20 cases at most; any one shape.
 
     Args:

@@ -15,14 +15,13 @@ from triptych import errors
 from triptych.ensemble import conformal
 from triptych.ensemble import rules
 from triptych.ensemble.fit.fitting import fit
-from triptych.ensemble.fit.losses import Probs
-from triptych.ensemble.fit.losses import Truth
 from triptych.ensemble.params import CASCADE
 from triptych.ensemble.params import RULES
 from triptych.ensemble.params import Doubt
-
-Flags = npt.NDArray[np.bool_]
-Index = npt.NDArray[np.intp]
+from triptych.typing import Indices
+from triptych.typing import Labels
+from triptych.typing import Mask
+from triptych.typing import Probs
 
 
 @dataclass(frozen=True)
@@ -39,20 +38,20 @@ class CrossFit:
         cost: Shape (N,): what these stages came to, in the unit of the costs.
     """
 
-    truth: Truth
-    folds: Index
+    truth: Labels
+    folds: Indices
     doubts: tuple[Doubt, ...]
     members: Probs
     joined: Mapping[str, Probs]
-    used: Index
+    used: Indices
     cost: Probs
 
-    def sure(self, rule: str) -> Flags:
+    def sure(self, rule: str) -> Mask:
         """Which answers are called sure, shape (N,)."""
         least = np.array([doubt.rules[rule].sure for doubt in self.doubts])
         return np.asarray(self.joined[rule].max(axis=1) >= least[self.folds])
 
-    def sizes(self, rule: str, coverage: float) -> Index:
+    def sizes(self, rule: str, coverage: float) -> Indices:
         """How many classes each photo's set holds, shape (N,).
 
         Args:
@@ -65,7 +64,7 @@ class CrossFit:
             found[own] = conformal.sizes(self.joined[rule][own], level)
         return found
 
-    def covered(self, rule: str, coverage: float) -> Flags:
+    def covered(self, rule: str, coverage: float) -> Mask:
         """Whether each photo's set holds the true class, shape (N,); as `sizes`."""
         scores = conformal.scores(self.joined[rule], self.truth.astype(np.intp))
         return np.asarray(scores <= np.array(self._levels(rule, coverage))[self.folds])
@@ -76,7 +75,7 @@ class CrossFit:
 
 def cross_fit(
     probs: Probs,
-    truth: Truth,
+    truth: Labels,
     costs: Sequence[float],
     folds: npt.NDArray[np.integer[Any]],
     **settings: Any,
@@ -123,5 +122,5 @@ def cross_fit(
     return CrossFit(truth, places, tuple(doubts), members, joined, used, cost)
 
 
-def _answers(probs: Probs) -> Callable[[int, Index], Probs]:
+def _answers(probs: Probs) -> Callable[[int, Indices], Probs]:
     return lambda seat, still: probs[seat, still]

@@ -13,13 +13,13 @@ from triptych.ensemble import rules as ensemble_rules
 from triptych.ensemble.cascade import Stage
 from triptych.ensemble.fit import cascade_thresholds
 from triptych.ensemble.fit.confidence import sure_from
-from triptych.ensemble.fit.losses import Probs
-from triptych.ensemble.fit.losses import Truth
 from triptych.ensemble.fit.temperature import fit_temperature
 from triptych.ensemble.fit.weights import choose_weights
 from triptych.ensemble.params import CASCADE
 from triptych.ensemble.params import Doubt
 from triptych.ensemble.params import RuleDoubt
+from triptych.typing import Labels
+from triptych.typing import Probs
 
 # Photos; see `fit_temperature`. A photo or so says little, hundreds outvote it.
 TRUST = 10.0
@@ -29,7 +29,7 @@ ENOUGH = 4_000_000
 
 def fit(
     probs: Probs,
-    truth: Truth,
+    truth: Labels,
     costs: Sequence[float],
     *,
     weights: Sequence[float] | None = None,
@@ -87,12 +87,12 @@ def fit(
     )
 
 
-def _rule(joined: Probs, truth: Truth, precision: float) -> RuleDoubt:
+def _rule(joined: Probs, truth: Labels, precision: float) -> RuleDoubt:
     temperature = fit_temperature(joined, truth, trust=TRUST)
     return _promise(ensemble_rules.temper(joined, temperature), truth, temperature, precision)
 
 
-def _promise(joined: Probs, truth: Truth, temperature: float, precision: float) -> RuleDoubt:
+def _promise(joined: Probs, truth: Labels, temperature: float, precision: float) -> RuleDoubt:
     return RuleDoubt(
         temperature=temperature,
         sure=sure_from(joined, truth, precision=precision),
@@ -102,7 +102,7 @@ def _promise(joined: Probs, truth: Truth, temperature: float, precision: float) 
 
 def _stages(
     tempered: Probs,
-    truth: Truth,
+    truth: Labels,
     costs: Sequence[float],
     *,
     weights: Sequence[float],
@@ -124,7 +124,7 @@ def _stages(
 
 
 def _check(
-    probs: Probs, truth: Truth, costs: Sequence[float], *, tolerance: float, precision: float
+    probs: Probs, truth: Labels, costs: Sequence[float], *, tolerance: float, precision: float
 ) -> None:
     if probs.ndim != 3 or truth.shape != probs.shape[1:2] or len(costs) != len(probs):
         raise errors.SettingError(

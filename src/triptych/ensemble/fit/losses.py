@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-Probs = npt.NDArray[Any]
-Truth = npt.NDArray[np.integer[Any]]
+from triptych.typing import Labels
+from triptych.typing import Probs
 
 # So that one photo whose class was held impossible cannot make a mean infinite.
 FLOOR = 1e-12
 
 
-def likelihood_loss(probs: Probs, truth: Truth) -> float:
+def likelihood_loss(probs: Probs, truth: Labels) -> float:
     """The mean of ``-log`` of the true class's probability, in nats; 0 is perfect.
 
     Args:

@@ -7,14 +7,16 @@ import math
 import numpy as np
 
 from triptych.ensemble.fit.losses import FLOOR
-from triptych.ensemble.fit.losses import Probs
-from triptych.ensemble.fit.losses import Truth
+from triptych.typing import Labels
+from triptych.typing import Probs
 
 # Outside these a temperature says that there were too few photos, not how sure a member is.
 COOLEST, HOTTEST = 0.05, 20.0
 
 
-def fit_temperature(probs: Probs, truth: Truth, *, doubt: float = 0.0, trust: float = 0.0) -> float:
+def fit_temperature(
+    probs: Probs, truth: Labels, *, doubt: float = 0.0, trust: float = 0.0
+) -> float:
     """The temperature that makes a member's probabilities most likely.
 
     Args:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych.ensemble import rules
 from triptych.ensemble.fit.losses import FLOOR
-from triptych.ensemble.fit.losses import Probs
-from triptych.ensemble.fit.losses import Truth
+from triptych.typing import Labels
+from triptych.typing import Mask
+from triptych.typing import Probs
 
 # Of photos a member; see `fit_weights`.
 PRIOR = 1.0
@@ -18,7 +18,9 @@ PRIOR = 1.0
 BEYOND_CHANCE = 1.645
 
 
-def fit_weights(probs: Probs, truth: Truth, *, prior: float = 0.0, steps: int = 200) -> list[float]:
+def fit_weights(
+    probs: Probs, truth: Labels, *, prior: float = 0.0, steps: int = 200
+) -> list[float]:
     """Weights, summing to 1, that make the weighted mean most likely.
 
     Expectation maximisation of mixture proportions: the loss is convex in the weights, each step
@@ -43,7 +45,7 @@ def fit_weights(probs: Probs, truth: Truth, *, prior: float = 0.0, steps: int = 
     return [float(weight) for weight in weights]
 
 
-def choose_weights(probs: Probs, truth: Truth, *, least: float = 0.05) -> list[float]:
+def choose_weights(probs: Probs, truth: Labels, *, least: float = 0.05) -> list[float]:
     """Weights for a committee that does not lose to its best member.
 
     The fitted ones, unless a member alone is right on more photos by more than chance: on few
@@ -70,7 +72,7 @@ def choose_weights(probs: Probs, truth: Truth, *, least: float = 0.05) -> list[f
     kept = np.where(fitted < least, 0, fitted)
     chosen, alone = kept / kept.sum(), np.eye(len(probs))
 
-    def right(weights: Probs) -> npt.NDArray[np.bool_]:
+    def right(weights: Probs) -> Mask:
         joined = rules.weighted(probs, list(weights))
         return np.asarray(joined.argmax(axis=1) == truth)
 
@@ -79,7 +81,7 @@ def choose_weights(probs: Probs, truth: Truth, *, least: float = 0.05) -> list[f
     return [float(weight) for weight in chosen]
 
 
-def is_better(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> bool:
+def is_better(one: Mask, other: Mask) -> bool:
     """Whether one is right on more photos than the other by more than chance, both shape (N,)."""
     won, lost = int((one & ~other).sum()), int((other & ~one).sum())
     return won - lost > BEYOND_CHANCE * math.sqrt(won + lost)

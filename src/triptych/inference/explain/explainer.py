@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import difflib
 import threading
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -23,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import errors
 from triptych.engines.activation_maps import Maps
@@ -38,8 +36,11 @@ from triptych.preprocessing import recipe
 from triptych.results import Guess
 from triptych.results import Label
 from triptych.results import Verdict
+from triptych.typing import Array
+from triptych.typing import Float32Array
+from triptych.typing import ShouldStop
+from triptych.typing import UInt8Image
 
-Float32Array = npt.NDArray[np.float32]
 ACTIVATION = "class activation map"
 OCCLUSION = "occlusion"
 BATCH_SIZE = 8
@@ -168,7 +169,7 @@ class Explainer:
         return sum(maps.size_bytes for maps in list(self._opened.values()) if maps)
 
     def explain(
-        self, batch: Batch, photo: recipe.Picture, why: Why, *, stop: Callable[[], bool]
+        self, batch: Batch, photo: recipe.Picture, why: Why, *, stop: ShouldStop
     ) -> Explanation:
         """Find what speaks for a class in the first image of a batch.
 
@@ -204,7 +205,7 @@ class Explainer:
         )
 
     def look(
-        self, member: Member, picture: recipe.Picture, label: int, *, stop: Callable[[], bool]
+        self, member: Member, picture: recipe.Picture, label: int, *, stop: ShouldStop
     ) -> Look:
         """Find where a member sees what speaks for a class.
 
@@ -224,7 +225,7 @@ class Explainer:
             return Look(_stretched(evidence[label]), box, ACTIVATION)
         return Look(_positive(self._occluded(member, seen, label, stop)), box, OCCLUSION)
 
-    def _evidence(self, member: Member, seen: recipe.UInt8Image) -> Float32Array | None:
+    def _evidence(self, member: Member, seen: UInt8Image) -> Float32Array | None:
         maps = self._maps(member.network) if member.network else None
         return maps.evidence(recipe.scale(member.recipe, seen)[np.newaxis]) if maps else None
 
@@ -235,9 +236,9 @@ class Explainer:
             return self._opened[network]
 
     def _occluded(
-        self, member: Member, seen: recipe.UInt8Image, label: int, stop: Callable[[], bool]
+        self, member: Member, seen: UInt8Image, label: int, stop: ShouldStop
     ) -> Float32Array:
-        def ask(some: Sequence[recipe.UInt8Image]) -> npt.NDArray[Any]:
+        def ask(some: Sequence[UInt8Image]) -> Array:
             if stop():
                 raise errors.Stopped("Nobody waits for the heat map any more, so it was given up.")
             return member.engine.run(recipe.scale(member.recipe, np.stack(some))).probs[:, label]

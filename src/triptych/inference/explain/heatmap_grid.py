@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych.preprocessing import recipe
+from triptych.typing import Float32Array
+from triptych.typing import Float64Array
 
-Float32Array = npt.NDArray[np.float32]
 # Left, top, right and bottom of a part of a photo, as shares of its width and height.
 Box = tuple[float, float, float, float]
 
@@ -86,7 +86,7 @@ def spread(heat: Float32Array, box: Box, onto: Box, shape: tuple[int, int]) -> F
 
 def _interpolation(
     start: float, end: float, cells: int, first: float, last: float, steps: int
-) -> npt.NDArray[np.float64]:
+) -> Float64Array:
     """Shape (steps, cells): how much each cell counts at the middle of each step."""
     middles = first + (np.arange(steps) + 0.5) * (last - first) / steps
     places = (middles - start) / (end - start) * cells - 0.5

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-UInt8Image = npt.NDArray[np.uint8]
-Float32Array = npt.NDArray[np.float32]
+from triptych.typing import Float32Array
+from triptych.typing import UInt8Image
 
 # Of the grid, on a side. With patches of two by two, a network is asked 8 x 8 times.
 CELLS = 9

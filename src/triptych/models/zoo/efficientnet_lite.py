@@ -15,17 +15,16 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import errors
+from triptych.typing import Array
 
 if TYPE_CHECKING:
     import keras
 
-Tensors = Mapping[str, npt.NDArray[Any]]
+Tensors = Mapping[str, Array]
 
 STEM_FILTERS = 32
 HEAD_FILTERS = 1280
@@ -234,7 +233,7 @@ def _parts(layer: keras.Layer) -> tuple[str, ...]:
     return ("weight", "bias")[: len(layer.weights)]
 
 
-def _fitting(tensors: Tensors, key: str, layer: keras.Layer, index: int) -> npt.NDArray[Any]:
+def _fitting(tensors: Tensors, key: str, layer: keras.Layer, index: int) -> Array:
     """A tensor in Keras's axis order, checked against the weight it is for."""
     if key not in tensors:
         raise errors.WeightsDamaged(
@@ -251,7 +250,7 @@ def _fitting(tensors: Tensors, key: str, layer: keras.Layer, index: int) -> npt.
     return array
 
 
-def _to_keras(tensor: npt.NDArray[Any], *, depthwise: bool) -> npt.NDArray[Any]:
+def _to_keras(tensor: Array, *, depthwise: bool) -> Array:
     if tensor.ndim < 4:
         return np.transpose(tensor)  # dense: (out, in) -> (in, out)
     # (out, in, H, W) -> (H, W, in, out); a depthwise kernel (C, 1, H, W) -> (H, W, C, 1)

@@ -15,6 +15,7 @@ from pathlib import Path
 from triptych import errors
 from triptych import images
 from triptych.images import preview
+from triptych.typing import UInt8Image
 
 THUMBNAIL_PX = 240
 # What a killed process left behind; a living one is done within a day.
@@ -95,7 +96,7 @@ class Contents:
                 return data
         return self.draw_thumbnail(digest, images.load(self.read(digest), limits=self._limits))
 
-    def draw_thumbnail(self, digest: str, pixels: images.UInt8Image) -> bytes:
+    def draw_thumbnail(self, digest: str, pixels: UInt8Image) -> bytes:
         """Make and keep the thumbnail of a photo.
 
         Args:

@@ -28,9 +28,8 @@ from triptych.studio.projects import naming
 from triptych.studio.projects import photo_table
 from triptych.studio.projects import project_table
 from triptych.studio.projects.photos import Stock
+from triptych.typing import Progress
 from triptych.utils import concurrency
-
-Progress = Callable[[int, int], None]
 
 # The usual ending where a format has several.
 _ENDINGS = {"JPEG": "jpg"}

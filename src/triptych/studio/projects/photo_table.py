@@ -19,6 +19,7 @@ from triptych.images import signatures
 from triptych.studio.projects.records import ALL
 from triptych.studio.projects.records import UNSORTED
 from triptych.studio.projects.records import Photo
+from triptych.typing import UInt8Image
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 # SQLite allows at most 32766 values in a statement; far fewer keep statements small.
@@ -62,7 +63,7 @@ class Row(NamedTuple):
     excluded: bool
 
 
-def look(data: bytes, limits: images.Limits) -> tuple[Look, images.UInt8Image]:
+def look(data: bytes, limits: images.Limits) -> tuple[Look, UInt8Image]:
     """Look at a file, and see that it is a photo.
 
     Returns:

@@ -13,9 +13,9 @@ from triptych.studio.projects import folders
 from triptych.studio.projects import naming
 from triptych.studio.projects import project_table
 from triptych.studio.projects.database import Database
-from triptych.studio.projects.folders import Progress
 from triptych.studio.projects.photos import Stock
 from triptych.studio.projects.records import Project
+from triptych.typing import Progress
 
 
 def _silent(done: int, total: int) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych.evaluation import metrics
 from triptych.evaluation import paired
 from triptych.studio import projects
-from triptych.studio.review.review import Indices
 from triptych.studio.review.review import Review
 from triptych.studio.review.review import Seen
+from triptych.typing import Indices
+from triptych.typing import Mask
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _answered(review: Review, places: list[int]) -> Indices:
     return found
 
 
-def _side(right: npt.NDArray[np.bool_]) -> Side:
+def _side(right: Mask) -> Side:
     count = int(right.sum())
     return Side(count, metrics.wilson(count, len(right)))
 
@@ -134,8 +134,8 @@ def _gain(lost: int, mended: int, total: int) -> paired.Loss:
 def _by_class(
     project: projects.Project,
     truth: Indices,
-    was: npt.NDArray[np.bool_],
-    now: npt.NDArray[np.bool_],
+    was: Mask,
+    now: Mask,
 ) -> list[ClassChange]:
     return [
         ClassChange(

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych import bundles
 from triptych import errors
@@ -20,10 +19,10 @@ from triptych.evaluation import advice
 from triptych.evaluation import label_issues
 from triptych.evaluation import metrics
 from triptych.studio import projects
+from triptych.typing import Indices
+from triptych.typing import Probs
 
 MISTAKES = 12
-
-Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -265,7 +264,7 @@ def standing(
     return f"{home}, looked at and right" if photo.digest in confirmed else home
 
 
-def _surest(probs: metrics.Probs, places: Indices) -> Indices:
+def _surest(probs: Probs, places: Indices) -> Indices:
     return places[np.argsort(-probs[places].max(axis=1), kind="stable")]
 
 

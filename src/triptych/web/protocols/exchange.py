@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from werkzeug.exceptions import BadRequest
 
 from triptych.inference.classifier import Question
 from triptych.results import Guess
 from triptych.results import Verdict
+from triptych.typing import Array
+from triptych.typing import Float32Array
+from triptych.typing import UInt8Array
 from triptych.web import uploads
 from triptych.web.protocols import fields
 from triptych.web.protocols import tensors
@@ -107,7 +109,7 @@ def _images(tensor: tensors.Tensor, most: int) -> Sequence[Any]:
     return [uploads.Base64(file) if isinstance(file, str) else file for file in tensor.data]
 
 
-def _pixels(data: npt.NDArray[np.uint8], most: int) -> Sequence[Any]:
+def _pixels(data: UInt8Array, most: int) -> Sequence[Any]:
     if data.ndim not in (3, 4) or data.shape[-1] != 3:
         raise BadRequest(
             f"Pixels came in the shape {list(data.shape)}; expected [N, height, width, 3], or "
@@ -197,7 +199,7 @@ def write(
     return b"".join((header, *(raw for _, raw in made))), len(header) if is_binary else None
 
 
-def _data(wanted: Wanted, verdicts: Sequence[Verdict]) -> npt.NDArray[Any]:
+def _data(wanted: Wanted, verdicts: Sequence[Verdict]) -> Array:
     if wanted.name == PROBS and not wanted.classes:
         return np.array([probs(verdict) for verdict in verdicts])  # (N, C)
     rows: dict[str, Callable[[Verdict], Any]] = {
@@ -208,7 +210,7 @@ def _data(wanted: Wanted, verdicts: Sequence[Verdict]) -> npt.NDArray[Any]:
     return np.array([rows[wanted.name](verdict) for verdict in verdicts], object)
 
 
-def probs(verdict: Verdict) -> npt.NDArray[np.float32]:
+def probs(verdict: Verdict) -> Float32Array:
     """The joined probabilities of a verdict that names all classes, shape (C,)."""
     row = np.zeros(len(verdict.top), np.float32)
     row[[guess.label.index for guess in verdict.top]] = [guess.prob for guess in verdict.top]

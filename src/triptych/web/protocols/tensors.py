@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from triptych.typing import Array
+from triptych.typing import UInt8Array
 from triptych.web.protocols import fields
 
 # Texts came as JSON, bytes as binary data.
@@ -39,7 +40,7 @@ class Tensor:
 
     name: str
     shape: tuple[int, ...]
-    data: npt.NDArray[np.uint8] | Elements
+    data: UInt8Array | Elements
 
 
 def read(tensor: dict[str, Any], rest: memoryview, *, most: int) -> Tensor:
@@ -104,7 +105,7 @@ def _check_size(tensor: dict[str, Any], came: int, of: str) -> None:
         raise BadRequest(f"{of} declares {size} bytes of binary data, and {came} follow the JSON.")
 
 
-def _pixels_of_binary(rest: memoryview, shape: tuple[int, ...], of: str) -> npt.NDArray[np.uint8]:
+def _pixels_of_binary(rest: memoryview, shape: tuple[int, ...], of: str) -> UInt8Array:
     _check_count(len(rest), shape, of)
     return np.frombuffer(rest, np.uint8).reshape(shape)
 
@@ -136,9 +137,7 @@ def _texts(data: list[Any], shape: tuple[int, ...], of: str) -> list[str]:
     return data
 
 
-def pixels(
-    data: list[Any], shape: tuple[int, ...] | None = None, *, of: str
-) -> npt.NDArray[np.uint8]:
+def pixels(data: list[Any], shape: tuple[int, ...] | None = None, *, of: str) -> UInt8Array:
     """Pixels out of JSON.
 
     Args:
@@ -177,7 +176,7 @@ def _check_count(came: int, shape: tuple[int, ...], of: str) -> None:
         )
 
 
-def write(name: str, data: npt.NDArray[Any], *, binary: bool) -> tuple[dict[str, Any], bytes]:
+def write(name: str, data: Array, *, binary: bool) -> tuple[dict[str, Any], bytes]:
     """A tensor for an answer.
 
     Args:
