@@ -15,7 +15,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from support import fake_studio
+from support import studios
 from triptych import settings
 from triptych.web import create_app
 from triptych.web.registry import Registry
@@ -132,7 +132,7 @@ def terminal() -> Iterator[None]:
 @pytest.fixture
 def registry() -> Registry:
     """Two committees; the default one is loaded, as a server does before it opens."""
-    registry = Registry(fake_studio.load, fake_studio.offers("lite", "classic"), "lite")
+    registry = Registry(studios.fake_classifier, studios.catalogue("lite", "classic"), "lite")
     registry.get()
     return registry
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from support import fake_studio
+from support import studios
 
 ROOT = Path(__file__).parent.parent
 PARTS = ROOT / "container"
@@ -80,7 +80,7 @@ def healthy(port: int | None) -> bool:
 
 
 def test_it_is_healthy_as_long_as_it_answers() -> None:
-    with fake_studio.running() as (process, address):
+    with studios.fake_studio() as (process, address):
         port = urlsplit(address).port
         assert healthy(port)
         process.terminate()

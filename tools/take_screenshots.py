@@ -182,7 +182,10 @@ def front(browser: Browser, address: str) -> None:
     """The picture of the README: two drawings, asked of the networks as they come."""
     page = browser.new_page(**WIDTHS["wide"])
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, ROOT / "tests" / "drawings.py", folder], check=True)
+        subprocess.run(
+            [sys.executable, ROOT / "tests" / "support" / "imagenet_drawings.py", folder],
+            check=True,
+        )
         page.goto(f"{address}/?committee=lite")
         names = ("analog clock.png", "umbrella.png")
         page.set_input_files("#choose", [Path(folder) / name for name in names])

@@ -20,8 +20,9 @@ from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support import fake_studio
-from support import tiny_bundles
+from support import studios
+from support.bundles import write_runnable
+from support.images import squares
 from triptych import batch
 from triptych import bundles
 from triptych import errors
@@ -47,7 +48,7 @@ def put(folder: Path, count: int) -> Path:
     (folder / "more").mkdir(parents=True)
     for number in range(count - 1):
         place = folder / "more" if number % 3 else folder
-        (place / f"{number:04}.png").write_bytes(fake_studio.photo(number))
+        (place / f"{number:04}.png").write_bytes(squares(number))
     (folder / "liar.jpg").write_bytes(b"just text")
     (folder / "notes.txt").write_bytes(b"not a photo")
     return folder
@@ -72,7 +73,7 @@ def prepare(
 
 def run(plan: batch.Plan, *, chunks: int | None = None) -> list[batch.Part]:
     """Answer what is not answered yet, or so many chunks of it."""
-    answered = batch.classify(fake_studio.load(fake_studio.GARDEN), plan, ASKED)
+    answered = batch.classify(studios.fake_classifier(studios.GARDEN), plan, ASKED)
     return list(itertools.islice(answered, chunks))
 
 
@@ -85,7 +86,7 @@ def rows(out: str | Path) -> list[dict[str, Any]]:
 
 
 def expected(sources: list[str]) -> list[dict[str, Any]]:
-    garden = fake_studio.load(fake_studio.GARDEN)
+    garden = studios.fake_classifier(studios.GARDEN)
     told = garden.classify_many(((source, source) for source in sources), ASKED.question)
     return [{k: v for k, v in answer.to_dict().items() if k != "timing"} for answer in told]
 
@@ -178,7 +179,7 @@ def test_a_chunk_that_is_repeated_gives_the_same_rows(photos: Path, tmp_path: Pa
 def test_photos_that_come_later_or_go_do_not_change_the_plan(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(prepare(out, photos), chunks=1)
-    (photos / "0000a.png").write_bytes(fake_studio.photo(99))
+    (photos / "0000a.png").write_bytes(squares(99))
     (photos / "more" / "0001.png").unlink()
     run(prepare(out, photos))
     found = rows(out)
@@ -224,7 +225,7 @@ def test_photos_and_answers_may_be_at_urls(scheme: str, photos: Path, tmp_path: 
 def test_a_name_that_is_no_text_has_its_row(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
-    (Path(os.fsdecode(bytes(folder) + b"/a\xff.png"))).write_bytes(fake_studio.photo(1))
+    (Path(os.fsdecode(bytes(folder) + b"/a\xff.png"))).write_bytes(squares(1))
     run(prepare(tmp_path / "out", folder))
     (row,) = rows(tmp_path / "out")
     assert row["source"].endswith("/a?.png")
@@ -266,7 +267,7 @@ def test_a_folder_of_answers_without_a_plan_is_left_alone(photos: Path, tmp_path
 def test_a_plan_that_was_not_finished_is_made_anew(photos: Path, tmp_path: Path) -> None:
     prepare(tmp_path / "out", photos)
     (tmp_path / "out" / "_plan" / "about.json").unlink()
-    (photos / "new.png").write_bytes(fake_studio.photo(99))
+    (photos / "new.png").write_bytes(squares(99))
     assert prepare(tmp_path / "out", photos).photos == 24
 
 
@@ -289,7 +290,7 @@ def test_no_photos_say_so(name: str, tmp_path: Path) -> None:
 
 def test_photos_that_were_cut_before_have_the_same_answers(photos: Path) -> None:
     sources = listed(photos)
-    garden = fake_studio.load(fake_studio.GARDEN)
+    garden = studios.fake_classifier(studios.GARDEN)
     limits = {f"max_image_{what}": 10**6 for what in ("bytes", "pixels")}
     asked = batch.Asked(limits, fit="square", similar=2)
     question = asked.question
@@ -316,7 +317,7 @@ def command(*arguments: str) -> Result:
 
 
 def test_a_committee_at_a_url_is_asked_by_its_hash(photos: Path, tmp_path: Path) -> None:
-    made = tiny_bundles.teach(tmp_path / "home")
+    made = write_runnable(tmp_path / "home")
     url = f"memory://{uuid.uuid4().hex}/tiny.zip"
     exact = bundles.lend(made, url)
     out, home = tmp_path / "out", tmp_path / "another"
@@ -330,7 +331,7 @@ def test_a_committee_at_a_url_is_asked_by_its_hash(photos: Path, tmp_path: Path)
 @pytest.fixture
 def garden(photos: Path, tmp_path: Path) -> list[str]:
     """Arguments that classify photos by a bundle that is quick."""
-    tiny_bundles.teach(tmp_path / "home")
+    write_runnable(tmp_path / "home")
     out = str(tmp_path / "out")
     asked = [str(photos), "--committee", "tiny", "--home", str(tmp_path / "home")]
     return [*asked, "--out", out, "--rows-per-file", "4", "--precision", "f32"]
@@ -358,7 +359,7 @@ def test_the_command_writes_and_a_photo_that_failed_is_a_row(
 
 def test_a_new_version_of_the_committee_is_not_mixed_in(garden: list[str], tmp_path: Path) -> None:
     command(*garden)
-    tiny_bundles.teach(tmp_path / "home")
+    write_runnable(tmp_path / "home")
     ran = command(*garden)
     assert ran.exit_code == 2
     assert "committee: 'tiny@1' there, 'tiny@2' now" in ran.stderr

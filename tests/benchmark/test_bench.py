@@ -16,8 +16,9 @@ import pytest
 from click.testing import CliRunner
 from click.testing import Result
 
-from support import fake_studio
-from support.pictures import picture
+from support import studios
+from support.images import picture
+from support.images import plain_image
 from triptych import errors
 from triptych.benchmark import load_generator
 from triptych.benchmark import local
@@ -102,7 +103,7 @@ def test_ctrl_c_shows_what_was_measured_so_far(
     photo: Path, terminal: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     member = Member("Fake", Interrupter(), recipe.Recipe((8, 8), "tf"))
-    committee = Committee("demo", (member,), fake_studio.LABELS[:2], params.unfitted([1], [1]))
+    committee = Committee("demo", (member,), studios.LABELS[:2], params.unfitted([1], [1]))
     monkeypatch.setattr("triptych.load", lambda **options: Classifier(committee))
     ran = run(photo, "--seconds", "0.1")
     assert ran.exit_code == 1
@@ -127,9 +128,9 @@ def test_wrong_usage_is_explained(arguments: tuple[str, ...], said: str) -> None
 
 
 def test_a_cascade_is_measured_with_the_members_it_asks() -> None:
-    garden = fake_studio.load(fake_studio.GARDEN)
+    garden = studios.fake_classifier(studios.GARDEN)
     garden = Classifier(garden.committee.under("cascade"))
-    photos = [fake_studio.plain(fake_studio.SURE), fake_studio.plain(fake_studio.TWO_ASKED)]
+    photos = [plain_image(studios.SURE), plain_image(studios.TWO_ASKED)]
     stages, asked = local.stages(garden, photos, seconds=0)
     shares = {stage.name: stage.share for stage in stages}
     assert [len(names) for names in asked] == [1, 2]

@@ -24,12 +24,12 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support import fake_bundles
-from support.hollow_bundles import LITE0
-from support.hollow_bundles import NETWORK
-from support.hollow_bundles import about
-from support.hollow_bundles import fill
-from support.pictures import picture
+from support.bundles import LITE0
+from support.bundles import NETWORK
+from support.bundles import about
+from support.bundles import fill
+from support.bundles import write_with_metrics
+from support.images import picture
 from triptych import bundles
 from triptych import errors
 from triptych import images
@@ -169,7 +169,7 @@ def test_the_active_version_is_never_unknown_while_others_are_written(tmp_path: 
 
 
 def test_what_people_say_goes_with_every_version(tmp_path: Path) -> None:
-    made = fake_bundles.teach(tmp_path, "garden", "ant", "bee")
+    made = write_with_metrics(tmp_path, "garden", "ant", "bee")
     assert "card" not in made.about
     words = {"description": "Insects of *my* garden.\r\n\r\n# Results", "licence": "CC0"}
     bundles.say(tmp_path, "garden", {**words, "contact": "  "})
@@ -187,7 +187,7 @@ def test_what_people_say_goes_with_every_version(tmp_path: Path) -> None:
     taken = bundles.unpack(tmp_path / "elsewhere", tmp_path / "x.zip", name="meadow")
     assert taken.words == bundles.words(tmp_path / "elsewhere", "meadow") == said
     bundles.check_files(taken.folder, taken.about)
-    again = fake_bundles.teach(tmp_path, "garden", "ant", "bee", top1=0.8)
+    again = write_with_metrics(tmp_path, "garden", "ant", "bee", top1=0.8)
     assert "Insects of" in (again.folder / "README.md").read_text()
     assert "80.0 % right" in (again.folder / "README.md").read_text()
 
@@ -511,7 +511,7 @@ def test_the_command_line_chooses_which_version_is_served(tmp_path: Path) -> Non
         return f"{ran.exit_code} {ran.output}"
 
     for _ in range(2):
-        fake_bundles.teach(tmp_path, "garden", "ant", "bee")
+        write_with_metrics(tmp_path, "garden", "ant", "bee")
     assert run("activate", "garden@1") == "0 garden is version 1 from now on.\n"
     assert bundles.active(tmp_path, "garden") == 1
     (facts,) = [json.loads(line) for line in run("list", "--json")[2:].splitlines()]

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from click.testing import Result
 
 from support import networks
-from support.pictures import picture
+from support.images import picture
 from triptych import bundles
 from triptych import errors
 from triptych import images
@@ -79,7 +79,7 @@ def test_it_answers_as_in_keras(kind: str, keras: Any, home: Path, tmp_path: Pat
         "softmax layer": [dense(keras, 3, None), keras.layers.Softmax()],
     }[kind]
     model = small(keras, *last)
-    path = networks.save(model, tmp_path / "guest.keras")
+    path = networks.save_keras(model, tmp_path / "guest.keras")
     classes = ("no", "yes") if kind == "sigmoid" else ("ant", "bee", "cat")
     made = take(path, named(tmp_path / "l.txt", *classes), tmp_path, recipe="xception")
     by_keras = np.asarray(model.predict_on_batch(inputs(made)), np.float64)
@@ -99,11 +99,11 @@ def test_it_answers_as_in_keras(kind: str, keras: Any, home: Path, tmp_path: Pat
 @pytest.mark.slow
 def test_a_backbone_inside_tells_the_recipe(keras: Any, home: Path, tmp_path: Path) -> None:
     whole = zoo.find("MobileNetV2").build(size=(96, 96))
-    networks.shake(whole)
+    networks.randomize(whole)
     backbone = keras.Model(whole.inputs, zoo.features_output(whole), name="mobilenet_v2")
     outer = keras.Input((96, 96, 3))
     model = keras.Model(outer, dense(keras, 2, "softmax")(backbone(outer)))
-    path = networks.save(model, tmp_path / "guest.keras")
+    path = networks.save_keras(model, tmp_path / "guest.keras")
     said: list[str] = []
     made = import_keras.take_in(
         Stranger(path, named(tmp_path / "l.txt", "a", "b")),
@@ -120,7 +120,7 @@ def test_a_backbone_inside_tells_the_recipe(keras: Any, home: Path, tmp_path: Pa
 
 
 def test_an_unknown_backbone_says_how_to_name_one(keras: Any, tmp_path: Path) -> None:
-    path = networks.save(small(keras, dense(keras, 2, "softmax")), tmp_path / "guest.keras")
+    path = networks.save_keras(small(keras, dense(keras, 2, "softmax")), tmp_path / "guest.keras")
     with pytest.raises(errors.SettingError, match=r"Say how it was fed with --recipe, such as"):
         take(path, named(tmp_path / "l.txt", "a", "b"), tmp_path)
     assert not (tmp_path / "bundles").exists()
@@ -177,7 +177,7 @@ def test_labels_may_come_from_any_editor(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def three(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = small(keras, dense(keras, 3, "softmax"), name="xception")
-    return networks.save(model, tmp_path_factory.mktemp("three") / "three.keras")
+    return networks.save_keras(model, tmp_path_factory.mktemp("three") / "three.keras")
 
 
 def test_as_many_labels_as_outputs(three: Path, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_code_inside_a_model_is_not_run(keras: Any, tmp_path: Path) -> None:
     # Saved as Python bytecode, which a careless reader would run.
     spring = eval(f"lambda x: (open({str(trap)!r}, 'w').close(), x)[1]")
     model = small(keras, dense(keras, 2, "softmax"), keras.layers.Lambda(spring, (2,)))
-    path = networks.save(model, tmp_path / "guest.keras")
+    path = networks.save_keras(model, tmp_path / "guest.keras")
     trap.unlink(missing_ok=True)
     with pytest.raises(errors.WeightsDamaged, match="cannot be loaded by Keras in safe mode"):
         take(path, named(tmp_path / "l.txt", "a", "b"), tmp_path, recipe="xception")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from support.hollow_bundles import fill
+from support.bundles import fill
 from triptych import bundles
 from triptych import errors
 from triptych.bundles import oof_predictions

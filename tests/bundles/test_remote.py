@@ -28,9 +28,9 @@ from click.testing import CliRunner
 from click.testing import Result
 
 import triptych
-from support import fake_bundles
 from support import networks
-from support.pictures import picture
+from support.bundles import write_with_metrics
+from support.images import picture
 from triptych import bundles
 from triptych import errors
 from triptych.cli import main
@@ -52,7 +52,7 @@ def away(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def garden(tmp_path: Path) -> bundles.Bundle:
-    return fake_bundles.teach(tmp_path / "own", "garden", "daisy", "rose")
+    return write_with_metrics(tmp_path / "own", "garden", "daisy", "rose")
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> bundles.Bundle:
     """A bundle that answers, with a small network."""
 
     def fill(folder: Path) -> dict[str, Any]:
-        networks.tiny(folder / "members" / "one" / "network.xml", classes=2)
+        networks.write_tiny(folder / "members" / "one" / "network.xml", classes=2)
         return {
             "labels": [{"name": name, "id": name} for name in ("daisy", "rose")],
             "members": [{"name": "one", "recipe": {"size": [32, 32], "scaling": "tf"}, "cost": 1}],
@@ -333,7 +333,7 @@ def test_a_bundle_that_changes_is_fetched_anew(
 ) -> None:
     url = pinned.partition("#")[0]
     assert bundles.borrow(away, url).labels == garden.labels
-    newer = fake_bundles.teach(tmp_path / "own", "garden", "tulip", "iris")
+    newer = write_with_metrics(tmp_path / "own", "garden", "tulip", "iris")
     bundles.lend(newer, f"file://{tmp_path}/shared/garden-1.zip")
     assert bundles.borrow(away, url).labels == newer.labels
     assert bundles.borrow(away, pinned).labels == garden.labels

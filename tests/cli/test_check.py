@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from click.testing import Result
 
-from support.pictures import picture
+from support.images import picture
 from triptych.cli import main
 
 

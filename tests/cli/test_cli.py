@@ -14,9 +14,10 @@ from click.testing import CliRunner
 from click.testing import Result
 from PIL import Image
 
-from support import fake_studio
-from support import recognisable
-from support.pictures import picture
+from support import imagenet_drawings
+from support import studios
+from support.images import picture
+from support.images import plain_image
 from triptych.cli import main
 from triptych.models import zoo
 
@@ -31,8 +32,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "deeper").mkdir()
     (tmp_path / ".hidden").mkdir()
     (tmp_path / "a.jpg").write_bytes(picture(1))
-    (tmp_path / "deeper" / "b ü.png").write_bytes(picture(2, form="PNG"))
-    (tmp_path / "deeper" / "c.webp").write_bytes(picture(3, form="WEBP"))
+    (tmp_path / "deeper" / "b ü.png").write_bytes(picture(2, format="PNG"))
+    (tmp_path / "deeper" / "c.webp").write_bytes(picture(3, format="WEBP"))
     (tmp_path / "liar.jpg").write_bytes(b"just text")
     (tmp_path / "notes.txt").write_bytes(b"not a photo, and not asked about")
     (tmp_path / ".hidden" / "d.jpg").write_bytes(picture(4))
@@ -85,10 +86,10 @@ def test_what_speaks_for_an_answer_is_drawn_by_exact_maps(folder: Path, tmp_path
 @pytest.fixture
 def garden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Photos for a committee that was fitted, and it in the place of any other."""
-    monkeypatch.setattr("triptych.load", lambda **options: fake_studio.load(fake_studio.GARDEN))
+    monkeypatch.setattr("triptych.load", lambda **options: studios.fake_classifier(studios.GARDEN))
     for name in ("SURE", "TWO_ASKED", "MANY_CLASSES", "NONE_OF_THESE"):
-        shade = getattr(fake_studio, name)
-        (tmp_path / f"{name.lower()}.png").write_bytes(fake_studio.plain(shade))
+        shade = getattr(studios, name)
+        (tmp_path / f"{name.lower()}.png").write_bytes(plain_image(shade))
     return tmp_path
 
 
@@ -121,7 +122,7 @@ def test_doubt_has_columns(garden: Path) -> None:
 
 
 def test_who_slept_is_said(tmp_path: Path) -> None:
-    recognisable.PICTURES["umbrella.png"]().save(tmp_path / "umbrella.png")
+    imagenet_drawings.DRAWINGS["umbrella.png"]().save(tmp_path / "umbrella.png")
     asked = (str(tmp_path / "umbrella.png"), "--committee", "lite", "--rule", "cascade")
     said = run("classify", *asked).stdout
     assert "cascade of 3, surest: EfficientNetLite" in said

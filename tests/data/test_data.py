@@ -23,7 +23,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from support.pictures import picture
+from support.images import picture
 from triptych import data as triptych_data
 from triptych import errors
 from triptych import images

@@ -100,10 +100,10 @@ class Pairs(dict[str, tuple[Any, Path]]):
 
         keras.utils.set_random_seed(0)
         model = zoo.find(name).build()
-        networks.shake(model)
+        networks.randomize(model)
         file = zoo.find(name).weights.file
         path = self._folder / "files" / (file if file.endswith(".h5") else f"{name}.h5")
-        networks.save_official(model, path)
+        networks.save_applications_weights(model, path)
         self._workshop.run([convert.Job(name, str(path), str(self._folder / name))])
         self[name] = (zoo.with_features(model), self._folder / name / convert.NETWORK)
         return self[name]
@@ -232,7 +232,7 @@ def test_bf16_without_bf16_is_refused_with_a_way_out() -> None:
 
 
 def test_a_network_is_compiled_by_one_process_at_a_time(tmp_path: Path) -> None:
-    path = networks.tiny(tmp_path / "tiny" / "network.xml", classes=3)
+    path = networks.write_tiny(tmp_path / "tiny" / "network.xml", classes=3)
     cache = tmp_path / "compiled"
     starting = Thread(target=OpenVINOEngine, args=(path,), kwargs={"cache": cache})
     with files.alone(cache / "tiny.lock"):

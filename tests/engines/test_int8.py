@@ -16,8 +16,8 @@ from click.testing import Result
 
 import triptych
 from support import networks
-from support.member_probs import answers
-from support.pictures import picture
+from support.images import picture
+from support.predictions import random_predictions
 from triptych import bundles
 from triptych import errors
 from triptych import images
@@ -150,7 +150,7 @@ def small_bundle(home: Path, *names: str) -> bundles.Bundle:
 
     def fill(folder: Path) -> dict[str, Any]:
         for seed, name in enumerate(names):
-            networks.tiny(folder / "members" / name / "network.xml", classes=200, seed=seed)
+            networks.write_tiny(folder / "members" / name / "network.xml", classes=200, seed=seed)
         return {
             "labels": [{"name": f"class {n}", "id": f"c{n}"} for n in range(200)],
             "members": [{"name": name, "recipe": own, "cost": 1.0} for name in names],
@@ -263,7 +263,7 @@ def test_a_loss_is_counted_photo_by_photo_and_its_interval_covers_chance() -> No
 
 
 def test_what_int8_changes_is_told_for_members_and_rules() -> None:
-    probs, truth = answers([3, 1], photos=400, classes=5)
+    probs, truth = random_predictions([3, 1], photos=400, classes=5)
     worse = probs.copy()
     worse[:, :20] = np.roll(probs[:, :20], 1, axis=2)  # all of them answer otherwise
     fitted = params.unfitted([1, 1], [1, 3])

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from support import member_probs
+from support.predictions import random_predictions
 from triptych.ensemble import fit
 from triptych.ensemble import rules
 from triptych.ensemble.params import RULES
@@ -28,7 +28,7 @@ Crossed = tuple[fit.CrossFit, np.ndarray]
 
 def answers(photos: int = 300, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Two members that are too modest, the second one better."""
-    probs, truth = member_probs.answers([2, 3], photos=photos, classes=6, seed=seed)
+    probs, truth = random_predictions([2, 3], photos=photos, classes=6, seed=seed)
     return rules.temper(probs, 2), truth
 
 

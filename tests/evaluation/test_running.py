@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from support import member_probs
+from support.predictions import random_predictions
 from triptych import evaluation
 from triptych.ensemble import fit
 from triptych.ensemble import params
@@ -69,7 +69,7 @@ def test_counts_equal_counting_by_hand() -> None:
 
 
 def test_a_fitted_committee_is_counted_as_cross_fitting_counts_it() -> None:
-    probs, truths = member_probs.answers([3, 3], photos=400, classes=4, seed=1)
+    probs, truths = random_predictions([3, 3], photos=400, classes=4, seed=1)
     costs, folds = [1.0, 3.0], np.arange(400) % 2
     crossed = fit.cross_fit(probs, truths, costs, folds)
     own = np.flatnonzero(crossed.folds == 0)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from support.pictures import picture
+from support.images import picture
 from triptych import errors
 from triptych import features
 from triptych import images

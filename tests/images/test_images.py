@@ -1,4 +1,4 @@
-"""Every format in, every error out. All files are made by `image_files`."""
+"""Every format in, every error out. All files are made by `support.image_formats`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from PIL import ImageFile
 
-from support import image_files
+from support import image_formats
 from triptych import errors
 from triptych import images
 from triptych import settings
@@ -41,11 +41,11 @@ NOT_THE_PHOTO = (
 
 def names(*, but: tuple[str, ...]) -> list[str]:
     """Names of the valid files with none of these words in them."""
-    return [name for name in image_files.valid() if not any(word in name for word in but)]
+    return [name for name in image_formats.valid() if not any(word in name for word in but)]
 
 
 def read(name: str) -> npt.NDArray[np.uint8]:
-    return images.decode(image_files.valid()[name])
+    return images.decode(image_formats.valid()[name])
 
 
 def by_pillow(data: bytes) -> npt.NDArray[np.uint8]:
@@ -62,11 +62,11 @@ def error_of(data: bytes, **limits: int) -> errors.ImageError:
 # Formats
 
 
-@pytest.mark.parametrize("name", image_files.valid())
+@pytest.mark.parametrize("name", image_formats.valid())
 def test_every_format_gives_a_new_rgb_array(name: str) -> None:
     pixels = read(name)
     turned = name == "jpeg progressive"
-    height, width = image_files.HEIGHT, image_files.WIDTH
+    height, width = image_formats.HEIGHT, image_formats.WIDTH
     assert pixels.shape == ((width, height, 3) if turned else (height, width, 3))
     assert pixels.dtype == np.uint8
     assert pixels.flags.c_contiguous
@@ -79,7 +79,7 @@ def test_every_format_gives_a_new_rgb_array(name: str) -> None:
 def test_the_photo_is_recognisable(name: str) -> None:
     """The second frames are red, so this also says that the first one is taken."""
     pixels = np.rot90(read(name)) if name == "jpeg progressive" else read(name)
-    photo = image_files.photo()
+    photo = image_formats.sample_pixels()
     if "grey" in name or name in ("tiff big-endian", "tiff float", "tiff 32 bit"):
         photo = np.asarray(Image.fromarray(photo).convert("L").convert("RGB"))
     assert np.abs(pixels.astype(int) - photo).mean() < 10
@@ -87,29 +87,29 @@ def test_the_photo_is_recognisable(name: str) -> None:
 
 def is_ordinary(name: str) -> bool:
     """Neither laid over white nor scaled; those have tests of their own."""
-    with Image.open(io.BytesIO(image_files.valid()[name])) as image:
+    with Image.open(io.BytesIO(image_formats.valid()[name])) as image:
         return not image.has_transparency_data and image.mode[0] not in "IF"
 
 
-@pytest.mark.parametrize("name", [name for name in image_files.valid() if is_ordinary(name)])
+@pytest.mark.parametrize("name", [name for name in image_formats.valid() if is_ordinary(name)])
 def test_ordinary_pixels_are_those_of_pillow(name: str) -> None:
-    expected = by_pillow(image_files.valid()[name])
+    expected = by_pillow(image_formats.valid()[name])
     assert np.array_equal(read(name), np.rot90(expected, -1) if "progressive" in name else expected)
 
 
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 @pytest.mark.parametrize("size", [(1, 1), (17, 9), (640, 480)])
 def test_jpegs_of_any_size_are_those_of_pillow(subsampling: int, size: tuple[int, int]) -> None:
-    image = Image.fromarray(image_files.photo(*size))
-    data = image_files.saved(image, "JPEG", subsampling=subsampling)
+    image = Image.fromarray(image_formats.sample_pixels(*size))
+    data = image_formats.encode(image, "JPEG", subsampling=subsampling)
     assert np.array_equal(images.decode(data), by_pillow(data))
 
 
 def test_cmyk_colours_come_out_right() -> None:
     cyan, black = (255, 0, 0, 0), (0, 0, 0, 255)
     inks = np.array([[cyan] * 16 + [black] * 16] * 16, np.uint8)
-    jpeg = image_files.saved(Image.fromarray(inks, "CMYK"), "JPEG", quality=100)
-    tiff = image_files.saved(Image.fromarray(inks, "CMYK"), "TIFF")
+    jpeg = image_formats.encode(Image.fromarray(inks, "CMYK"), "JPEG", quality=100)
+    tiff = image_formats.encode(Image.fromarray(inks, "CMYK"), "TIFF")
     for data in (jpeg, tiff):
         pixels = images.decode(data).astype(int)
         assert np.abs(pixels[:, :8] - (0, 255, 255)).max() < 6
@@ -118,15 +118,15 @@ def test_cmyk_colours_come_out_right() -> None:
 
 @pytest.mark.parametrize("name", ["png alpha", "webp lossless alpha", "tiff deflate alpha"])
 def test_alpha_is_laid_over_white(name: str) -> None:
-    photo = image_files.photo().astype(float)
-    alpha = np.asarray(Image.fromarray(image_files.photo()).convert("L"))[..., None] / 255
+    photo = image_formats.sample_pixels().astype(float)
+    alpha = np.asarray(Image.fromarray(image_formats.sample_pixels()).convert("L"))[..., None] / 255
     assert np.abs(read(name) - (photo * alpha + 255 * (1 - alpha))).max() <= 1
 
 
 def test_lossy_alpha_is_laid_over_white() -> None:
     clear = Image.new("RGBA", (32, 32), (200, 0, 0, 0))
     for format in ("WEBP", "AVIF"):
-        assert images.decode(image_files.saved(clear, format)).min() >= 253
+        assert images.decode(image_formats.encode(clear, format)).min() >= 253
 
 
 @pytest.mark.parametrize("format", ["PNG", "GIF"])
@@ -134,7 +134,7 @@ def test_a_clear_palette_colour_becomes_white(format: str) -> None:
     image = Image.new("P", (4, 4), 0)
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.putpixel((2, 1), 1)
-    pixels = images.decode(image_files.saved(image, format, transparency=0))
+    pixels = images.decode(image_formats.encode(image, format, transparency=0))
     assert pixels[0, 0].tolist() == [255, 255, 255]
     assert pixels[1, 2].tolist() == [0, 0, 255]
 
@@ -142,27 +142,27 @@ def test_a_clear_palette_colour_becomes_white(format: str) -> None:
 def test_a_half_clear_palette_colour_is_mixed() -> None:
     image = Image.new("P", (4, 4), 0)
     image.putpalette([255, 0, 0])
-    pixels = images.decode(image_files.saved(image, "PNG", transparency=bytes([128])))
+    pixels = images.decode(image_formats.encode(image, "PNG", transparency=bytes([128])))
     assert pixels[0, 0].tolist() == [255, 127, 127]
 
 
 def test_16_bits_are_scaled_and_not_clipped() -> None:
     ramp = np.arange(0, 65536, 16, np.uint16).reshape(64, 64)
     expected = np.round(ramp / 257)
-    little = image_files.tiff(ramp.tobytes(), width=64, height=64, bits=[16], photometric=1)
-    big = image_files.tiff(
+    little = image_formats.tiff(ramp.tobytes(), width=64, height=64, bits=[16], photometric=1)
+    big = image_formats.tiff(
         ramp.astype(">u2").tobytes(), width=64, height=64, bits=[16], photometric=1, order=">"
     )
-    for data in (image_files.saved(Image.fromarray(ramp), "PNG"), little, big):
+    for data in (image_formats.encode(Image.fromarray(ramp), "PNG"), little, big):
         assert np.array_equal(images.decode(data), np.dstack([expected] * 3))
 
 
 def test_16_bit_colour_is_scaled() -> None:
-    assert np.abs(read("png 16 bit").astype(int) - image_files.photo()).max() == 0
+    assert np.abs(read("png 16 bit").astype(int) - image_formats.sample_pixels()).max() == 0
 
 
 def test_the_clear_colour_of_a_16_bit_png_becomes_white() -> None:
-    grey = image_files.png(
+    grey = image_formats.png(
         [struct.pack(">3H", 0, 30000, 65535)],
         width=3,
         depth=16,
@@ -170,7 +170,7 @@ def test_the_clear_colour_of_a_16_bit_png_becomes_white() -> None:
         before=[(b"tRNS", struct.pack(">H", 30000))],
     )
     assert images.decode(grey)[0, :, 0].tolist() == [0, 255, 255]
-    colour = image_files.png(
+    colour = image_formats.png(
         [struct.pack(">6H", 0xFF00, 0, 0x0100, 0, 0, 0)],
         width=2,
         depth=16,
@@ -194,7 +194,7 @@ def test_the_clear_colour_of_a_16_bit_png_becomes_white() -> None:
 )
 def test_float_tiffs_find_their_scale(values: list[float], expected: list[int]) -> None:
     image = Image.fromarray(np.array([values], np.float32))
-    assert images.decode(image_files.saved(image, "TIFF"))[0, :, 0].tolist() == expected
+    assert images.decode(image_formats.encode(image, "TIFF"))[0, :, 0].tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -202,13 +202,13 @@ def test_float_tiffs_find_their_scale(values: list[float], expected: list[int]) 
 )
 def test_32_bit_tiffs_find_their_scale(values: list[int], expected: list[int]) -> None:
     image = Image.fromarray(np.array([values], np.int32))
-    assert images.decode(image_files.saved(image, "TIFF"))[0, :, 0].tolist() == expected
+    assert images.decode(image_formats.encode(image, "TIFF"))[0, :, 0].tolist() == expected
 
 
 def test_heic_is_read_where_its_package_is_installed() -> None:
     pytest.importorskip("pillow_heif")
-    pixels = images.decode(image_files.heic())
-    assert np.abs(pixels.astype(int) - image_files.photo()).mean() < 9
+    pixels = images.decode(image_formats.heic())
+    assert np.abs(pixels.astype(int) - image_formats.sample_pixels()).mean() < 9
     assert "HEIF" not in Image.OPEN, "Pillow was taught HEIC for the whole process"
 
 
@@ -238,22 +238,22 @@ TURNED = {
 def assert_turned(pixels: npt.NDArray[np.uint8], orientation: int) -> None:
     assert pixels.shape == ((20, 30, 3) if orientation < 5 else (30, 20, 3))
     seen = [pixels[3, 3], pixels[3, -4], pixels[-4, 3]]
-    expected = [image_files.CORNERS[name] for name in TURNED[orientation]]
+    expected = [image_formats.CORNERS[name] for name in TURNED[orientation]]
     assert np.abs(np.array(seen).astype(int) - expected).max() < 40
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_photos_are_turned(format: str, orientation: int) -> None:
-    data = image_files.corners(image_files.exif(orientation), format)
+    data = image_formats.corners(image_formats.exif(orientation), format)
     assert_turned(images.decode(data), orientation)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_heic_photos_are_turned(orientation: int) -> None:
     pillow_heif = pytest.importorskip("pillow_heif")
-    photo = pillow_heif.from_pillow(Image.open(io.BytesIO(image_files.corners())))
-    photo.info["exif"] = image_files.exif(orientation)
+    photo = pillow_heif.from_pillow(Image.open(io.BytesIO(image_formats.corners())))
+    photo.info["exif"] = image_formats.exif(orientation)
     file = io.BytesIO()
     photo.save(file, quality=95)
     assert_turned(images.decode(file.getvalue()), orientation)
@@ -261,7 +261,7 @@ def test_heic_photos_are_turned(orientation: int) -> None:
 
 @pytest.mark.parametrize("order", "<>")
 def test_exif_of_either_byte_order(order: str) -> None:
-    assert_turned(images.decode(image_files.corners(image_files.exif(6, order))), 6)
+    assert_turned(images.decode(image_formats.corners(image_formats.exif(6, order))), 6)
 
 
 @pytest.mark.parametrize(
@@ -269,9 +269,9 @@ def test_exif_of_either_byte_order(order: str) -> None:
     [
         b"Exif\0\0",
         b"Exif\0\0no such thing as a TIFF header",
-        image_files.exif(6)[:18],
-        image_files.exif(0),
-        image_files.exif(9),
+        image_formats.exif(6)[:18],
+        image_formats.exif(0),
+        image_formats.exif(9),
         b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(range(200)),
         # A field of 99 bytes at the end of the block: Pillow warns about it.
         b"Exif\0\0II*\0\x08\0\0\0\1\0" + struct.pack("<HHII", 270, 2, 99, 20) + bytes(4),
@@ -282,16 +282,16 @@ def test_broken_exif_is_ignored(format: str, exif: bytes) -> None:
     if format == "AVIF":
         # The encoder insists on good EXIF, so it is broken afterwards.
         good = b"II*\0\x08\0\0\0\1\0" + struct.pack("<HHII", 270, 2, 300, 26) + b"-" * 304
-        data = image_files.corners(b"Exif\0\0" + good, format)
+        data = image_formats.corners(b"Exif\0\0" + good, format)
         assert good[:-4] in data
         data = data.replace(good[:-4], exif[6:].ljust(len(good) - 4, b"\0"))
     else:
-        data = image_files.corners(exif, format)
+        data = image_formats.corners(exif, format)
     assert_turned(images.decode(data), 1)
 
 
 def test_broken_tiff_metadata_is_ignored() -> None:
-    data = image_files.tiff(
+    data = image_formats.tiff(
         bytes(range(48)),
         width=4,
         height=4,
@@ -307,25 +307,25 @@ def test_broken_tiff_metadata_is_ignored() -> None:
 
 def test_metadata_may_be_long() -> None:
     profile = bytes(600_000)
-    rgb = Image.fromarray(image_files.photo())
+    rgb = Image.fromarray(image_formats.sample_pixels())
     for format in ("JPEG", "PNG", "TIFF", "WEBP", "AVIF"):
-        data = image_files.saved(rgb, format, icc_profile=profile)
+        data = image_formats.encode(rgb, format, icc_profile=profile)
         assert images.decode(data).shape == (64, 97, 3)
 
 
 def test_a_tiff_field_that_repeats_itself_is_no_trouble() -> None:
-    data = image_files.tiff(
+    data = image_formats.tiff(
         bytes(range(48)), width=4, height=4, bits=[8, 8, 8], photometric=2, more=[(284, 3, [1] * 3)]
     )
     assert images.decode(data).ravel().tolist() == list(range(48))
 
 
 def test_an_odd_animation_is_ignored() -> None:
-    data = image_files.valid()["png animated"]
+    data = image_formats.valid()["png animated"]
     start = data.index(b"acTL") - 4
-    no_frames = image_files.chunk(b"acTL", bytes(8))
+    no_frames = image_formats.chunk(b"acTL", bytes(8))
     odd = data[:start] + no_frames + data[start + 20 :]
-    assert np.array_equal(images.decode(odd), image_files.photo())
+    assert np.array_equal(images.decode(odd), image_formats.sample_pixels())
 
 
 # Limits
@@ -353,8 +353,8 @@ def test_a_file_that_is_too_large_is_not_even_read(tmp_path: pathlib.Path) -> No
 
 def png_header(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    start = b"\x89PNG\r\n\x1a\n" + image_files.chunk(b"IHDR", header)
-    return start + image_files.chunk(b"IDAT", zlib.compress(bytes(1000)))
+    start = b"\x89PNG\r\n\x1a\n" + image_formats.chunk(b"IHDR", header)
+    return start + image_formats.chunk(b"IDAT", zlib.compress(bytes(1000)))
 
 
 def gif_header(width: int, height: int) -> bytes:
@@ -386,17 +386,17 @@ def webp_headers(width: int, height: int) -> list[bytes]:
 
 
 def jpeg_header(width: int, height: int) -> bytes:
-    data = image_files.saved(Image.new("L", (8, 8)), "JPEG")
+    data = image_formats.encode(Image.new("L", (8, 8)), "JPEG")
     at = data.index(b"\xff\xc0") + 5
     return data[:at] + struct.pack(">HH", height, width) + data[at + 4 :]
 
 
 def tiff_header(width: int, height: int) -> bytes:
-    return image_files.tiff(bytes(9), width=width, height=height, bits=[8], photometric=1)
+    return image_formats.tiff(bytes(9), width=width, height=height, bits=[8], photometric=1)
 
 
 def bmp_header(width: int, height: int) -> bytes:
-    data = image_files.valid()["bmp"]
+    data = image_formats.valid()["bmp"]
     return data[:18] + struct.pack("<ii", width, height) + data[26:]
 
 
@@ -424,24 +424,26 @@ def test_webp_bombs(which: int) -> None:
 
 @pytest.mark.parametrize("name", ["avif", "avif alpha"])
 def test_avif_pixels_are_limited(name: str) -> None:
-    assert "97 x 64 = 6,208 pixels" in error_of(image_files.valid()[name], max_pixels=6000).message
+    assert (
+        "97 x 64 = 6,208 pixels" in error_of(image_formats.valid()[name], max_pixels=6000).message
+    )
 
 
 def test_a_tiff_tile_counts_whole() -> None:
     tile = [(322, 4, [40_000]), (323, 4, [40_000]), (324, 4, [8]), (325, 4, [9])]
-    data = image_files.tiff(bytes(9), width=3, height=3, bits=[8], photometric=1, more=tile)
+    data = image_formats.tiff(bytes(9), width=3, height=3, bits=[8], photometric=1, more=tile)
     assert "40,000 x 40,000 = 1,600,000,000 pixels" in error_of(data).message
 
 
 def test_the_limit_itself_is_allowed() -> None:
-    data = image_files.valid()["png"]
+    data = image_formats.valid()["png"]
     assert images.decode(data, limits=images.Limits(max_pixels=97 * 64)).shape == (64, 97, 3)
     error = error_of(data, max_pixels=97 * 64 - 1)
     assert "97 x 64 = 6,208 pixels; the limit is 6,207" in error.message
 
 
 def test_costly_formats_have_a_lower_limit() -> None:
-    error = error_of(image_files.valid()["webp"], max_pixels=97 * 64)
+    error = error_of(image_formats.valid()["webp"], max_pixels=97 * 64)
     assert "the limit for its kind is 3,880" in error.message
 
 
@@ -460,7 +462,9 @@ def test_pillow_does_not_get_to_warn(header) -> None:
 
 
 def test_a_jpeg_of_endless_scans_is_refused() -> None:
-    data = image_files.saved(Image.fromarray(image_files.photo()), "JPEG", progressive=True)
+    data = image_formats.encode(
+        Image.fromarray(image_formats.sample_pixels()), "JPEG", progressive=True
+    )
     last = data[data.rindex(b"\xff\xda") : -2]
     assert images.decode(data[:-2] + last * 20 + b"\xff\xd9").shape == (64, 97, 3)
     # The comment is there to fool whoever looks for the end by its two bytes alone.
@@ -471,20 +475,20 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
 def test_what_a_phone_appends_to_a_jpeg_does_not_count() -> None:
     """Motion photos carry a film behind the picture, in which any marker may occur."""
     film = b"\xff\xda\0\4" * 1000 + np.random.default_rng(1).bytes(10**6)
-    assert np.array_equal(images.decode(image_files.valid()["jpeg"] + film), read("jpeg"))
+    assert np.array_equal(images.decode(image_formats.valid()["jpeg"] + film), read("jpeg"))
 
 
 def endless(kind: str, count: int) -> bytes:
     """A file of so many empty parts."""
-    data = image_files.valid()[kind]
+    data = image_formats.valid()[kind]
     if kind == "jpeg":
         return data[:2] + b"\xff\xfe\0\2" * count + data[2:]
     if kind == "png":
-        return data[:33] + image_files.chunk(b"teSt", b"") * count + data[33:]
+        return data[:33] + image_formats.chunk(b"teSt", b"") * count + data[33:]
     if kind == "gif":
         at = data.index(b",", 13 + 3 * 64)
         return data[:at] + b"!\xfe" + b"\1-" * count + b"\0" + data[at:]
-    return image_files.tiff(
+    return image_formats.tiff(
         bytes(9), width=3, height=3, bits=[8], photometric=1, more=[(320, 3, [0] * count)]
     )
 
@@ -565,7 +569,7 @@ def test_other_image_formats_are_named(what: str) -> None:
     "more", [[(50706, 4, [1])], [(254, 4, [1]), (330, 4, [8])]], ids=["DNG", "NEF"]
 )
 def test_camera_raw_files_are_not_taken_for_their_previews(more) -> None:
-    data = image_files.tiff(bytes(48), width=4, height=4, bits=[8] * 3, photometric=2, more=more)
+    data = image_formats.tiff(bytes(48), width=4, height=4, bits=[8] * 3, photometric=2, more=more)
     assert error_of(data).message.startswith("This is a camera raw file (DNG, NEF")
 
 
@@ -578,13 +582,13 @@ def test_noise_is_not_an_image(seed: int) -> None:
 
 # Of these only the first frame is read, so the end is not missed.
 OF_ONE_FRAME = names(but=("animated", "mpo", "two"))
-OF_TWO_FRAMES = [name for name in image_files.valid() if name not in OF_ONE_FRAME]
+OF_TWO_FRAMES = [name for name in image_formats.valid() if name not in OF_ONE_FRAME]
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 @pytest.mark.parametrize("name", OF_ONE_FRAME)
 def test_a_cut_file_ends_too_early(name: str, share: float) -> None:
-    data = image_files.valid()[name]
+    data = image_formats.valid()[name]
     part = data[: int(len(data) * share)]
     error = error_of(part)
     assert isinstance(error, errors.TruncatedImage)
@@ -594,13 +598,13 @@ def test_a_cut_file_ends_too_early(name: str, share: float) -> None:
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_cut_heic_ends_too_early(share: float) -> None:
     pytest.importorskip("pillow_heif")
-    data = image_files.heic()
+    data = image_formats.heic()
     assert "The HEIC file ends too early" in error_of(data[: int(len(data) * share)]).message
 
 
 @pytest.mark.parametrize("name", OF_TWO_FRAMES)
 def test_a_cut_file_is_read_where_its_first_frame_is_whole(name: str) -> None:
-    data = image_files.valid()[name]
+    data = image_formats.valid()[name]
     if name == "webp animated":
         assert isinstance(error_of(data[:-9]), errors.TruncatedImage)
     else:
@@ -609,7 +613,7 @@ def test_a_cut_file_is_read_where_its_first_frame_is_whole(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["png", "png interlaced", "jpeg progressive", "tiff deflate"])
 def test_a_file_of_full_length_is_damaged_and_not_cut(name: str) -> None:
-    data = bytearray(image_files.valid()[name])
+    data = bytearray(image_formats.valid()[name])
     middle = len(data) // 2
     data[middle : middle + 200] = b"\xff\xc4" * 100
     error = error_of(bytes(data))
@@ -618,12 +622,14 @@ def test_a_file_of_full_length_is_damaged_and_not_cut(name: str) -> None:
 
 
 def test_a_variant_that_pillow_does_not_read_is_called_one() -> None:
-    data = image_files.valid()["jpeg"]
+    data = image_formats.valid()["jpeg"]
     at = data.index(b"\xff\xc0") + 4
     error = error_of(data[:at] + b"\x0c" + data[at + 1 :])
     assert isinstance(error, errors.UnsupportedImage)
     assert "This JPEG file is of a variant that is not read here" in error.message
-    fax = image_files.tiff(bytes(9), width=3, height=3, bits=[8], photometric=1, compression=34712)
+    fax = image_formats.tiff(
+        bytes(9), width=3, height=3, bits=[8], photometric=1, compression=34712
+    )
     assert "This TIFF file is of a variant that is not read here" in error_of(fax).message
 
 
@@ -633,14 +639,14 @@ def test_a_variant_that_pillow_does_not_read_is_called_one() -> None:
 @pytest.mark.parametrize("kind", [str, pathlib.Path])
 def test_files_are_loaded(kind, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "no extension is needed"
-    path.write_bytes(image_files.valid()["png"])
-    assert np.array_equal(images.load(kind(path)), image_files.photo())
+    path.write_bytes(image_formats.valid()["png"])
+    assert np.array_equal(images.load(kind(path)), image_formats.sample_pixels())
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, io.BytesIO])
 @pytest.mark.parametrize("name", ["png", "tiff", "avif"])
 def test_bytes_of_any_sort_are_loaded(kind, name: str) -> None:
-    assert np.array_equal(images.load(kind(image_files.valid()[name])), read(name))
+    assert np.array_equal(images.load(kind(image_formats.valid()[name])), read(name))
 
 
 def test_a_missing_file(tmp_path: pathlib.Path) -> None:
@@ -667,14 +673,14 @@ def test_an_empty_file(tmp_path: pathlib.Path) -> None:
 
 
 def test_arrays_are_copied() -> None:
-    photo = image_files.photo()
+    photo = image_formats.sample_pixels()
     loaded = images.load(photo)
     assert np.array_equal(loaded, photo)
     assert not np.shares_memory(loaded, photo)
 
 
 def test_arrays_in_grey_and_with_alpha() -> None:
-    grey = image_files.photo()[..., 0]
+    grey = image_formats.sample_pixels()[..., 0]
     expected = np.dstack([grey] * 3)
     assert np.array_equal(images.load(grey), expected)
     assert np.array_equal(images.load(grey[..., None]), expected)
@@ -683,7 +689,7 @@ def test_arrays_in_grey_and_with_alpha() -> None:
 
 
 def test_arrays_need_not_be_contiguous() -> None:
-    photo = image_files.photo()[::-2, ::3, ::-1]
+    photo = image_formats.sample_pixels()[::-2, ::3, ::-1]
     assert np.array_equal(images.load(photo), photo)
 
 
@@ -706,11 +712,11 @@ def test_arrays_without_pixels(shape: tuple[int, ...]) -> None:
 
 def test_arrays_are_limited_too() -> None:
     with pytest.raises(errors.TooManyPixels, match="97 x 64 = 6,208 pixels; the limit is 10"):
-        images.load(image_files.photo(), limits=images.Limits(max_pixels=10))
+        images.load(image_formats.sample_pixels(), limits=images.Limits(max_pixels=10))
 
 
 def test_pillow_images_are_loaded_and_left_alone() -> None:
-    image = Image.open(io.BytesIO(image_files.valid()["png palette alpha"]))
+    image = Image.open(io.BytesIO(image_formats.valid()["png palette alpha"]))
     palette = image.getpalette("RGBA")
     assert np.array_equal(images.load(image), read("png palette alpha"))
     assert image.mode == "P"
@@ -718,13 +724,13 @@ def test_pillow_images_are_loaded_and_left_alone() -> None:
 
 
 def test_a_turned_pillow_image_is_not_turned_again() -> None:
-    image = Image.open(io.BytesIO(image_files.corners(image_files.exif(6), "TIFF")))
+    image = Image.open(io.BytesIO(image_formats.corners(image_formats.exif(6), "TIFF")))
     image.load()
     assert_turned(images.load(image), 6)
 
 
 def test_a_pillow_image_of_a_cut_file_is_damaged() -> None:
-    image = Image.open(io.BytesIO(image_files.valid()["png"][:5000]))
+    image = Image.open(io.BytesIO(image_formats.valid()["png"][:5000]))
     with pytest.raises(errors.DamagedImage, match="The image file is damaged"):
         images.load(image)
 
@@ -748,7 +754,7 @@ def test_the_switches_of_pillow_and_of_warnings_stay_as_they_are() -> None:
         ]
 
     before = switches()
-    for data in image_files.valid().values():
+    for data in image_formats.valid().values():
         images.decode(data)
         with pytest.raises(errors.ImageError):
             images.decode(data[: len(data) // 3])
@@ -756,7 +762,7 @@ def test_the_switches_of_pillow_and_of_warnings_stay_as_they_are() -> None:
 
 
 def test_many_threads_decode_at_once() -> None:
-    files = image_files.valid()
+    files = image_formats.valid()
     expected = {name: images.decode(data) for name, data in files.items()}
     start = threading.Barrier(8)
 
@@ -802,7 +808,7 @@ def test_noise_and_mutilated_images_never_surprise() -> None:
 @pytest.mark.parametrize("name", ["png", "tiff", "progressive jpeg"])
 def test_the_largest_pictures_stay_within_500_mb(name: str, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "large"
-    path.write_bytes(image_files.large(name))
+    path.write_bytes(image_formats.large(name))
     report = run_alone("large", str(path))
     assert report["pixels"] > 49_000_000
     assert report["peak_growth_mb"] < 500

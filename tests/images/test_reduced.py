@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from support import image_files
+from support import image_formats
 from triptych import errors
 from triptych import images
 from triptych.engines.fake import FakeEngine
@@ -28,8 +28,8 @@ LABELS = tuple(Label(f"class {n}", f"c{n}", n) for n in range(3))
 
 
 def large(mode: str = "RGB", *, size: tuple[int, int] = (803, 600), **options: object) -> bytes:
-    picture = Image.fromarray(image_files.photo(WIDTH, HEIGHT)).convert(mode)
-    return image_files.saved(picture.resize(size), "JPEG", quality=90, **options)
+    picture = Image.fromarray(image_formats.sample_pixels(WIDTH, HEIGHT)).convert(mode)
+    return image_formats.encode(picture.resize(size), "JPEG", quality=90, **options)
 
 
 def halved(picture: npt.NDArray[np.uint8], times: int) -> npt.NDArray[np.uint8]:
@@ -62,14 +62,14 @@ def test_jpegs_of_every_sort_are_reduced(mode: str, options: dict[str, object]) 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_reduced_photo_is_turned_like_the_whole(orientation: int) -> None:
     # Whole blocks, so that the mirrored photo is cut into the same ones.
-    data = large(size=(400, 320), exif=image_files.exif(orientation))
+    data = large(size=(400, 320), exif=image_formats.exif(orientation))
     small = images.decode(data, enough=80)
     assert np.abs(small.astype(int) - halved(images.decode(data), 4)).mean() < 1.5
 
 
 @pytest.mark.parametrize("name", ["png", "webp", "gif", "tiff deflate", "avif", "bmp"])
 def test_other_formats_keep_their_size(name: str) -> None:
-    data = image_files.valid()[name]
+    data = image_formats.valid()[name]
     assert np.array_equal(images.decode(data, enough=8), images.decode(data))
 
 
@@ -134,9 +134,9 @@ def test_answers_about_a_large_photo_are_nearly_those_about_all_its_pixels(
         assert reduced[name] == pytest.approx(whole[name], abs=0.01)
 
 
-@pytest.mark.parametrize("name", image_files.valid())
+@pytest.mark.parametrize("name", image_formats.valid())
 def test_the_picture_has_the_pixels_of_the_array(name: str) -> None:
-    data = image_files.valid()[name]
+    data = image_formats.valid()[name]
     picture = images.picture(data)
     assert picture.mode == "RGB"
     assert np.array_equal(np.asarray(picture.resize(picture.size)), images.decode(data))
@@ -145,7 +145,7 @@ def test_the_picture_has_the_pixels_of_the_array(name: str) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])
 def test_the_picture_is_turned_like_the_array(format: str, orientation: int) -> None:
-    data = image_files.corners(image_files.exif(orientation), format)
+    data = image_formats.corners(image_formats.exif(orientation), format)
     assert np.array_equal(np.asarray(images.picture(data)), images.decode(data))
 
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 import triptych
-from support import recognisable
-from support.pictures import picture
+from support import imagenet_drawings
+from support.images import picture
 from triptych import errors
 from triptych.engines.fake import FakeEngine
 from triptych.ensemble import params
@@ -54,7 +54,7 @@ def test_a_verdict_holds_everything_people_see(classifier: Classifier) -> None:
 def test_path_bytes_array_and_pil_image_give_the_same_numbers(
     classifier: Classifier, tmp_path: Path
 ) -> None:
-    data = picture(form="PNG")
+    data = picture(format="PNG")
     path = tmp_path / "photo.png"
     path.write_bytes(data)
     opened = Image.open(io.BytesIO(data))
@@ -124,7 +124,7 @@ def test_more_guesses_than_classes_are_all_classes(classifier: Classifier) -> No
 
 
 def test_fit_changes_what_the_members_see(classifier: Classifier) -> None:
-    wide = picture(size=(60, 240), form="PNG")
+    wide = picture(size=(60, 240), format="PNG")
     crop, square = (classifier.classify(wide, fit=fit) for fit in ("crop", "square"))
     assert crop.top != square.top
     squeezed = Image.open(io.BytesIO(wide)).resize((60, 60), Image.Resampling.BICUBIC)
@@ -158,9 +158,9 @@ def lite(home: Path) -> Classifier:
     return triptych.load("lite", precision="f32", home=home)
 
 
-@pytest.mark.parametrize("name", recognisable.PICTURES)
+@pytest.mark.parametrize("name", imagenet_drawings.DRAWINGS)
 def test_lite_knows_what_a_drawing_shows(lite: Classifier, name: str) -> None:
-    verdict = lite.classify(recognisable.PICTURES[name]())
+    verdict = lite.classify(imagenet_drawings.DRAWINGS[name]())
     assert verdict.label.name == name.removesuffix(".png")
     assert verdict.label.id.startswith("n")
     assert verdict.warning is None
@@ -170,7 +170,7 @@ def test_photos_that_are_looked_at_together_are_answered_as_alone(
     lite: Classifier, home: Path
 ) -> None:
     together = triptych.load("lite", precision="f32", home=home, max_batch=4, rule="mean")
-    photos = [(name, draw()) for name, draw in recognisable.PICTURES.items()] * 3
+    photos = [(name, draw()) for name, draw in imagenet_drawings.DRAWINGS.items()] * 3
     alone = lite.classify_many(photos, Question(rule="mean"))
     for own, other in zip(together.classify_many(photos), alone, strict=True):
         assert isinstance(own, Verdict)

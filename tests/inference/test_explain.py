@@ -59,8 +59,8 @@ def member(name: str, path: Path, own: Recipe, *, opened: bool = True) -> Member
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     """One member of each kind, that see different parts of a photo."""
     folder = tmp_path_factory.mktemp("spotting")
-    plain = networks.spotting(folder / "plain" / "network.xml")
-    bent = networks.spotting(folder / "bent" / "network.xml", size=72, hidden=True)
+    plain = networks.write_colour_detector(folder / "plain" / "network.xml")
+    bent = networks.write_colour_detector(folder / "bent" / "network.xml", size=72, hidden=True)
     members = (
         member("Open", plain, Recipe((64, 64), "tf", crop_share=0.8)),
         member("Bent", bent, Recipe((72, 72), "tf", crop_share=0.9)),
@@ -248,7 +248,7 @@ def test_opened_networks_count_as_memory(classifier: Classifier) -> None:
 
 
 def test_the_mean_of_a_map_is_the_logit(tmp_path: Path) -> None:
-    path = networks.tiny(tmp_path / "tiny" / "network.xml", classes=5, size=48)
+    path = networks.write_tiny(tmp_path / "tiny" / "network.xml", classes=5, size=48)
     batch = np.random.default_rng(0).uniform(-1, 1, (1, 48, 48, 3)).astype(np.float32)
     evidence = Maps(path).evidence(batch)
     assert evidence is not None
@@ -260,7 +260,7 @@ def test_the_mean_of_a_map_is_the_logit(tmp_path: Path) -> None:
 
 
 def test_a_network_that_bends_after_its_mean_has_no_exact_map(tmp_path: Path) -> None:
-    path = networks.spotting(tmp_path / "bent" / "network.xml", hidden=True)
+    path = networks.write_colour_detector(tmp_path / "bent" / "network.xml", hidden=True)
     with pytest.raises(errors.EngineError, match=r"what follows the mean .* is no dense layer"):
         Maps(path)
 

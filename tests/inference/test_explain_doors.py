@@ -15,8 +15,9 @@ from click.testing import Result
 from flask.testing import FlaskClient
 from PIL import Image
 
-from support import fake_studio
-from support.fake_studio import photo
+from support import studios
+from support.images import plain_image
+from support.images import squares
 from triptych import settings
 from triptych.cli import main
 from triptych.inference.classifier import Classifier
@@ -43,9 +44,9 @@ def form(image: bytes, **options: str) -> dict[str, object]:
 
 
 def test_the_committees_answer_is_explained_in_numbers_and_drawn(client: FlaskClient) -> None:
-    answer = client.post(API, data=form(photo(), rule="mean")).json
+    answer = client.post(API, data=form(squares(), rule="mean")).json
     assert set(answer) == EXPLANATION
-    verdict = fake_studio.load("lite").classify(photo())
+    verdict = studios.fake_classifier("lite").classify(squares())
     assert (answer["source"], answer["member"]) == ("a.png", None)
     assert (answer["label"], answer["prob"]) == (verdict.label.name, verdict.prob)
     assert set(answer["methods"].values()) == {"occlusion"}
@@ -59,39 +60,44 @@ def test_the_committees_answer_is_explained_in_numbers_and_drawn(client: FlaskCl
 @pytest.mark.parametrize("way", ["body", "json", "form"])
 def test_a_member_and_a_class_are_named_in_each_way_to_send(client: FlaskClient, way: str) -> None:
     asked = {"member": "vgg16", "label": "teapot", "committee": "classic", "fit": "square"}
-    sent: dict[str, object] = {"data": form(photo(), **asked)}
+    sent: dict[str, object] = {"data": form(squares(), **asked)}
     if way == "body":
-        sent = {"data": photo(), "content_type": "image/png", "query_string": asked}
+        sent = {"data": squares(), "content_type": "image/png", "query_string": asked}
     elif way == "json":
-        images = [{"name": "a.png", "b64": base64.b64encode(photo()).decode()}]
+        images = [{"name": "a.png", "b64": base64.b64encode(squares()).decode()}]
         sent = {"json": {"images": images, **asked}}
     answer = client.post(API, **sent).json
     assert (answer["member"], answer["label"]) == ("VGG16", "teapot")
     assert answer["box"] == [0, 0, 1, 1]
-    told = fake_studio.load("classic").explain(
-        photo(), member="VGG16", label="teapot", fit="square"
+    told = studios.fake_classifier("classic").explain(
+        squares(), member="VGG16", label="teapot", fit="square"
     )
     np.testing.assert_allclose(answer["heat"], told.heat, atol=1e-3)
 
 
 def test_the_picture_alone_by_option_or_header(client: FlaskClient) -> None:
-    json_answer = client.post(API, data=form(photo())).json
+    json_answer = client.post(API, data=form(squares())).json
     for options, headers in (({"format": "png"}, {}), ({}, {"Accept": "image/png"})):
-        answer = client.post(API, data=form(photo(), **options), headers=headers)
+        answer = client.post(API, data=form(squares(), **options), headers=headers)
         assert (answer.status_code, answer.mimetype) == (200, "image/png")
         assert answer.data == base64.b64decode(json_answer["overlay"])
-    both = client.post(API, data=form(photo(), format="json"), headers={"Accept": "image/png"})
+    both = client.post(API, data=form(squares(), format="json"), headers={"Accept": "image/png"})
     assert both.json["overlay"] == json_answer["overlay"]
 
 
 @pytest.mark.parametrize(
     ("image", "options", "status", "said"),
     [
-        (photo(), {"member": "nobody"}, 404, "no members nobody"),
-        (photo(), {"label": "unicorn"}, 404, "There is no class 'unicorn'"),
-        (photo(), {"committee": "nobody"}, 404, "no committee 'nobody'"),
-        (photo(), {"format": "gif"}, 400, "The option format is 'gif'; expected one of: json, png"),
-        (photo(), {"top": "3"}, 400, "no option 'top'; expected only: committee, member, label"),
+        (squares(), {"member": "nobody"}, 404, "no members nobody"),
+        (squares(), {"label": "unicorn"}, 404, "There is no class 'unicorn'"),
+        (squares(), {"committee": "nobody"}, 404, "no committee 'nobody'"),
+        (
+            squares(),
+            {"format": "gif"},
+            400,
+            "The option format is 'gif'; expected one of: json, png",
+        ),
+        (squares(), {"top": "3"}, 400, "no option 'top'; expected only: committee, member, label"),
         (b"hello", {}, 415, "This is plain text, not an image"),
     ],
 )
@@ -104,7 +110,7 @@ def test_what_cannot_be_explained_is_said_in_the_one_form(
 
 
 def test_one_image_at_a_time(client: FlaskClient) -> None:
-    files = [(io.BytesIO(photo()), "a.png"), (io.BytesIO(photo(1)), "b.png")]
+    files = [(io.BytesIO(squares()), "a.png"), (io.BytesIO(squares(1)), "b.png")]
     answer = client.post(API, data={"image": files})
     assert answer.status_code == 400
     assert "2 images came; expected one." in answer.json["error"]["message"]
@@ -112,13 +118,13 @@ def test_one_image_at_a_time(client: FlaskClient) -> None:
 
 def test_a_map_that_takes_too_long_is_given_up() -> None:
     def load(name: str) -> Classifier:
-        return fake_studio.load(name, spent_s=1.5)
+        return studios.fake_classifier(name, seconds_per_run=1.5)
 
-    registry = Registry(load, fake_studio.offers("lite"), "lite")
+    registry = Registry(load, studios.catalogue("lite"), "lite")
     registry.get()
     app = create_app(settings.load({}, deadline_s=1.0), registry)
     begun = time.perf_counter()
-    answer = app.test_client().post(API, data=form(photo()))
+    answer = app.test_client().post(API, data=form(squares()))
     assert answer.status_code == 504
     assert answer.json["error"]["code"] == "deadline"
     # Nobody waits for it any more, so it ends; the whole would take more than fifteen seconds.
@@ -132,22 +138,20 @@ def test_a_map_that_takes_too_long_is_given_up() -> None:
 
 
 def test_similar_photos_are_named_where_they_are_known() -> None:
-    registry = Registry(fake_studio.load, fake_studio.offers("lite", fake_studio.GARDEN), "lite")
+    registry = Registry(studios.fake_classifier, studios.catalogue("lite", studios.GARDEN), "lite")
     client = create_app(settings.load({}), registry).test_client()
-    grey = fake_studio.plain((128, 128, 128))
+    grey = plain_image((128, 128, 128))
     classify = "/api/v1/classify"
-    asked = form(grey, committee=fake_studio.GARDEN, similar="4")
+    asked = form(grey, committee=studios.GARDEN, similar="4")
     (answer,) = client.post(classify, data=asked).json["results"]
     similar = answer["verdict"]["similar"]
     assert len(similar) == 4
     assert all(set(each) == {"digest", "label", "distance"} for each in similar)
-    assert all(
-        len(each["digest"]) == 64 and each["label"] in fake_studio.FLOWERS for each in similar
-    )
+    assert all(len(each["digest"]) == 64 and each["label"] in studios.FLOWERS for each in similar)
     gaps = [each["distance"] for each in similar]
     assert gaps == sorted(gaps)
     assert gaps[0] >= 0
-    for options in ({"committee": fake_studio.GARDEN}, {"committee": "lite", "similar": "4"}):
+    for options in ({"committee": studios.GARDEN}, {"committee": "lite", "similar": "4"}):
         (answer,) = client.post(classify, data=form(grey, **options)).json["results"]
         assert answer["verdict"]["similar"] == []
     for impossible in ("13", "-1", "many"):
@@ -157,10 +161,10 @@ def test_similar_photos_are_named_where_they_are_known() -> None:
 
 
 def test_pictures_of_taught_photos_are_shown_where_the_studio_has_them(tmp_path: Path) -> None:
-    registry = Registry(fake_studio.load, fake_studio.offers("lite"), "lite")
+    registry = Registry(studios.fake_classifier, studios.catalogue("lite"), "lite")
     app = create_app(settings.load({}, home=tmp_path), registry)
     door = app.extensions[context.KEY].projects
-    kept = door.add(door.make("Fruit").key, "a.png", photo(size=(500, 300)), None)
+    kept = door.add(door.make("Fruit").key, "a.png", squares(size=(500, 300)), None)
     answer = app.test_client().get(f"/similar/{kept.digest}.jpg")
     assert answer.mimetype == "image/jpeg"
     with Image.open(io.BytesIO(answer.data)) as small:
@@ -176,9 +180,9 @@ def test_pictures_of_taught_photos_are_shown_where_the_studio_has_them(tmp_path:
 @pytest.fixture
 def garden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A photo for a committee that was fitted, and it in the place of any other."""
-    monkeypatch.setattr("triptych.load", lambda **options: fake_studio.load(fake_studio.GARDEN))
+    monkeypatch.setattr("triptych.load", lambda **options: studios.fake_classifier(studios.GARDEN))
     path = tmp_path / "sure.png"
-    path.write_bytes(fake_studio.plain(fake_studio.SURE))
+    path.write_bytes(plain_image(studios.SURE))
     return path
 
 

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 
 import triptych
 from support import networks
-from support.pictures import picture
+from support.images import picture
 from triptych import errors
 from triptych.cli import main
 from triptych.engines.activation_maps import Maps
@@ -48,9 +48,9 @@ def keras_models(keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name in zoo.COMMITTEES["classic"]:
         row = zoo.find(name)
         model = getattr(keras.applications, name)(weights=None)
-        networks.shake(model, reach=100 if row.recipe.scaling == "caffe" else 1)
+        networks.randomize(model, reach=100 if row.recipe.scaling == "caffe" else 1)
         path = tmp_path / "mirror" / row.weights.file
-        networks.save_official(model, path)
+        networks.save_applications_weights(model, path)
         digest = f"md5:{hashlib.md5(path.read_bytes()).hexdigest()}"
         pinned = dataclasses.replace(row, weights=dataclasses.replace(row.weights, hash=digest))
         monkeypatch.setitem(zoo.BACKBONES, name, pinned)
@@ -77,7 +77,7 @@ def test_pull_and_classify_equal_keras_applications(
 
     photos = [tmp_path / f"{number}.png" for number in range(3)]
     for seed, path in enumerate(photos, 7):
-        path.write_bytes(picture(seed, size=(240, 320), form="PNG"))
+        path.write_bytes(picture(seed, size=(240, 320), format="PNG"))
     classifier = triptych.load("auto", precision="f32", home=tmp_path / "home")
     assert classifier.committee.name == "classic"
     verdict = classifier.classify(photos[0], fit="square", top=1000)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from support import member_probs
+from support.predictions import random_predictions
 from triptych import errors
 from triptych.engines import Float32Array
 from triptych.engines import Output
@@ -124,7 +124,7 @@ def test_sure_and_unsure_are_on_the_two_sides_of_the_threshold() -> None:
 
 
 def test_a_set_holds_the_classes_up_to_its_level_and_grows_with_the_coverage() -> None:
-    tables, truth = member_probs.answers([2, 2, 2], photos=400, classes=4)
+    tables, truth = random_predictions([2, 2, 2], photos=400, classes=4)
     fitted = fit.fit(tables, truth, [1, 2, 4])
     classifier, _ = seated([*tables[:, :200]], fitted, "weighted")
     hits = dict.fromkeys((0.5, 0.8, 0.95), 0)

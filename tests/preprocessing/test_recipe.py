@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from support import image_files
+from support import image_formats
 from triptych import errors
 from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
@@ -71,7 +71,7 @@ def test_scaling_is_the_published_formula(image: np.ndarray, name: str) -> None:
 
 
 def test_a_very_large_photo_looks_as_if_resized_in_one_step() -> None:
-    image = Image.fromarray(image_files.photo(300, 200)).resize((2400, 1600))
+    image = Image.fromarray(image_formats.sample_pixels(300, 200)).resize((2400, 1600))
     made = Recipe((112, 112), "raw")
     plain = image.resize((112, 112), Image.Resampling.BICUBIC, recipe.window(made, 1600, 2400))
     difference = np.abs(recipe.resize(made, np.asarray(image)).astype(int) - np.asarray(plain))

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from support import fake_studio
 from support import ray_cluster
-from support import tiny_bundles
+from support.bundles import write_runnable
+from support.images import squares
 from triptych.batch import shards
 from triptych.cli import main
 from triptych.scale.folders import Crew
@@ -39,7 +39,7 @@ def cluster() -> Iterator[Any]:
 @pytest.fixture
 def asked(tmp_path: Path) -> list[str]:
     """Words that classify photos by tiny networks."""
-    tiny_bundles.teach(tmp_path / "home")
+    write_runnable(tmp_path / "home")
     named = ["--committee", "tiny", "--home", str(tmp_path / "home"), "--precision", "f32"]
     return ["classify", *named, "--threads", "1", "--rows-per-file", str(ROWS)]
 
@@ -47,7 +47,7 @@ def asked(tmp_path: Path) -> list[str]:
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """5,000 files in ten folders; two of them are no photos."""
-    drawn = [fake_studio.photo(seed) for seed in range(100)]
+    drawn = [squares(seed) for seed in range(100)]
     for number in range(PHOTOS):
         path = tmp_path / "photos" / str(number % 10) / f"{number:05}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ from prometheus_client.samples import Sample
 from ray import serve
 
 from support import ray_cluster
-from support.pictures import picture
+from support.images import picture
 from triptych import bundles
 from triptych import settings
 from triptych.bundles import loading

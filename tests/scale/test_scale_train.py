@@ -19,10 +19,10 @@ import ray
 from click.testing import CliRunner
 from ray import cloudpickle
 
-from support import fake_studio
 from support import networks
 from support import ray_cluster
-from support.pictures import picture
+from support.images import picture
+from support.images import squares
 from triptych import bundles
 from triptych import data
 from triptych import errors
@@ -102,7 +102,7 @@ def extractors(tmp_path_factory: pytest.TempPathFactory) -> list[Extractor]:
     made = []
     for seed, size in enumerate((32, 48)):
         path = tmp_path_factory.mktemp("networks") / "network.xml"
-        networks.tiny(path, classes=3, size=size, seed=seed)
+        networks.write_tiny(path, classes=3, size=size, seed=seed)
         engine = OpenVINOEngine(path, precision="f32", streams=2)
         made.append(Extractor(str(size), engine, recipe.Recipe((size, size), "tf"), network=path))
     return [*made, dataclasses.replace(made[0], space="flipped", view="flip")]
@@ -189,7 +189,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind in ("smooth", "squares"):
         (folder / kind).mkdir()
         for seed in range(12):
-            draw = picture(seed) if kind == "smooth" else fake_studio.photo(seed, size=(90, 120))
+            draw = picture(seed) if kind == "smooth" else squares(seed, size=(90, 120))
             (folder / kind / f"{seed}.img.png").write_bytes(draw)
     return folder
 

@@ -12,8 +12,9 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from support import fake_studio
+from support import studios
 from support import trained_project
+from support.images import plain_image
 from triptych import errors
 from triptych import settings
 from triptych.studio.projects import Projects
@@ -21,9 +22,9 @@ from triptych.web import create_app
 from triptych.web.registry import Registry
 
 JSON = {"Accept": "application/json"}
-UNSURE = fake_studio.plain(fake_studio.MANY_CLASSES)
-SURE = fake_studio.plain(fake_studio.SURE)
-NONE = fake_studio.plain(fake_studio.NONE_OF_THESE)
+UNSURE = plain_image(studios.MANY_CLASSES)
+SURE = plain_image(studios.SURE)
+NONE = plain_image(studios.NONE_OF_THESE)
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def door(tmp_path: Path) -> Projects:
 
 def studio(door: Projects, **options: object) -> FlaskClient:
     registry = Registry(
-        fake_studio.load, fake_studio.offers(fake_studio.GARDEN, "lite"), fake_studio.GARDEN
+        studios.fake_classifier, studios.catalogue(studios.GARDEN, "lite"), studios.GARDEN
     )
     chosen = settings.load({}, home=door.home, **options)
     return create_app(chosen, registry).test_client()
@@ -62,7 +63,7 @@ def test_only_photos_in_doubt_are_kept(client: FlaskClient, door: Projects) -> N
     kept = door.inbox()
     assert {one.name for one in kept} == {"1.png", "2.png"}
     verdicts = {one.name: one.verdict for one in kept}
-    assert verdicts["1.png"]["committee"] == fake_studio.GARDEN
+    assert verdicts["1.png"]["committee"] == studios.GARDEN
     assert verdicts["1.png"]["status"] == "unsure"
     assert verdicts["1.png"]["top"][0]["label"] == verdicts["1.png"]["label"]
     assert {one.name: door.read(one.digest) for one in kept} == {"1.png": UNSURE, "2.png": NONE}
@@ -134,7 +135,7 @@ def test_what_cannot_be_kept_disturbs_no_answer(
 
 @pytest.fixture
 def key(door: Projects) -> str:
-    return trained_project.project(door, each=0)
+    return trained_project.create(door, each=0)
 
 
 @pytest.fixture
@@ -165,7 +166,7 @@ def test_a_photo_gets_its_class_and_goes_to_the_data(
 ) -> None:
     answer = settle(client, kept=kept[0], project=key, do=f"class:{bees(door, key)}")
     assert answer.json["waiting"] == 1
-    photo = trained_project.named(door, key)["0.png"]
+    photo = trained_project.photos_by_name(door, key)["0.png"]
     assert photo.class_id == bees(door, key)
     assert door.read(photo.digest) == UNSURE
     assert [one.id for one in door.inbox()] == [kept[1]]
@@ -198,8 +199,8 @@ def test_without_a_script_the_form_leads_back_and_offers_to_undo(
 def test_the_project_whose_committee_was_unsure_is_offered_first(
     client: FlaskClient, door: Projects, kept: list[int]
 ) -> None:
-    own = trained_project.project(door, title=fake_studio.GARDEN, each=0)
-    other = trained_project.project(door, title="Other", each=0)
+    own = trained_project.create(door, title=studios.GARDEN, each=0)
+    other = trained_project.create(door, title="Other", each=0)
     assert f'value="{own}" selected' in client.get("/projects/inbox").text
     assert f'value="{other}" selected' in client.get(f"/projects/inbox?project={other}").text
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from support.drawings import drawing
+from support.images import shape_image
 from triptych import bundles
 from triptych import errors
 from triptych.studio import review
@@ -44,10 +44,10 @@ def projects(home: Path) -> Projects:
     for kind in ("discs", "rays"):
         own = found.add_class(shapes.key, kind)
         for seed in range(PER_CLASS):
-            found.add(shapes.key, f"{seed}.png", drawing(kind, 500 + seed), own.id)
+            found.add(shapes.key, f"{seed}.png", shape_image(kind, 500 + seed), own.id)
     begun = found.make("Jobs: begun")
     only = found.add_class(begun.key, "discs")
-    found.add(begun.key, "1.png", drawing("discs", 1), only.id)
+    found.add(begun.key, "1.png", shape_image("discs", 1), only.id)
     return found
 
 
@@ -247,7 +247,7 @@ def test_a_mistake_of_the_person_is_said_as_it_is(jobs: Jobs, projects: Projects
     for kind in ("discs", "rays"):
         own = projects.add_class(key, kind)
         for seed in range(2):
-            projects.add(key, f"{seed}.png", drawing(kind, 700 + seed), own.id)
+            projects.add(key, f"{seed}.png", shape_image(kind, 700 + seed), own.id)
     first = jobs.start("jobs-shapes", LESSON)
     job = jobs.start(key, LESSON)
     assert jobs.state(job.id).state == "waiting"

@@ -23,7 +23,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from support.pictures import picture
+from support.images import picture
 from triptych import data as triptych_data
 from triptych import errors
 from triptych.cli import main
@@ -45,7 +45,7 @@ SMALL = (12, 16)
 WORKER = f"""
 import sys
 from pathlib import Path
-from support.pictures import picture
+from support.images import picture
 from triptych.studio.projects import Projects
 home, key, start, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 projects = Projects(home)

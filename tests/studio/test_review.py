@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from support import trained_project
+from support.images import squares
 from triptych import bundles
 from triptych import errors
 from triptych import settings
@@ -35,7 +36,7 @@ JSON = {"Accept": "application/json"}
 def garden(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which a project was taught once."""
     door = Projects(tmp_path_factory.mktemp("garden"))
-    trained_project.teach(door, trained_project.project(door))
+    trained_project.train(door, trained_project.create(door))
     return door.home
 
 
@@ -56,12 +57,12 @@ def client(door: Projects, key: str, registry: Registry) -> FlaskClient:
 
 
 def digest(door: Projects, key: str, name: str) -> str:
-    return trained_project.named(door, key)[name].digest
+    return trained_project.photos_by_name(door, key)[name].digest
 
 
 def home_of(door: Projects, key: str, name: str) -> str | None:
     names = {own.id: own.name for own in door.find(key).classes}
-    return names.get(trained_project.named(door, key)[name].class_id or 0)
+    return names.get(trained_project.photos_by_name(door, key)[name].class_id or 0)
 
 
 def class_id(door: Projects, key: str, name: str) -> int:
@@ -137,7 +138,7 @@ def test_changes_since_the_teaching_are_counted(door: Projects, key: str) -> Non
     assert review(door, key).changes == 0
     door.decide(key, [digest(door, key, "ants-3.png")], class_id=class_id(door, key, "bees"))
     door.decide(key, [digest(door, key, "bees-3.png")], exclude=True)
-    door.add(key, "new.png", trained_project.photo(99), class_id(door, key, "ants"))
+    door.add(key, "new.png", squares(99), class_id(door, key, "ants"))
     door.erase(key, [digest(door, key, "wasps-3.png")])
     assert review(door, key).changes == 4
 
@@ -156,11 +157,11 @@ def test_a_photo_that_was_removed_is_still_told_of(door: Projects, key: str) -> 
 def teach_again(door: Projects, key: str) -> None:
     """ants-1 moves to the bees; the next version has ants-0 wrong, and measures ants-2, too."""
     door.decide(key, [digest(door, key, "ants-1.png")], class_id=class_id(door, key, "bees"))
-    answers = dict(trained_project.ANSWERS)
-    answers["ants-0.png"] = trained_project.Planted((0.3, 0.1, 0.6), held=True)
-    answers["bees-0.png"] = trained_project.Planted((0.05, 0.95, 0.0), held=True)
+    answers = dict(trained_project.PREDICTIONS)
+    answers["ants-0.png"] = trained_project.Prediction((0.3, 0.1, 0.6), held=True)
+    answers["bees-0.png"] = trained_project.Prediction((0.05, 0.95, 0.0), held=True)
     answers["ants-2.png"] = dataclasses.replace(answers["ants-2.png"], held=True)
-    trained_project.teach(door, key, answers)
+    trained_project.train(door, key, answers)
 
 
 def test_two_versions_are_compared_on_the_photos_that_neither_learned(
@@ -198,9 +199,9 @@ def test_with_nothing_in_common_nothing_is_said(
 ) -> None:
     answers = {
         name: dataclasses.replace(one, held=not one.held)
-        for name, one in trained_project.ANSWERS.items()
+        for name, one in trained_project.PREDICTIONS.items()
     }
-    trained_project.teach(door, key, answers)
+    trained_project.train(door, key, answers)
     assert studio_review.compare(review(door, key, 1), review(door, key, 2)).photos == 0
     page = client.get(f"/projects/{key}/result/compare?before=1&after=2").text
     assert "have no photos in common that can be compared: none was held back from both" in page
@@ -283,10 +284,10 @@ def test_the_report_may_do_nothing_but_be_read(client: FlaskClient, key: str) ->
 
 def test_many_classes_are_told_as_pairs(client: FlaskClient, door: Projects) -> None:
     names = [f"kind {number:02}" for number in range(13)]
-    key = trained_project.project(door, title="Many", classes=names, each=1)
+    key = trained_project.create(door, title="Many", classes=names, each=1)
     wrong = tuple(float(number == 1) for number in range(13))
-    answers = {f"{name}-0.png": trained_project.Planted(wrong, held=True) for name in names}
-    trained_project.teach(door, key, answers, labels=names)
+    answers = {f"{name}-0.png": trained_project.Prediction(wrong, held=True) for name in names}
+    trained_project.train(door, key, answers, labels=names)
     page = client.get(f"/projects/{key}/result").text
     assert 'class="matrix"' not in page
     assert page.count("taken for kind 01") == 12
@@ -313,9 +314,9 @@ def test_a_version_without_answers_is_shown_without_photos(
 
 def test_names_cannot_write_into_the_page(client: FlaskClient, door: Projects) -> None:
     hostile = "<script>alert(1)</script>"
-    key = trained_project.project(door, title=hostile, classes=("a&amp", "b'c"), each=1)
-    answers = {"a&amp-0.png": trained_project.Planted((0.1, 0.9), held=True)}
-    trained_project.teach(door, key, answers, labels=("a&amp", "b'c"))
+    key = trained_project.create(door, title=hostile, classes=("a&amp", "b'c"), each=1)
+    answers = {"a&amp-0.png": trained_project.Prediction((0.1, 0.9), held=True)}
+    trained_project.train(door, key, answers, labels=("a&amp", "b'c"))
     for page in ("", "/cell?truth=a%26amp", "/doubted"):
         text = client.get(f"/projects/{key}/result{page}").text
         assert "<script>alert" not in text
@@ -377,8 +378,8 @@ def test_the_button_of_one_photo_wins_over_what_is_chosen(
 ) -> None:
     one, other = (digest(door, key, name) for name in ("ants-3.png", "ants-1.png"))
     decide(client, key, digest=other, one=f"{one} exclude")
-    assert trained_project.named(door, key)["ants-3.png"].excluded
-    assert not trained_project.named(door, key)["ants-1.png"].excluded
+    assert trained_project.photos_by_name(door, key)["ants-3.png"].excluded
+    assert not trained_project.photos_by_name(door, key)["ants-1.png"].excluded
 
 
 @pytest.mark.parametrize(
@@ -482,7 +483,7 @@ def test_a_point_of_a_reliability_diagram_lies_in_its_interval(bins: list[dict])
 
 
 def test_what_cannot_be_taught_anew_says_why(client: FlaskClient, door: Projects, key: str) -> None:
-    everything = [photo.digest for photo in trained_project.named(door, key).values()]
+    everything = [photo.digest for photo in trained_project.photos_by_name(door, key).values()]
     door.decide(key, everything, exclude=True)
     answer = client.post(f"/projects/{key}/retrain", headers=JSON)
     assert answer.status_code == 400

@@ -1,9 +1,9 @@
-"""Throw noise and mutilated images at `images.decode`; print what came out, as JSON.
+"""Decode noise and mutilated images by `images.decode`; print the outcomes, as JSON.
 
 Run alone, so that the peak memory is that of the decoding:
 
-    python tests/fuzz_images.py fuzz 10000 2000
-    python tests/fuzz_images.py large PATH
+    python tests/support/fuzz_images.py fuzz 10000 2000
+    python tests/support/fuzz_images.py large PATH
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from support import image_files
+from support import image_formats
 from triptych import errors
 from triptych import images
 
@@ -50,9 +50,9 @@ def noise(chance: random.Random, count: int) -> Iterator[bytes]:
 
 def mutilated(chance: random.Random, count: int) -> Iterator[bytes]:
     """Real files of every format after up to four accidents."""
-    files = list(image_files.valid().values())
+    files = list(image_formats.valid().values())
     with contextlib.suppress(ImportError):
-        files.append(image_files.heic())
+        files.append(image_formats.heic())
     for number in range(count):
         data = files[number % len(files)]
         for _ in range(chance.randint(1, 4)):
@@ -133,7 +133,7 @@ def run(inputs: Iterator[bytes]) -> dict[str, object]:
 
 def fuzz(noises: int, mutilations: int) -> dict[str, object]:
     chance = random.Random(SEED)
-    for data in image_files.valid().values():
+    for data in image_formats.valid().values():
         outcome(data)
     base_mb = peak_mb()
     with warnings.catch_warnings(record=True) as caught:
@@ -149,7 +149,7 @@ def fuzz(noises: int, mutilations: int) -> dict[str, object]:
 
 
 def large(path: str) -> dict[str, object]:
-    images.decode(image_files.valid()["png"])
+    images.decode(image_formats.valid()["png"])
     base_mb = peak_mb()
     height, width = images.load(path).shape[:2]
     return {"pixels": height * width, "peak_growth_mb": round(peak_mb() - base_mb, 1)}

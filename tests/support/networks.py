@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 
-def shake(model: Any, *, seed: int = 0, reach: float = 1.0) -> None:
+def randomize(model: Any, *, seed: int = 0, reach: float = 1.0) -> None:
     """Give a random network lively batch norms and logits with a spread of about 3.
 
     `reach` is how far its inputs go from zero.
@@ -41,7 +41,7 @@ def _scale_kernel(layer: Any, factor: float) -> None:
     layer.set_weights([kernel * factor, *rest])
 
 
-def save_official(model: Any, path: Path) -> None:
+def save_applications_weights(model: Any, path: Path) -> None:
     """Save weights in the layout of the files that keras.applications downloads."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
@@ -57,7 +57,7 @@ def save_official(model: Any, path: Path) -> None:
                 group.create_dataset(name, data=weight)
 
 
-def save(model: Any, path: Path) -> Path:
+def save_keras(model: Any, path: Path) -> Path:
     """Save a whole model as people do."""
     with warnings.catch_warnings():
         # Keras on TensorFlow copies its tensors in a way that NumPy 2 frowns upon.
@@ -66,7 +66,7 @@ def save(model: Any, path: Path) -> Path:
     return path
 
 
-def tiny(path: Path, *, classes: int, size: int = 32, seed: int = 0) -> Path:
+def write_tiny(path: Path, *, classes: int, size: int = 32, seed: int = 0) -> Path:
     """Write a small OpenVINO network with the outputs (probs, features) of a converted one."""
     import openvino
     from openvino import opset13 as op
@@ -86,7 +86,7 @@ def tiny(path: Path, *, classes: int, size: int = 32, seed: int = 0) -> Path:
     return path
 
 
-def spotting(path: Path, *, size: int = 64, hidden: bool = False) -> Path:
+def write_colour_detector(path: Path, *, size: int = 64, hidden: bool = False) -> Path:
     """Write a network that tells red, green and blue things, and where they are: no weights drawn.
 
     `hidden` puts a layer between the mean of its map and its answer, which bends.

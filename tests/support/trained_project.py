@@ -1,4 +1,4 @@
-"""A project that was taught, planted answer by answer, so that tests know what pages must tell."""
+"""A trained project with predictions chosen photo by photo, so that tests know what pages show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from support.fake_studio import photo
+from support.images import squares
 from triptych import bundles
 from triptych import evaluation
 from triptych.bundles.oof_predictions import OOFPredictions
@@ -22,40 +22,40 @@ CLASSES = ("ants", "bees", "wasps")
 
 
 @dataclass(frozen=True)
-class Planted:
-    """What a committee says of a photo that it has not learned.
+class Prediction:
+    """What a committee predicts for a photo that it was not trained on.
 
     Args:
-        probs: Of the classes, in order.
-        held: Whether it was held back to measure with.
+        probs: Probability of each class, in order.
+        held: Whether the photo was held out to evaluate on.
     """
 
     probs: tuple[float, ...]
     held: bool = False
 
 
-# ants-1 is a mistake of the evaluation; ants-3 looks like a bee whose label is wrong; bees-3 is
-# answered wrongly, too, but without conviction.
-ANSWERS = {
-    "ants-0.png": Planted((0.90, 0.05, 0.05), held=True),
-    "ants-1.png": Planted((0.10, 0.85, 0.05), held=True),
-    "ants-2.png": Planted((0.80, 0.10, 0.10)),
-    "ants-3.png": Planted((0.02, 0.96, 0.02)),
-    "bees-0.png": Planted((0.05, 0.90, 0.05), held=True),
-    "bees-1.png": Planted((0.10, 0.80, 0.10), held=True),
-    "bees-2.png": Planted((0.10, 0.80, 0.10)),
-    "bees-3.png": Planted((0.20, 0.35, 0.45)),
-    "wasps-0.png": Planted((0.05, 0.05, 0.90), held=True),
-    "wasps-1.png": Planted((0.10, 0.20, 0.70), held=True),
-    "wasps-2.png": Planted((0.10, 0.10, 0.80)),
-    "wasps-3.png": Planted((0.02, 0.08, 0.90)),
+# ants-1 is an error of the evaluation; ants-3 looks like a bee with a wrong label; bees-3 is
+# predicted wrongly, too, but with little confidence.
+PREDICTIONS = {
+    "ants-0.png": Prediction((0.90, 0.05, 0.05), held=True),
+    "ants-1.png": Prediction((0.10, 0.85, 0.05), held=True),
+    "ants-2.png": Prediction((0.80, 0.10, 0.10)),
+    "ants-3.png": Prediction((0.02, 0.96, 0.02)),
+    "bees-0.png": Prediction((0.05, 0.90, 0.05), held=True),
+    "bees-1.png": Prediction((0.10, 0.80, 0.10), held=True),
+    "bees-2.png": Prediction((0.10, 0.80, 0.10)),
+    "bees-3.png": Prediction((0.20, 0.35, 0.45)),
+    "wasps-0.png": Prediction((0.05, 0.05, 0.90), held=True),
+    "wasps-1.png": Prediction((0.10, 0.20, 0.70), held=True),
+    "wasps-2.png": Prediction((0.10, 0.10, 0.80)),
+    "wasps-3.png": Prediction((0.02, 0.08, 0.90)),
 }
 
 
-def project(
+def create(
     door: Projects, *, title: str = "Garden", classes: Sequence[str] = CLASSES, each: int = 4
 ) -> str:
-    """A project of so many photos of each class.
+    """Create a project with the same number of photos in each class.
 
     Returns:
         Its key.
@@ -63,24 +63,24 @@ def project(
     made = door.make(title)
     ids = {name: door.add_class(made.key, name).id for name in classes}
     for number, name in enumerate(f"{own}-{count}.png" for own in classes for count in range(each)):
-        door.add(made.key, name, photo(number + 1), ids[name.partition("-")[0]])
+        door.add(made.key, name, squares(number + 1), ids[name.partition("-")[0]])
     return made.key
 
 
-def named(door: Projects, key: str) -> dict[str, Photo]:
+def photos_by_name(door: Projects, key: str) -> dict[str, Photo]:
     """The photos of a project by name."""
     return {one.name: one for one in door.photos(key, excluded=None, limit=-1)}
 
 
-def teach(
+def train(
     door: Projects,
     key: str,
-    answers: Mapping[str, Planted] = ANSWERS,
+    answers: Mapping[str, Prediction] = PREDICTIONS,
     *,
     labels: Sequence[str] = CLASSES,
 ) -> bundles.Bundle:
-    """The next version of a project's committee, which said this of its photos."""
-    photos, found = named(door, key), door.find(key)
+    """Write the next version of a project's committee, with these predictions for its photos."""
+    photos, found = photos_by_name(door, key), door.find(key)
     names = {own.id: own.name for own in found.classes}
     homes = [names.get(photos[name].class_id or 0, labels[0]) for name in answers]
     kept = OOFPredictions(

@@ -295,9 +295,9 @@ def backbone(request: pytest.FixtureRequest, keras: Any, tmp_path: Path) -> dict
         return {"backbones": ["lite0"]}
     keras.utils.set_random_seed(0)
     model = zoo.find(request.param).build()
-    networks.shake(model)
+    networks.randomize(model)
     path = tmp_path / "drawn.h5"
-    networks.save_official(model, path)
+    networks.save_applications_weights(model, path)
     return {"backbones": [request.param], "weights": {request.param: path}}
 
 

@@ -19,9 +19,9 @@ from click.testing import Result
 
 import triptych
 from support import networks
-from support.drawings import CLASSES
-from support.drawings import drawing
-from support.pictures import picture
+from support.images import SHAPES
+from support.images import picture
+from support.images import shape_image
 from triptych import bundles
 from triptych import errors
 from triptych import features
@@ -38,10 +38,10 @@ PER_CLASS = 12
 
 
 def draw_classes(folder: Path, *, first: int = 0, count: int = PER_CLASS) -> Path:
-    for kind in CLASSES:
+    for kind in SHAPES:
         (folder / kind).mkdir(parents=True)
         for seed in range(first, first + count):
-            (folder / kind / f"{seed}.png").write_bytes(drawing(kind, seed))
+            (folder / kind / f"{seed}.png").write_bytes(shape_image(kind, seed))
     return folder
 
 
@@ -53,7 +53,7 @@ def run(*arguments: str | Path) -> Result:
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three classes, and a file that only claims to be a photo."""
     folder = draw_classes(tmp_path_factory.mktemp("shapes") / "shapes")
-    (folder / "rays" / "broken.png").write_bytes(drawing("rays", 0)[:200])
+    (folder / "rays" / "broken.png").write_bytes(shape_image("rays", 0)[:200])
     return folder
 
 
@@ -102,7 +102,7 @@ def test_the_bundle_is_complete(shapes: bundles.Bundle) -> None:
     assert set(shapes.about["files"]) == {
         name for name in found if not name.endswith(("bundle.json", "members", "Lite0"))
     }
-    assert (shapes.folder / "labels.txt").read_text().split() == list(CLASSES)
+    assert (shapes.folder / "labels.txt").read_text().split() == list(SHAPES)
     assert shapes.about["data"]["held_out"]
     assert shapes.about["data"]["train"] + shapes.about["data"]["val"] == 3 * PER_CLASS
     assert shapes.about["members"][0]["head"]["kind"] == "linear"
@@ -114,7 +114,7 @@ def test_metrics_card_and_report_agree(shapes: bundles.Bundle) -> None:
     metrics = shapes.metrics
     assert metrics["committee"]["top1"] == 1
     assert metrics["images"] == shapes.about["data"]["val"]
-    assert [row["label"] for row in metrics["per_class"]] == list(CLASSES)
+    assert [row["label"] for row in metrics["per_class"]] == list(SHAPES)
     curve = metrics["learning_curve"]
     assert [point["images_per_class"] for point in curve] == [1, 2, 5]
     assert all(len(point["top1"]) == 5 for point in curve)
@@ -149,7 +149,7 @@ def test_suspects_are_listed_on_the_command_line(shapes: bundles.Bundle, home: P
     assert [facts["score"] for facts in found] == sorted((f["score"] for f in found), reverse=True)
     for facts in found:
         assert facts["source"].startswith(f"{facts['given']}/")
-        assert facts["suggested"] in set(CLASSES) - {facts["given"]}
+        assert facts["suggested"] in set(SHAPES) - {facts["given"]}
     table = run("suspects", "shapes", "--limit", "5", "--home", home).stdout
     assert found[0]["source"] in table
 
@@ -181,7 +181,7 @@ def test_a_photo_of_something_else_is_none_of_these(
     shapes: bundles.Bundle, home: Path, tmp_path: Path
 ) -> None:
     classifier = triptych.load("shapes", precision="f32", home=home)
-    assert classifier.classify(drawing("discs", 900)).novelty > 0.05
+    assert classifier.classify(shape_image("discs", 900)).novelty > 0.05
     stranger = classifier.classify(picture(5))
     assert (stranger.status, len(stranger.top)) == ("none", 3)
 
@@ -210,7 +210,7 @@ def test_it_is_not_fitted_on_photos_that_it_learned(
     assert f"{learned} more were left out, as the members have learned them" in refused.output
     assert bundles.find(home, "shapes").version == 1
     fresh = draw_classes(tmp_path / "fresh", first=100, count=20)
-    for kind in CLASSES:
+    for kind in SHAPES:
         shutil.copy(photos / kind / "0.png", fresh / kind / "old.png")
     known = sum(
         hashlib.sha256(path.read_bytes()).hexdigest() in shapes.learned
@@ -251,7 +251,7 @@ def test_every_door_gives_the_same_answer(
     shapes: bundles.Bundle, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRIPTYCH_PRECISION", "f32")
-    path, data = tmp_path / "new.png", drawing("rays", 200)
+    path, data = tmp_path / "new.png", shape_image("rays", 200)
     path.write_bytes(data)
     expected = plain(triptych.load("shapes").classify(data).to_dict())
     assert expected["verdict"]["label"] == "rays"
@@ -359,7 +359,7 @@ def test_bundles_are_listed_shown_exported_imported_and_removed(
         for fact in map(json.loads, run("bundles", "list", "--json").stdout.splitlines())
         if fact["name"] == "shapes"
     ]
-    assert (line["version"], line["classes"], line["top1"]) == (1, list(CLASSES), 1)
+    assert (line["version"], line["classes"], line["top1"]) == (1, list(SHAPES), 1)
     assert "100.0 %" in run("bundles", "list").stdout
     shown = json.loads(run("bundles", "show", "shapes").stdout)
     assert shown["metrics"] == shapes.metrics
@@ -429,7 +429,7 @@ def test_mistakes_are_one_clear_message(
 def own(keras: Any) -> Any:
     """A MobileNetV2 with weights that are nobody else's."""
     model = zoo.find("MobileNetV2").build()
-    networks.shake(model, seed=5)
+    networks.randomize(model, seed=5)
     return model
 
 
@@ -439,7 +439,7 @@ def finetuned(own: Any, keras: Any, tmp_path_factory: pytest.TempPathFactory) ->
     features = zoo.features_output(own)
     backbone = keras.Model(own.inputs, features, name="my_backbone")
     model = keras.Sequential([keras.Input((224, 224, 3)), backbone, keras.layers.Dense(5)])
-    return networks.save(model, tmp_path_factory.mktemp("own") / "mine.keras")
+    return networks.save_keras(model, tmp_path_factory.mktemp("own") / "mine.keras")
 
 
 @pytest.mark.slow
@@ -464,7 +464,7 @@ def test_an_h5_file_of_ones_own_fits_whatever_its_layers_are_called(
     own: Any, tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.h5"
-    networks.save_official(own, path)
+    networks.save_applications_weights(own, path)
     fresh = zoo.find("MobileNetV2").build()
     weights.load_into(fresh, zoo.find("MobileNetV2"), path)
     batch = np.random.default_rng(0).uniform(-1, 1, (2, 224, 224, 3)).astype(np.float32)

@@ -14,7 +14,7 @@ from click.testing import Result
 from PIL import Image
 
 import triptych
-from support.pictures import picture
+from support.images import picture
 from triptych import bundles
 from triptych import data
 from triptych import errors
@@ -43,7 +43,7 @@ def run(*arguments: str | Path) -> Result:
 
 def tinted(seed: int, channel: int) -> bytes:
     """A picture that tells its class by its colour."""
-    with Image.open(io.BytesIO(picture(seed, form="PNG"))) as image:
+    with Image.open(io.BytesIO(picture(seed, format="PNG"))) as image:
         pixels = np.asarray(image, np.uint8).copy()
     pixels[..., [other for other in range(3) if other != channel]] //= 4
     file = io.BytesIO()

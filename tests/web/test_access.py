@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from werkzeug.http import parse_cookie
 
-from support.fake_studio import photo
+from support.images import squares
 from triptych import errors
 from triptych import settings
 from triptych.cli import main
@@ -69,7 +69,7 @@ def test_programs_send_the_key(locked, path, headers, status):
 
 def test_nobody_asks_without_the_key(locked):
     client = locked.test_client()
-    assert client.post(API, data=photo(), content_type="image/png").status_code == 401
+    assert client.post(API, data=squares(), content_type="image/png").status_code == 401
     assert client.get("/nothing").status_code == 401
 
 
@@ -112,7 +112,7 @@ def test_who_signs_in_may_ask_until_signing_out(locked):
     right = client.post("/sign-in", data={"key": f" {KEY}\n"}, headers=BROWSER)
     assert (right.status_code, right.location) == (303, "/")
     assert "Sign out" in client.get("/").text
-    assert client.post(API, data=photo(), content_type="image/png").status_code == 200
+    assert client.post(API, data=squares(), content_type="image/png").status_code == 200
     client.post("/sign-out")
     assert client.get("/").status_code == 401
 

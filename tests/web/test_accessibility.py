@@ -12,14 +12,14 @@ from collections.abc import Iterator
 import pytest
 
 from support import browser
-from support import fake_studio
+from support import studios
 from support import trained_project
 from support.browser import expect
 from support.browser import files
 from support.browser import obstacles
 from support.browser import wait_for
-from support.fake_studio import photo
-from support.fake_studio import plain
+from support.images import plain_image
+from support.images import squares
 from triptych.studio.projects import Projects
 from triptych.studio.projects.job_table import Job
 from triptych.studio.projects.job_table import Rows
@@ -56,30 +56,32 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> Projects:
 
 @pytest.fixture(scope="module")
 def address(projects: Projects) -> Iterator[str]:
-    with fake_studio.running(home=projects.home, inbox="on") as (_, address):
+    with studios.fake_studio(home=projects.home, inbox="on") as (_, address):
         yield address
 
 
 @pytest.fixture(scope="module")
 def garden(projects: Projects) -> str:
     """A project with everything that a project can have, and one with nothing."""
-    key = trained_project.project(projects)
-    trained_project.teach(projects, key)
+    key = trained_project.create(projects)
+    trained_project.train(projects, key)
     better = {
-        **trained_project.ANSWERS,
-        "ants-1.png": trained_project.Planted((0.7, 0.2, 0.1), held=True),
+        **trained_project.PREDICTIONS,
+        "ants-1.png": trained_project.Prediction((0.7, 0.2, 0.1), held=True),
     }
-    trained_project.teach(projects, key, better)
-    named = trained_project.named(projects, key)
+    trained_project.train(projects, key, better)
+    named = trained_project.photos_by_name(projects, key)
     projects.decide(key, [named["ants-0.png"].digest], exclude=True)
     projects.decide(key, [named["wasps-3.png"].digest], class_id=named["bees-0.png"].class_id)
-    projects.add(key, "without a class.png", plain((90, 120, 30)), None)
-    projects.add(key, "in two classes.png", photo(5, size=(80, 120)), named["ants-1.png"].class_id)
+    projects.add(key, "without a class.png", plain_image((90, 120, 30)), None)
+    projects.add(
+        key, "in two classes.png", squares(5, size=(80, 120)), named["ants-1.png"].class_id
+    )
     for seed in (101, 102):
         said = {"label": "bees", "prob": 0.5, "status": "unsure", "novelty": None}
         top = [{"label": "bees", "prob": 0.5}, {"label": "ants", "prob": 0.4}]
         verdict = {**said, "committee": "garden", "top": top}
-        projects.keep(f"kept-{seed}.png", photo(seed), verdict)
+        projects.keep(f"kept-{seed}.png", squares(seed), verdict)
     projects.make("Begun")
     return key
 
@@ -112,7 +114,7 @@ def test_axe_finds_what_is_wrong(visit, garden):
 
 
 def test_a_studio_without_projects(browser, tmp_path):
-    with fake_studio.running(home=tmp_path) as (_, address):
+    with studios.fake_studio(home=tmp_path) as (_, address):
         page = browser.new_page()
         page.goto(f"{address}/projects")
         expect(page.get_by_role("button", name="Try the sample")).to_be_visible()
@@ -124,7 +126,7 @@ def test_answers_of_all_kinds(visit):
     page = visit("/")
     kinds = ("SURE", "MANY_CLASSES", "NONE_OF_THESE")
     page.set_input_files(
-        "#choose", files(*((f"{one}.png", plain(getattr(fake_studio, one))) for one in kinds))
+        "#choose", files(*((f"{one}.png", plain_image(getattr(studios, one))) for one in kinds))
     )
     page.check('[name="committee"][value="garden"]')
     page.click("summary:text('More')")
@@ -171,7 +173,7 @@ def test_a_phone(visit, garden, name):
 
 def test_the_door(browser, monkeypatch):
     monkeypatch.setenv("TRIPTYCH_API_KEY", "open sesame")
-    with fake_studio.running() as (_, address):
+    with studios.fake_studio() as (_, address):
         page = browser.new_page()
         page.goto(address)
         page.get_by_label("Key").fill("sesame")

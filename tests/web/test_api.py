@@ -12,8 +12,10 @@ import urllib.request
 
 import pytest
 
-from support import fake_studio
-from support.fake_studio import photo
+from support import studios
+from support.bundles import write_garden
+from support.images import plain_image
+from support.images import squares
 from triptych import errors
 from triptych import settings
 from triptych.models import weights
@@ -42,15 +44,17 @@ def escaped(body: object) -> dict[str, object]:
     return {"data": json.dumps(body), "content_type": "application/json"}
 
 
-IMAGES = {"images": [{"b64": b64(photo())}]}
+IMAGES = {"images": [{"b64": b64(squares())}]}
 
 
 # ------------------------------------------------------------------ JSON
 
 
 def test_json_is_answered_as_a_form_is(client):
-    answer = send(client, {"name": "dir/cat.png", "b64": b64(photo())}, rule="max", top=2).json
-    expected = fake_studio.load("lite").classify(photo(), source="cat.png", rule="max", top=2)
+    answer = send(client, {"name": "dir/cat.png", "b64": b64(squares())}, rule="max", top=2).json
+    expected = studios.fake_classifier("lite").classify(
+        squares(), source="cat.png", rule="max", top=2
+    )
     (found,) = answer["results"]
     assert {**found, "timing": None} == {**expected.to_dict(), "timing": None}
 
@@ -64,7 +68,7 @@ def test_json_is_answered_as_a_form_is(client):
     ids=["beside", "address"],
 )
 def test_options_count_beside_the_images_and_in_the_address(client, options):
-    options["json"]["images"] = [{"b64": b64(photo())}]
+    options["json"]["images"] = [{"b64": b64(squares())}]
     (answer,) = client.post(API, **options).json["results"]
     assert answer["source"] == "image 1"
     assert [member["name"] for member in answer["members"]] == ["VGG16"]
@@ -73,13 +77,13 @@ def test_options_count_beside_the_images_and_in_the_address(client, options):
 @pytest.mark.parametrize(
     "text",
     [
-        "data:image/png;base64," + b64(photo()),
-        base64.encodebytes(photo()).decode(),  # with line breaks
+        "data:image/png;base64," + b64(squares()),
+        base64.encodebytes(squares()).decode(),  # with line breaks
     ],
     ids=["data", "lines"],
 )
 def test_base64_is_taken_as_programs_write_it(client, text):
-    answers = [send(client, {"b64": each}).json["results"] for each in (text, b64(photo()))]
+    answers = [send(client, {"b64": each}).json["results"] for each in (text, b64(squares()))]
     assert answers[0][0]["verdict"] == answers[1][0]["verdict"]
 
 
@@ -92,7 +96,7 @@ def test_json_with_very_many_values_is_not_unpacked(client):
 
 def test_bad_base64_fails_alone(client):
     response = send(
-        client, {"b64": b64(photo())}, {"b64": "päng", "name": "p"}, {"b64": b64(b"no")}
+        client, {"b64": b64(squares())}, {"b64": "päng", "name": "p"}, {"b64": b64(b"no")}
     )
     good, bad, text = response.json["results"]
     assert response.status_code == 200
@@ -150,17 +154,17 @@ def test_json_that_cannot_be_answered_is_explained(client, body, said):
     [({"rule": "dice"}, {"rule": "max"}), ({"rule": "max"}, {"rule": "dice"}), ({"fit": ""}, {})],
 )
 def test_what_is_wrong_in_one_place_is_not_hidden_by_the_other(client, address, options):
-    for request in ({"data": form(photo(), **options)}, escaped({**IMAGES, **options})):
+    for request in ({"data": form(squares(), **options)}, escaped({**IMAGES, **options})):
         response = client.post(API, query_string=address, **request)
         assert response.status_code == 400
         assert "expected one of" in response.json["error"]["message"]
 
 
 def test_what_stands_beside_the_images_counts_first(client):
-    for request in ({"data": form(photo(), rule="max")}, escaped({**IMAGES, "rule": "max"})):
+    for request in ({"data": form(squares(), rule="max")}, escaped({**IMAGES, "rule": "max"})):
         answer = client.post(f"{API}?rule=vote", **request).json["results"][0]
         assert answer["verdict"]["rule"] == "max"
-    empty = form(photo(), rule="", members="")
+    empty = form(squares(), rule="", members="")
     answer = client.post(f"{API}?rule=vote&members=EfficientNetLite0", data=empty).json["results"][
         0
     ]
@@ -190,13 +194,13 @@ HOSTILE = {
         "--x", PART + CRLF + "Content-Type: text/plain; charset=x", "", "", "--x--"
     ),
     "charset of form": {"data": form(b"x", rule="ü"), "content_type": "multipart/form-data"},
-    "huge top": {"data": form(photo(), top="9" * 5000)},
-    "top of other digits": {"data": form(photo(), top="\uff11\uff12e")},
-    "NaN": {"data": form(photo(), coverage="NaN")},
-    "null byte": {"data": form(photo(), committee="lite\0")},
-    "null byte of member": {"data": form(photo(), members="\0")},
-    "path": {"data": form(photo(), committee="../../etc/passwd@1")},
-    "address": {"query_string": "rule=%ff%00", "data": form(photo())},
+    "huge top": {"data": form(squares(), top="9" * 5000)},
+    "top of other digits": {"data": form(squares(), top="\uff11\uff12e")},
+    "NaN": {"data": form(squares(), coverage="NaN")},
+    "null byte": {"data": form(squares(), committee="lite\0")},
+    "null byte of member": {"data": form(squares(), members="\0")},
+    "path": {"data": form(squares(), committee="../../etc/passwd@1")},
+    "address": {"query_string": "rule=%ff%00", "data": form(squares())},
     "surrogate": escaped({**IMAGES, "committee": "\ud800"}),
     "surrogates": escaped({**IMAGES, "members": ["\ud800", "\udfff"]}),
     "surrogate in base64": escaped({"images": [{"b64": "\ud800", "name": "\ud800"}]}),
@@ -223,8 +227,8 @@ def test_what_cannot_be_meant_well_is_refused_in_the_one_form(client, request_):
 
 
 def test_a_huge_number_of_guesses_gives_all_there_are(client):
-    (answer,) = send(client, {"b64": b64(photo())}, top=10**400).json["results"]
-    assert len(answer["verdict"]["top"]) == len(fake_studio.NAMES)
+    (answer,) = send(client, {"b64": b64(squares())}, top=10**400).json["results"]
+    assert len(answer["verdict"]["top"]) == len(studios.NAMES)
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "GET"])
@@ -251,7 +255,7 @@ def test_models_say_what_is_here(client):
 def taught(registry, tmp_path):
     """A client of a studio in whose home two versions of a bundle lie."""
     for created in ("2026-01-01", "2026-02-02"):
-        fake_studio.teach(tmp_path, created=created)
+        write_garden(tmp_path, created=created)
     return create_app(settings.load({}, home=tmp_path), registry).test_client()
 
 
@@ -294,15 +298,15 @@ def test_a_bundle_with_damaged_figures_is_named(taught, tmp_path):
 def test_answers_are_as_the_schemas_say(client, taught):
     garden = create_app(
         settings.load({}),
-        Registry(fake_studio.load, fake_studio.offers(fake_studio.GARDEN), fake_studio.GARDEN),
+        Registry(studios.fake_classifier, studios.catalogue(studios.GARDEN), studios.GARDEN),
     ).test_client()
-    colours = (fake_studio.SURE, fake_studio.TWO_ASKED, fake_studio.NONE_OF_THESE)
-    images = [{"b64": b64(fake_studio.plain(colour))} for colour in colours]
+    colours = (studios.SURE, studios.TWO_ASKED, studios.NONE_OF_THESE)
+    images = [{"b64": b64(plain_image(colour))} for colour in colours]
     random = create_app(
         settings.load({}),
         Registry(
-            lambda name: fake_studio.load(name, warning="random"),
-            fake_studio.offers("lite"),
+            lambda name: studios.fake_classifier(name, warning="random"),
+            studios.catalogue("lite"),
             "lite",
         ),
     ).test_client()
@@ -318,7 +322,7 @@ def test_answers_are_as_the_schemas_say(client, taught):
         (response_schemas.Verdict(), verdicts),
         (
             response_schemas.Explanation(),
-            [c.post("/api/v1/explain", data=form(photo())).json for c in (client, random)],
+            [c.post("/api/v1/explain", data=form(squares())).json for c in (client, random)],
         ),
         (response_schemas.Refusal(), [send(client, {"b64": "!"}).json, send(client).json]),
         (response_schemas.Failure(), send(client, {"b64": "!"}, {"b64": ""}).json["results"]),
@@ -395,9 +399,9 @@ def test_document_and_page_tell_of_the_key(registry, key, needed):
 
 
 def test_its_commands_work_when_pasted(tmp_path, monkeypatch):
-    (tmp_path / "photo.jpg").write_bytes(photo(kind="JPEG"))
+    (tmp_path / "photo.jpg").write_bytes(squares(format="JPEG"))
     monkeypatch.setenv("TRIPTYCH_API_KEY", "secret")
-    with fake_studio.running() as (_, address):
+    with studios.fake_studio() as (_, address):
         asked = urllib.request.Request(f"{address}/docs", headers={"X-API-Key": "secret"})
         with urllib.request.urlopen(asked) as page:
             samples = re.findall(r'class="sample".*?<code>(.*?)</code>', page.read().decode(), re.S)

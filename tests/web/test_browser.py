@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from support import browser
-from support import fake_studio
+from support import studios
 from support.browser import assert_no_overflow
 from support.browser import expect
 from support.browser import files
@@ -21,7 +21,8 @@ from support.browser import obstacles
 from support.browser import screenshot
 from support.browser import transfer
 from support.browser import wait_for
-from support.fake_studio import photo
+from support.images import plain_image
+from support.images import squares
 
 LONG_NAME = "a_very_long_name_without_a_single_space_in_it_" * 3 + "final_FINAL2.png"
 CLASSIFY = "**/api/v1/classify?*"
@@ -33,7 +34,7 @@ pytestmark = [*browser.MARKS, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with fake_studio.running(spent_s=0.03) as (_, address):
+    with studios.fake_studio(seconds_per_run=0.03) as (_, address):
         yield address
 
 
@@ -52,14 +53,14 @@ def texts(page, selector: str) -> list[str]:
 
 def test_photos_chosen_by_the_button(visit):
     page = visit()
-    page.set_input_files("#choose", files(("cat.png", photo(1)), ("dog.png", photo(2))))
+    page.set_input_files("#choose", files(("cat.png", squares(1)), ("dog.png", squares(2))))
     expect(page.locator(".thumb")).to_have_count(2)
     expect(page.locator(".ask")).to_have_text("Ask about 2 photos")
     ask(page)
     assert texts(page, "figcaption") == ["cat.png", "dog.png"]
     assert texts(page, ".panel h4") == MEMBERS * 2
     for seed, verdict in zip((1, 2), texts(page, ".plate"), strict=True):
-        expected = fake_studio.load("lite").classify(photo(seed))
+        expected = studios.fake_classifier("lite").classify(squares(seed))
         assert expected.label.name in verdict
         assert f"{expected.prob:.1%}" in verdict
         assert f"mean of 3 members; surest was {expected.surest}" in verdict
@@ -71,7 +72,7 @@ def test_photos_chosen_while_the_script_is_on_its_way(visit):
     page = visit()
     with browser.held_back(page, "studio.js"):
         page.reload(wait_until="commit")
-        page.set_input_files("#choose", files(("cat.png", photo(1))))
+        page.set_input_files("#choose", files(("cat.png", squares(1))))
     page.locator(".thumb").wait_for()
     ask(page)
     assert texts(page, "figcaption") == ["cat.png"]
@@ -79,7 +80,7 @@ def test_photos_chosen_while_the_script_is_on_its_way(visit):
 
 def test_photos_dropped_anywhere(visit):
     page = visit()
-    dropped = transfer(page, ("cat.png", photo(1)), ("dog.png", photo(2)))
+    dropped = transfer(page, ("cat.png", squares(1)), ("dog.png", squares(2)))
     page.dispatch_event("main", "dragover", {"dataTransfer": dropped})
     expect(page.locator("#ask")).to_contain_class("hover")
     page.dispatch_event("main", "drop", {"dataTransfer": dropped})
@@ -93,7 +94,7 @@ def test_a_photo_pasted(visit):
     page.evaluate(
         """transfer => document.dispatchEvent(
             new ClipboardEvent("paste", {clipboardData: transfer, bubbles: true}))""",
-        transfer(page, ("image.png", photo(1))),
+        transfer(page, ("image.png", squares(1))),
     )
     ask(page)
     assert texts(page, "figcaption") == ["image.png"]
@@ -101,14 +102,14 @@ def test_a_photo_pasted(visit):
 
 def test_the_form_without_a_script(visit):
     plain = visit(java_script_enabled=False)
-    plain.set_input_files("#choose", files(("cat.png", photo(1)), ("dog.png", photo(2))))
+    plain.set_input_files("#choose", files(("cat.png", squares(1)), ("dog.png", squares(2))))
     plain.check('[name="rule"][value="max"]')
     screenshot(plain, "no-script")
     follow(plain.locator(".ask"))
     screenshot(plain, "no-script-answered")
 
     scripted = visit()
-    scripted.set_input_files("#choose", files(("cat.png", photo(1)), ("dog.png", photo(2))))
+    scripted.set_input_files("#choose", files(("cat.png", squares(1)), ("dog.png", squares(2))))
     scripted.check('[name="rule"][value="max"]')
     ask(scripted)
     for part in (".plate", ".panel h4", ".guesses", "figcaption"):
@@ -124,7 +125,7 @@ def test_one_bad_file_among_three(visit, expected):
     expected.append(BAD_PHOTO)
     page = visit()
     page.set_input_files(
-        "#choose", files(("cat.png", photo(1)), (LONG_NAME, b"hello"), ("dog.png", photo(2)))
+        "#choose", files(("cat.png", squares(1)), (LONG_NAME, b"hello"), ("dog.png", squares(2)))
     )
     ask(page)
     states = page.eval_on_selector_all("#cards article", "all => all.map(a => a.dataset.state)")
@@ -137,7 +138,7 @@ def test_one_bad_file_among_three(visit, expected):
 
 def test_one_member_alone(visit):
     page = visit()
-    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    page.set_input_files("#choose", files(("cat.png", squares(1))))
     page.check('[name="committee"][value="classic"]')
     expect(page.locator('[name="members"]:visible')).to_have_count(4)
     page.check('[name="members"][value="VGG16"]')
@@ -151,7 +152,7 @@ def test_one_member_alone(visit):
 
 def test_the_same_photo_under_another_rule(visit):
     page = visit()
-    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    page.set_input_files("#choose", files(("cat.png", squares(1))))
     ask(page)
     page.check('[name="rule"][value="vote"]')
     ask(page)
@@ -168,7 +169,7 @@ def test_cancelling_keeps_what_was_answered(visit):
             route.continue_()
 
     page.route(CLASSIFY, answer_one)
-    page.set_input_files("#choose", files(*((f"{n}.png", photo(n)) for n in range(3))))
+    page.set_input_files("#choose", files(*((f"{n}.png", squares(n)) for n in range(3))))
     page.click(".ask")
     page.wait_for_selector('#cards [data-state="answered"]')
     page.click("#cancel")
@@ -181,14 +182,14 @@ def test_a_studio_that_went_away_is_reported(visit, expected):
     expected.append("net::ERR_FAILED")
     page = visit()
     page.route("**/api/**", lambda route: route.abort())
-    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    page.set_input_files("#choose", files(("cat.png", squares(1))))
     ask(page)
     assert "The studio did not answer. Is it still running?" in texts(page, ".plate")[0]
 
 
 def test_an_answer_copied_as_json_and_a_line_for_the_terminal(visit, address):
     page = visit(permissions=["clipboard-read", "clipboard-write"])
-    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    page.set_input_files("#choose", files(("cat.png", squares(1))))
     page.check('[name="rule"][value="max"]')
     ask(page)
     page.click("text=Copy as JSON")
@@ -215,7 +216,7 @@ def test_by_keyboard_only(visit):
     with page.expect_file_chooser() as chooser:
         reach("#choose")
         page.keyboard.press("Space")
-    chooser.value.set_files(files(("cat.png", photo(1)), ("dog.png", photo(2))))
+    chooser.value.set_files(files(("cat.png", squares(1)), ("dog.png", squares(2))))
     reach('[aria-label="Remove cat.png"]')
     page.keyboard.press("Enter")
     expect(page.get_by_label("Remove dog.png")).to_be_focused()
@@ -241,7 +242,7 @@ def doubted(visit, rule: str = "cascade", **options):
     page = visit(**options)
     page.set_input_files(
         "#choose",
-        files(*((f"{n}.png", fake_studio.plain(getattr(fake_studio, n))) for n in SHADES)),
+        files(*((f"{n}.png", plain_image(getattr(studios, n))) for n in SHADES)),
     )
     page.check('[name="committee"][value="garden"]')
     page.check(f'[name="rule"][value="{rule}"]')
@@ -336,9 +337,9 @@ def assert_heat_lies_on_photo(page) -> None:
 
 def test_a_heat_map_of_a_member_and_of_the_verdict(visit):
     page = visit()
-    page.set_input_files("#choose", files(("cat.png", photo(1, size=(300, 400)))))
+    page.set_input_files("#choose", files(("cat.png", squares(1, size=(300, 400)))))
     ask(page)
-    verdict = fake_studio.load("lite").classify(photo(1, size=(300, 400)))
+    verdict = studios.fake_classifier("lite").classify(squares(1, size=(300, 400)))
     own = verdict.members[1].top[0].label.name
     to_member = f"What speaks for {own} to EfficientNetLite1"
     explain(page, f"Why? {to_member}", f"{to_member}, by occlusion: most is ")
@@ -364,7 +365,7 @@ def test_a_heat_map_of_a_member_and_of_the_verdict(visit):
 
 def test_a_heat_map_by_keyboard(visit):
     page = visit()
-    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    page.set_input_files("#choose", files(("cat.png", squares(1))))
     ask(page)
     page.focus("#cards [data-slot=why-verdict]")
     page.keyboard.press("Space")
@@ -386,7 +387,7 @@ def test_a_heat_map_by_keyboard(visit):
 def test_a_heat_map_that_does_not_come_is_told(visit, expected):
     expected.append(NETWORK_DOWN)
     page = visit()
-    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    page.set_input_files("#choose", files(("cat.png", squares(1))))
     ask(page)
     page.route("**/api/v1/explain*", lambda route: route.abort())
     page.click("#cards [data-slot=why-verdict]")
@@ -396,7 +397,7 @@ def test_a_heat_map_that_does_not_come_is_told(visit, expected):
 
 def test_a_heat_map_on_a_phone_of_a_photo_that_is_taller_than_wide(visit):
     page = visit(viewport={"width": 390, "height": 780}, is_mobile=True, has_touch=True)
-    page.set_input_files("#choose", files(("cat.png", photo(1, size=(1200, 500)))))
+    page.set_input_files("#choose", files(("cat.png", squares(1, size=(1200, 500)))))
     ask(page)
     page.click("#cards [data-slot=why-verdict]")
     page.wait_for_selector("#cards .heat:visible")
@@ -411,7 +412,7 @@ def test_taught_photos_that_are_similar_are_named(visit):
     ask(page)
     named = texts(page, ".similar li")
     assert len(named) == 4 * 6
-    assert set(named) <= set(fake_studio.FLOWERS)
+    assert set(named) <= set(studios.FLOWERS)
     # The studio has none of them: no broken picture, and no error in the console.
     page.wait_for_selector("#cards .likes img", state="detached")
     page.check('[name="committee"][value="lite"]')
@@ -429,7 +430,7 @@ def test_a_phone(visit, expected, width):
     expect(page.locator("text=Take a photo")).to_be_visible()
     assert_no_overflow(page)
     page.set_input_files(
-        "#choose", files((LONG_NAME, photo(1, size=(400, 300))), ("notes.txt", b"hello"))
+        "#choose", files((LONG_NAME, squares(1, size=(400, 300))), ("notes.txt", b"hello"))
     )
     assert_no_overflow(page)
     page.click("summary:text('More')")
@@ -454,7 +455,7 @@ def contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_have_contrast(visit, scheme):
     page = visit(color_scheme=scheme)
-    page.set_input_files("#choose", files(("cat.png", photo(1, size=(300, 400)))))
+    page.set_input_files("#choose", files(("cat.png", squares(1, size=(300, 400)))))
     ask(page)
     screenshot(page, scheme)
     style = "getComputedStyle(document.documentElement)"
@@ -469,7 +470,7 @@ def test_colours_have_contrast(visit, scheme):
 
 def test_nothing_moves_for_those_who_want_rest(visit):
     page = visit(reduced_motion="reduce")
-    page.set_input_files("#choose", files(("cat.png", photo(1))))
+    page.set_input_files("#choose", files(("cat.png", squares(1))))
     ask(page)
     wait_for(page, lambda: page.evaluate("document.getAnimations().length"), 0)
 
@@ -504,7 +505,7 @@ def test_everything_has_a_name_for_screen_readers(visit, committee):
 def test_signing_in_and_out(visit, expected, monkeypatch):
     expected.append("status of 401")
     monkeypatch.setenv("TRIPTYCH_API_KEY", "open sesame")
-    with fake_studio.running() as (_, locked):
+    with studios.fake_studio() as (_, locked):
         page = visit(viewport={"width": 375, "height": 720})
         page.goto(locked)
         expect(page.get_by_label("Key")).to_be_focused()
@@ -516,7 +517,7 @@ def test_signing_in_and_out(visit, expected, monkeypatch):
         screenshot(page, "sign-in-phone")
         page.get_by_label("Key").fill("open sesame")
         follow(page.get_by_role("button", name="Enter"))
-        page.set_input_files("#choose", files(("cat.png", photo(1))))
+        page.set_input_files("#choose", files(("cat.png", squares(1))))
         ask(page)
         assert texts(page, "figcaption") == ["cat.png"]
         expect(page.locator("#curl")).to_contain_text('-H "X-API-Key: $TRIPTYCH_API_KEY"')

@@ -16,8 +16,9 @@ import pytest
 from hypothesis import strategies as st
 from werkzeug.exceptions import HTTPException
 
-from support import fake_studio
-from support.fake_studio import photo
+from support import studios
+from support.images import plain_image
+from support.images import squares
 from triptych import settings
 from triptych.web import body
 from triptych.web import context
@@ -87,7 +88,7 @@ def elements(datatype: str, raw: bytes) -> list:
 
 def expected_probs(*images) -> np.ndarray:
     """What Python gives for the same images, shape (N, C)."""
-    classifier = fake_studio.load("lite")
+    classifier = studios.fake_classifier("lite")
     rows = []
     for image in images:
         by_index = sorted(classifier.classify(image, top=100).top, key=lambda g: g.label.index)
@@ -107,16 +108,16 @@ def refusal(response, status: int) -> str:
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"json": files_as_json(photo(1), photo(2))},
-        {"json": input_of("BYTES", [2, 1], data=[[text_of(photo(1))], [text_of(photo(2))]])},
-        binary(input_of("BYTES", [2]), with_lengths(photo(1), photo(2))),
-        binary(input_of("BYTES", [2, 1]), with_lengths(photo(1), photo(2))),
+        {"json": files_as_json(squares(1), squares(2))},
+        {"json": input_of("BYTES", [2, 1], data=[[text_of(squares(1))], [text_of(squares(2))]])},
+        binary(input_of("BYTES", [2]), with_lengths(squares(1), squares(2))),
+        binary(input_of("BYTES", [2, 1]), with_lengths(squares(1), squares(2))),
     ],
 )
 def test_files_get_the_classifiers_answers(client, arguments):
     outputs = outputs_of(client.post(INFER, **arguments))
-    assert outputs["probs"].tolist() == expected_probs(photo(1), photo(2)).tolist()
-    named = [fake_studio.NAMES[row.argmax()] for row in outputs["probs"]]
+    assert outputs["probs"].tolist() == expected_probs(squares(1), squares(2)).tolist()
+    named = [studios.NAMES[row.argmax()] for row in outputs["probs"]]
     assert outputs["labels"].tolist() == named
 
 
@@ -139,8 +140,8 @@ def test_pixels_of_one_image_need_no_batch(client):
 
 
 def test_the_output_verdict_is_the_apis_answer(client):
-    answer = client.post("/api/v1/classify", data=photo(), content_type="image/png").json
-    text = outputs_of(client.post(INFER, json=files_as_json(photo())))["verdict"][0]
+    answer = client.post("/api/v1/classify", data=squares(), content_type="image/png").json
+    text = outputs_of(client.post(INFER, json=files_as_json(squares())))["verdict"][0]
     (expected,) = answer["results"]
     got = json.loads(text)
     del got["timing"], expected["timing"]
@@ -153,7 +154,7 @@ def test_outputs_come_as_they_are_asked_for(client):
         {"name": "probs", "parameters": {"classification": 2, "binary_data": False}},
     ]
     request = files_as_json(
-        photo(), outputs=wanted, parameters={"binary_data_output": True}, id="seven"
+        squares(), outputs=wanted, parameters={"binary_data_output": True}, id="seven"
     )
     response = client.post(INFER, json=request)
     header = json.loads(response.data[: int(response.headers[LENGTH])])
@@ -161,7 +162,7 @@ def test_outputs_come_as_they_are_asked_for(client):
     assert ["data" in output for output in header["outputs"]] == [False, True]
     outputs = outputs_of(response)
     assert list(outputs) == ["labels", "probs"]
-    best = fake_studio.load("lite").classify(photo()).top
+    best = studios.fake_classifier("lite").classify(squares()).top
     assert outputs["probs"].tolist() == [
         [f"{guess.prob:.6f}:{guess.label.index}:{guess.label.name}" for guess in best[:2]]
     ]
@@ -170,13 +171,13 @@ def test_outputs_come_as_they_are_asked_for(client):
 
 def test_more_classes_than_there_are_give_all(client):
     request = files_as_json(
-        photo(), outputs=[{"name": "probs", "parameters": {"classification": 99}}]
+        squares(), outputs=[{"name": "probs", "parameters": {"classification": 99}}]
     )
     assert outputs_of(client.post(INFER, json=request))["probs"].shape == (1, 6)
 
 
 def test_coverage_widens_the_set(versioned):
-    file = fake_studio.plain(fake_studio.MANY_CLASSES)
+    file = plain_image(studios.MANY_CLASSES)
     sizes = []
     for coverage in (0.5, 0.95):
         request = files_as_json(file, parameters={"coverage": coverage})
@@ -186,12 +187,12 @@ def test_coverage_widens_the_set(versioned):
 
 
 def test_options_come_as_parameters(client):
-    member = fake_studio.load("classic").committee.members[1].name
+    member = studios.fake_classifier("classic").committee.members[1].name
     options = {"members": member, "rule": "max", "fit": "square", "priority": 1}
-    request = files_as_json(photo(), parameters=options)
+    request = files_as_json(squares(), parameters=options)
     outputs = outputs_of(client.post("/v2/models/classic/infer", json=request))
-    expected = fake_studio.load("classic").classify(
-        photo(), members=[member], rule="max", fit="square"
+    expected = studios.fake_classifier("classic").classify(
+        squares(), members=[member], rule="max", fit="square"
     )
     verdict = json.loads(outputs["verdict"][0])
     assert verdict["verdict"]["prob"] == expected.prob
@@ -203,7 +204,7 @@ def test_options_come_as_parameters(client):
 )
 @pytest.mark.parametrize("path", [INFER, PREDICT])
 def test_bodies_may_be_compressed(client, encoding, pack, path):
-    both = {INFER: files_as_json(photo()), PREDICT: {"instances": [{"b64": text_of(photo())}]}}
+    both = {INFER: files_as_json(squares()), PREDICT: {"instances": [{"b64": text_of(squares())}]}}
     body = pack(json.dumps(both[path]).encode())
     response = client.post(path, data=body, headers={"Content-Encoding": encoding})
     assert response.status_code == 200
@@ -224,7 +225,7 @@ def test_the_metadata_fits_the_answer(client):
     answer = client.get("/v2/models/lite").json
     assert (answer["name"], answer["versions"]) == ("lite", ["1"])
     assert [(each["name"], each["datatype"]) for each in answer["inputs"]] == [("image", "BYTES")]
-    given = client.post(INFER, json=files_as_json(photo(1), photo(2))).json["outputs"]
+    given = client.post(INFER, json=files_as_json(squares(1), squares(2))).json["outputs"]
     assert [(o["name"], o["datatype"]) for o in given] == [
         (o["name"], o["datatype"]) for o in answer["outputs"]
     ]
@@ -247,7 +248,7 @@ def test_a_server_that_stops_is_alive_and_not_ready(app):
     client = app.test_client()
     assert client.get("/v2/health/live").status_code == 200
     assert client.get("/v2/health/ready").status_code == 503
-    response = client.post(INFER, json=files_as_json(photo()))
+    response = client.post(INFER, json=files_as_json(squares()))
     assert "stopping" in refusal(response, 503)
     assert response.headers["Retry-After"]
 
@@ -262,11 +263,11 @@ def test_the_default_committee_stays(client):
 def versioned():
     """A studio with a bundle in two versions, of which the newest is loaded."""
     registry = Registry(
-        lambda name: fake_studio.load(name.partition("@")[0]),
-        lambda: {"lite": [1], fake_studio.GARDEN: [1, 3]},
+        lambda name: studios.fake_classifier(name.partition("@")[0]),
+        lambda: {"lite": [1], studios.GARDEN: [1, 3]},
         "lite",
     )
-    registry.get(fake_studio.GARDEN)
+    registry.get(studios.GARDEN)
     return create_app(settings.load({}), registry).test_client()
 
 
@@ -282,7 +283,7 @@ def test_versions_are_models_of_their_own(versioned):
     assert versioned.get("/v2/models/garden/versions/1").json["outputs"][0]["shape"] == [-1, -1]
     for version, given in (("", "3"), ("/versions/1", "1"), ("/versions/3", "3")):
         response = versioned.post(
-            f"/v2/models/garden{version}/infer", json=files_as_json(fake_studio.plain((9, 9, 9)))
+            f"/v2/models/garden{version}/infer", json=files_as_json(plain_image((9, 9, 9)))
         )
         assert response.json["model_version"] == given
     assert versioned.get("/v2/models/garden/versions/1/ready").status_code == 200
@@ -305,22 +306,25 @@ def test_status_of_tf_serving_names_all_versions(versioned):
 @pytest.mark.parametrize(
     ("request_", "key"),
     [
-        ({"instances": [{"b64": text_of(photo(1))}, {"b64": text_of(photo(2))}]}, "predictions"),
+        (
+            {"instances": [{"b64": text_of(squares(1))}, {"b64": text_of(squares(2))}]},
+            "predictions",
+        ),
         (
             {
                 "signature_name": "serving_default",
-                "instances": [{"image_bytes": {"b64": text_of(photo(n))}} for n in (1, 2)],
+                "instances": [{"image_bytes": {"b64": text_of(squares(n))}} for n in (1, 2)],
             },
             "predictions",
         ),
-        ({"inputs": [{"b64": text_of(photo(1))}, {"b64": text_of(photo(2))}]}, "outputs"),
-        ({"inputs": {"image_bytes": [{"b64": text_of(photo(n))} for n in (1, 2)]}}, "outputs"),
+        ({"inputs": [{"b64": text_of(squares(1))}, {"b64": text_of(squares(2))}]}, "outputs"),
+        ({"inputs": {"image_bytes": [{"b64": text_of(squares(n))} for n in (1, 2)]}}, "outputs"),
     ],
 )
 def test_tf_serving_gives_the_classifiers_answers(client, request_, key):
     for path in (PREDICT, "/v1/models/lite/versions/1:predict"):
         response = client.post(path, json=request_)
-        assert response.json == {key: expected_probs(photo(1), photo(2)).tolist()}
+        assert response.json == {key: expected_probs(squares(1), squares(2)).tolist()}
 
 
 def test_tf_serving_takes_pixels(client):
@@ -329,7 +333,7 @@ def test_tf_serving_takes_pixels(client):
 
 
 def test_tf_serving_takes_what_curl_sends(client):
-    body = json.dumps({"instances": [{"b64": text_of(photo())}]})
+    body = json.dumps({"instances": [{"b64": text_of(squares())}]})
     response = client.post(PREDICT, data=body, content_type="application/x-www-form-urlencoded")
     assert response.status_code == 200
 
@@ -347,9 +351,9 @@ def test_tf_serving_says_what_goes_in_and_out(client):
 
 
 def test_a_bad_image_is_named(client):
-    request = files_as_json(photo(), b"hello", photo())
+    request = files_as_json(squares(), b"hello", squares())
     assert refusal(client.post(INFER, json=request), 415).startswith("The image at index 1 of 3:")
-    instances = [{"b64": text_of(photo())}, {"b64": ""}]
+    instances = [{"b64": text_of(squares())}, {"b64": ""}]
     said = refusal(client.post(PREDICT, json={"instances": instances}), 400)
     assert said.startswith("The image at index 1 of 2:")
 
@@ -372,7 +376,7 @@ def test_what_does_not_exist(client, path, status):
     refusal(client.get(path), status)
 
 
-MANY = [text_of(photo())] * 5  # one more than the fixture's limit
+MANY = [text_of(squares())] * 5  # one more than the fixture's limit
 
 
 @pytest.mark.parametrize(
@@ -413,23 +417,23 @@ MANY = [text_of(photo())] * 5  # one more than the fixture's limit
             400,
             "shared memory, which is not read here",
         ),
-        (files_as_json(photo(), outputs=[{"name": "score"}]), 400, "'score' does not exist"),
-        (files_as_json(photo(), outputs=[{"name": "probs"}] * 9), 400, "9 outputs"),
+        (files_as_json(squares(), outputs=[{"name": "score"}]), 400, "'score' does not exist"),
+        (files_as_json(squares(), outputs=[{"name": "probs"}] * 9), 400, "9 outputs"),
         (
             files_as_json(
-                photo(), outputs=[{"name": "labels", "parameters": {"classification": 3}}]
+                squares(), outputs=[{"name": "labels", "parameters": {"classification": 3}}]
             ),
             400,
             "expected 1 or more, of 'probs'",
         ),
-        (files_as_json(photo(), parameters={"rul": "max"}), 400, "'rul', which means nothing"),
-        (files_as_json(photo(), parameters={"rule": "dice"}), 404, "no rule 'dice'"),
-        (files_as_json(photo(), parameters={"members": "Nobody"}), 404, "no members Nobody"),
-        (files_as_json(photo(), parameters={"members": "\ud800"}), 400, "expected a text"),
-        (files_as_json(photo(), parameters={"coverage": 10**4000}), 400, "expected a number"),
-        (files_as_json(photo(), parameters={"coverage": 0.9999}), 400, "at most 0.999"),
-        (files_as_json(photo(), parameters={"coverage": "0.9"}), 400, "expected a number"),
-        (files_as_json(photo(), id=7), 400, "The request has the 'id' 7; expected a text"),
+        (files_as_json(squares(), parameters={"rul": "max"}), 400, "'rul', which means nothing"),
+        (files_as_json(squares(), parameters={"rule": "dice"}), 404, "no rule 'dice'"),
+        (files_as_json(squares(), parameters={"members": "Nobody"}), 404, "no members Nobody"),
+        (files_as_json(squares(), parameters={"members": "\ud800"}), 400, "expected a text"),
+        (files_as_json(squares(), parameters={"coverage": 10**4000}), 400, "expected a number"),
+        (files_as_json(squares(), parameters={"coverage": 0.9999}), 400, "at most 0.999"),
+        (files_as_json(squares(), parameters={"coverage": "0.9"}), 400, "expected a number"),
+        (files_as_json(squares(), id=7), 400, "The request has the 'id' 7; expected a text"),
     ],
 )
 def test_requests_of_v2_that_make_no_sense(client, request_, status, said):
@@ -490,16 +494,16 @@ ONE_FILE = input_of("BYTES", [1])
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (binary(ONE_FILE, with_lengths(photo()), size=3), "declares 3 bytes of binary data"),
-        (binary(ONE_FILE, with_lengths(photo()), size=-1), "declares -1 bytes"),
-        (binary(ONE_FILE, with_lengths(photo())[:-1]), "ends within its element 0"),
+        (binary(ONE_FILE, with_lengths(squares()), size=3), "declares 3 bytes of binary data"),
+        (binary(ONE_FILE, with_lengths(squares()), size=-1), "declares -1 bytes"),
+        (binary(ONE_FILE, with_lengths(squares())[:-1]), "ends within its element 0"),
         (binary(ONE_FILE, b"\x01\x00"), "ends within its element 0"),
         (binary(ONE_FILE, b"\xff" * 4), "ends within its element 0"),
         (binary(ONE_FILE, b""), "ends within its element 0"),
-        (binary(ONE_FILE, with_lengths(photo(), b"")), "4 bytes after its last element"),
+        (binary(ONE_FILE, with_lengths(squares(), b"")), "4 bytes after its last element"),
         (binary(input_of("UINT8", [1, 1, 3]), b"12"), "2 elements, and its shape"),
         (binary(input_of("UINT8", [2**31] * 4), b"12"), "2 elements, and its shape"),
-        (binary(files_as_json(photo()), b"123"), "has data in its JSON, and 3 bytes follow"),
+        (binary(files_as_json(squares()), b"123"), "has data in its JSON, and 3 bytes follow"),
         ({"data": b"{}", "headers": {LENGTH: "3"}}, "is '3'; expected the bytes of JSON"),
         ({"data": b"{}", "headers": {LENGTH: "-1"}}, "is '-1'; expected the bytes of JSON"),
         ({"data": b"{}", "headers": {LENGTH: "9" * 9999}}, "expected the bytes of JSON"),

@@ -10,7 +10,9 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from support import fake_studio
+from support import studios
+from support.bundles import write_garden
+from support.images import squares
 from triptych import settings
 from triptych.web import create_app
 from triptych.web.registry import Registry
@@ -20,7 +22,7 @@ schemathesis = pytest.importorskip(
 )
 
 # A document cannot say what an image is; without real ones, only refusals would be met.
-PHOTOS = [fake_studio.photo(seed) for seed in range(3)]
+PHOTOS = [squares(seed) for seed in range(3)]
 photo = strategies.sampled_from(PHOTOS)
 schemathesis.openapi.format("binary", photo)
 schemathesis.openapi.format("byte", photo.map(lambda data: base64.b64encode(data).decode()))
@@ -29,10 +31,11 @@ for media in ("image/*", "application/octet-stream"):
 
 
 home = tempfile.TemporaryDirectory()
-fake_studio.teach(Path(home.name))
-offers = fake_studio.offers("lite", "classic", fake_studio.GARDEN)
+write_garden(Path(home.name))
+offers = studios.catalogue("lite", "classic", studios.GARDEN)
 app = create_app(
-    settings.load({}, home=Path(home.name), inbox="on"), Registry(fake_studio.load, offers, "lite")
+    settings.load({}, home=Path(home.name), inbox="on"),
+    Registry(studios.fake_classifier, offers, "lite"),
 )
 document = schemathesis.openapi.from_wsgi("/openapi.json", app)
 

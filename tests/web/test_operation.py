@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from support import fake_studio
-from support.fake_studio import photo
+from support import studios
+from support.images import squares
 from triptych import settings
 from triptych.inference import committee
 from triptych.web import context
@@ -29,11 +29,11 @@ LITE = [row.name for row in committee.backbones("lite")]
 
 
 def ask(client, data: bytes = b"", **more):
-    return client.post(API, data=data or photo(), content_type="image/png", **more)
+    return client.post(API, data=data or squares(), content_type="image/png", **more)
 
 
 def file(seed: int) -> tuple[io.BytesIO, str]:
-    return io.BytesIO(photo(seed)), "private.png"
+    return io.BytesIO(squares(seed)), "private.png"
 
 
 def measured(client) -> dict[str, float]:
@@ -52,7 +52,7 @@ def measured(client) -> dict[str, float]:
 
 
 def test_alive_is_not_yet_ready():
-    registry = Registry(fake_studio.load, fake_studio.offers("lite"), "lite")
+    registry = Registry(studios.fake_classifier, studios.catalogue("lite"), "lite")
     app = create_app(settings.load({}), registry)
     client = app.test_client()
     assert client.get("/livez").text == client.get("/healthz").text == "ok"
@@ -70,16 +70,16 @@ def test_alive_is_not_yet_ready():
 # Loads its committee when it is told to, by a line.
 WARMING = """
 import sys
-from support import fake_studio
+from support import studios
 from triptych import settings
 from triptych.web import server
 from triptych.web.registry import Registry
 
 def load(name):
     sys.stdin.readline()
-    return fake_studio.load(name)
+    return studios.fake_classifier(name)
 
-registry = Registry(load, fake_studio.offers("lite"), "lite")
+registry = Registry(load, studios.catalogue("lite"), "lite")
 chosen = settings.load({}, port=int(sys.argv[1]))
 server.serve(chosen, registry, lambda line: print(line, flush=True))
 """
@@ -99,7 +99,7 @@ def test_the_server_says_when_it_is_ready_and_logs_what_it_answers():
         assert "is open" in process.stdout.readline()
         assert answer(port, "GET", "/readyz") == (200, "ready")
         headers = {"Content-Type": "image/png", "X-Request-ID": "mine"}
-        assert answer(port, "POST", f"{API}?rule=max", photo(), headers)[0] == 200
+        assert answer(port, "POST", f"{API}?rule=max", squares(), headers)[0] == 200
         process.terminate()
         lines = [json.loads(line) for line in process.communicate()[1].splitlines()]
     assert [line["path"] for line in lines] == [API]
@@ -231,7 +231,7 @@ def broken():
     def load(name):
         raise RuntimeError("a secret of the house")
 
-    registry = Registry(load, fake_studio.offers("lite"), "lite")
+    registry = Registry(load, studios.catalogue("lite"), "lite")
     yield create_app(settings.load({}), registry).test_client()
     logs.logger.handlers = []
     logs.logger.setLevel(logging.NOTSET)

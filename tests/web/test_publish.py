@@ -14,8 +14,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from support import fake_bundles
-from support.fake_studio import photo
+from support import studios
+from support.bundles import MEMBER
+from support.bundles import write_with_metrics
+from support.images import squares
 from triptych import bundles
 from triptych import settings
 from triptych.web import create_app
@@ -32,15 +34,15 @@ OLD, NEW = {"ant", "bee"}, {"wasp", "hornet"}
 @pytest.fixture
 def shelf(tmp_path: Path) -> Path:
     """A home folder with two committees, the first in two versions that differ in their classes."""
-    fake_bundles.teach(tmp_path, "base", "x", "y")
-    fake_bundles.teach(tmp_path, "garden", "ant", "bee", top1=0.8)
-    fake_bundles.teach(tmp_path, "garden", "wasp", "hornet", top1=0.9)
+    write_with_metrics(tmp_path, "base", "x", "y")
+    write_with_metrics(tmp_path, "garden", "ant", "bee", top1=0.8)
+    write_with_metrics(tmp_path, "garden", "wasp", "hornet", top1=0.9)
     return tmp_path
 
 
 def studio(home: Path, **limits: object) -> Flask:
     registry = Registry(
-        lambda name: fake_bundles.load(home, name), lambda: discovery.of(home), "base"
+        lambda name: studios.bundle_classifier(home, name), lambda: discovery.of(home), "base"
     )
     registry.get()
     return create_app(settings.load({}, home=home, **limits), registry)
@@ -67,7 +69,7 @@ def serve(client: FlaskClient, version: int | str, name: str = "garden"):
 
 
 def classes(client: FlaskClient, committee: str = "garden") -> set[str]:
-    response = client.post(f"{API}?committee={committee}", data=photo(), content_type="image/png")
+    response = client.post(f"{API}?committee={committee}", data=squares(), content_type="image/png")
     return {guess["label"] for guess in response.json["results"][0]["verdict"]["top"]}
 
 
@@ -120,7 +122,7 @@ def test_no_request_is_lost_and_none_mixed_up_while_versions_change(client):
 
 def test_a_committee_taken_offline_is_not_offered_and_comes_back(client):
     assert serve(client, 0).location == "/bundles/garden?done=offline"
-    refused = client.post(f"{API}?committee=garden", data=photo(), content_type="image/png")
+    refused = client.post(f"{API}?committee=garden", data=squares(), content_type="image/png")
     assert refused.status_code == 404
     assert "No version of garden is published" in refused.json["error"]["message"]
     assert classes(client, "garden@2") == NEW
@@ -136,7 +138,7 @@ def test_a_committee_taken_offline_is_not_offered_and_comes_back(client):
 
 
 def test_a_draft_is_listed_and_answers_by_its_number_only(client, shelf):
-    fake_bundles.teach(shelf, "garden", "moth", "fly", publish=False)
+    write_with_metrics(shelf, "garden", "moth", "fly", publish=False)
     assert "is answered by version 2" in seen(client)
     assert "3 Publish Try Download" in seen(client)
     assert classes(client, "garden@3") == {"moth", "fly"}
@@ -156,9 +158,7 @@ def test_other_protocols_mean_the_active_version_too(client):
 
 
 def test_a_damaged_version_never_is_the_active_one(client, shelf):
-    (
-        bundles.find(shelf, "garden@1").folder / "members" / fake_bundles.MEMBER / "network.bin"
-    ).write_text("")
+    (bundles.find(shelf, "garden@1").folder / "members" / MEMBER / "network.bin").write_text("")
     response = serve(client, 1)
     assert response.status_code == 409
     assert "is not the file that was written" in html.unescape(response.text)
@@ -220,7 +220,7 @@ def test_all_bundles_are_listed_whoever_taught_them(client, shelf):
 
 
 def test_an_empty_studio_says_how_bundles_come(tmp_path):
-    fake_bundles.teach(tmp_path, "base", "x", "y")
+    write_with_metrics(tmp_path, "base", "x", "y")
     client = studio(tmp_path).test_client()
     bundles.remove(tmp_path, "base")
     assert "There are no bundles yet" in seen(client, "/bundles")
@@ -229,7 +229,7 @@ def test_an_empty_studio_says_how_bundles_come(tmp_path):
 def test_a_project_has_the_same_page_among_its_own(client, shelf):
     project = client.application.extensions["triptych"].projects.make("My pond")
     assert "has not been taught" in seen(client, f"/projects/{project.key}/publish")
-    fake_bundles.teach(shelf, project.key, "newt", "frog")
+    write_with_metrics(shelf, project.key, "newt", "frog")
     text = seen(client, f"/projects/{project.key}/publish")
     assert "My pond" in text
     assert "is answered by version 1" in text
@@ -322,10 +322,10 @@ def test_the_python_here_works_as_it_stands(shelf, monkeypatch, capsys, tmp_path
     found = snippets(studio(shelf).test_client())["here"]
     asked = []
     monkeypatch.setattr(
-        "triptych.load", lambda name: asked.append(name) or fake_bundles.load(shelf, name)
+        "triptych.load", lambda name: asked.append(name) or studios.bundle_classifier(shelf, name)
     )
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "photo.jpg").write_bytes(photo())
+    (tmp_path / "photo.jpg").write_bytes(squares())
     exec(found, {})
     assert asked == ["garden"]
     assert capsys.readouterr().out.split()[0] in ("wasp", "hornet")
@@ -357,18 +357,18 @@ def test_the_page_to_share_is_about_one_committee(client):
 
 
 def test_a_version_is_tried_before_it_is_published(client, shelf):
-    fake_bundles.teach(shelf, "garden", "moth", "fly", publish=False)
+    write_with_metrics(shelf, "garden", "moth", "fly", publish=False)
     text = seen(client, "/c/garden@3")
     assert "Version 3, to be tried; version 2 is published" in text
     assert "moth, fly" in text
-    data = {"image": (io.BytesIO(photo()), "bug.png"), "committee": "garden@3"}
+    data = {"image": (io.BytesIO(squares()), "bug.png"), "committee": "garden@3"}
     tried = client.post("/c/garden@3", data=data, headers=BROWSER).text
     assert re.search(r'<h3 data-slot="label">(moth|fly)</h3>', tried)
     assert "to be tried" not in seen(client, "/c/garden")
 
 
 def test_the_page_to_share_answers_without_a_script(client):
-    data = {"image": (io.BytesIO(photo()), "bug.png"), "committee": "garden"}
+    data = {"image": (io.BytesIO(squares()), "bug.png"), "committee": "garden"}
     response = client.post("/c/garden", data=data, headers=BROWSER)
     assert response.status_code == 200
     assert re.search(r'<h3 data-slot="label">(wasp|hornet)</h3>', response.text)

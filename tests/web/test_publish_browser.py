@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from support import browser
-from support import fake_bundles
+from support import studios
 from support.browser import expect
 from support.browser import follow
-from support.fake_studio import photo
+from support.bundles import write_with_metrics
+from support.images import squares
 
 pytestmark = browser.MARKS
 
@@ -30,20 +31,20 @@ WORDS = "Wasps and ants of one garden, in summer."
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("publish")
-    fake_bundles.teach(home, "base", "x", "y")
-    fake_bundles.teach(home, "garden", "ant", "bee", top1=0.8)
-    fake_bundles.teach(home, "garden", "wasp", "hornet", top1=0.9)
+    write_with_metrics(home, "base", "x", "y")
+    write_with_metrics(home, "garden", "ant", "bee", top1=0.8)
+    write_with_metrics(home, "garden", "wasp", "hornet", top1=0.9)
     return home
 
 
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
-    with fake_bundles.running(home) as address:
+    with studios.bundle_studio(home) as address:
         yield address
 
 
 def verdict(page) -> str:
-    page.set_input_files("#choose", browser.files(("bug.png", photo())))
+    page.set_input_files("#choose", browser.files(("bug.png", squares())))
     page.click(".ask")
     page.wait_for_selector('#cards [data-state="answered"]')
     return page.inner_text('#cards [data-slot="label"]')
@@ -91,7 +92,7 @@ def test_publish_roll_back_and_share(visit, address):
 
 def test_what_is_copied_asks_this_studio(visit, tmp_path):
     page = visit("/bundles/garden", permissions=CLIPBOARD)
-    (tmp_path / "photo.jpg").write_bytes(photo())
+    (tmp_path / "photo.jpg").write_bytes(squares())
     page.clock.install()
     page.clock.pause_at("2100-01-01")  # what a button says goes by
     copied = []
@@ -152,6 +153,6 @@ def test_without_a_script_a_version_is_published(visit):
     follow(publish(page))
     assert_active(page, 2)
     follow(page.locator("text=Open the page to share"))
-    page.set_input_files("#choose", browser.files(("bug.png", photo())))
+    page.set_input_files("#choose", browser.files(("bug.png", squares())))
     follow(page.locator(".ask"))
     assert page.inner_text('#cards [data-slot="label"]') in ("wasp", "hornet")

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from support import fake_studio
+from support import studios
 from triptych import errors
 from triptych.inference.classifier import Classifier
 from triptych.web.registry import Offer
@@ -17,7 +17,7 @@ SIZE_BYTES = 1000
 
 def sized(name: str, size_bytes: int = SIZE_BYTES) -> Classifier:
     """A committee whose first network has a size."""
-    classifier = fake_studio.load("lite")
+    classifier = studios.fake_classifier("lite")
     classifier.committee.members[0].engine.size_bytes = size_bytes
     return classifier
 
@@ -27,9 +27,9 @@ def test_the_registry_loads_once_and_only_when_asked():
 
     def load(name):
         loaded.append(name)
-        return fake_studio.load(name)
+        return studios.fake_classifier(name)
 
-    registry = Registry(load, fake_studio.offers("lite", "classic"), "lite")
+    registry = Registry(load, studios.catalogue("lite", "classic"), "lite")
     assert not registry.ready("lite")
     assert registry.get() is registry.get("lite")
     assert registry.ready("lite")
@@ -43,9 +43,9 @@ def test_the_registry_tries_again_after_a_failure():
         attempts.append(name)
         if len(attempts) == 1:
             raise errors.WeightsMissing("not yet")
-        return fake_studio.load(name)
+        return studios.fake_classifier(name)
 
-    registry = Registry(load, fake_studio.offers("lite"), "lite")
+    registry = Registry(load, studios.catalogue("lite"), "lite")
     with pytest.raises(errors.WeightsMissing):
         registry.get()
     assert registry.get().committee.name == "lite"
@@ -53,11 +53,13 @@ def test_the_registry_tries_again_after_a_failure():
 
 def test_the_registry_refuses_a_default_that_is_not_on_offer():
     with pytest.raises(errors.UnknownName, match="no committee 'classic'; expected one of: lite"):
-        Registry(fake_studio.load, fake_studio.offers("lite"), "classic")
+        Registry(studios.fake_classifier, studios.catalogue("lite"), "classic")
 
 
 def test_a_committee_outside_the_zoo_has_facts():
-    registry = Registry(lambda name: fake_studio.load("lite"), fake_studio.offers("mine"), "mine")
+    registry = Registry(
+        lambda name: studios.fake_classifier("lite"), studios.catalogue("mine"), "mine"
+    )
     assert registry.facts("mine").members == ()
     registry.get()
     assert len(registry.facts("mine").members) == 3
@@ -119,7 +121,7 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one(shelf):
     def load(name):
         if shelf["garden"][-1] == 3:
             raise errors.BundleError("damaged")
-        return fake_studio.load("lite")
+        return studios.fake_classifier("lite")
 
     registry = Registry(load, lambda: shelf, "lite")
     before = registry.get("garden")
@@ -169,7 +171,7 @@ def test_while_a_version_is_swapped_each_number_is_answered_by_its_own(shelf):
         if len(loaded) == 2:
             begun.set()
             assert go_on.wait(60)
-        return fake_studio.load("lite")
+        return studios.fake_classifier("lite")
 
     registry = Registry(load, lambda: shelf, "lite")
     second = registry.get("garden")
@@ -202,7 +204,7 @@ def test_one_that_cannot_be_loaded_does_not_hold_up_the_others(shelf):
     def load(name):
         if name == "garden" and shelf["garden"][-1] == 3:
             raise errors.BundleError("damaged")
-        return fake_studio.load("lite")
+        return studios.fake_classifier("lite")
 
     registry = Registry(load, lambda: shelf, "lite")
     before = {name: registry.get(name) for name in ("garden", "pond")}
@@ -276,7 +278,7 @@ def test_those_who_ask_at_once_load_once(shelf):
 
     def load(name):
         asked.append(name)
-        return fake_studio.load("lite")
+        return studios.fake_classifier("lite")
 
     def get():
         together.wait()

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 import pytest
 
 from support import browser
-from support import fake_studio
+from support import studios
 from support import trained_project
 from support.browser import assert_no_overflow
 from support.browser import expect
 from support.browser import follow
 from support.browser import screenshot
 from support.browser import wait_for
+from support.images import plain_image
+from support.images import squares
 from triptych.studio.projects import Projects
 
 pytestmark = browser.MARKS
@@ -29,20 +31,20 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Projects:
 
 @pytest.fixture(scope="module")
 def address(door: Projects) -> Iterator[str]:
-    with fake_studio.running(home=door.home, inbox="on") as (_, address):
+    with studios.fake_studio(home=door.home, inbox="on") as (_, address):
         yield address
 
 
 @pytest.fixture
 def key(door: Projects) -> str:
-    key = trained_project.project(door)
-    trained_project.teach(door, key)
+    key = trained_project.create(door)
+    trained_project.train(door, key)
     return key
 
 
 def home_of(door: Projects, key: str, name: str) -> str:
     names = {own.id: own.name for own in door.find(key).classes}
-    return names[trained_project.named(door, key)[name].class_id or 0]
+    return names[trained_project.photos_by_name(door, key)[name].class_id or 0]
 
 
 def photo(page, name: str):
@@ -107,10 +109,10 @@ def test_labels_are_mended_by_keyboard_alone(visit, door, key):
 
 def test_two_versions_side_by_side(visit, door, key):
     answers = {
-        **trained_project.ANSWERS,
-        "ants-0.png": trained_project.Planted((0.3, 0.1, 0.6), held=True),
+        **trained_project.PREDICTIONS,
+        "ants-0.png": trained_project.Prediction((0.3, 0.1, 0.6), held=True),
     }
-    trained_project.teach(door, key, answers)
+    trained_project.train(door, key, answers)
     page = visit(f"/projects/{key}/result")
     follow(page.get_by_role("link", name="Compare with version 1"))
     expect(page.get_by_text("Both on the same 6 photos")).to_be_visible()
@@ -129,9 +131,7 @@ def keep(door: Projects, *seeds: int) -> None:
     for seed in seeds:
         said = {"label": "bees", "prob": 0.5, "status": "unsure", "novelty": None}
         top = [{"label": "bees", "prob": 0.5}, {"label": "ants", "prob": 0.4}]
-        door.keep(
-            f"kept-{seed}.png", fake_studio.photo(seed), {**said, "committee": "garden", "top": top}
-        )
+        door.keep(f"kept-{seed}.png", squares(seed), {**said, "committee": "garden", "top": top})
 
 
 def test_the_inbox_by_keyboard_alone(visit, door, key):
@@ -153,7 +153,10 @@ def test_the_inbox_by_keyboard_alone(visit, door, key):
     screenshot(page, "inbox")
     page.reload()
     expect(page.locator("[data-photo]")).to_have_count(2)
-    assert trained_project.named(door, key)["kept-103.png"].class_id == door.find(key).classes[1].id
+    assert (
+        trained_project.photos_by_name(door, key)["kept-103.png"].class_id
+        == door.find(key).classes[1].id
+    )
     page.get_by_role("button", name="Choose all").click()
     page.get_by_role("button", name="wasps").click()
     page.get_by_text("2 photos in wasps.").wait_for()
@@ -165,7 +168,7 @@ def test_a_photo_comes_from_the_classify_page_to_the_inbox(visit, door):
     page = visit("/")
     page.check('[name="committee"][value="garden"]')
     page.get_by_label("Keep these photos for review").check()
-    unsure = fake_studio.plain(fake_studio.MANY_CLASSES)
+    unsure = plain_image(studios.MANY_CLASSES)
     page.set_input_files(
         "#choose", [{"name": "grey.png", "mimeType": "image/png", "buffer": unsure}]
     )
@@ -183,7 +186,7 @@ def test_a_photo_comes_from_the_classify_page_to_the_inbox(visit, door):
     ],
 )
 def test_a_phone(visit, door, key, path, scheme):
-    door.decide(key, [trained_project.named(door, key)["ants-0.png"].digest], exclude=True)
+    door.decide(key, [trained_project.photos_by_name(door, key)["ants-0.png"].digest], exclude=True)
     page = visit(
         f"/projects/{key}/{path}",
         viewport={"width": 390, "height": 780},

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from support import fake_studio
+from support import studios
+from support.images import squares
 from triptych import errors
 from triptych import settings
 from triptych.web import server
@@ -37,7 +38,7 @@ def post(address: str, body, headers: dict[str, str]) -> tuple[int, dict]:
 
 
 def ask(address: str) -> tuple[int, dict]:
-    return post(address, fake_studio.photo(), {"Content-Type": "image/png"})
+    return post(address, squares(), {"Content-Type": "image/png"})
 
 
 def read(address: str, path: str) -> str:
@@ -62,7 +63,7 @@ def wait_for_requests(address: str, count: int) -> None:
 @pytest.fixture(scope="module")
 def busy_studio():
     """A studio whose three networks take a second together."""
-    with fake_studio.running(spent_s=0.35) as (_, address):
+    with studios.fake_studio(seconds_per_run=0.35) as (_, address):
         yield address
 
 
@@ -75,7 +76,7 @@ def asking():
 def test_it_answers(busy_studio):
     status, answer = ask(busy_studio)
     assert status == 200
-    assert answer["results"][0]["verdict"]["label"] in fake_studio.NAMES
+    assert answer["results"][0]["verdict"]["label"] in studios.NAMES
 
 
 def test_it_stays_awake_while_it_computes(busy_studio, asking):
@@ -122,7 +123,7 @@ def test_too_much_is_refused_in_words(busy_studio, chunked):
 
 
 def test_a_full_server_refuses_before_it_reads(asking):
-    with fake_studio.running(spent_s=0.7, max_waiting_images=2) as (_, address):
+    with studios.fake_studio(seconds_per_run=0.7, max_waiting_images=2) as (_, address):
         taken = [asking(address) for _ in range(2)]
         wait_for_requests(address, 2)
         time.sleep(0.5)  # they are read, which takes a few milliseconds
@@ -143,7 +144,7 @@ def test_a_full_server_refuses_before_it_reads(asking):
 
 
 def test_what_takes_too_long_is_given_up(asking):
-    with fake_studio.running(spent_s=1.0, deadline_s=1) as (_, address):
+    with studios.fake_studio(seconds_per_run=1.0, deadline_s=1) as (_, address):
         first, second = asking(address), asking(address)
         for answer in (first, second):
             status, told = answer.result()
@@ -154,7 +155,7 @@ def test_what_takes_too_long_is_given_up(asking):
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_photos_are_forgotten_while_a_connection_stays_open():
     large = bytes(30 << 20)
-    with fake_studio.running() as (process, address):
+    with studios.fake_studio() as (process, address):
         before = memory_bytes(process.pid)
         connections = [connect(address) for _ in range(6)]
         for connection in connections:
@@ -174,7 +175,7 @@ def memory_bytes(pid: int) -> int:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_finishes_its_answers_before_it_stops(asking, number):
-    with fake_studio.running(spent_s=0.35) as (process, address):
+    with studios.fake_studio(seconds_per_run=0.35) as (process, address):
         idle = connect(address)
         idle.request("GET", "/healthz")
         idle.getresponse().read()  # and the connection stays open
@@ -190,7 +191,7 @@ def test_it_finishes_its_answers_before_it_stops(asking, number):
 
 def test_a_busy_port_is_explained(busy_studio):
     port = urlsplit(busy_studio).port
-    registry = Registry(fake_studio.load, fake_studio.offers("lite"), "lite")
+    registry = Registry(studios.fake_classifier, studios.catalogue("lite"), "lite")
     with pytest.raises(errors.SettingError, match=f"Cannot listen on 127.0.0.1:{port}: .* in use"):
         server.serve(settings.load({}, port=port), registry, print)
 
@@ -203,7 +204,7 @@ def test_it_does_not_open_without_its_committee():
     with pytest.raises(errors.WeightsMissing, match="triptych pull VGG16"):
         server.serve(
             settings.load({}, port=0),
-            Registry(load, fake_studio.offers("lite"), "lite"),
+            Registry(load, studios.catalogue("lite"), "lite"),
             lines.append,
         )
     assert lines == ["Warming up the committee lite ..."]

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from support import browser
-from support import real_studio
+from support import studios
 from support.browser import assert_no_overflow
 from support.browser import expect
 from support.browser import files
 from support.browser import follow
 from support.browser import screenshot
-from support.drawings import drawing
+from support.images import shape_image
 from triptych import data as triptych_data
 from triptych.studio.projects import Projects
 from triptych.training import pipeline
@@ -35,7 +35,7 @@ Named = tuple[str, bytes]
 
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
-    with real_studio.running(home) as address:
+    with studios.training_studio(home) as address:
         yield address
 
 
@@ -53,10 +53,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Named]]:
     """
     folder = tmp_path_factory.mktemp("drawn")
     named = {
-        "discs": [(f"disc {n}.png", drawing("discs", 900 + n)) for n in range(PER_CLASS)],
-        "rays": [(f"ray {n}.png", drawing("rays", 900 + n)) for n in range(PER_CLASS - 1)],
+        "discs": [(f"disc {n}.png", shape_image("discs", 900 + n)) for n in range(PER_CLASS)],
+        "rays": [(f"ray {n}.png", shape_image("rays", 900 + n)) for n in range(PER_CLASS - 1)],
     }
-    strays = [(f"stray {n}.png", drawing("discs", 2000 + n)) for n in range(40)]
+    strays = [(f"stray {n}.png", shape_image("discs", 2000 + n)) for n in range(40)]
     for kind, photos in {**named, "rays": [*named["rays"], *strays]}.items():
         (folder / kind).mkdir()
         for name, data in photos:
@@ -136,7 +136,7 @@ def test_the_whole_path_with_the_mouse(visit, door, photos):
     expect(page.get_by_text("Nobody is answered under the name")).to_be_visible()
     follow(page.get_by_role("button", name="Publish version 2"))
     follow(page.get_by_role("link", name="Open the page to share"))
-    page.set_input_files("#choose", files(("new.png", drawing("discs", 3000))))
+    page.set_input_files("#choose", files(("new.png", shape_image("discs", 3000))))
     page.click(".ask")
     page.get_by_role("button", name="Why this verdict?").click()
     wait_for_heat(page)
@@ -234,7 +234,7 @@ def test_the_whole_path_by_keyboard_alone_on_a_phone(visit, door, photos):
     keys.follow(page.get_by_role("button", name="Publish version 2"))
     keys.follow(page.get_by_role("link", name="Open the page to share"))
     assert_no_overflow(page)
-    keys.choose(page.locator("#choose"), [("new.png", drawing("discs", 3000))])
+    keys.choose(page.locator("#choose"), [("new.png", shape_image("discs", 3000))])
     keys.press(page.locator(".ask"))
     page.wait_for_selector('#cards [data-state="answered"]')
     keys.press(page.get_by_role("button", name="Why this verdict?"))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from support import browser
-from support import fake_studio
+from support import studios
 from support.browser import assert_no_overflow
 from support.browser import expect
 from support.browser import files
@@ -23,7 +23,7 @@ from support.browser import follow
 from support.browser import screenshot
 from support.browser import transfer
 from support.browser import wait_for
-from support.pictures import picture
+from support.images import picture
 from triptych import bundles
 from triptych.studio.projects import Projects
 
@@ -36,7 +36,7 @@ BOX = 'input[name="digest"]'
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
     """A studio of this run's home, where networks are converted already, or once."""
-    with fake_studio.running(home=home) as (_, address):
+    with studios.fake_studio(home=home) as (_, address):
         yield address
 
 
@@ -230,7 +230,7 @@ def zipped() -> bytes:
         for n in range(4):
             kind = zipfile.ZIP_DEFLATED if n % 2 else zipfile.ZIP_STORED
             archive.writestr(
-                f"pets/{'cat' if n < 3 else 'dög'}/{n}.png", picture(n, form="PNG"), kind
+                f"pets/{'cat' if n < 3 else 'dög'}/{n}.png", picture(n, format="PNG"), kind
             )
         archive.writestr("__MACOSX/pets/._0.png", b"junk")
         archive.writestr("pets/.DS_Store", b"junk")
@@ -272,7 +272,7 @@ def test_a_zip_dropped_beside_the_classes_brings_its_own(projects, garden, visit
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for n, folder in enumerate(("ANTS", "wasps", "wasps")):
-            archive.writestr(f"{folder}/{n}.png", picture(n, form="PNG"))
+            archive.writestr(f"{folder}/{n}.png", picture(n, format="PNG"))
     page = visit(f"/projects/{garden}")
     page.dispatch_event(
         "main", "drop", {"dataTransfer": transfer(page, ("x.zip", packed.getvalue()))}

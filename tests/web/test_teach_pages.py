@@ -12,9 +12,9 @@ import zipfile
 import pytest
 from PIL import Image
 
-from support import fake_studio
-from support.image_files import saved
-from support.pictures import picture
+from support import image_formats
+from support import studios
+from support.images import picture
 from triptych import settings
 from triptych.studio.projects import UNSORTED
 from triptych.studio.projects import job_table as rows
@@ -329,7 +329,9 @@ def test_photos_and_thumbnails(client, projects, garden):
 
 
 def test_what_browsers_do_not_show_comes_as_a_jpeg(client, projects, garden):
-    digest = projects.add(garden, "scan.tif", saved(Image.new("RGB", (20, 30)), "TIFF")).digest
+    digest = projects.add(
+        garden, "scan.tif", image_formats.encode(Image.new("RGB", (20, 30)), "TIFF")
+    ).digest
     full = client.get(f"/projects/photos/{digest}.jpg")
     assert full.mimetype == "image/jpeg"
     assert full.data.startswith(b"\xff\xd8")
@@ -548,7 +550,7 @@ def test_a_studio_that_cannot_write_says_so_and_answers_all_the_same(registry, t
 def test_a_server_opens_though_nothing_can_be_written(tmp_path):
     (tmp_path / "studio").write_text("a file where a folder belongs")
     with (
-        fake_studio.running(home=tmp_path) as (_, address),
+        studios.fake_studio(home=tmp_path) as (_, address),
         urllib.request.urlopen(f"{address}/readyz") as answer,
     ):
         assert answer.read() == b"ready"

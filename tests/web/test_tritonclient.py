@@ -11,18 +11,18 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from support import fake_studio
-from support.fake_studio import photo
+from support import studios
+from support.images import squares
 
 triton = pytest.importorskip("tritonclient.http")
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 30, 40, 3), np.uint8)
-FILES = np.array([photo(1), photo(2)], object)
+FILES = np.array([squares(1), squares(2)], object)
 
 
 @pytest.fixture(scope="module")
 def address():
-    with fake_studio.running() as (_, address):
+    with studios.fake_studio() as (_, address):
         yield urlsplit(address).netloc
 
 
@@ -39,7 +39,7 @@ def tensor(array: np.ndarray, *, binary: bool = True):
 
 
 def expected_probs(images) -> list[list[float]]:
-    classifier = fake_studio.load("lite")
+    classifier = studios.fake_classifier("lite")
     verdicts = [classifier.classify(image, top=100) for image in images]
     rows = [sorted(verdict.top, key=lambda guess: guess.label.index) for verdict in verdicts]
     return np.array([[guess.prob for guess in row] for row in rows], np.float32).tolist()
@@ -85,7 +85,7 @@ def test_answers(client, inputs, images, is_binary):
     result = client.infer("lite", inputs, outputs=wanted, request_id="7")
     assert result.get_response()["id"] == "7"
     assert result.as_numpy("probs").tolist() == expected_probs(images)
-    winners = [fake_studio.NAMES[row.argmax()] for row in result.as_numpy("probs")]
+    winners = [studios.NAMES[row.argmax()] for row in result.as_numpy("probs")]
     assert [
         label.decode() if is_binary else label for label in result.as_numpy("labels")
     ] == winners
@@ -101,7 +101,7 @@ def test_classification(client):
     wanted = [triton.InferRequestedOutput("probs", class_count=2)]
     (best, _), _ = client.infer("lite", tensor(FILES), outputs=wanted).as_numpy("probs")
     value, index, label = best.decode().split(":", 2)
-    expected = fake_studio.load("lite").classify(FILES[0])
+    expected = studios.fake_classifier("lite").classify(FILES[0])
     assert (int(index), label) == (expected.label.index, expected.label.name)
     assert float(value) == pytest.approx(expected.prob, abs=1e-6)
 
@@ -120,7 +120,7 @@ def test_compression(client, kind):
 def test_the_example_of_the_docs(address, tmp_path, monkeypatch, capsys):
     page = Path(__file__).parents[2] / "docs" / "protocols.md"
     (example,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
-    (tmp_path / "cat.jpg").write_bytes(photo(kind="JPEG"))
+    (tmp_path / "cat.jpg").write_bytes(squares(format="JPEG"))
     monkeypatch.chdir(tmp_path)
     exec(example.replace("127.0.0.1:5000", address), {})
     assert capsys.readouterr().out.startswith("[[b'0.")
@@ -136,7 +136,7 @@ def test_many_at_once(client):
     ("model", "array", "status", "said"),
     [
         ("nobody", FILES, "404", "There is no committee 'nobody'"),
-        ("lite", np.array([photo(), b"hello"], object), "415", "image at index 1 of 2"),
+        ("lite", np.array([squares(), b"hello"], object), "415", "image at index 1 of 2"),
         ("lite", PIXELS[..., :2], "400", r"expected \[N, height, width, 3\]"),
     ],
 )

@@ -8,8 +8,9 @@ import re
 
 import pytest
 
-from support import fake_studio
-from support.fake_studio import photo
+from support import studios
+from support.images import plain_image
+from support.images import squares
 from triptych import errors
 from triptych import settings
 from triptych.ensemble import params
@@ -37,32 +38,32 @@ def ask(client, *files: tuple[str, bytes], to: str = API, **options: str):
 
 
 def test_api_answers_as_the_classifier_does(client):
-    answer = ask(client, ("cat.png", photo())).json["results"][0]
-    expected = fake_studio.load("lite").classify(photo(), source="cat.png").to_dict()
+    answer = ask(client, ("cat.png", squares())).json["results"][0]
+    expected = studios.fake_classifier("lite").classify(squares(), source="cat.png").to_dict()
     assert answer.pop("timing").keys() == expected.pop("timing").keys()
     assert answer == expected
 
 
 def test_api_answers_many_in_order(client):
-    response = ask(client, *((f"{seed}.png", photo(seed)) for seed in (3, 1, 2)))
+    response = ask(client, *((f"{seed}.png", squares(seed)) for seed in (3, 1, 2)))
     assert [each["source"] for each in response.json["results"]] == ["3.png", "1.png", "2.png"]
 
 
 @pytest.mark.parametrize("kind", ["image/png", "image/whatever", "application/octet-stream"])
 def test_api_takes_a_raw_body(client, kind):
-    response = client.post(API, data=photo(), content_type=kind)
+    response = client.post(API, data=squares(), content_type=kind)
     assert response.json["results"][0]["source"] == "image 1"
     assert response.status_code == 200
 
 
 def test_options_count_in_the_address_and_in_the_form(client):
-    in_form = ask(client, ("a.png", photo()), rule="max", members="lite", committee="classic")
+    in_form = ask(client, ("a.png", squares()), rule="max", members="lite", committee="classic")
     assert in_form.status_code == 404
     first, _, last = zoo.COMMITTEES["classic"]
     options = {"committee": "classic", "members": f"{last},{first}", "rule": "vote", "top": "2"}
     for response in (
-        ask(client, ("a.png", photo()), **options),
-        client.post(API, query_string=options, data=photo(), content_type="image/png"),
+        ask(client, ("a.png", squares()), **options),
+        client.post(API, query_string=options, data=squares(), content_type="image/png"),
     ):
         (answer,) = response.json["results"]
         assert answer["verdict"]["rule"] == "vote"
@@ -71,7 +72,7 @@ def test_options_count_in_the_address_and_in_the_form(client):
 
 
 def test_fit_changes_what_the_networks_see(client):
-    wide = photo(size=(40, 200))
+    wide = squares(size=(40, 200))
     answers = [
         ask(client, ("a.png", wide), fit=fit).json["results"][0]["verdict"]["prob"]
         for fit in ("crop", "square")
@@ -80,13 +81,13 @@ def test_fit_changes_what_the_networks_see(client):
 
 
 def test_empty_options_mean_the_committees_own_way(client):
-    given = ask(client, ("a.png", photo()), committee="", members="", rule="", fit="", top="")
-    plain = ask(client, ("a.png", photo()))
+    given = ask(client, ("a.png", squares()), committee="", members="", rule="", fit="", top="")
+    plain = ask(client, ("a.png", squares()))
     assert given.json["results"][0]["verdict"] == plain.json["results"][0]["verdict"]
 
 
 def test_auto_is_the_default_committee(client):
-    answer = ask(client, ("a.png", photo()), committee="auto").json["results"][0]
+    answer = ask(client, ("a.png", squares()), committee="auto").json["results"][0]
     assert [member["name"] for member in answer["members"]] == [
         row.name for row in committee.backbones("lite")
     ]
@@ -110,7 +111,7 @@ def test_healthz(client):
 
 
 def test_one_bad_image_does_not_disturb_the_others(client):
-    response = ask(client, ("a.png", photo(1)), ("b.txt", b"hello"), ("c.png", photo(2)))
+    response = ask(client, ("a.png", squares(1)), ("b.txt", b"hello"), ("c.png", squares(2)))
     good, bad, also_good = response.json["results"]
     assert response.status_code == 200
     assert bad["source"] == "b.txt"
@@ -152,7 +153,7 @@ def test_the_only_image_gives_its_errors_status(client, data, status, code):
     ],
 )
 def test_bad_options_are_explained(client, options, status, said):
-    response = ask(client, ("a.png", photo()), **options)
+    response = ask(client, ("a.png", squares()), **options)
     assert response.status_code == status
     assert said in response.json["error"]["message"]
     assert response.json.keys() == {"error"}
@@ -181,7 +182,7 @@ def test_a_request_without_an_image_is_diagnosed(client, request_, said):
 
 
 def test_too_many_images(client):
-    response = ask(client, *(("a.png", photo()) for _ in range(5)))
+    response = ask(client, *(("a.png", squares()) for _ in range(5)))
     assert response.status_code == 413
     assert "5 images came in one request; at most 4" in response.json["error"]["message"]
 
@@ -202,9 +203,9 @@ def test_missing_weights_are_explained(registry):
         raise errors.WeightsMissing("Fetch them once with: triptych pull VGG16")
 
     client = create_app(
-        settings.load({}), Registry(load, fake_studio.offers("lite"), "lite")
+        settings.load({}), Registry(load, studios.catalogue("lite"), "lite")
     ).test_client()
-    response = ask(client, ("a.png", photo()))
+    response = ask(client, ("a.png", squares()))
     assert response.status_code == 503
     assert response.json["error"] == {
         "code": "weights_missing",
@@ -218,9 +219,9 @@ def test_a_surprise_shows_no_traceback(path, caplog):
         raise RuntimeError("a secret of the house")
 
     client = create_app(
-        settings.load({}), Registry(load, fake_studio.offers("lite"), "lite")
+        settings.load({}), Registry(load, studios.catalogue("lite"), "lite")
     ).test_client()
-    response = ask(client, ("a.png", photo()), to=path)
+    response = ask(client, ("a.png", squares()), to=path)
     assert response.status_code == 500
     assert "Something went wrong inside the studio" in response.text
     assert "Traceback" not in response.text
@@ -273,8 +274,8 @@ def test_a_wrong_method_says_which_are_right(client):
 def test_names_are_base_names_and_harmless(client, sent, shown):
     assert uploads.base_name(sent, 1) == shown
     quoted = sent.replace("\n", "").replace("\\", r"\\")  # as a form carries it
-    page = ask(client, (quoted, photo()), to="/").text
-    api = ask(client, (quoted, photo())).json
+    page = ask(client, (quoted, squares()), to="/").text
+    api = ask(client, (quoted, squares())).json
     assert api["results"][0]["source"] == shown
     assert "<script>alert" not in page
 
@@ -295,9 +296,13 @@ def test_the_page_invites_a_newcomer(client):
 
 
 def test_the_form_works_without_a_script(client):
-    files = (("cat.png", photo(1)), ("notes.txt", b"hello"), ("dog.jpg", photo(2, kind="JPEG")))
+    files = (
+        ("cat.png", squares(1)),
+        ("notes.txt", b"hello"),
+        ("dog.jpg", squares(2, format="JPEG")),
+    )
     response = ask(client, *files, to="/", committee="lite", members="", rule="max", fit="")
-    expected = fake_studio.load("lite").classify(photo(1), rule="max")
+    expected = studios.fake_classifier("lite").classify(squares(1), rule="max")
     page = words(response.text)
     assert response.status_code == 200
     assert f"{expected.label.name} {expected.prob:.1%}" in page
@@ -309,7 +314,7 @@ def test_the_form_works_without_a_script(client):
 
 def test_the_form_keeps_its_choices(client):
     member = zoo.COMMITTEES["lite"][1]
-    page = ask(client, ("a.png", photo()), to="/", members=member, rule="vote", fit="square").text
+    page = ask(client, ("a.png", squares()), to="/", members=member, rule="vote", fit="square").text
     checked = re.findall(r'name="(\w+)" value="([^"]*)"\s+checked', page)
     assert dict(checked) == {
         "committee": "lite",
@@ -344,7 +349,7 @@ def test_a_committee_with_weights_can_be_chosen(client):
 
 
 def test_auto_says_which_committee_it_took_and_why():
-    registry = Registry(fake_studio.load, fake_studio.offers("lite", "classic"), "auto")
+    registry = Registry(studios.fake_classifier, studios.catalogue("lite", "classic"), "auto")
     registry.get()
     page = create_app(settings.load({}), registry).test_client().get("/").text
     assert registry.default == "lite"
@@ -353,14 +358,14 @@ def test_auto_says_which_committee_it_took_and_why():
 
 def test_random_weights_are_not_to_be_believed():
     registry = Registry(
-        lambda name: fake_studio.load(name, warning="random weights: meaningless"),
-        fake_studio.offers("lite", "classic"),
+        lambda name: studios.fake_classifier(name, warning="random weights: meaningless"),
+        studios.catalogue("lite", "classic"),
         "lite",
         missing=lambda name: [],
     )
     registry.get()
     client = create_app(settings.load({}), registry).test_client()
-    page = ask(client, ("a.png", photo()), to="/").text
+    page = ask(client, ("a.png", squares()), to="/").text
     assert words(page).count("random weights: meaningless") == 2  # on top, and on the verdict
     assert "pull" not in words(page)
 
@@ -375,59 +380,57 @@ def test_every_rule_is_explained():
 @pytest.fixture
 def garden():
     """A client of a studio whose committee was fitted, and whose first answers are due."""
-    registry = Registry(
-        fake_studio.load, fake_studio.offers(fake_studio.GARDEN), fake_studio.GARDEN
-    )
+    registry = Registry(studios.fake_classifier, studios.catalogue(studios.GARDEN), studios.GARDEN)
     registry.get()
     return create_app(settings.load({}), registry).test_client()
 
 
 def judged(client, colour: tuple[int, int, int], **options: str) -> str:
     """What a reader sees of a verdict."""
-    page = words(ask(client, ("a.png", fake_studio.plain(colour)), to="/", **options).text)
+    page = words(ask(client, ("a.png", plain_image(colour)), to="/", **options).text)
     return page.partition(" Verdicts ")[2].partition(" The same from a terminal ")[0]
 
 
 def test_a_sure_answer_needs_no_set(garden):
-    said = judged(garden, fake_studio.SURE)
+    said = judged(garden, studios.SURE)
     assert "daisy 98.8% Sure : answers this probable are rarely wrong. then tulip 1.2%" in said
     assert "one of" not in said
     assert "slept" not in said
 
 
 def test_a_set_and_what_it_promises(garden):
-    said = judged(garden, fake_studio.TWO_ASKED)
+    said = judged(garden, studios.TWO_ASKED)
     assert "Unsure : it may well be another class." in said
     assert "one of: daisy, tulip holds the true class 9 times in 10 then tulip" in said
-    wider = judged(garden, fake_studio.TWO_ASKED, coverage="0.99")
+    wider = judged(garden, studios.TWO_ASKED, coverage="0.99")
     assert "one of: daisy, tulip, poppy holds the true class 99 times in 100" in wider
 
 
 def test_a_large_set_is_folded(garden):
-    said = judged(garden, fake_studio.MANY_CLASSES)
+    said = judged(garden, studios.MANY_CLASSES)
     assert "one of: daisy, tulip, poppy, crocus, iris, dahlia and 2 more aster, peony holds" in said
 
 
 def test_none_of_these_keeps_the_best_guess_and_promises_no_set(garden):
-    said = judged(garden, fake_studio.NONE_OF_THESE)
+    said = judged(garden, studios.NONE_OF_THESE)
     assert "None of these Nothing like it was taught. at best daisy 42.9%; tulip" in said
     assert "one of:" not in said
 
 
 def test_members_that_slept_stay_in_their_place(garden):
-    page = ask(garden, ("a.png", fake_studio.plain(fake_studio.SURE)), to="/", rule="cascade").text
+    page = ask(garden, ("a.png", plain_image(studios.SURE)), to="/", rule="cascade").text
     said = words(page)
     assert "cascade of 3 members; one was enough" in said
     assert re.findall(r'data-slot="member">(\w+)<', page)[:3] == list(zoo.COMMITTEES["lite"])
     slept = "slept After EfficientNetLite0 the answer had a probability of 0.982"
     assert said.count(slept) == 2
     assert said.count("The rule weighted asks every member.") == 2
-    two = judged(garden, fake_studio.TWO_ASKED, rule="cascade")
+    two = judged(garden, studios.TWO_ASKED, rule="cascade")
     assert "cascade of 3 members; 2 were enough; surest was EfficientNetLite1 with" in two
 
 
 def test_the_api_says_how_sure_it_is(garden):
-    image = ("a.png", fake_studio.plain(fake_studio.TWO_ASKED))
+    image = ("a.png", plain_image(studios.TWO_ASKED))
     answer = ask(garden, image, rule="cascade", coverage="0.8").json["results"][0]
     assert answer["verdict"]["status"] == "unsure"
     assert answer["verdict"]["set"]["coverage"] == 0.8
@@ -435,7 +438,7 @@ def test_the_api_says_how_sure_it_is(garden):
 
 
 def test_a_committee_that_was_not_fitted_says_nothing_of_it(client):
-    page = ask(client, ("a.png", photo()), to="/", rule="cascade").text
+    page = ask(client, ("a.png", squares()), to="/", rule="cascade").text
     said = words(page).partition(" Verdicts ")[2]
     assert "cascade of 3 members; surest was" in said
     for part in ("Sure", "Unsure", "Nothing like", "one of", "holds the true", "slept"):
@@ -473,7 +476,7 @@ def test_every_answer_carries_the_headers(client, path):
 
 
 def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(client):
-    page = ask(client, ("a.png", photo()), to="/").text
+    page = ask(client, ("a.png", squares()), to="/").text
     assert not re.search(r"<script(?![^>]*src=)|<style| style=|\son\w+=", page)
     assert not re.search(r'(src|href)="(https?:)?//', page)
 
@@ -493,17 +496,17 @@ def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(client):
 )
 @pytest.mark.parametrize("path", ["/", API])
 def test_other_sites_cannot_ask(client, path, headers, status):
-    data = {"image": file("a.png", photo())}
+    data = {"image": file("a.png", squares())}
     response = client.post(path, data=data, headers=headers)
     assert response.status_code == status
     assert ("sent by a page of another site" in response.text) == (status == 403)
 
 
 def test_answers_are_not_stored_by_browsers(client):
-    assert ask(client, ("a.png", photo())).headers["Cache-Control"] == "no-store"
+    assert ask(client, ("a.png", squares())).headers["Cache-Control"] == "no-store"
 
 
 def test_json_is_readable_in_every_script(client):
-    text = ask(client, ("猫.png", photo())).text
+    text = ask(client, ("猫.png", squares())).text
     assert "猫" in text
     assert next(iter(json.loads(text)["results"][0])) == "source"

@@ -1,6 +1,6 @@
-"""Pictures that ImageNet networks recognise, drawn: for tests and screenshots no photo is needed.
+"""Drawings that ImageNet networks recognise, for tests and screenshots in place of photos.
 
-.venv/bin/python tests/drawings.py FOLDER
+.venv/bin/python tests/support/imagenet_drawings.py FOLDER
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def umbrella() -> Image.Image:
     return image.filter(ImageFilter.GaussianBlur(1))
 
 
-PICTURES = {
+DRAWINGS = {
     "traffic light.png": traffic_light,
     "analog clock.png": wall_clock,
     "umbrella.png": umbrella,
@@ -109,10 +109,10 @@ PICTURES = {
 
 
 def main() -> None:
-    """Write the pictures."""
+    """Write the drawings into a folder."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    for name, draw in PICTURES.items():
+    for name, draw in DRAWINGS.items():
         draw().save(folder / name)
 
 

@@ -1,4 +1,4 @@
-"""Members' answers that are drawn by lot, for the maths of committees."""
+"""Random predictions, for the maths of committees."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def answers(
+def random_predictions(
     skills: Sequence[float], *, photos: int, classes: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (M, N, C) that lean towards the truth (N,) by each member's skill."""

@@ -1,4 +1,4 @@
-"""Image files of every kind, made here: by Pillow where it can write them, else byte by byte."""
+"""An image file of every format, made here: by Pillow where it writes it, else byte by byte."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 97, 64
 CORNERS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "black": (0, 0, 0)}
 
 
-def photo(width: int = WIDTH, height: int = HEIGHT) -> npt.NDArray[np.uint8]:
+def sample_pixels(width: int = WIDTH, height: int = HEIGHT) -> npt.NDArray[np.uint8]:
     """A smooth picture with some grain, so that no format packs it to nothing."""
     y, x = np.mgrid[0:height, 0:width]
     waves = np.stack([np.sin(x / 9) + np.cos(y / 7), np.sin((x + y) / 11), np.cos(x / 5)], axis=2)
@@ -27,7 +27,7 @@ def photo(width: int = WIDTH, height: int = HEIGHT) -> npt.NDArray[np.uint8]:
     return np.clip(128 + 50 * waves + grain, 0, 255).astype(np.uint8)
 
 
-def saved(image: Image.Image, format: str, **options: object) -> bytes:
+def encode(image: Image.Image, format: str, **options: object) -> bytes:
     file = io.BytesIO()
     # A copy: saving leaves traces of its options in the image that spoil the next.
     image.copy().save(file, format, **options)
@@ -41,7 +41,7 @@ def corners(exif: bytes = b"", format: str = "PNG") -> bytes:
     options = {"exif": exif} if exif else {}
     if format in ("JPEG", "WEBP"):
         options["quality"] = 95
-    return saved(Image.fromarray(pixels), format, **options)
+    return encode(Image.fromarray(pixels), format, **options)
 
 
 def exif(orientation: int, order: str = "<") -> bytes:
@@ -141,7 +141,7 @@ def run_length_bmp(width: int, height: int) -> bytes:
 
 def jpeg_with_ycck(cmyk: npt.NDArray[np.uint8]) -> bytes:
     """A CMYK JPEG, relabelled YCCK in its Adobe marker: the decoder then has to convert."""
-    data = saved(Image.fromarray(cmyk, "CMYK"), "JPEG", quality=95)
+    data = encode(Image.fromarray(cmyk, "CMYK"), "JPEG", quality=95)
     at = data.index(b"Adobe")
     return data[: at + 11] + b"\2" + data[at + 12 :]
 
@@ -149,7 +149,7 @@ def jpeg_with_ycck(cmyk: npt.NDArray[np.uint8]) -> bytes:
 @functools.cache
 def valid() -> dict[str, bytes]:
     """One small valid file of every kind that is read everywhere, by name."""
-    rgb = Image.fromarray(photo())
+    rgb = Image.fromarray(sample_pixels())
     grey = rgb.convert("L")
     palette = rgb.quantize(64)
     rgba = rgb.copy()
@@ -158,56 +158,56 @@ def valid() -> dict[str, bytes]:
     wide = (np.asarray(grey).astype(np.uint16) * 257).astype("<u2")
     size = {"width": WIDTH, "height": HEIGHT}
     return {
-        "jpeg": saved(rgb, "JPEG", quality=85),
-        "jpeg grey": saved(grey, "JPEG"),
-        "jpeg progressive": saved(rgb, "JPEG", progressive=True, exif=exif(6)),
-        "jpeg cmyk": saved(cmyk, "JPEG"),
+        "jpeg": encode(rgb, "JPEG", quality=85),
+        "jpeg grey": encode(grey, "JPEG"),
+        "jpeg progressive": encode(rgb, "JPEG", progressive=True, exif=exif(6)),
+        "jpeg cmyk": encode(cmyk, "JPEG"),
         "jpeg ycck": jpeg_with_ycck(np.asarray(cmyk)),
-        "jpeg mpo": saved(rgb, "MPO", save_all=True, append_images=[_red()]),
-        "png": saved(rgb, "PNG"),
-        "png alpha": saved(rgba, "PNG"),
-        "png grey alpha": saved(rgba.convert("LA"), "PNG"),
-        "png palette": saved(palette, "PNG"),
-        "png palette alpha": saved(palette, "PNG", transparency=bytes(range(64))),
-        "png palette one clear": saved(palette, "PNG", transparency=3),
-        "png 1 bit": saved(rgb.convert("1"), "PNG"),
-        "png 16 bit grey": saved(Image.fromarray(wide), "PNG"),
+        "jpeg mpo": encode(rgb, "MPO", save_all=True, append_images=[_red()]),
+        "png": encode(rgb, "PNG"),
+        "png alpha": encode(rgba, "PNG"),
+        "png grey alpha": encode(rgba.convert("LA"), "PNG"),
+        "png palette": encode(palette, "PNG"),
+        "png palette alpha": encode(palette, "PNG", transparency=bytes(range(64))),
+        "png palette one clear": encode(palette, "PNG", transparency=3),
+        "png 1 bit": encode(rgb.convert("1"), "PNG"),
+        "png 16 bit grey": encode(Image.fromarray(wide), "PNG"),
         "png 16 bit": png(
-            [row.tobytes() for row in (photo().astype(">u2") * 257).astype(">u2")],
+            [row.tobytes() for row in (sample_pixels().astype(">u2") * 257).astype(">u2")],
             width=WIDTH,
             depth=16,
             colour=2,
         ),
-        "png interlaced": interlaced_png(photo()),
-        "png animated": saved(rgb, "PNG", save_all=True, append_images=[_red()]),
-        "webp": saved(rgb, "WEBP"),
-        "webp lossless alpha": saved(rgba, "WEBP", lossless=True, exact=True),
-        "webp animated": saved(rgb, "WEBP", save_all=True, append_images=[_red()]),
-        "gif": saved(palette, "GIF"),
-        "gif clear": saved(palette, "GIF", transparency=0),
-        "gif animated": saved(rgb, "GIF", save_all=True, append_images=[_red()]),
-        "tiff": saved(rgb, "TIFF"),
-        "tiff lzw": saved(rgb, "TIFF", compression="tiff_lzw"),
-        "tiff deflate": saved(rgb, "TIFF", compression="tiff_adobe_deflate"),
-        "tiff deflate alpha": saved(rgba, "TIFF", compression="tiff_adobe_deflate"),
-        "tiff jpeg": saved(rgb, "TIFF", compression="jpeg"),
-        "tiff packbits": saved(palette, "TIFF", compression="packbits"),
-        "tiff fax": saved(rgb.convert("1"), "TIFF", compression="group4"),
-        "tiff cmyk": saved(cmyk, "TIFF"),
-        "tiff lab": saved(_lab(rgb), "TIFF"),
+        "png interlaced": interlaced_png(sample_pixels()),
+        "png animated": encode(rgb, "PNG", save_all=True, append_images=[_red()]),
+        "webp": encode(rgb, "WEBP"),
+        "webp lossless alpha": encode(rgba, "WEBP", lossless=True, exact=True),
+        "webp animated": encode(rgb, "WEBP", save_all=True, append_images=[_red()]),
+        "gif": encode(palette, "GIF"),
+        "gif clear": encode(palette, "GIF", transparency=0),
+        "gif animated": encode(rgb, "GIF", save_all=True, append_images=[_red()]),
+        "tiff": encode(rgb, "TIFF"),
+        "tiff lzw": encode(rgb, "TIFF", compression="tiff_lzw"),
+        "tiff deflate": encode(rgb, "TIFF", compression="tiff_adobe_deflate"),
+        "tiff deflate alpha": encode(rgba, "TIFF", compression="tiff_adobe_deflate"),
+        "tiff jpeg": encode(rgb, "TIFF", compression="jpeg"),
+        "tiff packbits": encode(palette, "TIFF", compression="packbits"),
+        "tiff fax": encode(rgb.convert("1"), "TIFF", compression="group4"),
+        "tiff cmyk": encode(cmyk, "TIFF"),
+        "tiff lab": encode(_lab(rgb), "TIFF"),
         "tiff 16 bit grey": tiff(wide.tobytes(), bits=[16], photometric=1, **size),
         "tiff big-endian": tiff(
             wide.astype(">u2").tobytes(), bits=[16], photometric=1, order=">", **size
         ),
-        "tiff float": saved(Image.fromarray(wide.astype(np.float32) / 65535), "TIFF"),
-        "tiff 32 bit": saved(Image.fromarray(wide.astype(np.int32)), "TIFF"),
-        "tiff of two": saved(rgb, "TIFF", save_all=True, append_images=[_red()]),
-        "bmp": saved(rgb, "BMP"),
-        "bmp palette": saved(palette, "BMP"),
-        "bmp 1 bit": saved(rgb.convert("1"), "BMP"),
+        "tiff float": encode(Image.fromarray(wide.astype(np.float32) / 65535), "TIFF"),
+        "tiff 32 bit": encode(Image.fromarray(wide.astype(np.int32)), "TIFF"),
+        "tiff of two": encode(rgb, "TIFF", save_all=True, append_images=[_red()]),
+        "bmp": encode(rgb, "BMP"),
+        "bmp palette": encode(palette, "BMP"),
+        "bmp 1 bit": encode(rgb.convert("1"), "BMP"),
         "bmp run-length": run_length_bmp(WIDTH, HEIGHT),
-        "avif": saved(rgb, "AVIF", speed=9),
-        "avif alpha": saved(rgba, "AVIF", speed=9),
+        "avif": encode(rgb, "AVIF", speed=9),
+        "avif alpha": encode(rgba, "AVIF", speed=9),
     }
 
 
@@ -226,7 +226,7 @@ def heic() -> bytes:
     import pillow_heif
 
     file = io.BytesIO()
-    pillow_heif.from_pillow(Image.fromarray(photo())).save(file, quality=80)
+    pillow_heif.from_pillow(Image.fromarray(sample_pixels())).save(file, quality=80)
     return file.getvalue()
 
 
@@ -234,7 +234,7 @@ def large(name: str) -> bytes:
     """Nearly 50 million pixels, in the form that takes the most memory of its format."""
     size = (7070, 7070)
     if name == "png":
-        return saved(Image.new("RGBA", size, (9, 9, 9, 99)), "PNG", compress_level=1)
+        return encode(Image.new("RGBA", size, (9, 9, 9, 99)), "PNG", compress_level=1)
     if name == "tiff":
-        return saved(Image.new("CMYK", size), "TIFF", compression="tiff_lzw")
-    return saved(Image.new("RGB", size, "teal"), "JPEG", progressive=True, subsampling=0)
+        return encode(Image.new("CMYK", size), "TIFF", compression="tiff_lzw")
+    return encode(Image.new("RGB", size, "teal"), "JPEG", progressive=True, subsampling=0)

@@ -1,0 +1,124 @@
+"""Bundles that are quick to write: with placeholders for networks, or with tiny ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from support import networks
+from triptych import bundles
+from triptych.bundles import model_card
+from triptych.ensemble import conformal
+from triptych.ensemble import params
+from triptych.ensemble.cascade import Stage
+from triptych.models import zoo
+
+MEMBER = "EfficientNetLite0"
+LITE0 = zoo.find("lite0")
+NETWORK = f"members/{MEMBER}/network.xml"
+
+# Of `write_runnable`, by member: the side of its input, in pixels.
+RUNNABLE_MEMBERS = {"small": 32, "large": 48}
+RUNNABLE_CLASSES = ("ant", "bee", "cat", "daisy", "elm")
+
+
+def write_with_metrics(
+    home: Path, name: str, *classes: str, top1: float = 0.9, publish: bool = True
+) -> bundles.Bundle:
+    """The next version of a bundle, as training writes it, but for its networks."""
+
+    def fill(folder: Path) -> dict[str, Any]:
+        _write_placeholder_network(folder, MEMBER, " ".join(classes).encode())
+        about = {
+            **_labels(classes),
+            "members": [{"name": MEMBER, "recipe": {"size": [16, 16], "scaling": "tf"}, "cost": 1}],
+            "rule": "mean",
+            "doubt": None,
+            "data": {"name": "photos", "train": 40, "val": 10},
+            "created": "2026-01-02T03:04:05+00:00",
+        }
+        metrics = {
+            "images": 10,
+            "committee": {"top1": top1, "interval": [top1 - 0.1, min(1.0, top1 + 0.05)]},
+            "members": [{"name": MEMBER, "top1": top1}],
+        }
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        (folder / "README.md").write_text(model_card.render({"name": name, **about}, metrics))
+        return about
+
+    return bundles.write(home, name, fill, publish=publish)
+
+
+def write_garden(home: Path, *, created: str = "2026-01-01") -> bundles.Bundle:
+    """A bundle of the name of the fake studio's own, to be described rather than run."""
+
+    def fill(folder: Path) -> dict[str, object]:
+        _write_placeholder_network(folder, "one", b"")
+        (folder / "metrics.json").write_text('{"committee": {"top1": 0.75}}')
+        return {
+            **_labels(("ant", "bee")),
+            "members": [{"name": "one", "recipe": {"size": [8, 8], "scaling": "tf"}, "cost": 1.0}],
+            "rule": "mean",
+            "doubt": None,
+            "created": created,
+        }
+
+    return bundles.write(home, "garden", fill)
+
+
+def write_runnable(home: Path, name: str = "tiny") -> bundles.Bundle:
+    """A bundle that really predicts, and fast: a cascade of two tiny networks."""
+    levels = tuple(conformal.GRID)
+    fitted = params.Doubt(
+        temperatures=(1.0, 1.5),
+        weights=(1.0, 2.0),
+        stages=(Stage(0, 0.6), Stage(1)),
+        rules={rule: params.RuleDoubt(1.0, 0.5, levels) for rule in params.RULES},
+    )
+
+    def fill(folder: Path) -> dict[str, Any]:
+        for seed, (member, side) in enumerate(RUNNABLE_MEMBERS.items()):
+            path = folder / "members" / member / "network.xml"
+            networks.write_tiny(path, classes=len(RUNNABLE_CLASSES), size=side, seed=seed)
+        return {
+            **_labels(RUNNABLE_CLASSES),
+            "members": [
+                {"name": member, "recipe": {"size": [side, side], "scaling": "tf"}, "cost": 1.0}
+                for member, side in RUNNABLE_MEMBERS.items()
+            ],
+            "rule": params.CASCADE,
+            "doubt": fitted.to_dict(),
+        }
+
+    return bundles.write(home, name, fill)
+
+
+def about(names: list[str]) -> dict[str, Any]:
+    """What the bundle that `fill` writes says about itself, with classes of these names."""
+    plain = {
+        rule: params.RuleDoubt(1.0, 2.0, (0.5,) * len(conformal.GRID)) for rule in params.RULES
+    }
+    return {
+        **_labels(names),
+        "rule": "weighted",
+        "members": [{"name": LITE0.name, "recipe": LITE0.recipe.to_dict(), "cost": 0.4}],
+        "doubt": params.Doubt((1.3,), (1.0,), (Stage(0),), plain).to_dict(),
+    }
+
+
+def fill(folder: Path) -> dict[str, Any]:
+    """Every file of a bundle, with a placeholder for its network, and what it says about itself."""
+    _write_placeholder_network(folder, MEMBER, b"numbers")
+    (folder / "labels.txt").write_text("日本\nØ\n", encoding="utf-8")
+    return about(["日本", "Ø"])
+
+
+def _labels(names: tuple[str, ...] | list[str]) -> dict[str, Any]:
+    return {"labels": [{"name": name, "id": name} for name in names]}
+
+
+def _write_placeholder_network(folder: Path, member: str, content: bytes) -> None:
+    (folder / "members" / member).mkdir(parents=True, exist_ok=True)
+    for name in ("network.xml", "network.bin"):
+        (folder / "members" / member / name).write_bytes(content)
