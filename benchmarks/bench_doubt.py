@@ -24,7 +24,6 @@ import common
 import triptych
 from triptych import data
 from triptych.ensemble import fit
-from triptych.ensemble import params
 from triptych.ensemble import rules
 from triptych.evaluation import metrics
 from triptych.inference import verdicts
@@ -85,10 +84,10 @@ def crossed(classifier: Classifier, probs: Any, truth: Any) -> dict[str, dict[st
     for seed in range(SEEDS):
         folds = np.random.default_rng(seed).permutation(len(truth)) % FOLDS
         found = fit.cross_fit(probs, truth, costs, folds, weights=weights)
-        for rule in params.RULES:
+        for rule in rules.RULES:
             sure = found.sure(rule)
             right = found.joined[rule].argmax(axis=1) == truth
-            cost = found.cost.mean() / sum(costs) if rule == params.CASCADE else 1.0
+            cost = found.cost.mean() / sum(costs) if rule == rules.CASCADE else 1.0
             rows.setdefault(rule, []).append(
                 [
                     *quality(found.joined[rule], truth),

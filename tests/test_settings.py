@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from triptych import errors
 from triptych import settings
 from triptych.cli import main
-from triptych.ensemble import params
+from triptych.ensemble import rules
 
 
 def test_the_table_and_the_record_agree() -> None:
@@ -25,7 +25,7 @@ def test_the_table_and_the_record_agree() -> None:
 
 def test_the_rules_of_the_table_are_the_rules_there_are() -> None:
     row = next(row for row in settings.SETTINGS if row.name == "rule")
-    assert set(row.choices) == {"auto", *params.RULES}
+    assert set(row.choices) == {"auto", *rules.RULES}
 
 
 def test_command_line_beats_environment_beats_default() -> None:
@@ -45,7 +45,7 @@ def test_home_may_be_written_with_a_tilde() -> None:
     [
         ("TRIPTYCH_PORT", "abc", "TRIPTYCH_PORT is 'abc'; expected a value of type int"),
         ("TRIPTYCH_PORT", "-1", "TRIPTYCH_PORT is '-1'; expected 0 or more"),
-        ("TRIPTYCH_RULE", "best", "expected one of: auto, max, vote, mean, weighted"),
+        ("TRIPTYCH_RULE", "best", "expected one of: auto, mean, weighted, cascade"),
         ("TRIPTYCH_PRECISION", "f16", "expected one of: auto, f32, bf16"),
         ("TRIPTYCH_MAX_IMAGE_BYTES", "0", "expected 1 or more"),
     ],

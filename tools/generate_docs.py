@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that are made from the code; ``--check`` only says what is stale.
+"""Write the parts of docs/ that are made from the code; ``--check`` only says what is stale.
 
 Run by ``make docs``; a test runs the check.
 """
@@ -13,6 +13,7 @@ import click
 
 from triptych import settings
 from triptych.cli import main as command_line
+from triptych.ensemble.rules import RULES
 from triptych.models import zoo
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -76,14 +77,26 @@ def zoo_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def rules_page() -> str:
+    """docs/rules.md with a fresh table; the rest of it is written by hand."""
+    lines = ["| rule | what it does | when |", "|---|---|---|"]
+    lines += [f"| `{name}` | {rule.summary} | {rule.when} |" for name, rule in RULES.items()]
+    before, rest = (DOCS / "rules.md").read_text().split("lost -->\n", 1)
+    after = rest.split("<!-- end of rules -->", 1)[1]
+    return "\n".join([f"{before}lost -->", *lines, f"<!-- end of rules -->{after}"])
+
+
 PAGES = {"settings.md": settings_page, "commands.md": commands_page, "zoo.md": zoo_page}
+PARTS = {"rules.md": rules_page}
 
 
 def main() -> None:
     """Write or check the pages."""
     stale = []
-    for name, make in PAGES.items():
-        path, text = DOCS / name, MARK + make()
+    made = {name: MARK + make() for name, make in PAGES.items()}
+    made |= {name: make() for name, make in PARTS.items()}
+    for name, text in made.items():
+        path = DOCS / name
         if not path.exists() or path.read_text() != text:
             stale.append(name)
             if "--check" not in sys.argv:

@@ -28,9 +28,9 @@ from triptych import data
 from triptych.ensemble import fit
 from triptych.ensemble import rules
 from triptych.ensemble.fit import CrossFit
-from triptych.ensemble.params import CASCADE
-from triptych.ensemble.params import FITTED_RULE
-from triptych.ensemble.params import RULES
+from triptych.ensemble.rules import CASCADE
+from triptych.ensemble.rules import FITTED_RULE
+from triptych.ensemble.rules import RULES
 from triptych.evaluation import metrics
 from triptych.inference.verdicts import FALSE_ALARMS
 

@@ -18,6 +18,7 @@ from typing import Any
 import platformdirs
 
 from triptych import errors
+from triptych.ensemble.rules import RULES
 
 MB = 1024 * 1024
 
@@ -139,7 +140,7 @@ SETTINGS: tuple[Setting, ...] = (
         str,
         "auto",
         "How the members' answers are joined into the verdict; `auto` is the committee's own way.",
-        choices=("auto", "max", "vote", "mean", "weighted", "cascade"),
+        choices=("auto", *RULES),
     ),
     Setting(
         "coverage",

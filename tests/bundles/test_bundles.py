@@ -320,7 +320,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a list": (lambda f: (f / "bundle.json").write_text("[]"), "holds no object"),
     "newer": (lambda f: edit(f, schema=3), "schema 3; this Triptych reads schema 2"),
     "no rule": (lambda f: edit(f, rule=None), "lacks rule"),
-    "odd rule": (lambda f: edit(f, rule="dice"), "does not describe"),
+    "odd rule": (lambda f: edit(f, rule=["dice"]), r"the rule \['dice'\], and this Triptych has"),
     "odd labels": (lambda f: edit(f, labels=["a", "b"]), "does not describe"),
     "odd files": (lambda f: edit(f, files=[1]), "does not describe"),
     "outside": (lambda f: edit(f, files={"../../x": "0"}), "does not describe"),

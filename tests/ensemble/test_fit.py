@@ -483,7 +483,7 @@ def test_a_photos_own_class_does_not_change_its_answers() -> None:
     folds = np.arange(240) % 4
     other = np.where(folds == 2, (truth + 1) % 5, truth)
     honest, lied = (fit.cross_fit(probs, own, COSTS, folds) for own in (truth, other))
-    for rule in params.RULES:
+    for rule in rules.RULES:
         np.testing.assert_array_equal(
             honest.joined[rule][folds == 2], lied.joined[rule][folds == 2]
         )
@@ -494,7 +494,7 @@ def test_a_photos_own_class_does_not_change_its_answers() -> None:
 def test_sets_and_sure_answers_are_those_of_each_photos_own_fit() -> None:
     probs, truth = trio(300, seed=8)
     crossed = fit.cross_fit(probs, truth, COSTS, np.arange(300) % 5)
-    for rule in params.RULES:
+    for rule in rules.RULES:
         sizes, covered = crossed.sizes(rule, 0.9), crossed.covered(rule, 0.9)
         sure = crossed.sure(rule)
         for photo in range(0, 300, 7):

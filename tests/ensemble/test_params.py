@@ -17,9 +17,9 @@ from triptych import errors
 from triptych.ensemble import conformal
 from triptych.ensemble import rules
 from triptych.ensemble.cascade import Stage
-from triptych.ensemble.params import RULES
 from triptych.ensemble.params import Doubt
 from triptych.ensemble.params import RuleDoubt
+from triptych.ensemble.rules import RULES
 
 positive = st.floats(1e-3, 1e3)
 # Rising, and infinite from some place on.
@@ -102,7 +102,7 @@ def put(*path: Any, value: Any) -> Callable[[dict[str, Any]], Any]:
         (put("stages", 0, "seat", value=0), "one stage for each"),
         (put("stages", 0, "seat", value=1.0), r"doubt.stages\[0\].seat .* whole number"),
         (put("stages", 1, "threshold", value=-0.1), r"doubt.stages\[1\].threshold"),
-        (put("rules", "median", value={}), "doubt.rules .* max, vote, mean, weighted, cascade"),
+        (put("rules", value=[]), r"doubt.rules .* is \[\]; expected an object"),
         (put("rules", "vote", "sure", value=None), "doubt.rules.vote.sure .* is None"),
         (put("rules", "max", "temperature", value=-1), "doubt.rules.max.temperature"),
         (put("rules", "mean", "levels", value=[0.0]), "numbers that never fall"),
@@ -124,6 +124,16 @@ def test_a_damaged_record_is_refused_by_the_name_of_what_is_wrong(
 def test_what_is_no_record_at_all_is_refused(data: object) -> None:
     with pytest.raises(errors.SettingError, match="expected an object with exactly"):
         Doubt.from_dict(data)
+
+
+def test_a_record_may_know_other_rules_than_this_program() -> None:
+    data = good()
+    data["rules"]["median"] = {"of": "a later version"}
+    del data["rules"]["vote"]
+    doubt = Doubt.from_dict(data)
+    assert doubt.rules.keys() == RULES.keys() - {"vote"}
+    assert doubt.rule("vote") == RuleDoubt(temperature=1.0, sure=2.0, levels=())
+    assert Doubt.from_dict(doubt.to_dict()) == doubt
 
 
 PROBS = np.array([[[0.7, 0.3], [0.2, 0.8]], [[0.6, 0.4], [0.9, 0.1]]])

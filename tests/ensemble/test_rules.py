@@ -99,5 +99,5 @@ def test_weights_that_do_not_fit_are_refused(weights: list[float]) -> None:
 
 
 def test_an_unknown_rule_is_named_with_the_known_ones() -> None:
-    with pytest.raises(errors.UnknownName, match=r"no rule 'median'.*max, vote, mean, weighted"):
+    with pytest.raises(errors.UnknownName, match=r"no rule 'median'.*mean, weighted, cascade"):
         rules.join("median", np.full((1, 1, 2), 0.5), [1])

@@ -14,7 +14,7 @@ from PIL import Image
 from support.predictions import random_predictions
 from triptych.ensemble import fit
 from triptych.ensemble import rules
-from triptych.ensemble.params import RULES
+from triptych.ensemble.rules import RULES
 from triptych.evaluation import fit_plots
 from triptych.evaluation import fit_report
 from triptych.evaluation import metrics
@@ -49,7 +49,7 @@ def test_before_is_what_networks_say_and_after_what_other_folds_taught(crossed: 
         assert member["after"]["ece"] < member["before"]["ece"]
         assert member["after"]["nll"] < member["before"]["nll"]
     assert [rule["name"] for rule in report["rules"]] == list(RULES)
-    mean = report["rules"][RULES.index("mean")]
+    mean = report["rules"][list(RULES).index("mean")]
     assert mean["before"]["top1"] == metrics.accuracy(rules.mean(probs), found.truth).share
     for rule in report["rules"]:
         sure = found.sure(rule["name"])

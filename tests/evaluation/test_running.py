@@ -77,7 +77,7 @@ def test_a_fitted_committee_is_counted_as_cross_fitting_counts_it() -> None:
     for n in own:
         tally.add(probs[:, n], int(truths[n]))
     counted = tally.to_dict()["rules"]
-    for rule in params.RULES:
+    for rule in rules.RULES:
         assert counted[rule]["coverage"] == crossed.covered(rule, 0.8)[own].mean()
         assert counted[rule]["set_size"] == crossed.sizes(rule, 0.8)[own].mean()
         assert counted[rule]["top1"] == (crossed.joined[rule].argmax(1) == truths)[own].mean()

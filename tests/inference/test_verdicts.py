@@ -20,6 +20,7 @@ from triptych.ensemble import conformal
 from triptych.ensemble import fit
 from triptych.ensemble import ood
 from triptych.ensemble import params
+from triptych.ensemble import rules
 from triptych.ensemble.cascade import Stage
 from triptych.inference.classifier import Classifier
 from triptych.inference.classifier import Question
@@ -69,7 +70,7 @@ def lines(seed: int, count: int = 40) -> list[np.ndarray]:
 
 
 def promised(first: float, second: float, sure: float = 0.8) -> params.Doubt:
-    own = {r: params.RuleDoubt(1.0, sure, (0.5,) * len(conformal.GRID)) for r in params.RULES}
+    own = {r: params.RuleDoubt(1.0, sure, (0.5,) * len(conformal.GRID)) for r in rules.RULES}
     stages = (Stage(0, first, 1.0), Stage(1, second, 1.2), Stage(2, params.cascade.NEVER, 0.8))
     return params.Doubt((1.0, 1.5, 0.7), (0.2, 0.3, 0.5), stages, own, {"data": "greys"})
 
@@ -152,7 +153,7 @@ def test_nothing_is_promised_of_a_committee_that_was_not_fitted_or_is_not_whole(
 
 
 def test_where_photos_were_too_few_to_promise_a_coverage_no_set_is_named() -> None:
-    own = {r: params.RuleDoubt(1.0, 0.8, (np.inf,) * len(conformal.GRID)) for r in params.RULES}
+    own = {r: params.RuleDoubt(1.0, 0.8, (np.inf,) * len(conformal.GRID)) for r in rules.RULES}
     fitted = params.Doubt((1.0,), (1.0,), (Stage(0),), own)
     classifier, _ = seated(lines(0)[:1], fitted)
     assert classifier.classify(grey(0)).choice is None
@@ -162,7 +163,7 @@ def test_a_photo_unlike_all_that_was_taught_is_none_of_these() -> None:
     like = np.random.default_rng(0).normal([20, 20, 20], 0.5, (60, 3))
     table = np.tile([0.97, 0.01, 0.01, 0.01], (256, 1))
     member = Member("A", Told(table), RECIPE, 1.0, ood.fit(like))
-    own = {r: params.RuleDoubt(1.0, 0.8, (0.5,) * len(conformal.GRID)) for r in params.RULES}
+    own = {r: params.RuleDoubt(1.0, 0.8, (0.5,) * len(conformal.GRID)) for r in rules.RULES}
     fitted = params.Doubt((1.0,), (1.0,), (Stage(0),), own)
     classifier = Classifier(Committee("one", (member,), LABELS, fitted, "weighted"))
     belongs = classifier.classify(grey(19))

@@ -35,6 +35,7 @@ from triptych.engines.conversion import store
 from triptych.engines.options import EngineOptions
 from triptych.ensemble import conformal
 from triptych.ensemble import params
+from triptych.ensemble import rules
 from triptych.ensemble.cascade import Stage
 from triptych.inference import committee
 from triptych.models import imagenet
@@ -354,7 +355,7 @@ def garden(home: Path) -> bundles.Bundle:
             for suffix in (".xml", ".bin"):
                 os.link(network.with_suffix(suffix), place / f"network{suffix}")
         plain = {
-            rule: params.RuleDoubt(1.0, 0.9, (1.0,) * len(conformal.GRID)) for rule in params.RULES
+            rule: params.RuleDoubt(1.0, 0.9, (1.0,) * len(conformal.GRID)) for rule in rules.RULES
         }
         stages = (Stage(0, 0.08), Stage(1, 0.04), Stage(2))
         return {

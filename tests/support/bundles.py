@@ -11,6 +11,7 @@ from triptych import bundles
 from triptych.bundles import model_card
 from triptych.ensemble import conformal
 from triptych.ensemble import params
+from triptych.ensemble import rules
 from triptych.ensemble.cascade import Stage
 from triptych.models import zoo
 
@@ -74,7 +75,7 @@ def write_runnable(home: Path, name: str = "tiny") -> bundles.Bundle:
         temperatures=(1.0, 1.5),
         weights=(1.0, 2.0),
         stages=(Stage(0, 0.6), Stage(1)),
-        rules={rule: params.RuleDoubt(1.0, 0.5, levels) for rule in params.RULES},
+        rules={rule: params.RuleDoubt(1.0, 0.5, levels) for rule in rules.RULES},
     )
 
     def fill(folder: Path) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def write_runnable(home: Path, name: str = "tiny") -> bundles.Bundle:
                 {"name": member, "recipe": {"size": [side, side], "scaling": "tf"}, "cost": 1.0}
                 for member, side in RUNNABLE_MEMBERS.items()
             ],
-            "rule": params.CASCADE,
+            "rule": rules.CASCADE,
             "doubt": fitted.to_dict(),
         }
 
@@ -96,9 +97,7 @@ def write_runnable(home: Path, name: str = "tiny") -> bundles.Bundle:
 
 def about(names: list[str]) -> dict[str, Any]:
     """What the bundle that `fill` writes says about itself, with classes of these names."""
-    plain = {
-        rule: params.RuleDoubt(1.0, 2.0, (0.5,) * len(conformal.GRID)) for rule in params.RULES
-    }
+    plain = {rule: params.RuleDoubt(1.0, 2.0, (0.5,) * len(conformal.GRID)) for rule in rules.RULES}
     return {
         **_labels(names),
         "rule": "weighted",

@@ -27,6 +27,7 @@ from triptych.engines.fake import FakeEngine
 from triptych.ensemble import conformal
 from triptych.ensemble import ood
 from triptych.ensemble import params
+from triptych.ensemble import rules
 from triptych.ensemble.cascade import Stage
 from triptych.inference import committee
 from triptych.inference.classifier import Classifier
@@ -115,7 +116,7 @@ def _garden(seconds_per_run: float) -> committee.Committee:
         temperatures=(1.0,) * 3,
         weights=(1.0,) * 3,
         stages=(Stage(0, 0.9), Stage(1, 0.6), Stage(2)),
-        rules={rule: params.RuleDoubt(1.0, 0.9, levels) for rule in params.RULES},
+        rules={rule: params.RuleDoubt(1.0, 0.9, levels) for rule in rules.RULES},
     )
     flowers = tuple(Label(flower, flower, index) for index, flower in enumerate(FLOWERS))
     return committee.Committee(GARDEN, tuple(members), flowers, fitted, "weighted")

@@ -28,7 +28,7 @@ from triptych import features
 from triptych import settings
 from triptych.cli import main
 from triptych.engines.options import EngineOptions
-from triptych.ensemble import params
+from triptych.ensemble import rules
 from triptych.models import weights
 from triptych.models import zoo
 from triptych.web import create_app
@@ -171,7 +171,7 @@ def test_a_bundle_without_answers_has_no_suspects(
 def test_what_its_doubt_is_worth_is_told(shapes: bundles.Bundle) -> None:
     found = shapes.metrics["doubt"]
     assert 0 <= found["false_alarms"] <= 0.5
-    assert set(shapes.metrics["rules"]) == set(params.RULES)
+    assert set(shapes.metrics["rules"]) == set(rules.RULES)
     assert shapes.metrics["rules"]["weighted"]["top1"] == shapes.metrics["committee"]["top1"]
     assert shapes.metrics["rules"]["weighted"]["coverage"] >= 0.5
     assert "What is its doubt worth?" in (shapes.folder / "report.html").read_text("utf-8")

@@ -21,7 +21,7 @@ from triptych import errors
 from triptych.cli import main
 from triptych.engines.fake import FakeEngine
 from triptych.ensemble import params
-from triptych.ensemble.params import RULES
+from triptych.ensemble.rules import RULES
 from triptych.inference import params_store
 from triptych.inference.classifier import Classifier
 from triptych.inference.classifier import Scores

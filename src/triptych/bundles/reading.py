@@ -18,6 +18,7 @@ from triptych.engines.options import EngineOptions
 from triptych.ensemble import ood
 from triptych.ensemble import params
 from triptych.ensemble.params import Doubt
+from triptych.ensemble.rules import RULES
 from triptych.inference.committee import Committee
 from triptych.inference.committee import Member
 from triptych.inference.committee import OpenNetwork
@@ -188,6 +189,11 @@ def read(folder: Path) -> Bundle:
     lacking = [key for key in KEYS if key not in about]
     if lacking:
         raise errors.BundleError(f"{folder / ABOUT} lacks {', '.join(lacking)}; it is damaged.")
+    if about["rule"] not in tuple(RULES):
+        raise errors.BundleError(
+            f"{folder} answers by the rule {about['rule']!r}, and this Triptych has only: "
+            f"{', '.join(RULES)}. Use the Triptych that wrote it, or a newer one."
+        )
     if not _is_sound(about):
         raise errors.BundleError(
             f"{folder / ABOUT} does not describe labels, members and files as Triptych writes "
@@ -204,8 +210,7 @@ def _is_sound(about: dict[str, Any]) -> bool:
     try:
         networks = [f"members/{row['name']}/{convert.NETWORK}" for row in about["members"]]
         return (
-            about["rule"] in params.RULES
-            and _fits(about["doubt"], about["members"])
+            _fits(about["doubt"], about["members"])
             and all(isinstance(row["name"] + row["id"], str) for row in about["labels"])
             and all(is_inside(name) for name in [*about["files"], *networks])
             and {*networks, *(f"{name[:-4]}.bin" for name in networks)} <= set(about["files"])

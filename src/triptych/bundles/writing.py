@@ -22,7 +22,7 @@ from triptych.bundles.reading import Bundle
 from triptych.bundles.reading import check_files
 from triptych.bundles.reading import read
 from triptych.engines.conversion import int8
-from triptych.ensemble import params
+from triptych.ensemble import rules
 from triptych.ensemble.params import Doubt
 from triptych.utils import hashing
 
@@ -117,7 +117,7 @@ def refit(bundle: Bundle, home: Path, fitted: Doubt) -> Bundle:
         errors.BundleError: A file of it is damaged.
     """
     check_files(bundle.folder, bundle.about)
-    return copy(bundle, home, bundle.name, doubt=fitted.to_dict(), rule=params.FITTED_RULE)
+    return copy(bundle, home, bundle.name, doubt=fitted.to_dict(), rule=rules.FITTED_RULE)
 
 
 def equip(bundle: Bundle, home: Path, made: Sequence[Path], told: Mapping[str, Any]) -> Bundle:

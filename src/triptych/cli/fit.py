@@ -192,7 +192,7 @@ def _report(
 
 
 def _draw(folder: Path, scored: Scored, fitted: Fitted) -> list[str]:
-    from triptych.ensemble.params import FITTED_RULE
+    from triptych.ensemble.rules import FITTED_RULE
     from triptych.evaluation import fit_plots
     from triptych.evaluation import fit_report
 

@@ -23,25 +23,26 @@ from triptych.ensemble.cascade import Stage
 from triptych.typing import Indices
 from triptych.typing import Probs
 
-CASCADE = "cascade"
-RULES = (*ensemble_rules.RULES, CASCADE)
-# By which a committee answers that was fitted and not asked otherwise.
-FITTED_RULE = "weighted"
-
 
 @dataclass(frozen=True)
 class RuleDoubt:
-    """How to read the answers of one rule.
+    """How to read the answers of one rule; by default of a rule that was not fitted.
 
     Args:
         temperature: Of the joined answer; 1 for the cascade, whose stages have their own.
         sure: The least top probability that is called sure; above 1 none is.
-        levels: Of the sets, one for each coverage of `conformal.GRID`.
+        levels: Of the prediction sets, one for each coverage of `conformal.GRID`; none where
+            nothing can be promised.
     """
 
-    temperature: float
-    sure: float
-    levels: tuple[float, ...]
+    temperature: float = 1.0
+    sure: float = cascade.NEVER
+    levels: tuple[float, ...] = ()
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether a status and a prediction set can be given."""
+        return bool(self.levels)
 
 
 @dataclass(frozen=True)
@@ -52,20 +53,24 @@ class Doubt:
         temperatures: One per member, for its own probabilities.
         weights: One per member, for the rule ``"weighted"`` and the cascade.
         stages: Of the cascade, in the order of asking.
-        rules: A `RuleDoubt` for each of `RULES`.
+        rules: By name, what was fitted for a rule; one that is not there is read as unfitted.
         told: What it was fitted on and asked for, for people: anything that JSON can say.
     """
 
     temperatures: tuple[float, ...]
     weights: tuple[float, ...]
     stages: tuple[Stage, ...]
-    rules: Mapping[str, RuleDoubt]
+    rules: Mapping[str, RuleDoubt] = field(default_factory=dict)
     told: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_fitted(self) -> bool:
-        """Whether anything can be promised."""
-        return all(rule.levels for rule in self.rules.values())
+        """Whether anything was fitted."""
+        return bool(self.rules)
+
+    def rule(self, name: str) -> RuleDoubt:
+        """How to read the answers of a rule, which may have been added after the fit."""
+        return self.rules.get(name, UNFITTED)
 
     def only(self, seats: Sequence[int]) -> Doubt:
         """What is left of it when some members alone are asked; nothing can be promised of those.
@@ -84,7 +89,6 @@ class Doubt:
                 for stage in self.stages
                 if stage.seat in staying
             ),
-            rules=UNFITTED,
         )
 
     def temper(self, seat: int, probs: Probs) -> Probs:
@@ -95,7 +99,8 @@ class Doubt:
         """The calibrated answer of a rule to images that every member was asked about.
 
         Args:
-            rule: A name from `ensemble_rules.RULES`; for the cascade there is `ask`.
+            rule: A name from `rules.RULES`; the answer of the cascade is that of all stages
+                without their temperatures, so `ask` is for that.
             calibrated: Shape (M, N, C): what `temper` made of the members' probabilities.
 
         Returns:
@@ -105,7 +110,7 @@ class Doubt:
             errors.UnknownName: No such rule.
         """
         joined = ensemble_rules.join(rule, calibrated, self.weights)
-        return ensemble_rules.temper(joined, self.rules[rule].temperature)
+        return ensemble_rules.temper(joined, self.rule(rule).temperature)
 
     def ask(self, answer: Callable[[int, Indices], Probs], count: int) -> cascade.Asked:
         """The answers of the cascade; see `cascade.ask`.
@@ -128,13 +133,16 @@ class Doubt:
             "temperatures": list(self.temperatures),
             "weights": list(self.weights),
             "stages": [asdict(stage) for stage in self.stages],
-            "rules": {rule: _told_of(own) for rule, own in self.rules.items()},
+            "rules": {name: _told_of(rule) for name, rule in self.rules.items()},
             "told": dict(self.told),
         }
 
     @classmethod
     def from_dict(cls, data: object) -> Doubt:
         """The record that `to_dict` wrote, checked.
+
+        The file may be older or newer than this program: a rule that is not in `rules.RULES` is
+        left out, and one that the file does not know counts as unfitted.
 
         Args:
             data: What JSON gave.
@@ -147,19 +155,25 @@ class Doubt:
         weights = _numbers("doubt.weights", parts["weights"], least=0)
         if not len(temperatures) == len(weights) > 0 or not sum(weights) > 0:
             raise _damaged("doubt.weights", weights, "one per temperature, one of them above 0")
-        rules = _fields("doubt.rules", parts["rules"], RULES)
+        rules = parts["rules"]
+        if not isinstance(rules, dict):
+            raise _damaged("doubt.rules", rules, "an object")
         if not isinstance(parts["told"], dict):
             raise _damaged("doubt.told", parts["told"], "an object")
         return cls(
             temperatures=temperatures,
             weights=weights,
             stages=_stages(parts["stages"], weights),
-            rules={rule: _rule(f"doubt.rules.{rule}", rules[rule]) for rule in RULES},
+            rules={
+                name: _rule(f"doubt.rules.{name}", rule)
+                for name, rule in rules.items()
+                if name in ensemble_rules.RULES
+            },
             told=parts["told"],
         )
 
 
-UNFITTED = {rule: RuleDoubt(1.0, cascade.NEVER, ()) for rule in RULES}
+UNFITTED = RuleDoubt()
 
 
 def unfitted(weights: Sequence[float], costs: Sequence[float]) -> Doubt:
@@ -175,7 +189,7 @@ def unfitted(weights: Sequence[float], costs: Sequence[float]) -> Doubt:
         1
     """
     order = sorted(range(len(weights)), key=lambda seat: costs[seat])
-    return Doubt((1.0,) * len(weights), tuple(weights), tuple(map(Stage, order)), UNFITTED)
+    return Doubt((1.0,) * len(weights), tuple(weights), tuple(map(Stage, order)))
 
 
 def _told_of(rule: RuleDoubt) -> dict[str, Any]:

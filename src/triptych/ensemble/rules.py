@@ -1,17 +1,19 @@
-"""Rules that join the members' probabilities into one answer: pure array functions.
+"""Combination rules: pure array functions, and `RULES`, the one table of them.
 
-Every rule takes probs of shape (M, N, C) (members, images, classes), rows summing to 1, and
+Every function takes probs of shape (M, N, C) (members, images, classes), rows summing to 1, and
 returns a new array of shape (N, C), rows summing to 1. No rule changes when the order of images
 or classes changes; only `weighted` depends on the order of members.
+
+The setting ``rule``, the choices on the page, the API's schemas and docs/rules.md are made from
+the table. NumPy is imported where it is used, as settings read the table and
+``triptych --help`` must not wait for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Collection
 from collections.abc import Sequence
-
-import numpy as np
+from dataclasses import dataclass
 
 from triptych import errors
 from triptych.typing import Probs
@@ -30,9 +32,12 @@ def maximum(probs: Probs) -> Probs:
         Shape (N, C): the winner's row.
 
     Example:
+        >>> import numpy as np
         >>> maximum(np.array([[[0.6, 0.4]], [[0.1, 0.9]]]))
         array([[0.1, 0.9]])
     """
+    import numpy as np
+
     winner = probs.max(axis=2).argmax(axis=0)  # (N,)
     joined: Probs = probs[winner, np.arange(probs.shape[1])]
     return joined
@@ -51,9 +56,12 @@ def vote(probs: Probs) -> Probs:
         Shape (N, C).
 
     Example:
+        >>> import numpy as np
         >>> vote(np.array([[[0.6, 0.4]], [[0.6, 0.4]], [[0.0, 1.0]]])).round(2)
         array([[0.6, 0.4]])
     """
+    import numpy as np
+
     members, _, classes = probs.shape
     ballots = np.eye(classes)[probs.argmax(axis=2)]  # (M, N, C)
     joined: Probs = (ballots.sum(axis=0) + probs.mean(axis=0)) / (members + 1)
@@ -70,6 +78,7 @@ def mean(probs: Probs) -> Probs:
         Shape (N, C).
 
     Example:
+        >>> import numpy as np
         >>> mean(np.array([[[0.6, 0.4]], [[0.2, 0.8]]]))
         array([[0.4, 0.6]])
     """
@@ -91,9 +100,12 @@ def weighted(probs: Probs, weights: Sequence[float]) -> Probs:
         errors.SettingError: The weights do not fit.
 
     Example:
+        >>> import numpy as np
         >>> weighted(np.array([[[0.6, 0.4]], [[0.2, 0.8]]]), [3, 1])
         array([[0.5, 0.5]])
     """
+    import numpy as np
+
     shares = np.asarray(weights, dtype=np.float64)
     if shares.shape != (len(probs),) or (shares < 0).any() or not shares.sum() > 0:
         raise errors.SettingError(
@@ -118,9 +130,12 @@ def temper(probs: Probs, temperature: float) -> Probs:
     Source: Guo et al., "On Calibration of Modern Neural Networks", 2017.
 
     Example:
+        >>> import numpy as np
         >>> temper(np.array([0.8, 0.2]), 2.0).round(3)
         array([0.667, 0.333])
     """
+    import numpy as np
+
     if temperature == 1:
         return probs
     # In logarithms, relative to the largest: powers of small float32 numbers would vanish.
@@ -146,40 +161,80 @@ def log_odds(accuracies: Sequence[float]) -> list[float]:
         >>> [round(w, 2) for w in log_odds([0.75, 0.9])]
         [1.1, 2.2]
     """
+    import numpy as np
+
     return [float(np.log(p / (1 - p))) for p in accuracies]
 
 
-Rule = Callable[[Probs, Sequence[float]], Probs]
-
-RULES: dict[str, Rule] = {
-    "max": lambda probs, weights: maximum(probs),
-    "vote": lambda probs, weights: vote(probs),
-    "mean": lambda probs, weights: mean(probs),
-    "weighted": weighted,
-}
-
-
-def check(rule: str, *, among: Collection[str] = RULES) -> None:
-    """Refuse a rule that does not exist.
+@dataclass(frozen=True)
+class Rule:
+    """A way to combine the members' probabilities, and what people are told about it.
 
     Args:
-        rule: Its name.
-        among: Those there are.
+        function: Called with probs, shape (M, N, C), and one weight per member; gives (N, C).
+        summary: What it does, in a line without capital and full stop.
+        when: When to choose it, in the same form.
+        in_stages: Whether members answer one after another until the answer is good enough (see
+            `triptych.ensemble.cascade`); ``function`` is then what all of them come to.
+    """
+
+    function: Callable[[Probs, Sequence[float]], Probs]
+    summary: str
+    when: str
+    in_stages: bool = False
+
+
+RULES: dict[str, Rule] = {
+    "mean": Rule(
+        lambda probs, weights: mean(probs),
+        "the average of the probabilities of all members",
+        "hard to beat, and the doubt of one member counts",
+    ),
+    "weighted": Rule(
+        weighted,
+        "an average in which the more accurate members count more",
+        "the best guess where there is a fit; without one, weights are the log-odds of the "
+        "published top-1",
+    ),
+    "cascade": Rule(
+        weighted,
+        "members in order of cost; stops as soon as the answer is sure enough",
+        "to spend half of the time on the same answers; without a fit it never stops",
+        in_stages=True,
+    ),
+    "vote": Rule(
+        lambda probs, weights: vote(probs),
+        "each member has one vote; equal votes go to the higher average",
+        "when probabilities are not to be trusted",
+    ),
+    "max": Rule(
+        lambda probs, weights: maximum(probs),
+        "the surest member decides alone, as in the article",
+        "to compare with the article this project starts from",
+    ),
+}
+CASCADE = "cascade"
+# The default rule of a committee that was fitted.
+FITTED_RULE = "weighted"
+
+
+def check(rule: str) -> None:
+    """Refuse a rule that does not exist.
 
     Raises:
-        errors.UnknownName: It is none of them.
+        errors.UnknownName: It is not in `RULES`.
     """
-    if rule not in among:
-        raise errors.UnknownName(f"There is no rule {rule!r}; expected one of: {', '.join(among)}.")
+    if rule not in RULES:
+        raise errors.UnknownName(f"There is no rule {rule!r}; expected one of: {', '.join(RULES)}.")
 
 
 def join(rule: str, probs: Probs, weights: Sequence[float]) -> Probs:
-    """Apply a rule by name.
+    """Combine the answers of all members by the rule of that name.
 
     Args:
         rule: A name from `RULES`.
         probs: Shape (M, N, C).
-        weights: One per member; used by ``"weighted"`` only.
+        weights: One per member; used by ``"weighted"`` and ``"cascade"`` only.
 
     Returns:
         Shape (N, C).
@@ -188,8 +243,9 @@ def join(rule: str, probs: Probs, weights: Sequence[float]) -> Probs:
         errors.UnknownName: No such rule.
 
     Example:
+        >>> import numpy as np
         >>> join("mean", np.array([[[0.6, 0.4]], [[0.2, 0.8]]]), [1, 1])
         array([[0.4, 0.6]])
     """
     check(rule)
-    return RULES[rule](probs, weights)
+    return RULES[rule].function(probs, weights)

@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from triptych.ensemble import rules
 from triptych.ensemble.fit import CrossFit
-from triptych.ensemble.params import CASCADE
-from triptych.ensemble.params import RULES
+from triptych.ensemble.rules import RULES
 from triptych.evaluation import metrics
 from triptych.typing import Probs
 
@@ -28,7 +26,7 @@ def unfitted(probs: Probs) -> dict[str, Probs]:
         By rule, shape (N, C).
     """
     equal = [1.0] * len(probs)
-    return {rule: rules.join("mean" if rule == CASCADE else rule, probs, equal) for rule in RULES}
+    return {name: rule.function(probs, equal) for name, rule in RULES.items()}
 
 
 def gains(

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from triptych.ensemble.params import CASCADE
 from triptych.ensemble.params import Doubt
+from triptych.ensemble.rules import CASCADE
 from triptych.evaluation import metrics
 from triptych.typing import Labels
 from triptych.typing import Probs
@@ -133,7 +133,7 @@ def _rule(
         more = [{}, {}]
     found = _against((joined[0], joined[1]), truth)
     for name, probs, cost in zip(NAMES, joined, more, strict=True):
-        found[name] |= {**cost, **_sure(probs, truth, doubt.rules[rule].sure)}
+        found[name] |= {**cost, **_sure(probs, truth, doubt.rule(rule).sure)}
     return found
 
 

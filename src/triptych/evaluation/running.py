@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from triptych.ensemble import conformal
-from triptych.ensemble.params import CASCADE
-from triptych.ensemble.params import RULES
 from triptych.ensemble.params import Doubt
+from triptych.ensemble.rules import CASCADE
+from triptych.ensemble.rules import RULES
 from triptych.evaluation import metrics
 from triptych.typing import Probs
 
@@ -61,8 +61,8 @@ class Evaluation:
         for rule, tally in self._rules.items():
             joined, cost = self._join(rule, probs, calibrated)
             tally.add(joined, truth, cost=cost)
-            if self._doubt.is_fitted:
-                level = conformal.look_up(self._doubt.rules[rule].levels, self._coverage)
+            if self._doubt.rule(rule).is_fitted:
+                level = conformal.look_up(self._doubt.rule(rule).levels, self._coverage)
                 tally.add_set(joined, truth, level)
 
     def _join(self, rule: str, probs: Probs, calibrated: Probs) -> tuple[Probs, float]:

@@ -49,7 +49,7 @@ class Question:
 
     Args:
         members: Names of the members to ask.
-        rule: The combination rule, a name from `params.RULES`.
+        rule: The combination rule, a name from `rules.RULES`.
         top: How many guesses each member and the verdict name, at least 1.
         fit: ``"crop"`` or ``"square"``, see `triptych.preprocessing.recipe.Recipe`.
         coverage: How often the verdict's set shall hold the true class, in (0, 1); ``None`` takes

@@ -63,7 +63,7 @@ class Committee:
         members: At least one, in the order of their panels.
         labels: The classes, in the order of every member's output.
         doubt: What was fitted on labelled photos; `params.unfitted` where nothing was.
-        rule: The default combination rule, a name from `params.RULES`.
+        rule: The default combination rule, a name from `rules.RULES`.
         warning: Set when the answers must not be believed.
     """
 
@@ -77,7 +77,7 @@ class Committee:
     def __post_init__(self) -> None:
         if not self.members:
             raise errors.SettingError("A committee needs at least one member, and got none.")
-        rules.check(self.rule, among=params.RULES)
+        rules.check(self.rule)
 
     @property
     def costs(self) -> list[float]:
@@ -202,7 +202,7 @@ def from_zoo(
         members=seats,
         labels=imagenet.imagenet(),
         doubt=fitted or _unfitted(rows, seats),
-        rule=params.FITTED_RULE if fitted else "mean",
+        rule=rules.FITTED_RULE if fitted else "mean",
         warning=RANDOM_WARNING if random else None,
     )
 

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from triptych.ensemble import conformal
-from triptych.ensemble.params import CASCADE
+from triptych.ensemble.rules import CASCADE
 from triptych.inference.committee import Committee
 from triptych.inference.member_batch import Batch
 from triptych.results import NONE
@@ -100,15 +100,17 @@ def _own(batch: Batch, number: int, seat: int) -> Probs:
 def _status(committee: Committee, prob: float, novelty: float | None) -> str | None:
     if novelty is not None and novelty <= FALSE_ALARMS:
         return NONE
-    if not committee.doubt.is_fitted:
+    rule = committee.doubt.rule(committee.rule)
+    if not rule.is_fitted:
         return None
-    return SURE if prob >= committee.doubt.rules[committee.rule].sure else UNSURE
+    return SURE if prob >= rule.sure else UNSURE
 
 
 def _choice(committee: Committee, joined: Probs, coverage: float) -> Choice | None:
-    if not committee.doubt.is_fitted:
+    rule = committee.doubt.rule(committee.rule)
+    if not rule.is_fitted:
         return None
-    level = conformal.look_up(committee.doubt.rules[committee.rule].levels, coverage)
+    level = conformal.look_up(rule.levels, coverage)
     if not np.isfinite(level):  # too few photos to promise it
         return None
     classes = conformal.members(joined, level)

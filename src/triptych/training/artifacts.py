@@ -92,7 +92,7 @@ def _doubt(told: Told, outcome: evaluation.Outcome) -> dict[str, Any]:
     )
     for number, label in enumerate(truth):
         tally.add(np.stack([pupil.answers[number] for pupil in pupils]), int(label))
-    sure = outcome.committee.max(axis=1) >= doubt.rules[rule].sure
+    sure = outcome.committee.max(axis=1) >= doubt.rule(rule).sure
     right = outcome.committee.argmax(axis=1) == truth
     found = {
         "sure": float(sure.mean()),

@@ -10,7 +10,7 @@ import numpy as np
 
 from triptych.bundles.oof_predictions import OOFPredictions
 from triptych.ensemble import rules
-from triptych.ensemble.params import FITTED_RULE
+from triptych.ensemble.rules import FITTED_RULE
 from triptych.models import head
 from triptych.models import zoo
 from triptych.training.config import COMMITTEE

@@ -27,7 +27,7 @@ from triptych.engines.conversion import convert
 from triptych.engines.conversion import store
 from triptych.engines.options import EngineOptions
 from triptych.ensemble import ood
-from triptych.ensemble.params import FITTED_RULE
+from triptych.ensemble.rules import FITTED_RULE
 from triptych.features import extractors
 from triptych.models import head
 from triptych.models import zoo

@@ -10,6 +10,7 @@ import flask
 
 from triptych import errors
 from triptych import images
+from triptych.ensemble.rules import RULES
 from triptych.images import preview
 from triptych.web import capture
 from triptych.web import context
@@ -18,13 +19,6 @@ from triptych.web import uploads
 
 blueprint = flask.Blueprint("pages", __name__)
 
-RULES = {
-    "mean": "the average of the probabilities of all members",
-    "weighted": "an average in which the more accurate members count more",
-    "cascade": "members in order of cost; stops as soon as the answer is sure enough",
-    "vote": "each member has one vote; equal votes go to the higher average",
-    "max": "the surest member decides alone, as in the article",
-}
 FITS = {
     "": "as each network was trained",
     "crop": "keep the proportions, take the centre",

@@ -13,7 +13,7 @@ from marshmallow import fields
 from marshmallow import validate
 
 from triptych.ensemble import conformal
-from triptych.ensemble import params
+from triptych.ensemble import rules
 from triptych.inference.classifier import MOST_SIMILAR
 from triptych.preprocessing import recipe
 from triptych.web import response_schemas
@@ -54,10 +54,10 @@ COMMITTEE = fields.String(
     )
 )
 RULE = fields.String(
-    validate=validate.OneOf(params.RULES),
+    validate=validate.OneOf(rules.RULES),
     metadata=response_schemas.said(
         "How the members' answers are joined. By default the committee's own way.",
-        expected=f"one of: {', '.join(params.RULES)}",
+        expected=f"one of: {', '.join(rules.RULES)}",
     ),
 )
 FIT = fields.String(

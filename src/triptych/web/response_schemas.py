@@ -12,7 +12,7 @@ from typing import Any
 import marshmallow
 from marshmallow import fields
 
-from triptych.ensemble import params
+from triptych.ensemble import rules
 
 
 class Exact(marshmallow.Schema):
@@ -90,7 +90,7 @@ class Similar(Answer):
 class Joined(Guess):
     """What the committee says of an image; its first guess stands at the top, too."""
 
-    rule = fields.String(metadata=said("How the answers were joined.", enum=list(params.RULES)))
+    rule = fields.String(metadata=said("How the answers were joined.", enum=list(rules.RULES)))
     surest = fields.String(metadata=said("The member with the highest probability."))
     top = fields.List(fields.Nested(Guess), metadata=said("Most probable first."))
     status = fields.String(
@@ -210,7 +210,7 @@ class Facts(Answer):
 
     name = fields.String()
     members = fields.List(fields.String(), metadata=said("Empty where only loading it would tell."))
-    rule = fields.String(metadata=said("Its own way.", enum=list(params.RULES)))
+    rule = fields.String(metadata=said("Its own way.", enum=list(rules.RULES)))
     ready = fields.Boolean(metadata=said("Whether it is loaded, so that it answers at once."))
     versions = fields.List(fields.Integer(), metadata=said("Those on offer, the highest last."))
     active = fields.Integer(

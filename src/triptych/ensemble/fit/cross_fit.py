@@ -13,11 +13,10 @@ import numpy.typing as npt
 
 from triptych import errors
 from triptych.ensemble import conformal
-from triptych.ensemble import rules
 from triptych.ensemble.fit.fitting import fit
-from triptych.ensemble.params import CASCADE
-from triptych.ensemble.params import RULES
 from triptych.ensemble.params import Doubt
+from triptych.ensemble.rules import CASCADE
+from triptych.ensemble.rules import RULES
 from triptych.typing import Indices
 from triptych.typing import Labels
 from triptych.typing import Mask
@@ -48,7 +47,7 @@ class CrossFit:
 
     def sure(self, rule: str) -> Mask:
         """Which answers are called sure, shape (N,)."""
-        least = np.array([doubt.rules[rule].sure for doubt in self.doubts])
+        least = np.array([doubt.rule(rule).sure for doubt in self.doubts])
         return np.asarray(self.joined[rule].max(axis=1) >= least[self.folds])
 
     def sizes(self, rule: str, coverage: float) -> Indices:
@@ -70,7 +69,7 @@ class CrossFit:
         return np.asarray(scores <= np.array(self._levels(rule, coverage))[self.folds])
 
     def _levels(self, rule: str, coverage: float) -> list[float]:
-        return [conformal.look_up(doubt.rules[rule].levels, coverage) for doubt in self.doubts]
+        return [conformal.look_up(doubt.rule(rule).levels, coverage) for doubt in self.doubts]
 
 
 def cross_fit(
@@ -114,7 +113,7 @@ def cross_fit(
         doubts.append(doubt)
         held = probs[:, own]
         members[:, own] = [doubt.temper(seat, answers) for seat, answers in enumerate(held)]
-        for rule in rules.RULES:
+        for rule in set(RULES) - {CASCADE}:
             joined[rule][own] = doubt.join(rule, members[:, own])
         asked = doubt.ask(_answers(held), len(own))
         joined[CASCADE][own], used[own] = asked.joined, asked.used

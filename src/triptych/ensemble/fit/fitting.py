@@ -15,9 +15,9 @@ from triptych.ensemble.fit import cascade_thresholds
 from triptych.ensemble.fit.confidence import sure_from
 from triptych.ensemble.fit.temperature import fit_temperature
 from triptych.ensemble.fit.weights import choose_weights
-from triptych.ensemble.params import CASCADE
 from triptych.ensemble.params import Doubt
 from triptych.ensemble.params import RuleDoubt
+from triptych.ensemble.rules import RULES
 from triptych.typing import Labels
 from triptych.typing import Probs
 
@@ -72,17 +72,21 @@ def fit(
         [ensemble_rules.temper(*pair) for pair in zip(probs, temperatures, strict=True)]
     )
     weights = choose_weights(tempered, truth) if weights is None else weights
-    rules = {rule: ensemble_rules.join(rule, tempered, weights) for rule in ensemble_rules.RULES}
     stages = _stages(tempered, truth, costs, weights=weights, tolerance=tolerance)
     asked = cascade.ask(
         lambda seat, still: tempered[seat, still], len(truth), stages=stages, weights=weights
     )
-    promised = {rule: _rule(joined, truth, precision) for rule, joined in rules.items()}
+    rules = {
+        name: _promise(asked.joined, truth, 1.0, precision)
+        if rule.in_stages
+        else _rule(rule.function(tempered, weights), truth, precision)
+        for name, rule in RULES.items()
+    }
     return Doubt(
         temperatures=tuple(temperatures),
         weights=tuple(float(weight) for weight in weights),
         stages=tuple(stages),
-        rules={**promised, CASCADE: _promise(asked.joined, truth, 1.0, precision)},
+        rules=rules,
         told={"photos": len(truth), "tolerance": tolerance, "precision": precision},
     )
 

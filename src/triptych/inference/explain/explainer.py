@@ -25,7 +25,7 @@ import numpy as np
 
 from triptych import errors
 from triptych.engines.activation_maps import Maps
-from triptych.ensemble.params import CASCADE
+from triptych.ensemble.rules import CASCADE
 from triptych.images import heat as drawing
 from triptych.inference.committee import Committee
 from triptych.inference.committee import Member
