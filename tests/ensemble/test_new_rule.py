@@ -31,7 +31,7 @@ import numpy as np
 
 home, shown = Path(sys.argv[1]), {}
 
-from support import studios
+from support import images, studios
 from triptych import bundles, settings
 from triptych.ensemble import fit
 from triptych.inference import params_store
@@ -46,11 +46,11 @@ for folder in (home, Path("nowhere")):  # a person's own fit, and the one that i
 assert not bundles.find(home, "shapes").doubt.rule("median").is_fitted
 
 assert "median" in next(row for row in settings.SETTINGS if row.name == "rule").choices
-registry = Registry(studios.load, studios.offers("garden"), "garden")
+registry = Registry(studios.fake_classifier, studios.catalogue("garden"), "garden")
 client = create_app(settings.load({}, home=home), registry).test_client()
 assert "the median of the probabilities of all members" in client.get("/").text
 assert '"median"' in client.get("/openapi.json").text
-photo = studios.plain(studios.SURE)
+photo = images.plain_image(studios.SURE)
 old, new = (
     client.post(f"/api/v1/classify?rule={rule}", data=photo, content_type="image/png").json
     for rule in ("mean", "median")
