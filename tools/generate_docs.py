@@ -55,8 +55,9 @@ def _helps(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
     home = str(next(row.default for row in settings.SETTINGS if row.name == "home"))
     yield name, command.get_help(context).replace(home, "the platform's data folder")
     if isinstance(command, click.Group):
-        for child in sorted(command.commands):
-            yield from _helps(command.commands[child], f"{name} {child}")
+        for child, subcommand in sorted(command.commands.items()):
+            if not subcommand.hidden:  # names of earlier versions
+                yield from _helps(subcommand, f"{name} {child}")
 
 
 def zoo_page() -> str:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from triptych import errors
 from triptych.cli import main
-from triptych.cli import scale_options
+from triptych.cli.scale import read
 from triptych.scale import cluster
 from triptych.scale import error_middleware
 from triptych.scale.arguments import Arguments
@@ -43,7 +43,7 @@ def test_without_ray_one_message_says_how_to_get_it() -> None:
     ran = subprocess.run([*command, "scale", "serve"], capture_output=True, text=True, check=False)
     assert ran.returncode == 2
     assert ran.stderr == (
-        "Error: This runs on Ray, which is not installed here. Install it with: "
+        "Error: This needs Ray, which is not installed. Install it with: "
         "pip install 'triptych[ray]'\n"
     )
     looked = subprocess.run(
@@ -55,11 +55,14 @@ def test_without_ray_one_message_says_how_to_get_it() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"settings": {"portt": 1}}, "settings names portt; expected only: allowed_hosts, "),
-        ({"settings": {"api_key": "secret"}}, "settings names api_key; expected only"),
+        ({"settings": {"portt": 1}}, "Unknown settings: portt; expected some of: allowed_hosts, "),
+        ({"settings": {"api_key": "secret"}}, "Unknown settings: api_key; expected some of"),
         ({"settings": {"deadline_s": "soon"}}, "TRIPTYCH_DEADLINE_S is 'soon'; expected a value"),
         ({"precision": "f8"}, "TRIPTYCH_PRECISION is 'f8'; expected one of: auto, f32"),
-        ({"min_replicas": 3, "max_replicas": 2}, "at least 3 replicas and at most 2"),
+        (
+            {"min_replicas": 3, "max_replicas": 2},
+            "fewest replicas, 3, are more than the most, 2",
+        ),
         ({"core": 2}, "Extra inputs are not permitted"),
         ({"cores": 0}, "greater than 0"),
     ],
@@ -84,14 +87,14 @@ def test_options_and_environment_become_arguments(
     monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path))
     monkeypatch.setenv("TRIPTYCH_DEADLINE_S", "5")
     monkeypatch.setenv("TRIPTYCH_API_KEY", "a secret")
-    chosen, arguments = scale_options.read({"committee": "lite", "cores": 2.0, "port": 81})
+    chosen, arguments = read({"committee": "lite", "cores": 2.0, "port": 81})
     assert chosen.port == 81
     assert arguments == Arguments(
         committee="lite", cores=2.0, home=str(tmp_path), needs_key=True, settings={"deadline_s": 5}
     )
     assert "a secret" not in arguments.model_dump_json()
-    with pytest.raises(errors.SettingError, match="at least 2 replicas and at most 1"):
-        scale_options.read({"min_replicas": 2, "max_replicas": 1})
+    with pytest.raises(errors.SettingError, match="fewest replicas, 2, are more than the most, 1"):
+        read({"min_replicas": 2, "max_replicas": 1})
 
 
 @pytest.mark.parametrize(
@@ -99,8 +102,8 @@ def test_options_and_environment_become_arguments(
     [
         (["--committee=nobody"], "There is no committee 'nobody'; expected one of: auto, "),
         (["--host=0.0.0.0"], "Other machines can reach 0.0.0.0, and there is no key"),
-        (["--detach"], "--detach needs the --address of a cluster that stays."),
-        (["--port=0"], "give --port a number above 0"),
+        (["--detach"], "--detach needs --address"),
+        (["--port=0"], "Give --port a number above 0"),
         (["--members=ResNet5"], "ResNet5"),
     ],
 )
@@ -126,7 +129,7 @@ def answered(*messages: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(error_middleware.Refusals(app)({"type": "http"}, app, send))
+    asyncio.run(error_middleware.ErrorMiddleware(app)({"type": "http"}, app, send))
     start, *bodies = sent
     return start, b"".join(message["body"] for message in bodies)
 
@@ -156,7 +159,7 @@ def test_a_proxy_refuses_in_the_form_of_the_api(
 
 @pytest.mark.parametrize("status", [200, 404, 503])
 def test_a_proxy_leaves_answers_of_the_studio_as_they_are(status: int) -> None:
-    ours = start(status, (error_middleware.OURS.encode(), b"nosniff"))
+    ours = start(status, (error_middleware.OUR_HEADER.encode(), b"nosniff"))
     told, body = answered(ours, {"type": "http.response.body", "body": b"as it is"})
     assert (told, body) == (ours, b"as it is")
 

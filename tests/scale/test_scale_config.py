@@ -157,9 +157,9 @@ def test_the_key_comes_from_a_secret(insecure: bool) -> None:
 
 
 def test_what_could_never_start_is_refused() -> None:
-    with pytest.raises(errors.SettingError, match="asks for 9 cores, and a worker has 8"):
+    with pytest.raises(errors.SettingError, match="needs 9 cores, and a worker has 8"):
         config.kuberay(Arguments(cores=9), PODS)
-    with pytest.raises(errors.SettingError, match="at least 5 workers and at most 3"):
+    with pytest.raises(errors.SettingError, match="fewest workers, 5, are more than the most, 3"):
         config.kuberay(Arguments(), config.Pods("own", min_workers=5, max_workers=3))
 
 
@@ -181,9 +181,9 @@ def test_the_command_writes_either_file() -> None:
     ("given", "told"),
     [
         (["--kuberay"], "--kuberay needs --image"),
-        (["--image", "own:1"], "--image is about the pods of Kubernetes: give --kuberay"),
-        (["--worker-cores", "4"], "--worker-cores is about the pods"),
-        (["--min-replicas", "3"], "at least 3"),
+        (["--image", "own:1"], "--image is for pods of Kubernetes"),
+        (["--worker-cores", "4"], "--worker-cores is for pods of Kubernetes"),
+        (["--min-replicas", "3"], "fewest replicas, 3"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(given: list[str], told: str) -> None:

@@ -19,7 +19,7 @@ from support.bundles import write_runnable
 from support.images import squares
 from triptych.batch import shards
 from triptych.cli import main
-from triptych.scale.folders import Crew
+from triptych.scale.folders import WorkerPlan
 
 pytestmark = [
     pytest.mark.ray,
@@ -122,10 +122,10 @@ def test_a_driver_and_a_node_are_killed_and_each_photo_has_one_row(
 def test_a_cluster_has_room_for_all_when_its_largest_node_is_gone(
     nodes: list[float], claimed: float
 ) -> None:
-    crew = Crew.of(nodes, cores=2, most=99)
-    assert crew.engines == crew.cutters == sum(nodes) // 2
-    per_cutter, per_engine = crew.cutter_cpus, crew.engine_cpus
-    assert crew.engines * (per_cutter + per_engine) == pytest.approx(claimed, abs=0.01)
+    workers = WorkerPlan.of(nodes, cores=2, most=99)
+    assert workers.engines == workers.preprocessors == sum(nodes) // 2
+    per_preprocessor, per_engine = workers.preprocessor_cpus, workers.engine_cpus
+    assert workers.engines * (per_preprocessor + per_engine) == pytest.approx(claimed, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -257,5 +257,5 @@ def test_features_that_belong_to_no_file_cannot_be_computed_elsewhere(
     cluster: Any, photos: list[Photo], extractors: list[Extractor], tmp_path: Path
 ) -> None:
     homeless = dataclasses.replace(extractors[0], network=None)
-    with pytest.raises(errors.SettingError, match="no file that could be opened elsewhere"):
+    with pytest.raises(errors.SettingError, match="no network in a file that other nodes"):
         features.extract(photos, [homeless], FeatureStore(tmp_path / "s"), compute=spread.compute)

@@ -46,7 +46,7 @@ def running(*cores: int, dashboard: bool = False) -> Iterator[Cluster]:
     scratch = tempfile.mkdtemp(prefix="ray-")
     # Ray notes there which cluster was the last, and does not make the folder.
     os.makedirs("/tmp/ray", exist_ok=True)
-    with mock.patch.dict(os.environ, door.QUIET):
+    with mock.patch.dict(os.environ, door.NO_TELEMETRY):
         nodes = Cluster(shutdown_at_exit=False)
         try:
             config = {"_system_config": SETTINGS}  # of the head, and of all by it

@@ -142,19 +142,21 @@ def test_each_photo_was_answered_before_it_was_learned(
     assert right[~found.held].mean() > 0.9
 
 
-def test_suspects_are_listed_on_the_command_line(shapes: bundles.Bundle, home: Path) -> None:
-    lines = run("suspects", "shapes", "--limit", "5", "--json", "--home", home).stdout.splitlines()
-    found = [json.loads(line) for line in lines]
+def test_label_issues_are_listed_on_the_command_line(shapes: bundles.Bundle, home: Path) -> None:
+    command = ("label-issues", "shapes", "--limit", "5", "--home", home)
+    found = [json.loads(line) for line in run(*command, "--json").stdout.splitlines()]
     assert len(found) == 5
     assert [facts["score"] for facts in found] == sorted((f["score"] for f in found), reverse=True)
     for facts in found:
         assert facts["source"].startswith(f"{facts['given']}/")
         assert facts["suggested"] in set(SHAPES) - {facts["given"]}
-    table = run("suspects", "shapes", "--limit", "5", "--home", home).stdout
-    assert found[0]["source"] in table
+    assert found[0]["source"] in run(*command).stdout
+    old = run("suspects", *command[1:], "--json")
+    assert [json.loads(line) for line in old.stdout.splitlines()] == found
+    assert "deprecated; use `triptych label-issues`" in old.stderr
 
 
-def test_a_bundle_without_answers_has_no_suspects(
+def test_a_bundle_without_predictions_has_no_label_issues(
     shapes: bundles.Bundle, home: Path, tmp_path: Path
 ) -> None:
     older = tmp_path / "bundles" / "shapes" / "1"
@@ -163,9 +165,9 @@ def test_a_bundle_without_answers_has_no_suspects(
     about = json.loads((older / "bundle.json").read_text())
     del about["files"]["answers.npz"]
     (older / "bundle.json").write_text(json.dumps(about))
-    refused = run("suspects", "shapes", "--home", tmp_path)
+    refused = run("label-issues", "shapes", "--home", tmp_path)
     assert refused.exit_code == 1
-    assert "has no answers to the photos it was taught with" in refused.stderr
+    assert "has no out-of-fold predictions it was taught with" in refused.stderr
 
 
 def test_what_its_doubt_is_worth_is_told(shapes: bundles.Bundle) -> None:

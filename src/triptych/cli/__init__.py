@@ -1,6 +1,6 @@
-"""The command line: thin commands over the Python API.
+"""The command line: thin commands over the Python API, ``triptych NAME`` in ``cli/name.py``.
 
-Exit codes: 0 all fine, 1 something failed (some images, a fetch), 2 wrong usage.
+Exit codes: 0 success, 1 something failed (some images, a download), 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from triptych.cli.common import Group
 from triptych.cli.evaluate import evaluate
 from triptych.cli.features import features
 from triptych.cli.fit import fit
-from triptych.cli.imports import import_model
+from triptych.cli.import_model import import_model
+from triptych.cli.label_issues import label_issues
 from triptych.cli.label_issues import suspects
 from triptych.cli.models import models
 from triptych.cli.models import pull
@@ -46,6 +47,7 @@ for command in (
     features,
     fit,
     import_model,
+    label_issues,
     models,
     optimize,
     projects,

@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
+from triptych.cli import classify_out
 from triptych.cli import common
-from triptych.cli import folders
 
 if TYPE_CHECKING:
     from triptych.inference.classifier import Classifier
@@ -100,11 +100,11 @@ def classify(
 
     many = len(paths) > 1 or Path(paths[0]).is_dir()
     picture, why = _why(options, many)
-    kept = folders.Kept(out, rows_per_file, ray, ray_address)
+    kept = classify_out.Kept(out, rows_per_file, ray, ray_address)
     kept.check(paths, "explain" if picture else form)
     question = Question(top=top, fit=fit, similar=similar)
     if kept.out:
-        folders.classify(paths, kept, question, options)
+        classify_out.classify(paths, kept, question, options)
         return
     classifier = triptych.load(report=common.note, **options)
     names = tuple(member.name for member in classifier.committee.members)

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from triptych import settings
-from triptych.cli import choose
 from triptych.cli import common
+from triptych.cli import fit_choose
 
 if TYPE_CHECKING:
     from triptych.inference.classifier import Classifier
@@ -59,8 +59,8 @@ Figures = dict[str, Any]
     help="Write what was fitted to this file instead of keeping it for the committee.",
 )
 @click.option("--choose", "is_choice", is_flag=True, help="Say which networks to seat instead.")
-@choose.backbones_option
-@choose.budget_option
+@fit_choose.backbones_option
+@fit_choose.budget_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 @click.option(
     "--plots",
@@ -87,7 +87,7 @@ def fit(folder: Path, is_choice: bool, as_json: bool, plots: Path | None, **opti
     if plots:
         plots.mkdir(parents=True, exist_ok=True)
     if is_choice:
-        choose.run(folder, as_json=as_json, plots=plots, **options)
+        fit_choose.run(folder, as_json=as_json, plots=plots, **options)
     else:
         _fit(folder, as_json=as_json, plots=plots, **options)
 

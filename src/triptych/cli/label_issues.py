@@ -1,4 +1,4 @@
-"""``triptych suspects``: photos that may be in the wrong class, the likeliest first."""
+"""``triptych label-issues``: photos that may be in the wrong class, the likeliest first."""
 
 from __future__ import annotations
 
@@ -10,54 +10,59 @@ import click
 from triptych.cli import common
 
 
-@click.command()
+@click.command("label-issues")
 @click.argument("name", metavar="NAME")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=30, help="How many photos to list at most."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per photo and line.")
 @common.from_table("home")
-def suspects(name: str, limit: int, as_json: bool, **options: Any) -> None:
-    """List the photos a committee was taught with that may be in the wrong class.
+def label_issues(name: str, limit: int, as_json: bool, **options: Any) -> None:
+    """List a bundle's training photos that may be in the wrong class, the likeliest first.
 
-    The likeliest come first. "Likely" are those that the committee is convinced of; the rest fills
-    the list up. Every photo was answered by networks that had not learned it.
+    They are ranked by confident learning on out-of-fold predictions: every photo was classified by
+    heads that were not trained on it. "Likely" marks those above the threshold of confident
+    learning; the rest fills up the list.
 
     \b
     Example:
-      triptych suspects garden --limit 10
+      triptych label-issues garden --limit 10
     """
     from triptych import bundles
     from triptych import errors
-    from triptych.evaluation import label_issues
+    from triptych.evaluation.label_issues import rank
 
     bundle = bundles.find(common.home(options), name)
     predictions = bundle.predictions()
     if predictions is None:
         raise errors.BundleError(
-            f"The bundle {bundle.name} has no answers to the photos it was taught with: it was "
-            "made elsewhere, or by an older Triptych. Teach it anew."
+            f"The bundle {bundle.name} has no out-of-fold predictions: it was imported "
+            "from another model, or made by an older Triptych. Train it again."
         )
-    keys = predictions.keys
-    listed = [
+    listed: list[dict[str, Any]] = [
         {
             "source": str(predictions.sources[issue.photo]),
-            "digest": keys[issue.photo],
+            "digest": predictions.keys[issue.photo],
             "given": bundle.labels[issue.given].name,
             "suggested": bundle.labels[issue.suggested].name,
             "score": round(issue.score, 4),
             "likely": issue.likely,
         }
-        for issue in label_issues.rank(predictions.probs, predictions.truth)[:limit]
+        for issue in rank(predictions.probs, predictions.truth)[:limit]
     ]
     if as_json:
         for facts in listed:
             click.echo(json.dumps(facts, ensure_ascii=False))
     else:
-        heading = ("photo", "is in", "may be", "likely")
-        click.echo(common.table([heading, *map(_row, listed)]))
+        rows = [("photo", "is in", "may be", "likely")]
+        for facts in listed:
+            likely = "yes" if facts["likely"] else ""
+            rows.append((facts["source"], facts["given"], facts["suggested"], likely))
+        click.echo(common.table(rows))
 
 
-def _row(facts: dict[str, Any]) -> tuple[str, ...]:
-    likely = "yes" if facts["likely"] else ""
-    return (facts["source"], facts["given"], facts["suggested"], likely)
+@click.command("suspects", hidden=True, params=label_issues.params)
+def suspects(**options: Any) -> None:
+    """Do the same as `triptych label-issues`: its name in version 0.1, deprecated."""
+    common.note("`triptych suspects` is deprecated; use `triptych label-issues`.")
+    label_issues.callback(**options)  # type: ignore[misc]

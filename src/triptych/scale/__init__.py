@@ -1,12 +1,15 @@
-"""The same committees across many machines, on Ray: the only room that knows it.
+"""The same committees on many machines, by Ray: serving, folders of photos, features for training.
 
-    arguments  how a committee is served on a cluster
-    cluster    a cluster, started or joined
-    serving    what runs in the replicas: one deployment of ingresses, one of each member
-    remote     an engine that is in another process
-    proxy      what Ray Serve's proxies answer in our words
-    building   the application of Ray Serve, ``triptych.scale:build``
-    running    ``triptych scale serve``
+    cluster           start a Ray cluster, or join one
+    arguments         how a committee is served: the ``args`` of Ray Serve's configuration
+    app               the Ray Serve application, ``triptych.scale:build``
+    replicas          what runs in it: a deployment per member, and the ingress
+    remote_engine     the engine that the ingress calls: a member's replicas in other processes
+    error_middleware  turns the errors of Ray Serve's proxies into ours
+    metrics           the server's metrics, exported by Ray
+    run, config       ``triptych scale serve`` and ``triptych scale config``
+    folders           ``triptych classify --out --ray``
+    features          ``triptych train --ray``
 
 Importing this package imports neither Ray nor what comes with it.
 """

@@ -11,68 +11,68 @@ from ray.serve.config import BackpressureConfig
 from triptych.bundles import loading
 from triptych.scale.arguments import Arguments
 from triptych.scale.replicas import Ingress
-from triptych.scale.replicas import Seat
+from triptych.scale.replicas import MemberReplica
 
 INGRESS = "Ingress"
-# A wrong setting is wrong the twentieth time, too.
-TRIES = 3
-# Where replicas are replaced, new ones come before old ones go, at least one at a time.
+# Ray Serve retries 20 times by default, which does not help against a wrong setting.
+CONSTRUCTOR_TRIES = 3
+# In a rolling update new replicas start before old ones stop, at least one at a time.
 SURGE_PERCENT = 25
 
 
 def build(arguments: Arguments) -> serve.Application:
-    """Build the application that serves a committee: a deployment of each member, and the ingress.
+    """Build the application that serves a committee: a deployment per member, and the ingress.
 
     Args:
-        arguments: The committee, and the shares of its replicas. Where only the committee is
-            another one, with members of the same names, replicas stay and load it.
+        arguments: The committee and the resources of its replicas. Where only the committee
+            changes, and its members have the same names, replicas keep running and load it.
 
     Raises:
         errors.UnknownName: No such committee, backbone or member.
     """
-    committee, names = found(arguments)
-    members = {name: _seat(arguments, name, committee, names) for name in names}
-    return _ingress(arguments, committee, names).bind(arguments.fixed, members)
+    committee, names = committee_and_members(arguments)
+    members = {name: _member(arguments, name, committee, names) for name in names}
+    return _ingress(arguments, committee, names).bind(arguments.of_replicas, members)
 
 
-def found(arguments: Arguments) -> tuple[str, tuple[str, ...]]:
-    """The committee under the name that stays, and the names of its members.
+def committee_and_members(arguments: Arguments) -> tuple[str, tuple[str, ...]]:
+    """The committee, named so that every node loads the same version, and its members' names.
 
     Raises:
         errors.UnknownName: No such committee, backbone or member.
     """
-    chosen = arguments.chosen()
-    committee = loading.pinned(chosen.committee, chosen.home)
-    return committee, loading.names(committee, chosen.home, members=arguments.members)
+    settings = arguments.settings_in_force()
+    committee = loading.pinned(settings.committee, settings.home)
+    return committee, loading.names(committee, settings.home, members=arguments.members)
 
 
-def _seat(
+def _member(
     arguments: Arguments, name: str, committee: str, names: tuple[str, ...]
 ) -> serve.Application:
-    seats = serve.deployment(
+    deployment = serve.deployment(
         name=name,
         ray_actor_options={"num_cpus": arguments.cores},
-        max_ongoing_requests=arguments.taken_at_once,
+        max_ongoing_requests=arguments.ongoing_limit,
         max_queued_requests=arguments.max_queued_requests,
         **_count(arguments, arguments.min_replicas, arguments.max_replicas),
         **_common(arguments, committee),
-    )(Seat)
-    return _versioned(seats, arguments, names).bind(arguments.fixed, name)
+    )(MemberReplica)
+    return _versioned(deployment, arguments, names).bind(arguments.of_replicas, name)
 
 
 def _ingress(arguments: Arguments, committee: str, names: tuple[str, ...]) -> serve.Deployment:
-    # Far more than are worked on: the studio's own queue refuses in its own words.
-    taken = 2 * arguments.chosen().max_waiting_images
-    ingresses = serve.deployment(
+    # More than the server's own queue holds, so that the queue refuses, with its own message.
+    requests = 2 * arguments.settings_in_force().max_waiting_images
+    deployment = serve.deployment(
         name=INGRESS,
         ray_actor_options={"num_cpus": arguments.ingress_cores},
-        max_ongoing_requests=taken,
-        max_queued_requests=taken,
+        max_ongoing_requests=requests,
+        max_queued_requests=requests,
         backpressure_config=BackpressureConfig(retry_after_s=1),
         **_count(arguments, arguments.ingress_min_replicas, arguments.ingress_max_replicas),
         **_common(arguments, committee),
     )(Ingress)
-    return _versioned(ingresses, arguments, names)
+    return _versioned(deployment, arguments, names)
 
 
 def _common(arguments: Arguments, committee: str) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _common(arguments: Arguments, committee: str) -> dict[str, Any]:
         "user_config": {"committee": committee},
         "graceful_shutdown_timeout_s": arguments.graceful_shutdown_timeout_s,
         "health_check_period_s": arguments.health_check_period_s,
-        "max_constructor_retry_count": TRIES,
+        "max_constructor_retry_count": CONSTRUCTOR_TRIES,
         "max_surge_percent": SURGE_PERCENT,
     }
 
@@ -88,7 +88,8 @@ def _common(arguments: Arguments, committee: str) -> dict[str, Any]:
 def _versioned(
     deployment: serve.Deployment, arguments: Arguments, names: tuple[str, ...]
 ) -> serve.Deployment:
-    """The same, told when its replicas need not be replaced: else Ray Serve always does it."""
+    """The deployment with a version: Ray Serve keeps replicas whose version has not changed."""
+    # `_internal`: the public `options` has no version, and replaces replicas at each deployment.
     return deployment.options(version=arguments.digest(*names), _internal=True)
 
 

@@ -23,11 +23,11 @@ from triptych import settings as table
 from triptych.settings import Settings
 
 ROWS = {row.name: row for row in table.SETTINGS}
-# What is said by fields of its own, and what a cluster cannot have.
-OWN = ("committee", "rule", "precision", "home", "threads", "streams", "max_batch")
-NOT_HERE = ("inbox", "port")
-# What replicas are made with.
-FIXED = (
+# Settings that `Arguments` has as fields of its own, and those that a cluster does not support.
+FIELDS = ("committee", "rule", "precision", "home", "threads", "streams", "max_batch")
+UNSUPPORTED = ("inbox", "port")
+# Arguments that replicas are constructed with: when one changes, replicas are replaced.
+OF_REPLICAS = (
     *("members", "weights", "rule", "precision", "home", "cores", "settings"),
     *("ingress_threads", "needs_key", "insecure"),
 )
@@ -36,8 +36,8 @@ FIXED = (
 class Arguments(BaseModel):
     """How a committee is served on a cluster.
 
-    Settings that are not given come from the environment of each replica, and else are the
-    defaults; the key of the API comes from there only.
+    Settings that are not given are read from the environment of each replica; the API key is only
+    read from there.
 
     Example:
         >>> Arguments(committee="lite", cores=2).threads
@@ -50,14 +50,16 @@ class Arguments(BaseModel):
         "auto", description="`lite`, `classic`, `auto`, a bundle by its name or name@version."
     )
     members: tuple[str, ...] | None = Field(
-        None, description="Networks to seat instead of the committee's own."
+        None, description="Networks to use instead of the committee's own."
     )
     weights: Literal["imagenet", "random"] = Field(
         "imagenet", description="`random`: to measure speed; answers are meaningless."
     )
-    rule: str | None = Field(None, description="How answers are joined; the committee's own way.")
+    rule: str | None = Field(
+        None, description="The combination rule; by default the committee's own."
+    )
     precision: str | None = Field(None, description="`f32`, `bf16`, `int8` or `auto`.")
-    home: str | None = Field(None, description="Folder on each node for all that is kept.")
+    home: str | None = Field(None, description="The home folder, the same path on each node.")
 
     cores: PositiveFloat = Field(1.0, description="Processor cores of each member's replica.")
     min_replicas: PositiveInt = Field(1, description="Fewest replicas of each member.")
@@ -66,39 +68,39 @@ class Arguments(BaseModel):
     ingress_min_replicas: PositiveInt = Field(1, description="Fewest replicas of the ingress.")
     ingress_max_replicas: PositiveInt = Field(1, description="Most replicas of the ingress.")
     target_ongoing_requests: PositiveFloat = Field(
-        2.0, description="Photos under way at a replica, above which there shall be more of them."
+        2.0, description="Photos in progress per replica above which Ray Serve adds replicas."
     )
     max_ongoing_requests: PositiveInt | None = Field(
         None,
-        description="Photos that a member's replica takes at once; one more than it has cores.",
+        description="Photos that a member's replica accepts at once; by default its cores plus 1.",
     )
     max_queued_requests: PositiveInt = Field(
-        256, description="Most photos that wait for a member at each ingress."
+        256, description="Photos that may wait for a member at each ingress."
     )
     ingress_threads: PositiveInt = Field(
-        32, description="Photos and networks that each ingress works on beside each other."
+        32, description="Worker threads of each ingress, for decoding photos and calling members."
     )
     graceful_shutdown_timeout_s: PositiveFloat = Field(
-        30.0, description="Longest that a replica may still answer when it is to stop."
+        30.0, description="How long a stopping replica may finish its requests, in seconds."
     )
     health_check_period_s: PositiveFloat = Field(
-        10.0, description="How often each replica is asked whether it is well."
+        10.0, description="Interval of health checks, in seconds."
     )
     needs_key: bool = Field(
-        False, description="An ingress without TRIPTYCH_API_KEY in its environment does not start."
+        False, description="Refuse to start an ingress without TRIPTYCH_API_KEY in its environment."
     )
-    insecure: bool = Field(False, description="Other machines may ask even without a key.")
+    insecure: bool = Field(False, description="Let other machines send requests without a key.")
     settings: dict[str, Any] = Field(
-        default_factory=dict, description="Further settings, by their names in docs/settings.md."
+        default_factory=dict, description="Other settings, by their names in docs/settings.md."
     )
 
     @field_validator("settings")
     @classmethod
     def _are_known(cls, given: dict[str, Any]) -> dict[str, Any]:
-        known = {name for name, row in ROWS.items() if not row.secret} - {*OWN, *NOT_HERE}
+        known = {name for name, row in ROWS.items() if not row.secret} - {*FIELDS, *UNSUPPORTED}
         if unknown := set(given) - known:
             raise ValueError(
-                f"settings names {', '.join(sorted(unknown))}; expected only: "
+                f"Unknown settings: {', '.join(sorted(unknown))}; expected some of: "
                 f"{', '.join(sorted(known))}."
             )
         return {name: _read(name, value) for name, value in given.items()}
@@ -111,7 +113,8 @@ class Arguments(BaseModel):
         ):
             if least > most:
                 raise ValueError(
-                    f"Got at least {least} replicas and at most {most}; expected a range."
+                    f"The fewest replicas, {least}, are more than the most, {most}. Lower the "
+                    "first or raise the second."
                 )
         for name in ("rule", "precision"):
             if (value := getattr(self, name)) is not None:
@@ -124,44 +127,44 @@ class Arguments(BaseModel):
         return max(1, round(self.cores))
 
     @property
-    def taken_at_once(self) -> int:
-        """Photos that a member's replica takes at once; the last waits, so that no core does."""
+    def ongoing_limit(self) -> int:
+        """Photos that a member's replica accepts at once: one waits, so that no core is idle."""
         return self.max_ongoing_requests or self.threads + 1
 
-    def wanted_cores(self, members: int) -> float:
-        """How many cores all replicas of so many members take at least."""
+    def least_cores(self, members: int) -> float:
+        """Cores that the fewest replicas of this many members take."""
         return (
             members * self.min_replicas * self.cores
             + self.ingress_min_replicas * self.ingress_cores
         )
 
-    def chosen(self) -> Settings:
+    def settings_in_force(self) -> Settings:
         """The settings in force in this process.
 
         Raises:
             errors.SettingError: One has an impossible value.
         """
         given = {name: getattr(self, name) for name in ("committee", "rule", "precision", "home")}
-        # There is no inbox: photos would be kept on one node or another.
+        # No inbox: photos would be kept on whichever node answered.
         return table.load(os.environ, **given, **self.settings, inbox="off")
 
     @property
-    def fixed(self) -> Arguments:
-        """What replicas are made with: the rest changes while they run."""
-        return Arguments(**{name: getattr(self, name) for name in FIXED})
+    def of_replicas(self) -> Arguments:
+        """The part that replicas are constructed with; the rest can change while they run."""
+        return Arguments(**{name: getattr(self, name) for name in OF_REPLICAS})
 
     def digest(self, *names: str) -> str:
-        """What stays the same as long as replicas need not be replaced.
+        """A hash that changes when replicas have to be replaced.
 
         Args:
-            *names: Of the members.
+            *names: Names of the members.
         """
-        text = "\n".join((triptych.__version__, self.fixed.model_dump_json(), *names))
+        text = "\n".join((triptych.__version__, self.of_replicas.model_dump_json(), *names))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def read(**given: Any) -> Arguments:
-    """Arguments that a person gave.
+    """Check arguments that a person gave.
 
     Raises:
         errors.SettingError: One has an impossible value.
@@ -173,9 +176,9 @@ def read(**given: Any) -> Arguments:
     try:
         return Arguments(**given)
     except ValidationError as error:
-        told = error.errors()[0]
-        where = ".".join(map(str, told["loc"]))
-        message = told["msg"].removeprefix("Value error, ")
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
         raise errors.SettingError(f"{where}: {message}" if where else message) from None
 
 

@@ -1,4 +1,4 @@
-"""A Ray cluster: started on this machine, or joined by its address."""
+"""Start a Ray cluster on this machine, or join one by its address."""
 
 from __future__ import annotations
 
@@ -16,110 +16,99 @@ from triptych.typing import Notify
 from triptych.utils import concurrency
 
 EXTRA = "pip install 'triptych[ray]'"
-# How long a node may take to be reached, in seconds.
-LOOK_S = 5.0
-# Ray tells its makers of each cluster, unless it is told not to. Nothing shall leave the machine.
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
-# What processes of the cluster log is to be read in the dashboard.
-SILENT: Mapping[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+CONNECT_TIMEOUT_S = 5.0
+# Ray reports usage to its makers by default; nothing leaves the machine here.
+NO_TELEMETRY = {"RAY_USAGE_STATS_ENABLED": "0"}
+# The dashboard has the logs of the cluster's processes.
+LOGGING: Mapping[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 
 def require() -> None:
-    """Look whether Ray is here.
+    """Check that Ray is installed.
 
     Raises:
-        errors.SettingError: It is not installed.
+        errors.SettingError: It is not; the message says how to install it.
     """
     if importlib.util.find_spec("ray") is None:
         raise errors.SettingError(
-            f"This runs on Ray, which is not installed here. Install it with: {EXTRA}"
+            f"This needs Ray, which is not installed. Install it with: {EXTRA}"
         )
 
 
 @contextlib.contextmanager
 def connect(address: str | None, *, say: Notify, cores: int = 0) -> Iterator[None]:
-    """Be connected to a cluster for a while; one that was started here ends afterwards.
+    """Connect to a cluster; one that was started here is shut down on leaving.
 
     Args:
-        address: Of a cluster that runs already, such as ``10.0.0.5:6379``; ``None`` starts one on
+        address: Address of a running cluster, such as ``10.0.0.5:6379``; ``None`` starts one on
             this machine.
         say: Called with a line for people.
-        cores: How many cores are wanted. Where this machine has fewer, one that is started here
-            shares them out as if it had so many; one that was joined lets some wait.
+        cores: How many cores the replicas need. Where this machine has fewer, a cluster started
+            here declares this many anyway; in a joined one some replicas wait.
 
     Raises:
         errors.SettingError: Ray is not installed, or there is no cluster at the address.
     """
     require()
-    os.environ.update(QUIET)
+    os.environ.update(NO_TELEMETRY)
     import ray
 
-    if ray.is_initialized():  # whoever did it also ends it
+    if ray.is_initialized():  # the caller connected, and will disconnect
         yield
         return
     say("Starting Ray on this machine ..." if address is None else f"Joining Ray at {address} ...")
     try:
-        context = _joined(address) if address else _started(cores)
+        context = _join(address) if address else _start(cores)
     except (OSError, ValueError, RuntimeError) as error:
         raise errors.SettingError(_reason(address, error)) from error
     try:
         if context.dashboard_url:
             say(f"Ray's dashboard is at http://{context.dashboard_url}/")
-        _compare(cores, say)
+        available = int(ray.cluster_resources().get("CPU", 0))
+        if cores > available:
+            say(f"The cluster has {available} of the {cores} cores needed: some replicas wait.")
         yield
     finally:
         ray.shutdown()
 
 
-def hush(data: Any) -> None:
-    """Let a Ray dataset say nothing by itself: progress is told by whoever takes its rows."""
+def silence(data: Any) -> None:
+    """Turn off Ray Data's own progress bars and logs; the caller reports progress."""
     data.context.enable_progress_bars = False
     data.context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
 
 
-def _started(cores: int) -> Any:
+def _start(cores: int) -> Any:
     import ray
 
-    # Not whatever cluster RAY_ADDRESS or a file of an earlier one names.
+    # "local": never the cluster that RAY_ADDRESS or a file of an earlier one names.
     return ray.init(
         address="local",
         num_cpus=max(cores, concurrency.cores()),
         include_dashboard=True,
         dashboard_host="127.0.0.1",
-        **SILENT,
+        **LOGGING,
     )
 
 
-def _compare(cores: int, say: Notify) -> None:
+def _join(address: str) -> Any:
     import ray
 
-    there = int(ray.cluster_resources().get("CPU", 0))
-    if cores > there:
-        say(f"The cluster has {there} cores and {cores} are wanted: some wait until it grows.")
-
-
-def _joined(address: str) -> Any:
-    import ray
-
-    _look(address)
-    return ray.init(address=address, **SILENT)
-
-
-def _look(address: str) -> None:
-    """Fail at once where nobody listens: Ray would try it for more than a minute."""
+    # Fails at once where nobody listens; Ray would try for more than a minute.
     host, _, port = address.rpartition(":")
     if host and port.isdecimal() and "/" not in host:
-        socket.create_connection((host.strip("[]"), int(port)), LOOK_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
+    return ray.init(address=address, **LOGGING)
 
 
 def _reason(address: str | None, error: Exception) -> str:
-    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    told = words.strip().rstrip(".").splitlines() or [type(error).__name__]
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    cause = (text.strip().rstrip(".").splitlines() or [type(error).__name__])[0]
     if address is None:
-        return f"Ray does not start on this machine: {told[0]}."
+        return f"Ray does not start on this machine: {cause}."
     return (
-        f"There is no Ray cluster at {address} that this machine is part of: {told[0]}. Expected "
-        "the address that `ray start --head` named, such as 10.0.0.5:6379."
+        f"There is no Ray cluster at {address} that this machine is part of: {cause}. Expected "
+        "the address that `ray start --head` printed, such as 10.0.0.5:6379."
     )

@@ -1,4 +1,4 @@
-"""Files that put a committee on a cluster: Ray Serve's own, and one for Kubernetes (KubeRay)."""
+"""``triptych scale config``: configuration files for Ray Serve, and for Kubernetes (KubeRay)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from triptych.scale.arguments import Arguments
 from triptych.web import access
 
 HERE = Path(__file__).parent
-# Beyond what replicas may take to finish, after which a pod is killed.
+# Added to the time that replicas have to finish before a pod is killed.
 SPARE_S = 10
-# How much of a node's memory Ray takes for what travels between replicas, by default.
-SHARED = 0.3
+# Share of a node's memory that Ray reserves for its object store, by default.
+OBJECT_STORE_SHARE = 0.3
 SECRET = """\
-#   the key that whoever asks has to know:
+#   the API key that clients send:
 #     kubectl create secret generic triptych --from-literal=api-key=$(openssl rand -hex 32)
 """
 KEY = """\
@@ -35,14 +35,14 @@ KEY = """\
 
 @dataclass(frozen=True)
 class Pods:
-    """The machines of a Kubernetes cluster that replicas run on.
+    """The pods of a Kubernetes cluster that replicas run in.
 
     Args:
-        image: What they run: Ray and ``triptych[ray]``.
-        cores: Of each.
-        memory_gib: Of each, in GiB.
-        min_workers: So many are always there.
-        max_workers: So many are there when the load asks for it.
+        image: Container image with Ray and ``triptych[ray]``.
+        cores: Cores of each pod.
+        memory_gib: Memory of each pod, in GiB.
+        min_workers: Fewest pods.
+        max_workers: Most pods.
     """
 
     image: str
@@ -53,14 +53,14 @@ class Pods:
 
 
 def serve(arguments: Arguments, *, port: int) -> str:
-    """A configuration as ``serve deploy`` takes it.
+    """Write a configuration for ``serve deploy``.
 
     Args:
-        arguments: What differs from its default is written.
-        port: Every node listens on it.
+        arguments: Only those that differ from their defaults are written.
+        port: Port that every node listens on.
 
     Returns:
-        YAML, with comments.
+        YAML with comments.
 
     Raises:
         errors.SettingError: A setting has an impossible value.
@@ -69,44 +69,56 @@ def serve(arguments: Arguments, *, port: int) -> str:
         >>> print(serve(Arguments(committee="lite"), port=8000)[:36])
         # The committee lite on Ray Serve. F
     """
-    chosen = arguments.chosen()
-    given = {"committee": arguments.committee, **arguments.model_dump(exclude_defaults=True)}
-    # Whoever deploys the file cannot be told to set a key; the ingresses can.
-    if not (access.is_loopback(chosen.host) or arguments.insecure):
-        given["needs_key"] = True
+    settings = arguments.settings_in_force()
+    args = {"committee": arguments.committee, **arguments.model_dump(exclude_defaults=True)}
+    # `serve deploy` cannot check that there is a key; the ingresses do when they start.
+    if not (access.is_loopback(settings.host) or arguments.insecure):
+        args["needs_key"] = True
     return _fill(
         "serve.yaml",
         committee=arguments.committee,
-        host=_flow(chosen.host),
+        host=_flow(settings.host),
         port=port,
-        timeout_s=chosen.deadline_s + error_middleware.LONGER_S,
+        timeout_s=settings.deadline_s + error_middleware.EXTRA_TIMEOUT_S,
         variables=_flow(dict(error_middleware.VARIABLES)),
         logging=_flow(run.LOGGING.model_dump(include={"log_level", "enable_access_log"})),
         name=run.APPLICATION,
-        args=_indented("\n".join(f"{name}: {_flow(value)}" for name, value in given.items()), 6),
+        args=_indented("\n".join(f"{name}: {_flow(value)}" for name, value in args.items()), 6),
     )
 
 
 def kuberay(arguments: Arguments, pods: Pods) -> str:
-    """A RayService, as ``kubectl apply`` takes it.
+    """Write a RayService for ``kubectl apply``.
 
     Args:
-        arguments: What differs from its default is written.
-        pods: The machines.
+        arguments: Only those that differ from their defaults are written.
+        pods: Where replicas run.
 
     Returns:
-        YAML, with comments.
+        YAML with comments.
 
     Raises:
-        errors.SettingError: A replica does not fit on any of the machines.
+        errors.SettingError: A replica does not fit into a pod.
     """
-    _check(arguments, pods)
+    if arguments.cores > pods.cores:
+        raise errors.SettingError(
+            f"A member's replica needs {arguments.cores:g} cores, and a worker has {pods.cores}: "
+            "it would never start. Lower --cores or raise --worker-cores."
+        )
+    if pods.min_workers > pods.max_workers:
+        raise errors.SettingError(
+            f"The fewest workers, {pods.min_workers}, are more than the most, {pods.max_workers}. "
+            "Lower --min-workers or raise --max-workers."
+        )
+    # Other pods reach it at any address; the home folder is the pods' own.
+    settings = {**arguments.settings, "host": "0.0.0.0"}
+    in_pods = arguments.model_copy(update={"settings": settings, "home": None})
     grace_s = math.ceil(arguments.graceful_shutdown_timeout_s)
     return _fill(
         "kuberay.yaml",
         committee=arguments.committee,
         name=run.APPLICATION,
-        serve=_indented(serve(_in_pods(arguments), port=8000).rstrip(), 4),
+        serve=_indented(serve(in_pods, port=8000).rstrip(), 4),
         ray=ray.__version__,
         image=json.dumps(pods.image),
         secret="" if arguments.insecure else SECRET,
@@ -114,7 +126,7 @@ def kuberay(arguments: Arguments, pods: Pods) -> str:
         worker_key="" if arguments.insecure else _indented(KEY, 18),
         cores=pods.cores,
         memory_gib=pods.memory_gib,
-        shm_gib=max(1, round(SHARED * pods.memory_gib)),
+        shm_gib=max(1, round(OBJECT_STORE_SHARE * pods.memory_gib)),
         min_workers=pods.min_workers,
         max_workers=pods.max_workers,
         grace_s=grace_s,
@@ -122,31 +134,12 @@ def kuberay(arguments: Arguments, pods: Pods) -> str:
     )
 
 
-def _check(arguments: Arguments, pods: Pods) -> None:
-    if arguments.cores > pods.cores:
-        raise errors.SettingError(
-            f"A replica of a member asks for {arguments.cores:g} cores, and a worker has "
-            f"{pods.cores}: none would ever start. Give a member fewer cores, or a worker more."
-        )
-    if pods.min_workers > pods.max_workers:
-        raise errors.SettingError(
-            f"Got at least {pods.min_workers} workers and at most {pods.max_workers}; expected "
-            "no more at least than at most."
-        )
-
-
-def _in_pods(arguments: Arguments) -> Arguments:
-    """The same, reached from other pods, and at home where the pods keep things."""
-    settings = {**arguments.settings, "host": "0.0.0.0"}
-    return arguments.model_copy(update={"settings": settings, "home": None})
-
-
 def _fill(template: str, **values: Any) -> str:
     return Template((HERE / template).read_text("utf-8")).substitute(values)
 
 
 def _flow(value: Any) -> str:
-    """A value in YAML: JSON is that, too."""
+    """A value as JSON, which is valid YAML."""
     return json.dumps(value, ensure_ascii=False, default=str)
 
 

@@ -1,6 +1,6 @@
-"""What Ray Serve's proxies answer in their own words, in ours.
+"""ASGI middleware for Ray Serve's proxies that turns their errors into the API's.
 
-A proxy answers itself where no ingress can: the one that had a request died, or too many wait.
+A proxy answers by itself where no ingress can: when the ingress died, or too many requests wait.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from starlette.types import Send
 
 from triptych import errors
 
-# In the environment of Ray Serve's controller, which hands it on to its proxies.
+# Set in the environment of Ray Serve's controller, which passes it on to its proxies.
 VARIABLES: Mapping[str, str] = {
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "triptych.scale.error_middleware:middlewares",
 }
-# Every answer of a studio has it.
-OURS = "x-content-type-options"
+# A header of every response of our server, by which the proxies' own are told apart.
+OUR_HEADER = "x-content-type-options"
 LOST = errors.Overloaded(
-    "The process that was answering is gone, and another one takes its place. Try again soon."
+    "The process that was answering has died and is being replaced. Send the request again."
 )
-FULL = errors.Overloaded("Too many requests are waiting. Try again a little later.")
+FULL = errors.Overloaded("Too many requests are waiting. Try again later.")
 LATE = errors.DeadlinePassed(
-    "There was no answer in time, so it was given up. Try again when less is going on."
+    "There was no answer within the deadline. Try again when the server is less busy."
 )
-# By the status that a proxy gives them.
-OWN: Mapping[int, errors.TriptychError] = {503: FULL, 408: LATE}
-# Than a request may take, before a proxy gives up what an ingress should have given up itself.
-LONGER_S = 10.0
+# By the status of the proxy's response.
+REPLACEMENTS: Mapping[int, errors.TriptychError] = {503: FULL, 408: LATE}
+# Added to the deadline, so that an ingress gives up before its proxy does.
+EXTRA_TIMEOUT_S = 10.0
 
 
 def middlewares() -> list[Middleware]:
-    """What Ray Serve puts around its proxies."""
-    return [Middleware(Refusals)]
+    """The middleware that Ray Serve puts around its proxies."""
+    return [Middleware(ErrorMiddleware)]
 
 
-class Refusals:
-    """Says in the form of the API that a request was not answered, and that it may come again.
+class ErrorMiddleware:
+    """Replaces a proxy's own errors by those of the API.
 
     Args:
         app: The proxy.
@@ -53,41 +53,30 @@ class Refusals:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and mend its answer."""
+        """Pass a request on, and replace the response if it is the proxy's own error."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send)
-        await self._app(scope, receive, answer.send)
-        if not answer.begun:
-            await _refuse(LOST, send)
+        has_started = is_replaced = False
+
+        async def send_ours(message: Message) -> None:
+            nonlocal has_started, is_replaced
+            if is_replaced:
+                return
+            error = None
+            if message["type"] == "http.response.start":
+                has_started = True
+                if OUR_HEADER not in Headers(raw=message["headers"]):
+                    error = REPLACEMENTS.get(message["status"])
+            is_replaced = error is not None
+            await (_send_error(error, send) if error else send(message))
+
+        await self._app(scope, receive, send_ours)
+        if not has_started:
+            await _send_error(LOST, send)
 
 
-class _Answer:
-    """An answer under way.
-
-    Args:
-        send: Takes its messages.
-    """
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._refused = False
-        self.begun = False
-
-    async def send(self, message: Message) -> None:
-        """Take a message of the proxy; its own refusal becomes ours."""
-        if self._refused:
-            return
-        error = None
-        if message["type"] == "http.response.start":
-            self.begun = True
-            error = None if OURS in Headers(raw=message["headers"]) else OWN.get(message["status"])
-            self._refused = error is not None
-        await (_refuse(error, self._send) if error else self._send(message))
-
-
-async def _refuse(error: errors.TriptychError, send: Send) -> None:
+async def _send_error(error: errors.TriptychError, send: Send) -> None:
     body = json.dumps({"error": error.to_dict()}).encode()
     headers = {"content-type": "application/json", "content-length": str(len(body))}
     if isinstance(error, errors.Overloaded):

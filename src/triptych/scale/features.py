@@ -1,8 +1,8 @@
-"""Features of many photos, computed by all nodes of a Ray cluster.
+"""Extract features on all nodes of a Ray cluster.
 
-What the backbones are goes to the nodes with the work: a node needs no weights, and each gets the
-same network, so the features are those that this process would have computed. Photos are read on
-the nodes, at the paths that they have here: on storage that all nodes see under the same path.
+The backbones are sent to the nodes: a node needs no weights, and each runs the same network, so the
+features equal those that this process would have computed. Photos are read on the nodes, at the
+paths that they have here, so they have to be on storage that all nodes mount at the same path.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from triptych.preprocessing import recipe
 from triptych.scale import cluster
 from triptych.typing import Float32Array
 
-# Photos a task: what is computed again where a node dies, and how often the store gets some.
-PIECE = 32
+# Photos per task: what is computed again when a node dies, and how often results arrive.
+PHOTOS_PER_TASK = 32
 
 
 @dataclass(frozen=True)
-class Shipped:
-    """A backbone on its way to a node: an extractor with its network instead of an engine.
+class PackedBackbone:
+    """A backbone as it is sent to a node: an extractor with the network's files, not an engine.
 
     Args:
-        network: Where its files lie on the machine they come from, which names them.
-        files: Their bytes, by the endings of their names.
-        precision: At which it runs.
-        recipe: How it wants its photos.
-        view: Which look at the photos.
+        network: Path of the network on the machine it comes from, by which equal ones are known.
+        files: The files' bytes, by their suffixes.
+        precision: Number format it runs at.
+        recipe: Its preprocessing.
+        view: The augmentation applied to the photos.
     """
 
     network: str
@@ -53,7 +53,7 @@ class Shipped:
     view: str
 
     def open(self) -> Engine:
-        """What runs it, on one core."""
+        """Open the network, for one core."""
         with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
             path = Path(scratch) / "network"
             for suffix, data in self.files.items():
@@ -62,33 +62,40 @@ class Shipped:
             return open_engine(path.with_suffix(".xml"), options, cache=False)
 
 
-def ship(extractors: Sequence[features.Extractor]) -> list[Shipped]:
-    """What nodes need of extractors.
+def pack(extractors: Sequence[features.Extractor]) -> list[PackedBackbone]:
+    """Read the networks of extractors, to be sent to the nodes.
 
     Raises:
-        errors.SettingError: The engine of one cannot be opened anywhere but here.
+        errors.SettingError: An extractor's network is not in a file.
     """
     files: dict[Path, dict[str, bytes]] = {}
-    shipped = []
-    for one in extractors:
-        if one.network is None:
-            raise errors.SettingError(f"{one.space} has no file that could be opened elsewhere.")
-        # Several views of one network share its bytes, also in Ray's store.
-        if one.network not in files:
-            paths = (one.network.with_suffix(suffix) for suffix in (".xml", ".bin"))
-            files[one.network] = {path.suffix: path.read_bytes() for path in paths}
-        network = str(one.network)
-        shipped.append(Shipped(network, files[one.network], one.precision, one.recipe, one.view))
-    return shipped
+    packed = []
+    for extractor in extractors:
+        path = extractor.network
+        if path is None:
+            raise errors.SettingError(
+                f"{extractor.space} has no network in a file that other nodes could open. Compute "
+                "its features without --ray."
+            )
+        # Several views of one network share its bytes, in Ray's object store too.
+        if path not in files:
+            parts = (path.with_suffix(suffix) for suffix in (".xml", ".bin"))
+            files[path] = {part.suffix: part.read_bytes() for part in parts}
+        packed.append(
+            PackedBackbone(
+                str(path), files[path], extractor.precision, extractor.recipe, extractor.view
+            )
+        )
+    return packed
 
 
 def compute(
     wanted: Sequence[features.Wanted], extractors: Sequence[features.Extractor]
 ) -> Generator[features.Seen, None, None]:
-    """Compute features on the nodes of the cluster that this process is connected to.
+    """Extract features on the nodes of the cluster that this process is connected to.
 
-    Each core of the cluster looks at one photo at a time. What a node that dies was about to
-    compute is computed by another.
+    Each core of the cluster works on one photo at a time. The work of a node that dies is done
+    again by another.
 
     Args:
         wanted: Photos, and for each backbone whether its features are wanted.
@@ -100,7 +107,7 @@ def compute(
     Raises:
         errors.SettingError: Ray is not installed.
         errors.TriptychError: A photo cannot be read on its node.
-        errors.EngineError: The nodes cannot do it at all.
+        errors.EngineError: The cluster failed.
     """
     cluster.require()
     if not wanted:
@@ -109,20 +116,20 @@ def compute(
     from ray import cloudpickle
 
     try:
-        for row in _looked_at(wanted, ship(extractors)):
+        for row in _feature_rows(wanted, pack(extractors)):
             if row["error"]:
                 raise cloudpickle.loads(row["error"])
-            found = (row[str(number)] for number in range(len(extractors)))
-            yield row["digest"], [np.frombuffer(own, np.float32) if own else None for own in found]
+            vectors = (row[str(number)] for number in range(len(extractors)))
+            yield row["digest"], [np.frombuffer(v, np.float32) if v else None for v in vectors]
     except ray.exceptions.RayError as error:
         raise errors.EngineError(
-            f"The cluster could not compute features: {_reason(error)}. Look whether this "
-            "Triptych is installed on every node. What was computed is kept."
+            f"The cluster could not compute features: {_reason(error)}. Check that the same "
+            "version of Triptych is installed on every node. Features computed so far are kept."
         ) from error
 
 
-def _looked_at(
-    wanted: Sequence[features.Wanted], shipped: Sequence[Shipped]
+def _feature_rows(
+    wanted: Sequence[features.Wanted], packed: Sequence[PackedBackbone]
 ) -> Iterable[dict[str, Any]]:
     import ray
     import ray.data
@@ -132,66 +139,66 @@ def _looked_at(
         {"digest": photo.digest, "read": cloudpickle.dumps(photo.read), "lacking": bytes(lacking)}
         for photo, lacking in wanted
     ]
-    pieces = ray.data.from_items(rows, override_num_blocks=math.ceil(len(rows) / PIECE))
-    cluster.hush(pieces)
-    looking: Any = Looking  # Ray's own types know functions only
-    return pieces.map(
-        looking,
-        fn_constructor_args=(ray.put(shipped),),
-        compute=ray.data.ActorPoolStrategy(min_size=1),  # and as many as there are cores
+    photos = ray.data.from_items(rows, override_num_blocks=math.ceil(len(rows) / PHOTOS_PER_TASK))
+    cluster.silence(photos)
+    actor: Any = FeatureActor  # Ray's annotations allow functions only
+    return photos.map(
+        actor,
+        fn_constructor_args=(ray.put(packed),),
+        compute=ray.data.ActorPoolStrategy(min_size=1),  # grows to the number of cores
         num_cpus=1,
     ).iter_rows()
 
 
 def _reason(error: BaseException) -> str:
-    """What was wrong at first, of all that followed from it."""
-    while isinstance(before := getattr(error, "cause", None) or error.__cause__, BaseException):
-        error = before
+    """The first line of the root cause."""
+    while isinstance(cause := getattr(error, "cause", None) or error.__cause__, BaseException):
+        error = cause
     return f"{type(error).__name__} {error}".strip().partition("\n")[0]
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A photo that came to a node; see `triptych.features.Photo`."""
+class PackedPhoto:
+    """A photo as it is sent to a node; has the fields of `triptych.features.Photo`."""
 
     digest: bytes
     read: Callable[[], bytes]
 
 
-class Looking:
-    """Looks at photos on some node; called with each row.
+class FeatureActor:
+    """Extracts the features of photos on a node; called with each row.
 
     Args:
-        shipped: A reference to the backbones in Ray's store.
+        packed: A reference to the backbones in Ray's object store.
     """
 
-    def __init__(self, shipped: Any) -> None:
-        self._shipped = shipped
+    def __init__(self, packed: Any) -> None:
+        self._shipped = packed
 
     @functools.cached_property
     def _extractors(self) -> list[features.Extractor]:
         import ray
 
-        shipped: list[Shipped] = ray.get(self._shipped)
-        engines = {path: one.open() for path, one in {one.network: one for one in shipped}.items()}
+        packed: list[PackedBackbone] = ray.get(self._shipped)
+        engines = {path: one.open() for path, one in {one.network: one for one in packed}.items()}
         return [
-            features.Extractor("", engines[one.network], one.recipe, one.view) for one in shipped
+            features.Extractor("", engines[one.network], one.recipe, one.view) for one in packed
         ]
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The features of a photo, or why there are none."""
+        """The features of a photo, or the pickled error."""
         from ray import cloudpickle
 
         lacking = [bool(lacks) for lacks in row["lacking"]]
         vectors: Sequence[Float32Array | None] = [None] * len(lacking)
         error = b""
         try:
-            photo = Photo(row["digest"], cloudpickle.loads(row["read"]))
+            photo = PackedPhoto(row["digest"], cloudpickle.loads(row["read"]))
             _, vectors = features.look(photo, lacking, self._extractors)
         except errors.TriptychError as raised:
-            error = cloudpickle.dumps(_located(raised))
+            error = cloudpickle.dumps(with_node(raised))
         except Exception as raised:
-            # Raised where they are wanted, as by whoever computes at home.
+            # Raised again in the driver, as if it had computed the features itself.
             error = cloudpickle.dumps(raised)
         return {
             "digest": row["digest"],
@@ -200,11 +207,11 @@ class Looking:
         }
 
 
-def _located(error: errors.TriptychError) -> errors.TriptychError:
-    """The same error, which says where it came about."""
+def with_node(error: errors.TriptychError) -> errors.TriptychError:
+    """The same error, with the node's address in its message."""
     import ray.util
 
     hint = ""
     if isinstance(error, errors.SourceError):
-        hint = " Photos are read on the nodes, at the paths that they have here."
+        hint = " Photos are read on the nodes, at the paths that they have on this machine."
     return type(error)(f"On the node {ray.util.get_node_ip_address()}: {error.message}{hint}")

@@ -1,11 +1,10 @@
-"""Folders of millions on many machines, by Ray Data: the same plan, the same parts.
+"""Classify folders of photos on many machines, by Ray Data, with the plan and shards of `batch`.
 
-    pages of the plan -> chunks -> photos read and cut -> answers, written -> counts, to the driver
+    pages of the plan -> chunks -> preprocessed photos -> shards written -> counts, to the driver
 
-A row is a chunk all the way. Photos are read and cut by actors beside those that hold the networks,
-so that either can wait for the other; how many chunks are under way is bounded by Ray Data. What a
-lost machine had under way is done again by others: a chunk's answers go to the same place whoever
-writes them.
+Each row is a chunk. Photos are read and preprocessed by actors of their own, so that disks and
+processors are busy at the same time; Ray Data bounds how many chunks are in progress. The
+chunks of a lost machine are done again by others: a chunk is always written to the same file.
 """
 
 from __future__ import annotations
@@ -32,61 +31,61 @@ from triptych.results import Failure
 from triptych.scale import cluster
 from triptych.utils import concurrency
 
-# Of a core, logically: the system lets either have what it needs of it.
+# Share of the cores that Ray reserves for prediction; processes still use what they need.
 ENGINE_SHARE = 0.75
-# Reading waits for disks and networks, so each cutter reads several at once, and serves two cores.
-CUTTER_SHARE, READERS = 0.5, 4
+# Reading waits for disks, so each preprocessing actor reads several photos and serves two cores.
+PREPROCESSORS_PER_CORE, READERS = 0.5, 4
 
 
 @dataclass(frozen=True)
-class Crew:
-    """How many actors there are, and what part of a node's cores Ray sets aside for each.
+class WorkerPlan:
+    """How many actors to start, and how many cores Ray reserves for each.
 
     Args:
-        engines: How many hold the networks.
-        engine_cpus: For each of them.
-        cutters: How many read photos and cut them.
-        cutter_cpus: For each of them.
+        engines: Actors that run the networks.
+        engine_cpus: Cores reserved for each.
+        preprocessors: Actors that read and preprocess photos.
+        preprocessor_cpus: Cores reserved for each.
     """
 
     engines: int
     engine_cpus: float
-    cutters: int
-    cutter_cpus: float
+    preprocessors: int
+    preprocessor_cpus: float
 
     @classmethod
-    def of(cls, nodes: list[float], cores: int, *, most: int) -> Crew:
-        """The crew that fills a cluster, and has room when its largest node is gone.
+    def of(cls, nodes: list[float], cores: int, *, most: int) -> WorkerPlan:
+        """Plan actors that fill a cluster and still fit when its largest node is lost.
 
-        Without that room, what a lost engine had under way would wait for a new node. But half of
-        the cores are set aside at least, so that a small node does not get as much as a large one.
+        Without that room the chunks of a lost node would wait for a new one. At least half of the
+        cores are reserved, so that a small node does not get as many actors as a large one.
 
         Args:
             nodes: Cores of each node.
-            cores: Of each engine.
-            most: How many of either have something to do.
+            cores: Cores of each engine.
+            most: Most actors of either kind that have something to do.
 
         Example:
-            >>> Crew.of([2.0], cores=1, most=9)
-            Crew(engines=2, engine_cpus=0.75, cutters=1, cutter_cpus=0.5)
-            >>> Crew.of([1.0, 1.0, 1.0], cores=1, most=9)
-            Crew(engines=3, engine_cpus=0.5, cutters=2, cutter_cpus=0.25)
+            >>> WorkerPlan.of([2.0], cores=1, most=9)
+            WorkerPlan(engines=2, engine_cpus=0.75, preprocessors=1, preprocessor_cpus=0.5)
+            >>> WorkerPlan.of([1.0, 1.0, 1.0], cores=1, most=9)
+            WorkerPlan(engines=3, engine_cpus=0.5, preprocessors=2, preprocessor_cpus=0.25)
         """
         total = sum(nodes)
         is_alone = total == max(nodes)
         left = total if is_alone else max(total - max(nodes), total / 2)
         engines = max(1, min(most, sum(int(node // cores) for node in nodes)))
-        cutters = max(1, min(most, math.ceil(CUTTER_SHARE * total)))
+        preprocessors = max(1, min(most, math.ceil(PREPROCESSORS_PER_CORE * total)))
         return cls(
             engines,
             _rounded(ENGINE_SHARE * left / engines),
-            cutters,
-            _rounded((1 - ENGINE_SHARE) * left / cutters),
+            preprocessors,
+            _rounded((1 - ENGINE_SHARE) * left / preprocessors),
         )
 
 
 def _rounded(cpus: float) -> float:
-    return math.floor(cpus * 10_000) / 10_000  # as finely as Ray counts
+    return math.floor(cpus * 10_000) / 10_000  # Ray's resolution
 
 
 def classify(
@@ -97,31 +96,29 @@ def classify(
     cores: int = 1,
     home: Path | None = None,
 ) -> Iterator[batch.Part]:
-    """Answer the chunks that have no answers yet on the cluster this process is connected to.
+    """Classify the chunks that have no shard yet, on the cluster this process is connected to.
 
     Args:
-        plan: Which photos; each node finds them, and the folder of the answers, at the same path
-            or URL.
+        plan: Which photos; each node reads them and writes the shards at the same path or URL.
         asked: Who, and how.
         cutter: How its members are shown photos.
-        cores: Of a node, for each engine.
-        home: Folder for everything that is kept, the same path on each node; by default each
-            node's own.
+        cores: Cores of each engine.
+        home: The home folder, the same path on each node; by default each node's own.
 
     Yields:
-        Each chunk when its answers are written.
+        Each shard when it has been written.
 
     Raises:
-        errors.EngineError: A node has not what it needs, or cannot write; the message says what.
+        errors.EngineError: A node lacks something, or cannot write; the message says what.
     """
     nodes = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
-    crew = Crew.of(nodes, cores, most=plan.answered.count(0))
+    workers = WorkerPlan.of(nodes, cores, most=plan.answered.count(0))
     pages = [{"page": page, "answered": plan.answered_on(page)} for page in plan.pages]
     if not pages:
         return
     chunks: Any = ray.data.from_items(pages, override_num_blocks=len(pages))
-    cluster.hush(chunks)
-    # In bytes: a row is a chunk, and each travels by itself.
+    cluster.silence(chunks)
+    # In bytes: each row, which is a chunk, becomes a block of its own.
     chunks.context.target_max_block_size = 1
     answered = (
         chunks.flat_map(
@@ -131,16 +128,16 @@ def classify(
             num_cpus=0,
         )
         .map(
-            _Cutting,
+            PreprocessActor,
             fn_constructor_args=(cutter,),
-            compute=ray.data.ActorPoolStrategy(size=crew.cutters),
-            num_cpus=crew.cutter_cpus,
+            compute=ray.data.ActorPoolStrategy(size=workers.preprocessors),
+            num_cpus=workers.preprocessor_cpus,
         )
         .map(
-            _Answering,
+            PredictActor,
             fn_constructor_args=(plan.out, asked, cutter, cores, home),
-            compute=ray.data.ActorPoolStrategy(size=crew.engines),
-            num_cpus=crew.engine_cpus,
+            compute=ray.data.ActorPoolStrategy(size=workers.engines),
+            num_cpus=workers.engine_cpus,
         )
     )
     for row in answered.iter_rows():
@@ -155,21 +152,22 @@ def _chunks(row: dict[str, Any], out: str) -> Iterator[dict[str, Any]]:
         yield {"number": chunk.number, "sources": [*map(planning.encoded, chunk.sources)]}
 
 
-class _Cutting:
-    """Reads the photos of a chunk and cuts them."""
+class PreprocessActor:
+    """Reads and preprocesses the photos of a chunk."""
 
     def __init__(self, cutter: batch.Cutter) -> None:
         self._cutter = cutter
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="triptych-cut")
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Preprocess a chunk."""
         sources = map(planning.decoded, row["sources"])
         cuts = concurrency.map_ahead(self._pool, self._cutter.cut, sources, ahead=2 * READERS)
         return {"number": row["number"], **self._cutter.pack(list(cuts))}
 
 
-class _Answering:
-    """Holds the networks, and writes what they answer."""
+class PredictActor:
+    """Runs the networks, and writes a chunk's answers."""
 
     def __init__(
         self, out: str, asked: batch.Asked, cutter: batch.Cutter, cores: int, home: Path | None
@@ -184,12 +182,13 @@ class _Answering:
             self._error = error.message
 
     def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Classify a chunk; returns its counts, or the error."""
         try:
             if not self._error:
                 return {**asdict(self._answer(row)), "error": ""}
         except errors.TriptychError as error:
             self._error = error.message
-        # As a word of the row: raised here, it would come with Ray's own frames around it.
+        # Returned, not raised: Ray would wrap it in its own traceback.
         return {**asdict(batch.Part(int(row["number"]), 0, 0)), "error": self._error}
 
     def _answer(self, row: Mapping[str, Any]) -> batch.Part:

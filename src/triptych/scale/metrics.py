@@ -1,6 +1,6 @@
-"""What a studio counts, told by Ray: each node's agent has the meters of all its replicas.
+"""The server's metrics, exported by Ray: each node's agent has those of all its replicas.
 
-Ray puts ``ray_`` before each name, and says which deployment and replica a value is from.
+Ray prefixes each name with ``ray_`` and labels each value with its deployment and replica.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from triptych.web.metric_backends import Meter
 from triptych.web.metrics import NETWORK_S
 
 
-class RayInstruments:
+class RayMetrics:
     """Instruments whose meters Ray tells; see `triptych.web.metric_backends.Instruments`.
 
     What has a name is made once: a studio that takes the place of another one counts on.
 
     Example:
-        >>> count = RayInstruments().counter("photos", "Photos seen.", "model")
+        >>> count = RayMetrics().counter("photos", "Photos seen.", "model")
         >>> count(3, "lite")
     """
 
@@ -95,7 +95,7 @@ def _tags(labels: Sequence[str], own: Sequence[str]) -> dict[str, str]:
     return dict(zip(labels, own, strict=True))
 
 
-class EngineMeters:
+class EngineMetrics:
     """What a replica of one member knows: how long its network alone takes.
 
     Args:
@@ -103,7 +103,7 @@ class EngineMeters:
     """
 
     def __init__(self, member: str) -> None:
-        make = RayInstruments()
+        make = RayMetrics()
         self._member = member
         self._images = make.counter("engine_images", "Images a network looked at.", "model")
         self._spent = make.histogram(

@@ -1,9 +1,8 @@
-"""What runs in the replicas: engines, each of one member, and the ingress that asks them.
+"""What runs in Ray Serve's replicas: one deployment per member, and the ingress that calls them.
 
-The ingress is the studio itself, without the pages where people teach: the same application over
-the same classifier, whose members' engines are elsewhere. A call names the committee that is
-meant, so during a change of committee each replica answers for the old one and the new one, and no
-order of updates is needed.
+The ingress is the web server without the pages for training: the same application and classifier,
+with engines in other processes. Each call names its committee, so while a committee is replaced
+every replica answers for the old and the new one, and the order of updates does not matter.
 """
 
 from __future__ import annotations
@@ -43,7 +42,6 @@ from triptych.preprocessing import recipe
 from triptych.scale import metrics
 from triptych.scale.arguments import Arguments
 from triptych.scale.remote_engine import RemoteEngine
-from triptych.settings import Settings
 from triptych.typing import Float32Array
 from triptych.typing import UInt8Array
 from triptych.utils import storage
@@ -55,64 +53,64 @@ from triptych.web.registry import Registry
 
 logger = logging.getLogger("triptych")
 
-# The committee that is served, and the one before, which may still be asked.
-HELD = 2
-# Requests that are read or refused while as many photos as may wait.
-SPARE = 16
+# The committee that is served, and the previous one, for requests in progress.
+MAX_OPEN = 2
+# Threads for requests that are read or refused while the queue is full.
+SPARE_THREADS = 16
 
 
-class Seat:
+class MemberReplica:
     """Runs the networks of one member, on its share of a node's cores.
 
     Args:
-        arguments: How networks run.
-        member: Whose networks.
+        arguments: How a committee is served.
+        member: Name of the member.
     """
 
     def __init__(self, arguments: Arguments, member: str) -> None:
-        logs.configure(arguments.chosen().log_format)
+        logs.configure(arguments.settings_in_force().log_format)
         self._arguments = arguments
         self._member = member
         self._opened: OrderedDict[str, Member] = OrderedDict()
         self._opening = threading.Lock()
         self._counting = threading.Lock()
-        self._meters = metrics.EngineMeters(member)
+        self._meters = metrics.EngineMetrics(member)
         self._images = 0
         self._checked = 0
 
     def reconfigure(self, config: dict[str, Any]) -> None:
-        """Open the network of a committee, before anybody asks for it.
+        """Open the network of a committee before it is called.
 
         Args:
-            config: Names the ``committee``.
+            config: ``{"committee": name}``.
         """
         try:
-            self._brought(config["committee"])
+            self._load(config["committee"])
         except errors.TriptychError as error:
             if not self._opened:
                 raise
-            logger.error("%s is not opened: %s", config["committee"], error.message)
+            logger.error("%s cannot be opened: %s", config["committee"], error.message)
 
     def run(self, committee: str, batch: Float32Array) -> Output:
-        """Answer a batch; see `triptych.engines.Engine.run`.
+        """Run a batch; see `triptych.engines.Engine.run`.
 
         Args:
-            committee: Whose network of this member is meant.
-            batch: Network inputs.
+            committee: The committee whose network of this member to run.
+            batch: Network inputs, shape (N, H, W, 3).
         """
-        return self._answered(self._held(committee), batch)
+        return self._run(self._get(committee), batch)
 
     def look(self, committee: str, pixels: UInt8Array) -> Output:
-        """Answer a batch; see `triptych.engines.Far.look`.
+        """Scale pixels and run them; see `triptych.engines.Far.look`.
 
         Args:
-            committee: Whose network of this member is meant.
-            pixels: Not yet scaled.
+            committee: The committee whose network of this member to run.
+            pixels: Pixels before scaling, shape (N, H, W, 3).
         """
-        member = self._held(committee)
-        return self._answered(member, recipe.scale(member.recipe, pixels))
+        member = self._get(committee)
+        return self._run(member, recipe.scale(member.recipe, pixels))
 
-    def _answered(self, member: Member, batch: Float32Array) -> Output:
+    def _run(self, member: Member, batch: Float32Array) -> Output:
         start = time.perf_counter()
         output = member.engine.run(batch)
         self._meters.ran(len(batch), time.perf_counter() - start)
@@ -121,30 +119,30 @@ class Seat:
         return output
 
     def facts(self) -> dict[str, Any]:
-        """What this replica can say of itself, for people and tests."""
+        """Process, node and counts of this replica."""
         return {**_whereabouts(), "committees": list(self._opened), "images": self._images}
 
     def check_health(self) -> None:
-        """Look whether the network answers; where it just did, nothing is asked of it.
+        """Run the network once, unless it ran since the last check.
 
         Raises:
-            errors.EngineError: It does not.
+            errors.EngineError: It fails.
         """
         if self._images == self._checked and self._opened:
-            _try(next(reversed(self._opened.values())))
+            _run_zeros(next(reversed(self._opened.values())))
         self._checked = self._images
 
-    def _held(self, committee: str) -> Member:
-        # Not behind the lock: one is asked while another one opens.
-        return self._opened.get(committee) or self._brought(committee)
+    def _get(self, committee: str) -> Member:
+        # Without the lock, so that one network can run while another is opened.
+        return self._opened.get(committee) or self._load(committee)
 
-    def _brought(self, committee: str) -> Member:
-        """Open a network unless it is open; the one that was brought before last is dropped."""
+    def _load(self, committee: str) -> Member:
+        """Open a network unless it is open, and drop the least recently loaded one."""
         with self._opening:
             if committee not in self._opened:
                 self._opened[committee] = self._open(committee)
             self._opened.move_to_end(committee)
-            if len(self._opened) > HELD:
+            if len(self._opened) > MAX_OPEN:
                 self._opened.popitem(last=False)
             return self._opened[committee]
 
@@ -152,104 +150,111 @@ class Seat:
         options = _engine_options(self._arguments)
 
         def open_network(name: str, network: Path) -> Engine:
-            return open_engine(network, options) if name == self._member else Elsewhere()
+            is_own = name == self._member
+            return open_engine(network, options) if is_own else UnavailableEngine()
 
-        seated = loading.seat(
-            committee, options, members=(self._member,), open_network=open_network
+        members = (self._member,)
+        committee_of_one = loading.seat(
+            committee, options, members=members, open_network=open_network
         )
-        (member,) = seated.members
-        _try(member)
+        (member,) = committee_of_one.members
+        _run_zeros(member)
         return member
 
 
-class Elsewhere:
-    """The engine of a member whose network is not opened in this process."""
+class UnavailableEngine:
+    """Stands for the engine of a member whose network other replicas run."""
 
     size_bytes = 0
 
     def run(self, batch: Float32Array) -> Output:
-        """Refuse to answer."""
+        """Raise `errors.EngineError`."""
         raise errors.EngineError("This member's network is not opened in this process.")
 
 
-class Front:
-    """Answers by whichever studio there is just now.
+class SwitchableApp:
+    """Passes requests on to an application that can be replaced while requests are in progress.
 
-    Whoever got a studio keeps it: an answer that is under way is finished by the one that began.
+    A request is finished by the application that it started with.
     """
 
-    studio: ASGIApp | None = None
+    app: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
-        if self.studio and scope["type"] == "http":
-            await self.studio(scope, receive, send)
+        if self.app and scope["type"] == "http":
+            await self.app(scope, receive, send)
 
 
 @serve.ingress()
 class Ingress:
-    """The studio, over members that are elsewhere.
+    """The web server, over members whose engines are in other processes.
 
     Args:
         arguments: How a committee is served.
-        members: The replicas of each member, by its name.
+        members: The deployment of each member, by its name.
 
     Raises:
-        errors.SettingError: Other machines could ask, and this process has no key.
+        errors.SettingError: Other machines could send requests, and this process has no API key.
     """
 
     def __init__(self, arguments: Arguments, members: dict[str, DeploymentHandle[Any]]) -> None:
         self._arguments = arguments
-        self._settings = arguments.chosen()
+        self._settings = arguments.settings_in_force()
         self._members = members
-        self._front = Front()
+        self._app = SwitchableApp()
         self._committee = ""
-        self._instruments = metrics.RayInstruments()
+        self._instruments = metrics.RayMetrics()
         logs.configure(self._settings.log_format)
-        _check(arguments, self._settings)
+        access.check(self._settings, insecure=arguments.insecure, say=logger.warning)
+        if arguments.needs_key and not self._settings.api_key:
+            raise errors.SettingError(
+                "This node has no TRIPTYCH_API_KEY, so anybody could send requests. Set it in the "
+                "environment in which `ray start` runs, on each node."
+            )
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        """Called by Ray Serve: what answers requests."""
-        return self._front
+        """The application that Ray Serve passes requests to."""
+        return self._app
 
     async def reconfigure(self, config: dict[str, Any]) -> None:
-        """Serve a committee in place of the one before, as soon as it is loaded and warm.
+        """Switch to a committee as soon as it is loaded and warm.
 
         Args:
-            config: Names the ``committee``.
+            config: ``{"committee": name}``.
         """
-        await asyncio.to_thread(self._turn_to, config["committee"])
+        await asyncio.to_thread(self._switch_to, config["committee"])
 
     def check_health(self) -> None:
-        """Look whether questions can be answered.
+        """Check that a committee is loaded, and refresh the gauges.
 
         Raises:
-            errors.EngineError: No committee is loaded.
+            errors.EngineError: None is.
         """
-        if not self._front.studio:
+        if not self._app.app:
             raise errors.EngineError("No committee is loaded.")
         self._instruments.look()
 
     def facts(self) -> dict[str, Any]:
-        """What this replica can say of itself, for people and tests."""
+        """Process, node and committee of this replica."""
         return {**_whereabouts(), "committees": [self._committee]}
 
-    def _turn_to(self, committee: str) -> None:
+    def _switch_to(self, committee: str) -> None:
         try:
-            self._front.studio, self._committee = self._opened(committee), committee
+            self._app.app, self._committee = self._make_app(committee), committee
         except errors.TriptychError as error:
-            if not self._front.studio:
+            if not self._app.app:
                 raise
-            logger.error("%s does not take over: %s", committee, error.message)
+            logger.error("%s cannot be served: %s", committee, error.message)
 
-    def _opened(self, committee: str) -> ASGIApp:
-        registry = _only(self._classifier(committee), committee)
+    def _make_app(self, committee: str) -> ASGIApp:
+        registry = _registry_of(self._classifier(committee), committee)
         threads = self._arguments.ingress_threads
         app = create_app(
             self._settings, registry, threads=threads, teaching=False, make=self._instruments
         )
-        workers = self._settings.max_waiting_images + SPARE
-        return cast(ASGIApp, WSGIMiddleware(_ended(app), workers=workers))
+        workers = self._settings.max_waiting_images + SPARE_THREADS
+        return cast(ASGIApp, WSGIMiddleware(_with_terminated_input(app), workers=workers))
 
     def _classifier(self, committee: str) -> Classifier:
         def remote(name: str, network: Path) -> Engine:
@@ -262,21 +267,16 @@ class Ingress:
             threads=self._arguments.ingress_threads,
             open_network=remote,
         )
-        _warm_up(classifier)
-        return classifier
+        while True:  # as long as it takes: nodes may have to join first
+            try:
+                classifier.warm_up()
+                return classifier
+            except errors.DeadlinePassed as error:
+                logger.warning("Not ready yet: %s", error.message)
 
 
-def _warm_up(classifier: Classifier) -> None:
-    """Ask every member, however long it takes: nodes may have to join first."""
-    while True:
-        try:
-            return classifier.warm_up()
-        except errors.DeadlinePassed as error:
-            logger.warning("Not ready yet: %s", error.message)
-
-
-def _only(classifier: Classifier, committee: str) -> Registry:
-    """The one committee on offer, loaded."""
+def _registry_of(classifier: Classifier, committee: str) -> Registry:
+    """A registry that offers one committee, loaded."""
     name = classifier.committee.name
     _, numbered, number = committee.rpartition("@")
     version = int(number) if numbered and not storage.is_url(committee) else 1
@@ -287,10 +287,10 @@ def _only(classifier: Classifier, committee: str) -> Registry:
 
 
 def _engine_options(arguments: Arguments) -> EngineOptions:
-    chosen = arguments.chosen()
+    settings = arguments.settings_in_force()
     return EngineOptions(
-        home=chosen.home,
-        precision=chosen.precision,
+        home=settings.home,
+        precision=settings.precision,
         threads=arguments.threads,
         streams=arguments.threads,
         random_weights=table.is_random(arguments.weights),
@@ -302,22 +302,13 @@ def _whereabouts() -> dict[str, Any]:
     return {"pid": os.getpid(), "node": ray.get_runtime_context().get_node_id()}
 
 
-def _try(member: Member) -> None:
+def _run_zeros(member: Member) -> None:
     member.engine.run(np.zeros((1, *member.recipe.size, 3), np.float32))
 
 
-def _check(arguments: Arguments, chosen: Settings) -> None:
-    access.check(chosen, insecure=arguments.insecure, say=logger.warning)
-    if arguments.needs_key and not chosen.api_key:
-        raise errors.SettingError(
-            "This node has no TRIPTYCH_API_KEY, so anybody could ask it. Set it in the environment "
-            "in which `ray start` runs, on each node."
-        )
-
-
-def _ended(app: Callable[..., Any]) -> Callable[..., Any]:
-    """The application, told that bodies end: chunked ones, of which nobody says how long they are,
-    would count as empty."""
+def _with_terminated_input(app: Callable[..., Any]) -> Callable[..., Any]:
+    """Set ``wsgi.input_terminated``: without it Werkzeug reads a chunked body, whose length is not
+    known, as empty."""
 
     def answer(environ: dict[str, Any], start_response: Any) -> Any:
         environ["wsgi.input_terminated"] = True

@@ -1,4 +1,4 @@
-"""``triptych scale serve``: an application on a cluster, for as long as the command runs."""
+"""``triptych scale serve``: deploy the application to a cluster, and stop it with the command."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from triptych import errors
 from triptych.scale import cluster
 from triptych.scale import error_middleware
 from triptych.scale.app import build
-from triptych.scale.app import found
+from triptych.scale.app import committee_and_members
 from triptych.scale.arguments import Arguments
 from triptych.typing import Notify
 from triptych.web import access
 
 APPLICATION = "triptych"
-# Requests are logged by the ingresses, in the studio's own form.
 FAILED = ("UNHEALTHY", "DEPLOY_FAILED")
+# No access log: the ingresses log requests in the server's own format.
 LOGGING = LoggingConfig(log_level="WARNING", enable_access_log=False)
 
 
@@ -35,15 +35,15 @@ def run(
     detach: bool,
     say: Notify,
 ) -> None:
-    """Serve a committee until the process is told to stop (SIGINT or SIGTERM).
+    """Serve a committee until the process is stopped (SIGINT or SIGTERM).
 
-    On a cluster where it is served already, it is changed in place.
+    On a cluster that already serves one, it is updated in place.
 
     Args:
-        arguments: What is served, and how.
-        address: Of a cluster; ``None`` starts one on this machine.
-        port: Ray Serve's proxies listen on it.
-        detach: Return at once, and leave it running; only on a cluster that was joined.
+        arguments: The committee and the resources of its replicas.
+        address: Address of a cluster; ``None`` starts one on this machine.
+        port: Port of Ray Serve's proxies.
+        detach: Return when it is deployed, and leave it running; needs an address.
         say: Called with a line for people.
 
     Raises:
@@ -52,18 +52,18 @@ def run(
     """
     if detach and address is None:
         raise errors.SettingError(
-            "Ray would end with this command, and what it serves, too: --detach needs the "
-            "--address of a cluster that stays."
+            "--detach needs --address: a cluster that this command starts ends with it. Start one "
+            "with `ray start --head`, and give its address."
         )
     if not port:
         raise errors.SettingError(
-            "Each node listens on the same port, so it has to be said which: give --port a number "
-            "above 0."
+            "Got --port 0, and all nodes have to listen on the same port. Give --port a number "
+            "above 0, such as 5000."
         )
-    access.check(arguments.chosen(), insecure=arguments.insecure, say=say)
-    committee, members = found(arguments)
-    wanted = math.ceil(arguments.wanted_cores(len(members)))
-    with cluster.connect(address, say=say, cores=wanted):
+    access.check(arguments.settings_in_force(), insecure=arguments.insecure, say=say)
+    committee, members = committee_and_members(arguments)
+    cores = math.ceil(arguments.least_cores(len(members)))
+    with cluster.connect(address, say=say, cores=cores):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         try:
@@ -74,9 +74,9 @@ def run(
             say("(stop it with Ctrl-C)")
             threading.Event().wait()
         except KeyboardInterrupt:
-            say("Finishing what was begun ...")
+            say("Finishing the requests in progress ...")
             serve.delete(APPLICATION)
-    say("Nothing is served any more.")
+    say("Stopped.")
 
 
 def deploy(
@@ -86,28 +86,26 @@ def deploy(
     say: Notify,
     proxies: ProxyLocation = ProxyLocation.EveryNode,
 ) -> None:
-    """Serve a committee on the cluster that this process is connected to.
+    """Deploy a committee to the cluster that this process is connected to.
 
     Args:
-        arguments: What is served, and how.
-        port: Ray Serve's proxies listen on it.
+        arguments: The committee and the resources of its replicas.
+        port: Port of Ray Serve's proxies.
         say: Called with a line for people.
-        proxies: On which nodes they are, unless Ray Serve runs already.
+        proxies: Which nodes have a proxy, unless Ray Serve is running already.
 
     Raises:
         errors.SettingError: A setting has an impossible value.
         errors.EngineError: The replicas do not start.
     """
-    # What this process does is said here.
+    # `say` reports what this process does.
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     application = build(arguments)
-    chosen = arguments.chosen()
-    host = chosen.host
+    settings = arguments.settings_in_force()
+    timeout_s = settings.deadline_s + error_middleware.EXTRA_TIMEOUT_S
     serve.start(
         proxy_location=proxies,
-        http_options=HTTPOptions(
-            host=host, port=port, request_timeout_s=chosen.deadline_s + error_middleware.LONGER_S
-        ),
+        http_options=HTTPOptions(host=settings.host, port=port, request_timeout_s=timeout_s),
         logging_config=LOGGING,
         controller_options={"runtime_env": {"env_vars": error_middleware.VARIABLES}},
     )
@@ -115,12 +113,12 @@ def deploy(
         serve.run(application, name=APPLICATION, route_prefix="/", logging_config=LOGGING)
     except RuntimeError as error:
         raise errors.EngineError(f"The replicas do not start: {_reason(error)}") from error
-    say(f"The studio is open at http://{host}:{port}/")
+    say(f"The studio is open at http://{settings.host}:{port}/")
 
 
 def _reason(error: RuntimeError) -> str:
-    """The last line of what a replica that failed says, of several lines of Ray Serve."""
-    application = serve.status().applications[APPLICATION]
-    told = [own.message for own in application.deployments.values() if own.status in FAILED]
-    lines = [line for line in "\n".join(told or [str(error)]).splitlines() if line.strip()]
+    """The last line of the failed replica's message, which is the cause."""
+    deployments = serve.status().applications[APPLICATION].deployments.values()
+    messages = [deployment.message for deployment in deployments if deployment.status in FAILED]
+    lines = [line for line in "\n".join(messages or [str(error)]).splitlines() if line.strip()]
     return lines[-1].strip()
