@@ -31,7 +31,7 @@ RANKS = {
     "evaluation": 7,
     "benchmark": 8,
     "training": 8,
-    "tuning": 8,
+    "tuning": 9,
     "studio": 9,
     "": 9,  # the package's own door: triptych.load, triptych.train
     "web": 10,
@@ -57,6 +57,7 @@ FENCES = {
         "models.weights",
         "models.zoo",
         "training.finetune_worker",
+        "training.heads",
     },
     "marshmallow": {"web"},
     "matplotlib": {
@@ -74,7 +75,7 @@ FENCES = {
     "pydantic": {"scale"},
     "ray": {"scale"},
     "scipy": {"ensemble.fit"},
-    "sklearn": {"models.head"},
+    "sklearn": {"training.heads"},
     "starlette": {"scale"},
     "tensorflow": set[str](),
     "torch": set[str](),

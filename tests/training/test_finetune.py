@@ -20,14 +20,15 @@ from triptych.engines.conversion import convert
 from triptych.engines.openvino import OpenVINOEngine
 from triptych.engines.options import EngineOptions
 from triptych.ensemble import params
-from triptych.models import head
 from triptych.models import weights
 from triptych.models import zoo
+from triptych.models.head import Head
 from triptych.preprocessing.recipe import Recipe
 from triptych.preprocessing.recipe import apply
 from triptych.training import config
 from triptych.training import finetune
 from triptych.training import finetune_worker as child
+from triptych.training import heads
 
 # Keras's TensorFlow backend turns variables into arrays in NumPy 1's way.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -80,7 +81,7 @@ def prepare(keras: Any, folder: Path) -> child.Task:
     np.save(folder / child.CANVASES, canvases)
     np.save(folder / child.INPUTS, inputs)
     np.savez(folder / child.TRUTH, train=train, held=held)
-    head.Head("linear", (np.zeros((8, 2)),), (np.zeros(2),), {}).save(folder / child.HEAD)
+    Head("linear", (np.zeros((8, 2)),), (np.zeros(2),), {}).save(folder / child.HEAD)
     return task_in(folder)
 
 
@@ -140,7 +141,7 @@ def test_where_no_epoch_is_better_the_member_stays_as_it_came(
     task = task_in(folder)
     knowing = keras.models.load_model(folder / child.TUNED)
     kernel, bias = knowing.get_layer("predictions").get_weights()
-    head.Head("linear", (kernel,), (bias,), {}).save(folder / child.HEAD)
+    Head("linear", (kernel,), (bias,), {}).save(folder / child.HEAD)
     with np.load(folder / child.TRUTH) as truth:
         np.savez(folder / child.TRUTH, train=1 - truth["train"], held=truth["held"])
     (folder / child.TUNED).rename(task.model)
@@ -253,7 +254,7 @@ def test_a_member_that_knows_nothing_is_replaced_by_what_it_learns(
     material = config.Material(
         data.classes, [noise], [noise[:0]], train, folds, data.train, [noise], val, data.val
     )
-    fit = head.fit("linear", noise, train, folds=folds, classes=2, seed=0)
+    fit = heads.fit("linear", noise, train, folds=folds, classes=2, seed=0)
     pupil = config.Pupil(LITE0, fit, np.full((len(val), 2), 0.5))
     fit.head.save(tmp_path / "head.npz")
     bundle = tmp_path / "scratch" / "bundle"

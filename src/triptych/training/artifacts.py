@@ -18,8 +18,8 @@ from triptych.evaluation import report
 from triptych.images import preview
 from triptych.inference import verdicts
 from triptych.training.config import Material
+from triptych.training.config import Outcome
 from triptych.training.config import seated
-from triptych.training.finetune import Outcome
 
 THUMBNAIL_PX = 240
 DROPPED = "The committee is right more often without it, on photos that were not learned."

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,8 @@ from triptych import features
 from triptych.ensemble import fit
 from triptych.ensemble import rules
 from triptych.ensemble.params import Doubt
-from triptych.models import head
 from triptych.models import zoo
+from triptych.models.head import Head
 from triptych.typing import Array
 from triptych.typing import ShouldStop
 from triptych.typing import StageProgress
@@ -69,6 +70,20 @@ class Lesson:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """A fitted head with its answers to photos that it had not seen.
+
+    Args:
+        head: Trained on all photos given.
+        out_of_fold: Shape (N, C): for each photo, what heads trained on the other folds say; of
+            photos that are never held back, all classes alike, which says nothing.
+    """
+
+    head: Head
+    out_of_fold: Array
+
+
+@dataclass(frozen=True)
 class Pupil:
     """A backbone with its trained head, and what it says of photos it did not learn.
 
@@ -81,7 +96,7 @@ class Pupil:
     """
 
     backbone: zoo.Backbone
-    fit: head.Fit
+    fit: Fit
     answers: Array
     weight: float = 1.0
     temperature: float = 1.0
@@ -154,3 +169,64 @@ class Material:
     def judged(self) -> Array:
         """Which training photos are held out in some fold, shape (N,)."""
         return self.folds >= 0
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A member before tuning or after.
+
+    Args:
+        held_out: Share of held-out photos that are right, in [0, 1].
+        loss: Mean negative log-likelihood of those in nats, at the temperature that suits best.
+        validation: Share of validation photos that are right.
+    """
+
+    held_out: float
+    loss: float
+    validation: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """What tuning a member gave, and what it cost.
+
+    Args:
+        member: Its name.
+        epochs: How many were run.
+        best_epoch: The one that was best on the held-out photos; 0 for none.
+        layers: How many layers learned, the head's among them.
+        seconds: How long all of it took.
+        photos: How many photos were held out.
+        before: With the frozen backbone.
+        after: With the tuned one; the same as before where no epoch was better.
+        kept: Whether the tuned member is the one in the bundle.
+    """
+
+    member: str
+    epochs: int
+    best_epoch: int
+    layers: int
+    seconds: float
+    photos: int
+    before: Figures
+    after: Figures
+    kept: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as a JSON object."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A committee after teaching.
+
+    Args:
+        pupils: All that were taught, with their weights.
+        doubt: What was fitted for those seated.
+        records: What fine-tuning gave, for each that was seated before it; empty without.
+    """
+
+    pupils: Sequence[Pupil]
+    doubt: Doubt
+    records: Sequence[Record] = ()

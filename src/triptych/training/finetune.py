@@ -39,13 +39,16 @@ from triptych.engines.options import EngineOptions
 from triptych.engines.options import open_engine
 from triptych.ensemble.params import Doubt
 from triptych.features import Photo
-from triptych.models import head
 from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
 from triptych.training import finetune_worker as child
+from triptych.training import heads
+from triptych.training.config import Figures
 from triptych.training.config import Lesson
 from triptych.training.config import Material
+from triptych.training.config import Outcome
 from triptych.training.config import Pupil
+from triptych.training.config import Record
 from triptych.training.config import weigh
 from triptych.typing import Array
 from triptych.typing import ShouldStop
@@ -64,52 +67,6 @@ STOPPED = "Stopped; the features computed so far are kept."
 
 
 @dataclass(frozen=True)
-class Figures:
-    """A member before tuning or after.
-
-    Args:
-        held_out: Share of held-out photos that are right, in [0, 1].
-        loss: Mean negative log-likelihood of those in nats, at the temperature that suits best.
-        validation: Share of validation photos that are right.
-    """
-
-    held_out: float
-    loss: float
-    validation: float
-
-
-@dataclass(frozen=True)
-class Record:
-    """What tuning a member gave, and what it cost.
-
-    Args:
-        member: Its name.
-        epochs: How many were run.
-        best_epoch: The one that was best on the held-out photos; 0 for none.
-        layers: How many layers learned, the head's among them.
-        seconds: How long all of it took.
-        photos: How many photos were held out.
-        before: With the frozen backbone.
-        after: With the tuned one; the same as before where no epoch was better.
-        kept: Whether the tuned member is the one in the bundle.
-    """
-
-    member: str
-    epochs: int
-    best_epoch: int
-    layers: int
-    seconds: float
-    photos: int
-    before: Figures
-    after: Figures
-    kept: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record as a JSON object."""
-        return dataclasses.asdict(self)
-
-
-@dataclass(frozen=True)
 class Tuning:
     """What a member's tuning came to.
 
@@ -122,21 +79,6 @@ class Tuning:
     pupil: Pupil
     held: Array
     record: Record
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A committee after teaching.
-
-    Args:
-        pupils: All that were taught, with their weights.
-        doubt: What was fitted for those seated.
-        records: What fine-tuning gave, for each that was seated before it; empty without.
-    """
-
-    pupils: Sequence[Pupil]
-    doubt: Doubt
-    records: Sequence[Record] = ()
 
 
 def improve(
@@ -272,7 +214,7 @@ class _Workshop:
         back = _chosen(self.material.train_photos, held)
         self._write(back, own, scratch / child.INPUTS)
         np.savez(scratch / child.TRUTH, allow_pickle=False, train=truth[~held], held=truth[held])
-        start = head.again(
+        start = heads.refit(
             pupil.fit.head,
             features[~held],
             truth[~held],

@@ -8,7 +8,7 @@ import numpy as np
 
 from triptych.ensemble import rules
 from triptych.evaluation import report
-from triptych.models import head
+from triptych.training import heads
 from triptych.training.config import Lesson
 from triptych.training.config import Material
 from triptych.training.config import Pupil
@@ -60,12 +60,12 @@ def _score(material: Material, pupils: Sequence[Pupil], some: Array) -> float:
     joined = np.zeros((len(material.val_truth), len(material.classes)))
     for pupil, own, val in zip(pupils, material.train, material.val, strict=True):
         if pupil.weight:
-            strength = pupil.fit.head.notes.get("strength", 1e-3)
-            fitted = head.linear(
+            penalty = pupil.fit.head.notes.get("strength", 1e-3)
+            fitted = heads.fit_linear(
                 own[some],
                 material.train_truth[some],
                 classes=len(material.classes),
-                strength=strength,
+                penalty=penalty,
             )
             joined += pupil.weight * rules.temper(fitted.probs(val), pupil.temperature)
     return float((joined.argmax(axis=1) == material.val_truth).mean())

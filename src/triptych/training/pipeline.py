@@ -29,7 +29,6 @@ from triptych.engines.options import EngineOptions
 from triptych.ensemble import ood
 from triptych.ensemble.rules import FITTED_RULE
 from triptych.features import extractors
-from triptych.models import head
 from triptych.models import zoo
 from triptych.preprocessing import augment
 from triptych.training import artifacts
@@ -39,6 +38,7 @@ from triptych.training import learning_curve
 from triptych.training.config import COMMITTEE
 from triptych.training.config import Lesson
 from triptych.training.config import Material
+from triptych.training.config import Outcome
 from triptych.training.config import Pupil
 from triptych.training.config import seated
 from triptych.typing import Array
@@ -104,7 +104,7 @@ def check(name: str, lesson: Lesson) -> list[zoo.Backbone]:
     """
     bundles.check_name(name)
     augment.of(lesson.augment)
-    head.check(lesson.head)
+    heads.check(lesson.head)
     _require("Teaching", ("sklearn", "matplotlib"), "scikit-learn and Matplotlib", extra="teach")
     if lesson.fine_tune or lesson.head == "mlp":
         what = "Fine-tuning" if lesson.fine_tune else "The head 'mlp'"
@@ -265,11 +265,11 @@ def _extractors(
 
 def _tune(
     folder: Path,
-    before: finetune.Outcome,
+    before: Outcome,
     material: Material,
     options: EngineOptions,
     lesson: Lesson,
-) -> finetune.Outcome:
+) -> Outcome:
     after = finetune.improve(
         folder, before.pupils, before.doubt, material, options=options, lesson=lesson
     )
@@ -295,7 +295,7 @@ def _write_members(
         Path(str(job.head)).unlink()
 
 
-def _novelty(after: finetune.Outcome, material: Material) -> dict[str, ood.Taught]:
+def _novelty(after: Outcome, material: Material) -> dict[str, ood.Taught]:
     """What the photos look like to each member, by which it knows others.
 
     A network that was tuned sees them otherwise than these features say, and tells nothing.
@@ -314,7 +314,7 @@ def _novelty(after: finetune.Outcome, material: Material) -> dict[str, ood.Taugh
 
 
 def _about(
-    data: triptych_data.Dataset, material: Material, after: finetune.Outcome, lesson: Lesson
+    data: triptych_data.Dataset, material: Material, after: Outcome, lesson: Lesson
 ) -> dict[str, Any]:
     return {
         "labels": [{"name": label, "id": label} for label in material.classes],

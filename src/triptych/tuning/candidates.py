@@ -20,10 +20,10 @@ from triptych.inference import committee as seats
 from triptych.inference.classifier import Classifier
 from triptych.inference.committee import Committee
 from triptych.inference.committee import Member
-from triptych.models import head
 from triptych.models import imagenet
 from triptych.models import weights
 from triptych.models import zoo
+from triptych.training import heads
 from triptych.tuning import predictions
 from triptych.tuning import select
 from triptych.tuning.select import Candidate
@@ -159,7 +159,7 @@ def _taught(
     answers = []
     for number, own in enumerate(vectors):
         progress("Training heads", number, len(rows))
-        fitted = head.fit("linear", own, truth, folds=places, classes=len(data.classes), seed=seed)
+        fitted = heads.fit("linear", own, truth, folds=places, classes=len(data.classes), seed=seed)
         answers.append(fitted.out_of_fold)
     judged = places >= 0
     return np.stack(answers)[:, judged], truth[judged], places[judged]
