@@ -23,10 +23,12 @@ from triptych import errors
 from triptych.engines import Engine
 from triptych.engines.activation_maps import Maps
 from triptych.engines.conversion import convert
+from triptych.engines.conversion import efficientnet_lite
 from triptych.engines.fake import FakeEngine
 from triptych.engines.openvino import OpenVINOEngine
 from triptych.engines.openvino import has_bf16
 from triptych.engines.openvino import resolve_precision
+from triptych.models import weights
 from triptych.models import zoo
 from triptych.utils import files
 
@@ -276,3 +278,18 @@ def test_openvino_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
     )
     assert ran.stdout.strip() == "[]"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", zoo.COMMITTEES["lite"])
+def test_lite_made_without_keras_answers_as_keras_converts_it(name: str, tmp_path: Path) -> None:
+    row = zoo.find(name)
+    file = weights.require(row)
+    efficientnet_lite.write(row, file, tmp_path / "direct")
+    convert.run([convert.Job(name, str(file), str(tmp_path / "keras"))], print)
+    direct, by_keras = (
+        OpenVINOEngine(tmp_path / folder / convert.NETWORK, precision="f32")
+        for folder in ("direct", "keras")
+    )
+    batch = inputs(row, 2)
+    np.testing.assert_allclose(direct.run(batch).probs, by_keras.run(batch).probs, atol=1e-6)
+    np.testing.assert_allclose(direct.run(batch).features, by_keras.run(batch).features, atol=1e-5)

@@ -13,6 +13,7 @@ import click
 from triptych import settings
 from triptych.cli import common
 from triptych.cli import fit_choose
+from triptych.utils import extras
 
 if TYPE_CHECKING:
     from triptych.inference.classifier import Classifier
@@ -112,6 +113,7 @@ def _fit(
     import triptych
     from triptych.tuning import fit
 
+    extras.require("Fitting", "scipy", extra="teach")
     chosen = settings.load(os.environ, **options)
     _check(chosen, members, output)
     classifier = triptych.load(members=members, report=common.note, **options)

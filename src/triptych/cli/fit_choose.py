@@ -14,6 +14,7 @@ import click
 
 from triptych import settings
 from triptych.cli import common
+from triptych.utils import extras
 
 if TYPE_CHECKING:
     from triptych.tuning.candidates import Audition
@@ -68,6 +69,7 @@ def run(
     from triptych.tuning import candidates
     from triptych.tuning import select
 
+    extras.require("Fitting", "scipy", "sklearn", extra="teach")
     own = settings.load(os.environ, precision=precision, threads=threads, home=home)
     engine_options = EngineOptions(own.home, own.precision, own.threads, report=common.note)
     rows = candidates.invited(backbones)

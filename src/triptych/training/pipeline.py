@@ -7,7 +7,6 @@ import dataclasses
 import datetime
 import functools
 import importlib
-import importlib.util
 import platform
 import time
 from collections.abc import Callable
@@ -43,6 +42,7 @@ from triptych.training.config import Pupil
 from triptych.training.config import seated
 from triptych.typing import Array
 from triptych.typing import Progress
+from triptych.utils import extras
 
 FOLDS = 5
 HELD_OUT_SHARE = 0.2
@@ -105,10 +105,10 @@ def check(name: str, lesson: Lesson) -> list[zoo.Backbone]:
     bundles.check_name(name)
     augment.of(lesson.augment)
     heads.check(lesson.head)
-    _require("Teaching", ("sklearn", "matplotlib"), "scikit-learn and Matplotlib", extra="teach")
+    extras.require("Teaching", "keras", "scipy", "sklearn", "matplotlib", extra="teach")
     if lesson.fine_tune or lesson.head == "mlp":
         what = "Fine-tuning" if lesson.fine_tune else "The head 'mlp'"
-        _require(what, ("tensorflow",), "TensorFlow", extra="tensorflow")
+        extras.require(what, "tensorflow", extra="tensorflow")
     return _rows(lesson)
 
 
@@ -153,14 +153,6 @@ def _train(
         return about
 
     return fill
-
-
-def _require(what: str, packages: Sequence[str], names: str, *, extra: str) -> None:
-    if not all(map(importlib.util.find_spec, packages)):
-        raise errors.SettingError(
-            f"{what} needs {names}, which this installation lacks. "
-            f'Install what is missing with: pip install "triptych[{extra}]"'
-        )
 
 
 def _build_ahead(rows: list[zoo.Backbone], lesson: Lesson, workshop: convert.Workshop) -> None:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import types
+from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from triptych.models import head
 from triptych.models import weights
 from triptych.models import zoo
 from triptych.typing import Notify
+from triptych.utils import extras
 
 # Part of the key under which converted networks are kept: raise it when this module changes
 # what it writes.
@@ -82,9 +84,14 @@ class Workshop:
 
     Args:
         report: Called with a line for people as each network starts.
+
+    Raises:
+        errors.SettingError: Keras is not installed.
     """
 
     def __init__(self, report: Notify) -> None:
+        # Keras's OpenVINO backend imports SciPy without saying so.
+        extras.require("Converting a network by Keras", "keras", "scipy", extra="keras")
         self._report = report
         self._scratch = tempfile.TemporaryDirectory(prefix="triptych-")
         self._log = Path(self._scratch.name) / "log"
@@ -199,12 +206,22 @@ class _Later(types.ModuleType):
 
 def _convert(job: Job | Import) -> None:
     network, whole = _built(job) if isinstance(job, Job) else _imported(job)
-    target = Path(job.folder)
+    with atomic_folder(Path(job.folder)) as folder:
+        export(network, folder / NETWORK)
+        if whole is not None:
+            whole.save(folder / MODEL)
+
+
+@contextlib.contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """A scratch folder for a network, which takes the target's name when the block ends well.
+
+    Args:
+        target: Where another process may be putting the same network; the first to end wins.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".converting-") as folder:
-        export(network, Path(folder) / NETWORK)
-        if whole is not None:
-            whole.save(Path(folder) / MODEL)
+        yield Path(folder)
         Path(folder).chmod(0o755)
         try:
             Path(folder).rename(target)

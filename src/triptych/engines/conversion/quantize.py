@@ -6,7 +6,6 @@ a child, which writes the quantized network and ends.
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import numpy as np
 from triptych import errors
 from triptych.typing import Float32Array
 from triptych.typing import ShouldStop
+from triptych.utils import extras
 
 # Part of the name under which int8 networks are kept: raise it when this module changes what it
 # writes.
@@ -36,11 +36,7 @@ def check_installed() -> None:
     Raises:
         errors.SettingError: It is not installed; the message says how to get it.
     """
-    if importlib.util.find_spec("nncf") is None:
-        raise errors.SettingError(
-            "Making int8 networks needs OpenVINO's NNCF, which is not installed here. Install it "
-            'with: pip install "triptych[int8]". To run networks once they are made needs no NNCF.'
-        )
+    extras.require("Making int8 networks (but not running them)", "nncf", extra="int8")
 
 
 def run(

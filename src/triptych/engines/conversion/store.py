@@ -11,6 +11,7 @@ from pathlib import Path
 
 from triptych import errors
 from triptych.engines.conversion import convert
+from triptych.engines.conversion import efficientnet_lite
 from triptych.models import weights
 from triptych.models import zoo
 from triptych.typing import Notify
@@ -40,21 +41,26 @@ def prepare(
         errors.WeightsDamaged: They are not the official ones, or do not fit.
     """
     files = [None if random else weights_of(backbone, own) for backbone in backbones]
-    folders = [
-        home / "engines" / f"{backbone.name}-{_key(backbone, file)}"
-        for backbone, file in zip(backbones, files, strict=True)
-    ]
-    jobs = []
-    for backbone, file, folder in zip(backbones, files, folders, strict=True):
-        if not (folder / convert.NETWORK).exists():
-            if file and backbone.name not in own:
-                weights.verify(backbone, file)
+    paths, jobs = [], []
+    for backbone, file in zip(backbones, files, strict=True):
+        published = file is not None and backbone.name not in own
+        direct = published and backbone.family == "EfficientNetLite"
+        folder = home / "engines" / f"{backbone.name}-{_key(backbone, file, direct=direct)}"
+        paths.append(folder / convert.NETWORK)
+        if paths[-1].exists():
+            continue
+        if file and published:
+            weights.verify(backbone, file)
+        if file and direct:
+            report(f"Preparing {backbone.name} ...")
+            efficientnet_lite.write(backbone, file, folder)
+        else:
             jobs.append(convert.Job(backbone.name, str(file) if file else None, str(folder)))
     if jobs and workshop:
         workshop.run(jobs)
     elif jobs:
         convert.run(jobs, report)
-    return [folder / convert.NETWORK for folder in folders]
+    return paths
 
 
 def weights_of(backbone: zoo.Backbone, own: Mapping[str, Path]) -> Path:
@@ -78,10 +84,19 @@ def compiled_cache(home: Path) -> Path:
     return home / "engines" / "compiled"
 
 
-def _key(backbone: zoo.Backbone, file: Path | None) -> str:
+def _key(backbone: zoo.Backbone, file: Path | None, *, direct: bool) -> str:
     # Size and time stand for the content: hashing VGG16's half gigabyte at each start would
     # cost more than the rest of the start. The content itself is checked when it is converted.
     origin = [file.stat().st_size, file.stat().st_mtime_ns] if file else ["random"]
-    versions = [convert.VERSION, metadata.version("openvino"), metadata.version("keras")]
+    makers = ("openvino",) if direct else ("openvino", "keras")
+    versions = [convert.VERSION, *map(_version, makers)]
     text = json.dumps([backbone.name, backbone.recipe.size, origin, versions])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _version(package: str) -> str | None:
+    """The version of a package; ``None`` where it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -29,6 +29,14 @@ Tensors = Mapping[str, Array]
 STEM_FILTERS = 32
 HEAD_FILTERS = 1280
 DROPOUT = 0.2
+EPSILON = 1e-3  # of the batch norms
+
+# How many times as many channels and blocks as EfficientNet-B0.
+SCALES = {
+    "EfficientNetLite0": (1.0, 1.0),
+    "EfficientNetLite1": (1.0, 1.1),
+    "EfficientNetLite2": (1.1, 1.2),
+}
 
 # The stages of EfficientNet-B0: repeats, kernel_px, strides, expand, filters.
 STAGES = (
@@ -81,8 +89,6 @@ class Block:
 
 def efficientnet_lite(
     name: str,
-    width: float,
-    depth: float,
     *,
     input_shape: tuple[int, int, int],
     weights: Tensors | None = None,
@@ -90,9 +96,7 @@ def efficientnet_lite(
     """Build one network of the family, from image to 1000 probabilities.
 
     Args:
-        name: Of the model.
-        width: How many times as many channels as EfficientNet-B0.
-        depth: How many times as many blocks as EfficientNet-B0.
+        name: Of the model, from `SCALES`.
         input_shape: (height, width, 3).
         weights: The published tensors, see `set_weights`; random weights if none.
 
@@ -103,7 +107,7 @@ def efficientnet_lite(
 
     image = keras.Input(input_shape)
     x = _conv(image, STEM_FILTERS, "stem_", kernel_px=3, strides=2)
-    for block in _blocks(width, depth):
+    for block in blocks(name):
         x = _inverted_residual(x, block)
     x = _conv(x, HEAD_FILTERS, "top_")
     x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
@@ -115,9 +119,9 @@ def efficientnet_lite(
     return model
 
 
-EfficientNetLite0 = functools.partial(efficientnet_lite, "EfficientNetLite0", 1.0, 1.0)
-EfficientNetLite1 = functools.partial(efficientnet_lite, "EfficientNetLite1", 1.0, 1.1)
-EfficientNetLite2 = functools.partial(efficientnet_lite, "EfficientNetLite2", 1.1, 1.2)
+EfficientNetLite0 = functools.partial(efficientnet_lite, "EfficientNetLite0")
+EfficientNetLite1 = functools.partial(efficientnet_lite, "EfficientNetLite1")
+EfficientNetLite2 = functools.partial(efficientnet_lite, "EfficientNetLite2")
 
 
 def set_weights(model: keras.Model, tensors: Tensors) -> None:
@@ -144,7 +148,17 @@ def set_weights(model: keras.Model, tensors: Tensors) -> None:
         )
 
 
-def _blocks(width: float, depth: float) -> Iterator[Block]:
+def blocks(name: str) -> Iterator[Block]:
+    """The blocks of a network between stem and head, in order.
+
+    Args:
+        name: From `SCALES`.
+
+    Example:
+        >>> [sum(1 for _ in blocks(name)) for name in SCALES]
+        [16, 21, 21]
+    """
+    width, depth = SCALES[name]
     for number, (repeats, kernel_px, strides, expand, filters) in enumerate(STAGES, start=1):
         fixed = number in (1, len(STAGES))  # the stages next to stem and head keep their depth
         for repeat in range(repeats if fixed else math.ceil(repeats * depth)):
@@ -209,7 +223,7 @@ def _conv(
 def _norm(x: keras.KerasTensor, prefix: str, *, active: bool = True) -> keras.KerasTensor:
     import keras
 
-    x = keras.layers.BatchNormalization(epsilon=1e-3, name=f"{prefix}bn")(x)
+    x = keras.layers.BatchNormalization(epsilon=EPSILON, name=f"{prefix}bn")(x)
     return keras.layers.Activation("relu6", name=f"{prefix}activation")(x) if active else x
 
 
