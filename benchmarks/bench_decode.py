@@ -204,8 +204,8 @@ def answers(classifier: Classifier, labelled: Any) -> dict[str, dict[str, float]
 
 
 def _joined(committee: Committee, probs: Any) -> Any:
-    own = [committee.doubt.temper(*each) for each in enumerate(probs)]
-    return committee.doubt.join(committee.rule, np.stack(own))
+    own = [committee.params.calibrate(*each) for each in enumerate(probs)]
+    return committee.params.join(committee.rule, np.stack(own))
 
 
 def _enlarged(labelled: Any, number: int) -> bytes:

@@ -79,7 +79,7 @@ def scored(classifier: Classifier, photos: Sequence[tuple[Path, int]]) -> tuple[
 def crossed(classifier: Classifier, probs: Any, truth: Any) -> dict[str, dict[str, float]]:
     """How members and rules fare across folds: means over several ways of folding."""
     committee = classifier.committee
-    costs, weights = committee.costs, list(committee.doubt.weights)
+    costs, weights = committee.costs, list(committee.params.weights)
     rows: dict[str, list[list[float]]] = {}
     for seed in range(SEEDS):
         folds = np.random.default_rng(seed).permutation(len(truth)) % FOLDS

@@ -71,7 +71,7 @@ def test_a_bundle_answers_as_it_did(home: Path) -> None:
     classifier = triptych.load("shapes", precision="f32", home=home)
     for name, expected in EXPECTED["verdicts"].items():
         assert_alike(classifier.classify(WRITTEN / "photos" / name, similar=2).to_dict(), expected)
-    assert as_json(classifier.committee.doubt.to_dict()) == EXPECTED["doubt"]
+    assert as_json(classifier.committee.params.to_dict()) == EXPECTED["doubt"]
 
 
 def test_a_bundle_says_of_itself_what_it_said(home: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_project_goes_on_from_there(projects: Projects) -> None:
 
 def test_a_fit_counts(home: Path) -> None:
     committee = triptych.load("lite", precision="f32", home=home).committee
-    assert as_json(committee.doubt.to_dict()) == EXPECTED["fit"]
+    assert as_json(committee.params.to_dict()) == EXPECTED["fit"]
 
 
 def test_a_stopped_run_goes_on_where_it_stopped(home: Path, tmp_path: Path) -> None:

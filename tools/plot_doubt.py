@@ -112,7 +112,7 @@ def ask(folder: Path) -> Answers:
         truth=np.array([indices[classes[photo.label]] for photo in photos]),
         costs=seated.costs,
         names=[member.name for member in seated.members],
-        weights=list(seated.doubt.weights),
+        weights=list(seated.params.weights),
         folds=[data.folds(photos, FOLDS, seed=seed) for seed in SEEDS],
     )
 

@@ -219,8 +219,8 @@ def test_words_that_cannot_be_kept(
 def test_no_words_can_pass_for_a_part_of_the_card(text: str) -> None:
     words = model_card.check_words({"limits": text})
     about = {"name": "garden", "labels": [], "members": [], "rule": "mean", "doubt": None}
-    plain, told = (model_card.render(about, {}, each).split("\n") for each in ({}, words))
-    added = [line for line in told if line not in plain]
+    plain, provenance = (model_card.render(about, {}, each).split("\n") for each in ({}, words))
+    added = [line for line in provenance if line not in plain]
     assert not [line for line in added if re.match(r"[#=+>|-]|\d+[.)]|```|    ", line)]
     assert not re.search(r"(?<!\\)(\\\\)*[`*_<\[]", "\n".join(added))
 
@@ -402,10 +402,12 @@ def test_the_temperature_of_a_member_is_used(real: bundles.Bundle, home: Path) -
 def test_a_refitted_bundle_is_the_next_version_and_the_same_but_for_that(
     garden: bundles.Bundle, tmp_path: Path
 ) -> None:
-    fitted = dataclasses.replace(garden.doubt, temperatures=(2.0,), told={"data": "other photos"})
+    fitted = dataclasses.replace(
+        garden.params, temperatures=(2.0,), provenance={"data": "other photos"}
+    )
     made = bundles.refit(garden, tmp_path, fitted)
     assert (made.name, made.version) == ("garden", garden.version + 1)
-    assert made.doubt == fitted != garden.doubt
+    assert made.params == fitted != garden.params
     assert made.about["files"] == garden.about["files"]
     assert {**made.about, "doubt": 0} == {**garden.about, "doubt": 0}
     assert bundles.find(tmp_path, "garden") == made

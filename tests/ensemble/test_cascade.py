@@ -51,8 +51,8 @@ class Witness:
         return np.asarray(self.probs[seat, still])
 
 
-def ask(case: Case) -> cascade.Asked:
-    return cascade.ask(
+def ask(case: Case) -> cascade.CascadeAnswers:
+    return cascade.run(
         Witness(case.probs).answer,
         case.probs.shape[1],
         stages=case.stages,
@@ -62,7 +62,7 @@ def ask(case: Case) -> cascade.Asked:
 
 def committee(case: Case, stages: Sequence[Stage]) -> np.ndarray:
     """The answer of the members of these stages, by the rule for whole committees."""
-    seats = [stage.seat for stage in stages]
+    seats = [stage.member for stage in stages]
     joined = rules.weighted(case.probs[seats], [case.weights[seat] for seat in seats])
     return rules.temper(joined, stages[-1].temperature)
 
@@ -71,9 +71,9 @@ def committee(case: Case, stages: Sequence[Stage]) -> np.ndarray:
 def test_a_member_hears_only_of_images_that_are_still_open(case: Case) -> None:
     witness = Witness(case.probs)
     count = case.probs.shape[1]
-    asked = cascade.ask(witness.answer, count, stages=case.stages, weights=case.weights)
+    asked = cascade.run(witness.answer, count, stages=case.stages, weights=case.weights)
     for number, (seat, still) in enumerate(witness.heard):
-        assert seat == case.stages[number].seat
+        assert seat == case.stages[number].member
         assert still
         assert still == np.flatnonzero(asked.used > number).tolist()
     assert len(witness.heard) == asked.used.max()
@@ -108,7 +108,7 @@ def test_thresholds_above_1_give_the_full_committee(case: Case) -> None:
 def test_a_threshold_of_0_leaves_it_to_the_first_member(case: Case) -> None:
     asked = ask(case)
     first = case.stages[0]
-    expected = rules.temper(case.probs[first.seat], first.temperature)
+    expected = rules.temper(case.probs[first.member], first.temperature)
     np.testing.assert_allclose(asked.joined, expected, rtol=1e-9)
     assert (asked.used == 1).all()
 
@@ -133,13 +133,13 @@ def test_rows_sum_to_1_and_nothing_that_was_given_changes(case: Case) -> None:
 def test_an_answer_that_a_member_keeps_is_not_written_over() -> None:
     kept = np.array([[0.9, 0.1], [0.6, 0.4]])
     stages = [Stage(0, threshold=0.8), Stage(1)]
-    cascade.ask(lambda seat, still: kept[still] if seat else kept, 2, stages=stages, weights=[1, 1])
+    cascade.run(lambda seat, still: kept[still] if seat else kept, 2, stages=stages, weights=[1, 1])
     np.testing.assert_array_equal(kept, [[0.9, 0.1], [0.6, 0.4]])
 
 
 def test_no_images_ask_nobody() -> None:
     witness = Witness(np.zeros((1, 0, 3)))
-    asked = cascade.ask(witness.answer, 0, stages=[Stage(0)], weights=[1])
+    asked = cascade.run(witness.answer, 0, stages=[Stage(0)], weights=[1])
     assert (len(asked.joined), len(asked.used), witness.heard) == (0, 0, [])
 
 
@@ -147,13 +147,13 @@ def test_no_images_ask_nobody() -> None:
     ("stages", "weights", "message"),
     [
         ([], [1.0], "without stages"),
-        ([Stage(0)], [0.0, 1.0], r"seat 0, and the weights are \[0.0, 1.0\]"),
-        ([Stage(2)], [1.0, 1.0], "seat 2"),
-        ([Stage(-1)], [1.0, 1.0], "seat -1"),
+        ([Stage(0)], [0.0, 1.0], r"index 0, and the weights are \[0.0, 1.0\]"),
+        ([Stage(2)], [1.0, 1.0], "index 2"),
+        ([Stage(-1)], [1.0, 1.0], "index -1"),
     ],
 )
 def test_stages_that_cannot_be_asked_are_refused(
     stages: list[Stage], weights: list[float], message: str
 ) -> None:
     with pytest.raises(errors.SettingError, match=message):
-        cascade.ask(Witness(np.ones((2, 1, 1))).answer, 1, stages=stages, weights=weights)
+        cascade.run(Witness(np.ones((2, 1, 1))).answer, 1, stages=stages, weights=weights)

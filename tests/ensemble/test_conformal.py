@@ -41,7 +41,7 @@ def test_a_set_is_never_empty_and_holds_the_most_probable_classes(
     probs: np.ndarray, level: float
 ) -> None:
     for row in probs:
-        held = conformal.members(row, level)
+        held = conformal.prediction_set(row, level)
         assert held[0] == row.argmax()
         assert len(set(held.tolist())) == len(held)
         assert (np.diff(row[held]) <= 0).all()
@@ -56,16 +56,16 @@ def test_the_true_class_is_in_the_set_if_it_scores_no_higher_than_the_level(
     truth = np.random.default_rng(seed).integers(0, probs.shape[1], len(probs))
     own = conformal.scores(probs, truth)
     for row, label, score in zip(probs, truth, own, strict=True):
-        assert (label in conformal.members(row, level)) == (score <= level)
+        assert (label in conformal.prediction_set(row, level)) == (score <= level)
         # With its own score as the level a class is the last one in.
-        assert conformal.members(row, score)[-1] == label
+        assert conformal.prediction_set(row, score)[-1] == label
 
 
 @given(probs=photos(), seed=st.integers(0, 99), level=st.floats(0, 2))
 def test_a_batch_equals_its_rows(probs: np.ndarray, seed: int, level: float) -> None:
     truth = np.random.default_rng(seed).integers(0, probs.shape[1], len(probs))
-    sizes = [len(conformal.members(row, level)) for row in probs]
-    np.testing.assert_array_equal(conformal.sizes(probs, level), sizes)
+    sizes = [len(conformal.prediction_set(row, level)) for row in probs]
+    np.testing.assert_array_equal(conformal.set_sizes(probs, level), sizes)
     alone = [conformal.scores(probs[n : n + 1], truth[n : n + 1])[0] for n in range(len(probs))]
     np.testing.assert_array_equal(conformal.scores(probs, truth), alone)
 
@@ -74,27 +74,27 @@ def test_a_batch_equals_its_rows(probs: np.ndarray, seed: int, level: float) -> 
 def test_the_order_of_classes_does_not_matter(probs: np.ndarray, seed: int, level: float) -> None:
     order = np.random.default_rng(seed).permutation(probs.shape[1])
     for row in probs:
-        shuffled = conformal.members(row[order], level)
-        np.testing.assert_array_equal(order[shuffled], conformal.members(row, level))
+        shuffled = conformal.prediction_set(row[order], level)
+        np.testing.assert_array_equal(order[shuffled], conformal.prediction_set(row, level))
 
 
 def test_of_equally_probable_classes_the_first_ranks_higher() -> None:
     flat = np.full((4, 4), 0.25)
     own = conformal.scores(flat, np.arange(4))
     np.testing.assert_allclose(own, [0, 0.25, 0.5, 0.75 + conformal.PENALTY])
-    assert conformal.members(flat[0], 0.3).tolist() == [0, 1]
+    assert conformal.prediction_set(flat[0], 0.3).tolist() == [0, 1]
 
 
 def test_numbers_of_float32_give_the_sets_of_the_same_numbers_in_float64() -> None:
     probs = known(60, 8)[0].astype(np.float32)
     for level in (0.2, 0.6, 0.97):
-        wide = conformal.sizes(probs.astype(np.float64), level)
-        np.testing.assert_array_equal(conformal.sizes(probs, level), wide)
+        wide = conformal.set_sizes(probs.astype(np.float64), level)
+        np.testing.assert_array_equal(conformal.set_sizes(probs, level), wide)
 
 
 @given(own=score_lists, coverage=coverages)
 def test_the_level_is_the_least_that_enough_scores_reach(own: np.ndarray, coverage: float) -> None:
-    level = conformal.level(own, coverage)
+    level = conformal.quantile(own, coverage)
     wanted = (len(own) + 1) * coverage - 1e-6
     assert (own < level).sum() < wanted + 1
     if math.isfinite(level):
@@ -105,22 +105,22 @@ def test_the_level_is_the_least_that_enough_scores_reach(own: np.ndarray, covera
 
 @given(own=score_lists, probs=photos())
 def test_a_larger_coverage_never_gives_a_smaller_set(own: np.ndarray, probs: np.ndarray) -> None:
-    levels = conformal.levels(own)
-    sizes = np.stack([conformal.sizes(probs, level) for level in levels])
+    levels = conformal.quantiles(own)
+    sizes = np.stack([conformal.set_sizes(probs, level) for level in levels])
     assert (np.diff(sizes, axis=0) >= 0).all()
 
 
 def test_too_few_photos_promise_nothing_and_the_set_holds_every_class() -> None:
-    assert conformal.level(np.zeros(8), 0.9) == math.inf
-    assert conformal.level(np.zeros(9), 0.9) == 0
-    assert conformal.level(np.zeros(0), 0.5) == math.inf
-    assert conformal.sizes(np.full((1, 5), 0.2), math.inf).tolist() == [5]
+    assert conformal.quantile(np.zeros(8), 0.9) == math.inf
+    assert conformal.quantile(np.zeros(9), 0.9) == 0
+    assert conformal.quantile(np.zeros(0), 0.5) == math.inf
+    assert conformal.set_sizes(np.full((1, 5), 0.2), math.inf).tolist() == [5]
 
 
 def test_a_place_is_not_missed_by_a_rounding_error() -> None:
     # In floating point 100 * 0.57 is a little less and 100 * 0.07 a little more than a whole.
     scores = np.arange(1.0, 100)
-    assert [conformal.level(scores, coverage) for coverage in (0.57, 0.07, 0.29)] == [57, 7, 29]
+    assert [conformal.quantile(scores, coverage) for coverage in (0.57, 0.07, 0.29)] == [57, 7, 29]
 
 
 @pytest.mark.parametrize("coverage", [0.7, 0.9, 0.95])
@@ -137,7 +137,7 @@ def test_sets_cover_as_often_as_asked_however_much_a_network_boasts(
     asked, tried = own[:500], own[500:]
     place = math.ceil(501 * coverage)
     chance = stats.betabinom(len(tried), place, 501 - place)
-    hits = int((tried <= conformal.level(asked, coverage)).sum())
+    hits = int((tried <= conformal.quantile(asked, coverage)).sum())
     assert chance.ppf(1e-4) <= hits <= chance.ppf(1 - 1e-4)
 
 
@@ -145,20 +145,20 @@ def test_a_network_that_is_right_more_often_than_asked_names_one_class() -> None
     truth = np.arange(100) % 4
     probs = np.full((100, 4), 0.1)
     probs[np.arange(100), np.where(np.arange(100) < 90, truth, (truth + 1) % 4)] = 0.7
-    level = conformal.level(conformal.scores(probs, truth), 0.8)
+    level = conformal.quantile(conformal.scores(probs, truth), 0.8)
     assert level == 0
-    assert (conformal.sizes(probs, level) == 1).all()
+    assert (conformal.set_sizes(probs, level) == 1).all()
 
 
 def test_look_up_rounds_up_and_refuses_what_it_cannot_promise() -> None:
-    levels = conformal.levels(np.linspace(0, 1, 5000))
+    levels = conformal.quantiles(np.linspace(0, 1, 5000))
     assert len(levels) == len(conformal.GRID) == 52
-    assert conformal.look_up(levels, 0.9) == levels[conformal.GRID.index(0.9)]
-    assert conformal.look_up(levels, 0.991) == levels[conformal.GRID.index(0.995)]
-    assert conformal.look_up(levels, 0.1) == levels[0]
+    assert conformal.quantile_for(levels, 0.9) == levels[conformal.GRID.index(0.9)]
+    assert conformal.quantile_for(levels, 0.991) == levels[conformal.GRID.index(0.995)]
+    assert conformal.quantile_for(levels, 0.1) == levels[0]
     for coverage in (0, 1, -0.5, 90, 0.9995, math.nan):
         with pytest.raises(errors.SettingError, match=r"above 0 and at most 0\.999, such as 0\.9"):
-            conformal.look_up(levels, coverage)
+            conformal.quantile_for(levels, coverage)
 
 
 def test_sets_of_three_classes_are_those_of_mapie() -> None:
@@ -173,9 +173,9 @@ def test_sets_of_three_classes_are_those_of_mapie() -> None:
     own = conformal.scores(probs[:40], truth[:40])
     np.testing.assert_allclose(own[1:4], [0.50255402, 0.86282662, 0.98560247], atol=1e-8)
     for coverage, (quantile, sizes) in mapie.items():
-        level = conformal.level(own, coverage)
+        level = conformal.quantile(own, coverage)
         assert level == pytest.approx(quantile, abs=1e-8)
-        assert "".join(map(str, conformal.sizes(probs[40:], level))) == sizes
+        assert "".join(map(str, conformal.set_sizes(probs[40:], level))) == sizes
 
 
 def test_scores_and_sets_are_those_of_torchcp() -> None:
@@ -198,6 +198,6 @@ def test_scores_and_sets_are_those_of_torchcp() -> None:
         0.95: (1.0236127960337704, "55566555555566555555"),
     }
     for coverage, (quantile, sizes) in torchcp.items():
-        level = conformal.level(own[:40], coverage)
+        level = conformal.quantile(own[:40], coverage)
         assert level == pytest.approx(quantile, abs=1e-8)  # its penalty is float32
-        assert "".join(map(str, conformal.sizes(probs[40:], level))) == sizes
+        assert "".join(map(str, conformal.set_sizes(probs[40:], level))) == sizes

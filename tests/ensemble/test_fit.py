@@ -230,7 +230,7 @@ def test_trust_draws_the_temperature_of_few_photos_towards_1_and_of_many_hardly(
     def found(photos: int, trust: float) -> float:
         truth = np.random.default_rng(photos).integers(0, 4, photos)
         shown = rules.temper(member(truth, skill=2, classes=4, seed=photos), 3)
-        return fit.fit_temperature(shown, truth, trust=trust)
+        return fit.fit_temperature(shown, truth, prior_photos=trust)
 
     assert abs(np.log(found(10, 10))) < abs(np.log(found(10, 0))) / 2
     assert found(5000, 10) == pytest.approx(found(5000, 0), rel=0.02)
@@ -246,7 +246,7 @@ def test_trust_is_a_normal_prior_on_the_logarithm() -> None:
         return 30 * fit.likelihood_loss(tempered, truth) + prior
 
     expected = np.exp(optimize.minimize(loss, [0.0], method="Nelder-Mead").x[0])
-    found = fit.fit_temperature(probs, truth, trust=8)
+    found = fit.fit_temperature(probs, truth, prior_photos=8)
     assert found == pytest.approx(expected, rel=1e-3)
 
 
@@ -361,8 +361,8 @@ def test_a_cascade_loses_little_on_new_photos_and_saves_much() -> None:
     for start in range(0, 10_000, 1000):
         own = slice(start, start + 1000)
         fitted = fit.fit(probs[:, own], truth[own], COSTS, weights=[1, 1, 1])
-        asked = fitted.ask(lambda seat, still: probs[seat, 10_000 + still], 20_000)
-        full = fitted.join("weighted", np.stack([fitted.temper(n, probs[n]) for n in range(3)]))
+        asked = fitted.run_cascade(lambda seat, still: probs[seat, 10_000 + still], 20_000)
+        full = fitted.join("weighted", np.stack([fitted.calibrate(n, probs[n]) for n in range(3)]))
         right = [(own.argmax(axis=1) == truth[10_000:]) for own in (full[10_000:], asked.joined)]
         lost.append(right[0].mean() - right[1].mean())
         cost.append(np.cumsum(COSTS)[asked.used - 1].mean() / sum(COSTS))
@@ -374,23 +374,27 @@ def test_a_cascade_loses_little_on_new_photos_and_saves_much() -> None:
 def test_members_that_agree_need_not_be_asked_twice() -> None:
     probs, truth = trio(400, seed=0)
     fitted = fit.fit(probs[[2, 2]], truth, [1, 1])
-    assert (fitted.ask(lambda seat, still: probs[2, still], 400).used == 1).mean() > 0.7
+    assert (fitted.run_cascade(lambda seat, still: probs[2, still], 400).used == 1).mean() > 0.7
 
 
 def test_a_fit_calibrates_what_each_rule_says() -> None:
     probs, truth = trio(8000, seed=1)
     shown = np.stack([rules.temper(own, t) for own, t in zip(probs, (0.3, 1, 3), strict=True)])
     fitted = fit.fit(shown[:, :4000], truth[:4000], COSTS)
-    tempered = np.stack([fitted.temper(seat, own[4000:]) for seat, own in enumerate(shown)])
+    tempered = np.stack([fitted.calibrate(seat, own[4000:]) for seat, own in enumerate(shown)])
     answers = {rule: fitted.join(rule, tempered) for rule in rules.RULES}
-    answers["cascade"] = fitted.ask(lambda seat, still: shown[seat, 4000 + still], 4000).joined
+    answers["cascade"] = fitted.run_cascade(
+        lambda seat, still: shown[seat, 4000 + still], 4000
+    ).joined
     assert fitted.rules["cascade"].temperature == 1
     for rule, joined in answers.items():
         # One temperature cannot make up for whose answer was taken, or for gaps between votes.
         limit = {"max": 0.05, "vote": 0.06}.get(rule, 0.035)
         assert metrics.expected_calibration_error(joined, truth[4000:]) < limit
         own = fitted.rules[rule]
-        covered = conformal.scores(joined, truth[4000:]) <= conformal.look_up(own.levels, 0.95)
+        covered = conformal.scores(joined, truth[4000:]) <= conformal.quantile_for(
+            own.quantiles, 0.95
+        )
         assert covered.mean() == pytest.approx(0.95, abs=0.02)
         sure = joined.max(axis=1) >= own.sure
         assert sure.mean() > 0.3
@@ -400,8 +404,8 @@ def test_a_fit_calibrates_what_each_rule_says() -> None:
 def test_an_answer_is_joined_first_and_calibrated_then() -> None:
     probs, truth = trio(500, seed=2)
     fitted = fit.fit(probs, truth, COSTS)
-    tempered = np.stack([fitted.temper(seat, own) for seat, own in enumerate(probs)])
-    expected = fit.fit_temperature(tempered.mean(axis=0), truth, trust=fitting.TRUST)
+    tempered = np.stack([fitted.calibrate(seat, own) for seat, own in enumerate(probs)])
+    expected = fit.fit_temperature(tempered.mean(axis=0), truth, prior_photos=fitting.PRIOR_PHOTOS)
     assert fitted.rules["mean"].temperature == pytest.approx(expected)
     assert expected < 0.99
     assert fitted.stages[-1].temperature == pytest.approx(fitted.rules["weighted"].temperature)
@@ -413,19 +417,19 @@ def test_an_answer_is_joined_first_and_calibrated_then() -> None:
 def test_stages_go_by_cost_and_leave_out_members_that_count_for_nothing() -> None:
     probs, truth = trio(300, seed=3)
     fitted = fit.fit(probs, truth, [5, 1, 3], weights=[2, 0, 1])
-    assert [stage.seat for stage in fitted.stages] == [2, 0]
+    assert [stage.member for stage in fitted.stages] == [2, 0]
     assert fitted.weights == (2, 0, 1)
     alike = fit.fit(probs, truth, [1, 1, 1], weights=[1, 2, 3])
-    assert [stage.seat for stage in alike.stages] == [2, 1, 0]
+    assert [stage.member for stage in alike.stages] == [2, 1, 0]
 
 
 def test_a_lone_member_is_a_cascade_of_one_stage() -> None:
     probs, truth = trio(300, seed=4)
     fitted = fit.fit(probs[:1], truth, [7])
     (stage,) = fitted.stages
-    assert (stage.seat, stage.threshold) == (0, cascade.NEVER)
-    asked = fitted.ask(lambda seat, still: probs[seat, still], 300)
-    np.testing.assert_allclose(asked.joined, fitted.join("mean", fitted.temper(0, probs[:1])))
+    assert (stage.member, stage.threshold) == (0, cascade.NEVER)
+    asked = fitted.run_cascade(lambda seat, still: probs[seat, still], 300)
+    np.testing.assert_allclose(asked.joined, fitted.join("mean", fitted.calibrate(0, probs[:1])))
 
 
 @given(
@@ -449,15 +453,15 @@ def test_few_photos_promise_nothing(
     assert all(0.2 < t <= fit.HOTTEST for t in fitted.temperatures)
     for rule in fitted.rules.values():
         assert rule.sure > 1
-        assert conformal.look_up(rule.levels, 0.95) == np.inf
-    assert params.Doubt.from_dict(fitted.to_dict()) == fitted
+        assert conformal.quantile_for(rule.quantiles, 0.95) == np.inf
+    assert params.EnsembleParams.from_dict(fitted.to_dict()) == fitted
 
 
 def test_many_photos_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     probs, truth = trio(900, seed=5)
     monkeypatch.setattr(fitting, "ENOUGH", 2000)
     thinned = fit.fit(probs, truth, COSTS)
-    assert thinned.told["photos"] == 300
+    assert thinned.provenance["photos"] == 300
     assert thinned == fit.fit(probs[:, ::3], truth[::3], COSTS)
 
 
@@ -465,16 +469,16 @@ def test_each_photo_is_answered_by_a_fit_on_the_other_folds() -> None:
     probs, truth = trio(240, seed=6)
     folds = np.arange(240) % 3
     crossed = fit.cross_fit(probs, truth, COSTS, folds, tolerance=0.02)
-    for fold, fitted in enumerate(crossed.doubts):
+    for fold, fitted in enumerate(crossed.fold_params):
         own, rest = folds == fold, folds != fold
         assert fitted == fit.fit(probs[:, rest], truth[rest], COSTS, tolerance=0.02)
-        tempered = np.stack([fitted.temper(seat, row[own]) for seat, row in enumerate(probs)])
+        tempered = np.stack([fitted.calibrate(seat, row[own]) for seat, row in enumerate(probs)])
         np.testing.assert_allclose(crossed.members[:, own], tempered)
         np.testing.assert_allclose(crossed.joined["vote"][own], fitted.join("vote", tempered))
-        asked = fitted.ask(lambda seat, still, own=own: probs[seat, own][still], own.sum())
+        asked = fitted.run_cascade(lambda seat, still, own=own: probs[seat, own][still], own.sum())
         np.testing.assert_allclose(crossed.joined["cascade"][own], asked.joined)
         np.testing.assert_array_equal(crossed.used[own], asked.used)
-        spent = [sum(COSTS[stage.seat] for stage in fitted.stages[:used]) for used in asked.used]
+        spent = [sum(COSTS[stage.member] for stage in fitted.stages[:used]) for used in asked.used]
         np.testing.assert_array_equal(crossed.cost[own], spent)
 
 
@@ -498,9 +502,9 @@ def test_sets_and_sure_answers_are_those_of_each_photos_own_fit() -> None:
         sizes, covered = crossed.sizes(rule, 0.9), crossed.covered(rule, 0.9)
         sure = crossed.sure(rule)
         for photo in range(0, 300, 7):
-            own = crossed.doubts[crossed.folds[photo]].rules[rule]
+            own = crossed.fold_params[crossed.folds[photo]].rules[rule]
             row = crossed.joined[rule][photo]
-            members = conformal.members(row, conformal.look_up(own.levels, 0.9))
+            members = conformal.prediction_set(row, conformal.quantile_for(own.quantiles, 0.9))
             assert sizes[photo] == len(members)
             assert covered[photo] == (truth[photo] in members)
             assert sure[photo] == (row.max() >= own.sure)

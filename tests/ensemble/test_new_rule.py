@@ -108,7 +108,7 @@ def test_a_bundle_of_a_program_with_one_rule_more_is_read(home: Path) -> None:
     changed = json.loads(about.read_text())
     changed["doubt"]["rules"]["median"] = changed["doubt"]["rules"]["mean"]
     about.write_text(json.dumps(changed))
-    assert bundles.find(home, "shapes@1").doubt.rule("mean").is_fitted
+    assert bundles.find(home, "shapes@1").params.rule("mean").is_fitted
     changed["rule"] = "median"
     about.write_text(json.dumps(changed))
     with pytest.raises(errors.BundleError, match=r"'median'.* has only: mean,"):

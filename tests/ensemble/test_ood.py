@@ -200,12 +200,12 @@ def test_those_that_are_kept_keep_their_names() -> None:
 def test_what_was_taught_is_saved_whole_and_older_files_name_no_photos(tmp_path: Path) -> None:
     taught, path = ood.fit(photos(20, 0), **known(20, 0)), tmp_path / "taught.npz"
     taught.save(path)
-    again = ood.Taught.read(path)
+    again = ood.OODReference.read(path)
     for name in ("features", "distances", "digests", "labels"):
         np.testing.assert_array_equal(getattr(again, name), getattr(taught, name))
     old = {"features": taught.features, "distances": taught.distances, "neighbours": np.array(3)}
     np.savez(path, allow_pickle=False, **old)
-    assert ood.nearest(ood.Taught.read(path), photos(2, 1), 5) == [[], []]
+    assert ood.nearest(ood.OODReference.read(path), photos(2, 1), 5) == [[], []]
 
 
 def test_a_photo_without_features_is_far_from_all() -> None:

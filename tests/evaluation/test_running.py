@@ -73,7 +73,9 @@ def test_a_fitted_committee_is_counted_as_cross_fitting_counts_it() -> None:
     costs, folds = [1.0, 3.0], np.arange(400) % 2
     crossed = fit.cross_fit(probs, truths, costs, folds)
     own = np.flatnonzero(crossed.folds == 0)
-    tally = evaluation.Evaluation(["A", "B"], crossed.doubts[0], costs, "cascade", coverage=0.8)
+    tally = evaluation.Evaluation(
+        ["A", "B"], crossed.fold_params[0], costs, "cascade", coverage=0.8
+    )
     for n in own:
         tally.add(probs[:, n], int(truths[n]))
     counted = tally.to_dict()["rules"]

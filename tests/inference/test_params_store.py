@@ -14,7 +14,7 @@ import pytest
 
 from triptych import errors
 from triptych.ensemble import fit
-from triptych.ensemble.params import Doubt
+from triptych.ensemble.params import EnsembleParams
 from triptych.inference import params_store
 from triptych.models import zoo
 
@@ -22,7 +22,7 @@ PAIR = ("EfficientNetLite0", "VGG16")
 LITE = zoo.COMMITTEES["lite"]
 
 
-def fitted(members: int, *, photos: int = 60, seed: int = 0) -> Doubt:
+def fitted(members: int, *, photos: int = 60, seed: int = 0) -> EnsembleParams:
     rng = np.random.default_rng(seed)
     probs = rng.dirichlet(np.ones(4) / 3, (members, photos))
     return fit.fit(probs, rng.integers(0, 4, photos), costs=list(range(1, members + 1)))
@@ -35,12 +35,12 @@ def flat(value: Any) -> list[Any]:
 
 
 def test_what_was_saved_is_found_to_six_digits(tmp_path: Path) -> None:
-    doubt = fitted(2)
-    path = params_store.save(tmp_path, "custom", PAIR, doubt)
+    params = fitted(2)
+    path = params_store.save(tmp_path, "custom", PAIR, params)
     found = params_store.find(tmp_path, "lite", PAIR)
     assert found is not None
-    assert math.inf in found.rules["mean"].levels
-    for old, new in zip(flat(doubt.to_dict()), flat(found.to_dict()), strict=True):
+    assert math.inf in found.rules["mean"].quantiles
+    for old, new in zip(flat(params.to_dict()), flat(found.to_dict()), strict=True):
         assert new == (pytest.approx(old, abs=1e-6) if isinstance(old, float) else old)
     assert path.name == "EfficientNetLite0+VGG16.json"
     assert all(len(str(leaf)) < 10 for leaf in flat(found.to_dict()) if isinstance(leaf, float))

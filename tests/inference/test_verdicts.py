@@ -53,7 +53,7 @@ def grey(brightness: int) -> np.ndarray:
 
 
 def seated(
-    tables: Sequence[np.ndarray], fitted: params.Doubt | None, rule: str = "cascade"
+    tables: Sequence[np.ndarray], fitted: params.EnsembleParams | None, rule: str = "cascade"
 ) -> tuple[Classifier, list[Told]]:
     engines = [Told(table) for table in tables]
     members = tuple(
@@ -69,10 +69,10 @@ def lines(seed: int, count: int = 40) -> list[np.ndarray]:
     return [rng.dirichlet(np.full(4, 0.4), count) for _ in range(3)]
 
 
-def promised(first: float, second: float, sure: float = 0.8) -> params.Doubt:
-    own = {r: params.RuleDoubt(1.0, sure, (0.5,) * len(conformal.GRID)) for r in rules.RULES}
+def promised(first: float, second: float, sure: float = 0.8) -> params.EnsembleParams:
+    own = {r: params.RuleParams(1.0, sure, (0.5,) * len(conformal.GRID)) for r in rules.RULES}
     stages = (Stage(0, first, 1.0), Stage(1, second, 1.2), Stage(2, params.cascade.NEVER, 0.8))
-    return params.Doubt((1.0, 1.5, 0.7), (0.2, 0.3, 0.5), stages, own, {"data": "greys"})
+    return params.EnsembleParams((1.0, 1.5, 0.7), (0.2, 0.3, 0.5), stages, own, {"data": "greys"})
 
 
 @settings(max_examples=25, deadline=None)
@@ -83,7 +83,7 @@ def test_a_member_is_asked_only_about_photos_that_are_open(
     tables, fitted = lines(seed), promised(first, second)
     classifier, engines = seated(tables, fitted)
     answers = list(classifier.classify_many((str(n), grey(n)) for n in range(40)))
-    direct = fitted.ask(lambda seat, still: tables[seat][still].astype(np.float32), 40)
+    direct = fitted.run_cascade(lambda seat, still: tables[seat][still].astype(np.float32), 40)
     for n, answer in enumerate(answers):
         assert isinstance(answer, Verdict)
         assert len(answer.members) == direct.used[n]
@@ -153,8 +153,8 @@ def test_nothing_is_promised_of_a_committee_that_was_not_fitted_or_is_not_whole(
 
 
 def test_where_photos_were_too_few_to_promise_a_coverage_no_set_is_named() -> None:
-    own = {r: params.RuleDoubt(1.0, 0.8, (np.inf,) * len(conformal.GRID)) for r in rules.RULES}
-    fitted = params.Doubt((1.0,), (1.0,), (Stage(0),), own)
+    own = {r: params.RuleParams(1.0, 0.8, (np.inf,) * len(conformal.GRID)) for r in rules.RULES}
+    fitted = params.EnsembleParams((1.0,), (1.0,), (Stage(0),), own)
     classifier, _ = seated(lines(0)[:1], fitted)
     assert classifier.classify(grey(0)).choice is None
 
@@ -163,8 +163,8 @@ def test_a_photo_unlike_all_that_was_taught_is_none_of_these() -> None:
     like = np.random.default_rng(0).normal([20, 20, 20], 0.5, (60, 3))
     table = np.tile([0.97, 0.01, 0.01, 0.01], (256, 1))
     member = Member("A", Told(table), RECIPE, 1.0, ood.fit(like))
-    own = {r: params.RuleDoubt(1.0, 0.8, (0.5,) * len(conformal.GRID)) for r in rules.RULES}
-    fitted = params.Doubt((1.0,), (1.0,), (Stage(0),), own)
+    own = {r: params.RuleParams(1.0, 0.8, (0.5,) * len(conformal.GRID)) for r in rules.RULES}
+    fitted = params.EnsembleParams((1.0,), (1.0,), (Stage(0),), own)
     classifier = Classifier(Committee("one", (member,), LABELS, fitted, "weighted"))
     belongs = classifier.classify(grey(19))
     red = np.zeros((8, 8, 3), np.uint8)

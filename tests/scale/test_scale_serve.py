@@ -355,7 +355,7 @@ def garden(home: Path) -> bundles.Bundle:
             for suffix in (".xml", ".bin"):
                 os.link(network.with_suffix(suffix), place / f"network{suffix}")
         plain = {
-            rule: params.RuleDoubt(1.0, 0.9, (1.0,) * len(conformal.GRID)) for rule in rules.RULES
+            rule: params.RuleParams(1.0, 0.9, (1.0,) * len(conformal.GRID)) for rule in rules.RULES
         }
         stages = (Stage(0, 0.08), Stage(1, 0.04), Stage(2))
         return {
@@ -365,7 +365,7 @@ def garden(home: Path) -> bundles.Bundle:
                 for row in rows
             ],
             "rule": "cascade",
-            "doubt": params.Doubt((1.0,) * 3, (1.0,) * 3, stages, plain).to_dict(),
+            "doubt": params.EnsembleParams((1.0,) * 3, (1.0,) * 3, stages, plain).to_dict(),
         }
 
     made = bundles.write(home, "garden", fill)

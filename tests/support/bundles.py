@@ -71,11 +71,11 @@ def write_garden(home: Path, *, created: str = "2026-01-01") -> bundles.Bundle:
 def write_runnable(home: Path, name: str = "tiny") -> bundles.Bundle:
     """A bundle that really predicts, and fast: a cascade of two tiny networks."""
     levels = tuple(conformal.GRID)
-    fitted = params.Doubt(
+    fitted = params.EnsembleParams(
         temperatures=(1.0, 1.5),
         weights=(1.0, 2.0),
         stages=(Stage(0, 0.6), Stage(1)),
-        rules={rule: params.RuleDoubt(1.0, 0.5, levels) for rule in rules.RULES},
+        rules={rule: params.RuleParams(1.0, 0.5, levels) for rule in rules.RULES},
     )
 
     def fill(folder: Path) -> dict[str, Any]:
@@ -97,12 +97,14 @@ def write_runnable(home: Path, name: str = "tiny") -> bundles.Bundle:
 
 def about(names: list[str]) -> dict[str, Any]:
     """What the bundle that `fill` writes says about itself, with classes of these names."""
-    plain = {rule: params.RuleDoubt(1.0, 2.0, (0.5,) * len(conformal.GRID)) for rule in rules.RULES}
+    plain = {
+        rule: params.RuleParams(1.0, 2.0, (0.5,) * len(conformal.GRID)) for rule in rules.RULES
+    }
     return {
         **_labels(names),
         "rule": "weighted",
         "members": [{"name": LITE0.name, "recipe": LITE0.recipe.to_dict(), "cost": 0.4}],
-        "doubt": params.Doubt((1.3,), (1.0,), (Stage(0),), plain).to_dict(),
+        "doubt": params.EnsembleParams((1.3,), (1.0,), (Stage(0),), plain).to_dict(),
     }
 
 

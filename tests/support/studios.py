@@ -107,16 +107,16 @@ def _garden(seconds_per_run: float) -> committee.Committee:
             GreyEngine(steepness=4 + seat / 2, seconds_per_run=seconds_per_run),
             Recipe((16, 16), "tf"),
             cost=row.multiply_adds / 1e9,
-            taught=None if seat else taught,
+            ood=None if seat else taught,
         )
         for seat, row in enumerate(committee.backbones("lite"))
     ]
     levels = tuple(1.5 * coverage - 0.5 for coverage in conformal.GRID)
-    fitted = params.Doubt(
+    fitted = params.EnsembleParams(
         temperatures=(1.0,) * 3,
         weights=(1.0,) * 3,
         stages=(Stage(0, 0.9), Stage(1, 0.6), Stage(2)),
-        rules={rule: params.RuleDoubt(1.0, 0.9, levels) for rule in rules.RULES},
+        rules={rule: params.RuleParams(1.0, 0.9, levels) for rule in rules.RULES},
     )
     flowers = tuple(Label(flower, flower, index) for index, flower in enumerate(FLOWERS))
     return committee.Committee(GARDEN, tuple(members), flowers, fitted, "weighted")

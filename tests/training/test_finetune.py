@@ -276,8 +276,8 @@ def test_a_member_that_knows_nothing_is_replaced_by_what_it_learns(
     )
     (record,), (tuned,) = outcome.records, outcome.pupils
     assert (record.kept, tuned.weight) == (True, 1.0)
-    assert outcome.doubt.is_fitted
-    assert outcome.doubt.temperatures == (tuned.temperature,)
+    assert outcome.params.is_fitted
+    assert outcome.params.temperatures == (tuned.temperature,)
     assert record.before.held_out < record.after.held_out
     assert record.after.validation == (tuned.validation.argmax(axis=1) == val).mean() > 0.5
     assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]

@@ -92,10 +92,14 @@ def test_figures_are_printed_kept_and_used_from_then_on(imagenet: Path, own_fits
     assert "1 skipped" in ran.stdout
     assert "liar.jpg" in ran.stdout
     committee = triptych.load(members=["lite0", "lite1"], precision="f32").committee
-    assert committee.doubt.is_fitted
+    assert committee.params.is_fitted
     assert committee.rule == "weighted"
-    told = committee.doubt.told
-    assert (told["data"], told["photos"], told["folds"]) == ("animals, 3 classes", 60, 5)
+    provenance = committee.params.provenance
+    assert (provenance["data"], provenance["photos"], provenance["folds"]) == (
+        "animals, 3 classes",
+        60,
+        5,
+    )
 
 
 def test_a_dry_run_keeps_nothing_and_json_says_all(
@@ -174,7 +178,7 @@ def test_a_bundle_gets_its_fit_as_the_next_version(
         assert newest.version == 2
         assert f"Kept: {newest.folder}" in ran.stdout
         assert newest.about["doubt"]["told"]["data"] == "colours, 3 classes"
-        assert triptych.load("hues").committee.doubt.told["folds"] == 5
+        assert triptych.load("hues").committee.params.provenance["folds"] == 5
     finally:
         bundles.remove(home, "hues")
 
@@ -268,8 +272,8 @@ def test_a_fit_of_a_zoo_committee_goes_where_it_is_found(tmp_path: Path) -> None
     photos = data.labelled(folder, classifier.committee.labels)
     scored = predictions.score(classifier, photos)
     fitted = fit.fit(scored, [1, 2], fit.Wish(folds=3), data="abc")
-    assert len(fitted.crossed.doubts) == 3
-    fit.keep(tmp_path, "auto", classifier.committee, fitted.doubt)
+    assert len(fitted.crossed.fold_params) == 3
+    fit.keep(tmp_path, "auto", classifier.committee, fitted.params)
     found = params_store.find(tmp_path, "lite", ["Fake0", "Fake1"])
     assert found is not None
-    assert found.told == fitted.doubt.told
+    assert found.provenance == fitted.params.provenance

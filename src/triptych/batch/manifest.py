@@ -94,7 +94,7 @@ def digest(committee: Committee) -> str:
     told = {
         "labels": [asdict(label) for label in committee.labels],
         "members": [[m.name, m.recipe.to_dict(), m.cost] for m in committee.members],
-        "doubt": committee.doubt.to_dict(),
+        "doubt": committee.params.to_dict(),
         "rule": committee.rule,
         "warning": committee.warning,
     }

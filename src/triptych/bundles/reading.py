@@ -17,7 +17,7 @@ from triptych.engines.options import INT8
 from triptych.engines.options import EngineOptions
 from triptych.ensemble import ood
 from triptych.ensemble import params
-from triptych.ensemble.params import Doubt
+from triptych.ensemble.params import EnsembleParams
 from triptych.ensemble.rules import RULES
 from triptych.inference.committee import Committee
 from triptych.inference.committee import Member
@@ -102,10 +102,10 @@ class Bundle:
         return OOFPredictions.read(path, classes=len(self.labels))
 
     @property
-    def doubt(self) -> Doubt:
+    def params(self) -> EnsembleParams:
         """What was fitted for it."""
         if self.about["doubt"]:
-            return Doubt.from_dict(self.about["doubt"])
+            return EnsembleParams.from_dict(self.about["doubt"])
         costs = [float(row["cost"]) for row in self.about["members"]]
         return params.unfitted([1.0] * len(costs), costs)
 
@@ -146,7 +146,7 @@ class Bundle:
             name=self.name,
             members=tuple(self._seat(row, network, open_network) for row, network in rows),
             labels=self.labels,
-            doubt=self.doubt,
+            params=self.params,
             rule=self.about["rule"],
         )
 
@@ -168,7 +168,9 @@ class Bundle:
         recipe = Recipe.from_dict(row["recipe"])
         # Read only what has a hash; an imported or tuned member has none.
         listed = f"members/{row['name']}/{TAUGHT}"
-        taught = ood.Taught.read(self.folder / listed) if listed in self.about["files"] else None
+        taught = (
+            ood.OODReference.read(self.folder / listed) if listed in self.about["files"] else None
+        )
         own = self.folder / "members" / row["name"] / convert.NETWORK
         runs = open_network(row["name"], network)
         return Member(row["name"], runs, recipe, float(row["cost"]), taught, own)
@@ -227,7 +229,7 @@ def _is_seat(row: dict[str, Any]) -> bool:
 
 
 def _fits(fitted: object, members: list[Any]) -> bool:
-    return fitted is None or len(Doubt.from_dict(fitted).weights) == len(members)
+    return fitted is None or len(EnsembleParams.from_dict(fitted).weights) == len(members)
 
 
 def is_inside(name: str) -> bool:

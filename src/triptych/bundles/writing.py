@@ -23,7 +23,7 @@ from triptych.bundles.reading import check_files
 from triptych.bundles.reading import read
 from triptych.engines.conversion import int8
 from triptych.ensemble import rules
-from triptych.ensemble.params import Doubt
+from triptych.ensemble.params import EnsembleParams
 from triptych.utils import hashing
 
 SCRATCH = ".writing-"
@@ -105,7 +105,7 @@ def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def refit(bundle: Bundle, home: Path, fitted: Doubt) -> Bundle:
+def refit(bundle: Bundle, home: Path, fitted: EnsembleParams) -> Bundle:
     """Write the next version of a bundle, the same but for what was fitted.
 
     Args:

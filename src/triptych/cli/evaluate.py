@@ -53,7 +53,7 @@ def _count(classifier: Classifier, photos: Labelled, fit: str | None) -> dict[st
     committee = classifier.committee
     evaluation = Evaluation(
         [member.name for member in committee.members],
-        committee.doubt,
+        committee.params,
         committee.costs,
         committee.rule,
         coverage=classifier.coverage,
@@ -70,8 +70,8 @@ def _count(classifier: Classifier, photos: Labelled, fit: str | None) -> dict[st
             bar.update(1)
     report = evaluation.to_dict()
     report["committee"] = {"name": committee.name, **report["committee"]}
-    if committee.doubt.is_fitted:
-        report["fitted"] = dict(committee.doubt.told)
+    if committee.params.is_fitted:
+        report["fitted"] = dict(committee.params.provenance)
     if committee.warning:
         report["warning"] = committee.warning
     return {"skipped": [failure.to_dict() for failure in skipped], **report}

@@ -117,7 +117,7 @@ def _fit(
     chosen = settings.load(os.environ, **options)
     _check(chosen, members, output)
     classifier = triptych.load(members=members, report=common.note, **options)
-    weights = classifier.committee.doubt.weights if keep_weights else None
+    weights = classifier.committee.params.weights if keep_weights else None
     wish = fit.Wish(folds, tolerance / 100, precision_of_sure / 100, weights, seed)
     scored = _score(folder, classifier, wish, _learned(chosen))
     fitted = _learn(folder, classifier, scored, wish)
@@ -135,7 +135,7 @@ def _check(chosen: settings.Settings, members: tuple[str, ...] | None, output: P
     from triptych.ensemble import conformal
     from triptych.inference.committee import is_from_zoo
 
-    conformal.check(chosen.coverage)
+    conformal.check_coverage(chosen.coverage)
     if (members or output) and not is_from_zoo(chosen.committee):
         raise errors.SettingError(
             f"{chosen.committee} is a bundle, which is fitted with all its members and keeps "
@@ -188,7 +188,7 @@ def _report(
     return {
         "committee": committee.name,
         **found,
-        "told": dict(fitted.doubt.told),
+        "told": dict(fitted.params.provenance),
         "skipped": [failure.to_dict() for failure in scored.skipped],
     }
 
@@ -217,9 +217,9 @@ def _keep(
 
     committee = classifier.committee
     if output is None:
-        return fit.keep(chosen.home, chosen.committee, committee, fitted.doubt)
+        return fit.keep(chosen.home, chosen.committee, committee, fitted.params)
     names = [member.name for member in committee.members]
-    params_store.write(output, committee.name, names, fitted.doubt)
+    params_store.write(output, committee.name, names, fitted.params)
     return output
 
 

@@ -63,7 +63,7 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
-class Taught:
+class OODReference:
     """What photos are compared with.
 
     Args:
@@ -96,7 +96,7 @@ class Taught:
         )
 
     @classmethod
-    def read(cls, path: Path) -> Taught:
+    def read(cls, path: Path) -> OODReference:
         """What `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
             features = file["features"].astype(np.float32)
@@ -115,7 +115,7 @@ def fit(
     neighbours: int = NEIGHBOURS,
     limit: int = LIMIT,
     seed: int = 0,
-) -> Taught:
+) -> OODReference:
     """Learn how far apart photos that belong are.
 
     Held-out distances are never too small for this: a taught photo has one fewer to be near to
@@ -149,10 +149,10 @@ def fit(
         for rows in _chunks(len(known))
     ]
     order = np.sort(np.concatenate(found))
-    return Taught(known, order, neighbours, digests, labels.astype(np.intp))
+    return OODReference(known, order, neighbours, digests, labels.astype(np.intp))
 
 
-def distances(taught: Taught, features: Array) -> Float32Array:
+def distances(reference: OODReference, features: Array) -> Float32Array:
     """How far photos are from those that were taught.
 
     Args:
@@ -162,12 +162,12 @@ def distances(taught: Taught, features: Array) -> Float32Array:
     Returns:
         Shape (M,), 0 (in the middle of them) to 2: mean cosine distance to the nearest.
     """
-    fresh, known = _unit(features), taught.features
-    found = [_nearest(fresh[rows], known, taught.neighbours) for rows in _chunks(len(fresh))]
+    fresh, known = _unit(features), reference.features
+    found = [_nearest(fresh[rows], known, reference.neighbours) for rows in _chunks(len(fresh))]
     return np.concatenate([np.empty(0, np.float32), *found])
 
 
-def p_values(taught: Taught, features: Array) -> Float64Array:
+def p_values(reference: OODReference, features: Array) -> Float64Array:
     """How plausible it is that photos belong to what was taught.
 
     Args:
@@ -178,12 +178,12 @@ def p_values(taught: Taught, features: Array) -> Float64Array:
         Shape (M,), above 0 and at most 1: (1 + taught photos at least as far from the others as
         this one) / (N + 1).
     """
-    count = len(taught.distances)
-    nearer = np.searchsorted(taught.distances, distances(taught, features), side="left")
+    count = len(reference.distances)
+    nearer = np.searchsorted(reference.distances, distances(reference, features), side="left")
     return np.asarray((1 + count - nearer) / (count + 1))
 
 
-def nearest(taught: Taught, features: Array, count: int) -> list[list[Neighbour]]:
+def nearest(reference: OODReference, features: Array, count: int) -> list[list[Neighbour]]:
     """The taught photos that are nearest to others.
 
     Args:
@@ -201,18 +201,18 @@ def nearest(taught: Taught, features: Array, count: int) -> list[list[Neighbour]
         >>> [[one.label for one in found] for found in nearest(taught, np.array([[1, 3]]), 2)]
         [[7, 5]]
     """
-    gaps = 1 - _unit(features) @ taught.features[: len(taught.digests)].T  # (M, N)
+    gaps = 1 - _unit(features) @ reference.features[: len(reference.digests)].T  # (M, N)
     order = np.argsort(gaps, axis=1, kind="stable")[:, :count]
     return [
-        [_neighbour(taught, int(place), float(row[place])) for place in places]
+        [_neighbour(reference, int(place), float(row[place])) for place in places]
         for row, places in zip(gaps, order, strict=True)
     ]
 
 
-def _neighbour(taught: Taught, place: int, gap: float) -> Neighbour:
-    digest = taught.digests[place].tobytes().hex()
+def _neighbour(reference: OODReference, place: int, gap: float) -> Neighbour:
+    digest = reference.digests[place].tobytes().hex()
     # Rounding can put the distance to itself a little below zero.
-    return Neighbour(digest, int(taught.labels[place]), max(0.0, gap))
+    return Neighbour(digest, int(reference.labels[place]), max(0.0, gap))
 
 
 def _unit(features: Array) -> Float32Array:

@@ -1,7 +1,7 @@
-"""What was fitted so that a committee knows how sure it is: one frozen record, and its JSON form.
+"""The fitted parameters of a committee: temperatures, weights, cascade stages, prediction sets.
 
-Fitting is in `calibration`. Whoever answers, in serving and in measuring, applies the record
-through `Doubt.join` and `Doubt.ask`.
+`triptych.ensemble.fit` fits them; serving and evaluation apply them through
+`EnsembleParams.join` and `EnsembleParams.run_cascade`.
 """
 
 from __future__ import annotations
@@ -10,267 +10,235 @@ import math
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-from triptych import errors
+from marshmallow import post_load
+
 from triptych.ensemble import cascade
 from triptych.ensemble import conformal
 from triptych.ensemble import rules as ensemble_rules
 from triptych.ensemble.cascade import Stage
 from triptych.typing import Indices
 from triptych.typing import Probs
+from triptych.utils import validation
 
 
 @dataclass(frozen=True)
-class RuleDoubt:
-    """How to read the answers of one rule; by default of a rule that was not fitted.
+class RuleParams:
+    """The fitted parameters of one rule; the defaults are those of a rule that was not fitted.
 
     Args:
-        temperature: Of the joined answer; 1 for the cascade, whose stages have their own.
-        sure: The least top probability that is called sure; above 1 none is.
-        levels: Of the prediction sets, one for each coverage of `conformal.GRID`; none where
-            nothing can be promised.
+        temperature: Temperature of the combined answer; 1 for the cascade, whose stages have
+            their own.
+        sure: The least top probability that is called sure; above 1 no answer is.
+        quantiles: Score quantiles of the prediction sets, one for each coverage of
+            `conformal.GRID`; none where nothing can be promised.
     """
 
     temperature: float = 1.0
     sure: float = cascade.NEVER
-    levels: tuple[float, ...] = ()
+    quantiles: tuple[float, ...] = ()
 
     @property
     def is_fitted(self) -> bool:
-        """Whether a status and a prediction set can be given."""
-        return bool(self.levels)
+        """Whether answers of this rule have a status and a prediction set."""
+        return bool(self.quantiles)
 
 
 @dataclass(frozen=True)
-class Doubt:
-    """Everything fitted on photos with known classes, for a committee of M members.
+class EnsembleParams:
+    """Everything that was fitted on labelled photos for a committee of M members.
 
     Args:
-        temperatures: One per member, for its own probabilities.
-        weights: One per member, for the rule ``"weighted"`` and the cascade.
-        stages: Of the cascade, in the order of asking.
-        rules: By name, what was fitted for a rule; one that is not there is read as unfitted.
-        told: What it was fitted on and asked for, for people: anything that JSON can say.
+        temperatures: One per member, for its raw probabilities.
+        weights: One per member, for the rules ``"weighted"`` and ``"cascade"``.
+        stages: The stages of the cascade, in order.
+        rules: Parameters by the name of the rule; a rule that is missing was not fitted.
+        provenance: What they were fitted on and with which targets, for people: anything that
+            JSON can hold.
     """
 
     temperatures: tuple[float, ...]
     weights: tuple[float, ...]
     stages: tuple[Stage, ...]
-    rules: Mapping[str, RuleDoubt] = field(default_factory=dict)
-    told: Mapping[str, Any] = field(default_factory=dict)
+    rules: Mapping[str, RuleParams] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_fitted(self) -> bool:
-        """Whether anything was fitted."""
+        """Whether any rule was fitted."""
         return bool(self.rules)
 
-    def rule(self, name: str) -> RuleDoubt:
-        """How to read the answers of a rule, which may have been added after the fit."""
+    def rule(self, name: str) -> RuleParams:
+        """The parameters of a rule, which may have been added to the program after the fit."""
         return self.rules.get(name, UNFITTED)
 
-    def only(self, seats: Sequence[int]) -> Doubt:
-        """What is left of it when some members alone are asked; nothing can be promised of those.
+    def select(self, members: Sequence[int]) -> EnsembleParams:
+        """The parameters for some of the members, with no rule fitted unless all of them stay.
 
         Args:
-            seats: Positions of the members that stay, at least one.
+            members: Indices of the members that stay, at least one.
         """
-        if len(seats) == len(self.weights):
+        if len(members) == len(self.weights):
             return self
-        staying = {seat: place for place, seat in enumerate(seats)}
-        return Doubt(
-            temperatures=tuple(self.temperatures[seat] for seat in seats),
-            weights=tuple(self.weights[seat] for seat in seats),
+        new_index = {member: index for index, member in enumerate(members)}
+        return EnsembleParams(
+            temperatures=tuple(self.temperatures[member] for member in members),
+            weights=tuple(self.weights[member] for member in members),
             stages=tuple(
-                Stage(staying[stage.seat], stage.threshold)
+                Stage(new_index[stage.member], stage.threshold)
                 for stage in self.stages
-                if stage.seat in staying
+                if stage.member in new_index
             ),
         )
 
-    def temper(self, seat: int, probs: Probs) -> Probs:
-        """A member's own probabilities, shape (..., C), calibrated."""
-        return ensemble_rules.temper(probs, self.temperatures[seat])
-
-    def join(self, rule: str, calibrated: Probs) -> Probs:
-        """The calibrated answer of a rule to images that every member was asked about.
+    def calibrate(self, member: int, probs: Probs) -> Probs:
+        """Calibrate a member's raw probabilities.
 
         Args:
-            rule: A name from `rules.RULES`; the answer of the cascade is that of all stages
-                without their temperatures, so `ask` is for that.
-            calibrated: Shape (M, N, C): what `temper` made of the members' probabilities.
+            member: Its index.
+            probs: Shape (..., C).
+        """
+        return ensemble_rules.temper(probs, self.temperatures[member])
+
+    def join(self, rule: str, calibrated: Probs) -> Probs:
+        """Combine all members' answers by a rule, and calibrate the result.
+
+        Args:
+            rule: A name from `rules.RULES`; for the cascade see `run_cascade`.
+            calibrated: Shape (M, N, C), as `calibrate` gives them.
 
         Returns:
             Shape (N, C), rows summing to 1.
 
         Raises:
-            errors.UnknownName: No such rule.
+            errors.UnknownName: There is no such rule.
         """
         joined = ensemble_rules.join(rule, calibrated, self.weights)
         return ensemble_rules.temper(joined, self.rule(rule).temperature)
 
-    def ask(self, answer: Callable[[int, Indices], Probs], count: int) -> cascade.Asked:
-        """The answers of the cascade; see `cascade.ask`.
+    def run_cascade(
+        self, predict: Callable[[int, Indices], Probs], count: int
+    ) -> cascade.CascadeAnswers:
+        """Run the cascade; see `cascade.run`.
 
         Args:
-            answer: ``answer(seat, still)`` gives a member's own probabilities, not yet
-                calibrated, for the images at the positions ``still``.
-            count: How many images.
+            predict: ``predict(member, which)`` gives a member's raw probabilities for the images
+                at the positions ``which``, shape (len(which), C).
+            count: Number of images.
         """
-        return cascade.ask(
-            lambda seat, still: self.temper(seat, answer(seat, still)),
+        return cascade.run(
+            lambda member, which: self.calibrate(member, predict(member, which)),
             count,
             stages=self.stages,
             weights=self.weights,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON; a level that is infinite, which JSON cannot say, is ``null``."""
+        """The parameters as JSON; an infinite quantile, which JSON has no number for, is null."""
         return {
             "temperatures": list(self.temperatures),
             "weights": list(self.weights),
-            "stages": [asdict(stage) for stage in self.stages],
-            "rules": {name: _told_of(rule) for name, rule in self.rules.items()},
-            "told": dict(self.told),
+            "stages": [
+                {"seat": s.member, "threshold": s.threshold, "temperature": s.temperature}
+                for s in self.stages
+            ],
+            "rules": {
+                name: {
+                    "temperature": rule.temperature,
+                    "sure": rule.sure,
+                    "levels": [q if math.isfinite(q) else None for q in rule.quantiles],
+                }
+                for name, rule in self.rules.items()
+            },
+            "told": dict(self.provenance),
         }
 
     @classmethod
-    def from_dict(cls, data: object) -> Doubt:
-        """The record that `to_dict` wrote, checked.
+    def from_dict(cls, data: object) -> EnsembleParams:
+        """The parameters that `to_dict` wrote, checked.
 
         The file may be older or newer than this program: a rule that is not in `rules.RULES` is
         left out, and one that the file does not know counts as unfitted.
 
         Args:
-            data: What JSON gave.
+            data: As ``json.loads`` gives it.
 
         Raises:
             errors.SettingError: It is damaged; the message says where.
         """
-        parts = _fields("doubt", data, ("temperatures", "weights", "stages", "rules", "told"))
-        temperatures = _numbers("doubt.temperatures", parts["temperatures"], above=0)
-        weights = _numbers("doubt.weights", parts["weights"], least=0)
-        if not len(temperatures) == len(weights) > 0 or not sum(weights) > 0:
-            raise _damaged("doubt.weights", weights, "one per temperature, one of them above 0")
-        rules = parts["rules"]
-        if not isinstance(rules, dict):
-            raise _damaged("doubt.rules", rules, "an object")
-        if not isinstance(parts["told"], dict):
-            raise _damaged("doubt.told", parts["told"], "an object")
-        return cls(
-            temperatures=temperatures,
-            weights=weights,
-            stages=_stages(parts["stages"], weights),
-            rules={
-                name: _rule(f"doubt.rules.{name}", rule)
-                for name, rule in rules.items()
-                if name in ensemble_rules.RULES
-            },
-            told=parts["told"],
+        params: EnsembleParams = validation.load(
+            _ParamsRecord(), data, "doubt", hint="It is damaged; fit it once more."
         )
+        return params
 
 
-UNFITTED = RuleDoubt()
+UNFITTED = RuleParams()
 
 
-def unfitted(weights: Sequence[float], costs: Sequence[float]) -> Doubt:
-    """Where nothing was fitted: probabilities stay as they are, and nothing can be promised.
+def unfitted(weights: Sequence[float], costs: Sequence[float]) -> EnsembleParams:
+    """Parameters of a committee that was not fitted: nothing is calibrated, nothing promised.
 
     Args:
         weights: One per member, above zero.
-        costs: What asking each member costs; the cascade begins with the cheapest, and never
-            stops early.
+        costs: Cost of running each member; the cascade begins with the cheapest and never stops
+            early.
 
     Example:
-        >>> unfitted([1, 1], [2.0, 0.5]).stages[0].seat
+        >>> unfitted([1, 1], [2.0, 0.5]).stages[0].member
         1
     """
-    order = sorted(range(len(weights)), key=lambda seat: costs[seat])
-    return Doubt((1.0,) * len(weights), tuple(weights), tuple(map(Stage, order)))
+    order = sorted(range(len(weights)), key=lambda member: costs[member])
+    return EnsembleParams((1.0,) * len(weights), tuple(weights), tuple(map(Stage, order)))
 
 
-def _told_of(rule: RuleDoubt) -> dict[str, Any]:
-    levels = [level if math.isfinite(level) else None for level in rule.levels]
-    return {**asdict(rule), "levels": levels}
+class _StageRecord(validation.Record):
+    member = validation.Whole(required=True, data_key="seat")
+    threshold = validation.Number(least=0, required=True)
+    temperature = validation.Number(above=0, required=True)
+
+    @post_load
+    def _make(self, parts: dict[str, Any], **_: Any) -> Stage:
+        return Stage(**parts)
 
 
-def _stages(data: object, weights: tuple[float, ...]) -> tuple[Stage, ...]:
-    name = "doubt.stages"
-    stages = tuple(
-        _stage(f"{name}[{place}]", stage) for place, stage in enumerate(_items(name, data))
-    )
-    # Each member that counts is asked once, or the last stage would not be the committee.
-    counting = [seat for seat, weight in enumerate(weights) if weight]
-    if sorted(stage.seat for stage in stages) != counting:
-        raise _damaged(name, data, f"one stage for each of the seats {counting}")
-    return stages
-
-
-def _stage(name: str, data: object) -> Stage:
-    parts = _fields(name, data, ("seat", "threshold", "temperature"))
-    if type(parts["seat"]) is not int:
-        raise _damaged(f"{name}.seat", parts["seat"], "a whole number")
-    return Stage(
-        seat=parts["seat"],
-        threshold=_number(f"{name}.threshold", parts["threshold"], least=0),
-        temperature=_number(f"{name}.temperature", parts["temperature"], above=0),
+class _RuleRecord(validation.Record):
+    temperature = validation.Number(above=0, required=True)
+    sure = validation.Number(least=0, required=True)
+    quantiles = validation.Items(
+        validation.Number(least=0, allow_none=True), required=True, data_key="levels"
     )
 
+    @post_load
+    def _make(self, parts: dict[str, Any], **_: Any) -> RuleParams:
+        quantiles = [math.inf if q is None else q for q in parts["quantiles"]]
+        if len(quantiles) != len(conformal.GRID) or quantiles != sorted(quantiles):
+            expected = f"{len(conformal.GRID)} numbers that never fall"
+            raise validation.wrong(quantiles, expected, "levels")
+        return RuleParams(**{**parts, "quantiles": tuple(quantiles)})
 
-def _rule(name: str, data: object) -> RuleDoubt:
-    parts = _fields(name, data, ("temperature", "sure", "levels"))
-    return RuleDoubt(
-        temperature=_number(f"{name}.temperature", parts["temperature"], above=0),
-        sure=_number(f"{name}.sure", parts["sure"], least=0),
-        levels=_levels(f"{name}.levels", parts["levels"]),
+
+class _ParamsRecord(validation.Record):
+    temperatures = validation.Items(validation.Number(above=0), least=1, required=True)
+    weights = validation.Items(validation.Number(least=0), required=True)
+    stages = validation.Items(validation.Object(_StageRecord), required=True)
+    rules = validation.Table(
+        validation.Object(_RuleRecord), keys=ensemble_rules.RULES.__contains__, required=True
     )
+    provenance = validation.Table(required=True, data_key="told")
 
-
-def _levels(name: str, data: object) -> tuple[float, ...]:
-    levels = tuple(
-        math.inf if level is None else _number(f"{name}[{place}]", level, least=0)
-        for place, level in enumerate(_items(name, data))
-    )
-    if len(levels) != len(conformal.GRID) or list(levels) != sorted(levels):
-        raise _damaged(name, data, f"{len(conformal.GRID)} numbers that never fall")
-    return levels
-
-
-def _fields(name: str, data: object, keys: tuple[str, ...]) -> dict[str, Any]:
-    if not isinstance(data, dict) or set(data) != set(keys):
-        raise _damaged(name, data, f"an object with exactly: {', '.join(keys)}")
-    return data
-
-
-def _items(name: str, data: object) -> list[Any]:
-    if not isinstance(data, list):
-        raise _damaged(name, data, "a list")
-    return data
-
-
-def _numbers(name: str, data: object, **limits: float) -> tuple[float, ...]:
-    return tuple(
-        _number(f"{name}[{place}]", number, **limits)
-        for place, number in enumerate(_items(name, data))
-    )
-
-
-def _number(name: str, data: object, *, above: float = -1, least: float = 0) -> float:
-    # To Python, true is a number.
-    number = data if isinstance(data, (int, float)) and not isinstance(data, bool) else math.nan
-    if not (above < number < math.inf and number >= least):
-        limit = f"above {above}" if above >= 0 else f"of at least {least}"
-        raise _damaged(name, data, f"a number {limit}")
-    return float(number)
-
-
-def _damaged(name: str, data: object, expected: str) -> errors.SettingError:
-    text = repr(data)
-    shown = text if len(text) <= 60 else f"{text[:57]}..."
-    return errors.SettingError(
-        f"The part {name} of what was fitted is damaged: it is {shown}; expected {expected}. "
-        "Fit it once more."
-    )
+    @post_load
+    def _make(self, parts: dict[str, Any], **_: Any) -> EnsembleParams:
+        params = EnsembleParams(**parts)
+        weights = params.weights
+        if len(weights) != len(params.temperatures) or not sum(weights) > 0:
+            expected = "one per temperature, one of them above 0"
+            raise validation.wrong(list(weights), expected, "weights")
+        # Each member with a weight predicts once, else the last stage is not the whole committee.
+        members = [index for index, weight in enumerate(weights) if weight]
+        if sorted(stage.member for stage in params.stages) != members:
+            found = [stage.member for stage in params.stages]
+            raise validation.wrong(found, f"one stage for each of the seats {members}", "stages")
+        return params

@@ -56,7 +56,7 @@ def gains(
     truth, before = crossed.truth, unfitted(probs)
     return {
         "photos": len(truth),
-        "folds": len(crossed.doubts),
+        "folds": len(crossed.fold_params),
         "members": [
             {
                 "name": name,

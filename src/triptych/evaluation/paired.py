@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from triptych.ensemble.params import Doubt
+from triptych.ensemble.params import EnsembleParams
 from triptych.ensemble.rules import CASCADE
 from triptych.evaluation import metrics
 from triptych.typing import Labels
@@ -60,7 +60,7 @@ def compare(
     *,
     names: Sequence[str],
     costs: Sequence[float],
-    doubt: Doubt,
+    params: EnsembleParams,
     rule: str,
 ) -> dict[str, Any]:
     """Figures of a committee at f32 and at int8, as a JSON object; shares are in [0, 1].
@@ -83,7 +83,7 @@ def compare(
     """
     rules = dict.fromkeys([rule, CASCADE])
     tempered = [
-        np.stack([doubt.temper(seat, own) for seat, own in enumerate(probs)]) for probs in pair
+        np.stack([params.calibrate(seat, own) for seat, own in enumerate(probs)]) for probs in pair
     ]
     members = [
         {"name": name, **_against((tempered[0][seat], tempered[1][seat]), truth)}
@@ -94,7 +94,7 @@ def compare(
         "judged_by": "agreement" if truth is None else "accuracy",
         "members": members,
         "rules": [
-            {"name": own, **_rule(own, pair, tempered, truth, costs, doubt)} for own in rules
+            {"name": own, **_rule(own, pair, tempered, truth, costs, params)} for own in rules
         ],
     }
 
@@ -121,19 +121,19 @@ def _rule(
     tempered: Sequence[Probs],
     truth: Labels | None,
     costs: Sequence[float],
-    doubt: Doubt,
+    params: EnsembleParams,
 ) -> dict[str, Any]:
     if rule == CASCADE:
-        asked = [doubt.ask(_answers(probs), probs.shape[1]) for probs in pair]
+        asked = [params.run_cascade(_answers(probs), probs.shape[1]) for probs in pair]
         joined = [each.joined for each in asked]
-        spent = np.cumsum([costs[stage.seat] for stage in doubt.stages]) / sum(costs)
+        spent = np.cumsum([costs[stage.member] for stage in params.stages]) / sum(costs)
         more = [{"cost": float(spent[each.used - 1].mean())} for each in asked]
     else:
-        joined = [doubt.join(rule, probs) for probs in tempered]
+        joined = [params.join(rule, probs) for probs in tempered]
         more = [{}, {}]
     found = _against((joined[0], joined[1]), truth)
     for name, probs, cost in zip(NAMES, joined, more, strict=True):
-        found[name] |= {**cost, **_sure(probs, truth, doubt.rule(rule).sure)}
+        found[name] |= {**cost, **_sure(probs, truth, params.rule(rule).sure)}
     return found
 
 

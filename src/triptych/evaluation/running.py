@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from triptych.ensemble import conformal
-from triptych.ensemble.params import Doubt
+from triptych.ensemble.params import EnsembleParams
 from triptych.ensemble.rules import CASCADE
 from triptych.ensemble.rules import RULES
 from triptych.evaluation import metrics
@@ -38,13 +38,13 @@ class Evaluation:
     def __init__(
         self,
         members: Sequence[str],
-        doubt: Doubt,
+        params: EnsembleParams,
         costs: Sequence[float],
         rule: str,
         *,
         coverage: float = 0.9,
     ) -> None:
-        self._doubt, self._costs, self._rule, self._coverage = doubt, costs, rule, coverage
+        self._params, self._costs, self._rule, self._coverage = params, costs, rule, coverage
         self._members = {name: _Tally() for name in members}
         self._rules = {name: _Tally() for name in RULES}
 
@@ -55,22 +55,22 @@ class Evaluation:
             probs: What the members say themselves, shape (M, C).
             truth: Index of the true class.
         """
-        calibrated = np.stack([self._doubt.temper(seat, own) for seat, own in enumerate(probs)])
+        calibrated = np.stack([self._params.calibrate(seat, own) for seat, own in enumerate(probs)])
         for tally, own in zip(self._members.values(), calibrated, strict=True):
             tally.add(own, truth)
         for rule, tally in self._rules.items():
             joined, cost = self._join(rule, probs, calibrated)
             tally.add(joined, truth, cost=cost)
-            if self._doubt.rule(rule).is_fitted:
-                level = conformal.look_up(self._doubt.rule(rule).levels, self._coverage)
+            if self._params.rule(rule).is_fitted:
+                level = conformal.quantile_for(self._params.rule(rule).quantiles, self._coverage)
                 tally.add_set(joined, truth, level)
 
     def _join(self, rule: str, probs: Probs, calibrated: Probs) -> tuple[Probs, float]:
         if rule != CASCADE:
-            return self._doubt.join(rule, calibrated[:, None])[0], 1.0
-        asked = self._doubt.ask(lambda seat, still: probs[seat][None], 1)
-        stages = self._doubt.stages[: int(asked.used[0])]
-        return asked.joined[0], sum(self._costs[s.seat] for s in stages) / sum(self._costs)
+            return self._params.join(rule, calibrated[:, None])[0], 1.0
+        asked = self._params.run_cascade(lambda seat, still: probs[seat][None], 1)
+        stages = self._params.stages[: int(asked.used[0])]
+        return asked.joined[0], sum(self._costs[s.member] for s in stages) / sum(self._costs)
 
     def to_dict(self) -> dict[str, Any]:
         """The counts as JSON: ``members``, ``committee`` and ``rules``; shares in [0, 1].
@@ -105,7 +105,7 @@ class _Tally:
     def add_set(self, probs: Probs, truth: int, level: float) -> None:
         score = conformal.scores(probs[None], np.array([truth]))[0]
         self.covered.append(bool(score <= level))
-        self.sizes.append(int(conformal.sizes(probs, level)))
+        self.sizes.append(int(conformal.set_sizes(probs, level)))
 
     def to_dict(self) -> dict[str, Any]:
         ranks = np.array(self.ranks)

@@ -125,7 +125,7 @@ class Classifier:
         coverage: float = 0.9,
         threads: int | None = None,
     ) -> None:
-        conformal.check(coverage)
+        conformal.check_coverage(coverage)
         self.committee = committee
         self.coverage = coverage
         self._limits = limits
@@ -286,7 +286,7 @@ class Classifier:
             raise errors.SettingError(
                 f"Asked for {question.similar} similar photos; expected 0 to {MOST_SIMILAR}."
             )
-        conformal.check(self._coverage(question))
+        conformal.check_coverage(self._coverage(question))
         chosen = self.committee.only(question.members).under(question.rule)
         return dataclasses.replace(
             chosen, members=tuple(with_recipe(m, fit=question.fit) for m in chosen.members)

@@ -18,7 +18,7 @@ from triptych.engines.options import open_engine
 from triptych.ensemble import ood
 from triptych.ensemble import params
 from triptych.ensemble import rules
-from triptych.ensemble.params import Doubt
+from triptych.ensemble.params import EnsembleParams
 from triptych.inference import params_store
 from triptych.models import imagenet
 from triptych.models import weights
@@ -50,7 +50,7 @@ class Member:
     engine: Engine
     recipe: Recipe
     cost: float = 1.0
-    taught: ood.Taught | None = None
+    ood: ood.OODReference | None = None
     network: Path | None = None
 
 
@@ -70,7 +70,7 @@ class Committee:
     name: str
     members: tuple[Member, ...]
     labels: tuple[Label, ...]
-    doubt: Doubt
+    params: EnsembleParams
     rule: str = "mean"
     warning: str | None = None
 
@@ -88,7 +88,7 @@ class Committee:
         """The same committee with the named members alone; see `select`."""
         chosen = self.select(names)
         seats = [seat for seat, member in enumerate(self.members) if member in chosen]
-        return dataclasses.replace(self, members=chosen, doubt=self.doubt.only(seats))
+        return dataclasses.replace(self, members=chosen, params=self.params.select(seats))
 
     def under(self, rule: str | None) -> Committee:
         """The same committee with another default rule; ``None`` leaves its own."""
@@ -201,7 +201,7 @@ def from_zoo(
         name=name if {row.name for row in rows} <= set(zoo.COMMITTEES[name]) else "custom",
         members=seats,
         labels=imagenet.imagenet(),
-        doubt=fitted or _unfitted(rows, seats),
+        params=fitted or _unfitted(rows, seats),
         rule=rules.FITTED_RULE if fitted else "mean",
         warning=RANDOM_WARNING if random else None,
     )
@@ -212,7 +212,7 @@ def in_process(options: EngineOptions) -> OpenNetwork:
     return lambda name, network: open_engine(network, options)
 
 
-def _unfitted(rows: list[zoo.Backbone], seats: Sequence[Member]) -> Doubt:
+def _unfitted(rows: list[zoo.Backbone], seats: Sequence[Member]) -> EnsembleParams:
     shares = rules.log_odds([row.top1 for row in rows])
     return params.unfitted(shares, [seat.cost for seat in seats])
 

@@ -98,7 +98,7 @@ class Batch:
         self.asked = np.zeros(shape, bool)  # (N, M)
         self.probs = np.zeros((*shape, len(committee.labels)), np.float32)  # own ones
         self.novelty: Probs | None = None  # (N,), once the member that tells it was asked
-        self._told: tuple[ood.Taught, Probs] | None = None  # its own, with features (N, F)
+        self._told: tuple[ood.OODReference, Probs] | None = None  # its own, with features (N, F)
         self._spent_ms = np.zeros(shape)
         self._recipe_ms = np.zeros(shape)
         self._total_ms = np.array([image.decode_ms for image in images])
@@ -148,8 +148,8 @@ class Batch:
 
     def _compare(self, seats: Sequence[int], which: Indices, outputs: Sequence[Output]) -> None:
         """Compare the photos with those that were taught, by the member that tells it."""
-        first = self.committee.doubt.stages[0].seat
-        taught = self.committee.members[first].taught
+        first = self.committee.params.stages[0].member
+        taught = self.committee.members[first].ood
         if taught is None or first not in seats:
             return
         start = list(seats).index(first) * len(which)

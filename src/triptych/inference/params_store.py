@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych import errors
-from triptych.ensemble.params import Doubt
+from triptych.ensemble.params import EnsembleParams
 from triptych.models import zoo
 from triptych.utils import files
 
@@ -27,7 +27,7 @@ MEND = "Delete it, and fit anew with `triptych fit`."
 DIGITS = 6
 
 
-def find(home: Path, committee: str, members: Sequence[str]) -> Doubt | None:
+def find(home: Path, committee: str, members: Sequence[str]) -> EnsembleParams | None:
     """What was fitted for members: a person's own fit, else the one that is shipped.
 
     Args:
@@ -49,13 +49,13 @@ def find(home: Path, committee: str, members: Sequence[str]) -> Doubt | None:
     name = _name(committee, members)
     for place in (home / "fits" / name, resources.files("triptych.inference") / "fitted" / name):
         if place.is_file():
-            known, doubt = _read(place)
+            known, params = _read(place)
             if known == list(members):
-                return doubt
+                return params
     return None
 
 
-def save(home: Path, committee: str, members: Sequence[str], doubt: Doubt) -> Path:
+def save(home: Path, committee: str, members: Sequence[str], params: EnsembleParams) -> Path:
     """Keep what was fitted; it takes the place of what was there.
 
     Args:
@@ -71,17 +71,17 @@ def save(home: Path, committee: str, members: Sequence[str], doubt: Doubt) -> Pa
         errors.FitError: It cannot be written; what was there is still there.
     """
     path = home / "fits" / _name(committee, members)
-    write(path, committee, members, doubt)
+    write(path, committee, members, params)
     return path
 
 
-def write(path: Path, committee: str, members: Sequence[str], doubt: Doubt) -> None:
+def write(path: Path, committee: str, members: Sequence[str], params: EnsembleParams) -> None:
     """Write what `find` reads to any file, whole or not at all; otherwise as `save`."""
     about = {
         "schema": SCHEMA,
         "committee": committee,
         "members": list(members),
-        "doubt": _rounded(doubt.to_dict()),
+        "doubt": _rounded(params.to_dict()),
     }
     text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
     try:
@@ -107,7 +107,7 @@ def _rounded(value: Any) -> Any:
     return round(value, DIGITS) if isinstance(value, float) else value
 
 
-def _read(place: Any) -> tuple[list[str], Doubt]:
+def _read(place: Any) -> tuple[list[str], EnsembleParams]:
     try:
         about = json.loads(place.read_bytes())
         if not isinstance(about, dict) or set(about) != set(KEYS):
@@ -116,11 +116,11 @@ def _read(place: Any) -> tuple[list[str], Doubt]:
             raise ValueError(
                 f"it has schema {about['schema']!r}, and this Triptych reads schema {SCHEMA}"
             )
-        members, doubt = about["members"], Doubt.from_dict(about["doubt"])
-        if not isinstance(members, list) or len(members) != len(doubt.weights):
-            raise ValueError(f"it names {members!r} as members of {len(doubt.weights)} weights")
+        members, params = about["members"], EnsembleParams.from_dict(about["doubt"])
+        if not isinstance(members, list) or len(members) != len(params.weights):
+            raise ValueError(f"it names {members!r} as members of {len(params.weights)} weights")
     except (OSError, ValueError, RecursionError, errors.SettingError) as error:
         raise errors.FitError(
             f"{place} cannot be used: {str(error).rstrip('.')}. {MEND}"
         ) from error
-    return members, doubt
+    return members, params

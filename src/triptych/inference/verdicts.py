@@ -48,11 +48,13 @@ def verdicts(batch: Batch, *, top: int, coverage: float, similar: int = 0) -> li
 
 
 def _joined(batch: Batch) -> Probs:
-    doubt, rule = batch.committee.doubt, batch.committee.rule
+    params, rule = batch.committee.params, batch.committee.rule
     if rule == CASCADE:
-        return doubt.ask(lambda seat, which: batch.ask([seat], which)[0], len(batch.images)).joined
+        return params.run_cascade(
+            lambda seat, which: batch.ask([seat], which)[0], len(batch.images)
+        ).joined
     own = batch.ask(range(len(batch.committee.members)))
-    return doubt.join(rule, np.stack([doubt.temper(*each) for each in enumerate(own)]))
+    return params.join(rule, np.stack([params.calibrate(*each) for each in enumerate(own)]))
 
 
 def _verdict(batch: Batch, number: int, joined: Probs, top: int, coverage: float) -> Verdict:
@@ -94,34 +96,34 @@ def _similar(batch: Batch, number: int, count: int) -> tuple[Similar, ...]:
 
 
 def _own(batch: Batch, number: int, seat: int) -> Probs:
-    return batch.committee.doubt.temper(seat, batch.probs[number, seat])
+    return batch.committee.params.calibrate(seat, batch.probs[number, seat])
 
 
 def _status(committee: Committee, prob: float, novelty: float | None) -> str | None:
     if novelty is not None and novelty <= FALSE_ALARMS:
         return NONE
-    rule = committee.doubt.rule(committee.rule)
+    rule = committee.params.rule(committee.rule)
     if not rule.is_fitted:
         return None
     return SURE if prob >= rule.sure else UNSURE
 
 
 def _choice(committee: Committee, joined: Probs, coverage: float) -> Choice | None:
-    rule = committee.doubt.rule(committee.rule)
+    rule = committee.params.rule(committee.rule)
     if not rule.is_fitted:
         return None
-    level = conformal.look_up(rule.levels, coverage)
+    level = conformal.quantile_for(rule.quantiles, coverage)
     if not np.isfinite(level):  # too few photos to promise it
         return None
-    classes = conformal.members(joined, level)
+    classes = conformal.prediction_set(joined, level)
     return Choice(
         coverage, tuple(Guess(committee.labels[place], float(joined[place])) for place in classes)
     )
 
 
 def _reason(committee: Committee, asked: int, prob: float) -> str:
-    last = committee.doubt.stages[asked - 1]
+    last = committee.params.stages[asked - 1]
     return (
-        f"After {committee.members[last.seat].name} the answer had a probability of {prob:.3f}, "
+        f"After {committee.members[last.member].name} the answer had a probability of {prob:.3f}, "
         f"and {last.threshold:.3f} is enough."
     )

@@ -44,7 +44,7 @@ class Told:
     data: triptych_data.Dataset
     material: Material
     after: Outcome
-    taught: Mapping[str, ood.Taught]
+    taught: Mapping[str, ood.OODReference]
     curve: tuple[report.CurvePoint, ...]
 
 
@@ -70,29 +70,29 @@ def write(folder: Path, told: Told) -> None:
 
 
 def _outcome(told: Told) -> evaluation.Outcome:
-    pupils, doubt = told.after.pupils, told.after.doubt
+    pupils, params = told.after.pupils, told.after.params
     sitting = np.stack([pupil.validation for pupil in seated(pupils)])
     return evaluation.Outcome(
         labels=told.material.classes,
         truth=told.material.val_truth,
         members={pupil.backbone.name: pupil.validation for pupil in pupils},
-        committee=doubt.join(told.about["rule"], sitting),
+        committee=params.join(told.about["rule"], sitting),
         sources=tuple(photo.source for photo in told.material.val_photos),
     )
 
 
 def _doubt(told: Told, outcome: evaluation.Outcome) -> dict[str, Any]:
     """How each rule fares, and what the committee's doubt is worth, on the validation photos."""
-    pupils, doubt, truth = seated(told.after.pupils), told.after.doubt, outcome.truth
-    if not doubt.is_fitted:
+    pupils, params, truth = seated(told.after.pupils), told.after.params, outcome.truth
+    if not params.is_fitted:
         return {}
     rule = told.about["rule"]
     tally = evaluation.Evaluation(
-        [pupil.backbone.name for pupil in pupils], doubt, [pupil.cost for pupil in pupils], rule
+        [pupil.backbone.name for pupil in pupils], params, [pupil.cost for pupil in pupils], rule
     )
     for number, label in enumerate(truth):
         tally.add(np.stack([pupil.answers[number] for pupil in pupils]), int(label))
-    sure = outcome.committee.max(axis=1) >= doubt.rule(rule).sure
+    sure = outcome.committee.max(axis=1) >= params.rule(rule).sure
     right = outcome.committee.argmax(axis=1) == truth
     found = {
         "sure": float(sure.mean()),
@@ -104,7 +104,7 @@ def _doubt(told: Told, outcome: evaluation.Outcome) -> dict[str, Any]:
 
 def _false_alarms(told: Told) -> float | None:
     """The share of validation photos that are taken for none of these."""
-    first = seated(told.after.pupils)[told.after.doubt.stages[0].seat]
+    first = seated(told.after.pupils)[told.after.params.stages[0].member]
     taught = told.taught.get(first.backbone.name)
     if taught is None:
         return None

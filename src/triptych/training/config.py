@@ -18,7 +18,7 @@ from triptych import errors
 from triptych import features
 from triptych.ensemble import fit
 from triptych.ensemble import rules
-from triptych.ensemble.params import Doubt
+from triptych.ensemble.params import EnsembleParams
 from triptych.models import zoo
 from triptych.models.head import Head
 from triptych.typing import Array
@@ -119,7 +119,7 @@ def seated(pupils: Sequence[Pupil]) -> list[Pupil]:
 
 def weigh(
     pupils: Sequence[Pupil], answers: Sequence[Array], truth: Array
-) -> tuple[list[Pupil], Doubt]:
+) -> tuple[list[Pupil], EnsembleParams]:
     """Decide who is seated, and fit the committee.
 
     Args:
@@ -130,13 +130,13 @@ def weigh(
     Returns:
         The same pupils with weights and temperatures, and what was fitted for those seated.
     """
-    weights, doubt = fit.seat(np.stack(answers), truth, [pupil.cost for pupil in pupils])
-    temperatures = iter(doubt.temperatures)
+    weights, params = fit.seat(np.stack(answers), truth, [pupil.cost for pupil in pupils])
+    temperatures = iter(params.temperatures)
     weighed = [
         dataclasses.replace(pupil, weight=weight, temperature=next(temperatures) if weight else 1.0)
         for pupil, weight in zip(pupils, weights, strict=True)
     ]
-    return weighed, doubt
+    return weighed, params
 
 
 @dataclass(frozen=True)
@@ -223,10 +223,10 @@ class Outcome:
 
     Args:
         pupils: All that were taught, with their weights.
-        doubt: What was fitted for those seated.
+        params: What was fitted for those seated.
         records: What fine-tuning gave, for each that was seated before it; empty without.
     """
 
     pupils: Sequence[Pupil]
-    doubt: Doubt
+    params: EnsembleParams
     records: Sequence[Record] = ()

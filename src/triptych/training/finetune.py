@@ -37,7 +37,7 @@ from triptych.engines import Engine
 from triptych.engines.conversion import convert
 from triptych.engines.options import EngineOptions
 from triptych.engines.options import open_engine
-from triptych.ensemble.params import Doubt
+from triptych.ensemble.params import EnsembleParams
 from triptych.features import Photo
 from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
@@ -84,7 +84,7 @@ class Tuning:
 def improve(
     folder: Path,
     pupils: Sequence[Pupil],
-    doubt: Doubt,
+    params: EnsembleParams,
     material: Material,
     *,
     options: EngineOptions,
@@ -96,7 +96,7 @@ def improve(
     Args:
         folder: The bundle's; ``members/`` lies in it, and scratch files may lie beside it.
         pupils: Those with weight 0 are left alone.
-        doubt: What was fitted for the others.
+        params: What was fitted for the others.
         material: Their photos.
         options: How networks run.
         lesson: Seed, progress, stop.
@@ -119,8 +119,8 @@ def improve(
     }
     records = [tuning.record for tuning in tunings.values()]
     if not any(record.kept for record in records):
-        return Outcome(pupils, doubt, records)
-    weighed, doubt = weigh(
+        return Outcome(pupils, params, records)
+    weighed, params = weigh(
         [tuning.pupil for tuning in tunings.values()],
         [tuning.held for tuning in tunings.values()],
         material.train_truth[held],
@@ -130,7 +130,7 @@ def improve(
         changed[number] = pupil
         if not pupil.weight:
             shutil.rmtree(folder / "members" / pupil.backbone.name)
-    return Outcome(changed, doubt, records)
+    return Outcome(changed, params, records)
 
 
 def held_out(folds: Array) -> Array:

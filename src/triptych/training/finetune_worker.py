@@ -120,7 +120,7 @@ def look(probs: Array, truth: Array) -> Look:
 
 def losses(probs: Array, truth: Array) -> Array:
     """Negative log-likelihood of each photo at the best temperature, in nats, shape (N,)."""
-    temperature = fit.fit_temperature(probs, truth, doubt=1)
+    temperature = fit.fit_temperature(probs, truth, unlabelled=1)
     own = rules.temper(probs, temperature)[np.arange(len(truth)), truth]
     return np.asarray(-np.log(np.maximum(own, fit.FLOOR)))
 

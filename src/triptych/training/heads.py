@@ -93,7 +93,7 @@ def _joined(outcome: Outcome, answers: Sequence[Array]) -> Array:
     """What the committee says where its members, and those dropped, gave these answers."""
     pairs = zip(outcome.pupils, answers, strict=True)
     sitting = [rules.temper(own, pupil.temperature) for pupil, own in pairs if pupil.weight]
-    return outcome.doubt.join(FITTED_RULE, np.stack(sitting))
+    return outcome.params.join(FITTED_RULE, np.stack(sitting))
 
 
 def answers(material: Material, before: Outcome, after: Outcome) -> OOFPredictions:

@@ -263,7 +263,7 @@ def _tune(
     lesson: Lesson,
 ) -> Outcome:
     after = finetune.improve(
-        folder, before.pupils, before.doubt, material, options=options, lesson=lesson
+        folder, before.pupils, before.params, material, options=options, lesson=lesson
     )
     for pupil in seated(after.pupils):
         heads.judge(lesson, pupil.backbone.name, pupil.answers, material)
@@ -287,7 +287,7 @@ def _write_members(
         Path(str(job.head)).unlink()
 
 
-def _novelty(after: Outcome, material: Material) -> dict[str, ood.Taught]:
+def _novelty(after: Outcome, material: Material) -> dict[str, ood.OODReference]:
     """What the photos look like to each member, by which it knows others.
 
     A network that was tuned sees them otherwise than these features say, and tells nothing.
@@ -323,7 +323,7 @@ def _about(
             for pupil in seated(after.pupils)
         ],
         "dropped": [pupil.backbone.name for pupil in after.pupils if not pupil.weight],
-        "doubt": after.doubt.to_dict() if after.doubt.is_fitted else None,
+        "doubt": after.params.to_dict() if after.params.is_fitted else None,
         "data": {
             "name": data.name,
             "fingerprint": data.fingerprint,

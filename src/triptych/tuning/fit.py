@@ -11,7 +11,7 @@ from typing import Any
 from triptych import bundles
 from triptych.ensemble import fit as ensemble_fit
 from triptych.ensemble.fit import CrossFit
-from triptych.ensemble.params import Doubt
+from triptych.ensemble.params import EnsembleParams
 from triptych.inference import committee as seats
 from triptych.inference import params_store
 from triptych.inference.committee import Committee
@@ -47,7 +47,7 @@ class Fitted:
         crossed: Answers to each photo by a committee fitted on the other folds.
     """
 
-    doubt: Doubt
+    params: EnsembleParams
     crossed: CrossFit
 
 
@@ -71,12 +71,12 @@ def fit(scored: Scored, costs: Sequence[float], wish: Wish, *, data: str) -> Fit
         "weights": wish.weights,
     }
     crossed = ensemble_fit.cross_fit(scored.probs, scored.truth, costs, folds, **how)
-    doubt = ensemble_fit.fit(scored.probs, scored.truth, costs, **how)
-    told = {"data": data, **doubt.told, "folds": wish.folds}
-    return Fitted(dataclasses.replace(doubt, told=told), crossed)
+    params = ensemble_fit.fit(scored.probs, scored.truth, costs, **how)
+    provenance = {"data": data, **params.provenance, "folds": wish.folds}
+    return Fitted(dataclasses.replace(params, provenance=provenance), crossed)
 
 
-def keep(home: Path, name: str, committee: Committee, doubt: Doubt) -> Path:
+def keep(home: Path, name: str, committee: Committee, params: EnsembleParams) -> Path:
     """Keep what was fitted where the committee is found the next time.
 
     Args:
@@ -90,5 +90,5 @@ def keep(home: Path, name: str, committee: Committee, doubt: Doubt) -> Path:
     """
     if seats.is_from_zoo(name):
         members = [member.name for member in committee.members]
-        return params_store.save(home, committee.name, members, doubt)
-    return bundles.refit(bundles.find(home, name), home, doubt).folder
+        return params_store.save(home, committee.name, members, params)
+    return bundles.refit(bundles.find(home, name), home, params).folder

@@ -276,7 +276,7 @@ def _compared(committee: Committee, exactly: _Answers, coarsely: _Answers) -> di
         None if UNKNOWN in exactly.truth else exactly.truth,
         names=[member.name for member in committee.members],
         costs=committee.costs,
-        doubt=committee.doubt,
+        params=committee.params,
         rule=committee.rule,
     )
     return {"committee": committee.name, **found}

@@ -209,7 +209,9 @@ class _Fold:
         self.probs = np.stack([rules.temper(own, self._fit(own[self._some])) for own in probs])
 
     def _fit(self, answers: Array) -> float:
-        return fit.fit_temperature(answers, self._truth[self._some], trust=fitting.TRUST)
+        return fit.fit_temperature(
+            answers, self._truth[self._some], prior_photos=fitting.PRIOR_PHOTOS
+        )
 
     def temperature(self, seats: Seats) -> float:
         """Of the mean of some; many committees begin with the same members."""
@@ -248,7 +250,7 @@ class _Trial:
         joined = rules.mean(held[list(self._seats)])
         self._right[:, fold.held] = joined.argmax(axis=1) == fold.held_truth
         if len(self._seats) > 1:
-            asked = cascade.ask(
+            asked = cascade.run(
                 lambda seat, still: held[seat, still],
                 len(fold.held),
                 stages=fold.stages(self._seats, costs, tolerance),

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from triptych import errors
 from triptych.ensemble import conformal
 from triptych.ensemble.fit.fitting import fit
-from triptych.ensemble.params import Doubt
+from triptych.ensemble.params import EnsembleParams
 from triptych.ensemble.rules import CASCADE
 from triptych.ensemble.rules import RULES
 from triptych.typing import Indices
@@ -39,7 +39,7 @@ class CrossFit:
 
     truth: Labels
     folds: Indices
-    doubts: tuple[Doubt, ...]
+    fold_params: tuple[EnsembleParams, ...]
     members: Probs
     joined: Mapping[str, Probs]
     used: Indices
@@ -47,7 +47,7 @@ class CrossFit:
 
     def sure(self, rule: str) -> Mask:
         """Which answers are called sure, shape (N,)."""
-        least = np.array([doubt.rule(rule).sure for doubt in self.doubts])
+        least = np.array([params.rule(rule).sure for params in self.fold_params])
         return np.asarray(self.joined[rule].max(axis=1) >= least[self.folds])
 
     def sizes(self, rule: str, coverage: float) -> Indices:
@@ -58,18 +58,21 @@ class CrossFit:
             coverage: How often they were asked to hold the true class, in (0, 1).
         """
         found = np.zeros(len(self.truth), np.intp)
-        for fold, level in enumerate(self._levels(rule, coverage)):
+        for fold, quantile in enumerate(self._quantiles(rule, coverage)):
             own = self.folds == fold
-            found[own] = conformal.sizes(self.joined[rule][own], level)
+            found[own] = conformal.set_sizes(self.joined[rule][own], quantile)
         return found
 
     def covered(self, rule: str, coverage: float) -> Mask:
         """Whether each photo's set holds the true class, shape (N,); as `sizes`."""
         scores = conformal.scores(self.joined[rule], self.truth.astype(np.intp))
-        return np.asarray(scores <= np.array(self._levels(rule, coverage))[self.folds])
+        return np.asarray(scores <= np.array(self._quantiles(rule, coverage))[self.folds])
 
-    def _levels(self, rule: str, coverage: float) -> list[float]:
-        return [conformal.look_up(doubt.rule(rule).levels, coverage) for doubt in self.doubts]
+    def _quantiles(self, rule: str, coverage: float) -> list[float]:
+        return [
+            conformal.quantile_for(params.rule(rule).quantiles, coverage)
+            for params in self.fold_params
+        ]
 
 
 def cross_fit(
@@ -106,19 +109,19 @@ def cross_fit(
     members = np.empty_like(probs)
     joined = {rule: np.empty_like(probs[0]) for rule in RULES}
     used, cost = np.zeros(len(truth), np.intp), np.zeros(len(truth))
-    doubts = []
+    fold_params = []
     for fold in range(len(names)):
         rest, own = np.flatnonzero(places != fold), np.flatnonzero(places == fold)
-        doubt = fit(probs[:, rest], truth[rest], costs, **settings)
-        doubts.append(doubt)
+        params = fit(probs[:, rest], truth[rest], costs, **settings)
+        fold_params.append(params)
         held = probs[:, own]
-        members[:, own] = [doubt.temper(seat, answers) for seat, answers in enumerate(held)]
+        members[:, own] = [params.calibrate(seat, answers) for seat, answers in enumerate(held)]
         for rule in set(RULES) - {CASCADE}:
-            joined[rule][own] = doubt.join(rule, members[:, own])
-        asked = doubt.ask(_answers(held), len(own))
+            joined[rule][own] = params.join(rule, members[:, own])
+        asked = params.run_cascade(_answers(held), len(own))
         joined[CASCADE][own], used[own] = asked.joined, asked.used
-        cost[own] = np.cumsum([costs[stage.seat] for stage in doubt.stages])[asked.used - 1]
-    return CrossFit(truth, places, tuple(doubts), members, joined, used, cost)
+        cost[own] = np.cumsum([costs[stage.member] for stage in params.stages])[asked.used - 1]
+    return CrossFit(truth, places, tuple(fold_params), members, joined, used, cost)
 
 
 def _answers(probs: Probs) -> Callable[[int, Indices], Probs]:

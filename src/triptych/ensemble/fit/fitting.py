@@ -15,14 +15,14 @@ from triptych.ensemble.fit import cascade_thresholds
 from triptych.ensemble.fit.confidence import sure_from
 from triptych.ensemble.fit.temperature import fit_temperature
 from triptych.ensemble.fit.weights import choose_weights
-from triptych.ensemble.params import Doubt
-from triptych.ensemble.params import RuleDoubt
+from triptych.ensemble.params import EnsembleParams
+from triptych.ensemble.params import RuleParams
 from triptych.ensemble.rules import RULES
 from triptych.typing import Labels
 from triptych.typing import Probs
 
 # Photos; see `fit_temperature`. A photo or so says little, hundreds outvote it.
-TRUST = 10.0
+PRIOR_PHOTOS = 10.0
 # Photos times classes: more would change little and take long.
 ENOUGH = 4_000_000
 
@@ -35,7 +35,7 @@ def fit(
     weights: Sequence[float] | None = None,
     tolerance: float = 0.001,
     precision: float = 0.95,
-) -> Doubt:
+) -> EnsembleParams:
     """Fit a committee's temperatures, weights, cascade, thresholds and sets.
 
     Each member is calibrated, and each rule's joined answers are once more: the mean of
@@ -67,13 +67,13 @@ def fit(
     _check(probs, truth, costs, tolerance=tolerance, precision=precision)
     step = max(1, -(-probs[0].size // ENOUGH))
     probs, truth = probs[:, ::step], truth[::step]
-    temperatures = [fit_temperature(own, truth, trust=TRUST) for own in probs]
+    temperatures = [fit_temperature(own, truth, prior_photos=PRIOR_PHOTOS) for own in probs]
     tempered = np.stack(
         [ensemble_rules.temper(*pair) for pair in zip(probs, temperatures, strict=True)]
     )
     weights = choose_weights(tempered, truth) if weights is None else weights
     stages = _stages(tempered, truth, costs, weights=weights, tolerance=tolerance)
-    asked = cascade.ask(
+    asked = cascade.run(
         lambda seat, still: tempered[seat, still], len(truth), stages=stages, weights=weights
     )
     rules = {
@@ -82,25 +82,25 @@ def fit(
         else _rule(rule.function(tempered, weights), truth, precision)
         for name, rule in RULES.items()
     }
-    return Doubt(
+    return EnsembleParams(
         temperatures=tuple(temperatures),
         weights=tuple(float(weight) for weight in weights),
         stages=tuple(stages),
         rules=rules,
-        told={"photos": len(truth), "tolerance": tolerance, "precision": precision},
+        provenance={"photos": len(truth), "tolerance": tolerance, "precision": precision},
     )
 
 
-def _rule(joined: Probs, truth: Labels, precision: float) -> RuleDoubt:
-    temperature = fit_temperature(joined, truth, trust=TRUST)
+def _rule(joined: Probs, truth: Labels, precision: float) -> RuleParams:
+    temperature = fit_temperature(joined, truth, prior_photos=PRIOR_PHOTOS)
     return _promise(ensemble_rules.temper(joined, temperature), truth, temperature, precision)
 
 
-def _promise(joined: Probs, truth: Labels, temperature: float, precision: float) -> RuleDoubt:
-    return RuleDoubt(
+def _promise(joined: Probs, truth: Labels, temperature: float, precision: float) -> RuleParams:
+    return RuleParams(
         temperature=temperature,
         sure=sure_from(joined, truth, precision=precision),
-        levels=conformal.levels(conformal.scores(joined, truth.astype(np.intp))),
+        quantiles=conformal.quantiles(conformal.scores(joined, truth.astype(np.intp))),
     )
 
 
@@ -119,7 +119,7 @@ def _stages(
     for asked in range(1, len(seats) + 1):
         some = seats[:asked]
         joined = ensemble_rules.weighted(tempered[some], [weights[seat] for seat in some])
-        temperatures.append(fit_temperature(joined, truth, trust=TRUST))
+        temperatures.append(fit_temperature(joined, truth, prior_photos=PRIOR_PHOTOS))
         prefixes.append(ensemble_rules.temper(joined, temperatures[-1]))
     found = cascade_thresholds.thresholds(
         prefixes, truth, [costs[seat] for seat in seats], tolerance=tolerance

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from triptych.ensemble import params
 from triptych.ensemble.fit.fitting import fit
-from triptych.ensemble.params import Doubt
+from triptych.ensemble.params import EnsembleParams
 from triptych.typing import Labels
 from triptych.typing import Probs
 
 
-def seat(probs: Probs, truth: Labels, costs: Sequence[float]) -> tuple[list[float], Doubt]:
+def seat(probs: Probs, truth: Labels, costs: Sequence[float]) -> tuple[list[float], EnsembleParams]:
     """Weigh candidates, and fit the committee of those whose weight is not 0.
 
     Args:

@@ -15,7 +15,7 @@ COOLEST, HOTTEST = 0.05, 20.0
 
 
 def fit_temperature(
-    probs: Probs, truth: Labels, *, doubt: float = 0.0, trust: float = 0.0
+    probs: Probs, truth: Labels, *, unlabelled: float = 0.0, prior_photos: float = 0.0
 ) -> float:
     """The temperature that makes a member's probabilities most likely.
 
@@ -46,8 +46,8 @@ def fit_temperature(
         cooled = logits / math.exp(log_t)
         norm = np.log(np.exp(cooled).sum(axis=1))
         known = -_floored(own / math.exp(log_t) - norm)
-        unknown = -_floored(cooled - norm[:, None]) if doubt else 0
-        return known + (doubt * unknown + trust * log_t**2 / 2) / len(truth)
+        unknown = -_floored(cooled - norm[:, None]) if unlabelled else 0
+        return known + (unlabelled * unknown + prior_photos * log_t**2 / 2) / len(truth)
 
     bounds = (math.log(COOLEST), math.log(HOTTEST))
     found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded")

@@ -259,7 +259,7 @@ def _guess(why: Why, committee: Committee) -> Guess:
 
 def _shares(committee: Committee, seats: Sequence[int]) -> list[float]:
     """How much some members count beside each other, by the committee's rule."""
-    weights = [committee.doubt.weights[seat] for seat in seats]
+    weights = [committee.params.weights[seat] for seat in seats]
     weighted = committee.rule in (CASCADE, "weighted") and any(weights)
     return weights if weighted else [1.0] * len(seats)
 
