@@ -9,36 +9,9 @@ from pathlib import Path
 
 import pytest
 
-SOURCES = Path(__file__).parent.parent / "src" / "triptych"
+from rooms import RANKS
 
-# A module imports only rooms of lower rank; modules of one room may import each other.
-RANKS = {
-    "errors": 0,
-    "typing": 0,
-    "utils": 1,
-    "results": 2,
-    "preprocessing": 2,
-    "ensemble": 2,
-    "settings": 3,
-    "images": 4,
-    "models": 4,
-    "data": 5,
-    "engines": 5,
-    "inference": 6,
-    "features": 6,
-    "bundles": 7,
-    "batch": 8,
-    "evaluation": 8,
-    "benchmark": 9,
-    "training": 9,
-    "tuning": 10,
-    "studio": 10,
-    "": 10,  # the package's own door: triptych.load, triptych.train
-    "web": 11,
-    "scale": 12,
-    "cli": 13,
-    "__main__": 14,
-}
+SOURCES = Path(__file__).parent.parent / "src" / "triptych"
 
 # Each library lives in few places, by dotted prefix, so that a change of library changes few files.
 FENCES = {

@@ -5,18 +5,23 @@ Run by ``make docs``; a test runs the check.
 
 from __future__ import annotations
 
+import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from rooms import RANKS
 from triptych import settings
 from triptych.cli import main as command_line
 from triptych.ensemble.rules import RULES
 from triptych.models import zoo
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+SOURCES = ROOT / "src" / "triptych"
 MARK = "<!-- Made by `make docs` from the code; changes here are lost. -->\n\n"
 
 
@@ -82,13 +87,40 @@ def rules_page() -> str:
     """docs/rules.md with a fresh table; the rest of it is written by hand."""
     lines = ["| rule | what it does | when |", "|---|---|---|"]
     lines += [f"| `{name}` | {rule.summary} | {rule.when} |" for name, rule in RULES.items()]
-    before, rest = (DOCS / "rules.md").read_text().split("lost -->\n", 1)
-    after = rest.split("<!-- end of rules -->", 1)[1]
-    return "\n".join([f"{before}lost -->", *lines, f"<!-- end of rules -->{after}"])
+    return _with_table("rules", lines, (DOCS / "rules.md").read_text())
+
+
+def design_page() -> str:
+    """docs/design.md with a fresh table of rooms; the rest of it is written by hand."""
+    lines = ["| rank | room | what it does |", "|---|---|---|"]
+    for room, rank in sorted(RANKS.items(), key=lambda item: item[1]):
+        lines += [f"| {rank} | {name} | {text} |" for name, text in _first_sentences(room)]
+    return _with_table("rooms", lines, (DOCS / "design.md").read_text())
+
+
+def _with_table(name: str, lines: list[str], text: str) -> str:
+    """A page with the lines between `<!-- name: ... -->` and `<!-- end of name -->` replaced."""
+    first, rest = re.split(rf"(?<=<!-- {name}: made by `make docs` from the code; )", text)
+    comment, rest = rest.split("\n", 1)
+    end = f"<!-- end of {name} -->"
+    return "\n".join([first + comment, *lines, end + rest.split(end, 1)[1]])
+
+
+def _first_sentences(room: str) -> Iterator[tuple[str, str]]:
+    """The first docstring sentence of a room and of each package in it, by their names."""
+    top = SOURCES / room
+    files = [top.with_suffix(".py")] if top.with_suffix(".py").exists() else []
+    files = files or [top / "__init__.py", *(sorted(top.glob("*/__init__.py")) if room else ())]
+    for file in files:
+        docstring = ast.get_docstring(ast.parse(file.read_text())) or ""
+        sentence = docstring.split("\n\n")[0].replace("\n", " ").replace("``", "`")
+        name = file.parent if file.name == "__init__.py" else file.with_suffix("")
+        shown = ".".join(name.relative_to(SOURCES.parent).parts).removeprefix("triptych.")
+        yield f"`{shown}`", sentence
 
 
 PAGES = {"settings.md": settings_page, "commands.md": commands_page, "zoo.md": zoo_page}
-PARTS = {"rules.md": rules_page}
+PARTS = {"rules.md": rules_page, "design.md": design_page}
 
 
 def main() -> None:

@@ -167,7 +167,7 @@ def test_a_bundle_without_predictions_has_no_label_issues(
     (older / "bundle.json").write_text(json.dumps(about))
     refused = run("label-issues", "shapes", "--home", tmp_path)
     assert refused.exit_code == 1
-    assert "has no out-of-fold predictions it was taught with" in refused.stderr
+    assert "has no out-of-fold predictions" in refused.stderr
 
 
 def test_what_its_doubt_is_worth_is_told(shapes: bundles.Bundle) -> None:
