@@ -31,8 +31,11 @@ os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")])
 )
+# Nothing of the person who runs the tests changes them, but for the precision of the networks:
+# `make test PRECISION=f32` runs as on a processor without bf16.
 for name in [name for name in os.environ if name.startswith("TRIPTYCH_")]:
-    del os.environ[name]
+    if name != "TRIPTYCH_PRECISION":
+        del os.environ[name]
 # A busy machine makes no test fail; speed is measured in benchmarks.
 hypothesis.settings.register_profile("triptych", deadline=None)
 hypothesis.settings.load_profile("triptych")
@@ -46,7 +49,10 @@ def pytest_report_header() -> str:
     names = ("keras", "tensorflow-cpu", "openvino", "numpy", "pillow", "flask", "gevent")
     found = [f"{d.metadata['Name']} {d.version}" for d in metadata.distributions()]
     lowered = {line.split()[0].lower(): line for line in found}
-    return "with " + ", ".join(lowered[name] for name in names if name in lowered)
+    precision = os.environ.get("TRIPTYCH_PRECISION", "auto")
+    return f"precision {precision}, with " + ", ".join(
+        lowered[name] for name in names if name in lowered
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -204,7 +204,9 @@ def test_threads_do_not_mix_their_images_up(pairs: Pairs) -> None:
         np.testing.assert_allclose(answer, expected[n % 8], atol=1e-6)
 
 
-@pytest.mark.parametrize("attempt", range(4))
+@pytest.mark.parametrize(
+    "attempt", [0, *(pytest.param(n, marks=pytest.mark.thorough) for n in (1, 2, 3))]
+)
 def test_threads_that_ask_a_new_process_first_do_not_wait_for_each_other(
     pairs: Pairs, attempt: int
 ) -> None:

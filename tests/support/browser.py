@@ -168,10 +168,14 @@ def assert_no_overflow(page) -> None:
 def obstacles(page, *only: str) -> list[str]:
     """What axe finds on the page that keeps somebody out: serious faults, with where they are.
 
+    Animations are ended first: what is half faded in has no contrast yet.
+
     Args:
-        page: To look at.
+        page: Is searched as it is shown, in its colour scheme.
         *only: Rules to try; by default all.
     """
+    page.emulate_media(reduced_motion="reduce")
+    wait_for(page, lambda: page.evaluate("document.getAnimations().length"), 0)
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     options = {"resultTypes": ["violations"], **({"runOnly": list(only)} if only else {})}
     return [

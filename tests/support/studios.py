@@ -21,7 +21,6 @@ import numpy as np
 import triptych
 from triptych import bundles
 from triptych import settings
-from triptych.engines import Float32Array
 from triptych.engines import Output
 from triptych.engines.fake import FakeEngine
 from triptych.ensemble import conformal
@@ -33,6 +32,7 @@ from triptych.inference import committee
 from triptych.inference.classifier import Classifier
 from triptych.preprocessing.recipe import Recipe
 from triptych.results import Label
+from triptych.typing import Float32Array
 from triptych.web import discovery
 from triptych.web import server
 from triptych.web.registry import Registry

@@ -17,7 +17,6 @@ from support import trained_project
 from support.browser import expect
 from support.browser import files
 from support.browser import obstacles
-from support.browser import wait_for
 from support.images import plain_image
 from support.images import squares
 from triptych.studio.projects import Projects
@@ -88,8 +87,6 @@ def garden(projects: Projects) -> str:
 
 def assert_accessible(page) -> None:
     """Nothing grave, neither in the light nor, as to colours, in the dark."""
-    page.emulate_media(reduced_motion="reduce")  # what is half faded in has no contrast yet
-    wait_for(page, lambda: page.evaluate("document.getAnimations().length"), 0)
     assert obstacles(page) == []
     page.emulate_media(color_scheme="dark")
     assert obstacles(page, COLOURS) == []

@@ -353,7 +353,6 @@ def test_a_heat_map_of_a_member_and_of_the_verdict(visit):
     expect(heat).to_have_attribute("alt", alt)
     assert_heat_lies_on_photo(page)
     screenshot(page, "why")
-    page.emulate_media(reduced_motion="reduce")
     assert obstacles(page) == []
     page.emulate_media(color_scheme="dark")
     assert obstacles(page, "color-contrast") == []

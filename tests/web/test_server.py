@@ -6,7 +6,9 @@ import concurrent.futures
 import http.client
 import json
 import os
+import select
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -89,17 +91,25 @@ def test_it_stays_awake_while_it_computes(busy_studio, asking):
     assert [answer.result()[0] for answer in answers] == [200] * 4
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="acknowledges at once")
 def test_answers_over_a_kept_connection_are_not_held_back(busy_studio):
-    connection = connect(busy_studio)
-    waits_s = []
-    for _ in range(20):
-        start = time.perf_counter()
-        connection.request("GET", "/healthz")
-        assert connection.getresponse().read() == b"ok"
-        waits_s.append(time.perf_counter() - start)
-    connection.close()
-    # A body that waits until its headers are acknowledged takes 40 ms, every time but the first.
-    assert min(waits_s[1:]) < 0.035
+    def fastest_s(*, acknowledge_at_once: bool) -> float:
+        connection = connect(busy_studio)
+        waits_s = []
+        for _ in range(20):
+            start = time.perf_counter()
+            connection.request("GET", "/healthz")
+            if acknowledge_at_once:
+                connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            assert connection.getresponse().read() == b"ok"
+            waits_s.append(time.perf_counter() - start)
+        connection.close()
+        return min(waits_s[1:])
+
+    # A body that waits until its headers are acknowledged comes 40 ms later, every time but the
+    # first, however fast the machine is; for a client that acknowledges at once, it does not.
+    usual_s, at_once_s = (fastest_s(acknowledge_at_once=each) for each in (False, True))
+    assert usual_s - at_once_s < 0.03
 
 
 def test_errors_raised_beside_the_loop_are_answered(busy_studio):
@@ -122,21 +132,30 @@ def test_too_much_is_refused_in_words(busy_studio, chunked):
     assert "at most 256 MB" in answer["error"]["message"]
 
 
+def refused_unread(address: str) -> tuple[int, http.client.HTTPMessage, dict] | None:
+    """The answer to a request that sends its headers and not one byte of its photo, if any."""
+    connection = connect(address)
+    connection.putrequest("POST", "/api/v1/classify")
+    connection.putheader("Content-Type", "image/png")
+    connection.putheader("Content-Length", str(100 << 20))
+    connection.endheaders()
+    try:
+        if not select.select([connection.sock], [], [], 0.1)[0]:
+            return None  # it waits for the photo
+        with connection.getresponse() as response:
+            return response.status, response.headers, json.loads(response.read())
+    finally:
+        connection.close()
+
+
 def test_a_full_server_refuses_before_it_reads(asking):
     with studios.fake_studio(seconds_per_run=0.7, max_waiting_images=2) as (_, address):
         taken = [asking(address) for _ in range(2)]
-        wait_for_requests(address, 2)
-        time.sleep(0.5)  # they are read, which takes a few milliseconds
-        connection = connect(address)
-        connection.putrequest("POST", "/api/v1/classify")
-        connection.putheader("Content-Type", "image/png")
-        connection.putheader("Content-Length", str(100 << 20))
-        connection.endheaders()  # and not one byte of the photo
-        with connection.getresponse() as response:
-            assert response.status == 503
-            assert int(response.headers["Retry-After"]) >= 1
-            answer = json.loads(response.read())
-        connection.close()
+        while (refusal := refused_unread(address)) is None:
+            assert not any(future.done() for future in taken), "a full server read on"
+        status, headers, answer = refusal
+        assert status == 503
+        assert int(headers["Retry-After"]) >= 1
         assert answer["error"]["code"] == "overloaded"
         assert "2 images are waiting already" in answer["error"]["message"]
         assert [future.result()[0] for future in taken] == [200, 200]

@@ -141,7 +141,8 @@ def test_a_late_answer_does_not_bring_back_what_was(projects, garden, visit):
     assert "flies" not in answer.text()
     with page.expect_event("requestfinished"):
         route.fulfill(response=answer)
-    page.wait_for_timeout(300)
+    # What the page fetches later comes later, so by then it has dealt with that one.
+    page.evaluate("fetch(location.href).then(answer => answer.text())")
     expect(section(page, "flies")).to_be_visible()
 
 
