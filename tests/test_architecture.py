@@ -37,7 +37,6 @@ FENCES = {
         "benchmark.plots",
         "evaluation.fit_plots",
         "evaluation.plot_style",
-        "evaluation.plots",
     },
     "nncf": {"engines.conversion.quantize"},
     "openvino": {"engines"},

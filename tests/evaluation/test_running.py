@@ -47,7 +47,7 @@ def test_counts_equal_counting_by_hand() -> None:
     probs = rng.dirichlet(np.ones(10), (3, 200))  # (M, N, C)
     truths = rng.integers(0, 10, 200)
     weights = params.unfitted([1, 2, 3], [1, 1, 2])
-    tally = evaluation.Evaluation(["A", "B", "C"], weights, [1, 1, 2], "vote")
+    tally = evaluation.RunningMetrics(["A", "B", "C"], weights, [1, 1, 2], "vote")
     for n, truth in enumerate(truths):
         tally.add(probs[:, n], int(truth))
     report = tally.to_dict()
@@ -73,7 +73,7 @@ def test_a_fitted_committee_is_counted_as_cross_fitting_counts_it() -> None:
     costs, folds = [1.0, 3.0], np.arange(400) % 2
     crossed = fit.cross_fit(probs, truths, costs, folds)
     own = np.flatnonzero(crossed.folds == 0)
-    tally = evaluation.Evaluation(
+    tally = evaluation.RunningMetrics(
         ["A", "B"], crossed.fold_params[0], costs, "cascade", coverage=0.8
     )
     for n in own:

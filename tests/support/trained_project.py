@@ -117,7 +117,7 @@ def train(
 
 def _figures(kept: OOFPredictions, labels: Sequence[str]) -> dict[str, Any]:
     held = kept.held
-    outcome = evaluation.Outcome(
+    outcome = evaluation.Predictions(
         labels=tuple(labels),
         truth=kept.truth[held],
         members={"one": kept.probs[held], "two": (kept.probs[held] + 1 / len(labels)) / 2},

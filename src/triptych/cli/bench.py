@@ -15,6 +15,7 @@ import click
 from triptych import errors
 from triptych import settings
 from triptych.cli import common
+from triptych.utils import formatting
 
 if TYPE_CHECKING:
     from triptych.benchmark import Bench
@@ -212,7 +213,8 @@ def _stages(own: Measured) -> list[tuple[str, ...]]:
         ("one photo, stage after stage", "median", "95 of 100 within", "photos")
     ]
     rows += [
-        (stage.name, *_times(stage.spread)[:2], common.percent(stage.share)) for stage in own.stages
+        (stage.name, *_times(stage.spread)[:2], formatting.percent(stage.share))
+        for stage in own.stages
     ]
     others = {"one photo, its networks side by side": own.alone, "HTTP beyond that": own.http}
     rows += [(name, *_times(spread)[:2], "") for name, spread in others.items() if spread]
@@ -240,7 +242,7 @@ def _rate(
 ) -> tuple[str, ...]:
     share = own.of_bare(per_s)
     times = _times(spread) if spread else ("", "", "")
-    return (name, f"{per_s:7.1f}", common.percent(share) if share else "", *times, note)
+    return (name, f"{per_s:7.1f}", formatting.percent(share) if share else "", *times, note)
 
 
 def _times(spread: Spread) -> tuple[str, str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from triptych.cli import common
+from triptych.utils import formatting
 
 
 @click.group()
@@ -139,7 +140,7 @@ def _facts(made: Any, home: Path) -> dict[str, Any]:
 
 def _row(facts: dict[str, Any]) -> tuple[str, ...]:
     active = "none" if facts["active"] is None else str(facts["active"])
-    right = "" if facts["top1"] is None else common.percent(facts["top1"])
+    right = "" if facts["top1"] is None else formatting.percent(facts["top1"])
     kept, classes = ", ".join(map(str, facts["versions"])), str(len(facts["classes"]))
     members = ", ".join(facts["members"])
     return (facts["name"], active, kept, classes, members, right, facts["created"])

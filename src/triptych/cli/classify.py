@@ -15,6 +15,7 @@ import click
 
 from triptych.cli import classify_out
 from triptych.cli import common
+from triptych.utils import formatting
 
 if TYPE_CHECKING:
     from triptych.inference.classifier import Classifier
@@ -223,7 +224,7 @@ def _describe(verdict: Verdict, width: int) -> str:
     seats = len(verdict.members) + len(verdict.slept)
     at_best = "None of these; at best " if verdict.status == NONE else ""
     lines = [
-        f"  {at_best}{verdict.label.name}  {common.percent(verdict.prob).strip()}"
+        f"  {at_best}{verdict.label.name}  {formatting.percent(verdict.prob)}"
         f"   ({verdict.rule} of {seats}, surest: {verdict.surest}, "
         f"{verdict.timing.total_ms:.0f} ms)"
     ]
@@ -231,7 +232,7 @@ def _describe(verdict: Verdict, width: int) -> str:
     if doubt:
         lines.append(f"    {doubt}")
     for member in verdict.members:
-        guesses = "   ".join(f"{g.label.name} {common.percent(g.prob).strip()}" for g in member.top)
+        guesses = "   ".join(f"{g.label.name} {formatting.percent(g.prob)}" for g in member.top)
         lines.append(f"    {member.name:<{width}}  {guesses}")
     if verdict.similar:
         named = ", ".join(f"{p.label.name} {p.digest[:8]}" for p in verdict.similar)

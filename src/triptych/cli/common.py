@@ -187,14 +187,15 @@ def home(options: Mapping[str, Any]) -> Path:
     return settings.load(os.environ, **options).home
 
 
-def percent(share: float) -> str:
-    """A share as people read it, such as ``" 83.1 %"``."""
-    return f"{100 * share:5.1f} %"
-
-
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as aligned text columns; the first row is the heading."""
+    """Rows as text columns, percentages aligned right; the first row is the heading."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)) for row in rows]
+    lines = [
+        "  ".join(
+            f"{cell:{'>' if cell.endswith('%') else '<'}{width}}"
+            for cell, width in zip(row, widths, strict=True)
+        )
+        for row in rows
+    ]
     rule = "  ".join("-" * width for width in widths)
     return "\n".join(line.rstrip() for line in (lines[0], rule, *lines[1:]))

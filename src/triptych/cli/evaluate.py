@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from triptych.cli import common
+from triptych.utils import formatting
 
 if TYPE_CHECKING:
     from triptych.data import Labelled
@@ -46,12 +47,12 @@ def evaluate(folder: Path, fit: str | None, as_json: bool, **options: Any) -> No
 
 
 def _count(classifier: Classifier, photos: Labelled, fit: str | None) -> dict[str, Any]:
-    from triptych.evaluation import Evaluation
+    from triptych.evaluation import RunningMetrics
     from triptych.inference.classifier import Question
     from triptych.results import Failure
 
     committee = classifier.committee
-    evaluation = Evaluation(
+    evaluation = RunningMetrics(
         [member.name for member in committee.members],
         committee.params,
         committee.costs,
@@ -104,11 +105,11 @@ def _row(name: str, score: dict[str, Any]) -> tuple[str, ...]:
     low, high = score["interval"]
     return (
         name,
-        common.percent(score["top1"]),
+        formatting.percent(score["top1"]),
         f"{100 * low:.1f} to {100 * high:.1f} %",
-        common.percent(score["top5"]),
+        formatting.percent(score["top5"]),
         f"{score['ece']:.3f}",
-        common.percent(score["cost"]) if "cost" in score else "",
-        common.percent(score["coverage"]) if "coverage" in score else "",
+        formatting.percent(score["cost"]) if "cost" in score else "",
+        formatting.percent(score["coverage"]) if "coverage" in score else "",
         f"{score['set_size']:.2f}" if "set_size" in score else "",
     )

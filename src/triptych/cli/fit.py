@@ -14,6 +14,7 @@ from triptych import settings
 from triptych.cli import common
 from triptych.cli import fit_choose
 from triptych.utils import extras
+from triptych.utils import formatting
 
 if TYPE_CHECKING:
     from triptych.inference.classifier import Classifier
@@ -255,9 +256,9 @@ def _trust(rule: Figures) -> tuple[str, ...]:
     sure, sets = rule["sure"], rule["sets"]
     return (
         f"rule {rule['name']}",
-        common.percent(sure["share"]),
-        "" if sure["precision"] is None else common.percent(sure["precision"]),
-        common.percent(sets["covered"]),
+        formatting.percent(sure["share"]),
+        "" if sure["precision"] is None else formatting.percent(sure["precision"]),
+        formatting.percent(sets["covered"]),
         f"{sets['mean_size']:.2f}",
     )
 

@@ -15,6 +15,7 @@ import click
 from triptych import settings
 from triptych.cli import common
 from triptych.utils import extras
+from triptych.utils import formatting
 
 if TYPE_CHECKING:
     from triptych.tuning.candidates import Audition
@@ -171,7 +172,7 @@ def _row(option: dict[str, Any]) -> tuple[str, ...]:
     return (
         "*" if option["front"] else "",
         option["title"],
-        common.percent(option["top1"]),
+        formatting.percent(option["top1"]),
         f"{100 * low:.1f} to {100 * high:.1f} %",
         f"{option['ms']:.1f}",
         f"{option['multiply_adds']:.2f}",

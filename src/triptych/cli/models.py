@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from triptych.cli import common
+from triptych.utils import formatting
 
 if TYPE_CHECKING:
     from triptych.models.zoo import Backbone
@@ -54,7 +55,7 @@ def _row(fact: dict[str, Any]) -> tuple[str, ...]:
         fact["name"],
         ", ".join(fact["committees"]),
         " x ".join(map(str, fact["size"])),
-        common.percent(fact["top1"]),
+        formatting.percent(fact["top1"]),
         f"{fact['multiply_adds'] / 1e6:10,.0f}",
         f"{fact['parameters'] / 1e6:11,.1f}",
         f"{fact['size_mb']:4.0f} MB",

@@ -13,6 +13,7 @@ import click
 from triptych import errors
 from triptych import settings
 from triptych.cli import common
+from triptych.utils import formatting
 
 Figures = dict[str, Any]
 
@@ -119,8 +120,8 @@ def _judged(report: Figures) -> list[tuple[str, ...]]:
 def _score(own: Figures) -> tuple[str, ...]:
     low, high = own["interval"]
     return (
-        _change(own, "top1", _percent),
-        _percent(own["agreement"]),
+        _change(own, "top1", formatting.percent),
+        formatting.percent(own["agreement"]),
         _points(own["loss"]),
         f"{_points(low)} to {_points(high)}",
     )
@@ -134,7 +135,7 @@ def _believed(report: Figures) -> list[tuple[str, ...]]:
             (
                 name,
                 _change(own, "ece", "{:.3f}".format),
-                *(_change(own, key, _percent) for key in ("sure", "sure_right", "cost")),
+                *(_change(own, key, formatting.percent) for key in ("sure", "sure_right", "cost")),
             )
             for name, own in _rows(report)
         ),
@@ -144,10 +145,6 @@ def _believed(report: Figures) -> list[tuple[str, ...]]:
 def _change(own: Figures, key: str, show: Callable[[float], str]) -> str:
     pair = [own[form].get(key) for form in ("f32", "int8")]
     return "" if None in pair else " → ".join(map(show, pair))
-
-
-def _percent(share: float) -> str:
-    return common.percent(share).strip()
 
 
 def _points(share: float) -> str:

@@ -12,6 +12,7 @@ import click
 
 from triptych.cli import common
 from triptych.typing import Notify
+from triptych.utils import formatting
 
 
 def _files(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
@@ -99,7 +100,7 @@ def train(
             fine_tune=fine_tune,
             seed=seed,
             progress=stages.show,
-            judged=lambda member, share: stages.say(f"{member}: {common.percent(share)} right"),
+            judged=lambda member, share: stages.say(f"{member}: {formatting.percent(share)} right"),
             report=stages.say,
             **compute,
             **options,
@@ -147,9 +148,7 @@ def _seats(about: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def _gain(record: dict[str, Any]) -> str:
-    before, after = (
-        common.percent(record[when]["held_out"]).strip() for when in ("before", "after")
-    )
+    before, after = (formatting.percent(record[when]["held_out"]) for when in ("before", "after"))
     fate = "kept" if record["kept"] else "not clearly better, so not kept"
     return (
         f"{record['member']}: {before} -> {after} on {record['photos']} held-out photos, "
@@ -159,4 +158,4 @@ def _gain(record: dict[str, Any]) -> str:
 
 def _score(score: dict[str, Any]) -> tuple[str, str]:
     low, high = score["interval"]
-    return common.percent(score["top1"]), f"{100 * low:.1f} to {100 * high:.1f} %"
+    return formatting.percent(score["top1"]), f"{100 * low:.1f} to {100 * high:.1f} %"

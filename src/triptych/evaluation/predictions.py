@@ -18,7 +18,7 @@ MISTAKES = 12
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Predictions:
     """All answers of a committee to N labelled photos of C classes.
 
     Args:
@@ -33,8 +33,9 @@ class Outcome:
 
     Example:
         >>> probs = np.array([[0.9, 0.1], [0.6, 0.4]])
-        >>> outcome = Outcome(("cat", "dog"), np.array([0, 1]), {"A": probs}, probs, ("a", "b"))
-        >>> metrics_of(outcome)["committee"]["top1"]
+        >>> truth = np.array([0, 1])
+        >>> predictions = Predictions(("cat", "dog"), truth, {"A": probs}, probs, ("a", "b"))
+        >>> metrics_of(predictions)["committee"]["top1"]
         0.5
     """
 
@@ -79,29 +80,31 @@ class Outcome:
             )
 
 
-def metrics_of(outcome: Outcome) -> dict[str, Any]:
-    """An outcome's numbers as the JSON object that a bundle keeps in ``metrics.json``.
+def metrics_of(predictions: Predictions) -> dict[str, Any]:
+    """The metrics of predictions as the JSON object that a bundle keeps in ``metrics.json``.
 
     Shares and probabilities are in [0, 1], `nll` is in nats; see `triptych.evaluation.metrics`.
 
     Args:
-        outcome: The answers.
+        predictions: The answers.
 
     Returns:
         ``images``; ``committee`` and the list ``members`` (top1, its 95 % interval, top5 when
         there are more than 5 classes, macro_f1, ece, nll, brier); ``per_class``; ``confusion``,
         rows the truth; ``reliability``, the filled bins; ``mistakes``, the most confident ones.
     """
-    probs, truth = outcome.committee, outcome.truth
+    probs, truth = predictions.committee, predictions.truth
     return {
         "images": len(truth),
         "committee": _scores(probs, truth),
-        "members": [{"name": name, **_scores(own, truth)} for name, own in outcome.members.items()],
-        "per_class": _per_class(outcome),
+        "members": [
+            {"name": name, **_scores(own, truth)} for name, own in predictions.members.items()
+        ],
+        "per_class": _per_class(predictions),
         "confusion": metrics.confusion(probs, truth).tolist(),
         "reliability": [asdict(bin) for bin in metrics.reliability(probs, truth)],
         "mistakes": [
-            _mistake(outcome, int(index))
+            _mistake(predictions, int(index))
             for index in metrics.most_confident_mistakes(probs, truth, MISTAKES)
         ],
     }
@@ -116,20 +119,20 @@ def _scores(probs: Probs, truth: Labels) -> dict[str, Any]:
     }
 
 
-def _per_class(outcome: Outcome) -> list[dict[str, Any]]:
-    scores = metrics.per_class(outcome.committee, outcome.truth)
+def _per_class(predictions: Predictions) -> list[dict[str, Any]]:
+    scores = metrics.per_class(predictions.committee, predictions.truth)
     columns = zip(*(column.tolist() for column in scores), strict=True)
     return [
         {"label": label, **dict(zip(scores._fields, row, strict=True))}
-        for label, row in zip(outcome.labels, columns, strict=True)
+        for label, row in zip(predictions.labels, columns, strict=True)
     ]
 
 
-def _mistake(outcome: Outcome, index: int) -> dict[str, Any]:
-    row = outcome.committee[index]
+def _mistake(predictions: Predictions, index: int) -> dict[str, Any]:
+    row = predictions.committee[index]
     return {
-        "source": outcome.sources[index],
-        "truth": outcome.labels[int(outcome.truth[index])],
-        "answer": outcome.labels[int(row.argmax())],
+        "source": predictions.sources[index],
+        "truth": predictions.labels[int(predictions.truth[index])],
+        "answer": predictions.labels[int(row.argmax())],
         "prob": float(row.max()),
     }

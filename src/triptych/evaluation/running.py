@@ -17,7 +17,7 @@ from triptych.evaluation import metrics
 from triptych.typing import Probs
 
 
-class Evaluation:
+class RunningMetrics:
     """Counts, image by image, how members and rules fare; holds a few numbers of each image.
 
     Args:
@@ -29,7 +29,7 @@ class Evaluation:
 
     Example:
         >>> from triptych.ensemble import params
-        >>> evaluation = Evaluation(["A", "B"], params.unfitted([1, 1], [1, 1]), [1, 1], "mean")
+        >>> evaluation = RunningMetrics(["A", "B"], params.unfitted([1, 1], [1, 1]), [1, 1], "mean")
         >>> evaluation.add(np.array([[0.9, 0.1], [0.4, 0.6]]), truth=0)
         >>> evaluation.to_dict()["committee"]["top1"]
         1.0

@@ -20,6 +20,8 @@ from triptych.inference import verdicts
 from triptych.training.config import Material
 from triptych.training.config import Outcome
 from triptych.training.config import seated
+from triptych.training.learning_curve import CurvePoint
+from triptych.utils import formatting
 
 THUMBNAIL_PX = 240
 DROPPED = "The committee is right more often without it, on photos that were not learned."
@@ -44,8 +46,13 @@ class Told:
     data: triptych_data.Dataset
     material: Material
     after: Outcome
+<<<<<<< HEAD
     taught: Mapping[str, ood.OODReference]
     curve: tuple[report.CurvePoint, ...]
+=======
+    taught: Mapping[str, ood.Taught]
+    curve: tuple[CurvePoint, ...]
+>>>>>>> 898b4f7 (The result page and report.html are drawn by the same macros: figures live in evaluation/, Matplotlib leaves training)
 
 
 def write(folder: Path, told: Told) -> None:
@@ -63,16 +70,21 @@ def write(folder: Path, told: Told) -> None:
         "metrics.json": json.dumps(figures, indent=1, ensure_ascii=False) + "\n",
         "labels.txt": "".join(f"{name}\n" for name in told.material.classes),
         "README.md": model_card.render({"name": told.name, **told.about}, figures),
-        "report.html": report.render(_report(told, outcome, figures)),
+        "report.html": report.render(_report(told, figures)),
     }
     for name, text in pages.items():
         (folder / name).write_text(text, encoding="utf-8")
 
 
+<<<<<<< HEAD
 def _outcome(told: Told) -> evaluation.Outcome:
     pupils, params = told.after.pupils, told.after.params
+=======
+def _outcome(told: Told) -> evaluation.Predictions:
+    pupils, doubt = told.after.pupils, told.after.doubt
+>>>>>>> 898b4f7 (The result page and report.html are drawn by the same macros: figures live in evaluation/, Matplotlib leaves training)
     sitting = np.stack([pupil.validation for pupil in seated(pupils)])
-    return evaluation.Outcome(
+    return evaluation.Predictions(
         labels=told.material.classes,
         truth=told.material.val_truth,
         members={pupil.backbone.name: pupil.validation for pupil in pupils},
@@ -81,14 +93,19 @@ def _outcome(told: Told) -> evaluation.Outcome:
     )
 
 
-def _doubt(told: Told, outcome: evaluation.Outcome) -> dict[str, Any]:
+def _doubt(told: Told, outcome: evaluation.Predictions) -> dict[str, Any]:
     """How each rule fares, and what the committee's doubt is worth, on the validation photos."""
     pupils, params, truth = seated(told.after.pupils), told.after.params, outcome.truth
     if not params.is_fitted:
         return {}
     rule = told.about["rule"]
+<<<<<<< HEAD
     tally = evaluation.Evaluation(
         [pupil.backbone.name for pupil in pupils], params, [pupil.cost for pupil in pupils], rule
+=======
+    tally = evaluation.RunningMetrics(
+        [pupil.backbone.name for pupil in pupils], doubt, [pupil.cost for pupil in pupils], rule
+>>>>>>> 898b4f7 (The result page and report.html are drawn by the same macros: figures live in evaluation/, Matplotlib leaves training)
     )
     for number, label in enumerate(truth):
         tally.add(np.stack([pupil.answers[number] for pupil in pupils]), int(label))
@@ -117,7 +134,7 @@ def _doubt_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
     if "doubt" not in figures:
         return []
     doubt, rules = figures["doubt"], figures["rules"]
-    percent, cascade = report.percent, rules["cascade"]
+    percent, cascade = formatting.percent, rules["cascade"]
     whole = rules["weighted"]
     rows = [
         ("Called sure", f"{percent(doubt['sure'])} of the photos"),
@@ -137,7 +154,7 @@ def _doubt_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _report(told: Told, outcome: evaluation.Outcome, figures: dict[str, Any]) -> report.Report:
+def _report(told: Told, figures: dict[str, Any]) -> report.Report:
     data, about = told.about["data"], told.about
     held = f", held out of {data['train'] + data['val']}" if data["held_out"] else ""
     photos = {photo.source: photo for photo in told.material.val_photos}
@@ -145,20 +162,15 @@ def _report(told: Told, outcome: evaluation.Outcome, figures: dict[str, Any]) ->
         name=told.name,
         date=about["created"][:10],
         data=f"{data['val']} photos of {data['name']} that were not learned{held}",
-        outcome=outcome,
-        rule=about["rule"],
-        members=[
-            report.MemberNote(
-                pupil.backbone.name,
-                pupil.weight,
-                pupil.temperature,
-                "" if pupil.weight else DROPPED,
+        labels=told.material.classes,
+        numbers=figures,
+        members={
+            pupil.backbone.name: report.MemberNote(
+                pupil.weight, pupil.temperature, "" if pupil.weight else DROPPED
             )
             for pupil in told.after.pupils
-        ],
-        curve=told.curve,
+        },
         doubt=_doubt_rows(figures),
-        findings=told.data.findings,
         made=[
             ("Taught on", f"{data['train']} photos of {len(told.material.classes)} classes"),
             ("Head", told.after.pupils[0].fit.head.kind),

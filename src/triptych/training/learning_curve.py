@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from triptych.ensemble import rules
-from triptych.evaluation import report
 from triptych.training import heads
 from triptych.training.config import Lesson
 from triptych.training.config import Material
@@ -19,9 +19,20 @@ SEEDS = 5
 STAGE = "Learning curve"
 
 
-def draw(
-    material: Material, pupils: Sequence[Pupil], lesson: Lesson
-) -> tuple[report.CurvePoint, ...]:
+@dataclass(frozen=True)
+class CurvePoint:
+    """How well the committee did when it was trained with fewer photos.
+
+    Args:
+        per_class: Photos per class.
+        accuracies: One per seed, each in [0, 1]; at least one.
+    """
+
+    per_class: int
+    accuracies: tuple[float, ...]
+
+
+def draw(material: Material, pupils: Sequence[Pupil], lesson: Lesson) -> tuple[CurvePoint, ...]:
     """Teach the committee's heads with few photos, then with more and more.
 
     Args:
@@ -45,7 +56,7 @@ def draw(
             _score(material, pupils, _some(material.train_truth, size, seed))
             for seed in range(lesson.seed, lesson.seed + SEEDS)
         ]
-        points.append(report.CurvePoint(size, tuple(scores)))
+        points.append(CurvePoint(size, tuple(scores)))
     lesson.progress(STAGE, len(sizes), len(sizes))
     return tuple(points)
 

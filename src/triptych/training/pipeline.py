@@ -105,7 +105,7 @@ def check(name: str, lesson: Lesson) -> list[zoo.Backbone]:
     bundles.check_name(name)
     augment.of(lesson.augment)
     heads.check(lesson.head)
-    extras.require("Teaching", "keras", "scipy", "sklearn", "matplotlib", extra="teach")
+    extras.require("Teaching", "keras", "scipy", "sklearn", extra="teach")
     if lesson.fine_tune or lesson.head == "mlp":
         what = "Fine-tuning" if lesson.fine_tune else "The head 'mlp'"
         extras.require(what, "tensorflow", extra="tensorflow")
@@ -249,9 +249,8 @@ def _extractors(
 ) -> list[features.Extractor]:
     own = _own_weights(lesson)
     with ThreadPoolExecutor(1) as pool:
-        # Seconds of imports that are wanted later; here is time, while the workshop works.
-        for module in ("sklearn.linear_model", "matplotlib.figure"):
-            pool.submit(importlib.import_module, module)
+        # It takes seconds and is wanted later; here is time, while the workshop works.
+        pool.submit(importlib.import_module, "sklearn.linear_model")
         return extractors.of(rows, options, own=own, workshop=workshop)
 
 

@@ -13,12 +13,12 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from triptych.engines import batching
 from triptych.settings import Settings
 from triptych.utils import concurrency
+from triptych.utils import formatting
 from triptych.utils import queueing
 from triptych.web import api
 from triptych.web import context
 from triptych.web import docs
 from triptych.web import errors
-from triptych.web import filters
 from triptych.web import health
 from triptych.web import logs
 from triptych.web import metric_backends
@@ -125,5 +125,5 @@ def create_app(
     logs.register(app)
     meters.register(app)
     security.register(app, settings)
-    filters.register(app)
+    app.jinja_env.filters.update(formatting.FILTERS)
     return app

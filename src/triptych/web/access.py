@@ -21,6 +21,8 @@ from triptych.web import context
 from triptych.web import errors as web_errors
 from triptych.web import health
 
+# Endpoints of style sheets and scripts, which hold nothing of anybody.
+STATIC = ("static", "figures.static")
 blueprint = flask.Blueprint("access", __name__)
 
 SIGNED_IN = "signed_in"
@@ -119,7 +121,7 @@ def sign_out() -> Response:
 
 def _refuse_strangers() -> None:
     request = flask.request
-    is_open = request.endpoint == "static" or request.blueprint == blueprint.name
+    is_open = request.endpoint in STATIC or request.blueprint == blueprint.name
     if not (is_open or health.is_probe(request) or _knows_key(request)):
         raise _unauthorized(
             "This studio answers only to those who know its key. Send it as "

@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from triptych import errors
-from triptych.web import filters
+from triptych.utils import formatting
 from triptych.web import request_context
 
 # How programs are told, by the beginning of the path; elsewhere as in the API.
@@ -86,7 +86,7 @@ def _message(error: HTTPException) -> str:
         most = flask.current_app.config["MAX_CONTENT_LENGTH"]
         parts = flask.current_app.config["MAX_FORM_PARTS"]
         return (
-            f"The request is too large; at most {filters.size(most)} are taken, all images "
+            f"The request is too large; at most {formatting.size(most)} are taken, all images "
             f"together, and {parts} parts of a form. Send fewer at a time."
         )
     return error.description or error.name

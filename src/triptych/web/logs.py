@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import flask
 
+from triptych.web import access
 from triptych.web import health
 from triptych.web import request_context
 
@@ -49,7 +50,7 @@ def _begin() -> None:
 def _finish(response: flask.Response) -> flask.Response:
     noted = request_context.current()
     response.headers[request_context.HEADER] = noted.id
-    noise = health.is_watching(flask.request) or flask.request.endpoint == "static"
+    noise = health.is_watching(flask.request) or flask.request.endpoint in access.STATIC
     logger.log(
         logging.DEBUG if noise else logging.INFO,
         "request",

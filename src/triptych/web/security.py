@@ -66,7 +66,7 @@ def _register_names(app: flask.Flask, settings: Settings) -> None:
 
 
 def _is_public(request: flask.Request) -> bool:
-    return request.endpoint == "static" or health.is_probe(request)
+    return request.endpoint in access.STATIC or health.is_probe(request)
 
 
 def _refuse_other_sites() -> None:

@@ -353,7 +353,7 @@ function complain(sleeping, message) {
 function guess({ label, prob }) {
   const line = copyOf("guess-template");
   write(line, { name: label, prob: percent(prob) });
-  slot(line, "bar").setAttribute("width", percent(prob));
+  slot(line, "bar").setAttribute("width", `${prob * 100}%`);
   return line;
 }
 
@@ -389,9 +389,9 @@ function textOf(tag, text) {
   return element;
 }
 
-/** @param {number} prob in [0, 1] @returns {string} the only place where it becomes a percentage */
+/** @param {number} prob in [0, 1] @returns {string} such as "83.4 %" */
 function percent(prob) {
-  return `${(prob * 100).toFixed(1)}%`;
+  return `${(prob * 100).toFixed(1)}\u00a0%`;
 }
 
 /** @param {number} share in (0, 1) @returns {string} how often that is */

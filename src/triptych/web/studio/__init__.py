@@ -14,6 +14,7 @@ from triptych.web.studio import teach
 blueprints: tuple[flask.Blueprint, ...] = (
     teach.blueprint,
     review.blueprint,
+    review.figures_blueprint,
     decisions.blueprint,
     inbox.blueprint,
     publish.blueprint,

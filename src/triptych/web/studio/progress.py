@@ -7,7 +7,7 @@ from typing import Any
 
 from triptych.studio.jobs import Job
 from triptych.training import config
-from triptych.web import filters
+from triptych.utils import formatting
 
 TITLES = {
     "waiting": "Waiting",
@@ -69,15 +69,16 @@ def _outcome(job: Job) -> str:
     made = f"This made version {job.version}"
     if not shares:
         return f"{made}; there were too few photos to say how often it is right."
-    return f"{made}: it answered {filters.percent(shares[-1])} of the photos held back rightly."
+    return f"{made}: it answered {formatting.percent(shares[-1])} of the photos held back rightly."
 
 
 def _left(job: Job) -> str:
     if job.left_s is None or not job.is_under_way:
         return ""
     seconds = math.ceil(job.left_s)
-    time = filters.counted(seconds, "second") if seconds < 90 else f"{round(seconds / 60)} minutes"
-    return f"About {time} left in this stage."
+    if seconds < 90:
+        return f"About {formatting.counted(seconds, 'second')} left in this stage."
+    return f"About {round(seconds / 60)} minutes left in this stage."
 
 
 def _stages(job: Job) -> list[dict[str, str]]:

@@ -10,14 +10,23 @@ import flask
 
 from triptych import bundles
 from triptych import errors
+from triptych.evaluation import figures
 from triptych.studio import review as studio_review
 from triptych.studio.review import Review
 from triptych.web import context
-from triptych.web.studio import charts
 from triptych.web.studio import decision_text
-from triptych.web.studio import tables
 
 blueprint = flask.Blueprint("projects_review", __name__, url_prefix="/projects/<key>/result")
+
+# The macros and the style of the figures, which `report.html` shares.
+figures_blueprint = flask.Blueprint(
+    "figures",
+    figures.__name__,
+    template_folder="templates",
+    static_folder="static",
+    url_prefix="/figures",
+    static_url_path="",
+)
 
 REPORT = "report.html"
 # The file holds its style and pictures; it shall do nothing else, whoever wrote it.
@@ -36,7 +45,7 @@ def result(key: str) -> str:
     project = here.projects.find(key)
     if not bundles.versions(here.settings.home, key):
         return flask.render_template("projects/untaught.html", project=project, tab="Result")
-    return _show("projects/result.html", key, _result, address=_address)
+    return _show("projects/result.html", key, _result)
 
 
 def _show(
@@ -81,27 +90,13 @@ def _number(name: str) -> int | None:
     raise errors.SettingError(f"The {name} is {text[:40]!r}; expected a whole number, such as 2.")
 
 
-def _address(review: Review, truth: str, answer: str | None = None) -> str:
-    """Of the photos behind a cell of the matrix, a row or a column of it."""
-    key, version = review.project.key, review.made.version
-    return flask.url_for(
-        "projects_review.cell", key=key, version=version, truth=truth, answer=answer
-    )
-
-
 def _result(review: Review) -> dict[str, Any]:
-    numbers, doubted = review.numbers, review.doubted()
+    doubted = review.doubted()
     return {
-        "numbers": numbers,
+        "f": figures.prepare(review.labels, review.numbers),
         "doubted": doubted[:DOUBTED_FIRST],
         "doubted_total": len(doubted),
         "mistakes": review.mistakes(),
-        "scores": tables.scores(numbers),
-        "classes": sorted(numbers.get("per_class", ()), key=lambda row: row["f1"]),
-        "rows": tables.matrix(review.labels, numbers),
-        "pairs": tables.pairs(review.labels, numbers),
-        "honest": charts.reliability(numbers.get("reliability", ())),
-        "points": charts.curve(numbers.get("learning_curve", ())),
         "advice": review.advice(),
     }
 

@@ -1,30 +1,36 @@
-"""Numbers as people read them: filters of the templates, and the only place where a probability
-becomes a percentage."""
+"""Numbers in words for people: on pages, in reports and on the command line.
+
+A probability stays a float in [0, 1] everywhere else.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from fractions import Fraction
 
-import flask
-
-from triptych.settings import MB
-
 KB = 1024
+MB = 1024 * KB
 
 
-def percent(prob: float) -> str:
-    """A probability in words for people.
+def percent(share: float, digits: int = 1) -> str:
+    """A share or a probability, in per cent.
+
+    Args:
+        share: In [0, 1].
+        digits: Decimals to show.
 
     Example:
-        >>> percent(0.8341)
-        '83.4%'
+        >>> percent(0.8341), percent(0.72, 0)
+        ('83.4 %', '72 %')
     """
-    return f"{prob:.1%}"
+    return f"{100 * share:.{digits}f} %"
 
 
 def odds(share: float) -> str:
-    """How often something happens, in words for people.
+    """How often something happens.
+
+    Args:
+        share: In [0, 1].
 
     Example:
         >>> odds(0.9), odds(0.95)
@@ -35,7 +41,7 @@ def odds(share: float) -> str:
 
 
 def size(num_bytes: int) -> str:
-    """A number of bytes in words for people.
+    """A number of bytes.
 
     Example:
         >>> size(32 * 1024 * 1024), size(2048)
@@ -45,12 +51,12 @@ def size(num_bytes: int) -> str:
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
-    """So many things in words for people.
+    """A number of things, in the singular or the plural.
 
     Args:
         count: How many.
-        one: What one is called.
-        many: What several are called, where an s does not do.
+        one: The singular.
+        many: The plural, where it is not the singular with an s.
 
     Example:
         >>> counted(1, "photo"), counted(2000, "photo"), counted(2, "class", "classes")
@@ -60,7 +66,7 @@ def counted(count: int, one: str, many: str | None = None) -> str:
 
 
 def duration(spent_ms: float) -> str:
-    """A time in words for people.
+    """A time in milliseconds.
 
     Example:
         >>> duration(17.4)
@@ -70,7 +76,7 @@ def duration(spent_ms: float) -> str:
 
 
 def moment(at_s: float) -> str:
-    """A moment by the clock of this machine, in words for people.
+    """A date and a time of day by the clock of this machine.
 
     Args:
         at_s: In seconds since 1970.
@@ -82,7 +88,17 @@ def moment(at_s: float) -> str:
     return datetime.fromtimestamp(at_s).strftime("%Y-%m-%d %H:%M")
 
 
-def register(app: flask.Flask) -> None:
-    """Give these filters to the templates of an application."""
-    for filter in (percent, odds, size, counted, duration, moment):
-        app.add_template_filter(filter)
+def _page_percent(share: float, digits: int = 1) -> str:
+    # A no-break space, as lines of a page break anywhere else.
+    return percent(share, digits).replace(" ", "\u00a0")
+
+
+# For templates.
+FILTERS = {
+    "percent": _page_percent,
+    "odds": odds,
+    "size": size,
+    "counted": counted,
+    "duration": duration,
+    "moment": moment,
+}
