@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from triptych import errors
-from triptych.evaluation import Outcome
+from triptych.evaluation import Predictions
 from triptych.evaluation import metrics
 from triptych.evaluation import metrics_of
 
@@ -187,7 +187,7 @@ def test_a_perfect_committee_is_perfect_by_every_metric() -> None:
     assert metrics.most_confident_mistakes(probs, truth, 5).tolist() == []
 
 
-def few(**other: Any) -> Outcome:
+def few(**other: Any) -> Predictions:
     parts: dict[str, Any] = {
         "labels": ("ash", "beech", "cedar", "elm"),
         "truth": FEW_TRUTH,
@@ -195,7 +195,7 @@ def few(**other: Any) -> Outcome:
         "committee": FEW,
         "sources": tuple(f"{n}.jpg" for n in range(12)),
     }
-    return Outcome(**{**parts, **other})
+    return Predictions(**{**parts, **other})
 
 
 def test_the_json_says_what_the_functions_say() -> None:
@@ -225,8 +225,8 @@ def test_the_json_says_what_the_functions_say() -> None:
 
 def test_top5_is_there_when_it_says_something() -> None:
     sources = tuple(map(str, range(400)))
-    outcome = Outcome(tuple("abcdef"), MANY_TRUTH, {"A": MANY}, MANY, sources)
-    assert metrics_of(outcome)["committee"]["top5"] == pytest.approx(0.9125)
+    predictions = Predictions(tuple("abcdef"), MANY_TRUTH, {"A": MANY}, MANY, sources)
+    assert metrics_of(predictions)["committee"]["top5"] == pytest.approx(0.9125)
 
 
 @pytest.mark.parametrize(

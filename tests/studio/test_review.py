@@ -21,12 +21,12 @@ from support.images import squares
 from triptych import bundles
 from triptych import errors
 from triptych import settings
+from triptych.evaluation import figures
 from triptych.studio import review as studio_review
 from triptych.studio.projects import Projects
 from triptych.studio.projects import job_table
 from triptych.web import create_app
 from triptych.web.registry import Registry
-from triptych.web.studio import charts
 
 HTML = {"Accept": "text/html"}
 JSON = {"Accept": "application/json"}
@@ -216,13 +216,13 @@ def test_with_nothing_in_common_nothing_is_said(
 
 def test_the_result_page(client: FlaskClient, key: str) -> None:
     page = client.get(f"/projects/{key}/result").text
-    assert "83.3%" in page
-    assert "on 6 photos that it had not learned; 95% interval" in page
+    assert 'class="figure range">44\xa0% to 97\xa0%' in page  # Wilson's 95 % interval of 5 of 6
+    assert "right on 5 of 6 photos that it had not learned" in page
     assert "1 of ants taken for bees" in page
     cell = f"/projects/{key}/result/cell?version=1&amp;truth=ants&amp;answer=bees"
     assert f'href="{cell}"' in page
     assert "Move to bees" in page
-    assert 'aria-label="Learning curve. 1 photo of each class: 60.0% right.' in page
+    assert 'aria-label="Learning curve. 1 photo of each class: 60.0\xa0% right.' in page
     assert 'aria-label="Reliability diagram. ' in page
     assert "Nothing has changed since this version was taught." in page
     assert "style=" not in page  # the policy forbids it
@@ -306,7 +306,7 @@ def test_a_version_without_answers_is_shown_without_photos(
 
     bundles.write(door.home, key, fill)
     page = client.get(f"/projects/{key}/result").text
-    assert "83.3%" in page
+    assert "83.3\xa0%" in page
     assert "data-photo=" not in page
     page = client.get(f"/projects/{key}/result/cell?truth=ants").text
     assert "taught before answers were kept" in page
@@ -455,13 +455,13 @@ shares = st.floats(0, 1)
 @given(st.lists(st.lists(shares, min_size=1, max_size=5), min_size=1, max_size=8))
 def test_a_learning_curve_stays_within_its_field(runs: list[list[float]]) -> None:
     points = [{"images_per_class": 3**n, "top1": top1} for n, top1 in enumerate(runs)]
-    drawn = charts.curve(points)
+    drawn = figures.curve(points)
     heights = [height for point in drawn["points"] for height in (point["y"], *point["runs"])]
     across = [point["x"] for point in drawn["points"]]
-    assert all(-1e-6 <= height <= charts.SIDE + 1e-6 for height in heights)
+    assert all(-1e-6 <= height <= figures.SIDE + 1e-6 for height in heights)
     assert across == sorted(across)
-    assert all(0 <= x <= charts.SIDE for x in across)
-    assert 2 <= len(drawn["ticks"]) <= charts.MOST_STEPS + 1
+    assert all(0 <= x <= figures.SIDE for x in across)
+    assert 2 <= len(drawn["ticks"]) <= figures.MOST_STEPS + 1
 
 
 @given(
@@ -473,10 +473,10 @@ def test_a_learning_curve_stays_within_its_field(runs: list[list[float]]) -> Non
     )
 )
 def test_a_point_of_a_reliability_diagram_lies_in_its_interval(bins: list[dict]) -> None:
-    for point, bin in zip(charts.reliability(bins), bins, strict=True):
-        rounded = charts.SIDE * (0.5 / bin["count"])
+    for point, bin in zip(figures.reliability(bins), bins, strict=True):
+        rounded = figures.SIDE * (0.5 / bin["count"])
         assert point["high"] - rounded - 1e-6 <= point["y"] <= point["low"] + rounded + 1e-6
-        assert charts.SMALLEST <= point["radius"] <= charts.LARGEST
+        assert figures.SMALLEST <= point["radius"] <= figures.LARGEST
 
 
 # ------------------------------------------------------------------ teaching anew

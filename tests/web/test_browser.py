@@ -62,7 +62,7 @@ def test_photos_chosen_by_the_button(visit):
     for seed, verdict in zip((1, 2), texts(page, ".plate"), strict=True):
         expected = studios.fake_classifier("lite").classify(squares(seed))
         assert expected.label.name in verdict
-        assert f"{expected.prob:.1%}" in verdict
+        assert f"{100 * expected.prob:.1f}\xa0%" in verdict
         assert f"mean of 3 members; surest was {expected.surest}" in verdict
     assert page.inner_text("#news").count("cat.png: ") == 1
     screenshot(page, "two-photos")

@@ -485,7 +485,7 @@ def test_a_teaching_under_way(client, garden, plant):
     assert '<li data-state="done" >Looking at photos' in page
     assert '<li data-state="now" aria-current="step">Computing features' in page
     assert "other views" not in page
-    assert "87.5%" in page
+    assert "87.5\xa0%" in page
     assert ">Stop</button>" in page
     assert '<meta http-equiv="refresh"' in page
     assert re.search(r"<button[^>]*disabled[^>]*>Start", page)
@@ -514,7 +514,7 @@ def test_a_teaching_that_ended_early_says_why_and_can_go_on(client, garden, plan
 def test_a_teaching_that_is_done_leads_to_its_result(client, garden, plant):
     plant(state="done", version=3, news=NEWS)
     page = client.get(f"/projects/{garden}/teach").text
-    assert "This made version 3: it answered 87.5% of the photos held back rightly." in page
+    assert "This made version 3: it answered 87.5 % of the photos held back rightly." in page
     assert f'href="/projects/{garden}/result">See the result' in page
     assert ">Go on</button>" not in page
 

@@ -308,7 +308,7 @@ def test_the_form_works_without_a_script(client):
     expected = studios.fake_classifier("lite").classify(squares(1), rule="max")
     page = words(response.text)
     assert response.status_code == 200
-    assert f"{expected.label.name} {expected.prob:.1%}" in page
+    assert f"{expected.label.name} {100 * expected.prob:.1f} %" in page
     assert f"max of 3 members; surest was {expected.surest}" in page
     assert "notes.txt Not answered" in page
     assert response.text.count("data:image/jpeg;base64,") == 2
@@ -397,7 +397,7 @@ def judged(client, colour: tuple[int, int, int], **options: str) -> str:
 
 def test_a_sure_answer_needs_no_set(garden):
     said = judged(garden, studios.SURE)
-    assert "daisy 98.8% Sure : answers this probable are rarely wrong. then tulip 1.2%" in said
+    assert "daisy 98.8 % Sure : answers this probable are rarely wrong. then tulip 1.2 %" in said
     assert "one of" not in said
     assert "slept" not in said
 
@@ -417,7 +417,7 @@ def test_a_large_set_is_folded(garden):
 
 def test_none_of_these_keeps_the_best_guess_and_promises_no_set(garden):
     said = judged(garden, studios.NONE_OF_THESE)
-    assert "None of these Nothing like it was taught. at best daisy 42.9%; tulip" in said
+    assert "None of these Nothing like it was taught. at best daisy 42.9 %; tulip" in said
     assert "one of:" not in said
 
 

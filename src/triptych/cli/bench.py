@@ -91,7 +91,7 @@ def bench(
     from triptych.benchmark import machine
 
     if plot and importlib.util.find_spec("matplotlib") is None:
-        raise errors.SettingError("--plot needs matplotlib: pip install 'triptych[teach]'")
+        raise errors.SettingError("--plot needs Matplotlib: pip install 'triptych[plots]'")
     classifier = triptych.load(report=common.note, **options)
     chosen = settings.load(os.environ, **{name: options[name] for name in PASSED_ON})
     busy = machine.busy()

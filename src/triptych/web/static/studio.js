@@ -353,7 +353,7 @@ function complain(sleeping, message) {
 function guess({ label, prob }) {
   const line = copyOf("guess-template");
   write(line, { name: label, prob: percent(prob) });
-  slot(line, "bar").setAttribute("width", `${prob * 100}%`);
+  slot(line, "bar").setAttribute("width", `${(prob * 100).toFixed(1)}%`);
   return line;
 }
 
