@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from collections.abc import Sequence
@@ -12,9 +11,9 @@ from typing import Any
 
 import click
 
-from triptych import errors
 from triptych import settings
 from triptych.cli import common
+from triptych.utils import extras
 from triptych.utils import formatting
 
 if TYPE_CHECKING:
@@ -90,8 +89,8 @@ def bench(
     from triptych.benchmark import Bench
     from triptych.benchmark import machine
 
-    if plot and importlib.util.find_spec("matplotlib") is None:
-        raise errors.SettingError("--plot needs Matplotlib: pip install 'triptych[plots]'")
+    if plot:
+        extras.require("--plot", "matplotlib", extra="plots")
     classifier = triptych.load(report=common.note, **options)
     chosen = settings.load(os.environ, **{name: options[name] for name in PASSED_ON})
     busy = machine.busy()

@@ -87,6 +87,7 @@ def fit(folder: Path, is_choice: bool, as_json: bool, plots: Path | None, **opti
       triptych fit photos/ --choose --budget-ms 20
     """
     if plots:
+        extras.require("--plots", "matplotlib", extra="plots")
         plots.mkdir(parents=True, exist_ok=True)
     if is_choice:
         fit_choose.run(folder, as_json=as_json, plots=plots, **options)
