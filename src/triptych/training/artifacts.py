@@ -46,13 +46,8 @@ class Told:
     data: triptych_data.Dataset
     material: Material
     after: Outcome
-<<<<<<< HEAD
     taught: Mapping[str, ood.OODReference]
-    curve: tuple[report.CurvePoint, ...]
-=======
-    taught: Mapping[str, ood.Taught]
     curve: tuple[CurvePoint, ...]
->>>>>>> 898b4f7 (The result page and report.html are drawn by the same macros: figures live in evaluation/, Matplotlib leaves training)
 
 
 def write(folder: Path, told: Told) -> None:
@@ -76,13 +71,8 @@ def write(folder: Path, told: Told) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-<<<<<<< HEAD
-def _outcome(told: Told) -> evaluation.Outcome:
-    pupils, params = told.after.pupils, told.after.params
-=======
 def _outcome(told: Told) -> evaluation.Predictions:
-    pupils, doubt = told.after.pupils, told.after.doubt
->>>>>>> 898b4f7 (The result page and report.html are drawn by the same macros: figures live in evaluation/, Matplotlib leaves training)
+    pupils, params = told.after.pupils, told.after.params
     sitting = np.stack([pupil.validation for pupil in seated(pupils)])
     return evaluation.Predictions(
         labels=told.material.classes,
@@ -99,13 +89,8 @@ def _doubt(told: Told, outcome: evaluation.Predictions) -> dict[str, Any]:
     if not params.is_fitted:
         return {}
     rule = told.about["rule"]
-<<<<<<< HEAD
-    tally = evaluation.Evaluation(
-        [pupil.backbone.name for pupil in pupils], params, [pupil.cost for pupil in pupils], rule
-=======
     tally = evaluation.RunningMetrics(
-        [pupil.backbone.name for pupil in pupils], doubt, [pupil.cost for pupil in pupils], rule
->>>>>>> 898b4f7 (The result page and report.html are drawn by the same macros: figures live in evaluation/, Matplotlib leaves training)
+        [pupil.backbone.name for pupil in pupils], params, [pupil.cost for pupil in pupils], rule
     )
     for number, label in enumerate(truth):
         tally.add(np.stack([pupil.answers[number] for pupil in pupils]), int(label))
