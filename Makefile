@@ -5,12 +5,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 SERVE ?=
 PYTEST ?=
+PRECISION ?=
 
-.PHONY: help setup run test test-all lint bench lock docs site
+.PHONY: help setup run check test test-all lint bench lock docs site
 
 help:
 	@echo "make run    set up and serve the studio on http://127.0.0.1:5000 (options: SERVE='--port 8080')"
-	@echo "make test   set up and run all tests, a real browser included (options: PYTEST='-k images')"
+	@echo "make check  lint, types, and the tests that need no Ray, no browser and little time: before each commit"
+	@echo "make test   set up and run all tests, a real browser included (options: PYTEST='-k images', PRECISION=f32)"
 	@echo "make test-all  the same for every family of networks, and longer"
 	@echo "make lint   ruff, mypy, and the sizes of functions"
 	@echo "make bench  measure, and compare with what the README claims (takes hours)"
@@ -49,10 +51,22 @@ setup: .venv/run.done
 run: .venv/run.done
 	@$(BIN)/triptych serve $(SERVE)
 
+# Each worker takes whole files, the long ones first. Python keeps what it compiled, or each worker
+# would compile all tests anew.
+RUN_PYTEST = env -u PYTHONDONTWRITEBYTECODE $(if $(PRECISION),TRIPTYCH_PRECISION=$(PRECISION)) \
+  $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
+
+check: .venv/dev.done
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(RUN_PYTEST) -n 2 -q -m "not ray and not browser and not slow and not thorough" $(PYTEST)
+
+# Three workers for two cores: clusters and browsers wait a good deal.
 test: .venv/dev.done
 	@tools/ensure-chromium
 	@echo "Running the tests; screenshots go to tests/screenshots/ ..."
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	@$(RUN_PYTEST) -n 3 $(PYTEST)
 
 test-all:
 	@$(MAKE) --no-print-directory test PYTEST="-m '' $(PYTEST)"

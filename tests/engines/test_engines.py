@@ -160,7 +160,7 @@ def test_class_activation_maps_equal_keras(name: str, pairs: Pairs) -> None:
 
 
 @pytest.mark.parametrize("name", by_weight(["MobileNetV3Small", "VGG16", "ConvNeXtTiny"]))
-def test_networks_that_bend_after_the_mean_have_no_such_map(name: str, pairs: Pairs) -> None:
+def test_networks_with_a_nonlinear_head_have_no_class_activation_map(name: str, pairs: Pairs) -> None:
     with pytest.raises(errors.EngineError, match="has no map to show"):
         Maps(pairs[name][1])
 
@@ -207,7 +207,7 @@ def test_threads_do_not_mix_their_images_up(pairs: Pairs) -> None:
 @pytest.mark.parametrize(
     "attempt", [0, *(pytest.param(n, marks=pytest.mark.thorough) for n in (1, 2, 3))]
 )
-def test_threads_that_ask_a_new_process_first_do_not_wait_for_each_other(
+def test_threads_that_meet_in_the_first_call_of_a_process_do_not_deadlock(
     pairs: Pairs, attempt: int
 ) -> None:
     # Without what `openvino._made_core` does, every third process stood still for ever.

@@ -144,7 +144,7 @@ STATES = {
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_teaching(visit, projects, garden, state):
+def test_a_training_job(visit, projects, garden, state):
     rows = Rows(projects.database)
     begun = rows.add(garden, {"backbones": ["lite0"], "classes": {}})
     news = ({"member": "EfficientNetLite0", "accuracy": 0.9},)
@@ -168,7 +168,7 @@ def test_a_phone(visit, garden, name):
     assert_accessible(visit(PAGES[name], **browser.PHONE))
 
 
-def test_the_door(browser, monkeypatch):
+def test_the_sign_in_page(browser, monkeypatch):
     monkeypatch.setenv("TRIPTYCH_API_KEY", "open sesame")
     with studios.fake_studio() as (_, address):
         page = browser.new_page()

@@ -467,7 +467,7 @@ def test_colours_have_contrast(visit, scheme):
             assert contrast(colour[text], colour[ground]) >= 4.5, (text, ground)
 
 
-def test_nothing_moves_for_those_who_want_rest(visit):
+def test_reduced_motion_ends_every_animation(visit):
     page = visit(reduced_motion="reduce")
     page.set_input_files("#choose", files(("cat.png", squares(1))))
     ask(page)
