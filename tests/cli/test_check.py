@@ -61,7 +61,7 @@ def test_classes_and_findings_for_people(folder: Path) -> None:
     assert lines[at + 2] == "    train/ants/text.jpg"
 
 
-def test_nothing_odd_is_said(folder: Path) -> None:
+def test_a_clean_folder_has_no_findings(folder: Path) -> None:
     for path in [*folder.rglob("*.txt"), *folder.rglob("t*.jpg")]:
         path.unlink()
     assert "Nothing odd was found." in run(str(folder)).stdout

@@ -79,7 +79,7 @@ def test_csv_has_a_row_per_photo_failures_included(folder: Path) -> None:
     assert all(0 <= float(row["prob"]) <= 1 for row in rows if row is not bad)
 
 
-def test_what_speaks_for_an_answer_is_drawn_by_exact_maps(folder: Path, tmp_path: Path) -> None:
+def test_explain_draws_a_class_activation_map(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "why.png"
     ran = run("classify", str(folder / "a.jpg"), "--committee", "lite", "--explain", str(target))
     assert ran.exit_code == 0
@@ -127,7 +127,7 @@ def test_doubt_has_columns(garden: Path) -> None:
     assert sure["asked"] == "|".join(zoo.COMMITTEES["lite"])
 
 
-def test_who_slept_is_said(tmp_path: Path) -> None:
+def test_skipped_members_are_named(tmp_path: Path) -> None:
     imagenet_drawings.DRAWINGS["umbrella.png"]().save(tmp_path / "umbrella.png")
     asked = (str(tmp_path / "umbrella.png"), "--committee", "lite", "--rule", "cascade")
     said = run("classify", *asked).stdout
@@ -138,7 +138,7 @@ def test_who_slept_is_said(tmp_path: Path) -> None:
     assert row["asked"].split("|") + slept == list(zoo.COMMITTEES["lite"])
 
 
-def test_how_wide_sets_are_is_an_option(folder: Path) -> None:
+def test_the_coverage_of_prediction_sets_is_an_option(folder: Path) -> None:
     def size(*options: str) -> int:
         ran = run("classify", str(folder / "a.jpg"), "--committee", "lite", "--json", *options)
         return len(json.loads(ran.stdout)["verdict"]["set"]["labels"])

@@ -82,7 +82,7 @@ def asked_meanwhile(
     st.integers(1, 6),
     st.integers(1, 3),
 )
-def test_everyone_gets_the_own_answer_whoever_else_asks(counts, most, turns):
+def test_batched_callers_get_their_own_rows(counts, most, turns):
     engine = Watched()
     own = Batching(engine, most=most, turns=threading.Semaphore(turns))
     batches = photos(*counts)
@@ -97,7 +97,7 @@ def test_everyone_gets_the_own_answer_whoever_else_asks(counts, most, turns):
     assert sum(engine.batches) == sum(counts)
 
 
-def test_those_who_come_while_it_is_busy_are_answered_together():
+def test_calls_that_wait_form_one_batch():
     engine = Watched(closed=True)
     own = Batching(engine, most=4, turns=threading.Semaphore(1))
     first, *others = photos(1, 1, 1, 1, 1, 1)
@@ -106,7 +106,7 @@ def test_those_who_come_while_it_is_busy_are_answered_together():
     assert engine.batches == [1, 4, 1]
 
 
-def test_a_batch_is_never_torn_apart():
+def test_a_batch_is_never_split():
     engine = Watched(closed=True)
     own = Batching(engine, most=4, turns=threading.Semaphore(1))
     first, *others = photos(1, 3, 2, 9, 1)
@@ -115,7 +115,7 @@ def test_a_batch_is_never_torn_apart():
     assert engine.batches == [1, 3, 2, 9, 1]
 
 
-def test_only_who_is_to_blame_hears_of_an_error():
+def test_an_error_reaches_only_the_caller_that_caused_it():
     engine = Watched(closed=True)
     own = Batching(engine, most=4, turns=threading.Semaphore(1))
     first, good, bad, last = photos(1, 1, 1, 1)
@@ -141,11 +141,11 @@ def test_networks_that_share_the_processor_take_turns():
         assert first.result().probs.shape == second.result().probs.shape
 
 
-def test_it_is_as_large_as_its_engine():
+def test_batching_reports_the_size_of_its_engine():
     assert Batching(Watched(), most=2).size_bytes == Watched.size_bytes
 
 
-def test_several_are_looked_at_together_where_it_pays():
+def test_batches_are_used_where_they_pay():
     several = batching.SEVERAL if openvino.has_bf16() else 1
     for precision in ("auto", "int8"):
         assert batching.most(precision) == several

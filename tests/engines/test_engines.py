@@ -160,7 +160,9 @@ def test_class_activation_maps_equal_keras(name: str, pairs: Pairs) -> None:
 
 
 @pytest.mark.parametrize("name", by_weight(["MobileNetV3Small", "VGG16", "ConvNeXtTiny"]))
-def test_networks_with_a_nonlinear_head_have_no_class_activation_map(name: str, pairs: Pairs) -> None:
+def test_networks_with_a_nonlinear_head_have_no_class_activation_map(
+    name: str, pairs: Pairs
+) -> None:
     with pytest.raises(errors.EngineError, match="has no map to show"):
         Maps(pairs[name][1])
 
@@ -264,7 +266,7 @@ def test_a_conversion_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [wrong]
 
 
-def test_openvino_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
+def test_openvino_sends_no_telemetry(tmp_path: Path) -> None:
     code = (
         "from triptych.engines import openvino; openvino.has_bf16(); import sys; "
         "print([name for name in sys.modules if name.startswith('openvino_telemetry.')])"

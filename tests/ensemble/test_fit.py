@@ -226,7 +226,7 @@ def test_the_loss_is_that_of_scikit_learn_and_a_zero_costs_no_infinity() -> None
     assert 20 < fit.likelihood_loss(sure, np.array([1])) < 40
 
 
-def test_trust_draws_the_temperature_of_few_photos_towards_1_and_of_many_hardly() -> None:
+def test_temperatures_of_few_photos_are_shrunk_towards_1() -> None:
     def found(photos: int, trust: float) -> float:
         truth = np.random.default_rng(photos).integers(0, 4, photos)
         shown = rules.temper(member(truth, skill=2, classes=4, seed=photos), 3)

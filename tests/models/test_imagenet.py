@@ -14,7 +14,7 @@ def test_no_two_names_are_alike_in_any_case():
     assert all(name == name.strip() and name for name in names)
 
 
-def test_the_doubtful_ones_are_told_apart():
+def test_ambiguous_class_names_are_distinct():
     names = {label.id: label.name for label in imagenet.imagenet()}
     assert names["n02012849"] == "crane (bird)"
     assert names["n03126707"] == "crane (machine)"
@@ -22,7 +22,7 @@ def test_the_doubtful_ones_are_told_apart():
     assert (names["n02113186"], names["n02963159"]) == ("Cardigan Welsh corgi", "cardigan")
 
 
-def test_well_known_places():
+def test_well_known_indices():
     # As in Keras's imagenet_class_index.json.
     known = {0: "tench", 1: "goldfish", 207: "golden retriever", 386: "African elephant"}
     assert {index: imagenet.imagenet()[index].name for index in known} == known

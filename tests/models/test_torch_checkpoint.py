@@ -220,7 +220,7 @@ def test_attributes_hung_on_the_dictionary_change_nothing(read):
 @pytest.mark.parametrize(
     "target", [b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch\nFloatStorage\n", tensor()]
 )
-def test_nothing_can_be_hung_on_what_the_reader_lends(read, target):
+def test_objects_of_the_reader_take_no_attributes(read, target):
     # BUILD with a pair sets attributes: (None, {"__defaults__": ()}).
     with pytest.raises(errors.WeightsDamaged, match="AttributeError"):
         read(file(target + b"N" + raw({"__defaults__": ()}) + b"\x86b"))

@@ -92,7 +92,7 @@ def test_what_is_written_is_read_again(arguments: Arguments) -> None:
     assert Arguments(**args(config.serve(arguments, port=8000))) == arguments
 
 
-def test_whoever_opens_it_to_others_needs_a_key() -> None:
+def test_listening_beyond_this_machine_needs_a_key() -> None:
     assert args(config.serve(Arguments(**OPEN), port=8000))["needs_key"] is True
     open_to_all = args(config.serve(Arguments(**OPEN, insecure=True), port=8000))
     assert "needs_key" not in open_to_all
@@ -119,7 +119,7 @@ def test_pods_are_what_was_asked_for() -> None:
     assert worker["resources"] == {"requests": asked, "limits": asked}
 
 
-def test_every_pod_is_asked_how_it_is_and_tells_nobody_else() -> None:
+def test_pods_have_probes_shared_memory_and_no_telemetry() -> None:
     for pod in pods(service()):
         (container,) = pod["containers"]
         named = {port["name"]: port["containerPort"] for port in container["ports"]}
@@ -156,7 +156,7 @@ def test_the_key_comes_from_a_secret(insecure: bool) -> None:
     assert ("kubectl create secret" in text) is not insecure
 
 
-def test_what_could_never_start_is_refused() -> None:
+def test_resources_that_cannot_fit_are_refused() -> None:
     with pytest.raises(errors.SettingError, match="needs 9 cores, and a worker has 8"):
         config.kuberay(Arguments(cores=9), PODS)
     with pytest.raises(errors.SettingError, match="fewest workers, 5, are more than the most, 3"):

@@ -146,7 +146,7 @@ def test_the_same_features_to_the_bit_and_only_those_that_lack(
     assert seen[-1] == (0, 0)
 
 
-def test_what_goes_wrong_on_a_node_is_said_here(
+def test_errors_on_a_node_reach_the_driver(
     cluster: Any, photos: list[Photo], extractors: list[Extractor], tmp_path: Path
 ) -> None:
     def compute(photo: features.Photo) -> None:
@@ -163,7 +163,7 @@ def test_what_goes_wrong_on_a_node_is_said_here(
         compute(Broken(b"y" * 32))
 
 
-def test_whoever_stops_keeps_what_was_computed_and_leaves_the_cluster_free(
+def test_stopping_keeps_computed_features_and_frees_the_cluster(
     cluster: Any, photos: list[Photo], extractors: list[Extractor], tmp_path: Path
 ) -> None:
     store = FeatureStore(tmp_path / "store")
@@ -220,7 +220,7 @@ def test_a_committee_taught_by_a_cluster_is_the_same(
         assert together.about["files"][file] == alone.about["files"][file], file
 
 
-def test_a_node_that_dies_is_made_up_for(
+def test_the_work_of_a_node_that_dies_is_done_elsewhere(
     cluster: Any,
     photos: list[Photo],
     extractors: list[Extractor],

@@ -379,7 +379,7 @@ def test_news_of_a_member_replaces_what_was_said_of_it_before() -> None:
     assert [tuple(news.values()) for news in live.job.news] == [("committee", 0.6), ("A", 0.7)]
 
 
-def test_the_first_word_on_the_end_counts() -> None:
+def test_the_first_end_state_of_a_job_is_final() -> None:
     live = Live(Job(1, "garden", 0, {}, state="running"))
     live.hear({"version": 3})
     live.end("failed", "killed")

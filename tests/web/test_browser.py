@@ -268,7 +268,7 @@ def test_doubt_is_shown_alike_with_a_script_and_without(visit):
     screenshot(scripted, "doubt")
 
 
-def test_a_sleeping_member_is_woken_in_its_place(visit):
+def test_a_skipped_member_is_run_on_request(visit):
     page = doubted(visit)
     ask(page)
     before = texts(page, ".triptych")
@@ -285,7 +285,7 @@ def test_a_sleeping_member_is_woken_in_its_place(visit):
     assert page.inner_text("#news").count("SURE.png: daisy") == 2
 
 
-def test_a_member_that_could_not_be_woken_costs_no_verdict(visit, expected):
+def test_a_verdict_stays_when_running_a_skipped_member_fails(visit, expected):
     expected.append(NETWORK_DOWN)
     page = doubted(visit)
     ask(page)

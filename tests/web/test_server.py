@@ -81,7 +81,7 @@ def test_it_answers(busy_studio):
     assert answer["results"][0]["verdict"]["label"] in studios.NAMES
 
 
-def test_it_stays_awake_while_it_computes(busy_studio, asking):
+def test_requests_are_answered_while_networks_compute(busy_studio, asking):
     answers = [asking(busy_studio) for _ in range(4)]
     wait_for_requests(busy_studio, 4)
     # Were it asleep while a network computes, all would be answered before these.
@@ -92,7 +92,7 @@ def test_it_stays_awake_while_it_computes(busy_studio, asking):
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="acknowledges at once")
-def test_answers_over_a_kept_connection_are_not_held_back(busy_studio):
+def test_kept_alive_connections_do_not_wait_for_acknowledgements(busy_studio):
     def fastest_s(*, acknowledge_at_once: bool) -> float:
         connection = connect(busy_studio)
         waits_s = []
