@@ -56,15 +56,18 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that need Ray go first, and those with slow tests next.
+    """Files that need Ray go first, then those with a browser, and those with slow tests next.
 
     Where such a file came last, all other workers would wait for it.
     """
-    ray, slow = (
-        {item.path for item in items if item.get_closest_marker(kind)} for kind in ("ray", "slow")
+    ray, browser, slow = (
+        {item.path for item in items if item.get_closest_marker(kind)}
+        for kind in ("ray", "browser", "slow")
     )
     assert all(path.name.startswith(RAY) for path in ray), f"call files with Ray {RAY}...py"
-    items.sort(key=lambda item: (item.path not in ray, item.path not in slow))
+    items.sort(
+        key=lambda item: (item.path not in ray, item.path not in browser, item.path not in slow)
+    )
 
 
 @pytest.hookimpl(optionalhook=True)  # of xdist

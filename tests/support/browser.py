@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import shutil
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -45,25 +46,46 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium, with a camera that shows a test picture."""
+# Ends the Chromium of this worker, if it runs. Not the end of a fixture's scope: a session would
+# keep Playwright's event loop running beside later tests, which have loops of their own, and a
+# module would start Chromium anew for each file.
+_open = contextlib.ExitStack()
+
+
+@functools.cache
+def _chromium():
     api = pytest.importorskip("playwright.sync_api")
     api.expect.set_options(timeout=PATIENCE_MS)
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=executable,
-            args=[
-                "--no-sandbox",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-dev-shm-usage",
-                "--use-fake-device-for-media-stream",
-                "--use-fake-ui-for-media-stream",
-            ],
-        )
-        yield browser
-        browser.close()
+    _open.callback(_chromium.cache_clear)
+    playwright = _open.enter_context(api.sync_playwright())
+    browser = playwright.chromium.launch(
+        executable_path=executable,
+        args=[
+            "--no-sandbox",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-dev-shm-usage",
+            "--use-fake-device-for-media-stream",
+            "--use-fake-ui-for-media-stream",
+        ],
+    )
+    return _open.enter_context(contextlib.closing(browser))
+
+
+@pytest.fixture
+def browser():
+    """Chromium, with a camera that shows a test picture; one for all tests that come in a row."""
+    return _chromium()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if nextitem is None or not nextitem.get_closest_marker("browser"):
+        _open.close()
+
+
+def pytest_sessionfinish() -> None:
+    _open.close()
 
 
 @pytest.fixture
