@@ -198,11 +198,16 @@ def test_an_answer_may_come_in_pieces(cuts: tuple[int, ...]) -> None:
     ends = (*cuts, len(REFUSAL))
     pieces = [REFUSAL[start:end] for start, end in zip((0, *cuts), ends, strict=True)]
     with telling(*pieces) as (port, taken):
-        records = load_generator.keep_asking(
-            port, [load_generator.encode("/", b"")], clients=1, seconds=0.2
-        )
+        records: list[load_generator.Record] = []
+        seconds = 0.2
+        while len(records) < 2:  # a slow machine takes longer
+            taken.clear()
+            records = load_generator.keep_asking(
+                port, [load_generator.encode("/", b"")], clients=1, seconds=seconds
+            )
+            seconds *= 2
     assert {record.status for record in records} == {503}
-    assert 2 <= len(taken) == len(records)  # opened anew each time, as the server closes it
+    assert len(taken) == len(records)  # opened anew each time, as the server closes it
 
 
 @pytest.mark.parametrize("told", [b"", REFUSAL[:20], REFUSAL[:-1]])

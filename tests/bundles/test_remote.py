@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 import uuid
 import zipfile
@@ -40,6 +39,7 @@ BORROW = """
 import sys
 from pathlib import Path
 from triptych import bundles
+print("ready", flush=True)
 print(bundles.borrow(Path(sys.argv[1]), sys.argv[2]).name, flush=True)
 """
 
@@ -340,13 +340,19 @@ def test_a_bundle_that_changes_is_fetched_anew(
 
 
 def start(away: Path, url: str) -> subprocess.Popen[str]:
+    """A process that is about to ask for a bundle."""
     command = [sys.executable, "-c", BORROW, str(away), url]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n", process.communicate()[0]
+    return process
 
 
 def test_of_processes_that_ask_at_once_one_fetches(shared: Shared, pinned: str, away: Path) -> None:
-    shared.wait = lambda: time.sleep(1)
+    all_ready = threading.Event()
+    shared.wait = all_ready.wait
     processes = [start(away, pinned) for _ in range(3)]
+    all_ready.set()
     assert [process.communicate()[0] for process in processes] == ["garden\n"] * 3
     assert shared.asked == ["/garden-1.zip"]
     (folder,) = (away / "fetched").iterdir()
