@@ -9,6 +9,7 @@ Example:
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -89,7 +90,7 @@ def train(
     precision: str | None = None,
     threads: int | None = None,
     home: Path | None = None,
-    **lesson: Any,
+    **config: Any,
 ) -> Bundle:
     """Teach a committee a person's own classes; afterwards ``load(name)`` asks it.
 
@@ -101,9 +102,9 @@ def train(
         precision: By default from the settings, as the next two.
         threads: Processor threads.
         home: Folder for everything that is kept.
-        **lesson: Fields of `triptych.training.config.Lesson`: ``backbones``, ``head``, ``weights``,
-            ``augment``, ``fine_tune``, ``seed``, ``progress``, ``judged``, ``stop``,
-            ``compute``.
+        **config: Fields of `triptych.training.config.TrainingConfig`: ``backbones``, ``head``,
+            ``weights``, ``augment``, ``fine_tune``, ``seed``, ``progress``, ``on_score``, ``stop``,
+            ``compute``. ``judged`` is the former name of ``on_score``.
 
     Raises:
         errors.SourceError: There are no classes of photos in the source.
@@ -118,13 +119,16 @@ def train(
     from triptych import settings as table
     from triptych.engines.options import EngineOptions
     from triptych.training import pipeline
-    from triptych.training.config import Lesson
+    from triptych.training.config import TrainingConfig
 
     chosen = table.load(os.environ, precision=precision, threads=threads, home=home)
     options = EngineOptions(
         home=chosen.home, precision=chosen.precision, threads=chosen.threads, report=report
     )
-    return pipeline.train(source, name=name, options=options, lesson=Lesson(**lesson))
+    if "judged" in config:
+        warnings.warn("judged= is called on_score= now.", DeprecationWarning, stacklevel=2)
+        config["on_score"] = config.pop("judged")
+    return pipeline.train(source, name=name, options=options, config=TrainingConfig(**config))
 
 
 def __getattr__(name: str) -> Any:

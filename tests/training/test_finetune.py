@@ -1,4 +1,4 @@
-"""Fine-tuning: the child with three convolutions, then all of it with the smallest backbone."""
+"""Fine-tuning: the worker with three convolutions, then all of it with the smallest backbone."""
 
 from __future__ import annotations
 
@@ -25,10 +25,13 @@ from triptych.models import zoo
 from triptych.models.head import Head
 from triptych.preprocessing.recipe import Recipe
 from triptych.preprocessing.recipe import apply
-from triptych.training import config
 from triptych.training import finetune
-from triptych.training import finetune_worker as child
+from triptych.training import finetune_worker as worker
 from triptych.training import heads
+from triptych.training.committee import TrainedCommittee
+from triptych.training.committee import TrainedMember
+from triptych.training.config import TrainingConfig
+from triptych.training.feature_set import FeatureSet
 
 # Keras's TensorFlow backend turns variables into arrays in NumPy 1's way.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -36,7 +39,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 LITE0 = zoo.find("lite0")
 SIDE = 32
 RECIPE = Recipe((SIDE, SIDE), "tf")
-PLAN = child.Plan(epochs=3, patience=3, rate=1e-2, share=0.5)
+CONFIG = worker.FinetuneConfig(epochs=3, patience=3, rate=1e-2, share=0.5)
 
 
 def small_network(keras: Any) -> Any:
@@ -62,26 +65,28 @@ def stripes(count: int, side: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return noisy.clip(0, 255).astype(np.uint8), truth
 
 
-def task_in(folder: Path) -> child.Task:
+def task_in(folder: Path) -> worker.FinetuneTask:
     model = str(folder / "model.keras")
-    return child.Task(str(folder), model, RECIPE.to_dict(), classes=2, seed=3, plan=PLAN)
+    return worker.FinetuneTask(
+        str(folder), model, RECIPE.to_dict(), classes=2, seed=3, config=CONFIG
+    )
 
 
 @pytest.fixture
-def task(keras: Any, tmp_path: Path) -> child.Task:
+def task(keras: Any, tmp_path: Path) -> worker.FinetuneTask:
     return prepare(keras, tmp_path)
 
 
-def prepare(keras: Any, folder: Path) -> child.Task:
+def prepare(keras: Any, folder: Path) -> worker.FinetuneTask:
     """The files of a task."""
     keras.utils.set_random_seed(1)
     small_network(keras).save(folder / "model.keras")
     canvases, train = stripes(48, 36, seed=1)
     inputs, held = stripes(16, SIDE, seed=2)
-    np.save(folder / child.CANVASES, canvases)
-    np.save(folder / child.INPUTS, inputs)
-    np.savez(folder / child.TRUTH, train=train, held=held)
-    Head("linear", (np.zeros((8, 2)),), (np.zeros(2),), {}).save(folder / child.HEAD)
+    np.save(folder / worker.CANVASES, canvases)
+    np.save(folder / worker.INPUTS, inputs)
+    np.savez(folder / worker.TRUTH, train=train, held=held)
+    Head("linear", (np.zeros((8, 2)),), (np.zeros(2),), {}).save(folder / worker.HEAD)
     return task_in(folder)
 
 
@@ -89,7 +94,7 @@ def prepare(keras: Any, folder: Path) -> child.Task:
 class Tuned:
     """A task that was done, and what was said meanwhile; its files are to be left as they are."""
 
-    task: child.Task
+    task: worker.FinetuneTask
     path: Path
     said: list[dict[str, Any]]
 
@@ -98,7 +103,7 @@ class Tuned:
 def tuned(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     task = prepare(keras, tmp_path_factory.mktemp("tuned"))
     said: list[dict[str, Any]] = []
-    path = child.tune(task, said.append)
+    path = worker.finetune(task, said.append)
     assert path is not None
     return Tuned(task, path, said)
 
@@ -124,10 +129,10 @@ def test_the_last_layers_learn_and_all_others_and_batch_norms_stay_as_they_were(
 def test_the_best_epoch_is_what_is_kept(keras: Any, tuned: Tuned) -> None:
     looks = epochs(tuned.said)
     best = looks[looks[-1]["best"]]
-    inputs = np.load(Path(tuned.task.folder) / child.INPUTS)
+    inputs = np.load(Path(tuned.task.folder) / worker.INPUTS)
     batch = (inputs.astype(np.float32) - 127.5) / 127.5
     probs = keras.models.load_model(tuned.path).predict(batch, verbose=0)
-    seen = child.look(probs, np.arange(16) % 2)
+    seen = worker.score(probs, np.arange(16) % 2)
     assert best["epoch"] > 0
     assert best["loss"] == min(look["loss"] for look in looks)
     assert (seen.right, seen.loss) == (best["right"], pytest.approx(best["loss"], rel=1e-4))
@@ -139,42 +144,46 @@ def test_where_no_epoch_is_better_the_member_stays_as_it_came(
     # It has learned; now it is taught the opposite of what the held-out photos say.
     folder = shutil.copytree(tuned.task.folder, tmp_path / "task")
     task = task_in(folder)
-    knowing = keras.models.load_model(folder / child.TUNED)
+    knowing = keras.models.load_model(folder / worker.TUNED)
     kernel, bias = knowing.get_layer("predictions").get_weights()
-    Head("linear", (kernel,), (bias,), {}).save(folder / child.HEAD)
-    with np.load(folder / child.TRUTH) as truth:
-        np.savez(folder / child.TRUTH, train=1 - truth["train"], held=truth["held"])
-    (folder / child.TUNED).rename(task.model)
+    Head("linear", (kernel,), (bias,), {}).save(folder / worker.HEAD)
+    with np.load(folder / worker.TRUTH) as truth:
+        np.savez(folder / worker.TRUTH, train=1 - truth["train"], held=truth["held"])
+    (folder / worker.TUNED).rename(task.model)
     said: list[dict[str, Any]] = []
-    assert child.tune(task, said.append) is None
-    assert not (folder / child.TUNED).exists()
+    assert worker.finetune(task, said.append) is None
+    assert not (folder / worker.TUNED).exists()
     assert {look["best"] for look in epochs(said)} == {0}
-    assert len(epochs(said)) == PLAN.patience + 1
+    assert len(epochs(said)) == CONFIG.patience + 1
 
 
 @pytest.mark.thorough
-def test_the_same_seed_gives_the_same_figures_in_processes_of_their_own(task: child.Task) -> None:
+def test_the_same_seed_gives_the_same_figures_in_processes_of_their_own(
+    task: worker.FinetuneTask,
+) -> None:
     told = []
     for _ in range(2):
         said: list[dict[str, Any]] = []
         finetune.run(task, said.append)
         told.append(epochs(said))
     assert told[0] == told[1]
-    assert len(told[0]) == PLAN.epochs + 1
+    assert len(told[0]) == CONFIG.epochs + 1
 
 
-def test_stopping_ends_the_child(task: child.Task) -> None:
-    endless = dataclasses.replace(task, plan=child.Plan(epochs=10_000, patience=10_000))
+def test_stopping_ends_the_worker(task: worker.FinetuneTask) -> None:
+    endless = dataclasses.replace(
+        task, config=worker.FinetuneConfig(epochs=10_000, patience=10_000)
+    )
     said: list[dict[str, Any]] = []
     with pytest.raises(errors.Stopped, match="features computed so far are kept"):
         finetune.run(endless, said.append, stop=lambda: len(said) > 3)
     # What it wrote to has been waited for, so it is gone; and it had begun.
     assert any("step" in message for message in said)
-    assert not (Path(task.folder) / child.TUNED).exists()
+    assert not (Path(task.folder) / worker.TUNED).exists()
 
 
-def test_a_child_that_fails_says_why(task: child.Task) -> None:
-    (Path(task.folder) / child.INPUTS).unlink()
+def test_a_worker_that_fails_says_why(task: worker.FinetuneTask) -> None:
+    (Path(task.folder) / worker.INPUTS).unlink()
     with pytest.raises(errors.EngineError, match=r"inputs\.npy"):
         finetune.run(task, lambda message: None)
 
@@ -187,11 +196,11 @@ def test_without_tensorflow_nothing_is_begun(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_last_fold_is_held_out_and_must_be_large_enough() -> None:
     folds = np.array([0, 1, 2, -1] * 12)
-    assert (np.flatnonzero(finetune.held_out(folds)) == np.arange(2, 48, 4)).all()
+    assert (np.flatnonzero(finetune.held_out_fold(folds)) == np.arange(2, 48, 4)).all()
     with pytest.raises(errors.SettingError, match="here 9, and needs 10 or more"):
-        finetune.held_out(np.array([0, 1] * 9))
-    with pytest.raises(errors.SettingError, match="Teach with more photos"):
-        finetune.held_out(np.full(20, -1))
+        finetune.held_out_fold(np.array([0, 1] * 9))
+    with pytest.raises(errors.SettingError, match="Train with more photos"):
+        finetune.held_out_fold(np.full(20, -1))
 
 
 def test_a_tuned_member_must_be_clearly_better() -> None:
@@ -201,9 +210,9 @@ def test_a_tuned_member_must_be_clearly_better() -> None:
     frozen = np.stack([sure, 1 - sure], axis=1)
     wrong = frozen.copy()
     wrong[:8] = wrong[:8, ::-1]
-    assert finetune.betters(frozen, wrong, truth)
-    assert not finetune.betters(wrong, frozen, truth)
-    assert not finetune.betters(frozen, frozen, truth)
+    assert finetune.is_significantly_better(frozen, wrong, truth)
+    assert not finetune.is_significantly_better(wrong, frozen, truth)
+    assert not finetune.is_significantly_better(frozen, frozen, truth)
 
 
 def test_what_only_looks_better_by_luck_is_seldom_kept() -> None:
@@ -215,8 +224,8 @@ def test_what_only_looks_better_by_luck_is_seldom_kept() -> None:
     for _ in range(300):
         shaken = np.clip(own + rng.normal(0, 0.05, 40), 0.01, 0.99)
         tuned = np.stack([shaken, 1 - shaken], axis=1)
-        better += child.look(tuned, truth).loss < child.look(frozen, truth).loss
-        kept += finetune.betters(tuned, frozen, truth)
+        better += worker.score(tuned, truth).loss < worker.score(frozen, truth).loss
+        kept += finetune.is_significantly_better(tuned, frozen, truth)
     assert better > 50
     assert kept < better / 4
 
@@ -251,11 +260,11 @@ def test_a_member_that_knows_nothing_is_replaced_by_what_it_learns(
     train, val = (np.array([photo.label for photo in side]) for side in (data.train, data.val))
     noise = np.random.default_rng(0).normal(size=(len(train), 1280)).astype(np.float32)
     folds = triptych_data.folds(data.train, 5, seed=0)
-    material = config.Material(
+    features = FeatureSet(
         data.classes, [noise], [noise[:0]], train, folds, data.train, [noise], val, data.val
     )
     fit = heads.fit("linear", noise, train, folds=folds, classes=2, seed=0)
-    pupil = config.Pupil(LITE0, fit, np.full((len(val), 2), 0.5))
+    knows_nothing = TrainedMember(LITE0, fit, np.full((len(val), 2), 0.5))
     fit.head.save(tmp_path / "head.npz")
     bundle = tmp_path / "scratch" / "bundle"
     member = bundle / "members" / LITE0.name
@@ -265,21 +274,22 @@ def test_a_member_that_knows_nothing_is_replaced_by_what_it_learns(
     )
     before = keras.models.load_model(member / "model.keras")
 
-    outcome = finetune.improve(
+    committee, (report,) = finetune.improve(
         bundle,
-        [pupil],
-        params.unfitted([1.0], [1.0]),
-        material,
+        TrainedCommittee([knows_nothing], params.unfitted([1.0], [1.0])),
+        features,
         options=EngineOptions(home=tmp_path, precision="f32"),
-        lesson=config.Lesson(),
-        plan=child.Plan(epochs=3, rate=1e-3),
+        config=TrainingConfig(),
+        finetune_config=worker.FinetuneConfig(epochs=3, rate=1e-3),
     )
-    (record,), (tuned,) = outcome.records, outcome.pupils
-    assert (record.kept, tuned.weight) == (True, 1.0)
-    assert outcome.params.is_fitted
-    assert outcome.params.temperatures == (tuned.temperature,)
-    assert record.before.held_out < record.after.held_out
-    assert record.after.validation == (tuned.validation.argmax(axis=1) == val).mean() > 0.5
+    (tuned,) = committee.members
+    assert (report.kept, tuned.weight) == (True, 1.0)
+    assert committee.params.is_fitted
+    assert committee.params.temperatures == (tuned.temperature,)
+    assert report.before.held_out < report.after.held_out
+    assert (
+        report.after.validation == (tuned.calibrated_val_probs.argmax(axis=1) == val).mean() > 0.5
+    )
     assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
     equals_its_keras_model(keras, member, LITE0.recipe)
     after = keras.models.load_model(member / "model.keras")

@@ -1,67 +1,198 @@
-"""From features to a committee and its answers: no network and no photo is needed for that."""
+"""Fitting heads: equal to scikit-learn, whatever the number of photos."""
 
 from __future__ import annotations
 
-import hashlib
+import os
+import subprocess
+import sys
+from typing import Any
 
 import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
 
 from triptych import data
-from triptych.evaluation import label_issues
-from triptych.models import zoo
+from triptych import errors
+from triptych.data import Photo
+from triptych.ensemble import fit as ensemble_fit
 from triptych.training import heads
-from triptych.training.config import COMMITTEE
-from triptych.training.config import Lesson
-from triptych.training.config import Material
-
-ROWS = [zoo.find("lite0"), zoo.find("lite1")]
-TRAIN, VAL, LENGTH = 60, 20, 48
+from triptych.training.heads import CrossFittedHead
 
 
-def material(wrong: set[int]) -> Material:
-    """Two clouds of features; some training photos are in the wrong class."""
-    rng = np.random.default_rng(3)
-    true = np.arange(TRAIN + VAL) % 2
-    labels = [1 - own if number in wrong else own for number, own in enumerate(true.tolist())]
-    photos = [
-        data.Photo(f"{n}.jpg", label, hashlib.sha256(bytes([n])).digest(), n, bytes)
-        for n, label in enumerate(labels)
-    ]
-    features = [
-        (2.0 * true[:, None] + rng.normal(size=(TRAIN + VAL, LENGTH))).astype(np.float32)
-        for _ in ROWS
-    ]
-    return Material(
-        classes=("ants", "bees"),
-        train=[own[:TRAIN] for own in features],
-        views=[own[:0] for own in features],
-        train_truth=np.array(labels[:TRAIN]),
-        folds=data.folds(photos[:TRAIN], 5, seed=0),
-        train_photos=photos[:TRAIN],
-        val=[own[TRAIN:] for own in features],
-        val_truth=np.array(labels[TRAIN:]),
-        val_photos=photos[TRAIN:],
+def clusters(
+    sizes: list[int], *, length: int, apart: float = 1.0, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features (N, F) around a centre per class, all at least 0 as after a ReLU, and classes."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(scale=apart, size=(len(sizes), length))
+    truth = np.repeat(np.arange(len(sizes)), sizes)
+    features = np.maximum(centres[truth] + rng.normal(size=(len(truth), length)), 0)
+    order = rng.permutation(len(truth))
+    return features[order].astype(np.float32), truth[order]
+
+
+def in_turn(truth: np.ndarray, count: int = 5) -> np.ndarray:
+    """Folds that have every class alike."""
+    folds = np.empty(len(truth), int)
+    for label in np.unique(truth):
+        own = np.flatnonzero(truth == label)
+        folds[own] = np.arange(len(own)) % count
+    return folds
+
+
+def fit(kind: str, features: np.ndarray, truth: np.ndarray, **options: Any) -> CrossFittedHead:
+    classes = int(truth.max()) + 1
+    given = {"folds": in_turn(truth), "classes": classes, "seed": 0, **options}
+    return heads.fit(kind, features, truth, **given)
+
+
+def right(probs: np.ndarray, truth: np.ndarray) -> float:
+    return float((probs.argmax(axis=1) == truth).mean())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "length"),
+    [([40, 40], 20), ([30, 30], 200), ([12, 30, 20, 9], 150), ([60, 60, 60], 10)],
+    ids=["two classes", "fewer photos than features", "many, few photos", "many, many photos"],
+)
+def test_linear_equals_scikit_learn_on_the_same_standardised_data(
+    sizes: list[int], length: int
+) -> None:
+    features, truth = clusters(sizes, length=length, apart=0.3)
+    new, _ = clusters(sizes, length=length, apart=0.3, seed=1)
+    features, new = features.astype(np.float64), new.astype(np.float64)
+    found = fit("linear", features, truth)
+    penalty = found.head.notes["strength"]
+    centre, spread = features.mean(axis=0), features.std()
+    reference = LogisticRegression(
+        C=1 / (penalty * len(truth)), class_weight="balanced", max_iter=5000, tol=1e-8
+    ).fit((features - centre) / spread, truth)
+    expected = reference.predict_proba((new - centre) / spread)
+    assert expected.max(axis=1).min() < 0.9, "too easy to compare anything"
+    np.testing.assert_allclose(found.head.probs(new), expected, atol=1e-3)
+    alone = heads.fit_linear(features, truth, classes=len(sizes), penalty=penalty)
+    np.testing.assert_allclose(alone.probs(new), expected, atol=1e-3)
+
+
+def test_out_of_fold_answers_come_from_heads_that_have_not_seen_the_photo() -> None:
+    # Noise can be learned by heart, and not be known beforehand.
+    rng = np.random.default_rng(0)
+    features, truth = rng.normal(size=(60, 300)), rng.integers(0, 2, 60)
+    found = fit("linear", features, truth)
+    np.testing.assert_allclose(found.out_of_fold.sum(axis=1), 1)
+    assert right(found.head.probs(features), truth) > 0.9
+    assert 0.25 < right(found.out_of_fold, truth) < 0.75
+
+
+def test_a_class_that_a_fold_takes_away_whole_is_still_learned() -> None:
+    features, truth = clusters([10, 10, 4], length=30)
+    folds = np.where(truth == 2, 3, in_turn(truth))
+    found = fit("linear", features, truth, folds=folds)
+    np.testing.assert_allclose(found.out_of_fold.sum(axis=1), 1)
+    assert found.out_of_fold[truth == 2, 2].max() < 1e-9
+    assert right(found.head.probs(features), truth) == 1
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_one_photo_a_class_is_enough_to_learn_from(kind: str, keras: Any) -> None:
+    features, truth = clusters([1, 1, 1], length=40, apart=3)
+    photos = [Photo("", int(label), bytes([label]), int(label), bytes) for label in truth]
+    folds = data.folds(photos, 5, seed=0)
+    found = fit(kind, features, truth, folds=folds)
+    new, new_truth = clusters([20, 20, 20], length=40, apart=3, seed=1)
+    assert right(found.head.probs(new), new_truth) > 0.9
+    # Nothing could be held back, so nothing is known of how sure the head may be.
+    np.testing.assert_array_equal(found.out_of_fold, np.full((3, 3), 1 / 3))
+    assert ensemble_fit.fit_temperature(found.out_of_fold, truth) == 1
+    both = np.stack([found.out_of_fold] * 2)
+    assert ensemble_fit.choose_weights(both, truth) == [0.5, 0.5]
+
+
+def test_photos_that_are_never_held_back_are_learned_and_not_judged() -> None:
+    features, truth = clusters([10, 10, 1], length=30, apart=2)
+    folds = np.where(truth == 2, -1, in_turn(truth))
+    found = fit("linear", features, truth, folds=folds)
+    np.testing.assert_allclose(found.out_of_fold[truth == 2], 1 / 3)
+    assert right(found.out_of_fold[truth < 2], truth[truth < 2]) == 1
+    assert right(found.head.probs(features), truth) == 1
+
+
+def test_a_rare_class_is_found_as_often_as_a_common_one() -> None:
+    features, truth = clusters([300, 12], length=30, apart=0.8)
+    new, new_truth = clusters([500, 500], length=30, apart=0.8, seed=1)
+    answers = fit("linear", features, truth).head.probs(new).argmax(axis=1)
+    common, rare = ((answers == label)[new_truth == label].mean() for label in (0, 1))
+    assert common > 0.95
+    # Without weights for classes it is 0.69.
+    assert rare > 0.8
+
+
+def test_photos_that_are_all_alike_give_probabilities_and_no_warning() -> None:
+    found = fit("linear", np.ones((10, 8), np.float32), np.repeat([0, 1], 5))
+    np.testing.assert_allclose(found.head.probs(np.ones((1, 8))), [[0.5, 0.5]], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_the_same_seed_gives_the_same_head(
+    kind: str, keras: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heads, "MAX_EPOCHS", 30)
+    features, truth = clusters([15, 15], length=12, apart=0.1)
+    first, second = (fit(kind, features, truth, seed=4, folds=in_turn(truth, 2)) for _ in range(2))
+    assert first.head.notes == second.head.notes
+    np.testing.assert_array_equal(first.out_of_fold, second.out_of_fold)
+    np.testing.assert_array_equal(first.head.probs(features), second.head.probs(features))
+
+
+def rings(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Four blobs at the corners of a square; opposite corners are one class (XOR)."""
+    rng = np.random.default_rng(seed)
+    corners = rng.integers(0, 2, (count, 2))
+    plane = (2 * corners - 1) + rng.normal(scale=0.25, size=(count, 2))
+    turn = np.random.default_rng(7).normal(size=(2, 16))
+    return (plane @ turn).astype(np.float32), corners[:, 0] ^ corners[:, 1]
+
+
+@pytest.mark.slow
+def test_mlp_learns_what_linear_cannot(keras: Any) -> None:
+    features, truth = rings(240, seed=0)
+    new, new_truth = rings(400, seed=1)
+    straight = fit("linear", features, truth)
+    bent = fit("mlp", features, truth, folds=in_turn(truth, 2))
+    assert right(straight.head.probs(new), new_truth) < 0.7
+    assert right(bent.head.probs(new), new_truth) > 0.97
+    assert right(bent.out_of_fold, truth) > 0.95
+    assert bent.head.kind == "mlp"
+    assert 1 < bent.head.notes["epochs"] <= heads.MAX_EPOCHS
+
+
+def test_mlp_stops_early_where_there_is_nothing_to_learn(keras: Any) -> None:
+    rng = np.random.default_rng(0)
+    features, truth = rng.normal(size=(60, 50)).astype(np.float32), rng.integers(0, 2, 60)
+    found = fit("mlp", features, truth, folds=in_turn(truth, 2))
+    assert found.head.notes["epochs"] < heads.MAX_EPOCHS / 2
+
+
+def test_an_unknown_kind_is_named_with_the_known_ones() -> None:
+    features, truth = clusters([3, 3], length=4)
+    with pytest.raises(errors.UnknownName, match="no head 'forest'; expected one of: linear, mlp"):
+        fit("forest", features, truth)
+
+
+def test_mlp_on_a_backend_that_cannot_train_says_so() -> None:
+    code = (
+        "import numpy as np; from triptych import errors; from triptych.training import heads\n"
+        "x, y = np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1])\n"
+        "try: heads.fit('mlp', x, y, folds=np.array([0, 0, 1, 1]), classes=2, seed=0)\n"
+        "except errors.SettingError as error: print(error.message)\n"
     )
-
-
-def test_answers_are_by_heads_that_had_not_learned_the_photo() -> None:
-    wrong = {4, 17, 33}
-    photos = material(wrong)
-    outcome = heads.teach(photos, ROWS, Lesson())
-    answers = heads.answers(photos, outcome, outcome)
-    rows, given = sorted(wrong), photos.train_truth[sorted(wrong)]
-    for pupil, own in zip(outcome.pupils, photos.train, strict=True):
-        by_heart = pupil.fit.head.probs(own)
-        assert (answers.probs[rows, given] < by_heart[rows, given] / 2).all()
-    disagrees = answers.probs.argmax(axis=1) != answers.truth
-    assert set(np.nonzero(disagrees)[0].tolist()) == wrong
-    assert answers.held.tolist() == [False] * TRAIN + [True] * VAL
-    first = {issue.photo for issue in label_issues.rank(answers.probs, answers.truth)[:3]}
-    assert first == wrong
-
-
-def test_accuracies_are_told_as_they_come() -> None:
-    told: list[tuple[str, float]] = []
-    lesson = Lesson(judged=lambda member, accuracy: told.append((member, accuracy)))
-    heads.teach(material(set()), ROWS, lesson)
-    assert told == [(row.name, 1.0) for row in ROWS] + [(COMMITTEE, 1.0)]
+    environment = {**os.environ, "KERAS_BACKEND": "openvino"}
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    assert "OpenVINO backend cannot train" in ran.stdout
+    assert "KERAS_BACKEND=tensorflow, or use the head 'linear'" in ran.stdout

@@ -100,7 +100,9 @@ def train(
             fine_tune=fine_tune,
             seed=seed,
             progress=stages.show,
-            judged=lambda member, share: stages.say(f"{member}: {formatting.percent(share)} right"),
+            on_score=lambda member, share: stages.say(
+                f"{member}: {formatting.percent(share)} right"
+            ),
             report=stages.say,
             **compute,
             **options,

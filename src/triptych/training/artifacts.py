@@ -1,117 +1,177 @@
-"""The pages of a taught bundle: figures, labels, card and report."""
+"""The files that describe a trained bundle: ``bundle.json``, figures, labels, card and report."""
 
 from __future__ import annotations
 
+import datetime
 import json
+import platform
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from triptych import data as triptych_data
+from triptych import data
 from triptych import evaluation
 from triptych.bundles import model_card
 from triptych.ensemble import ood
+from triptych.ensemble.rules import FITTED_RULE
 from triptych.evaluation import report
 from triptych.images import preview
 from triptych.inference import verdicts
-from triptych.training.config import Material
-from triptych.training.config import Outcome
-from triptych.training.config import seated
+from triptych.training.committee import TrainedCommittee
+from triptych.training.config import TrainingConfig
+from triptych.training.feature_set import FeatureSet
+from triptych.training.finetune import FinetuneReport
 from triptych.training.learning_curve import CurvePoint
 from triptych.utils import formatting
 
 THUMBNAIL_PX = 240
-DROPPED = "The committee is right more often without it, on photos that were not learned."
+DROPPED = "The committee is right more often without it, on photos it was not trained on."
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the pages of a bundle tell.
+class Contents:
+    """What the files are made from.
 
     Args:
-        name: Of the bundle.
-        about: What ``bundle.json`` says.
-        data: The photos as they were found.
-        material: The same as arrays.
-        after: The committee that came out.
-        taught: By member, what the photos it learned look like to it.
+        name: Name of the bundle.
+        about: Content of ``bundle.json``; see `describe`.
+        dataset: The photos.
+        features: Their features and labels.
+        committee: The committee in the bundle.
+        references: OOD references by member.
         curve: Points of the learning curve.
     """
 
     name: str
     about: dict[str, Any]
-    data: triptych_data.Dataset
-    material: Material
-    after: Outcome
-    taught: Mapping[str, ood.OODReference]
+    dataset: data.Dataset
+    features: FeatureSet
+    committee: TrainedCommittee
+    references: Mapping[str, ood.OODReference]
     curve: tuple[CurvePoint, ...]
 
 
-def write(folder: Path, told: Told) -> None:
+def describe(
+    dataset: data.Dataset,
+    features: FeatureSet,
+    committee: TrainedCommittee,
+    reports: Sequence[FinetuneReport],
+    config: TrainingConfig,
+) -> dict[str, Any]:
+    """The content of ``bundle.json``.
+
+    Args:
+        dataset: The photos.
+        features: Their features and labels.
+        committee: The committee in the bundle.
+        reports: What fine-tuning gave; empty without it.
+        config: What was trained, and how.
+    """
+    return {
+        "labels": [{"name": label, "id": label} for label in features.classes],
+        "rule": FITTED_RULE,
+        "members": [
+            {
+                "name": member.name,
+                "backbone": member.name,
+                "recipe": member.backbone.recipe.to_dict(),
+                "cost": member.cost,
+                "head": {"kind": member.fit.head.kind, **member.fit.head.notes},
+                "licence": member.backbone.licence,
+            }
+            for member in committee.selected
+        ],
+        "dropped": [member.name for member in committee.members if not member.weight],
+        "doubt": committee.params.to_dict() if committee.params.is_fitted else None,
+        "data": {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "train": len(features.train_truth),
+            "val": len(features.val_truth),
+            "held_out": not dataset.val,
+        },
+        "augment": list(config.augment),
+        **({"fine_tuned": [entry.to_dict() for entry in reports]} if reports else {}),
+        "seed": config.seed,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("triptych", "keras", "openvino")},
+        },
+    }
+
+
+def write(folder: Path, contents: Contents) -> None:
     """Write the pages of a bundle: figures, labels, card, report."""
-    outcome = _outcome(told)
+    outcome = _outcome(contents)
     figures = evaluation.metrics_of(outcome)
     figures["learning_curve"] = [
-        {"images_per_class": point.per_class, "top1": point.accuracies} for point in told.curve
+        {"images_per_class": point.per_class, "top1": point.accuracies} for point in contents.curve
     ]
-    figures.update(_doubt(told, outcome))
-    figures["findings"] = [finding.to_dict() for finding in told.data.findings]
-    if "fine_tuned" in told.about:
-        figures["fine_tuned"] = told.about["fine_tuned"]
+    figures.update(_doubt(contents, outcome))
+    figures["findings"] = [finding.to_dict() for finding in contents.dataset.findings]
+    if "fine_tuned" in contents.about:
+        figures["fine_tuned"] = contents.about["fine_tuned"]
     pages = {
         "metrics.json": json.dumps(figures, indent=1, ensure_ascii=False) + "\n",
-        "labels.txt": "".join(f"{name}\n" for name in told.material.classes),
-        "README.md": model_card.render({"name": told.name, **told.about}, figures),
-        "report.html": report.render(_report(told, figures)),
+        "labels.txt": "".join(f"{name}\n" for name in contents.features.classes),
+        "README.md": model_card.render({"name": contents.name, **contents.about}, figures),
+        "report.html": report.render(_report(contents, figures)),
     }
     for name, text in pages.items():
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def _outcome(told: Told) -> evaluation.Predictions:
-    pupils, params = told.after.pupils, told.after.params
-    sitting = np.stack([pupil.validation for pupil in seated(pupils)])
+def _outcome(contents: Contents) -> evaluation.Predictions:
+    committee = contents.committee
     return evaluation.Predictions(
-        labels=told.material.classes,
-        truth=told.material.val_truth,
-        members={pupil.backbone.name: pupil.validation for pupil in pupils},
-        committee=params.join(told.about["rule"], sitting),
-        sources=tuple(photo.source for photo in told.material.val_photos),
+        labels=contents.features.classes,
+        truth=contents.features.val_truth,
+        members={member.name: member.calibrated_val_probs for member in committee.members},
+        committee=committee.val_probs,
+        sources=tuple(photo.source for photo in contents.features.val_photos),
     )
 
 
-def _doubt(told: Told, outcome: evaluation.Predictions) -> dict[str, Any]:
+def _doubt(contents: Contents, outcome: evaluation.Predictions) -> dict[str, Any]:
     """How each rule fares, and what the committee's doubt is worth, on the validation photos."""
-    pupils, params, truth = seated(told.after.pupils), told.after.params, outcome.truth
+    committee, truth = contents.committee, outcome.truth
+    params = committee.params
     if not params.is_fitted:
         return {}
-    rule = told.about["rule"]
+    rule = contents.about["rule"]
     tally = evaluation.RunningMetrics(
-        [pupil.backbone.name for pupil in pupils], params, [pupil.cost for pupil in pupils], rule
+        [member.name for member in committee.selected],
+        params,
+        [member.cost for member in committee.selected],
+        rule,
     )
     for number, label in enumerate(truth):
-        tally.add(np.stack([pupil.answers[number] for pupil in pupils]), int(label))
+        tally.add(np.stack([member.val_probs[number] for member in committee.selected]), int(label))
     sure = outcome.committee.max(axis=1) >= params.rule(rule).sure
     right = outcome.committee.argmax(axis=1) == truth
     found = {
         "sure": float(sure.mean()),
         "right_of_sure": float(right[sure].mean()) if sure.any() else None,
-        "false_alarms": _false_alarms(told),
+        "false_alarms": _false_alarms(contents),
     }
     return {"rules": tally.to_dict()["rules"], "doubt": found}
 
 
-def _false_alarms(told: Told) -> float | None:
-    """The share of validation photos that are taken for none of these."""
-    first = seated(told.after.pupils)[told.after.params.stages[0].member]
-    taught = told.taught.get(first.backbone.name)
-    if taught is None:
+def _false_alarms(contents: Contents) -> float | None:
+    """The share of validation photos that would be called out-of-distribution."""
+    committee = contents.committee
+    first = committee.selected[committee.params.stages[0].member]
+    reference = contents.references.get(first.name)
+    if reference is None:
         return None
-    own = told.material.val[[p.backbone for p in told.after.pupils].index(first.backbone)]
-    return float((ood.p_values(taught, own) <= verdicts.FALSE_ALARMS).mean())
+    val = contents.features.val[[member.name for member in committee.members].index(first.name)]
+    return float((ood.p_values(reference, val) <= verdicts.FALSE_ALARMS).mean())
 
 
 def _doubt_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
@@ -139,26 +199,26 @@ def _doubt_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _report(told: Told, figures: dict[str, Any]) -> report.Report:
-    data, about = told.about["data"], told.about
-    held = f", held out of {data['train'] + data['val']}" if data["held_out"] else ""
-    photos = {photo.source: photo for photo in told.material.val_photos}
+def _report(contents: Contents, figures: dict[str, Any]) -> report.Report:
+    about, counts = contents.about, contents.about["data"]
+    held = f", held out of {counts['train'] + counts['val']}" if counts["held_out"] else ""
+    photos = {photo.source: photo for photo in contents.features.val_photos}
     return report.Report(
-        name=told.name,
+        name=contents.name,
         date=about["created"][:10],
-        data=f"{data['val']} photos of {data['name']} that were not learned{held}",
-        labels=told.material.classes,
+        data=f"{counts['val']} photos of {counts['name']} that were not learned{held}",
+        labels=contents.features.classes,
         numbers=figures,
         members={
-            pupil.backbone.name: report.MemberNote(
-                pupil.weight, pupil.temperature, "" if pupil.weight else DROPPED
+            member.name: report.MemberNote(
+                member.weight, member.temperature, "" if member.weight else DROPPED
             )
-            for pupil in told.after.pupils
+            for member in contents.committee.members
         },
         doubt=_doubt_rows(figures),
         made=[
-            ("Taught on", f"{data['train']} photos of {len(told.material.classes)} classes"),
-            ("Head", told.after.pupils[0].fit.head.kind),
+            ("Taught on", f"{counts['train']} photos of {len(contents.features.classes)} classes"),
+            ("Head", contents.committee.members[0].fit.head.kind),
             *([("Augmented by", ", ".join(about["augment"]))] if about["augment"] else []),
             *_tuned(about),
             ("Seed", str(about["seed"])),

@@ -1,9 +1,9 @@
-"""Fine-tuning, transfer learning's second step: the last blocks of the backbones learn, too.
+"""Fine-tuning, the second step of transfer learning: train the last blocks of the backbones, too.
 
-Each seated member is tuned in a process of its own (`finetune_child`) on the training photos
-without one fold. That fold decides everything: the best epoch, the temperature, whether the tuned
-member takes the place of the one that came, and how much each member counts after that. The
-photos the report is about have no say in it.
+Each selected member is fine-tuned in a process of its own (`finetune_worker`) on the training
+photos without one fold. That fold decides everything: the best epoch, the temperature, whether the
+fine-tuned member replaces the frozen one, and the new weights. The validation photos, which the
+report is about, have no say in it.
 """
 
 from __future__ import annotations
@@ -33,252 +33,301 @@ import numpy as np
 
 from triptych import errors
 from triptych import images
-from triptych.engines import Engine
 from triptych.engines.conversion import convert
 from triptych.engines.options import EngineOptions
 from triptych.engines.options import open_engine
-from triptych.ensemble.params import EnsembleParams
 from triptych.features import Photo
 from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
-from triptych.training import finetune_worker as child
+from triptych.training import committee as committees
+from triptych.training import finetune_worker as worker
 from triptych.training import heads
-from triptych.training.config import Figures
-from triptych.training.config import Lesson
-from triptych.training.config import Material
-from triptych.training.config import Outcome
-from triptych.training.config import Pupil
-from triptych.training.config import Record
-from triptych.training.config import weigh
+from triptych.training.committee import TrainedCommittee
+from triptych.training.committee import TrainedMember
+from triptych.training.config import STOPPED
+from triptych.training.config import Stage
+from triptych.training.config import TrainingConfig
+from triptych.training.feature_set import FeatureSet
 from triptych.typing import Array
 from triptych.typing import ShouldStop
 from triptych.utils import concurrency
 
-# Fewer held-out photos could not tell a better network from a luckier one.
-FEWEST_HELD = 10
-# Standard errors by which a tuned member must be better.
-CLEARLY = 2
-# A canvas has that much of its side in a window of the network's size.
+# With fewer held-out photos, a better network cannot be told from a lucky one.
+FEWEST_HELD_OUT = 10
+# By how many standard errors a fine-tuned member must be better.
+STANDARD_ERRORS = 2
+# The share of a training canvas's side that the network's input size takes.
 WINDOW_SHARE = 0.875
 BATCH = 8
 POLL_S = 0.2
 CONVERTED = "converted"
-STOPPED = "Stopped; the features computed so far are kept."
 
 
 @dataclass(frozen=True)
-class Tuning:
-    """What a member's tuning came to.
+class FinetuneMetrics:
+    """How good a member is, before fine-tuning or after.
 
     Args:
-        pupil: The member as it is now.
-        held: Its own answers to the held-out photos, shape (M, C).
-        record: Gain and cost.
+        held_out: Accuracy on the held-out photos, in [0, 1].
+        loss: Their mean negative log-likelihood in nats, at the best temperature.
+        validation: Accuracy on the validation photos, in [0, 1].
     """
 
-    pupil: Pupil
-    held: Array
-    record: Record
+    held_out: float
+    loss: float
+    validation: float
+
+
+@dataclass(frozen=True)
+class FinetuneReport:
+    """What fine-tuning a member gave, and what it cost.
+
+    Args:
+        member: Name of the member.
+        epochs: How many epochs were run.
+        best_epoch: The epoch that was best on the held-out photos; 0 for none.
+        layers: How many layers were trained, the head's included.
+        seconds: How long all of it took.
+        photos: How many photos were held out.
+        before: With the frozen backbone.
+        after: With the fine-tuned one; as ``before`` where no epoch was better.
+        kept: Whether the fine-tuned member is the one in the bundle.
+    """
+
+    member: str
+    epochs: int
+    best_epoch: int
+    layers: int
+    seconds: float
+    photos: int
+    before: FinetuneMetrics
+    after: FinetuneMetrics
+    kept: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+        return dataclasses.asdict(self)
 
 
 def improve(
     folder: Path,
-    pupils: Sequence[Pupil],
-    params: EnsembleParams,
-    material: Material,
+    committee: TrainedCommittee,
+    features: FeatureSet,
     *,
     options: EngineOptions,
-    lesson: Lesson,
-    plan: child.Plan = child.Plan(),
-) -> Outcome:
-    """Tune the seated members of a bundle that is being written.
+    config: TrainingConfig,
+    finetune_config: worker.FinetuneConfig = worker.FinetuneConfig(),
+) -> tuple[TrainedCommittee, list[FinetuneReport]]:
+    """Fine-tune the selected members of a bundle that is being written.
 
     Args:
-        folder: The bundle's; ``members/`` lies in it, and scratch files may lie beside it.
-        pupils: Those with weight 0 are left alone.
-        params: What was fitted for the others.
-        material: Their photos.
+        folder: The bundle's folder, with ``members/`` in it; scratch files lie beside it.
+        committee: With frozen backbones.
+        features: Features of its photos.
         options: How networks run.
-        lesson: Seed, progress, stop.
-        plan: How to tune.
+        config: Seed, progress, stop.
+        finetune_config: Epochs and learning rate.
 
     Returns:
-        The committee afterwards; as it was, where no tuned member was clearly better.
+        The committee afterwards, unchanged where no member became significantly better; and a
+        report for each member that was selected before.
 
     Raises:
-        errors.SettingError: There are too few photos to hold some back.
+        errors.SettingError: There are too few photos to hold some out.
         errors.EngineError: Training failed.
-        errors.Stopped: ``lesson.stop`` said so.
+        errors.Stopped: ``config.stop`` returned true.
     """
-    held = held_out(material.folds)
-    workshop = _Workshop(folder, material, held, options, lesson, plan)
-    tunings = {
-        number: workshop.tune(pupil, material.train[number])
-        for number, pupil in enumerate(pupils)
-        if pupil.weight
+    held_out = held_out_fold(features.folds)
+    finetuner = _Finetuner(folder, features, held_out, options, config, finetune_config)
+    results = {
+        index: finetuner.run(member, features.train[index])
+        for index, member in enumerate(committee.members)
+        if member.weight
     }
-    records = [tuning.record for tuning in tunings.values()]
-    if not any(record.kept for record in records):
-        return Outcome(pupils, params, records)
-    weighed, params = weigh(
-        [tuning.pupil for tuning in tunings.values()],
-        [tuning.held for tuning in tunings.values()],
-        material.train_truth[held],
+    reports = [result.report for result in results.values()]
+    if not any(report.kept for report in reports):
+        return committee, reports
+    refitted = committees.fit_committee(
+        [result.member for result in results.values()],
+        [result.held_out_probs for result in results.values()],
+        features.train_truth[held_out],
     )
-    changed = list(pupils)
-    for number, pupil in zip(tunings, weighed, strict=True):
-        changed[number] = pupil
-        if not pupil.weight:
-            shutil.rmtree(folder / "members" / pupil.backbone.name)
-    return Outcome(changed, params, records)
+    members = list(committee.members)
+    for index, member in zip(results, refitted.members, strict=True):
+        members[index] = member
+        if not member.weight:
+            shutil.rmtree(folder / "members" / member.name)
+    return TrainedCommittee(members, refitted.params), reports
 
 
-def held_out(folds: Array) -> Array:
-    """Which training photos decide and are not learned: those of the last fold, shape (N,).
+def held_out_fold(folds: Array) -> Array:
+    """Which training photos fine-tuning holds out: those of the last fold, bool, shape (N,).
 
     Raises:
         errors.SettingError: There are too few of them.
+
+    Example:
+        >>> held_out_fold(np.arange(40) % 4)[:4]
+        array([False, False, False,  True])
     """
-    held = np.asarray((folds == folds.max()) & (folds >= 0))
-    if held.sum() < FEWEST_HELD:
+    held_out = np.asarray((folds == folds.max()) & (folds >= 0))
+    if held_out.sum() < FEWEST_HELD_OUT:
         raise errors.SettingError(
-            f"Fine-tuning holds back one of {folds.max() + 1} parts of the training photos, here "
-            f"{held.sum()}, and needs {FEWEST_HELD} or more to tell what helps. Teach with more "
-            "photos, or without fine-tuning."
+            f"Fine-tuning holds out one of {folds.max() + 1} parts of the training photos, here "
+            f"{held_out.sum()}, and needs {FEWEST_HELD_OUT} or more to measure what helps. Train "
+            "with more photos, or without fine-tuning."
         )
-    return held
+    return held_out
 
 
-def betters(tuned: Array, frozen: Array, truth: Array) -> bool:
-    """Whether a tuned member may take the place of the frozen one.
+def is_significantly_better(tuned: Array, frozen: Array, truth: Array) -> bool:
+    """Whether a fine-tuned member may replace the frozen one, by a paired test.
 
-    It must give no fewer right answers, and more likely ones by two standard errors: of a dozen
-    epochs on a few dozen photos some look better by luck, and it has learned from fewer photos.
+    It must be right no less often, and its log-likelihood must be higher by two standard errors:
+    of a dozen epochs on a few dozen photos some look better by luck.
 
     Args:
-        tuned: Answers to the held-out photos, shape (N, C).
-        frozen: Likewise.
-        truth: Shape (N,).
+        tuned: Its probabilities for the held-out photos, shape (N, C).
+        frozen: Those of the frozen member, shape (N, C).
+        truth: Labels, shape (N,).
     """
-    gains = child.losses(frozen, truth) - child.losses(tuned, truth)
+    gains = worker.nll(frozen, truth) - worker.nll(tuned, truth)
     right, right_before = ((probs.argmax(axis=1) == truth).sum() for probs in (tuned, frozen))
-    error = gains.std(ddof=1) / np.sqrt(len(truth))
-    return bool(right >= right_before and gains.mean() > CLEARLY * error)
+    standard_error = gains.std(ddof=1) / np.sqrt(len(truth))
+    return bool(right >= right_before and gains.mean() > STANDARD_ERRORS * standard_error)
 
 
 @dataclass(frozen=True)
-class _Workshop:
-    """What tuning one member shares with tuning the next."""
+class _Probs:
+    """A network's uncalibrated probabilities for the held-out and the validation photos."""
 
-    folder: Path
-    material: Material
-    held: Array
-    options: EngineOptions
-    lesson: Lesson
-    plan: child.Plan
-
-    def tune(self, pupil: Pupil, features: Array) -> Tuning:
-        """Tune one member; where that helps, its files in the bundle are replaced."""
-        started = time.perf_counter()
-        heard = _Heard(pupil.backbone.name, self.lesson, self.options)
-        frozen = _Answers(pupil.fit.out_of_fold[self.held], pupil.answers)
-        with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix="tuning-") as scratch:
-            self._prepare(pupil, features, Path(scratch))
-            self._train(pupil, Path(scratch), heard)
-            tuned = self._answers(pupil, Path(scratch)) if heard.best_epoch else frozen
-            kept = betters(tuned.held, frozen.held, self.material.train_truth[self.held])
-            if kept:
-                place = self.folder / "members" / pupil.backbone.name
-                shutil.rmtree(place)
-                (Path(scratch) / CONVERTED).rename(place)
-        answers = tuned if kept else frozen
-        record = Record(
-            member=pupil.backbone.name,
-            epochs=heard.epoch,
-            best_epoch=heard.best_epoch,
-            layers=heard.layers,
-            seconds=round(time.perf_counter() - started, 1),
-            photos=int(self.held.sum()),
-            before=self._figures(frozen),
-            after=self._figures(tuned),
-            kept=kept,
-        )
-        after = dataclasses.replace(pupil, answers=answers.validation)
-        return Tuning(after, answers.held, record)
-
-    def _prepare(self, pupil: Pupil, features: Array, scratch: Path) -> None:
-        """Photos as arrays, and a head that has not seen those held out."""
-        own, truth, held = pupil.backbone.recipe, self.material.train_truth, self.held
-        learned = _chosen(self.material.train_photos, ~held)
-        self._write(learned, canvas(own), scratch / child.CANVASES)
-        back = _chosen(self.material.train_photos, held)
-        self._write(back, own, scratch / child.INPUTS)
-        np.savez(scratch / child.TRUTH, allow_pickle=False, train=truth[~held], held=truth[held])
-        start = heads.refit(
-            pupil.fit.head,
-            features[~held],
-            truth[~held],
-            classes=len(self.material.classes),
-            seed=self.lesson.seed,
-        )
-        start.save(scratch / child.HEAD)
-
-    def _write(self, photos: Sequence[Photo], own: Recipe, path: Path) -> None:
-        # One by one to disk: all of them may be more than memory holds.
-        array = np.lib.format.open_memmap(
-            path, mode="w+", dtype=np.uint8, shape=(len(photos), *own.size, 3)
-        )
-        for number, pixels in enumerate(_resized(photos, own)):
-            if self.lesson.stop():
-                raise errors.Stopped(STOPPED)
-            array[number] = pixels
-        array.flush()
-
-    def _train(self, pupil: Pupil, scratch: Path, heard: _Heard) -> None:
-        task = child.Task(
-            folder=str(scratch),
-            model=str(self.folder / "members" / pupil.backbone.name / convert.MODEL),
-            recipe=pupil.backbone.recipe.to_dict(),
-            classes=len(self.material.classes),
-            seed=self.lesson.seed,
-            plan=self.plan,
-        )
-        run(task, heard, stop=self.lesson.stop, threads=self.options.threads)
-
-    def _answers(self, pupil: Pupil, scratch: Path) -> _Answers:
-        """What the tuned member says, run as it will be served."""
-        converted = scratch / CONVERTED
-        job = convert.Import(str(scratch / child.TUNED), str(converted), logits=False)
-        convert.run([job], lambda line: None)
-        engine = open_engine(converted / convert.NETWORK, self.options, cache=False)
-        own = pupil.backbone.recipe
-        held = _ask(engine, own, iter(np.load(scratch / child.INPUTS)))
-        val = _ask(engine, own, _resized(self.material.val_photos, own))
-        return _Answers(held, val)
-
-    def _look(self, answers: _Answers) -> child.Look:
-        return child.look(answers.held, self.material.train_truth[self.held])
-
-    def _figures(self, answers: _Answers) -> Figures:
-        look = self._look(answers)
-        right = answers.validation.argmax(axis=1) == self.material.val_truth
-        return Figures(look.right / int(self.held.sum()), look.loss, float(right.mean()))
-
-
-@dataclass(frozen=True)
-class _Answers:
-    """Of one network: its own probs of the held-out photos, and of the validation photos."""
-
-    held: Array
+    held_out: Array
     validation: Array
 
 
-@dataclass
-class _Heard:
-    """What the child has said so far; passes it on to whoever waits."""
+@dataclass(frozen=True)
+class _FinetunedMember:
+    member: TrainedMember
+    held_out_probs: Array
+    report: FinetuneReport
 
-    name: str
-    lesson: Lesson
+
+@dataclass(frozen=True)
+class _Finetuner:
+    """What fine-tuning one member shares with fine-tuning the next."""
+
+    folder: Path
+    features: FeatureSet
+    held_out: Array
+    options: EngineOptions
+    config: TrainingConfig
+    finetune_config: worker.FinetuneConfig
+
+    def run(self, member: TrainedMember, features: Array) -> _FinetunedMember:
+        """Fine-tune one member; where that helps, its files in the bundle are replaced."""
+        started = time.perf_counter()
+        progress = _ProgressListener(member.name, self.config, self.options)
+        frozen = _Probs(member.fit.out_of_fold[self.held_out], member.val_probs)
+        model_folder = self.folder / "members" / member.name
+        with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix="tuning-") as scratch:
+            self._write_inputs(member, features, Path(scratch))
+            task = worker.FinetuneTask(
+                folder=scratch,
+                model=str(model_folder / convert.MODEL),
+                recipe=member.backbone.recipe.to_dict(),
+                classes=len(self.features.classes),
+                seed=self.config.seed,
+                config=self.finetune_config,
+            )
+            run(task, progress, stop=self.config.stop, threads=self.options.threads)
+            tuned = self._predict(member, Path(scratch)) if progress.best_epoch else frozen
+            truth = self.features.train_truth[self.held_out]
+            kept = is_significantly_better(tuned.held_out, frozen.held_out, truth)
+            if kept:
+                shutil.rmtree(model_folder)
+                (Path(scratch) / CONVERTED).rename(model_folder)
+        probs = tuned if kept else frozen
+        report = FinetuneReport(
+            member=member.name,
+            epochs=progress.epoch,
+            best_epoch=progress.best_epoch,
+            layers=progress.layers,
+            seconds=round(time.perf_counter() - started, 1),
+            photos=int(self.held_out.sum()),
+            before=self._metrics(frozen),
+            after=self._metrics(tuned),
+            kept=kept,
+        )
+        changed = dataclasses.replace(member, val_probs=probs.validation)
+        return _FinetunedMember(changed, probs.held_out, report)
+
+    def _write_inputs(self, member: TrainedMember, features: Array, scratch: Path) -> None:
+        """Write the photos as arrays, and a head that was not trained on the held-out ones."""
+        truth, held_out = self.features.train_truth, self.held_out
+        photos = self.features.train_photos
+        trained_on, evaluated_on = (
+            list(itertools.compress(photos, mask)) for mask in (~held_out, held_out)
+        )
+        network_recipe = member.backbone.recipe
+        self._write_pixels(trained_on, canvas(network_recipe), scratch / worker.CANVASES)
+        self._write_pixels(evaluated_on, network_recipe, scratch / worker.INPUTS)
+        np.savez(
+            scratch / worker.TRUTH,
+            allow_pickle=False,
+            train=truth[~held_out],
+            held=truth[held_out],
+        )
+        heads.refit(
+            member.fit.head,
+            features[~held_out],
+            truth[~held_out],
+            classes=len(self.features.classes),
+            seed=self.config.seed,
+        ).save(scratch / worker.HEAD)
+
+    def _write_pixels(self, photos: Sequence[Photo], photo_recipe: Recipe, path: Path) -> None:
+        # One by one to disk: all of them may be more than memory holds.
+        array = np.lib.format.open_memmap(
+            path, mode="w+", dtype=np.uint8, shape=(len(photos), *photo_recipe.size, 3)
+        )
+        for index, pixels in enumerate(_resized(photos, photo_recipe)):
+            self.config.raise_if_stopped()
+            array[index] = pixels
+        array.flush()
+
+    def _predict(self, member: TrainedMember, scratch: Path) -> _Probs:
+        """Predict with the fine-tuned network, run as it will be served."""
+        converted = scratch / CONVERTED
+        job = convert.Import(str(scratch / worker.TUNED), str(converted), logits=False)
+        convert.run([job], lambda line: None)
+        engine = open_engine(converted / convert.NETWORK, self.options, cache=False)
+        network_recipe = member.backbone.recipe
+
+        def predict(inputs: Iterator[Array]) -> Array:
+            probs = []
+            while batch := list(itertools.islice(inputs, BATCH)):
+                probs.append(engine.run(recipe.scale(network_recipe, np.stack(batch))).probs)
+            return np.concatenate(probs)
+
+        return _Probs(
+            held_out=predict(iter(np.load(scratch / worker.INPUTS))),
+            validation=predict(_resized(self.features.val_photos, network_recipe)),
+        )
+
+    def _metrics(self, probs: _Probs) -> FinetuneMetrics:
+        score = worker.score(probs.held_out, self.features.train_truth[self.held_out])
+        right = probs.validation.argmax(axis=1) == self.features.val_truth
+        return FinetuneMetrics(
+            score.right / int(self.held_out.sum()), score.loss, float(right.mean())
+        )
+
+
+@dataclass
+class _ProgressListener:
+    """Passes on what the worker reports, and remembers the latest of it."""
+
+    member: str
+    config: TrainingConfig
     options: EngineOptions
     layers: int = 0
     epoch: int = 0
@@ -288,35 +337,36 @@ class _Heard:
         if "layers" in message:
             self.layers = len(message["layers"])
         elif "step" in message:
-            self.lesson.progress(f"Fine-tuning {self.name}", message["step"], message["of"])
+            stage = f"{Stage.FINE_TUNING} {self.member}"
+            self.config.progress(stage, message["step"], message["of"])
         else:
             self.epoch, self.best_epoch = message["epoch"], message["best"]
             self.options.report(
-                f"{self.name}, epoch {self.epoch}: {message['right']} of {message['photos']} "
+                f"{self.member}, epoch {self.epoch}: {message['right']} of {message['photos']} "
                 f"held-out photos right, loss {message['loss']:.4f}"
             )
 
 
 def run(
-    task: child.Task,
-    hear: Callable[[dict[str, Any]], None],
+    task: worker.FinetuneTask,
+    on_message: Callable[[dict[str, Any]], None],
     *,
     stop: ShouldStop = lambda: False,
     threads: int = 0,
 ) -> None:
-    """Tune in a child process, which ends with this call whatever happens.
+    """Fine-tune in a worker process, which ends with this call whatever happens.
 
     Args:
-        task: What to tune and how.
-        hear: Called with each message of the child.
-        stop: Asked several times a second whether to stop.
+        task: What to fine-tune, and how.
+        on_message: Called with each message of the worker.
+        stop: Polled several times a second.
         threads: Processor threads; 0 takes every core.
 
     Raises:
-        errors.EngineError: The child failed.
-        errors.Stopped: ``stop`` said so.
+        errors.EngineError: The worker failed.
+        errors.Stopped: ``stop`` returned true.
     """
-    command = [sys.executable, "-m", child.__name__, json.dumps(dataclasses.asdict(task))]
+    command = [sys.executable, "-m", worker.__name__, json.dumps(dataclasses.asdict(task))]
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(
@@ -325,7 +375,7 @@ def run(
     ):
         try:
             for line in _lines(process, stop):
-                hear(json.loads(line))
+                on_message(json.loads(line))
         except BaseException:
             process.kill()
             raise
@@ -352,7 +402,7 @@ def _environment(threads: int) -> dict[str, str]:
 
 
 def _lines(process: subprocess.Popen[str], stop: ShouldStop) -> Iterator[str]:
-    """Lines of the child as they come, asking in between whether to stop."""
+    """Lines of the worker as they come, asking in between whether to stop."""
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
@@ -371,34 +421,23 @@ def _lines(process: subprocess.Popen[str], stop: ShouldStop) -> Iterator[str]:
             yield line
 
 
-def canvas(own: Recipe) -> Recipe:
-    """A recipe for training: the photo's whole largest window, with room around the network's.
+def canvas(network_recipe: Recipe) -> Recipe:
+    """The recipe of training photos: the largest window, with a margin around the input size.
 
     Example:
         >>> canvas(Recipe((224, 224), "tf")).size
         (256, 256)
     """
-    height, width = (round(side / WINDOW_SHARE) for side in own.size)
-    return dataclasses.replace(own, size=(height, width), crop_share=1.0)
+    height, width = (round(side / WINDOW_SHARE) for side in network_recipe.size)
+    return dataclasses.replace(network_recipe, size=(height, width), crop_share=1.0)
 
 
-def _chosen(photos: Sequence[Photo], which: Array) -> list[Photo]:
-    return [photo for photo, chosen in zip(photos, which, strict=True) if chosen]
-
-
-def _resized(photos: Iterable[Photo], own: Recipe) -> Iterator[Array]:
-    enough = recipe.enough([own])
+def _resized(photos: Iterable[Photo], photo_recipe: Recipe) -> Iterator[Array]:
+    enough = recipe.enough([photo_recipe])
     with ThreadPoolExecutor(concurrency.cores()) as pool:
         yield from concurrency.map_ahead(
             pool,
-            lambda photo: recipe.resize(own, images.decode(photo.read(), enough=enough)),
+            lambda photo: recipe.resize(photo_recipe, images.decode(photo.read(), enough=enough)),
             photos,
             ahead=2 * BATCH,
         )
-
-
-def _ask(engine: Engine, own: Recipe, inputs: Iterator[Array]) -> Array:
-    answers = []
-    while batch := list(itertools.islice(inputs, BATCH)):
-        answers.append(engine.run(recipe.scale(own, np.stack(batch))).probs)
-    return np.concatenate(answers)

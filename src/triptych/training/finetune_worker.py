@@ -1,9 +1,9 @@
-"""Fine-tuning's own process: Keras with TensorFlow, arrays in, a tuned network out.
+"""The worker process of fine-tuning: Keras with TensorFlow, arrays in, a fine-tuned network out.
 
-A process has one Keras backend for life, and the one that teaches may have another. Batch norms
-stay frozen, in inference mode too: a few photos at a time would spoil statistics that were made
-from a million. Of all epochs the best on held-out photos is kept, and not having learned counts
-as an epoch.
+A process has one Keras backend for life, and the process that trains heads may have another. Batch
+normalisation stays frozen, in inference mode too: statistics of a few photos at a time would spoil
+those of the million the network was pretrained on. Early stopping keeps the epoch that is best on
+the held-out photos; no training at all counts as an epoch.
 
 Source: Yosinski et al., "How transferable are features in deep neural networks?", 2014.
 """
@@ -33,33 +33,32 @@ from triptych.preprocessing.recipe import Recipe
 from triptych.typing import Array
 from triptych.utils import concurrency
 
-Say = Callable[[dict[str, Any]], None]
+OnMessage = Callable[[dict[str, Any]], None]
 
-# In the folder of a task.
-CANVASES, INPUTS, TRUTH, HEAD, TUNED = (
-    "canvases.npy",
-    "inputs.npy",
-    "truth.npz",
-    "head.npz",
-    "tuned.keras",
-)
+# Files in the folder of a task.
+CANVASES = "canvases.npy"
+INPUTS = "inputs.npy"
+TRUTH = "truth.npz"
+HEAD = "head.npz"
+TUNED = "tuned.keras"
 BATCH = 16
-# Of a photo's class, so much is taken for unknown: a network that may not be certain of what it
-# has learned by heart stays useful for what it has not.
+# Label smoothing: a network that may not be certain of the photos it overfits stays useful for
+# others.
 SMOOTHING = 0.1
-# Of a photo's largest window at least this much of each side is shown.
+# A random crop shows at least this share of each side.
 LEAST_SHARE = 0.75
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How to tune.
+class FinetuneConfig:
+    """Hyperparameters of fine-tuning.
 
     Args:
-        epochs: At most.
-        patience: Epochs without a better one after which to stop.
-        rate: Highest learning rate; it rises in the first epoch and falls to 0 by the last.
-        share: Of the backbone's layers with weights, how many learn: the last ones, in (0, 1].
+        epochs: Most epochs to run.
+        patience: Early stopping: epochs without an improvement after which to stop.
+        rate: Peak learning rate; it is warmed up in the first epoch, then decays to 0.
+        share: How many of the backbone's layers with weights are trained, the last ones, as a
+            share in (0, 1].
     """
 
     epochs: int = 12
@@ -69,20 +68,20 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Task:
-    """One member to tune.
+class FinetuneTask:
+    """One member to fine-tune.
 
     Args:
-        folder: Holds ``canvases.npy``, training photos a little larger than the network wants,
-            uint8 (N, H, W, 3); ``inputs.npy``, held-out photos as it wants them, uint8
-            (M, *size, 3); ``truth.npz``, ``train`` (N,) and ``held`` (M,); and ``head.npz``, a
-            head that has seen the training photos only. Gets ``tuned.keras``, if the first epoch
-            can be bettered.
+        folder: Holds ``canvases.npy``, training photos with a margin around the network's input,
+            uint8 (N, H, W, 3); ``inputs.npy``, held-out photos at the network's input size, uint8
+            (M, *size, 3); ``truth.npz``, their labels, ``train`` (N,) and ``held`` (M,); and
+            ``head.npz``, a head trained on the training photos only. Gets ``tuned.keras``, if an
+            epoch improves on the frozen network.
         model: Path of the member's ``.keras`` file.
-        recipe: Of the member, as JSON.
-        classes: How many there are.
-        seed: Of everything random.
-        plan: How to tune.
+        recipe: The member's recipe as JSON.
+        classes: How many classes there are.
+        seed: Seed of everything random.
+        config: Hyperparameters.
     """
 
     folder: str
@@ -90,61 +89,65 @@ class Task:
     recipe: dict[str, Any]
     classes: int
     seed: int
-    plan: Plan = Plan()
+    config: FinetuneConfig = FinetuneConfig()
 
 
 @dataclass(frozen=True)
-class Look:
-    """How well held-out photos are answered.
+class HeldOutScore:
+    """How well held-out photos are predicted.
 
     Args:
-        right: How many.
-        loss: Mean negative log-likelihood in nats, at the temperature that suits best, since a
-            network that only boasts more has not learned less.
+        right: How many are right.
+        loss: Mean negative log-likelihood in nats, at the best temperature, so that
+            overconfidence alone does not count as worse.
     """
 
     right: int
     loss: float
 
 
-def look(probs: Array, truth: Array) -> Look:
-    """Judge answers.
+def score(probs: Array, truth: Array) -> HeldOutScore:
+    """Score probabilities against labels.
 
     Args:
         probs: Shape (N, C).
-        truth: Shape (N,).
+        truth: Labels, shape (N,).
+
+    Example:
+        >>> score(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1])).right
+        1
     """
     right = int((probs.argmax(axis=1) == truth).sum())
-    return Look(right, float(losses(probs, truth).mean()))
+    return HeldOutScore(right, float(nll(probs, truth).mean()))
 
 
-def losses(probs: Array, truth: Array) -> Array:
+def nll(probs: Array, truth: Array) -> Array:
     """Negative log-likelihood of each photo at the best temperature, in nats, shape (N,)."""
     temperature = fit.fit_temperature(probs, truth, unlabelled=1)
-    own = rules.temper(probs, temperature)[np.arange(len(truth)), truth]
-    return np.asarray(-np.log(np.maximum(own, fit.FLOOR)))
+    true_class = rules.temper(probs, temperature)[np.arange(len(truth)), truth]
+    return np.asarray(-np.log(np.maximum(true_class, fit.FLOOR)))
 
 
-def tune(task: Task, say: Say) -> Path | None:
-    """Tune a member.
+def finetune(task: FinetuneTask, on_message: OnMessage) -> Path | None:
+    """Fine-tune a member.
 
     Args:
-        task: The member, its photos and how.
-        say: Called with a message after each step and each epoch, and with how many layers learn.
+        task: The member, its photos and hyperparameters.
+        on_message: Called with the layers that are trained, then after each step and epoch.
 
     Returns:
-        The tuned network; ``None`` where none was better than the one that came.
+        The fine-tuned network; ``None`` where no epoch was better than the frozen one.
     """
-    photos = _Photos.of(task)  # first: whether they are there is known at once
+    photos = _TaskData.read(task)  # first, so that missing files fail before Keras is imported
 
     import keras
 
     keras.utils.set_random_seed(task.seed)
     model = keras.models.load_model(task.model, compile=False, safe_mode=True)
     head.Head.read(Path(task.folder) / HEAD).put_into(model)
-    learning = unfreeze(model, task.plan.share)
-    say({"layers": [layer.name for layer in learning]})
-    best = _train(model, photos, task, say)
+    trained = unfreeze(model, task.config.share)
+    on_message({"layers": [layer.name for layer in trained]})
+    best = _train(model, photos, task, on_message)
     if best is None:
         return None
     model.set_weights(best)
@@ -155,115 +158,124 @@ def tune(task: Task, say: Say) -> Path | None:
 
 
 def unfreeze(model: Any, share: float) -> list[Any]:
-    """Let the last layers of a member learn: its head, and a share of its backbone.
+    """Make the last layers of a member trainable: its head, and a share of its backbone.
 
     Args:
         model: Backbone and head.
-        share: Of the backbone's layers with weights, batch norms not counted, in (0, 1].
+        share: How many of the backbone's layers with weights, batch normalisation not counted, as
+            a share in (0, 1].
 
     Returns:
-        The layers that learn.
+        The trainable layers.
     """
     import keras
 
     backbone = zoo.backbone_layers(model)
-    able = [
+    candidates = [
         layer
         for layer in backbone
         if layer.weights and not isinstance(layer, keras.layers.BatchNormalization)
     ]
-    learning = able[-math.ceil(share * len(able)) :]
-    learning += [layer for layer in model.layers if layer.weights and layer not in backbone]
+    trained = candidates[-math.ceil(share * len(candidates)) :]
+    trained += [layer for layer in model.layers if layer.weights and layer not in backbone]
     for layer in model.layers:
-        layer.trainable = layer in learning
-    return learning
+        layer.trainable = layer in trained
+    return trained
 
 
 @dataclass(frozen=True)
-class _Photos:
-    """The files of a task: training photos as lessons, and those held out, with their classes."""
+class _TaskData:
+    """The files of a task: batches of training photos, and the held-out photos with labels."""
 
-    lessons: _Lessons
+    batches: AugmentedBatches
     inputs: Array
     truth: Array
 
     @classmethod
-    def of(cls, task: Task) -> _Photos:
+    def read(cls, task: FinetuneTask) -> _TaskData:
         folder = Path(task.folder)
         inputs = np.load(folder / INPUTS, mmap_mode="r")
         with np.load(folder / TRUTH) as file:
             train_truth, held_truth = file["train"], file["held"]
         canvases = np.load(folder / CANVASES, mmap_mode="r")
-        return cls(_Lessons(canvases, train_truth, task), inputs, held_truth)
+        return cls(AugmentedBatches(canvases, train_truth, task), inputs, held_truth)
 
 
-def _train(model: Any, photos: _Photos, task: Task, say: Say) -> list[Array] | None:
-    """The weights of the best epoch; ``None`` where that is the one before the first."""
-    own, lessons = Recipe.from_dict(task.recipe), photos.lessons
+def _train(
+    model: Any, photos: _TaskData, task: FinetuneTask, on_message: OnMessage
+) -> list[Array] | None:
+    """Train; gives the weights of the best epoch, or ``None`` if no epoch beat the frozen ones."""
+    network_recipe, batches = Recipe.from_dict(task.recipe), photos.batches
     inputs, held_truth = photos.inputs, photos.truth
-    _compile(model, task.plan, len(lessons))
-    first = best = look(_answers(model, own, inputs), held_truth)
+    _compile(model, task.config, len(batches))
+    first = best = score(_predict(model, network_recipe, inputs), held_truth)
     weights, best_epoch = None, 0
-    for epoch in range(task.plan.epochs + 1):
+    for epoch in range(task.config.epochs + 1):
         if epoch:
-            _learn(model, lessons, epoch, task.plan.epochs, say)
-        now = look(_answers(model, own, inputs), held_truth) if epoch else first
-        if now.right >= first.right and now.loss < best.loss:
-            best, best_epoch, weights = now, epoch, model.get_weights()
-        say({"epoch": epoch, "best": best_epoch, "photos": len(held_truth), **asdict(now)})
-        if epoch - best_epoch >= task.plan.patience:
+            _train_epoch(model, batches, epoch, task.config.epochs, on_message)
+        result = score(_predict(model, network_recipe, inputs), held_truth) if epoch else first
+        if result.right >= first.right and result.loss < best.loss:
+            best, best_epoch, weights = result, epoch, model.get_weights()
+        on_message(
+            {"epoch": epoch, "best": best_epoch, "photos": len(held_truth), **asdict(result)}
+        )
+        if epoch - best_epoch >= task.config.patience:
             break
     return weights
 
 
-def _learn(model: Any, lessons: _Lessons, epoch: int, epochs: int, say: Say) -> None:
-    for step, (batch, truth, balance) in enumerate(lessons.epoch(epoch), 1):
+def _train_epoch(
+    model: Any, batches: AugmentedBatches, epoch: int, epochs: int, on_message: OnMessage
+) -> None:
+    for step, (batch, truth, balance) in enumerate(batches.epoch(epoch), 1):
         model.train_on_batch(batch, truth, sample_weight=balance)
-        say({"step": (epoch - 1) * len(lessons) + step, "of": epochs * len(lessons)})
+        on_message({"step": (epoch - 1) * len(batches) + step, "of": epochs * len(batches)})
 
 
-def _compile(model: Any, plan: Plan, steps: int) -> None:
+def _compile(model: Any, config: FinetuneConfig, steps: int) -> None:
     import keras
 
     rate = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps * (plan.epochs - 1)), warmup_target=plan.rate, warmup_steps=steps
+        0.0, max(1, steps * (config.epochs - 1)), warmup_target=config.rate, warmup_steps=steps
     )
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=SMOOTHING)
-    # Compiled by XLA, convolutions on a CPU take longer than they do without.
+    # Without XLA: on a CPU it makes convolutions slower.
     model.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)
 
 
-def _answers(model: Any, own: Recipe, inputs: Array) -> Array:
+def _predict(model: Any, network_recipe: Recipe, inputs: Array) -> Array:
     chunks = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
-    return np.concatenate([model.predict_on_batch(recipe.scale(own, chunk)) for chunk in chunks])
+    return np.concatenate(
+        [model.predict_on_batch(recipe.scale(network_recipe, chunk)) for chunk in chunks]
+    )
 
 
-class _Lessons:
-    """Batches of varied training photos; the same seed gives the same ones."""
+class AugmentedBatches:
+    """Batches of augmented training photos; the same seed gives the same batches."""
 
-    def __init__(self, canvases: Array, truth: Array, task: Task) -> None:
+    def __init__(self, canvases: Array, truth: Array, task: FinetuneTask) -> None:
         self._canvases, self._truth, self._seed = canvases, truth, task.seed
         self._recipe = Recipe.from_dict(task.recipe)
         self._classes = np.eye(task.classes, dtype=np.float32)
         counts = np.bincount(truth, minlength=task.classes)
-        # Rarer classes count more a photo.
+        # Balanced sample weights: photos of rarer classes weigh more.
         self._balance = len(truth) / (np.maximum(counts, 1) * (counts > 0).sum())
 
     def __len__(self) -> int:
         return math.ceil(len(self._truth) / BATCH)
 
     def epoch(self, number: int) -> Iterator[tuple[Array, Array, Array]]:
-        """Inputs (B, *size, 3), their classes (B, C) and how much each counts (B,)."""
+        """Inputs (B, *size, 3), one-hot labels (B, C) and sample weights (B,)."""
         order = np.random.default_rng((self._seed, number)).permutation(len(self._truth))
         batches = np.array_split(order, len(self))
         with ThreadPoolExecutor(concurrency.cores()) as pool:
             for batch in batches:
-                photos = pool.map(lambda index: self._vary(number, int(index)), batch)
+                photos = pool.map(lambda index: self._augment(number, int(index)), batch)
                 truth = self._truth[batch]
                 inputs = recipe.scale(self._recipe, np.stack(list(photos)))
                 yield inputs, self._classes[truth], self._balance[truth]
 
-    def _vary(self, epoch: int, index: int) -> Array:
+    def _augment(self, epoch: int, index: int) -> Array:
         rng = np.random.default_rng((self._seed, epoch, index))
         canvas = np.asarray(self._canvases[index])
         height, width = canvas.shape[:2]
@@ -275,12 +287,12 @@ class _Lessons:
 
 
 def _main() -> None:
-    # Keras and TensorFlow may print; only our own lines may reach the parent.
-    speak, sys.stdout = sys.stdout, sys.stderr
+    # Keras and TensorFlow may print to stdout, where the parent expects our messages only.
+    stdout, sys.stdout = sys.stdout, sys.stderr
     sys.meta_path.insert(0, convert.Hidden(*convert.NEEDLESS))
     fields = json.loads(sys.argv[1])
-    task = Task(**{**fields, "plan": Plan(**fields["plan"])})
-    tune(task, lambda message: print(json.dumps(message), file=speak, flush=True))
+    task = FinetuneTask(**{**fields, "config": FinetuneConfig(**fields["config"])})
+    finetune(task, lambda message: print(json.dumps(message), file=stdout, flush=True))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Accuracy of a committee against photos per class: nearly free once there are features."""
+"""Accuracy of a committee against photos per class: nearly free once features are computed."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 
 from triptych.ensemble import rules
 from triptych.training import heads
-from triptych.training.config import Lesson
-from triptych.training.config import Material
-from triptych.training.config import Pupil
+from triptych.training.committee import TrainedMember
+from triptych.training.config import Stage
+from triptych.training.config import TrainingConfig
+from triptych.training.feature_set import FeatureSet
 from triptych.typing import Array
 
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 SEEDS = 5
-STAGE = "Learning curve"
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """How well the committee did when it was trained with fewer photos.
+    """Accuracy of a committee that was trained with fewer photos.
 
     Args:
         per_class: Photos per class.
@@ -32,51 +32,51 @@ class CurvePoint:
     accuracies: tuple[float, ...]
 
 
-def draw(material: Material, pupils: Sequence[Pupil], lesson: Lesson) -> tuple[CurvePoint, ...]:
-    """Teach the committee's heads with few photos, then with more and more.
+def compute(
+    features: FeatureSet, members: Sequence[TrainedMember], config: TrainingConfig
+) -> tuple[CurvePoint, ...]:
+    """Train the committee's heads with few photos, then with more and more.
 
     Args:
-        material: The photos.
-        pupils: Those with weight 0 are left out.
-        lesson: Seed, progress, stop.
+        features: Of the photos.
+        members: Those with weight 0 are left out.
+        config: Seed, progress, stop.
 
     Returns:
         A point for each of `SIZES` that is smaller than the largest class, over `SEEDS` draws.
 
     Raises:
-        errors.Stopped: ``lesson.stop`` said so.
+        errors.Stopped: ``config.stop`` returned true.
     """
-    counts = np.bincount(material.train_truth, minlength=len(material.classes))
-    sizes = [size for size in SIZES if size < counts.max()]
+    truth = features.train_truth
+    largest = np.bincount(truth, minlength=len(features.classes)).max()
+    sizes = [size for size in SIZES if size < largest]
     points = []
-    for number, size in enumerate(sizes):
-        lesson.progress(STAGE, number, len(sizes))
-        lesson.pause()
-        scores = [
-            _score(material, pupils, _some(material.train_truth, size, seed))
-            for seed in range(lesson.seed, lesson.seed + SEEDS)
-        ]
-        points.append(CurvePoint(size, tuple(scores)))
-    lesson.progress(STAGE, len(sizes), len(sizes))
+    for done, size in enumerate(sizes):
+        config.progress(Stage.LEARNING_CURVE, done, len(sizes))
+        config.raise_if_stopped()
+        accuracies = []
+        for seed in range(config.seed, config.seed + SEEDS):
+            order = np.random.default_rng(seed).permutation(len(truth))
+            sample = np.concatenate(
+                [order[truth[order] == label][:size] for label in np.unique(truth)]
+            )
+            accuracies.append(_accuracy(features, members, sample))
+        points.append(CurvePoint(size, tuple(accuracies)))
+    config.progress(Stage.LEARNING_CURVE, len(sizes), len(sizes))
     return tuple(points)
 
 
-def _some(truth: Array, size: int, seed: int) -> Array:
-    """Positions of at most ``size`` photos of each class."""
-    order = np.random.default_rng(seed).permutation(len(truth))
-    return np.concatenate([order[truth[order] == label][:size] for label in np.unique(truth)])
-
-
-def _score(material: Material, pupils: Sequence[Pupil], some: Array) -> float:
-    joined = np.zeros((len(material.val_truth), len(material.classes)))
-    for pupil, own, val in zip(pupils, material.train, material.val, strict=True):
-        if pupil.weight:
-            penalty = pupil.fit.head.notes.get("strength", 1e-3)
+def _accuracy(features: FeatureSet, members: Sequence[TrainedMember], sample: Array) -> float:
+    """Validation accuracy of linear heads trained on a sample of the training photos."""
+    combined = np.zeros((len(features.val_truth), len(features.classes)))
+    for member, train, val in zip(members, features.train, features.val, strict=True):
+        if member.weight:
             fitted = heads.fit_linear(
-                own[some],
-                material.train_truth[some],
-                classes=len(material.classes),
-                penalty=penalty,
+                train[sample],
+                features.train_truth[sample],
+                classes=len(features.classes),
+                penalty=member.fit.head.notes.get("strength", 1e-3),
             )
-            joined += pupil.weight * rules.temper(fitted.probs(val), pupil.temperature)
-    return float((joined.argmax(axis=1) == material.val_truth).mean())
+            combined += member.weight * rules.temper(fitted.probs(val), member.temperature)
+    return float((combined.argmax(axis=1) == features.val_truth).mean())

@@ -24,6 +24,7 @@ from triptych.models import imagenet
 from triptych.models import weights
 from triptych.models import zoo
 from triptych.training import heads
+from triptych.training.config import Stage
 from triptych.tuning import predictions
 from triptych.tuning import select
 from triptych.tuning.select import Candidate
@@ -145,20 +146,20 @@ def _taught(
     seed: int,
     progress: StageProgress,
 ) -> tuple[Array, Array, Array]:
-    data = triptych_data.open(source, progress=lambda *done: progress("Looking at photos", *done))
+    data = triptych_data.open(source, progress=lambda *done: progress(Stage.SCAN, *done))
     photos = [*data.train, *data.val]
     predictions.check_enough(len(photos))
     vectors = features.extract(
         photos,
         extractors.of(rows, options),
         features.FeatureStore(options.home / "features.sqlite"),
-        progress=lambda *done: progress("Computing features", *done),
+        progress=lambda *done: progress(Stage.FEATURES, *done),
     )
     truth = np.array([photo.label for photo in photos])
     places = triptych_data.folds(photos, folds, seed=seed)
     answers = []
     for number, own in enumerate(vectors):
-        progress("Training heads", number, len(rows))
+        progress(Stage.HEADS, number, len(rows))
         fitted = heads.fit("linear", own, truth, folds=places, classes=len(data.classes), seed=seed)
         answers.append(fitted.out_of_fold)
     judged = places >= 0

@@ -93,15 +93,15 @@ def _hold_on(stopping: threading.Event) -> None:
 
 def _teach(order: orders.Order, voice: Voice, stopping: threading.Event) -> int:
     home = Path(order.home)
-    lesson = dataclasses.replace(
-        orders.lesson_of(order.lesson),
+    config = dataclasses.replace(
+        orders.training_config(order.config),
         progress=lambda stage, done, total: voice.say(stage=stage, done=done, total=total),
-        judged=lambda member, accuracy: voice.say(member=member, accuracy=accuracy),
+        on_score=lambda member, accuracy: voice.say(member=member, accuracy=accuracy),
         stop=stopping.is_set,
     )
     options = EngineOptions(home=home, report=lambda line: print(line, flush=True), **order.build)
     source = Projects(home).dataset(order.key)
-    made = pipeline.train(source, name=order.key, options=options, lesson=lesson, publish=False)
+    made = pipeline.train(source, name=order.key, options=options, config=config, publish=False)
     return made.version
 
 

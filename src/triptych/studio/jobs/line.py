@@ -84,27 +84,28 @@ class Jobs:
         self._rows.interrupt(DIED)
         _sweep(self._folder, self._rows.known())
 
-    def start(self, key: str, lesson: Mapping[str, Any]) -> Job:
+    def start(self, key: str, config: Mapping[str, Any]) -> Job:
         """Teach a project as soon as it is its turn.
 
         Args:
             key: Of the project.
-            lesson: Fields of a `Lesson`, those of `orders.FIELDS`; others keep their defaults.
+            config: Fields of a `TrainingConfig`, those of `orders.FIELDS`; the others keep their
+                defaults.
 
         Raises:
             errors.UnknownName: There is no such project, backbone, head or augmentation.
             errors.SourceError: It has too few classes or photos.
-            errors.SettingError: The lesson is impossible.
+            errors.SettingError: The configuration is impossible.
             errors.WeightsMissing: A backbone's weights have to be fetched first.
             errors.Busy: It is being taught already, or another server is teaching.
         """
         project = self._projects.find(key)
-        orders.check(project, lesson)
+        orders.check(project, config)
         classes = {own.name: own.id for own in project.classes}
         with self._lock:
             self._refuse_second(key)
             self._take_over()
-            job = self._rows.add(key, {**lesson, "classes": classes})
+            job = self._rows.add(key, {**config, "classes": classes})
             self._line_up(job)
             return job
 
@@ -115,7 +116,7 @@ class Jobs:
             As `start`.
         """
         last = self.latest(key)
-        return self.start(key, _lesson(last) if last else {})
+        return self.start(key, _config_of(last) if last else {})
 
     def resume(self, number: int) -> Job:
         """Let a job that ended without a result go on, with what was computed before.
@@ -130,7 +131,7 @@ class Jobs:
         if job.is_under_way or job.state == rows.DONE:
             raise errors.Busy(f"This job is {job.state}; only one that ended early can go on.")
         project = self._projects.find(job.key)
-        orders.check(project, _lesson(job))
+        orders.check(project, _config_of(job))
         classes = {own.name: own.id for own in project.classes}
         with self._lock:
             self._refuse_second(job.key)
@@ -245,7 +246,7 @@ class Jobs:
         job = live.job
         folder = self._folder / str(job.id)
         folder.mkdir(parents=True, exist_ok=True)
-        orders.Order(str(self._home), job.key, _lesson(job), self._build).save(folder)
+        orders.Order(str(self._home), job.key, _config_of(job), self._build).save(folder)
         self._rows.put(job)
         process = self._begin(folder)
         try:
@@ -288,7 +289,7 @@ def _build(options: Mapping[str, Any]) -> dict[str, Any]:
     return chosen
 
 
-def _lesson(job: Job) -> dict[str, Any]:
+def _config_of(job: Job) -> dict[str, Any]:
     return {name: value for name, value in job.options.items() if name in orders.FIELDS}
 
 

@@ -10,12 +10,14 @@ from typing import Any
 
 from triptych.studio.projects import job_table as rows
 from triptych.studio.projects.job_table import Job
+from triptych.training.config import Stage
 
 # Speed is told over so many seconds, so that it neither jumps nor lags.
 WINDOW_S = 10.0
 # What is measured over less time than this is no speed.
 LEAST_S = 0.3
-PHOTO_STAGES = ("Looking at photos", "Computing features", "Computing features of other views")
+# Stages that go through photos, whose speed is worth showing.
+PHOTO_STAGES = (Stage.SCAN, Stage.FEATURES, Stage.AUGMENTED_FEATURES)
 
 
 class Pace:

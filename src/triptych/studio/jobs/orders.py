@@ -14,7 +14,7 @@ from triptych import errors
 from triptych.engines.conversion import store
 from triptych.studio.projects import Project
 from triptych.training import pipeline
-from triptych.training.config import Lesson
+from triptych.training.config import TrainingConfig
 
 FILE = "order.json"
 # What can be taught from at all: so many classes with so many photos, one to measure with.
@@ -29,13 +29,13 @@ class Order:
     Args:
         home: Folder for everything that is kept.
         key: Of the project.
-        lesson: Fields of a `Lesson`, those of `FIELDS`.
+        config: Fields of a `TrainingConfig`, those of `FIELDS`.
         build: Fields of an `EngineOptions`: precision and threads.
     """
 
     home: str
     key: str
-    lesson: Mapping[str, Any]
+    config: Mapping[str, Any]
     build: Mapping[str, Any]
 
     def save(self, folder: Path) -> None:
@@ -63,8 +63,8 @@ FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def lesson_of(fields: Mapping[str, Any]) -> Lesson:
-    """A lesson from JSON.
+def training_config(fields: Mapping[str, Any]) -> TrainingConfig:
+    """A training configuration from JSON.
 
     Args:
         fields: Those of `FIELDS` that are not left to their defaults.
@@ -73,7 +73,7 @@ def lesson_of(fields: Mapping[str, Any]) -> Lesson:
         errors.SettingError: There is no such field, or it cannot have that value.
 
     Example:
-        >>> lesson_of({"backbones": ["lite0"]}).backbones
+        >>> training_config({"backbones": ["lite0"]}).backbones
         ('lite0',)
     """
     for name, value in fields.items():
@@ -87,7 +87,7 @@ def lesson_of(fields: Mapping[str, Any]) -> Lesson:
     chosen: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
     }
-    return Lesson(**chosen)
+    return TrainingConfig(**chosen)
 
 
 def check(project: Project, fields: Mapping[str, Any]) -> None:
@@ -95,11 +95,11 @@ def check(project: Project, fields: Mapping[str, Any]) -> None:
 
     Args:
         project: With its classes and counts.
-        fields: Of the lesson.
+        fields: Of the training configuration.
 
     Raises:
         errors.SourceError: There are too few classes or photos.
-        errors.SettingError: The lesson is impossible.
+        errors.SettingError: The configuration is impossible.
         errors.UnknownName: There is no such backbone, head or augmentation.
         errors.WeightsMissing: A backbone's weights have to be fetched first.
     """
@@ -110,5 +110,5 @@ def check(project: Project, fields: Mapping[str, Any]) -> None:
             f"There is too little to learn from ({counts}); expected at least {FEWEST_CLASSES} "
             f"classes with {FEWEST_PHOTOS} photos or more each. Add photos, 10 or more a class."
         )
-    for row in pipeline.check(project.key, lesson_of(fields)):
+    for row in pipeline.check(project.key, training_config(fields)):
         store.weights_of(row, {})

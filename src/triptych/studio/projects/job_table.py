@@ -48,8 +48,8 @@ class Job:
     Args:
         id: Its number.
         key: Of the project.
-        options: What was asked for: fields of a lesson; and ``classes``, the numbers of the
-            project's classes by name as they were then.
+        options: Fields of a `TrainingConfig`; and ``classes``, the numbers of the project's
+            classes by name as they were then.
         state: ``"waiting"``, ``"running"``, ``"done"``, ``"stopped"``, ``"failed"`` or
             ``"interrupted"``.
         stage: What is being done, for people.

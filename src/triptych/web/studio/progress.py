@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from triptych.studio.jobs import Job
-from triptych.training import config
+from triptych.training.config import COMMITTEE
+from triptych.training.config import Stage
 from triptych.utils import formatting
 
 TITLES = {
@@ -17,16 +18,8 @@ TITLES = {
     "failed": "It did not work",
     "interrupted": "Interrupted",
 }
-# As the teaching names them, in order; the third only where it was asked for.
-VIEWS = "Computing features of other views"
-STAGES = (
-    "Looking at photos",
-    "Computing features",
-    VIEWS,
-    "Training heads",
-    "Learning curve",
-    "Writing the bundle",
-)
+# Stages that are shown only for a training with this option.
+OPTIONAL = {Stage.AUGMENTED_FEATURES: "augment", Stage.FINE_TUNING: "fine_tune"}
 
 
 def of(job: Job) -> dict[str, Any]:
@@ -65,7 +58,7 @@ def _of_stage(job: Job) -> str:
 
 
 def _outcome(job: Job) -> str:
-    shares = [own["accuracy"] for own in job.news if own["member"] == config.COMMITTEE]
+    shares = [own["accuracy"] for own in job.news if own["member"] == COMMITTEE]
     made = f"This made version {job.version}"
     if not shares:
         return f"{made}; there were too few photos to say how often it is right."
@@ -82,9 +75,13 @@ def _left(job: Job) -> str:
 
 
 def _stages(job: Job) -> list[dict[str, str]]:
-    names = [name for name in STAGES if name != VIEWS or job.options.get("augment")]
-    now = names.index(job.stage) if job.stage in names else -1
+    stages = [s for s in Stage if s not in OPTIONAL or job.options.get(OPTIONAL[s])]
+    stage_now = Stage.of(job.stage)
+    current = stages.index(stage_now) if stage_now in stages else -1
     return [
-        {"name": name, "state": "done" if place < now else "now" if place == now else "to come"}
-        for place, name in enumerate(names)
+        {
+            "name": str(stage),
+            "state": "done" if i < current else "now" if i == current else "to come",
+        }
+        for i, stage in enumerate(stages)
     ]

@@ -1,0 +1,194 @@
+"""From features to a trained and fitted committee, and its out-of-fold predictions."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from triptych.bundles.oof_predictions import OOFPredictions
+from triptych.ensemble import fit
+from triptych.ensemble import rules
+from triptych.ensemble.params import EnsembleParams
+from triptych.ensemble.rules import FITTED_RULE
+from triptych.models import zoo
+from triptych.training import heads
+from triptych.training.config import COMMITTEE
+from triptych.training.config import Stage
+from triptych.training.config import TrainingConfig
+from triptych.training.feature_set import FeatureSet
+from triptych.training.heads import CrossFittedHead
+from triptych.typing import Array
+
+
+@dataclass(frozen=True)
+class TrainedMember:
+    """A backbone with its trained head.
+
+    Args:
+        backbone: Its row in the zoo.
+        fit: The head, with its out-of-fold probabilities.
+        val_probs: Its uncalibrated probabilities for the validation photos, shape (N, C).
+        weight: Its weight in the committee; 0 for one that was dropped.
+        temperature: Fitted on the out-of-fold probabilities.
+    """
+
+    backbone: zoo.Backbone
+    fit: CrossFittedHead
+    val_probs: Array
+    weight: float = 1.0
+    temperature: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """Name of its backbone."""
+        return self.backbone.name
+
+    @property
+    def cost(self) -> float:
+        """What a forward pass costs, in billions of multiply-adds."""
+        return self.backbone.multiply_adds / 1e9
+
+    @property
+    def calibrated_val_probs(self) -> Array:
+        """Its calibrated probabilities for the validation photos, shape (N, C)."""
+        return rules.temper(self.val_probs, self.temperature)
+
+
+@dataclass(frozen=True)
+class TrainedCommittee:
+    """Trained members, and the parameters fitted for those that were selected.
+
+    Args:
+        members: All that were trained, those with weight 0 included.
+        params: Fitted parameters of the selected members.
+    """
+
+    members: Sequence[TrainedMember]
+    params: EnsembleParams
+
+    @property
+    def selected(self) -> list[TrainedMember]:
+        """The members with a weight above 0."""
+        return [member for member in self.members if member.weight]
+
+    @property
+    def val_probs(self) -> Array:
+        """The committee's probabilities for the validation photos, shape (N, C)."""
+        return self.combine([member.val_probs for member in self.members])
+
+    def combine(self, probs: Sequence[Array]) -> Array:
+        """Combine the probabilities of all members, those of dropped ones being ignored.
+
+        Args:
+            probs: For each member its uncalibrated probabilities, shape (N, C).
+        """
+        calibrated = [
+            rules.temper(member_probs, member.temperature)
+            for member, member_probs in zip(self.members, probs, strict=True)
+            if member.weight
+        ]
+        return self.params.join(FITTED_RULE, np.stack(calibrated))
+
+
+def train(
+    features: FeatureSet, backbones: Sequence[zoo.Backbone], config: TrainingConfig
+) -> TrainedCommittee:
+    """Train a head for each backbone, then fit temperatures and weights out of fold.
+
+    Args:
+        features: Of the photos, by backbone.
+        backbones: In the order of the features.
+        config: Head, seed, progress, stop.
+
+    Raises:
+        errors.Stopped: ``config.stop`` returned true.
+    """
+    members = []
+    for index, backbone in enumerate(backbones):
+        config.progress(Stage.HEADS, index, len(backbones))
+        config.raise_if_stopped()
+        fitted = _fit_head(features, index, config)
+        members.append(TrainedMember(backbone, fitted, fitted.head.probs(features.val[index])))
+        report_score(backbone.name, members[-1].val_probs, features, config)
+    config.progress(Stage.HEADS, len(backbones), len(backbones))
+    in_folds = features.in_folds
+    committee = fit_committee(
+        members,
+        [member.fit.out_of_fold[in_folds] for member in members],
+        features.train_truth[in_folds],
+    )
+    report_score(COMMITTEE, committee.val_probs, features, config)
+    return committee
+
+
+def _fit_head(features: FeatureSet, index: int, config: TrainingConfig) -> CrossFittedHead:
+    """Train a head on all views; its out-of-fold probabilities are of the plain photos."""
+    plain, augmented = features.train[index], features.augmented[index]
+    views = 1 + len(augmented) // len(plain)
+    fitted = heads.fit(
+        config.head,
+        np.concatenate([plain, augmented]),
+        np.tile(features.train_truth, views),
+        folds=np.tile(features.folds, views),  # all views of a photo are held out together
+        classes=len(features.classes),
+        seed=config.seed,
+    )
+    return dataclasses.replace(fitted, out_of_fold=fitted.out_of_fold[: len(plain)])
+
+
+def fit_committee(
+    members: Sequence[TrainedMember], probs: Sequence[Array], truth: Array
+) -> TrainedCommittee:
+    """Select members, and fit the committee's parameters.
+
+    Args:
+        members: Candidates.
+        probs: For each, its uncalibrated probabilities for photos it was not trained on, shape
+            (N, C).
+        truth: Labels of those photos, shape (N,); with N = 0 nothing is fitted.
+    """
+    weights, params = fit.seat(np.stack(probs), truth, [member.cost for member in members])
+    temperatures = iter(params.temperatures)  # of the selected members only
+    return TrainedCommittee(
+        [
+            dataclasses.replace(
+                member, weight=weight, temperature=next(temperatures) if weight else 1.0
+            )
+            for member, weight in zip(members, weights, strict=True)
+        ],
+        params,
+    )
+
+
+def report_score(member: str, probs: Array, features: FeatureSet, config: TrainingConfig) -> None:
+    """Report the validation accuracy of a member, or of the committee, if there are photos."""
+    if len(probs):
+        config.on_score(member, float((probs.argmax(axis=1) == features.val_truth).mean()))
+
+
+def oof_predictions(
+    features: FeatureSet, before: TrainedCommittee, after: TrainedCommittee
+) -> OOFPredictions:
+    """Predict each photo by models that were not trained on it.
+
+    Args:
+        features: Of the photos.
+        before: The committee before fine-tuning. A fine-tuned network has seen nearly all training
+            photos, so their predictions come from this one.
+        after: The committee in the bundle, which predicts the validation photos.
+    """
+    in_folds = features.in_folds
+    train_probs = before.combine([member.fit.out_of_fold[in_folds] for member in before.members])
+    photos = [*itertools.compress(features.train_photos, in_folds), *features.val_photos]
+    truth = np.concatenate([features.train_truth[in_folds], features.val_truth])
+    return OOFPredictions(
+        digests=np.array([list(photo.digest) for photo in photos], np.uint8),
+        truth=truth.astype(np.int64),
+        probs=np.concatenate([train_probs, after.val_probs]).astype(np.float32),
+        held=np.arange(len(photos)) >= len(train_probs),
+        sources=np.array([photo.source for photo in photos], np.str_),
+    )

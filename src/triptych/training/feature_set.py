@@ -1,0 +1,114 @@
+"""The features that heads are trained on: each photo passes through each backbone once, ever."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from triptych import data
+from triptych import features
+from triptych.preprocessing import augment
+from triptych.training.config import Stage
+from triptych.training.config import TrainingConfig
+from triptych.typing import Array
+
+FOLDS = 5
+VALIDATION_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Features and labels of a data set's photos.
+
+    Args:
+        classes: Names of the classes.
+        train: For each backbone, features of the N training photos, shape (N, F).
+        augmented: For each backbone, features of V augmented views of them, shape (V * N, F),
+            view after view.
+        train_truth: Labels of the training photos, shape (N,).
+        folds: Cross-validation fold of each training photo, shape (N,); -1 for those that are
+            never held out.
+        train_photos: The training photos.
+        val: For each backbone, features of the validation photos.
+        val_truth: Their labels.
+        val_photos: The validation photos.
+    """
+
+    classes: tuple[str, ...]
+    train: list[Array]
+    augmented: list[Array]
+    train_truth: Array
+    folds: Array
+    train_photos: Sequence[data.Photo]
+    val: list[Array]
+    val_truth: Array
+    val_photos: Sequence[data.Photo]
+
+    @property
+    def in_folds(self) -> Array:
+        """Which training photos are held out in some fold, bool, shape (N,)."""
+        return self.folds >= 0
+
+
+def compute(
+    dataset: data.Dataset,
+    extractors: Sequence[features.Extractor],
+    home: Path,
+    config: TrainingConfig,
+) -> FeatureSet:
+    """Compute features of all photos, or read those that were computed before.
+
+    Args:
+        dataset: Photos with labels. Without a validation side, `VALIDATION_SHARE` of the photos
+            are held out.
+        extractors: One per backbone.
+        home: Holds ``features.sqlite``, where features are stored.
+        config: Augmentations, seed, progress, stop.
+
+    Raises:
+        errors.Stopped: ``config.stop`` returned true; features computed so far are stored.
+    """
+    train, val = dataset.train, dataset.val
+    if not val:
+        train, val = data.split(train, share=VALIDATION_SHARE, seed=config.seed)
+    extract = functools.partial(
+        features.extract,
+        store=features.FeatureStore(home / "features.sqlite"),
+        stop=config.stop,
+        compute=config.compute,
+    )
+    by_backbone = extract(
+        [*train, *val], extractors, progress=functools.partial(config.progress, Stage.FEATURES)
+    )
+    views = [name for name in augment.of(config.augment) if name != augment.PLAIN]
+    augmented = [array[:0] for array in by_backbone]
+    if views:
+        by_view = extract(
+            train,
+            [
+                dataclasses.replace(extractor, view=view, space=f"{extractor.space} {view}")
+                for extractor in extractors
+                for view in views
+            ],
+            progress=functools.partial(config.progress, Stage.AUGMENTED_FEATURES),
+        )
+        augmented = [
+            np.concatenate(by_view[start : start + len(views)])
+            for start in range(0, len(by_view), len(views))
+        ]
+    return FeatureSet(
+        classes=dataset.classes,
+        train=[array[: len(train)] for array in by_backbone],
+        augmented=augmented,
+        train_truth=np.array([photo.label for photo in train]),
+        folds=data.folds(train, FOLDS, seed=config.seed),
+        train_photos=train,
+        val=[array[len(train) :] for array in by_backbone],
+        val_truth=np.array([photo.label for photo in val]),
+        val_photos=val,
+    )
