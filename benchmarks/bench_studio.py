@@ -5,7 +5,7 @@
 `pages` asks for every page of a project with 2,000 drawn photos, alone and while a teaching runs;
 `first` goes from the click on the sample to a taught committee; `kills` ends the server with
 SIGKILL while photos come, labels are mended and a project is taught. Wrong labels are looked for by
-bench_suspects.py.
+bench_label_issues.py.
 """
 
 from __future__ import annotations

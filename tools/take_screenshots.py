@@ -47,7 +47,7 @@ PAGES = {
     "teach": f"/projects/{KEY}/teach",
     "result": f"/projects/{KEY}/result?version=1",
     "cell": f"/projects/{KEY}/result/cell?version=1&photos=all&answer=apples",
-    "suspects": f"/projects/{KEY}/result/doubted?version=1",
+    "label-issues": f"/projects/{KEY}/result/label-issues?version=1",
     "compare": f"/projects/{KEY}/result/compare?before=1&after=2",
     "decisions": f"/projects/{KEY}/decisions",
     "publish": f"/projects/{KEY}/publish",

@@ -119,7 +119,7 @@ def _visits(key: str, digests: list[str]) -> dict[str, Callable[[Client, int], o
         "job": f"{own}/job.json",
         "result": f"{own}/result",
         "cell of 500": f"{own}/result/cell?truth={quote(drawn.KINDS[0])}&photos=all",
-        "suspects": f"{own}/result/doubted",
+        "label-issues": f"{own}/result/label-issues",
         "decisions": f"{own}/decisions",
         "publish": f"{own}/publish",
         "share": f"/c/{key}@1",

@@ -99,12 +99,12 @@ def test_the_mistakes_are_those_of_the_report(door: Projects, key: str) -> None:
     assert [(one.name, one.answer) for one in found.mistakes()] == told == [("ants-1.png", "bees")]
 
 
-def doubted(door: Projects, key: str) -> list[tuple[str, str]]:
-    return [(one.seen.name, one.suggested.name) for one in review(door, key).doubted()]
+def label_issues(door: Projects, key: str) -> list[tuple[str, str]]:
+    return [(one.seen.name, one.suggested.name) for one in review(door, key).label_issues()]
 
 
 def test_likely_label_errors_come_first(door: Projects, key: str) -> None:
-    first, *others = doubted(door, key)
+    first, *others = label_issues(door, key)
     assert first == ("ants-3.png", "bees")
     assert set(others) == {("ants-1.png", "bees"), ("bees-3.png", "wasps")}
 
@@ -113,11 +113,11 @@ def test_whoever_was_looked_at_is_doubted_no_more(door: Projects, key: str) -> N
     door.decide(key, [digest(door, key, "ants-3.png")], class_id=class_id(door, key, "bees"))
     door.confirm(key, [digest(door, key, "ants-1.png")])
     door.decide(key, [digest(door, key, "bees-3.png")], exclude=True)
-    assert doubted(door, key) == []
+    assert label_issues(door, key) == []
     door.undo(key)
-    assert doubted(door, key) == [("bees-3.png", "wasps")]
+    assert label_issues(door, key) == [("bees-3.png", "wasps")]
     door.undo(key)
-    assert ("ants-1.png", "bees") in doubted(door, key)
+    assert ("ants-1.png", "bees") in label_issues(door, key)
 
 
 def test_a_confirmed_label_is_open_again_in_another_class(door: Projects, key: str) -> None:
@@ -125,12 +125,12 @@ def test_a_confirmed_label_is_open_again_in_another_class(door: Projects, key: s
     door.confirm(key, own)
     door.decide(key, own, class_id=class_id(door, key, "wasps"))
     assert door.confirmed(key) == frozenset()
-    assert ("ants-1.png", "bees") in doubted(door, key)
+    assert ("ants-1.png", "bees") in label_issues(door, key)
 
 
 def test_a_class_that_was_renamed_since_is_known_by_its_photos(door: Projects, key: str) -> None:
     door.rename_class(key, class_id(door, key, "bees"), "honey bees")
-    assert doubted(door, key)[0] == ("ants-3.png", "honey bees")
+    assert label_issues(door, key)[0] == ("ants-3.png", "honey bees")
     assert review(door, key).changes == 0
 
 
@@ -312,12 +312,20 @@ def test_a_version_without_answers_is_shown_without_photos(
     assert "taught before answers were kept" in page
 
 
+def test_the_old_address_of_label_issues_leads_to_the_new_one(
+    client: FlaskClient, key: str
+) -> None:
+    answer = client.get(f"/projects/{key}/result/doubted?version=1")
+    assert answer.status_code == 301
+    assert answer.location == f"/projects/{key}/result/label-issues?version=1"
+
+
 def test_names_cannot_write_into_the_page(client: FlaskClient, door: Projects) -> None:
     hostile = "<script>alert(1)</script>"
     key = trained_project.create(door, title=hostile, classes=("a&amp", "b'c"), each=1)
     answers = {"a&amp-0.png": trained_project.Prediction((0.1, 0.9), held=True)}
     trained_project.train(door, key, answers, labels=("a&amp", "b'c"))
-    for page in ("", "/cell?truth=a%26amp", "/doubted"):
+    for page in ("", "/cell?truth=a%26amp", "/label-issues"):
         text = client.get(f"/projects/{key}/result{page}").text
         assert "<script>alert" not in text
         assert "a&amp;amp" in text
@@ -370,7 +378,7 @@ def test_a_label_is_called_right(client: FlaskClient, door: Projects, key: str) 
     answer = decide(client, key, digest=own, do="right").json
     assert answer["photos"] == {own: "ants, looked at and right"}
     assert answer["undoable"] == "Called ants-3.png right as ants."
-    assert own not in client.get(f"/projects/{key}/result/doubted").text
+    assert own not in client.get(f"/projects/{key}/result/label-issues").text
 
 
 def test_the_button_of_one_photo_wins_over_what_is_chosen(

@@ -37,7 +37,7 @@ PAGES = {
     "result": "/projects/garden/result",
     "result-none": "/projects/begun/result",
     "cell": "/projects/garden/result/cell?truth=ants&photos=all",
-    "suspects": "/projects/garden/result/doubted",
+    "label-issues": "/projects/garden/result/label-issues",
     "compare": "/projects/garden/result/compare?before=1&after=2",
     "decisions": "/projects/garden/decisions",
     "publish": "/projects/garden/publish",

@@ -181,7 +181,7 @@ def test_a_photo_comes_from_the_classify_page_to_the_inbox(visit, door):
     [
         ("result", "light"),
         ("result/cell?photos=all", "dark"),
-        ("result/doubted", "light"),
+        ("result/label-issues", "light"),
         ("decisions", "dark"),
     ],
 )
@@ -208,8 +208,8 @@ def test_the_inbox_on_a_phone(visit, door, key):
 
 
 def test_without_a_script_a_label_is_mended_all_the_same(visit, door, key):
-    page = visit(f"/projects/{key}/result/doubted", java_script_enabled=False)
+    page = visit(f"/projects/{key}/result/label-issues", java_script_enabled=False)
     follow(photo(page, "ants-3.png").get_by_role("button", name="Move to bees"))
     expect(page.get_by_text("Moved ants-3.png to bees.")).to_be_visible()
-    assert page.url.endswith("/result/doubted")
+    assert page.url.endswith("/result/label-issues")
     assert home_of(door, key, "ants-3.png") == "bees"

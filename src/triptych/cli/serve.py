@@ -98,13 +98,13 @@ def _registry(
     weights: str,
 ) -> Registry:
     from triptych.inference import committee
-    from triptych.web import discovery
     from triptych.web.registry import Registry
+    from triptych.web.registry import discover
 
     more = {borrowed: [1]} if borrowed else {}
     return Registry(
         load,
-        lambda: {"custom": [1]} if custom else {**discovery.of(chosen.home), **more},
+        lambda: {"custom": [1]} if custom else {**discover(chosen.home), **more},
         "custom" if custom else borrowed or chosen.committee,
         # Random weights are never missing.
         missing=committee.missing if weights == "imagenet" else lambda name: [],

@@ -16,6 +16,7 @@ from triptych.utils import concurrency
 from triptych.utils import formatting
 from triptych.utils import queueing
 from triptych.web import api
+from triptych.web import classify
 from triptych.web import context
 from triptych.web import docs
 from triptych.web import errors
@@ -24,7 +25,6 @@ from triptych.web import logs
 from triptych.web import metric_backends
 from triptych.web import metrics
 from triptych.web import openapi
-from triptych.web import pages
 from triptych.web import protocols
 from triptych.web import security
 from triptych.web import studio
@@ -113,7 +113,7 @@ def create_app(
     )
     app.jinja_env.globals["teaching"] = teaching
     app.register_blueprint(health.blueprint)
-    app.register_blueprint(pages.blueprint)
+    app.register_blueprint(classify.blueprint)
     app.register_blueprint(docs.blueprint)
     openapi.register(app, api.blueprint, keyless=not settings.api_key)
     for protocol in protocols.blueprints:

@@ -107,14 +107,14 @@ def sign_in() -> Response:
 def _onward() -> str:
     """Where a person was about to go, if that is a path of this studio."""
     path = flask.request.form.get("next", "")
-    return path if OWN_PATH.fullmatch(path) else flask.url_for("pages.studio")
+    return path if OWN_PATH.fullmatch(path) else flask.url_for("classify.page")
 
 
 @blueprint.post("/sign-out")
 def sign_out() -> Response:
     """Forget that a person knew the key."""
     flask.session.clear()
-    response = flask.redirect(flask.url_for("pages.studio"), 303)
+    response = flask.redirect(flask.url_for("classify.page"), 303)
     response.headers["Clear-Site-Data"] = '"cache"'  # photos of projects, which do not change
     return response
 

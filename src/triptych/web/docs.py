@@ -42,7 +42,7 @@ def docs() -> str:
     """The API, readable."""
     document = openapi.document()
     return flask.render_template(
-        "docs/api.html",
+        "api.html",
         document=document,
         operations=list(_operations(document)),
         schemas=document["components"]["schemas"],

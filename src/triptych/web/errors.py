@@ -21,7 +21,7 @@ FORMS: dict[str, Callable[[dict[str, str]], Any]] = {
     "/v2": lambda error: error["message"],
 }
 # The blueprints whose answers are pages, so that their errors are, too.
-PAGES = ("pages", "docs", "access", "projects_publish")
+PAGES = ("classify", "docs", "access", "studio_publish")
 LONGEST_MESSAGE = 1000
 
 

@@ -18,7 +18,7 @@ from triptych.web import health
 
 PERIOD_S = 60.0
 # A page has a hundred of them, and each costs next to nothing.
-FREE = (*access.STATIC, "projects_teach.thumb")
+FREE = (*access.STATIC, "studio.thumb")
 # Most clients that are remembered; those who did not ask for the longest time are forgotten.
 CLIENTS = 10_000
 

@@ -14,8 +14,10 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from triptych import bundles
 from triptych import errors
 from triptych.inference import committee
 from triptych.inference.classifier import Classifier
@@ -319,3 +321,22 @@ class Registry:
             missing=tuple(row.name for row in missing),
             missing_mb=sum(row.weights.size_mb for row in missing),
         )
+
+
+def discover(home: Path) -> Catalogue:
+    """The committees that can be asked now.
+
+    Args:
+        home: Folder for everything that is kept.
+    """
+    taught = [made.name for made in bundles.listed(home, unpublished=True)]
+    return {
+        **{name: Offer((1,), 1) for name in zoo.COMMITTEES},
+        **{name: _offer(home, name) for name in taught},
+    }
+
+
+def _offer(home: Path, name: str) -> Offer:
+    # In this order: a version that comes meanwhile must not be active and unknown.
+    active = bundles.active(home, name)
+    return Offer(tuple(bundles.versions(home, name)), active)

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from triptych.studio.review.compare import Change
 from triptych.studio.review.compare import compare
-from triptych.studio.review.review import Doubted
+from triptych.studio.review.review import PhotoIssue
 from triptych.studio.review.review import Review
 from triptych.studio.review.review import Seen
 from triptych.studio.review.review import made
 from triptych.studio.review.review import open
 from triptych.studio.review.review import standing
 
-__all__ = ["Change", "Doubted", "Review", "Seen", "compare", "made", "open", "standing"]
+__all__ = ["Change", "PhotoIssue", "Review", "Seen", "compare", "made", "open", "standing"]

@@ -47,7 +47,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Doubted:
+class PhotoIssue:
     """A photo whose label may be wrong.
 
     Args:
@@ -156,7 +156,7 @@ class Review:
         probs, truth = self.answers.probs[held], self.answers.truth[held]
         return self.seen(held[metrics.most_confident_mistakes(probs, truth, most)])
 
-    def doubted(self) -> list[Doubted]:
+    def label_issues(self) -> list[PhotoIssue]:
         """Photos whose label may be wrong, the likeliest first.
 
         Labels are today's, so that a photo that was moved where it belongs is not suspected any
@@ -170,7 +170,7 @@ class Review:
         for issue in label_issues.rank(self.answers.probs, self._labels_today()):
             suggested, digest = self.today[issue.suggested], self.digests[issue.photo]
             if suggested and given[issue.photo] != issue.given and digest not in self.confirmed:
-                found.append(Doubted(self.seen([issue.photo])[0], suggested, issue.likely))
+                found.append(PhotoIssue(self.seen([issue.photo])[0], suggested, issue.likely))
         return found
 
     def _labels_today(self) -> Indices:

@@ -7,12 +7,18 @@ import flask
 from triptych.web import context
 from triptych.web.studio import decisions
 from triptych.web.studio import inbox
+from triptych.web.studio import photos
+from triptych.web.studio import project_list
 from triptych.web.studio import publish
 from triptych.web.studio import review
-from triptych.web.studio import teach
+from triptych.web.studio import training
+from triptych.web.studio.blueprint import blueprint
+
+# These three add their routes to one blueprint as they are imported.
+__all__ = ["photos", "project_list", "training"]
 
 blueprints: tuple[flask.Blueprint, ...] = (
-    teach.blueprint,
+    blueprint,
     review.blueprint,
     review.figures_blueprint,
     decisions.blueprint,
@@ -21,17 +27,17 @@ blueprints: tuple[flask.Blueprint, ...] = (
 )
 
 TABS = {
-    "Photos": "projects_teach.photos",
-    "Teach": "projects_teach.teach",
-    "Result": "projects_review.result",
-    "Publish": "projects_publish.publish",
+    "Photos": "studio.photos",
+    "Teach": "studio.teach",
+    "Result": "studio_review.result",
+    "Publish": "studio_publish.publish",
 }
 
 
 def register(app: flask.Flask) -> None:
     """Add the pages to an application."""
-    for blueprint in blueprints:
-        app.register_blueprint(blueprint)
+    for each in blueprints:
+        app.register_blueprint(each)
     app.add_template_global(tabs)
 
 

@@ -16,7 +16,7 @@ from triptych.studio.projects import UNSORTED
 from triptych.studio.projects import Photo
 from triptych.studio.projects import Project
 from triptych.studio.projects import Projects
-from triptych.web.studio import decision_text
+from triptych.web.studio import decisions
 
 # The group of photos that take no part, beside the numbers of classes.
 EXCLUDED = -2
@@ -92,7 +92,7 @@ class Wall:
     notices: list[Notice]
     badges: dict[str, list[str]]
     names: dict[int, str]
-    undoable: decision_text.Batch | None
+    undoable: decisions.Batch | None
 
 
 def shown_of(texts: Iterable[str]) -> dict[int, int]:
@@ -121,7 +121,7 @@ def hang(projects: Projects, project: Project, shown: Mapping[int, int]) -> Wall
         notices=_notices(found, _photos(projects, project, found)),
         badges=_badges(found),
         names={own.id: own.name for own in project.classes},
-        undoable=decision_text.undoable(projects, project.key),
+        undoable=decisions.undoable(projects, project.key),
     )
 
 

@@ -9,9 +9,9 @@ from werkzeug.wrappers import Response
 from triptych.studio.projects import Project
 from triptych.studio.projects import Projects
 from triptych.web import context
-from triptych.web.studio import responses
+from triptych.web.studio.blueprint import redirect_or_json
 
-blueprint = flask.Blueprint("projects_inbox", __name__, url_prefix="/projects/inbox")
+blueprint = flask.Blueprint("studio_inbox", __name__, url_prefix="/projects/inbox")
 
 ON_A_PAGE = 100
 CLASS, DISMISS = "class", "dismiss"
@@ -25,7 +25,7 @@ def inbox() -> str:
     kept = here.projects.inbox(0, ON_A_PAGE)
     guess = kept[0].verdict.get("committee") if kept else None
     return flask.render_template(
-        "projects/inbox.html",
+        "studio/inbox.html",
         kept=kept,
         waiting=here.projects.waiting(),
         projects=projects,
@@ -86,5 +86,5 @@ def reopen() -> Response:
 def _answer(key: str, *, done: list[int]) -> Response:
     """For the page's script how many still wait, for a form the page again."""
     numbers = ",".join(map(str, done)) or None
-    page = flask.url_for("projects_inbox.inbox", project=key or None, done=numbers)
-    return responses.after(page, waiting=context.current().projects.waiting())
+    page = flask.url_for("studio_inbox.inbox", project=key or None, done=numbers)
+    return redirect_or_json(page, waiting=context.current().projects.waiting())

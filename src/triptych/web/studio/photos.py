@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -11,15 +12,21 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
 from triptych import errors
+from triptych import images
+from triptych.images import preview
 from triptych.studio.projects import UNSORTED
 from triptych.studio.projects import Photo
 from triptych.web import context
 from triptych.web.studio import gallery
-from triptych.web.studio import responses
 from triptych.web.studio.blueprint import blueprint
+from triptych.web.studio.blueprint import redirect_or_json
+from triptych.web.studio.blueprint import wants_page
 
 # Of all pages, this one alone may ask for the camera.
 PERMISSIONS = "camera=(self), geolocation=(), microphone=()"
+DIGEST = re.compile(r"[0-9a-f]{64}")
+# Under the address of a digest there is never another photo.
+FOR_EVER = "private, max-age=31536000, immutable"
 
 Refused = tuple[str, errors.TriptychError]
 
@@ -37,8 +44,8 @@ def add(key: str) -> Response:
     if not files:
         raise BadRequest("No photo came; expected files in the field 'photo'.")
     added, refused = _add(key, files)
-    if responses.wants_page():
-        return _page(key, refused=refused) if refused else responses.after(_address(key))
+    if wants_page():
+        return _page(key, refused=refused) if refused else redirect_or_json(_address(key))
     return flask.jsonify(
         photos=[{"digest": photo.digest, "name": photo.name} for photo in added],
         refused=[{"name": name, **error.to_dict()} for name, error in refused],
@@ -68,7 +75,7 @@ def erase(key: str) -> Response:
     if not digests:
         raise BadRequest("No photo was chosen. Choose at least one, then delete.")
     erased = here.do(lambda: here.projects.erase(key, digests))
-    return responses.after(_address(key), erased=erased)
+    return redirect_or_json(_address(key), erased=erased)
 
 
 def _class_id(text: str) -> int | None:
@@ -84,7 +91,7 @@ def _class_id(text: str) -> int | None:
 def add_class(key: str) -> Response:
     """Add a class."""
     made = context.current().projects.add_class(key, flask.request.form.get("name", ""))
-    return responses.after(_address(key, "new-class"), id=made.id, name=made.name)
+    return redirect_or_json(_address(key, "new-class"), id=made.id, name=made.name)
 
 
 @blueprint.post("/<key>/classes/<int:class_id>/rename")
@@ -92,14 +99,14 @@ def rename_class(key: str, class_id: int) -> Response:
     """Give a class another name."""
     projects = context.current().projects
     projects.rename_class(key, class_id, flask.request.form.get("name", ""))
-    return responses.after(_address(key, f"class-{class_id}"))
+    return redirect_or_json(_address(key, f"class-{class_id}"))
 
 
 @blueprint.post("/<key>/classes/<int:class_id>/remove")
 def remove_class(key: str, class_id: int) -> Response:
     """Remove a class; its photos stay, without one."""
     context.current().projects.remove_class(key, class_id)
-    return responses.after(_address(key))
+    return redirect_or_json(_address(key))
 
 
 def _address(key: str, place: str | None = None) -> str:
@@ -111,7 +118,7 @@ def _page(key: str, *, refused: Sequence[Refused] = ()) -> Response:
     project = here.projects.find(key)
     shown = gallery.shown_of(flask.request.args.getlist("show"))
     page = flask.render_template(
-        "projects/photos.html",
+        "studio/photos.html",
         tab="Photos",
         project=project,
         refused=refused,
@@ -120,4 +127,39 @@ def _page(key: str, *, refused: Sequence[Refused] = ()) -> Response:
     )
     response = flask.make_response(page)
     response.headers["Permissions-Policy"] = PERMISSIONS
+    return response
+
+
+# ------------------------------------------------------------------ files
+
+
+@blueprint.get("/photos/<digest>/thumb.jpg")
+def thumb(digest: str) -> flask.Response:
+    """A small copy of a photo."""
+    _check_digest(digest)
+    # Not in the queue: it was made when the photo came, and a page has many.
+    return _picture(context.current().projects.thumbnail(digest), "image/jpeg")
+
+
+@blueprint.get("/photos/<digest>.jpg")
+def full(digest: str) -> flask.Response:
+    """A photo as it came; in a form that browsers do not show, as a JPEG."""
+    here = context.current()
+    _check_digest(digest)
+    limits = images.Limits(here.settings.max_image_bytes, here.settings.max_image_pixels)
+    data, kind = here.do(lambda: preview.shown(here.projects.read(digest), limits=limits))
+    return _picture(data, kind)
+
+
+def _check_digest(digest: str) -> None:
+    if not DIGEST.fullmatch(digest):
+        raise errors.UnknownName(
+            f"There is no photo {digest[:80]!r}; expected the SHA-256 of a photo, in 64 "
+            "hexadecimal digits."
+        )
+
+
+def _picture(data: bytes, kind: str) -> flask.Response:
+    response = flask.Response(data, mimetype=kind)
+    response.headers["Cache-Control"] = FOR_EVER
     return response

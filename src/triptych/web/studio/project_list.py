@@ -20,8 +20,8 @@ from triptych.studio.projects import Project
 from triptych.studio.projects import sample
 from triptych.studio.projects.naming import MAX_TITLE
 from triptych.web import context
-from triptych.web.studio import responses
 from triptych.web.studio.blueprint import blueprint
+from triptych.web.studio.blueprint import redirect_or_json
 
 THUMBS = 4
 
@@ -46,7 +46,7 @@ def shelf() -> str:
     """All projects; without any, an invitation."""
     here = context.current()
     return flask.render_template(
-        "projects/shelf.html",
+        "studio/projects.html",
         cards=here.do(lambda: _cards(here)),
         max_bytes=here.settings.max_image_bytes,
     )
@@ -112,7 +112,7 @@ def _title_of(name: str) -> str:
 def rename(key: str) -> Response:
     """Give a project another title."""
     context.current().projects.rename(key, flask.request.form.get("title", ""))
-    return responses.after(flask.url_for(".shelf"))
+    return redirect_or_json(flask.url_for(".shelf"))
 
 
 @blueprint.post("/<key>/remove")
@@ -120,8 +120,8 @@ def remove(key: str) -> Response:
     """Remove a project with its photos; what was taught from it stays."""
     here = context.current()
     here.do(lambda: here.projects.remove(key))
-    return responses.after(flask.url_for(".shelf"))
+    return redirect_or_json(flask.url_for(".shelf"))
 
 
 def _open(project: Project) -> Response:
-    return responses.after(flask.url_for(".photos", key=project.key), key=project.key)
+    return redirect_or_json(flask.url_for(".photos", key=project.key), key=project.key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from dataclasses import dataclass
 from typing import IO
 
 import flask
@@ -14,14 +15,13 @@ from triptych import bundles as triptych_bundles
 from triptych import errors
 from triptych.bundles import model_card
 from triptych.studio.projects import Project
+from triptych.web import classify
 from triptych.web import context
-from triptych.web import pages
 from triptych.web.context import Studio
-from triptych.web.studio import snippets
 from triptych.web.studio import versions
 from triptych.web.studio.versions import Shelf
 
-blueprint = flask.Blueprint("projects_publish", __name__)
+blueprint = flask.Blueprint("studio_publish", __name__)
 
 # What is said after a form was sent, by the word in the address.
 DONE = {
@@ -41,7 +41,7 @@ def bundles() -> str:
     """All committees that were taught here or taken in, by projects or otherwise."""
     here = context.current()
     found = here.do(lambda: versions.shelves(here.settings.home))
-    return flask.render_template("projects/bundles.html", shelves=found)
+    return flask.render_template("studio/bundles.html", shelves=found)
 
 
 @blueprint.get("/projects/<key>/publish")
@@ -53,7 +53,7 @@ def publish(key: str) -> str | Response:
     project = context.current().projects.find(key)
     about: dict[str, object] = _about(_shelf(key)) if has_versions else {"shelf": None}
     return flask.render_template(
-        "projects/publish.html", project=project, tab="Publish", done=_done(), **about
+        "studio/publish.html", project=project, tab="Publish", done=_done(), **about
     )
 
 
@@ -62,7 +62,7 @@ def one(name: str) -> str | Response:
     """The same of a bundle that no project here has taught."""
     if _project(name):
         return flask.redirect(flask.url_for(".publish", key=name))
-    return flask.render_template("projects/bundle.html", done=_done(), **_about(_shelf(name)))
+    return flask.render_template("studio/bundle.html", done=_done(), **_about(_shelf(name)))
 
 
 @blueprint.route("/c/<name>", methods=["GET", "POST"])
@@ -81,8 +81,8 @@ def share(name: str) -> str:
     facts = here.registry.facts(here.registry.resolve(name))
     project = _project(bare)
     return flask.render_template(
-        "projects/share.html",
-        cards=pages.cards() if flask.request.method == "POST" else [],
+        "studio/share.html",
+        cards=classify.cards() if flask.request.method == "POST" else [],
         committees=[facts],
         settings=here.settings,
         name=name,
@@ -99,7 +99,7 @@ def _about(shelf: Shelf) -> dict[str, object]:
         "shelf": shelf,
         "fields": model_card.WORDS,
         "is_default": here.registry.default == shelf.name,
-        "snippets": snippets.of(shelf.name, has_key=bool(here.settings.api_key)),
+        "snippets": snippets(shelf.name, has_key=bool(here.settings.api_key)),
     }
 
 
@@ -204,3 +204,71 @@ def _back(name: str, done: str) -> Response:
     if _project(name):
         return flask.redirect(flask.url_for(".publish", key=name, done=done), 303)
     return flask.redirect(flask.url_for(".one", name=name, done=done), 303)
+
+
+# ------------------------------------------------------------------ snippets
+
+VARIABLE = "TRIPTYCH_API_KEY"
+HERE = """\
+import triptych
+
+verdict = triptych.load("{name}").classify("photo.jpg")
+print(verdict.label.name, verdict.prob)
+"""
+ELSEWHERE = """\
+import json
+{imports}import urllib.request
+
+with open("photo.jpg", "rb") as photo:
+    request = urllib.request.Request(
+        "{address}",
+        data=photo.read(),
+        headers={{{headers}}},
+    )
+with urllib.request.urlopen(request) as answer:
+    print(json.load(answer)["results"][0]["verdict"])
+"""
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """Something to copy.
+
+    Args:
+        id: Of the element that shows it.
+        title: What it is for.
+        text: What is copied.
+    """
+
+    id: str
+    title: str
+    text: str
+
+
+def snippets(name: str, *, has_key: bool) -> list[Snippet]:
+    """The ways to ask a committee.
+
+    Args:
+        name: Of the committee.
+        has_key: Whether the studio answers only to those who send its key.
+    """
+    address = flask.url_for("api.classify", committee=name, _external=True)
+    return [
+        Snippet("curl", "From a terminal", _curl(address, has_key)),
+        Snippet("elsewhere", "From Python, anywhere", _elsewhere(address, has_key)),
+        Snippet("here", "From Python, on this machine", HERE.format(name=name)),
+    ]
+
+
+def _curl(address: str, has_key: bool) -> str:
+    key = f'-H "Authorization: Bearer ${VARIABLE}" ' if has_key else ""
+    return f'curl {key}-F image=@photo.jpg "{address}"\n'
+
+
+def _elsewhere(address: str, has_key: bool) -> str:
+    headers = ['"Content-Type": "application/octet-stream"']
+    if has_key:
+        headers.append(f'"Authorization": "Bearer " + os.environ["{VARIABLE}"]')
+    return ELSEWHERE.format(
+        imports="import os\n" if has_key else "", address=address, headers=", ".join(headers)
+    )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import flask
+from werkzeug.wrappers import Response
 
 from triptych import bundles
 from triptych import errors
@@ -14,9 +15,9 @@ from triptych.evaluation import figures
 from triptych.studio import review as studio_review
 from triptych.studio.review import Review
 from triptych.web import context
-from triptych.web.studio import decision_text
+from triptych.web.studio import decisions
 
-blueprint = flask.Blueprint("projects_review", __name__, url_prefix="/projects/<key>/result")
+blueprint = flask.Blueprint("studio_review", __name__, url_prefix="/projects/<key>/result")
 
 # The macros and the style of the figures, which `report.html` shares.
 figures_blueprint = flask.Blueprint(
@@ -34,7 +35,7 @@ REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; sandbox"
 )
-DOUBTED_FIRST = 6
+FIRST_ISSUES = 6
 ON_A_PAGE = 60
 
 
@@ -44,8 +45,8 @@ def result(key: str) -> str:
     here = context.current()
     project = here.projects.find(key)
     if not bundles.versions(here.settings.home, key):
-        return flask.render_template("projects/untaught.html", project=project, tab="Result")
-    return _show("projects/result.html", key, _result)
+        return flask.render_template("studio/not_taught.html", project=project, tab="Result")
+    return _show("studio/result.html", key, _result)
 
 
 def _show(
@@ -75,7 +76,7 @@ def _show(
             "review": review,
             "versions": bundles.versions(here.settings.home, key),
             "active": bundles.active(here.settings.home, key),
-            "undoable": decision_text.undoable(here.projects, key),
+            "undoable": decisions.undoable(here.projects, key),
             **look(review),
         }
 
@@ -91,11 +92,11 @@ def _number(name: str) -> int | None:
 
 
 def _result(review: Review) -> dict[str, Any]:
-    doubted = review.doubted()
+    issues = review.label_issues()
     return {
         "f": figures.prepare(review.labels, review.numbers),
-        "doubted": doubted[:DOUBTED_FIRST],
-        "doubted_total": len(doubted),
+        "issues": issues[:FIRST_ISSUES],
+        "issues_total": len(issues),
         "mistakes": review.mistakes(),
         "advice": review.advice(),
     }
@@ -111,7 +112,7 @@ def cell(key: str) -> str:
     def look(review: Review) -> dict[str, Any]:
         return _part(review.cell(truth, answer, held=not everything), start)
 
-    return _show("projects/cell.html", key, look, truth=truth, answer=answer, everything=everything)
+    return _show("studio/cell.html", key, look, truth=truth, answer=answer, everything=everything)
 
 
 def _part(found: Sequence[Any], start: int) -> dict[str, Any]:
@@ -126,11 +127,23 @@ def _part(found: Sequence[Any], start: int) -> dict[str, Any]:
     }
 
 
-@blueprint.get("/doubted")
-def doubted(key: str) -> str:
+@blueprint.get("/label-issues")
+def label_issues(key: str) -> str:
     """Photos whose label may be wrong, the likeliest first."""
     start = _number("from") or 0
-    return _show("projects/doubted.html", key, lambda review: _part(review.doubted(), start))
+    return _show(
+        "studio/label_issues.html", key, lambda review: _part(review.label_issues(), start)
+    )
+
+
+@blueprint.get("/doubted")
+def old_label_issues(key: str) -> Response:
+    """The address of this page until 0.1.0."""
+    args = flask.request.args
+    new = flask.url_for(
+        ".label_issues", key=key, version=args.get("version"), **{"from": args.get("from")}
+    )
+    return flask.redirect(new, 301)
 
 
 @blueprint.get("/compare")
@@ -144,7 +157,7 @@ def compare(key: str) -> str:
         change = studio_review.compare(before, after, held=not everything)
         return {"older": before, "change": change}
 
-    return _show("projects/compare.html", key, look, of="after", everything=everything)
+    return _show("studio/compare.html", key, look, of="after", everything=everything)
 
 
 @blueprint.get("/report")

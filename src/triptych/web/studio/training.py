@@ -17,8 +17,8 @@ from triptych.studio.jobs import orders
 from triptych.studio.projects import Project
 from triptych.web import context
 from triptych.web.studio import progress
-from triptych.web.studio import responses
 from triptych.web.studio.blueprint import blueprint
+from triptych.web.studio.blueprint import redirect_or_json
 
 HEADS = {
     "linear": "right from 5 photos a class on, and quick",
@@ -45,7 +45,7 @@ def teach(key: str) -> str:
     chosen = {**DEFAULTS, **(latest.options if latest else {})}
     networks = _networks()
     return flask.render_template(
-        "projects/teach.html",
+        "studio/teach.html",
         tab="Teach",
         project=project,
         job=progress.of(latest) if latest else None,
@@ -88,7 +88,7 @@ def _reasons(project: Project, chosen: dict[str, Any], latest: Job | None) -> li
 def start(key: str) -> Response:
     """Teach the project, in a process of its own."""
     context.current().jobs.start(key, _lesson())
-    return responses.after(_address(key))
+    return redirect_or_json(_address(key))
 
 
 def _lesson() -> dict[str, Any]:
@@ -116,14 +116,14 @@ def job(key: str) -> Response:
 def stop(key: str) -> Response:
     """Stop the latest teaching; what networks have seen is kept."""
     context.current().jobs.stop(_latest(key).id)
-    return responses.after(_address(key))
+    return redirect_or_json(_address(key))
 
 
 @blueprint.post("/<key>/job/resume")
 def resume(key: str) -> Response:
     """Go on with the latest teaching, with what networks have seen before."""
     context.current().jobs.resume(_latest(key).id)
-    return responses.after(_address(key))
+    return redirect_or_json(_address(key))
 
 
 def _latest(key: str) -> Job:

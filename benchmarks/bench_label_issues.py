@@ -1,6 +1,6 @@
-"""Are wrong labels found? Labels are flipped on purpose, and looked for among the first suspects.
+"""Are label issues found? Labels are flipped on purpose, and looked for among the first issues.
 
-    .venv/bin/python benchmarks/bench_suspects.py [DATA]
+    .venv/bin/python benchmarks/bench_label_issues.py [DATA]
 
 DATA has train/ and val/ folders of a folder per class; by default the ants and bees beside the
 checkout. For each seed 20 of all photos get the label of another class, a committee is taught as a
@@ -43,7 +43,7 @@ def main() -> None:
             own = figures[-1]
             print(f"| {seed} | {own['found']} | {own['likely']} | {own['plain']} |", flush=True)
     common.finish(
-        "suspects",
+        "label-issues",
         {"flipped": FLIPPED, "listed": LISTED, "seeds": figures},
         {f"15 of {FLIPPED} are among the first": min(own["found"] for own in figures) >= 15},
     )
@@ -69,7 +69,7 @@ def taught(data: Path, seed: int, scratch: Path) -> tuple[set[str], OOFPredictio
 
 
 def found(answers: OOFPredictions, flipped: set[str]) -> dict[str, int]:
-    """How many wrong labels stand among the first suspects, and among those called likely."""
+    """How many wrong labels stand among the first label issues, and among those called likely."""
     sources = answers.sources.tolist()
     ranked = label_issues.rank(answers.probs, answers.truth)
     own = answers.probs[np.arange(len(answers.truth)), answers.truth]

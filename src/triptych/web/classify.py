@@ -17,7 +17,7 @@ from triptych.web import context
 from triptych.web import options
 from triptych.web import uploads
 
-blueprint = flask.Blueprint("pages", __name__)
+blueprint = flask.Blueprint("classify", __name__)
 
 FITS = {
     "": "as each network was trained",
@@ -31,14 +31,14 @@ COVERAGES = (0.8, 0.9, 0.95, 0.99)
 
 
 @blueprint.route("/", methods=["GET", "POST"])
-def studio() -> str:
+def page() -> str:
     """The studio; with photos in the request, their verdicts too."""
     here = context.current()
     registry = here.registry
     values = options.from_form(flask.request.values)
     asked = options.check({"coverage": values.get("coverage", here.settings.coverage)})["coverage"]
     return flask.render_template(
-        "pages/studio.html",
+        "classify.html",
         cards=cards(similar=SIMILAR) if flask.request.method == "POST" else [],
         chosen=_chosen(),
         committees=[registry.facts(name) for name in registry.names],
