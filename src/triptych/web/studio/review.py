@@ -139,10 +139,8 @@ def label_issues(key: str) -> str:
 @blueprint.get("/doubted")
 def old_label_issues(key: str) -> Response:
     """The address of this page until 0.1.0."""
-    args = flask.request.args
-    new = flask.url_for(
-        ".label_issues", key=key, version=args.get("version"), **{"from": args.get("from")}
-    )
+    query: dict[str, Any] = flask.request.args.to_dict()
+    new = flask.url_for(".label_issues", key=key, **query)
     return flask.redirect(new, 301)
 
 
