@@ -354,7 +354,7 @@ def test_the_command_writes_and_a_photo_that_failed_is_a_row(
     assert sorted(rows(tmp_path / "out"), key=str) == sorted(plain, key=str)
     again = command(*garden)
     assert again.exit_code == 0
-    assert "23 of 23 photos have their answers." in again.stderr
+    assert "23 of 23 photos already have answers." in again.stderr
 
 
 def test_a_new_version_of_the_committee_is_not_mixed_in(garden: list[str], tmp_path: Path) -> None:
@@ -380,7 +380,7 @@ def test_what_was_killed_goes_on(stop: signal.Signals, garden: list[str], tmp_pa
         said = process.stderr.read()
     assert "Traceback" not in said
     if stop == signal.SIGINT:
-        assert "Stopped. What is answered is kept; the same command goes on from there." in said
+        assert "Stopped. Answers so far are kept; the same command resumes." in said
         assert process.returncode == 1
     assert 0 < len(list(out.glob("part-*"))) < 156
     assert command(*garden).exit_code == 0
@@ -391,11 +391,11 @@ def test_what_was_killed_goes_on(stop: signal.Signals, garden: list[str], tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--out", "o", "--json"], "so --json cannot be met"),
-        (["--out", "o", "--csv"], "so --csv cannot be met"),
-        (["--out", "o", "--explain", "why.png"], "so --explain cannot be met"),
+        (["--out", "o", "--json"], "cannot be combined with --json"),
+        (["--out", "o", "--csv"], "cannot be combined with --csv"),
+        (["--out", "o", "--explain", "why.png"], "cannot be combined with --explain"),
         (["--out", "o", "-"], "- is standard input"),
-        (["--rows-per-file", "9"], "--rows-per-file is for answers that are written into files"),
+        (["--rows-per-file", "9"], "--rows-per-file needs --out"),
         (["s3://bucket/photos"], "Photos at URLs are for answers that are written into files"),
     ],
 )

@@ -514,7 +514,7 @@ def test_the_command_line_chooses_which_version_is_served(tmp_path: Path) -> Non
 
     for _ in range(2):
         write_with_metrics(tmp_path, "garden", "ant", "bee")
-    assert run("activate", "garden@1") == "0 garden is version 1 from now on.\n"
+    assert run("activate", "garden@1") == "0 garden is now version 1.\n"
     assert bundles.active(tmp_path, "garden") == 1
     (facts,) = [json.loads(line) for line in run("list", "--json")[2:].splitlines()]
     assert (facts["version"], facts["active"], facts["versions"]) == (1, 1, [1, 2])

@@ -45,7 +45,7 @@ def test_classes_and_findings_for_people(folder: Path) -> None:
     assert lines[0].split() == ["class", "train", "val"]
     assert lines[2].split() == ["ants", "6", "2"]
     assert lines[3].split() == ["bees", "8", "2"]
-    assert "bugs: 2 classes, 14 photos to train with, 4 set apart to measure with." in lines
+    assert "bugs: 2 classes, 14 training photos, 4 held out." in lines
     at = lines.index("ignored")
     assert lines[at + 2 :] == [
         *(f"    train/ants/{i:02}.txt" for i in range(10)),
@@ -64,7 +64,7 @@ def test_classes_and_findings_for_people(folder: Path) -> None:
 def test_a_clean_folder_has_no_findings(folder: Path) -> None:
     for path in [*folder.rglob("*.txt"), *folder.rglob("t*.jpg")]:
         path.unlink()
-    assert "Nothing odd was found." in run(str(folder)).stdout
+    assert "No findings." in run(str(folder)).stdout
 
 
 def test_json_has_the_promised_keys(folder: Path) -> None:

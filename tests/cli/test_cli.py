@@ -107,7 +107,7 @@ def test_doubt_is_one_line_for_people(garden: Path) -> None:
         "    unsure; one of (90 %): daisy, tulip, poppy, crocus, iris, dahlia and 2 more\n" in many
     )
     assert "  None of these; at best daisy  42.9 %" in none
-    assert "    nothing like it was taught\n" in none
+    assert "    unlike all training photos\n" in none
     assert "    sure\n" in sure
     assert "    unsure; one of (90 %): daisy, tulip\n" in two
 

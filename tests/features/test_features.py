@@ -146,9 +146,9 @@ def test_the_command_lists_and_prunes(tmp_path: Path) -> None:
     assert "lite0 at 224" in run.stdout
     assert "0 days ago" in run.stdout
     kept = CliRunner().invoke(main, ["features", "prune", "--home", str(tmp_path)])
-    assert kept.stdout == "Dropped 0.\n"
+    assert kept.stdout == "Removed 0.\n"
     gone = ["features", "prune", "--unused-days", "0", "--home", str(tmp_path)]
-    assert CliRunner().invoke(main, gone).stdout == "Dropped 1.\n"
+    assert CliRunner().invoke(main, gone).stdout == "Removed 1.\n"
     empty = CliRunner().invoke(main, ["features", "list", "--home", str(tmp_path)])
     assert empty.stdout == "The store is empty.\n"
 

@@ -749,8 +749,8 @@ def test_projects_on_the_command_line(projects: Projects, full: str, tmp_path: P
     assert "my-garden  My garden       9  ants 4, bees 3" in run("list")
     exported = run("export", full, out)
     assert f"{out}: 7 photos in 2 classes" in exported
-    assert "1 left behind: without a class." in exported
-    assert "1 left behind: excluded." in exported
+    assert "1 not exported: without a class." in exported
+    assert "1 not exported: excluded." in exported
     assert "roof: 7 photos in 2 classes" in run("import", out, "--title", "Roof")
     listed = [json.loads(line) for line in run("list", "--json").splitlines()]
     assert [row["key"] for row in listed] == ["roof", "my-garden"]

@@ -370,7 +370,7 @@ def test_bundles_are_listed_shown_exported_imported_and_removed(
     there = ["--home", tmp_path / "other"]
     taken = run("bundles", "import", packed, "--name", "copy", *there)
     assert taken.stdout.startswith("copy, version 1: ")
-    assert run("bundles", "remove", "copy", *there).stdout == "copy is gone.\n"
+    assert run("bundles", "remove", "copy", *there).stdout == "Removed copy.\n"
     assert "There are no bundles yet" in run("bundles", "list", *there).stdout
     gone = run("bundles", "remove", "copy", *there)
     assert gone.exit_code == 2

@@ -203,7 +203,7 @@ def test_choosing_for_a_persons_own_classes(colours: Path) -> None:
     options = ("--backbones", "lite0", "--budget-ms", "10000")
     ran = run("fit", colours, "--choose", *options)
     assert ran.exit_code == 0, ran.output
-    assert "Linear heads to 60 photos they did not learn" in ran.stdout
+    assert "Linear heads for 60 photos they were not trained on" in ran.stdout
     assert f"triptych train {colours} --name NAME --backbones EfficientNetLite0" in ran.stdout
     (row,) = [line for line in ran.stdout.splitlines() if line.startswith("*")]
     assert float(row.split()[2]) > 95  # colours are no riddle

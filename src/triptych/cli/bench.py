@@ -1,4 +1,4 @@
-"""``triptych bench``: how fast a committee is here, and where the time goes."""
+"""``triptych bench``: measure how fast a committee is on this machine, and where time goes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PASSED_ON = ("committee", "rule", "precision", "threads", "streams", "max_batch"
 def _counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
     counts = [int(text) if text.strip().isdecimal() else 0 for text in value.split(",")]
     if not all(counts):
-        raise click.BadParameter(f"{value!r}; expected numbers of clients, such as 1,4,16.")
+        raise click.BadParameter(f"Got {value!r}; expected numbers of clients, such as 1,4,16.")
     return tuple(counts)
 
 
@@ -53,13 +53,13 @@ def _counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
     default="1,4,16",
     metavar="N,N,N",
     callback=_counts,
-    help="How many clients ask the server at once.",
+    help="Numbers of clients that send requests at once.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 @click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
-    help="Draw a picture, as a PNG file.",
+    help="Write a plot to this PNG file.",
 )
 @common.from_table("home")
 @click.pass_context
@@ -73,11 +73,11 @@ def bench(
     plot: Path | None,
     **options: Any,
 ) -> None:
-    """Measure a committee on this machine: stages, photos a second, and what HTTP costs.
+    """Measure a committee on this machine: stages, photos per second, and the cost of HTTP.
 
-    PHOTOS are files or folders; without them, photos of 0.2 and of 12 megapixels are drawn. The
-    server is started for it, on a free port of this machine. Ctrl-C stops early and shows what was
-    measured so far.
+    PHOTOS are files or folders; without them, synthetic photos of 0.2 and 12 megapixels are used.
+    The command starts a server on a free port. Ctrl-C stops early and prints what was measured so
+    far.
 
     \b
     Examples:
@@ -92,7 +92,7 @@ def bench(
     if plot:
         extras.require("--plot", "matplotlib", extra="plots")
     classifier = triptych.load(report=common.note, **options)
-    chosen = settings.load(os.environ, **{name: options[name] for name in PASSED_ON})
+    in_force = settings.load(os.environ, **{name: options[name] for name in PASSED_ON})
     busy = machine.busy()
     if busy:
         common.note(busy)
@@ -101,14 +101,14 @@ def bench(
         _samples(photos),
         seconds=seconds,
         concurrency=concurrency,
-        server=_passed_on(chosen, options),
+        server=_passed_on(in_force, options),
     )
     stopped = _run(work)
     report = {
-        **_about(classifier, chosen, options),
+        **_about(classifier, in_force, options),
         "seconds": seconds,
         "stopped": stopped,
-        "samples": [own.to_dict() for own in work.measured],
+        "samples": [measured.to_dict() for measured in work.measured],
     }
     click.echo(json.dumps(report) if as_json else _describe(report, work.measured))
     if plot:
@@ -122,31 +122,31 @@ def _samples(photos: Sequence[Path]) -> list[Sample]:
 
     if photos:
         return [samples.read(photos, common.note)]
-    common.note("No photos were named: some are drawn.")
+    common.note("No photos were given; synthetic ones are used.")
     return samples.draw()
 
 
-def _passed_on(chosen: Settings, options: Figures) -> list[str]:
-    """Options that give the server the same committee."""
-    given = {**{name: getattr(chosen, name) for name in PASSED_ON}, "weights": options["weights"]}
+def _passed_on(in_force: Settings, options: Figures) -> list[str]:
+    """Command-line options that give the server the same committee."""
+    given = {**{name: getattr(in_force, name) for name in PASSED_ON}, "weights": options["weights"]}
     if options["members"]:
         given["members"] = ",".join(options["members"])
     return [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
 
 
 def _run(work: Bench) -> bool:
-    """Measure, with progress; whether a person stopped it."""
+    """Measure with a progress bar; returns whether it was stopped."""
     try:
         with common.progress(work.steps, "Measuring") as bar:
             for _ in work.run():
                 bar.update(1)
     except KeyboardInterrupt:
-        common.note("\nStopped; this is what was measured so far.")
+        common.note("\nStopped; these are the figures so far.")
         return True
     return False
 
 
-def _about(classifier: Classifier, chosen: Settings, options: Figures) -> Figures:
+def _about(classifier: Classifier, in_force: Settings, options: Figures) -> Figures:
     from triptych.benchmark import machine
     from triptych.utils import concurrency
 
@@ -158,18 +158,18 @@ def _about(classifier: Classifier, chosen: Settings, options: Figures) -> Figure
             "members": [member.name for member in committee.members],
             "rule": committee.rule,
             "weights": options["weights"],
-            "precision": _precision(chosen.precision),
-            "threads": chosen.threads or concurrency.cores(),
-            "streams": chosen.streams or concurrency.cores(),
+            "precision": _precision(in_force.precision),
+            "threads": in_force.threads or concurrency.cores(),
+            "streams": in_force.streams or concurrency.cores(),
         },
     }
 
 
-def _precision(asked: str) -> str:
+def _precision(setting: str) -> str:
     from triptych.engines import openvino
     from triptych.engines.options import INT8
 
-    return asked if asked == INT8 else openvino.resolve_precision(asked)
+    return setting if setting == INT8 else openvino.resolve_precision(setting)
 
 
 def _draw(path: Path, report: Figures) -> None:
@@ -194,52 +194,55 @@ def _describe(report: Figures, measured: Sequence[Measured]) -> str:
         f"{_title(report)}, {weights}{about['threads']} threads in {about['streams']} streams; "
         f"each figure was measured for {report['seconds']:g} s",
     ]
-    return "\n".join([*lines, *(_sample(own) for own in measured)])
+    return "\n".join([*lines, *(_sample(one) for one in measured)])
 
 
-def _sample(own: Measured) -> str:
-    sample = own.sample
+def _sample(measured: Measured) -> str:
+    sample = measured.sample
     files = f"{len(sample.photos)} {'drawn ' if sample.is_drawn else ''}files"
     parts = [
         f"\n{sample.name}: {files} of {sample.megapixels:.1f} MP and {sample.kilobytes:.0f} kB"
     ]
-    parts += [common.table(rows) for rows in (_stages(own), _rates(own)) if len(rows) > 1]
+    parts += [common.table(rows) for rows in (_stages(measured), _rates(measured)) if len(rows) > 1]
     return "\n\n".join(parts)
 
 
-def _stages(own: Measured) -> list[tuple[str, ...]]:
+def _stages(measured: Measured) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [
         ("one photo, stage after stage", "median", "95 of 100 within", "photos")
     ]
     rows += [
         (stage.name, *_times(stage.spread)[:2], formatting.percent(stage.share))
-        for stage in own.stages
+        for stage in measured.stages
     ]
-    others = {"one photo, its networks side by side": own.alone, "HTTP beyond that": own.http}
+    others = {
+        "one photo, its networks side by side": measured.alone,
+        "HTTP beyond that": measured.http,
+    }
     rows += [(name, *_times(spread)[:2], "") for name, spread in others.items() if spread]
     return rows
 
 
-def _rates(own: Measured) -> list[tuple[str, ...]]:
+def _rates(measured: Measured) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [
         ("photos a second", "", "of the networks", "median", "95 of 100", "99 of 100", "")
     ]
-    if own.bare_per_s:
-        rows.append(_rate(own, "the networks alone", own.bare_per_s))
-    if own.stream_per_s:
-        rows.append(_rate(own, "in this process", own.stream_per_s))
-    for load in own.loads:
+    if measured.bare_per_s:
+        rows.append(_rate(measured, "the networks alone", measured.bare_per_s))
+    if measured.stream_per_s:
+        rows.append(_rate(measured, "in this process", measured.stream_per_s))
+    for load in measured.loads:
         name = f"over HTTP, {load.clients} at once"
         other = sum(load.statuses.values()) - load.statuses.get(200, 0)
         note = f"{other} not answered" if other else ""
-        rows.append(_rate(own, name, load.per_s, load.spread, note))
+        rows.append(_rate(measured, name, load.per_s, load.spread, note))
     return rows
 
 
 def _rate(
-    own: Measured, name: str, per_s: float, spread: Spread | None = None, note: str = ""
+    measured: Measured, name: str, per_s: float, spread: Spread | None = None, note: str = ""
 ) -> tuple[str, ...]:
-    share = own.of_bare(per_s)
+    share = measured.of_bare(per_s)
     times = _times(spread) if spread else ("", "", "")
     return (name, f"{per_s:7.1f}", formatting.percent(share) if share else "", *times, note)
 

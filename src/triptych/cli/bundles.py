@@ -1,4 +1,4 @@
-"""``triptych bundles``: list, show, remove, export to and import from one file."""
+"""``triptych bundles``: list, show, publish, remove, export and import bundles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from triptych.utils import formatting
 
 @click.group()
 def bundles() -> None:
-    """The committees that were taught here or taken in."""
+    """Committees that were trained here or imported."""
 
 
 @bundles.command("list")
@@ -25,26 +25,26 @@ def list_bundles(as_json: bool, **options: Any) -> None:
     from triptych import bundles
 
     home = common.home(options)
-    found = [_facts(made, home) for made in bundles.listed(home, unpublished=True)]
+    listed = [_facts(bundle, home) for bundle in bundles.listed(home, unpublished=True)]
     if as_json:
-        for facts in found:
+        for facts in listed:
             click.echo(json.dumps(facts, ensure_ascii=False))
-    elif found:
-        rows = [("bundle", "active", "versions", "classes", "members", "right", "made")]
-        click.echo(common.table(rows + [_row(facts) for facts in found]))
+    elif listed:
+        rows = [("bundle", "active", "versions", "classes", "members", "right", "created")]
+        click.echo(common.table(rows + [_row(facts) for facts in listed]))
     else:
-        click.echo("There are no bundles yet. Teach one with: triptych train DIR --name NAME")
+        click.echo("There are no bundles yet. Train one with: triptych train DIR --name NAME")
 
 
 @bundles.command()
 @click.argument("name")
 @common.from_table("home")
 def show(name: str, **options: Any) -> None:
-    """Print what a bundle says of itself, as JSON."""
+    """Print a bundle's description and metrics as JSON."""
     from triptych import bundles
 
-    made = bundles.find(common.home(options), name)
-    about = {**made.about, "folder": str(made.folder), "metrics": made.metrics}
+    bundle = bundles.find(common.home(options), name)
+    about = {**bundle.about, "folder": str(bundle.folder), "metrics": bundle.metrics}
     click.echo(json.dumps(about, indent=1, ensure_ascii=False))
 
 
@@ -52,25 +52,25 @@ def show(name: str, **options: Any) -> None:
 @click.argument("name", metavar="NAME@VERSION")
 @common.from_table("home")
 def activate(name: str, **options: Any) -> None:
-    """Serve this version under the bare name from now on.
+    """Make a version the one that is served under the bundle's name.
 
-    An older version takes a newer one back. Without a number the highest is meant. A studio that
-    runs changes over within seconds, and answers on meanwhile.
+    An older version rolls a newer one back. Without a number the highest version is published. A
+    running server switches within seconds and keeps answering meanwhile.
     """
     from triptych import bundles
 
     home, bare = common.home(options), name.partition("@")[0]
     highest = max(bundles.versions(home, bare), default=None)
-    made = bundles.find(home, name if "@" in name or not highest else f"{name}@{highest}")
-    bundles.activate(home, made.name, made.version)
-    click.echo(f"{made.name} is version {made.version} from now on.")
+    bundle = bundles.find(home, name if "@" in name or not highest else f"{name}@{highest}")
+    bundles.activate(home, bundle.name, bundle.version)
+    click.echo(f"{bundle.name} is now version {bundle.version}.")
 
 
 @bundles.command()
 @click.argument("name")
 @common.from_table("home")
 def deactivate(name: str, **options: Any) -> None:
-    """Serve no version under the bare name; each can still be asked by its number."""
+    """Serve no version under the bundle's name; each is still served by its number."""
     from triptych import bundles
 
     bundles.activate(common.home(options), name, None)
@@ -81,11 +81,11 @@ def deactivate(name: str, **options: Any) -> None:
 @click.argument("name")
 @common.from_table("home")
 def remove(name: str, **options: Any) -> None:
-    """Remove a bundle with all its versions."""
+    """Remove a bundle and all its versions."""
     from triptych import bundles
 
     bundles.remove(common.home(options), name)
-    click.echo(f"{name} is gone.")
+    click.echo(f"Removed {name}.")
 
 
 @bundles.command()
@@ -93,48 +93,48 @@ def remove(name: str, **options: Any) -> None:
 @click.argument("file", metavar="FILE|URL")
 @common.from_table("home")
 def export(name: str, file: str, **options: Any) -> None:
-    """Write a bundle as one zip file.
+    """Write a bundle to one zip file.
 
     \b
-    At a URL, its hash goes into a file beside it, and what is printed names it everywhere:
+    At a URL its hash is written to a file beside it; the printed address works everywhere:
       triptych bundles export garden s3://bucket/garden-2.zip
     """
     from triptych import bundles
     from triptych.utils import storage
 
-    made = bundles.find(common.home(options), name)
+    bundle = bundles.find(common.home(options), name)
     if storage.is_url(file):
-        click.echo(bundles.lend(made, file))
+        click.echo(bundles.lend(bundle, file))
     else:
-        bundles.pack(made, Path(file))
+        bundles.pack(bundle, Path(file))
         click.echo(file)
 
 
 @bundles.command("import")
 @click.argument("file", metavar="FILE|URL")
-@click.option("--name", default=None, help="Instead of its own name.")
+@click.option("--name", default=None, help="A new name. [default: its own]")
 @common.from_table("home")
 def import_bundle(file: str, name: str | None, **options: Any) -> None:
-    """Take in a bundle from the file that export wrote."""
+    """Import a bundle from a file that export wrote."""
     from triptych import bundles
     from triptych.utils import storage
 
     home = common.home(options)
     if storage.is_url(file):
-        made = bundles.adopt(home, file, name=name)
+        bundle = bundles.adopt(home, file, name=name)
     else:
-        made = bundles.unpack(home, Path(file), name=name)
-    click.echo(f"{made.name}, version {made.version}: {made.folder}")
+        bundle = bundles.unpack(home, Path(file), name=name)
+    click.echo(f"{bundle.name}, version {bundle.version}: {bundle.folder}")
 
 
-def _facts(made: Any, home: Path) -> dict[str, Any]:
+def _facts(bundle: Any, home: Path) -> dict[str, Any]:
     from triptych import bundles
 
     return {
-        **made.facts,
-        "versions": bundles.versions(home, made.name),
-        "active": bundles.active(home, made.name),
-        "folder": str(made.folder),
+        **bundle.facts,
+        "versions": bundles.versions(home, bundle.name),
+        "active": bundles.active(home, bundle.name),
+        "folder": str(bundle.folder),
     }
 
 

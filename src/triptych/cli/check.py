@@ -1,4 +1,4 @@
-"""``triptych check``: what photos there are to teach with, and what is wrong with them."""
+"""``triptych check``: list the classes and photos of a dataset, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ if TYPE_CHECKING:
     from triptych.data import Dataset
     from triptych.data import Finding
 
-LONGEST_LIST = 10
+# Lines of one finding that are printed.
+MAX_LISTED = 10
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a report.")
 def check(folder: Path, as_json: bool) -> None:
-    """Look over labelled photos before teaching: a folder per class, a zip of it, or a CSV.
+    """Check labelled photos before training: a folder per class, a zip of it, or a CSV.
 
-    Nothing is changed. Findings are no failure; the exit code is 0 with any number of them.
+    Nothing is changed. Findings are not failures: the exit code is 0 whatever is found.
 
     \b
     Examples:
@@ -35,31 +36,31 @@ def check(folder: Path, as_json: bool) -> None:
     """
     from triptych import data
 
-    with common.progress(0, "Looking") as bar:
+    with common.progress(0, "Checking") as bar:
 
         def show(done: int, total: int) -> None:
             bar.length = total
             bar.update(done - bar.pos)
 
-        found = data.open(folder, progress=show)
+        dataset = data.open(folder, progress=show)
     if as_json:
-        click.echo(json.dumps(found.to_dict(), ensure_ascii=False))
+        click.echo(json.dumps(dataset.to_dict(), ensure_ascii=False))
     else:
-        click.echo("\n".join(_describe(found)))
+        click.echo("\n".join(_describe(dataset)))
 
 
-def _describe(found: Dataset) -> Iterator[str]:
-    counts = found.to_dict()["classes"]
+def _describe(dataset: Dataset) -> Iterator[str]:
+    counts = dataset.to_dict()["classes"]
     rows = [("class", "train", "val")]
     rows += [(row["name"], f"{row['train']:5,}", f"{row['val']:5,}") for row in counts]
     yield common.table(rows)
     yield ""
     yield (
-        f"{found.name}: {len(found.classes)} classes, {len(found.train):,} photos to train with, "
-        f"{len(found.val):,} set apart to measure with."
+        f"{dataset.name}: {len(dataset.classes)} classes, {len(dataset.train):,} training photos, "
+        f"{len(dataset.val):,} held out."
     )
-    yield "" if found.findings else "Nothing odd was found."
-    for kind, findings in itertools.groupby(found.findings, key=lambda finding: finding.kind):
+    yield "" if dataset.findings else "No findings."
+    for kind, findings in itertools.groupby(dataset.findings, key=lambda finding: finding.kind):
         yield from _of_kind(kind, list(findings))
 
 
@@ -69,19 +70,19 @@ def _of_kind(kind: str, findings: Sequence[Finding]) -> Iterator[str]:
         [message, *_sources([finding.sources for finding in same])]
         for message, same in itertools.groupby(findings, key=lambda finding: finding.message)
     ]
-    for lines in messages[:LONGEST_LIST]:
+    for lines in messages[:MAX_LISTED]:
         yield from (f"  {line}" for line in lines)
-    if len(messages) > LONGEST_LIST:
-        yield f"  and {len(messages) - LONGEST_LIST:,} more"
+    if len(messages) > MAX_LISTED:
+        yield f"  and {len(messages) - MAX_LISTED:,} more"
 
 
 def _sources(sets: list[tuple[str, ...]]) -> list[str]:
-    """A source a line; where there are several sets of them, a set a line."""
+    """One source per line or, of several sets, one set per line."""
     many = len(sets) > 1
     lines = ["  ".join(_cut(list(sources))) for sources in sets] if many else list(sets[0])
     return [f"  {line}" for line in _cut(lines)]
 
 
 def _cut(items: list[str]) -> list[str]:
-    more = len(items) - LONGEST_LIST
-    return items[:LONGEST_LIST] + ([f"and {more:,} more"] if more > 0 else [])
+    more = len(items) - MAX_LISTED
+    return items[:MAX_LISTED] + ([f"and {more:,} more"] if more > 0 else [])

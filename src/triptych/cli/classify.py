@@ -1,4 +1,4 @@
-"""``triptych classify``: photos in, verdicts out."""
+"""``triptych classify``: classify photos, and print verdicts or write them to files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from triptych.results import Failure
     from triptych.results import Verdict
 
-MOST_NAMED = 6  # classes of a set
+MAX_LISTED = 6  # classes of a prediction set
 
 Writer = Callable[["Verdict | Failure"], None]
 
@@ -34,19 +34,19 @@ Writer = Callable[["Verdict | Failure"], None]
 @common.from_table("rule")
 @common.fit_option
 @common.from_table("coverage")
-@click.option("--top", type=click.IntRange(min=1), default=3, help="How many guesses to name.")
+@click.option("--top", type=click.IntRange(min=1), default=3, help="How many guesses to print.")
 @click.option(
     "--similar",
     type=click.IntRange(0, 12),
     default=0,
-    help="How many of the nearest taught photos to name, of a committee that was taught.",
+    help="How many of the most similar training photos to print, for committees you trained.",
 )
 @click.option(
     "--explain",
     "picture",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.png",
-    help="Draw what speaks for the answer over the photo, and write it there; for one photo.",
+    help="Write a heat map over the photo, of what speaks for the answer; for one photo.",
 )
 @click.option(
     "--explain-member", metavar="NAME", help="Explain this member's answer, not the committee's."
@@ -59,13 +59,12 @@ Writer = Callable[["Verdict | Failure"], None]
 @click.option(
     "--out",
     metavar="DIR|URL",
-    help="Write the answers there as Parquet files, and go on where an earlier run stopped. "
-    "Photos may be at URLs, too.",
+    help="Write answers there as Parquet files, and resume an earlier run. Photos may be at URLs.",
 )
 @click.option(
     "--rows-per-file",
     type=click.IntRange(min=1),
-    help="Photos a file of --out has.  [default: 256]",
+    help="Photos per file of --out.  [default: 256]",
 )
 @common.ray_options
 @common.weights_option
@@ -100,12 +99,12 @@ def classify(
     from triptych.results import Failure
 
     many = len(paths) > 1 or Path(paths[0]).is_dir()
-    picture, why = _why(options, many)
-    kept = classify_out.Kept(out, rows_per_file, ray, ray_address)
-    kept.check(paths, "explain" if picture else form)
+    picture, explained = _explain_options(options, many)
+    output = classify_out.OutputOptions(out, rows_per_file, ray, ray_address)
+    output.check(paths, "explain" if picture else form)
     question = Question(top=top, fit=fit, similar=similar)
-    if kept.out:
-        classify_out.classify(paths, kept, question, options)
+    if output.out:
+        classify_out.classify(paths, output, question, options)
         return
     classifier = triptych.load(report=common.note, **options)
     names = tuple(member.name for member in classifier.committee.members)
@@ -119,38 +118,45 @@ def classify(
             write(answer)
             bar.update(1)
     if picture and not failed:
-        _explain(classifier, *next(iter(photos)), picture, {**why, "fit": fit})
+        _explain(classifier, *next(iter(photos)), picture, {**explained, "fit": fit})
     if many:
         common.note(f"{total - failed} classified, {failed} failed.")
     if failed or not total:
         ctx.exit(1)
 
 
-def _why(options: dict[str, Any], many: bool) -> tuple[Path | None, dict[str, Any]]:
-    """Takes out of the options where to explain the answer, and what of it."""
+def _explain_options(options: dict[str, Any], many: bool) -> tuple[Path | None, dict[str, Any]]:
+    """Take the options of --explain out of the others: the file, and what to explain."""
     from triptych import errors
 
     picture: Path | None = options.pop("picture")
-    why = {name: options.pop(f"explain_{name}") for name in ("member", "label")}
+    explained = {name: options.pop(f"explain_{name}") for name in ("member", "label")}
     if picture and many:
-        raise errors.SettingError("--explain takes one photo; several or a folder came.")
-    if any(why.values()) and not picture:
-        raise errors.SettingError("Name a file for the picture, too, with --explain FILE.png.")
-    return picture, why
+        raise errors.SettingError(
+            "--explain takes one photo, and several or a folder came. Name one photo."
+        )
+    if any(explained.values()) and not picture:
+        raise errors.SettingError(
+            "--explain-member and --explain-label need --explain FILE.png, the file to write."
+        )
+    return picture, explained
 
 
 def _explain(
-    classifier: Classifier, source: str, photo: Any, picture: Path, why: dict[str, Any]
+    classifier: Classifier, source: str, photo: Any, picture: Path, explained: dict[str, Any]
 ) -> None:
     from triptych import errors
 
-    told = classifier.explain(photo, source=source, **why)
+    explanation = classifier.explain(photo, source=source, **explained)
     try:
-        picture.write_bytes(told.overlay())
+        picture.write_bytes(explanation.overlay())
     except OSError as error:
-        raise errors.SourceError(f"{picture} cannot be written: {error.strerror}.") from error
-    whose = told.member or f"the committee {classifier.committee.name}"
-    common.note(f"{picture}: what speaks for {told.label.name} to {whose}, by {told.method}.")
+        raise errors.SourceError(
+            f"{picture} cannot be written: {error.strerror}. Name another file with --explain."
+        ) from error
+    whose = explanation.member or f"the committee {classifier.committee.name}"
+    name, method = explanation.label.name, explanation.method
+    common.note(f"{picture}: what speaks for {name} to {whose}, by {method}.")
 
 
 def _images(paths: tuple[str, ...], *, read: bool = True) -> Iterator[tuple[str, Any]]:
@@ -192,8 +198,8 @@ def _csv_row(answer: dict[str, Any]) -> dict[str, Any]:
     if "error" in answer:
         return {**row, **{f"error_{key}": text for key, text in answer["error"].items()}}
     verdict = answer["verdict"]
-    told = ("label", "id", "index", "prob", "rule", "status", "novelty")
-    row.update({key: verdict[key] for key in told})
+    columns = ("label", "id", "index", "prob", "rule", "status", "novelty")
+    row.update({key: verdict[key] for key in columns})
     row["set"] = "|".join(guess["label"] for guess in (verdict["set"] or {"labels": []})["labels"])
     row["similar"] = "|".join(f"{photo['label']}:{photo['digest']}" for photo in verdict["similar"])
     row["asked"] = "|".join(member["name"] for member in answer["members"])
@@ -221,16 +227,16 @@ def _text_writer(members: tuple[str, ...]) -> Writer:
 def _describe(verdict: Verdict, width: int) -> str:
     from triptych.results import NONE
 
-    seats = len(verdict.members) + len(verdict.slept)
+    members = len(verdict.members) + len(verdict.slept)
     at_best = "None of these; at best " if verdict.status == NONE else ""
     lines = [
         f"  {at_best}{verdict.label.name}  {formatting.percent(verdict.prob)}"
-        f"   ({verdict.rule} of {seats}, surest: {verdict.surest}, "
+        f"   ({verdict.rule} of {members}, surest: {verdict.surest}, "
         f"{verdict.timing.total_ms:.0f} ms)"
     ]
-    doubt = _doubt(verdict)
-    if doubt:
-        lines.append(f"    {doubt}")
+    confidence = _confidence(verdict)
+    if confidence:
+        lines.append(f"    {confidence}")
     for member in verdict.members:
         guesses = "   ".join(f"{g.label.name} {formatting.percent(g.prob)}" for g in member.top)
         lines.append(f"    {member.name:<{width}}  {guesses}")
@@ -242,15 +248,15 @@ def _describe(verdict: Verdict, width: int) -> str:
     return "\n".join(lines)
 
 
-def _doubt(verdict: Verdict) -> str:
-    """How far to believe it, in one line: status, set, and who slept."""
+def _confidence(verdict: Verdict) -> str:
+    """One line on how far to believe it: status, prediction set, and skipped members."""
     from triptych.results import NONE
 
-    parts = ["nothing like it was taught" if verdict.status == NONE else verdict.status or ""]
+    parts = ["unlike all training photos" if verdict.status == NONE else verdict.status or ""]
     labels = [guess.label.name for guess in verdict.choice.guesses] if verdict.choice else []
-    if verdict.choice and len(labels) > 1:  # a set of one class says nothing new
-        more = len(labels) - MOST_NAMED
-        named = ", ".join(labels[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    if verdict.choice and len(labels) > 1:  # a set of one class adds nothing
+        more = len(labels) - MAX_LISTED
+        named = ", ".join(labels[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
         parts.append(f"one of ({100 * verdict.choice.coverage:g} %): {named}")
     if verdict.slept:
         parts.append(f"slept: {', '.join(verdict.slept)}")

@@ -1,4 +1,4 @@
-"""What the commands share: options from the settings table, errors, progress, notes."""
+"""Shared by all commands: options from the settings table, errors, progress, notes, tables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ USAGE_ERRORS = (errors.SettingError, errors.UnknownName)
 
 
 class Group(click.Group):
-    """A command group that shows our errors as one line instead of a traceback."""
+    """A command group that prints our errors as one line instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors end with exit code 2 for wrong usage, else 1."""
@@ -39,7 +39,7 @@ class Group(click.Group):
             usage = isinstance(error, USAGE_ERRORS)
             raise (_WrongUsage if usage else click.ClickException)(error.message) from error
         except BrokenPipeError:
-            # The reader (`| head`) has gone; Python would complain again when it closes stdout.
+            # The reader (`| head`) is gone; without this Python would warn when it closes stdout.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(1)
 
@@ -49,25 +49,22 @@ class _WrongUsage(click.ClickException):
 
 
 def from_table(*names: str) -> Callable[[Command], Command]:
-    """Options for rows of the settings table; not given, they leave it to the environment."""
+    """Options for rows of the settings table; without them the environment counts."""
     rows = {row.name: row for row in settings.SETTINGS}
 
     def decorate(command: Command) -> Command:
-        for name in reversed(names):
-            command = _option(rows[name])(command)
+        for row in (rows[name] for name in reversed(names)):
+            text = f"{row.help} [env: {row.variable}; default: {row.default_text}]"
+            command = click.option(
+                f"--{row.name.replace('_', '-')}",
+                row.name,
+                type=click.Choice(row.choices) if row.choices else _Value(row),
+                help=text.replace("`", ""),
+                default=None,
+            )(command)
         return command
 
     return decorate
-
-
-def _option(row: settings.Setting) -> Callable[[Command], Command]:
-    return click.option(
-        f"--{row.name.replace('_', '-')}",
-        row.name,
-        type=click.Choice(row.choices) if row.choices else _Value(row),
-        help=f"{row.help} [env: {row.variable}; default: {row.default_text}]".replace("`", ""),
-        default=None,
-    )
 
 
 class _Value(click.ParamType[Any]):
@@ -92,19 +89,19 @@ members_option = click.option(
     "--members",
     metavar="A,B,C",
     callback=split_names,
-    help="Networks to seat instead of the committee's own; see `triptych models`.",
+    help="Networks to use instead of the committee's own; see `triptych models`.",
 )
 weights_option = click.option(
     "--weights",
     type=click.Choice(["imagenet", "random"]),
     default="imagenet",
-    help="random: to measure speed where real weights can't be had; answers are meaningless.",
+    help="random: to measure speed without real weights; answers are meaningless.",
 )
 fit_option = click.option(
     "--fit",
     type=click.Choice(["crop", "square"]),
     default=None,
-    help="Centre crop, or squeeze the whole photo into the square. [default: each network's own]",
+    help="Centre crop, or squeeze the whole photo into a square. [default: each network's own]",
 )
 
 
@@ -118,24 +115,24 @@ def ray_options(command: Command) -> Command:
     return click.option(
         "--ray",
         is_flag=True,
-        help="Let all nodes of a Ray cluster work; needs triptych[ray].",
+        help="Use all nodes of a Ray cluster; needs triptych[ray].",
     )(command)
 
 
 def note(line: str) -> None:
-    """Say something to the person without mixing it into the output."""
+    """Print a line to stderr, apart from the command's output."""
     click.echo(line, err=True)
 
 
 def progress(total: int, label: str) -> Any:
-    """A progress bar on the terminal's error stream; silent when that is no terminal."""
+    """A progress bar on stderr; hidden if that is no terminal."""
     return click.progressbar(
         length=total, label=label, file=sys.stderr, show_pos=True, hidden=not sys.stderr.isatty()
     )
 
 
 class Stages:
-    """Progress of work in stages: a bar for each, with speed and time left, on a terminal."""
+    """Progress bars on a terminal, one for each stage of the work, with speed and time left."""
 
     def __init__(self) -> None:
         self._stage = ""
@@ -149,7 +146,7 @@ class Stages:
         self._close()
 
     def show(self, stage: str, done: int, total: int) -> None:
-        """Say how far a stage is; a new stage ends the one before."""
+        """Show how far a stage is; a new stage ends the previous one."""
         if stage != self._stage:
             self._close()
             self._stage, self._start = stage, time.perf_counter()
@@ -172,7 +169,7 @@ class Stages:
         return f"{done / spent:.1f} per s" if done and spent else None
 
     def say(self, line: str) -> None:
-        """Say something between two stages."""
+        """Print a line between two stages."""
         self._close()
         note(line)
 
@@ -183,7 +180,7 @@ class Stages:
 
 
 def home(options: Mapping[str, Any]) -> Path:
-    """The folder for everything that is kept."""
+    """The home folder, from the options or the environment."""
     return settings.load(os.environ, **options).home
 
 

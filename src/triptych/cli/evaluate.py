@@ -1,4 +1,4 @@
-"""``triptych evaluate``: how often members and rules are right."""
+"""``triptych evaluate``: accuracy and calibration of members and rules on labelled photos."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @common.weights_option
 @common.from_table("precision", "threads", "home")
 def evaluate(folder: Path, fit: str | None, as_json: bool, **options: Any) -> None:
-    """Count right answers on labelled photos: a folder per class, by name or WordNet id.
+    """Measure accuracy on labelled photos: a folder per class, by name or WordNet id.
 
     \b
     Example:
@@ -80,7 +80,7 @@ def _count(classifier: Classifier, photos: Labelled, fit: str | None) -> dict[st
 
 def _describe(report: dict[str, Any]) -> str:
     rows: list[tuple[str, ...]] = [
-        ("", "top-1", "95 % interval", "top-5", "ece", "cost", "sets hold it", "set size")
+        ("", "top-1", "95 % interval", "top-5", "ece", "cost", "sets cover", "set size")
     ]
     rows += [_row(member["name"], member) for member in report["members"]]
     rows += [_row(f"rule {name}", rule) for name, rule in report["rules"].items()]
@@ -90,8 +90,8 @@ def _describe(report: dict[str, Any]) -> str:
     if report.get("fitted"):
         fitted = report["fitted"]
         lines.append(
-            f"Fitted on {fitted['photos']} photos of {fitted.get('data', 'its own classes')}; on "
-            "those themselves these figures flatter."
+            f"Fitted on {fitted['photos']} photos of {fitted.get('data', 'its own classes')}; for "
+            "those photos these figures are too good."
         )
     if report.get("warning"):
         lines.append(report["warning"])

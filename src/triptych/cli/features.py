@@ -1,4 +1,4 @@
-"""``triptych features``: what the feature store holds, and making room."""
+"""``triptych features``: list the feature store, and prune it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ DAY_S = 86_400
 
 @click.group()
 def features() -> None:
-    """The store of features, by which no photo passes through a backbone twice."""
+    """The stored features of photos, by which no photo passes through a backbone twice."""
 
 
 @features.command("list")
 @common.from_table("home")
 def list_features(**options: Any) -> None:
-    """List what is stored, by backbone and recipe."""
+    """List stored features by backbone and recipe."""
     spaces = _store(options).spaces()
     if not spaces:
         click.echo("The store is empty.")
@@ -39,13 +39,13 @@ def list_features(**options: Any) -> None:
     "--unused-days",
     type=click.FloatRange(min=0),
     default=30,
-    help="Drop what nobody asked for in so many days; 0 drops everything.",
+    help="Remove features that were not used for this many days; 0 removes all.",
 )
 @common.from_table("home")
 def prune(unused_days: float, **options: Any) -> None:
-    """Drop features that are not used, and give the disk back."""
-    gone = _store(options).prune(unused_days=unused_days)
-    click.echo(f"Dropped {gone}.")
+    """Remove features that are not used, and free the disk space."""
+    removed = _store(options).prune(unused_days=unused_days)
+    click.echo(f"Removed {removed}.")
 
 
 def _store(options: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""``triptych fit``: how far answers can be believed, from labelled photos; or whom to seat."""
+"""``triptych fit``: fit a committee's parameters on labelled photos, or select its networks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from triptych.utils import formatting
 if TYPE_CHECKING:
     from triptych.inference.classifier import Classifier
     from triptych.tuning.fit import Fitted
-    from triptych.tuning.fit import Wish
     from triptych.tuning.predictions import Scored
 
 Figures = dict[str, Any]
@@ -34,7 +33,7 @@ Figures = dict[str, Any]
     "--folds",
     type=click.IntRange(min=2),
     default=5,
-    help="In how many parts photos are divided, so that no figure is of photos fitted on.",
+    help="Number of folds for cross-validation: no figure is of photos that were fitted on.",
 )
 @click.option(
     "--tolerance",
@@ -46,21 +45,21 @@ Figures = dict[str, Any]
     "--precision-of-sure",
     type=click.FloatRange(min=0, max=100, min_open=True, max_open=True),
     default=95,
-    help="Per cent of the answers called sure that must be right.",
+    help="Per cent of the answers called sure that have to be right.",
 )
 @click.option(
     "--keep-weights",
     is_flag=True,
-    help="Let members count as they do now; else that is fitted, too, and some may drop out.",
+    help="Keep the members' weights; otherwise they are fitted too, and some may become 0.",
 )
-@click.option("--seed", type=int, default=0, help="Of the folds.")
-@click.option("--dry-run", is_flag=True, help="Measure, and keep nothing.")
+@click.option("--seed", type=int, default=0, help="Seed of the folds.")
+@click.option("--dry-run", is_flag=True, help="Measure only, and keep nothing.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write what was fitted to this file instead of keeping it for the committee.",
+    help="Write the fitted parameters to this file instead of keeping them for the committee.",
 )
-@click.option("--choose", "is_choice", is_flag=True, help="Say which networks to seat instead.")
+@click.option("--choose", "is_choice", is_flag=True, help="Select networks instead.")
 @fit_choose.backbones_option
 @fit_choose.budget_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
@@ -71,15 +70,16 @@ Figures = dict[str, Any]
 )
 @common.from_table("precision", "threads", "home")
 def fit(folder: Path, is_choice: bool, as_json: bool, plots: Path | None, **options: Any) -> None:
-    """Fit a committee on labelled photos: what to believe, when to stop, what to call sure.
+    """Fit a committee on labelled photos: temperatures, weights, cascade thresholds, quantiles.
 
-    DIR holds a folder of photos per class, named by the class or its WordNet id: photos that no
-    member has learned. Every figure is of committees fitted on the other folds; "before" is what
-    networks say themselves, all counting alike. What is kept was fitted on all photos: for a
-    committee of the zoo in the home folder, for a bundle as its next version.
+    DIR has a folder of photos per class, named by the class or its WordNet id. No member may have
+    been trained on the photos. Figures are cross-validated; "before" means the networks' own
+    probabilities with equal weights. What is kept was fitted on all photos: for a committee of the
+    zoo in the home folder, for a bundle as its next version.
 
-    With --choose, DIR may hold any classes: every single, pair and triple of networks is tried,
-    alike and as a cascade, and the quickest is named that is as good as can be told.
+    With --choose, DIR may have any classes: every single network, pair and triple is evaluated, as
+    mean and as cascade, and the fastest of those that are not significantly worse than the best is
+    recommended.
 
     \b
     Examples:
@@ -113,68 +113,46 @@ def _fit(
     **options: Any,
 ) -> None:
     import triptych
-    from triptych.tuning import fit
-
-    extras.require("Fitting", "scipy", extra="teach")
-    chosen = settings.load(os.environ, **options)
-    _check(chosen, members, output)
-    classifier = triptych.load(members=members, report=common.note, **options)
-    weights = classifier.committee.params.weights if keep_weights else None
-    wish = fit.Wish(folds, tolerance / 100, precision_of_sure / 100, weights, seed)
-    scored = _score(folder, classifier, wish, _learned(chosen))
-    fitted = _learn(folder, classifier, scored, wish)
-    report = _report(classifier, scored, fitted, chosen.coverage)
-    if plots:
-        report["plots"] = _draw(plots, scored, fitted)
-    if not dry_run:
-        report["kept"] = str(_keep(chosen, classifier, fitted, output))
-    click.echo(json.dumps(report, ensure_ascii=False) if as_json else _describe(report))
-
-
-def _check(chosen: settings.Settings, members: tuple[str, ...] | None, output: Path | None) -> None:
-    """Refuse what cannot be done before photos are looked at, which takes long."""
+    from triptych import bundles
+    from triptych import data
     from triptych import errors
     from triptych.ensemble import conformal
     from triptych.inference.committee import is_from_zoo
-
-    conformal.check_coverage(chosen.coverage)
-    if (members or output) and not is_from_zoo(chosen.committee):
-        raise errors.SettingError(
-            f"{chosen.committee} is a bundle, which is fitted with all its members and keeps "
-            "the fit itself; leave out --members and --output."
-        )
-
-
-def _learned(chosen: settings.Settings) -> frozenset[str]:
-    """The photos that a bundle learned; networks of the zoo learned none of a person's."""
-    from triptych import bundles
-    from triptych.inference.committee import is_from_zoo
-
-    name = chosen.committee
-    return frozenset() if is_from_zoo(name) else bundles.find(chosen.home, name).learned
-
-
-def _score(folder: Path, classifier: Classifier, wish: Wish, learned: frozenset[str]) -> Scored:
-    from triptych import data
+    from triptych.tuning import fit
     from triptych.tuning import predictions
 
+    # What cannot work is refused before the photos are classified, which takes long.
+    extras.require("Fitting", "scipy", extra="teach")
+    in_force = settings.load(os.environ, **options)
+    conformal.check_coverage(in_force.coverage)
+    learned: frozenset[str] = frozenset()  # photos the members were trained on
+    if not is_from_zoo(in_force.committee):
+        if members or output:
+            raise errors.SettingError(
+                f"{in_force.committee} is a bundle, which is fitted with all its members and keeps "
+                "the fit itself. Leave out --members and --output."
+            )
+        learned = bundles.find(in_force.home, in_force.committee).learned
+    classifier = triptych.load(members=members, report=common.note, **options)
     photos = data.labelled(folder, classifier.committee.labels)
     with common.Stages() as stages:
-        return predictions.score(
+        scored = predictions.score(
             classifier,
             photos,
             learned=learned,
-            seed=wish.seed,
-            progress=lambda done, total: stages.show("Asking members", done, total),
+            seed=seed,
+            progress=lambda done, total: stages.show("Classifying", done, total),
         )
-
-
-def _learn(folder: Path, classifier: Classifier, scored: Scored, wish: Wish) -> Fitted:
-    from triptych.tuning import fit
-
-    classes = len(set(scored.truth.tolist()))
-    data = f"{folder.resolve().name}, {classes} classes"
-    return fit.fit(scored, classifier.committee.costs, wish, data=data)
+    weights = classifier.committee.params.weights if keep_weights else None
+    wish = fit.Wish(folds, tolerance / 100, precision_of_sure / 100, weights, seed)
+    described = f"{folder.resolve().name}, {len(set(scored.truth.tolist()))} classes"
+    fitted = fit.fit(scored, classifier.committee.costs, wish, data=described)
+    report = _report(classifier, scored, fitted, in_force.coverage)
+    if plots:
+        report["plots"] = _draw(plots, scored, fitted)
+    if not dry_run:
+        report["kept"] = str(_keep(in_force, classifier, fitted, output))
+    click.echo(json.dumps(report, ensure_ascii=False) if as_json else _describe(report))
 
 
 def _report(
@@ -184,12 +162,12 @@ def _report(
 
     committee = classifier.committee
     names = [member.name for member in committee.members]
-    found = fit_report.gains(
+    gains = fit_report.gains(
         fitted.crossed, scored.probs, names, committee.costs, coverage=coverage
     )
     return {
         "committee": committee.name,
-        **found,
+        **gains,
         "told": dict(fitted.params.provenance),
         "skipped": [failure.to_dict() for failure in scored.skipped],
     }
@@ -212,14 +190,14 @@ def _draw(folder: Path, scored: Scored, fitted: Fitted) -> list[str]:
 
 
 def _keep(
-    chosen: settings.Settings, classifier: Classifier, fitted: Fitted, output: Path | None
+    in_force: settings.Settings, classifier: Classifier, fitted: Fitted, output: Path | None
 ) -> Path:
     from triptych.inference import params_store
     from triptych.tuning import fit
 
     committee = classifier.committee
     if output is None:
-        return fit.keep(chosen.home, chosen.committee, committee, fitted.params)
+        return fit.keep(in_force.home, in_force.committee, committee, fitted.params)
     names = [member.name for member in committee.members]
     params_store.write(output, committee.name, names, fitted.params)
     return output
@@ -230,11 +208,11 @@ def _describe(report: dict[str, Any]) -> str:
     rows += [_row(member["name"], member) for member in report["members"]]
     rows += [_row(f"rule {rule['name']}", rule) for rule in report["rules"]]
     sets = report["rules"][0]["sets"]["coverage"]
-    trust: list[tuple[str, ...]] = [
-        ("", "called sure", "of those right", f"{100 * sets:g} % sets hold it", "mean size")
+    confidence: list[tuple[str, ...]] = [
+        ("", "called sure", "of those right", f"{100 * sets:g} % sets cover", "mean size")
     ]
-    trust += [_trust(rule) for rule in report["rules"]]
-    lines = [common.table(rows), "", common.table(trust), "", *_cascade(report)]
+    confidence += [_confidence(rule) for rule in report["rules"]]
+    lines = [common.table(rows), "", common.table(confidence), "", *_cascade(report)]
     lines.append(f"{report['photos']} photos in {report['folds']} folds.")
     if report["skipped"]:
         lines.append(f"{len(report['skipped'])} skipped:")
@@ -253,7 +231,7 @@ def _row(name: str, figures: Figures) -> tuple[str, ...]:
     )
 
 
-def _trust(rule: Figures) -> tuple[str, ...]:
+def _confidence(rule: Figures) -> tuple[str, ...]:
     sure, sets = rule["sure"], rule["sets"]
     return (
         f"rule {rule['name']}",
@@ -273,5 +251,5 @@ def _cascade(report: dict[str, Any]) -> list[str]:
     return [
         f"Cascade: {100 * rules['cascade']:.1f} % right with {100 * cascade['cost']:.0f} % of the "
         f"multiply-adds (all members, weighted: {100 * rules['weighted']:.1f} %).",
-        f"Photos by the number of networks that were asked: {asked}.",
+        f"Photos by the number of networks that were run: {asked}.",
     ]

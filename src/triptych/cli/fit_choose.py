@@ -1,4 +1,4 @@
-"""``triptych fit --choose``: which networks to seat, by accuracy and time."""
+"""``triptych fit --choose``: select the networks of a committee by accuracy and time."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ backbones_option = click.option(
     "--backbones",
     metavar="A,B,C",
     callback=common.split_names,
-    help="With --choose: networks to choose from. [default: all whose weights are here]",
+    help="With --choose: the candidates. [default: all networks whose weights are here]",
 )
 budget_option = click.option(
     "--budget-ms",
     type=click.FloatRange(min=0, min_open=True),
     default=20.0,
-    help="With --choose: milliseconds that the networks may take for a photo.",
+    help="With --choose: most milliseconds per photo.",
 )
 
 
@@ -50,21 +50,21 @@ def run(
     home: Path | None,
     **unused: Any,
 ) -> None:
-    """Try all committees of the networks, and say which to take.
+    """Evaluate all committees of up to three networks, and recommend one.
 
     Args:
-        folder: Holds a folder of photos per class.
+        folder: A folder of photos per class.
         as_json: Print one JSON object instead of tables.
-        plots: Folder for a picture.
+        plots: Folder for a plot.
         backbones: Names of networks; ``None`` for all whose weights are here.
-        budget_ms: What a photo may take on average.
-        folds: In how many parts photos are divided.
+        budget_ms: Most milliseconds per photo, on average.
+        folds: Number of folds.
         tolerance: Points of accuracy that a cascade may lose.
-        seed: Of the folds.
+        seed: Seed of the folds.
         precision: A setting, as the next two.
         threads: Processor threads.
-        home: Folder for everything that is kept.
-        unused: Options of a fit, which mean nothing here.
+        home: The home folder.
+        unused: Other options of ``triptych fit``.
     """
     from triptych.engines.options import EngineOptions
     from triptych.tuning import candidates
@@ -84,7 +84,7 @@ def run(
             seed=seed,
             progress=stages.show,
         )
-        stages.say(f"Trying committees of {len(rows)} networks ...")
+        stages.say(f"Evaluating committees of {len(rows)} networks ...")
     options = select.options(
         held.probs, held.truth, held.candidates, held.folds, tolerance=tolerance / 100
     )
@@ -112,15 +112,15 @@ def _report(
 
 
 def _commands(folder: Path, held: Audition, chosen: Option) -> list[str]:
-    names, place = ",".join(chosen.members), shlex.quote(str(folder))
+    names, path = ",".join(chosen.members), shlex.quote(str(folder))
     rule = " --rule cascade" if chosen.is_cascade else ""
     if held.is_imagenet:
         return [
-            f"triptych fit {place} --members {names}",
+            f"triptych fit {path} --members {names}",
             f"triptych serve --members {names}{rule}",
         ]
     return [
-        f"triptych train {place} --name NAME --backbones {names}",
+        f"triptych train {path} --name NAME --backbones {names}",
         f"triptych serve --committee NAME{rule}",
     ]
 
@@ -157,10 +157,10 @@ def _describe(report: dict[str, Any]) -> str:
         [
             common.table(rows),
             "",
-            f"{what} to {report['photos']} photos they did not learn. *: nothing that is as quick "
-            "is more accurate.",
-            f"Within {report['budget_ms']:g} ms, as good as the best as far as these photos can "
-            f"tell, and the quickest of those: {chosen['title']}.",
+            f"{what} for {report['photos']} photos they were not trained on. *: no faster "
+            "committee is as accurate (Pareto front).",
+            f"Fastest within {report['budget_ms']:g} ms of those not significantly worse than the "
+            f"best: {chosen['title']}.",
             *(f"  {command}" for command in chosen["commands"]),
             *(f"Drawn: {file}" for file in report.get("plots", [])),
         ]

@@ -1,4 +1,4 @@
-"""``triptych import``: somebody's own Keras classifier becomes a bundle."""
+"""``triptych import``: make a bundle of a Keras classifier that was trained elsewhere."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from triptych.cli import common
     "--labels",
     type=click.Path(path_type=Path),
     required=True,
-    help="A text file: one class a line, in the order of the outputs.",
+    help="A text file with one class per line, in the order of the outputs.",
 )
-@click.option("--name", default=None, help="What to call it. [default: the file's name]")
+@click.option("--name", default=None, help="Name of the bundle. [default: the file's name]")
 @click.option(
     "--recipe",
     default=None,
     metavar="BACKBONE[:SIZE[:FIT[:INTERPOLATION]]]",
-    help="How it was fed, such as xception:150 or resnet50:224:crop:bilinear. "
-    "[default: guessed from the backbone found inside, and said]",
+    help="Its preprocessing, such as xception:150 or resnet50:224:crop:bilinear. "
+    "[default: guessed from the backbone in the model, and printed]",
 )
 @click.option(
     "--logits/--probabilities",
     default=None,
-    help="What it ends in. [default: looked up in its last layer]",
+    help="What it outputs. [default: by its last layer]",
 )
 @common.from_table("home")
 def import_model(
@@ -40,7 +40,7 @@ def import_model(
     logits: bool | None,
     **options: Any,
 ) -> None:
-    """Make a bundle of any Keras classifier saved as .keras.
+    """Make a bundle of a Keras classifier saved as .keras.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""``triptych models`` and ``triptych pull``: what networks there are, and getting them."""
+"""``triptych models`` and ``triptych pull``: list the networks, and download their weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MB = 1_000_000
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per network and line.")
 def models(as_json: bool) -> None:
-    """List the networks of the zoo: what they cost, how good they are, what is here."""
+    """List the networks of the zoo: cost, accuracy, and whether their weights are here."""
     from triptych.models import zoo
 
     facts = [_facts(row) for row in zoo.BACKBONES.values()]
@@ -39,7 +39,7 @@ def models(as_json: bool) -> None:
         "here",
     )
     click.echo(common.table([heading, *(_row(fact) for fact in facts)]))
-    click.echo("\ntop-1: as published. Fetch what is not here with: triptych pull NAME")
+    click.echo("\ntop-1: as published. To download weights: triptych pull NAME")
 
 
 def _facts(row: Backbone) -> dict[str, Any]:
@@ -69,10 +69,10 @@ def _row(fact: dict[str, Any]) -> tuple[str, ...]:
     "--from",
     "source",
     metavar="URL|DIR",
-    help="A mirror or a folder (USB stick) that holds the official files under their names.",
+    help="A mirror, or a folder (USB stick), with the official files under their names.",
 )
 def pull(names: tuple[str, ...], source: str | None) -> None:
-    """Fetch the weights of networks or whole committees, verified, into Keras's cache.
+    """Download and verify the weights of networks or committees, into Keras's cache.
 
     \b
     Examples:
@@ -81,7 +81,7 @@ def pull(names: tuple[str, ...], source: str | None) -> None:
     """
     from triptych.models import zoo
 
-    rows = [zoo.find(seat) for name in names for seat in zoo.COMMITTEES.get(name, (name,))]
+    rows = [zoo.find(member) for name in names for member in zoo.COMMITTEES.get(name, (name,))]
     for row in dict.fromkeys(rows):
         _pull(row, source)
 
@@ -90,7 +90,7 @@ def _pull(row: Backbone, source: str | None) -> None:
     from triptych.models import weights
 
     if weights.locate(row) is None:
-        common.note(f"{row.name}: fetching about {row.weights.size_mb:.0f} MB")
+        common.note(f"{row.name}: downloading about {row.weights.size_mb:.0f} MB")
     with common.progress(int(row.weights.size_mb * MB), row.name) as bar:
 
         def show(done: int, total: int | None) -> None:

@@ -1,4 +1,4 @@
-"""``triptych optimize``: int8 networks for a committee, and what they lose."""
+"""``triptych optimize``: quantize a committee's networks to int8, and measure the loss."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Figures = dict[str, Any]
     "--images",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Photos like those that will be asked about: 75 at least, a few hundred better.",
+    help="Photos like those to be classified: at least 75, better a few hundred.",
 )
 @common.members_option
 @click.option(
@@ -33,7 +33,7 @@ Figures = dict[str, Any]
     default=0.5,
     help="Points of accuracy that the committee may lose.",
 )
-@click.option("--seed", type=int, default=0, help="Of the division of photos.")
+@click.option("--seed", type=int, default=0, help="Seed of the split.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 @common.from_table("threads", "home")
 def optimize(
@@ -45,14 +45,14 @@ def optimize(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Make int8 networks for a committee, and keep them if they answer well enough.
+    """Quantize a committee's networks to int8, and keep them if they lose little.
 
-    One photo in three, 100 at most, shows the networks how large their numbers get; the others
-    judge f32 and int8 alike. In a folder per class, named by the class or its WordNet id, they
-    tell the accuracy. Else each photo that is answered otherwise counts as lost.
+    One photo in three, 100 at most, calibrates the quantization; f32 and int8 are compared on the
+    others. If the photos are in a folder per class, named by the class or its WordNet id,
+    accuracy is compared. Otherwise each photo with another answer counts as lost.
 
-    For a committee of the zoo they are kept in the home folder, for a bundle in its next version.
-    Afterwards, --precision int8 answers with them.
+    The networks are kept in the home folder, those of a bundle in its next version. Use them with
+    --precision int8.
 
     \b
     Example:
@@ -64,8 +64,8 @@ def optimize(
 
     if images is None:
         raise errors.SettingError(
-            f"Making int8 networks for {committee} needs photos like those that it will be asked "
-            f"about, and none are kept: triptych optimize {committee} --images photos/"
+            f"Quantizing {committee} needs photos like those to be classified, and none are kept: "
+            f"triptych optimize {committee} --images photos/"
         )
     chosen = settings.load(os.environ, **options)
     with common.Stages() as stages:
@@ -92,14 +92,16 @@ def _refusal(report: Figures) -> str:
     return (
         f"At int8, {report['committee']} loses {_points(rule['loss'])} points "
         f"(95 % interval {_points(low)} to {_points(high)}), and {_points(report['max_loss'])} "
-        "are allowed. Nothing was kept. Try other photos, more of them, or --max-loss."
+        "are allowed. Nothing was kept. Try more photos, other ones, or a higher --max-loss."
     )
 
 
 def _describe(report: Figures) -> str:
-    lines = [common.table(_judged(report)), ""]
-    lines += [common.table(_believed(report)), ""] if report["judged_by"] == "accuracy" else []
-    lines.append(_judge(report))
+    lines = [common.table(_accuracy_rows(report)), ""]
+    lines += (
+        [common.table(_confidence_rows(report)), ""] if report["judged_by"] == "accuracy" else []
+    )
+    lines.append(_compared_on(report))
     if report["skipped"]:
         lines.append(f"{len(report['skipped'])} skipped:")
         lines += [f"  {item['source']}: {item['error']['message']}" for item in report["skipped"]]
@@ -112,38 +114,41 @@ def _rows(report: Figures) -> list[tuple[str, Figures]]:
     return members + [(f"rule {rule['name']}", rule) for rule in report["rules"]]
 
 
-def _judged(report: Figures) -> list[tuple[str, ...]]:
-    heading = ("f32 → int8", "top-1", "answers alike", "points lost", "95 % interval")
-    return [heading, *((name, *_score(own)) for name, own in _rows(report))]
+def _accuracy_rows(report: Figures) -> list[tuple[str, ...]]:
+    heading = ("f32 → int8", "top-1", "same answer", "points lost", "95 % interval")
+    return [heading, *((name, *_score(figures)) for name, figures in _rows(report))]
 
 
-def _score(own: Figures) -> tuple[str, ...]:
-    low, high = own["interval"]
+def _score(figures: Figures) -> tuple[str, ...]:
+    low, high = figures["interval"]
     return (
-        _change(own, "top1", formatting.percent),
-        formatting.percent(own["agreement"]),
-        _points(own["loss"]),
+        _change(figures, "top1", formatting.percent),
+        formatting.percent(figures["agreement"]),
+        _points(figures["loss"]),
         f"{_points(low)} to {_points(high)}",
     )
 
 
-def _believed(report: Figures) -> list[tuple[str, ...]]:
+def _confidence_rows(report: Figures) -> list[tuple[str, ...]]:
     heading = ("f32 → int8", "calibration error", "called sure", "of those right", "cost")
     return [
         heading,
         *(
             (
                 name,
-                _change(own, "ece", "{:.3f}".format),
-                *(_change(own, key, formatting.percent) for key in ("sure", "sure_right", "cost")),
+                _change(figures, "ece", "{:.3f}".format),
+                *(
+                    _change(figures, key, formatting.percent)
+                    for key in ("sure", "sure_right", "cost")
+                ),
             )
-            for name, own in _rows(report)
+            for name, figures in _rows(report)
         ),
     ]
 
 
-def _change(own: Figures, key: str, show: Callable[[float], str]) -> str:
-    pair = [own[form].get(key) for form in ("f32", "int8")]
+def _change(figures: Figures, key: str, show: Callable[[float], str]) -> str:
+    pair = [figures[precision].get(key) for precision in ("f32", "int8")]
     return "" if None in pair else " → ".join(map(show, pair))
 
 
@@ -151,8 +156,10 @@ def _points(share: float) -> str:
     return f"{100 * share:.2f}"
 
 
-def _judge(report: Figures) -> str:
-    how = f"{report['photos']} photos judged; {report['shown']} others were shown to the networks."
+def _compared_on(report: Figures) -> str:
+    how = (
+        f"Compared on {report['photos']} photos; {report['shown']} others calibrated the networks."
+    )
     if report["judged_by"] == "accuracy":
         return how
-    return f"{how} Their classes are not known: each one answered otherwise counts as lost."
+    return f"{how} Their classes are not known: each photo with another answer counts as lost."

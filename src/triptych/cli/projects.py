@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def projects() -> None:
-    """The classes and photos that were gathered in the studio."""
+    """The studio's projects: classes and photos."""
 
 
 @projects.command("list")
@@ -28,18 +28,18 @@ def list_projects(as_json: bool, **options: Any) -> None:
     """List projects with their classes and photos, newest first."""
     from triptych.studio.projects import Projects
 
-    found = Projects(common.home(options)).all()
+    listed = Projects(common.home(options)).all()
     if as_json:
-        for project in found:
+        for project in listed:
             click.echo(json.dumps(asdict(project), ensure_ascii=False))
-    elif found:
+    elif listed:
         rows = [("project", "title", "photos", "classes")]
-        for project in found:
-            classes = ", ".join(f"{own.name} {own.photos:,}" for own in project.classes)
+        for project in listed:
+            classes = ", ".join(f"{label.name} {label.photos:,}" for label in project.classes)
             rows.append((project.key, project.title, f"{project.photos:6,}", classes))
         click.echo(common.table(rows))
     else:
-        click.echo("There are no projects yet. Make one in the studio, or from photos with:")
+        click.echo("There are no projects yet. Create one in the studio, or from photos with:")
         click.echo("triptych projects import DIR")
 
 
@@ -48,9 +48,9 @@ def list_projects(as_json: bool, **options: Any) -> None:
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @common.from_table("home")
 def export(key: str, folder: Path, **options: Any) -> None:
-    """Write a project as a plain folder of photos per class.
+    """Export a project to a folder of photos per class.
 
-    DIR must be new or empty. Photos without a class and those that are excluded stay behind.
+    DIR must be new or empty. Photos without a class and excluded ones are not exported.
 
     \b
     Example:
@@ -58,26 +58,26 @@ def export(key: str, folder: Path, **options: Any) -> None:
     """
     from triptych.studio.projects import Projects
 
-    kept = Projects(common.home(options))
+    projects = Projects(common.home(options))
     with common.Stages() as stages:
-        written = kept.export(
+        written = projects.export(
             key, folder, progress=lambda done, total: stages.show("Writing", done, total)
         )
-    left = kept.find(key)
-    click.echo(f"{folder}: {written:,} photos in {len(left.classes):,} classes")
-    for count, why in ((left.unsorted, "without a class"), (left.excluded, "excluded")):
+    project = projects.find(key)
+    click.echo(f"{folder}: {written:,} photos in {len(project.classes):,} classes")
+    for count, reason in ((project.unsorted, "without a class"), (project.excluded, "excluded")):
         if count:
-            common.note(f"{count:,} left behind: {why}.")
+            common.note(f"{count:,} not exported: {reason}.")
 
 
 @projects.command("import")
 @click.argument("source", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--title", default=None, help="Instead of the name of the folder or file.")
+@click.option("--title", default=None, help="Its title. [default: the folder's or file's name]")
 @common.from_table("home")
 def import_project(source: Path, title: str | None, **options: Any) -> None:
-    """Make a project of a folder of photos per class, a zip of it, or a CSV.
+    """Create a project from a folder of photos per class, a zip of it, or a CSV.
 
-    The photos are copied; what lies in DIR is left as it is.
+    Photos are copied; DIR is not changed.
 
     \b
     Examples:
@@ -86,15 +86,15 @@ def import_project(source: Path, title: str | None, **options: Any) -> None:
     """
     from triptych.studio.projects import Projects
 
-    found: list[Finding] = []
+    findings: list[Finding] = []
     with common.Stages() as stages:
-        made = Projects(common.home(options)).take_in(
+        project = Projects(common.home(options)).take_in(
             source,
             title,
-            progress=lambda done, total: stages.show("Taking in", done, total),
-            report=found.append,
+            progress=lambda done, total: stages.show("Importing", done, total),
+            report=findings.append,
         )
-    for finding in found:
+    for finding in findings:
         which = f" ({len(finding.sources):,}, such as {finding.sources[0]})"
         common.note(f"{finding.message}{which if finding.sources else ''}")
-    click.echo(f"{made.key}: {made.photos:,} photos in {len(made.classes):,} classes")
+    click.echo(f"{project.key}: {project.photos:,} photos in {len(project.classes):,} classes")

@@ -1,4 +1,4 @@
-"""``triptych serve``: the studio in a browser."""
+"""``triptych serve``: run the web server with the studio and the API."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     "log_format",
     "home",
 )
-@click.option("--insecure", is_flag=True, help="Let other machines ask without a key.")
+@click.option("--insecure", is_flag=True, help="Let other machines send requests without a key.")
 def serve(members: tuple[str, ...] | None, weights: str, insecure: bool, **options: Any) -> None:
-    """Serve the studio and the API on this machine: all committees, the taught ones too.
+    """Serve the studio and the API: the committees of the zoo and all bundles.
 
     \b
     Example:
@@ -53,60 +53,66 @@ def serve(members: tuple[str, ...] | None, weights: str, insecure: bool, **optio
     from triptych import settings
     from triptych.web import server
 
-    chosen, borrowed = _borrowed(settings.load(os.environ, **options))
+    in_force, remote = _fetched(settings.load(os.environ, **options))
 
     def load(name: str) -> Classifier:
-        own = members or name.partition("@")[0] == borrowed
-        asked = {**vars(chosen), "committee": chosen.committee if own else name}
-        classifier = triptych.load(members=members, weights=weights, report=common.note, **asked)
+        is_default = members or name.partition("@")[0] == remote
+        committee = in_force.committee if is_default else name
+        classifier = triptych.load(
+            members=members,
+            weights=weights,
+            report=common.note,
+            **{**vars(in_force), "committee": committee},
+        )
         classifier.warm_up()
         return classifier
 
     server.serve(
-        chosen,
-        _registry(load, chosen, custom=bool(members), borrowed=borrowed, weights=weights),
+        in_force,
+        _registry(load, in_force, custom=bool(members), remote=remote, weights=weights),
         common.note,
         insecure=insecure,
     )
 
 
-def _borrowed(chosen: Settings) -> tuple[Settings, str | None]:
-    """Settings whose committee stays the same, and what it is called if it lies at a URL."""
+def _fetched(in_force: Settings) -> tuple[Settings, str | None]:
+    """Fetch a committee at a URL; the settings with its hash in the URL, and the bundle's name."""
     from triptych import bundles
     from triptych import errors
     from triptych.utils import storage
 
-    if not storage.is_url(chosen.committee):
-        return chosen, None
-    common.note(f"Fetching {storage.shown(chosen.committee)}, unless it is here ...")
-    url = bundles.pinned(chosen.committee)
-    name = bundles.borrow(chosen.home, url).name
-    if bundles.versions(chosen.home, name):
+    if not storage.is_url(in_force.committee):
+        return in_force, None
+    common.note(f"Fetching {storage.shown(in_force.committee)}, unless it is here ...")
+    url = bundles.pinned(in_force.committee)
+    name = bundles.borrow(in_force.home, url).name
+    if bundles.versions(in_force.home, name):
         raise errors.SettingError(
-            f"{storage.shown(url)} holds {name}, and {chosen.home} has another {name}. Serve that "
-            "by its name, take this in with `triptych bundles import`, or name another --home."
+            f"The bundle at {storage.shown(url)} is called {name}, and {in_force.home} has another "
+            f"{name}. Serve that one by its name, import this one with `triptych bundles import`, "
+            "or give another --home."
         )
-    return dataclasses.replace(chosen, committee=url), name
+    return dataclasses.replace(in_force, committee=url), name
 
 
 def _registry(
     load: Callable[[str], Classifier],
-    chosen: Settings,
+    in_force: Settings,
     *,
     custom: bool,
-    borrowed: str | None,
+    remote: str | None,
     weights: str,
 ) -> Registry:
     from triptych.inference import committee
     from triptych.web.registry import Registry
     from triptych.web.registry import discover
 
-    more = {borrowed: [1]} if borrowed else {}
+    more = {remote: [1]} if remote else {}
     return Registry(
         load,
-        lambda: {"custom": [1]} if custom else {**discover(chosen.home), **more},
-        "custom" if custom else borrowed or chosen.committee,
+        lambda: {"custom": [1]} if custom else {**discover(in_force.home), **more},
+        "custom" if custom else remote or in_force.committee,
         # Random weights are never missing.
         missing=committee.missing if weights == "imagenet" else lambda name: [],
-        max_bytes=chosen.max_loaded_bytes,
+        max_bytes=in_force.max_loaded_bytes,
     )

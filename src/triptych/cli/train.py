@@ -1,4 +1,4 @@
-"""``triptych train``: a person's own classes, from a folder of photos."""
+"""``triptych train``: train a committee on a folder of photos per class."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ def _files(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path), metavar="DIR|ZIP|CSV")
-@click.option("--name", required=True, help="What to call the committee.")
+@click.option("--name", required=True, help="Name of the committee.")
 @click.option(
     "--backbones",
     metavar="A,B,C",
     default="lite0,lite1,lite2",
     callback=common.split_names,
-    help="Networks to teach; see `triptych models`.",
+    help="Backbones to train heads on; see `triptych models`.",
 )
 @click.option(
     "--head",
     type=click.Choice(["linear", "mlp"]),
     default="linear",
-    help="linear: softmax regression, right from 5 photos a class on. mlp: dense layers with "
-    "dropout, trained by Keras.",
+    help="linear: softmax regression, from 5 photos per class on. mlp: dense layers with dropout, "
+    "trained by Keras.",
 )
 @click.option(
     "--weights",
     multiple=True,
     metavar="NAME=FILE",
     callback=_files,
-    help="A .keras or .h5 file of your own for a backbone, instead of the published weights.",
+    help="Your own .keras or .h5 file for a backbone, instead of the published weights.",
 )
 @click.option(
     "--augment",
     metavar="flips,crops",
     callback=common.split_names,
-    help="Learn from mirrored photos or parts of them, too: one and two more feature passes.",
+    help="Also train on mirrored photos, or crops: one and two more passes per photo.",
 )
 @click.option(
     "--fine-tune",
     is_flag=True,
-    help="Let the last blocks of the networks learn, too, and keep that where it helps. Takes "
-    "minutes instead of seconds, and TensorFlow.",
+    help="Train the last blocks of the networks, too, and keep that where it helps. Takes minutes "
+    "instead of seconds, and TensorFlow.",
 )
-@click.option("--seed", type=int, default=0, help="Of splits and everything else random.")
+@click.option("--seed", type=int, default=0, help="Seed of splits and everything else random.")
 @common.ray_options
 @common.from_table("precision", "threads", "home")
 def train(
@@ -75,11 +75,11 @@ def train(
     ray_address: str | None,
     **options: Any,
 ) -> None:
-    """Teach a committee your own classes, from a folder of photos per class.
+    """Train a committee on your own classes, from a folder of photos per class.
 
-    Also train/ and val/ folders of those, a zip of either, or a CSV with the columns path and
-    label. Ctrl-C stops; the next run goes on where it stopped. With --ray the nodes of a cluster
-    compute the features of the photos, which they read at the same paths.
+    Or from train/ and val/ folders of those, a zip of either, or a CSV with the columns path and
+    label. Ctrl-C stops; the next run resumes. With --ray the nodes of a cluster compute the
+    features of the photos, which they read at the same paths.
 
     \b
     Examples:
@@ -90,7 +90,7 @@ def train(
 
     started = time.perf_counter()
     with common.Stages() as stages, _computing(ray, ray_address, stages.say) as compute:
-        made = triptych.train(
+        bundle = triptych.train(
             source,
             name=name,
             backbones=backbones,
@@ -107,14 +107,14 @@ def train(
             **compute,
             **options,
         )
-    click.echo(_describe(made.about, made.metrics))
-    click.echo(f"\n{made.folder}\nTaught in {time.perf_counter() - started:.1f} s. Ask it with:")
-    click.echo(f"  triptych classify PHOTO --committee {made.name}")
+    click.echo(_describe(bundle.about, bundle.metrics))
+    click.echo(f"\n{bundle.folder}\nTrained in {time.perf_counter() - started:.1f} s. To use it:")
+    click.echo(f"  triptych classify PHOTO --committee {bundle.name}")
 
 
 @contextlib.contextmanager
 def _computing(ray: bool, address: str | None, say: Notify) -> Iterator[dict[str, Any]]:
-    """How features are computed, as an argument; only a cluster needs one."""
+    """The keyword argument ``compute`` of `triptych.train` for a cluster; none without one."""
     if not (ray or address):
         yield {}
         return
@@ -126,19 +126,18 @@ def _computing(ray: bool, address: str | None, say: Notify) -> Iterator[dict[str
 
 
 def _describe(about: dict[str, Any], metrics: dict[str, Any]) -> str:
-    seats = _seats(about)
+    fitted = _fitted(about)
     rows = [("", "right", "95 % interval", "weight", "temperature")]
     for member in metrics["members"]:
-        rows.append((member["name"], *_score(member), *seats.get(member["name"], ("dropped", ""))))
+        rows.append((member["name"], *_score(member), *fitted.get(member["name"], ("dropped", ""))))
     rows.append((about["name"], *_score(metrics["committee"]), "", ""))
     tuned = [_gain(record) for record in about.get("fine_tuned", [])]
-    lines = [common.table(rows), "", f"on {metrics['images']} photos that were not learned"]
+    lines = [common.table(rows), "", f"on {metrics['images']} held-out photos"]
     return "\n".join([*lines, *(["", "Fine-tuning:", *tuned] if tuned else [])])
 
 
-def _seats(about: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Weight and temperature of each member that is seated; nothing is known of them where
-    there were too few photos to fit any."""
+def _fitted(about: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Weight and temperature of each member; empty where there were too few photos to fit them."""
     names = [member["name"] for member in about["members"]]
     if not about["doubt"]:
         return dict.fromkeys(names, ("", ""))
@@ -151,10 +150,10 @@ def _seats(about: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 def _gain(record: dict[str, Any]) -> str:
     before, after = (formatting.percent(record[when]["held_out"]) for when in ("before", "after"))
-    fate = "kept" if record["kept"] else "not clearly better, so not kept"
+    result = "kept" if record["kept"] else "not clearly better, so not kept"
     return (
         f"{record['member']}: {before} -> {after} on {record['photos']} held-out photos, "
-        f"{record['seconds']:.0f} s; {fate}"
+        f"{record['seconds']:.0f} s; {result}"
     )
 
 
