@@ -394,9 +394,9 @@ def test_what_was_killed_goes_on(stop: signal.Signals, garden: list[str], tmp_pa
         (["--out", "o", "--json"], "cannot be combined with --json"),
         (["--out", "o", "--csv"], "cannot be combined with --csv"),
         (["--out", "o", "--explain", "why.png"], "cannot be combined with --explain"),
-        (["--out", "o", "-"], "- is standard input"),
+        (["--out", "o", "-"], "not - (standard input)"),
         (["--rows-per-file", "9"], "--rows-per-file needs --out"),
-        (["s3://bucket/photos"], "Photos at URLs are for answers that are written into files"),
+        (["s3://bucket/photos"], "Photos at URLs need --out"),
     ],
 )
 def test_what_does_not_go_together_is_refused(arguments: list[str], message: str) -> None:

@@ -129,8 +129,8 @@ def test_a_committee_of_the_zoo_answers_at_int8_once_it_was_optimized(
     lossy = ["--max-loss", "100", "--home", tmp_path]
     said = run("lite", "--members", "lite0", "--images", pictures, *lossy)
     assert said.exit_code == 0, said.output
-    assert "25 others were shown" in said.stdout
-    assert "classes are not known: each one answered otherwise counts as lost" in said.stdout
+    assert "25 others calibrated the networks" in said.stdout
+    assert "classes are not known: each photo with another answer counts as lost" in said.stdout
     made = tmp_path / "engines" / network.parent.name / int8.FOLDER
     assert f"Kept: {made}" in said.stdout
     told = json.loads((made / int8.TOLD).read_text())

@@ -151,7 +151,7 @@ def test_too_few_photos_are_refused(tmp_path: Path, count: int) -> None:
         (["--precision-of-sure", "100"], "100.0 is not in the range"),
         (["--coverage", "1.5"], "1.5"),
         (["--members", "resnet5"], "ResNet50"),
-        (["--committee", "garden", "--members", "lite0"], "leave out --members and --output"),
+        (["--committee", "garden", "--members", "lite0"], "Leave out --members and --output"),
         (["--choose", "--backbones", "resnet5"], "ResNet50"),
         (["--choose", "--backbones", ","], "Got 0 networks"),
         (["--choose", "--backbones", "lite0", "--budget-ms", "0.001"], "EfficientNetLite0, takes"),

@@ -75,8 +75,8 @@ class OutputOptions:
                 )
             if any(map(storage.is_url, paths)):
                 raise errors.SettingError(
-                    "Photos at URLs need --out, a folder or URL for the answers. Add it, or download "
-                    "the photos first."
+                    "Photos at URLs need --out, a folder or URL for the answers. Add it, or "
+                    "download the photos first."
                 )
         elif form:
             raise errors.SettingError(
