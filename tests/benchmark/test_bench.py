@@ -26,7 +26,6 @@ from triptych.benchmark import samples
 from triptych.benchmark import serving
 from triptych.benchmark.report import Load
 from triptych.cli import main
-from triptych.engines import Float32Array
 from triptych.engines import Output
 from triptych.engines.fake import FakeEngine
 from triptych.ensemble import params
@@ -34,6 +33,7 @@ from triptych.inference.classifier import Classifier
 from triptych.inference.committee import Committee
 from triptych.inference.committee import Member
 from triptych.preprocessing import recipe
+from triptych.typing import Float32Array
 
 
 def run(*arguments: str | Path) -> Result:

@@ -241,7 +241,7 @@ def test_a_network_is_compiled_by_one_process_at_a_time(tmp_path: Path) -> None:
     path = networks.write_tiny(tmp_path / "tiny" / "network.xml", classes=3)
     cache = tmp_path / "compiled"
     starting = Thread(target=OpenVINOEngine, args=(path,), kwargs={"cache": cache})
-    with files.alone(cache / "tiny.lock"):
+    with files.exclusive(cache / "tiny.lock"):
         starting.start()
         starting.join(0.5)
         assert not list(cache.glob("*.blob"))

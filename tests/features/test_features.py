@@ -21,12 +21,12 @@ from triptych import features
 from triptych import images
 from triptych.cli import main
 from triptych.data import Photo
-from triptych.engines import Float32Array
 from triptych.engines import Output
 from triptych.engines.fake import FakeEngine
 from triptych.features import Extractor
 from triptych.features import FeatureStore
 from triptych.preprocessing import recipe
+from triptych.typing import Float32Array
 
 BATCH = features.BATCH
 

@@ -17,7 +17,6 @@ from scipy import ndimage
 
 from support import networks
 from triptych import errors
-from triptych.engines import Float32Array
 from triptych.engines import Output
 from triptych.engines.activation_maps import Maps
 from triptych.engines.openvino import OpenVINOEngine
@@ -32,6 +31,7 @@ from triptych.inference.explain import occlusion
 from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
 from triptych.results import Label
+from triptych.typing import Float32Array
 
 COLOURS = ("red", "green", "blue")
 LABELS = tuple(Label(f"a {name} thing", name, n) for n, name in enumerate(COLOURS))

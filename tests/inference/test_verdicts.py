@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from support.predictions import random_predictions
 from triptych import errors
-from triptych.engines import Float32Array
 from triptych.engines import Output
 from triptych.ensemble import conformal
 from triptych.ensemble import fit
@@ -30,6 +29,7 @@ from triptych.inference.committee import Member
 from triptych.preprocessing.recipe import Recipe
 from triptych.results import Label
 from triptych.results import Verdict
+from triptych.typing import Float32Array
 
 LABELS = tuple(Label(f"class {n}", f"c{n}", n) for n in range(4))
 RECIPE = Recipe((4, 4), "raw")

@@ -17,7 +17,7 @@ from triptych.bundles.reading import Bundle
 from triptych.bundles.reading import check_files
 from triptych.bundles.reading import is_inside
 from triptych.bundles.reading import read
-from triptych.utils import hashing
+from triptych.utils import files
 
 # What one file may unpack to: more than the largest backbone, less than a disk.
 MAX_FILE_BYTES = 4 << 30
@@ -35,22 +35,18 @@ ZIP_ERRORS = (
 
 
 def pack(bundle: Bundle, target: Path) -> None:
-    """Write a bundle as one zip file, whole or not at all.
+    """Write a bundle as one zip file, atomically.
 
     Raises:
         errors.BundleError: A file of it is damaged, or the zip file cannot be written.
     """
-    scratch = target.with_name(target.name + ".part")
     try:
-        with scratch.open("wb") as file:
+        with files.atomic_file(target) as new, new.open("wb") as file:
             pack_into(bundle, file)
-        scratch.replace(target)
     except OSError as error:
         raise errors.BundleError(
             f"{target} cannot be written: {error.strerror}. Name a file in a folder that exists."
         ) from error
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def pack_into(bundle: Bundle, file: IO[bytes]) -> None:
@@ -72,8 +68,10 @@ def pack_into(bundle: Bundle, file: IO[bytes]) -> None:
         anew = Path(scratch)
         if bundle.words != bundle.about.get("card", {}):
             _tell_anew(bundle, anew)
-        names = {path.relative_to(bundle.folder) for path in writing.files(bundle.folder)}
-        for name in sorted({*names, *(path.relative_to(anew) for path in writing.files(anew))}):
+        names = {path.relative_to(bundle.folder) for path in writing.list_files(bundle.folder)}
+        for name in sorted(
+            {*names, *(path.relative_to(anew) for path in writing.list_files(anew))}
+        ):
             edited = (anew / name).exists()
             archive.write((anew if edited else bundle.folder) / name, name.as_posix())
 
@@ -81,7 +79,7 @@ def pack_into(bundle: Bundle, file: IO[bytes]) -> None:
 def _tell_anew(bundle: Bundle, folder: Path) -> None:
     """The card and ``bundle.json`` as they are with the words of today."""
     about = card_text.put(folder, bundle.about, bundle.words, figures=bundle.folder)
-    digest = hashing.digest(folder / card_text.README)
+    digest = files.digest(folder / card_text.README)
     writing.describe(folder, {**about, "files": {**about["files"], card_text.README: digest}})
 
 

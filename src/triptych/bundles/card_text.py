@@ -45,7 +45,8 @@ def keep_brought(home: Path, name: str, words: Mapping[str, str]) -> None:
 
 def _keep(home: Path, name: str, words: Mapping[str, str]) -> None:
     text = json.dumps(words, indent=1, ensure_ascii=False) + "\n"
-    files.replace(registry.folder(home, name) / WORDS, text.encode())
+    with files.atomic_file(registry.folder(home, name) / WORDS) as new:
+        new.write_bytes(text.encode())
 
 
 def words(

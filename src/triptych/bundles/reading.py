@@ -25,7 +25,7 @@ from triptych.inference.committee import OpenNetwork
 from triptych.inference.committee import in_process
 from triptych.preprocessing.recipe import Recipe
 from triptych.results import Label
-from triptych.utils import hashing
+from triptych.utils import files
 
 SCHEMA = 2
 ABOUT = "bundle.json"
@@ -273,7 +273,7 @@ def check_files(folder: Path, about: dict[str, Any], *, suffixes: tuple[str, ...
         errors.BundleError: One differs; the message names it.
     """
     for name, digest in about["files"].items():
-        if name.endswith(suffixes) and hashing.digest(folder / name) != digest:
+        if name.endswith(suffixes) and files.digest(folder / name) != digest:
             raise errors.BundleError(
                 f"{folder / name} is not the file that was written: its hash differs. "
                 "Import the bundle again, or train it anew."

@@ -203,4 +203,5 @@ def _pointer(home: Path, name: str) -> str | None:
 
 
 def _point(home: Path, name: str, version: int) -> None:
-    files.replace(folder(home, name) / POINTER, f"{version}\n".encode())
+    with files.atomic_file(folder(home, name) / POINTER) as new:
+        new.write_bytes(f"{version}\n".encode())

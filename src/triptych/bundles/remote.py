@@ -19,7 +19,6 @@ from triptych.bundles import writing
 from triptych.bundles.reading import Bundle
 from triptych.bundles.reading import read
 from triptych.utils import files
-from triptych.utils import hashing
 from triptych.utils import storage
 
 MARK = "#sha256="
@@ -104,26 +103,20 @@ def borrow(home: Path, url: str) -> Bundle:
     shelf = home / "fetched" / digest
     if not (shelf / VERSION).exists():
         shelf.mkdir(parents=True, exist_ok=True)
-        with files.alone(shelf / "lock"):
+        with files.exclusive(shelf / "lock"):
             if not (shelf / VERSION).exists():
                 _bring(place, digest, shelf)
     return read(shelf / VERSION)
 
 
 def _bring(place: str, digest: str, shelf: Path) -> None:
-    writing.sweep(shelf)
-    with tempfile.TemporaryDirectory(dir=shelf, prefix=writing.SCRATCH) as scratch:
-        file, folder = Path(scratch) / "file.zip", Path(scratch) / "bundle"
+    with files.scratch_dir(shelf) as scratch, files.atomic_dir(shelf / VERSION) as folder:
+        file = scratch / "file.zip"
         storage.fetch(place, file, sha256=digest)
         try:
             shelves.check_name(archive.extract(file, folder).name)
         except errors.TriptychError as error:
             raise errors.BundleError(f"{storage.shown(place)}: {error.message}") from error
-        try:
-            folder.rename(shelf / VERSION)
-        except OSError:
-            if not (shelf / VERSION).exists():  # another was quicker, whom no lock held
-                raise
 
 
 def lend(bundle: Bundle, url: str) -> str:
@@ -149,7 +142,7 @@ def lend(bundle: Bundle, url: str) -> str:
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
         file = Path(scratch) / "file.zip"
         archive.pack(bundle, file)
-        digest = hashing.digest(file)
+        digest = files.digest(file)
         storage.send(file, url)
     storage.write(f"{url}.sha256", f"{digest}  {_name(url)}\n".encode())
     return f"{url}{MARK}{digest}"

@@ -1,12 +1,10 @@
-"""The next version of a bundle: whole or not at all."""
+"""Write the next version of a bundle; it appears complete or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import shutil
-import tempfile
-import time
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -24,16 +22,13 @@ from triptych.bundles.reading import read
 from triptych.engines.conversion import int8
 from triptych.ensemble import rules
 from triptych.ensemble.params import EnsembleParams
-from triptych.utils import hashing
-
-SCRATCH = ".writing-"
-SCRATCH_LIFE_S = 24 * 3600
+from triptych.utils import files
 
 
 def write(
     home: Path, name: str, fill: Callable[[Path], dict[str, Any]], *, publish: bool = True
 ) -> Bundle:
-    """Write the next version of a bundle, whole or not at all.
+    """Write the next version of a bundle, atomically.
 
     Args:
         home: Folder for everything that is kept.
@@ -48,17 +43,17 @@ def write(
     shelves.check_name(name)
     shelf = shelves.folder(home, name)
     shelf.mkdir(parents=True, exist_ok=True)
-    sweep(shelf)
     try:
-        with tempfile.TemporaryDirectory(dir=shelf, prefix=SCRATCH) as scratch:
-            folder = Path(scratch) / "bundle"
+        with files.scratch_dir(shelf) as scratch:
+            folder = scratch / "bundle"
             folder.mkdir()
             about = {"schema": SCHEMA, "name": name, **fill(folder)}
             words = card_text.words(home, name, about.get("card", {}))
             if words or "card" in about:
                 about = card_text.put(folder, about, words, figures=folder)
             about["files"] = {
-                path.relative_to(folder).as_posix(): hashing.digest(path) for path in files(folder)
+                path.relative_to(folder).as_posix(): files.digest(path)
+                for path in list_files(folder)
             }
             describe(folder, about)
             if not publish:
@@ -79,14 +74,6 @@ def describe(folder: Path, about: Mapping[str, Any]) -> None:
     (folder / ABOUT).write_text(text, encoding="utf-8")
 
 
-def sweep(shelf: Path) -> None:
-    """Remove what a killed process left; a living one is done within a day."""
-    for scratch in shelf.glob(f"{SCRATCH}*"):
-        with contextlib.suppress(FileNotFoundError):  # its writer may be done just now
-            if time.time() - scratch.stat().st_mtime > SCRATCH_LIFE_S:
-                shutil.rmtree(scratch, ignore_errors=True)
-
-
 def _place(folder: Path, home: Path, name: str) -> Path:
     shelf = shelves.folder(home, name)
     # Another process may take a number first; then the next is free.
@@ -100,7 +87,7 @@ def _place(folder: Path, home: Path, name: str) -> Path:
     raise errors.BundleError(f"{shelf} has no free version number left.")
 
 
-def files(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     """All files in a folder and in those below it, in a fixed order."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
 

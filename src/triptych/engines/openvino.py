@@ -185,7 +185,7 @@ def _alone(path: Path, cache: Path | None) -> contextlib.AbstractContextManager[
     # which then dies by SIGBUS.
     if cache is None:
         return contextlib.nullcontext()
-    return files.alone(cache / f"{path.parent.name}.lock")
+    return files.exclusive(cache / f"{path.parent.name}.lock")
 
 
 def _first_line(error: Exception) -> str:

@@ -86,7 +86,8 @@ def write(path: Path, committee: str, members: Sequence[str], params: EnsemblePa
     text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.replace(path, text.encode())
+        with files.atomic_file(path) as new:
+            new.write_bytes(text.encode())
     except OSError as error:
         raise errors.FitError(
             f"{path} cannot be written: {error.strerror}. Nothing was changed; make room or "

@@ -24,7 +24,7 @@ from triptych.models import zoo
 from triptych.models.zoo import efficientnet_lite
 from triptych.typing import Array
 from triptych.typing import ByteProgress
-from triptych.utils import hashing
+from triptych.utils import files
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_S = 30.0
@@ -104,7 +104,7 @@ def verify(backbone: zoo.Backbone, path: Path) -> None:
         _verify_format(backbone, path)
         return
     algorithm, expected = source.hash.split(":")
-    found = hashing.digest(path, algorithm)
+    found = files.digest(path, algorithm)
     if found != expected:
         raise errors.WeightsDamaged(
             f"{path} is not the official file of {backbone.name}: its {algorithm} is {found}, "
@@ -248,7 +248,7 @@ def pull(
     except errors.WeightsDamaged:
         partial.unlink()
         raise
-    partial.replace(target)
+    files.replace(partial, target)
     return target
 
 

@@ -15,7 +15,7 @@ from triptych.inference.classifier import Classifier
 from triptych.results import Failure
 from triptych.typing import Array
 from triptych.typing import Progress
-from triptych.utils import hashing
+from triptych.utils import files
 
 # With fewer photos nothing is learned that chance does not outweigh; nor does a cascade stop.
 FEWEST = 50
@@ -105,7 +105,7 @@ def _apart(
     """The photos that are new to the members, and what is said of the others."""
     if not learned:
         return list(photos), []
-    known = {path for path, _ in photos if hashing.digest(path) in learned}
+    known = {path for path, _ in photos if files.digest(path) in learned}
     return [pair for pair in photos if pair[0] not in known], [
         Failure(str(path), "learned", "The committee has learned this photo.")
         for path, _ in photos
@@ -127,7 +127,7 @@ def folds(paths: Sequence[Path], k: int, *, seed: int) -> Array:
     Raises:
         errors.FitError: There are not that many different photos.
     """
-    digests = [bytes.fromhex(hashing.digest(path)) for path in paths]
+    digests = [bytes.fromhex(files.digest(path)) for path in paths]
     groups = {digest: number for number, digest in enumerate(dict.fromkeys(digests))}
     if len(groups) < k:
         raise errors.FitError(

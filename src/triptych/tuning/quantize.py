@@ -40,7 +40,7 @@ from triptych.typing import Array
 from triptych.typing import Float32Array
 from triptych.typing import ShouldStop
 from triptych.typing import StageProgress
-from triptych.utils import hashing
+from triptych.utils import files
 
 # More do not tell better between which bounds numbers lie inside a network (measured: `lite` with
 # 300 agrees with f32 on 97.1 % of 450 photos, with 100 on 97.8 %), and these can judge instead.
@@ -173,7 +173,7 @@ def _of_bundle(name: str, options: EngineOptions, wish: Wish) -> _Subject:
 def _photos(folder: Path, subject: _Subject, wish: Wish) -> _Photos:
     """Divide photos by what is in them; to show, what was learned is as good as any."""
     found = _labelled(folder, subject.committee)
-    unique = {hashing.digest(path): (path, index) for path, index in found.photos}
+    unique = {files.digest(path): (path, index) for path, index in found.photos}
     order = sorted(unique, key=lambda digest: _shuffled(digest, wish.seed))
     order.sort(key=lambda digest: digest not in subject.learned)
     known = sum(digest in subject.learned for digest in order)

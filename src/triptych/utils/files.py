@@ -1,56 +1,193 @@
-"""What several processes keep in one place: files written whole, and work done one at a time."""
+"""Files and directories that appear complete or not at all, locks between processes, and hashes.
+
+Whatever several processes read is written with `atomic_file` or `atomic_dir`: under a temporary
+name in the same folder, then renamed. A reader finds the old content or the new one.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-import sqlite3
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
-PATIENCE_S = 600.0
+import filelock
 
-
-def replace(path: Path, data: bytes) -> None:
-    """Write a file in place of the one that is there, if any; nobody ever reads half of it.
-
-    Args:
-        path: The file; its folder is there.
-        data: What it shall hold.
-
-    Raises:
-        OSError: It cannot be written; what was there is still there.
-    """
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as scratch:
-        whole = Path(scratch) / path.name
-        with whole.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(whole, path)
+SCRATCH = ".writing-"
+# A killed process leaves its scratch directory behind; a living one is done within a day.
+SCRATCH_LIFE_S = 24 * 3600
+LOCK_TIMEOUT_S = 600.0
+LockTimeout = filelock.Timeout
+CHUNK_BYTES = 1 << 20
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Within it, no other thread or process of this machine is within it for the same path.
-
-    A lock that the system takes back when its holder dies: SQLite's own, since that is the same
-    on every system. Where the folder cannot be written, nobody can spoil anything, either, and
-    nothing is waited for.
+def atomic_file(path: Path, *, scratch: Path | None = None, durable: bool = True) -> Iterator[Path]:
+    """Write a file that takes its place, complete, when the block ends without an error.
 
     Args:
-        path: A file for the lock alone; made with its folder when it is not there.
+        path: The file; its folder exists. One that is there is replaced.
+        scratch: An existing folder of the same file system for the temporary file; by default
+            that of `path`.
+        durable: Whether the file survives a power cut once the block has ended, which costs two
+            `fsync`.
+
+    Yields:
+        Where to write.
+
+    Raises:
+        OSError: It cannot be written; what was there is still there.
 
     Example:
-        >>> with alone(Path(tempfile.mkdtemp()) / "lock"):
-        ...     print("nobody else is here")
-        nobody else is here
+        >>> path = Path(tempfile.mkdtemp()) / "note.txt"
+        >>> with atomic_file(path) as new:
+        ...     _ = new.write_text("complete")
+        ...     path.exists()
+        False
+        >>> path.read_text()
+        'complete'
+    """
+    with tempfile.TemporaryDirectory(dir=scratch or path.parent, prefix=SCRATCH) as folder:
+        new = Path(folder) / path.name
+        yield new
+        replace(new, path, durable=durable)
+
+
+def replace(new: Path, path: Path, *, durable: bool = True) -> None:
+    """Rename a complete file to `path`, in place of the one that is there.
+
+    Args:
+        new: The complete file, on the same file system.
+        path: Its final name.
+        durable: Whether this survives a power cut once it has returned.
+
+    Raises:
+        OSError: It cannot be renamed.
+    """
+    if durable:  # before the rename: else the name may reach the disk before the content does
+        with new.open("rb+") as file:
+            os.fsync(file.fileno())
+    os.replace(new, path)
+    if durable:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut; does nothing where that is impossible."""
+    with contextlib.suppress(OSError):  # Windows cannot open folders, and need not
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+@contextlib.contextmanager
+def atomic_dir(path: Path, *, exists: Literal["keep", "replace"] = "keep") -> Iterator[Path]:
+    """Fill a directory that takes its place, complete, when the block ends without an error.
+
+    Args:
+        path: The directory; its parent is made if it is not there.
+        exists: What happens to a directory that is there by then. Another process may have
+            written it since the block began.
+
+    Yields:
+        An empty directory of the same name, to be filled.
+
+    Raises:
+        OSError: It cannot be written; what was there is still there.
+
+    Example:
+        >>> path = Path(tempfile.mkdtemp()) / "network"
+        >>> with atomic_dir(path) as new:
+        ...     _ = (new / "weights.bin").write_bytes(b"")
+        >>> [file.name for file in path.iterdir()]
+        ['weights.bin']
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_dir(path.parent) as scratch:
+        new = scratch / path.name
+        new.mkdir()
+        yield new
+        if exists == "replace":  # a directory takes the place of an empty one only
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(scratch / ".before")
+        try:
+            new.rename(path)
+        except OSError:
+            if not path.is_dir():  # else another process was quicker
+                raise
+
+
+@contextlib.contextmanager
+def scratch_dir(parent: Path) -> Iterator[Path]:
+    """An empty directory below `parent`, on the same file system; removed when the block ends.
+
+    Those that killed processes left there are removed, too.
+    """
+    sweep(parent, f"{SCRATCH}*")
+    with tempfile.TemporaryDirectory(dir=parent, prefix=SCRATCH) as folder:
+        yield Path(folder)
+
+
+def sweep(folder: Path, pattern: str = "*") -> None:
+    """Remove what killed processes left in a folder: what matches and is older than a day."""
+    for path in folder.glob(pattern):
+        with contextlib.suppress(OSError):  # its writer may be done just now
+            if time.time() - path.stat().st_mtime > SCRATCH_LIFE_S:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def file_lock(path: Path, *, timeout_s: float = LOCK_TIMEOUT_S) -> filelock.BaseFileLock:
+    """A lock that one thread of one process holds at a time; the system frees it if that dies.
+
+    Args:
+        path: A file for the lock alone; made with its folder if it is not there.
+        timeout_s: How long to wait; with 0, `acquire` raises `LockTimeout` at once.
+
+    Raises:
+        OSError: The folder cannot be made.
+
+    Example:
+        >>> path = Path(tempfile.mkdtemp()) / "lock"
+        >>> with file_lock(path):
+        ...     file_lock(path, timeout_s=0).acquire()
+        Traceback (most recent call last):
+        ...
+        filelock._core._errors.Timeout: The file lock ... could not be acquired.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Acquired in one thread, it may be released in another.
+    return filelock.FileLock(path, timeout=timeout_s, thread_local=False)
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock of `path`, but go on without it where the folder cannot be written.
+
+    There is nothing to protect in such a folder. A lock that another process holds for longer than
+    `LOCK_TIMEOUT_S` is not waited for, either.
     """
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError, sqlite3.OperationalError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
-            stack.enter_context(contextlib.closing(lock))
-            lock.execute("BEGIN EXCLUSIVE")
+        with contextlib.suppress(OSError):  # `LockTimeout` is one
+            stack.enter_context(file_lock(path))
         yield
+
+
+def digest(path: Path, algorithm: str = "sha256") -> str:
+    """The hash of a file, in hexadecimal; the file is read in pieces.
+
+    Args:
+        path: The file.
+        algorithm: ``"sha256"``, or ``"md5"`` where an origin publishes nothing better.
+    """
+    hasher = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            hasher.update(chunk)
+    return hasher.hexdigest()

@@ -1,4 +1,4 @@
-"""Files at a path or URL: listed as a stream, read, written whole or not at all.
+"""Files at a path or URL: listed as a stream, read, and written atomically.
 
 A *place* is a path on this machine, or a URL of any file system that fsspec knows: ``file://``,
 ``memory://``, ``http://``, and with its driver installed ``s3://``, ``gs://``, ``abfs://``.
@@ -11,7 +11,6 @@ import errno
 import itertools
 import os
 import re
-import tempfile
 import uuid
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych import errors
-from triptych.utils import hashing
+from triptych.utils import files
 
 # They show an object when it is whole; elsewhere a file is written beside and renamed.
 OBJECT_STORES = frozenset(("abfs", "abfss", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"))
@@ -82,27 +81,27 @@ def walk(place: str) -> Iterator[str]:
     Raises:
         errors.SourceError: There is no such folder, or it cannot be listed.
     """
-    files, path = _at(place)
+    fs, path = _at(place)
     with _told(place, "listed"):
-        files.invalidate_cache()
-        is_file, is_folder = files.isfile(path), files.isdir(path)
+        fs.invalidate_cache()
+        is_file, is_folder = fs.isfile(path), fs.isdir(path)
     if is_file:
         yield place
     elif is_folder:
-        yield from _below(files, path, place)
+        yield from _below(fs, path, place)
     else:  # object stores have no folders: one without a file in it is not there
         raise errors.SourceError(f"{shown(place)!r} is not there; expected a folder, or its URL.")
 
 
-def _below(files: Any, path: str, place: str) -> Iterator[str]:
+def _below(fs: Any, path: str, place: str) -> Iterator[str]:
     folders = []
-    for name, is_folder in _listed(files, path, place):
+    for name, is_folder in _listed(fs, path, place):
         if is_folder:
             folders.append(name)
         else:
             yield join(place, name)
     for name in folders:
-        yield from _below(files, join(path, name), join(place, name))
+        yield from _below(fs, join(path, name), join(place, name))
 
 
 def names(folder: str) -> Iterator[str]:
@@ -111,11 +110,11 @@ def names(folder: str) -> Iterator[str]:
     Raises:
         errors.SourceError: It cannot be listed.
     """
-    files, path = _at(folder)
+    fs, path = _at(folder)
     with _told(folder, "listed"):
-        files.invalidate_cache()
-        is_there = files.isdir(path)
-    for name, _ in _listed(files, path, folder) if is_there else ():
+        fs.invalidate_cache()
+        is_there = fs.isdir(path)
+    for name, _ in _listed(fs, path, folder) if is_there else ():
         yield name
 
 
@@ -125,15 +124,15 @@ def exists(place: str) -> bool:
     Raises:
         errors.SourceError: That cannot be told.
     """
-    files, path = _at(place)
+    fs, path = _at(place)
     with _told(place, "looked for"):
-        files.invalidate_cache()
-        return bool(files.exists(path))
+        fs.invalidate_cache()
+        return bool(fs.exists(path))
 
 
-def _listed(files: Any, path: str, place: str) -> Iterator[tuple[str, bool]]:
+def _listed(fs: Any, path: str, place: str) -> Iterator[tuple[str, bool]]:
     """The names in a folder that are not hidden, each with whether it is a folder."""
-    entries = _scanned(path) if _is_local(files) else _told_by(files, path)
+    entries = _scanned(path) if _is_local(fs) else _told_by(fs, path)
     visible = (entry for entry in entries if not is_hidden(entry[0]))
     with _told(place, "listed"):
         while run := sorted(itertools.islice(visible, RUN)):
@@ -149,8 +148,8 @@ def _scanned(path: str) -> Iterator[tuple[str, bool]]:
                 yield entry.name, is_folder
 
 
-def _told_by(files: Any, path: str) -> Iterator[tuple[str, bool]]:
-    for row in files.ls(path, detail=True):
+def _told_by(fs: Any, path: str) -> Iterator[tuple[str, bool]]:
+    for row in fs.ls(path, detail=True):
         # Some stores list an empty object that stands for the folder itself.
         if row["name"].strip("/") != path.strip("/"):
             yield row["name"].rstrip("/").rsplit("/", 1)[-1], row["type"] == "directory"
@@ -170,13 +169,13 @@ def read(place: str) -> bytes:
         >>> read("memory://demo/a.txt")
         b'whole'
     """
-    files, path = _at(place)
+    fs, path = _at(place)
     with _told(place, "read"):
-        return bytes(files.cat_file(path))
+        return bytes(fs.cat_file(path))
 
 
 def fetch(url: str, target: Path, *, sha256: str | None = None) -> str:
-    """Bring a file to this machine, whole or not at all.
+    """Download a file, atomically.
 
     Args:
         url: Where it is.
@@ -189,38 +188,36 @@ def fetch(url: str, target: Path, *, sha256: str | None = None) -> str:
     Raises:
         errors.SourceError: It is not there, cannot be read, or is another file.
     """
-    files, path = _at(url)
+    fs, path = _at(url)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as scratch:
-        whole = Path(scratch) / "file"
+    with files.atomic_file(target) as new:
         with _told(url, "fetched"):
-            files.get_file(path, str(whole))
-        found = hashing.digest(whole)
-        if sha256 not in (None, found):
+            fs.get_file(path, str(new))
+        digest = files.digest(new)
+        if sha256 not in (None, digest):
             raise errors.SourceError(
-                f"{shown(url)} is not the file that was expected: its SHA-256 is {found}, "
+                f"{shown(url)} is not the file that was expected: its SHA-256 is {digest}, "
                 f"expected {sha256}. Nothing was kept; ask whoever wrote it for the right hash."
             )
-        os.replace(whole, target)
-    return found
+    return digest
 
 
 # ------------------------------------------------------------------ writing
 
 
 def write(place: str, data: bytes) -> None:
-    """Write a file, whole or not at all; one that is there is replaced.
+    """Write a file, atomically; one that is there is replaced.
 
     Folders are made where they lack.
 
     Raises:
         errors.SourceError: It cannot be written; what was there is still there.
     """
-    _put(place, lambda files, path: files.pipe_file(path, data))
+    _put(place, lambda fs, path: fs.pipe_file(path, data))
 
 
 def send(source: Path, place: str) -> None:
-    """Write a file from this machine elsewhere, whole or not at all, in pieces.
+    """Upload a file of this machine, atomically and in pieces.
 
     Args:
         source: On this machine.
@@ -229,35 +226,32 @@ def send(source: Path, place: str) -> None:
     Raises:
         errors.SourceError: It cannot be written; what was there is still there.
     """
-    _put(place, lambda files, path: files.put_file(str(source), path))
+    _put(place, lambda fs, path: fs.put_file(str(source), path))
 
 
 def _put(place: str, how: Callable[[Any, str], None]) -> None:
-    files, path = _at(place)
+    fs, path = _at(place)
     with _told(place, "written"):
-        if OBJECT_STORES.intersection(_protocols(files)):
-            how(files, path)
+        if _is_local(fs):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with files.atomic_file(Path(path)) as new:
+                how(fs, str(new))
             return
-        if files.isdir(path):
+        if OBJECT_STORES.intersection(_protocols(fs)):
+            how(fs, path)
+            return
+        if fs.isdir(path):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         folder, _, name = path.rpartition("/")
-        files.makedirs(folder, exist_ok=True)
+        fs.makedirs(folder, exist_ok=True)
         beside = f"{folder}/.{name}.{uuid.uuid4().hex}"
         try:
-            how(files, beside)
-            if _is_local(files):
-                _settle(beside)
-            files.mv(beside, path)
+            how(fs, beside)
+            fs.mv(beside, path)
         except BaseException:
             with contextlib.suppress(Exception):  # it may not even have been begun
-                files.rm_file(beside)
+                fs.rm_file(beside)
             raise
-
-
-def _settle(path: str) -> None:
-    # Else the new name may be on the disk before what is in it, when the power goes.
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
 
 
 # ------------------------------------------------------------------ drivers
@@ -276,11 +270,11 @@ def _at(place: str) -> tuple[Any, str]:
         return fsspec.filesystem("file"), os.path.abspath(place)
     try:
         with _told(place, "opened"):
-            files, path = fsspec.core.url_to_fs(place)
+            fs, path = fsspec.core.url_to_fs(place)
     except errors.SourceError as error:
         hint = _how_to_install(place) if isinstance(error.__cause__, ImportError) else ""
         raise errors.SourceError(f"{error.message}{hint}") from error.__cause__
-    return files, str(path)
+    return fs, str(path)
 
 
 def _how_to_install(place: str) -> str:
@@ -291,12 +285,12 @@ def _how_to_install(place: str) -> str:
     return "" if package == "fsspec" else f" Install it with: pip install {package}"
 
 
-def _protocols(files: Any) -> tuple[str, ...]:
-    return (files.protocol,) if isinstance(files.protocol, str) else tuple(files.protocol)
+def _protocols(fs: Any) -> tuple[str, ...]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
 
-def _is_local(files: Any) -> bool:
-    return "file" in _protocols(files)
+def _is_local(fs: Any) -> bool:
+    return "file" in _protocols(fs)
 
 
 @contextlib.contextmanager

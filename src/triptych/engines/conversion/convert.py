@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import types
-from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from triptych.models import weights
 from triptych.models import zoo
 from triptych.typing import Notify
 from triptych.utils import extras
+from triptych.utils import files
 
 # Part of the key under which converted networks are kept: raise it when this module changes
 # what it writes.
@@ -50,7 +50,7 @@ class Job:
     Args:
         backbone: Its name in the zoo.
         weights: Path of its weights, already verified; ``None`` leaves random ones.
-        folder: Where the result goes; appears whole or not at all.
+        folder: Where the result goes; appears complete or not at all.
         head: Path of a saved `head.Head` that takes the place of the 1000 ImageNet classes; the
             whole Keras model is then written, too.
     """
@@ -67,7 +67,7 @@ class Import:
 
     Args:
         model: Path of its ``.keras`` file.
-        folder: Where the result goes; appears whole or not at all.
+        folder: Where the result goes; appears complete or not at all.
         logits: Whether it ends in logits, so that a softmax is missing; ``None`` looks.
     """
 
@@ -206,30 +206,10 @@ class _Later(types.ModuleType):
 
 def _convert(job: Job | Import) -> None:
     network, whole = _built(job) if isinstance(job, Job) else _imported(job)
-    with atomic_folder(Path(job.folder)) as folder:
+    with files.atomic_dir(Path(job.folder)) as folder:
         export(network, folder / NETWORK)
         if whole is not None:
             whole.save(folder / MODEL)
-
-
-@contextlib.contextmanager
-def atomic_folder(target: Path) -> Iterator[Path]:
-    """A scratch folder for a network, which takes the target's name when the block ends well.
-
-    Args:
-        target: Where another process may be putting the same network; the first to end wins.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".converting-") as folder:
-        yield Path(folder)
-        Path(folder).chmod(0o755)
-        try:
-            Path(folder).rename(target)
-        except OSError:
-            if not (target / NETWORK).exists():  # else another process was quicker: the same file
-                raise
-        else:
-            Path(folder).mkdir()  # for TemporaryDirectory to remove
 
 
 def _built(job: Job) -> tuple[Any, Any]:

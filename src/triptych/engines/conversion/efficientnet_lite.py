@@ -13,6 +13,7 @@ from triptych.engines.conversion import convert
 from triptych.models import torch_checkpoint
 from triptych.models import zoo
 from triptych.models.zoo import efficientnet_lite as lite
+from triptych.utils import files
 
 
 def write(backbone: zoo.Backbone, file: Path, folder: Path) -> None:
@@ -26,7 +27,7 @@ def write(backbone: zoo.Backbone, file: Path, folder: Path) -> None:
     import openvino
 
     network = graph(backbone, torch_checkpoint.read(file))
-    with convert.atomic_folder(folder) as scratch:
+    with files.atomic_dir(folder) as scratch:
         openvino.save_model(network, scratch / convert.NETWORK, compress_to_fp16=False)
 
 

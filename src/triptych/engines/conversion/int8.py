@@ -10,7 +10,6 @@ So one that was made from other weights, or otherwise than today, is never found
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import tempfile
@@ -29,6 +28,7 @@ from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
 from triptych.typing import Float32Array
 from triptych.typing import Notify
+from triptych.utils import files
 
 FOLDER = f"int8-{quantize.VERSION}"
 TOLD = "told.json"
@@ -81,26 +81,15 @@ def _make(network: Path, own: Recipe) -> None:
 
 
 def keep(made: Path, network: Path, told: Mapping[str, Any]) -> None:
-    """Keep a network as the int8 form of another, in place of the one that was there.
-
-    It appears whole or not at all.
+    """Keep a network as the int8 form of another, atomically in place of the one that was there.
 
     Args:
         made: What `quantize.run` wrote.
         network: The f32 one.
         told: As for `put`.
     """
-    with tempfile.TemporaryDirectory(dir=network.parent, prefix=".keeping-") as scratch:
-        put(made, Path(scratch), told)
-        target = beside(network).parent
-        # A folder takes the place of an empty one only.
-        with contextlib.suppress(FileNotFoundError):
-            target.rename(Path(scratch) / "before")
-        try:
-            (Path(scratch) / FOLDER).rename(target)
-        except OSError:
-            if not beside(network).exists():  # else another process was quicker
-                raise
+    with files.atomic_dir(beside(network).parent, exists="replace") as new:
+        put(made, new.parent, told)
 
 
 def put(made: Path, folder: Path, told: Mapping[str, Any]) -> None:

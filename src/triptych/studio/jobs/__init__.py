@@ -5,7 +5,6 @@ orders    what may be asked for, and what the child is told
 child     the process: teaches, says how far it is, ends with whoever started it
 process   the child as its parent sees it
 live      a running job as it is now: stage, speed, time left, accuracies
-claim     who may run jobs, where several servers share a home
 """
 
 from __future__ import annotations

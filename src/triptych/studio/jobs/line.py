@@ -15,13 +15,13 @@ from typing import Any
 from triptych import errors
 from triptych.engines.options import INT8
 from triptych.studio.jobs import orders
-from triptych.studio.jobs.claim import Claim
 from triptych.studio.jobs.live import Live
 from triptych.studio.jobs.process import GRACE_S
 from triptych.studio.jobs.process import Process
 from triptych.studio.projects import Projects
 from triptych.studio.projects import job_table as rows
 from triptych.studio.projects.job_table import Job
+from triptych.utils import files
 
 FOLDER = "jobs"
 # A page asks about once a second; the disk need not hear of every photo.
@@ -60,7 +60,7 @@ class Jobs:
         self._build = _build(options)
         self._folder = projects.database.path.parent / FOLDER
         self._rows = rows.Rows(projects.database)
-        self._claim = Claim(self._folder / "claim")
+        self._claim = files.file_lock(self._folder / "claim", timeout_s=0)
         self._lock = threading.RLock()
         self._waiting: deque[Job] = deque()
         self._live: Live | None = None
@@ -70,17 +70,19 @@ class Jobs:
         self._fate: tuple[str, str] | None = None
         with contextlib.suppress(errors.Busy):
             self._take_over()
-            self._claim.give_back()
+            self._claim.release(force=True)
 
     def _take_over(self) -> None:
         """Become the one who runs jobs; those of one who died are interrupted."""
         if self._worker:
             return
-        if not self._claim.take():
+        try:
+            self._claim.acquire()
+        except files.LockTimeout:
             raise errors.Busy(
                 "Another Triptych is teaching in this folder just now; one does at a time. "
                 "Try again when it is done, or start with another --home."
-            )
+            ) from None
         self._rows.interrupt(DIED)
         _sweep(self._folder, self._rows.known())
 
@@ -234,7 +236,7 @@ class Jobs:
             self._fate = None
             if not self._waiting:
                 self._worker = None
-                self._claim.give_back()
+                self._claim.release(force=True)
                 return None
             job = self._waiting.popleft()
             self._live = Live(

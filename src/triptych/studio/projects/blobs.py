@@ -7,19 +7,15 @@ name of its content is complete. It is never changed after.
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
-import time
 from pathlib import Path
 
 from triptych import errors
 from triptych import images
 from triptych.images import preview
 from triptych.typing import UInt8Image
+from triptych.utils import files
 
 THUMBNAIL_PX = 240
-# What a killed process left behind; a living one is done within a day.
-_SCRATCH_LIFE_S = 24 * 3600
 _SCRATCH = ".writing"
 
 
@@ -46,8 +42,8 @@ class Contents:
             (self._thumbs / _SCRATCH).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritable(folder, error) from error
-        _sweep(self._photos / _SCRATCH)
-        _sweep(self._thumbs / _SCRATCH)
+        files.sweep(self._photos / _SCRATCH)
+        files.sweep(self._thumbs / _SCRATCH)
 
     def path(self, digest: str) -> Path:
         """Where a photo lies, or would."""
@@ -68,7 +64,7 @@ class Contents:
             if path.stat().st_size == len(data):
                 return
         try:
-            _write(path, data, self._photos / _SCRATCH, lasting=True)
+            _write(path, data, self._photos / _SCRATCH, durable=True)
         except OSError as error:
             raise _unwritable(path, error) from error
 
@@ -105,7 +101,7 @@ class Contents:
         """
         data = preview.jpeg(pixels, longest_px=THUMBNAIL_PX)
         with contextlib.suppress(OSError):  # it can be made again
-            _write(self._thumb(digest), data, self._thumbs / _SCRATCH, lasting=False)
+            _write(self._thumb(digest), data, self._thumbs / _SCRATCH, durable=False)
         return data
 
     def drop(self, digest: str) -> None:
@@ -118,39 +114,13 @@ class Contents:
         return self._thumbs / digest[:2] / f"{digest}.jpg"
 
 
-def _write(path: Path, data: bytes, scratch: Path, *, lasting: bool) -> None:
+def _write(path: Path, data: bytes, scratch: Path, *, durable: bool) -> None:
     path.parent.mkdir(exist_ok=True)
-    number, name = tempfile.mkstemp(dir=scratch)
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(data)
-            file.flush()
-            if lasting:
-                os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-    if lasting:
-        _sync(path.parent)
-        _sync(path.parent.parent)
-
-
-def _sync(folder: Path) -> None:
-    # A name is on the disk when its folder is. Windows cannot open folders, and need not.
-    with contextlib.suppress(OSError):
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
-
-
-def _sweep(scratch: Path) -> None:
-    for path in scratch.iterdir():
-        with contextlib.suppress(OSError):  # its writer may be done just now
-            if time.time() - path.stat().st_mtime > _SCRATCH_LIFE_S:
-                path.unlink()
+    with files.atomic_file(path, scratch=scratch, durable=durable) as new:
+        new.touch(0o600)  # only its owner reads people's photos
+        new.write_bytes(data)
+    if durable:
+        files.sync_folder(path.parent.parent)
 
 
 def _unwritable(path: Path, error: OSError) -> errors.StateError:

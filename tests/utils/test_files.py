@@ -1,0 +1,202 @@
+"""Files and directories appear complete or not at all, and locks end with whoever holds them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from threading import Event
+from threading import Thread
+
+import pytest
+
+from triptych.utils import files
+
+WRITES_HALF_AND_WAITS = """
+import sys, time
+from pathlib import Path
+from triptych.utils import files
+with files.{writer}(Path(sys.argv[1])) as new:
+    (new / "half" if new.is_dir() else new).write_text("half")
+    print("half", flush=True)
+    time.sleep(600)
+"""
+
+FILLS_THE_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from triptych.utils import files
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    with files.atomic_file(Path(sys.argv[1])) as new:
+        new.write_bytes(bytes(5000))
+except OSError as error:
+    print(error.strerror)
+"""
+
+HOLDS_A_LOCK = """
+import sys, time
+from pathlib import Path
+from triptych.utils import files
+with files.file_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def start(code: str, path: Path) -> subprocess.Popen[str]:
+    """Run a script in a child process until it has printed its first line."""
+    command = [sys.executable, "-c", code, str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline()
+    return process
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+# ------------------------------------------------------------------ files
+
+
+def test_a_reader_finds_the_old_content_or_the_new_one(tmp_path: Path) -> None:
+    path, done = tmp_path / "file", Event()
+    contents = [bytes([number]) * 100_000 for number in range(2)]
+    path.write_bytes(contents[0])
+
+    def write() -> None:
+        for number in range(200):
+            with files.atomic_file(path, durable=False) as new:
+                new.write_bytes(contents[number % 2])
+        done.set()
+
+    writer = Thread(target=write)
+    writer.start()
+    while not done.is_set():
+        assert path.read_bytes() in contents
+    writer.join()
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_block_that_fails_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with contextlib.suppress(ZeroDivisionError), files.atomic_file(path) as new:
+        new.write_text("new")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    kill(start(WRITES_HALF_AND_WAITS.format(writer="atomic_file"), path))
+    assert path.read_text() == "old"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no RLIMIT_FSIZE")
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    command = [sys.executable, "-c", FILLS_THE_DISK, str(path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout == "File too large\n"
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of open files are read from /proc")
+def test_content_reaches_the_disk_before_the_name_and_the_name_before_the_block_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+    fsync, replace = os.fsync, os.replace
+
+    def record_fsync(number: int) -> None:
+        steps.append(f"fsync {Path(os.readlink(f'/proc/self/fd/{number}')).name}")
+        fsync(number)
+
+    def record_replace(new: Path, path: Path) -> None:
+        steps.append("rename")
+        replace(new, path)
+
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(os, "replace", record_replace)
+    with files.atomic_file(tmp_path / "file") as new:
+        new.write_text("new")
+    assert steps == ["fsync file", "rename", f"fsync {tmp_path.name}"]
+
+
+# ------------------------------------------------------------------ directories
+
+
+def test_a_directory_appears_when_it_is_full(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    with files.atomic_dir(path) as new:
+        (new / "one").touch()
+        assert not path.exists()
+    assert os.listdir(path) == ["one"]
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+@pytest.mark.parametrize(("exists", "left"), [("keep", "theirs"), ("replace", "ours")])
+def test_of_two_writers_one_wins(exists: str, left: str, tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    with files.atomic_dir(path, exists=exists) as new:  # type: ignore[arg-type]
+        (new / "ours").touch()
+        path.mkdir()
+        (path / "theirs").touch()
+    assert os.listdir(path) == [left]
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_a_directory_that_cannot_be_filled_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), files.atomic_dir(tmp_path / "folder"):
+        raise ZeroDivisionError
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_a_killed_writer_left_is_removed_a_day_later(tmp_path: Path) -> None:
+    kill(start(WRITES_HALF_AND_WAITS.format(writer="atomic_dir"), tmp_path / "folder"))
+    (left,) = tmp_path.iterdir()
+    with files.atomic_dir(tmp_path / "folder"):
+        assert left.exists(), "its writer may still be at work"
+    long_ago = time.time() - 2 * files.SCRATCH_LIFE_S
+    os.utime(left, (long_ago, long_ago))
+    with files.atomic_dir(tmp_path / "other"):
+        assert not left.exists()
+    assert sorted(os.listdir(tmp_path)) == ["folder", "other"]
+
+
+# ------------------------------------------------------------------ locks
+
+
+def test_a_lock_is_held_once_and_freed_when_its_holder_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "lock"
+    holder = start(HOLDS_A_LOCK, path)
+    lock = files.file_lock(path, timeout_s=0)
+    with pytest.raises(files.LockTimeout):
+        lock.acquire()
+    kill(holder)
+    lock.acquire()
+    with pytest.raises(files.LockTimeout):
+        files.file_lock(path, timeout_s=0).acquire()
+    freeing = Thread(target=lock.release)
+    freeing.start()
+    freeing.join()
+    with files.file_lock(path, timeout_s=0):
+        pass
+
+
+def test_work_goes_on_without_a_lock_where_none_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with files.exclusive(tmp_path / "file" / "lock"):
+        pass
