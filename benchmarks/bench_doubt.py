@@ -28,7 +28,7 @@ from triptych.ensemble import rules
 from triptych.evaluation import metrics
 from triptych.inference import verdicts
 from triptych.inference.classifier import Classifier
-from triptych.inference.classifier import Question
+from triptych.inference.classifier import ClassifyOptions
 from triptych.inference.classifier import Scores
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
@@ -130,7 +130,7 @@ def times(classifier: Classifier, paths: Sequence[Path]) -> dict[str, float]:
         for rule in ("weighted", "cascade", "cascade", "weighted"):
             began = time.perf_counter()
             answers = list(
-                classifier.classify_many(images[start : start + TURN], Question(rule=rule))
+                classifier.classify_many(images[start : start + TURN], ClassifyOptions(rule=rule))
             )
             wall_ms = (time.perf_counter() - began) * 1000
             members_ms = sum(

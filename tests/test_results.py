@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html.parser
 
+import pytest
+
 from triptych.results import NONE
 from triptych.results import SURE
-from triptych.results import Choice
 from triptych.results import Guess
 from triptych.results import Label
 from triptych.results import Prediction
+from triptych.results import PredictionSet
 from triptych.results import Timing
 from triptych.results import Verdict
 
@@ -43,8 +45,8 @@ def test_a_notebook_shows_the_answer_how_sure_it_is_and_every_member() -> None:
         Timing(1, 1),
         warning="random weights: meaningless",
         status=SURE,
-        choice=Choice(0.95, (ANT, BEE)),
-        slept=("Lite2",),
+        prediction_set=PredictionSet(0.95, (ANT, BEE)),
+        skipped=("Lite2",),
     )
     shown = Html(verdict._repr_html_()).text
     for part in (
@@ -58,6 +60,17 @@ def test_a_notebook_shows_the_answer_how_sure_it_is_and_every_member() -> None:
         assert part in shown
     assert shown.index("Lite0") < shown.index("ant 90.0 %") < shown.index("Lite1")
     assert "None of these" not in shown
+
+
+def test_old_names_of_attributes_still_answer_and_say_what_they_are_called_now() -> None:
+    chosen = PredictionSet(0.9, (ANT,))
+    verdict = Verdict(
+        "1.jpg", "mean", (ANT,), (), Timing(1, 1), prediction_set=chosen, skipped=("Lite2",)
+    )
+    with pytest.warns(DeprecationWarning, match=r"now Verdict\.skipped"):
+        assert verdict.slept == ("Lite2",)
+    with pytest.warns(DeprecationWarning, match=r"now Verdict\.prediction_set"):
+        assert verdict.choice == chosen
 
 
 def test_a_notebook_says_that_a_photo_is_none_of_the_classes() -> None:
@@ -76,8 +89,8 @@ def test_names_from_elsewhere_are_text_in_a_notebook_and_never_elements() -> Non
         (Prediction(HOSTILE, (guess,)),),
         Timing(1, 1),
         warning=HOSTILE,
-        choice=Choice(0.9, (guess,)),
-        slept=(HOSTILE,),
+        prediction_set=PredictionSet(0.9, (guess,)),
+        skipped=(HOSTILE,),
     )
     shown = Html(verdict._repr_html_())
     assert shown.elements <= {"div", "p", "strong", "br", "table", "tbody", "tr", "th", "td"}

@@ -1,4 +1,4 @@
-"""What an answer looks like: frozen records, and ``to_dict()`` as their only JSON form.
+"""The answers of a committee: frozen records, and ``to_dict()`` as their only JSON form.
 
 A probability stays a float in [0, 1] here and everywhere; percentages exist in templates only.
 """
@@ -6,6 +6,7 @@ A probability stays a float in [0, 1] here and everywhere; percentages exist in 
 from __future__ import annotations
 
 import html
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
@@ -14,11 +15,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Label:
-    """One class that a member can answer with.
+    """A class.
 
     Args:
-        name: What people call it, such as ``"Egyptian cat"``.
-        id: Stable identifier: a WordNet id for ImageNet, the folder's name for own classes.
+        name: Its name for people, such as ``"Egyptian cat"``.
+        id: Stable identifier: a WordNet id for ImageNet, the folder's name for trained classes.
         index: Position in the network's output, from 0.
     """
 
@@ -70,13 +71,13 @@ class Prediction:
 class Timing:
     """Where the time of one image went, in milliseconds.
 
-    Members look beside each other, so the parts can add up to more than the whole.
+    Members run beside each other, so the parts can add up to more than the whole.
 
     Args:
         decode_ms: Bytes to pixels.
         recipe_ms: Pixels to network inputs, all members.
         members_ms: Network time by member.
-        total_ms: From bytes to the members' answers; of images asked together, an equal share.
+        total_ms: From bytes to the members' answers; of the images of a batch, an equal share.
     """
 
     decode_ms: float
@@ -95,7 +96,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Choice:
+class PredictionSet:
     """A set of classes that holds the true one as often as was asked for.
 
     Args:
@@ -113,12 +114,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Similar:
-    """A taught photo that looks like the one that was asked about.
+    """A training photo that is near to the image.
 
     Args:
         digest: SHA-256 of its file, in hex.
-        label: The class it was taught as.
-        distance: 0 (alike) to 2: the cosine distance of what a network sees in them.
+        label: Its class.
+        distance: Cosine distance of a network's features, 0 (alike) to 2.
     """
 
     digest: str
@@ -140,21 +141,21 @@ class Verdict:
     Args:
         source: Where the image came from, as the caller named it.
         rule: The combination rule that made the verdict.
-        top: The joined guesses, most probable first; never empty.
-        members: The own answer of each member that was asked, in committee order.
+        top: The combined guesses, most probable first; never empty.
+        members: The answer of each member that predicted, in committee order.
         timing: Where the time went.
         warning: Set when the answer must not be believed (random weights); else ``None``.
         status: ``"sure"``: answers as probable as this are right as often as was promised;
-            ``"unsure"``; ``"none"``: nothing like it was taught; ``None`` where the committee was
-            not fitted on labelled photos, so that nothing can be promised.
-        choice: A set that holds the true class as often as was asked for; ``None`` where none can
-            be promised.
-        novelty: The share of taught photos that look as little like the others as this one, in
-            (0, 1]; ``None`` where no photos were taught.
-        slept: Names of the members that were not needed.
-        reason: Why they were not, in words.
-        similar: The nearest taught photos, the nearest first, where they were asked for and are
-            known.
+            ``"unsure"``; ``"none"``: the image is like none of the training photos; ``None``
+            where the rule was not fitted on labelled photos, so that nothing can be promised.
+        prediction_set: A set of classes that holds the true one as often as was asked for;
+            ``None`` where that cannot be promised.
+        novelty: The share of training photos that are at least as far from the others as this
+            image, in (0, 1]; ``None`` where they are not known.
+        skipped: Names of the members that the cascade did not need.
+        reason: Why it did not need them, in words.
+        similar: The nearest training photos, the nearest first, where they were asked for and
+            are known.
 
     Example:
         >>> cat = Guess(Label("Egyptian cat", "n02124075", 285), 0.9)
@@ -170,11 +171,24 @@ class Verdict:
     timing: Timing
     warning: str | None = None
     status: str | None = None
-    choice: Choice | None = None
+    prediction_set: PredictionSet | None = None
     novelty: float | None = None
-    slept: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
     reason: str | None = None
     similar: tuple[Similar, ...] = ()
+
+    @property
+    def slept(self) -> tuple[str, ...]:
+        """The old name of `skipped`."""
+        warnings.warn("Verdict.slept is now Verdict.skipped", DeprecationWarning, stacklevel=2)
+        return self.skipped
+
+    @property
+    def choice(self) -> PredictionSet | None:
+        """The old name of `prediction_set`."""
+        message = "Verdict.choice is now Verdict.prediction_set"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return self.prediction_set
 
     @property
     def label(self) -> Label:
@@ -201,12 +215,13 @@ class Verdict:
                 "surest": self.surest,
                 "top": [guess.to_dict() for guess in self.top],
                 "status": self.status,
-                "set": self.choice.to_dict() if self.choice else None,
+                "set": self.prediction_set.to_dict() if self.prediction_set else None,
                 "novelty": self.novelty,
                 "similar": [photo.to_dict() for photo in self.similar],
             },
             "members": [prediction.to_dict() for prediction in self.members],
-            "slept": list(self.slept),
+            "skipped": list(self.skipped),
+            "slept": list(self.skipped),  # its name before 0.2, for programs that read it
             "reason": self.reason,
             "timing": self.timing.to_dict(),
         }
@@ -222,11 +237,11 @@ class Verdict:
         at_best = "None of these; at best " if self.status == NONE else ""
         status = f" ({self.status})" if self.status in (SURE, UNSURE) else ""
         notes = [self.source, f"{self.rule}, surest: {self.surest}"]
-        if self.choice:
-            named = ", ".join(guess.label.name for guess in self.choice.guesses)
-            notes.append(f"prediction set at {100 * self.choice.coverage:g} %: {named}")
-        if self.slept:
-            notes.append(f"not asked: {', '.join(self.slept)}")
+        if self.prediction_set:
+            named = ", ".join(guess.label.name for guess in self.prediction_set.guesses)
+            notes.append(f"prediction set at {100 * self.prediction_set.coverage:g} %: {named}")
+        if self.skipped:
+            notes.append(f"not asked: {', '.join(self.skipped)}")
         if self.warning:
             notes.append(self.warning)
         rows = [
@@ -246,7 +261,7 @@ def _html_cell(guess: Guess) -> str:
 
 @dataclass(frozen=True)
 class Failure:
-    """What is said of one image that could not be answered, beside the others that were.
+    """An image that could not be classified, in the place of its verdict.
 
     Args:
         source: Where the image came from.

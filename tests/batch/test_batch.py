@@ -30,11 +30,11 @@ from triptych.batch import plan as planning
 from triptych.batch import shards
 from triptych.batch.preprocess import Cutter
 from triptych.cli import main
-from triptych.results import Choice
 from triptych.results import Failure
 from triptych.results import Guess
 from triptych.results import Label
 from triptych.results import Prediction
+from triptych.results import PredictionSet
 from triptych.results import Similar
 from triptych.results import Timing
 from triptych.results import Verdict
@@ -108,9 +108,9 @@ verdict = st.builds(
     timing=st.builds(Timing, ms, ms, st.dictionaries(text, ms, max_size=3), ms),
     warning=st.none() | text,
     status=st.none() | text,
-    choice=st.none() | st.builds(Choice, prob, guesses),
+    prediction_set=st.none() | st.builds(PredictionSet, prob, guesses),
     novelty=st.none() | prob,
-    slept=st.lists(text, max_size=2).map(tuple),
+    skipped=st.lists(text, max_size=2).map(tuple),
     reason=st.none() | text,
     similar=st.lists(similar, max_size=2).map(tuple),
 )

@@ -129,7 +129,7 @@ def test_wrong_usage_is_explained(arguments: tuple[str, ...], said: str) -> None
 
 def test_a_cascade_is_measured_with_the_members_it_asks() -> None:
     garden = studios.fake_classifier(studios.GARDEN)
-    garden = Classifier(garden.committee.under("cascade"))
+    garden = Classifier(garden.committee.configured(rule="cascade"))
     photos = [plain_image(studios.SURE), plain_image(studios.TWO_ASKED)]
     stages, asked = local.stages(garden, photos, seconds=0)
     shares = {stage.name: stage.share for stage in stages}

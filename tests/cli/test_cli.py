@@ -61,7 +61,7 @@ def test_json_is_one_object_per_line_with_the_promised_keys(folder: Path) -> Non
     assert sorted(by_name) == ["a.jpg", "b ü.png", "c.webp", "liar.jpg"]
     assert by_name["liar.jpg"]["error"]["code"] == "not_an_image"
     good = by_name["b ü.png"]
-    assert set(good) == {"source", "verdict", "members", "slept", "reason", "timing"}
+    assert set(good) == {"source", "verdict", "members", "skipped", "slept", "reason", "timing"}
     assert {"label", "id", "index", "prob", "rule", "top"} <= set(good["verdict"])
     assert set(good["verdict"]["top"][0]) == {"label", "id", "index", "prob"}
     assert [member["name"] for member in good["members"]] == list(zoo.COMMITTEES["lite"])

@@ -15,7 +15,7 @@ from triptych import images
 from triptych.engines.fake import FakeEngine
 from triptych.ensemble.params import unfitted
 from triptych.inference.classifier import Classifier
-from triptych.inference.classifier import Question
+from triptych.inference.classifier import ClassifyOptions
 from triptych.inference.classifier import Scores
 from triptych.inference.committee import Committee
 from triptych.inference.committee import Member
@@ -110,7 +110,7 @@ def classifier() -> Classifier:
 
 
 def probs(classifier: Classifier, photo: bytes, *members: str) -> dict[str, list[float]]:
-    (scores,) = classifier.score_many([("photo", photo)], Question(members=members or None))
+    (scores,) = classifier.score_many([("photo", photo)], ClassifyOptions(members=members or None))
     assert isinstance(scores, Scores)
     return dict(zip(scores.members, scores.probs.tolist(), strict=True))
 

@@ -18,7 +18,7 @@ from triptych.engines.fake import FakeEngine
 from triptych.ensemble import params
 from triptych.ensemble import rules
 from triptych.inference.classifier import Classifier
-from triptych.inference.classifier import Question
+from triptych.inference.classifier import ClassifyOptions
 from triptych.inference.committee import Committee
 from triptych.inference.committee import Member
 from triptych.preprocessing.recipe import Recipe
@@ -101,7 +101,7 @@ def test_a_stream_is_never_read_far_ahead(classifier: Classifier) -> None:
 
 @pytest.mark.parametrize("rule", rules.RULES)
 def test_the_rule_joins_the_members_own_probabilities(classifier: Classifier, rule: str) -> None:
-    question = Question(rule=rule, top=7)
+    question = ClassifyOptions(rule=rule, top=7)
     (scores,) = classifier.score_many([("x", picture())], question)
     assert not isinstance(scores, Failure)
     expected = rules.join(rule, scores.probs[:, None], [1, 2, 3])[0]
@@ -171,7 +171,7 @@ def test_photos_that_are_looked_at_together_are_answered_as_alone(
 ) -> None:
     together = triptych.load("lite", precision="f32", home=home, max_batch=4, rule="mean")
     photos = [(name, draw()) for name, draw in imagenet_drawings.DRAWINGS.items()] * 3
-    alone = lite.classify_many(photos, Question(rule="mean"))
+    alone = lite.classify_many(photos, ClassifyOptions(rule="mean"))
     for own, other in zip(together.classify_many(photos), alone, strict=True):
         assert isinstance(own, Verdict)
         assert isinstance(other, Verdict)

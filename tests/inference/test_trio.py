@@ -26,7 +26,7 @@ from triptych import errors
 from triptych.cli import main
 from triptych.engines.activation_maps import Maps
 from triptych.engines.conversion import store
-from triptych.inference.classifier import Question
+from triptych.inference.classifier import ClassifyOptions
 from triptych.inference.classifier import Scores
 from triptych.models import zoo
 
@@ -82,7 +82,7 @@ def test_pull_and_classify_equal_keras_applications(
     assert classifier.committee.name == "classic"
     verdict = classifier.classify(photos[0], fit="square", top=1000)
     named = [(path.name, path) for path in photos]
-    together = list(classifier.score_many(named, Question(fit="square")))
+    together = list(classifier.score_many(named, ClassifyOptions(fit="square")))
 
     expected = []
     for seat, prediction in enumerate(verdict.members):

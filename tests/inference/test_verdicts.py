@@ -22,7 +22,7 @@ from triptych.ensemble import params
 from triptych.ensemble import rules
 from triptych.ensemble.cascade import Stage
 from triptych.inference.classifier import Classifier
-from triptych.inference.classifier import Question
+from triptych.inference.classifier import ClassifyOptions
 from triptych.inference.classifier import Scores
 from triptych.inference.committee import Committee
 from triptych.inference.committee import Member
@@ -87,8 +87,8 @@ def test_a_member_is_asked_only_about_photos_that_are_open(
     for n, answer in enumerate(answers):
         assert isinstance(answer, Verdict)
         assert len(answer.members) == direct.used[n]
-        assert answer.slept == tuple("ABC")[direct.used[n] :]
-        assert (answer.reason is None) == (not answer.slept)
+        assert answer.skipped == tuple("ABC")[direct.used[n] :]
+        assert (answer.reason is None) == (not answer.skipped)
         assert answer.prob == pytest.approx(direct.joined[n].max(), rel=1e-6)
     for seat, engine in enumerate(engines):
         assert sorted(engine.asked) == [n for n in range(40) if direct.used[n] > seat]
@@ -102,7 +102,7 @@ def test_where_no_threshold_can_be_reached_the_cascade_is_the_whole_committee() 
     classifier, _ = seated(tables, fitted)
     for n in range(40):
         one, all_three = (classifier.classify(grey(n), rule=r) for r in ("cascade", "weighted"))
-        assert one.slept == ()
+        assert one.skipped == ()
         assert [g.label for g in one.top] == [g.label for g in all_three.top]
         assert one.prob == pytest.approx(all_three.prob, rel=1e-6)
 
@@ -111,10 +111,10 @@ def test_the_reason_names_who_decided_and_by_how_much() -> None:
     table = np.tile([0.97, 0.01, 0.01, 0.01], (3, 1))
     classifier, _ = seated([table] * 3, promised(0.9, 0.9))
     verdict = classifier.classify(grey(1))
-    assert verdict.slept == ("B", "C")
+    assert verdict.skipped == ("B", "C")
     assert verdict.reason == "After A the answer had a probability of 0.970, and 0.900 is enough."
     assert list(verdict.timing.members_ms) == ["A"]
-    assert verdict.to_dict()["slept"] == ["B", "C"]
+    assert verdict.to_dict()["skipped"] == verdict.to_dict()["slept"] == ["B", "C"]
 
 
 def test_sure_and_unsure_are_on_the_two_sides_of_the_threshold() -> None:
@@ -133,10 +133,10 @@ def test_a_set_holds_the_classes_up_to_its_level_and_grows_with_the_coverage() -
         sets = []
         for coverage in hits:
             verdict = classifier.classify(grey(n), coverage=coverage)
-            assert verdict.choice is not None
-            assert verdict.choice.guesses[0] == verdict.top[0]
-            assert verdict.choice.coverage == coverage
-            sets.append([guess.label.index for guess in verdict.choice.guesses])
+            assert verdict.prediction_set is not None
+            assert verdict.prediction_set.guesses[0] == verdict.top[0]
+            assert verdict.prediction_set.coverage == coverage
+            sets.append([guess.label.index for guess in verdict.prediction_set.guesses])
             hits[coverage] += int(truth[n] in sets[-1])
         assert sets[0] == sets[1][: len(sets[0])]
         assert sets[1] == sets[2][: len(sets[1])]
@@ -148,7 +148,7 @@ def test_nothing_is_promised_of_a_committee_that_was_not_fitted_or_is_not_whole(
     plain, _ = seated(lines(0), None, "mean")
     fitted, _ = seated(lines(0), promised(0.5, 0.5))
     for verdict in (plain.classify(grey(0)), fitted.classify(grey(0), members=["A", "C"])):
-        assert (verdict.status, verdict.choice, verdict.novelty) == (None, None, None)
+        assert (verdict.status, verdict.prediction_set, verdict.novelty) == (None, None, None)
         assert json.loads(json.dumps(verdict.to_dict()))["verdict"]["set"] is None
 
 
@@ -156,7 +156,7 @@ def test_where_photos_were_too_few_to_promise_a_coverage_no_set_is_named() -> No
     own = {r: params.RuleParams(1.0, 0.8, (np.inf,) * len(conformal.GRID)) for r in rules.RULES}
     fitted = params.EnsembleParams((1.0,), (1.0,), (Stage(0),), own)
     classifier, _ = seated(lines(0)[:1], fitted)
-    assert classifier.classify(grey(0)).choice is None
+    assert classifier.classify(grey(0)).prediction_set is None
 
 
 def test_a_photo_unlike_all_that_was_taught_is_none_of_these() -> None:
@@ -173,8 +173,8 @@ def test_a_photo_unlike_all_that_was_taught_is_none_of_these() -> None:
     assert belongs.status == "sure"
     assert belongs.novelty is not None
     assert belongs.novelty > 0.05
-    assert (stranger.status, stranger.choice) == ("none", None)
-    assert belongs.choice is not None
+    assert (stranger.status, stranger.prediction_set) == ("none", None)
+    assert belongs.prediction_set is not None
     assert stranger.novelty is not None
     assert stranger.novelty < 0.05
     assert stranger.label == LABELS[0]  # the best guess is still told
@@ -186,7 +186,7 @@ def test_an_impossible_coverage_is_refused(coverage: float) -> None:
     with pytest.raises(errors.SettingError, match="sets that cover"):
         classifier.classify(grey(0), coverage=coverage)
     with pytest.raises(errors.SettingError, match="sets that cover"):
-        classifier.classify_many([], Question(coverage=coverage))
+        classifier.classify_many([], ClassifyOptions(coverage=coverage))
 
 
 def test_scores_are_the_members_own_whatever_the_rule() -> None:

@@ -56,9 +56,11 @@ class SlowEngine(FakeEngine):
 
     def __init__(self, *, seed: int, seconds_per_run: float) -> None:
         super().__init__(len(LABELS), seed=seed)
+        self.runs = 0
         self._seconds_per_run = seconds_per_run
 
     def run(self, batch: Float32Array) -> Output:
+        self.runs += 1
         time.sleep(self._seconds_per_run)
         return super().run(batch)
 

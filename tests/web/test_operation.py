@@ -10,6 +10,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -253,3 +254,17 @@ def test_people_read_text(broken, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert "info request request_id=" in line
     assert "method=GET path=/no%0Athing status=404" in line
+
+
+def test_work_stops_soon_after_the_deadline_of_its_request():
+    classifier = studios.fake_classifier("lite", seconds_per_run=0.1)
+    registry = Registry(lambda name: classifier, studios.catalogue("lite"), "lite")
+    app = create_app(settings.load({}, deadline_s=1), registry)
+    data = {"image": [file(seed) for seed in range(64)]}
+    late = app.test_client().post(API, data=data)
+    assert (late.status_code, late.json["error"]["code"]) == (504, "deadline")
+    queue = app.extensions[context.KEY].queue
+    while queue.images:
+        time.sleep(0.05)
+    runs = sum(member.engine.runs for member in classifier.committee.members)
+    assert 0 < runs < 64 * 3

@@ -14,7 +14,7 @@ from triptych.bundles import loading
 from triptych.engines import openvino
 from triptych.engines.options import INT8
 from triptych.inference.classifier import Classifier
-from triptych.inference.classifier import Question
+from triptych.inference.classifier import ClassifyOptions
 from triptych.inference.committee import Committee
 
 
@@ -38,7 +38,7 @@ class Asked:
 
     @classmethod
     def of(
-        cls, classifier: Classifier, home: Path, load: dict[str, Any], question: Question
+        cls, classifier: Classifier, home: Path, load: dict[str, Any], question: ClassifyOptions
     ) -> Asked:
         """The record of a question as it is asked here.
 
@@ -63,9 +63,9 @@ class Asked:
         )
 
     @property
-    def question(self) -> Question:
+    def question(self) -> ClassifyOptions:
         """What each photo is asked for."""
-        return Question(top=self.top, fit=self.fit, similar=self.similar)
+        return ClassifyOptions(top=self.top, fit=self.fit, similar=self.similar)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as a flat JSON object."""

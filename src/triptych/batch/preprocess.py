@@ -21,8 +21,7 @@ from triptych.batch import plan
 from triptych.batch.manifest import Asked
 from triptych.batch.run import photo
 from triptych.inference.classifier import Classifier
-from triptych.inference.committee import with_recipe
-from triptych.inference.member_batch import Cut
+from triptych.inference.member_batch import CroppedImage
 from triptych.preprocessing import recipe
 from triptych.results import Failure
 from triptych.typing import UInt8Image
@@ -47,11 +46,11 @@ class Cutter:
         """What cuts photos as a classifier would."""
         members = classifier.committee.members
         limits = images.Limits(asked.load["max_image_bytes"], asked.load["max_image_pixels"])
-        fitted = (with_recipe(member, fit=asked.fit).recipe for member in members)
+        fitted = (m.recipe for m in classifier.committee.configured(fit=asked.fit).members)
         enough = recipe.enough(member.recipe for member in members)
         return cls(tuple(dict.fromkeys(fitted)), enough, limits)
 
-    def cut(self, source: str) -> Cut | Failure:
+    def cut(self, source: str) -> CroppedImage | Failure:
         """Read a photo and cut it.
 
         Args:
@@ -63,9 +62,9 @@ class Cutter:
         except errors.TriptychError as error:
             return Failure(source, error.code, error.message)
         pixels = {own: recipe.resize(own, picture) for own in self.recipes}
-        return Cut(source, pixels, (time.perf_counter() - start) * 1000)
+        return CroppedImage(source, pixels, (time.perf_counter() - start) * 1000)
 
-    def pack(self, cuts: Sequence[Cut | Failure]) -> dict[str, Any]:
+    def pack(self, cuts: Sequence[CroppedImage | Failure]) -> dict[str, Any]:
         """Photos as one record of lists and arrays.
 
         Args:
@@ -84,7 +83,7 @@ class Cutter:
             **pixels,
         }
 
-    def unpack(self, record: Mapping[str, Any]) -> Iterator[Cut | Failure]:
+    def unpack(self, record: Mapping[str, Any]) -> Iterator[CroppedImage | Failure]:
         """What `pack` was given.
 
         Args:
@@ -99,8 +98,8 @@ class Cutter:
                 pixels = {
                     own: record[f"pixels_{seat}"][row] for seat, own in enumerate(self.recipes)
                 }
-                yield Cut(name, pixels, float(record["decode_ms"][row]))
+                yield CroppedImage(name, pixels, float(record["decode_ms"][row]))
 
 
-def _pixels(cut: Cut | Failure, own: recipe.Recipe) -> UInt8Image:
-    return cut.pixels[own] if isinstance(cut, Cut) else np.zeros((*own.size, 3), np.uint8)
+def _pixels(cut: CroppedImage | Failure, own: recipe.Recipe) -> UInt8Image:
+    return cut.pixels[own] if isinstance(cut, CroppedImage) else np.zeros((*own.size, 3), np.uint8)

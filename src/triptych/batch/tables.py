@@ -53,6 +53,7 @@ ANSWERS = pyarrow.schema(
         pyarrow.field("source", _TEXT, nullable=False),
         ("verdict", _VERDICT),
         ("members", pyarrow.list_(pyarrow.struct({"name": _TEXT, "top": _GUESSES}))),
+        ("skipped", pyarrow.list_(_TEXT)),
         ("slept", pyarrow.list_(_TEXT)),
         ("reason", _TEXT),
         ("timing", _TIMING),

@@ -41,7 +41,7 @@ def classifier(
     seated = seat(chosen.committee, options, members=members, open_network=open_network)
     batched = options.max_batch * len(seated.members) if options.max_batch > 1 else 1
     return Classifier(
-        seated.under(None if chosen.rule == "auto" else chosen.rule),
+        seated.configured(rule=None if chosen.rule == "auto" else chosen.rule),
         limits=images.Limits(chosen.max_image_bytes, chosen.max_image_pixels),
         coverage=chosen.coverage,
         threads=threads or concurrency.cores() * batched,
@@ -71,7 +71,7 @@ def seat(
     """
     if committee.is_from_zoo(name):
         return committee.from_zoo(name, options, members=members, open_network=open_network)
-    return bundles.get(options.home, name).committee(options, open_network).only(members)
+    return bundles.get(options.home, name).committee(options, open_network).configured(members)
 
 
 def pinned(name: str, home: Path) -> str:
@@ -117,4 +117,4 @@ def names(name: str, home: Path, *, members: Sequence[str] | None = None) -> tup
         rows = map(zoo.find, members) if members else committee.backbones(committee.resolve(name))
         return tuple(dict.fromkeys(row.name for row in rows))
     own = [str(row["name"]) for row in bundles.get(home, name).about["members"]]
-    return tuple(own if members is None else committee.chosen(name, own, members))
+    return tuple(own if members is None else committee.select_names(name, own, members))

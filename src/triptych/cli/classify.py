@@ -95,14 +95,14 @@ def classify(
       curl -s $URL | triptych classify -
     """
     import triptych
-    from triptych.inference.classifier import Question
+    from triptych.inference.classifier import ClassifyOptions
     from triptych.results import Failure
 
     many = len(paths) > 1 or Path(paths[0]).is_dir()
     picture, explained = _explain_options(options, many)
     output = classify_out.OutputOptions(out, rows_per_file, ray, ray_address)
     output.check(paths, "explain" if picture else form)
-    question = Question(top=top, fit=fit, similar=similar)
+    question = ClassifyOptions(top=top, fit=fit, similar=similar)
     if output.out:
         classify_out.classify(paths, output, question, options)
         return
@@ -227,7 +227,7 @@ def _text_writer(members: tuple[str, ...]) -> Writer:
 def _describe(verdict: Verdict, width: int) -> str:
     from triptych.results import NONE
 
-    members = len(verdict.members) + len(verdict.slept)
+    members = len(verdict.members) + len(verdict.skipped)
     at_best = "None of these; at best " if verdict.status == NONE else ""
     lines = [
         f"  {at_best}{verdict.label.name}  {formatting.percent(verdict.prob)}"
@@ -253,11 +253,15 @@ def _confidence(verdict: Verdict) -> str:
     from triptych.results import NONE
 
     parts = ["unlike all training photos" if verdict.status == NONE else verdict.status or ""]
-    labels = [guess.label.name for guess in verdict.choice.guesses] if verdict.choice else []
-    if verdict.choice and len(labels) > 1:  # a set of one class adds nothing
+    labels = (
+        [guess.label.name for guess in verdict.prediction_set.guesses]
+        if verdict.prediction_set
+        else []
+    )
+    if verdict.prediction_set and len(labels) > 1:  # a set of one class adds nothing
         more = len(labels) - MAX_LISTED
         named = ", ".join(labels[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
-        parts.append(f"one of ({100 * verdict.choice.coverage:g} %): {named}")
-    if verdict.slept:
-        parts.append(f"slept: {', '.join(verdict.slept)}")
+        parts.append(f"one of ({100 * verdict.prediction_set.coverage:g} %): {named}")
+    if verdict.skipped:
+        parts.append(f"slept: {', '.join(verdict.skipped)}")
     return "; ".join(filter(None, parts))

@@ -20,7 +20,7 @@ from triptych.utils import storage
 
 if TYPE_CHECKING:
     from triptych import batch
-    from triptych.inference.classifier import Question
+    from triptych.inference.classifier import ClassifyOptions
 
 # Settings that answers depend on; the other settings say where and how fast.
 ANSWER_SETTINGS = (
@@ -91,7 +91,10 @@ class OutputOptions:
 
 
 def classify(
-    paths: tuple[str, ...], output: OutputOptions, question: Question, options: dict[str, Any]
+    paths: tuple[str, ...],
+    output: OutputOptions,
+    question: ClassifyOptions,
+    options: dict[str, Any],
 ) -> None:
     """Classify all photos that have no answer yet.
 

@@ -48,7 +48,7 @@ def evaluate(folder: Path, fit: str | None, as_json: bool, **options: Any) -> No
 
 def _count(classifier: Classifier, photos: Labelled, fit: str | None) -> dict[str, Any]:
     from triptych.evaluation import RunningMetrics
-    from triptych.inference.classifier import Question
+    from triptych.inference.classifier import ClassifyOptions
     from triptych.results import Failure
 
     committee = classifier.committee
@@ -62,7 +62,7 @@ def _count(classifier: Classifier, photos: Labelled, fit: str | None) -> dict[st
     skipped = list(photos.skipped)
     named = ((str(path), path) for path, _ in photos.photos)
     with common.progress(len(photos.photos), "Evaluating") as bar:
-        answers = classifier.score_many(named, Question(fit=fit))
+        answers = classifier.score_many(named, ClassifyOptions(fit=fit))
         for answer, (_, truth) in zip(answers, photos.photos, strict=True):
             if isinstance(answer, Failure):
                 skipped.append(answer)

@@ -1,8 +1,7 @@
-"""The only place that joins the serving steps: bytes, recipe, engines, rule, verdict."""
+"""The serving flow from top to bottom: bytes, pixels, forward passes, rule, verdicts."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import os
 import time
@@ -16,45 +15,44 @@ from typing import Any
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from triptych import errors
 from triptych import images
 from triptych.ensemble import conformal
 from triptych.inference import verdicts
 from triptych.inference.committee import Committee
-from triptych.inference.committee import with_recipe
 from triptych.inference.explain import explainer
-from triptych.inference.member_batch import Batch
-from triptych.inference.member_batch import Cut
-from triptych.inference.member_batch import Ready
-from triptych.inference.member_batch import Seen
+from triptych.inference.member_batch import CroppedImage
+from triptych.inference.member_batch import DecodedImage
+from triptych.inference.member_batch import ImageSource
+from triptych.inference.member_batch import MemberBatch
 from triptych.preprocessing import recipe
 from triptych.results import Failure
 from triptych.results import Timing
 from triptych.results import Verdict
-from triptych.typing import Float32Array
 from triptych.typing import ShouldStop
 from triptych.utils import concurrency
 
 T = TypeVar("T")
 
-# Of a stream; more would not keep the cores busier, and make the first answer late.
+# Of a stream; larger batches do not keep the cores busier, and delay the first answer.
 BATCH_SIZE = 8
 MOST_SIMILAR = 12
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked of a committee; ``None`` takes the committee's own way.
+class ClassifyOptions:
+    """How a committee is to answer; ``None`` takes the committee's own way.
 
     Args:
-        members: Names of the members to ask.
+        members: Names of the members that are to predict; ``None`` means all.
         rule: The combination rule, a name from `rules.RULES`.
         top: How many guesses each member and the verdict name, at least 1.
         fit: ``"crop"`` or ``"square"``, see `triptych.preprocessing.recipe.Recipe`.
-        coverage: How often the verdict's set shall hold the true class, in (0, 1); ``None`` takes
-            the classifier's.
-        similar: How many of the nearest taught photos to name, 0 to `MOST_SIMILAR`.
+        coverage: How often the prediction set is to hold the true class, in (0, 1); ``None``
+            takes the classifier's.
+        similar: How many of the nearest training photos to name, 0 to `MOST_SIMILAR`.
     """
 
     members: tuple[str, ...] | None = None
@@ -67,42 +65,34 @@ class Question:
 
 @dataclass(frozen=True)
 class Scores:
-    """What the members say of one image themselves, neither calibrated nor joined.
+    """The members' raw probabilities for one image, neither calibrated nor combined.
 
     Args:
         source: Where the image came from.
-        members: Names of the members that were asked, in committee order.
+        members: Names of the members, in committee order.
         probs: Shape (M, C), one row per member.
         timing: Where the time went.
     """
 
     source: str
     members: tuple[str, ...]
-    probs: Float32Array
+    probs: npt.NDArray[np.float32]
     timing: Timing
 
 
-@dataclass(frozen=True)
-class _Bad:
-    """One image that could not be read."""
-
-    source: str
-    error: errors.TriptychError
-
-
 class Classifier:
-    """Asks a committee about images, one or many.
+    """Classifies images by a committee, one or many.
 
     Args:
-        committee: Who answers.
+        committee: Whose members answer.
         limits: Largest image that is accepted.
-        coverage: How often a verdict's set shall hold the true class, where a question does not
+        coverage: How often prediction sets are to hold the true class where the options do not
             say, in (0, 1).
-        threads: How many photos and networks it works on beside each other; by default one for
+        threads: How many photos and networks it works on at the same time; by default one for
             each core.
 
     Raises:
-        errors.SettingError: The coverage is impossible.
+        errors.SettingError: There is no such coverage.
 
     Example:
         >>> from triptych.ensemble import params
@@ -129,10 +119,18 @@ class Classifier:
         self.committee = committee
         self.coverage = coverage
         self._limits = limits
+        # Of all members: what one of them is shown must not depend on who else predicts.
+        self._enough = recipe.enough(member.recipe for member in committee.members)
         self._pool = ThreadPoolExecutor(
             threads or concurrency.cores(), thread_name_prefix="triptych-decode"
         )
         self._explainer = explainer.Explainer(self._pool)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of its networks, with those that were opened to explain answers."""
+        engines = sum(member.engine.size_bytes for member in self.committee.members)
+        return engines + self._explainer.size_bytes
 
     def classify(
         self,
@@ -146,30 +144,63 @@ class Classifier:
         coverage: float | None = None,
         similar: int = 0,
     ) -> Verdict:
-        """Ask about one image.
+        """Classify one image.
 
         Args:
             image: A path, bytes, an RGB array (H, W, 3) uint8, or a PIL image.
             source: What to call it in the answer; by default its path.
-            members: Names of the members to ask; by default all.
+            members: Names of the members that are to predict; by default all.
             rule: The combination rule; by default the committee's.
             top: How many guesses to name, at least 1.
             fit: ``"crop"`` or ``"square"``; by default each member's own recipe.
-            coverage: How often the verdict's set shall hold the true class, in (0, 1); by default
-                the classifier's.
-            similar: How many of the nearest taught photos to name, 0 to 12; there are none where
-                photos were not taught.
+            coverage: How often the prediction set is to hold the true class, in (0, 1); by
+                default the classifier's.
+            similar: How many of the nearest training photos to name, 0 to 12; there are none
+                where those are not known.
 
         Raises:
             errors.ImageError: The image cannot be read; the message says why.
-            errors.UnknownName: No such member or rule.
+            errors.UnknownName: There is no such member or rule.
         """
-        asked = tuple(members) if members is not None else None
-        question = Question(asked, rule, top, fit, coverage, similar)
-        (answer,) = self._answers([(source or _name(image), image)], question)
-        if isinstance(answer, _Bad):
-            raise answer.error
-        return answer
+        names = tuple(members) if members is not None else None
+        answer = self._verdicts(ClassifyOptions(names, rule, top, fit, coverage, similar))
+        (verdict,) = answer([self._decode(source or _name(image), image)])
+        return verdict
+
+    def classify_many(
+        self, named: Iterable[tuple[str, Any]], options: ClassifyOptions = ClassifyOptions()
+    ) -> Iterator[Verdict | Failure]:
+        """Classify a stream of images; answers come in order, as they are ready.
+
+        A bad image becomes a `Failure` in its place and does not disturb the others. Only a few
+        images are held at a time, however long the stream.
+
+        Args:
+            named: Pairs of a source's name and an image, as `classify` takes, or a
+                `CroppedImage` that was made for these members.
+            options: How to answer.
+
+        Raises:
+            errors.UnknownName: There is no such member or rule.
+        """
+        return self._stream(named, self._verdicts(options))
+
+    def score_many(
+        self, named: Iterable[tuple[str, Any]], options: ClassifyOptions = ClassifyOptions()
+    ) -> Iterator[Scores | Failure]:
+        """Like `classify_many`, but gives each member's raw probabilities, whatever the rule."""
+        committee = self._configured(options)
+        names = tuple(member.name for member in committee.members)
+
+        def score(sources: Sequence[ImageSource]) -> list[Scores]:
+            batch = MemberBatch(sources, committee, self._pool)
+            batch.predict(range(len(names)))
+            return [
+                Scores(image.source, names, probs, batch.timing(number))
+                for number, (image, probs) in enumerate(zip(sources, batch.probs, strict=True))
+            ]
+
+        return self._stream(named, score)
 
     def explain(
         self,
@@ -182,174 +213,96 @@ class Classifier:
         fit: str | None = None,
         stop: ShouldStop = lambda: False,
     ) -> explainer.Explanation:
-        """Say which parts of one image speak for a class.
+        """Find which parts of one image speak for a class.
 
         Args:
             image: As `classify` takes it.
             source: What to call it; by default its path.
-            member: Name of the member to look into; by default all that the rule asks, together,
+            member: Name of the member to explain; by default all that the rule uses, together,
                 each with its share in the verdict.
-            label: Id or name of the class; by default the one that is answered.
+            label: Id or name of the class; by default the most probable one.
             rule: As for `classify`.
             fit: As for `classify`.
-            stop: Asked from time to time whether to give up.
+            stop: Called from time to time: whether to give up.
 
         Raises:
             errors.ImageError: The image cannot be read; the message says why.
-            errors.UnknownName: No such member, rule or class.
+            errors.UnknownName: There is no such member, rule or class.
             errors.Stopped: ``stop`` said so.
         """
-        alone = None if member is None else (member,)
-        question = Question(alone, rule, len(self.committee.labels), fit)
-        committee = self._chosen(question)
-        ready = self._decode(source or _name(image), image, enough=self._enough)
-        if isinstance(ready, _Bad):
-            raise ready.error
-        batch = Batch([ready], committee, self._pool)
-        (verdict,) = verdicts.verdicts(batch, top=question.top, coverage=self.coverage)
-        asked = explainer.Why(verdict, alone=member is not None, label=label)
-        return self._explainer.explain(batch, ready.picture, asked, stop=stop)
-
-    @property
-    def size_bytes(self) -> int:
-        """How large its networks are, with those that were opened to explain answers."""
-        engines = sum(member.engine.size_bytes for member in self.committee.members)
-        return engines + self._explainer.size_bytes
-
-    def classify_many(
-        self, named: Iterable[tuple[str, Any]], question: Question = Question()
-    ) -> Iterator[Verdict | Failure]:
-        """Ask about a stream of images; answers come in order, as they are ready.
-
-        A bad image becomes a `Failure` in its place and does not disturb the others. Only a few
-        images are held at a time, however long the stream.
-
-        Args:
-            named: Pairs of a source's name and an image, as `classify` takes, or one that was
-                read and cut for these members before.
-            question: Who is asked, and how.
-
-        Raises:
-            errors.UnknownName: No such member or rule.
-        """
-        return map(_public, self._answers(named, question))
-
-    def score_many(
-        self, named: Iterable[tuple[str, Any]], question: Question = Question()
-    ) -> Iterator[Scores | Failure]:
-        """Like `classify_many`, but gives what each member says itself, whatever the rule."""
-        committee = self._chosen(question)
-        seats = range(len(committee.members))
-        names = tuple(member.name for member in committee.members)
-
-        def score(ready: list[Seen]) -> list[Scores]:
-            batch = Batch(ready, committee, self._pool)
-            batch.ask(seats)
-            return [
-                Scores(item.source, names, own, batch.timing(number))
-                for number, (item, own) in enumerate(zip(ready, batch.probs, strict=True))
-            ]
-
-        found: Iterator[Scores | _Bad] = self._each(named, score)
-        return map(_public, found)
+        names = None if member is None else (member,)
+        committee = self._configured(ClassifyOptions(names, rule, fit=fit))
+        decoded = self._decode(source or _name(image), image)
+        batch = MemberBatch([decoded], committee, self._pool)
+        every = len(committee.labels)
+        (verdict,) = verdicts.verdicts(batch, top=every, coverage=self.coverage)
+        request = explainer.ExplainRequest(verdict, alone=member is not None, label=label)
+        return self._explainer.explain(batch, decoded.picture, request, stop=stop)
 
     def warm_up(self) -> None:
         """Run every network on all cores at once; the first runs beside each other are slow."""
         shape = (*self.committee.members[0].recipe.size, 3)
         photos = [("warm-up", np.zeros(shape, np.uint8))] * (2 * concurrency.cores())
-        everyone = Question(rule="mean")
-        for _ in self.classify_many(photos, everyone):
+        for _ in self.classify_many(photos, ClassifyOptions(rule="mean")):
             pass
 
-    def _answers(
-        self, named: Iterable[tuple[str, Any]], question: Question
-    ) -> Iterator[Verdict | _Bad]:
-        committee = self._chosen(question)
-        coverage = self._coverage(question)
-
-        def judge(ready: list[Seen]) -> list[Verdict]:
-            batch = Batch(ready, committee, self._pool)
-            return verdicts.verdicts(
-                batch, top=question.top, coverage=coverage, similar=question.similar
-            )
-
-        return self._each(named, judge)
-
-    def _coverage(self, question: Question) -> float:
-        return self.coverage if question.coverage is None else question.coverage
-
-    def _chosen(self, question: Question) -> Committee:
-        """The committee as it is asked here, after a look whether that is possible."""
-        if question.top < 1:
-            raise errors.SettingError(f"Asked for the top {question.top}; expected 1 or more.")
-        if not 0 <= question.similar <= MOST_SIMILAR:
+    def _configured(self, options: ClassifyOptions) -> Committee:
+        """The committee as the options want it; refuses impossible ones."""
+        if options.top < 1:
+            raise errors.SettingError(f"Asked for the top {options.top}; expected 1 or more.")
+        if not 0 <= options.similar <= MOST_SIMILAR:
             raise errors.SettingError(
-                f"Asked for {question.similar} similar photos; expected 0 to {MOST_SIMILAR}."
+                f"Asked for {options.similar} similar photos; expected 0 to {MOST_SIMILAR}."
             )
-        conformal.check_coverage(self._coverage(question))
-        chosen = self.committee.only(question.members).under(question.rule)
-        return dataclasses.replace(
-            chosen, members=tuple(with_recipe(m, fit=question.fit) for m in chosen.members)
-        )
+        return self.committee.configured(options.members, rule=options.rule, fit=options.fit)
 
-    def _each(
-        self, named: Iterable[tuple[str, Any]], work: Callable[[list[Seen]], Sequence[T]]
-    ) -> Iterator[T | _Bad]:
-        """Images decoded and worked on in batches; answers in order, bad images in theirs."""
-        enough = self._enough
-        decoded = concurrency.map_ahead(
-            self._pool,
-            lambda pair: self._seen(*pair, enough=enough),
-            named,
-            ahead=2 * BATCH_SIZE,
-        )
-        return _in_batches(decoded, work)
+    def _verdicts(
+        self, options: ClassifyOptions
+    ) -> Callable[[Sequence[ImageSource]], list[Verdict]]:
+        """What answers a batch of images by these options, which are checked at once."""
+        committee = self._configured(options)
+        coverage = self.coverage if options.coverage is None else options.coverage
+        conformal.check_coverage(coverage)
 
-    @property
-    def _enough(self) -> int:
-        # Of all members, asked or not: what one of them sees depends on no option.
-        return recipe.enough(member.recipe for member in self.committee.members)
+        def answer(sources: Sequence[ImageSource]) -> list[Verdict]:
+            batch = MemberBatch(sources, committee, self._pool)
+            return verdicts.verdicts(
+                batch, top=options.top, coverage=coverage, similar=options.similar
+            )
 
-    def _seen(self, source: str, image: Any, *, enough: int) -> Seen | _Bad:
-        return image if isinstance(image, Cut) else self._decode(source, image, enough=enough)
+        return answer
 
-    def _decode(self, source: str, image: Any, *, enough: int) -> Ready | _Bad:
+    def _stream(
+        self,
+        named: Iterable[tuple[str, Any]],
+        answer: Callable[[Sequence[ImageSource]], Sequence[T]],
+    ) -> Iterator[T | Failure]:
+        """Decode images ahead, and answer them in batches; answers and failures in order."""
+
+        def decode(pair: tuple[str, Any]) -> ImageSource | Failure:
+            source, image = pair
+            if isinstance(image, CroppedImage):
+                return image
+            try:
+                return self._decode(source, image)
+            except errors.TriptychError as error:
+                return Failure(source, error.code, error.message)
+
+        if isinstance(named, Sequence) and len(named) == 1:
+            decoded: Iterator[ImageSource | Failure] = map(decode, named)  # in this thread
+        else:
+            decoded = concurrency.map_ahead(self._pool, decode, named, ahead=2 * BATCH_SIZE)
+        while batch := list(itertools.islice(decoded, BATCH_SIZE)):
+            good = [image for image in batch if not isinstance(image, Failure)]
+            answers = iter(answer(good) if good else ())
+            for image in batch:
+                yield image if isinstance(image, Failure) else next(answers)
+
+    def _decode(self, source: str, image: Any) -> DecodedImage:
         start = time.perf_counter()
-        try:
-            picture = images.picture(image, limits=self._limits, enough=enough)
-        except errors.TriptychError as error:
-            return _Bad(source, _light(error))
-        return Ready(source, picture, _ms(start, time.perf_counter()))
-
-
-def _light(error: errors.TriptychError) -> errors.TriptychError:
-    """The error without the frames it passed, which hold the photo until Python looks for rings."""
-    link: BaseException | None = error
-    while link:
-        link.__traceback__ = None
-        link = link.__context__
-    return error
-
-
-def _in_batches(
-    decoded: Iterator[Seen | _Bad], work: Callable[[list[Seen]], Sequence[T]]
-) -> Iterator[T | _Bad]:
-    while chunk := list(itertools.islice(decoded, BATCH_SIZE)):
-        ready = [item for item in chunk if not isinstance(item, _Bad)]
-        done = iter(work(ready) if ready else ())
-        for item in chunk:
-            yield item if isinstance(item, _Bad) else next(done)
-
-
-def _public(answer: T | _Bad) -> T | Failure:
-    if isinstance(answer, _Bad):
-        return Failure(answer.source, answer.error.code, answer.error.message)
-    return answer
+        picture = images.picture(image, limits=self._limits, enough=self._enough)
+        return DecodedImage(source, picture, 1000 * (time.perf_counter() - start))
 
 
 def _name(image: Any) -> str:
     return os.fspath(image) if isinstance(image, str | os.PathLike) else "image"
-
-
-def _ms(start: float, end: float) -> float:
-    return (end - start) * 1000

@@ -37,13 +37,13 @@ class Member:
     """One classifier in a committee.
 
     Args:
-        name: What it is called on the page and in answers.
+        name: Its name on the page and in answers.
         engine: Runs its network.
-        recipe: How it wants its photos.
-        cost: Of asking it, in billions of multiply-adds.
-        taught: What photos it was taught on look like to it; ``None`` where that is not known.
-        network: Its network at f32, which can be opened to see where it looks; ``None`` where
-            there is no such file.
+        recipe: How photos become the network's input.
+        cost: Cost of a forward pass, in billions of multiply-adds.
+        ood: Reference of its training photos, to tell photos that are like none of them;
+            ``None`` where there is none.
+        network: File of its network at f32, for explanations; ``None`` where there is none.
     """
 
     name: str
@@ -56,13 +56,13 @@ class Member:
 
 @dataclass(frozen=True)
 class Committee:
-    """Members that answer the same question, and how their answers are joined.
+    """Members for the same classes, and how their answers are combined.
 
     Args:
-        name: What it is called.
-        members: At least one, in the order of their panels.
+        name: Its name.
+        members: At least one, in the order in which they are shown.
         labels: The classes, in the order of every member's output.
-        doubt: What was fitted on labelled photos; `params.unfitted` where nothing was.
+        params: What was fitted on labelled photos; `params.unfitted` where nothing was.
         rule: The default combination rule, a name from `rules.RULES`.
         warning: Set when the answers must not be believed.
     """
@@ -81,53 +81,67 @@ class Committee:
 
     @property
     def costs(self) -> list[float]:
-        """Of asking each member, in billions of multiply-adds."""
+        """Cost of each member's forward pass, in billions of multiply-adds."""
         return [member.cost for member in self.members]
 
-    def only(self, names: Sequence[str] | None) -> Committee:
-        """The same committee with the named members alone; see `select`."""
-        chosen = self.select(names)
-        seats = [seat for seat, member in enumerate(self.members) if member in chosen]
-        return dataclasses.replace(self, members=chosen, params=self.params.select(seats))
+    def configured(
+        self,
+        members: Sequence[str] | None = None,
+        *,
+        rule: str | None = None,
+        fit: str | None = None,
+    ) -> Committee:
+        """The same committee with some of its members, another rule or another way to fit photos.
 
-    def under(self, rule: str | None) -> Committee:
-        """The same committee with another default rule; ``None`` leaves its own."""
-        return dataclasses.replace(self, rule=rule or self.rule)
-
-    def select(self, names: Sequence[str] | None) -> tuple[Member, ...]:
-        """The named members, in committee order; all of them for ``None``.
+        Args:
+            members: Names of the members to keep, in any spelling that the zoo knows.
+            rule: The new default rule.
+            fit: ``"crop"`` or ``"square"``, for the recipes of all members.
 
         Raises:
-            errors.UnknownName: One is not a member, or none was named.
+            errors.UnknownName: There is no such member or rule, or no member was named.
         """
-        if names is None:
-            return self.members
-        kept = chosen(self.name, [member.name for member in self.members], names)
-        return tuple(member for member in self.members if member.name in kept)
+        indices = list(range(len(self.members)))
+        if members is not None:
+            names = [member.name for member in self.members]
+            kept = select_names(self.name, names, members)
+            indices = [index for index in indices if names[index] in kept]
+        chosen = [self.members[index] for index in indices]
+        if fit is not None:
+            chosen = [
+                dataclasses.replace(member, recipe=dataclasses.replace(member.recipe, fit=fit))
+                for member in chosen
+            ]
+        return dataclasses.replace(
+            self,
+            members=tuple(chosen),
+            params=self.params.select(indices),
+            rule=rule or self.rule,
+        )
 
 
-def chosen(committee: str, own: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Those of a committee's members that are named, in committee order.
+def select_names(committee: str, members: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The members of a committee that are named, in committee order.
 
     Args:
         committee: Its name, for people.
-        own: The names of its members.
+        members: The names of its members.
         names: Those to keep, in any spelling that the zoo knows.
 
     Raises:
         errors.UnknownName: One is not a member, or none was named.
 
     Example:
-        >>> chosen("classic", ["ResNet50", "VGG16"], ["vgg16"])
+        >>> select_names("classic", ["ResNet50", "VGG16"], ["vgg16"])
         ['VGG16']
     """
     wanted = {zoo.normalize(name) for name in names}
-    if not wanted or wanted - {zoo.normalize(name) for name in own}:
+    if not wanted or wanted - {zoo.normalize(name) for name in members}:
         raise errors.UnknownName(
             f"The committee {committee} has no members {', '.join(names) or '(none named)'}; "
-            f"its members are: {', '.join(own)}."
+            f"its members are: {', '.join(members)}."
         )
-    return [name for name in own if zoo.normalize(name) in wanted]
+    return [name for name in members if zoo.normalize(name) in wanted]
 
 
 def is_from_zoo(name: str) -> bool:
@@ -229,10 +243,3 @@ def _int8(
         make = f"triptych optimize {name}{own} --images photos/"
         raise int8.missing(", ".join(names), make)
     return made
-
-
-def with_recipe(member: Member, *, fit: str | None) -> Member:
-    """The same member with another way of fitting photos into its input."""
-    if fit is None:
-        return member
-    return dataclasses.replace(member, recipe=dataclasses.replace(member.recipe, fit=fit))

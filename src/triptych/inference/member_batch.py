@@ -1,4 +1,4 @@
-"""Asking members about a batch of images: who answered what, and how long it took."""
+"""A batch of images, and the forward passes of a committee's members on it, with their times."""
 
 from __future__ import annotations
 
@@ -17,166 +17,159 @@ from triptych.ensemble import ood
 from triptych.inference.committee import Committee
 from triptych.preprocessing import recipe
 from triptych.results import Timing
+from triptych.typing import Float64Array
 from triptych.typing import Indices
 from triptych.typing import Probs
 from triptych.typing import UInt8Image
 
 
-class Seen(Protocol):
-    """One image, ready to be looked at."""
+class ImageSource(Protocol):
+    """One image, ready to be cropped to what each network takes."""
 
     @property
     def source(self) -> str:
-        """Where it came from."""
+        """Where it came from, for people."""
         ...
 
     @property
     def decode_ms(self) -> float:
-        """What reading it took."""
+        """Time that reading it took, in milliseconds."""
         ...
 
-    def cut(self, own: recipe.Recipe) -> UInt8Image:
-        """What a network with this recipe is shown, before its values are scaled."""
+    def crop(self, for_recipe: recipe.Recipe) -> UInt8Image:
+        """The input of a network with this recipe, before its values are scaled."""
         ...
 
 
 @dataclass(frozen=True)
-class Ready:
+class DecodedImage:
     """One image, decoded.
 
     Args:
         source: Where it came from.
-        picture: RGB; all members share it.
-        decode_ms: What reading it took.
+        picture: RGB pixels, shared by all members.
+        decode_ms: Time that decoding took.
     """
 
     source: str
     picture: recipe.Picture
     decode_ms: float
 
-    def cut(self, own: recipe.Recipe) -> UInt8Image:
-        """What a network with this recipe is shown, before its values are scaled."""
-        return recipe.resize(own, self.picture)
+    def crop(self, for_recipe: recipe.Recipe) -> UInt8Image:
+        """The input of a network with this recipe, before its values are scaled."""
+        return recipe.resize(for_recipe, self.picture)
 
 
 @dataclass(frozen=True)
-class Cut:
-    """One image of which only what certain networks are shown is left, to be sent elsewhere.
+class CroppedImage:
+    """One image of which only the inputs of certain networks are left, to be sent elsewhere.
 
     Args:
         source: Where it came from.
-        pixels: By recipe, what `triptych.preprocessing.recipe.resize` makes of it.
-        decode_ms: What reading and cutting it took.
+        pixels: By recipe, what `triptych.preprocessing.recipe.resize` makes of the image.
+        decode_ms: Time that decoding and cropping took.
     """
 
     source: str
     pixels: Mapping[recipe.Recipe, UInt8Image]
     decode_ms: float
 
-    def cut(self, own: recipe.Recipe) -> UInt8Image:
-        """What a network with this recipe, one of those it was cut for, is shown."""
-        return self.pixels[own]
+    def crop(self, for_recipe: recipe.Recipe) -> UInt8Image:
+        """The input of a network with this recipe, one of those it was cropped for."""
+        return self.pixels[for_recipe]
 
 
-class Batch:
-    """N images and what M members say of them; members are asked some at a time.
+class MemberBatch:
+    """N images and the raw probabilities of M members, which predict some at a time.
 
-    Each member looks at each image by itself, as many at once as the pool has threads: on a CPU
-    a photo a core is faster than a batch on all cores, and a single photo has its members asked
+    Each member runs on each image by itself, as many at once as the pool has threads: on a CPU
+    a photo a core is faster than a batch on all cores, and the members of a single photo run
     beside each other. Where batches are faster, engines join them (`triptych.engines.batching`).
 
     Args:
         images: At least one.
-        committee: Who may be asked.
-        pool: Runs recipes and networks.
+        committee: Whose members predict.
+        pool: Runs recipes and networks; a single run stays in the caller's thread.
     """
 
-    def __init__(self, images: Sequence[Seen], committee: Committee, pool: Executor) -> None:
+    def __init__(self, images: Sequence[ImageSource], committee: Committee, pool: Executor) -> None:
         shape = (len(images), len(committee.members))
         self.images = images
         self.committee = committee
-        self.asked = np.zeros(shape, bool)  # (N, M)
-        self.probs = np.zeros((*shape, len(committee.labels)), np.float32)  # own ones
-        self.novelty: Probs | None = None  # (N,), once the member that tells it was asked
-        self._told: tuple[ood.OODReference, Probs] | None = None  # its own, with features (N, F)
-        self._spent_ms = np.zeros(shape)
+        self.answered = np.zeros(shape, bool)  # (N, M): which member has predicted which image
+        self.probs = np.zeros((*shape, len(committee.labels)), np.float32)  # raw
+        # Shape (N,), once the member that has a reference of its training photos has predicted.
+        self.novelty: Float64Array | None = None
+        self._features: Probs | None = None  # (N, F), of that member
+        self._network_ms = np.zeros(shape)
         self._recipe_ms = np.zeros(shape)
         self._total_ms = np.array([image.decode_ms for image in images])
         self._pool = pool
 
     @property
-    def everyone(self) -> Indices:
-        """The positions of all images."""
-        return np.arange(len(self.images))
+    def ood_reference(self) -> ood.OODReference | None:
+        """What photos are compared with: the reference of the member that runs first."""
+        first = self.committee.params.stages[0].member
+        return self.committee.members[first].ood
 
-    def ask(self, seats: Sequence[int], which: Indices | None = None) -> Probs:
-        """Ask members.
+    def predict(self, members: Sequence[int], which: Indices | None = None) -> Probs:
+        """Run members on images.
 
         Args:
-            seats: Their positions in the committee, at least one.
+            members: Their indices in the committee, at least one.
             which: Positions of the images, at least one; ``None`` means all.
 
         Returns:
-            Their own probabilities, shape (len(seats), len(which), C).
+            Raw probabilities, shape (len(members), len(which), C).
         """
-        which = self.everyone if which is None else which
-        asked = [(seat, int(number)) for seat in seats for number in which]
+        which = np.arange(len(self.images)) if which is None else which
+        runs = [(member, int(image)) for member in members for image in which]
         start = time.perf_counter()
-        outputs = list(self._pool.map(lambda pair: self._look(*pair), asked))
-        self._total_ms[which] += _ms(start, time.perf_counter()) / len(which)
-        for (seat, number), output in zip(asked, outputs, strict=True):
-            self.asked[number, seat] = True
-            self.probs[number, seat] = output.probs[0]
-        self._compare(seats, which, outputs)
-        return self.probs[which][:, seats].swapaxes(0, 1)
-
-    def _look(self, seat: int, number: int) -> Output:
-        """One member looks at one image."""
-        member = self.committee.members[seat]
-        start = time.perf_counter()
-        pixels = self.images[number].cut(member.recipe)[np.newaxis]
-        if isinstance(member.engine, Far):
-            prepared = time.perf_counter()
-            output = member.engine.look(pixels)
+        if len(runs) == 1:  # nothing to run beside it, so no other thread is needed
+            outputs = [self._forward(*runs[0])]
         else:
-            ready = recipe.scale(member.recipe, pixels)
+            outputs = list(self._pool.map(self._forward, *zip(*runs, strict=True)))
+        self._total_ms[which] += 1000 * (time.perf_counter() - start) / len(which)
+        for (member, image), output in zip(runs, outputs, strict=True):
+            self.answered[image, member] = True
+            self.probs[image, member] = output.probs[0]
+        first, reference = self.committee.params.stages[0].member, self.ood_reference
+        if reference is not None and first in members:
+            begin = list(members).index(first) * len(which)
+            some = outputs[begin : begin + len(which)]
+            self._features = np.concatenate([output.features for output in some])
+            self.novelty = ood.p_values(reference, self._features)
+        return self.probs[which][:, members].swapaxes(0, 1)
+
+    def _forward(self, member: int, image: int) -> Output:
+        engine, of = self.committee.members[member].engine, self.committee.members[member].recipe
+        start = time.perf_counter()
+        pixels = self.images[image].crop(of)[np.newaxis]
+        if isinstance(engine, Far):
             prepared = time.perf_counter()
-            output = member.engine.run(ready)
-        self._spent_ms[number, seat] = _ms(prepared, time.perf_counter())
-        self._recipe_ms[number, seat] = _ms(start, prepared)
+            output = engine.look(pixels)
+        else:
+            inputs = recipe.scale(of, pixels)
+            prepared = time.perf_counter()
+            output = engine.run(inputs)
+        self._network_ms[image, member] = 1000 * (time.perf_counter() - prepared)
+        self._recipe_ms[image, member] = 1000 * (prepared - start)
         return output
 
-    def _compare(self, seats: Sequence[int], which: Indices, outputs: Sequence[Output]) -> None:
-        """Compare the photos with those that were taught, by the member that tells it."""
-        first = self.committee.params.stages[0].member
-        taught = self.committee.members[first].ood
-        if taught is None or first not in seats:
-            return
-        start = list(seats).index(first) * len(which)
-        features = np.concatenate([o.features for o in outputs[start : start + len(which)]])
-        self.novelty = ood.p_values(taught, features)
-        self._told = taught, features
-
-    def nearest(self, number: int, count: int) -> list[ood.Neighbour]:
-        """The taught photos that are nearest to one image; none where none are known."""
-        if not self._told or not count:
+    def neighbours(self, image: int, count: int) -> list[ood.Neighbour]:
+        """The training photos that are nearest to one image; none where none are known."""
+        if self.ood_reference is None or self._features is None or not count:
             return []
-        taught, features = self._told
-        return ood.nearest(taught, features[number : number + 1], count)[0]
+        return ood.nearest(self.ood_reference, self._features[image : image + 1], count)[0]
 
-    def timing(self, number: int) -> Timing:
+    def timing(self, image: int) -> Timing:
         """Where the time of one image went."""
-        image, members = self.images[number], self.committee.members
-        spent = {
-            member.name: float(ms)
-            for member, ms, asked in zip(
-                members, self._spent_ms[number], self.asked[number], strict=True
-            )
-            if asked
-        }
-        recipe_ms = float(self._recipe_ms[number].sum())
-        return Timing(image.decode_ms, recipe_ms, spent, float(self._total_ms[number]))
-
-
-def _ms(start: float, end: float) -> float:
-    return (end - start) * 1000
+        return Timing(
+            decode_ms=self.images[image].decode_ms,
+            recipe_ms=float(self._recipe_ms[image].sum()),
+            members_ms={
+                self.committee.members[member].name: float(self._network_ms[image, member])
+                for member in np.flatnonzero(self.answered[image])
+            },
+            total_ms=float(self._total_ms[image]),
+        )

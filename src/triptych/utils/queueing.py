@@ -6,8 +6,6 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from collections.abc import Iterable
-from collections.abc import Iterator
 from concurrent import futures
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
@@ -66,9 +64,10 @@ class Queue:
         Raises:
             errors.Overloaded: Too many are waiting.
         """
-        self._take(images)
-        taken = time.monotonic()
-        future = self._pool.submit(self._timed, work, images, taken)
+        with self._lock:
+            self._check_room(images)
+            self._images += images
+        future = self._pool.submit(self._timed, work, images, time.monotonic())
         future.add_done_callback(lambda _: self._leave(images))
         return future
 
@@ -98,11 +97,6 @@ class Queue:
                 "Try again a little later.",
                 retry_after_s=max(1, math.ceil(self._images * self._spent_s)),
             )
-
-    def _take(self, images: int) -> None:
-        with self._lock:
-            self._check_room(images)
-            self._images += images
 
     def _leave(self, images: int) -> None:
         with self._lock:
@@ -172,10 +166,3 @@ class Deadline:
                 "Send fewer images at a time, or try again when less is going on."
             )
         return future.result()
-
-    def watch(self, items: Iterable[T]) -> Iterator[T]:
-        """The items, until the deadline has passed: nobody waits for the rest."""
-        for item in items:
-            yield item
-            if not self.left_s:
-                return

@@ -84,9 +84,11 @@ def classify() -> tuple[flask.Response, int]:
     error of the request, too. Options go into the address, the form or the JSON; those left out
     are as the committee has them.
     """
-    here = context.current()
-    upload = uploads.read(flask.request, max_images=here.settings.max_request_images)
-    answers = capture.ask(upload)
+    studio = context.current()
+    upload = uploads.read(flask.request, studio.settings)
+    answers = studio.classify(upload.committee, upload.images, upload.options)
+    if upload.keep:
+        capture.keep(upload, answers)
     body: dict[str, Any] = {"results": [answer.to_dict() for answer in answers]}
     if len(answers) == 1 and isinstance(answers[0], Failure):
         body = {"error": body["results"][0]["error"], **body}

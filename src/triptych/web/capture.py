@@ -1,7 +1,8 @@
-"""Photos of which a committee was not sure, kept for a person to look at.
+"""Keeping images that a committee was not sure of, in the inbox, for a person to review.
 
-Two people have to want it: the owner of the studio, who opens the inbox (off by default), and
-whoever asks, with each request. Photos of which the committee was sure are never kept.
+Two people have to agree: the owner of the studio, who opens the inbox (off by default), and the
+sender, with each request (`triptych.web.uploads` refuses the option while the inbox is closed).
+Images that a committee was sure of are never kept.
 """
 
 from __future__ import annotations
@@ -9,54 +10,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import flask
-from werkzeug.exceptions import Forbidden
 
 from triptych import errors
 from triptych.results import NONE
 from triptych.results import UNSURE
 from triptych.results import Failure
-from triptych.studio.projects import Projects
 from triptych.web import context
 from triptych.web.context import Answer
-from triptych.web.uploads import Base64
 from triptych.web.uploads import Upload
 
-KEPT = (UNSURE, NONE)
-Doubted = tuple[str, "bytes | Base64", Answer]
-TOLD = ("label", "prob", "status", "novelty", "top")
+FIELDS = ("label", "prob", "status", "novelty", "top")
 
 
-def ask(upload: Upload) -> list[Answer]:
-    """Ask about the images of a request, and keep those that may and shall be kept.
+def keep(upload: Upload, answers: Sequence[Answer]) -> None:
+    """Keep the images of a request that the committee was not sure of.
 
-    Raises:
-        Forbidden: They shall be kept, and the inbox of this studio is not open.
-        errors.TriptychError: As `Studio.ask`; that one cannot be kept is logged and disturbs no
-            answer.
+    An image that cannot be kept is logged and changes no answer.
+
+    Args:
+        upload: The request.
+        answers: One for each of its images.
     """
-    here = context.current()
-    if upload.keep and here.settings.inbox != "on":
-        raise Forbidden(
-            "The option keep is true, and this studio keeps no photos: its inbox is off. Leave "
-            "the option out, or ask its owner to start it with --inbox on."
-        )
-    answers = here.ask(upload.committee, upload.images, upload.question)
-    doubted = [
-        (name, data, answer)
+    unsure = [
+        (name, data, answer.to_dict()["verdict"])
         for (name, data), answer in zip(upload.images, answers, strict=True)
-        if upload.keep and not isinstance(answer, Failure) and answer.status in KEPT
+        if not isinstance(answer, Failure) and answer.status in (UNSURE, NONE)
     ]
-    if doubted:
-        committee = here.registry.resolve(upload.committee)
-        try:
-            here.do(lambda: _keep(here.projects, committee, doubted))
-        except errors.TriptychError as error:
-            flask.current_app.logger.warning("A photo could not be kept for review: %s", error)
-    return answers
+    if not unsure:
+        return
+    studio = context.current()
+    committee = studio.registry.resolve(upload.committee)
 
+    def work() -> None:
+        for name, data, verdict in unsure:
+            record = {"committee": committee, **{field: verdict[field] for field in FIELDS}}
+            studio.projects.keep(name, data if isinstance(data, bytes) else data.read(), record)
 
-def _keep(door: Projects, committee: str, doubted: Sequence[Doubted]) -> None:
-    for name, data, answer in doubted:
-        told = answer.to_dict()["verdict"]
-        verdict = {"committee": committee, **{part: told[part] for part in TOLD}}
-        door.keep(name, data if isinstance(data, bytes) else data.read(), verdict)
+    try:
+        studio.do(work)
+    except errors.TriptychError as error:
+        flask.current_app.logger.warning("A photo could not be kept for review: %s", error)

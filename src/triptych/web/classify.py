@@ -103,9 +103,11 @@ def cards(*, similar: int = 0) -> list[dict[str, Any]]:
             a page that is passed on shows none.
     """
     here = context.current()
-    upload = uploads.read(flask.request, max_images=here.settings.max_request_images)
-    question = dataclasses.replace(upload.question, similar=similar)
-    answers = capture.ask(dataclasses.replace(upload, question=question))
+    upload = uploads.read(flask.request, here.settings)
+    question = dataclasses.replace(upload.options, similar=similar)
+    answers = here.classify(upload.committee, upload.images, question)
+    if upload.keep:
+        capture.keep(upload, answers)
     limits = images.Limits(here.settings.max_image_bytes, here.settings.max_image_pixels)
     photos = here.do(lambda: [_photo(data, limits) for _, data in upload.images])
     order = here.registry.facts(here.registry.resolve(upload.committee)).members

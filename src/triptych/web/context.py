@@ -1,4 +1,4 @@
-"""What pages and API share: the committees, the limits, and how they are asked."""
+"""What pages and API share: the committees, the limits, the queues and the deadline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import flask
 
 from triptych.images import Limits
 from triptych.inference.classifier import Classifier
-from triptych.inference.classifier import Question
+from triptych.inference.classifier import ClassifyOptions
 from triptych.inference.explain.explainer import Explanation
 from triptych.results import Failure
 from triptych.results import Verdict
@@ -41,12 +41,12 @@ class Studio:
     Args:
         settings: The limits.
         registry: The committees.
-        queue: Where work waits for its turn.
-        loading: Where the loading of committees waits: it takes seconds, in which those that are
-            ready shall go on to answer.
-        wait: Waits for a future so many seconds; a server whose loop must stay free passes its
-            own way.
-        teaching: Whether people teach committees here; else there are no projects.
+        queue: Bounded queue of the work on images.
+        loading: Queue for loading committees, which takes seconds, so that those that are loaded
+            go on answering.
+        wait: Waits for a future, with a timeout in seconds; a server passes one that leaves its
+            event loop free.
+        teaching: Whether people train committees here; else there are no projects.
     """
 
     settings: Settings
@@ -58,7 +58,7 @@ class Studio:
 
     @cached_property
     def projects(self) -> Projects:
-        """Projects of classes and photos; opened when first asked for.
+        """Projects of classes and photos; opened when first used.
 
         Raises:
             errors.StateError: They cannot be read, or nothing can be written.
@@ -68,7 +68,7 @@ class Studio:
 
     @cached_property
     def jobs(self) -> Jobs:
-        """What teaches them; a server asks for it before it opens, as others may not meanwhile.
+        """The training jobs; a server opens them before it serves, and no other process can.
 
         Raises:
             errors.StateError: As `projects`.
@@ -76,15 +76,15 @@ class Studio:
         build = {"precision": self.settings.precision, "threads": self.settings.threads}
         return Jobs(self.projects, self.settings.home, build)
 
-    def ask(
-        self, committee: str | None, images: Sequence[tuple[str, Any]], question: Question
+    def classify(
+        self, committee: str | None, images: Sequence[tuple[str, Any]], options: ClassifyOptions
     ) -> list[Answer]:
-        """Ask a committee; one answer per image, in order.
+        """Classify images when their turn in the queue comes; answers in order.
 
         Args:
             committee: Its name; ``None`` means the default.
             images: Pairs of a name for people and an image, as `Classifier.classify` takes.
-            question: Who is asked, and how.
+            options: How to answer.
 
         Raises:
             errors.UnknownName: No such committee, member or rule.
@@ -94,30 +94,36 @@ class Studio:
             errors.DeadlinePassed: It took too long.
         """
         deadline = self._deadline()
-        classifier = self._asked(committee, len(images), deadline)
+        classifier = self._classifier(committee, deadline)
+        noted = request_context.current()
+        noted.committee, noted.images = classifier.committee.name, noted.images + len(images)
 
         def work() -> list[Answer]:
-            return list(deadline.watch(classifier.classify_many(images, question)))
+            answers: list[Answer] = []
+            for answer in classifier.classify_many(images, options):
+                answers.append(answer)
+                if not deadline.left_s:  # nobody waits for the rest
+                    break
+            return answers
 
         answers = deadline.result(self.queue.submit(work, images=len(images)))
-        request_context.current().answers += answers
+        noted.answers += answers
         return answers
 
     def explain(
         self,
         committee: str | None,
         image: tuple[str, Any],
-        form: Callable[[Explanation], T],
-        **asked: Any,
+        render: Callable[[Explanation], T],
+        **options: Any,
     ) -> T:
-        """Let a committee say which parts of an image speak for a class.
+        """Find which parts of an image speak for a class.
 
         Args:
             committee: Its name; ``None`` means the default.
             image: A name for people and an image, as `Classifier.classify` takes.
-            form: Makes what is answered of the explanation; called where it does not hold up
-                others.
-            **asked: As `Classifier.explain` takes it.
+            render: Makes the answer from the explanation; called in the queue's thread.
+            **options: As `Classifier.explain` takes them.
 
         Raises:
             errors.ImageError: The image cannot be read.
@@ -127,19 +133,21 @@ class Studio:
             errors.DeadlinePassed: It took too long.
         """
         deadline = self._deadline()
-        classifier = self._asked(committee, 1, deadline)
+        classifier = self._classifier(committee, deadline)
+        noted = request_context.current()
+        noted.committee, noted.images = classifier.committee.name, noted.images + 1
         source, data = image
 
         def work() -> T:
-            told = classifier.explain(
-                data, source=source, stop=lambda: not deadline.left_s, **asked
+            explanation = classifier.explain(
+                data, source=source, stop=lambda: not deadline.left_s, **options
             )
-            return form(told)
+            return render(explanation)
 
         return deadline.result(self.queue.submit(work))
 
     def do(self, work: Callable[[], T]) -> T:
-        """Do something that takes a while when its turn comes.
+        """Run something that takes a while when its turn in the queue comes.
 
         Raises:
             errors.Overloaded: Too much is waiting.
@@ -158,7 +166,7 @@ class Studio:
         self._classifier(committee, self._deadline())
 
     def arrange(self, work: Callable[[], T]) -> T:
-        """Do something that loads committees, beside those that answer.
+        """Run something that loads committees, beside those that answer.
 
         Raises:
             errors.DeadlinePassed: It took too long; it goes on all the same.
@@ -167,14 +175,6 @@ class Studio:
 
     def _deadline(self) -> Deadline:
         return Deadline(self.settings.deadline_s, wait=self.wait)
-
-    def _asked(self, name: str | None, images: int, deadline: Deadline) -> Classifier:
-        """A committee that is asked about so many images, which the log shall tell."""
-        classifier = self._classifier(name, deadline)
-        noted = request_context.current()
-        noted.committee = classifier.committee.name
-        noted.images += images
-        return classifier
 
     def _classifier(self, name: str | None, deadline: Deadline) -> Classifier:
         loaded = self.registry.loaded(name)

@@ -1,23 +1,40 @@
-"""The options of a request: from texts of an address or a form, or from JSON, to a question."""
+"""The options of a request, checked: from the texts of an address or a form, or from JSON."""
 
 from __future__ import annotations
 
+import contextlib
 import reprlib
 from collections.abc import Mapping
 from typing import Any
 
+import flask
 import marshmallow
 from werkzeug.datastructures import MultiDict
 
 from triptych import errors
-from triptych.inference.classifier import Question
 from triptych.web import request_schemas
 
 SCHEMA = request_schemas.Options()
 WHY = request_schemas.Why()
 SWITCH = {"true": True, "false": False}
-# What is no part of the question: who is asked, and what becomes of the images.
-BESIDE = ("committee", "keep")
+
+
+def read(
+    request: flask.Request, beside: Mapping[str, Any], schema: marshmallow.Schema
+) -> dict[str, Any]:
+    """The options of a request: of its address, and of its form or JSON, which win.
+
+    Args:
+        request: The request.
+        beside: Options that came in JSON.
+        schema: Names those that there are.
+
+    Raises:
+        errors.SettingError: One that does not exist, or with an impossible value.
+    """
+    # Checked by themselves, so that an error in one is not hidden by the other.
+    given = check(from_text(request.args), schema)
+    return given | check(from_form(request.form) | dict(beside), schema)
 
 
 def from_text(values: MultiDict[str, str]) -> dict[str, Any]:
@@ -32,8 +49,8 @@ def from_text(values: MultiDict[str, str]) -> dict[str, Any]:
         names = [name.strip() for name in ",".join(values.getlist("members")).split(",")]
         given["members"] = [name for name in names if name]
     for name in ("top", "similar"):
-        if name in given:
-            given[name] = _whole(given[name])
+        with contextlib.suppress(ValueError):  # no number: refused with the others that are none
+            given[name] = int(given.get(name, ""))
     if "keep" in given:
         given["keep"] = SWITCH.get(given["keep"], given["keep"])
     return given
@@ -47,13 +64,6 @@ def from_form(values: MultiDict[str, str]) -> dict[str, Any]:
         {'top': 2}
     """
     return {name: value for name, value in from_text(values).items() if value not in ("", [])}
-
-
-def _whole(text: str) -> int | str:
-    try:
-        return int(text)
-    except ValueError:
-        return text  # refused with the others that are no number
 
 
 def check(given: Mapping[str, Any], schema: marshmallow.Schema = SCHEMA) -> dict[str, Any]:
@@ -70,20 +80,15 @@ def check(given: Mapping[str, Any], schema: marshmallow.Schema = SCHEMA) -> dict
         >>> check({"coverage": "0.95"})
         {'coverage': 0.95}
     """
-    wrong = schema.validate(given)
-    for name in wrong:
-        raise errors.SettingError(_complaint(str(name), given, schema))
-    return dict(schema.load(given))
-
-
-def _complaint(name: str, given: Mapping[str, Any], schema: marshmallow.Schema) -> str:
+    try:
+        return dict(schema.load(given))
+    except marshmallow.ValidationError as problem:
+        name = str(next(iter(problem.messages_dict)))
     if name not in schema.fields:
-        return f"There is no option {name!r}; expected only: {', '.join(schema.fields)}."
+        raise errors.SettingError(
+            f"There is no option {name!r}; expected only: {', '.join(schema.fields)}."
+        )
     expected = schema.fields[name].metadata["expected"]
-    return f"The option {name} is {reprlib.repr(given[name])}; expected {expected}."
-
-
-def question(checked: Mapping[str, Any]) -> Question:
-    """What is asked, by options that were checked; those `BESIDE` it are left alone."""
-    asked = {name: value for name, value in checked.items() if name not in BESIDE}
-    return Question(**{**asked, "members": tuple(asked.get("members", ())) or None})
+    raise errors.SettingError(
+        f"The option {name} is {reprlib.repr(given[name])}; expected {expected}."
+    )

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import marshmallow
 from flask_smorest.fields import Upload
 from marshmallow import fields
 from marshmallow import validate
@@ -200,21 +199,3 @@ class WhyRequest(Why):
         validate=validate.Length(equal=1),
         metadata=response_schemas.said("The image, and no other."),
     )
-
-
-def complaint(wrong: Any) -> tuple[str, str]:
-    """The first of the things that a schema found wrong: where, and what.
-
-    Args:
-        wrong: As `marshmallow.Schema.validate` gives it, with at least one complaint.
-
-    Example:
-        >>> complaint(EncodedImage(many=True).validate([{"b64": 1}]))
-        ('[0].b64', 'Not a valid string.')
-    """
-    place = ""
-    while isinstance(wrong, Mapping):
-        key, wrong = next(iter(wrong.items()))
-        if key != marshmallow.exceptions.SCHEMA:  # the whole, not a field of it
-            place += f"[{key}]" if isinstance(key, int) else f".{key}"
-    return place, wrong[0]

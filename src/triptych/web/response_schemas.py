@@ -141,9 +141,10 @@ class Verdict(Answer):
     members = fields.List(
         fields.Nested(Prediction), metadata=said("Each member that was asked, in their order.")
     )
-    slept = fields.List(
+    skipped = fields.List(
         fields.String(), metadata=said("Members that the rule cascade did not need.")
     )
+    slept = fields.List(fields.String(), metadata=said("The old name of skipped.", deprecated=True))
     reason = fields.String(allow_none=True, metadata=said("Why it did not need them."))
     timing = fields.Nested(Timing)
     warning = fields.String(

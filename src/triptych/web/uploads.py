@@ -1,4 +1,4 @@
-"""A request read into images and a question: the one way that page and API share.
+"""Requests parsed into images and options: the one way that page and API share.
 
 Nothing is kept, nothing is fetched, and nothing is ever written under a name that came from
 outside.
@@ -13,15 +13,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import flask
-import marshmallow
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import Forbidden
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from triptych import errors
-from triptych.inference.classifier import Question
+from triptych.inference.classifier import ClassifyOptions
+from triptych.settings import Settings
+from triptych.utils import validation
 from triptych.web import body as web_body
-from triptych.web import options
+from triptych.web import options as web_options
 from triptych.web import request_schemas
 
 FIELD = "image"
@@ -35,12 +37,9 @@ EXPECTED_JSON = (
 )
 LONGEST_NAME = 200
 
-Images = Sequence[tuple[str | None, "bytes | Base64"]]
-
 
 class Base64:
-    """An image as a text in base64: a file to read, so that one that is damaged fails alone, and
-    in the thread that looks at it.
+    """An image as a base64 text, read in the thread that decodes it, so that a bad one fails alone.
 
     Args:
         text: May have line breaks, and ``data:image/jpeg;base64,`` in front.
@@ -65,44 +64,52 @@ class Base64:
             ) from None
 
 
-# A name for people, and a file.
+# A name for people, and a file; as it came, and as it is answered.
+Unnamed = Sequence[tuple[str | None, bytes | Base64]]
 Named = tuple[str, bytes | Base64]
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What a request asks.
+    """A request to classify images.
 
     Args:
         images: Pairs of a name for people and a file, in order.
         committee: The committee's name; ``None`` means the default.
-        question: Who is asked, and how.
+        options: How to answer.
         keep: Whether images may be kept for review.
     """
 
     images: list[Named]
     committee: str | None
-    question: Question
+    options: ClassifyOptions
     keep: bool = False
 
 
-def read(request: flask.Request, *, max_images: int) -> Upload:
-    """Read a request.
+def read(request: flask.Request, settings: Settings) -> Upload:
+    """Read a request to classify images.
 
     Args:
         request: Its body is multipart/form-data, the bytes of one image, or JSON.
-        max_images: Most images in one request.
+        settings: The most images in one request, and whether the inbox is open.
 
     Raises:
         BadRequest: There is no image in it; the description says why.
         RequestEntityTooLarge: Too many images or bytes.
+        Forbidden: Images are to be kept, and the inbox is closed.
         errors.SettingError: An option that does not exist, or an impossible value.
     """
     images, beside = _images(request)
-    check_count(len(images), most=max_images)
-    asked = _asked(request, beside, options.SCHEMA)
-    keep = asked.get("keep", False)
-    return Upload(_named(images), asked.get("committee"), options.question(asked), keep)
+    check_count(len(images), most=settings.max_request_images)
+    given = web_options.read(request, beside, web_options.SCHEMA)
+    committee, keep = given.pop("committee", None), given.pop("keep", False)
+    if keep and settings.inbox != "on":
+        raise Forbidden(
+            "The option keep is true, and this studio keeps no photos: its inbox is off. Leave "
+            "the option out, or ask its owner to start it with --inbox on."
+        )
+    members = tuple(given.pop("members", ())) or None
+    return Upload(images, committee, ClassifyOptions(members, **given), keep)
 
 
 def read_one(request: flask.Request) -> tuple[Named, dict[str, Any]]:
@@ -119,33 +126,25 @@ def read_one(request: flask.Request) -> tuple[Named, dict[str, Any]]:
     images, beside = _images(request)
     if len(images) > 1:
         raise BadRequest(f"{len(images)} images came; expected one. Send one request for each.")
-    (image,) = _named(images)
-    return image, _asked(request, beside, options.WHY)
+    return images[0], web_options.read(request, beside, web_options.WHY)
 
 
-def _named(images: Images) -> list[Named]:
-    return [(base_name(name, number), data) for number, (name, data) in enumerate(images, 1)]
-
-
-def _asked(
-    request: flask.Request, beside: dict[str, Any], schema: marshmallow.Schema
-) -> dict[str, Any]:
-    # Each place by itself, so that what is wrong in one is not hidden by the other.
-    asked = options.check(options.from_text(request.args), schema)
-    return asked | options.check(options.from_form(request.form) | beside, schema)
-
-
-def _images(request: flask.Request) -> tuple[Images, dict[str, Any]]:
-    """The images, and the options that came beside them in JSON."""
+def _images(request: flask.Request) -> tuple[list[Named], dict[str, Any]]:
+    """The images of a request, each with a name, and the options beside them in JSON."""
     kind = request.mimetype
+    unnamed: Unnamed
+    beside: dict[str, Any] = {}
     if kind == "multipart/form-data":
-        return _parts(request), {}
-    if kind.startswith("image/") or kind == "application/octet-stream":
-        return [(None, body(request))], {}
-    if kind == "application/json":
-        return _encoded(web_body.parse(body(request), hint=EXPECTED_JSON))
-    came = f"as {kind}, which carries no files" if kind else "without a Content-Type"
-    raise BadRequest(f"The request came {came}. {EXPECTED}")
+        unnamed = _files(request)
+    elif kind.startswith("image/") or kind == "application/octet-stream":
+        unnamed = [(None, body(request))]
+    elif kind == "application/json":
+        unnamed, beside = _encoded(web_body.parse(body(request), hint=EXPECTED_JSON))
+    else:
+        came = f"as {kind}, which carries no files" if kind else "without a Content-Type"
+        raise BadRequest(f"The request came {came}. {EXPECTED}")
+    images = [(base_name(name, number), data) for number, (name, data) in enumerate(unnamed, 1)]
+    return images, beside
 
 
 def body(request: flask.Request) -> bytes:
@@ -177,29 +176,20 @@ def check_count(count: int, *, most: int) -> None:
         )
 
 
-def _encoded(given: dict[str, Any]) -> tuple[Images, dict[str, Any]]:
+def _encoded(given: dict[str, Any]) -> tuple[Unnamed, dict[str, Any]]:
+    """The images of a JSON request, and the options beside them."""
     images = given.pop("images", None)
     if not images:
         raise BadRequest(f"There is no image in the request. {EXPECTED_JSON}")
     wrong = request_schemas.EncodedImage(many=True).validate(images)
     if wrong:
-        place, what = request_schemas.complaint(wrong)
-        raise BadRequest(f"The JSON at images{place}: {what} {EXPECTED_JSON}")
+        path, message = validation.first_problem(wrong)
+        raise BadRequest(f"The JSON at images{path}: {message} {EXPECTED_JSON}")
     return [(image.get("name"), Base64(image["b64"])) for image in images], given
 
 
-def _parts(request: flask.Request) -> Images:
-    _refuse_other_fields(request)
-    files: list[FileStorage] = request.files.getlist(FIELD)
-    images = [(file.filename, file.read()) for file in files]
-    # A form in which no file was chosen sends one part with neither name nor bytes.
-    images = [(name, data) for name, data in images if name or data]
-    if not images:
-        raise BadRequest(f"There is no image in the request. {EXPECTED}")
-    return images
-
-
-def _refuse_other_fields(request: flask.Request) -> None:
+def _files(request: flask.Request) -> Unnamed:
+    """The images of a form."""
     if FIELD in request.form:
         raise BadRequest(
             "The field 'image' came as text instead of a file. "
@@ -210,6 +200,13 @@ def _refuse_other_fields(request: flask.Request) -> None:
         raise BadRequest(
             f"A file came in the field {others[0]!r}; expected all files in the field 'image'."
         )
+    files: list[FileStorage] = request.files.getlist(FIELD)
+    images = [(file.filename, file.read()) for file in files]
+    # A form in which no file was chosen sends one part with neither name nor bytes.
+    images = [(name, data) for name, data in images if name or data]
+    if not images:
+        raise BadRequest(f"There is no image in the request. {EXPECTED}")
+    return images
 
 
 def base_name(name: str | None, number: int) -> str:

@@ -31,7 +31,7 @@ from triptych.inference.committee import Committee
 from triptych.inference.committee import Member
 from triptych.inference.explain import heatmap_grid
 from triptych.inference.explain import occlusion
-from triptych.inference.member_batch import Batch
+from triptych.inference.member_batch import MemberBatch
 from triptych.preprocessing import recipe
 from triptych.results import Guess
 from triptych.results import Label
@@ -48,7 +48,7 @@ LONGEST_PX = 960
 
 
 @dataclass(frozen=True)
-class Look:
+class SaliencyMap:
     """Where one member finds what speaks for a class.
 
     Args:
@@ -137,7 +137,7 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class Why:
+class ExplainRequest:
     """What is asked of an answer.
 
     Args:
@@ -169,7 +169,7 @@ class Explainer:
         return sum(maps.size_bytes for maps in list(self._opened.values()) if maps)
 
     def explain(
-        self, batch: Batch, photo: recipe.Picture, why: Why, *, stop: ShouldStop
+        self, batch: MemberBatch, photo: recipe.Picture, why: ExplainRequest, *, stop: ShouldStop
     ) -> Explanation:
         """Find what speaks for a class in the first image of a batch.
 
@@ -185,7 +185,7 @@ class Explainer:
         """
         committee = batch.committee
         guess = _guess(why, committee)
-        seats = [seat for seat, asked in enumerate(batch.asked[0]) if asked]
+        seats = [seat for seat, asked in enumerate(batch.answered[0]) if asked]
         members = [committee.members[seat] for seat in seats]
         looks = [self.look(own, photo, guess.label.index, stop=stop) for own in members]
         heat, box = heatmap_grid.together(
@@ -206,7 +206,7 @@ class Explainer:
 
     def look(
         self, member: Member, picture: recipe.Picture, label: int, *, stop: ShouldStop
-    ) -> Look:
+    ) -> SaliencyMap:
         """Find where a member sees what speaks for a class.
 
         Args:
@@ -222,8 +222,8 @@ class Explainer:
         box = heatmap_grid.box_of(member.recipe, *recipe.size(picture))
         evidence = self._evidence(member, seen)
         if evidence is not None:
-            return Look(_stretched(evidence[label]), box, ACTIVATION)
-        return Look(_positive(self._occluded(member, seen, label, stop)), box, OCCLUSION)
+            return SaliencyMap(_stretched(evidence[label]), box, ACTIVATION)
+        return SaliencyMap(_positive(self._occluded(member, seen, label, stop)), box, OCCLUSION)
 
     def _evidence(self, member: Member, seen: UInt8Image) -> Float32Array | None:
         maps = self._maps(member.network) if member.network else None
@@ -249,7 +249,7 @@ class Explainer:
         return occlusion.worth(float(whole), np.array(parts))
 
 
-def _guess(why: Why, committee: Committee) -> Guess:
+def _guess(why: ExplainRequest, committee: Committee) -> Guess:
     answered = why.verdict.members[0].top if why.alone else why.verdict.top
     if why.label is None:
         return answered[0]

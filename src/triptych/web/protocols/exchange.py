@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from werkzeug.exceptions import BadRequest
 
-from triptych.inference.classifier import Question
+from triptych.inference.classifier import ClassifyOptions
 from triptych.results import Guess
 from triptych.results import Verdict
 from triptych.typing import Array
@@ -63,14 +63,16 @@ class Request:
     """
 
     images: Sequence[Any]
-    question: Question
+    question: ClassifyOptions
     outputs: tuple[Wanted, ...]
     id: str | None
 
     @property
     def guesses(self) -> int:
         """How many of the most probable classes the answer needs."""
-        return max([Question.top, *(o.classes or ALL for o in self.outputs if o.name == PROBS)])
+        return max(
+            [ClassifyOptions.top, *(o.classes or ALL for o in self.outputs if o.name == PROBS)]
+        )
 
 
 def read(body: dict[str, Any], rest: memoryview, *, max_images: int) -> Request:
@@ -121,11 +123,11 @@ def _pixels(data: UInt8Array, most: int) -> Sequence[Any]:
     return list(data)
 
 
-def _question(parameters: dict[str, Any]) -> Question:
+def _question(parameters: dict[str, Any]) -> ClassifyOptions:
     of = "'parameters'"
     fields.only(parameters, (*PARAMETERS, *IGNORED), of=of)
     members = fields.may(parameters, "members", str, of=of)
-    return Question(
+    return ClassifyOptions(
         members=tuple(name.strip() for name in members.split(",")) if members else None,
         rule=fields.may(parameters, "rule", str, of=of) or None,
         fit=fields.may(parameters, "fit", str, of=of) or None,
@@ -223,5 +225,7 @@ def _classification(guess: Guess) -> str:
 
 def _short(verdict: Verdict) -> Verdict:
     """A verdict that names as many guesses as the API does."""
-    members = [dataclasses.replace(m, top=m.top[: Question.top]) for m in verdict.members]
-    return dataclasses.replace(verdict, top=verdict.top[: Question.top], members=tuple(members))
+    members = [dataclasses.replace(m, top=m.top[: ClassifyOptions.top]) for m in verdict.members]
+    return dataclasses.replace(
+        verdict, top=verdict.top[: ClassifyOptions.top], members=tuple(members)
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 import flask
 
-from triptych.inference.classifier import Question
+from triptych.inference.classifier import ClassifyOptions
 from triptych.results import Failure
 from triptych.results import Verdict
 from triptych.web import body as web_body
@@ -31,7 +31,7 @@ def body() -> bytes:
     return here.do(lambda: web_body.inflate(data, encoding, max_bytes=most))
 
 
-def verdicts(committee: str, images: Sequence[Any], question: Question) -> list[Verdict]:
+def verdicts(committee: str, images: Sequence[Any], question: ClassifyOptions) -> list[Verdict]:
     """Ask a committee about all images or none: these protocols know no answer in parts.
 
     Args:
@@ -43,7 +43,7 @@ def verdicts(committee: str, images: Sequence[Any], question: Question) -> list[
         HTTPException: An image cannot be read; the message says which, and why.
     """
     named = [(uploads.base_name(None, number), image) for number, image in enumerate(images, 1)]
-    answers = context.current().ask(committee, named, question)
+    answers = context.current().classify(committee, named, question)
     for index, answer in enumerate(answers):
         if isinstance(answer, Failure):
             flask.abort(

@@ -10,7 +10,7 @@ from typing import Any
 import flask
 from werkzeug.exceptions import BadRequest
 
-from triptych.inference.classifier import Question
+from triptych.inference.classifier import ClassifyOptions
 from triptych.web import body
 from triptych.web import context
 from triptych.web import uploads
@@ -37,7 +37,7 @@ def predict(name: str, version: str | None = None) -> flask.Response:
     model = models.find(name, version)
     request = body.parse(serving.body())
     is_by_rows, images = _images(request, most=context.current().settings.max_request_images)
-    verdicts = serving.verdicts(model.key, images, Question(top=exchange.ALL))
+    verdicts = serving.verdicts(model.key, images, ClassifyOptions(top=exchange.ALL))
     probs = [exchange.probs(verdict).tolist() for verdict in verdicts]
     return flask.jsonify({"predictions" if is_by_rows else "outputs": probs})
 
