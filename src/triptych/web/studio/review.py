@@ -139,7 +139,8 @@ def label_issues(key: str) -> str:
 @blueprint.get("/doubted")
 def old_label_issues(key: str) -> Response:
     """The address of this page until 0.1.0."""
-    query: dict[str, Any] = flask.request.args.to_dict()
+    args = flask.request.args
+    query: dict[str, Any] = {name: args[name] for name in ("version", "from") if name in args}
     new = flask.url_for(".label_issues", key=key, **query)
     return flask.redirect(new, 301)
 
