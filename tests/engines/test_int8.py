@@ -267,7 +267,7 @@ def test_what_int8_changes_is_told_for_members_and_rules() -> None:
     worse = probs.copy()
     worse[:, :20] = np.roll(probs[:, :20], 1, axis=2)  # all of them answer otherwise
     fitted = params.unfitted([1, 1], [1, 3])
-    how = {"names": ["A", "B"], "costs": [1, 3], "doubt": fitted, "rule": "mean"}
+    how = {"names": ["A", "B"], "costs": [1, 3], "params": fitted, "rule": "mean"}
     report = paired.compare((probs, worse), truth, **how)
     assert [each["name"] for each in report["members"]] == ["A", "B"]
     assert [each["name"] for each in report["rules"]] == ["mean", "cascade"]

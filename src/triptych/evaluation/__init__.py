@@ -3,7 +3,8 @@ page that says so.
 
     metrics       pure array functions on probs and truth
     predictions   a committee's answers to its test photos, and their metrics as JSON
-    running       the same metrics image by image, in little memory: ``triptych evaluate``
+    rule_metrics  how a rule fares: the metrics that evaluate, fit and optimize report
+    running       metrics photo by photo, in little memory: ``triptych evaluate``
     figures       the metrics as tables and charts, for the result page and the report
     report        ``report.html``, the page that each bundle brings along
     advice        which class more photos would help

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from triptych.ensemble.fit import CrossFit
+from triptych.ensemble.rules import CASCADE
 from triptych.ensemble.rules import RULES
 from triptych.evaluation import metrics
+from triptych.evaluation import rule_metrics
+from triptych.evaluation.rule_metrics import RuleScores
 from triptych.typing import Probs
 
 
@@ -54,6 +56,7 @@ def gains(
         took 1, 2, ... members.
     """
     truth, before = crossed.truth, unfitted(probs)
+    after = {rule: _metrics(crossed, rule, probs, costs, coverage) for rule in RULES}
     return {
         "photos": len(truth),
         "folds": len(crossed.fold_params),
@@ -70,35 +73,30 @@ def gains(
                 "name": rule,
                 "before": metrics.figures(before[rule], truth),
                 "after": metrics.figures(crossed.joined[rule], truth),
-                "sure": _sure(crossed, rule),
-                "sets": _sets(crossed, rule, coverage),
+                "sure": {"share": scores["sure"], "precision": scores["sure_right"]},
+                "sets": {
+                    "coverage": coverage,
+                    "covered": scores["coverage"],
+                    "mean_size": scores["set_size"],
+                },
             }
-            for rule in RULES
+            for rule, scores in after.items()
         ],
         "cascade": {
-            "cost": float(crossed.cost.mean() / sum(costs)),
-            "asked": _shares(crossed.used, len(names)),
+            "cost": after[CASCADE]["cost"],
+            "asked": (np.bincount(crossed.used - 1, minlength=len(names)) / len(truth)).tolist(),
         },
     }
 
 
-def _sure(crossed: CrossFit, rule: str) -> Mapping[str, float | None]:
-    sure = crossed.sure(rule)
-    right = crossed.joined[rule].argmax(axis=1) == crossed.truth
-    return {
-        "share": float(sure.mean()),
-        "precision": float(right[sure].mean()) if sure.any() else None,
-    }
-
-
-def _sets(crossed: CrossFit, rule: str, coverage: float) -> Mapping[str, float]:
-    return {
-        "coverage": coverage,
-        "covered": float(crossed.covered(rule, coverage).mean()),
-        "mean_size": float(crossed.sizes(rule, coverage).mean()),
-    }
-
-
-def _shares(used: Any, most: int) -> list[float]:
-    counts = np.bincount(used - 1, minlength=most)
-    return [float(share) for share in counts / len(used)]
+def _metrics(
+    crossed: CrossFit, rule: str, probs: Probs, costs: Sequence[float], coverage: float
+) -> dict[str, Any]:
+    """The metrics of a rule, each fold answered with the parameters fitted without it."""
+    parts = []
+    for fold, params in enumerate(crossed.fold_params):
+        photos = crossed.folds == fold
+        answers = rule_metrics.answer(params, rule, probs[:, photos], costs)
+        quantiles = params.rule(rule).quantiles
+        parts.append(rule_metrics.score(answers, crossed.truth[photos], quantiles, coverage))
+    return RuleScores.join(parts).metrics()

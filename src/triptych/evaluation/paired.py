@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
@@ -13,6 +12,7 @@ import numpy as np
 from triptych.ensemble.params import EnsembleParams
 from triptych.ensemble.rules import CASCADE
 from triptych.evaluation import metrics
+from triptych.evaluation import rule_metrics
 from triptych.typing import Labels
 from triptych.typing import Probs
 
@@ -70,7 +70,7 @@ def compare(
         truth: Shape (N,); ``None`` where classes are not known.
         names: Of the members, length M.
         costs: Of asking each, length M.
-        doubt: How their answers are joined and read; fitted at f32, and taken for both.
+        params: How their answers are combined and read; fitted at f32, and taken for both.
         rule: The committee's own.
 
     Returns:
@@ -93,9 +93,7 @@ def compare(
         "photos": pair[0].shape[1],
         "judged_by": "agreement" if truth is None else "accuracy",
         "members": members,
-        "rules": [
-            {"name": own, **_rule(own, pair, tempered, truth, costs, params)} for own in rules
-        ],
+        "rules": [{"name": own, **_rule(own, pair, truth, costs, params)} for own in rules],
     }
 
 
@@ -118,32 +116,16 @@ def _against(pair: tuple[Probs, Probs], truth: Labels | None) -> dict[str, Any]:
 def _rule(
     rule: str,
     pair: tuple[Probs, Probs],
-    tempered: Sequence[Probs],
     truth: Labels | None,
     costs: Sequence[float],
     params: EnsembleParams,
 ) -> dict[str, Any]:
-    if rule == CASCADE:
-        asked = [params.run_cascade(_answers(probs), probs.shape[1]) for probs in pair]
-        joined = [each.joined for each in asked]
-        spent = np.cumsum([costs[stage.member] for stage in params.stages]) / sum(costs)
-        more = [{"cost": float(spent[each.used - 1].mean())} for each in asked]
-    else:
-        joined = [params.join(rule, probs) for probs in tempered]
-        more = [{}, {}]
-    found = _against((joined[0], joined[1]), truth)
-    for name, probs, cost in zip(NAMES, joined, more, strict=True):
-        found[name] |= {**cost, **_sure(probs, truth, params.rule(rule).sure)}
-    return found
-
-
-def _answers(probs: Probs) -> Callable[[int, Any], Probs]:
-    return lambda seat, still: probs[seat, still]
-
-
-def _sure(probs: Probs, truth: Labels | None, least: float) -> dict[str, Any]:
-    sure = probs.max(axis=1) >= least
-    share = {"sure": float(sure.mean())}
-    if truth is None or not sure.any():
-        return share
-    return {**share, "sure_right": float((probs.argmax(axis=1) == truth)[sure].mean())}
+    before, after = (rule_metrics.answer(params, rule, probs, costs) for probs in pair)
+    compared = _against((before.probs, after.probs), truth)
+    for name, answers in zip(NAMES, (before, after), strict=True):
+        # Without known classes, nothing is kept of the metrics that need them.
+        classes = answers.probs.argmax(axis=1) if truth is None else truth
+        scores = rule_metrics.score(answers, classes).metrics()
+        wanted = ["cost"] * (rule == CASCADE) + ["sure"] + ["sure_right"] * (truth is not None)
+        compared[name] |= {key: scores[key] for key in wanted if scores[key] is not None}
+    return compared
