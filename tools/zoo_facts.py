@@ -3,8 +3,8 @@
     python tools/zoo_facts.py              # every backbone; minutes, and some 3 GB of memory
     python tools/zoo_facts.py ResNet50     # only these
 
-Builds every network with random weights and counts; catches the address that Keras would fetch
-``weights="imagenet"`` from, without fetching. Ends with 1 when the table is wrong.
+Builds every network with random weights and counts; intercepts the address that Keras would download
+``weights="imagenet"`` from. Exits with 1 if the table is wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from triptych.models.zoo import network
 
 
 class NotFetchedError(Exception):
-    """Stops Keras before it fetches, and carries what it asked for."""
+    """Stops Keras before it downloads, and carries the request."""
 
 
 def counted(backbone: zoo.Backbone) -> dict[str, Any]:

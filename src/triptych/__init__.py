@@ -37,49 +37,49 @@ def load(
     report: Notify = lambda line: None,
     **settings: Any,
 ) -> Classifier:
-    """Get a committee ready to answer.
+    """Load a committee.
 
     Args:
-        committee: ``"lite"``, ``"classic"``, ``"auto"`` for classic when its weights are here
-            and else lite, or the name of a bundle, or the URL of its file with its hash; by default
-            the setting ``committee``.
-        members: Backbones of the zoo to seat instead of the committee's own; of a bundle, those
-            of its members to keep.
-        weights: ``"imagenet"``, or ``"random"`` to measure speed where those can't be had.
+        committee: ``"lite"``, ``"classic"``, ``"auto"`` (classic if its weights are here, else
+            lite), the name of a bundle, or the URL of a bundle's file with its hash; by default the
+            setting ``committee``.
+        members: Backbones of the zoo to use instead of the committee's own; of a bundle, the
+            members to keep.
+        weights: ``"imagenet"``, or ``"random"`` to measure speed without real weights.
         report: Called with a line for people while something slow happens, such as the one-time
             conversion of a network.
-        **settings: Any row of the table in `triptych.settings`, such as ``precision="f32"``;
-            by default from the environment (``TRIPTYCH_PRECISION``).
+        **settings: Settings of `triptych.settings`, such as ``precision="f32"``; by default from
+            the environment (``TRIPTYCH_PRECISION``).
 
     Raises:
-        errors.UnknownName: No such committee or backbone.
+        errors.UnknownName: There is no such committee or backbone.
         errors.SettingError: A setting has an impossible value.
-        errors.WeightsMissing: Weights have to be fetched first; the message says how.
-        errors.SourceError: A bundle that lies elsewhere cannot be fetched, or is another file.
+        errors.WeightsMissing: Weights have to be downloaded first; the message says how.
+        errors.SourceError: A bundle at a URL cannot be fetched, or its hash differs.
 
     Example:
         >>> verdict = triptych.load("lite").classify("cat.jpg")  # doctest: +SKIP
         >>> verdict.label.name, verdict.prob  # doctest: +SKIP
         ('Egyptian cat', 0.83)
     """
-    # Imported here, so that importing the package stays quick.
+    # Imported here to keep `import triptych` fast.
     from triptych import settings as table
     from triptych.bundles import loading
     from triptych.engines import batching
     from triptych.engines.options import EngineOptions
     from triptych.utils import concurrency
 
-    chosen = table.load(os.environ, committee=committee, **settings)
+    in_force = table.load(os.environ, committee=committee, **settings)
     options = EngineOptions(
-        home=chosen.home,
-        precision=chosen.precision,
-        threads=chosen.threads,
-        streams=chosen.streams or concurrency.cores(),
-        max_batch=batching.most(chosen.precision, chosen.max_batch),
+        home=in_force.home,
+        precision=in_force.precision,
+        threads=in_force.threads,
+        streams=in_force.streams or concurrency.cores(),
+        max_batch=batching.most(in_force.precision, in_force.max_batch),
         random_weights=table.is_random(weights),
         report=report,
     )
-    return loading.classifier(chosen, options, members=members)
+    return loading.classifier(in_force, options, members=members)
 
 
 def train(
@@ -92,24 +92,24 @@ def train(
     home: Path | None = None,
     **config: Any,
 ) -> Bundle:
-    """Teach a committee a person's own classes; afterwards ``load(name)`` asks it.
+    """Train a committee on your own classes; afterwards ``load(name)`` loads it.
 
     Args:
         source: A folder per class, ``train/`` and ``val/`` folders of those, a zip of either, or
             a CSV with the columns ``path`` and ``label``.
-        name: What to call the committee.
+        name: Name of the committee.
         report: Called with a line for people while something slow happens.
-        precision: By default from the settings, as the next two.
+        precision: A setting, as the next two; by default from the environment.
         threads: Processor threads.
-        home: Folder for everything that is kept.
+        home: The home folder.
         **config: Fields of `triptych.training.config.TrainingConfig`: ``backbones``, ``head``,
             ``weights``, ``augment``, ``fine_tune``, ``seed``, ``progress``, ``on_score``, ``stop``,
             ``compute``. ``judged`` is the former name of ``on_score``.
 
     Raises:
         errors.SourceError: There are no classes of photos in the source.
-        errors.WeightsMissing: Weights have to be fetched first; the message says how.
-        errors.Stopped: ``stop`` said so; features computed so far are kept.
+        errors.WeightsMissing: Weights have to be downloaded first; the message says how.
+        errors.Stopped: ``stop`` returned true; features computed so far are kept.
 
     Example:
         >>> bundle = triptych.train("photos/", name="garden")  # doctest: +SKIP
@@ -121,9 +121,9 @@ def train(
     from triptych.training import pipeline
     from triptych.training.config import TrainingConfig
 
-    chosen = table.load(os.environ, precision=precision, threads=threads, home=home)
+    in_force = table.load(os.environ, precision=precision, threads=threads, home=home)
     options = EngineOptions(
-        home=chosen.home, precision=chosen.precision, threads=chosen.threads, report=report
+        home=in_force.home, precision=in_force.precision, threads=in_force.threads, report=report
     )
     if "judged" in config:
         warnings.warn("judged= is called on_score= now.", DeprecationWarning, stacklevel=2)

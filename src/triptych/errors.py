@@ -1,39 +1,39 @@
-"""Everything that can go wrong, as one tree.
+"""All errors that are raised on purpose, as one tree.
 
     TriptychError
-    ├── ImageError            the bytes given are not a photo we can read
-    │   ├── EmptyImage
+    ├── ImageError            the bytes are not a photo that can be read
+    │   ├── EmptyImage        no bytes
     │   ├── ImageTooLarge     too many bytes
-    │   ├── TooManyPixels     few bytes, but a huge picture inside
+    │   ├── TooManyPixels     few bytes, but a huge image inside
     │   ├── NotAnImage        text, HTML, random bytes
-    │   ├── UnsupportedImage  an image, in a format this installation cannot read
+    │   ├── UnsupportedImage  an image in a format that is not read
     │   ├── TruncatedImage    the file ends too early
-    │   └── DamagedImage      right format, broken inside
-    ├── SourceError           a file, folder or archive that cannot be opened
+    │   └── DamagedImage      the right format with invalid content
+    ├── SourceError           a file, folder or archive that is missing or cannot be opened
     ├── UnknownName           a committee, member, rule, backbone or project that does not exist
     ├── SettingError          a setting or argument with an impossible value
     ├── WeightsError
-    │   ├── WeightsMissing    not in the cache; says how to get them
-    │   ├── WeightsDamaged    wrong hash, wrong layout, or a pickle with more than tensors in it
-    │   └── FetchError        the network or the mirror did not deliver
-    ├── EngineError           the network could not be compiled or run
-    ├── Overloaded            too much is waiting already; says when to come again
-    │   └── Stopping          the server takes no more, as it is about to stop
+    │   ├── WeightsMissing    not on this machine; the message says how to download them
+    │   ├── WeightsDamaged    wrong hash, wrong layout, or a pickle with more than tensors
+    │   └── FetchError        the download failed
+    ├── EngineError           a network could not be compiled or run
+    ├── Overloaded            the queue is full; says when to try again
+    │   └── Stopping          the server is shutting down
     ├── DeadlinePassed        it took longer than a request may
-    ├── BundleError           a bundle that is damaged, unknown in form, or in the way
-    ├── FitError              what was fitted is damaged, or cannot be fitted on these photos
-    ├── StateError            what the studio keeps cannot be read or written
-    ├── Busy                  the like of it is under way already
-    ├── TooLossy              int8 networks that answer worse than was allowed
-    └── Stopped               a person stopped it; what was done so far is kept
+    ├── BundleError           a bundle that is damaged, of an unknown version, or already exists
+    ├── FitError              fitted parameters that are damaged, or photos they cannot be fitted on
+    ├── StateError            the studio's data cannot be read or written
+    ├── Busy                  the same work is already in progress
+    ├── TooLossy              int8 networks lose more accuracy than allowed
+    └── Stopped               a person stopped it; work done so far is kept
 
-Each message says what came, what was expected and how to mend it. ``code`` is stable and meant
-for programs; ``status`` is the HTTP status the web edge answers with.
+Each message says what came, what was expected and how to mend it. ``code`` is stable and meant for
+programs; ``status`` is the HTTP status of the response.
 """
 
 
 class TriptychError(Exception):
-    """Base class of all errors raised on purpose.
+    """Base class of all errors that are raised on purpose.
 
     Example:
         >>> NotAnImage("This is text, not an image.").to_dict()
@@ -45,23 +45,23 @@ class TriptychError(Exception):
 
     @property
     def message(self) -> str:
-        """The sentence a person reads."""
+        """The message for people."""
         return str(self)
 
     def to_dict(self) -> dict[str, str]:
-        """The one JSON form of an error."""
+        """The error as JSON, the same at every interface."""
         return {"code": self.code, "message": self.message}
 
 
 class ImageError(TriptychError):
-    """The bytes given are not a photo that can be read."""
+    """The bytes are not a photo that can be read."""
 
     code = "image"
     status = 415
 
 
 class EmptyImage(ImageError):
-    """No bytes came at all."""
+    """There are no bytes."""
 
     code = "empty_image"
     status = 400
@@ -75,40 +75,40 @@ class ImageTooLarge(ImageError):
 
 
 class TooManyPixels(ImageError):
-    """The picture has more pixels than the limit, however few its bytes."""
+    """The image has more pixels than the limit, however small the file is."""
 
     code = "too_many_pixels"
     status = 413
 
 
 class NotAnImage(ImageError):
-    """The bytes are something else: a page, a text, noise."""
+    """The bytes are something else: a web page, a text, noise."""
 
     code = "not_an_image"
 
 
 class UnsupportedImage(ImageError):
-    """An image in a format that is not read here."""
+    """An image in a format that is not read."""
 
     code = "unsupported_image"
 
 
 class TruncatedImage(ImageError):
-    """The file ends before the picture does."""
+    """The file ends before the image does."""
 
     code = "truncated_image"
     status = 400
 
 
 class DamagedImage(ImageError):
-    """The format is right and the content is broken."""
+    """The format is right and the content is invalid."""
 
     code = "damaged_image"
     status = 400
 
 
 class SourceError(TriptychError):
-    """A file or folder that is missing or cannot be opened."""
+    """A file, folder or archive that is missing or cannot be opened."""
 
     code = "source"
     status = 400
@@ -122,33 +122,33 @@ class UnknownName(TriptychError):
 
 
 class SettingError(TriptychError):
-    """A setting or argument with a value that cannot work."""
+    """A setting or argument with an impossible value."""
 
     code = "setting"
     status = 400
 
 
 class WeightsError(TriptychError):
-    """Something about a file of weights."""
+    """A file of weights cannot be used."""
 
     code = "weights"
     status = 503
 
 
 class WeightsMissing(WeightsError):
-    """The weights are not on this machine; the message says how to get them."""
+    """The weights are not on this machine; the message says how to download them."""
 
     code = "weights_missing"
 
 
 class WeightsDamaged(WeightsError):
-    """Wrong hash, wrong layout, or more than tensors inside."""
+    """A file of weights has the wrong hash or layout, or contains more than tensors."""
 
     code = "weights_damaged"
 
 
 class FetchError(WeightsError):
-    """The network or the mirror did not deliver."""
+    """A download failed."""
 
     code = "fetch"
 
@@ -160,11 +160,11 @@ class EngineError(TriptychError):
 
 
 class Overloaded(TriptychError):
-    """Too much is waiting already, so this was not taken.
+    """The queue is full, so the request was rejected.
 
     Args:
-        message: The sentence a person reads.
-        retry_after_s: When it may be worth to come again, in seconds.
+        message: The message for people.
+        retry_after_s: When to try again, in seconds.
     """
 
     code = "overloaded"
@@ -176,47 +176,47 @@ class Overloaded(TriptychError):
 
 
 class Stopping(Overloaded):
-    """The server is about to stop, so this was not taken."""
+    """The server is shutting down, so the request was rejected."""
 
     code = "stopping"
 
 
 class DeadlinePassed(TriptychError):
-    """An answer took longer than a request may take."""
+    """An answer took longer than the deadline."""
 
     code = "deadline"
     status = 504
 
 
 class BundleError(TriptychError):
-    """A bundle that is damaged, written in an unknown form, or in the way."""
+    """A bundle that is damaged, of an unknown version, or already exists."""
 
     code = "bundle"
     status = 409
 
 
 class FitError(TriptychError):
-    """What was fitted for a committee is damaged, or cannot be fitted on these photos."""
+    """Fitted parameters are damaged, or cannot be fitted on these photos."""
 
     code = "fit"
     status = 409
 
 
 class StateError(TriptychError):
-    """What the studio keeps is damaged, of a newer version, or on a disk that is full."""
+    """The studio's data is damaged, of a newer version, or on a disk that is full."""
 
     code = "state"
 
 
 class Busy(TriptychError):
-    """The like of it is under way already."""
+    """The same work is already in progress."""
 
     code = "busy"
     status = 409
 
 
 class TooLossy(TriptychError):
-    """Networks at int8 that answer worse than was allowed; they were not kept."""
+    """Networks at int8 lose more accuracy than allowed; they were not kept."""
 
     code = "too_lossy"
     status = 409
