@@ -3,9 +3,9 @@
 .venv/bin/python tools/plot_doubt.py IMAGENET_PHOTOS OWN_PHOTOS [--same ID ...] [--near ID ...]
 
 IMAGENET_PHOTOS has a folder per class, named by WordNet id. OWN_PHOTOS has train/ and val/ with a
-folder per class; a committee is taught on the one and asked about the other, and about the
-ImageNet photos. ImageNet classes that are the same as own ones, or near relatives, are named by
-their WordNet ids and counted apart.
+folder per class: a committee is trained on the first, and evaluated on the second and on the
+ImageNet photos. ImageNet classes that equal classes of OWN_PHOTOS, or are near relatives, are given
+by their WordNet ids and counted apart.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ INK, QUIET, LINE, ACCENT, ALARM = "#14171d", "#555d6a", "#cdd2da", "#2c46b5", "#
 
 @dataclass(frozen=True)
 class Answers:
-    """What the members of a committee say of N photos.
+    """Probabilities of a committee's members for N photos.
 
     Args:
         probs: Their own probabilities, shape (M, N, C).
@@ -65,7 +65,7 @@ class Answers:
     folds: list[Any]
 
     def crossed(self, **settings: Any) -> list[CrossFit]:
-        """Committees fitted on four fifths of the photos and asked about the rest, by seed."""
+        """Cross-fits, five folds each, by seed."""
         settings = {"weights": self.weights, **settings}
         return [
             fit.cross_fit(self.probs, self.truth, self.costs, folds, **settings)
@@ -74,7 +74,7 @@ class Answers:
 
 
 def main() -> None:
-    """Ask, fit, print tables, write pictures."""
+    """Predict, fit, print tables, write plots."""
     given = arguments()
     answers = ask(given.imagenet)
     crossed = answers.crossed()
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("imagenet", type=Path)
     parser.add_argument("own", type=Path)
@@ -98,7 +98,7 @@ def arguments() -> argparse.Namespace:
 
 
 def ask(folder: Path) -> Answers:
-    """What ``lite`` says of labelled photos."""
+    """Probabilities of ``lite`` for labelled photos."""
     classifier = triptych.load("lite", precision="f32", report=say)
     seated = classifier.committee
     indices = {label.id: label.index for label in seated.labels}
@@ -127,7 +127,7 @@ def everything(folder: Path) -> list[data.Photo]:
 
 
 def rules_table(answers: Answers, crossed: list[CrossFit]) -> str:
-    """How far each rule's answers can be believed."""
+    """A table of accuracy and calibration by rule."""
     raw = rules.join("mean", answers.probs, [1.0] * len(answers.probs))
     rows = [
         "| who answers | right | off by | multiply-adds | called sure | of these right |",
@@ -161,7 +161,7 @@ def rules_table(answers: Answers, crossed: list[CrossFit]) -> str:
 
 
 def sets_table(crossed: list[CrossFit]) -> str:
-    """What sets hold, by how often they were asked to hold the true class."""
+    """A table of prediction sets by requested coverage."""
     rows = ["| asked for | held it | classes | largest | of one class |", "|---|---|---|---|---|"]
     for coverage in COVERAGES:
         sizes = [fit.sizes(FITTED_RULE, coverage) for fit in crossed]
@@ -175,13 +175,13 @@ def sets_table(crossed: list[CrossFit]) -> str:
 
 
 def row(name: str, *columns: float | Sequence[float]) -> str:
-    """A row of shares, each with its range over the seeds."""
+    """A table row of shares, each with its range over the seeds."""
     cells = [span(column) for column in columns] + ["" for _ in range(5 - len(columns))]
     return f"| {name} | {' | '.join(cells)} |"
 
 
 def span(shares: float | Sequence[float]) -> str:
-    """Their mean, and from the least to the most where they differ."""
+    """The mean, and the range if it is not a point."""
     every = np.atleast_1d(shares) * 100
     low, high = f"{every.min():.1f}", f"{every.max():.1f}"
     return f"{every.mean():.1f} %" + (f" ({low} to {high})" if low != high else "")
@@ -191,7 +191,7 @@ def span(shares: float | Sequence[float]) -> str:
 
 
 def reliability(answers: Answers, crossed: CrossFit) -> None:
-    """How sure answers were against how right, before and after."""
+    """Plot reliability before and after calibration."""
     before = rules.join("mean", answers.probs, [1.0] * len(answers.probs))
     figure = page(7.6, 3.7)
     panels = (("as the networks say it", before), ("calibrated", crossed.joined[FITTED_RULE]))
@@ -217,7 +217,7 @@ def reliability(answers: Answers, crossed: CrossFit) -> None:
 
 
 def cascade(answers: Answers, crossed: list[CrossFit]) -> str:
-    """Right answers against computing, for several tolerances; the same as a table."""
+    """Plot accuracy against cost for several tolerances; also as a table."""
     figure = page(6.2, 3.7)
     axes = plain(figure.add_subplot(1, 1, 1), "right answers")
     full = sum(answers.costs)
@@ -247,7 +247,7 @@ def cascade(answers: Answers, crossed: list[CrossFit]) -> str:
 
 
 def dot(axes: Any, x: float, y: float, name: str, colour: str) -> None:
-    """A point with its name beside it."""
+    """A point with a label."""
     axes.plot(x, y, "o", color=colour, markersize=6)
     axes.annotate(
         name, (x, y), (7, -9), textcoords="offset points", color=colour, fontsize=8, va="center"
@@ -255,7 +255,7 @@ def dot(axes: Any, x: float, y: float, name: str, colour: str) -> None:
 
 
 def sets(crossed: list[CrossFit]) -> None:
-    """Coverage and size of sets, by the coverage that was asked for."""
+    """Plot coverage and size of prediction sets by requested coverage."""
     asked = np.arange(50, 100) / 100
     figure = page(7.6, 3.4)
     held = plain(figure.add_subplot(1, 2, 1), "sets that held the true class")
@@ -276,7 +276,7 @@ def sets(crossed: list[CrossFit]) -> None:
 
 
 def none_of_these(own: Path, others: Path, apart: Mapping[str, Sequence[str]]) -> str:
-    """The p-values of photos that belong and of others; how many are refused, as a table."""
+    """Plot p-values in and out of distribution; the share refused as a table."""
     strangers, classes = everything(others), data.open(others).classes
     with tempfile.TemporaryDirectory() as home:
         say("Teaching a committee ...")
@@ -299,7 +299,7 @@ def none_of_these(own: Path, others: Path, apart: Mapping[str, Sequence[str]]) -
 
 
 def draw_p_values(groups: Mapping[str, Any]) -> None:
-    """How p-values are spread in each group of photos."""
+    """Plot the distribution of p-values in each group of photos."""
     figure = page(2.4 * len(groups), 3.1)
     for place, (name, values) in enumerate(groups.items(), start=1):
         title = f"{len(values)} photos\n{name}"
@@ -314,23 +314,23 @@ def draw_p_values(groups: Mapping[str, Any]) -> None:
 
 
 def p_values(classifier: Any, photos: Sequence[data.Photo]) -> Any:
-    """How much photos look like those that were taught."""
+    """p-values of photos against the training photos."""
     named = ((photo.source, photo.read()) for photo in photos)
     return np.array([verdict.novelty for verdict in classifier.classify_many(named)])
 
 
 def refused(values: Any) -> float:
-    """The share that is called none of these."""
+    """The share that is refused as none of these."""
     return float((values <= FALSE_ALARMS).mean())
 
 
 def page(width_in: float, height_in: float) -> Figure:
-    """An empty picture, on paper that suits a light and a dark screen."""
+    """An empty figure that suits a light and a dark background."""
     return Figure(figsize=(width_in, height_in), facecolor="white", layout="constrained")
 
 
 def plain(axes: Any, title: str) -> Any:
-    """Axes with no more lines than needed."""
+    """Axes without needless lines."""
     axes.set_title(title, loc="left", fontsize=9.5, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(LINE)
@@ -343,7 +343,7 @@ def plain(axes: Any, title: str) -> Any:
 
 
 def shares(axes: Any, which: str, *, limits: bool = True) -> None:
-    """Percentages along these axes."""
+    """Format axes as percentages."""
     for name in which:
         axis = getattr(axes, f"{name}axis")
         axis.set_major_formatter(lambda share, _: f"{100 * share:.3g} %")
@@ -352,14 +352,14 @@ def shares(axes: Any, which: str, *, limits: bool = True) -> None:
 
 
 def save(figure: Figure, name: str) -> None:
-    """Write a picture, the same every time."""
+    """Write a plot reproducibly."""
     with matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(IMAGES / f"{name}.svg", metadata={"Date": None})
     say(f"Wrote docs/images/{name}.svg")
 
 
 def say(line: str) -> None:
-    """A line for people, beside the tables."""
+    """Print a line to stderr, beside the tables."""
     print(line, file=sys.stderr, flush=True)
 
 

@@ -36,11 +36,10 @@ def main() -> None:
     for length, name in sorted(functions, reverse=True)[:3]:
         print(f"  {length:4d}  {name}")
     files = sorted(length for length, _ in modules)
+    print(f"modules: {len(files)}, {sum(files)} lines, ", end="")
     print(
-        f"modules: {len(files)}, {sum(files)} lines, median {statistics.median(files):.0f}, ",
-        end="",
+        f"median {statistics.median(files):.0f}, 90th percentile {files[int(len(files) * 0.9)]}, longest:"
     )
-    print(f"90th percentile {files[int(len(files) * 0.9)]}, longest:")
     for length, name in sorted(modules, reverse=True)[:3]:
         print(f"  {length:4d}  {name}")
 

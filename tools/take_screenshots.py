@@ -60,7 +60,7 @@ PAGES = {
 
 
 def main() -> None:
-    """Fill a studio and take a picture of everything."""
+    """Fill a studio and take all screenshots."""
     with contextlib.ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if len(sys.argv) > 1:
@@ -82,7 +82,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """The browser."""
+    """Start the browser."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
@@ -93,7 +93,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextlib.contextmanager
 def serving(home: Path, **environ: str) -> Iterator[str]:
-    """The studio over a home folder; its address."""
+    """Run the studio on a home folder; gives its address."""
     command = [sys.executable, "-m", "triptych", "serve", "--committee", "lite", "--port", "0"]
     settings = {"TRIPTYCH_HOME": str(home), "TRIPTYCH_INBOX": "on", **environ}
     log = home / "server.log"
@@ -108,7 +108,7 @@ def serving(home: Path, **environ: str) -> Iterator[str]:
 
 
 def address_in(log: Path, server: subprocess.Popen[bytes]) -> str:
-    """The address that a studio says it is open at."""
+    """The address that a studio prints."""
     while server.poll() is None:
         for line in log.read_text().splitlines():
             if "The studio is open at " in line:
@@ -121,12 +121,12 @@ def address_in(log: Path, server: subprocess.Popen[bytes]) -> str:
 
 
 def empty(browser: Browser, address: str, home: Path) -> None:
-    """The studio before there is anything in it."""
+    """Screenshots of an empty studio."""
     picture(browser, home, "projects-empty", lambda page: page.goto(f"{address}/projects"))
 
 
 def fill(browser: Browser, address: str, home: Path) -> None:
-    """Teach the sample, put right what is wrong, teach again, publish, keep some photos."""
+    """Train on the sample, correct labels, train again, publish, fill the inbox."""
     door = Projects(home)
     sample.make(door)
     names = {own.name: own.id for own in door.find(KEY).classes}
@@ -158,7 +158,7 @@ def fill(browser: Browser, address: str, home: Path) -> None:
 
 
 def keep(door: Projects) -> None:
-    """Photos of which the committee was unsure."""
+    """Fill the inbox with photos the committee is unsure of."""
     for number, (kind, prob) in enumerate((("apples", 0.52), ("pears", 0.61), ("lemons", 0.48))):
         said = {"label": kind, "prob": prob, "status": "unsure", "novelty": None}
         top = [{"label": kind, "prob": prob}, {"label": "quinces", "prob": 0.9 - prob}]
@@ -167,7 +167,7 @@ def keep(door: Projects) -> None:
 
 
 def explain(page: Page, address: str) -> None:
-    """An answer of the taught committee, and why."""
+    """Screenshot of an answer with its heat map."""
     page.goto(f"{address}/?committee={KEY}")
     data = sample_images.jpeg("pears", seed=200)
     page.set_input_files(
@@ -179,7 +179,7 @@ def explain(page: Page, address: str) -> None:
 
 
 def front(browser: Browser, address: str) -> None:
-    """The picture of the README: two drawings, asked of the networks as they come."""
+    """The screenshot of the README: two drawings, classified by `lite`."""
     page = browser.new_page(**WIDTHS["wide"])
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
@@ -199,7 +199,7 @@ def front(browser: Browser, address: str) -> None:
 
 
 def picture(browser: Browser, home: Path, name: str, go: Go, part: str = "body") -> None:
-    """Take a page in both schemes and widths, and put the widths beside each other."""
+    """Take a page in both schemes and two widths, side by side."""
     folder = home / "screenshots"
     folder.mkdir(exist_ok=True)
     for scheme, ground in SCHEMES.items():
@@ -214,7 +214,7 @@ def picture(browser: Browser, home: Path, name: str, go: Go, part: str = "body")
 
 
 def shoot(page: Page, path: Path, part: str) -> None:
-    """A part of a page, in a window as high as all of it."""
+    """Take an element of a page, in a window as high as the page."""
     page.evaluate("for (const image of document.images) image.loading = 'eager'")
     page.wait_for_load_state("networkidle")
     # Else what keeps to the window's edge would lie in the middle of the picture.
@@ -225,7 +225,7 @@ def shoot(page: Page, path: Path, part: str) -> None:
 
 
 def beside(paths: list[Path], ground: str) -> Image.Image:
-    """Pages beside each other, cut where they get long, small, and in few colours."""
+    """Put screenshots side by side, cropped, reduced, and with few colours."""
     pages = [Image.open(path).convert("RGB") for path in paths]
     pages = [page.crop((0, 0, page.width, min(page.height, MOST_HIGH))) for page in pages]
     width = sum(page.width for page in pages) + GAP * (len(pages) + 1)

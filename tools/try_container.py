@@ -1,4 +1,4 @@
-"""The Dockerfile's steps without Docker, and the studio that they make, as in a container.
+"""Run the Dockerfile's steps without Docker, and the resulting server as in a container.
 
     sudo python3 tools/try_container.py
 
@@ -34,7 +34,7 @@ DRAW = (
 
 
 def main() -> None:
-    """Do it in mounts of our own."""
+    """Run everything in a mount namespace."""
     stages = {"build": build, "run": run}
     if len(sys.argv) == 3:
         stages[sys.argv[1]](Path(sys.argv[2]))
@@ -44,12 +44,12 @@ def main() -> None:
 
 
 def again(apart: str, stage: str, scratch: Path) -> int:
-    """This script's next stage, apart from the rest of the machine in one more way."""
+    """Run this script's next stage in one more namespace."""
     return subprocess.call(["unshare", apart, sys.executable, __file__, stage, scratch])
 
 
 def build(scratch: Path) -> None:
-    """The Dockerfile's first stage, and the layer that the second copies."""
+    """Run the Dockerfile's first stage, and copy its layer."""
     source = scratch / "source"
     source.mkdir()
     do("cp", "-R", *(ROOT / name for name in COPIED), source)
@@ -71,7 +71,7 @@ def build(scratch: Path) -> None:
 
 
 def as_layer(file: Path) -> None:
-    """Pack and unpack what was made, as an image does."""
+    """Pack and unpack the layer, as an image does."""
     do("tar", "--format=ustar", "-C", TARGET, "-cf", file, ".")
     for path in TARGET.iterdir():
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -80,7 +80,7 @@ def as_layer(file: Path) -> None:
 
 
 def tell_sizes() -> None:
-    """How large it is, and what is large in it."""
+    """Print the size of the image, and of its largest parts."""
     packages = next(TARGET.glob("lib/python*/site-packages"))
     sizes = {path.name: size_mb(path) for path in packages.iterdir()}
     sizes["the networks"] = size_mb(TARGET / "home")
@@ -96,7 +96,7 @@ def size_mb(path: Path) -> float:
 
 
 def run(scratch: Path) -> None:
-    """Start, ask and stop the studio, with an empty volume and again with a used one."""
+    """Start, query and stop the server, with an empty volume and with a used one."""
     do("mount", "-t", "tmpfs", "tmpfs", "/tmp")
     do("ip", "link", "set", "lo", "up")
     photo = subprocess.run(
@@ -111,7 +111,7 @@ def run(scratch: Path) -> None:
 
 
 def once(volume: str, photo: bytes) -> None:
-    """One life of the studio."""
+    """Run the server once."""
     start = time.monotonic()
     studio = subprocess.Popen(as_user(TARGET / "start", "serve"))
     while subprocess.call(as_user(TARGET / "bin/python", TARGET / "healthy.py")):
@@ -136,7 +136,7 @@ def once(volume: str, photo: bytes) -> None:
 
 
 def ask(photo: bytes) -> str:
-    """What the studio sees in a photo."""
+    """Classify a photo."""
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
     headers = {"Content-Type": "image/jpeg", "Authorization": f"Bearer {KEY}"}
     connection.request("POST", "/api/v1/classify", photo, headers)
@@ -145,7 +145,7 @@ def ask(photo: bytes) -> str:
 
 
 def as_user(*command: str | Path) -> list[str | Path]:
-    """A command as the container's user runs it."""
+    """A command, run as the container's user."""
     who = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs"]
     environment = {
         "LD_LIBRARY_PATH": f"{PYTHON}/lib",  # it was built for another place
@@ -160,14 +160,14 @@ def as_user(*command: str | Path) -> list[str | Path]:
 
 
 def mount(source: Path, place: Path) -> None:
-    """A folder in another place."""
+    """Bind-mount a folder."""
     source.mkdir(exist_ok=True)
     place.mkdir()
     do("mount", "--bind", source, place)
 
 
 def do(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
-    """Run a command that must not fail."""
+    """Run a command, and fail if it does."""
     subprocess.run(command, cwd=cwd, env=env, check=True)
 
 

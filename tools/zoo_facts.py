@@ -3,8 +3,8 @@
     python tools/zoo_facts.py              # every backbone; minutes, and some 3 GB of memory
     python tools/zoo_facts.py ResNet50     # only these
 
-Builds every network with random weights and counts; intercepts the address that Keras would download
-``weights="imagenet"`` from. Exits with 1 if the table is wrong.
+Builds every network with random weights and counts; intercepts the address that Keras would
+download ``weights="imagenet"`` from. Exits with 1 if the table is wrong.
 """
 
 from __future__ import annotations
