@@ -30,18 +30,13 @@ def main() -> None:
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 functions.append((body_lines(node), f"{name}: {node.name}"))
-    lengths = sorted(length for length, _ in functions)
-    print(f"functions: {len(lengths)}, median {statistics.median(lengths):.0f} lines, ", end="")
-    print(f"90th percentile {lengths[int(len(lengths) * 0.9)]}, longest:")
-    for length, name in sorted(functions, reverse=True)[:3]:
-        print(f"  {length:4d}  {name}")
-    files = sorted(length for length, _ in modules)
-    print(f"modules: {len(files)}, {sum(files)} lines, ", end="")
-    print(
-        f"median {statistics.median(files):.0f}, 90th percentile {files[int(len(files) * 0.9)]}, longest:"
-    )
-    for length, name in sorted(modules, reverse=True)[:3]:
-        print(f"  {length:4d}  {name}")
+    for what, sizes in (("functions", functions), ("modules", modules)):
+        lengths = sorted(length for length, _ in sizes)
+        median, p90 = statistics.median(lengths), lengths[int(len(lengths) * 0.9)]
+        print(f"{what}: {len(lengths)}, {sum(lengths)} lines, median {median:.0f}, ", end="")
+        print(f"90th percentile {p90}, longest:")
+        for length, name in sorted(sizes, reverse=True)[:3]:
+            print(f"  {length:4d}  {name}")
 
 
 if __name__ == "__main__":
