@@ -78,8 +78,8 @@ def test_a_bundle_says_of_itself_what_it_said(home: Path) -> None:
     (facts,) = listed("bundles", "list", "--home", home)
     assert {**facts, "folder": None} == EXPECTED["bundles"]
     made = bundles.find(home, "shapes")
-    assert made.words == EXPECTED["words"]
-    assert sorted(made.learned) == EXPECTED["learned"]
+    assert made.card_texts == EXPECTED["words"]
+    assert sorted(made.trained_on) == EXPECTED["learned"]
     assert json.loads(run("bundles", "show", "shapes", "--home", home))["metrics"] == made.metrics
     assert made.metrics["committee"]["top1"] == EXPECTED["top1"]
     assert listed("suspects", "shapes", "--home", home) == EXPECTED["suspects"]

@@ -79,7 +79,7 @@ def load(
         random_weights=table.is_random(weights),
         report=report,
     )
-    return loading.classifier(in_force, options, members=members)
+    return loading.load_classifier(in_force, options, members=members)
 
 
 def train(

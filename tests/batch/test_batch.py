@@ -319,7 +319,7 @@ def command(*arguments: str) -> Result:
 def test_a_committee_at_a_url_is_asked_by_its_hash(photos: Path, tmp_path: Path) -> None:
     made = write_runnable(tmp_path / "home")
     url = f"memory://{uuid.uuid4().hex}/tiny.zip"
-    exact = bundles.lend(made, url)
+    exact = bundles.upload(made, url)
     out, home = tmp_path / "out", tmp_path / "another"
     asked = ["--committee", url, "--home", str(home), "--precision", "f32"]
     assert command(str(photos), *asked, "--out", str(out)).exit_code == 0

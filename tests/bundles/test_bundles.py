@@ -172,9 +172,13 @@ def test_what_people_say_goes_with_every_version(tmp_path: Path) -> None:
     made = write_with_metrics(tmp_path, "garden", "ant", "bee")
     assert "card" not in made.about
     words = {"description": "Insects of *my* garden.\r\n\r\n# Results", "licence": "CC0"}
-    bundles.say(tmp_path, "garden", {**words, "contact": "  "})
+    bundles.save_card_texts(tmp_path, "garden", {**words, "contact": "  "})
     said = {"description": "Insects of *my* garden.\n\n# Results", "licence": "CC0"}
-    assert bundles.words(tmp_path, "garden") == bundles.find(tmp_path, "garden").words == said
+    assert (
+        bundles.card_texts(tmp_path, "garden")
+        == bundles.find(tmp_path, "garden").card_texts
+        == said
+    )
 
     bundles.pack(bundles.find(tmp_path, "garden"), tmp_path / "x.zip")
     with zipfile.ZipFile(tmp_path / "x.zip") as packed:
@@ -185,14 +189,14 @@ def test_what_people_say_goes_with_every_version(tmp_path: Path) -> None:
     assert 'license: other\nlicense_name: "CC0"' in text
 
     taken = bundles.unpack(tmp_path / "elsewhere", tmp_path / "x.zip", name="meadow")
-    assert taken.words == bundles.words(tmp_path / "elsewhere", "meadow") == said
+    assert taken.card_texts == bundles.card_texts(tmp_path / "elsewhere", "meadow") == said
     bundles.check_files(taken.folder, taken.about)
     again = write_with_metrics(tmp_path, "garden", "ant", "bee", top1=0.8)
     assert "Insects of" in (again.folder / "README.md").read_text()
     assert "80.0 % right" in (again.folder / "README.md").read_text()
 
-    bundles.say(tmp_path, "garden", {})
-    assert bundles.find(tmp_path, "garden@2").words == {}
+    bundles.save_card_texts(tmp_path, "garden", {})
+    assert bundles.find(tmp_path, "garden@2").card_texts == {}
     bundles.pack(again, tmp_path / "y.zip")
     assert "card" not in bundles.unpack(tmp_path / "third", tmp_path / "y.zip").about
 
@@ -209,15 +213,15 @@ def test_words_that_cannot_be_kept(
     words: dict[str, object], message: str, garden: bundles.Bundle, tmp_path: Path
 ) -> None:
     with pytest.raises(errors.SettingError, match=message):
-        bundles.say(tmp_path, "garden", words)
+        bundles.save_card_texts(tmp_path, "garden", words)
     with pytest.raises(errors.UnknownName):
-        bundles.say(tmp_path, "pond", {})
-    assert garden.words == {}
+        bundles.save_card_texts(tmp_path, "pond", {})
+    assert garden.card_texts == {}
 
 
 @given(st.text(max_size=200))
 def test_no_words_can_pass_for_a_part_of_the_card(text: str) -> None:
-    words = model_card.check_words({"limits": text})
+    words = model_card.check_texts({"limits": text})
     about = {"name": "garden", "labels": [], "members": [], "rule": "mean", "doubt": None}
     plain, provenance = (model_card.render(about, {}, each).split("\n") for each in ({}, words))
     added = [line for line in provenance if line not in plain]
@@ -405,7 +409,7 @@ def test_a_refitted_bundle_is_the_next_version_and_the_same_but_for_that(
     fitted = dataclasses.replace(
         garden.params, temperatures=(2.0,), provenance={"data": "other photos"}
     )
-    made = bundles.refit(garden, tmp_path, fitted)
+    made = bundles.with_params(garden, tmp_path, fitted)
     assert (made.name, made.version) == ("garden", garden.version + 1)
     assert made.params == fitted != garden.params
     assert made.about["files"] == garden.about["files"]

@@ -19,7 +19,7 @@ from triptych import bundles
 from triptych import errors
 from triptych import images
 from triptych.bundles import import_keras
-from triptych.bundles.import_keras import Stranger
+from triptych.bundles.import_keras import ExternalModel
 from triptych.cli import main
 from triptych.engines.options import EngineOptions
 from triptych.inference import classifier
@@ -51,7 +51,9 @@ def named(path: Path, *names: str) -> Path:
 
 
 def take(model: Path, labels: Path, home: Path, **options: Any) -> bundles.Bundle:
-    return import_keras.take_in(Stranger(model, labels, **options), name="guest", home=home)
+    return import_keras.import_model(
+        ExternalModel(model, labels, **options), name="guest", home=home
+    )
 
 
 def answers(made: bundles.Bundle, home: Path) -> np.ndarray:
@@ -105,8 +107,8 @@ def test_a_backbone_inside_tells_the_recipe(keras: Any, home: Path, tmp_path: Pa
     model = keras.Model(outer, dense(keras, 2, "softmax")(backbone(outer)))
     path = networks.save_keras(model, tmp_path / "guest.keras")
     said: list[str] = []
-    made = import_keras.take_in(
-        Stranger(path, named(tmp_path / "l.txt", "a", "b")),
+    made = import_keras.import_model(
+        ExternalModel(path, named(tmp_path / "l.txt", "a", "b")),
         name="guest",
         home=tmp_path,
         report=said.append,

@@ -40,7 +40,7 @@ import sys
 from pathlib import Path
 from triptych import bundles
 print("ready", flush=True)
-print(bundles.borrow(Path(sys.argv[1]), sys.argv[2]).name, flush=True)
+print(bundles.download(Path(sys.argv[1]), sys.argv[2]).name, flush=True)
 """
 
 
@@ -93,7 +93,7 @@ def test_a_bundle_answers_elsewhere_as_at_home(
     real: bundles.Bundle, away: Path, url: str, tmp_path: Path, kind: str
 ) -> None:
     place = url if kind == "memory" else f"file://{tmp_path}/shared/garden-1.zip"
-    pinned = bundles.lend(real, place)
+    pinned = bundles.upload(real, place)
     at_home = answer(real.folder.parents[2], "garden")
     assert answer(away, pinned) == at_home
     assert answer(away, place) == at_home
@@ -101,7 +101,7 @@ def test_a_bundle_answers_elsewhere_as_at_home(
 
 
 def test_what_is_written_is_what_sha256sum_checks(garden: bundles.Bundle, tmp_path: Path) -> None:
-    pinned = bundles.lend(garden, f"file://{tmp_path}/shared/garden-1.zip")
+    pinned = bundles.upload(garden, f"file://{tmp_path}/shared/garden-1.zip")
     checked = subprocess.run(
         ["sha256sum", "-c", "garden-1.zip.sha256"],
         cwd=tmp_path / "shared",
@@ -112,7 +112,7 @@ def test_what_is_written_is_what_sha256sum_checks(garden: bundles.Bundle, tmp_pa
     assert checked.stdout == "garden-1.zip: OK\n"
     digest = hashlib.sha256((tmp_path / "shared" / "garden-1.zip").read_bytes()).hexdigest()
     assert pinned == f"file://{tmp_path}/shared/garden-1.zip#sha256={digest}"
-    assert bundles.pinned(f"file://{tmp_path}/shared/garden-1.zip") == pinned
+    assert bundles.with_digest(f"file://{tmp_path}/shared/garden-1.zip") == pinned
 
 
 def test_the_commands_lend_take_in_and_ask(
@@ -153,7 +153,7 @@ def serving(*options: str | Path) -> Iterator[str]:
 
 
 def test_a_studio_serves_what_lies_elsewhere(real: bundles.Bundle, tmp_path: Path) -> None:
-    pinned = bundles.lend(real, f"file://{tmp_path}/shared/garden-1.zip")
+    pinned = bundles.upload(real, f"file://{tmp_path}/shared/garden-1.zip")
     with serving("--committee", pinned, "--home", tmp_path / "away") as address:
         with urllib.request.urlopen(f"{address}/api/v1/committees", timeout=60) as response:
             offer = json.load(response)
@@ -170,7 +170,7 @@ def test_a_studio_serves_what_lies_elsewhere(real: bundles.Bundle, tmp_path: Pat
 
 
 def test_a_studio_keeps_its_own_bundle_of_that_name(garden: bundles.Bundle, url: str) -> None:
-    pinned = bundles.lend(garden, url)
+    pinned = bundles.upload(garden, url)
     ran = run("serve", "--committee", pinned, "--port", 0, "--home", garden.folder.parents[2])
     assert ran.exit_code == 2
     assert "has another garden" in ran.stderr
@@ -185,13 +185,13 @@ def nothing_kept(home: Path) -> bool:
 
 
 def test_a_url_without_any_hash_is_refused(garden: bundles.Bundle, away: Path, url: str) -> None:
-    bundles.lend(garden, url)
+    bundles.upload(garden, url)
     bare = url.replace("garden-1", "copy")
     storage.write(bare, storage.read(url))
     with pytest.raises(
         errors.SettingError, match=r"not known what has to be in .*copy\.zip: .*"
     ) as e:
-        bundles.borrow(away, bare)
+        bundles.download(away, bare)
     assert f"{bare}#sha256=..." in e.value.message
     assert "copy.zip.sha256 beside it" in e.value.message
     assert "triptych bundles export NAME URL" in e.value.message
@@ -200,22 +200,22 @@ def test_a_url_without_any_hash_is_refused(garden: bundles.Bundle, away: Path, u
 @pytest.mark.parametrize("hash_", ["", "12", "g" * 64, "a" * 65])
 def test_what_is_no_hash_is_refused(away: Path, hash_: str) -> None:
     with pytest.raises(errors.SettingError, match="is no SHA-256; expected 64 hexadecimal digits"):
-        bundles.borrow(away, f"memory://bucket/garden.zip#sha256={hash_}")
+        bundles.download(away, f"memory://bucket/garden.zip#sha256={hash_}")
 
 
 def test_a_hash_may_be_written_in_capitals(garden: bundles.Bundle, away: Path, url: str) -> None:
-    place, mark, digest = bundles.lend(garden, url).rpartition("#sha256=")
-    assert bundles.borrow(away, f"{place}{mark}{digest.upper()}").name == "garden"
+    place, mark, digest = bundles.upload(garden, url).rpartition("#sha256=")
+    assert bundles.download(away, f"{place}{mark}{digest.upper()}").name == "garden"
     assert [path.name for path in (away / "fetched").iterdir()] == [digest]
 
 
 def test_another_file_is_not_taken_for_it(garden: bundles.Bundle, away: Path, url: str) -> None:
-    pinned = bundles.lend(garden, url)
+    pinned = bundles.upload(garden, url)
     data = storage.read(url)
     storage.write(url, data[:-1] + bytes([data[-1] ^ 1]))
     for named in (pinned, url):
         with pytest.raises(errors.SourceError, match="is not the file that was expected"):
-            bundles.borrow(away, named)
+            bundles.download(away, named)
     assert nothing_kept(away)
 
 
@@ -236,14 +236,14 @@ def test_what_is_in_it_is_held_to_its_own_hashes(
 ) -> None:
     crafted = zipped(garden.folder, tmp_path / "crafted.zip", network_bin=b"other weights")
     with pytest.raises(errors.BundleError, match=r"crafted\.zip: .*network\.bin is not the file"):
-        bundles.borrow(away, crafted)
+        bundles.download(away, crafted)
     assert nothing_kept(away)
 
 
 def test_nothing_is_written_beside_it(garden: bundles.Bundle, away: Path, tmp_path: Path) -> None:
     crafted = zipped(garden.folder, tmp_path / "crafted.zip", evil=b"x")
     with pytest.raises(errors.BundleError, match=r"it writes to '\.\./evil'"):
-        bundles.borrow(away, crafted)
+        bundles.download(away, crafted)
     assert nothing_kept(away)
     assert not list(away.rglob("evil"))
 
@@ -255,7 +255,7 @@ def test_it_cannot_take_a_name_that_means_something_else(
     about = json.dumps({**garden.about, "name": name}).encode()
     crafted = zipped(garden.folder, tmp_path / "crafted.zip", bundle_json=about)
     with pytest.raises(errors.BundleError, match="A bundle cannot be called"):
-        bundles.borrow(away, crafted)
+        bundles.download(away, crafted)
     assert nothing_kept(away)
 
 
@@ -263,7 +263,7 @@ def test_what_is_no_bundle_is_named(away: Path, tmp_path: Path) -> None:
     (tmp_path / "page.zip").write_bytes(b"<!doctype html>")
     digest = hashlib.sha256(b"<!doctype html>").hexdigest()
     with pytest.raises(errors.BundleError, match=r"page\.zip: .*cannot be read as a bundle"):
-        bundles.borrow(away, f"file://{tmp_path}/page.zip#sha256={digest}")
+        bundles.download(away, f"file://{tmp_path}/page.zip#sha256={digest}")
     assert nothing_kept(away)
 
 
@@ -314,17 +314,17 @@ def shared(tmp_path: Path) -> Iterator[Shared]:
 @pytest.fixture
 def pinned(shared: Shared, garden: bundles.Bundle, tmp_path: Path) -> str:
     """The bundle's URL on the web server."""
-    lent = bundles.lend(garden, f"file://{tmp_path}/shared/garden-1.zip")
+    lent = bundles.upload(garden, f"file://{tmp_path}/shared/garden-1.zip")
     return f"{shared.address}/garden-1.zip#sha256={lent.rpartition('=')[2]}"
 
 
 def test_what_is_here_needs_no_network(shared: Shared, pinned: str, away: Path) -> None:
-    first = bundles.borrow(away, pinned)
+    first = bundles.download(away, pinned)
     assert shared.asked == ["/garden-1.zip"]
-    again = bundles.borrow(away, pinned)
+    again = bundles.download(away, pinned)
     assert (again.folder, again.labels) == (first.folder, first.labels)
     assert shared.asked == ["/garden-1.zip"]
-    bundles.borrow(away, pinned.partition("#")[0])
+    bundles.download(away, pinned.partition("#")[0])
     assert shared.asked == ["/garden-1.zip", "/garden-1.zip.sha256"]
 
 
@@ -332,11 +332,11 @@ def test_a_bundle_that_changes_is_fetched_anew(
     shared: Shared, pinned: str, away: Path, garden: bundles.Bundle, tmp_path: Path
 ) -> None:
     url = pinned.partition("#")[0]
-    assert bundles.borrow(away, url).labels == garden.labels
+    assert bundles.download(away, url).labels == garden.labels
     newer = write_with_metrics(tmp_path / "own", "garden", "tulip", "iris")
-    bundles.lend(newer, f"file://{tmp_path}/shared/garden-1.zip")
-    assert bundles.borrow(away, url).labels == newer.labels
-    assert bundles.borrow(away, pinned).labels == garden.labels
+    bundles.upload(newer, f"file://{tmp_path}/shared/garden-1.zip")
+    assert bundles.download(away, url).labels == newer.labels
+    assert bundles.download(away, pinned).labels == garden.labels
 
 
 def start(away: Path, url: str) -> subprocess.Popen[str]:
@@ -374,6 +374,6 @@ def test_a_process_that_is_killed_while_it_fetches_holds_up_nobody(
         os.kill(process.pid, signal.SIGKILL)
     assert nothing_kept(away)
     shared.wait = lambda: None
-    assert bundles.borrow(away, pinned).name == "garden"
+    assert bundles.download(away, pinned).name == "garden"
     go_on.set()
     assert len(shared.asked) == 2

@@ -129,7 +129,7 @@ def test_each_photo_was_answered_before_it_was_learned(
     found = shapes.predictions()
     assert found is not None
     assert len(set(found.keys)) == 3 * PER_CLASS
-    assert set(found.keys) & shapes.learned == {
+    assert set(found.keys) & shapes.trained_on == {
         key for key, held in zip(found.keys, found.held, strict=True) if not held
     }
     for key, source, label in zip(found.keys, found.sources, found.truth, strict=True):
@@ -193,7 +193,7 @@ def test_it_names_taught_photos_that_are_similar_and_shows_what_speaks_for_its_a
 ) -> None:
     classifier = triptych.load("shapes", precision="f32", home=home)
     by_digest = {hashlib.sha256(p.read_bytes()).hexdigest(): p for p in photos.rglob("*.png")}
-    learned = next(by_digest[digest] for digest in sorted(shapes.learned))
+    learned = next(by_digest[digest] for digest in sorted(shapes.trained_on))
     verdict = classifier.classify(learned, similar=6)
     assert by_digest[verdict.similar[0].digest] == learned
     assert verdict.similar[0].distance < 0.01
@@ -215,7 +215,7 @@ def test_it_is_not_fitted_on_photos_that_it_learned(
     for kind in SHAPES:
         shutil.copy(photos / kind / "0.png", fresh / kind / "old.png")
     known = sum(
-        hashlib.sha256(path.read_bytes()).hexdigest() in shapes.learned
+        hashlib.sha256(path.read_bytes()).hexdigest() in shapes.trained_on
         for path in fresh.glob("*/old.png")
     )
     made = run("fit", fresh, "--committee", "shapes", "--json", "--dry-run", "--home", home)

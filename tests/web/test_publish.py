@@ -260,7 +260,7 @@ def test_the_card_is_plain_text_wherever_it_is_shown(client, shelf):
     assert "Not for medicine." in seen(client, "/c/garden")
     client.post("/bundles/garden/card", data={})
     assert "Not for medicine." not in seen(client, "/c/garden")
-    assert bundles.words(shelf, "garden") == {}
+    assert bundles.card_texts(shelf, "garden") == {}
 
 
 def test_the_figures_of_a_card_cannot_be_edited(client):
@@ -276,7 +276,7 @@ def test_a_card_that_is_too_long_is_refused_whole(client, shelf):
     assert "at most 4000" in response.text
     huge = client.post("/bundles/garden/card", data={"use": "x" * 200_000}, headers=BROWSER)
     assert huge.status_code == 413
-    assert bundles.words(shelf, "garden") == {}
+    assert bundles.card_texts(shelf, "garden") == {}
 
 
 # ------------------------------------------------------------------ download
@@ -293,7 +293,7 @@ def test_a_download_is_taken_in_elsewhere_with_its_card(client, shelf, tmp_path_
     (elsewhere / "x.zip").write_bytes(response.data)
     taken = bundles.unpack(elsewhere, elsewhere / "x.zip")
     assert [label.name for label in taken.labels] == ["ant", "bee"]
-    assert taken.words == {"use": "Only in summer."}
+    assert taken.card_texts == {"use": "Only in summer."}
     response.close()
     assert {path.name.split(".")[0] for path in shelf.iterdir()} <= {"bundles", "studio"}
 

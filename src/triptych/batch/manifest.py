@@ -50,7 +50,7 @@ class Asked:
             question: Its ``top``, ``fit`` and ``similar`` count.
         """
         exact = {
-            "committee": loading.pinned(load["committee"], home),
+            "committee": loading.pin(load["committee"], home),
             "precision": _resolved(load["precision"]),
             "rule": classifier.committee.rule,
         }

@@ -31,10 +31,10 @@ from __future__ import annotations
 from triptych.bundles.archive import pack
 from triptych.bundles.archive import pack_into
 from triptych.bundles.archive import unpack
-from triptych.bundles.card_text import say
-from triptych.bundles.card_text import words
-from triptych.bundles.reading import LEARNED
-from triptych.bundles.reading import TAUGHT
+from triptych.bundles.card_text import card_texts
+from triptych.bundles.card_text import save_card_texts
+from triptych.bundles.reading import OOD_REFERENCE
+from triptych.bundles.reading import TRAINED_ON
 from triptych.bundles.reading import Bundle
 from triptych.bundles.reading import check_files
 from triptych.bundles.reading import read
@@ -47,41 +47,41 @@ from triptych.bundles.registry import listed
 from triptych.bundles.registry import names
 from triptych.bundles.registry import remove
 from triptych.bundles.registry import versions
-from triptych.bundles.remote import adopt
-from triptych.bundles.remote import borrow
+from triptych.bundles.remote import download
 from triptych.bundles.remote import get
-from triptych.bundles.remote import lend
-from triptych.bundles.remote import pinned
-from triptych.bundles.writing import equip
-from triptych.bundles.writing import refit
+from triptych.bundles.remote import import_from_url
+from triptych.bundles.remote import upload
+from triptych.bundles.remote import with_digest
+from triptych.bundles.writing import with_int8
+from triptych.bundles.writing import with_params
 from triptych.bundles.writing import write
 
 __all__ = [
-    "LEARNED",
+    "OOD_REFERENCE",
     "RESERVED",
-    "TAUGHT",
+    "TRAINED_ON",
     "Bundle",
     "activate",
     "active",
-    "adopt",
-    "borrow",
+    "card_texts",
     "check_files",
     "check_name",
-    "equip",
+    "download",
     "find",
     "get",
-    "lend",
+    "import_from_url",
     "listed",
     "names",
     "pack",
     "pack_into",
-    "pinned",
     "read",
-    "refit",
     "remove",
-    "say",
+    "save_card_texts",
     "unpack",
+    "upload",
     "versions",
-    "words",
+    "with_digest",
+    "with_int8",
+    "with_params",
     "write",
 ]

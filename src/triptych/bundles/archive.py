@@ -66,7 +66,7 @@ def pack_into(bundle: Bundle, file: IO[bytes]) -> None:
         zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
     ):
         anew = Path(scratch)
-        if bundle.words != bundle.about.get("card", {}):
+        if bundle.card_texts != bundle.about.get("card", {}):
             _tell_anew(bundle, anew)
         names = {path.relative_to(bundle.folder) for path in writing.list_files(bundle.folder)}
         for name in sorted(
@@ -78,7 +78,7 @@ def pack_into(bundle: Bundle, file: IO[bytes]) -> None:
 
 def _tell_anew(bundle: Bundle, folder: Path) -> None:
     """The card and ``bundle.json`` as they are with the words of today."""
-    about = card_text.put(folder, bundle.about, bundle.words, figures=bundle.folder)
+    about = card_text.write_card(folder, bundle.about, bundle.card_texts, figures=bundle.folder)
     digest = files.digest(folder / card_text.README)
     writing.describe(folder, {**about, "files": {**about["files"], card_text.README: digest}})
 

@@ -11,22 +11,22 @@ from typing import Any
 from triptych import errors
 from triptych.bundles import model_card
 from triptych.bundles import registry
+from triptych.bundles.reading import CARD
 from triptych.bundles.reading import METRICS
-from triptych.bundles.reading import WORDS
+from triptych.bundles.reading import read_card_texts
 from triptych.bundles.reading import read_object
-from triptych.bundles.reading import read_words
 from triptych.utils import files
 
 README = "README.md"
 
 
-def say(home: Path, name: str, words: Mapping[str, object]) -> None:
+def save_card_texts(home: Path, name: str, words: Mapping[str, object]) -> None:
     """Keep what people say of a bundle, for all its versions, those to come as well.
 
     Args:
         home: Folder for everything that is kept.
         name: Of the bundle.
-        words: Texts by the fields of `model_card.WORDS`; they replace all there were.
+        words: Texts by the fields of `model_card.FIELDS`; they replace all there were.
 
     Raises:
         errors.UnknownName: There is no such bundle.
@@ -34,40 +34,40 @@ def say(home: Path, name: str, words: Mapping[str, object]) -> None:
     """
     if not registry.versions(home, name):
         raise registry.unknown(home, name)
-    _keep(home, name, model_card.check_words(words))
+    _keep(home, name, model_card.check_texts(words))
 
 
-def keep_brought(home: Path, name: str, words: Mapping[str, str]) -> None:
-    """Keep the words that a version brought from another studio, unless there are some."""
-    if words and not (registry.folder(home, name) / WORDS).exists():
+def keep_imported(home: Path, name: str, words: Mapping[str, str]) -> None:
+    """Keep the words that a version imported from another studio, unless there are some."""
+    if words and not (registry.folder(home, name) / CARD).exists():
         _keep(home, name, words)
 
 
 def _keep(home: Path, name: str, words: Mapping[str, str]) -> None:
     text = json.dumps(words, indent=1, ensure_ascii=False) + "\n"
-    with files.atomic_file(registry.folder(home, name) / WORDS) as new:
+    with files.atomic_file(registry.folder(home, name) / CARD) as new:
         new.write_bytes(text.encode())
 
 
-def words(
-    home: Path, name: str, brought: Mapping[str, str] = types.MappingProxyType({})
+def card_texts(
+    home: Path, name: str, imported: Mapping[str, str] = types.MappingProxyType({})
 ) -> dict[str, str]:
-    """What people say of a bundle, by the fields of `model_card.WORDS`; empty if nothing.
+    """What people say of a bundle, by the fields of `model_card.FIELDS`; empty if nothing.
 
     Args:
         home: Folder for everything that is kept.
         name: Of the bundle.
-        brought: What a version says that comes from elsewhere; it counts if nobody here has said
+        imported: What a version says that comes from elsewhere; it counts if nobody here has said
             anything yet.
 
     Raises:
         errors.BundleError: It is damaged.
     """
-    beside = registry.folder(home, name) / WORDS
-    return read_words(beside) if beside.exists() else dict(brought)
+    beside = registry.folder(home, name) / CARD
+    return read_card_texts(beside) if beside.exists() else dict(imported)
 
 
-def put(
+def write_card(
     folder: Path, about: dict[str, Any], words: Mapping[str, str], *, figures: Path
 ) -> dict[str, Any]:
     """Write the model card of a version anew, with words in it.

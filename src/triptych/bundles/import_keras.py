@@ -1,4 +1,4 @@
-"""Taking in a stranger's Keras classifier: its labels and recipe join it in a bundle."""
+"""Taking in a external's Keras classifier: its labels and recipe join it in a bundle."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INTERPOLATION = "nearest"
 
 
 @dataclass(frozen=True)
-class Stranger:
+class ExternalModel:
     """A classifier that was made elsewhere.
 
     Args:
@@ -40,17 +40,17 @@ class Stranger:
     logits: bool | None = None
 
 
-def take_in(
-    stranger: Stranger,
+def import_model(
+    external: ExternalModel,
     *,
     name: str,
     home: Path,
     report: Notify = lambda line: None,
 ) -> bundles.Bundle:
-    """Make a bundle of a stranger's classifier.
+    """Make a bundle of a external's classifier.
 
     Args:
-        stranger: The model and what must be known of it.
+        external: The model and what must be known of it.
         name: What to call it.
         home: Folder for everything that is kept.
         report: Called with a line for people.
@@ -61,14 +61,14 @@ def take_in(
         errors.WeightsDamaged: Keras cannot load the model in safe mode.
     """
     bundles.check_name(name)
-    labels = read_labels(stranger.labels)
-    config = read_config(stranger.model)
-    recipe = parse_recipe(stranger.recipe, config)
+    labels = read_labels(external.labels)
+    config = read_config(external.model)
+    recipe = parse_recipe(external.recipe, config)
     report(f"Recipe: {recipe.to_dict()}")
 
     def fill(folder: Path) -> dict[str, Any]:
         target = folder / "members" / name
-        convert.run([convert.Import(str(stranger.model), str(target), stranger.logits)], report)
+        convert.run([convert.Import(str(external.model), str(target), external.logits)], report)
         _check_outputs(target / convert.NETWORK, labels)
         (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
         member = {"name": name, "recipe": recipe.to_dict(), "cost": 1.0}
@@ -77,7 +77,7 @@ def take_in(
             "rule": "mean",
             "doubt": None,
             "members": [member],
-            "imported_from": stranger.model.name,
+            "imported_from": external.model.name,
         }
         text = model_card.render({"name": name, **about}, {})
         (folder / "README.md").write_text(text, encoding="utf-8")

@@ -18,7 +18,7 @@ from triptych.utils import concurrency
 from triptych.utils import storage
 
 
-def classifier(
+def load_classifier(
     chosen: Settings,
     options: EngineOptions,
     *,
@@ -30,15 +30,15 @@ def classifier(
 
     Args:
         chosen: Name the committee and its rule.
-        options: As for `seat`.
-        members: As for `seat`.
+        options: As for `load_committee`.
+        members: As for `load_committee`.
         threads: As for `Classifier`; by default as many as fill the batches of its networks.
-        open_network: As for `seat`.
+        open_network: As for `load_committee`.
 
     Raises:
-        errors.TriptychError: As `seat`.
+        errors.TriptychError: As `load_committee`.
     """
-    seated = seat(chosen.committee, options, members=members, open_network=open_network)
+    seated = load_committee(chosen.committee, options, members=members, open_network=open_network)
     batched = options.max_batch * len(seated.members) if options.max_batch > 1 else 1
     return Classifier(
         seated.configured(rule=None if chosen.rule == "auto" else chosen.rule),
@@ -48,7 +48,7 @@ def classifier(
     )
 
 
-def seat(
+def load_committee(
     name: str,
     options: EngineOptions,
     *,
@@ -74,12 +74,12 @@ def seat(
     return bundles.get(options.home, name).committee(options, open_network).configured(members)
 
 
-def pinned(name: str, home: Path) -> str:
+def pin(name: str, home: Path) -> str:
     """The name under which a committee stays the same, whatever is published meanwhile.
 
     Args:
-        name: As for `seat`; ``"auto"`` becomes ``"lite"`` or ``"classic"``, a bundle its version
-            that is served now, such as ``garden@3``, and a URL one that names the file's hash.
+        name: As for `load_committee`. ``"auto"`` becomes ``"lite"`` or ``"classic"``, a bundle its
+            active version, such as ``garden@3``, and a URL one with the file's hash.
         home: Folder for everything that is kept.
 
     Raises:
@@ -93,18 +93,18 @@ def pinned(name: str, home: Path) -> str:
     if committee.is_from_zoo(name):
         return committee.resolve(name)
     if storage.is_url(name):
-        return bundles.pinned(name)
+        return bundles.with_digest(name)
     made = bundles.find(home, name)
     return f"{made.name}@{made.version}"
 
 
-def names(name: str, home: Path, *, members: Sequence[str] | None = None) -> tuple[str, ...]:
+def member_names(name: str, home: Path, *, members: Sequence[str] | None = None) -> tuple[str, ...]:
     """The members of a committee, in order, without opening their networks.
 
     Args:
-        name: As for `seat`.
+        name: As for `load_committee`.
         home: Folder for everything that is kept.
-        members: As for `seat`.
+        members: As for `load_committee`.
 
     Raises:
         errors.UnknownName: No such committee, backbone or member.

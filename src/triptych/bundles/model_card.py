@@ -17,31 +17,31 @@ from triptych import errors
 LICENCES = {"Apache-2.0": "apache-2.0", "MIT": "mit", "CC-BY-4.0": "cc-by-4.0"}
 
 # What people may say of a bundle, each with the most characters it may have.
-WORDS = {"description": 4000, "use": 4000, "limits": 4000, "licence": 200, "contact": 200}
+FIELDS = {"description": 4000, "use": 4000, "limits": 4000, "licence": 200, "contact": 200}
 ONE_LINE = ("licence", "contact")
 
 
-def check_words(given: Mapping[str, object]) -> dict[str, str]:
+def check_texts(given: Mapping[str, object]) -> dict[str, str]:
     """What people say of a bundle, trimmed; what says nothing is left out.
 
     Args:
-        given: Texts by the fields of `WORDS`.
+        given: Texts by the fields of `FIELDS`.
 
     Raises:
         errors.SettingError: A field that there is not, no text, or one that is too long.
 
     Example:
-        >>> check_words({"use": " Weeds in my garden. ", "contact": ""})
+        >>> check_texts({"use": " Weeds in my garden. ", "contact": ""})
         {'use': 'Weeds in my garden.'}
     """
     words = {field: _trimmed(field, text) for field, text in given.items()}
-    return {field: words[field] for field in WORDS if words.get(field)}
+    return {field: words[field] for field in FIELDS if words.get(field)}
 
 
 def _trimmed(field: str, text: object) -> str:
-    if field not in WORDS:
+    if field not in FIELDS:
         raise errors.SettingError(
-            f"A card has no field {field!r}; expected only: {', '.join(WORDS)}."
+            f"A card has no field {field!r}; expected only: {', '.join(FIELDS)}."
         )
     if not isinstance(text, str):
         raise errors.SettingError(f"The {field} of a card is {text!r}; expected a text.")
@@ -49,9 +49,9 @@ def _trimmed(field: str, text: object) -> str:
     # What cannot be printed could disguise the rest.
     lines = ["".join(char for char in line if char.isprintable()).rstrip() for line in lines]
     whole = (" " if field in ONE_LINE else "\n").join(lines).strip()
-    if len(whole) > WORDS[field]:
+    if len(whole) > FIELDS[field]:
         raise errors.SettingError(
-            f"The {field} of a card has {len(whole)} characters; at most {WORDS[field]} are kept. "
+            f"The {field} of a card has {len(whole)} characters; at most {FIELDS[field]} are kept. "
             "Say it shorter, and link to what is longer."
         )
     return whole
@@ -65,7 +65,7 @@ def render(
     Args:
         about: What ``bundle.json`` says.
         metrics: What ``metrics.json`` says; empty where nothing was evaluated.
-        words: What people say of it, as `check_words` gives it.
+        words: What people say of it, as `check_texts` gives it.
     """
     said = words or {}
     front, text = _front_matter(about, metrics, said), _text(about, metrics, said)
@@ -128,7 +128,7 @@ def _text(about: dict[str, Any], metrics: dict[str, Any], said: Mapping[str, str
         *_members(about),
         "",
         f"Their answers are joined by the rule *{about['rule']}*.",
-        *_tuning(about),
+        *_fine_tuning(about),
         "",
         "## Use",
         "",
@@ -142,7 +142,7 @@ def _text(about: dict[str, Any], metrics: dict[str, Any], said: Mapping[str, str
         "",
         "## Limits",
         "",
-        _strangers(about) + "Figures hold for photos like those it was evaluated on.",
+        _ood_note(about) + "Figures hold for photos like those it was evaluated on.",
         *_paragraphs(said, "limits"),
         *_section(said, "licence", "Licence"),
         *_section(said, "contact", "Contact"),
@@ -170,7 +170,7 @@ def _plain(line: str) -> str:
     return re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", line)
 
 
-def _strangers(about: dict[str, Any]) -> str:
+def _ood_note(about: dict[str, Any]) -> str:
     if not about["doubt"]:
         return (
             "It knows its classes and nothing else: a photo of something else also gets one of "
@@ -197,7 +197,7 @@ def _members(about: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _tuning(about: dict[str, Any]) -> list[str]:
+def _fine_tuning(about: dict[str, Any]) -> list[str]:
     kept = [record for record in about.get("fine_tuned", []) if record["kept"]]
     lines = [
         f"- {record['member']}: the last {record['layers']} layers were fine-tuned for "

@@ -31,9 +31,9 @@ SCHEMA = 2
 ABOUT = "bundle.json"
 METRICS = "metrics.json"
 # Beside the versions, for all of them.
-WORDS = "card.json"
-TAUGHT = "taught.npz"
-LEARNED = "learned.txt"
+CARD = "card.json"
+OOD_REFERENCE = "taught.npz"
+TRAINED_ON = "learned.txt"
 KEYS = ("name", "labels", "members", "rule", "doubt", "files")
 
 
@@ -74,19 +74,19 @@ class Bundle:
         return read_object(self.folder / METRICS) if (self.folder / METRICS).exists() else {}
 
     @property
-    def words(self) -> dict[str, str]:
-        """What people say of it, as they last edited it; see `triptych.bundles.model_card.WORDS`.
+    def card_texts(self) -> dict[str, str]:
+        """What people say of it, as they last edited it; see `triptych.bundles.model_card.FIELDS`.
 
         Raises:
             errors.BundleError: They are damaged.
         """
-        beside = self.folder.parent / WORDS
-        return read_words(beside) if beside.exists() else dict(self.about.get("card", {}))
+        beside = self.folder.parent / CARD
+        return read_card_texts(beside) if beside.exists() else dict(self.about.get("card", {}))
 
     @property
-    def learned(self) -> frozenset[str]:
+    def trained_on(self) -> frozenset[str]:
         """SHA-256 of the photos it learned; empty where they are not known."""
-        path = self.folder / LEARNED
+        path = self.folder / TRAINED_ON
         return frozenset(path.read_text(encoding="utf-8").split() if path.exists() else ())
 
     def predictions(self) -> OOFPredictions | None:
@@ -144,7 +144,7 @@ class Bundle:
         open_network = open_network or in_process(options)
         return Committee(
             name=self.name,
-            members=tuple(self._seat(row, network, open_network) for row, network in rows),
+            members=tuple(self._member(row, network, open_network) for row, network in rows),
             labels=self.labels,
             params=self.params,
             rule=self.about["rule"],
@@ -164,10 +164,10 @@ class Bundle:
             raise int8.missing(self.name, f"triptych optimize {self.name} --images photos/")
         return made
 
-    def _seat(self, row: dict[str, Any], network: Path, open_network: OpenNetwork) -> Member:
+    def _member(self, row: dict[str, Any], network: Path, open_network: OpenNetwork) -> Member:
         recipe = Recipe.from_dict(row["recipe"])
         # Read only what has a hash; an imported or tuned member has none.
-        listed = f"members/{row['name']}/{TAUGHT}"
+        listed = f"members/{row['name']}/{OOD_REFERENCE}"
         taught = (
             ood.OODReference.read(self.folder / listed) if listed in self.about["files"] else None
         )
@@ -216,14 +216,14 @@ def _is_sound(about: dict[str, Any]) -> bool:
             and all(isinstance(row["name"] + row["id"], str) for row in about["labels"])
             and all(is_inside(name) for name in [*about["files"], *networks])
             and {*networks, *(f"{name[:-4]}.bin" for name in networks)} <= set(about["files"])
-            and all(_is_seat(row) for row in about["members"])
-            and model_card.check_words(about.get("card", {})) == about.get("card", {})
+            and all(_is_member(row) for row in about["members"])
+            and model_card.check_texts(about.get("card", {})) == about.get("card", {})
         )
     except (KeyError, TypeError, ValueError, AttributeError, errors.SettingError):
         return False
 
 
-def _is_seat(row: dict[str, Any]) -> bool:
+def _is_member(row: dict[str, Any]) -> bool:
     Recipe.from_dict(row["recipe"])
     return float(row["cost"]) > 0
 
@@ -254,14 +254,14 @@ def read_object(path: Path) -> dict[str, Any]:
     return found
 
 
-def read_words(path: Path) -> dict[str, str]:
+def read_card_texts(path: Path) -> dict[str, str]:
     """What people say of a bundle, from the file that is kept beside its versions.
 
     Raises:
         errors.BundleError: It is damaged.
     """
     try:
-        return model_card.check_words(read_object(path))
+        return model_card.check_texts(read_object(path))
     except errors.SettingError as error:
         raise errors.BundleError(f"{path} is damaged: {error.message}") from error
 

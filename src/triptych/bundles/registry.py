@@ -47,7 +47,7 @@ def folder(home: Path, name: str) -> Path:
 def names(home: Path) -> list[str]:
     """The bundles there are, in order, published or not."""
     shelves = sorted((home / "bundles").iterdir()) if (home / "bundles").is_dir() else []
-    return [shelf.name for shelf in shelves if versions(home, shelf.name)]
+    return [bundle_folder.name for bundle_folder in shelves if versions(home, bundle_folder.name)]
 
 
 def versions(home: Path, name: str) -> list[int]:
@@ -57,9 +57,9 @@ def versions(home: Path, name: str) -> list[int]:
         home: Folder for everything that is kept.
         name: Of the bundle.
     """
-    shelf = folder(home, name)
-    is_there = NAME.fullmatch(name) and shelf.is_dir()
-    found = [path.name for path in shelf.iterdir()] if is_there else []
+    bundle_folder = folder(home, name)
+    is_there = NAME.fullmatch(name) and bundle_folder.is_dir()
+    found = [path.name for path in bundle_folder.iterdir()] if is_there else []
     return sorted(int(each) for each in found if each.isdecimal() and each.isascii())
 
 
@@ -133,12 +133,12 @@ def remove(home: Path, name: str) -> None:
     Raises:
         errors.UnknownName: There is none.
     """
-    shelf = folder(home, name)
-    if not NAME.fullmatch(name) or not shelf.is_dir():
+    bundle_folder = folder(home, name)
+    if not NAME.fullmatch(name) or not bundle_folder.is_dir():
         raise unknown(home, name)
     with tempfile.TemporaryDirectory(dir=home / "bundles", prefix=".removing-") as scratch:
         # First out of sight in one step, so that nobody meets half of it.
-        shelf.rename(Path(scratch) / name)
+        bundle_folder.rename(Path(scratch) / name)
 
 
 # ------------------------------------------------------------------ which is served
@@ -182,7 +182,7 @@ def activate(home: Path, name: str, version: int | None) -> None:
     _point(home, name, version or NONE)
 
 
-def hold(home: Path, name: str) -> None:
+def keep_active(home: Path, name: str) -> None:
     """Let the bare name go on to mean what it means now, whatever versions come."""
     if _pointer(home, name) is None:
         _point(home, name, active(home, name) or NONE)

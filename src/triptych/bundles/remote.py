@@ -1,4 +1,4 @@
-"""Bundles that lie elsewhere: brought to this machine once, known by the hash of their file.
+"""Bundles that lie elsewhere: imported to this machine once, known by the hash of their file.
 
     <home>/fetched/<sha256>/1/   the bundle, unpacked; there when it is whole
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from triptych import errors
 from triptych.bundles import archive
-from triptych.bundles import registry as shelves
+from triptych.bundles import registry
 from triptych.bundles import writing
 from triptych.bundles.reading import Bundle
 from triptych.bundles.reading import read
@@ -27,8 +27,8 @@ HASH = re.compile(r"[0-9a-f]{64}")
 VERSION = "1"
 
 
-def pinned(url: str) -> str:
-    """The same URL with the hash of its file; only without one anything is asked for.
+def with_digest(url: str) -> str:
+    """The URL with the SHA-256 of its file; without one, it is read from the file beside it.
 
     Args:
         url: Of a bundle's file.
@@ -38,18 +38,18 @@ def pinned(url: str) -> str:
         errors.SourceError: What lies beside it cannot be read.
 
     Example:
-        >>> pinned("s3://bucket/garden-2.zip#sha256=" + 64 * "A")[:44]
+        >>> with_digest("s3://bucket/garden-2.zip#sha256=" + 64 * "A")[:44]
         's3://bucket/garden-2.zip#sha256=aaaaaaaaaaaa'
     """
-    place, mark, digest = url.rpartition(MARK)
+    address, mark, digest = url.rpartition(MARK)
     if not mark:
-        place, digest = url, _beside(url)
+        address, digest = url, _beside(url)
     if not HASH.fullmatch(digest.lower()):
         raise errors.SettingError(
             f"{digest!r} is no SHA-256; expected 64 hexadecimal digits, in the URL as "
-            f"{storage.shown(place)}{MARK}... or first in the file {_name(place)}.sha256 beside it."
+            f"{storage.shown(address)}{MARK}... or in {_name(address)}.sha256 beside the file."
         )
-    return f"{place}{MARK}{digest.lower()}"
+    return f"{address}{MARK}{digest.lower()}"
 
 
 def _beside(url: str) -> str:
@@ -71,7 +71,7 @@ def _name(url: str) -> str:
 
 
 def get(home: Path, name: str) -> Bundle:
-    """A bundle by its name, or by the URL of its file: see `find` and `borrow`.
+    """A bundle by its name, or by the URL of its file: see `find` and `download`.
 
     Args:
         home: Folder for everything that is kept.
@@ -80,18 +80,18 @@ def get(home: Path, name: str) -> Bundle:
     Raises:
         errors.TriptychError: As either.
     """
-    return borrow(home, name) if storage.is_url(name) else shelves.find(home, name)
+    return download(home, name) if storage.is_url(name) else registry.find(home, name)
 
 
-def borrow(home: Path, url: str) -> Bundle:
-    """The bundle whose file lies at a URL, brought here unless it is here already.
+def download(home: Path, url: str) -> Bundle:
+    """The bundle whose file lies at a URL, imported here unless it is here already.
 
     Processes that ask at the same time wait for one of them to bring it. The file is held to its
     hash, and what is in it to those in its own ``bundle.json``.
 
     Args:
         home: Folder for everything that is kept.
-        url: Of the file that `lend`, or ``triptych bundles export``, wrote. With its hash in it,
+        url: Of the file that `upload`, or ``triptych bundles export``, wrote. With its hash in it,
             nothing is asked of the network for a bundle that is here.
 
     Raises:
@@ -99,27 +99,27 @@ def borrow(home: Path, url: str) -> Bundle:
         errors.SourceError: It cannot be fetched, or is another file.
         errors.BundleError: It is no bundle, or damaged; nothing was kept.
     """
-    place, _, digest = pinned(url).rpartition(MARK)
+    address, _, digest = with_digest(url).rpartition(MARK)
     shelf = home / "fetched" / digest
     if not (shelf / VERSION).exists():
         shelf.mkdir(parents=True, exist_ok=True)
         with files.exclusive(shelf / "lock"):
             if not (shelf / VERSION).exists():
-                _bring(place, digest, shelf)
+                _fetch(address, digest, shelf)
     return read(shelf / VERSION)
 
 
-def _bring(place: str, digest: str, shelf: Path) -> None:
+def _fetch(address: str, digest: str, shelf: Path) -> None:
     with files.scratch_dir(shelf) as scratch, files.atomic_dir(shelf / VERSION) as folder:
         file = scratch / "file.zip"
-        storage.fetch(place, file, sha256=digest)
+        storage.fetch(address, file, sha256=digest)
         try:
-            shelves.check_name(archive.extract(file, folder).name)
+            registry.check_name(archive.extract(file, folder).name)
         except errors.TriptychError as error:
-            raise errors.BundleError(f"{storage.shown(place)}: {error.message}") from error
+            raise errors.BundleError(f"{storage.shown(address)}: {error.message}") from error
 
 
-def lend(bundle: Bundle, url: str) -> str:
+def upload(bundle: Bundle, url: str) -> str:
     """Write a bundle as one file at a URL, with its hash in a file beside it.
 
     Args:
@@ -148,16 +148,16 @@ def lend(bundle: Bundle, url: str) -> str:
     return f"{url}{MARK}{digest}"
 
 
-def adopt(home: Path, url: str, *, name: str | None = None) -> Bundle:
+def import_from_url(home: Path, url: str, *, name: str | None = None) -> Bundle:
     """Take in a bundle whose file lies at a URL, as a new version here.
 
     Args:
         home: Folder for everything that is kept.
-        url: See `borrow`.
+        url: See `download`.
         name: Instead of its own name.
 
     Raises:
-        errors.TriptychError: As `borrow`.
+        errors.TriptychError: As `download`.
     """
-    made = borrow(home, url)
+    made = download(home, url)
     return writing.copy(made, home, name or made.name)

@@ -13,7 +13,7 @@ from typing import Any
 
 from triptych import errors
 from triptych.bundles import card_text
-from triptych.bundles import registry as shelves
+from triptych.bundles import registry
 from triptych.bundles.reading import ABOUT
 from triptych.bundles.reading import SCHEMA
 from triptych.bundles.reading import Bundle
@@ -40,28 +40,28 @@ def write(
     Raises:
         errors.SettingError: The name cannot be used.
     """
-    shelves.check_name(name)
-    shelf = shelves.folder(home, name)
+    registry.check_name(name)
+    shelf = registry.folder(home, name)
     shelf.mkdir(parents=True, exist_ok=True)
     try:
         with files.scratch_dir(shelf) as scratch:
             folder = scratch / "bundle"
             folder.mkdir()
             about = {"schema": SCHEMA, "name": name, **fill(folder)}
-            words = card_text.words(home, name, about.get("card", {}))
+            words = card_text.card_texts(home, name, about.get("card", {}))
             if words or "card" in about:
-                about = card_text.put(folder, about, words, figures=folder)
+                about = card_text.write_card(folder, about, words, figures=folder)
             about["files"] = {
                 path.relative_to(folder).as_posix(): files.digest(path)
                 for path in list_files(folder)
             }
             describe(folder, about)
             if not publish:
-                shelves.hold(home, name)
+                registry.keep_active(home, name)
             made = read(_place(folder, home, name))
             if publish:
-                shelves.promote(home, name, made.version)
-            card_text.keep_brought(home, name, words)
+                registry.promote(home, name, made.version)
+            card_text.keep_imported(home, name, words)
             return made
     finally:
         with contextlib.suppress(OSError):  # it is not empty, unless all failed
@@ -75,9 +75,9 @@ def describe(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def _place(folder: Path, home: Path, name: str) -> Path:
-    shelf = shelves.folder(home, name)
+    shelf = registry.folder(home, name)
     # Another process may take a number first; then the next is free.
-    for version in range(max(shelves.versions(home, name), default=0) + 1, 1 << 31):
+    for version in range(max(registry.versions(home, name), default=0) + 1, 1 << 31):
         target = shelf / str(version)
         if not target.exists():
             try:
@@ -92,7 +92,7 @@ def list_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def refit(bundle: Bundle, home: Path, fitted: EnsembleParams) -> Bundle:
+def with_params(bundle: Bundle, home: Path, fitted: EnsembleParams) -> Bundle:
     """Write the next version of a bundle, the same but for what was fitted.
 
     Args:
@@ -107,7 +107,7 @@ def refit(bundle: Bundle, home: Path, fitted: EnsembleParams) -> Bundle:
     return copy(bundle, home, bundle.name, doubt=fitted.to_dict(), rule=rules.FITTED_RULE)
 
 
-def equip(bundle: Bundle, home: Path, made: Sequence[Path], told: Mapping[str, Any]) -> Bundle:
+def with_int8(bundle: Bundle, home: Path, made: Sequence[Path], told: Mapping[str, Any]) -> Bundle:
     """Write the next version of a bundle, the same with an int8 network for each member.
 
     Args:

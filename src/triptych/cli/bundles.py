@@ -104,7 +104,7 @@ def export(name: str, file: str, **options: Any) -> None:
 
     bundle = bundles.find(common.home(options), name)
     if storage.is_url(file):
-        click.echo(bundles.lend(bundle, file))
+        click.echo(bundles.upload(bundle, file))
     else:
         bundles.pack(bundle, Path(file))
         click.echo(file)
@@ -121,7 +121,7 @@ def import_bundle(file: str, name: str | None, **options: Any) -> None:
 
     home = common.home(options)
     if storage.is_url(file):
-        bundle = bundles.adopt(home, file, name=name)
+        bundle = bundles.import_from_url(home, file, name=name)
     else:
         bundle = bundles.unpack(home, Path(file), name=name)
     click.echo(f"{bundle.name}, version {bundle.version}: {bundle.folder}")

@@ -132,7 +132,7 @@ def _fit(
                 f"{in_force.committee} is a bundle, which is fitted with all its members and keeps "
                 "the fit itself. Leave out --members and --output."
             )
-        learned = bundles.find(in_force.home, in_force.committee).learned
+        learned = bundles.find(in_force.home, in_force.committee).trained_on
     classifier = triptych.load(members=members, report=common.note, **options)
     photos = data.labelled(folder, classifier.committee.labels)
     with common.Stages() as stages:

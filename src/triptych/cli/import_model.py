@@ -48,8 +48,8 @@ def import_model(
     """
     from triptych.bundles import import_keras
 
-    stranger = import_keras.Stranger(model, labels, recipe=recipe, logits=logits)
-    made = import_keras.take_in(
+    stranger = import_keras.ExternalModel(model, labels, recipe=recipe, logits=logits)
+    made = import_keras.import_model(
         stranger, name=name or model.stem, home=common.home(options), report=common.note
     )
     member = made.about["members"][0]

@@ -84,8 +84,8 @@ def _fetched(in_force: Settings) -> tuple[Settings, str | None]:
     if not storage.is_url(in_force.committee):
         return in_force, None
     common.note(f"Fetching {storage.shown(in_force.committee)}, unless it is here ...")
-    url = bundles.pinned(in_force.committee)
-    name = bundles.borrow(in_force.home, url).name
+    url = bundles.with_digest(in_force.committee)
+    name = bundles.download(in_force.home, url).name
     if bundles.versions(in_force.home, name):
         raise errors.SettingError(
             f"The bundle at {storage.shown(url)} is called {name}, and {in_force.home} has another "

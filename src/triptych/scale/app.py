@@ -42,8 +42,8 @@ def committee_and_members(arguments: Arguments) -> tuple[str, tuple[str, ...]]:
         errors.UnknownName: No such committee, backbone or member.
     """
     settings = arguments.settings_in_force()
-    committee = loading.pinned(settings.committee, settings.home)
-    return committee, loading.names(committee, settings.home, members=arguments.members)
+    committee = loading.pin(settings.committee, settings.home)
+    return committee, loading.member_names(committee, settings.home, members=arguments.members)
 
 
 def _member(

@@ -154,7 +154,7 @@ class MemberReplica:
             return open_engine(network, options) if is_own else UnavailableEngine()
 
         members = (self._member,)
-        committee_of_one = loading.seat(
+        committee_of_one = loading.load_committee(
             committee, options, members=members, open_network=open_network
         )
         (member,) = committee_of_one.members
@@ -260,7 +260,7 @@ class Ingress:
         def remote(name: str, network: Path) -> Engine:
             return RemoteEngine(self._members[name], committee, self._settings.deadline_s)
 
-        classifier = loading.classifier(
+        classifier = loading.load_classifier(
             dataclasses.replace(self._settings, committee=committee),
             _engine_options(self._arguments),
             members=self._arguments.members,

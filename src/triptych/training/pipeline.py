@@ -111,9 +111,9 @@ def train(
                 )
                 models.result()
             for member_name, reference in references.items():
-                reference.save(folder / "members" / member_name / bundles.TAUGHT)
+                reference.save(folder / "members" / member_name / bundles.OOD_REFERENCE)
             digests = sorted({photo.digest.hex() for photo in features.train_photos})
-            (folder / bundles.LEARNED).write_text("\n".join(digests) + "\n", encoding="utf-8")
+            (folder / bundles.TRAINED_ON).write_text("\n".join(digests) + "\n", encoding="utf-8")
             committees.oof_predictions(features, frozen, committee).save(folder)
             return about
 

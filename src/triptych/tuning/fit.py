@@ -91,4 +91,4 @@ def keep(home: Path, name: str, committee: Committee, params: EnsembleParams) ->
     if seats.is_from_zoo(name):
         members = [member.name for member in committee.members]
         return params_store.save(home, committee.name, members, params)
-    return bundles.refit(bundles.find(home, name), home, params).folder
+    return bundles.with_params(bundles.find(home, name), home, params).folder

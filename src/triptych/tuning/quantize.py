@@ -165,9 +165,9 @@ def _of_bundle(name: str, options: EngineOptions, wish: Wish) -> _Subject:
     found = bundles.find(options.home, name)
 
     def keep(made: Sequence[Path], told: dict[str, Any]) -> tuple[Path, ...]:
-        return (bundles.equip(found, options.home, made, told).folder,)
+        return (bundles.with_int8(found, options.home, made, told).folder,)
 
-    return _Subject(found.committee(options), found.networks, found.learned, keep)
+    return _Subject(found.committee(options), found.networks, found.trained_on, keep)
 
 
 def _photos(folder: Path, subject: _Subject, wish: Wish) -> _Photos:

@@ -97,7 +97,7 @@ def _about(shelf: Shelf) -> dict[str, object]:
     here = context.current()
     return {
         "shelf": shelf,
-        "fields": model_card.WORDS,
+        "fields": model_card.FIELDS,
         "is_default": here.registry.default == shelf.name,
         "snippets": snippets(shelf.name, has_key=bool(here.settings.api_key)),
     }
@@ -146,8 +146,8 @@ def edit(name: str) -> Response:
     """Keep what a person says of a bundle."""
     here = context.current()
     flask.request.max_content_length = FORM_BYTES
-    words = {field: flask.request.form.get(field, "") for field in model_card.WORDS}
-    triptych_bundles.say(here.settings.home, name, words)
+    words = {field: flask.request.form.get(field, "") for field in model_card.FIELDS}
+    triptych_bundles.save_card_texts(here.settings.home, name, words)
     return _back(name, "card")
 
 

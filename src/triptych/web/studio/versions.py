@@ -95,7 +95,7 @@ def shelf(home: Path, name: str) -> Shelf | None:
     if not numbers:
         return None
     found = [_version(home, name, number) for number in reversed(numbers)]
-    return Shelf(name, tuple(found), active, bundles.words(home, name))
+    return Shelf(name, tuple(found), active, bundles.card_texts(home, name))
 
 
 def shelves(home: Path) -> list[Shelf]:
