@@ -1,8 +1,10 @@
 # The studio without TensorFlow, with the committee `lite` ready to answer; see docs/container.md.
 
 FROM python:3.12-slim-bookworm AS build
+# "serve" answers with lite and bundles; "run" converts other networks and trains, too.
+ARG REQUIREMENTS=serve
 WORKDIR /src
-COPY requirements/build.txt requirements/serve.txt requirements/
+COPY requirements requirements
 COPY container container
 RUN container/steps dependencies /opt/triptych
 COPY pyproject.toml README.md LICENSE NOTICE ./

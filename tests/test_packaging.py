@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -17,6 +18,7 @@ from packaging.requirements import Requirement
 
 from support import imagenet_drawings
 from support.image_formats import encode
+from support.images import picture
 
 ROOT = Path(__file__).parent.parent
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
@@ -136,6 +138,18 @@ def test_it_serves_a_photo_with_only_what_it_declares_to_need(bare: Path, tmp_pa
         )
         assert b"ModuleNotFoundError" in ran.stderr
     assert verdict_of_server(bare, tmp_path)["label"] == "traffic light"
+
+
+def test_it_answers_from_a_bundle_that_was_trained_elsewhere(bare: Path, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tests" / "written_by_0_1_0" / "home", tmp_path / "home")
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(picture(format="PNG"))
+    asked = ["classify", photo, "--committee", "shapes", "--home", tmp_path / "home", "--json"]
+    ran = subprocess.run(
+        [bare, "-I", "-m", "triptych", *asked], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["members"]
 
 
 @pytest.mark.parametrize(
