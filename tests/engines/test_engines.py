@@ -92,10 +92,10 @@ def inputs(row: zoo.Backbone, count: int) -> np.ndarray:
 class Pairs(dict[str, tuple[Any, Path]]):
     """By family a shaken Keras network, and the same converted from its saved weights."""
 
-    def __init__(self, folder: Path, workshop: convert.Workshop) -> None:
+    def __init__(self, folder: Path, converter: convert.Converter) -> None:
         super().__init__()
         self._folder = folder
-        self._workshop = workshop
+        self._workshop = converter
 
     def __missing__(self, name: str) -> tuple[Any, Path]:
         import keras
@@ -106,15 +106,15 @@ class Pairs(dict[str, tuple[Any, Path]]):
         file = zoo.find(name).weights.file
         path = self._folder / "files" / (file if file.endswith(".h5") else f"{name}.h5")
         networks.save_applications_weights(model, path)
-        self._workshop.run([convert.Job(name, str(path), str(self._folder / name))])
+        self._workshop.run([convert.ConversionJob(name, str(path), str(self._folder / name))])
         self[name] = (zoo.with_features(model), self._folder / name / convert.NETWORK)
         return self[name]
 
 
 @pytest.fixture(scope="module")
 def pairs(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pairs]:
-    with convert.Workshop(lambda line: None) as workshop:
-        yield Pairs(tmp_path_factory.mktemp("families"), workshop)
+    with convert.Converter(lambda line: None) as converter:
+        yield Pairs(tmp_path_factory.mktemp("families"), converter)
 
 
 @pytest.mark.slow
@@ -262,7 +262,9 @@ def test_a_conversion_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> 
     wrong = tmp_path / zoo.find("MobileNetV2").weights.file
     wrong.write_bytes(b"not weights")
     with pytest.raises(errors.WeightsDamaged, match="does not fit MobileNetV2"):
-        convert.run([convert.Job("MobileNetV2", str(wrong), str(tmp_path / "out"))], print)
+        convert.run(
+            [convert.ConversionJob("MobileNetV2", str(wrong), str(tmp_path / "out"))], print
+        )
     assert list(tmp_path.iterdir()) == [wrong]
 
 
@@ -289,7 +291,7 @@ def test_lite_made_without_keras_answers_as_keras_converts_it(name: str, tmp_pat
     row = zoo.find(name)
     file = weights.require(row)
     efficientnet_lite.write(row, file, tmp_path / "direct")
-    convert.run([convert.Job(name, str(file), str(tmp_path / "keras"))], print)
+    convert.run([convert.ConversionJob(name, str(file), str(tmp_path / "keras"))], print)
     direct, by_keras = (
         OpenVINOEngine(tmp_path / folder / convert.NETWORK, precision="f32")
         for folder in ("direct", "keras")

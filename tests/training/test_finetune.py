@@ -270,7 +270,8 @@ def test_a_member_that_knows_nothing_is_replaced_by_what_it_learns(
     member = bundle / "members" / LITE0.name
     weights_file = str(weights.require(LITE0))
     convert.run(
-        [convert.Job(LITE0.name, weights_file, str(member), str(tmp_path / "head.npz"))], print
+        [convert.ConversionJob(LITE0.name, weights_file, str(member), str(tmp_path / "head.npz"))],
+        print,
     )
     before = keras.models.load_model(member / "model.keras")
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from triptych import errors
+from triptych.utils.worker import Worker
 
-LOOK_S = 0.05
+POLL_S = 0.05
 GRACE_S = 10.0
 
 
@@ -28,13 +25,13 @@ class Server:
     """
 
     def __init__(self, options: Sequence[str]) -> None:
-        self._scratch = tempfile.TemporaryDirectory(prefix="triptych-")
-        self._log = Path(self._scratch.name) / "log"
-        command = [sys.executable, "-m", "triptych", "serve", "--host=127.0.0.1", "--port=0"]
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                [*command, *options], stdout=log, stderr=log, env=_environment()
-            )
+        # Without our settings: an API key or a rate limit would keep our own clients out.
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("TRIPTYCH_")}
+        self._worker = Worker(
+            "triptych",
+            *("serve", "--host=127.0.0.1", "--port=0", *options),
+            environment=environment,
+        )
         try:
             self.port = self._wait()
         except BaseException:
@@ -43,26 +40,15 @@ class Server:
 
     def _wait(self) -> int:
         while True:
-            ended = self._process.poll() is not None
-            said = self._log.read_text()
-            if found := re.search(r"http://127\.0\.0\.1:(\d+)/", said):
-                return int(found[1])
-            if ended:
-                reason = (said.strip().splitlines() or ["no reason given"])[-1]
-                raise errors.EngineError(f"The server did not start: {reason}")
-            time.sleep(LOOK_S)
+            has_ended = self._worker.has_ended
+            if address := re.search(r"http://127\.0\.0\.1:(\d+)/", self._worker.output()):
+                return int(address[1])
+            if has_ended:
+                raise errors.EngineError(f"The server did not start: {self._worker.reason}")
+            time.sleep(POLL_S)
 
     def close(self) -> None:
         """Tell it to stop, and wait until it has."""
-        self._process.terminate()
-        try:
-            self._process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._scratch.cleanup()
-
-
-def _environment() -> dict[str, str]:
-    """Ours without settings: a key or a rate limit would keep our own clients out."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("TRIPTYCH_")}
+        self._worker.terminate()
+        self._worker.wait(GRACE_S)
+        self._worker.close()

@@ -68,7 +68,7 @@ def import_model(
 
     def fill(folder: Path) -> dict[str, Any]:
         target = folder / "members" / name
-        convert.run([convert.Import(str(external.model), str(target), external.logits)], report)
+        convert.run([convert.ImportJob(str(external.model), str(target), external.logits)], report)
         _check_outputs(target / convert.NETWORK, labels)
         (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
         member = {"name": name, "recipe": recipe.to_dict(), "cost": 1.0}

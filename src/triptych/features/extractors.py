@@ -23,7 +23,7 @@ def of(
     options: EngineOptions,
     *,
     own: Mapping[str, Path] = {},
-    workshop: convert.Workshop | None = None,
+    converter: convert.Converter | None = None,
 ) -> list[features.Extractor]:
     """An extractor for each backbone, converted first where that was not done yet.
 
@@ -31,13 +31,13 @@ def of(
         rows: Of the zoo.
         options: Where things are kept and how networks run.
         own: Files of one's own that take the place of the published weights, by backbone.
-        workshop: Where to convert; by default in one that is opened for it.
+        converter: Where to convert; by default in one that is opened for it.
 
     Raises:
         errors.WeightsMissing: A backbone's weights have to be fetched first.
     """
     paths = store.prepare(
-        rows, home=options.home, own=own, report=options.report, workshop=workshop
+        rows, home=options.home, own=own, report=options.report, converter=converter
     )
     precision = resolve_precision(options.precision)
     options = dataclasses.replace(options, precision=precision, streams=concurrency.cores())

@@ -8,17 +8,11 @@ report is about, have no say in it.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
-import json
 import os
-import queue
 import shutil
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -51,6 +45,7 @@ from triptych.training.feature_set import FeatureSet
 from triptych.typing import Array
 from triptych.typing import ShouldStop
 from triptych.utils import concurrency
+from triptych.utils.worker import Worker
 
 # With fewer held-out photos, a better network cannot be told from a lucky one.
 FEWEST_HELD_OUT = 10
@@ -59,7 +54,6 @@ STANDARD_ERRORS = 2
 # The share of a training canvas's side that the network's input size takes.
 WINDOW_SHARE = 0.875
 BATCH = 8
-POLL_S = 0.2
 CONVERTED = "converted"
 
 
@@ -298,7 +292,7 @@ class _Finetuner:
     def _predict(self, member: TrainedMember, scratch: Path) -> _Probs:
         """Predict with the fine-tuned network, run as it will be served."""
         converted = scratch / CONVERTED
-        job = convert.Import(str(scratch / worker.TUNED), str(converted), logits=False)
+        job = convert.ImportJob(str(scratch / worker.TUNED), str(converted), logits=False)
         convert.run([job], lambda line: None)
         engine = open_engine(converted / convert.NETWORK, self.options, cache=False)
         network_recipe = member.backbone.recipe
@@ -366,25 +360,19 @@ def run(
         errors.EngineError: The worker failed.
         errors.Stopped: ``stop`` returned true.
     """
-    command = [sys.executable, "-m", worker.__name__, json.dumps(dataclasses.asdict(task))]
-    with (
-        tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, env=_environment(threads)
-        ) as process,
-    ):
-        try:
-            for line in _lines(process, stop):
-                on_message(json.loads(line))
-        except BaseException:
-            process.kill()
-            raise
-        if process.wait():
-            log.seek(0)
-            reason = (log.read().strip().splitlines() or ["no reason given"])[-1]
+
+    def poll() -> None:
+        if stop():
+            raise errors.Stopped(STOPPED)
+
+    with Worker(worker.__name__, environment=_environment(threads)) as child:
+        child.send(dataclasses.asdict(task))
+        for message in child.messages(poll):
+            on_message(message)
+        if code := child.wait():
             raise errors.EngineError(
-                f"Fine-tuning {Path(task.model).parent.name} failed with exit code "
-                f"{process.returncode}: {reason}"
+                f"Fine-tuning {Path(task.model).parent.name} failed with exit code {code}: "
+                f"{child.reason}"
             )
 
 
@@ -399,26 +387,6 @@ def _environment(threads: int) -> dict[str, str]:
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         **({"TF_NUM_INTRAOP_THREADS": str(threads)} if threads else {}),
     }
-
-
-def _lines(process: subprocess.Popen[str], stop: ShouldStop) -> Iterator[str]:
-    """Lines of the worker as they come, asking in between whether to stop."""
-    lines: queue.Queue[str | None] = queue.Queue()
-
-    def read() -> None:
-        for line in process.stdout or ():
-            lines.put(line)
-        lines.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    while True:
-        if stop():
-            raise errors.Stopped(STOPPED)
-        with contextlib.suppress(queue.Empty):
-            line = lines.get(timeout=POLL_S)
-            if line is None:
-                return
-            yield line
 
 
 def canvas(network_recipe: Recipe) -> Recipe:

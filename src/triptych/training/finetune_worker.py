@@ -10,7 +10,6 @@ Source: Yosinski et al., "How transferable are features in deep neural networks?
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
 from triptych.typing import Array
 from triptych.utils import concurrency
+from triptych.utils import worker
 
 OnMessage = Callable[[dict[str, Any]], None]
 
@@ -287,12 +287,11 @@ class AugmentedBatches:
 
 
 def _main() -> None:
-    # Keras and TensorFlow may print to stdout, where the parent expects our messages only.
-    stdout, sys.stdout = sys.stdout, sys.stderr
+    parent = worker.connect()
     sys.meta_path.insert(0, convert.Hidden(*convert.NEEDLESS))
-    fields = json.loads(sys.argv[1])
+    fields = next(parent.messages())
     task = FinetuneTask(**{**fields, "config": FinetuneConfig(**fields["config"])})
-    finetune(task, lambda message: print(json.dumps(message), file=stdout, flush=True))
+    finetune(task, parent.send)
 
 
 if __name__ == "__main__":

@@ -73,22 +73,22 @@ def train(
     """
     backbones = check(name, config)
     started = time.perf_counter()
-    with convert.Workshop(options.report) as workshop:
-        # The workshop is a process of its own: it builds networks while photos are decoded.
+    with convert.Converter(options.report) as converter:
+        # The converter is a process of its own: it builds networks while photos are decoded.
         for backbone in backbones:
             with contextlib.suppress(errors.WeightsMissing):  # raised where they are needed
                 weights = store.weights_of(backbone, config.weights_by_backbone)
-                workshop.build(backbone.name, weights)
+                converter.build(backbone.name, weights)
         dataset = _open(source, config)
-        networks = _extractors(backbones, options, config, workshop)
+        networks = _extractors(backbones, options, config, converter)
         features = feature_set.compute(dataset, networks, options.home, config)
         frozen = committees.train(features, backbones, config)
         config.raise_if_stopped()
 
         def fill(folder: Path) -> dict[str, Any]:
             with ThreadPoolExecutor(1) as pool:
-                # The workshop writes the models while the learning curve and report are made.
-                models = pool.submit(_save_models, folder, frozen.selected, config, workshop)
+                # The converter writes the models while the learning curve and report are made.
+                models = pool.submit(_save_models, folder, frozen.selected, config, converter)
                 curve = learning_curve.compute(features, frozen.members, config)
                 committee, reports = frozen, list[FinetuneReport]()
                 if config.fine_tune:
@@ -173,19 +173,21 @@ def _extractors(
     backbones: list[zoo.Backbone],
     options: EngineOptions,
     config: TrainingConfig,
-    workshop: convert.Workshop,
+    converter: convert.Converter,
 ) -> list[Extractor]:
     with ThreadPoolExecutor(1) as pool:
-        # This import takes seconds and is needed later; do it while the workshop converts.
+        # This import takes seconds and is needed later; do it meanwhile.
         pool.submit(importlib.import_module, "sklearn.linear_model")
-        return extractors.of(backbones, options, own=config.weights_by_backbone, workshop=workshop)
+        return extractors.of(
+            backbones, options, own=config.weights_by_backbone, converter=converter
+        )
 
 
 def _save_models(
     folder: Path,
     members: Sequence[TrainedMember],
     config: TrainingConfig,
-    workshop: convert.Workshop,
+    converter: convert.Converter,
 ) -> None:
     """Write each member as ``model.keras`` and as the engine's network."""
     jobs = []
@@ -194,8 +196,8 @@ def _save_models(
         member.fit.head.save(head_file)
         weights = store.weights_of(member.backbone, config.weights_by_backbone)
         target = folder / "members" / member.name
-        jobs.append(convert.Job(member.name, str(weights), str(target), str(head_file)))
-    workshop.run(jobs)
+        jobs.append(convert.ConversionJob(member.name, str(weights), str(target), str(head_file)))
+    converter.run(jobs)
     for job in jobs:
         Path(str(job.head)).unlink()
 

@@ -1,6 +1,6 @@
 """Keras networks to OpenVINO, in a process of its own.
 
-A process has one Keras backend for life, and the server should carry none. So `Workshop` starts a
+A process has one Keras backend for life, and the server should carry none. So `Converter` starts a
 child with Keras's OpenVINO backend, which needs no TensorFlow; the child writes the converted
 networks.
 """
@@ -11,19 +11,14 @@ import contextlib
 import functools
 import importlib
 import importlib.abc
-import json
 import os
-import subprocess
 import sys
-import tempfile
 import types
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 from typing import Any
-from typing import cast
 
 from triptych import errors
 from triptych.models import head
@@ -32,6 +27,8 @@ from triptych.models import zoo
 from triptych.typing import Notify
 from triptych.utils import extras
 from triptych.utils import files
+from triptych.utils import worker
+from triptych.utils.worker import Worker
 
 # Part of the key under which converted networks are kept: raise it when this module changes
 # what it writes.
@@ -44,7 +41,7 @@ NEEDLESS = ("matplotlib", "pandas", "sklearn")
 
 
 @dataclass(frozen=True)
-class Job:
+class ConversionJob:
     """One network to convert.
 
     Args:
@@ -62,7 +59,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Import:
+class ImportJob:
     """Somebody's own Keras classifier to convert.
 
     Args:
@@ -76,7 +73,7 @@ class Import:
     logits: bool | None = None
 
 
-class Workshop:
+class Converter:
     """A child process that converts networks; leave the ``with`` block to end it.
 
     Starting it takes seconds, most of them to import Keras, in which the parent can do other
@@ -93,26 +90,17 @@ class Workshop:
         # Keras's OpenVINO backend imports SciPy without saying so.
         extras.require("Converting a network by Keras", "keras", "scipy", extra="keras")
         self._report = report
-        self._scratch = tempfile.TemporaryDirectory(prefix="triptych-")
-        self._log = Path(self._scratch.name) / "log"
-        with self._log.open("w") as log:
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", __name__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env={**os.environ, "KERAS_BACKEND": "openvino", "PYTHONWARNINGS": "ignore"},
-            )
+        self._worker = Worker(
+            __name__,
+            environment={**os.environ, "KERAS_BACKEND": "openvino", "PYTHONWARNINGS": "ignore"},
+        )
 
-    def __enter__(self) -> Workshop:
+    def __enter__(self) -> Converter:
         return self
 
     def __exit__(self, *problem: object) -> None:
         # Nobody wants what it may still be making, and all that it leaves is whole.
-        self._child.kill()
-        self._child.communicate()
-        self._scratch.cleanup()
+        self._worker.close()
 
     def build(self, backbone: str, weights: Path) -> None:
         """Begin to build a backbone that will be wanted; does not wait, and says nothing.
@@ -121,13 +109,9 @@ class Workshop:
             backbone: Its name in the zoo.
             weights: Path of its weights; if they do not fit, its first job will say so.
         """
-        self._order({"build": backbone, "weights": str(weights)})
+        self._worker.send({"build": backbone, "weights": str(weights)})
 
-    def _order(self, fields: dict[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # then there is no answer, either
-            print(json.dumps(fields), file=cast(IO[str], self._child.stdin), flush=True)
-
-    def run(self, jobs: Sequence[Job | Import]) -> None:
+    def run(self, jobs: Sequence[ConversionJob | ImportJob]) -> None:
         """Convert networks.
 
         Args:
@@ -138,41 +122,38 @@ class Workshop:
             errors.EngineError: A conversion failed.
         """
         for job in jobs:
-            self._do(job)
-
-    def _do(self, job: Job | Import) -> None:
-        name = job.backbone if isinstance(job, Job) else Path(job.model).name
-        self._report(f"Preparing {name} ...")
-        self._order(asdict(job))
-        answer = cast(IO[str], self._child.stdout).readline()
-        if not answer:
-            reason = (self._log.read_text().strip().splitlines() or ["no reason given"])[-1]
-            raise errors.EngineError(f"Converting the networks to OpenVINO failed: {reason}")
-        if damaged := json.loads(answer)["damaged"]:
-            raise errors.WeightsDamaged(damaged)
+            name = job.backbone if isinstance(job, ConversionJob) else Path(job.model).name
+            self._report(f"Preparing {name} ...")
+            self._worker.send(asdict(job))
+            answer = next(self._worker.messages(), None)
+            if answer is None:
+                raise errors.EngineError(
+                    f"Converting the networks to OpenVINO failed: {self._worker.reason}"
+                )
+            if answer["damaged"]:
+                raise errors.WeightsDamaged(answer["damaged"])
 
 
-def run(jobs: Sequence[Job | Import], report: Notify) -> None:
-    """Convert networks in a child process that ends with the last; see `Workshop`."""
-    with Workshop(report) as workshop:
-        workshop.run(jobs)
+def run(jobs: Sequence[ConversionJob | ImportJob], report: Notify) -> None:
+    """Convert networks in a child process that ends with the last; see `Converter`."""
+    with Converter(report) as converter:
+        converter.run(jobs)
 
 
 def _main() -> None:
-    # Keras and OpenVINO may print; only our own lines may reach the parent.
-    speak, sys.stdout = sys.stdout, sys.stderr
+    parent = worker.connect()
     _import_keras()
-    for line in sys.stdin:
-        fields, damaged = json.loads(line), None
+    for fields in parent.messages():
         if "build" in fields:
             with contextlib.suppress(errors.WeightsDamaged):
                 _backbone(fields["build"], fields["weights"])
             continue
+        damaged = None
         try:
-            _convert(Job(**fields) if "backbone" in fields else Import(**fields))
+            _convert(ConversionJob(**fields) if "backbone" in fields else ImportJob(**fields))
         except errors.WeightsDamaged as error:
             damaged = error.message
-        print(json.dumps({"damaged": damaged}), file=speak, flush=True)
+        parent.send({"damaged": damaged})
 
 
 def _import_keras() -> None:
@@ -204,15 +185,15 @@ class _Later(types.ModuleType):
         return getattr(importlib.import_module(self.__name__), name)
 
 
-def _convert(job: Job | Import) -> None:
-    network, whole = _built(job) if isinstance(job, Job) else _imported(job)
+def _convert(job: ConversionJob | ImportJob) -> None:
+    network, whole = _built(job) if isinstance(job, ConversionJob) else _imported(job)
     with files.atomic_dir(Path(job.folder)) as folder:
         export(network, folder / NETWORK)
         if whole is not None:
             whole.save(folder / MODEL)
 
 
-def _built(job: Job) -> tuple[Any, Any]:
+def _built(job: ConversionJob) -> tuple[Any, Any]:
     """The network with outputs (probs, features), and with a head the whole Keras model."""
     import keras
 
@@ -237,7 +218,7 @@ def _backbone(name: str, file: str | None) -> Any:
     return zoo.with_features(model)
 
 
-def _imported(job: Import) -> tuple[Any, Any]:
+def _imported(job: ImportJob) -> tuple[Any, Any]:
     import keras
 
     try:

@@ -6,9 +6,7 @@ a child, which writes the quantized network and ends.
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,11 +20,11 @@ from triptych import errors
 from triptych.typing import Float32Array
 from triptych.typing import ShouldStop
 from triptych.utils import extras
+from triptych.utils import worker
 
 # Part of the name under which int8 networks are kept: raise it when this module changes what it
 # writes.
 VERSION = 1
-POLL_S = 0.2
 STOPPED = "Stopped; no int8 network was kept."
 
 
@@ -61,40 +59,25 @@ def run(
         errors.EngineError: Quantizing failed.
         errors.Stopped: ``stop`` said so.
     """
+
+    def poll() -> None:
+        if stop():
+            raise errors.Stopped(STOPPED)
+
     check_installed()
     saved = target.with_name("inputs.npy")
     try:
         with saved.open("wb") as file:
             for one in inputs:
                 np.save(file, one)
-        _wait([sys.executable, "-m", __name__, str(network), str(saved), str(target)], stop)
+        with worker.Worker(__name__) as child:
+            child.send({"network": str(network), "inputs": str(saved), "target": str(target)})
+            for _ in child.messages(poll):
+                pass
+            if child.wait():
+                raise errors.EngineError(f"Quantizing the network {network} failed: {child.reason}")
     finally:
         saved.unlink()
-
-
-def _wait(command: list[str], stop: ShouldStop) -> None:
-    with (
-        tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as child,
-    ):
-        try:
-            while not _has_ended(child):
-                if stop():
-                    raise errors.Stopped(STOPPED)
-        finally:
-            child.kill()
-        if child.returncode:
-            log.seek(0)
-            reason = (log.read().strip().splitlines() or ["no reason given"])[-1]
-            raise errors.EngineError(f"Quantizing the network {command[3]} failed: {reason}")
-
-
-def _has_ended(child: subprocess.Popen[bytes]) -> bool:
-    try:
-        child.wait(POLL_S)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
 
 
 class _Saved:
@@ -109,13 +92,13 @@ class _Saved:
                 yield np.load(cast(IO[bytes], file))[None]
 
 
-def _main(network: Path, inputs: Path, target: Path) -> None:
+def _main(network: str, inputs: str, target: str) -> None:
     # NNCF tells its makers of each use where this is installed; here nothing leaves the machine.
     cast(dict[str, Any], sys.modules)["openvino_telemetry"] = None
     import nncf
     import openvino
 
-    samples = _Saved(inputs)
+    samples = _Saved(Path(inputs))
     quantized = nncf.quantize(
         openvino.Core().read_model(network),
         nncf.Dataset(samples),
@@ -132,4 +115,4 @@ def _main(network: Path, inputs: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    _main(*map(Path, sys.argv[1:]))
+    _main(**next(worker.connect().messages()))

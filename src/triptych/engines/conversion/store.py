@@ -24,7 +24,7 @@ def prepare(
     random: bool = False,
     own: Mapping[str, Path] = {},
     report: Notify = lambda line: None,
-    workshop: convert.Workshop | None = None,
+    converter: convert.Converter | None = None,
 ) -> list[Path]:
     """Paths of the converted networks; those that are missing are converted now.
 
@@ -34,7 +34,7 @@ def prepare(
         random: Take random weights instead of the published ones.
         own: Files of one's own that take the place of the published ones, by backbone.
         report: Called with a line for people before each conversion.
-        workshop: Where to convert; by default in one that is opened for it.
+        converter: Where to convert; by default in one that is opened for it.
 
     Raises:
         errors.WeightsMissing: Published weights are not on this machine.
@@ -55,9 +55,11 @@ def prepare(
             report(f"Preparing {backbone.name} ...")
             efficientnet_lite.write(backbone, file, folder)
         else:
-            jobs.append(convert.Job(backbone.name, str(file) if file else None, str(folder)))
-    if jobs and workshop:
-        workshop.run(jobs)
+            jobs.append(
+                convert.ConversionJob(backbone.name, str(file) if file else None, str(folder))
+            )
+    if jobs and converter:
+        converter.run(jobs)
     elif jobs:
         convert.run(jobs, report)
     return paths

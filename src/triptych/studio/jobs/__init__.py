@@ -1,9 +1,8 @@
 """Teaching as a job: a process of its own that outlives the page it was started from.
 
 line      the door: jobs wait in line, one runs at a time; stop, go on, look
-orders    what may be asked for, and what the child is told
+orders    what may be asked for
 child     the process: teaches, says how far it is, ends with whoever started it
-process   the child as its parent sees it
 live      a running job as it is now: stage, speed, time left, accuracies
 """
 

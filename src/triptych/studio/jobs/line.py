@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
+import signal
 import threading
 import time
 from collections import deque
@@ -16,14 +17,15 @@ from triptych import errors
 from triptych.engines.options import INT8
 from triptych.studio.jobs import orders
 from triptych.studio.jobs.live import Live
-from triptych.studio.jobs.process import GRACE_S
-from triptych.studio.jobs.process import Process
 from triptych.studio.projects import Projects
 from triptych.studio.projects import job_table as rows
 from triptych.studio.projects.job_table import Job
 from triptych.utils import files
+from triptych.utils.worker import Worker
 
 FOLDER = "jobs"
+LOG = "log.txt"
+CHILD = "triptych.studio.jobs.child"
 # A page asks about once a second; the disk need not hear of every photo.
 SAVE_S = 0.5
 # How long a job may take to stop when the studio is closed; whoever closes it waits.
@@ -57,14 +59,14 @@ class Jobs:
     def __init__(self, projects: Projects, home: Path, options: Mapping[str, Any] = {}) -> None:
         self._projects = projects
         self._home = home
-        self._build = _build(options)
+        self._options = _engine_options(options)
         self._folder = projects.database.path.parent / FOLDER
         self._rows = rows.Rows(projects.database)
         self._claim = files.file_lock(self._folder / "claim", timeout_s=0)
         self._lock = threading.RLock()
         self._waiting: deque[Job] = deque()
         self._live: Live | None = None
-        self._process: Process | None = None
+        self._process: Worker | None = None
         self._worker: threading.Thread | None = None
         # What becomes of the running job when its process ends without a word of its own.
         self._fate: tuple[str, str] | None = None
@@ -166,7 +168,7 @@ class Jobs:
             self._rows.find(number)
             self._drop([job for job in self._waiting if job.id == number], rows.STOPPED, STOPPED)
             if self._live and self._live.job.id == number:
-                self._end(rows.STOPPED, STOPPED, GRACE_S)
+                self._end(rows.STOPPED, STOPPED, orders.GRACE_S)
 
     def _drop(self, jobs: list[Job], state: str, error: str) -> None:
         for job in jobs:
@@ -219,7 +221,7 @@ class Jobs:
             if self._live:
                 self._end(rows.INTERRUPTED, CLOSED, CLOSING_S)
         if worker:
-            worker.join(GRACE_S)
+            worker.join(orders.GRACE_S)
 
     # In the worker's thread
 
@@ -248,26 +250,30 @@ class Jobs:
         job = live.job
         folder = self._folder / str(job.id)
         folder.mkdir(parents=True, exist_ok=True)
-        orders.Order(str(self._home), job.key, _config_of(job), self._build).save(folder)
         self._rows.put(job)
-        process = self._begin(folder)
-        try:
+        with self._begin(job, folder) as process:
             self._follow(live, process)
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            why = process.end()
-        live.end(*(self._fate or (rows.FAILED, why or "It ended without saying why.")))
+            code = process.wait(orders.GRACE_S)
+        why = _explained(code) if code else "It ended without saying why."
+        live.end(*(self._fate or (rows.FAILED, why)))
 
-    def _begin(self, folder: Path) -> Process:
+    def _begin(self, job: Job, folder: Path) -> Worker:
         with self._lock:
-            self._process = Process(folder)
+            # The folder on its command line tells people whose process it is.
+            self._process = Worker(CHILD, str(folder), log=folder / LOG)
+            self._process.send(
+                {
+                    "home": str(self._home),
+                    "key": job.key,
+                    "config": _config_of(job),
+                    "options": self._options,
+                }
+            )
             if self._fate:  # it was stopped before it began
                 self._process.stop()
             return self._process
 
-    def _follow(self, live: Live, process: Process) -> None:
+    def _follow(self, live: Live, process: Worker) -> None:
         saved, stage = time.monotonic(), live.job.stage
         for message in process.messages():
             with self._lock:
@@ -284,7 +290,7 @@ class Jobs:
             self._live = self._process = None
 
 
-def _build(options: Mapping[str, Any]) -> dict[str, Any]:
+def _engine_options(options: Mapping[str, Any]) -> dict[str, Any]:
     chosen = {name: options[name] for name in ("precision", "threads") if name in options}
     if chosen.get("precision") == INT8:  # a way to answer, which comes after teaching
         chosen["precision"] = "auto"
@@ -300,3 +306,14 @@ def _sweep(folder: Path, known: set[int]) -> None:
     for path in folder.iterdir():
         if path.name.isdecimal() and int(path.name) not in known:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _explained(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return (
+            "The process that was teaching was killed (SIGKILL); the machine may have run out of "
+            "memory. Features computed so far are kept: go on, with fewer or smaller backbones if "
+            "it happens again."
+        )
+    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+    return f"The process that was teaching ended {how}. Features computed so far are kept."

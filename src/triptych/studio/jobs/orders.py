@@ -1,13 +1,9 @@
-"""What a job may be asked to teach, and what the child is told of it."""
+"""What a job may be asked to teach."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Callable
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from triptych import errors
@@ -16,36 +12,11 @@ from triptych.studio.projects import Project
 from triptych.training import pipeline
 from triptych.training.config import TrainingConfig
 
-FILE = "order.json"
+# A network that is being converted does not hear that it should stop; after this nobody waits.
+GRACE_S = 20.0
 # What can be taught from at all: so many classes with so many photos, one to measure with.
 FEWEST_CLASSES = 2
 FEWEST_PHOTOS = 2
-
-
-@dataclass(frozen=True)
-class Order:
-    """What the child is told.
-
-    Args:
-        home: Folder for everything that is kept.
-        key: Of the project.
-        config: Fields of a `TrainingConfig`, those of `FIELDS`.
-        build: Fields of an `EngineOptions`: precision and threads.
-    """
-
-    home: str
-    key: str
-    config: Mapping[str, Any]
-    build: Mapping[str, Any]
-
-    def save(self, folder: Path) -> None:
-        """Write the order where the child looks for it."""
-        (folder / FILE).write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
-
-    @classmethod
-    def read(cls, folder: Path) -> Order:
-        """The order that `save` wrote."""
-        return cls(**json.loads((folder / FILE).read_text(encoding="utf-8")))
 
 
 def _is_names(value: object) -> bool:
