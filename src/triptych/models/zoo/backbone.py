@@ -54,6 +54,9 @@ class Backbone:
         weights: Where the published weights come from.
         licence: Of the published weights.
         paper: Title and year.
+        is_rescaled: Whether the published weights expect inputs that are divided by the root of
+            ImageNet's standard deviation once more, which Keras does for ``weights="imagenet"``
+            only.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Backbone:
     weights: WeightsSource
     licence: str
     paper: str
+    is_rescaled: bool = False
 
     def build(self, *, size: tuple[int, int] | None = None) -> keras.Model:
         """The whole classifier with 1000 classes and RANDOM weights.
@@ -81,12 +85,12 @@ class Backbone:
         builder = pkgutil.resolve_name(self.builder)
         # Always explicit: MobileNetV3 takes any size unless told, and then exports with none.
         shape = (*(size or self.recipe.size), 3)
-        if self.family == "EfficientNet":
-            return _with_published_input(builder, shape)
+        if self.is_rescaled:
+            return _rescaled(builder, shape)
         return builder(weights=None, input_shape=shape)
 
 
-def _with_published_input(builder: Callable[..., Any], shape: tuple[int, int, int]) -> keras.Model:
+def _rescaled(builder: Callable[..., Any], shape: tuple[int, int, int]) -> keras.Model:
     """Keras's EfficientNet B0 to B7, ready for the published weights.
 
     Their normalisation divides by the root of ImageNet's standard deviation, and Keras divides

@@ -48,6 +48,7 @@ class Family:
         margin_px: What the centre crop leaves out on two opposite sides together, counted at
             the scale of the input; ``None`` for a crop share of 0.875 at any size.
         fit: As in `recipe.Recipe`.
+        is_rescaled: As in `Backbone`.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Family:
     module: str = "keras.applications"
     margin_px: int | None = None
     fit: str = "crop"
+    is_rescaled: bool = False
 
     def row(
         self,
@@ -92,6 +94,7 @@ class Family:
             ),
             licence=self.licence,
             paper=self.paper,
+            is_rescaled=self.is_rescaled,
         )
 
     def _recipe(self, side: int) -> recipe.Recipe:
@@ -207,6 +210,7 @@ EFFICIENTNET = Family(
     file="{part}.h5",
     url=ADDRESS.replace("tensorflow/", "") + "/{part}.h5",
     margin_px=32,
+    is_rescaled=True,
 )
 EFFICIENTNET_V2 = Family(
     "EfficientNetV2",
