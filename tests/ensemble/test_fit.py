@@ -21,8 +21,8 @@ from triptych.ensemble import conformal
 from triptych.ensemble import fit
 from triptych.ensemble import params
 from triptych.ensemble import rules
+from triptych.ensemble.fit import calibration
 from triptych.ensemble.fit import cascade_thresholds
-from triptych.ensemble.fit import confidence
 from triptych.ensemble.fit import fitting
 from triptych.evaluation import metrics
 
@@ -104,7 +104,7 @@ def test_temperature_equals_three_other_programs() -> None:
     found = fit.fit_temperature(probs, truth)
     assert found == pytest.approx(5.3893, abs=1e-3)
     tempered = rules.temper(probs, found)
-    assert fit.likelihood_loss(tempered, truth) == pytest.approx(1.0216757, abs=1e-7)
+    assert fit.negative_log_likelihood(tempered, truth) == pytest.approx(1.0216757, abs=1e-7)
     # scikit-learn's predict_proba of the first two rows.
     sklearn = [[0.206987, 0.38652824, 0.40648476], [0.4235132, 0.43344955, 0.14303725]]
     np.testing.assert_allclose(tempered[:2], sklearn, atol=1e-5)
@@ -114,8 +114,8 @@ def test_a_temperature_stays_within_reason_when_every_answer_is_right_or_wrong()
     probs = np.tile([[0.9, 0.1]], (5, 1))
     right = fit.fit_temperature(probs, np.zeros(5, int))
     wrong = fit.fit_temperature(probs, np.ones(5, int))
-    assert fit.COOLEST <= right < 0.2
-    assert 5 < wrong <= fit.HOTTEST
+    assert fit.MIN_TEMPERATURE <= right < 0.2
+    assert 5 < wrong <= fit.MAX_TEMPERATURE
 
 
 def direct(probs: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -145,8 +145,8 @@ def test_weights_are_those_of_a_direct_convex_optimisation(seed: int) -> None:
     thorough = fit.fit_weights(probs, truth, steps=3000)
     assert sum(quick) == pytest.approx(1)
     np.testing.assert_allclose(thorough, expected, atol=0.01)
-    lowest = fit.likelihood_loss(rules.weighted(probs, expected.tolist()), truth)
-    reached = fit.likelihood_loss(rules.weighted(probs, quick), truth)
+    lowest = fit.negative_log_likelihood(rules.weighted(probs, expected.tolist()), truth)
+    reached = fit.negative_log_likelihood(rules.weighted(probs, quick), truth)
     assert lowest - 1e-9 <= reached < lowest + 1e-4
 
 
@@ -214,16 +214,16 @@ def test_the_loss_is_that_of_scikit_learn_and_a_zero_costs_no_infinity() -> None
         np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.1, 0.8, 0.1]]),
         np.array([0, 2, 2]),
     )
-    assert fit.likelihood_loss(probs, truth) == pytest.approx(1.1918502563, abs=1e-9)
+    assert fit.negative_log_likelihood(probs, truth) == pytest.approx(1.1918502563, abs=1e-9)
     number, classes = np.mgrid[:400, :6]
     waves = softmax(3 * np.sin(number * (classes + 1) * 0.7) + np.cos(number + classes))
     rows = np.arange(400)
     truth = np.where(rows % 3 > 0, waves.argmax(axis=1), rows % 6)
-    assert fit.likelihood_loss(waves, truth) == pytest.approx(1.5913228908, abs=1e-9)
-    assert fit.likelihood_loss(waves[::-1], truth[::-1]) == pytest.approx(1.5913228908)
+    assert fit.negative_log_likelihood(waves, truth) == pytest.approx(1.5913228908, abs=1e-9)
+    assert fit.negative_log_likelihood(waves[::-1], truth[::-1]) == pytest.approx(1.5913228908)
     sure = np.array([[1.0, 0.0]], np.float32)
-    assert fit.likelihood_loss(sure, np.array([0])) == 0
-    assert 20 < fit.likelihood_loss(sure, np.array([1])) < 40
+    assert fit.negative_log_likelihood(sure, np.array([0])) == 0
+    assert 20 < fit.negative_log_likelihood(sure, np.array([1])) < 40
 
 
 def test_temperatures_of_few_photos_are_shrunk_towards_1() -> None:
@@ -243,7 +243,7 @@ def test_trust_is_a_normal_prior_on_the_logarithm() -> None:
     def loss(log_t: np.ndarray) -> float:
         tempered = rules.temper(probs, float(np.exp(log_t[0])))
         prior = -float(stats.norm(scale=1 / np.sqrt(8)).logpdf(log_t[0]))
-        return 30 * fit.likelihood_loss(tempered, truth) + prior
+        return 30 * fit.negative_log_likelihood(tempered, truth) + prior
 
     expected = np.exp(optimize.minimize(loss, [0.0], method="Nelder-Mead").x[0])
     found = fit.fit_temperature(probs, truth, prior_photos=8)
@@ -262,7 +262,7 @@ def test_trust_is_a_normal_prior_on_the_logarithm() -> None:
     ],
 )
 def test_the_least_share_is_that_of_statsmodels(right: int, total: int, expected: float) -> None:
-    found = confidence.least_share(np.array([right]), np.array([total]))
+    found = calibration.clopper_pearson_lower(np.array([right]), np.array([total]))
     assert found[0] == pytest.approx(expected, abs=1e-12)
 
 
@@ -283,7 +283,7 @@ def test_sure_is_the_least_probability_whose_answers_keep_the_promise(
         return bool(stats.binom(len(own), precision).sf(own.sum() - 1) <= 0.05)
 
     kept = [top for top in probs[:, 0] if keeps(top)]
-    found = fit.sure_from(probs, truth, precision=precision)
+    found = fit.sure_threshold(probs, truth, precision=precision)
     assert found == min(kept, default=cascade.NEVER)
 
 
@@ -292,7 +292,7 @@ def test_a_promise_of_certainty_is_kept_on_new_photos() -> None:
     for seed in range(60):
         honest = softmax(np.random.default_rng(seed).normal(size=(10_250, 2)) * 5)
         truth = drawn(honest, seed=seed)
-        least = fit.sure_from(honest[:250], truth[:250], precision=0.95)
+        least = fit.sure_threshold(honest[:250], truth[:250], precision=0.95)
         sure = honest[250:].max(axis=1) >= least
         kept.append(not sure.any() or (honest.argmax(axis=1) == truth)[250:][sure].mean() >= 0.95)
         assert sure.mean() > 0.3
@@ -450,7 +450,7 @@ def test_few_photos_promise_nothing(
     probs = softmax(np.log(probs) * sharpness)
     fitted = fit.fit(probs, truth, range(members))
     assert all(stage.threshold > 1 for stage in fitted.stages)
-    assert all(0.2 < t <= fit.HOTTEST for t in fitted.temperatures)
+    assert all(0.2 < t <= fit.MAX_TEMPERATURE for t in fitted.temperatures)
     for rule in fitted.rules.values():
         assert rule.sure > 1
         assert conformal.quantile_for(rule.quantiles, 0.95) == np.inf
@@ -459,7 +459,7 @@ def test_few_photos_promise_nothing(
 
 def test_many_photos_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     probs, truth = trio(900, seed=5)
-    monkeypatch.setattr(fitting, "ENOUGH", 2000)
+    monkeypatch.setattr(fitting, "MAX_PROBS", 2000)
     thinned = fit.fit(probs, truth, COSTS)
     assert thinned.provenance["photos"] == 300
     assert thinned == fit.fit(probs[:, ::3], truth[::3], COSTS)

@@ -316,7 +316,7 @@ def figures(probs: Probs, truth: Labels) -> dict[str, Any]:
         "top1": share.share,
         "interval": [round(share.low, 4), round(share.high, 4)],
         "ece": expected_calibration_error(probs, truth),
-        "nll": fit.likelihood_loss(probs, truth),
+        "nll": fit.negative_log_likelihood(probs, truth),
         "brier": brier(probs, truth),
     }
 

@@ -151,7 +151,7 @@ def fit_committee(
             (N, C).
         truth: Labels of those photos, shape (N,); with N = 0 nothing is fitted.
     """
-    weights, params = fit.seat(np.stack(probs), truth, [member.cost for member in members])
+    weights, params = fit.fit_and_prune(np.stack(probs), truth, [member.cost for member in members])
     temperatures = iter(params.temperatures)  # of the selected members only
     return TrainedCommittee(
         [

@@ -157,7 +157,7 @@ def _choose_penalty(features: Array, truth: Array, folds: Array, classes: int) -
 
     def loss(penalty: float) -> float:
         crossed = _cross(lambda x, y: _linear(x, y, classes, penalty), features, truth, folds)
-        return ensemble_fit.likelihood_loss(crossed.out_of_fold, truth)
+        return ensemble_fit.negative_log_likelihood(crossed.out_of_fold, truth)
 
     return min(L2_PENALTIES, key=loss)
 
@@ -207,7 +207,7 @@ def _fit_mlp_folds(
         for test, network in zip(tests, networks, strict=True):
             network.train_epoch()
             probs[test] = network.head().probs(features[test])
-        loss = ensemble_fit.likelihood_loss(probs, truth)
+        loss = ensemble_fit.negative_log_likelihood(probs, truth)
         if loss < best:
             best, epochs, out_of_fold = loss, epoch, probs
         elif epoch - epochs >= PATIENCE:

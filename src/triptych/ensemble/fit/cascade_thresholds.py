@@ -1,4 +1,4 @@
-"""When a cascade may stop: thresholds that save the most and lose next to nothing."""
+"""Choosing the thresholds of a cascade: those that save the most and lose next to nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from triptych.typing import Indices
 from triptych.typing import Labels
 from triptych.typing import Probs
 
-# Fewer photos cannot show how seldom members disagree: where none of 50 did, 6 % still may.
+# With fewer photos the cascade never stops: where no members of 50 disagree, 6 % still may.
 FEWEST = 50
 # Combinations tried, and at most so many thresholds for one stage.
 COMBINATIONS, FINEST = 4096, 64
@@ -63,11 +63,11 @@ class Plan:
 def thresholds(
     prefixes: Sequence[Probs], truth: Labels, costs: Sequence[float], *, tolerance: float
 ) -> list[float]:
-    """The cheapest thresholds that lose at most so much against the full committee.
+    """The cheapest thresholds that lose at most ``tolerance`` against the whole committee.
 
     Args:
-        prefixes: For each stage, the calibrated joined answers after it, each of shape (N, C);
-            the last are the full committee's.
+        prefixes: For each stage, the calibrated combined answers after it, each of shape (N, C);
+            the last are the whole committee's.
         truth: Shape (N,).
         costs: Of each stage, in any unit.
         tolerance: The share of right answers that may be lost, such as 0.001.
@@ -91,21 +91,15 @@ def thresholds(
 
 
 def _losses(probs: Probs, committee: Probs, truth: Labels) -> list[Probs]:
-    """What these answers lose against the committee's, expected and counted, each shape (N,).
+    """The right answers lost against the whole committee, expected and counted, each shape (N,).
 
-    Of 750 photos one is 0.13 points, so 0.1 points cannot be counted: chance decides, and the
-    cheapest of many combinations is the luckiest. The committee's calibrated probabilities tell
-    how much likelier its own answer is wherever a stage answers otherwise; that sum varies far
-    less, and is too small where the committee is surer than it says just when it disagrees.
-    So both have to stay below the limit. Measured with a tolerance of 0.1 points on drawn
-    committees of three, 81 % right, and 40,000 photos to judge by: expected losses alone lost
-    0.04 points when fitted on 250 photos and 0.32 on 3000, counted ones 0.10 (at worst 0.56)
-    and 0.07, both together 0.04 and 0.07.
+    Counts of few photos vary too much, and expectations are too small where the committee is
+    overconfident, so both have to stay below the limit; docs/doubt.md has the measurements.
     """
-    answers, own = probs.argmax(axis=1), committee.argmax(axis=1)
+    answers, committee_answers = probs.argmax(axis=1), committee.argmax(axis=1)
     rows = np.arange(len(truth))
-    expected = committee[rows, own] - committee[rows, answers]
-    return [expected, (own == truth).astype(float) - (answers == truth)]
+    expected = committee[rows, committee_answers] - committee[rows, answers]
+    return [expected, (committee_answers == truth).astype(float) - (answers == truth)]
 
 
 def _plans(case: Case, still: Indices, plan: Plan) -> Iterator[Plan]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,12 +28,12 @@ class CrossFit:
 
     Args:
         truth: Shape (N,).
-        folds: Shape (N,): which of ``doubts`` answered each photo.
-        doubts: What was fitted without each fold.
+        folds: Index in ``fold_params`` of what answered each photo, shape (N,).
+        fold_params: What was fitted without each fold.
         members: The members' calibrated answers, shape (M, N, C).
         joined: By rule, the calibrated answers, shape (N, C).
-        used: Shape (N,): how many stages of the cascade each photo took.
-        cost: Shape (N,): what these stages came to, in the unit of the costs.
+        used: How many stages of the cascade each photo took, shape (N,).
+        cost: Cost of these stages, in the unit of the costs, shape (N,).
     """
 
     truth: Labels
@@ -51,17 +50,17 @@ class CrossFit:
         return np.asarray(self.joined[rule].max(axis=1) >= least[self.folds])
 
     def sizes(self, rule: str, coverage: float) -> Indices:
-        """How many classes each photo's set holds, shape (N,).
+        """The size of each photo's prediction set, shape (N,).
 
         Args:
-            rule: Whose sets.
-            coverage: How often they were asked to hold the true class, in (0, 1).
+            rule: The rule that answers.
+            coverage: How often sets are to hold the true class, in (0, 1).
         """
-        found = np.zeros(len(self.truth), np.intp)
+        sizes = np.zeros(len(self.truth), np.intp)
         for fold, quantile in enumerate(self._quantiles(rule, coverage)):
-            own = self.folds == fold
-            found[own] = conformal.set_sizes(self.joined[rule][own], quantile)
-        return found
+            held_out = self.folds == fold
+            sizes[held_out] = conformal.set_sizes(self.joined[rule][held_out], quantile)
+        return sizes
 
     def covered(self, rule: str, coverage: float) -> Mask:
         """Whether each photo's set holds the true class, shape (N,); as `sizes`."""
@@ -82,13 +81,13 @@ def cross_fit(
     folds: npt.NDArray[np.integer[Any]],
     **settings: Any,
 ) -> CrossFit:
-    """Fit without each fold in turn and answer its photos, so that no report flatters.
+    """Cross-validate a fit: answer each fold's photos by what was fitted on the other folds.
 
     Args:
-        probs: The members' own out-of-fold probabilities, shape (M, N, C).
+        probs: The members' raw out-of-fold probabilities, shape (M, N, C).
         truth: Shape (N,).
         costs: As for `fit`.
-        folds: Shape (N,): each photo's fold, from 0; at least 2 of them.
+        folds: Each photo's fold, from 0, at least 2 of them; shape (N,).
         settings: As for `fit`: ``weights``, ``tolerance``, ``precision``.
 
     Raises:
@@ -100,7 +99,7 @@ def cross_fit(
         >>> crossed.joined["mean"].shape, float(crossed.covered("mean", 0.9).mean())
         ((100, 2), 1.0)
     """
-    names, places = np.unique(folds, return_inverse=True)
+    names, fold_of = np.unique(folds, return_inverse=True)
     if folds.shape != truth.shape or len(names) < 2 or names[0] < 0:
         raise errors.SettingError(
             f"Got folds {names.tolist()} for {len(folds)} of {len(truth)} photos; expected a "
@@ -111,18 +110,18 @@ def cross_fit(
     used, cost = np.zeros(len(truth), np.intp), np.zeros(len(truth))
     fold_params = []
     for fold in range(len(names)):
-        rest, own = np.flatnonzero(places != fold), np.flatnonzero(places == fold)
+        rest, held_out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
         params = fit(probs[:, rest], truth[rest], costs, **settings)
         fold_params.append(params)
-        held = probs[:, own]
-        members[:, own] = [params.calibrate(seat, answers) for seat, answers in enumerate(held)]
+        raw = probs[:, held_out]
+        members[:, held_out] = [params.calibrate(member, row) for member, row in enumerate(raw)]
         for rule in set(RULES) - {CASCADE}:
-            joined[rule][own] = params.join(rule, members[:, own])
-        asked = params.run_cascade(_answers(held), len(own))
-        joined[CASCADE][own], used[own] = asked.joined, asked.used
-        cost[own] = np.cumsum([costs[stage.member] for stage in params.stages])[asked.used - 1]
-    return CrossFit(truth, places, tuple(fold_params), members, joined, used, cost)
-
-
-def _answers(probs: Probs) -> Callable[[int, Indices], Probs]:
-    return lambda seat, still: probs[seat, still]
+            joined[rule][held_out] = params.join(rule, members[:, held_out])
+        answers = params.run_cascade(
+            lambda member, which: raw[member, which],  # noqa: B023  # is called at once
+            len(held_out),
+        )
+        joined[CASCADE][held_out], used[held_out] = answers.joined, answers.used
+        stage_costs = np.cumsum([costs[stage.member] for stage in params.stages])
+        cost[held_out] = stage_costs[answers.used - 1]
+    return CrossFit(truth, fold_of, tuple(fold_params), members, joined, used, cost)

@@ -1,4 +1,4 @@
-"""Fitting everything that a committee's doubt is made of, in one go."""
+"""Fitting all parameters of a committee in one go."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 from triptych import errors
 from triptych.ensemble import cascade
 from triptych.ensemble import conformal
+from triptych.ensemble import params as ensemble_params
 from triptych.ensemble import rules as ensemble_rules
 from triptych.ensemble.cascade import Stage
 from triptych.ensemble.fit import cascade_thresholds
-from triptych.ensemble.fit.confidence import sure_from
-from triptych.ensemble.fit.temperature import fit_temperature
+from triptych.ensemble.fit.calibration import fit_temperature
+from triptych.ensemble.fit.calibration import sure_threshold
 from triptych.ensemble.fit.weights import choose_weights
 from triptych.ensemble.params import EnsembleParams
 from triptych.ensemble.params import RuleParams
@@ -21,10 +22,10 @@ from triptych.ensemble.rules import RULES
 from triptych.typing import Labels
 from triptych.typing import Probs
 
-# Photos; see `fit_temperature`. A photo or so says little, hundreds outvote it.
+# Weight of the prior for the temperature 1; see `fit_temperature`. Hundreds of photos outvote it.
 PRIOR_PHOTOS = 10.0
-# Photos times classes: more would change little and take long.
-ENOUGH = 4_000_000
+# Photos times classes; more photos would change little and take long.
+MAX_PROBS = 4_000_000
 
 
 def fit(
@@ -36,21 +37,21 @@ def fit(
     tolerance: float = 0.001,
     precision: float = 0.95,
 ) -> EnsembleParams:
-    """Fit a committee's temperatures, weights, cascade, thresholds and sets.
+    """Fit a committee's temperatures, weights, cascade stages and prediction sets.
 
-    Each member is calibrated, and each rule's joined answers are once more: the mean of
-    calibrated members is too modest. Any number of photos will do; with few, the temperatures
+    Each member is calibrated, and each rule's combined answers are once more: the mean of
+    calibrated members is underconfident. Any number of photos will do; with few, the temperatures
     stay near 1, the cascade never stops, nothing is sure and sets hold every class.
 
     Args:
-        probs: The members' own out-of-fold probabilities, shape (M, N, C).
+        probs: The members' raw out-of-fold probabilities, shape (M, N, C).
         truth: Shape (N,).
-        costs: What asking each member costs, in any unit, such as multiply-adds; length M.
-        weights: Of the members under ``"weighted"`` and in the cascade, length M; chosen
-            from the photos for ``None``.
+        costs: Cost of running each member, in any unit, such as multiply-adds; length M.
+        weights: Weights of the members for ``"weighted"`` and the cascade, length M; chosen from
+            the photos for ``None``.
         tolerance: The share of right answers that the cascade may lose, as far as one can
             tell: 0.001 is 0.1 points.
-        precision: How often an answer must be right to be called sure; see `sure_from`.
+        precision: How often an answer must be right to be called sure; see `sure_threshold`.
 
     Raises:
         errors.SettingError: The arguments do not fit together.
@@ -60,28 +61,37 @@ def fit(
 
     Example:
         >>> probs = np.tile([0.9, 0.1], (2, 100, 1))
-        >>> doubt = fit(probs, np.zeros(100, int), costs=[1, 3])
-        >>> doubt.weights, doubt.stages[0].threshold < 1
+        >>> params = fit(probs, np.zeros(100, int), costs=[1, 3])
+        >>> params.weights, params.stages[0].threshold < 1
         ((0.5, 0.5), True)
     """
     _check(probs, truth, costs, tolerance=tolerance, precision=precision)
-    step = max(1, -(-probs[0].size // ENOUGH))
+    step = max(1, -(-probs[0].size // MAX_PROBS))
     probs, truth = probs[:, ::step], truth[::step]
-    temperatures = [fit_temperature(own, truth, prior_photos=PRIOR_PHOTOS) for own in probs]
-    tempered = np.stack(
-        [ensemble_rules.temper(*pair) for pair in zip(probs, temperatures, strict=True)]
-    )
-    weights = choose_weights(tempered, truth) if weights is None else weights
-    stages = _stages(tempered, truth, costs, weights=weights, tolerance=tolerance)
-    asked = cascade.run(
-        lambda seat, still: tempered[seat, still], len(truth), stages=stages, weights=weights
-    )
-    rules = {
-        name: _promise(asked.joined, truth, 1.0, precision)
-        if rule.in_stages
-        else _rule(rule.function(tempered, weights), truth, precision)
-        for name, rule in RULES.items()
-    }
+    temperatures = [fit_temperature(raw, truth, prior_photos=PRIOR_PHOTOS) for raw in probs]
+    pairs = zip(probs, temperatures, strict=True)
+    calibrated = np.stack([ensemble_rules.temper(*pair) for pair in pairs])
+    weights = choose_weights(calibrated, truth) if weights is None else weights
+    stages = _stages(calibrated, truth, costs, weights=weights, tolerance=tolerance)
+    rules: dict[str, RuleParams] = {}
+    for name, rule in RULES.items():
+        if rule.in_stages:
+            temperature = 1.0  # its stages have their own
+            joined = cascade.run(
+                lambda member, which: calibrated[member, which],
+                len(truth),
+                stages=stages,
+                weights=weights,
+            ).joined
+        else:
+            joined = rule.function(calibrated, weights)
+            temperature = fit_temperature(joined, truth, prior_photos=PRIOR_PHOTOS)
+            joined = ensemble_rules.temper(joined, temperature)
+        rules[name] = RuleParams(
+            temperature=temperature,
+            sure=sure_threshold(joined, truth, precision=precision),
+            quantiles=conformal.quantiles(conformal.scores(joined, truth.astype(np.intp))),
+        )
     return EnsembleParams(
         temperatures=tuple(temperatures),
         weights=tuple(float(weight) for weight in weights),
@@ -91,40 +101,58 @@ def fit(
     )
 
 
-def _rule(joined: Probs, truth: Labels, precision: float) -> RuleParams:
-    temperature = fit_temperature(joined, truth, prior_photos=PRIOR_PHOTOS)
-    return _promise(ensemble_rules.temper(joined, temperature), truth, temperature, precision)
+def fit_and_prune(
+    probs: Probs, truth: Labels, costs: Sequence[float]
+) -> tuple[list[float], EnsembleParams]:
+    """Choose weights for candidates, and fit the committee of those whose weight is not 0.
 
+    Args:
+        probs: The candidates' raw out-of-fold probabilities, shape (M, N, C).
+        truth: Shape (N,); where N is 0 all candidates stay, and nothing is fitted.
+        costs: Cost of running each; length M.
 
-def _promise(joined: Probs, truth: Labels, temperature: float, precision: float) -> RuleParams:
-    return RuleParams(
-        temperature=temperature,
-        sure=sure_from(joined, truth, precision=precision),
-        quantiles=conformal.quantiles(conformal.scores(joined, truth.astype(np.intp))),
-    )
+    Returns:
+        A weight per candidate, summing to 1, and the parameters of those above 0, in order.
+
+    Example:
+        >>> probs = np.stack([np.tile([0.9, 0.1], (200, 1)), np.tile([0.0, 1.0], (200, 1))])
+        >>> weights, params = fit_and_prune(probs, np.zeros(200, int), [1, 1])
+        >>> weights, params.weights
+        ([1.0, 0.0], (1.0,))
+    """
+    if not len(truth):
+        equal = [1 / len(probs)] * len(probs)
+        return equal, ensemble_params.unfitted(equal, costs)
+    params = fit(probs, truth, costs)
+    weights = list(params.weights)
+    kept = [member for member, weight in enumerate(weights) if weight]
+    if len(kept) < len(weights):
+        kept_weights, kept_costs = [weights[m] for m in kept], [costs[m] for m in kept]
+        params = fit(probs[kept], truth, kept_costs, weights=kept_weights)
+    return weights, params
 
 
 def _stages(
-    tempered: Probs,
+    calibrated: Probs,
     truth: Labels,
     costs: Sequence[float],
     *,
     weights: Sequence[float],
     tolerance: float,
 ) -> list[Stage]:
-    """The members that count, cheapest first, and when each may decide."""
-    counting = [seat for seat, weight in enumerate(weights) if weight]
-    seats = sorted(counting, key=lambda seat: (costs[seat], -weights[seat]))
+    """The members that have a weight, cheapest first, and when each may decide."""
+    weighted = [member for member, weight in enumerate(weights) if weight]
+    order = sorted(weighted, key=lambda member: (costs[member], -weights[member]))
     temperatures, prefixes = [], []
-    for asked in range(1, len(seats) + 1):
-        some = seats[:asked]
-        joined = ensemble_rules.weighted(tempered[some], [weights[seat] for seat in some])
+    for count in range(1, len(order) + 1):
+        first = order[:count]
+        joined = ensemble_rules.weighted(calibrated[first], [weights[m] for m in first])
         temperatures.append(fit_temperature(joined, truth, prior_photos=PRIOR_PHOTOS))
         prefixes.append(ensemble_rules.temper(joined, temperatures[-1]))
-    found = cascade_thresholds.thresholds(
-        prefixes, truth, [costs[seat] for seat in seats], tolerance=tolerance
+    thresholds = cascade_thresholds.thresholds(
+        prefixes, truth, [costs[member] for member in order], tolerance=tolerance
     )
-    return [Stage(*stage) for stage in zip(seats, found, temperatures, strict=True)]
+    return [Stage(*stage) for stage in zip(order, thresholds, temperatures, strict=True)]
 
 
 def _check(
