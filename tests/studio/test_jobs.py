@@ -22,7 +22,7 @@ from triptych import errors
 from triptych.studio import review
 from triptych.studio.jobs import Job
 from triptych.studio.jobs import Jobs
-from triptych.studio.jobs.live import Live
+from triptych.studio.jobs.progress import JobProgress
 from triptych.studio.projects import Projects
 
 pytestmark = [
@@ -184,9 +184,9 @@ def test_each_number_of_the_report_has_its_photos(
     for row, truth in enumerate(found.labels):
         for column, answer in enumerate(found.labels):
             seen = found.cell(truth, answer)
-            assert len(seen) == found.numbers["confusion"][row][column]
+            assert len(seen) == found.metrics["confusion"][row][column]
             assert all(one.photo is not None for one in seen)
-    assert len(found.cell(None, None)) == found.numbers["images"]
+    assert len(found.cell(None, None)) == found.metrics["images"]
     assert len(found.cell(None, None, held=False)) == 2 * PER_CLASS
     assert found.changes == 0
 
@@ -353,34 +353,34 @@ class Clock:
 
 def test_speed_and_time_left_follow_the_last_seconds() -> None:
     clock = Clock()
-    live = Live(Job(1, "garden", 0, {}, state="running"), clock)
+    live = JobProgress(Job(1, "garden", 0, {}, state="running"), clock)
     speeds = []
     for second in range(40):
         clock.now = float(second)
         done = 10 * second if second < 20 else 200 + 2 * (second - 20)
-        live.hear({"stage": "Computing features", "done": done, "total": 400})
+        live.update({"stage": "Computing features", "done": done, "total": 400})
         speeds.append(live.job.rate)
     assert speeds[0] is None
     assert speeds[10] == pytest.approx(10)
     assert speeds[39] == pytest.approx(2)
     assert live.job.left_s == pytest.approx((400 - 238) / 2)
-    live.hear({"stage": "Training heads", "done": 0, "total": 3})
+    live.update({"stage": "Training heads", "done": 0, "total": 3})
     assert (live.job.rate, live.job.left_s) == (None, None)
     clock.now += 2
-    live.hear({"stage": "Training heads", "done": 1, "total": 3})
+    live.update({"stage": "Training heads", "done": 1, "total": 3})
     assert live.job.rate is None, "heads are no photos"
     assert live.job.left_s == pytest.approx(4)
 
 
 def test_news_of_a_member_replaces_what_was_said_of_it_before() -> None:
-    live = Live(Job(1, "garden", 0, {}, state="running"))
+    live = JobProgress(Job(1, "garden", 0, {}, state="running"))
     for member, accuracy in (("A", 0.5), ("committee", 0.6), ("A", 0.7)):
-        live.hear({"member": member, "accuracy": accuracy})
+        live.update({"member": member, "accuracy": accuracy})
     assert [tuple(news.values()) for news in live.job.news] == [("committee", 0.6), ("A", 0.7)]
 
 
 def test_the_first_end_state_of_a_job_is_final() -> None:
-    live = Live(Job(1, "garden", 0, {}, state="running"))
-    live.hear({"version": 3})
+    live = JobProgress(Job(1, "garden", 0, {}, state="running"))
+    live.update({"version": 3})
     live.end("failed", "killed")
     assert (live.job.state, live.job.version, live.job.error) == ("done", 3, None)

@@ -34,7 +34,7 @@ from triptych.studio.projects import Photo
 from triptych.studio.projects import Project
 from triptych.studio.projects import Projects
 from triptych.studio.projects import inbox
-from triptych.studio.projects import photos
+from triptych.studio.projects import photo_store
 from triptych.studio.projects import sample
 from triptych.studio.projects.migrations import MIGRATIONS
 
@@ -279,7 +279,7 @@ def test_removing_goes_on_after_a_kill_and_takes_nothing_else(
     projects: Projects, garden: Project, tmp_path: Path
 ) -> None:
     add(projects, garden.key, range(2))
-    projects.stock.contents.put("ab" * 32, b"written, and killed before its row")
+    projects.photo_store.blobs.put("ab" * 32, b"written, and killed before its row")
     with projects.database.writing() as db:
         db.execute("DELETE FROM project")
     Projects(tmp_path)
@@ -626,15 +626,6 @@ EXPORTED = {
 }
 
 
-def test_a_table_that_teaching_reads(projects: Projects, full: str, tmp_path: Path) -> None:
-    projects.write_table(full, tmp_path / "table.csv")
-    data = triptych_data.open(tmp_path / "table.csv")
-    assert data.classes == ("ants", "bees")
-    read = {photo.source: photo.read() for photo in data.train}
-    assert read == {name: small(seed) for name, seed in EXPORTED.items()}
-    assert {finding.kind for finding in data.findings} <= {"small_class", "odd_format"}
-
-
 def test_a_project_goes_out_as_folders_and_comes_back(
     projects: Projects, full: str, tmp_path: Path
 ) -> None:
@@ -648,7 +639,7 @@ def test_a_project_goes_out_as_folders_and_comes_back(
         for name, data in written.items():
             archive.writestr(f"outer/{name}", data)
     for source, title in ((out, None), (tmp_path / "out.zip", "Zipped")):
-        back = projects.take_in(source, title)
+        back = projects.import_from(source, title)
         assert back.title == title or back.title == "out"
         assert [(own.name, own.photos) for own in back.classes] == [("ants", 4), ("bees", 3)]
         again = tmp_path / "again" / back.key
@@ -668,7 +659,7 @@ def test_one_class_is_enough_to_come_in_and_what_is_left_out_is_told(
         (source / "con" / name).write_bytes(small(1))
     (source / "empty").mkdir()
     told: list[triptych_data.Finding] = []
-    made = projects.take_in(source, report=told.append)
+    made = projects.import_from(source, report=told.append)
     assert [(own.name, own.photos) for own in made.classes] == [("class con", 1), ("empty", 0)]
     assert made.title == "only: one"
     assert {finding.kind: finding.sources for finding in told} == {
@@ -683,7 +674,7 @@ def test_a_file_in_two_classes_comes_into_the_first(projects: Projects, tmp_path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(small(int(path.stem)))
     told: list[triptych_data.Finding] = []
-    made = projects.take_in(tmp_path / "in", report=told.append)
+    made = projects.import_from(tmp_path / "in", report=told.append)
     assert [(own.name, own.photos) for own in made.classes] == [("ants", 1), ("bees", 1)]
     assert [(finding.kind, finding.sources) for finding in told] == [
         ("label_conflict", ("ants/1.jpg", "bees/1.jpg"))
@@ -695,9 +686,9 @@ def test_what_has_no_photos_makes_no_project(projects: Projects, tmp_path: Path)
     (tmp_path / "in" / "ants").mkdir(parents=True)
     (tmp_path / "in" / "ants" / "text.jpg").write_bytes(b"a text")
     with pytest.raises(errors.SourceError, match="None of 1 files is a photo"):
-        projects.take_in(tmp_path / "in")
+        projects.import_from(tmp_path / "in")
     with pytest.raises(errors.SourceError, match="cannot be opened"):
-        projects.take_in(tmp_path / "nowhere")
+        projects.import_from(tmp_path / "nowhere")
     assert projects.all() == []
 
 
@@ -707,7 +698,7 @@ def test_hostile_names_in_an_archive_lead_nowhere(projects: Projects, tmp_path: 
         archive.writestr("/etc/ants/2.jpg", small(2))
         archive.writestr("/etc/<script>/3\x1b.jpg", small(3))
         archive.writestr("/etc/ants/.hidden.jpg", small(4))
-    made = projects.take_in(tmp_path / "bad.zip")
+    made = projects.import_from(tmp_path / "bad.zip")
     assert [(own.name, own.photos) for own in made.classes] == [("_script_", 1), ("ants", 1)]
     projects.export(made.key, tmp_path / "out")
     assert {path.relative_to(tmp_path).as_posix() for path in files_below(tmp_path / "out")} == {
@@ -836,7 +827,7 @@ def test_dismissed_photos_go_for_good_in_the_end(
 ) -> None:
     projects.dismiss(waiting[:1])
     assert len(files_below(tmp_path / "studio" / "photos")) == 3
-    monkeypatch.setattr(photos, "GRACE_S", 0.0)
+    monkeypatch.setattr(photo_store, "GRACE_S", 0.0)
     projects.dismiss(waiting[1:2])
     assert len(files_below(tmp_path / "studio" / "photos")) == 1
     with pytest.raises(errors.UnknownName):

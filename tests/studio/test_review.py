@@ -81,7 +81,7 @@ def test_each_cell_of_the_matrix_has_the_photos_that_it_counts(door: Projects, k
     for row, truth in enumerate(found.labels):
         for column, answer in enumerate(found.labels):
             seen = found.cell(truth, answer)
-            assert len(seen) == found.numbers["confusion"][row][column]
+            assert len(seen) == found.metrics["confusion"][row][column]
             assert {(one.truth, one.answer) for one in seen} <= {(truth, answer)}
     assert [one.name for one in found.cell("ants", "bees")] == ["ants-1.png"]
     all_of_them = found.cell("ants", "bees", held=False)
@@ -95,7 +95,7 @@ def test_a_cell_of_a_class_that_was_not_taught_is_refused(door: Projects, key: s
 
 def test_the_mistakes_are_those_of_the_report(door: Projects, key: str) -> None:
     found = review(door, key)
-    told = [(row["source"], row["answer"]) for row in found.numbers["mistakes"]]
+    told = [(row["source"], row["answer"]) for row in found.metrics["mistakes"]]
     assert [(one.name, one.answer) for one in found.mistakes()] == told == [("ants-1.png", "bees")]
 
 
@@ -148,7 +148,7 @@ def test_a_photo_that_was_removed_is_still_told_of(door: Projects, key: str) -> 
     found = review(door, key)
     (seen,) = found.cell("ants", "bees")
     assert (seen.name, seen.photo) == ("ants-1.png", None)
-    assert found.standing(seen.photo) == "no longer in the project"
+    assert found.status_of(seen.photo) == "no longer in the project"
 
 
 # ------------------------------------------------------------------ before and after
@@ -172,8 +172,8 @@ def test_two_versions_are_compared_on_the_photos_that_neither_learned(
     assert (change.photos, change.only_one) == (6, 1)
     # By today's labels ants-1 was a bee all along.
     assert (change.before.right, change.after.right) == (6, 5)
-    assert [one.name for one in change.lost] == ["ants-0.png"]
-    assert change.mended == []
+    assert [one.name for one in change.broken] == ["ants-0.png"]
+    assert change.fixed == []
     assert change.gain.share == pytest.approx(-1 / 6)
     assert change.gain.low < 0 < change.gain.high
     by_name = {row.name: (row.photos, row.before, row.after) for row in change.classes}
@@ -183,7 +183,7 @@ def test_two_versions_are_compared_on_the_photos_that_neither_learned(
 def test_the_other_way_round_a_loss_is_a_gain(door: Projects, key: str) -> None:
     teach_again(door, key)
     change = studio_review.compare(review(door, key, 2), review(door, key, 1))
-    assert [one.name for one in change.mended] == ["ants-0.png"]
+    assert [one.name for one in change.fixed] == ["ants-0.png"]
     assert change.gain.share == pytest.approx(1 / 6)
 
 
@@ -496,4 +496,4 @@ def test_what_cannot_be_taught_anew_says_why(client: FlaskClient, door: Projects
     answer = client.post(f"/projects/{key}/retrain", headers=JSON)
     assert answer.status_code == 400
     assert "classes" in answer.json["error"]["message"]
-    assert job_table.Rows(door.database).of(key) == []
+    assert job_table.JobTable(door.database).of(key) == []

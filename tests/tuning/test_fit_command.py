@@ -123,8 +123,8 @@ def test_a_dry_run_keeps_nothing_and_json_says_all(
 
 def test_the_wish_is_heard(imagenet: Path, tmp_path: Path) -> None:
     target = tmp_path / "fit.json"
-    wish = ("--tolerance", "2", "--precision-of-sure", "80", "--keep-weights")
-    ran = run("fit", imagenet, "--members", "lite0,lite1", *wish, "--output", target)
+    config = ("--tolerance", "2", "--precision-of-sure", "80", "--keep-weights")
+    ran = run("fit", imagenet, "--members", "lite0,lite1", *config, "--output", target)
     assert ran.exit_code == 0, ran.output
     doubt = json.loads(target.read_text())["doubt"]
     assert doubt["told"]["tolerance"] == 0.02
@@ -256,7 +256,7 @@ def test_more_folds_than_different_photos_are_refused(tmp_path: Path) -> None:
 def test_of_far_too_many_photos_some_are_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictions, "MOST", 3 * 52)
+    monkeypatch.setattr(predictions, "MAX_CANDIDATES", 3 * 52)
     folder = classes_of(tmp_path / "abc", ("a", "b", "c"))
     classifier = fake(1)
     photos = data.labelled(folder, classifier.committee.labels)
@@ -271,7 +271,7 @@ def test_a_fit_of_a_zoo_committee_goes_where_it_is_found(tmp_path: Path) -> None
     classifier = fake()
     photos = data.labelled(folder, classifier.committee.labels)
     scored = predictions.score(classifier, photos)
-    fitted = fit.fit(scored, [1, 2], fit.Wish(folds=3), data="abc")
+    fitted = fit.fit(scored, [1, 2], fit.FitConfig(folds=3), data="abc")
     assert len(fitted.crossed.fold_params) == 3
     fit.keep(tmp_path, "auto", classifier.committee, fitted.params)
     found = params_store.find(tmp_path, "lite", ["Fake0", "Fake1"])

@@ -21,7 +21,7 @@ from support.images import plain_image
 from support.images import squares
 from triptych.studio.projects import Projects
 from triptych.studio.projects.job_table import Job
-from triptych.studio.projects.job_table import Rows
+from triptych.studio.projects.job_table import JobTable
 
 pytestmark = [*browser.MARKS, pytest.mark.slow]
 
@@ -145,7 +145,7 @@ STATES = {
 
 @pytest.mark.parametrize("state", STATES)
 def test_a_training_job(visit, projects, garden, state):
-    rows = Rows(projects.database)
+    rows = JobTable(projects.database)
     begun = rows.add(garden, {"backbones": ["lite0"], "classes": {}})
     news = ({"member": "EfficientNetLite0", "accuracy": 0.9},)
     told = {"state": state, "news": news, **STATES[state]}

@@ -461,7 +461,7 @@ def test_a_lesson_that_cannot_be_is_refused_in_words(client, projects, garden, l
 @pytest.fixture
 def plant(app, garden):
     """Write down a job of the garden as if it had come so far."""
-    kept = rows.Rows(app.extensions["triptych"].projects.database)
+    kept = rows.JobTable(app.extensions["triptych"].projects.database)
 
     def plant(**fields):
         # First, since whoever opens the jobs interrupts those of one who died.

@@ -18,8 +18,8 @@ from triptych.utils import formatting
 
 if TYPE_CHECKING:
     from triptych.inference.classifier import Classifier
-    from triptych.tuning.fit import Fitted
-    from triptych.tuning.predictions import Scored
+    from triptych.tuning.fit import FitResult
+    from triptych.tuning.predictions import LabelledPredictions
 
 Figures = dict[str, Any]
 
@@ -139,14 +139,14 @@ def _fit(
         scored = predictions.score(
             classifier,
             photos,
-            learned=learned,
+            trained_on=learned,
             seed=seed,
             progress=lambda done, total: stages.show("Classifying", done, total),
         )
     weights = classifier.committee.params.weights if keep_weights else None
-    wish = fit.Wish(folds, tolerance / 100, precision_of_sure / 100, weights, seed)
+    config = fit.FitConfig(folds, tolerance / 100, precision_of_sure / 100, weights, seed)
     described = f"{folder.resolve().name}, {len(set(scored.truth.tolist()))} classes"
-    fitted = fit.fit(scored, classifier.committee.costs, wish, data=described)
+    fitted = fit.fit(scored, classifier.committee.costs, config, data=described)
     report = _report(classifier, scored, fitted, in_force.coverage)
     if plots:
         report["plots"] = _draw(plots, scored, fitted)
@@ -156,7 +156,7 @@ def _fit(
 
 
 def _report(
-    classifier: Classifier, scored: Scored, fitted: Fitted, coverage: float
+    classifier: Classifier, scored: LabelledPredictions, fitted: FitResult, coverage: float
 ) -> dict[str, Any]:
     from triptych.evaluation import fit_report
 
@@ -173,7 +173,7 @@ def _report(
     }
 
 
-def _draw(folder: Path, scored: Scored, fitted: Fitted) -> list[str]:
+def _draw(folder: Path, scored: LabelledPredictions, fitted: FitResult) -> list[str]:
     from triptych.ensemble.rules import FITTED_RULE
     from triptych.evaluation import fit_plots
     from triptych.evaluation import fit_report
@@ -190,7 +190,7 @@ def _draw(folder: Path, scored: Scored, fitted: Fitted) -> list[str]:
 
 
 def _keep(
-    in_force: settings.Settings, classifier: Classifier, fitted: Fitted, output: Path | None
+    in_force: settings.Settings, classifier: Classifier, fitted: FitResult, output: Path | None
 ) -> Path:
     from triptych.inference import params_store
     from triptych.tuning import fit

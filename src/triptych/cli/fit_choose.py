@@ -18,7 +18,7 @@ from triptych.utils import extras
 from triptych.utils import formatting
 
 if TYPE_CHECKING:
-    from triptych.tuning.candidates import Audition
+    from triptych.tuning.candidates import CandidateScores
     from triptych.tuning.select import Option
 
 backbones_option = click.option(
@@ -73,9 +73,9 @@ def run(
     extras.require("Fitting", "scipy", "sklearn", extra="teach")
     own = settings.load(os.environ, precision=precision, threads=threads, home=home)
     engine_options = EngineOptions(own.home, own.precision, own.threads, report=common.note)
-    rows = candidates.invited(backbones)
+    rows = candidates.resolve_backbones(backbones)
     with common.Stages() as stages:
-        held = candidates.hold(
+        held = candidates.evaluate_candidates(
             folder,
             rows,
             engine_options,
@@ -96,7 +96,7 @@ def run(
 
 
 def _report(
-    folder: Path, held: Audition, options: Sequence[Option], chosen: Option, budget_ms: float
+    folder: Path, held: CandidateScores, options: Sequence[Option], chosen: Option, budget_ms: float
 ) -> dict[str, Any]:
     from triptych.tuning import select
 
@@ -111,7 +111,7 @@ def _report(
     }
 
 
-def _commands(folder: Path, held: Audition, chosen: Option) -> list[str]:
+def _commands(folder: Path, held: CandidateScores, chosen: Option) -> list[str]:
     names, path = ",".join(chosen.members), shlex.quote(str(folder))
     rule = " --rule cascade" if chosen.is_cascade else ""
     if held.is_imagenet:

@@ -78,7 +78,7 @@ def optimize(
                 streams=concurrency.cores(),
                 report=stages.say,
             ),
-            quantize.Wish(max_loss / 100, members, seed, stages.show),
+            quantize.QuantizeConfig(max_loss / 100, members, seed, stages.show),
         )
     report = {**done.report, "kept": [str(path) for path in done.kept]}
     click.echo(json.dumps(report, ensure_ascii=False) if as_json else _describe(report))

@@ -88,7 +88,7 @@ def import_project(source: Path, title: str | None, **options: Any) -> None:
 
     findings: list[Finding] = []
     with common.Stages() as stages:
-        project = Projects(common.home(options)).take_in(
+        project = Projects(common.home(options)).import_from(
             source,
             title,
             progress=lambda done, total: stages.show("Importing", done, total),

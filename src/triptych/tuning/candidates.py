@@ -16,7 +16,7 @@ from triptych import errors
 from triptych import features
 from triptych.engines.options import EngineOptions
 from triptych.features import extractors
-from triptych.inference import committee as seats
+from triptych.inference import committee as committees
 from triptych.inference.classifier import Classifier
 from triptych.inference.committee import Committee
 from triptych.inference.committee import Member
@@ -32,12 +32,12 @@ from triptych.typing import Array
 from triptych.typing import StageProgress
 
 # 8 are 176 committees, which takes a minute where there are 1000 classes; 16 would take ten.
-MOST = 8
+MAX_CANDIDATES = 8
 WARM_UPS, RUNS = 3, 15
 
 
 @dataclass(frozen=True)
-class Audition:
+class CandidateScores:
     """What M candidates say of N photos with known classes.
 
     Args:
@@ -55,7 +55,7 @@ class Audition:
     is_imagenet: bool
 
 
-def invited(names: Sequence[str] | None) -> list[zoo.Backbone]:
+def resolve_backbones(names: Sequence[str] | None) -> list[zoo.Backbone]:
     """The backbones that are meant; for ``None`` all whose weights are on this machine.
 
     Raises:
@@ -64,15 +64,15 @@ def invited(names: Sequence[str] | None) -> list[zoo.Backbone]:
     """
     here = (row for row in zoo.BACKBONES.values() if weights.locate(row))
     rows = list(here if names is None else {zoo.find(name): None for name in names})
-    if not 0 < len(rows) <= MOST:
+    if not 0 < len(rows) <= MAX_CANDIDATES:
         raise errors.SettingError(
             f"Got {len(rows)} networks to choose from: {', '.join(row.name for row in rows)}. "
-            f"Name 1 to {MOST} with --backbones; see `triptych models`."
+            f"Name 1 to {MAX_CANDIDATES} with --backbones; see `triptych models`."
         )
     return rows
 
 
-def hold(
+def evaluate_candidates(
     source: Path,
     rows: Sequence[zoo.Backbone],
     options: EngineOptions,
@@ -81,7 +81,7 @@ def hold(
     folds: int = 5,
     seed: int = 0,
     progress: StageProgress = lambda stage, done, total: None,
-) -> Audition:
+) -> CandidateScores:
     """Let candidates answer labelled photos: with their own classes, or with heads for others.
 
     Where every folder is named like a class of ImageNet, the published networks answer. Else a
@@ -102,7 +102,7 @@ def hold(
         errors.SettingError: None of them keeps the budget.
         errors.WeightsMissing: A backbone's weights have to be fetched first.
     """
-    committee = seats.from_zoo("lite", options, members=[row.name for row in rows])
+    committee = committees.from_zoo("lite", options, members=[row.name for row in rows])
     progress("Timing networks", 0, 0)
     candidates = _timed(committee)
     select.check_budget({own.name: own.ms for own in candidates}, budget_ms)
@@ -111,7 +111,7 @@ def hold(
         answers = _published(known, committee, folds, seed, progress)
     else:
         answers = _taught(source, rows, options, folds, seed, progress)
-    return Audition(candidates, *answers, is_imagenet=known is not None)
+    return CandidateScores(candidates, *answers, is_imagenet=known is not None)
 
 
 def _imagenet(source: Path) -> triptych_data.Labelled | None:

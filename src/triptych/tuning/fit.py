@@ -12,15 +12,15 @@ from triptych import bundles
 from triptych.ensemble import fit as ensemble_fit
 from triptych.ensemble.fit import CrossFit
 from triptych.ensemble.params import EnsembleParams
-from triptych.inference import committee as seats
+from triptych.inference import committee as committees
 from triptych.inference import params_store
 from triptych.inference.committee import Committee
 from triptych.tuning import predictions
-from triptych.tuning.predictions import Scored
+from triptych.tuning.predictions import LabelledPredictions
 
 
 @dataclass(frozen=True)
-class Wish:
+class FitConfig:
     """What is asked of a fit.
 
     Args:
@@ -39,7 +39,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """What was fitted on all photos, and how such a fit does on photos it did not see.
 
     Args:
@@ -51,29 +51,31 @@ class Fitted:
     crossed: CrossFit
 
 
-def fit(scored: Scored, costs: Sequence[float], wish: Wish, *, data: str) -> Fitted:
+def fit(
+    scored: LabelledPredictions, costs: Sequence[float], config: FitConfig, *, data: str
+) -> FitResult:
     """Fit a committee on labelled photos, and measure the fit across folds.
 
     Args:
         scored: What its members say of the photos.
         costs: Of asking each member, in any unit.
-        wish: What is asked of the fit.
+        config: What is asked of the fit.
         data: What to call the photos in the record.
 
     Raises:
         errors.FitError: There are too few different photos for the folds.
-        errors.SettingError: The wish is impossible.
+        errors.SettingError: The config is impossible.
     """
-    folds = predictions.folds(scored.paths, wish.folds, seed=wish.seed)
+    folds = predictions.folds(scored.paths, config.folds, seed=config.seed)
     how: dict[str, Any] = {
-        "tolerance": wish.tolerance,
-        "precision": wish.precision,
-        "weights": wish.weights,
+        "tolerance": config.tolerance,
+        "precision": config.precision,
+        "weights": config.weights,
     }
     crossed = ensemble_fit.cross_fit(scored.probs, scored.truth, costs, folds, **how)
     params = ensemble_fit.fit(scored.probs, scored.truth, costs, **how)
-    provenance = {"data": data, **params.provenance, "folds": wish.folds}
-    return Fitted(dataclasses.replace(params, provenance=provenance), crossed)
+    provenance = {"data": data, **params.provenance, "folds": config.folds}
+    return FitResult(dataclasses.replace(params, provenance=provenance), crossed)
 
 
 def keep(home: Path, name: str, committee: Committee, params: EnsembleParams) -> Path:
@@ -88,7 +90,7 @@ def keep(home: Path, name: str, committee: Committee, params: EnsembleParams) ->
     Returns:
         The file of a committee from the zoo, or the folder of a bundle's next version.
     """
-    if seats.is_from_zoo(name):
+    if committees.is_from_zoo(name):
         members = [member.name for member in committee.members]
         return params_store.save(home, committee.name, members, params)
     return bundles.with_params(bundles.find(home, name), home, params).folder

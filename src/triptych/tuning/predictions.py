@@ -24,7 +24,7 @@ MOST = 5_000_000
 
 
 @dataclass(frozen=True)
-class Scored:
+class LabelledPredictions:
     """N photos with known classes, and what M members say of them themselves.
 
     Args:
@@ -44,16 +44,16 @@ def score(
     classifier: Classifier,
     photos: data.Labelled,
     *,
-    learned: Collection[str] = (),
+    trained_on: Collection[str] = (),
     seed: int = 0,
     progress: Progress = lambda done, total: None,
-) -> Scored:
+) -> LabelledPredictions:
     """Ask all members about labelled photos.
 
     Args:
         classifier: Whose members are asked.
         photos: Of far too many, some are drawn; see `MOST`.
-        learned: SHA-256 of photos to leave out, since members have learned them: of those, each
+        trained_on: SHA-256 of photos to leave out, since members have learned them: of those, each
             looks perfect and nothing is in doubt.
         seed: Of the draw.
         progress: Called with the photos done and all of them.
@@ -62,8 +62,8 @@ def score(
         errors.FitError: Too few of them can be read to learn anything.
     """
     committee = classifier.committee
-    fresh, known = _apart(photos.photos, learned)
-    chosen = _some(fresh, MOST // len(committee.labels), seed)
+    fresh, known = _split_trained_on(photos.photos, trained_on)
+    chosen = _sample(fresh, MOST // len(committee.labels), seed)
     probs = np.empty((len(committee.members), len(chosen), len(committee.labels)), np.float32)
     kept: list[tuple[Path, int]] = []
     skipped = [*photos.skipped, *known]
@@ -78,7 +78,7 @@ def score(
     check_enough(len(kept), left_out=len(known))
     truth = np.array([index for _, index in kept])
     paths = tuple(path for path, _ in kept)
-    return Scored(probs[:, : len(kept)], truth, paths, tuple(skipped))
+    return LabelledPredictions(probs[:, : len(kept)], truth, paths, tuple(skipped))
 
 
 def check_enough(photos: int, *, left_out: int = 0) -> None:
@@ -99,13 +99,13 @@ def check_enough(photos: int, *, left_out: int = 0) -> None:
         )
 
 
-def _apart(
-    photos: Sequence[tuple[Path, int]], learned: Collection[str]
+def _split_trained_on(
+    photos: Sequence[tuple[Path, int]], trained_on: Collection[str]
 ) -> tuple[list[tuple[Path, int]], list[Failure]]:
     """The photos that are new to the members, and what is said of the others."""
-    if not learned:
+    if not trained_on:
         return list(photos), []
-    known = {path for path, _ in photos if files.digest(path) in learned}
+    known = {path for path, _ in photos if files.digest(path) in trained_on}
     return [pair for pair in photos if pair[0] not in known], [
         Failure(str(path), "learned", "The committee has learned this photo.")
         for path, _ in photos
@@ -142,6 +142,6 @@ def folds(paths: Sequence[Path], k: int, *, seed: int) -> Array:
     return data.folds(photos, k, seed=seed)
 
 
-def _some(photos: Sequence[tuple[Path, int]], most: int, seed: int) -> list[tuple[Path, int]]:
+def _sample(photos: Sequence[tuple[Path, int]], most: int, seed: int) -> list[tuple[Path, int]]:
     drawn = np.random.default_rng(seed).permutation(len(photos))[: max(most, FEWEST)]
     return [photos[number] for number in sorted(drawn)]

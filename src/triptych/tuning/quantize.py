@@ -29,7 +29,7 @@ from triptych.engines.options import INT8
 from triptych.engines.options import EngineOptions
 from triptych.engines.options import open_engine
 from triptych.evaluation import paired
-from triptych.inference import committee as seats
+from triptych.inference import committee as committees
 from triptych.inference.classifier import Classifier
 from triptych.inference.committee import Committee
 from triptych.models import zoo
@@ -55,7 +55,7 @@ UNKNOWN = -1
 
 
 @dataclass(frozen=True)
-class Wish:
+class QuantizeConfig:
     """What is asked of int8.
 
     Args:
@@ -74,7 +74,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Optimized:
+class QuantizeResult:
     """What came of it.
 
     Args:
@@ -107,7 +107,9 @@ class _Subject:
     keep: Callable[[Sequence[Path], dict[str, Any]], tuple[Path, ...]]
 
 
-def optimize(name: str, folder: Path, options: EngineOptions, wish: Wish = Wish()) -> Optimized:
+def optimize(
+    name: str, folder: Path, options: EngineOptions, config: QuantizeConfig = QuantizeConfig()
+) -> QuantizeResult:
     """Quantize a committee's networks, measure what is lost, and keep them unless it is too much.
 
     Args:
@@ -115,37 +117,37 @@ def optimize(name: str, folder: Path, options: EngineOptions, wish: Wish = Wish(
         folder: Photos like those that will be asked about; best with a folder per class.
         options: Where things are kept and how networks run; whatever its precision says, int8 is
             held against f32.
-        wish: What is asked of it.
+        config: What is asked of it.
 
     Raises:
-        errors.SettingError: NNCF is not installed, or the wish is impossible.
+        errors.SettingError: NNCF is not installed, or the config is impossible.
         errors.SourceError: There are too few photos.
         errors.UnknownName: No such committee.
-        errors.Stopped: ``wish.stop`` said so.
+        errors.Stopped: ``config.stop`` said so.
     """
     quantize.check_installed()
     exact = dataclasses.replace(options, precision="f32")
-    subject = (_of_zoo if seats.is_from_zoo(name) else _of_bundle)(name, exact, wish)
-    photos = _photos(folder, subject, wish)
-    exactly = _ask(subject.committee, photos.held, "Asking at f32", wish)
+    subject = (_of_zoo if committees.is_from_zoo(name) else _of_bundle)(name, exact, config)
+    photos = _photos(folder, subject, config)
+    exactly = _ask(subject.committee, photos.held, "Asking at f32", config)
     _check_enough(len(exactly.truth), folder)
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
-        made = list(_quantized(subject, photos.shown, Path(scratch), exact, wish))
+        made = list(_quantized(subject, photos.shown, Path(scratch), exact, config))
         lesser = _lesser(subject.committee, made, exact)
-        coarsely = _ask(lesser, photos.held, "Asking at int8", wish)
+        coarsely = _ask(lesser, photos.held, "Asking at int8", config)
         report = {
             **_compared(subject.committee, exactly, coarsely),
             "shown": len(photos.shown),
-            "max_loss": wish.max_loss,
+            "max_loss": config.max_loss,
         }
-        accepted = report["rules"][0]["loss"] <= wish.max_loss
+        accepted = report["rules"][0]["loss"] <= config.max_loss
         kept = subject.keep(made, report) if accepted else ()
     skipped = [failure.to_dict() for failure in (*photos.skipped, *exactly.failures)]
-    return Optimized({**report, "skipped": skipped}, kept)
+    return QuantizeResult({**report, "skipped": skipped}, kept)
 
 
-def _of_zoo(name: str, options: EngineOptions, wish: Wish) -> _Subject:
-    committee = seats.from_zoo(name, options, members=wish.members)
+def _of_zoo(name: str, options: EngineOptions, config: QuantizeConfig) -> _Subject:
+    committee = committees.from_zoo(name, options, members=config.members)
     rows = [zoo.find(member.name) for member in committee.members]
     networks = store.prepare(rows, home=options.home)
 
@@ -157,8 +159,8 @@ def _of_zoo(name: str, options: EngineOptions, wish: Wish) -> _Subject:
     return _Subject(committee, networks, (), keep)
 
 
-def _of_bundle(name: str, options: EngineOptions, wish: Wish) -> _Subject:
-    if wish.members:
+def _of_bundle(name: str, options: EngineOptions, config: QuantizeConfig) -> _Subject:
+    if config.members:
         raise errors.SettingError(
             f"{name} is a bundle, whose members are all made int8; leave out --members."
         )
@@ -170,11 +172,11 @@ def _of_bundle(name: str, options: EngineOptions, wish: Wish) -> _Subject:
     return _Subject(found.committee(options), found.networks, found.trained_on, keep)
 
 
-def _photos(folder: Path, subject: _Subject, wish: Wish) -> _Photos:
+def _photos(folder: Path, subject: _Subject, config: QuantizeConfig) -> _Photos:
     """Divide photos by what is in them; to show, what was learned is as good as any."""
     found = _labelled(folder, subject.committee)
     unique = {files.digest(path): (path, index) for path, index in found.photos}
-    order = sorted(unique, key=lambda digest: _shuffled(digest, wish.seed))
+    order = sorted(unique, key=lambda digest: _shuffled(digest, config.seed))
     order.sort(key=lambda digest: digest not in subject.learned)
     known = sum(digest in subject.learned for digest in order)
     shown = min(MOST_SHOWN, int(len(order) * SHOWN_SHARE))
@@ -213,14 +215,18 @@ def _labelled(folder: Path, committee: Committee) -> Labelled:
 
 
 def _quantized(
-    subject: _Subject, shown: Sequence[Path], scratch: Path, options: EngineOptions, wish: Wish
+    subject: _Subject,
+    shown: Sequence[Path],
+    scratch: Path,
+    options: EngineOptions,
+    config: QuantizeConfig,
 ) -> Iterator[Path]:
     pairs = zip(subject.committee.members, subject.networks, strict=True)
     for seat, (member, network) in enumerate(pairs):
         options.report(f"Quantizing {member.name} with {len(shown)} photos ...")
         target = scratch / str(seat) / convert.NETWORK
         target.parent.mkdir()
-        quantize.run(network, _inputs(shown, member.recipe), target, stop=wish.stop)
+        quantize.run(network, _inputs(shown, member.recipe), target, stop=config.stop)
         yield target
 
 
@@ -252,21 +258,21 @@ class _Answers:
 
 
 def _ask(
-    committee: Committee, photos: Sequence[tuple[Path, int]], stage: str, wish: Wish
+    committee: Committee, photos: Sequence[tuple[Path, int]], stage: str, config: QuantizeConfig
 ) -> _Answers:
     probs = np.empty((len(committee.members), len(photos), len(committee.labels)), np.float32)
     truth: list[int] = []
     failures: list[Failure] = []
     answers = Classifier(committee).score_many((str(path), path) for path, _ in photos)
     for number, answer in enumerate(answers):
-        if wish.stop():
+        if config.stop():
             raise errors.Stopped(quantize.STOPPED)
         if isinstance(answer, Failure):
             failures.append(answer)
         else:
             probs[:, len(truth)] = answer.probs
             truth.append(photos[number][1])
-        wish.progress(stage, number + 1, len(photos))
+        config.progress(stage, number + 1, len(photos))
     return _Answers(probs[:, : len(truth)], np.array(truth), tuple(failures))
 
 

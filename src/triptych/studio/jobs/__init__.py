@@ -3,12 +3,12 @@
 line      the door: jobs wait in line, one runs at a time; stop, go on, look
 orders    what may be asked for
 child     the process: teaches, says how far it is, ends with whoever started it
-live      a running job as it is now: stage, speed, time left, accuracies
+running      a running job as it is now: stage, speed, time left, accuracies
 """
 
 from __future__ import annotations
 
-from triptych.studio.jobs.line import Jobs
+from triptych.studio.jobs.queue import Jobs
 from triptych.studio.projects.job_table import Job
 
 __all__ = ["Job", "Jobs"]

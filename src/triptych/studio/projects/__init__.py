@@ -28,7 +28,7 @@ from triptych.studio.projects.records import ALL
 from triptych.studio.projects.records import UNSORTED
 from triptych.studio.projects.records import Class
 from triptych.studio.projects.records import Decision
-from triptych.studio.projects.records import Kept
+from triptych.studio.projects.records import InboxPhoto
 from triptych.studio.projects.records import Photo
 from triptych.studio.projects.records import Project
 from triptych.studio.projects.store import Projects
@@ -39,7 +39,7 @@ __all__ = [
     "Class",
     "Database",
     "Decision",
-    "Kept",
+    "InboxPhoto",
     "Photo",
     "Project",
     "Projects",

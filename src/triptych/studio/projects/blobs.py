@@ -19,7 +19,7 @@ THUMBNAIL_PX = 240
 _SCRATCH = ".writing"
 
 
-class Contents:
+class BlobStore:
     """Photos and thumbnails below a folder.
 
     Args:
@@ -27,9 +27,9 @@ class Contents:
         limits: Bytes and pixels allowed.
 
     Example:
-        >>> contents = Contents(Path(tempfile.mkdtemp()), images.DEFAULT_LIMITS)
-        >>> contents.put("ab" * 32, b"bytes")
-        >>> contents.read("ab" * 32)
+        >>> contents = BlobStore(Path(tempfile.mkdtemp()), images.DEFAULT_LIMITS)
+        >>> blobs.put("ab" * 32, b"bytes")
+        >>> blobs.read("ab" * 32)
         b'bytes'
     """
 

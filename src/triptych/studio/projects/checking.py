@@ -37,7 +37,7 @@ class _State(NamedTuple):
     classes: list[str]
 
 
-class Checker:
+class FindingsCache:
     """Finds, and remembers what it found as long as nothing has changed."""
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
-"""What a person decided of photos: which class, which part. Kept for good, and taken back in turn.
+"""Decisions about photos: their class, and whether they take part.
 
-Decisions are only ever added; undoing marks the last ones and sets their photos back.
+The table is append-only: undoing marks the last decisions and restores the state of their photos.
 """
 
 from __future__ import annotations

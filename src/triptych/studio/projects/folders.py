@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import os
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable
@@ -27,7 +25,7 @@ from triptych.studio.projects import decisions
 from triptych.studio.projects import naming
 from triptych.studio.projects import photo_table
 from triptych.studio.projects import project_table
-from triptych.studio.projects.photos import Stock
+from triptych.studio.projects.photo_store import PhotoStore
 from triptych.typing import Progress
 from triptych.utils import concurrency
 
@@ -75,22 +73,6 @@ def _numbered(name: str) -> Iterator[str]:
         number += 1
 
 
-def write_table(listed: Sequence[Entry], where: Callable[[str], Path], path: Path) -> None:
-    """Write photos as a CSV file that `dataset.open` reads.
-
-    Args:
-        listed: The photos.
-        where: Says where a photo lies.
-        path: The file.
-    """
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("path", "label", "name"))
-        for entry in listed:
-            place = os.path.abspath(where(entry.digest))
-            writer.writerow((place, entry.label, f"{entry.label}/{entry.file}"))
-
-
 def write_folders(
     listed: Sequence[Entry], read: Callable[[str], bytes], folder: Path, progress: Progress
 ) -> None:
@@ -122,7 +104,7 @@ def write_folders(
 
 
 @dataclass(frozen=True)
-class Arrival:
+class ImportedPhoto:
     """A photo on its way into a project.
 
     Args:
@@ -131,7 +113,7 @@ class Arrival:
     """
 
     item: Item
-    look: photo_table.Look
+    look: photo_table.PhotoFacts
 
 
 def layout_of(source: Path, limits: images.Limits) -> Layout:
@@ -139,14 +121,14 @@ def layout_of(source: Path, limits: images.Limits) -> Layout:
     return opening.layout_of(source, limits, least=1)
 
 
-def receive(
-    layout: Layout, stock: Stock, progress: Progress
-) -> tuple[list[Arrival], tuple[Finding, ...]]:
+def store_photos(
+    layout: Layout, photo_store: PhotoStore, progress: Progress
+) -> tuple[list[ImportedPhoto], tuple[Finding, ...]]:
     """Store all photos of a layout; they are in no project yet.
 
     Args:
         layout: Which files belong to which class.
-        stock: Takes them.
+        photo_store: Takes them.
         progress: Called after each file with the number done and of all.
 
     Returns:
@@ -156,34 +138,34 @@ def receive(
         errors.SourceError: None of the files is a photo.
     """
 
-    arrivals: dict[str, Arrival] = {}
+    imported: dict[str, ImportedPhoto] = {}
     copies: defaultdict[str, list[Item]] = defaultdict(list)
     failures: list[tuple[Item, errors.TriptychError]] = []
-    for done, (item, seen) in enumerate(_stored(layout.items, stock), start=1):
-        if isinstance(seen, photo_table.Look):
-            arrivals.setdefault(seen.digest, Arrival(item, seen))
+    for done, (item, seen) in enumerate(_stored(layout.items, photo_store), start=1):
+        if isinstance(seen, photo_table.PhotoFacts):
+            imported.setdefault(seen.digest, ImportedPhoto(item, seen))
             copies[seen.digest].append(item)
         else:
             failures.append((item, seen))
         progress(done, len(layout.items))
-    if not arrivals:
+    if not imported:
         item, first = failures[0]
         raise errors.SourceError(
             f"None of {len(failures)} files is a photo. The first, {item.file.source!r}: "
             f"{first.message}"
         )
     told = [*layout.findings, *findings.unreadable(failures), *_repeated(copies.values())]
-    return list(arrivals.values()), findings.in_order(told)
+    return list(imported.values()), findings.in_order(told)
 
 
 def _stored(
-    items: Sequence[Item], stock: Stock
-) -> Iterator[tuple[Item, photo_table.Look | errors.TriptychError]]:
+    items: Sequence[Item], photo_store: PhotoStore
+) -> Iterator[tuple[Item, photo_table.PhotoFacts | errors.TriptychError]]:
     """Items with what was seen of them, or why they are no photos; several are read at once."""
 
-    def store(item: Item) -> photo_table.Look | errors.TriptychError:
+    def store(item: Item) -> photo_table.PhotoFacts | errors.TriptychError:
         try:
-            return stock.store(item.file.read())
+            return photo_store.store(item.file.read())
         except errors.StateError:
             raise
         except errors.TriptychError as error:
@@ -212,20 +194,20 @@ def _repeated(groups: Iterable[Sequence[Item]]) -> Iterator[Finding]:
             yield Finding("exact_duplicate", "The same file several times. Taken in once.", sources)
 
 
-def seat(
+def add_to_project(
     db: sqlite3.Connection,
     project: int,
     layout: Layout,
-    arrivals: Sequence[Arrival],
-    stock: Stock,
+    imported: Sequence[ImportedPhoto],
+    photo_store: PhotoStore,
 ) -> None:
     """Write the rows of classes and photos that were received."""
     names = {label: naming.as_class_name(label) for label in layout.classes}
     numbers = {label: project_table.class_named(db, project, name) for label, name in names.items()}
-    for arrival in arrivals:
+    for arrival in imported:
         look, file = arrival.look, arrival.item.file
-        if not stock.contents.has(look.digest):  # somebody removed it since
-            look = stock.store(file.read())
+        if not photo_store.blobs.has(look.digest):  # somebody removed it since
+            look = photo_store.store(file.read())
         digest = photo_table.note(db, look)
         name = naming.file_name(file.name)
         decisions.place(db, project, digest, name, numbers[arrival.item.label])

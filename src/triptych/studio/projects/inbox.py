@@ -16,8 +16,8 @@ from triptych.studio.projects import decisions
 from triptych.studio.projects import naming
 from triptych.studio.projects import project_table
 from triptych.studio.projects.database import Database
-from triptych.studio.projects.photos import Stock
-from triptych.studio.projects.records import Kept
+from triptych.studio.projects.photo_store import PhotoStore
+from triptych.studio.projects.records import InboxPhoto
 
 # More than a person will look through; who asks a public server shall not fill its disk.
 MOST = 2000
@@ -27,7 +27,7 @@ class Inbox:
     """The part of `Projects` that keeps photos until a person has looked at them."""
 
     database: Database
-    stock: Stock
+    photo_store: PhotoStore
 
     def keep(self, name: str, data: bytes, verdict: dict[str, Any]) -> bool:
         """Keep a photo for a person to look at; one that waits already gets the new verdict.
@@ -46,9 +46,9 @@ class Inbox:
         """
         if self.waiting() >= MOST:
             return False
-        seen = self.stock.store(data)
+        seen = self.photo_store.store(data)
         with self.database.writing() as db:
-            digest = self.stock.note(db, seen, data)
+            digest = self.photo_store.note(db, seen, data)
             db.execute(
                 "INSERT INTO kept (digest, name, verdict, at_s) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (digest) WHERE done_s IS NULL "
@@ -63,7 +63,7 @@ class Inbox:
             query = "SELECT count(*) FROM kept WHERE done_s IS NULL"
             return int(db.execute(query).fetchone()[0])
 
-    def inbox(self, offset: int = 0, limit: int = 100) -> list[Kept]:
+    def inbox(self, offset: int = 0, limit: int = 100) -> list[InboxPhoto]:
         """Photos in the inbox, newest first."""
         query = (
             "SELECT id, digest, name, verdict, at_s FROM kept WHERE done_s IS NULL "
@@ -71,7 +71,7 @@ class Inbox:
         )
         with self.database.reading() as db:
             return [
-                Kept(number, digest.hex(), name, json.loads(verdict), at_s)
+                InboxPhoto(number, digest.hex(), name, json.loads(verdict), at_s)
                 for number, digest, name, verdict, at_s in db.execute(query, (limit, offset))
             ]
 
@@ -105,7 +105,7 @@ class Inbox:
         with self.database.writing() as db:
             for number in _checked(db, kept_ids):
                 _finish(db, number, photo=None)
-        self.stock.collect()
+        self.photo_store.collect()
 
     def reopen(self, kept_ids: Sequence[int]) -> None:
         """Put photos that were settled or dismissed within the last hour back into the inbox.

@@ -91,7 +91,7 @@ class Job:
         return dataclasses.asdict(self)
 
 
-class Rows:
+class JobTable:
     """The jobs in the studio's database.
 
     Args:

@@ -31,7 +31,7 @@ FROM photo JOIN content USING (digest)
 
 
 @dataclass(frozen=True)
-class Look:
+class PhotoFacts:
     """What is known of a file by its content.
 
     Args:
@@ -63,7 +63,7 @@ class Row(NamedTuple):
     excluded: bool
 
 
-def look(data: bytes, limits: images.Limits) -> tuple[Look, UInt8Image]:
+def inspect(data: bytes, limits: images.Limits) -> tuple[PhotoFacts, UInt8Image]:
     """Look at a file, and see that it is a photo.
 
     Returns:
@@ -76,10 +76,10 @@ def look(data: bytes, limits: images.Limits) -> tuple[Look, UInt8Image]:
     digest = hashlib.sha256(data).hexdigest()
     kind = signatures.identify(data).name
     size = (pixels.shape[0], pixels.shape[1])
-    return Look(digest, kind, size, len(data), near.sketch(pixels)), pixels
+    return PhotoFacts(digest, kind, size, len(data), near.sketch(pixels)), pixels
 
 
-def note(db: sqlite3.Connection, seen: Look) -> bytes:
+def note(db: sqlite3.Connection, seen: PhotoFacts) -> bytes:
     """Write down what is known of a content, once.
 
     Returns:
@@ -170,7 +170,7 @@ def rows(db: sqlite3.Connection, project: int, digests: Sequence[str]) -> Iterat
 
 
 def unused(db: sqlite3.Connection) -> list[bytes]:
-    """Contents that neither a project nor the inbox has any more."""
+    """BlobStore that neither a project nor the inbox has any more."""
     query = (
         "SELECT digest FROM content WHERE digest NOT IN (SELECT digest FROM photo) "
         "AND digest NOT IN (SELECT digest FROM kept)"

@@ -102,7 +102,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Kept:
+class InboxPhoto:
     """A photo that was kept for a person to look at.
 
     Args:

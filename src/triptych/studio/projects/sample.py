@@ -28,7 +28,7 @@ def make(projects: Projects) -> Project:
         ['apples', 'lemons', 'pears']
     """
     items = [_item(kind, number) for kind in sample_images.KINDS for number in range(1, PHOTOS + 1)]
-    return projects.receive(TITLE, Layout(tuple(sample_images.KINDS), tuple(items), ()))
+    return projects.import_layout(TITLE, Layout(tuple(sample_images.KINDS), tuple(items), ()))
 
 
 def _item(kind: str, number: int) -> Item:

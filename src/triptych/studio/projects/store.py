@@ -11,22 +11,22 @@ from triptych.studio.projects import decisions
 from triptych.studio.projects import naming
 from triptych.studio.projects import photo_table
 from triptych.studio.projects import project_table
-from triptych.studio.projects.blobs import Contents
-from triptych.studio.projects.checking import Checker
+from triptych.studio.projects.blobs import BlobStore
+from triptych.studio.projects.checking import FindingsCache
 from triptych.studio.projects.database import Database
 from triptych.studio.projects.inbox import Inbox
-from triptych.studio.projects.photos import Stock
+from triptych.studio.projects.photo_store import PhotoStore
 from triptych.studio.projects.records import ALL
 from triptych.studio.projects.records import Class
 from triptych.studio.projects.records import Decision
 from triptych.studio.projects.records import Photo
 from triptych.studio.projects.records import Project
-from triptych.studio.projects.transfer import Exchange
+from triptych.studio.projects.transfer import Transfer
 
 FOLDER = "studio"
 
 
-class Projects(Exchange, Inbox):
+class Projects(Transfer, Inbox):
     """Projects of one home; any number of threads and processes may use it at once.
 
     What a call has confirmed is on the disk when it returns. Photos are stored by content, as they
@@ -52,10 +52,10 @@ class Projects(Exchange, Inbox):
     def __init__(self, home: Path, *, limits: images.Limits = images.DEFAULT_LIMITS) -> None:
         self.home = home
         self.database = Database(home / FOLDER / "studio.sqlite")
-        self._checker = Checker()
-        self.stock = Stock(self.database, Contents(home / FOLDER, limits), limits)
+        self._checker = FindingsCache()
+        self.photo_store = PhotoStore(self.database, BlobStore(home / FOLDER, limits), limits)
         # What was removed when a kill came.
-        self.stock.collect()
+        self.photo_store.collect()
 
     # Projects and classes
 
@@ -102,7 +102,7 @@ class Projects(Exchange, Inbox):
         """
         with self.database.writing() as db:
             db.execute("DELETE FROM project WHERE id = ?", (project_table.number_of(db, key),))
-        self.stock.collect()
+        self.photo_store.collect()
 
     def add_class(self, key: str, name: str) -> Class:
         """Add a class.
@@ -157,10 +157,10 @@ class Projects(Exchange, Inbox):
         """
         with self.database.reading() as db:
             project_table.target(db, key, class_id)
-        seen = self.stock.store(data)
+        seen = self.photo_store.store(data)
         with self.database.writing() as db:
             project, class_id = project_table.target(db, key, class_id)
-            digest = self.stock.note(db, seen, data)
+            digest = self.photo_store.note(db, seen, data)
             decisions.place(db, project, digest, naming.file_name(name), class_id)
             return photo_table.find(db, project, seen.digest)
 
@@ -215,7 +215,7 @@ class Projects(Exchange, Inbox):
         """
         with self.database.writing() as db:
             count = photo_table.erase(db, project_table.number_of(db, key), digests)
-        self.stock.collect()
+        self.photo_store.collect()
         return count
 
     def read(self, digest: str) -> bytes:
@@ -224,7 +224,7 @@ class Projects(Exchange, Inbox):
         Raises:
             errors.UnknownName: There is no such photo.
         """
-        return self.stock.contents.read(self._checked(digest))
+        return self.photo_store.blobs.read(self._checked(digest))
 
     def thumbnail(self, digest: str) -> bytes:
         """A photo as a JPEG file of 240 pixels at its longer side.
@@ -232,7 +232,7 @@ class Projects(Exchange, Inbox):
         Raises:
             errors.UnknownName: There is no such photo.
         """
-        return self.stock.contents.thumbnail(self._checked(digest))
+        return self.photo_store.blobs.thumbnail(self._checked(digest))
 
     @staticmethod
     def _checked(digest: str) -> str:

@@ -1,4 +1,4 @@
-"""Projects as plain folders, in and out, and as the table that teaching reads."""
+"""Import and export of projects: plain folders, zips and tables in, folders and data sets out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from triptych.studio.projects import folders
 from triptych.studio.projects import naming
 from triptych.studio.projects import project_table
 from triptych.studio.projects.database import Database
-from triptych.studio.projects.photos import Stock
+from triptych.studio.projects.photo_store import PhotoStore
 from triptych.studio.projects.records import Project
 from triptych.typing import Progress
 
@@ -22,11 +22,11 @@ def _silent(done: int, total: int) -> None:
     pass
 
 
-class Exchange:
+class Transfer:
     """The part of `Projects` that gives to other programs and takes from them."""
 
     database: Database
-    stock: Stock
+    photo_store: PhotoStore
     home: Path
 
     def dataset(self, key: str) -> Dataset:
@@ -41,19 +41,7 @@ class Exchange:
         """
         with self.database.reading() as db:
             title, number = project_table.find(db, key).title, project_table.number_of(db, key)
-            return as_dataset.dataset_of(db, number, title, self.stock.contents.read)
-
-    def write_table(self, key: str, path: Path) -> None:
-        """Write a CSV file that `triptych.train` learns from: path, label, name.
-
-        Args:
-            key: Of the project; photos without a class or that are excluded are left out.
-            path: The file.
-
-        Raises:
-            errors.UnknownName: There is no such project.
-        """
-        folders.write_table(self._entries(key), self.stock.contents.path, path)
+            return as_dataset.dataset_of(db, number, title, self.photo_store.blobs.read)
 
     def export(self, key: str, folder: Path, *, progress: Progress = _silent) -> int:
         """Write a plain folder per class; the files keep their names as far as they differ.
@@ -71,14 +59,14 @@ class Exchange:
             errors.SourceError: The folder has something in it, or cannot be written.
         """
         listed = self._entries(key)
-        folders.write_folders(listed, self.stock.contents.read, folder, progress)
+        folders.write_folders(listed, self.photo_store.blobs.read, folder, progress)
         return len(listed)
 
     def _entries(self, key: str) -> list[folders.Entry]:
         with self.database.reading() as db:
             return list(folders.entries(db, project_table.number_of(db, key)))
 
-    def take_in(
+    def import_from(
         self,
         source: Path,
         title: str | None = None,
@@ -98,11 +86,11 @@ class Exchange:
             errors.SourceError: It cannot be opened, or has no photos in classes.
             errors.SettingError: The title is too long.
         """
-        layout = folders.layout_of(source, self.stock.limits)
+        layout = folders.layout_of(source, self.photo_store.limits)
         title = title or naming.as_title(source.resolve().stem)
-        return self.receive(title, layout, progress=progress, report=report)
+        return self.import_layout(title, layout, progress=progress, report=report)
 
-    def receive(
+    def import_layout(
         self,
         title: str,
         layout: Layout,
@@ -123,10 +111,12 @@ class Exchange:
             errors.SettingError: The title is empty or too long.
         """
         title = naming.title(title)
-        arrivals, left_out = folders.receive(layout, self.stock, progress)
+        imported, left_out = folders.store_photos(layout, self.photo_store, progress)
         with self.database.writing() as db:
             key = project_table.make(db, self.home, title)
-            folders.seat(db, project_table.number_of(db, key), layout, arrivals, self.stock)
+            folders.add_to_project(
+                db, project_table.number_of(db, key), layout, imported, self.photo_store
+            )
             project = project_table.find(db, key)
         for finding in left_out:
             report(finding)

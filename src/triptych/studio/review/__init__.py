@@ -11,13 +11,22 @@ that a corrected label counts as right for both.
 
 from __future__ import annotations
 
-from triptych.studio.review.compare import Change
+from triptych.studio.review.compare import Comparison
 from triptych.studio.review.compare import compare
 from triptych.studio.review.review import PhotoIssue
 from triptych.studio.review.review import Review
-from triptych.studio.review.review import Seen
-from triptych.studio.review.review import made
+from triptych.studio.review.review import ReviewedPhoto
+from triptych.studio.review.review import bundle_of
 from triptych.studio.review.review import open
-from triptych.studio.review.review import standing
+from triptych.studio.review.review import status_of
 
-__all__ = ["Change", "PhotoIssue", "Review", "Seen", "compare", "made", "open", "standing"]
+__all__ = [
+    "Comparison",
+    "PhotoIssue",
+    "Review",
+    "ReviewedPhoto",
+    "bundle_of",
+    "compare",
+    "open",
+    "status_of",
+]

@@ -10,13 +10,13 @@ from triptych.evaluation import metrics
 from triptych.evaluation import paired
 from triptych.studio import projects
 from triptych.studio.review.review import Review
-from triptych.studio.review.review import Seen
+from triptych.studio.review.review import ReviewedPhoto
 from triptych.typing import Indices
 from triptych.typing import Mask
 
 
 @dataclass(frozen=True)
-class Side:
+class VersionAccuracy:
     """How one of two versions did on the photos that are compared.
 
     Args:
@@ -29,7 +29,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class ClassChange:
+class ClassComparison:
     """How a class was found before and after.
 
     Args:
@@ -46,7 +46,7 @@ class ClassChange:
 
 
 @dataclass(frozen=True)
-class Change:
+class Comparison:
     """Two versions on the same photos, which neither had learned, by today's labels.
 
     Args:
@@ -56,21 +56,21 @@ class Change:
         after: The newer one.
         gain: How much larger the share of right answers is, with its 95 % interval.
         classes: Class by class.
-        mended: Photos that only the newer one has right, as it answered them.
-        lost: Photos that only the older one has right, as the newer one answered them.
+        fixed: Photos that only the newer one has right, as it answered them.
+        broken: Photos that only the older one has right, as the newer one answered them.
     """
 
     photos: int
     only_one: int
-    before: Side
-    after: Side
+    before: VersionAccuracy
+    after: VersionAccuracy
     gain: paired.Loss
-    classes: list[ClassChange]
-    mended: list[Seen]
-    lost: list[Seen]
+    classes: list[ClassComparison]
+    fixed: list[ReviewedPhoto]
+    broken: list[ReviewedPhoto]
 
 
-def compare(before: Review, after: Review, *, held: bool = True) -> Change:
+def compare(before: Review, after: Review, *, held: bool = True) -> Comparison:
     """What changed from one version to another.
 
     Args:
@@ -84,25 +84,25 @@ def compare(before: Review, after: Review, *, held: bool = True) -> Change:
     truth = np.array([_home(after, digest) for digest in both], dtype=np.intp)
     was = _answered(before, [old[digest] for digest in both]) == truth
     now = _answered(after, [new[digest] for digest in both]) == truth
-    lost, mended = was & ~now, now & ~was
+    broken, fixed = was & ~now, now & ~was
     total = len(both)
-    return Change(
+    return Comparison(
         photos=total,
         only_one=len({*old, *new}) - len({*old} & {*new}),
         before=_side(was),
         after=_side(now),
-        gain=_gain(int(lost.sum()), int(mended.sum()), total),
+        gain=_gain(int(broken.sum()), int(fixed.sum()), total),
         classes=_by_class(after.project, truth, was, now),
-        mended=after.seen(new[both[place]] for place in np.nonzero(mended)[0]),
-        lost=after.seen(new[both[place]] for place in np.nonzero(lost)[0]),
+        fixed=after.photos_at(new[both[place]] for place in np.nonzero(fixed)[0]),
+        broken=after.photos_at(new[both[place]] for place in np.nonzero(broken)[0]),
     )
 
 
 def _places(review: Review, held: bool) -> dict[str, int]:
     """Where the photos that count are among the answers of a version."""
-    if review.answers is None:
+    if review.predictions is None:
         return {}
-    counts = review.answers.held | (not held)
+    counts = review.predictions.held | (not held)
     return {review.digests[place]: int(place) for place in np.nonzero(counts)[0]}
 
 
@@ -114,21 +114,21 @@ def _home(review: Review, digest: str) -> int | None:
 
 def _answered(review: Review, places: list[int]) -> Indices:
     """The answers of a version as today's classes; -1 for one that is no more."""
-    ids = np.array([own.id if own else -1 for own in review.today], dtype=np.intp)
-    if review.answers is None or not places:
+    ids = np.array([own.id if own else -1 for own in review.current_classes], dtype=np.intp)
+    if review.predictions is None or not places:
         return np.zeros(0, dtype=np.intp)
-    found: Indices = ids[review.answers.probs[places].argmax(axis=1)]
+    found: Indices = ids[review.predictions.probs[places].argmax(axis=1)]
     return found
 
 
-def _side(right: Mask) -> Side:
+def _side(right: Mask) -> VersionAccuracy:
     count = int(right.sum())
-    return Side(count, metrics.wilson(count, len(right)))
+    return VersionAccuracy(count, metrics.wilson(count, len(right)))
 
 
-def _gain(lost: int, mended: int, total: int) -> paired.Loss:
+def _gain(broken: int, fixed: int, total: int) -> paired.Loss:
     """The difference of two shares, the newer one's first."""
-    return paired.paired(mended, lost, total) if total else paired.Loss(0.0, -1.0, 1.0)
+    return paired.paired(fixed, broken, total) if total else paired.Loss(0.0, -1.0, 1.0)
 
 
 def _by_class(
@@ -136,9 +136,9 @@ def _by_class(
     truth: Indices,
     was: Mask,
     now: Mask,
-) -> list[ClassChange]:
+) -> list[ClassComparison]:
     return [
-        ClassChange(
+        ClassComparison(
             own.name,
             int((truth == own.id).sum()),
             int(was[truth == own.id].sum()),

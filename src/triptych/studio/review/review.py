@@ -26,7 +26,7 @@ MISTAKES = 12
 
 
 @dataclass(frozen=True)
-class Seen:
+class ReviewedPhoto:
     """A photo that a committee answered without having learned it.
 
     Args:
@@ -56,7 +56,7 @@ class PhotoIssue:
         likely: Whether the committee is as sure of that as of that class's own photos.
     """
 
-    seen: Seen
+    seen: ReviewedPhoto
     suggested: projects.Class
     likely: bool
 
@@ -66,16 +66,16 @@ class Review:
     """A version of a project's committee, and the project today.
 
     Args:
-        made: The version.
-        answers: What it said of photos it had not learned; ``None`` in bundles of older versions
-            of Triptych.
+        bundle: The version.
+        predictions: Its out-of-fold predictions; ``None`` in bundles of older versions of
+            Triptych.
         project: Today's classes.
         photos: Today's photos by digest, those left out among them.
         confirmed: Digests of photos whose label a person called right.
     """
 
-    made: bundles.Bundle
-    answers: OOFPredictions | None
+    bundle: bundles.Bundle
+    predictions: OOFPredictions | None
     project: projects.Project
     photos: Mapping[str, projects.Photo]
     confirmed: frozenset[str] = frozenset()
@@ -83,20 +83,20 @@ class Review:
     @functools.cached_property
     def labels(self) -> tuple[str, ...]:
         """Names of its classes, in the order of the outputs."""
-        return tuple(label.name for label in self.made.labels)
+        return tuple(label.name for label in self.bundle.labels)
 
     @functools.cached_property
-    def numbers(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         """Figures of its evaluation; empty where there was none."""
-        return self.made.metrics
+        return self.bundle.metrics
 
     @functools.cached_property
     def digests(self) -> list[str]:
         """Of the photos it answered, in their order."""
-        return self.answers.keys if self.answers else []
+        return self.predictions.keys if self.predictions else []
 
     @functools.cached_property
-    def today(self) -> tuple[projects.Class | None, ...]:
+    def current_classes(self) -> tuple[projects.Class | None, ...]:
         """What each of its classes is in the project today.
 
         A class that has another name now is known by its photos.
@@ -110,14 +110,16 @@ class Review:
 
     def _home_of(self, index: int) -> int | None:
         """The class that most photos of a taught class are in today."""
-        if self.answers is None:
+        if self.predictions is None:
             return None
-        (own,) = np.nonzero(self.answers.truth == index)
+        (own,) = np.nonzero(self.predictions.truth == index)
         photos = [self.photos.get(self.digests[place]) for place in own]
         homes = Counter(photo.class_id for photo in photos if photo)
         return homes.most_common(1)[0][0] if homes else None
 
-    def cell(self, truth: str | None, answer: str | None, *, held: bool = True) -> list[Seen]:
+    def cell(
+        self, truth: str | None, answer: str | None, *, held: bool = True
+    ) -> list[ReviewedPhoto]:
         """The photos behind a cell of the confusion matrix, the surest answers first.
 
         Args:
@@ -129,14 +131,14 @@ class Review:
         Raises:
             errors.UnknownName: There was no such class.
         """
-        if self.answers is None:
+        if self.predictions is None:
             return []
-        given = self.answers.probs.argmax(axis=1)
-        chosen = self.answers.held | (not held)
-        for name, own in ((truth, self.answers.truth), (answer, given)):
+        given = self.predictions.probs.argmax(axis=1)
+        chosen = self.predictions.held | (not held)
+        for name, own in ((truth, self.predictions.truth), (answer, given)):
             if name is not None:
                 chosen = chosen & (own == self._index(name))
-        return self.seen(_surest(self.answers.probs, np.nonzero(chosen)[0]))
+        return self.photos_at(_surest(self.predictions.probs, np.nonzero(chosen)[0]))
 
     def _index(self, name: str) -> int:
         if name not in self.labels:
@@ -146,15 +148,15 @@ class Review:
             )
         return self.labels.index(name)
 
-    def mistakes(self, most: int = MISTAKES) -> list[Seen]:
+    def mistakes(self, most: int = MISTAKES) -> list[ReviewedPhoto]:
         """The wrong answers of the evaluation that were given with the highest probability."""
-        if self.answers is None:
+        if self.predictions is None:
             return []
-        (held,) = np.nonzero(self.answers.held)
+        (held,) = np.nonzero(self.predictions.held)
         if not len(held):
             return []
-        probs, truth = self.answers.probs[held], self.answers.truth[held]
-        return self.seen(held[metrics.most_confident_mistakes(probs, truth, most)])
+        probs, truth = self.predictions.probs[held], self.predictions.truth[held]
+        return self.photos_at(held[metrics.most_confident_mistakes(probs, truth, most)])
 
     def label_issues(self) -> list[PhotoIssue]:
         """Photos whose label may be wrong, the likeliest first.
@@ -163,19 +165,19 @@ class Review:
         more. Left out are those that a person has called right or excluded, and those that the
         committee sees as they are labelled.
         """
-        if self.answers is None:
+        if self.predictions is None:
             return []
-        given = self.answers.probs.argmax(axis=1)
+        given = self.predictions.probs.argmax(axis=1)
         found = []
-        for issue in label_issues.rank(self.answers.probs, self._labels_today()):
-            suggested, digest = self.today[issue.suggested], self.digests[issue.photo]
+        for issue in label_issues.rank(self.predictions.probs, self._labels_today()):
+            suggested, digest = self.current_classes[issue.suggested], self.digests[issue.photo]
             if suggested and given[issue.photo] != issue.given and digest not in self.confirmed:
-                found.append(PhotoIssue(self.seen([issue.photo])[0], suggested, issue.likely))
+                found.append(PhotoIssue(self.photos_at([issue.photo])[0], suggested, issue.likely))
         return found
 
     def _labels_today(self) -> Indices:
         """Where each photo is today, as an index of its labels; -1 where it takes no part."""
-        indices = {own.id: index for index, own in enumerate(self.today) if own}
+        indices = {own.id: index for index, own in enumerate(self.current_classes) if own}
         photos = [self.photos.get(digest) for digest in self.digests]
         return np.array(
             [
@@ -185,19 +187,19 @@ class Review:
             dtype=np.intp,
         )
 
-    def seen(self, places: Iterable[int]) -> list[Seen]:
+    def photos_at(self, places: Iterable[int]) -> list[ReviewedPhoto]:
         """The photos at some places of its answers, in the order of the places."""
-        found: list[Seen] = []
-        if self.answers is None:
+        found: list[ReviewedPhoto] = []
+        if self.predictions is None:
             return found
         for place in places:
-            row, digest = self.answers.probs[place], self.digests[place]
+            row, digest = self.predictions.probs[place], self.digests[place]
             photo = self.photos.get(digest)
             found.append(
-                Seen(
+                ReviewedPhoto(
                     digest=digest,
-                    name=photo.name if photo else str(self.answers.sources[place]),
-                    truth=self.labels[int(self.answers.truth[place])],
+                    name=photo.name if photo else str(self.predictions.sources[place]),
+                    truth=self.labels[int(self.predictions.truth[place])],
                     answer=self.labels[int(row.argmax())],
                     prob=float(row.max()),
                     photo=photo,
@@ -205,35 +207,35 @@ class Review:
             )
         return found
 
-    def called(self, label: str) -> projects.Class | None:
+    def current_class(self, label: str) -> projects.Class | None:
         """What one of its classes is in the project today."""
-        return self.today[self._index(label)]
+        return self.current_classes[self._index(label)]
 
     def advice(self) -> str | None:
         """Of which class more photos would help most; ``None`` where nothing can be said."""
-        if self.answers is None or len(self.labels) < 2:
+        if self.predictions is None or len(self.labels) < 2:
             return None
         found = advice.advise(
             self.labels,
-            self.answers.probs,
-            self.answers.truth,
-            self.numbers.get("learning_curve", ()),
+            self.predictions.probs,
+            self.predictions.truth,
+            self.metrics.get("learning_curve", ()),
         )
         return found.message if found else None
 
-    def standing(self, photo: projects.Photo | None) -> str:
+    def status_of(self, photo: projects.Photo | None) -> str:
         """How a photo stands today, in words."""
-        return standing(photo, self.project, confirmed=self.confirmed)
+        return status_of(photo, self.project, confirmed=self.confirmed)
 
     @functools.cached_property
     def changes(self) -> int:
         """How many photos are otherwise than when it was taught: moved, excluded, added, gone."""
-        if self.answers is None:
+        if self.predictions is None:
             return 0
-        ids = [own.id if own else None for own in self.today]
+        ids = [own.id if own else None for own in self.current_classes]
         taught = {
             digest: ids[int(label)]
-            for digest, label in zip(self.digests, self.answers.truth, strict=True)
+            for digest, label in zip(self.digests, self.predictions.truth, strict=True)
         }
         now = {
             digest: photo.class_id
@@ -243,7 +245,7 @@ class Review:
         return sum(taught.get(digest) != now.get(digest) for digest in {*taught, *now})
 
 
-def standing(
+def status_of(
     photo: projects.Photo | None, project: projects.Project, *, confirmed: Iterable[str] = ()
 ) -> str:
     """How a photo stands in its project, in words.
@@ -281,17 +283,17 @@ def open(door: projects.Projects, home: Path, key: str, version: int | None = No
         errors.UnknownName: There is no such project or version.
         errors.BundleError: The version is damaged.
     """
-    found = made(door, home, key, version)
+    found = bundle_of(door, home, key, version)
     return Review(
-        made=found,
-        answers=found.predictions(),
+        bundle=found,
+        predictions=found.predictions(),
         project=door.find(key),
         photos={photo.digest: photo for photo in door.photos(key, excluded=None, limit=-1)},
         confirmed=door.confirmed(key),
     )
 
 
-def made(
+def bundle_of(
     door: projects.Projects, home: Path, key: str, version: int | None = None
 ) -> bundles.Bundle:
     """A version of a project's committee.

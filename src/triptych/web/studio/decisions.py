@@ -97,7 +97,7 @@ def _standing(door: Projects, key: str, digests: Sequence[str]) -> dict[str, str
     project, confirmed = door.find(key), door.confirmed(key)
     photos = {photo.digest: photo for photo in door.photos(key, excluded=None, limit=-1)}
     return {
-        digest: review.standing(photos.get(digest), project, confirmed=confirmed)
+        digest: review.status_of(photos.get(digest), project, confirmed=confirmed)
         for digest in digests
     }
 

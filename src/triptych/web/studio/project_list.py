@@ -100,7 +100,7 @@ def _take_in(here: context.Studio, sent: FileStorage, title: str) -> Project:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photos.zip"
         sent.save(path)
-        return here.projects.take_in(path, title)
+        return here.projects.import_from(path, title)
 
 
 def _title_of(name: str) -> str:

@@ -94,7 +94,7 @@ def _number(name: str) -> int | None:
 def _result(review: Review) -> dict[str, Any]:
     issues = review.label_issues()
     return {
-        "f": figures.prepare(review.labels, review.numbers),
+        "f": figures.prepare(review.labels, review.metrics),
         "issues": issues[:FIRST_ISSUES],
         "issues_total": len(issues),
         "mistakes": review.mistakes(),
@@ -165,7 +165,7 @@ def report(key: str) -> flask.Response:
     here, version = context.current(), _number("version")
 
     def read() -> bytes:
-        made = studio_review.made(here.projects, here.settings.home, key, version)
+        made = studio_review.bundle_of(here.projects, here.settings.home, key, version)
         if REPORT not in made.about["files"]:
             raise errors.UnknownName(f"Version {made.version} of {made.name} has no report.")
         return (made.folder / REPORT).read_bytes()

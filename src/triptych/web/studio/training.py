@@ -13,7 +13,7 @@ from triptych import errors
 from triptych.models import weights
 from triptych.models import zoo
 from triptych.studio.jobs import Job
-from triptych.studio.jobs import orders
+from triptych.studio.jobs import config as job_config
 from triptych.studio.projects import Project
 from triptych.web import context
 from triptych.web.studio import progress
@@ -76,7 +76,7 @@ def _reasons(project: Project, chosen: dict[str, Any], latest: Job | None) -> li
     if latest and latest.is_under_way:
         return ["This project is being taught now."]
     try:
-        orders.check(project, {name: chosen[name] for name in DEFAULTS})
+        job_config.check(project, {name: chosen[name] for name in DEFAULTS})
     except errors.WeightsMissing:
         return []  # other networks can be chosen
     except errors.TriptychError as error:

@@ -23,7 +23,7 @@ from typing import Any
 
 from triptych import errors
 from triptych.engines.options import EngineOptions
-from triptych.studio.jobs import orders
+from triptych.studio.jobs import config as job_config
 from triptych.studio.projects import Projects
 from triptych.training import pipeline
 from triptych.utils import worker
@@ -34,12 +34,12 @@ NICENESS = 10
 
 def main() -> None:
     """Teach what the parent says."""
-    parent = worker.connect(grace_s=orders.GRACE_S)
+    parent = worker.connect(grace_s=job_config.GRACE_S)
     faulthandler.enable()
     if hasattr(os, "nice"):  # Windows has none
         os.nice(NICENESS)
     try:
-        parent.send({"version": _teach(parent, **next(parent.messages()))})
+        parent.send({"version": _run(parent, **next(parent.messages()))})
     except errors.Stopped:
         pass  # whoever stopped it knows why
     except errors.TriptychError as error:
@@ -52,7 +52,7 @@ def main() -> None:
         )
 
 
-def _teach(
+def _run(
     parent: worker.Parent, *, home: str, key: str, config: dict[str, Any], options: dict[str, Any]
 ) -> int:
     def progress(stage: str, done: int, total: int) -> None:
@@ -63,7 +63,7 @@ def _teach(
         name=key,
         options=EngineOptions(home=Path(home), report=print, **options),
         config=dataclasses.replace(
-            orders.training_config(config),
+            job_config.training_config(config),
             progress=progress,
             on_score=lambda member, accuracy: parent.send({"member": member, "accuracy": accuracy}),
             stop=parent.stopping.is_set,

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from triptych.studio.projects import job_table as rows
+from triptych.studio.projects import job_table
 from triptych.studio.projects.job_table import Job
 from triptych.training.config import Stage
 
@@ -20,7 +20,7 @@ LEAST_S = 0.3
 PHOTO_STAGES = (Stage.SCAN, Stage.FEATURES, Stage.AUGMENTED_FEATURES)
 
 
-class Pace:
+class Speedometer:
     """How fast a stage goes.
 
     Args:
@@ -28,7 +28,7 @@ class Pace:
 
     Example:
         >>> seconds = iter([0.0, 1.0, 2.0])
-        >>> pace = Pace(lambda: next(seconds))
+        >>> pace = Speedometer(lambda: next(seconds))
         >>> [pace.step(done) for done in (0, 8, 24)]
         [None, 8.0, 12.0]
     """
@@ -47,7 +47,7 @@ class Pace:
         return (done - before) / (now - began) if now - began >= LEAST_S else None
 
 
-class Live:
+class JobProgress:
     """Follows a running job by what its process says.
 
     Args:
@@ -58,9 +58,9 @@ class Live:
     def __init__(self, job: Job, clock: Callable[[], float] = time.monotonic) -> None:
         self.job = job
         self._clock = clock
-        self._pace = Pace(clock)
+        self._pace = Speedometer(clock)
 
-    def hear(self, message: dict[str, Any]) -> None:
+    def update(self, message: dict[str, Any]) -> None:
         """Take in one message; see `child` for those there are."""
         if "stage" in message:
             self._step(message["stage"], message["done"], message["total"])
@@ -68,13 +68,13 @@ class Live:
             others = [own for own in self.job.news if own["member"] != message["member"]]
             self._change(news=(*others, message))
         elif "version" in message:
-            self.end(rows.DONE, version=message["version"])
+            self.end(job_table.DONE, version=message["version"])
         elif "failed" in message:
-            self.end(rows.FAILED, message["failed"])
+            self.end(job_table.FAILED, message["failed"])
 
     def _step(self, stage: str, done: int, total: int) -> None:
         if stage != self.job.stage:
-            self._pace = Pace(self._clock)
+            self._pace = Speedometer(self._clock)
         speed = self._pace.step(done)
         self._change(
             stage=stage,

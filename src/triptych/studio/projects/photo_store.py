@@ -1,4 +1,4 @@
-"""Contents and their rows together: a photo of a project always has its file.
+"""Photos of all projects: their files and their rows, kept consistent.
 
 A file is written before any row of it. It is removed under the writer's lock when no project and no
 inbox has it any more, so nobody can be just about to write a row of a file that goes.
@@ -11,56 +11,56 @@ import time
 
 from triptych import images
 from triptych.studio.projects import photo_table
-from triptych.studio.projects.blobs import Contents
+from triptych.studio.projects.blobs import BlobStore
 from triptych.studio.projects.database import Database
 
 # How long dismissing from the inbox can be taken back.
 GRACE_S = 3600.0
 
 
-class Stock:
+class PhotoStore:
     """All photos, whatever project they are in.
 
     Args:
         database: Has their rows.
-        contents: Has their files.
+        blobs: Has their files.
         limits: Bytes and pixels allowed.
     """
 
-    def __init__(self, database: Database, contents: Contents, limits: images.Limits) -> None:
-        self.contents = contents
+    def __init__(self, database: Database, blobs: BlobStore, limits: images.Limits) -> None:
+        self.blobs = blobs
         self.limits = limits
         self._database = database
 
-    def store(self, data: bytes) -> photo_table.Look:
+    def store(self, data: bytes) -> photo_table.PhotoFacts:
         """See that a file is a photo, and write it and its thumbnail.
 
         Raises:
             errors.ImageError: It is no photo that can be read.
             errors.StateError: It cannot be written.
         """
-        seen, pixels = photo_table.look(data, self.limits)
-        self.contents.put(seen.digest, data)
-        self.contents.draw_thumbnail(seen.digest, pixels)
+        seen, pixels = photo_table.inspect(data, self.limits)
+        self.blobs.put(seen.digest, data)
+        self.blobs.draw_thumbnail(seen.digest, pixels)
         return seen
 
-    def note(self, db: sqlite3.Connection, seen: photo_table.Look, data: bytes) -> bytes:
+    def note(self, db: sqlite3.Connection, seen: photo_table.PhotoFacts, data: bytes) -> bytes:
         """Write the row of a content that was stored.
 
         Returns:
             Its digest, as the tables have it.
         """
         # Again, with the lock: somebody may have removed it since.
-        self.contents.put(seen.digest, data)
+        self.blobs.put(seen.digest, data)
         return photo_table.note(db, seen)
 
     def collect(self) -> None:
         """Remove the photos that nobody has any more."""
         with self._database.writing() as db:
             db.execute("DELETE FROM kept WHERE done_s < ?", (time.time() - GRACE_S,))
-            # With the lock, nobody can write a photo of these contents. A kill before the end
-            # leaves rows of contents that nobody has, and they are collected another time.
+            # With the lock, nobody can add a photo of these files. If the process is killed
+            # before the commit, the rows stay and are collected another time.
             gone = photo_table.unused(db)
             for digest in gone:
-                self.contents.drop(digest.hex())
+                self.blobs.drop(digest.hex())
             db.executemany("DELETE FROM content WHERE digest = ?", ((digest,) for digest in gone))

@@ -15,17 +15,17 @@ from typing import Any
 
 from triptych import errors
 from triptych.engines.options import INT8
-from triptych.studio.jobs import orders
-from triptych.studio.jobs.live import Live
+from triptych.studio.jobs import config as job_config
+from triptych.studio.jobs.progress import JobProgress
 from triptych.studio.projects import Projects
-from triptych.studio.projects import job_table as rows
+from triptych.studio.projects import job_table
 from triptych.studio.projects.job_table import Job
 from triptych.utils import files
 from triptych.utils.worker import Worker
 
 FOLDER = "jobs"
 LOG = "log.txt"
-CHILD = "triptych.studio.jobs.child"
+CHILD = "triptych.studio.jobs.worker"
 # A page asks about once a second; the disk need not hear of every photo.
 SAVE_S = 0.5
 # How long a job may take to stop when the studio is closed; whoever closes it waits.
@@ -61,20 +61,20 @@ class Jobs:
         self._home = home
         self._options = _engine_options(options)
         self._folder = projects.database.path.parent / FOLDER
-        self._rows = rows.Rows(projects.database)
+        self._jobs = job_table.JobTable(projects.database)
         self._claim = files.file_lock(self._folder / "claim", timeout_s=0)
         self._lock = threading.RLock()
         self._waiting: deque[Job] = deque()
-        self._live: Live | None = None
+        self._running: JobProgress | None = None
         self._process: Worker | None = None
         self._worker: threading.Thread | None = None
         # What becomes of the running job when its process ends without a word of its own.
-        self._fate: tuple[str, str] | None = None
+        self._ending: tuple[str, str] | None = None
         with contextlib.suppress(errors.Busy):
-            self._take_over()
+            self._acquire()
             self._claim.release(force=True)
 
-    def _take_over(self) -> None:
+    def _acquire(self) -> None:
         """Become the one who runs jobs; those of one who died are interrupted."""
         if self._worker:
             return
@@ -85,15 +85,15 @@ class Jobs:
                 "Another Triptych is teaching in this folder just now; one does at a time. "
                 "Try again when it is done, or start with another --home."
             ) from None
-        self._rows.interrupt(DIED)
-        _sweep(self._folder, self._rows.known())
+        self._jobs.interrupt(DIED)
+        _sweep(self._folder, self._jobs.known())
 
     def start(self, key: str, config: Mapping[str, Any]) -> Job:
         """Teach a project as soon as it is its turn.
 
         Args:
             key: Of the project.
-            config: Fields of a `TrainingConfig`, those of `orders.FIELDS`; the others keep their
+            config: Fields of a `TrainingConfig`, those of `config.FIELDS`; the others keep their
                 defaults.
 
         Raises:
@@ -104,13 +104,13 @@ class Jobs:
             errors.Busy: It is being taught already, or another server is teaching.
         """
         project = self._projects.find(key)
-        orders.check(project, config)
+        job_config.check(project, config)
         classes = {own.name: own.id for own in project.classes}
         with self._lock:
             self._refuse_second(key)
-            self._take_over()
-            job = self._rows.add(key, {**config, "classes": classes})
-            self._line_up(job)
+            self._acquire()
+            job = self._jobs.add(key, {**config, "classes": classes})
+            self._enqueue(job)
             return job
 
     def again(self, key: str) -> Job:
@@ -132,27 +132,27 @@ class Jobs:
             Others: As `start`.
         """
         job = self.state(number)
-        if job.is_under_way or job.state == rows.DONE:
+        if job.is_under_way or job.state == job_table.DONE:
             raise errors.Busy(f"This job is {job.state}; only one that ended early can go on.")
         project = self._projects.find(job.key)
-        orders.check(project, _config_of(job))
+        job_config.check(project, _config_of(job))
         classes = {own.name: own.id for own in project.classes}
         with self._lock:
             self._refuse_second(job.key)
-            self._take_over()
+            self._acquire()
             again = Job(job.id, job.key, job.created_s, {**job.options, "classes": classes})
-            self._rows.put(again)
-            self._line_up(again)
+            self._jobs.put(again)
+            self._enqueue(again)
             return again
 
     def _refuse_second(self, key: str) -> None:
-        if any(job.is_under_way for job in self._own() if job.key == key):
+        if any(job.is_under_way for job in self._under_way() if job.key == key):
             raise errors.Busy("This project is being taught already; wait for that, or stop it.")
 
-    def _own(self) -> list[Job]:
-        return [*([self._live.job] if self._live else []), *self._waiting]
+    def _under_way(self) -> list[Job]:
+        return [*([self._running.job] if self._running else []), *self._waiting]
 
-    def _line_up(self, job: Job) -> None:
+    def _enqueue(self, job: Job) -> None:
         self._waiting.append(job)
         if not self._worker:
             self._worker = threading.Thread(target=self._work, name="jobs", daemon=True)
@@ -165,18 +165,20 @@ class Jobs:
             errors.UnknownName: There is no such job.
         """
         with self._lock:
-            self._rows.find(number)
-            self._drop([job for job in self._waiting if job.id == number], rows.STOPPED, STOPPED)
-            if self._live and self._live.job.id == number:
-                self._end(rows.STOPPED, STOPPED, orders.GRACE_S)
+            self._jobs.find(number)
+            self._dequeue(
+                [job for job in self._waiting if job.id == number], job_table.STOPPED, STOPPED
+            )
+            if self._running and self._running.job.id == number:
+                self._stop_running(job_table.STOPPED, STOPPED, job_config.GRACE_S)
 
-    def _drop(self, jobs: list[Job], state: str, error: str) -> None:
+    def _dequeue(self, jobs: list[Job], state: str, error: str) -> None:
         for job in jobs:
             self._waiting.remove(job)
-            self._rows.put(dataclasses.replace(job, state=state, error=error, ended_s=time.time()))
+            self._jobs.put(dataclasses.replace(job, state=state, error=error, ended_s=time.time()))
 
-    def _end(self, state: str, error: str, patience_s: float) -> None:
-        self._fate = (state, error)
+    def _stop_running(self, state: str, error: str, patience_s: float) -> None:
+        self._ending = (state, error)
         if self._process:
             self._process.stop()
             killer = threading.Timer(patience_s, self._process.kill)
@@ -190,10 +192,10 @@ class Jobs:
             errors.UnknownName: There is no such job.
         """
         with self._lock:
-            for job in self._own():
+            for job in self._under_way():
                 if job.id == number:
                     return job
-            return self._rows.find(number)
+            return self._jobs.find(number)
 
     def of(self, key: str) -> list[Job]:
         """The jobs of a project as they are now, the latest first.
@@ -202,8 +204,8 @@ class Jobs:
             errors.UnknownName: There is no such project.
         """
         with self._lock:
-            now = {job.id: job for job in self._own()}
-            return [now.get(job.id, job) for job in self._rows.of(key)]
+            now = {job.id: job for job in self._under_way()}
+            return [now.get(job.id, job) for job in self._jobs.of(key)]
 
     def latest(self, key: str) -> Job | None:
         """The latest job of a project as it is now, if it has any.
@@ -216,46 +218,48 @@ class Jobs:
     def close(self) -> None:
         """Interrupt what is under way; it can go on after the next start."""
         with self._lock:
-            self._drop(list(self._waiting), rows.INTERRUPTED, CLOSED)
+            self._dequeue(list(self._waiting), job_table.INTERRUPTED, CLOSED)
             worker = self._worker
-            if self._live:
-                self._end(rows.INTERRUPTED, CLOSED, CLOSING_S)
+            if self._running:
+                self._stop_running(job_table.INTERRUPTED, CLOSED, CLOSING_S)
         if worker:
-            worker.join(orders.GRACE_S)
+            worker.join(job_config.GRACE_S)
 
     # In the worker's thread
 
     def _work(self) -> None:
-        while live := self._next():
+        while running := self._next():
             try:
-                self._teach(live)
+                self._run(running)
             except Exception as error:  # whatever it is, the next in line shall have their turn
-                live.end(rows.FAILED, f"The job could not be run: {error}")
-            self._finish(live)
+                running.end(job_table.FAILED, f"The job could not be run: {error}")
+            self._save_ended(running)
 
-    def _next(self) -> Live | None:
+    def _next(self) -> JobProgress | None:
         with self._lock:
-            self._fate = None
+            self._ending = None
             if not self._waiting:
                 self._worker = None
                 self._claim.release(force=True)
                 return None
             job = self._waiting.popleft()
-            self._live = Live(
-                dataclasses.replace(job, state=rows.RUNNING, stage="Starting", began_s=time.time())
+            self._running = JobProgress(
+                dataclasses.replace(
+                    job, state=job_table.RUNNING, stage="Starting", began_s=time.time()
+                )
             )
-            return self._live
+            return self._running
 
-    def _teach(self, live: Live) -> None:
-        job = live.job
+    def _run(self, running: JobProgress) -> None:
+        job = running.job
         folder = self._folder / str(job.id)
         folder.mkdir(parents=True, exist_ok=True)
-        self._rows.put(job)
+        self._jobs.put(job)
         with self._begin(job, folder) as process:
-            self._follow(live, process)
-            code = process.wait(orders.GRACE_S)
+            self._follow(running, process)
+            code = process.wait(job_config.GRACE_S)
         why = _explained(code) if code else "It ended without saying why."
-        live.end(*(self._fate or (rows.FAILED, why)))
+        running.end(*(self._ending or (job_table.FAILED, why)))
 
     def _begin(self, job: Job, folder: Path) -> Worker:
         with self._lock:
@@ -269,25 +273,25 @@ class Jobs:
                     "options": self._options,
                 }
             )
-            if self._fate:  # it was stopped before it began
+            if self._ending:  # it was stopped before it began
                 self._process.stop()
             return self._process
 
-    def _follow(self, live: Live, process: Worker) -> None:
-        saved, stage = time.monotonic(), live.job.stage
+    def _follow(self, running: JobProgress, process: Worker) -> None:
+        saved, stage = time.monotonic(), running.job.stage
         for message in process.messages():
             with self._lock:
-                live.hear(message)
+                running.update(message)
             now = time.monotonic()
-            if live.job.stage != stage or "stage" not in message or now - saved >= SAVE_S:
-                self._rows.put(live.job)
-                saved, stage = now, live.job.stage
+            if running.job.stage != stage or "stage" not in message or now - saved >= SAVE_S:
+                self._jobs.put(running.job)
+                saved, stage = now, running.job.stage
 
-    def _finish(self, live: Live) -> None:
+    def _save_ended(self, running: JobProgress) -> None:
         with self._lock:
             with contextlib.suppress(errors.TriptychError):  # a full disk; it is marked later
-                self._rows.put(live.job)
-            self._live = self._process = None
+                self._jobs.put(running.job)
+            self._running = self._process = None
 
 
 def _engine_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -298,7 +302,7 @@ def _engine_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _config_of(job: Job) -> dict[str, Any]:
-    return {name: value for name, value in job.options.items() if name in orders.FIELDS}
+    return {name: value for name, value in job.options.items() if name in job_config.FIELDS}
 
 
 def _sweep(folder: Path, known: set[int]) -> None:
