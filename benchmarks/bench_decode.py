@@ -193,7 +193,7 @@ def answers(classifier: Classifier, labelled: Any) -> dict[str, dict[str, float]
             for pixels, way in ways
         ]
 
-    with ThreadPoolExecutor(concurrency.cores()) as pool:
+    with ThreadPoolExecutor(concurrency.cpu_count()) as pool:
         found = np.array(list(pool.map(ask, range(len(labelled)))))  # (N, 2, M, C)
     truth = np.array([label for _, label in labelled])
     before, after = found.transpose(1, 2, 0, 3)  # (M, N, C) each

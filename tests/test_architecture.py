@@ -97,6 +97,19 @@ def test_a_module_imports_only_lower_ranks() -> None:
     assert not wrong
 
 
+# The core takes plain arguments: two classifiers set up differently can live in one process.
+SETTINGS_READERS = {"", "cli", "scale", "web"}
+
+
+def test_only_the_edges_read_settings() -> None:
+    readers = {
+        module_of(path)
+        for path in FILES
+        if any(is_below(name, "triptych.settings") for name in imports_of(path))
+    }
+    assert {module.split(".")[0] for module in readers} == SETTINGS_READERS
+
+
 def test_each_library_stays_behind_its_fence() -> None:
     wrong = []
     for path in FILES:
@@ -152,10 +165,11 @@ HEAVY = {"keras", "tensorflow", "openvino", "torch", "jax", "h5py", "matplotlib"
         "from click.testing import CliRunner; from triptych.cli import main; "
         "assert CliRunner().invoke(main, ['classify', '--help']).exit_code == 0",
         "from triptych.models import zoo; zoo.find('ResNet50')",
+        "import triptych.cli; assert 'numpy' not in sys.modules; assert 'PIL' not in sys.modules",
         "from triptych import evaluation; from triptych.evaluation import report",
     ],
 )
 def test_looking_around_loads_nothing_heavy(code: str) -> None:
-    probe = f"{code}; import sys; print(sorted(set(sys.modules) & {HEAVY}))"
+    probe = f"import sys; {code}; print(sorted(set(sys.modules) & {HEAVY}))"
     ran = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"

@@ -21,7 +21,7 @@ LEAST = 1.8
 def run(of: Bench) -> None:
     """Measure both, each in a cluster of its own."""
     found = {}
-    members = ",".join(asked(concurrency.cores()))
+    members = ",".join(asked(concurrency.cpu_count()))
     for count in REPLICAS:
         many = ("--min-replicas", str(count), "--max-replicas", str(count))
         options = ("--members", members, "--weights", "random", "--cores", "1", *many)

@@ -35,7 +35,7 @@ def main() -> None:
     """Do a job: images a second by way."""
     job = json.loads(Path(sys.argv[1]).read_text())
     found = {}
-    for count in sorted({1, concurrency.cores()}):
+    for count in sorted({1, concurrency.cpu_count()}):
         members = seated(job, count)
         for batch in BATCHES:
             found[f"{count} streams, {batch} at a time"] = rate(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from triptych import settings
+from triptych import images
 
 PHOTOS = 48
 SEED = 0
@@ -65,7 +65,7 @@ def mistakes(photo: Upload, folder: Path) -> list[Upload]:
         "text": b"This is not a photo.\n" * 100,
         "truncated": data[: len(data) // 3],
         "empty": b"",
-        "too many bytes": data + bytes(settings.MAX_IMAGE_BYTES),
+        "too many bytes": data + bytes(images.DEFAULT_LIMITS.max_bytes),
         "too many pixels": plain.getvalue(),
     }
     bad = [Upload(_write(folder / kind, body), kind, good=False) for kind, body in files.items()]

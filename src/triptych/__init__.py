@@ -74,12 +74,19 @@ def load(
         home=in_force.home,
         precision=in_force.precision,
         threads=in_force.threads,
-        streams=in_force.streams or concurrency.cores(),
+        streams=in_force.streams or concurrency.cpu_count(),
         max_batch=batching.most(in_force.precision, in_force.max_batch),
         random_weights=table.is_random(weights),
         report=report,
     )
-    return loading.load_classifier(in_force, options, members=members)
+    return loading.load_classifier(
+        in_force.committee,
+        options,
+        rule=in_force.rule,
+        coverage=in_force.coverage,
+        limits=in_force.image_limits,
+        members=members,
+    )
 
 
 def train(

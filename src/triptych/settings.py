@@ -1,7 +1,7 @@
 """One table of settings; environment, command line and documentation are derived from it.
 
-Only the edges (`cli`, `web`) read settings. The core takes plain arguments, so two classifiers
-set up differently can live in one process.
+Only the edges (`cli`, `web`, `scale` and `triptych.load`) read settings. The core takes plain
+arguments, so two classifiers set up differently can live in one process.
 
 Precedence: command line, then ``TRIPTYCH_<NAME>`` in the environment, then the default.
 """
@@ -18,13 +18,8 @@ from typing import Any
 import platformdirs
 
 from triptych import errors
+from triptych import images
 from triptych.ensemble.rules import RULES
-
-MB = 1024 * 1024
-
-# How large an image may be, also for whoever reads images without settings.
-MAX_IMAGE_BYTES = 32 * MB
-MAX_IMAGE_PIXELS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -195,18 +190,28 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "max_loaded_bytes",
         int,
-        2048 * MB,
+        2048 * images.MB,
         "Most weights that are held, of all committees (a byte of them takes two to three in "
         "memory); beyond it those that were not asked for the longest time are unloaded.",
         minimum=1,
     ),
     Setting(
-        "max_image_bytes", int, MAX_IMAGE_BYTES, "Largest image file that is accepted.", minimum=1
+        "max_image_bytes",
+        int,
+        images.DEFAULT_LIMITS.max_bytes,
+        "Largest image file that is accepted.",
+        minimum=1,
     ),
     Setting(
-        "max_image_pixels", int, MAX_IMAGE_PIXELS, "Largest picture that is unpacked.", minimum=1
+        "max_image_pixels",
+        int,
+        images.DEFAULT_LIMITS.max_pixels,
+        "Largest picture that is unpacked.",
+        minimum=1,
     ),
-    Setting("max_request_bytes", int, 256 * MB, "Largest upload, all images together.", minimum=1),
+    Setting(
+        "max_request_bytes", int, 256 * images.MB, "Largest upload, all images together.", minimum=1
+    ),
     Setting("max_request_images", int, 64, "Most images in one upload.", minimum=1),
     Setting(
         "inbox",
@@ -245,6 +250,11 @@ class Settings:
     max_request_bytes: int
     max_request_images: int
     inbox: str
+
+    @property
+    def image_limits(self) -> images.Limits:
+        """How large an image may be."""
+        return images.Limits(self.max_image_bytes, self.max_image_pixels)
 
 
 def load(environ: Mapping[str, str], **overrides: Any) -> Settings:

@@ -118,7 +118,7 @@ def alone(home: Path, name: str) -> FlaskClient:
     """The same committee in this process alone, asked as ever."""
     chosen = settings.load({}, home=home, committee=name)
     build = EngineOptions(home=home, precision="f32", threads=1)
-    classifier = loading.load_classifier(chosen, build)
+    classifier = loading.load_classifier(name, build)
     bare, _, version = name.partition("@")
     offer = Offer((int(version or 1),), int(version or 1))
     registry = Registry(lambda _: classifier, lambda: {bare: offer}, bare)

@@ -45,10 +45,9 @@ class Cutter:
     def of(cls, classifier: Classifier, asked: Asked) -> Cutter:
         """What cuts photos as a classifier would."""
         members = classifier.committee.members
-        limits = images.Limits(asked.load["max_image_bytes"], asked.load["max_image_pixels"])
         fitted = (m.recipe for m in classifier.committee.configured(fit=asked.fit).members)
         enough = recipe.enough(member.recipe for member in members)
-        return cls(tuple(dict.fromkeys(fitted)), enough, limits)
+        return cls(tuple(dict.fromkeys(fitted)), enough, classifier.limits)
 
     def cut(self, source: str) -> CroppedImage | Failure:
         """Read a photo and cut it.

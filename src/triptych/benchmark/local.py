@@ -99,8 +99,9 @@ def bare(committee: Committee, photos: Sequence[bytes], asked: Asked, seconds: f
         return count / (time.perf_counter() - start)
 
     # Each begins elsewhere, so that they do not ask the same network all the time.
-    firsts = [core * len(photos) // concurrency.cores() for core in range(concurrency.cores())]
-    with ThreadPoolExecutor(concurrency.cores()) as pool:
+    count = concurrency.cpu_count()
+    firsts = [core * len(photos) // count for core in range(count)]
+    with ThreadPoolExecutor(count) as pool:
         try:
             return sum(pool.map(loop, firsts))
         finally:

@@ -28,7 +28,7 @@ def facts(packages: tuple[str, ...] = PACKAGES) -> dict[str, Any]:
     """
     return {
         "processor": _model() or platform.processor() or platform.machine(),
-        "cores": concurrency.cores(),
+        "cores": concurrency.cpu_count(),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in packages},
     }
@@ -37,10 +37,10 @@ def facts(packages: tuple[str, ...] = PACKAGES) -> dict[str, Any]:
 def busy() -> str | None:
     """Says so when others keep the machine busy: figures would be too low."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if load < BUSY * concurrency.cores():
+    if load < BUSY * concurrency.cpu_count():
         return None
     return (
-        f"Others keep this machine busy (load {load:.1f} on {concurrency.cores()} cores): "
+        f"Others keep this machine busy (load {load:.1f} on {concurrency.cpu_count()} cores): "
         "all figures will look worse than they are."
     )
 

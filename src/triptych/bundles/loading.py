@@ -13,24 +13,29 @@ from triptych.inference.classifier import Classifier
 from triptych.inference.committee import Committee
 from triptych.inference.committee import OpenNetwork
 from triptych.models import zoo
-from triptych.settings import Settings
 from triptych.utils import concurrency
 from triptych.utils import storage
 
 
 def load_classifier(
-    chosen: Settings,
+    name: str,
     options: EngineOptions,
     *,
+    rule: str = "auto",
+    coverage: float = 0.9,
+    limits: images.Limits = images.DEFAULT_LIMITS,
     members: Sequence[str] | None = None,
     threads: int | None = None,
     open_network: OpenNetwork | None = None,
 ) -> Classifier:
-    """A committee, ready to answer under the limits of the settings.
+    """A committee, ready to answer.
 
     Args:
-        chosen: Name the committee and its rule.
+        name: As for `load_committee`.
         options: As for `load_committee`.
+        rule: How it combines its members' predictions; ``"auto"`` is its own rule.
+        coverage: As for `Classifier`.
+        limits: How large a photo may be.
         members: As for `load_committee`.
         threads: As for `Classifier`; by default as many as fill the batches of its networks.
         open_network: As for `load_committee`.
@@ -38,13 +43,13 @@ def load_classifier(
     Raises:
         errors.TriptychError: As `load_committee`.
     """
-    seated = load_committee(chosen.committee, options, members=members, open_network=open_network)
-    batched = options.max_batch * len(seated.members) if options.max_batch > 1 else 1
+    committee = load_committee(name, options, members=members, open_network=open_network)
+    batched = options.max_batch * len(committee.members) if options.max_batch > 1 else 1
     return Classifier(
-        seated.configured(rule=None if chosen.rule == "auto" else chosen.rule),
-        limits=images.Limits(chosen.max_image_bytes, chosen.max_image_pixels),
-        coverage=chosen.coverage,
-        threads=threads or concurrency.cores() * batched,
+        committee.configured(rule=None if rule == "auto" else rule),
+        limits=limits,
+        coverage=coverage,
+        threads=threads or concurrency.cpu_count() * batched,
     )
 
 

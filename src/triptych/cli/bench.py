@@ -159,8 +159,8 @@ def _about(classifier: Classifier, in_force: Settings, options: Figures) -> Figu
             "rule": committee.rule,
             "weights": options["weights"],
             "precision": _precision(in_force.precision),
-            "threads": in_force.threads or concurrency.cores(),
-            "streams": in_force.streams or concurrency.cores(),
+            "threads": in_force.threads or concurrency.cpu_count(),
+            "streams": in_force.streams or concurrency.cpu_count(),
         },
     }
 

@@ -75,7 +75,7 @@ def optimize(
             EngineOptions(
                 chosen.home,
                 threads=chosen.threads,
-                streams=concurrency.cores(),
+                streams=concurrency.cpu_count(),
                 report=stages.say,
             ),
             quantize.QuantizeConfig(max_loss / 100, members, seed, stages.show),

@@ -6,7 +6,6 @@ stand on both sides.
 
 from __future__ import annotations
 
-from triptych.data.files import IMAGE_SUFFIXES
 from triptych.data.files import walk
 from triptych.data.known import Labelled
 from triptych.data.known import labelled
@@ -19,7 +18,6 @@ from triptych.data.splitting import folds
 from triptych.data.splitting import split
 
 __all__ = [
-    "IMAGE_SUFFIXES",
     "Dataset",
     "Finding",
     "Labelled",

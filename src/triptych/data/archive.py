@@ -15,15 +15,14 @@ from pathlib import Path
 
 from triptych import errors
 from triptych import images
-from triptych import settings
 from triptych.data import files
 
 MAX_MEMBERS = 200_000
 # Python reads the whole directory at once; it takes some 100 bytes a member.
-_MAX_DIRECTORY_BYTES = 32 * settings.MB
+_MAX_DIRECTORY_BYTES = 32 * images.MB
 # Photos hardly shrink; what unpacks to far more than its size is no collection of photos.
 _MAX_RATIO = 100
-_ALWAYS_ALLOWED_BYTES = 1024 * settings.MB
+_ALWAYS_ALLOWED_BYTES = 1024 * images.MB
 
 _ENCRYPTED = 0x1
 _UTF8_NAME = 0x800
@@ -102,7 +101,7 @@ class _Guarded(io.FileIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _MAX_DIRECTORY_BYTES:
-            raise _too_many(f"a directory of {size / settings.MB:,.0f} MB")
+            raise _too_many(f"a directory of {size / images.MB:,.0f} MB")
         return super().read(size) or b""
 
 
@@ -152,8 +151,8 @@ def _check(members: list[zipfile.ZipInfo], path: Path) -> None:
     total, size = sum(info.file_size for info in members), path.stat().st_size
     if total > max(_ALWAYS_ALLOWED_BYTES, _MAX_RATIO * size):
         raise errors.SourceError(
-            f"{path.name!r} has {size / settings.MB:,.1f} MB and would unpack to "
-            f"{total / settings.MB:,.0f} MB; photos do not shrink like that. Pack them anew."
+            f"{path.name!r} has {size / images.MB:,.1f} MB and would unpack to "
+            f"{total / images.MB:,.0f} MB; photos do not shrink like that. Pack them anew."
         )
 
 

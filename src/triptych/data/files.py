@@ -15,21 +15,8 @@ from pathlib import PurePath
 
 from triptych import images
 from triptych.data.records import Finding
+from triptych.images import formats
 from triptych.utils import storage
-
-# Endings by the format they promise, named as in `signatures`.
-SUFFIXES = {
-    "AVIF": ("avif",),
-    "BMP": ("bmp",),
-    "GIF": ("gif",),
-    "HEIC": ("heic", "heif"),
-    "JPEG": ("jfif", "jpe", "jpeg", "jpg", "mpo"),
-    "PNG": ("png",),
-    "TIFF": ("tif", "tiff"),
-    "WebP": ("webp",),
-}
-FORMATS = {f".{ending}": name for name, endings in SUFFIXES.items() for ending in endings}
-IMAGE_SUFFIXES = frozenset(FORMATS)
 
 # Deeper folders are a mistake or an attack.
 _MAX_DEPTH = 50
@@ -37,7 +24,7 @@ _MAX_DEPTH = 50
 
 def is_image(name: str) -> bool:
     """Whether a file is an image by its ending."""
-    return PurePath(name).suffix.lower() in IMAGE_SUFFIXES
+    return PurePath(name).suffix.lower() in formats.BY_SUFFIX
 
 
 def walk(folder: Path) -> Iterator[Path]:

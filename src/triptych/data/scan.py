@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from triptych import errors
 from triptych import images
 from triptych.data import near
-from triptych.data.files import FORMATS
 from triptych.data.files import File
+from triptych.images import formats
 from triptych.images import signatures
 from triptych.typing import Progress
+from triptych.utils import concurrency
 
 # Each may hold a picture of 50 million pixels.
 _MAX_THREADS = 8
@@ -46,7 +47,8 @@ def scan(
         limits: Bytes and pixels allowed.
         progress: Called after each file with the number done and of all.
     """
-    pool = ThreadPoolExecutor(_threads(), thread_name_prefix="triptych-scan")
+    threads = min(concurrency.cpu_count(), _MAX_THREADS)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="triptych-scan")
     try:
         looks = pool.map(lambda file: _look(file, limits), files)
         for done, look in enumerate(looks, start=1):
@@ -55,11 +57,6 @@ def scan(
     finally:
         # Also when `progress` raised, to stop it.
         pool.shutdown(cancel_futures=True)
-
-
-def _threads() -> int:
-    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(own, _MAX_THREADS)
 
 
 def _look(file: File, limits: images.Limits) -> Look | errors.TriptychError:
@@ -77,11 +74,11 @@ def odd_format(name: str, kind: str) -> str | None:
 
     Args:
         name: What it is called.
-        kind: Its format, named as in `signatures`.
+        kind: Its format, named as in `formats`.
 
     Example:
         >>> odd_format("bee.jpg", "PNG"), odd_format("bee.jpeg", "JPEG"), odd_format("bee", "PNG")
         ('PNG', None, None)
     """
-    promised = FORMATS.get(os.path.splitext(name)[1].lower())
-    return kind if promised and kind != promised else None
+    promised = formats.BY_SUFFIX.get(os.path.splitext(name)[1].lower())
+    return kind if promised and kind != promised.name else None

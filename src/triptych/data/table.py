@@ -10,7 +10,6 @@ from pathlib import Path
 
 from triptych import errors
 from triptych import images
-from triptych import settings
 from triptych.data.files import File
 from triptych.data.files import shown
 from triptych.data.layout import Item
@@ -21,7 +20,7 @@ from triptych.data.records import Finding
 
 SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
 DELIMITERS = ",;\t"
-MAX_BYTES = 256 * settings.MB
+MAX_BYTES = 256 * images.MB
 
 _EXPECTED = (
     "Expected a first line such as path,label or path,label,split, and a photo in each line "
@@ -86,8 +85,8 @@ def _text(path: Path) -> str:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise errors.SourceError(
-            f"{path.name!r} has {size / settings.MB:,.0f} MB; expected a list of photos, "
-            f"{MAX_BYTES // settings.MB} MB at most."
+            f"{path.name!r} has {size / images.MB:,.0f} MB; expected a list of photos, "
+            f"{MAX_BYTES // images.MB} MB at most."
         )
     try:
         # What spreadsheets write may begin with a byte order mark.

@@ -19,7 +19,7 @@ from triptych.typing import Float32Array
 from triptych.utils import concurrency
 
 # Of all networks in this process, which share the processor.
-TURNS = threading.Semaphore(concurrency.cores())
+TURNS = threading.Semaphore(concurrency.cpu_count())
 # Where it pays, four photos together bring nearly all that eight bring (docs/benchmarks.md).
 SEVERAL = 4
 

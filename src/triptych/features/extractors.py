@@ -40,7 +40,7 @@ def of(
         rows, home=options.home, own=own, report=options.report, converter=converter
     )
     precision = resolve_precision(options.precision)
-    options = dataclasses.replace(options, precision=precision, streams=concurrency.cores())
+    options = dataclasses.replace(options, precision=precision, streams=concurrency.cpu_count())
     return [
         features.Extractor(
             # The folder is named after backbone, weights and conversion.

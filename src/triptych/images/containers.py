@@ -24,28 +24,28 @@ import numpy.typing as npt
 _UNREADABLE = (struct.error, IndexError, ValueError, KeyError)
 
 
-def ends_early(kind: str, data: bytes) -> bool:
-    """Whether a file that could not be read lacks its end, as after a broken-off download.
+def ends_early(lacks_its_end: Callable[[bytes], bool], data: bytes) -> bool:
+    """Whether a file that could not be read lacks its end, as after an interrupted download.
 
     Args:
-        kind: Name of the format, as in `signatures`.
+        lacks_its_end: Of the file's format, such as `webp_lacks_its_end`.
         data: The file.
 
     Example:
-        >>> ends_early("WebP", b"RIFF" + (1000).to_bytes(4, "little") + b"WEBP")
+        >>> ends_early(webp_lacks_its_end, b"RIFF" + (1000).to_bytes(4, "little") + b"WEBP")
         True
     """
     try:
-        return kind in _LACKS_ITS_END and _LACKS_ITS_END[kind](data)
+        return lacks_its_end(data)
     except _UNREADABLE:
         return True
 
 
-def parts(kind: str, data: bytes, *, stop: int) -> list[int]:
+def list_parts(parts: Callable[[bytes], Iterator[int]], data: bytes, *, stop: int) -> list[int]:
     """List the parts that Pillow goes through one by one, in Python, to open or read a file.
 
     Args:
-        kind: Name of the format, as in `signatures`.
+        parts: Of the file's format, such as `jpeg_markers`.
         data: The file.
         stop: List no more than this.
 
@@ -53,10 +53,9 @@ def parts(kind: str, data: bytes, *, stop: int) -> list[int]:
         A number for each: of a JPEG its marker, such as `JPEG_SCAN`.
     """
     found: list[int] = []
-    if kind in _PARTS:
-        with contextlib.suppress(*_UNREADABLE):
-            for part in itertools.islice(_PARTS[kind](data), stop):
-                found.append(part)  # one by one: what came before an unreadable one counts
+    with contextlib.suppress(*_UNREADABLE):
+        for part in itertools.islice(parts(data), stop):
+            found.append(part)  # one by one: what came before an unreadable one counts
     return found
 
 
@@ -74,7 +73,8 @@ JPEG_SCAN = 0xDA
 _JPEG_END = 0xD9
 
 
-def _jpeg_markers(data: bytes) -> Iterator[int]:
+def jpeg_markers(data: bytes) -> Iterator[int]:
+    """The markers up to the end of the picture, each as its second byte."""
     at = 2
     while found := _JPEG_MARKER.search(data, at):
         marker = found[1][0]
@@ -84,9 +84,10 @@ def _jpeg_markers(data: bytes) -> Iterator[int]:
         at = found.end() + _number(">H", data, found.end())
 
 
-def _jpeg_lacks_its_end(data: bytes) -> bool:
+def jpeg_lacks_its_end(data: bytes) -> bool:
+    """Whether a file of this format was cut short."""
     at_the_very_end = data.rstrip(b"\0").endswith(bytes([0xFF, _JPEG_END]))
-    return not at_the_very_end and _JPEG_END not in _jpeg_markers(data)
+    return not at_the_very_end and _JPEG_END not in jpeg_markers(data)
 
 
 # PNG: chunks
@@ -95,7 +96,8 @@ def _jpeg_lacks_its_end(data: bytes) -> bool:
 _PNG_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 
 
-def _png_chunks(data: bytes) -> Iterator[int]:
+def png_chunks(data: bytes) -> Iterator[int]:
+    """Where each chunk begins."""
     at = 8
     while at + 8 <= len(data):
         yield at
@@ -109,7 +111,7 @@ def still_png(data: bytes) -> bytes:
     """
     if b"acTL" not in data:
         return data
-    chunks = [*_png_chunks(data), len(data)]
+    chunks = [*png_chunks(data), len(data)]
     return data[:8] + b"".join(
         data[start:end]
         for start, end in itertools.pairwise(chunks)
@@ -117,7 +119,8 @@ def still_png(data: bytes) -> bytes:
     )
 
 
-def _png_lacks_its_end(data: bytes) -> bool:
+def png_lacks_its_end(data: bytes) -> bool:
+    """Whether a file of this format was cut short."""
     return b"IEND\xaeB\x60\x82" not in data
 
 
@@ -140,7 +143,7 @@ def gif_size(data: bytes) -> tuple[int, int]:
     return max(width, left + columns), max(height, top + rows)
 
 
-def _gif_parts(data: bytes) -> Iterator[int]:
+def gif_parts(data: bytes) -> Iterator[int]:
     """Where each block of each extension begins, and at last the description of the first frame."""
     at = 13 + _gif_palette_bytes(data[10])
     while data[at] != ord(","):
@@ -154,14 +157,15 @@ def _gif_parts(data: bytes) -> Iterator[int]:
 
 
 def _gif_first_frame(data: bytes) -> int:
-    return collections.deque(_gif_parts(data), maxlen=1).pop()
+    return collections.deque(gif_parts(data), maxlen=1).pop()
 
 
 def _gif_palette_bytes(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _gif_lacks_its_end(data: bytes) -> bool:
+def gif_lacks_its_end(data: bytes) -> bool:
+    """Whether a file of this format was cut short."""
     frame = _gif_first_frame(data)
     at = frame + 10 + _gif_palette_bytes(data[frame + 8])
     while data[at]:
@@ -192,7 +196,8 @@ def webp_size(data: bytes) -> tuple[int, int]:
     return width & 0x3FFF, height & 0x3FFF
 
 
-def _webp_lacks_its_end(data: bytes) -> bool:
+def webp_lacks_its_end(data: bytes) -> bool:
+    """Whether a file of this format was cut short."""
     return _number("<I", data, 4) + 8 > len(data)
 
 
@@ -260,7 +265,7 @@ def _tiff_values(data: bytes, tag: int) -> npt.NDArray[np.integer[Any]]:
     return np.empty(0, np.uint8)
 
 
-def _tiff_parts(data: bytes) -> Iterator[int]:
+def tiff_parts(data: bytes) -> Iterator[int]:
     """As many as the longest field about pixels has numbers, usually the places of the strips."""
     lengths = (field.length for field in _tiff_fields(data) if field.tag in _PIXEL_TAGS)
     return iter(range(max(lengths)))
@@ -320,7 +325,8 @@ def orientation(exif: bytes) -> int:
     return value if 1 <= value <= 8 else 1
 
 
-def _tiff_lacks_its_end(data: bytes) -> bool:
+def tiff_lacks_its_end(data: bytes) -> bool:
+    """Whether fields about pixels, or the pixels, lie beyond the end of the file."""
     fields = [field for field in _tiff_fields(data) if field.tag in _PIXEL_TAGS]
     if any(field.at + field.size > len(data) for field in fields):
         return True
@@ -346,7 +352,8 @@ def without_exif(data: bytes) -> bytes:
     return _EXIF_ITEM.sub(rb"\1skip", data)
 
 
-def _boxes_lack_their_end(data: bytes) -> bool:
+def boxes_lack_their_end(data: bytes) -> bool:
+    """Whether an AVIF or HEIC file was cut short."""
     at, has_pixels = 0, False
     while at < len(data):
         size = _number(">I", data, at)
@@ -363,24 +370,6 @@ def _boxes_lack_their_end(data: bytes) -> bool:
 # BMP
 
 
-def _bmp_lacks_its_end(data: bytes) -> bool:
+def bmp_lacks_its_end(data: bytes) -> bool:
+    """Whether a file of this format was cut short."""
     return _number("<I", data, 2) > len(data)
-
-
-_PARTS: dict[str, Callable[[bytes], Iterator[int]]] = {
-    "JPEG": _jpeg_markers,
-    "PNG": _png_chunks,
-    "GIF": _gif_parts,
-    "TIFF": _tiff_parts,
-}
-
-_LACKS_ITS_END: dict[str, Callable[[bytes], bool]] = {
-    "JPEG": _jpeg_lacks_its_end,
-    "PNG": _png_lacks_its_end,
-    "GIF": _gif_lacks_its_end,
-    "WebP": _webp_lacks_its_end,
-    "TIFF": _tiff_lacks_its_end,
-    "BMP": _bmp_lacks_its_end,
-    "AVIF": _boxes_lack_their_end,
-    "HEIC": _boxes_lack_their_end,
-}

@@ -8,20 +8,12 @@ from typing import Any
 from PIL import Image
 
 from triptych import images
+from triptych.images import formats
 from triptych.images import signatures
 
 QUALITY = 82
 LONGEST_PX = 960
 FULL_PX = 4096
-# What every browser shows, by its name in `signatures`.
-SHOWN = {
-    "JPEG": "image/jpeg",
-    "PNG": "image/png",
-    "WebP": "image/webp",
-    "GIF": "image/gif",
-    "BMP": "image/bmp",
-    "AVIF": "image/avif",
-}
 
 
 def jpeg(
@@ -69,5 +61,7 @@ def shown(data: bytes, *, limits: images.Limits = images.DEFAULT_LIMITS) -> tupl
         >>> shown(b"GIF89a...")
         (b'GIF89a...', 'image/gif')
     """
-    kind = SHOWN.get(signatures.identify(data).name)
-    return (data, kind) if kind else (jpeg(data, longest_px=FULL_PX, limits=limits), "image/jpeg")
+    row = formats.BY_NAME.get(signatures.identify(data).name)
+    if row and row.in_browsers:
+        return data, row.mime_type
+    return jpeg(data, longest_px=FULL_PX, limits=limits), "image/jpeg"

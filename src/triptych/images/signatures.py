@@ -1,7 +1,7 @@
-"""What a file is, told from its first bytes: a photo we read, another image, or no image at all.
+"""What a file is, by its first bytes: a photo in a format we read, another image, or no image.
 
-The table is data, tried from top to bottom. It exists for the sake of true messages: a person who
-sent a PDF should read "PDF", not "cannot identify image file".
+Tried from top to bottom, first `formats.FORMATS`, then the table here. That one exists for the sake
+of true messages: a person who sent a PDF should read "PDF", not "cannot identify image file".
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import codecs
 import re
 from typing import Literal
 from typing import NamedTuple
+
+from triptych.images.formats import FORMATS
 
 Sort = Literal["photo", "image", "other"]
 
@@ -29,23 +31,10 @@ class Kind(NamedTuple):
 
 NOISE = Kind("other", "")
 
-# Sort, name and a pattern for the start of the file.
+# Of what is not read: sort, name and a pattern for the start of the file.
 SIGNATURES: tuple[tuple[Sort, str, bytes], ...] = (
-    ("photo", "JPEG", rb"\xff\xd8\xff"),
-    ("photo", "PNG", rb"\x89PNG\r\n\x1a\n"),
-    ("photo", "WebP", rb"RIFF.{4}WEBP"),
-    ("photo", "GIF", rb"GIF8[79]a"),
-    # "BM" alone begins many a text; the size of the second header settles it.
-    ("photo", "BMP", rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0"),
-    # These cameras begin their raw files as a TIFF does.
     ("image", "a camera raw file (Canon CR2)", rb"II\*\0.{4}CR"),
-    ("photo", "TIFF", rb"II\*\0|MM\0\*"),
     ("image", "a BigTIFF image", rb"II\+\0|MM\0\+"),
-    # A box named "ftyp" opens photos and films alike; the brands in it tell them apart.
-    ("photo", "AVIF", rb"\0.{3}ftypavi[fs]"),
-    ("photo", "HEIC", rb"\0.{3}ftyphe[iv]."),
-    ("photo", "AVIF", rb"\0.{3}ftypm[is]f1.{4}(?:.{4}){0,8}?avi[fs]"),
-    ("photo", "HEIC", rb"\0.{3}ftypm[is]f1"),
     ("image", "a camera raw file (Canon CR3)", rb"\0.{3}ftypcrx "),
     ("other", "a video or sound file (MP4 family)", rb"\0.{3}(?:ftyp|moov|mdat|wide)"),
     ("image", "a camera raw file (Olympus)", rb"IIR[OS]|MMOR"),
@@ -102,7 +91,11 @@ TEXTS: tuple[tuple[Sort, str, str], ...] = (
 )
 
 _SIGNATURES = [
-    (re.compile(pattern, re.DOTALL).match, Kind(sort, name)) for sort, name, pattern in SIGNATURES
+    (re.compile(pattern, re.DOTALL).match, Kind(sort, name))
+    for sort, name, pattern in (
+        *(("photo", row.name, row.signature) for row in FORMATS),
+        *SIGNATURES,
+    )
 ]
 _TEXTS = [
     (re.compile(pattern, re.DOTALL | re.IGNORECASE).match, Kind(sort, name))

@@ -118,11 +118,11 @@ class Classifier:
         conformal.check_coverage(coverage)
         self.committee = committee
         self.coverage = coverage
-        self._limits = limits
+        self.limits = limits
         # Of all members: what one of them is shown must not depend on who else predicts.
         self._enough = recipe.enough(member.recipe for member in committee.members)
         self._pool = ThreadPoolExecutor(
-            threads or concurrency.cores(), thread_name_prefix="triptych-decode"
+            threads or concurrency.cpu_count(), thread_name_prefix="triptych-decode"
         )
         self._explainer = explainer.Explainer(self._pool)
 
@@ -242,7 +242,7 @@ class Classifier:
     def warm_up(self) -> None:
         """Run every network on all cores at once; the first runs beside each other are slow."""
         shape = (*self.committee.members[0].recipe.size, 3)
-        photos = [("warm-up", np.zeros(shape, np.uint8))] * (2 * concurrency.cores())
+        photos = [("warm-up", np.zeros(shape, np.uint8))] * (2 * concurrency.cpu_count())
         for _ in self.classify_many(photos, ClassifyOptions(rule="mean")):
             pass
 
@@ -300,7 +300,7 @@ class Classifier:
 
     def _decode(self, source: str, image: Any) -> DecodedImage:
         start = time.perf_counter()
-        picture = images.picture(image, limits=self._limits, enough=self._enough)
+        picture = images.picture(image, limits=self.limits, enough=self._enough)
         return DecodedImage(source, picture, 1000 * (time.perf_counter() - start))
 
 

@@ -86,7 +86,7 @@ def _start(cores: int) -> Any:
     # "local": never the cluster that RAY_ADDRESS or a file of an earlier one names.
     return ray.init(
         address="local",
-        num_cpus=max(cores, concurrency.cores()),
+        num_cpus=max(cores, concurrency.cpu_count()),
         include_dashboard=True,
         dashboard_host="127.0.0.1",
         **LOGGING,

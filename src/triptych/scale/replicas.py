@@ -8,7 +8,6 @@ every replica answers for the old and the new one, and the order of updates does
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import os
 import threading
@@ -261,8 +260,11 @@ class Ingress:
             return RemoteEngine(self._members[name], committee, self._settings.deadline_s)
 
         classifier = loading.load_classifier(
-            dataclasses.replace(self._settings, committee=committee),
+            committee,
             _engine_options(self._arguments),
+            rule=self._settings.rule,
+            coverage=self._settings.coverage,
+            limits=self._settings.image_limits,
             members=self._arguments.members,
             threads=self._arguments.ingress_threads,
             open_network=remote,

@@ -402,7 +402,7 @@ def canvas(network_recipe: Recipe) -> Recipe:
 
 def _resized(photos: Iterable[Photo], photo_recipe: Recipe) -> Iterator[Array]:
     enough = recipe.enough([photo_recipe])
-    with ThreadPoolExecutor(concurrency.cores()) as pool:
+    with ThreadPoolExecutor(concurrency.cpu_count()) as pool:
         yield from concurrency.map_ahead(
             pool,
             lambda photo: recipe.resize(photo_recipe, images.decode(photo.read(), enough=enough)),

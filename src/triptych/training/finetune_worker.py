@@ -268,7 +268,7 @@ class AugmentedBatches:
         """Inputs (B, *size, 3), one-hot labels (B, C) and sample weights (B,)."""
         order = np.random.default_rng((self._seed, number)).permutation(len(self._truth))
         batches = np.array_split(order, len(self))
-        with ThreadPoolExecutor(concurrency.cores()) as pool:
+        with ThreadPoolExecutor(concurrency.cpu_count()) as pool:
             for batch in batches:
                 photos = pool.map(lambda index: self._augment(number, int(index)), batch)
                 truth = self._truth[batch]

@@ -40,7 +40,7 @@ def map_ahead(
         yield pending.popleft().result()
 
 
-def cores() -> int:
+def cpu_count() -> int:
     """How many processor cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

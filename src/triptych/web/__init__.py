@@ -11,6 +11,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from triptych.engines import batching
+from triptych.images import formats
 from triptych.settings import Settings
 from triptych.utils import concurrency
 from triptych.utils import formatting
@@ -103,7 +104,7 @@ def create_app(
         # A photo of the next request is unpacked while the networks look at those before.
         queue=queueing.Queue(
             threads
-            or concurrency.cores() * batching.most(settings.precision, settings.max_batch) + 1,
+            or concurrency.cpu_count() * batching.most(settings.precision, settings.max_batch) + 1,
             capacity=settings.max_waiting_images,
             waited=meters.waited,
         ),
@@ -112,6 +113,7 @@ def create_app(
         teaching=teaching,
     )
     app.jinja_env.globals["teaching"] = teaching
+    app.jinja_env.globals["accepted_images"] = formats.ACCEPT
     app.register_blueprint(health.blueprint)
     app.register_blueprint(classify.blueprint)
     app.register_blueprint(docs.blueprint)

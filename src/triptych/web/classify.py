@@ -108,7 +108,7 @@ def cards(*, similar: int = 0) -> list[dict[str, Any]]:
     answers = here.classify(upload.committee, upload.images, question)
     if upload.keep:
         capture.keep(upload, answers)
-    limits = images.Limits(here.settings.max_image_bytes, here.settings.max_image_pixels)
+    limits = here.settings.image_limits
     photos = here.do(lambda: [_photo(data, limits) for _, data in upload.images])
     order = here.registry.facts(here.registry.resolve(upload.committee)).members
     return [

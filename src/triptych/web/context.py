@@ -12,7 +12,6 @@ from typing import cast
 
 import flask
 
-from triptych.images import Limits
 from triptych.inference.classifier import Classifier
 from triptych.inference.classifier import ClassifyOptions
 from triptych.inference.explain.explainer import Explanation
@@ -63,8 +62,7 @@ class Studio:
         Raises:
             errors.StateError: They cannot be read, or nothing can be written.
         """
-        limits = Limits(self.settings.max_image_bytes, self.settings.max_image_pixels)
-        return Projects(self.settings.home, limits=limits)
+        return Projects(self.settings.home, limits=self.settings.image_limits)
 
     @cached_property
     def jobs(self) -> Jobs:

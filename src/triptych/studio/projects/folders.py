@@ -21,6 +21,7 @@ from triptych.data import opening
 from triptych.data.layout import Item
 from triptych.data.layout import Layout
 from triptych.data.records import Finding
+from triptych.images import formats
 from triptych.studio.projects import decisions
 from triptych.studio.projects import naming
 from triptych.studio.projects import photo_table
@@ -30,7 +31,6 @@ from triptych.typing import Progress
 from triptych.utils import concurrency
 
 # The usual ending where a format has several.
-_ENDINGS = {"JPEG": "jpg"}
 _QUERY = """
 SELECT photo.digest, photo.name, class.name, format
 FROM photo JOIN content USING (digest) JOIN class ON class.id = photo.class
@@ -58,7 +58,7 @@ def entries(db: sqlite3.Connection, project: int) -> Iterator[Entry]:
     used: set[tuple[str, str]] = set()
     for digest, name, label, kind in db.execute(_QUERY, (project,)):
         if not files.is_image(name):
-            name = f"{name}.{_ENDINGS.get(kind, files.SUFFIXES[kind][0])}"
+            name = f"{name}.{formats.BY_NAME[kind].suffixes[0]}"
         free = next(free for free in _numbered(name) if (label, naming.folded(free)) not in used)
         used.add((label, naming.folded(free)))
         yield Entry(digest.hex(), label, free)
@@ -171,11 +171,11 @@ def _stored(
         except errors.TriptychError as error:
             return error
 
-    pool = ThreadPoolExecutor(concurrency.cores(), thread_name_prefix="triptych-import")
+    pool = ThreadPoolExecutor(concurrency.cpu_count(), thread_name_prefix="triptych-import")
     try:
         yield from zip(
             items,
-            concurrency.map_ahead(pool, store, items, ahead=2 * concurrency.cores()),
+            concurrency.map_ahead(pool, store, items, ahead=2 * concurrency.cpu_count()),
             strict=True,
         )
     finally:

@@ -36,7 +36,7 @@ class PhotoFacts:
 
     Args:
         digest: SHA-256 of its bytes, 64 hexadecimal digits.
-        format: Named as in `signatures`.
+        format: Named as in `triptych.images.formats`.
         size: (height, width) in pixels, upright.
         size_bytes: Of the file.
         sketch: To find its copies by.

@@ -12,7 +12,6 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
 from triptych import errors
-from triptych import images
 from triptych.images import preview
 from triptych.studio.projects import UNSORTED
 from triptych.studio.projects import Photo
@@ -146,7 +145,7 @@ def full(digest: str) -> flask.Response:
     """A photo as it came; in a form that browsers do not show, as a JPEG."""
     here = context.current()
     _check_digest(digest)
-    limits = images.Limits(here.settings.max_image_bytes, here.settings.max_image_pixels)
+    limits = here.settings.image_limits
     data, kind = here.do(lambda: preview.shown(here.projects.read(digest), limits=limits))
     return _picture(data, kind)
 

@@ -1,0 +1,301 @@
+"""Read an image from wherever it is: check it, unpack it, explain what is wrong with it.
+
+Pillow does the unpacking, under three rules. Its readers are called one by one instead of through
+``Image.open``, so a file can only ever meet the reader of its own format. Its switches, which are
+shared by the whole process, stay as they are. Whatever it raises leaves here as an `ImageError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+from typing import TypeAlias
+from typing import runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from triptych import errors
+from triptych.images import containers
+from triptych.images import formats
+from triptych.images import pixels
+from triptych.images import signatures
+from triptych.images.formats import Format
+from triptych.images.limits import DEFAULT_LIMITS
+from triptych.images.limits import Limits
+from triptych.images.limits import check_bytes
+from triptych.images.limits import check_pixels
+from triptych.typing import UInt8Image
+
+
+@runtime_checkable
+class OpenFile(Protocol):
+    """What gives the bytes of a file when it is read, such as one opened with ``"rb"``."""
+
+    def read(self) -> bytes:
+        """All of them."""
+
+
+Bytes = bytes | bytearray | memoryview
+Source: TypeAlias = "str | os.PathLike[str] | OpenFile | Bytes | UInt8Image | Image.Image"
+
+
+# A progressive JPEG of some kilobytes can ask for thousands of passes over 50 million pixels, and
+# some megabytes of empty chunks keep Pillow busy for many seconds. Cameras and programs write
+# about 10 scans, and in large TIFFs some thousand strips.
+_MAX_JPEG_SCANS = 64
+_MAX_PARTS = 100_000
+
+# How Pillow says "I do not read this variant"; it has no type for it.
+_UNREAD_VARIANT = re.compile(
+    "cannot handle|[Uu]nsupported|not supported|not installed|unknown pixel"
+)
+
+_SEND = f"Send a photo as {formats.NAMES}."
+
+
+def load(
+    source: Source, *, limits: Limits = DEFAULT_LIMITS, enough: int | None = None
+) -> UInt8Image:
+    """Read an image from wherever it is.
+
+    Args:
+        source: A path, an open file, the bytes of a file, a Pillow image, or an array: uint8,
+            shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), the last with alpha.
+        limits: Bytes and pixels allowed.
+        enough: As for `decode`; arrays and Pillow images keep their size.
+
+    Returns:
+        RGB, shape (H, W, 3), uint8; a new array.
+
+    Raises:
+        errors.SourceError: There is no such file, or the source is of another type.
+        errors.ImageError: See `decode`.
+
+    Example:
+        >>> load(np.zeros((2, 5), np.uint8)).shape
+        (2, 5, 3)
+    """
+    with _unpacked(source, limits, enough) as (image, orientation):
+        return pixels.to_rgb(image, orientation=orientation)
+
+
+def picture(
+    source: Source, *, limits: Limits = DEFAULT_LIMITS, enough: int | None = None
+) -> Image.Image:
+    """Like `load`, with the same pixels, but as a Pillow image, which saves copying them.
+
+    Args:
+        source: As for `load`.
+        limits: Bytes and pixels allowed.
+        enough: As for `decode`.
+
+    Returns:
+        RGB; where the source is such a Pillow image, itself.
+
+    Raises:
+        errors.SourceError: There is no such file, or the source is of another type.
+        errors.ImageError: See `decode`.
+
+    Example:
+        >>> picture(np.zeros((2, 5), np.uint8)).size
+        (5, 2)
+    """
+    with _unpacked(source, limits, enough) as (image, orientation):
+        return pixels.upright(image, orientation=orientation)
+
+
+@contextlib.contextmanager
+def _unpacked(
+    source: Source, limits: Limits, enough: int | None
+) -> Iterator[tuple[Image.Image, int]]:
+    """The picture in any mode, and its orientation as EXIF counts."""
+    if isinstance(source, str | os.PathLike):
+        source = read(source, limits=limits)
+    if isinstance(source, OpenFile):
+        source = source.read()
+    if isinstance(source, Bytes):
+        data = bytes(source)
+        check_bytes(len(data), limits)
+        row = _format_of(data)
+        with _explained(row, data):
+            _check_work(row, data)
+            with row.open(data, limits) as image:
+                _load(image, limits, enough)
+                # EXIF is built like TIFF, so a TIFF is its own EXIF block.
+                yield image, _orientation(image, data if row.name == "TIFF" else None)
+        return
+    if isinstance(source, np.ndarray):
+        source = _image_of_array(source)
+    if isinstance(source, Image.Image):
+        if 0 in source.size:
+            raise errors.EmptyImage(
+                f"An image of {source.width} x {source.height} pixels is empty."
+            )
+        with _explained(None, b""):
+            _load(source, limits)
+            yield source, _orientation(source)
+        return
+    raise errors.SourceError(
+        f"An object of type {type(source).__name__} came; expected a path, an open file, "
+        f"the bytes of an image file, a NumPy array or a Pillow image."
+    )
+
+
+def read(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """The bytes of a file, unless there are too many.
+
+    Args:
+        path: The file.
+        limits: Bytes allowed.
+
+    Raises:
+        errors.SourceError: There is no such file, or it cannot be opened.
+        errors.EmptyImage: No bytes.
+        errors.ImageTooLarge: Too many bytes.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            check_bytes(os.fstat(file.fileno()).st_size, limits)
+            return file.read()
+    except FileNotFoundError:
+        raise errors.SourceError(f"There is no file {str(path)!r}; check its name.") from None
+    except (OSError, ValueError) as error:
+        if os.path.isdir(path):
+            message = f"{str(path)!r} is a folder; expected the path of one image file."
+        else:
+            message = f"{str(path)!r} cannot be opened: {error}."
+        raise errors.SourceError(message) from error
+
+
+def decode(
+    data: bytes | bytearray | memoryview,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    enough: int | None = None,
+) -> UInt8Image:
+    """Unpack the bytes of an image file.
+
+    The photo is turned as its EXIF block says, transparency is laid over white, 16 bits are scaled
+    to 8, and of an animation the first frame is taken. A JPEG with many more pixels than are
+    needed is unpacked at 1/2, 1/4 or 1/8 of its size, which is several times faster.
+
+    Args:
+        data: The whole file: JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, or HEIC where pillow-heif is
+            installed.
+        limits: Bytes and pixels allowed; pixels are checked before any is unpacked, and at the
+            photo's full size.
+        enough: How long, in pixels, the shorter side has to be for the purpose at hand: no JPEG
+            becomes smaller than that. ``None`` wants every photo in full.
+
+    Returns:
+        RGB, shape (H, W, 3), uint8; a new array.
+
+    Raises:
+        errors.EmptyImage: No bytes.
+        errors.ImageTooLarge: Too many bytes.
+        errors.TooManyPixels: Too large a picture in them.
+        errors.NotAnImage: They are something else.
+        errors.UnsupportedImage: An image in a format that is not read here.
+        errors.TruncatedImage: The file ends too early.
+        errors.DamagedImage: It is broken inside.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> Image.new("RGB", (5, 2), "red").save(file, "PNG")
+        >>> decode(file.getvalue())[0, 0].tolist()
+        [255, 0, 0]
+    """
+    return load(data, limits=limits, enough=enough)
+
+
+# ------------------------------------------------------------------ before unpacking
+
+
+def _image_of_array(array: npt.NDArray[np.generic]) -> Image.Image:
+    is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    if array.dtype != np.uint8 or not is_image:
+        raise errors.UnsupportedImage(
+            f"An array of type {array.dtype} and shape {array.shape} came; expected uint8 and "
+            f"(H, W), (H, W, 1), (H, W, 3) or (H, W, 4). Scale values to 0..255 and give one "
+            f"image at a time, channels last."
+        )
+    return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
+
+
+def _format_of(data: bytes) -> Format:
+    """The format of a file, if it is one that is read here."""
+    kind = signatures.identify(data)
+    if kind.name == "TIFF" and containers.is_camera_raw(data):
+        kind = signatures.Kind("image", "a camera raw file (DNG, NEF, ARW or alike)")
+    if kind.sort == "image":
+        raise errors.UnsupportedImage(
+            f"This is {kind.name}, a format that is not read here. "
+            f"Save it as JPEG or PNG and send that."
+        )
+    if kind == signatures.NOISE:
+        raise errors.NotAnImage(f"These bytes are no image of any known format. {_SEND}")
+    if kind.sort == "other":
+        raise errors.NotAnImage(f"This is {kind.name}, not an image. {_SEND}")
+    return formats.BY_NAME[kind.name]
+
+
+# ------------------------------------------------------------------ from here on Pillow reads
+
+
+@contextlib.contextmanager
+def _explained(row: Format | None, data: bytes) -> Iterator[None]:
+    """Turn whatever Pillow raises into an error that says what is wrong with the file."""
+    try:
+        yield
+    except errors.ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise errors.TooManyPixels(f"The picture is too large to unpack: {error}") from error
+    except Exception as error:
+        name = row.name if row else "image"
+        if row and containers.ends_early(row.lacks_its_end, data):
+            raise errors.TruncatedImage(
+                f"The {name} file ends too early: {len(data):,} bytes came, and the picture is not "
+                f"complete. Copy or send it again."
+            ) from error
+        if _UNREAD_VARIANT.search(str(error)) or isinstance(error.__cause__, KeyError):
+            raise errors.UnsupportedImage(
+                f"This {name} file is of a variant that is not read here. "
+                f"Save it as an ordinary JPEG or PNG and send that."
+            ) from error
+        raise errors.DamagedImage(
+            f"The {name} file is damaged: it begins as it should, and its content cannot be read. "
+            f"Save the picture anew and send that."
+        ) from error
+
+
+def _check_work(row: Format, data: bytes) -> None:
+    if row.parts is None:
+        return
+    parts = containers.list_parts(row.parts, data, stop=_MAX_PARTS + 1)
+    scans = parts.count(containers.JPEG_SCAN) if row.name == "JPEG" else 0
+    if len(parts) > _MAX_PARTS or scans > _MAX_JPEG_SCANS:
+        raise errors.UnsupportedImage(
+            f"The {row.name} file is cut into more parts than a photo has any use for (more than "
+            f"{_MAX_PARTS:,} parts or {_MAX_JPEG_SCANS} scans). Save it anew and send that."
+        )
+
+
+def _load(image: Image.Image, limits: Limits, enough: int | None = None) -> None:
+    check_pixels(image.size, limits, cost=formats.cost(image))
+    if enough is not None:
+        # Only JPEG heeds it. Source: libjpeg.txt, "scale_num, scale_denom".
+        image.draft(image.mode, (enough, enough))
+    image.load()
+
+
+def _orientation(image: Image.Image, exif: bytes | None = None) -> int:
+    exif = exif or image.info.get("exif")
+    return containers.orientation(exif) if isinstance(exif, bytes) else 1

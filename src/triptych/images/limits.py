@@ -1,0 +1,78 @@
+"""How large an image may be: bytes of its file, pixels of its picture."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from triptych import errors
+
+MB = 1024 * 1024
+
+# A row is unpacked at once, in up to three copies.
+_MAX_SIDE_PX = 1_000_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large an image may be.
+
+    Args:
+        max_bytes: Of the file.
+        max_pixels: Height times width; never more than Pillow's own ``MAX_IMAGE_PIXELS``. Where
+            unpacking takes much more memory or time per pixel (WebP, AVIF, CMYK JPEG, HEIC with
+            alpha or 10 bits, deep TIFF, run-length BMP), proportionally fewer are allowed.
+    """
+
+    max_bytes: int = 32 * MB
+    max_pixels: int = 50_000_000
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def check_bytes(count: int, limits: Limits) -> None:
+    """Refuse an empty file, and one with too many bytes.
+
+    Raises:
+        errors.EmptyImage: No bytes.
+        errors.ImageTooLarge: Too many.
+    """
+    if count == 0:
+        raise errors.EmptyImage("The file is empty (0 bytes). Choose an image and send it again.")
+    if count > limits.max_bytes:
+        # Rounded up, so that one byte too many does not read as "32 MB; the limit is 32 MB".
+        size, allowed = math.ceil(count / MB * 100) / 100, limits.max_bytes / MB
+        raise errors.ImageTooLarge(
+            f"The file has {size:g} MB; the limit is {allowed:.6g} MB. "
+            f"Send a smaller or more strongly compressed image."
+        )
+
+
+def check_pixels(size: tuple[int, int], limits: Limits, *, cost: float = 1.0) -> None:
+    """Refuse a picture with too many pixels, before any is unpacked.
+
+    Args:
+        size: Width and height.
+        limits: Pixels allowed.
+        cost: What a pixel of it costs to unpack, as a multiple of the usual.
+
+    Raises:
+        errors.TooManyPixels: Too many, in all or along one side.
+    """
+    from PIL import Image
+
+    width, height = size
+    # Beyond its own limit Pillow warns, and warnings belong to the whole process.
+    most = min(limits.max_pixels, Image.MAX_IMAGE_PIXELS or limits.max_pixels)
+    allowed = int(most / cost)
+    if width * height > allowed:
+        raise errors.TooManyPixels(
+            f"The picture has {width:,} x {height:,} = {width * height:,} pixels; "
+            f"the limit{' for its kind' if cost > 1 else ''} is {allowed:,}. Send a smaller one."
+        )
+    if max(size) > _MAX_SIDE_PX:
+        raise errors.TooManyPixels(
+            f"The picture has {width:,} x {height:,} pixels; no side may have more than "
+            f"{_MAX_SIDE_PX:,}. Send a part of it."
+        )
