@@ -43,10 +43,10 @@ def load_classifier(
     Raises:
         errors.TriptychError: As `load_committee`.
     """
-    committee = load_committee(name, options, members=members, open_network=open_network)
-    batched = options.max_batch * len(committee.members) if options.max_batch > 1 else 1
+    loaded = load_committee(name, options, members=members, open_network=open_network)
+    batched = options.max_batch * len(loaded.members) if options.max_batch > 1 else 1
     return Classifier(
-        committee.configured(rule=None if rule == "auto" else rule),
+        loaded.configured(rule=None if rule == "auto" else rule),
         limits=limits,
         coverage=coverage,
         threads=threads or concurrency.cpu_count() * batched,
