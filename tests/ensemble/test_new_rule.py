@@ -43,7 +43,7 @@ lite = zoo.COMMITTEES["lite"]
 for folder in (home, Path("nowhere")):  # a person's own fit, and the one that is shipped
     found = params_store.find(folder, "lite", lite)
     assert found.rule("mean").is_fitted and not found.rule("median").is_fitted
-assert not bundles.find(home, "shapes").doubt.rule("median").is_fitted
+assert not bundles.find(home, "shapes").params.rule("median").is_fitted
 
 assert "median" in next(row for row in settings.SETTINGS if row.name == "rule").choices
 registry = Registry(studios.fake_classifier, studios.catalogue("garden"), "garden")

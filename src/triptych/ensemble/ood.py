@@ -1,20 +1,14 @@
-"""None of these: whether a photo is like those that were taught, by the distance of its features.
+"""Out-of-distribution detection: is a photo like the training photos, by the distance of features?
 
-The distance of a photo is the mean cosine distance to the few nearest taught photos. How large it
-is for photos that belong is known from the taught ones themselves, each held out in turn; the
-share of those that are at least as far is a p-value: of photos that belong, at most 5 % get 0.05
-or less, on average over what might have been taught. That holds for any number of photos, but
-with n of them no p-value is below 1 / (n + 1): with fewer than 19 taught photos nothing can be
-refused at 5 %.
+The distance of a photo is the mean cosine distance to its few nearest training photos. The usual
+distances are known from the training photos themselves, each held out in turn; the share of
+those that are at least as far is a p-value: of photos that belong, at most 5 % get 0.05 or less,
+on average over the choice of training photos. That holds for any number of photos, but with n of
+them no p-value is below 1 / (n + 1): with fewer than 19 training photos none can be refused at 5 %.
+docs/doubt.md has the measurements.
 
-Measured: taught 245 photos of ants and bees, then asked about 153 more and 730 of anything but
-insects. The features as they come tell them apart with an AUROC of 0.990, 0.994 and 0.997
-(EfficientNet-Lite 0, 1 and 2), and at 5 % 98 to 99 % of the others are refused. Square roots and
-centring of features did worse; the number of neighbours, 1 to 10, hardly matters. What resembles
-the taught is told from it less often: of 10 dragonflies and ladybirds 5, 6 and 8 are refused.
-
-The nearest taught photos themselves are given, too, where it is known which they are: people see by
-them what an answer rests on.
+The nearest training photos themselves are given, too, where their files are known, so that people
+see what an answer rests on.
 
 Sources: Sun et al., "Out-of-Distribution Detection with Deep Nearest Neighbors", 2022; Bates et
 al., "Testing for Outliers with Conformal p-values", 2023.
@@ -37,11 +31,10 @@ from triptych.typing import Mask
 from triptych.typing import UInt8Array
 
 NEIGHBOURS = 3
-# As many prototypes take 5 MB on disk; more than that make p-values finer than anybody asks for.
-LIMIT = 2000
-# So many rows against 2000 prototypes take 4 MB.
-ROWS_AT_ONCE = 512
-
+# 2000 photos take 5 MB on disk; more would make p-values finer than anybody needs.
+MAX_PHOTOS = 2000
+# 512 rows against 2000 photos take 4 MB.
+CHUNK_SIZE = 512
 
 NO_DIGESTS = np.empty((0, 32), np.uint8)
 NO_LABELS = np.empty(0, np.intp)
@@ -49,12 +42,12 @@ NO_LABELS = np.empty(0, np.intp)
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A taught photo that is near to another photo.
+    """A training photo that is near to another photo.
 
     Args:
         digest: SHA-256 of its file, in hex.
-        label: Its class, by its position.
-        distance: 0 (the same direction) to 2: the cosine distance of the features.
+        label: Index of its class.
+        distance: Cosine distance of the features, 0 (the same direction) to 2.
     """
 
     digest: str
@@ -64,17 +57,17 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class OODReference:
-    """What photos are compared with.
+    """What new photos are compared with: the features of training photos.
 
     Args:
-        features: Shape (N, F), float32, of length 1. They are rounded to float16, which loses
-            nothing more when they are stored so.
-        distances: Shape (N,), rising: of each taught photo, held out, to the others. Infinite
+        features: Shape (N, F), float32, of length 1, rounded to float16, in which they are
+            stored.
+        distances: Of each training photo, held out, to the others, rising, shape (N,). Infinite
             where there were not enough others.
-        neighbours: Over how many nearest photos distances are averaged.
-        digests: Shape (N, 32), uint8: the SHA-256 of each photo's file, in the order of the
-            features; empty where they are not known.
-        labels: Shape (N,): the class of each, by its position; empty likewise.
+        neighbours: Number of nearest photos over which distances are averaged.
+        digests: SHA-256 of each photo's file, in the order of the features, shape (N, 32),
+            uint8; empty where they are not known.
+        labels: Index of each photo's class, shape (N,); empty likewise.
     """
 
     features: Array
@@ -84,7 +77,7 @@ class OODReference:
     labels: Indices = field(default_factory=lambda: NO_LABELS)
 
     def save(self, path: Path) -> None:
-        """Write it as ``.npz``."""
+        """Write it to a file, ``.npz``."""
         np.savez(
             path,
             allow_pickle=False,
@@ -97,11 +90,11 @@ class OODReference:
 
     @classmethod
     def read(cls, path: Path) -> OODReference:
-        """What `save` wrote."""
+        """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
             features = file["features"].astype(np.float32)
             known = (features, file["distances"], int(file["neighbours"]))
-            if "digests" not in file:  # written before photos could be told apart
+            if "digests" not in file:  # written before Triptych kept them
                 return cls(*known)
             return cls(*known, file["digests"], file["labels"].astype(np.intp))
 
@@ -113,28 +106,28 @@ def fit(
     digests: UInt8Array = NO_DIGESTS,
     labels: Array = NO_LABELS,
     neighbours: int = NEIGHBOURS,
-    limit: int = LIMIT,
+    limit: int = MAX_PHOTOS,
     seed: int = 0,
 ) -> OODReference:
-    """Learn how far apart photos that belong are.
+    """Measure how far apart training photos are.
 
-    Held-out distances are never too small for this: a taught photo has one fewer to be near to
+    Held-out distances are never too small for this: a training photo has one fewer to be near to
     than a new one has.
 
     Args:
         features: Shape (N, F), N at least 1, of any length.
-        groups: Shape (N,): photos with the same value are near copies, which are not counted as
-            each other's neighbours; a new photo has no copies among the taught ones.
-        digests: Shape (N, 32): which photos they are, so that `nearest` can name them; none at
-            all where that is not known.
-        labels: Shape (N,): the class of each, by its position; given with the digests.
-        neighbours: Over how many nearest photos distances are averaged, at least 1.
-        limit: At most so many photos are kept, chosen by lot, at least 1.
+        groups: Photos with the same value are near duplicates, which do not count as each
+            other's neighbours, as a new photo has no duplicates here; shape (N,).
+        digests: SHA-256 of their files, so that `nearest` can name them, shape (N, 32); empty
+            where they are not known.
+        labels: Index of each photo's class, shape (N,); given with the digests.
+        neighbours: Number of nearest photos over which distances are averaged, at least 1.
+        limit: Most photos to keep, chosen at random, at least 1.
         seed: Of that choice.
 
     Example:
-        >>> taught = fit(np.random.default_rng(0).normal([9, 0, 0], 1, size=(99, 3)))
-        >>> p_values(taught, np.array([[9, 0, 0], [0, 9, 0]])).round(2)
+        >>> reference = fit(np.random.default_rng(0).normal([9, 0, 0], 1, size=(99, 3)))
+        >>> p_values(reference, np.array([[9, 0, 0], [0, 9, 0]])).round(2)
         array([0.5 , 0.01])
     """
     if len(features) > limit:
@@ -142,41 +135,44 @@ def fit(
         features, groups = features[kept], None if groups is None else groups[kept]
         if len(digests):
             digests, labels = digests[kept], labels[kept]
-    known = _unit(features).astype(np.float16).astype(np.float32)
-    own = np.arange(len(known)) if groups is None else groups
-    found = [
-        _nearest(known[rows], known, neighbours, apart=own[rows, None] != own)
-        for rows in _chunks(len(known))
+    unit = _unit(features).astype(np.float16).astype(np.float32)
+    group_of = np.arange(len(unit)) if groups is None else groups
+    held_out = [
+        _mean_distances(unit[rows], unit, neighbours, apart=group_of[rows, None] != group_of)
+        for rows in _chunks(len(unit))
     ]
-    order = np.sort(np.concatenate(found))
-    return OODReference(known, order, neighbours, digests, labels.astype(np.intp))
+    distances = np.sort(np.concatenate(held_out))
+    return OODReference(unit, distances, neighbours, digests, labels.astype(np.intp))
 
 
 def distances(reference: OODReference, features: Array) -> Float32Array:
-    """How far photos are from those that were taught.
+    """The distance of photos from the training photos.
 
     Args:
-        taught: From `fit`.
+        reference: From `fit`.
         features: Shape (M, F), of any length.
 
     Returns:
-        Shape (M,), 0 (in the middle of them) to 2: mean cosine distance to the nearest.
+        Mean cosine distance to the nearest, 0 (in the middle of them) to 2; shape (M,).
     """
-    fresh, known = _unit(features), reference.features
-    found = [_nearest(fresh[rows], known, reference.neighbours) for rows in _chunks(len(fresh))]
-    return np.concatenate([np.empty(0, np.float32), *found])
+    unit = _unit(features)
+    parts = [
+        _mean_distances(unit[rows], reference.features, reference.neighbours)
+        for rows in _chunks(len(unit))
+    ]
+    return np.concatenate([np.empty(0, np.float32), *parts])
 
 
 def p_values(reference: OODReference, features: Array) -> Float64Array:
-    """How plausible it is that photos belong to what was taught.
+    """How plausible it is that photos belong to the training photos.
 
     Args:
-        taught: From `fit`.
+        reference: From `fit`.
         features: Shape (M, F), of any length.
 
     Returns:
-        Shape (M,), above 0 and at most 1: (1 + taught photos at least as far from the others as
-        this one) / (N + 1).
+        (1 + training photos at least as far from the others as this one) / (N + 1): above 0 and
+        at most 1, shape (M,).
     """
     count = len(reference.distances)
     nearer = np.searchsorted(reference.distances, distances(reference, features), side="left")
@@ -184,35 +180,37 @@ def p_values(reference: OODReference, features: Array) -> Float64Array:
 
 
 def nearest(reference: OODReference, features: Array, count: int) -> list[list[Neighbour]]:
-    """The taught photos that are nearest to others.
+    """The training photos that are nearest to other photos.
 
     Args:
-        taught: From `fit`.
+        reference: From `fit`.
         features: Shape (M, F), of any length.
-        count: How many of each, at least 0; there may be fewer.
+        count: How many for each, at least 0; there may be fewer.
 
     Returns:
-        One list for each of the M photos, the nearest first; empty ones where `fit` was not told
-        which photos they are.
+        One list for each of the M photos, the nearest first; empty ones where `fit` was given no
+        digests.
 
     Example:
         >>> digests = np.arange(64, dtype=np.uint8).reshape(2, 32)
-        >>> taught = fit(np.eye(2), digests=digests, labels=np.array([5, 7]))
-        >>> [[one.label for one in found] for found in nearest(taught, np.array([[1, 3]]), 2)]
+        >>> reference = fit(np.eye(2), digests=digests, labels=np.array([5, 7]))
+        >>> [[n.label for n in row] for row in nearest(reference, np.array([[1, 3]]), 2)]
         [[7, 5]]
     """
-    gaps = 1 - _unit(features) @ reference.features[: len(reference.digests)].T  # (M, N)
+    known = reference.features[: len(reference.digests)]
+    gaps = 1 - _unit(features) @ known.T  # (M, N)
     order = np.argsort(gaps, axis=1, kind="stable")[:, :count]
     return [
-        [_neighbour(reference, int(place), float(row[place])) for place in places]
-        for row, places in zip(gaps, order, strict=True)
+        [
+            Neighbour(
+                digest=reference.digests[index].tobytes().hex(),
+                label=int(reference.labels[index]),
+                distance=max(0.0, float(row[index])),  # rounding can put it a little below zero
+            )
+            for index in indices
+        ]
+        for row, indices in zip(gaps, order, strict=True)
     ]
-
-
-def _neighbour(reference: OODReference, place: int, gap: float) -> Neighbour:
-    digest = reference.digests[place].tobytes().hex()
-    # Rounding can put the distance to itself a little below zero.
-    return Neighbour(digest, int(reference.labels[place]), max(0.0, gap))
 
 
 def _unit(features: Array) -> Float32Array:
@@ -222,10 +220,10 @@ def _unit(features: Array) -> Float32Array:
 
 
 def _chunks(count: int) -> list[slice]:
-    return [slice(start, start + ROWS_AT_ONCE) for start in range(0, count, ROWS_AT_ONCE)]
+    return [slice(start, start + CHUNK_SIZE) for start in range(0, count, CHUNK_SIZE)]
 
 
-def _nearest(
+def _mean_distances(
     rows: Array,
     known: Array,
     neighbours: int,

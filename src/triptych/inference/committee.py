@@ -145,7 +145,7 @@ def select_names(committee: str, members: Sequence[str], names: Sequence[str]) -
 
 
 def is_from_zoo(name: str) -> bool:
-    """Whether a committee is built from the zoo, and no bundle."""
+    """Whether a name is that of a committee of the zoo, not of a bundle."""
     return name == "auto" or name in zoo.COMMITTEES
 
 
@@ -200,7 +200,7 @@ def from_zoo(
     networks = store.prepare(rows, home=options.home, random=random, report=options.report)
     runnable = _int8(rows, networks, options, name) if options.precision == INT8 else networks
     open_network = open_network or in_process(options)
-    seats = tuple(
+    built = tuple(
         Member(
             row.name,
             open_network(row.name, path),
@@ -213,9 +213,12 @@ def from_zoo(
     fitted = None if random else params_store.find(options.home, name, [row.name for row in rows])
     return Committee(
         name=name if {row.name for row in rows} <= set(zoo.COMMITTEES[name]) else "custom",
-        members=seats,
+        members=built,
         labels=imagenet.imagenet(),
-        params=fitted or _unfitted(rows, seats),
+        params=fitted
+        or params.unfitted(
+            rules.log_odds([row.top1 for row in rows]), [member.cost for member in built]
+        ),
         rule=rules.FITTED_RULE if fitted else "mean",
         warning=RANDOM_WARNING if random else None,
     )
@@ -226,20 +229,14 @@ def in_process(options: EngineOptions) -> OpenNetwork:
     return lambda name, network: open_engine(network, options)
 
 
-def _unfitted(rows: list[zoo.Backbone], seats: Sequence[Member]) -> EnsembleParams:
-    shares = rules.log_odds([row.top1 for row in rows])
-    return params.unfitted(shares, [seat.cost for seat in seats])
-
-
 def _int8(
     rows: list[zoo.Backbone], paths: list[Path], options: EngineOptions, name: str
 ) -> list[Path]:
     if options.random_weights:
         return int8.prepare(paths, [row.recipe for row in rows], report=options.report)
-    made = [int8.beside(path) for path in paths]
-    if not all(path.exists() for path in made):
+    quantized = [int8.beside(path) for path in paths]
+    if not all(path.exists() for path in quantized):
         names = [row.name for row in rows]
-        own = "" if names == list(zoo.COMMITTEES[name]) else f" --members {','.join(names)}"
-        make = f"triptych optimize {name}{own} --images photos/"
-        raise int8.missing(", ".join(names), make)
-    return made
+        some = "" if names == list(zoo.COMMITTEES[name]) else f" --members {','.join(names)}"
+        raise int8.missing(", ".join(names), f"triptych optimize {name}{some} --images photos/")
+    return quantized

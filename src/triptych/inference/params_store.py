@@ -1,10 +1,10 @@
-"""What was fitted for committees of the zoo: a person's own, else what is shipped.
+"""Files of fitted parameters for committees of the zoo: a person's own, else the shipped ones.
 
     <home>/fits/<committee>.json       for a committee of the zoo
-    <home>/fits/<member>+<member>.json for backbones that a person seated
+    <home>/fits/<member>+<member>.json for any other choice of backbones
     triptych/inference/fitted/<committee>.json   shipped with the package
 
-Bundles keep what was fitted for them themselves.
+Bundles keep their parameters themselves.
 """
 
 from __future__ import annotations
@@ -22,19 +22,18 @@ from triptych.utils import files
 
 SCHEMA = 1
 KEYS = ("schema", "committee", "members", "doubt")
-MEND = "Delete it, and fit anew with `triptych fit`."
-# More would make files larger and change no answer that a photo more would not change.
+# More digits would make files larger and change answers less than one more photo would.
 DIGITS = 6
 
 
 def find(home: Path, committee: str, members: Sequence[str]) -> EnsembleParams | None:
-    """What was fitted for members: a person's own fit, else the one that is shipped.
+    """Find the parameters for some members: a person's own fit, else the shipped one.
 
     Args:
-        home: Folder for everything that is kept.
+        home: Folder for everything that Triptych keeps.
         committee: Name of the committee.
-        members: Names of its members, in order; what was fitted for others, or for another
-            order, does not count.
+        members: Names of its members, in order; a fit for other members or another order does
+            not count.
 
     Returns:
         ``None`` where nothing was fitted for these members.
@@ -47,28 +46,28 @@ def find(home: Path, committee: str, members: Sequence[str]) -> EnsembleParams |
         True
     """
     name = _name(committee, members)
-    for place in (home / "fits" / name, resources.files("triptych.inference") / "fitted" / name):
-        if place.is_file():
-            known, params = _read(place)
-            if known == list(members):
+    for path in (home / "fits" / name, resources.files("triptych.inference") / "fitted" / name):
+        if path.is_file():
+            fitted_for, params = _read(path)
+            if fitted_for == list(members):
                 return params
     return None
 
 
 def save(home: Path, committee: str, members: Sequence[str], params: EnsembleParams) -> Path:
-    """Keep what was fitted; it takes the place of what was there.
+    """Save a person's own fit, in place of the one before.
 
     Args:
-        home: Folder for everything that is kept.
+        home: Folder for everything that Triptych keeps.
         committee: Name of the committee.
         members: Names of its members, in order.
-        doubt: What was fitted.
+        params: What was fitted.
 
     Returns:
         The file.
 
     Raises:
-        errors.FitError: It cannot be written; what was there is still there.
+        errors.FitError: It cannot be written; the one before is still there.
     """
     path = home / "fits" / _name(committee, members)
     write(path, committee, members, params)
@@ -96,21 +95,21 @@ def write(path: Path, committee: str, members: Sequence[str], params: EnsemblePa
 
 
 def _name(committee: str, members: Sequence[str]) -> str:
-    own = tuple(members) == zoo.COMMITTEES.get(committee)
-    return f"{committee if own else '+'.join(members)}.json"
+    is_whole = tuple(members) == zoo.COMMITTEES.get(committee)
+    return f"{committee if is_whole else '+'.join(members)}.json"
 
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _rounded(own) for key, own in value.items()}
+        return {key: _rounded(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_rounded(own) for own in value]
+        return [_rounded(each) for each in value]
     return round(value, DIGITS) if isinstance(value, float) else value
 
 
-def _read(place: Any) -> tuple[list[str], EnsembleParams]:
+def _read(path: Any) -> tuple[list[str], EnsembleParams]:
     try:
-        about = json.loads(place.read_bytes())
+        about = json.loads(path.read_bytes())
         if not isinstance(about, dict) or set(about) != set(KEYS):
             raise ValueError(f"expected an object with exactly: {', '.join(KEYS)}")
         if about["schema"] != SCHEMA:
@@ -122,6 +121,7 @@ def _read(place: Any) -> tuple[list[str], EnsembleParams]:
             raise ValueError(f"it names {members!r} as members of {len(params.weights)} weights")
     except (OSError, ValueError, RecursionError, errors.SettingError) as error:
         raise errors.FitError(
-            f"{place} cannot be used: {str(error).rstrip('.')}. {MEND}"
+            f"{path} cannot be used: {str(error).rstrip('.')}. Delete it, and fit anew with "
+            "`triptych fit`."
         ) from error
     return members, params

@@ -1,11 +1,12 @@
-"""Why: which parts of a photo speak for a class, by what a member itself computes of them.
+"""Saliency maps: which parts of a photo speak for a class.
 
-Two ways, and it is always said which. Where a member ends in a mean over a map and a dense layer,
-the class activation map (`triptych.engines.activation_maps`) is exact and costs one more pass at
-f32. For all others there is occlusion (`triptych.inference.explain.occlusion`), which asks the
-member once for each of 64 patches.
+There are two methods, and an explanation names the one that was used. Where a network ends in
+global average pooling and a dense layer, the class activation map
+(`triptych.engines.activation_maps`) is exact and costs one more forward pass at f32. For all other
+networks there is occlusion (`triptych.inference.explain.occlusion`), which runs the network once
+for each of 64 patches.
 
-A member sees a part of the photo only, by its recipe; a map lies over that part.
+By its recipe, a member is shown only a part of the photo; its map lies over that part.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from triptych import errors
 from triptych.engines.activation_maps import Maps
 from triptych.ensemble.rules import CASCADE
 from triptych.images import heat as drawing
-from triptych.inference.committee import Committee
 from triptych.inference.committee import Member
 from triptych.inference.explain import heatmap_grid
 from triptych.inference.explain import occlusion
@@ -49,11 +49,11 @@ LONGEST_PX = 960
 
 @dataclass(frozen=True)
 class SaliencyMap:
-    """Where one member finds what speaks for a class.
+    """The map of one member for a class.
 
     Args:
         heat: Shape (h, w), from 0 to 1.
-        box: The part of the photo under it.
+        box: The part of the photo that it lies over.
         method: `ACTIVATION` or `OCCLUSION`.
     """
 
@@ -138,12 +138,12 @@ class Explanation:
 
 @dataclass(frozen=True)
 class ExplainRequest:
-    """What is asked of an answer.
+    """Which class of which answer is to be explained.
 
     Args:
         verdict: The answer, with all classes among its guesses.
-        alone: Whether it is about the only member that was asked, and not about the committee.
-        label: Id or name of the class; ``None`` takes the one that was answered.
+        alone: Whether it is the answer of a single member rather than the committee's.
+        label: Id or name of the class; ``None`` takes the most probable one.
     """
 
     verdict: Verdict
@@ -152,7 +152,7 @@ class ExplainRequest:
 
 
 class Explainer:
-    """Looks into members; keeps their opened networks, as long as it lives.
+    """Makes saliency maps; keeps the networks that it opened for them.
 
     Args:
         pool: Runs networks.
@@ -169,111 +169,96 @@ class Explainer:
         return sum(maps.size_bytes for maps in list(self._opened.values()) if maps)
 
     def explain(
-        self, batch: MemberBatch, photo: recipe.Picture, why: ExplainRequest, *, stop: ShouldStop
+        self,
+        batch: MemberBatch,
+        photo: recipe.Picture,
+        request: ExplainRequest,
+        *,
+        stop: ShouldStop,
     ) -> Explanation:
-        """Find what speaks for a class in the first image of a batch.
+        """Map what speaks for a class in the first image of a batch.
 
         Args:
-            batch: Its committee was asked about the image.
-            photo: That image.
-            why: What is asked.
-            stop: Asked from time to time whether to give up.
+            batch: Its committee has predicted that image.
+            photo: The image.
+            request: What to explain.
+            stop: Called from time to time: whether to give up.
 
         Raises:
-            errors.UnknownName: No such class.
+            errors.UnknownName: There is no such class.
             errors.Stopped: ``stop`` said so.
         """
-        committee = batch.committee
-        guess = _guess(why, committee)
-        seats = [seat for seat, asked in enumerate(batch.answered[0]) if asked]
-        members = [committee.members[seat] for seat in seats]
-        looks = [self.look(own, photo, guess.label.index, stop=stop) for own in members]
+        committee, verdict = batch.committee, request.verdict
+        guesses = verdict.members[0].top if request.alone else verdict.top
+        guess = guesses[0]
+        if request.label is not None:
+            label = find_label(committee.labels, request.label)
+            guess = next(guess for guess in guesses if guess.label == label)
+        indices = np.flatnonzero(batch.answered[0]).tolist()
+        members = [committee.members[index] for index in indices]
+        maps = [self.saliency(member, photo, guess.label.index, stop=stop) for member in members]
+        weights = [committee.params.weights[index] for index in indices]
+        is_weighted = committee.rule in (CASCADE, "weighted") and any(weights)
         heat, box = heatmap_grid.together(
-            [look.heat for look in looks],
-            [look.box for look in looks],
-            shares=_shares(committee, seats),
+            [each.heat for each in maps],
+            [each.box for each in maps],
+            shares=weights if is_weighted else [1.0] * len(maps),
         )
         return Explanation(
             source=batch.images[0].source,
-            member=members[0].name if why.alone else None,
+            member=members[0].name if request.alone else None,
             guess=guess,
-            methods={own.name: look.method for own, look in zip(members, looks, strict=True)},
+            methods={member.name: each.method for member, each in zip(members, maps, strict=True)},
             heat=_positive(heat),
             box=box,
             photo=photo,
             warning=committee.warning,
         )
 
-    def look(
+    def saliency(
         self, member: Member, picture: recipe.Picture, label: int, *, stop: ShouldStop
     ) -> SaliencyMap:
-        """Find where a member sees what speaks for a class.
+        """Map where one member finds what speaks for a class.
 
         Args:
-            member: Who is asked.
+            member: The member.
             picture: The photo.
-            label: The class, by its position.
-            stop: Asked from time to time whether to give up.
+            label: Index of the class.
+            stop: Called from time to time: whether to give up.
 
         Raises:
             errors.Stopped: ``stop`` said so.
         """
-        seen = recipe.resize(member.recipe, picture)
+        pixels = recipe.resize(member.recipe, picture)
         box = heatmap_grid.box_of(member.recipe, *recipe.size(picture))
-        evidence = self._evidence(member, seen)
-        if evidence is not None:
-            return SaliencyMap(_stretched(evidence[label]), box, ACTIVATION)
-        return SaliencyMap(_positive(self._occluded(member, seen, label, stop)), box, OCCLUSION)
+        network = self._activation_maps(member.network) if member.network else None
+        inputs = recipe.scale(member.recipe, pixels)[np.newaxis]
+        maps = network.evidence(inputs) if network else None
+        if maps is not None:
+            evidence = maps[label]
+            low, high = float(evidence.min()), float(evidence.max())
+            heat = np.asarray((evidence - low) / (high - low or 1.0), np.float32)
+            return SaliencyMap(heat, box, ACTIVATION)
 
-    def _evidence(self, member: Member, seen: UInt8Image) -> Float32Array | None:
-        maps = self._maps(member.network) if member.network else None
-        return maps.evidence(recipe.scale(member.recipe, seen)[np.newaxis]) if maps else None
-
-    def _maps(self, network: Path) -> Maps | None:
-        with self._opening:
-            if network not in self._opened:
-                self._opened[network] = _opened(network)
-            return self._opened[network]
-
-    def _occluded(
-        self, member: Member, seen: UInt8Image, label: int, stop: ShouldStop
-    ) -> Float32Array:
-        def ask(some: Sequence[UInt8Image]) -> Array:
+        def probs_of(some: Sequence[UInt8Image]) -> Array:
             if stop():
                 raise errors.Stopped("Nobody waits for the heat map any more, so it was given up.")
             return member.engine.run(recipe.scale(member.recipe, np.stack(some))).probs[:, label]
 
-        pictures = [seen, *occlusion.covered(seen)]
+        pictures = [pixels, *occlusion.covered(pixels)]
         batches = [pictures[n : n + BATCH_SIZE] for n in range(0, len(pictures), BATCH_SIZE)]
-        whole, *parts = np.concatenate(list(self._pool.map(ask, batches)))
-        return occlusion.worth(float(whole), np.array(parts))
+        whole, *parts = np.concatenate(list(self._pool.map(probs_of, batches)))
+        worth = occlusion.worth(float(whole), np.array(parts))
+        return SaliencyMap(_positive(worth), box, OCCLUSION)
 
-
-def _guess(why: ExplainRequest, committee: Committee) -> Guess:
-    answered = why.verdict.members[0].top if why.alone else why.verdict.top
-    if why.label is None:
-        return answered[0]
-    label = find_label(committee.labels, why.label)
-    return next(guess for guess in answered if guess.label == label)
-
-
-def _shares(committee: Committee, seats: Sequence[int]) -> list[float]:
-    """How much some members count beside each other, by the committee's rule."""
-    weights = [committee.params.weights[seat] for seat in seats]
-    weighted = committee.rule in (CASCADE, "weighted") and any(weights)
-    return weights if weighted else [1.0] * len(seats)
-
-
-def _opened(network: Path) -> Maps | None:
-    try:
-        return Maps(network)
-    except errors.EngineError:
-        return None  # it is of another kind
-
-
-def _stretched(evidence: Float32Array) -> Float32Array:
-    low, high = float(evidence.min()), float(evidence.max())
-    return np.asarray((evidence - low) / (high - low or 1.0), np.float32)
+    def _activation_maps(self, network: Path) -> Maps | None:
+        with self._opening:
+            if network not in self._opened:
+                try:
+                    self._opened[network] = Maps(network)
+                except errors.EngineError:
+                    self._opened[network] = None  # it does not end in pooling and a dense layer
+            return self._opened[network]
 
 
 def _positive(worth: Float32Array) -> Float32Array:
