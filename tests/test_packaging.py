@@ -24,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 # The base installation, and an environment that only serves bundles, which needs no more.
 LIMIT_MB = 400
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

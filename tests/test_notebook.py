@@ -1,0 +1,60 @@
+"""The notebook of docs/ under test: it is executed from top to bottom, as a reader would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nbclient
+import nbformat
+import pytest
+
+NOTEBOOK = Path(__file__).parent.parent / "docs" / "notebooks" / "fruit.ipynb"
+pytestmark = pytest.mark.slow
+
+
+def test_it_is_kept_without_what_it_put_out() -> None:
+    for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
+        if cell.cell_type == "code":
+            assert not cell.outputs
+            assert cell.execution_count is None
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
+    """What each cell put out, by the cell's id."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("notebook")))
+        notebook = nbformat.read(NOTEBOOK, as_version=4)
+        nbclient.NotebookClient(notebook, timeout=None, kernel_name="python3").execute()
+    return {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
+
+
+def shown(outputs: list[Any], kind: str) -> str:
+    """The last thing of a kind, a MIME type, that a cell put out."""
+    return str([output.data[kind] for output in outputs if kind in output.get("data", {})][-1])
+
+
+def test_nothing_warns(outputs: dict[str, list[Any]]) -> None:
+    streams = [out for cell in outputs.values() for out in cell if out.output_type == "stream"]
+    assert {stream.name for stream in streams} == {"stdout"}
+
+
+def test_it_trains_a_committee_that_is_mostly_right(outputs: dict[str, list[Any]]) -> None:
+    share = float(outputs["train"][-1].text.split(" %")[0])
+    assert share > 70
+    right, _, total = outputs["doubt"][-1].text.split(" answers")[0].split()
+    assert int(right) / int(total) > 0.7
+
+
+def test_answers_show_themselves(outputs: dict[str, list[Any]]) -> None:
+    assert "pears" in shown(outputs["answer"], "text/html")
+    assert shown(outputs["why"], "image/png")
+    assert shown(outputs["least"], "image/jpeg")
+    assert "EfficientNetLite2" in shown(outputs["least"], "text/html")
+    assert "None of these" in shown(outputs["stranger"], "text/html")
+
+
+def test_what_it_serves_answers_alike(outputs: dict[str, list[Any]]) -> None:
+    assert shown(outputs["request"], "text/plain").startswith("('pears', ")
+    assert shown(outputs["stop"], "text/plain") == "0"
