@@ -132,10 +132,10 @@ def test_skipped_members_are_named(tmp_path: Path) -> None:
     asked = (str(tmp_path / "umbrella.png"), "--committee", "lite", "--rule", "cascade")
     said = run("classify", *asked).stdout
     assert "cascade of 3, surest: EfficientNetLite" in said
-    assert "; slept: EfficientNetLite" in said
+    assert "; skipped: EfficientNetLite" in said
     (row,) = csv.DictReader(io.StringIO(run("classify", *asked, "--csv").stdout))
-    slept = said.rpartition("slept: ")[2].splitlines()[0].split(", ")
-    assert row["asked"].split("|") + slept == list(zoo.COMMITTEES["lite"])
+    skipped = said.rpartition("skipped: ")[2].splitlines()[0].split(", ")
+    assert row["asked"].split("|") + skipped == list(zoo.COMMITTEES["lite"])
 
 
 def test_the_coverage_of_prediction_sets_is_an_option(folder: Path) -> None:

@@ -263,5 +263,5 @@ def _confidence(verdict: Verdict) -> str:
         named = ", ".join(labels[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
         parts.append(f"one of ({100 * verdict.prediction_set.coverage:g} %): {named}")
     if verdict.skipped:
-        parts.append(f"slept: {', '.join(verdict.skipped)}")
+        parts.append(f"skipped: {', '.join(verdict.skipped)}")
     return "; ".join(filter(None, parts))
