@@ -236,7 +236,7 @@ class Verdict:
         """
         at_best = "None of these; at best " if self.status == NONE else ""
         status = f" ({self.status})" if self.status in (SURE, UNSURE) else ""
-        notes = [self.source, f"{self.rule}, surest: {self.surest}"]
+        notes = [self.source, f"rule: {self.rule}, surest: {self.surest}"]
         if self.prediction_set:
             named = ", ".join(guess.label.name for guess in self.prediction_set.guesses)
             notes.append(f"prediction set at {100 * self.prediction_set.coverage:g} %: {named}")
