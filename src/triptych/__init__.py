@@ -75,7 +75,7 @@ def load(
         precision=in_force.precision,
         threads=in_force.threads,
         streams=in_force.streams or concurrency.cpu_count(),
-        max_batch=batching.most(in_force.precision, in_force.max_batch),
+        max_batch=batching.batch_limit(in_force.precision, in_force.max_batch),
         random_weights=table.is_random(weights),
         report=report,
     )

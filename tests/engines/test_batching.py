@@ -17,7 +17,7 @@ from triptych import errors
 from triptych.engines import Output
 from triptych.engines import batching
 from triptych.engines import openvino
-from triptych.engines.batching import Batching
+from triptych.engines.batching import BatchingEngine
 from triptych.engines.fake import FakeEngine
 
 CLASSES = 5
@@ -61,7 +61,7 @@ def photos(*counts: int) -> list[np.ndarray]:
 
 
 def asked_meanwhile(
-    engine: Watched, own: Batching, first: np.ndarray, others: list[np.ndarray]
+    engine: Watched, own: BatchingEngine, first: np.ndarray, others: list[np.ndarray]
 ) -> list[Callable[[], Output]]:
     """What comes while the engine is busy with the first, in that order; then it goes on."""
     pool = ThreadPoolExecutor(1 + len(others))
@@ -82,9 +82,9 @@ def asked_meanwhile(
     st.integers(1, 6),
     st.integers(1, 3),
 )
-def test_batched_callers_get_their_own_rows(counts, most, turns):
+def test_batched_callers_get_their_own_rows(counts, max_batch, slots):
     engine = Watched()
-    own = Batching(engine, most=most, turns=threading.Semaphore(turns))
+    own = BatchingEngine(engine, max_batch=max_batch, slots=threading.Semaphore(slots))
     batches = photos(*counts)
     with ThreadPoolExecutor(len(batches)) as pool:
         outputs = list(pool.map(own.run, batches))
@@ -92,14 +92,14 @@ def test_batched_callers_get_their_own_rows(counts, most, turns):
         expected = FakeEngine(CLASSES).run(batch)
         np.testing.assert_array_equal(output.probs, expected.probs)
         np.testing.assert_array_equal(output.features, expected.features)
-    assert engine.most_running <= turns
-    assert max(engine.batches) <= max(most, *counts)
+    assert engine.most_running <= slots
+    assert max(engine.batches) <= max(max_batch, *counts)
     assert sum(engine.batches) == sum(counts)
 
 
 def test_calls_that_wait_form_one_batch():
     engine = Watched(closed=True)
-    own = Batching(engine, most=4, turns=threading.Semaphore(1))
+    own = BatchingEngine(engine, max_batch=4, slots=threading.Semaphore(1))
     first, *others = photos(1, 1, 1, 1, 1, 1)
     for answer in asked_meanwhile(engine, own, first, others):
         answer()
@@ -108,7 +108,7 @@ def test_calls_that_wait_form_one_batch():
 
 def test_a_batch_is_never_split():
     engine = Watched(closed=True)
-    own = Batching(engine, most=4, turns=threading.Semaphore(1))
+    own = BatchingEngine(engine, max_batch=4, slots=threading.Semaphore(1))
     first, *others = photos(1, 3, 2, 9, 1)
     for answer in asked_meanwhile(engine, own, first, others):
         answer()
@@ -117,7 +117,7 @@ def test_a_batch_is_never_split():
 
 def test_an_error_reaches_only_the_caller_that_caused_it():
     engine = Watched(closed=True)
-    own = Batching(engine, most=4, turns=threading.Semaphore(1))
+    own = BatchingEngine(engine, max_batch=4, slots=threading.Semaphore(1))
     first, good, bad, last = photos(1, 1, 1, 1)
     bad[:] = np.nan
     answers = asked_meanwhile(engine, own, first, [good, bad, last])
@@ -128,9 +128,9 @@ def test_an_error_reaches_only_the_caller_that_caused_it():
 
 
 def test_networks_that_share_the_processor_take_turns():
-    turns = threading.Semaphore(1)
+    slots = threading.Semaphore(1)
     engines = Watched(closed=True), Watched()
-    one, other = (Batching(engine, most=4, turns=turns) for engine in engines)
+    one, other = (BatchingEngine(engine, max_batch=4, slots=slots) for engine in engines)
     (photo,) = photos(1)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(one.run, photo)
@@ -142,12 +142,12 @@ def test_networks_that_share_the_processor_take_turns():
 
 
 def test_batching_reports_the_size_of_its_engine():
-    assert Batching(Watched(), most=2).size_bytes == Watched.size_bytes
+    assert BatchingEngine(Watched(), max_batch=2).size_bytes == Watched.size_bytes
 
 
 def test_batches_are_used_where_they_pay():
-    several = batching.SEVERAL if openvino.has_bf16() else 1
+    several = batching.BATCH_LIMIT if openvino.has_bf16() else 1
     for precision in ("auto", "int8"):
-        assert batching.most(precision) == several
-    assert batching.most("f32") == 1
-    assert batching.most("f32", 3) == batching.most("int8", 3) == 3
+        assert batching.batch_limit(precision) == several
+    assert batching.batch_limit("f32") == 1
+    assert batching.batch_limit("f32", 3) == batching.batch_limit("int8", 3) == 3

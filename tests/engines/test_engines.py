@@ -21,7 +21,7 @@ from support import networks
 from support.keras_engine import KerasEngine
 from triptych import errors
 from triptych.engines import Engine
-from triptych.engines.activation_maps import Maps
+from triptych.engines.activation_maps import ActivationMaps
 from triptych.engines.conversion import convert
 from triptych.engines.conversion import efficientnet_lite
 from triptych.engines.fake import FakeEngine
@@ -153,7 +153,7 @@ def test_class_activation_maps_equal_keras(name: str, pairs: Pairs) -> None:
     weights, bias = last.get_weights()
     # Zhou et al.: the dense layer at each place of the map. MobileNet's is a convolution of 1 x 1.
     expected = features @ weights.reshape(features.shape[-1], -1) + bias  # (h, w, C)
-    found = Maps(path).evidence(batch)
+    found = ActivationMaps(path).evidence(batch)
     assert found is not None
     scale = np.abs(expected).max()
     np.testing.assert_allclose(found, expected.transpose(2, 0, 1), atol=1e-3 * scale)
@@ -164,7 +164,7 @@ def test_networks_with_a_nonlinear_head_have_no_class_activation_map(
     name: str, pairs: Pairs
 ) -> None:
     with pytest.raises(errors.EngineError, match="has no map to show"):
-        Maps(pairs[name][1])
+        ActivationMaps(pairs[name][1])
 
 
 @pytest.fixture(params=["fake", "keras", "openvino"])

@@ -72,7 +72,7 @@ def test_random_weights_are_quantized_at_the_first_start_and_found_at_the_second
     assert first.committee.warning
     assert first.classify(picture(1)).top == second.classify(picture(1)).top
     (network,) = store.prepare([LITE0], home=home, random=True)
-    made = int8.beside(network)
+    made = int8.int8_path(network)
     assert "FakeQuantize" in made.read_text()
     assert made.with_suffix(".bin").stat().st_size < network.with_suffix(".bin").stat().st_size / 3
     assert sorted(path.name for path in network.parent.iterdir()) == [
@@ -109,7 +109,7 @@ def test_what_cannot_be_quantized_says_why_and_leaves_nothing(tmp_path: Path) ->
     network = tmp_path / "network.xml"
     network.write_text("<net>")
     with pytest.raises(errors.EngineError, match=r"Quantizing the network .*network.xml failed: ."):
-        quantize.run(network, int8.generated(LITE0.recipe), tmp_path / "made.xml")
+        quantize.run(network, int8.synthetic_inputs(LITE0.recipe), tmp_path / "made.xml")
     assert list(tmp_path.iterdir()) == [network]
 
 
@@ -133,7 +133,7 @@ def test_a_committee_of_the_zoo_answers_at_int8_once_it_was_optimized(
     assert "classes are not known: each photo with another answer counts as lost" in said.stdout
     made = tmp_path / "engines" / network.parent.name / int8.FOLDER
     assert f"Kept: {made}" in said.stdout
-    told = json.loads((made / int8.TOLD).read_text())
+    told = json.loads((made / int8.PROVENANCE).read_text())
     assert told["nncf"]
     assert told["members"][0]["agreement"] > 0.6  # of pictures of nothing, which nobody is sure of
     classifier, said_at_start = load(tmp_path)
@@ -218,7 +218,7 @@ def test_an_int8_network_that_was_changed_on_disk_is_not_run(
 ) -> None:
     folder = shutil.copytree(optimized.folder, tmp_path / "bundles" / "eight" / "2")
     changed = bundles.read(folder)
-    numbers = int8.beside(changed.networks[0]).with_suffix(".bin")
+    numbers = int8.int8_path(changed.networks[0]).with_suffix(".bin")
     numbers.write_bytes(numbers.read_bytes()[:-1] + b"!")
     with pytest.raises(errors.BundleError, match=r"int8-1/network.bin is not the file"):
         engine_of(changed, tmp_path, "int8")

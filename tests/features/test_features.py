@@ -99,7 +99,7 @@ def test_what_was_put_comes_back_to_the_bit_and_unknown_photos_are_left_out(
 
 
 def test_more_photos_than_one_query_may_name(store: FeatureStore) -> None:
-    many = {b"%d" % n: np.float32([n]) for n in range(2 * features.KEYS_AT_ONCE + 3)}
+    many = {b"%d" % n: np.float32([n]) for n in range(2 * features.KEYS_PER_QUERY + 3)}
     store.put("a", many)
     assert {key: float(v[0]) for key, v in store.get("a", list(many)).items()} == {
         key: float(v[0]) for key, v in many.items()

@@ -18,7 +18,7 @@ from scipy import ndimage
 from support import networks
 from triptych import errors
 from triptych.engines import Output
-from triptych.engines.activation_maps import Maps
+from triptych.engines.activation_maps import ActivationMaps
 from triptych.engines.openvino import OpenVINOEngine
 from triptych.ensemble import params
 from triptych.images import heat as drawing
@@ -250,7 +250,7 @@ def test_opened_networks_count_as_memory(classifier: Classifier) -> None:
 def test_the_mean_of_a_map_is_the_logit(tmp_path: Path) -> None:
     path = networks.write_tiny(tmp_path / "tiny" / "network.xml", classes=5, size=48)
     batch = np.random.default_rng(0).uniform(-1, 1, (1, 48, 48, 3)).astype(np.float32)
-    evidence = Maps(path).evidence(batch)
+    evidence = ActivationMaps(path).evidence(batch)
     assert evidence is not None
     assert evidence.shape == (5, 22, 22)
     logits = evidence.mean(axis=(1, 2))
@@ -262,7 +262,7 @@ def test_the_mean_of_a_map_is_the_logit(tmp_path: Path) -> None:
 def test_a_network_that_bends_after_its_mean_has_no_exact_map(tmp_path: Path) -> None:
     path = networks.write_colour_detector(tmp_path / "bent" / "network.xml", hidden=True)
     with pytest.raises(errors.EngineError, match=r"what follows the mean .* is no dense layer"):
-        Maps(path)
+        ActivationMaps(path)
 
 
 def test_a_network_without_a_mean_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -275,10 +275,10 @@ def test_a_network_without_a_mean_is_refused_with_the_reason(tmp_path: Path) -> 
     path = tmp_path / "flat.xml"
     openvino.save_model(openvino.Model([op.softmax(logits, 1), flat], [image]), path)
     with pytest.raises(errors.EngineError, match=r"flat.xml has no map to show: Parameter comes"):
-        Maps(path)
+        ActivationMaps(path)
     path.write_text("<net>")
     with pytest.raises(errors.EngineError, match="no map to show"):
-        Maps(path)
+        ActivationMaps(path)
 
 
 # ------------------------------------------------------------------ laying maps on photos

@@ -24,7 +24,7 @@ from support import networks
 from support.images import picture
 from triptych import errors
 from triptych.cli import main
-from triptych.engines.activation_maps import Maps
+from triptych.engines.activation_maps import ActivationMaps
 from triptych.engines.conversion import store
 from triptych.inference.classifier import ClassifyOptions
 from triptych.inference.classifier import Scores
@@ -109,4 +109,4 @@ def test_pull_and_classify_equal_keras_applications(
 
     (vgg16,) = store.prepare([zoo.find("VGG16")], home=tmp_path / "home")
     with pytest.raises(errors.EngineError, match="has no map to show"):  # it bends after the mean
-        Maps(vgg16)
+        ActivationMaps(vgg16)

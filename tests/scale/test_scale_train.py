@@ -149,7 +149,7 @@ def test_the_same_features_to_the_bit_and_only_those_that_lack(
 def test_errors_on_a_node_reach_the_driver(
     cluster: Any, photos: list[Photo], extractors: list[Extractor], tmp_path: Path
 ) -> None:
-    def compute(photo: features.Photo) -> None:
+    def compute(photo: features.ReadablePhoto) -> None:
         store = FeatureStore(tmp_path / "s")
         features.extract([photo], extractors[:1], store, compute=spread.compute)
 

@@ -157,11 +157,11 @@ class Bundle:
         return [folder / row["name"] / convert.NETWORK for row in self.about["members"]]
 
     def _int8(self) -> list[Path]:
-        made = [int8.beside(network) for network in self.networks]
+        made = [int8.int8_path(network) for network in self.networks]
         # As all that is read: only what has a hash.
         wanted = [file for path in made for file in (path, path.with_suffix(".bin"))]
         if not {self.folder / name for name in self.about["files"]}.issuperset(wanted):
-            raise int8.missing(self.name, f"triptych optimize {self.name} --images photos/")
+            raise int8.not_quantized(self.name, f"triptych optimize {self.name} --images photos/")
         return made
 
     def _member(self, row: dict[str, Any], network: Path, open_network: OpenNetwork) -> Member:

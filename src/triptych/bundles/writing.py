@@ -114,7 +114,7 @@ def with_int8(bundle: Bundle, home: Path, made: Sequence[Path], told: Mapping[st
         bundle: Whose members and pages are taken over.
         home: Folder for everything that is kept.
         made: The int8 networks, one per member.
-        told: See `triptych.engines.conversion.int8.put`.
+        told: See `triptych.engines.conversion.int8.copy_into`.
 
     Raises:
         errors.BundleError: A file of it is damaged.
@@ -123,7 +123,7 @@ def with_int8(bundle: Bundle, home: Path, made: Sequence[Path], told: Mapping[st
 
     def add(target: Path) -> None:
         for row, path in zip(bundle.about["members"], made, strict=True):
-            int8.put(path, target / "members" / row["name"], told)
+            int8.copy_into(path, target / "members" / row["name"], told)
 
     return copy(bundle, home, bundle.name, add=add)
 

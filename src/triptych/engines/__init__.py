@@ -1,7 +1,13 @@
-"""The engine: what turns a batch into probabilities and features.
+"""Engines: what turns a batch of network inputs into probabilities and features.
 
-All engines keep one promise, and one test file holds them to it: **the answer for a batch equals
-the answers row by row.**
+options           EngineOptions and `open_engine`, by which every network is opened
+openvino          the engine in daily use, on the CPU
+batching          joins the batches of concurrent callers
+activation_maps   where in a photo a network finds the evidence for a class
+conversion        networks are converted, quantized and kept on disk
+
+All engines keep one promise, and one test file holds them to it: **the output for a batch equals
+the outputs row by row.**
 """
 
 from __future__ import annotations
@@ -16,13 +22,15 @@ from typing import runtime_checkable
 from triptych.typing import Float32Array
 from triptych.typing import UInt8Array
 
-# OpenVINO tells its makers of each import, and keeps an id in the home folder for it, unless this
-# package is missing (2026.4). Nothing shall leave the machine. All that imports OpenVINO is below.
+# OpenVINO reports each import to its makers, under an id that it keeps in the home folder, unless
+# the package openvino_telemetry is missing (2026.4). Its public switch, `opt_in_out --opt_out`, is
+# a file in the home folder of each user, so the module is hidden here, before OpenVINO is imported
+# anywhere below this package: nothing may leave the machine.
 cast(dict[str, Any], sys.modules).setdefault("openvino_telemetry", None)
 
 
 class Output(NamedTuple):
-    """What an engine says of a batch of N images.
+    """What an engine computes from a batch of N images.
 
     Args:
         probs: Shape (N, C), rows sum to 1.
@@ -34,15 +42,15 @@ class Output(NamedTuple):
 
 
 class Engine(Protocol):
-    """Runs one network."""
+    """Runs one network; safe to call from several threads."""
 
     @property
     def size_bytes(self) -> int:
-        """How large its weights are."""
+        """The size of its weights."""
         ...
 
     def run(self, batch: Float32Array) -> Output:
-        """Answer a batch.
+        """Compute probabilities and features.
 
         Args:
             batch: Network inputs as the recipe makes them, shape (N, H, W, 3), N at least 1.
@@ -54,14 +62,14 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class Far(Protocol):
-    """An engine in another process, to which pixels travel: they are a quarter of the bytes."""
+class PixelEngine(Protocol):
+    """An engine in another process; it takes uint8 pixels, a quarter of the bytes to send."""
 
-    def look(self, pixels: UInt8Array) -> Output:
-        """Answer a batch; the values are scaled where the network is, to the same inputs.
+    def run_pixels(self, pixels: UInt8Array) -> Output:
+        """Compute probabilities and features; the recipe's scaling is done where the network is.
 
         Args:
-            pixels: What the recipe makes of photos before it scales values, shape (N, H, W, 3).
+            pixels: Photos as the recipe resizes them, before scaling, shape (N, H, W, 3).
 
         Raises:
             errors.EngineError: The network cannot take this batch.

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from triptych import errors
-from triptych.engines.openvino import compiled
-from triptych.engines.openvino import read
+from triptych.engines.openvino import compile_network
+from triptych.engines.openvino import read_network
 from triptych.typing import Array
 from triptych.typing import Float32Array
 
@@ -38,7 +38,7 @@ PLACES = ((1, 2), (2, 3))
 SHAPING = ("Reshape", "Squeeze", "Unsqueeze", "Transpose", "Convert")
 
 
-class Maps:
+class ActivationMaps:
     """A network opened at its last feature map; safe to call from several threads.
 
     Args:
@@ -52,8 +52,8 @@ class Maps:
     def __init__(self, path: Path, *, threads: int = 0) -> None:
         try:
             body, end, self._axes = _opened(path)
-            self._body = compiled(body, threads)
-            self._end = compiled(end, threads)
+            self._body = compile_network(body, threads)
+            self._end = compile_network(end, threads)
             self._check_end()
         except RuntimeError as error:
             raise errors.EngineError(f"{path} has no map to show: {error}") from error
@@ -125,7 +125,7 @@ def _opened(path: Path) -> tuple[Any, Any, tuple[int, ...]]:
     import openvino
     from openvino import opset13
 
-    network = read(path)
+    network = read_network(path)
     logits = _logits(network)
     mean = _mean(logits)
     axes = _places(mean)

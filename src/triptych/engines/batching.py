@@ -1,7 +1,7 @@
-"""Dynamic batching: what several threads ask a network at the same time, it answers together.
+"""Dynamic batching: batches that several threads run at the same time become one.
 
-Nobody waits for a batch to fill: a network that is free answers at once, and while all turns are
-taken those who ask gather.
+Nobody waits for a batch to fill: a free network runs at once, and while all slots are taken,
+callers gather behind it.
 """
 
 from __future__ import annotations
@@ -18,117 +18,120 @@ from triptych.engines import openvino
 from triptych.typing import Float32Array
 from triptych.utils import concurrency
 
-# Of all networks in this process, which share the processor.
-TURNS = threading.Semaphore(concurrency.cpu_count())
-# Where it pays, four photos together bring nearly all that eight bring (docs/benchmarks.md).
-SEVERAL = 4
+# How many networks run at the same time. One semaphore for the whole process, because all its
+# networks share the processor: with one for each committee, two committees would take twice the
+# cores, and batches would not fill.
+NETWORK_SLOTS = threading.Semaphore(concurrency.cpu_count())
+# Where batching pays, 4 photos gain nearly all that 8 gain (docs/benchmarks.md).
+BATCH_LIMIT = 4
 
 
-def most(precision: str, wanted: int = 0) -> int:
-    """How many photos a network should look at together.
+def batch_limit(precision: str, wanted: int = 0) -> int:
+    """How many photos a network should run as one batch.
 
-    Processors that multiply bf16 numbers themselves do it, and int8, so quickly that the weights,
-    which are fetched from memory for each batch, take most of the time. On others a batch gains
-    nothing. At f32 each photo is looked at alone everywhere, so that its answer has the same bits
-    whoever else asks.
+    Processors with bf16 arithmetic compute bf16 and int8 so quickly that most of the time goes
+    into fetching the weights from memory, once a batch. Elsewhere a batch gains nothing. At f32
+    each photo runs alone on every processor, so that its result has the same bits whatever else
+    is running.
 
     Args:
         precision: ``"auto"``, ``"f32"``, ``"bf16"`` or ``"int8"``.
-        wanted: What a person chose; 0 leaves it to this function.
+        wanted: The person's setting; 0 leaves it to this function.
 
     Example:
-        >>> most("f32"), most("f32", 8)
+        >>> batch_limit("f32"), batch_limit("f32", 8)
         (1, 8)
     """
     if wanted:
         return wanted
-    return SEVERAL if precision != "f32" and openvino.has_bf16() else 1
+    return BATCH_LIMIT if precision != "f32" and openvino.has_bf16() else 1
 
 
-class Batching:
-    """An engine that joins what threads ask it beside each other.
+class BatchingEngine:
+    """An engine that joins the batches of concurrent callers.
+
+    There is no thread of its own: the first caller in the queue leads, and runs its batch together
+    with those behind it; then the next one leads.
 
     Args:
-        engine: Answers, called by one of those threads.
-        most: Photos of a batch at most; a batch that comes larger is left whole.
-        turns: How many networks run beside each other, of all that are given the same.
+        engine: Runs the joined batches, in the leader's thread.
+        max_batch: Photos of a joined batch at most; a batch that comes larger is run whole.
+        slots: How many networks run at the same time, of all that share this semaphore.
 
     Example:
         >>> from triptych.engines.fake import FakeEngine
-        >>> engine = Batching(FakeEngine(2), most=4)
+        >>> engine = BatchingEngine(FakeEngine(2), max_batch=4)
         >>> engine.run(np.zeros((1, 8, 8, 3), np.float32)).probs.shape
         (1, 2)
     """
 
-    def __init__(self, engine: Engine, *, most: int, turns: threading.Semaphore = TURNS) -> None:
+    def __init__(
+        self, engine: Engine, *, max_batch: int, slots: threading.Semaphore = NETWORK_SLOTS
+    ) -> None:
         self._engine = engine
-        self._most = most
-        self._turns = turns
+        self._max_batch = max_batch
+        self._slots = slots
         self._lock = threading.Lock()
-        self._line: deque[_Asked] = deque()
+        self._queue: deque[_QueuedBatch] = deque()
 
     @property
     def size_bytes(self) -> int:
-        """How large its weights are."""
+        """The size of the network's weights."""
         return self._engine.size_bytes
 
     @property
     def waiting(self) -> int:
-        """How many batches are in line."""
-        return len(self._line)
+        """How many batches are queued."""
+        return len(self._queue)
 
     def run(self, batch: Float32Array) -> Output:
-        """Answer a batch; see `triptych.engines.Engine.run`."""
-        asked = _Asked(batch)
+        """Compute probabilities and features; see `triptych.engines.Engine.run`."""
+        queued = _QueuedBatch(batch)
         with self._lock:
-            self._line.append(asked)
-            if self._line[0] is asked:
-                asked.woken.set()
-        asked.woken.wait()
-        if not asked.told.done():
+            self._queue.append(queued)
+            if self._queue[0] is queued:
+                queued.woken.set()
+        queued.woken.wait()
+        if not queued.output.done():
             self._lead()
-        return asked.told.result()
+        return queued.output.result()
 
     def _lead(self) -> None:
-        """Answer the first in line, and as many as fit behind it; then the next one leads."""
-        with self._turns:
+        """Run the first batch and as many as fit behind it; wake the next leader."""
+        with self._slots:
             with self._lock:
-                together = self._taken()
-                if self._line:
-                    self._line[0].woken.set()
-            self._answer(together)
+                joined = [self._queue.popleft()]
+                photos = len(joined[0].batch)
+                while self._queue and photos + len(self._queue[0].batch) <= self._max_batch:
+                    joined.append(self._queue.popleft())
+                    photos += len(joined[-1].batch)
+                if self._queue:
+                    self._queue[0].woken.set()
+            self._run(joined)
 
-    def _taken(self) -> list[_Asked]:
-        taken = [self._line.popleft()]
-        photos = len(taken[0].batch)
-        while self._line and photos + len(self._line[0].batch) <= self._most:
-            taken.append(self._line.popleft())
-            photos += len(taken[-1].batch)
-        return taken
-
-    def _answer(self, together: list[_Asked]) -> None:
+    def _run(self, joined: list[_QueuedBatch]) -> None:
         try:
-            output = self._engine.run(np.concatenate([asked.batch for asked in together]))
+            output = self._engine.run(np.concatenate([queued.batch for queued in joined]))
         except Exception as error:
-            # One of them may be to blame, and only that one shall hear of it.
-            if len(together) == 1:
-                together[0].told.set_exception(error)
+            # One batch may be to blame, so each is run alone and gets an error of its own.
+            if len(joined) == 1:
+                joined[0].output.set_exception(error)
             else:
-                for asked in together:
-                    self._answer([asked])
+                for queued in joined:
+                    self._run([queued])
             return
         start = 0
-        for asked in together:
-            end = start + len(asked.batch)
-            asked.told.set_result(Output(output.probs[start:end], output.features[start:end]))
+        for queued in joined:
+            end = start + len(queued.batch)
+            queued.output.set_result(Output(output.probs[start:end], output.features[start:end]))
             start = end
 
 
-class _Asked:
-    """A batch in line. Its thread is woken to lead, or to take what it was told."""
+class _QueuedBatch:
+    """A batch in the queue. Its thread is woken to lead, or because its output is there."""
 
     def __init__(self, batch: Float32Array) -> None:
         self.batch = batch
         self.woken = threading.Event()
-        self.told: Future[Output] = Future()
-        self.told.add_done_callback(lambda _: self.woken.set())
+        self.output: Future[Output] = Future()
+        self.output.add_done_callback(lambda _: self.woken.set())

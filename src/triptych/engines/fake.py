@@ -1,4 +1,4 @@
-"""An engine without a network, for tests and for trying the rest of the program."""
+"""An engine without a network, for examples and tests."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from triptych.typing import Float32Array
 
 
 class FakeEngine:
-    """Answers with a softmax of a fixed random projection of the image's mean colours.
+    """Probabilities are the softmax of a fixed random projection of an image's mean colours.
 
-    It is quick, needs no weights, gives the same image the same answer, and different images
+    It is quick, needs no weights, gives the same image the same output, and different images
     different ones.
 
     Args:
@@ -30,7 +30,7 @@ class FakeEngine:
     size_bytes = 0
 
     def run(self, batch: Float32Array) -> Output:
-        """Answer a batch; see `triptych.engines.Engine.run`."""
+        """Compute probabilities and features; see `triptych.engines.Engine.run`."""
         rows, columns = (size - size % 2 for size in batch.shape[1:3])
         quarters = batch[:, :rows, :columns].reshape(len(batch), 2, rows // 2, 2, columns // 2, 3)
         features = quarters.mean(axis=(2, 4), dtype=np.float64).reshape(len(batch), 12)

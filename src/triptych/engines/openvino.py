@@ -1,4 +1,4 @@
-"""The OpenVINO engine: what answers in daily use, on CPU, without Keras or TensorFlow."""
+"""The OpenVINO engine: runs converted networks on the CPU, without Keras or TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,41 +14,42 @@ from triptych.engines import Output
 from triptych.typing import Float32Array
 from triptych.utils import files
 
-# Where networks run.
+# The device that networks run on. Another one also needs other options of `compile_network` and of
+# `OpenVINOEngine`, and another `has_bf16`.
 DEVICE = "CPU"
 
-_starting = threading.Lock()
+_core_lock = threading.Lock()
 
 
 def _core() -> Any:
-    # One at a time: two threads that meet inside the first call would make two.
-    with _starting:
-        return _made_core()
+    # `functools.cache` alone would let two threads make a core each.
+    with _core_lock:
+        return _cached_core()
 
 
 @functools.cache
-def _made_core() -> Any:
+def _cached_core() -> Any:
     import openvino
 
-    # OpenVINO sets up its table of number types at the first use, and two threads that meet there
-    # wait for each other for ever (2026.4: a C++ static that is guarded without letting go of the
-    # interpreter lock). So it is used here, where there is one.
+    # OpenVINO sets up its table of number types at the first use, and two threads that do so at
+    # once deadlock (2026.4: the guard of a C++ static is held without releasing the GIL). Used
+    # here, under the lock, it is set up by one.
     openvino.Type.f32.to_dtype()
     return openvino.Core()
 
 
-def read(path: Path) -> Any:
-    """The graph of a network on disk, an OpenVINO model."""
+def read_network(path: Path) -> Any:
+    """Read the graph of a network on disk, an OpenVINO model."""
     return _core().read_model(path)
 
 
 def count_classes(path: Path) -> int:
-    """How many classes a network on disk tells apart."""
-    return int(read(path).output(0).partial_shape[1].get_length())
+    """How many classes a network on disk has."""
+    return int(read_network(path).output(0).partial_shape[1].get_length())
 
 
-def compiled(network: Any, threads: int) -> Any:
-    """Compile a network at f32, for one batch at a time.
+def compile_network(network: Any, threads: int) -> Any:
+    """Compile a network at f32, to run one batch at a time.
 
     Args:
         network: An OpenVINO model.
@@ -65,12 +66,12 @@ def compiled(network: Any, threads: int) -> Any:
 
 
 def has_bf16() -> bool:
-    """Whether this processor multiplies bf16 numbers itself."""
+    """Whether this processor has bf16 arithmetic."""
     return "BF16" in _core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
 
 
 def resolve_precision(precision: str) -> str:
-    """Turn ``"auto"`` into what this processor does best.
+    """Turn ``"auto"`` into the precision that is fastest on this processor.
 
     Args:
         precision: ``"auto"``, ``"f32"`` or ``"bf16"``.
@@ -79,20 +80,20 @@ def resolve_precision(precision: str) -> str:
         ``"f32"`` or ``"bf16"``.
 
     Raises:
-        errors.SettingError: bf16 was asked for and the processor has none; or int8, which is no
+        errors.SettingError: bf16 is wanted and this processor has none; or int8, which is not a
             way to run a network but another network.
     """
     if precision == "int8":
         raise errors.SettingError(
-            "Precision int8 was asked for where networks run as they are: there, use f32, bf16 "
-            "or auto. Committees answer at int8 after `triptych optimize`."
+            "Got precision int8 where networks run unquantized; expected f32, bf16 or auto. "
+            "Committees run at int8 after `triptych optimize`."
         )
     if precision == "auto":
         return "bf16" if has_bf16() else "f32"
     if precision == "bf16" and not has_bf16():
         raise errors.SettingError(
-            "Precision bf16 was asked for, and this processor has no bf16 arithmetic. "
-            "Use f32, or auto to take the best there is."
+            "Got precision bf16, and this processor has no bf16 arithmetic. "
+            "Use f32, or auto for the fastest that it has."
         )
     return precision
 
@@ -104,14 +105,14 @@ class OpenVINOEngine:
         path: The network, as `triptych.engines.conversion.convert.export` writes it.
         precision: ``"auto"``, ``"f32"`` or ``"bf16"``.
         threads: Processor threads; 0 takes every core this process may use.
-        streams: How many batches run beside each other, each on its share of the threads: one
-            for the quickest answer, as many as threads for the most photos a second.
+        streams: How many batches run in parallel, each on its share of the threads: 1 for the
+            lowest latency, as many as threads for the highest throughput.
         cache: Folder for the compiled network, so that the next start is quick; ``None``
-            compiles anew each time.
+            compiles it each time.
 
     Raises:
         errors.EngineError: The file cannot be compiled.
-        errors.SettingError: The precision is not to be had here.
+        errors.SettingError: This processor does not have the precision.
     """
 
     def __init__(
@@ -128,8 +129,8 @@ class OpenVINOEngine:
             "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
             "NUM_STREAMS": streams,
             "INFERENCE_PRECISION_HINT": self.precision,
-            # Each network would pin its streams to the same cores, and two that work beside each
-            # other would share one core while another is idle (measured: ResNet50, VGG16 and
+            # Each network would pin its streams to the same cores, and two networks that run in
+            # parallel would share one core while another is idle (measured: ResNet50, VGG16 and
             # Xception behind HTTP, 2 cores, 16 clients: f32 1.8 photos/s pinned and 2.5 free, int8
             # 4.0 and 4.7).
             "ENABLE_CPU_PINNING": False,
@@ -137,7 +138,7 @@ class OpenVINOEngine:
             **({"CACHE_DIR": str(cache)} if cache else {}),
         }
         try:
-            with _alone(path, cache):
+            with _compile_lock(path, cache):
                 self._network = _core().compile_model(str(path), DEVICE, options)
         except RuntimeError as error:
             raise errors.EngineError(
@@ -149,11 +150,11 @@ class OpenVINOEngine:
 
     @property
     def size_bytes(self) -> int:
-        """How large its weights are."""
+        """The size of its weights."""
         return self._size_bytes
 
     def run(self, batch: Float32Array) -> Output:
-        """Answer a batch; see `triptych.engines.Engine.run`."""
+        """Compute probabilities and features; see `triptych.engines.Engine.run`."""
         with self._request() as request:
             try:
                 request.infer({0: batch}, share_inputs=True)
@@ -167,8 +168,8 @@ class OpenVINOEngine:
 
     @contextlib.contextmanager
     def _request(self) -> Iterator[Any]:
-        # It holds one batch's tensors, and its first batch is slow: there are as many as batches
-        # ran beside each other, and the one that was used last is taken first.
+        # A pool: a request holds the tensors of one batch, and its first batch is slow. It grows to
+        # as many as batches ran in parallel; the one that was used last is taken first.
         try:
             request = self._requests.pop()
         except IndexError:
@@ -179,9 +180,9 @@ class OpenVINOEngine:
             self._requests.append(request)
 
 
-def _alone(path: Path, cache: Path | None) -> contextlib.AbstractContextManager[None]:
-    # OpenVINO writes a compiled network in place, and maps it into memory where it is there: of
-    # three processes that start together, the second would cut off what the third has mapped,
+def _compile_lock(path: Path, cache: Path | None) -> contextlib.AbstractContextManager[None]:
+    # OpenVINO writes a cached network in place, and maps it into memory where it exists: of three
+    # processes that start together, the second would truncate the file that the third has mapped,
     # which then dies by SIGBUS.
     if cache is None:
         return contextlib.nullcontext()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.engines import Engine
-from triptych.engines.batching import Batching
+from triptych.engines.batching import BatchingEngine
 from triptych.engines.conversion import store
 from triptych.engines.openvino import OpenVINOEngine
 from triptych.typing import Notify
@@ -62,4 +62,4 @@ def open_engine(network: Path, options: EngineOptions, *, cache: bool = True) ->
         streams=options.streams,
         cache=store.compiled_cache(options.home) if cache else None,
     )
-    return engine if options.max_batch == 1 else Batching(engine, most=options.max_batch)
+    return engine if options.max_batch == 1 else BatchingEngine(engine, max_batch=options.max_batch)

@@ -1,35 +1,37 @@
 """Features of photos: each photo passes through each backbone once, ever.
 
-store        what is known, by content, in one SQLite file
-extracting   what is not known yet, by the backbones; here, or wherever one is told to
+store        known features by content, in one SQLite file
+extraction   computes those that are not known yet, here or wherever `Compute` does it
 """
 
 from __future__ import annotations
 
-from triptych.features.extracting import BATCH
-from triptych.features.extracting import Compute
-from triptych.features.extracting import Extractor
-from triptych.features.extracting import Photo
-from triptych.features.extracting import Seen
-from triptych.features.extracting import Wanted
-from triptych.features.extracting import extract
-from triptych.features.extracting import here
-from triptych.features.extracting import look
-from triptych.features.store import KEYS_AT_ONCE
+from triptych.features.extraction import BATCH
+from triptych.features.extraction import Compute
+from triptych.features.extraction import Extractor
+from triptych.features.extraction import PhotoFeatures
+from triptych.features.extraction import ReadablePhoto
+from triptych.features.extraction import Request
+from triptych.features.extraction import extract
+from triptych.features.extraction import extract_locally
+from triptych.features.extraction import extract_photo
+from triptych.features.extraction import open_extractors
+from triptych.features.store import KEYS_PER_QUERY
 from triptych.features.store import FeatureStore
 from triptych.features.store import Space
 
 __all__ = [
     "BATCH",
-    "KEYS_AT_ONCE",
+    "KEYS_PER_QUERY",
     "Compute",
     "Extractor",
     "FeatureStore",
-    "Photo",
-    "Seen",
+    "PhotoFeatures",
+    "ReadablePhoto",
+    "Request",
     "Space",
-    "Wanted",
     "extract",
-    "here",
-    "look",
+    "extract_locally",
+    "extract_photo",
+    "open_extractors",
 ]

@@ -1,6 +1,6 @@
 """The store: one SQLite file with the features of each photo, by content.
 
-A batch is written in one transaction, so a kill at any moment loses at most that batch and breaks
+Each batch is one transaction, so a kill at any moment loses at most that batch and damages
 nothing, and several processes may share the file.
 """
 
@@ -34,19 +34,19 @@ CREATE TABLE IF NOT EXISTS feature (
 ) WITHOUT ROWID;
 """
 # SQLite allows at most 32766 values in a statement; far fewer keep statements small.
-KEYS_AT_ONCE = 500
-PATIENCE_S = 60.0
+KEYS_PER_QUERY = 500
+LOCK_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
 class Space:
-    """What the store holds of one backbone with one recipe.
+    """Everything a feature depends on besides the photo, and how much the store holds of it.
 
     Args:
         name: The backbone, its weights, recipe and precision, in words.
         photos: How many photos have features.
         size_bytes: What the features take.
-        used_s: When they were last asked for, in seconds since 1970.
+        used_s: When they were last used, in seconds since 1970.
     """
 
     name: str
@@ -75,13 +75,13 @@ class FeatureStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + LOCK_TIMEOUT_S
         while not self._is_made(deadline):
             time.sleep(0.02)
 
     def _is_made(self, deadline: float) -> bool:
-        # Everywhere else SQLite waits for others by itself, but not to change the journal mode
-        # (two processes that made the file at once: every second time one of them failed).
+        # SQLite waits for other processes by itself, except to change the journal mode (two
+        # processes that made the file at once: every second time one of them failed).
         try:
             with self._open() as database:
                 database.execute("PRAGMA journal_mode = WAL")
@@ -94,8 +94,8 @@ class FeatureStore:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        # A connection a use: it costs 0.1 ms, and no thread or fork can share one by mistake.
-        database = sqlite3.connect(self._path, timeout=PATIENCE_S)
+        # A connection for each use costs 0.1 ms, and no thread or fork can share one by mistake.
+        database = sqlite3.connect(self._path, timeout=LOCK_TIMEOUT_S)
         try:
             database.execute("PRAGMA foreign_keys = ON")
             with database:
@@ -104,19 +104,19 @@ class FeatureStore:
             database.close()
 
     def get(self, space: str, photos: Sequence[bytes]) -> dict[bytes, Float32Array]:
-        """The features that are there; photos without any are left out."""
-        found: dict[bytes, Float32Array] = {}
+        """The features that the store has; photos without any are left out."""
+        vectors: dict[bytes, Float32Array] = {}
         with self._open() as database:
             number = self._number(database, space)
-            for chunk in _chunks(photos, KEYS_AT_ONCE):
+            for chunk in _chunks(photos, KEYS_PER_QUERY):
                 marks = ",".join("?" * len(chunk))
                 query = f"SELECT photo, vector FROM feature WHERE space = ? AND photo IN ({marks})"
                 for photo, vector in database.execute(query, (number, *chunk)):
-                    found[photo] = np.frombuffer(vector, np.float32)
-        return found
+                    vectors[photo] = np.frombuffer(vector, np.float32)
+        return vectors
 
     def put(self, space: str, features: Mapping[bytes, Float32Array]) -> None:
-        """Keep features, all or none of them.
+        """Keep features, in one transaction.
 
         Args:
             space: What they depend on.
@@ -151,20 +151,20 @@ class FeatureStore:
             return [Space(*row) for row in database.execute(query)]
 
     def prune(self, *, unused_days: float = 0) -> int:
-        """Drop the spaces nobody asked for lately, and give the disk back.
+        """Delete the spaces that were not used lately, and shrink the file.
 
         Args:
             unused_days: How long a space must have been unused; 0 drops everything.
 
         Returns:
-            How many spaces went.
+            How many spaces were deleted.
         """
         with self._open() as database:
             limit = time.time() - unused_days * 86400
-            gone = database.execute("DELETE FROM space WHERE used_s <= ?", (limit,)).rowcount
-        with contextlib.closing(sqlite3.connect(self._path, timeout=PATIENCE_S)) as database:
+            deleted = database.execute("DELETE FROM space WHERE used_s <= ?", (limit,)).rowcount
+        with contextlib.closing(sqlite3.connect(self._path, timeout=LOCK_TIMEOUT_S)) as database:
             database.execute("VACUUM")
-        return gone
+        return deleted
 
 
 def _chunks(items: Iterable[bytes], size: int) -> Iterator[list[bytes]]:

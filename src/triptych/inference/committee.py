@@ -234,9 +234,11 @@ def _int8(
 ) -> list[Path]:
     if options.random_weights:
         return int8.prepare(paths, [row.recipe for row in rows], report=options.report)
-    quantized = [int8.beside(path) for path in paths]
+    quantized = [int8.int8_path(path) for path in paths]
     if not all(path.exists() for path in quantized):
         names = [row.name for row in rows]
         some = "" if names == list(zoo.COMMITTEES[name]) else f" --members {','.join(names)}"
-        raise int8.missing(", ".join(names), f"triptych optimize {name}{some} --images photos/")
+        raise int8.not_quantized(
+            ", ".join(names), f"triptych optimize {name}{some} --images photos/"
+        )
     return quantized

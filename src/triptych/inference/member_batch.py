@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from triptych.engines import Far
 from triptych.engines import Output
+from triptych.engines import PixelEngine
 from triptych.ensemble import ood
 from triptych.inference.committee import Committee
 from triptych.preprocessing import recipe
@@ -145,9 +145,9 @@ class MemberBatch:
         engine, of = self.committee.members[member].engine, self.committee.members[member].recipe
         start = time.perf_counter()
         pixels = self.images[image].crop(of)[np.newaxis]
-        if isinstance(engine, Far):
+        if isinstance(engine, PixelEngine):
             prepared = time.perf_counter()
-            output = engine.look(pixels)
+            output = engine.run_pixels(pixels)
         else:
             inputs = recipe.scale(of, pixels)
             prepared = time.perf_counter()

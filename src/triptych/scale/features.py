@@ -90,8 +90,8 @@ def pack(extractors: Sequence[features.Extractor]) -> list[PackedBackbone]:
 
 
 def compute(
-    wanted: Sequence[features.Wanted], extractors: Sequence[features.Extractor]
-) -> Generator[features.Seen, None, None]:
+    wanted: Sequence[features.Request], extractors: Sequence[features.Extractor]
+) -> Generator[features.PhotoFeatures, None, None]:
     """Extract features on the nodes of the cluster that this process is connected to.
 
     Each core of the cluster works on one photo at a time. The work of a node that dies is done
@@ -129,7 +129,7 @@ def compute(
 
 
 def _feature_rows(
-    wanted: Sequence[features.Wanted], packed: Sequence[PackedBackbone]
+    wanted: Sequence[features.Request], packed: Sequence[PackedBackbone]
 ) -> Iterable[dict[str, Any]]:
     import ray
     import ray.data
@@ -159,7 +159,7 @@ def _reason(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class PackedPhoto:
-    """A photo as it is sent to a node; has the fields of `triptych.features.Photo`."""
+    """A photo as it is sent to a node; has the fields of `triptych.features.ReadablePhoto`."""
 
     digest: bytes
     read: Callable[[], bytes]
@@ -194,7 +194,7 @@ class FeatureActor:
         error = b""
         try:
             photo = PackedPhoto(row["digest"], cloudpickle.loads(row["read"]))
-            _, vectors = features.look(photo, lacking, self._extractors)
+            _, vectors = features.extract_photo(photo, lacking, self._extractors)
         except errors.TriptychError as raised:
             error = cloudpickle.dumps(with_node(raised))
         except Exception as raised:

@@ -51,14 +51,14 @@ class RemoteEngine:
         """
         return self._call(self._replicas.run, batch)
 
-    def look(self, pixels: UInt8Array) -> Output:
-        """Answer a batch; see `triptych.engines.Far.look`.
+    def run_pixels(self, pixels: UInt8Array) -> Output:
+        """Answer a batch; see `triptych.engines.PixelEngine.run_pixels`.
 
         Raises:
             errors.Overloaded: As `run`.
             errors.DeadlinePassed: As `run`.
         """
-        return self._call(self._replicas.look, pixels)
+        return self._call(self._replicas.run_pixels, pixels)
 
     def _call(self, method: DeploymentHandle[Any], batch: Batch) -> Output:
         deadline = Deadline(self._limit_s)

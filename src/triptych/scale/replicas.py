@@ -99,8 +99,8 @@ class MemberReplica:
         """
         return self._run(self._get(committee), batch)
 
-    def look(self, committee: str, pixels: UInt8Array) -> Output:
-        """Scale pixels and run them; see `triptych.engines.Far.look`.
+    def run_pixels(self, committee: str, pixels: UInt8Array) -> Output:
+        """Scale pixels and run them; see `triptych.engines.PixelEngine.run_pixels`.
 
         Args:
             committee: The committee whose network of this member to run.

@@ -80,7 +80,7 @@ class TrainingConfig:
     progress: StageProgress = lambda stage, done, total: None
     on_score: Callable[[str, float], None] = lambda member, accuracy: None
     stop: ShouldStop = lambda: False
-    compute: features.Compute = features.here
+    compute: features.Compute = features.extract_locally
 
     def raise_if_stopped(self) -> None:
         """End training where ``stop`` says so.

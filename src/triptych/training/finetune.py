@@ -30,7 +30,7 @@ from triptych import images
 from triptych.engines.conversion import convert
 from triptych.engines.options import EngineOptions
 from triptych.engines.options import open_engine
-from triptych.features import Photo
+from triptych.features import ReadablePhoto
 from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
 from triptych.training import committee as committees
@@ -279,7 +279,9 @@ class _Finetuner:
             seed=self.config.seed,
         ).save(scratch / worker.HEAD)
 
-    def _write_pixels(self, photos: Sequence[Photo], photo_recipe: Recipe, path: Path) -> None:
+    def _write_pixels(
+        self, photos: Sequence[ReadablePhoto], photo_recipe: Recipe, path: Path
+    ) -> None:
         # One by one to disk: all of them may be more than memory holds.
         array = np.lib.format.open_memmap(
             path, mode="w+", dtype=np.uint8, shape=(len(photos), *photo_recipe.size, 3)
@@ -400,7 +402,7 @@ def canvas(network_recipe: Recipe) -> Recipe:
     return dataclasses.replace(network_recipe, size=(height, width), crop_share=1.0)
 
 
-def _resized(photos: Iterable[Photo], photo_recipe: Recipe) -> Iterator[Array]:
+def _resized(photos: Iterable[ReadablePhoto], photo_recipe: Recipe) -> Iterator[Array]:
     enough = recipe.enough([photo_recipe])
     with ThreadPoolExecutor(concurrency.cpu_count()) as pool:
         yield from concurrency.map_ahead(

@@ -16,12 +16,12 @@ import numpy as np
 from triptych import bundles
 from triptych import data
 from triptych import errors
+from triptych import features
 from triptych.engines.conversion import convert
 from triptych.engines.conversion import store
 from triptych.engines.options import EngineOptions
 from triptych.ensemble import ood
 from triptych.features import Extractor
-from triptych.features import extractors
 from triptych.models import zoo
 from triptych.preprocessing import augment
 from triptych.training import artifacts
@@ -178,7 +178,7 @@ def _extractors(
     with ThreadPoolExecutor(1) as pool:
         # This import takes seconds and is needed later; do it meanwhile.
         pool.submit(importlib.import_module, "sklearn.linear_model")
-        return extractors.of(
+        return features.open_extractors(
             backbones, options, own=config.weights_by_backbone, converter=converter
         )
 

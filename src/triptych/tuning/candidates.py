@@ -15,7 +15,6 @@ from triptych import data as triptych_data
 from triptych import errors
 from triptych import features
 from triptych.engines.options import EngineOptions
-from triptych.features import extractors
 from triptych.inference import committee as committees
 from triptych.inference.classifier import Classifier
 from triptych.inference.committee import Committee
@@ -151,7 +150,7 @@ def _taught(
     predictions.check_enough(len(photos))
     vectors = features.extract(
         photos,
-        extractors.of(rows, options),
+        features.open_extractors(rows, options),
         features.FeatureStore(options.home / "features.sqlite"),
         progress=lambda *done: progress(Stage.FEATURES, *done),
     )

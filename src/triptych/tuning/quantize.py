@@ -153,8 +153,8 @@ def _of_zoo(name: str, options: EngineOptions, config: QuantizeConfig) -> _Subje
 
     def keep(made: Sequence[Path], told: dict[str, Any]) -> tuple[Path, ...]:
         for path, network in zip(made, networks, strict=True):
-            int8.keep(path, network, told)
-        return tuple(int8.beside(network).parent for network in networks)
+            int8.install(path, network, told)
+        return tuple(int8.int8_path(network).parent for network in networks)
 
     return _Subject(committee, networks, (), keep)
 

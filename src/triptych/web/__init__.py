@@ -104,7 +104,9 @@ def create_app(
         # A photo of the next request is unpacked while the networks look at those before.
         queue=queueing.Queue(
             threads
-            or concurrency.cpu_count() * batching.most(settings.precision, settings.max_batch) + 1,
+            or concurrency.cpu_count()
+            * batching.batch_limit(settings.precision, settings.max_batch)
+            + 1,
             capacity=settings.max_waiting_images,
             waited=meters.waited,
         ),

@@ -2,10 +2,10 @@
 
     <folder of a network>/
         network.xml, .bin            f32
-        int8-1/network.xml, .bin     made from it, by version 1 of `quantize`
-        int8-1/told.json             from which photos, and what it is worth
+        int8-1/network.xml, .bin     quantized from it, by version 1 of `quantize`
+        int8-1/told.json             its provenance: from which photos, and how much it loses
 
-So one that was made from other weights, or otherwise than today, is never found.
+So one that was made from other weights, or by another version, is never used.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ from triptych.typing import Notify
 from triptych.utils import files
 
 FOLDER = f"int8-{quantize.VERSION}"
-TOLD = "told.json"
-# Of random weights answers mean nothing, and few pictures tell how large its numbers are.
-GENERATED = 16
+PROVENANCE = "told.json"
+# With random weights the probabilities mean nothing, and few images show how large numbers get.
+SYNTHETIC_INPUTS = 16
 PATCHES = 8
 
 
-def beside(network: Path) -> Path:
+def int8_path(network: Path) -> Path:
     """Where the int8 form of a network lies, if it was made."""
     return network.parent / FOLDER / convert.NETWORK
 
 
-def missing(committee: str, make: str) -> errors.SettingError:
-    """What to say where int8 networks are asked for that were not made.
+def not_quantized(committee: str, command: str) -> errors.SettingError:
+    """The error where int8 is wanted and the networks were not quantized.
 
     Args:
         committee: What to call the whole.
-        make: The command that makes them.
+        command: What makes them.
     """
     return errors.SettingError(
         f"Precision int8 was asked for, and {committee} has no int8 networks yet. "
-        f"Make them from photos of yours with: {make}"
+        f"Make them from photos of yours with: {command}"
     )
 
 
 def prepare(networks: Sequence[Path], recipes: Sequence[Recipe], *, report: Notify) -> list[Path]:
-    """The int8 forms of networks with random weights; those that are missing are made now.
+    """The int8 forms of networks with random weights; missing ones are quantized now.
 
     Args:
         networks: The f32 ones.
@@ -66,51 +66,47 @@ def prepare(networks: Sequence[Path], recipes: Sequence[Recipe], *, report: Noti
     Raises:
         errors.SettingError: One is missing, and NNCF is not installed.
     """
-    for network, own in zip(networks, recipes, strict=True):
-        if not beside(network).exists():
+    for network, photo_recipe in zip(networks, recipes, strict=True):
+        if not int8_path(network).exists():
             report(f"Quantizing {network.parent.name.split('-')[0]} ...")
-            _make(network, own)
-    return [beside(network) for network in networks]
+            with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
+                quantized = Path(scratch) / convert.NETWORK
+                quantize.run(network, synthetic_inputs(photo_recipe), quantized)
+                install(quantized, network, {"from": "generated pictures"})
+    return [int8_path(network) for network in networks]
 
 
-def _make(network: Path, own: Recipe) -> None:
-    with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
-        made = Path(scratch) / convert.NETWORK
-        quantize.run(network, generated(own), made)
-        keep(made, network, {"from": "generated pictures"})
-
-
-def keep(made: Path, network: Path, told: Mapping[str, Any]) -> None:
-    """Keep a network as the int8 form of another, atomically in place of the one that was there.
+def install(quantized: Path, network: Path, provenance: Mapping[str, Any]) -> None:
+    """Make a network the int8 form of another; it replaces an earlier one atomically.
 
     Args:
-        made: What `quantize.run` wrote.
+        quantized: What `quantize.run` wrote.
         network: The f32 one.
-        told: As for `put`.
+        provenance: As for `copy_into`.
     """
-    with files.atomic_dir(beside(network).parent, exists="replace") as new:
-        put(made, new.parent, told)
+    with files.atomic_dir(int8_path(network).parent, exists="replace") as folder:
+        copy_into(quantized, folder.parent, provenance)
 
 
-def put(made: Path, folder: Path, told: Mapping[str, Any]) -> None:
-    """Copy an int8 network into the folder of the one that it was made from.
+def copy_into(quantized: Path, folder: Path, provenance: Mapping[str, Any]) -> None:
+    """Copy an int8 network into the folder of the network that it was made from.
 
     Args:
-        made: What `quantize.run` wrote.
+        quantized: What `quantize.run` wrote.
         folder: That of the f32 network.
-        told: What it was made from and what it is worth, for people: anything that JSON can say.
+        provenance: What it was made from and how much it loses, for people: a JSON object.
     """
     target = folder / FOLDER
     target.mkdir(exist_ok=True)
-    for path in (made, made.with_suffix(".bin")):
+    for path in (quantized, quantized.with_suffix(".bin")):
         shutil.copyfile(path, target / path.name)
     versions = {name: metadata.version(name) for name in ("nncf", "openvino")}
-    text = json.dumps({**versions, **told}, indent=1, ensure_ascii=False) + "\n"
-    (target / TOLD).write_text(text, encoding="utf-8")
+    text = json.dumps({**versions, **provenance}, indent=1, ensure_ascii=False) + "\n"
+    (target / PROVENANCE).write_text(text, encoding="utf-8")
 
 
-def generated(own: Recipe) -> list[Float32Array]:
+def synthetic_inputs(photo_recipe: Recipe) -> list[Float32Array]:
     """Network inputs made of patches of random colours, the same ones each time."""
     rng = np.random.default_rng(0)
-    small = rng.integers(0, 256, (GENERATED, PATCHES, PATCHES, 3), np.uint8)
-    return [recipe.apply(own, image) for image in small]
+    small = rng.integers(0, 256, (SYNTHETIC_INPUTS, PATCHES, PATCHES, 3), np.uint8)
+    return [recipe.apply(photo_recipe, image) for image in small]

@@ -1,7 +1,7 @@
-"""Networks to int8 with NNCF, each in a process of its own.
+"""Post-training quantization to int8 by NNCF, each network in a process of its own.
 
-NNCF brings scikit-learn and more with it, and a server should carry none of that. So `run` starts
-a child, which writes the quantized network and ends.
+NNCF imports scikit-learn and more, and a server should carry none of that. So `run` starts a
+child, which writes the quantized network and ends.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ from triptych.typing import ShouldStop
 from triptych.utils import extras
 from triptych.utils import worker
 
-# Part of the name under which int8 networks are kept: raise it when this module changes what it
-# writes.
+# Part of the folder name of int8 networks: raise it when this module changes what it writes.
 VERSION = 1
 STOPPED = "Stopped; no int8 network was kept."
 
 
 def check_installed() -> None:
-    """Refuse where NNCF is missing.
+    """Check that NNCF is installed.
 
     Raises:
         errors.SettingError: It is not installed; the message says how to get it.
@@ -44,15 +43,15 @@ def run(
     *,
     stop: ShouldStop = lambda: False,
 ) -> None:
-    """Quantize a network, in a child process that ends with it.
+    """Quantize a network in a child process.
 
     Args:
         network: The f32 one, as `triptych.engines.conversion.convert.export` writes it.
-        inputs: Typical network inputs, each of shape (H, W, 3): a hundred tell well between
-            which bounds numbers lie inside the network.
-        target: Ends in ``.xml``, in a folder that there is; the numbers go into a ``.bin``
-            beside it, and the inputs lie there in the meantime.
-        stop: Asked often; true ends the child.
+        inputs: Typical network inputs, each of shape (H, W, 3); NNCF takes the ranges of
+            activations from them, and a hundred are enough.
+        target: Ends in ``.xml``, in an existing folder; the weights go into a ``.bin`` beside it,
+            and the inputs are kept there meanwhile.
+        stop: Called several times a second; true ends the child.
 
     Raises:
         errors.SettingError: NNCF is not installed.
@@ -68,8 +67,8 @@ def run(
     saved = target.with_name("inputs.npy")
     try:
         with saved.open("wb") as file:
-            for one in inputs:
-                np.save(file, one)
+            for network_input in inputs:
+                np.save(file, network_input)
         with worker.Worker(__name__) as child:
             child.send({"network": str(network), "inputs": str(saved), "target": str(target)})
             for _ in child.messages(poll):
@@ -80,8 +79,8 @@ def run(
         saved.unlink()
 
 
-class _Saved:
-    """Network inputs in a file, as batches of one; read anew each time they are gone through."""
+class _SavedInputs:
+    """Network inputs in a file, as batches of one, read anew for each iteration."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -93,12 +92,12 @@ class _Saved:
 
 
 def _main(network: str, inputs: str, target: str) -> None:
-    # NNCF tells its makers of each use where this is installed; here nothing leaves the machine.
+    # NNCF reports each use to its makers where this is installed; nothing may leave the machine.
     cast(dict[str, Any], sys.modules)["openvino_telemetry"] = None
     import nncf
     import openvino
 
-    samples = _Saved(Path(inputs))
+    samples = _SavedInputs(Path(inputs))
     quantized = nncf.quantize(
         openvino.Core().read_model(network),
         nncf.Dataset(samples),

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from triptych import errors
-from triptych.engines.activation_maps import Maps
+from triptych.engines.activation_maps import ActivationMaps
 from triptych.ensemble.rules import CASCADE
 from triptych.images import heat as drawing
 from triptych.inference.committee import Member
@@ -160,7 +160,7 @@ class Explainer:
 
     def __init__(self, pool: Executor) -> None:
         self._pool = pool
-        self._opened: dict[Path, Maps | None] = {}
+        self._opened: dict[Path, ActivationMaps | None] = {}
         self._opening = threading.Lock()
 
     @property
@@ -251,11 +251,11 @@ class Explainer:
         worth = occlusion.worth(float(whole), np.array(parts))
         return SaliencyMap(_positive(worth), box, OCCLUSION)
 
-    def _activation_maps(self, network: Path) -> Maps | None:
+    def _activation_maps(self, network: Path) -> ActivationMaps | None:
         with self._opening:
             if network not in self._opened:
                 try:
-                    self._opened[network] = Maps(network)
+                    self._opened[network] = ActivationMaps(network)
                 except errors.EngineError:
                     self._opened[network] = None  # it does not end in pooling and a dense layer
             return self._opened[network]
