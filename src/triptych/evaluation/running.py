@@ -15,6 +15,8 @@ from triptych.evaluation.rule_metrics import RuleScores
 from triptych.typing import Probs
 
 MEMBER_METRICS = ("top1", "top5", "interval", "ece")
+# So many photos at a time become one array, as an array of one number is mostly overhead.
+BLOCK = 256
 RULE_METRICS = (*MEMBER_METRICS, "cost", "coverage", "set_size")
 
 
@@ -46,6 +48,7 @@ class RunningMetrics:
         coverage: float = 0.9,
     ) -> None:
         self._params, self._costs, self._rule, self._coverage = params, costs, rule, coverage
+        self._images = 0
         self._members: dict[str, list[RuleScores]] = {name: [] for name in members}
         self._rules: dict[str, list[RuleScores]] = {name: [] for name in RULES}
 
@@ -65,6 +68,10 @@ class RunningMetrics:
             answers = rule_metrics.answer(self._params, rule, probs[:, None], self._costs)
             quantiles = self._params.rule(rule).quantiles
             scores.append(rule_metrics.score(answers, true_class, quantiles, self._coverage))
+        self._images += 1
+        for scores in (*self._members.values(), *self._rules.values()):
+            if len(scores) > BLOCK:
+                scores[:] = [RuleScores.join(scores)]
 
     def to_dict(self) -> dict[str, Any]:
         """The metrics as JSON: ``members``, ``committee`` and ``rules``; shares in [0, 1].
@@ -75,7 +82,7 @@ class RunningMetrics:
         """
         rules = {name: _metrics(scores, RULE_METRICS) for name, scores in self._rules.items()}
         return {
-            "images": len(self._rules[self._rule]),
+            "images": self._images,
             "members": [
                 {"name": name, **_metrics(scores, MEMBER_METRICS)}
                 for name, scores in self._members.items()
