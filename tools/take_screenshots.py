@@ -152,7 +152,7 @@ def fill(browser: Browser, address: str, home: Path) -> None:
     page.get_by_label("Description").fill(
         "Drawn apples, lemons and pears, to see teaching at work."
     )
-    page.get_by_role("button", name="Keep the card").click()
+    page.get_by_role("button", name="Save the card").click()
     keep(door)
     page.close()
 

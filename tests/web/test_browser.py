@@ -63,7 +63,7 @@ def test_photos_chosen_by_the_button(visit):
         expected = studios.fake_classifier("lite").classify(squares(seed))
         assert expected.label.name in verdict
         assert f"{100 * expected.prob:.1f}\xa0%" in verdict
-        assert f"mean of 3 members; surest was {expected.surest}" in verdict
+        assert f"mean of 3 networks; surest was {expected.surest}" in verdict
     assert page.inner_text("#news").count("cat.png: ") == 1
     screenshot(page, "two-photos")
 
@@ -157,7 +157,7 @@ def test_the_same_photo_under_another_rule(visit):
     page.check('[name="rule"][value="vote"]')
     ask(page)
     assert len(texts(page, ".plate")) == 1
-    assert "vote of 3 members" in texts(page, ".plate")[0]
+    assert "vote of 3 networks" in texts(page, ".plate")[0]
 
 
 def test_cancelling_keeps_what_was_answered(visit):
@@ -227,7 +227,7 @@ def test_by_keyboard_only(visit):
     assert outline == "solid"
     page.keyboard.press("Enter")
     page.wait_for_selector('#cards [data-state="answered"]')
-    assert "weighted of 3 members" in texts(page, ".plate")[0]
+    assert "weighted of 3 networks" in texts(page, ".plate")[0]
 
 
 # ------------------------------------------------------------------ doubt
@@ -254,17 +254,17 @@ def test_doubt_is_shown_alike_with_a_script_and_without(visit):
     follow(plain.locator(".ask"))
     scripted = doubted(visit)
     ask(scripted)
-    for part in (".plate", ".panel h4", ".guesses", ".slept", ".why[data-slot]"):
+    for part in (".plate", ".panel h4", ".guesses", ".skipped", ".why[data-slot]"):
         assert texts(plain, part) == texts(scripted, part)
     seals = (
         "[...document.querySelectorAll('#cards .seal')].map(s => s.querySelectorAll('*').length)"
     )
     assert plain.evaluate(seals) == scripted.evaluate(seals) == [2, 2, 2, 1]
-    advice = "The rule weighted asks every member."
-    assert [advice in said for said in texts(plain, "[data-slept]")] == [True] * 3
-    assert [advice in said for said in texts(scripted, "[data-slept]")] == [False] * 3
-    expect(plain.locator(".plain[data-slot=wake]:visible")).to_have_count(0)
-    expect(scripted.locator(".plain[data-slot=wake]:visible")).to_have_count(3)
+    advice = "The rule weighted asks every network."
+    assert [advice in said for said in texts(plain, "[data-skipped]")] == [True] * 3
+    assert [advice in said for said in texts(scripted, "[data-skipped]")] == [False] * 3
+    expect(plain.locator(".plain[data-slot=ask]:visible")).to_have_count(0)
+    expect(scripted.locator(".plain[data-slot=ask]:visible")).to_have_count(3)
     screenshot(scripted, "doubt")
 
 
@@ -273,13 +273,13 @@ def test_a_skipped_member_is_run_on_request(visit):
     ask(page)
     before = texts(page, ".triptych")
     page.check('[name="rule"][value="max"]')  # what is chosen for the next question is no matter
-    page.focus('[aria-label="Wake EfficientNetLite1 for SURE.png"]')
+    page.focus('[aria-label="Ask EfficientNetLite1 about SURE.png"]')
     page.keyboard.press("Enter")
-    page.get_by_text("weighted of 3 members").wait_for()
+    page.get_by_text("weighted of 3 networks").wait_for()
     after = texts(page, ".triptych")
     assert after[1:] == before[1:]
     assert "daisy" in after[0]
-    assert "slept" not in after[0]
+    assert "not needed" not in after[0]
     assert texts(page, ".panel h4")[:3] == MEMBERS
     assert page.evaluate("document.activeElement.querySelector('h4').textContent") == MEMBERS[1]
     assert page.inner_text("#news").count("SURE.png: daisy") == 2
@@ -291,12 +291,12 @@ def test_a_verdict_stays_when_running_a_skipped_member_fails(visit, expected):
     ask(page)
     verdict = texts(page, ".plate")[0]
     page.route("**/api/**", lambda route: route.abort())
-    page.click('[aria-label="Wake EfficientNetLite2 for SURE.png"]')
+    page.click('[aria-label="Ask EfficientNetLite2 about SURE.png"]')
     page.get_by_text("The studio did not answer.").first.wait_for()
     assert texts(page, ".plate")[0] == verdict
     page.unroute("**/api/**")
-    page.click('[aria-label="Wake EfficientNetLite2 for SURE.png"]')
-    page.get_by_text("weighted of 3 members").wait_for()
+    page.click('[aria-label="Ask EfficientNetLite2 about SURE.png"]')
+    page.get_by_text("weighted of 3 networks").wait_for()
 
 
 def test_how_wide_sets_are_is_chosen(visit):

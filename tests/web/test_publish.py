@@ -78,9 +78,9 @@ def classes(client: FlaskClient, committee: str = "garden") -> set[str]:
 
 def test_versions_are_listed_with_what_they_are_worth(client):
     text = seen(client)
-    facts = "90.0 % (80.0 % to 95.0 %, 10 photos) 40 photos EfficientNetLite0 2026-01-02"
+    facts = "80 % to 95 % (9 of 10 photos) 40 photos EfficientNetLite0 2026-01-02"
     assert f"2 active Take offline Try Download {facts}" in text
-    assert "80.0 % (70.0 % to 85.0 %, 10 photos)" in text
+    assert "70 % to 85 % (8 of 10 photos)" in text
     assert "is answered by version 2" in text
     assert [text.count(step) for step in ("Take offline", "Roll back to this", "Download")] == [
         *(1, 1, 2)
@@ -94,7 +94,7 @@ def test_a_roll_back_is_answered_at_once_and_so_is_the_way_forward(client):
     assert classes(client) == classes(client, "garden@1") == OLD
     assert classes(client, "garden@2") == NEW
     text = seen(client, "/bundles/garden?done=served")
-    assert "Published: whoever asks" in text
+    assert "Published: requests by its name are answered" in text
     assert "is answered by version 1" in text
     serve(client, 2)
     assert classes(client) == NEW
@@ -214,8 +214,8 @@ def test_pages_of_other_sites_publish_nothing(client):
 def test_all_bundles_are_listed_whoever_taught_them(client, shelf):
     serve(client, 0)
     text = seen(client, "/bundles")
-    assert "base 1 1 90.0 %" in text
-    assert "garden none 2 90.0 %" in text
+    assert "base 1 1 80 % to 95 %" in text
+    assert "garden none 2 80 % to 95 %" in text
     assert "wasp, hornet" in text
 
 
@@ -223,7 +223,7 @@ def test_an_empty_studio_says_how_bundles_come(tmp_path):
     write_with_metrics(tmp_path, "base", "x", "y")
     client = studio(tmp_path).test_client()
     bundles.remove(tmp_path, "base")
-    assert "There are no bundles yet" in seen(client, "/bundles")
+    assert "There are no taught committees yet" in seen(client, "/bundles")
 
 
 def test_a_project_has_the_same_page_among_its_own(client, shelf):
@@ -266,7 +266,7 @@ def test_the_card_is_plain_text_wherever_it_is_shown(client, shelf):
 def test_the_figures_of_a_card_cannot_be_edited(client):
     client.post("/bundles/garden/card", data={"top1": "1.0", "accuracy": "100 %", "use": "Fun."})
     text = seen(client, "/c/garden")
-    assert "90.0 % of 10 photos" in text
+    assert "9 of 10 photos" in text
     assert "100 %" not in text
 
 
@@ -349,8 +349,8 @@ def test_with_a_key_all_that_is_copied_sends_it_and_nobody_else_sees_anything(sh
 def test_the_page_to_share_is_about_one_committee(client):
     text = seen(client, "/c/garden")
     assert "2 classes: wasp, hornet" in text
-    assert "90.0 % of 10 photos that it had not learned" in text
-    assert "80.0 % to 95.0 % can be expected" in text
+    assert "it was right on 9 of 10 photos that it had not learned" in text
+    assert "On 80 % to 95 % of photos like those it was tested on" in text
     assert "Take a photo" in text
     for other in ("base", "classic", "Classify", "How answers are joined", "Teach your own"):
         assert other not in text

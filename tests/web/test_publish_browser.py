@@ -66,8 +66,8 @@ def test_publish_roll_back_and_share(visit, address):
     browser.screenshot(page, "publish")
 
     page.fill("[name=description]", WORDS)
-    follow(page.locator("text=Keep the card"))
-    expect(notice).to_contain_text("The card is kept")
+    follow(page.locator("text=Save the card"))
+    expect(notice).to_contain_text("The card is saved")
     follow(page.locator("text=Roll back to this"))
     expect(notice).to_contain_text("Published")
     assert_active(page, 1)
@@ -121,7 +121,7 @@ def test_by_keyboard_only(visit):
     page.keyboard.type("me@example.org")
     with page.expect_navigation():
         page.keyboard.press("Enter")
-    expect(page.locator("#notice")).to_contain_text("The card is kept")
+    expect(page.locator("#notice")).to_contain_text("The card is saved")
     expect(page.locator("[name=contact]")).to_have_value("me@example.org")
     publish(page).focus()
     with page.expect_navigation():

@@ -18,6 +18,7 @@ from support.images import picture
 from triptych import settings
 from triptych.studio.projects import UNSORTED
 from triptych.studio.projects import job_table as rows
+from triptych.training.config import Stage
 from triptych.web import create_app
 from triptych.web.studio import progress
 
@@ -514,7 +515,7 @@ def test_a_teaching_that_ended_early_says_why_and_can_go_on(client, garden, plan
 def test_a_teaching_that_is_done_leads_to_its_result(client, garden, plant):
     plant(state="done", version=3, news=NEWS)
     page = client.get(f"/projects/{garden}/teach").text
-    assert "This made version 3: it answered 87.5 % of the photos held back rightly." in page
+    assert "This made version 3: it answered 87.5 % of the photos held back correctly." in page
     assert f'href="/projects/{garden}/result">See the result' in page
     assert ">Go on</button>" not in page
 
@@ -533,7 +534,7 @@ def test_time_left_in_words():
     assert told["left"] == "About 3 seconds left in this stage."
     long = dataclasses.replace(job, left_s=200.0, options={"augment": ["flips"]})
     assert progress.of(long)["left"] == "About 3 minutes left in this stage."
-    assert progress.VIEWS in [stage["name"] for stage in progress.of(long)["stages"]]
+    assert Stage.AUGMENTED_FEATURES in [stage["name"] for stage in progress.of(long)["stages"]]
 
 
 def test_a_studio_that_cannot_write_says_so_and_answers_all_the_same(registry, tmp_path):

@@ -309,7 +309,7 @@ def test_the_form_works_without_a_script(client):
     page = words(response.text)
     assert response.status_code == 200
     assert f"{expected.label.name} {100 * expected.prob:.1f} %" in page
-    assert f"max of 3 members; surest was {expected.surest}" in page
+    assert f"max of 3 networks; surest was {expected.surest}" in page
     assert "notes.txt Not answered" in page
     assert response.text.count("data:image/jpeg;base64,") == 2
     assert response.text.count('<section class="panel"') == 6 + 2  # and the script's templates
@@ -348,7 +348,7 @@ def test_a_committee_with_weights_can_be_chosen(client):
         (folder / row.weights.file).touch()
     page = client.get("/").text
     assert not re.search(r'value="classic"\s+disabled', page)
-    assert "Gets ready at its first question" in page
+    assert "Loads with the first photo" in page
 
 
 def test_auto_says_which_committee_it_took_and_why():
@@ -356,7 +356,7 @@ def test_auto_says_which_committee_it_took_and_why():
     registry.get()
     page = create_app(settings.load({}), registry).test_client().get("/").text
     assert registry.default == "lite"
-    assert "Taken automatically, as the weights of classic are not on this machine" in page
+    assert "Chosen automatically, as the weights of classic are not on this machine" in page
 
 
 def test_random_weights_are_not_to_be_believed():
@@ -399,7 +399,7 @@ def test_a_sure_answer_needs_no_set(garden):
     said = judged(garden, studios.SURE)
     assert "daisy 98.8 % Sure : answers this probable are rarely wrong. then tulip 1.2 %" in said
     assert "one of" not in said
-    assert "slept" not in said
+    assert "not needed" not in said
 
 
 def test_a_set_and_what_it_promises(garden):
@@ -417,20 +417,20 @@ def test_a_large_set_is_folded(garden):
 
 def test_none_of_these_keeps_the_best_guess_and_promises_no_set(garden):
     said = judged(garden, studios.NONE_OF_THESE)
-    assert "None of these Nothing like it was taught. at best daisy 42.9 %; tulip" in said
+    assert "None of these Unlike anything it learned from. at best daisy 42.9 %; tulip" in said
     assert "one of:" not in said
 
 
-def test_members_that_slept_stay_in_their_place(garden):
+def test_networks_that_were_skipped_stay_in_their_place(garden):
     page = ask(garden, ("a.png", plain_image(studios.SURE)), to="/", rule="cascade").text
     said = words(page)
-    assert "cascade of 3 members; one was enough" in said
+    assert "cascade of 3 networks; one was enough" in said
     assert re.findall(r'data-slot="member">(\w+)<', page)[:3] == list(zoo.COMMITTEES["lite"])
-    slept = "slept After EfficientNetLite0 the answer had a probability of 0.982"
-    assert said.count(slept) == 2
-    assert said.count("The rule weighted asks every member.") == 2
+    skipped = "not needed After EfficientNetLite0 the answer had a probability of 0.982"
+    assert said.count(skipped) == 2
+    assert said.count("The rule weighted asks every network.") == 2
     two = judged(garden, studios.TWO_ASKED, rule="cascade")
-    assert "cascade of 3 members; 2 were enough; surest was EfficientNetLite1 with" in two
+    assert "cascade of 3 networks; 2 were enough; surest was EfficientNetLite1 with" in two
 
 
 def test_the_api_says_how_sure_it_is(garden):
@@ -444,7 +444,7 @@ def test_the_api_says_how_sure_it_is(garden):
 def test_a_committee_that_was_not_fitted_says_nothing_of_it(client):
     page = ask(client, ("a.png", squares()), to="/", rule="cascade").text
     said = words(page).partition(" Verdicts ")[2]
-    assert "cascade of 3 members; surest was" in said
+    assert "cascade of 3 networks; surest was" in said
     for part in ("Sure", "Unsure", "Nothing like", "one of", "holds the true", "slept"):
         assert part not in said
 

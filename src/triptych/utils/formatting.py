@@ -66,13 +66,13 @@ def counted(count: int, one: str, many: str | None = None) -> str:
 
 
 def duration(spent_ms: float) -> str:
-    """A time in milliseconds.
+    """A time, in milliseconds or from one second on in seconds.
 
     Example:
-        >>> duration(17.4)
-        '17 ms'
+        >>> duration(17.4), duration(1401.0)
+        ('17 ms', '1.4 s')
     """
-    return f"{spent_ms:.0f} ms"
+    return f"{spent_ms:.0f} ms" if spent_ms < 1000 else f"{spent_ms / 1000:.1f} s"
 
 
 def moment(at_s: float) -> str:

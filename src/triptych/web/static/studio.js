@@ -237,7 +237,7 @@ function fillVerdict(card, answer) {
     how: how(answer),
     next: refused ? next(verdict.top, "at best") : next(verdict.top.slice(1), "then"),
     warning: warning ?? "",
-    timing: `${ms(timing.total_ms)} in all; decoding ${ms(timing.decode_ms)}`,
+    timing: `${ms(timing.total_ms)} in all, decoding ${ms(timing.decode_ms)}`,
   });
   const status = verdict.status ? copyOf(`${verdict.status}-template`).childNodes : [];
   slot(card, "status").replaceChildren(...status);
@@ -249,16 +249,16 @@ function fillVerdict(card, answer) {
 }
 
 /** @returns {string} which rule or member made the verdict */
-function how({ members, slept, verdict }) {
+function how({ members, skipped, verdict }) {
   const best = members.find((member) => member.name === verdict.surest);
   const asked = members.length;
   const surest = `; surest was ${best.name} with ${percent(best.top[0].prob)}`;
-  if (slept.length) {
+  if (skipped.length) {
     const enough = asked === 1 ? "one was" : `${asked} were`;
-    const all = `${verdict.rule} of ${asked + slept.length} members; ${enough} enough`;
+    const all = `${verdict.rule} of ${asked + skipped.length} networks; ${enough} enough`;
     return asked > 1 ? all + surest : all;
   }
-  return asked > 1 ? `${verdict.rule} of ${asked} members${surest}` : `${best.name} alone`;
+  return asked > 1 ? `${verdict.rule} of ${asked} networks${surest}` : `${best.name} alone`;
 }
 
 /** @param {object[]} guesses @param {string} first @returns {string} what else was thought of */
@@ -290,7 +290,7 @@ function panels(card, answer, asked) {
   const order = seats.map((seat) => seat.value);
   const named = [
     ...answer.members.map((each) => [each.name, panel(each, answer)]),
-    ...answer.slept.map((name) => [name, sleeper(name, card, answer, asked)]),
+    ...answer.skipped.map((name) => [name, skippedPanel(name, card, answer, asked)]),
   ];
   return named.sort(([a], [b]) => order.indexOf(a) - order.indexOf(b)).map(([, each]) => each);
 }
@@ -306,47 +306,47 @@ function panel(member, { members, verdict, timing }) {
   return element;
 }
 
-/** @returns {HTMLElement} the panel of a member that was not needed, with a button to wake it */
-function sleeper(name, card, { source, reason }, asked) {
-  const element = copyOf("sleeper-template");
+/** @returns {HTMLElement} the panel of a member that was not needed, with a button to ask it */
+function skippedPanel(name, card, { source, reason }, asked) {
+  const element = copyOf("skipped-template");
   write(element, { member: name, reason });
-  const button = slot(element, "wake");
+  const button = slot(element, "ask");
   button.hidden = false;
-  button.setAttribute("aria-label", `Wake ${name} for ${source}`);
-  button.addEventListener("click", () => wake(element, card, asked));
+  button.setAttribute("aria-label", `Ask ${name} about ${source}`);
+  button.addEventListener("click", () => askAll(element, card, asked));
   return element;
 }
 
-/** Asks every member about the photo of a card, which keeps what it says until they answered. */
-async function wake(sleeping, card, { url, photo }) {
+/** Asks every network about the photo of a card, which keeps what it says until they answered. */
+async function askAll(skipped, card, { url, photo }) {
   const all = new URL(url);
   all.searchParams.set("rule", "weighted");
-  const place = [...sleeping.parentElement.children].indexOf(sleeping);
-  rouse(card, true);
-  const woken = await answer(all, photo, new AbortController().signal);
-  rouse(card, false);
+  const place = [...skipped.parentElement.children].indexOf(skipped);
+  markBusy(card, true);
+  const answered = await answer(all, photo, new AbortController().signal);
+  markBusy(card, false);
   if (!card.isConnected) return;
-  if (woken.error) return complain(sleeping, woken.error.message);
-  const stayed = [document.body, slot(sleeping, "wake")].includes(document.activeElement);
-  fill(card, woken, { url: all, photo });
+  if (answered.error) return complain(skipped, answered.error.message);
+  const stayed = [document.body, slot(skipped, "ask")].includes(document.activeElement);
+  fill(card, answered, { url: all, photo });
   const panel = slot(card, "panels").children[place];
   panel.tabIndex = -1;
   if (stayed) panel.focus();
 }
 
-/** @param {HTMLElement} card @param {boolean} busy whether its sleeping members are being woken */
-function rouse(card, busy) {
-  card.toggleAttribute("data-waking", busy);
-  for (const button of card.querySelectorAll('[data-slot="wake"]')) button.disabled = busy;
-  for (const line of card.querySelectorAll('[data-slot="sleep"]')) {
-    line.textContent = busy ? "waking" : "slept";
+/** @param {HTMLElement} card @param {boolean} busy whether its networks that were not needed are being asked */
+function markBusy(card, busy) {
+  card.toggleAttribute("data-asking", busy);
+  for (const button of card.querySelectorAll('[data-slot="ask"]')) button.disabled = busy;
+  for (const line of card.querySelectorAll('[data-slot="skipped"]')) {
+    line.textContent = busy ? "asking" : "not needed";
   }
 }
 
-/** @param {HTMLElement} sleeping a panel @param {string} message why it was not woken */
-function complain(sleeping, message) {
-  write(sleeping, { reason: message });
-  byId("news").append(textOf("p", `${textIn(sleeping, "member")}: ${message}`));
+/** @param {HTMLElement} skipped a panel @param {string} message why it did not answer */
+function complain(skipped, message) {
+  write(skipped, { reason: message });
+  byId("news").append(textOf("p", `${textIn(skipped, "member")}: ${message}`));
 }
 
 /** @param {{label: string, prob: number}} each @returns {HTMLElement} one line with its bar */
@@ -407,5 +407,5 @@ function divisor(a, b) {
 }
 
 function ms(spent) {
-  return `${Math.round(spent)} ms`;
+  return spent < 1000 ? `${Math.round(spent)} ms` : `${(spent / 1000).toFixed(1)} s`;
 }

@@ -14,7 +14,7 @@ export function offer(card, answer, asked) {
   const { label, id } = answer.verdict;
   equip(card, slot(card, "why-verdict"), { label, id, member: alone }, asked);
   for (const { name, top } of answer.members) {
-    const panels = [...card.querySelectorAll(".panel:not([data-slept])")];
+    const panels = [...card.querySelectorAll(".panel:not([data-skipped])")];
     const panel = panels.find((each) => slot(each, "member").textContent === name);
     equip(card, slot(panel, "why"), { label: top[0].label, id: top[0].id, member: name }, asked);
   }

@@ -44,7 +44,7 @@ def of(job: Job) -> dict[str, Any]:
 
 def _said(job: Job) -> str:
     if job.state == "waiting":
-        return "Another teaching is under way; this one begins when that has ended."
+        return "Another project is being taught; this one starts when that is done."
     if job.state == "running":
         return _of_stage(job)
     return _outcome(job) if job.state == "done" else job.error or ""
@@ -62,7 +62,9 @@ def _outcome(job: Job) -> str:
     made = f"This made version {job.version}"
     if not shares:
         return f"{made}; there were too few photos to say how often it is right."
-    return f"{made}: it answered {formatting.percent(shares[-1])} of the photos held back rightly."
+    return (
+        f"{made}: it answered {formatting.percent(shares[-1])} of the photos held back correctly."
+    )
 
 
 def _left(job: Job) -> str:

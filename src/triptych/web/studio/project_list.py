@@ -20,6 +20,7 @@ from triptych.studio.projects import Project
 from triptych.studio.projects import sample
 from triptych.studio.projects.naming import MAX_TITLE
 from triptych.web import context
+from triptych.web.studio import versions
 from triptych.web.studio.blueprint import blueprint
 from triptych.web.studio.blueprint import redirect_or_json
 
@@ -33,12 +34,12 @@ class Card:
     Args:
         project: Itself.
         photos: Some of it.
-        top1: How often its newest committee was right; ``None`` where none was taught.
+        accuracy: Of its newest committee; ``None`` where none was taught.
     """
 
     project: Project
     photos: list[Photo]
-    top1: float | None
+    accuracy: versions.Accuracy | None
 
 
 @blueprint.get("")
@@ -57,18 +58,16 @@ def _cards(here: context.Studio) -> list[Card]:
         Card(
             project,
             here.projects.photos(project.key, limit=THUMBS),
-            _top1(here.settings.home, project.key),
+            _accuracy(here.settings.home, project.key),
         )
         for project in here.projects.all()
     ]
 
 
-def _top1(home: Path, key: str) -> float | None:
+def _accuracy(home: Path, key: str) -> versions.Accuracy | None:
     with contextlib.suppress(errors.TriptychError):  # its own page says what is wrong
-        if versions := bundles.versions(home, key):
-            newest = bundles.find(home, f"{key}@{versions[-1]}")
-            top1 = newest.metrics.get("committee", {}).get("top1")
-            return None if top1 is None else float(top1)
+        if numbers := bundles.versions(home, key):
+            return versions.accuracy_of(bundles.find(home, f"{key}@{numbers[-1]}").metrics)
     return None
 
 

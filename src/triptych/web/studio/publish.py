@@ -25,9 +25,9 @@ blueprint = flask.Blueprint("studio_publish", __name__)
 
 # What is said after a form was sent, by the word in the address.
 DONE = {
-    "served": "Published: whoever asks for it by its name is answered by this version from now on.",
-    "offline": "Taken offline: nobody is answered under its name any more.",
-    "card": "The card is kept.",
+    "served": "Published: requests by its name are answered by this version from now on.",
+    "offline": "Taken offline: requests by its name are no longer answered.",
+    "card": "The card is saved.",
 }
 FORM_BYTES = 64 * 1024
 CHUNK_BYTES = 1 << 18

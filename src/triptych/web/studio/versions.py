@@ -8,6 +8,7 @@ from typing import Any
 
 from triptych import bundles
 from triptych import errors
+from triptych.evaluation import figures
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,16 @@ class Accuracy:
     low: float
     high: float
     photos: int
+
+    @property
+    def right(self) -> int:
+        """How many of the photos it was right on."""
+        return round(self.top1 * self.photos)
+
+    @property
+    def few(self) -> bool:
+        """Whether there are so few photos that the interval says more than the share."""
+        return self.photos < figures.SHARE_FROM
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,7 @@ def _told(number: int, about: dict[str, Any], metrics: dict[str, Any]) -> Versio
         classes=tuple(row["name"] for row in about["labels"]),
         members=tuple(row["name"] for row in about["members"]),
         photos=_photos(about),
-        accuracy=_accuracy(metrics),
+        accuracy=accuracy_of(metrics),
     )
 
 
@@ -136,7 +147,8 @@ def _photos(about: dict[str, Any]) -> int | None:
         return None
 
 
-def _accuracy(metrics: dict[str, Any]) -> Accuracy | None:
+def accuracy_of(metrics: dict[str, Any]) -> Accuracy | None:
+    """The accuracy that ``metrics.json`` tells; ``None`` where there is none."""
     try:
         whole = metrics["committee"]
         low, high = map(float, whole["interval"])
