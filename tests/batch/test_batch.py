@@ -28,7 +28,7 @@ from triptych import bundles
 from triptych import errors
 from triptych.batch import plan as planning
 from triptych.batch import shards
-from triptych.batch.preprocess import Cutter
+from triptych.batch.preprocess import Preprocessor
 from triptych.cli import main
 from triptych.results import Failure
 from triptych.results import Guess
@@ -40,7 +40,7 @@ from triptych.results import Timing
 from triptych.results import Verdict
 from triptych.utils import storage
 
-ASKED = batch.Asked({"committee": "garden"}, similar=2)
+MANIFEST = batch.Manifest({"committee": "garden"}, similar=2)
 
 
 def put(folder: Path, count: int) -> Path:
@@ -65,15 +65,15 @@ def photos(tmp_path: Path) -> Path:
 
 
 def prepare(
-    out: str | Path, *sources: Path | str, rows: int | None = 5, **asked: Any
+    out: str | Path, *sources: Path | str, rows: int | None = 5, **options: Any
 ) -> batch.Plan:
-    told = {**ASKED.to_dict(), **asked}
+    told = {**MANIFEST.to_dict(), **options}
     return batch.prepare(str(out), [str(source) for source in sources], told, rows_per_file=rows)
 
 
-def run(plan: batch.Plan, *, chunks: int | None = None) -> list[batch.Part]:
+def run(plan: batch.Plan, *, chunks: int | None = None) -> list[batch.Shard]:
     """Answer what is not answered yet, or so many chunks of it."""
-    answered = batch.classify(studios.fake_classifier(studios.GARDEN), plan, ASKED)
+    answered = batch.classify(studios.fake_classifier(studios.GARDEN), plan, MANIFEST)
     return list(itertools.islice(answered, chunks))
 
 
@@ -87,7 +87,7 @@ def rows(out: str | Path) -> list[dict[str, Any]]:
 
 def expected(sources: list[str]) -> list[dict[str, Any]]:
     garden = studios.fake_classifier(studios.GARDEN)
-    told = garden.classify_many(((source, source) for source in sources), ASKED.question)
+    told = garden.classify_many(((source, source) for source in sources), MANIFEST.options)
     return [{k: v for k, v in answer.to_dict().items() if k != "timing"} for answer in told]
 
 
@@ -124,7 +124,7 @@ def test_rows_are_the_json_form_to_the_bit(answers: list[Verdict | Failure]) -> 
 
 
 def test_a_damaged_part_says_so() -> None:
-    storage.write(shards.place("memory://damaged", 0), b"PAR1 and no more")
+    storage.write(shards.location("memory://damaged", 0), b"PAR1 and no more")
     with pytest.raises(errors.StateError, match="Parquet file is damaged"):
         shards.read("memory://damaged", 0)
 
@@ -292,11 +292,11 @@ def test_photos_that_were_cut_before_have_the_same_answers(photos: Path) -> None
     sources = listed(photos)
     garden = studios.fake_classifier(studios.GARDEN)
     limits = {f"max_image_{what}": 10**6 for what in ("bytes", "pixels")}
-    asked = batch.Asked(limits, fit="square", similar=2)
-    question = asked.question
-    cutter = Cutter.of(garden, asked)
-    sent = cutter.pack([cutter.cut(source) for source in sources])
-    cuts = list(cutter.unpack(sent))
+    manifest = batch.Manifest(limits, fit="square", similar=2)
+    question = manifest.options
+    preprocessor = Preprocessor.of(garden, manifest)
+    sent = preprocessor.pack([preprocessor.crop(source) for source in sources])
+    cuts = list(preprocessor.unpack(sent))
     assert [cut.source for cut in cuts] == sources
     good = [cut for cut in cuts if not isinstance(cut, Failure)]
     told = garden.classify_many(((cut.source, cut) for cut in good), question)
@@ -321,8 +321,8 @@ def test_a_committee_at_a_url_is_asked_by_its_hash(photos: Path, tmp_path: Path)
     url = f"memory://{uuid.uuid4().hex}/tiny.zip"
     exact = bundles.upload(made, url)
     out, home = tmp_path / "out", tmp_path / "another"
-    asked = ["--committee", url, "--home", str(home), "--precision", "f32"]
-    assert command(str(photos), *asked, "--out", str(out)).exit_code == 0
+    manifest = ["--committee", url, "--home", str(home), "--precision", "f32"]
+    assert command(str(photos), *manifest, "--out", str(out)).exit_code == 0
     told = json.loads((out / "_plan" / "about.json").read_text())["asked"]
     assert told["committee"] == exact
     assert len(rows(out)) == 23
@@ -333,8 +333,8 @@ def garden(photos: Path, tmp_path: Path) -> list[str]:
     """Arguments that classify photos by a bundle that is quick."""
     write_runnable(tmp_path / "home")
     out = str(tmp_path / "out")
-    asked = [str(photos), "--committee", "tiny", "--home", str(tmp_path / "home")]
-    return [*asked, "--out", out, "--rows-per-file", "4", "--precision", "f32"]
+    manifest = [str(photos), "--committee", "tiny", "--home", str(tmp_path / "home")]
+    return [*manifest, "--out", out, "--rows-per-file", "4", "--precision", "f32"]
 
 
 def test_the_command_writes_and_a_photo_that_failed_is_a_row(

@@ -1,4 +1,4 @@
-"""Who is asked about the photos, and how: what a later run has to equal to go on with one."""
+"""The manifest of a batch run: committee and options. A run is resumed only with an equal one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from triptych.inference.committee import Committee
 
 
 @dataclass(frozen=True)
-class Asked:
-    """All that answers depend on, but for the photos.
+class Manifest:
+    """All that verdicts depend on, except the photos.
 
     Args:
-        load: Arguments of `triptych.load` that seat the same committee on any machine.
-        top: How many guesses are named, as for `triptych.inference.classifier.Question`.
+        load: Arguments of `triptych.load` that load the same committee on any machine.
+        top: As for `triptych.inference.classifier.ClassifyOptions`.
         fit: As for the same.
         similar: As for the same.
         digest: SHA-256 of what the committee is: its classes, recipes and all that was fitted.
@@ -38,44 +38,47 @@ class Asked:
 
     @classmethod
     def of(
-        cls, classifier: Classifier, home: Path, load: dict[str, Any], question: ClassifyOptions
-    ) -> Asked:
-        """The record of a question as it is asked here.
+        cls, classifier: Classifier, home: Path, load: dict[str, Any], options: ClassifyOptions
+    ) -> Manifest:
+        """The manifest of a run that starts here.
 
         Args:
             classifier: What `triptych.load` gave.
             home: Folder for everything that is kept.
-            load: What it was given, with a committee and a precision: whatever is found out on
-                the spot is put in its place, such as the version of a bundle.
-            question: Its ``top``, ``fit`` and ``similar`` count.
+            load: What it was given, with a committee and a precision: the version of a bundle and
+                the like are resolved and put in their place.
+            options: Its ``top``, ``fit`` and ``similar`` count.
         """
+        precision = load["precision"]
+        if precision != INT8:
+            precision = openvino.resolve_precision(precision)
         exact = {
             "committee": loading.pin(load["committee"], home),
-            "precision": _resolved(load["precision"]),
+            "precision": precision,
             "rule": classifier.committee.rule,
         }
         return cls(
             {**load, **exact},
-            question.top,
-            question.fit,
-            question.similar,
+            options.top,
+            options.fit,
+            options.similar,
             digest(classifier.committee),
         )
 
     @property
-    def question(self) -> ClassifyOptions:
-        """What each photo is asked for."""
+    def options(self) -> ClassifyOptions:
+        """The options for each photo."""
         return ClassifyOptions(top=self.top, fit=self.fit, similar=self.similar)
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as a flat JSON object."""
+        """The manifest as a flat JSON object."""
         return {**self.load, **{k: v for k, v in asdict(self).items() if k != "load"}}
 
     def check(self, classifier: Classifier) -> None:
-        """Refuse a committee that would answer otherwise.
+        """Refuse a committee that would give other verdicts.
 
         Raises:
-            errors.SettingError: It is another one.
+            errors.SettingError: It is another committee.
         """
         if digest(classifier.committee) != self.digest:
             raise errors.SettingError(
@@ -85,17 +88,13 @@ class Asked:
             )
 
 
-def _resolved(precision: str) -> str:
-    return precision if precision == INT8 else openvino.resolve_precision(precision)
-
-
 def digest(committee: Committee) -> str:
-    """SHA-256 of all that decides what becomes of its networks' answers."""
-    told = {
+    """SHA-256 of all that turns the outputs of a committee's networks into verdicts."""
+    content = {
         "labels": [asdict(label) for label in committee.labels],
         "members": [[m.name, m.recipe.to_dict(), m.cost] for m in committee.members],
         "doubt": committee.params.to_dict(),
         "rule": committee.rule,
         "warning": committee.warning,
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

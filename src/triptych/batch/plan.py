@@ -1,4 +1,4 @@
-"""The first pass over the photos: which there are, in chunks, kept so that all runs take the same.
+"""The first pass over the photos: a list of them in chunks, kept so that all runs take the same.
 
 A list of a million photos need never be in memory: it is written in pages as it is found, and
 read page by page.
@@ -34,7 +34,7 @@ CHUNKS_PER_PAGE = 256
 
 @dataclass(frozen=True)
 class Chunk:
-    """Photos whose answers are written into one file.
+    """Photos whose verdicts are written into one shard.
 
     Args:
         number: Counts from 0.
@@ -101,23 +101,23 @@ def read_page(out: str, page: int, answered: bytes) -> Iterator[Chunk]:
     rows = tables.unpack(storage.read(_page(out, page)))
     for row, done in zip(rows, answered, strict=True):
         if not done:
-            yield Chunk(row["chunk"], tuple(map(decoded, row["sources"])))
+            yield Chunk(row["chunk"], tuple(map(decode, row["sources"])))
 
 
-def encoded(source: str) -> bytes:
+def encode(source: str) -> bytes:
     """A path or URL as bytes; names on disk may hold what is no text."""
     return source.encode("utf-8", "surrogatepass")
 
 
-def decoded(source: bytes) -> str:
-    """What `encoded` was given."""
+def decode(source: bytes) -> str:
+    """The path or URL that `encode` was given."""
     return source.decode("utf-8", "surrogatepass")
 
 
 def prepare(
     out: str,
     sources: Sequence[str],
-    asked: dict[str, Any],
+    manifest: dict[str, Any],
     *,
     rows_per_file: int | None = None,
     found: Callable[[int], None] = lambda photos: None,
@@ -127,7 +127,7 @@ def prepare(
     Args:
         out: The folder of the answers, a path or URL.
         sources: Folders and photos, paths or URLs.
-        asked: Who is asked, and how, as JSON: `triptych.batch.manifest.Asked.to_dict`.
+        manifest: As JSON: `triptych.batch.manifest.Manifest.to_dict`.
         rows_per_file: How many photos are answered in one file; by default as the plan there has
             it, else 256.
         found: Called now and then with how many photos were found so far.
@@ -136,14 +136,16 @@ def prepare(
         errors.SourceError: There are no photos, or the folder cannot be written.
         errors.SettingError: The folder holds answers to another question.
     """
-    places = [source if storage.is_url(source) else os.path.abspath(source) for source in sources]
+    locations = [
+        source if storage.is_url(source) else os.path.abspath(source) for source in sources
+    ]
     out = out if storage.is_url(out) else os.path.abspath(out)
-    asked = json.loads(json.dumps(asked))  # as it is read back: a tuple is a list
+    manifest = json.loads(json.dumps(manifest))  # as it is read back: a tuple is a list
     about = _read(out)
     if about is None:
-        about = _make(out, places, asked, rows_per_file or ROWS_PER_FILE, found)
+        about = _make(out, locations, manifest, rows_per_file or ROWS_PER_FILE, found)
     else:
-        _check(out, about, {"sources": places, "rows_per_file": rows_per_file, **asked})
+        _check(out, about, {"sources": locations, "rows_per_file": rows_per_file, **manifest})
     answered = bytearray(-(-about["photos"] // about["rows_per_file"]))
     for number in shards.numbers(out):
         if number < len(answered):
@@ -153,8 +155,8 @@ def prepare(
 
 def _read(out: str) -> dict[str, Any] | None:
     """What is told of a plan; ``None`` where there is none, or one that was not finished."""
-    place = storage.join(out, FOLDER, ABOUT)
-    if not storage.exists(place):
+    location = storage.join(out, FOLDER, ABOUT)
+    if not storage.exists(location):
         if next(shards.numbers(out), None) is not None:
             raise errors.SettingError(
                 f"{storage.shown(out)} holds answers, and no plan of which photos they are the "
@@ -162,13 +164,13 @@ def _read(out: str) -> dict[str, Any] | None:
             )
         return None
     try:
-        about: dict[str, Any] = json.loads(storage.read(place))
+        about: dict[str, Any] = json.loads(storage.read(location))
         if about["schema"] == SCHEMA and about["photos"] and about["rows_per_file"]:
             return about
     except (ValueError, KeyError, TypeError):
         pass
     raise errors.StateError(
-        f"{storage.shown(place)} is damaged, or of another Triptych. Take another folder."
+        f"{storage.shown(location)} is damaged, or of another Triptych. Take another folder."
     )
 
 
@@ -180,32 +182,36 @@ def _check(out: str, about: dict[str, Any], wanted: dict[str, Any]) -> None:
     other = [name for name in wanted if there.get(name) != wanted[name]]
     if not other:
         return
-    told = [f"{name}: {there.get(name)!r} there, {wanted[name]!r} now" for name in other]
+    differences = [f"{name}: {there.get(name)!r} there, {wanted[name]!r} now" for name in other]
     raise errors.SettingError(
-        f"{storage.shown(out)} holds answers to another question ({'; '.join(told)}). "
+        f"{storage.shown(out)} holds answers to another question ({'; '.join(differences)}). "
         "Ask the same, or take another folder."
     )
 
 
 def _make(
-    out: str, places: list[str], asked: dict[str, Any], rows: int, found: Callable[[int], None]
+    out: str,
+    locations: list[str],
+    manifest: dict[str, Any],
+    rows: int,
+    found: Callable[[int], None],
 ) -> dict[str, Any]:
     photos = 0
-    for page, chunks in enumerate(_pages(_walk(places), rows)):
+    for page, chunks in enumerate(_pages(_walk(locations), rows)):
         storage.write(_page(out, page), tables.pack(chunks, tables.CHUNKS))
         photos += sum(len(chunk["sources"]) for chunk in chunks)
         found(photos)
     if not photos:
         raise errors.SourceError(
-            f"There are no image files in {', '.join(map(storage.shown, places))}; expected a "
+            f"There are no image files in {', '.join(map(storage.shown, locations))}; expected a "
             "folder with photos in it or in folders below it."
         )
     about = {
         "schema": SCHEMA,
-        "sources": places,
+        "sources": locations,
         "photos": photos,
         "rows_per_file": rows,
-        "asked": asked,
+        "asked": manifest,
     }
     storage.write(
         storage.join(out, FOLDER, ABOUT), json.dumps(about, indent=1, ensure_ascii=False).encode()
@@ -213,11 +219,11 @@ def _make(
     return about
 
 
-def _walk(places: Iterable[str]) -> Iterator[str]:
-    for place in places:
-        for photo in storage.walk(place):
+def _walk(locations: Iterable[str]) -> Iterator[str]:
+    for location in locations:
+        for photo in storage.walk(location):
             # A file that was named is meant, whatever it is called.
-            if photo == place or is_image(photo):
+            if photo == location or is_image(photo):
                 yield photo
 
 
@@ -227,7 +233,7 @@ def _pages(photos: Iterator[str], rows: int) -> Iterator[list[dict[str, Any]]]:
         chunks = [
             {"chunk": number, "sources": sources}
             for number in range(first, first + CHUNKS_PER_PAGE)
-            if (sources := list(map(encoded, itertools.islice(photos, rows))))
+            if (sources := list(map(encode, itertools.islice(photos, rows))))
         ]
         if not chunks:
             return

@@ -1,7 +1,6 @@
-"""Photos read and cut on one machine, to be looked at on another.
+"""Photos decoded and cropped on one machine, for networks on another.
 
-What travels is what the networks are shown, 150 kB for each of 224 x 224 px, however large the
-photo is.
+Only the networks' inputs travel, 150 kB for each of 224 x 224 px, however large the photo is.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy as np
 from triptych import errors
 from triptych import images
 from triptych.batch import plan
-from triptych.batch.manifest import Asked
+from triptych.batch.manifest import Manifest
 from triptych.batch.run import photo
 from triptych.inference.classifier import Classifier
 from triptych.inference.member_batch import CroppedImage
@@ -28,8 +27,8 @@ from triptych.typing import UInt8Image
 
 
 @dataclass(frozen=True)
-class Cutter:
-    """Reads photos and cuts them as a committee is shown them.
+class Preprocessor:
+    """Decodes photos and crops them to the inputs of a committee.
 
     Args:
         recipes: Of its members, each once.
@@ -42,15 +41,15 @@ class Cutter:
     limits: images.Limits
 
     @classmethod
-    def of(cls, classifier: Classifier, asked: Asked) -> Cutter:
-        """What cuts photos as a classifier would."""
+    def of(cls, classifier: Classifier, manifest: Manifest) -> Preprocessor:
+        """The preprocessing of a classifier."""
         members = classifier.committee.members
-        fitted = (m.recipe for m in classifier.committee.configured(fit=asked.fit).members)
+        fitted = (m.recipe for m in classifier.committee.configured(fit=manifest.fit).members)
         enough = recipe.enough(member.recipe for member in members)
         return cls(tuple(dict.fromkeys(fitted)), enough, classifier.limits)
 
-    def cut(self, source: str) -> CroppedImage | Failure:
-        """Read a photo and cut it.
+    def crop(self, source: str) -> CroppedImage | Failure:
+        """Read a photo and crop it, for each recipe.
 
         Args:
             source: Its path or URL.
@@ -60,45 +59,47 @@ class Cutter:
             picture = images.picture(photo(source), limits=self.limits, enough=self.enough)
         except errors.TriptychError as error:
             return Failure(source, error.code, error.message)
-        pixels = {own: recipe.resize(own, picture) for own in self.recipes}
+        pixels = {each: recipe.resize(each, picture) for each in self.recipes}
         return CroppedImage(source, pixels, (time.perf_counter() - start) * 1000)
 
-    def pack(self, cuts: Sequence[CroppedImage | Failure]) -> dict[str, Any]:
+    def pack(self, crops: Sequence[CroppedImage | Failure]) -> dict[str, Any]:
         """Photos as one record of lists and arrays.
 
         Args:
-            cuts: What `cut` gave, at least one. Where it failed, pixels are black.
+            crops: What `crop` returned, at least one. Of a failure, pixels are black.
         """
-        pixels = {
-            f"pixels_{seat}": np.stack([_pixels(cut, own) for cut in cuts])  # (N, S, S, 3)
-            for seat, own in enumerate(self.recipes)
-        }
-        failed = [cut if isinstance(cut, Failure) else Failure("", "", "") for cut in cuts]
+
+        def pixels(crop: CroppedImage | Failure, each: recipe.Recipe) -> UInt8Image:
+            if isinstance(crop, CroppedImage):
+                return crop.pixels[each]
+            return np.zeros((*each.size, 3), np.uint8)
+
+        failed = [crop if isinstance(crop, Failure) else Failure("", "", "") for crop in crops]
         return {
-            "sources": [plan.encoded(cut.source) for cut in cuts],
+            "sources": [plan.encode(crop.source) for crop in crops],
             "codes": [failure.code for failure in failed],
             "messages": [failure.message for failure in failed],
-            "decode_ms": [0.0 if isinstance(cut, Failure) else cut.decode_ms for cut in cuts],
-            **pixels,
+            "decode_ms": [0.0 if isinstance(crop, Failure) else crop.decode_ms for crop in crops],
+            **{
+                f"pixels_{number}": np.stack([pixels(crop, each) for crop in crops])  # (N, S, S, 3)
+                for number, each in enumerate(self.recipes)
+            },
         }
 
     def unpack(self, record: Mapping[str, Any]) -> Iterator[CroppedImage | Failure]:
-        """What `pack` was given.
+        """The photos of a record that `pack` made.
 
         Args:
-            record: What it gave.
+            record: Of `pack`.
         """
-        told = zip(*(record[name] for name in ("sources", "codes", "messages")), strict=True)
-        for row, (source, code, message) in enumerate(told):
-            name = plan.decoded(source)
+        columns = (record[name] for name in ("sources", "codes", "messages"))
+        for row, (source, code, message) in enumerate(zip(*columns, strict=True)):
+            name = plan.decode(source)
             if code:
                 yield Failure(name, code, message)
             else:
                 pixels = {
-                    own: record[f"pixels_{seat}"][row] for seat, own in enumerate(self.recipes)
+                    each: record[f"pixels_{number}"][row]
+                    for number, each in enumerate(self.recipes)
                 }
                 yield CroppedImage(name, pixels, float(record["decode_ms"][row]))
-
-
-def _pixels(cut: CroppedImage | Failure, own: recipe.Recipe) -> UInt8Image:
-    return cut.pixels[own] if isinstance(cut, CroppedImage) else np.zeros((*own.size, 3), np.uint8)

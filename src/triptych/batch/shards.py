@@ -1,10 +1,11 @@
-"""Answers to a chunk of photos: a Parquet file, written whole or not at all."""
+"""The verdicts of a chunk of photos: a Parquet file, written atomically."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from triptych.batch import tables
@@ -15,56 +16,68 @@ from triptych.utils import storage
 NAME = re.compile(r"part-(\d{9,})\.parquet")
 
 
-def place(out: str, number: int) -> str:
-    """Where the answers to a chunk lie.
+@dataclass(frozen=True)
+class Shard:
+    """A chunk whose verdicts are written.
+
+    Args:
+        number: Of the chunk.
+        photos: How many it has.
+        failed: How many of them could not be read.
+    """
+
+    number: int
+    photos: int
+    failed: int
+
+
+def location(out: str, number: int) -> str:
+    """The path or URL of the shard of a chunk.
 
     Example:
-        >>> place("out", 7)
+        >>> location("out", 7)
         'out/part-000000007.parquet'
     """
     return storage.join(out, f"part-{number:09}.parquet")
 
 
-def write(out: str, number: int, answers: Iterable[Verdict | Failure]) -> None:
-    """Keep the answers to a chunk.
+def write(out: str, number: int, results: Sequence[Verdict | Failure]) -> Shard:
+    """Write the verdicts of a chunk.
 
     Args:
-        out: The folder of all answers.
+        out: The folder of all shards.
         number: Of the chunk.
-        answers: In the order of its photos.
+        results: In the order of its photos.
 
     Raises:
         errors.SourceError: They cannot be written.
     """
-    rows = [_as_text(answer.to_dict()) for answer in answers]
-    storage.write(place(out, number), tables.pack(rows, tables.ANSWERS))
-
-
-def _as_text(row: dict[str, Any]) -> dict[str, Any]:
-    """The same, where a name on disk holds what is no text with question marks for that."""
-    return {**row, "source": row["source"].encode("utf-8", "replace").decode()}
+    rows = [result.to_dict() for result in results]
+    for row in rows:  # names on disk may hold bytes that are not text: they become "?"
+        row["source"] = row["source"].encode("utf-8", "replace").decode()
+    storage.write(location(out, number), tables.pack(rows, tables.ANSWERS))
+    return Shard(number, len(rows), sum(isinstance(result, Failure) for result in results))
 
 
 def numbers(out: str) -> Iterator[int]:
-    """The chunks that are answered."""
+    """The numbers of the chunks whose shards are written."""
     for name in storage.names(out):
-        found = NAME.fullmatch(name)
-        if found:
-            yield int(found[1])
+        if match := NAME.fullmatch(name):
+            yield int(match[1])
 
 
 def read(out: str, number: int) -> list[dict[str, Any]]:
-    """The answers to a chunk, in the JSON form.
+    """The verdicts of a chunk, in the JSON form.
 
     Raises:
-        errors.SourceError: There are none.
+        errors.SourceError: There is no such shard.
         errors.StateError: The file is damaged.
     """
-    return [_as_json(row) for row in tables.unpack(storage.read(place(out, number)))]
+    return [_as_json(row) for row in tables.unpack(storage.read(location(out, number)))]
 
 
 def _as_json(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without what its kind of answer does not have."""
+    """A row without the fields that its kind of result does not have."""
     if row["error"]:
         return {"source": row["source"], "error": row["error"]}
     lacking = ("error",) if row["warning"] else ("error", "warning")

@@ -117,11 +117,11 @@ def classify(
     classifier = triptych.load(
         report=common.note, home=in_force.home, threads=in_force.threads, **load
     )
-    asked = batch.Asked.of(classifier, in_force.home, load, question)
+    manifest = batch.Manifest.of(classifier, in_force.home, load, question)
     plan = batch.prepare(
         str(output.out),
         paths,
-        asked.to_dict(),
+        manifest.to_dict(),
         rows_per_file=output.rows_per_file,
         found=lambda photos: common.note(f"{photos:,} photos found."),
     )
@@ -131,7 +131,7 @@ def classify(
     if not plan.remaining_photos:
         return
     if not output.is_on_ray:
-        _follow(plan, batch.classify(classifier, plan, asked))
+        _follow(plan, batch.classify(classifier, plan, manifest))
         return
     with cluster.connect(output.ray_address, say=common.note):
         from triptych.scale import folders
@@ -139,12 +139,16 @@ def classify(
         # Else each node has its own.
         home = in_force.home.absolute() if options["home"] else None
         answered = folders.classify(
-            plan, asked, batch.Cutter.of(classifier, asked), cores=in_force.threads or 1, home=home
+            plan,
+            manifest,
+            batch.Preprocessor.of(classifier, manifest),
+            cores=in_force.threads or 1,
+            home=home,
         )
         _follow(plan, answered)
 
 
-def _follow(plan: batch.Plan, answered: Iterator[batch.Part]) -> None:
+def _follow(plan: batch.Plan, answered: Iterator[batch.Shard]) -> None:
     total = plan.remaining_photos
     progress = Progress(total)
     try:
@@ -182,7 +186,7 @@ class Progress:
         """Photos per second."""
         return self.done / max(1e-9, time.monotonic() - self.started_s)
 
-    def add(self, part: batch.Part) -> None:
+    def add(self, part: batch.Shard) -> None:
         """Count a file that was written."""
         self.done += part.photos
         self.failed += part.failed

@@ -25,7 +25,7 @@ import triptych
 from triptych import batch
 from triptych import errors
 from triptych.batch import plan as planning
-from triptych.batch.run import keep
+from triptych.batch import shards
 from triptych.inference.classifier import Classifier
 from triptych.results import Failure
 from triptych.scale import cluster
@@ -90,18 +90,18 @@ def _rounded(cpus: float) -> float:
 
 def classify(
     plan: batch.Plan,
-    asked: batch.Asked,
-    cutter: batch.Cutter,
+    manifest: batch.Manifest,
+    preprocessor: batch.Preprocessor,
     *,
     cores: int = 1,
     home: Path | None = None,
-) -> Iterator[batch.Part]:
+) -> Iterator[batch.Shard]:
     """Classify the chunks that have no shard yet, on the cluster this process is connected to.
 
     Args:
         plan: Which photos; each node reads them and writes the shards at the same path or URL.
-        asked: Who, and how.
-        cutter: How its members are shown photos.
+        manifest: Who, and how.
+        preprocessor: How its members are shown photos.
         cores: Cores of each engine.
         home: The home folder, the same path on each node; by default each node's own.
 
@@ -129,13 +129,13 @@ def classify(
         )
         .map(
             PreprocessActor,
-            fn_constructor_args=(cutter,),
+            fn_constructor_args=(preprocessor,),
             compute=ray.data.ActorPoolStrategy(size=workers.preprocessors),
             num_cpus=workers.preprocessor_cpus,
         )
         .map(
             PredictActor,
-            fn_constructor_args=(plan.out, asked, cutter, cores, home),
+            fn_constructor_args=(plan.out, manifest, preprocessor, cores, home),
             compute=ray.data.ActorPoolStrategy(size=workers.engines),
             num_cpus=workers.engine_cpus,
         )
@@ -144,39 +144,46 @@ def classify(
         error = row.pop("error")
         if error:
             raise errors.EngineError(f"A node of the cluster cannot go on: {error}")
-        yield batch.Part(**row)
+        yield batch.Shard(**row)
 
 
 def _chunks(row: dict[str, Any], out: str) -> Iterator[dict[str, Any]]:
     for chunk in planning.read_page(out, row["page"], row["answered"]):
-        yield {"number": chunk.number, "sources": [*map(planning.encoded, chunk.sources)]}
+        yield {"number": chunk.number, "sources": [*map(planning.encode, chunk.sources)]}
 
 
 class PreprocessActor:
     """Reads and preprocesses the photos of a chunk."""
 
-    def __init__(self, cutter: batch.Cutter) -> None:
-        self._cutter = cutter
+    def __init__(self, preprocessor: batch.Preprocessor) -> None:
+        self._preprocessor = preprocessor
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="triptych-cut")
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Preprocess a chunk."""
-        sources = map(planning.decoded, row["sources"])
-        cuts = concurrency.map_ahead(self._pool, self._cutter.cut, sources, ahead=2 * READERS)
-        return {"number": row["number"], **self._cutter.pack(list(cuts))}
+        sources = map(planning.decode, row["sources"])
+        cuts = concurrency.map_ahead(
+            self._pool, self._preprocessor.crop, sources, ahead=2 * READERS
+        )
+        return {"number": row["number"], **self._preprocessor.pack(list(cuts))}
 
 
 class PredictActor:
     """Runs the networks, and writes a chunk's answers."""
 
     def __init__(
-        self, out: str, asked: batch.Asked, cutter: batch.Cutter, cores: int, home: Path | None
+        self,
+        out: str,
+        manifest: batch.Manifest,
+        preprocessor: batch.Preprocessor,
+        cores: int,
+        home: Path | None,
     ) -> None:
-        self._out, self._asked, self._cutter = out, asked, cutter
+        self._out, self._manifest, self._preprocessor = out, manifest, preprocessor
         self._error = ""
         try:
-            here = triptych.load(**asked.load, threads=cores, streams=cores, home=home)
-            asked.check(here)
+            here = triptych.load(**manifest.load, threads=cores, streams=cores, home=home)
+            manifest.check(here)
             self._classifier = Classifier(here.committee, coverage=here.coverage, threads=cores)
         except errors.TriptychError as error:
             self._error = error.message
@@ -189,11 +196,11 @@ class PredictActor:
         except errors.TriptychError as error:
             self._error = error.message
         # Returned, not raised: Ray would wrap it in its own traceback.
-        return {**asdict(batch.Part(int(row["number"]), 0, 0)), "error": self._error}
+        return {**asdict(batch.Shard(int(row["number"]), 0, 0)), "error": self._error}
 
-    def _answer(self, row: Mapping[str, Any]) -> batch.Part:
-        seen = list(self._cutter.unpack(row))
+    def _answer(self, row: Mapping[str, Any]) -> batch.Shard:
+        seen = list(self._preprocessor.unpack(row))
         good = ((cut.source, cut) for cut in seen if not isinstance(cut, Failure))
-        answers = self._classifier.classify_many(good, self._asked.question)
+        answers = self._classifier.classify_many(good, self._manifest.options)
         rows = [cut if isinstance(cut, Failure) else next(answers) for cut in seen]
-        return keep(self._out, int(row["number"]), rows)
+        return shards.write(self._out, int(row["number"]), rows)
