@@ -365,6 +365,7 @@ def test_a_new_version_of_the_committee_is_not_mixed_in(garden: list[str], tmp_p
     assert "committee: 'tiny@1' there, 'tiny@2' now" in ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
 def test_what_was_killed_goes_on(stop: signal.Signals, garden: list[str], tmp_path: Path) -> None:

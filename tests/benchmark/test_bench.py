@@ -47,6 +47,7 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_network_is_measured_here_and_over_http(photo: Path, tmp_path: Path) -> None:
     drawing = tmp_path / "bench.png"
     ran = run(

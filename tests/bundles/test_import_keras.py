@@ -26,6 +26,8 @@ from triptych.inference import classifier
 from triptych.models import zoo
 from triptych.preprocessing import recipe
 
+pytestmark = pytest.mark.slow
+
 PHOTOS = [picture(seed) for seed in range(4)]
 
 
@@ -98,7 +100,6 @@ def test_it_answers_as_in_keras(kind: str, keras: Any, home: Path, tmp_path: Pat
     assert (made.folder / "README.md").read_text().startswith("---\n")
 
 
-@pytest.mark.slow
 def test_a_backbone_inside_tells_the_recipe(keras: Any, home: Path, tmp_path: Path) -> None:
     whole = zoo.find("MobileNetV2").build(size=(96, 96))
     networks.randomize(whole)

@@ -32,6 +32,8 @@ from triptych.models import weights
 from triptych.models import zoo
 from triptych.utils import files
 
+pytestmark = pytest.mark.slow
+
 # The smallest network of each family.
 FAMILIES = list(
     {
@@ -117,7 +119,6 @@ def pairs(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair
         yield Pairs(tmp_path_factory.mktemp("families"), converter)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", by_weight(FAMILIES))
 def test_openvino_f32_equals_keras_at_batch_1_3_and_8(name: str, pairs: Pairs) -> None:
     model, path = pairs[name]

@@ -34,6 +34,8 @@ from triptych.inference import committee
 from triptych.models import zoo
 from triptych.preprocessing import recipe
 
+pytestmark = pytest.mark.slow
+
 needs_nncf = pytest.mark.skipif(
     importlib.util.find_spec("nncf") is None, reason='needs NNCF: pip install "triptych[int8]"'
 )
@@ -60,7 +62,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 @needs_nncf
 def test_random_weights_are_quantized_at_the_first_start_and_found_at_the_second(
     home: Path,
@@ -119,7 +120,6 @@ def test_quantizing_can_be_stopped(tmp_path: Path) -> None:
         quantize.run(tmp_path / "none.xml", [], tmp_path / "made.xml", stop=lambda: True)
 
 
-@pytest.mark.slow
 @needs_nncf
 def test_a_committee_of_the_zoo_answers_at_int8_once_it_was_optimized(
     tmp_path: Path, home: Path, pictures: Path

@@ -15,6 +15,8 @@ from triptych.models import zoo
 from triptych.models.zoo import efficientnet_lite
 from triptych.preprocessing import recipe
 
+pytestmark = pytest.mark.slow
+
 ROWS = [zoo.find(name) for name in zoo.COMMITTEES["lite"]]
 
 

@@ -14,6 +14,8 @@ from triptych import errors
 from triptych.models import zoo
 from triptych.preprocessing import recipe
 
+pytestmark = pytest.mark.slow
+
 BACKBONES = list(zoo.BACKBONES.values())
 FAMILIES = {row.family: row for row in sorted(BACKBONES, key=lambda r: -r.multiply_adds)}
 SMALLEST = list(FAMILIES.values())  # the cheapest of each family came last, and stayed
@@ -203,7 +205,6 @@ def test_the_numbers_of_a_built_network_are_those_of_its_row(built):
     assert model.output_shape == (None, 1000)
 
 
-@pytest.mark.slow
 def test_features_are_those_of_keras_without_its_head(built, headless):
     row, model = built
     if row not in KERAS_SMALLEST:

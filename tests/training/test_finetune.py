@@ -34,7 +34,10 @@ from triptych.training.config import TrainingConfig
 from triptych.training.feature_set import FeatureSet
 
 # Keras's TensorFlow backend turns variables into arrays in NumPy 1's way.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 LITE0 = zoo.find("lite0")
 SIDE = 32
@@ -251,7 +254,6 @@ def equals_its_keras_model(keras: Any, folder: Path, recipe: Recipe) -> None:
     np.testing.assert_allclose(ours, plain, atol=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.thorough
 def test_a_member_that_knows_nothing_is_replaced_by_what_it_learns(
     keras: Any, textures: Path, tmp_path: Path
@@ -313,7 +315,6 @@ def backbone(request: pytest.FixtureRequest, keras: Any, tmp_path: Path) -> dict
     return {"backbones": [request.param], "weights": {request.param: path}}
 
 
-@pytest.mark.slow
 def test_from_photos_to_a_bundle_and_its_records(
     keras: Any, backbone: dict[str, Any], textures: Path, tmp_path: Path
 ) -> None:

@@ -18,6 +18,8 @@ from triptych.ensemble import fit as ensemble_fit
 from triptych.training import heads
 from triptych.training.heads import CrossFittedHead
 
+pytestmark = pytest.mark.slow
+
 
 def clusters(
     sizes: list[int], *, length: int, apart: float = 1.0, seed: int = 0
@@ -153,7 +155,6 @@ def rings(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return (plane @ turn).astype(np.float32), corners[:, 0] ^ corners[:, 1]
 
 
-@pytest.mark.slow
 def test_mlp_learns_what_linear_cannot(keras: Any) -> None:
     features, truth = rings(240, seed=0)
     new, new_truth = rings(400, seed=1)

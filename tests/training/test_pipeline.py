@@ -34,6 +34,8 @@ from triptych.models import zoo
 from triptych.web import create_app
 from triptych.web.registry import Registry
 
+pytestmark = pytest.mark.slow
+
 PER_CLASS = 12
 
 
@@ -444,7 +446,6 @@ def finetuned(own: Any, keras: Any, tmp_path_factory: pytest.TempPathFactory) ->
     return networks.save_keras(model, tmp_path_factory.mktemp("own") / "mine.keras")
 
 
-@pytest.mark.slow
 def test_a_keras_file_of_ones_own_takes_the_place_of_the_published_weights(
     finetuned: Path, own: Any, photos: Path, home: Path
 ) -> None:

@@ -32,6 +32,8 @@ from triptych.results import Label
 from triptych.tuning import fit
 from triptych.tuning import predictions
 
+pytestmark = pytest.mark.slow
+
 WORDNET_IDS = ("n01443537", "n02129165", "n02391049")
 COLOURS = ("rosso", "verde", "blu")
 PER_CLASS = 20

@@ -17,6 +17,8 @@ from triptych import settings
 from triptych.web import create_app
 from triptych.web.registry import Registry
 
+pytestmark = pytest.mark.slow
+
 schemathesis = pytest.importorskip(
     "schemathesis", reason="needs schemathesis, which wants Python 3.11"
 )
