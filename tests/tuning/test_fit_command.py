@@ -258,7 +258,7 @@ def test_more_folds_than_different_photos_are_refused(tmp_path: Path) -> None:
 def test_of_far_too_many_photos_some_are_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictions, "MAX_CANDIDATES", 3 * 52)
+    monkeypatch.setattr(predictions, "MOST", 3 * 52)
     folder = classes_of(tmp_path / "abc", ("a", "b", "c"))
     classifier = fake(1)
     photos = data.labelled(folder, classifier.committee.labels)

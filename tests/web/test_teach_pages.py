@@ -18,7 +18,6 @@ from support.images import picture
 from triptych import settings
 from triptych.studio.projects import UNSORTED
 from triptych.studio.projects import job_table as rows
-from triptych.training.config import Stage
 from triptych.web import create_app
 from triptych.web.studio import progress
 
@@ -534,7 +533,18 @@ def test_time_left_in_words():
     assert told["left"] == "About 3 seconds left in this stage."
     long = dataclasses.replace(job, left_s=200.0, options={"augment": ["flips"]})
     assert progress.of(long)["left"] == "About 3 minutes left in this stage."
-    assert Stage.AUGMENTED_FEATURES in [stage["name"] for stage in progress.of(long)["stages"]]
+    names = [stage["name"] for stage in progress.of(long)["stages"]]
+    assert "Computing features of other views" in names
+    assert "Fine-tuning" not in names
+
+
+def test_the_stage_of_fine_tuning_is_shown_whichever_member_it_is():
+    options = {"fine_tune": True}
+    job = rows.Job(1, "garden", 0.0, options, "running", "Fine-tuning EfficientNetLite0", 1, 9)
+    stages = {stage["name"]: stage["state"] for stage in progress.of(job)["stages"]}
+    assert stages["Learning curve"] == "done"
+    assert stages["Fine-tuning"] == "now"
+    assert stages["Writing the bundle"] == "to come"
 
 
 def test_a_studio_that_cannot_write_says_so_and_answers_all_the_same(registry, tmp_path):

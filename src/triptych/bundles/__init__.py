@@ -1,29 +1,32 @@
 """Bundles: a trained committee on disk, complete; nothing else is needed to serve it.
 
-    <home>/bundles/<name>/active   which version is served; without it the highest, at 0 none
-    <home>/bundles/<name>/card.json   what people say of it
+    <home>/bundles/<name>/active   the version that is served; without it the highest, 0 for none
+    <home>/bundles/<name>/card.json   what people wrote for its model card
     <home>/bundles/<name>/<version>/
-        bundle.json            what it is, with the hash of every file below
+        bundle.json            labels, recipes, fitted parameters, and a hash of every file below
         labels.txt             one class a line, in the order of the outputs
-        learned.txt            SHA-256 of each photo it learned, so that none is taken to judge it
-        answers.npz            what it said of photos it had not learned, see `answers`
+        learned.txt            SHA-256 of each training photo, so that none is used for evaluation
+        answers.npz            out-of-fold predictions, see `oof_predictions`
         README.md              model card
-        metrics.json           figures of the evaluation, report.html with pictures
+        metrics.json           figures of the evaluation; report.html shows them with pictures
         members/<member>/
             model.keras        the whole Keras model: backbone and head
-            taught.npz         what the photos it was taught on look like to it
-            network.xml, .bin  the same for the engine, so that serving needs no Keras
-            int8-1/            the same at int8, after ``triptych optimize``; see `engine.int8`
+            taught.npz         features of the training photos, the OOD reference
+            network.xml, .bin  the same network for the engine, so that serving needs no Keras
+            int8-1/            its int8 form, after ``triptych optimize``; see `conversion.int8`
 
-    reading    a version that lies on disk, checked
-    shelf      the versions of all bundles: names, which is served, finding, removing
-    wording    what people say of a bundle, on its model card
-    writing    the next version
-    archive    a version as one zip file
-    borrowing  bundles that lie elsewhere, at a URL
+    reading          a version on disk, checked: `Bundle`
+    registry         names and versions of all bundles: find, list, activate, remove
+    writing          the next version
+    oof_predictions  out-of-fold predictions of a version
+    card_text        what people wrote for the model card; `model_card` renders the card
+    archive          a version as one zip file
+    remote           download and upload of versions by URL
+    import_keras     a Keras classifier from elsewhere, as a bundle
+    loading          a committee by name, from the zoo or from a bundle
 
-A version is written in a hidden folder and appears by a rename: whole or not at all. It is served
-from then on, until another one is made the active one. Nothing in it is a pickle.
+Writing a version is atomic: it is written in a hidden folder, which is then renamed. It is served
+from then on, until another version is activated. No file in it is a pickle.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What people say of a bundle: beside the figures, which nobody can edit."""
+"""What people write for the model card of a bundle; the figures on it cannot be edited."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ README = "README.md"
 
 
 def save_card_texts(home: Path, name: str, words: Mapping[str, object]) -> None:
-    """Keep what people say of a bundle, for all its versions, those to come as well.
+    """Save the card texts of a bundle, for all its versions, future ones included.
 
     Args:
         home: Folder for everything that is kept.
@@ -38,7 +38,7 @@ def save_card_texts(home: Path, name: str, words: Mapping[str, object]) -> None:
 
 
 def keep_imported(home: Path, name: str, words: Mapping[str, str]) -> None:
-    """Keep the words that a version imported from another studio, unless there are some."""
+    """Save the texts that an imported version came with, unless there are some already."""
     if words and not (registry.folder(home, name) / CARD).exists():
         _keep(home, name, words)
 
@@ -52,7 +52,7 @@ def _keep(home: Path, name: str, words: Mapping[str, str]) -> None:
 def card_texts(
     home: Path, name: str, imported: Mapping[str, str] = types.MappingProxyType({})
 ) -> dict[str, str]:
-    """What people say of a bundle, by the fields of `model_card.FIELDS`; empty if nothing.
+    """The card texts of a bundle, by the fields of `model_card.FIELDS`.
 
     Args:
         home: Folder for everything that is kept.
@@ -70,7 +70,7 @@ def card_texts(
 def write_card(
     folder: Path, about: dict[str, Any], words: Mapping[str, str], *, figures: Path
 ) -> dict[str, Any]:
-    """Write the model card of a version anew, with words in it.
+    """Write the model card of a version again, with these texts.
 
     Args:
         folder: Where the card goes.

@@ -1,4 +1,4 @@
-"""Taking in a external's Keras classifier: its labels and recipe join it in a bundle."""
+"""Import a Keras classifier from elsewhere: its model, labels and recipe become a bundle."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from triptych.models import zoo
 from triptych.preprocessing.recipe import Recipe
 from triptych.typing import Notify
 
-# What keras.utils.load_img does unless told otherwise: squeeze, by the nearest pixel.
+# The defaults of keras.utils.load_img: resize without keeping the aspect ratio, nearest pixel.
 FIT = "square"
 INTERPOLATION = "nearest"
 
 
 @dataclass(frozen=True)
 class ExternalModel:
-    """A classifier that was made elsewhere.
+    """A Keras classifier from elsewhere, and what must be known of it.
 
     Args:
         model: Its ``.keras`` file.
         labels: A text file, one class a line, in the order of the outputs.
         recipe: ``backbone[:size[:fit[:interpolation]]]``; ``None`` guesses it from the backbone
             found inside.
-        logits: Whether it ends in logits; ``None`` looks.
+        logits: Whether it ends in logits; ``None`` detects that.
     """
 
     model: Path
@@ -41,16 +41,16 @@ class ExternalModel:
 
 
 def import_model(
-    external: ExternalModel,
+    model: ExternalModel,
     *,
     name: str,
     home: Path,
     report: Notify = lambda line: None,
 ) -> bundles.Bundle:
-    """Make a bundle of a external's classifier.
+    """Import a classifier as a bundle.
 
     Args:
-        external: The model and what must be known of it.
+        model: The model file, labels and recipe.
         name: What to call it.
         home: Folder for everything that is kept.
         report: Called with a line for people.
@@ -61,14 +61,14 @@ def import_model(
         errors.WeightsDamaged: Keras cannot load the model in safe mode.
     """
     bundles.check_name(name)
-    labels = read_labels(external.labels)
-    config = read_config(external.model)
-    recipe = parse_recipe(external.recipe, config)
+    labels = read_labels(model.labels)
+    config = read_config(model.model)
+    recipe = parse_recipe(model.recipe, config)
     report(f"Recipe: {recipe.to_dict()}")
 
     def fill(folder: Path) -> dict[str, Any]:
         target = folder / "members" / name
-        convert.run([convert.ImportJob(str(external.model), str(target), external.logits)], report)
+        convert.run([convert.ImportJob(str(model.model), str(target), model.logits)], report)
         _check_outputs(target / convert.NETWORK, labels)
         (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
         member = {"name": name, "recipe": recipe.to_dict(), "cost": 1.0}
@@ -77,7 +77,7 @@ def import_model(
             "rule": "mean",
             "doubt": None,
             "members": [member],
-            "imported_from": external.model.name,
+            "imported_from": model.model.name,
         }
         text = model_card.render({"name": name, **about}, {})
         (folder / "README.md").write_text(text, encoding="utf-8")

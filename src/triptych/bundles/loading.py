@@ -1,4 +1,4 @@
-"""A committee by its name, wherever it is kept: in the zoo, or on the shelf of bundles."""
+"""Load a committee by name, from the zoo or from a bundle."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def load_committee(
     members: Sequence[str] | None = None,
     open_network: OpenNetwork | None = None,
 ) -> Committee:
-    """Seat a committee, ready to answer.
+    """Load a committee.
 
     Args:
         name: ``"lite"``, ``"classic"``, ``"auto"``, or the name or URL of a bundle.
         options: Where things are kept and how networks run.
-        members: Backbones of the zoo to seat instead of the committee's own; of a bundle, those
-            of its members to keep.
+        members: Backbones to use instead of the committee's own; of a bundle, the members to
+            keep.
         open_network: Opens the network of each member; by default in this process.
 
     Raises:
@@ -80,7 +80,7 @@ def load_committee(
 
 
 def pin(name: str, home: Path) -> str:
-    """The name under which a committee stays the same, whatever is published meanwhile.
+    """Pin a name: the committee it names stays the same whatever is published later.
 
     Args:
         name: As for `load_committee`. ``"auto"`` becomes ``"lite"`` or ``"classic"``, a bundle its
@@ -92,15 +92,15 @@ def pin(name: str, home: Path) -> str:
         errors.SettingError: A URL has no hash, and there is none beside it.
 
     Example:
-        >>> pinned("lite", Path("home"))
+        >>> pin("lite", Path("home"))
         'lite'
     """
     if committee.is_from_zoo(name):
         return committee.resolve(name)
     if storage.is_url(name):
         return bundles.with_digest(name)
-    made = bundles.find(home, name)
-    return f"{made.name}@{made.version}"
+    bundle = bundles.find(home, name)
+    return f"{bundle.name}@{bundle.version}"
 
 
 def member_names(name: str, home: Path, *, members: Sequence[str] | None = None) -> tuple[str, ...]:
@@ -115,7 +115,7 @@ def member_names(name: str, home: Path, *, members: Sequence[str] | None = None)
         errors.UnknownName: No such committee, backbone or member.
 
     Example:
-        >>> names("classic", Path("home"))
+        >>> member_names("classic", Path("home"))
         ('ResNet50', 'VGG16', 'Xception')
     """
     if committee.is_from_zoo(name):

@@ -1,4 +1,4 @@
-"""A version of a bundle that lies on disk, checked: it may come from anybody."""
+"""A version of a bundle on disk, validated: the file may come from anybody."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ KEYS = ("name", "labels", "members", "rule", "doubt", "files")
 
 @dataclass(frozen=True)
 class Bundle:
-    """One version of a bundle, checked.
+    """One version of a bundle, validated.
 
     Args:
-        folder: Where it lies.
-        about: What its ``bundle.json`` says.
+        folder: Its folder.
+        about: Content of its ``bundle.json``.
     """
 
     folder: Path
@@ -51,22 +51,22 @@ class Bundle:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Name of the bundle."""
         return str(self.about["name"])
 
     @property
     def version(self) -> int:
-        """Counts from 1."""
+        """Number of the version, from 1."""
         return int(self.folder.name)
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """Its classes, in the order of the outputs."""
+        """The classes, in the order of the outputs."""
         return tuple(Label(row["name"], row["id"], n) for n, row in enumerate(self.about["labels"]))
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Figures of its evaluation; empty where there was none.
+        """Figures of the evaluation; empty where there was none.
 
         Raises:
             errors.BundleError: They are damaged.
@@ -75,7 +75,7 @@ class Bundle:
 
     @property
     def card_texts(self) -> dict[str, str]:
-        """What people say of it, as they last edited it; see `triptych.bundles.model_card.FIELDS`.
+        """What people wrote for its model card, by the fields of `model_card.FIELDS`.
 
         Raises:
             errors.BundleError: They are damaged.
@@ -85,7 +85,7 @@ class Bundle:
 
     @property
     def trained_on(self) -> frozenset[str]:
-        """SHA-256 of the photos it learned; empty where they are not known."""
+        """SHA-256 of the training photos, in hexadecimal digits; empty where they are not known."""
         path = self.folder / TRAINED_ON
         return frozenset(path.read_text(encoding="utf-8").split() if path.exists() else ())
 
@@ -103,7 +103,7 @@ class Bundle:
 
     @property
     def params(self) -> EnsembleParams:
-        """What was fitted for it."""
+        """Its fitted parameters."""
         if self.about["doubt"]:
             return EnsembleParams.from_dict(self.about["doubt"])
         costs = [float(row["cost"]) for row in self.about["members"]]
@@ -111,7 +111,7 @@ class Bundle:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a list of bundles says of it, as a JSON object.
+        """A summary for lists of bundles, as a JSON object.
 
         Raises:
             errors.BundleError: Its metrics are damaged.
@@ -128,7 +128,7 @@ class Bundle:
     def committee(
         self, options: EngineOptions, open_network: OpenNetwork | None = None
     ) -> Committee:
-        """Seat its members, ready to answer.
+        """Load its committee.
 
         Args:
             options: How networks run.
@@ -152,21 +152,21 @@ class Bundle:
 
     @property
     def networks(self) -> list[Path]:
-        """The f32 network of each member, in order."""
+        """Paths of the members' f32 networks, in order."""
         folder = self.folder / "members"
         return [folder / row["name"] / convert.NETWORK for row in self.about["members"]]
 
     def _int8(self) -> list[Path]:
-        made = [int8.int8_path(network) for network in self.networks]
-        # As all that is read: only what has a hash.
-        wanted = [file for path in made for file in (path, path.with_suffix(".bin"))]
+        networks = [int8.int8_path(network) for network in self.networks]
+        # Only files with a hash are read.
+        wanted = [file for path in networks for file in (path, path.with_suffix(".bin"))]
         if not {self.folder / name for name in self.about["files"]}.issuperset(wanted):
             raise int8.not_quantized(self.name, f"triptych optimize {self.name} --images photos/")
-        return made
+        return networks
 
     def _member(self, row: dict[str, Any], network: Path, open_network: OpenNetwork) -> Member:
         recipe = Recipe.from_dict(row["recipe"])
-        # Read only what has a hash; an imported or tuned member has none.
+        # Only files with a hash are read; an imported or fine-tuned member has no reference.
         listed = f"members/{row['name']}/{OOD_REFERENCE}"
         taught = (
             ood.OODReference.read(self.folder / listed) if listed in self.about["files"] else None
@@ -180,7 +180,7 @@ def read(folder: Path) -> Bundle:
     """Open a version of a bundle.
 
     Raises:
-        errors.BundleError: It is no bundle, of an unknown form, or incomplete.
+        errors.BundleError: It is not a bundle, of an unknown schema, or incomplete.
     """
     about = read_object(folder / ABOUT)
     if about.get("schema") != SCHEMA:
@@ -208,7 +208,7 @@ def read(folder: Path) -> Bundle:
 
 
 def _is_sound(about: dict[str, Any]) -> bool:
-    # It may come from anybody: names must not lead out of the folder, networks must have a hash.
+    # Untrusted: paths must stay inside the folder, and every network must have a hash.
     try:
         networks = [f"members/{row['name']}/{convert.NETWORK}" for row in about["members"]]
         return (
@@ -233,12 +233,12 @@ def _fits(fitted: object, members: list[Any]) -> bool:
 
 
 def is_inside(name: str) -> bool:
-    """Whether the name of a file leads nowhere out of the folder that it is in."""
+    """Whether a relative path stays inside its folder (no path traversal)."""
     return not Path(name).is_absolute() and ".." not in Path(name).parts and "\\" not in name
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """What a file of JSON says.
+    """Read a file with a JSON object.
 
     Raises:
         errors.BundleError: It is missing, damaged, or no object.
@@ -255,7 +255,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_card_texts(path: Path) -> dict[str, str]:
-    """What people say of a bundle, from the file that is kept beside its versions.
+    """Read the card texts of a bundle from the file beside its versions.
 
     Raises:
         errors.BundleError: It is damaged.
@@ -267,7 +267,7 @@ def read_card_texts(path: Path) -> dict[str, str]:
 
 
 def check_files(folder: Path, about: dict[str, Any], *, suffixes: tuple[str, ...] = ("",)) -> None:
-    """Compare files with the hashes that ``bundle.json`` has of them.
+    """Check files against their hashes in ``bundle.json``.
 
     Raises:
         errors.BundleError: One differs; the message names it.

@@ -1,4 +1,4 @@
-"""The versions of all bundles: their names, which of them is served, finding and removing them."""
+"""The registry of bundles: names and versions, which version is active, finding and removing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NONE = 0
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that cannot be a folder everywhere, or that means something else.
+    """Refuse a name that is not a valid folder name everywhere, or that is reserved.
 
     Raises:
         errors.SettingError: The name cannot be used.
@@ -37,25 +37,22 @@ def check_name(name: str) -> None:
 
 
 def folder(home: Path, name: str) -> Path:
-    """Where the versions of a bundle lie, and what is kept of all of them."""
+    """The folder with the versions of a bundle."""
     return home / "bundles" / name
 
 
-# ------------------------------------------------------------------ which there are
-
-
 def names(home: Path) -> list[str]:
-    """The bundles there are, in order, published or not."""
+    """Names of all bundles, sorted, published or not."""
     shelves = sorted((home / "bundles").iterdir()) if (home / "bundles").is_dir() else []
     return [bundle_folder.name for bundle_folder in shelves if versions(home, bundle_folder.name)]
 
 
 def versions(home: Path, name: str) -> list[int]:
-    """The versions of a bundle that there are, the highest last; none if there is no such bundle.
+    """Versions of a bundle, ascending; empty if there is no such bundle.
 
     Args:
         home: Folder for everything that is kept.
-        name: Of the bundle.
+        name: Name of the bundle.
     """
     bundle_folder = folder(home, name)
     is_there = NAME.fullmatch(name) and bundle_folder.is_dir()
@@ -64,11 +61,11 @@ def versions(home: Path, name: str) -> list[int]:
 
 
 def listed(home: Path, *, unpublished: bool = False) -> list[Bundle]:
-    """The bundles there are, each in its active version, by name; damaged ones are left out.
+    """All bundles by name, each in its active version; damaged ones are left out.
 
     Args:
         home: Folder for everything that is kept.
-        unpublished: Name those, too, of which no version is active, in their highest.
+        unpublished: Include bundles without an active version, in their highest one.
     """
     return list(_listed(home, unpublished))
 
@@ -107,11 +104,11 @@ def find(home: Path, name: str) -> Bundle:
 
 
 def unknown(home: Path, name: str) -> errors.UnknownName:
-    """The error for a name that there is not; it says which there are."""
+    """The error for an unknown name, which lists the known ones."""
     if storage.is_url(name):
         return errors.UnknownName(
-            f"{storage.shown(name)} lies elsewhere, and here a committee of this home is wanted. "
-            "Bring it here first, with `triptych bundles import URL`."
+            f"{storage.shown(name)} is a URL; expected a committee in this home. "
+            "Import it first with `triptych bundles import URL`."
         )
     known = ", ".join([*RESERVED_COMMITTEES, *names(home)])
     return errors.UnknownName(
@@ -137,23 +134,20 @@ def remove(home: Path, name: str) -> None:
     if not NAME.fullmatch(name) or not bundle_folder.is_dir():
         raise unknown(home, name)
     with tempfile.TemporaryDirectory(dir=home / "bundles", prefix=".removing-") as scratch:
-        # First out of sight in one step, so that nobody meets half of it.
+        # Renamed first, which is atomic, so that nobody sees half of it.
         bundle_folder.rename(Path(scratch) / name)
 
 
-# ------------------------------------------------------------------ which is served
-
-
 def active(home: Path, name: str) -> int | None:
-    """The version that the bare name means; ``None`` if none is published.
+    """The version that is served under the bare name; ``None`` if none is published.
 
     Args:
         home: Folder for everything that is kept.
-        name: Of the bundle.
+        name: Name of the bundle.
     """
     while True:
         pointer, kept = _pointer(home, name), versions(home, name)
-        # Both are of the same moment only if nothing was published meanwhile.
+        # Consistent only if nothing was published between the two reads.
         if pointer == _pointer(home, name):
             break
     if pointer is None:
@@ -162,35 +156,35 @@ def active(home: Path, name: str) -> int | None:
 
 
 def activate(home: Path, name: str, version: int | None) -> None:
-    """Let the bare name mean another version from now on.
+    """Serve another version under the bare name.
 
     Args:
         home: Folder for everything that is kept.
-        name: Of the bundle.
-        version: An older one takes a newer one back; 0 or ``None`` takes the bundle offline,
-            and its versions can only be asked by their numbers.
+        name: Name of the bundle.
+        version: The version to serve; an older one is a rollback. 0 or ``None`` takes the bundle
+            offline: its versions can then be used by their numbers only.
 
     Raises:
         errors.UnknownName: There is no such version.
         errors.BundleError: It is damaged; what is served stays.
     """
     if version:
-        made = find(home, f"{name}@{version}")
-        check_files(made.folder, made.about)
+        bundle = find(home, f"{name}@{version}")
+        check_files(bundle.folder, bundle.about)
     elif not versions(home, name):
         raise unknown(home, name)
     _point(home, name, version or NONE)
 
 
 def keep_active(home: Path, name: str) -> None:
-    """Let the bare name go on to mean what it means now, whatever versions come."""
+    """Pin the version that is served now, so that new versions do not replace it."""
     if _pointer(home, name) is None:
         _point(home, name, active(home, name) or NONE)
 
 
 def promote(home: Path, name: str, version: int) -> None:
-    """Let the bare name mean a version that was just written."""
-    # Without a pointer it does already, as the highest.
+    """Serve a version that was just written."""
+    # Without a pointer it is served already, as the highest.
     if _pointer(home, name) is not None:
         _point(home, name, version)
 

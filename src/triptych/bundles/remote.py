@@ -1,6 +1,6 @@
-"""Bundles that lie elsewhere: imported to this machine once, known by the hash of their file.
+"""Bundles at a URL: downloaded once, and identified by the SHA-256 of their file.
 
-    <home>/fetched/<sha256>/1/   the bundle, unpacked; there when it is whole
+    <home>/fetched/<sha256>/1/   the bundle, unpacked; written atomically
 
 A URL names the hash of its file, as ``s3://bucket/garden-2.zip#sha256=0f3a...``, or the file beside
 it does, ``garden-2.zip.sha256``, as ``sha256sum`` writes it.
@@ -34,8 +34,8 @@ def with_digest(url: str) -> str:
         url: Of a bundle's file.
 
     Raises:
-        errors.SettingError: It has no hash, and there is none beside it; or it is no hash.
-        errors.SourceError: What lies beside it cannot be read.
+        errors.SettingError: There is no hash in the URL or beside the file, or it is malformed.
+        errors.SourceError: The file beside it cannot be read.
 
     Example:
         >>> with_digest("s3://bucket/garden-2.zip#sha256=" + 64 * "A")[:44]
@@ -71,7 +71,7 @@ def _name(url: str) -> str:
 
 
 def get(home: Path, name: str) -> Bundle:
-    """A bundle by its name, or by the URL of its file: see `find` and `download`.
+    """A bundle by its name or by the URL of its file; see `find` and `download`.
 
     Args:
         home: Folder for everything that is kept.
@@ -84,20 +84,20 @@ def get(home: Path, name: str) -> Bundle:
 
 
 def download(home: Path, url: str) -> Bundle:
-    """The bundle whose file lies at a URL, imported here unless it is here already.
+    """Download the bundle at a URL, unless it was downloaded before.
 
-    Processes that ask at the same time wait for one of them to bring it. The file is held to its
-    hash, and what is in it to those in its own ``bundle.json``.
+    Of several processes one downloads it, and the others wait. The file is checked against its
+    hash, and its content against the hashes in its own ``bundle.json``.
 
     Args:
         home: Folder for everything that is kept.
-        url: Of the file that `upload`, or ``triptych bundles export``, wrote. With its hash in it,
-            nothing is asked of the network for a bundle that is here.
+        url: Of the file that `upload`, or ``triptych bundles export``, wrote. With the hash in the
+            URL, a bundle that was downloaded before needs no network.
 
     Raises:
         errors.SettingError: Its hash is not known.
-        errors.SourceError: It cannot be fetched, or is another file.
-        errors.BundleError: It is no bundle, or damaged; nothing was kept.
+        errors.SourceError: It cannot be fetched, or its hash differs.
+        errors.BundleError: It is not a bundle, or damaged; nothing was kept.
     """
     address, _, digest = with_digest(url).rpartition(MARK)
     shelf = home / "fetched" / digest
@@ -120,14 +120,14 @@ def _fetch(address: str, digest: str, shelf: Path) -> None:
 
 
 def upload(bundle: Bundle, url: str) -> str:
-    """Write a bundle as one file at a URL, with its hash in a file beside it.
+    """Upload a bundle as one file, with its hash in a file beside it.
 
     Args:
         bundle: The version.
         url: Where the file goes; its name ends in ``.zip``.
 
     Returns:
-        The URL with the hash in it, as others may name it.
+        The URL with the hash in it, for `download`.
 
     Raises:
         errors.SettingError: It is no URL of such a file.
@@ -149,7 +149,7 @@ def upload(bundle: Bundle, url: str) -> str:
 
 
 def import_from_url(home: Path, url: str, *, name: str | None = None) -> Bundle:
-    """Take in a bundle whose file lies at a URL, as a new version here.
+    """Import the bundle at a URL as a new version in this home.
 
     Args:
         home: Folder for everything that is kept.
@@ -159,5 +159,5 @@ def import_from_url(home: Path, url: str, *, name: str | None = None) -> Bundle:
     Raises:
         errors.TriptychError: As `download`.
     """
-    made = download(home, url)
-    return writing.copy(made, home, name or made.name)
+    bundle = download(home, url)
+    return writing.copy(bundle, home, name or bundle.name)

@@ -33,9 +33,9 @@ def write(
     Args:
         home: Folder for everything that is kept.
         name: Of the bundle.
-        fill: Called with an empty folder; puts the files there and gives what ``bundle.json``
-            should say of them.
-        publish: Serve it from now on; else what is served stays as it is.
+        fill: Called with an empty folder; writes the files and returns the content of
+            ``bundle.json``.
+        publish: Serve it from now on; otherwise what is served stays.
 
     Raises:
         errors.SettingError: The name cannot be used.
@@ -58,11 +58,11 @@ def write(
             describe(folder, about)
             if not publish:
                 registry.keep_active(home, name)
-            made = read(_place(folder, home, name))
+            bundle = read(_publish_folder(folder, home, name))
             if publish:
-                registry.promote(home, name, made.version)
+                registry.promote(home, name, bundle.version)
             card_text.keep_imported(home, name, words)
-            return made
+            return bundle
     finally:
         with contextlib.suppress(OSError):  # it is not empty, unless all failed
             shelf.rmdir()
@@ -74,9 +74,9 @@ def describe(folder: Path, about: Mapping[str, Any]) -> None:
     (folder / ABOUT).write_text(text, encoding="utf-8")
 
 
-def _place(folder: Path, home: Path, name: str) -> Path:
+def _publish_folder(folder: Path, home: Path, name: str) -> Path:
     shelf = registry.folder(home, name)
-    # Another process may take a number first; then the next is free.
+    # Another process may take a number first; then try the next one.
     for version in range(max(registry.versions(home, name), default=0) + 1, 1 << 31):
         target = shelf / str(version)
         if not target.exists():
@@ -92,29 +92,31 @@ def list_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def with_params(bundle: Bundle, home: Path, fitted: EnsembleParams) -> Bundle:
-    """Write the next version of a bundle, the same but for what was fitted.
+def with_params(bundle: Bundle, home: Path, params: EnsembleParams) -> Bundle:
+    """Write the next version of a bundle, with other fitted parameters.
 
     Args:
-        bundle: Whose members and pages are taken over.
+        bundle: The version to copy.
         home: Folder for everything that is kept.
-        fitted: Takes the place of what it had.
+        params: Replace the fitted parameters.
 
     Raises:
         errors.BundleError: A file of it is damaged.
     """
     check_files(bundle.folder, bundle.about)
-    return copy(bundle, home, bundle.name, doubt=fitted.to_dict(), rule=rules.FITTED_RULE)
+    return copy(bundle, home, bundle.name, doubt=params.to_dict(), rule=rules.FITTED_RULE)
 
 
-def with_int8(bundle: Bundle, home: Path, made: Sequence[Path], told: Mapping[str, Any]) -> Bundle:
-    """Write the next version of a bundle, the same with an int8 network for each member.
+def with_int8(
+    bundle: Bundle, home: Path, networks: Sequence[Path], report: Mapping[str, Any]
+) -> Bundle:
+    """Write the next version of a bundle, with an int8 network for each member.
 
     Args:
-        bundle: Whose members and pages are taken over.
+        bundle: The version to copy.
         home: Folder for everything that is kept.
-        made: The int8 networks, one per member.
-        told: See `triptych.engines.conversion.int8.copy_into`.
+        networks: The int8 networks, one per member.
+        report: See `triptych.engines.conversion.int8.copy_into`.
 
     Raises:
         errors.BundleError: A file of it is damaged.
@@ -122,8 +124,8 @@ def with_int8(bundle: Bundle, home: Path, made: Sequence[Path], told: Mapping[st
     check_files(bundle.folder, bundle.about)
 
     def add(target: Path) -> None:
-        for row, path in zip(bundle.about["members"], made, strict=True):
-            int8.copy_into(path, target / "members" / row["name"], told)
+        for row, path in zip(bundle.about["members"], networks, strict=True):
+            int8.copy_into(path, target / "members" / row["name"], report)
 
     return copy(bundle, home, bundle.name, add=add)
 
@@ -136,14 +138,14 @@ def copy(
     add: Callable[[Path], None] = lambda target: None,
     **changes: Any,
 ) -> Bundle:
-    """Write the next version of a bundle, the same but for some changes.
+    """Write the next version of a bundle as a copy with changes.
 
     Args:
-        bundle: Whose files are taken over.
+        bundle: The version to copy.
         home: Folder for everything that is kept.
-        name: Of the bundle that comes out.
+        name: Name of the new bundle.
         add: Puts more files into the new folder.
-        changes: What ``bundle.json`` says otherwise.
+        changes: Entries of ``bundle.json`` to replace.
     """
 
     def fill(target: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Candidates for a committee answer a person's photos, and are timed on this machine."""
+"""Score candidate networks on labelled photos, and time them on this machine."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ WARM_UPS, RUNS = 3, 15
 
 @dataclass(frozen=True)
 class CandidateScores:
-    """What M candidates say of N photos with known classes.
+    """Predictions of M candidates for N labelled photos.
 
     Args:
-        candidates: With what they take, M of them.
+        candidates: The candidates with their costs, M of them.
         probs: Out-of-fold probabilities, shape (M, N, C).
         truth: Shape (N,).
         folds: Shape (N,), from 0.
-        is_imagenet: Whether the classes are ImageNet's; else heads were taught a person's own.
+        is_imagenet: Whether the classes are ImageNet's; otherwise heads were trained.
     """
 
     candidates: tuple[Candidate, ...]
@@ -55,11 +55,11 @@ class CandidateScores:
 
 
 def resolve_backbones(names: Sequence[str] | None) -> list[zoo.Backbone]:
-    """The backbones that are meant; for ``None`` all whose weights are on this machine.
+    """Resolve names of backbones; ``None`` means all whose weights are on this machine.
 
     Raises:
         errors.UnknownName: There is no such backbone.
-        errors.SettingError: They are none, or too many to try all their committees.
+        errors.SettingError: There are none, or too many to try all their committees.
     """
     here = (row for row in zoo.BACKBONES.values() if weights.locate(row))
     rows = list(here if names is None else {zoo.find(name): None for name in names})
@@ -81,35 +81,36 @@ def evaluate_candidates(
     seed: int = 0,
     progress: StageProgress = lambda stage, done, total: None,
 ) -> CandidateScores:
-    """Let candidates answer labelled photos: with their own classes, or with heads for others.
+    """Predict labelled photos with each candidate, out of fold.
 
-    Where every folder is named like a class of ImageNet, the published networks answer. Else a
-    linear head is taught on each one's features, and answers the photos that it did not see.
+    Where every folder is named like a class of ImageNet, the published classifiers predict.
+    Otherwise a linear head is trained on the features of each backbone, and its out-of-fold
+    predictions are taken.
 
     Args:
         source: As `triptych_data.open` takes it.
         rows: Backbones of the zoo.
         options: Where things are kept and how networks run.
-        budget_ms: What one of them at least has to keep for a photo.
-        folds: In how many parts photos are divided, at least 2.
+        budget_ms: Latency budget per photo, in milliseconds, which at least one must meet.
+        folds: Number of cross-validation folds, at least 2.
         seed: Of the folds.
         progress: Called with the stage, what is done and what there is to do.
 
     Raises:
         errors.SourceError: There are no classes of photos in the source.
         errors.FitError: There are too few photos.
-        errors.SettingError: None of them keeps the budget.
+        errors.SettingError: None of them meets the budget.
         errors.WeightsMissing: A backbone's weights have to be fetched first.
     """
     committee = committees.from_zoo("lite", options, members=[row.name for row in rows])
     progress("Timing networks", 0, 0)
     candidates = _timed(committee)
-    select.check_budget({own.name: own.ms for own in candidates}, budget_ms)
+    select.check_budget({candidate.name: candidate.ms for candidate in candidates}, budget_ms)
     known = _imagenet(source)
     if known:
         answers = _published(known, committee, folds, seed, progress)
     else:
-        answers = _taught(source, rows, options, folds, seed, progress)
+        answers = _train_heads(source, rows, options, folds, seed, progress)
     return CandidateScores(candidates, *answers, is_imagenet=known is not None)
 
 
@@ -137,7 +138,7 @@ def _published(
     return scored.probs, scored.truth, predictions.folds(scored.paths, folds, seed=seed)
 
 
-def _taught(
+def _train_heads(
     source: Path,
     rows: Sequence[zoo.Backbone],
     options: EngineOptions,
@@ -155,14 +156,16 @@ def _taught(
         progress=lambda *done: progress(Stage.FEATURES, *done),
     )
     truth = np.array([photo.label for photo in photos])
-    places = triptych_data.folds(photos, folds, seed=seed)
-    answers = []
-    for number, own in enumerate(vectors):
+    photo_folds = triptych_data.folds(photos, folds, seed=seed)
+    probs = []
+    for number, array in enumerate(vectors):
         progress(Stage.HEADS, number, len(rows))
-        fitted = heads.fit("linear", own, truth, folds=places, classes=len(data.classes), seed=seed)
-        answers.append(fitted.out_of_fold)
-    judged = places >= 0
-    return np.stack(answers)[:, judged], truth[judged], places[judged]
+        fitted = heads.fit(
+            "linear", array, truth, folds=photo_folds, classes=len(data.classes), seed=seed
+        )
+        probs.append(fitted.out_of_fold)
+    in_folds = photo_folds >= 0
+    return np.stack(probs)[:, in_folds], truth[in_folds], photo_folds[in_folds]
 
 
 def _timed(committee: Committee) -> tuple[Candidate, ...]:
@@ -172,12 +175,12 @@ def _timed(committee: Committee) -> tuple[Candidate, ...]:
 
 
 def time_ms(member: Member) -> float:
-    """What a member takes for one photo: the median of some runs, after a few to warm up."""
+    """Latency of a member for one photo, in milliseconds: the median after some warm-up runs."""
     photo = np.random.default_rng(0).uniform(-1, 1, (1, *member.recipe.size, 3))
     batch = photo.astype(np.float32)
-    spent = []
+    times_ms = []
     for _ in range(WARM_UPS + RUNS):
         start = time.perf_counter()
         member.engine.run(batch)
-        spent.append((time.perf_counter() - start) * 1000)
-    return statistics.median(spent[WARM_UPS:])
+        times_ms.append((time.perf_counter() - start) * 1000)
+    return statistics.median(times_ms[WARM_UPS:])

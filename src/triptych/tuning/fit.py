@@ -1,4 +1,4 @@
-"""The only place that joins the fitting steps: a committee's answers, folds, what is kept."""
+"""Fit a committee on labelled photos: predictions, folds, fit, and where the fit is stored."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from triptych.tuning.predictions import LabelledPredictions
 
 @dataclass(frozen=True)
 class FitConfig:
-    """What is asked of a fit.
+    """Configuration of a fit.
 
     Args:
-        folds: In how many parts photos are divided to measure it, at least 2.
-        tolerance: The share of right answers that the cascade may lose.
-        precision: How often an answer must be right to be called sure, in (0, 1).
-        weights: How much each member counts; ``None`` finds that out.
-        seed: Of the folds.
+        folds: Number of cross-validation folds, at least 2.
+        tolerance: The accuracy that the cascade may lose, as a share.
+        precision: Target precision of answers that are called sure, in (0, 1).
+        weights: Weights of the members; ``None`` fits them.
+        seed: Seed of the folds.
     """
 
     folds: int = 5
@@ -59,7 +59,7 @@ def fit(
     Args:
         scored: What its members say of the photos.
         costs: Of asking each member, in any unit.
-        config: What is asked of the fit.
+        config: Folds and targets.
         data: What to call the photos in the record.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Labelled photos as the members of a committee answer them: the arrays that fitting wants."""
+"""Predictions of a committee's members for labelled photos: the input of a fit."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from triptych.typing import Array
 from triptych.typing import Progress
 from triptych.utils import files
 
-# With fewer photos nothing is learned that chance does not outweigh; nor does a cascade stop.
+# With fewer photos, noise outweighs what a fit learns, and a cascade never stops early.
 FEWEST = 50
-# Photos times classes that are held at once: 5000 photos of ImageNet's 1000 classes.
+# Most photos times classes in memory: 5000 photos of ImageNet's 1000 classes.
 MOST = 5_000_000
 
 
 @dataclass(frozen=True)
 class LabelledPredictions:
-    """N photos with known classes, and what M members say of them themselves.
+    """Predictions of M members for N labelled photos.
 
     Args:
-        probs: Shape (M, N, C), neither calibrated nor joined.
+        probs: Uncalibrated probabilities, shape (M, N, C).
         truth: Shape (N,).
         paths: Of the photos, length N.
         skipped: Photos and folders that were left out, with the reason.
@@ -48,10 +48,10 @@ def score(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> LabelledPredictions:
-    """Ask all members about labelled photos.
+    """Predict labelled photos with every member.
 
     Args:
-        classifier: Whose members are asked.
+        classifier: Its members predict.
         photos: Of far too many, some are drawn; see `MOST`.
         trained_on: SHA-256 of photos to leave out, since members have learned them: of those, each
             looks perfect and nothing is in doubt.
@@ -82,11 +82,11 @@ def score(
 
 
 def check_enough(photos: int, *, left_out: int = 0) -> None:
-    """Refuse to learn from too few photos.
+    """Refuse to fit on too few photos.
 
     Args:
         photos: How many there are.
-        left_out: How many more there would be, had members not learned them.
+        left_out: How many were left out because members were trained on them.
 
     Raises:
         errors.FitError: They are too few.
@@ -102,7 +102,7 @@ def check_enough(photos: int, *, left_out: int = 0) -> None:
 def _split_trained_on(
     photos: Sequence[tuple[Path, int]], trained_on: Collection[str]
 ) -> tuple[list[tuple[Path, int]], list[Failure]]:
-    """The photos that are new to the members, and what is said of the others."""
+    """Split off the photos that members were trained on, as failures."""
     if not trained_on:
         return list(photos), []
     known = {path for path, _ in photos if files.digest(path) in trained_on}
@@ -134,7 +134,7 @@ def folds(paths: Sequence[Path], k: int, *, seed: int) -> Array:
             f"Asked for {k} folds, and among the {len(paths)} photos there are only "
             f"{len(groups)} different ones. Add photos, or ask for fewer folds."
         )
-    # Of one class all: members learned their classes before, so a fold need not have each.
+    # All with one label: folds need no stratification, as members were trained before.
     photos = [
         data.Photo(str(path), 0, digest, groups[digest], path.read_bytes)
         for path, digest in zip(paths, digests, strict=True)

@@ -1,4 +1,4 @@
-"""The only place that joins the steps to int8: photos, quantizing, judging, what is kept."""
+"""Quantize a committee to int8: photos, calibration, comparison with f32, storing."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ from triptych.typing import ShouldStop
 from triptych.typing import StageProgress
 from triptych.utils import files
 
-# More do not tell better between which bounds numbers lie inside a network (measured: `lite` with
-# 300 agrees with f32 on 97.1 % of 450 photos, with 100 on 97.8 %), and these can judge instead.
+# More calibration photos do not improve the ranges of activations (measured: `lite` with 300 agrees
+# with f32 on 97.1 % of 450 photos, with 100 on 97.8 %); the others evaluate instead.
 MOST_SHOWN = 100
-# Where there are few, one in three is shown to the networks, and two judge them.
+# Where there are few photos, one in three calibrates and two evaluate.
 SHOWN_SHARE = 1 / 3
-# With fewer to judge by, one photo is more than two points.
+# With fewer evaluation photos, one of them is more than two points.
 FEWEST_HELD = 50
 # Among ImageNet's 1000 classes, the answers of three members to so many are 60 MB.
 MOST_HELD = 5000
@@ -56,10 +56,10 @@ UNKNOWN = -1
 
 @dataclass(frozen=True)
 class QuantizeConfig:
-    """What is asked of int8.
+    """Configuration of a quantization.
 
     Args:
-        max_loss: The share of right answers that the committee may lose.
+        max_loss: The accuracy that the committee may lose, as a share.
         members: Backbones to seat instead of the committee's own; not of a bundle.
         seed: Of the division of photos.
         progress: Called with a stage, what is done of it and all of it.
@@ -90,7 +90,7 @@ class QuantizeResult:
 
 @dataclass(frozen=True)
 class _Photos:
-    """Photos that are shown to the networks, and photos that judge them; none is both."""
+    """Calibration photos (``shown``) and evaluation photos (``held``), disjoint."""
 
     shown: tuple[Path, ...]
     held: tuple[tuple[Path, int], ...]
@@ -99,11 +99,11 @@ class _Photos:
 
 @dataclass(frozen=True)
 class _Subject:
-    """A committee at f32, its networks, what it learned, and how their int8 forms are kept."""
+    """A committee at f32, its networks, the photos it was trained on, and how int8 is stored."""
 
     committee: Committee
     networks: Sequence[Path]
-    learned: Collection[str]
+    trained_on: Collection[str]
     keep: Callable[[Sequence[Path], dict[str, Any]], tuple[Path, ...]]
 
 
@@ -117,7 +117,7 @@ def optimize(
         folder: Photos like those that will be asked about; best with a folder per class.
         options: Where things are kept and how networks run; whatever its precision says, int8 is
             held against f32.
-        config: What is asked of it.
+        config: Limits, seed, progress, stop.
 
     Raises:
         errors.SettingError: NNCF is not installed, or the config is impossible.
@@ -129,12 +129,12 @@ def optimize(
     exact = dataclasses.replace(options, precision="f32")
     subject = (_of_zoo if committees.is_from_zoo(name) else _of_bundle)(name, exact, config)
     photos = _photos(folder, subject, config)
-    exactly = _ask(subject.committee, photos.held, "Asking at f32", config)
+    exactly = _predict(subject.committee, photos.held, "Asking at f32", config)
     _check_enough(len(exactly.truth), folder)
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
         made = list(_quantized(subject, photos.shown, Path(scratch), exact, config))
-        lesser = _lesser(subject.committee, made, exact)
-        coarsely = _ask(lesser, photos.held, "Asking at int8", config)
+        quantized = _int8_committee(subject.committee, made, exact)
+        coarsely = _predict(quantized, photos.held, "Asking at int8", config)
         report = {
             **_compared(subject.committee, exactly, coarsely),
             "shown": len(photos.shown),
@@ -173,12 +173,12 @@ def _of_bundle(name: str, options: EngineOptions, config: QuantizeConfig) -> _Su
 
 
 def _photos(folder: Path, subject: _Subject, config: QuantizeConfig) -> _Photos:
-    """Divide photos by what is in them; to show, what was learned is as good as any."""
+    """Split by content hash; photos the committee was trained on may be used for calibration."""
     found = _labelled(folder, subject.committee)
     unique = {files.digest(path): (path, index) for path, index in found.photos}
-    order = sorted(unique, key=lambda digest: _shuffled(digest, config.seed))
-    order.sort(key=lambda digest: digest not in subject.learned)
-    known = sum(digest in subject.learned for digest in order)
+    order = sorted(unique, key=lambda digest: _shuffle_key(digest, config.seed))
+    order.sort(key=lambda digest: digest not in subject.trained_on)
+    known = sum(digest in subject.trained_on for digest in order)
     shown = min(MOST_SHOWN, int(len(order) * SHOWN_SHARE))
     held = order[max(shown, known) :][:MOST_HELD]
     _check_enough(len(held), folder, known)
@@ -189,7 +189,7 @@ def _photos(folder: Path, subject: _Subject, config: QuantizeConfig) -> _Photos:
     )
 
 
-def _shuffled(digest: str, seed: int) -> str:
+def _shuffle_key(digest: str, seed: int) -> str:
     return hashlib.sha256(f"{seed} {digest}".encode()).hexdigest()
 
 
@@ -233,12 +233,14 @@ def _quantized(
 def _inputs(paths: Sequence[Path], own: Recipe) -> Iterator[Float32Array]:
     enough = recipe.enough([own])
     for path in paths:
-        # One that cannot be read shows nothing; hundreds of others do.
+        # Skip unreadable photos; hundreds of others remain.
         with contextlib.suppress(errors.ImageError):
             yield recipe.apply(own, images.picture(path, enough=enough))
 
 
-def _lesser(committee: Committee, made: Sequence[Path], options: EngineOptions) -> Committee:
+def _int8_committee(
+    committee: Committee, made: Sequence[Path], options: EngineOptions
+) -> Committee:
     """The same committee with int8 networks, as it will be served."""
     int8_options = dataclasses.replace(options, precision=INT8)
     members = tuple(
@@ -249,7 +251,7 @@ def _lesser(committee: Committee, made: Sequence[Path], options: EngineOptions) 
 
 
 @dataclass(frozen=True)
-class _Answers:
+class _Predictions:
     """What members say themselves of N photos, shape (M, N, C); their classes, and what failed."""
 
     probs: Array
@@ -257,9 +259,9 @@ class _Answers:
     failures: tuple[Failure, ...]
 
 
-def _ask(
+def _predict(
     committee: Committee, photos: Sequence[tuple[Path, int]], stage: str, config: QuantizeConfig
-) -> _Answers:
+) -> _Predictions:
     probs = np.empty((len(committee.members), len(photos), len(committee.labels)), np.float32)
     truth: list[int] = []
     failures: list[Failure] = []
@@ -273,10 +275,12 @@ def _ask(
             probs[:, len(truth)] = answer.probs
             truth.append(photos[number][1])
         config.progress(stage, number + 1, len(photos))
-    return _Answers(probs[:, : len(truth)], np.array(truth), tuple(failures))
+    return _Predictions(probs[:, : len(truth)], np.array(truth), tuple(failures))
 
 
-def _compared(committee: Committee, exactly: _Answers, coarsely: _Answers) -> dict[str, Any]:
+def _compared(
+    committee: Committee, exactly: _Predictions, coarsely: _Predictions
+) -> dict[str, Any]:
     found = paired.compare(
         (exactly.probs, coarsely.probs),
         None if UNKNOWN in exactly.truth else exactly.truth,

@@ -1,7 +1,7 @@
-"""Which networks to seat: every single, pair and triple of candidates, and what each costs.
+"""Model selection under a latency budget: every single, pair and triple of candidates.
 
-Arrays in, records out. Each photo is answered by committees that were fitted on the other folds,
-so that a large committee is not praised for what it learned by heart.
+Arrays in, records out. Photos are predicted by committees that were fitted on the other folds, so
+that large committees gain nothing from overfitting.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ENOUGH = 1_000_000
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network that may be seated.
+    """A network that may become a member.
 
     Args:
         name: Of its backbone.
@@ -51,7 +51,7 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Option:
-    """A committee that could be seated.
+    """A committee to choose from.
 
     Args:
         members: Names, in the order of asking: the quickest first.
@@ -141,7 +141,7 @@ def options(
 
 
 def front(options: Sequence[Option]) -> list[Option]:
-    """The options that no other beats: whatever is as quick is not more accurate.
+    """The Pareto front: the options to which no other is both as quick and more accurate.
 
     Args:
         options: Any.
@@ -157,9 +157,9 @@ def front(options: Sequence[Option]) -> list[Option]:
 
 
 def recommend(options: Sequence[Option], budget_ms: float) -> Option:
-    """The quickest option that is as good as the best within a budget, as far as one can tell.
+    """The quickest option that is not significantly worse than the best within a budget.
 
-    Not the best itself: of many that are alike, the one that leads by a photo is the luckiest.
+    Not the best itself: of many similar options, the one that leads by a photo is the luckiest.
 
     Args:
         options: At least one.
@@ -179,7 +179,7 @@ def recommend(options: Sequence[Option], budget_ms: float) -> Option:
 
 
 def check_budget(times_ms: Mapping[str, float], budget_ms: float) -> None:
-    """Refuse a budget that nothing keeps, before much is computed.
+    """Refuse a budget that no option meets, before much is computed.
 
     Args:
         times_ms: Milliseconds a photo, by title.

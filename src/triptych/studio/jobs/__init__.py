@@ -1,9 +1,9 @@
-"""Teaching as a job: a process of its own that outlives the page it was started from.
+"""Training as a job: it runs in a process of its own, which outlives the page that started it.
 
-line      the door: jobs wait in line, one runs at a time; stop, go on, look
-orders    what may be asked for
-child     the process: teaches, says how far it is, ends with whoever started it
-running      a running job as it is now: stage, speed, time left, accuracies
+queue     jobs run one at a time: start, stop, resume, state
+config    what a job may be configured with
+worker    the process that trains and reports its progress
+progress  a running job: stage, speed, time left, accuracies
 """
 
 from __future__ import annotations

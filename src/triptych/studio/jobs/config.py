@@ -1,4 +1,4 @@
-"""What a job may be asked to teach."""
+"""What a training job may be configured with."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from triptych.studio.projects import Project
 from triptych.training import pipeline
 from triptych.training.config import TrainingConfig
 
-# A network that is being converted does not hear that it should stop; after this nobody waits.
+# A conversion under way cannot be stopped; after this time the process is killed.
 GRACE_S = 20.0
-# What can be taught from at all: so many classes with so many photos, one to measure with.
+# The least to train from: one photo of each class is held out for evaluation.
 FEWEST_CLASSES = 2
 FEWEST_PHOTOS = 2
 
@@ -23,8 +23,8 @@ def _is_names(value: object) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
 
 
-# What a person may choose, what it must be, and how that is said. Files of weights are not among
-# it: a page must not name files of the machine.
+# Each field with its check, and what it expects in words. Files of weights are not among them: a
+# page must not name files of the server.
 FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "backbones": (_is_names, "a list of names"),
     "head": (lambda value: isinstance(value, str), "a name"),
@@ -52,8 +52,8 @@ def training_config(fields: Mapping[str, Any]) -> TrainingConfig:
             raise errors.SettingError(
                 f"A lesson has no {name!r}; expected some of: {', '.join(FIELDS)}."
             )
-        is_right, expected = FIELDS[name]
-        if not is_right(value):
+        is_valid, expected = FIELDS[name]
+        if not is_valid(value):
             raise errors.SettingError(f"{name} is {value!r}; expected {expected}.")
     chosen: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
@@ -62,7 +62,7 @@ def training_config(fields: Mapping[str, Any]) -> TrainingConfig:
 
 
 def check(project: Project, fields: Mapping[str, Any]) -> None:
-    """Refuse at once what cannot be taught.
+    """Refuse at once what cannot be trained.
 
     Args:
         project: With its classes and counts.
@@ -74,9 +74,9 @@ def check(project: Project, fields: Mapping[str, Any]) -> None:
         errors.UnknownName: There is no such backbone, head or augmentation.
         errors.WeightsMissing: A backbone's weights have to be fetched first.
     """
-    full = [own for own in project.classes if own.photos >= FEWEST_PHOTOS]
-    if len(full) < FEWEST_CLASSES:
-        counts = ", ".join(f"{own.name}: {own.photos}" for own in project.classes) or "no class"
+    usable = [each for each in project.classes if each.photos >= FEWEST_PHOTOS]
+    if len(usable) < FEWEST_CLASSES:
+        counts = ", ".join(f"{each.name}: {each.photos}" for each in project.classes) or "no class"
         raise errors.SourceError(
             f"There is too little to learn from ({counts}); expected at least {FEWEST_CLASSES} "
             f"classes with {FEWEST_PHOTOS} photos or more each. Add photos, 10 or more a class."

@@ -1,4 +1,4 @@
-"""A running job as it is now: stage, speed, time left, accuracies, and how it ended."""
+"""The state of a running job: stage, speed, time left, accuracies, and how it ended."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from triptych.studio.projects import job_table
 from triptych.studio.projects.job_table import Job
 from triptych.training.config import Stage
 
-# Speed is told over so many seconds, so that it neither jumps nor lags.
+# Speed is averaged over this window, so that it neither jumps nor lags.
 WINDOW_S = 10.0
-# What is measured over less time than this is no speed.
+# Shorter measurements give no speed.
 LEAST_S = 0.3
 # Stages that go through photos, whose speed is worth showing.
 PHOTO_STAGES = (Stage.SCAN, Stage.FEATURES, Stage.AUGMENTED_FEATURES)
@@ -28,8 +28,8 @@ class Speedometer:
 
     Example:
         >>> seconds = iter([0.0, 1.0, 2.0])
-        >>> pace = Speedometer(lambda: next(seconds))
-        >>> [pace.step(done) for done in (0, 8, 24)]
+        >>> speed = Speedometer(lambda: next(seconds))
+        >>> [speed.step(done) for done in (0, 8, 24)]
         [None, 8.0, 12.0]
     """
 
@@ -38,7 +38,7 @@ class Speedometer:
         self._steps: deque[tuple[float, int]] = deque()
 
     def step(self, done: int) -> float | None:
-        """Note how much is done; gives how much that is a second, where it can be told."""
+        """Record progress; gives steps per second, or ``None`` where too little time has passed."""
         now = self._clock()
         self._steps.append((now, done))
         while len(self._steps) > 2 and self._steps[1][0] <= now - WINDOW_S:
@@ -48,7 +48,7 @@ class Speedometer:
 
 
 class JobProgress:
-    """Follows a running job by what its process says.
+    """Follows a running job by the messages of its worker.
 
     Args:
         job: As it begins.
@@ -58,7 +58,7 @@ class JobProgress:
     def __init__(self, job: Job, clock: Callable[[], float] = time.monotonic) -> None:
         self.job = job
         self._clock = clock
-        self._pace = Speedometer(clock)
+        self._speed = Speedometer(clock)
 
     def update(self, message: dict[str, Any]) -> None:
         """Take in one message; see `child` for those there are."""
@@ -74,8 +74,8 @@ class JobProgress:
 
     def _step(self, stage: str, done: int, total: int) -> None:
         if stage != self.job.stage:
-            self._pace = Speedometer(self._clock)
-        speed = self._pace.step(done)
+            self._speed = Speedometer(self._clock)
+        speed = self._speed.step(done)
         self._change(
             stage=stage,
             done=done,

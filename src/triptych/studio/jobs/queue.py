@@ -1,4 +1,4 @@
-"""The line of jobs: one runs at a time, the others wait their turn."""
+"""The queue of training jobs: one runs at a time, the others wait."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from triptych.utils.worker import Worker
 
 FOLDER = "jobs"
 LOG = "log.txt"
-CHILD = "triptych.studio.jobs.worker"
-# A page asks about once a second; the disk need not hear of every photo.
+WORKER = "triptych.studio.jobs.worker"
+# Pages poll about once a second, so not every photo needs a write to disk.
 SAVE_S = 0.5
-# How long a job may take to stop when the studio is closed; whoever closes it waits.
+# How long closing the studio waits for a job to stop.
 CLOSING_S = 5.0
 KEPT = "Features computed so far are kept, and it can go on."
 DIED = f"The studio ended while this was under way. {KEPT}"
@@ -37,12 +37,12 @@ STOPPED = "Stopped; the features computed so far are kept."
 
 
 class Jobs:
-    """Teaches projects, one after another, each in a process of its own.
+    """The queue of training jobs: one runs at a time, each in a process of its own.
 
-    Jobs that a server left behind when it died are marked as interrupted.
+    Jobs that were under way when a server died are marked as interrupted.
 
     Args:
-        projects: What is taught.
+        projects: The projects to train.
         home: Folder for everything that is kept.
         options: Fields of an `EngineOptions` by which networks run: ``precision`` and ``threads``.
 
@@ -68,14 +68,14 @@ class Jobs:
         self._running: JobProgress | None = None
         self._process: Worker | None = None
         self._worker: threading.Thread | None = None
-        # What becomes of the running job when its process ends without a word of its own.
+        # State and error of the running job, should its process end without a last message.
         self._ending: tuple[str, str] | None = None
         with contextlib.suppress(errors.Busy):
             self._acquire()
             self._claim.release(force=True)
 
     def _acquire(self) -> None:
-        """Become the one who runs jobs; those of one who died are interrupted."""
+        """Take the lock that lets this server run jobs; mark those of a dead server interrupted."""
         if self._worker:
             return
         try:
@@ -89,7 +89,7 @@ class Jobs:
         _sweep(self._folder, self._jobs.known())
 
     def start(self, key: str, config: Mapping[str, Any]) -> Job:
-        """Teach a project as soon as it is its turn.
+        """Queue a training of a project.
 
         Args:
             key: Of the project.
@@ -105,7 +105,7 @@ class Jobs:
         """
         project = self._projects.find(key)
         job_config.check(project, config)
-        classes = {own.name: own.id for own in project.classes}
+        classes = {each.name: each.id for each in project.classes}
         with self._lock:
             self._refuse_second(key)
             self._acquire()
@@ -114,7 +114,7 @@ class Jobs:
             return job
 
     def again(self, key: str) -> Job:
-        """Teach a project anew, as it was taught the last time.
+        """Train a project again, with the configuration of its latest job.
 
         Raises:
             As `start`.
@@ -123,9 +123,9 @@ class Jobs:
         return self.start(key, _config_of(last) if last else {})
 
     def resume(self, number: int) -> Job:
-        """Let a job that ended without a result go on, with what was computed before.
+        """Queue a job again that ended without a result; stored features are reused.
 
-        It teaches the photos and classes as they are now.
+        It trains on the photos and classes as they are now.
 
         Raises:
             errors.Busy: It is under way, or done already; or its project is being taught.
@@ -136,7 +136,7 @@ class Jobs:
             raise errors.Busy(f"This job is {job.state}; only one that ended early can go on.")
         project = self._projects.find(job.key)
         job_config.check(project, _config_of(job))
-        classes = {own.name: own.id for own in project.classes}
+        classes = {each.name: each.id for each in project.classes}
         with self._lock:
             self._refuse_second(job.key)
             self._acquire()
@@ -225,13 +225,13 @@ class Jobs:
         if worker:
             worker.join(job_config.GRACE_S)
 
-    # In the worker's thread
+    # In the queue's thread
 
     def _work(self) -> None:
         while running := self._next():
             try:
                 self._run(running)
-            except Exception as error:  # whatever it is, the next in line shall have their turn
+            except Exception as error:  # whatever it is, the next job gets its turn
                 running.end(job_table.FAILED, f"The job could not be run: {error}")
             self._save_ended(running)
 
@@ -264,7 +264,7 @@ class Jobs:
     def _begin(self, job: Job, folder: Path) -> Worker:
         with self._lock:
             # The folder on its command line tells people whose process it is.
-            self._process = Worker(CHILD, str(folder), log=folder / LOG)
+            self._process = Worker(WORKER, str(folder), log=folder / LOG)
             self._process.send(
                 {
                     "home": str(self._home),
@@ -296,7 +296,7 @@ class Jobs:
 
 def _engine_options(options: Mapping[str, Any]) -> dict[str, Any]:
     chosen = {name: options[name] for name in ("precision", "threads") if name in options}
-    if chosen.get("precision") == INT8:  # a way to answer, which comes after teaching
+    if chosen.get("precision") == INT8:  # for serving only; training runs unquantized
         chosen["precision"] = "auto"
     return chosen
 

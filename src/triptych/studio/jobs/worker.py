@@ -1,13 +1,13 @@
-"""The process that teaches; tells its parent how far it is, and ends with it.
+"""The worker process of a training job: it reports progress to its parent, and ends with it.
 
 It gets one message: ``{"home": ..., "key": ..., "config": {...}, "options": {...}}``, the project
 and fields of a `TrainingConfig` and of `EngineOptions`. It sends:
 
-    {"stage": ..., "done": ..., "total": ...}    how far it is
-    {"member": ..., "accuracy": ...}             how good a member is, or the committee
-    {"version": ...}                             it is done: the version of the bundle
-    {"failed": ...}                              it ended without one, and why; when it was told
-                                                 to stop, it says nothing
+    {"stage": ..., "done": ..., "total": ...}    progress
+    {"member": ..., "accuracy": ...}             accuracy of a member, or of the committee
+    {"version": ...}                             done: the version of the bundle
+    {"failed": ...}                              the reason for a failure; a worker that was told
+                                                 to stop sends nothing
 
 When its parent asks it to stop, or dies, it stops; features computed so far are kept.
 """
@@ -28,12 +28,12 @@ from triptych.studio.projects import Projects
 from triptych.training import pipeline
 from triptych.utils import worker
 
-# Whoever asks the studio something goes first.
+# Requests to the studio go first.
 NICENESS = 10
 
 
 def main() -> None:
-    """Teach what the parent says."""
+    """Train what the parent asks for."""
     parent = worker.connect(grace_s=job_config.GRACE_S)
     faulthandler.enable()
     if hasattr(os, "nice"):  # Windows has none

@@ -1,24 +1,26 @@
-"""What the studio keeps: projects of classes and photos, what was decided of them, an inbox.
+"""What the studio stores: projects of classes and photos, decisions about them, and an inbox.
 
     <home>/studio/
         studio.sqlite          projects, classes, photos, decisions, inbox, jobs
         photos/ab/<SHA-256>    the bytes of each photo, as they came; never changed
-        thumbs/ab/<SHA-256>.jpg  made anew when they are missing
+        thumbs/ab/<SHA-256>.jpg  thumbnails, made again when they are missing
 
-`Projects` is the door; the modules behind it work on one connection each:
+`Projects` in `store` is the public interface; the modules behind it take an open transaction:
 
-    database    the file, its transactions, and steps to today's tables (`migrations`)
-    contents    files by content
-    shelf       rows of projects and classes
-    album       rows of photos
-    decisions   what a person decided, and taking it back
-    inbox       photos that were kept for a person to look at
-    stock       contents and their rows together
-    checking    what the dataset check finds
-    exchange    to and from plain folders (`folders`), and the table that teaching reads
-    material    a project as teaching wants it
-    jobs        rows of teachings; they are run by `triptych.studio.jobs`
-    naming      what things may be called
+    records        what the tables hold, as dataclasses
+    database       the SQLite file and its transactions; `migrations` to today's tables
+    blobs          files by content, and their thumbnails
+    photo_store    files and rows of photos together, garbage collection
+    project_table  rows of projects and classes
+    photo_table    rows of photos
+    job_table      rows of training jobs, which `triptych.studio.jobs` runs
+    decisions      what people decided about photos, and undoing it
+    inbox          photos that were kept for a person to look at
+    checking       findings of the data set check
+    as_dataset     a project as a data set to train on
+    transfer       import and export; `folders` has the files
+    naming         valid names of projects, classes and files
+    sample         a sample project of drawn fruit
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A project as teaching wants it, from what was noted when its photos came: none is opened."""
+"""A project as a data set, from facts stored when photos were added: none is decoded."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Files of photos by their content: the bytes as they came, and a thumbnail of each.
+"""Content-addressed files of photos: the bytes as they came, and a thumbnail of each.
 
-A photo is written under another name, brought to the disk, and then renamed, so a file under the
-name of its content is complete. It is never changed after.
+Writing is atomic and durable, so a file named by its hash is complete. It is never changed.
 """
 
 from __future__ import annotations
@@ -27,7 +26,8 @@ class BlobStore:
         limits: Bytes and pixels allowed.
 
     Example:
-        >>> contents = BlobStore(Path(tempfile.mkdtemp()), images.DEFAULT_LIMITS)
+        >>> import tempfile
+        >>> blobs = BlobStore(Path(tempfile.mkdtemp()), images.DEFAULT_LIMITS)
         >>> blobs.put("ab" * 32, b"bytes")
         >>> blobs.read("ab" * 32)
         b'bytes'
@@ -46,11 +46,11 @@ class BlobStore:
         files.sweep(self._thumbs / _SCRATCH)
 
     def path(self, digest: str) -> Path:
-        """Where a photo lies, or would."""
+        """The path of a photo, whether it exists or not."""
         return self._photos / digest[:2] / digest
 
     def has(self, digest: str) -> bool:
-        """Whether a photo is there."""
+        """Whether a photo is stored."""
         return self.path(digest).is_file()
 
     def put(self, digest: str, data: bytes) -> None:

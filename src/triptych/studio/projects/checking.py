@@ -1,4 +1,4 @@
-"""What the dataset check finds in a project, from what was noted when its photos came."""
+"""Findings about a project's photos, from facts stored when they were added: none is decoded."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _SKETCHES = """
 SELECT digest, sketch FROM content
 WHERE digest IN (SELECT digest FROM photo WHERE project = ? AND NOT excluded)
 """
-# How many projects' findings are remembered.
+# Projects whose findings are cached.
 _MOST = 16
 
 Row = tuple[bytes, str, str, str]
 
 
 class _State(NamedTuple):
-    """All that findings follow from."""
+    """All that findings depend on; the cache key."""
 
     photos: list[Row]
     classes: list[str]
 
 
 class FindingsCache:
-    """Finds, and remembers what it found as long as nothing has changed."""
+    """Computes findings, and caches them until a project changes."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[_State, tuple[Finding, ...]]] = {}

@@ -1,8 +1,8 @@
-"""The one SQLite file of the studio: opened, brought up to date, read and written.
+"""The studio's SQLite file: migrations and transactions.
 
-Whoever writes takes the lock first (``BEGIN IMMEDIATE``), so writers of all threads and processes
-go one after another and what one of them read is still so when it writes. A change is on the disk
-when it is confirmed, and a kill at any moment leaves it whole or not at all.
+Writers take the lock first (``BEGIN IMMEDIATE``), so they are serialised across threads and
+processes, and what a transaction has read cannot change before it writes. Transactions are atomic
+and durable.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from triptych import errors
 from triptych.studio.projects.migrations import MIGRATIONS
 
-# A change takes some milliseconds; who waits longer than this waits for something that hangs.
+# A transaction takes milliseconds; after this wait, another process must be hanging.
 PATIENCE_S = 30.0
 
 
@@ -51,14 +51,14 @@ class Database:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """All that is read within is of one moment."""
+        """A read transaction: all reads see the same snapshot."""
         with self._connected() as db:
             db.execute("BEGIN")
             yield db
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """All that is changed within is kept together at the end, or nothing after an error."""
+        """A write transaction: committed at the end, rolled back after an error."""
         with self._connected() as db:
             db.execute("BEGIN IMMEDIATE")
             yield db
@@ -66,12 +66,12 @@ class Database:
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        # A connection a use: it costs 0.1 ms, and no thread or fork can share one by mistake.
+        # One connection per use: it costs 0.1 ms, and no thread or fork can share one by mistake.
         try:
             db = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None)
             try:
                 db.execute("PRAGMA foreign_keys = ON")
-                # Also when the power fails, not only when a process is killed.
+                # Durable against power failures, too, not only killed processes.
                 db.execute("PRAGMA synchronous = FULL")
                 yield db
             finally:
@@ -81,7 +81,7 @@ class Database:
             raise _explained(self.path, error) from error
 
     def _set_journal(self) -> None:
-        # Everywhere else SQLite waits for others by itself, but not to change the journal mode.
+        # SQLite does not wait for locks when it changes the journal mode.
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:

@@ -1,7 +1,7 @@
 """Photos of all projects: their files and their rows, kept consistent.
 
-A file is written before any row of it. It is removed under the writer's lock when no project and no
-inbox has it any more, so nobody can be just about to write a row of a file that goes.
+A file is written before its row. It is removed under the writer's lock once no project and no inbox
+refers to it, so no other process can be about to write a row for it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from triptych.studio.projects import photo_table
 from triptych.studio.projects.blobs import BlobStore
 from triptych.studio.projects.database import Database
 
-# How long dismissing from the inbox can be taken back.
+# How long a dismissal from the inbox can be undone.
 GRACE_S = 3600.0
 
 
 class PhotoStore:
-    """All photos, whatever project they are in.
+    """The photos of all projects.
 
     Args:
         database: Has their rows.
@@ -33,10 +33,10 @@ class PhotoStore:
         self._database = database
 
     def store(self, data: bytes) -> photo_table.PhotoFacts:
-        """See that a file is a photo, and write it and its thumbnail.
+        """Validate a photo, and write it with its thumbnail.
 
         Raises:
-            errors.ImageError: It is no photo that can be read.
+            errors.ImageError: It is not a readable photo.
             errors.StateError: It cannot be written.
         """
         seen, pixels = photo_table.inspect(data, self.limits)
@@ -45,17 +45,17 @@ class PhotoStore:
         return seen
 
     def note(self, db: sqlite3.Connection, seen: photo_table.PhotoFacts, data: bytes) -> bytes:
-        """Write the row of a content that was stored.
+        """Write the row of a stored photo.
 
         Returns:
             Its digest, as the tables have it.
         """
-        # Again, with the lock: somebody may have removed it since.
+        # Again, with the lock: another process may have removed it since.
         self.blobs.put(seen.digest, data)
         return photo_table.note(db, seen)
 
     def collect(self) -> None:
-        """Remove the photos that nobody has any more."""
+        """Remove the photos that no project and no inbox refers to."""
         with self._database.writing() as db:
             db.execute("DELETE FROM kept WHERE done_s < ?", (time.time() - GRACE_S,))
             # With the lock, nobody can add a photo of these files. If the process is killed

@@ -1,4 +1,4 @@
-"""The one door to what the studio keeps: projects, photos, decisions, the inbox."""
+"""`Projects`: the interface to all that the studio stores."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ FOLDER = "studio"
 
 
 class Projects(Transfer, Inbox):
-    """Projects of one home; any number of threads and processes may use it at once.
+    """Projects of one home; safe to use from any number of threads and processes.
 
-    What a call has confirmed is on the disk when it returns. Photos are stored by content, as they
-    came, and are never changed.
+    Changes are durable when a call returns. Photos are stored by content, as they came, and are
+    never changed.
 
     Args:
         home: Folder for everything that is kept; this lives in ``home/studio``.
         limits: Bytes and pixels allowed in a photo.
 
     Raises:
-        errors.StateError: What is there cannot be read, or nothing can be written.
+        errors.StateError: The database cannot be read, or nothing can be written.
 
     Example:
         >>> import tempfile
@@ -54,13 +54,13 @@ class Projects(Transfer, Inbox):
         self.database = Database(home / FOLDER / "studio.sqlite")
         self._checker = FindingsCache()
         self.photo_store = PhotoStore(self.database, BlobStore(home / FOLDER, limits), limits)
-        # What was removed when a kill came.
+        # Left over where a process was killed while it removed photos.
         self.photo_store.collect()
 
     # Projects and classes
 
     def make(self, title: str) -> Project:
-        """Make a project; its key is new among projects and bundles.
+        """Create a project with a key that no project and no bundle has.
 
         Raises:
             errors.SettingError: The title is empty or too long.
@@ -93,9 +93,9 @@ class Projects(Transfer, Inbox):
             project_table.rename(db, key, title)
 
     def remove(self, key: str) -> None:
-        """Remove a project, its history, and the photos that nobody else uses; for good.
+        """Remove a project for good, with its history and the photos that no other project uses.
 
-        Bundles that were taught from it stay.
+        Bundles that were trained from it stay.
 
         Raises:
             errors.UnknownName: There is no such project.
@@ -113,7 +113,7 @@ class Projects(Transfer, Inbox):
         """
         with self.database.writing() as db:
             number = project_table.add_class(db, project_table.number_of(db, key), name)
-            return next(own for own in project_table.find(db, key).classes if own.id == number)
+            return next(each for each in project_table.find(db, key).classes if each.id == number)
 
     def rename_class(self, key: str, class_id: int, name: str) -> None:
         """Give a class another name.
@@ -126,9 +126,9 @@ class Projects(Transfer, Inbox):
             project_table.rename_class(db, project_table.number_of(db, key), class_id, name)
 
     def remove_class(self, key: str, class_id: int) -> None:
-        """Remove a class; its photos have no class then.
+        """Remove a class; its photos become unsorted.
 
-        That is a decision: `undo` brings the class and its photos back.
+        This is a decision: `undo` restores the class and its photos.
 
         Raises:
             errors.UnknownName: There is no such project or class.
@@ -151,7 +151,7 @@ class Projects(Transfer, Inbox):
                 there, which is a decision, and stays excluded if it was.
 
         Raises:
-            errors.ImageError: It is no photo that can be read.
+            errors.ImageError: It is not a readable photo.
             errors.UnknownName: There is no such project or class.
             errors.StateError: It cannot be written.
         """
@@ -205,7 +205,7 @@ class Projects(Transfer, Inbox):
             return photo_table.find(db, project_table.number_of(db, key), digest)
 
     def erase(self, key: str, digests: Sequence[str]) -> int:
-        """Remove photos from a project for good, files included where nobody else uses them.
+        """Remove photos from a project for good, with the files that no other project uses.
 
         Returns:
             How many.
@@ -236,13 +236,13 @@ class Projects(Transfer, Inbox):
 
     @staticmethod
     def _checked(digest: str) -> str:
-        # It becomes part of a path.
+        # Validated, since it becomes part of a path.
         return photo_table.in_bytes(digest).hex()
 
-    # Decisions, and what gives reason for them
+    # Findings and decisions
 
     def findings(self, key: str) -> list[Finding]:
-        """What the dataset check says of the photos that have a class and take part.
+        """Check the photos that have a class and take part; see `triptych.data.findings`.
 
         Returns:
             Their sources are digests of photos.
@@ -261,7 +261,7 @@ class Projects(Transfer, Inbox):
         class_id: int | None = None,
         exclude: bool = False,
     ) -> int:
-        """Move photos to a class, exclude them, or let them take part again; all or none.
+        """Move photos to a class, exclude them, or include them again, in one transaction.
 
         Args:
             key: Of the project.
@@ -281,9 +281,9 @@ class Projects(Transfer, Inbox):
             return decisions.decide(db, project, digests, class_id=class_id, exclude=exclude)
 
     def confirm(self, key: str, digests: Sequence[str]) -> int:
-        """Write down that a person looked at photos and found them in their right class.
+        """Record that a person confirmed the labels of photos.
 
-        That is a decision, too: `undo` takes it back.
+        This is a decision, too: `undo` takes it back.
 
         Returns:
             The number of the batch, for its history; 0 when no photo was named.
@@ -295,7 +295,7 @@ class Projects(Transfer, Inbox):
             return decisions.confirm(db, project_table.number_of(db, key), digests)
 
     def confirmed(self, key: str) -> frozenset[str]:
-        """Digests of the photos that a person called right in the class where they are now.
+        """Digests of the photos whose current label a person confirmed.
 
         Raises:
             errors.UnknownName: There is no such project.
@@ -304,10 +304,10 @@ class Projects(Transfer, Inbox):
             return decisions.confirmed(db, project_table.number_of(db, key))
 
     def undo(self, key: str) -> list[Decision]:
-        """Take back what was decided last and still stands, all that was decided at once.
+        """Undo the last batch of decisions that is still in effect.
 
         Returns:
-            What was taken back; nothing where there is nothing left.
+            The decisions that were undone; empty where there is nothing to undo.
 
         Raises:
             errors.UnknownName: There is no such project.
@@ -316,7 +316,7 @@ class Projects(Transfer, Inbox):
             return decisions.undo(db, project_table.number_of(db, key))
 
     def history(self, key: str, limit: int = 50) -> list[Decision]:
-        """The latest decisions, the last one first; also those that were taken back.
+        """The latest decisions, newest first, undone ones included.
 
         Raises:
             errors.UnknownName: There is no such project.
