@@ -134,4 +134,4 @@ def test_a_cluster_has_room_for_all_when_its_largest_node_is_gone(
 def test_without_a_folder_for_the_answers_a_cluster_is_not_asked(arguments: list[str]) -> None:
     ran = CliRunner().invoke(main, ["classify", "a.jpg", *arguments])
     assert ran.exit_code == 2
-    assert "Name a folder or URL for them, too, with --out." in ran.stderr
+    assert "--ray needs --out" in ran.stderr
