@@ -136,7 +136,7 @@ def classify(
     with cluster.connect(output.ray_address, say=common.note):
         from triptych.scale import folders
 
-        # Else each node has its own.
+        # Without --home each node uses its own home folder.
         home = in_force.home.absolute() if options["home"] else None
         answered = folders.classify(
             plan,

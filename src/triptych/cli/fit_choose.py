@@ -71,8 +71,10 @@ def run(
     from triptych.tuning import select
 
     extras.require("Fitting", "scipy", "sklearn", extra="teach")
-    own = settings.load(os.environ, precision=precision, threads=threads, home=home)
-    engine_options = EngineOptions(own.home, own.precision, own.threads, report=common.note)
+    in_force = settings.load(os.environ, precision=precision, threads=threads, home=home)
+    engine_options = EngineOptions(
+        in_force.home, in_force.precision, in_force.threads, report=common.note
+    )
     rows = candidates.resolve_backbones(backbones)
     with common.Stages() as stages:
         held = candidates.evaluate_candidates(

@@ -49,9 +49,9 @@ def import_model(
     from triptych.bundles import import_keras
 
     stranger = import_keras.ExternalModel(model, labels, recipe=recipe, logits=logits)
-    made = import_keras.import_model(
+    bundle = import_keras.import_model(
         stranger, name=name or model.stem, home=common.home(options), report=common.note
     )
-    member = made.about["members"][0]
-    click.echo(f"{made.name}: {len(made.labels)} classes, recipe {member['recipe']}")
-    click.echo(f"{made.folder}")
+    member = bundle.about["members"][0]
+    click.echo(f"{bundle.name}: {len(bundle.labels)} classes, recipe {member['recipe']}")
+    click.echo(f"{bundle.folder}")

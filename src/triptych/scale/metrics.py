@@ -21,9 +21,9 @@ from triptych.web.metrics import NETWORK_S
 
 
 class RayMetrics:
-    """Instruments whose meters Ray tells; see `triptych.web.metric_backends.Instruments`.
+    """Metrics that Ray exports; see `triptych.web.metric_backends.Instruments`.
 
-    What has a name is made once: a studio that takes the place of another one counts on.
+    Metrics of one name are created once: an application that replaces another goes on counting.
 
     Example:
         >>> count = RayMetrics().counter("photos", "Photos seen.", "model")
@@ -33,84 +33,85 @@ class RayMetrics:
     def __init__(self) -> None:
         self._meters: dict[str, Meter] = {}
         self._watched: dict[str, Callable[[], None]] = {}
-        self._told: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+        self._exported: dict[str, set[tuple[str, ...]]] = defaultdict(set)
 
     def counter(self, name: str, help: str, *labels: str) -> Meter:
-        """What only grows."""
-        made = ray_metrics.Counter(PREFIX + name, help, _keys(labels))
+        """A value that only grows."""
+        metric = ray_metrics.Counter(PREFIX + name, help, _keys(labels))
 
-        def add(value: float, *own: str) -> None:
-            if value:  # Ray refuses to add nothing
-                made.inc(value, _tags(labels, own))
+        def add(value: float, *label_values: str) -> None:
+            if value:  # Ray rejects an increment of 0
+                metric.inc(value, _tags(labels, label_values))
 
         return self._meters.setdefault(name, add)
 
     def gauge(self, name: str, help: str, *labels: str) -> Meter:
-        """What grows and shrinks; Ray only knows levels, so they are kept here."""
-        made = ray_metrics.Gauge(PREFIX + name, help, _keys(labels))
+        """A value that grows and shrinks. Ray's gauges can only be set, so the sum is kept here."""
+        metric = ray_metrics.Gauge(PREFIX + name, help, _keys(labels))
         levels: dict[tuple[str, ...], float] = defaultdict(float)
         lock = threading.Lock()
 
-        def add(value: float, *own: str) -> None:
+        def add(value: float, *label_values: str) -> None:
             with lock:
-                levels[own] += value
-                made.set(levels[own], _tags(labels, own))
+                levels[label_values] += value
+                metric.set(levels[label_values], _tags(labels, label_values))
 
         return self._meters.setdefault(name, add)
 
     def histogram(self, name: str, help: str, buckets: Iterable[float], *labels: str) -> Meter:
-        """How values are spread over buckets."""
-        made = ray_metrics.Histogram(PREFIX + name, help, list(buckets), _keys(labels))
+        """The distribution of values over buckets."""
+        metric = ray_metrics.Histogram(PREFIX + name, help, list(buckets), _keys(labels))
 
-        def observe(value: float, *own: str) -> None:
-            made.observe(value, _tags(labels, own))
+        def observe(value: float, *label_values: str) -> None:
+            metric.observe(value, _tags(labels, label_values))
 
         return self._meters.setdefault(name, observe)
 
     def watch(self, name: str, help: str, read: Callable[[], Levels], *labels: str) -> None:
-        """What is looked up by `look`: nobody asks a replica when Ray tells of it."""
-        made = ray_metrics.Gauge(PREFIX + name, help, _keys(labels))
+        """A gauge that `refresh` sets: Ray does not call back when it exports."""
+        metric = ray_metrics.Gauge(PREFIX + name, help, _keys(labels))
 
-        def tell() -> None:
+        def update() -> None:
             levels = read()
-            # What is gone would stand as it was.
-            for own in self._told[name] | set(levels):
-                made.set(float(levels.get(own, 0)), _tags(labels, own))
-            self._told[name] |= set(levels)
+            # Values that have disappeared would otherwise be exported as they were.
+            for label_values in self._exported[name] | set(levels):
+                level = float(levels.get(label_values, 0))
+                metric.set(level, _tags(labels, label_values))
+            self._exported[name] |= set(levels)
 
-        self._watched[name] = tell
+        self._watched[name] = update
 
-    def look(self) -> None:
-        """Look up what is watched; to be called every few seconds."""
-        for tell in list(self._watched.values()):
-            tell()
+    def refresh(self) -> None:
+        """Set the watched gauges; to be called every few seconds."""
+        for update in list(self._watched.values()):
+            update()
 
 
 def _keys(labels: Sequence[str]) -> Any:
-    """What Ray takes; by its annotations it would be one label only."""
+    """Label names for Ray, whose annotations allow only one."""
     return tuple(labels)
 
 
-def _tags(labels: Sequence[str], own: Sequence[str]) -> dict[str, str]:
-    return dict(zip(labels, own, strict=True))
+def _tags(labels: Sequence[str], values: Sequence[str]) -> dict[str, str]:
+    return dict(zip(labels, values, strict=True))
 
 
 class EngineMetrics:
-    """What a replica of one member knows: how long its network alone takes.
+    """Metrics of a member's replica: the time of its network alone.
 
     Args:
-        member: Its name.
+        member: Name of the member.
     """
 
     def __init__(self, member: str) -> None:
-        make = RayMetrics()
+        metrics = RayMetrics()
         self._member = member
-        self._images = make.counter("engine_images", "Images a network looked at.", "model")
-        self._spent = make.histogram(
-            "engine_duration_seconds", "A network looks at a batch.", NETWORK_S, "model"
+        self._images = metrics.counter("engine_images", "Images a network ran on.", "model")
+        self._spent = metrics.histogram(
+            "engine_duration_seconds", "A network runs a batch.", NETWORK_S, "model"
         )
 
     def ran(self, images: int, spent_s: float) -> None:
-        """Note that the network has looked at so many images in so many seconds."""
+        """Count a run of the network on some images, in seconds."""
         self._images(images, self._member)
         self._spent(spent_s, self._member)

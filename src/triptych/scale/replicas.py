@@ -203,7 +203,7 @@ class Ingress:
         self._members = members
         self._app = SwitchableApp()
         self._committee = ""
-        self._instruments = metrics.RayMetrics()
+        self._metrics = metrics.RayMetrics()
         logs.configure(self._settings.log_format)
         access.check(self._settings, insecure=arguments.insecure, say=logger.warning)
         if arguments.needs_key and not self._settings.api_key:
@@ -232,7 +232,7 @@ class Ingress:
         """
         if not self._app.app:
             raise errors.EngineError("No committee is loaded.")
-        self._instruments.look()
+        self._metrics.refresh()
 
     def facts(self) -> dict[str, Any]:
         """Process, node and committee of this replica."""
@@ -250,7 +250,7 @@ class Ingress:
         registry = _registry_of(self._classifier(committee), committee)
         threads = self._arguments.ingress_threads
         app = create_app(
-            self._settings, registry, threads=threads, teaching=False, make=self._instruments
+            self._settings, registry, threads=threads, teaching=False, make=self._metrics
         )
         workers = self._settings.max_waiting_images + SPARE_THREADS
         return cast(ASGIApp, WSGIMiddleware(_with_terminated_input(app), workers=workers))
