@@ -60,7 +60,7 @@ check: .venv/dev.done
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(RUN_PYTEST) -n 2 -q -m "not ray and not browser and not slow and not thorough" $(PYTEST)
+	@$(RUN_PYTEST) -n 2 -q -m "not (browser or network or ray or slow or thorough)" $(PYTEST)
 
 # Three workers for two cores: clusters and browsers wait a good deal.
 test: .venv/dev.done
