@@ -24,7 +24,7 @@ from triptych.benchmark import load_generator
 from triptych.benchmark import local
 from triptych.benchmark import samples
 from triptych.benchmark import serving
-from triptych.benchmark.report import Load
+from triptych.benchmark.report import LoadReport
 from triptych.cli import main
 from triptych.engines import Output
 from triptych.engines.fake import FakeEngine
@@ -132,13 +132,13 @@ def test_a_cascade_is_measured_with_the_members_it_asks() -> None:
     garden = studios.fake_classifier(studios.GARDEN)
     garden = Classifier(garden.committee.configured(rule="cascade"))
     photos = [plain_image(studios.SURE), plain_image(studios.TWO_ASKED)]
-    stages, asked = local.stages(garden, photos, seconds=0)
+    stages, asked = local.measure_stages(garden, photos, seconds=0)
     shares = {stage.name: stage.share for stage in stages}
     assert [len(names) for names in asked] == [1, 2]
     assert shares["EfficientNetLite0"] == 1
     assert shares["EfficientNetLite1"] == 0.5
     assert "EfficientNetLite2" not in shares
-    assert local.bare(garden.committee, photos, asked, seconds=0) > 0
+    assert local.measure_networks(garden.committee, photos, asked, seconds=0) > 0
 
 
 def test_photos_that_cannot_be_read_are_left_out(photo: Path) -> None:
@@ -154,17 +154,17 @@ def test_photos_that_cannot_be_read_are_left_out(photo: Path) -> None:
 
 def test_a_server_that_does_not_start_says_why() -> None:
     with pytest.raises(errors.EngineError, match=r"did not start: .*nosuch"):
-        serving.Server(["--committee=nosuch"])
+        serving.ServerProcess(["--committee=nosuch"])
 
 
 def test_no_answer_is_counted_and_not_timed() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    records = load_generator.keep_asking(
-        port, [load_generator.encode("/", b"")], clients=2, seconds=0
+    records = load_generator.generate_load(
+        port, [load_generator.encode_request("/", b"")], clients=2, seconds=0
     )
-    load = Load.of(2, records)
-    assert load.statuses == {load_generator.NO_ANSWER: 2}
+    load = LoadReport.of(2, records)
+    assert load.statuses == {load_generator.NO_RESPONSE: 2}
     assert load.per_s == 0
     assert "p50_ms" not in load.to_dict()
 
@@ -199,12 +199,12 @@ def test_an_answer_may_come_in_pieces(cuts: tuple[int, ...]) -> None:
     ends = (*cuts, len(REFUSAL))
     pieces = [REFUSAL[start:end] for start, end in zip((0, *cuts), ends, strict=True)]
     with telling(*pieces) as (port, taken):
-        records: list[load_generator.Record] = []
+        records: list[load_generator.RequestRecord] = []
         seconds = 0.2
         while len(records) < 2:  # a slow machine takes longer
             taken.clear()
-            records = load_generator.keep_asking(
-                port, [load_generator.encode("/", b"")], clients=1, seconds=seconds
+            records = load_generator.generate_load(
+                port, [load_generator.encode_request("/", b"")], clients=1, seconds=seconds
             )
             seconds *= 2
     assert {record.status for record in records} == {503}
@@ -214,7 +214,7 @@ def test_an_answer_may_come_in_pieces(cuts: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("told", [b"", REFUSAL[:20], REFUSAL[:-1]])
 def test_an_answer_that_breaks_off_is_none(told: bytes) -> None:
     with telling(told) as (port, _):
-        records = load_generator.keep_asking(
-            port, [load_generator.encode("/", b"")], clients=1, seconds=0
+        records = load_generator.generate_load(
+            port, [load_generator.encode_request("/", b"")], clients=1, seconds=0
         )
-    assert [record.status for record in records] == [load_generator.NO_ANSWER]
+    assert [record.status for record in records] == [load_generator.NO_RESPONSE]

@@ -1,7 +1,7 @@
-"""Clients that keep a server busy: each asks anew as soon as it has its answer.
+"""A closed-loop load generator: each client sends its next request when it has its response.
 
-Requests are encoded before the clock starts and connections are kept, so that as little as can be
-of what is measured is the clients' own time.
+Requests are encoded before the clock starts and connections are kept alive, so that as little as
+possible of what is measured is the clients' own time.
 """
 
 from __future__ import annotations
@@ -11,25 +11,24 @@ import itertools
 import socket
 import time
 from collections.abc import Callable
-from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-GIVE_UP_S = 120.0
-SEND_BYTES = 1024 * 1024  # so that a request of a photo is handed over at once
-NO_ANSWER = 0  # in place of a status: the connection broke, or nobody answered
+TIMEOUT_S = 120.0
+SEND_BYTES = 1024 * 1024  # a request with a photo fits into the socket's buffer
+NO_RESPONSE = 0  # instead of a status: the connection broke, or timed out
 
 
 @dataclass(frozen=True)
-class Record:
+class RequestRecord:
     """One request.
 
     Args:
-        number: Position of what was sent.
-        sent_s: When it was sent, from the start.
-        done_s: When the whole answer was there.
-        status: HTTP status, or `NO_ANSWER`.
+        number: Index of the request that was sent.
+        sent_s: When it was sent, in seconds from the start.
+        done_s: When the whole response was there.
+        status: HTTP status, or `NO_RESPONSE`.
     """
 
     number: int
@@ -39,12 +38,12 @@ class Record:
 
     @property
     def ms(self) -> float:
-        """How long the answer took."""
+        """The latency."""
         return (self.done_s - self.sent_s) * 1000
 
 
-class Connection:
-    """A kept connection to this machine, opened anew where the server has closed it.
+class KeptConnection:
+    """A keep-alive connection to this machine; it is opened again where the server closed it.
 
     Args:
         port: The server's.
@@ -52,75 +51,72 @@ class Connection:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._line: _Line | None = None
+        self._protocol: _ClientProtocol | None = None
 
     async def post(self, request: bytes) -> int:
-        """Send a request and read the whole answer; its status, or `NO_ANSWER`."""
+        """Send a request and read the whole response; its status, or `NO_RESPONSE`."""
         try:
-            line = await self._open()
-            return await asyncio.wait_for(line.ask(request), GIVE_UP_S)
+            if self._protocol is None or self._protocol.closed:
+                loop = asyncio.get_running_loop()
+                _, self._protocol = await loop.create_connection(
+                    _ClientProtocol, "127.0.0.1", self._port
+                )
+            return await asyncio.wait_for(self._protocol.send(request), TIMEOUT_S)
         except (OSError, EOFError, asyncio.TimeoutError):
             self.close()
-            return NO_ANSWER
-
-    async def _open(self) -> _Line:
-        if self._line is None or self._line.over:
-            loop = asyncio.get_running_loop()
-            _, self._line = await loop.create_connection(_Line, "127.0.0.1", self._port)
-        return self._line
+            return NO_RESPONSE
 
     def close(self) -> None:
-        """Let go of it."""
-        if self._line:
-            self._line.close()
-        self._line = None
+        """Close it."""
+        if self._protocol:
+            self._protocol.close()
+        self._protocol = None
 
 
-class _Line(asyncio.Protocol):
-    """One connection, with one question at a time; asyncio's streams take a sixth more time."""
+class _ClientProtocol(asyncio.Protocol):
+    """HTTP/1.1, one request at a time; with asyncio's streams a request takes a sixth longer."""
 
     def __init__(self) -> None:
-        self.over = False
-        self._told = bytearray()
-        self._answer: asyncio.Future[int] | None = None
+        self.closed = False
+        self._received = bytearray()
+        self._status: asyncio.Future[int] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         opened = transport.get_extra_info("socket")
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
 
-    def ask(self, request: bytes) -> asyncio.Future[int]:
-        """Send a request; the status of its answer, once the whole of it is there."""
-        self._told.clear()
-        self._answer = asyncio.get_running_loop().create_future()
+    def send(self, request: bytes) -> asyncio.Future[int]:
+        """Send a request; the status of its response, once the whole of it is there."""
+        self._received.clear()
+        self._status = asyncio.get_running_loop().create_future()
         self._transport.write(request)
-        return self._answer
+        return self._status
 
     def data_received(self, data: bytes) -> None:
-        self._told += data
-        head, end, body = self._told.partition(b"\r\n\r\n")
-        if not end or self._answer is None or self._answer.done():
+        self._received += data
+        head, end, body = self._received.partition(b"\r\n\r\n")
+        if not end or self._status is None or self._status.done():
             return
         first, *lines = head.decode("latin-1").lower().split("\r\n")
         fields = dict(line.split(": ", 1) for line in lines)
         if len(body) >= int(fields["content-length"]):
             if fields.get("connection") == "close":
                 self.close()
-            self._answer.set_result(int(first.split(" ", 2)[1]))
+            self._status.set_result(int(first.split(" ", 2)[1]))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.over = True
-        if self._answer and not self._answer.done():
-            self._answer.set_exception(exc or EOFError("The server closed the connection."))
+        self.closed = True
+        if self._status and not self._status.done():
+            self._status.set_exception(exc or EOFError("The server closed the connection."))
 
     def close(self) -> None:
-        """End it."""
-        self.over = True
+        self.closed = True
         self._transport.close()
 
 
-def encode(path: str, body: bytes, *, kind: str = "application/octet-stream") -> bytes:
-    """The bytes of a request.
+def encode_request(path: str, body: bytes, *, kind: str = "application/octet-stream") -> bytes:
+    """The bytes of a POST request.
 
     Args:
         path: On the server, such as ``"/api/v1/classify"``.
@@ -128,54 +124,50 @@ def encode(path: str, body: bytes, *, kind: str = "application/octet-stream") ->
         kind: Its content type.
 
     Example:
-        >>> encode("/answer", b"42").endswith(b"Content-Length: 2\\r\\n\\r\\n42")
+        >>> encode_request("/answer", b"42").endswith(b"Content-Length: 2\\r\\n\\r\\n42")
         True
     """
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def keep_asking(
+def generate_load(
     port: int,
     requests: Sequence[bytes],
     *,
     clients: int,
     seconds: float,
     before: Callable[[int], object] = lambda number: None,
-) -> list[Record]:
-    """Let clients ask a server on this machine, all of them at once.
+) -> list[RequestRecord]:
+    """Send requests to a server on this machine from several clients at once.
 
     Args:
         port: The server's.
-        requests: Sent in this order, again and again; as `encode` makes them.
-        clients: How many have a request under way.
+        requests: Sent in this order, again and again; as `encode_request` makes them.
+        clients: How many have a request under way, each one.
         seconds: How long new requests are sent; those under way are waited for.
-        before: Called with the position of what is sent next; its time does not count.
+        before: Called with the index of the next request; its time does not count.
 
     Returns:
-        One record a request, in the order of the answers; at least one for each client.
+        A record for each request, in the order of the responses; at least one for each client.
     """
-    records: list[Record] = []
+    records: list[RequestRecord] = []
     numbers = itertools.cycle(range(len(requests)))
     start = time.perf_counter()
 
-    async def client(connection: Connection) -> None:
-        for number in _until(start + seconds, numbers):
+    async def client(connection: KeptConnection) -> None:
+        while True:
+            number = next(numbers)
             before(number)
             sent_s = time.perf_counter() - start
             status = await connection.post(requests[number])
-            records.append(Record(number, sent_s, time.perf_counter() - start, status))
+            records.append(RequestRecord(number, sent_s, time.perf_counter() - start, status))
+            if time.perf_counter() >= start + seconds:
+                break
         connection.close()
 
-    async def all_of_them() -> None:
-        await asyncio.gather(*(client(Connection(port)) for _ in range(clients)))
+    async def all_clients() -> None:
+        await asyncio.gather(*(client(KeptConnection(port)) for _ in range(clients)))
 
-    asyncio.run(all_of_them())
+    asyncio.run(all_clients())
     return records
-
-
-def _until(end: float, numbers: Iterator[int]) -> Iterator[int]:
-    """The next numbers until a time has come, and one in any case."""
-    yield next(numbers)
-    while time.perf_counter() < end:
-        yield next(numbers)

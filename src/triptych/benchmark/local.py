@@ -1,11 +1,10 @@
-"""What is measured in this process."""
+"""Measurements in this process: stages, a stream of photos, and the networks alone."""
 
 from __future__ import annotations
 
 import itertools
 import threading
 import time
-from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from triptych import images
-from triptych.benchmark.report import Spread
+from triptych.benchmark.report import Latency
 from triptych.benchmark.report import Stage
 from triptych.inference.classifier import Classifier
 from triptych.inference.committee import Committee
@@ -21,37 +20,38 @@ from triptych.preprocessing import recipe
 from triptych.results import Timing
 from triptych.utils import concurrency
 
-Asked = list[tuple[str, ...]]
+# For each photo, the names of the members that ran on it; a cascade does not run all.
+MembersRun = list[tuple[str, ...]]
 
-# Inputs of so many photos are kept ready: enough that they are not all in the processor's cache.
-MOST_READY = 8
+# How many photos' inputs are kept in memory: more than fit into the processor's cache.
+MAX_INPUTS = 8
 
 
-def stages(
+def measure_stages(
     classifier: Classifier, photos: Sequence[bytes], seconds: float
-) -> tuple[list[Stage], Asked]:
-    """Each stage by itself: one thread, so that none waits for or slows down another.
+) -> tuple[list[Stage], MembersRun]:
+    """Measure each stage in one thread, so that none waits for or slows down another.
 
     Args:
-        classifier: Its committee is asked.
+        classifier: Whose committee is measured.
         photos: Files.
-        seconds: How long it measures; each photo is asked about in any case.
+        seconds: How long it measures; each photo is classified at least once.
 
     Returns:
-        The stages in their order, and for each photo the names of the members that were asked.
+        The stages in their order, and for each photo the names of the members that ran.
     """
     alone = Classifier(classifier.committee, coverage=classifier.coverage, threads=1)
     alone.warm_up()
-    asked: Asked = [()] * len(photos)
-    found: list[dict[str, float]] = []
-    for number in _for_a_while(len(photos), seconds):
+    members_run: MembersRun = [()] * len(photos)
+    timings: list[dict[str, float]] = []
+    for number in _indices(len(photos), seconds):
         start = time.perf_counter()
         timing = alone.classify(photos[number]).timing
-        found.append(_parts(timing, (time.perf_counter() - start) * 1000))
-        asked[number] = tuple(timing.members_ms)
+        timings.append(_parts(timing, (time.perf_counter() - start) * 1000))
+        members_run[number] = tuple(timing.members_ms)
     members = [member.name for member in classifier.committee.members]
     names = ["decode", "preprocess", *members, "combine"]
-    return [stage for name in names if (stage := _stage(name, found))], asked
+    return [stage for name in names if (stage := _stage(name, timings))], members_run
 
 
 def _parts(timing: Timing, spent_ms: float) -> dict[str, float]:
@@ -63,42 +63,53 @@ def _parts(timing: Timing, spent_ms: float) -> dict[str, float]:
     }
 
 
-def _stage(name: str, found: Sequence[dict[str, float]]) -> Stage | None:
-    times_ms = [parts[name] for parts in found if name in parts]
-    return Stage(name, Spread.of(times_ms), len(times_ms) / len(found)) if times_ms else None
+def _stage(name: str, timings: Sequence[dict[str, float]]) -> Stage | None:
+    times_ms = [parts[name] for parts in timings if name in parts]
+    return Stage(name, Latency.of(times_ms), len(times_ms) / len(timings)) if times_ms else None
 
 
-def stream(classifier: Classifier, photos: Sequence[bytes], seconds: float) -> float:
-    """Photos a second of a stream of them."""
+def measure_stream(classifier: Classifier, photos: Sequence[bytes], seconds: float) -> float:
+    """Photos a second of a stream of photos."""
     start = time.perf_counter()
-    named = (("photo", photos[number]) for number in _for_a_while(len(photos), seconds))
+    named = (("photo", photos[number]) for number in _indices(len(photos), seconds))
     count = sum(1 for _ in classifier.classify_many(named))
     return count / (time.perf_counter() - start)
 
 
-def bare(committee: Committee, photos: Sequence[bytes], asked: Asked, seconds: float) -> float:
-    """Photos a second of the networks alone, a photo a core, on inputs that are ready.
+def measure_networks(
+    committee: Committee, photos: Sequence[bytes], members_run: MembersRun, seconds: float
+) -> float:
+    """Photos a second of the networks alone, one photo a core, on prepared inputs.
 
     Args:
         committee: Its engines are run.
         photos: Files.
-        asked: For each photo, the names of the members that look at it.
+        members_run: For each photo, the names of the members to run.
         seconds: How long it measures.
     """
-    look = _looks(committee, photos[:MOST_READY])
+    pictures = [images.load(photo) for photo in photos[:MAX_INPUTS]]
+    engines = {member.name: member.engine for member in committee.members}
+    inputs = {
+        member.name: [recipe.apply(member.recipe, pixels)[np.newaxis] for pixels in pictures]
+        for member in committee.members
+    }
     stopping = threading.Event()
 
+    def run(number: int) -> None:
+        for name in members_run[number]:
+            engines[name].run(inputs[name][number % len(pictures)])
+
     def loop(first: int) -> float:
-        look(first, asked[first])  # the first run in a thread is slow
+        run(first)  # the first run in a thread is slow
         start, count = time.perf_counter(), 0
-        for number in _for_a_while(len(photos), seconds, first):
-            look(number, asked[number])
+        for number in _indices(len(photos), seconds, first):
+            run(number)
             count += 1
             if stopping.is_set():
                 break
         return count / (time.perf_counter() - start)
 
-    # Each begins elsewhere, so that they do not ask the same network all the time.
+    # Each thread starts at another photo, so that they do not all run the same network.
     count = concurrency.cpu_count()
     firsts = [core * len(photos) // count for core in range(count)]
     with ThreadPoolExecutor(count) as pool:
@@ -108,24 +119,8 @@ def bare(committee: Committee, photos: Sequence[bytes], asked: Asked, seconds: f
             stopping.set()
 
 
-def _looks(committee: Committee, photos: Sequence[bytes]) -> Callable[[int, Sequence[str]], None]:
-    """What lets members look at a photo whose inputs are ready."""
-    ready = [images.load(photo) for photo in photos]
-    engines = {member.name: member.engine for member in committee.members}
-    inputs = {
-        member.name: [recipe.apply(member.recipe, pixels)[np.newaxis] for pixels in ready]
-        for member in committee.members
-    }
-
-    def look(number: int, names: Sequence[str]) -> None:
-        for name in names:
-            engines[name].run(inputs[name][number % len(ready)])
-
-    return look
-
-
-def _for_a_while(photos: int, seconds: float, first: int = 0) -> Iterator[int]:
-    """Positions of photos, round and round; all of them at least once."""
+def _indices(photos: int, seconds: float, first: int = 0) -> Iterator[int]:
+    """Indices of photos, round and round until the time is up; each at least once."""
     end = time.perf_counter() + seconds
     for count in itertools.count():
         if count >= photos and time.perf_counter() >= end:

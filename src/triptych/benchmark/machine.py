@@ -1,4 +1,4 @@
-"""The machine that figures come from."""
+"""The machine that measurements come from."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from triptych.utils import concurrency
 
-# Of the cores, in the last minute.
-BUSY = 0.5
+# Load average of the last minute, as a share of the cores.
+BUSY_LOAD = 0.5
 
 PACKAGES = ("openvino", "numpy", "pillow", "flask", "gevent")
 
@@ -34,14 +34,14 @@ def facts(packages: tuple[str, ...] = PACKAGES) -> dict[str, Any]:
     }
 
 
-def busy() -> str | None:
-    """Says so when others keep the machine busy: figures would be too low."""
+def busy_warning() -> str | None:
+    """A warning where other processes keep the machine busy, since figures get worse by that."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if load < BUSY * concurrency.cpu_count():
+    if load < BUSY_LOAD * concurrency.cpu_count():
         return None
     return (
-        f"Others keep this machine busy (load {load:.1f} on {concurrency.cpu_count()} cores): "
-        "all figures will look worse than they are."
+        f"Other processes keep this machine busy (load {load:.1f} on {concurrency.cpu_count()} "
+        "cores): all figures will look worse than they are."
     )
 
 

@@ -1,4 +1,4 @@
-"""The picture of ``triptych bench``: where the time of a photo goes, and photos a second.
+"""The plot of ``triptych bench``: where the time of a photo goes, and photos a second.
 
 Matplotlib is imported inside functions only.
 """
@@ -16,7 +16,7 @@ from triptych.evaluation import plot_style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Before the networks, between them and after them: three families of colours.
+# Colours of the stages before the networks, of the networks, and after them.
 BEFORE = ("#7a8899", "#a9b4c2")
 MEMBERS = ("#1a5fb4", "#4f86c6", "#86addb", "#b7cfeb")
 AFTER = ("#b4530a", "#dd9a5f")
@@ -31,7 +31,7 @@ def draw(path: Path, samples: Sequence[Figures], *, title: str) -> None:
 
     Args:
         path: The PNG file to write.
-        samples: As ``Measured.to_dict()`` gives them, at least one.
+        samples: As ``SampleReport.to_dict()`` gives them, at least one.
         title: What was measured.
     """
     figure = plot_style.figure(9.2, 3.6)
@@ -44,25 +44,25 @@ def draw(path: Path, samples: Sequence[Figures], *, title: str) -> None:
 
 
 def shares_ms(sample: Figures) -> dict[str, float]:
-    """What a photo takes by stage, in milliseconds; a member not always asked counts less.
+    """Time of a photo by stage, in milliseconds; a member that does not always run counts less.
 
     Example:
         >>> stage = {"name": "A", "p50_ms": 4.0, "share": 0.5}
         >>> shares_ms({"stages": [stage], "http_beyond": {"p50_ms": 1.0}})
         {'A': 2.0, 'HTTP': 1.0}
     """
-    found = {stage["name"]: stage["p50_ms"] * stage["share"] for stage in sample["stages"]}
+    times_ms = {stage["name"]: stage["p50_ms"] * stage["share"] for stage in sample["stages"]}
     if sample["http_beyond"]:
-        found["HTTP"] = max(0.0, sample["http_beyond"]["p50_ms"])
-    return found
+        times_ms["HTTP"] = max(0.0, sample["http_beyond"]["p50_ms"])
+    return times_ms
 
 
 def _stages(axes: Axes, samples: Sequence[Figures]) -> None:
     shares = [shares_ms(sample) for sample in samples]
-    names = list({name: None for own in shares for name in own})
+    names = list({name: None for by_stage in shares for name in by_stage})
     ends = [0.0] * len(samples)
     for name, colour in zip(names, _colours(names), strict=True):
-        widths = [own.get(name, 0.0) for own in shares]
+        widths = [by_stage.get(name, 0.0) for by_stage in shares]
         axes.barh(range(len(samples)), widths, left=ends, height=0.5, color=colour, label=name)
         ends = [end + width for end, width in zip(ends, widths, strict=True)]
     axes.set_yticks(range(len(samples)), [sample["sample"]["name"] for sample in samples])
@@ -81,17 +81,17 @@ def _colours(names: Sequence[str]) -> list[str]:
         "HTTP": AFTER[1],
     }
     members = [name for name in names if name not in known]
-    own = {name: MEMBERS[seat % len(MEMBERS)] for seat, name in enumerate(members)}
-    return [(known | own)[name] for name in names]
+    colours = {name: MEMBERS[n % len(MEMBERS)] for n, name in enumerate(members)}
+    return [(known | colours)[name] for name in names]
 
 
 def _rates(axes: Axes, samples: Sequence[Figures]) -> None:
-    """Photos a second by clients; dashed, what the networks could do alone."""
+    """Photos a second by clients; dashed, those of the networks alone."""
     clients = sorted({load["clients"] for sample in samples for load in sample["loads"]})
     for sample, colour in zip(samples, LINES * len(samples), strict=False):
-        places = [clients.index(load["clients"]) for load in sample["loads"]]
+        positions = [clients.index(load["clients"]) for load in sample["loads"]]
         rates = [load["per_s"] for load in sample["loads"]]
-        axes.plot(places, rates, "o-", color=colour, label=sample["sample"]["name"])
+        axes.plot(positions, rates, "o-", color=colour, label=sample["sample"]["name"])
         if sample["bare_per_s"]:
             axes.axhline(sample["bare_per_s"], color=colour, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_xticks(range(len(clients)), [str(count) for count in clients])

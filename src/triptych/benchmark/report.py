@@ -1,4 +1,4 @@
-"""What was measured, and its one JSON form."""
+"""The results of measurements, and their one JSON form."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from triptych.benchmark.load_generator import Record
+from triptych.benchmark.load_generator import RequestRecord
 from triptych.benchmark.samples import Sample
 
 
 @dataclass(frozen=True)
-class Spread:
-    """How long something took, in milliseconds: the median, and what 95 and 99 of 100 stay below.
+class Latency:
+    """Percentiles of latencies in milliseconds.
 
     Example:
-        >>> Spread.of([1.0, 2.0, 3.0]).p50
+        >>> Latency.of([1.0, 2.0, 3.0]).p50
         2.0
     """
 
@@ -28,93 +28,92 @@ class Spread:
     p99: float
 
     @classmethod
-    def of(cls, times_ms: Sequence[float]) -> Spread:
-        """Of at least one time."""
+    def of(cls, times_ms: Sequence[float]) -> Latency:
+        """The percentiles of at least one latency."""
         return cls(*(float(np.percentile(times_ms, share)) for share in (50, 95, 99)))
 
     def to_dict(self) -> dict[str, float]:
-        """The spread as a JSON object."""
+        """The percentiles as a JSON object."""
         return {f"{name}_ms": round(ms, 3) for name, ms in vars(self).items()}
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One step on a photo's way.
+    """One step of classifying a photo.
 
     Args:
         name: ``"decode"``, ``"preprocess"``, a member, or ``"combine"``.
-        spread: Of the photos that got there.
-        share: Of the photos, how many got there; a cascade does not ask all members.
+        latency: Of the photos that reached it.
+        share: The share of photos that reached it; a cascade does not run all members.
     """
 
     name: str
-    spread: Spread
+    latency: Latency
     share: float
 
     def to_dict(self) -> dict[str, Any]:
         """The stage as a JSON object."""
-        return {"name": self.name, "share": round(self.share, 4), **self.spread.to_dict()}
+        return {"name": self.name, "share": round(self.share, 4), **self.latency.to_dict()}
 
 
 @dataclass(frozen=True)
-class Load:
-    """What a server did for some clients.
+class LoadReport:
+    """How a server answered a number of clients.
 
     Args:
-        clients: How many asked at once.
-        per_s: Answers a second.
-        spread: How long they took; ``None`` if there was none.
-        statuses: How many requests ended with each HTTP status; 0 where no answer came.
+        clients: How many sent requests at once.
+        per_s: Good responses a second.
+        latency: Of good responses; ``None`` if there was none.
+        statuses: How many requests ended with each HTTP status; 0 where no response came.
     """
 
     clients: int
     per_s: float
-    spread: Spread | None
+    latency: Latency | None
     statuses: dict[int, int]
 
     @classmethod
-    def of(cls, clients: int, records: Sequence[Record]) -> Load:
-        """Of at least one request."""
+    def of(cls, clients: int, records: Sequence[RequestRecord]) -> LoadReport:
+        """The summary of at least one request."""
         good = [record.ms for record in records if record.status == 200]
         spent_s = max(record.done_s for record in records)
         statuses = Counter(record.status for record in records)
-        return cls(clients, len(good) / spent_s, Spread.of(good) if good else None, dict(statuses))
+        return cls(clients, len(good) / spent_s, Latency.of(good) if good else None, dict(statuses))
 
     def to_dict(self) -> dict[str, Any]:
         """The load as a JSON object."""
         return {
             "clients": self.clients,
             "per_s": round(self.per_s, 2),
-            **(self.spread.to_dict() if self.spread else {}),
+            **(self.latency.to_dict() if self.latency else {}),
             "statuses": {str(status): count for status, count in self.statuses.items()},
         }
 
 
 @dataclass
-class Measured:
-    """What is known so far about photos of one kind; empty or ``None`` is not yet.
+class SampleReport:
+    """What was measured so far with photos of one kind; empty or ``None`` where it was not yet.
 
     Args:
         sample: The photos.
         stages: One photo at a time, all in one thread, stage after stage.
-        bare_per_s: Photos a second of the networks alone, on inputs that are ready.
+        bare_per_s: Photos a second of the networks alone, on prepared inputs.
         stream_per_s: Of a stream of photos in this process.
-        alone: A photo in this process when there is no other; its networks may run beside each
-            other.
-        http: What a request takes beyond that.
-        loads: Of the server.
+        alone: One photo at a time in this process; its networks may run in parallel.
+        http: What a request over HTTP takes beyond that.
+        loads: The server under load, by number of clients.
     """
 
     sample: Sample
     stages: list[Stage] = field(default_factory=list)
     bare_per_s: float | None = None
     stream_per_s: float | None = None
-    alone: Spread | None = None
-    http: Spread | None = None
-    loads: list[Load] = field(default_factory=list)
+    alone: Latency | None = None
+    http: Latency | None = None
+    loads: list[LoadReport] = field(default_factory=list)
 
     def of_bare(self, per_s: float) -> float | None:
-        """A rate as a share of the networks' own."""
+        """A rate as a share of what the networks reach alone."""
         return per_s / self.bare_per_s if self.bare_per_s else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,7 +122,7 @@ class Measured:
             "sample": {
                 "name": self.sample.name,
                 "photos": len(self.sample.photos),
-                "drawn": self.sample.is_drawn,
+                "drawn": self.sample.is_synthetic,
                 "megapixels": round(self.sample.megapixels, 2),
                 "kilobytes": round(self.sample.kilobytes, 1),
             },

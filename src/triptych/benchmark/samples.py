@@ -1,4 +1,4 @@
-"""The photos that are measured with, in memory: no disk is measured."""
+"""Photos to measure with, in memory, so that no disk is measured."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from triptych import images
 from triptych.benchmark import synthetic
 from triptych.typing import Notify
 
-MOST_PHOTOS = 64
-# What a page shows, and what a telephone takes.
-DRAWN = {"0.2 MP": (400, 500), "12 MP": (3000, 4000)}
-DRAWN_EACH = 4
+MAX_PHOTOS = 64
+# Sizes as on web pages and from telephones.
+SIZES = {"0.2 MP": (400, 500), "12 MP": (3000, 4000)}
+PHOTOS_EACH = 4
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Sample:
         name: What to call them.
         photos: Their files, at least one.
         megapixels: The median.
-        is_drawn: Whether they were drawn for this.
+        is_synthetic: Whether they were generated for this.
     """
 
     name: str
     photos: tuple[bytes, ...]
     megapixels: float
-    is_drawn: bool = False
+    is_synthetic: bool = False
 
     @property
     def kilobytes(self) -> float:
@@ -43,29 +43,29 @@ class Sample:
         return statistics.median(map(len, self.photos)) / 1000
 
 
-def draw() -> list[Sample]:
-    """Photos of two sizes that need no files.
+def synthetic_samples() -> list[Sample]:
+    """Generate photos of two sizes.
 
     Example:
-        >>> [round(sample.megapixels, 1) for sample in draw()]
+        >>> [round(sample.megapixels, 1) for sample in synthetic_samples()]
         [0.2, 12.0]
     """
     return [
         Sample(
             name,
-            tuple(synthetic.jpeg(size, seed=seed) for seed in range(DRAWN_EACH)),
+            tuple(synthetic.jpeg(size, seed=seed) for seed in range(PHOTOS_EACH)),
             math.prod(size) / 1e6,
-            is_drawn=True,
+            is_synthetic=True,
         )
-        for name, size in DRAWN.items()
+        for name, size in SIZES.items()
     ]
 
 
 def read(paths: Iterable[Path], say: Notify) -> Sample:
-    """Photos of a person's own; what cannot be read is left out.
+    """Read a person's own photos; what cannot be read is left out.
 
     Args:
-        paths: Files and folders; of all the photos, the first `MOST_PHOTOS` that can be read.
+        paths: Files and folders; of all the photos, the first `MAX_PHOTOS` that can be read.
         say: Called with a line for people when something is left out.
 
     Raises:
@@ -74,8 +74,8 @@ def read(paths: Iterable[Path], say: Notify) -> Sample:
     photos: list[bytes] = []
     megapixels: list[float] = []
     for path in _files(paths):
-        if len(photos) == MOST_PHOTOS:
-            say(f"Only the first {MOST_PHOTOS} photos are used.")
+        if len(photos) == MAX_PHOTOS:
+            say(f"Only the first {MAX_PHOTOS} photos are used.")
             break
         try:
             data = images.read(path)

@@ -14,7 +14,7 @@ POLL_S = 0.05
 GRACE_S = 10.0
 
 
-class Server:
+class ServerProcess:
     """``triptych serve``, open when this returns; `close` ends it.
 
     Args:

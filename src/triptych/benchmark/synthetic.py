@@ -1,4 +1,4 @@
-"""Photos for speed alone: drawn, as large as wished, and as hard to unpack as a camera's."""
+"""Synthetic photos: of any size, and as expensive to decode as a camera's."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from triptych.utils import formatting
 
 if TYPE_CHECKING:
     from triptych.benchmark import Bench
-    from triptych.benchmark.report import Measured
-    from triptych.benchmark.report import Spread
+    from triptych.benchmark.report import Latency
+    from triptych.benchmark.report import SampleReport
     from triptych.benchmark.samples import Sample
     from triptych.inference.classifier import Classifier
     from triptych.settings import Settings
@@ -93,7 +93,7 @@ def bench(
         extras.require("--plot", "matplotlib", extra="plots")
     classifier = triptych.load(report=common.note, **options)
     in_force = settings.load(os.environ, **{name: options[name] for name in PASSED_ON})
-    busy = machine.busy()
+    busy = machine.busy_warning()
     if busy:
         common.note(busy)
     work = Bench(
@@ -123,7 +123,7 @@ def _samples(photos: Sequence[Path]) -> list[Sample]:
     if photos:
         return [samples.read(photos, common.note)]
     common.note("No photos were given; synthetic ones are used.")
-    return samples.draw()
+    return samples.synthetic_samples()
 
 
 def _passed_on(in_force: Settings, options: Figures) -> list[str]:
@@ -184,7 +184,7 @@ def _title(report: Figures) -> str:
     return f"{about['name']}, by {about['rule']}, {about['precision']}"
 
 
-def _describe(report: Figures, measured: Sequence[Measured]) -> str:
+def _describe(report: Figures, measured: Sequence[SampleReport]) -> str:
     about, machine = report["committee"], report["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     weights = "" if about["weights"] == "imagenet" else f"{about['weights']} weights, "
@@ -197,9 +197,9 @@ def _describe(report: Figures, measured: Sequence[Measured]) -> str:
     return "\n".join([*lines, *(_sample(one) for one in measured)])
 
 
-def _sample(measured: Measured) -> str:
+def _sample(measured: SampleReport) -> str:
     sample = measured.sample
-    files = f"{len(sample.photos)} {'drawn ' if sample.is_drawn else ''}files"
+    files = f"{len(sample.photos)} {'drawn ' if sample.is_synthetic else ''}files"
     parts = [
         f"\n{sample.name}: {files} of {sample.megapixels:.1f} MP and {sample.kilobytes:.0f} kB"
     ]
@@ -207,23 +207,23 @@ def _sample(measured: Measured) -> str:
     return "\n\n".join(parts)
 
 
-def _stages(measured: Measured) -> list[tuple[str, ...]]:
+def _stages(measured: SampleReport) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [
         ("one photo, stage after stage", "median", "95 of 100 within", "photos")
     ]
     rows += [
-        (stage.name, *_times(stage.spread)[:2], formatting.percent(stage.share))
+        (stage.name, *_times(stage.latency)[:2], formatting.percent(stage.share))
         for stage in measured.stages
     ]
     others = {
         "one photo, its networks side by side": measured.alone,
         "HTTP beyond that": measured.http,
     }
-    rows += [(name, *_times(spread)[:2], "") for name, spread in others.items() if spread]
+    rows += [(name, *_times(latency)[:2], "") for name, latency in others.items() if latency]
     return rows
 
 
-def _rates(measured: Measured) -> list[tuple[str, ...]]:
+def _rates(measured: SampleReport) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [
         ("photos a second", "", "of the networks", "median", "95 of 100", "99 of 100", "")
     ]
@@ -235,18 +235,18 @@ def _rates(measured: Measured) -> list[tuple[str, ...]]:
         name = f"over HTTP, {load.clients} at once"
         other = sum(load.statuses.values()) - load.statuses.get(200, 0)
         note = f"{other} not answered" if other else ""
-        rows.append(_rate(measured, name, load.per_s, load.spread, note))
+        rows.append(_rate(measured, name, load.per_s, load.latency, note))
     return rows
 
 
 def _rate(
-    measured: Measured, name: str, per_s: float, spread: Spread | None = None, note: str = ""
+    measured: SampleReport, name: str, per_s: float, latency: Latency | None = None, note: str = ""
 ) -> tuple[str, ...]:
     share = measured.of_bare(per_s)
-    times = _times(spread) if spread else ("", "", "")
+    times = _times(latency) if latency else ("", "", "")
     return (name, f"{per_s:7.1f}", formatting.percent(share) if share else "", *times, note)
 
 
-def _times(spread: Spread) -> tuple[str, str, str]:
-    p50, p95, p99 = (f"{ms:7.2f} ms" for ms in (spread.p50, spread.p95, spread.p99))
+def _times(latency: Latency) -> tuple[str, str, str]:
+    p50, p95, p99 = (f"{ms:7.2f} ms" for ms in (latency.p50, latency.p95, latency.p99))
     return p50, p95, p99
