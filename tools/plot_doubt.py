@@ -117,7 +117,7 @@ def ask(folder: Path) -> Answers:
     )
 
 
-def everything(folder: Path) -> list[data.Photo]:
+def everything(folder: Path) -> list[data.LabelledPhoto]:
     """All readable photos of a data set."""
     found = data.open(folder)
     return [*found.train, *found.val]
@@ -313,7 +313,7 @@ def draw_p_values(groups: Mapping[str, Any]) -> None:
     save(figure, "doubt-none")
 
 
-def p_values(classifier: Any, photos: Sequence[data.Photo]) -> Any:
+def p_values(classifier: Any, photos: Sequence[data.LabelledPhoto]) -> Any:
     """p-values of photos against the training photos."""
     named = ((photo.source, photo.read()) for photo in photos)
     return np.array([verdict.novelty for verdict in classifier.classify_many(named)])

@@ -66,12 +66,12 @@ def photos(tmp_path: Path) -> Path:
 
 def prepare(
     out: str | Path, *sources: Path | str, rows: int | None = 5, **options: Any
-) -> batch.Plan:
+) -> batch.BatchPlan:
     told = {**MANIFEST.to_dict(), **options}
     return batch.prepare(str(out), [str(source) for source in sources], told, rows_per_file=rows)
 
 
-def run(plan: batch.Plan, *, chunks: int | None = None) -> list[batch.Shard]:
+def run(plan: batch.BatchPlan, *, chunks: int | None = None) -> list[batch.Shard]:
     """Answer what is not answered yet, or so many chunks of it."""
     answered = batch.classify(studios.fake_classifier(studios.GARDEN), plan, MANIFEST)
     return list(itertools.islice(answered, chunks))

@@ -582,12 +582,14 @@ def test_real_photos_have_no_false_copies(photos: Path) -> None:
 # Dividing
 
 
-def photo(number: int, label: int, group: int, source: str = "") -> triptych_data.Photo:
-    return triptych_data.Photo(source, label, hashlib.sha256(b"%d" % number).digest(), group, bytes)
+def photo(number: int, label: int, group: int, source: str = "") -> triptych_data.LabelledPhoto:
+    return triptych_data.LabelledPhoto(
+        source, label, hashlib.sha256(b"%d" % number).digest(), group, bytes
+    )
 
 
 @st.composite
-def collections(draw: st.DrawFn) -> list[triptych_data.Photo]:
+def collections(draw: st.DrawFn) -> list[triptych_data.LabelledPhoto]:
     """Photos of several classes, some of them copies, also across classes."""
     labels = draw(st.lists(st.integers(0, 3), min_size=1, max_size=60))
     groups = draw(st.lists(st.integers(0, 40), min_size=len(labels), max_size=len(labels)))
@@ -598,7 +600,7 @@ def collections(draw: st.DrawFn) -> list[triptych_data.Photo]:
 
 @given(collections(), st.floats(0.01, 0.99), st.integers(0, 9))
 def test_a_split_keeps_copies_together_and_leaves_some_of_each_class(
-    photos: list[triptych_data.Photo], share: float, seed: int
+    photos: list[triptych_data.LabelledPhoto], share: float, seed: int
 ) -> None:
     train, val = triptych_data.split(photos, share=share, seed=seed)
     assert Counter(p.digest for p in (*train, *val)) == Counter(p.digest for p in photos)
@@ -616,10 +618,10 @@ def test_a_split_is_of_the_wanted_size_in_each_class(size: int, share: float, se
 
 @given(collections(), st.integers(0, 9), st.randoms())
 def test_a_split_depends_on_content_and_seed_only(
-    photos: list[triptych_data.Photo], seed: int, random: Random
+    photos: list[triptych_data.LabelledPhoto], seed: int, random: Random
 ) -> None:
     renamed = [
-        triptych_data.Photo(f"x{i}", p.label, p.digest, p.group + 7, bytes)
+        triptych_data.LabelledPhoto(f"x{i}", p.label, p.digest, p.group + 7, bytes)
         for i, p in enumerate(photos)
     ]
     random.shuffle(renamed)
@@ -650,7 +652,7 @@ def test_another_seed_gives_another_division() -> None:
 
 @given(collections(), st.integers(2, 8), st.integers(0, 9))
 def test_folds_keep_copies_together_and_leave_some_of_each_class(
-    photos: list[triptych_data.Photo], k: int, seed: int
+    photos: list[triptych_data.LabelledPhoto], k: int, seed: int
 ) -> None:
     folds = triptych_data.folds(photos, k, seed=seed)
     labels = np.array([p.label for p in photos])

@@ -156,7 +156,9 @@ def test_errors_on_a_node_reach_the_driver(
     photos[1].path.write_bytes(photos[1].path.read_bytes()[:200])
     with pytest.raises(errors.TruncatedImage, match=r"^On the node \d+\.\d+\.\d+\.\d+: "):
         compute(photos[1])
-    gone = data.Photo("gone", 0, b"x" * 32, 0, functools.partial(images.read, "/none/a.jpg"))
+    gone = data.LabelledPhoto(
+        "gone", 0, b"x" * 32, 0, functools.partial(images.read, "/none/a.jpg")
+    )
     with pytest.raises(errors.SourceError, match=r"There is no file '/none/a.jpg'.* at the paths"):
         compute(gone)
     with pytest.raises(ZeroDivisionError):

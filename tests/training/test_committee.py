@@ -24,7 +24,7 @@ def features_of(wrong: set[int]) -> FeatureSet:
     true = np.arange(TRAIN + VAL) % 2
     labels = [1 - own if number in wrong else own for number, own in enumerate(true.tolist())]
     photos = [
-        data.Photo(f"{n}.jpg", label, hashlib.sha256(bytes([n])).digest(), n, bytes)
+        data.LabelledPhoto(f"{n}.jpg", label, hashlib.sha256(bytes([n])).digest(), n, bytes)
         for n, label in enumerate(labels)
     ]
     features = [

@@ -46,7 +46,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchPlan:
     """Which photos are classified, in chunks.
 
     Args:
@@ -121,7 +121,7 @@ def prepare(
     *,
     rows_per_file: int | None = None,
     found: Callable[[int], None] = lambda photos: None,
-) -> Plan:
+) -> BatchPlan:
     """Take the plan that is in a folder, or make one.
 
     Args:
@@ -150,7 +150,7 @@ def prepare(
     for number in shards.numbers(out):
         if number < len(answered):
             answered[number] = 1
-    return Plan(out, about["photos"], about["rows_per_file"], answered)
+    return BatchPlan(out, about["photos"], about["rows_per_file"], answered)
 
 
 def _read(out: str) -> dict[str, Any] | None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from triptych.batch import shards
 from triptych.batch.manifest import Manifest
+from triptych.batch.plan import BatchPlan
 from triptych.batch.plan import Chunk
-from triptych.batch.plan import Plan
 from triptych.batch.shards import Shard
 from triptych.inference.classifier import Classifier
 from triptych.utils import storage
@@ -45,7 +45,7 @@ def photo(source: str) -> Any:
     return RemotePhoto(source) if storage.is_url(source) else source
 
 
-def classify(classifier: Classifier, plan: Plan, manifest: Manifest) -> Iterator[Shard]:
+def classify(classifier: Classifier, plan: BatchPlan, manifest: Manifest) -> Iterator[Shard]:
     """Classify the chunks that have no verdicts yet; a caller may stop between two shards.
 
     Photos of the next chunk are read while the networks run on the last ones of a chunk.

@@ -148,7 +148,7 @@ def classify(
         _follow(plan, answered)
 
 
-def _follow(plan: batch.Plan, answered: Iterator[batch.Shard]) -> None:
+def _follow(plan: batch.BatchPlan, answered: Iterator[batch.Shard]) -> None:
     total = plan.remaining_photos
     progress = Progress(total)
     try:

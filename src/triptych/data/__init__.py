@@ -9,11 +9,11 @@ from __future__ import annotations
 from triptych.data.files import walk
 from triptych.data.known import Labelled
 from triptych.data.known import labelled
-from triptych.data.opening import looked_at
+from triptych.data.opening import from_scanned
 from triptych.data.opening import open
 from triptych.data.records import Dataset
 from triptych.data.records import Finding
-from triptych.data.records import Photo
+from triptych.data.records import LabelledPhoto
 from triptych.data.splitting import folds
 from triptych.data.splitting import split
 
@@ -21,10 +21,10 @@ __all__ = [
     "Dataset",
     "Finding",
     "Labelled",
-    "Photo",
+    "LabelledPhoto",
     "folds",
+    "from_scanned",
     "labelled",
-    "looked_at",
     "open",
     "split",
     "walk",

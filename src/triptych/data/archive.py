@@ -34,7 +34,7 @@ _HEADER_LENGTHS = (slice(26, 28), slice(28, 30))
 
 
 @dataclass(frozen=True)
-class Member:
+class ArchiveMember:
     """One file in an archive; call it for its bytes.
 
     It keeps no file open, so a dataset can live long, cross processes and be read by many threads.
@@ -173,8 +173,8 @@ def _parts(info: zipfile.ZipInfo) -> list[str]:
     return [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
 
 
-def _member(path: Path, info: zipfile.ZipInfo, limits: images.Limits) -> Member:
-    return Member(
+def _member(path: Path, info: zipfile.ZipInfo, limits: images.Limits) -> ArchiveMember:
+    return ArchiveMember(
         path,
         offset=info.header_offset,
         packed_bytes=info.compress_size,

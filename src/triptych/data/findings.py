@@ -1,4 +1,4 @@
-"""What is told of the photos once all have been seen."""
+"""Findings about a dataset, made once all of its photos are scanned."""
 
 from __future__ import annotations
 
@@ -14,53 +14,53 @@ from triptych.data import near
 from triptych.data.layout import Item
 from triptych.data.records import KINDS
 from triptych.data.records import Finding
-from triptych.data.scan import Look
+from triptych.data.scan import ScannedPhoto
 
 FEW_PHOTOS = 5
 MUCH_LARGER = 5
 
 
 @dataclass(frozen=True)
-class Seen:
+class GroupedPhoto:
     """A readable photo among all others.
 
     Args:
         item: Its file, class and side.
-        look: What was seen of it.
+        scanned: Its digest and sketch.
         group: The same number for copies.
     """
 
     item: Item
-    look: Look
+    scanned: ScannedPhoto
     group: int
 
 
-def grouped(pairs: Sequence[tuple[Item, Look]]) -> list[Seen]:
+def grouped(pairs: Sequence[tuple[Item, ScannedPhoto]]) -> list[GroupedPhoto]:
     """Photos with the numbers of their groups, which do not depend on the files' names."""
     if not pairs:
         return []
-    unique = {look.digest: look.sketch for _, look in pairs}
+    unique = {scanned.digest: scanned.sketch for _, scanned in pairs}
     digests = sorted(unique)
     numbers = near.groups([unique[digest] for digest in digests]).tolist()
     by_digest = dict(zip(digests, numbers, strict=True))
-    return [Seen(item, look, by_digest[look.digest]) for item, look in pairs]
+    return [GroupedPhoto(item, scanned, by_digest[scanned.digest]) for item, scanned in pairs]
 
 
 def unreadable(failures: Iterable[tuple[Item, errors.TriptychError]]) -> Iterator[Finding]:
-    """Files that are no photos, with the reason; the same reasons together."""
+    """Files that are not photos, with the reason; the same reasons together."""
     yield from _by_message(
         "unreadable", ((error.message, item.file.source) for item, error in failures)
     )
 
 
-def odd_formats(photos: Iterable[Seen]) -> Iterator[Finding]:
+def odd_formats(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
     """Photos of another format than their names say."""
     yield from _by_message(
         "odd_format",
         (
-            (f"The content is {seen.look.odd_format}; read as that.", seen.item.file.source)
-            for seen in photos
-            if seen.look.odd_format
+            (f"The content is {photo.scanned.odd_format}; read as that.", photo.item.file.source)
+            for photo in photos
+            if photo.scanned.odd_format
         ),
     )
 
@@ -73,19 +73,19 @@ def _by_message(kind: str, pairs: Iterable[tuple[str, str]]) -> Iterator[Finding
         yield Finding(kind, message, tuple(sorted(sources)))
 
 
-def copies(photos: Iterable[Seen]) -> Iterator[Finding]:
+def copies(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
     """Photos that are there more than once: on both sides, in two classes, or for nothing."""
-    found: defaultdict[int, list[Seen]] = defaultdict(list)
-    for seen in photos:
-        found[seen.group].append(seen)
+    found: defaultdict[int, list[GroupedPhoto]] = defaultdict(list)
+    for photo in photos:
+        found[photo.group].append(photo)
     for group in found.values():
         if len(group) > 1:
             yield from _of_group(group)
 
 
-def _of_group(group: list[Seen]) -> Iterator[Finding]:
-    labels = sorted({seen.item.label for seen in group})
-    both_sides = len({seen.item.side for seen in group}) > 1
+def _of_group(group: list[GroupedPhoto]) -> Iterator[Finding]:
+    labels = sorted({photo.item.label for photo in group})
+    both_sides = len({photo.item.side for photo in group}) > 1
     if both_sides:
         yield _finding(
             "leak",
@@ -104,10 +104,10 @@ def _of_group(group: list[Seen]) -> Iterator[Finding]:
         yield from _duplicates(group)
 
 
-def _duplicates(group: list[Seen]) -> Iterator[Finding]:
-    same: defaultdict[bytes, list[Seen]] = defaultdict(list)
-    for seen in group:
-        same[seen.look.digest].append(seen)
+def _duplicates(group: list[GroupedPhoto]) -> Iterator[Finding]:
+    same: defaultdict[bytes, list[GroupedPhoto]] = defaultdict(list)
+    for photo in group:
+        same[photo.scanned.digest].append(photo)
     for equal in same.values():
         if len(equal) > 1:
             yield _finding(
@@ -124,13 +124,13 @@ def _duplicates(group: list[Seen]) -> Iterator[Finding]:
         )
 
 
-def _finding(kind: str, message: str, photos: Iterable[Seen]) -> Finding:
-    return Finding(kind, message, tuple(sorted(seen.item.file.source for seen in photos)))
+def _finding(kind: str, message: str, photos: Iterable[GroupedPhoto]) -> Finding:
+    return Finding(kind, message, tuple(sorted(photo.item.file.source for photo in photos)))
 
 
-def sizes(train: Sequence[Seen], classes: Sequence[str]) -> Iterator[Finding]:
+def sizes(train: Sequence[GroupedPhoto], classes: Sequence[str]) -> Iterator[Finding]:
     """Classes that are small, alone or beside others."""
-    counts = Counter(seen.item.label for seen in train)
+    counts = Counter(photo.item.label for photo in train)
     for name in classes:
         if counts[name] < FEW_PHOTOS:
             yield Finding(
@@ -153,9 +153,9 @@ def _photos(count: int) -> str:
     return "1 photo" if count == 1 else f"{count:,} photos"
 
 
-def empty(names: Iterable[str], val: Sequence[Seen]) -> Iterator[Finding]:
+def empty(names: Iterable[str], val: Sequence[GroupedPhoto]) -> Iterator[Finding]:
     """Classes without a photo to learn from; also those whose only photos are held back."""
-    counts = Counter(seen.item.label for seen in val)
+    counts = Counter(photo.item.label for photo in val)
     for name in names:
         beside = f", and its {_photos(counts[name])} in val too" if counts[name] else ""
         yield Finding("empty_class", f"{name!r} has no photos to learn from. Left out{beside}.")

@@ -1,4 +1,4 @@
-"""The one way from a path to a dataset: list, look, group, tell."""
+"""The one way from a path to a dataset: list files, scan them, group copies, report findings."""
 
 from __future__ import annotations
 
@@ -16,29 +16,25 @@ from triptych.data import findings
 from triptych.data import layout
 from triptych.data import scan
 from triptych.data import table
-from triptych.data.findings import Seen
+from triptych.data.findings import GroupedPhoto
 from triptych.data.layout import Item
 from triptych.data.layout import Layout
 from triptych.data.records import Dataset
 from triptych.data.records import Finding
-from triptych.data.records import Photo
+from triptych.data.records import LabelledPhoto
 from triptych.images import signatures
 from triptych.typing import Progress
-
-
-def _silent(done: int, total: int) -> None:
-    pass
 
 
 def open(
     path: Path | str,
     *,
-    progress: Progress = _silent,
+    progress: Progress = lambda done, total: None,
     limits: images.Limits = images.DEFAULT_LIMITS,
 ) -> Dataset:
     """Read and check labelled photos; none is changed, moved or deleted.
 
-    Files that are no photos are left out and listed, and so is all that looks odd.
+    Files that are not photos are left out and listed, and so is everything that looks odd.
 
     Args:
         path: A folder with a folder of photos per class; or with ``train/`` and ``val/`` (also
@@ -57,16 +53,16 @@ def open(
     """
     path = Path(path)
     found = layout_of(path, limits)
-    photos, told = _look(found, limits, progress)
-    return _dataset(files.shown(_name(path)), found, photos, told)
+    photos, reported = _scan(found, limits, progress)
+    return _dataset(files.shown(_name(path)), found, photos, reported)
 
 
-def looked_at(name: str, pairs: Sequence[tuple[Item, scan.Look]]) -> Dataset:
-    """The dataset of photos that were looked at before.
+def from_scanned(name: str, pairs: Sequence[tuple[Item, scan.ScannedPhoto]]) -> Dataset:
+    """The dataset of photos that were scanned before.
 
     Args:
         name: For people.
-        pairs: Photos and what was seen.
+        pairs: Photos, each with what its scan kept.
 
     Raises:
         errors.SourceError: Fewer than two classes have photos to learn from.
@@ -113,71 +109,73 @@ def layout_of(path: Path, limits: images.Limits, *, least: int = 2) -> Layout:
     )
 
 
-def _look(
+def _scan(
     found: Layout, limits: images.Limits, progress: Progress
-) -> tuple[list[Seen], list[Finding]]:
-    """All readable photos with their groups, and what is told of the files."""
-    pairs: list[tuple[Item, scan.Look]] = []
+) -> tuple[list[GroupedPhoto], list[Finding]]:
+    """All readable photos with their groups, and the findings about the files."""
+    pairs: list[tuple[Item, scan.ScannedPhoto]] = []
     failures: list[tuple[Item, errors.TriptychError]] = []
-    looks = scan.scan([item.file for item in found.items], limits, progress)
-    for item, look in zip(found.items, looks, strict=True):
-        if isinstance(look, scan.Look):
-            pairs.append((item, look))
+    results = scan.scan([item.file for item in found.items], limits, progress)
+    for item, result in zip(found.items, results, strict=True):
+        if isinstance(result, scan.ScannedPhoto):
+            pairs.append((item, result))
         else:
-            failures.append((item, look))
+            failures.append((item, result))
     photos = findings.grouped(pairs)
-    told = [*found.findings, *findings.unreadable(failures), *findings.odd_formats(photos)]
-    return photos, [*told, *findings.copies(photos)]
+    reported = [*found.findings, *findings.unreadable(failures), *findings.odd_formats(photos)]
+    return photos, [*reported, *findings.copies(photos)]
 
 
-def _dataset(name: str, found: Layout, photos: list[Seen], told: list[Finding]) -> Dataset:
-    val = [seen for seen in photos if seen.item.side == "val"]
-    held = {seen.group for seen in val}
-    train = [seen for seen in photos if seen.item.side == "train" and seen.group not in held]
-    full = {seen.item.label for seen in train}
+def _dataset(
+    name: str, found: Layout, photos: list[GroupedPhoto], reported: list[Finding]
+) -> Dataset:
+    val = [photo for photo in photos if photo.item.side == "val"]
+    held = {photo.group for photo in val}
+    train = [photo for photo in photos if photo.item.side == "train" and photo.group not in held]
+    full = {photo.item.label for photo in train}
     classes = tuple(name for name in found.classes if name in full)
-    told += findings.empty([name for name in found.classes if name not in full], val)
+    reported += findings.empty([name for name in found.classes if name not in full], val)
     if len(classes) < 2:
-        raise _too_few_classes(classes, found, told)
+        raise _too_few_classes(classes, found, reported)
     return Dataset(
         name=name,
         classes=classes,
         train=_photos(train, classes),
         val=_photos(val, classes),
-        findings=findings.in_order([*told, *findings.sizes(train, classes)]),
-        fingerprint=_fingerprint(seen for seen in [*train, *val] if seen.item.label in full),
+        findings=findings.in_order([*reported, *findings.sizes(train, classes)]),
+        fingerprint=_fingerprint(photo for photo in [*train, *val] if photo.item.label in full),
     )
 
 
-def _photos(photos: Iterable[Seen], classes: Sequence[str]) -> tuple[Photo, ...]:
+def _photos(photos: Iterable[GroupedPhoto], classes: Sequence[str]) -> tuple[LabelledPhoto, ...]:
     labels = {name: label for label, name in enumerate(classes)}
     return tuple(
-        Photo(
-            source=seen.item.file.source,
-            label=labels[seen.item.label],
-            digest=seen.look.digest,
-            group=seen.group,
-            read=seen.item.file.read,
+        LabelledPhoto(
+            source=photo.item.file.source,
+            label=labels[photo.item.label],
+            digest=photo.scanned.digest,
+            group=photo.group,
+            read=photo.item.file.read,
         )
-        for seen in photos
-        if seen.item.label in labels
+        for photo in photos
+        if photo.item.label in labels
     )
 
 
-def _fingerprint(photos: Iterable[Seen]) -> str:
+def _fingerprint(photos: Iterable[GroupedPhoto]) -> str:
     lines = sorted(
-        f"{seen.look.digest.hex()} {seen.item.side} {seen.item.label}\n" for seen in photos
+        f"{photo.scanned.digest.hex()} {photo.item.side} {photo.item.label}\n" for photo in photos
     )
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _too_few_classes(
-    classes: Sequence[str], found: Layout, told: Sequence[Finding]
+    classes: Sequence[str], found: Layout, reported: Sequence[Finding]
 ) -> errors.SourceError:
     what = f"only {classes[0]!r} has photos" if classes else "no class has photos"
     reasons = [
         f"{'/'.join(finding.sources[:1])}: {finding.message}"
-        for finding in findings.in_order(told)
+        for finding in findings.in_order(reported)
         if finding.kind in ("unreadable", "leak")
     ]
     first = f" The first of {len(reasons)} reasons: {reasons[0]}" if reasons else ""

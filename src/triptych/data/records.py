@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Photo:
+class LabelledPhoto:
     """One readable photo.
 
     Args:
@@ -80,8 +80,8 @@ class Dataset:
 
     name: str
     classes: tuple[str, ...]
-    train: tuple[Photo, ...] = field(repr=False)
-    val: tuple[Photo, ...] = field(repr=False)
+    train: tuple[LabelledPhoto, ...] = field(repr=False)
+    val: tuple[LabelledPhoto, ...] = field(repr=False)
     findings: tuple[Finding, ...] = field(repr=False)
     fingerprint: str
 

@@ -1,4 +1,4 @@
-"""Look at every file once: its bytes, whether they are a photo, and a sketch of it."""
+"""Read every file once: its hash, whether it is a photo, and a sketch to find copies by."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _MAX_THREADS = 8
 
 
 @dataclass(frozen=True)
-class Look:
-    """What is kept of a photo.
+class ScannedPhoto:
+    """What the scan keeps of a photo.
 
     Args:
         digest: SHA-256 of the file's bytes.
@@ -39,8 +39,8 @@ class Look:
 
 def scan(
     files: Sequence[File], limits: images.Limits, progress: Progress
-) -> Iterator[Look | errors.TriptychError]:
-    """Look at files, several at a time; answers come in order.
+) -> Iterator[ScannedPhoto | errors.TriptychError]:
+    """Decode files, several at a time; results come in order.
 
     Args:
         files: To be read.
@@ -50,23 +50,23 @@ def scan(
     threads = min(concurrency.cpu_count(), _MAX_THREADS)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="triptych-scan")
     try:
-        looks = pool.map(lambda file: _look(file, limits), files)
-        for done, look in enumerate(looks, start=1):
+        results = pool.map(lambda file: _scan_one(file, limits), files)
+        for done, result in enumerate(results, start=1):
             progress(done, len(files))
-            yield look
+            yield result
     finally:
         # Also when `progress` raised, to stop it.
         pool.shutdown(cancel_futures=True)
 
 
-def _look(file: File, limits: images.Limits) -> Look | errors.TriptychError:
+def _scan_one(file: File, limits: images.Limits) -> ScannedPhoto | errors.TriptychError:
     try:
         data = file.read()
         picture = images.decode(data, limits=limits)
     except errors.TriptychError as error:
         return error
     odd = odd_format(file.name, signatures.identify(data).name)
-    return Look(hashlib.sha256(data).digest(), near.sketch(picture), odd)
+    return ScannedPhoto(hashlib.sha256(data).digest(), near.sketch(picture), odd)
 
 
 def odd_format(name: str, kind: str) -> str | None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from triptych import errors
-from triptych.data.records import Photo
+from triptych.data.records import LabelledPhoto
 from triptych.typing import Indices
 
 Group = list[int]  # indices of photos that stay together
@@ -24,8 +24,8 @@ NEVER = -1
 
 
 def split(
-    photos: Sequence[Photo], *, share: float, seed: int
-) -> tuple[tuple[Photo, ...], tuple[Photo, ...]]:
+    photos: Sequence[LabelledPhoto], *, share: float, seed: int
+) -> tuple[tuple[LabelledPhoto, ...], tuple[LabelledPhoto, ...]]:
     """Divide photos into some to learn from and some to measure with.
 
     Of each class about ``share`` is held back, at least one photo where copies allow it, and never
@@ -44,7 +44,7 @@ def split(
         errors.SettingError: The share is impossible.
 
     Example:
-        >>> photos = [Photo("", i % 2, bytes([i]), i, bytes) for i in range(20)]
+        >>> photos = [LabelledPhoto("", i % 2, bytes([i]), i, bytes) for i in range(20)]
         >>> train, val = split(photos, share=0.2, seed=1)
         >>> len(train), sorted(photo.label for photo in val)
         (16, [0, 0, 1, 1])
@@ -75,7 +75,7 @@ def _may_go(
     return closer and held[label] + more < total[label]
 
 
-def folds(photos: Sequence[Photo], k: int, *, seed: int) -> Indices:
+def folds(photos: Sequence[LabelledPhoto], k: int, *, seed: int) -> Indices:
     """Divide photos into folds, each of which is held back once.
 
     A class with fewer groups of copies than folds is in as many folds as it can. A class whose
@@ -94,7 +94,7 @@ def folds(photos: Sequence[Photo], k: int, *, seed: int) -> Indices:
         errors.SettingError: Fewer than 2 folds.
 
     Example:
-        >>> photos = [Photo("", i % 2, bytes([i]), i, bytes) for i in range(20)]
+        >>> photos = [LabelledPhoto("", i % 2, bytes([i]), i, bytes) for i in range(20)]
         >>> np.bincount(folds(photos, 5, seed=1)).tolist()
         [4, 4, 4, 4, 4]
     """
@@ -121,7 +121,7 @@ def _turn(labels: Indices) -> tuple[int, int, int]:
 def _keep_some(
     chosen: Indices,
     labels: Indices,
-    photos: Sequence[Photo],
+    photos: Sequence[LabelledPhoto],
     seed: int,
 ) -> None:
     """Where one fold has a whole class, never hold back one group of it."""
@@ -132,7 +132,7 @@ def _keep_some(
                 chosen[group] = NEVER
 
 
-def _groups(photos: Sequence[Photo], seed: int) -> list[Group]:
+def _groups(photos: Sequence[LabelledPhoto], seed: int) -> list[Group]:
     """The groups of copies, in an order that follows from their bytes and the seed."""
     found: dict[int, Group] = {}
     for index, photo in enumerate(photos):

@@ -89,7 +89,7 @@ def _rounded(cpus: float) -> float:
 
 
 def classify(
-    plan: batch.Plan,
+    plan: batch.BatchPlan,
     manifest: batch.Manifest,
     preprocessor: batch.Preprocessor,
     *,

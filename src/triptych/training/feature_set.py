@@ -44,10 +44,10 @@ class FeatureSet:
     augmented: list[Array]
     train_truth: Array
     folds: Array
-    train_photos: Sequence[data.Photo]
+    train_photos: Sequence[data.LabelledPhoto]
     val: list[Array]
     val_truth: Array
-    val_photos: Sequence[data.Photo]
+    val_photos: Sequence[data.LabelledPhoto]
 
     @property
     def in_folds(self) -> Array:

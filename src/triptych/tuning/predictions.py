@@ -136,7 +136,7 @@ def folds(paths: Sequence[Path], k: int, *, seed: int) -> Array:
         )
     # All with one label: folds need no stratification, as members were trained before.
     photos = [
-        data.Photo(str(path), 0, digest, groups[digest], path.read_bytes)
+        data.LabelledPhoto(str(path), 0, digest, groups[digest], path.read_bytes)
         for path, digest in zip(paths, digests, strict=True)
     ]
     return data.folds(photos, k, seed=seed)

@@ -34,16 +34,16 @@ def dataset_of(
     Raises:
         errors.SourceError: Fewer than two classes have photos.
     """
-    return data.looked_at(title, list(_looks(db, project, read)))
+    return data.from_scanned(title, list(_looks(db, project, read)))
 
 
 def _looks(
     db: sqlite3.Connection, project: int, read: Callable[[str], bytes]
-) -> Iterator[tuple[Item, scan.Look]]:
+) -> Iterator[tuple[Item, scan.ScannedPhoto]]:
     noted = {digest.hex(): rest for digest, *rest in db.execute(_QUERY, (project,))}
     for digest, label, name in folders.entries(db, project):
         kind, sketch = noted[digest]
-        look = scan.Look(
+        look = scan.ScannedPhoto(
             bytes.fromhex(digest), near.Sketch.from_bytes(sketch), scan.odd_format(name, kind)
         )
         yield Item(File(f"{label}/{name}", functools.partial(read, digest)), label, "train"), look

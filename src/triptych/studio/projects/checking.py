@@ -84,8 +84,8 @@ def _findings(
     )
 
 
-def _look(row: Row, sketch: bytes, read: Callable[[str], bytes]) -> tuple[Item, scan.Look]:
+def _look(row: Row, sketch: bytes, read: Callable[[str], bytes]) -> tuple[Item, scan.ScannedPhoto]:
     digest, name, label, kind = row
     file = File(digest.hex(), functools.partial(read, digest.hex()))
-    look = scan.Look(digest, near.Sketch.from_bytes(sketch), scan.odd_format(name, kind))
+    look = scan.ScannedPhoto(digest, near.Sketch.from_bytes(sketch), scan.odd_format(name, kind))
     return Item(file, label, "train"), look
