@@ -241,7 +241,7 @@ class Verdict:
             named = ", ".join(guess.label.name for guess in self.prediction_set.guesses)
             notes.append(f"prediction set at {100 * self.prediction_set.coverage:g} %: {named}")
         if self.skipped:
-            notes.append(f"not asked: {', '.join(self.skipped)}")
+            notes.append(f"skipped: {', '.join(self.skipped)}")
         if self.warning:
             notes.append(self.warning)
         rows = [

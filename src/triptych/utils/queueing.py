@@ -1,4 +1,4 @@
-"""A bounded queue: work waits for a few threads, and too much of it is refused at once."""
+"""A bounded queue of work for a few threads, and deadlines for its results."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ T = TypeVar("T")
 # Waits for a future so many seconds, and says whether it is done.
 Wait = Callable[[Future[Any], float], bool]
 
-# How much the newest piece of work counts in the running mean of what an image takes.
+# Weight of the newest work in the moving average of the time that an image takes.
 NEWEST = 0.1
 
 
 class Queue:
-    """Work for a few threads, counted in images; safe to call from several threads.
+    """A bounded queue in front of a few threads, counted in images; thread-safe.
 
     Args:
-        threads: How many pieces of work are done beside each other.
-        capacity: Most images that wait or are worked on. A piece of work that is larger than
-            this is taken when nothing else is there.
-        waited: Called with the seconds that a piece of work had waited when it begins.
+        threads: Number of threads.
+        capacity: Most images that wait or are worked on. Work that is larger than this is
+            accepted when the queue is empty.
+        waited: Called when work begins, with the seconds that it had waited.
 
     Example:
         >>> queue = Queue(1, capacity=4)
@@ -45,7 +45,7 @@ class Queue:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="triptych-queue")
         self._lock = threading.Lock()
         self._images = 0
-        self._spent_s = 0.0  # an image takes, of all threads together
+        self._spent_s = 0.0  # moving average of the time of an image, over all threads
         self._threads = threads
         self._closed = False
 
@@ -55,11 +55,11 @@ class Queue:
         return self._images
 
     def submit(self, work: Callable[[], T], *, images: int = 1) -> Future[T]:
-        """Do work when its turn comes; to cancel the future makes room.
+        """Add work to the queue; cancelling the future makes room.
 
         Args:
             work: Called in one of the threads.
-            images: How many images it is about.
+            images: Number of its images.
 
         Raises:
             errors.Overloaded: Too many are waiting.
@@ -72,7 +72,7 @@ class Queue:
         return future
 
     def close(self) -> None:
-        """Let `check` refuse whatever comes from now on; what was begun may still be finished."""
+        """Let `check` refuse new work from now on; work that has begun may still finish."""
         self._closed = True
 
     @property
@@ -81,7 +81,7 @@ class Queue:
         return self._closed
 
     def check(self) -> None:
-        """Look whether there is room for one image.
+        """Check that there is room for one image.
 
         Raises:
             errors.Overloaded: Too many are waiting, or the queue is closed.
@@ -130,7 +130,7 @@ def wait(future: Future[Any], timeout_s: float) -> bool:
 
 
 class Deadline:
-    """When the answer to a request is of no use any more.
+    """The moment after which nobody waits for the answer to a request.
 
     Args:
         limit_s: Seconds from now.
@@ -150,11 +150,11 @@ class Deadline:
 
     @property
     def left_s(self) -> float:
-        """How many seconds are left; none when it has passed."""
+        """Seconds that are left; 0 when it has passed."""
         return max(0.0, self._end - time.monotonic())
 
     def result(self, future: Future[T]) -> T:
-        """What a future gives.
+        """Wait for the result of a future.
 
         Raises:
             errors.DeadlinePassed: It was not done in time; it is cancelled.

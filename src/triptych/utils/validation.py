@@ -233,7 +233,7 @@ def _each(field: fields.Field[Any], items: Iterable[tuple[Any, Any]]) -> dict[An
 class Record(marshmallow.Schema):
     """An object with the fields it names and no others.
 
-    A subclass that shall also take objects with more fields, which are then left out, says so
+    A subclass that also takes objects with more fields, which are then left out, says so
     by ``class Meta: unknown = marshmallow.EXCLUDE``.
     """
 

@@ -9,6 +9,7 @@ import flask
 import flask_smorest
 
 from triptych import bundles as triptych_bundles
+from triptych.inference.explain.explainer import Explanation
 from triptych.models import weights
 from triptych.models import zoo
 from triptych.results import Failure
@@ -25,17 +26,17 @@ blueprint: flask.Blueprint = flask_smorest.Blueprint("api", __name__, url_prefix
 PHOTO = {"schema": {"type": "string", "format": "binary"}}
 # Whatever kind is named: the bytes say what an image is.
 ONE_PHOTO = {"image/*": PHOTO, "application/octet-stream": PHOTO}
-BODIES = {
+CLASSIFY_BODIES = {
     "multipart/form-data": {"schema": request_schemas.Form},
     "application/json": {"schema": request_schemas.Request},
     **ONE_PHOTO,
 }
-WHY_BODIES = {
+EXPLAIN_BODIES = {
     "multipart/form-data": {"schema": request_schemas.WhyForm},
     "application/json": {"schema": request_schemas.WhyRequest},
     **ONE_PHOTO,
 }
-WAYS_TO_ASK_WHY = {
+EXPLAIN_SAMPLES = {
     "The committee's map of the class that it answers with, as a picture": (
         "curl -F image=@photo.jpg '{base}/api/v1/explain?format=png' > why.png"
     ),
@@ -44,7 +45,7 @@ WAYS_TO_ASK_WHY = {
         "'{base}/api/v1/explain?member=EfficientNetLite0&label=Egyptian%20cat'"
     ),
 }
-WAYS_TO_SEND = {
+CLASSIFY_SAMPLES = {
     "Photos as the files of a form": (
         "curl -F image=@photo.jpg -F image=@photo.jpg -F rule=mean {base}/api/v1/classify"
     ),
@@ -72,17 +73,17 @@ NAME = {
     response_schemas.ANSWERS,
     refuses=(400, 404, 409, 413, 415, 503, 504),
     of_images=True,
-    samples=WAYS_TO_SEND,
+    samples=CLASSIFY_SAMPLES,
     parameters=[{"in": "query", "schema": request_schemas.Options}],
-    requestBody={"required": True, "content": BODIES},
+    requestBody={"required": True, "content": CLASSIFY_BODIES},
 )
 def classify() -> tuple[flask.Response, int]:
-    """Ask about one image or many.
+    """Classify one image or many.
 
     The answers come in the order of the images. A bad image does not disturb the others: its
-    error stands in the place of its verdict. Of an image that came alone, the error is the
-    error of the request, too. Options go into the address, the form or the JSON; those left out
-    are as the committee has them.
+    error stands in the place of its verdict. If it is the only image, its error is also the
+    error of the request. Options go into the address, the form or the JSON; the committee's
+    defaults fill in the rest.
     """
     studio = context.current()
     upload = uploads.read(flask.request, studio.settings)
@@ -101,26 +102,26 @@ def classify() -> tuple[flask.Response, int]:
     response_schemas.Explanation,
     refuses=(400, 404, 409, 413, 415, 503, 504),
     other_forms={"image/png": PHOTO},
-    samples=WAYS_TO_ASK_WHY,
+    samples=EXPLAIN_SAMPLES,
     parameters=[{"in": "query", "schema": request_schemas.Why}],
-    requestBody={"required": True, "content": WHY_BODIES},
+    requestBody={"required": True, "content": EXPLAIN_BODIES},
 )
 def explain() -> flask.Response:
     """Show which parts of an image speak for a class.
 
-    The map comes from one member, or from all that answer, each with its share. How it was made is
-    said: a class activation map where the network allows it, else occlusion, which asks the
+    The map comes from one member, or from all that answer, each with its share. The answer names
+    the method: a class activation map where the network allows it, else occlusion, which runs the
     network about 65 times.
     """
-    image, asked = uploads.read_one(flask.request)
-    committee = asked.pop("committee", None)
+    image, options = uploads.read_one(flask.request)
+    committee = options.pop("committee", None)
     accepted = flask.request.accept_mimetypes.best_match(("application/json", "image/png"))
-    form = asked.pop("format", "png" if accepted == "image/png" else "json")
-    here = context.current()
+    form = options.pop("format", "png" if accepted == "image/png" else "json")
+    studio = context.current()
     if form == "png":
-        drawn = here.explain(committee, image, lambda told: told.overlay(), **asked)
-        return flask.Response(drawn, mimetype="image/png")
-    return flask.jsonify(here.explain(committee, image, lambda told: told.to_dict(), **asked))
+        overlay = studio.explain(committee, image, Explanation.overlay, **options)
+        return flask.Response(overlay, mimetype="image/png")
+    return flask.jsonify(studio.explain(committee, image, Explanation.to_dict, **options))
 
 
 @blueprint.get("/committees")
@@ -151,11 +152,11 @@ def models() -> flask.Response:
     samples={"All bundles": "curl {base}/api/v1/bundles"},
 )
 def bundles() -> flask.Response:
-    """List the committees that were taught here or taken in."""
-    here = context.current()
-    home = here.settings.home
-    listed = here.do(
-        lambda: [_facts(made, home) for made in triptych_bundles.listed(home, unpublished=True)]
+    """List the committees that were trained here or imported."""
+    studio = context.current()
+    home = studio.settings.home
+    listed = studio.do(
+        lambda: [_facts(bundle, home) for bundle in triptych_bundles.listed(home, unpublished=True)]
     )
     return flask.jsonify(bundles=listed)
 
@@ -168,20 +169,20 @@ def bundles() -> flask.Response:
     parameters=[NAME],
 )
 def one_bundle(name: str) -> flask.Response:
-    """Describe a committee that was taught, with the figures of its evaluation."""
-    here = context.current()
-    home = here.settings.home
+    """Describe a trained committee, with the metrics of its evaluation."""
+    studio = context.current()
+    home = studio.settings.home
 
     def find() -> dict[str, Any]:
-        made = triptych_bundles.find(home, name)
-        return {**_facts(made, home), "metrics": made.metrics}
+        bundle = triptych_bundles.find(home, name)
+        return {**_facts(bundle, home), "metrics": bundle.metrics}
 
-    return flask.jsonify(here.do(find))
+    return flask.jsonify(studio.do(find))
 
 
-def _facts(made: triptych_bundles.Bundle, home: Path) -> dict[str, Any]:
+def _facts(bundle: triptych_bundles.Bundle, home: Path) -> dict[str, Any]:
     return {
-        **made.facts,
-        "versions": triptych_bundles.versions(home, made.name),
-        "active": triptych_bundles.active(home, made.name),
+        **bundle.facts,
+        "versions": triptych_bundles.versions(home, bundle.name),
+        "active": triptych_bundles.active(home, bundle.name),
     }

@@ -1,4 +1,4 @@
-"""The bytes of a request to JSON and what follows it, with bounds before anything is made."""
+"""Parsing the body of a request: compression, JSON and binary data, with limits checked first."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.exceptions import UnsupportedMediaType
 
-# Some bytes of JSON can become a hundred bytes of objects; this many take some 100 MB at most.
+# A few bytes of JSON can become a hundred bytes of objects; so many values take 100 MB at most.
 MAX_VALUES = 2_000_000
 
-# Lets zlib tell gzip from its own form by the first bytes.
+# Lets zlib detect gzip or its own format by the first bytes.
 _EITHER_FORM = zlib.MAX_WBITS | 32
 
 
@@ -52,7 +52,7 @@ def inflate(data: bytes, encoding: str, *, max_bytes: int) -> bytes:
 
 
 def split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
-    """The JSON of a body, and the binary data that follows it.
+    """Split a body into its JSON and the binary data that follows it.
 
     Args:
         body: Both.
@@ -81,11 +81,11 @@ def split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
 
 
 def parse(text: bytes, *, hint: str = "") -> dict[str, Any]:
-    """A JSON object.
+    """Parse a JSON object.
 
     Args:
         text: JSON.
-        hint: What to add to the complaint that it is none.
+        hint: Sentence to add to the error message.
 
     Raises:
         BadRequest: It is something else.

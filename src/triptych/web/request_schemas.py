@@ -1,5 +1,5 @@
-"""What requests look like, as data: the API's document is made from this, and the options and JSON
-requests are checked with it.
+"""The schemas of requests: options and JSON are checked by them, and the OpenAPI document is made
+from them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from triptych.inference.classifier import MOST_SIMILAR
 from triptych.preprocessing import recipe
 from triptych.web import response_schemas
 
-# Of a heat map.
+# Formats of a heat map.
 FORMATS = ("json", "png")
 
 
@@ -43,9 +43,9 @@ class Switch(fields.Boolean):
         return value
 
 
-# Shared by all that asks a committee.
+# Options that several requests have.
 COMMITTEE = fields.String(
-    metadata=response_schemas.said(
+    metadata=response_schemas.about(
         "The committee to ask: its name, a name with a version such as garden@2, or auto. "
         "By default the studio's.",
         expected="the name of one",
@@ -54,14 +54,14 @@ COMMITTEE = fields.String(
 )
 RULE = fields.String(
     validate=validate.OneOf(rules.RULES),
-    metadata=response_schemas.said(
-        "How the members' answers are joined. By default the committee's own way.",
+    metadata=response_schemas.about(
+        "How the members' answers are combined. By default the committee's own rule.",
         expected=f"one of: {', '.join(rules.RULES)}",
     ),
 )
 FIT = fields.String(
     validate=validate.OneOf(recipe.FITS),
-    metadata=response_schemas.said(
+    metadata=response_schemas.about(
         "How a photo is fitted into the networks' square: crop keeps its proportions, square "
         "squeezes the whole of it. By default as each network was trained.",
         expected=f"one of: {', '.join(recipe.FITS)}",
@@ -70,20 +70,20 @@ FIT = fields.String(
 
 
 class Options(response_schemas.Exact):
-    """Who is asked, and how; what is left out is as the committee has it."""
+    """Which committee answers, and how; the committee's defaults fill in the rest."""
 
     committee = COMMITTEE
     members = fields.List(
         fields.String(),
-        metadata=response_schemas.said(
-            "Names of the members to ask. By default all.", expected="a list of names"
+        metadata=response_schemas.about(
+            "Names of the members that are to predict. By default all.", expected="a list of names"
         ),
     )
     rule = RULE
     top = Whole(
         strict=True,
         validate=validate.Range(min=1),
-        metadata=response_schemas.said(
+        metadata=response_schemas.about(
             "How many guesses to name. By default 3.",
             expected="a whole number of at least 1, such as 3",
         ),
@@ -91,8 +91,8 @@ class Options(response_schemas.Exact):
     fit = FIT
     coverage = fields.Float(
         validate=validate.Range(min=0, max=conformal.GRID[-1], min_inclusive=False),
-        metadata=response_schemas.said(
-            "How often the set of classes shall hold the true one. By default as the studio is "
+        metadata=response_schemas.about(
+            "How often the prediction set is to hold the true class. By default as the studio is "
             "set, mostly 0.9.",
             exclusiveMinimum=0,
             expected="a share above 0 and below 1, such as 0.9",
@@ -101,35 +101,35 @@ class Options(response_schemas.Exact):
     similar = Whole(
         strict=True,
         validate=validate.Range(min=0, max=MOST_SIMILAR),
-        metadata=response_schemas.said(
-            "How many of the nearest taught photos to name, of a committee that was taught. "
+        metadata=response_schemas.about(
+            "How many of the nearest training photos to name, for a trained committee. "
             "By default 0.",
             expected=f"a whole number from 0 to {MOST_SIMILAR}",
         ),
     )
     keep = Switch(
-        metadata=response_schemas.said(
+        metadata=response_schemas.about(
             "Whether the studio may keep an image for review if the committee is unsure of it or "
-            "takes it for none of its classes. By default it keeps nothing; only where its owner "
-            "has opened the inbox can it be asked to.",
+            "takes it for none of its classes. By default it keeps nothing; true is refused unless "
+            "the owner has opened the inbox.",
             expected="true or false",
         ),
     )
 
 
 class Why(response_schemas.Exact):
-    """Whose map of which class is wanted, and in which form."""
+    """Which member's map of which class is wanted, and in which format."""
 
     committee = COMMITTEE
     member = fields.String(
-        metadata=response_schemas.said(
-            "Name of the member to look into. By default all that the rule asks, together.",
+        metadata=response_schemas.about(
+            "Name of the member to explain. By default all that the rule uses, together.",
             expected="the name of one",
         )
     )
     label = fields.String(
-        metadata=response_schemas.said(
-            "Id or name of the class. By default the one that is answered.",
+        metadata=response_schemas.about(
+            "Id or name of the class. By default the most probable one.",
             expected="the id or name of a class",
         )
     )
@@ -137,7 +137,7 @@ class Why(response_schemas.Exact):
     fit = FIT
     format = fields.String(
         validate=validate.OneOf(FORMATS),
-        metadata=response_schemas.said(
+        metadata=response_schemas.about(
             "json: the map in numbers, and drawn over the photo in base64; png: only the latter, "
             "as a file. By default what the header Accept asks for, else json.",
             expected=f"one of: {', '.join(FORMATS)}",
@@ -152,7 +152,7 @@ class Form(Options):
         Upload(),
         required=True,
         validate=validate.Length(min=1),
-        metadata=response_schemas.said("One part for each image, each with a file."),
+        metadata=response_schemas.about("One part for each image, each with a file."),
     )
 
 
@@ -161,10 +161,10 @@ class EncodedImage(response_schemas.Exact):
 
     b64 = fields.String(
         required=True,
-        metadata=response_schemas.said("The bytes of the image's file in base64.", format="byte"),
+        metadata=response_schemas.about("The bytes of the image's file in base64.", format="byte"),
     )
     name = fields.String(
-        metadata=response_schemas.said("What to call it in the answer.", example="cat.jpg"),
+        metadata=response_schemas.about("What to call it in the answer.", example="cat.jpg"),
     )
 
 
@@ -175,7 +175,7 @@ class Request(Options):
         fields.Nested(EncodedImage),
         required=True,
         validate=validate.Length(min=1),
-        metadata=response_schemas.said("The images, answered in this order."),
+        metadata=response_schemas.about("The images, answered in this order."),
     )
 
 
@@ -186,7 +186,7 @@ class WhyForm(Why):
         Upload(),
         required=True,
         validate=validate.Length(equal=1),
-        metadata=response_schemas.said("One part with a file, and no other."),
+        metadata=response_schemas.about("One part with a file, and no other."),
     )
 
 
@@ -197,5 +197,5 @@ class WhyRequest(Why):
         fields.Nested(EncodedImage),
         required=True,
         validate=validate.Length(equal=1),
-        metadata=response_schemas.said("The image, and no other."),
+        metadata=response_schemas.about("The image, and no other."),
     )

@@ -72,7 +72,7 @@ class Explanation:
         guess: The class, and its probability in the answer that is explained.
         methods: How the map was made, by member.
         heat: Shape (h, w), from 0 to 1: little to much.
-        box: The part of the upright photo that was seen, and that the map lies over.
+        box: The part of the upright photo that the networks are shown.
         photo: The photo, RGB.
         warning: Set when the answer must not be believed; else ``None``.
     """
@@ -102,7 +102,7 @@ class Explanation:
         return " and ".join(dict.fromkeys(self.methods.values()))
 
     def overlay(self, *, longest_px: int = LONGEST_PX) -> bytes:
-        """The map over the photo, in which what was not seen is dark.
+        """The map over the photo; the parts that no network is shown are dark.
 
         Args:
             longest_px: The longer side is at most so long; it is never enlarged.

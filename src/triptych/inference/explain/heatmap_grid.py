@@ -18,11 +18,11 @@ WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 CELLS = 28
 
 
-def box_of(own: recipe.Recipe, height: int, width: int) -> Box:
+def box_of(for_recipe: recipe.Recipe, height: int, width: int) -> Box:
     """The part of a photo that a member sees, as shares of its width and height.
 
     Args:
-        own: The member's recipe.
+        for_recipe: The member's recipe.
         height: Of the photo, in pixels.
         width: Of the photo, in pixels.
 
@@ -30,7 +30,7 @@ def box_of(own: recipe.Recipe, height: int, width: int) -> Box:
         >>> box_of(recipe.Recipe((224, 224), "tf", crop_share=0.5), 100, 200)
         (0.375, 0.25, 0.625, 0.75)
     """
-    left, top, right, bottom = recipe.window(own, height, width)
+    left, top, right, bottom = recipe.window(for_recipe, height, width)
     return (left / width, top / height, right / width, bottom / height)
 
 
