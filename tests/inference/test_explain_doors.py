@@ -224,7 +224,7 @@ def test_the_command_refuses_what_makes_no_sense(garden: Path, tmp_path: Path) -
     for arguments, said in (
         ((garden, garden, "--explain", tmp_path / "a.png"), "--explain takes one photo"),
         ((tmp_path, "--explain", tmp_path / "a.png"), "--explain takes one photo"),
-        ((garden, "--explain-label", "rose"), "with --explain FILE.png"),
+        ((garden, "--explain-label", "rose"), "need --explain FILE.png"),
         ((garden, "--explain", tmp_path / "a.png", "--explain-label", "x"), "no class 'x'"),
     ):
         ran = run("classify", *arguments)
