@@ -99,7 +99,7 @@ def garden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_doubt_is_one_line_for_people(garden: Path) -> None:
+def test_status_and_prediction_set_are_one_line(garden: Path) -> None:
     said = run("classify", str(garden)).stdout
     many, none, sure, two = said.split(f"{garden}/")[1:]
     assert "daisy  11.5 %" in many
@@ -112,7 +112,7 @@ def test_doubt_is_one_line_for_people(garden: Path) -> None:
     assert "    unsure; one of (90 %): daisy, tulip\n" in two
 
 
-def test_doubt_has_columns(garden: Path) -> None:
+def test_status_and_prediction_set_have_columns(garden: Path) -> None:
     said = run("classify", str(garden), "--csv").stdout
     many, none, sure, two = csv.DictReader(io.StringIO(said))
     assert [row["status"] for row in (many, none, sure, two)] == [
@@ -207,7 +207,7 @@ def test_a_pipe_that_closes_early_is_no_traceback(folder: Path) -> None:
     assert "Traceback" not in ran.stderr
 
 
-def test_evaluate_counts_and_lists_what_it_skipped(tmp_path: Path) -> None:
+def test_evaluate_lists_skipped_photos(tmp_path: Path) -> None:
     for name in ("goldfish", "n01484850", "no such class"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.jpg").write_bytes(picture(5))

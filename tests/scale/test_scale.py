@@ -1,4 +1,4 @@
-"""What can be said of serving on a cluster without one."""
+"""Serving on a cluster: what can be tested without one."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_impossible_arguments_are_named(given: dict[str, Any], message: str) -> 
         Arguments(**given)
 
 
-def test_only_what_replicas_are_made_with_replaces_them() -> None:
+def test_replicas_are_replaced_only_when_their_arguments_change() -> None:
     one = Arguments(committee="lite", precision="f32")
     same = Arguments(committee="garden@3", precision="f32", max_replicas=5, max_queued_requests=9)
     assert one.digest("A", "B") == same.digest("A", "B")
@@ -142,7 +142,7 @@ def start(status: int, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
     ("status", "code", "refused"),
     [(None, "overloaded", 503), (503, "overloaded", 503), (408, "deadline", 504)],
 )
-def test_a_proxy_refuses_in_the_form_of_the_api(
+def test_errors_of_a_proxy_take_the_form_of_the_api(
     status: int | None, code: str, refused: int
 ) -> None:
     own = (b"content-type", b"text/plain")
@@ -158,14 +158,14 @@ def test_a_proxy_refuses_in_the_form_of_the_api(
 
 
 @pytest.mark.parametrize("status", [200, 404, 503])
-def test_a_proxy_leaves_answers_of_the_studio_as_they_are(status: int) -> None:
+def test_responses_of_our_server_pass_a_proxy_unchanged(status: int) -> None:
     ours = start(status, (error_middleware.OUR_HEADER.encode(), b"nosniff"))
     told, body = answered(ours, {"type": "http.response.body", "body": b"as it is"})
     assert (told, body) == (ours, b"as it is")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "localhost:1"])
-def test_where_no_cluster_is_that_is_said_at_once(address: str) -> None:
+def test_a_missing_cluster_is_reported_at_once(address: str) -> None:
     begun = time.monotonic()
     with (
         pytest.raises(errors.SettingError, match=f"no Ray cluster at {address} .*ray start --head"),

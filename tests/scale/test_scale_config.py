@@ -69,7 +69,7 @@ def test_serve_reads_the_file_and_finds_the_application() -> None:
     assert found.http_options.request_timeout_s == 70
 
 
-def test_only_what_differs_is_written() -> None:
+def test_only_options_that_differ_from_the_defaults_are_written() -> None:
     assert args(config.serve(Arguments(), port=8000)) == {"committee": "auto"}
     other = Arguments(committee="lite", cores=2, max_replicas=3, ingress_max_replicas=1)
     expected = {"committee": "lite", "cores": 2, "max_replicas": 3}
@@ -88,7 +88,7 @@ texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), m
         settings=st.fixed_dictionaries({}, optional={"allowed_hosts": texts}),
     )
 )
-def test_what_is_written_is_read_again(arguments: Arguments) -> None:
+def test_a_written_configuration_can_be_read(arguments: Arguments) -> None:
     assert Arguments(**args(config.serve(arguments, port=8000))) == arguments
 
 
@@ -109,7 +109,7 @@ def test_a_rayservice_holds_a_file_that_serve_reads() -> None:
     assert args(text) == {"committee": "lite", "rule": "cascade", "needs_key": True, **OPEN}
 
 
-def test_pods_are_what_was_asked_for() -> None:
+def test_pods_have_the_requested_resources() -> None:
     spec = service(PLAIN, config.Pods("own:2", 4, 10, 3, 7))
     (group,) = spec["rayClusterConfig"]["workerGroupSpecs"]
     assert (group["minReplicas"], group["replicas"], group["maxReplicas"]) == (3, 3, 7)
@@ -139,7 +139,7 @@ def test_shared_memory_fits_into_the_pods() -> None:
     assert volumes["shared-mem"] == {"medium": "Memory", "sizeLimit": "6Gi"}
 
 
-def test_a_worker_has_time_to_finish_what_it_has_taken() -> None:
+def test_a_worker_has_time_to_finish_its_requests() -> None:
     worker = pods(service(Arguments(graceful_shutdown_timeout_s=45)))[1]
     waits = int(worker["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
     assert waits == 45

@@ -131,7 +131,7 @@ def test_a_cluster_has_room_for_all_when_its_largest_node_is_gone(
 @pytest.mark.parametrize(
     "arguments", [["--ray"], ["--ray-address", "127.0.0.1:1"]], ids=["ray", "address"]
 )
-def test_without_a_folder_for_the_answers_a_cluster_is_not_asked(arguments: list[str]) -> None:
+def test_ray_needs_a_folder_for_the_answers(arguments: list[str]) -> None:
     ran = CliRunner().invoke(main, ["classify", "a.jpg", *arguments])
     assert ran.exit_code == 2
     assert "--ray needs --out" in ran.stderr

@@ -230,7 +230,7 @@ def told_once(names: list[str], before: dict[str, float]) -> dict[str, float]:
         time.sleep(0.1)  # each process tells its own, five times a second
 
 
-def test_ray_tells_under_the_same_names_what_a_studio_counts(studio: Studio) -> None:
+def test_ray_exports_the_metrics_of_the_server_by_the_same_names(studio: Studio) -> None:
     # A process tells all its figures at once, so with this one all that was asked before is told.
     before = told()
     assert studio.ask(b"no photo")[0] == 415
@@ -254,7 +254,7 @@ def test_ray_tells_under_the_same_names_what_a_studio_counts(studio: Studio) -> 
     assert after[f"ray_triptych_build_info {INGRESS}"] == 1
 
 
-def test_no_replica_tells_for_all_of_them(studio: Studio) -> None:
+def test_replicas_have_no_metrics_page(studio: Studio) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", studio.port, timeout=DEADLINE_S)
     connection.request("GET", "/metrics")
     with connection.getresponse() as response:
@@ -262,7 +262,7 @@ def test_no_replica_tells_for_all_of_them(studio: Studio) -> None:
     connection.close()
 
 
-def test_too_much_is_refused_in_words(studio: Studio) -> None:
+def test_requests_beyond_the_limits_are_rejected_with_a_message(studio: Studio) -> None:
     with concurrent.futures.ThreadPoolExecutor(4 * WAITING) as pool:
         replies = list(pool.map(lambda _: studio.ask(PHOTOS[1]), range(4 * WAITING)))
     statuses = collections.Counter(status for status, _, _ in replies)
@@ -373,7 +373,7 @@ def garden(home: Path) -> bundles.Bundle:
     bundles.remove(home, "garden")
 
 
-def test_another_committee_takes_over_under_load(
+def test_a_committee_is_replaced_under_load(
     studio: Studio, lite: FlaskClient, garden: bundles.Bundle
 ) -> None:
     before = {name: studio.facts(name)["pid"] for name in (INGRESS, *MEMBERS)}
@@ -416,7 +416,7 @@ def test_a_later_member_is_called_only_when_it_is_needed(
     assert 20 == called[MEMBERS[0]] > called[MEMBERS[1]] > called[MEMBERS[2]]
 
 
-def test_a_network_that_dies_is_asked_again(studio: Studio, garden: bundles.Bundle) -> None:
+def test_a_call_of_a_replica_that_dies_is_repeated(studio: Studio, garden: bundles.Bundle) -> None:
     with Load(studio) as load:
         load.wait(0, answered=4)
         killed = time.monotonic()
@@ -426,9 +426,7 @@ def test_a_network_that_dies_is_asked_again(studio: Studio, garden: bundles.Bund
     assert {one.status for one in load.seen} == {200}
 
 
-def test_an_ingress_that_dies_is_an_answer_to_come_again(
-    studio: Studio, garden: bundles.Bundle
-) -> None:
+def test_requests_of_an_ingress_that_dies_get_503(studio: Studio, garden: bundles.Bundle) -> None:
     with Load(studio) as load:
         load.wait(0, answered=4)
         killed = time.monotonic()
@@ -438,7 +436,7 @@ def test_an_ingress_that_dies_is_an_answer_to_come_again(
     assert all(map(clear, load.seen)), [one for one in load.seen if not clear(one)]
 
 
-def test_a_node_that_dies_takes_no_answer_with_it(studio: Studio, garden: bundles.Bundle) -> None:
+def test_no_answer_is_lost_with_a_node(studio: Studio, garden: bundles.Bundle) -> None:
     hosts = collections.Counter(studio.facts(name)["node"] for name in (INGRESS, *MEMBERS))
     victim = max(studio.nodes.worker_nodes, key=lambda node: hosts[node.node_id])
     assert hosts[victim.node_id]

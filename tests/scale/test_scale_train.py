@@ -126,7 +126,7 @@ def wait_for_all_cores() -> None:
     )
 
 
-def test_the_same_features_to_the_bit_and_only_those_that_lack(
+def test_only_missing_features_are_computed_and_equal_to_the_bit(
     cluster: Any, photos: list[Photo], extractors: list[Extractor], tmp_path: Path
 ) -> None:
     alone = features.extract(photos, extractors, FeatureStore(tmp_path / "alone"))
@@ -206,7 +206,7 @@ def teach(shapes: Path, home: Path, engines: Path, *options: str) -> bundles.Bun
     return bundles.find(home, "shapes")
 
 
-def test_a_committee_taught_by_a_cluster_is_the_same(
+def test_a_committee_trained_by_a_cluster_is_the_same(
     cluster: Any, shapes: Path, engines: Path, tmp_path: Path
 ) -> None:
     alone = teach(shapes, tmp_path / "alone", engines)
@@ -255,7 +255,7 @@ def test_the_work_of_a_node_that_dies_is_done_elsewhere(
     assert [own.tobytes() for own in together] == [own.tobytes() for own in alone]
 
 
-def test_features_that_belong_to_no_file_cannot_be_computed_elsewhere(
+def test_features_of_a_network_without_a_file_need_this_machine(
     cluster: Any, photos: list[Photo], extractors: list[Extractor], tmp_path: Path
 ) -> None:
     homeless = dataclasses.replace(extractors[0], network=None)

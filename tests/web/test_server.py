@@ -124,7 +124,7 @@ def test_errors_raised_beside_the_loop_are_answered(busy_studio):
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_too_much_is_refused_in_words(busy_studio, chunked):
+def test_requests_beyond_the_limits_are_rejected_with_a_message(busy_studio, chunked):
     block = bytes(1 << 20)
     body = (block for _ in range(257)) if chunked else block * 257
     status, answer = post(busy_studio, body, {"Content-Type": "image/png"})
