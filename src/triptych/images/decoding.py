@@ -207,6 +207,7 @@ def decode(
         errors.DamagedImage: It is broken inside.
 
     Example:
+        >>> import io
         >>> file = io.BytesIO()
         >>> Image.new("RGB", (5, 2), "red").save(file, "PNG")
         >>> decode(file.getvalue())[0, 0].tolist()
