@@ -248,7 +248,7 @@ def test_it_needs_photos_and_enough_of_them(tmp_path: Path) -> None:
         (tmp_path / "photos" / f"{seed}.jpg").write_bytes(picture(seed))
     few = run("eight", "--images", tmp_path / "photos", "--home", tmp_path)
     assert few.exit_code == 1
-    assert "has 7 different photos to judge int8 by" in few.stderr
+    assert "has 7 different photos to evaluate int8 with" in few.stderr
     assert "Expected 50 or more" in few.stderr
 
 

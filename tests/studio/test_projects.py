@@ -30,8 +30,8 @@ from triptych.cli import main
 from triptych.studio.projects import ALL
 from triptych.studio.projects import UNSORTED
 from triptych.studio.projects import Database
-from triptych.studio.projects import Photo
 from triptych.studio.projects import Project
+from triptych.studio.projects import ProjectPhoto
 from triptych.studio.projects import Projects
 from triptych.studio.projects import inbox
 from triptych.studio.projects import photo_store
@@ -77,7 +77,9 @@ def small(seed: int) -> bytes:
     return picture(seed, size=SMALL)
 
 
-def add(projects: Projects, key: str, seeds: range, class_id: int | None = None) -> list[Photo]:
+def add(
+    projects: Projects, key: str, seeds: range, class_id: int | None = None
+) -> list[ProjectPhoto]:
     return [projects.add(key, f"{seed}.jpg", small(seed), class_id) for seed in seeds]
 
 

@@ -15,7 +15,7 @@ from support.images import squares
 from triptych import bundles
 from triptych import evaluation
 from triptych.bundles.oof_predictions import OOFPredictions
-from triptych.studio.projects import Photo
+from triptych.studio.projects import ProjectPhoto
 from triptych.studio.projects import Projects
 
 CLASSES = ("ants", "bees", "wasps")
@@ -67,7 +67,7 @@ def create(
     return made.key
 
 
-def photos_by_name(door: Projects, key: str) -> dict[str, Photo]:
+def photos_by_name(door: Projects, key: str) -> dict[str, ProjectPhoto]:
     """The photos of a project by name."""
     return {one.name: one for one in door.photos(key, excluded=None, limit=-1)}
 

@@ -17,8 +17,8 @@ from triptych.ensemble.rules import FITTED_RULE
 from triptych.models import zoo
 from triptych.training import heads
 from triptych.training.config import COMMITTEE
-from triptych.training.config import Stage
 from triptych.training.config import TrainingConfig
+from triptych.training.config import TrainingStage
 from triptych.training.feature_set import FeatureSet
 from triptych.training.heads import CrossFittedHead
 from triptych.typing import Array
@@ -109,12 +109,12 @@ def train(
     """
     members = []
     for index, backbone in enumerate(backbones):
-        config.progress(Stage.HEADS, index, len(backbones))
+        config.progress(TrainingStage.HEADS, index, len(backbones))
         config.raise_if_stopped()
         fitted = _fit_head(features, index, config)
         members.append(TrainedMember(backbone, fitted, fitted.head.probs(features.val[index])))
         report_score(backbone.name, members[-1].val_probs, features, config)
-    config.progress(Stage.HEADS, len(backbones), len(backbones))
+    config.progress(TrainingStage.HEADS, len(backbones), len(backbones))
     in_folds = features.in_folds
     committee = fit_committee(
         members,

@@ -20,13 +20,13 @@ COMMITTEE = "committee"
 STOPPED = "Stopped; the features computed so far are kept."
 
 
-class Stage(str, enum.Enum):
+class TrainingStage(str, enum.Enum):
     """The stages of training, in order, as people read them.
 
     Jobs, pages and the command line take the names from here.
 
     Example:
-        >>> print(Stage.HEADS)
+        >>> print(TrainingStage.HEADS)
         Training heads
     """
 
@@ -41,11 +41,11 @@ class Stage(str, enum.Enum):
     __str__ = str.__str__
 
     @classmethod
-    def of(cls, text: str) -> Stage | None:
+    def of(cls, text: str) -> TrainingStage | None:
         """The stage that a progress report names, if it is one of these.
 
         Example:
-            >>> Stage.of("Fine-tuning EfficientNetLite0").name
+            >>> TrainingStage.of("Fine-tuning EfficientNetLite0").name
             'FINE_TUNING'
         """
         # From the last, as "Computing features" is the beginning of the stage after it, too.

@@ -13,8 +13,8 @@ import numpy as np
 from triptych import data
 from triptych import features
 from triptych.preprocessing import augment
-from triptych.training.config import Stage
 from triptych.training.config import TrainingConfig
+from triptych.training.config import TrainingStage
 from triptych.typing import Array
 
 FOLDS = 5
@@ -83,7 +83,9 @@ def compute(
         compute=config.compute,
     )
     by_backbone = extract(
-        [*train, *val], extractors, progress=functools.partial(config.progress, Stage.FEATURES)
+        [*train, *val],
+        extractors,
+        progress=functools.partial(config.progress, TrainingStage.FEATURES),
     )
     views = [name for name in augment.of(config.augment) if name != augment.PLAIN]
     augmented = [array[:0] for array in by_backbone]
@@ -95,7 +97,7 @@ def compute(
                 for extractor in extractors
                 for view in views
             ],
-            progress=functools.partial(config.progress, Stage.AUGMENTED_FEATURES),
+            progress=functools.partial(config.progress, TrainingStage.AUGMENTED_FEATURES),
         )
         augmented = [
             np.concatenate(by_view[start : start + len(views)])

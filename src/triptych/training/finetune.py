@@ -39,8 +39,8 @@ from triptych.training import heads
 from triptych.training.committee import TrainedCommittee
 from triptych.training.committee import TrainedMember
 from triptych.training.config import STOPPED
-from triptych.training.config import Stage
 from triptych.training.config import TrainingConfig
+from triptych.training.config import TrainingStage
 from triptych.training.feature_set import FeatureSet
 from triptych.typing import Array
 from triptych.typing import ShouldStop
@@ -333,7 +333,7 @@ class _ProgressListener:
         if "layers" in message:
             self.layers = len(message["layers"])
         elif "step" in message:
-            stage = f"{Stage.FINE_TUNING} {self.member}"
+            stage = f"{TrainingStage.FINE_TUNING} {self.member}"
             self.config.progress(stage, message["step"], message["of"])
         else:
             self.epoch, self.best_epoch = message["epoch"], message["best"]

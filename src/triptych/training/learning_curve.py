@@ -10,8 +10,8 @@ import numpy as np
 from triptych.ensemble import rules
 from triptych.training import heads
 from triptych.training.committee import TrainedMember
-from triptych.training.config import Stage
 from triptych.training.config import TrainingConfig
+from triptych.training.config import TrainingStage
 from triptych.training.feature_set import FeatureSet
 from triptych.typing import Array
 
@@ -53,7 +53,7 @@ def compute(
     sizes = [size for size in SIZES if size < largest]
     points = []
     for done, size in enumerate(sizes):
-        config.progress(Stage.LEARNING_CURVE, done, len(sizes))
+        config.progress(TrainingStage.LEARNING_CURVE, done, len(sizes))
         config.raise_if_stopped()
         accuracies = []
         for seed in range(config.seed, config.seed + SEEDS):
@@ -63,7 +63,7 @@ def compute(
             )
             accuracies.append(_accuracy(features, members, sample))
         points.append(CurvePoint(size, tuple(accuracies)))
-    config.progress(Stage.LEARNING_CURVE, len(sizes), len(sizes))
+    config.progress(TrainingStage.LEARNING_CURVE, len(sizes), len(sizes))
     return tuple(points)
 
 

@@ -32,8 +32,8 @@ from triptych.training import heads
 from triptych.training import learning_curve
 from triptych.training.committee import TrainedMember
 from triptych.training.config import COMMITTEE
-from triptych.training.config import Stage
 from triptych.training.config import TrainingConfig
+from triptych.training.config import TrainingStage
 from triptych.training.feature_set import FeatureSet
 from triptych.training.finetune import FinetuneReport
 from triptych.utils import extras
@@ -99,7 +99,7 @@ def train(
                     for member in committee.selected:
                         committees.report_score(member.name, member.val_probs, features, config)
                     committees.report_score(COMMITTEE, committee.val_probs, features, config)
-                config.progress(Stage.BUNDLE, 0, 1)
+                config.progress(TrainingStage.BUNDLE, 0, 1)
                 references = _ood_references(committee.selected, features, frozen.members, reports)
                 about = artifacts.describe(dataset, features, committee, reports, config)
                 about["taught_in_s"] = round(time.perf_counter() - started, 1)
@@ -118,7 +118,7 @@ def train(
             return about
 
         bundle = bundles.write(options.home, name, fill, publish=publish)
-        config.progress(Stage.BUNDLE, 1, 1)
+        config.progress(TrainingStage.BUNDLE, 1, 1)
         return bundle
 
 
@@ -163,7 +163,7 @@ def _open(source: str | Path | data.Dataset, config: TrainingConfig) -> data.Dat
 
     def report(done: int, total: int) -> None:
         config.raise_if_stopped()
-        config.progress(Stage.SCAN, done, total)
+        config.progress(TrainingStage.SCAN, done, total)
 
     # Absolute, since photos may be read by processes that work in other folders.
     return data.open(Path(source).absolute(), progress=report)

@@ -23,7 +23,7 @@ from triptych.models import imagenet
 from triptych.models import weights
 from triptych.models import zoo
 from triptych.training import heads
-from triptych.training.config import Stage
+from triptych.training.config import TrainingStage
 from triptych.tuning import predictions
 from triptych.tuning import select
 from triptych.tuning.select import Candidate
@@ -146,20 +146,20 @@ def _train_heads(
     seed: int,
     progress: StageProgress,
 ) -> tuple[Array, Array, Array]:
-    data = triptych_data.open(source, progress=lambda *done: progress(Stage.SCAN, *done))
+    data = triptych_data.open(source, progress=lambda *done: progress(TrainingStage.SCAN, *done))
     photos = [*data.train, *data.val]
     predictions.check_enough(len(photos))
     vectors = features.extract(
         photos,
         features.open_extractors(rows, options),
         features.FeatureStore(options.home / "features.sqlite"),
-        progress=lambda *done: progress(Stage.FEATURES, *done),
+        progress=lambda *done: progress(TrainingStage.FEATURES, *done),
     )
     truth = np.array([photo.label for photo in photos])
     photo_folds = triptych_data.folds(photos, folds, seed=seed)
     probs = []
     for number, array in enumerate(vectors):
-        progress(Stage.HEADS, number, len(rows))
+        progress(TrainingStage.HEADS, number, len(rows))
         fitted = heads.fit(
             "linear", array, truth, folds=photo_folds, classes=len(data.classes), seed=seed
         )

@@ -60,7 +60,7 @@ class QuantizeConfig:
 
     Args:
         max_loss: The accuracy that the committee may lose, as a share.
-        members: Backbones to seat instead of the committee's own; not of a bundle.
+        members: Backbones to use instead of the committee's own; not of a bundle.
         seed: Of the division of photos.
         progress: Called with a stage, what is done of it and all of it.
         stop: Asked often; true ends the work, and nothing is kept.
@@ -132,8 +132,8 @@ def optimize(
     exactly = _predict(subject.committee, photos.held, "Asking at f32", config)
     _check_enough(len(exactly.truth), folder)
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
-        made = list(_quantized(subject, photos.shown, Path(scratch), exact, config))
-        quantized = _int8_committee(subject.committee, made, exact)
+        networks = list(_quantized(subject, photos.shown, Path(scratch), exact, config))
+        quantized = _int8_committee(subject.committee, networks, exact)
         coarsely = _predict(quantized, photos.held, "Asking at int8", config)
         report = {
             **_compared(subject.committee, exactly, coarsely),
@@ -141,7 +141,7 @@ def optimize(
             "max_loss": config.max_loss,
         }
         accepted = report["rules"][0]["loss"] <= config.max_loss
-        kept = subject.keep(made, report) if accepted else ()
+        kept = subject.keep(networks, report) if accepted else ()
     skipped = [failure.to_dict() for failure in (*photos.skipped, *exactly.failures)]
     return QuantizeResult({**report, "skipped": skipped}, kept)
 
@@ -151,9 +151,9 @@ def _of_zoo(name: str, options: EngineOptions, config: QuantizeConfig) -> _Subje
     rows = [zoo.find(member.name) for member in committee.members]
     networks = store.prepare(rows, home=options.home)
 
-    def keep(made: Sequence[Path], told: dict[str, Any]) -> tuple[Path, ...]:
-        for path, network in zip(made, networks, strict=True):
-            int8.install(path, network, told)
+    def keep(quantized: Sequence[Path], report: dict[str, Any]) -> tuple[Path, ...]:
+        for path, network in zip(quantized, networks, strict=True):
+            int8.install(path, network, report)
         return tuple(int8.int8_path(network).parent for network in networks)
 
     return _Subject(committee, networks, (), keep)
@@ -164,18 +164,18 @@ def _of_bundle(name: str, options: EngineOptions, config: QuantizeConfig) -> _Su
         raise errors.SettingError(
             f"{name} is a bundle, whose members are all made int8; leave out --members."
         )
-    found = bundles.find(options.home, name)
+    bundle = bundles.find(options.home, name)
 
-    def keep(made: Sequence[Path], told: dict[str, Any]) -> tuple[Path, ...]:
-        return (bundles.with_int8(found, options.home, made, told).folder,)
+    def keep(quantized: Sequence[Path], report: dict[str, Any]) -> tuple[Path, ...]:
+        return (bundles.with_int8(bundle, options.home, quantized, report).folder,)
 
-    return _Subject(found.committee(options), found.networks, found.trained_on, keep)
+    return _Subject(bundle.committee(options), bundle.networks, bundle.trained_on, keep)
 
 
 def _photos(folder: Path, subject: _Subject, config: QuantizeConfig) -> _Photos:
     """Split by content hash; photos the committee was trained on may be used for calibration."""
-    found = _labelled(folder, subject.committee)
-    unique = {files.digest(path): (path, index) for path, index in found.photos}
+    labelled = _labelled(folder, subject.committee)
+    unique = {files.digest(path): (path, index) for path, index in labelled.photos}
     order = sorted(unique, key=lambda digest: _shuffle_key(digest, config.seed))
     order.sort(key=lambda digest: digest not in subject.trained_on)
     known = sum(digest in subject.trained_on for digest in order)
@@ -185,7 +185,7 @@ def _photos(folder: Path, subject: _Subject, config: QuantizeConfig) -> _Photos:
     return _Photos(
         tuple(unique[digest][0] for digest in order[:shown]),
         tuple(unique[digest] for digest in held),
-        found.skipped,
+        labelled.skipped,
     )
 
 
@@ -195,11 +195,11 @@ def _shuffle_key(digest: str, seed: int) -> str:
 
 def _check_enough(held: int, folder: Path, known: int = 0) -> None:
     if held < FEWEST_HELD:
-        learned = f"; {known} were learned by the committee, and cannot judge" * bool(known)
+        trained = f"; the committee was trained on {known}, which cannot evaluate" * bool(known)
         raise errors.SourceError(
-            f"{folder} has {held} different photos to judge int8 by, when one in three was shown "
-            f"to the networks{learned}. Expected {FEWEST_HELD} or more, a few hundred better: by "
-            "fewer, half a point of accuracy cannot be seen."
+            f"{folder} has {held} different photos to evaluate int8 with, after one in three was "
+            f"taken for calibration{trained}. Expected {FEWEST_HELD} or more, ideally "
+            "a few hundred: with fewer, half a point of accuracy cannot be seen."
         )
 
 
@@ -230,22 +230,22 @@ def _quantized(
         yield target
 
 
-def _inputs(paths: Sequence[Path], own: Recipe) -> Iterator[Float32Array]:
-    enough = recipe.enough([own])
+def _inputs(paths: Sequence[Path], network_recipe: Recipe) -> Iterator[Float32Array]:
+    enough = recipe.enough([network_recipe])
     for path in paths:
         # Skip unreadable photos; hundreds of others remain.
         with contextlib.suppress(errors.ImageError):
-            yield recipe.apply(own, images.picture(path, enough=enough))
+            yield recipe.apply(network_recipe, images.picture(path, enough=enough))
 
 
 def _int8_committee(
-    committee: Committee, made: Sequence[Path], options: EngineOptions
+    committee: Committee, networks: Sequence[Path], options: EngineOptions
 ) -> Committee:
     """The same committee with int8 networks, as it will be served."""
     int8_options = dataclasses.replace(options, precision=INT8)
     members = tuple(
         dataclasses.replace(member, engine=open_engine(path, int8_options))
-        for member, path in zip(committee.members, made, strict=True)
+        for member, path in zip(committee.members, networks, strict=True)
     )
     return dataclasses.replace(committee, members=members)
 
@@ -281,7 +281,7 @@ def _predict(
 def _compared(
     committee: Committee, exactly: _Predictions, coarsely: _Predictions
 ) -> dict[str, Any]:
-    found = paired.compare(
+    comparison = paired.compare(
         (exactly.probs, coarsely.probs),
         None if UNKNOWN in exactly.truth else exactly.truth,
         names=[member.name for member in committee.members],
@@ -289,4 +289,4 @@ def _compared(
         params=committee.params,
         rule=committee.rule,
     )
-    return {"committee": committee.name, **found}
+    return {"committee": committee.name, **comparison}

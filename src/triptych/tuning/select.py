@@ -27,7 +27,7 @@ from triptych.evaluation import metrics
 from triptych.typing import Array
 from triptych.typing import Mask
 
-Seats = tuple[int, ...]
+Members = tuple[int, ...]
 
 LARGEST = 3
 # Photos times classes from which a temperature is found; more take long and change little.
@@ -108,7 +108,7 @@ def options(
     Members count alike, as the mean of calibrated members does. Of 8 candidates, these are 176.
 
     Args:
-        probs: The candidates' own out-of-fold probabilities, shape (M, N, C).
+        probs: The candidates' out-of-fold probabilities, shape (M, N, C).
         truth: Shape (N,).
         candidates: M of them.
         folds: Shape (N,): each photo's fold; at least 2 of them.
@@ -125,13 +125,13 @@ def options(
         ['A', 'B', 'A + B', 'A + B, cascade']
     """
     _check(probs, truth, candidates, folds)
-    quickest = sorted(range(len(candidates)), key=lambda seat: candidates[seat].ms)
+    quickest = sorted(range(len(candidates)), key=lambda member: candidates[member].ms)
     subsets = [
-        seats
+        members
         for size in range(1, min(LARGEST, len(candidates)) + 1)
-        for seats in itertools.combinations(quickest, size)
+        for members in itertools.combinations(quickest, size)
     ]
-    trials = {seats: _Trial(seats, len(truth)) for seats in subsets}
+    trials = {members: _Trial(members, len(truth)) for members in subsets}
     for fold in np.unique(folds):
         fitted = _Fold(probs, truth, folds == fold)
         costs = [candidate.ms for candidate in candidates]
@@ -197,83 +197,87 @@ def check_budget(times_ms: Mapping[str, float], budget_ms: float) -> None:
 
 
 class _Fold:
-    """The candidates as they answer when the photos of one fold were not seen."""
+    """The candidates calibrated without the photos of one fold."""
 
     def __init__(self, probs: Array, truth: Array, held: Array) -> None:
         rest = np.flatnonzero(~held)
-        self._some = rest[:: max(1, len(rest) * probs.shape[2] // ENOUGH)]
+        self._sample = rest[:: max(1, len(rest) * probs.shape[2] // ENOUGH)]
         self._truth = truth
-        self._temperatures: dict[Seats, float] = {}
+        self._temperatures: dict[Members, float] = {}
         self.held, self.rest = np.flatnonzero(held), rest
         self.held_truth, self.rest_truth = truth[held], truth[rest]
-        self.probs = np.stack([rules.temper(own, self._fit(own[self._some])) for own in probs])
+        self.probs = np.stack(
+            [rules.temper(member, self._fit(member[self._sample])) for member in probs]
+        )
 
     def _fit(self, answers: Array) -> float:
         return fit.fit_temperature(
-            answers, self._truth[self._some], prior_photos=fitting.PRIOR_PHOTOS
+            answers, self._truth[self._sample], prior_photos=fitting.PRIOR_PHOTOS
         )
 
-    def temperature(self, seats: Seats) -> float:
+    def temperature(self, members: Members) -> float:
         """Of the mean of some; many committees begin with the same members."""
-        if seats not in self._temperatures:
-            joined = rules.mean(self.probs[list(seats)][:, self._some])
-            self._temperatures[seats] = self._fit(joined)
-        return self._temperatures[seats]
+        if members not in self._temperatures:
+            joined = rules.mean(self.probs[list(members)][:, self._sample])
+            self._temperatures[members] = self._fit(joined)
+        return self._temperatures[members]
 
-    def stages(self, seats: Seats, costs: Sequence[float], tolerance: float) -> list[cascade.Stage]:
+    def stages(
+        self, members: Members, costs: Sequence[float], tolerance: float
+    ) -> list[cascade.Stage]:
         """A cascade of some members, in this order, as fitted on the other folds."""
-        prefixes = [seats[:size] for size in range(1, len(seats) + 1)]
+        prefixes = [members[:size] for size in range(1, len(members) + 1)]
         temperatures = [self.temperature(prefix) for prefix in prefixes]
-        found = cascade_thresholds.thresholds(
+        limits = cascade_thresholds.thresholds(
             [
                 rules.temper(rules.mean(self.probs[list(prefix)][:, self.rest]), temperature)
                 for prefix, temperature in zip(prefixes, temperatures, strict=True)
             ],
             self.rest_truth,
-            [costs[seat] for seat in seats],
+            [costs[member] for member in members],
             tolerance=tolerance,
         )
-        return [cascade.Stage(*stage) for stage in zip(seats, found, temperatures, strict=True)]
+        return [cascade.Stage(*stage) for stage in zip(members, limits, temperatures, strict=True)]
 
 
 class _Trial:
     """What some members together got right, alike and as a cascade, fold after fold."""
 
-    def __init__(self, seats: Seats, photos: int) -> None:
-        self._seats = seats
+    def __init__(self, members: Members, photos: int) -> None:
+        self._members = members
         self._right = np.zeros((2, photos), bool)
-        self._used = np.full(photos, len(seats))
+        self._used = np.full(photos, len(members))
 
     def answer(self, fold: _Fold, costs: Sequence[float], tolerance: float) -> None:
         """Answer the photos of a fold."""
         held = fold.probs[:, fold.held]
-        joined = rules.mean(held[list(self._seats)])
+        joined = rules.mean(held[list(self._members)])
         self._right[:, fold.held] = joined.argmax(axis=1) == fold.held_truth
-        if len(self._seats) > 1:
-            asked = cascade.run(
-                lambda seat, still: held[seat, still],
+        if len(self._members) > 1:
+            result = cascade.run(
+                lambda member, still: held[member, still],
                 len(fold.held),
-                stages=fold.stages(self._seats, costs, tolerance),
+                stages=fold.stages(self._members, costs, tolerance),
                 weights=[1.0] * len(held),
             )
-            self._right[1, fold.held] = asked.joined.argmax(axis=1) == fold.held_truth
-            self._used[fold.held] = asked.used
+            self._right[1, fold.held] = result.joined.argmax(axis=1) == fold.held_truth
+            self._used[fold.held] = result.used
 
     def options(self, candidates: Sequence[Candidate]) -> Iterator[Option]:
         """The mean, and the cascade where there are several members."""
-        members = [candidates[seat] for seat in self._seats]
+        members = [candidates[member] for member in self._members]
         names = tuple(member.name for member in members)
         ms = np.cumsum([member.ms for member in members])
         multiply_adds = np.cumsum([member.multiply_adds for member in members])
         yield Option(names, False, self._right[0], float(ms[-1]), float(multiply_adds[-1]))
         if len(members) > 1:
-            asked = self._used - 1
+            last = self._used - 1
             yield Option(
                 names,
                 True,
                 self._right[1],
-                float(ms[asked].mean()),
-                float(multiply_adds[asked].mean()),
+                float(ms[last].mean()),
+                float(multiply_adds[last].mean()),
             )
 
 

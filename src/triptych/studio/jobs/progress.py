@@ -10,14 +10,14 @@ from typing import Any
 
 from triptych.studio.projects import job_table
 from triptych.studio.projects.job_table import Job
-from triptych.training.config import Stage
+from triptych.training.config import TrainingStage
 
 # Speed is averaged over this window, so that it neither jumps nor lags.
 WINDOW_S = 10.0
 # Shorter measurements give no speed.
 LEAST_S = 0.3
 # Stages that go through photos, whose speed is worth showing.
-PHOTO_STAGES = (Stage.SCAN, Stage.FEATURES, Stage.AUGMENTED_FEATURES)
+PHOTO_STAGES = (TrainingStage.SCAN, TrainingStage.FEATURES, TrainingStage.AUGMENTED_FEATURES)
 
 
 class Speedometer:

@@ -31,8 +31,8 @@ from triptych.studio.projects.records import UNSORTED
 from triptych.studio.projects.records import Class
 from triptych.studio.projects.records import Decision
 from triptych.studio.projects.records import InboxPhoto
-from triptych.studio.projects.records import Photo
 from triptych.studio.projects.records import Project
+from triptych.studio.projects.records import ProjectPhoto
 from triptych.studio.projects.store import Projects
 
 __all__ = [
@@ -42,7 +42,7 @@ __all__ = [
     "Database",
     "Decision",
     "InboxPhoto",
-    "Photo",
     "Project",
+    "ProjectPhoto",
     "Projects",
 ]

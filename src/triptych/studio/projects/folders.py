@@ -109,11 +109,11 @@ class ImportedPhoto:
 
     Args:
         item: Its file and class.
-        look: What was seen of it.
+        facts: What is known of it.
     """
 
     item: Item
-    look: photo_table.PhotoFacts
+    facts: photo_table.PhotoFacts
 
 
 def layout_of(source: Path, limits: images.Limits) -> Layout:
@@ -141,12 +141,12 @@ def store_photos(
     imported: dict[str, ImportedPhoto] = {}
     copies: defaultdict[str, list[Item]] = defaultdict(list)
     failures: list[tuple[Item, errors.TriptychError]] = []
-    for done, (item, seen) in enumerate(_stored(layout.items, photo_store), start=1):
-        if isinstance(seen, photo_table.PhotoFacts):
-            imported.setdefault(seen.digest, ImportedPhoto(item, seen))
-            copies[seen.digest].append(item)
+    for done, (item, result) in enumerate(_stored(layout.items, photo_store), start=1):
+        if isinstance(result, photo_table.PhotoFacts):
+            imported.setdefault(result.digest, ImportedPhoto(item, result))
+            copies[result.digest].append(item)
         else:
-            failures.append((item, seen))
+            failures.append((item, result))
         progress(done, len(layout.items))
     if not imported:
         item, first = failures[0]
@@ -154,14 +154,14 @@ def store_photos(
             f"None of {len(failures)} files is a photo. The first, {item.file.source!r}: "
             f"{first.message}"
         )
-    told = [*layout.findings, *findings.unreadable(failures), *_repeated(copies.values())]
-    return list(imported.values()), findings.in_order(told)
+    all_findings = [*layout.findings, *findings.unreadable(failures), *_repeated(copies.values())]
+    return list(imported.values()), findings.in_order(all_findings)
 
 
 def _stored(
     items: Sequence[Item], photo_store: PhotoStore
 ) -> Iterator[tuple[Item, photo_table.PhotoFacts | errors.TriptychError]]:
-    """Items with what was seen of them, or why they are no photos; several are read at once."""
+    """Store items in parallel; gives each with its facts, or with the error."""
 
     def store(item: Item) -> photo_table.PhotoFacts | errors.TriptychError:
         try:
@@ -205,9 +205,9 @@ def add_to_project(
     names = {label: naming.as_class_name(label) for label in layout.classes}
     numbers = {label: project_table.class_named(db, project, name) for label, name in names.items()}
     for arrival in imported:
-        look, file = arrival.look, arrival.item.file
-        if not photo_store.blobs.has(look.digest):  # somebody removed it since
-            look = photo_store.store(file.read())
-        digest = photo_table.note(db, look)
+        facts, file = arrival.facts, arrival.item.file
+        if not photo_store.blobs.has(facts.digest):  # another process removed it since
+            facts = photo_store.store(file.read())
+        digest = photo_table.note(db, facts)
         name = naming.file_name(file.name)
         decisions.place(db, project, digest, name, numbers[arrival.item.label])

@@ -18,7 +18,7 @@ from triptych.data import near
 from triptych.images import signatures
 from triptych.studio.projects.records import ALL
 from triptych.studio.projects.records import UNSORTED
-from triptych.studio.projects.records import Photo
+from triptych.studio.projects.records import ProjectPhoto
 from triptych.typing import UInt8Image
 
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -111,7 +111,7 @@ def add(
     return cursor.lastrowid if cursor.rowcount else None
 
 
-def find(db: sqlite3.Connection, project: int, digest: str) -> Photo:
+def find(db: sqlite3.Connection, project: int, digest: str) -> ProjectPhoto:
     """A photo of a project.
 
     Raises:
@@ -132,7 +132,7 @@ def listed(
     excluded: bool | None,
     offset: int,
     limit: int,
-) -> list[Photo]:
+) -> list[ProjectPhoto]:
     """Photos of a project, in the order in which they came; see `Projects.photos`."""
     clauses, values = ["photo.project = ?"], [project]
     if excluded is not None:
@@ -210,6 +210,6 @@ def unknown(digest: str) -> errors.UnknownName:
     )
 
 
-def _photo(row: tuple[Any, ...]) -> Photo:
+def _photo(row: tuple[Any, ...]) -> ProjectPhoto:
     digest, name, class_id, excluded, width, height, added_s = row
-    return Photo(digest.hex(), name, class_id, bool(excluded), width, height, added_s)
+    return ProjectPhoto(digest.hex(), name, class_id, bool(excluded), width, height, added_s)

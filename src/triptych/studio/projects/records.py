@@ -50,7 +50,7 @@ class Project:
 
 
 @dataclass(frozen=True)
-class Photo:
+class ProjectPhoto:
     """A photo of a project.
 
     Args:

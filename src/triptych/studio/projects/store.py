@@ -19,8 +19,8 @@ from triptych.studio.projects.photo_store import PhotoStore
 from triptych.studio.projects.records import ALL
 from triptych.studio.projects.records import Class
 from triptych.studio.projects.records import Decision
-from triptych.studio.projects.records import Photo
 from triptych.studio.projects.records import Project
+from triptych.studio.projects.records import ProjectPhoto
 from triptych.studio.projects.transfer import Transfer
 
 FOLDER = "studio"
@@ -140,7 +140,7 @@ class Projects(Transfer, Inbox):
 
     # Photos
 
-    def add(self, key: str, name: str, data: bytes, class_id: int | None = None) -> Photo:
+    def add(self, key: str, name: str, data: bytes, class_id: int | None = None) -> ProjectPhoto:
         """Add a photo, as it came.
 
         Args:
@@ -172,7 +172,7 @@ class Projects(Transfer, Inbox):
         excluded: bool | None = False,
         offset: int = 0,
         limit: int = 100,
-    ) -> list[Photo]:
+    ) -> list[ProjectPhoto]:
         """Photos of a project, in the order in which they came.
 
         Args:
@@ -195,7 +195,7 @@ class Projects(Transfer, Inbox):
                 limit=limit,
             )
 
-    def photo(self, key: str, digest: str) -> Photo:
+    def photo(self, key: str, digest: str) -> ProjectPhoto:
         """A photo of a project.
 
         Raises:

@@ -30,13 +30,13 @@ class VersionAccuracy:
 
 @dataclass(frozen=True)
 class ClassComparison:
-    """How a class was found before and after.
+    """How often photos of a class were right before and after.
 
     Args:
         name: Today's.
         photos: How many of the compared photos are in it.
-        before: How many of those the older version found.
-        after: How many the newer one found.
+        before: How many of those the older version had right.
+        after: How many the newer one had right.
     """
 
     name: str
@@ -114,11 +114,11 @@ def _home(review: Review, digest: str) -> int | None:
 
 def _answered(review: Review, places: list[int]) -> Indices:
     """The answers of a version as today's classes; -1 for one that is no more."""
-    ids = np.array([own.id if own else -1 for own in review.current_classes], dtype=np.intp)
+    ids = np.array([each.id if each else -1 for each in review.current_classes], dtype=np.intp)
     if review.predictions is None or not places:
         return np.zeros(0, dtype=np.intp)
-    found: Indices = ids[review.predictions.probs[places].argmax(axis=1)]
-    return found
+    answers: Indices = ids[review.predictions.probs[places].argmax(axis=1)]
+    return answers
 
 
 def _side(right: Mask) -> VersionAccuracy:
@@ -139,11 +139,11 @@ def _by_class(
 ) -> list[ClassComparison]:
     return [
         ClassComparison(
-            own.name,
-            int((truth == own.id).sum()),
-            int(was[truth == own.id].sum()),
-            int(now[truth == own.id].sum()),
+            each.name,
+            int((truth == each.id).sum()),
+            int(was[truth == each.id].sum()),
+            int(now[truth == each.id].sum()),
         )
-        for own in project.classes
-        if (truth == own.id).any()
+        for each in project.classes
+        if (truth == each.id).any()
     ]

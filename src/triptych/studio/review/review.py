@@ -43,7 +43,7 @@ class ReviewedPhoto:
     truth: str
     answer: str
     prob: float
-    photo: projects.Photo | None
+    photo: projects.ProjectPhoto | None
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Review:
     bundle: bundles.Bundle
     predictions: OOFPredictions | None
     project: projects.Project
-    photos: Mapping[str, projects.Photo]
+    photos: Mapping[str, projects.ProjectPhoto]
     confirmed: frozenset[str] = frozenset()
 
     @functools.cached_property
@@ -101,8 +101,8 @@ class Review:
 
         A class that has another name now is known by its photos.
         """
-        named = {own.name: own for own in self.project.classes}
-        free = {own.id: own for own in self.project.classes if own.name not in self.labels}
+        named = {each.name: each for each in self.project.classes}
+        free = {each.id: each for each in self.project.classes if each.name not in self.labels}
         return tuple(
             named.get(label) or free.get(self._home_of(index) or 0)
             for index, label in enumerate(self.labels)
@@ -112,8 +112,8 @@ class Review:
         """The class that most photos of a taught class are in today."""
         if self.predictions is None:
             return None
-        (own,) = np.nonzero(self.predictions.truth == index)
-        photos = [self.photos.get(self.digests[place]) for place in own]
+        (positions,) = np.nonzero(self.predictions.truth == index)
+        photos = [self.photos.get(self.digests[place]) for place in positions]
         homes = Counter(photo.class_id for photo in photos if photo)
         return homes.most_common(1)[0][0] if homes else None
 
@@ -134,11 +134,11 @@ class Review:
         if self.predictions is None:
             return []
         given = self.predictions.probs.argmax(axis=1)
-        chosen = self.predictions.held | (not held)
-        for name, own in ((truth, self.predictions.truth), (answer, given)):
+        mask = self.predictions.held | (not held)
+        for name, labels in ((truth, self.predictions.truth), (answer, given)):
             if name is not None:
-                chosen = chosen & (own == self._index(name))
-        return self.photos_at(_surest(self.predictions.probs, np.nonzero(chosen)[0]))
+                mask = mask & (labels == self._index(name))
+        return self.photos_at(_surest(self.predictions.probs, np.nonzero(mask)[0]))
 
     def _index(self, name: str) -> int:
         if name not in self.labels:
@@ -168,16 +168,16 @@ class Review:
         if self.predictions is None:
             return []
         given = self.predictions.probs.argmax(axis=1)
-        found = []
+        issues = []
         for issue in label_issues.rank(self.predictions.probs, self._labels_today()):
             suggested, digest = self.current_classes[issue.suggested], self.digests[issue.photo]
             if suggested and given[issue.photo] != issue.given and digest not in self.confirmed:
-                found.append(PhotoIssue(self.photos_at([issue.photo])[0], suggested, issue.likely))
-        return found
+                issues.append(PhotoIssue(self.photos_at([issue.photo])[0], suggested, issue.likely))
+        return issues
 
     def _labels_today(self) -> Indices:
         """Where each photo is today, as an index of its labels; -1 where it takes no part."""
-        indices = {own.id: index for index, own in enumerate(self.current_classes) if own}
+        indices = {each.id: index for index, each in enumerate(self.current_classes) if each}
         photos = [self.photos.get(digest) for digest in self.digests]
         return np.array(
             [
@@ -189,13 +189,13 @@ class Review:
 
     def photos_at(self, places: Iterable[int]) -> list[ReviewedPhoto]:
         """The photos at some places of its answers, in the order of the places."""
-        found: list[ReviewedPhoto] = []
+        photos: list[ReviewedPhoto] = []
         if self.predictions is None:
-            return found
+            return photos
         for place in places:
             row, digest = self.predictions.probs[place], self.digests[place]
             photo = self.photos.get(digest)
-            found.append(
+            photos.append(
                 ReviewedPhoto(
                     digest=digest,
                     name=photo.name if photo else str(self.predictions.sources[place]),
@@ -205,7 +205,7 @@ class Review:
                     photo=photo,
                 )
             )
-        return found
+        return photos
 
     def current_class(self, label: str) -> projects.Class | None:
         """What one of its classes is in the project today."""
@@ -215,15 +215,15 @@ class Review:
         """Of which class more photos would help most; ``None`` where nothing can be said."""
         if self.predictions is None or len(self.labels) < 2:
             return None
-        found = advice.advise(
+        suggestion = advice.advise(
             self.labels,
             self.predictions.probs,
             self.predictions.truth,
             self.metrics.get("learning_curve", ()),
         )
-        return found.message if found else None
+        return suggestion.message if suggestion else None
 
-    def status_of(self, photo: projects.Photo | None) -> str:
+    def status_of(self, photo: projects.ProjectPhoto | None) -> str:
         """How a photo stands today, in words."""
         return status_of(photo, self.project, confirmed=self.confirmed)
 
@@ -232,7 +232,7 @@ class Review:
         """How many photos are otherwise than when it was taught: moved, excluded, added, gone."""
         if self.predictions is None:
             return 0
-        ids = [own.id if own else None for own in self.current_classes]
+        ids = [each.id if each else None for each in self.current_classes]
         taught = {
             digest: ids[int(label)]
             for digest, label in zip(self.digests, self.predictions.truth, strict=True)
@@ -246,7 +246,7 @@ class Review:
 
 
 def status_of(
-    photo: projects.Photo | None, project: projects.Project, *, confirmed: Iterable[str] = ()
+    photo: projects.ProjectPhoto | None, project: projects.Project, *, confirmed: Iterable[str] = ()
 ) -> str:
     """How a photo stands in its project, in words.
 
@@ -259,7 +259,7 @@ def status_of(
         return "no longer in the project"
     if photo.excluded:
         return "excluded"
-    names = {own.id: own.name for own in project.classes}
+    names = {each.id: each.name for each in project.classes}
     home = names.get(photo.class_id) if photo.class_id is not None else None
     if home is None:
         return "in no class"
@@ -283,10 +283,10 @@ def open(door: projects.Projects, home: Path, key: str, version: int | None = No
         errors.UnknownName: There is no such project or version.
         errors.BundleError: The version is damaged.
     """
-    found = bundle_of(door, home, key, version)
+    bundle = bundle_of(door, home, key, version)
     return Review(
-        bundle=found,
-        predictions=found.predictions(),
+        bundle=bundle,
+        predictions=bundle.predictions(),
         project=door.find(key),
         photos={photo.digest: photo for photo in door.photos(key, excluded=None, limit=-1)},
         confirmed=door.confirmed(key),

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from triptych import data
 from triptych.studio.projects import ALL
 from triptych.studio.projects import UNSORTED
-from triptych.studio.projects import Photo
 from triptych.studio.projects import Project
+from triptych.studio.projects import ProjectPhoto
 from triptych.studio.projects import Projects
 from triptych.web.studio import decisions
 
@@ -49,7 +49,7 @@ class Group:
     id: int
     name: str
     total: int
-    photos: list[Photo]
+    photos: list[ProjectPhoto]
 
     @property
     def more(self) -> str | None:
@@ -72,7 +72,7 @@ class Notice:
 
     kind: str
     message: str
-    sets: list[list[Photo]]
+    sets: list[list[ProjectPhoto]]
     others: int
 
 
@@ -150,7 +150,7 @@ def _group(
 
 def _photos(
     projects: Projects, project: Project, found: Sequence[data.Finding]
-) -> dict[str, Photo]:
+) -> dict[str, ProjectPhoto]:
     """All photos by digest, where a finding names some."""
     if not any(finding.sources for finding in found):
         return {}
@@ -158,13 +158,13 @@ def _photos(
     return {photo.digest: photo for photo in every}
 
 
-def _notices(found: Sequence[data.Finding], photos: Mapping[str, Photo]) -> list[Notice]:
+def _notices(found: Sequence[data.Finding], photos: Mapping[str, ProjectPhoto]) -> list[Notice]:
     kinds = itertools.groupby(found, lambda each: (each.kind, each.message))
     return [_notice(*kind, list(alike), photos) for kind, alike in kinds]
 
 
 def _notice(
-    kind: str, message: str, alike: list[data.Finding], photos: Mapping[str, Photo]
+    kind: str, message: str, alike: list[data.Finding], photos: Mapping[str, ProjectPhoto]
 ) -> Notice:
     sets = [[photos[digest] for digest in each.sources if digest in photos] for each in alike]
     sets = [each for each in sets if each]

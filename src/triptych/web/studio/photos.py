@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 from triptych import errors
 from triptych.images import preview
 from triptych.studio.projects import UNSORTED
-from triptych.studio.projects import Photo
+from triptych.studio.projects import ProjectPhoto
 from triptych.web import context
 from triptych.web.studio import gallery
 from triptych.web.studio.blueprint import blueprint
@@ -51,11 +51,11 @@ def add(key: str) -> Response:
     )
 
 
-def _add(key: str, files: Sequence[FileStorage]) -> tuple[list[Photo], list[Refused]]:
+def _add(key: str, files: Sequence[FileStorage]) -> tuple[list[ProjectPhoto], list[Refused]]:
     here = context.current()
     class_id = _class_id(flask.request.form.get("class", ""))
     here.projects.find(key)
-    added: list[Photo] = []
+    added: list[ProjectPhoto] = []
     refused: list[Refused] = []
     for file in files:
         name, data = file.filename or "", file.read()

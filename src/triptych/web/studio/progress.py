@@ -7,7 +7,7 @@ from typing import Any
 
 from triptych.studio.jobs import Job
 from triptych.training.config import COMMITTEE
-from triptych.training.config import Stage
+from triptych.training.config import TrainingStage
 from triptych.utils import formatting
 
 TITLES = {
@@ -19,7 +19,7 @@ TITLES = {
     "interrupted": "Interrupted",
 }
 # Stages that are shown only for a training with this option.
-OPTIONAL = {Stage.AUGMENTED_FEATURES: "augment", Stage.FINE_TUNING: "fine_tune"}
+OPTIONAL = {TrainingStage.AUGMENTED_FEATURES: "augment", TrainingStage.FINE_TUNING: "fine_tune"}
 
 
 def of(job: Job) -> dict[str, Any]:
@@ -77,8 +77,8 @@ def _left(job: Job) -> str:
 
 
 def _stages(job: Job) -> list[dict[str, str]]:
-    stages = [s for s in Stage if s not in OPTIONAL or job.options.get(OPTIONAL[s])]
-    stage_now = Stage.of(job.stage)
+    stages = [s for s in TrainingStage if s not in OPTIONAL or job.options.get(OPTIONAL[s])]
+    stage_now = TrainingStage.of(job.stage)
     current = stages.index(stage_now) if stage_now in stages else -1
     return [
         {

@@ -15,8 +15,8 @@ from werkzeug.wrappers import Response
 
 from triptych import bundles
 from triptych import errors
-from triptych.studio.projects import Photo
 from triptych.studio.projects import Project
+from triptych.studio.projects import ProjectPhoto
 from triptych.studio.projects import sample
 from triptych.studio.projects.naming import MAX_TITLE
 from triptych.web import context
@@ -38,7 +38,7 @@ class Card:
     """
 
     project: Project
-    photos: list[Photo]
+    photos: list[ProjectPhoto]
     accuracy: versions.Accuracy | None
 
 
