@@ -135,8 +135,8 @@ def test_an_unknown_backbone_says_how_to_name_one(keras: Any, tmp_path: Path) ->
         ("nosuchnet", "There is no backbone 'nosuchnet'"),
         ("xception:big", "Got the size 'big' in a recipe; expected pixels"),
         ("xception:150", r"The recipe says 150 x 150 pixels, and the model takes 32 x 32"),
-        ("xception:32:stretch", "'stretch' is no known fit; expected one of: crop, square"),
-        ("xception:32:crop:cubic", "'cubic' is no known interpolation"),
+        ("xception:32:stretch", "'stretch' is not a known fit; expected one of: crop, square"),
+        ("xception:32:crop:cubic", "'cubic' is not a known interpolation"),
         ("xception:32:crop:bicubic:more", "expected backbone"),
     ],
 )

@@ -104,9 +104,9 @@ def test_a_recipe_survives_json() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"scaling": "zeromean"}, "'zeromean' is no known scaling; expected one of: caffe, tf"),
-        ({"fit": "pad"}, "'pad' is no known fit"),
-        ({"interpolation": "area"}, "'area' is no known interpolation"),
+        ({"scaling": "zeromean"}, "'zeromean' is not a known scaling; expected one of: caffe, tf"),
+        ({"fit": "pad"}, "'pad' is not a known fit"),
+        ({"interpolation": "area"}, "'area' is not a known interpolation"),
         ({"size": (0, 5)}, "size of at least 1 x 1"),
         ({"crop_share": 0.0}, r"crop share in \(0, 1\]"),
     ],

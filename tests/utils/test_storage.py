@@ -105,13 +105,13 @@ def test_a_folder_is_listed_when_its_turn_comes_and_not_before(tree: str) -> Non
     assert [*files][:4] == [f"{tree}/{name}" for name in ("a.jpg", *(f"b/{n}.jpg" for n in "123"))]
 
 
-def test_of_a_large_folder_no_more_than_a_run_is_held(
+def test_of_a_large_folder_no_more_than_a_run_is_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = {f"{number:03}" for number in range(35)}
     for name in names:
         (tmp_path / name).touch()
-    monkeypatch.setattr(storage, "RUN", 10)
+    monkeypatch.setattr(storage, "SORTED_AT_ONCE", 10)
     given: list[str] = []
     scanned: list[int] = []
     real = os.scandir

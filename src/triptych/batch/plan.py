@@ -159,7 +159,7 @@ def _read(out: str) -> dict[str, Any] | None:
     if not storage.exists(location):
         if next(shards.numbers(out), None) is not None:
             raise errors.SettingError(
-                f"{storage.shown(out)} holds answers, and no plan of which photos they are the "
+                f"{storage.redact(out)} holds answers, and no plan of which photos they are the "
                 "answers to. Take an empty folder."
             )
         return None
@@ -170,7 +170,7 @@ def _read(out: str) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError):
         pass
     raise errors.StateError(
-        f"{storage.shown(location)} is damaged, or of another Triptych. Take another folder."
+        f"{storage.redact(location)} is damaged, or of another Triptych. Take another folder."
     )
 
 
@@ -184,7 +184,7 @@ def _check(out: str, about: dict[str, Any], wanted: dict[str, Any]) -> None:
         return
     differences = [f"{name}: {there.get(name)!r} there, {wanted[name]!r} now" for name in other]
     raise errors.SettingError(
-        f"{storage.shown(out)} holds answers to another question ({'; '.join(differences)}). "
+        f"{storage.redact(out)} holds answers to another question ({'; '.join(differences)}). "
         "Ask the same, or take another folder."
     )
 
@@ -203,7 +203,7 @@ def _make(
         found(photos)
     if not photos:
         raise errors.SourceError(
-            f"There are no image files in {', '.join(map(storage.shown, locations))}; expected a "
+            f"There are no image files in {', '.join(map(storage.redact, locations))}; expected a "
             "folder with photos in it or in folders below it."
         )
     about = {

@@ -107,7 +107,7 @@ def unknown(home: Path, name: str) -> errors.UnknownName:
     """The error for an unknown name, which lists the known ones."""
     if storage.is_url(name):
         return errors.UnknownName(
-            f"{storage.shown(name)} is a URL; expected a committee in this home. "
+            f"{storage.redact(name)} is a URL; expected a committee in this home. "
             "Import it first with `triptych bundles import URL`."
         )
     known = ", ".join([*RESERVED_COMMITTEES, *names(home)])

@@ -47,7 +47,7 @@ def with_digest(url: str) -> str:
     if not HASH.fullmatch(digest.lower()):
         raise errors.SettingError(
             f"{digest!r} is no SHA-256; expected 64 hexadecimal digits, in the URL as "
-            f"{storage.shown(address)}{MARK}... or in {_name(address)}.sha256 beside the file."
+            f"{storage.redact(address)}{MARK}... or in {_name(address)}.sha256 beside the file."
         )
     return f"{address}{MARK}{digest.lower()}"
 
@@ -59,15 +59,15 @@ def _beside(url: str) -> str:
         if not isinstance(error.__cause__, FileNotFoundError):
             raise
         raise errors.SettingError(
-            f"It is not known what has to be in {storage.shown(url)}: {error.message} Name the "
-            f"hash of the file, as {storage.shown(url)}{MARK}..., or lay {_name(url)}.sha256 "
+            f"It is not known what has to be in {storage.redact(url)}: {error.message} Name the "
+            f"hash of the file, as {storage.redact(url)}{MARK}..., or lay {_name(url)}.sha256 "
             "beside it, as sha256sum writes it; `triptych bundles export NAME URL` writes both."
         ) from error
     return words[0] if words else ""
 
 
 def _name(url: str) -> str:
-    return storage.shown(url).rpartition("/")[2]
+    return storage.redact(url).rpartition("/")[2]
 
 
 def get(home: Path, name: str) -> Bundle:
@@ -116,7 +116,7 @@ def _fetch(address: str, digest: str, shelf: Path) -> None:
         try:
             registry.check_name(archive.extract(file, folder).name)
         except errors.TriptychError as error:
-            raise errors.BundleError(f"{storage.shown(address)}: {error.message}") from error
+            raise errors.BundleError(f"{storage.redact(address)}: {error.message}") from error
 
 
 def upload(bundle: Bundle, url: str) -> str:
@@ -136,7 +136,7 @@ def upload(bundle: Bundle, url: str) -> str:
     """
     if not url.endswith(".zip"):
         raise errors.SettingError(
-            f"{storage.shown(url)!r} does not name a zip file; expected one, such as "
+            f"{storage.redact(url)!r} does not name a zip file; expected one, such as "
             f"s3://bucket/{bundle.name}-{bundle.version}.zip."
         )
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:

@@ -83,14 +83,14 @@ def _fetched(in_force: Settings) -> tuple[Settings, str | None]:
 
     if not storage.is_url(in_force.committee):
         return in_force, None
-    common.note(f"Fetching {storage.shown(in_force.committee)}, unless it is here ...")
+    common.note(f"Fetching {storage.redact(in_force.committee)}, unless it is here ...")
     url = bundles.with_digest(in_force.committee)
     name = bundles.download(in_force.home, url).name
     if bundles.versions(in_force.home, name):
         raise errors.SettingError(
-            f"The bundle at {storage.shown(url)} is called {name}, and {in_force.home} has another "
-            f"{name}. Serve that one by its name, import this one with `triptych bundles import`, "
-            "or give another --home."
+            f"The bundle at {storage.redact(url)} is called {name}, and {in_force.home} has "
+            f"another {name}. Serve that one by its name, import this one with `triptych bundles "
+            "import`, or give another --home."
         )
     return dataclasses.replace(in_force, committee=url), name
 

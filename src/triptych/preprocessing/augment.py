@@ -1,4 +1,4 @@
-"""Other looks at a photo: each is one more feature pass, and one more example to learn from."""
+"""Augmented views of a photo: each costs one feature extraction and gives one training example."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CROP_SHARE = 0.8
 
 
 def flip(image: UInt8Image) -> UInt8Image:
-    """The photo in a mirror.
+    """The photo flipped horizontally.
 
     Args:
         image: Shape (H, W, 3).
@@ -60,7 +60,7 @@ def of(augmentations: Sequence[str]) -> tuple[str, ...]:
         augmentations: Names from `AUGMENTATIONS`, in any order.
 
     Raises:
-        errors.UnknownName: One is not.
+        errors.UnknownName: One is not in the table.
 
     Example:
         >>> of(["flips"])
@@ -72,5 +72,5 @@ def of(augmentations: Sequence[str]) -> tuple[str, ...]:
             f"There is no augmentation {min(unknown)!r}; expected some of: "
             f"{', '.join(AUGMENTATIONS)}."
         )
-    chosen = [own for name, own in AUGMENTATIONS.items() if name in augmentations]
-    return (PLAIN, *(name for own in chosen for name in own))
+    selected = [views for name, views in AUGMENTATIONS.items() if name in augmentations]
+    return (PLAIN, *(view for views in selected for view in views))

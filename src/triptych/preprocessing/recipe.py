@@ -23,16 +23,16 @@ from triptych.typing import UInt8Image
 # A photo, RGB: an array of shape (H, W, 3), or what Pillow unpacked, which saves a copy.
 Picture: TypeAlias = "UInt8Image | Image.Image"
 
-# The shorter side of a photo that networks look at. It is one number for all of them, the largest
-# included (600 px, cropped from 686), so that what a network sees of a photo does not depend on
-# which others look at it.
+# The shorter side to which a photo is reduced while it is decoded. One number for all networks, the
+# largest included (600 px, cropped from 686), so that the input of a network does not depend on
+# which other members a committee has.
 ENOUGH_PX = 720
 
 # Pixels are averaged in whole blocks before the resizing proper, as long as so many times the
 # network's size remain. Larger photos are resized faster, and smaller ones are not touched.
 REDUCING_GAP = 2.0
 
-# Both in words, for names of what was computed from photos: under other rules they look different.
+# Part of the keys of stored features: other rules give other pixels.
 SIGHT = f"shorter side {ENOUGH_PX} px, gap {REDUCING_GAP:g}"
 
 FITS = ("crop", "square")
@@ -111,7 +111,7 @@ class Recipe:
         ):
             if value not in allowed:
                 raise errors.SettingError(
-                    f"{value!r} is no known {what}; expected one of: {', '.join(allowed)}."
+                    f"{value!r} is not a known {what}; expected one of: {', '.join(allowed)}."
                 )
         if min(self.size) < 1 or not 0 < self.crop_share <= 1:
             raise errors.SettingError(
@@ -143,10 +143,10 @@ def size(image: Picture) -> tuple[int, int]:
 
 
 def enough(recipes: Iterable[Recipe]) -> int:
-    """How long the shorter side of a photo has to be, in pixels, for all of some recipes.
+    """The shorter side, in pixels, that a photo needs for all of some recipes.
 
     Args:
-        recipes: Of the networks that are to look at one and the same decoded photo.
+        recipes: Of the networks that share one decoded photo.
 
     Example:
         >>> enough([Recipe((224, 224), "tf"), Recipe((299, 299), "tf")])
@@ -154,7 +154,7 @@ def enough(recipes: Iterable[Recipe]) -> int:
         >>> enough([Recipe((224, 224), "tf"), Recipe((1024, 896), "tf", crop_share=0.8)])
         1280
     """
-    return max(ENOUGH_PX, *(math.ceil(max(own.size) / own.crop_share) for own in recipes))
+    return max(ENOUGH_PX, *(math.ceil(max(each.size) / each.crop_share) for each in recipes))
 
 
 def window(recipe: Recipe, height: int, width: int) -> tuple[float, float, float, float]:
@@ -179,7 +179,7 @@ def window(recipe: Recipe, height: int, width: int) -> tuple[float, float, float
 
 
 def resize(recipe: Recipe, image: Picture) -> UInt8Image:
-    """Cut and resize, in one step, without scaling the values.
+    """Crop and resize, in one step, without scaling the values.
 
     Args:
         recipe: The recipe.
@@ -197,7 +197,7 @@ def _of_pillow(image: Picture) -> Image.Image:
 
 
 def cut(recipe: Recipe, image: Picture, part: tuple[float, float, float, float]) -> UInt8Image:
-    """Resize a part of one's own choice; training varies it.
+    """Crop a given part and resize it; training varies the part.
 
     Args:
         recipe: The recipe.

@@ -1,4 +1,4 @@
-"""Working through a stream of things, a little ahead of whoever takes the results."""
+"""Map over a stream with threads, a bounded number of items ahead; count processor cores."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def map_ahead(
         pool: Does the work.
         work: Called with each item, in the pool's threads.
         items: May be endless.
-        ahead: How many items are under way at most, at least 1.
+        ahead: Most items in progress, at least 1.
 
     Example:
         >>> with ThreadPoolExecutor() as pool:

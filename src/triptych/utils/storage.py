@@ -1,6 +1,6 @@
 """Files at a path or URL: listed as a stream, read, and written atomically.
 
-A *place* is a path on this machine, or a URL of any file system that fsspec knows: ``file://``,
+A *location* is a path on this machine, or a URL of any file system that fsspec knows: ``file://``,
 ``memory://``, ``http://``, and with its driver installed ``s3://``, ``gs://``, ``abfs://``.
 """
 
@@ -20,10 +20,10 @@ from typing import Any
 from triptych import errors
 from triptych.utils import files
 
-# They show an object when it is whole; elsewhere a file is written beside and renamed.
+# Their objects appear complete; elsewhere a file is written under another name and renamed.
 OBJECT_STORES = frozenset(("abfs", "abfss", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"))
-# How many names of a folder are held at once.
-RUN = 100_000
+# How many names of a folder are held, and sorted, at once.
+SORTED_AT_ONCE = 100_000
 # User and password, and the signature of an address that is signed.
 SECRETS = re.compile(r"(?<=://)[^/@:]*:[^/@]*@|\?.*", re.DOTALL)
 
@@ -43,65 +43,67 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
-def join(place: str, *parts: str) -> str:
-    """The place of something below a folder.
+def join(location: str, *parts: str) -> str:
+    """The location of something below a folder.
 
     Example:
         >>> join("s3://bucket/photos/", "cats", "1.jpg"), join("memory://", "out")
         ('s3://bucket/photos/cats/1.jpg', 'memory://out')
     """
     for part in parts:
-        place = f"{place}{part}" if place.endswith("/") else f"{place}/{part}"
-    return place
+        location = f"{location}{part}" if location.endswith("/") else f"{location}/{part}"
+    return location
 
 
-def shown(place: str) -> str:
-    """A place as it may be told: without user, password and signature.
+def redact(location: str) -> str:
+    """A location without user, password and signature, for messages.
 
     Example:
-        >>> shown("https://me:secret@host/garden.zip?signature=abc")
+        >>> redact("https://me:secret@host/garden.zip?signature=abc")
         'https://host/garden.zip'
     """
-    return SECRETS.sub("", place) if is_url(place) else place
+    return SECRETS.sub("", location) if is_url(location) else location
 
 
 # ------------------------------------------------------------------ what is there
 
 
-def walk(place: str) -> Iterator[str]:
+def walk(location: str) -> Iterator[str]:
     """Every file below a folder, as a stream: of each folder first its files, then its folders.
 
-    Hidden ones are left out, and links to folders are not followed. All is in order of name; of a
-    folder on this machine with more than `RUN` names each run is, so that none is too large to
-    list. Other stores tell all names of one folder at once.
+    Hidden ones are left out, and links to folders are not followed. Names are sorted; of a
+    folder on this machine with more than `SORTED_AT_ONCE` names, each run of so many, so that none
+    is too large to list. Other stores list a whole folder at once.
 
     Args:
-        place: A folder, or one file.
+        location: A folder, or one file.
 
     Raises:
         errors.SourceError: There is no such folder, or it cannot be listed.
     """
-    fs, path = _at(place)
-    with _told(place, "listed"):
+    fs, path = _at(location)
+    with _driver_errors(location, "listed"):
         fs.invalidate_cache()
         is_file, is_folder = fs.isfile(path), fs.isdir(path)
     if is_file:
-        yield place
+        yield location
     elif is_folder:
-        yield from _below(fs, path, place)
+        yield from _below(fs, path, location)
     else:  # object stores have no folders: one without a file in it is not there
-        raise errors.SourceError(f"{shown(place)!r} is not there; expected a folder, or its URL.")
+        raise errors.SourceError(
+            f"{redact(location)!r} is not there; expected a folder, or its URL."
+        )
 
 
-def _below(fs: Any, path: str, place: str) -> Iterator[str]:
+def _below(fs: Any, path: str, location: str) -> Iterator[str]:
     folders = []
-    for name, is_folder in _listed(fs, path, place):
+    for name, is_folder in _listed(fs, path, location):
         if is_folder:
             folders.append(name)
         else:
-            yield join(place, name)
+            yield join(location, name)
     for name in folders:
-        yield from _below(fs, join(path, name), join(place, name))
+        yield from _below(fs, join(path, name), join(location, name))
 
 
 def names(folder: str) -> Iterator[str]:
@@ -111,36 +113,36 @@ def names(folder: str) -> Iterator[str]:
         errors.SourceError: It cannot be listed.
     """
     fs, path = _at(folder)
-    with _told(folder, "listed"):
+    with _driver_errors(folder, "listed"):
         fs.invalidate_cache()
         is_there = fs.isdir(path)
     for name, _ in _listed(fs, path, folder) if is_there else ():
         yield name
 
 
-def exists(place: str) -> bool:
+def exists(location: str) -> bool:
     """Whether there is a file or folder.
 
     Raises:
-        errors.SourceError: That cannot be told.
+        errors.SourceError: The storage cannot be reached.
     """
-    fs, path = _at(place)
-    with _told(place, "looked for"):
+    fs, path = _at(location)
+    with _driver_errors(location, "looked for"):
         fs.invalidate_cache()
         return bool(fs.exists(path))
 
 
-def _listed(fs: Any, path: str, place: str) -> Iterator[tuple[str, bool]]:
+def _listed(fs: Any, path: str, location: str) -> Iterator[tuple[str, bool]]:
     """The names in a folder that are not hidden, each with whether it is a folder."""
-    entries = _scanned(path) if _is_local(fs) else _told_by(fs, path)
+    entries = _scanned(path) if _is_local(fs) else _listed_by_driver(fs, path)
     visible = (entry for entry in entries if not is_hidden(entry[0]))
-    with _told(place, "listed"):
-        while run := sorted(itertools.islice(visible, RUN)):
+    with _driver_errors(location, "listed"):
+        while run := sorted(itertools.islice(visible, SORTED_AT_ONCE)):
             yield from run
 
 
 def _scanned(path: str) -> Iterator[tuple[str, bool]]:
-    # Without a look at each file, which `ls` takes.
+    # Unlike `ls`, without a `stat` of each file.
     with os.scandir(path) as entries:
         for entry in entries:
             is_folder = entry.is_dir()
@@ -148,7 +150,7 @@ def _scanned(path: str) -> Iterator[tuple[str, bool]]:
                 yield entry.name, is_folder
 
 
-def _told_by(fs: Any, path: str) -> Iterator[tuple[str, bool]]:
+def _listed_by_driver(fs: Any, path: str) -> Iterator[tuple[str, bool]]:
     for row in fs.ls(path, detail=True):
         # Some stores list an empty object that stands for the folder itself.
         if row["name"].strip("/") != path.strip("/"):
@@ -158,7 +160,7 @@ def _told_by(fs: Any, path: str) -> Iterator[tuple[str, bool]]:
 # ------------------------------------------------------------------ reading
 
 
-def read(place: str) -> bytes:
+def read(location: str) -> bytes:
     """The bytes of a file.
 
     Raises:
@@ -169,8 +171,8 @@ def read(place: str) -> bytes:
         >>> read("memory://demo/a.txt")
         b'whole'
     """
-    fs, path = _at(place)
-    with _told(place, "read"):
+    fs, path = _at(location)
+    with _driver_errors(location, "read"):
         return bytes(fs.cat_file(path))
 
 
@@ -191,12 +193,12 @@ def fetch(url: str, target: Path, *, sha256: str | None = None) -> str:
     fs, path = _at(url)
     target.parent.mkdir(parents=True, exist_ok=True)
     with files.atomic_file(target) as new:
-        with _told(url, "fetched"):
+        with _driver_errors(url, "fetched"):
             fs.get_file(path, str(new))
         digest = files.digest(new)
         if sha256 not in (None, digest):
             raise errors.SourceError(
-                f"{shown(url)} is not the file that was expected: its SHA-256 is {digest}, "
+                f"{redact(url)} is not the file that was expected: its SHA-256 is {digest}, "
                 f"expected {sha256}. Nothing was kept; ask whoever wrote it for the right hash."
             )
     return digest
@@ -205,7 +207,7 @@ def fetch(url: str, target: Path, *, sha256: str | None = None) -> str:
 # ------------------------------------------------------------------ writing
 
 
-def write(place: str, data: bytes) -> None:
+def write(location: str, data: bytes) -> None:
     """Write a file, atomically; one that is there is replaced.
 
     Folders are made where they lack.
@@ -213,25 +215,25 @@ def write(place: str, data: bytes) -> None:
     Raises:
         errors.SourceError: It cannot be written; what was there is still there.
     """
-    _put(place, lambda fs, path: fs.pipe_file(path, data))
+    _put(location, lambda fs, path: fs.pipe_file(path, data))
 
 
-def send(source: Path, place: str) -> None:
+def send(source: Path, location: str) -> None:
     """Upload a file of this machine, atomically and in pieces.
 
     Args:
         source: On this machine.
-        place: Where it goes; a file that is there is replaced.
+        location: Where it goes; a file that is there is replaced.
 
     Raises:
         errors.SourceError: It cannot be written; what was there is still there.
     """
-    _put(place, lambda fs, path: fs.put_file(str(source), path))
+    _put(location, lambda fs, path: fs.put_file(str(source), path))
 
 
-def _put(place: str, how: Callable[[Any, str], None]) -> None:
-    fs, path = _at(place)
-    with _told(place, "written"):
+def _put(location: str, how: Callable[[Any, str], None]) -> None:
+    fs, path = _at(location)
+    with _driver_errors(location, "written"):
         if _is_local(fs):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             with files.atomic_file(Path(path)) as new:
@@ -257,31 +259,31 @@ def _put(place: str, how: Callable[[Any, str], None]) -> None:
 # ------------------------------------------------------------------ drivers
 
 
-def _at(place: str) -> tuple[Any, str]:
-    """The file system of a place, and what the place is called there."""
+def _at(location: str) -> tuple[Any, str]:
+    """The file system of a location, and its path there."""
     try:
         import fsspec
     except ImportError:
         raise errors.SourceError(
-            f"{shown(place)} needs fsspec, which this installation lacks. "
+            f"{redact(location)} needs fsspec, which this installation lacks. "
             'Install it with: pip install "triptych[storage]"'
         ) from None
-    if not is_url(place):
-        return fsspec.filesystem("file"), os.path.abspath(place)
+    if not is_url(location):
+        return fsspec.filesystem("file"), os.path.abspath(location)
     try:
-        with _told(place, "opened"):
-            fs, path = fsspec.core.url_to_fs(place)
+        with _driver_errors(location, "opened"):
+            fs, path = fsspec.core.url_to_fs(location)
     except errors.SourceError as error:
-        hint = _how_to_install(place) if isinstance(error.__cause__, ImportError) else ""
+        hint = _how_to_install(location) if isinstance(error.__cause__, ImportError) else ""
         raise errors.SourceError(f"{error.message}{hint}") from error.__cause__
     return fs, str(path)
 
 
-def _how_to_install(place: str) -> str:
+def _how_to_install(location: str) -> str:
     from fsspec.registry import known_implementations
 
-    package = known_implementations[place.partition("://")[0]]["class"].partition(".")[0]
-    # Its own drivers say themselves what they stand on.
+    package = known_implementations[location.partition("://")[0]]["class"].partition(".")[0]
+    # The errors of fsspec's own drivers name the package they need.
     return "" if package == "fsspec" else f" Install it with: pip install {package}"
 
 
@@ -294,14 +296,14 @@ def _is_local(fs: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _told(place: str, done: str) -> Iterator[None]:
-    """Turn what a driver raises, which may be anything, into our own error."""
+def _driver_errors(location: str, done: str) -> Iterator[None]:
+    """Raise a `SourceError` for whatever a driver raises, which may be anything."""
     try:
         yield
     except errors.TriptychError:
         raise
     except Exception as error:
         if isinstance(error, FileNotFoundError):
-            raise errors.SourceError(f"{shown(place)!r} is not there.") from error
+            raise errors.SourceError(f"{redact(location)!r} is not there.") from error
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise errors.SourceError(f"{shown(place)!r} cannot be {done}: {reason}.") from error
+        raise errors.SourceError(f"{redact(location)!r} cannot be {done}: {reason}.") from error
