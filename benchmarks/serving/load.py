@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych.benchmark import load_generator
-from triptych.benchmark.load_generator import Connection
+from triptych.benchmark.load_generator import KeptConnection
 
 BOUNDARY = "triptych-load"
 FEWEST = 3  # photos of each client, however long they take
@@ -62,7 +62,7 @@ class Run:
         self._port = port
         self._requests = requests
         self._visits = enumerate(order)
-        self._idle: list[Connection] = []
+        self._idle: list[KeptConnection] = []
         self._start = time.perf_counter()
 
     def clock_s(self) -> float:
@@ -106,8 +106,8 @@ class Run:
                 self.records.append(Record(number, upload, due_s, sent_s, self.clock_s(), status))
 
     @contextlib.contextmanager
-    def _connection(self) -> Iterator[Connection]:
-        connection = self._idle.pop() if self._idle else Connection(self._port)
+    def _connection(self) -> Iterator[KeptConnection]:
+        connection = self._idle.pop() if self._idle else KeptConnection(self._port)
         yield connection
         self._idle.append(connection)
 
@@ -120,7 +120,7 @@ def encode(path: str, file: str, kind: str | None) -> bytes:
         disposition = 'form-data; name="image"; filename="photo.jpg"'
         head = f"--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\nContent-Type: image/jpeg"
         body = b"%b\r\n\r\n%b\r\n--%b--\r\n" % (head.encode(), body, BOUNDARY.encode())
-    return load_generator.encode(path, body, kind=kind)
+    return load_generator.encode_request(path, body, kind=kind)
 
 
 async def work(job: dict[str, Any]) -> dict[str, Any]:
