@@ -85,7 +85,8 @@ def chromium() -> Iterator[Browser]:
     """Start the browser."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+            executable_path=shutil.which("chromium-headless-shell") or shutil.which("chromium"),
+            args=["--no-sandbox"],
         )
         yield browser
         browser.close()

@@ -187,29 +187,29 @@ class Rule:
 RULES: dict[str, Rule] = {
     "mean": Rule(
         lambda probs, weights: mean(probs),
-        "the average of the probabilities of all members",
+        "the average of the probabilities of all networks",
         "hard to beat, and the doubt of one member counts",
     ),
     "weighted": Rule(
         weighted,
-        "an average in which the more accurate members count more",
+        "an average in which the more accurate networks count more",
         "the best guess where there is a fit; without one, weights are the log-odds of the "
         "published top-1",
     ),
     "cascade": Rule(
         weighted,
-        "members in order of cost; stops as soon as the answer is sure enough",
+        "networks in order of cost; stops as soon as the answer is sure enough",
         "to spend half of the time on the same answers; without a fit it never stops",
         in_stages=True,
     ),
     "vote": Rule(
         lambda probs, weights: vote(probs),
-        "each member has one vote; equal votes go to the higher average",
+        "each network has one vote; equal votes go to the higher average",
         "when probabilities are not to be trusted",
     ),
     "max": Rule(
         lambda probs, weights: maximum(probs),
-        "the surest member decides alone, as in the article",
+        "the surest network decides alone",
         "to compare with the article this project starts from",
     ),
 }
