@@ -1,6 +1,6 @@
 """Pictures of what fitting changes and of what networks cost, as PNG files.
 
-Those of the report's page are in `plots`. Matplotlib is imported inside functions only.
+The charts of the report are SVG, see `figures`. Matplotlib is imported inside functions only.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def gains(
         probs: The members' own answers, shape (M, N, C).
         names: Of the members, length M.
         costs: What asking each costs, length M, as it was fitted with.
-        coverage: How often sets shall hold the true class, in (0, 1).
+        coverage: How often prediction sets are meant to hold the true class, in (0, 1).
 
     Returns:
         ``photos`` and ``folds``; the lists ``members`` and ``rules``, each with ``before`` and

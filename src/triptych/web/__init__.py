@@ -47,7 +47,7 @@ class _Json(DefaultJSONProvider):
 
 
 class _App(flask.Flask):
-    """Believes what so many proxies in front of it say of the client."""
+    """Trusts the X-Forwarded headers of this many proxies in front of it."""
 
     json_provider_class = _Json
 
@@ -60,7 +60,7 @@ class _App(flask.Flask):
         return self._proxied(environ, start_response)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """None of its functions is a coroutine; Flask looks at eleven of them for each request."""
+        """Skip Flask's check for coroutines, made eleven times a request: there are none."""
         return func
 
 
@@ -101,7 +101,7 @@ def create_app(
     app.extensions[context.KEY] = context.Studio(
         settings,
         registry,
-        # A photo of the next request is unpacked while the networks look at those before.
+        # The next request decodes its photos while the networks run on those before.
         queue=queueing.Queue(
             threads
             or concurrency.cpu_count()

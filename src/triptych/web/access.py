@@ -75,7 +75,7 @@ class _Sessions(SecureCookieSessionInterface):
 
 
 def register(app: flask.Flask, key: str) -> None:
-    """Let nobody ask an application without its key; an empty key lets everybody."""
+    """Require the API key for every request; an empty key lets everybody in."""
     if not key:
         return
     # From the key, so that people stay signed in when the studio starts anew, and no longer when

@@ -48,7 +48,7 @@ def register(app: flask.Flask, settings: Settings) -> None:
 
 
 def _register_names(app: flask.Flask, settings: Settings) -> None:
-    """A page elsewhere can give its own name our address, and then counts as the same site."""
+    """Refuse unknown Host headers (DNS rebinding): any site can point its name at this address."""
     given = tuple(filter(None, re.split(r"[,\s]+", settings.allowed_hosts.lower())))
 
     def refuse_other_names() -> None:

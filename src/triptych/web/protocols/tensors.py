@@ -142,7 +142,7 @@ def pixels(data: list[Any], shape: tuple[int, ...] | None = None, *, of: str) ->
 
     Args:
         data: Whole numbers from 0 to 255; nested, or flat where a shape is given.
-        shape: What they shall have; ``None`` takes the nesting for it.
+        shape: The shape to reshape to; ``None`` takes it from the nesting.
         of: What to call them in words.
 
     Raises:

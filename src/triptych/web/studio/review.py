@@ -30,7 +30,7 @@ figures_blueprint = flask.Blueprint(
 )
 
 REPORT = "report.html"
-# The file holds its style and pictures; it shall do nothing else, whoever wrote it.
+# The file holds its own style and pictures. Anybody may have written it, so it may do nothing else.
 REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; sandbox"
