@@ -81,7 +81,7 @@ def test_versions_are_listed_with_what_they_are_worth(client):
     facts = "80 % to 95 % (9 of 10 photos) 40 photos EfficientNetLite0 2026-01-02"
     assert f"2 active Take offline Try Download {facts}" in text
     assert "70 % to 85 % (8 of 10 photos)" in text
-    assert "is answered by version 2" in text
+    assert "are answered by version 2" in text
     assert [text.count(step) for step in ("Take offline", "Roll back to this", "Download")] == [
         *(1, 1, 2)
     ]
@@ -95,7 +95,7 @@ def test_a_roll_back_is_answered_at_once_and_so_is_the_way_forward(client):
     assert classes(client, "garden@2") == NEW
     text = seen(client, "/bundles/garden?done=served")
     assert "Published: requests by its name are answered" in text
-    assert "is answered by version 1" in text
+    assert "are answered by version 1" in text
     serve(client, 2)
     assert classes(client) == NEW
 
@@ -139,7 +139,7 @@ def test_a_committee_taken_offline_is_not_offered_and_comes_back(client):
 
 def test_a_draft_is_listed_and_answers_by_its_number_only(client, shelf):
     write_with_metrics(shelf, "garden", "moth", "fly", publish=False)
-    assert "is answered by version 2" in seen(client)
+    assert "are answered by version 2" in seen(client)
     assert "3 Publish Try Download" in seen(client)
     assert classes(client, "garden@3") == {"moth", "fly"}
     assert classes(client) == NEW
@@ -232,7 +232,7 @@ def test_a_project_has_the_same_page_among_its_own(client, shelf):
     write_with_metrics(shelf, project.key, "newt", "frog")
     text = seen(client, f"/projects/{project.key}/publish")
     assert "My pond" in text
-    assert "is answered by version 1" in text
+    assert "are answered by version 1" in text
     response = client.get(f"/bundles/{project.key}")
     assert response.location == f"/projects/{project.key}/publish"
     assert serve(client, 1, project.key).location == f"{response.location}?done=served"

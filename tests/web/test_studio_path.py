@@ -133,7 +133,7 @@ def test_the_whole_path_with_the_mouse(visit, door, photos):
     expect(page.get_by_role("link", name="taken for")).to_have_count(0)
 
     follow(tab(page, "Publish"))
-    expect(page.get_by_text("Nobody is answered under the name")).to_be_visible()
+    expect(page.get_by_text("are not answered yet")).to_be_visible()
     follow(page.get_by_role("button", name="Publish version 2"))
     follow(page.get_by_role("link", name="Open the page to share"))
     page.set_input_files("#choose", files(("new.png", shape_image("discs", 3000))))
