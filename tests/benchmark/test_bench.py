@@ -94,8 +94,8 @@ class Interrupter(FakeEngine):
         self._first = threading.Lock()
 
     def run(self, batch: Float32Array) -> Output:
-        ours = threading.current_thread().name.startswith("triptych-decode")
-        if not ours and self._first.acquire(blocking=False):
+        alone = threading.current_thread().name.startswith("triptych-bench")
+        if alone and self._first.acquire(blocking=False):
             os.kill(os.getpid(), signal.SIGINT)
         return super().run(batch)
 

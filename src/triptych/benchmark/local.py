@@ -112,7 +112,7 @@ def measure_networks(
     # Each thread starts at another photo, so that they do not all run the same network.
     count = concurrency.cpu_count()
     firsts = [core * len(photos) // count for core in range(count)]
-    with ThreadPoolExecutor(count) as pool:
+    with ThreadPoolExecutor(count, "triptych-bench") as pool:
         try:
             return sum(pool.map(loop, firsts))
         finally:
