@@ -1,13 +1,12 @@
-"""Class activation maps: where in a picture a network finds what speaks for a class.
+"""Class activation maps: where in a photo a network finds the evidence for a class.
 
-Many networks end in a map of features, its mean over all places, and a dense layer. Mean and dense
-layer may change places: the dense layer, applied at each place, gives a map of evidence for each
-class, whose mean is what goes into the softmax. So the map is no estimate but the answer itself,
-before it was averaged. Whether a network is of this kind is found by walking up its graph from the
-softmax, and proved by computing answers both ways: once with random numbers in the place of the
-mean, and with each picture.
+Many networks end in a feature map, its mean over all positions, and a dense layer. Both are linear,
+so they commute: the dense layer, applied at each position, gives a map of evidence for each class,
+and the mean of that map is the logit. So the map is not an estimate but the logit itself, before
+averaging. Whether a network is of this kind is found by walking up its graph from the softmax, and
+verified by computing logits both ways: once with random numbers, and again for each photo.
 
-Gradients are not needed, and OpenVINO has none.
+No gradients are needed; OpenVINO has none.
 
 Source: Zhou et al., "Learning Deep Features for Discriminative Localization", 2016.
 """
@@ -26,7 +25,7 @@ from triptych.engines.openvino import read_network
 from triptych.typing import Array
 from triptych.typing import Float32Array
 
-# How far the two ways may lie apart, as a share of the largest number that is averaged: single
+# How far the two results may differ, as a share of the largest number that is averaged: single
 # precision, over some thousand additions.
 TOLERANCE = 1e-3
 PROBES, PROBE_REACH = 16, 3.0
@@ -34,7 +33,7 @@ PROBES, PROBE_REACH = 16, 3.0
 # The axes of height and width: channels last, or channels first.
 PLACES = ((1, 2), (2, 3))
 
-# What has one input that matters, and others that only say how it is laid out.
+# Operations with one input that matters; the others only describe its layout.
 SHAPING = ("Reshape", "Squeeze", "Unsqueeze", "Transpose", "Convert")
 
 
@@ -46,7 +45,8 @@ class ActivationMaps:
         threads: Processor threads; 0 takes every core this process may use.
 
     Raises:
-        errors.EngineError: It has no map whose mean its answer depends on; or it cannot be read.
+        errors.EngineError: Its logits are no dense layer of the mean of a map, or it cannot be
+            read.
     """
 
     def __init__(self, path: Path, *, threads: int = 0) -> None:
@@ -61,18 +61,18 @@ class ActivationMaps:
 
     @property
     def size_bytes(self) -> int:
-        """How large its weights are."""
+        """The size of its weights."""
         return self._size_bytes
 
     def evidence(self, batch: Float32Array) -> Float32Array | None:
-        """Where the evidence for each class lies.
+        """Compute the maps of evidence for all classes.
 
         Args:
             batch: One network input as the recipe makes it, shape (1, H, W, 3).
 
         Returns:
-            Shape (C, h, w): its mean over h and w is the logit of each class. ``None`` where that
-            does not hold, as what follows the mean is no dense layer.
+            Shape (C, h, w): the mean over h and w is the logit of each class. ``None`` where that
+            does not hold, since what follows the mean is not a dense layer.
         """
         features, logits = _run(self._body, batch)
         features = np.moveaxis(features, self._axes, (1, 2))  # (1, h, w, F)
@@ -84,8 +84,8 @@ class ActivationMaps:
         return np.ascontiguousarray(each.T.reshape(-1, rows, columns), np.float32)
 
     def _check_end(self) -> None:
-        # What bends for some numbers may look straight near those of one photo, so it is tried
-        # with far more different ones than photos have.
+        # A nonlinear head may look linear near the features of one photo, so it is probed with
+        # features that differ far more than those of photos.
         count = math.prod(self._shape)
         some = np.random.default_rng(0).normal(0, PROBE_REACH, (PROBES, count)).astype(np.float32)
         if not _agree(self._answered(some), self._answered(some.mean(axis=0, keepdims=True))):
@@ -114,7 +114,7 @@ def _length(dimension: Any) -> int:
 
 
 def _run(network: Any, batch: Array) -> list[Array]:
-    # A request for each call: there are few, and what they hold is large.
+    # A request for each call: calls are rare, and a request holds large tensors.
     request = network.create_infer_request()
     request.infer({0: batch}, share_inputs=True)
     return [request.get_output_tensor(n).data.copy() for n in range(len(network.outputs))]
@@ -137,7 +137,7 @@ def _opened(path: Path) -> tuple[Any, Any, tuple[int, ...]]:
     entry = opset13.parameter(shape, pooled.element_type)
     for reader in pooled.get_target_inputs():
         reader.replace_source_output(entry.output(0))
-    end = openvino.Model([logits], [entry])  # refuses, where something goes round the mean
+    end = openvino.Model([logits], [entry])  # raises where something bypasses the mean
     return body, end, axes
 
 
@@ -168,7 +168,7 @@ def _values(node: Any) -> list[Any]:
 
 
 def _is_constant(node: Any) -> bool:
-    """Whether it is a number of the network, however it is stored."""
+    """Whether it is a constant of the network, however it is stored."""
     if node.get_input_size() == 0:
         return bool(node.get_type_name() == "Constant")
     return all(_is_constant(value.get_node()) for value in _values(node))

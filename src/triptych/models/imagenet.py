@@ -1,7 +1,7 @@
 """The labels of ImageNet-1k, in the order of every ImageNet network's output.
 
 The order is that of the sorted WordNet ids. The names are WordNet 3.0's first lemmas; four that
-would be used twice are told apart: ``crane (bird)``, ``crane (machine)``, ``tank suit`` (beside
+would occur twice are made distinct: ``crane (bird)``, ``crane (machine)``, ``tank suit`` (beside
 ``maillot``) and ``Cardigan Welsh corgi`` (beside ``cardigan``).
 """
 

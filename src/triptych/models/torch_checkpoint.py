@@ -1,9 +1,9 @@
-"""Reads torch's weight files of 2020 and before, without torch and without trusting them.
+"""Read torch's weight files of 2020 and before, without torch and without trusting them.
 
 Such a file is five pickles (magic number, protocol, machine, state dict, list of storage keys) and
 then, for each key, a count and that many raw numbers (torch/serialization.py: _legacy_save). A
-pickle is a program. The reader here runs it with four names to call, all harmless, so a file can
-say "these are tensors" and nothing else.
+pickle is a program. The reader here lets it call four names, all harmless, so a file can describe
+tensors and nothing else.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAX_RANK = 8
 
 
 class Storage(NamedTuple):
-    """A flat run of numbers that one tensor is a view of."""
+    """A flat array of numbers that one tensor is a view of."""
 
     key: str
     dtype: str
@@ -77,12 +77,13 @@ def read(path: str | Path) -> dict[str, Array]:
         ) from None
 
 
-# The unpickler written in Python: its memo is a dictionary, while the one in C sets aside memory
-# up to any index that a damaged file names.
+# Why not the public `pickle.Unpickler`: it is written in C, and allocates its memo up to any index
+# that a damaged file names, so a few bytes could take all memory. The one written in Python, which
+# the standard library keeps as its reference, has a dictionary.
 class _Unpickler(pickle._Unpickler):
     """Runs a pickle that may build tensors and dictionaries of them."""
 
-    # BYTEARRAY8 sets aside any size that a file names, too; torch never writes it.
+    # BYTEARRAY8 allocates any size that a file names, too; torch never writes it.
     dispatch: ClassVar = {
         opcode: step
         for opcode, step in pickle._Unpickler.dispatch.items()
@@ -90,14 +91,14 @@ class _Unpickler(pickle._Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """The few names that a state dict needs."""
+        """Resolve the few names that a state dict needs, and refuse all others."""
         wanted = f"{module}.{name}"
         if wanted == "collections.OrderedDict":
             return collections.OrderedDict
         if wanted == "torch._utils._rebuild_tensor_v2":
             return self._view
         if wanted in DTYPES:
-            return wanted  # a text: nothing can be called on it or hung on it
+            return wanted  # a string: it cannot be called, and takes no attributes
         raise errors.WeightsDamaged(f"It asks for {wanted!r}, which is no tensor.")
 
     def persistent_load(self, pid: Any) -> Storage:
@@ -152,7 +153,7 @@ def _check_header(stream: io.BytesIO) -> None:
 def _views(content: Any) -> dict[str, View]:
     if not isinstance(content, dict):
         raise errors.WeightsDamaged(f"It holds a {type(content).__name__}, no state dict.")
-    # Not `content.items()`: a pickle can hang anything on an OrderedDict under that name.
+    # Not `content.items()`: a pickle can set any attribute of an OrderedDict, also that one.
     views = dict(dict.items(content))
     for name, view in views.items():
         if type(name) is not str or type(view) is not View:
@@ -165,7 +166,7 @@ def _storages(stream: io.BytesIO, views: dict[str, View]) -> dict[Storage, Array
     """The raw numbers, which follow the pickles in the order of the last one's keys."""
     keys = _load(stream)
     by_key = {view.storage.key: view.storage for view in views.values()}
-    # One storage for each tensor: many views of one would let a small file fill the memory.
+    # Each tensor has its own storage: many views of one would let a small file fill the memory.
     if type(keys) is not list or not len(keys) == len(by_key) == len(views):
         raise errors.WeightsDamaged("Its list of storages does not match its tensors.")
     if any(type(key) is not str or key not in by_key for key in keys):
@@ -190,11 +191,11 @@ def _numbers(stream: io.BytesIO, storage: Storage) -> Array:
 def _array(name: str, view: View, numbers: Array) -> Array:
     """The tensor as an array of its own, after checking that it stays inside its storage."""
     steps = [(n - 1) * step for n, step in zip(view.shape, view.strides, strict=True)]
-    # As many elements as the storage has, at most: more would mean strides of 0.
+    # At most as many elements as the storage has: more would mean strides of 0.
     fits = 0 < math.prod(view.shape) <= len(numbers) and view.offset + sum(steps) < len(numbers)
     if not fits:
         raise errors.WeightsDamaged(f"Its tensor {name!r} reaches outside its storage.")
-    # The stride of an axis of length 1 is never walked, and may be any number.
+    # The stride of an axis of length 1 is never used, and may be any number.
     strides = [
         stride * numbers.itemsize if n > 1 else 0
         for n, stride in zip(view.shape, view.strides, strict=True)

@@ -1,4 +1,4 @@
-"""Files of weights: find, fetch, verify, load. Beside `storage` alone it reaches the network.
+"""Files of weights: find, download, verify, load.
 
 Keras's official files live in Keras's own cache (``$KERAS_HOME/models``, else
 ``~/.keras/models``), under their official names, so that Keras and Triptych share them. The
@@ -37,7 +37,7 @@ def cache_folder() -> Path:
 
 
 def locate(backbone: zoo.Backbone) -> Path | None:
-    """Where a backbone's weights lie on this machine: Keras's cache, else its package.
+    """Find a backbone's weights on this machine: in Keras's cache, else in its package.
 
     Returns:
         The file, or ``None`` when the weights have to be fetched first.
@@ -58,7 +58,7 @@ def _packaged(source: zoo.WeightsSource) -> Path | None:
 
 
 def require(backbone: zoo.Backbone) -> Path:
-    """Like `locate`, for callers that cannot go on without the file.
+    """Find a backbone's weights, and raise where they are not on this machine.
 
     Raises:
         errors.WeightsMissing: The file is not here; the message says how to get it.
@@ -73,7 +73,7 @@ def require(backbone: zoo.Backbone) -> Path:
 
 
 def command(backbone: zoo.Backbone) -> str:
-    """What to type to get a backbone's weights.
+    """The command that gets a backbone's weights.
 
     Example:
         >>> command(zoo.find("ResNet50"))
@@ -123,13 +123,13 @@ def _verify_format(backbone: zoo.Backbone, path: Path) -> None:
 
 
 def load_into(model: Any, backbone: zoo.Backbone, path: Path) -> None:
-    """Give a freshly built network its weights.
+    """Load weights into a newly built network.
 
     Args:
         model: The ``keras.Model`` that ``backbone.build()`` made.
         backbone: Its row in the zoo.
-        path: The published file, already verified; or a file of one's own: a ``.keras`` model or
-            Keras ``.h5`` weights that hold this backbone, with other last layers or none.
+        path: The published file, already verified; or a person's own file: a ``.keras`` model or
+            Keras ``.h5`` weights that contain this backbone, with other last layers or none.
 
     Raises:
         errors.WeightsDamaged: The file's tensors do not fit the network.
@@ -156,7 +156,7 @@ def _load_backbone(model: Any, backbone: zoo.Backbone, path: Path) -> None:
     # Layers are matched by order and shapes: Keras numbers unnamed layers anew in each process.
     for layers in _candidates(path):
         for wanted in (model.layers, zoo.backbone_layers(model)):
-            if _give([layer for layer in wanted if layer.weights], layers):
+            if _set_weights([layer for layer in wanted if layer.weights], layers):
                 return
     raise errors.WeightsDamaged(
         f"{path} holds no {backbone.name}: no run of its layers has the shapes of that backbone. "
@@ -164,13 +164,13 @@ def _load_backbone(model: Any, backbone: zoo.Backbone, path: Path) -> None:
     )
 
 
-def _give(wanted: list[Any], layers: list[list[Array]]) -> bool:
-    """Put the first arrays of a run into layers, if all shapes fit."""
+def _set_weights(wanted: list[Any], layers: list[list[Array]]) -> bool:
+    """Set the weights of layers to the first arrays of a run, if all shapes match."""
     shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in wanted]
-    found = layers[: len(wanted)]
-    if [[array.shape for array in arrays] for arrays in found] != shapes:
+    run = layers[: len(wanted)]
+    if [[array.shape for array in arrays] for arrays in run] != shapes:
         return False
-    for layer, arrays in zip(wanted, found, strict=True):
+    for layer, arrays in zip(wanted, run, strict=True):
         layer.set_weights(arrays)
     return True
 
@@ -217,10 +217,10 @@ def pull(
     source: str | None = None,
     progress: ByteProgress = lambda done, total: None,
 ) -> Path:
-    """Bring a backbone's weights into the cache, verified; at once when they are here already.
+    """Download a backbone's weights into the cache, unless they are on this machine already.
 
-    The file appears under its name only when it is whole and its hash is right. A transfer that
-    was cut off goes on where it stopped.
+    The file appears under its name atomically, when its hash is verified. An interrupted download
+    is resumed.
 
     Args:
         backbone: Its row in the zoo.
@@ -290,7 +290,7 @@ def _download(address: str, partial: Path, progress: ByteProgress) -> None:
     except urllib.error.HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise errors.FetchError(_not_delivered(address, f"the server says {error}")) from error
-        # The part is as long as the file: an earlier run stopped between transfer and check.
+        # The part is complete: an earlier run stopped between download and verification.
     except (OSError, http.client.HTTPException) as error:
         raise errors.FetchError(
             _not_delivered(address, str(getattr(error, "reason", error)))

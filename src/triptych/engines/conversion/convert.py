@@ -1,4 +1,4 @@
-"""Keras networks to OpenVINO, in a process of its own.
+"""Conversion of Keras networks to OpenVINO, in a process of its own.
 
 A process has one Keras backend for life, and the server should carry none. So `Converter` starts a
 child with Keras's OpenVINO backend, which needs no TensorFlow; the child writes the converted
@@ -30,13 +30,12 @@ from triptych.utils import files
 from triptych.utils import worker
 from triptych.utils.worker import Worker
 
-# Part of the key under which converted networks are kept: raise it when this module changes
-# what it writes.
+# Part of the key of converted networks: raise it when this module changes what it writes.
 VERSION = 1
 NETWORK = "network.xml"
 MODEL = "model.keras"
 RANDOM_SEED = 0
-# Keras imports these where they are installed, and neither converts nor trains with them.
+# Keras imports these where they are installed, but needs none to convert or to train.
 NEEDLESS = ("matplotlib", "pandas", "sklearn")
 
 
@@ -60,12 +59,12 @@ class ConversionJob:
 
 @dataclass(frozen=True)
 class ImportJob:
-    """Somebody's own Keras classifier to convert.
+    """A person's own Keras classifier to convert.
 
     Args:
         model: Path of its ``.keras`` file.
         folder: Where the result goes; appears complete or not at all.
-        logits: Whether it ends in logits, so that a softmax is missing; ``None`` looks.
+        logits: Whether it ends in logits, without a softmax; ``None`` detects that.
     """
 
     model: str
@@ -99,15 +98,15 @@ class Converter:
         return self
 
     def __exit__(self, *problem: object) -> None:
-        # Nobody wants what it may still be making, and all that it leaves is whole.
+        # What it may still be converting is not needed any more; results are written atomically.
         self._worker.close()
 
     def build(self, backbone: str, weights: Path) -> None:
-        """Begin to build a backbone that will be wanted; does not wait, and says nothing.
+        """Start building a backbone that will be needed soon; does not wait.
 
         Args:
             backbone: Its name in the zoo.
-            weights: Path of its weights; if they do not fit, its first job will say so.
+            weights: Path of its weights; if they do not fit, its first job raises.
         """
         self._worker.send({"build": backbone, "weights": str(weights)})
 
@@ -157,27 +156,31 @@ def _main() -> None:
 
 
 def _import_keras() -> None:
-    # Without these, and the windows of scipy.signal, it takes 0.8 s of a core, and else 2.6 s; and
-    # 5 s more where TensorFlow is there, which it would seed and ask about files.
+    # Importing Keras takes 0.8 s of a core without these libraries and scipy.signal, 2.6 s with
+    # them, and 5 s more where TensorFlow is installed, which Keras would seed and ask about files.
     sys.meta_path.insert(0, Hidden("tensorflow", *NEEDLESS))
     sys.modules["scipy.signal"] = _Later("scipy.signal")
     importlib.import_module("keras")
 
 
 class Hidden(importlib.abc.MetaPathFinder):
-    """Lets some libraries seem not installed; `None` in `sys.modules` would seem to be them."""
+    """Hides installed libraries: importing one raises `ModuleNotFoundError`.
+
+    `None` in `sys.modules`, the usual way, makes `import` fail too, but libraries that test
+    ``"pandas" in sys.modules`` would take it for the library itself.
+    """
 
     def __init__(self, *names: str) -> None:
         self._names = names
 
     def find_spec(self, name: str, path: object, target: object = None) -> None:
-        """Refuse a library."""
+        """Refuse to find a hidden library."""
         if name in self._names:
-            raise ModuleNotFoundError(f"{name} is not wanted here", name=name)
+            raise ModuleNotFoundError(f"{name} is hidden here", name=name)
 
 
 class _Later(types.ModuleType):
-    """A module that is imported as soon as somebody wants something of it."""
+    """A module that is imported at the first access to an attribute of it."""
 
     def __getattr__(self, name: str) -> Any:
         if sys.modules.get(self.__name__) is self:
@@ -249,7 +252,7 @@ def _ends_in_probs(layer: Any) -> bool:
 
 
 def _penultimate(model: Any) -> Any:
-    """What goes into the last layer with weights: the features of a stranger's model."""
+    """The input of the last layer with weights: the features of an imported model."""
     last = [layer for layer in model.layers if layer.weights][-1]
     return last.input
 
@@ -259,7 +262,7 @@ def export(model: Any, path: Path) -> None:
 
     Args:
         model: A ``keras.Model`` with outputs (probs, features).
-        path: Ends in ``.xml``; the numbers go into a ``.bin`` beside it.
+        path: Ends in ``.xml``; the weights go into a ``.bin`` beside it.
     """
     import openvino
 
@@ -297,7 +300,9 @@ def _simplify(network: Any) -> None:
     # Keras is channels-last and OpenVINO channels-first: each convolution arrives between two
     # transposes. The common transformations fold constants and batch norms, and the TensorFlow
     # front end's normalisation moves the transposes out, as in a conversion from TensorFlow
-    # (measured: ResNet50 62 -> 41 ms, MobileNetV2 15 -> 5 ms).
+    # (measured: ResNet50 62 -> 41 ms, MobileNetV2 15 -> 5 ms). Why `_offline_transformations`:
+    # the public `ov.convert_model` runs the same passes, but takes no model that is an OpenVINO
+    # model already, which is what Keras's backend gives.
     from openvino._offline_transformations import apply_moc_transformations
     from openvino.frontend import FrontEndManager
 

@@ -1,4 +1,4 @@
-"""Converted networks on disk: made once, found by what they were made from."""
+"""Converted networks on disk: converted once, under a key of what they were made from."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def prepare(
     report: Notify = lambda line: None,
     converter: convert.Converter | None = None,
 ) -> list[Path]:
-    """Paths of the converted networks; those that are missing are converted now.
+    """Paths of converted networks; missing ones are converted now.
 
     Args:
         backbones: Which networks.
         home: Folder for everything that is kept; they go to ``home/engines``.
-        random: Take random weights instead of the published ones.
-        own: Files of one's own that take the place of the published ones, by backbone.
+        random: Use random weights instead of the published ones.
+        own: Weights files that replace the published ones, by backbone.
         report: Called with a line for people before each conversion.
-        converter: Where to convert; by default in one that is opened for it.
+        converter: Where to convert; by default in a new one.
 
     Raises:
         errors.WeightsMissing: Published weights are not on this machine.
@@ -66,7 +66,7 @@ def prepare(
 
 
 def weights_of(backbone: zoo.Backbone, own: Mapping[str, Path]) -> Path:
-    """The file of a backbone's weights: one's own, else the published one.
+    """The file of a backbone's weights: the person's own, else the published one.
 
     Raises:
         errors.WeightsMissing: It is not on this machine.
@@ -87,7 +87,7 @@ def compiled_cache(home: Path) -> Path:
 
 
 def _key(backbone: zoo.Backbone, file: Path | None, *, direct: bool) -> str:
-    # Size and time stand for the content: hashing VGG16's half gigabyte at each start would
+    # Size and time stand for the content: hashing the half gigabyte of VGG16 at each start would
     # cost more than the rest of the start. The content itself is checked when it is converted.
     origin = [file.stat().st_size, file.stat().st_mtime_ns] if file else ["random"]
     makers = ("openvino",) if direct else ("openvino", "keras")
