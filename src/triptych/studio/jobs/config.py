@@ -50,7 +50,7 @@ def training_config(fields: Mapping[str, Any]) -> TrainingConfig:
     for name, value in fields.items():
         if name not in FIELDS:
             raise errors.SettingError(
-                f"A lesson has no {name!r}; expected some of: {', '.join(FIELDS)}."
+                f"A training has no setting {name!r}; expected some of: {', '.join(FIELDS)}."
             )
         is_valid, expected = FIELDS[name]
         if not is_valid(value):
