@@ -138,7 +138,7 @@ def test_fit_changes_what_the_members_see(classifier: Classifier) -> None:
         ({"members": []}, errors.UnknownName, "none named"),
         ({"rule": "best"}, errors.UnknownName, "no rule 'best'"),
         ({"top": 0}, errors.SettingError, "top 0; expected 1 or more"),
-        ({"fit": "stretch"}, errors.SettingError, "'stretch' is no known fit"),
+        ({"fit": "stretch"}, errors.SettingError, "'stretch' is not a known fit"),
     ],
 )
 def test_impossible_questions_are_named(

@@ -191,7 +191,7 @@ def test_an_explanation_as_json(classifier: Classifier) -> None:
     [
         ({"member": "Nobody"}, errors.UnknownName, "no members Nobody.*Open, Bent, Shut"),
         ({"label": "a rod thing"}, errors.UnknownName, "no class 'a rod thing'.*a red thing"),
-        ({"fit": "stretch"}, errors.SettingError, "'stretch' is no known fit"),
+        ({"fit": "stretch"}, errors.SettingError, "'stretch' is not a known fit"),
         ({"rule": "best"}, errors.UnknownName, "no rule 'best'"),
     ],
 )
