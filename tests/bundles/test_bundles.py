@@ -523,7 +523,7 @@ def test_the_command_line_chooses_which_version_is_served(tmp_path: Path) -> Non
     (facts,) = [json.loads(line) for line in run("list", "--json")[2:].splitlines()]
     assert (facts["version"], facts["active"], facts["versions"]) == (1, 1, [1, 2])
     assert re.search(r"garden +1 +1, 2 +2 +EfficientNetLite0 +90\.0 %", run("list"))
-    assert run("activate", "garden").startswith("0 garden is version 2")
+    assert run("activate", "garden").startswith("0 garden is now version 2")
     assert run("deactivate", "garden").startswith("0 garden is offline.")
     assert re.search(r"garden +none +1, 2 ", run("list"))
     assert run("show", "garden").startswith("2 Error: No version of garden is published")
