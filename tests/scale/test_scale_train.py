@@ -90,7 +90,9 @@ def trace(tmp_path: Path) -> Path:
 @pytest.fixture
 def photos(tmp_path: Path, trace: Path) -> list[Photo]:
     """More than a piece of them, and no whole number of pieces."""
-    made = [Photo(tmp_path / f"{seed}.jpg", trace) for seed in range(3 * spread.PIECE + 5)]
+    made = [
+        Photo(tmp_path / f"{seed}.jpg", trace) for seed in range(3 * spread.PHOTOS_PER_TASK + 5)
+    ]
     for seed, photo in enumerate(made):
         photo.path.write_bytes(picture(seed % 7, size=(40 + seed, 60)))
     return made
