@@ -20,7 +20,7 @@ from triptych import errors
 from triptych import features
 from triptych import images
 from triptych.cli import main
-from triptych.data import Photo
+from triptych.data import LabelledPhoto
 from triptych.engines import Output
 from triptych.engines.fake import FakeEngine
 from triptych.features import Extractor
@@ -50,7 +50,7 @@ def vector(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=40).astype(np.float32)
 
 
-def photo(seed: int, reads: Counter[int] | None = None) -> Photo:
+def photo(seed: int, reads: Counter[int] | None = None) -> LabelledPhoto:
     data = picture(seed)
 
     def read() -> bytes:
@@ -58,7 +58,7 @@ def photo(seed: int, reads: Counter[int] | None = None) -> Photo:
             reads[seed] += 1
         return data
 
-    return Photo(f"{seed}.jpg", 0, hashlib.sha256(data).digest(), seed, read)
+    return LabelledPhoto(f"{seed}.jpg", 0, hashlib.sha256(data).digest(), seed, read)
 
 
 class Counting:
@@ -275,6 +275,6 @@ def test_stopping_keeps_what_was_computed_and_the_next_run_goes_on(store: Featur
 
 def test_a_photo_that_became_unreadable_is_an_image_error(store: FeatureStore) -> None:
     one, _ = extractor()
-    gone = Photo("gone.jpg", 0, b"digest", 0, lambda: b"no photo any more")
+    gone = LabelledPhoto("gone.jpg", 0, b"digest", 0, lambda: b"no photo any more")
     with pytest.raises(errors.NotAnImage):
         features.extract([photo(1), gone], [one], store)

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from triptych import data
 from triptych import errors
-from triptych.data import Photo
+from triptych.data import LabelledPhoto
 from triptych.ensemble import fit as ensemble_fit
 from triptych.training import heads
 from triptych.training.heads import CrossFittedHead
@@ -98,7 +98,7 @@ def test_a_class_that_a_fold_takes_away_whole_is_still_learned() -> None:
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
 def test_one_photo_a_class_is_enough_to_learn_from(kind: str, keras: Any) -> None:
     features, truth = clusters([1, 1, 1], length=40, apart=3)
-    photos = [Photo("", int(label), bytes([label]), int(label), bytes) for label in truth]
+    photos = [LabelledPhoto("", int(label), bytes([label]), int(label), bytes) for label in truth]
     folds = data.folds(photos, 5, seed=0)
     found = fit(kind, features, truth, folds=folds)
     new, new_truth = clusters([20, 20, 20], length=40, apart=3, seed=1)
