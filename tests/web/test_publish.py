@@ -352,7 +352,7 @@ def test_the_page_to_share_is_about_one_committee(client):
     assert "it was right on 9 of 10 photos that it had not learned" in text
     assert "On 80 % to 95 % of photos like those it was tested on" in text
     assert "Take a photo" in text
-    for other in ("base", "classic", "Classify", "How answers are joined", "Teach your own"):
+    for other in ("base", "classic", "Classify", "How answers are combined", "Teach your own"):
         assert other not in text
 
 

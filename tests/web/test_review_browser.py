@@ -78,7 +78,7 @@ def test_a_likely_label_error_is_accepted_by_one_click_and_stays_so(visit, door,
     assert home_of(door, key, "ants-3.png") == "bees"
     page.reload()
     expect(page.get_by_text("Moved ants-3.png to bees.")).to_be_visible()
-    expect(page.get_by_text("1 photo is otherwise than when this version was")).to_be_visible()
+    expect(page.get_by_text("1 photo has changed since this version was")).to_be_visible()
     expect(photo(page, "ants-3.png")).to_have_count(0)
 
 

@@ -23,7 +23,7 @@ from support.browser import screenshot
 from support.images import shape_image
 from triptych import data as triptych_data
 from triptych.studio.projects import Projects
-from triptych.training import pipeline
+from triptych.training import feature_set
 
 pytestmark = [*browser.MARKS, pytest.mark.slow]
 
@@ -64,7 +64,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Named]]:
     all_of_them = triptych_data.open(folder).train
     for name, data in strays:
         some = [p for p in all_of_them if "stray" not in p.source or p.source.endswith(name)]
-        _, held = triptych_data.split(some, share=pipeline.HELD_OUT_SHARE, seed=0)
+        _, held = triptych_data.split(some, share=feature_set.VALIDATION_SHARE, seed=0)
         if any("stray" in photo.source for photo in held):
             return {**named, "rays": [*named["rays"], (STRAY, data)]}
     raise AssertionError("none of the strays would be held back")
@@ -125,7 +125,7 @@ def test_the_whole_path_with_the_mouse(visit, door, photos):
     assert class_of(door, key, STRAY) == "discs"
 
     follow(page.get_by_role("link", name="Back to the result"))
-    expect(page.get_by_text("1 photo is otherwise than when this version was")).to_be_visible()
+    expect(page.get_by_text("1 photo has changed since this version was")).to_be_visible()
     follow(page.get_by_role("button", name="Teach again"))
     wait_for_version(page, 2)
     follow(page.get_by_role("link", name="See the result"))
