@@ -24,9 +24,9 @@ import common
 import triptych
 from triptych import data
 from triptych.ensemble import fit
+from triptych.ensemble import ood
 from triptych.ensemble import rules
 from triptych.evaluation import metrics
-from triptych.inference import verdicts
 from triptych.inference.classifier import Classifier
 from triptych.inference.classifier import ClassifyOptions
 from triptych.inference.classifier import Scores
@@ -163,8 +163,8 @@ def strangers(own: Path, others: Sequence[Path]) -> dict[str, float]:
         np.r_[np.ones(len(belong)), np.zeros(len(strange))], np.r_[belong, strange]
     )
     caught, alarms = (
-        float((strange <= verdicts.FALSE_ALARMS).mean()),
-        float((belong <= verdicts.FALSE_ALARMS).mean()),
+        float((strange <= ood.FALSE_ALARMS).mean()),
+        float((belong <= ood.FALSE_ALARMS).mean()),
     )
     print(f"none of these: AUROC {auroc:.4f}, caught {caught:.1%} at {alarms:.1%} false alarms")
     return {"auroc": float(auroc), "caught": caught, "false_alarms": alarms}

@@ -28,11 +28,11 @@ from triptych import data
 from triptych.ensemble import fit
 from triptych.ensemble import rules
 from triptych.ensemble.fit import CrossFit
+from triptych.ensemble.ood import FALSE_ALARMS
 from triptych.ensemble.rules import CASCADE
 from triptych.ensemble.rules import FITTED_RULE
 from triptych.ensemble.rules import RULES
 from triptych.evaluation import metrics
-from triptych.inference.verdicts import FALSE_ALARMS
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 SEEDS = range(5)

@@ -36,6 +36,9 @@ MAX_PHOTOS = 2000
 # 512 rows against 2000 photos take 4 MB.
 CHUNK_SIZE = 512
 
+# The share of photos that do belong to a class and are called "none of these" all the same.
+FALSE_ALARMS = 0.05
+
 NO_DIGESTS = np.empty((0, 32), np.uint8)
 NO_LABELS = np.empty(0, np.intp)
 

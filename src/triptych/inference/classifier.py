@@ -20,7 +20,6 @@ import numpy.typing as npt
 from triptych import errors
 from triptych import images
 from triptych.ensemble import conformal
-from triptych.inference import verdicts
 from triptych.inference.committee import Committee
 from triptych.inference.explain import explainer
 from triptych.inference.member_batch import CroppedImage
@@ -163,8 +162,10 @@ class Classifier:
             errors.UnknownName: There is no such member or rule.
         """
         names = tuple(members) if members is not None else None
-        answer = self._verdicts(ClassifyOptions(names, rule, top, fit, coverage, similar))
-        (verdict,) = answer([self._decode(source or _name(image), image)])
+        options = ClassifyOptions(names, rule, top, fit, coverage, similar)
+        committee, coverage = self._checked(options)
+        batch = MemberBatch([self._decode(source, image)], committee, self._pool)
+        (verdict,) = batch.verdicts(top=top, coverage=coverage, similar=similar)
         return verdict
 
     def classify_many(
@@ -183,13 +184,19 @@ class Classifier:
         Raises:
             errors.UnknownName: There is no such member or rule.
         """
-        return self._stream(named, self._verdicts(options))
+        committee, coverage = self._checked(options)
+
+        def answer(sources: Sequence[ImageSource]) -> list[Verdict]:
+            batch = MemberBatch(sources, committee, self._pool)
+            return batch.verdicts(top=options.top, coverage=coverage, similar=options.similar)
+
+        return self._stream(named, answer)
 
     def score_many(
         self, named: Iterable[tuple[str, Any]], options: ClassifyOptions = ClassifyOptions()
     ) -> Iterator[Scores | Failure]:
         """Like `classify_many`, but gives each member's raw probabilities, whatever the rule."""
-        committee = self._configured(options)
+        committee, _ = self._checked(options)
         names = tuple(member.name for member in committee.members)
 
         def score(sources: Sequence[ImageSource]) -> list[Scores]:
@@ -231,11 +238,10 @@ class Classifier:
             errors.Stopped: ``stop`` said so.
         """
         names = None if member is None else (member,)
-        committee = self._configured(ClassifyOptions(names, rule, fit=fit))
-        decoded = self._decode(source or _name(image), image)
+        committee, coverage = self._checked(ClassifyOptions(names, rule, fit=fit))
+        decoded = self._decode(source, image)
         batch = MemberBatch([decoded], committee, self._pool)
-        every = len(committee.labels)
-        (verdict,) = verdicts.verdicts(batch, top=every, coverage=self.coverage)
+        (verdict,) = batch.verdicts(top=len(committee.labels), coverage=coverage)
         request = explainer.ExplainRequest(verdict, alone=member is not None, label=label)
         return self._explainer.explain(batch, decoded.picture, request, stop=stop)
 
@@ -246,31 +252,18 @@ class Classifier:
         for _ in self.classify_many(photos, ClassifyOptions(rule="mean")):
             pass
 
-    def _configured(self, options: ClassifyOptions) -> Committee:
-        """The committee as the options want it; refuses impossible ones."""
+    def _checked(self, options: ClassifyOptions) -> tuple[Committee, float]:
+        """The committee as the options want it, and the coverage; refuses impossible options."""
         if options.top < 1:
             raise errors.SettingError(f"Asked for the top {options.top}; expected 1 or more.")
         if not 0 <= options.similar <= MOST_SIMILAR:
             raise errors.SettingError(
                 f"Asked for {options.similar} similar photos; expected 0 to {MOST_SIMILAR}."
             )
-        return self.committee.configured(options.members, rule=options.rule, fit=options.fit)
-
-    def _verdicts(
-        self, options: ClassifyOptions
-    ) -> Callable[[Sequence[ImageSource]], list[Verdict]]:
-        """What answers a batch of images by these options, which are checked at once."""
-        committee = self._configured(options)
         coverage = self.coverage if options.coverage is None else options.coverage
         conformal.check_coverage(coverage)
-
-        def answer(sources: Sequence[ImageSource]) -> list[Verdict]:
-            batch = MemberBatch(sources, committee, self._pool)
-            return verdicts.verdicts(
-                batch, top=options.top, coverage=coverage, similar=options.similar
-            )
-
-        return answer
+        committee = self.committee.configured(options.members, rule=options.rule, fit=options.fit)
+        return committee, coverage
 
     def _stream(
         self,
@@ -279,7 +272,7 @@ class Classifier:
     ) -> Iterator[T | Failure]:
         """Decode images ahead, and answer them in batches; answers and failures in order."""
 
-        def decode(pair: tuple[str, Any]) -> ImageSource | Failure:
+        def read(pair: tuple[str, Any]) -> ImageSource | Failure:
             source, image = pair
             if isinstance(image, CroppedImage):
                 return image
@@ -289,20 +282,17 @@ class Classifier:
                 return Failure(source, error.code, error.message)
 
         if isinstance(named, Sequence) and len(named) == 1:
-            decoded: Iterator[ImageSource | Failure] = map(decode, named)  # in this thread
+            decoded: Iterator[ImageSource | Failure] = map(read, named)  # in this thread
         else:
-            decoded = concurrency.map_ahead(self._pool, decode, named, ahead=2 * BATCH_SIZE)
+            decoded = concurrency.map_ahead(self._pool, read, named, ahead=2 * BATCH_SIZE)
         while batch := list(itertools.islice(decoded, BATCH_SIZE)):
             good = [image for image in batch if not isinstance(image, Failure)]
             answers = iter(answer(good) if good else ())
             for image in batch:
                 yield image if isinstance(image, Failure) else next(answers)
 
-    def _decode(self, source: str, image: Any) -> DecodedImage:
+    def _decode(self, source: str | None, image: Any) -> DecodedImage:
         start = time.perf_counter()
         picture = images.picture(image, limits=self.limits, enough=self._enough)
-        return DecodedImage(source, picture, 1000 * (time.perf_counter() - start))
-
-
-def _name(image: Any) -> str:
-    return os.fspath(image) if isinstance(image, str | os.PathLike) else "image"
+        path = os.fspath(image) if isinstance(image, str | os.PathLike) else "image"
+        return DecodedImage(source or path, picture, 1000 * (time.perf_counter() - start))

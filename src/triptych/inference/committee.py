@@ -101,6 +101,8 @@ class Committee:
         Raises:
             errors.UnknownName: There is no such member or rule, or no member was named.
         """
+        if members is None and fit is None and rule in (None, self.rule):
+            return self
         indices = list(range(len(self.members)))
         if members is not None:
             names = [member.name for member in self.members]

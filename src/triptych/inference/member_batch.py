@@ -1,4 +1,4 @@
-"""A batch of images, and the forward passes of a committee's members on it, with their times."""
+"""One batch from top to bottom: crops, forward passes, calibration, rule, status, verdicts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,21 @@ import numpy as np
 
 from triptych.engines import Output
 from triptych.engines import PixelEngine
+from triptych.ensemble import conformal
 from triptych.ensemble import ood
+from triptych.ensemble.rules import RULES
 from triptych.inference.committee import Committee
 from triptych.preprocessing import recipe
+from triptych.results import NONE
+from triptych.results import SURE
+from triptych.results import UNSURE
+from triptych.results import Guess
+from triptych.results import Prediction
+from triptych.results import PredictionSet
+from triptych.results import Similar
 from triptych.results import Timing
+from triptych.results import Verdict
+from triptych.results import top_guesses
 from triptych.typing import Float64Array
 from triptych.typing import Indices
 from triptych.typing import Probs
@@ -80,7 +91,7 @@ class CroppedImage:
 
 
 class MemberBatch:
-    """N images and the raw probabilities of M members, which predict some at a time.
+    """N images, and the answers of M members to them, which predict all at once or in stages.
 
     Each member runs on each image by itself, as many at once as the pool has threads: on a CPU
     a photo a core is faster than a batch on all cores, and the members of a single photo run
@@ -88,7 +99,7 @@ class MemberBatch:
 
     Args:
         images: At least one.
-        committee: Whose members predict.
+        committee: Whose members predict, and by which rule their answers are combined.
         pool: Runs recipes and networks; a single run stays in the caller's thread.
     """
 
@@ -98,19 +109,39 @@ class MemberBatch:
         self.committee = committee
         self.answered = np.zeros(shape, bool)  # (N, M): which member has predicted which image
         self.probs = np.zeros((*shape, len(committee.labels)), np.float32)  # raw
-        # Shape (N,), once the member that has a reference of its training photos has predicted.
-        self.novelty: Float64Array | None = None
-        self._features: Probs | None = None  # (N, F), of that member
+        # Photos are compared with the training photos of the member that runs first.
+        self._first = committee.params.stages[0].member
+        self._features: Probs | None = None  # (N, F), of that member, where it has a reference
+        self._novelty: Float64Array | None = None  # (N,), likewise
         self._network_ms = np.zeros(shape)
         self._recipe_ms = np.zeros(shape)
         self._total_ms = np.array([image.decode_ms for image in images])
         self._pool = pool
 
-    @property
-    def ood_reference(self) -> ood.OODReference | None:
-        """What photos are compared with: the reference of the member that runs first."""
-        first = self.committee.params.stages[0].member
-        return self.committee.members[first].ood
+    def verdicts(self, *, top: int, coverage: float, similar: int = 0) -> list[Verdict]:
+        """Run the members as the committee's rule says, combine their answers, and judge each.
+
+        Args:
+            top: How many guesses each member and the verdict name, at least 1.
+            coverage: How often the prediction set is to hold the true class, in (0, 1).
+            similar: How many of the nearest training photos each verdict names, at least 0.
+
+        Returns:
+            One per image.
+        """
+        rule, params = self.committee.rule, self.committee.params
+        if RULES[rule].in_stages:
+            joined = params.run_cascade(
+                lambda member, which: self.predict([member], which)[0], len(self.images)
+            ).joined
+        else:
+            raw = self.predict(range(len(self.committee.members)))
+            calibrated = [params.calibrate(member, probs) for member, probs in enumerate(raw)]
+            joined = params.join(rule, np.stack(calibrated))
+        return [
+            self._verdict(image, probs, top=top, coverage=coverage, similar=similar)
+            for image, probs in enumerate(joined)
+        ]
 
     def predict(self, members: Sequence[int], which: Indices | None = None) -> Probs:
         """Run members on images.
@@ -133,12 +164,12 @@ class MemberBatch:
         for (member, image), output in zip(runs, outputs, strict=True):
             self.answered[image, member] = True
             self.probs[image, member] = output.probs[0]
-        first, reference = self.committee.params.stages[0].member, self.ood_reference
-        if reference is not None and first in members:
-            begin = list(members).index(first) * len(which)
+        reference = self.committee.members[self._first].ood
+        if reference is not None and self._first in members:
+            begin = list(members).index(self._first) * len(which)
             some = outputs[begin : begin + len(which)]
             self._features = np.concatenate([output.features for output in some])
-            self.novelty = ood.p_values(reference, self._features)
+            self._novelty = ood.p_values(reference, self._features)
         return self.probs[which][:, members].swapaxes(0, 1)
 
     def _forward(self, member: int, image: int) -> Output:
@@ -156,11 +187,68 @@ class MemberBatch:
         self._recipe_ms[image, member] = 1000 * (prepared - start)
         return output
 
-    def neighbours(self, image: int, count: int) -> list[ood.Neighbour]:
+    def _verdict(
+        self, image: int, probs: Probs, *, top: int, coverage: float, similar: int
+    ) -> Verdict:
+        committee, labels, params = self.committee, self.committee.labels, self.committee.params
+        guesses = top_guesses(probs.tolist(), labels, top)
+        novelty = None if self._novelty is None else float(self._novelty[image])
+        status, prediction_set = self._status(probs, guesses[0].prob, novelty, coverage)
+        answered = np.flatnonzero(self.answered[image]).tolist()
+        predictions = []
+        for member in answered:
+            calibrated = params.calibrate(member, self.probs[image, member])
+            best = top_guesses(calibrated.tolist(), labels, top)
+            predictions.append(Prediction(committee.members[member].name, best))
+        skipped, reason = np.flatnonzero(~self.answered[image]).tolist(), None
+        if skipped:
+            last = params.stages[len(answered) - 1]
+            reason = (
+                f"After {committee.members[last.member].name} the answer had a probability of "
+                f"{guesses[0].prob:.3f}, and {last.threshold:.3f} is enough."
+            )
+        return Verdict(
+            source=self.images[image].source,
+            rule=committee.rule,
+            top=guesses,
+            members=tuple(predictions),
+            timing=self.timing(image),
+            warning=committee.warning,
+            status=status,
+            prediction_set=prediction_set,
+            novelty=novelty,
+            skipped=tuple([committee.members[member].name for member in skipped]),
+            reason=reason,
+            similar=self._similar(image, similar) if similar else (),
+        )
+
+    def _status(
+        self, probs: Probs, best: float, novelty: float | None, coverage: float
+    ) -> tuple[str | None, PredictionSet | None]:
+        """What can be promised of an answer; nothing where its rule was not fitted."""
+        if novelty is not None and novelty <= ood.FALSE_ALARMS:
+            return NONE, None  # no set of classes holds the true one
+        fitted, labels = self.committee.params.rule(self.committee.rule), self.committee.labels
+        if not fitted.is_fitted:
+            return None, None
+        status = SURE if best >= fitted.sure else UNSURE
+        quantile = conformal.quantile_for(fitted.quantiles, coverage)
+        if not np.isfinite(quantile):  # there were too few photos to promise this coverage
+            return status, None
+        classes = conformal.prediction_set(probs, quantile)
+        named = tuple([Guess(labels[index], float(probs[index])) for index in classes])
+        return status, PredictionSet(coverage, named)
+
+    def _similar(self, image: int, count: int) -> tuple[Similar, ...]:
         """The training photos that are nearest to one image; none where none are known."""
-        if self.ood_reference is None or self._features is None or not count:
-            return []
-        return ood.nearest(self.ood_reference, self._features[image : image + 1], count)[0]
+        reference, labels = self.committee.members[self._first].ood, self.committee.labels
+        if reference is None or self._features is None:
+            return ()
+        return tuple(
+            Similar(photo.digest, labels[photo.label], photo.distance)
+            for photo in ood.nearest(reference, self._features[image : image + 1], count)[0]
+            if 0 <= photo.label < len(labels)  # bundles come from anybody
+        )
 
     def timing(self, image: int) -> Timing:
         """Where the time of one image went."""

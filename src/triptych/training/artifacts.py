@@ -21,7 +21,6 @@ from triptych.ensemble import ood
 from triptych.ensemble.rules import FITTED_RULE
 from triptych.evaluation import report
 from triptych.images import preview
-from triptych.inference import verdicts
 from triptych.training.committee import TrainedCommittee
 from triptych.training.config import TrainingConfig
 from triptych.training.feature_set import FeatureSet
@@ -171,7 +170,7 @@ def _false_alarms(contents: Contents) -> float | None:
     if reference is None:
         return None
     val = contents.features.val[[member.name for member in committee.members].index(first.name)]
-    return float((ood.p_values(reference, val) <= verdicts.FALSE_ALARMS).mean())
+    return float((ood.p_values(reference, val) <= ood.FALSE_ALARMS).mean())
 
 
 def _doubt_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
