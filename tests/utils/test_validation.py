@@ -12,13 +12,13 @@ from marshmallow import post_load
 
 from triptych import errors
 from triptych.utils.validation import Flag
+from triptych.utils.validation import Integer
 from triptych.utils.validation import Items
 from triptych.utils.validation import Number
 from triptych.utils.validation import Object
 from triptych.utils.validation import Record
 from triptych.utils.validation import Table
 from triptych.utils.validation import Text
-from triptych.utils.validation import Whole
 from triptych.utils.validation import load
 from triptych.utils.validation import wrong
 
@@ -44,10 +44,10 @@ class AllRecord(Record):
     name = Text(required=True)
     kind = Text(choices=("a", "b"), load_default="a")
     share = Number(above=0, most=1)
-    count = Whole(least=1)
+    count = Integer(least=1)
     flag = Flag()
     spans = Items(Object(SpanRecord), least=1)
-    sizes = Table(Items(Whole()), keys=lambda key: not key.startswith("_"))
+    sizes = Table(Items(Integer()), keys=lambda key: not key.startswith("_"))
     note = Text(allow_none=True)
 
 

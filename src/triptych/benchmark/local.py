@@ -13,7 +13,7 @@ import numpy as np
 
 from triptych import images
 from triptych.benchmark.report import Latency
-from triptych.benchmark.report import Stage
+from triptych.benchmark.report import StageLatency
 from triptych.inference.classifier import Classifier
 from triptych.inference.committee import Committee
 from triptych.preprocessing import recipe
@@ -29,7 +29,7 @@ MAX_INPUTS = 8
 
 def measure_stages(
     classifier: Classifier, photos: Sequence[bytes], seconds: float
-) -> tuple[list[Stage], MembersRun]:
+) -> tuple[list[StageLatency], MembersRun]:
     """Measure each stage in one thread, so that none waits for or slows down another.
 
     Args:
@@ -63,9 +63,11 @@ def _parts(timing: Timing, spent_ms: float) -> dict[str, float]:
     }
 
 
-def _stage(name: str, timings: Sequence[dict[str, float]]) -> Stage | None:
+def _stage(name: str, timings: Sequence[dict[str, float]]) -> StageLatency | None:
     times_ms = [parts[name] for parts in timings if name in parts]
-    return Stage(name, Latency.of(times_ms), len(times_ms) / len(timings)) if times_ms else None
+    return (
+        StageLatency(name, Latency.of(times_ms), len(times_ms) / len(timings)) if times_ms else None
+    )
 
 
 def measure_stream(classifier: Classifier, photos: Sequence[bytes], seconds: float) -> float:

@@ -38,7 +38,7 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageLatency:
     """One step of classifying a photo.
 
     Args:
@@ -105,7 +105,7 @@ class SampleReport:
     """
 
     sample: Sample
-    stages: list[Stage] = field(default_factory=list)
+    stages: list[StageLatency] = field(default_factory=list)
     bare_per_s: float | None = None
     stream_per_s: float | None = None
     alone: Latency | None = None

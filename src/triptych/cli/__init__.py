@@ -12,7 +12,7 @@ from triptych.cli.bench import bench
 from triptych.cli.bundles import bundles
 from triptych.cli.check import check
 from triptych.cli.classify import classify
-from triptych.cli.common import Group
+from triptych.cli.common import CommandGroup
 from triptych.cli.evaluate import evaluate
 from triptych.cli.features import features
 from triptych.cli.fit import fit
@@ -29,7 +29,7 @@ from triptych.cli.train import train
 
 
 @click.group(
-    cls=Group,
+    cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="Every setting can also come from the environment; see docs/settings.md.",
 )

@@ -28,7 +28,7 @@ TYPE_NAMES: Mapping[Callable[[str], Any], str] = {
 USAGE_ERRORS = (errors.SettingError, errors.UnknownName)
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A command group that prints our errors as one line instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -195,7 +195,7 @@ def unfitted(weights: Sequence[float], costs: Sequence[float]) -> EnsembleParams
 
 
 class _StageRecord(validation.Record):
-    member = validation.Whole(required=True, data_key="seat")
+    member = validation.Integer(required=True, data_key="seat")
     threshold = validation.Number(least=0, required=True)
     temperature = validation.Number(above=0, required=True)
 

@@ -11,7 +11,7 @@ may be left out; ``data_key`` is the key in JSON where the attribute has another
 together must fulfil is checked in a ``post_load`` method, which raises `wrong`:
 
     class StageRecord(Record):
-        member = Whole(least=0, required=True, data_key="seat")
+        member = Integer(least=0, required=True, data_key="seat")
         threshold = Number(least=0, required=True)
 
         @post_load
@@ -117,7 +117,7 @@ class Number(_Strict):
         return self.types[0](value)
 
 
-class Whole(Number):
+class Integer(Number):
     """A whole number: an int in JSON, not 3.0."""
 
     kind = "a whole number"
@@ -272,9 +272,9 @@ def load(
         errors.SettingError: A part is not what was expected; the message names the first one.
 
     Example:
-        >>> load(Items(Whole(least=1)), [2, 3], "sizes")
+        >>> load(Items(Integer(least=1)), [2, 3], "sizes")
         (2, 3)
-        >>> load(Items(Whole(least=1)), [2, 0], "sizes")
+        >>> load(Items(Integer(least=1)), [2, 0], "sizes")
         Traceback (most recent call last):
         triptych.errors.SettingError: sizes[1] is 0; expected a whole number of at least 1.
     """

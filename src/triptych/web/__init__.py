@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 OPTION_PARTS = 16
 
 
-class _Json(DefaultJSONProvider):
+class _JSONProvider(DefaultJSONProvider):
     """JSON as `to_dict` orders it, readable in every script."""
 
     sort_keys = False
@@ -49,7 +49,7 @@ class _Json(DefaultJSONProvider):
 class _App(flask.Flask):
     """Trusts the X-Forwarded headers of this many proxies in front of it."""
 
-    json_provider_class = _Json
+    json_provider_class = _JSONProvider
 
     def __init__(self, proxies: int) -> None:
         super().__init__(__name__)

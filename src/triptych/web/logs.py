@@ -32,7 +32,7 @@ def configure(form: str) -> None:
     """
     handler = logging.StreamHandler()
     text = form == "text" or (form != "json" and sys.stderr.isatty())
-    handler.setFormatter(_Text() if text else _Json())
+    handler.setFormatter(_TextFormatter() if text else _JSONFormatter())
     logger.handlers = [handler]
     logger.setLevel(logging.ERROR if form == "off" else logging.INFO)
 
@@ -72,7 +72,7 @@ def _finish(response: flask.Response) -> flask.Response:
     return response
 
 
-class _Json(logging.Formatter):
+class _JSONFormatter(logging.Formatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -87,7 +87,7 @@ class _Json(logging.Formatter):
         return _encode(line)
 
 
-class _Text(logging.Formatter):
+class _TextFormatter(logging.Formatter):
     """The same to be read."""
 
     def format(self, record: logging.LogRecord) -> str:

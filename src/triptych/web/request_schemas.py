@@ -21,7 +21,7 @@ from triptych.web import response_schemas
 FORMATS = ("json", "png")
 
 
-class Whole(fields.Integer):
+class IntegralNumber(fields.Integer):
     """A whole number, also where JSON writes it as 3.0."""
 
     def _deserialize(
@@ -80,7 +80,7 @@ class Options(response_schemas.Exact):
         ),
     )
     rule = RULE
-    top = Whole(
+    top = IntegralNumber(
         strict=True,
         validate=validate.Range(min=1),
         metadata=response_schemas.about(
@@ -98,7 +98,7 @@ class Options(response_schemas.Exact):
             expected="a share above 0 and below 1, such as 0.9",
         ),
     )
-    similar = Whole(
+    similar = IntegralNumber(
         strict=True,
         validate=validate.Range(min=0, max=MOST_SIMILAR),
         metadata=response_schemas.about(

@@ -52,7 +52,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Request:
+class InferenceRequest:
     """What is asked.
 
     Args:
@@ -75,7 +75,7 @@ class Request:
         )
 
 
-def read(body: dict[str, Any], rest: memoryview, *, max_images: int) -> Request:
+def read(body: dict[str, Any], rest: memoryview, *, max_images: int) -> InferenceRequest:
     """Read a request.
 
     Args:
@@ -92,7 +92,7 @@ def read(body: dict[str, Any], rest: memoryview, *, max_images: int) -> Request:
     if len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise BadRequest(f"{len(inputs)} inputs came; expected one, {INPUT!r}, for all images.")
     parameters = fields.may(body, "parameters", dict, of="The request") or {}
-    return Request(
+    return InferenceRequest(
         _images(tensors.read(inputs[0], rest, most=max_images), max_images),
         _question(parameters),
         _outputs(body, parameters),
@@ -172,7 +172,7 @@ def _output(wanted: Any, binary: bool) -> Wanted:
 
 
 def write(
-    request: Request, verdicts: Sequence[Verdict], *, name: str, version: str
+    request: InferenceRequest, verdicts: Sequence[Verdict], *, name: str, version: str
 ) -> tuple[bytes, int | None]:
     """Write an answer.
 

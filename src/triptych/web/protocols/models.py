@@ -8,7 +8,7 @@ from triptych.web import context
 
 
 @dataclass(frozen=True)
-class Model:
+class ServedModel:
     """A committee in one version.
 
     Args:
@@ -38,7 +38,7 @@ class Model:
         return len(loaded.committee.labels) if loaded else -1
 
 
-def find(name: str, version: str | None = None) -> Model:
+def find(name: str, version: str | None = None) -> ServedModel:
     """The model of a name, in a version or in the active one.
 
     Raises:
@@ -49,10 +49,10 @@ def find(name: str, version: str | None = None) -> Model:
     bare, _, chosen = registry.resolve(asked).partition("@")
     # A version that was named is asked by its number: the active one may be another in a moment.
     key = asked if "@" in asked else bare
-    return Model(key, bare, chosen or str(registry.facts(bare).active))
+    return ServedModel(key, bare, chosen or str(registry.facts(bare).active))
 
 
-def everything() -> list[Model]:
+def everything() -> list[ServedModel]:
     """All models on offer, in all versions."""
     registry = context.current().registry
     return [

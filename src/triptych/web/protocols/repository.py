@@ -52,7 +52,7 @@ def unload(name: str) -> dict[str, Any]:
     return {}
 
 
-def _entry(model: models.Model) -> dict[str, str]:
+def _entry(model: models.ServedModel) -> dict[str, str]:
     is_ready = model.is_ready
     return {
         "name": model.name,

@@ -85,7 +85,7 @@ def status(name: str, version: str | None = None) -> dict[str, Any]:
     return {"model_version_status": [_status(each) for each in reversed(chosen)]}
 
 
-def _status(model: models.Model) -> dict[str, Any]:
+def _status(model: models.ServedModel) -> dict[str, Any]:
     return {
         "version": model.version,
         # START means known and not loaded yet.

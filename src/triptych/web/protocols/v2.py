@@ -91,7 +91,7 @@ def config(name: str, version: str | None = None) -> dict[str, Any]:
     }
 
 
-def _outputs(model: models.Model) -> list[tuple[str, str, list[int]]]:
+def _outputs(model: models.ServedModel) -> list[tuple[str, str, list[int]]]:
     return [
         (exchange.PROBS, "FP32", [-1, model.classes]),
         (exchange.LABELS, "BYTES", [-1]),

@@ -36,7 +36,7 @@ BADGES = {
 
 
 @dataclass(frozen=True)
-class Group:
+class PhotoGroup:
     """Photos that hang together.
 
     Args:
@@ -88,7 +88,7 @@ class Wall:
         undoable: What was decided last and can be taken back.
     """
 
-    groups: list[Group]
+    groups: list[PhotoGroup]
     notices: list[Notice]
     badges: dict[str, list[str]]
     names: dict[int, str]
@@ -136,7 +136,7 @@ def _groups(project: Project) -> Iterable[tuple[int, str, int]]:
 
 def _group(
     projects: Projects, key: str, number: int, name: str, total: int, shown: Mapping[int, int]
-) -> Group:
+) -> PhotoGroup:
     limit = min(shown.get(number, FIRST), MOST)
     photos = projects.photos(
         key,
@@ -145,7 +145,7 @@ def _group(
         offset=max(0, total - limit),
         limit=limit,
     )
-    return Group(number, name, total, photos[::-1])
+    return PhotoGroup(number, name, total, photos[::-1])
 
 
 def _photos(

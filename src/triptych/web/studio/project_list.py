@@ -39,7 +39,7 @@ class Card:
 
     project: Project
     photos: list[ProjectPhoto]
-    accuracy: versions.Accuracy | None
+    accuracy: versions.HeldOutAccuracy | None
 
 
 @blueprint.get("")
@@ -64,7 +64,7 @@ def _cards(here: context.Studio) -> list[Card]:
     ]
 
 
-def _accuracy(home: Path, key: str) -> versions.Accuracy | None:
+def _accuracy(home: Path, key: str) -> versions.HeldOutAccuracy | None:
     with contextlib.suppress(errors.TriptychError):  # its own page says what is wrong
         if numbers := bundles.versions(home, key):
             return versions.accuracy_of(bundles.find(home, f"{key}@{numbers[-1]}").metrics)

@@ -12,7 +12,7 @@ from triptych.evaluation import figures
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class HeldOutAccuracy:
     """How often a committee is right on photos that it had not learned.
 
     Args:
@@ -57,7 +57,7 @@ class Version:
     classes: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
     photos: int | None = None
-    accuracy: Accuracy | None = None
+    accuracy: HeldOutAccuracy | None = None
     damage: str = ""
 
 
@@ -147,11 +147,11 @@ def _photos(about: dict[str, Any]) -> int | None:
         return None
 
 
-def accuracy_of(metrics: dict[str, Any]) -> Accuracy | None:
+def accuracy_of(metrics: dict[str, Any]) -> HeldOutAccuracy | None:
     """The accuracy that ``metrics.json`` tells; ``None`` where there is none."""
     try:
         whole = metrics["committee"]
         low, high = map(float, whole["interval"])
-        return Accuracy(float(whole["top1"]), low, high, int(metrics["images"]))
+        return HeldOutAccuracy(float(whole["top1"]), low, high, int(metrics["images"]))
     except (KeyError, TypeError, ValueError):
         return None
