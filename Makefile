@@ -60,7 +60,8 @@ check: .venv/dev.done
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(RUN_PYTEST) -n 2 -q -m "not (browser or network or ray or slow or thorough)" $(PYTEST)
+	@$(RUN_PYTEST) -n 2 -q -m "not (browser or network or ray or slow or thorough)" \
+	  -p no:schemathesis --ignore tests/web/test_openapi.py $(PYTEST)
 
 # Three workers for two cores: clusters and browsers wait a good deal.
 test: .venv/dev.done

@@ -135,7 +135,7 @@ def test_the_commands_lend_take_in_and_ask(
     assert refused.exit_code == 2
     assert "'memory://bucket/garden' does not name a zip file" in refused.stderr
     refused = run("bundles", "show", pinned, "--home", away)
-    assert "lies elsewhere" in refused.stderr
+    assert "is a URL; expected a committee in this home" in refused.stderr
     assert "triptych bundles import URL" in refused.stderr
 
 
@@ -174,7 +174,7 @@ def test_a_studio_keeps_its_own_bundle_of_that_name(garden: bundles.Bundle, url:
     ran = run("serve", "--committee", pinned, "--port", 0, "--home", garden.folder.parents[2])
     assert ran.exit_code == 2
     assert "has another garden" in ran.stderr
-    assert "name another --home" in ran.stderr
+    assert "give another --home" in ran.stderr
 
 
 # ------------------------------------------------------------------ only what its hash says

@@ -271,6 +271,7 @@ def test_the_least_share_is_that_of_statsmodels(right: int, total: int, expected
     seed=st.integers(0, 99),
     precision=st.sampled_from([0.5, 0.8, 0.95]),
 )
+@pytest.mark.slow
 def test_sure_is_the_least_probability_whose_answers_keep_the_promise(
     tops: np.ndarray, seed: int, precision: float
 ) -> None:

@@ -86,6 +86,7 @@ def test_the_risk_of_answering_all_is_the_share_of_wrong_answers(photos: int, se
     assert risks[0] == (probs[0, surest].argmax() != truth[surest])
 
 
+@pytest.mark.slow
 def test_pictures_are_files_that_do_not_change(tmp_path: Path, crossed: Crossed) -> None:
     found, probs = crossed
     both = {"before": rules.mean(probs), "after": found.joined["mean"]}

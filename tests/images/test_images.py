@@ -793,6 +793,7 @@ def run_alone(*arguments: str) -> dict[str, object]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_noise_and_mutilated_images_never_surprise() -> None:
     """10,000 random inputs and 2,000 broken images: an array or an `ImageError`, nothing else."""
     report = run_alone("fuzz", "10000", "2000")

@@ -19,6 +19,7 @@ def made(*sizes: int, seed: int = 0) -> Head:
     return Head("mlp" if len(sizes) > 2 else "linear", tuple(kernels), tuple(biases), {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(6, 3), (6, 8, 2)], ids=["linear", "mlp"])
 def test_a_head_in_keras_answers_as_in_arrays(sizes: tuple[int, ...], keras: Any) -> None:
     own = made(*sizes)
