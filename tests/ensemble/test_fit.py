@@ -479,8 +479,6 @@ def test_each_photo_is_answered_by_a_fit_on_the_other_folds() -> None:
         asked = fitted.run_cascade(lambda seat, still, own=own: probs[seat, own][still], own.sum())
         np.testing.assert_allclose(crossed.joined["cascade"][own], asked.joined)
         np.testing.assert_array_equal(crossed.used[own], asked.used)
-        spent = [sum(COSTS[stage.member] for stage in fitted.stages[:used]) for used in asked.used]
-        np.testing.assert_array_equal(crossed.cost[own], spent)
 
 
 def test_a_photos_own_class_does_not_change_its_answers() -> None:
@@ -493,22 +491,7 @@ def test_a_photos_own_class_does_not_change_its_answers() -> None:
             honest.joined[rule][folds == 2], lied.joined[rule][folds == 2]
         )
         assert (honest.joined[rule] != lied.joined[rule]).any()
-        np.testing.assert_array_equal(honest.sure(rule)[folds == 2], lied.sure(rule)[folds == 2])
-
-
-def test_sets_and_sure_answers_are_those_of_each_photos_own_fit() -> None:
-    probs, truth = trio(300, seed=8)
-    crossed = fit.cross_fit(probs, truth, COSTS, np.arange(300) % 5)
-    for rule in rules.RULES:
-        sizes, covered = crossed.sizes(rule, 0.9), crossed.covered(rule, 0.9)
-        sure = crossed.sure(rule)
-        for photo in range(0, 300, 7):
-            own = crossed.fold_params[crossed.folds[photo]].rules[rule]
-            row = crossed.joined[rule][photo]
-            members = conformal.prediction_set(row, conformal.quantile_for(own.quantiles, 0.9))
-            assert sizes[photo] == len(members)
-            assert covered[photo] == (truth[photo] in members)
-            assert sure[photo] == (row.max() >= own.sure)
+    assert honest.fold_params[2] == lied.fold_params[2]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from support.predictions import random_predictions
 from triptych import evaluation
+from triptych.ensemble import conformal
 from triptych.ensemble import fit
 from triptych.ensemble import params
 from triptych.ensemble import rules
@@ -80,8 +81,11 @@ def test_a_fitted_committee_is_counted_as_cross_fitting_counts_it() -> None:
         tally.add(probs[:, n], int(truths[n]))
     counted = tally.to_dict()["rules"]
     for rule in rules.RULES:
-        assert counted[rule]["coverage"] == crossed.covered(rule, 0.8)[own].mean()
-        assert counted[rule]["set_size"] == crossed.sizes(rule, 0.8)[own].mean()
+        quantile = conformal.quantile_for(crossed.fold_params[0].rules[rule].quantiles, 0.8)
+        sets = [conformal.prediction_set(row, quantile) for row in crossed.joined[rule][own]]
+        held = [truth in classes for truth, classes in zip(truths[own], sets, strict=True)]
+        assert counted[rule]["coverage"] == np.mean(held)
+        assert counted[rule]["set_size"] == np.mean([len(classes) for classes in sets])
         assert counted[rule]["top1"] == (crossed.joined[rule].argmax(1) == truths)[own].mean()
     spent = np.where(crossed.used[own] == 1, 0.25, 1.0)
     assert counted["cascade"]["cost"] == pytest.approx(spent.mean())
