@@ -29,7 +29,6 @@ from playwright.sync_api import sync_playwright
 
 from triptych.studio import sample_images
 from triptych.studio.projects import Projects
-from triptych.studio.projects import sample
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -129,7 +128,7 @@ def empty(browser: Browser, address: str, home: Path) -> None:
 def fill(browser: Browser, address: str, home: Path) -> None:
     """Train on the sample, correct labels, train again, publish, fill the inbox."""
     door = Projects(home)
-    sample.make(door)
+    sample_images.make_project(door)
     names = {own.name: own.id for own in door.find(KEY).classes}
     photos = {photo.name: photo.digest for photo in door.photos(KEY, limit=-1)}
     wrong = [photos[f"apples {number:02}.jpg"] for number in (3, 11)]

@@ -27,6 +27,7 @@ from support.images import picture
 from triptych import data as triptych_data
 from triptych import errors
 from triptych.cli import main
+from triptych.studio import sample_images
 from triptych.studio.projects import ALL
 from triptych.studio.projects import UNSORTED
 from triptych.studio.projects import Database
@@ -35,7 +36,6 @@ from triptych.studio.projects import ProjectPhoto
 from triptych.studio.projects import Projects
 from triptych.studio.projects import inbox
 from triptych.studio.projects import photo_store
-from triptych.studio.projects import sample
 from triptych.studio.projects.migrations import MIGRATIONS
 
 OLDEST = Path(__file__).parent / "studio-1.sql"
@@ -837,11 +837,11 @@ def test_dismissed_photos_go_for_good_in_the_end(
 
 
 def test_the_sample_project_is_made_where_there_is_nothing(projects: Projects) -> None:
-    made = sample.make(projects)
+    made = sample_images.make_project(projects)
     assert [(own.name, own.photos) for own in made.classes] == [
-        ("apples", sample.PHOTOS),
-        ("lemons", sample.PHOTOS),
-        ("pears", sample.PHOTOS),
+        ("apples", sample_images.PHOTOS),
+        ("lemons", sample_images.PHOTOS),
+        ("pears", sample_images.PHOTOS),
     ]
     assert projects.findings(made.key) == []
     assert projects.history(made.key) == []

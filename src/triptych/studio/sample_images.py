@@ -6,6 +6,7 @@ light and sharpness differ, so shape has to be learned and a few are hard.
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -16,9 +17,18 @@ from PIL import Image
 from PIL import ImageDraw
 from PIL import ImageFilter
 
+from triptych.data.files import File
+from triptych.data.layout import Item
+from triptych.data.layout import Layout
+from triptych.studio.projects import Project
+from triptych.studio.projects import Projects
 from triptych.typing import Float64Array
 
 Colour = tuple[int, ...]
+
+# The sample project, and how many photos each of its classes has.
+TITLE = "Sample: fruit"
+PHOTOS = 16
 
 SIZES = ((240, 320), (320, 240), (300, 300))
 QUALITY = 88
@@ -86,6 +96,28 @@ KINDS: Mapping[str, _Kind] = {
     "lemons": _Kind(_lemon, (_YELLOW, _YELLOW, _GREEN, _ORANGE), 0.0, 160),
     "pears": _Kind(_pear, (_GREEN, _YELLOW, _BROWN, _RED), 0.45, 110),
 }
+
+
+def make_project(projects: Projects) -> Project:
+    """Draw a few dozen photos of fruit into a project of their own.
+
+    They belong to Triptych and are under its licence; nothing is fetched.
+
+    Args:
+        projects: Gets it.
+
+    Example:
+        >>> [fruit.name for fruit in make_project(Projects(home)).classes]  # doctest: +SKIP
+        ['apples', 'lemons', 'pears']
+    """
+    items = []
+    for kind in KINDS:
+        for number in range(1, PHOTOS + 1):
+            file = File(
+                f"{kind}/{kind} {number:02}.jpg", functools.partial(jpeg, kind, seed=number)
+            )
+            items.append(Item(file, kind, "train"))
+    return projects.import_layout(TITLE, Layout(tuple(KINDS), tuple(items), ()))
 
 
 def jpeg(kind: str, *, seed: int) -> bytes:

@@ -9,18 +9,15 @@
 
     records        what the tables hold, as dataclasses
     database       the SQLite file and its transactions; `migrations` to today's tables
-    blobs          files by content, and their thumbnails
-    photo_store    files and rows of photos together, garbage collection
+    photo_store    files of photos and thumbnails, kept consistent with their rows
     project_table  rows of projects and classes
     photo_table    rows of photos
     job_table      rows of training jobs, which `triptych.studio.jobs` runs
     decisions      what people decided about photos, and undoing it
     inbox          photos that were kept for a person to look at
-    checking       findings of the data set check
-    as_dataset     a project as a data set to train on
-    transfer       import and export; `folders` has the files
+    dataset        a project as a data set to train on, and findings about it
+    transfer       import and export
     naming         valid names of projects, classes and files
-    sample         a sample project of drawn fruit
 """
 
 from __future__ import annotations

@@ -167,20 +167,29 @@ def _set(db: sqlite3.Connection, states: Iterable[tuple[int | None, bool, int]])
 
 
 def _read(rows: Iterable[tuple[Any, ...]]) -> list[Decision]:
-    return [_decision(*row) for row in rows]
-
-
-def _decision(batch: int, digest: bytes, *rest: Any) -> Decision:
-    before, after, excluded_before, excluded_after, at_s, undone, before_name, after_name = rest
-    return Decision(
-        batch=batch,
-        digest=digest.hex(),
-        before=before,
-        after=after,
-        excluded_before=bool(excluded_before),
-        excluded_after=bool(excluded_after),
-        at_s=at_s,
-        undone=bool(undone),
-        before_name=before_name,
-        after_name=after_name,
-    )
+    return [
+        Decision(
+            batch=batch,
+            digest=digest.hex(),
+            before=before,
+            after=after,
+            excluded_before=bool(excluded_before),
+            excluded_after=bool(excluded_after),
+            at_s=at_s,
+            undone=bool(undone),
+            before_name=before_name,
+            after_name=after_name,
+        )
+        for (
+            batch,
+            digest,
+            before,
+            after,
+            excluded_before,
+            excluded_after,
+            at_s,
+            undone,
+            before_name,
+            after_name,
+        ) in rows
+    ]

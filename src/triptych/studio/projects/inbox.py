@@ -46,9 +46,9 @@ class Inbox:
         """
         if self.waiting() >= MOST:
             return False
-        seen = self.photo_store.store(data)
+        facts = self.photo_store.store(data)
         with self.database.writing() as db:
-            digest = self.photo_store.note(db, seen, data)
+            digest = self.photo_store.note(db, facts, data)
             db.execute(
                 "INSERT INTO kept (digest, name, verdict, at_s) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (digest) WHERE done_s IS NULL "
@@ -117,18 +117,15 @@ class Inbox:
         """
         with self.database.writing() as db:
             for number in kept_ids:
-                _reopen(db, number)
-
-
-def _reopen(db: sqlite3.Connection, number: int) -> None:
-    row = db.execute("SELECT digest, photo FROM kept WHERE id = ?", (number,)).fetchone()
-    if row is None:
-        raise _unknown(number)
-    digest, photo = row
-    db.execute("DELETE FROM photo WHERE id = ?", (photo,))
-    query = "SELECT 1 FROM kept WHERE digest = ? AND done_s IS NULL"
-    if db.execute(query, (digest,)).fetchone() is None:
-        db.execute("UPDATE kept SET done_s = NULL WHERE id = ?", (number,))
+                query = "SELECT digest, photo FROM kept WHERE id = ?"
+                row = db.execute(query, (number,)).fetchone()
+                if row is None:
+                    raise _unknown(number)
+                digest, photo = row
+                db.execute("DELETE FROM photo WHERE id = ?", (photo,))
+                query = "SELECT 1 FROM kept WHERE digest = ? AND done_s IS NULL"
+                if db.execute(query, (digest,)).fetchone() is None:
+                    db.execute("UPDATE kept SET done_s = NULL WHERE id = ?", (number,))
 
 
 def _finish(db: sqlite3.Connection, number: int, *, photo: int | None) -> None:

@@ -143,8 +143,10 @@ class JobTable:
     def put(self, job: Job) -> None:
         """Write down how far a job is; one whose project was removed is let go."""
         marks = ", ".join(f"{column} = ?" for column in _COLUMNS)
+        fields = {**vars(job), "options": json.dumps(job.options), "news": json.dumps(job.news)}
+        values = [fields[column] for column in _COLUMNS]
         with self._database.writing() as db:
-            db.execute(f"UPDATE job SET {marks} WHERE id = ?", (*_values(job), job.id))
+            db.execute(f"UPDATE job SET {marks} WHERE id = ?", (*values, job.id))
 
     def interrupt(self, reason: str) -> int:
         """Mark all jobs that are under way as interrupted.
@@ -178,8 +180,3 @@ def _job(row: tuple[Any, ...]) -> Job:
     fields["options"] = json.loads(fields["options"])
     fields["news"] = tuple(json.loads(fields["news"]))
     return Job(number, key, created_s, **fields)
-
-
-def _values(job: Job) -> list[Any]:
-    fields = {**vars(job), "options": json.dumps(job.options), "news": json.dumps(job.news)}
-    return [fields[column] for column in _COLUMNS]

@@ -106,11 +106,9 @@ def file_name(text: str) -> str:
     stem, ending = os.path.splitext(name)
     if len(ending.encode()) >= _MAX_FILE_BYTES:
         stem, ending = name, ""
-    return _cut(stem, _MAX_FILE_BYTES - len(ending.encode())) + ending or "photo"
-
-
-def _cut(text: str, most_bytes: int) -> str:
-    return text.encode()[:most_bytes].decode(errors="ignore").rstrip(" .")
+    most_bytes = _MAX_FILE_BYTES - len(ending.encode())
+    stem = stem.encode()[:most_bytes].decode(errors="ignore").rstrip(" .")
+    return stem + ending or "photo"
 
 
 def keys(text: str) -> Iterator[str]:

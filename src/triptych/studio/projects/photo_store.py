@@ -1,21 +1,29 @@
 """Photos of all projects: their files and their rows, kept consistent.
 
-A file is written before its row. It is removed under the writer's lock once no project and no inbox
-refers to it, so no other process can be about to write a row for it.
+A file is named by its hash, written atomically and durably, and never changed. It is written before
+its row. It is removed under the writer's lock once no project and no inbox refers to it, so no
+other process can be about to write a row for it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
+from pathlib import Path
 
+from triptych import errors
 from triptych import images
+from triptych.images import preview
 from triptych.studio.projects import photo_table
-from triptych.studio.projects.blobs import BlobStore
 from triptych.studio.projects.database import Database
+from triptych.typing import UInt8Image
+from triptych.utils import files
 
 # How long a dismissal from the inbox can be undone.
 GRACE_S = 3600.0
+THUMBNAIL_PX = 240
+_SCRATCH = ".writing"
 
 
 class PhotoStore:
@@ -39,20 +47,20 @@ class PhotoStore:
             errors.ImageError: It is not a readable photo.
             errors.StateError: It cannot be written.
         """
-        seen, pixels = photo_table.inspect(data, self.limits)
-        self.blobs.put(seen.digest, data)
-        self.blobs.draw_thumbnail(seen.digest, pixels)
-        return seen
+        facts, pixels = photo_table.inspect(data, self.limits)
+        self.blobs.put(facts.digest, data)
+        self.blobs.draw_thumbnail(facts.digest, pixels)
+        return facts
 
-    def note(self, db: sqlite3.Connection, seen: photo_table.PhotoFacts, data: bytes) -> bytes:
+    def note(self, db: sqlite3.Connection, facts: photo_table.PhotoFacts, data: bytes) -> bytes:
         """Write the row of a stored photo.
 
         Returns:
             Its digest, as the tables have it.
         """
         # Again, with the lock: another process may have removed it since.
-        self.blobs.put(seen.digest, data)
-        return photo_table.note(db, seen)
+        self.blobs.put(facts.digest, data)
+        return photo_table.note(db, facts)
 
     def collect(self) -> None:
         """Remove the photos that no project and no inbox refers to."""
@@ -64,3 +72,115 @@ class PhotoStore:
             for digest in gone:
                 self.blobs.drop(digest.hex())
             db.executemany("DELETE FROM content WHERE digest = ?", ((digest,) for digest in gone))
+
+
+class BlobStore:
+    """Photos and thumbnails below a folder.
+
+    Args:
+        folder: Holds ``photos/`` and ``thumbs/``.
+        limits: Bytes and pixels allowed.
+
+    Example:
+        >>> import tempfile
+        >>> blobs = BlobStore(Path(tempfile.mkdtemp()), images.DEFAULT_LIMITS)
+        >>> blobs.put("ab" * 32, b"bytes")
+        >>> blobs.read("ab" * 32)
+        b'bytes'
+    """
+
+    def __init__(self, folder: Path, limits: images.Limits) -> None:
+        self._photos = folder / "photos"
+        self._thumbs = folder / "thumbs"
+        self._limits = limits
+        try:
+            (self._photos / _SCRATCH).mkdir(parents=True, exist_ok=True)
+            (self._thumbs / _SCRATCH).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        files.sweep(self._photos / _SCRATCH)
+        files.sweep(self._thumbs / _SCRATCH)
+
+    def path(self, digest: str) -> Path:
+        """The path of a photo, whether it exists or not."""
+        return self._photos / digest[:2] / digest
+
+    def has(self, digest: str) -> bool:
+        """Whether a photo is stored."""
+        return self.path(digest).is_file()
+
+    def put(self, digest: str, data: bytes) -> None:
+        """Write a photo; when this returns, it is on the disk.
+
+        Raises:
+            errors.StateError: It cannot be written.
+        """
+        path = self.path(digest)
+        with contextlib.suppress(OSError):
+            if path.stat().st_size == len(data):
+                return
+        try:
+            _write(path, data, self._photos / _SCRATCH, durable=True)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    def read(self, digest: str) -> bytes:
+        """The bytes of a photo.
+
+        Raises:
+            errors.UnknownName: There is none.
+        """
+        try:
+            return self.path(digest).read_bytes()
+        except FileNotFoundError:
+            raise errors.UnknownName(
+                f"There is no photo {digest[:12]!r}; it may be gone."
+            ) from None
+
+    def thumbnail(self, digest: str) -> bytes:
+        """A photo as a small JPEG file; made anew when there is none.
+
+        Raises:
+            errors.UnknownName: There is no such photo.
+        """
+        with contextlib.suppress(OSError):
+            if data := self._thumb(digest).read_bytes():
+                return data
+        return self.draw_thumbnail(digest, images.load(self.read(digest), limits=self._limits))
+
+    def draw_thumbnail(self, digest: str, pixels: UInt8Image) -> bytes:
+        """Make and keep the thumbnail of a photo.
+
+        Args:
+            digest: The photo.
+            pixels: RGB, shape (H, W, 3).
+        """
+        data = preview.jpeg(pixels, longest_px=THUMBNAIL_PX)
+        with contextlib.suppress(OSError):  # it can be made again
+            _write(self._thumb(digest), data, self._thumbs / _SCRATCH, durable=False)
+        return data
+
+    def drop(self, digest: str) -> None:
+        """Remove a photo and its thumbnail."""
+        for path in (self._thumb(digest), self.path(digest)):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def _thumb(self, digest: str) -> Path:
+        return self._thumbs / digest[:2] / f"{digest}.jpg"
+
+
+def _write(path: Path, data: bytes, scratch: Path, *, durable: bool) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with files.atomic_file(path, scratch=scratch, durable=durable) as new:
+        new.touch(0o600)  # only its owner reads people's photos
+        new.write_bytes(data)
+    if durable:
+        files.sync_folder(path.parent.parent)
+
+
+def _unwritable(path: Path, error: OSError) -> errors.StateError:
+    return errors.StateError(
+        f"Nothing can be written to {str(path.parent)!r}: {error.strerror}. See that the disk has "
+        f"space and the folder belongs to you."
+    )

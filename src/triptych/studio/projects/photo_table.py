@@ -79,18 +79,18 @@ def inspect(data: bytes, limits: images.Limits) -> tuple[PhotoFacts, UInt8Image]
     return PhotoFacts(digest, kind, size, len(data), near.sketch(pixels)), pixels
 
 
-def note(db: sqlite3.Connection, seen: PhotoFacts) -> bytes:
+def note(db: sqlite3.Connection, facts: PhotoFacts) -> bytes:
     """Write down what is known of a content, once.
 
     Returns:
         Its digest, as the tables have it.
     """
-    digest = bytes.fromhex(seen.digest)
-    height, width = seen.size
+    digest = bytes.fromhex(facts.digest)
+    height, width = facts.size
     db.execute(
         "INSERT INTO content (digest, format, width, height, size_bytes, sketch) "
         "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (digest, seen.format, width, height, seen.size_bytes, seen.sketch.to_bytes()),
+        (digest, facts.format, width, height, facts.size_bytes, facts.sketch.to_bytes()),
     )
     return digest
 
@@ -170,7 +170,7 @@ def rows(db: sqlite3.Connection, project: int, digests: Sequence[str]) -> Iterat
 
 
 def unused(db: sqlite3.Connection) -> list[bytes]:
-    """BlobStore that neither a project nor the inbox has any more."""
+    """Digests of the contents that neither a project nor the inbox has any more."""
     query = (
         "SELECT digest FROM content WHERE digest NOT IN (SELECT digest FROM photo) "
         "AND digest NOT IN (SELECT digest FROM kept)"

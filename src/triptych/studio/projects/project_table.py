@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from triptych import bundles
 from triptych import errors
@@ -18,12 +15,6 @@ from triptych.studio.projects.records import Project
 # Words that follow /projects/ in addresses of pages.
 RESERVED_KEYS = frozenset({"export", "import", "inbox", "new", "photos", "sample", "static"})
 MAX_CLASSES = 1000
-
-
-class _Count(NamedTuple):
-    class_id: int | None
-    excluded: bool
-    photos: int
 
 
 def listed(db: sqlite3.Connection) -> list[Project]:
@@ -42,15 +33,20 @@ def find(db: sqlite3.Connection, key: str) -> Project:
     title, created_s = db.execute(
         "SELECT title, created_s FROM project WHERE id = ?", (number,)
     ).fetchone()
-    counts = list(_counts(db, number))
+    query = "SELECT class, excluded, count(*) FROM photo WHERE project = ? GROUP BY class, excluded"
+    counts = db.execute(query, (number,)).fetchall()
+    included = {class_id: photos for class_id, excluded, photos in counts if not excluded}
+    query = "SELECT id, name FROM class WHERE project = ? AND NOT removed ORDER BY id"
+    classes = db.execute(query, (number,))
+    photos = sum(count for _, _, count in counts)
     return Project(
         key=key,
         title=title,
         created_s=created_s,
-        classes=tuple(_classes(db, number, counts)),
-        photos=_total(counts),
-        excluded=_total(count for count in counts if count.excluded),
-        unsorted=_total(c for c in counts if not c.excluded and c.class_id is None),
+        classes=tuple(Class(each, name, included.get(each, 0)) for each, name in classes),
+        photos=photos,
+        excluded=photos - sum(included.values()),
+        unsorted=included.get(None, 0),
     )
 
 
@@ -66,23 +62,6 @@ def number_of(db: sqlite3.Connection, key: str) -> int:
         known = f"expected one of: {', '.join(keys)}" if keys else "there are no projects yet"
         raise errors.UnknownName(f"There is no project {key[:80]!r}; {known}.")
     return int(row[0])
-
-
-def _counts(db: sqlite3.Connection, number: int) -> Iterator[_Count]:
-    query = "SELECT class, excluded, count(*) FROM photo WHERE project = ? GROUP BY class, excluded"
-    for class_id, excluded, photos in db.execute(query, (number,)):
-        yield _Count(class_id, bool(excluded), photos)
-
-
-def _total(counts: Iterable[_Count]) -> int:
-    return sum(count.photos for count in counts)
-
-
-def _classes(db: sqlite3.Connection, number: int, counts: list[_Count]) -> Iterator[Class]:
-    own = {count.class_id: count.photos for count in counts if not count.excluded}
-    query = "SELECT id, name FROM class WHERE project = ? AND NOT removed ORDER BY id"
-    for class_id, name in db.execute(query, (number,)):
-        yield Class(class_id, name, own.get(class_id, 0))
 
 
 def make(db: sqlite3.Connection, home: Path, title: str) -> str:

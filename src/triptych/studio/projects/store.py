@@ -11,10 +11,10 @@ from triptych.studio.projects import decisions
 from triptych.studio.projects import naming
 from triptych.studio.projects import photo_table
 from triptych.studio.projects import project_table
-from triptych.studio.projects.blobs import BlobStore
-from triptych.studio.projects.checking import FindingsCache
 from triptych.studio.projects.database import Database
+from triptych.studio.projects.dataset import FindingsCache
 from triptych.studio.projects.inbox import Inbox
+from triptych.studio.projects.photo_store import BlobStore
 from triptych.studio.projects.photo_store import PhotoStore
 from triptych.studio.projects.records import ALL
 from triptych.studio.projects.records import Class
@@ -157,12 +157,12 @@ class Projects(Transfer, Inbox):
         """
         with self.database.reading() as db:
             project_table.target(db, key, class_id)
-        seen = self.photo_store.store(data)
+        facts = self.photo_store.store(data)
         with self.database.writing() as db:
             project, class_id = project_table.target(db, key, class_id)
-            digest = self.photo_store.note(db, seen, data)
+            digest = self.photo_store.note(db, facts, data)
             decisions.place(db, project, digest, naming.file_name(name), class_id)
-            return photo_table.find(db, project, seen.digest)
+            return photo_table.find(db, project, facts.digest)
 
     def photos(
         self,

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from triptych import errors
+from triptych.data import findings
+from triptych.data import opening
+from triptych.data.layout import Item
 from triptych.data.layout import Layout
 from triptych.data.records import Dataset
 from triptych.data.records import Finding
-from triptych.studio.projects import as_dataset
-from triptych.studio.projects import folders
+from triptych.studio.projects import dataset
+from triptych.studio.projects import decisions
 from triptych.studio.projects import naming
+from triptych.studio.projects import photo_table
 from triptych.studio.projects import project_table
 from triptych.studio.projects.database import Database
 from triptych.studio.projects.photo_store import PhotoStore
+from triptych.studio.projects.photo_table import PhotoFacts
 from triptych.studio.projects.records import Project
 from triptych.typing import Progress
+from triptych.utils import concurrency
 
 
 def _silent(done: int, total: int) -> None:
@@ -30,7 +42,7 @@ class Transfer:
     home: Path
 
     def dataset(self, key: str) -> Dataset:
-        """A project as `training.train` learns from it, in an instant: no photo is opened.
+        """A project as `training.train` learns from it, without opening a photo.
 
         Args:
             key: Of the project; photos without a class or that are excluded are left out.
@@ -41,7 +53,7 @@ class Transfer:
         """
         with self.database.reading() as db:
             title, number = project_table.find(db, key).title, project_table.number_of(db, key)
-            return as_dataset.dataset_of(db, number, title, self.photo_store.blobs.read)
+            return dataset.dataset_of(db, number, title, self.photo_store.blobs.read)
 
     def export(self, key: str, folder: Path, *, progress: Progress = _silent) -> int:
         """Write a plain folder per class; the files keep their names as far as they differ.
@@ -58,13 +70,25 @@ class Transfer:
             errors.UnknownName: There is no such project.
             errors.SourceError: The folder has something in it, or cannot be written.
         """
-        listed = self._entries(key)
-        folders.write_folders(listed, self.photo_store.blobs.read, folder, progress)
-        return len(listed)
-
-    def _entries(self, key: str) -> list[folders.Entry]:
         with self.database.reading() as db:
-            return list(folders.entries(db, project_table.number_of(db, key)))
+            entries = list(dataset.entries(db, project_table.number_of(db, key)))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise errors.SourceError(
+                    f"{str(folder)!r} is not empty, and nothing is ever overwritten. Name a new "
+                    "one."
+                )
+            for done, entry in enumerate(entries, start=1):
+                (folder / entry.label).mkdir(exist_ok=True)
+                data = self.photo_store.blobs.read(entry.digest)
+                (folder / entry.label / entry.file).write_bytes(data)
+                progress(done, len(entries))
+        except OSError as error:
+            raise errors.SourceError(
+                f"{str(folder)!r} cannot be written: {error.strerror}. Name another folder."
+            ) from error
+        return len(entries)
 
     def import_from(
         self,
@@ -74,7 +98,7 @@ class Transfer:
         progress: Progress = _silent,
         report: Callable[[Finding], None] = lambda finding: None,
     ) -> Project:
-        """Make a project of a folder, zip or CSV of photos, whole or not at all.
+        """Make a project of a folder, zip or CSV of photos, atomically.
 
         Args:
             source: As for `dataset.open`, with one class at least; sides are joined.
@@ -86,7 +110,7 @@ class Transfer:
             errors.SourceError: It cannot be opened, or has no photos in classes.
             errors.SettingError: The title is too long.
         """
-        layout = folders.layout_of(source, self.photo_store.limits)
+        layout = opening.layout_of(source, self.photo_store.limits, least=1)
         title = title or naming.as_title(source.resolve().stem)
         return self.import_layout(title, layout, progress=progress, report=report)
 
@@ -98,7 +122,7 @@ class Transfer:
         progress: Progress = _silent,
         report: Callable[[Finding], None] = lambda finding: None,
     ) -> Project:
-        """Make a project of files whose classes are known, whole or not at all.
+        """Make a project of files whose classes are known, atomically.
 
         Args:
             title: Of the project.
@@ -111,13 +135,75 @@ class Transfer:
             errors.SettingError: The title is empty or too long.
         """
         title = naming.title(title)
-        imported, left_out = folders.store_photos(layout, self.photo_store, progress)
+        imported, left_out = self._store_photos(layout, progress)
         with self.database.writing() as db:
             key = project_table.make(db, self.home, title)
-            folders.add_to_project(
-                db, project_table.number_of(db, key), layout, imported, self.photo_store
-            )
+            number = project_table.number_of(db, key)
+            class_ids = {
+                label: project_table.class_named(db, number, naming.as_class_name(label))
+                for label in layout.classes
+            }
+            for item, facts in imported:
+                if not self.photo_store.blobs.has(facts.digest):  # another process removed it since
+                    facts = self.photo_store.store(item.file.read())
+                digest = photo_table.note(db, facts)
+                name = naming.file_name(item.file.name)
+                decisions.place(db, number, digest, name, class_ids[item.label])
             project = project_table.find(db, key)
         for finding in left_out:
             report(finding)
         return project
+
+    def _store_photos(
+        self, layout: Layout, progress: Progress
+    ) -> tuple[list[tuple[Item, PhotoFacts]], tuple[Finding, ...]]:
+        """Store all photos of a layout, in no project yet; gives them and what was left out."""
+        imported: dict[str, tuple[Item, PhotoFacts]] = {}
+        copies: defaultdict[str, list[Item]] = defaultdict(list)
+        failures: list[tuple[Item, errors.TriptychError]] = []
+
+        def store(item: Item) -> PhotoFacts | errors.TriptychError:
+            try:
+                return self.photo_store.store(item.file.read())
+            except errors.StateError:
+                raise
+            except errors.TriptychError as error:
+                return error
+
+        threads = concurrency.cpu_count()
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="triptych-import")
+        try:
+            results = concurrency.map_ahead(pool, store, layout.items, ahead=2 * threads)
+            for done, (item, result) in enumerate(zip(layout.items, results, strict=True), start=1):
+                if isinstance(result, PhotoFacts):
+                    imported.setdefault(result.digest, (item, result))
+                    copies[result.digest].append(item)
+                else:
+                    failures.append((item, result))
+                progress(done, len(layout.items))
+        finally:
+            pool.shutdown(cancel_futures=True)
+        if not imported:
+            item, first = failures[0]
+            raise errors.SourceError(
+                f"None of {len(failures)} files is a photo. The first, {item.file.source!r}: "
+                f"{first.message}"
+            )
+        left_out = [
+            *layout.findings,
+            *findings.unreadable(failures),
+            *_repeated(copies.values()),
+        ]
+        return list(imported.values()), findings.in_order(left_out)
+
+
+def _repeated(groups: Iterable[Sequence[Item]]) -> Iterator[Finding]:
+    """Photos that came more than once; a project has them once, in the class that was first."""
+    for same in groups:
+        sources = tuple(item.file.source for item in same)
+        labels = list(dict.fromkeys(item.label for item in same))
+        if len(labels) > 1:
+            message = f"The same file is in several classes. Taken into the first, {labels[0]!r}."
+            yield Finding("label_conflict", message, sources)
+        elif len(same) > 1:
+            yield Finding("exact_duplicate", "The same file several times. Taken in once.", sources)

@@ -15,9 +15,9 @@ from werkzeug.wrappers import Response
 
 from triptych import bundles
 from triptych import errors
+from triptych.studio import sample_images
 from triptych.studio.projects import Project
 from triptych.studio.projects import ProjectPhoto
-from triptych.studio.projects import sample
 from triptych.studio.projects.naming import MAX_TITLE
 from triptych.web import context
 from triptych.web.studio import versions
@@ -81,7 +81,7 @@ def make() -> Response:
 def try_sample() -> Response:
     """Make the sample project, or open it when it is there."""
     here = context.current()
-    return _open(here.do(lambda: sample.make(here.projects)))
+    return _open(here.do(lambda: sample_images.make_project(here.projects)))
 
 
 @blueprint.post("/import")

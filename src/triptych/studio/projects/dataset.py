@@ -1,0 +1,146 @@
+"""A project as a data set, and findings about it, from facts stored when photos were added.
+
+No photo is decoded.
+"""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from triptych import data
+from triptych.data import files
+from triptych.data import findings
+from triptych.data import near
+from triptych.data import scan
+from triptych.data.files import File
+from triptych.data.layout import Item
+from triptych.data.records import Finding
+from triptych.images import formats
+from triptych.studio.projects import naming
+
+_PHOTOS = """
+SELECT photo.digest, photo.name, class.name, format
+FROM photo JOIN content USING (digest) JOIN class ON class.id = photo.class
+WHERE photo.project = ? AND NOT excluded
+"""
+_SKETCHES = """
+SELECT digest, sketch FROM content
+WHERE digest IN (SELECT digest FROM photo WHERE project = ? AND NOT excluded)
+"""
+_FACTS = """
+SELECT photo.digest, format, sketch FROM photo JOIN content USING (digest)
+WHERE photo.project = ? AND NOT excluded
+"""
+_MOST_CACHED = 16  # projects
+
+Row = tuple[bytes, str, str, str]
+
+
+class Entry(NamedTuple):
+    """A photo as it is exported.
+
+    Args:
+        digest: The photo.
+        label: Name of its class.
+        file: Name of its file, unique in its class.
+    """
+
+    digest: str
+    label: str
+    file: str
+
+
+def entries(db: sqlite3.Connection, project: int) -> Iterator[Entry]:
+    """The photos of a project that have a class and take part, class by class."""
+    used: set[tuple[str, str]] = set()
+    rows = db.execute(f"{_PHOTOS} ORDER BY class.name, photo.id", (project,))
+    for digest, name, label, kind in rows:
+        if not files.is_image(name):
+            name = f"{name}.{formats.BY_NAME[kind].suffixes[0]}"  # the usual one of several
+        stem, _, ending = name.rpartition(".")
+        number = 1
+        while (label, naming.folded(name)) in used:
+            number += 1
+            name = f"{stem} ({number}).{ending}"
+        used.add((label, naming.folded(name)))
+        yield Entry(digest.hex(), label, name)
+
+
+def dataset_of(
+    db: sqlite3.Connection, project: int, title: str, read: Callable[[str], bytes]
+) -> data.Dataset:
+    """The photos that have a class and take part, named as in an export.
+
+    Args:
+        db: In a transaction.
+        project: Its number.
+        title: Its name for people.
+        read: Gives the bytes of a photo.
+
+    Raises:
+        errors.SourceError: Fewer than two classes have photos.
+    """
+    facts = {digest.hex(): rest for digest, *rest in db.execute(_FACTS, (project,))}
+    scanned = []
+    for digest, label, name in entries(db, project):
+        kind, sketch = facts[digest]
+        photo = scan.ScannedPhoto(
+            bytes.fromhex(digest), near.Sketch.from_bytes(sketch), scan.odd_format(name, kind)
+        )
+        file = File(f"{label}/{name}", functools.partial(read, digest))
+        scanned.append((Item(file, label, "train"), photo))
+    return data.from_scanned(title, scanned)
+
+
+class FindingsCache:
+    """Computes findings, and caches them until a project changes."""
+
+    def __init__(self) -> None:
+        # By project: all that its findings depend on (photos and classes), and the findings.
+        self._known: dict[int, tuple[tuple[list[Row], list[str]], tuple[Finding, ...]]] = {}
+
+    def check(
+        self, db: sqlite3.Connection, project: int, read: Callable[[str], bytes]
+    ) -> tuple[Finding, ...]:
+        """Findings about the photos that have a class and take part.
+
+        Args:
+            db: In a transaction.
+            project: Its number.
+            read: Gives the bytes of a photo.
+
+        Returns:
+            In the order of `data.records.KINDS`; their sources are digests.
+        """
+        query = "SELECT name FROM class WHERE project = ? AND NOT removed ORDER BY id"
+        classes = [name for (name,) in db.execute(query, (project,))]
+        rows: list[Row] = db.execute(_PHOTOS, (project,)).fetchall()
+        before, found = self._known.get(project, (None, ()))
+        if (rows, classes) == before:
+            return found
+        sketches = dict(db.execute(_SKETCHES, (project,)))
+        scanned = []
+        for digest, name, label, kind in rows:
+            photo = scan.ScannedPhoto(
+                digest, near.Sketch.from_bytes(sketches[digest]), scan.odd_format(name, kind)
+            )
+            file = File(digest.hex(), functools.partial(read, digest.hex()))
+            scanned.append((Item(file, label, "train"), photo))
+        photos = findings.grouped(scanned)
+        with_photos = {photo.item.label for photo in photos}
+        found = findings.in_order(
+            [
+                *findings.odd_formats(photos),
+                *findings.copies(photos),
+                *findings.empty([name for name in classes if name not in with_photos], []),
+                *findings.sizes(photos, [name for name in classes if name in with_photos]),
+            ]
+        )
+        if len(self._known) >= _MOST_CACHED:
+            self._known.clear()
+        self._known[project] = ((rows, classes), found)
+        return found
