@@ -6,7 +6,6 @@ import contextlib
 import itertools
 from collections.abc import Callable
 from collections.abc import Iterator
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,31 +42,27 @@ def decide(key: str) -> Response:
         raise BadRequest("No photo was chosen. Choose at least one, then what to do with it.")
     digests = list(dict.fromkeys(digests))
 
-    def carry_out(door: Projects) -> list[str]:
-        _decide(door, key, digests, what)
+    def carry_out(projects: Projects) -> list[str]:
+        verb, _, target = what.partition(":")
+        if verb == MOVE and target.isascii() and target.isdecimal() and len(target) < 16:
+            projects.decide(key, digests, class_id=int(target))
+        elif what == EXCLUDE:
+            projects.decide(key, digests, exclude=True)
+        elif what == INCLUDE:
+            projects.decide(key, digests)
+        elif what == RIGHT:
+            projects.confirm(key, digests)
+        else:
+            raise BadRequest(f"What to do with the photos is {what[:40]!r}; {EXPECTED}.")
         return digests
 
     return _answer(key, carry_out)
 
 
-def _decide(door: Projects, key: str, digests: Sequence[str], what: str) -> None:
-    verb, _, home = what.partition(":")
-    if verb == MOVE and home.isascii() and home.isdecimal() and len(home) < 16:
-        door.decide(key, digests, class_id=int(home))
-    elif what == EXCLUDE:
-        door.decide(key, digests, exclude=True)
-    elif what == INCLUDE:
-        door.decide(key, digests)
-    elif what == RIGHT:
-        door.confirm(key, digests)
-    else:
-        raise BadRequest(f"What to do with the photos is {what[:40]!r}; {EXPECTED}.")
-
-
 @blueprint.post("/decisions/undo")
 def undo(key: str) -> Response:
     """Undo what was decided last."""
-    return _answer(key, lambda door: [decision.digest for decision in door.undo(key)])
+    return _answer(key, lambda projects: [decision.digest for decision in projects.undo(key)])
 
 
 def _answer(key: str, carry_out: Callable[[Projects], list[str]]) -> Response:
@@ -83,44 +78,41 @@ def _answer(key: str, carry_out: Callable[[Projects], list[str]]) -> Response:
     here = context.current()
 
     def work() -> dict[str, Any]:
-        digests = carry_out(here.projects)
-        last = undoable(here.projects, key)
+        projects = here.projects
+        digests = carry_out(projects)
+        project, confirmed = projects.find(key), projects.confirmed(key)
+        photos = {photo.digest: photo for photo in projects.photos(key, excluded=None, limit=-1)}
+        last = undoable(projects, key)
         return {
-            "photos": _standing(here.projects, key, digests),
+            "photos": {
+                digest: review.status_of(photos.get(digest), project, confirmed=confirmed)
+                for digest in digests
+            },
             "undoable": last.said if last else None,
         }
 
-    return redirect_or_json(_back(key), **here.do(work))
-
-
-def _standing(door: Projects, key: str, digests: Sequence[str]) -> dict[str, str]:
-    project, confirmed = door.find(key), door.confirmed(key)
-    photos = {photo.digest: photo for photo in door.photos(key, excluded=None, limit=-1)}
-    return {
-        digest: review.status_of(photos.get(digest), project, confirmed=confirmed)
-        for digest in digests
-    }
-
-
-def _back(key: str) -> str:
-    """The page that a form came from, if it is one of this project."""
-    own = flask.url_for("studio_review.result", key=key)
-    pages, back = own.rpartition("/")[0], flask.request.form.get("back", "")
-    is_own = back == pages or back.startswith((f"{pages}/", f"{pages}?"))
-    return back if is_own and "\\" not in back else own
+    address, back = (
+        flask.url_for("studio_review.result", key=key),
+        flask.request.form.get("back", ""),
+    )
+    pages = address.rpartition("/")[0]
+    is_of_project = back == pages or back.startswith((f"{pages}/", f"{pages}?"))
+    if is_of_project and "\\" not in back:  # browsers read a backslash as a slash
+        address = back
+    return redirect_or_json(address, **here.do(work))
 
 
 @blueprint.get("/decisions")
 def history(key: str) -> str:
     """All that was decided, the newest first."""
     here = context.current()
-    found = here.do(lambda: batches(here.projects, key))
+    decided = here.do(lambda: batches(here.projects, key))
     return flask.render_template(
         "studio/decisions.html",
         tab="Result",
         project=here.projects.find(key),
-        batches=found,
-        undoable=next((batch for batch in found if not batch.undone), None),
+        batches=decided,
+        undoable=next((batch for batch in decided if not batch.undone), None),
     )
 
 
@@ -150,51 +142,49 @@ class Batch:
     undone: bool
 
 
-def batches(door: Projects, key: str) -> list[Batch]:
+def batches(projects: Projects, key: str) -> list[Batch]:
     """What was decided in a project, the newest first.
 
     Raises:
         errors.UnknownName: There is no such project.
     """
-    names = {photo.digest: photo.name for photo in door.photos(key, excluded=None, limit=-1)}
-    return [_batch(own, names.get(own[0].digest)) for own in _groups(door, key)]
+    names = {photo.digest: photo.name for photo in projects.photos(key, excluded=None, limit=-1)}
+    return [_batch(batch, names.get(batch[0].digest)) for batch in _groups(projects, key)]
 
 
-def undoable(door: Projects, key: str) -> Batch | None:
+def undoable(projects: Projects, key: str) -> Batch | None:
     """What would be undone next."""
-    own = next((own for own in _groups(door, key) if not own[0].undone), None)
-    if own is None:
+    batch = next((batch for batch in _groups(projects, key) if not batch[0].undone), None)
+    if batch is None:
         return None
     with contextlib.suppress(errors.UnknownName):
-        return _batch(own, door.photo(key, own[0].digest).name)
-    return _batch(own, None)
+        return _batch(batch, projects.photo(key, batch[0].digest).name)
+    return _batch(batch, None)
 
 
-def _groups(door: Projects, key: str) -> Iterator[list[Decision]]:
+def _groups(projects: Projects, key: str) -> Iterator[list[Decision]]:
     """The decisions of each batch, the newest first."""
-    latest = door.history(key, limit=REMEMBERED)
-    return (list(own) for _, own in itertools.groupby(latest, lambda each: each.batch))
+    latest = projects.history(key, limit=REMEMBERED)
+    return (list(batch) for _, batch in itertools.groupby(latest, lambda each: each.batch))
 
 
-def _batch(own: list[Decision], name: str | None) -> Batch:
+def _batch(decisions: list[Decision], name: str | None) -> Batch:
     """A batch in words.
 
     Args:
-        own: Its decisions.
+        decisions: All of which did the same.
         name: Of the first one's photo; none where it was removed from the project.
     """
-    what = f"{len(own):,} photos" if len(own) > 1 else name or "a photo"
-    return Batch(_sentence(own[0], what), own[0].at_s, own[0].undone)
-
-
-def _sentence(one: Decision, what: str) -> str:
-    """What a batch did, all of which did the same, to which photos."""
-    if one.excluded_after and not one.excluded_before:
-        return f"Excluded {what}."
-    if one.excluded_before and not one.excluded_after and one.before == one.after:
-        return f"Took {what} in again."
-    if one.after_name is None:
-        return f"Took {what} out of {one.before_name or 'its class'}."
-    if one.before == one.after:
-        return f"Called {what} right as {one.after_name}."
-    return f"Moved {what} to {one.after_name}."
+    first = decisions[0]
+    photos = f"{len(decisions):,} photos" if len(decisions) > 1 else name or "a photo"
+    if first.excluded_after and not first.excluded_before:
+        sentence = f"Excluded {photos}."
+    elif first.excluded_before and not first.excluded_after and first.before == first.after:
+        sentence = f"Took {photos} in again."
+    elif first.after_name is None:
+        sentence = f"Took {photos} out of {first.before_name or 'its class'}."
+    elif first.before == first.after:
+        sentence = f"Called {photos} right as {first.after_name}."
+    else:
+        sentence = f"Moved {photos} to {first.after_name}."
+    return Batch(sentence, first.at_s, first.undone)

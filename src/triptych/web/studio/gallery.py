@@ -60,7 +60,7 @@ class PhotoGroup:
 
 
 @dataclass(frozen=True)
-class Notice:
+class FindingGroup:
     """What was found, of one kind.
 
     Args:
@@ -77,7 +77,7 @@ class Notice:
 
 
 @dataclass(frozen=True)
-class Wall:
+class Gallery:
     """All that is shown.
 
     Args:
@@ -89,7 +89,7 @@ class Wall:
     """
 
     groups: list[PhotoGroup]
-    notices: list[Notice]
+    notices: list[FindingGroup]
     badges: dict[str, list[str]]
     names: dict[int, str]
     undoable: decisions.Batch | None
@@ -102,11 +102,11 @@ def shown_of(texts: Iterable[str]) -> dict[int, int]:
         >>> shown_of(["3:120", "nonsense"])
         {3: 120}
     """
-    found = filter(None, map(_SHOWN.fullmatch, texts))
-    return {int(match[1]): int(match[2]) for match in found}
+    matches = filter(None, map(_SHOWN.fullmatch, texts))
+    return {int(match[1]): int(match[2]) for match in matches}
 
 
-def hang(projects: Projects, project: Project, shown: Mapping[int, int]) -> Wall:
+def build(projects: Projects, project: Project, shown: Mapping[int, int]) -> Gallery:
     """Look up what is shown of a project.
 
     Args:
@@ -114,24 +114,25 @@ def hang(projects: Projects, project: Project, shown: Mapping[int, int]) -> Wall
         project: It.
         shown: How many photos of a group, by its number; else `FIRST`.
     """
-    # Of a class without photos its own place on the page says enough.
-    found = [each for each in projects.findings(project.key) if each.kind != "empty_class"]
-    return Wall(
-        groups=[_group(projects, project.key, *each, shown) for each in _groups(project)],
-        notices=_notices(found, _photos(projects, project, found)),
-        badges=_badges(found),
-        names={own.id: own.name for own in project.classes},
+    # A class without photos is already marked where it stands on the page.
+    findings = [each for each in projects.findings(project.key) if each.kind != "empty_class"]
+    groups = [(label.id, label.name, label.photos) for label in project.classes]
+    if project.unsorted:
+        groups.append((UNSORTED, "Without a class", project.unsorted))
+    if project.excluded:
+        groups.append((EXCLUDED, "Excluded", project.excluded))
+    badges: defaultdict[str, list[str]] = defaultdict(list)
+    for finding in findings:
+        if badge := BADGES.get(finding.kind):
+            for digest in finding.sources:
+                badges[digest].append(badge)
+    return Gallery(
+        groups=[_group(projects, project.key, *group, shown) for group in groups],
+        notices=_notices(projects, project, findings),
+        badges=dict(badges),
+        names={label.id: label.name for label in project.classes},
         undoable=decisions.undoable(projects, project.key),
     )
-
-
-def _groups(project: Project) -> Iterable[tuple[int, str, int]]:
-    for own in project.classes:
-        yield own.id, own.name, own.photos
-    if project.unsorted:
-        yield UNSORTED, "Without a class", project.unsorted
-    if project.excluded:
-        yield EXCLUDED, "Excluded", project.excluded
 
 
 def _group(
@@ -148,33 +149,19 @@ def _group(
     return PhotoGroup(number, name, total, photos[::-1])
 
 
-def _photos(
-    projects: Projects, project: Project, found: Sequence[data.Finding]
-) -> dict[str, ProjectPhoto]:
-    """All photos by digest, where a finding names some."""
-    if not any(finding.sources for finding in found):
-        return {}
-    every = projects.photos(project.key, excluded=None, limit=project.photos)
-    return {photo.digest: photo for photo in every}
-
-
-def _notices(found: Sequence[data.Finding], photos: Mapping[str, ProjectPhoto]) -> list[Notice]:
-    kinds = itertools.groupby(found, lambda each: (each.kind, each.message))
-    return [_notice(*kind, list(alike), photos) for kind, alike in kinds]
-
-
-def _notice(
-    kind: str, message: str, alike: list[data.Finding], photos: Mapping[str, ProjectPhoto]
-) -> Notice:
-    sets = [[photos[digest] for digest in each.sources if digest in photos] for each in alike]
-    sets = [each for each in sets if each]
-    return Notice(kind, message, [each[:FOUND] for each in sets[:FOUND]], len(sets[FOUND:]))
-
-
-def _badges(found: Iterable[data.Finding]) -> dict[str, list[str]]:
-    badges: defaultdict[str, list[str]] = defaultdict(list)
-    for finding in found:
-        if badge := BADGES.get(finding.kind):
-            for digest in finding.sources:
-                badges[digest].append(badge)
-    return dict(badges)
+def _notices(
+    projects: Projects, project: Project, findings: Sequence[data.Finding]
+) -> list[FindingGroup]:
+    """Findings of one kind together, with the photos that they name."""
+    photos: dict[str, ProjectPhoto] = {}
+    if any(finding.sources for finding in findings):
+        every = projects.photos(project.key, excluded=None, limit=project.photos)
+        photos = {photo.digest: photo for photo in every}
+    notices = []
+    kinds = itertools.groupby(findings, lambda finding: (finding.kind, finding.message))
+    for (kind, message), alike in kinds:
+        sets = [[photos[d] for d in finding.sources if d in photos] for finding in alike]
+        sets = [each for each in sets if each]
+        shown = [each[:FOUND] for each in sets[:FOUND]]
+        notices.append(FindingGroup(kind, message, shown, len(sets[FOUND:])))
+    return notices

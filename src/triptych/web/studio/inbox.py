@@ -6,8 +6,6 @@ import flask
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
-from triptych.studio.projects import Project
-from triptych.studio.projects import Projects
 from triptych.web import context
 from triptych.web.studio.blueprint import redirect_or_json
 
@@ -23,22 +21,18 @@ def inbox() -> str:
     here = context.current()
     projects = here.projects.all()
     kept = here.projects.inbox(0, ON_A_PAGE)
-    guess = kept[0].verdict.get("committee") if kept else None
+    # The project that was chosen; else the one whose committee was unsure, else the newest.
+    by_key = {project.key: project for project in projects}
+    unsure = kept[0].verdict.get("committee", "") if kept else ""
+    project = by_key.get(flask.request.args.get("project", "")) or by_key.get(unsure)
     return flask.render_template(
         "studio/inbox.html",
         kept=kept,
         waiting=here.projects.waiting(),
         projects=projects,
-        project=_chosen(projects, flask.request.args.get("project"), guess),
+        project=project or next(iter(projects), None),
         done=_numbers(flask.request.args.get("done", "").split(",")),
     )
-
-
-def _chosen(projects: list[Project], *keys: str | None) -> Project | None:
-    """The project that was chosen; else the one whose committee was unsure, else the newest."""
-    by_key = {project.key: project for project in projects}
-    found = [by_key[key] for key in keys if key in by_key]
-    return next(iter(found or projects), None)
 
 
 def _numbers(texts: list[str]) -> list[int]:
@@ -58,20 +52,16 @@ def settle() -> Response:
     if not numbers:
         raise BadRequest("No photo was chosen. Choose at least one, then what to do with it.")
     here = context.current()
-    here.do(lambda: _settle(here.projects, numbers, key, what))
-    return _answer(key, done=numbers)
-
-
-def _settle(door: Projects, numbers: list[int], key: str, what: str) -> None:
-    verb, _, home = what.partition(":")
+    verb, _, class_id = what.partition(":")
     if what == DISMISS:
-        door.dismiss(numbers)
-    elif verb == CLASS and _numbers([home]):
-        door.settle(numbers, key, int(home))
+        here.do(lambda: here.projects.dismiss(numbers))
+    elif verb == CLASS and _numbers([class_id]):
+        here.do(lambda: here.projects.settle(numbers, key, int(class_id)))
     else:
         raise BadRequest(
             f"What to do with the photos is {what[:40]!r}; expected {CLASS}:CLASS or {DISMISS}."
         )
+    return _answer(key, done=numbers)
 
 
 @blueprint.post("/reopen")

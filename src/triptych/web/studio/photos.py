@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import flask
-from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
@@ -42,16 +41,6 @@ def add(key: str) -> Response:
     files = [file for file in flask.request.files.getlist("photo") if file.filename]
     if not files:
         raise BadRequest("No photo came; expected files in the field 'photo'.")
-    added, refused = _add(key, files)
-    if wants_page():
-        return _page(key, refused=refused) if refused else redirect_or_json(_address(key))
-    return flask.jsonify(
-        photos=[{"digest": photo.digest, "name": photo.name} for photo in added],
-        refused=[{"name": name, **error.to_dict()} for name, error in refused],
-    )
-
-
-def _add(key: str, files: Sequence[FileStorage]) -> tuple[list[ProjectPhoto], list[Refused]]:
     here = context.current()
     class_id = _class_id(flask.request.form.get("class", ""))
     here.projects.find(key)
@@ -63,7 +52,12 @@ def _add(key: str, files: Sequence[FileStorage]) -> tuple[list[ProjectPhoto], li
             added.append(here.do(partial(here.projects.add, key, name, data, class_id)))
         except errors.ImageError as error:
             refused.append((name, error))
-    return added, refused
+    if wants_page():
+        return _page(key, refused=refused) if refused else redirect_or_json(_address(key))
+    return flask.jsonify(
+        photos=[{"digest": photo.digest, "name": photo.name} for photo in added],
+        refused=[{"name": name, **error.to_dict()} for name, error in refused],
+    )
 
 
 @blueprint.post("/<key>/photos/erase")
@@ -89,8 +83,8 @@ def _class_id(text: str) -> int | None:
 @blueprint.post("/<key>/classes")
 def add_class(key: str) -> Response:
     """Add a class."""
-    made = context.current().projects.add_class(key, flask.request.form.get("name", ""))
-    return redirect_or_json(_address(key, "new-class"), id=made.id, name=made.name)
+    added = context.current().projects.add_class(key, flask.request.form.get("name", ""))
+    return redirect_or_json(_address(key, "new-class"), id=added.id, name=added.name)
 
 
 @blueprint.post("/<key>/classes/<int:class_id>/rename")
@@ -122,7 +116,7 @@ def _page(key: str, *, refused: Sequence[Refused] = ()) -> Response:
         project=project,
         refused=refused,
         max_bytes=here.settings.max_image_bytes,
-        **vars(here.do(lambda: gallery.hang(here.projects, project, shown))),
+        **vars(here.do(lambda: gallery.build(here.projects, project, shown))),
     )
     response = flask.make_response(page)
     response.headers["Permissions-Policy"] = PERMISSIONS

@@ -38,7 +38,7 @@ def of(job: Job) -> dict[str, Any]:
         "left": _left(job),
         "progress": min(1.0, job.done / job.total) if job.total else None,
         "stages": _stages(job),
-        "news": [{"member": own["member"], "accuracy": own["accuracy"]} for own in job.news],
+        "news": [{"member": row["member"], "accuracy": row["accuracy"]} for row in job.news],
     }
 
 
@@ -46,19 +46,12 @@ def _said(job: Job) -> str:
     if job.state == "waiting":
         return "Another project is being taught; this one starts when that is done."
     if job.state == "running":
-        return _of_stage(job)
-    return _outcome(job) if job.state == "done" else job.error or ""
-
-
-def _of_stage(job: Job) -> str:
-    said = f"{job.stage}: {job.done:,} of {job.total:,}" if job.total else job.stage
-    if not job.rate:
-        return f"{said}."
-    return f"{said}, {job.rate:.{0 if job.rate >= 10 else 1}f} photos a second."
-
-
-def _outcome(job: Job) -> str:
-    shares = [own["accuracy"] for own in job.news if own["member"] == COMMITTEE]
+        said = f"{job.stage}: {job.done:,} of {job.total:,}" if job.total else job.stage
+        digits = 0 if job.rate and job.rate >= 10 else 1
+        return f"{said}, {job.rate:.{digits}f} photos a second." if job.rate else f"{said}."
+    if job.state != "done":
+        return job.error or ""
+    shares = [row["accuracy"] for row in job.news if row["member"] == COMMITTEE]
     made = f"This made version {job.version}"
     if not shares:
         return f"{made}; there were too few photos to say how often it is right."

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import flask
-from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
@@ -28,7 +27,7 @@ THUMBS = 4
 
 
 @dataclass(frozen=True)
-class Card:
+class ProjectSummary:
     """What the list shows of a project.
 
     Args:
@@ -43,25 +42,25 @@ class Card:
 
 
 @blueprint.get("")
-def shelf() -> str:
+def projects() -> str:
     """All projects; without any, an invitation."""
     here = context.current()
+
+    def summaries() -> list[ProjectSummary]:
+        return [
+            ProjectSummary(
+                project,
+                here.projects.photos(project.key, limit=THUMBS),
+                _accuracy(here.settings.home, project.key),
+            )
+            for project in here.projects.all()
+        ]
+
     return flask.render_template(
         "studio/projects.html",
-        cards=here.do(lambda: _cards(here)),
+        summaries=here.do(summaries),
         max_bytes=here.settings.max_image_bytes,
     )
-
-
-def _cards(here: context.Studio) -> list[Card]:
-    return [
-        Card(
-            project,
-            here.projects.photos(project.key, limit=THUMBS),
-            _accuracy(here.settings.home, project.key),
-        )
-        for project in here.projects.all()
-    ]
 
 
 def _accuracy(home: Path, key: str) -> versions.HeldOutAccuracy | None:
@@ -88,30 +87,26 @@ def try_sample() -> Response:
 def take_in() -> Response:
     """Make a project of a zip with a folder for each class."""
     here = context.current()
-    sent = flask.request.files.get("zip")
-    if sent is None or not sent.filename:
+    upload = flask.request.files.get("zip")
+    if upload is None or not upload.filename:
         raise BadRequest("No zip was chosen; expected one with a folder of photos for each class.")
-    title = flask.request.form.get("title", "").strip() or _title_of(sent.filename)
-    return _open(here.do(lambda: _take_in(here, sent, title)))
+    stem = re.split(r"[/\\]", upload.filename)[-1].rpartition(".")[0]
+    title = flask.request.form.get("title", "").strip() or stem[:MAX_TITLE] or "Imported"
 
+    def unpack() -> Project:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "photos.zip"
+            upload.save(path)
+            return here.projects.import_from(path, title)
 
-def _take_in(here: context.Studio, sent: FileStorage, title: str) -> Project:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "photos.zip"
-        sent.save(path)
-        return here.projects.import_from(path, title)
-
-
-def _title_of(name: str) -> str:
-    last = re.split(r"[/\\]", name)[-1]
-    return last.rpartition(".")[0][:MAX_TITLE] or "Imported"
+    return _open(here.do(unpack))
 
 
 @blueprint.post("/<key>/rename")
 def rename(key: str) -> Response:
     """Give a project another title."""
     context.current().projects.rename(key, flask.request.form.get("title", ""))
-    return redirect_or_json(flask.url_for(".shelf"))
+    return redirect_or_json(flask.url_for(".projects"))
 
 
 @blueprint.post("/<key>/remove")
@@ -119,7 +114,7 @@ def remove(key: str) -> Response:
     """Remove a project with its photos; what was taught from it stays."""
     here = context.current()
     here.do(lambda: here.projects.remove(key))
-    return redirect_or_json(flask.url_for(".shelf"))
+    return redirect_or_json(flask.url_for(".projects"))
 
 
 def _open(project: Project) -> Response:

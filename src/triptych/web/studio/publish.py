@@ -17,9 +17,8 @@ from triptych.bundles import model_card
 from triptych.studio.projects import Project
 from triptych.web import classify
 from triptych.web import context
-from triptych.web.context import Studio
 from triptych.web.studio import versions
-from triptych.web.studio.versions import Shelf
+from triptych.web.studio.versions import BundleVersions
 
 blueprint = flask.Blueprint("studio_publish", __name__)
 
@@ -40,18 +39,18 @@ CHUNK_BYTES = 1 << 18
 def bundles() -> str:
     """All committees that were taught here or taken in, by projects or otherwise."""
     here = context.current()
-    found = here.do(lambda: versions.shelves(here.settings.home))
-    return flask.render_template("studio/bundles.html", shelves=found)
+    listed = here.do(lambda: versions.find_all(here.settings.home))
+    return flask.render_template("studio/bundles.html", bundles=listed)
 
 
 @blueprint.get("/projects/<key>/publish")
 def publish(key: str) -> str | Response:
     """The versions of a project's committee, its card, and how it is asked."""
-    has_versions = _has_versions(key)
+    has_versions = bool(triptych_bundles.versions(context.current().settings.home, key))
     if has_versions and _project(key) is None:
         return flask.redirect(flask.url_for(".one", name=key))
     project = context.current().projects.find(key)
-    about: dict[str, object] = _about(_shelf(key)) if has_versions else {"shelf": None}
+    about: dict[str, object] = _about(_bundle(key)) if has_versions else {"bundle": None}
     return flask.render_template(
         "studio/publish.html", project=project, tab="Publish", done=_done(), **about
     )
@@ -62,7 +61,7 @@ def one(name: str) -> str | Response:
     """The same of a bundle that no project here has taught."""
     if _project(name):
         return flask.redirect(flask.url_for(".publish", key=name))
-    return flask.render_template("studio/bundle.html", done=_done(), **_about(_shelf(name)))
+    return flask.render_template("studio/bundle.html", done=_done(), **_about(_bundle(name)))
 
 
 @blueprint.route("/c/<name>", methods=["GET", "POST"])
@@ -70,8 +69,8 @@ def share(name: str) -> str:
     """A page with this committee only, to be passed on; with a version, to try it before."""
     here = context.current()
     bare, _, number = name.partition("@")
-    shelf = _shelf(bare)
-    version = shelf.find(number) if number else shelf.served
+    bundle = _bundle(bare)
+    version = bundle.find(number) if number else bundle.served
     if version is None:
         raise errors.UnknownName(
             f"{bare} has no version {number}."
@@ -86,20 +85,20 @@ def share(name: str) -> str:
         committees=[facts],
         settings=here.settings,
         name=name,
-        shelf=shelf,
+        bundle=bundle,
         title=project.title if project else bare,
         version=version,
     )
 
 
-def _about(shelf: Shelf) -> dict[str, object]:
+def _about(bundle: BundleVersions) -> dict[str, object]:
     """What the page tells of a bundle."""
     here = context.current()
     return {
-        "shelf": shelf,
+        "bundle": bundle,
         "fields": model_card.FIELDS,
-        "is_default": here.registry.default == shelf.name,
-        "snippets": snippets(shelf.name, has_key=bool(here.settings.api_key)),
+        "is_default": here.registry.default == bundle.name,
+        "snippets": snippets(bundle.name, has_key=bool(here.settings.api_key)),
     }
 
 
@@ -115,30 +114,27 @@ def activate(name: str) -> Response:
     """Serve another version, or none; requests under way are answered by the one they asked."""
     here = context.current()
     flask.request.max_content_length = FORM_BYTES
-    version = _version(flask.request.form.get("version", ""))
+    text = flask.request.form.get("version", "")
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise errors.SettingError(
+            f"The version is {text[:20]!r}; expected its number, or 0 to take the bundle offline."
+        )
+    version = int(text)
     if not version and here.registry.default == name:
         raise errors.BundleError(
             f"{name} is the studio's default committee and stays online: without it the studio "
             "would not be ready. Start the studio with another --committee first."
         )
-    here.arrange(lambda: _activate(here, name, version))
+
+    def switch() -> None:
+        if version:
+            # Load it before it becomes active: a version that cannot answer never does.
+            here.registry.get(f"{name}@{version}")
+        triptych_bundles.activate(here.settings.home, name, version)
+        here.registry.refresh(name)
+
+    here.arrange(switch)
     return _back(name, "served" if version else "offline")
-
-
-def _activate(here: Studio, name: str, version: int) -> None:
-    if version:
-        # Before it is the active one, so that one that cannot answer never is.
-        here.registry.get(f"{name}@{version}")
-    triptych_bundles.activate(here.settings.home, name, version)
-    here.registry.refresh(name)
-
-
-def _version(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise errors.SettingError(
-            f"The version is {text[:20]!r}; expected its number, or 0 to take the bundle offline."
-        )
-    return int(text)
 
 
 @blueprint.post("/bundles/<name>/card")
@@ -155,13 +151,13 @@ def edit(name: str) -> Response:
 def download(name: str, version: int) -> Response:
     """A version as one file, as `triptych bundles import` takes it."""
     here = context.current()
-    made = triptych_bundles.find(here.settings.home, f"{name}@{version}")
+    bundle = triptych_bundles.find(here.settings.home, f"{name}@{version}")
 
     def pack() -> IO[bytes]:
         with contextlib.ExitStack() as undo:
             # Without a name on disk, so that nothing is left of it, whatever happens.
             file = undo.enter_context(tempfile.TemporaryFile(dir=here.settings.home))
-            triptych_bundles.pack_into(made, file)
+            triptych_bundles.pack_into(bundle, file)
             undo.pop_all()
             return file
 
@@ -178,17 +174,13 @@ def download(name: str, version: int) -> Response:
 # ------------------------------------------------------------------ bundles and projects
 
 
-def _shelf(name: str) -> Shelf:
+def _bundle(name: str) -> BundleVersions:
     here = context.current()
-    shelf = here.do(lambda: versions.shelf(here.settings.home, name))
-    if shelf is None:
+    bundle = here.do(lambda: versions.find(here.settings.home, name))
+    if bundle is None:
         known = ", ".join(triptych_bundles.names(here.settings.home)) or "none yet"
         raise errors.UnknownName(f"There is no bundle {name!r}; there are: {known}.")
-    return shelf
-
-
-def _has_versions(name: str) -> bool:
-    return bool(triptych_bundles.versions(context.current().settings.home, name))
+    return bundle
 
 
 def _project(name: str) -> Project | None:
@@ -253,22 +245,14 @@ def snippets(name: str, *, has_key: bool) -> list[Snippet]:
         has_key: Whether the studio answers only to those who send its key.
     """
     address = flask.url_for("api.classify", committee=name, _external=True)
+    option, imports, headers = "", "", '"Content-Type": "application/octet-stream"'
+    if has_key:
+        option, imports = f'-H "Authorization: Bearer ${VARIABLE}" ', "import os\n"
+        headers += f', "Authorization": "Bearer " + os.environ["{VARIABLE}"]'
+    curl = f'curl {option}-F image=@photo.jpg "{address}"\n'
+    elsewhere = ELSEWHERE.format(imports=imports, address=address, headers=headers)
     return [
-        Snippet("curl", "From a terminal", _curl(address, has_key)),
-        Snippet("elsewhere", "From Python, anywhere", _elsewhere(address, has_key)),
+        Snippet("curl", "From a terminal", curl),
+        Snippet("elsewhere", "From Python, anywhere", elsewhere),
         Snippet("here", "From Python, on this machine", HERE.format(name=name)),
     ]
-
-
-def _curl(address: str, has_key: bool) -> str:
-    key = f'-H "Authorization: Bearer ${VARIABLE}" ' if has_key else ""
-    return f'curl {key}-F image=@photo.jpg "{address}"\n'
-
-
-def _elsewhere(address: str, has_key: bool) -> str:
-    headers = ['"Content-Type": "application/octet-stream"']
-    if has_key:
-        headers.append(f'"Authorization": "Bearer " + os.environ["{VARIABLE}"]')
-    return ELSEWHERE.format(
-        imports="import os\n" if has_key else "", address=address, headers=", ".join(headers)
-    )

@@ -46,29 +46,40 @@ def result(key: str) -> str:
     project = here.projects.find(key)
     if not bundles.versions(here.settings.home, key):
         return flask.render_template("studio/not_taught.html", project=project, tab="Result")
-    return _show("studio/result.html", key, _result)
+
+    def describe(review: Review) -> dict[str, Any]:
+        issues = review.label_issues()
+        return {
+            "f": figures.prepare(review.labels, review.metrics),
+            "issues": issues[:FIRST_ISSUES],
+            "issues_total": len(issues),
+            "mistakes": review.mistakes(),
+            "advice": review.advice(),
+        }
+
+    return _show("studio/result.html", key, describe)
 
 
 def _show(
     template: str,
     key: str,
-    look: Callable[[Review], dict[str, Any]],
+    describe: Callable[[Review], dict[str, Any]],
     *,
     of: str = "version",
-    **told: Any,
+    **variables: Any,
 ) -> str:
     """A page about a version, which is looked up beside the loop.
 
     Args:
         template: Of the page.
         key: Of the project.
-        look: Says what the page tells of the version; has no request at hand.
+        describe: Says what the page tells of the version; has no request at hand.
         of: Which argument of the address names the version.
-        **told: What else the page tells.
+        **variables: What else the template takes.
     """
     here, version = context.current(), _number(of)
 
-    def find() -> dict[str, Any]:
+    def read() -> dict[str, Any]:
         review = studio_review.open(here.projects, here.settings.home, key, version)
         return {
             "tab": "Result",
@@ -77,10 +88,10 @@ def _show(
             "versions": bundles.versions(here.settings.home, key),
             "active": bundles.active(here.settings.home, key),
             "undoable": decisions.undoable(here.projects, key),
-            **look(review),
+            **describe(review),
         }
 
-    return flask.render_template(template, **here.do(find), **told)
+    return flask.render_template(template, **here.do(read), **variables)
 
 
 def _number(name: str) -> int | None:
@@ -91,17 +102,6 @@ def _number(name: str) -> int | None:
     raise errors.SettingError(f"The {name} is {text[:40]!r}; expected a whole number, such as 2.")
 
 
-def _result(review: Review) -> dict[str, Any]:
-    issues = review.label_issues()
-    return {
-        "f": figures.prepare(review.labels, review.metrics),
-        "issues": issues[:FIRST_ISSUES],
-        "issues_total": len(issues),
-        "mistakes": review.mistakes(),
-        "advice": review.advice(),
-    }
-
-
 @blueprint.get("/cell")
 def cell(key: str) -> str:
     """The photos behind a cell of the confusion matrix, a row or a column of it."""
@@ -109,21 +109,23 @@ def cell(key: str) -> str:
     truth, answer = args.get("truth") or None, args.get("answer") or None
     everything = args.get("photos") == "all"
 
-    def look(review: Review) -> dict[str, Any]:
-        return _part(review.cell(truth, answer, held=not everything), start)
+    def describe(review: Review) -> dict[str, Any]:
+        return _page(review.cell(truth, answer, held=not everything), start)
 
-    return _show("studio/cell.html", key, look, truth=truth, answer=answer, everything=everything)
+    return _show(
+        "studio/cell.html", key, describe, truth=truth, answer=answer, everything=everything
+    )
 
 
-def _part(found: Sequence[Any], start: int) -> dict[str, Any]:
-    """A part of what was found, and where the parts before and after it begin."""
+def _page(rows: Sequence[Any], start: int) -> dict[str, Any]:
+    """One page of rows, and where the pages before and after it begin."""
     more = start + ON_A_PAGE
     return {
-        "shown": found[start:more],
+        "shown": rows[start:more],
         "start": start,
-        "total": len(found),
+        "total": len(rows),
         "before": max(0, start - ON_A_PAGE) if start else None,
-        "more": more if more < len(found) else None,
+        "more": more if more < len(rows) else None,
     }
 
 
@@ -132,7 +134,7 @@ def label_issues(key: str) -> str:
     """Photos whose label may be wrong, the likeliest first."""
     start = _number("from") or 0
     return _show(
-        "studio/label_issues.html", key, lambda review: _part(review.label_issues(), start)
+        "studio/label_issues.html", key, lambda review: _page(review.label_issues(), start)
     )
 
 
@@ -151,12 +153,12 @@ def compare(key: str) -> str:
     here, older = context.current(), _number("before")
     everything = flask.request.args.get("photos") == "all"
 
-    def look(after: Review) -> dict[str, Any]:
+    def describe(after: Review) -> dict[str, Any]:
         before = studio_review.open(here.projects, here.settings.home, key, older)
         change = studio_review.compare(before, after, held=not everything)
         return {"older": before, "change": change}
 
-    return _show("studio/compare.html", key, look, of="after", everything=everything)
+    return _show("studio/compare.html", key, describe, of="after", everything=everything)
 
 
 @blueprint.get("/report")
@@ -165,10 +167,10 @@ def report(key: str) -> flask.Response:
     here, version = context.current(), _number("version")
 
     def read() -> bytes:
-        made = studio_review.bundle_of(here.projects, here.settings.home, key, version)
-        if REPORT not in made.about["files"]:
-            raise errors.UnknownName(f"Version {made.version} of {made.name} has no report.")
-        return (made.folder / REPORT).read_bytes()
+        bundle = studio_review.bundle_of(here.projects, here.settings.home, key, version)
+        if REPORT not in bundle.about["files"]:
+            raise errors.UnknownName(f"Version {bundle.version} of {bundle.name} has no report.")
+        return (bundle.folder / REPORT).read_bytes()
 
     response = flask.Response(here.do(read), mimetype="text/html")
     response.headers["Content-Security-Policy"] = REPORT_POLICY

@@ -43,32 +43,24 @@ def teach(key: str) -> str:
     project = here.projects.find(key)
     latest = here.jobs.latest(key)
     chosen = {**DEFAULTS, **(latest.options if latest else {})}
-    networks = _networks()
+    networks = [
+        {**zoo.facts(row), "here": weights.locate(row) is not None, "command": weights.command(row)}
+        for row in zoo.BACKBONES.values()
+    ]
     return flask.render_template(
         "studio/teach.html",
         tab="Teach",
         project=project,
         job=progress.of(latest) if latest else None,
-        learned=sum(own.photos for own in project.classes),
+        learned=sum(label.photos for label in project.classes),
         chosen=chosen,
         reasons=_reasons(project, chosen, latest),
         networks=networks,
-        absent=[own for own in networks if own["name"] in chosen["backbones"] and not own["here"]],
+        absent=[row for row in networks if row["name"] in chosen["backbones"] and not row["here"]],
         heads=HEADS,
         augmentations=AUGMENTATIONS,
         has_tensorflow=importlib.util.find_spec("tensorflow") is not None,
     )
-
-
-def _networks() -> list[dict[str, Any]]:
-    return [
-        {
-            **zoo.facts(row),
-            "here": weights.locate(row) is not None,
-            "command": weights.command(row),
-        }
-        for row in zoo.BACKBONES.values()
-    ]
 
 
 def _reasons(project: Project, chosen: dict[str, Any], latest: Job | None) -> list[str]:
@@ -87,23 +79,20 @@ def _reasons(project: Project, chosen: dict[str, Any], latest: Job | None) -> li
 @blueprint.post("/<key>/teach")
 def start(key: str) -> Response:
     """Teach the project, in a process of its own."""
-    context.current().jobs.start(key, _lesson())
-    return redirect_or_json(_address(key))
-
-
-def _lesson() -> dict[str, Any]:
     form = flask.request.form
     backbones, seed = form.getlist("backbones"), form.get("seed", "0")
     if not backbones:
         raise BadRequest("No network was chosen. Choose at least one under More.")
     if not (seed.isascii() and seed.isdecimal() and len(seed) < 10):
         raise BadRequest(f"The seed is {seed[:40]!r}; expected a whole number, such as 0.")
-    return {
+    options = {
         "backbones": backbones,
         "head": form.get("head", DEFAULTS["head"]),
         "augment": form.getlist("augment"),
         "seed": int(seed),
     }
+    context.current().jobs.start(key, options)
+    return redirect_or_json(_address(key))
 
 
 @blueprint.get("/<key>/job.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class BundleVersions:
     """All versions of a bundle.
 
     Args:
@@ -92,7 +93,7 @@ class Shelf:
         return self.versions[0]
 
 
-def shelf(home: Path, name: str) -> Shelf | None:
+def find(home: Path, name: str) -> BundleVersions | None:
     """All versions of a bundle; ``None`` if there is no such bundle.
 
     Args:
@@ -105,46 +106,38 @@ def shelf(home: Path, name: str) -> Shelf | None:
     active, numbers = bundles.active(home, name), bundles.versions(home, name)
     if not numbers:
         return None
-    found = [_version(home, name, number) for number in reversed(numbers)]
-    return Shelf(name, tuple(found), active, bundles.card_texts(home, name))
+    versions = tuple(_version(home, name, number) for number in reversed(numbers))
+    return BundleVersions(name, versions, active, bundles.card_texts(home, name))
 
 
-def shelves(home: Path) -> list[Shelf]:
-    """All bundles, by name; those of which nothing can be told are left out."""
-    found = []
+def find_all(home: Path) -> list[BundleVersions]:
+    """All bundles, by name; those that cannot be read are left out."""
+    listed = []
     for name in bundles.names(home):
-        try:
-            one = shelf(home, name)
-        except errors.BundleError:
-            continue
-        found += [one] if one else []
-    return found
+        with contextlib.suppress(errors.BundleError):
+            if bundle := find(home, name):
+                listed.append(bundle)
+    return listed
 
 
 def _version(home: Path, name: str, number: int) -> Version:
     try:
-        made = bundles.find(home, f"{name}@{number}")
-        return _told(number, made.about, made.metrics)
+        bundle = bundles.find(home, f"{name}@{number}")
+        about, metrics = bundle.about, bundle.metrics
     except (errors.BundleError, errors.UnknownName) as error:
         return Version(number, damage=error.message)
-
-
-def _told(number: int, about: dict[str, Any], metrics: dict[str, Any]) -> Version:
+    try:
+        photos = int(about["data"]["train"])
+    except (KeyError, TypeError, ValueError):  # an imported model, or a bundle made elsewhere
+        photos = None
     return Version(
         number,
         created=str(about.get("created", ""))[:10],
         classes=tuple(row["name"] for row in about["labels"]),
         members=tuple(row["name"] for row in about["members"]),
-        photos=_photos(about),
+        photos=photos,
         accuracy=accuracy_of(metrics),
     )
-
-
-def _photos(about: dict[str, Any]) -> int | None:
-    try:
-        return int(about["data"]["train"])
-    except (KeyError, TypeError, ValueError):  # an import, or a stranger's file
-        return None
 
 
 def accuracy_of(metrics: dict[str, Any]) -> HeldOutAccuracy | None:
