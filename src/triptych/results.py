@@ -1,6 +1,6 @@
 """The answers of a committee: frozen records, and ``to_dict()`` as their only JSON form.
 
-A probability stays a float in [0, 1] here and everywhere; percentages exist in templates only.
+A probability stays a float in [0, 1] here and everywhere; `percent` makes percentages for people.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
+
+from triptych.utils.formatting import percent
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,8 @@ class Verdict:
         notes = [self.source, f"rule: {self.rule}, surest: {self.surest}"]
         if self.prediction_set:
             named = ", ".join(guess.label.name for guess in self.prediction_set.guesses)
-            notes.append(f"prediction set at {100 * self.prediction_set.coverage:g} %: {named}")
+            coverage = percent(self.prediction_set.coverage, None)
+            notes.append(f"prediction set at {coverage}: {named}")
         if self.skipped:
             notes.append(f"skipped: {', '.join(self.skipped)}")
         if self.warning:
@@ -250,13 +253,13 @@ class Verdict:
         ]
         return (
             f"<div><p><strong>{at_best}{html.escape(self.label.name)}</strong> "
-            f"{100 * self.prob:.1f} %{status}<br>{'<br>'.join(map(html.escape, notes))}</p>"
+            f"{percent(self.prob)}{status}<br>{'<br>'.join(map(html.escape, notes))}</p>"
             f"<table><tbody>{''.join(rows)}</tbody></table></div>"
         )
 
 
 def _html_cell(guess: Guess) -> str:
-    return f"<td>{html.escape(guess.label.name)} {100 * guess.prob:.1f} %</td>"
+    return f"<td>{html.escape(guess.label.name)} {percent(guess.prob)}</td>"
 
 
 @dataclass(frozen=True)

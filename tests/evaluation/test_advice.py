@@ -35,8 +35,8 @@ def test_the_class_that_is_mistaken_most_is_named_where_accuracy_rises() -> None
     assert found is not None
     assert (found.label, found.right, found.photos) == ("bees", 30, 50)
     assert found.message == (
-        "More photos of bees would help most: 30 of its 50 photos were answered rightly (60%), of "
-        "the other classes' 95%. Accuracy still rises with every photo added."
+        "More photos of bees would help most: 30 of its 50 photos were answered rightly (60 %), of "
+        "the other classes' 95 %. Accuracy still rises with every photo added."
     )
 
 

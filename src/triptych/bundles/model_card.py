@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from triptych import errors
+from triptych.utils.formatting import percent
+from triptych.utils.formatting import percent_range
 
 # Names that hubs know licences by.
 LICENCES = {"Apache-2.0": "apache-2.0", "MIT": "mit", "CC-BY-4.0": "cc-by-4.0"}
@@ -201,8 +203,8 @@ def _fine_tuning(about: dict[str, Any]) -> list[str]:
     kept = [record for record in about.get("fine_tuned", []) if record["kept"]]
     lines = [
         f"- {record['member']}: the last {record['layers']} layers were fine-tuned for "
-        f"{record['best_epoch']} epochs; {100 * record['before']['held_out']:.1f} % right before, "
-        f"{100 * record['after']['held_out']:.1f} % after, on {record['photos']} photos that "
+        f"{record['best_epoch']} epochs; {percent(record['before']['held_out'])} right before, "
+        f"{percent(record['after']['held_out'])} after, on {record['photos']} photos that "
         "chose the epoch"
         for record in kept
     ]
@@ -211,15 +213,14 @@ def _fine_tuning(about: dict[str, Any]) -> list[str]:
 
 def _results(about: dict[str, Any], metrics: dict[str, Any]) -> list[str]:
     data, whole = about["data"], metrics["committee"]
-    low, high = whole["interval"]
     return [
         "",
         "## Results",
         "",
         f"Taught on {data['train']} photos and evaluated on {metrics['images']} others: "
-        f"{100 * whole['top1']:.1f} % right (95 % interval {100 * low:.1f} to {100 * high:.1f} %).",
+        f"{percent(whole['top1'])} right (95 % interval {percent_range(*whole['interval'])}).",
         "",
         "| member | right |",
         "|---|---|",
-        *(f"| {row['name']} | {100 * row['top1']:.1f} % |" for row in metrics["members"]),
+        *(f"| {row['name']} | {percent(row['top1'])} |" for row in metrics["members"]),
     ]

@@ -261,7 +261,8 @@ def _confidence(verdict: Verdict) -> str:
     if verdict.prediction_set and len(labels) > 1:  # a set of one class adds nothing
         more = len(labels) - MAX_LISTED
         named = ", ".join(labels[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
-        parts.append(f"one of ({100 * verdict.prediction_set.coverage:g} %): {named}")
+        coverage = formatting.percent(verdict.prediction_set.coverage, None)
+        parts.append(f"one of ({coverage}): {named}")
     if verdict.skipped:
         parts.append(f"skipped: {', '.join(verdict.skipped)}")
     return "; ".join(filter(None, parts))

@@ -102,11 +102,10 @@ def _describe(report: dict[str, Any]) -> str:
 
 
 def _row(name: str, score: dict[str, Any]) -> tuple[str, ...]:
-    low, high = score["interval"]
     return (
         name,
         formatting.percent(score["top1"]),
-        f"{100 * low:.1f} to {100 * high:.1f} %",
+        formatting.percent_range(*score["interval"]),
         formatting.percent(score["top5"]),
         f"{score['ece']:.3f}",
         formatting.percent(score["cost"]) if "cost" in score else "",

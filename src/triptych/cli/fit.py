@@ -207,9 +207,9 @@ def _describe(report: dict[str, Any]) -> str:
     rows: list[tuple[str, ...]] = [("before → after", "top-1", "calibration error", "NLL", "Brier")]
     rows += [_row(member["name"], member) for member in report["members"]]
     rows += [_row(f"rule {rule['name']}", rule) for rule in report["rules"]]
-    sets = report["rules"][0]["sets"]["coverage"]
+    coverage = formatting.percent(report["rules"][0]["sets"]["coverage"], None)
     confidence: list[tuple[str, ...]] = [
-        ("", "called sure", "of those right", f"{100 * sets:g} % sets cover", "mean size")
+        ("", "called sure", "of those right", f"{coverage} sets cover", "mean size")
     ]
     confidence += [_confidence(rule) for rule in report["rules"]]
     lines = [common.table(rows), "", common.table(confidence), "", *_cascade(report)]
@@ -243,13 +243,13 @@ def _confidence(rule: Figures) -> tuple[str, ...]:
 
 
 def _cascade(report: dict[str, Any]) -> list[str]:
-    cascade = report["cascade"]
+    percent, cascade = formatting.percent, report["cascade"]
     rules = {rule["name"]: rule["after"]["top1"] for rule in report["rules"]}
     asked = ", ".join(
-        f"{number}: {100 * share:.0f} %" for number, share in enumerate(cascade["asked"], start=1)
+        f"{number}: {percent(share, 0)}" for number, share in enumerate(cascade["asked"], start=1)
     )
     return [
-        f"Cascade: {100 * rules['cascade']:.1f} % right with {100 * cascade['cost']:.0f} % of the "
-        f"multiply-adds (all members, weighted: {100 * rules['weighted']:.1f} %).",
+        f"Cascade: {percent(rules['cascade'])} right with {percent(cascade['cost'], 0)} of the "
+        f"multiply-adds (all members, weighted: {percent(rules['weighted'])}).",
         f"Photos by the number of networks that were run: {asked}.",
     ]

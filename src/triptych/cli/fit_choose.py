@@ -170,12 +170,11 @@ def _describe(report: dict[str, Any]) -> str:
 
 
 def _row(option: dict[str, Any]) -> tuple[str, ...]:
-    low, high = option["interval"]
     return (
         "*" if option["front"] else "",
         option["title"],
         formatting.percent(option["top1"]),
-        f"{100 * low:.1f} to {100 * high:.1f} %",
+        formatting.percent_range(*option["interval"]),
         f"{option['ms']:.1f}",
         f"{option['multiply_adds']:.2f}",
     )

@@ -158,5 +158,4 @@ def _gain(record: dict[str, Any]) -> str:
 
 
 def _score(score: dict[str, Any]) -> tuple[str, str]:
-    low, high = score["interval"]
-    return formatting.percent(score["top1"]), f"{100 * low:.1f} to {100 * high:.1f} %"
+    return formatting.percent(score["top1"]), formatting.percent_range(*score["interval"])

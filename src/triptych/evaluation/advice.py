@@ -14,6 +14,7 @@ import numpy as np
 from triptych.evaluation import metrics
 from triptych.typing import Labels
 from triptych.typing import Probs
+from triptych.utils.formatting import percent
 
 # Standard errors by which the curve must rise at its end.
 CLEARLY = 2
@@ -51,8 +52,8 @@ class Advice:
         )
         return (
             f"More photos of {self.label} would help most: {self.right} of its {self.photos} "
-            f"photos were answered rightly ({self.right / self.photos:.0%}), of the other classes' "
-            f"{self.others:.0%}. {why}"
+            f"photos were answered rightly ({percent(self.right / self.photos, 0)}), of the other "
+            f"classes' {percent(self.others, 0)}. {why}"
         )
 
 

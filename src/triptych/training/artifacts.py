@@ -19,7 +19,9 @@ from triptych import evaluation
 from triptych.bundles import model_card
 from triptych.ensemble import ood
 from triptych.ensemble.rules import FITTED_RULE
+from triptych.ensemble.rules import RULES
 from triptych.evaluation import report
+from triptych.evaluation import rule_metrics
 from triptych.images import preview
 from triptych.training.committee import TrainedCommittee
 from triptych.training.config import TrainingConfig
@@ -139,27 +141,19 @@ def _outcome(contents: Contents) -> evaluation.Predictions:
 
 def _doubt(contents: Contents, outcome: evaluation.Predictions) -> dict[str, Any]:
     """How each rule fares, and what the committee's doubt is worth, on the validation photos."""
-    committee, truth = contents.committee, outcome.truth
-    params = committee.params
+    params, selected = contents.committee.params, contents.committee.selected
     if not params.is_fitted:
         return {}
-    rule = contents.about["rule"]
-    tally = evaluation.RunningMetrics(
-        [member.name for member in committee.selected],
-        params,
-        [member.cost for member in committee.selected],
-        rule,
-    )
-    for number, label in enumerate(truth):
-        tally.add(np.stack([member.val_probs[number] for member in committee.selected]), int(label))
-    sure = outcome.committee.max(axis=1) >= params.rule(rule).sure
-    right = outcome.committee.argmax(axis=1) == truth
-    found = {
-        "sure": float(sure.mean()),
-        "right_of_sure": float(right[sure].mean()) if sure.any() else None,
-        "false_alarms": _false_alarms(contents),
-    }
-    return {"rules": tally.to_dict()["rules"], "doubt": found}
+    probs, costs = np.stack([each.val_probs for each in selected]), [each.cost for each in selected]
+    rules = {}
+    for rule in RULES:
+        answers = rule_metrics.answer(params, rule, probs, costs)
+        scores = rule_metrics.score(answers, outcome.truth, params.rule(rule).quantiles)
+        rules[rule] = scores.metrics()
+    sure = {rule: (each.pop("sure"), each.pop("sure_right")) for rule, each in rules.items()}
+    share, right = sure[contents.about["rule"]]
+    doubt = {"sure": share, "right_of_sure": right, "false_alarms": _false_alarms(contents)}
+    return {"rules": rules, "doubt": doubt}
 
 
 def _false_alarms(contents: Contents) -> float | None:

@@ -12,18 +12,32 @@ KB = 1024
 MB = 1024 * KB
 
 
-def percent(share: float, digits: int = 1) -> str:
+def percent(share: float, digits: int | None = 1) -> str:
     """A share or a probability, in per cent.
 
     Args:
         share: In [0, 1].
-        digits: Decimals to show.
+        digits: Decimals to show; ``None`` shows those that there are.
 
     Example:
-        >>> percent(0.8341), percent(0.72, 0)
-        ('83.4 %', '72 %')
+        >>> percent(0.8341), percent(0.72, 0), percent(0.975, None)
+        ('83.4 %', '72 %', '97.5 %')
     """
-    return f"{100 * share:.{digits}f} %"
+    return f"{100 * share:g} %" if digits is None else f"{100 * share:.{digits}f} %"
+
+
+def percent_range(low: float, high: float) -> str:
+    """An interval of shares, in per cent.
+
+    Args:
+        low: Its lower end, in [0, 1].
+        high: Its upper end, in [0, 1].
+
+    Example:
+        >>> percent_range(0.8341, 1.0)
+        '83.4 to 100.0 %'
+    """
+    return f"{100 * low:.1f} to {percent(high)}"
 
 
 def odds(share: float) -> str:
