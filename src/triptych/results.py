@@ -290,4 +290,4 @@ def top_guesses(probs: Sequence[float], labels: Sequence[Label], k: int) -> tupl
         k: How many; values above C give C.
     """
     order = sorted(range(len(labels)), key=probs.__getitem__, reverse=True)  # stable
-    return tuple(Guess(labels[i], float(probs[i])) for i in order[:k])
+    return tuple([Guess(labels[i], float(probs[i])) for i in order[:k]])

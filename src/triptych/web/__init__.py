@@ -17,7 +17,7 @@ from triptych.utils import concurrency
 from triptych.utils import formatting
 from triptych.utils import queueing
 from triptych.web import api
-from triptych.web import classify
+from triptych.web import classify_page
 from triptych.web import context
 from triptych.web import docs
 from triptych.web import errors
@@ -117,7 +117,7 @@ def create_app(
     app.jinja_env.globals["teaching"] = teaching
     app.jinja_env.globals["accepted_images"] = formats.ACCEPT
     app.register_blueprint(health.blueprint)
-    app.register_blueprint(classify.blueprint)
+    app.register_blueprint(classify_page.blueprint)
     app.register_blueprint(docs.blueprint)
     openapi.register(app, api.blueprint, keyless=not settings.api_key)
     for protocol in protocols.blueprints:

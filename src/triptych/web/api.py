@@ -13,13 +13,13 @@ from triptych.inference.explain.explainer import Explanation
 from triptych.models import weights
 from triptych.models import zoo
 from triptych.results import Failure
-from triptych.web import capture
 from triptych.web import context
 from triptych.web import errors
 from triptych.web import openapi
 from triptych.web import request_schemas
 from triptych.web import response_schemas
 from triptych.web import uploads
+from triptych.web.classify import answer_request
 
 blueprint: flask.Blueprint = flask_smorest.Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -85,11 +85,7 @@ def classify() -> tuple[flask.Response, int]:
     error of the request. Options go into the address, the form or the JSON; the committee's
     defaults fill in the rest.
     """
-    studio = context.current()
-    upload = uploads.read(flask.request, studio.settings)
-    answers = studio.classify(upload.committee, upload.images, upload.options)
-    if upload.keep:
-        capture.keep(upload, answers)
+    _, answers = answer_request(flask.request)
     body: dict[str, Any] = {"results": [answer.to_dict() for answer in answers]}
     if len(answers) == 1 and isinstance(answers[0], Failure):
         body = {"error": body["results"][0]["error"], **body}

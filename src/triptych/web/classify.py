@@ -1,126 +1,177 @@
-"""The studio's page: a form, and beneath it the photos with their verdicts."""
+"""The web half of a classification, from top to bottom: the request, the queue, the inbox.
+
+`triptych.web.uploads` finds the images in a request; `triptych.inference.classifier` goes on from
+here. API, pages and protocols share this path.
+"""
 
 from __future__ import annotations
 
-import base64
 import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import flask
+from werkzeug.exceptions import Forbidden
 
 from triptych import errors
-from triptych import images
-from triptych.ensemble.rules import RULES
-from triptych.images import preview
-from triptych.web import capture
+from triptych.inference.classifier import ClassifyOptions
+from triptych.results import NONE
+from triptych.results import UNSURE
+from triptych.results import Failure
+from triptych.results import Verdict
+from triptych.settings import Settings
+from triptych.utils.queueing import Deadline
 from triptych.web import context
-from triptych.web import options
+from triptych.web import options as web_options
+from triptych.web import request_context
 from triptych.web import uploads
+from triptych.web.context import Studio
 
-blueprint = flask.Blueprint("classify", __name__)
+# What the inbox remembers of a verdict.
+INBOX_FIELDS = ("label", "prob", "status", "novelty", "top")
 
-FITS = {
-    "": "as each network was trained",
-    "crop": "keep the proportions, take the centre",
-    "square": "squeeze the whole photo into the square",
-}
-# Taught photos beside a verdict, and how long a browser may keep them.
-SIMILAR = 6
-KEPT_S = 3600
-COVERAGES = (0.8, 0.9, 0.95, 0.99)
+Answer = Verdict | Failure
 
 
-@blueprint.route("/", methods=["GET", "POST"])
-def page() -> str:
-    """The studio; with photos in the request, their verdicts too."""
-    here = context.current()
-    registry = here.registry
-    values = options.from_form(flask.request.values)
-    asked = options.check({"coverage": values.get("coverage", here.settings.coverage)})["coverage"]
-    return flask.render_template(
-        "classify.html",
-        cards=cards(similar=SIMILAR) if flask.request.method == "POST" else [],
-        chosen=_chosen(),
-        committees=[registry.facts(name) for name in registry.names],
-        registry=registry,
-        settings=here.settings,
-        rules=RULES,
-        fits=FITS,
-        coverage=asked,
-        coverages=_coverages(here.settings.coverage, asked),
-        similar=SIMILAR,
-    )
-
-
-@blueprint.get("/similar/<digest>.jpg")
-def similar(digest: str) -> flask.Response:
-    """A small copy of a taught photo; nothing, where the studio does not have it."""
-    here = context.current()
-    data = here.do(lambda: _thumbnail(here, digest))
-    if data is None:
-        # No error: a bundle may come from elsewhere, and the page asks for each of its photos.
-        return flask.Response(status=204)
-    answer = flask.Response(data, mimetype="image/jpeg")
-    answer.cache_control.private = True
-    answer.cache_control.max_age = KEPT_S
-    return answer
-
-
-def _thumbnail(here: context.Studio, digest: str) -> bytes | None:
-    if not here.teaching:
-        return None
-    try:
-        return here.projects.thumbnail(digest)
-    except errors.UnknownName:
-        return None
-
-
-def _chosen() -> dict[str, str]:
-    """The options to show as chosen: those of the request, else the committee's own."""
-    registry = context.current().registry
-    values = flask.request.values
-    committee = values.get("committee")
-    facts = registry.facts(committee if committee in registry.names else registry.default)
-    return {
-        "committee": facts.name,
-        "members": values.get("members", ""),
-        "rule": values.get("rule") or facts.rule,
-        "fit": values.get("fit", ""),
-    }
-
-
-def _coverages(own: float, asked: float) -> dict[str, float]:
-    """The coverages on offer, by what is sent for them: nothing for the studio's own."""
-    shares = sorted({*COVERAGES, own, asked})
-    return {"" if share == own else str(share): share for share in shares}
-
-
-def cards(*, similar: int = 0) -> list[dict[str, Any]]:
-    """The photos of the request with their verdicts, as the templates show them.
+@dataclass(frozen=True)
+class Upload:
+    """A request to classify images.
 
     Args:
-        similar: How many taught photos each verdict names. They may be nobody else's business, so
-            a page that is passed on shows none.
+        images: Pairs of a name for people and a file, in order.
+        committee: The committee's name; ``None`` means the default.
+        options: How to answer.
+        keep: Whether images may be kept for review.
     """
-    here = context.current()
-    upload = uploads.read(flask.request, here.settings)
-    question = dataclasses.replace(upload.options, similar=similar)
-    answers = here.classify(upload.committee, upload.images, question)
+
+    images: list[uploads.Named]
+    committee: str | None
+    options: ClassifyOptions
+    keep: bool = False
+
+
+def answer_request(
+    request: flask.Request, *, similar: int | None = None
+) -> tuple[Upload, list[Answer]]:
+    """Classify the images of a request.
+
+    Args:
+        request: Its body is multipart/form-data, the bytes of one image, or JSON.
+        similar: How many similar training photos to name, whatever the request says.
+
+    Returns:
+        What the request asked for, and an answer for each of its images, in order.
+
+    Raises:
+        HTTPException: As `read`.
+        errors.TriptychError: As `read` and `answer_images`.
+    """
+    studio = context.current()
+    upload = read(request, studio.settings)
+    options = upload.options
+    if similar is not None:
+        options = dataclasses.replace(options, similar=similar)
+    answers = answer_images(studio, upload.committee, upload.images, options)
     if upload.keep:
-        capture.keep(upload, answers)
-    limits = here.settings.image_limits
-    photos = here.do(lambda: [_photo(data, limits) for _, data in upload.images])
-    order = here.registry.facts(here.registry.resolve(upload.committee)).members
-    return [
-        {"answer": answer.to_dict(), "photo": photo, "order": order}
-        for answer, photo in zip(answers, photos, strict=True)
+        keep_unsure(studio, upload, answers)
+    return upload, answers
+
+
+def read(request: flask.Request, settings: Settings) -> Upload:
+    """Read a request to classify images.
+
+    Args:
+        request: Its body is multipart/form-data, the bytes of one image, or JSON.
+        settings: The most images in one request, and whether the inbox is open.
+
+    Raises:
+        BadRequest: There is no image in it; the description says why.
+        RequestEntityTooLarge: Too many images or bytes.
+        Forbidden: Images are to be kept, and the inbox is closed.
+        errors.SettingError: An option that does not exist, or an impossible value.
+    """
+    images, beside = uploads.images(request)
+    uploads.check_count(len(images), most=settings.max_request_images)
+    given = web_options.read(request, beside, web_options.SCHEMA)
+    committee, keep = given.pop("committee", None), given.pop("keep", False)
+    if keep and settings.inbox != "on":
+        raise Forbidden(
+            "The option keep is true, and this studio keeps no photos: its inbox is off. Leave "
+            "the option out, or ask its owner to start it with --inbox on."
+        )
+    members = tuple(given.pop("members", ())) or None
+    return Upload(images, committee, ClassifyOptions(members, **given), keep)
+
+
+def answer_images(
+    studio: Studio,
+    committee: str | None,
+    images: Sequence[tuple[str, Any]],
+    options: ClassifyOptions,
+) -> list[Answer]:
+    """Let a committee answer when the turn of the images in the queue comes.
+
+    Args:
+        studio: Its committees, its queue and its deadline.
+        committee: The committee's name; ``None`` means the default.
+        images: Pairs of a name for people and an image, as `Classifier.classify` takes.
+        options: How to answer.
+
+    Returns:
+        One answer for each image, in order.
+
+    Raises:
+        errors.UnknownName: No such committee, member or rule.
+        errors.SettingError: An option has an impossible value.
+        errors.WeightsMissing: The committee's weights have to be fetched first.
+        errors.Overloaded: Too many images are waiting.
+        errors.DeadlinePassed: It took too long.
+    """
+    deadline = Deadline(studio.settings.deadline_s, wait=studio.wait)
+    classifier = studio.classifier(committee, deadline)
+    notes = request_context.current()
+    notes.committee, notes.images = classifier.committee.name, notes.images + len(images)
+
+    def work() -> list[Answer]:
+        answers: list[Answer] = []
+        for each in classifier.classify_many(images, options):
+            answers.append(each)
+            if not deadline.left_s:  # nobody waits for the rest
+                break
+        return answers
+
+    answers = deadline.result(studio.queue.submit(work, images=len(images)))
+    notes.answers += answers
+    return answers
+
+
+def keep_unsure(studio: Studio, upload: Upload, answers: Sequence[Answer]) -> None:
+    """Keep the images that the committee was not sure of in the inbox, for a person to review.
+
+    Two people have to agree: the owner of the studio, who opens the inbox (off by default), and
+    the sender, with each request. An image that cannot be kept is logged and changes no answer.
+
+    Args:
+        studio: Whose inbox it is.
+        upload: The request.
+        answers: One for each of its images.
+    """
+    unsure = [
+        (name, data, each.to_dict()["verdict"])
+        for (name, data), each in zip(upload.images, answers, strict=True)
+        if not isinstance(each, Failure) and each.status in (UNSURE, NONE)
     ]
+    if not unsure:
+        return
+    committee = studio.registry.resolve(upload.committee)
 
+    def work() -> None:
+        for name, data, verdict in unsure:
+            record = {"committee": committee, **{key: verdict[key] for key in INBOX_FIELDS}}
+            studio.projects.keep(name, data if isinstance(data, bytes) else data.read(), record)
 
-def _photo(data: Any, limits: images.Limits) -> str | None:
-    """A small copy of a photo for the page itself, since nothing is kept to link to."""
     try:
-        small = preview.jpeg(data, limits=limits)
-    except errors.ImageError:
-        return None
-    return f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
+        studio.do(work)
+    except errors.TriptychError as error:
+        flask.current_app.logger.warning("A photo could not be kept for review: %s", error)

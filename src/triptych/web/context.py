@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,10 +12,7 @@ from typing import cast
 import flask
 
 from triptych.inference.classifier import Classifier
-from triptych.inference.classifier import ClassifyOptions
 from triptych.inference.explain.explainer import Explanation
-from triptych.results import Failure
-from triptych.results import Verdict
 from triptych.settings import Settings
 from triptych.studio.jobs import Jobs
 from triptych.studio.projects import Projects
@@ -29,8 +25,6 @@ from triptych.web.registry import Registry
 KEY = "triptych"
 
 T = TypeVar("T")
-
-Answer = Verdict | Failure
 
 
 @dataclass(frozen=True)
@@ -74,40 +68,6 @@ class Studio:
         build = {"precision": self.settings.precision, "threads": self.settings.threads}
         return Jobs(self.projects, self.settings.home, build)
 
-    def classify(
-        self, committee: str | None, images: Sequence[tuple[str, Any]], options: ClassifyOptions
-    ) -> list[Answer]:
-        """Classify images when their turn in the queue comes; answers in order.
-
-        Args:
-            committee: Its name; ``None`` means the default.
-            images: Pairs of a name for people and an image, as `Classifier.classify` takes.
-            options: How to answer.
-
-        Raises:
-            errors.UnknownName: No such committee, member or rule.
-            errors.SettingError: An option has an impossible value.
-            errors.WeightsMissing: The committee's weights have to be fetched first.
-            errors.Overloaded: Too many images are waiting.
-            errors.DeadlinePassed: It took too long.
-        """
-        deadline = self._deadline()
-        classifier = self._classifier(committee, deadline)
-        noted = request_context.current()
-        noted.committee, noted.images = classifier.committee.name, noted.images + len(images)
-
-        def work() -> list[Answer]:
-            answers: list[Answer] = []
-            for answer in classifier.classify_many(images, options):
-                answers.append(answer)
-                if not deadline.left_s:  # nobody waits for the rest
-                    break
-            return answers
-
-        answers = deadline.result(self.queue.submit(work, images=len(images)))
-        noted.answers += answers
-        return answers
-
     def explain(
         self,
         committee: str | None,
@@ -131,7 +91,7 @@ class Studio:
             errors.DeadlinePassed: It took too long.
         """
         deadline = self._deadline()
-        classifier = self._classifier(committee, deadline)
+        classifier = self.classifier(committee, deadline)
         noted = request_context.current()
         noted.committee, noted.images = classifier.committee.name, noted.images + 1
         source, data = image
@@ -153,6 +113,21 @@ class Studio:
         """
         return self._deadline().result(self.queue.submit(work))
 
+    def classifier(self, committee: str | None, deadline: Deadline) -> Classifier:
+        """The classifier of a committee, which is loaded first if need be.
+
+        Args:
+            committee: Its name; ``None`` means the default.
+            deadline: How long to wait for it.
+
+        Raises:
+            errors.UnknownName: No such committee.
+            errors.WeightsMissing: Its weights have to be fetched first.
+            errors.DeadlinePassed: It took too long; it goes on to load.
+        """
+        loaded = self.registry.loaded(committee)
+        return loaded or deadline.result(self.loading.submit(lambda: self.registry.get(committee)))
+
     def load(self, committee: str) -> None:
         """Load a committee, and wait until it is ready.
 
@@ -161,7 +136,7 @@ class Studio:
             errors.WeightsMissing: Its weights have to be fetched first.
             errors.DeadlinePassed: It took too long; it goes on to load.
         """
-        self._classifier(committee, self._deadline())
+        self.classifier(committee, self._deadline())
 
     def arrange(self, work: Callable[[], T]) -> T:
         """Run something that loads committees, beside those that answer.
@@ -173,10 +148,6 @@ class Studio:
 
     def _deadline(self) -> Deadline:
         return Deadline(self.settings.deadline_s, wait=self.wait)
-
-    def _classifier(self, name: str | None, deadline: Deadline) -> Classifier:
-        loaded = self.registry.loaded(name)
-        return loaded or deadline.result(self.loading.submit(lambda: self.registry.get(name)))
 
 
 def current() -> Studio:

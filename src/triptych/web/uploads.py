@@ -1,4 +1,4 @@
-"""Requests parsed into images and options: the one way that page and API share.
+"""The images of a request: files of a form, the body itself, or base64 in JSON.
 
 Nothing is kept, nothing is fetched, and nothing is ever written under a name that came from
 outside.
@@ -9,18 +9,14 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import flask
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import BadRequest
-from werkzeug.exceptions import Forbidden
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from triptych import errors
-from triptych.inference.classifier import ClassifyOptions
-from triptych.settings import Settings
 from triptych.utils import validation
 from triptych.web import body as web_body
 from triptych.web import options as web_options
@@ -69,68 +65,16 @@ Unnamed = Sequence[tuple[str | None, bytes | Base64]]
 Named = tuple[str, bytes | Base64]
 
 
-@dataclass(frozen=True)
-class Upload:
-    """A request to classify images.
-
-    Args:
-        images: Pairs of a name for people and a file, in order.
-        committee: The committee's name; ``None`` means the default.
-        options: How to answer.
-        keep: Whether images may be kept for review.
-    """
-
-    images: list[Named]
-    committee: str | None
-    options: ClassifyOptions
-    keep: bool = False
-
-
-def read(request: flask.Request, settings: Settings) -> Upload:
-    """Read a request to classify images.
+def images(request: flask.Request) -> tuple[list[Named], dict[str, Any]]:
+    """Find the images of a request, each with a name, and the options beside them in JSON.
 
     Args:
         request: Its body is multipart/form-data, the bytes of one image, or JSON.
-        settings: The most images in one request, and whether the inbox is open.
 
     Raises:
         BadRequest: There is no image in it; the description says why.
-        RequestEntityTooLarge: Too many images or bytes.
-        Forbidden: Images are to be kept, and the inbox is closed.
-        errors.SettingError: An option that does not exist, or an impossible value.
-    """
-    images, beside = _images(request)
-    check_count(len(images), most=settings.max_request_images)
-    given = web_options.read(request, beside, web_options.SCHEMA)
-    committee, keep = given.pop("committee", None), given.pop("keep", False)
-    if keep and settings.inbox != "on":
-        raise Forbidden(
-            "The option keep is true, and this studio keeps no photos: its inbox is off. Leave "
-            "the option out, or ask its owner to start it with --inbox on."
-        )
-    members = tuple(given.pop("members", ())) or None
-    return Upload(images, committee, ClassifyOptions(members, **given), keep)
-
-
-def read_one(request: flask.Request) -> tuple[Named, dict[str, Any]]:
-    """Read a request to explain an image: the image, and the options.
-
-    Args:
-        request: As for `read`.
-
-    Raises:
-        BadRequest: There is no image in it, or several; the description says why.
         RequestEntityTooLarge: Too many bytes.
-        errors.SettingError: An option that does not exist, or an impossible value.
     """
-    images, beside = _images(request)
-    if len(images) > 1:
-        raise BadRequest(f"{len(images)} images came; expected one. Send one request for each.")
-    return images[0], web_options.read(request, beside, web_options.WHY)
-
-
-def _images(request: flask.Request) -> tuple[list[Named], dict[str, Any]]:
-    """The images of a request, each with a name, and the options beside them in JSON."""
     kind = request.mimetype
     unnamed: Unnamed
     beside: dict[str, Any] = {}
@@ -143,8 +87,25 @@ def _images(request: flask.Request) -> tuple[list[Named], dict[str, Any]]:
     else:
         came = f"as {kind}, which carries no files" if kind else "without a Content-Type"
         raise BadRequest(f"The request came {came}. {EXPECTED}")
-    images = [(base_name(name, number), data) for number, (name, data) in enumerate(unnamed, 1)]
-    return images, beside
+    named = [(base_name(name, number), data) for number, (name, data) in enumerate(unnamed, 1)]
+    return named, beside
+
+
+def read_one(request: flask.Request) -> tuple[Named, dict[str, Any]]:
+    """Read a request to explain an image: the image, and the options.
+
+    Args:
+        request: As for `images`.
+
+    Raises:
+        BadRequest: There is no image in it, or several; the description says why.
+        RequestEntityTooLarge: Too many bytes.
+        errors.SettingError: An option that does not exist, or an impossible value.
+    """
+    named, beside = images(request)
+    if len(named) > 1:
+        raise BadRequest(f"{len(named)} images came; expected one. Send one request for each.")
+    return named[0], web_options.read(request, beside, web_options.WHY)
 
 
 def body(request: flask.Request) -> bytes:
@@ -222,5 +183,5 @@ def base_name(name: str | None, number: int) -> str:
     """
     last = re.split(r"[/\\]", name or "")[-1]
     # What cannot be printed can disguise a name: line breaks, or marks that turn text around.
-    shown = "".join(char for char in last if char.isprintable()).strip()
+    shown = "".join(filter(str.isprintable, last)).strip()
     return shown[:LONGEST_NAME] or f"image {number}"

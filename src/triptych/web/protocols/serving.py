@@ -11,6 +11,7 @@ from triptych.inference.classifier import ClassifyOptions
 from triptych.results import Failure
 from triptych.results import Verdict
 from triptych.web import body as web_body
+from triptych.web import classify
 from triptych.web import context
 from triptych.web import errors
 from triptych.web import uploads
@@ -43,7 +44,7 @@ def verdicts(committee: str, images: Sequence[Any], question: ClassifyOptions) -
         HTTPException: An image cannot be read; the message says which, and why.
     """
     named = [(uploads.base_name(None, number), image) for number, image in enumerate(images, 1)]
-    answers = context.current().classify(committee, named, question)
+    answers = classify.answer_images(context.current(), committee, named, question)
     for index, answer in enumerate(answers):
         if isinstance(answer, Failure):
             flask.abort(

@@ -241,7 +241,7 @@ function fillVerdict(card, answer) {
   });
   const status = verdict.status ? copyOf(`${verdict.status}-template`).childNodes : [];
   slot(card, "status").replaceChildren(...status);
-  slot(card, "set").replaceChildren(...choice(verdict.set));
+  slot(card, "set").replaceChildren(...predictionSet(verdict.set));
   const button = slot(card, "copy");
   button.hidden = !navigator.clipboard;
   button.textContent = "Copy as JSON";
@@ -268,7 +268,7 @@ function next(guesses, first) {
 }
 
 /** @param {object | null} set @returns {Iterable<Node>} its classes and what it promises */
-function choice(set) {
+function predictionSet(set) {
   // A set of one class says nothing that the label has not said.
   if (!set || set.labels.length === 1) return [];
   const labels = set.labels.map(({ label }) => label);

@@ -15,7 +15,7 @@ from triptych import bundles as triptych_bundles
 from triptych import errors
 from triptych.bundles import model_card
 from triptych.studio.projects import Project
-from triptych.web import classify
+from triptych.web import classify_page
 from triptych.web import context
 from triptych.web.studio import versions
 from triptych.web.studio.versions import BundleVersions
@@ -81,7 +81,7 @@ def share(name: str) -> str:
     project = _project(bare)
     return flask.render_template(
         "studio/share.html",
-        cards=classify.cards() if flask.request.method == "POST" else [],
+        cards=classify_page.cards() if flask.request.method == "POST" else [],
         committees=[facts],
         settings=here.settings,
         name=name,

@@ -1,0 +1,120 @@
+"""The studio's page: a form, and beneath it the photos with their verdicts."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import flask
+
+from triptych import errors
+from triptych import images
+from triptych.ensemble.rules import RULES
+from triptych.images import preview
+from triptych.web import classify
+from triptych.web import context
+from triptych.web import options
+
+blueprint = flask.Blueprint("classify", __name__)
+
+FITS = {
+    "": "as each network was trained",
+    "crop": "keep the proportions, take the centre",
+    "square": "squeeze the whole photo into the square",
+}
+# Taught photos beside a verdict, and how long a browser may keep them.
+SIMILAR = 6
+KEPT_S = 3600
+COVERAGES = (0.8, 0.9, 0.95, 0.99)
+
+
+@blueprint.route("/", methods=["GET", "POST"])
+def page() -> str:
+    """The studio; with photos in the request, their verdicts too."""
+    here = context.current()
+    registry = here.registry
+    values = options.from_form(flask.request.values)
+    asked = options.check({"coverage": values.get("coverage", here.settings.coverage)})["coverage"]
+    return flask.render_template(
+        "classify.html",
+        cards=cards(similar=SIMILAR) if flask.request.method == "POST" else [],
+        chosen=_chosen(),
+        committees=[registry.facts(name) for name in registry.names],
+        registry=registry,
+        settings=here.settings,
+        rules=RULES,
+        fits=FITS,
+        coverage=asked,
+        coverages=_coverages(here.settings.coverage, asked),
+        similar=SIMILAR,
+    )
+
+
+@blueprint.get("/similar/<digest>.jpg")
+def similar(digest: str) -> flask.Response:
+    """A small copy of a taught photo; nothing, where the studio does not have it."""
+    here = context.current()
+    data = here.do(lambda: _thumbnail(here, digest))
+    if data is None:
+        # No error: a bundle may come from elsewhere, and the page asks for each of its photos.
+        return flask.Response(status=204)
+    answer = flask.Response(data, mimetype="image/jpeg")
+    answer.cache_control.private = True
+    answer.cache_control.max_age = KEPT_S
+    return answer
+
+
+def _thumbnail(here: context.Studio, digest: str) -> bytes | None:
+    if not here.teaching:
+        return None
+    try:
+        return here.projects.thumbnail(digest)
+    except errors.UnknownName:
+        return None
+
+
+def _chosen() -> dict[str, str]:
+    """The options to show as chosen: those of the request, else the committee's own."""
+    registry = context.current().registry
+    values = flask.request.values
+    committee = values.get("committee")
+    facts = registry.facts(committee if committee in registry.names else registry.default)
+    return {
+        "committee": facts.name,
+        "members": values.get("members", ""),
+        "rule": values.get("rule") or facts.rule,
+        "fit": values.get("fit", ""),
+    }
+
+
+def _coverages(own: float, asked: float) -> dict[str, float]:
+    """The coverages on offer, by what is sent for them: nothing for the studio's own."""
+    shares = sorted({*COVERAGES, own, asked})
+    return {"" if share == own else str(share): share for share in shares}
+
+
+def cards(*, similar: int = 0) -> list[dict[str, Any]]:
+    """The photos of the request with their verdicts, as the templates show them.
+
+    Args:
+        similar: How many taught photos each verdict names. They may be nobody else's business, so
+            a page that is passed on shows none.
+    """
+    here = context.current()
+    upload, answers = classify.answer_request(flask.request, similar=similar)
+    limits = here.settings.image_limits
+    photos = here.do(lambda: [_photo(data, limits) for _, data in upload.images])
+    order = here.registry.facts(here.registry.resolve(upload.committee)).members
+    return [
+        {"answer": answer.to_dict(), "photo": photo, "order": order}
+        for answer, photo in zip(answers, photos, strict=True)
+    ]
+
+
+def _photo(data: Any, limits: images.Limits) -> str | None:
+    """A small copy of a photo for the page itself, since nothing is kept to link to."""
+    try:
+        small = preview.jpeg(data, limits=limits)
+    except errors.ImageError:
+        return None
+    return f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
