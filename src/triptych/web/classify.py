@@ -23,8 +23,7 @@ from triptych.results import Verdict
 from triptych.settings import Settings
 from triptych.utils.queueing import Deadline
 from triptych.web import context
-from triptych.web import options as web_options
-from triptych.web import request_context
+from triptych.web import request_schemas
 from triptych.web import uploads
 from triptych.web.context import Studio
 
@@ -91,9 +90,9 @@ def read(request: flask.Request, settings: Settings) -> Upload:
         Forbidden: Images are to be kept, and the inbox is closed.
         errors.SettingError: An option that does not exist, or an impossible value.
     """
-    images, beside = uploads.images(request)
+    images, in_json = uploads.images(request)
     uploads.check_count(len(images), most=settings.max_request_images)
-    given = web_options.read(request, beside, web_options.SCHEMA)
+    given = request_schemas.read_options(request, in_json, request_schemas.OPTIONS)
     committee, keep = given.pop("committee", None), given.pop("keep", False)
     if keep and settings.inbox != "on":
         raise Forbidden(
@@ -130,7 +129,7 @@ def answer_images(
     """
     deadline = Deadline(studio.settings.deadline_s, wait=studio.wait)
     classifier = studio.classifier(committee, deadline)
-    notes = request_context.current()
+    notes = context.notes()
     notes.committee, notes.images = classifier.committee.name, notes.images + len(images)
 
     def work() -> list[Answer]:

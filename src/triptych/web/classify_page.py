@@ -13,7 +13,7 @@ from triptych.ensemble.rules import RULES
 from triptych.images import preview
 from triptych.web import classify
 from triptych.web import context
-from triptych.web import options
+from triptych.web import request_schemas
 
 blueprint = flask.Blueprint("classify", __name__)
 
@@ -33,8 +33,9 @@ def page() -> str:
     """The studio; with photos in the request, their verdicts too."""
     here = context.current()
     registry = here.registry
-    values = options.from_form(flask.request.values)
-    asked = options.check({"coverage": values.get("coverage", here.settings.coverage)})["coverage"]
+    values = request_schemas.options_from_form(flask.request.values)
+    coverage = {"coverage": values.get("coverage", here.settings.coverage)}
+    asked = request_schemas.check_options(coverage)["coverage"]
     return flask.render_template(
         "classify.html",
         cards=cards(similar=SIMILAR) if flask.request.method == "POST" else [],

@@ -1,9 +1,13 @@
-"""What pages and API share: the committees, the limits, the queues and the deadline."""
+"""What pages and API share: committees, limits, queues, deadline, and notes on a request."""
 
 from __future__ import annotations
 
+import re
+import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 from typing import TypeVar
@@ -13,16 +17,19 @@ import flask
 
 from triptych.inference.classifier import Classifier
 from triptych.inference.explain.explainer import Explanation
+from triptych.results import Failure
+from triptych.results import Verdict
 from triptych.settings import Settings
 from triptych.studio.jobs import Jobs
 from triptych.studio.projects import Projects
 from triptych.utils.queueing import Deadline
 from triptych.utils.queueing import Queue
 from triptych.utils.queueing import Wait
-from triptych.web import request_context
 from triptych.web.registry import Registry
 
 KEY = "triptych"
+ID_HEADER = "X-Request-ID"
+SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 T = TypeVar("T")
 
@@ -92,7 +99,7 @@ class Studio:
         """
         deadline = self._deadline()
         classifier = self.classifier(committee, deadline)
-        noted = request_context.current()
+        noted = notes()
         noted.committee, noted.images = classifier.committee.name, noted.images + 1
         source, data = image
 
@@ -153,3 +160,42 @@ class Studio:
 def current() -> Studio:
     """The studio of the request that is being answered."""
     return cast(Studio, flask.current_app.extensions[KEY])
+
+
+@dataclass
+class Notes:
+    """What is noted of a request while it is answered, for the log and the metrics.
+
+    Args:
+        id: The client's own name for it, else a new one.
+        begun_s: When it began, by `time.perf_counter`.
+        committee: Who was asked; empty if nobody was.
+        images: About how many images.
+        answers: What came of them; none if it went wrong.
+        error: The code of what went wrong; empty if nothing did.
+        is_watching: Whether it comes from a machine that watches over the studio, and is neither
+            counted nor shown in the log.
+    """
+
+    id: str
+    begun_s: float = field(default_factory=time.perf_counter)
+    committee: str = ""
+    images: int = 0
+    answers: list[Verdict | Failure] = field(default_factory=list)
+    error: str = ""
+    is_watching: bool = False
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds since it began."""
+        return time.perf_counter() - self.begun_s
+
+
+def notes() -> Notes:
+    """The notes on the request that is being answered; the first call begins them."""
+    noted = flask.g.get("notes")
+    if noted is None:
+        # What a client sends ends up in the log, so it must not be able to write lines of its own.
+        sent = flask.request.headers.get(ID_HEADER, "")
+        noted = flask.g.notes = Notes(sent if SANE_ID.fullmatch(sent) else uuid.uuid4().hex)
+    return cast(Notes, noted)

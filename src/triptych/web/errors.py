@@ -11,7 +11,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from triptych import errors
 from triptych.utils import formatting
-from triptych.web import request_context
+from triptych.web import context
 
 # How programs are told, by the beginning of the path; elsewhere as in the API.
 FORMS: dict[str, Callable[[dict[str, str]], Any]] = {
@@ -50,7 +50,7 @@ def answer(error: Exception) -> flask.Response:
     """What is answered when an error was raised."""
     status, body = _describe(error)
     body["message"] = _harmless(body["message"])
-    request_context.current().error = body["code"]
+    context.notes().error = body["code"]
     response = flask.make_response(_render(status, body))
     response.status_code = status
     if isinstance(error, errors.Overloaded):
@@ -70,7 +70,7 @@ def _describe(error: Exception) -> tuple[int, dict[str, str]]:
     return 500, {
         "code": "internal",
         "message": "Something went wrong inside the studio; its log says what, under the id "
-        f"{request_context.current().id}. Try again, and please report it when it happens twice.",
+        f"{context.notes().id}. Try again, and please report it when it happens twice.",
     }
 
 

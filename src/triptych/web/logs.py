@@ -16,8 +16,8 @@ from urllib.parse import quote
 import flask
 
 from triptych.web import access
+from triptych.web import context
 from triptych.web import health
-from triptych.web import request_context
 
 logger = logging.getLogger("triptych")
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make one for each line
@@ -44,13 +44,13 @@ def register(app: flask.Flask) -> None:
 
 
 def _begin() -> None:
-    request_context.current()  # begins them
+    context.notes().is_watching = health.is_watching(flask.request)
 
 
 def _finish(response: flask.Response) -> flask.Response:
-    noted = request_context.current()
-    response.headers[request_context.HEADER] = noted.id
-    noise = health.is_watching(flask.request) or flask.request.endpoint in access.STATIC
+    noted = context.notes()
+    response.headers[context.ID_HEADER] = noted.id
+    noise = noted.is_watching or flask.request.endpoint in access.STATIC
     logger.log(
         logging.DEBUG if noise else logging.INFO,
         "request",
@@ -103,6 +103,4 @@ def _time(record: logging.LogRecord) -> datetime:
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     given: dict[str, Any] = getattr(record, "fields", {})
-    return given or (
-        {"request_id": request_context.current().id} if flask.has_request_context() else {}
-    )
+    return given or ({"request_id": context.notes().id} if flask.has_request_context() else {})

@@ -12,8 +12,7 @@ import flask
 
 import triptych
 from triptych.results import Verdict
-from triptych.web import health
-from triptych.web import request_context
+from triptych.web import context
 from triptych.web.metric_backends import Instruments
 from triptych.web.registry import Registry
 
@@ -69,33 +68,27 @@ class Meters:
         app.teardown_request(self._leave)
 
     def _begin(self) -> None:
-        if not health.is_watching(flask.request):
+        if not context.notes().is_watching:
             self._under_way(1)
 
     def _leave(self, error: BaseException | None) -> None:
-        if not health.is_watching(flask.request):
+        if not context.notes().is_watching:
             self._under_way(-1)
 
     def _finish(self, response: flask.Response) -> flask.Response:
-        if not health.is_watching(flask.request):
-            self._count(
-                request_context.current(), flask.request.endpoint or "none", response.status_code
-            )
+        notes, endpoint = context.notes(), flask.request.endpoint or "none"
+        if notes.is_watching:
+            return response
+        self._requests(1, endpoint, notes.committee, str(response.status_code))
+        self._spent(notes.spent_s, endpoint)
+        if notes.error and response.status_code in REJECTED:
+            self._rejected(1, notes.error)
+        if notes.answers:
+            verdicts = [answer for answer in notes.answers if isinstance(answer, Verdict)]
+            self._batches(1, notes.committee)
+            self._batch_size(len(notes.answers))
+            self._images(len(verdicts), notes.committee)
+            for verdict in verdicts:
+                for member, spent_ms in verdict.timing.members_ms.items():
+                    self._inference(spent_ms / 1000, member)
         return response
-
-    def _count(self, noted: request_context.Notes, endpoint: str, status: int) -> None:
-        self._requests(1, endpoint, noted.committee, str(status))
-        self._spent(noted.spent_s, endpoint)
-        if noted.error and status in REJECTED:
-            self._rejected(1, noted.error)
-        if noted.answers:
-            self._count_answers(noted)
-
-    def _count_answers(self, noted: request_context.Notes) -> None:
-        verdicts = [answer for answer in noted.answers if isinstance(answer, Verdict)]
-        self._batches(1, noted.committee)
-        self._batch_size(len(noted.answers))
-        self._images(len(verdicts), noted.committee)
-        for verdict in verdicts:
-            for member, spent_ms in verdict.timing.members_ms.items():
-                self._inference(spent_ms / 1000, member)

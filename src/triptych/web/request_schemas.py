@@ -1,16 +1,23 @@
-"""The schemas of requests: options and JSON are checked by them, and the OpenAPI document is made
-from them.
+"""The schemas of requests, and their options checked by them: from texts or from JSON.
+
+The OpenAPI document is made from the same schemas.
 """
 
 from __future__ import annotations
 
+import contextlib
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
+import flask
+import marshmallow
 from flask_smorest.fields import Upload
 from marshmallow import fields
 from marshmallow import validate
+from werkzeug.datastructures import MultiDict
 
+from triptych import errors
 from triptych.ensemble import conformal
 from triptych.ensemble import rules
 from triptych.inference.classifier import MOST_SIMILAR
@@ -198,4 +205,88 @@ class WhyRequest(Why):
         required=True,
         validate=validate.Length(equal=1),
         metadata=response_schemas.about("The image, and no other."),
+    )
+
+
+OPTIONS = Options()
+WHY = Why()
+_SWITCH = {"true": True, "false": False}
+
+
+def read_options(
+    request: flask.Request, in_json: Mapping[str, Any], schema: marshmallow.Schema
+) -> dict[str, Any]:
+    """The options of a request: of its address, and of its form or JSON, which win.
+
+    Args:
+        request: The request.
+        in_json: Options that came in JSON.
+        schema: Names those that there are.
+
+    Raises:
+        errors.SettingError: One that does not exist, or with an impossible value.
+    """
+    # Checked by themselves, so that an error in one is not hidden by the other.
+    options = check_options(options_from_text(request.args), schema)
+    if request.form or in_json:
+        options |= check_options(options_from_form(request.form) | dict(in_json), schema)
+    return options
+
+
+def options_from_text(values: MultiDict[str, str]) -> dict[str, Any]:
+    """The options of an address, as JSON would carry them.
+
+    Example:
+        >>> options_from_text(MultiDict({"members": "A, B", "top": "2"}))
+        {'members': ['A', 'B'], 'top': 2}
+    """
+    given: dict[str, Any] = dict(values.items())
+    if "members" in given:
+        names = [name.strip() for name in ",".join(values.getlist("members")).split(",")]
+        given["members"] = [name for name in names if name]
+    for name in ("top", "similar"):
+        with contextlib.suppress(ValueError):  # no number: refused with the others that are none
+            given[name] = int(given.get(name, ""))
+    if "keep" in given:
+        given["keep"] = _SWITCH.get(given["keep"], given["keep"])
+    return given
+
+
+def options_from_form(values: MultiDict[str, str]) -> dict[str, Any]:
+    """The options of a form, which sends empty fields, too: they count as left out.
+
+    Example:
+        >>> options_from_form(MultiDict({"rule": "", "members": "", "top": "2"}))
+        {'top': 2}
+    """
+    return {
+        name: value for name, value in options_from_text(values).items() if value not in ("", [])
+    }
+
+
+def check_options(given: Mapping[str, Any], schema: marshmallow.Schema = OPTIONS) -> dict[str, Any]:
+    """The options, each of its type.
+
+    Args:
+        given: As JSON carries them.
+        schema: Names those that there are.
+
+    Raises:
+        errors.SettingError: One that does not exist, or with an impossible value.
+
+    Example:
+        >>> check_options({"coverage": "0.95"})
+        {'coverage': 0.95}
+    """
+    try:
+        return dict(schema.load(given))
+    except marshmallow.ValidationError as problem:
+        name = str(next(iter(problem.messages_dict)))
+    if name not in schema.fields:
+        raise errors.SettingError(
+            f"There is no option {name!r}; expected only: {', '.join(schema.fields)}."
+        )
+    expected = schema.fields[name].metadata["expected"]
+    raise errors.SettingError(
+        f"The option {name} is {reprlib.repr(given[name])}; expected {expected}."
     )

@@ -19,7 +19,6 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from triptych import errors
 from triptych.utils import validation
 from triptych.web import body as web_body
-from triptych.web import options as web_options
 from triptych.web import request_schemas
 
 FIELD = "image"
@@ -77,18 +76,18 @@ def images(request: flask.Request) -> tuple[list[Named], dict[str, Any]]:
     """
     kind = request.mimetype
     unnamed: Unnamed
-    beside: dict[str, Any] = {}
+    in_json: dict[str, Any] = {}
     if kind == "multipart/form-data":
         unnamed = _files(request)
     elif kind.startswith("image/") or kind == "application/octet-stream":
         unnamed = [(None, body(request))]
     elif kind == "application/json":
-        unnamed, beside = _encoded(web_body.parse(body(request), hint=EXPECTED_JSON))
+        unnamed, in_json = _encoded(web_body.parse(body(request), hint=EXPECTED_JSON))
     else:
         came = f"as {kind}, which carries no files" if kind else "without a Content-Type"
         raise BadRequest(f"The request came {came}. {EXPECTED}")
     named = [(base_name(name, number), data) for number, (name, data) in enumerate(unnamed, 1)]
-    return named, beside
+    return named, in_json
 
 
 def read_one(request: flask.Request) -> tuple[Named, dict[str, Any]]:
@@ -102,10 +101,10 @@ def read_one(request: flask.Request) -> tuple[Named, dict[str, Any]]:
         RequestEntityTooLarge: Too many bytes.
         errors.SettingError: An option that does not exist, or an impossible value.
     """
-    named, beside = images(request)
+    named, in_json = images(request)
     if len(named) > 1:
         raise BadRequest(f"{len(named)} images came; expected one. Send one request for each.")
-    return named[0], web_options.read(request, beside, web_options.WHY)
+    return named[0], request_schemas.read_options(request, in_json, request_schemas.WHY)
 
 
 def body(request: flask.Request) -> bytes:
