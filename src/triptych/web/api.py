@@ -9,7 +9,6 @@ import flask
 import flask_smorest
 
 from triptych import bundles as triptych_bundles
-from triptych.inference.explain.explainer import Explanation
 from triptych.models import weights
 from triptych.models import zoo
 from triptych.results import Failure
@@ -18,8 +17,8 @@ from triptych.web import errors
 from triptych.web import openapi
 from triptych.web import request_schemas
 from triptych.web import response_schemas
-from triptych.web import uploads
-from triptych.web.classify import answer_request
+from triptych.web.classify import classify_request
+from triptych.web.explain import explain_request
 
 blueprint: flask.Blueprint = flask_smorest.Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -85,7 +84,7 @@ def classify() -> tuple[flask.Response, int]:
     error of the request. Options go into the address, the form or the JSON; the committee's
     defaults fill in the rest.
     """
-    _, answers = answer_request(flask.request)
+    _, answers = classify_request(flask.request)
     body: dict[str, Any] = {"results": [answer.to_dict() for answer in answers]}
     if len(answers) == 1 and isinstance(answers[0], Failure):
         body = {"error": body["results"][0]["error"], **body}
@@ -109,15 +108,7 @@ def explain() -> flask.Response:
     the method: a class activation map where the network allows it, else occlusion, which runs the
     network about 65 times.
     """
-    image, options = uploads.read_one(flask.request)
-    committee = options.pop("committee", None)
-    accepted = flask.request.accept_mimetypes.best_match(("application/json", "image/png"))
-    form = options.pop("format", "png" if accepted == "image/png" else "json")
-    studio = context.current()
-    if form == "png":
-        overlay = studio.explain(committee, image, Explanation.overlay, **options)
-        return flask.Response(overlay, mimetype="image/png")
-    return flask.jsonify(studio.explain(committee, image, Explanation.to_dict, **options))
+    return explain_request(flask.request)
 
 
 @blueprint.get("/committees")

@@ -21,7 +21,6 @@ from triptych.results import UNSURE
 from triptych.results import Failure
 from triptych.results import Verdict
 from triptych.settings import Settings
-from triptych.utils.queueing import Deadline
 from triptych.web import context
 from triptych.web import request_schemas
 from triptych.web import uploads
@@ -50,7 +49,7 @@ class Upload:
     keep: bool = False
 
 
-def answer_request(
+def classify_request(
     request: flask.Request, *, similar: int | None = None
 ) -> tuple[Upload, list[Answer]]:
     """Classify the images of a request.
@@ -127,7 +126,7 @@ def answer_images(
         errors.Overloaded: Too many images are waiting.
         errors.DeadlinePassed: It took too long.
     """
-    deadline = Deadline(studio.settings.deadline_s, wait=studio.wait)
+    deadline = studio.deadline()
     classifier = studio.classifier(committee, deadline)
     notes = context.notes()
     notes.committee, notes.images = classifier.committee.name, notes.images + len(images)

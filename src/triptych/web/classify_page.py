@@ -102,7 +102,7 @@ def cards(*, similar: int = 0) -> list[dict[str, Any]]:
             a page that is passed on shows none.
     """
     here = context.current()
-    upload, answers = classify.answer_request(flask.request, similar=similar)
+    upload, answers = classify.classify_request(flask.request, similar=similar)
     limits = here.settings.image_limits
     photos = here.do(lambda: [_photo(data, limits) for _, data in upload.images])
     order = here.registry.facts(here.registry.resolve(upload.committee)).members

@@ -9,14 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field
 from functools import cached_property
-from typing import Any
 from typing import TypeVar
 from typing import cast
 
 import flask
 
 from triptych.inference.classifier import Classifier
-from triptych.inference.explain.explainer import Explanation
 from triptych.results import Failure
 from triptych.results import Verdict
 from triptych.settings import Settings
@@ -75,42 +73,6 @@ class Studio:
         build = {"precision": self.settings.precision, "threads": self.settings.threads}
         return Jobs(self.projects, self.settings.home, build)
 
-    def explain(
-        self,
-        committee: str | None,
-        image: tuple[str, Any],
-        render: Callable[[Explanation], T],
-        **options: Any,
-    ) -> T:
-        """Find which parts of an image speak for a class.
-
-        Args:
-            committee: Its name; ``None`` means the default.
-            image: A name for people and an image, as `Classifier.classify` takes.
-            render: Makes the answer from the explanation; called in the queue's thread.
-            **options: As `Classifier.explain` takes them.
-
-        Raises:
-            errors.ImageError: The image cannot be read.
-            errors.UnknownName: No such committee, member, rule or class.
-            errors.WeightsMissing: The committee's weights have to be fetched first.
-            errors.Overloaded: Too many images are waiting.
-            errors.DeadlinePassed: It took too long.
-        """
-        deadline = self._deadline()
-        classifier = self.classifier(committee, deadline)
-        noted = notes()
-        noted.committee, noted.images = classifier.committee.name, noted.images + 1
-        source, data = image
-
-        def work() -> T:
-            explanation = classifier.explain(
-                data, source=source, stop=lambda: not deadline.left_s, **options
-            )
-            return render(explanation)
-
-        return deadline.result(self.queue.submit(work))
-
     def do(self, work: Callable[[], T]) -> T:
         """Run something that takes a while when its turn in the queue comes.
 
@@ -118,7 +80,11 @@ class Studio:
             errors.Overloaded: Too much is waiting.
             errors.DeadlinePassed: It took too long.
         """
-        return self._deadline().result(self.queue.submit(work))
+        return self.deadline().result(self.queue.submit(work))
+
+    def deadline(self) -> Deadline:
+        """The deadline of a request that comes now."""
+        return Deadline(self.settings.deadline_s, wait=self.wait)
 
     def classifier(self, committee: str | None, deadline: Deadline) -> Classifier:
         """The classifier of a committee, which is loaded first if need be.
@@ -143,7 +109,7 @@ class Studio:
             errors.WeightsMissing: Its weights have to be fetched first.
             errors.DeadlinePassed: It took too long; it goes on to load.
         """
-        self.classifier(committee, self._deadline())
+        self.classifier(committee, self.deadline())
 
     def arrange(self, work: Callable[[], T]) -> T:
         """Run something that loads committees, beside those that answer.
@@ -151,10 +117,7 @@ class Studio:
         Raises:
             errors.DeadlinePassed: It took too long; it goes on all the same.
         """
-        return self._deadline().result(self.loading.submit(work))
-
-    def _deadline(self) -> Deadline:
-        return Deadline(self.settings.deadline_s, wait=self.wait)
+        return self.deadline().result(self.loading.submit(work))
 
 
 def current() -> Studio:

@@ -90,23 +90,6 @@ def images(request: flask.Request) -> tuple[list[Named], dict[str, Any]]:
     return named, in_json
 
 
-def read_one(request: flask.Request) -> tuple[Named, dict[str, Any]]:
-    """Read a request to explain an image: the image, and the options.
-
-    Args:
-        request: As for `images`.
-
-    Raises:
-        BadRequest: There is no image in it, or several; the description says why.
-        RequestEntityTooLarge: Too many bytes.
-        errors.SettingError: An option that does not exist, or an impossible value.
-    """
-    named, in_json = images(request)
-    if len(named) > 1:
-        raise BadRequest(f"{len(named)} images came; expected one. Send one request for each.")
-    return named[0], request_schemas.read_options(request, in_json, request_schemas.WHY)
-
-
 def body(request: flask.Request) -> bytes:
     """The body of a request.
 
