@@ -46,7 +46,7 @@ class _JSONProvider(DefaultJSONProvider):
     ensure_ascii = False
 
 
-class _App(flask.Flask):
+class _StudioApp(flask.Flask):
     """Trusts the X-Forwarded headers of this many proxies in front of it."""
 
     json_provider_class = _JSONProvider
@@ -80,7 +80,7 @@ def create_app(
         registry: The committees that can be asked.
         wait: Waits for what another thread makes, so many seconds; a server whose loop must stay
             free passes its own way.
-        make: Makes the meters; ``None``: those that the studio itself tells at ``/metrics``.
+        make: Makes the metrics; ``None``: those that the studio itself serves at ``/metrics``.
         threads: How many pieces of work are done beside each other; by default one more than
             the cores take photos at once.
         teaching: Whether people teach committees here, which takes a home folder of its own; else
@@ -92,12 +92,12 @@ def create_app(
         >>> app.test_client().get("/healthz").text
         'ok'
     """
-    app = _App(settings.proxies)
+    app = _StudioApp(settings.proxies)
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_request_bytes,
         MAX_FORM_PARTS=settings.max_request_images + OPTION_PARTS,
     )
-    meters = metrics.Meters(registry, make or metric_backends.exposed(app))
+    request_metrics = metrics.RequestMetrics(registry, make or metric_backends.exposed(app))
     app.extensions[context.KEY] = context.Studio(
         settings,
         registry,
@@ -108,7 +108,7 @@ def create_app(
             * batching.batch_limit(settings.precision, settings.max_batch)
             + 1,
             capacity=settings.max_waiting_images,
-            waited=meters.waited,
+            waited=request_metrics.waited,
         ),
         loading=queueing.Queue(2, capacity=settings.max_waiting_images),
         wait=wait,
@@ -127,7 +127,7 @@ def create_app(
         studio.register(app)
     errors.register(app)
     logs.register(app)
-    meters.register(app)
+    request_metrics.register(app)
     security.register(app, settings)
     app.jinja_env.filters.update(formatting.FILTERS)
     return app

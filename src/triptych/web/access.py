@@ -101,13 +101,10 @@ def sign_in() -> Response:
         if not _is_key(flask.request.form.get("key", "").strip().encode()):
             raise _unauthorized("This is not the key. Ask whoever started the studio for it.")
         flask.session[SIGNED_IN] = flask.session.permanent = True
-    return flask.redirect(_onward(), 303)
-
-
-def _onward() -> str:
-    """Where a person was about to go, if that is a path of this studio."""
+    # Back to where the person was about to go, if that is a path of this studio.
     path = flask.request.form.get("next", "")
-    return path if OWN_PATH.fullmatch(path) else flask.url_for("classify.page")
+    onward = path if OWN_PATH.fullmatch(path) else flask.url_for("classify.page")
+    return flask.redirect(onward, 303)
 
 
 @blueprint.post("/sign-out")
@@ -135,11 +132,8 @@ def _knows_key(request: flask.Request) -> bool:
     bearer = token if scheme.lower() == "bearer" else ""
     sent = (bearer, request.headers.get("X-API-Key", ""))
     # Headers come as Latin-1, whatever was sent.
-    return any(_is_key(each.strip().encode("latin-1")) for each in sent) or _is_signed_in()
-
-
-def _is_signed_in() -> bool:
-    return SIGNED_IN in flask.session
+    is_sent = any(_is_key(each.strip().encode("latin-1")) for each in sent)
+    return is_sent or SIGNED_IN in flask.session
 
 
 def _is_key(sent: bytes) -> bool:
@@ -153,20 +147,17 @@ def _unauthorized(message: str) -> Unauthorized:
 def _answer(error: Unauthorized) -> flask.Response:
     """The error as everywhere, but people see where to sign in."""
     response = web_errors.answer(error)
-    if flask.request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
-        is_here = flask.request.endpoint == "access.sign_in"
+    request = flask.request
+    if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
+        is_here = request.endpoint == "access.sign_in"
+        # The page that the person wanted to see; none where the request was for no page.
+        page_asked = request.full_path.removesuffix("?") if request.method == "GET" else ""
         page = flask.render_template(
             "sign_in.html",
             wrong=error.description if is_here else None,
-            onward=flask.request.form.get("next", "") if is_here else _asked_for(),
+            onward=request.form.get("next", "") if is_here else page_asked,
             days=SIGNED_IN_FOR.days,
         )
         response.set_data(page)
         response.mimetype = "text/html"
     return response
-
-
-def _asked_for() -> str:
-    """The page that a person wanted to see; empty if it was no page."""
-    request = flask.request
-    return request.full_path.removesuffix("?") if request.method == "GET" else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,32 +40,27 @@ class Operation:
 def docs() -> str:
     """The API, readable."""
     document = openapi.document()
+    has_key = bool(context.current().settings.api_key)
+
+    def pasteable(command: str) -> str:
+        """A sample for this studio: at its own address, and with the key if there is one."""
+        command = command.replace(openapi.SAMPLE_BASE, flask.request.host_url.rstrip("/"))
+        return command.replace("curl ", f"curl {KEY} ") if has_key else command
+
     return flask.render_template(
         "api.html",
         document=document,
-        operations=list(_operations(document)),
+        operations=[
+            Operation(method.upper(), path, about)
+            for path, methods in document["paths"].items()
+            for method, about in methods.items()
+            if method in ("get", "post")
+        ],
         schemas=document["components"]["schemas"],
         kind=kind,
-        pasteable=_pasteable,
-        needs_key=_needs_key(),
+        pasteable=pasteable,
+        needs_key=has_key,
     )
-
-
-def _pasteable(command: str) -> str:
-    """A sample as it works here: at the studio's own address, and with the key if there is one."""
-    there = command.replace(openapi.SAMPLE_BASE, flask.request.host_url.rstrip("/"))
-    return there.replace("curl ", f"curl {KEY} ") if _needs_key() else there
-
-
-def _needs_key() -> bool:
-    return bool(context.current().settings.api_key)
-
-
-def _operations(document: dict[str, Any]) -> Iterator[Operation]:
-    for path, methods in document["paths"].items():
-        for method, about in methods.items():
-            if method in ("get", "post"):
-                yield Operation(method.upper(), path, about)
 
 
 def kind(schema: dict[str, Any]) -> tuple[str, list[str]]:

@@ -49,14 +49,19 @@ def _statuses(kind: type[errors.TriptychError]) -> dict[str, int]:
 def answer(error: Exception) -> flask.Response:
     """What is answered when an error was raised."""
     status, body = _describe(error)
-    body["message"] = _harmless(body["message"])
+    # A message may quote what the client sent: it is cut, and made writable as UTF-8.
+    message = body["message"].encode(errors="backslashreplace").decode()
+    cut = len(message) > LONGEST_MESSAGE
+    body["message"] = f"{message[:LONGEST_MESSAGE]} ..." if cut else message
     context.notes().error = body["code"]
     response = flask.make_response(_render(status, body))
     response.status_code = status
     if isinstance(error, errors.Overloaded):
         response.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, HTTPException):
-        _keep_headers(error, response)
+        for name, value in error.get_headers():  # such as Allow, which a 405 must carry
+            if name.lower() != "content-type":
+                response.headers[name] = value
     return response
 
 
@@ -74,12 +79,6 @@ def _describe(error: Exception) -> tuple[int, dict[str, str]]:
     }
 
 
-def _harmless(message: str) -> str:
-    """A message that may quote what came: not endless, and writable as UTF-8."""
-    shown = message.encode(errors="backslashreplace").decode()
-    return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[:LONGEST_MESSAGE]} ..."
-
-
 def _message(error: HTTPException) -> str:
     own_words = error.description != type(error).description
     if isinstance(error, RequestEntityTooLarge) and not own_words:
@@ -93,21 +92,11 @@ def _message(error: HTTPException) -> str:
 
 
 def _render(status: int, body: dict[str, str]) -> flask.Response | str:
+    request = flask.request
     for prefix, form in FORMS.items():
-        if flask.request.path.startswith(prefix):
+        if request.path.startswith(prefix):
             return flask.jsonify(error=form(body))
-    if _is_for_people(flask.request):
+    # Browsers ask for HTML by name, programs for anything.
+    if request.blueprint in PAGES or "text/html" in request.accept_mimetypes.values():
         return flask.render_template("error.html", status=status, error=body)
     return flask.jsonify(error=body)
-
-
-def _is_for_people(request: flask.Request) -> bool:
-    # Browsers ask for HTML by name, programs for anything.
-    return request.blueprint in PAGES or "text/html" in request.accept_mimetypes.values()
-
-
-def _keep_headers(error: HTTPException, response: flask.Response) -> None:
-    # Such as Allow, which a 405 must carry.
-    for name, value in error.get_headers():
-        if name.lower() != "content-type":
-            response.headers[name] = value

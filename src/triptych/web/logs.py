@@ -48,23 +48,23 @@ def _begin() -> None:
 
 
 def _finish(response: flask.Response) -> flask.Response:
-    noted = context.notes()
-    response.headers[context.ID_HEADER] = noted.id
-    noise = noted.is_watching or flask.request.endpoint in access.STATIC
+    notes = context.notes()
+    response.headers[context.ID_HEADER] = notes.id
+    noise = notes.is_watching or flask.request.endpoint in access.STATIC
     logger.log(
         logging.DEBUG if noise else logging.INFO,
         "request",
         extra={
             "fields": {
-                "request_id": noted.id,
+                "request_id": notes.id,
                 "method": flask.request.method,
                 "path": quote(flask.request.path),
                 "endpoint": flask.request.endpoint,
                 "status": response.status_code,
-                "duration_ms": round(1000 * noted.spent_s, 1),
-                "images": noted.images,
-                "committee": noted.committee or None,
-                "error": noted.error or None,
+                "duration_ms": round(1000 * notes.spent_s, 1),
+                "images": notes.images,
+                "committee": notes.committee or None,
+                "error": notes.error or None,
                 "client": flask.request.remote_addr,
             }
         },
@@ -91,9 +91,9 @@ class _TextFormatter(logging.Formatter):
     """The same to be read."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told = " ".join(f"{name}={value}" for name, value in _fields(record).items() if value)
+        fields = " ".join(f"{name}={value}" for name, value in _fields(record).items() if value)
         when = _time(record).astimezone().strftime("%H:%M:%S")
-        line = f"{when} {record.levelname.lower()} {record.getMessage()} {told}"
+        line = f"{when} {record.levelname.lower()} {record.getMessage()} {fields}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

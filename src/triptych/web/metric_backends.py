@@ -1,4 +1,4 @@
-"""How meters are made: of Prometheus's client, and told at ``/metrics``; a cluster has its own."""
+"""Making metrics: by Prometheus's client, exposed at ``/metrics``; a cluster has its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Meter(Protocol):
 
 
 class Instruments(Protocol):
-    """What makes meters; names are given without `PREFIX`."""
+    """What makes metrics; names are given without `PREFIX`."""
 
     def counter(self, name: str, help: str, *labels: str) -> Meter:
         """What only grows; the name is told with ``_total`` behind it."""
@@ -69,17 +69,19 @@ class _Prometheus:
         self._all = all_meters
 
     def counter(self, name: str, help: str, *labels: str) -> Meter:
-        made = prometheus.Counter(PREFIX + name, help, labels, registry=self._all)
-        return lambda value, *own: (made.labels(*own) if own else made).inc(value)
+        metric = prometheus.Counter(PREFIX + name, help, labels, registry=self._all)
+        return lambda value, *label: (metric.labels(*label) if label else metric).inc(value)
 
     def gauge(self, name: str, help: str, *labels: str) -> Meter:
-        made = prometheus.Gauge(PREFIX + name, help, labels, registry=self._all)
-        return lambda value, *own: (made.labels(*own) if own else made).inc(value)
+        metric = prometheus.Gauge(PREFIX + name, help, labels, registry=self._all)
+        return lambda value, *label: (metric.labels(*label) if label else metric).inc(value)
 
     def histogram(self, name: str, help: str, buckets: Iterable[float], *labels: str) -> Meter:
         bounds = tuple(buckets)
-        made = prometheus.Histogram(PREFIX + name, help, labels, buckets=bounds, registry=self._all)
-        return lambda value, *own: (made.labels(*own) if own else made).observe(value)
+        metric = prometheus.Histogram(
+            PREFIX + name, help, labels, buckets=bounds, registry=self._all
+        )
+        return lambda value, *label: (metric.labels(*label) if label else metric).observe(value)
 
     def watch(self, name: str, help: str, read: Callable[[], Levels], *labels: str) -> None:
         self._all.register(_Watched(PREFIX + name, help, read, labels))

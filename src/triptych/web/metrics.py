@@ -22,12 +22,12 @@ NETWORK_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 IMAGES = (1, 2, 4, 8, 16, 32, 64)
 
 
-class Meters:
-    """The meters of one studio.
+class RequestMetrics:
+    """The metrics of one studio's requests.
 
     Args:
         committees: Those whose readiness is told.
-        make: Makes the meters, and tells what they show.
+        make: Makes the metrics, and exposes them.
     """
 
     def __init__(self, committees: Registry, make: Instruments) -> None:

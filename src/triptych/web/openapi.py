@@ -88,8 +88,8 @@ def register(app: flask.Flask, blueprint: flask.Blueprint, *, keyless: bool) -> 
 def document() -> dict[str, Any]:
     """The document of the application that answers this request."""
     apis = flask.current_app.extensions["flask-smorest"]["apis"]
-    found: dict[str, Any] = apis[""]["ext_obj"].spec.to_dict()
-    return found
+    document: dict[str, Any] = apis[""]["ext_obj"].spec.to_dict()
+    return document
 
 
 def describe(
@@ -111,26 +111,23 @@ def describe(
         samples: Commands that can be pasted, by what they show; ``{base}`` is the studio's address.
         **more: Other fields of the document's operation.
     """
-    good = _response("The answer.", answer)
-    good["content"] |= other_forms
+    responses = {"200": _response("The answer.", answer)}
+    responses["200"]["content"] |= other_forms
+    for status in sorted({*refuses, *ALWAYS}):
+        is_refusal = of_images and status in OF_IMAGES
+        form = response_schemas.Refusal if is_refusal else response_schemas.Error
+        responses[str(status)] = _response(REFUSALS[status], form)
+        if status in (429, 503):
+            responses[str(status)]["headers"] = LATER
+    code_samples = [
+        {"lang": "Shell", "label": label, "source": command.replace("{base}", SAMPLE_BASE)}
+        for label, command in samples.items()
+    ]
     described: Callable[[Handler], Handler] = flask_smorest.Blueprint.doc(
-        responses={"200": good}
-        | {str(status): _refusal(status, of_images) for status in sorted({*refuses, *ALWAYS})},
-        **{"x-codeSamples": [_sample(label, command) for label, command in samples.items()]},
-        **more,
+        responses=responses, **{"x-codeSamples": code_samples}, **more
     )
     return described
 
 
 def _response(description: str, form: Any) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": form}}}
-
-
-def _refusal(status: int, of_images: bool) -> dict[str, Any]:
-    form = response_schemas.Refusal if of_images and status in OF_IMAGES else response_schemas.Error
-    later = {"headers": LATER} if status in (429, 503) else {}
-    return _response(REFUSALS[status], form) | later
-
-
-def _sample(label: str, command: str) -> dict[str, str]:
-    return {"lang": "Shell", "label": label, "source": command.replace("{base}", SAMPLE_BASE)}

@@ -134,8 +134,8 @@ class Registry:
         self.chosen_automatically = default == "auto"
         self.default = committee.resolve(default) if self.chosen_automatically else default
         self._load = load
-        self._look = catalogue
-        self._catalogue = self._seen()
+        self._read_catalogue = catalogue
+        self._catalogue = self._offers()
         self._missing = missing
         self._max_bytes = max_bytes
         self._loaded: dict[str, _Loaded] = {}
@@ -149,11 +149,11 @@ class Registry:
         offers = list(self._catalogue.items())
         return tuple(name for name, offer in offers if offer.active is not None)
 
-    def _seen(self) -> dict[str, Offer]:
+    def _offers(self) -> dict[str, Offer]:
         """What is on offer now."""
         return {
             name: offer if isinstance(offer, Offer) else Offer.of(offer)
-            for name, offer in self._look().items()
+            for name, offer in self._read_catalogue().items()
         }
 
     def resolve(self, name: str | None) -> str:
@@ -165,28 +165,23 @@ class Registry:
         if name is None or name == "auto":
             return self.default
         if not self._is_on_offer(name):
-            self._catalogue = self._seen()  # it may be new
+            self._catalogue = self._offers()  # it may be new
         if not self._is_on_offer(name):
-            raise self._unknown(name)
+            versions = self._catalogue.get(name, NOTHING).versions
+            raise errors.UnknownName(
+                f"No version of {name} is published; expected one by its number, as "
+                f"{name}@{versions[-1]}, or one of: {', '.join(self.names)}."
+                if versions
+                else f"There is no committee {name!r}; expected one of: {', '.join(self.names)}."
+            )
         bare, _, version = name.partition("@")
-        # The active version is held under the bare name only.
+        # The active version is loaded under the bare name only.
         return bare if version == str(self._catalogue[bare].active) else name
 
     def _is_on_offer(self, name: str) -> bool:
         bare, at, version = name.partition("@")
         offer = self._catalogue.get(bare, NOTHING)
         return version in map(str, offer.versions) if at else offer.active is not None
-
-    def _unknown(self, name: str) -> errors.UnknownName:
-        offer = self._catalogue.get(name, NOTHING)
-        if offer.versions:
-            return errors.UnknownName(
-                f"No version of {name} is published; expected one by its number, as "
-                f"{name}@{offer.versions[-1]}, or one of: {', '.join(self.names)}."
-            )
-        return errors.UnknownName(
-            f"There is no committee {name!r}; expected one of: {', '.join(self.names)}."
-        )
 
     def loaded(self, name: str | None = None) -> Classifier | None:
         """A committee if it is loaded; ``None`` if `get` would have to load it.
@@ -195,19 +190,19 @@ class Registry:
             errors.UnknownName: No such committee.
         """
         self.resolve(name)
-        held = self._held(name)
-        if held is None:
+        loaded = self._loaded_as(name)
+        if loaded is None:
             return None
-        held.used_s = time.monotonic()
-        return held.classifier
+        loaded.used_s = time.monotonic()
+        return loaded.classifier
 
-    def _held(self, name: str | None) -> _Loaded | None:
+    def _loaded_as(self, name: str | None) -> _Loaded | None:
         """What is loaded under a name; while it is swapped, a version by its number is that one."""
         name = self.default if name is None or name == "auto" else name
         bare, at, version = name.partition("@")
-        own = self._loaded.get(bare)
-        if own and version in ("", str(own.version)):
-            return own
+        loaded = self._loaded.get(bare)
+        if loaded and version in ("", str(loaded.version)):
+            return loaded
         return self._loaded.get(name) if at else None
 
     def get(self, name: str | None = None) -> Classifier:
@@ -241,7 +236,7 @@ class Registry:
             errors.TriptychError: A version cannot be loaded; it is not tried again.
         """
         with self._refreshing:
-            self._catalogue = self._seen()
+            self._catalogue = self._offers()
             # The bare name first, so that it can take over a version that is loaded by its number.
             names = sorted(self._loaded)
             asked = [name for name in names if only in (None, name.partition("@")[0])]
@@ -251,16 +246,17 @@ class Registry:
 
     def _renew(self, name: str) -> errors.TriptychError | None:
         """Bring what is loaded under a name to what it means now; gives what went wrong, if so."""
-        held = self._loaded.get(name)
-        if held is None:
+        loaded = self._loaded.get(name)
+        if loaded is None:
             return None
         if not self._is_on_offer(name):
             self._loaded.pop(name, None)
-        elif self._is_twin(name):
-            self._loaded.setdefault(name.partition("@")[0], held)
+        elif name not in (self.resolve(name), self.default):
+            # It was loaded by its number, and that version is the active one by now.
+            self._loaded.setdefault(name.partition("@")[0], loaded)
             self._loaded.pop(name, None)
-        elif held.tried != self._version(name):
-            held.tried = self._version(name)
+        elif loaded.tried != self._version(name):
+            loaded.tried = self._version(name)
             with self._locks[name]:
                 try:
                     self._bring_in(name)
@@ -268,32 +264,25 @@ class Registry:
                     return error
         return None
 
-    def _is_twin(self, name: str) -> bool:
-        """Whether it is a version by its number that is the active one by now."""
-        return name not in (self.resolve(name), self.default)
-
     def _bring_in(self, name: str) -> Classifier:
         version = self._version(name)
         twin = self._loaded.get(f"{name}@{version}")
         classifier = twin.classifier if twin else self._load(name)
         self._loaded[name] = _Loaded(classifier, version, version, time.monotonic())
-        self._make_room(name)
+        # Make room: unload what was used least, but neither the default nor the newest.
+        idle = sorted(
+            (loaded.used_s, each)
+            for each, loaded in list(self._loaded.items())
+            if each not in (name, self.default)
+        )
+        while idle and self.size_bytes > self._max_bytes:
+            self._loaded.pop(idle.pop(0)[1], None)
         return classifier
 
     def _version(self, name: str) -> int:
         bare, _, version = name.partition("@")
         # Of one that is gone meanwhile there is none, and to load it will say so.
         return int(version or self._catalogue.get(bare, NOTHING).active or 0)
-
-    def _make_room(self, newest: str) -> None:
-        """Unload what was used least, but neither the default nor what was just asked for."""
-        idle = sorted(
-            (held.used_s, name)
-            for name, held in list(self._loaded.items())
-            if name not in (newest, self.default)
-        )
-        while idle and self.size_bytes > self._max_bytes:
-            self._loaded.pop(idle.pop(0)[1], None)
 
     @property
     def size_bytes(self) -> int:
@@ -302,16 +291,16 @@ class Registry:
 
     def ready(self, name: str) -> bool:
         """Whether a committee is loaded, so that it answers at once."""
-        return self._is_on_offer(name) and self._held(name) is not None
+        return self._is_on_offer(name) and self._loaded_as(name) is not None
 
     def facts(self, name: str) -> Facts:
         """What can be said of a committee; never loads it."""
         offer = self._catalogue.get(name.partition("@")[0], NOTHING)
         versions: dict[str, Any] = {"versions": offer.versions, "active": offer.active}
-        if held := self._held(name):
-            loaded = held.classifier.committee
-            seats = tuple(member.name for member in loaded.members)
-            return Facts(name, seats, loaded.rule, True, warning=loaded.warning, **versions)
+        if loaded := self._loaded_as(name):
+            running = loaded.classifier.committee
+            members = tuple(member.name for member in running.members)
+            return Facts(name, members, running.rule, True, warning=running.warning, **versions)
         if name not in zoo.COMMITTEES:
             return Facts(name, (), **versions)
         missing = self._missing(name)
@@ -329,14 +318,9 @@ def discover(home: Path) -> Catalogue:
     Args:
         home: Folder for everything that is kept.
     """
-    taught = [made.name for made in bundles.listed(home, unpublished=True)]
-    return {
-        **{name: Offer((1,), 1) for name in zoo.COMMITTEES},
-        **{name: _offer(home, name) for name in taught},
-    }
-
-
-def _offer(home: Path, name: str) -> Offer:
-    # In this order: a version that comes meanwhile must not be active and unknown.
-    active = bundles.active(home, name)
-    return Offer(tuple(bundles.versions(home, name)), active)
+    offers = {name: Offer((1,), 1) for name in zoo.COMMITTEES}
+    for bundle in bundles.listed(home, unpublished=True):
+        # In this order: a version that comes meanwhile must not be active and unknown.
+        active = bundles.active(home, bundle.name)
+        offers[bundle.name] = Offer(tuple(bundles.versions(home, bundle.name)), active)
+    return offers

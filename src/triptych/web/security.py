@@ -70,8 +70,14 @@ def _is_public(request: flask.Request) -> bool:
 
 
 def _refuse_other_sites() -> None:
+    """Refuse what a page of another site makes a browser send (CSRF); programs are welcome."""
     request = flask.request
-    if request.method not in SAFE_METHODS and _from_another_site(request):
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is not None:
+        is_foreign = site not in ("same-origin", "none")
+    else:  # browsers leave it out over plain HTTP from another machine
+        is_foreign = origin is not None and urlsplit(origin).netloc != request.host
+    if is_foreign and request.method not in SAFE_METHODS:
         raise Forbidden(
             "This request was sent by a page of another site, so it was not answered. "
             "Open the studio itself, or use the API from a program."
@@ -84,20 +90,10 @@ def _refuse_when_full() -> None:
         context.current().queue.check()
 
 
-def _from_another_site(request: flask.Request) -> bool:
-    """Whether a browser says so; programs say nothing and are welcome."""
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site not in ("same-origin", "none")
-    # Over plain HTTP from another machine browsers leave the header above out.
-    origin = request.headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc != request.host
-
-
 def _add_headers(response: flask.Response) -> flask.Response:
     request = flask.request
-    own = {name.lower() for name, _ in response.headers}  # of a page that has to set them
-    response.headers.extend([row for row in HEADERS.items() if row[0].lower() not in own])
+    present = {name.lower() for name, _ in response.headers}  # set by the page itself
+    response.headers.extend([row for row in HEADERS.items() if row[0].lower() not in present])
     if request.is_secure:
         response.headers.update(SECURE_HEADERS)
     if request.method == "POST" or (context.current().settings.api_key and not _is_public(request)):

@@ -61,14 +61,20 @@ def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool
     app = create_app(settings, registry, wait=_wait)
     studio: Studio = app.extensions[KEY]
     server = _Server(_listen(settings.host, settings.port), app)
+
+    def stop() -> None:
+        studio.queue.close()
+        server.close()
+
     with contextlib.closing(server):
         _open_projects(studio, say)
         server.start()
         say(f"Warming up the committee {registry.default} ...")
         _result(studio.loading.submit(registry.get))
         for number in (signal.SIGINT, signal.SIGTERM):
-            gevent.signal_handler(number, _stop, studio, server)
-        say(f"The studio is open at {_address(server)} (stop it with Ctrl-C)")
+            gevent.signal_handler(number, stop)
+        host = f"[{server.server_host}]" if ":" in server.server_host else server.server_host
+        say(f"The studio is open at http://{host}:{server.server_port}/ (stop it with Ctrl-C)")
         watching = gevent.spawn(_watch, studio, say)
         server.serve_forever()
         watching.kill()
@@ -84,11 +90,6 @@ def _open_projects(studio: Studio, say: Notify) -> Jobs | None:
     except errors.StateError as error:
         say(error.message)
         return None
-
-
-def _stop(studio: Studio, server: _Server) -> None:
-    studio.queue.close()
-    server.close()
 
 
 def _watch(studio: Studio, say: Notify) -> None:
@@ -127,11 +128,6 @@ def _listen(host: str, port: int) -> gevent.socket.socket:
             "Choose another address with --host and --port; port 0 takes any free one."
         ) from None
     return gevent.socket.socket(fileno=listener.detach())
-
-
-def _address(server: _Server) -> str:
-    host = f"[{server.server_host}]" if ":" in server.server_host else server.server_host
-    return f"http://{host}:{server.server_port}/"
 
 
 class _Handler(gevent.pywsgi.WSGIHandler):  # type: ignore[misc]
