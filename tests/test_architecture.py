@@ -33,7 +33,7 @@ FENCES = {
         "training.finetune_worker",
         "training.heads",
     },
-    "marshmallow": {"ensemble.params", "utils.validation", "web"},
+    "marshmallow": {"utils.validation", "web"},
     "matplotlib": {
         "benchmark.plots",
         "evaluation.fit_plots",

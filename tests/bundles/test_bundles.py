@@ -204,9 +204,9 @@ def test_what_people_say_goes_with_every_version(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"accuracy": "100 %"}, "no field 'accuracy'; expected only: description, use"),
-        ({"use": 3}, "The use of a card is 3; expected a text"),
-        ({"contact": "x" * 201}, "has 201 characters; at most 200"),
+        ({"accuracy": "100 %"}, "card.accuracy is unknown; expected only: description, use"),
+        ({"use": 3}, "card.use is 3; expected a text"),
+        ({"contact": "x" * 201}, "expected at most 200 characters instead of 201"),
     ],
 )
 def test_words_that_cannot_be_kept(
@@ -321,21 +321,34 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no bundle.json": (lambda f: (f / "bundle.json").unlink(), "it has no bundle.json"),
     "not JSON": (lambda f: (f / "bundle.json").write_text("{"), "cannot be read: Expecting"),
     "not text": (lambda f: (f / "bundle.json").write_bytes(b"\xff"), "cannot be read: 'utf-8'"),
-    "a list": (lambda f: (f / "bundle.json").write_text("[]"), "holds no object"),
+    "a list": (
+        lambda f: (f / "bundle.json").write_text("[]"),
+        r"bundle is \[\]; expected an object",
+    ),
     "newer": (lambda f: edit(f, schema=3), "schema 3; this Triptych reads schema 2"),
-    "no rule": (lambda f: edit(f, rule=None), "lacks rule"),
-    "odd rule": (lambda f: edit(f, rule=["dice"]), r"the rule \['dice'\], and this Triptych has"),
-    "odd labels": (lambda f: edit(f, labels=["a", "b"]), "does not describe"),
-    "odd files": (lambda f: edit(f, files=[1]), "does not describe"),
-    "outside": (lambda f: edit(f, files={"../../x": "0"}), "does not describe"),
+    "no rule": (lambda f: edit(f, rule=None), "bundle.rule is missing; expected one of"),
+    "odd rule": (lambda f: edit(f, rule="dice"), "the rule 'dice', and this Triptych has"),
+    "list for a rule": (
+        lambda f: edit(f, rule=["mean"]),
+        r"bundle.rule is \['mean'\]; expected",
+    ),
+    "odd labels": (lambda f: edit(f, labels=["a", "b"]), r"bundle.labels\[0\] is no object"),
+    "odd files": (lambda f: edit(f, files=[1]), r"bundle.files is \[1\]; expected an object"),
+    "outside": (lambda f: edit(f, files={"../../x": "0"}), "expected a path inside the bundle"),
     "odd member": (
         lambda f: edit(f, members=[{**about([])["members"][0], "cost": 0}]),
-        "does not describe",
+        r"bundle.members\[0\].cost is 0; expected a number above 0",
     ),
-    "odd card": (lambda f: edit(f, card={"use": 1}), "does not describe"),
-    "no doubt": (lambda f: edit(f, doubt=None), "lacks doubt"),
-    "odd doubt": (lambda f: edit(f, doubt={"weights": [1]}), "does not describe"),
-    "unlisted network": (lambda f: edit(f, files={"labels.txt": "0"}), "does not describe"),
+    "odd card": (lambda f: edit(f, card={"use": 1}), "bundle.card.use is 1; expected a text"),
+    "no doubt": (lambda f: edit(f, doubt=None), "bundle.doubt is missing"),
+    "odd doubt": (
+        lambda f: edit(f, doubt={"weights": [1]}),
+        "bundle.doubt.temperatures is missing",
+    ),
+    "unlisted network": (
+        lambda f: edit(f, files={"labels.txt": "0"}),
+        "expected the hash of members/",
+    ),
     "missing file": (lambda f: (f / "labels.txt").unlink(), "incomplete: labels.txt missing"),
 }
 

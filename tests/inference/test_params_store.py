@@ -71,12 +71,18 @@ def test_a_persons_own_fit_goes_before_the_shipped_one(tmp_path: Path) -> None:
     [
         (lambda text: text[: len(text) // 2], "Expecting|Unterminated|delimiter"),
         (lambda text: "", "Expecting value"),
-        (lambda text: "[1, 2]", "expected an object with exactly: schema, committee"),
+        (lambda text: "[1, 2]", "fit is no object; expected one with: schema, committee"),
         (lambda text: "[" * 100_000, "recursion"),
-        (lambda text: text.replace('"schema": 1', '"schema": 7'), "schema 7, .* schema 1"),
+        (
+            lambda text: text.replace('"schema": 1', '"schema": 7'),
+            "schema 7, .* schema 1",
+        ),
         (lambda text: text.replace('"weights"', '"weight"'), "doubt"),
         (lambda text: text.replace("VGG16", 'VGG16", "VGG19'), "3|VGG19"),
-        (lambda text: text.replace('"members": [', '"members": 3, "m": ['), "exactly"),
+        (
+            lambda text: text.replace('"members": [', '"members": 3, "m": ['),
+            "fit.members is 3;",
+        ),
         (lambda text: text.encode() + b"\xff", "decode"),
     ],
 )

@@ -299,15 +299,25 @@ def test_closing_interrupts(taught: tuple[Job, list[Job]], projects: Projects, h
         ("jobs-nowhere", LESSON, errors.UnknownName, "jobs-nowhere"),
         ("jobs-shapes", {"backbones": ["lite9"]}, errors.UnknownName, "no backbone 'lite9'"),
         ("jobs-shapes", {"backbones": []}, errors.SettingError, "No backbone was named"),
-        ("jobs-shapes", {"backbones": "lite0"}, errors.SettingError, "expected a list of names"),
+        (
+            "jobs-shapes",
+            {"backbones": "lite0"},
+            errors.SettingError,
+            "training.backbones is 'lite0'; expected a list",
+        ),
         ("jobs-shapes", {"backbones": ["vgg16"]}, errors.WeightsMissing, "triptych pull VGG16"),
         ("jobs-shapes", {"head": "forest"}, errors.UnknownName, "no head 'forest'"),
-        ("jobs-shapes", {"head": 3}, errors.SettingError, "head is 3; expected a name"),
+        ("jobs-shapes", {"head": 3}, errors.SettingError, "head is 3; expected a text"),
         ("jobs-shapes", {"augment": ["noise"]}, errors.UnknownName, "no augmentation 'noise'"),
         ("jobs-shapes", {"seed": -1}, errors.SettingError, "seed is -1; expected a whole number"),
         ("jobs-shapes", {"seed": True}, errors.SettingError, "seed is True"),
         ("jobs-shapes", {"fine_tune": "yes"}, errors.SettingError, "expected true or false"),
-        ("jobs-shapes", {"weights": {"lite0": "/etc/passwd"}}, errors.SettingError, "no 'weights'"),
+        (
+            "jobs-shapes",
+            {"weights": {"lite0": "/etc/passwd"}},
+            errors.SettingError,
+            "training.weights is unknown; expected only: backbones",
+        ),
     ],
 )
 def test_what_cannot_be_taught_is_refused_at_once(

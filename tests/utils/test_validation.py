@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import marshmallow
 import pytest
-from marshmallow import post_load
 
 from triptych import errors
 from triptych.utils.validation import Flag
@@ -16,10 +14,12 @@ from triptych.utils.validation import Integer
 from triptych.utils.validation import Items
 from triptych.utils.validation import Number
 from triptych.utils.validation import Object
+from triptych.utils.validation import OpenRecord
 from triptych.utils.validation import Record
 from triptych.utils.validation import Table
 from triptych.utils.validation import Text
 from triptych.utils.validation import load
+from triptych.utils.validation import post_load
 from triptych.utils.validation import wrong
 
 
@@ -49,13 +49,11 @@ class AllRecord(Record):
     spans = Items(Object(SpanRecord), least=1)
     sizes = Table(Items(Integer()), keys=lambda key: not key.startswith("_"))
     note = Text(allow_none=True)
+    pair = Items(least=2, most=2)
 
 
-class OpenRecord(Record):
+class OpenNameRecord(OpenRecord):
     name = Text(required=True)
-
-    class Meta:
-        unknown = marshmallow.EXCLUDE
 
 
 def test_good_data_becomes_what_its_records_make() -> None:
@@ -72,7 +70,7 @@ def test_good_data_becomes_what_its_records_make() -> None:
     expected = {**given, "spans": (Span(0.0, 0.5),), "sizes": {"one": (1, 2)}}
     assert load(AllRecord(), given, "file") == expected
     assert load(AllRecord(), {"name": "x"}, "file") == {"name": "x", "kind": "a"}
-    assert load(OpenRecord(), {"name": "x", "new": 1}, "file") == {"name": "x"}
+    assert load(OpenNameRecord(), {"name": "x", "new": 1}, "file") == {"name": "x"}
 
 
 @pytest.mark.parametrize(
@@ -99,6 +97,9 @@ def test_good_data_becomes_what_its_records_make() -> None:
         ({"spans": [{"from": 1, "to": 2, "by": 3}]}, "spans[0].by is unknown; expected only: from"),
         ({"sizes": []}, "file.sizes is []; expected an object."),
         ({"sizes": {"one": [1, "2"]}}, "file.sizes.one[1] is '2'; expected a whole number."),
+        ({"pair": [1]}, "file.pair is [1]; expected a list of 2."),
+        ({"a b": 1}, "file['a b'] is unknown; expected only: name"),
+        ({"\ud800": 1}, r"file['\ud800'] is unknown; expected only: name"),
         ({"other": 1}, "file.other is unknown; expected only: name, kind, share"),
         ({"flag": "x" * 99}, f"file.flag is '{'x' * 56}...; expected true or false."),
     ],
@@ -112,5 +113,5 @@ def test_bad_data_is_refused_by_the_path_of_its_first_bad_part(
 
 
 def test_the_caller_chooses_the_error_and_how_to_mend_it() -> None:
-    with pytest.raises(errors.BundleError, match=r"^it is no object; .*note\. Delete it\.$"):
+    with pytest.raises(errors.BundleError, match=r"^it is no object; .*pair\. Delete it\.$"):
         load(AllRecord(), [], "it", error=errors.BundleError, hint="Delete it.")

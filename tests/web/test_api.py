@@ -289,7 +289,7 @@ def test_a_bundle_with_damaged_figures_is_named(taught, tmp_path):
     (tmp_path / "bundles" / "garden" / "2" / "metrics.json").write_text("[]")
     response = taught.get("/api/v1/bundles/garden")
     assert response.status_code == 409
-    assert "metrics.json holds no object" in response.json["error"]["message"]
+    assert "metrics.json: metrics is []; expected an object" in response.json["error"]["message"]
 
 
 # ------------------------------------------------------------------ the document

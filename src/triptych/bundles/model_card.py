@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from triptych import errors
+from triptych.utils import validation
 from triptych.utils.formatting import percent
 from triptych.utils.formatting import percent_range
 
@@ -20,10 +20,44 @@ LICENCES = {"Apache-2.0": "apache-2.0", "MIT": "mit", "CC-BY-4.0": "cc-by-4.0"}
 
 # What people may say of a bundle, each with the most characters it may have.
 FIELDS = {"description": 4000, "use": 4000, "limits": 4000, "licence": 200, "contact": 200}
-ONE_LINE = ("licence", "contact")
 
 
-def check_texts(given: Mapping[str, object]) -> dict[str, str]:
+class _CardText(validation.Text):
+    """A text of at most so many characters, trimmed and without what cannot be printed.
+
+    What cannot be printed could disguise the rest.
+    """
+
+    def __init__(self, *, most: int, one_line: bool) -> None:
+        self._most, self._joint = most, " " if one_line else "\n"
+        super().__init__()
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str:
+        text = super()._deserialize(value, attr, data, **options)
+        lines = re.sub(r"[^\S\n]", " ", re.sub(r"\r\n?", "\n", text)).split("\n")
+        lines = ["".join(char for char in line if char.isprintable()).rstrip() for line in lines]
+        whole = self._joint.join(lines).strip()
+        if len(whole) > self._most:
+            expected = f"at most {self._most} characters instead of {len(whole)}"
+            raise validation.wrong(whole, f"{expected}: say it shorter, and link to what is longer")
+        return whole
+
+
+class CardRecord(validation.Record):
+    """What people say of a bundle, by the fields of `FIELDS`; empty texts are left out."""
+
+    description = _CardText(most=FIELDS["description"], one_line=False)
+    use = _CardText(most=FIELDS["use"], one_line=False)
+    limits = _CardText(most=FIELDS["limits"], one_line=False)
+    licence = _CardText(most=FIELDS["licence"], one_line=True)
+    contact = _CardText(most=FIELDS["contact"], one_line=True)
+
+    @validation.post_load
+    def _make(self, parts: dict[str, str], **_: Any) -> dict[str, str]:
+        return {field: parts[field] for field in FIELDS if parts.get(field)}
+
+
+def check_texts(given: object) -> dict[str, str]:
     """What people say of a bundle, trimmed; what says nothing is left out.
 
     Args:
@@ -36,27 +70,8 @@ def check_texts(given: Mapping[str, object]) -> dict[str, str]:
         >>> check_texts({"use": " Weeds in my garden. ", "contact": ""})
         {'use': 'Weeds in my garden.'}
     """
-    words = {field: _trimmed(field, text) for field, text in given.items()}
-    return {field: words[field] for field in FIELDS if words.get(field)}
-
-
-def _trimmed(field: str, text: object) -> str:
-    if field not in FIELDS:
-        raise errors.SettingError(
-            f"A card has no field {field!r}; expected only: {', '.join(FIELDS)}."
-        )
-    if not isinstance(text, str):
-        raise errors.SettingError(f"The {field} of a card is {text!r}; expected a text.")
-    lines = re.sub(r"[^\S\n]", " ", re.sub(r"\r\n?", "\n", text)).split("\n")
-    # What cannot be printed could disguise the rest.
-    lines = ["".join(char for char in line if char.isprintable()).rstrip() for line in lines]
-    whole = (" " if field in ONE_LINE else "\n").join(lines).strip()
-    if len(whole) > FIELDS[field]:
-        raise errors.SettingError(
-            f"The {field} of a card has {len(whole)} characters; at most {FIELDS[field]} are kept. "
-            "Say it shorter, and link to what is longer."
-        )
-    return whole
+    texts: dict[str, str] = validation.load(CardRecord(), given, "card")
+    return texts
 
 
 def render(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from triptych import errors
-from triptych.bundles import model_card
 from triptych.bundles import oof_predictions
+from triptych.bundles.model_card import CardRecord
 from triptych.bundles.oof_predictions import OOFPredictions
 from triptych.engines.conversion import convert
 from triptych.engines.conversion import int8
@@ -18,14 +18,17 @@ from triptych.engines.options import EngineOptions
 from triptych.ensemble import ood
 from triptych.ensemble import params
 from triptych.ensemble.params import EnsembleParams
+from triptych.ensemble.params import ParamsRecord
 from triptych.ensemble.rules import RULES
 from triptych.inference.committee import Committee
 from triptych.inference.committee import Member
 from triptych.inference.committee import OpenNetwork
 from triptych.inference.committee import in_process
 from triptych.preprocessing.recipe import Recipe
+from triptych.preprocessing.recipe import RecipeRecord
 from triptych.results import Label
 from triptych.utils import files
+from triptych.utils import validation
 
 SCHEMA = 2
 ABOUT = "bundle.json"
@@ -34,7 +37,6 @@ METRICS = "metrics.json"
 CARD = "card.json"
 OOD_REFERENCE = "taught.npz"
 TRAINED_ON = "learned.txt"
-KEYS = ("name", "labels", "members", "rule", "doubt", "files")
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,45 @@ class Bundle:
         return Member(row["name"], runs, recipe, float(row["cost"]), taught, own)
 
 
+class _LabelRecord(validation.OpenRecord):
+    name = validation.Text(required=True)
+    id = validation.Text(required=True)
+
+
+class _MemberRecord(validation.OpenRecord):
+    name = validation.Text(required=True)
+    recipe = validation.Object(RecipeRecord, required=True)
+    cost = validation.Number(above=0, required=True)
+
+
+class _AboutRecord(validation.OpenRecord):
+    name = validation.Text(required=True)
+    labels = validation.Items(validation.Object(_LabelRecord), required=True)
+    members = validation.Items(validation.Object(_MemberRecord), required=True)
+    rule = validation.Text(choices=tuple(RULES), required=True)
+    doubt = validation.Object(ParamsRecord, required=True, allow_none=True)
+    files = validation.Table(validation.Text(), required=True)
+    card = validation.Object(CardRecord)
+
+    @validation.post_load(pass_original=True)
+    def _check(self, parts: dict[str, Any], original: dict[str, Any], **_: Any) -> dict[str, Any]:
+        # Paths must stay inside the folder, and every network must have a hash.
+        networks = [f"members/{row['name']}/{convert.NETWORK}" for row in parts["members"]]
+        for name in (*parts["files"], *networks):
+            if not is_inside(name):
+                raise validation.wrong(name, "a path inside the bundle", "files")
+        for name in (*networks, *(f"{network[:-4]}.bin" for network in networks)):
+            if name not in parts["files"]:
+                raise validation.wrong(parts["files"], f"the hash of {name} too", "files")
+        fitted, members = parts["doubt"], parts["members"]
+        if fitted is not None and len(fitted.weights) != len(members):
+            expected = f"one for each of {len(members)} members"
+            raise validation.wrong(list(fitted.weights), expected, "doubt", "weights")
+        if parts.get("card", {}) != original.get("card", {}):
+            raise validation.wrong(original["card"], "trimmed texts, none of them empty", "card")
+        return parts
+
+
 def read(folder: Path) -> Bundle:
     """Open a version of a bundle.
 
@@ -188,48 +229,16 @@ def read(folder: Path) -> Bundle:
             f"{folder} is a bundle of schema {about.get('schema')!r}; this Triptych reads schema "
             f"{SCHEMA}. Use the Triptych that wrote it, or a newer one."
         )
-    lacking = [key for key in KEYS if key not in about]
-    if lacking:
-        raise errors.BundleError(f"{folder / ABOUT} lacks {', '.join(lacking)}; it is damaged.")
-    if about["rule"] not in tuple(RULES):
+    if isinstance(about.get("rule"), str) and about["rule"] not in RULES:
         raise errors.BundleError(
             f"{folder} answers by the rule {about['rule']!r}, and this Triptych has only: "
             f"{', '.join(RULES)}. Use the Triptych that wrote it, or a newer one."
         )
-    if not _is_sound(about):
-        raise errors.BundleError(
-            f"{folder / ABOUT} does not describe labels, members and files as Triptych writes "
-            "them; it is damaged."
-        )
+    _checked(_AboutRecord(), about, folder / ABOUT)
     gone = [name for name in about["files"] if not (folder / name).is_file()]
     if gone:
         raise errors.BundleError(f"{folder} is incomplete: {', '.join(sorted(gone))} missing.")
     return Bundle(folder, about)
-
-
-def _is_sound(about: dict[str, Any]) -> bool:
-    # Untrusted: paths must stay inside the folder, and every network must have a hash.
-    try:
-        networks = [f"members/{row['name']}/{convert.NETWORK}" for row in about["members"]]
-        return (
-            _fits(about["doubt"], about["members"])
-            and all(isinstance(row["name"] + row["id"], str) for row in about["labels"])
-            and all(is_inside(name) for name in [*about["files"], *networks])
-            and {*networks, *(f"{name[:-4]}.bin" for name in networks)} <= set(about["files"])
-            and all(_is_member(row) for row in about["members"])
-            and model_card.check_texts(about.get("card", {})) == about.get("card", {})
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, errors.SettingError):
-        return False
-
-
-def _is_member(row: dict[str, Any]) -> bool:
-    Recipe.from_dict(row["recipe"])
-    return float(row["cost"]) > 0
-
-
-def _fits(fitted: object, members: list[Any]) -> bool:
-    return fitted is None or len(EnsembleParams.from_dict(fitted).weights) == len(members)
 
 
 def is_inside(name: str) -> bool:
@@ -249,9 +258,7 @@ def read_object(path: Path) -> dict[str, Any]:
         raise errors.BundleError(f"{path.parent} is no bundle: it has no {path.name}.") from None
     except (OSError, ValueError) as error:
         raise errors.BundleError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(found, dict):
-        raise errors.BundleError(f"{path} holds no object; it is damaged.")
-    return found
+    return _checked(validation.Table(), found, path)
 
 
 def read_card_texts(path: Path) -> dict[str, str]:
@@ -260,10 +267,14 @@ def read_card_texts(path: Path) -> dict[str, str]:
     Raises:
         errors.BundleError: It is damaged.
     """
-    try:
-        return model_card.check_texts(read_object(path))
-    except errors.SettingError as error:
-        raise errors.BundleError(f"{path} is damaged: {error.message}") from error
+    return _checked(CardRecord(), read_object(path), path)
+
+
+def _checked(record: Any, data: object, path: Path) -> dict[str, Any]:
+    checked: dict[str, Any] = validation.load(
+        record, data, f"{path}: {path.stem}", error=errors.BundleError, hint="It is damaged."
+    )
+    return checked
 
 
 def check_files(folder: Path, about: dict[str, Any], *, suffixes: tuple[str, ...] = ("",)) -> None:

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-from marshmallow import post_load
-
 from triptych.ensemble import cascade
 from triptych.ensemble import conformal
 from triptych.ensemble import rules as ensemble_rules
@@ -170,7 +168,7 @@ class EnsembleParams:
             errors.SettingError: It is damaged; the message says where.
         """
         params: EnsembleParams = validation.load(
-            _ParamsRecord(), data, "doubt", hint="It is damaged; fit it once more."
+            ParamsRecord(), data, "doubt", hint="It is damaged; fit it once more."
         )
         return params
 
@@ -199,7 +197,7 @@ class _StageRecord(validation.Record):
     threshold = validation.Number(least=0, required=True)
     temperature = validation.Number(above=0, required=True)
 
-    @post_load
+    @validation.post_load
     def _make(self, parts: dict[str, Any], **_: Any) -> Stage:
         return Stage(**parts)
 
@@ -211,7 +209,7 @@ class _RuleRecord(validation.Record):
         validation.Number(least=0, allow_none=True), required=True, data_key="levels"
     )
 
-    @post_load
+    @validation.post_load
     def _make(self, parts: dict[str, Any], **_: Any) -> RuleParams:
         quantiles = [math.inf if q is None else q for q in parts["quantiles"]]
         if len(quantiles) != len(conformal.GRID) or quantiles != sorted(quantiles):
@@ -220,7 +218,9 @@ class _RuleRecord(validation.Record):
         return RuleParams(**{**parts, "quantiles": tuple(quantiles)})
 
 
-class _ParamsRecord(validation.Record):
+class ParamsRecord(validation.Record):
+    """`EnsembleParams` in JSON."""
+
     temperatures = validation.Items(validation.Number(above=0), least=1, required=True)
     weights = validation.Items(validation.Number(least=0), required=True)
     stages = validation.Items(validation.Object(_StageRecord), required=True)
@@ -229,7 +229,7 @@ class _ParamsRecord(validation.Record):
     )
     provenance = validation.Table(required=True, data_key="told")
 
-    @post_load
+    @validation.post_load
     def _make(self, parts: dict[str, Any], **_: Any) -> EnsembleParams:
         params = EnsembleParams(**parts)
         weights = params.weights

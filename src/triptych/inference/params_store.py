@@ -17,11 +17,12 @@ from typing import Any
 
 from triptych import errors
 from triptych.ensemble.params import EnsembleParams
+from triptych.ensemble.params import ParamsRecord
 from triptych.models import zoo
 from triptych.utils import files
+from triptych.utils import validation
 
 SCHEMA = 1
-KEYS = ("schema", "committee", "members", "doubt")
 # More digits would make files larger and change answers less than one more photo would.
 DIGITS = 6
 
@@ -107,21 +108,33 @@ def _rounded(value: Any) -> Any:
     return round(value, DIGITS) if isinstance(value, float) else value
 
 
+class _FitRecord(validation.Record):
+    schema = validation.Integer(required=True)
+    committee = validation.Text(required=True)
+    members = validation.Items(validation.Text(), required=True)
+    doubt = validation.Object(ParamsRecord, required=True)
+
+    @validation.post_load
+    def _check(self, parts: dict[str, Any], **_: Any) -> tuple[list[str], EnsembleParams]:
+        members, params = list(parts["members"]), parts["doubt"]
+        if len(members) != len(params.weights):
+            expected = f"one for each of {len(params.weights)} weights"
+            raise validation.wrong(members, expected, "members")
+        return members, params
+
+
 def _read(path: Any) -> tuple[list[str], EnsembleParams]:
+    hint = "Delete it, and fit anew with `triptych fit`."
     try:
         about = json.loads(path.read_bytes())
-        if not isinstance(about, dict) or set(about) != set(KEYS):
-            raise ValueError(f"expected an object with exactly: {', '.join(KEYS)}")
-        if about["schema"] != SCHEMA:
-            raise ValueError(
-                f"it has schema {about['schema']!r}, and this Triptych reads schema {SCHEMA}"
-            )
-        members, params = about["members"], EnsembleParams.from_dict(about["doubt"])
-        if not isinstance(members, list) or len(members) != len(params.weights):
-            raise ValueError(f"it names {members!r} as members of {len(params.weights)} weights")
-    except (OSError, ValueError, RecursionError, errors.SettingError) as error:
+    except (OSError, ValueError, RecursionError) as error:
+        raise errors.FitError(f"{path} cannot be read: {error}. {hint}") from error
+    if isinstance(about, dict) and about.get("schema", SCHEMA) != SCHEMA:
         raise errors.FitError(
-            f"{path} cannot be used: {str(error).rstrip('.')}. Delete it, and fit anew with "
-            "`triptych fit`."
-        ) from error
-    return members, params
+            f"{path} has schema {about['schema']!r}, and this Triptych reads schema {SCHEMA}. "
+            f"{hint}"
+        )
+    fitted: tuple[list[str], EnsembleParams] = validation.load(
+        _FitRecord(), about, f"{path}: fit", error=errors.FitError, hint=hint
+    )
+    return fitted

@@ -19,6 +19,7 @@ from PIL import Image
 from triptych import errors
 from triptych.typing import Float32Array
 from triptych.typing import UInt8Image
+from triptych.utils import validation
 
 # A photo, RGB: an array of shape (H, W, 3), or what Pillow unpacked, which saves a copy.
 Picture: TypeAlias = "UInt8Image | Image.Image"
@@ -124,10 +125,31 @@ class Recipe:
         return {**asdict(self), "size": list(self.size)}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Recipe:
-        """The recipe that `to_dict` wrote."""
-        height, width = data["size"]
-        return cls(**{**data, "size": (int(height), int(width))})
+    def from_dict(cls, data: object) -> Recipe:
+        """The recipe that `to_dict` wrote, checked.
+
+        Args:
+            data: As ``json.loads`` gives it.
+
+        Raises:
+            errors.SettingError: It is damaged; the message says where.
+        """
+        recipe: Recipe = validation.load(RecipeRecord(), data, "recipe")
+        return recipe
+
+
+class RecipeRecord(validation.Record):
+    """`Recipe` in JSON."""
+
+    size = validation.Items(validation.Integer(least=1), least=2, most=2, required=True)
+    scaling = validation.Text(choices=tuple(SCALINGS), required=True)
+    fit = validation.Text(choices=FITS)
+    crop_share = validation.Number(above=0, most=1)
+    interpolation = validation.Text(choices=tuple(INTERPOLATIONS))
+
+    @validation.post_load
+    def _make(self, parts: dict[str, Any], **_: Any) -> Recipe:
+        return Recipe(**parts)
 
 
 def size(image: Picture) -> tuple[int, int]:

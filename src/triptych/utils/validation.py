@@ -26,6 +26,7 @@ Callers that raise an error of their own (a damaged bundle, a bad request) pass 
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -36,7 +37,12 @@ from marshmallow import fields
 
 from triptych import errors
 
+post_load = marshmallow.post_load
+
 LONGEST = 60
+# It abbreviates while it goes through a value, which may be huge.
+_REPR = reprlib.Repr()
+_REPR.maxstring = 1000
 
 
 def shown(value: object) -> str:
@@ -46,7 +52,7 @@ def shown(value: object) -> str:
         >>> shown({"a": None})
         "{'a': None}"
     """
-    text = repr(value)
+    text = _REPR.repr(value)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
@@ -159,19 +165,31 @@ class Items(_Strict):
     """A list; gives a tuple.
 
     Args:
-        inner: What each item is.
+        inner: What each item is; by default anything.
         least: The fewest items.
+        most: The most items; ``None`` for any number.
     """
 
-    def __init__(self, inner: fields.Field[Any], *, least: int = 0, **options: Any) -> None:
+    def __init__(
+        self,
+        inner: fields.Field[Any] | None = None,
+        *,
+        least: int = 0,
+        most: int | None = None,
+        **options: Any,
+    ) -> None:
         self.expected = f"a list of at least {least}" if least else "a list"
-        self._inner, self._least = inner, least
+        if most is not None:
+            self.expected = f"a list of {least}" + (f" to {most}" if most > least else "")
+        self._inner, self._least, self._most = inner, least, math.inf if most is None else most
         super().__init__(**options)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list) or len(value) < self._least:
+        if not isinstance(value, list) or not self._least <= len(value) <= self._most:
             raise wrong(value, self.expected)
-        return tuple(_each(self._inner, enumerate(value)).values())
+        return tuple(
+            value if self._inner is None else _each(self._inner, enumerate(value)).values()
+        )
 
 
 class Object(_Strict):
@@ -231,11 +249,7 @@ def _each(field: fields.Field[Any], items: Iterable[tuple[Any, Any]]) -> dict[An
 
 
 class Record(marshmallow.Schema):
-    """An object with the fields it names and no others.
-
-    A subclass that also takes objects with more fields, which are then left out, says so
-    by ``class Meta: unknown = marshmallow.EXCLUDE``.
-    """
+    """An object with the fields it names and no others."""
 
     class Meta:
         """Options of the library."""
@@ -249,6 +263,15 @@ class Record(marshmallow.Schema):
             f"is unknown; expected only: {', '.join(keys) or 'nothing'}"
         )
         self.error_messages["type"] = f"is no object; expected one with: {', '.join(keys)}"
+
+
+class OpenRecord(Record):
+    """An object with the fields it names; others are left out."""
+
+    class Meta:
+        """Options of the library."""
+
+        unknown = marshmallow.EXCLUDE
 
 
 def load(
@@ -301,5 +324,6 @@ def first_problem(messages: Any) -> tuple[str, str]:
     while isinstance(messages, Mapping):
         key, messages = next(iter(messages.items()))
         if key != marshmallow.exceptions.SCHEMA:  # the object as a whole
-            path += f"[{key}]" if isinstance(key, int) else f".{key}"
+            is_plain = isinstance(key, str) and key.isidentifier() and len(key) <= LONGEST
+            path += f".{key}" if is_plain else f"[{shown(key)}]"
     return path, messages[0]

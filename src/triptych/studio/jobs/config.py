@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from triptych.engines.conversion import store
 from triptych.studio.projects import Project
 from triptych.training import pipeline
 from triptych.training.config import TrainingConfig
+from triptych.utils import validation
 
 # A conversion under way cannot be stopped; after this time the process is killed.
 GRACE_S = 20.0
@@ -19,19 +19,20 @@ FEWEST_CLASSES = 2
 FEWEST_PHOTOS = 2
 
 
-def _is_names(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+class _ConfigRecord(validation.Record):
+    # Files of weights are not among the fields: a page must not name files of the server.
+    backbones = validation.Items(validation.Text())
+    head = validation.Text()
+    augment = validation.Items(validation.Text())
+    fine_tune = validation.Flag()
+    seed = validation.Integer(least=0, most=2**31 - 1)
+
+    @validation.post_load
+    def _make(self, parts: dict[str, Any], **_: Any) -> TrainingConfig:
+        return TrainingConfig(**parts)
 
 
-# Each field with its check, and what it expects in words. Files of weights are not among them: a
-# page must not name files of the server.
-FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "backbones": (_is_names, "a list of names"),
-    "head": (lambda value: isinstance(value, str), "a name"),
-    "augment": (_is_names, "a list of names"),
-    "fine_tune": (lambda value: isinstance(value, bool), "true or false"),
-    "seed": (lambda value: type(value) is int and 0 <= value < 1 << 31, "a whole number"),
-}
+FIELDS = tuple(_ConfigRecord().fields)
 
 
 def training_config(fields: Mapping[str, Any]) -> TrainingConfig:
@@ -47,18 +48,8 @@ def training_config(fields: Mapping[str, Any]) -> TrainingConfig:
         >>> training_config({"backbones": ["lite0"]}).backbones
         ('lite0',)
     """
-    for name, value in fields.items():
-        if name not in FIELDS:
-            raise errors.SettingError(
-                f"A training has no setting {name!r}; expected some of: {', '.join(FIELDS)}."
-            )
-        is_valid, expected = FIELDS[name]
-        if not is_valid(value):
-            raise errors.SettingError(f"{name} is {value!r}; expected {expected}.")
-    chosen: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
-    }
-    return TrainingConfig(**chosen)
+    config: TrainingConfig = validation.load(_ConfigRecord(), fields, "training")
+    return config
 
 
 def check(project: Project, fields: Mapping[str, Any]) -> None:
