@@ -77,46 +77,38 @@ def advise(
 
     Example:
         >>> probs = np.eye(2)[[0] * 40 + [1] * 4 + [0] * 6]
-        >>> found = advise(["ants", "bees"], probs, np.array([0] * 40 + [1] * 10), [])
-        >>> found.label, found.right, found.photos
+        >>> advice = advise(["ants", "bees"], probs, np.array([0] * 40 + [1] * 10), [])
+        >>> advice.label, advice.right, advice.photos
         ('bees', 4, 10)
     """
     counts = np.bincount(truth, minlength=len(labels))
     right = np.bincount(truth[probs.argmax(axis=1) == truth], minlength=len(labels))
     rises = _rises(curve)
-    found = [
-        advice
-        for label in range(len(labels))
-        if (advice := _of_class(label, labels, counts, right, rises))
-    ]
+    candidates = []
+    for index, label in enumerate(labels):
+        others = np.delete(counts, index)
+        all_others, right_others = int(others.sum()), int(np.delete(right, index).sum())
+        if not counts[index] or not all_others:
+            continue
+        short = bool(counts[index] < SHORT * statistics.median(others[others > 0].tolist()))
+        share = (int(right[index]), int(counts[index]))
+        if (rises or short) and _is_less(*share, right_others, all_others):
+            photos, others_share = share[1], right_others / all_others
+            candidates.append(Advice(label, photos, share[0], others_share, rises, short))
     # The class whose mistakes cost most in all.
-    return max(found, key=lambda advice: advice.photos - advice.right, default=None)
+    return max(candidates, key=lambda advice: advice.photos - advice.right, default=None)
 
 
-def _of_class(
-    label: int, labels: Sequence[str], counts: Labels, right: Labels, rises: bool
-) -> Advice | None:
-    photos, found = int(counts[label]), int(right[label])
-    others = np.delete(counts, label)
-    all_others, found_others = int(others.sum()), int(np.delete(right, label).sum())
-    if not photos or not all_others:
-        return None
-    short = photos < SHORT * statistics.median(others[others > 0].tolist())
-    if not _is_less(found, photos, found_others, all_others) or not (rises or short):
-        return None
-    return Advice(labels[label], photos, found, found_others / all_others, rises, bool(short))
-
-
-def _is_less(found: int, photos: int, found_others: int, others: int) -> bool:
+def _is_less(right: int, photos: int, right_others: int, others: int) -> bool:
     """Whether a share is smaller than another by more than chance explains, at 95 %.
 
     Source: Newcombe, "Interval estimation for the difference between independent proportions",
     1998, method 10.
     """
-    own, usual = found / photos, found_others / others
-    up = metrics.wilson(found, photos)[1] - own
-    down = usual - metrics.wilson(found_others, others)[0]
-    return usual - own > math.hypot(up, down)
+    share, usual = right / photos, right_others / others
+    up = metrics.wilson(right, photos)[1] - share
+    down = usual - metrics.wilson(right_others, others)[0]
+    return usual - share > math.hypot(up, down)
 
 
 def _rises(curve: Sequence[Mapping[str, Any]]) -> bool:

@@ -63,10 +63,10 @@ def gains(
         "members": [
             {
                 "name": name,
-                "before": metrics.figures(own, truth),
+                "before": metrics.figures(raw, truth),
                 "after": metrics.figures(fitted, truth),
             }
-            for name, own, fitted in zip(names, probs, crossed.members, strict=True)
+            for name, raw, fitted in zip(names, probs, crossed.members, strict=True)
         ],
         "rules": [
             {

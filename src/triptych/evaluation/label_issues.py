@@ -105,11 +105,18 @@ def judge(probs: Probs, given: Labels) -> Judgement:
     """
     probs = probs.astype(np.float64)
     usual = thresholds(probs, given)  # (C,)
-    believed = _believed(probs, usual)
+    # Of the classes that reach what is usual for them the most probable one.
+    reached = probs >= usual - _ROUNDING
+    best = np.where(reached, probs, -np.inf).argmax(axis=1)
+    believed = np.where(reached.any(axis=1), best, _NONE)
     likely = (believed != _NONE) & (believed != given) & (probs.argmax(axis=1) != given)
     others = _without(probs, given).argmax(axis=1)
+    # Each class is measured by what is usual for it; shifted so that none falls below zero.
+    fair = probs - usual + usual.max()
+    fair /= fair.sum(axis=1, keepdims=True)
+    margin = fair[np.arange(len(given)), given] - _without(fair, given).max(axis=1)
     return Judgement(
-        scores=_scores(probs, given, usual),
+        scores=np.asarray((1 - margin) / 2),
         suggested=np.where(likely, believed, others),
         likely=likely,
     )
@@ -129,25 +136,10 @@ def thresholds(probs: Probs, given: Labels) -> Float64Array:
         >>> thresholds(np.array([[0.9, 0.1], [0.7, 0.3]]), np.array([0, 0])).round(3)
         array([0.8, 1. ])
     """
-    own = probs[np.arange(len(given)), given]
+    own_class = probs[np.arange(len(given)), given]
     counts = np.bincount(given, minlength=probs.shape[1])
-    sums = np.bincount(given, weights=own, minlength=probs.shape[1])
+    sums = np.bincount(given, weights=own_class, minlength=probs.shape[1])
     return np.where(counts > 0, sums / np.maximum(counts, 1), 1.0)
-
-
-def _believed(probs: Probs, usual: Probs) -> Labels:
-    """Of the classes that reach what is usual for them the most probable one, shape (N,)."""
-    reached = probs >= usual - _ROUNDING
-    best = np.where(reached, probs, -np.inf).argmax(axis=1)
-    return np.where(reached.any(axis=1), best, _NONE)
-
-
-def _scores(probs: Probs, given: Labels, usual: Probs) -> Float64Array:
-    # Each class is measured by what is usual for it; shifted so that none falls below zero.
-    fair = probs - usual + usual.max()
-    fair /= fair.sum(axis=1, keepdims=True)
-    margin = fair[np.arange(len(given)), given] - _without(fair, given).max(axis=1)
-    return np.asarray((1 - margin) / 2)
 
 
 def _without(probs: Probs, given: Labels) -> Probs:

@@ -83,17 +83,18 @@ def compare(
     """
     rules = dict.fromkeys([rule, CASCADE])
     tempered = [
-        np.stack([params.calibrate(seat, own) for seat, own in enumerate(probs)]) for probs in pair
+        np.stack([params.calibrate(member, raw) for member, raw in enumerate(probs)])
+        for probs in pair
     ]
     members = [
-        {"name": name, **_against((tempered[0][seat], tempered[1][seat]), truth)}
-        for seat, name in enumerate(names)
+        {"name": name, **_against((tempered[0][member], tempered[1][member]), truth)}
+        for member, name in enumerate(names)
     ]
     return {
         "photos": pair[0].shape[1],
         "judged_by": "agreement" if truth is None else "accuracy",
         "members": members,
-        "rules": [{"name": own, **_rule(own, pair, truth, costs, params)} for own in rules],
+        "rules": [{"name": name, **_rule(name, pair, truth, costs, params)} for name in rules],
     }
 
 

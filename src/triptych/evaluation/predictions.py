@@ -46,12 +46,7 @@ class Predictions:
     sources: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        self._check_truth()
-        for name, probs in {"the committee": self.committee, **self.members}.items():
-            self._check_probs(name, probs)
-
-    def _check_truth(self) -> None:
-        images = len(self.sources)
+        images, classes = len(self.sources), len(self.labels)
         if not images:
             raise errors.SettingError("Got no photos to evaluate; expected at least one.")
         if self.truth.shape != (images,):
@@ -59,25 +54,24 @@ class Predictions:
                 f"Got a truth of shape {self.truth.shape} for {images} sources; "
                 "expected one class index per source."
             )
-        if self.truth.min() < 0 or self.truth.max() >= len(self.labels):
+        if self.truth.min() < 0 or self.truth.max() >= classes:
             raise errors.SettingError(
                 f"Got class indices from {self.truth.min()} to {self.truth.max()} for "
-                f"{len(self.labels)} labels; expected 0 to {len(self.labels) - 1}."
+                f"{classes} labels; expected 0 to {classes - 1}."
             )
-
-    def _check_probs(self, name: str, probs: Probs) -> None:
-        expected = (len(self.sources), len(self.labels))
-        if probs.shape != expected:
-            raise errors.SettingError(
-                f"Got probs of shape {probs.shape} from {name}; expected (photos, classes), "
-                f"here {expected}."
-            )
-        # float16 heads round by up to 1e-3 a row; NaN fails the comparison too.
-        if not (np.abs(probs.sum(axis=1, dtype=np.float64) - 1) < 1e-2).all() or probs.min() < 0:
-            raise errors.SettingError(
-                f"Got probs from {name} that do not sum to 1 for every photo; "
-                "expected softmax outputs, each in [0, 1]."
-            )
+        for name, probs in {"the committee": self.committee, **self.members}.items():
+            if probs.shape != (images, classes):
+                raise errors.SettingError(
+                    f"Got probs of shape {probs.shape} from {name}; expected (photos, classes), "
+                    f"here {(images, classes)}."
+                )
+            # float16 heads round by up to 1e-3 a row; NaN fails the comparison too.
+            sums = probs.sum(axis=1, dtype=np.float64)
+            if not (np.abs(sums - 1) < 1e-2).all() or probs.min() < 0:
+                raise errors.SettingError(
+                    f"Got probs from {name} that do not sum to 1 for every photo; "
+                    "expected softmax outputs, each in [0, 1]."
+                )
 
 
 def metrics_of(predictions: Predictions) -> dict[str, Any]:
@@ -94,17 +88,27 @@ def metrics_of(predictions: Predictions) -> dict[str, Any]:
         rows the truth; ``reliability``, the filled bins; ``mistakes``, the most confident ones.
     """
     probs, truth = predictions.committee, predictions.truth
+    per_class = metrics.per_class(probs, truth)
+    columns = zip(*(column.tolist() for column in per_class), strict=True)
     return {
         "images": len(truth),
         "committee": _scores(probs, truth),
         "members": [
-            {"name": name, **_scores(own, truth)} for name, own in predictions.members.items()
+            {"name": name, **_scores(probs, truth)} for name, probs in predictions.members.items()
         ],
-        "per_class": _per_class(predictions),
+        "per_class": [
+            {"label": label, **dict(zip(per_class._fields, row, strict=True))}
+            for label, row in zip(predictions.labels, columns, strict=True)
+        ],
         "confusion": metrics.confusion(probs, truth).tolist(),
         "reliability": [asdict(bin) for bin in metrics.reliability(probs, truth)],
         "mistakes": [
-            _mistake(predictions, int(index))
+            {
+                "source": predictions.sources[index],
+                "truth": predictions.labels[int(truth[index])],
+                "answer": predictions.labels[int(probs[index].argmax())],
+                "prob": float(probs[index].max()),
+            }
             for index in metrics.most_confident_mistakes(probs, truth, MISTAKES)
         ],
     }
@@ -116,23 +120,4 @@ def _scores(probs: Probs, truth: Labels) -> dict[str, Any]:
         **metrics.figures(probs, truth),
         **top5,
         "macro_f1": metrics.macro_f1(probs, truth),
-    }
-
-
-def _per_class(predictions: Predictions) -> list[dict[str, Any]]:
-    scores = metrics.per_class(predictions.committee, predictions.truth)
-    columns = zip(*(column.tolist() for column in scores), strict=True)
-    return [
-        {"label": label, **dict(zip(scores._fields, row, strict=True))}
-        for label, row in zip(predictions.labels, columns, strict=True)
-    ]
-
-
-def _mistake(predictions: Predictions, index: int) -> dict[str, Any]:
-    row = predictions.committee[index]
-    return {
-        "source": predictions.sources[index],
-        "truth": predictions.labels[int(predictions.truth[index])],
-        "answer": predictions.labels[int(row.argmax())],
-        "prob": float(row.max()),
     }

@@ -90,15 +90,17 @@ def render(report: Report) -> str:
         >>> "right on 1 of 2 photos" in page
         True
     """
+    mistakes = []
+    for mistake in report.numbers["mistakes"]:
+        jpeg = report.thumbnail(mistake["source"])
+        photo = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else None
+        mistakes.append({**mistake, "photo": photo})
     html = _template().render(
         report=report,
         f=figures.prepare(report.labels, report.numbers),
         notes=report.members,
         findings=report.numbers.get("findings", ()),
-        mistakes=[
-            {**mistake, "photo": _data_uri(report.thumbnail(mistake["source"]))}
-            for mistake in report.numbers["mistakes"]
-        ],
+        mistakes=mistakes,
     )
     # File names may hold bytes that are not text; the page must still be written.
     return html.encode("utf-8", "replace").decode("utf-8")
@@ -118,7 +120,3 @@ def _template() -> jinja2.Template:
     styles = [(here / "static" / name).read_text("utf-8") for name in ("report.css", "figures.css")]
     environment.globals["styles"] = markupsafe.Markup("".join(styles))  # our own, no user's text
     return environment.get_template("report.html")
-
-
-def _data_uri(jpeg: bytes | None) -> str | None:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else None

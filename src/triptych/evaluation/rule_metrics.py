@@ -53,7 +53,7 @@ def answer(params: EnsembleParams, rule: str, probs: Probs, costs: Sequence[floa
         spent = np.cumsum([costs[stage.member] for stage in params.stages]) / sum(costs)
         cost = spent[cascade.used - 1]
     else:
-        calibrated = [params.calibrate(member, own) for member, own in enumerate(probs)]
+        calibrated = [params.calibrate(member, raw) for member, raw in enumerate(probs)]
         joined, cost = params.join(rule, np.stack(calibrated)), np.ones(photos)
     return RuleAnswers(joined, cost, joined.max(axis=1) >= params.rule(rule).sure)
 

@@ -19,8 +19,8 @@ from triptych.web import health
 PREFIX = "triptych_"
 
 
-class Meter(Protocol):
-    """Takes a value, with a value for each label of the meter."""
+class Metric(Protocol):
+    """Takes a value, with a value for each label of the metric."""
 
     def __call__(self, value: float, *labels: str) -> None:
         """Add the value (counters, gauges), or take it in (histograms)."""
@@ -29,13 +29,13 @@ class Meter(Protocol):
 class Instruments(Protocol):
     """What makes metrics; names are given without `PREFIX`."""
 
-    def counter(self, name: str, help: str, *labels: str) -> Meter:
+    def counter(self, name: str, help: str, *labels: str) -> Metric:
         """What only grows; the name is told with ``_total`` behind it."""
 
-    def gauge(self, name: str, help: str, *labels: str) -> Meter:
+    def gauge(self, name: str, help: str, *labels: str) -> Metric:
         """What grows and shrinks."""
 
-    def histogram(self, name: str, help: str, buckets: Iterable[float], *labels: str) -> Meter:
+    def histogram(self, name: str, help: str, buckets: Iterable[float], *labels: str) -> Metric:
         """How values are spread over buckets, by their upper bounds."""
 
     def watch(self, name: str, help: str, read: Callable[[], Levels], *labels: str) -> None:
@@ -46,45 +46,45 @@ Levels = Mapping[tuple[str, ...], float]
 
 
 def exposed(app: flask.Flask) -> Instruments:
-    """Instruments whose meters an application tells of at ``/metrics``, with those of its process.
+    """Instruments whose metrics an application exposes at ``/metrics``, with those of its process.
 
     Args:
         app: Several can live in one process, and count apart.
     """
-    all_meters = prometheus.CollectorRegistry()
-    prometheus.ProcessCollector(registry=all_meters)
+    registry = prometheus.CollectorRegistry()
+    prometheus.ProcessCollector(registry=registry)
 
     def tell() -> flask.Response:
         encode, kind = choose_encoder(flask.request.headers.get("Accept", ""))
-        return flask.Response(encode(all_meters), content_type=kind)
+        return flask.Response(encode(registry), content_type=kind)
 
     app.add_url_rule("/metrics", health.METRICS, tell)
-    return _Prometheus(all_meters)
+    return _Prometheus(registry)
 
 
 class _Prometheus:
     """Instruments of Prometheus's client."""
 
-    def __init__(self, all_meters: prometheus.CollectorRegistry) -> None:
-        self._all = all_meters
+    def __init__(self, registry: prometheus.CollectorRegistry) -> None:
+        self._registry = registry
 
-    def counter(self, name: str, help: str, *labels: str) -> Meter:
-        metric = prometheus.Counter(PREFIX + name, help, labels, registry=self._all)
+    def counter(self, name: str, help: str, *labels: str) -> Metric:
+        metric = prometheus.Counter(PREFIX + name, help, labels, registry=self._registry)
         return lambda value, *label: (metric.labels(*label) if label else metric).inc(value)
 
-    def gauge(self, name: str, help: str, *labels: str) -> Meter:
-        metric = prometheus.Gauge(PREFIX + name, help, labels, registry=self._all)
+    def gauge(self, name: str, help: str, *labels: str) -> Metric:
+        metric = prometheus.Gauge(PREFIX + name, help, labels, registry=self._registry)
         return lambda value, *label: (metric.labels(*label) if label else metric).inc(value)
 
-    def histogram(self, name: str, help: str, buckets: Iterable[float], *labels: str) -> Meter:
+    def histogram(self, name: str, help: str, buckets: Iterable[float], *labels: str) -> Metric:
         bounds = tuple(buckets)
         metric = prometheus.Histogram(
-            PREFIX + name, help, labels, buckets=bounds, registry=self._all
+            PREFIX + name, help, labels, buckets=bounds, registry=self._registry
         )
         return lambda value, *label: (metric.labels(*label) if label else metric).observe(value)
 
     def watch(self, name: str, help: str, read: Callable[[], Levels], *labels: str) -> None:
-        self._all.register(_Watched(PREFIX + name, help, read, labels))
+        self._registry.register(_Watched(PREFIX + name, help, read, labels))
 
 
 class _Watched(Collector):

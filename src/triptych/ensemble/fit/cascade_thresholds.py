@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -114,7 +113,9 @@ def _plans(case: Case, still: Indices, plan: Plan) -> Iterator[Plan]:
     # Of the surest 0, 1, 2 ... photos: their losses, and the squares of these.
     lost = np.pad(case.losses[:, stage, order], ((0, 0), (1, 0)))
     losses, squares = lost.cumsum(axis=1), (lost**2).cumsum(axis=1)
-    for threshold in _grid(case.tops[stage], len(case.tops)):
+    finest = min(FINEST, max(3, round(COMBINATIONS ** (1 / len(case.tops)))))
+    quantiles = np.quantile(case.tops[stage], np.linspace(1, 0, finest)).tolist()
+    for threshold in [NEVER, *quantiles]:
         stops = int(np.searchsorted(-case.tops[stage, order], -threshold, side="right"))
         # One more photo, not seen, that the stage just stops for. It loses no more than one
         # minus the threshold, as its answer is wrong no more often: with few photos, only high
@@ -130,8 +131,3 @@ def _plans(case: Case, still: Indices, plan: Plan) -> Iterator[Plan]:
         if tried.bounds[0] > case.limit:
             break
         yield from _plans(case, order[stops:], tried)
-
-
-def _grid(tops: Probs, stages: int) -> list[Any]:
-    finest = min(FINEST, max(3, round(COMBINATIONS ** (1 / stages))))
-    return [NEVER, *np.quantile(tops, np.linspace(1, 0, finest)).tolist()]

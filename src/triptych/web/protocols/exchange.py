@@ -14,11 +14,9 @@ import numpy as np
 from werkzeug.exceptions import BadRequest
 
 from triptych.inference.classifier import ClassifyOptions
-from triptych.results import Guess
 from triptych.results import Verdict
 from triptych.typing import Array
 from triptych.typing import Float32Array
-from triptych.typing import UInt8Array
 from triptych.web import uploads
 from triptych.web.protocols import fields
 from triptych.web.protocols import tensors
@@ -104,43 +102,36 @@ def _images(tensor: tensors.Tensor, most: int) -> Sequence[Any]:
     if tensor.name != INPUT:
         raise BadRequest(f"There is no input {tensor.name[:40]!r}; expected {INPUT!r}.")
     if isinstance(tensor.data, np.ndarray):
-        return _pixels(tensor.data, most)
+        data = tensor.data
+        if data.ndim not in (3, 4) or data.shape[-1] != 3:
+            raise BadRequest(
+                f"Pixels came in the shape {list(data.shape)}; expected [N, height, width, 3], or "
+                "[height, width, 3] for one image: red, green, blue."
+            )
+        if data.ndim == 3:
+            return [data]
+        uploads.check_count(len(data), most=most)
+        return list(data)
     uploads.check_count(len(tensor.data), most=most)
     if tensor.shape not in ((len(tensor.data),), (len(tensor.data), 1)):
         raise BadRequest(f"Files came in the shape {list(tensor.shape)}; expected [N] or [N, 1].")
     return [uploads.Base64(file) if isinstance(file, str) else file for file in tensor.data]
 
 
-def _pixels(data: UInt8Array, most: int) -> Sequence[Any]:
-    if data.ndim not in (3, 4) or data.shape[-1] != 3:
-        raise BadRequest(
-            f"Pixels came in the shape {list(data.shape)}; expected [N, height, width, 3], or "
-            "[height, width, 3] for one image: red, green, blue."
-        )
-    if data.ndim == 3:
-        return [data]
-    uploads.check_count(len(data), most=most)
-    return list(data)
-
-
 def _question(parameters: dict[str, Any]) -> ClassifyOptions:
     of = "'parameters'"
     fields.only(parameters, (*PARAMETERS, *IGNORED), of=of)
-    members = fields.may(parameters, "members", str, of=of)
+    members, coverage = fields.may(parameters, "members", str, of=of), parameters.get("coverage")
+    if coverage is not None and not (type(coverage) is float and 0 < coverage < 1):
+        raise BadRequest(
+            f"The coverage is {reprlib.repr(coverage)}; expected a number above 0 and below 1, "
+            "such as 0.95."
+        )
     return ClassifyOptions(
         members=tuple(name.strip() for name in members.split(",")) if members else None,
         rule=fields.may(parameters, "rule", str, of=of) or None,
         fit=fields.may(parameters, "fit", str, of=of) or None,
-        coverage=_coverage(parameters.get("coverage")),
-    )
-
-
-def _coverage(share: Any) -> float | None:
-    if share is None or (type(share) is float and 0 < share < 1):
-        return share
-    raise BadRequest(
-        f"The coverage is {reprlib.repr(share)}; expected a number above 0 and below 1, such as "
-        "0.95."
+        coverage=coverage,
     )
 
 
@@ -167,8 +158,8 @@ def _output(wanted: Any, binary: bool) -> Wanted:
     classes = fields.may(parameters, "classification", int, of=of)
     if classes is not None and (name != PROBS or classes < 1):
         raise BadRequest(f"{of} with classification {classes}: expected 1 or more, of {PROBS!r}.")
-    own = fields.may(parameters, "binary_data", bool, of=of)
-    return Wanted(name, binary if own is None else own, classes)
+    is_binary = fields.may(parameters, "binary_data", bool, of=of)
+    return Wanted(name, binary if is_binary is None else is_binary, classes)
 
 
 def write(
@@ -185,7 +176,7 @@ def write(
     Returns:
         The body, and how much of it is JSON where binary data follows.
     """
-    made = [
+    written = [
         tensors.write(wanted.name, _data(wanted, verdicts), binary=wanted.binary)
         for wanted in request.outputs
     ]
@@ -194,18 +185,21 @@ def write(
         "model_version": version,
         **({} if request.id is None else {"id": request.id}),
         **({"parameters": {"warning": verdicts[0].warning}} if verdicts[0].warning else {}),
-        "outputs": [tensor for tensor, _ in made],
+        "outputs": [tensor for tensor, _ in written],
     }
     header = json.dumps(answer).encode()
     is_binary = any(wanted.binary for wanted in request.outputs)
-    return b"".join((header, *(raw for _, raw in made))), len(header) if is_binary else None
+    return b"".join((header, *(raw for _, raw in written))), len(header) if is_binary else None
 
 
 def _data(wanted: Wanted, verdicts: Sequence[Verdict]) -> Array:
     if wanted.name == PROBS and not wanted.classes:
         return np.array([probs(verdict) for verdict in verdicts])  # (N, C)
     rows: dict[str, Callable[[Verdict], Any]] = {
-        PROBS: lambda verdict: [_classification(g) for g in verdict.top[: wanted.classes]],
+        PROBS: lambda verdict: [
+            f"{guess.prob:f}:{guess.label.index}:{guess.label.name}"
+            for guess in verdict.top[: wanted.classes]
+        ],
         LABELS: lambda verdict: verdict.label.name,
         VERDICT: lambda verdict: json.dumps(_short(verdict).to_dict()),
     }
@@ -217,10 +211,6 @@ def probs(verdict: Verdict) -> Float32Array:
     row = np.zeros(len(verdict.top), np.float32)
     row[[guess.label.index for guess in verdict.top]] = [guess.prob for guess in verdict.top]
     return row
-
-
-def _classification(guess: Guess) -> str:
-    return f"{guess.prob:f}:{guess.label.index}:{guess.label.name}"
 
 
 def _short(verdict: Verdict) -> Verdict:

@@ -48,14 +48,11 @@ def may(holder: dict[str, Any], key: str, kind: type[T], *, of: str) -> T | None
         BadRequest: It is something else.
     """
     value = holder.get(key)
-    if value is not None and (type(value) is not kind or _is_broken(value)):
+    # A lone surrogate is half a character, which no answer could quote.
+    broken = isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value)
+    if value is not None and (type(value) is not kind or broken):
         raise BadRequest(f"{of} has the {key!r} {reprlib.repr(value)}; expected {_KINDS[kind]}.")
     return value
-
-
-def _is_broken(value: Any) -> bool:
-    """Whether it is a text with half a character, which could not be said in an answer."""
-    return isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def only(holder: dict[str, Any], known: tuple[str, ...], *, of: str) -> None:

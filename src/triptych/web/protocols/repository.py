@@ -23,8 +23,18 @@ blueprint = flask.Blueprint("repository", __name__)
 def index() -> flask.Response:
     """All committees in all versions, and whether they are loaded."""
     only_ready = fields.may(_request(), "ready", bool, of="The request")
-    found = [model for model in models.everything() if model.is_ready or not only_ready]
-    return flask.jsonify([_entry(model) for model in found])
+    entries = []
+    for model in models.everything():
+        if (is_ready := model.is_ready) or not only_ready:
+            entries.append(
+                {
+                    "name": model.name,
+                    "version": model.version,
+                    "state": "READY" if is_ready else "UNAVAILABLE",
+                    "reason": "" if is_ready else "not loaded; it is when it is asked",
+                }
+            )
+    return flask.jsonify(entries)
 
 
 @blueprint.post("/v2/repository/models/<name>/load")
@@ -50,16 +60,6 @@ def unload(name: str) -> dict[str, Any]:
         )
     registry.unload(model.key)
     return {}
-
-
-def _entry(model: models.ServedModel) -> dict[str, str]:
-    is_ready = model.is_ready
-    return {
-        "name": model.name,
-        "version": model.version,
-        "state": "READY" if is_ready else "UNAVAILABLE",
-        "reason": "" if is_ready else "not loaded; it is when it is asked",
-    }
 
 
 def _request() -> dict[str, Any]:

@@ -74,8 +74,10 @@ def read(tensor: dict[str, Any], rest: memoryview, *, most: int) -> Tensor:
     data = fields.may(tensor, "data", list, of=of)
     if data is None:
         _check_size(tensor, len(rest), of)
-        read_binary = _bytes_of_binary if datatype == "BYTES" else _pixels_of_binary
-        return Tensor(name, shape, read_binary(rest, shape, of))
+        if datatype == "BYTES":
+            return Tensor(name, shape, _bytes_of_binary(rest, shape, of))
+        _check_count(len(rest), shape, of)
+        return Tensor(name, shape, np.frombuffer(rest, np.uint8).reshape(shape))
     if len(rest):
         raise BadRequest(f"{of} has data in its JSON, and {len(rest)} bytes follow it.")
     if datatype == "BYTES":
@@ -103,11 +105,6 @@ def _check_size(tensor: dict[str, Any], came: int, of: str) -> None:
         raise BadRequest(f"{of} has neither 'data' nor the parameter 'binary_data_size'.")
     if size != came:
         raise BadRequest(f"{of} declares {size} bytes of binary data, and {came} follow the JSON.")
-
-
-def _pixels_of_binary(rest: memoryview, shape: tuple[int, ...], of: str) -> UInt8Array:
-    _check_count(len(rest), shape, of)
-    return np.frombuffer(rest, np.uint8).reshape(shape)
 
 
 def _bytes_of_binary(rest: memoryview, shape: tuple[int, ...], of: str) -> list[memoryview]:
@@ -196,10 +193,9 @@ def write(name: str, data: Array, *, binary: bool) -> tuple[dict[str, Any], byte
     flat = data.ravel()
     if not binary:
         return {**tensor, "data": flat.tolist()}, b""
-    raw = b"".join(map(_element, flat)) if is_text else flat.astype("<f4").tobytes()
+    if is_text:
+        texts = [text.encode() for text in flat]
+        raw = b"".join(_LENGTH.pack(len(text)) + text for text in texts)
+    else:
+        raw = flat.astype("<f4").tobytes()
     return {**tensor, "parameters": {"binary_data_size": len(raw)}}, raw
-
-
-def _element(text: str) -> bytes:
-    data = text.encode()
-    return _LENGTH.pack(len(data)) + data

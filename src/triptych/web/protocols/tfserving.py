@@ -82,15 +82,16 @@ def status(name: str, version: str | None = None) -> dict[str, Any]:
     chosen = (
         [models.find(model.name, each) for each in model.versions] if version is None else [model]
     )
-    return {"model_version_status": [_status(each) for each in reversed(chosen)]}
-
-
-def _status(model: models.ServedModel) -> dict[str, Any]:
     return {
-        "version": model.version,
-        # START means known and not loaded yet.
-        "state": "AVAILABLE" if model.is_ready else "START",
-        "status": {"error_code": "OK", "error_message": ""},
+        "model_version_status": [
+            {
+                "version": each.version,
+                # START means known and not loaded yet.
+                "state": "AVAILABLE" if each.is_ready else "START",
+                "status": {"error_code": "OK", "error_message": ""},
+            }
+            for each in reversed(chosen)
+        ]
     }
 
 
