@@ -16,7 +16,7 @@ from ray.serve import metrics as ray_metrics
 
 from triptych.web.metric_backends import PREFIX
 from triptych.web.metric_backends import Levels
-from triptych.web.metric_backends import Meter
+from triptych.web.metric_backends import Metric
 from triptych.web.metrics import NETWORK_S
 
 
@@ -31,11 +31,11 @@ class RayMetrics:
     """
 
     def __init__(self) -> None:
-        self._meters: dict[str, Meter] = {}
+        self._meters: dict[str, Metric] = {}
         self._watched: dict[str, Callable[[], None]] = {}
         self._exported: dict[str, set[tuple[str, ...]]] = defaultdict(set)
 
-    def counter(self, name: str, help: str, *labels: str) -> Meter:
+    def counter(self, name: str, help: str, *labels: str) -> Metric:
         """A value that only grows."""
         metric = ray_metrics.Counter(PREFIX + name, help, _keys(labels))
 
@@ -45,7 +45,7 @@ class RayMetrics:
 
         return self._meters.setdefault(name, add)
 
-    def gauge(self, name: str, help: str, *labels: str) -> Meter:
+    def gauge(self, name: str, help: str, *labels: str) -> Metric:
         """A value that grows and shrinks. Ray's gauges can only be set, so the sum is kept here."""
         metric = ray_metrics.Gauge(PREFIX + name, help, _keys(labels))
         levels: dict[tuple[str, ...], float] = defaultdict(float)
@@ -58,7 +58,7 @@ class RayMetrics:
 
         return self._meters.setdefault(name, add)
 
-    def histogram(self, name: str, help: str, buckets: Iterable[float], *labels: str) -> Meter:
+    def histogram(self, name: str, help: str, buckets: Iterable[float], *labels: str) -> Metric:
         """The distribution of values over buckets."""
         metric = ray_metrics.Histogram(PREFIX + name, help, list(buckets), _keys(labels))
 

@@ -239,8 +239,8 @@ class Registry:
             self._catalogue = self._offers()
             # The bare name first, so that it can take over a version that is loaded by its number.
             names = sorted(self._loaded)
-            asked = [name for name in names if only in (None, name.partition("@")[0])]
-            failed = [error for name in asked if (error := self._renew(name))]
+            wanted = [name for name in names if only in (None, name.partition("@")[0])]
+            failed = [error for name in wanted if (error := self._renew(name))]
         for error in failed:
             raise error
 

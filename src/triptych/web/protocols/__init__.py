@@ -2,8 +2,7 @@
 
     fields      a value out of JSON that came from anywhere
     tensors     tensors to arrays and back, as JSON and as bytes
-    models      a committee in one version
-    serving     the body of a request, and verdicts on its images
+    serving     a committee in one version, the body of a request, and verdicts on its images
     exchange    an inference request of the Open Inference Protocol, and its answer
     v2          the routes of the Open Inference Protocol
     repository  its extension that loads and unloads committees

@@ -13,7 +13,6 @@ from werkzeug.exceptions import Conflict
 from triptych.web import body
 from triptych.web import context
 from triptych.web.protocols import fields
-from triptych.web.protocols import models
 from triptych.web.protocols import serving
 
 blueprint = flask.Blueprint("repository", __name__)
@@ -24,7 +23,7 @@ def index() -> flask.Response:
     """All committees in all versions, and whether they are loaded."""
     only_ready = fields.may(_request(), "ready", bool, of="The request")
     entries = []
-    for model in models.everything():
+    for model in serving.all_models():
         if (is_ready := model.is_ready) or not only_ready:
             entries.append(
                 {
@@ -44,7 +43,7 @@ def load(name: str) -> dict[str, Any]:
     fields.only(request, ("parameters",), of="The request")
     parameters = fields.may(request, "parameters", dict, of="The request") or {}
     fields.only(parameters, (), of="'parameters'")
-    context.current().load(models.find(name).key)
+    context.current().load(serving.find_model(name).key)
     return {}
 
 
@@ -52,7 +51,7 @@ def load(name: str) -> dict[str, Any]:
 def unload(name: str) -> dict[str, Any]:
     """Forget a loaded committee; the next who asks it loads it again."""
     registry = context.current().registry
-    model = models.find(name)
+    model = serving.find_model(name)
     if registry.resolve(model.key) == registry.default:
         raise Conflict(
             f"{model.name} is the default committee, which stays loaded: without it the server "

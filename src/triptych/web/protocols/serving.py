@@ -1,8 +1,9 @@
-"""The studio's side of both protocols: the body of a request, and verdicts on its images."""
+"""The studio's side of both protocols: models, the body of a request, and verdicts on images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import flask
@@ -15,6 +16,61 @@ from triptych.web import classify
 from triptych.web import context
 from triptych.web import errors
 from triptych.web import uploads
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A committee in one version.
+
+    Args:
+        key: Its name for the registry.
+        name: Its name alone.
+        version: Its version, in digits.
+    """
+
+    key: str
+    name: str
+    version: str
+
+    @property
+    def versions(self) -> list[str]:
+        """Those on offer, the highest last."""
+        return [str(version) for version in context.current().registry.facts(self.key).versions]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is loaded and warm."""
+        return context.current().registry.ready(self.key)
+
+    @property
+    def classes(self) -> int:
+        """How many there are; -1 while it is not loaded."""
+        loaded = context.current().registry.loaded(self.key)
+        return len(loaded.committee.labels) if loaded else -1
+
+
+def find_model(name: str, version: str | None = None) -> ServedModel:
+    """The model of a name, in a version or in the active one.
+
+    Raises:
+        errors.UnknownName: There is none.
+    """
+    registry = context.current().registry
+    full_name = name if version is None else f"{name}@{version}"
+    bare, _, number = registry.resolve(full_name).partition("@")
+    # A version that was named is asked by its number: the active one may be another in a moment.
+    key = full_name if "@" in full_name else bare
+    return ServedModel(key, bare, number or str(registry.facts(bare).active))
+
+
+def all_models() -> list[ServedModel]:
+    """All models on offer, in all versions."""
+    registry = context.current().registry
+    return [
+        find_model(name, str(version))
+        for name in registry.names
+        for version in registry.facts(name).versions
+    ]
 
 
 def body() -> bytes:

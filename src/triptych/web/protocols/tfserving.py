@@ -16,7 +16,6 @@ from triptych.web import context
 from triptych.web import uploads
 from triptych.web.protocols import exchange
 from triptych.web.protocols import fields
-from triptych.web.protocols import models
 from triptych.web.protocols import serving
 from triptych.web.protocols import tensors
 
@@ -34,7 +33,7 @@ blueprint = flask.Blueprint("tfserving", __name__)
 @blueprint.post("/v1/models/<name>/versions/<version>:predict")
 def predict(name: str, version: str | None = None) -> flask.Response:
     """Ask a committee about images, by rows ("instances") or by columns ("inputs")."""
-    model = models.find(name, version)
+    model = serving.find_model(name, version)
     request = body.parse(serving.body())
     is_by_rows, images = _images(request, most=context.current().settings.max_request_images)
     verdicts = serving.verdicts(model.key, images, ClassifyOptions(top=exchange.ALL))
@@ -78,9 +77,11 @@ def _image(value: Any, index: int) -> Any:
 @blueprint.get("/v1/models/<name>/versions/<version>")
 def status(name: str, version: str | None = None) -> dict[str, Any]:
     """Which versions of a committee there are, and whether they are loaded."""
-    model = models.find(name, version)
-    chosen = (
-        [models.find(model.name, each) for each in model.versions] if version is None else [model]
+    model = serving.find_model(name, version)
+    versions = (
+        [serving.find_model(model.name, each) for each in model.versions]
+        if version is None
+        else [model]
     )
     return {
         "model_version_status": [
@@ -90,7 +91,7 @@ def status(name: str, version: str | None = None) -> dict[str, Any]:
                 "state": "AVAILABLE" if each.is_ready else "START",
                 "status": {"error_code": "OK", "error_message": ""},
             }
-            for each in reversed(chosen)
+            for each in reversed(versions)
         ]
     }
 
@@ -99,7 +100,7 @@ def status(name: str, version: str | None = None) -> dict[str, Any]:
 @blueprint.get("/v1/models/<name>/versions/<version>/metadata")
 def metadata(name: str, version: str | None = None) -> dict[str, Any]:
     """What goes into a committee, and what comes out."""
-    model = models.find(name, version)
+    model = serving.find_model(name, version)
     signature = {
         "inputs": {INPUT: _tensor(INPUT, "DT_STRING", -1)},
         "outputs": {exchange.PROBS: _tensor(exchange.PROBS, "DT_FLOAT", -1, model.classes)},

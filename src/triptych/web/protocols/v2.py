@@ -16,7 +16,6 @@ from triptych.web import body as web_body
 from triptych.web import context
 from triptych.web import health
 from triptych.web.protocols import exchange
-from triptych.web.protocols import models
 from triptych.web.protocols import serving
 
 EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "model_repository")
@@ -51,7 +50,7 @@ def ready() -> tuple[dict[str, bool], int]:
 @blueprint.get("/v2/models/<name>/versions/<version>")
 def metadata(name: str, version: str | None = None) -> dict[str, Any]:
     """What goes into a committee, and what comes out."""
-    model = models.find(name, version)
+    model = serving.find_model(name, version)
     return {
         "name": model.name,
         "versions": model.versions,
@@ -76,7 +75,7 @@ def metadata(name: str, version: str | None = None) -> dict[str, Any]:
 @blueprint.get("/v2/models/<name>/versions/<version>/config")
 def config(name: str, version: str | None = None) -> dict[str, Any]:
     """The same in the words of Triton's model configuration."""
-    model = models.find(name, version)
+    model = serving.find_model(name, version)
     return {
         "name": model.name,
         "platform": PLATFORM,
@@ -91,7 +90,7 @@ def config(name: str, version: str | None = None) -> dict[str, Any]:
     }
 
 
-def _outputs(model: models.ServedModel) -> list[tuple[str, str, list[int]]]:
+def _outputs(model: serving.ServedModel) -> list[tuple[str, str, list[int]]]:
     return [
         (exchange.PROBS, "FP32", [-1, model.classes]),
         (exchange.LABELS, "BYTES", [-1]),
@@ -103,7 +102,7 @@ def _outputs(model: models.ServedModel) -> list[tuple[str, str, list[int]]]:
 @blueprint.get("/v2/models/<name>/versions/<version>/ready")
 def model_ready(name: str, version: str | None = None) -> tuple[dict[str, Any], int]:
     """Says whether a committee answers at once; 503 if it has to be loaded first."""
-    model = models.find(name, version)
+    model = serving.find_model(name, version)
     return {"name": model.name, "ready": model.is_ready}, 200 if model.is_ready else 503
 
 
@@ -111,7 +110,7 @@ def model_ready(name: str, version: str | None = None) -> tuple[dict[str, Any], 
 @blueprint.post("/v2/models/<name>/versions/<version>/infer")
 def infer(name: str, version: str | None = None) -> flask.Response:
     """Ask a committee about images."""
-    model = models.find(name, version)
+    model = serving.find_model(name, version)
     header, rest = web_body.split(serving.body(), flask.request.headers.get(HEADER_LENGTH))
     most = context.current().settings.max_request_images
     request = exchange.read(web_body.parse(header), rest, max_images=most)

@@ -52,12 +52,11 @@ def _said(job: Job) -> str:
     if job.state != "done":
         return job.error or ""
     shares = [row["accuracy"] for row in job.news if row["member"] == COMMITTEE]
-    made = f"This made version {job.version}"
+    version = f"This made version {job.version}"
     if not shares:
-        return f"{made}; there were too few photos to say how often it is right."
-    return (
-        f"{made}: it answered {formatting.percent(shares[-1])} of the photos held back correctly."
-    )
+        return f"{version}; there were too few photos to say how often it is right."
+    share = formatting.percent(shares[-1])
+    return f"{version}: it answered {share} of the photos held back correctly."
 
 
 def _left(job: Job) -> str:
