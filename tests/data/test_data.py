@@ -191,8 +191,8 @@ def test_a_csv_may_call_photos_by_other_names(tmp_path: Path) -> None:
     [
         ("file,class\na.jpg,x\n", "begins with 'file,class'"),
         ("", "begins with ''"),
-        ("path,label\na.jpg,x\nb.jpg,x\n", "one label to train with, 'x'"),
-        ("path,label\n", "no photos to train with"),
+        ("path,label\na.jpg,x\nb.jpg,x\n", "one label to train on, 'x'"),
+        ("path,label\n", "no photos to train on"),
         (
             "path,label,split\na.jpg,x,later\n",
             "line 2: the split is 'later'; expected train or val",
@@ -237,7 +237,7 @@ def test_too_few_classes_says_what_is_there_and_what_is_expected(
         ("no.zip", None, "cannot be opened: No such file"),
         ("a.jpg", picture(), "is a single file; expected a folder, a zip archive or a CSV"),
         ("a.pdf", b"%PDF-1.7", "is a PDF file; expected a folder"),
-        ("a.zip", b"PK\3\4 and no more", "is no complete zip archive"),
+        ("a.zip", b"PK\3\4 and no more", "is not a complete zip archive"),
     ],
 )
 def test_what_cannot_be_opened_is_named(

@@ -91,17 +91,21 @@ def bench(
 
     if plot:
         extras.require("--plot", "matplotlib", extra="plots")
+        from triptych.benchmark import plots
     classifier = triptych.load(report=common.note, **options)
     in_force = settings.load(os.environ, **{name: options[name] for name in PASSED_ON})
-    busy = machine.busy_warning()
-    if busy:
+    if busy := machine.busy_warning():
         common.note(busy)
+    # The server has to serve the same committee.
+    served = {name: getattr(in_force, name) for name in PASSED_ON} | {"weights": options["weights"]}
+    if options["members"]:
+        served["members"] = ",".join(options["members"])
     work = Bench(
         classifier,
         _samples(photos),
         seconds=seconds,
         concurrency=concurrency,
-        server=_passed_on(in_force, options),
+        server=[f"--{name.replace('_', '-')}={value}" for name, value in served.items()],
     )
     stopped = _run(work)
     report = {
@@ -112,7 +116,8 @@ def bench(
     }
     click.echo(json.dumps(report) if as_json else _describe(report, work.measured))
     if plot:
-        _draw(plot, report)
+        plots.draw(plot, report["samples"], title=_title(report))
+        common.note(f"Drawn: {plot}")
     if stopped:
         ctx.exit(1)
 
@@ -124,14 +129,6 @@ def _samples(photos: Sequence[Path]) -> list[Sample]:
         return [samples.read(photos, common.note)]
     common.note("No photos were given; synthetic ones are used.")
     return samples.synthetic_samples()
-
-
-def _passed_on(in_force: Settings, options: Figures) -> list[str]:
-    """Command-line options that give the server the same committee."""
-    given = {**{name: getattr(in_force, name) for name in PASSED_ON}, "weights": options["weights"]}
-    if options["members"]:
-        given["members"] = ",".join(options["members"])
-    return [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
 
 
 def _run(work: Bench) -> bool:
@@ -148,8 +145,13 @@ def _run(work: Bench) -> bool:
 
 def _about(classifier: Classifier, in_force: Settings, options: Figures) -> Figures:
     from triptych.benchmark import machine
+    from triptych.engines import openvino
+    from triptych.engines.options import INT8
     from triptych.utils import concurrency
 
+    precision = in_force.precision
+    if precision != INT8:
+        precision = openvino.resolve_precision(precision)
     committee = classifier.committee
     return {
         "machine": machine.facts(),
@@ -158,25 +160,11 @@ def _about(classifier: Classifier, in_force: Settings, options: Figures) -> Figu
             "members": [member.name for member in committee.members],
             "rule": committee.rule,
             "weights": options["weights"],
-            "precision": _precision(in_force.precision),
+            "precision": precision,
             "threads": in_force.threads or concurrency.cpu_count(),
             "streams": in_force.streams or concurrency.cpu_count(),
         },
     }
-
-
-def _precision(setting: str) -> str:
-    from triptych.engines import openvino
-    from triptych.engines.options import INT8
-
-    return setting if setting == INT8 else openvino.resolve_precision(setting)
-
-
-def _draw(path: Path, report: Figures) -> None:
-    from triptych.benchmark import plots
-
-    plots.draw(path, report["samples"], title=_title(report))
-    common.note(f"Drawn: {path}")
 
 
 def _title(report: Figures) -> str:
@@ -194,17 +182,14 @@ def _describe(report: Figures, measured: Sequence[SampleReport]) -> str:
         f"{_title(report)}, {weights}{about['threads']} threads in {about['streams']} streams; "
         f"each figure was measured for {report['seconds']:g} s",
     ]
-    return "\n".join([*lines, *(_sample(one) for one in measured)])
-
-
-def _sample(measured: SampleReport) -> str:
-    sample = measured.sample
-    files = f"{len(sample.photos)} {'drawn ' if sample.is_synthetic else ''}files"
-    parts = [
-        f"\n{sample.name}: {files} of {sample.megapixels:.1f} MP and {sample.kilobytes:.0f} kB"
-    ]
-    parts += [common.table(rows) for rows in (_stages(measured), _rates(measured)) if len(rows) > 1]
-    return "\n\n".join(parts)
+    for one in measured:
+        sample, drawn = one.sample, "drawn " if one.sample.is_synthetic else ""
+        lines.append(
+            f"\n{sample.name}: {len(sample.photos)} {drawn}files of {sample.megapixels:.1f} MP and "
+            f"{sample.kilobytes:.0f} kB"
+        )
+        lines += [f"\n{common.table(rows)}" for rows in (_stages(one), _rates(one)) if rows[1:]]
+    return "\n".join(lines)
 
 
 def _stages(measured: SampleReport) -> list[tuple[str, ...]]:

@@ -25,7 +25,15 @@ def list_bundles(as_json: bool, **options: Any) -> None:
     from triptych import bundles
 
     home = common.home(options)
-    listed = [_facts(bundle, home) for bundle in bundles.listed(home, unpublished=True)]
+    listed = [
+        {
+            **bundle.facts,
+            "versions": bundles.versions(home, bundle.name),
+            "active": bundles.active(home, bundle.name),
+            "folder": str(bundle.folder),
+        }
+        for bundle in bundles.listed(home, unpublished=True)
+    ]
     if as_json:
         for facts in listed:
             click.echo(json.dumps(facts, ensure_ascii=False))
@@ -125,17 +133,6 @@ def import_bundle(file: str, name: str | None, **options: Any) -> None:
     else:
         bundle = bundles.unpack(home, Path(file), name=name)
     click.echo(f"{bundle.name}, version {bundle.version}: {bundle.folder}")
-
-
-def _facts(bundle: Any, home: Path) -> dict[str, Any]:
-    from triptych import bundles
-
-    return {
-        **bundle.facts,
-        "versions": bundles.versions(home, bundle.name),
-        "active": bundles.active(home, bundle.name),
-        "folder": str(bundle.folder),
-    }
 
 
 def _row(facts: dict[str, Any]) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ from triptych.cli import common
 
 if TYPE_CHECKING:
     from triptych.data import Dataset
-    from triptych.data import Finding
 
 # Lines of one finding that are printed.
 MAX_LISTED = 10
@@ -61,19 +59,15 @@ def _describe(dataset: Dataset) -> Iterator[str]:
     )
     yield "" if dataset.findings else "No findings."
     for kind, findings in itertools.groupby(dataset.findings, key=lambda finding: finding.kind):
-        yield from _of_kind(kind, list(findings))
-
-
-def _of_kind(kind: str, findings: Sequence[Finding]) -> Iterator[str]:
-    yield click.style(kind.replace("_", " "), bold=True)
-    messages = [
-        [message, *_sources([finding.sources for finding in same])]
-        for message, same in itertools.groupby(findings, key=lambda finding: finding.message)
-    ]
-    for lines in messages[:MAX_LISTED]:
-        yield from (f"  {line}" for line in lines)
-    if len(messages) > MAX_LISTED:
-        yield f"  and {len(messages) - MAX_LISTED:,} more"
+        yield click.style(kind.replace("_", " "), bold=True)
+        messages = [
+            [message, *_sources([finding.sources for finding in same])]
+            for message, same in itertools.groupby(findings, key=lambda finding: finding.message)
+        ]
+        for lines in messages[:MAX_LISTED]:
+            yield from (f"  {line}" for line in lines)
+        if len(messages) > MAX_LISTED:
+            yield f"  and {len(messages) - MAX_LISTED:,} more"
 
 
 def _sources(sets: list[tuple[str, ...]]) -> list[str]:

@@ -174,23 +174,15 @@ def _images(paths: tuple[str, ...], *, read: bool = True) -> Iterator[tuple[str,
 def _writer(form: str | None, members: tuple[str, ...]) -> Writer:
     if form == "json":
         return lambda answer: click.echo(json.dumps(answer.to_dict(), ensure_ascii=False))
-    if form == "csv":
-        return _csv_writer(members)
-    return _text_writer(members)
-
-
-def _csv_writer(members: tuple[str, ...]) -> Writer:
+    if form != "csv":
+        return _text_writer(members)
     columns = ["source", "label", "id", "index", "prob", "rule"]
     columns += ["status", "set", "novelty", "asked"]
     columns += [f"{name}_{what}" for name in members for what in ("label", "prob")]
     columns += ["similar", "warning", "error_code", "error_message"]
     sheet = csv.DictWriter(sys.stdout, columns, lineterminator="\n", restval="")
     sheet.writeheader()
-
-    def write(answer: Verdict | Failure) -> None:
-        sheet.writerow(_csv_row(answer.to_dict()))
-
-    return write
+    return lambda answer: sheet.writerow(_csv_row(answer.to_dict()))
 
 
 def _csv_row(answer: dict[str, Any]) -> dict[str, Any]:

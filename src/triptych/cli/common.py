@@ -196,3 +196,9 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     ]
     rule = "  ".join("-" * width for width in widths)
     return "\n".join(line.rstrip() for line in (lines[0], rule, *lines[1:]))
+
+
+def skipped(failures: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines on the photos that were left out, with the reasons; none if there are none."""
+    lines = [f"  {item['source']}: {item['error']['message']}" for item in failures]
+    return [f"{len(lines)} skipped:", *lines] if lines else []

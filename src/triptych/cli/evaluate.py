@@ -95,9 +95,7 @@ def _describe(report: dict[str, Any]) -> str:
         )
     if report.get("warning"):
         lines.append(report["warning"])
-    if report["skipped"]:
-        lines.append(f"{len(report['skipped'])} skipped:")
-        lines += [f"  {item['source']}: {item['error']['message']}" for item in report["skipped"]]
+    lines += common.skipped(report["skipped"])
     return "\n".join(lines)
 
 

@@ -211,12 +211,26 @@ def _describe(report: dict[str, Any]) -> str:
     confidence: list[tuple[str, ...]] = [
         ("", "called sure", "of those right", f"{coverage} sets cover", "mean size")
     ]
-    confidence += [_confidence(rule) for rule in report["rules"]]
-    lines = [common.table(rows), "", common.table(confidence), "", *_cascade(report)]
-    lines.append(f"{report['photos']} photos in {report['folds']} folds.")
-    if report["skipped"]:
-        lines.append(f"{len(report['skipped'])} skipped:")
-        lines += [f"  {item['source']}: {item['error']['message']}" for item in report["skipped"]]
+    for rule in report["rules"]:
+        sure, sets = rule["sure"], rule["sets"]
+        right = "" if sure["precision"] is None else formatting.percent(sure["precision"])
+        share, covered = formatting.percent(sure["share"]), formatting.percent(sets["covered"])
+        size = f"{sets['mean_size']:.2f}"
+        confidence.append((f"rule {rule['name']}", share, right, covered, size))
+    percent, cascade = formatting.percent, report["cascade"]
+    top1 = {rule["name"]: rule["after"]["top1"] for rule in report["rules"]}
+    shares = (f"{n}: {percent(share, 0)}" for n, share in enumerate(cascade["asked"], start=1))
+    lines = [
+        common.table(rows),
+        "",
+        common.table(confidence),
+        "",
+        f"Cascade: {percent(top1['cascade'])} right with {percent(cascade['cost'], 0)} of the "
+        f"multiply-adds (all members, weighted: {percent(top1['weighted'])}).",
+        f"Photos by the number of networks that were run: {', '.join(shares)}.",
+        f"{report['photos']} photos in {report['folds']} folds.",
+    ]
+    lines += common.skipped(report["skipped"])
     lines += [f"Drawn: {file}" for file in report.get("plots", [])]
     lines.append(f"Kept: {report['kept']}" if "kept" in report else "Nothing was kept.")
     return "\n".join(lines)
@@ -229,27 +243,3 @@ def _row(name: str, figures: Figures) -> tuple[str, ...]:
         f"{100 * before['top1']:.1f} → {100 * after['top1']:.1f} %",
         *(f"{before[key]:.3f} → {after[key]:.3f}" for key in ("ece", "nll", "brier")),
     )
-
-
-def _confidence(rule: Figures) -> tuple[str, ...]:
-    sure, sets = rule["sure"], rule["sets"]
-    return (
-        f"rule {rule['name']}",
-        formatting.percent(sure["share"]),
-        "" if sure["precision"] is None else formatting.percent(sure["precision"]),
-        formatting.percent(sets["covered"]),
-        f"{sets['mean_size']:.2f}",
-    )
-
-
-def _cascade(report: dict[str, Any]) -> list[str]:
-    percent, cascade = formatting.percent, report["cascade"]
-    rules = {rule["name"]: rule["after"]["top1"] for rule in report["rules"]}
-    asked = ", ".join(
-        f"{number}: {percent(share, 0)}" for number, share in enumerate(cascade["asked"], start=1)
-    )
-    return [
-        f"Cascade: {percent(rules['cascade'])} right with {percent(cascade['cost'], 0)} of the "
-        f"multiply-adds (all members, weighted: {percent(rules['weighted'])}).",
-        f"Photos by the number of networks that were run: {asked}.",
-    ]

@@ -77,7 +77,7 @@ def run(
     )
     rows = candidates.resolve_backbones(backbones)
     with common.Stages() as stages:
-        held = candidates.evaluate_candidates(
+        scored = candidates.evaluate_candidates(
             folder,
             rows,
             engine_options,
@@ -88,43 +88,45 @@ def run(
         )
         stages.say(f"Evaluating committees of {len(rows)} networks ...")
     options = select.options(
-        held.probs, held.truth, held.candidates, held.folds, tolerance=tolerance / 100
+        scored.probs, scored.truth, scored.candidates, scored.folds, tolerance=tolerance / 100
     )
     chosen = select.recommend(options, budget_ms)
-    report = _report(folder, held, options, chosen, budget_ms)
+    report = _report(folder, scored, options, chosen, budget_ms)
     if plots:
         report["plots"] = [str(_draw(plots, options, chosen, budget_ms))]
     click.echo(json.dumps(report, ensure_ascii=False) if as_json else _describe(report))
 
 
 def _report(
-    folder: Path, held: CandidateScores, options: Sequence[Option], chosen: Option, budget_ms: float
+    folder: Path,
+    scored: CandidateScores,
+    options: Sequence[Option],
+    chosen: Option,
+    budget_ms: float,
 ) -> dict[str, Any]:
     from triptych.tuning import select
 
-    front = select.front(options)
-    ordered = sorted(options, key=lambda option: (option.ms, -option.accuracy))
-    return {
-        "photos": len(held.truth),
-        "answers": "imagenet" if held.is_imagenet else "heads",
-        "options": [{**option.to_dict(), "front": option in front} for option in ordered],
-        "budget_ms": budget_ms,
-        "recommended": {**chosen.to_dict(), "commands": _commands(folder, held, chosen)},
-    }
-
-
-def _commands(folder: Path, held: CandidateScores, chosen: Option) -> list[str]:
     names, path = ",".join(chosen.members), shlex.quote(str(folder))
     rule = " --rule cascade" if chosen.is_cascade else ""
-    if held.is_imagenet:
-        return [
+    if scored.is_imagenet:
+        commands = [
             f"triptych fit {path} --members {names}",
             f"triptych serve --members {names}{rule}",
         ]
-    return [
-        f"triptych train {path} --name NAME --backbones {names}",
-        f"triptych serve --committee NAME{rule}",
-    ]
+    else:
+        commands = [
+            f"triptych train {path} --name NAME --backbones {names}",
+            f"triptych serve --committee NAME{rule}",
+        ]
+    front = select.front(options)
+    ordered = sorted(options, key=lambda option: (option.ms, -option.accuracy))
+    return {
+        "photos": len(scored.truth),
+        "answers": "imagenet" if scored.is_imagenet else "heads",
+        "options": [{**option.to_dict(), "front": option in front} for option in ordered],
+        "budget_ms": budget_ms,
+        "recommended": {**chosen.to_dict(), "commands": commands},
+    }
 
 
 def _draw(folder: Path, options: Sequence[Option], chosen: Option, budget_ms: float) -> Path:
@@ -152,7 +154,17 @@ def _describe(report: dict[str, Any]) -> str:
     rows: list[tuple[str, ...]] = [
         ("", "members", "top-1", "95 % interval", "ms a photo", "G multiply-adds")
     ]
-    rows += [_row(option) for option in report["options"]]
+    for option in report["options"]:
+        rows.append(
+            (
+                "*" if option["front"] else "",
+                option["title"],
+                formatting.percent(option["top1"]),
+                formatting.percent_range(*option["interval"]),
+                f"{option['ms']:.1f}",
+                f"{option['multiply_adds']:.2f}",
+            )
+        )
     chosen = report["recommended"]
     what = "The networks' own answers" if report["answers"] == "imagenet" else "Linear heads"
     return "\n".join(
@@ -166,15 +178,4 @@ def _describe(report: dict[str, Any]) -> str:
             *(f"  {command}" for command in chosen["commands"]),
             *(f"Drawn: {file}" for file in report.get("plots", [])),
         ]
-    )
-
-
-def _row(option: dict[str, Any]) -> tuple[str, ...]:
-    return (
-        "*" if option["front"] else "",
-        option["title"],
-        formatting.percent(option["top1"]),
-        formatting.percent_range(*option["interval"]),
-        f"{option['ms']:.1f}",
-        f"{option['multiply_adds']:.2f}",
     )

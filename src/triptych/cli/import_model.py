@@ -48,9 +48,9 @@ def import_model(
     """
     from triptych.bundles import import_keras
 
-    stranger = import_keras.ExternalModel(model, labels, recipe=recipe, logits=logits)
+    external = import_keras.ExternalModel(model, labels, recipe=recipe, logits=logits)
     bundle = import_keras.import_model(
-        stranger, name=name or model.stem, home=common.home(options), report=common.note
+        external, name=name or model.stem, home=common.home(options), report=common.note
     )
     member = bundle.about["members"][0]
     click.echo(f"{bundle.name}: {len(bundle.labels)} classes, recipe {member['recipe']}")

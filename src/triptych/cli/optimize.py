@@ -83,83 +83,43 @@ def optimize(
     report = {**done.report, "kept": [str(path) for path in done.kept]}
     click.echo(json.dumps(report, ensure_ascii=False) if as_json else _describe(report))
     if not done.kept:
-        raise errors.TooLossy(_refusal(report))
-
-
-def _refusal(report: Figures) -> str:
-    rule = report["rules"][0]
-    low, high = rule["interval"]
-    return (
-        f"At int8, {report['committee']} loses {_points(rule['loss'])} points "
-        f"(95 % interval {_points(low)} to {_points(high)}), and {_points(report['max_loss'])} "
-        "are allowed. Nothing was kept. Try more photos, other ones, or a higher --max-loss."
-    )
+        rule = report["rules"][0]
+        low, high = rule["interval"]
+        raise errors.TooLossy(
+            f"At int8, {report['committee']} loses {_points(rule['loss'])} points "
+            f"(95 % interval {_points(low)} to {_points(high)}), and {_points(report['max_loss'])} "
+            "are allowed. Nothing was kept. Try more photos, other ones, or a higher --max-loss."
+        )
 
 
 def _describe(report: Figures) -> str:
-    lines = [common.table(_accuracy_rows(report)), ""]
-    lines += (
-        [common.table(_confidence_rows(report)), ""] if report["judged_by"] == "accuracy" else []
+    named = [(member["name"], member) for member in report["members"]]
+    named += [(f"rule {rule['name']}", rule) for rule in report["rules"]]
+    accuracy = [("f32 → int8", "top-1", "same answer", "points lost", "95 % interval")]
+    confidence = [("f32 → int8", "calibration error", "called sure", "of those right", "cost")]
+    for name, figures in named:
+        top1, agreement = _change(figures, "top1"), formatting.percent(figures["agreement"])
+        low, high = map(_points, figures["interval"])
+        accuracy.append((name, top1, agreement, _points(figures["loss"]), f"{low} to {high}"))
+        sure, right, cost = (_change(figures, key) for key in ("sure", "sure_right", "cost"))
+        confidence.append((name, _change(figures, "ece", "{:.3f}".format), sure, right, cost))
+    compared = (
+        f"Compared on {report['photos']} photos; {report['shown']} others calibrated the networks."
     )
-    lines.append(_compared_on(report))
-    if report["skipped"]:
-        lines.append(f"{len(report['skipped'])} skipped:")
-        lines += [f"  {item['source']}: {item['error']['message']}" for item in report["skipped"]]
+    if report["judged_by"] == "accuracy":
+        lines = [common.table(accuracy), "", common.table(confidence), "", compared]
+    else:
+        unknown = "Their classes are not known: each photo with another answer counts as lost."
+        lines = [common.table(accuracy), "", f"{compared} {unknown}"]
+    lines += common.skipped(report["skipped"])
     lines += [f"Kept: {folder}" for folder in report["kept"]]
     return "\n".join(lines)
 
 
-def _rows(report: Figures) -> list[tuple[str, Figures]]:
-    members = [(member["name"], member) for member in report["members"]]
-    return members + [(f"rule {rule['name']}", rule) for rule in report["rules"]]
-
-
-def _accuracy_rows(report: Figures) -> list[tuple[str, ...]]:
-    heading = ("f32 → int8", "top-1", "same answer", "points lost", "95 % interval")
-    return [heading, *((name, *_score(figures)) for name, figures in _rows(report))]
-
-
-def _score(figures: Figures) -> tuple[str, ...]:
-    low, high = figures["interval"]
-    return (
-        _change(figures, "top1", formatting.percent),
-        formatting.percent(figures["agreement"]),
-        _points(figures["loss"]),
-        f"{_points(low)} to {_points(high)}",
-    )
-
-
-def _confidence_rows(report: Figures) -> list[tuple[str, ...]]:
-    heading = ("f32 → int8", "calibration error", "called sure", "of those right", "cost")
-    return [
-        heading,
-        *(
-            (
-                name,
-                _change(figures, "ece", "{:.3f}".format),
-                *(
-                    _change(figures, key, formatting.percent)
-                    for key in ("sure", "sure_right", "cost")
-                ),
-            )
-            for name, figures in _rows(report)
-        ),
-    ]
-
-
-def _change(figures: Figures, key: str, show: Callable[[float], str]) -> str:
+def _change(figures: Figures, key: str, show: Callable[[float], str] = formatting.percent) -> str:
     pair = [figures[precision].get(key) for precision in ("f32", "int8")]
     return "" if None in pair else " → ".join(map(show, pair))
 
 
 def _points(share: float) -> str:
     return f"{100 * share:.2f}"
-
-
-def _compared_on(report: Figures) -> str:
-    how = (
-        f"Compared on {report['photos']} photos; {report['shown']} others calibrated the networks."
-    )
-    if report["judged_by"] == "accuracy":
-        return how
-    return f"{how} Their classes are not known: each photo with another answer counts as lost."

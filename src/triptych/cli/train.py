@@ -126,35 +126,31 @@ def _computing(ray: bool, address: str | None, say: Notify) -> Iterator[dict[str
 
 
 def _describe(about: dict[str, Any], metrics: dict[str, Any]) -> str:
-    fitted = _fitted(about)
+    # Weight and temperature of each member, unless there were too few photos to fit them.
+    names, fit = [member["name"] for member in about["members"]], about["doubt"]
+    fitted = dict.fromkeys(names, ("", ""))
+    if fit:
+        pairs = zip(fit["weights"], fit["temperatures"], strict=True)
+        texts = [(f"{weight:.2f}", f"{temperature:.2f}") for weight, temperature in pairs]
+        fitted = dict(zip(names, texts, strict=True))
     rows = [("", "right", "95 % interval", "weight", "temperature")]
     for member in metrics["members"]:
         rows.append((member["name"], *_score(member), *fitted.get(member["name"], ("dropped", ""))))
     rows.append((about["name"], *_score(metrics["committee"]), "", ""))
-    tuned = [_gain(record) for record in about.get("fine_tuned", [])]
     lines = [common.table(rows), "", f"on {metrics['images']} held-out photos"]
-    return "\n".join([*lines, *(["", "Fine-tuning:", *tuned] if tuned else [])])
-
-
-def _fitted(about: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Weight and temperature of each member; empty where there were too few photos to fit them."""
-    names = [member["name"] for member in about["members"]]
-    if not about["doubt"]:
-        return dict.fromkeys(names, ("", ""))
-    pairs = zip(about["doubt"]["weights"], about["doubt"]["temperatures"], strict=True)
-    return {
-        name: (f"{weight:.2f}", f"{temperature:.2f}")
-        for name, (weight, temperature) in zip(names, pairs, strict=True)
-    }
-
-
-def _gain(record: dict[str, Any]) -> str:
-    before, after = (formatting.percent(record[when]["held_out"]) for when in ("before", "after"))
-    result = "kept" if record["kept"] else "not clearly better, so not kept"
-    return (
-        f"{record['member']}: {before} -> {after} on {record['photos']} held-out photos, "
-        f"{record['seconds']:.0f} s; {result}"
-    )
+    tuned = about.get("fine_tuned", [])
+    if tuned:
+        lines += ["", "Fine-tuning:"]
+    for record in tuned:
+        before, after = (
+            formatting.percent(record[when]["held_out"]) for when in ("before", "after")
+        )
+        result = "kept" if record["kept"] else "not clearly better, so not kept"
+        lines.append(
+            f"{record['member']}: {before} -> {after} on {record['photos']} held-out photos, "
+            f"{record['seconds']:.0f} s; {result}"
+        )
+    return "\n".join(lines)
 
 
 def _score(score: dict[str, Any]) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Photos in a zip archive, read where they are: nothing is ever unpacked to disk.
 
-Names, sizes and offsets in an archive are claims of whoever made it. A name is only shown; a size
-is a bound, checked before and after unpacking.
+Names, sizes and offsets in an archive are untrusted. A name is only displayed; a size is a bound
+that is checked before and after unpacking.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from triptych.data import files
 MAX_MEMBERS = 200_000
 # Python reads the whole directory at once; it takes some 100 bytes a member.
 _MAX_DIRECTORY_BYTES = 32 * images.MB
-# Photos hardly shrink; what unpacks to far more than its size is no collection of photos.
+# Photos hardly compress: what unpacks to far more than its size is a decompression bomb.
 _MAX_RATIO = 100
 _ALWAYS_ALLOWED_BYTES = 1024 * images.MB
 
@@ -37,7 +37,7 @@ _HEADER_LENGTHS = (slice(26, 28), slice(28, 30))
 class ArchiveMember:
     """One file in an archive; call it for its bytes.
 
-    It keeps no file open, so a dataset can live long, cross processes and be read by many threads.
+    It keeps no file open, so it can be pickled, and called from several threads.
 
     Args:
         archive: The archive.
@@ -68,36 +68,31 @@ class ArchiveMember:
         if self.method not in _METHODS:
             raise errors.SourceError(
                 f"It is compressed by method {self.method}; expected stored or deflated. "
-                f"Make the archive anew as an ordinary zip."
+                f"Make the archive again as an ordinary zip."
             )
         try:
-            data = self._unpacked(self._packed())
+            with open(self.archive, "rb") as file:
+                file.seek(self.offset)
+                header = file.read(_HEADER_BYTES)
+                skip = sum(int.from_bytes(header[part], "little") for part in _HEADER_LENGTHS)
+                file.seek(skip, io.SEEK_CUR)
+                data = file.read(self.packed_bytes)
+            if self.method == zipfile.ZIP_DEFLATED:
+                inflate = zlib.decompressobj(-zlib.MAX_WBITS).decompress
+                data = inflate(data, max(1, self.size_bytes))
         except OSError as error:
             raise errors.SourceError(f"The archive cannot be read: {error.strerror}.") from error
         except (zlib.error, ValueError, OverflowError):
             data = b""
         if len(data) != self.size_bytes or zlib.crc32(data) != self.crc:
             raise errors.SourceError(
-                "The archive is damaged at this file. Make or copy the archive anew."
+                "The archive is damaged at this file. Make or copy the archive again."
             )
         return data
 
-    def _packed(self) -> bytes:
-        with open(self.archive, "rb") as file:
-            file.seek(self.offset)
-            header = file.read(_HEADER_BYTES)
-            skip = sum(int.from_bytes(header[part], "little") for part in _HEADER_LENGTHS)
-            file.seek(skip, io.SEEK_CUR)
-            return file.read(self.packed_bytes)
-
-    def _unpacked(self, packed: bytes) -> bytes:
-        if self.method == zipfile.ZIP_STORED:
-            return packed
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, max(1, self.size_bytes))
-
 
 class _Guarded(io.FileIO):
-    """A file that is never read in pieces larger than an honest directory."""
+    """A file that refuses to read more at once than a plausible directory takes."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _MAX_DIRECTORY_BYTES:
@@ -115,32 +110,43 @@ def in_archive(path: Path, limits: images.Limits) -> files.Listing:
     Raises:
         errors.SourceError: It is damaged, protected by a password, or a bomb.
     """
-    members = _members(path)
-    _check(members, path)
     listing = files.Listing(files.shown(path.name))
-    for info in members:
-        parts = _parts(info)
+    for info in _members(path):
+        name = info.filename
+        if not info.flag_bits & _UTF8_NAME:
+            # macOS writes UTF-8 without saying so, and zipfile reads it as code page 437.
+            with contextlib.suppress(UnicodeError):
+                name = name.encode("cp437").decode()
+        # Some programs on Windows write backslashes.
+        parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
         if ".." in parts:
             listing.ignored.append(files.shown("/".join(parts)))
         elif parts:
-            listing.add(parts, None if info.is_dir() else _member(path, info, limits))
+            member = ArchiveMember(
+                path,
+                offset=info.header_offset,
+                packed_bytes=info.compress_size,
+                size_bytes=info.file_size,
+                method=info.compress_type,
+                crc=info.CRC,
+                limits=limits,
+            )
+            listing.add(parts, None if info.is_dir() else member)
     return listing
 
 
 def _members(path: Path) -> list[zipfile.ZipInfo]:
+    """List the members; refuse archives that are damaged, encrypted or a decompression bomb."""
     try:
         with _Guarded(path) as file, zipfile.ZipFile(file) as archive:
-            return archive.infolist()
+            members = archive.infolist()
     except errors.SourceError:
         raise
     except Exception as error:
-        # zipfile lets through whatever a broken directory makes of its parser.
+        # A damaged directory makes zipfile raise errors of many types.
         raise errors.SourceError(
-            f"{path.name!r} is no complete zip archive: {error}. Make or copy it anew."
+            f"{path.name!r} is not a complete zip archive: {error}. Make or copy it again."
         ) from error
-
-
-def _check(members: list[zipfile.ZipInfo], path: Path) -> None:
     if len(members) > MAX_MEMBERS:
         raise _too_many(f"{len(members):,} files")
     if any(info.flag_bits & _ENCRYPTED for info in members):
@@ -152,34 +158,13 @@ def _check(members: list[zipfile.ZipInfo], path: Path) -> None:
     if total > max(_ALWAYS_ALLOWED_BYTES, _MAX_RATIO * size):
         raise errors.SourceError(
             f"{path.name!r} has {size / images.MB:,.1f} MB and would unpack to "
-            f"{total / images.MB:,.0f} MB; photos do not shrink like that. Pack them anew."
+            f"{total / images.MB:,.0f} MB; photos do not compress that well. Pack them again."
         )
+    return members
 
 
 def _too_many(what: str) -> errors.SourceError:
     return errors.SourceError(
         f"The archive has {what}; the limit is {MAX_MEMBERS:,} files. "
         f"Unpack it and give the folder."
-    )
-
-
-def _parts(info: zipfile.ZipInfo) -> list[str]:
-    name = info.filename
-    if not info.flag_bits & _UTF8_NAME:
-        # macOS writes UTF-8 without saying so, which zipfile then reads as code page 437.
-        with contextlib.suppress(UnicodeError):
-            name = name.encode("cp437").decode()
-    # Some programs on Windows write backslashes.
-    return [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
-
-
-def _member(path: Path, info: zipfile.ZipInfo, limits: images.Limits) -> ArchiveMember:
-    return ArchiveMember(
-        path,
-        offset=info.header_offset,
-        packed_bytes=info.compress_size,
-        size_bytes=info.file_size,
-        method=info.compress_type,
-        crc=info.CRC,
-        limits=limits,
     )

@@ -132,13 +132,13 @@ class Listing:
 
     def findings(self) -> list[Finding]:
         """What was left out."""
-        found = list(self.lost)
+        findings = list(self.lost)
         if self.hidden:
-            found.append(Finding("hidden", "Hidden, and left out.", tuple(sorted(self.hidden))))
+            findings.append(Finding("hidden", "Hidden, and left out.", tuple(sorted(self.hidden))))
         if self.ignored:
             message = "No image files by their names, and left out."
-            found.append(Finding("ignored", message, tuple(sorted(self.ignored))))
-        return found
+            findings.append(Finding("ignored", message, tuple(sorted(self.ignored))))
+        return findings
 
 
 def in_folder(folder: Path, limits: images.Limits) -> Listing:
@@ -152,7 +152,9 @@ def in_folder(folder: Path, limits: images.Limits) -> Listing:
     visited: set[tuple[int, int]] = set()
 
     def lose(error: OSError) -> None:
-        listing.lost.append(_lost(Path(error.filename), folder, error))
+        message = f"The folder cannot be opened: {error.strerror}."
+        source = shown(str(Path(error.filename).relative_to(folder)))
+        listing.lost.append(Finding("unreadable", message, (source,)))
 
     for parent, folders, files in os.walk(folder, followlinks=True, onerror=lose):
         where = Path(parent)
@@ -171,8 +173,3 @@ def in_folder(folder: Path, limits: images.Limits) -> Listing:
                 listing.add((*parts, name), read)
         folders[:] = sorted(name for name in folders if not storage.is_hidden(name))
     return listing
-
-
-def _lost(path: Path, folder: Path, error: OSError) -> Finding:
-    message = f"The folder cannot be opened: {error.strerror}."
-    return Finding("unreadable", message, (shown(str(path.relative_to(folder))),))

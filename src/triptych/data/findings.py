@@ -66,19 +66,19 @@ def odd_formats(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
 
 
 def _by_message(kind: str, pairs: Iterable[tuple[str, str]]) -> Iterator[Finding]:
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    by_message: defaultdict[str, list[str]] = defaultdict(list)
     for message, source in pairs:
-        found[message].append(source)
-    for message, sources in found.items():
+        by_message[message].append(source)
+    for message, sources in by_message.items():
         yield Finding(kind, message, tuple(sorted(sources)))
 
 
 def copies(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
     """Photos that are there more than once: on both sides, in two classes, or for nothing."""
-    found: defaultdict[int, list[GroupedPhoto]] = defaultdict(list)
+    by_group: defaultdict[int, list[GroupedPhoto]] = defaultdict(list)
     for photo in photos:
-        found[photo.group].append(photo)
-    for group in found.values():
+        by_group[photo.group].append(photo)
+    for group in by_group.values():
         if len(group) > 1:
             yield from _of_group(group)
 
@@ -166,6 +166,6 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(
         sorted(
             findings,
-            key=lambda found: (KINDS.index(found.kind), found.message, found.sources),
+            key=lambda finding: (KINDS.index(finding.kind), finding.message, finding.sources),
         )
     )

@@ -48,7 +48,8 @@ def labelled(folder: Path, labels: Sequence[Label]) -> Labelled:
         if index is not None:
             photos.extend((photo, index) for photo in walk(path))
         elif path.is_dir() and not path.name.startswith("."):
-            skipped.append(_unknown_class(path))
+            message = f"The committee knows no class {path.name!r}."
+            skipped.append(Failure(str(path), "unknown_class", message))
     if not photos:
         raise errors.SourceError(
             f"No photos of known classes in {folder}; expected a folder per class, named by "
@@ -59,7 +60,3 @@ def labelled(folder: Path, labels: Sequence[Label]) -> Labelled:
 
 def _key(text: str) -> str:
     return " ".join(text.casefold().replace("_", " ").replace("-", " ").split())
-
-
-def _unknown_class(path: Path) -> Failure:
-    return Failure(str(path), "unknown_class", f"The committee knows no class {path.name!r}.")

@@ -1,4 +1,4 @@
-"""Which class and side each file belongs to, by the folders it lies in."""
+"""Which class and side (train or val) each file belongs to, by the folders it is in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from triptych.data.records import Finding
 
 Side = Literal["train", "val"]
 
-# What people call the two sides, in order of preference.
+# Folder names of the two sides, in order of preference.
 SIDES: Mapping[Side, tuple[str, ...]] = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "test"),
@@ -31,7 +31,7 @@ class Item:
     """A file with its class.
 
     Args:
-        file: It may turn out to be no photo.
+        file: Not read yet; it may turn out not to be a photo.
         label: Name of its class.
         side: ``"train"`` or ``"val"``.
     """
@@ -43,10 +43,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Layout:
-    """What is to be read.
+    """The files of a dataset with their classes, before any is read.
 
     Args:
-        classes: Names of all classes, also of those without files.
+        classes: Names of all classes, including those without files.
         items: The files.
         findings: What was left out.
     """
@@ -71,16 +71,21 @@ def _word(name: str) -> str:
 
 
 def of_folders(listing: Listing, *, least: int = 2) -> Layout:
-    """Read the layout off the folders.
+    """Derive classes and sides from the names of folders.
 
     Args:
-        listing: A folder or an archive; one outer folder around all is looked through.
-        least: How many classes have to have files to train with.
+        listing: A folder or an archive; an outer folder that wraps everything is skipped.
+        least: How many classes must have files to train on.
 
     Raises:
         errors.SourceError: There are fewer classes; the message says what there is.
     """
-    root = _unwrapped(listing.tree)
+    root = listing.tree
+    while not root.files and len(root.folders) == 1:
+        ((name, inner),) = root.folders.items()
+        if side_of(name) or not inner.folders:
+            break
+        root = inner
     sides, findings = _sides(root)
     items = [
         Item(file, name, side)
@@ -90,29 +95,27 @@ def of_folders(listing: Listing, *, least: int = 2) -> Layout:
     ]
     if len({item.label for item in items if item.side == "train"}) < least:
         raise errors.SourceError(f"{_what_is_there(listing, sides)} {EXPECTED}")
+    outside = {id(tree): tree.files for tree in (root, *sides.values())}
+    loose = sorted(file.source for files in outside.values() for file in files)
+    if loose:
+        message = "Photos outside of any class's folder, and left out."
+        findings.append(Finding("ignored", message, tuple(loose)))
     return Layout(
         tuple(sorted({name for tree in sides.values() for name in tree.folders})),
         tuple(items),
-        (*listing.findings(), *findings, *_loose(root, sides)),
+        (*listing.findings(), *findings),
     )
 
 
-def _unwrapped(tree: Tree) -> Tree:
-    while not tree.files and len(tree.folders) == 1:
-        ((name, inner),) = tree.folders.items()
-        if side_of(name) or not inner.folders:
-            break
-        tree = inner
-    return tree
-
-
 def _sides(root: Tree) -> tuple[dict[Side, Tree], list[Finding]]:
-    """The sides by name, and what is left out; a folder without sides is all to train with."""
+    """The folder of each side, and what is left out; without sides, all photos are for training."""
     named: dict[Side, list[str]] = {"train": [], "val": []}
     for name in root.folders:
         if side := side_of(name):
             named[side].append(name)
-    if not _has_sides(root, named):
+    # "train" may also be a class, beside "plane" and "car".
+    count = sum(map(len, named.values()))
+    if not (all(named.values()) or 0 < count == len(root.folders)):
         return {"train": root}, []
     chosen: dict[Side, str] = {
         side: min(names, key=lambda name: SIDES[side].index(_word(name)))
@@ -125,23 +128,10 @@ def _sides(root: Tree) -> tuple[dict[Side, Tree], list[Finding]]:
     return {side: root.folders[name] for side, name in chosen.items()}, findings
 
 
-def _has_sides(root: Tree, named: Mapping[Side, list[str]]) -> bool:
-    # "train" may also be a class, beside "plane" and "car".
-    count = sum(map(len, named.values()))
-    return all(named.values()) or 0 < count == len(root.folders)
-
-
-def _loose(root: Tree, sides: Mapping[Side, Tree]) -> list[Finding]:
-    outside = {id(tree): tree.files for tree in (root, *sides.values())}
-    sources = sorted(file.source for files in outside.values() for file in files)
-    message = "Photos outside of any class's folder, and left out."
-    return [Finding("ignored", message, tuple(sources))] if sources else []
-
-
 def _what_is_there(listing: Listing, sides: Mapping[Side, Tree]) -> str:
     tree = sides.get("train")
     if tree is None:
-        return "There are photos to measure with and none to train with: train/ is missing."
+        return "There are photos to evaluate on and none to train on: train/ is missing."
     where = "train/" if "val" in sides else repr(listing.name)
     full = [name for name, folder in tree.folders.items() if any(folder.walk())]
     if full:

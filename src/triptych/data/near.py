@@ -1,9 +1,9 @@
-"""Which photos are copies of one another, however they were resized or compressed.
+"""Find near-duplicates: copies of one photo, however they were resized or compressed.
 
 A photo's *sketch* is itself at 18 x 16 pixels. Two photos are near when their difference hashes
 (whether each grey pixel, at 9 x 8, is brighter than its left neighbour: 64 bits) differ in few bits
-and the sketches themselves differ little. The hash makes the search quick. The sketch makes it
-sure: unrelated photos with like hashes do occur.
+and the sketches themselves differ little. The hash makes the search fast; the sketch rejects
+unrelated photos whose hashes are similar by chance.
 
 Source: the difference hash is Neal Krawetz's ("Kind of Like That", hackerfactor.com, 2013).
 """
@@ -27,21 +27,21 @@ from triptych.typing import UInt8Array
 _RECIPE = recipe.Recipe((16, 18), "raw", fit="square", interpolation="bilinear")
 # ITU-R BT.601, as everywhere.
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
-# A step of less is noise of the compression, in plain areas such as a sky.
+# Smaller steps are compression noise, as in plain areas such as a sky.
 _LEAST_STEP = 2.0
 
 MAX_BITS = 4
-# Of 255, as the mean over the sketch. Copies at half the size, at JPEG quality 40 or in 64 colours
-# differ by 4.7 at most, unrelated photos by 10 at least; but many pictures of like things, such as
-# digits, are alike without being copies, and differ by more in proportion to their contrast.
+# Mean absolute difference of two sketches, out of 255. Copies at half the size, at JPEG quality 40
+# or in 64 colours differ by at most 4.7, unrelated photos by at least 10. Pictures of similar
+# things, such as digits, can be as close, but differ more relative to their contrast.
 _MAX_DIFFERENCE = 6.0
 _NOISE = 0.5
 _SHARE_OF_CONTRAST = 0.065
 
-# Of 6 bands of a hash, 4 wrong bits leave at least 2 unharmed: near hashes agree in some two.
+# With 6 bands per hash, 4 wrong bits leave at least 2 bands intact: near hashes share two bands.
 _BANDS = 6
 _AGREEING = _BANDS - MAX_BITS
-# How many neighbours a photo is compared with, of those that agree; bounds the time.
+# How many photos with equal bands each photo is compared with; bounds the time.
 _MOST_NEIGHBOURS = 100
 
 _FIGURES = struct.Struct("<Qdd")
@@ -50,7 +50,7 @@ _BITS_SET = np.array([value.bit_count() for value in range(256)], np.uint8)
 
 
 class Sketch(NamedTuple):
-    """What is kept of a photo to find its copies by.
+    """A tiny version of a photo, by which its copies are found.
 
     Args:
         pixels: Shape (864,), uint8.
@@ -65,12 +65,12 @@ class Sketch(NamedTuple):
     contrast: float
 
     def to_bytes(self) -> bytes:
-        """The sketch as bytes, to be kept."""
+        """Serialize the sketch."""
         return _FIGURES.pack(self.hash, self.mean, self.contrast) + self.pixels.tobytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Sketch:
-        """The sketch that `to_bytes` gave these for."""
+        """Restore a sketch from the result of `to_bytes`."""
         number, mean, contrast = _FIGURES.unpack_from(data)
         return cls(np.frombuffer(data, np.uint8, offset=_FIGURES.size), number, mean, contrast)
 
@@ -94,22 +94,13 @@ def sketch(image: UInt8Array) -> Sketch:
     return Sketch(pixels.ravel(), number, float(pixels.mean()), float(pixels.std()))
 
 
-class _Sketches(NamedTuple):
-    """The same of N photos, as arrays."""
-
-    pixels: UInt8Array  # (N, 864)
-    hashes: npt.NDArray[np.uint64]  # (N,)
-    means: Float64Array  # (N,)
-    limits: Float64Array  # (N,): how much a copy may differ
-
-
 def groups(sketches: Sequence[Sketch]) -> Indices:
-    """Number photos so that near ones have the same number.
+    """Group photos so that near ones have the same number.
 
-    What is near to one and the same photo is in one group, so a film's frames may all be.
+    Nearness is transitive here: all frames of a film may be one group.
 
     Args:
-        sketches: N of them, one at least.
+        sketches: N sketches, at least one.
 
     Returns:
         Shape (N,): the lowest index in the photo's group.
@@ -120,41 +111,34 @@ def groups(sketches: Sequence[Sketch]) -> Indices:
         >>> groups([sketch(image), sketch(image[:, ::-1]), sketch(image[:40])]).tolist()
         [0, 1, 0]
     """
-    every = _stacked(sketches)
-    parents = np.arange(len(sketches))
-    masks = _masks()
-    for number, mask in enumerate(masks):
-        for left, right in _neighbours(every.hashes & mask, every.means):
-            new = parents[left] != parents[right]
-            wrong = every.hashes[left] ^ every.hashes[right]  # (P,)
-            for earlier in masks[:number]:
-                new &= wrong & earlier != 0
-            _join(parents, *_near(every, left[new], right[new]))
-    return parents
-
-
-def _stacked(sketches: Sequence[Sketch]) -> _Sketches:
-    pixels, hashes, means, contrasts = zip(*sketches, strict=True)
-    limits = _NOISE + _SHARE_OF_CONTRAST * np.array(contrasts)
-    return _Sketches(
-        np.stack(pixels),
-        np.array(hashes, np.uint64),
-        np.array(means),
-        np.minimum(limits, _MAX_DIFFERENCE),
-    )
-
-
-def _masks() -> list[np.uint64]:
-    """The bits of every two bands."""
+    pixels = np.stack([sketch.pixels for sketch in sketches])  # (N, 864)
+    hashes = np.array([sketch.hash for sketch in sketches], np.uint64)
+    means = np.array([sketch.mean for sketch in sketches])
+    contrasts = np.array([sketch.contrast for sketch in sketches])
+    limits = np.minimum(_NOISE + _SHARE_OF_CONTRAST * contrasts, _MAX_DIFFERENCE)
     edges = [round(64 * band / _BANDS) for band in range(_BANDS + 1)]
     bands = [(1 << high) - (1 << low) for low, high in itertools.pairwise(edges)]
-    return [np.uint64(sum(chosen)) for chosen in itertools.combinations(bands, _AGREEING)]
+    masks = [np.uint64(sum(chosen)) for chosen in itertools.combinations(bands, _AGREEING)]
+    parents = np.arange(len(sketches))
+    for number, mask in enumerate(masks):
+        for left, right in _neighbours(hashes & mask, means):
+            wrong = hashes[left] ^ hashes[right]  # (P,)
+            is_new = parents[left] != parents[right]
+            for earlier in masks[:number]:
+                is_new &= wrong & earlier != 0
+            left, right, wrong = left[is_new], right[is_new], wrong[is_new]
+            few_bits = _BITS_SET[wrong.view(np.uint8).reshape(-1, 8)].sum(axis=1) <= MAX_BITS
+            left, right = left[few_bits], right[few_bits]
+            difference = np.abs(pixels[left].astype(np.int16) - pixels[right])  # (P, 864)
+            near = difference.mean(axis=1) <= np.minimum(limits[left], limits[right])
+            _join(parents, left[near], right[near])
+    return parents
 
 
 def _neighbours(
     keys: npt.NDArray[np.uint64], means: Float64Array
 ) -> Iterator[tuple[Indices, Indices]]:
-    """Pairs that agree in their keys and may be near by their means, in rounds."""
+    """Pairs with equal keys and similar brightness, in rounds of growing distance."""
     order = np.lexsort((means, keys))
     keys, means = keys[order], means[order]
     first = np.arange(len(order))
@@ -169,19 +153,8 @@ def _neighbours(
         yield order[first], order[first + step]
 
 
-def _near(every: _Sketches, left: Indices, right: Indices) -> tuple[Indices, Indices]:
-    """Those of the pairs that are near."""
-    wrong = every.hashes[left] ^ every.hashes[right]  # (P,)
-    few = _BITS_SET[wrong.view(np.uint8).reshape(-1, 8)].sum(axis=1) <= MAX_BITS
-    left, right = left[few], right[few]
-    difference = np.abs(every.pixels[left].astype(np.int16) - every.pixels[right])  # (P, 864)
-    limits = np.minimum(every.limits[left], every.limits[right])
-    near = difference.mean(axis=1) <= limits
-    return left[near], right[near]
-
-
 def _join(parents: Indices, left: Indices, right: Indices) -> None:
-    """Give each pair the lower of their numbers, and so all that share one with them."""
+    """Merge the groups of each pair; the lower number wins (union-find)."""
     if not len(left):
         return
     for one, other in zip(left.tolist(), right.tolist(), strict=True):

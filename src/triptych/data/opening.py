@@ -52,9 +52,18 @@ def open(
         (('daisy', 'rose'), 83)
     """
     path = Path(path)
-    found = layout_of(path, limits)
-    photos, reported = _scan(found, limits, progress)
-    return _dataset(files.shown(_name(path)), found, photos, reported)
+    contents = layout_of(path, limits)
+    pairs: list[tuple[Item, scan.ScannedPhoto]] = []
+    failures: list[tuple[Item, errors.TriptychError]] = []
+    results = scan.scan([item.file for item in contents.items], limits, progress)
+    for item, result in zip(contents.items, results, strict=True):
+        if isinstance(result, scan.ScannedPhoto):
+            pairs.append((item, result))
+        else:
+            failures.append((item, result))
+    name = path.resolve().name if path.is_dir() else path.resolve().stem
+    reported = [*contents.findings, *findings.unreadable(failures)]
+    return _dataset(files.shown(name), contents, pairs, reported)
 
 
 def from_scanned(name: str, pairs: Sequence[tuple[Item, scan.ScannedPhoto]]) -> Dataset:
@@ -68,14 +77,8 @@ def from_scanned(name: str, pairs: Sequence[tuple[Item, scan.ScannedPhoto]]) -> 
         errors.SourceError: Fewer than two classes have photos to learn from.
     """
     items = tuple(item for item, _ in pairs)
-    found = Layout(tuple(sorted({item.label for item in items})), items, ())
-    photos = findings.grouped(pairs)
-    return _dataset(name, found, photos, [*findings.odd_formats(photos), *findings.copies(photos)])
-
-
-def _name(path: Path) -> str:
-    path = path.resolve()
-    return path.name if path.is_dir() else path.stem
+    contents = Layout(tuple(sorted({item.label for item in items})), items, ())
+    return _dataset(name, contents, pairs, [])
 
 
 def layout_of(path: Path, limits: images.Limits, *, least: int = 2) -> Layout:
@@ -109,41 +112,48 @@ def layout_of(path: Path, limits: images.Limits, *, least: int = 2) -> Layout:
     )
 
 
-def _scan(
-    found: Layout, limits: images.Limits, progress: Progress
-) -> tuple[list[GroupedPhoto], list[Finding]]:
-    """All readable photos with their groups, and the findings about the files."""
-    pairs: list[tuple[Item, scan.ScannedPhoto]] = []
-    failures: list[tuple[Item, errors.TriptychError]] = []
-    results = scan.scan([item.file for item in found.items], limits, progress)
-    for item, result in zip(found.items, results, strict=True):
-        if isinstance(result, scan.ScannedPhoto):
-            pairs.append((item, result))
-        else:
-            failures.append((item, result))
-    photos = findings.grouped(pairs)
-    reported = [*found.findings, *findings.unreadable(failures), *findings.odd_formats(photos)]
-    return photos, [*reported, *findings.copies(photos)]
-
-
 def _dataset(
-    name: str, found: Layout, photos: list[GroupedPhoto], reported: list[Finding]
+    name: str,
+    contents: Layout,
+    pairs: Sequence[tuple[Item, scan.ScannedPhoto]],
+    reported: Sequence[Finding],
 ) -> Dataset:
+    """Group the copies, leave out training photos that leak into val, and report all findings."""
+    photos = findings.grouped(pairs)
     val = [photo for photo in photos if photo.item.side == "val"]
-    held = {photo.group for photo in val}
-    train = [photo for photo in photos if photo.item.side == "train" and photo.group not in held]
+    val_groups = {photo.group for photo in val}
+    train = [
+        photo for photo in photos if photo.item.side == "train" and photo.group not in val_groups
+    ]
     full = {photo.item.label for photo in train}
-    classes = tuple(name for name in found.classes if name in full)
-    reported += findings.empty([name for name in found.classes if name not in full], val)
+    classes = tuple(name for name in contents.classes if name in full)
+    empty = [name for name in contents.classes if name not in full]
+    reported = [*reported, *findings.odd_formats(photos), *findings.copies(photos)]
+    reported += findings.empty(empty, val)
     if len(classes) < 2:
-        raise _too_few_classes(classes, found, reported)
+        what = f"only {classes[0]!r} has photos" if classes else "no class has photos"
+        reasons = [
+            f"{'/'.join(finding.sources[:1])}: {finding.message}"
+            for finding in findings.in_order(reported)
+            if finding.kind in ("unreadable", "leak")
+        ]
+        first = f" The first of {len(reasons)} reasons: {reasons[0]}" if reasons else ""
+        raise errors.SourceError(
+            f"Of {len(contents.classes)} classes {what} to learn from; expected at least two."
+            f"{first}"
+        )
+    lines = sorted(
+        f"{photo.scanned.digest.hex()} {photo.item.side} {photo.item.label}\n"
+        for photo in [*train, *val]
+        if photo.item.label in full
+    )
     return Dataset(
         name=name,
         classes=classes,
         train=_photos(train, classes),
         val=_photos(val, classes),
         findings=findings.in_order([*reported, *findings.sizes(train, classes)]),
-        fingerprint=_fingerprint(photo for photo in [*train, *val] if photo.item.label in full),
+        fingerprint=hashlib.sha256("".join(lines).encode()).hexdigest(),
     )
 
 
@@ -159,26 +169,4 @@ def _photos(photos: Iterable[GroupedPhoto], classes: Sequence[str]) -> tuple[Lab
         )
         for photo in photos
         if photo.item.label in labels
-    )
-
-
-def _fingerprint(photos: Iterable[GroupedPhoto]) -> str:
-    lines = sorted(
-        f"{photo.scanned.digest.hex()} {photo.item.side} {photo.item.label}\n" for photo in photos
-    )
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _too_few_classes(
-    classes: Sequence[str], found: Layout, reported: Sequence[Finding]
-) -> errors.SourceError:
-    what = f"only {classes[0]!r} has photos" if classes else "no class has photos"
-    reasons = [
-        f"{'/'.join(finding.sources[:1])}: {finding.message}"
-        for finding in findings.in_order(reported)
-        if finding.kind in ("unreadable", "leak")
-    ]
-    first = f" The first of {len(reasons)} reasons: {reasons[0]}" if reasons else ""
-    return errors.SourceError(
-        f"Of {len(found.classes)} classes {what} to learn from; expected at least two.{first}"
     )

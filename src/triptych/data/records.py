@@ -47,7 +47,7 @@ class Finding:
         return {"kind": self.kind, "message": self.message, "sources": list(self.sources)}
 
 
-# In the order in which they are told: what was left out, what harms, what to know.
+# In the order of the report: what was left out, what harms, what to know.
 KINDS = (
     "unreadable",
     "empty_class",

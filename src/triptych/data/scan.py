@@ -47,26 +47,25 @@ def scan(
         limits: Bytes and pixels allowed.
         progress: Called after each file with the number done and of all.
     """
+
+    def scan_one(file: File) -> ScannedPhoto | errors.TriptychError:
+        try:
+            data = file.read()
+            picture = images.decode(data, limits=limits)
+        except errors.TriptychError as error:
+            return error
+        odd = odd_format(file.name, signatures.identify(data).name)
+        return ScannedPhoto(hashlib.sha256(data).digest(), near.sketch(picture), odd)
+
     threads = min(concurrency.cpu_count(), _MAX_THREADS)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="triptych-scan")
     try:
-        results = pool.map(lambda file: _scan_one(file, limits), files)
-        for done, result in enumerate(results, start=1):
+        for done, result in enumerate(pool.map(scan_one, files), start=1):
             progress(done, len(files))
             yield result
     finally:
         # Also when `progress` raised, to stop it.
         pool.shutdown(cancel_futures=True)
-
-
-def _scan_one(file: File, limits: images.Limits) -> ScannedPhoto | errors.TriptychError:
-    try:
-        data = file.read()
-        picture = images.decode(data, limits=limits)
-    except errors.TriptychError as error:
-        return error
-    odd = odd_format(file.name, signatures.identify(data).name)
-    return ScannedPhoto(hashlib.sha256(data).digest(), near.sketch(picture), odd)
 
 
 def odd_format(name: str, kind: str) -> str | None:

@@ -1,8 +1,8 @@
-"""Hold photos back: for one measurement (`split`) or in turns (`folds`).
+"""Hold photos out: once (`split`) or in turns, for cross-validation (`folds`).
 
-Copies of one photo stay together, since a network measured with a photo it has learned looks
-better than it is. Each class is divided alike. Who goes where follows from the photos' bytes and
-the seed alone, so renamed or reordered files change nothing.
+Copies of one photo stay together: a network that is tested on a training photo looks better than it
+is. Splits are stratified by class. They depend on the photos' bytes and the seed alone, so renaming
+or reordering files changes nothing.
 """
 
 from __future__ import annotations
@@ -19,29 +19,28 @@ from triptych.typing import Indices
 
 Group = list[int]  # indices of photos that stay together
 
-# The fold of photos that are never held back.
+# The fold of photos that are never held out.
 NEVER = -1
 
 
 def split(
     photos: Sequence[LabelledPhoto], *, share: float, seed: int
 ) -> tuple[tuple[LabelledPhoto, ...], tuple[LabelledPhoto, ...]]:
-    """Divide photos into some to learn from and some to measure with.
+    """Split photos into training and held-out photos.
 
-    Of each class about ``share`` is held back, at least one photo where copies allow it, and never
+    Of each class about ``share`` is held out, at least one photo where copies allow it, and never
     all.
 
     Args:
-        photos: To be divided.
-        share: How much to hold back, in (0, 1).
-        seed: Another one gives another division.
+        photos: The photos to split.
+        share: How much to hold out, in (0, 1).
+        seed: Another seed gives another split.
 
     Returns:
-        The photos to learn from and those held back, each in an order that follows from their
-        bytes.
+        The training photos and those held out, each ordered by digest.
 
     Raises:
-        errors.SettingError: The share is impossible.
+        errors.SettingError: The share is not in (0, 1).
 
     Example:
         >>> photos = [LabelledPhoto("", i % 2, bytes([i]), i, bytes) for i in range(20)]
@@ -53,42 +52,38 @@ def split(
         raise errors.SettingError(f"A share of {share} came; expected one between 0 and 1.")
     total = Counter(photo.label for photo in photos)
     wanted = {label: max(1, round(share * count)) for label, count in total.items()}
-    held: Counter[int] = Counter()
-    back: set[int] = set()
+    counts: Counter[int] = Counter()  # held out so far, by class
+    held_out: set[int] = set()
     for group in _groups(photos, seed):
         more = Counter(photos[index].label for index in group)
-        if all(_may_go(label, n, held, wanted, total) for label, n in more.items()):
-            held += more
-            back.update(group)
+        # Only if that comes closer to the wanted count, and leaves some of each class.
+        if all(
+            counts[label] + n / 2 <= wanted[label] and counts[label] + n < total[label]
+            for label, n in more.items()
+        ):
+            counts += more
+            held_out.update(group)
     order = sorted(range(len(photos)), key=lambda index: photos[index].digest)
     return (
-        tuple(photos[index] for index in order if index not in back),
-        tuple(photos[index] for index in order if index in back),
+        tuple(photos[index] for index in order if index not in held_out),
+        tuple(photos[index] for index in order if index in held_out),
     )
 
 
-def _may_go(
-    label: int, more: int, held: Counter[int], wanted: dict[int, int], total: Counter[int]
-) -> bool:
-    """Whether holding back so many more comes closer to what is wanted, and leaves some."""
-    closer = held[label] + more / 2 <= wanted[label]
-    return closer and held[label] + more < total[label]
-
-
 def folds(photos: Sequence[LabelledPhoto], k: int, *, seed: int) -> Indices:
-    """Divide photos into folds, each of which is held back once.
+    """Divide photos into folds for cross-validation.
 
     A class with fewer groups of copies than folds is in as many folds as it can. A class whose
-    photos are all copies of one is never held back: nothing would be left to learn it from.
+    photos are all copies of one is never held out: nothing would be left to train on.
 
     Args:
-        photos: To be divided, N of them.
+        photos: N photos.
         k: How many folds, at least 2.
-        seed: Another one gives another division.
+        seed: Another seed gives other folds.
 
     Returns:
-        Shape (N,): each photo's fold, 0 to k - 1, or -1 for one that is never held back. So
-        ``folds != i`` is to be learned from while ``folds == i`` is held back.
+        Shape (N,): each photo's fold, 0 to k - 1, or -1 for one that is never held out. So
+        ``folds != i`` are the training photos while ``folds == i`` are held out.
 
     Raises:
         errors.SettingError: Fewer than 2 folds.
@@ -100,47 +95,39 @@ def folds(photos: Sequence[LabelledPhoto], k: int, *, seed: int) -> Indices:
     """
     if k < 2:
         raise errors.SettingError(f"Asked for {k} folds; expected 2 or more.")
-    chosen = np.full(len(photos), NEVER, np.intp)
+    fold_of = np.full(len(photos), NEVER, np.intp)
     labels = np.array([photo.label for photo in photos], np.intp)
     counts = np.zeros((labels.max(initial=0) + 1, k), np.intp)
-    for group in sorted(_groups(photos, seed), key=lambda group: _turn(labels[group])):
-        own = labels[group]
+    groups = _groups(photos, seed)
+    # Groups of several classes first, then class by class, large groups first.
+    for group in sorted(
+        groups, key=lambda group: (-len(set(labels[group])), min(labels[group]), -len(group))
+    ):
+        classes = labels[group]
         # The emptiest fold for these classes, then the emptiest of all.
-        fold = np.lexsort((counts.sum(axis=0), counts[own].sum(axis=0)))[0]
-        chosen[group] = fold
-        np.add.at(counts, (own, fold), 1)
-    _keep_some(chosen, labels, photos, seed)
-    return chosen
-
-
-def _turn(labels: Indices) -> tuple[int, int, int]:
-    """When a group is placed: first if of several classes; then by class, large ones first."""
-    return -len(set(labels.tolist())), int(labels.min()), -len(labels)
-
-
-def _keep_some(
-    chosen: Indices,
-    labels: Indices,
-    photos: Sequence[LabelledPhoto],
-    seed: int,
-) -> None:
-    """Where one fold has a whole class, never hold back one group of it."""
-    for group in _groups(photos, seed):
+        fold = np.lexsort((counts.sum(axis=0), counts[classes].sum(axis=0)))[0]
+        fold_of[group] = fold
+        np.add.at(counts, (classes, fold), 1)
+    # Where one fold has a whole class, one group of it is never held out.
+    for group in groups:
         for label in set(labels[group].tolist()):
-            in_class = chosen[labels == label]
+            in_class = fold_of[labels == label]
             if in_class[0] != NEVER and (in_class == in_class[0]).all():
-                chosen[group] = NEVER
+                fold_of[group] = NEVER
+    return fold_of
 
 
 def _groups(photos: Sequence[LabelledPhoto], seed: int) -> list[Group]:
     """The groups of copies, in an order that follows from their bytes and the seed."""
-    found: dict[int, Group] = {}
+    groups: dict[int, Group] = {}
     for index, photo in enumerate(photos):
-        found.setdefault(photo.group, []).append(index)
-    return sorted(
-        found.values(),
-        key=lambda group: _shuffled(min(photos[index].digest for index in group), seed),
-    )
+        groups.setdefault(photo.group, []).append(index)
+
+    def shuffled(group: Group) -> bytes:
+        digest = min(photos[index].digest for index in group)
+        return hashlib.sha256(b"%d %s" % (seed, digest)).digest()
+
+    return sorted(groups.values(), key=shuffled)
 
 
 def _shuffled(digest: bytes, seed: int) -> bytes:

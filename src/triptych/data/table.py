@@ -14,7 +14,6 @@ from triptych.data.files import File
 from triptych.data.files import shown
 from triptych.data.layout import Item
 from triptych.data.layout import Layout
-from triptych.data.layout import Side
 from triptych.data.layout import side_of
 from triptych.data.records import Finding
 
@@ -29,16 +28,16 @@ _EXPECTED = (
 
 
 def in_table(path: Path, limits: images.Limits) -> Layout:
-    """Read the layout off a CSV file.
+    """Read paths, classes and sides from a CSV file.
 
     Args:
         path: UTF-8, separated by commas, semicolons or tabs, with columns ``path`` and ``label``,
-            ``split`` (train or val) where photos to measure with are set apart, and ``name``
-            where people know the photos by other names than their paths.
+            optionally ``split`` (train or val), and ``name``, which reports show instead of the
+            path.
         limits: Bytes allowed in a photo.
 
     Raises:
-        errors.SourceError: It is built differently, or has fewer than two classes.
+        errors.SourceError: It has another format, or fewer than two classes.
     """
     items: list[Item] = []
     without: list[str] = []
@@ -46,7 +45,13 @@ def in_table(path: Path, limits: images.Limits) -> Layout:
     for number, row in _rows(path):
         name, label = row["path"].strip(), shown(row["label"].strip())
         if name and label:
-            side = _side(row.get("split") or "", f"{path.name}, line {number}")
+            text = (row.get("split") or "").strip()
+            side = side_of(text) if text else "train"
+            if side is None:
+                raise errors.SourceError(
+                    f"{path.name}, line {number}: the split is {shown(text)!r}; expected train or "
+                    "val."
+                )
             read = functools.partial(images.read, path.parent / name, limits=limits)
             items.append(Item(File(_source(row, name, sources), read), label, side))
         else:
@@ -54,8 +59,8 @@ def in_table(path: Path, limits: images.Limits) -> Layout:
     classes = sorted({item.label for item in items})
     trained = sorted({item.label for item in items if item.side == "train"})
     if len(trained) < 2:
-        found = f"one label to train with, {trained[0]!r}" if trained else "no photos to train with"
-        raise errors.SourceError(f"{path.name!r} has {found}; expected at least two. {_EXPECTED}")
+        what = f"one label to train on, {trained[0]!r}" if trained else "no photos to train on"
+        raise errors.SourceError(f"{path.name!r} has {what}; expected at least two. {_EXPECTED}")
     message = "Lines without a path or label, and left out."
     findings = (Finding("ignored", message, tuple(without)),) if without else ()
     return Layout(tuple(classes), tuple(items), findings)
@@ -89,19 +94,12 @@ def _text(path: Path) -> str:
             f"{MAX_BYTES // images.MB} MB at most."
         )
     try:
-        # What spreadsheets write may begin with a byte order mark.
+        # Spreadsheet programs may write a byte order mark.
         return path.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise errors.SourceError(
-            f"{path.name!r} is not in UTF-8. Save it anew as CSV UTF-8."
+            f"{path.name!r} is not in UTF-8. Save it again as CSV UTF-8."
         ) from None
-
-
-def _side(text: str, where: str) -> Side:
-    side = side_of(text) if text.strip() else "train"
-    if side is None:
-        raise errors.SourceError(f"{where}: the split is {shown(text)!r}; expected train or val.")
-    return side
 
 
 def _source(row: dict[str, str], path: str, used: set[str]) -> str:
@@ -109,7 +107,7 @@ def _source(row: dict[str, str], path: str, used: set[str]) -> str:
     if not name:
         return shown(path)
     if name in used:
-        # Reports tell photos apart by it.
+        # Names in reports have to be unique.
         name = f"{name} ({shown(path)})"
     used.add(name)
     return name

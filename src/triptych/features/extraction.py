@@ -82,7 +82,7 @@ def open_extractors(
     backbones: Sequence[zoo.Backbone],
     options: EngineOptions,
     *,
-    own: Mapping[str, Path] = {},
+    weights_by_backbone: Mapping[str, Path] = {},
     converter: convert.Converter | None = None,
 ) -> list[Extractor]:
     """Open an extractor for each backbone; those without a converted network are converted first.
@@ -90,14 +90,18 @@ def open_extractors(
     Args:
         backbones: Rows of the zoo.
         options: Where things are kept and how networks run; each runs a photo a core.
-        own: Weights files that replace the published ones, by backbone.
+        weights_by_backbone: Weights files that replace the published ones, by backbone.
         converter: Where to convert; by default in a new one.
 
     Raises:
         errors.WeightsMissing: A backbone's weights have to be fetched first.
     """
     networks = network_store.prepare(
-        backbones, home=options.home, own=own, report=options.report, converter=converter
+        backbones,
+        home=options.home,
+        weights_by_backbone=weights_by_backbone,
+        report=options.report,
+        converter=converter,
     )
     precision = resolve_precision(options.precision)
     options = dataclasses.replace(options, precision=precision, streams=concurrency.cpu_count())

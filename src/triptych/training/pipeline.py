@@ -179,7 +179,7 @@ def _extractors(
         # This import takes seconds and is needed later; do it meanwhile.
         pool.submit(importlib.import_module, "sklearn.linear_model")
         return features.open_extractors(
-            backbones, options, own=config.weights_by_backbone, converter=converter
+            backbones, options, weights_by_backbone=config.weights_by_backbone, converter=converter
         )
 
 

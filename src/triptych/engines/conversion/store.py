@@ -22,7 +22,7 @@ def prepare(
     *,
     home: Path,
     random: bool = False,
-    own: Mapping[str, Path] = {},
+    weights_by_backbone: Mapping[str, Path] = {},
     report: Notify = lambda line: None,
     converter: convert.Converter | None = None,
 ) -> list[Path]:
@@ -32,7 +32,7 @@ def prepare(
         backbones: Which networks.
         home: Folder for everything that is kept; they go to ``home/engines``.
         random: Use random weights instead of the published ones.
-        own: Weights files that replace the published ones, by backbone.
+        weights_by_backbone: Weights files that replace the published ones, by backbone.
         report: Called with a line for people before each conversion.
         converter: Where to convert; by default in a new one.
 
@@ -40,10 +40,12 @@ def prepare(
         errors.WeightsMissing: Published weights are not on this machine.
         errors.WeightsDamaged: They are not the official ones, or do not fit.
     """
-    files = [None if random else weights_of(backbone, own) for backbone in backbones]
+    files = [
+        None if random else weights_of(backbone, weights_by_backbone) for backbone in backbones
+    ]
     paths, jobs = [], []
     for backbone, file in zip(backbones, files, strict=True):
-        published = file is not None and backbone.name not in own
+        published = file is not None and backbone.name not in weights_by_backbone
         direct = published and backbone.family == "EfficientNetLite"
         folder = home / "engines" / f"{backbone.name}-{_key(backbone, file, direct=direct)}"
         paths.append(folder / convert.NETWORK)
@@ -65,13 +67,13 @@ def prepare(
     return paths
 
 
-def weights_of(backbone: zoo.Backbone, own: Mapping[str, Path]) -> Path:
+def weights_of(backbone: zoo.Backbone, weights_by_backbone: Mapping[str, Path]) -> Path:
     """The file of a backbone's weights: the person's own, else the published one.
 
     Raises:
         errors.WeightsMissing: It is not on this machine.
     """
-    path = own.get(backbone.name)
+    path = weights_by_backbone.get(backbone.name)
     if path is None:
         return weights.require(backbone)
     if not path.is_file():
