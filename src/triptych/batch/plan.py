@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -197,7 +196,14 @@ def _make(
     found: Callable[[int], None],
 ) -> dict[str, Any]:
     photos = 0
-    for page, chunks in enumerate(_pages(_walk(locations), rows)):
+    # A file that was named counts as a photo, whatever its suffix.
+    paths = (
+        photo
+        for location in locations
+        for photo in storage.walk(location)
+        if photo == location or is_image(photo)
+    )
+    for page, chunks in enumerate(_pages(paths, rows)):
         storage.write(_page(out, page), tables.pack(chunks, tables.CHUNKS))
         photos += sum(len(chunk["sources"]) for chunk in chunks)
         found(photos)
@@ -217,14 +223,6 @@ def _make(
         storage.join(out, FOLDER, ABOUT), json.dumps(about, indent=1, ensure_ascii=False).encode()
     )
     return about
-
-
-def _walk(locations: Iterable[str]) -> Iterator[str]:
-    for location in locations:
-        for photo in storage.walk(location):
-            # A file that was named is meant, whatever it is called.
-            if photo == location or is_image(photo):
-                yield photo
 
 
 def _pages(photos: Iterator[str], rows: int) -> Iterator[list[dict[str, Any]]]:

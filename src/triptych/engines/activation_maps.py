@@ -54,7 +54,12 @@ class ActivationMaps:
             body, end, self._axes = _opened(path)
             self._body = compile_network(body, threads)
             self._end = compile_network(end, threads)
-            self._check_end()
+            # A nonlinear head may look linear near the features of one photo, so it is probed with
+            # features that differ far more than those of photos.
+            shape = (PROBES, math.prod(self._shape))
+            some = np.random.default_rng(0).normal(0, PROBE_REACH, shape).astype(np.float32)
+            if not _agree(self._logits_of(some), self._logits_of(some.mean(axis=0, keepdims=True))):
+                raise RuntimeError("what follows the mean of its last map is no dense layer")
         except RuntimeError as error:
             raise errors.EngineError(f"{path} has no map to show: {error}") from error
         self._size_bytes = path.with_suffix(".bin").stat().st_size
@@ -77,21 +82,13 @@ class ActivationMaps:
         features, logits = _run(self._body, batch)
         features = np.moveaxis(features, self._axes, (1, 2))  # (1, h, w, F)
         rows, columns, length = features.shape[1:]
-        places = features.reshape(-1, length)  # (h w, F)
-        each = self._answered(places)
+        positions = features.reshape(-1, length)  # (h w, F)
+        each = self._logits_of(positions)
         if not _agree(each, logits):
             return None
         return np.ascontiguousarray(each.T.reshape(-1, rows, columns), np.float32)
 
-    def _check_end(self) -> None:
-        # A nonlinear head may look linear near the features of one photo, so it is probed with
-        # features that differ far more than those of photos.
-        count = math.prod(self._shape)
-        some = np.random.default_rng(0).normal(0, PROBE_REACH, (PROBES, count)).astype(np.float32)
-        if not _agree(self._answered(some), self._answered(some.mean(axis=0, keepdims=True))):
-            raise RuntimeError("what follows the mean of its last map is no dense layer")
-
-    def _answered(self, features: Array) -> Array:
+    def _logits_of(self, features: Array) -> Array:
         """The logits (N, C) of features (N, F)."""
         # The mean may have kept its axes, as (N, F, 1, 1).
         ready = np.ascontiguousarray(features.reshape(-1, *self._shape), np.float32)

@@ -137,8 +137,14 @@ class OpenVINOEngine:
             **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
             **({"CACHE_DIR": str(cache)} if cache else {}),
         }
+        # OpenVINO writes a cached network in place, and maps it into memory where it exists: of
+        # three processes that start together, the second would truncate the file that the third
+        # has mapped, which then dies by SIGBUS.
+        lock: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if cache:
+            lock = files.exclusive(cache / f"{path.parent.name}.lock")
         try:
-            with _compile_lock(path, cache):
+            with lock:
                 self._network = _core().compile_model(str(path), DEVICE, options)
         except RuntimeError as error:
             raise errors.EngineError(
@@ -178,15 +184,6 @@ class OpenVINOEngine:
             yield request
         finally:
             self._requests.append(request)
-
-
-def _compile_lock(path: Path, cache: Path | None) -> contextlib.AbstractContextManager[None]:
-    # OpenVINO writes a cached network in place, and maps it into memory where it exists: of three
-    # processes that start together, the second would truncate the file that the third has mapped,
-    # which then dies by SIGBUS.
-    if cache is None:
-        return contextlib.nullcontext()
-    return files.exclusive(cache / f"{path.parent.name}.lock")
 
 
 def _first_line(error: Exception) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -76,21 +75,18 @@ class FeatureStore:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + LOCK_TIMEOUT_S
-        while not self._is_made(deadline):
-            time.sleep(0.02)
-
-    def _is_made(self, deadline: float) -> bool:
         # SQLite waits for other processes by itself, except to change the journal mode (two
         # processes that made the file at once: every second time one of them failed).
-        try:
-            with self._open() as database:
-                database.execute("PRAGMA journal_mode = WAL")
-                database.executescript(SCHEMA)
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            return False
-        return True
+        while True:
+            try:
+                with self._open() as database:
+                    database.execute("PRAGMA journal_mode = WAL")
+                    database.executescript(SCHEMA)
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.02)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -108,7 +104,8 @@ class FeatureStore:
         vectors: dict[bytes, Float32Array] = {}
         with self._open() as database:
             number = self._number(database, space)
-            for chunk in _chunks(photos, KEYS_PER_QUERY):
+            for start in range(0, len(photos), KEYS_PER_QUERY):
+                chunk = photos[start : start + KEYS_PER_QUERY]
                 marks = ",".join("?" * len(chunk))
                 query = f"SELECT photo, vector FROM feature WHERE space = ? AND photo IN ({marks})"
                 for photo, vector in database.execute(query, (number, *chunk)):
@@ -165,9 +162,3 @@ class FeatureStore:
         with contextlib.closing(sqlite3.connect(self._path, timeout=LOCK_TIMEOUT_S)) as database:
             database.execute("VACUUM")
         return deleted
-
-
-def _chunks(items: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
-    listed = list(items)
-    for start in range(0, len(listed), size):
-        yield listed[start : start + size]

@@ -1,8 +1,8 @@
-"""How image files are built, as far as it can be read without unpacking a pixel.
+"""Parse the structure of image files, without decoding pixels.
 
-Pillow reads the pictures. What it does not tell, or tells only after having spent the time and the
-memory, is read here: whether a file was cut short, how a photo is turned, how much work a file asks
-for. No function here trusts a byte of its input.
+Pillow decodes the images. This module reads what Pillow does not report, or reports only after it
+has spent time and memory: whether a file is truncated, a photo's orientation, how much work a file
+takes to decode. Its input is untrusted.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-# What reading beyond the end raises, with struct, with an index and with NumPy, or a wrong start.
+# Raised by struct, indexing or NumPy on reading beyond the end, or for a wrong signature.
 _UNREADABLE = (struct.error, IndexError, ValueError, KeyError)
 
 
 def ends_early(lacks_its_end: Callable[[bytes], bool], data: bytes) -> bool:
-    """Whether a file that could not be read lacks its end, as after an interrupted download.
+    """Whether a file that could not be decoded is truncated, as after a broken download.
 
     Args:
-        lacks_its_end: Of the file's format, such as `webp_lacks_its_end`.
+        lacks_its_end: The check for the file's format, such as `webp_lacks_its_end`.
         data: The file.
 
     Example:
@@ -42,21 +42,21 @@ def ends_early(lacks_its_end: Callable[[bytes], bool], data: bytes) -> bool:
 
 
 def list_parts(parts: Callable[[bytes], Iterator[int]], data: bytes, *, stop: int) -> list[int]:
-    """List the parts that Pillow goes through one by one, in Python, to open or read a file.
+    """List the parts of a file that Pillow iterates over in Python.
 
     Args:
-        parts: Of the file's format, such as `jpeg_markers`.
+        parts: The parser for the file's format, such as `jpeg_markers`.
         data: The file.
-        stop: List no more than this.
+        stop: Maximum length of the list.
 
     Returns:
-        A number for each: of a JPEG its marker, such as `JPEG_SCAN`.
+        A number for each part; for JPEG it is the marker, such as `JPEG_SCAN`.
     """
-    found: list[int] = []
+    listed: list[int] = []
     with contextlib.suppress(*_UNREADABLE):
         for part in itertools.islice(parts(data), stop):
-            found.append(part)  # one by one: what came before an unreadable one counts
-    return found
+            listed.append(part)  # one by one: parts before an unreadable one count
+    return listed
 
 
 def _number(layout: str, data: bytes, at: int) -> int:
@@ -76,16 +76,16 @@ _JPEG_END = 0xD9
 def jpeg_markers(data: bytes) -> Iterator[int]:
     """The markers up to the end of the picture, each as its second byte."""
     at = 2
-    while found := _JPEG_MARKER.search(data, at):
-        marker = found[1][0]
+    while match := _JPEG_MARKER.search(data, at):
+        marker = match[1][0]
         yield marker
         if marker == _JPEG_END:
             return
-        at = found.end() + _number(">H", data, found.end())
+        at = match.end() + _number(">H", data, match.end())
 
 
 def jpeg_lacks_its_end(data: bytes) -> bool:
-    """Whether a file of this format was cut short."""
+    """Whether the file is truncated."""
     at_the_very_end = data.rstrip(b"\0").endswith(bytes([0xFF, _JPEG_END]))
     return not at_the_very_end and _JPEG_END not in jpeg_markers(data)
 
@@ -105,7 +105,7 @@ def png_chunks(data: bytes) -> Iterator[int]:
 
 
 def still_png(data: bytes) -> bytes:
-    """A PNG without its animation: Pillow warns of odd ones, or fails, though one picture is whole.
+    """Remove a PNG's animation: Pillow warns or fails on odd ones, though the image is intact.
 
     Source: PNG specification, third edition, sections 11.3.5.1 to 11.3.5.3.
     """
@@ -120,7 +120,7 @@ def still_png(data: bytes) -> bytes:
 
 
 def png_lacks_its_end(data: bytes) -> bool:
-    """Whether a file of this format was cut short."""
+    """Whether the file is truncated."""
     return b"IEND\xaeB\x60\x82" not in data
 
 
@@ -165,7 +165,7 @@ def _gif_palette_bytes(flags: int) -> int:
 
 
 def gif_lacks_its_end(data: bytes) -> bool:
-    """Whether a file of this format was cut short."""
+    """Whether the file is truncated."""
     frame = _gif_first_frame(data)
     at = frame + 10 + _gif_palette_bytes(data[frame + 8])
     while data[at]:
@@ -197,7 +197,7 @@ def webp_size(data: bytes) -> tuple[int, int]:
 
 
 def webp_lacks_its_end(data: bytes) -> bool:
-    """Whether a file of this format was cut short."""
+    """Whether the file is truncated."""
     return _number("<I", data, 4) + 8 > len(data)
 
 
@@ -208,12 +208,12 @@ class _TiffField(NamedTuple):
     """One field of a TIFF directory.
 
     Args:
-        tag: What it is about.
-        row: Where its row of the directory is in the file.
-        dtype: NumPy's name for its numbers; empty unless they are whole and not negative.
-        length: How many there are.
-        at: Where they begin in the file.
-        size: Of all of them, in bytes.
+        tag: Its number in the TIFF standard.
+        row: Offset of its directory entry in the file.
+        dtype: NumPy's name of its type; empty unless it is an unsigned integer.
+        length: Number of values.
+        at: Offset of the values in the file.
+        size: Size of all values, in bytes.
     """
 
     tag: int
@@ -235,9 +235,9 @@ _SUB_IMAGES = 330
 _DNG_VERSION = 50706
 # Offsets and lengths of the strips, or else of the tiles, that hold the pixels.
 _PIECES = ((273, 279), (324, 325))
-# Fields of one number. Programs repeat it per channel, which Pillow warns about.
+# Fields with a single number. Some programs repeat it per channel, which Pillow warns about.
 _SINGLE_TAGS = {256, 257, 259, 262, 266, 277, 278, 284, 317, 322, 323}
-# Everything that says how pixels are laid out; the rest is metadata.
+# Fields that describe the layout of pixels; the others are metadata.
 _PIXEL_TAGS = frozenset(
     (*range(256, 260), 262, 266, 273, *range(277, 280), 284, 292, 293, 317, 320, *range(322, 326))
 ) | {332, 338, 339, 347, *range(512, 522), *range(529, 533)}
@@ -258,7 +258,7 @@ def _tiff_fields(data: bytes) -> Iterator[_TiffField]:
 
 
 def _tiff_values(data: bytes, tag: int) -> npt.NDArray[np.integer[Any]]:
-    """The numbers of one field; none where it is missing or holds no whole numbers."""
+    """The numbers of one field; empty if it is missing or not of unsigned integers."""
     for field in _tiff_fields(data):
         if field.tag == tag and field.dtype:
             return np.frombuffer(data, field.dtype, field.length, field.at)
@@ -266,13 +266,13 @@ def _tiff_values(data: bytes, tag: int) -> npt.NDArray[np.integer[Any]]:
 
 
 def tiff_parts(data: bytes) -> Iterator[int]:
-    """As many as the longest field about pixels has numbers, usually the places of the strips."""
+    """As many numbers as the longest field about pixels has, usually the offsets of the strips."""
     lengths = (field.length for field in _tiff_fields(data) if field.tag in _PIXEL_TAGS)
     return iter(range(max(lengths)))
 
 
 def is_camera_raw(data: bytes) -> bool:
-    """Whether a TIFF is a camera's raw file, whose first picture is but a small preview."""
+    """Whether a TIFF is a camera raw file, whose first image is only a small preview."""
     try:
         tags = {field.tag for field in _tiff_fields(data)}
         is_preview = bool((_tiff_values(data, _PREVIEW) & 1).any())
@@ -282,13 +282,13 @@ def is_camera_raw(data: bytes) -> bool:
 
 
 def plain_tiff(data: bytes) -> bytes:
-    """A TIFF of the same pixels without metadata, and without a field longer than it may be.
+    """Blank out the metadata of a TIFF, and shorten fields that should hold a single number.
 
-    Pillow reads all fields while opening a file, warns about what looks odd (a warning is
-    process-wide, so it cannot be held back for one thread) and fails where metadata is broken.
+    Pillow reads all fields on opening a file, warns about odd ones (warnings are process-wide and
+    cannot be suppressed for one thread), and fails on damaged metadata.
 
     Raises:
-        ValueError: What describes the pixels is broken, or the file ends within it.
+        ValueError: A field about pixels is damaged or truncated.
     """
     plain = bytearray(data)
     order = _TIFF_ORDERS[data[:4]]
@@ -311,7 +311,7 @@ def plain_tiff(data: bytes) -> bytes:
 
 
 def orientation(exif: bytes) -> int:
-    """How a photo has to be turned, 1 to 8 as EXIF counts; 1, not at all, where it is unreadable.
+    """The EXIF orientation of a photo, 1 to 8; 1 (upright) if it is missing or unreadable.
 
     Args:
         exif: The EXIF block, or a whole TIFF file.
@@ -326,7 +326,7 @@ def orientation(exif: bytes) -> int:
 
 
 def tiff_lacks_its_end(data: bytes) -> bool:
-    """Whether fields about pixels, or the pixels, lie beyond the end of the file."""
+    """Whether fields about pixels, or the pixels, extend beyond the end of the file."""
     fields = [field for field in _tiff_fields(data) if field.tag in _PIXEL_TAGS]
     if any(field.at + field.size > len(data) for field in fields):
         return True
@@ -345,15 +345,15 @@ _EXIF_ITEM = re.compile(rb"(infe.{8}(?:..)?)Exif", re.DOTALL)
 
 
 def without_exif(data: bytes) -> bytes:
-    """An AVIF or HEIC whose EXIF block goes unnoticed, because broken ones stop Pillow.
+    """Hide the EXIF block of an AVIF or HEIC file, since Pillow fails on damaged ones.
 
-    Nothing is lost: in these formats a field of their own says how a photo is turned.
+    Nothing is lost: these formats store the orientation in a field of their own.
     """
     return _EXIF_ITEM.sub(rb"\1skip", data)
 
 
 def boxes_lack_their_end(data: bytes) -> bool:
-    """Whether an AVIF or HEIC file was cut short."""
+    """Whether an AVIF or HEIC file is truncated."""
     at, has_pixels = 0, False
     while at < len(data):
         size = _number(">I", data, at)
@@ -371,5 +371,5 @@ def boxes_lack_their_end(data: bytes) -> bool:
 
 
 def bmp_lacks_its_end(data: bytes) -> bool:
-    """Whether a file of this format was cut short."""
+    """Whether the file is truncated."""
     return _number("<I", data, 2) > len(data)

@@ -35,10 +35,6 @@ _TIFF_TILE_SIZE = (322, 323)
 _RUN_LENGTH_BMP = (1, 2)
 
 
-def _cost_of_1(image: Image.Image) -> float:
-    return 1.0
-
-
 def _cost_by_mode(**costs: float) -> Callable[[Image.Image], float]:
     return lambda image: costs.get(image.mode, 1.0)
 
@@ -70,7 +66,7 @@ class Format:
     open: Callable[[bytes, Limits], ImageFile.ImageFile]
     lacks_its_end: Callable[[bytes], bool]
     parts: Callable[[bytes], Iterator[int]] | None = None
-    cost: Callable[[Image.Image], float] = _cost_of_1
+    cost: Callable[[Image.Image], float] = lambda image: 1.0
     in_browsers: bool = True
 
 
@@ -82,10 +78,6 @@ class _JpegFile(JpegImagePlugin.JpegImageFile):
 
     def _read_dpi_from_exif(self) -> None:
         pass
-
-
-def _open_jpeg(data: bytes, limits: Limits) -> ImageFile.ImageFile:
-    return _JpegFile(io.BytesIO(data))
 
 
 def _open_png(data: bytes, limits: Limits) -> ImageFile.ImageFile:
@@ -123,18 +115,6 @@ def _tiff_cost(image: Image.Image) -> float:
     return max(1.0, float(4 + bits / 8) / 10)
 
 
-def _open_bmp(data: bytes, limits: Limits) -> ImageFile.ImageFile:
-    return BmpImagePlugin.BmpImageFile(io.BytesIO(data))
-
-
-def _bmp_cost(image: Image.Image) -> float:
-    return 10.0 if image.info.get("compression") in _RUN_LENGTH_BMP else 1.0
-
-
-def _open_avif(data: bytes, limits: Limits) -> ImageFile.ImageFile:
-    return AvifImagePlugin.AvifImageFile(io.BytesIO(containers.without_exif(data)))
-
-
 def _open_heic(data: bytes, limits: Limits) -> ImageFile.ImageFile:
     try:
         import pillow_heif
@@ -162,7 +142,7 @@ FORMATS: tuple[Format, ...] = (
         "image/jpeg",
         ("jpg", "jpeg", "jpe", "jfif", "mpo"),
         rb"\xff\xd8\xff",
-        open=_open_jpeg,
+        open=lambda data, limits: _JpegFile(io.BytesIO(data)),
         lacks_its_end=containers.jpeg_lacks_its_end,
         parts=containers.jpeg_markers,
         cost=_cost_by_mode(CMYK=1.2),
@@ -217,9 +197,9 @@ FORMATS: tuple[Format, ...] = (
         ("bmp",),
         # "BM" alone begins many a text; the size of the second header settles it.
         rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",
-        open=_open_bmp,
+        open=lambda data, limits: BmpImagePlugin.BmpImageFile(io.BytesIO(data)),
         lacks_its_end=containers.bmp_lacks_its_end,
-        cost=_bmp_cost,
+        cost=lambda image: 10.0 if image.info.get("compression") in _RUN_LENGTH_BMP else 1.0,
     ),
     # A box named "ftyp" opens photos and films alike; the brands in it tell them apart.
     Format(
@@ -228,7 +208,9 @@ FORMATS: tuple[Format, ...] = (
         "image/avif",
         ("avif",),
         rb"\0.{3}ftyp(?:avi[fs]|m[is]f1.{4}(?:.{4}){0,8}?avi[fs])",
-        open=_open_avif,
+        open=lambda data, limits: AvifImagePlugin.AvifImageFile(
+            io.BytesIO(containers.without_exif(data))
+        ),
         lacks_its_end=containers.boxes_lack_their_end,
         cost=_cost_by_mode(RGB=1.3, RGBA=1.6),
     ),

@@ -1,4 +1,4 @@
-"""A heat map laid over a photo, as a picture."""
+"""Draw a heat map over a photo."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from PIL import Image
 from triptych.typing import Float32Array
 from triptych.typing import UInt8Image
 
-# Viridis of matplotlib (van der Walt, Smith and Firing, 2015, CC0), at 17 even steps: it rises
-# evenly in lightness, so it reads the same in print and to those who see few colours.
+# Matplotlib's viridis (van der Walt, Smith and Firing, 2015, CC0) at 17 even steps. Its lightness
+# rises evenly, so it also works in grey print and for colour-blind people.
 VIRIDIS = (
     (68, 1, 84), (72, 24, 106), (71, 45, 123), (66, 64, 134), (59, 82, 139), (51, 99, 141),
     (44, 114, 142), (38, 130, 142), (33, 145, 140), (31, 160, 136), (40, 174, 128), (63, 188, 115),
     (94, 201, 98), (132, 212, 75), (173, 220, 48), (216, 226, 25), (253, 231, 37),
 )  # fmt: skip
 STRENGTH = 0.6
-# How bright the part of a photo stays that was not looked at.
+# Brightness of the part of a photo that the network did not see.
 UNSEEN = 0.3
 
 
 def colours(heat: npt.NDArray[np.floating]) -> UInt8Image:
-    """The colour of each value.
+    """Map values to colours of viridis.
 
     Args:
         heat: In [0, 1], any shape.
 
     Returns:
-        RGB, with one axis more.
+        RGB, uint8, with one more axis of length 3.
 
     Example:
         >>> colours(np.array([0.0, 1.0])).tolist()
@@ -44,11 +44,11 @@ def colours(heat: npt.NDArray[np.floating]) -> UInt8Image:
 def png(photo: UInt8Image, heat: Float32Array) -> bytes:
     """Draw a heat map over a photo.
 
-    The photo is shown in grey, so that every colour is the map's; what was not looked at is dark.
+    The photo is shown in grey, so that all colour is the map's; parts that were not seen are dark.
 
     Args:
-        photo: RGB, shape (H, W, 3), uint8; left as it is.
-        heat: Shape (H, W), in [0, 1]; NaN where the photo was not looked at.
+        photo: RGB, shape (H, W, 3), uint8; it is not changed.
+        heat: Shape (H, W), in [0, 1]; NaN where the network did not see the photo.
 
     Returns:
         The bytes of a PNG file.
@@ -58,20 +58,20 @@ def png(photo: UInt8Image, heat: Float32Array) -> bytes:
         b'PNG'
     """
     grey = np.asarray(Image.fromarray(photo).convert("L"), np.float32)[..., None]  # (H, W, 1)
-    seen = np.isfinite(heat)[..., None]
+    visible = np.isfinite(heat)[..., None]
     warm = colours(np.nan_to_num(heat)).astype(np.float32)
-    drawn = np.where(seen, (1 - STRENGTH) * grey + STRENGTH * warm, UNSEEN * grey)
+    drawn = np.where(visible, (1 - STRENGTH) * grey + STRENGTH * warm, UNSEEN * grey)
     file = io.BytesIO()
     Image.fromarray(drawn.round().astype(np.uint8)).save(file, "PNG", compress_level=4)
     return file.getvalue()
 
 
 def small(photo: UInt8Image | Image.Image, longest_px: int) -> UInt8Image:
-    """A copy of a photo whose longer side is at most so long.
+    """Shrink a photo to a maximum side length, in a copy.
 
     Args:
-        photo: RGB; left as it is.
-        longest_px: Longest side in pixels; it is never enlarged.
+        photo: RGB; it is not changed.
+        longest_px: Maximum length of the longer side, in pixels; it is never enlarged.
     """
     copy = photo.copy() if isinstance(photo, Image.Image) else Image.fromarray(photo)
     copy.thumbnail((longest_px, longest_px))

@@ -1,7 +1,7 @@
 """From a Pillow image of any mode to an RGB array.
 
-It goes in bands of rows: the whole picture in a second mode would double the memory, and a band
-that fits the processor's cache is several times faster, too.
+Conversion runs in bands of rows: a second copy of the whole picture would double the memory, and a
+band that fits into the processor's cache is several times faster.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ def _transverse(array: UInt8Image) -> UInt8Image:
 
 
 class _Turn(NamedTuple):
-    """One way to turn a photo.
+    """A rotation or reflection.
 
     Args:
-        of_pixels: For a Pillow image.
-        of_view: The same for a view of an array.
-        back: Its inverse.
+        transpose: The turn as Pillow names it; ``None`` for no turn.
+        of_view: The same turn, as a view of an array.
+        inverse: The inverse of ``of_view``.
     """
 
-    of_pixels: Image.Transpose | None
+    transpose: Image.Transpose | None
     of_view: Callable[[UInt8Image], UInt8Image]
-    back: Callable[[UInt8Image], UInt8Image]
+    inverse: Callable[[UInt8Image], UInt8Image]
 
 
-# By orientation as EXIF counts it.
+# By EXIF orientation.
 _TURNS = {
     1: _Turn(None, _as_it_is, _as_it_is),
     2: _Turn(Image.Transpose.FLIP_LEFT_RIGHT, np.fliplr, np.fliplr),
@@ -67,11 +67,11 @@ _TURNS = {
 
 
 def to_rgb(image: Image.Image, *, orientation: int = 1) -> UInt8Image:
-    """Lay the picture over white, turn it, and give it as an array.
+    """Convert a Pillow image to an upright RGB array; transparent pixels become white.
 
     Args:
-        image: Of any mode; left as it is.
-        orientation: How to turn it, 1 to 8 as EXIF counts; 1 is not at all.
+        image: An image of any mode; it is not changed.
+        orientation: EXIF orientation, 1 to 8; 1 is upright.
 
     Returns:
         RGB, shape (H, W, 3), uint8; a new array.
@@ -84,24 +84,24 @@ def to_rgb(image: Image.Image, *, orientation: int = 1) -> UInt8Image:
     span = _span(image)
     height, width = image.size[::-1] if orientation < 5 else image.size
     pixels = np.empty((height, width, 3), np.uint8)
-    unturned = turn.back(pixels)
+    unturned = turn.inverse(pixels)
     for top, band in _bands(image):
         flat = _over_white(_in_8_bits(band, span) if span else band)
-        turned = flat if turn.of_pixels is None else flat.transpose(turn.of_pixels)
+        turned = flat if turn.transpose is None else flat.transpose(turn.transpose)
         # Writing whole lines is several times as fast as writing `flat` across them.
         turn.of_view(unturned[top : top + band.height])[...] = np.asarray(turned)
     return pixels
 
 
 def upright(image: Image.Image, *, orientation: int = 1) -> Image.Image:
-    """The same picture as a Pillow image, with as little copying as it takes.
+    """Like `to_rgb`, but as a Pillow image, and copied only where necessary.
 
     Args:
-        image: Of any mode; left as it is.
+        image: An image of any mode; it is not changed.
         orientation: As for `to_rgb`.
 
     Returns:
-        RGB; the image itself where that is what it shows.
+        RGB; the image itself where it is upright RGB already.
 
     Example:
         >>> upright(Image.new("RGB", (5, 2)), orientation=6).size
@@ -109,7 +109,7 @@ def upright(image: Image.Image, *, orientation: int = 1) -> Image.Image:
     """
     if image.mode != "RGB" or image.has_transparency_data:
         return Image.fromarray(to_rgb(image, orientation=orientation))
-    turn = _TURNS[orientation].of_pixels
+    turn = _TURNS[orientation].transpose
     return image if turn is None else image.transpose(turn)
 
 
@@ -134,28 +134,25 @@ def _over_white(band: Image.Image) -> Image.Image:
 
 
 def _span(image: Image.Image) -> tuple[float, float] | None:
-    """The values that stand for black and white, where a picture has more than 8 bits.
+    """The values of black and white in an image of more than 8 bits; ``None`` for others.
 
-    Float and 32-bit files do not say. Taken are the narrowest usual scale that holds all values
-    (0..1, 0..255, 0..65535), else the lowest and the highest value.
+    Float and 32-bit files do not declare them. This is the narrowest common range that holds all
+    values (0..1, 0..255, 0..65535), else their minimum and maximum.
     """
     if image.mode.startswith("I;16"):
         return 0, 65535
     if image.mode not in ("I", "F"):
         return None
-    low, high = _extremes(image)
-    tops = [top for top in (1, 255, 65535) if low >= 0 and high <= top]
-    return (0, tops[0]) if tops else (low, high)
-
-
-def _extremes(image: Image.Image) -> tuple[float, float]:
-    """Lowest and highest value that is a number; zeros where none is."""
     low, high = math.inf, -math.inf
     for _, band in _bands(image):
         values = np.asarray(band)
         finite = values[np.isfinite(values)].astype(np.float64)
-        low, high = min(low, finite.min(initial=low)), max(high, finite.max(initial=high))
-    return (float(low), float(high)) if low <= high else (0.0, 0.0)
+        low = min(low, float(finite.min(initial=low)))
+        high = max(high, float(finite.max(initial=high)))
+    if low > high:  # no value is a number
+        low, high = 0.0, 0.0
+    tops = [top for top in (1, 255, 65535) if low >= 0 and high <= top]
+    return (0, tops[0]) if tops else (low, high)
 
 
 def _in_8_bits(band: Image.Image, span: tuple[float, float]) -> Image.Image:

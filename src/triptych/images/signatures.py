@@ -123,13 +123,10 @@ def identify(data: bytes) -> Kind:
         if matches(head):
             return kind
     text = _text(head)
-    return NOISE if text is None else _kind_of_text(text)
-
-
-def _kind_of_text(text: str) -> Kind:
-    start = text.lstrip()
-    for matches, kind in _TEXTS:
-        if matches(start):
+    if text is None:
+        return NOISE
+    for matches_text, kind in _TEXTS:
+        if matches_text(text.lstrip()):
             return kind
     return Kind("other", "plain text")
 

@@ -121,8 +121,8 @@ class _Unpickler(pickle._Unpickler):
 
 def _natural(number: Any) -> int:
     if type(number) is not int or number < 0:
-        found = reprlib.repr(number)
-        raise errors.WeightsDamaged(f"It has {found} where a size or position belongs.")
+        shown = reprlib.repr(number)
+        raise errors.WeightsDamaged(f"It has {shown} where a size or position belongs.")
     return number
 
 
@@ -157,8 +157,8 @@ def _views(content: Any) -> dict[str, View]:
     views = dict(dict.items(content))
     for name, view in views.items():
         if type(name) is not str or type(view) is not View:
-            found = f"a {type(view).__name__} under {reprlib.repr(name)}"
-            raise errors.WeightsDamaged(f"It holds {found}.")
+            what = f"a {type(view).__name__} under {reprlib.repr(name)}"
+            raise errors.WeightsDamaged(f"It holds {what}.")
     return views
 
 

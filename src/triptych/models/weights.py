@@ -45,10 +45,7 @@ def locate(backbone: zoo.Backbone) -> Path | None:
     cached = cache_folder() / backbone.weights.file
     if cached.is_file():
         return cached
-    return _packaged(backbone.weights)
-
-
-def _packaged(source: zoo.WeightsSource) -> Path | None:
+    source = backbone.weights
     spec = importlib.util.find_spec(source.package.replace("-", "_")) if source.package else None
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(folder) / "models" / source.file
@@ -100,19 +97,15 @@ def verify(backbone: zoo.Backbone, path: Path) -> None:
         errors.WeightsDamaged: It is another file, or a damaged one.
     """
     source = backbone.weights
-    if source.hash is None:
-        _verify_format(backbone, path)
+    if source.hash is not None:
+        algorithm, expected = source.hash.split(":")
+        actual = files.digest(path, algorithm)
+        if actual != expected:
+            raise errors.WeightsDamaged(
+                f"{path} is not the official file of {backbone.name}: its {algorithm} is {actual}, "
+                f"expected {expected}. Delete it and run: triptych pull {backbone.name}"
+            )
         return
-    algorithm, expected = source.hash.split(":")
-    found = files.digest(path, algorithm)
-    if found != expected:
-        raise errors.WeightsDamaged(
-            f"{path} is not the official file of {backbone.name}: its {algorithm} is {found}, "
-            f"expected {expected}. Delete it and run: triptych pull {backbone.name}"
-        )
-
-
-def _verify_format(backbone: zoo.Backbone, path: Path) -> None:
     with path.open("rb") as file:
         magic = file.read(8)
     if magic != b"\x89HDF\r\n\x1a\n":
@@ -137,19 +130,15 @@ def load_into(model: Any, backbone: zoo.Backbone, path: Path) -> None:
     if path.suffix == ".pth":
         efficientnet_lite.set_weights(model, torch_checkpoint.read(path))
     elif path.name == backbone.weights.file:
-        _load_published(model, backbone, path)
+        try:
+            model.load_weights(path)
+        except (ValueError, KeyError, OSError) as error:
+            raise errors.WeightsDamaged(
+                f"{path} does not fit {backbone.name}: {error}. Expected Keras's official file "
+                f"{backbone.weights.file}."
+            ) from error
     else:
         _load_backbone(model, backbone, path)
-
-
-def _load_published(model: Any, backbone: zoo.Backbone, path: Path) -> None:
-    try:
-        model.load_weights(path)
-    except (ValueError, KeyError, OSError) as error:
-        raise errors.WeightsDamaged(
-            f"{path} does not fit {backbone.name}: {error}. Expected Keras's official file "
-            f"{backbone.weights.file}."
-        ) from error
 
 
 def _load_backbone(model: Any, backbone: zoo.Backbone, path: Path) -> None:
@@ -183,7 +172,14 @@ def _candidates(path: Path) -> Iterator[list[list[Array]]]:
 
             yield from _runs(keras.models.load_model(path, compile=False, safe_mode=True))
         else:
-            yield _h5_layers(path)
+            import h5py
+
+            with h5py.File(path) as file:
+                root = file.get("model_weights", file)
+                groups = [root[name] for name in root.attrs["layer_names"]]
+                named = [(group, group.attrs["weight_names"]) for group in groups]
+                layers = [[group[name][()] for name in names] for group, names in named]
+            yield [layer for layer in layers if layer]
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise errors.WeightsDamaged(
             f"{path} cannot be read: {error}. Expected a .keras model or Keras .h5 weights."
@@ -195,20 +191,6 @@ def _runs(model: Any) -> Iterator[list[list[Array]]]:
     for layer in model.layers:
         if hasattr(layer, "layers"):
             yield from _runs(layer)
-
-
-def _h5_layers(path: Path) -> list[list[Array]]:
-    import h5py
-
-    with h5py.File(path) as file:
-        root = file.get("model_weights", file)
-        groups = [root[name] for name in root.attrs["layer_names"]]
-        names = [group.attrs["weight_names"] for group in groups]
-        return [
-            [group[name][()] for name in own]
-            for group, own in zip(groups, names, strict=True)
-            if len(own)
-        ]
 
 
 def pull(
@@ -265,17 +247,14 @@ def _transfer(
             address = f"{source.rstrip('/')}/{backbone.weights.file}"
         _download(address, partial, progress)
     else:
-        _copy(Path(address) / backbone.weights.file, partial, progress)
-
-
-def _copy(origin: Path, partial: Path, progress: ByteProgress) -> None:
-    if not origin.is_file():
-        raise errors.FetchError(
-            f"{origin} does not exist. Expected a folder that holds the official file, "
-            "or an address that starts with http:// or https://."
-        )
-    shutil.copyfile(origin, partial)
-    progress(partial.stat().st_size, partial.stat().st_size)
+        origin = Path(address) / backbone.weights.file
+        if not origin.is_file():
+            raise errors.FetchError(
+                f"{origin} does not exist. Expected a folder that holds the official file, "
+                "or an address that starts with http:// or https://."
+            )
+        shutil.copyfile(origin, partial)
+        progress(partial.stat().st_size, partial.stat().st_size)
 
 
 def _download(address: str, partial: Path, progress: ByteProgress) -> None:

@@ -31,8 +31,60 @@ def build(arguments: Arguments) -> serve.Application:
         errors.UnknownName: No such committee, backbone or member.
     """
     committee, names = committee_and_members(arguments)
-    members = {name: _member(arguments, name, committee, names) for name in names}
-    return _ingress(arguments, committee, names).bind(arguments.of_replicas, members)
+    version = arguments.digest(*names)
+
+    def deployment(
+        replica: type, name: str, cores: float, least: int, most: int, **options: Any
+    ) -> Any:
+        scaling: dict[str, Any] = {"num_replicas": least}
+        if least < most:
+            config = AutoscalingConfig(
+                min_replicas=least,
+                max_replicas=most,
+                target_ongoing_requests=arguments.target_ongoing_requests,
+            )
+            scaling = {"autoscaling_config": config}
+        made = serve.deployment(
+            name=name,
+            ray_actor_options={"num_cpus": cores},
+            user_config={"committee": committee},
+            graceful_shutdown_timeout_s=arguments.graceful_shutdown_timeout_s,
+            health_check_period_s=arguments.health_check_period_s,
+            max_constructor_retry_count=CONSTRUCTOR_TRIES,
+            max_surge_percent=SURGE_PERCENT,
+            **scaling,
+            **options,
+        )(replica)
+        # Ray Serve keeps replicas whose version has not changed. `_internal`: the public `options`
+        # has no version, and replaces replicas at each deployment.
+        return made.options(version=version, _internal=True)
+
+    members = {
+        name: deployment(
+            MemberReplica,
+            name,
+            arguments.cores,
+            arguments.min_replicas,
+            arguments.max_replicas,
+            max_ongoing_requests=arguments.ongoing_limit,
+            max_queued_requests=arguments.max_queued_requests,
+        ).bind(arguments.of_replicas, name)
+        for name in names
+    }
+    # More than the server's own queue holds, so that the queue refuses, with its own message.
+    requests = 2 * arguments.settings_in_force().max_waiting_images
+    ingress = deployment(
+        Ingress,
+        INGRESS,
+        arguments.ingress_cores,
+        arguments.ingress_min_replicas,
+        arguments.ingress_max_replicas,
+        max_ongoing_requests=requests,
+        max_queued_requests=requests,
+        backpressure_config=BackpressureConfig(retry_after_s=1),
+    )
+    application: serve.Application = ingress.bind(arguments.of_replicas, members)
+    return application
 
 
 def committee_and_members(arguments: Arguments) -> tuple[str, tuple[str, ...]]:
@@ -44,61 +96,3 @@ def committee_and_members(arguments: Arguments) -> tuple[str, tuple[str, ...]]:
     settings = arguments.settings_in_force()
     committee = loading.pin(settings.committee, settings.home)
     return committee, loading.member_names(committee, settings.home, members=arguments.members)
-
-
-def _member(
-    arguments: Arguments, name: str, committee: str, names: tuple[str, ...]
-) -> serve.Application:
-    deployment = serve.deployment(
-        name=name,
-        ray_actor_options={"num_cpus": arguments.cores},
-        max_ongoing_requests=arguments.ongoing_limit,
-        max_queued_requests=arguments.max_queued_requests,
-        **_count(arguments, arguments.min_replicas, arguments.max_replicas),
-        **_common(arguments, committee),
-    )(MemberReplica)
-    return _versioned(deployment, arguments, names).bind(arguments.of_replicas, name)
-
-
-def _ingress(arguments: Arguments, committee: str, names: tuple[str, ...]) -> serve.Deployment:
-    # More than the server's own queue holds, so that the queue refuses, with its own message.
-    requests = 2 * arguments.settings_in_force().max_waiting_images
-    deployment = serve.deployment(
-        name=INGRESS,
-        ray_actor_options={"num_cpus": arguments.ingress_cores},
-        max_ongoing_requests=requests,
-        max_queued_requests=requests,
-        backpressure_config=BackpressureConfig(retry_after_s=1),
-        **_count(arguments, arguments.ingress_min_replicas, arguments.ingress_max_replicas),
-        **_common(arguments, committee),
-    )(Ingress)
-    return _versioned(deployment, arguments, names)
-
-
-def _common(arguments: Arguments, committee: str) -> dict[str, Any]:
-    return {
-        "user_config": {"committee": committee},
-        "graceful_shutdown_timeout_s": arguments.graceful_shutdown_timeout_s,
-        "health_check_period_s": arguments.health_check_period_s,
-        "max_constructor_retry_count": CONSTRUCTOR_TRIES,
-        "max_surge_percent": SURGE_PERCENT,
-    }
-
-
-def _versioned(
-    deployment: serve.Deployment, arguments: Arguments, names: tuple[str, ...]
-) -> serve.Deployment:
-    """The deployment with a version: Ray Serve keeps replicas whose version has not changed."""
-    # `_internal`: the public `options` has no version, and replaces replicas at each deployment.
-    return deployment.options(version=arguments.digest(*names), _internal=True)
-
-
-def _count(arguments: Arguments, least: int, most: int) -> dict[str, Any]:
-    if least == most:
-        return {"num_replicas": least}
-    scaling = AutoscalingConfig(
-        min_replicas=least,
-        max_replicas=most,
-        target_ongoing_requests=arguments.target_ongoing_requests,
-    )
-    return {"autoscaling_config": scaling}

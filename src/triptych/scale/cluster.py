@@ -58,7 +58,21 @@ def connect(address: str | None, *, say: Notify, cores: int = 0) -> Iterator[Non
         return
     say("Starting Ray on this machine ..." if address is None else f"Joining Ray at {address} ...")
     try:
-        context = _join(address) if address else _start(cores)
+        if address is None:
+            # "local": never the cluster that RAY_ADDRESS or a file of an earlier one names.
+            context = ray.init(
+                address="local",
+                num_cpus=max(cores, concurrency.cpu_count()),
+                include_dashboard=True,
+                dashboard_host="127.0.0.1",
+                **LOGGING,
+            )
+        else:
+            # Fails at once where nobody listens; Ray would try for more than a minute.
+            host, _, port = address.rpartition(":")
+            if host and port.isdecimal() and "/" not in host:
+                socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
+            context = ray.init(address=address, **LOGGING)
     except (OSError, ValueError, RuntimeError) as error:
         raise errors.SettingError(_reason(address, error)) from error
     try:
@@ -78,29 +92,6 @@ def silence(data: Any) -> None:
     data.context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
-
-
-def _start(cores: int) -> Any:
-    import ray
-
-    # "local": never the cluster that RAY_ADDRESS or a file of an earlier one names.
-    return ray.init(
-        address="local",
-        num_cpus=max(cores, concurrency.cpu_count()),
-        include_dashboard=True,
-        dashboard_host="127.0.0.1",
-        **LOGGING,
-    )
-
-
-def _join(address: str) -> Any:
-    import ray
-
-    # Fails at once where nobody listens; Ray would try for more than a minute.
-    host, _, port = address.rpartition(":")
-    if host and port.isdecimal() and "/" not in host:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
-    return ray.init(address=address, **LOGGING)
 
 
 def _reason(address: str | None, error: Exception) -> str:

@@ -84,7 +84,11 @@ class RemoteEngine:
                 "Try again later."
             ) from None
         except exceptions.RayTaskError as error:
-            raise _raised_in_replica(error) from error
+            # What was raised in the replica, without Ray's wrapper.
+            cause = error.cause
+            if isinstance(cause, errors.TriptychError | exceptions.RayError | RayServeException):
+                raise cause from error
+            raise errors.EngineError(f"A replica failed: {cause}") from error
         return answer
 
     def _deadline_passed(self) -> errors.DeadlinePassed:
@@ -92,11 +96,3 @@ class RemoteEngine:
             f"No replica of {self._replicas.deployment_name} answered within {self._limit_s:g} "
             "seconds. Try again when the server is less busy."
         )
-
-
-def _raised_in_replica(error: exceptions.RayTaskError) -> Exception:
-    """The error that was raised in the replica, without Ray's wrapper."""
-    cause = error.cause
-    if isinstance(cause, errors.TriptychError | exceptions.RayError | RayServeException):
-        return cause
-    return errors.EngineError(f"A replica failed: {cause}")

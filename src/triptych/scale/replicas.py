@@ -247,7 +247,13 @@ class Ingress:
             logger.error("%s cannot be served: %s", committee, error.message)
 
     def _make_app(self, committee: str) -> ASGIApp:
-        registry = _registry_of(self._classifier(committee), committee)
+        classifier = self._classifier(committee)
+        name = classifier.committee.name
+        _, numbered, number = committee.rpartition("@")
+        version = int(number) if numbered and not storage.is_url(committee) else 1
+        offers = {name: Offer((version,), version)}
+        registry = Registry(lambda _: classifier, lambda: offers, name, missing=lambda _: [])
+        registry.get()
         threads = self._arguments.ingress_threads
         app = create_app(
             self._settings, registry, threads=threads, teaching=False, make=self._metrics
@@ -275,17 +281,6 @@ class Ingress:
                 return classifier
             except errors.DeadlinePassed as error:
                 logger.warning("Not ready yet: %s", error.message)
-
-
-def _registry_of(classifier: Classifier, committee: str) -> Registry:
-    """A registry that offers one committee, loaded."""
-    name = classifier.committee.name
-    _, numbered, number = committee.rpartition("@")
-    version = int(number) if numbered and not storage.is_url(committee) else 1
-    offer = Offer((version,), version)
-    registry = Registry(lambda _: classifier, lambda: {name: offer}, name, missing=lambda _: [])
-    registry.get()
-    return registry
 
 
 def _engine_options(arguments: Arguments) -> EngineOptions:

@@ -102,14 +102,10 @@ def moment(at_s: float) -> str:
     return datetime.fromtimestamp(at_s).strftime("%Y-%m-%d %H:%M")
 
 
-def _page_percent(share: float, digits: int = 1) -> str:
-    # A no-break space, as lines of a page break anywhere else.
-    return percent(share, digits).replace(" ", "\u00a0")
-
-
 # For templates.
 FILTERS = {
-    "percent": _page_percent,
+    # A no-break space, as lines of a page break anywhere else.
+    "percent": lambda share, digits=1: percent(share, digits).replace(" ", "\u00a0"),
     "odds": odds,
     "size": size,
     "counted": counted,
