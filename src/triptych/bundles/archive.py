@@ -67,20 +67,17 @@ def pack_into(bundle: Bundle, file: IO[bytes]) -> None:
     ):
         anew = Path(scratch)
         if bundle.card_texts != bundle.about.get("card", {}):
-            _tell_anew(bundle, anew)
+            about = card_text.write_card(
+                anew, bundle.about, bundle.card_texts, figures=bundle.folder
+            )
+            hashes = {**about["files"], card_text.README: files.digest(anew / card_text.README)}
+            writing.describe(anew, {**about, "files": hashes})
         names = {path.relative_to(bundle.folder) for path in writing.list_files(bundle.folder)}
         for name in sorted(
             {*names, *(path.relative_to(anew) for path in writing.list_files(anew))}
         ):
             edited = (anew / name).exists()
             archive.write((anew if edited else bundle.folder) / name, name.as_posix())
-
-
-def _tell_anew(bundle: Bundle, folder: Path) -> None:
-    """The card and ``bundle.json`` as they are with the words of today."""
-    about = card_text.write_card(folder, bundle.about, bundle.card_texts, figures=bundle.folder)
-    digest = files.digest(folder / card_text.README)
-    writing.describe(folder, {**about, "files": {**about["files"], card_text.README: digest}})
 
 
 def unpack(home: Path, source: Path, *, name: str | None = None) -> Bundle:
@@ -113,7 +110,15 @@ def extract(source: Path, folder: Path) -> Bundle:
     try:
         with zipfile.ZipFile(source) as archive:
             for member in archive.infolist():
-                _check_member(source, member)
+                reason = ""
+                if not is_inside(member.filename):
+                    reason = f"it writes to {member.filename!r}"
+                elif stat.S_ISLNK(member.external_attr >> 16):
+                    reason = f"{member.filename!r} is a link"
+                elif member.file_size > MAX_FILE_BYTES:
+                    reason = f"{member.filename!r} is too large"
+                if reason:
+                    raise errors.BundleError(f"{source} is refused: {reason}.")
             archive.extractall(folder)
     except ZIP_ERRORS as error:
         raise errors.BundleError(
@@ -123,12 +128,3 @@ def extract(source: Path, folder: Path) -> Bundle:
     bundle = read(folder)
     check_files(folder, bundle.about)
     return bundle
-
-
-def _check_member(source: Path, member: zipfile.ZipInfo) -> None:
-    if not is_inside(member.filename):
-        raise errors.BundleError(f"{source} is refused: it writes to {member.filename!r}.")
-    if stat.S_ISLNK(member.external_attr >> 16):
-        raise errors.BundleError(f"{source} is refused: {member.filename!r} is a link.")
-    if member.file_size > MAX_FILE_BYTES:
-        raise errors.BundleError(f"{source} is refused: {member.filename!r} is too large.")

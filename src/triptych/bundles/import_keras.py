@@ -69,7 +69,12 @@ def import_model(
     def fill(folder: Path) -> dict[str, Any]:
         target = folder / "members" / name
         convert.run([convert.ImportJob(str(model.model), str(target), model.logits)], report)
-        _check_outputs(target / convert.NETWORK, labels)
+        outputs = openvino.count_classes(target / convert.NETWORK)
+        if outputs != len(labels):
+            raise errors.SettingError(
+                f"The model has {outputs} outputs, and the labels file {len(labels)} lines; "
+                "expected as many lines as outputs."
+            )
         (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
         member = {"name": name, "recipe": recipe.to_dict(), "cost": 1.0}
         about = {
@@ -192,12 +197,3 @@ def _layers(config: dict[str, Any]) -> list[dict[str, Any]]:
     for layer in config.get("config", {}).get("layers", []):
         found += _layers(layer)
     return found
-
-
-def _check_outputs(path: Path, labels: list[str]) -> None:
-    classes = openvino.count_classes(path)
-    if classes != len(labels):
-        raise errors.SettingError(
-            f"The model has {classes} outputs, and the labels file {len(labels)} lines; "
-            "expected as many lines as outputs."
-        )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from triptych import errors
@@ -67,19 +67,15 @@ def listed(home: Path, *, unpublished: bool = False) -> list[Bundle]:
         home: Folder for everything that is kept.
         unpublished: Include bundles without an active version, in their highest one.
     """
-    return list(_listed(home, unpublished))
-
-
-def _listed(home: Path, unpublished: bool) -> Iterator[Bundle]:
+    found = []
     for name in names(home):
         version = active(home, name)
         if version is None and unpublished:
             version = max(versions(home, name), default=None)
         if version is not None:
-            try:
-                yield read(folder(home, name) / str(version))
-            except errors.BundleError:
-                continue
+            with contextlib.suppress(errors.BundleError):
+                found.append(read(folder(home, name) / str(version)))
+    return found
 
 
 def find(home: Path, name: str) -> Bundle:
@@ -99,7 +95,11 @@ def find(home: Path, name: str) -> Bundle:
         raise unknown(home, name)
     chosen = version or active(home, bare)
     if chosen is None:
-        raise _unpublished(bare, kept)
+        latest = f"{bare}@{kept[-1]}"
+        raise errors.UnknownName(
+            f"No version of {bare} is published; there are: {', '.join(kept)}. Name one, as "
+            f"{latest}, or publish one with `triptych bundles activate {latest}`."
+        )
     return read(folder(home, bare) / str(chosen))
 
 
@@ -114,13 +114,6 @@ def unknown(home: Path, name: str) -> errors.UnknownName:
     return errors.UnknownName(
         f"There is no committee {name!r}; expected one of: {known}. "
         "`triptych train` makes a new one."
-    )
-
-
-def _unpublished(name: str, kept: list[str]) -> errors.UnknownName:
-    return errors.UnknownName(
-        f"No version of {name} is published; there are: {', '.join(kept)}. Name one, as "
-        f"{name}@{kept[-1]}, or publish one with `triptych bundles activate {name}@{kept[-1]}`."
     )
 
 

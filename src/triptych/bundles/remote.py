@@ -105,18 +105,16 @@ def download(home: Path, url: str) -> Bundle:
         shelf.mkdir(parents=True, exist_ok=True)
         with files.exclusive(shelf / "lock"):
             if not (shelf / VERSION).exists():
-                _fetch(address, digest, shelf)
+                with files.scratch_dir(shelf) as scratch, files.atomic_dir(shelf / VERSION) as new:
+                    file = scratch / "file.zip"
+                    storage.fetch(address, file, sha256=digest)
+                    try:
+                        registry.check_name(archive.extract(file, new).name)
+                    except errors.TriptychError as error:
+                        raise errors.BundleError(
+                            f"{storage.redact(address)}: {error.message}"
+                        ) from error
     return read(shelf / VERSION)
-
-
-def _fetch(address: str, digest: str, shelf: Path) -> None:
-    with files.scratch_dir(shelf) as scratch, files.atomic_dir(shelf / VERSION) as folder:
-        file = scratch / "file.zip"
-        storage.fetch(address, file, sha256=digest)
-        try:
-            registry.check_name(archive.extract(file, folder).name)
-        except errors.TriptychError as error:
-            raise errors.BundleError(f"{storage.redact(address)}: {error.message}") from error
 
 
 def upload(bundle: Bundle, url: str) -> str:

@@ -109,12 +109,19 @@ def describe(
 
 def write(folder: Path, contents: Contents) -> None:
     """Write the pages of a bundle: figures, labels, card, report."""
-    outcome = _outcome(contents)
+    committee = contents.committee
+    outcome = evaluation.Predictions(
+        labels=contents.features.classes,
+        truth=contents.features.val_truth,
+        members={member.name: member.calibrated_val_probs for member in committee.members},
+        committee=committee.val_probs,
+        sources=tuple(photo.source for photo in contents.features.val_photos),
+    )
     figures = evaluation.metrics_of(outcome)
     figures["learning_curve"] = [
         {"images_per_class": point.per_class, "top1": point.accuracies} for point in contents.curve
     ]
-    figures.update(_doubt(contents, outcome))
+    figures.update(_fitted_figures(contents, outcome))
     figures["findings"] = [finding.to_dict() for finding in contents.dataset.findings]
     if "fine_tuned" in contents.about:
         figures["fine_tuned"] = contents.about["fine_tuned"]
@@ -128,19 +135,8 @@ def write(folder: Path, contents: Contents) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def _outcome(contents: Contents) -> evaluation.Predictions:
-    committee = contents.committee
-    return evaluation.Predictions(
-        labels=contents.features.classes,
-        truth=contents.features.val_truth,
-        members={member.name: member.calibrated_val_probs for member in committee.members},
-        committee=committee.val_probs,
-        sources=tuple(photo.source for photo in contents.features.val_photos),
-    )
-
-
-def _doubt(contents: Contents, outcome: evaluation.Predictions) -> dict[str, Any]:
-    """How each rule fares, and what the committee's doubt is worth, on the validation photos."""
+def _fitted_figures(contents: Contents, outcome: evaluation.Predictions) -> dict[str, Any]:
+    """Figures of each rule, and of what the fitted parameters say of the validation photos."""
     params, selected = contents.committee.params, contents.committee.selected
     if not params.is_fitted:
         return {}
@@ -152,23 +148,20 @@ def _doubt(contents: Contents, outcome: evaluation.Predictions) -> dict[str, Any
         rules[rule] = scores.metrics()
     sure = {rule: (each.pop("sure"), each.pop("sure_right")) for rule, each in rules.items()}
     share, right = sure[contents.about["rule"]]
-    doubt = {"sure": share, "right_of_sure": right, "false_alarms": _false_alarms(contents)}
+    # The share of validation photos that would be called out-of-distribution.
+    false_alarms = None
+    first = selected[params.stages[0].member]
+    reference = contents.references.get(first.name)
+    if reference is not None:
+        names = [member.name for member in contents.committee.members]
+        val = contents.features.val[names.index(first.name)]
+        false_alarms = float((ood.p_values(reference, val) <= ood.FALSE_ALARMS).mean())
+    doubt = {"sure": share, "right_of_sure": right, "false_alarms": false_alarms}
     return {"rules": rules, "doubt": doubt}
 
 
-def _false_alarms(contents: Contents) -> float | None:
-    """The share of validation photos that would be called out-of-distribution."""
-    committee = contents.committee
-    first = committee.selected[committee.params.stages[0].member]
-    reference = contents.references.get(first.name)
-    if reference is None:
-        return None
-    val = contents.features.val[[member.name for member in committee.members].index(first.name)]
-    return float((ood.p_values(reference, val) <= ood.FALSE_ALARMS).mean())
-
-
 def _doubt_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    """The same for people."""
+    """The figures of the fitted parameters, as rows of the report."""
     if "doubt" not in figures:
         return []
     doubt, rules = figures["doubt"], figures["rules"]
@@ -196,6 +189,11 @@ def _report(contents: Contents, figures: dict[str, Any]) -> report.Report:
     about, counts = contents.about, contents.about["data"]
     held = f", held out of {counts['train'] + counts['val']}" if counts["held_out"] else ""
     photos = {photo.source: photo for photo in contents.features.val_photos}
+    fine_tuning = []
+    if "fine_tuned" in about:
+        kept = [record["member"] for record in about["fine_tuned"] if record["kept"]]
+        names = ", ".join(kept) or "tried, and no network was clearly better"
+        fine_tuning.append(("Fine-tuned", names))
     return report.Report(
         name=contents.name,
         date=about["created"][:10],
@@ -213,18 +211,10 @@ def _report(contents: Contents, figures: dict[str, Any]) -> report.Report:
             ("Taught on", f"{counts['train']} photos of {len(contents.features.classes)} classes"),
             ("Head", contents.committee.members[0].fit.head.kind),
             *([("Augmented by", ", ".join(about["augment"]))] if about["augment"] else []),
-            *_tuned(about),
+            *fine_tuning,
             ("Seed", str(about["seed"])),
             ("Time", f"{about['taught_in_s']} s"),
             *((name, version) for name, version in about["versions"].items()),
         ],
         thumbnail=lambda source: preview.jpeg(photos[source].read(), longest_px=THUMBNAIL_PX),
     )
-
-
-def _tuned(about: dict[str, Any]) -> list[tuple[str, str]]:
-    """A row on fine-tuning, where there was any."""
-    if "fine_tuned" not in about:
-        return []
-    kept = [record["member"] for record in about["fine_tuned"] if record["kept"]]
-    return [("Fine-tuned", ", ".join(kept) or "tried, and no network was clearly better")]

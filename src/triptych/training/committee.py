@@ -111,7 +111,18 @@ def train(
     for index, backbone in enumerate(backbones):
         config.progress(TrainingStage.HEADS, index, len(backbones))
         config.raise_if_stopped()
-        fitted = _fit_head(features, index, config)
+        plain, augmented = features.train[index], features.augmented[index]
+        views = 1 + len(augmented) // len(plain)
+        fitted = heads.fit(
+            config.head,
+            np.concatenate([plain, augmented]),
+            np.tile(features.train_truth, views),
+            folds=np.tile(features.folds, views),  # all views of a photo are held out together
+            classes=len(features.classes),
+            seed=config.seed,
+        )
+        # Only the plain photos count as out-of-fold predictions.
+        fitted = dataclasses.replace(fitted, out_of_fold=fitted.out_of_fold[: len(plain)])
         members.append(TrainedMember(backbone, fitted, fitted.head.probs(features.val[index])))
         report_score(backbone.name, members[-1].val_probs, features, config)
     config.progress(TrainingStage.HEADS, len(backbones), len(backbones))
@@ -123,21 +134,6 @@ def train(
     )
     report_score(COMMITTEE, committee.val_probs, features, config)
     return committee
-
-
-def _fit_head(features: FeatureSet, index: int, config: TrainingConfig) -> CrossFittedHead:
-    """Train a head on all views; its out-of-fold probabilities are of the plain photos."""
-    plain, augmented = features.train[index], features.augmented[index]
-    views = 1 + len(augmented) // len(plain)
-    fitted = heads.fit(
-        config.head,
-        np.concatenate([plain, augmented]),
-        np.tile(features.train_truth, views),
-        folds=np.tile(features.folds, views),  # all views of a photo are held out together
-        classes=len(features.classes),
-        seed=config.seed,
-    )
-    return dataclasses.replace(fitted, out_of_fold=fitted.out_of_fold[: len(plain)])
 
 
 def fit_committee(

@@ -367,19 +367,7 @@ def run(
         if stop():
             raise errors.Stopped(STOPPED)
 
-    with Worker(worker.__name__, environment=_environment(threads)) as child:
-        child.send(dataclasses.asdict(task))
-        for message in child.messages(poll):
-            on_message(message)
-        if code := child.wait():
-            raise errors.EngineError(
-                f"Fine-tuning {Path(task.model).parent.name} failed with exit code {code}: "
-                f"{child.reason}"
-            )
-
-
-def _environment(threads: int) -> dict[str, str]:
-    return {
+    environment = {
         **os.environ,
         "KERAS_BACKEND": "tensorflow",
         "PYTHONWARNINGS": "ignore",
@@ -389,6 +377,15 @@ def _environment(threads: int) -> dict[str, str]:
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         **({"TF_NUM_INTRAOP_THREADS": str(threads)} if threads else {}),
     }
+    with Worker(worker.__name__, environment=environment) as child:
+        child.send(dataclasses.asdict(task))
+        for message in child.messages(poll):
+            on_message(message)
+        if code := child.wait():
+            raise errors.EngineError(
+                f"Fine-tuning {Path(task.model).parent.name} failed with exit code {code}: "
+                f"{child.reason}"
+            )
 
 
 def canvas(network_recipe: Recipe) -> Recipe:

@@ -138,21 +138,26 @@ def finetune(task: FinetuneTask, on_message: OnMessage) -> Path | None:
     Returns:
         The fine-tuned network; ``None`` where no epoch was better than the frozen one.
     """
-    photos = _TaskData.read(task)  # first, so that missing files fail before Keras is imported
+    # First the files: missing ones fail before Keras is imported.
+    folder = Path(task.folder)
+    inputs = np.load(folder / INPUTS, mmap_mode="r")
+    with np.load(folder / TRUTH) as file:
+        train_truth, held_truth = file["train"], file["held"]
+    batches = AugmentedBatches(np.load(folder / CANVASES, mmap_mode="r"), train_truth, task)
 
     import keras
 
     keras.utils.set_random_seed(task.seed)
     model = keras.models.load_model(task.model, compile=False, safe_mode=True)
-    head.Head.read(Path(task.folder) / HEAD).put_into(model)
+    head.Head.read(folder / HEAD).put_into(model)
     trained = unfreeze(model, task.config.share)
     on_message({"layers": [layer.name for layer in trained]})
-    best = _train(model, photos, task, on_message)
+    best = _train(model, batches, inputs, held_truth, task, on_message)
     if best is None:
         return None
     model.set_weights(best)
     model.trainable = True
-    target = Path(task.folder) / TUNED
+    target = folder / TUNED
     keras.Model(model.inputs, model.outputs, name=model.name).save(target)
     return target
 
@@ -183,64 +188,41 @@ def unfreeze(model: Any, share: float) -> list[Any]:
     return trained
 
 
-@dataclass(frozen=True)
-class _TaskData:
-    """The files of a task: batches of training photos, and the held-out photos with labels."""
-
-    batches: AugmentedBatches
-    inputs: Array
-    truth: Array
-
-    @classmethod
-    def read(cls, task: FinetuneTask) -> _TaskData:
-        folder = Path(task.folder)
-        inputs = np.load(folder / INPUTS, mmap_mode="r")
-        with np.load(folder / TRUTH) as file:
-            train_truth, held_truth = file["train"], file["held"]
-        canvases = np.load(folder / CANVASES, mmap_mode="r")
-        return cls(AugmentedBatches(canvases, train_truth, task), inputs, held_truth)
-
-
 def _train(
-    model: Any, photos: _TaskData, task: FinetuneTask, on_message: OnMessage
+    model: Any,
+    batches: AugmentedBatches,
+    inputs: Array,
+    held_truth: Array,
+    task: FinetuneTask,
+    on_message: OnMessage,
 ) -> list[Array] | None:
     """Train; gives the weights of the best epoch, or ``None`` if no epoch beat the frozen ones."""
-    network_recipe, batches = Recipe.from_dict(task.recipe), photos.batches
-    inputs, held_truth = photos.inputs, photos.truth
-    _compile(model, task.config, len(batches))
-    first = best = score(_predict(model, network_recipe, inputs), held_truth)
-    weights, best_epoch = None, 0
-    for epoch in range(task.config.epochs + 1):
-        if epoch:
-            _train_epoch(model, batches, epoch, task.config.epochs, on_message)
-        result = score(_predict(model, network_recipe, inputs), held_truth) if epoch else first
-        if result.right >= first.right and result.loss < best.loss:
-            best, best_epoch, weights = result, epoch, model.get_weights()
-        on_message(
-            {"epoch": epoch, "best": best_epoch, "photos": len(held_truth), **asdict(result)}
-        )
-        if epoch - best_epoch >= task.config.patience:
-            break
-    return weights
-
-
-def _train_epoch(
-    model: Any, batches: AugmentedBatches, epoch: int, epochs: int, on_message: OnMessage
-) -> None:
-    for step, (batch, truth, balance) in enumerate(batches.epoch(epoch), 1):
-        model.train_on_batch(batch, truth, sample_weight=balance)
-        on_message({"step": (epoch - 1) * len(batches) + step, "of": epochs * len(batches)})
-
-
-def _compile(model: Any, config: FinetuneConfig, steps: int) -> None:
     import keras
 
+    config, steps = task.config, len(batches)
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps * (config.epochs - 1)), warmup_target=config.rate, warmup_steps=steps
     )
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=SMOOTHING)
     # Without XLA: on a CPU it makes convolutions slower.
     model.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)
+    network_recipe = Recipe.from_dict(task.recipe)
+    first = best = score(_predict(model, network_recipe, inputs), held_truth)
+    weights, best_epoch = None, 0
+    for epoch in range(config.epochs + 1):
+        if epoch:
+            for step, (batch, truth, balance) in enumerate(batches.epoch(epoch), 1):
+                model.train_on_batch(batch, truth, sample_weight=balance)
+                on_message({"step": (epoch - 1) * steps + step, "of": config.epochs * steps})
+        result = score(_predict(model, network_recipe, inputs), held_truth) if epoch else first
+        if result.right >= first.right and result.loss < best.loss:
+            best, best_epoch, weights = result, epoch, model.get_weights()
+        on_message(
+            {"epoch": epoch, "best": best_epoch, "photos": len(held_truth), **asdict(result)}
+        )
+        if epoch - best_epoch >= config.patience:
+            break
+    return weights
 
 
 def _predict(model: Any, network_recipe: Recipe, inputs: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 import time
@@ -17,7 +18,6 @@ from triptych import features
 from triptych.engines.options import EngineOptions
 from triptych.inference import committee as committees
 from triptych.inference.classifier import Classifier
-from triptych.inference.committee import Committee
 from triptych.inference.committee import Member
 from triptych.models import imagenet
 from triptych.models import weights
@@ -104,38 +104,24 @@ def evaluate_candidates(
     """
     committee = committees.from_zoo("lite", options, members=[row.name for row in rows])
     progress("Timing networks", 0, 0)
-    candidates = _timed(committee)
+    candidates = tuple(
+        Candidate(member.name, time_ms(member), member.cost) for member in committee.members
+    )
     select.check_budget({candidate.name: candidate.ms for candidate in candidates}, budget_ms)
-    known = _imagenet(source)
-    if known:
-        answers = _published(known, committee, folds, seed, progress)
-    else:
+    photos = None
+    with contextlib.suppress(errors.SourceError):
+        photos = triptych_data.labelled(source, imagenet.imagenet())
+    if photos is None or photos.skipped:
         answers = _train_heads(source, rows, options, folds, seed, progress)
-    return CandidateScores(candidates, *answers, is_imagenet=known is not None)
-
-
-def _imagenet(source: Path) -> triptych_data.Labelled | None:
-    try:
-        known = triptych_data.labelled(source, imagenet.imagenet())
-    except errors.SourceError:
-        return None
-    return None if known.skipped else known
-
-
-def _published(
-    photos: triptych_data.Labelled,
-    committee: Committee,
-    folds: int,
-    seed: int,
-    progress: StageProgress,
-) -> tuple[Array, Array, Array]:
+        return CandidateScores(candidates, *answers, is_imagenet=False)
     scored = predictions.score(
         Classifier(committee),
         photos,
         seed=seed,
         progress=lambda done, total: progress("Asking networks", done, total),
     )
-    return scored.probs, scored.truth, predictions.folds(scored.paths, folds, seed=seed)
+    photo_folds = predictions.folds(scored.paths, folds, seed=seed)
+    return CandidateScores(candidates, scored.probs, scored.truth, photo_folds, is_imagenet=True)
 
 
 def _train_heads(
@@ -166,12 +152,6 @@ def _train_heads(
         probs.append(fitted.out_of_fold)
     in_folds = photo_folds >= 0
     return np.stack(probs)[:, in_folds], truth[in_folds], photo_folds[in_folds]
-
-
-def _timed(committee: Committee) -> tuple[Candidate, ...]:
-    return tuple(
-        Candidate(member.name, time_ms(member), member.cost) for member in committee.members
-    )
 
 
 def time_ms(member: Member) -> float:

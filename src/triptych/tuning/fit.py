@@ -43,8 +43,8 @@ class FitResult:
     """What was fitted on all photos, and how such a fit does on photos it did not see.
 
     Args:
-        doubt: Fitted on all photos.
-        crossed: Answers to each photo by a committee fitted on the other folds.
+        params: Fitted on all photos.
+        crossed: Predictions for each photo by a committee fitted on the other folds.
     """
 
     params: EnsembleParams
@@ -85,7 +85,7 @@ def keep(home: Path, name: str, committee: Committee, params: EnsembleParams) ->
         home: Folder for everything that is kept.
         name: By which the committee was loaded: of the zoo, or a bundle.
         committee: Whose members it was fitted for.
-        doubt: What was fitted.
+        params: What was fitted.
 
     Returns:
         The file of a committee from the zoo, or the folder of a bundle's next version.

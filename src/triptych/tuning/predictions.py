@@ -62,11 +62,19 @@ def score(
         errors.FitError: Too few of them can be read to learn anything.
     """
     committee = classifier.committee
-    fresh, known = _split_trained_on(photos.photos, trained_on)
-    chosen = _sample(fresh, MOST // len(committee.labels), seed)
+    known = {path for path, _ in photos.photos if trained_on and files.digest(path) in trained_on}
+    fresh = [pair for pair in photos.photos if pair[0] not in known]
+    most = max(MOST // len(committee.labels), FEWEST)
+    drawn = np.random.default_rng(seed).permutation(len(fresh))[:most]
+    chosen = [fresh[number] for number in sorted(drawn)]
     probs = np.empty((len(committee.members), len(chosen), len(committee.labels)), np.float32)
     kept: list[tuple[Path, int]] = []
-    skipped = [*photos.skipped, *known]
+    learned = [
+        Failure(str(path), "learned", "The committee has learned this photo.")
+        for path, _ in photos.photos
+        if path in known
+    ]
+    skipped = [*photos.skipped, *learned]
     answers = classifier.score_many((str(path), path) for path, _ in chosen)
     for number, answer in enumerate(answers):
         if isinstance(answer, Failure):
@@ -75,7 +83,7 @@ def score(
             probs[:, len(kept)] = answer.probs
             kept.append(chosen[number])
         progress(number + 1, len(chosen))
-    check_enough(len(kept), left_out=len(known))
+    check_enough(len(kept), left_out=len(learned))
     truth = np.array([index for _, index in kept])
     paths = tuple(path for path, _ in kept)
     return LabelledPredictions(probs[:, : len(kept)], truth, paths, tuple(skipped))
@@ -97,20 +105,6 @@ def check_enough(photos: int, *, left_out: int = 0) -> None:
             f"Got {photos} photos of known classes that can be read; expected {FEWEST} or more, "
             f"a few hundred better. With fewer, chance decides what is fitted.{more}"
         )
-
-
-def _split_trained_on(
-    photos: Sequence[tuple[Path, int]], trained_on: Collection[str]
-) -> tuple[list[tuple[Path, int]], list[Failure]]:
-    """Split off the photos that members were trained on, as failures."""
-    if not trained_on:
-        return list(photos), []
-    known = {path for path, _ in photos if files.digest(path) in trained_on}
-    return [pair for pair in photos if pair[0] not in known], [
-        Failure(str(path), "learned", "The committee has learned this photo.")
-        for path, _ in photos
-        if path in known
-    ]
 
 
 def folds(paths: Sequence[Path], k: int, *, seed: int) -> Array:
@@ -140,8 +134,3 @@ def folds(paths: Sequence[Path], k: int, *, seed: int) -> Array:
         for path, digest in zip(paths, digests, strict=True)
     ]
     return data.folds(photos, k, seed=seed)
-
-
-def _sample(photos: Sequence[tuple[Path, int]], most: int, seed: int) -> list[tuple[Path, int]]:
-    drawn = np.random.default_rng(seed).permutation(len(photos))[: max(most, FEWEST)]
-    return [photos[number] for number in sorted(drawn)]

@@ -128,15 +128,30 @@ def optimize(
     quantize.check_installed()
     exact = dataclasses.replace(options, precision="f32")
     subject = (_of_zoo if committees.is_from_zoo(name) else _of_bundle)(name, exact, config)
+    committee = subject.committee
     photos = _photos(folder, subject, config)
-    exactly = _predict(subject.committee, photos.held, "Asking at f32", config)
+    exactly = _predict(committee, photos.held, "Asking at f32", config)
     _check_enough(len(exactly.truth), folder)
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
         networks = list(_quantized(subject, photos.shown, Path(scratch), exact, config))
-        quantized = _int8_committee(subject.committee, networks, exact)
+        int8_options = dataclasses.replace(options, precision=INT8)
+        members = tuple(  # as they will be served
+            dataclasses.replace(member, engine=open_engine(path, int8_options))
+            for member, path in zip(committee.members, networks, strict=True)
+        )
+        quantized = dataclasses.replace(committee, members=members)
         coarsely = _predict(quantized, photos.held, "Asking at int8", config)
+        comparison = paired.compare(
+            (exactly.probs, coarsely.probs),
+            None if UNKNOWN in exactly.truth else exactly.truth,
+            names=[member.name for member in committee.members],
+            costs=committee.costs,
+            params=committee.params,
+            rule=committee.rule,
+        )
         report = {
-            **_compared(subject.committee, exactly, coarsely),
+            "committee": committee.name,
+            **comparison,
             "shown": len(photos.shown),
             "max_loss": config.max_loss,
         }
@@ -174,9 +189,17 @@ def _of_bundle(name: str, options: EngineOptions, config: QuantizeConfig) -> _Su
 
 def _photos(folder: Path, subject: _Subject, config: QuantizeConfig) -> _Photos:
     """Split by content hash; photos the committee was trained on may be used for calibration."""
-    labelled = _labelled(folder, subject.committee)
+    try:
+        labelled = data.labelled(folder, subject.committee.labels)
+    except errors.SourceError:  # no folder is named by a class: all photos, without classes
+        plain = tuple((path, UNKNOWN) for path in data.walk(folder))
+        if not plain:
+            raise
+        labelled = Labelled(plain, ())
     unique = {files.digest(path): (path, index) for path, index in labelled.photos}
-    order = sorted(unique, key=lambda digest: _shuffle_key(digest, config.seed))
+    order = sorted(
+        unique, key=lambda digest: hashlib.sha256(f"{config.seed} {digest}".encode()).hexdigest()
+    )
     order.sort(key=lambda digest: digest not in subject.trained_on)
     known = sum(digest in subject.trained_on for digest in order)
     shown = min(MOST_SHOWN, int(len(order) * SHOWN_SHARE))
@@ -189,10 +212,6 @@ def _photos(folder: Path, subject: _Subject, config: QuantizeConfig) -> _Photos:
     )
 
 
-def _shuffle_key(digest: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed} {digest}".encode()).hexdigest()
-
-
 def _check_enough(held: int, folder: Path, known: int = 0) -> None:
     if held < FEWEST_HELD:
         trained = f"; the committee was trained on {known}, which cannot evaluate" * bool(known)
@@ -203,17 +222,6 @@ def _check_enough(held: int, folder: Path, known: int = 0) -> None:
         )
 
 
-def _labelled(folder: Path, committee: Committee) -> Labelled:
-    """Photos with their classes; where no folder is named by a class, all photos without."""
-    try:
-        return data.labelled(folder, committee.labels)
-    except errors.SourceError:
-        plain = tuple((path, UNKNOWN) for path in data.walk(folder))
-        if not plain:
-            raise
-        return Labelled(plain, ())
-
-
 def _quantized(
     subject: _Subject,
     shown: Sequence[Path],
@@ -222,32 +230,20 @@ def _quantized(
     config: QuantizeConfig,
 ) -> Iterator[Path]:
     pairs = zip(subject.committee.members, subject.networks, strict=True)
-    for seat, (member, network) in enumerate(pairs):
+
+    def inputs(network_recipe: Recipe) -> Iterator[Float32Array]:
+        enough = recipe.enough([network_recipe])
+        for path in shown:
+            # Skip unreadable photos; hundreds of others remain.
+            with contextlib.suppress(errors.ImageError):
+                yield recipe.apply(network_recipe, images.picture(path, enough=enough))
+
+    for index, (member, network) in enumerate(pairs):
         options.report(f"Quantizing {member.name} with {len(shown)} photos ...")
-        target = scratch / str(seat) / convert.NETWORK
+        target = scratch / str(index) / convert.NETWORK
         target.parent.mkdir()
-        quantize.run(network, _inputs(shown, member.recipe), target, stop=config.stop)
+        quantize.run(network, inputs(member.recipe), target, stop=config.stop)
         yield target
-
-
-def _inputs(paths: Sequence[Path], network_recipe: Recipe) -> Iterator[Float32Array]:
-    enough = recipe.enough([network_recipe])
-    for path in paths:
-        # Skip unreadable photos; hundreds of others remain.
-        with contextlib.suppress(errors.ImageError):
-            yield recipe.apply(network_recipe, images.picture(path, enough=enough))
-
-
-def _int8_committee(
-    committee: Committee, networks: Sequence[Path], options: EngineOptions
-) -> Committee:
-    """The same committee with int8 networks, as it will be served."""
-    int8_options = dataclasses.replace(options, precision=INT8)
-    members = tuple(
-        dataclasses.replace(member, engine=open_engine(path, int8_options))
-        for member, path in zip(committee.members, networks, strict=True)
-    )
-    return dataclasses.replace(committee, members=members)
 
 
 @dataclass(frozen=True)
@@ -276,17 +272,3 @@ def _predict(
             truth.append(photos[number][1])
         config.progress(stage, number + 1, len(photos))
     return _Predictions(probs[:, : len(truth)], np.array(truth), tuple(failures))
-
-
-def _compared(
-    committee: Committee, exactly: _Predictions, coarsely: _Predictions
-) -> dict[str, Any]:
-    comparison = paired.compare(
-        (exactly.probs, coarsely.probs),
-        None if UNKNOWN in exactly.truth else exactly.truth,
-        names=[member.name for member in committee.members],
-        costs=committee.costs,
-        params=committee.params,
-        rule=committee.rule,
-    )
-    return {"committee": committee.name, **comparison}

@@ -124,7 +124,15 @@ def options(
         >>> [option.title for option in found]
         ['A', 'B', 'A + B', 'A + B, cascade']
     """
-    _check(probs, truth, candidates, folds)
+    fits = probs.ndim == 3 and truth.shape == folds.shape == probs.shape[1:2]
+    if not fits or len(candidates) != len(probs) or not candidates:
+        raise errors.SettingError(
+            f"Got probs of shape {probs.shape}, truth of shape {truth.shape}, folds of shape "
+            f"{folds.shape} and {len(candidates)} candidates; expected (members, photos, "
+            "classes), (photos,) twice and one candidate per member."
+        )
+    if len(np.unique(folds)) < 2:
+        raise errors.SettingError("Got photos of a single fold; expected at least 2 folds.")
     quickest = sorted(range(len(candidates)), key=lambda member: candidates[member].ms)
     subsets = [
         members
@@ -279,15 +287,3 @@ class _Trial:
                 float(ms[last].mean()),
                 float(multiply_adds[last].mean()),
             )
-
-
-def _check(probs: Array, truth: Array, candidates: Sequence[Candidate], folds: Array) -> None:
-    fits = probs.ndim == 3 and truth.shape == folds.shape == probs.shape[1:2]
-    if not fits or len(candidates) != len(probs) or not candidates:
-        raise errors.SettingError(
-            f"Got probs of shape {probs.shape}, truth of shape {truth.shape}, folds of shape "
-            f"{folds.shape} and {len(candidates)} candidates; expected (members, photos, "
-            "classes), (photos,) twice and one candidate per member."
-        )
-    if len(np.unique(folds)) < 2:
-        raise errors.SettingError("Got photos of a single fold; expected at least 2 folds.")

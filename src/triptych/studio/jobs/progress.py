@@ -61,28 +61,26 @@ class JobProgress:
         self._speed = Speedometer(clock)
 
     def update(self, message: dict[str, Any]) -> None:
-        """Take in one message; see `child` for those there are."""
+        """Take in one message; `triptych.studio.jobs.worker` lists them."""
         if "stage" in message:
-            self._step(message["stage"], message["done"], message["total"])
+            stage, done, total = message["stage"], message["done"], message["total"]
+            if stage != self.job.stage:
+                self._speed = Speedometer(self._clock)
+            speed = self._speed.step(done)
+            self._change(
+                stage=stage,
+                done=done,
+                total=total,
+                rate=speed if stage in PHOTO_STAGES else None,
+                left_s=(total - done) / speed if speed else None,
+            )
         elif "member" in message:
-            others = [own for own in self.job.news if own["member"] != message["member"]]
+            others = [score for score in self.job.news if score["member"] != message["member"]]
             self._change(news=(*others, message))
         elif "version" in message:
             self.end(job_table.DONE, version=message["version"])
         elif "failed" in message:
             self.end(job_table.FAILED, message["failed"])
-
-    def _step(self, stage: str, done: int, total: int) -> None:
-        if stage != self.job.stage:
-            self._speed = Speedometer(self._clock)
-        speed = self._speed.step(done)
-        self._change(
-            stage=stage,
-            done=done,
-            total=total,
-            rate=speed if stage in PHOTO_STAGES else None,
-            left_s=(total - done) / speed if speed else None,
-        )
 
     def end(self, state: str, error: str | None = None, *, version: int | None = None) -> None:
         """Note how it ended, unless that is known already.

@@ -59,7 +59,11 @@ class Jobs:
     def __init__(self, projects: Projects, home: Path, options: Mapping[str, Any] = {}) -> None:
         self._projects = projects
         self._home = home
-        self._options = _engine_options(options)
+        self._options = {
+            name: options[name] for name in ("precision", "threads") if name in options
+        }
+        if self._options.get("precision") == INT8:  # for serving only; training runs unquantized
+            self._options["precision"] = "auto"
         self._folder = projects.database.path.parent / FOLDER
         self._jobs = job_table.JobTable(projects.database)
         self._claim = files.file_lock(self._folder / "claim", timeout_s=0)
@@ -86,7 +90,11 @@ class Jobs:
                 "Try again when it is done, or start with another --home."
             ) from None
         self._jobs.interrupt(DIED)
-        _sweep(self._folder, self._jobs.known())
+        # Remove what jobs of projects that are gone have left.
+        known = self._jobs.known()
+        for path in self._folder.iterdir():
+            if path.name.isdecimal() and int(path.name) not in known:
+                shutil.rmtree(path, ignore_errors=True)
 
     def start(self, key: str, config: Mapping[str, Any]) -> Job:
         """Queue a training of a project.
@@ -233,7 +241,10 @@ class Jobs:
                 self._run(running)
             except Exception as error:  # whatever it is, the next job gets its turn
                 running.end(job_table.FAILED, f"The job could not be run: {error}")
-            self._save_ended(running)
+            with self._lock:
+                with contextlib.suppress(errors.TriptychError):  # a full disk; it is marked later
+                    self._jobs.put(running.job)
+                self._running = self._process = None
 
     def _next(self) -> JobProgress | None:
         with self._lock:
@@ -255,17 +266,10 @@ class Jobs:
         folder = self._folder / str(job.id)
         folder.mkdir(parents=True, exist_ok=True)
         self._jobs.put(job)
-        with self._begin(job, folder) as process:
-            self._follow(running, process)
-            code = process.wait(job_config.GRACE_S)
-        why = _explained(code) if code else "It ended without saying why."
-        running.end(*(self._ending or (job_table.FAILED, why)))
-
-    def _begin(self, job: Job, folder: Path) -> Worker:
         with self._lock:
             # The folder on its command line tells people whose process it is.
-            self._process = Worker(WORKER, str(folder), log=folder / LOG)
-            self._process.send(
+            process = self._process = Worker(WORKER, str(folder), log=folder / LOG)
+            process.send(
                 {
                     "home": str(self._home),
                     "key": job.key,
@@ -274,42 +278,23 @@ class Jobs:
                 }
             )
             if self._ending:  # it was stopped before it began
-                self._process.stop()
-            return self._process
-
-    def _follow(self, running: JobProgress, process: Worker) -> None:
-        saved, stage = time.monotonic(), running.job.stage
-        for message in process.messages():
-            with self._lock:
-                running.update(message)
-            now = time.monotonic()
-            if running.job.stage != stage or "stage" not in message or now - saved >= SAVE_S:
-                self._jobs.put(running.job)
-                saved, stage = now, running.job.stage
-
-    def _save_ended(self, running: JobProgress) -> None:
-        with self._lock:
-            with contextlib.suppress(errors.TriptychError):  # a full disk; it is marked later
-                self._jobs.put(running.job)
-            self._running = self._process = None
-
-
-def _engine_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    chosen = {name: options[name] for name in ("precision", "threads") if name in options}
-    if chosen.get("precision") == INT8:  # for serving only; training runs unquantized
-        chosen["precision"] = "auto"
-    return chosen
+                process.stop()
+        with process:
+            saved, stage = time.monotonic(), job.stage
+            for message in process.messages():
+                with self._lock:
+                    running.update(message)
+                now = time.monotonic()
+                if running.job.stage != stage or "stage" not in message or now - saved >= SAVE_S:
+                    self._jobs.put(running.job)
+                    saved, stage = now, running.job.stage
+            code = process.wait(job_config.GRACE_S)
+        why = _explained(code) if code else "It ended without saying why."
+        running.end(*(self._ending or (job_table.FAILED, why)))
 
 
 def _config_of(job: Job) -> dict[str, Any]:
     return {name: value for name, value in job.options.items() if name in job_config.FIELDS}
-
-
-def _sweep(folder: Path, known: set[int]) -> None:
-    """Remove what jobs of projects that are gone have left."""
-    for path in folder.iterdir():
-        if path.name.isdecimal() and int(path.name) not in known:
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _explained(code: int) -> str:

@@ -167,29 +167,10 @@ def _set(db: sqlite3.Connection, states: Iterable[tuple[int | None, bool, int]])
 
 
 def _read(rows: Iterable[tuple[Any, ...]]) -> list[Decision]:
-    return [
-        Decision(
-            batch=batch,
-            digest=digest.hex(),
-            before=before,
-            after=after,
-            excluded_before=bool(excluded_before),
-            excluded_after=bool(excluded_after),
-            at_s=at_s,
-            undone=bool(undone),
-            before_name=before_name,
-            after_name=after_name,
+    decisions = []
+    for batch, digest, before, after, was_excluded, is_excluded, at_s, undone, *names in rows:
+        flags = bool(was_excluded), bool(is_excluded)
+        decisions.append(
+            Decision(batch, digest.hex(), before, after, *flags, at_s, bool(undone), *names)
         )
-        for (
-            batch,
-            digest,
-            before,
-            after,
-            excluded_before,
-            excluded_after,
-            at_s,
-            undone,
-            before_name,
-            after_name,
-        ) in rows
-    ]
+    return decisions

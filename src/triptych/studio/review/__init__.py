@@ -2,7 +2,7 @@
 with how that photo stands in its project today.
 
     review      one version beside the project today
-    changing    two versions on the same photos
+    compare     two versions on the same photos
 
 Figures are those of the teaching, as in ``report.html``: they do not change when labels do. What a
 photo is called today is shown beside them, and two versions are compared by today's labels, so

@@ -8,7 +8,6 @@ import numpy as np
 
 from triptych.evaluation import metrics
 from triptych.evaluation import paired
-from triptych.studio import projects
 from triptych.studio.review.review import Review
 from triptych.studio.review.review import ReviewedPhoto
 from triptych.typing import Indices
@@ -86,13 +85,23 @@ def compare(before: Review, after: Review, *, held: bool = True) -> Comparison:
     now = _answered(after, [new[digest] for digest in both]) == truth
     broken, fixed = was & ~now, now & ~was
     total = len(both)
+    # The difference of two shares, the newer one's first.
+    gain = paired.Loss(0.0, -1.0, 1.0)
+    if total:
+        gain = paired.paired(int(fixed.sum()), int(broken.sum()), total)
+    classes = []
+    for each in after.project.classes:
+        photos = truth == each.id
+        if photos.any():
+            right = int(was[photos].sum()), int(now[photos].sum())
+            classes.append(ClassComparison(each.name, int(photos.sum()), *right))
     return Comparison(
         photos=total,
         only_one=len({*old, *new}) - len({*old} & {*new}),
         before=_side(was),
         after=_side(now),
-        gain=_gain(int(broken.sum()), int(fixed.sum()), total),
-        classes=_by_class(after.project, truth, was, now),
+        gain=gain,
+        classes=classes,
         fixed=after.photos_at(new[both[place]] for place in np.nonzero(fixed)[0]),
         broken=after.photos_at(new[both[place]] for place in np.nonzero(broken)[0]),
     )
@@ -124,26 +133,3 @@ def _answered(review: Review, places: list[int]) -> Indices:
 def _side(right: Mask) -> VersionAccuracy:
     count = int(right.sum())
     return VersionAccuracy(count, metrics.wilson(count, len(right)))
-
-
-def _gain(broken: int, fixed: int, total: int) -> paired.Loss:
-    """The difference of two shares, the newer one's first."""
-    return paired.paired(fixed, broken, total) if total else paired.Loss(0.0, -1.0, 1.0)
-
-
-def _by_class(
-    project: projects.Project,
-    truth: Indices,
-    was: Mask,
-    now: Mask,
-) -> list[ClassComparison]:
-    return [
-        ClassComparison(
-            each.name,
-            int((truth == each.id).sum()),
-            int(was[truth == each.id].sum()),
-            int(now[truth == each.id].sum()),
-        )
-        for each in project.classes
-        if (truth == each.id).any()
-    ]

@@ -19,8 +19,6 @@ from triptych.evaluation import advice
 from triptych.evaluation import label_issues
 from triptych.evaluation import metrics
 from triptych.studio import projects
-from triptych.typing import Indices
-from triptych.typing import Probs
 
 MISTAKES = 12
 
@@ -138,7 +136,9 @@ class Review:
         for name, labels in ((truth, self.predictions.truth), (answer, given)):
             if name is not None:
                 mask = mask & (labels == self._index(name))
-        return self.photos_at(_surest(self.predictions.probs, np.nonzero(mask)[0]))
+        (rows,) = np.nonzero(mask)
+        surest = np.argsort(-self.predictions.probs[rows].max(axis=1), kind="stable")
+        return self.photos_at(rows[surest])
 
     def _index(self, name: str) -> int:
         if name not in self.labels:
@@ -168,24 +168,18 @@ class Review:
         if self.predictions is None:
             return []
         given = self.predictions.probs.argmax(axis=1)
+        indices = {each.id: index for index, each in enumerate(self.current_classes) if each}
+        current = np.full(len(self.digests), -1, np.intp)  # -1 where a photo takes no part
+        for row, digest in enumerate(self.digests):
+            photo = self.photos.get(digest)
+            if photo and not photo.excluded:
+                current[row] = indices.get(photo.class_id or 0, -1)
         issues = []
-        for issue in label_issues.rank(self.predictions.probs, self._labels_today()):
+        for issue in label_issues.rank(self.predictions.probs, current):
             suggested, digest = self.current_classes[issue.suggested], self.digests[issue.photo]
             if suggested and given[issue.photo] != issue.given and digest not in self.confirmed:
                 issues.append(PhotoIssue(self.photos_at([issue.photo])[0], suggested, issue.likely))
         return issues
-
-    def _labels_today(self) -> Indices:
-        """Where each photo is today, as an index of its labels; -1 where it takes no part."""
-        indices = {each.id: index for index, each in enumerate(self.current_classes) if each}
-        photos = [self.photos.get(digest) for digest in self.digests]
-        return np.array(
-            [
-                -1 if photo is None or photo.excluded else indices.get(photo.class_id or 0, -1)
-                for photo in photos
-            ],
-            dtype=np.intp,
-        )
 
     def photos_at(self, places: Iterable[int]) -> list[ReviewedPhoto]:
         """The photos at some places of its answers, in the order of the places."""
@@ -264,10 +258,6 @@ def status_of(
     if home is None:
         return "in no class"
     return f"{home}, looked at and right" if photo.digest in confirmed else home
-
-
-def _surest(probs: Probs, places: Indices) -> Indices:
-    return places[np.argsort(-probs[places].max(axis=1), kind="stable")]
 
 
 def open(door: projects.Projects, home: Path, key: str, version: int | None = None) -> Review:
