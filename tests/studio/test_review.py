@@ -100,7 +100,7 @@ def test_the_mistakes_are_those_of_the_report(door: Projects, key: str) -> None:
 
 
 def label_issues(door: Projects, key: str) -> list[tuple[str, str]]:
-    return [(one.seen.name, one.suggested.name) for one in review(door, key).label_issues()]
+    return [(one.reviewed.name, one.suggested.name) for one in review(door, key).label_issues()]
 
 
 def test_likely_label_errors_come_first(door: Projects, key: str) -> None:

@@ -121,5 +121,5 @@ def member_names(name: str, home: Path, *, members: Sequence[str] | None = None)
     if committee.is_from_zoo(name):
         rows = map(zoo.find, members) if members else committee.backbones(committee.resolve(name))
         return tuple(dict.fromkeys(row.name for row in rows))
-    own = [str(row["name"]) for row in bundles.get(home, name).about["members"]]
-    return tuple(own if members is None else committee.select_names(name, own, members))
+    names = [str(row["name"]) for row in bundles.get(home, name).about["members"]]
+    return tuple(names if members is None else committee.select_names(name, names, members))

@@ -67,15 +67,15 @@ def listed(home: Path, *, unpublished: bool = False) -> list[Bundle]:
         home: Folder for everything that is kept.
         unpublished: Include bundles without an active version, in their highest one.
     """
-    found = []
+    active_bundles = []
     for name in names(home):
         version = active(home, name)
         if version is None and unpublished:
             version = max(versions(home, name), default=None)
         if version is not None:
             with contextlib.suppress(errors.BundleError):
-                found.append(read(folder(home, name) / str(version)))
-    return found
+                active_bundles.append(read(folder(home, name) / str(version)))
+    return active_bundles
 
 
 def find(home: Path, name: str) -> Bundle:

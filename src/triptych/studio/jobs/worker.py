@@ -58,7 +58,7 @@ def _run(
     def progress(stage: str, done: int, total: int) -> None:
         parent.send({"stage": stage, "done": done, "total": total})
 
-    made = pipeline.train(
+    bundle = pipeline.train(
         Projects(Path(home)).dataset(key),
         name=key,
         options=EngineOptions(home=Path(home), report=print, **options),
@@ -70,7 +70,7 @@ def _run(
         ),
         publish=False,
     )
-    return made.version
+    return bundle.version
 
 
 if __name__ == "__main__":

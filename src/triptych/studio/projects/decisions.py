@@ -78,19 +78,6 @@ def place(
     return number
 
 
-def empty_class(db: sqlite3.Connection, project: int, class_id: int) -> int:
-    """Take all photos out of a class."""
-    query = "SELECT id, excluded FROM photo WHERE project = ? AND class = ?"
-    return record(
-        db,
-        project,
-        [
-            Change(photo, class_id, None, bool(excluded), bool(excluded))
-            for photo, excluded in db.execute(query, (project, class_id))
-        ],
-    )
-
-
 def record(db: sqlite3.Connection, project: int, changes: Iterable[Change]) -> int:
     """Carry out changes and write them down, those that change nothing left out.
 
@@ -143,9 +130,10 @@ def undo(db: sqlite3.Connection, project: int) -> list[Decision]:
     batch = db.execute(query, (project,)).fetchone()[0]
     if batch is None:
         return []
-    own = (project, batch)
+    values = (project, batch)
     rows = db.execute(
-        "SELECT photo, before, excluded_before FROM decision WHERE project = ? AND batch = ?", own
+        "SELECT photo, before, excluded_before FROM decision WHERE project = ? AND batch = ?",
+        values,
     ).fetchall()
     back = {
         before: project_table.revive_class(db, before)
@@ -153,8 +141,8 @@ def undo(db: sqlite3.Connection, project: int) -> list[Decision]:
         if before is not None
     }
     _set(db, ((back.get(before), excluded, photo) for photo, before, excluded in rows))
-    db.execute("UPDATE decision SET undone = 1 WHERE project = ? AND batch = ?", own)
-    return _read(db.execute(f"{_QUERY} AND batch = ? ORDER BY decision.id", own))
+    db.execute("UPDATE decision SET undone = 1 WHERE project = ? AND batch = ?", values)
+    return _read(db.execute(f"{_QUERY} AND batch = ? ORDER BY decision.id", values))
 
 
 def history(db: sqlite3.Connection, project: int, limit: int) -> list[Decision]:

@@ -19,7 +19,7 @@ from triptych.studio.projects.database import Database
 from triptych.studio.projects.photo_store import PhotoStore
 from triptych.studio.projects.records import InboxPhoto
 
-# More than a person will look through; who asks a public server shall not fill its disk.
+# More than a person will look through; clients of a public server must not fill its disk.
 MOST = 2000
 
 

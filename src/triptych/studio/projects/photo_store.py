@@ -8,13 +8,16 @@ other process can be about to write a row for it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import sqlite3
 import time
 from pathlib import Path
 
 from triptych import errors
 from triptych import images
+from triptych.data import near
 from triptych.images import preview
+from triptych.images import signatures
 from triptych.studio.projects import photo_table
 from triptych.studio.projects.database import Database
 from triptych.typing import UInt8Image
@@ -47,7 +50,14 @@ class PhotoStore:
             errors.ImageError: It is not a readable photo.
             errors.StateError: It cannot be written.
         """
-        facts, pixels = photo_table.inspect(data, self.limits)
+        pixels = images.decode(data, limits=self.limits)
+        facts = photo_table.PhotoFacts(
+            digest=hashlib.sha256(data).hexdigest(),
+            format=signatures.identify(data).name,
+            size=(pixels.shape[0], pixels.shape[1]),
+            size_bytes=len(data),
+            sketch=near.sketch(pixels),
+        )
         self.blobs.put(facts.digest, data)
         self.blobs.draw_thumbnail(facts.digest, pixels)
         return facts
@@ -68,10 +78,14 @@ class PhotoStore:
             db.execute("DELETE FROM kept WHERE done_s < ?", (time.time() - GRACE_S,))
             # With the lock, nobody can add a photo of these files. If the process is killed
             # before the commit, the rows stay and are collected another time.
-            gone = photo_table.unused(db)
-            for digest in gone:
+            query = (
+                "SELECT digest FROM content WHERE digest NOT IN (SELECT digest FROM photo) "
+                "AND digest NOT IN (SELECT digest FROM kept)"
+            )
+            unused = db.execute(query).fetchall()
+            for (digest,) in unused:
                 self.blobs.drop(digest.hex())
-            db.executemany("DELETE FROM content WHERE digest = ?", ((digest,) for digest in gone))
+            db.executemany("DELETE FROM content WHERE digest = ?", unused)
 
 
 class BlobStore:

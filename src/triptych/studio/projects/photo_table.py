@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sqlite3
 import time
@@ -13,13 +12,10 @@ from typing import Any
 from typing import NamedTuple
 
 from triptych import errors
-from triptych import images
 from triptych.data import near
-from triptych.images import signatures
 from triptych.studio.projects.records import ALL
 from triptych.studio.projects.records import UNSORTED
 from triptych.studio.projects.records import ProjectPhoto
-from triptych.typing import UInt8Image
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 # SQLite allows at most 32766 values in a statement; far fewer keep statements small.
@@ -61,22 +57,6 @@ class Row(NamedTuple):
     id: int
     class_id: int | None
     excluded: bool
-
-
-def inspect(data: bytes, limits: images.Limits) -> tuple[PhotoFacts, UInt8Image]:
-    """Look at a file, and see that it is a photo.
-
-    Returns:
-        What is known of it, and its pixels, shape (H, W, 3).
-
-    Raises:
-        errors.ImageError: It is none.
-    """
-    pixels = images.decode(data, limits=limits)
-    digest = hashlib.sha256(data).hexdigest()
-    kind = signatures.identify(data).name
-    size = (pixels.shape[0], pixels.shape[1])
-    return PhotoFacts(digest, kind, size, len(data), near.sketch(pixels)), pixels
 
 
 def note(db: sqlite3.Connection, facts: PhotoFacts) -> bytes:
@@ -167,29 +147,6 @@ def rows(db: sqlite3.Connection, project: int, digests: Sequence[str]) -> Iterat
                 raise unknown(digest.hex())
             number, class_id, excluded = found[digest]
             yield Row(number, class_id, bool(excluded))
-
-
-def unused(db: sqlite3.Connection) -> list[bytes]:
-    """Digests of the contents that neither a project nor the inbox has any more."""
-    query = (
-        "SELECT digest FROM content WHERE digest NOT IN (SELECT digest FROM photo) "
-        "AND digest NOT IN (SELECT digest FROM kept)"
-    )
-    return [digest for (digest,) in db.execute(query)]
-
-
-def erase(db: sqlite3.Connection, project: int, digests: Sequence[str]) -> int:
-    """Remove photos from a project, with what was decided of them.
-
-    Returns:
-        How many.
-
-    Raises:
-        errors.UnknownName: The project lacks one of them.
-    """
-    found = [(row.id,) for row in rows(db, project, digests)]
-    db.executemany("DELETE FROM photo WHERE id = ?", found)
-    return len(found)
 
 
 def in_bytes(digest: str) -> bytes:

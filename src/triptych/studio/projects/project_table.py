@@ -17,12 +17,6 @@ RESERVED_KEYS = frozenset({"export", "import", "inbox", "new", "photos", "sample
 MAX_CLASSES = 1000
 
 
-def listed(db: sqlite3.Connection) -> list[Project]:
-    """All projects, newest first."""
-    rows = db.execute("SELECT key FROM project ORDER BY id DESC")
-    return [find(db, key) for (key,) in rows.fetchall()]
-
-
 def find(db: sqlite3.Connection, key: str) -> Project:
     """A project with its classes and counts.
 
@@ -89,13 +83,6 @@ def make(db: sqlite3.Connection, home: Path, title: str) -> str:
     return key
 
 
-def rename(db: sqlite3.Connection, key: str, title: str) -> None:
-    """Give a project another title; its key stays."""
-    db.execute(
-        "UPDATE project SET title = ? WHERE id = ?", (naming.title(title), number_of(db, key))
-    )
-
-
 def add_class(db: sqlite3.Connection, number: int, name: str) -> int:
     """Add a class.
 
@@ -136,12 +123,6 @@ def rename_class(db: sqlite3.Connection, number: int, class_id: int, name: str) 
         "UPDATE class SET name = ?, folded = ? WHERE id = ?",
         (name, naming.folded(name), class_id),
     )
-
-
-def remove_class(db: sqlite3.Connection, number: int, class_id: int) -> None:
-    """Mark a class as removed; the photos that are in it have to leave it first."""
-    check_class(db, number, class_id)
-    db.execute("UPDATE class SET removed = 1 WHERE id = ?", (class_id,))
 
 
 def revive_class(db: sqlite3.Connection, class_id: int) -> int:

@@ -71,7 +71,8 @@ class Projects(Transfer, Inbox):
     def all(self) -> list[Project]:
         """All projects, newest first."""
         with self.database.reading() as db:
-            return project_table.listed(db)
+            keys = db.execute("SELECT key FROM project ORDER BY id DESC").fetchall()
+            return [project_table.find(db, key) for (key,) in keys]
 
     def find(self, key: str) -> Project:
         """A project by its key.
@@ -90,7 +91,8 @@ class Projects(Transfer, Inbox):
             errors.SettingError: The title is empty or too long.
         """
         with self.database.writing() as db:
-            project_table.rename(db, key, title)
+            values = naming.title(title), project_table.number_of(db, key)
+            db.execute("UPDATE project SET title = ? WHERE id = ?", values)
 
     def remove(self, key: str) -> None:
         """Remove a project for good, with its history and the photos that no other project uses.
@@ -135,8 +137,15 @@ class Projects(Transfer, Inbox):
         """
         with self.database.writing() as db:
             project = project_table.number_of(db, key)
-            project_table.remove_class(db, project, class_id)
-            decisions.empty_class(db, project, class_id)
+            project_table.check_class(db, project, class_id)
+            # Only marked: undoing brings it back under the same number.
+            db.execute("UPDATE class SET removed = 1 WHERE id = ?", (class_id,))
+            query = "SELECT id, excluded FROM photo WHERE project = ? AND class = ?"
+            changes = [
+                decisions.Change(photo, class_id, None, bool(excluded), bool(excluded))
+                for photo, excluded in db.execute(query, (project, class_id))
+            ]
+            decisions.record(db, project, changes)
 
     # Photos
 
@@ -214,9 +223,10 @@ class Projects(Transfer, Inbox):
             errors.UnknownName: There is no such project, or it lacks one of them; none is removed.
         """
         with self.database.writing() as db:
-            count = photo_table.erase(db, project_table.number_of(db, key), digests)
+            rows = list(photo_table.rows(db, project_table.number_of(db, key), digests))
+            db.executemany("DELETE FROM photo WHERE id = ?", ((row.id,) for row in rows))
         self.photo_store.collect()
-        return count
+        return len(rows)
 
     def read(self, digest: str) -> bytes:
         """The bytes of a photo, as they came.

@@ -78,7 +78,7 @@ def compare(before: Review, after: Review, *, held: bool = True) -> Comparison:
         held: Whether only photos held back from both are compared, or all that both answered
             without having learned them, in turns.
     """
-    old, new = _places(before, held), _places(after, held)
+    old, new = _positions(before, held), _positions(after, held)
     both = [digest for digest in new if digest in old and _home(after, digest) is not None]
     truth = np.array([_home(after, digest) for digest in both], dtype=np.intp)
     was = _answered(before, [old[digest] for digest in both]) == truth
@@ -102,17 +102,17 @@ def compare(before: Review, after: Review, *, held: bool = True) -> Comparison:
         after=_side(now),
         gain=gain,
         classes=classes,
-        fixed=after.photos_at(new[both[place]] for place in np.nonzero(fixed)[0]),
-        broken=after.photos_at(new[both[place]] for place in np.nonzero(broken)[0]),
+        fixed=after.photos_at(new[both[position]] for position in np.nonzero(fixed)[0]),
+        broken=after.photos_at(new[both[position]] for position in np.nonzero(broken)[0]),
     )
 
 
-def _places(review: Review, held: bool) -> dict[str, int]:
+def _positions(review: Review, held: bool) -> dict[str, int]:
     """Where the photos that count are among the answers of a version."""
     if review.predictions is None:
         return {}
     counts = review.predictions.held | (not held)
-    return {review.digests[place]: int(place) for place in np.nonzero(counts)[0]}
+    return {review.digests[position]: int(position) for position in np.nonzero(counts)[0]}
 
 
 def _home(review: Review, digest: str) -> int | None:
@@ -121,12 +121,12 @@ def _home(review: Review, digest: str) -> int | None:
     return None if photo is None or photo.excluded else photo.class_id
 
 
-def _answered(review: Review, places: list[int]) -> Indices:
+def _answered(review: Review, positions: list[int]) -> Indices:
     """The answers of a version as today's classes; -1 for one that is no more."""
     ids = np.array([each.id if each else -1 for each in review.current_classes], dtype=np.intp)
-    if review.predictions is None or not places:
+    if review.predictions is None or not positions:
         return np.zeros(0, dtype=np.intp)
-    answers: Indices = ids[review.predictions.probs[places].argmax(axis=1)]
+    answers: Indices = ids[review.predictions.probs[positions].argmax(axis=1)]
     return answers
 
 

@@ -49,12 +49,12 @@ class PhotoIssue:
     """A photo whose label may be wrong.
 
     Args:
-        seen: The photo.
+        reviewed: The photo.
         suggested: The class it looks like, as it is called today.
         likely: Whether the committee is as sure of that as of that class's own photos.
     """
 
-    seen: ReviewedPhoto
+    reviewed: ReviewedPhoto
     suggested: projects.Class
     likely: bool
 
@@ -111,7 +111,7 @@ class Review:
         if self.predictions is None:
             return None
         (positions,) = np.nonzero(self.predictions.truth == index)
-        photos = [self.photos.get(self.digests[place]) for place in positions]
+        photos = [self.photos.get(self.digests[position]) for position in positions]
         homes = Counter(photo.class_id for photo in photos if photo)
         return homes.most_common(1)[0][0] if homes else None
 
@@ -181,19 +181,19 @@ class Review:
                 issues.append(PhotoIssue(self.photos_at([issue.photo])[0], suggested, issue.likely))
         return issues
 
-    def photos_at(self, places: Iterable[int]) -> list[ReviewedPhoto]:
-        """The photos at some places of its answers, in the order of the places."""
+    def photos_at(self, positions: Iterable[int]) -> list[ReviewedPhoto]:
+        """The photos at some positions of its answers, in the order of the positions."""
         photos: list[ReviewedPhoto] = []
         if self.predictions is None:
             return photos
-        for place in places:
-            row, digest = self.predictions.probs[place], self.digests[place]
+        for position in positions:
+            row, digest = self.predictions.probs[position], self.digests[position]
             photo = self.photos.get(digest)
             photos.append(
                 ReviewedPhoto(
                     digest=digest,
-                    name=photo.name if photo else str(self.predictions.sources[place]),
-                    truth=self.labels[int(self.predictions.truth[place])],
+                    name=photo.name if photo else str(self.predictions.sources[position]),
+                    truth=self.labels[int(self.predictions.truth[position])],
                     answer=self.labels[int(row.argmax())],
                     prob=float(row.max()),
                     photo=photo,
@@ -260,11 +260,11 @@ def status_of(
     return f"{home}, looked at and right" if photo.digest in confirmed else home
 
 
-def open(door: projects.Projects, home: Path, key: str, version: int | None = None) -> Review:
+def open(store: projects.Projects, home: Path, key: str, version: int | None = None) -> Review:
     """A version of a project's committee beside the project today.
 
     Args:
-        door: The projects.
+        store: The projects.
         home: Folder for everything that is kept.
         key: The project's.
         version: ``None`` means the newest.
@@ -273,24 +273,24 @@ def open(door: projects.Projects, home: Path, key: str, version: int | None = No
         errors.UnknownName: There is no such project or version.
         errors.BundleError: The version is damaged.
     """
-    bundle = bundle_of(door, home, key, version)
+    bundle = bundle_of(store, home, key, version)
     return Review(
         bundle=bundle,
         predictions=bundle.predictions(),
-        project=door.find(key),
-        photos={photo.digest: photo for photo in door.photos(key, excluded=None, limit=-1)},
-        confirmed=door.confirmed(key),
+        project=store.find(key),
+        photos={photo.digest: photo for photo in store.photos(key, excluded=None, limit=-1)},
+        confirmed=store.confirmed(key),
     )
 
 
 def bundle_of(
-    door: projects.Projects, home: Path, key: str, version: int | None = None
+    store: projects.Projects, home: Path, key: str, version: int | None = None
 ) -> bundles.Bundle:
     """A version of a project's committee.
 
     Args and errors as `open`.
     """
-    project, kept = door.find(key), bundles.versions(home, key)
+    project, kept = store.find(key), bundles.versions(home, key)
     if not kept:
         raise errors.UnknownName(
             f"{project.title!r} was not taught yet, so there is no result to show. Teach it first."
