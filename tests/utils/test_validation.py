@@ -97,6 +97,7 @@ def test_good_data_becomes_what_its_records_make() -> None:
         ({"spans": [{"from": 1, "to": 2, "by": 3}]}, "spans[0].by is unknown; expected only: from"),
         ({"sizes": []}, "file.sizes is []; expected an object."),
         ({"sizes": {"one": [1, "2"]}}, "file.sizes.one[1] is '2'; expected a whole number."),
+        ({"share": 10**400}, "file.share is 1000000"),
         ({"pair": [1]}, "file.pair is [1]; expected a list of 2."),
         ({"a b": 1}, "file['a b'] is unknown; expected only: name"),
         ({"\ud800": 1}, r"file['\ud800'] is unknown; expected only: name"),

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import math
 import reprlib
+import sys
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -117,8 +118,9 @@ class Number(_Strict):
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:
         # In Python, true is an int.
         is_kind = isinstance(value, self.types) and not isinstance(value, bool)
-        # A comparison with NaN is false, as is this one with infinity.
-        if not (is_kind and self._above < value < math.inf and self._least <= value <= self._most):
+        # A comparison with NaN is false; larger whole numbers do not fit into a float.
+        is_finite = is_kind and abs(value) <= sys.float_info.max
+        if not (is_finite and self._above < value and self._least <= value <= self._most):
             raise wrong(value, self.expected)
         return self.types[0](value)
 
@@ -145,8 +147,10 @@ class Text(_Strict):
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str:
         if not isinstance(value, str) or (self._choices and value not in self._choices):
             raise wrong(value, self.expected)
-        if any("\ud800" <= char <= "\udfff" for char in value):
-            raise wrong(value, "a text without half characters (surrogates)")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise wrong(value, "a text without half characters (surrogates)") from None
         return value
 
 
@@ -180,7 +184,8 @@ class Items(_Strict):
     ) -> None:
         self.expected = f"a list of at least {least}" if least else "a list"
         if most is not None:
-            self.expected = f"a list of {least}" + (f" to {most}" if most > least else "")
+            counts = f"{least} to {most}" if least else f"at most {most}"
+            self.expected = f"a list of {most if most == least else counts}"
         self._inner, self._least, self._most = inner, least, math.inf if most is None else most
         super().__init__(**options)
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import reprlib
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from marshmallow.fields import Raw
 from werkzeug.exceptions import BadRequest
 
 from triptych.inference.classifier import ClassifyOptions
 from triptych.results import Verdict
 from triptych.typing import Array
 from triptych.typing import Float32Array
+from triptych.utils import validation
 from triptych.web import uploads
-from triptych.web.protocols import fields
 from triptych.web.protocols import tensors
 
 INPUT = "image"
@@ -26,12 +26,50 @@ PROBS, LABELS, VERDICT = "probs", "labels", "verdict"
 OUTPUTS = (PROBS, LABELS, VERDICT)
 # What clients add for servers that batch, or that know what came before.
 IGNORED = (
-    *("binary_data_output", "content_type", "headers", "priority", "timeout"),
+    *("content_type", "headers", "priority", "timeout"),
     *("sequence_id", "sequence_start", "sequence_end"),
 )
-PARAMETERS = ("rule", "members", "fit", "coverage")
 # More guesses than there are classes: all of them.
 ALL = 2**31
+
+
+class _ParametersRecord(validation.Record):
+    rule = validation.Text(allow_none=True)
+    members = validation.Text(allow_none=True)
+    fit = validation.Text(allow_none=True)
+    coverage = validation.Number(above=0, most=1, allow_none=True)
+    binary_data_output = validation.Flag(allow_none=True)
+
+
+class _OutputParametersRecord(validation.OpenRecord):
+    binary_data = validation.Flag(allow_none=True)
+    classification = validation.Integer(least=1, allow_none=True)
+    shared_memory_region = Raw(allow_none=True)
+
+
+class _OutputRecord(validation.OpenRecord):
+    name = validation.Text(choices=OUTPUTS, required=True)
+    parameters = validation.Object(_OutputParametersRecord, allow_none=True)
+
+    @validation.post_load
+    def _check(self, parts: dict[str, Any], **_: Any) -> dict[str, Any]:
+        parameters = parts.get("parameters") or {}
+        if "shared_memory_region" in parameters:
+            region = parameters["shared_memory_region"]
+            raise validation.wrong(
+                region, "none: it is not written here", "parameters", "shared_memory_region"
+            )
+        classes = parameters.get("classification")
+        if classes is not None and parts["name"] != PROBS:
+            raise validation.wrong(classes, f"it of {PROBS!r} only", "parameters", "classification")
+        return parts
+
+
+class _RequestRecord(validation.OpenRecord):
+    inputs = validation.Items(validation.Table(), least=1, most=1, required=True)
+    outputs = validation.Items(validation.Object(_OutputRecord), most=len(OUTPUTS), allow_none=True)
+    parameters = validation.Table(keys=lambda key: key not in IGNORED, allow_none=True)
+    id = validation.Text(allow_none=True)
 
 
 @dataclass(frozen=True)
@@ -86,15 +124,27 @@ def read(body: dict[str, Any], rest: memoryview, *, max_images: int) -> Inferenc
         RequestEntityTooLarge: Too many images.
         errors.SettingError: An option has an impossible value.
     """
-    inputs = fields.need(body, "inputs", list, of="The request")
-    if len(inputs) != 1 or not isinstance(inputs[0], dict):
-        raise BadRequest(f"{len(inputs)} inputs came; expected one, {INPUT!r}, for all images.")
-    parameters = fields.may(body, "parameters", dict, of="The request") or {}
+    request = validation.load(_RequestRecord(), body, "request", error=BadRequest)
+    parameters = validation.load(
+        _ParametersRecord(), request.get("parameters") or {}, "request.parameters", error=BadRequest
+    )
+    binary, outputs = bool(parameters.get("binary_data_output")), []
+    for output in request.get("outputs") or [{"name": name} for name in OUTPUTS]:
+        own = output.get("parameters") or {}
+        of_output = own.get("binary_data")
+        is_binary = binary if of_output is None else of_output
+        outputs.append(Wanted(output["name"], is_binary, own.get("classification")))
+    members = parameters.get("members")
     return InferenceRequest(
-        _images(tensors.read(inputs[0], rest, most=max_images), max_images),
-        _question(parameters),
-        _outputs(body, parameters),
-        fields.may(body, "id", str, of="The request"),
+        _images(tensors.read(request["inputs"][0], rest, most=max_images), max_images),
+        ClassifyOptions(
+            members=tuple(name.strip() for name in members.split(",")) if members else None,
+            rule=parameters.get("rule") or None,
+            fit=parameters.get("fit") or None,
+            coverage=parameters.get("coverage"),
+        ),
+        tuple(outputs),
+        request.get("id"),
     )
 
 
@@ -116,50 +166,6 @@ def _images(tensor: tensors.Tensor, most: int) -> Sequence[Any]:
     if tensor.shape not in ((len(tensor.data),), (len(tensor.data), 1)):
         raise BadRequest(f"Files came in the shape {list(tensor.shape)}; expected [N] or [N, 1].")
     return [uploads.Base64(file) if isinstance(file, str) else file for file in tensor.data]
-
-
-def _question(parameters: dict[str, Any]) -> ClassifyOptions:
-    of = "'parameters'"
-    fields.only(parameters, (*PARAMETERS, *IGNORED), of=of)
-    members, coverage = fields.may(parameters, "members", str, of=of), parameters.get("coverage")
-    if coverage is not None and not (type(coverage) is float and 0 < coverage < 1):
-        raise BadRequest(
-            f"The coverage is {reprlib.repr(coverage)}; expected a number above 0 and below 1, "
-            "such as 0.95."
-        )
-    return ClassifyOptions(
-        members=tuple(name.strip() for name in members.split(",")) if members else None,
-        rule=fields.may(parameters, "rule", str, of=of) or None,
-        fit=fields.may(parameters, "fit", str, of=of) or None,
-        coverage=coverage,
-    )
-
-
-def _outputs(body: dict[str, Any], parameters: dict[str, Any]) -> tuple[Wanted, ...]:
-    binary = fields.may(parameters, "binary_data_output", bool, of="'parameters'") or False
-    wanted = fields.may(body, "outputs", list, of="The request")
-    if not wanted:
-        return tuple(Wanted(name, binary) for name in OUTPUTS)
-    if len(wanted) > len(OUTPUTS):
-        raise BadRequest(f"{len(wanted)} outputs are asked for; expected {len(OUTPUTS)} at most.")
-    return tuple(_output(each, binary) for each in wanted)
-
-
-def _output(wanted: Any, binary: bool) -> Wanted:
-    if not isinstance(wanted, dict):
-        raise BadRequest("An output that is asked for is no JSON object.")
-    name = fields.need(wanted, "name", str, of="An output")
-    of = f"The output {name[:40]!r}"
-    if name not in OUTPUTS:
-        raise BadRequest(f"{of} does not exist; expected: {', '.join(OUTPUTS)}.")
-    parameters = fields.may(wanted, "parameters", dict, of=of) or {}
-    if "shared_memory_region" in parameters:
-        raise BadRequest(f"{of} is wanted in shared memory, which is not written here.")
-    classes = fields.may(parameters, "classification", int, of=of)
-    if classes is not None and (name != PROBS or classes < 1):
-        raise BadRequest(f"{of} with classification {classes}: expected 1 or more, of {PROBS!r}.")
-    is_binary = fields.may(parameters, "binary_data", bool, of=of)
-    return Wanted(name, binary if is_binary is None else is_binary, classes)
 
 
 def write(

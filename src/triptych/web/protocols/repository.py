@@ -8,20 +8,29 @@ from __future__ import annotations
 from typing import Any
 
 import flask
+from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import Conflict
 
+from triptych.utils import validation
 from triptych.web import body
 from triptych.web import context
-from triptych.web.protocols import fields
 from triptych.web.protocols import serving
 
 blueprint = flask.Blueprint("repository", __name__)
 
 
+class _IndexRecord(validation.OpenRecord):
+    ready = validation.Flag(allow_none=True)
+
+
+class _LoadRecord(validation.Record):
+    parameters = validation.Object(validation.Record, allow_none=True)  # it has no fields
+
+
 @blueprint.post("/v2/repository/index")
 def index() -> flask.Response:
     """All committees in all versions, and whether they are loaded."""
-    only_ready = fields.may(_request(), "ready", bool, of="The request")
+    only_ready = _request(_IndexRecord()).get("ready")
     entries = []
     for model in serving.all_models():
         if (is_ready := model.is_ready) or not only_ready:
@@ -39,10 +48,7 @@ def index() -> flask.Response:
 @blueprint.post("/v2/repository/models/<name>/load")
 def load(name: str) -> dict[str, Any]:
     """Load a committee, and answer when it is ready."""
-    request = _request()
-    fields.only(request, ("parameters",), of="The request")
-    parameters = fields.may(request, "parameters", dict, of="The request") or {}
-    fields.only(parameters, (), of="'parameters'")
+    _request(_LoadRecord())
     context.current().load(serving.find_model(name).key)
     return {}
 
@@ -61,6 +67,8 @@ def unload(name: str) -> dict[str, Any]:
     return {}
 
 
-def _request() -> dict[str, Any]:
+def _request(record: validation.Record) -> dict[str, Any]:
     # Clients send nothing at all where they have nothing to say.
-    return body.parse(serving.body() or b"{}")
+    request = body.parse(serving.body() or b"{}")
+    checked: dict[str, Any] = validation.load(record, request, "request", error=BadRequest)
+    return checked

@@ -9,23 +9,22 @@ before them. Source: https://github.com/kserve/open-inference-protocol and Trito
 from __future__ import annotations
 
 import math
-import reprlib
 import struct
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from marshmallow.fields import Raw
 from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from triptych.typing import Array
 from triptych.typing import UInt8Array
-from triptych.web.protocols import fields
+from triptych.utils import validation
 
 # Texts came as JSON, bytes as binary data.
 Elements = list[str] | list[memoryview]
 _LENGTH = struct.Struct("<I")
-_MOST_SIDES, _LONGEST = 4, 2**31
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,21 @@ class Tensor:
     name: str
     shape: tuple[int, ...]
     data: UInt8Array | Elements
+
+
+class _ParametersRecord(validation.OpenRecord):
+    binary_data_size = validation.Integer(allow_none=True)
+    shared_memory_region = Raw(allow_none=True)
+
+
+class _TensorRecord(validation.OpenRecord):
+    name = validation.Text(required=True)
+    datatype = validation.Text(choices=("BYTES", "UINT8"), required=True)
+    shape = validation.Items(
+        validation.Integer(least=1, most=2**31), least=1, most=4, required=True
+    )
+    data = validation.Items(allow_none=True)
+    parameters = validation.Object(_ParametersRecord, allow_none=True)
 
 
 def read(tensor: dict[str, Any], rest: memoryview, *, most: int) -> Tensor:
@@ -63,17 +77,13 @@ def read(tensor: dict[str, Any], rest: memoryview, *, most: int) -> Tensor:
         >>> read(tensor, memoryview(b""), most=1)
         Tensor(name='image', shape=(2,), data=array([7, 8], dtype=uint8))
     """
-    name = fields.need(tensor, "name", str, of="An input")
-    of = f"The input {name[:40]!r}"
-    shape = _shape(tensor, of)
-    datatype = fields.need(tensor, "datatype", str, of=of)
-    if datatype not in ("BYTES", "UINT8"):
-        raise BadRequest(f"{of} has the datatype {datatype[:40]!r}; expected BYTES or UINT8.")
+    declared = validation.load(_TensorRecord(), tensor, "input", error=BadRequest)
+    name, shape, datatype = declared["name"], declared["shape"], declared["datatype"]
+    of, data = f"The input {name[:40]!r}", declared.get("data")
     if datatype == "BYTES" and math.prod(shape) > most:
         raise RequestEntityTooLarge(f"{of} has more than {most} elements; send fewer at a time.")
-    data = fields.may(tensor, "data", list, of=of)
     if data is None:
-        _check_size(tensor, len(rest), of)
+        _check_size(declared.get("parameters") or {}, len(rest), of)
         if datatype == "BYTES":
             return Tensor(name, shape, _bytes_of_binary(rest, shape, of))
         _check_count(len(rest), shape, of)
@@ -81,26 +91,14 @@ def read(tensor: dict[str, Any], rest: memoryview, *, most: int) -> Tensor:
     if len(rest):
         raise BadRequest(f"{of} has data in its JSON, and {len(rest)} bytes follow it.")
     if datatype == "BYTES":
-        return Tensor(name, shape, _texts(data, shape, of))
-    return Tensor(name, shape, pixels(data, shape, of=of))
+        return Tensor(name, shape, _texts(list(data), shape, of))
+    return Tensor(name, shape, pixels(list(data), shape, of=of))
 
 
-def _shape(tensor: dict[str, Any], of: str) -> tuple[int, ...]:
-    shape = fields.need(tensor, "shape", list, of=of)
-    fits = 1 <= len(shape) <= _MOST_SIDES
-    if not fits or not all(type(side) is int and 0 < side <= _LONGEST for side in shape):
-        raise BadRequest(
-            f"{of} has the shape {reprlib.repr(shape)}; expected 1 to {_MOST_SIDES} sizes of 1 "
-            "or more."
-        )
-    return tuple(shape)
-
-
-def _check_size(tensor: dict[str, Any], came: int, of: str) -> None:
-    parameters = fields.may(tensor, "parameters", dict, of=of) or {}
+def _check_size(parameters: dict[str, Any], came: int, of: str) -> None:
     if "shared_memory_region" in parameters:
         raise BadRequest(f"{of} lies in shared memory, which is not read here; send it as data.")
-    size = fields.may(parameters, "binary_data_size", int, of=of)
+    size = parameters.get("binary_data_size")
     if size is None:
         raise BadRequest(f"{of} has neither 'data' nor the parameter 'binary_data_size'.")
     if size != came:

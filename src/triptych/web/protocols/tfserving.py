@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 import flask
+from marshmallow.fields import Raw
 from werkzeug.exceptions import BadRequest
 
 from triptych.inference.classifier import ClassifyOptions
+from triptych.utils import validation
 from triptych.web import body
 from triptych.web import context
 from triptych.web import uploads
 from triptych.web.protocols import exchange
-from triptych.web.protocols import fields
 from triptych.web.protocols import serving
 from triptych.web.protocols import tensors
 
@@ -27,6 +28,12 @@ EXPECTED = (
 )
 
 blueprint = flask.Blueprint("tfserving", __name__)
+
+
+class _PredictRecord(validation.Record):
+    instances = validation.Items()
+    inputs = Raw(allow_none=True)
+    signature_name = validation.Text(allow_none=True)
 
 
 @blueprint.post("/v1/models/<name>:predict")
@@ -42,16 +49,20 @@ def predict(name: str, version: str | None = None) -> flask.Response:
 
 
 def _images(request: dict[str, Any], *, most: int) -> tuple[bool, list[Any]]:
-    fields.only(request, ("instances", "inputs", "signature_name"), of="The request")
-    signature = fields.may(request, "signature_name", str, of="The request")
+    request = validation.load(_PredictRecord(), request, "request", error=BadRequest)
+    signature = request.get("signature_name")
     if signature not in (None, "", SIGNATURE):
         raise BadRequest(f"There is no signature {signature!r}; expected {SIGNATURE!r}.")
     is_by_rows = "instances" in request
     if is_by_rows == ("inputs" in request):
         raise BadRequest("Expected either 'instances' or 'inputs' in the request.")
-    if not is_by_rows:
-        request = {"inputs": _unnamed(request["inputs"])}
-    values = fields.need(request, "instances" if is_by_rows else "inputs", list, of="The request")
+    values = (
+        request["instances"]
+        if is_by_rows
+        else validation.load(
+            validation.Items(), _unnamed(request["inputs"]), "request.inputs", error=BadRequest
+        )
+    )
     uploads.check_count(len(values), most=most)
     return is_by_rows, [_image(_unnamed(value), index) for index, value in enumerate(values)]
 
@@ -64,7 +75,8 @@ def _unnamed(value: Any) -> Any:
 def _image(value: Any, index: int) -> Any:
     of = f"The image at index {index}"
     if isinstance(value, dict) and list(value) == ["b64"]:
-        return uploads.Base64(fields.need(value, "b64", str, of=of))
+        text = validation.load(validation.Text(), value["b64"], f"{of}: b64", error=BadRequest)
+        return uploads.Base64(text)
     if not isinstance(value, list):
         raise BadRequest(f"{of} is of another form; {EXPECTED}.")
     pixels = tensors.pixels(value, of=of)
