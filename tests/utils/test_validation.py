@@ -68,9 +68,9 @@ def test_good_data_becomes_what_its_records_make() -> None:
         "note": None,
     }
     expected = {**given, "spans": (Span(0.0, 0.5),), "sizes": {"one": (1, 2)}}
-    assert load(AllRecord(), given, "file") == expected
-    assert load(AllRecord(), {"name": "x"}, "file") == {"name": "x", "kind": "a"}
-    assert load(OpenNameRecord(), {"name": "x", "new": 1}, "file") == {"name": "x"}
+    assert load(AllRecord, given, "file") == expected
+    assert load(AllRecord, {"name": "x"}, "file") == {"name": "x", "kind": "a"}
+    assert load(OpenNameRecord, {"name": "x", "new": 1}, "file") == {"name": "x"}
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,10 @@ def test_bad_data_is_refused_by_the_path_of_its_first_bad_part(
     part: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(errors.SettingError) as raised:
-        load(AllRecord(), {"name": "x", **part}, "file")
+        load(AllRecord, {"name": "x", **part}, "file")
     assert message in str(raised.value)
 
 
 def test_the_caller_chooses_the_error_and_how_to_mend_it() -> None:
     with pytest.raises(errors.BundleError, match=r"^it is no object; .*pair\. Delete it\.$"):
-        load(AllRecord(), [], "it", error=errors.BundleError, hint="Delete it.")
+        load(AllRecord, [], "it", error=errors.BundleError, hint="Delete it.")

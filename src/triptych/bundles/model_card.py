@@ -70,7 +70,7 @@ def check_texts(given: object) -> dict[str, str]:
         >>> check_texts({"use": " Weeds in my garden. ", "contact": ""})
         {'use': 'Weeds in my garden.'}
     """
-    texts: dict[str, str] = validation.load(CardRecord(), given, "card")
+    texts: dict[str, str] = validation.load(CardRecord, given, "card")
     return texts
 
 

@@ -234,7 +234,7 @@ def read(folder: Path) -> Bundle:
             f"{folder} answers by the rule {about['rule']!r}, and this Triptych has only: "
             f"{', '.join(RULES)}. Use the Triptych that wrote it, or a newer one."
         )
-    _checked(_AboutRecord(), about, folder / ABOUT)
+    _checked(_AboutRecord, about, folder / ABOUT)
     gone = [name for name in about["files"] if not (folder / name).is_file()]
     if gone:
         raise errors.BundleError(f"{folder} is incomplete: {', '.join(sorted(gone))} missing.")
@@ -267,7 +267,7 @@ def read_card_texts(path: Path) -> dict[str, str]:
     Raises:
         errors.BundleError: It is damaged.
     """
-    return _checked(CardRecord(), read_object(path), path)
+    return _checked(CardRecord, read_object(path), path)
 
 
 def _checked(record: Any, data: object, path: Path) -> dict[str, Any]:

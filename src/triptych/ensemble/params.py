@@ -168,7 +168,7 @@ class EnsembleParams:
             errors.SettingError: It is damaged; the message says where.
         """
         params: EnsembleParams = validation.load(
-            ParamsRecord(), data, "doubt", hint="It is damaged; fit it once more."
+            ParamsRecord, data, "doubt", hint="It is damaged; fit it once more."
         )
         return params
 

@@ -135,6 +135,6 @@ def _read(path: Any) -> tuple[list[str], EnsembleParams]:
             f"{hint}"
         )
     fitted: tuple[list[str], EnsembleParams] = validation.load(
-        _FitRecord(), about, f"{path}: fit", error=errors.FitError, hint=hint
+        _FitRecord, about, f"{path}: fit", error=errors.FitError, hint=hint
     )
     return fitted

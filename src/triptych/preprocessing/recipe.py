@@ -134,7 +134,7 @@ class Recipe:
         Raises:
             errors.SettingError: It is damaged; the message says where.
         """
-        recipe: Recipe = validation.load(RecipeRecord(), data, "recipe")
+        recipe: Recipe = validation.load(RecipeRecord, data, "recipe")
         return recipe
 
 

@@ -18,13 +18,14 @@ together must fulfil is checked in a ``post_load`` method, which raises `wrong`:
         def _make(self, parts, **_):
             return Stage(**parts)
 
-    stage = load(StageRecord(), json.loads(text), "stage", hint="Fit it once more.")
+    stage = load(StageRecord, json.loads(text), "stage", hint="Fit it once more.")
 
 Callers that raise an error of their own (a damaged bundle, a bad request) pass ``error``.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import reprlib
 import sys
@@ -69,6 +70,9 @@ def wrong(value: object, expected: str, *path: str | int) -> marshmallow.Validat
     for key in reversed(path):
         message = {key: message}
     return marshmallow.ValidationError(message)
+
+
+_built = functools.cache(lambda record: record())  # building a schema takes longer than its use
 
 
 class _Strict(fields.Field[Any]):
@@ -207,7 +211,7 @@ class Object(_Strict):
     expected = "an object"
 
     def __init__(self, record: type[Record], **options: Any) -> None:
-        self._record = record()
+        self._record = _built(record)
         super().__init__(**options)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:
@@ -280,7 +284,7 @@ class OpenRecord(Record):
 
 
 def load(
-    record: Record | fields.Field[Any],
+    record: type[Record] | fields.Field[Any],
     data: object,
     name: str,
     *,
@@ -290,7 +294,7 @@ def load(
     """Check data, and give what the record makes of it.
 
     Args:
-        record: What is expected: a record, or a single field.
+        record: What is expected: the class of a record, or a single field.
         data: What came, as ``json.loads`` gives it.
         name: What to call it; errors begin with it.
         error: Makes the exception to raise, of a message.
@@ -309,7 +313,7 @@ def load(
     try:
         if isinstance(record, fields.Field):
             return record.deserialize(data)
-        return record.load(data)  # type: ignore[arg-type]  # it checks the type itself
+        return _built(record).load(data)
     except marshmallow.ValidationError as problem:
         path, message = first_problem(problem.messages)
     raise error(f"{name}{path} {message}. {hint}".rstrip())

@@ -48,7 +48,7 @@ def training_config(fields: Mapping[str, Any]) -> TrainingConfig:
         >>> training_config({"backbones": ["lite0"]}).backbones
         ('lite0',)
     """
-    config: TrainingConfig = validation.load(_ConfigRecord(), fields, "training")
+    config: TrainingConfig = validation.load(_ConfigRecord, fields, "training")
     return config
 
 

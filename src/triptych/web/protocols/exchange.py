@@ -124,9 +124,9 @@ def read(body: dict[str, Any], rest: memoryview, *, max_images: int) -> Inferenc
         RequestEntityTooLarge: Too many images.
         errors.SettingError: An option has an impossible value.
     """
-    request = validation.load(_RequestRecord(), body, "request", error=BadRequest)
+    request = validation.load(_RequestRecord, body, "request", error=BadRequest)
     parameters = validation.load(
-        _ParametersRecord(), request.get("parameters") or {}, "request.parameters", error=BadRequest
+        _ParametersRecord, request.get("parameters") or {}, "request.parameters", error=BadRequest
     )
     binary, outputs = bool(parameters.get("binary_data_output")), []
     for output in request.get("outputs") or [{"name": name} for name in OUTPUTS]:

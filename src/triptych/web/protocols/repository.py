@@ -30,7 +30,7 @@ class _LoadRecord(validation.Record):
 @blueprint.post("/v2/repository/index")
 def index() -> flask.Response:
     """All committees in all versions, and whether they are loaded."""
-    only_ready = _request(_IndexRecord()).get("ready")
+    only_ready = _request(_IndexRecord).get("ready")
     entries = []
     for model in serving.all_models():
         if (is_ready := model.is_ready) or not only_ready:
@@ -48,7 +48,7 @@ def index() -> flask.Response:
 @blueprint.post("/v2/repository/models/<name>/load")
 def load(name: str) -> dict[str, Any]:
     """Load a committee, and answer when it is ready."""
-    _request(_LoadRecord())
+    _request(_LoadRecord)
     context.current().load(serving.find_model(name).key)
     return {}
 
@@ -67,7 +67,7 @@ def unload(name: str) -> dict[str, Any]:
     return {}
 
 
-def _request(record: validation.Record) -> dict[str, Any]:
+def _request(record: type[validation.Record]) -> dict[str, Any]:
     # Clients send nothing at all where they have nothing to say.
     request = body.parse(serving.body() or b"{}")
     checked: dict[str, Any] = validation.load(record, request, "request", error=BadRequest)

@@ -77,7 +77,7 @@ def read(tensor: dict[str, Any], rest: memoryview, *, most: int) -> Tensor:
         >>> read(tensor, memoryview(b""), most=1)
         Tensor(name='image', shape=(2,), data=array([7, 8], dtype=uint8))
     """
-    declared = validation.load(_TensorRecord(), tensor, "input", error=BadRequest)
+    declared = validation.load(_TensorRecord, tensor, "input", error=BadRequest)
     name, shape, datatype = declared["name"], declared["shape"], declared["datatype"]
     of, data = f"The input {name[:40]!r}", declared.get("data")
     if datatype == "BYTES" and math.prod(shape) > most:

@@ -49,7 +49,7 @@ def predict(name: str, version: str | None = None) -> flask.Response:
 
 
 def _images(request: dict[str, Any], *, most: int) -> tuple[bool, list[Any]]:
-    request = validation.load(_PredictRecord(), request, "request", error=BadRequest)
+    request = validation.load(_PredictRecord, request, "request", error=BadRequest)
     signature = request.get("signature_name")
     if signature not in (None, "", SIGNATURE):
         raise BadRequest(f"There is no signature {signature!r}; expected {SIGNATURE!r}.")
