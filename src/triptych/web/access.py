@@ -118,22 +118,19 @@ def sign_out() -> Response:
 
 def _refuse_strangers() -> None:
     request = flask.request
-    is_open = request.endpoint in STATIC or request.blueprint == blueprint.name
-    if not (is_open or health.is_probe(request) or _knows_key(request)):
-        raise _unauthorized(
-            "This studio answers only to those who know its key. Send it as "
-            "'Authorization: Bearer KEY' or 'X-API-Key: KEY'; in a browser, open the studio "
-            "and sign in."
-        )
-
-
-def _knows_key(request: flask.Request) -> bool:
+    if request.endpoint in STATIC or request.blueprint == blueprint.name:
+        return
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     bearer = token if scheme.lower() == "bearer" else ""
-    sent = (bearer, request.headers.get("X-API-Key", ""))
     # Headers come as Latin-1, whatever was sent.
-    is_sent = any(_is_key(each.strip().encode("latin-1")) for each in sent)
-    return is_sent or SIGNED_IN in flask.session
+    keys = [key.strip().encode("latin-1") for key in (bearer, request.headers.get("X-API-Key", ""))]
+    if health.is_probe(request) or any(map(_is_key, keys)) or SIGNED_IN in flask.session:
+        return
+    raise _unauthorized(
+        "This studio answers only to those who know its key. Send it as "
+        "'Authorization: Bearer KEY' or 'X-API-Key: KEY'; in a browser, open the studio "
+        "and sign in."
+    )
 
 
 def _is_key(sent: bytes) -> bool:

@@ -69,26 +69,23 @@ def _describe(error: Exception) -> tuple[int, dict[str, str]]:
     if isinstance(error, errors.TriptychError):
         return error.status, error.to_dict()
     if isinstance(error, HTTPException):
+        message = error.description or error.name
+        is_default = error.description == type(error).description
+        if isinstance(error, RequestEntityTooLarge) and is_default:
+            most = flask.current_app.config["MAX_CONTENT_LENGTH"]
+            parts = flask.current_app.config["MAX_FORM_PARTS"]
+            message = (
+                f"The request is too large; at most {formatting.size(most)} are taken, all images "
+                f"together, and {parts} parts of a form. Send fewer at a time."
+            )
         code = error.name.lower().replace(" ", "_")
-        return error.code or 500, {"code": code, "message": _message(error)}
+        return error.code or 500, {"code": code, "message": message}
     flask.current_app.logger.error("Unexpected error", exc_info=error)
     return 500, {
         "code": "internal",
         "message": "Something went wrong inside the studio; its log says what, under the id "
         f"{context.notes().id}. Try again, and please report it when it happens twice.",
     }
-
-
-def _message(error: HTTPException) -> str:
-    own_words = error.description != type(error).description
-    if isinstance(error, RequestEntityTooLarge) and not own_words:
-        most = flask.current_app.config["MAX_CONTENT_LENGTH"]
-        parts = flask.current_app.config["MAX_FORM_PARTS"]
-        return (
-            f"The request is too large; at most {formatting.size(most)} are taken, all images "
-            f"together, and {parts} parts of a form. Send fewer at a time."
-        )
-    return error.description or error.name
 
 
 def _render(status: int, body: dict[str, str]) -> flask.Response | str:

@@ -18,7 +18,6 @@ import gevent.socket
 
 from triptych import errors
 from triptych.settings import Settings
-from triptych.studio.jobs import Jobs
 from triptych.typing import Notify
 from triptych.web import access
 from triptych.web import create_app
@@ -67,7 +66,10 @@ def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool
         server.close()
 
     with contextlib.closing(server):
-        _open_projects(studio, say)
+        try:
+            studio.jobs  # noqa: B018  # finds the jobs that were left behind
+        except errors.StateError as error:  # nothing can be written; the rest works all the same
+            say(error.message)
         server.start()
         say(f"Warming up the committee {registry.default} ...")
         _result(studio.loading.submit(registry.get))
@@ -81,15 +83,6 @@ def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool
     if "jobs" in vars(studio):
         studio.jobs.close()
     say("The studio is closed.")
-
-
-def _open_projects(studio: Studio, say: Notify) -> Jobs | None:
-    """See what jobs were left behind; where nothing can be written the rest works all the same."""
-    try:
-        return studio.jobs
-    except errors.StateError as error:
-        say(error.message)
-        return None
 
 
 def _watch(studio: Studio, say: Notify) -> None:

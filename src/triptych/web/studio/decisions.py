@@ -1,4 +1,4 @@
-"""What people decide about photos: at once on disk, undone one by one, and taught anew."""
+"""Decisions about photos: stored at once, undone batch by batch, and learned by retraining."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page of a project shows of its photos: some of each class, and what was found."""
+"""What the page of a project shows of its photos: some of each class, and the findings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BADGES = {
 
 @dataclass(frozen=True)
 class PhotoGroup:
-    """Photos that hang together.
+    """Photos of one class, or of none.
 
     Args:
         id: The class; `UNSORTED` or `EXCLUDED`.
@@ -61,7 +61,7 @@ class PhotoGroup:
 
 @dataclass(frozen=True)
 class FindingGroup:
-    """What was found, of one kind.
+    """The findings of one kind.
 
     Args:
         kind: As in `data.Finding`.
@@ -78,7 +78,7 @@ class FindingGroup:
 
 @dataclass(frozen=True)
 class Gallery:
-    """All that is shown.
+    """Everything that the page shows of the photos.
 
     Args:
         groups: In order.
@@ -107,12 +107,12 @@ def shown_of(texts: Iterable[str]) -> dict[int, int]:
 
 
 def build(projects: Projects, project: Project, shown: Mapping[int, int]) -> Gallery:
-    """Look up what is shown of a project.
+    """Collect what the page of a project shows.
 
     Args:
-        projects: Where it is kept.
-        project: It.
-        shown: How many photos of a group, by its number; else `FIRST`.
+        projects: The store.
+        project: The one whose page it is.
+        shown: How many photos of a group to show, by its number; else `FIRST`.
     """
     # A class without photos is already marked where it stands on the page.
     findings = [each for each in projects.findings(project.key) if each.kind != "empty_class"]

@@ -1,4 +1,4 @@
-"""The photos of a project by class: brought, looked through, and what was found among them."""
+"""The photos of a project by class: uploading, viewing and deleting them, and findings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,11 @@ def add(key: str) -> Response:
     if not files:
         raise BadRequest("No photo came; expected files in the field 'photo'.")
     here = context.current()
-    class_id = _class_id(flask.request.form.get("class", ""))
+    text, class_id = flask.request.form.get("class", ""), None
+    if text.isascii() and text.isdecimal() and len(text) < 16:
+        class_id = int(text) if int(text) != UNSORTED else None
+    elif text:
+        raise BadRequest(f"The class is {text[:40]!r}; expected its number, or nothing.")
     here.projects.find(key)
     added: list[ProjectPhoto] = []
     refused: list[Refused] = []
@@ -69,15 +73,6 @@ def erase(key: str) -> Response:
         raise BadRequest("No photo was chosen. Choose at least one, then delete.")
     erased = here.do(lambda: here.projects.erase(key, digests))
     return redirect_or_json(_address(key), erased=erased)
-
-
-def _class_id(text: str) -> int | None:
-    """The number of a class; ``None`` where none was named."""
-    if not (text.isascii() and text.isdecimal() and len(text) < 16):
-        if text:
-            raise BadRequest(f"The class is {text[:40]!r}; expected its number, or nothing.")
-        return None
-    return int(text) if int(text) != UNSORTED else None
 
 
 @blueprint.post("/<key>/classes")

@@ -1,4 +1,4 @@
-"""The versions of a bundle, as the pages tell of them."""
+"""The versions of a bundle, as pages show them."""
 
 from __future__ import annotations
 
