@@ -43,8 +43,8 @@ def folder(home: Path, name: str) -> Path:
 
 def names(home: Path) -> list[str]:
     """Names of all bundles, sorted, published or not."""
-    shelves = sorted((home / "bundles").iterdir()) if (home / "bundles").is_dir() else []
-    return [bundle_folder.name for bundle_folder in shelves if versions(home, bundle_folder.name)]
+    folders = sorted((home / "bundles").iterdir()) if (home / "bundles").is_dir() else []
+    return [each.name for each in folders if versions(home, each.name)]
 
 
 def versions(home: Path, name: str) -> list[int]:

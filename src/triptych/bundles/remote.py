@@ -100,12 +100,15 @@ def download(home: Path, url: str) -> Bundle:
         errors.BundleError: It is not a bundle, or damaged; nothing was kept.
     """
     address, _, digest = with_digest(url).rpartition(MARK)
-    shelf = home / "fetched" / digest
-    if not (shelf / VERSION).exists():
-        shelf.mkdir(parents=True, exist_ok=True)
-        with files.exclusive(shelf / "lock"):
-            if not (shelf / VERSION).exists():
-                with files.scratch_dir(shelf) as scratch, files.atomic_dir(shelf / VERSION) as new:
+    folder = home / "fetched" / digest / VERSION
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with files.exclusive(folder.parent / "lock"):
+            if not folder.exists():
+                with (
+                    files.scratch_dir(folder.parent) as scratch,
+                    files.atomic_dir(folder) as new,
+                ):
                     file = scratch / "file.zip"
                     storage.fetch(address, file, sha256=digest)
                     try:
@@ -114,7 +117,7 @@ def download(home: Path, url: str) -> Bundle:
                         raise errors.BundleError(
                             f"{storage.redact(address)}: {error.message}"
                         ) from error
-    return read(shelf / VERSION)
+    return read(folder)
 
 
 def upload(bundle: Bundle, url: str) -> str:

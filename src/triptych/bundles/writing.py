@@ -41,10 +41,10 @@ def write(
         errors.SettingError: The name cannot be used.
     """
     registry.check_name(name)
-    shelf = registry.folder(home, name)
-    shelf.mkdir(parents=True, exist_ok=True)
+    bundle_folder = registry.folder(home, name)
+    bundle_folder.mkdir(parents=True, exist_ok=True)
     try:
-        with files.scratch_dir(shelf) as scratch:
+        with files.scratch_dir(bundle_folder) as scratch:
             folder = scratch / "bundle"
             folder.mkdir()
             about = {"schema": SCHEMA, "name": name, **fill(folder)}
@@ -65,7 +65,7 @@ def write(
             return bundle
     finally:
         with contextlib.suppress(OSError):  # it is not empty, unless all failed
-            shelf.rmdir()
+            bundle_folder.rmdir()
 
 
 def describe(folder: Path, about: Mapping[str, Any]) -> None:
@@ -75,16 +75,16 @@ def describe(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def _publish_folder(folder: Path, home: Path, name: str) -> Path:
-    shelf = registry.folder(home, name)
+    bundle_folder = registry.folder(home, name)
     # Another process may take a number first; then try the next one.
     for version in range(max(registry.versions(home, name), default=0) + 1, 1 << 31):
-        target = shelf / str(version)
+        target = bundle_folder / str(version)
         if not target.exists():
             try:
                 return folder.rename(target)
             except OSError:
                 continue
-    raise errors.BundleError(f"{shelf} has no free version number left.")
+    raise errors.BundleError(f"{bundle_folder} has no free version number left.")
 
 
 def list_files(folder: Path) -> list[Path]:

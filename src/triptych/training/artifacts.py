@@ -160,7 +160,7 @@ def _fitted_figures(contents: Contents, outcome: evaluation.Predictions) -> dict
     return {"rules": rules, "doubt": doubt}
 
 
-def _doubt_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
+def _fitted_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """The figures of the fitted parameters, as rows of the report."""
     if "doubt" not in figures:
         return []
@@ -206,7 +206,7 @@ def _report(contents: Contents, figures: dict[str, Any]) -> report.Report:
             )
             for member in contents.committee.members
         },
-        doubt=_doubt_rows(figures),
+        doubt=_fitted_rows(figures),
         made=[
             ("Taught on", f"{counts['train']} photos of {len(contents.features.classes)} classes"),
             ("Head", contents.committee.members[0].fit.head.kind),

@@ -118,7 +118,7 @@ def evaluate_candidates(
         Classifier(committee),
         photos,
         seed=seed,
-        progress=lambda done, total: progress("Asking networks", done, total),
+        progress=lambda done, total: progress("Predicting", done, total),
     )
     photo_folds = predictions.folds(scored.paths, folds, seed=seed)
     return CandidateScores(candidates, scored.probs, scored.truth, photo_folds, is_imagenet=True)

@@ -114,9 +114,9 @@ def optimize(
 
     Args:
         name: Of a committee of the zoo, or of a bundle.
-        folder: Photos like those that will be asked about; best with a folder per class.
+        folder: Photos like those to be classified later; best with a folder per class.
         options: Where things are kept and how networks run; whatever its precision says, int8 is
-            held against f32.
+            compared with f32.
         config: Limits, seed, progress, stop.
 
     Raises:
@@ -130,7 +130,7 @@ def optimize(
     subject = (_of_zoo if committees.is_from_zoo(name) else _of_bundle)(name, exact, config)
     committee = subject.committee
     photos = _photos(folder, subject, config)
-    exactly = _predict(committee, photos.held, "Asking at f32", config)
+    exactly = _predict(committee, photos.held, "Predicting at f32", config)
     _check_enough(len(exactly.truth), folder)
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
         networks = list(_quantized(subject, photos.shown, Path(scratch), exact, config))
@@ -140,7 +140,7 @@ def optimize(
             for member, path in zip(committee.members, networks, strict=True)
         )
         quantized = dataclasses.replace(committee, members=members)
-        coarsely = _predict(quantized, photos.held, "Asking at int8", config)
+        coarsely = _predict(quantized, photos.held, "Predicting at int8", config)
         comparison = paired.compare(
             (exactly.probs, coarsely.probs),
             None if UNKNOWN in exactly.truth else exactly.truth,

@@ -54,8 +54,8 @@ class Option:
     """A committee to choose from.
 
     Args:
-        members: Names, in the order of asking: the quickest first.
-        is_cascade: Whether later members are asked only about photos that are still open.
+        members: Names in the order of the cascade: the quickest first.
+        is_cascade: Whether later members predict only photos that earlier ones leave undecided.
         right: Which photos it got right, shape (N,).
         ms: What it takes for a photo, in milliseconds; of a cascade, on average.
         multiply_adds: Likewise, in billions.

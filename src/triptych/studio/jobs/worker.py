@@ -39,7 +39,7 @@ def main() -> None:
     if hasattr(os, "nice"):  # Windows has none
         os.nice(NICENESS)
     try:
-        parent.send({"version": _run(parent, **next(parent.messages()))})
+        parent.send({"version": _train(parent, **next(parent.messages()))})
     except errors.Stopped:
         pass  # whoever stopped it knows why
     except errors.TriptychError as error:
@@ -52,7 +52,7 @@ def main() -> None:
         )
 
 
-def _run(
+def _train(
     parent: worker.Parent, *, home: str, key: str, config: dict[str, Any], options: dict[str, Any]
 ) -> int:
     def progress(stage: str, done: int, total: int) -> None:

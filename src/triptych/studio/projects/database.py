@@ -99,8 +99,13 @@ class Database:
                 return
         with self.writing() as db:
             for number in range(self._version(db), len(self._migrations)):
-                for statement in _statements(self._migrations[number]):
-                    db.execute(statement)
+                # Statement by statement: `executescript` would end the transaction.
+                statement = ""
+                for line in self._migrations[number].splitlines(keepends=True):
+                    statement += line
+                    if sqlite3.complete_statement(statement):
+                        db.execute(statement)
+                        statement = ""
                 db.execute(f"PRAGMA user_version = {number + 1}")
 
     def _version(self, db: sqlite3.Connection) -> int:
@@ -112,16 +117,6 @@ class Database:
                 f"with another --home."
             )
         return version
-
-
-def _statements(script: str) -> Iterator[str]:
-    # `executescript` would end the transaction.
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 def _explained(path: Path, error: Exception) -> errors.TriptychError:

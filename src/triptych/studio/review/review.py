@@ -101,19 +101,16 @@ class Review:
         """
         named = {each.name: each for each in self.project.classes}
         free = {each.id: each for each in self.project.classes if each.name not in self.labels}
-        return tuple(
-            named.get(label) or free.get(self._home_of(index) or 0)
-            for index, label in enumerate(self.labels)
-        )
-
-    def _home_of(self, index: int) -> int | None:
-        """The class that most photos of a taught class are in today."""
-        if self.predictions is None:
-            return None
-        (positions,) = np.nonzero(self.predictions.truth == index)
-        photos = [self.photos.get(self.digests[position]) for position in positions]
-        homes = Counter(photo.class_id for photo in photos if photo)
-        return homes.most_common(1)[0][0] if homes else None
+        homes: list[Counter[int | None]] = [Counter() for _ in self.labels]
+        if self.predictions is not None:
+            for digest, label in zip(self.digests, self.predictions.truth, strict=True):
+                if photo := self.photos.get(digest):
+                    homes[label][photo.class_id] += 1
+        classes = []
+        for name, home in zip(self.labels, homes, strict=True):
+            most = home.most_common(1)[0][0] if home else None
+            classes.append(named.get(name) or free.get(most or 0))
+        return tuple(classes)
 
     def cell(
         self, truth: str | None, answer: str | None, *, held: bool = True
