@@ -60,7 +60,7 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class OODReference:
-    """What new photos are compared with: the features of training photos.
+    """The features of training photos, with which new photos are compared.
 
     Args:
         features: Shape (N, F), float32, of length 1, rounded to float16, in which they are

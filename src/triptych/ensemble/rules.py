@@ -168,7 +168,7 @@ def log_odds(accuracies: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Rule:
-    """A way to combine the members' probabilities, and what people are told about it.
+    """A way to combine the members' probabilities, with its description for users.
 
     Args:
         function: Called with probs, shape (M, N, C), and one weight per member; gives (N, C).

@@ -37,7 +37,7 @@ Numbers = Mapping[str, Any]
 
 
 def prepare(labels: Sequence[str], numbers: Numbers) -> dict[str, Any]:
-    """What the macros draw.
+    """Prepare the data that the macros draw.
 
     Args:
         labels: Names of the classes, in the order of the outputs.

@@ -17,7 +17,7 @@ from triptych.typing import Probs
 
 
 def unfitted(probs: Probs) -> dict[str, Probs]:
-    """What each rule makes of the members' own answers when nothing is fitted.
+    """The combined answers of each rule when nothing is fitted.
 
     Members count alike, and the cascade asks them all.
 

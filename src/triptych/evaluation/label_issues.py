@@ -79,7 +79,7 @@ def rank(probs: Probs, labels: Labels) -> list[LabelIssue]:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What answers say of N labels.
+    """How N labels compare with the predictions.
 
     Args:
         scores: How likely each is wrong compared to the others, 0 to 1, shape (N,).
@@ -93,7 +93,7 @@ class Judgement:
 
 
 def judge(probs: Probs, given: Labels) -> Judgement:
-    """Hold labels against answers.
+    """Compare labels with predictions.
 
     Args:
         probs: Answers to photos that were not learned, shape (N, C), C at least 2.

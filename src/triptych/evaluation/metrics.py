@@ -228,7 +228,7 @@ class Bin:
 
 
 def reliability(probs: Probs, truth: Labels, *, bins: int = BINS) -> list[Bin]:
-    """What was claimed against what was right, by bins of equal width over the top probability.
+    """A reliability diagram: stated probability against accuracy, in bins of equal width.
 
     Args:
         probs: Shape (N, C).

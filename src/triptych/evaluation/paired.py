@@ -20,7 +20,7 @@ NAMES = ("f32", "int8")
 
 
 class Loss(NamedTuple):
-    """What is lost, as a share of the photos, with its 95 % interval; below zero it is a gain.
+    """The loss of accuracy as a share of the photos, with its 95 % interval; negative for a gain.
 
     Args:
         share: In [-1, 1].

@@ -1,4 +1,4 @@
-"""What pictures in PNG files share: their colours, and axes without noise.
+"""The common style of pictures in PNG files: colours, and axes without clutter.
 
 Files are looked at anywhere, so they have colours of their own. Matplotlib is imported inside
 functions only.
@@ -30,7 +30,7 @@ def percents(axis: Any) -> None:
 
 
 def calm(axes: Axes) -> None:
-    """Take the noise out of axes: no frame, a faint grid."""
+    """Style axes: no frame, a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(LINE)
     axes.tick_params(colors=QUIET, length=3, labelsize=8)

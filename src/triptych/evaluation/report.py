@@ -24,7 +24,7 @@ from triptych.utils import formatting
 
 @dataclass(frozen=True)
 class MemberNote:
-    """What the report says of a member beside its figures.
+    """A member of the committee in the report, beside its figures.
 
     Args:
         weight: Its weight in the committee, as it was fitted.

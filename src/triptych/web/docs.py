@@ -18,7 +18,7 @@ REF = "#/components/schemas/"
 
 @dataclass(frozen=True)
 class Operation:
-    """What can be asked for at one address.
+    """One operation of the API: a method of a path.
 
     Args:
         method: ``"GET"`` or ``"POST"``.
@@ -32,7 +32,7 @@ class Operation:
 
     @property
     def anchor(self) -> str:
-        """What links to it name."""
+        """The fragment by which links name it."""
         return f"{self.method}-{self.path}".replace("/", "-").strip("-").lower()
 
 
@@ -64,7 +64,7 @@ def docs() -> str:
 
 
 def kind(schema: dict[str, Any]) -> tuple[str, list[str]]:
-    """What a value is, in words, and the names of the schemas in it.
+    """The type of a value in words, and the names of the schemas in it.
 
     Example:
         >>> kind({"type": "array", "items": {"$ref": "#/components/schemas/Guess"}})

@@ -47,7 +47,7 @@ def _statuses(kind: type[errors.TriptychError]) -> dict[str, int]:
 
 
 def answer(error: Exception) -> flask.Response:
-    """What is answered when an error was raised."""
+    """The response to an error."""
     status, body = _describe(error)
     # A message may quote what the client sent: it is cut, and made writable as UTF-8.
     message = body["message"].encode(errors="backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""Whether the studio lives and is ready, for those who watch over it."""
+"""Liveness and readiness probes."""
 
 from __future__ import annotations
 

@@ -27,19 +27,19 @@ class Metric(Protocol):
 
 
 class Instruments(Protocol):
-    """What makes metrics; names are given without `PREFIX`."""
+    """Makes metrics; names are given without `PREFIX`."""
 
     def counter(self, name: str, help: str, *labels: str) -> Metric:
-        """What only grows; the name is told with ``_total`` behind it."""
+        """A value that only grows; exposed with ``_total`` after its name."""
 
     def gauge(self, name: str, help: str, *labels: str) -> Metric:
-        """What grows and shrinks."""
+        """A value that rises and falls."""
 
     def histogram(self, name: str, help: str, buckets: Iterable[float], *labels: str) -> Metric:
-        """How values are spread over buckets, by their upper bounds."""
+        """Counts of values in buckets, by the upper bounds of these."""
 
     def watch(self, name: str, help: str, read: Callable[[], Levels], *labels: str) -> None:
-        """What is looked up when it is told, by the values of its labels."""
+        """A gauge that is read when it is scraped, by the values of its labels."""
 
 
 Levels = Mapping[tuple[str, ...], float]
@@ -88,7 +88,7 @@ class _Prometheus:
 
 
 class _Watched(Collector):
-    """Looks up levels when Prometheus asks."""
+    """Reads its levels when Prometheus scrapes."""
 
     def __init__(
         self, name: str, help: str, read: Callable[[], Levels], labels: Sequence[str]

@@ -1,4 +1,4 @@
-"""What a studio counts and measures, for Prometheus.
+"""The metrics of a studio, for Prometheus.
 
 Names and units are those of its guide (prometheus.io/docs/practices/naming); a label only ever
 has values that the studio itself knows, never what a client sent.

@@ -24,7 +24,7 @@ CLIENTS = 10_000
 
 
 class Quota:
-    """So many requests a minute for each client, in a fixed amount of memory; thread-safe.
+    """A number of requests a minute for each client, in a fixed amount of memory; thread-safe.
 
     A client that was away may send a whole minute's requests at once. Of each, only the moment
     is kept at which its requests so far would be due, if they came evenly.

@@ -49,7 +49,7 @@ NOTHING = Offer((), None)
 
 @dataclass(frozen=True)
 class Facts:
-    """What can be said of a committee without loading it.
+    """The facts about a committee that are known without loading it.
 
     Args:
         name: What it is called.
@@ -150,7 +150,7 @@ class Registry:
         return tuple(name for name, offer in offers if offer.active is not None)
 
     def _offers(self) -> dict[str, Offer]:
-        """What is on offer now."""
+        """The current catalogue, with an `Offer` for each name."""
         return {
             name: offer if isinstance(offer, Offer) else Offer.of(offer)
             for name, offer in self._read_catalogue().items()
@@ -197,7 +197,7 @@ class Registry:
         return loaded.classifier
 
     def _loaded_as(self, name: str | None) -> _Loaded | None:
-        """What is loaded under a name; while it is swapped, a version by its number is that one."""
+        """The loaded committee of a name or of a version, which may be loaded as the active one."""
         name = self.default if name is None or name == "auto" else name
         bare, at, version = name.partition("@")
         loaded = self._loaded.get(bare)
@@ -294,7 +294,7 @@ class Registry:
         return self._is_on_offer(name) and self._loaded_as(name) is not None
 
     def facts(self, name: str) -> Facts:
-        """What can be said of a committee; never loads it."""
+        """The facts about a committee; never loads it."""
         offer = self._catalogue.get(name.partition("@")[0], NOTHING)
         versions: dict[str, Any] = {"versions": offer.versions, "active": offer.active}
         if loaded := self._loaded_as(name):

@@ -1,4 +1,4 @@
-"""What every request and answer is held to: who may ask, how often, and under which headers."""
+"""The rules for every request and answer: host names, other sites, limits, keys and headers."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ COMBINATIONS, FINEST = 4096, 64
 
 @dataclass(frozen=True)
 class Case:
-    """What stopping at each of the K stages before the last would mean for N photos.
+    """The effects of stopping N photos at each of the K stages before the last.
 
     Args:
         tops: Top probability of the answer after each stage, shape (K, N).

@@ -74,7 +74,7 @@ class _RequestRecord(validation.OpenRecord):
 
 @dataclass(frozen=True)
 class Wanted:
-    """An output that is asked for.
+    """A requested output.
 
     Args:
         name: One of `OUTPUTS`.
@@ -89,7 +89,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class InferenceRequest:
-    """What is asked.
+    """An inference request.
 
     Args:
         images: Files or pixels.

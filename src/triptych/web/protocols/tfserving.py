@@ -111,7 +111,7 @@ def status(name: str, version: str | None = None) -> dict[str, Any]:
 @blueprint.get("/v1/models/<name>/metadata")
 @blueprint.get("/v1/models/<name>/versions/<version>/metadata")
 def metadata(name: str, version: str | None = None) -> dict[str, Any]:
-    """What goes into a committee, and what comes out."""
+    """The inputs and outputs of a committee."""
     model = serving.find_model(name, version)
     signature = {
         "inputs": {INPUT: _tensor(INPUT, "DT_STRING", -1)},

@@ -29,7 +29,7 @@ blueprint = flask.Blueprint("v2", __name__)
 
 @blueprint.get("/v2")
 def server() -> dict[str, Any]:
-    """What the server is, and which extensions it speaks."""
+    """The name and version of the server, and the extensions it supports."""
     return {"name": "triptych", "version": triptych.__version__, "extensions": list(EXTENSIONS)}
 
 
@@ -49,7 +49,7 @@ def ready() -> tuple[dict[str, bool], int]:
 @blueprint.get("/v2/models/<name>")
 @blueprint.get("/v2/models/<name>/versions/<version>")
 def metadata(name: str, version: str | None = None) -> dict[str, Any]:
-    """What goes into a committee, and what comes out."""
+    """The inputs and outputs of a committee."""
     model = serving.find_model(name, version)
     return {
         "name": model.name,

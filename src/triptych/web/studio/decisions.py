@@ -61,7 +61,7 @@ def decide(key: str) -> Response:
 
 @blueprint.post("/decisions/undo")
 def undo(key: str) -> Response:
-    """Undo what was decided last."""
+    """Undo the latest batch of decisions."""
     return _answer(key, lambda projects: [decision.digest for decision in projects.undo(key)])
 
 
@@ -104,7 +104,7 @@ def _answer(key: str, carry_out: Callable[[Projects], list[str]]) -> Response:
 
 @blueprint.get("/decisions")
 def history(key: str) -> str:
-    """All that was decided, the newest first."""
+    """The page of all decisions, the newest first."""
     here = context.current()
     decided = here.do(lambda: batches(here.projects, key))
     return flask.render_template(
@@ -118,7 +118,7 @@ def history(key: str) -> str:
 
 @blueprint.post("/retrain")
 def retrain(key: str) -> Response:
-    """Teach the project anew, as it was taught the last time."""
+    """Train the project again with the options of the last training."""
     here = context.current()
     job = here.do(lambda: here.jobs.again(key))
     return redirect_or_json(flask.url_for("studio.teach", key=key), job=job.id)
@@ -129,7 +129,7 @@ def retrain(key: str) -> Response:
 
 @dataclass(frozen=True)
 class Batch:
-    """What was decided in one go, and is undone in one go.
+    """Decisions that were made together, and are undone together.
 
     Args:
         said: A sentence for people.
@@ -143,7 +143,7 @@ class Batch:
 
 
 def batches(projects: Projects, key: str) -> list[Batch]:
-    """What was decided in a project, the newest first.
+    """The batches of decisions of a project, the newest first.
 
     Raises:
         errors.UnknownName: There is no such project.
@@ -153,7 +153,7 @@ def batches(projects: Projects, key: str) -> list[Batch]:
 
 
 def undoable(projects: Projects, key: str) -> Batch | None:
-    """What would be undone next."""
+    """The batch that would be undone next."""
     batch = next((batch for batch in _groups(projects, key) if not batch[0].undone), None)
     if batch is None:
         return None

@@ -53,7 +53,7 @@ class PhotoGroup:
 
     @property
     def more(self) -> str | None:
-        """What `shown_of` takes to show more of them; ``None`` where all are shown."""
+        """The text for `shown_of` that shows more of them; ``None`` where all are shown."""
         if len(self.photos) >= self.total:
             return None
         return f"{self.id}:{len(self.photos) + MORE}"

@@ -17,7 +17,7 @@ CLASS, DISMISS = "class", "dismiss"
 
 @blueprint.get("")
 def inbox() -> str:
-    """What waits for a person to look at; the newest first."""
+    """The photos that wait for a label, the newest first."""
     here = context.current()
     projects = here.projects.all()
     kept = here.projects.inbox(0, ON_A_PAGE)

@@ -131,7 +131,7 @@ def thumb(digest: str) -> flask.Response:
 
 @blueprint.get("/photos/<digest>.jpg")
 def full(digest: str) -> flask.Response:
-    """A photo as it came; in a form that browsers do not show, as a JPEG."""
+    """The original photo, or a JPEG of it where browsers cannot show its format."""
     here = context.current()
     _check_digest(digest)
     limits = here.settings.image_limits

@@ -28,7 +28,7 @@ THUMBS = 4
 
 @dataclass(frozen=True)
 class ProjectSummary:
-    """What the list shows of a project.
+    """A project as the list shows it.
 
     Args:
         project: Itself.

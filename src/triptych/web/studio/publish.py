@@ -1,4 +1,4 @@
-"""Publishing: which version is served, what its card says, and how others ask it."""
+"""Publishing: the version that is served, its model card, and snippets for calling it."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def share(name: str) -> str:
 
 
 def _about(bundle: BundleVersions) -> dict[str, object]:
-    """What the page tells of a bundle."""
+    """The template variables of a bundle."""
     here = context.current()
     return {
         "bundle": bundle,

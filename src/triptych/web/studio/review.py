@@ -163,7 +163,7 @@ def compare(key: str) -> str:
 
 @blueprint.get("/report")
 def report(key: str) -> flask.Response:
-    """The whole report of a version, as it was written when it was taught."""
+    """The report of a version, as training wrote it."""
     here, version = context.current(), _number("version")
 
     def read() -> bytes:

@@ -38,7 +38,7 @@ DEFAULTS: dict[str, Any] = {
 
 @blueprint.get("/<key>/teach")
 def teach(key: str) -> str:
-    """What to teach with, and how the latest teaching goes."""
+    """The options of training, and the progress of the latest job."""
     here = context.current()
     project = here.projects.find(key)
     latest = here.jobs.latest(key)

@@ -141,7 +141,7 @@ def _version(home: Path, name: str, number: int) -> Version:
 
 
 def accuracy_of(metrics: dict[str, Any]) -> HeldOutAccuracy | None:
-    """The accuracy that ``metrics.json`` tells; ``None`` where there is none."""
+    """The accuracy in ``metrics.json``; ``None`` where there is none."""
     try:
         whole = metrics["committee"]
         low, high = map(float, whole["interval"])
