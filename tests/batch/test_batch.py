@@ -271,10 +271,18 @@ def test_a_plan_that_was_not_finished_is_made_anew(photos: Path, tmp_path: Path)
     assert prepare(tmp_path / "out", photos).photos == 24
 
 
-def test_a_damaged_plan_says_so(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"schema": 99}', "plan.schema is 99; expected"),
+        ('{"schema": 1, "photos": 3, "rows_per_file": 2}', "plan.asked is missing"),
+        ("{", "is not JSON"),
+    ],
+)
+def test_a_damaged_plan_says_so(text: str, message: str, photos: Path, tmp_path: Path) -> None:
     prepare(tmp_path / "out", photos)
-    (tmp_path / "out" / "_plan" / "about.json").write_text('{"schema": 99}')
-    with pytest.raises(errors.StateError, match=r"about.json.* is damaged"):
+    (tmp_path / "out" / "_plan" / "about.json").write_text(text)
+    with pytest.raises(errors.StateError, match=rf"about.json.*{message}.* It is damaged"):
         prepare(tmp_path / "out", photos)
 
 

@@ -202,7 +202,7 @@ def test_code_inside_a_model_is_not_run(keras: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "bundles" / "guest").exists()
 
 
-@pytest.mark.parametrize("kind", ["missing", "text", "zip", "truncated", "folder"])
+@pytest.mark.parametrize("kind", ["missing", "text", "zip", "list", "truncated", "folder"])
 def test_files_that_are_no_keras_model(kind: str, three: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.keras"
     if kind == "text":
@@ -210,6 +210,9 @@ def test_files_that_are_no_keras_model(kind: str, three: Path, tmp_path: Path) -
     elif kind == "zip":
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("photo.jpg", PHOTOS[0])
+    elif kind == "list":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", "[1]")
     elif kind == "truncated":
         path.write_bytes(three.read_bytes()[:-2000])
     elif kind == "folder":

@@ -21,6 +21,7 @@ from triptych.batch import shards
 from triptych.batch import tables
 from triptych.data.files import is_image
 from triptych.utils import storage
+from triptych.utils import validation
 
 # Not read as a part by what reads folders of Parquet files, as a name that begins with "_".
 FOLDER = "_plan"
@@ -152,6 +153,13 @@ def prepare(
     return BatchPlan(out, about["photos"], about["rows_per_file"], answered)
 
 
+class _PlanRecord(validation.OpenRecord):
+    schema = validation.Integer(least=SCHEMA, most=SCHEMA, required=True)
+    photos = validation.Integer(least=1, required=True)
+    rows_per_file = validation.Integer(least=1, required=True)
+    asked = validation.Table(required=True)
+
+
 def _read(out: str) -> dict[str, Any] | None:
     """What is told of a plan; ``None`` where there is none, or one that was not finished."""
     location = storage.join(out, FOLDER, ABOUT)
@@ -162,15 +170,14 @@ def _read(out: str) -> dict[str, Any] | None:
                 "answers to. Take an empty folder."
             )
         return None
+    shown = storage.redact(location)
+    hint = "It is damaged, or of another Triptych. Take another folder."
     try:
         about: dict[str, Any] = json.loads(storage.read(location))
-        if about["schema"] == SCHEMA and about["photos"] and about["rows_per_file"]:
-            return about
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise errors.StateError(
-        f"{storage.redact(location)} is damaged, or of another Triptych. Take another folder."
-    )
+    except (ValueError, RecursionError) as error:
+        raise errors.StateError(f"{shown} is not JSON: {error}. {hint}") from error
+    validation.load(_PlanRecord, about, f"{shown}: plan", error=errors.StateError, hint=hint)
+    return about
 
 
 def _check(out: str, about: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from triptych.engines.conversion import convert
 from triptych.models import zoo
 from triptych.preprocessing.recipe import Recipe
 from triptych.typing import Notify
+from triptych.utils import validation
 
 # The defaults of keras.utils.load_img: resize without keeping the aspect ratio, nearest pixel.
 FIT = "square"
@@ -121,10 +122,14 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return dict(json.loads(archive.read("config.json")))
+            content = json.loads(archive.read("config.json"))
+        config: dict[str, Any] = validation.load(
+            validation.Table(), content, "config", error=ValueError
+        )
+        return config
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise errors.SourceError(
-            f"{path} is no .keras file: {error}. In Keras 3, save the model with "
+            f"{path} is no .keras file: {str(error).rstrip('.')}. In Keras 3, save the model with "
             "model.save('model.keras')."
         ) from error
 

@@ -33,7 +33,7 @@ IGNORED = (
 ALL = 2**31
 
 
-class _ParametersRecord(validation.Record):
+class _RequestParametersRecord(validation.Record):
     rule = validation.Text(allow_none=True)
     members = validation.Text(allow_none=True)
     fit = validation.Text(allow_none=True)
@@ -126,7 +126,10 @@ def read(body: dict[str, Any], rest: memoryview, *, max_images: int) -> Inferenc
     """
     request = validation.load(_RequestRecord, body, "request", error=BadRequest)
     parameters = validation.load(
-        _ParametersRecord, request.get("parameters") or {}, "request.parameters", error=BadRequest
+        _RequestParametersRecord,
+        request.get("parameters") or {},
+        "request.parameters",
+        error=BadRequest,
     )
     binary, outputs = bool(parameters.get("binary_data_output")), []
     for output in request.get("outputs") or [{"name": name} for name in OUTPUTS]:

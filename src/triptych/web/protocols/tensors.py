@@ -42,7 +42,7 @@ class Tensor:
     data: UInt8Array | Elements
 
 
-class _ParametersRecord(validation.OpenRecord):
+class _InputParametersRecord(validation.OpenRecord):
     binary_data_size = validation.Integer(allow_none=True)
     shared_memory_region = Raw(allow_none=True)
 
@@ -54,7 +54,7 @@ class _TensorRecord(validation.OpenRecord):
         validation.Integer(least=1, most=2**31), least=1, most=4, required=True
     )
     data = validation.Items(allow_none=True)
-    parameters = validation.Object(_ParametersRecord, allow_none=True)
+    parameters = validation.Object(_InputParametersRecord, allow_none=True)
 
 
 def read(tensor: dict[str, Any], rest: memoryview, *, most: int) -> Tensor:
