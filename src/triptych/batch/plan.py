@@ -120,7 +120,7 @@ def prepare(
     manifest: dict[str, Any],
     *,
     rows_per_file: int | None = None,
-    found: Callable[[int], None] = lambda photos: None,
+    on_listed: Callable[[int], None] = lambda photos: None,
 ) -> BatchPlan:
     """Take the plan that is in a folder, or make one.
 
@@ -130,7 +130,7 @@ def prepare(
         manifest: As JSON: `triptych.batch.manifest.Manifest.to_dict`.
         rows_per_file: How many photos are answered in one file; by default as the plan there has
             it, else 256.
-        found: Called now and then with how many photos were found so far.
+        on_listed: Called now and then with the number of photos listed so far.
 
     Raises:
         errors.SourceError: There are no photos, or the folder cannot be written.
@@ -143,7 +143,7 @@ def prepare(
     manifest = json.loads(json.dumps(manifest))  # as it is read back: a tuple is a list
     about = _read(out)
     if about is None:
-        about = _make(out, locations, manifest, rows_per_file or ROWS_PER_FILE, found)
+        about = _make(out, locations, manifest, rows_per_file or ROWS_PER_FILE, on_listed)
     else:
         _check(out, about, {"sources": locations, "rows_per_file": rows_per_file, **manifest})
     answered = bytearray(-(-about["photos"] // about["rows_per_file"]))
@@ -161,7 +161,7 @@ class _PlanRecord(validation.OpenRecord):
 
 
 def _read(out: str) -> dict[str, Any] | None:
-    """What is told of a plan; ``None`` where there is none, or one that was not finished."""
+    """The description of a plan; ``None`` if there is none, or it was not finished."""
     location = storage.join(out, FOLDER, ABOUT)
     if not storage.exists(location):
         if next(shards.numbers(out), None) is not None:
@@ -181,7 +181,7 @@ def _read(out: str) -> dict[str, Any] | None:
 
 
 def _check(out: str, about: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Whether a run goes on with the one that made a plan."""
+    """Refuse to resume a plan that was made with other photos or options."""
     there = {**about, **about["asked"]}
     if wanted["rows_per_file"] is None:
         wanted["rows_per_file"] = there["rows_per_file"]
@@ -200,7 +200,7 @@ def _make(
     locations: list[str],
     manifest: dict[str, Any],
     rows: int,
-    found: Callable[[int], None],
+    on_listed: Callable[[int], None],
 ) -> dict[str, Any]:
     photos = 0
     # A file that was named counts as a photo, whatever its suffix.
@@ -213,7 +213,7 @@ def _make(
     for page, chunks in enumerate(_pages(paths, rows)):
         storage.write(_page(out, page), tables.pack(chunks, tables.CHUNKS))
         photos += sum(len(chunk["sources"]) for chunk in chunks)
-        found(photos)
+        on_listed(photos)
     if not photos:
         raise errors.SourceError(
             f"There are no image files in {', '.join(map(storage.redact, locations))}; expected a "

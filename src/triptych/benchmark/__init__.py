@@ -70,22 +70,21 @@ class Bench:
         """
         self._classifier.warm_up()
         for report in self.measured:
-            yield from self._in_process(report)
+            name, photos = report.sample.name, report.sample.photos
+            report.stages, members_run = local.measure_stages(
+                self._classifier, photos, self._seconds
+            )
+            yield f"{name}: stages"
+            report.bare_per_s = local.measure_networks(
+                self._classifier.committee, photos, members_run, self._seconds
+            )
+            yield f"{name}: the networks alone"
+            report.stream_per_s = local.measure_stream(self._classifier, photos, self._seconds)
+            yield f"{name}: a stream of photos"
         with contextlib.closing(serving.ServerProcess(self._server)) as server:
             yield "the server is up"
             for report in self.measured:
                 yield from self._over_http(report, server.port)
-
-    def _in_process(self, report: SampleReport) -> Iterator[str]:
-        name, photos = report.sample.name, report.sample.photos
-        report.stages, members_run = local.measure_stages(self._classifier, photos, self._seconds)
-        yield f"{name}: stages"
-        report.bare_per_s = local.measure_networks(
-            self._classifier.committee, photos, members_run, self._seconds
-        )
-        yield f"{name}: the networks alone"
-        report.stream_per_s = local.measure_stream(self._classifier, photos, self._seconds)
-        yield f"{name}: a stream of photos"
 
     def _over_http(self, report: SampleReport, port: int) -> Iterator[str]:
         name, photos = report.sample.name, report.sample.photos

@@ -17,7 +17,6 @@ from triptych.benchmark.report import StageLatency
 from triptych.inference.classifier import Classifier
 from triptych.inference.committee import Committee
 from triptych.preprocessing import recipe
-from triptych.results import Timing
 from triptych.utils import concurrency
 
 # For each photo, the names of the members that ran on it; a cascade does not run all.
@@ -47,27 +46,22 @@ def measure_stages(
     for number in _indices(len(photos), seconds):
         start = time.perf_counter()
         timing = alone.classify(photos[number]).timing
-        timings.append(_parts(timing, (time.perf_counter() - start) * 1000))
+        spent_ms = (time.perf_counter() - start) * 1000
+        timings.append(
+            {
+                "decode": timing.decode_ms,
+                "preprocess": timing.recipe_ms,
+                **timing.members_ms,
+                "combine": spent_ms - timing.total_ms,
+            }
+        )
         members_run[number] = tuple(timing.members_ms)
     members = [member.name for member in classifier.committee.members]
-    names = ["decode", "preprocess", *members, "combine"]
-    return [stage for name in names if (stage := _stage(name, timings))], members_run
-
-
-def _parts(timing: Timing, spent_ms: float) -> dict[str, float]:
-    return {
-        "decode": timing.decode_ms,
-        "preprocess": timing.recipe_ms,
-        **timing.members_ms,
-        "combine": spent_ms - timing.total_ms,
-    }
-
-
-def _stage(name: str, timings: Sequence[dict[str, float]]) -> StageLatency | None:
-    times_ms = [parts[name] for parts in timings if name in parts]
-    return (
-        StageLatency(name, Latency.of(times_ms), len(times_ms) / len(timings)) if times_ms else None
-    )
+    stages = []
+    for name in ("decode", "preprocess", *members, "combine"):
+        if times_ms := [timing_ms[name] for timing_ms in timings if name in timing_ms]:
+            stages.append(StageLatency(name, Latency.of(times_ms), len(times_ms) / len(timings)))
+    return stages, members_run
 
 
 def measure_stream(classifier: Classifier, photos: Sequence[bytes], seconds: float) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,25 +72,21 @@ def read(paths: Iterable[Path], say: Notify) -> Sample:
     """
     photos: list[bytes] = []
     megapixels: list[float] = []
-    for path in _files(paths):
+    files = (file for path in paths for file in (data.walk(path) if path.is_dir() else [path]))
+    for path in files:
         if len(photos) == MAX_PHOTOS:
             say(f"Only the first {MAX_PHOTOS} photos are used.")
             break
         try:
-            data = images.read(path)
-            height, width, _ = images.load(data).shape
+            photo = images.read(path)
+            height, width, _ = images.load(photo).shape
         except errors.TriptychError as error:
             say(f"Left out {path}: {error.message}")
         else:
-            photos.append(bytes(data))
+            photos.append(photo)
             megapixels.append(height * width / 1e6)
     if not photos:
         raise errors.SourceError(
             "There is no photo to measure with; name files or folders of some."
         )
     return Sample("own photos", tuple(photos), statistics.median(megapixels))
-
-
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    for path in paths:
-        yield from data.walk(path) if path.is_dir() else [path]

@@ -123,7 +123,7 @@ def classify(
         paths,
         manifest.to_dict(),
         rows_per_file=output.rows_per_file,
-        found=lambda photos: common.note(f"{photos:,} photos found."),
+        on_listed=lambda photos: common.note(f"{photos:,} photos found."),
     )
     if plan.remaining_photos < plan.photos:
         done = f"{plan.photos - plan.remaining_photos:,} of {plan.photos:,}"

@@ -92,13 +92,10 @@ class BatchingEngine:
             if self._queue[0] is queued:
                 queued.woken.set()
         queued.woken.wait()
-        if not queued.output.done():
-            self._lead()
-        return queued.output.result()
-
-    def _lead(self) -> None:
-        """Run the first batch and as many as fit behind it; wake the next leader."""
+        if queued.output.done():
+            return queued.output.result()
         with self._slots:
+            # Lead: run the first batch and as many as fit behind it, and wake the next leader.
             with self._lock:
                 joined = [self._queue.popleft()]
                 photos = len(joined[0].batch)
@@ -108,6 +105,7 @@ class BatchingEngine:
                 if self._queue:
                     self._queue[0].woken.set()
             self._run(joined)
+        return queued.output.result()
 
     def _run(self, joined: list[_QueuedBatch]) -> None:
         try:

@@ -173,13 +173,13 @@ class FeatureActor:
     """
 
     def __init__(self, packed: Any) -> None:
-        self._shipped = packed
+        self._reference = packed
 
     @functools.cached_property
     def _extractors(self) -> list[features.Extractor]:
         import ray
 
-        packed: list[PackedBackbone] = ray.get(self._shipped)
+        packed: list[PackedBackbone] = ray.get(self._reference)
         engines = {path: one.open() for path, one in {one.network: one for one in packed}.items()}
         return [
             features.Extractor("", engines[one.network], one.recipe, one.view) for one in packed

@@ -162,10 +162,10 @@ class PreprocessActor:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Preprocess a chunk."""
         sources = map(planning.decode, row["sources"])
-        cuts = concurrency.map_ahead(
+        crops = concurrency.map_ahead(
             self._pool, self._preprocessor.crop, sources, ahead=2 * READERS
         )
-        return {"number": row["number"], **self._preprocessor.pack(list(cuts))}
+        return {"number": row["number"], **self._preprocessor.pack(list(crops))}
 
 
 class PredictActor:
@@ -192,15 +192,13 @@ class PredictActor:
         """Classify a chunk; returns its counts, or the error."""
         try:
             if not self._error:
-                return {**asdict(self._answer(row)), "error": ""}
+                crops = list(self._preprocessor.unpack(row))
+                good = ((crop.source, crop) for crop in crops if not isinstance(crop, Failure))
+                answers = self._classifier.classify_many(good, self._manifest.options)
+                rows = [crop if isinstance(crop, Failure) else next(answers) for crop in crops]
+                shard = shards.write(self._out, int(row["number"]), rows)
+                return {**asdict(shard), "error": ""}
         except errors.TriptychError as error:
             self._error = error.message
         # Returned, not raised: Ray would wrap it in its own traceback.
         return {**asdict(batch.Shard(int(row["number"]), 0, 0)), "error": self._error}
-
-    def _answer(self, row: Mapping[str, Any]) -> batch.Shard:
-        seen = list(self._preprocessor.unpack(row))
-        good = ((cut.source, cut) for cut in seen if not isinstance(cut, Failure))
-        answers = self._classifier.classify_many(good, self._manifest.options)
-        rows = [cut if isinstance(cut, Failure) else next(answers) for cut in seen]
-        return shards.write(self._out, int(row["number"]), rows)

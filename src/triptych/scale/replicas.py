@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from typing import cast
@@ -259,7 +259,13 @@ class Ingress:
             self._settings, registry, threads=threads, teaching=False, make=self._metrics
         )
         workers = self._settings.max_waiting_images + SPARE_THREADS
-        return cast(ASGIApp, WSGIMiddleware(_with_terminated_input(app), workers=workers))
+
+        def answer(environ: Any, start_response: Any) -> Iterable[bytes]:
+            # Without this Werkzeug reads a chunked body, whose length is not known, as empty.
+            environ["wsgi.input_terminated"] = True
+            return app(environ, start_response)
+
+        return cast(ASGIApp, WSGIMiddleware(answer, workers=workers))
 
     def _classifier(self, committee: str) -> Classifier:
         def remote(name: str, network: Path) -> Engine:
@@ -301,14 +307,3 @@ def _whereabouts() -> dict[str, Any]:
 
 def _run_zeros(member: Member) -> None:
     member.engine.run(np.zeros((1, *member.recipe.size, 3), np.float32))
-
-
-def _with_terminated_input(app: Callable[..., Any]) -> Callable[..., Any]:
-    """Set ``wsgi.input_terminated``: without it Werkzeug reads a chunked body, whose length is not
-    known, as empty."""
-
-    def answer(environ: dict[str, Any], start_response: Any) -> Any:
-        environ["wsgi.input_terminated"] = True
-        return app(environ, start_response)
-
-    return answer

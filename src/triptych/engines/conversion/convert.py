@@ -141,7 +141,11 @@ def run(jobs: Sequence[ConversionJob | ImportJob], report: Notify) -> None:
 
 def _main() -> None:
     parent = worker.connect()
-    _import_keras()
+    # Importing Keras takes 0.8 s of a core without these libraries and scipy.signal, 2.6 s with
+    # them, and 5 s more where TensorFlow is installed, which Keras would seed and ask about files.
+    sys.meta_path.insert(0, Hidden("tensorflow", *NEEDLESS))
+    sys.modules["scipy.signal"] = _Later("scipy.signal")
+    importlib.import_module("keras")
     for fields in parent.messages():
         if "build" in fields:
             with contextlib.suppress(errors.WeightsDamaged):
@@ -153,14 +157,6 @@ def _main() -> None:
         except errors.WeightsDamaged as error:
             damaged = error.message
         parent.send({"damaged": damaged})
-
-
-def _import_keras() -> None:
-    # Importing Keras takes 0.8 s of a core without these libraries and scipy.signal, 2.6 s with
-    # them, and 5 s more where TensorFlow is installed, which Keras would seed and ask about files.
-    sys.meta_path.insert(0, Hidden("tensorflow", *NEEDLESS))
-    sys.modules["scipy.signal"] = _Later("scipy.signal")
-    importlib.import_module("keras")
 
 
 class Hidden(importlib.abc.MetaPathFinder):
@@ -189,24 +185,22 @@ class _Later(types.ModuleType):
 
 
 def _convert(job: ConversionJob | ImportJob) -> None:
-    network, whole = _built(job) if isinstance(job, ConversionJob) else _imported(job)
+    import keras
+
+    whole = None
+    if isinstance(job, ImportJob):
+        network, whole = _imported(job)
+    else:
+        network = _backbone(job.backbone, job.weights)
+        if job.head:
+            features = network.outputs[1]
+            probs = head.Head.read(Path(job.head)).attach(features)
+            whole = keras.Model(network.inputs, probs, name=job.backbone.lower())
+            network = keras.Model(network.inputs, [probs, features])
     with files.atomic_dir(Path(job.folder)) as folder:
         export(network, folder / NETWORK)
         if whole is not None:
             whole.save(folder / MODEL)
-
-
-def _built(job: ConversionJob) -> tuple[Any, Any]:
-    """The network with outputs (probs, features), and with a head the whole Keras model."""
-    import keras
-
-    network = _backbone(job.backbone, job.weights)
-    if not job.head:
-        return network, None
-    features = network.outputs[1]
-    probs = head.Head.read(Path(job.head)).attach(features)
-    whole = keras.Model(network.inputs, probs, name=job.backbone.lower())
-    return keras.Model(network.inputs, [probs, features]), whole
 
 
 @functools.cache
@@ -222,6 +216,7 @@ def _backbone(name: str, file: str | None) -> Any:
 
 
 def _imported(job: ImportJob) -> tuple[Any, Any]:
+    """The network with outputs (probs, features), and the whole Keras model."""
     import keras
 
     try:
@@ -239,7 +234,9 @@ def _imported(job: ImportJob) -> tuple[Any, Any]:
     if probs.shape[-1] == 1:  # one sigmoid unit: the second class's probability
         probs = keras.layers.Concatenate(name="both")([1.0 - probs, probs])
     whole = keras.Model(model.inputs, probs)
-    return keras.Model(model.inputs, [probs, _penultimate(model)]), whole
+    # An imported model's features are the input of its last layer with weights.
+    features = [layer for layer in model.layers if layer.weights][-1].input
+    return keras.Model(model.inputs, [probs, features]), whole
 
 
 def _ends_in_probs(layer: Any) -> bool:
@@ -249,12 +246,6 @@ def _ends_in_probs(layer: Any) -> bool:
         return _ends_in_probs(layer.layers[-1])
     activation = getattr(getattr(layer, "activation", None), "__name__", "")
     return isinstance(layer, keras.layers.Softmax) or activation in ("softmax", "sigmoid")
-
-
-def _penultimate(model: Any) -> Any:
-    """The input of the last layer with weights: the features of an imported model."""
-    last = [layer for layer in model.layers if layer.weights][-1]
-    return last.input
 
 
 def export(model: Any, path: Path) -> None:
