@@ -73,12 +73,12 @@ def read(out: str, number: int) -> list[dict[str, Any]]:
         errors.SourceError: There is no such shard.
         errors.StateError: The file is damaged.
     """
-    return [_as_json(row) for row in tables.unpack(storage.read(location(out, number)))]
-
-
-def _as_json(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without the fields that its kind of result does not have."""
-    if row["error"]:
-        return {"source": row["source"], "error": row["error"]}
-    lacking = ("error",) if row["warning"] else ("error", "warning")
-    return {name: value for name, value in row.items() if name not in lacking}
+    results = []
+    for row in tables.unpack(storage.read(location(out, number))):
+        # Without the columns that this kind of result does not have.
+        if row["error"]:
+            results.append({"source": row["source"], "error": row["error"]})
+        else:
+            lacking = ("error",) if row["warning"] else ("error", "warning")
+            results.append({name: row[name] for name in row if name not in lacking})
+    return results

@@ -145,23 +145,17 @@ def _load_backbone(model: Any, backbone: zoo.Backbone, path: Path) -> None:
     # Layers are matched by order and shapes: Keras numbers unnamed layers anew in each process.
     for layers in _candidates(path):
         for wanted in (model.layers, zoo.backbone_layers(model)):
-            if _set_weights([layer for layer in wanted if layer.weights], layers):
+            targets = [layer for layer in wanted if layer.weights]
+            shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in targets]
+            run = layers[: len(targets)]
+            if [[array.shape for array in arrays] for arrays in run] == shapes:
+                for layer, arrays in zip(targets, run, strict=True):
+                    layer.set_weights(arrays)
                 return
     raise errors.WeightsDamaged(
         f"{path} holds no {backbone.name}: no run of its layers has the shapes of that backbone. "
         "Expected a .keras model or .h5 weights that contain it."
     )
-
-
-def _set_weights(wanted: list[Any], layers: list[list[Array]]) -> bool:
-    """Set the weights of layers to the first arrays of a run, if all shapes match."""
-    shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in wanted]
-    run = layers[: len(wanted)]
-    if [[array.shape for array in arrays] for arrays in run] != shapes:
-        return False
-    for layer, arrays in zip(wanted, run, strict=True):
-        layer.set_weights(arrays)
-    return True
 
 
 def _candidates(path: Path) -> Iterator[list[list[Array]]]:
@@ -264,8 +258,17 @@ def _download(address: str, partial: Path, progress: ByteProgress) -> None:
         request.add_header("Range", f"bytes={have}-")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-            resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
-            _receive(response, partial, have if resumed else 0, progress)
+            if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+                have = 0
+            length = response.headers.get("Content-Length")
+            total = have + int(length) if length else None
+            with partial.open("ab" if have else "wb") as file:
+                while chunk := response.read(CHUNK_BYTES):
+                    file.write(chunk)
+                    progress(file.tell(), total)
+                received = file.tell()
+            if total is not None and received < total:
+                raise http.client.IncompleteRead(b"", total - received)
     except urllib.error.HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise errors.FetchError(_not_delivered(address, f"the server says {error}")) from error
@@ -274,20 +277,6 @@ def _download(address: str, partial: Path, progress: ByteProgress) -> None:
         raise errors.FetchError(
             _not_delivered(address, str(getattr(error, "reason", error)))
         ) from error
-
-
-def _receive(
-    response: http.client.HTTPResponse, partial: Path, have: int, progress: ByteProgress
-) -> None:
-    length = response.headers.get("Content-Length")
-    total = have + int(length) if length else None
-    with partial.open("ab" if have else "wb") as file:
-        while chunk := response.read(CHUNK_BYTES):
-            file.write(chunk)
-            progress(file.tell(), total)
-        received = file.tell()
-    if total is not None and received < total:
-        raise http.client.IncompleteRead(b"", total - received)
 
 
 def _not_delivered(address: str, reason: str) -> str:
