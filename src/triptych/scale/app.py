@@ -31,41 +31,16 @@ def build(arguments: Arguments) -> serve.Application:
         errors.UnknownName: No such committee, backbone or member.
     """
     committee, names = committee_and_members(arguments)
-    version = arguments.digest(*names)
-
-    def deployment(
-        replica: type, name: str, cores: float, least: int, most: int, **options: Any
-    ) -> Any:
-        scaling: dict[str, Any] = {"num_replicas": least}
-        if least < most:
-            config = AutoscalingConfig(
-                min_replicas=least,
-                max_replicas=most,
-                target_ongoing_requests=arguments.target_ongoing_requests,
-            )
-            scaling = {"autoscaling_config": config}
-        made = serve.deployment(
-            name=name,
-            ray_actor_options={"num_cpus": cores},
-            user_config={"committee": committee},
-            graceful_shutdown_timeout_s=arguments.graceful_shutdown_timeout_s,
-            health_check_period_s=arguments.health_check_period_s,
-            max_constructor_retry_count=CONSTRUCTOR_TRIES,
-            max_surge_percent=SURGE_PERCENT,
-            **scaling,
-            **options,
-        )(replica)
-        # Ray Serve keeps replicas whose version has not changed. `_internal`: the public `options`
-        # has no version, and replaces replicas at each deployment.
-        return made.options(version=version, _internal=True)
-
+    version, config = arguments.digest(*names), {"committee": committee}
     members = {
-        name: deployment(
+        name: _deployment(
             MemberReplica,
             name,
-            arguments.cores,
-            arguments.min_replicas,
-            arguments.max_replicas,
+            arguments,
+            (arguments.min_replicas, arguments.max_replicas),
+            version=version,
+            user_config=config,
+            ray_actor_options={"num_cpus": arguments.cores},
             max_ongoing_requests=arguments.ongoing_limit,
             max_queued_requests=arguments.max_queued_requests,
         ).bind(arguments.of_replicas, name)
@@ -73,18 +48,53 @@ def build(arguments: Arguments) -> serve.Application:
     }
     # More than the server's own queue holds, so that the queue refuses, with its own message.
     requests = 2 * arguments.settings_in_force().max_waiting_images
-    ingress = deployment(
+    ingress = _deployment(
         Ingress,
         INGRESS,
-        arguments.ingress_cores,
-        arguments.ingress_min_replicas,
-        arguments.ingress_max_replicas,
+        arguments,
+        (arguments.ingress_min_replicas, arguments.ingress_max_replicas),
+        version=version,
+        user_config=config,
+        ray_actor_options={"num_cpus": arguments.ingress_cores},
         max_ongoing_requests=requests,
         max_queued_requests=requests,
         backpressure_config=BackpressureConfig(retry_after_s=1),
     )
     application: serve.Application = ingress.bind(arguments.of_replicas, members)
     return application
+
+
+def _deployment(
+    replica: type,
+    name: str,
+    arguments: Arguments,
+    count: tuple[int, int],
+    *,
+    version: str,
+    **options: Any,
+) -> Any:
+    """Deploy a class under a name, with the fewest and the most replicas of ``count``."""
+    least, most = count
+    scaling: dict[str, Any] = {"num_replicas": least}
+    if least < most:
+        config = AutoscalingConfig(
+            min_replicas=least,
+            max_replicas=most,
+            target_ongoing_requests=arguments.target_ongoing_requests,
+        )
+        scaling = {"autoscaling_config": config}
+    deployment = serve.deployment(
+        name=name,
+        graceful_shutdown_timeout_s=arguments.graceful_shutdown_timeout_s,
+        health_check_period_s=arguments.health_check_period_s,
+        max_constructor_retry_count=CONSTRUCTOR_TRIES,
+        max_surge_percent=SURGE_PERCENT,
+        **scaling,
+        **options,
+    )(replica)
+    # Ray Serve keeps replicas whose version has not changed. `_internal`: the public `options`
+    # has no version, and replaces replicas at each deployment.
+    return deployment.options(version=version, _internal=True)
 
 
 def committee_and_members(arguments: Arguments) -> tuple[str, tuple[str, ...]]:
