@@ -43,8 +43,8 @@ def test_without_ray_one_message_says_how_to_get_it() -> None:
     ran = subprocess.run([*command, "scale", "serve"], capture_output=True, text=True, check=False)
     assert ran.returncode == 2
     assert ran.stderr == (
-        "Error: This needs Ray, which is not installed. Install it with: "
-        "pip install 'triptych[ray]'\n"
+        "Error: Using a cluster needs ray. Install what is missing with: "
+        'pip install "triptych[ray]"\n'
     )
     looked = subprocess.run(
         [*command, "scale", "serve", "--help"], capture_output=True, text=True, check=True

@@ -154,7 +154,7 @@ def _photos(count: int) -> str:
 
 
 def empty(names: Iterable[str], val: Sequence[GroupedPhoto]) -> Iterator[Finding]:
-    """Classes without a photo to learn from; also those whose only photos are held back."""
+    """Classes without a photo to learn from; also those whose only photos are in val."""
     counts = Counter(photo.item.label for photo in val)
     for name in names:
         beside = f", and its {_photos(counts[name])} in val too" if counts[name] else ""

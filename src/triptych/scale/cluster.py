@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import logging
 import os
 import socket
@@ -14,8 +13,8 @@ from typing import Any
 from triptych import errors
 from triptych.typing import Notify
 from triptych.utils import concurrency
+from triptych.utils import extras
 
-EXTRA = "pip install 'triptych[ray]'"
 CONNECT_TIMEOUT_S = 5.0
 # Ray reports usage to its makers by default; nothing leaves the machine here.
 NO_TELEMETRY = {"RAY_USAGE_STATS_ENABLED": "0"}
@@ -29,10 +28,7 @@ def require() -> None:
     Raises:
         errors.SettingError: It is not; the message says how to install it.
     """
-    if importlib.util.find_spec("ray") is None:
-        raise errors.SettingError(
-            f"This needs Ray, which is not installed. Install it with: {EXTRA}"
-        )
+    extras.require("Using a cluster", "ray", extra="ray")
 
 
 @contextlib.contextmanager
