@@ -32,7 +32,7 @@ setup: .venv/run.done
 	  echo "Python cannot make environments here; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
 
 .venv/run.done: .venv/bin/python requirements/run.txt pyproject.toml
-	@echo "Installing what the studio needs (about 680 MB on disk, once) ..."
+	@echo "Installing what the studio needs (about 620 MB on disk, once) ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt -r requirements/run.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

@@ -48,7 +48,7 @@ FENCES = {
     "pydantic": {"scale"},
     "ray": {"scale"},
     "scipy": {"ensemble.fit"},
-    "sklearn": {"training.heads"},
+    "sklearn": set[str](),
     "starlette": {"scale"},
     "tensorflow": set[str](),
     "torch": set[str](),

@@ -6,9 +6,6 @@ trained by Keras.
 
 from __future__ import annotations
 
-import dataclasses
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +16,7 @@ from triptych.ensemble import fit as ensemble_fit
 from triptych.models.head import DROPOUT
 from triptych.models.head import KINDS
 from triptych.models.head import Head
+from triptych.training import softmax_regression
 from triptych.typing import Array
 
 # L2 penalties per photo, from strong to weak: among equals, the strongest is taken. In files the
@@ -26,10 +24,12 @@ from triptych.typing import Array
 L2_PENALTIES = (1.0, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 1e-4)
 # Photos that are enough to choose the penalty; more would only take longer.
 ENOUGH_TO_CHOOSE = 4000
-MAX_STEPS = 300
-# Of the gradient. scikit-learn's 1e-4 is off by 0.08 in probability where photos are few.
-TOLERANCE = 1e-7
-FEW = 20_000
+# Photos held out that are enough to tell penalties apart.
+ENOUGH_HELD_OUT = 1000
+# Shares of the loss that a further step may still promise: probabilities are then within 1e-3 of
+# the optimum, or good enough to compare penalties.
+EXACT = 1e-7
+ROUGH = 1e-5
 
 # Chosen with ants and bees (245 photos): as good as linear there; wider ones are overconfident.
 HIDDEN_UNITS = 64
@@ -54,9 +54,6 @@ class CrossFittedHead:
     out_of_fold: Array
 
 
-Train = Callable[[Array, Array], Head]
-
-
 def fit(
     kind: str, features: Array, truth: Array, *, folds: Array, classes: int, seed: int
 ) -> CrossFittedHead:
@@ -76,8 +73,7 @@ def fit(
     """
     check(kind)
     if kind == "linear":
-        with _threads_for(len(features)):
-            return _fit_linear_folds(features, truth, folds, classes)
+        return _fit_linear_folds(features, truth, folds, classes)
     _check_can_train()
     return _fit_mlp_folds(features, truth, folds, classes, seed)
 
@@ -92,56 +88,130 @@ def check(kind: str) -> None:
         raise errors.UnknownName(f"There is no head {kind!r}; expected one of: {', '.join(KINDS)}.")
 
 
+class LinearFitter:
+    """Fits linear heads on any selections of the same photos: softmax regression, classes balanced.
+
+    The features are turned into their principal components once, which leaves the L2 penalty as
+    it is and makes fitting much faster; heads work on the features as they came.
+
+    Args:
+        features: Shape (N, D).
+        truth: Class of each photo, shape (N,).
+        classes: C, how many there are.
+    """
+
+    def __init__(self, features: Array, truth: Array, classes: int) -> None:
+        features = np.asarray(features, np.float32)
+        self._spread = _spread(features)
+        self._centre, self._basis = softmax_regression.principal_components(features)
+        self._components = (features - self._centre) @ (self._basis / np.float32(self._spread))
+        self.truth, self.classes = truth, classes
+
+    def fit(
+        self,
+        selections: Array,
+        penalty: float,
+        *,
+        start: Array | None = None,
+        tolerance: float = EXACT,
+    ) -> Array:
+        """Fit a head on each selection.
+
+        Args:
+            selections: Which photos each head is trained on, bool, shape (N, K).
+            penalty: L2 penalty per photo, above 0.
+            start: Where to begin, shape (K, R + 1, C), as returned for similar selections.
+            tolerance: See `softmax_regression.fit`.
+
+        Returns:
+            Layers of each head in principal components, shape (K, R + 1, C).
+        """
+        some = selections.any(axis=1)
+        selections, truth = selections[some], self.truth[some]
+        return softmax_regression.fit(
+            self._components[some] if not some.all() else self._components,
+            truth,
+            softmax_regression.balanced_weights(truth, selections, self.classes),
+            classes=self.classes,
+            # Two classes are a single sigmoid, whose kernel is the difference of two.
+            penalty=penalty * (2 if self.classes == 2 else 1),
+            start=start,
+            tolerance=tolerance,
+        )
+
+    def out_of_fold(self, layers: Array, tests: Array) -> Array:
+        """Probabilities (N, C) of the photos in each test (N, K) by its layers; else uniform."""
+        probs = np.full((len(self.truth), self.classes), 1 / self.classes)
+        for test, own in zip(tests.T, layers, strict=True):
+            own = own.astype(np.float64)
+            turned = Head("linear", (own[:-1],), (own[-1],), {})
+            probs[test] = turned.probs(self._components[test])
+        return probs
+
+    def head(self, layers: Array, penalty: float) -> Head:
+        """The head with these layers (R + 1, C), for features as they came."""
+        kernel = self._basis.astype(np.float64) @ layers[:-1] / self._spread
+        bias = layers[-1] - self._centre @ kernel
+        absent = layers[-1] <= softmax_regression.ABSENT
+        if absent.any():
+            bias[absent] = bias[~absent].min() - 30.0
+        return Head("linear", (kernel,), (bias,), {"strength": penalty})
+
+
 def _fit_linear_folds(features: Array, truth: Array, folds: Array, classes: int) -> CrossFittedHead:
-    # With fewer photos than features, the solution lies in the span of the photos. Rotating the
-    # features into it first, which leaves the L2 penalty as it is, makes fitting much faster.
-    rotation = _span(features) / _spread(features)
-    rotated = features @ rotation
-    penalty = _choose_penalty(rotated, truth, folds, classes)
-    fitted = _cross(lambda x, y: _linear(x, y, classes, penalty), rotated, truth, folds)
-    kernel = rotation @ fitted.head.kernels[0]
-    return dataclasses.replace(fitted, head=dataclasses.replace(fitted.head, kernels=(kernel,)))
+    fitter = LinearFitter(features, truth, classes)
+    tests = folds[:, None] == np.unique(folds[folds >= 0])  # (N, K)
+    if len(truth) > ENOUGH_TO_CHOOSE:
+        sample = np.random.default_rng(0).permutation(len(truth))[:ENOUGH_TO_CHOOSE]
+        chooser = LinearFitter(features[sample], truth[sample], classes)
+        penalty, start = _choose_penalty(chooser, tests[sample])[0], None
+    else:
+        penalty, start = _choose_penalty(fitter, tests)
+    whole = fitter.fit(np.ones((len(truth), 1), bool), penalty, start=start)
+    parts = fitter.fit(~tests, penalty, start=whole)
+    return CrossFittedHead(fitter.head(whole[0], penalty), fitter.out_of_fold(parts, tests))
 
 
-def _span(features: Array) -> Array:
-    """An orthonormal basis of the photos' features, shape (F, R) with R at most N."""
-    photos, length = features.shape
-    if photos >= length:
-        return np.eye(length, dtype=features.dtype)
-    # From the Gram matrix (N, N), which is much smaller than the features.
-    eigenvalues, vectors = np.linalg.eigh(features @ features.T.astype(np.float64))
-    kept = eigenvalues > eigenvalues.max() * 1e-10
-    return np.asarray(features.T @ vectors[:, kept] / np.sqrt(eigenvalues[kept]))
+def _choose_penalty(fitter: LinearFitter, tests: Array) -> tuple[float, Array | None]:
+    """The penalty with the lowest out-of-fold loss, and layers that are nearly fitted under it.
 
+    From the middle downhill, while the loss falls; each fit begins with its neighbour's layers.
+    """
+    if not tests.any():
+        return L2_PENALTIES[0], None
+    # Enough folds to tell losses apart.
+    tests = tests[:, : int(np.searchsorted(tests.sum(axis=0).cumsum(), ENOUGH_HELD_OUT)) + 1]
+    held = tests.any(axis=1)
 
-def _threads_for(photos: int) -> Any:
-    from threadpoolctl import threadpool_limits
+    def fitted(number: int, start: Array | None) -> tuple[float, Array]:
+        layers = fitter.fit(~tests, L2_PENALTIES[number], start=start, tolerance=ROUGH)
+        probs = fitter.out_of_fold(layers, tests)
+        return ensemble_fit.negative_log_likelihood(probs[held], fitter.truth[held]), layers
 
-    # Small problems take several times longer on several threads.
-    return threadpool_limits(1 if photos < FEW else None)
-
-
-def _cross(train: Train, features: Array, truth: Array, folds: Array) -> CrossFittedHead:
-    head = train(features, truth)
-    classes = len(head.biases[-1])
-    out_of_fold = np.full((len(truth), classes), 1 / classes)
-    for fold in np.unique(folds[folds >= 0]):
-        test = folds == fold
-        out_of_fold[test] = train(features[~test], truth[~test]).probs(features[test])
-    return CrossFittedHead(head, out_of_fold)
+    best = len(L2_PENALTIES) // 2
+    loss, layers = fitted(best, None)
+    for way in (1, -1):
+        begun = best
+        while 0 <= best + way < len(L2_PENALTIES):
+            other, others = fitted(best + way, layers)
+            if other >= loss:
+                break
+            best, loss, layers = best + way, other, others
+        if best != begun:
+            break
+    return L2_PENALTIES[best], layers.mean(axis=0, keepdims=True)
 
 
 def fit_linear(features: Array, truth: Array, *, classes: int, penalty: float) -> Head:
     """Softmax regression with a given L2 penalty per photo and balanced class weights."""
-    spread = _spread(features)
-    with _threads_for(len(features)):
-        scaled = _linear(features / spread, truth, classes, penalty)
-    return dataclasses.replace(scaled, kernels=(scaled.kernels[0] / spread,))
+    fitter = LinearFitter(features, truth, classes)
+    (layers,) = fitter.fit(np.ones((len(truth), 1), bool), penalty)
+    return fitter.head(layers, penalty)
 
 
 def _spread(features: Array) -> float:
     # One common scale, so that a penalty means the same for every backbone and number of photos.
-    return float(features.std()) or 1.0
+    return float(features.std(dtype=np.float64)) or 1.0
 
 
 def refit(head: Head, features: Array, truth: Array, *, classes: int, seed: int) -> Head:
@@ -149,45 +219,6 @@ def refit(head: Head, features: Array, truth: Array, *, classes: int, seed: int)
     if head.kind == "mlp":
         return _mlp(features, truth, classes, seed, epochs=head.notes["epochs"])
     return fit_linear(features, truth, classes=classes, penalty=head.notes["strength"])
-
-
-def _choose_penalty(features: Array, truth: Array, folds: Array, classes: int) -> float:
-    sample = np.random.default_rng(0).permutation(len(truth))[:ENOUGH_TO_CHOOSE]
-    features, truth, folds = features[sample], truth[sample], folds[sample]
-
-    def loss(penalty: float) -> float:
-        crossed = _cross(lambda x, y: _linear(x, y, classes, penalty), features, truth, folds)
-        return ensemble_fit.negative_log_likelihood(crossed.out_of_fold, truth)
-
-    return min(L2_PENALTIES, key=loss)
-
-
-def _linear(features: Array, truth: Array, classes: int, penalty: float) -> Head:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    # Centred features condition the problem better; the centre is folded back into the bias.
-    centre = features.mean(axis=0)
-    present = np.unique(truth)
-    kernel, bias = np.zeros((features.shape[1], classes)), np.full(classes, -30.0)
-    if len(present) < 2:
-        bias[present] = 0.0
-        return Head("linear", (kernel,), (bias,), {"strength": penalty})
-    model = LogisticRegression(
-        C=1 / (penalty * len(truth)), class_weight="balanced", max_iter=MAX_STEPS, tol=TOLERANCE
-    )
-    with warnings.catch_warnings():
-        # Weak penalties may not converge; their loss is high, so another is chosen.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(features - centre, truth)
-    coefficients, intercepts = model.coef_, model.intercept_
-    if len(present) == 2:  # sigmoid(z) is the softmax of (0, z)
-        coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
-        intercepts = np.concatenate([[0.0], intercepts])
-    kernel[:, present] = coefficients.T
-    bias[present] = intercepts - centre @ kernel[:, present]
-    bias[np.setdiff1d(np.arange(classes), present)] = bias.min() - 30.0
-    return Head("linear", (kernel,), (bias,), {"strength": penalty})
 
 
 def _fit_mlp_folds(
@@ -229,7 +260,7 @@ class _MLP:
         import keras
 
         self._centre, self._spread = features.mean(axis=0), _spread(features)
-        self._features, self._truth = (features - self._centre) / self._spread, truth
+        self._features, self.truth = (features - self._centre) / self._spread, truth
         counts = np.bincount(truth, minlength=classes)
         self._weights = (len(truth) / (np.maximum(counts, 1) * (counts > 0).sum()))[truth]
         self._random = np.random.default_rng(seed)
@@ -247,11 +278,11 @@ class _MLP:
 
     def train_epoch(self) -> None:
         # Not `model.fit`: on a few hundred photos its setup takes longer than the training.
-        order = self._random.permutation(len(self._truth))
+        order = self._random.permutation(len(self.truth))
         for start in range(0, len(order), BATCH):
             batch = order[start : start + BATCH]
             self._model.train_on_batch(
-                self._features[batch], self._truth[batch], sample_weight=self._weights[batch]
+                self._features[batch], self.truth[batch], sample_weight=self._weights[batch]
             )
 
     def head(self, **notes: Any) -> Head:

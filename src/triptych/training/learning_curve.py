@@ -49,34 +49,38 @@ def compute(
         errors.Stopped: ``config.stop`` returned true.
     """
     truth = features.train_truth
+    selected = [number for number, member in enumerate(members) if member.weight]
+    fitters = {
+        number: heads.LinearFitter(features.train[number], truth, len(features.classes))
+        for number in selected
+    }
     largest = np.bincount(truth, minlength=len(features.classes)).max()
     sizes = [size for size in SIZES if size < largest]
     points = []
     for done, size in enumerate(sizes):
         config.progress(TrainingStage.LEARNING_CURVE, done, len(sizes))
-        config.raise_if_stopped()
-        accuracies = []
-        for seed in range(config.seed, config.seed + SEEDS):
-            order = np.random.default_rng(seed).permutation(len(truth))
-            sample = np.concatenate(
-                [order[truth[order] == label][:size] for label in np.unique(truth)]
-            )
-            accuracies.append(_accuracy(features, members, sample))
-        points.append(CurvePoint(size, tuple(accuracies)))
+        samples = np.stack(
+            [_sample(truth, size, seed) for seed in range(config.seed, config.seed + SEEDS)], axis=1
+        )
+        combined = np.zeros((SEEDS, len(features.val_truth), len(features.classes)))
+        for number, fitter in fitters.items():
+            config.raise_if_stopped()
+            member = members[number]
+            penalty = member.fit.head.notes.get("strength", 1e-3)
+            layers = fitter.fit(samples, penalty, tolerance=heads.ROUGH)
+            for seed, own in enumerate(layers):
+                probs = fitter.head(own, penalty).probs(features.val[number])
+                combined[seed] += member.weight * rules.temper(probs, member.temperature)
+        accuracies = (combined.argmax(axis=2) == features.val_truth).mean(axis=1)
+        points.append(CurvePoint(size, tuple(accuracies.tolist())))
     config.progress(TrainingStage.LEARNING_CURVE, len(sizes), len(sizes))
     return tuple(points)
 
 
-def _accuracy(features: FeatureSet, members: Sequence[TrainedMember], sample: Array) -> float:
-    """Validation accuracy of linear heads trained on a sample of the training photos."""
-    combined = np.zeros((len(features.val_truth), len(features.classes)))
-    for member, train, val in zip(members, features.train, features.val, strict=True):
-        if member.weight:
-            fitted = heads.fit_linear(
-                train[sample],
-                features.train_truth[sample],
-                classes=len(features.classes),
-                penalty=member.fit.head.notes.get("strength", 1e-3),
-            )
-            combined += member.weight * rules.temper(fitted.probs(val), member.temperature)
-    return float((combined.argmax(axis=1) == features.val_truth).mean())
+def _sample(truth: Array, size: int, seed: int) -> Array:
+    """At most so many photos of each class, drawn by lot: bool, shape (N,)."""
+    order = np.random.default_rng(seed).permutation(len(truth))
+    sample = np.zeros(len(truth), bool)
+    for label in np.unique(truth):
+        sample[order[truth[order] == label][:size]] = True
+    return sample

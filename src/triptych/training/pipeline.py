@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -140,7 +139,7 @@ def check(name: str, config: TrainingConfig) -> list[zoo.Backbone]:
     bundles.check_name(name)
     augment.of(config.augment)
     heads.check(config.head)
-    extras.require("Teaching", "keras", "scipy", "sklearn", extra="teach")
+    extras.require("Teaching", "keras", "scipy", extra="teach")
     if config.fine_tune or config.head == "mlp":
         what = "Fine-tuning" if config.fine_tune else "The head 'mlp'"
         extras.require(what, "tensorflow", extra="tensorflow")
@@ -175,12 +174,9 @@ def _extractors(
     config: TrainingConfig,
     converter: convert.Converter,
 ) -> list[Extractor]:
-    with ThreadPoolExecutor(1) as pool:
-        # This import takes seconds and is needed later; do it meanwhile.
-        pool.submit(importlib.import_module, "sklearn.linear_model")
-        return features.open_extractors(
-            backbones, options, weights_by_backbone=config.weights_by_backbone, converter=converter
-        )
+    return features.open_extractors(
+        backbones, options, weights_by_backbone=config.weights_by_backbone, converter=converter
+    )
 
 
 def _save_models(
