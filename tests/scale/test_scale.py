@@ -84,6 +84,7 @@ def test_replicas_are_replaced_only_when_their_arguments_change() -> None:
 def test_options_and_environment_become_arguments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("TRIPTYCH_PRECISION", raising=False)  # of `make test PRECISION=f32`
     monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path))
     monkeypatch.setenv("TRIPTYCH_DEADLINE_S", "5")
     monkeypatch.setenv("TRIPTYCH_API_KEY", "a secret")
