@@ -62,7 +62,8 @@ def label_issues(name: str, limit: int, as_json: bool, **options: Any) -> None:
 
 
 @click.command("suspects", hidden=True, params=label_issues.params)
-def suspects(**options: Any) -> None:
+@click.pass_context
+def suspects(context: click.Context, /, **options: Any) -> None:
     """Do the same as `triptych label-issues`: its name in version 0.1, deprecated."""
     common.note("`triptych suspects` is deprecated; use `triptych label-issues`.")
-    label_issues.callback(**options)  # type: ignore[misc]
+    context.invoke(label_issues, **options)
