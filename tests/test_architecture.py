@@ -175,3 +175,18 @@ def test_looking_around_loads_nothing_heavy(code: str) -> None:
     probe = f"import sys; {code}; print(sorted(set(sys.modules) & {HEAVY}))"
     ran = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_json_is_written_strictly() -> None:
+    # NaN, which Python writes for JSON unless told otherwise, is read by no other language.
+    lax = [
+        f"{path}:{node.lineno}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("json.dumps", "json.dump", "json.JSONEncoder")
+        and not any(
+            word.arg == "allow_nan" and ast.unparse(word.value) == "False" for word in node.keywords
+        )
+    ]
+    assert not lax, "expected allow_nan=False"

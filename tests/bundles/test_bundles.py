@@ -542,3 +542,21 @@ def test_the_command_line_chooses_which_version_is_served(tmp_path: Path) -> Non
     assert run("show", "garden").startswith("2 Error: No version of garden is published")
     assert run("activate", "pond").startswith("2 Error: There is no committee 'pond'")
     assert run("activate", "garden@3").startswith("2 Error: There is no committee 'garden@3'")
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_a_bundle_with_what_is_no_json_is_damaged(
+    word: str, real: bundles.Bundle, tmp_path: Path
+) -> None:
+    folder = tmp_path / "1"
+    shutil.copytree(real.folder, folder)
+    text = (folder / "bundle.json").read_text()
+    (folder / "bundle.json").write_text(text.replace("{", f'{{"created": {word}, ', 1))
+    with pytest.raises(errors.BundleError, match=f"{word} is no number of JSON"):
+        bundles.read(folder)
+
+
+def test_a_bundle_nested_too_deeply_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "bundle.json").write_text("[" * 100_000)
+    with pytest.raises(errors.BundleError, match="nested too deeply"):
+        bundles.read(tmp_path)

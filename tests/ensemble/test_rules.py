@@ -101,3 +101,17 @@ def test_weights_that_do_not_fit_are_refused(weights: list[float]) -> None:
 def test_an_unknown_rule_is_named_with_the_known_ones() -> None:
     with pytest.raises(errors.UnknownName, match=r"no rule 'median'.*mean, weighted, cascade"):
         rules.join("median", np.full((1, 1, 2), 0.5), [1])
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@given(probs=committees(), temperature=st.floats(5e-324, 1e308))
+def test_no_temperature_makes_anything_but_probabilities(
+    kind: type, probs: np.ndarray, temperature: float
+) -> None:
+    tempered = rules.temper(probs.astype(kind), temperature)
+    assert (tempered >= 0).all()
+    np.testing.assert_allclose(tempered.sum(axis=-1), 1, atol=1e-5)
+    np.testing.assert_array_equal(
+        tempered.max(axis=-1),
+        np.take_along_axis(tempered, probs.astype(kind).argmax(axis=-1)[..., None], -1)[..., 0],
+    )

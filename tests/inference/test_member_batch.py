@@ -197,3 +197,34 @@ def test_scores_are_the_members_own_whatever_the_rule() -> None:
         assert isinstance(scores, Scores)
         np.testing.assert_allclose(scores.probs, [t[n] for t in tables], rtol=1e-6)
     assert all(sorted(engine.asked) == list(range(20)) for engine in engines)
+
+
+BAD_ROWS = {
+    "NaN": [np.nan] * 4,
+    "one NaN": [0.5, np.nan, 0.3, 0.2],
+    "infinite": [np.inf, 0.0, 0.0, 0.0],
+    "logits": [-7.4, 8.5, 0.3, 0.1],
+    "sum 0": [0.0] * 4,
+    "sum 2": [0.5] * 4,
+    "below 0": [1.5, -0.5, 0.0, 0.0],
+}
+
+
+@pytest.mark.parametrize("row", BAD_ROWS.values(), ids=BAD_ROWS)
+@pytest.mark.parametrize("rule", rules.RULES)
+def test_what_is_no_probability_is_an_error_and_no_answer(row: list[float], rule: str) -> None:
+    rows = np.array([row, [0.7, 0.1, 0.1, 0.1]])
+    classifier, _ = seated([rows], None, rule)
+    with pytest.raises(errors.EngineError, match=r"The network of A answered .* no probab"):
+        classifier.classify(grey(0))
+    with pytest.raises(errors.EngineError, match="no probabilities"):
+        list(classifier.score_many([("x", grey(0))]))
+    assert classifier.classify(grey(1)).label == LABELS[0]
+
+
+def test_probabilities_as_bf16_rounds_them_are_answered() -> None:
+    rng = np.random.default_rng(0)
+    bits = rng.dirichlet(np.full(4, 0.3), 1000).astype(np.float32).view(np.uint32)
+    rounded = ((bits + 0x8000) & 0xFFFF0000).view(np.float32)  # to 8 bits of mantissa
+    classifier, _ = seated([rounded], None, "mean")
+    assert len(list(classifier.classify_many((str(n), grey(n)) for n in range(200)))) == 200

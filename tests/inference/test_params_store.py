@@ -72,7 +72,7 @@ def test_a_persons_own_fit_goes_before_the_shipped_one(tmp_path: Path) -> None:
         (lambda text: text[: len(text) // 2], "Expecting|Unterminated|delimiter"),
         (lambda text: "", "Expecting value"),
         (lambda text: "[1, 2]", "fit is no object; expected one with: schema, committee"),
-        (lambda text: "[" * 100_000, "recursion"),
+        (lambda text: "[" * 100_000, "nested too deeply"),
         (
             lambda text: text.replace('"schema": 1', '"schema": 7'),
             "schema 7, .* schema 1",

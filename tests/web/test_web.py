@@ -514,3 +514,9 @@ def test_json_is_readable_in_every_script(client):
     text = ask(client, ("猫.png", squares())).text
     assert "猫" in text
     assert next(iter(json.loads(text)["results"][0])) == "source"
+
+
+def test_json_is_strict(app):
+    # Python would write NaN, which no other language reads.
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        app.json.dumps({"prob": float("nan")})

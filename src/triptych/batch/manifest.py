@@ -97,4 +97,4 @@ def digest(committee: Committee) -> str:
         "rule": committee.rule,
         "warning": committee.warning,
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()

@@ -140,7 +140,9 @@ def prepare(
         source if storage.is_url(source) else os.path.abspath(source) for source in sources
     ]
     out = out if storage.is_url(out) else os.path.abspath(out)
-    manifest = json.loads(json.dumps(manifest))  # as it is read back: a tuple is a list
+    manifest = json.loads(
+        json.dumps(manifest, allow_nan=False)
+    )  # as it is read back: a tuple is a list
     about = _read(out)
     if about is None:
         about = _make(out, locations, manifest, rows_per_file or ROWS_PER_FILE, on_listed)
@@ -227,7 +229,8 @@ def _make(
         "asked": manifest,
     }
     storage.write(
-        storage.join(out, FOLDER, ABOUT), json.dumps(about, indent=1, ensure_ascii=False).encode()
+        storage.join(out, FOLDER, ABOUT),
+        json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False).encode(),
     )
     return about
 

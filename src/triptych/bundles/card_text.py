@@ -44,7 +44,7 @@ def keep_imported(home: Path, name: str, words: Mapping[str, str]) -> None:
 
 
 def _keep(home: Path, name: str, words: Mapping[str, str]) -> None:
-    text = json.dumps(words, indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(words, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     with files.atomic_file(registry.folder(home, name) / CARD) as new:
         new.write_bytes(text.encode())
 

@@ -92,7 +92,7 @@ def render(
 def _licence(about: dict[str, Any], said: Mapping[str, str]) -> list[str]:
     if "licence" in said:
         # Quoted as JSON, which is YAML.
-        name = json.dumps(said["licence"], ensure_ascii=False)
+        name = json.dumps(said["licence"], ensure_ascii=False, allow_nan=False)
         known = LICENCES.get(said["licence"])
         return [f"license: {known}"] if known else ["license: other", f"license_name: {name}"]
     licences = {member.get("licence", "") for member in about["members"]}
@@ -126,7 +126,7 @@ def _front_matter(
             "metrics": [{"type": "accuracy", "value": metrics["committee"]["top1"]}],
         }
         entry = {"name": about["name"], "results": [result]}
-        lines.append(f"model-index: {json.dumps([entry], ensure_ascii=False)}")
+        lines.append(f"model-index: {json.dumps([entry], ensure_ascii=False, allow_nan=False)}")
     return [*lines, "---"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -253,7 +252,7 @@ def read_object(path: Path) -> dict[str, Any]:
         errors.BundleError: It is missing, damaged, or no object.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = validation.parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise errors.BundleError(f"{path.parent} is no bundle: it has no {path.name}.") from None
     except (OSError, ValueError) as error:

@@ -70,7 +70,7 @@ def write(
 
 def describe(folder: Path, about: Mapping[str, Any]) -> None:
     """Write ``bundle.json``."""
-    text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     (folder / ABOUT).write_text(text, encoding="utf-8")
 
 

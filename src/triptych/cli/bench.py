@@ -114,7 +114,7 @@ def bench(
         "stopped": stopped,
         "samples": [measured.to_dict() for measured in work.measured],
     }
-    click.echo(json.dumps(report) if as_json else _describe(report, work.measured))
+    click.echo(json.dumps(report, allow_nan=False) if as_json else _describe(report, work.measured))
     if plot:
         plots.draw(plot, report["samples"], title=_title(report))
         common.note(f"Drawn: {plot}")

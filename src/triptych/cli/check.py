@@ -42,7 +42,7 @@ def check(folder: Path, as_json: bool) -> None:
 
         dataset = data.open(folder, progress=show)
     if as_json:
-        click.echo(json.dumps(dataset.to_dict(), ensure_ascii=False))
+        click.echo(json.dumps(dataset.to_dict(), ensure_ascii=False, allow_nan=False))
     else:
         click.echo("\n".join(_describe(dataset)))
 

@@ -173,7 +173,9 @@ def _images(paths: tuple[str, ...], *, read: bool = True) -> Iterator[tuple[str,
 
 def _writer(form: str | None, members: tuple[str, ...]) -> Writer:
     if form == "json":
-        return lambda answer: click.echo(json.dumps(answer.to_dict(), ensure_ascii=False))
+        return lambda answer: click.echo(
+            json.dumps(answer.to_dict(), ensure_ascii=False, allow_nan=False)
+        )
     if form != "csv":
         return _text_writer(members)
     columns = ["source", "label", "id", "index", "prob", "rule"]

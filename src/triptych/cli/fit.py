@@ -152,7 +152,9 @@ def _fit(
         report["plots"] = _draw(plots, scored, fitted)
     if not dry_run:
         report["kept"] = str(_keep(in_force, classifier, fitted, output))
-    click.echo(json.dumps(report, ensure_ascii=False) if as_json else _describe(report))
+    click.echo(
+        json.dumps(report, ensure_ascii=False, allow_nan=False) if as_json else _describe(report)
+    )
 
 
 def _report(

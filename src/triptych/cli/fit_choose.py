@@ -94,7 +94,9 @@ def run(
     report = _report(folder, scored, options, chosen, budget_ms)
     if plots:
         report["plots"] = [str(_draw(plots, options, chosen, budget_ms))]
-    click.echo(json.dumps(report, ensure_ascii=False) if as_json else _describe(report))
+    click.echo(
+        json.dumps(report, ensure_ascii=False, allow_nan=False) if as_json else _describe(report)
+    )
 
 
 def _report(

@@ -52,7 +52,7 @@ def label_issues(name: str, limit: int, as_json: bool, **options: Any) -> None:
     ]
     if as_json:
         for facts in listed:
-            click.echo(json.dumps(facts, ensure_ascii=False))
+            click.echo(json.dumps(facts, ensure_ascii=False, allow_nan=False))
     else:
         rows = [("photo", "is in", "may be", "likely")]
         for facts in listed:

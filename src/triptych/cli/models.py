@@ -26,7 +26,9 @@ def models(as_json: bool) -> None:
     for row in zoo.BACKBONES.values():
         facts, path = zoo.facts(row), weights.locate(row)
         if as_json:
-            click.echo(json.dumps({**facts, "cached": str(path) if path else None}))
+            click.echo(
+                json.dumps({**facts, "cached": str(path) if path else None}, allow_nan=False)
+            )
         rows.append(
             (
                 facts["name"],

@@ -81,7 +81,9 @@ def optimize(
             quantize.QuantizeConfig(max_loss / 100, members, seed, stages.show),
         )
     report = {**done.report, "kept": [str(path) for path in done.kept]}
-    click.echo(json.dumps(report, ensure_ascii=False) if as_json else _describe(report))
+    click.echo(
+        json.dumps(report, ensure_ascii=False, allow_nan=False) if as_json else _describe(report)
+    )
     if not done.kept:
         rule = report["rules"][0]
         low, high = rule["interval"]

@@ -31,7 +31,7 @@ def list_projects(as_json: bool, **options: Any) -> None:
     listed = Projects(common.home(options)).all()
     if as_json:
         for project in listed:
-            click.echo(json.dumps(asdict(project), ensure_ascii=False))
+            click.echo(json.dumps(asdict(project), ensure_ascii=False, allow_nan=False))
     elif listed:
         rows = [("project", "title", "photos", "classes")]
         for project in listed:

@@ -139,8 +139,11 @@ def temper(probs: Probs, temperature: float) -> Probs:
     if temperature == 1:
         return probs
     # In logarithms, relative to the largest: powers of small float32 numbers would vanish.
-    logits = np.log(np.maximum(probs, np.finfo(np.float32).tiny)) / temperature
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    tiny = np.finfo(np.float32).tiny
+    logits = np.log(np.maximum(probs, tiny))
+    with np.errstate(over="ignore"):  # minus infinity is right: the power is 0
+        logits = (logits - logits.max(axis=-1, keepdims=True)) / max(temperature, tiny)
+    powers = np.exp(logits)
     tempered: Probs = powers / powers.sum(axis=-1, keepdims=True)
     return tempered
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from triptych import errors
 from triptych.engines import Output
 from triptych.engines import PixelEngine
 from triptych.ensemble import conformal
@@ -32,6 +33,39 @@ from triptych.typing import Float64Array
 from triptych.typing import Indices
 from triptych.typing import Probs
 from triptych.typing import UInt8Image
+
+# How far the probabilities of a photo may be from summing to 1: bf16 rounds each by up to 0.2 %.
+SUM_TOLERANCE = 0.01
+
+
+def check_probs(probs: Probs, source: str) -> None:
+    """Refuse what are no probabilities: NaN, values outside [0, 1], sums that are not 1.
+
+    Args:
+        probs: Shape (..., C).
+        source: What computed them, to begin the message with.
+
+    Raises:
+        errors.EngineError: A row is not a probability for each class.
+
+    Example:
+        >>> check_probs(np.array([[0.2, 0.8]]), "The network")
+        >>> check_probs(np.array([[np.nan, 1.0]]), "The network")
+        Traceback (most recent call last):
+        triptych.errors.EngineError: The network answered [nan, 1.0], which are no probabilities; \
+expected numbers from 0 to 1 that sum to 1. Its weights may be damaged: import or train it anew.
+    """
+    off = np.abs(probs.sum(axis=-1, dtype=np.float64) - 1)
+    # A comparison with NaN is false. Nothing above 1 sums to 1 without something below 0.
+    right = (off <= SUM_TOLERANCE) & (probs.min(axis=-1) >= -SUM_TOLERANCE)
+    if not right.all():
+        row = probs[~right][0]
+        shown = [float(f"{value:.4g}") for value in row[:4]]
+        raise errors.EngineError(
+            f"{source} answered {str(shown)[:-1]}{', ...]' if len(row) > 4 else ']'}, which are no "
+            "probabilities; expected numbers from 0 to 1 that sum to 1. Its weights may be "
+            "damaged: import or train it anew."
+        )
 
 
 class ImageSource(Protocol):
@@ -138,6 +172,7 @@ class MemberBatch:
             raw = self.predict(range(len(self.committee.members)))
             calibrated = [params.calibrate(member, probs) for member, probs in enumerate(raw)]
             joined = params.join(rule, np.stack(calibrated))
+        check_probs(joined, f"The committee {self.committee.name}")
         return [
             self._verdict(image, probs, top=top, coverage=coverage, similar=similar)
             for image, probs in enumerate(joined)
@@ -183,6 +218,7 @@ class MemberBatch:
             inputs = recipe.scale(of, pixels)
             prepared = time.perf_counter()
             output = engine.run(inputs)
+        check_probs(output.probs, f"The network of {self.committee.members[member].name}")
         self._network_ms[image, member] = 1000 * (time.perf_counter() - prepared)
         self._recipe_ms[image, member] = 1000 * (prepared - start)
         return output

@@ -83,7 +83,7 @@ def write(path: Path, committee: str, members: Sequence[str], params: EnsemblePa
         "members": list(members),
         "doubt": _rounded(params.to_dict()),
     }
-    text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with files.atomic_file(path) as new:
@@ -126,8 +126,8 @@ class _FitRecord(validation.Record):
 def _read(path: Any) -> tuple[list[str], EnsembleParams]:
     hint = "Delete it, and fit anew with `triptych fit`."
     try:
-        about = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        about = validation.parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise errors.FitError(f"{path} cannot be read: {error}. {hint}") from error
     if isinstance(about, dict) and about.get("schema", SCHEMA) != SCHEMA:
         raise errors.FitError(

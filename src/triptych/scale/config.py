@@ -120,7 +120,7 @@ def kuberay(arguments: Arguments, pods: Pods) -> str:
         name=run.APPLICATION,
         serve=_indented(serve(in_pods, port=8000).rstrip(), 4),
         ray=ray.__version__,
-        image=json.dumps(pods.image),
+        image=json.dumps(pods.image, allow_nan=False),
         secret="" if arguments.insecure else SECRET,
         head_key="" if arguments.insecure else _indented(KEY, 16),
         worker_key="" if arguments.insecure else _indented(KEY, 18),
@@ -140,7 +140,7 @@ def _fill(template: str, **values: Any) -> str:
 
 def _flow(value: Any) -> str:
     """A value as JSON, which is valid YAML."""
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
 
 
 def _indented(text: str, columns: int) -> str:

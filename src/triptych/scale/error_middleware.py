@@ -77,7 +77,7 @@ class ErrorMiddleware:
 
 
 async def _send_error(error: errors.TriptychError, send: Send) -> None:
-    body = json.dumps({"error": error.to_dict()}).encode()
+    body = json.dumps({"error": error.to_dict()}, allow_nan=False).encode()
     headers = {"content-type": "application/json", "content-length": str(len(body))}
     if isinstance(error, errors.Overloaded):
         headers["retry-after"] = str(error.retry_after_s)

@@ -126,7 +126,7 @@ def write(folder: Path, contents: Contents) -> None:
     if "fine_tuned" in contents.about:
         figures["fine_tuned"] = contents.about["fine_tuned"]
     pages = {
-        "metrics.json": json.dumps(figures, indent=1, ensure_ascii=False) + "\n",
+        "metrics.json": json.dumps(figures, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
         "labels.txt": "".join(f"{name}\n" for name in contents.features.classes),
         "README.md": model_card.render({"name": contents.name, **contents.about}, figures),
         "report.html": report.render(_report(contents, figures)),

@@ -26,6 +26,7 @@ Callers that raise an error of their own (a damaged bundle, a bad request) pass 
 from __future__ import annotations
 
 import functools
+import json
 import math
 import reprlib
 import sys
@@ -33,6 +34,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
+from typing import NoReturn
 
 import marshmallow
 from marshmallow import fields
@@ -45,6 +47,33 @@ LONGEST = 60
 # It abbreviates while it goes through a value, which may be huge.
 _REPR = reprlib.Repr()
 _REPR.maxstring = 1000
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse strict JSON.
+
+    Args:
+        text: In UTF-8, where it is bytes.
+
+    Raises:
+        ValueError: It is no JSON, is nested too deeply, or has NaN or infinity in it, which only
+            Python takes for JSON.
+
+    Example:
+        >>> parse_json('{"sizes": [2, 3]}')
+        {'sizes': [2, 3]}
+        >>> parse_json("[NaN]")
+        Traceback (most recent call last):
+        ValueError: NaN is no number of JSON
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def shown(value: object) -> str:

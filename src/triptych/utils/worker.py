@@ -81,7 +81,7 @@ class Worker:
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message; a child that has ended does not get it."""
         with contextlib.suppress(BrokenPipeError):
-            print(json.dumps(message), file=self._process.stdin, flush=True)
+            print(json.dumps(message, allow_nan=False), file=self._process.stdin, flush=True)
 
     def messages(self, poll: Callable[[], None] | None = None) -> Iterator[dict[str, Any]]:
         """Messages of the child as they come, until it ends.
@@ -178,7 +178,7 @@ class Parent:
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message, from any thread; a parent that is gone does not get it."""
         with self._lock, contextlib.suppress(BrokenPipeError):
-            print(json.dumps(message), file=self._stream, flush=True)
+            print(json.dumps(message, allow_nan=False), file=self._stream, flush=True)
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """Messages of the parent as they come, until it asks to stop or is gone."""

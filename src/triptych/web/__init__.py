@@ -40,10 +40,14 @@ OPTION_PARTS = 16
 
 
 class _JSONProvider(DefaultJSONProvider):
-    """JSON as `to_dict` orders it, readable in every script."""
+    """Strict JSON as `to_dict` orders it, readable in every script."""
 
     sort_keys = False
     ensure_ascii = False
+
+    def dumps(self, obj: Any, **options: Any) -> str:
+        """A value as strict JSON: NaN and infinity, which JSON has no words for, are errors."""
+        return super().dumps(obj, allow_nan=False, **options)
 
 
 class _StudioApp(flask.Flask):

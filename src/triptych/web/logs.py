@@ -20,7 +20,9 @@ from triptych.web import context
 from triptych.web import health
 
 logger = logging.getLogger("triptych")
-_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make one for each line
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False
+).encode  # json.dumps would make one for each line
 
 
 def configure(form: str) -> None:

@@ -101,7 +101,9 @@ def copy_into(quantized: Path, folder: Path, provenance: Mapping[str, Any]) -> N
     for path in (quantized, quantized.with_suffix(".bin")):
         shutil.copyfile(path, target / path.name)
     versions = {name: metadata.version(name) for name in ("nncf", "openvino")}
-    text = json.dumps({**versions, **provenance}, indent=1, ensure_ascii=False) + "\n"
+    text = (
+        json.dumps({**versions, **provenance}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    )
     (target / PROVENANCE).write_text(text, encoding="utf-8")
 
 

@@ -94,7 +94,7 @@ def _key(backbone: zoo.Backbone, file: Path | None, *, direct: bool) -> str:
     origin = [file.stat().st_size, file.stat().st_mtime_ns] if file else ["random"]
     makers = ("openvino",) if direct else ("openvino", "keras")
     versions = [convert.VERSION, *map(_version, makers)]
-    text = json.dumps([backbone.name, backbone.recipe.size, origin, versions])
+    text = json.dumps([backbone.name, backbone.recipe.size, origin, versions], allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -53,7 +53,7 @@ class Inbox:
                 "INSERT INTO kept (digest, name, verdict, at_s) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (digest) WHERE done_s IS NULL "
                 "DO UPDATE SET verdict = excluded.verdict, at_s = excluded.at_s",
-                (digest, naming.file_name(name), json.dumps(verdict), time.time()),
+                (digest, naming.file_name(name), json.dumps(verdict, allow_nan=False), time.time()),
             )
         return True
 

@@ -111,7 +111,12 @@ class JobTable:
         with self._database.writing() as db:
             number = db.execute(
                 "INSERT INTO job (project, options, state, created_s) VALUES (?, ?, ?, ?)",
-                (project_table.number_of(db, key), json.dumps(options), WAITING, now),
+                (
+                    project_table.number_of(db, key),
+                    json.dumps(options, allow_nan=False),
+                    WAITING,
+                    now,
+                ),
             ).lastrowid
             return _find(db, int(number or 0))
 
@@ -143,7 +148,11 @@ class JobTable:
     def put(self, job: Job) -> None:
         """Write down how far a job is; one whose project was removed is let go."""
         marks = ", ".join(f"{column} = ?" for column in _COLUMNS)
-        fields = {**vars(job), "options": json.dumps(job.options), "news": json.dumps(job.news)}
+        fields = {
+            **vars(job),
+            "options": json.dumps(job.options, allow_nan=False),
+            "news": json.dumps(job.news, allow_nan=False),
+        }
         values = [fields[column] for column in _COLUMNS]
         with self._database.writing() as db:
             db.execute(f"UPDATE job SET {marks} WHERE id = ?", (*values, job.id))

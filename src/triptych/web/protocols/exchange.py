@@ -196,7 +196,7 @@ def write(
         **({"parameters": {"warning": verdicts[0].warning}} if verdicts[0].warning else {}),
         "outputs": [tensor for tensor, _ in written],
     }
-    header = json.dumps(answer).encode()
+    header = json.dumps(answer, allow_nan=False).encode()
     is_binary = any(wanted.binary for wanted in request.outputs)
     return b"".join((header, *(raw for _, raw in written))), len(header) if is_binary else None
 
@@ -210,7 +210,7 @@ def _data(wanted: Wanted, verdicts: Sequence[Verdict]) -> Array:
             for guess in verdict.top[: wanted.classes]
         ],
         LABELS: lambda verdict: verdict.label.name,
-        VERDICT: lambda verdict: json.dumps(_short(verdict).to_dict()),
+        VERDICT: lambda verdict: json.dumps(_short(verdict).to_dict(), allow_nan=False),
     }
     return np.array([rows[wanted.name](verdict) for verdict in verdicts], object)
 
