@@ -20,11 +20,11 @@ from PIL import Image
 
 from support import browser
 from triptych.evaluation import Predictions
-from triptych.evaluation import figures
 from triptych.evaluation import metrics_of
 from triptych.evaluation import report
 from triptych.evaluation.report import MemberNote
 from triptych.evaluation.report import Report
+from triptych.utils import formatting
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "tests" / "screenshots"
@@ -127,7 +127,7 @@ def test_the_headline_has_its_interval_in_words() -> None:
     assert "95 % interval 92.6 % to 98.6 %" in text
 
 
-@pytest.mark.parametrize("photos", [10, figures.SHARE_FROM - 1])
+@pytest.mark.parametrize("photos", [10, formatting.SHARE_FROM - 1])
 def test_from_few_photos_the_interval_is_the_headline(photos: int) -> None:
     shown = page(photos=photos, wrong=0)
     figures_shown = re.findall(r'class="figure[^"]*">(.*?)</p>', report.render(made(photos=photos)))
@@ -327,18 +327,6 @@ def test_the_report_is_drawn_without_matplotlib() -> None:
         "report.render(report.Report('a', 'b', 'c', ('a', 'b'), metrics_of(answers), {}))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_the_report_wears_the_studios_colours() -> None:
-    def worn(path: str) -> list[dict[str, str]]:
-        css = (ROOT / "src/triptych" / path).read_text()
-        roots = re.findall(r":root \{(.*?)\}", css, re.S)
-        return [dict(re.findall(r"(--[\w-]+): (.*?);", root)) for root in roots]
-
-    studio, own = worn("web/static/studio.css"), worn("evaluation/static/report.css")
-    assert len(own) == 2
-    for theirs, ours in zip(studio, own, strict=True):
-        assert ours.items() <= theirs.items()
 
 
 # ------------------------------------------------------------------ in a real browser

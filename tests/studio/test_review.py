@@ -151,6 +151,18 @@ def test_a_photo_that_was_removed_is_still_told_of(door: Projects, key: str) -> 
     assert found.status_of(seen.photo) == "no longer in the project"
 
 
+@pytest.mark.parametrize("odd", ["[]", "null", '{"committee": "good"}', "[" * 100_000])
+def test_odd_figures_are_named_on_the_page_and_the_list_of_projects_stands(
+    door: Projects, key: str, client: FlaskClient, odd: str
+) -> None:
+    (review(door, key).bundle.folder / "metrics.json").write_text(odd)
+    page = client.get(f"/projects/{key}/result", headers={"Accept": "text/html"})
+    assert page.status_code == 409
+    assert "metrics.json" in page.text
+    assert client.get("/projects").status_code == 200
+    assert client.get(f"/projects/{key}/publish").status_code == 200
+
+
 # ------------------------------------------------------------------ before and after
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from support import networks
 from triptych import bundles
+from triptych import evaluation
 from triptych.bundles import model_card
 from triptych.ensemble import conformal
 from triptych.ensemble import params
@@ -39,11 +43,7 @@ def write_with_metrics(
             "data": {"name": "photos", "train": 40, "val": 10},
             "created": "2026-01-02T03:04:05+00:00",
         }
-        metrics = {
-            "images": 10,
-            "committee": {"top1": top1, "interval": [top1 - 0.1, min(1.0, top1 + 0.05)]},
-            "members": [{"name": MEMBER, "top1": top1}],
-        }
+        metrics = ten_answers(classes, top1)
         (folder / "metrics.json").write_text(json.dumps(metrics))
         (folder / "README.md").write_text(model_card.render({"name": name, **about}, metrics))
         return about
@@ -51,12 +51,27 @@ def write_with_metrics(
     return bundles.write(home, name, fill, publish=publish)
 
 
+def ten_answers(classes: Sequence[str], top1: float) -> dict[str, Any]:
+    """The figures of ten answers, this share of them right, to photos of the first class."""
+    probs = np.zeros((10, len(classes)))
+    probs[:, 0] = 0.9
+    probs[:, 1] = 0.1
+    wrong = 10 - round(10 * top1)
+    probs[:wrong, :2] = probs[:wrong, 1::-1]
+    names = tuple(f"{number}.jpg" for number in range(10))
+    return evaluation.metrics_of(
+        evaluation.Predictions(
+            tuple(classes), np.zeros(10, np.int64), {MEMBER: probs}, probs, names
+        )
+    )
+
+
 def write_garden(home: Path, *, created: str = "2026-01-01") -> bundles.Bundle:
     """A bundle of the name of the fake studio's own, to be described rather than run."""
 
     def fill(folder: Path) -> dict[str, object]:
         _write_placeholder_network(folder, "one", b"")
-        (folder / "metrics.json").write_text('{"committee": {"top1": 0.75}}')
+        (folder / "metrics.json").write_text(json.dumps(ten_answers(("ant", "bee"), 0.7)))
         return {
             **_labels(("ant", "bee")),
             "members": [{"name": "one", "recipe": {"size": [8, 8], "scaling": "tf"}, "cost": 1.0}],

@@ -73,7 +73,9 @@ def test_nobody_asks_without_the_key(locked):
     assert client.get("/nothing").status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/static/studio.css"])
+@pytest.mark.parametrize(
+    "path", ["/livez", "/readyz", "/healthz", "/static/studio.css", "/figures/colours.css"]
+)
 def test_probes_and_the_looks_of_the_page_are_open(locked, path):
     with locked.test_client().get(path) as response:
         assert response.status_code == 200

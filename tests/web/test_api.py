@@ -268,13 +268,16 @@ def test_bundles_are_listed_and_described(taught):
         "active": 2,
         "classes": ["ant", "bee"],
         "members": ["one"],
-        "top1": 0.75,
+        "top1": 0.7,
+        "interval": [0.3968, 0.8922],
+        "images": 10,
         "created": "2026-02-02",
     }
-    assert taught.get("/api/v1/bundles/garden").json == {
-        **listed,
-        "metrics": {"committee": {"top1": 0.75}},
-    }
+    described = taught.get("/api/v1/bundles/garden").json
+    metrics = described.pop("metrics")
+    assert described == listed
+    assert metrics["committee"]["top1"] == 0.7
+    assert metrics["confusion"] == [[7, 3], [0, 0]]
     assert taught.get("/api/v1/bundles/garden@1").json["created"] == "2026-01-01"
 
 

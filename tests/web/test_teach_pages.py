@@ -472,8 +472,8 @@ def plant(app, garden):
 
 
 NEWS = (
-    {"member": "EfficientNetLite0", "accuracy": 0.75},
-    {"member": "committee", "accuracy": 0.875},
+    {"member": "EfficientNetLite0", "accuracy": 0.75, "photos": 16},
+    {"member": "committee", "accuracy": 0.875, "photos": 16},
 )
 
 
@@ -485,13 +485,16 @@ def test_a_teaching_under_way(client, garden, plant):
     assert '<li data-state="done" >Looking at photos' in page
     assert '<li data-state="now" aria-current="step">Computing features' in page
     assert "other views" not in page
-    assert "87.5\xa0%" in page
+    assert "<td>64 to 97 % (14 of 16 photos)</td>" in page
     assert ">Stop</button>" in page
     assert '<meta http-equiv="refresh"' in page
     assert re.search(r"<button[^>]*disabled[^>]*>Start", page)
     told = client.get(f"/projects/{garden}/job.json").json
     assert (told["state"], told["progress"], told["under_way"]) == ("running", 0.75, True)
-    assert told["news"] == list(NEWS)
+    assert [{**news, "right": None} for news in told["news"]] == [
+        {**news, "right": None} for news in NEWS
+    ]
+    assert told["news"][0]["right"] == "51 to 90 % (12 of 16 photos)"
     stopped = client.post(f"/projects/{garden}/job/stop", headers=PAGE)
     assert stopped.location == f"/projects/{garden}/teach"
 
@@ -514,9 +517,20 @@ def test_a_teaching_that_ended_early_says_why_and_can_go_on(client, garden, plan
 def test_a_teaching_that_is_done_leads_to_its_result(client, garden, plant):
     plant(state="done", version=3, news=NEWS)
     page = client.get(f"/projects/{garden}/teach").text
-    assert "This made version 3: it answered 87.5 % of the photos held back correctly." in page
+    assert "Right answers to photos it was not trained on: 64 to 97 % (14 of 16 photos)." in page
     assert f'href="/projects/{garden}/result">See the result' in page
     assert ">Go on</button>" not in page
+
+
+def test_a_teaching_with_many_photos_has_its_share_first(client, garden, plant):
+    plant(state="done", version=3, news=[{"member": "committee", "accuracy": 0.875, "photos": 800}])
+    page = client.get(f"/projects/{garden}/teach").text
+    assert "not trained on: 87.5 % (85.0 to 89.6 %, 800 photos)." in page
+
+
+def test_a_teaching_of_0_1_0_has_its_share_only(client, garden, plant):
+    plant(state="done", version=3, news=[{"member": "committee", "accuracy": 0.875}])
+    assert "not trained on: 87.5 %." in client.get(f"/projects/{garden}/teach").text
 
 
 def test_a_teaching_of_very_few_photos_claims_nothing(client, garden, plant):

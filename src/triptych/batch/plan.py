@@ -175,8 +175,8 @@ def _read(out: str) -> dict[str, Any] | None:
     shown = storage.redact(location)
     hint = "It is damaged, or of another Triptych. Take another folder."
     try:
-        about: dict[str, Any] = json.loads(storage.read(location))
-    except (ValueError, RecursionError) as error:
+        about: dict[str, Any] = validation.parse_json(storage.read(location))
+    except ValueError as error:
         raise errors.StateError(f"{shown} is not JSON: {error}. {hint}") from error
     validation.load(_PlanRecord, about, f"{shown}: plan", error=errors.StateError, hint=hint)
     return about

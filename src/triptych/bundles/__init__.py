@@ -16,6 +16,7 @@
             int8-1/            its int8 form, after ``triptych optimize``; see `conversion.int8`
 
     reading          a version on disk, checked: `Bundle`
+    metrics          the record of ``metrics.json``
     registry         names and versions of all bundles: find, list, activate, remove
     writing          the next version
     oof_predictions  out-of-fold predictions of a version

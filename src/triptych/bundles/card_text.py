@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from triptych import errors
 from triptych.bundles import model_card
 from triptych.bundles import registry
 from triptych.bundles.reading import CARD
-from triptych.bundles.reading import METRICS
 from triptych.bundles.reading import read_card_texts
-from triptych.bundles.reading import read_object
+from triptych.bundles.reading import read_metrics
 from triptych.utils import files
 
 README = "README.md"
@@ -82,16 +80,9 @@ def write_card(
         What ``bundle.json`` says now.
 
     Raises:
-        errors.BundleError: There are figures, and they are not as Triptych writes them.
+        errors.BundleError: The figures are damaged.
     """
-    metrics = read_object(figures / METRICS) if (figures / METRICS).exists() else {}
-    try:
-        text = model_card.render(about, metrics, words)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise errors.BundleError(
-            f"The model card of {about['name']} cannot be written: its figures are not as Triptych "
-            "writes them. Teach it anew, or leave the card empty."
-        ) from error
+    text = model_card.render(about, read_metrics(figures, about), words)
     (folder / README).write_text(text, encoding="utf-8")
     others = {key: value for key, value in about.items() if key != "card"}
     return {**others, "card": dict(words)} if words else others

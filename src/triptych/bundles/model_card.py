@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from triptych.utils import validation
-from triptych.utils.formatting import percent
+from triptych.utils.formatting import accuracy
 from triptych.utils.formatting import percent_range
+from triptych.utils.formatting import share_of
 
 # Names that hubs know licences by.
 LICENCES = {"Apache-2.0": "apache-2.0", "MIT": "mit", "CC-BY-4.0": "cc-by-4.0"}
@@ -85,6 +86,8 @@ def render(
         words: What people say of it, as `check_texts` gives it.
     """
     said = words or {}
+    if "data" not in about:  # figures of unknown photos say nothing
+        metrics = {}
     front, text = _front_matter(about, metrics, said), _text(about, metrics, said)
     return "\n".join([*front, "", *text, ""])
 
@@ -218,24 +221,29 @@ def _fine_tuning(about: dict[str, Any]) -> list[str]:
     kept = [record for record in about.get("fine_tuned", []) if record["kept"]]
     lines = [
         f"- {record['member']}: the last {record['layers']} layers were fine-tuned for "
-        f"{record['best_epoch']} epochs; {percent(record['before']['held_out'])} right before, "
-        f"{percent(record['after']['held_out'])} after, on {record['photos']} photos that "
-        "chose the epoch"
+        f"{record['best_epoch']} epochs; right before: "
+        f"{share_of(record['before']['held_out'], record['photos'])}, after: "
+        f"{share_of(record['after']['held_out'], record['photos'])}, of {record['photos']} photos "
+        "by which the epoch was selected"
         for record in kept
     ]
     return ["", "Fine-tuned:", "", *lines] if lines else []
 
 
 def _results(about: dict[str, Any], metrics: dict[str, Any]) -> list[str]:
-    data, whole = about["data"], metrics["committee"]
+    data, images, whole = about["data"], metrics["images"], metrics["committee"]
     return [
         "",
         "## Results",
         "",
-        f"Taught on {data['train']} photos and evaluated on {metrics['images']} others: "
-        f"{percent(whole['top1'])} right (95 % interval {percent_range(*whole['interval'])}).",
+        f"Trained on {data['train']} photos and evaluated on {images} others. Right answers, with "
+        f"the 95 % interval: {accuracy(whole['top1'], whole['interval'], images)}.",
         "",
-        "| member | right |",
-        "|---|---|",
-        *(f"| {row['name']} | {percent(row['top1'])} |" for row in metrics["members"]),
+        "| member | right | 95 % interval |",
+        "|---|---|---|",
+        *(
+            f"| {row['name']} | {share_of(row['top1'], images)} | "
+            f"{percent_range(*row['interval'])} |"
+            for row in metrics["members"]
+        ),
     ]

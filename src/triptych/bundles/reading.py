@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from triptych import errors
+from triptych.bundles import metrics
 from triptych.bundles import oof_predictions
+from triptych.bundles.metrics import FinetuneRecord
+from triptych.bundles.metrics import HeldOutAccuracy
+from triptych.bundles.metrics import MetricsRecord
 from triptych.bundles.model_card import CardRecord
 from triptych.bundles.oof_predictions import OOFPredictions
 from triptych.engines.conversion import convert
@@ -31,7 +35,6 @@ from triptych.utils import validation
 
 SCHEMA = 2
 ABOUT = "bundle.json"
-METRICS = "metrics.json"
 # Beside the versions, for all of them.
 CARD = "card.json"
 OOD_REFERENCE = "taught.npz"
@@ -67,12 +70,25 @@ class Bundle:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Figures of the evaluation; empty where there was none.
+        """Figures of the evaluation, see `MetricsRecord`; empty where there was none.
 
         Raises:
             errors.BundleError: They are damaged.
         """
-        return read_object(self.folder / METRICS) if (self.folder / METRICS).exists() else {}
+        return read_metrics(self.folder, self.about)
+
+    @property
+    def accuracy(self) -> HeldOutAccuracy | None:
+        """Its accuracy on photos that it was not trained on; ``None`` where it was not evaluated.
+
+        Raises:
+            errors.BundleError: Its metrics are damaged.
+        """
+        if not (figures := self.metrics):
+            return None
+        whole = figures["committee"]
+        low, high = whole["interval"]
+        return HeldOutAccuracy(whole["top1"], low, high, figures["images"])
 
     @property
     def card_texts(self) -> dict[str, str]:
@@ -112,18 +128,22 @@ class Bundle:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """A summary for lists of bundles, as a JSON object.
-
-        Raises:
-            errors.BundleError: Its metrics are damaged.
-        """
+        """A summary for lists of bundles, as a JSON object; says what damage its metrics have."""
+        damage: dict[str, str] = {}
+        try:
+            accuracy = self.accuracy
+        except errors.BundleError as error:
+            accuracy, damage = None, {"damage": error.message}
         return {
             "name": self.name,
             "version": self.version,
             "classes": [label.name for label in self.labels],
             "members": [member["name"] for member in self.about["members"]],
-            "top1": self.metrics.get("committee", {}).get("top1"),
+            "top1": accuracy.top1 if accuracy else None,
+            "interval": [accuracy.low, accuracy.high] if accuracy else None,
+            "images": accuracy.photos if accuracy else None,
             "created": self.about.get("created", ""),
+            **damage,
         }
 
     def committee(
@@ -186,6 +206,12 @@ class _MemberRecord(validation.OpenRecord):
     name = validation.Text(required=True)
     recipe = validation.Object(RecipeRecord, required=True)
     cost = validation.Number(above=0, required=True)
+    licence = validation.Text()
+
+
+class _DataRecord(validation.OpenRecord):
+    name = validation.Text(required=True)
+    train = validation.Integer(least=0, required=True)
 
 
 class _AboutRecord(validation.OpenRecord):
@@ -196,6 +222,10 @@ class _AboutRecord(validation.OpenRecord):
     doubt = validation.Object(ParamsRecord, required=True, allow_none=True)
     files = validation.Table(validation.Text(), required=True)
     card = validation.Object(CardRecord)
+    # Missing in imported bundles.
+    data = validation.Object(_DataRecord)
+    created = validation.Text()
+    fine_tuned = validation.Items(validation.Object(FinetuneRecord))
 
     @validation.post_load(pass_original=True)
     def _check(self, parts: dict[str, Any], original: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -252,12 +282,34 @@ def read_object(path: Path) -> dict[str, Any]:
         errors.BundleError: It is missing, damaged, or no object.
     """
     try:
-        found = validation.parse_json(path.read_text(encoding="utf-8"))
+        content = validation.parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise errors.BundleError(f"{path.parent} is no bundle: it has no {path.name}.") from None
     except (OSError, ValueError) as error:
         raise errors.BundleError(f"{path} cannot be read: {error}.") from error
-    return _checked(validation.Table(), found, path)
+    return _checked(validation.Table(), content, path)
+
+
+def read_metrics(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """Read the figures in the folder of a bundle; empty where there are none.
+
+    Args:
+        folder: Of the bundle.
+        about: What its ``bundle.json`` says.
+
+    Raises:
+        errors.BundleError: They are damaged, or not those of the bundle's classes.
+    """
+    path, classes = folder / metrics.FILE, len(about["labels"])
+    if not path.exists():
+        return {}
+    figures = _checked(MetricsRecord, read_object(path), path)
+    if len(figures["per_class"]) != classes:
+        raise errors.BundleError(
+            f"{path} has the figures of {len(figures['per_class'])} classes; expected those of "
+            f"the bundle's {classes}. It is damaged."
+        )
+    return figures
 
 
 def read_card_texts(path: Path) -> dict[str, str]:

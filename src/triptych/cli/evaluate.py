@@ -84,11 +84,11 @@ def _describe(report: dict[str, Any]) -> str:
     rows: list[tuple[str, ...]] = [
         ("", "top-1", "95 % interval", "top-5", "ece", "cost", "sets cover", "set size")
     ]
-    rows += [_row(member["name"], member) for member in report["members"]]
-    rows += [_row(f"rule {name}", rule) for name, rule in report["rules"].items()]
-    committee = report["committee"]
-    rows.append(_row(f"{committee['name']}, by {committee['rule']}", committee))
-    lines = [common.table(rows), "", f"{report['images']} photos, {report['images_per_s']} per s."]
+    committee, images = report["committee"], report["images"]
+    rows += [_row(member["name"], member, images) for member in report["members"]]
+    rows += [_row(f"rule {name}", rule, images) for name, rule in report["rules"].items()]
+    rows.append(_row(f"{committee['name']}, by {committee['rule']}", committee, images))
+    lines = [common.table(rows), "", f"{images} photos, {report['images_per_s']} per s."]
     if report.get("fitted"):
         fitted = report["fitted"]
         lines.append(
@@ -101,12 +101,12 @@ def _describe(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _row(name: str, score: dict[str, Any]) -> tuple[str, ...]:
+def _row(name: str, score: dict[str, Any], images: int) -> tuple[str, ...]:
     return (
         name,
-        formatting.percent(score["top1"]),
+        formatting.share_of(score["top1"], images),
         formatting.percent_range(*score["interval"]),
-        formatting.percent(score["top5"]),
+        formatting.share_of(score["top5"], images),
         f"{score['ece']:.3f}",
         formatting.percent(score["cost"]) if "cost" in score else "",
         formatting.percent(score["coverage"]) if "coverage" in score else "",

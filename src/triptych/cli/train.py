@@ -100,9 +100,7 @@ def train(
             fine_tune=fine_tune,
             seed=seed,
             progress=stages.show,
-            on_score=lambda member, share: stages.say(
-                f"{member}: {formatting.percent(share)} right"
-            ),
+            on_score=lambda member, score: stages.say(f"{member}: {score} right"),
             report=stages.say,
             **compute,
             **options,
@@ -134,16 +132,19 @@ def _describe(about: dict[str, Any], metrics: dict[str, Any]) -> str:
         texts = [(f"{weight:.2f}", f"{temperature:.2f}") for weight, temperature in pairs]
         fitted = dict(zip(names, texts, strict=True))
     rows = [("", "right", "95 % interval", "weight", "temperature")]
+    images = metrics["images"]
     for member in metrics["members"]:
-        rows.append((member["name"], *_score(member), *fitted.get(member["name"], ("dropped", ""))))
-    rows.append((about["name"], *_score(metrics["committee"]), "", ""))
-    lines = [common.table(rows), "", f"on {metrics['images']} held-out photos"]
+        fit_columns = fitted.get(member["name"], ("dropped", ""))
+        rows.append((member["name"], *_score(member, images), *fit_columns))
+    rows.append((about["name"], *_score(metrics["committee"], images), "", ""))
+    lines = [common.table(rows), "", f"on {images} held-out photos"]
     tuned = about.get("fine_tuned", [])
     if tuned:
         lines += ["", "Fine-tuning:"]
     for record in tuned:
         before, after = (
-            formatting.percent(record[when]["held_out"]) for when in ("before", "after")
+            formatting.share_of(record[when]["held_out"], record["photos"])
+            for when in ("before", "after")
         )
         result = "kept" if record["kept"] else "not clearly better, so not kept"
         lines.append(
@@ -153,5 +154,6 @@ def _describe(about: dict[str, Any], metrics: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _score(score: dict[str, Any]) -> tuple[str, str]:
-    return formatting.percent(score["top1"]), formatting.percent_range(*score["interval"])
+def _score(score: dict[str, Any], images: int) -> tuple[str, str]:
+    share = formatting.share_of(score["top1"], images)
+    return share, formatting.percent_range(*score["interval"])

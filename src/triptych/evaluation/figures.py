@@ -15,11 +15,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from triptych.evaluation import metrics
+from triptych.utils import formatting
 
-# From so many photos on, the share of right answers is the headline; with fewer it is the interval
-# in which the accuracy lies. Below 100 a single photo moves the share by more than a point, and
-# the interval is wider than ten points at the usual 90 to 95 %.
-SHARE_FROM = 100
 # With more classes the confusion matrix is a picture without names and numbers.
 MOST_IN_MATRIX = 12
 PAIRS = 15
@@ -59,7 +56,7 @@ def prepare(labels: Sequence[str], numbers: Numbers) -> dict[str, Any]:
     ]
     return {
         "numbers": numbers,
-        "few": numbers["images"] < SHARE_FROM,
+        "few": numbers["images"] < formatting.SHARE_FROM,
         "right": sum(row[index] for index, row in enumerate(counts)),
         "scores": scores(numbers),
         "classes": sorted(classes, key=lambda row: row["f1"]),

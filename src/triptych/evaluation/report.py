@@ -117,6 +117,7 @@ def _template() -> jinja2.Template:
     )
     environment.filters.update(formatting.FILTERS)
     here = resources.files("triptych.evaluation")
-    styles = [(here / "static" / name).read_text("utf-8") for name in ("report.css", "figures.css")]
+    names = ("colours.css", "report.css", "figures.css")
+    styles = [(here / "static" / name).read_text("utf-8") for name in names]
     environment.globals["styles"] = markupsafe.Markup("".join(styles))  # our own, no user's text
     return environment.get_template("report.html")

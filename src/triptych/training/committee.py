@@ -17,6 +17,7 @@ from triptych.ensemble.rules import FITTED_RULE
 from triptych.models import zoo
 from triptych.training import heads
 from triptych.training.config import COMMITTEE
+from triptych.training.config import Score
 from triptych.training.config import TrainingConfig
 from triptych.training.config import TrainingStage
 from triptych.training.feature_set import FeatureSet
@@ -163,7 +164,8 @@ def fit_committee(
 def report_score(member: str, probs: Array, features: FeatureSet, config: TrainingConfig) -> None:
     """Report the validation accuracy of a member, or of the committee, if there are photos."""
     if len(probs):
-        config.on_score(member, float((probs.argmax(axis=1) == features.val_truth).mean()))
+        right = int((probs.argmax(axis=1) == features.val_truth).sum())
+        config.on_score(member, Score(right, len(probs)))
 
 
 def oof_predictions(

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from triptych import errors
 from triptych import features
+from triptych.evaluation import wilson
 from triptych.models import zoo
 from triptych.typing import ShouldStop
 from triptych.typing import StageProgress
+from triptych.utils import formatting
 
 # The name under which the score of the whole committee is reported.
 COMMITTEE = "committee"
@@ -52,6 +54,32 @@ class TrainingStage(str, enum.Enum):
         return next((stage for stage in reversed(cls) if text.startswith(stage)), None)
 
 
+class Score(float):
+    """A share of right answers, in [0, 1], that knows how many photos were answered.
+
+    Args:
+        right: How many photos were answered rightly.
+        photos: How many were answered, at least 1.
+
+    Example:
+        >>> print(Score(9, 10)), Score(9, 10) == 0.9
+        60 to 98 % (9 of 10 photos)
+        (None, True)
+    """
+
+    photos: int
+
+    def __new__(cls, right: int, photos: int) -> Score:
+        """A float, as callbacks have always been given one."""
+        score = super().__new__(cls, right / photos)
+        score.photos = photos
+        return score
+
+    def __str__(self) -> str:
+        interval = wilson(round(self * self.photos), self.photos)
+        return formatting.accuracy(self, interval, self.photos)
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """What to train, and how.
@@ -65,8 +93,8 @@ class TrainingConfig:
         fine_tune: Whether to train the last blocks of the backbones, too; needs TensorFlow.
         seed: Seed of the splits and of everything else random.
         progress: Called with the stage, the steps done and the steps in all.
-        on_score: Called with a member, or `COMMITTEE`, and its accuracy on the held-out photos,
-            as soon as that is known; once more after fine-tuning.
+        on_score: Called with a member, or `COMMITTEE`, and its `Score` on the held-out photos, as
+            soon as that is known; once more after fine-tuning.
         stop: Polled now and then; training ends when it returns true.
         compute: How features are computed; by default in this process.
     """
@@ -78,7 +106,7 @@ class TrainingConfig:
     fine_tune: bool = False
     seed: int = 0
     progress: StageProgress = lambda stage, done, total: None
-    on_score: Callable[[str, float], None] = lambda member, accuracy: None
+    on_score: Callable[[str, Score], None] = lambda member, score: None
     stop: ShouldStop = lambda: False
     compute: features.Compute = features.extract_locally
 

@@ -11,6 +11,11 @@ from fractions import Fraction
 KB = 1024
 MB = 1024 * KB
 
+# From so many photos on, the share of right answers is the headline; with fewer it is the interval
+# in which the accuracy lies. Below 100 a single photo moves the share by more than a point, and
+# the interval is wider than ten points at the usual 90 to 95 %.
+SHARE_FROM = 100
+
 
 def percent(share: float, digits: int | None = 1) -> str:
     """A share or a probability, in per cent.
@@ -38,6 +43,41 @@ def percent_range(low: float, high: float) -> str:
         '83.4 to 100.0 %'
     """
     return f"{100 * low:.1f} to {percent(high)}"
+
+
+def share_of(share: float, photos: int) -> str:
+    """The share of some photos, in a table that has the interval beside it.
+
+    Args:
+        share: In [0, 1].
+        photos: How many there are; few are counted instead, as no per cent of them is exact.
+
+    Example:
+        >>> share_of(0.9, 10), share_of(0.834, 500)
+        ('9 of 10', '83.4 %')
+    """
+    return f"{round(share * photos)} of {photos}" if photos < SHARE_FROM else percent(share)
+
+
+def accuracy(share: float, interval: tuple[float, float], photos: int) -> str:
+    """How often answers are right; the interval first where there are few photos.
+
+    Args:
+        share: Of right answers, in [0, 1].
+        interval: The two ends of its 95 % interval.
+        photos: How many were answered.
+
+    Example:
+        >>> accuracy(0.9, (0.596, 0.982), 10)
+        '60 to 98 % (9 of 10 photos)'
+        >>> accuracy(0.834, (0.799, 0.864), 500)
+        '83.4 % (79.9 to 86.4 %, 500 photos)'
+    """
+    low, high = interval
+    if photos < SHARE_FROM:
+        total = counted(photos, "photo")
+        return f"{100 * low:.0f} to {percent(high, 0)} ({round(share * photos)} of {total})"
+    return f"{percent(share)} ({percent_range(low, high)}, {counted(photos, 'photo')})"
 
 
 def odds(share: float) -> str:
@@ -106,6 +146,7 @@ def moment(at_s: float) -> str:
 FILTERS = {
     # A no-break space, as lines of a page break anywhere else.
     "percent": lambda share, digits=1: percent(share, digits).replace(" ", "\u00a0"),
+    "share_of": lambda share, photos: share_of(share, photos).replace(" ", "\u00a0"),
     "odds": odds,
     "size": size,
     "counted": counted,

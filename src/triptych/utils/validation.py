@@ -56,8 +56,8 @@ def parse_json(text: str | bytes) -> Any:
         text: In UTF-8, where it is bytes.
 
     Raises:
-        ValueError: It is no JSON, is nested too deeply, or has NaN or infinity in it, which only
-            Python takes for JSON.
+        ValueError: It is no JSON, is nested too deeply, or has NaN, infinity or a number in it that
+            no float can hold, which only Python takes for JSON.
 
     Example:
         >>> parse_json('{"sizes": [2, 3]}')
@@ -67,13 +67,20 @@ def parse_json(text: str | bytes) -> Any:
         ValueError: NaN is no number of JSON
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:LONGEST]} is too large a number")
+    return number
 
 
 def shown(value: object) -> str:

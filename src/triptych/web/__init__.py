@@ -11,6 +11,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from triptych.engines import batching
+from triptych.evaluation import figures
 from triptych.images import formats
 from triptych.settings import Settings
 from triptych.utils import concurrency
@@ -37,6 +38,16 @@ if TYPE_CHECKING:
 
 # Parts of a multipart body that are not images: the options, with room to spare.
 OPTION_PARTS = 16
+
+# What pages share with `report.html`: the colours, and the macros and style of the figures.
+_shared_with_report = flask.Blueprint(
+    "figures",
+    figures.__name__,
+    template_folder="templates",
+    static_folder="static",
+    url_prefix="/figures",
+    static_url_path="",
+)
 
 
 class _JSONProvider(DefaultJSONProvider):
@@ -121,6 +132,7 @@ def create_app(
     app.jinja_env.globals["teaching"] = teaching
     app.jinja_env.globals["accepted_images"] = formats.ACCEPT
     app.register_blueprint(health.blueprint)
+    app.register_blueprint(_shared_with_report)
     app.register_blueprint(classify_page.blueprint)
     app.register_blueprint(docs.blueprint)
     openapi.register(app, api.blueprint, keyless=not settings.api_key)

@@ -280,6 +280,17 @@ class Bundle(Answer):
         allow_none=True,
         metadata=about("Share of right answers where it was evaluated, from 0 to 1."),
     )
+    interval = fields.List(
+        fields.Float(),
+        allow_none=True,
+        metadata=about("95 % interval of that share; wide where few images were answered."),
+    )
+    images = fields.Integer(
+        allow_none=True, metadata=about("How many images were answered for that share.")
+    )
+    damage = fields.String(
+        metadata=about("What is wrong with its metrics; only where something is.", sometimes=True)
+    )
     created = fields.String(metadata=about("When it was trained; empty where that is not known."))
 
 

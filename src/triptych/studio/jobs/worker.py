@@ -4,7 +4,8 @@ It gets one message: ``{"home": ..., "key": ..., "config": {...}, "options": {..
 and fields of a `TrainingConfig` and of `EngineOptions`. It sends:
 
     {"stage": ..., "done": ..., "total": ...}    progress
-    {"member": ..., "accuracy": ...}             accuracy of a member, or of the committee
+    {"member": ..., "accuracy": ...}             accuracy of a member, or of the committee, on
+                                                 so many "photos"
     {"version": ...}                             done: the version of the bundle
     {"failed": ...}                              the reason for a failure; a worker that was told
                                                  to stop sends nothing
@@ -65,7 +66,9 @@ def _train(
         config=dataclasses.replace(
             job_config.training_config(config),
             progress=progress,
-            on_score=lambda member, accuracy: parent.send({"member": member, "accuracy": accuracy}),
+            on_score=lambda member, score: parent.send(
+                {"member": member, "accuracy": float(score), "photos": score.photos}
+            ),
             stop=parent.stopping.is_set,
         ),
         publish=False,

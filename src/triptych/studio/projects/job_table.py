@@ -57,7 +57,7 @@ class Job:
         total: How much there is to do in it; 0 where that is not known.
         rate: How fast, in photos a second, where the stage goes through photos.
         left_s: How long the stage will still take, where that can be told.
-        news: Accuracies as they come: ``member`` and ``accuracy``, a share of the photos held back.
+        news: Accuracies as they come: ``member``, ``accuracy`` and on how many ``photos``.
         error: Why it ended without a result, for people; ``None`` where it did not.
         version: Of the bundle that came of it.
         created_s: When it was asked for, in seconds since 1970.

@@ -154,8 +154,3 @@ async function copy(button, text) {
 export function counted(count, one) {
   return `${count.toLocaleString("en")} ${one}${count === 1 ? "" : "s"}`;
 }
-
-/** @param {number} prob in [0, 1] @returns {string} such as "83.4 %" */
-export function percent(prob) {
-  return `${(prob * 100).toFixed(1)}\u00a0%`;
-}

@@ -1,6 +1,6 @@
 // Follows a teaching: the same that the page says without a script, each second.
 
-import { byId, pause, percent, send, slot, textOf, write } from "./projects.js";
+import { byId, pause, send, slot, textOf, write } from "./projects.js";
 
 const EVERY_MS = 1000;
 const UNDER_WAY = ["waiting", "running"];
@@ -41,9 +41,9 @@ function stage({ name, state }) {
   return item;
 }
 
-function row({ member, accuracy }) {
+function row({ member, right }) {
   const line = document.createElement("tr");
   const name = Object.assign(textOf("th", member), { scope: "row" });
-  line.append(name, textOf("td", percent(accuracy)));
+  line.append(name, textOf("td", right));
   return line;
 }

@@ -20,7 +20,6 @@ __all__ = ["photos", "project_list", "training"]
 blueprints: tuple[flask.Blueprint, ...] = (
     blueprint,
     review.blueprint,
-    review.figures_blueprint,
     decisions.blueprint,
     inbox.blueprint,
     publish.blueprint,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
+from triptych.evaluation import wilson
 from triptych.studio.jobs import Job
 from triptych.training.config import COMMITTEE
 from triptych.training.config import TrainingStage
@@ -38,7 +40,7 @@ def of(job: Job) -> dict[str, Any]:
         "left": _left(job),
         "progress": min(1.0, job.done / job.total) if job.total else None,
         "stages": _stages(job),
-        "news": [{"member": row["member"], "accuracy": row["accuracy"]} for row in job.news],
+        "news": [{**row, "right": _right(row)} for row in job.news],
     }
 
 
@@ -51,12 +53,19 @@ def _said(job: Job) -> str:
         return f"{said}, {job.rate:.{digits}f} photos a second." if job.rate else f"{said}."
     if job.state != "done":
         return job.error or ""
-    shares = [row["accuracy"] for row in job.news if row["member"] == COMMITTEE]
+    scores = [row for row in job.news if row["member"] == COMMITTEE]
     version = f"This made version {job.version}"
-    if not shares:
+    if not scores:
         return f"{version}; there were too few photos to say how often it is right."
-    share = formatting.percent(shares[-1])
-    return f"{version}: it answered {share} of the photos held back correctly."
+    return f"{version}. Right answers to photos it was not trained on: {_right(scores[-1])}."
+
+
+def _right(row: Mapping[str, Any]) -> str:
+    """How often a member was right, in words."""
+    if "photos" not in row:  # a job of 0.1.0
+        return formatting.percent(row["accuracy"])
+    interval = wilson(round(row["accuracy"] * row["photos"]), row["photos"])
+    return formatting.accuracy(row["accuracy"], interval, row["photos"])
 
 
 def _left(job: Job) -> str:

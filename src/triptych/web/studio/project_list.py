@@ -14,12 +14,12 @@ from werkzeug.wrappers import Response
 
 from triptych import bundles
 from triptych import errors
+from triptych.bundles.metrics import HeldOutAccuracy
 from triptych.studio import sample_images
 from triptych.studio.projects import Project
 from triptych.studio.projects import ProjectPhoto
 from triptych.studio.projects.naming import MAX_TITLE
 from triptych.web import context
-from triptych.web.studio import versions
 from triptych.web.studio.blueprint import blueprint
 from triptych.web.studio.blueprint import redirect_or_json
 
@@ -31,14 +31,14 @@ class ProjectSummary:
     """A project as the list shows it.
 
     Args:
-        project: Itself.
-        photos: Some of it.
-        accuracy: Of its newest committee; ``None`` where none was taught.
+        project: The project.
+        photos: Some of its photos.
+        accuracy: Of its newest committee; ``None`` where none was trained.
     """
 
     project: Project
     photos: list[ProjectPhoto]
-    accuracy: versions.HeldOutAccuracy | None
+    accuracy: HeldOutAccuracy | None
 
 
 @blueprint.get("")
@@ -63,10 +63,10 @@ def projects() -> str:
     )
 
 
-def _accuracy(home: Path, key: str) -> versions.HeldOutAccuracy | None:
+def _accuracy(home: Path, key: str) -> HeldOutAccuracy | None:
     with contextlib.suppress(errors.TriptychError):  # its own page says what is wrong
         if numbers := bundles.versions(home, key):
-            return versions.accuracy_of(bundles.find(home, f"{key}@{numbers[-1]}").metrics)
+            return bundles.find(home, f"{key}@{numbers[-1]}").accuracy
     return None
 
 

@@ -19,16 +19,6 @@ from triptych.web.studio import decisions
 
 blueprint = flask.Blueprint("studio_review", __name__, url_prefix="/projects/<key>/result")
 
-# The macros and the style of the figures, which `report.html` shares.
-figures_blueprint = flask.Blueprint(
-    "figures",
-    figures.__name__,
-    template_folder="templates",
-    static_folder="static",
-    url_prefix="/figures",
-    static_url_path="",
-)
-
 REPORT = "report.html"
 # The file holds its own style and pictures. Anybody may have written it, so it may do nothing else.
 REPORT_POLICY = (

@@ -5,38 +5,10 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from triptych import bundles
 from triptych import errors
-from triptych.evaluation import figures
-
-
-@dataclass(frozen=True)
-class HeldOutAccuracy:
-    """How often a committee is right on photos that it had not learned.
-
-    Args:
-        top1: From 0 to 1.
-        low: Lower end of the 95 % interval.
-        high: Upper end.
-        photos: On how many.
-    """
-
-    top1: float
-    low: float
-    high: float
-    photos: int
-
-    @property
-    def right(self) -> int:
-        """How many of the photos it was right on."""
-        return round(self.top1 * self.photos)
-
-    @property
-    def few(self) -> bool:
-        """Whether there are so few photos that the interval says more than the share."""
-        return self.photos < figures.SHARE_FROM
+from triptych.bundles.metrics import HeldOutAccuracy
 
 
 @dataclass(frozen=True)
@@ -44,11 +16,11 @@ class Version:
     """One version of a bundle.
 
     Args:
-        number: Counts from 1.
-        created: The day it was made; empty where that is not known.
+        number: From 1.
+        created: The day it was trained, as 2026-01-31; empty where that is not known.
         classes: Names of its classes.
         members: Names of its members.
-        photos: How many it was taught on; ``None`` where that is not known.
+        photos: How many it was trained on; ``None`` where that is not known.
         accuracy: ``None`` where it was not evaluated.
         damage: What is wrong with it; empty if nothing is.
     """
@@ -70,7 +42,7 @@ class BundleVersions:
         name: Of the bundle.
         versions: The newest first.
         active: The number of the one that is served; ``None`` if none is.
-        words: What people say of it.
+        words: The texts that people wrote for its card.
     """
 
     name: str
@@ -80,16 +52,16 @@ class BundleVersions:
 
     @property
     def served(self) -> Version | None:
-        """The one that is served."""
+        """The version that is served."""
         return self.find(str(self.active))
 
     def find(self, number: str) -> Version | None:
-        """The one with this number."""
+        """The version with this number."""
         return next((one for one in self.versions if str(one.number) == number), None)
 
     @property
     def newest(self) -> Version:
-        """The one with the highest number."""
+        """The version with the highest number."""
         return self.versions[0]
 
 
@@ -101,7 +73,7 @@ def find(home: Path, name: str) -> BundleVersions | None:
         name: Of the bundle.
 
     Raises:
-        errors.BundleError: What people say of it is damaged.
+        errors.BundleError: The texts for its card are damaged.
     """
     active, numbers = bundles.active(home, name), bundles.versions(home, name)
     if not numbers:
@@ -123,28 +95,15 @@ def find_all(home: Path) -> list[BundleVersions]:
 def _version(home: Path, name: str, number: int) -> Version:
     try:
         bundle = bundles.find(home, f"{name}@{number}")
-        about, metrics = bundle.about, bundle.metrics
+        accuracy = bundle.accuracy
     except (errors.BundleError, errors.UnknownName) as error:
         return Version(number, damage=error.message)
-    try:
-        photos = int(about["data"]["train"])
-    except (KeyError, TypeError, ValueError):  # an imported model, or a bundle made elsewhere
-        photos = None
+    about = bundle.about
     return Version(
         number,
-        created=str(about.get("created", ""))[:10],
+        created=about.get("created", "")[:10],
         classes=tuple(row["name"] for row in about["labels"]),
         members=tuple(row["name"] for row in about["members"]),
-        photos=photos,
-        accuracy=accuracy_of(metrics),
+        photos=about["data"]["train"] if "data" in about else None,  # imported models have none
+        accuracy=accuracy,
     )
-
-
-def accuracy_of(metrics: dict[str, Any]) -> HeldOutAccuracy | None:
-    """The accuracy in ``metrics.json``; ``None`` where there is none."""
-    try:
-        whole = metrics["committee"]
-        low, high = map(float, whole["interval"])
-        return HeldOutAccuracy(float(whole["top1"]), low, high, int(metrics["images"]))
-    except (KeyError, TypeError, ValueError):
-        return None
