@@ -33,6 +33,7 @@ FENCES = {
         "training.finetune_worker",
         "training.heads",
     },
+    "chardet": {"data.zip_names"},
     "marshmallow": {"utils.validation", "web"},
     "matplotlib": {
         "benchmark.plots",

@@ -118,4 +118,4 @@ def test_names_that_are_no_text_can_be_printed(folder: Path) -> None:
         check=True,
     )
     (ignored,) = [f for f in json.loads(ran.stdout)["findings"] if f["kind"] == "ignored"]
-    assert "train/ants/??[31m.txt" in ignored["sources"]
+    assert "train/ants/%FF%1B[31m.txt" in ignored["sources"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,7 +113,10 @@ def bench(
         "stopped": stopped,
         "samples": [measured.to_dict() for measured in work.measured],
     }
-    click.echo(json.dumps(report, allow_nan=False) if as_json else _describe(report, work.measured))
+    if as_json:
+        common.print_json(report)
+    else:
+        click.echo(_describe(report, work.measured))
     if plot:
         plots.draw(plot, report["samples"], title=_title(report))
         common.note(f"Drawn: {plot}")

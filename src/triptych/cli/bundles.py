@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ def list_bundles(as_json: bool, **options: Any) -> None:
     ]
     if as_json:
         for facts in listed:
-            click.echo(json.dumps(facts, ensure_ascii=False, allow_nan=False))
+            common.print_json(facts)
     elif listed:
         rows = [("bundle", "active", "versions", "classes", "members", "right", "created")]
         click.echo(common.table(rows + [_row(facts) for facts in listed]))
@@ -53,7 +52,7 @@ def show(name: str, **options: Any) -> None:
 
     bundle = bundles.find(common.home(options), name)
     about = {**bundle.about, "folder": str(bundle.folder), "metrics": bundle.metrics}
-    click.echo(json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False))
+    common.print_json(about, indent=1)
 
 
 @bundles.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +41,7 @@ def check(folder: Path, as_json: bool) -> None:
 
         dataset = data.open(folder, progress=show)
     if as_json:
-        click.echo(json.dumps(dataset.to_dict(), ensure_ascii=False, allow_nan=False))
+        common.print_json(dataset.to_dict())
     else:
         click.echo("\n".join(_describe(dataset)))
 

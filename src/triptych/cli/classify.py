@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from triptych.results import Verdict
 
 MAX_LISTED = 6  # classes of a prediction set
+# With these a spreadsheet takes a cell for a formula, also after white space.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 Writer = Callable[["Verdict | Failure"], None]
 
@@ -85,6 +86,9 @@ def classify(
     **options: Any,
 ) -> None:
     """Classify images: files, folders (walked), or - for one image on standard input.
+
+    What a name has that cannot be shown is escaped as in URLs, and what the output's encoding lacks
+    by backslashes. In a table, text that a spreadsheet would run begins with an apostrophe.
 
     \b
     Examples:
@@ -173,9 +177,7 @@ def _images(paths: tuple[str, ...], *, read: bool = True) -> Iterator[tuple[str,
 
 def _writer(form: str | None, members: tuple[str, ...]) -> Writer:
     if form == "json":
-        return lambda answer: click.echo(
-            json.dumps(answer.to_dict(), ensure_ascii=False, allow_nan=False)
-        )
+        return lambda answer: common.print_json(answer.to_dict())
     if form != "csv":
         return _text_writer(members)
     columns = ["source", "label", "id", "index", "prob", "rule"]
@@ -184,11 +186,19 @@ def _writer(form: str | None, members: tuple[str, ...]) -> Writer:
     columns += ["similar", "warning", "error_code", "error_message"]
     sheet = csv.DictWriter(sys.stdout, columns, lineterminator="\n", restval="")
     sheet.writeheader()
-    return lambda answer: sheet.writerow(_csv_row(answer.to_dict()))
+    return lambda answer: sheet.writerow(_safe_cells(_csv_row(answer.to_dict())))
+
+
+def _safe_cells(row: dict[str, Any]) -> dict[str, Any]:
+    """Cells that no spreadsheet runs: text that begins like a formula gets an apostrophe."""
+    return {
+        column: f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+        for column, cell in row.items()
+    }
 
 
 def _csv_row(answer: dict[str, Any]) -> dict[str, Any]:
-    row = {"source": answer["source"], "warning": answer.get("warning", "")}
+    row = {"source": formatting.plain_text(answer["source"]), "warning": answer.get("warning", "")}
     if "error" in answer:
         return {**row, **{f"error_{key}": text for key, text in answer["error"].items()}}
     verdict = answer["verdict"]
@@ -209,7 +219,7 @@ def _text_writer(members: tuple[str, ...]) -> Writer:
     width = max(map(len, members))
 
     def write(answer: Verdict | Failure) -> None:
-        click.secho(answer.source, bold=True)
+        click.secho(formatting.plain_text(answer.source), bold=True)
         if isinstance(answer, Failure):
             click.secho(f"  {answer.message}\n", fg="red")
         else:

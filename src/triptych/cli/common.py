@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +19,7 @@ import click
 
 from triptych import errors
 from triptych import settings
+from triptych.utils import formatting
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -25,6 +29,7 @@ TYPE_NAMES: Mapping[Callable[[str], Any], str] = {
     str: "text",
     Path: "path",
 }
+_HALF_LETTERS = re.compile("[\ud800-\udfff]")
 USAGE_ERRORS = (errors.SettingError, errors.UnknownName)
 
 
@@ -33,6 +38,10 @@ class CommandGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors end with exit code 2 for wrong usage, else 1."""
+        for stream in (sys.stdout, sys.stderr):
+            # What a terminal or a file cannot encode is escaped.
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except errors.TriptychError as error:
@@ -122,6 +131,23 @@ def ray_options(command: Command) -> Command:
 def note(line: str) -> None:
     """Print a line to stderr, apart from the command's output."""
     click.echo(line, err=True)
+
+
+def print_json(value: Any, *, indent: int | None = None) -> None:
+    """Print one JSON value, in letters where the output can encode them, else in escapes.
+
+    Args:
+        value: Of what JSON knows; no NaN and no infinity.
+        indent: Spaces by which to indent; by default it is one line.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    # Bytes of a file's name that are no text: strict readers refuse halves of a letter.
+    text = _HALF_LETTERS.sub(lambda half: formatting.plain_text(half[0]), text)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(json.loads(text), allow_nan=False, indent=indent)
+    click.echo(text)
 
 
 def progress(total: int, label: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,9 +42,10 @@ def evaluate(folder: Path, fit: str | None, as_json: bool, **options: Any) -> No
     start = time.perf_counter()
     report = _count(classifier, photos, fit)
     report["images_per_s"] = round(report["images"] / (time.perf_counter() - start), 1)
-    click.echo(
-        json.dumps(report, ensure_ascii=False, allow_nan=False) if as_json else _describe(report)
-    )
+    if as_json:
+        common.print_json(report)
+    else:
+        click.echo(_describe(report))
 
 
 def _count(classifier: Classifier, photos: Labelled, fit: str | None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -152,9 +151,10 @@ def _fit(
         report["plots"] = _draw(plots, scored, fitted)
     if not dry_run:
         report["kept"] = str(_keep(in_force, classifier, fitted, output))
-    click.echo(
-        json.dumps(report, ensure_ascii=False, allow_nan=False) if as_json else _describe(report)
-    )
+    if as_json:
+        common.print_json(report)
+    else:
+        click.echo(_describe(report))
 
 
 def _report(

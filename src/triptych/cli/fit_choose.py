@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Sequence
@@ -94,9 +93,10 @@ def run(
     report = _report(folder, scored, options, chosen, budget_ms)
     if plots:
         report["plots"] = [str(_draw(plots, options, chosen, budget_ms))]
-    click.echo(
-        json.dumps(report, ensure_ascii=False, allow_nan=False) if as_json else _describe(report)
-    )
+    if as_json:
+        common.print_json(report)
+    else:
+        click.echo(_describe(report))
 
 
 def _report(

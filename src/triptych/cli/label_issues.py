@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -52,7 +51,7 @@ def label_issues(name: str, limit: int, as_json: bool, **options: Any) -> None:
     ]
     if as_json:
         for facts in listed:
-            click.echo(json.dumps(facts, ensure_ascii=False, allow_nan=False))
+            common.print_json(facts)
     else:
         rows = [("photo", "is in", "may be", "likely")]
         for facts in listed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -26,9 +25,7 @@ def models(as_json: bool) -> None:
     for row in zoo.BACKBONES.values():
         facts, path = zoo.facts(row), weights.locate(row)
         if as_json:
-            click.echo(
-                json.dumps({**facts, "cached": str(path) if path else None}, allow_nan=False)
-            )
+            common.print_json({**facts, "cached": str(path) if path else None})
         rows.append(
             (
                 facts["name"],

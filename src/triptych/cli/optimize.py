@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -81,9 +80,10 @@ def optimize(
             quantize.QuantizeConfig(max_loss / 100, members, seed, stages.show),
         )
     report = {**done.report, "kept": [str(path) for path in done.kept]}
-    click.echo(
-        json.dumps(report, ensure_ascii=False, allow_nan=False) if as_json else _describe(report)
-    )
+    if as_json:
+        common.print_json(report)
+    else:
+        click.echo(_describe(report))
     if not done.kept:
         rule = report["rules"][0]
         low, high = rule["interval"]

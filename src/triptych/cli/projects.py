@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +30,7 @@ def list_projects(as_json: bool, **options: Any) -> None:
     listed = Projects(common.home(options)).all()
     if as_json:
         for project in listed:
-            click.echo(json.dumps(asdict(project), ensure_ascii=False, allow_nan=False))
+            common.print_json(asdict(project))
     elif listed:
         rows = [("project", "title", "photos", "classes")]
         for project in listed:

@@ -6,7 +6,6 @@ that is checked before and after unpacking.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import zipfile
 import zlib
@@ -16,6 +15,8 @@ from pathlib import Path
 from triptych import errors
 from triptych import images
 from triptych.data import files
+from triptych.data import zip_names
+from triptych.utils.formatting import plain_text
 
 MAX_MEMBERS = 200_000
 # Python reads the whole directory at once; it takes some 100 bytes a member.
@@ -25,7 +26,6 @@ _MAX_RATIO = 100
 _ALWAYS_ALLOWED_BYTES = 1024 * images.MB
 
 _ENCRYPTED = 0x1
-_UTF8_NAME = 0x800
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 # The header before each member's data: its size, and where the lengths of name and extra are.
@@ -108,19 +108,18 @@ def in_archive(path: Path, limits: images.Limits) -> files.Listing:
         limits: Bytes allowed in a file.
 
     Raises:
-        errors.SourceError: It is damaged, protected by a password, or a bomb.
+        errors.SourceError: It is damaged, protected by a password, or a bomb, or its names cannot
+            be read.
     """
-    listing = files.Listing(files.shown(path.name))
-    for info in _members(path):
-        name = info.filename
-        if not info.flag_bits & _UTF8_NAME:
-            # macOS writes UTF-8 without saying so, and zipfile reads it as code page 437.
-            with contextlib.suppress(UnicodeError):
-                name = name.encode("cp437").decode()
+    listing = files.Listing(plain_text(path.name))
+    members = _members(path)
+    written = zip_names.of(path, members)
+    listing.reported.extend(written.findings)
+    for info, name in zip(members, written.names, strict=True):
         # Some programs on Windows write backslashes.
         parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
         if ".." in parts:
-            listing.ignored.append(files.shown("/".join(parts)))
+            listing.ignored.append(plain_text("/".join(parts)))
         elif parts:
             member = ArchiveMember(
                 path,

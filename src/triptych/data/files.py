@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import unicodedata
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from triptych import images
 from triptych.data.records import Finding
 from triptych.images import formats
 from triptych.utils import storage
+from triptych.utils.formatting import plain_text
 
 # Deeper folders are a mistake or an attack.
 _MAX_DEPTH = 50
@@ -41,20 +41,6 @@ def walk(folder: Path) -> Iterator[Path]:
                 yield Path(parent, name)
 
 
-def shown(text: str) -> str:
-    """A name in the one form that is shown, compared and hashed.
-
-    Names from disks and archives may hold what is no text or what a terminal would obey, and
-    write the same letter in two ways.
-
-    Example:
-        >>> shown("a\\x1b[2Jb"), shown("u\\u0308") == "\\u00fc"
-        ('a?[2Jb', True)
-    """
-    text = unicodedata.normalize("NFC", text)
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 @dataclass(frozen=True)
 class File:
     """A file that may be a photo.
@@ -75,14 +61,22 @@ class File:
 
 @dataclass
 class Tree:
-    """Image files of a folder, and the folders in it."""
+    """Image files of a folder, and the folders in it.
+
+    Args:
+        files: The image files.
+        folders: By their names as they are shown.
+        names: Of the folders, as they are written.
+    """
 
     files: list[File] = field(default_factory=list)
     folders: dict[str, Tree] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
 
     def folder(self, name: str) -> Tree:
         """The folder of that name, made when there is none."""
-        return self.folders.setdefault(shown(name), Tree())
+        self.names.add(name)
+        return self.folders.setdefault(plain_text(name), Tree())
 
     def walk(self) -> Iterator[File]:
         """All files, in order of name; those of a folder before those of its folders."""
@@ -100,14 +94,14 @@ class Listing:
         tree: Files that are images by their names.
         hidden: Files and folders that are hidden.
         ignored: Files that are no images by their names.
-        lost: What cannot be listed.
+        reported: What cannot be listed, or was guessed.
     """
 
     name: str
     tree: Tree = field(default_factory=Tree)
     hidden: set[str] = field(default_factory=set)
     ignored: list[str] = field(default_factory=list)
-    lost: list[Finding] = field(default_factory=list)
+    reported: list[Finding] = field(default_factory=list)
 
     def add(self, parts: Sequence[str], read: Callable[[], bytes] | None) -> None:
         """Put a file where it belongs.
@@ -116,10 +110,10 @@ class Listing:
             parts: Its path, from the top of the folder or archive.
             read: Gives its bytes; ``None`` for a folder.
         """
-        source = shown("/".join(parts))
+        source = plain_text("/".join(parts))
         for depth, part in enumerate(parts):
             if storage.is_hidden(part):
-                self.hidden.add(shown("/".join(parts[: depth + 1])))
+                self.hidden.add(plain_text("/".join(parts[: depth + 1])))
                 return
         if len(parts) > _MAX_DEPTH:
             self.ignored.append(source)
@@ -131,8 +125,8 @@ class Listing:
             self.ignored.append(source)
 
     def findings(self) -> list[Finding]:
-        """What was left out."""
-        findings = list(self.lost)
+        """What was left out or guessed."""
+        findings = list(self.reported)
         if self.hidden:
             findings.append(Finding("hidden", "Hidden, and left out.", tuple(sorted(self.hidden))))
         if self.ignored:
@@ -148,13 +142,13 @@ def in_folder(folder: Path, limits: images.Limits) -> Listing:
         folder: On disk.
         limits: Bytes allowed in a file.
     """
-    listing = Listing(shown(folder.resolve().name))
+    listing = Listing(plain_text(folder.resolve().name))
     visited: set[tuple[int, int]] = set()
 
     def lose(error: OSError) -> None:
         message = f"The folder cannot be opened: {error.strerror}."
-        source = shown(str(Path(error.filename).relative_to(folder)))
-        listing.lost.append(Finding("unreadable", message, (source,)))
+        source = plain_text(str(Path(error.filename).relative_to(folder)))
+        listing.reported.append(Finding("unreadable", message, (source,)))
 
     for parent, folders, files in os.walk(folder, followlinks=True, onerror=lose):
         where = Path(parent)

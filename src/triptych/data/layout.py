@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +14,7 @@ from triptych.data.files import File
 from triptych.data.files import Listing
 from triptych.data.files import Tree
 from triptych.data.records import Finding
+from triptych.utils.formatting import plain_text
 
 Side = Literal["train", "val"]
 
@@ -70,6 +74,39 @@ def _word(name: str) -> str:
     return name.strip().casefold()
 
 
+def alike_names(names: Iterable[str]) -> list[Finding]:
+    """Names of classes that a person could take for one another.
+
+    Args:
+        names: As they are written.
+
+    Example:
+        >>> alike_names(["ant", "Ant ", "bee"])[0].message.partition(". ")[0]
+        "Alike but for case or spaces, and different classes: 'Ant ', 'ant'"
+    """
+    by_look: defaultdict[str, set[str]] = defaultdict(set)
+    for name in names:
+        by_look[_look(name)].add(name)
+    findings = []
+    for alike in by_look.values():
+        classes = sorted({plain_text(name) for name in alike})
+        listed = ", ".join(map(repr, classes))
+        if len(classes) > 1:
+            what = f"Alike but for case or spaces, and different classes: {listed}."
+            findings.append(Finding("alike_names", f"{what} Rename those that are one."))
+        elif len(alike) > 1:
+            what = f"Written in {len(alike)} Unicode forms, and taken for one class: {listed}."
+            findings.append(Finding("alike_names", what))
+    return findings
+
+
+def _look(name: str) -> str:
+    """What names have in common that look alike: compatible letters, no case, single spaces."""
+    letters = unicodedata.normalize("NFKC", name).casefold()
+    seen = "".join(letter for letter in letters if unicodedata.category(letter) != "Cf")
+    return unicodedata.normalize("NFKC", " ".join(seen.split()))
+
+
 def of_folders(listing: Listing, *, least: int = 2) -> Layout:
     """Derive classes and sides from the names of folders.
 
@@ -100,6 +137,7 @@ def of_folders(listing: Listing, *, least: int = 2) -> Layout:
     if loose:
         message = "Photos outside of any class's folder, and left out."
         findings.append(Finding("ignored", message, tuple(loose)))
+    findings += alike_names(name for tree in sides.values() for name in tree.names)
     return Layout(
         tuple(sorted({name for tree in sides.values() for name in tree.folders})),
         tuple(items),

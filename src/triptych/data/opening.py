@@ -24,6 +24,7 @@ from triptych.data.records import Finding
 from triptych.data.records import LabelledPhoto
 from triptych.images import signatures
 from triptych.typing import Progress
+from triptych.utils.formatting import plain_text
 
 
 def open(
@@ -63,7 +64,7 @@ def open(
             failures.append((item, result))
     name = path.resolve().name if path.is_dir() else path.resolve().stem
     reported = [*contents.findings, *findings.unreadable(failures)]
-    return _dataset(files.shown(name), contents, pairs, reported)
+    return _dataset(plain_text(name), contents, pairs, reported)
 
 
 def from_scanned(name: str, pairs: Sequence[tuple[Item, scan.ScannedPhoto]]) -> Dataset:

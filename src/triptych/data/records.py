@@ -55,6 +55,8 @@ KINDS = (
     "label_conflict",
     "exact_duplicate",
     "near_duplicate",
+    "alike_names",
+    "guessed_names",
     "small_class",
     "imbalance",
     "odd_format",

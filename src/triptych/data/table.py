@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import functools
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from triptych import errors
 from triptych import images
 from triptych.data.files import File
-from triptych.data.files import shown
 from triptych.data.layout import Item
 from triptych.data.layout import Layout
+from triptych.data.layout import alike_names
 from triptych.data.layout import side_of
 from triptych.data.records import Finding
+from triptych.utils.formatting import plain_text
 
 SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
 DELIMITERS = ",;\t"
@@ -40,30 +42,40 @@ def in_table(path: Path, limits: images.Limits) -> Layout:
         errors.SourceError: It has another format, or fewer than two classes.
     """
     items: list[Item] = []
+    labels: set[str] = set()
     without: list[str] = []
     sources: set[str] = set()
     for number, row in _rows(path):
-        name, label = row["path"].strip(), shown(row["label"].strip())
+        name, label = row["path"].strip(), row["label"].strip()
         if name and label:
+            labels.add(label)
             text = (row.get("split") or "").strip()
             side = side_of(text) if text else "train"
             if side is None:
                 raise errors.SourceError(
-                    f"{path.name}, line {number}: the split is {shown(text)!r}; expected train or "
-                    "val."
+                    f"{path.name}, line {number}: the split is {plain_text(text)!r}; expected "
+                    "train or val."
                 )
-            read = functools.partial(images.read, path.parent / name, limits=limits)
-            items.append(Item(File(_source(row, name, sources), read), label, side))
+            read = functools.partial(images.read, _photo_path(path.parent, name), limits=limits)
+            items.append(Item(File(_source(row, name, sources), read), plain_text(label), side))
         else:
-            without.append(f"{shown(path.name)}, line {number}")
+            without.append(f"{plain_text(path.name)}, line {number}")
     classes = sorted({item.label for item in items})
     trained = sorted({item.label for item in items if item.side == "train"})
     if len(trained) < 2:
         what = f"one label to train on, {trained[0]!r}" if trained else "no photos to train on"
         raise errors.SourceError(f"{path.name!r} has {what}; expected at least two. {_EXPECTED}")
     message = "Lines without a path or label, and left out."
-    findings = (Finding("ignored", message, tuple(without)),) if without else ()
-    return Layout(tuple(classes), tuple(items), findings)
+    findings = [Finding("ignored", message, tuple(without))] if without else []
+    return Layout(tuple(classes), tuple(items), (*findings, *alike_names(labels)))
+
+
+def _photo_path(folder: Path, name: str) -> Path:
+    """The path in a line, also where a program on Windows wrote it with backslashes."""
+    path = folder / name
+    if "\\" in name and not os.path.lexists(path):
+        return folder / name.replace("\\", "/")
+    return path
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -75,7 +87,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         columns = [name.strip().casefold() for name in reader.fieldnames or ()]
         if not {"path", "label"} <= set(columns):
             raise errors.SourceError(
-                f"{path.name!r} begins with {shown(first.strip()[:80])!r}. {_EXPECTED}"
+                f"{path.name!r} begins with {plain_text(first.strip()[:80])!r}. {_EXPECTED}"
             )
         reader.fieldnames = columns
         for row in reader:
@@ -103,11 +115,11 @@ def _text(path: Path) -> str:
 
 
 def _source(row: dict[str, str], path: str, used: set[str]) -> str:
-    name = shown((row.get("name") or "").strip())
+    name = plain_text((row.get("name") or "").strip())
     if not name:
-        return shown(path)
+        return plain_text(path)
     if name in used:
         # Names in reports have to be unique.
-        name = f"{name} ({shown(path)})"
+        name = f"{name} ({plain_text(path)})"
     used.add(name)
     return name

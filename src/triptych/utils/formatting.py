@@ -5,11 +5,16 @@ A probability stays a float in [0, 1] everywhere else.
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import datetime
 from fractions import Fraction
 
 KB = 1024
 MB = 1024 * KB
+# Control characters, marks that are not seen, halves of a letter, and ends of lines.
+_NOT_SHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Persian, Hindi and emoji are written with them.
+_JOINERS = "\u200c\u200d"
 
 # From so many photos on, the share of right answers is the headline; with fewer it is the interval
 # in which the accuracy lies. Below 100 a single photo moves the share by more than a point, and
@@ -92,6 +97,33 @@ def odds(share: float) -> str:
     """
     few = Fraction(round(1000 * share), 1000)
     return f"{few.numerator} times in {few.denominator}"
+
+
+def plain_text(text: str) -> str:
+    """A name from elsewhere as it is safe to show: a terminal obeys nothing in it.
+
+    A letter written in two ways becomes the same one; what cannot be shown, such as ESC, marks
+    that turn the direction of writing and bytes that are no text, is escaped as in URLs. Two
+    names that differ in more than that stay different.
+
+    Example:
+        >>> plain_text("a\\x1b[2Jb"), plain_text("u\\u0308") == "\\u00fc", plain_text("a\\nb")
+        ('a%1B[2Jb', True, 'a%0Ab')
+    """
+    letters = unicodedata.normalize("NFC", text)
+    return "".join(
+        _escaped(letter)
+        if unicodedata.category(letter) in _NOT_SHOWN and letter not in _JOINERS
+        else letter
+        for letter in letters
+    )
+
+
+def _escaped(letter: str) -> str:
+    # Python holds a byte of a file's name that is no text as one of these.
+    is_byte = "\udc80" <= letter <= "\udcff"
+    encoded = letter.encode("utf-8", "surrogateescape" if is_byte else "surrogatepass")
+    return "".join(f"%{byte:02X}" for byte in encoded)
 
 
 def size(num_bytes: int) -> str:

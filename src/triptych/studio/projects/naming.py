@@ -9,9 +9,9 @@ import unicodedata
 from collections.abc import Iterator
 
 from triptych import errors
-from triptych.data import files
 from triptych.data import layout
 from triptych.utils import storage
+from triptych.utils.formatting import plain_text
 
 MAX_TITLE = 80
 MAX_CLASS = 60
@@ -74,8 +74,8 @@ def as_class_name(text: str) -> str:
         >>> as_class_name("a:b"), as_class_name("con"), as_class_name("bees")
         ('a_b', 'class con', 'bees')
     """
-    plain = "".join("_" if letter in _BAD_LETTERS else letter for letter in files.shown(text))
-    name = " ".join(plain.replace("?", "_").split())[: MAX_CLASS - len("class ")].strip(" .")
+    plain = "".join("_" if letter in _BAD_LETTERS else letter for letter in plain_text(text))
+    name = " ".join(plain.split())[: MAX_CLASS - len("class ")].strip(" .")
     try:
         return class_name(name)
     except errors.SettingError:
@@ -89,7 +89,7 @@ def as_title(text: str) -> str:
         >>> as_title(""), as_title("garden")
         ('Photos', 'garden')
     """
-    return " ".join(files.shown(text).split())[:MAX_TITLE].strip() or "Photos"
+    return " ".join(plain_text(text).split())[:MAX_TITLE].strip() or "Photos"
 
 
 def file_name(text: str) -> str:
@@ -99,7 +99,7 @@ def file_name(text: str) -> str:
         >>> file_name("C:\\\\photos\\\\a?b.JPG"), file_name("../..")
         ('a_b.JPG', 'photo')
     """
-    last = files.shown(text).replace("\\", "/").rsplit("/", 1)[-1]
+    last = plain_text(text).replace("\\", "/").rsplit("/", 1)[-1]
     name = "".join("_" if letter in _BAD_LETTERS else letter for letter in last).strip(" .")
     if _DEVICES.fullmatch(name) or storage.is_hidden(name):
         name = f"_{name}"
@@ -139,6 +139,6 @@ def _tidy(text: str, what: str, longest: int, example: str) -> str:
         )
     if not name.isprintable():
         raise errors.SettingError(
-            f"{what} has letters that cannot be shown: {files.shown(name)!r}. Type it anew."
+            f"{what} has letters that cannot be shown: {plain_text(name)!r}. Type it anew."
         )
     return name
