@@ -100,20 +100,20 @@ SETTINGS: tuple[Setting, ...] = (
         "api_key",
         str.strip,
         "",
-        "Key that whoever asks has to know; needed to listen on an address of other machines.",
+        "API key that clients must send; required to listen where other machines can connect.",
         secret=True,
     ),
     Setting(
         "allowed_hosts",
         str,
         "",
-        "More names the studio may be called by, with commas; without a key: `localhost` only.",
+        "Further host names of the studio, separated by commas; without a key: `localhost` only.",
     ),
     Setting(
         "proxies",
         int,
         0,
-        "Reverse proxies in front of the studio, whose X-Forwarded headers are believed.",
+        "Reverse proxies in front of the studio, whose X-Forwarded headers are trusted.",
         minimum=0,
     ),
     Setting(
@@ -127,27 +127,27 @@ SETTINGS: tuple[Setting, ...] = (
         "committee",
         str,
         "auto",
-        "Committee to ask: `lite`, `classic`, `auto` (classic if it is all here), or a bundle by "
-        "its name or by the URL of its file.",
+        "Committee: `lite`, `classic`, `auto` (classic if all its weights are here), or a bundle "
+        "by its name or by the URL of its file.",
     ),
     Setting(
         "rule",
         str,
         "auto",
-        "How the members' answers are joined into the verdict; `auto` is the committee's own way.",
+        "Rule that combines the members' answers; `auto` is the committee's default.",
         choices=("auto", *RULES),
     ),
     Setting(
         "coverage",
         float,
         0.9,
-        "How often the set that a verdict names shall hold the true class, such as 0.9.",
+        "How often prediction sets are to contain the true class, such as 0.9.",
     ),
     Setting(
         "precision",
         str,
         "auto",
-        "Number format of the networks on CPU; int8 wants `triptych optimize` first.",
+        "Number format of the networks on CPU; int8 needs `triptych optimize` first.",
         choices=PRECISIONS,
     ),
     Setting(
@@ -161,14 +161,14 @@ SETTINGS: tuple[Setting, ...] = (
         "streams",
         int,
         0,
-        "Photos that networks look at beside each other; 0 takes one for each core.",
+        "Photos that are classified in parallel; 0 takes one for each core.",
         minimum=0,
     ),
     Setting(
         "max_batch",
         int,
         0,
-        "Most photos that a network looks at together when many are asked about; 0 takes 4 at "
+        "Most photos that a network runs as one batch when many requests come; 0 takes 4 at "
         "bf16 and int8 on processors with bf16 arithmetic, else 1.",
         minimum=0,
     ),
@@ -176,7 +176,7 @@ SETTINGS: tuple[Setting, ...] = (
         "max_waiting_images",
         int,
         64,
-        "Most photos that wait for their answers; when there are more, requests are refused.",
+        "Most photos that may wait for an answer; beyond that, requests are refused.",
         minimum=1,
     ),
     Setting(
@@ -186,13 +186,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Most requests of one client; 0: any number. Clients on this machine are not counted.",
         minimum=0,
     ),
-    Setting("deadline_s", float, 60.0, "Longest that a request may take.", minimum=1),
+    Setting("deadline_s", float, 60.0, "Longest time that a request may take.", minimum=1),
     Setting(
         "max_loaded_bytes",
         int,
         2048 * images.MB,
-        "Most weights that are held, of all committees (a byte of them takes two to three in "
-        "memory); beyond it those that were not asked for the longest time are unloaded.",
+        "Most weights of all committees in memory (where each byte of them takes two to "
+        "three); beyond it the least recently used committees are unloaded.",
         minimum=1,
     ),
     Setting(
@@ -206,7 +206,7 @@ SETTINGS: tuple[Setting, ...] = (
         "max_image_pixels",
         int,
         images.DEFAULT_LIMITS.max_pixels,
-        "Largest picture that is unpacked.",
+        "Largest image that is decoded.",
         minimum=1,
     ),
     Setting(
@@ -217,7 +217,7 @@ SETTINGS: tuple[Setting, ...] = (
         "inbox",
         str,
         "off",
-        "`on`: who asks about a photo may leave it for review if the committee is unsure of it.",
+        "`on`: whoever sends a photo may leave it for review if the committee is unsure of it.",
         choices=("off", "on"),
     ),
 )
@@ -287,7 +287,7 @@ def _expanded(home: Path) -> Path:
         return home.expanduser()
     except RuntimeError:
         raise errors.SettingError(
-            f"This user has no home folder, so there is no {home}. Say where things shall be kept "
+            f"This user has no home folder, so there is no {home}. Name a folder "
             "with --home or TRIPTYCH_HOME."
         ) from None
 

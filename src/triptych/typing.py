@@ -32,7 +32,7 @@ Labels: TypeAlias = "npt.NDArray[np.integer[Any]]"
 Indices: TypeAlias = "npt.NDArray[np.intp]"
 Mask: TypeAlias = "npt.NDArray[np.bool_]"
 
-# Called with what is done and what there is to do.
+# Called with the number done and the total.
 Progress = Callable[[int, int], None]
 # The same, with the name of the stage first.
 StageProgress = Callable[[str, int, int], None]
@@ -40,5 +40,5 @@ StageProgress = Callable[[str, int, int], None]
 ByteProgress = Callable[[int, "int | None"], None]
 # Called with a line of text for people.
 Notify = Callable[[str], None]
-# Asked now and then: has somebody asked for the work to stop?
+# Polled now and then: whether the work is to stop.
 ShouldStop = Callable[[], bool]

@@ -243,24 +243,24 @@ def test_a_name_that_is_no_text_has_its_row(tmp_path: Path) -> None:
         ({"rows": 6}, "rows_per_file: 5 there, 6 now"),
     ],
 )
-def test_answers_to_another_question_are_not_mixed_in(
+def test_answers_of_another_run_are_not_mixed_in(
     change: dict[str, Any], told: str, photos: Path, tmp_path: Path
 ) -> None:
     run(prepare(tmp_path / "out", photos), chunks=1)
-    with pytest.raises(errors.SettingError, match=f"another question .*{told}"):
+    with pytest.raises(errors.SettingError, match=f"another run .*{told}"):
         prepare(tmp_path / "out", photos, **change)
 
 
 def test_other_photos_are_not_mixed_in(photos: Path, tmp_path: Path) -> None:
     prepare(tmp_path / "out", photos)
-    with pytest.raises(errors.SettingError, match=r"sources: .* Ask the same, or take another"):
+    with pytest.raises(errors.SettingError, match=r"sources: .* Use the same photos and options"):
         prepare(tmp_path / "out", photos / "more")
 
 
 def test_a_folder_of_answers_without_a_plan_is_left_alone(photos: Path, tmp_path: Path) -> None:
     run(prepare(tmp_path / "out", photos))
     (tmp_path / "out" / "_plan" / "about.json").unlink()
-    with pytest.raises(errors.SettingError, match="holds answers, and no plan"):
+    with pytest.raises(errors.SettingError, match="holds answers, but no plan"):
         prepare(tmp_path / "out", photos)
 
 

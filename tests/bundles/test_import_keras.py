@@ -124,7 +124,7 @@ def test_a_backbone_inside_tells_the_recipe(keras: Any, home: Path, tmp_path: Pa
 
 def test_an_unknown_backbone_says_how_to_name_one(keras: Any, tmp_path: Path) -> None:
     path = networks.save_keras(small(keras, dense(keras, 2, "softmax")), tmp_path / "guest.keras")
-    with pytest.raises(errors.SettingError, match=r"Say how it was fed with --recipe, such as"):
+    with pytest.raises(errors.SettingError, match=r"Name its preprocessing with --recipe, such as"):
         take(path, named(tmp_path / "l.txt", "a", "b"), tmp_path)
     assert not (tmp_path / "bundles").exists()
 

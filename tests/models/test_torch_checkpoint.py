@@ -166,7 +166,7 @@ def test_the_stride_of_a_single_element_may_be_any(read):
 )
 def test_any_other_name_is_refused_and_named(read, opcodes, name):
     for content in (opcodes, state_dict(a=opcodes), state_dict(a=tensor(of=opcodes))):
-        with pytest.raises(errors.WeightsDamaged, match=f"asks for '.*{name}'"):
+        with pytest.raises(errors.WeightsDamaged, match=f"calls '.*{name}'"):
             read(file(content))
 
 

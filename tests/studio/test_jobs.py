@@ -295,7 +295,7 @@ def test_closing_interrupts(taught: tuple[Job, list[Job]], projects: Projects, h
 @pytest.mark.parametrize(
     ("key", "lesson", "kind", "message"),
     [
-        ("jobs-begun", LESSON, errors.SourceError, r"too little to learn from \(discs: 1\)"),
+        ("jobs-begun", LESSON, errors.SourceError, r"too few photos to train on \(discs: 1\)"),
         ("jobs-nowhere", LESSON, errors.UnknownName, "jobs-nowhere"),
         ("jobs-shapes", {"backbones": ["lite9"]}, errors.UnknownName, "no backbone 'lite9'"),
         ("jobs-shapes", {"backbones": []}, errors.SettingError, "No backbone was named"),

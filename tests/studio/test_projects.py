@@ -137,7 +137,7 @@ def test_a_project_that_is_not_there(projects: Projects, garden: Project) -> Non
         ("C:\\x", r"has : \\ in it"),
         ("aux.jpg", "No folder can be called 'aux.jpg'"),
         ("a\u202eb", "letters that cannot be shown"),
-        ("Validation", "photos to measure with"),
+        ("Validation", "evaluation photos"),
         (" BEES ", "There is a class 'BEES' already"),
     ],
 )

@@ -212,7 +212,7 @@ def test_it_is_not_fitted_on_photos_that_it_learned(
     refused = run("fit", photos, "--committee", "shapes", "--home", home)
     assert refused.exit_code == 1
     learned = shapes.about["data"]["train"]
-    assert f"{learned} more were left out, as the members have learned them" in refused.output
+    assert f"{learned} more were left out, as the members were trained on them" in refused.output
     assert bundles.find(home, "shapes").version == 1
     fresh = draw_classes(tmp_path / "fresh", first=100, count=20)
     for kind in SHAPES:
@@ -324,7 +324,7 @@ def test_the_second_time_no_feature_is_computed_and_the_figures_are_the_same(
         ("Computing features", 0, 0)
     ]
     assert list(dict.fromkeys(stage for stage, _, _ in steps)) == [
-        "Looking at photos",
+        "Reading photos",
         "Computing features",
         "Training heads",
         "Learning curve",

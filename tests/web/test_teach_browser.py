@@ -503,7 +503,7 @@ def test_without_a_script(projects, visit):
     assert counts(projects, "garden") == {"ants": 1, "bees": 1}
     page.goto(page.url.split("/projects")[0] + "/projects/garden/teach")
     expect(page.get_by_role("button", name="Start")).to_be_disabled()
-    expect(page.locator("#reasons")).to_contain_text("too little to learn from")
+    expect(page.locator("#reasons")).to_contain_text("too few photos to train on")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

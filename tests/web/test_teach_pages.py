@@ -426,7 +426,7 @@ def test_undo_is_offered_once_there_is_something_to_undo(client, projects, garde
 
 def test_too_little_cannot_be_taught(client, garden):
     page = client.get(f"/projects/{garden}/teach").text
-    assert "too little to learn from" in page
+    assert "too few photos to train on" in page
     assert re.search(r"<button[^>]*disabled[^>]*>Start", page)
     refused = client.post(f"/projects/{garden}/teach", data={"backbones": "lite0"})
     assert refused.status_code == 400
@@ -482,9 +482,9 @@ def test_a_teaching_under_way(client, garden, plant):
     page = client.get(f"/projects/{garden}/teach").text
     assert "Computing features: 30 of 40." in page
     assert 'value="0.75"' in page
-    assert '<li data-state="done" >Looking at photos' in page
+    assert '<li data-state="done" >Reading photos' in page
     assert '<li data-state="now" aria-current="step">Computing features' in page
-    assert "other views" not in page
+    assert "augmented views" not in page
     assert "<td>64 to 97 % (14 of 16 photos)</td>" in page
     assert ">Stop</button>" in page
     assert '<meta http-equiv="refresh"' in page
@@ -510,8 +510,8 @@ def test_a_teaching_that_ended_early_says_why_and_can_go_on(client, garden, plan
     assert "Somebody pulled the &lt;plug&gt;." in page
     assert ">Go on</button>" in page
     refused = client.post(f"/projects/{garden}/job/resume", headers=PAGE)
-    assert refused.status_code == 400  # there is too little to learn from
-    assert "too little to learn from" in refused.text
+    assert refused.status_code == 400  # there are too few photos
+    assert "too few photos to train on" in refused.text
 
 
 def test_a_teaching_that_is_done_leads_to_its_result(client, garden, plant):
@@ -548,7 +548,7 @@ def test_time_left_in_words():
     long = dataclasses.replace(job, left_s=200.0, options={"augment": ["flips"]})
     assert progress.of(long)["left"] == "About 3 minutes left in this stage."
     names = [stage["name"] for stage in progress.of(long)["stages"]]
-    assert "Computing features of other views" in names
+    assert "Computing features of augmented views" in names
     assert "Fine-tuning" not in names
 
 

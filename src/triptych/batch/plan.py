@@ -105,7 +105,7 @@ def read_page(out: str, page: int, answered: bytes) -> Iterator[Chunk]:
 
 
 def encode(source: str) -> bytes:
-    """A path or URL as bytes; names on disk may hold what is no text."""
+    """A path or URL as bytes; names on disk may contain invalid text."""
     return source.encode("utf-8", "surrogatepass")
 
 
@@ -134,7 +134,7 @@ def prepare(
 
     Raises:
         errors.SourceError: There are no photos, or the folder cannot be written.
-        errors.SettingError: The folder holds answers to another question.
+        errors.SettingError: The folder has answers of another run.
     """
     locations = [
         source if storage.is_url(source) else os.path.abspath(source) for source in sources
@@ -168,8 +168,8 @@ def _read(out: str) -> dict[str, Any] | None:
     if not storage.exists(location):
         if next(shards.numbers(out), None) is not None:
             raise errors.SettingError(
-                f"{storage.redact(out)} holds answers, and no plan of which photos they are the "
-                "answers to. Take an empty folder."
+                f"{storage.redact(out)} holds answers, but no plan that says to which photos. "
+                "Use an empty folder."
             )
         return None
     shown = storage.redact(location)
@@ -192,8 +192,8 @@ def _check(out: str, about: dict[str, Any], wanted: dict[str, Any]) -> None:
         return
     differences = [f"{name}: {there.get(name)!r} there, {wanted[name]!r} now" for name in other]
     raise errors.SettingError(
-        f"{storage.redact(out)} holds answers to another question ({'; '.join(differences)}). "
-        "Ask the same, or take another folder."
+        f"{storage.redact(out)} has answers of another run ({'; '.join(differences)}). "
+        "Use the same photos and options, or another folder."
     )
 
 

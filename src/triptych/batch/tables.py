@@ -62,7 +62,7 @@ ANSWERS = pyarrow.schema(
     ]
 )
 
-# Of the plan. A name of a file on disk may hold what is no text, so it is bytes.
+# Of the plan. File names on disk may contain invalid text, so they are bytes.
 CHUNKS = pyarrow.schema(
     [
         pyarrow.field("chunk", pyarrow.int64(), nullable=False),

@@ -92,7 +92,7 @@ def unpack(home: Path, source: Path, *, name: str | None = None) -> Bundle:
         errors.BundleError: It is no bundle, or damaged; nothing was kept.
     """
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
-        # One deeper, so that nothing lies beside it that could be taken for its own.
+        # One level deeper, as files beside the folder, such as card.json, would count as its own.
         bundle = extract(source, Path(scratch) / "bundle")
         return writing.copy(bundle, home, name or bundle.name)
 

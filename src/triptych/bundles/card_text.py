@@ -55,8 +55,7 @@ def card_texts(
     Args:
         home: Folder for everything that is kept.
         name: Of the bundle.
-        imported: What a version says that comes from elsewhere; it counts if nobody here has said
-            anything yet.
+        imported: The texts of a version from elsewhere; used until somebody writes some here.
 
     Raises:
         errors.BundleError: It is damaged.
@@ -73,7 +72,7 @@ def write_card(
     Args:
         folder: Where the card goes.
         about: What ``bundle.json`` says.
-        words: What people say of it.
+        words: The texts that people wrote.
         figures: The folder that has its figures.
 
     Returns:

@@ -25,7 +25,7 @@ INTERPOLATION = "nearest"
 
 @dataclass(frozen=True)
 class ExternalModel:
-    """A Keras classifier from elsewhere, and what must be known of it.
+    """A Keras classifier from elsewhere, and what must be known about it.
 
     Args:
         model: Its ``.keras`` file.
@@ -192,7 +192,7 @@ def _guess(config: dict[str, Any]) -> str:
             return known
     raise errors.SettingError(
         "No known backbone was found inside the model, so its recipe cannot be guessed. "
-        "Say how it was fed with --recipe, such as --recipe resnet50:224."
+        "Name its preprocessing with --recipe, such as --recipe resnet50:224."
     )
 
 

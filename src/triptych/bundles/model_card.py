@@ -1,7 +1,7 @@
 """Model cards: the README of a bundle, with the front matter that model hubs read.
 
-The figures are generated. Beside them stand the words of people, as plain text: nothing in them
-can pass for a heading, a figure or a link.
+The figures are generated. The texts that people write are escaped, so that nothing in them can pass
+for a heading, a figure or a link.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from triptych.utils.formatting import share_of
 # Names that hubs know licences by.
 LICENCES = {"Apache-2.0": "apache-2.0", "MIT": "mit", "CC-BY-4.0": "cc-by-4.0"}
 
-# What people may say of a bundle, each with the most characters it may have.
+# The texts that people may write, each with the most characters it may have.
 FIELDS = {"description": 4000, "use": 4000, "limits": 4000, "licence": 200, "contact": 200}
 
 
 class _CardText(validation.Text):
     """A text of at most so many characters, trimmed and without what cannot be printed.
 
-    What cannot be printed could disguise the rest.
+    Invisible characters could disguise the rest.
     """
 
     def __init__(self, *, most: int, one_line: bool) -> None:
@@ -45,7 +45,7 @@ class _CardText(validation.Text):
 
 
 class CardRecord(validation.Record):
-    """What people say of a bundle, by the fields of `FIELDS`; empty texts are left out."""
+    """The texts that people write, by the fields of `FIELDS`; empty ones are left out."""
 
     description = _CardText(most=FIELDS["description"], one_line=False)
     use = _CardText(most=FIELDS["use"], one_line=False)
@@ -59,13 +59,14 @@ class CardRecord(validation.Record):
 
 
 def check_texts(given: object) -> dict[str, str]:
-    """What people say of a bundle, trimmed; what says nothing is left out.
+    """The texts that people write, trimmed; empty ones are left out.
 
     Args:
         given: Texts by the fields of `FIELDS`.
 
     Raises:
-        errors.SettingError: A field that there is not, no text, or one that is too long.
+        errors.SettingError: An unknown field, something other than a text, or a text that is too
+        long.
 
     Example:
         >>> check_texts({"use": " Weeds in my garden. ", "contact": ""})
@@ -83,7 +84,7 @@ def render(
     Args:
         about: What ``bundle.json`` says.
         metrics: What ``metrics.json`` says; empty where nothing was evaluated.
-        words: What people say of it, as `check_texts` gives it.
+        words: The texts that people wrote, as `check_texts` gives them.
     """
     said = words or {}
     if "data" not in about:  # figures of unknown photos say nothing

@@ -127,7 +127,7 @@ def remove(home: Path, name: str) -> None:
     if not NAME.fullmatch(name) or not bundle_folder.is_dir():
         raise unknown(home, name)
     with tempfile.TemporaryDirectory(dir=home / "bundles", prefix=".removing-") as scratch:
-        # Renamed first, which is atomic, so that nobody sees half of it.
+        # Renamed first, which is atomic, so that nobody sees a half-removed bundle.
         bundle_folder.rename(Path(scratch) / name)
 
 

@@ -144,7 +144,7 @@ def _draw(folder: Path, options: Sequence[Option], chosen: Option, budget_ms: fl
             interval=option.interval,
             is_cascade=option.is_cascade,
             is_front=option in front,
-            is_chosen=option is chosen,
+            is_recommended=option is chosen,
         )
         for option in options
     ]

@@ -1,7 +1,6 @@
 """From a folder, zip or CSV of photos to checked training data.
 
-`open` reads and checks, `split` and `folds` hold photos back without letting copies of one photo
-stand on both sides.
+`open` reads and checks; `split` and `folds` hold photos out, all copies of one photo together.
 """
 
 from __future__ import annotations

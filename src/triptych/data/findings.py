@@ -90,7 +90,7 @@ def _of_group(group: list[GroupedPhoto]) -> Iterator[Finding]:
         yield _finding(
             "leak",
             "The same photo, or nearly, is in train and in val. Left out of train, because val "
-            "is to measure with photos that were not learned.",
+            "is for photos that were not trained on.",
             group,
         )
     if len(labels) > 1:

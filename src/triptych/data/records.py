@@ -34,7 +34,7 @@ class Finding:
 
     Args:
         kind: A name from `KINDS`.
-        message: What is so, and what came of it.
+        message: What was found, and what was done about it.
         sources: The files or folders it is about; none where it is about a whole class.
     """
 
@@ -73,8 +73,7 @@ class Dataset:
         name: Of the folder or file they came from.
         classes: Names, in the order of the labels.
         train: Photos to learn from; every class has some.
-        val: Photos to measure with, where the source sets some apart; no copies of those in
-            ``train``.
+        val: Photos to evaluate with, where the source has some; none is a copy of one in ``train``.
         findings: What was left out and what looks odd.
         fingerprint: Hex digits that stand for content, classes and sides, whatever the files
             are called.

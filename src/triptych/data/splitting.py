@@ -49,7 +49,7 @@ def split(
         (16, [0, 0, 1, 1])
     """
     if not 0 < share < 1:
-        raise errors.SettingError(f"A share of {share} came; expected one between 0 and 1.")
+        raise errors.SettingError(f"Got a share of {share}; expected one between 0 and 1.")
     total = Counter(photo.label for photo in photos)
     wanted = {label: max(1, round(share * count)) for label, count in total.items()}
     counts: Counter[int] = Counter()  # held out so far, by class
@@ -94,7 +94,7 @@ def folds(photos: Sequence[LabelledPhoto], k: int, *, seed: int) -> Indices:
         [4, 4, 4, 4, 4]
     """
     if k < 2:
-        raise errors.SettingError(f"Asked for {k} folds; expected 2 or more.")
+        raise errors.SettingError(f"Got {k} folds; expected 2 or more.")
     fold_of = np.full(len(photos), NEVER, np.intp)
     labels = np.array([photo.label for photo in photos], np.intp)
     counts = np.zeros((labels.max(initial=0) + 1, k), np.intp)

@@ -149,7 +149,7 @@ def _logits(network: Any) -> Any:
 
 
 def _mean(logits: Any) -> Any:
-    """The node that averages a map over its places, above the logits."""
+    """The node that averages a map over its positions, found by going up from the logits."""
     node = logits.get_node()
     while not _is_mean(node):
         moving = [value for value in _values(node) if not _is_constant(value.get_node())]
@@ -175,7 +175,7 @@ def _is_mean(node: Any) -> bool:
     if node.get_type_name() != "ReduceMean" or _places(node) not in PLACES:
         return False
     sides = [node.input_value(0).partial_shape[axis] for axis in _places(node)]
-    # A map of one place (MobileNet averages twice) says nothing of places.
+    # A map with one position (MobileNet averages twice) localizes nothing.
     return all(side.is_static for side in sides) and math.prod(map(_length, sides)) > 1
 
 

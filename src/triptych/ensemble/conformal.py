@@ -91,7 +91,7 @@ def check_coverage(coverage: float) -> None:
     """
     if not 0 < coverage <= GRID[-1]:
         raise errors.SettingError(
-            f"Asked for sets that cover {coverage}; expected a share above 0 and at most "
+            f"Got a coverage of {coverage}; expected a share above 0 and at most "
             f"{GRID[-1]}, such as 0.9."
         )
 

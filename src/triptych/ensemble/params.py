@@ -240,5 +240,5 @@ class ParamsRecord(validation.Record):
         members = [index for index, weight in enumerate(weights) if weight]
         if sorted(stage.member for stage in params.stages) != members:
             found = [stage.member for stage in params.stages]
-            raise validation.wrong(found, f"one stage for each of the seats {members}", "stages")
+            raise validation.wrong(found, f"one stage for each of the members {members}", "stages")
         return params

@@ -116,7 +116,7 @@ def weighted(probs: Probs, weights: Sequence[float]) -> Probs:
 
 
 def temper(probs: Probs, temperature: float) -> Probs:
-    """Make probabilities more modest (above 1) or bolder (below 1); the order of classes stays.
+    """Make probabilities less confident (above 1) or more (below 1); the order of classes stays.
 
     Dividing logits by the temperature is raising probabilities to its inverse.
 
@@ -191,7 +191,7 @@ RULES: dict[str, Rule] = {
     "mean": Rule(
         lambda probs, weights: mean(probs),
         "the average of the probabilities of all networks",
-        "hard to beat, and the doubt of one member counts",
+        "hard to beat; an unsure network makes the answer less sure",
     ),
     "weighted": Rule(
         weighted,

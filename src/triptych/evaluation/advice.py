@@ -62,13 +62,13 @@ def advise(
 ) -> Advice | None:
     """Name the class that would gain most from more photos.
 
-    A class is named only if it is found less often than the others by more than chance explains,
+    A class is named only if its recall is significantly lower than that of the others,
     and something says that photos are what it lacks: accuracy was still rising with their number,
     or it has far fewer than the others.
 
     Args:
         labels: Names of the classes, length C.
-        probs: Answers to photos that were not learned, shape (N, C).
+        probs: Out-of-fold probabilities, shape (N, C).
         truth: Their classes, shape (N,).
         curve: ``learning_curve`` of a bundle's metrics.
 

@@ -27,7 +27,7 @@ BEFORE, AFTER = plot_style.WARM, plot_style.COLD
 
 
 def reliability(path: Path, answers: Mapping[str, Probs], truth: Labels) -> None:
-    """A reliability diagram for each answer, side by side: how sure against how right.
+    """A reliability diagram for each answer, side by side: stated probability against accuracy.
 
     Args:
         path: The file to write.
@@ -111,7 +111,7 @@ class Spot(NamedTuple):
         interval: Of the accuracy.
         is_cascade: Whether it stops early.
         is_front: Whether no other is both as quick and more accurate.
-        is_chosen: Whether it is recommended.
+        is_recommended: Whether it is recommended.
     """
 
     title: str
@@ -120,11 +120,11 @@ class Spot(NamedTuple):
     interval: tuple[float, float]
     is_cascade: bool
     is_front: bool
-    is_chosen: bool
+    is_recommended: bool
 
 
 def costs(path: Path, spots: Sequence[Spot], *, budget_ms: float) -> None:
-    """Accuracy against time; those that no other beats are joined by a line and named.
+    """Accuracy against time; the Pareto front is joined by a line and named.
 
     Args:
         path: The file to write.
@@ -135,7 +135,7 @@ def costs(path: Path, spots: Sequence[Spot], *, budget_ms: float) -> None:
     axes = figure.subplots()
     front = sorted((spot for spot in spots if spot.is_front), key=lambda spot: spot.ms)
     for spot in spots:
-        colour = BEFORE if spot.is_chosen else AFTER if spot.is_front else plot_style.QUIET
+        colour = BEFORE if spot.is_recommended else AFTER if spot.is_front else plot_style.QUIET
         marker, alpha = "D" if spot.is_cascade else "o", 1.0 if spot.is_front else 0.45
         axes.plot([spot.ms] * 2, spot.interval, color=colour, linewidth=1, alpha=alpha * 0.3)
         axes.plot(spot.ms, spot.accuracy, marker, color=colour, markersize=6, alpha=alpha)
@@ -160,7 +160,7 @@ def costs(path: Path, spots: Sequence[Spot], *, budget_ms: float) -> None:
             textcoords="offset points",
             color=plot_style.INK,
         )
-    plot_style.title(axes, "right answers (dots ask all members, diamonds are cascades)")
+    plot_style.title(axes, "right answers (dots run all members, diamonds are cascades)")
     plot_style.calm(axes)
     _legend(axes, front)
     plot_style.save(figure, path)
@@ -168,7 +168,7 @@ def costs(path: Path, spots: Sequence[Spot], *, budget_ms: float) -> None:
 
 def _legend(axes: Axes, front: Sequence[Spot]) -> None:
     lines = [
-        f"{number}  {spot.title}{'  (recommended)' if spot.is_chosen else ''}"
+        f"{number}  {spot.title}{'  (recommended)' if spot.is_recommended else ''}"
         for number, spot in enumerate(front, start=1)
     ]
     axes.text(

@@ -1,4 +1,4 @@
-"""What fitting changes: members and rules before and after, on photos that it did not see."""
+"""What fitting changes: members and rules before and after, cross-validated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from triptych.typing import Probs
 def unfitted(probs: Probs) -> dict[str, Probs]:
     """The combined answers of each rule when nothing is fitted.
 
-    Members count alike, and the cascade asks them all.
+    Members count alike, and the cascade runs them all.
 
     Args:
         probs: Shape (M, N, C).
@@ -43,16 +43,16 @@ def gains(
 
     Args:
         crossed: Answers by committees that were fitted on the other folds.
-        probs: The members' own answers, shape (M, N, C).
+        probs: The members' raw probabilities, shape (M, N, C).
         names: Of the members, length M.
-        costs: What asking each costs, length M, as it was fitted with.
+        costs: Cost of running each, length M, as in the fit.
         coverage: How often prediction sets are meant to hold the true class, in (0, 1).
 
     Returns:
         ``photos`` and ``folds``; the lists ``members`` and ``rules``, each with ``before`` and
         ``after`` (top1, its 95 % interval, ece, nll, brier), a rule also with ``sure`` (share
         and precision) and ``sets`` (coverage asked for, covered, mean size); ``cascade`` with
-        its ``cost``, as a share of asking all members, and ``asked``: the share of photos that
+        its ``cost``, as a share of running all members, and ``asked``: the share of photos that
         took 1, 2, ... members.
     """
     truth, before = crossed.truth, unfitted(probs)

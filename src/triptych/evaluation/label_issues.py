@@ -1,11 +1,11 @@
 """Photos that may lie in the wrong class, the likeliest first, by confident learning.
 
-A class is believed of a photo when its probability reaches what the class's own photos have on
-average, so a class about which the committee is timid is not suspected as a whole. What decides
-is an out-of-fold prediction; see `triptych.bundles.oof_predictions`.
+A photo counts as of a class when the class's probability reaches its mean over the photos labelled
+so; so a class about which the committee is underconfident is not flagged as a whole. Predictions
+are out-of-fold; see `triptych.bundles.oof_predictions`.
 
-Written out in NumPy, and held against cleanlab by a test, because the list is made anew from
-today's labels whenever a page shows it, and cleanlab would bring pandas into the server for that.
+Written out in NumPy, and held against cleanlab by a test, because the list is computed from today's
+labels whenever a page shows it, and cleanlab would bring pandas into the server for that.
 
 Source: Northcutt, Jiang, Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels",
 2021; ranked by normalized margin as in Kuan, Mueller, "Model-agnostic label quality scoring to
@@ -96,7 +96,7 @@ def judge(probs: Probs, given: Labels) -> Judgement:
     """Compare labels with predictions.
 
     Args:
-        probs: Answers to photos that were not learned, shape (N, C), C at least 2.
+        probs: Out-of-fold probabilities, shape (N, C), C at least 2.
         given: The photos' labels, shape (N,).
 
     Example:

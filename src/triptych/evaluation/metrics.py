@@ -28,7 +28,7 @@ Z = 1.959964  # of a 95 % interval
 
 
 def truth_rank(probs: npt.NDArray[np.floating], truth: int) -> int:
-    """Place of the true class in the order of probability, from 0; ties go to the lower index.
+    """Rank of the true class by probability, from 0; ties go to the lower index.
 
     Args:
         probs: Shape (C,).
@@ -248,7 +248,7 @@ def reliability(probs: Probs, truth: Labels, *, bins: int = BINS) -> list[Bin]:
 
 
 def bins_of(top: npt.NDArray[np.floating[Any]], right: Mask, *, bins: int = BINS) -> list[Bin]:
-    """`reliability`, where only the answers themselves were kept.
+    """`reliability` from the answers alone, without the other probabilities.
 
     Args:
         top: Probability of each answer, shape (N,).
@@ -275,7 +275,7 @@ def bins_of(top: npt.NDArray[np.floating[Any]], right: Mask, *, bins: int = BINS
 
 
 def expected_calibration_error(probs: Probs, truth: Labels, *, bins: int = BINS) -> float:
-    """How far claimed and real accuracy lie apart on average: in [0, 1], 0 is best.
+    """Mean difference of stated probability and accuracy, over bins: in [0, 1], 0 is best.
 
     Args:
         probs: Shape (N, C).
@@ -292,13 +292,13 @@ def expected_calibration_error(probs: Probs, truth: Labels, *, bins: int = BINS)
 
 
 def gap(bins: Sequence[Bin]) -> float:
-    """The expected calibration error that bins come to."""
+    """The expected calibration error, from its bins."""
     total = sum(bin.count for bin in bins)
     return sum(bin.count * abs(bin.prob - bin.accuracy) for bin in bins) / total
 
 
 def figures(probs: Probs, truth: Labels) -> dict[str, Any]:
-    """How right answers are, and how far their probabilities can be believed, as JSON.
+    """Accuracy and calibration of answers, as JSON.
 
     Args:
         probs: Shape (N, C).
@@ -322,7 +322,7 @@ def figures(probs: Probs, truth: Labels) -> dict[str, Any]:
 
 
 def most_confident_mistakes(probs: Probs, truth: Labels, k: int) -> Int64Array:
-    """The wrong answers that were given with the highest probability: a look at the data's flaws.
+    """The wrong answers that were given with the highest probability: often flaws of the data.
 
     Args:
         probs: Shape (N, C).

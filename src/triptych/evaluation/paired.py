@@ -1,4 +1,4 @@
-"""Two ways of running one committee, photo by photo: what the second loses."""
+"""A committee at two precisions, photo by photo: what the second loses."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def compare(
     """Figures of a committee at f32 and at int8, as a JSON object; shares are in [0, 1].
 
     Args:
-        pair: What its members say themselves at either, each of shape (M, N, C).
+        pair: The raw probabilities of its members at either, each of shape (M, N, C).
         truth: Shape (N,); ``None`` where classes are not known.
         names: Of the members, length M.
-        costs: Of asking each, length M.
+        costs: Of running each, length M.
         params: How their answers are combined and read; fitted at f32, and taken for both.
         rule: The committee's own.
 
@@ -79,7 +79,7 @@ def compare(
         committee's own first. Each has ``agreement`` on the top class, ``loss`` with its 95 %
         ``interval``, and ``f32`` and ``int8``: with known classes top1, its interval, ece, nll
         and brier; of a rule the share called ``sure``, and how often those are right; of the
-        cascade its ``cost`` as a share of asking all.
+        cascade its ``cost`` as a share of running all.
     """
     rules = dict.fromkeys([rule, CASCADE])
     tempered = [

@@ -52,8 +52,8 @@ class Report:
         data: What data the figures are from, in words.
         labels: Names of the classes, in the order of the outputs.
         numbers: What ``metrics.json`` holds, with ``learning_curve`` and ``findings`` if any.
-        members: Weight, temperature and fate of each member, by name.
-        doubt: How far its doubt can be trusted, as rows of name and value.
+        members: Weight and temperature of each member, and why it was dropped, by name.
+        doubt: Figures of its confidence (sure answers, sets), as rows of name and value.
         made: How the committee was made, as rows of name and value.
         thumbnail: Gives a small JPEG of a source, or ``None``.
     """

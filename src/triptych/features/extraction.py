@@ -56,7 +56,7 @@ class Extractor:
     Args:
         space: Names everything that its features depend on besides the photo.
         engine: Runs the backbone.
-        recipe: How it wants its photos.
+        recipe: Its preprocessing.
         view: How each photo is augmented, a name from `augment.VIEWS`.
         network: The file that the engine runs, so that other machines can open it.
         precision: At which it runs.

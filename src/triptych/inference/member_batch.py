@@ -261,7 +261,7 @@ class MemberBatch:
     def _status(
         self, probs: Probs, best: float, novelty: float | None, coverage: float
     ) -> tuple[str | None, PredictionSet | None]:
-        """What can be promised of an answer; nothing where its rule was not fitted."""
+        """The status and prediction set of an answer; none where its rule was not fitted."""
         if novelty is not None and novelty <= ood.FALSE_ALARMS:
             return NONE, None  # no set of classes holds the true one
         fitted, labels = self.committee.params.rule(self.committee.rule), self.committee.labels

@@ -76,7 +76,7 @@ def save(home: Path, committee: str, members: Sequence[str], params: EnsemblePar
 
 
 def write(path: Path, committee: str, members: Sequence[str], params: EnsembleParams) -> None:
-    """Write what `find` reads to any file, whole or not at all; otherwise as `save`."""
+    """Write what `find` reads to any file, atomically; otherwise as `save`."""
     about = {
         "schema": SCHEMA,
         "committee": committee,

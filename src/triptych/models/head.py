@@ -26,7 +26,7 @@ class Head:
         kind: ``"linear"`` or ``"mlp"``.
         kernels: Shapes (F, H), ..., (H, C).
         biases: Shapes (H,), ..., (C,).
-        notes: What was chosen while fitting, for the record.
+        notes: The hyperparameters that fitting selected.
     """
 
     kind: str
@@ -61,7 +61,7 @@ class Head:
         return features
 
     def put_into(self, model: Any) -> None:
-        """Give the layers that `attach` made in a Keras model the numbers of this head."""
+        """Set the weights of the layers that `attach` made in a Keras model."""
         for name, kernel, bias in zip(self._layer_names(), self.kernels, self.biases, strict=True):
             model.get_layer(name).set_weights([kernel, bias])
 

@@ -15,7 +15,7 @@ from triptych.results import Label
 
 @functools.cache
 def imagenet() -> tuple[Label, ...]:
-    """The 1000 labels, read from the package when first asked for.
+    """The 1000 labels, read from the package at the first call.
 
     Example:
         >>> imagenet()[285]

@@ -2,7 +2,7 @@
 
 Such a file is five pickles (magic number, protocol, machine, state dict, list of storage keys) and
 then, for each key, a count and that many raw numbers (torch/serialization.py: _legacy_save). A
-pickle is a program. The reader here lets it call four names, all harmless, so a file can describe
+pickle is a program. This reader lets it call four harmless names only, so a file can describe
 tensors and nothing else.
 """
 
@@ -99,7 +99,7 @@ class _Unpickler(pickle._Unpickler):
             return self._view
         if wanted in DTYPES:
             return wanted  # a string: it cannot be called, and takes no attributes
-        raise errors.WeightsDamaged(f"It asks for {wanted!r}, which is no tensor.")
+        raise errors.WeightsDamaged(f"It calls {wanted!r}, which is no tensor.")
 
     def persistent_load(self, pid: Any) -> Storage:
         """A storage: ("storage", type, key, place, length, whose part it is or None)."""

@@ -1,1 +1,1 @@
-"""What the web studio keeps and does: projects, jobs, and the review of results."""
+"""The data and jobs of the web studio: projects, training jobs, and the review of results."""

@@ -1,4 +1,4 @@
-"""Photos to try teaching with, where there are none: apples, lemons and pears, drawn by lot.
+"""Photos to try training with, where there are none: apples, lemons and pears, drawn at random.
 
 Colours overlap (a green apple, a green pear, an unripe lemon), and place, size, turn, background,
 light and sharpness differ, so shape has to be learned and a few are hard.

@@ -32,9 +32,9 @@ class TrainingStage(str, enum.Enum):
         Training heads
     """
 
-    SCAN = "Looking at photos"
+    SCAN = "Reading photos"
     FEATURES = "Computing features"
-    AUGMENTED_FEATURES = "Computing features of other views"  # only with `augment`
+    AUGMENTED_FEATURES = "Computing features of augmented views"  # only with `augment`
     HEADS = "Training heads"
     LEARNING_CURVE = "Learning curve"
     FINE_TUNING = "Fine-tuning"  # only with `fine_tune`; a member's name follows

@@ -3,7 +3,7 @@
 Each selected member is fine-tuned in a process of its own (`finetune_worker`) on the training
 photos without one fold. That fold decides everything: the best epoch, the temperature, whether the
 fine-tuned member replaces the frozen one, and the new weights. The validation photos, which the
-report is about, have no say in it.
+report is about, decide nothing.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from triptych.typing import ShouldStop
 from triptych.utils import concurrency
 from triptych.utils.worker import Worker
 
-# With fewer held-out photos, a better network cannot be told from a lucky one.
+# With fewer held-out photos, differences of networks are hardly ever significant.
 FEWEST_HELD_OUT = 10
 # By how many standard errors a fine-tuned member must be better.
 STANDARD_ERRORS = 2

@@ -19,19 +19,20 @@ from triptych.models.head import Head
 from triptych.training import softmax_regression
 from triptych.typing import Array
 
-# L2 penalties per photo, from strong to weak: among equals, the strongest is taken. In files the
-# penalty is called "strength".
+# L2 penalties per photo, from strong to weak: among equals, the strongest is taken. Bundles call
+# the penalty "strength".
 L2_PENALTIES = (1.0, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 1e-4)
-# Photos that are enough to choose the penalty; more would only take longer.
+# Photos that are enough to select the penalty; more would only take longer.
 ENOUGH_TO_CHOOSE = 4000
-# Photos held out that are enough to tell penalties apart.
+# Held-out photos that are enough to compare penalties.
 ENOUGH_HELD_OUT = 1000
 # Shares of the loss that a further step may still promise: probabilities are then within 1e-3 of
 # the optimum, or good enough to compare penalties.
 EXACT = 1e-7
 ROUGH = 1e-5
 
-# Chosen with ants and bees (245 photos): as good as linear there; wider ones are overconfident.
+# Selected with ants and bees (245 photos): as accurate as linear there; wider ones are
+# overconfident.
 HIDDEN_UNITS = 64
 LEARNING_RATE = 4e-4
 MLP_L2_PENALTY = 1e-2
@@ -179,7 +180,7 @@ def _choose_penalty(fitter: LinearFitter, tests: Array) -> tuple[float, Array | 
     """
     if not tests.any():
         return L2_PENALTIES[0], None
-    # Enough folds to tell losses apart.
+    # Enough folds to compare losses.
     tests = tests[:, : int(np.searchsorted(tests.sum(axis=0).cumsum(), ENOUGH_HELD_OUT)) + 1]
     held = tests.any(axis=1)
 

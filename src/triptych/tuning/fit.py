@@ -40,7 +40,7 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class FitResult:
-    """What was fitted on all photos, and how such a fit does on photos it did not see.
+    """What was fitted on all photos, and the cross-validation of such a fit.
 
     Args:
         params: Fitted on all photos.
@@ -57,8 +57,8 @@ def fit(
     """Fit a committee on labelled photos, and measure the fit across folds.
 
     Args:
-        scored: What its members say of the photos.
-        costs: Of asking each member, in any unit.
+        scored: The predictions of its members for the photos.
+        costs: Of running each member, in any unit.
         config: Folds and targets.
         data: What to call the photos in the record.
 
@@ -79,7 +79,7 @@ def fit(
 
 
 def keep(home: Path, name: str, committee: Committee, params: EnsembleParams) -> Path:
-    """Keep what was fitted where the committee is found the next time.
+    """Save what was fitted, so that the committee loads with it the next time.
 
     Args:
         home: Folder for everything that is kept.

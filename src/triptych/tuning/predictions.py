@@ -53,13 +53,13 @@ def score(
     Args:
         classifier: Its members predict.
         photos: Of far too many, some are drawn; see `MOST`.
-        trained_on: SHA-256 of photos to leave out, since members have learned them: of those, each
-            looks perfect and nothing is in doubt.
+        trained_on: SHA-256 of photos to leave out, since members were trained on them, and would
+            look perfect.
         seed: Of the draw.
         progress: Called with the photos done and all of them.
 
     Raises:
-        errors.FitError: Too few of them can be read to learn anything.
+        errors.FitError: Too few of them can be read.
     """
     committee = classifier.committee
     known = {path for path, _ in photos.photos if trained_on and files.digest(path) in trained_on}
@@ -70,7 +70,7 @@ def score(
     probs = np.empty((len(committee.members), len(chosen), len(committee.labels)), np.float32)
     kept: list[tuple[Path, int]] = []
     learned = [
-        Failure(str(path), "learned", "The committee has learned this photo.")
+        Failure(str(path), "learned", "The committee was trained on this photo.")
         for path, _ in photos.photos
         if path in known
     ]
@@ -100,7 +100,8 @@ def check_enough(photos: int, *, left_out: int = 0) -> None:
         errors.FitError: They are too few.
     """
     if photos < FEWEST:
-        more = f" {left_out} more were left out, as the members have learned them." * bool(left_out)
+        reason = f" {left_out} more were left out, as the members were trained on them."
+        more = reason if left_out else ""
         raise errors.FitError(
             f"Got {photos} photos of known classes that can be read; expected {FEWEST} or more, "
             f"a few hundred better. With fewer, chance decides what is fitted.{more}"
@@ -125,8 +126,8 @@ def folds(paths: Sequence[Path], k: int, *, seed: int) -> Array:
     groups = {digest: number for number, digest in enumerate(dict.fromkeys(digests))}
     if len(groups) < k:
         raise errors.FitError(
-            f"Asked for {k} folds, and among the {len(paths)} photos there are only "
-            f"{len(groups)} different ones. Add photos, or ask for fewer folds."
+            f"Got {k} folds, and among the {len(paths)} photos there are only "
+            f"{len(groups)} different ones. Add photos, or use fewer folds."
         )
     # All with one label: folds need no stratification, as members were trained before.
     photos = [

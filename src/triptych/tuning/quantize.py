@@ -49,7 +49,7 @@ MOST_SHOWN = 100
 SHOWN_SHARE = 1 / 3
 # With fewer evaluation photos, one of them is more than two points.
 FEWEST_HELD = 50
-# Among ImageNet's 1000 classes, the answers of three members to so many are 60 MB.
+# Among ImageNet's 1000 classes, the probabilities of three members for so many are 60 MB.
 MOST_HELD = 5000
 UNKNOWN = -1
 
@@ -63,7 +63,7 @@ class QuantizeConfig:
         members: Backbones to use instead of the committee's own; not of a bundle.
         seed: Of the division of photos.
         progress: Called with a stage, what is done of it and all of it.
-        stop: Asked often; true ends the work, and nothing is kept.
+        stop: Polled often; true ends the work, and nothing is kept.
     """
 
     max_loss: float = 0.005
@@ -75,7 +75,7 @@ class QuantizeConfig:
 
 @dataclass(frozen=True)
 class QuantizeResult:
-    """What came of it.
+    """The result of a quantization.
 
     Args:
         report: See `triptych.evaluation.paired.compare`; and ``committee``, ``shown`` (how
@@ -248,7 +248,7 @@ def _quantized(
 
 @dataclass(frozen=True)
 class _Predictions:
-    """What members say themselves of N photos, shape (M, N, C); their classes, and what failed."""
+    """The raw probabilities of N photos, shape (M, N, C); their classes, and what failed."""
 
     probs: Array
     truth: Array

@@ -30,7 +30,7 @@ from triptych.typing import Mask
 Members = tuple[int, ...]
 
 LARGEST = 3
-# Photos times classes from which a temperature is found; more take long and change little.
+# Photos times classes on which a temperature is fitted; more take long and change little.
 ENOUGH = 1_000_000
 
 

@@ -1,4 +1,4 @@
-"""Fitting the parameters of a committee from labelled photos that its networks did not learn.
+"""Fitting the parameters of a committee from labelled photos that its networks were not trained on.
 
 Arrays in, numbers out. Everything here takes *out-of-fold* probabilities: on the photos that a
 head was trained on, every member looks perfect.
@@ -7,7 +7,7 @@ head was trained on, every member looks perfect.
     weights             how much each member counts
     cascade_thresholds  when the cascade may stop
     fitting             all of these in one go
-    cross_fit           a fit measured on photos that it did not see
+    cross_fit           a fit measured on photos that it was not fitted on
 """
 
 from triptych.ensemble.fit.calibration import FLOOR

@@ -1,4 +1,4 @@
-"""Choosing the thresholds of a cascade: those that save the most and lose next to nothing."""
+"""Fitting the thresholds of a cascade: the cheapest that lose next to no accuracy."""
 
 from __future__ import annotations
 
@@ -117,9 +117,9 @@ def _plans(case: Case, still: Indices, plan: Plan) -> Iterator[Plan]:
     quantiles = np.quantile(case.tops[stage], np.linspace(1, 0, finest)).tolist()
     for threshold in [NEVER, *quantiles]:
         stops = int(np.searchsorted(-case.tops[stage, order], -threshold, side="right"))
-        # One more photo, not seen, that the stage just stops for. It loses no more than one
+        # One more photo, imagined at the threshold itself. It loses no more than one
         # minus the threshold, as its answer is wrong no more often: with few photos, only high
-        # thresholds are safe, even where no loss was seen.
+        # thresholds are safe, even where no loss was counted.
         unseen = max(0.0, 1 - threshold)
         tried = replace(
             plan,

@@ -242,7 +242,7 @@ class Explainer:
 
         def probs_of(some: Sequence[UInt8Image]) -> Array:
             if stop():
-                raise errors.Stopped("Nobody waits for the heat map any more, so it was given up.")
+                raise errors.Stopped("The request ended before the heat map was ready.")
             return member.engine.run(recipe.scale(member.recipe, np.stack(some))).probs[:, label]
 
         pictures = [pixels, *occlusion.covered(pixels)]

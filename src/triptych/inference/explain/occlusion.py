@@ -1,9 +1,9 @@
 """Occlusion: what an answer depends on, by covering one part of the picture after the other.
 
-It asks the network itself, so it serves for any, at the price of asking many times. The picture is
-cut into a grid of cells; a patch of two by two cells is moved over all of them, and what the
-class's probability loses while a cell is covered, in the mean over the patches that cover it, is
-what the cell is worth. A patch has the mean colour of the picture.
+It needs only the outputs of a network, so it works for any, at the price of many forward passes.
+The picture is cut into a grid of cells; a patch of two by two cells is moved over all of them, and
+what the class's probability loses while a cell is covered, in the mean over the patches that cover
+it, is the importance of the cell. A patch has the mean colour of the picture.
 
 Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014.
 """
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from triptych.typing import Float32Array
 from triptych.typing import UInt8Image
 
-# Of the grid, on a side. With patches of two by two, a network is asked 8 x 8 times.
+# Of the grid, on a side. With patches of two by two, a network runs 8 x 8 times.
 CELLS = 9
 PATCHES = (CELLS - 1) ** 2
 
@@ -48,7 +48,7 @@ def covered(picture: UInt8Image) -> Iterator[UInt8Image]:
 
 
 def worth(whole: float, parts: npt.NDArray[np.floating]) -> Float32Array:
-    """What each cell is worth to an answer.
+    """How much the answer depends on each cell.
 
     Args:
         whole: The probability of a class where nothing is covered.

@@ -1,4 +1,4 @@
-"""The zoo: one row per backbone, as data, and the networks that Keras does not bring.
+"""The zoo: one row per backbone, as data, and the networks that Keras does not have.
 
 Importing it loads no Keras; building a network does.
 """
@@ -72,7 +72,7 @@ def normalize(name: str) -> str:
 
 
 def facts(row: Backbone) -> dict[str, Any]:
-    """What a list of networks says of one, as a JSON object.
+    """The facts about a network for lists, as a JSON object.
 
     Example:
         >>> facts(find("lite0"))["size"]

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite 0, 1 and 2, which Keras does not bring.
+"""EfficientNet-Lite 0, 1 and 2, which Keras does not have.
 
 EfficientNet without squeeze-and-excite, with ReLU6 for swish, and with a stem and a head that
 stay as they are while the rest grows. Layer names are those of Keras's own EfficientNet.

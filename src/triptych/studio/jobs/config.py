@@ -69,7 +69,7 @@ def check(project: Project, fields: Mapping[str, Any]) -> None:
     if len(usable) < FEWEST_CLASSES:
         counts = ", ".join(f"{each.name}: {each.photos}" for each in project.classes) or "no class"
         raise errors.SourceError(
-            f"There is too little to learn from ({counts}); expected at least {FEWEST_CLASSES} "
+            f"There are too few photos to train on ({counts}); expected at least {FEWEST_CLASSES} "
             f"classes with {FEWEST_PHOTOS} photos or more each. Add photos, 10 or more a class."
         )
     for row in pipeline.check(project.key, training_config(fields)):

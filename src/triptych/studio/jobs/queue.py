@@ -72,7 +72,7 @@ class Jobs:
         self._running: JobProgress | None = None
         self._process: Worker | None = None
         self._worker: threading.Thread | None = None
-        # State and error of the running job, should its process end without a last message.
+        # State and error of the running job if its process ends without a last message.
         self._ending: tuple[str, str] | None = None
         with contextlib.suppress(errors.Busy):
             self._acquire()

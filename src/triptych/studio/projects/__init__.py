@@ -14,7 +14,7 @@
     photo_table    rows of photos
     job_table      rows of training jobs, which `triptych.studio.jobs` runs
     decisions      what people decided about photos, and undoing it
-    inbox          photos that were kept for a person to look at
+    inbox          photos that were kept for review
     dataset        a project as a data set to train on, and findings about it
     transfer       import and export
     naming         valid names of projects, classes and files

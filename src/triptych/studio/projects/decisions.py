@@ -26,7 +26,7 @@ WHERE decision.project = ?
 
 
 class Change(NamedTuple):
-    """What becomes of a photo.
+    """A change of one photo.
 
     Args:
         photo: Its number.
@@ -93,14 +93,14 @@ def record(db: sqlite3.Connection, project: int, changes: Iterable[Change]) -> i
 
 
 def confirm(db: sqlite3.Connection, project: int, digests: Sequence[str]) -> int:
-    """Write down that photos are where they belong; see `Projects.confirm`."""
+    """Record that the labels of photos are right; see `Projects.confirm`."""
     rows = photo_table.rows(db, project, digests)
     stays = [Change(row.id, row.class_id, row.class_id, row.excluded, row.excluded) for row in rows]
     return _write(db, project, stays)
 
 
 def confirmed(db: sqlite3.Connection, project: int) -> frozenset[str]:
-    """The photos that a person called right in the class where they are."""
+    """The photos whose current label a person confirmed."""
     query = (
         "SELECT photo.digest FROM decision JOIN photo ON photo.id = decision.photo "
         "WHERE decision.project = ? AND NOT undone AND before = after AND after = photo.class "

@@ -1,6 +1,6 @@
-"""Photos that were kept for a person to look at.
+"""The inbox: photos that wait for a person's review.
 
-One that was dealt with stays for a while, so that it can be taken back.
+Reviewed ones stay for a while, so that the review can be undone.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from triptych.studio.projects.database import Database
 from triptych.studio.projects.photo_store import PhotoStore
 from triptych.studio.projects.records import InboxPhoto
 
-# More than a person will look through; clients of a public server must not fill its disk.
+# More than a person will review; clients of a public server must not fill its disk.
 MOST = 2000
 
 
 class Inbox:
-    """The part of `Projects` that keeps photos until a person has looked at them."""
+    """The part of `Projects` that keeps photos until a person has reviewed them."""
 
     database: Database
     photo_store: PhotoStore
 
     def keep(self, name: str, data: bytes, verdict: dict[str, Any]) -> bool:
-        """Keep a photo for a person to look at; one that waits already gets the new verdict.
+        """Keep a photo for review; one that waits already gets the new verdict.
 
         Args:
             name: What its file is called.
             data: The bytes of the file.
-            verdict: What the committee said, as a JSON object.
+            verdict: The committee's verdict, as a JSON object.
 
         Returns:
             Whether it was kept; not where `MOST` photos wait already.

@@ -1,4 +1,4 @@
-"""Rows of jobs: what was to be taught, how far it is, and how it ended."""
+"""Rows of training jobs: configuration, progress, and how each ended."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _QUERY = f"SELECT job.id, key, job.created_s, {', '.join(_COLUMNS)} FROM job " +
 
 @dataclass(frozen=True)
 class Job:
-    """One teaching of a project.
+    """One training of a project.
 
     Args:
         id: Its number.
@@ -52,15 +52,15 @@ class Job:
             classes by name as they were then.
         state: ``"waiting"``, ``"running"``, ``"done"``, ``"stopped"``, ``"failed"`` or
             ``"interrupted"``.
-        stage: What is being done, for people.
+        stage: The stage, for people.
         done: How much of the stage is.
         total: How much there is to do in it; 0 where that is not known.
         rate: How fast, in photos a second, where the stage goes through photos.
-        left_s: How long the stage will still take, where that can be told.
+        left_s: How long the stage will still take, where that is known.
         news: Accuracies as they come: ``member``, ``accuracy`` and on how many ``photos``.
         error: Why it ended without a result, for people; ``None`` where it did not.
         version: Of the bundle that came of it.
-        created_s: When it was asked for, in seconds since 1970.
+        created_s: When it was requested, in seconds since 1970.
         began_s: When it began.
         ended_s: When it ended.
     """

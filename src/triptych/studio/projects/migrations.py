@@ -1,6 +1,6 @@
 """The tables of ``studio.sqlite``, as numbered steps from an empty file to today.
 
-A step that was ever released is never changed; a new one is added at the end. The file's
+A step that was released is never changed; new ones are added at the end. The file's
 ``user_version`` says how many were taken.
 """
 

@@ -62,7 +62,7 @@ def class_name(text: str) -> str:
         )
     if layout.side_of(name) == "val":
         raise errors.SettingError(
-            f"{name!r} is what a folder of photos to measure with is called. Choose another name."
+            f"{name!r} is the name of a folder of evaluation photos. Choose another name."
         )
     return name
 
@@ -112,7 +112,7 @@ def file_name(text: str) -> str:
 
 
 def keys(text: str) -> Iterator[str]:
-    """Keys that a title may have, the plainest first.
+    """Keys that a title may get, the plainest first.
 
     Example:
         >>> list(itertools.islice(keys("Käfer & Co."), 2))
@@ -125,7 +125,7 @@ def keys(text: str) -> Iterator[str]:
 
 
 def folded(name: str) -> str:
-    """What two names have in common that differ in upper and lower case only."""
+    """A name in the form in which names are compared: case does not count."""
     return unicodedata.normalize("NFC", name.casefold())
 
 

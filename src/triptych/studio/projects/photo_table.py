@@ -46,7 +46,7 @@ class PhotoFacts:
 
 
 class Row(NamedTuple):
-    """Where a photo of a project stands.
+    """The class of a photo in a project, and whether it takes part.
 
     Args:
         id: Its number.
@@ -128,7 +128,7 @@ def listed(
 
 
 def rows(db: sqlite3.Connection, project: int, digests: Sequence[str]) -> Iterator[Row]:
-    """Where photos stand, each once.
+    """The rows of photos, each once.
 
     Raises:
         errors.UnknownName: The project lacks one of them.

@@ -143,7 +143,7 @@ def revive_class(db: sqlite3.Connection, class_id: int) -> int:
 
 
 def check_class(db: sqlite3.Connection, number: int, class_id: int) -> None:
-    """See that a project has a class.
+    """Check that a project has a class.
 
     Raises:
         errors.UnknownName: It has not.

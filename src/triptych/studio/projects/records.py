@@ -1,4 +1,4 @@
-"""What a project is made of, as pages and programs see it."""
+"""The records of a project: classes, photos, decisions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Project:
     """A person's classes and photos.
 
     Args:
-        key: Its name in addresses, and the name of the bundle that is taught from it.
+        key: Its name in addresses, and the name of the bundle that is trained from it.
         title: Its name for people.
         created_s: When it was made, in seconds since 1970.
         classes: In the order in which they were made.
@@ -57,7 +57,7 @@ class ProjectPhoto:
         digest: SHA-256 of the file's bytes, 64 hexadecimal digits.
         name: What its file was called.
         class_id: Its class; ``None`` when it has none yet.
-        excluded: Whether it takes no part in teaching.
+        excluded: Whether it takes no part in training.
         width: In pixels, upright.
         height: In pixels.
         added_s: When it came, in seconds since 1970.
@@ -103,13 +103,13 @@ class Decision:
 
 @dataclass(frozen=True)
 class InboxPhoto:
-    """A photo that was kept for a person to look at.
+    """A photo that was kept for review.
 
     Args:
         id: Its number in the inbox.
         digest: SHA-256 of the file's bytes, 64 hexadecimal digits.
         name: What its file was called.
-        verdict: What the committee said of it.
+        verdict: The committee's verdict.
         at_s: When it was kept, in seconds since 1970.
     """
 

@@ -35,7 +35,7 @@ def _silent(done: int, total: int) -> None:
 
 
 class Transfer:
-    """The part of `Projects` that gives to other programs and takes from them."""
+    """The part of `Projects` that imports and exports."""
 
     database: Database
     photo_store: PhotoStore

@@ -1,10 +1,10 @@
-"""What the result pages tell: what a committee said of each photo that it had not learned, joined
-with how that photo stands in its project today.
+"""The data of the result pages: out-of-fold predictions of a committee, joined with how each photo
+is labelled in its project today.
 
     review      one version beside the project today
     compare     two versions on the same photos
 
-Figures are those of the teaching, as in ``report.html``: they do not change when labels do. What a
+Figures are those of the training, as in ``report.html``: they do not change when labels do. What a
 photo is called today is shown beside them, and two versions are compared by today's labels, so
 that a corrected label counts as right for both.
 """

@@ -46,11 +46,11 @@ class ClassComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two versions on the same photos, which neither had learned, by today's labels.
+    """Two versions on the same photos, which neither was trained on, by today's labels.
 
     Args:
-        photos: How many they are; with 0 nothing can be said.
-        only_one: Photos that only one of them was measured with, which are not compared.
+        photos: How many they are; 0 where there are none in common.
+        only_one: Photos that only one of them was evaluated on, which are not compared.
         before: The older version.
         after: The newer one.
         gain: How much larger the share of right answers is, with its 95 % interval.
@@ -75,8 +75,8 @@ def compare(before: Review, after: Review, *, held: bool = True) -> Comparison:
     Args:
         before: The older version.
         after: The newer one, of the same project.
-        held: Whether only photos held back from both are compared, or all that both answered
-            without having learned them, in turns.
+        held: Whether only photos that both held out are compared, or all that both predicted out of
+            fold.
     """
     old, new = _positions(before, held), _positions(after, held)
     both = [digest for digest in new if digest in old and _home(after, digest) is not None]

@@ -25,14 +25,14 @@ MISTAKES = 12
 
 @dataclass(frozen=True)
 class ReviewedPhoto:
-    """A photo that a committee answered without having learned it.
+    """A photo, and the prediction of a committee that was not trained on it.
 
     Args:
         digest: SHA-256 of its bytes, in hex.
         name: What people call it.
-        truth: Its class when the committee was taught.
-        answer: What the committee said.
-        prob: How probable it called that, in [0, 1].
+        truth: Its class when the committee was trained.
+        answer: The predicted class.
+        prob: Its probability, in [0, 1].
         photo: The photo as it is in the project today; ``None`` where it is there no more.
     """
 
@@ -51,7 +51,7 @@ class PhotoIssue:
     Args:
         reviewed: The photo.
         suggested: The class it looks like, as it is called today.
-        likely: Whether the committee is as sure of that as of that class's own photos.
+        likely: Whether its probability reaches the mean of the photos labelled so.
     """
 
     reviewed: ReviewedPhoto
@@ -120,8 +120,8 @@ class Review:
         Args:
             truth: The class they had; ``None`` for any.
             answer: The class that was answered; ``None`` for any.
-            held: Whether only the photos of the evaluation are meant, or also those that were
-                learned, each answered by heads that had not learned it.
+            held: Whether only the held-out photos count, or also the training photos, each
+                predicted out of fold.
 
         Raises:
             errors.UnknownName: There was no such class.
@@ -140,8 +140,7 @@ class Review:
     def _index(self, name: str) -> int:
         if name not in self.labels:
             raise errors.UnknownName(
-                f"This version was not taught a class {name!r}; expected one of: "
-                f"{', '.join(self.labels)}."
+                f"This version has no class {name!r}; expected one of: {', '.join(self.labels)}."
             )
         return self.labels.index(name)
 
@@ -158,9 +157,8 @@ class Review:
     def label_issues(self) -> list[PhotoIssue]:
         """Photos whose label may be wrong, the likeliest first.
 
-        Labels are today's, so that a photo that was moved where it belongs is not suspected any
-        more. Left out are those that a person has called right or excluded, and those that the
-        committee sees as they are labelled.
+        Labels are today's, so that a corrected photo is no longer listed. Left out are photos whose
+        label a person confirmed, excluded ones, and those whose label the committee predicts.
         """
         if self.predictions is None:
             return []
@@ -203,7 +201,8 @@ class Review:
         return self.current_classes[self._index(label)]
 
     def advice(self) -> str | None:
-        """Of which class more photos would help most; ``None`` where nothing can be said."""
+        """Which class more photos would help most, in words; ``None`` where nothing is
+        significant."""
         if self.predictions is None or len(self.labels) < 2:
             return None
         suggestion = advice.advise(
@@ -220,7 +219,7 @@ class Review:
 
     @functools.cached_property
     def changes(self) -> int:
-        """How many photos are otherwise than when it was taught: moved, excluded, added, gone."""
+        """How many photos have changed since it was trained: moved, excluded, added, removed."""
         if self.predictions is None:
             return 0
         ids = [each.id if each else None for each in self.current_classes]
