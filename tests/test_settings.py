@@ -76,7 +76,10 @@ except errors.SettingError as error:
 
 @pytest.mark.parametrize(
     ("environment", "said"),
-    [({"TRIPTYCH_HOME": "/kept"}, "/kept"), ({}, "no home folder, so there is no ~/triptych. Name")],
+    [
+        ({"TRIPTYCH_HOME": "/kept"}, "/kept"),
+        ({}, "no home folder, so there is no ~/triptych. Name"),
+    ],
 )
 def test_a_user_without_a_home_folder_says_where_things_are_kept(
     environment: dict[str, str], said: str
