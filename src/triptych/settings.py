@@ -186,6 +186,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Most requests of one client; 0: any number. Clients on this machine are not counted.",
         minimum=0,
     ),
+    Setting(
+        "max_client_connections",
+        int,
+        256,
+        "Most connections of one client at once; with proxies, most of its requests at once.",
+        minimum=1,
+    ),
     Setting("deadline_s", float, 60.0, "Longest time that a request may take.", minimum=1),
     Setting(
         "max_loaded_bytes",
@@ -243,6 +250,7 @@ class Settings:
     max_batch: int
     max_waiting_images: int
     max_requests_per_minute: int
+    max_client_connections: int
     deadline_s: float
     max_loaded_bytes: int
     max_image_bytes: int

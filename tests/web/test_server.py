@@ -126,10 +126,16 @@ def test_errors_raised_beside_the_loop_are_answered(busy_studio):
 @pytest.mark.parametrize("chunked", [False, True])
 def test_requests_beyond_the_limits_are_rejected_with_a_message(busy_studio, chunked):
     block = bytes(1 << 20)
-    body = (block for _ in range(257)) if chunked else block * 257
-    status, answer = post(busy_studio, body, {"Content-Type": "image/png"})
-    assert status == 413
-    assert "at most 256 MB" in answer["error"]["message"]
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+    for before, kind, most in (
+        (b"", "image/png", 32),
+        (head.encode(), f"multipart/form-data; boundary={BOUNDARY}", 256),
+    ):
+        blocks = [before, *[block] * (most + 1)]
+        body = iter(blocks) if chunked else b"".join(blocks)
+        status, answer = post(busy_studio, body, {"Content-Type": kind})
+        assert status == 413
+        assert f" {most} MB" in answer["error"]["message"]
 
 
 def refused_unread(address: str) -> tuple[int, http.client.HTTPMessage, dict] | None:

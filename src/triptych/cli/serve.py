@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     "max_batch",
     "max_waiting_images",
     "max_requests_per_minute",
+    "max_client_connections",
     "deadline_s",
     "max_loaded_bytes",
     "max_image_bytes",

@@ -18,6 +18,7 @@ from triptych.utils import concurrency
 from triptych.utils import formatting
 from triptych.utils import queueing
 from triptych.web import api
+from triptych.web import body
 from triptych.web import classify_page
 from triptych.web import context
 from triptych.web import docs
@@ -65,6 +66,7 @@ class _StudioApp(flask.Flask):
     """Trusts the X-Forwarded headers of this many proxies in front of it."""
 
     json_provider_class = _JSONProvider
+    request_class = body.Request
 
     def __init__(self, proxies: int) -> None:
         super().__init__(__name__)
@@ -131,6 +133,7 @@ def create_app(
     )
     app.jinja_env.globals["teaching"] = teaching
     app.jinja_env.globals["accepted_images"] = formats.ACCEPT
+    app.url_map.converters["int"] = security.Number
     app.register_blueprint(health.blueprint)
     app.register_blueprint(_shared_with_report)
     app.register_blueprint(classify_page.blueprint)

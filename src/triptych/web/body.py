@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import zlib
 from typing import Any
 from typing import NoReturn
 
+import flask
 from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.exceptions import UnsupportedMediaType
 
 # A few bytes of JSON can become a hundred bytes of objects; so many values take 100 MB at most.
 MAX_VALUES = 2_000_000
+# Objects are dearer than lists, and only options and images come in them.
+MAX_KEYS = 20_000
+# Ten thousand photos that are moved to another class at once fit.
+MAX_FORM_BYTES = 1 << 20
+MAX_FORM_FIELDS = 20_000
+
+# What is larger is parsed beside the loop.
+LARGE_BYTES = 1 << 16
 
 # Lets zlib detect gzip or its own format by the first bytes.
 _EITHER_FORM = zlib.MAX_WBITS | 32
+
+
+class Request(flask.Request):
+    """A request whose form has bounds before it is parsed: that costs 35 bytes for each byte."""
+
+    def _load_form_data(self) -> None:
+        if self.mimetype == "application/x-www-form-urlencoded" and "form" not in vars(self):
+            most = min(MAX_FORM_BYTES, self.max_content_length or MAX_FORM_BYTES)
+            self.max_content_length = most
+            if (self.content_length or 0) > most:
+                raise _too_large_a_form(most)
+            data = self.get_data()
+            if len(data) == most or data.count(b"&") >= MAX_FORM_FIELDS:
+                raise _too_large_a_form(most)
+        super()._load_form_data()
+
+
+def _too_large_a_form(most: int) -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(
+        f"The form is too large; at most {most:,} bytes and {MAX_FORM_FIELDS:,} fields are taken. "
+        "Send files as multipart/form-data, and fewer choices at a time."
+    )
 
 
 def inflate(data: bytes, encoding: str, *, max_bytes: int) -> bytes:
@@ -80,11 +112,12 @@ def split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
     return body[:length], memoryview(body)[length:]
 
 
-def parse(text: bytes, *, hint: str = "") -> dict[str, Any]:
+def parse(text: bytes, *, most: int = MAX_VALUES, hint: str = "") -> dict[str, Any]:
     """Parse a JSON object.
 
     Args:
         text: JSON.
+        most: Most values in it.
         hint: Sentence to add to the error message.
 
     Raises:
@@ -95,13 +128,15 @@ def parse(text: bytes, *, hint: str = "") -> dict[str, Any]:
         >>> parse(b'{"id": "7"}')
         {'id': '7'}
     """
-    if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_VALUES:
+    if text.count(b",") + text.count(b"[") + text.count(b"{") > most:
         raise RequestEntityTooLarge(
-            f"The JSON has more than {MAX_VALUES:,} values. Send pixels as binary data, or send "
+            f"The JSON has more than {most:,} values. Send pixels as binary data, or send "
             "the file of the photo."
         )
+    if text.count(b":") > MAX_KEYS:
+        raise RequestEntityTooLarge(f"The JSON has more than {MAX_KEYS:,} keys or colons.")
     try:
-        value = json.loads(text, parse_constant=_refuse)
+        value = _loads(text)
     except RecursionError:
         raise BadRequest(f"The JSON is nested too deeply. {hint}".rstrip()) from None
     except ValueError as error:
@@ -110,6 +145,19 @@ def parse(text: bytes, *, hint: str = "") -> dict[str, Any]:
         kind = type(value).__name__
         raise BadRequest(f"The request is a JSON {kind}; expected an object. {hint}".rstrip())
     return value
+
+
+def _loads(text: bytes) -> Any:
+    # Nothing else runs while JSON is parsed. The collector would go through all lists so far again
+    # and again (measured: a million lists 0.8 s, without it 0.13 s).
+    was_enabled = gc.isenabled()
+    if len(text) > LARGE_BYTES:
+        gc.disable()
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _refuse(name: str) -> NoReturn:

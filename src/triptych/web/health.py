@@ -10,6 +10,7 @@ blueprint = flask.Blueprint("probes", __name__)
 
 # The same questions in the words of the Open Inference Protocol.
 PROTOCOL_PREFIX = "/v2/health/"
+PATHS = ("/livez", "/readyz", "/healthz", "/v2/health/live", "/v2/health/ready")
 METRICS = "metrics"  # the endpoint that is asked as often as probes are
 PLAIN = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
 

@@ -6,6 +6,7 @@ began it, whatever happens here meanwhile.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import defaultdict
@@ -22,6 +23,8 @@ from triptych import errors
 from triptych.inference import committee
 from triptych.inference.classifier import Classifier
 from triptych.models import zoo
+
+logger = logging.getLogger("triptych")
 
 
 @dataclass(frozen=True)
@@ -241,8 +244,11 @@ class Registry:
             names = sorted(self._loaded)
             wanted = [name for name in names if only in (None, name.partition("@")[0])]
             failed = [error for name in wanted if (error := self._renew(name))]
-        for error in failed:
-            raise error
+        if failed:
+            others = [error.message for error in failed[1:]]
+            if not others:
+                raise failed[0]
+            raise errors.BundleError("\n".join([failed[0].message, *others]))
 
     def _renew(self, name: str) -> errors.TriptychError | None:
         """Bring what is loaded under a name to what it means now; gives what went wrong, if so."""
@@ -262,6 +268,12 @@ class Registry:
                     self._bring_in(name)
                 except errors.TriptychError as error:
                     return error
+                except Exception as error:  # others are renewed all the same
+                    logger.exception("Loading %s failed", name)
+                    return errors.BundleError(
+                        f"{name}, version {loaded.tried}, cannot be loaded: "
+                        f"{type(error).__name__}. The version before goes on to answer."
+                    )
         return None
 
     def _bring_in(self, name: str) -> Classifier:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 from urllib.parse import urlsplit
 
 import flask
 from werkzeug.exceptions import Forbidden
+from werkzeug.exceptions import NotFound
+from werkzeug.routing import IntegerConverter
+from werkzeug.routing import Map
 
 from triptych.settings import Settings
 from triptych.web import access
@@ -33,18 +37,33 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 SECURE_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}
+LARGEST = 2**63 - 1  # what a column of SQLite holds
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
+class Number(IntegerConverter):
+    """A number in an address; one that no row can have leads nowhere."""
+
+    def __init__(self, map: Map, *args: Any, **kwargs: Any) -> None:
+        super().__init__(map, *args, **{"max": LARGEST, **kwargs})
+
+
 def register(app: flask.Flask, settings: Settings) -> None:
     """Guard every request of an application; what costs least is looked at first."""
+    app.before_request(_refuse_odd_paths)
     _register_names(app, settings)
     app.before_request(_refuse_other_sites)
     rate_limit.register(app, settings)
     access.register(app, settings.api_key)
     app.before_request(_refuse_when_full)
     app.after_request(_add_headers)
+
+
+def _refuse_odd_paths() -> None:
+    # Neither files nor headers can have such names.
+    if not flask.request.path.isprintable():
+        raise NotFound("The address has characters in it that cannot be printed.")
 
 
 def _register_names(app: flask.Flask, settings: Settings) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import signal
 import socket
 from collections.abc import Iterator
@@ -15,23 +17,38 @@ import gevent.event
 import gevent.pool
 import gevent.pywsgi
 import gevent.socket
+from werkzeug.exceptions import RequestTimeout
 
 from triptych import errors
 from triptych.settings import Settings
 from triptych.typing import Notify
 from triptych.web import access
+from triptych.web import connections
 from triptych.web import create_app
+from triptych.web import framing
+from triptych.web import health
 from triptych.web import logs
+from triptych.web import rate_limit
+from triptych.web.connections import Connection
+from triptych.web.connections import Connections
 from triptych.web.context import KEY
 from triptych.web.context import Studio
 from triptych.web.registry import Registry
 
 BACKLOG = 128  # connections that may wait to be taken
-CONNECTIONS = 512  # connections at once
 # Bytes of a request that are taken at once. With Python's own 8 kB a photo of 100 kB takes 13
 # turns of the loop, also where all it gets is a refusal.
 READ_BYTES = 64 * 1024
-SILENCE_S = 60.0  # after which a connection is closed
+MALFORMED, TIMEOUT, BUSY = (
+    f"HTTP/1.1 {status}\r\nConnection: close\r\n{more}Content-Length: 0\r\n\r\n".encode()
+    for status, more in (
+        ("400 Bad Request", ""),
+        ("408 Request Timeout", ""),
+        ("503 Service Unavailable", "Retry-After: 1\r\n"),
+    )
+)
+# What ends the waiting for a client.
+REFUSALS = (RequestTimeout, errors.Overloaded)
 # How long answers that are under way may still take when the studio is told to stop.
 GRACE_S = 30.0
 # How often the studio looks for committees that were taught or removed.
@@ -59,7 +76,7 @@ def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool
     logs.configure(settings.log_format)
     app = create_app(settings, registry, wait=_wait)
     studio: Studio = app.extensions[KEY]
-    server = _Server(_listen(settings.host, settings.port), app)
+    server = _Server(_listen(settings.host, settings.port), app, settings)
 
     def stop() -> None:
         studio.queue.close()
@@ -71,6 +88,7 @@ def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool
         except errors.StateError as error:  # nothing can be written; the rest works all the same
             say(error.message)
         server.start()
+        sweeping = gevent.spawn(server.connections.sweep)
         say(f"Warming up the committee {registry.default} ...")
         _result(studio.loading.submit(registry.get))
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -79,7 +97,7 @@ def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool
         say(f"The studio is open at http://{host}:{server.server_port}/ (stop it with Ctrl-C)")
         watching = gevent.spawn(_watch, studio, say)
         server.serve_forever()
-        watching.kill()
+        gevent.killall([watching, sweeping])
     if "jobs" in vars(studio):
         studio.jobs.close()
     say("The studio is closed.")
@@ -93,6 +111,8 @@ def _watch(studio: Studio, say: Notify) -> None:
             _result(studio.loading.submit(studio.registry.refresh))
         except errors.TriptychError as error:
             say(error.message)
+        except Exception:  # whatever one bundle is like, those that come later are noticed
+            logs.logger.exception("Looking for new bundles failed; it is tried again")
 
 
 def _result(future: Future[T]) -> T:
@@ -124,54 +144,144 @@ def _listen(host: str, port: int) -> gevent.socket.socket:
 
 
 class _Handler(gevent.pywsgi.WSGIHandler):  # type: ignore[misc]
-    """Tells the server while it is answering, and does not wait for ever for a silent client."""
+    """Reads requests strictly and in time, and tells the server while it is answering."""
+
+    wsgi_input: Any
+    # And that of a connection that had to give way.
+    ignored_socket_errors = (*gevent.pywsgi.WSGIHandler.ignored_socket_errors, errno.EBADF)
 
     def __init__(self, sock: gevent.socket.socket, address: Any, server: _Server) -> None:
-        super().__init__(sock, address, server, sock.makefile("rb", READ_BYTES))
+        client = None if server.proxies else rate_limit.client(address[0])
+        self.connection = Connection(sock, client, server.connections)
+        rfile = io.BufferedReader(self.connection, READ_BYTES)
+        super().__init__(sock, address, server, rfile)
 
     def handle(self) -> None:
-        self.socket.settimeout(SILENCE_S)
         # gevent sends headers and body apart, and by default the body waits until the client has
         # acknowledged the headers, for which clients that keep their connection take 40 ms
         # (measured: one photo after the other, lite, 120 ms each; so, 76 ms).
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-        super().handle()
+        try:
+            if self.server.connections.add(self.connection):
+                super().handle()
+            else:
+                self.socket.sendall(BUSY)
+                self.socket.close()
+        except OSError:  # the client is gone
+            self.socket.close()
+        finally:
+            self.server.connections.remove(self.connection)
+
+    def read_requestline(self) -> str:
+        self.connection.expect(connections.IDLE_S)
+        try:
+            self.rfile.peek(1)
+            self.connection.expect(connections.HEAD_S)
+            return str(super().read_requestline())
+        except REFUSALS:
+            return ""  # and the connection is closed
 
     def read_request(self, raw_requestline: str) -> bool:
-        try:
-            return bool(super().read_request(raw_requestline))
-        except TimeoutError:  # of which gevent would print a traceback
-            return False
+        head = framing.read(raw_requestline, self.rfile.readline)
+        self.requestline = raw_requestline.rstrip()
+        self.command, self.path, self.request_version = head[:3]
+        self.headers, self.content_length = head.headers, head.length
+        wanted = {word.strip() for word in head.headers.get("connection", "").lower().split(",")}
+        is_old = head.version == "HTTP/1.0"
+        self.close_connection = "keep-alive" not in wanted if is_old else "close" in wanted
+        if proxies := self.server.proxies:
+            forwarded = head.headers.get("x-forwarded-for", "").split(",")[-proxies:]
+            address = forwarded[0].strip() or self.client_address[0]
+            self.connection.client = rate_limit.client(address)
+        self.connection.expect(connections.BODY_S, rate=connections.RATE)
+        return True
+
+    def _connection_upgrade_requested(self) -> bool:
+        return False  # nothing here speaks another protocol; with one, bodies would have no end
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        body, chunked = self.wsgi_input, self.wsgi_input.chunked_input
+        self.wsgi_input = _Body(self.rfile, body.content_length, body.socket, chunked)
+        return {**environ, "wsgi.input": self.wsgi_input}
 
     def handle_one_response(self) -> None:
         with self.server.answering():
-            super().handle_one_response()
+            others = self.server.connections
+            # Without proxies, the share was looked at when the connection came.
+            has_share = not self.server.proxies or others.has_share(self.connection)
+            is_probe = self.path.partition("?")[0] in health.PATHS
+            if is_probe or (has_share and others.has_room):
+                super().handle_one_response()
+            else:
+                self.close_connection = True
+                self.socket.sendall(BUSY)
+
+    def run_application(self) -> None:
+        try:
+            super().run_application()
+        finally:
+            self.close_connection |= self.wsgi_input.broken
+            self.connection.discard()
+
+    def _sendall(self, data: bytes) -> None:
+        if not self.response_length:
+            self.connection.expect(connections.BODY_S, rate=connections.RATE)
+        with self.connection.progress(len(data)):
+            super()._sendall(data)
+
+    def _handle_client_error(self, problem: Exception) -> tuple[str, bytes]:
+        if isinstance(problem, REFUSALS):
+            return "408", TIMEOUT
+        fields = {"client": self.client_address[0], "error": str(problem)}
+        logs.logger.info("malformed request", extra={"fields": fields})
+        return "400", MALFORMED
+
+    def _log_error(self, kind: Any, error: Any, trace: Any) -> None:
+        if not issubclass(kind, gevent.GreenletExit):
+            logs.logger.error("Unexpected error", exc_info=(kind, error, trace))
+
+
+class _Body(gevent.pywsgi.Input):  # type: ignore[misc]
+    """The body of a request, after which none is looked for where its end is not known."""
+
+    @property
+    def broken(self) -> bool:
+        return bool(self._chunked_input_error)
+
+    def _chunked_read(self, *args: Any) -> bytes:
+        try:
+            return bytes(super()._chunked_read(*args))
+        except BaseException:
+            self._chunked_input_error = True  # gevent sets it for some errors only
+            raise
 
 
 class _Server(gevent.pywsgi.WSGIServer):  # type: ignore[misc]
     """Lets answers that are under way finish when it stops, and drops idle connections."""
 
-    def __init__(self, listener: gevent.socket.socket, app: Any) -> None:
+    def __init__(self, listener: gevent.socket.socket, app: Any, settings: Settings) -> None:
+        self.proxies = settings.proxies
+        self.connections = Connections(
+            share=settings.max_client_connections, max_request_bytes=settings.max_request_bytes
+        )
         # A pool, because without one gevent forgets its connections and cannot end them.
-        connections = gevent.pool.Pool(CONNECTIONS)
+        pool = gevent.pool.Pool(connections.CONNECTIONS)
         # The name, because gevent would ask the network for it.
         names = {"SERVER_NAME": listener.getsockname()[0]}
-        super().__init__(
-            listener, app, log=None, spawn=connections, handler_class=_Handler, environ=names
-        )
-        self._under_way = 0
+        super().__init__(listener, app, log=None, spawn=pool, handler_class=_Handler, environ=names)
         self._idle = gevent.event.Event()
         self._idle.set()
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
-        self._under_way += 1
+        self.connections.answering += 1
         self._idle.clear()
         try:
             yield
         finally:
-            self._under_way -= 1
-            if not self._under_way:
+            self.connections.answering -= 1
+            if not self.connections.answering:
                 self._idle.set()
 
     def stop(self, timeout: float | None = None) -> None:

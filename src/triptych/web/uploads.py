@@ -7,18 +7,24 @@ outside.
 from __future__ import annotations
 
 import base64
+import math
 import re
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
+from typing import TypeVar
 
 import flask
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import UnsupportedMediaType
 
 from triptych import errors
+from triptych.utils import formatting
 from triptych.utils import validation
 from triptych.web import body as web_body
+from triptych.web import context
 from triptych.web import request_schemas
 
 FIELD = "image"
@@ -31,6 +37,11 @@ EXPECTED_JSON = (
     "the bytes themselves, as nothing is fetched from a url."
 )
 LONGEST_NAME = 200
+# Of JSON with images: far more than the most images and all options have.
+MOST_VALUES = 50_000
+
+
+T = TypeVar("T")
 
 
 class Base64:
@@ -76,31 +87,70 @@ def images(request: flask.Request) -> tuple[list[Named], dict[str, Any]]:
     """
     kind = request.mimetype
     unnamed: Unnamed
-    in_json: dict[str, Any] = {}
+    others: dict[str, Any] = {}
     if kind == "multipart/form-data":
         unnamed = _files(request)
     elif kind.startswith("image/") or kind == "application/octet-stream":
-        unnamed = [(None, body(request))]
+        unnamed = [(None, _one_image(request))]
     elif kind == "application/json":
-        unnamed, in_json = _encoded(web_body.parse(body(request), hint=EXPECTED_JSON))
+        unnamed, others = read_json(request, _encoded)
     else:
         came = f"as {kind}, which carries no files" if kind else "without a Content-Type"
         raise BadRequest(f"The request came {came}. {EXPECTED}")
     named = [(base_name(name, number), data) for number, (name, data) in enumerate(unnamed, 1)]
-    return named, in_json
+    return named, others
 
 
 def body(request: flask.Request) -> bytes:
-    """The body of a request.
+    """The body of a request, with its compression undone beside the loop.
 
     Raises:
-        RequestEntityTooLarge: It has too many bytes.
+        RequestEntityTooLarge: It has too many bytes, as it came or unpacked.
+        UnsupportedMediaType: It is compressed in an unknown way.
+        BadRequest: Its compression is damaged.
+        errors.Overloaded: Too much is waiting.
     """
-    data = request.get_data()
+    studio, data = context.current(), request.get_data()
+    most = request.max_content_length or studio.settings.max_request_bytes
     # A body of unknown length is cut at the limit without a word, and would pass for damaged.
-    if request.content_length is None and len(data) == request.max_content_length:
+    if request.content_length is None and len(data) == most:
         raise RequestEntityTooLarge
-    return data
+    encoding = _encoding(request)
+    if encoding == "identity":
+        return data
+    return studio.do(lambda: web_body.inflate(data, encoding, max_bytes=most))
+
+
+def _encoding(request: flask.Request) -> str:
+    return request.headers.get("Content-Encoding", "identity").lower()
+
+
+def _one_image(request: flask.Request) -> bytes:
+    """The body of a request that is one image; no more of it is received than an image may have."""
+    most = context.current().settings.max_image_bytes
+    if most >= (request.max_content_length or math.inf):
+        return body(request)
+    request.max_content_length = most + 1
+    try:
+        return body(request)
+    except RequestEntityTooLarge:
+        raise errors.ImageTooLarge(
+            f"The file has more than {formatting.size(most)}, which is the limit. Send a smaller "
+            "or more strongly compressed image."
+        ) from None
+
+
+def read_json(request: flask.Request, read: Callable[[bytes], T]) -> T:
+    """Read a body of JSON, beside the loop if it is large.
+
+    Args:
+        request: The request.
+        read: Reads its body; has no request at hand.
+    """
+    data = body(request)
+    if len(data) <= web_body.LARGE_BYTES:
+        return read(data)
+    return context.current().do(lambda: read(data))
 
 
 def check_count(count: int, *, most: int) -> None:
@@ -119,8 +169,9 @@ def check_count(count: int, *, most: int) -> None:
         )
 
 
-def _encoded(given: dict[str, Any]) -> tuple[Unnamed, dict[str, Any]]:
+def _encoded(text: bytes) -> tuple[Unnamed, dict[str, Any]]:
     """The images of a JSON request, and the options beside them."""
+    given = web_body.parse(text, most=MOST_VALUES, hint=EXPECTED_JSON)
     images = given.pop("images", None)
     if not images:
         raise BadRequest(f"There is no image in the request. {EXPECTED_JSON}")
@@ -133,6 +184,11 @@ def _encoded(given: dict[str, Any]) -> tuple[Unnamed, dict[str, Any]]:
 
 def _files(request: flask.Request) -> Unnamed:
     """The images of a form."""
+    if _encoding(request) != "identity":
+        raise UnsupportedMediaType(
+            "A form came compressed, which is not undone: photos are compressed already. Send it "
+            "without Content-Encoding."
+        )
     if FIELD in request.form:
         raise BadRequest(
             "The field 'image' came as text instead of a file. "

@@ -14,6 +14,7 @@ from werkzeug.exceptions import Conflict
 from triptych.utils import validation
 from triptych.web import body
 from triptych.web import context
+from triptych.web import uploads
 from triptych.web.protocols import serving
 
 blueprint = flask.Blueprint("repository", __name__)
@@ -69,6 +70,9 @@ def unload(name: str) -> dict[str, Any]:
 
 def _request(record: type[validation.Record]) -> dict[str, Any]:
     # Clients send nothing at all where they have nothing to say.
-    request = body.parse(serving.body() or b"{}")
-    checked: dict[str, Any] = validation.load(record, request, "request", error=BadRequest)
-    return checked
+    def read(text: bytes) -> dict[str, Any]:
+        given = body.parse(text or b"{}")
+        checked: dict[str, Any] = validation.load(record, given, "request", error=BadRequest)
+        return checked
+
+    return uploads.read_json(flask.request, read)

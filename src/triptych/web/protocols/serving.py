@@ -11,7 +11,6 @@ import flask
 from triptych.inference.classifier import ClassifyOptions
 from triptych.results import Failure
 from triptych.results import Verdict
-from triptych.web import body as web_body
 from triptych.web import classify
 from triptych.web import context
 from triptych.web import errors
@@ -71,21 +70,6 @@ def all_models() -> list[ServedModel]:
         for name in registry.names
         for version in registry.facts(name).versions
     ]
-
-
-def body() -> bytes:
-    """The body of the request, with its compression undone beside the loop.
-
-    Raises:
-        HTTPException: It is too large, or its compression is damaged or unknown.
-        errors.Overloaded: Too much is waiting.
-    """
-    here, data = context.current(), uploads.body(flask.request)
-    encoding = flask.request.headers.get("Content-Encoding", "identity").lower()
-    if encoding == "identity":
-        return data
-    most = here.settings.max_request_bytes
-    return here.do(lambda: web_body.inflate(data, encoding, max_bytes=most))
 
 
 def verdicts(committee: str, images: Sequence[Any], question: ClassifyOptions) -> list[Verdict]:

@@ -41,8 +41,10 @@ class _PredictRecord(validation.Record):
 def predict(name: str, version: str | None = None) -> flask.Response:
     """Ask a committee about images, by rows ("instances") or by columns ("inputs")."""
     model = serving.find_model(name, version)
-    request = body.parse(serving.body())
-    is_by_rows, images = _images(request, most=context.current().settings.max_request_images)
+    most = context.current().settings.max_request_images
+    is_by_rows, images = uploads.read_json(
+        flask.request, lambda text: _images(body.parse(text), most=most)
+    )
     verdicts = serving.verdicts(model.key, images, ClassifyOptions(top=exchange.ALL))
     probs = [exchange.probs(verdict).tolist() for verdict in verdicts]
     return flask.jsonify({"predictions" if is_by_rows else "outputs": probs})

@@ -15,6 +15,7 @@ import triptych
 from triptych.web import body as web_body
 from triptych.web import context
 from triptych.web import health
+from triptych.web import uploads
 from triptych.web.protocols import exchange
 from triptych.web.protocols import serving
 
@@ -111,9 +112,14 @@ def model_ready(name: str, version: str | None = None) -> tuple[dict[str, Any], 
 def infer(name: str, version: str | None = None) -> flask.Response:
     """Ask a committee about images."""
     model = serving.find_model(name, version)
-    header, rest = web_body.split(serving.body(), flask.request.headers.get(HEADER_LENGTH))
     most = context.current().settings.max_request_images
-    request = exchange.read(web_body.parse(header), rest, max_images=most)
+    json_length = flask.request.headers.get(HEADER_LENGTH)
+
+    def read(data: bytes) -> exchange.InferenceRequest:
+        header, rest = web_body.split(data, json_length)
+        return exchange.read(web_body.parse(header), rest, max_images=most)
+
+    request = uploads.read_json(flask.request, read)
     question = dataclasses.replace(request.question, top=request.guesses)
     verdicts = serving.verdicts(model.key, request.images, question)
     body, header_length = exchange.write(request, verdicts, name=model.name, version=model.version)

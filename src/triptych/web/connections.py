@@ -1,0 +1,213 @@
+"""The connections of a server: how long each may wait for its client, and who gives way.
+
+A connection costs its client nothing, so a few clients could hold them all. Therefore each phase
+has a deadline as a whole (a byte now and then prolongs nothing); a client has a share; and when
+connections run short, that one is closed which waits longest, of the client that has most of them.
+One that is being answered is never closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from typing import Any
+
+import gevent
+from werkzeug.exceptions import RequestTimeout
+
+from triptych import errors
+from triptych.images import MB
+from triptych.utils import formatting
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+CONNECTIONS = 512
+# Kept free of all but probes, and for those who come while others are being closed.
+RESERVED = 32
+IDLE_S = 60.0  # until a connection that is kept alive brings its next request
+HEAD_S = 20.0  # from the first byte of a request to the end of its headers
+BODY_S = 60.0  # for a body or an answer, and longer at a fair rate
+RATE = 32 * 1024  # bytes a second
+SWEEP_S = 1.0
+
+
+class Connection(io.RawIOBase):
+    """The receiving side of a connection, and how long it has waited for its client.
+
+    Args:
+        sock: Its socket, which lets others run while it waits.
+        client: Who is at its other end; ``None`` if that is not known, as behind a proxy.
+        others: All connections of the server.
+    """
+
+    def __init__(self, sock: Any, client: str | None, others: Connections) -> None:
+        self.socket = sock
+        self.client = client
+        self.received = 0  # bytes of this request, which are held until it is answered
+        self.waiting = False  # for its client, to send or to take something
+        self._receiving = False
+        self._discarding = False
+        self._others = others
+        self._refusal: Exception | None = None
+        self.expect(IDLE_S)
+
+    def expect(self, allowed_s: float, *, rate: float = math.inf) -> None:
+        """Begin a phase, which ends in time.
+
+        Args:
+            allowed_s: How long it may take, in seconds.
+            rate: Bytes that prolong it by a second.
+        """
+        self.began_s = time.monotonic()
+        self._allowed_s, self._rate, self._bytes = allowed_s, rate, 0
+        self._discarding = False
+
+    @property
+    def deadline_s(self) -> float:
+        """When the phase has to be over, by `time.monotonic`."""
+        return self.began_s + self._allowed_s + self._bytes / self._rate
+
+    def readable(self) -> bool:
+        """Whether it can be read."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Receive some bytes; 0 at the end.
+
+        Raises:
+            RequestTimeout: They did not come in time.
+            errors.Overloaded: The connection had to give way, or too much is being received.
+            OSError: The same, where nobody wants the rest of a request that is answered.
+        """
+        self._receiving = True
+        try:
+            with self.progress():
+                count: int = self.socket.recv_into(buffer)
+        except OSError:
+            if not self._refusal:
+                raise
+            count = 0
+        finally:
+            self._receiving = False
+        if self._refusal and not count:
+            raise OSError("given up") if self._discarding else self._refusal
+        before, self._bytes = self._bytes, self._bytes + count
+        if not self._discarding:
+            self.received += count
+        if before // MB != self._bytes // MB:
+            gevent.sleep(0)  # else a fast client would be served alone
+            self._others.check_held(self)
+        return count
+
+    @contextlib.contextmanager
+    def progress(self, sent: int = 0) -> Iterator[None]:
+        """While this block runs, it waits for its client.
+
+        Args:
+            sent: Bytes that the client takes in it.
+        """
+        self.waiting = True
+        try:
+            yield
+        finally:
+            self.waiting = False
+        self._bytes += sent
+
+    def discard(self) -> None:
+        """From now on, what is still received of a request is not kept: it is answered."""
+        self.received = 0
+        self.expect(HEAD_S)
+        self._discarding = True
+
+    def end(self, refusal: Exception) -> None:
+        """Stop waiting for the client; what is read next raises this."""
+        self._refusal = refusal
+        # What waits for bytes finds the end of them and can still answer; a sender fails.
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RD if self._receiving else socket.SHUT_RDWR)
+
+
+class Connections:
+    """All connections of a server.
+
+    Args:
+        share: Most of one client.
+        max_request_bytes: Largest request; twice as much is received at once, half of it from
+            one client.
+    """
+
+    def __init__(self, *, share: int, max_request_bytes: int) -> None:
+        self._all: set[Connection] = set()
+        self._share = share
+        # A request of the largest size fits with its head and its neighbours' small ones.
+        self._held_by_one = max_request_bytes + 16 * MB
+        self.answering = 0
+
+    def add(self, connection: Connection) -> bool:
+        """Take a connection in; another may have to give way.
+
+        Returns:
+            Whether there is room for it.
+        """
+        self._all.add(connection)
+        if len(self._all) > CONNECTIONS - RESERVED:
+            waiting = Counter(each.client for each in self._all if each.waiting)
+            if waiting:
+                self._close_oldest(waiting.most_common(1)[0][0])
+        return self.has_share(connection)
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection that is closed."""
+        self._all.discard(connection)
+
+    def has_share(self, connection: Connection) -> bool:
+        """Whether a client may have this connection; its oldest one gives way if it can."""
+        client = connection.client
+        if client is None or sum(each.client == client for each in self._all) <= self._share:
+            return True
+        return self._close_oldest(client)
+
+    def _close_oldest(self, client: str | None) -> bool:
+        waiting = [each for each in self._all if each.waiting and each.client == client]
+        if not waiting:
+            return False
+        oldest = min(waiting, key=lambda each: each.began_s)
+        oldest.end(errors.Overloaded("Too many connections are open, so this one was closed."))
+        self.remove(oldest)
+        return True
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a request may be answered that is no probe."""
+        return self.answering <= CONNECTIONS - RESERVED
+
+    def check_held(self, connection: Connection) -> None:
+        """See that not too much is being received.
+
+        Raises:
+            errors.Overloaded: It is; this connection has to go.
+        """
+        held = sum(each.received for each in self._all)
+        by_one = sum(e.received for e in self._all if e.client == connection.client)
+        if by_one > self._held_by_one or held > 2 * self._held_by_one:
+            connection.received = 0  # it holds nothing any more
+            raise errors.Overloaded(
+                f"{formatting.size(held)} are being received at once already. Send fewer large "
+                "requests beside each other.",
+                retry_after_s=5,
+            )
+
+    def sweep(self) -> None:
+        """End what waits for its client beyond its deadline, for ever."""
+        while True:
+            gevent.sleep(SWEEP_S)
+            now = time.monotonic()
+            for each in [each for each in self._all if each.waiting and each.deadline_s < now]:
+                each.end(RequestTimeout("The request did not arrive in time. Send it again."))
