@@ -471,7 +471,7 @@ def test_a_member_that_grows_too_large_is_refused(
         archive.writestr("zeros", bytes(1_000_001), zipfile.ZIP_DEFLATED)
 
     path = hostile(tmp_path / "x.zip", garden, bomb)
-    assert path.stat().st_size < 10_000
+    assert path.stat().st_size < 100_000
     with pytest.raises(errors.BundleError, match="'zeros' is too large"):
         bundles.unpack(tmp_path / "home", path)
     assert not (tmp_path / "home").exists()
@@ -491,7 +491,8 @@ def test_files_that_are_no_bundle(kind: str, garden: bundles.Bundle, tmp_path: P
     elif kind == "truncated":
         path.write_bytes(data[: len(data) // 2])
     elif kind == "flipped":
-        data[data.index(b"numbers")] ^= 1
+        with zipfile.ZipFile(path) as packed:
+            data[packed.getinfo(NETWORK[:-4] + ".bin").header_offset + 500] ^= 1
         path.write_bytes(data)
     elif kind == "deflated":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def write_with_metrics(
     """The next version of a bundle, as training writes it, but for its networks."""
 
     def fill(folder: Path) -> dict[str, Any]:
-        _write_placeholder_network(folder, MEMBER, " ".join(classes).encode())
+        _write_network(folder, MEMBER, classes=len(classes), size=16, seed=" ".join(classes))
         about = {
             **_labels(classes),
             "members": [{"name": MEMBER, "recipe": {"size": [16, 16], "scaling": "tf"}, "cost": 1}],
@@ -70,7 +71,7 @@ def write_garden(home: Path, *, created: str = "2026-01-01") -> bundles.Bundle:
     """A bundle of the name of the fake studio's own, to be described rather than run."""
 
     def fill(folder: Path) -> dict[str, object]:
-        _write_placeholder_network(folder, "one", b"")
+        _write_network(folder, "one", classes=2, size=8)
         (folder / "metrics.json").write_text(json.dumps(ten_answers(("ant", "bee"), 0.7)))
         return {
             **_labels(("ant", "bee")),
@@ -124,8 +125,8 @@ def about(names: list[str]) -> dict[str, Any]:
 
 
 def fill(folder: Path) -> dict[str, Any]:
-    """Every file of a bundle, with a placeholder for its network, and what it says about itself."""
-    _write_placeholder_network(folder, MEMBER, b"numbers")
+    """Every file of a bundle, with a tiny network, and what it says about itself."""
+    _write_network(folder, MEMBER, classes=2, size=LITE0.recipe.size[0])
     (folder / "labels.txt").write_text("日本\nØ\n", encoding="utf-8")
     return about(["日本", "Ø"])
 
@@ -134,7 +135,6 @@ def _labels(names: tuple[str, ...] | list[str]) -> dict[str, Any]:
     return {"labels": [{"name": name, "id": name} for name in names]}
 
 
-def _write_placeholder_network(folder: Path, member: str, content: bytes) -> None:
-    (folder / "members" / member).mkdir(parents=True, exist_ok=True)
-    for name in ("network.xml", "network.bin"):
-        (folder / "members" / member / name).write_bytes(content)
+def _write_network(folder: Path, member: str, *, classes: int, size: int, seed: str = "") -> None:
+    path = folder / "members" / member / "network.xml"
+    networks.write_tiny(path, classes=classes, size=size, seed=zlib.crc32(seed.encode()))

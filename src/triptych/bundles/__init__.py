@@ -22,6 +22,7 @@
     oof_predictions  out-of-fold predictions of a version
     card_text        what people wrote for the model card; `model_card` renders the card
     archive          a version as one zip file
+    proof            whether a version from elsewhere answers, tried in a child process
     remote           download and upload of versions by URL
     import_keras     a Keras classifier from elsewhere, as a bundle
     loading          a committee by name, from the zoo or from a bundle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import shutil
 import stat
 import tempfile
 import zipfile
@@ -12,15 +13,22 @@ from typing import IO
 
 from triptych import errors
 from triptych.bundles import card_text
+from triptych.bundles import proof
+from triptych.bundles import registry
 from triptych.bundles import writing
 from triptych.bundles.reading import Bundle
 from triptych.bundles.reading import check_files
 from triptych.bundles.reading import is_inside
 from triptych.bundles.reading import read
 from triptych.utils import files
+from triptych.utils.formatting import MB
 
 # What one file may unpack to: more than the largest backbone, less than a disk.
 MAX_FILE_BYTES = 4 << 30
+# Networks hardly compress, and each member has about ten files.
+MAX_RATIO = 10
+ALWAYS_ALLOWED_BYTES = 64 * MB
+MAX_FILES = 1000
 # What damaged or hostile archives make Python's reader raise.
 ZIP_ERRORS = (
     OSError,
@@ -89,11 +97,14 @@ def unpack(home: Path, source: Path, *, name: str | None = None) -> Bundle:
         name: Instead of its own name.
 
     Raises:
-        errors.BundleError: It is no bundle, or damaged; nothing was kept.
+        errors.BundleError: It is no bundle, damaged, or does not answer a photo; nothing was kept.
+        errors.SettingError: Its name cannot be used.
     """
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
         # One level deeper, as files beside the folder, such as card.json, would count as its own.
         bundle = extract(source, Path(scratch) / "bundle")
+        registry.check_name(name or bundle.name)
+        proof.prove(bundle.folder)
         return writing.copy(bundle, home, name or bundle.name)
 
 
@@ -109,6 +120,7 @@ def extract(source: Path, folder: Path) -> Bundle:
     """
     try:
         with zipfile.ZipFile(source) as archive:
+            _check_sizes(source, archive.infolist())
             for member in archive.infolist():
                 reason = ""
                 if not is_inside(member.filename):
@@ -128,3 +140,18 @@ def extract(source: Path, folder: Path) -> Bundle:
     bundle = read(folder)
     check_files(folder, bundle.about)
     return bundle
+
+
+def _check_sizes(source: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Refuse what would fill the disk, before anything is written."""
+    total, size = sum(member.file_size for member in members), source.stat().st_size
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    reason = ""
+    if len(members) > MAX_FILES:
+        reason = f"it has {len(members):,} files, and no bundle has more than {MAX_FILES:,}"
+    elif total > max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * size):
+        reason = f"of {size / MB:,.1f} MB it would unpack to {total / MB:,.0f} MB"
+    elif total > free:
+        reason = f"it unpacks to {total / MB:,.0f} MB, and {free / MB:,.0f} MB are free"
+    if reason:
+        raise errors.BundleError(f"{source} is refused: {reason}.")

@@ -14,6 +14,7 @@ from typing import Any
 from triptych.utils import validation
 from triptych.utils.formatting import accuracy
 from triptych.utils.formatting import percent_range
+from triptych.utils.formatting import plain_text
 from triptych.utils.formatting import share_of
 
 # Names that hubs know licences by.
@@ -135,7 +136,7 @@ def _front_matter(
 
 
 def _text(about: dict[str, Any], metrics: dict[str, Any], said: Mapping[str, str]) -> list[str]:
-    labels = [row["name"] for row in about["labels"]]
+    labels = [_plain(plain_text(row["name"])) for row in about["labels"]]
     shown = ", ".join(labels[:50]) + (f" and {len(labels) - 50} more" if len(labels) > 50 else "")
     lines = [
         f"# {about['name']}",

@@ -7,8 +7,6 @@ comes from a model that was trained on its photo, and each can be compared with 
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from triptych.typing import Float32Array
 from triptych.typing import Int64Array
 from triptych.typing import Mask
 from triptych.typing import UInt8Array
+from triptych.utils import arrays
 
 FILE = "answers.npz"
 DTYPES: Mapping[str, Any] = {
@@ -32,17 +31,6 @@ DTYPES: Mapping[str, Any] = {
     "sources": np.str_,
 }
 DIGEST_BYTES = 32
-
-# What NumPy's reader raises on damaged files.
-_READ_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -101,8 +89,8 @@ class OOFPredictions:
 
     def save(self, folder: Path) -> None:
         """Write ``answers.npz`` into the folder of a bundle that is being written."""
-        arrays: Mapping[str, Any] = {name: getattr(self, name) for name in DTYPES}
-        np.savez_compressed(folder / FILE, allow_pickle=False, **arrays)
+        content: Mapping[str, Any] = {name: getattr(self, name) for name in DTYPES}
+        np.savez_compressed(folder / FILE, allow_pickle=False, **content)
 
     @classmethod
     def read(cls, path: Path, *, classes: int) -> OOFPredictions:
@@ -116,10 +104,9 @@ class OOFPredictions:
             errors.BundleError: It is damaged, or has another number of classes.
         """
         try:
-            # Opened here: NumPy does not close a file that it cannot read.
-            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                predictions = cls(**{n: file[n].astype(dtype) for n, dtype in DTYPES.items()})
-        except (*_READ_ERRORS, errors.SettingError) as error:
+            file = arrays.read_npz(path)
+            predictions = cls(**{n: file[n].astype(dtype) for n, dtype in DTYPES.items()})
+        except (KeyError, ValueError, errors.SettingError) as error:
             raise errors.BundleError(
                 f"{path} cannot be read: {error}. Train the committee again."
             ) from error

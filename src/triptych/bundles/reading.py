@@ -32,6 +32,7 @@ from triptych.preprocessing.recipe import RecipeRecord
 from triptych.results import Label
 from triptych.utils import files
 from triptych.utils import validation
+from triptych.utils.formatting import plain_text
 
 SCHEMA = 2
 ABOUT = "bundle.json"
@@ -39,6 +40,9 @@ ABOUT = "bundle.json"
 CARD = "card.json"
 OOD_REFERENCE = "taught.npz"
 TRAINED_ON = "learned.txt"
+
+MAX_LABEL = 1000  # characters of a class's name
+MAX_MEMBER = 200
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,10 @@ class Bundle:
     @property
     def labels(self) -> tuple[Label, ...]:
         """The classes, in the order of the outputs."""
-        return tuple(Label(row["name"], row["id"], n) for n, row in enumerate(self.about["labels"]))
+        rows = self.about["labels"]
+        return tuple(
+            Label(plain_text(row["name"]), plain_text(row["id"]), n) for n, row in enumerate(rows)
+        )
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -198,14 +205,14 @@ class Bundle:
 
 
 class _LabelRecord(validation.OpenRecord):
-    name = validation.Text(required=True)
-    id = validation.Text(required=True)
+    name = validation.Text(longest=MAX_LABEL, required=True)
+    id = validation.Text(longest=MAX_LABEL, required=True)
 
 
 class _MemberRecord(validation.OpenRecord):
-    name = validation.Text(required=True)
+    name = validation.Text(longest=MAX_MEMBER, required=True)
     recipe = validation.Object(RecipeRecord, required=True)
-    cost = validation.Number(above=0, required=True)
+    cost = validation.Number(above=0, most=1e9, required=True)
     licence = validation.Text()
 
 
@@ -216,8 +223,8 @@ class _DataRecord(validation.OpenRecord):
 
 class _AboutRecord(validation.OpenRecord):
     name = validation.Text(required=True)
-    labels = validation.Items(validation.Object(_LabelRecord), required=True)
-    members = validation.Items(validation.Object(_MemberRecord), required=True)
+    labels = validation.Items(validation.Object(_LabelRecord), least=1, required=True)
+    members = validation.Items(validation.Object(_MemberRecord), least=1, required=True)
     rule = validation.Text(choices=tuple(RULES), required=True)
     doubt = validation.Object(ParamsRecord, required=True, allow_none=True)
     files = validation.Table(validation.Text(), required=True)
@@ -234,6 +241,10 @@ class _AboutRecord(validation.OpenRecord):
         for name in (*parts["files"], *networks):
             if not is_inside(name):
                 raise validation.wrong(name, "a path inside the bundle", "files")
+        names = [row["name"] for row in parts["members"]]
+        for seat, name in enumerate(names):
+            if not is_folder_name(name) or name in names[:seat]:
+                raise validation.wrong(name, "a folder's name, and another for each", "members")
         for name in (*networks, *(f"{network[:-4]}.bin" for network in networks)):
             if name not in parts["files"]:
                 raise validation.wrong(parts["files"], f"the hash of {name} too", "files")
@@ -264,7 +275,10 @@ def read(folder: Path) -> Bundle:
             f"{', '.join(RULES)}. Use the Triptych that wrote it, or a newer one."
         )
     _checked(_AboutRecord, about, folder / ABOUT)
-    gone = [name for name in about["files"] if not (folder / name).is_file()]
+    try:
+        gone = [name for name in about["files"] if not (folder / name).is_file()]
+    except OSError as error:  # a name that no file can have
+        raise errors.BundleError(f"{folder} cannot be read: {error.strerror}.") from error
     if gone:
         raise errors.BundleError(f"{folder} is incomplete: {', '.join(sorted(gone))} missing.")
     return Bundle(folder, about)
@@ -273,6 +287,11 @@ def read(folder: Path) -> Bundle:
 def is_inside(name: str) -> bool:
     """Whether a relative path stays inside its folder (no path traversal)."""
     return not Path(name).is_absolute() and ".." not in Path(name).parts and "\\" not in name
+
+
+def is_folder_name(name: str) -> bool:
+    """Whether a text is the name of a folder, and safe to print."""
+    return name == plain_text(name) and name not in ("", ".", "..") and not set(name) & set("/\\")
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from triptych import errors
 from triptych.bundles import archive
+from triptych.bundles import proof
 from triptych.bundles import registry
 from triptych.bundles import writing
 from triptych.bundles.reading import Bundle
@@ -97,7 +98,8 @@ def download(home: Path, url: str) -> Bundle:
     Raises:
         errors.SettingError: Its hash is not known.
         errors.SourceError: It cannot be fetched, or its hash differs.
-        errors.BundleError: It is not a bundle, or damaged; nothing was kept.
+        errors.BundleError: It is not a bundle, damaged, or does not answer a photo; nothing was
+            kept.
     """
     address, _, digest = with_digest(url).rpartition(MARK)
     folder = home / "fetched" / digest / VERSION
@@ -113,6 +115,7 @@ def download(home: Path, url: str) -> Bundle:
                     storage.fetch(address, file, sha256=digest)
                     try:
                         registry.check_name(archive.extract(file, new).name)
+                        proof.prove(new)
                     except errors.TriptychError as error:
                         raise errors.BundleError(
                             f"{storage.redact(address)}: {error.message}"

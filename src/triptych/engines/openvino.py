@@ -18,6 +18,89 @@ from triptych.utils import files
 # `OpenVINOEngine`, and another `has_bf16`.
 DEVICE = "CPU"
 
+# What networks are made of that Keras models convert to; none reads where its input tells it.
+OPERATIONS = frozenset(
+    [
+        "Parameter",
+        "Constant",
+        "Result",
+        "Convert",
+        "FakeQuantize",
+        "Convolution",
+        "GroupConvolution",
+        "MatMul",
+        "MaxPool",
+        "AvgPool",
+        "Add",
+        "Subtract",
+        "Multiply",
+        "Divide",
+        "Maximum",
+        "Minimum",
+        "Power",
+        "Sqrt",
+        "Exp",
+        "Log",
+        "Abs",
+        "Negative",
+        "Relu",
+        "PRelu",
+        "Elu",
+        "Selu",
+        "Gelu",
+        "Clamp",
+        "Sigmoid",
+        "HardSigmoid",
+        "HSigmoid",
+        "HSwish",
+        "Swish",
+        "Mish",
+        "Tanh",
+        "SoftPlus",
+        "SoftSign",
+        "Softmax",
+        "LogSoftmax",
+        "ReduceMean",
+        "ReduceMax",
+        "ReduceMin",
+        "ReduceSum",
+        "ReduceProd",
+        "ReduceL2",
+        "MVN",
+        "NormalizeL2",
+        "BatchNormInference",
+        "LRN",
+        "Interpolate",
+        "Pad",
+        "Reshape",
+        "Squeeze",
+        "Unsqueeze",
+        "Transpose",
+        "Concat",
+        "Split",
+        "VariadicSplit",
+        "Slice",
+        "StridedSlice",
+        "ShapeOf",
+        "Broadcast",
+        "Tile",
+        "Gather",
+        "Reverse",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "Select",
+        "Equal",
+        "NotEqual",
+        "Greater",
+        "GreaterEqual",
+        "Less",
+        "LessEqual",
+        "LogicalAnd",
+        "LogicalOr",
+        "LogicalNot",
+    ]
+)
+
 _core_lock = threading.Lock()
 
 
@@ -41,6 +124,44 @@ def _cached_core() -> Any:
 def read_network(path: Path) -> Any:
     """Read the graph of a network on disk, an OpenVINO model."""
     return _core().read_model(path)
+
+
+def check_operations(path: Path) -> None:
+    """Refuse a network with operations that no image classifier of ours has.
+
+    OpenVINO does not check the indices that `GatherND` and its like read and write at, so that a
+    crafted network reads foreign memory.
+
+    Args:
+        path: A network on disk.
+
+    Raises:
+        errors.EngineError: It has another operation, or gathers outside of what there is; or it
+            cannot be read.
+    """
+    try:
+        operations = read_network(path).get_ops()
+    except RuntimeError as error:
+        raise errors.EngineError(f"{path.name} cannot be read as a network: {error}") from error
+    for operation in operations:
+        kind = operation.get_type_name()
+        if kind not in OPERATIONS or (kind == "Gather" and not _gathers_inside(operation)):
+            raise errors.EngineError(
+                f"{path.name} has the operation {kind} ({operation.get_friendly_name()[:60]!r}), "
+                "which is not run in bundles from elsewhere."
+            )
+
+
+def _gathers_inside(operation: Any) -> bool:
+    """Whether indices and axis are constants, and the indices exist."""
+    shape = operation.input_value(0).get_partial_shape()
+    indices, axis = (operation.input_value(n).get_node() for n in (1, 2))
+    if any(node.get_type_name() != "Constant" for node in (indices, axis)):
+        return False
+    if shape.rank.is_dynamic or not shape[int(axis.data.item())].is_static:
+        return False
+    length = shape[int(axis.data.item())].get_length()
+    return bool(((indices.data >= -length) & (indices.data < length)).all())
 
 
 def count_classes(path: Path) -> int:

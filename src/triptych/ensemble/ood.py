@@ -16,6 +16,7 @@ al., "Testing for Outliers with Conformal p-values", 2023.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
@@ -23,12 +24,14 @@ from typing import Literal
 
 import numpy as np
 
+from triptych import errors
 from triptych.typing import Array
 from triptych.typing import Float32Array
 from triptych.typing import Float64Array
 from triptych.typing import Indices
 from triptych.typing import Mask
 from triptych.typing import UInt8Array
+from triptych.utils import arrays
 
 NEIGHBOURS = 3
 # 2000 photos take 5 MB on disk; more would make p-values finer than anybody needs.
@@ -93,13 +96,43 @@ class OODReference:
 
     @classmethod
     def read(cls, path: Path) -> OODReference:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as file:
+        """Read what `save` wrote.
+
+        Raises:
+            errors.BundleError: It is damaged, or its arrays do not fit together.
+        """
+        try:
+            file = arrays.read_npz(path)
             features = file["features"].astype(np.float32)
-            known = (features, file["distances"], int(file["neighbours"]))
-            if "digests" not in file:  # written before Triptych kept them
-                return cls(*known)
-            return cls(*known, file["digests"], file["labels"].astype(np.intp))
+            read = cls(features, file["distances"], int(file["neighbours"]))
+            if "digests" in file:  # not written by early versions
+                labels = file["labels"].astype(np.intp)
+                read = dataclasses.replace(read, digests=file["digests"], labels=labels)
+            read.check()
+        except (KeyError, TypeError, ValueError) as error:
+            raise errors.BundleError(f"{path} cannot be read: {error}. It is damaged.") from error
+        return read
+
+    def check(self) -> None:
+        """Refuse arrays that do not fit together.
+
+        Raises:
+            ValueError: They do not.
+        """
+        photos = len(self.features) if self.features.ndim == 2 else 0
+        with_photos = len(self.digests) > 0
+        shapes: dict[str, tuple[Array, tuple[int, ...]]] = {
+            "distances": (self.distances, (photos,)),
+            "digests": (self.digests, (photos, 32) if with_photos else NO_DIGESTS.shape),
+            "labels": (self.labels, (photos,) if with_photos else NO_LABELS.shape),
+        }
+        for name, (array, expected) in shapes.items():
+            if not photos or array.shape != expected:
+                raise ValueError(f"{name} has the shape {array.shape}, expected {expected}")
+        if not np.isfinite(self.features).all() or np.isnan(self.distances).any():
+            raise ValueError("it holds what is no number")
+        if self.neighbours < 1 or (self.labels < 0).any():
+            raise ValueError("it holds impossible numbers")
 
 
 def fit(

@@ -138,13 +138,20 @@ class Recipe:
         return recipe
 
 
+# Bounds of what a file may ask for: no classifier takes larger photos, or a smaller part of one.
+MAX_SIZE = 2048
+MIN_CROP_SHARE = 0.05
+
+
 class RecipeRecord(validation.Record):
     """`Recipe` in JSON."""
 
-    size = validation.Items(validation.Integer(least=1), least=2, most=2, required=True)
+    size = validation.Items(
+        validation.Integer(least=1, most=MAX_SIZE), least=2, most=2, required=True
+    )
     scaling = validation.Text(choices=tuple(SCALINGS), required=True)
     fit = validation.Text(choices=FITS)
-    crop_share = validation.Number(above=0, most=1)
+    crop_share = validation.Number(least=MIN_CROP_SHARE, most=1)
     interpolation = validation.Text(choices=tuple(INTERPOLATIONS))
 
     @validation.post_load

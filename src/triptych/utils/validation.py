@@ -177,15 +177,24 @@ class Text(_Strict):
 
     Args:
         choices: The texts that are allowed; none: any.
+        longest: The most characters.
     """
 
-    def __init__(self, *, choices: tuple[str, ...] = (), **options: Any) -> None:
+    def __init__(
+        self, *, choices: tuple[str, ...] = (), longest: int | None = None, **options: Any
+    ) -> None:
         self.expected = f"one of: {', '.join(choices)}" if choices else "a text"
-        self._choices = choices
+        if longest:
+            self.expected += f" of at most {longest} characters"
+        self._choices, self._longest = choices, longest or sys.maxsize
         super().__init__(**options)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str:
-        if not isinstance(value, str) or (self._choices and value not in self._choices):
+        if (
+            not isinstance(value, str)
+            or (self._choices and value not in self._choices)
+            or len(value) > self._longest
+        ):
             raise wrong(value, self.expected)
         try:
             value.encode()
