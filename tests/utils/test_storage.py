@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import http.server
 import os
@@ -201,6 +202,27 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(errors.SourceError, match="cannot be read: Is a directory"):
         storage.read(str(tmp_path))
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("place", ["memory", "http"])
+def test_a_download_that_would_fill_the_disk_ends_before_it_does(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "MAX_DOWNLOAD_BYTES", 20 << 20)
+    monkeypatch.setattr(storage, "KEPT_FREE_BYTES", 0)
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "large").write_bytes(bytes(30 << 20))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "served")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/large"
+        if place == "memory":
+            url = f"memory://{tmp_path.name}/large"
+            storage.write(url, bytes(30 << 20))
+        with pytest.raises(errors.SourceError, match=r"too large .*: 20 MB, "):
+            storage.fetch(url, tmp_path / "kept" / "it")
+        server.shutdown()
+    assert not list((tmp_path / "kept").iterdir())
 
 
 def test_a_large_file_is_sent_and_fetched_with_its_hash(place: str, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import errno
 import itertools
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -19,11 +20,15 @@ from typing import Any
 
 from triptych import errors
 from triptych.utils import files
+from triptych.utils import formatting
+from triptych.utils.formatting import MB
 
 # Their objects appear complete; elsewhere a file is written under another name and renamed.
 OBJECT_STORES = frozenset(("abfs", "abfss", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"))
 # How many names of a folder are held, and sorted, at once.
 SORTED_AT_ONCE = 100_000
+MAX_DOWNLOAD_BYTES = 8 * 1024 * MB
+KEPT_FREE_BYTES = 256 * MB
 # User and password, and the signature of an address that is signed.
 SECRETS = re.compile(r"(?<=://)[^/@:]*:[^/@]*@|\?.*", re.DOTALL)
 
@@ -188,13 +193,14 @@ def fetch(url: str, target: Path, *, sha256: str | None = None) -> str:
         Its hash.
 
     Raises:
-        errors.SourceError: It is not there, cannot be read, or is another file.
+        errors.SourceError: It is not there, cannot be read, is another file, or would fill the
+            disk.
     """
     fs, path = _at(url)
     target.parent.mkdir(parents=True, exist_ok=True)
     with files.atomic_file(target) as new:
         with _driver_errors(url, "fetched"):
-            fs.get_file(path, str(new))
+            fs.get_file(path, str(new), callback=_bound(url, new.parent))
         digest = files.digest(new)
         if sha256 not in (None, digest):
             raise errors.SourceError(
@@ -202,6 +208,26 @@ def fetch(url: str, target: Path, *, sha256: str | None = None) -> str:
                 f"expected {sha256}. Nothing was kept; ask whoever wrote it for the right hash."
             )
     return digest
+
+
+def _bound(url: str, folder: Path) -> Any:
+    """Follows a download, and ends it where it would fill the disk."""
+    import fsspec
+
+    free = shutil.disk_usage(folder).free
+    most = min(MAX_DOWNLOAD_BYTES, free - KEPT_FREE_BYTES)
+    bounds = ", ".join(map(formatting.size, (MAX_DOWNLOAD_BYTES, free, KEPT_FREE_BYTES)))
+
+    class Bound(fsspec.Callback):  # type: ignore[misc]
+        def call(self, *arguments: Any, **options: Any) -> None:
+            if self.value > most or (self.size or 0) > most:
+                raise errors.SourceError(
+                    f"{redact(url)} is too large (most that a download may have, free on the disk, "
+                    f"to be kept free: {bounds}). Nothing was kept; make room, or ask whether it "
+                    "is the right file."
+                )
+
+    return Bound()
 
 
 # ------------------------------------------------------------------ writing
