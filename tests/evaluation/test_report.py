@@ -191,7 +191,7 @@ def test_findings_and_making_are_told() -> None:
         finding("damaged_image", "Ends too early.", ("a.jpg", "b.jpg")),
         finding("duplicate", "The same photo.", tuple(f"{n}.jpg" for n in range(7))),
     )
-    text = page(findings=findings, made=[("Seed", "7"), ("Head", "one dense layer")]).text
+    text = page(findings=findings, details=[("Seed", "7"), ("Head", "one dense layer")]).text
     assert "damaged image Ends too early. a.jpg b.jpg" in text
     assert "duplicate The same photo. 7 photos 0.jpg" in text
     assert "Seed 7 Head one dense layer" in text
@@ -272,7 +272,7 @@ def test_hostile_names_stay_names() -> None:
         wrong=16,
         sources=tuple(names * 2),
         findings=(finding(HOSTILE[0], HOSTILE[1], HOSTILE),),
-        made=[(HOSTILE[0], HOSTILE[1])],
+        details=[(HOSTILE[0], HOSTILE[1])],
         members={"Lite0": MemberNote(1, dropped=HOSTILE[1]), "Lite1": MemberNote(1)},
     )
     whole = dataclasses.replace(whole, name=HOSTILE[0], date=HOSTILE[1], data=HOSTILE[1])

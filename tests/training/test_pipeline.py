@@ -179,7 +179,9 @@ def test_what_its_doubt_is_worth_is_told(shapes: bundles.Bundle) -> None:
     assert set(shapes.metrics["rules"]) == set(rules.RULES)
     assert shapes.metrics["rules"]["weighted"]["top1"] == shapes.metrics["committee"]["top1"]
     assert shapes.metrics["rules"]["weighted"]["coverage"] >= 0.5
-    assert "How far can its doubt be trusted?" in (shapes.folder / "report.html").read_text("utf-8")
+    assert "Can its statements of confidence be relied on?" in (
+        shapes.folder / "report.html"
+    ).read_text("utf-8")
 
 
 def test_a_photo_of_something_else_is_none_of_these(

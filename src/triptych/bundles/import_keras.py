@@ -145,7 +145,7 @@ def parse_recipe(text: str | None, config: dict[str, Any]) -> Recipe:
         errors.SettingError: It cannot be understood, or nothing could be guessed.
         errors.UnknownName: There is no such backbone.
     """
-    own_size = input_size(config)
+    model_size = input_size(config)
     parts = (text or _guess(config)).split(":")
     if len(parts) > 4:
         raise errors.SettingError(
@@ -153,11 +153,11 @@ def parse_recipe(text: str | None, config: dict[str, Any]) -> Recipe:
             "xception:150 or resnet50:224:crop:bilinear."
         )
     backbone = zoo.find(parts[0])
-    size = _size(parts[1]) if len(parts) > 1 else own_size or backbone.recipe.size
-    if own_size and size != own_size:
+    size = _size(parts[1]) if len(parts) > 1 else model_size or backbone.recipe.size
+    if model_size and size != model_size:
         raise errors.SettingError(
             f"The recipe says {size[0]} x {size[1]} pixels, and the model takes "
-            f"{own_size[0]} x {own_size[1]}. Leave the size out, or give the model's."
+            f"{model_size[0]} x {model_size[1]}. Leave the size out, or give the model's."
         )
     fit = parts[2] if len(parts) > 2 else FIT
     interpolation = parts[3] if len(parts) > 3 else INTERPOLATION
@@ -198,7 +198,7 @@ def _guess(config: dict[str, Any]) -> str:
 
 def _layers(config: dict[str, Any]) -> list[dict[str, Any]]:
     """The model and all layers in it, nested ones too, outer ones first."""
-    found = [config]
+    layers = [config]
     for layer in config.get("config", {}).get("layers", []):
-        found += _layers(layer)
-    return found
+        layers += _layers(layer)
+    return layers

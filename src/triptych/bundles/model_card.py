@@ -87,18 +87,18 @@ def render(
         metrics: What ``metrics.json`` says; empty where nothing was evaluated.
         words: The texts that people wrote, as `check_texts` gives them.
     """
-    said = words or {}
+    texts = words or {}
     if "data" not in about:  # figures of unknown photos say nothing
         metrics = {}
-    front, text = _front_matter(about, metrics, said), _text(about, metrics, said)
+    front, text = _front_matter(about, metrics, texts), _text(about, metrics, texts)
     return "\n".join([*front, "", *text, ""])
 
 
-def _licence(about: dict[str, Any], said: Mapping[str, str]) -> list[str]:
-    if "licence" in said:
+def _licence(about: dict[str, Any], texts: Mapping[str, str]) -> list[str]:
+    if "licence" in texts:
         # Quoted as JSON, which is YAML.
-        name = json.dumps(said["licence"], ensure_ascii=False, allow_nan=False)
-        known = LICENCES.get(said["licence"])
+        name = json.dumps(texts["licence"], ensure_ascii=False, allow_nan=False)
+        known = LICENCES.get(texts["licence"])
         return [f"license: {known}"] if known else ["license: other", f"license_name: {name}"]
     licences = {member.get("licence", "") for member in about["members"]}
     known = LICENCES.get(licences.pop(), "other") if len(licences) == 1 else "other"
@@ -106,12 +106,12 @@ def _licence(about: dict[str, Any], said: Mapping[str, str]) -> list[str]:
 
 
 def _front_matter(
-    about: dict[str, Any], metrics: dict[str, Any], said: Mapping[str, str]
+    about: dict[str, Any], metrics: dict[str, Any], texts: Mapping[str, str]
 ) -> list[str]:
     backbones = [member["name"] for member in about["members"]]
     lines = [
         "---",
-        *_licence(about, said),
+        *_licence(about, texts),
         "library_name: keras",
         "pipeline_tag: image-classification",
         "tags:",
@@ -135,15 +135,15 @@ def _front_matter(
     return [*lines, "---"]
 
 
-def _text(about: dict[str, Any], metrics: dict[str, Any], said: Mapping[str, str]) -> list[str]:
+def _text(about: dict[str, Any], metrics: dict[str, Any], texts: Mapping[str, str]) -> list[str]:
     labels = [_plain(plain_text(row["name"])) for row in about["labels"]]
     shown = ", ".join(labels[:50]) + (f" and {len(labels) - 50} more" if len(labels) > 50 else "")
     lines = [
         f"# {about['name']}",
         "",
         f"An image classifier of {len(labels)} classes: {shown}.",
-        *_paragraphs(said, "description"),
-        *_section(said, "use", "Intended use"),
+        *_paragraphs(texts, "description"),
+        *_section(texts, "use", "Intended use"),
         "",
         "## Members",
         "",
@@ -165,19 +165,19 @@ def _text(about: dict[str, Any], metrics: dict[str, Any], said: Mapping[str, str
         "## Limits",
         "",
         _ood_note(about) + "Figures hold for photos like those it was evaluated on.",
-        *_paragraphs(said, "limits"),
-        *_section(said, "licence", "Licence"),
-        *_section(said, "contact", "Contact"),
+        *_paragraphs(texts, "limits"),
+        *_section(texts, "licence", "Licence"),
+        *_section(texts, "contact", "Contact"),
     ]
     return lines + (_results(about, metrics) if metrics else [])
 
 
-def _section(said: Mapping[str, str], field: str, title: str) -> list[str]:
-    return ["", f"## {title}", *_paragraphs(said, field)] if field in said else []
+def _section(texts: Mapping[str, str], field: str, title: str) -> list[str]:
+    return ["", f"## {title}", *_paragraphs(texts, field)] if field in texts else []
 
 
-def _paragraphs(said: Mapping[str, str], field: str) -> list[str]:
-    return ["", *map(_plain, said[field].split("\n"))] if field in said else []
+def _paragraphs(texts: Mapping[str, str], field: str) -> list[str]:
+    return ["", *map(_plain, texts[field].split("\n"))] if field in texts else []
 
 
 def _plain(line: str) -> str:
@@ -207,13 +207,13 @@ def _ood_note(about: dict[str, Any]) -> str:
 
 def _members(about: dict[str, Any]) -> list[str]:
     lines = []
-    for seat, member in enumerate(about["members"]):
+    for index, member in enumerate(about["members"]):
         height, width = member["recipe"]["size"]
         line = f"- {member['name']}, {height} x {width} pixels"
         if fitted := about["doubt"]:
             line += (
-                f", weight {fitted['weights'][seat]:.2f}, "
-                f"temperature {fitted['temperatures'][seat]:.2f}"
+                f", weight {fitted['weights'][index]:.2f}, "
+                f"temperature {fitted['temperatures'][index]:.2f}"
             )
         lines.append(line)
     return lines

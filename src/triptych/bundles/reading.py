@@ -196,12 +196,12 @@ class Bundle:
         recipe = Recipe.from_dict(row["recipe"])
         # Only files with a hash are read; an imported or fine-tuned member has no reference.
         listed = f"members/{row['name']}/{OOD_REFERENCE}"
-        taught = (
+        reference = (
             ood.OODReference.read(self.folder / listed) if listed in self.about["files"] else None
         )
-        own = self.folder / "members" / row["name"] / convert.NETWORK
+        unquantized = self.folder / "members" / row["name"] / convert.NETWORK
         runs = open_network(row["name"], network)
-        return Member(row["name"], runs, recipe, float(row["cost"]), taught, own)
+        return Member(row["name"], runs, recipe, float(row["cost"]), reference, unquantized)
 
 
 class _LabelRecord(validation.OpenRecord):

@@ -56,8 +56,8 @@ def versions(home: Path, name: str) -> list[int]:
     """
     bundle_folder = folder(home, name)
     is_there = NAME.fullmatch(name) and bundle_folder.is_dir()
-    found = [path.name for path in bundle_folder.iterdir()] if is_there else []
-    return sorted(int(each) for each in found if each.isdecimal() and each.isascii())
+    entries = [path.name for path in bundle_folder.iterdir()] if is_there else []
+    return sorted(int(each) for each in entries if each.isdecimal() and each.isascii())
 
 
 def listed(home: Path, *, unpublished: bool = False) -> list[Bundle]:
@@ -93,14 +93,14 @@ def find(home: Path, name: str) -> Bundle:
     kept = [str(each) for each in versions(home, bare)]
     if not kept or (at and version not in kept):
         raise unknown(home, name)
-    chosen = version or active(home, bare)
-    if chosen is None:
+    number = version or active(home, bare)
+    if number is None:
         latest = f"{bare}@{kept[-1]}"
         raise errors.UnknownName(
             f"No version of {bare} is published; there are: {', '.join(kept)}. Name one, as "
             f"{latest}, or publish one with `triptych bundles activate {latest}`."
         )
-    return read(folder(home, bare) / str(chosen))
+    return read(folder(home, bare) / str(number))
 
 
 def unknown(home: Path, name: str) -> errors.UnknownName:

@@ -89,10 +89,10 @@ def run(
     options = select.options(
         scored.probs, scored.truth, scored.candidates, scored.folds, tolerance=tolerance / 100
     )
-    chosen = select.recommend(options, budget_ms)
-    report = _report(folder, scored, options, chosen, budget_ms)
+    recommended = select.recommend(options, budget_ms)
+    report = _report(folder, scored, options, recommended, budget_ms)
     if plots:
-        report["plots"] = [str(_draw(plots, options, chosen, budget_ms))]
+        report["plots"] = [str(_draw(plots, options, recommended, budget_ms))]
     if as_json:
         common.print_json(report)
     else:
@@ -103,13 +103,13 @@ def _report(
     folder: Path,
     scored: CandidateScores,
     options: Sequence[Option],
-    chosen: Option,
+    recommended: Option,
     budget_ms: float,
 ) -> dict[str, Any]:
     from triptych.tuning import select
 
-    names, path = ",".join(chosen.members), shlex.quote(str(folder))
-    rule = " --rule cascade" if chosen.is_cascade else ""
+    names, path = ",".join(recommended.members), shlex.quote(str(folder))
+    rule = " --rule cascade" if recommended.is_cascade else ""
     if scored.is_imagenet:
         commands = [
             f"triptych fit {path} --members {names}",
@@ -127,11 +127,11 @@ def _report(
         "answers": "imagenet" if scored.is_imagenet else "heads",
         "options": [{**option.to_dict(), "front": option in front} for option in ordered],
         "budget_ms": budget_ms,
-        "recommended": {**chosen.to_dict(), "commands": commands},
+        "recommended": {**recommended.to_dict(), "commands": commands},
     }
 
 
-def _draw(folder: Path, options: Sequence[Option], chosen: Option, budget_ms: float) -> Path:
+def _draw(folder: Path, options: Sequence[Option], recommended: Option, budget_ms: float) -> Path:
     from triptych.evaluation import fit_plots
     from triptych.tuning import select
 
@@ -144,7 +144,7 @@ def _draw(folder: Path, options: Sequence[Option], chosen: Option, budget_ms: fl
             interval=option.interval,
             is_cascade=option.is_cascade,
             is_front=option in front,
-            is_recommended=option is chosen,
+            is_recommended=option is recommended,
         )
         for option in options
     ]
@@ -167,7 +167,7 @@ def _describe(report: dict[str, Any]) -> str:
                 f"{option['multiply_adds']:.2f}",
             )
         )
-    chosen = report["recommended"]
+    recommended = report["recommended"]
     what = "The networks' own answers" if report["answers"] == "imagenet" else "Linear heads"
     return "\n".join(
         [
@@ -176,8 +176,8 @@ def _describe(report: dict[str, Any]) -> str:
             f"{what} for {report['photos']} photos they were not trained on. *: no faster "
             "committee is as accurate (Pareto front).",
             f"Fastest within {report['budget_ms']:g} ms of those not significantly worse than the "
-            f"best: {chosen['title']}.",
-            *(f"  {command}" for command in chosen["commands"]),
+            f"best: {recommended['title']}.",
+            *(f"  {command}" for command in recommended["commands"]),
             *(f"Drawn: {file}" for file in report.get("plots", [])),
         ]
     )

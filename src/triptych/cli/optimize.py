@@ -66,14 +66,14 @@ def optimize(
             f"Quantizing {committee} needs photos like those to be classified, and none are kept: "
             f"triptych optimize {committee} --images photos/"
         )
-    chosen = settings.load(os.environ, **options)
+    in_force = settings.load(os.environ, **options)
     with common.Stages() as stages:
         done = quantize.optimize(
             committee,
             images,
             EngineOptions(
-                chosen.home,
-                threads=chosen.threads,
+                in_force.home,
+                threads=in_force.threads,
                 streams=concurrency.cpu_count(),
                 report=stages.say,
             ),

@@ -155,15 +155,15 @@ def _sides(root: Tree) -> tuple[dict[Side, Tree], list[Finding]]:
     count = sum(map(len, named.values()))
     if not (all(named.values()) or 0 < count == len(root.folders)):
         return {"train": root}, []
-    chosen: dict[Side, str] = {
+    preferred: dict[Side, str] = {
         side: min(names, key=lambda name: SIDES[side].index(_word(name)))
         for side, names in named.items()
         if names
     }
-    others = sorted(set(root.folders) - set(chosen.values()))
-    message = f"Beside {' and '.join(f'{name}/' for name in chosen.values())}, and left out."
+    others = sorted(set(root.folders) - set(preferred.values()))
+    message = f"Beside {' and '.join(f'{name}/' for name in preferred.values())}, and left out."
     findings = [Finding("ignored", message, tuple(others))] if others else []
-    return {side: root.folders[name] for side, name in chosen.items()}, findings
+    return {side: root.folders[name] for side, name in preferred.items()}, findings
 
 
 def _what_is_there(listing: Listing, sides: Mapping[Side, Tree]) -> str:

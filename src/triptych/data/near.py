@@ -118,7 +118,7 @@ def groups(sketches: Sequence[Sketch]) -> Indices:
     limits = np.minimum(_NOISE + _SHARE_OF_CONTRAST * contrasts, _MAX_DIFFERENCE)
     edges = [round(64 * band / _BANDS) for band in range(_BANDS + 1)]
     bands = [(1 << high) - (1 << low) for low, high in itertools.pairwise(edges)]
-    masks = [np.uint64(sum(chosen)) for chosen in itertools.combinations(bands, _AGREEING)]
+    masks = [np.uint64(sum(pair)) for pair in itertools.combinations(bands, _AGREEING)]
     parents = np.arange(len(sketches))
     for number, mask in enumerate(masks):
         for left, right in _neighbours(hashes & mask, means):

@@ -31,7 +31,7 @@ TOLERANCE = 1e-3
 PROBES, PROBE_REACH = 16, 3.0
 
 # The axes of height and width: channels last, or channels first.
-PLACES = ((1, 2), (2, 3))
+SPATIAL_AXES = ((1, 2), (2, 3))
 
 # Operations with one input that matters; the others only describe its layout.
 SHAPING = ("Reshape", "Squeeze", "Unsqueeze", "Transpose", "Convert")
@@ -125,7 +125,7 @@ def _opened(path: Path) -> tuple[Any, Any, tuple[int, ...]]:
     network = read_network(path)
     logits = _logits(network)
     mean = _mean(logits)
-    axes = _places(mean)
+    axes = _spatial_axes(mean)
     body = openvino.Model([mean.input_value(0), logits], network.get_parameters())
     body = body.clone()  # before the graph is cut below
     pooled = mean.output(0)
@@ -172,14 +172,14 @@ def _is_constant(node: Any) -> bool:
 
 
 def _is_mean(node: Any) -> bool:
-    if node.get_type_name() != "ReduceMean" or _places(node) not in PLACES:
+    if node.get_type_name() != "ReduceMean" or _spatial_axes(node) not in SPATIAL_AXES:
         return False
-    sides = [node.input_value(0).partial_shape[axis] for axis in _places(node)]
+    sides = [node.input_value(0).partial_shape[axis] for axis in _spatial_axes(node)]
     # A map with one position (MobileNet averages twice) localizes nothing.
     return all(side.is_static for side in sides) and math.prod(map(_length, sides)) > 1
 
 
-def _places(mean: Any) -> tuple[int, ...]:
+def _spatial_axes(mean: Any) -> tuple[int, ...]:
     """The axes that are averaged."""
     rank = len(mean.input_value(0).partial_shape)
     return tuple(sorted(np.ravel(mean.input_value(1).get_node().get_data()) % rank))

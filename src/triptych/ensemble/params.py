@@ -239,6 +239,8 @@ class ParamsRecord(validation.Record):
         # Each member with a weight predicts once, else the last stage is not the whole committee.
         members = [index for index, weight in enumerate(weights) if weight]
         if sorted(stage.member for stage in params.stages) != members:
-            found = [stage.member for stage in params.stages]
-            raise validation.wrong(found, f"one stage for each of the members {members}", "stages")
+            members_of_stages = [stage.member for stage in params.stages]
+            raise validation.wrong(
+                members_of_stages, f"one stage for each of the members {members}", "stages"
+            )
         return params

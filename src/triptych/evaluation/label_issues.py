@@ -136,9 +136,9 @@ def thresholds(probs: Probs, given: Labels) -> Float64Array:
         >>> thresholds(np.array([[0.9, 0.1], [0.7, 0.3]]), np.array([0, 0])).round(3)
         array([0.8, 1. ])
     """
-    own_class = probs[np.arange(len(given)), given]
+    label_probs = probs[np.arange(len(given)), given]
     counts = np.bincount(given, minlength=probs.shape[1])
-    sums = np.bincount(given, weights=own_class, minlength=probs.shape[1])
+    sums = np.bincount(given, weights=label_probs, minlength=probs.shape[1])
     return np.where(counts > 0, sums / np.maximum(counts, 1), 1.0)
 
 

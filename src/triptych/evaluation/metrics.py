@@ -261,16 +261,16 @@ def bins_of(top: npt.NDArray[np.floating[Any]], right: Mask, *, bins: int = BINS
     """
     top = top.astype(np.float64)
     edges = np.linspace(0, 1, bins + 1)
-    places = np.clip(np.searchsorted(edges, top, side="left") - 1, 0, bins - 1)
+    numbers = np.clip(np.searchsorted(edges, top, side="left") - 1, 0, bins - 1)
     return [
         Bin(
-            low=float(edges[place]),
-            high=float(edges[place + 1]),
-            prob=float(top[places == place].mean()),
-            accuracy=float(right[places == place].mean()),
-            count=int((places == place).sum()),
+            low=float(edges[number]),
+            high=float(edges[number + 1]),
+            prob=float(top[numbers == number].mean()),
+            accuracy=float(right[numbers == number].mean()),
+            count=int((numbers == number).sum()),
         )
-        for place in np.unique(places)
+        for number in np.unique(numbers)
     ]
 
 

@@ -53,8 +53,8 @@ class Report:
         labels: Names of the classes, in the order of the outputs.
         numbers: What ``metrics.json`` holds, with ``learning_curve`` and ``findings`` if any.
         members: Weight and temperature of each member, and why it was dropped, by name.
-        doubt: Figures of its confidence (sure answers, sets), as rows of name and value.
-        made: How the committee was made, as rows of name and value.
+        confidence: Figures of its confidence (sure answers, sets), as rows of name and value.
+        details: How the committee was made, as rows of name and value.
         thumbnail: Gives a small JPEG of a source, or ``None``.
     """
 
@@ -64,8 +64,8 @@ class Report:
     labels: Sequence[str]
     numbers: Mapping[str, Any]
     members: Mapping[str, MemberNote]
-    doubt: Sequence[tuple[str, str]] = ()
-    made: Sequence[tuple[str, str]] = ()
+    confidence: Sequence[tuple[str, str]] = ()
+    details: Sequence[tuple[str, str]] = ()
     thumbnail: Callable[[str], bytes | None] = no_photo
 
 

@@ -108,15 +108,15 @@ class Committee:
             names = [member.name for member in self.members]
             kept = select_names(self.name, names, members)
             indices = [index for index in indices if names[index] in kept]
-        chosen = [self.members[index] for index in indices]
+        kept_members = [self.members[index] for index in indices]
         if fit is not None:
-            chosen = [
+            kept_members = [
                 dataclasses.replace(member, recipe=dataclasses.replace(member.recipe, fit=fit))
-                for member in chosen
+                for member in kept_members
             ]
         return dataclasses.replace(
             self,
-            members=tuple(chosen),
+            members=tuple(kept_members),
             params=self.params.select(indices),
             rule=rule or self.rule,
         )

@@ -149,8 +149,8 @@ class MemberReplica:
         options = _engine_options(self._arguments)
 
         def open_network(name: str, network: Path) -> Engine:
-            is_own = name == self._member
-            return open_engine(network, options) if is_own else UnavailableEngine()
+            is_ours = name == self._member
+            return open_engine(network, options) if is_ours else UnavailableEngine()
 
         members = (self._member,)
         committee_of_one = loading.load_committee(

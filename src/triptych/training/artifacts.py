@@ -164,30 +164,35 @@ def _fitted_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """The figures of the fitted parameters, as rows of the report."""
     if "doubt" not in figures:
         return []
-    doubt, rules = figures["doubt"], figures["rules"]
-    percent, cascade = formatting.percent, rules["cascade"]
-    whole = rules["weighted"]
+    doubt, rules, images = figures["doubt"], figures["rules"], figures["images"]
+    cascade, whole = rules["cascade"], rules["weighted"]
+
+    def share(part: float, of: int = images) -> str:
+        return formatting.share_of(part, of)
+
     rows = [
-        ("Called sure", f"{percent(doubt['sure'])} of the photos"),
+        ("Answers called sure", share(doubt["sure"])),
         (
-            "Sets asked to hold the true class 9 times in 10",
-            f"held it in {percent(whole['coverage'])}, with {whole['set_size']:.2f} classes each",
+            "Prediction sets that are to contain the true class 9 times in 10",
+            f"contain it for {share(whole['coverage'])}, with {whole['set_size']:.2f} classes each",
         ),
         (
-            "Cascade: members asked only as long as needed",
-            f"{percent(cascade['top1'])} right for {percent(cascade['cost'])} of the computing",
+            "Cascade: further networks run only for photos that need them",
+            f"right for {share(cascade['top1'])}, with {formatting.percent(cascade['cost'])} of "
+            "the computing",
         ),
     ]
     if doubt["right_of_sure"] is not None:
-        rows.insert(1, ("Right, of those called sure", percent(doubt["right_of_sure"])))
+        sure = round(doubt["sure"] * images)
+        rows.insert(1, ("Right answers among those", share(doubt["right_of_sure"], sure)))
     if doubt["false_alarms"] is not None:
-        rows.append(("Taken for none of these classes by mistake", percent(doubt["false_alarms"])))
+        rows.append(("Photos wrongly called none of these classes", share(doubt["false_alarms"])))
     return rows
 
 
 def _report(contents: Contents, figures: dict[str, Any]) -> report.Report:
     about, counts = contents.about, contents.about["data"]
-    held = f", held out of {counts['train'] + counts['val']}" if counts["held_out"] else ""
+    held_out = f", held out of {counts['train'] + counts['val']}" if counts["held_out"] else ""
     photos = {photo.source: photo for photo in contents.features.val_photos}
     fine_tuning = []
     if "fine_tuned" in about:
@@ -197,7 +202,7 @@ def _report(contents: Contents, figures: dict[str, Any]) -> report.Report:
     return report.Report(
         name=contents.name,
         date=about["created"][:10],
-        data=f"{counts['val']} photos of {counts['name']} that were not learned{held}",
+        data=f"{counts['val']} photos of {counts['name']} that it was not trained on{held_out}",
         labels=contents.features.classes,
         numbers=figures,
         members={
@@ -206,10 +211,10 @@ def _report(contents: Contents, figures: dict[str, Any]) -> report.Report:
             )
             for member in contents.committee.members
         },
-        doubt=_fitted_rows(figures),
-        made=[
-            ("Taught on", f"{counts['train']} photos of {len(contents.features.classes)} classes"),
-            ("Head", contents.committee.members[0].fit.head.kind),
+        confidence=_fitted_rows(figures),
+        details=[
+            ("Trained on", f"{counts['train']} photos of {len(contents.features.classes)} classes"),
+            ("Classifier on the features (head)", contents.committee.members[0].fit.head.kind),
             *([("Augmented by", ", ".join(about["augment"]))] if about["augment"] else []),
             *fine_tuning,
             ("Seed", str(about["seed"])),

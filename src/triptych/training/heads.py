@@ -23,7 +23,7 @@ from triptych.typing import Array
 # the penalty "strength".
 L2_PENALTIES = (1.0, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 1e-4)
 # Photos that are enough to select the penalty; more would only take longer.
-ENOUGH_TO_CHOOSE = 4000
+ENOUGH_TO_SELECT = 4000
 # Held-out photos that are enough to compare penalties.
 ENOUGH_HELD_OUT = 1000
 # Shares of the loss that a further step may still promise: probabilities are then within 1e-3 of
@@ -143,9 +143,9 @@ class LinearFitter:
     def out_of_fold(self, layers: Array, tests: Array) -> Array:
         """Probabilities (N, C) of the photos in each test (N, K) by its layers; else uniform."""
         probs = np.full((len(self.truth), self.classes), 1 / self.classes)
-        for test, own in zip(tests.T, layers, strict=True):
-            own = own.astype(np.float64)
-            turned = Head("linear", (own[:-1],), (own[-1],), {})
+        for test, layer in zip(tests.T, layers, strict=True):
+            layer = layer.astype(np.float64)
+            turned = Head("linear", (layer[:-1],), (layer[-1],), {})
             probs[test] = turned.probs(self._components[test])
         return probs
 
@@ -162,18 +162,18 @@ class LinearFitter:
 def _fit_linear_folds(features: Array, truth: Array, folds: Array, classes: int) -> CrossFittedHead:
     fitter = LinearFitter(features, truth, classes)
     tests = folds[:, None] == np.unique(folds[folds >= 0])  # (N, K)
-    if len(truth) > ENOUGH_TO_CHOOSE:
-        sample = np.random.default_rng(0).permutation(len(truth))[:ENOUGH_TO_CHOOSE]
+    if len(truth) > ENOUGH_TO_SELECT:
+        sample = np.random.default_rng(0).permutation(len(truth))[:ENOUGH_TO_SELECT]
         chooser = LinearFitter(features[sample], truth[sample], classes)
-        penalty, start = _choose_penalty(chooser, tests[sample])[0], None
+        penalty, start = _select_penalty(chooser, tests[sample])[0], None
     else:
-        penalty, start = _choose_penalty(fitter, tests)
+        penalty, start = _select_penalty(fitter, tests)
     whole = fitter.fit(np.ones((len(truth), 1), bool), penalty, start=start)
     parts = fitter.fit(~tests, penalty, start=whole)
     return CrossFittedHead(fitter.head(whole[0], penalty), fitter.out_of_fold(parts, tests))
 
 
-def _choose_penalty(fitter: LinearFitter, tests: Array) -> tuple[float, Array | None]:
+def _select_penalty(fitter: LinearFitter, tests: Array) -> tuple[float, Array | None]:
     """The penalty with the lowest out-of-fold loss, and layers that are nearly fitted under it.
 
     From the middle downhill, while the loss falls; each fit begins with its neighbour's layers.
@@ -182,12 +182,12 @@ def _choose_penalty(fitter: LinearFitter, tests: Array) -> tuple[float, Array | 
         return L2_PENALTIES[0], None
     # Enough folds to compare losses.
     tests = tests[:, : int(np.searchsorted(tests.sum(axis=0).cumsum(), ENOUGH_HELD_OUT)) + 1]
-    held = tests.any(axis=1)
+    held_out = tests.any(axis=1)
 
     def fitted(number: int, start: Array | None) -> tuple[float, Array]:
         layers = fitter.fit(~tests, L2_PENALTIES[number], start=start, tolerance=ROUGH)
         probs = fitter.out_of_fold(layers, tests)
-        return ensemble_fit.negative_log_likelihood(probs[held], fitter.truth[held]), layers
+        return ensemble_fit.negative_log_likelihood(probs[held_out], fitter.truth[held_out]), layers
 
     best = len(L2_PENALTIES) // 2
     loss, layers = fitted(best, None)

@@ -68,8 +68,8 @@ def compute(
             member = members[number]
             penalty = member.fit.head.notes.get("strength", 1e-3)
             layers = fitter.fit(samples, penalty, tolerance=heads.ROUGH)
-            for seed, own in enumerate(layers):
-                probs = fitter.head(own, penalty).probs(features.val[number])
+            for seed, layer in enumerate(layers):
+                probs = fitter.head(layer, penalty).probs(features.val[number])
                 combined[seed] += member.weight * rules.temper(probs, member.temperature)
         accuracies = (combined.argmax(axis=2) == features.val_truth).mean(axis=1)
         points.append(CurvePoint(size, tuple(accuracies.tolist())))

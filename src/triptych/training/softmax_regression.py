@@ -209,11 +209,11 @@ class _Problem:
     def _softmax(self, logits: Array) -> tuple[Array, Array]:
         """Probabilities (N, K, C) and weighted cross-entropies (K,)."""
         probs = logits - logits.max(axis=2, keepdims=True)
-        own = np.take_along_axis(probs, self.truth[:, None, None], axis=2)[:, :, 0]
+        true_logits = np.take_along_axis(probs, self.truth[:, None, None], axis=2)[:, :, 0]
         np.exp(probs, out=probs)
         total = probs.sum(axis=2)
         probs /= total[:, :, None]
-        return probs, ((np.log(total) - own) * self.weights).sum(axis=0, dtype=np.float64)
+        return probs, ((np.log(total) - true_logits) * self.weights).sum(axis=0, dtype=np.float64)
 
     def _penalties(self, layers: Array) -> Array:
         kernels = layers[:, :-1]

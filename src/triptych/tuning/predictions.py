@@ -66,8 +66,8 @@ def score(
     fresh = [pair for pair in photos.photos if pair[0] not in known]
     most = max(MOST // len(committee.labels), FEWEST)
     drawn = np.random.default_rng(seed).permutation(len(fresh))[:most]
-    chosen = [fresh[number] for number in sorted(drawn)]
-    probs = np.empty((len(committee.members), len(chosen), len(committee.labels)), np.float32)
+    selected = [fresh[number] for number in sorted(drawn)]
+    probs = np.empty((len(committee.members), len(selected), len(committee.labels)), np.float32)
     kept: list[tuple[Path, int]] = []
     learned = [
         Failure(str(path), "learned", "The committee was trained on this photo.")
@@ -75,14 +75,14 @@ def score(
         if path in known
     ]
     skipped = [*photos.skipped, *learned]
-    answers = classifier.score_many((str(path), path) for path, _ in chosen)
+    answers = classifier.score_many((str(path), path) for path, _ in selected)
     for number, answer in enumerate(answers):
         if isinstance(answer, Failure):
             skipped.append(answer)
         else:
             probs[:, len(kept)] = answer.probs
-            kept.append(chosen[number])
-        progress(number + 1, len(chosen))
+            kept.append(selected[number])
+        progress(number + 1, len(selected))
     check_enough(len(kept), left_out=len(learned))
     truth = np.array([index for _, index in kept])
     paths = tuple(path for path, _ in kept)

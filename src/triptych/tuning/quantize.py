@@ -48,9 +48,9 @@ MOST_SHOWN = 100
 # Where there are few photos, one in three calibrates and two evaluate.
 SHOWN_SHARE = 1 / 3
 # With fewer evaluation photos, one of them is more than two points.
-FEWEST_HELD = 50
+FEWEST_HELD_OUT = 50
 # Among ImageNet's 1000 classes, the probabilities of three members for so many are 60 MB.
-MOST_HELD = 5000
+MOST_HELD_OUT = 5000
 UNKNOWN = -1
 
 
@@ -90,10 +90,10 @@ class QuantizeResult:
 
 @dataclass(frozen=True)
 class _Photos:
-    """Calibration photos (``shown``) and evaluation photos (``held``), disjoint."""
+    """Calibration photos (``shown``) and evaluation photos (``held_out``), disjoint."""
 
     shown: tuple[Path, ...]
-    held: tuple[tuple[Path, int], ...]
+    held_out: tuple[tuple[Path, int], ...]
     skipped: tuple[Failure, ...]
 
 
@@ -130,7 +130,7 @@ def optimize(
     subject = (_of_zoo if committees.is_from_zoo(name) else _of_bundle)(name, exact, config)
     committee = subject.committee
     photos = _photos(folder, subject, config)
-    exactly = _predict(committee, photos.held, "Predicting at f32", config)
+    exactly = _predict(committee, photos.held_out, "Predicting at f32", config)
     _check_enough(len(exactly.truth), folder)
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
         networks = list(_quantized(subject, photos.shown, Path(scratch), exact, config))
@@ -140,7 +140,7 @@ def optimize(
             for member, path in zip(committee.members, networks, strict=True)
         )
         quantized = dataclasses.replace(committee, members=members)
-        coarsely = _predict(quantized, photos.held, "Predicting at int8", config)
+        coarsely = _predict(quantized, photos.held_out, "Predicting at int8", config)
         comparison = paired.compare(
             (exactly.probs, coarsely.probs),
             None if UNKNOWN in exactly.truth else exactly.truth,
@@ -203,21 +203,21 @@ def _photos(folder: Path, subject: _Subject, config: QuantizeConfig) -> _Photos:
     order.sort(key=lambda digest: digest not in subject.trained_on)
     known = sum(digest in subject.trained_on for digest in order)
     shown = min(MOST_SHOWN, int(len(order) * SHOWN_SHARE))
-    held = order[max(shown, known) :][:MOST_HELD]
-    _check_enough(len(held), folder, known)
+    held_out = order[max(shown, known) :][:MOST_HELD_OUT]
+    _check_enough(len(held_out), folder, known)
     return _Photos(
         tuple(unique[digest][0] for digest in order[:shown]),
-        tuple(unique[digest] for digest in held),
+        tuple(unique[digest] for digest in held_out),
         labelled.skipped,
     )
 
 
-def _check_enough(held: int, folder: Path, known: int = 0) -> None:
-    if held < FEWEST_HELD:
+def _check_enough(held_out: int, folder: Path, known: int = 0) -> None:
+    if held_out < FEWEST_HELD_OUT:
         trained = f"; the committee was trained on {known}, which cannot evaluate" * bool(known)
         raise errors.SourceError(
-            f"{folder} has {held} different photos to evaluate int8 with, after one in three was "
-            f"taken for calibration{trained}. Expected {FEWEST_HELD} or more, ideally "
+            f"{folder} has {held_out} different photos to evaluate int8 with, after one in three "
+            f"was taken for calibration{trained}. Expected {FEWEST_HELD_OUT} or more, ideally "
             "a few hundred: with fewer, half a point of accuracy cannot be seen."
         )
 

@@ -207,13 +207,13 @@ def check_budget(times_ms: Mapping[str, float], budget_ms: float) -> None:
 class _Fold:
     """The candidates calibrated without the photos of one fold."""
 
-    def __init__(self, probs: Array, truth: Array, held: Array) -> None:
-        rest = np.flatnonzero(~held)
+    def __init__(self, probs: Array, truth: Array, held_out: Array) -> None:
+        rest = np.flatnonzero(~held_out)
         self._sample = rest[:: max(1, len(rest) * probs.shape[2] // ENOUGH)]
         self._truth = truth
         self._temperatures: dict[Members, float] = {}
-        self.held, self.rest = np.flatnonzero(held), rest
-        self.held_truth, self.rest_truth = truth[held], truth[rest]
+        self.held_out, self.rest = np.flatnonzero(held_out), rest
+        self.held_out_truth, self.rest_truth = truth[held_out], truth[rest]
         self.probs = np.stack(
             [rules.temper(member, self._fit(member[self._sample])) for member in probs]
         )
@@ -258,18 +258,18 @@ class _Trial:
 
     def answer(self, fold: _Fold, costs: Sequence[float], tolerance: float) -> None:
         """Answer the photos of a fold."""
-        held = fold.probs[:, fold.held]
-        joined = rules.mean(held[list(self._members)])
-        self._right[:, fold.held] = joined.argmax(axis=1) == fold.held_truth
+        held_out = fold.probs[:, fold.held_out]
+        joined = rules.mean(held_out[list(self._members)])
+        self._right[:, fold.held_out] = joined.argmax(axis=1) == fold.held_out_truth
         if len(self._members) > 1:
             result = cascade.run(
-                lambda member, still: held[member, still],
-                len(fold.held),
+                lambda member, still: held_out[member, still],
+                len(fold.held_out),
                 stages=fold.stages(self._members, costs, tolerance),
-                weights=[1.0] * len(held),
+                weights=[1.0] * len(held_out),
             )
-            self._right[1, fold.held] = result.joined.argmax(axis=1) == fold.held_truth
-            self._used[fold.held] = result.used
+            self._right[1, fold.held_out] = result.joined.argmax(axis=1) == fold.held_out_truth
+            self._used[fold.held_out] = result.used
 
     def options(self, candidates: Sequence[Candidate]) -> Iterator[Option]:
         """The mean, and the cascade where there are several members."""

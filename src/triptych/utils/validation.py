@@ -286,20 +286,20 @@ class Table(_Strict):
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise wrong(value, self.expected)
-        chosen = [(key, each) for key, each in value.items() if self._reads(key)]
-        return dict(chosen) if self._inner is None else _each(self._inner, chosen)
+        items = [(key, each) for key, each in value.items() if self._reads(key)]
+        return dict(items) if self._inner is None else _each(self._inner, items)
 
 
 def _each(field: fields.Field[Any], items: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
-    made, problems = {}, {}
+    checked, problems = {}, {}
     for key, value in items:
         try:
-            made[key] = field.deserialize(value)
+            checked[key] = field.deserialize(value)
         except marshmallow.ValidationError as problem:
             problems[key] = problem.messages
     if problems:
         raise marshmallow.ValidationError(problems)
-    return made
+    return checked
 
 
 class Record(marshmallow.Schema):

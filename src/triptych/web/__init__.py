@@ -94,14 +94,14 @@ def create_app(
 
     Args:
         settings: Its limits are enforced.
-        registry: The committees that can be asked.
-        wait: Waits for what another thread makes, so many seconds; a server whose loop must stay
-            free passes its own way.
-        make: Makes the metrics; ``None``: those that the studio itself serves at ``/metrics``.
-        threads: How many pieces of work are done beside each other; by default one more than
-            the cores take photos at once.
-        teaching: Whether people teach committees here, which takes a home folder of its own; else
-            there are no pages of projects.
+        registry: The committees that are served.
+        wait: Waits for a future, with a timeout in seconds; a server with an event loop passes a
+            function that does not block it.
+        make: Makes the metrics; by default those that the studio serves at ``/metrics``.
+        threads: How many requests are worked on in parallel; by default one more than the cores can
+            run.
+        teaching: Whether there are pages of projects, on which people train committees; they need a
+            home folder that no other server uses.
 
     Example:
         >>> from triptych import settings

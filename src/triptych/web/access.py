@@ -1,4 +1,4 @@
-"""Who may ask: whoever knows the key. Programs send it; people sign in with it once."""
+"""Access with an API key: programs send it with each request, people sign in with it once."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ blueprint = flask.Blueprint("access", __name__)
 SIGNED_IN = "signed_in"
 SIGNED_IN_FOR = timedelta(days=30)
 FORM_BYTES = 4096
-# What browsers take for an address of this studio, and not for one of another site.
-OWN_PATH = re.compile(r"/(?!/)[!-\[\]-~]{0,1000}")
+# Paths of this studio: browsers read `//host` and a backslash as addresses of other sites.
+LOCAL_PATH = re.compile(r"/(?!/)[!-\[\]-~]{0,1000}")
 NEW_KEY = "python -c 'import secrets; print(secrets.token_urlsafe())'"
 
 
 def check(settings: Settings, *, insecure: bool, say: Notify) -> None:
-    """Do not be open to other machines without a key, at least not in silence.
+    """Refuse to be open to other machines without a key, unless that is wanted; then warn.
 
     Args:
         settings: The address and the key.
@@ -42,17 +42,17 @@ def check(settings: Settings, *, insecure: bool, say: Notify) -> None:
         say: Called with a line for people.
 
     Raises:
-        errors.SettingError: Other machines could ask, and nobody said that they may.
+        errors.SettingError: Other machines could connect, and ``insecure`` is false.
     """
     if settings.api_key or is_loopback(settings.host):
         return
     if not insecure:
         raise errors.SettingError(
-            f"Other machines can reach {settings.host}, and there is no key to ask them for. Set "
+            f"Other machines can reach {settings.host}, and no API key is required. Set "
             f"TRIPTYCH_API_KEY to a long random text ({NEW_KEY}), or give --insecure to let "
             "anybody ask."
         )
-    say(f"INSECURE: whoever can reach {settings.host} may ask, as there is no key.")
+    say(f"INSECURE: whoever can reach {settings.host} can use the studio, as it has no API key.")
 
 
 @functools.lru_cache(1024)
@@ -75,7 +75,7 @@ class _Sessions(SecureCookieSessionInterface):
 
 
 def register(app: flask.Flask, key: str) -> None:
-    """Require the API key for every request; an empty key lets everybody in."""
+    """Require the API key for every request; with an empty key, none is required."""
     if not key:
         return
     # From the key, so that people stay signed in when the studio starts anew, and no longer when
@@ -89,34 +89,34 @@ def register(app: flask.Flask, key: str) -> None:
         PERMANENT_SESSION_LIFETIME=SIGNED_IN_FOR,
     )
     app.register_blueprint(blueprint)
-    app.before_request(_refuse_strangers)
+    app.before_request(_require_key)
     app.register_error_handler(Unauthorized, _answer)
 
 
 @blueprint.route("/sign-in", methods=["GET", "POST"])
 def sign_in() -> Response:
-    """Take the key from a person, and remember that it came."""
+    """Sign a person in who sends the key."""
     if flask.request.method == "POST":
         flask.request.max_content_length = FORM_BYTES
         if not _is_key(flask.request.form.get("key", "").strip().encode()):
-            raise _unauthorized("This is not the key. Ask whoever started the studio for it.")
+            raise _unauthorized("This is not the key. The person who started the studio has it.")
         flask.session[SIGNED_IN] = flask.session.permanent = True
-    # Back to where the person was about to go, if that is a path of this studio.
+    # Back to the page that the person wanted, if that is a path of this studio (no open redirect).
     path = flask.request.form.get("next", "")
-    onward = path if OWN_PATH.fullmatch(path) else flask.url_for("classify.page")
+    onward = path if LOCAL_PATH.fullmatch(path) else flask.url_for("classify.page")
     return flask.redirect(onward, 303)
 
 
 @blueprint.post("/sign-out")
 def sign_out() -> Response:
-    """Forget that a person knew the key."""
+    """Sign a person out."""
     flask.session.clear()
     response = flask.redirect(flask.url_for("classify.page"), 303)
     response.headers["Clear-Site-Data"] = '"cache"'  # photos of projects, which do not change
     return response
 
 
-def _refuse_strangers() -> None:
+def _require_key() -> None:
     request = flask.request
     if request.endpoint in STATIC or request.blueprint == blueprint.name:
         return
@@ -142,17 +142,17 @@ def _unauthorized(message: str) -> Unauthorized:
 
 
 def _answer(error: Unauthorized) -> flask.Response:
-    """The error as everywhere, but people see where to sign in."""
+    """The error as for every status, but browsers get the page to sign in."""
     response = web_errors.answer(error)
     request = flask.request
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
         is_here = request.endpoint == "access.sign_in"
         # The page that the person wanted to see; none where the request was for no page.
-        page_asked = request.full_path.removesuffix("?") if request.method == "GET" else ""
+        wanted_page = request.full_path.removesuffix("?") if request.method == "GET" else ""
         page = flask.render_template(
             "sign_in.html",
             wrong=error.description if is_here else None,
-            onward=request.form.get("next", "") if is_here else page_asked,
+            onward=request.form.get("next", "") if is_here else wanted_page,
             days=SIGNED_IN_FOR.days,
         )
         response.set_data(page)

@@ -26,7 +26,7 @@ from triptych.web import request_schemas
 from triptych.web import uploads
 from triptych.web.context import Studio
 
-# What the inbox remembers of a verdict.
+# What the inbox keeps of a verdict.
 INBOX_FIELDS = ("label", "prob", "status", "novelty", "top")
 
 Answer = Verdict | Failure
@@ -108,7 +108,7 @@ def answer_images(
     images: Sequence[tuple[str, Any]],
     options: ClassifyOptions,
 ) -> list[Answer]:
-    """Let a committee answer when the turn of the images in the queue comes.
+    """Classify images by a committee when their turn in the queue comes.
 
     Args:
         studio: Its committees, its queue and its deadline.
@@ -128,8 +128,9 @@ def answer_images(
     """
     deadline = studio.deadline()
     classifier = studio.classifier(committee, deadline)
-    notes = context.notes()
-    notes.committee, notes.images = classifier.committee.name, notes.images + len(images)
+    request_context = context.of_request()
+    request_context.committee = classifier.committee.name
+    request_context.images += len(images)
 
     def work() -> list[Answer]:
         answers: list[Answer] = []
@@ -140,7 +141,7 @@ def answer_images(
         return answers
 
     answers = deadline.result(studio.queue.submit(work, images=len(images)))
-    notes.answers += answers
+    request_context.answers += answers
     return answers
 
 

@@ -22,7 +22,7 @@ FITS = {
     "crop": "keep the proportions, take the centre",
     "square": "squeeze the whole photo into the square",
 }
-# Taught photos beside a verdict, and how long a browser may keep them.
+# Similar training photos beside a verdict, and how long browsers may cache them.
 SIMILAR = 6
 KEPT_S = 3600
 COVERAGES = (0.8, 0.9, 0.95, 0.99)
@@ -35,25 +35,25 @@ def page() -> str:
     registry = here.registry
     values = request_schemas.options_from_form(flask.request.values)
     coverage = {"coverage": values.get("coverage", here.settings.coverage)}
-    asked = request_schemas.check_options(coverage)["coverage"]
+    requested = request_schemas.check_options(coverage)["coverage"]
     return flask.render_template(
         "classify.html",
         cards=cards(similar=SIMILAR) if flask.request.method == "POST" else [],
-        chosen=_chosen(),
+        values=_form_values(),
         committees=[registry.facts(name) for name in registry.names],
         registry=registry,
         settings=here.settings,
         rules=RULES,
         fits=FITS,
-        coverage=asked,
-        coverages=_coverages(here.settings.coverage, asked),
+        coverage=requested,
+        coverages=_coverages(here.settings.coverage, requested),
         similar=SIMILAR,
     )
 
 
 @blueprint.get("/similar/<digest>.jpg")
 def similar(digest: str) -> flask.Response:
-    """A small copy of a taught photo; nothing, where the studio does not have it."""
+    """A small copy of a training photo; an empty answer where the studio does not have it."""
     here = context.current()
     data = here.do(lambda: _thumbnail(here, digest))
     if data is None:
@@ -74,8 +74,8 @@ def _thumbnail(here: context.Studio, digest: str) -> bytes | None:
         return None
 
 
-def _chosen() -> dict[str, str]:
-    """The options to show as chosen: those of the request, else the committee's own."""
+def _form_values() -> dict[str, str]:
+    """The options that the form shows: those of the request, else the committee's defaults."""
     registry = context.current().registry
     values = flask.request.values
     committee = values.get("committee")
@@ -88,18 +88,18 @@ def _chosen() -> dict[str, str]:
     }
 
 
-def _coverages(own: float, asked: float) -> dict[str, float]:
-    """The coverages on offer, by what is sent for them: nothing for the studio's own."""
-    shares = sorted({*COVERAGES, own, asked})
-    return {"" if share == own else str(share): share for share in shares}
+def _coverages(default: float, requested: float) -> dict[str, float]:
+    """The coverages on offer, by what the form sends for them: nothing for the studio's default."""
+    shares = sorted({*COVERAGES, default, requested})
+    return {"" if share == default else str(share): share for share in shares}
 
 
 def cards(*, similar: int = 0) -> list[dict[str, Any]]:
     """The photos of the request with their verdicts, as the templates show them.
 
     Args:
-        similar: How many taught photos each verdict names. They may be nobody else's business, so
-            a page that is passed on shows none.
+        similar: How many training photos each verdict names. They may be private, so a page that is
+            passed on shows none.
     """
     here = context.current()
     upload, answers = classify.classify_request(flask.request, similar=similar)

@@ -1,4 +1,5 @@
-"""What pages and API share: committees, limits, queues, deadline, and notes on a request."""
+"""What pages and API share: committees, limits, queues and the deadline; and the context of a
+request."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Studio:
-    """What a request needs to be answered.
+    """Everything that requests need: settings, committees, queues, projects.
 
     Args:
         settings: The limits.
@@ -83,11 +84,11 @@ class Studio:
         return self.deadline().result(self.queue.submit(work))
 
     def deadline(self) -> Deadline:
-        """The deadline of a request that comes now."""
+        """The deadline of a request that begins now."""
         return Deadline(self.settings.deadline_s, wait=self.wait)
 
     def classifier(self, committee: str | None, deadline: Deadline) -> Classifier:
-        """The classifier of a committee, which is loaded first if need be.
+        """The classifier of a committee, which is loaded first if it is not.
 
         Args:
             committee: Its name; ``None`` means the default.
@@ -126,18 +127,18 @@ def current() -> Studio:
 
 
 @dataclass
-class Notes:
-    """What is noted of a request while it is answered, for the log and the metrics.
+class RequestContext:
+    """What the log and the metrics record of a request while it is answered.
 
     Args:
-        id: The client's own name for it, else a new one.
+        id: The client's id of the request, else a new one.
         begun_s: When it began, by `time.perf_counter`.
-        committee: Who was asked; empty if nobody was.
-        images: About how many images.
-        answers: What came of them; none if it went wrong.
-        error: The code of what went wrong; empty if nothing did.
-        is_watching: Whether it comes from a machine that watches over the studio, and is neither
-            counted nor shown in the log.
+        committee: The committee that answers; empty if none does.
+        images: How many images it has.
+        answers: The answers to them; none if it failed.
+        error: The code of the error; empty without one.
+        is_watching: Whether a probe or a metrics scraper sent it, which is neither counted nor
+            shown in the log.
     """
 
     id: str
@@ -154,11 +155,12 @@ class Notes:
         return time.perf_counter() - self.begun_s
 
 
-def notes() -> Notes:
-    """The notes on the request that is being answered; the first call begins them."""
-    noted = flask.g.get("notes")
-    if noted is None:
+def of_request() -> RequestContext:
+    """The context of the current request; the first call makes it."""
+    known = flask.g.get("request_context")
+    if known is None:
         # What a client sends ends up in the log, so it must not be able to write lines of its own.
         sent = flask.request.headers.get(ID_HEADER, "")
-        noted = flask.g.notes = Notes(sent if SANE_ID.fullmatch(sent) else uuid.uuid4().hex)
-    return cast(Notes, noted)
+        known = RequestContext(sent if SANE_ID.fullmatch(sent) else uuid.uuid4().hex)
+        flask.g.request_context = known
+    return cast(RequestContext, known)

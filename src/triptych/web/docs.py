@@ -1,4 +1,4 @@
-"""The API as people read it: one page, made from the document."""
+"""The API for people: one page, made from the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Operation:
 
 @blueprint.get("/docs")
 def docs() -> str:
-    """The API, readable."""
+    """The page of the API."""
     document = openapi.document()
     has_key = bool(context.current().settings.api_key)
 
@@ -76,8 +76,8 @@ def kind(schema: dict[str, Any]) -> tuple[str, list[str]]:
         return "", [schema["$ref"].removeprefix(REF)]
     if "anyOf" in schema:
         parts = [kind(choice) for choice in schema["anyOf"]]
-        said = " or ".join(words for words, _ in parts if words)
-        return said, [name for _, names in parts for name in names]
+        joined = " or ".join(words for words, _ in parts if words)
+        return joined, [name for _, names in parts for name in names]
     if schema.get("type") == "array":
         words, names = kind(schema["items"])
         return f"list of {words}".strip(), names

@@ -13,7 +13,7 @@ from triptych import errors
 from triptych.utils import formatting
 from triptych.web import context
 
-# How programs are told, by the beginning of the path; elsewhere as in the API.
+# The form of errors for programs, by the beginning of the path; elsewhere that of the API.
 FORMS: dict[str, Callable[[dict[str, str]], Any]] = {
     "/api/": lambda error: error,
     "/metrics": lambda error: error,
@@ -26,7 +26,7 @@ LONGEST_MESSAGE = 1000
 
 
 def register(app: flask.Flask) -> None:
-    """Let this module answer for every error of an application."""
+    """Handle every error of an application here."""
     for kind in (Exception, HTTPException):  # the second in place of flask-smorest's own
         app.register_error_handler(kind, answer)
 
@@ -53,7 +53,7 @@ def answer(error: Exception) -> flask.Response:
     message = body["message"].encode(errors="backslashreplace").decode()
     cut = len(message) > LONGEST_MESSAGE
     body["message"] = f"{message[:LONGEST_MESSAGE]} ..." if cut else message
-    context.notes().error = body["code"]
+    context.of_request().error = body["code"]
     response = flask.make_response(_render(status, body))
     response.status_code = status
     if isinstance(error, errors.Overloaded):
@@ -84,7 +84,7 @@ def _describe(error: Exception) -> tuple[int, dict[str, str]]:
     return 500, {
         "code": "internal",
         "message": "Something went wrong inside the studio; its log says what, under the id "
-        f"{context.notes().id}. Try again, and please report it when it happens twice.",
+        f"{context.of_request().id}. Try again, and please report it when it happens twice.",
     }
 
 

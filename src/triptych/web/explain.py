@@ -44,8 +44,9 @@ def explain_request(request: flask.Request) -> flask.Response:
     studio = context.current()
     deadline = studio.deadline()
     classifier = studio.classifier(options.pop("committee", None), deadline)
-    notes = context.notes()
-    notes.committee, notes.images = classifier.committee.name, notes.images + 1
+    request_context = context.of_request()
+    request_context.committee = classifier.committee.name
+    request_context.images += 1
     source, data = images[0]
 
     def work() -> bytes | dict[str, Any]:

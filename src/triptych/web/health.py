@@ -8,10 +8,10 @@ from triptych.web import context
 
 blueprint = flask.Blueprint("probes", __name__)
 
-# The same questions in the words of the Open Inference Protocol.
+# The probes of the Open Inference Protocol.
 PROTOCOL_PREFIX = "/v2/health/"
 PATHS = ("/livez", "/readyz", "/healthz", "/v2/health/live", "/v2/health/ready")
-METRICS = "metrics"  # the endpoint that is asked as often as probes are
+METRICS = "metrics"  # an endpoint that is polled as often as probes are
 PLAIN = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
 
 
@@ -24,13 +24,13 @@ def live() -> tuple[str, dict[str, str]]:
 
 @blueprint.get("/readyz")
 def ready() -> tuple[str, int, dict[str, str]]:
-    """Says ``ready`` when a question would be answered at once; else 503, and why not."""
+    """Says ``ready`` when a request would be answered at once; else 503, and why not."""
     reason = unready()
     return reason or "ready", 503 if reason else 200, PLAIN
 
 
 def unready() -> str:
-    """Why questions would not be answered at once; empty if they would."""
+    """Why requests would not be answered at once; empty if they would."""
     here = context.current()
     if here.queue.closed:
         return "The studio is stopping."
@@ -40,10 +40,10 @@ def unready() -> str:
 
 
 def is_probe(request: flask.Request) -> bool:
-    """Whether a request only looks whether all is well: it needs no key, from wherever it comes."""
+    """Whether a request is a liveness or readiness probe, which needs no key."""
     return request.blueprint == blueprint.name or request.path.startswith(PROTOCOL_PREFIX)
 
 
 def is_watching(request: flask.Request) -> bool:
-    """Whether a request comes from a machine that watches, and would drown all others."""
+    """Whether a request comes from a monitor, whose many requests are not logged."""
     return is_probe(request) or request.endpoint == METRICS

@@ -30,7 +30,7 @@ def configure(form: str) -> None:
 
     Args:
         form: ``"json"``, ``"text"``, ``"auto"`` for text on a terminal and JSON elsewhere, or
-            ``"off"``: only what went wrong.
+            ``"off"``: only errors.
     """
     handler = logging.StreamHandler()
     text = form == "text" or (form != "json" and sys.stderr.isatty())
@@ -40,33 +40,33 @@ def configure(form: str) -> None:
 
 
 def register(app: flask.Flask) -> None:
-    """Log the requests of an application, and give each its name in ``X-Request-ID``."""
+    """Log the requests of an application, and send the id of each in ``X-Request-ID``."""
     app.before_request(_begin)
     app.after_request(_finish)
 
 
 def _begin() -> None:
-    context.notes().is_watching = health.is_watching(flask.request)
+    context.of_request().is_watching = health.is_watching(flask.request)
 
 
 def _finish(response: flask.Response) -> flask.Response:
-    notes = context.notes()
-    response.headers[context.ID_HEADER] = notes.id
-    noise = notes.is_watching or flask.request.endpoint in access.STATIC
+    request_context = context.of_request()
+    response.headers[context.ID_HEADER] = request_context.id
+    noise = request_context.is_watching or flask.request.endpoint in access.STATIC
     logger.log(
         logging.DEBUG if noise else logging.INFO,
         "request",
         extra={
             "fields": {
-                "request_id": notes.id,
+                "request_id": request_context.id,
                 "method": flask.request.method,
                 "path": quote(flask.request.path),
                 "endpoint": flask.request.endpoint,
                 "status": response.status_code,
-                "duration_ms": round(1000 * notes.spent_s, 1),
-                "images": notes.images,
-                "committee": notes.committee or None,
-                "error": notes.error or None,
+                "duration_ms": round(1000 * request_context.spent_s, 1),
+                "images": request_context.images,
+                "committee": request_context.committee or None,
+                "error": request_context.error or None,
                 "client": flask.request.remote_addr,
             }
         },
@@ -90,7 +90,7 @@ class _JSONFormatter(logging.Formatter):
 
 
 class _TextFormatter(logging.Formatter):
-    """The same to be read."""
+    """A line of text for people."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = " ".join(f"{name}={value}" for name, value in _fields(record).items() if value)
@@ -105,4 +105,4 @@ def _time(record: logging.LogRecord) -> datetime:
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     given: dict[str, Any] = getattr(record, "fields", {})
-    return given or ({"request_id": context.notes().id} if flask.has_request_context() else {})
+    return given or ({"request_id": context.of_request().id} if flask.has_request_context() else {})

@@ -1,4 +1,4 @@
-"""Making metrics: by Prometheus's client, exposed at ``/metrics``; a cluster has its own."""
+"""Making metrics by Prometheus's client, exposed at ``/metrics``; a cluster brings other means."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ PREFIX = "triptych_"
 
 
 class Metric(Protocol):
-    """Takes a value, with a value for each label of the metric."""
+    """An instrument: takes a number, with a value for each label of the metric."""
 
     def __call__(self, value: float, *labels: str) -> None:
-        """Add the value (counters, gauges), or take it in (histograms)."""
+        """Add the number (counters, gauges), or observe it (histograms)."""
 
 
 class Instruments(Protocol):
-    """Makes metrics; names are given without `PREFIX`."""
+    """Makes instruments; names are given without `PREFIX`."""
 
     def counter(self, name: str, help: str, *labels: str) -> Metric:
-        """A value that only grows; exposed with ``_total`` after its name."""
+        """A counter, which only grows; exposed with ``_total`` after its name."""
 
     def gauge(self, name: str, help: str, *labels: str) -> Metric:
-        """A value that rises and falls."""
+        """A gauge, which rises and falls."""
 
     def histogram(self, name: str, help: str, buckets: Iterable[float], *labels: str) -> Metric:
-        """Counts of values in buckets, by the upper bounds of these."""
+        """A histogram: counts of numbers in buckets, given by their upper bounds."""
 
     def watch(self, name: str, help: str, read: Callable[[], Levels], *labels: str) -> None:
         """A gauge that is read when it is scraped, by the values of its labels."""
@@ -54,11 +54,11 @@ def exposed(app: flask.Flask) -> Instruments:
     registry = prometheus.CollectorRegistry()
     prometheus.ProcessCollector(registry=registry)
 
-    def tell() -> flask.Response:
+    def expose() -> flask.Response:
         encode, kind = choose_encoder(flask.request.headers.get("Accept", ""))
         return flask.Response(encode(registry), content_type=kind)
 
-    app.add_url_rule("/metrics", health.METRICS, tell)
+    app.add_url_rule("/metrics", health.METRICS, expose)
     return _Prometheus(registry)
 
 

@@ -26,7 +26,7 @@ class RequestMetrics:
     """The metrics of one studio's requests.
 
     Args:
-        committees: Those whose readiness is told.
+        committees: Those whose readiness is exposed.
         make: Makes the metrics, and exposes them.
     """
 
@@ -35,59 +35,61 @@ class RequestMetrics:
             "requests", "Requests that were answered.", "endpoint", "model", "code"
         )
         self._spent = make.histogram(
-            "request_duration_seconds", "From request to answer.", REQUEST_S, "endpoint"
+            "request_duration_seconds", "Time from request to response.", REQUEST_S, "endpoint"
         )
-        self._under_way = make.gauge("requests_in_progress", "Requests being answered.")
+        self._under_way = make.gauge("requests_in_progress", "Requests in progress.")
         self._queued = make.histogram(
-            "queue_duration_seconds", "What work waited for its turn.", REQUEST_S
+            "queue_duration_seconds", "Time that work waited in the queue.", REQUEST_S
         )
         self._inference = make.histogram(
-            "inference_duration_seconds", "A network looks at an image.", NETWORK_S, "model"
+            "inference_duration_seconds", "Time of a network for an image.", NETWORK_S, "model"
         )
-        self._images = make.counter("images", "Images that a committee answered.", "model")
-        self._batches = make.counter("batches", "Batches a committee was asked about.", "model")
-        self._batch_size = make.histogram("batch_size", "Images of a batch.", IMAGES)
-        self._rejected = make.counter("rejected", "Requests that were turned away.", "reason")
+        self._images = make.counter("images", "Images that a committee classified.", "model")
+        self._batches = make.counter("batches", "Requests for a committee.", "model")
+        self._batch_size = make.histogram("batch_size", "Images of a request.", IMAGES)
+        self._rejected = make.counter("rejected", "Requests that were refused.", "reason")
         make.watch(
             "model_ready",
-            "1 if a committee answers at once, 0 if it has to be loaded first.",
+            "1 if a committee is loaded, else 0.",
             lambda: {(name,): committees.ready(name) for name in committees.names},
             "model",
         )
         running = (triptych.__version__, platform.python_version())
-        make.watch("build_info", "What is running.", lambda: {running: 1}, "version", "python")
+        make.watch(
+            "build_info", "Versions that are running.", lambda: {running: 1}, "version", "python"
+        )
 
     def waited(self, spent_s: float) -> None:
-        """Note that a piece of work had to wait so many seconds for its turn."""
+        """Record that a piece of work waited so many seconds in the queue."""
         self._queued(spent_s)
 
     def register(self, app: flask.Flask) -> None:
-        """Watch the requests of an application."""
+        """Measure the requests of an application."""
         app.before_request(self._begin)
         app.after_request(self._finish)
         app.teardown_request(self._leave)
 
     def _begin(self) -> None:
-        if not context.notes().is_watching:
+        if not context.of_request().is_watching:
             self._under_way(1)
 
     def _leave(self, error: BaseException | None) -> None:
-        if not context.notes().is_watching:
+        if not context.of_request().is_watching:
             self._under_way(-1)
 
     def _finish(self, response: flask.Response) -> flask.Response:
-        notes, endpoint = context.notes(), flask.request.endpoint or "none"
-        if notes.is_watching:
+        request_context, endpoint = context.of_request(), flask.request.endpoint or "none"
+        if request_context.is_watching:
             return response
-        self._requests(1, endpoint, notes.committee, str(response.status_code))
-        self._spent(notes.spent_s, endpoint)
-        if notes.error and response.status_code in REJECTED:
-            self._rejected(1, notes.error)
-        if notes.answers:
-            verdicts = [answer for answer in notes.answers if isinstance(answer, Verdict)]
-            self._batches(1, notes.committee)
-            self._batch_size(len(notes.answers))
-            self._images(len(verdicts), notes.committee)
+        self._requests(1, endpoint, request_context.committee, str(response.status_code))
+        self._spent(request_context.spent_s, endpoint)
+        if request_context.error and response.status_code in REJECTED:
+            self._rejected(1, request_context.error)
+        if request_context.answers:
+            verdicts = [answer for answer in request_context.answers if isinstance(answer, Verdict)]
+            self._batches(1, request_context.committee)
+            self._batch_size(len(request_context.answers))
+            self._images(len(verdicts), request_context.committee)
             for verdict in verdicts:
                 for member, spent_ms in verdict.timing.members_ms.items():
                     self._inference(spent_ms / 1000, member)

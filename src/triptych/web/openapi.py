@@ -35,7 +35,7 @@ SECURITY = {
 }
 LATER = {
     "Retry-After": {
-        "description": "When it may be worth to come again, in seconds.",
+        "description": "When to try again, in seconds.",
         "schema": {"type": "integer"},
     }
 }
@@ -48,7 +48,7 @@ REFUSALS = {
     409: "A bundle on the studio's disk is damaged.",
     413: "Too many bytes, pixels or images.",
     415: "The bytes are no image, or one of a format that is not read.",
-    429: "This client asked too often.",
+    429: "This client sent too many requests.",
     500: "Something went wrong inside the studio.",
     503: "Too much is waiting already, or weights have to be fetched first.",
     504: "It took longer than a request may take.",
@@ -63,7 +63,7 @@ def register(app: flask.Flask, blueprint: flask.Blueprint, *, keyless: bool) -> 
     Args:
         app: The studio.
         blueprint: Made by flask-smorest.
-        keyless: Whether everybody may ask.
+        keyless: Whether no key is required.
     """
     app.config["OPENAPI_URL_PREFIX"] = "/"
     app.config["OPENAPI_JSON_PATH"] = PATH
@@ -101,10 +101,10 @@ def describe(
     samples: Mapping[str, str],
     **more: Any,
 ) -> Callable[[Handler], Handler]:
-    """Say in the document what a handler's docstring does not.
+    """Add to the document what a handler's docstring does not say.
 
     Args:
-        answer: The form of what it answers with.
+        answer: The schema of its response.
         refuses: Statuses it may refuse with, beside those that all may.
         of_images: Whether the status may be that of an only image.
         other_forms: What it may answer with instead of JSON, by media type.

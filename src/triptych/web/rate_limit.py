@@ -1,4 +1,4 @@
-"""How often a client of another machine may ask."""
+"""Rate limit: how many requests a client of another machine may send."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ from triptych.web import access
 from triptych.web import context
 
 PERIOD_S = 60.0
-# A page has a hundred of them, and each costs next to nothing.
+# A page has a hundred of them, and each is cheap.
 FREE = (*access.STATIC, "studio.thumb")
-# Most clients that are remembered; those who did not ask for the longest time are forgotten.
+# Most clients that are tracked; the least recently seen are dropped.
 CLIENTS = 10_000
 
 
 class Quota:
-    """A number of requests a minute for each client, in a fixed amount of memory; thread-safe.
-
-    A client that was away may send a whole minute's requests at once. Of each, only the moment
-    is kept at which its requests so far would be due, if they came evenly.
+    """Limits each client to a number of requests a minute, in a fixed amount of memory;
+    thread-safe. A client that was idle may send a whole minute's requests in a burst. For each,
+    only the time is kept at which its requests so far would be due, if they came evenly.
 
     Args:
         per_minute: Most requests, at least 1.
-        clients: Most clients that are remembered.
+        clients: Most clients that are tracked.
         clock: Tells the time in seconds.
 
     Source: the generic cell rate algorithm of ATM networks (ITU-T I.371).
@@ -68,7 +67,7 @@ class Quota:
 
 
 def register(app: flask.Flask, settings: Settings) -> None:
-    """Hold the clients of an application to the setting ``max_requests_per_minute``."""
+    """Apply the setting ``max_requests_per_minute`` to the clients of an application."""
     most = settings.max_requests_per_minute
     if not most:
         return
@@ -76,7 +75,7 @@ def register(app: flask.Flask, settings: Settings) -> None:
 
     def refuse_too_many() -> None:
         address = flask.request.remote_addr or ""
-        is_free = flask.request.endpoint in FREE or context.notes().is_watching
+        is_free = flask.request.endpoint in FREE or context.of_request().is_watching
         if is_free or access.is_loopback(address):
             return
         if wait_s := quota.take(client(address)):
@@ -90,7 +89,7 @@ def register(app: flask.Flask, settings: Settings) -> None:
 
 
 def client(address: str) -> str:
-    """Who is behind an address: with IPv6, one client has a whole network of them.
+    """The client of an address: with IPv6, one client has a whole network of them (/64).
 
     Example:
         >>> client("198.51.100.7"), client("2001:db8::1:2:3:4")

@@ -1,7 +1,5 @@
-"""The committees of a running studio: loaded when first asked, swapped and dropped while it runs.
-
-Whoever got a committee keeps it: an answer that is under way is finished by the committee that
-began it, whatever happens here meanwhile.
+"""The committees of a running studio: loaded at first use, replaced and dropped while it runs. A
+request keeps the committee that it began with, whatever happens here meanwhile.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ logger = logging.getLogger("triptych")
 
 @dataclass(frozen=True)
 class Offer:
-    """A committee that can be asked.
+    """A committee on offer.
 
     Args:
         versions: Those that can be named, the highest last.
@@ -58,8 +56,8 @@ class Facts:
         name: What it is called.
         members: Names of its members; empty where only loading would tell.
         rule: Its own combination rule.
-        ready: Whether it is loaded, so that the next answer comes at once.
-        versions: Those that can be asked, the highest last.
+        ready: Whether it is loaded, so that the next request is answered at once.
+        versions: Those on offer, the highest last.
         active: The one that its bare name means; ``None`` if it means none.
         missing: Those of its members whose weights have to be fetched first.
         missing_mb: How much that is, in MB.
@@ -91,8 +89,9 @@ class _Loaded:
     Args:
         classifier: What answers.
         version: The one that it is.
-        tried: The last one that was tried in its place; the same unless it could not be loaded.
-        used_s: When it was asked last.
+        tried: The last version that was tried in its place; the same unless that could not be
+            loaded.
+        used_s: When it was used last.
     """
 
     classifier: Classifier
@@ -107,13 +106,13 @@ class Registry:
     A name may carry a version, as ``garden@2``; without one it means the active one.
 
     Args:
-        load: Gets a committee ready by its name and version; may take a while.
-        catalogue: Tells what is on offer now, in the order it is shown.
+        load: Loads a committee by its name and version; may take a while.
+        catalogue: Lists what is on offer now, in the order it is shown.
         default: The one that answers when none is named; ``"auto"`` chooses now between
             ``classic`` and ``lite``, and keeps to it. It is never unloaded.
-        missing: Tells which weights of a zoo committee are not on this machine.
-        max_bytes: Largest size of all loaded networks; beyond it the committees that were not
-            asked for the longest time are unloaded.
+        missing: Lists which weights of a zoo committee are not on this machine.
+        max_bytes: Largest size of all loaded networks; beyond it the least recently used committees
+            are unloaded.
 
     Raises:
         errors.UnknownName: The default is not on offer.
@@ -134,8 +133,8 @@ class Registry:
         missing: Callable[[str], Sequence[zoo.Backbone]] = committee.missing,
         max_bytes: float = float("inf"),
     ) -> None:
-        self.chosen_automatically = default == "auto"
-        self.default = committee.resolve(default) if self.chosen_automatically else default
+        self.is_auto = default == "auto"
+        self.default = committee.resolve(default) if self.is_auto else default
         self._load = load
         self._read_catalogue = catalogue
         self._catalogue = self._offers()
@@ -148,7 +147,7 @@ class Registry:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The committees that can be asked by their bare names, in the order they are shown."""
+        """The committees that are served under their bare names, in the order they are shown."""
         offers = list(self._catalogue.items())
         return tuple(name for name, offer in offers if offer.active is not None)
 
@@ -220,7 +219,7 @@ class Registry:
             return self.loaded(name) or self._bring_in(key)
 
     def unload(self, name: str) -> None:
-        """Forget a loaded committee; the next who asks loads it again.
+        """Unload a committee; the next request loads it again.
 
         Raises:
             errors.UnknownName: No such committee.
@@ -228,7 +227,7 @@ class Registry:
         self._loaded.pop(self.resolve(name), None)
 
     def refresh(self, only: str | None = None) -> None:
-        """Look what is on offer now: load new versions of what is loaded, drop what is gone.
+        """Synchronize with the catalogue: load new versions of what is loaded, drop what is gone.
 
         A new version that cannot be loaded leaves the old one in its place.
 
@@ -251,7 +250,7 @@ class Registry:
             raise errors.BundleError("\n".join([failed[0].message, *others]))
 
     def _renew(self, name: str) -> errors.TriptychError | None:
-        """Bring what is loaded under a name to what it means now; gives what went wrong, if so."""
+        """Load the version that a name means now, if another is loaded; gives the error, if any."""
         loaded = self._loaded.get(name)
         if loaded is None:
             return None
@@ -325,7 +324,7 @@ class Registry:
 
 
 def discover(home: Path) -> Catalogue:
-    """The committees that can be asked now.
+    """The committees on offer now.
 
     Args:
         home: Folder for everything that is kept.

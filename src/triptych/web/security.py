@@ -39,7 +39,7 @@ HEADERS = {
 SECURE_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}
 LARGEST = 2**63 - 1  # what a column of SQLite holds
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 class Number(IntegerConverter):
@@ -50,7 +50,7 @@ class Number(IntegerConverter):
 
 
 def register(app: flask.Flask, settings: Settings) -> None:
-    """Guard every request of an application; what costs least is looked at first."""
+    """Guard every request of an application; the cheapest checks come first."""
     app.before_request(_refuse_odd_paths)
     _register_names(app, settings)
     app.before_request(_refuse_other_sites)
@@ -75,11 +75,11 @@ def _register_names(app: flask.Flask, settings: Settings) -> None:
         if not (name in given or access.is_loopback(name) or _is_public(flask.request)):
             raise Forbidden(
                 f"This request was sent to {name!r}, and the studio answers only to "
-                f"{', '.join((*OWN_NAMES, *given))}. If this name is right, start it with "
+                f"{', '.join((*LOCAL_NAMES, *given))}. If this name is right, start it with "
                 f"--allowed-hosts {name}."
             )
 
-    # Who has the key needs no other protection; without it, this machine is all there is.
+    # With the key no other protection is needed; without one, only this machine can connect.
     if given or (access.is_loopback(settings.host) and not settings.api_key):
         app.before_request(refuse_other_names)
 
@@ -89,7 +89,7 @@ def _is_public(request: flask.Request) -> bool:
 
 
 def _refuse_other_sites() -> None:
-    """Refuse what a page of another site makes a browser send (CSRF); programs are welcome."""
+    """Refuse what a page of another site makes a browser send (CSRF); programs are not affected."""
     request = flask.request
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     if site is not None:

@@ -35,7 +35,7 @@ from triptych.web.context import KEY
 from triptych.web.context import Studio
 from triptych.web.registry import Registry
 
-BACKLOG = 128  # connections that may wait to be taken
+BACKLOG = 128  # connections that may wait to be accepted
 # Bytes of a request that are taken at once. With Python's own 8 kB a photo of 100 kB takes 13
 # turns of the loop, also where all it gets is a refusal.
 READ_BYTES = 64 * 1024
@@ -51,7 +51,7 @@ MALFORMED, TIMEOUT, BUSY = (
 REFUSALS = (RequestTimeout, errors.Overloaded)
 # How long answers that are under way may still take when the studio is told to stop.
 GRACE_S = 30.0
-# How often the studio looks for committees that were taught or removed.
+# How often the studio looks for committees that were trained or removed.
 REFRESH_S = 5.0
 
 
@@ -63,10 +63,9 @@ def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool
 
     Args:
         settings: Its host and port are listened on.
-        registry: The committees; the default one is loaded first, and until then those who ask
-            wait.
+        registry: The committees; the default one is loaded first, and until then requests wait.
         say: Called with a line for people.
-        insecure: Let other machines ask even without a key.
+        insecure: Let other machines send requests even without a key.
 
     Raises:
         errors.SettingError: The address cannot be listened on, or not without a key.
@@ -104,7 +103,7 @@ def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool
 
 
 def _watch(studio: Studio, say: Notify) -> None:
-    """Keep to what lies on disk: committees that are taught again or removed meanwhile."""
+    """Follow what lies on disk: committees that are trained again or removed meanwhile."""
     while True:
         gevent.sleep(REFRESH_S)
         try:
@@ -122,7 +121,7 @@ def _result(future: Future[T]) -> T:
 
 
 def _wait(future: Future[Any], timeout_s: float) -> bool:
-    """Wait for what another thread makes, without holding up the loop."""
+    """Wait for a future without blocking the event loop."""
     done = gevent.event.Event()
     loop = gevent.get_hub().loop
     future.add_done_callback(lambda _: loop.run_callback_threadsafe(done.set))

@@ -154,7 +154,7 @@ def read_json(request: flask.Request, read: Callable[[bytes], T]) -> T:
 
 
 def check_count(count: int, *, most: int) -> None:
-    """Look whether a request brought images, and not too many.
+    """Check that a request has images, and not too many.
 
     Raises:
         BadRequest: There is none.

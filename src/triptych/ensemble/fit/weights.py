@@ -70,15 +70,15 @@ def choose_weights(probs: Probs, truth: Labels, *, least: float = 0.05) -> list[
     """
     fitted = np.array(fit_weights(probs, truth, prior=PRIOR))
     kept = np.where(fitted < least, 0, fitted)
-    chosen, alone = kept / kept.sum(), np.eye(len(probs))
+    best, alone = kept / kept.sum(), np.eye(len(probs))
 
     def right(weights: Probs) -> Mask:
         joined = rules.weighted(probs, list(weights))
         return np.asarray(joined.argmax(axis=1) == truth)
 
-    while better := [weights for weights in alone if is_better(right(weights), right(chosen))]:
-        chosen = max(better, key=lambda weights: int(right(weights).sum()))
-    return [float(weight) for weight in chosen]
+    while better := [weights for weights in alone if is_better(right(weights), right(best))]:
+        best = max(better, key=lambda weights: int(right(weights).sum()))
+    return [float(weight) for weight in best]
 
 
 def is_better(one: Mask, other: Mask) -> bool:

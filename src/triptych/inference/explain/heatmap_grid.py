@@ -89,7 +89,7 @@ def _interpolation(
 ) -> Float64Array:
     """Shape (steps, cells): how much each cell counts at the middle of each step."""
     middles = first + (np.arange(steps) + 0.5) * (last - first) / steps
-    places = (middles - start) / (end - start) * cells - 0.5
-    inside = (places >= -0.5) & (places <= cells - 0.5)
-    near = places.clip(0, cells - 1)[:, None]
+    positions = (middles - start) / (end - start) * cells - 0.5
+    inside = (positions >= -0.5) & (positions <= cells - 0.5)
+    near = positions.clip(0, cells - 1)[:, None]
     return np.asarray(np.maximum(0, 1 - np.abs(near - np.arange(cells))) * inside[:, None])

@@ -80,7 +80,7 @@ def facts(row: Backbone) -> dict[str, Any]:
     """
     return {
         "name": row.name,
-        "committees": [name for name, seats in COMMITTEES.items() if row.name in seats],
+        "committees": [name for name, members in COMMITTEES.items() if row.name in members],
         "size": list(row.recipe.size),
         "top1": row.top1,
         "multiply_adds": row.multiply_adds,

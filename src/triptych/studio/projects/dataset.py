@@ -119,9 +119,9 @@ class FindingsCache:
         query = "SELECT name FROM class WHERE project = ? AND NOT removed ORDER BY id"
         classes = [name for (name,) in db.execute(query, (project,))]
         rows: list[Row] = db.execute(_PHOTOS, (project,)).fetchall()
-        before, found = self._known.get(project, (None, ()))
+        before, cached = self._known.get(project, (None, ()))
         if (rows, classes) == before:
-            return found
+            return cached
         sketches = dict(db.execute(_SKETCHES, (project,)))
         scanned = []
         for digest, name, label, kind in rows:
@@ -132,7 +132,7 @@ class FindingsCache:
             scanned.append((Item(file, label, "train"), photo))
         photos = findings.grouped(scanned)
         with_photos = {photo.item.label for photo in photos}
-        found = findings.in_order(
+        checked = findings.in_order(
             [
                 *findings.odd_formats(photos),
                 *findings.copies(photos),
@@ -142,5 +142,5 @@ class FindingsCache:
         )
         if len(self._known) >= _MOST_CACHED:
             self._known.clear()
-        self._known[project] = ((rows, classes), found)
-        return found
+        self._known[project] = ((rows, classes), checked)
+        return checked

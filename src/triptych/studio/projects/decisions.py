@@ -62,7 +62,7 @@ def decide(
     return record(db, project, changes)
 
 
-def place(
+def add_to_class(
     db: sqlite3.Connection, project: int, digest: bytes, name: str, class_id: int | None
 ) -> int | None:
     """Put a content that is known into a project and class.

@@ -91,7 +91,9 @@ class Inbox:
             project, class_id = project_table.target(db, key, class_id)
             for number in _checked(db, kept_ids):
                 digest, name = db.execute(query, (number,)).fetchone()
-                _finish(db, number, photo=decisions.place(db, project, digest, name, class_id))
+                _finish(
+                    db, number, photo=decisions.add_to_class(db, project, digest, name, class_id)
+                )
 
     def dismiss(self, kept_ids: Sequence[int]) -> None:
         """Take photos out of the inbox.

@@ -141,11 +141,11 @@ def rows(db: sqlite3.Connection, project: int, digests: Sequence[str]) -> Iterat
             "SELECT digest, id, class, excluded FROM photo "
             f"WHERE project = ? AND digest IN ({marks})"
         )
-        found = {row[0]: row[1:] for row in db.execute(query, (project, *chunk))}
+        rows = {row[0]: row[1:] for row in db.execute(query, (project, *chunk))}
         for digest in chunk:
-            if digest not in found:
+            if digest not in rows:
                 raise unknown(digest.hex())
-            number, class_id, excluded = found[digest]
+            number, class_id, excluded = rows[digest]
             yield Row(number, class_id, bool(excluded))
 
 

@@ -170,8 +170,8 @@ def target(db: sqlite3.Connection, key: str, class_id: int | None) -> tuple[int,
 
 def class_named(db: sqlite3.Connection, number: int, name: str) -> int:
     """The number of a class by its name; the class is made when there is none."""
-    found = _named(db, number, naming.folded(naming.class_name(name)))
-    return add_class(db, number, name) if found is None else found
+    class_id = _named(db, number, naming.folded(naming.class_name(name)))
+    return add_class(db, number, name) if class_id is None else class_id
 
 
 def _check_is_new(

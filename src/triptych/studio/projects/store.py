@@ -170,7 +170,7 @@ class Projects(Transfer, Inbox):
         with self.database.writing() as db:
             project, class_id = project_table.target(db, key, class_id)
             digest = self.photo_store.note(db, facts, data)
-            decisions.place(db, project, digest, naming.file_name(name), class_id)
+            decisions.add_to_class(db, project, digest, naming.file_name(name), class_id)
             return photo_table.find(db, project, facts.digest)
 
     def photos(

@@ -148,7 +148,7 @@ class Transfer:
                     facts = self.photo_store.store(item.file.read())
                 digest = photo_table.note(db, facts)
                 name = naming.file_name(item.file.name)
-                decisions.place(db, number, digest, name, class_ids[item.label])
+                decisions.add_to_class(db, number, digest, name, class_ids[item.label])
             project = project_table.find(db, key)
         for finding in left_out:
             report(finding)

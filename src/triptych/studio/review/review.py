@@ -223,7 +223,7 @@ class Review:
         if self.predictions is None:
             return 0
         ids = [each.id if each else None for each in self.current_classes]
-        taught = {
+        trained = {
             digest: ids[int(label)]
             for digest, label in zip(self.digests, self.predictions.truth, strict=True)
         }
@@ -232,7 +232,7 @@ class Review:
             for digest, photo in self.photos.items()
             if photo.class_id is not None and not photo.excluded
         }
-        return sum(taught.get(digest) != now.get(digest) for digest in {*taught, *now})
+        return sum(trained.get(digest) != now.get(digest) for digest in {*trained, *now})
 
 
 def status_of(

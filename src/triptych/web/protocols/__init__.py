@@ -1,6 +1,5 @@
 """Two protocols that clients of other servers speak: the Open Inference Protocol and TF Serving's.
 
-    fields      a value out of JSON that came from anywhere
     tensors     tensors to arrays and back, as JSON and as bytes
     serving     a committee in one version, the body of a request, and verdicts on its images
     exchange    an inference request of the Open Inference Protocol, and its answer

@@ -94,8 +94,8 @@ class InferenceRequest:
     Args:
         images: Files or pixels.
         question: Who is asked, and how.
-        outputs: What is wanted of the answer.
-        id: What to call the answer; ``None`` if nothing.
+        outputs: The outputs that the answer needs.
+        id: The id of the answer; ``None`` without one.
     """
 
     images: Sequence[Any]
@@ -133,10 +133,10 @@ def read(body: dict[str, Any], rest: memoryview, *, max_images: int) -> Inferenc
     )
     binary, outputs = bool(parameters.get("binary_data_output")), []
     for output in request.get("outputs") or [{"name": name} for name in OUTPUTS]:
-        own = output.get("parameters") or {}
-        of_output = own.get("binary_data")
+        settings = output.get("parameters") or {}
+        of_output = settings.get("binary_data")
         is_binary = binary if of_output is None else of_output
-        outputs.append(Wanted(output["name"], is_binary, own.get("classification")))
+        outputs.append(Wanted(output["name"], is_binary, settings.get("classification")))
     members = parameters.get("members")
     return InferenceRequest(
         _images(tensors.read(request["inputs"][0], rest, most=max_images), max_images),

@@ -40,7 +40,7 @@ def index() -> flask.Response:
                     "name": model.name,
                     "version": model.version,
                     "state": "READY" if is_ready else "UNAVAILABLE",
-                    "reason": "" if is_ready else "not loaded; it is when it is asked",
+                    "reason": "" if is_ready else "not loaded; the first request loads it",
                 }
             )
     return flask.jsonify(entries)
@@ -56,7 +56,7 @@ def load(name: str) -> dict[str, Any]:
 
 @blueprint.post("/v2/repository/models/<name>/unload")
 def unload(name: str) -> dict[str, Any]:
-    """Forget a loaded committee; the next who asks it loads it again."""
+    """Unload a committee; the next request loads it again."""
     registry = context.current().registry
     model = serving.find_model(name)
     if registry.resolve(model.key) == registry.default:

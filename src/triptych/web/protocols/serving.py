@@ -73,7 +73,7 @@ def all_models() -> list[ServedModel]:
 
 
 def verdicts(committee: str, images: Sequence[Any], question: ClassifyOptions) -> list[Verdict]:
-    """Ask a committee about all images or none: these protocols know no answer in parts.
+    """Classify all images or none: these protocols have no partial answers.
 
     Args:
         committee: Its name, perhaps with a version.

@@ -39,7 +39,7 @@ class _PredictRecord(validation.Record):
 @blueprint.post("/v1/models/<name>:predict")
 @blueprint.post("/v1/models/<name>/versions/<version>:predict")
 def predict(name: str, version: str | None = None) -> flask.Response:
-    """Ask a committee about images, by rows ("instances") or by columns ("inputs")."""
+    """Classify images, by rows ("instances") or by columns ("inputs")."""
     model = serving.find_model(name, version)
     most = context.current().settings.max_request_images
     is_by_rows, images = uploads.read_json(

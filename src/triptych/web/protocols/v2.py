@@ -75,7 +75,7 @@ def metadata(name: str, version: str | None = None) -> dict[str, Any]:
 @blueprint.get("/v2/models/<name>/config")
 @blueprint.get("/v2/models/<name>/versions/<version>/config")
 def config(name: str, version: str | None = None) -> dict[str, Any]:
-    """The same in the words of Triton's model configuration."""
+    """The same as Triton's model configuration."""
     model = serving.find_model(name, version)
     return {
         "name": model.name,
@@ -110,7 +110,7 @@ def model_ready(name: str, version: str | None = None) -> tuple[dict[str, Any], 
 @blueprint.post("/v2/models/<name>/infer")
 @blueprint.post("/v2/models/<name>/versions/<version>/infer")
 def infer(name: str, version: str | None = None) -> flask.Response:
-    """Ask a committee about images."""
+    """Classify images."""
     model = serving.find_model(name, version)
     most = context.current().settings.max_request_images
     json_length = flask.request.headers.get(HEADER_LENGTH)

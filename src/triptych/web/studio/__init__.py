@@ -1,4 +1,4 @@
-"""The pages of projects: teach, look at mistakes, correct and publish."""
+"""The pages of projects: train, review mistakes, correct labels and publish."""
 
 from __future__ import annotations
 

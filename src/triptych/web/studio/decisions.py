@@ -23,17 +23,17 @@ from triptych.web.studio.blueprint import redirect_or_json
 blueprint = flask.Blueprint("studio_decisions", __name__, url_prefix="/projects/<key>")
 
 MOVE, EXCLUDE, INCLUDE, RIGHT = "move", "exclude", "include", "right"
-# The newest decisions that the page of decisions looks back upon.
+# How many of the newest decisions the page of decisions shows.
 REMEMBERED = 2000
 EXPECTED = f"expected one of: {MOVE}:CLASS, {EXCLUDE}, {INCLUDE}, {RIGHT}"
 
 
 @blueprint.post("/decisions")
 def decide(key: str) -> Response:
-    """Move photos to another class, exclude them or take them in again, or call labels right."""
+    """Move photos to another class, exclude or include them, or confirm their labels."""
     form = flask.request.form
     digests, what = form.getlist("digest"), form.get("do", "")
-    if "one" in form:  # a button of one photo: whatever is chosen beside it
+    if "one" in form:  # the button of one photo, which wins over the ticked ones
         digest, _, what = form["one"].partition(" ")
         digests = [digest]
     if what == MOVE:
@@ -66,14 +66,14 @@ def undo(key: str) -> Response:
 
 
 def _answer(key: str, carry_out: Callable[[Projects], list[str]]) -> Response:
-    """Carry something out beside the loop.
+    """Carry out a change in the queue.
 
     Args:
         key: Of the project.
         carry_out: Gives the digests of the photos that it was about.
 
     Returns:
-        For a page's script how those photos stand now, for a form the page that it came from.
+        For a script the current state of those photos, for a form the page that it came from.
     """
     here = context.current()
 
@@ -132,7 +132,7 @@ class Batch:
     """Decisions that were made together, and are undone together.
 
     Args:
-        said: A sentence for people.
+        text: A sentence for people.
         at_s: When, in seconds since 1970.
         undone: Whether it was undone since.
     """
@@ -169,7 +169,7 @@ def _groups(projects: Projects, key: str) -> Iterator[list[Decision]]:
 
 
 def _batch(decisions: list[Decision], name: str | None) -> Batch:
-    """A batch in words.
+    """A batch as a sentence.
 
     Args:
         decisions: All of which did the same.

@@ -23,7 +23,7 @@ EXCLUDED = -2
 FIRST = 24
 MORE = 96
 MOST = 10_000
-FOUND = 12
+SHOWN_PER_SET = 12
 _SHOWN = re.compile(r"(-?\d{1,9}):(\d{1,9})", re.ASCII)
 
 # What is written on a photo that a finding is about.
@@ -82,10 +82,10 @@ class Gallery:
 
     Args:
         groups: In order.
-        notices: The gravest first.
+        notices: The most serious first.
         badges: What is written on photos, by digest.
         names: Of the classes, by number.
-        undoable: What was decided last and can be taken back.
+        undoable: The latest batch of decisions that can be undone.
     """
 
     groups: list[PhotoGroup]
@@ -162,6 +162,6 @@ def _notices(
     for (kind, message), alike in kinds:
         sets = [[photos[d] for d in finding.sources if d in photos] for finding in alike]
         sets = [each for each in sets if each]
-        shown = [each[:FOUND] for each in sets[:FOUND]]
-        notices.append(FindingGroup(kind, message, shown, len(sets[FOUND:])))
+        shown = [each[:SHOWN_PER_SET] for each in sets[:SHOWN_PER_SET]]
+        notices.append(FindingGroup(kind, message, shown, len(sets[SHOWN_PER_SET:])))
     return notices

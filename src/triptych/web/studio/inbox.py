@@ -21,7 +21,7 @@ def inbox() -> str:
     here = context.current()
     projects = here.projects.all()
     kept = here.projects.inbox(0, ON_A_PAGE)
-    # The project that was chosen; else the one whose committee was unsure, else the newest.
+    # The selected project; else the one whose committee was unsure, else the newest.
     by_key = {project.key: project for project in projects}
     unsure = kept[0].verdict.get("committee", "") if kept else ""
     project = by_key.get(flask.request.args.get("project", "")) or by_key.get(unsure)
@@ -44,7 +44,7 @@ def settle() -> Response:
     """Add photos to a class of a project, or dismiss them."""
     form = flask.request.form
     numbers, what, key = _numbers(form.getlist("kept")), form.get("do", ""), form.get("project", "")
-    if "one" in form:  # a button of one photo: whatever is chosen beside it
+    if "one" in form:  # the button of one photo, which wins over the ticked ones
         number, _, what = form["one"].partition(" ")
         numbers = _numbers([number])
     if what == CLASS:
@@ -66,7 +66,7 @@ def settle() -> Response:
 
 @blueprint.post("/reopen")
 def reopen() -> Response:
-    """Put photos that were dealt with back into the inbox."""
+    """Put reviewed photos back into the inbox."""
     here, form = context.current(), flask.request.form
     numbers = _numbers(form.getlist("kept"))
     here.do(lambda: here.projects.reopen(numbers))
@@ -74,7 +74,7 @@ def reopen() -> Response:
 
 
 def _answer(key: str, *, done: list[int]) -> Response:
-    """For the page's script how many still wait, for a form the page again."""
+    """For a script how many photos still wait, for a form the page again."""
     numbers = ",".join(map(str, done)) or None
     page = flask.url_for("studio_inbox.inbox", project=key or None, done=numbers)
     return redirect_or_json(page, waiting=context.current().projects.waiting())

@@ -97,8 +97,8 @@ def remove_class(key: str, class_id: int) -> Response:
     return redirect_or_json(_address(key))
 
 
-def _address(key: str, place: str | None = None) -> str:
-    return flask.url_for(".photos", key=key, _anchor=place)
+def _address(key: str, anchor: str | None = None) -> str:
+    return flask.url_for(".photos", key=key, _anchor=anchor)
 
 
 def _page(key: str, *, refused: Sequence[Refused] = ()) -> Response:

@@ -1,4 +1,4 @@
-"""A job in the words of its page."""
+"""A training job as its page shows it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def of(job: Job) -> dict[str, Any]:
         "state": job.state,
         "title": TITLES[job.state],
         "under_way": job.is_under_way,
-        "said": _said(job),
+        "said": _message(job),
         "left": _left(job),
         "progress": min(1.0, job.done / job.total) if job.total else None,
         "stages": _stages(job),
@@ -44,13 +44,13 @@ def of(job: Job) -> dict[str, Any]:
     }
 
 
-def _said(job: Job) -> str:
+def _message(job: Job) -> str:
     if job.state == "waiting":
         return "Another project is being taught; this one starts when that is done."
     if job.state == "running":
-        said = f"{job.stage}: {job.done:,} of {job.total:,}" if job.total else job.stage
+        text = f"{job.stage}: {job.done:,} of {job.total:,}" if job.total else job.stage
         digits = 0 if job.rate and job.rate >= 10 else 1
-        return f"{said}, {job.rate:.{digits}f} photos a second." if job.rate else f"{said}."
+        return f"{text}, {job.rate:.{digits}f} photos a second." if job.rate else f"{text}."
     if job.state != "done":
         return job.error or ""
     scores = [row for row in job.news if row["member"] == COMMITTEE]

@@ -1,4 +1,4 @@
-"""The list of projects: make one, try the sample, bring one in, rename and remove."""
+"""The list of projects: create, import, rename and remove them, or try the sample."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ProjectSummary:
 
 @blueprint.get("")
 def projects() -> str:
-    """All projects; without any, an invitation."""
+    """All projects; without any, an introduction."""
     here = context.current()
 
     def summaries() -> list[ProjectSummary]:
@@ -64,7 +64,7 @@ def projects() -> str:
 
 
 def _accuracy(home: Path, key: str) -> HeldOutAccuracy | None:
-    with contextlib.suppress(errors.TriptychError):  # its own page says what is wrong
+    with contextlib.suppress(errors.TriptychError):  # the page of its result says what is wrong
         if numbers := bundles.versions(home, key):
             return bundles.find(home, f"{key}@{numbers[-1]}").accuracy
     return None
@@ -85,7 +85,7 @@ def try_sample() -> Response:
 
 @blueprint.post("/import")
 def take_in() -> Response:
-    """Make a project of a zip with a folder for each class."""
+    """Import a project from a zip with a folder for each class."""
     here = context.current()
     upload = flask.request.files.get("zip")
     if upload is None or not upload.filename:
@@ -111,7 +111,7 @@ def rename(key: str) -> Response:
 
 @blueprint.post("/<key>/remove")
 def remove(key: str) -> Response:
-    """Remove a project with its photos; what was taught from it stays."""
+    """Remove a project with its photos; committees that were trained from it stay."""
     here = context.current()
     here.do(lambda: here.projects.remove(key))
     return redirect_or_json(flask.url_for(".projects"))

@@ -22,7 +22,7 @@ from triptych.web.studio.versions import BundleVersions
 
 blueprint = flask.Blueprint("studio_publish", __name__)
 
-# What is said after a form was sent, by the word in the address.
+# Messages after a form was sent, by the word in the address.
 DONE = {
     "served": "Published: requests by its name are answered by this version from now on.",
     "offline": "Taken offline: requests by its name are no longer answered.",
@@ -37,7 +37,7 @@ CHUNK_BYTES = 1 << 18
 
 @blueprint.get("/bundles")
 def bundles() -> str:
-    """All committees that were taught here or taken in, by projects or otherwise."""
+    """All committees that were trained here or imported."""
     here = context.current()
     listed = here.do(lambda: versions.find_all(here.settings.home))
     return flask.render_template("studio/bundles.html", bundles=listed)
@@ -45,7 +45,7 @@ def bundles() -> str:
 
 @blueprint.get("/projects/<key>/publish")
 def publish(key: str) -> str | Response:
-    """The versions of a project's committee, its card, and how it is asked."""
+    """The versions of a project's committee, its card, and how to send it requests."""
     has_versions = bool(triptych_bundles.versions(context.current().settings.home, key))
     if has_versions and _project(key) is None:
         return flask.redirect(flask.url_for(".one", name=key))
@@ -58,7 +58,7 @@ def publish(key: str) -> str | Response:
 
 @blueprint.get("/bundles/<name>")
 def one(name: str) -> str | Response:
-    """The same of a bundle that no project here has taught."""
+    """The same page for a bundle that no project here has trained."""
     if _project(name):
         return flask.redirect(flask.url_for(".publish", key=name))
     return flask.render_template("studio/bundle.html", done=_done(), **_about(_bundle(name)))
@@ -75,7 +75,7 @@ def share(name: str) -> str:
         raise errors.UnknownName(
             f"{bare} has no version {number}."
             if number
-            else f"{bare} is not published at present, so nobody can ask it here."
+            else f"{bare} is not published at present, so it cannot be used here."
         )
     facts = here.registry.facts(here.registry.resolve(name))
     project = _project(bare)
@@ -111,7 +111,7 @@ def _done() -> str:
 
 @blueprint.post("/bundles/<name>/active")
 def activate(name: str) -> Response:
-    """Serve another version, or none; requests under way are answered by the one they asked."""
+    """Serve another version, or none; requests in progress keep the version they began with."""
     here = context.current()
     flask.request.max_content_length = FORM_BYTES
     text = flask.request.form.get("version", "")
@@ -139,7 +139,7 @@ def activate(name: str) -> Response:
 
 @blueprint.post("/bundles/<name>/card")
 def edit(name: str) -> Response:
-    """Keep what a person says of a bundle."""
+    """Save the texts that a person wrote for the card of a bundle."""
     here = context.current()
     flask.request.max_content_length = FORM_BYTES
     words = {field: flask.request.form.get(field, "") for field in model_card.FIELDS}
@@ -155,7 +155,7 @@ def download(name: str, version: int) -> Response:
 
     def pack() -> IO[bytes]:
         with contextlib.ExitStack() as undo:
-            # Without a name on disk, so that nothing is left of it, whatever happens.
+            # An unnamed temporary file, so that nothing is left of it, whatever happens.
             file = undo.enter_context(tempfile.TemporaryFile(dir=here.settings.home))
             triptych_bundles.pack_into(bundle, file)
             undo.pop_all()
@@ -184,7 +184,7 @@ def _bundle(name: str) -> BundleVersions:
 
 
 def _project(name: str) -> Project | None:
-    """The project that teaches a bundle, if one does."""
+    """The project that a bundle is trained from, if there is one."""
     try:
         return context.current().projects.find(name)
     except errors.UnknownName:
@@ -238,11 +238,11 @@ class Snippet:
 
 
 def snippets(name: str, *, has_key: bool) -> list[Snippet]:
-    """The ways to ask a committee.
+    """Code that sends photos to a committee.
 
     Args:
         name: Of the committee.
-        has_key: Whether the studio answers only to those who send its key.
+        has_key: Whether the studio requires an API key.
     """
     address = flask.url_for("api.classify", committee=name, _external=True)
     option, imports, headers = "", "", '"Content-Type": "application/octet-stream"'

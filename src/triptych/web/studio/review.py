@@ -1,4 +1,4 @@
-"""The result of a teaching: how good it is, what it gets wrong, and what changed."""
+"""The result of a training: accuracy, mistakes, label issues, and comparison of versions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from triptych.web.studio import decisions
 blueprint = flask.Blueprint("studio_review", __name__, url_prefix="/projects/<key>/result")
 
 REPORT = "report.html"
-# The file holds its own style and pictures. Anybody may have written it, so it may do nothing else.
+# The file has its style and pictures inside. Anybody may have written it, so it may do nothing
+# else.
 REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; sandbox"
@@ -58,12 +59,12 @@ def _show(
     of: str = "version",
     **variables: Any,
 ) -> str:
-    """A page about a version, which is looked up beside the loop.
+    """A page about a version, which is read in the queue.
 
     Args:
         template: Of the page.
         key: Of the project.
-        describe: Says what the page tells of the version; has no request at hand.
+        describe: Gives the template variables of a version; runs outside the request.
         of: Which argument of the address names the version.
         **variables: What else the template takes.
     """

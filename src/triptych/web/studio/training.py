@@ -1,4 +1,4 @@
-"""Teaching a project: what to teach with, and a job that is followed, stopped and gone on with."""
+"""Training a project: the options, and a job that is followed, stopped and resumed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def teach(key: str) -> str:
     here = context.current()
     project = here.projects.find(key)
     latest = here.jobs.latest(key)
-    chosen = {**DEFAULTS, **(latest.options if latest else {})}
+    options = {**DEFAULTS, **(latest.options if latest else {})}
     networks = [
         {**zoo.facts(row), "here": weights.locate(row) is not None, "command": weights.command(row)}
         for row in zoo.BACKBONES.values()
@@ -53,22 +53,22 @@ def teach(key: str) -> str:
         project=project,
         job=progress.of(latest) if latest else None,
         learned=sum(label.photos for label in project.classes),
-        chosen=chosen,
-        reasons=_reasons(project, chosen, latest),
+        options=options,
+        reasons=_reasons(project, options, latest),
         networks=networks,
-        absent=[row for row in networks if row["name"] in chosen["backbones"] and not row["here"]],
+        absent=[row for row in networks if row["name"] in options["backbones"] and not row["here"]],
         heads=HEADS,
         augmentations=AUGMENTATIONS,
         has_tensorflow=importlib.util.find_spec("tensorflow") is not None,
     )
 
 
-def _reasons(project: Project, chosen: dict[str, Any], latest: Job | None) -> list[str]:
+def _reasons(project: Project, options: dict[str, Any], latest: Job | None) -> list[str]:
     """Why it cannot start now."""
     if latest and latest.is_under_way:
         return ["This project is being taught now."]
     try:
-        job_config.check(project, {name: chosen[name] for name in DEFAULTS})
+        job_config.check(project, {name: options[name] for name in DEFAULTS})
     except errors.WeightsMissing:
         return []  # other networks can be chosen
     except errors.TriptychError as error:
@@ -78,7 +78,7 @@ def _reasons(project: Project, chosen: dict[str, Any], latest: Job | None) -> li
 
 @blueprint.post("/<key>/teach")
 def start(key: str) -> Response:
-    """Teach the project, in a process of its own."""
+    """Train the project, in a process of its own."""
     form = flask.request.form
     backbones, seed = form.getlist("backbones"), form.get("seed", "0")
     if not backbones:
@@ -97,20 +97,20 @@ def start(key: str) -> Response:
 
 @blueprint.get("/<key>/job.json")
 def job(key: str) -> Response:
-    """How the latest teaching goes."""
+    """The progress of the latest job."""
     return flask.jsonify(progress.of(_latest(key)))
 
 
 @blueprint.post("/<key>/job/stop")
 def stop(key: str) -> Response:
-    """Stop the latest teaching; what networks have seen is kept."""
+    """Stop the latest job; features computed so far are kept."""
     context.current().jobs.stop(_latest(key).id)
     return redirect_or_json(_address(key))
 
 
 @blueprint.post("/<key>/job/resume")
 def resume(key: str) -> Response:
-    """Go on with the latest teaching, with what networks have seen before."""
+    """Resume the latest job, with the features computed so far."""
     context.current().jobs.resume(_latest(key).id)
     return redirect_or_json(_address(key))
 
