@@ -56,7 +56,7 @@ def gains(
         took 1, 2, ... members.
     """
     truth, before = crossed.truth, unfitted(probs)
-    after = {rule: _metrics(crossed, rule, probs, costs, coverage) for rule in RULES}
+    after = {rule: _metrics(crossed, rule, costs, coverage) for rule in RULES}
     return {
         "photos": len(truth),
         "folds": len(crossed.fold_params),
@@ -90,13 +90,14 @@ def gains(
 
 
 def _metrics(
-    crossed: CrossFit, rule: str, probs: Probs, costs: Sequence[float], coverage: float
+    crossed: CrossFit, rule: str, costs: Sequence[float], coverage: float
 ) -> dict[str, Any]:
     """The metrics of a rule, each fold answered with the parameters fitted without it."""
     parts = []
     for fold, params in enumerate(crossed.fold_params):
         photos = crossed.folds == fold
-        answers = rule_metrics.answer(params, rule, probs[:, photos], costs)
+        joined, used = crossed.joined[rule][photos], crossed.used[photos]
+        answers = rule_metrics.of_joined(params, rule, joined, used, costs)
         quantiles = params.rule(rule).quantiles
         parts.append(rule_metrics.score(answers, crossed.truth[photos], quantiles, coverage))
     return RuleScores.join(parts).metrics()

@@ -46,15 +46,31 @@ def answer(params: EnsembleParams, rule: str, probs: Probs, costs: Sequence[floa
         probs: The members' raw probabilities, shape (M, N, C).
         costs: Of running each member, length M, in any unit.
     """
-    photos = probs.shape[1]
     if rule == CASCADE:
-        cascade = params.run_cascade(lambda member, which: probs[member, which], photos)
-        joined = cascade.joined
+        cascade = params.run_cascade(lambda member, which: probs[member, which], probs.shape[1])
+        return of_joined(params, rule, cascade.joined, cascade.used, costs)
+    calibrated = [params.calibrate(member, raw) for member, raw in enumerate(probs)]
+    all_stages = np.full(probs.shape[1], len(params.stages))
+    return of_joined(params, rule, params.join(rule, np.stack(calibrated)), all_stages, costs)
+
+
+def of_joined(
+    params: EnsembleParams, rule: str, joined: Probs, used: Indices, costs: Sequence[float]
+) -> RuleAnswers:
+    """A rule's answers, from probabilities that were combined before.
+
+    Args:
+        params: Of the committee.
+        rule: A name from `rules.RULES`.
+        joined: The combined and calibrated probabilities, shape (N, C).
+        used: How many stages of the cascade each photo took, shape (N,); other rules run all
+            members.
+        costs: Of running each member, length M, in any unit.
+    """
+    cost = np.ones(len(joined))
+    if rule == CASCADE:
         spent = np.cumsum([costs[stage.member] for stage in params.stages]) / sum(costs)
-        cost = spent[cascade.used - 1]
-    else:
-        calibrated = [params.calibrate(member, raw) for member, raw in enumerate(probs)]
-        joined, cost = params.join(rule, np.stack(calibrated)), np.ones(photos)
+        cost = spent[used - 1]
     return RuleAnswers(joined, cost, joined.max(axis=1) >= params.rule(rule).sure)
 
 
