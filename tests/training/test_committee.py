@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from typing import Any
 
 import numpy as np
+import pytest
 
 from triptych import data
 from triptych.evaluation import label_issues
 from triptych.models import zoo
 from triptych.training import committee as committees
+from triptych.training import heads
+from triptych.training import learning_curve
 from triptych.training.config import COMMITTEE
 from triptych.training.config import TrainingConfig
+from triptych.training.config import TrainingStage
 from triptych.training.feature_set import FeatureSet
+from triptych.training.heads import CrossFittedHead
+from triptych.typing import Array
+from triptych.utils import concurrency
 
 ROWS = [zoo.find("lite0"), zoo.find("lite1")]
 TRAIN, VAL, LENGTH = 60, 20, 48
@@ -65,3 +74,51 @@ def test_accuracies_are_reported_as_they_come() -> None:
     config = TrainingConfig(on_score=lambda member, accuracy: scores.append((member, accuracy)))
     committees.train(features_of(set()), ROWS, config)
     assert scores == [(row.name, 1.0) for row in ROWS] + [(COMMITTEE, 1.0)]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_order_in_which_members_are_ready_does_not_matter(
+    first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One member's heads are not begun before the other is ready."""
+    photos = features_of({4})
+    given: dict[str, Any] = {"folds": photos.folds, "classes": 2, "seed": 0}
+    with concurrency.ArrayThreads():
+        alone = [heads.fit("linear", array, photos.train_truth, **given) for array in photos.train]
+    ready, fit = threading.Event(), heads.fit
+
+    def fit_in_turn(kind: str, features: Array, *arrays: Array, **options: Any) -> CrossFittedHead:
+        is_first = features is photos.train[first]
+        assert is_first or ready.wait(60)
+        fitted = fit(kind, features, *arrays, **options)
+        if is_first:
+            ready.set()
+        return fitted
+
+    monkeypatch.setattr(heads, "fit", fit_in_turn)
+    committee = committees.train(photos, ROWS, TrainingConfig())
+    for member, expected in zip(committee.members, alone, strict=True):
+        for kernel, other in zip(member.fit.head.kernels, expected.head.kernels, strict=True):
+            assert kernel.tobytes() == other.tobytes()
+        assert member.fit.out_of_fold.tobytes() == expected.out_of_fold.tobytes()
+
+
+def test_the_same_seed_gives_the_same_learning_curve() -> None:
+    photos = features_of({4, 17, 33})
+    committee = committees.train(photos, ROWS, TrainingConfig())
+    first, second = (
+        learning_curve.compute(photos, committee.members, TrainingConfig(seed=3)) for _ in range(2)
+    )
+    assert first == second
+    assert [point.per_class for point in first] == [1, 2, 5, 10, 20]
+    assert {len(point.accuracies) for point in first} == {learning_curve.SEEDS}
+
+
+def test_progress_of_heads_only_rises_and_ends_at_its_total() -> None:
+    reports: list[tuple[str, int, int]] = []
+    config = TrainingConfig(progress=lambda *report: reports.append(report))
+    committees.train(features_of(set()), ROWS, config)
+    stages, done, totals = zip(*reports, strict=True)
+    assert set(stages) == {TrainingStage.HEADS}
+    assert list(done) == sorted(done)
+    assert (done[0], done[-1], len(set(totals))) == (0, totals[-1], 1)

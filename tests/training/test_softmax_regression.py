@@ -24,9 +24,9 @@ def draw(photos: int, classes: int, length: int, *, seed: int = 0) -> tuple[Arra
     return centres[truth] + rng.normal(size=(photos, length)), truth
 
 
-def fit(features: Array, truth: Array, selections: Array, **options: object) -> Array:
-    classes = int(truth.max()) + 1
-    weights = softmax_regression.balanced_weights(truth, selections, classes)
+def fit(features: Array, truth: Array, *, classes: int = 0, **options: object) -> Array:
+    classes = classes or int(truth.max()) + 1
+    weights = softmax_regression.balanced_weights(truth, classes)
     given: dict[str, object] = {"penalty": PENALTY, "tolerance": 1e-12, **options}
     return softmax_regression.fit(features, truth, weights, classes=classes, **given)
 
@@ -35,14 +35,10 @@ def probs(layers: Array, features: Array) -> Array:
     return softmax(features @ layers[:-1] + layers[-1], axis=1)
 
 
-def everything(truth: Array) -> Array:
-    return np.ones((len(truth), 1), bool)
-
-
 @pytest.mark.parametrize("photos", [30, 300])
 def test_equals_scikit_learn(photos: int) -> None:
     features, truth = draw(photos, 5, 40)
-    (layers,) = fit(features, truth, everything(truth))
+    layers = fit(features, truth)
     reference = LogisticRegression(
         C=1 / (PENALTY * photos), class_weight="balanced", max_iter=5000, tol=1e-10
     ).fit(features, truth)
@@ -60,53 +56,44 @@ def test_equals_scikit_learn(photos: int) -> None:
 )
 def test_the_optimum_is_flat(photos: int, classes: int, length: int, seed: int) -> None:
     features, truth = draw(photos, classes, length, seed=seed)
-    (layers,) = fit(features, truth, everything(truth))
-    weights = softmax_regression.balanced_weights(truth, everything(truth), classes)
+    layers = fit(features, truth)
+    weights = softmax_regression.balanced_weights(truth, classes)[:, None]
     errors = (probs(layers, features) - np.eye(classes)[truth]) * weights
     np.testing.assert_allclose(features.T @ errors + PENALTY * layers[:-1], 0, atol=1e-5)
     np.testing.assert_allclose(errors.sum(axis=0), 0, atol=1e-5)
 
 
-@settings(max_examples=10)
-@given(seed=st.integers(0, 1000))
-def test_selections_fitted_together_equal_those_fitted_alone(seed: int) -> None:
-    features, truth = draw(60, 3, 80, seed=seed)
-    selections = np.random.default_rng(seed).random((60, 4)) < 0.7
-    selections[:3] = True
-    together = fit(features, truth, selections)
-    for own, selection in zip(together, selections.T, strict=True):
-        (alone,) = fit(features[selection], truth[selection], np.ones((selection.sum(), 1), bool))
-        np.testing.assert_allclose(probs(own, features), probs(alone, features), atol=1e-4)
-
-
 def test_the_start_does_not_matter() -> None:
     features, truth = draw(60, 3, 20)
-    cold = fit(features, truth, everything(truth))
+    cold = fit(features, truth)
     far = np.random.default_rng(1).normal(size=cold.shape)
-    warm = fit(features, truth, everything(truth), start=far)
-    np.testing.assert_allclose(probs(warm[0], features), probs(cold[0], features), atol=1e-4)
+    warm = fit(features, truth, start=far)
+    np.testing.assert_allclose(probs(warm, features), probs(cold, features), atol=1e-4)
 
 
-def test_groups_that_do_not_fit_into_memory_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logits_that_do_not_fit_into_a_block_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, truth = draw(600, 3, 20)
+    at_once = fit(features, truth)
+    monkeypatch.setattr(softmax_regression, "BLOCK", 3 * 256)
+    np.testing.assert_allclose(fit(features, truth), at_once, atol=1e-4)
+
+
+def test_a_class_without_photos_has_no_probability() -> None:
     features, truth = draw(60, 3, 20)
-    selections = np.arange(60)[:, None] % 5 != np.arange(5)
-    at_once = fit(features, truth, selections)
-    monkeypatch.setattr(softmax_regression, "MAX_LOGITS", 2 * 60 * 3)
-    np.testing.assert_allclose(fit(features, truth, selections), at_once, atol=1e-4)
+    some = truth != 1
+    without = fit(features[some], truth[some], classes=3)
+    assert probs(without, features)[:, 1].max() == 0
+    alone = fit(features[some], truth[some] // 2)
+    np.testing.assert_allclose(probs(without, features)[:, [0, 2]], probs(alone, features))
+    again = fit(features, truth, start=without)
+    np.testing.assert_allclose(
+        probs(again, features), probs(fit(features, truth), features), atol=1e-4
+    )
 
 
-def test_a_class_that_a_selection_lacks_has_no_probability_there() -> None:
-    features, truth = draw(60, 3, 20)
-    selections = np.stack([truth != 2, np.ones(60, bool)], axis=1)
-    without, whole = fit(features, truth, selections)
-    assert probs(without, features)[:, 2].max() == 0
-    assert probs(whole, features)[truth == 2, 2].min() > 0.5
-
-
-def test_a_selection_of_one_class_is_sure_of_it() -> None:
-    features, truth = draw(20, 2, 5)
-    (layers,) = fit(features, truth, (truth == 1)[:, None])
-    np.testing.assert_allclose(probs(layers, features), np.tile([0.0, 1.0], (20, 1)))
+def test_photos_of_one_class_are_sure_to_be_of_it() -> None:
+    layers = fit(draw(20, 2, 5)[0], np.ones(20, int))
+    np.testing.assert_allclose(probs(layers, np.zeros((1, 5))), [[0.0, 1.0]])
 
 
 @pytest.mark.parametrize("shape", [(20, 50), (50, 20), (5, 5)])

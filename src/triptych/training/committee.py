@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ from triptych.training.config import TrainingStage
 from triptych.training.feature_set import FeatureSet
 from triptych.training.heads import CrossFittedHead
 from triptych.typing import Array
+from triptych.utils import concurrency
+
+# In progress reports, steps of each member.
+STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -108,25 +113,42 @@ def train(
     Raises:
         errors.Stopped: ``config.stop`` returned true.
     """
-    members = []
-    for index, backbone in enumerate(backbones):
-        config.progress(TrainingStage.HEADS, index, len(backbones))
-        config.raise_if_stopped()
+
+    def train_member(index: int) -> TrainedMember:
         plain, augmented = features.train[index], features.augmented[index]
         views = 1 + len(augmented) // len(plain)
         fitted = heads.fit(
             config.head,
-            np.concatenate([plain, augmented]),
+            np.concatenate([plain, augmented]) if len(augmented) else plain,
             np.tile(features.train_truth, views),
             folds=np.tile(features.folds, views),  # all views of a photo are held out together
             classes=len(features.classes),
             seed=config.seed,
+            each=threads.map,
+            raise_if_stopped=threads.raise_if_ended,
+            progress=functools.partial(shares.__setitem__, index),
         )
         # Only the plain photos count as out-of-fold predictions.
         fitted = dataclasses.replace(fitted, out_of_fold=fitted.out_of_fold[: len(plain)])
-        members.append(TrainedMember(backbone, fitted, fitted.head.probs(features.val[index])))
-        report_score(backbone.name, members[-1].val_probs, features, config)
-    config.progress(TrainingStage.HEADS, len(backbones), len(backbones))
+        return TrainedMember(backbones[index], fitted, fitted.head.probs(features.val[index]))
+
+    def poll() -> None:
+        config.progress(TrainingStage.HEADS, int(sum(shares) * STEPS), len(shares) * STEPS)
+        config.raise_if_stopped()
+
+    numbers = range(len(backbones))
+    # Keras, which trains the others, has a single random state.
+    batches = [numbers] if config.head == "linear" else [[number] for number in numbers]
+    members = list[TrainedMember]()
+    shares = [0.0] * len(backbones)
+    poll()
+    with concurrency.ArrayThreads() as threads:
+        for batch in batches:
+            for member in threads.lead(train_member, batch, poll=poll):
+                shares[len(members)] = 1.0
+                members.append(member)
+                report_score(member.name, member.val_probs, features, config)
+    poll()
     in_folds = features.in_folds
     committee = fit_committee(
         members,

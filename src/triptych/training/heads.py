@@ -6,6 +6,9 @@ trained by Keras.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +43,15 @@ BATCH = 64
 MAX_EPOCHS = 200
 PATIENCE = 10
 
+# The share of the time of a linear head after which its penalty is selected, and how many are tried
+# until then, roughly: for progress reports.
+SELECTED = 0.6
+USUALLY_TRIED = 4
+
+Checkpoint = softmax_regression.Checkpoint
+# As the builtin `map`.
+Each = Callable[..., Iterable[Any]]
+
 
 @dataclass(frozen=True)
 class CrossFittedHead:
@@ -56,7 +68,16 @@ class CrossFittedHead:
 
 
 def fit(
-    kind: str, features: Array, truth: Array, *, folds: Array, classes: int, seed: int
+    kind: str,
+    features: Array,
+    truth: Array,
+    *,
+    folds: Array,
+    classes: int,
+    seed: int,
+    each: Each = map,
+    raise_if_stopped: Checkpoint = lambda: None,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> CrossFittedHead:
     """Train a head.
 
@@ -67,6 +88,11 @@ def fit(
         folds: Fold of each photo, shape (N,), from 0; negative for one that is never held out.
         classes: C, how many there are.
         seed: Of everything random.
+        each: The builtin `map`, or one that works on several items at a time, such as that of
+            `concurrency.ArrayThreads`; the result is the same.
+        raise_if_stopped: Called now and then by the threads that work; what it raises ends the
+            training.
+        progress: Called with the share that is done, up to 1.
 
     Raises:
         errors.UnknownName: No such kind.
@@ -74,7 +100,8 @@ def fit(
     """
     check(kind)
     if kind == "linear":
-        return _fit_linear_folds(features, truth, folds, classes)
+        fitter = LinearFitter(features, truth, classes, raise_if_stopped)
+        return _fit_linear_folds(fitter, features, folds, each, progress)
     _check_can_train()
     return _fit_mlp_folds(features, truth, folds, classes, seed)
 
@@ -99,55 +126,60 @@ class LinearFitter:
         features: Shape (N, D).
         truth: Class of each photo, shape (N,).
         classes: C, how many there are.
+        raise_if_stopped: Called before each step of a fit; what it raises ends the fit.
     """
 
-    def __init__(self, features: Array, truth: Array, classes: int) -> None:
+    def __init__(
+        self,
+        features: Array,
+        truth: Array,
+        classes: int,
+        raise_if_stopped: Checkpoint = lambda: None,
+    ) -> None:
         features = np.asarray(features, np.float32)
         self._spread = _spread(features)
         self._centre, self._basis = softmax_regression.principal_components(features)
         self._components = (features - self._centre) @ (self._basis / np.float32(self._spread))
         self.truth, self.classes = truth, classes
+        self.raise_if_stopped = raise_if_stopped
 
     def fit(
         self,
-        selections: Array,
+        selection: Array,
         penalty: float,
         *,
         start: Array | None = None,
         tolerance: float = EXACT,
     ) -> Array:
-        """Fit a head on each selection.
+        """Fit a head.
 
         Args:
-            selections: Which photos each head is trained on, bool, shape (N, K).
+            selection: Which photos it is trained on, bool, shape (N,).
             penalty: L2 penalty per photo, above 0.
-            start: Where to begin, shape (K, R + 1, C), as returned for similar selections.
+            start: Where to begin, shape (R + 1, C), as returned for a similar selection.
             tolerance: See `softmax_regression.fit`.
 
         Returns:
-            Layers of each head in principal components, shape (K, R + 1, C).
+            Its layers in principal components, shape (R + 1, C).
         """
-        some = selections.any(axis=1)
-        selections, truth = selections[some], self.truth[some]
+        truth = self.truth[selection]
         return softmax_regression.fit(
-            self._components[some] if not some.all() else self._components,
+            self._components if selection.all() else self._components[selection],
             truth,
-            softmax_regression.balanced_weights(truth, selections, self.classes),
+            softmax_regression.balanced_weights(truth, self.classes),
             classes=self.classes,
             # Two classes are a single sigmoid, whose kernel is the difference of two.
             penalty=penalty * (2 if self.classes == 2 else 1),
             start=start,
             tolerance=tolerance,
+            raise_if_stopped=self.raise_if_stopped,
         )
 
-    def out_of_fold(self, layers: Array, tests: Array) -> Array:
-        """Probabilities (N, C) of the photos in each test (N, K) by its layers; else uniform."""
-        probs = np.full((len(self.truth), self.classes), 1 / self.classes)
-        for test, layer in zip(tests.T, layers, strict=True):
-            layer = layer.astype(np.float64)
-            turned = Head("linear", (layer[:-1],), (layer[-1],), {})
-            probs[test] = turned.probs(self._components[test])
-        return probs
+    def probs(self, layers: Array, selection: Array) -> Array:
+        """Probabilities (M, C) of the M photos of a selection (N,) by layers (R + 1, C)."""
+        layers = layers.astype(np.float64)
+        turned = Head("linear", (layers[:-1],), (layers[-1],), {})
+        return turned.probs(self._components[selection])
 
     def head(self, layers: Array, penalty: float) -> Head:
         """The head with these layers (R + 1, C), for features as they came."""
@@ -158,55 +190,88 @@ class LinearFitter:
             bias[absent] = bias[~absent].min() - 30.0
         return Head("linear", (kernel,), (bias,), {"strength": penalty})
 
+    def layers(self, head: Head) -> Array:
+        """The layers (R + 1, C) that come nearest to a linear head; `head` goes the other way."""
+        (kernel,), (bias,) = head.kernels, head.biases
+        turned = self._basis.T @ kernel * self._spread
+        return np.vstack([turned, bias + self._centre @ kernel]).astype(np.float32)
 
-def _fit_linear_folds(features: Array, truth: Array, folds: Array, classes: int) -> CrossFittedHead:
-    fitter = LinearFitter(features, truth, classes)
-    tests = folds[:, None] == np.unique(folds[folds >= 0])  # (N, K)
+
+def _fit_linear_folds(
+    fitter: LinearFitter,
+    features: Array,
+    folds: Array,
+    each: Each,
+    progress: Callable[[float], None],
+) -> CrossFittedHead:
+    truth, classes = fitter.truth, fitter.classes
+    tests = [folds == fold for fold in np.unique(folds[folds >= 0])]
     if len(truth) > ENOUGH_TO_SELECT:
         sample = np.random.default_rng(0).permutation(len(truth))[:ENOUGH_TO_SELECT]
-        chooser = LinearFitter(features[sample], truth[sample], classes)
-        penalty, start = _select_penalty(chooser, tests[sample])[0], None
+        selector = LinearFitter(features[sample], truth[sample], classes, fitter.raise_if_stopped)
+        penalty, layers = _select_penalty(selector, [t[sample] for t in tests], each, progress)
+        starts = [fitter.layers(selector.head(layer, penalty)) for layer in layers]
     else:
-        penalty, start = _select_penalty(fitter, tests)
-    whole = fitter.fit(np.ones((len(truth), 1), bool), penalty, start=start)
-    parts = fitter.fit(~tests, penalty, start=whole)
-    return CrossFittedHead(fitter.head(whole[0], penalty), fitter.out_of_fold(parts, tests))
+        penalty, starts = _select_penalty(fitter, tests, each, progress)
+    start = np.mean(starts, axis=0) if starts else None
+    whole = fitter.fit(np.ones(len(truth), bool), penalty, start=start)
+    progress(SELECTED + (1 - SELECTED) / (len(tests) + 1))
+    starts += [whole] * (len(tests) - len(starts))
+    out_of_fold = np.full((len(truth), classes), 1 / classes)
+
+    def predict(test: Array, start: Array) -> Array:
+        return fitter.probs(fitter.fit(~test, penalty, start=start), test)
+
+    for done, (test, probs) in enumerate(zip(tests, each(predict, tests, starts), strict=True), 2):
+        out_of_fold[test] = probs
+        progress(SELECTED + (1 - SELECTED) * done / (len(tests) + 1))
+    return CrossFittedHead(fitter.head(whole, penalty), out_of_fold)
 
 
-def _select_penalty(fitter: LinearFitter, tests: Array) -> tuple[float, Array | None]:
-    """The penalty with the lowest out-of-fold loss, and layers that are nearly fitted under it.
+def _select_penalty(
+    fitter: LinearFitter, tests: list[Array], each: Each, progress: Callable[[float], None]
+) -> tuple[float, list[Array]]:
+    """The penalty with the lowest out-of-fold loss, and layers nearly fitted without each test.
 
     From the middle downhill, while the loss falls; each fit begins with its neighbour's layers.
     """
-    if not tests.any():
-        return L2_PENALTIES[0], None
     # Enough folds to compare losses.
-    tests = tests[:, : int(np.searchsorted(tests.sum(axis=0).cumsum(), ENOUGH_HELD_OUT)) + 1]
-    held_out = tests.any(axis=1)
+    held_out = np.cumsum([test.sum() for test in tests])
+    tests = tests[: int(np.searchsorted(held_out, ENOUGH_HELD_OUT)) + 1]
+    if not tests:
+        return L2_PENALTIES[0], []
 
-    def fitted(number: int, start: Array | None) -> tuple[float, Array]:
-        layers = fitter.fit(~tests, L2_PENALTIES[number], start=start, tolerance=ROUGH)
-        probs = fitter.out_of_fold(layers, tests)
-        return ensemble_fit.negative_log_likelihood(probs[held_out], fitter.truth[held_out]), layers
+    def fit_one(test: Array, start: Array | None, penalty: float) -> tuple[Array, Array]:
+        layers = fitter.fit(~test, penalty, start=start, tolerance=ROUGH)
+        return layers, fitter.probs(layers, test)
+
+    def fitted(number: int, starts: Sequence[Array | None]) -> tuple[float, list[Array]]:
+        penalties = [L2_PENALTIES[number]] * len(tests)
+        layers, probs = zip(*each(fit_one, tests, starts, penalties), strict=True)
+        truth = np.concatenate([fitter.truth[test] for test in tests])
+        return ensemble_fit.negative_log_likelihood(np.concatenate(probs), truth), list(layers)
 
     best = len(L2_PENALTIES) // 2
-    loss, layers = fitted(best, None)
+    loss, layers = fitted(best, [None] * len(tests))
+    tried = 1
     for way in (1, -1):
         begun = best
         while 0 <= best + way < len(L2_PENALTIES):
+            progress(SELECTED * min(tried / USUALLY_TRIED, 1))
+            tried += 1
             other, others = fitted(best + way, layers)
             if other >= loss:
                 break
             best, loss, layers = best + way, other, others
         if best != begun:
             break
-    return L2_PENALTIES[best], layers.mean(axis=0, keepdims=True)
+    return L2_PENALTIES[best], layers
 
 
 def fit_linear(features: Array, truth: Array, *, classes: int, penalty: float) -> Head:
     """Softmax regression with a given L2 penalty per photo and balanced class weights."""
     fitter = LinearFitter(features, truth, classes)
-    (layers,) = fitter.fit(np.ones((len(truth), 1), bool), penalty)
+    layers = fitter.fit(np.ones(len(truth), bool), penalty)
     return fitter.head(layers, penalty)
 
 

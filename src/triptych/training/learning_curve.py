@@ -14,9 +14,12 @@ from triptych.training.config import TrainingConfig
 from triptych.training.config import TrainingStage
 from triptych.training.feature_set import FeatureSet
 from triptych.typing import Array
+from triptych.utils import concurrency
 
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 SEEDS = 5
+# Where there are many photos: draws hardly differ then, and take long.
+FEWER_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -48,33 +51,70 @@ def compute(
     Raises:
         errors.Stopped: ``config.stop`` returned true.
     """
-    truth = features.train_truth
-    selected = [number for number, member in enumerate(members) if member.weight]
-    fitters = {
-        number: heads.LinearFitter(features.train[number], truth, len(features.classes))
-        for number in selected
-    }
-    largest = np.bincount(truth, minlength=len(features.classes)).max()
+    largest = np.bincount(features.train_truth).max()
     sizes = [size for size in SIZES if size < largest]
+    count = SEEDS if len(features.train_truth) <= heads.ENOUGH_TO_SELECT else FEWER_SEEDS
+    seeds = range(config.seed, config.seed + count)
+    selected = [number for number, member in enumerate(members) if member.weight and sizes]
     points = []
-    for done, size in enumerate(sizes):
-        config.progress(TrainingStage.LEARNING_CURVE, done, len(sizes))
-        samples = np.stack(
-            [_sample(truth, size, seed) for seed in range(config.seed, config.seed + SEEDS)], axis=1
-        )
-        combined = np.zeros((SEEDS, len(features.val_truth), len(features.classes)))
-        for number, fitter in fitters.items():
+    with concurrency.ArrayThreads() as threads:
+        learners = [
+            *threads.map(
+                lambda number: _Learner(features, number, members[number], threads.raise_if_ended),
+                selected,
+            )
+        ]
+
+        def accuracy(size: int, seed: int) -> float:
+            sample = _sample(features.train_truth, size, seed)
+            combined = np.sum([each.calibrated_probs(sample) for each in learners], axis=0)
+            return float((combined.argmax(axis=1) == features.val_truth).mean())
+
+        for done, size in enumerate(sizes):
+            config.progress(TrainingStage.LEARNING_CURVE, done, len(sizes))
             config.raise_if_stopped()
-            member = members[number]
-            penalty = member.fit.head.notes.get("strength", 1e-3)
-            layers = fitter.fit(samples, penalty, tolerance=heads.ROUGH)
-            for seed, layer in enumerate(layers):
-                probs = fitter.head(layer, penalty).probs(features.val[number])
-                combined[seed] += member.weight * rules.temper(probs, member.temperature)
-        accuracies = (combined.argmax(axis=2) == features.val_truth).mean(axis=1)
-        points.append(CurvePoint(size, tuple(accuracies.tolist())))
+            draws = threads.lead(accuracy, [size] * len(seeds), seeds, poll=config.raise_if_stopped)
+            points.append(CurvePoint(size, tuple(draws)))
     config.progress(TrainingStage.LEARNING_CURVE, len(sizes), len(sizes))
     return tuple(points)
+
+
+class _Learner:
+    """Trains the head of a member on fewer photos."""
+
+    def __init__(
+        self,
+        features: FeatureSet,
+        number: int,
+        member: TrainedMember,
+        raise_if_stopped: heads.Checkpoint,
+    ) -> None:
+        self._train, self._val = features.train[number], features.val[number]
+        self._truth, self._classes = features.train_truth, len(features.classes)
+        self._member, self._raise_if_stopped = member, raise_if_stopped
+        self._penalty = member.fit.head.notes.get("strength", 1e-3)
+        # Of many photos, the components of all do; few have fewer components by themselves.
+        self._few = self._train.shape[1] // 4
+        self._all = None
+        if len(self._truth) > self._few:
+            self._all = heads.LinearFitter(
+                self._train, self._truth, self._classes, raise_if_stopped
+            )
+
+    def calibrated_probs(self, sample: Array) -> Array:
+        """Weighted probabilities (V, C) for validation photos after training on a sample (N,)."""
+        if self._all and sample.sum() > self._few:
+            fitter, selection, start = self._all, sample, None
+            if self._member.fit.head.kind == "linear":
+                start = fitter.layers(self._member.fit.head)
+        else:
+            fitter = heads.LinearFitter(
+                self._train[sample], self._truth[sample], self._classes, self._raise_if_stopped
+            )
+            selection, start = np.ones(sample.sum(), bool), None
+        layers = fitter.fit(selection, self._penalty, start=start, tolerance=heads.ROUGH)
+        probs = fitter.head(layers, self._penalty).probs(self._val)
+        return np.asarray(self._member.weight * rules.temper(probs, self._member.temperature))
 
 
 def _sample(truth: Array, size: int, seed: int) -> Array:

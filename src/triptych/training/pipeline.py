@@ -139,7 +139,7 @@ def check(name: str, config: TrainingConfig) -> list[zoo.Backbone]:
     bundles.check_name(name)
     augment.of(config.augment)
     heads.check(config.head)
-    extras.require("Teaching", "keras", "scipy", extra="teach")
+    extras.require("Teaching", "keras", "scipy", "threadpoolctl", extra="teach")
     if config.fine_tune or config.head == "mlp":
         what = "Fine-tuning" if config.fine_tune else "The head 'mlp'"
         extras.require(what, "tensorflow", extra="tensorflow")
