@@ -74,6 +74,19 @@ def test_a_bundle_answers_as_it_did(home: Path) -> None:
     assert as_json(classifier.committee.params.to_dict()) == EXPECTED["doubt"]
 
 
+def test_a_bundle_says_why_none_of_its_answers_is_sure(home: Path) -> None:
+    classifier = triptych.load("shapes", precision="f32", home=home)
+    verdict = classifier.classify(WRITTEN / "photos" / "1-rays.png")
+    assert verdict.status == "unsure"
+    assert verdict.status_reason is not None
+    assert verdict.status_reason.code == "too_few_to_promise"
+    assert verdict.status_reason.message.startswith("Only 19 photos were answered")
+    # 59 - 19 = 40, and of 23 photos 19 were answered.
+    missing = bundles.find(home, "shapes").missing_promise
+    assert missing is not None
+    assert "Add about 49 photos and train again; 17 % of all" in missing
+
+
 def test_a_bundle_says_of_itself_what_it_said(home: Path) -> None:
     (facts,) = listed("bundles", "list", "--home", home)
     assert {**facts, **EXPECTED["bundles"], "folder": facts["folder"]} == facts

@@ -137,6 +137,26 @@ SURE, UNSURE, NONE = "sure", "unsure", "none"
 
 
 @dataclass(frozen=True)
+class StatusReason:
+    """Why an answer is unsure, where that says nothing about the image.
+
+    Args:
+        code: ``"too_few_to_promise"`` or ``"too_many_mistakes_to_promise"``: with what was
+            learned no answer can be called sure, however probable it is.
+        message: The same for people, and what to do about it.
+        promise: The share of sure answers that was to be right, in (0, 1).
+    """
+
+    code: str
+    message: str
+    promise: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The reason as a JSON object."""
+        return {"code": self.code, "message": self.message, "promise": self.promise}
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The committee's answer to one image.
 
@@ -150,6 +170,7 @@ class Verdict:
         status: ``"sure"``: answers as probable as this are right as often as was promised;
             ``"unsure"``; ``"none"``: the image is like none of the training photos; ``None``
             where the rule was not fitted on labelled photos, so that nothing can be promised.
+        status_reason: Why it is unsure, where the committee can call no answer sure; else ``None``.
         prediction_set: A set of classes that holds the true one as often as was asked for;
             ``None`` where that cannot be promised.
         novelty: The share of training photos that are at least as far from the others as this
@@ -178,6 +199,7 @@ class Verdict:
     skipped: tuple[str, ...] = ()
     reason: str | None = None
     similar: tuple[Similar, ...] = ()
+    status_reason: StatusReason | None = None
 
     @property
     def slept(self) -> tuple[str, ...]:
@@ -207,6 +229,18 @@ class Verdict:
         """Name of the member with the highest probability (the article's "best prediction")."""
         return max(self.members, key=lambda prediction: prediction.top[0].prob).name
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether a person should review the image.
+
+        Where no answer can be called sure, an unsure one is doubtful only if it is less probable
+        than what was to be promised, or if the members disagree.
+        """
+        if self.status != UNSURE or not self.status_reason:
+            return self.status in (UNSURE, NONE)
+        classes = {member.top[0].label.index for member in self.members}
+        return self.prob < self.status_reason.promise or len(classes) > 1
+
     def to_dict(self) -> dict[str, Any]:
         """The verdict as the JSON object that API, page and command line share."""
         answer: dict[str, Any] = {
@@ -217,6 +251,7 @@ class Verdict:
                 "surest": self.surest,
                 "top": [guess.to_dict() for guess in self.top],
                 "status": self.status,
+                "status_reason": self.status_reason.to_dict() if self.status_reason else None,
                 "set": self.prediction_set.to_dict() if self.prediction_set else None,
                 "novelty": self.novelty,
                 "similar": [photo.to_dict() for photo in self.similar],
@@ -243,6 +278,8 @@ class Verdict:
             named = ", ".join(guess.label.name for guess in self.prediction_set.guesses)
             coverage = percent(self.prediction_set.coverage, None)
             notes.append(f"prediction set at {coverage}: {named}")
+        if self.status_reason:
+            notes.append(self.status_reason.message)
         if self.skipped:
             notes.append(f"skipped: {', '.join(self.skipped)}")
         if self.warning:

@@ -127,6 +127,19 @@ def test_status_and_prediction_set_have_columns(garden: Path) -> None:
     assert sure["asked"] == "|".join(zoo.COMMITTEES["lite"])
 
 
+def test_where_nothing_can_be_promised_the_reason_is_given_once(
+    garden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triptych.load", lambda **options: studios.fake_classifier(studios.NURSERY))
+    ran = run("classify", str(garden))
+    assert ran.stderr.count("No answer is called sure. Only 23 photos were answered") == 1
+    assert ran.stdout.count("    nothing promised yet") == 3
+    assert "unsure" not in ran.stdout
+    rows = csv.DictReader(io.StringIO(run("classify", str(garden), "--csv").stdout))
+    reasons = [(row["status"], row["status_reason"]) for row in rows]
+    assert sorted(set(reasons)) == [("none", ""), ("unsure", "too_few_to_promise")]
+
+
 def test_skipped_members_are_named(tmp_path: Path) -> None:
     imagenet_drawings.DRAWINGS["umbrella.png"]().save(tmp_path / "umbrella.png")
     asked = (str(tmp_path / "umbrella.png"), "--committee", "lite", "--rule", "cascade")

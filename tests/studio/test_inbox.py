@@ -34,7 +34,9 @@ def door(tmp_path: Path) -> Projects:
 
 def studio(door: Projects, **options: object) -> FlaskClient:
     registry = Registry(
-        studios.fake_classifier, studios.catalogue(studios.GARDEN, "lite"), studios.GARDEN
+        studios.fake_classifier,
+        studios.catalogue(studios.GARDEN, studios.NURSERY, "lite"),
+        studios.GARDEN,
     )
     chosen = settings.load({}, home=door.home, **options)
     return create_app(chosen, registry).test_client()
@@ -67,6 +69,16 @@ def test_only_photos_in_doubt_are_kept(client: FlaskClient, door: Projects) -> N
     assert verdicts["1.png"]["status"] == "unsure"
     assert verdicts["1.png"]["top"][0]["label"] == verdicts["1.png"]["label"]
     assert {one.name: door.read(one.digest) for one in kept} == {"1.png": UNSURE, "2.png": NONE}
+
+
+def test_a_missing_promise_fills_no_inbox(client: FlaskClient, door: Projects) -> None:
+    answer = ask(client, SURE, UNSURE, NONE, keep="true", committee=studios.NURSERY)
+    verdicts = [result["verdict"] for result in answer.json["results"]]
+    assert [verdict["status"] for verdict in verdicts] == ["unsure", "unsure", "none"]
+    assert [bool(verdict["status_reason"]) for verdict in verdicts] == [True, True, False]
+    assert verdicts[0]["prob"] > 0.95
+    assert {one.name for one in door.inbox()} == {"1.png", "2.png"}
+    assert "<strong>In doubt</strong>: daisy" in client.get("/projects/inbox").text
 
 
 @pytest.mark.parametrize("options", [{}, {"keep": "false"}, {"keep": ""}])

@@ -126,6 +126,19 @@ def test_metrics_card_and_report_agree(shapes: bundles.Bundle) -> None:
     assert "100.0" in (shapes.folder / "report.html").read_text()
 
 
+def test_where_photos_were_too_few_to_promise_anything_all_say_so(
+    trained: Result, shapes: bundles.Bundle
+) -> None:
+    answered = shapes.about["data"]["train"]
+    share = 100 * shapes.about["data"]["val"] / (3 * PER_CLASS)
+    reason = f"Only {answered} photos were answered while learning; at least 59 without a mistake"
+    files = [(shapes.folder / name).read_text() for name in ("README.md", "report.html")]
+    for text in (trained.stdout, *files):
+        assert reason in text
+        assert f"and train again; {share:.0f} % of all photos are held out" in text
+    assert "No answer is called sure" in trained.stdout
+
+
 def test_each_photo_was_answered_before_it_was_learned(
     shapes: bundles.Bundle, photos: Path
 ) -> None:

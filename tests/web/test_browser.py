@@ -237,14 +237,14 @@ SHADES = ("SURE", "TWO_ASKED", "MANY_CLASSES", "NONE_OF_THESE")
 NETWORK_DOWN = "net::ERR_FAILED"
 
 
-def doubted(visit, rule: str = "cascade", **options):
+def doubted(visit, rule: str = "cascade", committee: str = studios.GARDEN, **options):
     """The page with a photo of each kind, to be asked of the committee that was fitted."""
     page = visit(**options)
     page.set_input_files(
         "#choose",
         files(*((f"{n}.png", plain_image(getattr(studios, n))) for n in SHADES)),
     )
-    page.check('[name="committee"][value="garden"]')
+    page.check(f'[name="committee"][value="{committee}"]')
     page.check(f'[name="rule"][value="{rule}"]')
     return page
 
@@ -266,6 +266,16 @@ def test_doubt_is_shown_alike_with_a_script_and_without(visit):
     expect(plain.locator(".plain[data-slot=ask]:visible")).to_have_count(0)
     expect(scripted.locator(".plain[data-slot=ask]:visible")).to_have_count(3)
     screenshot(scripted, "doubt")
+
+
+def test_a_missing_promise_is_explained_with_a_script_and_without(visit):
+    plain = doubted(visit, committee=studios.NURSERY, java_script_enabled=False)
+    follow(plain.locator(".ask"))
+    scripted = doubted(visit, committee=studios.NURSERY)
+    ask(scripted)
+    assert texts(plain, ".plate") == texts(scripted, ".plate")
+    reason = "Nothing promised yet. Only 23 photos were answered while learning"
+    assert [reason in said for said in texts(scripted, ".plate")] == [True, True, True, False]
 
 
 def test_a_skipped_member_is_run_on_request(visit):

@@ -384,7 +384,8 @@ def test_every_rule_is_explained(client):
 @pytest.fixture
 def garden():
     """A client of a studio whose committee was fitted, and whose first answers are due."""
-    registry = Registry(studios.fake_classifier, studios.catalogue(studios.GARDEN), studios.GARDEN)
+    catalogue = studios.catalogue(studios.GARDEN, studios.NURSERY)
+    registry = Registry(studios.fake_classifier, catalogue, studios.GARDEN)
     registry.get()
     return create_app(settings.load({}), registry).test_client()
 
@@ -431,6 +432,24 @@ def test_networks_that_were_skipped_stay_in_their_place(garden):
     assert said.count("The rule weighted asks every network.") == 2
     two = judged(garden, studios.TWO_ASKED, rule="cascade")
     assert "cascade of 3 networks; 2 were enough; surest was EfficientNetLite1 with" in two
+
+
+FEW = (
+    "Only 23 photos were answered while learning; at least 59 without a mistake are needed before "
+    "Triptych can promise 95 %. Add photos, and train again."
+)
+
+
+def test_too_few_photos_to_promise_anything_are_no_doubt_about_a_photo(garden):
+    said = judged(garden, studios.SURE, committee=studios.NURSERY)
+    assert f" % Nothing promised yet. {FEW} then tulip" in said
+    assert "it may well be another class" not in said
+    image = ("a.png", plain_image(studios.SURE))
+    answer = ask(garden, image, committee=studios.NURSERY).json["results"][0]
+    reason = {"code": "too_few_to_promise", "message": FEW, "promise": 0.95}
+    assert answer["verdict"]["status_reason"] == reason
+    assert answer["reason"] is None  # why members were skipped
+    assert ask(garden, image).json["results"][0]["verdict"]["status_reason"] is None
 
 
 def test_the_api_says_how_sure_it_is(garden):

@@ -36,6 +36,7 @@ _VERDICT = pyarrow.struct(
         "set": pyarrow.struct({"coverage": _NUMBER, "labels": _GUESSES}),
         "novelty": _NUMBER,
         "similar": pyarrow.list_(_SIMILAR),
+        "status_reason": pyarrow.struct({"code": _TEXT, "message": _TEXT, "promise": _NUMBER}),
     }
 )
 _TIMING = pyarrow.struct(

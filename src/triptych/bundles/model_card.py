@@ -11,8 +11,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from triptych.ensemble.params import EnsembleParams
 from triptych.utils import validation
 from triptych.utils.formatting import accuracy
+from triptych.utils.formatting import counted
+from triptych.utils.formatting import percent
 from triptych.utils.formatting import percent_range
 from triptych.utils.formatting import plain_text
 from triptych.utils.formatting import share_of
@@ -94,6 +97,28 @@ def render(
     return "\n".join([*front, "", *text, ""])
 
 
+def missing_promise(about: Mapping[str, Any]) -> str | None:
+    """Why no answer of a bundle can be called sure, and how many photos to add.
+
+    Args:
+        about: What ``bundle.json`` says.
+
+    Returns:
+        ``None`` where answers can be called sure, and where nothing is known of that.
+    """
+    if not about["doubt"]:
+        return None
+    missing = EnsembleParams.from_dict(about["doubt"]).missing_promise(about["rule"])
+    photos = about.get("data", {})
+    if missing is None or not missing.lacking or not photos.get("held_out") or not photos["train"]:
+        return missing.message if missing else None
+    answered = photos["train"] / (photos["train"] + photos.get("val", 0))
+    return (
+        f"{missing.reason} Add about {counted(missing.more(answered), 'photo')} and train again; "
+        f"{percent(1 - answered, 0)} of all photos are held out to measure with."
+    )
+
+
 def _licence(about: dict[str, Any], texts: Mapping[str, str]) -> list[str]:
     if "licence" in texts:
         # Quoted as JSON, which is YAML.
@@ -164,6 +189,7 @@ def _text(about: dict[str, Any], metrics: dict[str, Any], texts: Mapping[str, st
         "",
         "## Limits",
         "",
+        *_promise_note(about),
         _ood_note(about) + "Figures hold for photos like those it was evaluated on.",
         *_paragraphs(texts, "limits"),
         *_section(texts, "licence", "Licence"),
@@ -203,6 +229,11 @@ def _ood_note(about: dict[str, Any]) -> str:
         "looks like nothing that was taught, which does not tell near relatives; the Keras models "
         "by themselves give any photo one of the classes. "
     )
+
+
+def _promise_note(about: dict[str, Any]) -> list[str]:
+    missing = missing_promise(about)
+    return [f"No answer is called *sure*. {missing}", ""] if missing else []
 
 
 def _members(about: dict[str, Any]) -> list[str]:

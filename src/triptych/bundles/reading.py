@@ -8,11 +8,11 @@ from typing import Any
 
 from triptych import errors
 from triptych.bundles import metrics
+from triptych.bundles import model_card
 from triptych.bundles import oof_predictions
 from triptych.bundles.metrics import FinetuneRecord
 from triptych.bundles.metrics import HeldOutAccuracy
 from triptych.bundles.metrics import MetricsRecord
-from triptych.bundles.model_card import CardRecord
 from triptych.bundles.oof_predictions import OOFPredictions
 from triptych.engines.conversion import convert
 from triptych.engines.conversion import int8
@@ -134,6 +134,11 @@ class Bundle:
         return params.unfitted([1.0] * len(costs), costs)
 
     @property
+    def missing_promise(self) -> str | None:
+        """Why none of its answers can be called sure, and what to do; ``None`` where some can."""
+        return model_card.missing_promise(self.about)
+
+    @property
     def facts(self) -> dict[str, Any]:
         """A summary for lists of bundles, as a JSON object; says what damage its metrics have."""
         damage: dict[str, str] = {}
@@ -219,6 +224,7 @@ class _MemberRecord(validation.OpenRecord):
 class _DataRecord(validation.OpenRecord):
     name = validation.Text(required=True)
     train = validation.Integer(least=0, required=True)
+    val = validation.Integer(least=0)
 
 
 class _AboutRecord(validation.OpenRecord):
@@ -228,7 +234,7 @@ class _AboutRecord(validation.OpenRecord):
     rule = validation.Text(choices=tuple(RULES), required=True)
     doubt = validation.Object(ParamsRecord, required=True, allow_none=True)
     files = validation.Table(validation.Text(), required=True)
-    card = validation.Object(CardRecord)
+    card = validation.Object(model_card.CardRecord)
     # Missing in imported bundles.
     data = validation.Object(_DataRecord)
     created = validation.Text()
@@ -337,7 +343,7 @@ def read_card_texts(path: Path) -> dict[str, str]:
     Raises:
         errors.BundleError: It is damaged.
     """
-    return _checked(CardRecord, read_object(path), path)
+    return _checked(model_card.CardRecord, read_object(path), path)
 
 
 def _checked(record: Any, data: object, path: Path) -> dict[str, Any]:

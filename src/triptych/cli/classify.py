@@ -113,6 +113,9 @@ def classify(
     classifier = triptych.load(report=common.note, **options)
     names = tuple(member.name for member in classifier.committee.members)
     write = _writer(form, names)
+    committee = classifier.committee
+    if not form and (missing := committee.params.missing_promise(committee.rule)):
+        common.note(f"No answer is called sure. {missing.message}\n")
     failed = 0
     total = sum(1 for _ in _images(paths, read=False)) if many else 1
     photos = list(_images(paths)) if picture else _images(paths)  # standard input is read once
@@ -183,7 +186,7 @@ def _writer(form: str | None, members: tuple[str, ...]) -> Writer:
     columns = ["source", "label", "id", "index", "prob", "rule"]
     columns += ["status", "set", "novelty", "asked"]
     columns += [f"{name}_{what}" for name in members for what in ("label", "prob")]
-    columns += ["similar", "warning", "error_code", "error_message"]
+    columns += ["similar", "warning", "error_code", "error_message", "status_reason"]
     sheet = csv.DictWriter(sys.stdout, columns, lineterminator="\n", restval="")
     sheet.writeheader()
     return lambda answer: sheet.writerow(_safe_cells(_csv_row(answer.to_dict())))
@@ -206,6 +209,7 @@ def _csv_row(answer: dict[str, Any]) -> dict[str, Any]:
     row.update({key: verdict[key] for key in columns})
     row["set"] = "|".join(guess["label"] for guess in (verdict["set"] or {"labels": []})["labels"])
     row["similar"] = "|".join(f"{photo['label']}:{photo['digest']}" for photo in verdict["similar"])
+    row["status_reason"] = (verdict["status_reason"] or {"code": ""})["code"]
     row["asked"] = "|".join(member["name"] for member in answer["members"])
     for member in answer["members"]:
         best = member["top"][0]
@@ -256,7 +260,8 @@ def _confidence(verdict: Verdict) -> str:
     """One line on how far to believe it: status, prediction set, and skipped members."""
     from triptych.results import NONE
 
-    parts = ["unlike all training photos" if verdict.status == NONE else verdict.status or ""]
+    status = "unlike all training photos" if verdict.status == NONE else verdict.status or ""
+    parts = ["nothing promised yet" if verdict.status_reason else status]
     labels = (
         [guess.label.name for guess in verdict.prediction_set.guesses]
         if verdict.prediction_set

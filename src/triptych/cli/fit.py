@@ -163,6 +163,7 @@ def _report(
     from triptych.evaluation import fit_report
 
     committee = classifier.committee
+    missing = fitted.params.missing_promise(committee.rule)
     names = [member.name for member in committee.members]
     gains = fit_report.gains(
         fitted.crossed, scored.probs, names, committee.costs, coverage=coverage
@@ -171,6 +172,7 @@ def _report(
         "committee": committee.name,
         **gains,
         "told": dict(fitted.params.provenance),
+        "missing_promise": missing.message if missing else None,
         "skipped": [failure.to_dict() for failure in scored.skipped],
     }
 
@@ -232,6 +234,8 @@ def _describe(report: dict[str, Any]) -> str:
         f"Photos by the number of networks that were run: {', '.join(shares)}.",
         f"{report['photos']} photos in {report['folds']} folds.",
     ]
+    if report["missing_promise"]:
+        lines.append(f"No answer is called sure. {report['missing_promise']}")
     lines += common.skipped(report["skipped"])
     lines += [f"Drawn: {file}" for file in report.get("plots", [])]
     lines.append(f"Kept: {report['kept']}" if "kept" in report else "Nothing was kept.")

@@ -106,6 +106,8 @@ def train(
             **options,
         )
     click.echo(_describe(bundle.about, bundle.metrics))
+    if bundle.missing_promise:
+        click.echo(f"\nNo answer is called sure yet. {bundle.missing_promise}")
     click.echo(f"\n{bundle.folder}\nTrained in {time.perf_counter() - started:.1f} s. To use it:")
     click.echo(f"  triptych classify PHOTO --committee {bundle.name}")
 

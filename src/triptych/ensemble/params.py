@@ -18,6 +18,7 @@ from triptych.ensemble import cascade
 from triptych.ensemble import conformal
 from triptych.ensemble import rules as ensemble_rules
 from triptych.ensemble.cascade import Stage
+from triptych.ensemble.promise import MissingPromise
 from triptych.typing import Indices
 from triptych.typing import Probs
 from triptych.utils import validation
@@ -72,6 +73,24 @@ class EnsembleParams:
     def rule(self, name: str) -> RuleParams:
         """The parameters of a rule, which may have been added to the program after the fit."""
         return self.rules.get(name, UNFITTED)
+
+    def missing_promise(self, name: str) -> MissingPromise | None:
+        """Why no answer of a rule can be called sure.
+
+        Args:
+            name: Of the rule.
+
+        Returns:
+            ``None`` where some can be, where the rule was not fitted, and where the number of
+            photos is not known.
+        """
+        photos, precision = (self.provenance.get(key) for key in ("photos", "precision"))
+        fitted = self.rule(name)
+        if not fitted.is_fitted or fitted.sure <= 1:
+            return None
+        if not isinstance(photos, int) or not isinstance(precision, float) or photos < 0:
+            return None
+        return MissingPromise(photos, precision) if 0 < precision < 1 else None
 
     def select(self, members: Sequence[int]) -> EnsembleParams:
         """The parameters for some of the members, with no rule fitted unless all of them stay.

@@ -26,6 +26,7 @@ from triptych.results import Guess
 from triptych.results import Prediction
 from triptych.results import PredictionSet
 from triptych.results import Similar
+from triptych.results import StatusReason
 from triptych.results import Timing
 from triptych.results import Verdict
 from triptych.results import top_guesses
@@ -151,6 +152,9 @@ class MemberBatch:
         self._recipe_ms = np.zeros(shape)
         self._total_ms = np.array([image.decode_ms for image in images])
         self._pool = pool
+        self._status_reason: StatusReason | None = None
+        if missing := committee.params.missing_promise(committee.rule):
+            self._status_reason = StatusReason(missing.code, missing.message, missing.precision)
 
     def verdicts(self, *, top: int, coverage: float, similar: int = 0) -> list[Verdict]:
         """Run the members as the committee's rule says, combine their answers, and judge each.
@@ -256,6 +260,7 @@ class MemberBatch:
             skipped=tuple([committee.members[member].name for member in skipped]),
             reason=reason,
             similar=self._similar(image, similar) if similar else (),
+            status_reason=self._status_reason if status == UNSURE else None,
         )
 
     def _status(

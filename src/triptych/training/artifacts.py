@@ -160,18 +160,19 @@ def _fitted_figures(contents: Contents, outcome: evaluation.Predictions) -> dict
     return {"rules": rules, "doubt": doubt}
 
 
-def _fitted_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
+def _fitted_rows(about: dict[str, Any], figures: dict[str, Any]) -> list[tuple[str, str]]:
     """The figures of the fitted parameters, as rows of the report."""
     if "doubt" not in figures:
         return []
     doubt, rules, images = figures["doubt"], figures["rules"], figures["images"]
     cascade, whole = rules["cascade"], rules["weighted"]
+    missing = model_card.missing_promise(about)
 
     def share(part: float, of: int = images) -> str:
         return formatting.share_of(part, of)
 
     rows = [
-        ("Answers called sure", share(doubt["sure"])),
+        ("Answers called sure", missing or share(doubt["sure"])),
         (
             "Prediction sets that are to contain the true class 9 times in 10",
             f"contain it for {share(whole['coverage'])}, with {whole['set_size']:.2f} classes each",
@@ -211,7 +212,7 @@ def _report(contents: Contents, figures: dict[str, Any]) -> report.Report:
             )
             for member in contents.committee.members
         },
-        confidence=_fitted_rows(figures),
+        confidence=_fitted_rows(about, figures),
         details=[
             ("Trained on", f"{counts['train']} photos of {len(contents.features.classes)} classes"),
             ("Classifier on the features (head)", contents.committee.members[0].fit.head.kind),

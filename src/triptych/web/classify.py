@@ -16,8 +16,6 @@ from werkzeug.exceptions import Forbidden
 
 from triptych import errors
 from triptych.inference.classifier import ClassifyOptions
-from triptych.results import NONE
-from triptych.results import UNSURE
 from triptych.results import Failure
 from triptych.results import Verdict
 from triptych.settings import Settings
@@ -27,7 +25,7 @@ from triptych.web import uploads
 from triptych.web.context import Studio
 
 # What the inbox keeps of a verdict.
-INBOX_FIELDS = ("label", "prob", "status", "novelty", "top")
+INBOX_FIELDS = ("label", "prob", "status", "status_reason", "novelty", "top")
 
 Answer = Verdict | Failure
 
@@ -72,7 +70,7 @@ def classify_request(
         options = dataclasses.replace(options, similar=similar)
     answers = answer_images(studio, upload.committee, upload.images, options)
     if upload.keep:
-        keep_unsure(studio, upload, answers)
+        keep_doubtful(studio, upload, answers)
     return upload, answers
 
 
@@ -145,8 +143,8 @@ def answer_images(
     return answers
 
 
-def keep_unsure(studio: Studio, upload: Upload, answers: Sequence[Answer]) -> None:
-    """Keep the images that the committee was not sure of in the inbox, for a person to review.
+def keep_doubtful(studio: Studio, upload: Upload, answers: Sequence[Answer]) -> None:
+    """Keep the images that the committee is in doubt of in the inbox, for a person to review.
 
     Two people have to agree: the owner of the studio, who opens the inbox (off by default), and
     the sender, with each request. An image that cannot be kept is logged and changes no answer.
@@ -156,17 +154,17 @@ def keep_unsure(studio: Studio, upload: Upload, answers: Sequence[Answer]) -> No
         upload: The request.
         answers: One for each of its images.
     """
-    unsure = [
+    doubtful = [
         (name, data, each.to_dict()["verdict"])
         for (name, data), each in zip(upload.images, answers, strict=True)
-        if not isinstance(each, Failure) and each.status in (UNSURE, NONE)
+        if not isinstance(each, Failure) and each.is_doubtful
     ]
-    if not unsure:
+    if not doubtful:
         return
     committee = studio.registry.resolve(upload.committee)
 
     def work() -> None:
-        for name, data, verdict in unsure:
+        for name, data, verdict in doubtful:
             record = {"committee": committee, **{key: verdict[key] for key in INBOX_FIELDS}}
             studio.projects.keep(name, data if isinstance(data, bytes) else data.read(), record)
 

@@ -11,6 +11,7 @@ from typing import Any
 import marshmallow
 from marshmallow import fields
 
+from triptych.ensemble import promise
 from triptych.ensemble import rules
 
 
@@ -86,6 +87,22 @@ class Similar(Answer):
     )
 
 
+class StatusReason(Answer):
+    """Why no answer of a committee can be called sure."""
+
+    code = fields.String(
+        metadata=about(
+            "too_few_to_promise: too few photos were answered while learning; "
+            "too_many_mistakes_to_promise: enough were, and too many of them wrongly.",
+            enum=[promise.TOO_FEW, promise.TOO_MANY_MISTAKES],
+        )
+    )
+    message = fields.String(metadata=about("The same in words, and what to do about it."))
+    promise = fields.Float(
+        metadata=about("The share of sure answers that was to be right.", minimum=0, maximum=1)
+    )
+
+
 class Joined(Guess):
     """The combined answer of the committee; the first of its guesses is repeated at the top."""
 
@@ -98,6 +115,14 @@ class Joined(Guess):
             "sure: answers this probable are rarely wrong; unsure; none: like none of the "
             "training photos; null: the rule was not fitted, so nothing can be promised.",
             enum=["sure", "unsure", "none", None],
+        ),
+    )
+    status_reason = fields.Nested(
+        StatusReason,
+        allow_none=True,
+        metadata=about(
+            "There where the committee can call no answer sure, so that unsure says nothing of "
+            "this image; else null."
         ),
     )
     set = fields.Nested(Set, allow_none=True)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from triptych.ensemble.cascade import NEVER
+from triptych.ensemble.promise import RISK
 from triptych.typing import Array
 from triptych.typing import Float64Array
 from triptych.typing import Labels
@@ -16,8 +17,6 @@ from triptych.typing import Probs
 FLOOR = 1e-12
 # A temperature outside these means too few photos, not how confident a member is.
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
-# Accepted risk that sure answers are right less often than promised.
-RISK = 0.05
 
 
 def negative_log_likelihood(probs: Probs, truth: Labels) -> float:

@@ -239,8 +239,10 @@ function fillVerdict(card, answer) {
     warning: warning ?? "",
     timing: `${ms(timing.total_ms)} in all, decoding ${ms(timing.decode_ms)}`,
   });
-  const status = verdict.status ? copyOf(`${verdict.status}-template`).childNodes : [];
-  slot(card, "status").replaceChildren(...status);
+  const kind = verdict.status_reason ? "unpromised" : verdict.status;
+  const status = kind ? copyOf(`${kind}-template`) : null;
+  if (verdict.status_reason) write(status, { promise: verdict.status_reason.message });
+  slot(card, "status").replaceChildren(...(status?.childNodes ?? []));
   slot(card, "set").replaceChildren(...predictionSet(verdict.set));
   const button = slot(card, "copy");
   button.hidden = !navigator.clipboard;
