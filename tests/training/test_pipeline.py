@@ -10,9 +10,11 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -349,6 +351,34 @@ def test_the_second_time_no_feature_is_computed_and_the_figures_are_the_same(
     assert again.metrics == shapes.metrics
     assert again.about["data"] == shapes.about["data"]
     assert again.about["members"] == shapes.about["members"]
+    arrays, as_before = arrays_of(again.folder), arrays_of(shapes.folder)
+    assert arrays.keys() == as_before.keys()
+    assert len(arrays) > 100, "are the weights of the network among them?"
+    assert [name for name in arrays if arrays[name] != as_before[name]] == []
+
+
+def arrays_of(folder: Path) -> dict[str, bytes]:
+    """All arrays in the files of a bundle, by file and name, as bytes."""
+    arrays = {}
+    for path in folder.rglob("*"):
+        name = str(path.relative_to(folder))
+        if path.suffix == ".npz":
+            with np.load(path) as file:
+                arrays |= {f"{name} {key}": file[key].tobytes() for key in file}
+        elif path.suffix == ".keras":
+            weights_file = io.BytesIO(zipfile.ZipFile(path).read("model.weights.h5"))
+            with h5py.File(weights_file) as file:
+                keys = list[str]()
+                file.visit(keys.append)
+                items = {key: file[key] for key in keys}
+                arrays |= {
+                    f"{name} {key}": item[()].tobytes()
+                    for key, item in items.items()
+                    if isinstance(item, h5py.Dataset)
+                }
+        elif path.suffix in (".bin", ".txt"):
+            arrays[name] = path.read_bytes()
+    return arrays
 
 
 def test_other_views_are_passes_of_their_own_and_are_learned_from(

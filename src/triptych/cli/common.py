@@ -20,6 +20,7 @@ import click
 from triptych import errors
 from triptych import settings
 from triptych.utils import formatting
+from triptych.utils.pace import TimeLeft
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -164,6 +165,8 @@ class Stages:
         self._stage = ""
         self._bar: Any = None
         self._start = 0.0
+        self._timed, self._time_left = "", TimeLeft()
+        self._left_s: float | None = None
 
     def __enter__(self) -> Stages:
         return self
@@ -176,6 +179,8 @@ class Stages:
         if stage != self._stage:
             self._close()
             self._stage, self._start = stage, time.perf_counter()
+            if stage != self._timed:  # the same one goes on after a line in between
+                self._timed, self._time_left = stage, TimeLeft()
             if not total:
                 return
             self._bar = click.progressbar(
@@ -183,16 +188,21 @@ class Stages:
                 label=stage,
                 file=sys.stderr,
                 show_pos=True,
+                show_eta=False,
                 hidden=not sys.stderr.isatty(),
-                item_show_func=self._speed,
+                item_show_func=self._pace,
             )
             self._bar.__enter__()
         if self._bar:
+            self._left_s = self._time_left.update(done, total)
             self._bar.update(done - self._bar.pos, done)
 
-    def _speed(self, done: int | None) -> str | None:
+    def _pace(self, done: int | None) -> str | None:
         spent = time.perf_counter() - self._start
-        return f"{done / spent:.1f} per s" if done and spent else None
+        if not (done and spent):
+            return None
+        speed = f"{done / spent:.1f} per s"
+        return f"{speed}, {formatting.about(self._left_s)} left" if self._left_s else speed
 
     def say(self, line: str) -> None:
         """Print a line between two stages."""

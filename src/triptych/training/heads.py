@@ -29,9 +29,9 @@ L2_PENALTIES = (1.0, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 1e-4)
 ENOUGH_TO_SELECT = 4000
 # Held-out photos that are enough to compare penalties.
 ENOUGH_HELD_OUT = 1000
-# Shares of the loss that a further step may still promise. For heads: probabilities are then within
-# 1e-3 of the optimum; for folds: the out-of-fold loss is within 1e-4 of it; and to compare penalties
-# or draw a curve: within 1e-3.
+# Shares of the loss that a further step may still promise. For heads: probabilities are then
+# within 1e-3 of the optimum; for folds: the out-of-fold loss is within 1e-4 of it; and to compare
+# penalties or draw a curve: within 1e-3.
 EXACT = 1e-7
 CLOSE = 1e-6
 ROUGH = 1e-4

@@ -5,6 +5,7 @@ A probability stays a float in [0, 1] everywhere else.
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from datetime import datetime
 from fractions import Fraction
@@ -159,6 +160,18 @@ def duration(spent_ms: float) -> str:
         ('17 ms', '1.4 s')
     """
     return f"{spent_ms:.0f} ms" if spent_ms < 1000 else f"{spent_ms / 1000:.1f} s"
+
+
+def about(seconds: float) -> str:
+    """A rough time that is still to come.
+
+    Example:
+        >>> about(0.2), about(12.4), about(100)
+        ('1 second', '13 seconds', '2 minutes')
+    """
+    if seconds < 90:
+        return counted(max(1, math.ceil(seconds)), "second")
+    return f"{round(seconds / 60)} minutes"
 
 
 def moment(at_s: float) -> str:

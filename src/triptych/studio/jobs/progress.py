@@ -11,6 +11,7 @@ from typing import Any
 from triptych.studio.projects import job_table
 from triptych.studio.projects.job_table import Job
 from triptych.training.config import TrainingStage
+from triptych.utils.pace import TimeLeft
 
 # Speed is averaged over this window, so that it neither jumps nor lags.
 WINDOW_S = 10.0
@@ -59,6 +60,7 @@ class JobProgress:
         self.job = job
         self._clock = clock
         self._speed = Speedometer(clock)
+        self._left = TimeLeft(clock)
 
     def update(self, message: dict[str, Any]) -> None:
         """Take in one message; `triptych.studio.jobs.worker` lists them."""
@@ -66,13 +68,14 @@ class JobProgress:
             stage, done, total = message["stage"], message["done"], message["total"]
             if stage != self.job.stage:
                 self._speed = Speedometer(self._clock)
+                self._left = TimeLeft(self._clock)
             speed = self._speed.step(done)
             self._change(
                 stage=stage,
                 done=done,
                 total=total,
                 rate=speed if stage in PHOTO_STAGES else None,
-                left_s=(total - done) / speed if speed else None,
+                left_s=self._left.update(done, total),
             )
         elif "member" in message:
             others = [score for score in self.job.news if score["member"] != message["member"]]

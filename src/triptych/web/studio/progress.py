@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,10 +70,7 @@ def _right(row: Mapping[str, Any]) -> str:
 def _left(job: Job) -> str:
     if job.left_s is None or not job.is_under_way:
         return ""
-    seconds = math.ceil(job.left_s)
-    if seconds < 90:
-        return f"About {formatting.counted(seconds, 'second')} left in this stage."
-    return f"About {round(seconds / 60)} minutes left in this stage."
+    return f"About {formatting.about(job.left_s)} left in this stage."
 
 
 def _stages(job: Job) -> list[dict[str, str]]:
