@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from click.testing import Result
 
 from support.images import picture
+from support.images import plain_image
 from triptych.cli import main
 
 
@@ -59,6 +60,22 @@ def test_classes_and_findings_for_people(folder: Path) -> None:
     at = lines.index("unreadable")
     assert "not an image" in lines[at + 1] or "no image" in lines[at + 1]
     assert lines[at + 2] == "    train/ants/text.jpg"
+
+
+def test_a_class_that_is_entirely_black_is_told(folder: Path) -> None:
+    for name in ("ants", "bees"):
+        for i in range(3):
+            (folder / "train" / name / f"dark-{i}.png").write_bytes(plain_image((0, 0, 0)))
+    for i in range(4):
+        path = folder / "train" / "moths" / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(plain_image((0, 0, i)))
+    lines = [line.strip() for line in run(str(folder)).stdout.splitlines()]
+    at = lines.index("faulty class")
+    assert lines[at + 1].startswith("4 of 4 photos of 'moths' are blank.")
+    at = lines.index("blank")
+    assert lines[at + 1].startswith("Blank: one colour, or hardly more.")
+    assert "train/moths/0.png" in lines[at:]
 
 
 def test_a_clean_folder_has_no_findings(folder: Path) -> None:

@@ -22,6 +22,8 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL import ImageDraw
+from PIL import ImageFilter
 
 from support.images import picture
 from triptych import data as triptych_data
@@ -596,6 +598,75 @@ def collections(draw: st.DrawFn) -> list[triptych_data.LabelledPhoto]:
     return [
         photo(i, label, group) for i, (label, group) in enumerate(zip(labels, groups, strict=True))
     ]
+
+
+# ------------------------------------------------------------------ photos that show too little
+
+
+def sharp(seed: int, *, size: tuple[int, int] = (120, 160)) -> Image.Image:
+    """Blocks of random colours, each photo another."""
+    colours = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    return Image.fromarray(colours).resize(size[::-1], Image.Resampling.NEAREST)
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def sharp_set(**others: Image.Image) -> dict[str, bytes]:
+    """Two classes of eight sharp photos, and others in the first, by name."""
+    photos = {f"{label}/{n}.png": sharp(ord(label) + 10 * n) for label in "ab" for n in range(8)}
+    photos |= {f"a/{name}.png": image for name, image in others.items()}
+    return {name: png(image) for name, image in photos.items()}
+
+
+def test_photos_that_show_too_little_are_findings(tmp_path: Path) -> None:
+    dim = Image.fromarray(np.asarray(sharp(100)) // 8)
+    pale = Image.fromarray(225 + np.asarray(sharp(101)) // 9)
+    soft = sharp(102).filter(ImageFilter.GaussianBlur(6))
+    flat, small = Image.new("RGB", (160, 120), "teal"), sharp(103, size=(24, 30))
+    files = sharp_set(flat=flat, dim=dim, pale=pale, soft=soft, small=small)
+    data = triptych_data.open(write(tmp_path, files))
+    assert {finding.kind: finding.sources for finding in data.findings} == {
+        "blank": ("a/flat.png",),
+        "dark": ("a/dim.png",),
+        "bright": ("a/pale.png",),
+        "blurred": ("a/soft.png",),
+        "tiny": ("a/small.png",),
+    }
+    assert len(data.train) == 21  # findings are not failures
+
+
+def test_a_class_of_black_photos_is_at_fault(tmp_path: Path) -> None:
+    files = sharp_set() | {f"c/{n}.png": png(Image.new("RGB", (40 + n, 60))) for n in range(9)}
+    files["c/right.png"] = png(sharp(200))
+    data = triptych_data.open(write(tmp_path, files))
+    message = one(data, "faulty_class").message
+    assert message.startswith("9 of 10 photos of 'c' are blank. ")
+    assert len(one(data, "blank").sources) == 9
+
+
+def test_how_most_photos_are_is_no_fault(tmp_path: Path) -> None:
+    files = {}
+    for at, label in enumerate("ab"):
+        for n in range(8):
+            image = sharp(8 * at + n)
+            files[f"soft/{label}/{n}.png"] = png(image.filter(ImageFilter.GaussianBlur(6)))
+            files[f"dim/{label}/{n}.png"] = png(Image.fromarray(np.asarray(image) // 8))
+            files[f"icons/{label}/{n}.png"] = png(image.resize((30, 24)))
+            lines = Image.new("RGB", (105, 105), "white")
+            corner = (10 + 7 * n, 10 + 40 * at)
+            ImageDraw.Draw(lines).line((*corner, 90 - 9 * n, 95), fill="black", width=2)
+            files[f"lines/{label}/{n}.png"] = png(lines)
+    folder = write(tmp_path, files)
+    for name in ("soft", "icons", "lines"):
+        assert not triptych_data.open(folder / name).findings
+    (finding,) = triptych_data.open(folder / "dim").findings
+    assert finding.kind == "dark"
+    assert finding.message.startswith("16 of 16 photos are nearly black. If such photos are not")
+    assert finding.sources == ()
 
 
 @given(collections(), st.floats(0.01, 0.99), st.integers(0, 9))

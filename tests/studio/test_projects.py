@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -24,6 +25,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from support.images import picture
+from support.images import plain_image
+from support.images import squares
 from triptych import data as triptych_data
 from triptych import errors
 from triptych.cli import main
@@ -602,6 +605,27 @@ def test_findings_are_beside_the_photos_they_concern(projects: Projects, garden:
         "odd_format",
         "small_class",
     }
+
+
+def test_photos_of_older_versions_are_measured_when_they_are_checked(
+    projects: Projects, garden: Project
+) -> None:
+    ants, bees = garden.classes
+    for seed in range(6):
+        projects.add(garden.key, f"{seed}.png", squares(seed, size=(120, 180)), ants.id)
+        projects.add(garden.key, f"b{seed}.png", squares(50 + seed, size=(120, 180)), bees.id)
+    black = projects.add(garden.key, "black.png", plain_image((0, 0, 0)), ants.id)
+    expected = projects.findings(garden.key)
+    assert [(each.kind, each.sources) for each in expected] == [("blank", (black.digest,))]
+    with projects.database.writing() as db:
+        db.execute("UPDATE content SET quality = NULL")
+    assert projects.findings(garden.key) == expected
+    with projects.database.writing() as db:
+        assert db.execute("SELECT count(*) FROM content WHERE quality IS NULL").fetchone() == (0,)
+        db.execute("UPDATE content SET quality = NULL")
+    assert list(projects.dataset(garden.key).findings) == [
+        dataclasses.replace(expected[0], sources=("ants/black.png",))
+    ]
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ import triptych
 from support import networks
 from support.images import SHAPES
 from support.images import picture
+from support.images import plain_image
 from support.images import shape_image
 from triptych import bundles
 from triptych import errors
@@ -139,6 +140,26 @@ def test_where_photos_were_too_few_to_promise_anything_all_say_so(
         assert reason in text
         assert f"and train again; {share:.0f} % of all photos are held out" in text
     assert "No answer is called sure" in trained.stdout
+
+
+def test_a_class_of_black_photos_is_told_before_training(
+    photos: Path, home: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(photos, tmp_path / "photos"))
+    for n in range(4):
+        (folder / "night").mkdir(exist_ok=True)
+        (folder / "night" / f"{n}.png").write_bytes(plain_image((n, 0, 0)))
+    said: list[str] = []
+    fault = "4 of 4 photos of 'night' are blank."
+    with pytest.raises(errors.Stopped):
+        triptych.train(
+            folder,
+            name="night",
+            backbones=["lite0"],
+            home=home,
+            report=said.append,
+            stop=lambda: any(line.startswith(fault) for line in said),
+        )
 
 
 def test_each_photo_was_answered_before_it_was_learned(

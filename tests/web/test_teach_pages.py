@@ -15,6 +15,8 @@ from PIL import Image
 from support import image_formats
 from support import studios
 from support.images import picture
+from support.images import plain_image
+from support.images import squares
 from triptych import settings
 from triptych.studio.projects import UNSORTED
 from triptych.studio.projects import job_table as rows
@@ -64,6 +66,23 @@ def class_ids(projects, key) -> dict[str, int]:
 def follow(client, response):
     assert response.status_code == 303
     return client.get(response.location, headers=PAGE)
+
+
+def test_black_photos_have_a_badge_and_a_class_of_them_is_told_before_teaching(
+    client, projects, garden
+):
+    ids = class_ids(projects, garden)
+    for n in range(3):
+        projects.add(garden, f"{n}.png", plain_image((0, 0, 40 * n)), ids["bees"])
+        projects.add(garden, f"a{n}.png", squares(n, size=(120, 180)), ids["ants"])
+    fault = "3 of 3 photos of &#39;bees&#39; are blank."
+    wall = client.get(f"/projects/{garden}").text
+    assert wall.count('<span class="badge">blank</span>') == 3
+    assert f"<strong>{fault}" in wall
+    assert 'hardly more. Nothing can be learned from that. <span class="quiet">3 photos<' in wall
+    teaching = client.get(f"/projects/{garden}/teach").text
+    assert f"<strong>{fault}" in teaching
+    assert "disabled" not in teaching.partition(">Start<")[0].rpartition("<button")[2]
 
 
 # ------------------------------------------------------------------ the list of projects

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections import defaultdict
 from collections.abc import Iterable
@@ -15,9 +16,33 @@ from triptych.data.layout import Item
 from triptych.data.records import KINDS
 from triptych.data.records import Finding
 from triptych.data.scan import ScannedPhoto
+from triptych.images.quality import MOST_BLURRED
 
 FEW_PHOTOS = 5
 MUCH_LARGER = 5
+# A tiny photo has a shorter side below this, and is so many times smaller than is usual in its set.
+TINY_PX = 64
+TIMES_SMALLER = 4
+# Only where a quarter of the photos are as sharp as this, others are called blurred.
+SHARP_SET = 2 * MOST_BLURRED
+# A larger share of all photos is not odd any more.
+MOST_ALIKE = 0.5
+# From this share of its photos on, a class is at fault.
+WHOLE_CLASS = 0.9
+QUALITY_ADJECTIVES = {
+    "blank": "blank",
+    "dark": "nearly black",
+    "bright": "nearly white",
+    "blurred": "blurred",
+    "tiny": "tiny",
+}
+QUALITY_MESSAGES = {
+    "blank": "Blank: one colour, or hardly more. Nothing can be learned from that.",
+    "dark": "Nearly black: hardly a pixel reaches a quarter of full brightness.",
+    "bright": "Nearly white: hardly a pixel stays below three quarters of full brightness.",
+    "blurred": "Blurred: no sharp edge anywhere, unlike the other photos.",
+    "tiny": "Tiny beside the other photos: enlarged for the networks, it shows little.",
+}
 
 
 @dataclass(frozen=True)
@@ -147,6 +172,57 @@ def sizes(train: Sequence[GroupedPhoto], classes: Sequence[str]) -> Iterator[Fin
             f"{largest!r} has {_photos(most)} to learn from, {smallest!r} has {least}: more than "
             f"{MUCH_LARGER} to 1. Answers will lean towards {largest!r}.",
         )
+
+
+def quality(photos: Sequence[GroupedPhoto]) -> Iterator[Finding]:
+    """Photos that show too little, and classes that consist of such photos.
+
+    What most photos share is how such photos are, not a fault: they are all told at once where
+    they are nearly black or white, and not at all where they are blurred.
+    """
+    problems = _problems(photos)
+    by_kind = Counter(problems.values())
+    for kind, count in by_kind.items():
+        if kind in ("dark", "bright") and count > MOST_ALIKE * len(photos):
+            yield Finding(
+                kind,
+                f"{count:,} of {_photos(len(photos))} are {QUALITY_ADJECTIVES[kind]}. If such "
+                "photos are not meant to be, they were exported wrongly.",
+            )
+            continue
+        sources = (photos[index].item.file.source for index in problems if problems[index] == kind)
+        yield Finding(kind, QUALITY_MESSAGES[kind], tuple(sorted(sources)))
+        members: Counter[str] = Counter(photo.item.label for photo in photos)
+        faulty = Counter(photos[index].item.label for index in problems if problems[index] == kind)
+        for label, number in faulty.items():
+            if number > 1 and number >= WHOLE_CLASS * members[label]:
+                yield Finding(
+                    "faulty_class",
+                    f"{number:,} of {_photos(members[label])} of {label!r} are "
+                    f"{QUALITY_ADJECTIVES[kind]}. The class would be recognised by that, not by "
+                    "what it shows; replace these photos.",
+                )
+
+
+def _problems(photos: Sequence[GroupedPhoto]) -> dict[int, str]:
+    """What is wrong with photos, by their positions."""
+    measured = {n: q for n, photo in enumerate(photos) if (q := photo.scanned.quality)}
+    if not photos:
+        return {}
+    usual_px = statistics.median(min(photo.scanned.size) for photo in photos)
+    sharp = sorted(q.sharpness for q in measured.values() if q.problem in (None, "blurred"))
+    usual_sharpness = sharp[3 * len(sharp) // 4] if sharp else 0.0
+    problems = {}
+    for number, photo in enumerate(photos):
+        side, figures = min(photo.scanned.size), measured.get(number)
+        problem = figures.problem if figures else None
+        if problem == "blurred" and usual_sharpness < SHARP_SET:
+            problem = None
+        if problem is None and side < TINY_PX and TIMES_SMALLER * side <= usual_px:
+            problem = "tiny"
+        if problem:
+            problems[number] = problem
+    return problems
 
 
 def _photos(count: int) -> str:

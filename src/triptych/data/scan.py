@@ -1,4 +1,4 @@
-"""Read every file once: its hash, whether it is a photo, and a sketch to find copies by."""
+"""Read every file once: its hash, whether it is a photo, a sketch to find copies by, figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from triptych import images
 from triptych.data import near
 from triptych.data.files import File
 from triptych.images import formats
+from triptych.images import quality
 from triptych.images import signatures
+from triptych.images.quality import Quality
 from triptych.typing import Progress
 from triptych.utils import concurrency
 
@@ -30,11 +32,15 @@ class ScannedPhoto:
         digest: SHA-256 of the file's bytes.
         sketch: To find its copies by.
         odd_format: The true format, where the file's name promises another.
+        size: (height, width) in pixels, upright.
+        quality: How much it shows; ``None`` where that was not measured.
     """
 
     digest: bytes
     sketch: near.Sketch
     odd_format: str | None
+    size: tuple[int, int]
+    quality: Quality | None
 
 
 def scan(
@@ -55,7 +61,13 @@ def scan(
         except errors.TriptychError as error:
             return error
         odd = odd_format(file.name, signatures.identify(data).name)
-        return ScannedPhoto(hashlib.sha256(data).digest(), near.sketch(picture), odd)
+        return ScannedPhoto(
+            digest=hashlib.sha256(data).digest(),
+            sketch=near.sketch(picture),
+            odd_format=odd,
+            size=picture.shape[:2],
+            quality=quality.measure(picture),
+        )
 
     threads = min(concurrency.cpu_count(), _MAX_THREADS)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="triptych-scan")

@@ -7,6 +7,7 @@
     pixels      from a Pillow image of any mode to an RGB array
     limits      how large an image may be
     preview     a small copy of a photo
+    quality     whether a photo is blank, nearly black or white, or blurred
     heat        a heat map laid over a photo
 
 Everything that reaches a network passes through here: web page, API, command line and training

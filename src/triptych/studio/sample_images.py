@@ -137,7 +137,7 @@ def jpeg(kind: str, *, seed: int) -> bytes:
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         _lay(picture, KINDS[kind], rng)
     picture = picture.resize((width, height), Image.Resampling.LANCZOS)
-    picture = picture.filter(ImageFilter.GaussianBlur(float(rng.choice((0, 0, 0.6, 1.5)))))
+    picture = picture.filter(ImageFilter.GaussianBlur(float(rng.choice((0, 0, 0.6, 1.0)))))
     file = io.BytesIO()
     _lit(picture, rng).save(file, "JPEG", quality=QUALITY)
     return file.getvalue()

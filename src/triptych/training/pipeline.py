@@ -79,6 +79,9 @@ def train(
                 weights = store.weights_of(backbone, config.weights_by_backbone)
                 converter.build(backbone.name, weights)
         dataset = _open(source, config)
+        for finding in dataset.findings:
+            if finding.kind == "faulty_class":
+                options.report(finding.message)
         networks = _extractors(backbones, options, config, converter)
         features = feature_set.compute(dataset, networks, options.home, config)
         frozen = committees.train(features, backbones, config)

@@ -20,24 +20,21 @@ from triptych.data.files import File
 from triptych.data.layout import Item
 from triptych.data.records import Finding
 from triptych.images import formats
+from triptych.images.quality import Quality
 from triptych.studio.projects import naming
 
 _PHOTOS = """
-SELECT photo.digest, photo.name, class.name, format
+SELECT photo.digest, photo.name, class.name, format, quality IS NULL
 FROM photo JOIN content USING (digest) JOIN class ON class.id = photo.class
 WHERE photo.project = ? AND NOT excluded
 """
-_SKETCHES = """
-SELECT digest, sketch FROM content
-WHERE digest IN (SELECT digest FROM photo WHERE project = ? AND NOT excluded)
-"""
 _FACTS = """
-SELECT photo.digest, format, sketch FROM photo JOIN content USING (digest)
-WHERE photo.project = ? AND NOT excluded
+SELECT digest, sketch, format, height, width, quality FROM content
+WHERE digest IN (SELECT digest FROM photo WHERE project = ? AND NOT excluded)
 """
 _MOST_CACHED = 16  # projects
 
-Row = tuple[bytes, str, str, str]
+Row = tuple[bytes, str, str, str, bool]
 
 
 class Entry(NamedTuple):
@@ -58,7 +55,7 @@ def entries(db: sqlite3.Connection, project: int) -> Iterator[Entry]:
     """The photos of a project that have a class and take part, class by class."""
     used: set[tuple[str, str]] = set()
     rows = db.execute(f"{_PHOTOS} ORDER BY class.name, photo.id", (project,))
-    for digest, name, label, kind in rows:
+    for digest, name, label, kind, _ in rows:
         if not files.is_image(name):
             name = f"{name}.{formats.BY_NAME[kind].suffixes[0]}"  # the usual one of several
         stem, _, ending = name.rpartition(".")
@@ -84,16 +81,30 @@ def dataset_of(
     Raises:
         errors.SourceError: Fewer than two classes have photos.
     """
-    facts = {digest.hex(): rest for digest, *rest in db.execute(_FACTS, (project,))}
+    scanned_photo = _scanned(db, project)
     scanned = []
     for digest, label, name in entries(db, project):
-        kind, sketch = facts[digest]
-        photo = scan.ScannedPhoto(
-            bytes.fromhex(digest), near.Sketch.from_bytes(sketch), scan.odd_format(name, kind)
-        )
         file = File(f"{label}/{name}", functools.partial(read, digest))
+        photo = scanned_photo(bytes.fromhex(digest), name)
         scanned.append((Item(file, label, "train"), photo))
     return data.from_scanned(title, scanned)
+
+
+def _scanned(db: sqlite3.Connection, project: int) -> Callable[[bytes, str], scan.ScannedPhoto]:
+    """What a scan would keep of a photo of a project, by its digest and its file's name."""
+    facts = {digest: rest for digest, *rest in db.execute(_FACTS, (project,))}
+
+    def scanned_photo(digest: bytes, name: str) -> scan.ScannedPhoto:
+        sketch, kind, height, width, quality = facts[digest]
+        return scan.ScannedPhoto(
+            digest=digest,
+            sketch=near.Sketch.from_bytes(sketch),
+            odd_format=scan.odd_format(name, kind),
+            size=(height, width),
+            quality=Quality.from_bytes(quality) if quality else None,
+        )
+
+    return scanned_photo
 
 
 class FindingsCache:
@@ -122,20 +133,18 @@ class FindingsCache:
         before, cached = self._known.get(project, (None, ()))
         if (rows, classes) == before:
             return cached
-        sketches = dict(db.execute(_SKETCHES, (project,)))
+        scanned_photo = _scanned(db, project)
         scanned = []
-        for digest, name, label, kind in rows:
-            photo = scan.ScannedPhoto(
-                digest, near.Sketch.from_bytes(sketches[digest]), scan.odd_format(name, kind)
-            )
+        for digest, name, label, _, _ in rows:
             file = File(digest.hex(), functools.partial(read, digest.hex()))
-            scanned.append((Item(file, label, "train"), photo))
+            scanned.append((Item(file, label, "train"), scanned_photo(digest, name)))
         photos = findings.grouped(scanned)
         with_photos = {photo.item.label for photo in photos}
         checked = findings.in_order(
             [
                 *findings.odd_formats(photos),
                 *findings.copies(photos),
+                *findings.quality(photos),
                 *findings.empty([name for name in classes if name not in with_photos], []),
                 *findings.sizes(photos, [name for name in classes if name in with_photos]),
             ]

@@ -90,4 +90,9 @@ CREATE TABLE job (
 CREATE INDEX job_by_project ON job (project, id);
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+# Figures of `triptych.images.quality`; of photos that were added before, they are measured later.
+_QUALITY = """
+ALTER TABLE content ADD COLUMN quality BLOB;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _QUALITY)

@@ -17,6 +17,7 @@ from triptych import errors
 from triptych import images
 from triptych.data import near
 from triptych.images import preview
+from triptych.images import quality
 from triptych.images import signatures
 from triptych.studio.projects import photo_table
 from triptych.studio.projects.database import Database
@@ -57,6 +58,7 @@ class PhotoStore:
             size=(pixels.shape[0], pixels.shape[1]),
             size_bytes=len(data),
             sketch=near.sketch(pixels),
+            quality=quality.measure(pixels),
         )
         self.blobs.put(facts.digest, data)
         self.blobs.draw_thumbnail(facts.digest, pixels)
@@ -71,6 +73,31 @@ class PhotoStore:
         # Again, with the lock: another process may have removed it since.
         self.blobs.put(facts.digest, data)
         return photo_table.note(db, facts)
+
+    def measure_quality(self, project: int, *, most: int = -1) -> None:
+        """Measure the photos of a project that were added by a version that did not.
+
+        By their thumbnails, which are as large as what is measured of a photo.
+
+        Args:
+            project: Its number.
+            most: How many at once; all for -1.
+        """
+        query = (
+            "SELECT digest FROM content WHERE quality IS NULL "
+            "AND digest IN (SELECT digest FROM photo WHERE project = ?) LIMIT ?"
+        )
+        with self._database.reading() as db:
+            digests = [digest for (digest,) in db.execute(query, (project, most))]
+        if not digests:
+            return
+        measured = []
+        for digest in digests:
+            with contextlib.suppress(errors.TriptychError):  # its file may be gone
+                pixels = images.decode(self.blobs.thumbnail(digest.hex()))
+                measured.append((quality.measure(pixels).to_bytes(), digest))
+        with self._database.writing() as db:
+            db.executemany("UPDATE content SET quality = ? WHERE digest = ?", measured)
 
     def collect(self) -> None:
         """Remove the photos that no project and no inbox refers to."""

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from triptych import errors
 from triptych.data import near
+from triptych.images.quality import Quality
 from triptych.studio.projects.records import ALL
 from triptych.studio.projects.records import UNSORTED
 from triptych.studio.projects.records import ProjectPhoto
@@ -36,6 +37,7 @@ class PhotoFacts:
         size: (height, width) in pixels, upright.
         size_bytes: Of the file.
         sketch: To find its copies by.
+        quality: How much it shows.
     """
 
     digest: str
@@ -43,6 +45,7 @@ class PhotoFacts:
     size: tuple[int, int]
     size_bytes: int
     sketch: near.Sketch
+    quality: Quality
 
 
 class Row(NamedTuple):
@@ -68,9 +71,17 @@ def note(db: sqlite3.Connection, facts: PhotoFacts) -> bytes:
     digest = bytes.fromhex(facts.digest)
     height, width = facts.size
     db.execute(
-        "INSERT INTO content (digest, format, width, height, size_bytes, sketch) "
-        "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (digest, facts.format, width, height, facts.size_bytes, facts.sketch.to_bytes()),
+        "INSERT INTO content (digest, format, width, height, size_bytes, sketch, quality) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (
+            digest,
+            facts.format,
+            width,
+            height,
+            facts.size_bytes,
+            facts.sketch.to_bytes(),
+            facts.quality.to_bytes(),
+        ),
     )
     return digest
 

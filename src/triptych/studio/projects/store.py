@@ -24,6 +24,8 @@ from triptych.studio.projects.records import ProjectPhoto
 from triptych.studio.projects.transfer import Transfer
 
 FOLDER = "studio"
+# Photos of older versions whose quality is measured while a page waits, about a second.
+MEASURED_AT_ONCE = 500
 
 
 class Projects(Transfer, Inbox):
@@ -261,7 +263,10 @@ class Projects(Transfer, Inbox):
             errors.UnknownName: There is no such project.
         """
         with self.database.reading() as db:
-            return list(self._checker.check(db, project_table.number_of(db, key), self.read))
+            number = project_table.number_of(db, key)
+        self.photo_store.measure_quality(number, most=MEASURED_AT_ONCE)
+        with self.database.reading() as db:
+            return list(self._checker.check(db, number, self.read))
 
     def decide(
         self,

@@ -42,7 +42,7 @@ class Transfer:
     home: Path
 
     def dataset(self, key: str) -> Dataset:
-        """A project as `training.train` learns from it, without opening a photo.
+        """A project as `training.train` learns from it, without opening a photo that was measured.
 
         Args:
             key: Of the project; photos without a class or that are excluded are left out.
@@ -53,6 +53,8 @@ class Transfer:
         """
         with self.database.reading() as db:
             title, number = project_table.find(db, key).title, project_table.number_of(db, key)
+        self.photo_store.measure_quality(number)
+        with self.database.reading() as db:
             return dataset.dataset_of(db, number, title, self.photo_store.blobs.read)
 
     def export(self, key: str, folder: Path, *, progress: Progress = _silent) -> int:

@@ -32,6 +32,11 @@ BADGES = {
     "exact_duplicate": "copy",
     "near_duplicate": "near copy",
     "odd_format": "odd name",
+    "blank": "blank",
+    "dark": "nearly black",
+    "bright": "nearly white",
+    "blurred": "blurred",
+    "tiny": "tiny",
 }
 
 
@@ -68,12 +73,14 @@ class FindingGroup:
         message: For people.
         sets: Photos that belong together, some of them.
         others: How many more sets there are.
+        photos: How many photos all sets have.
     """
 
     kind: str
     message: str
     sets: list[list[ProjectPhoto]]
     others: int
+    photos: int
 
 
 @dataclass(frozen=True)
@@ -163,5 +170,6 @@ def _notices(
         sets = [[photos[d] for d in finding.sources if d in photos] for finding in alike]
         sets = [each for each in sets if each]
         shown = [each[:SHOWN_PER_SET] for each in sets[:SHOWN_PER_SET]]
-        notices.append(FindingGroup(kind, message, shown, len(sets[SHOWN_PER_SET:])))
+        total = sum(map(len, sets))
+        notices.append(FindingGroup(kind, message, shown, len(sets[SHOWN_PER_SET:]), total))
     return notices

@@ -41,7 +41,7 @@ def teach(key: str) -> str:
     """The options of training, and the progress of the latest job."""
     here = context.current()
     project = here.projects.find(key)
-    latest = here.jobs.latest(key)
+    latest, faults = here.jobs.latest(key), here.do(lambda: here.projects.findings(key))
     options = {**DEFAULTS, **(latest.options if latest else {})}
     networks = [
         {**zoo.facts(row), "here": weights.locate(row) is not None, "command": weights.command(row)}
@@ -55,6 +55,7 @@ def teach(key: str) -> str:
         learned=sum(label.photos for label in project.classes),
         options=options,
         reasons=_reasons(project, options, latest),
+        faults=[each.message for each in faults if each.kind == "faulty_class"],
         networks=networks,
         absent=[row for row in networks if row["name"] in options["backbones"] and not row["here"]],
         heads=HEADS,
