@@ -69,7 +69,7 @@ def run(
     from triptych.tuning import candidates
     from triptych.tuning import select
 
-    extras.require("Fitting", "scipy", extra="teach")
+    extras.require("Fitting", "scipy", "threadpoolctl", extra="teach")
     in_force = settings.load(os.environ, precision=precision, threads=threads, home=home)
     engine_options = EngineOptions(
         in_force.home, in_force.precision, in_force.threads, report=common.note

@@ -29,6 +29,7 @@ from triptych.tuning import select
 from triptych.tuning.select import Candidate
 from triptych.typing import Array
 from triptych.typing import StageProgress
+from triptych.utils import concurrency
 
 # 8 are 176 committees, which takes a minute where there are 1000 classes; 16 would take ten.
 MAX_CANDIDATES = 8
@@ -146,9 +147,17 @@ def _train_heads(
     probs = []
     for number, array in enumerate(vectors):
         progress(TrainingStage.HEADS, number, len(rows))
-        fitted = heads.fit(
-            "linear", array, truth, folds=photo_folds, classes=len(data.classes), seed=seed
-        )
+        with concurrency.ArrayThreads() as threads:
+            fitted = heads.fit(
+                "linear",
+                array,
+                truth,
+                folds=photo_folds,
+                classes=len(data.classes),
+                seed=seed,
+                each=threads.map,
+                raise_if_stopped=threads.raise_if_ended,
+            )
         probs.append(fitted.out_of_fold)
     in_folds = photo_folds >= 0
     return np.stack(probs)[:, in_folds], truth[in_folds], photo_folds[in_folds]
