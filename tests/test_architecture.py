@@ -34,7 +34,7 @@ FENCES = {
         "training.heads",
     },
     "chardet": {"data.zip_names"},
-    "marshmallow": {"utils.validation", "web"},
+    "marshmallow": {"batch.tables", "inference.answer_schemas", "utils.validation", "web"},
     "matplotlib": {
         "benchmark.plots",
         "evaluation.fit_plots",

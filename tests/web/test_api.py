@@ -18,6 +18,7 @@ from support.images import plain_image
 from support.images import squares
 from triptych import errors
 from triptych import settings
+from triptych.inference import answer_schemas
 from triptych.models import weights
 from triptych.models import zoo
 from triptych.web import body as web_body
@@ -322,13 +323,13 @@ def test_answers_are_as_the_schemas_say(client, taught):
     assert any(each["slept"] for each in verdicts)
     assert any("warning" in each for each in verdicts)
     for schema, answers in (
-        (response_schemas.Verdict(), verdicts),
+        (answer_schemas.Verdict(), verdicts),
         (
             response_schemas.Explanation(),
             [c.post("/api/v1/explain", data=form(squares())).json for c in (client, random)],
         ),
         (response_schemas.Refusal(), [send(client, {"b64": "!"}).json, send(client).json]),
-        (response_schemas.Failure(), send(client, {"b64": "!"}, {"b64": ""}).json["results"]),
+        (answer_schemas.Failure(), send(client, {"b64": "!"}, {"b64": ""}).json["results"]),
         (response_schemas.Error(), [client.get(API).json]),
         (response_schemas.Committees(), [client.get("/api/v1/committees").json]),
         (response_schemas.Models(), [client.get("/api/v1/models").json]),

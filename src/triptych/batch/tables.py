@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from marshmallow import fields
+
 from triptych import errors
+from triptych.inference import answer_schemas
 
 try:
     import pyarrow
@@ -18,48 +21,36 @@ except ImportError as error:
 
 _TEXT, _NUMBER = pyarrow.string(), pyarrow.float64()
 
-_GUESS = pyarrow.struct(
-    {"label": _TEXT, "id": _TEXT, "index": pyarrow.int32(), "prob": _NUMBER},
-)
-_GUESSES = pyarrow.list_(_GUESS)
-_SIMILAR = pyarrow.struct({"digest": _TEXT, "label": _TEXT, "distance": _NUMBER})
-_VERDICT = pyarrow.struct(
-    {
-        "label": _TEXT,
-        "id": _TEXT,
-        "index": pyarrow.int32(),
-        "prob": _NUMBER,
-        "rule": _TEXT,
-        "surest": _TEXT,
-        "top": _GUESSES,
-        "status": _TEXT,
-        "set": pyarrow.struct({"coverage": _NUMBER, "labels": _GUESSES}),
-        "novelty": _NUMBER,
-        "similar": pyarrow.list_(_SIMILAR),
-        "status_reason": pyarrow.struct({"code": _TEXT, "message": _TEXT, "promise": _NUMBER}),
-    }
-)
-_TIMING = pyarrow.struct(
-    {
-        "decode_ms": _NUMBER,
-        "recipe_ms": _NUMBER,
-        "members_ms": pyarrow.map_(_TEXT, _NUMBER),
-        "total_ms": _NUMBER,
-    }
-)
+_TYPES: dict[type, Any] = {
+    fields.String: _TEXT,
+    fields.Float: _NUMBER,
+    fields.Integer: pyarrow.int32(),
+}
 
-# The JSON form of `results`, field by field; a photo has either a verdict or an error.
+
+def _column(field: Any) -> Any:
+    """The type of a column that holds a field of the JSON form."""
+    if isinstance(field, fields.Nested):
+        return pyarrow.struct(_columns(field.schema))
+    if isinstance(field, fields.List):
+        return pyarrow.list_(_column(field.inner))
+    if isinstance(field, fields.Dict):
+        return pyarrow.map_(_TEXT, _column(field.value_field))
+    return _TYPES[type(field)]
+
+
+def _columns(schema: Any) -> dict[str, Any]:
+    return {name: _column(field) for name, field in schema.fields.items()}
+
+
+# The JSON form of answers, field by field; a photo has either a verdict or an error.
 ANSWERS = pyarrow.schema(
     [
-        pyarrow.field("source", _TEXT, nullable=False),
-        ("verdict", _VERDICT),
-        ("members", pyarrow.list_(pyarrow.struct({"name": _TEXT, "top": _GUESSES}))),
-        ("skipped", pyarrow.list_(_TEXT)),
-        ("slept", pyarrow.list_(_TEXT)),
-        ("reason", _TEXT),
-        ("timing", _TIMING),
-        ("warning", _TEXT),
-        ("error", pyarrow.struct({"code": _TEXT, "message": _TEXT})),
+        pyarrow.field(name, column, nullable=name != "source")
+        for name, column in {
+            **_columns(answer_schemas.Verdict()),
+            **_columns(answer_schemas.Failure()),
+        }.items()
     ]
 )
 

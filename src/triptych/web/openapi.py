@@ -12,6 +12,7 @@ import flask
 import flask_smorest
 
 import triptych
+from triptych.inference import answer_schemas
 from triptych.web import response_schemas
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -93,7 +94,7 @@ def document() -> dict[str, Any]:
 
 
 def describe(
-    answer: type[response_schemas.Answer] | dict[str, Any],
+    answer: type[answer_schemas.Answer] | dict[str, Any],
     *,
     refuses: Sequence[int] = (),
     of_images: bool = False,

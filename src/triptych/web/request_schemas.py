@@ -20,9 +20,9 @@ from werkzeug.datastructures import MultiDict
 from triptych import errors
 from triptych.ensemble import conformal
 from triptych.ensemble import rules
+from triptych.inference import answer_schemas
 from triptych.inference.classifier import MOST_SIMILAR
 from triptych.preprocessing import recipe
-from triptych.web import response_schemas
 
 # Formats of a heat map.
 FORMATS = ("json", "png")
@@ -52,7 +52,7 @@ class Switch(fields.Boolean):
 
 # Options that several requests have.
 COMMITTEE = fields.String(
-    metadata=response_schemas.about(
+    metadata=answer_schemas.about(
         "The committee to ask: its name, a name with a version such as garden@2, or auto. "
         "By default the studio's.",
         expected="the name of one",
@@ -61,14 +61,14 @@ COMMITTEE = fields.String(
 )
 RULE = fields.String(
     validate=validate.OneOf(rules.RULES),
-    metadata=response_schemas.about(
+    metadata=answer_schemas.about(
         "How the members' answers are combined. By default the committee's own rule.",
         expected=f"one of: {', '.join(rules.RULES)}",
     ),
 )
 FIT = fields.String(
     validate=validate.OneOf(recipe.FITS),
-    metadata=response_schemas.about(
+    metadata=answer_schemas.about(
         "How a photo is fitted into the networks' square: crop keeps its proportions, square "
         "squeezes the whole of it. By default as each network was trained.",
         expected=f"one of: {', '.join(recipe.FITS)}",
@@ -76,13 +76,13 @@ FIT = fields.String(
 )
 
 
-class Options(response_schemas.Exact):
+class Options(answer_schemas.Exact):
     """Which committee answers, and how; the committee's defaults fill in the rest."""
 
     committee = COMMITTEE
     members = fields.List(
         fields.String(),
-        metadata=response_schemas.about(
+        metadata=answer_schemas.about(
             "Names of the members that are to predict. By default all.", expected="a list of names"
         ),
     )
@@ -90,7 +90,7 @@ class Options(response_schemas.Exact):
     top = IntegralNumber(
         strict=True,
         validate=validate.Range(min=1),
-        metadata=response_schemas.about(
+        metadata=answer_schemas.about(
             "How many guesses to name. By default 3.",
             expected="a whole number of at least 1, such as 3",
         ),
@@ -98,7 +98,7 @@ class Options(response_schemas.Exact):
     fit = FIT
     coverage = fields.Float(
         validate=validate.Range(min=0, max=conformal.GRID[-1], min_inclusive=False),
-        metadata=response_schemas.about(
+        metadata=answer_schemas.about(
             "How often the prediction set is to hold the true class. By default as the studio is "
             "set, mostly 0.9.",
             exclusiveMinimum=0,
@@ -108,14 +108,14 @@ class Options(response_schemas.Exact):
     similar = IntegralNumber(
         strict=True,
         validate=validate.Range(min=0, max=MOST_SIMILAR),
-        metadata=response_schemas.about(
+        metadata=answer_schemas.about(
             "How many of the nearest training photos to name, for a trained committee. "
             "By default 0.",
             expected=f"a whole number from 0 to {MOST_SIMILAR}",
         ),
     )
     keep = Switch(
-        metadata=response_schemas.about(
+        metadata=answer_schemas.about(
             "Whether the studio may keep an image for review if the committee is unsure of it or "
             "takes it for none of its classes. By default it keeps nothing; true is refused unless "
             "the owner has opened the inbox.",
@@ -124,18 +124,18 @@ class Options(response_schemas.Exact):
     )
 
 
-class Why(response_schemas.Exact):
+class Why(answer_schemas.Exact):
     """Which member's map of which class is wanted, and in which format."""
 
     committee = COMMITTEE
     member = fields.String(
-        metadata=response_schemas.about(
+        metadata=answer_schemas.about(
             "Name of the member to explain. By default all that the rule uses, together.",
             expected="the name of one",
         )
     )
     label = fields.String(
-        metadata=response_schemas.about(
+        metadata=answer_schemas.about(
             "Id or name of the class. By default the most probable one.",
             expected="the id or name of a class",
         )
@@ -144,7 +144,7 @@ class Why(response_schemas.Exact):
     fit = FIT
     format = fields.String(
         validate=validate.OneOf(FORMATS),
-        metadata=response_schemas.about(
+        metadata=answer_schemas.about(
             "json: the map in numbers, and drawn over the photo in base64; png: only the latter, "
             "as a file. By default what the header Accept asks for, else json.",
             expected=f"one of: {', '.join(FORMATS)}",
@@ -159,19 +159,19 @@ class Form(Options):
         Upload(),
         required=True,
         validate=validate.Length(min=1),
-        metadata=response_schemas.about("One part for each image, each with a file."),
+        metadata=answer_schemas.about("One part for each image, each with a file."),
     )
 
 
-class EncodedImage(response_schemas.Exact):
+class EncodedImage(answer_schemas.Exact):
     """An image in JSON."""
 
     b64 = fields.String(
         required=True,
-        metadata=response_schemas.about("The bytes of the image's file in base64.", format="byte"),
+        metadata=answer_schemas.about("The bytes of the image's file in base64.", format="byte"),
     )
     name = fields.String(
-        metadata=response_schemas.about("What to call it in the answer.", example="cat.jpg"),
+        metadata=answer_schemas.about("What to call it in the answer.", example="cat.jpg"),
     )
 
 
@@ -182,7 +182,7 @@ class Request(Options):
         fields.Nested(EncodedImage),
         required=True,
         validate=validate.Length(min=1),
-        metadata=response_schemas.about("The images, answered in this order."),
+        metadata=answer_schemas.about("The images, answered in this order."),
     )
 
 
@@ -193,7 +193,7 @@ class WhyForm(Why):
         Upload(),
         required=True,
         validate=validate.Length(equal=1),
-        metadata=response_schemas.about("One part with a file, and no other."),
+        metadata=answer_schemas.about("One part with a file, and no other."),
     )
 
 
@@ -204,7 +204,7 @@ class WhyRequest(Why):
         fields.Nested(EncodedImage),
         required=True,
         validate=validate.Length(equal=1),
-        metadata=response_schemas.about("The image, and no other."),
+        metadata=answer_schemas.about("The image, and no other."),
     )
 
 

@@ -1,181 +1,26 @@
-"""The schemas of answers: the OpenAPI document is made from them, and tests check answers by them.
+"""The schemas of responses: the OpenAPI document is made from them, tests check responses by them.
 
-`triptych.results` and its like write the answers; nothing here does. The schemas of requests are in
+Those of answers to images are in `triptych.inference.answer_schemas`, those of requests in
 `triptych.web.request_schemas`.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-import marshmallow
 from marshmallow import fields
 
-from triptych.ensemble import promise
 from triptych.ensemble import rules
-
-
-class Exact(marshmallow.Schema):
-    """A schema that refuses unknown fields."""
-
-    class Meta:
-        """Options of the library."""
-
-        unknown = marshmallow.RAISE
-
-
-class Answer(Exact):
-    """A schema of which an answer has all fields, except those marked as ``sometimes``."""
-
-    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        """Called by the library for each field."""
-        field_obj.required = not field_obj.metadata.get("sometimes")
-
-
-def about(description: str, **more: Any) -> dict[str, Any]:
-    """The description of a field in the OpenAPI document."""
-    return {"description": description, **more}
-
-
-class Problem(Answer):
-    """What went wrong: a code for programs, and a sentence for people."""
-
-    code = fields.String(metadata=about("Stable.", example="unknown_name"))
-    message = fields.String(metadata=about("What came, what was expected, and how to mend it."))
+from triptych.inference.answer_schemas import Answer
+from triptych.inference.answer_schemas import Failure
+from triptych.inference.answer_schemas import Guess
+from triptych.inference.answer_schemas import Problem
+from triptych.inference.answer_schemas import Verdict
+from triptych.inference.answer_schemas import about
 
 
 class Error(Answer):
     """A request that failed; all errors have this form."""
 
     error = fields.Nested(Problem)
-
-
-class Guess(Answer):
-    """A class with its probability."""
-
-    label = fields.String(metadata=about("Its name for people.", example="Egyptian cat"))
-    id = fields.String(
-        metadata=about(
-            "A WordNet id, or the name of the folder of training photos.", example="n02124075"
-        )
-    )
-    index = fields.Integer(metadata=about("Position in the network's output, from 0.", minimum=0))
-    prob = fields.Float(metadata=about("From 0 to 1.", minimum=0, maximum=1))
-
-
-class Prediction(Answer):
-    """The answer of one member to an image."""
-
-    name = fields.String(metadata=about("The member."))
-    top = fields.List(fields.Nested(Guess), metadata=about("Most probable first."))
-
-
-class Set(Answer):
-    """A prediction set: classes among which is the true one as often as was asked for."""
-
-    coverage = fields.Float(metadata=about("How often, from 0 to 1.", minimum=0, maximum=1))
-    labels = fields.List(fields.Nested(Guess), metadata=about("Most probable first."))
-
-
-class Similar(Answer):
-    """A training photo that is near to the image."""
-
-    digest = fields.String(metadata=about("SHA-256 of its file, in hex."))
-    label = fields.String(metadata=about("Its class.", example="bees"))
-    distance = fields.Float(
-        metadata=about("Cosine distance of a network's features, from 0 (alike) to 2.", minimum=0)
-    )
-
-
-class StatusReason(Answer):
-    """Why no answer of a committee can be called sure."""
-
-    code = fields.String(
-        metadata=about(
-            "too_few_to_promise: too few photos were answered while learning; "
-            "too_many_mistakes_to_promise: enough were, and too many of them wrongly.",
-            enum=[promise.TOO_FEW, promise.TOO_MANY_MISTAKES],
-        )
-    )
-    message = fields.String(metadata=about("The same in words, and what to do about it."))
-    promise = fields.Float(
-        metadata=about("The share of sure answers that was to be right.", minimum=0, maximum=1)
-    )
-
-
-class Joined(Guess):
-    """The combined answer of the committee; the first of its guesses is repeated at the top."""
-
-    rule = fields.String(metadata=about("How the answers were combined.", enum=list(rules.RULES)))
-    surest = fields.String(metadata=about("The member with the highest probability."))
-    top = fields.List(fields.Nested(Guess), metadata=about("Most probable first."))
-    status = fields.String(
-        allow_none=True,
-        metadata=about(
-            "sure: answers this probable are rarely wrong; unsure; none: like none of the "
-            "training photos; null: the rule was not fitted, so nothing can be promised.",
-            enum=["sure", "unsure", "none", None],
-        ),
-    )
-    status_reason = fields.Nested(
-        StatusReason,
-        allow_none=True,
-        metadata=about(
-            "There where the committee can call no answer sure, so that unsure says nothing of "
-            "this image; else null."
-        ),
-    )
-    set = fields.Nested(Set, allow_none=True)
-    novelty = fields.Float(
-        allow_none=True,
-        metadata=about(
-            "Share of training photos that are at least as far from the others as this image; "
-            "null where they are not known.",
-            minimum=0,
-            maximum=1,
-        ),
-    )
-    similar = fields.List(
-        fields.Nested(Similar),
-        metadata=about(
-            "The nearest training photos, as many as were asked for, the nearest first; none "
-            "where their files are not known."
-        ),
-    )
-
-
-class Timing(Answer):
-    """Where the time of one image went, in milliseconds."""
-
-    decode_ms = fields.Float(metadata=about("From bytes to pixels."))
-    recipe_ms = fields.Float(metadata=about("From pixels to the inputs of all networks."))
-    members_ms = fields.Dict(
-        keys=fields.String(), values=fields.Float(), metadata=about("In each network.")
-    )
-    total_ms = fields.Float(
-        metadata=about("From bytes to the answers of all members, which run beside each other.")
-    )
-
-
-class Verdict(Answer):
-    """The answer to one image."""
-
-    source = fields.String(metadata=about("The image's name.", example="cat.jpg"))
-    verdict = fields.Nested(Joined)
-    members = fields.List(
-        fields.Nested(Prediction), metadata=about("Each member that predicted, in committee order.")
-    )
-    skipped = fields.List(
-        fields.String(), metadata=about("Members that the rule cascade did not need.")
-    )
-    slept = fields.List(
-        fields.String(), metadata=about("The old name of skipped.", deprecated=True)
-    )
-    reason = fields.String(allow_none=True, metadata=about("Why it did not need them."))
-    timing = fields.Nested(Timing)
-    warning = fields.String(
-        metadata=about("There when the answer must not be believed.", sometimes=True)
-    )
 
 
 class Explanation(Guess):
@@ -208,13 +53,6 @@ class Explanation(Guess):
     warning = fields.String(
         metadata=about("There when the answer must not be believed.", sometimes=True)
     )
-
-
-class Failure(Answer):
-    """An image that could not be classified, in the place of its verdict."""
-
-    source = fields.String(metadata=about("The image's name.", example="notes.txt"))
-    error = fields.Nested(Problem)
 
 
 # Marshmallow has no schema for "one or the other".
