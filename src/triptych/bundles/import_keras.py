@@ -1,38 +1,52 @@
-"""Import a Keras classifier from elsewhere: its model, labels and recipe become a bundle."""
+"""Import a Keras classifier from elsewhere: its model, labels and recipe become a bundle.
+
+It answers as Keras's ``predict`` does, or is not imported: what it does to its input and what its
+outputs mean is found out (`triptych.bundles.import_rules`), and for drawn photos the bundle's
+answers are compared with Keras's.
+"""
 
 from __future__ import annotations
 
-import json
-import zipfile
+import contextlib
+import importlib.util
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from triptych import bundles
 from triptych import errors
+from triptych.bundles import import_rules
 from triptych.bundles import model_card
 from triptych.engines import openvino
 from triptych.engines.conversion import convert
+from triptych.models import keras_file
 from triptych.models import zoo
+from triptych.preprocessing import recipe as preprocessing
 from triptych.preprocessing.recipe import Recipe
+from triptych.typing import Array
 from triptych.typing import Notify
-from triptych.utils import validation
+from triptych.typing import UInt8Image
 
 # The defaults of keras.utils.load_img: resize without keeping the aspect ratio, nearest pixel.
 FIT = "square"
 INTERPOLATION = "nearest"
+RECIPE = "SCALING[:SIZE[:FIT[:INTERPOLATION]]]"
+DRAWN_PHOTOS = 8
 
 
 @dataclass(frozen=True)
 class ExternalModel:
-    """A Keras classifier from elsewhere, and what must be known about it.
+    """A Keras classifier from elsewhere, and what must be known of it.
 
     Args:
         model: Its ``.keras`` file.
         labels: A text file, one class a line, in the order of the outputs.
-        recipe: ``backbone[:size[:fit[:interpolation]]]``; ``None`` guesses it from the backbone
-            found inside.
-        logits: Whether it ends in logits; ``None`` detects that.
+        recipe: ``scaling[:size[:fit[:interpolation]]]``; a backbone's name stands for its
+            scaling. What is left out is found out.
+        logits: Whether it ends in logits; ``None`` finds it out.
     """
 
     model: Path
@@ -58,42 +72,112 @@ def import_model(
 
     Raises:
         errors.SourceError: A file is missing, or no ``.keras`` file.
-        errors.SettingError: The recipe or the number of labels does not fit.
+        errors.SettingError: The recipe or the number of labels does not fit, or what the model
+            does cannot be known.
         errors.WeightsDamaged: Keras cannot load the model in safe mode.
+        errors.EngineError: It cannot be converted, or would not answer as Keras does.
     """
-    bundles.check_name(name)
-    labels = read_labels(model.labels)
-    config = read_config(model.model)
-    recipe = parse_recipe(model.recipe, config)
-    report(f"Recipe: {recipe.to_dict()}")
+    with Importer(report) as importer:
+        return importer.import_model(model, name=name, home=home)
 
-    def fill(folder: Path) -> dict[str, Any]:
-        target = folder / "members" / name
-        convert.run([convert.ImportJob(str(model.model), str(target), model.logits)], report)
-        outputs = openvino.count_classes(target / convert.NETWORK)
-        if outputs != len(labels):
+
+class Importer:
+    """Imports classifiers; leave the ``with`` block to end its processes, in which Keras runs.
+
+    Keras's own answers come from its TensorFlow backend where that is installed, which shares no
+    code with what is served; else from its OpenVINO backend.
+
+    Args:
+        report: Called with a line for people.
+
+    Raises:
+        errors.SettingError: Keras is not installed.
+    """
+
+    def __init__(self, report: Notify = lambda line: None) -> None:
+        self._report = report
+        self._processes = contextlib.ExitStack()
+        self._reference: convert.Converter | None = None
+        self._converter: convert.Converter | None = None
+
+    def __enter__(self) -> Importer:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._processes.close()
+
+    def _start(self) -> tuple[convert.Converter, convert.Converter]:
+        """The process that converts, and the one that Keras answers in."""
+        if self._converter is None or self._reference is None:
+            enter = self._processes.enter_context
+            self._converter = enter(convert.Converter(lambda line: None))
+            self._reference = self._converter
+            if importlib.util.find_spec("tensorflow"):
+                self._reference = enter(convert.Converter(self._report, backend="tensorflow"))
+        return self._converter, self._reference
+
+    def import_model(self, model: ExternalModel, *, name: str, home: Path) -> bundles.Bundle:
+        """Import a classifier as a bundle; see the function of this name."""
+        bundles.check_name(name)
+        labels = read_labels(model.labels)
+        config = keras_file.read_config(model.model)
+        parts = split_recipe(model.recipe)
+        converter, reference = self._start()
+        facts = converter.inspect(model.model)
+        import_rules.check_shapes(facts)
+        count = facts["outputs"][0][1][0]
+        if max(count, 2) != len(labels):
             raise errors.SettingError(
-                f"The model has {outputs} outputs, and the labels file {len(labels)} lines; "
-                "expected as many lines as outputs."
+                f"The model has {count} outputs, and the labels file {len(labels)} lines; expected "
+                f"{'two lines, for no and yes' if count == 1 else 'as many lines as outputs'}."
             )
-        (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
-        member = {"name": name, "recipe": recipe.to_dict(), "cost": 1.0}
-        about = {
-            "labels": [{"name": label, "id": label} for label in labels],
-            "rule": "mean",
-            "doubt": None,
-            "members": [member],
-            "imported_from": model.model.name,
-        }
-        text = model_card.render({"name": name, **about}, {})
-        (folder / "README.md").write_text(text, encoding="utf-8")
-        return about
+        recipe, why = decide_recipe(parts, facts)
+        self._report(f"Recipe: {recipe.to_dict()}; {why}.")
 
-    return bundles.write(home, name, fill)
+        pixels = np.stack([preprocessing.resize(recipe, photo) for photo in draw_photos()])
+        inputs = _keras_inputs(pixels, facts)
+        outputs = reference.predict(model.model, inputs, recipe.scaling)
+        if recipe.scaling != "raw" and import_rules.takes_raw_pixels(facts["front"]):
+            raw = reference.predict(model.model, inputs, "raw")
+            import_rules.require_raw(recipe.scaling, facts, outputs, raw)
+        loss = keras_file.loss_outputs(config)
+        activation = import_rules.activation_of(facts["ending"], outputs, loss, logits=model.logits)
+        means = {"none": "probabilities", "softmax": "logits", "sigmoid": "the logit of the second"}
+        self._report(f"Outputs: {means[activation]} ({', '.join(facts['ending'][::-1])}).")
+
+        served, grey_scaling = _served_recipe(recipe, facts)
+
+        def fill(folder: Path) -> dict[str, Any]:
+            target = folder / "members" / name
+            job = convert.ImportJob(
+                str(model.model), str(target), activation, recipe.size, grey_scaling
+            )
+            converter.run([job])
+            expected = import_rules.to_probabilities(outputs, activation)
+            off = _compare(target / convert.NETWORK, preprocessing.scale(served, pixels), expected)
+            self._report(
+                f"Answers as Keras's predict does: {off:.1g} apart at most, on {len(pixels)} "
+                "drawn photos."
+            )
+            (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
+            about = {
+                "labels": [{"name": label, "id": label} for label in labels],
+                "rule": "mean",
+                "doubt": None,
+                "members": [{"name": name, "recipe": served.to_dict(), "cost": 1.0}],
+                "imported_from": model.model.name,
+            }
+            text = model_card.render({"name": name, **about}, {})
+            (folder / "README.md").write_text(text, encoding="utf-8")
+            return about
+
+        return bundles.write(home, name, fill)
 
 
 def read_labels(path: Path) -> list[str]:
     """The classes in a text file, one a line; empty lines at its end do not count.
+
+    Lines that begin with their own number, from 0, are those of Teachable Machine, ``0 cat``.
 
     Raises:
         errors.SourceError: It cannot be read, or names a class twice or not at all.
@@ -106,6 +190,8 @@ def read_labels(path: Path) -> list[str]:
         ) from error
     while lines and not lines[-1]:
         lines.pop()
+    if all(re.match(rf"{number}\s+\S", line) for number, line in enumerate(lines)):
+        lines = [line.split(maxsplit=1)[1] for line in lines]
     if len(lines) < 2 or "" in lines or len(set(lines)) < len(lines):
         raise errors.SourceError(
             f"{path} has {len(lines)} lines, {len(set(lines))} of them different; expected one "
@@ -114,57 +200,72 @@ def read_labels(path: Path) -> list[str]:
     return lines
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """What a ``.keras`` file says of its layers, without building them.
-
-    Raises:
-        errors.SourceError: It is no such file.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            content = json.loads(archive.read("config.json"))
-        config: dict[str, Any] = validation.load(
-            validation.Table(), content, "config", error=ValueError
-        )
-        return config
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise errors.SourceError(
-            f"{path} is no .keras file: {str(error).rstrip('.')}. In Keras 3, save the model with "
-            "model.save('model.keras')."
-        ) from error
-
-
-def parse_recipe(text: str | None, config: dict[str, Any]) -> Recipe:
-    """The recipe in ``backbone[:size[:fit[:interpolation]]]``, or the one the model suggests.
+@dataclass(frozen=True)
+class RecipeParts:
+    """What a person says of a model's recipe; ``None`` is to be found out.
 
     Args:
-        text: What a person wrote, such as ``"xception:150"``; ``None`` guesses.
-        config: What the model says of its layers.
+        scaling: A name from `triptych.preprocessing.recipe.SCALINGS`.
+        size: (height, width) in pixels; that of a backbone that was named is no more than a
+            default.
+        is_size_given: Whether a person said the size.
+        fit: As in `Recipe`.
+        interpolation: As in `Recipe`.
+        crop_share: As in `Recipe`.
+    """
+
+    scaling: str | None = None
+    size: tuple[int, int] | None = None
+    is_size_given: bool = False
+    fit: str = FIT
+    interpolation: str = INTERPOLATION
+    crop_share: float = 0.875
+
+
+def split_recipe(text: str | None) -> RecipeParts:
+    """What ``scaling[:size[:fit[:interpolation]]]`` says.
+
+    Args:
+        text: Such as ``"0..1"``, ``"raw:180"``, ``"xception:150"`` or ``":224:crop:bilinear"``.
 
     Raises:
-        errors.SettingError: It cannot be understood, or nothing could be guessed.
-        errors.UnknownName: There is no such backbone.
+        errors.SettingError: It cannot be understood.
+        errors.UnknownName: There is no such scaling or backbone.
+
+    Example:
+        >>> split_recipe("0..1:96x128").scaling, split_recipe("resnet-50").scaling
+        ('unit', 'caffe')
     """
-    model_size = input_size(config)
-    parts = (text or _guess(config)).split(":")
+    parts = (text or "").split(":")
     if len(parts) > 4:
-        raise errors.SettingError(
-            f"Got the recipe {text!r}; expected backbone[:size[:fit[:interpolation]]], such as "
-            "xception:150 or resnet50:224:crop:bilinear."
-        )
-    backbone = zoo.find(parts[0])
-    size = _size(parts[1]) if len(parts) > 1 else model_size or backbone.recipe.size
-    if model_size and size != model_size:
-        raise errors.SettingError(
-            f"The recipe says {size[0]} x {size[1]} pixels, and the model takes "
-            f"{model_size[0]} x {model_size[1]}. Leave the size out, or give the model's."
-        )
-    fit = parts[2] if len(parts) > 2 else FIT
-    interpolation = parts[3] if len(parts) > 3 else INTERPOLATION
-    return Recipe(size, backbone.recipe.scaling, fit, backbone.recipe.crop_share, interpolation)
+        raise errors.SettingError(f"Got the recipe {text!r}; expected {RECIPE}, such as 0..1:224.")
+    scaling, size, fit, interpolation = (*parts, *[""] * (4 - len(parts)))
+    word = scaling.strip().lower()
+    found = preprocessing.SCALING_WORDS.get(word, word) or None
+    crop_share, default_size = RecipeParts.crop_share, None
+    if found and found not in preprocessing.SCALINGS:
+        try:
+            row = zoo.find(scaling)
+        except errors.UnknownName as error:
+            raise errors.UnknownName(
+                f"Got the scaling {scaling!r} in a recipe; expected 0..1, -1..1, raw, caffe or "
+                f"torch, or the name of a backbone. {error.message}"
+            ) from None
+        found, crop_share = row.recipe.scaling, row.recipe.crop_share
+        default_size = row.recipe.size
+    return RecipeParts(
+        found,
+        _size(size) or default_size,
+        bool(size),
+        fit or FIT,
+        interpolation or INTERPOLATION,
+        crop_share,
+    )
 
 
-def _size(text: str) -> tuple[int, int]:
+def _size(text: str) -> tuple[int, int] | None:
+    if not text:
+        return None
     height, _, width = text.partition("x")
     try:
         return int(height), int(width or height)
@@ -174,31 +275,105 @@ def _size(text: str) -> tuple[int, int]:
         ) from None
 
 
-def input_size(config: dict[str, Any]) -> tuple[int, int] | None:
-    """The (height, width) a model takes; ``None`` where it takes any or does not say."""
-    for layer in _layers(config):
-        shape = layer.get("config", {}).get("batch_shape")
-        if layer.get("class_name") == "InputLayer" and shape and len(shape) == 4:
-            height, width = shape[1:3]
-            return (height, width) if height and width else None
-    return None
+def decide_recipe(parts: RecipeParts, facts: dict[str, Any]) -> tuple[Recipe, str]:
+    """The recipe of a model, and why it is believed so.
+
+    Args:
+        parts: What a person says.
+        facts: As `triptych.engines.conversion.keras_model.inspect` gives them.
+
+    Raises:
+        errors.SettingError: It does not fit the model, or cannot be known.
+    """
+    height, width = facts["inputs"][0][1][:2]
+    size = (height, width) if height and width else None
+    if size and parts.size and parts.is_size_given and parts.size != size:
+        raise errors.SettingError(
+            f"The recipe says {parts.size[0]} x {parts.size[1]} pixels, and the model takes "
+            f"{size[0]} x {size[1]}. Leave the size out, or give the model's."
+        )
+    size = size or parts.size
+    if size is None:
+        raise errors.SettingError(
+            "The model takes photos of any size, and which one it was trained with is not in the "
+            "file. Say it with --recipe, such as --recipe :224."
+        )
+    scaling, why = parts.scaling, "its scaling as --recipe says"
+    if scaling is None:
+        scaling, why = import_rules.scaling_of(facts)
+    if _is_grey(facts) and scaling not in ("raw", "unit", "tf"):
+        raise errors.SettingError(
+            f"The model takes grey pictures, and the scaling {scaling} is for colours; expected "
+            "raw, 0..1 or -1..1."
+        )
+    return Recipe(size, scaling, parts.fit, parts.crop_share, parts.interpolation), why
 
 
-def _guess(config: dict[str, Any]) -> str:
-    names = {zoo.normalize(name): name for name in zoo.BACKBONES}
-    for layer in _layers(config):
-        known = names.get(zoo.normalize(str(layer.get("config", {}).get("name", ""))))
-        if known:
-            return known
-    raise errors.SettingError(
-        "No known backbone was found inside the model, so its recipe cannot be guessed. "
-        "Name its preprocessing with --recipe, such as --recipe resnet50:224."
-    )
+def _is_grey(facts: dict[str, Any]) -> bool:
+    shape = facts["inputs"][0][1]
+    return len(shape) == 2 or shape[2] == 1
 
 
-def _layers(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """The model and all layers in it, nested ones too, outer ones first."""
-    layers = [config]
-    for layer in config.get("config", {}).get("layers", []):
-        layers += _layers(layer)
-    return layers
+def _served_recipe(recipe: Recipe, facts: dict[str, Any]) -> tuple[Recipe, tuple[float, float]]:
+    """The recipe as it is served, and mean and standard deviation for grey values.
+
+    A network that takes grey gets colours, and turns and scales them itself.
+    """
+    scaling = preprocessing.SCALINGS[recipe.scaling]
+    if not _is_grey(facts):
+        return recipe, (0.0, 1.0)
+    raw = Recipe(recipe.size, "raw", recipe.fit, recipe.crop_share, recipe.interpolation)
+    return raw, (scaling.mean[0], scaling.std[0])
+
+
+def _keras_inputs(pixels: Array, facts: dict[str, Any]) -> Array:
+    """Photos as a person feeds them to the model in Keras, before any scaling."""
+    if not _is_grey(facts):
+        return pixels.astype(np.float32)
+    # ITU-R 601, as Pillow's convert("L"), by which Keras loads grey pictures.
+    red, green, blue = np.moveaxis(pixels.astype(np.int64), -1, 0)
+    grey = (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16
+    shape = facts["inputs"][0][1]
+    inputs: Array = grey if len(shape) == 2 else grey[..., np.newaxis]
+    return inputs.astype(np.float32)
+
+
+def draw_photos() -> list[UInt8Image]:
+    """Pictures to compare a network with another: soft and sharp, dark and bright, any proportions.
+
+    Returns:
+        Arrays of shape (H, W, 3), the same every time.
+    """
+    rng = np.random.default_rng(0)
+    photos = []
+    for number in range(DRAWN_PHOTOS):
+        height, width = rng.integers(200, 400, 2)
+        cells = rng.integers(0, 256, (2 + 3 * number, 3 + 2 * number, 3))
+        rows = np.arange(height) * len(cells) // height
+        columns = np.arange(width) * cells.shape[1] // width
+        colours = cells[rows][:, columns] + rng.normal(0, 12, (height, width, 3))
+        low, high = sorted(rng.uniform(0, 255, 2))
+        light = (0.0, 255.0) if number % 2 else (low, high)
+        photos.append(np.interp(colours, (0, 255), light).astype(np.uint8))
+    return photos
+
+
+def _compare(network: Path, inputs: Array, expected: Array) -> float:
+    """How far a network's answers are from Keras's, at most.
+
+    Raises:
+        errors.EngineError: Too far.
+    """
+    engine = openvino.OpenVINOEngine(network, precision="f32")
+    # One by one, as photos mostly come, and all at once.
+    answers = np.concatenate([engine.run(each[np.newaxis]).probs for each in inputs])
+    for probs in (answers, engine.run(inputs).probs):
+        off = np.abs(probs - expected)
+        if not off.max() <= import_rules.TOLERANCE:  # also where it is NaN
+            photo, label = np.unravel_index(np.nan_to_num(off, nan=np.inf).argmax(), off.shape)
+            raise errors.EngineError(
+                f"The converted network does not answer as Keras does: for a drawn photo, class "
+                f"{label} has {probs[photo, label]:.4f}, and {expected[photo, label]:.4f} in "
+                "Keras's predict. It was not imported."
+            )
+    return float(np.abs(answers - expected).max())

@@ -22,14 +22,15 @@ from triptych.cli import common
 @click.option(
     "--recipe",
     default=None,
-    metavar="BACKBONE[:SIZE[:FIT[:INTERPOLATION]]]",
-    help="Its preprocessing, such as xception:150 or resnet50:224:crop:bilinear. "
-    "[default: guessed from the backbone in the model, and printed]",
+    metavar="SCALING[:SIZE[:FIT[:INTERPOLATION]]]",
+    help="Its preprocessing outside the model: 0..1, -1..1, raw (0 to 255), caffe, torch, or a "
+    "backbone for its scaling, such as xception:150 or 0..1:224:crop:bilinear. "
+    "[default: found out from the layers of the model, and printed]",
 )
 @click.option(
     "--logits/--probabilities",
     default=None,
-    help="What it outputs. [default: by its last layer]",
+    help="What it outputs. [default: found out from its layers and outputs]",
 )
 @common.from_table("home")
 def import_model(

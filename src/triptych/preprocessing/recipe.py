@@ -60,17 +60,30 @@ class Scaling:
     std: tuple[float, float, float]
 
 
+# Other words by which people name a scaling.
+SCALING_WORDS = {
+    "0..255": "raw",
+    "none": "raw",
+    "0..1": "unit",
+    "1/255": "unit",
+    "rescale": "unit",
+    "-1..1": "tf",
+}
+
+
 def _same(value: float) -> tuple[float, float, float]:
     return (value, value, value)
 
 
 # The families' published scalings. "caffe", "tf" and "torch" are Keras's own names for them
-# (keras/src/applications/imagenet_utils.py: preprocess_input); "raw" networks scale inside.
+# (keras/src/applications/imagenet_utils.py: preprocess_input); "raw" networks scale inside, and
+# "unit" is the rescale=1/255 of Keras's ImageDataGenerator.
 SCALINGS: dict[str, Scaling] = {
     "caffe": Scaling("bgr", (103.939, 116.779, 123.68), _same(1.0)),
     "tf": Scaling("rgb", _same(127.5), _same(127.5)),
     "torch": Scaling("rgb", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
     "raw": Scaling("rgb", _same(0.0), _same(1.0)),
+    "unit": Scaling("rgb", _same(0.0), _same(255.0)),
     # google's efficientnet/lite: "MEAN_RGB = [127.0] * 3, STDDEV_RGB = [128.0] * 3"
     "lite": Scaling("rgb", _same(127.0), _same(128.0)),
 }

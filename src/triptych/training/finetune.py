@@ -294,7 +294,7 @@ class _Finetuner:
     def _predict(self, member: TrainedMember, scratch: Path) -> _Probs:
         """Predict with the fine-tuned network, run as it will be served."""
         converted = scratch / CONVERTED
-        job = convert.ImportJob(str(scratch / worker.TUNED), str(converted), logits=False)
+        job = convert.ImportJob(str(scratch / worker.TUNED), str(converted))
         convert.run([job], lambda line: None)
         engine = open_engine(converted / convert.NETWORK, self.options, cache=False)
         network_recipe = member.backbone.recipe

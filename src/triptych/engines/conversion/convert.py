@@ -12,7 +12,10 @@ import functools
 import importlib
 import importlib.abc
 import os
+import re
 import sys
+import tempfile
+import traceback
 import types
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,10 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from triptych import errors
+from triptych.engines.conversion import keras_model
 from triptych.models import head
 from triptych.models import weights
 from triptych.models import zoo
+from triptych.typing import Float32Array
 from triptych.typing import Notify
 from triptych.utils import extras
 from triptych.utils import files
@@ -59,17 +66,23 @@ class ConversionJob:
 
 @dataclass(frozen=True)
 class ImportJob:
-    """A person's own Keras classifier to convert.
+    """A person's own Keras classifier to convert, in inference mode.
 
     Args:
         model: Path of its ``.keras`` file.
         folder: Where the result goes; appears complete or not at all.
-        logits: Whether it ends in logits, without a softmax; ``None`` detects that.
+        activation: What makes its outputs probabilities: ``"softmax"``, ``"sigmoid"`` or
+            ``"none"``, where they are probabilities. One output is that of the second class.
+        size: Height and width of its input in pixels; ``None`` leaves them as they are.
+        grey_scaling: Mean and standard deviation that grey values are scaled by, for a network
+            that takes no colours.
     """
 
     model: str
     folder: str
-    logits: bool | None = None
+    activation: str = "none"
+    size: tuple[int, int] | None = None
+    grey_scaling: tuple[float, float] = (0.0, 1.0)
 
 
 class Converter:
@@ -80,18 +93,24 @@ class Converter:
 
     Args:
         report: Called with a line for people as each network starts.
+        backend: Keras's; with any but ``"openvino"`` it can only `predict`.
 
     Raises:
         errors.SettingError: Keras is not installed.
     """
 
-    def __init__(self, report: Notify) -> None:
+    def __init__(self, report: Notify, *, backend: str = "openvino") -> None:
         # Keras's OpenVINO backend imports SciPy without saying so.
         extras.require("Converting a network by Keras", "keras", "scipy", extra="keras")
         self._report = report
         self._worker = Worker(
             __name__,
-            environment={**os.environ, "KERAS_BACKEND": "openvino", "PYTHONWARNINGS": "ignore"},
+            environment={
+                **os.environ,
+                "KERAS_BACKEND": backend,
+                "PYTHONWARNINGS": "ignore",
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+            },
         )
 
     def __enter__(self) -> Converter:
@@ -123,14 +142,51 @@ class Converter:
         for job in jobs:
             name = job.backbone if isinstance(job, ConversionJob) else Path(job.model).name
             self._report(f"Preparing {name} ...")
-            self._worker.send(asdict(job))
-            answer = next(self._worker.messages(), None)
-            if answer is None:
-                raise errors.EngineError(
-                    f"Converting the networks to OpenVINO failed: {self._worker.reason}"
-                )
-            if answer["damaged"]:
-                raise errors.WeightsDamaged(answer["damaged"])
+            self._request(asdict(job), "Converting the networks to OpenVINO")
+
+    def inspect(self, model: Path) -> dict[str, Any]:
+        """What a person's own model takes and gives; see `keras_model.inspect`.
+
+        Args:
+            model: Its ``.keras`` file.
+
+        Raises:
+            errors.WeightsDamaged: Keras does not load it.
+            errors.EngineError: Keras cannot run it.
+        """
+        facts: dict[str, Any] = self._request({"inspect": str(model)}, f"Reading {model.name}")
+        return facts
+
+    def predict(self, model: Path, images: Float32Array, scaling: str) -> Float32Array:
+        """What a person's own model answers in Keras; see `keras_model.predict`.
+
+        Args:
+            model: Its ``.keras`` file.
+            images: What it takes, with values from 0 to 255, shape (N, ...).
+            scaling: What is done to the values first.
+
+        Raises:
+            errors.WeightsDamaged: Keras does not load it.
+            errors.EngineError: Keras cannot run it.
+        """
+        with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
+            file = Path(scratch) / "images.npy"
+            np.save(file, images)
+            request = {"predict": str(model), "images": str(file), "scaling": scaling}
+            self._request(request, f"Running {model.name} in Keras")
+            outputs: Float32Array = np.load(file)
+        return outputs
+
+    def _request(self, message: dict[str, Any], what: str) -> Any:
+        self._worker.send(message)
+        answer = next(self._worker.messages(), None)
+        if answer is None:
+            raise errors.EngineError(f"{what} failed: {self._worker.reason}")
+        if answer["damaged"]:
+            raise errors.WeightsDamaged(answer["damaged"])
+        if answer["failed"]:
+            raise errors.EngineError(f"{what} failed: {answer['failed']}")
+        return answer["facts"]
 
 
 def run(jobs: Sequence[ConversionJob | ImportJob], report: Notify) -> None:
@@ -143,7 +199,8 @@ def _main() -> None:
     parent = worker.connect()
     # Importing Keras takes 0.8 s of a core without these libraries and scipy.signal, 2.6 s with
     # them, and 5 s more where TensorFlow is installed, which Keras would seed and ask about files.
-    sys.meta_path.insert(0, Hidden("tensorflow", *NEEDLESS))
+    heavy = () if os.environ["KERAS_BACKEND"] == "tensorflow" else ("tensorflow",)
+    sys.meta_path.insert(0, Hidden(*heavy, *NEEDLESS))
     sys.modules["scipy.signal"] = _Later("scipy.signal")
     importlib.import_module("keras")
     for fields in parent.messages():
@@ -151,12 +208,28 @@ def _main() -> None:
             with contextlib.suppress(errors.WeightsDamaged):
                 _backbone(fields["build"], fields["weights"])
             continue
-        damaged = None
+        damaged, failed, facts = None, None, None
         try:
-            _convert(ConversionJob(**fields) if "backbone" in fields else ImportJob(**fields))
+            facts = _answer(fields)
         except errors.WeightsDamaged as error:
             damaged = error.message
-        parent.send({"damaged": damaged})
+        except Exception as error:  # what Keras and OpenVINO cannot do, they say in many ways
+            traceback.print_exc()
+            text = re.sub("\x1b\\[[0-9;]*m", "", str(error))  # Keras colours some
+            lines = [line.strip(" .") for line in text.splitlines() if line.strip()]
+            failed = f"{type(error).__name__}: {'. '.join(lines[:2])}."
+        parent.send({"damaged": damaged, "failed": failed, "facts": facts})
+
+
+def _answer(request: dict[str, Any]) -> Any:
+    if "inspect" in request:
+        return keras_model.inspect(request["inspect"])
+    if "predict" in request:
+        file = request["images"]
+        np.save(file, keras_model.predict(request["predict"], np.load(file), request["scaling"]))
+        return None
+    _convert(ConversionJob(**request) if "backbone" in request else ImportJob(**request))
+    return None
 
 
 class Hidden(importlib.abc.MetaPathFinder):
@@ -189,7 +262,9 @@ def _convert(job: ConversionJob | ImportJob) -> None:
 
     whole = None
     if isinstance(job, ImportJob):
-        network, whole = _imported(job)
+        network, whole = keras_model.network(
+            job.model, activation=job.activation, size=job.size, grey_scaling=job.grey_scaling
+        )
     else:
         network = _backbone(job.backbone, job.weights)
         if job.head:
@@ -215,39 +290,6 @@ def _backbone(name: str, file: str | None) -> Any:
     return zoo.with_features(model)
 
 
-def _imported(job: ImportJob) -> tuple[Any, Any]:
-    """The network with outputs (probs, features), and the whole Keras model."""
-    import keras
-
-    try:
-        model = keras.models.load_model(job.model, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        raise errors.WeightsDamaged(
-            f"{job.model} cannot be loaded by Keras in safe mode: {error}. Expected a whole model "
-            "saved as .keras, without custom or Lambda layers."
-        ) from error
-    (probs,), logits = model.outputs, job.logits
-    if logits is None:
-        logits = not _ends_in_probs(model)
-    if logits:
-        probs = keras.layers.Softmax(name="probabilities")(probs)
-    if probs.shape[-1] == 1:  # one sigmoid unit: the second class's probability
-        probs = keras.layers.Concatenate(name="both")([1.0 - probs, probs])
-    whole = keras.Model(model.inputs, probs)
-    # An imported model's features are the input of its last layer with weights.
-    features = [layer for layer in model.layers if layer.weights][-1].input
-    return keras.Model(model.inputs, [probs, features]), whole
-
-
-def _ends_in_probs(layer: Any) -> bool:
-    import keras
-
-    if getattr(layer, "layers", None):
-        return _ends_in_probs(layer.layers[-1])
-    activation = getattr(getattr(layer, "activation", None), "__name__", "")
-    return isinstance(layer, keras.layers.Softmax) or activation in ("softmax", "sigmoid")
-
-
 def export(model: Any, path: Path) -> None:
     """Write a Keras model as an OpenVINO network that takes any batch size.
 
@@ -271,7 +313,6 @@ def export(model: Any, path: Path) -> None:
 def _free_batch(network: Any) -> None:
     # Keras's OpenVINO backend traces with one image, and Flatten writes that 1 into its target
     # shape. A reshape of a tensor with a free batch must leave the batch free.
-    import numpy as np
     from openvino import opset13
 
     for node in network.get_ordered_ops():

@@ -1,0 +1,269 @@
+"""What an imported model expects and answers, decided from what was found out about it.
+
+Nothing is guessed: what the facts do not settle is refused, with the option that says it named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from triptych import errors
+from triptych.models import zoo
+from triptych.models.zoo import recognition
+from triptych.typing import Array
+
+# How far outputs may be from what they are taken for, and a bundle's answers from Keras's.
+TOLERANCE = 1e-3
+
+# What leaves probabilities as they are, and logits, too. A mean over places keeps both.
+PASSES = (
+    "Identity",
+    "Dropout",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "linear",
+    "ActivityRegularization",
+    "GlobalAveragePooling2D",
+)
+SIGMOIDS = ("sigmoid", "hard_sigmoid")
+LOGITS, PROBABILITIES = "--logits", "--probabilities"
+
+
+def takes_raw_pixels(front: Sequence[tuple[str, Sequence[float]]]) -> bool:
+    """Whether a model scales pixels from 0 to 255 itself.
+
+    It does where its first layers take them to a range that networks are trained on, and would
+    take values from 0 to 1, or from -1 to 1, to none.
+
+    Args:
+        front: The layers before the first with weights, in order: the kind of each, and the mean
+            of what comes out for even pictures of brightness 0, 1 and 255.
+
+    Example:
+        >>> takes_raw_pixels([("Rescaling", [-1.0, -0.992, 1.0])])  # 1/127.5, minus 1
+        True
+        >>> takes_raw_pixels([("Rescaling", [-1.0, 1.0, 509.0])])  # times 2, minus 1
+        False
+        >>> takes_raw_pixels([])
+        False
+    """
+    for _, (black, one, white) in front:
+        slope = (white - black) / 255
+        if abs(black + slope - one) > 1e-3 * abs(white - black):
+            return False  # it bends, so what comes after says nothing of what goes in
+        ranges = [(black, white), (black, one), (black - slope, one)]
+        raw, unit, signed = (_is_trained_on(*sorted(each)) for each in ranges)
+        if raw and not unit and not signed:
+            return True
+        if (unit or signed) and not raw:
+            return False
+    return False
+
+
+def _is_trained_on(low: float, high: float) -> bool:
+    """Whether a range is one that inputs of networks have: around 0, and as wide as 1 or 255."""
+    width = high - low
+    is_scaled, is_bytes = 0.7 <= width <= 60, 200 <= width <= 300
+    return (is_scaled or is_bytes) and low <= 0.05 * width and high >= -0.05 * width
+
+
+def scaling_of(facts: dict[str, Any]) -> tuple[str, str]:
+    """How the pixels of a model are scaled before it, and why it is believed so.
+
+    Args:
+        facts: As `triptych.engines.conversion.keras_model.inspect` gives them.
+
+    Raises:
+        errors.SettingError: The file does not tell.
+    """
+    if takes_raw_pixels(facts["front"]):
+        kinds = ", ".join(dict.fromkeys(kind for kind, _ in facts["front"]))
+        return "raw", f"the model scales its pixels itself ({kinds})"
+    family = recognition.recognize(facts["names"])
+    if family is None:
+        raise errors.SettingError(
+            "The file does not tell how photos were scaled before the model. Say it with --recipe: "
+            "0..1 (rescale=1/255), -1..1, raw (0 to 255), caffe, torch, or a backbone such as "
+            "resnet50 for its preprocess_input."
+        )
+    if family in recognition.FROM_MINUS_1_TO_1:
+        return "tf", f"its layers are those of {family} without preprocessing"
+    row = next(row for row in zoo.BACKBONES.values() if row.family == family)
+    return row.recipe.scaling, (
+        f"its layers are those of {family}, taken to be fed by its preprocess_input; where it was "
+        "not, name the scaling with --recipe, such as 0..1"
+    )
+
+
+def check_shapes(facts: dict[str, Any]) -> None:
+    """Refuse what no photo can be fed to, and what gives no row of classes.
+
+    Args:
+        facts: As `triptych.engines.conversion.keras_model.inspect` gives them.
+
+    Raises:
+        errors.SettingError: With what the model has, and what is wanted.
+    """
+    for kind, verb in (("inputs", "takes"), ("outputs", "gives")):
+        if len(facts[kind]) != 1:
+            names = ", ".join(f"{name!r} {tuple(shape)}" for name, shape in facts[kind])
+            raise errors.SettingError(
+                f"The model {verb} {len(facts[kind])} {kind}: {names}. Expected one, "
+                f"{'a photo' if kind == 'inputs' else 'a number for each class'}; save a model of "
+                "that part of it."
+            )
+    (_, shape), (_, outputs) = facts["inputs"][0], facts["outputs"][0]
+    is_grey = len(shape) == 2 or (len(shape) == 3 and shape[2] == 1)
+    if not is_grey and (len(shape) != 3 or shape[2] != 3):
+        said = f"The model takes {_shown(shape)}"
+        if len(shape) == 3 and shape[0] in (1, 3, 4):
+            said += ", channels first"
+        elif len(shape) == 3 and shape[2] == 4:
+            said += ", colours with alpha (RGBA)"
+        raise errors.SettingError(
+            f"{said}; expected photos of shape (height, width, 3), RGB, or (height, width, 1), "
+            "grey, with channels last."
+        )
+    if len(outputs) != 1 or not outputs[0]:
+        raise errors.SettingError(
+            f"The model gives {_shown(outputs)} for a photo; expected a number for each class, of "
+            "shape (classes,). What segments or finds objects is no classifier."
+        )
+
+
+def _shown(shape: Sequence[int | None]) -> str:
+    sides = ", ".join("any" if side is None else str(side) for side in shape)
+    return f"({sides}{',' if len(shape) == 1 else ''})"
+
+
+def activation_of(
+    ending: Sequence[str], outputs: Array, loss: str | None, *, logits: bool | None
+) -> str:
+    """What makes a model's outputs probabilities.
+
+    Args:
+        ending: What computes them, from the end back; see
+            `triptych.engines.conversion.keras_model.inspect`.
+        outputs: Keras's for some photos, shape (N, C); one class is the second of two.
+        loss: What the model was trained for, as `triptych.models.keras_file.loss_outputs` gives
+            it.
+        logits: What a person says; ``None`` finds it out.
+
+    Returns:
+        ``"softmax"``, ``"sigmoid"``, or ``"none"``, where they are probabilities.
+
+    Raises:
+        errors.SettingError: They cannot be probabilities, or it cannot be known.
+    """
+    if not np.isfinite(outputs).all():
+        raise errors.SettingError(
+            "In Keras, the model answers NaN or infinity to a photo, so its weights are damaged; "
+            "a training with too high a learning rate may have done it. Train it again."
+        )
+    is_one = outputs.shape[1] == 1
+    last = next((word for word in ending if word not in PASSES), "linear" if ending else "nothing")
+    are_probs = _are_probs(outputs)
+    if last == "softmax" and is_one:
+        raise errors.SettingError(
+            "The model ends in a softmax over a single output, which is always 1. Expected a "
+            "sigmoid there, or an output for each class."
+        )
+    if last in SIGMOIDS and not is_one:
+        raise errors.SettingError(
+            f"The model ends in {outputs.shape[1]} sigmoids: each class has a probability of its "
+            "own, and they do not sum to 1. Expected one answer for each photo: a softmax over "
+            "the classes, or a single sigmoid for two."
+        )
+    if last in ("softmax", *SIGMOIDS):
+        if logits:
+            raise errors.SettingError(
+                f"Got {LOGITS}, and the model ends in a {last}: its outputs are probabilities "
+                "already, and a second one would make other answers. Leave the option out."
+            )
+        _require_probs(are_probs, outputs, f"The model ends in a {last}")
+        return "none"
+    if logits is False:
+        _require_probs(are_probs, outputs, f"Got {PROBABILITIES}")
+        return "none"
+    activation = "sigmoid" if is_one else "softmax"
+    if logits:
+        return activation
+    if last in ("linear", "log_softmax"):
+        if loss not in (None, "logits"):
+            raise errors.SettingError(
+                f"The model ends without a softmax or sigmoid, and it was trained with a loss that "
+                f"takes {loss if loss == 'probabilities' else f'other outputs ({loss})'}, so what "
+                f"its outputs mean cannot be known. Say it with {LOGITS} or {PROBABILITIES}."
+            )
+        return activation
+    if are_probs and not is_one:
+        return "none"
+    raise errors.SettingError(
+        f"The model ends in {last}, so what its outputs mean cannot be known; for drawn photos "
+        f"they go from {outputs.min():.4g} to {outputs.max():.4g}. Say it with {LOGITS} or "
+        f"{PROBABILITIES}."
+    )
+
+
+def _are_probs(outputs: Array) -> bool:
+    is_between = outputs.min() >= -TOLERANCE and outputs.max() <= 1 + TOLERANCE
+    sums = outputs.sum(axis=1, dtype=np.float64)
+    return bool(is_between and (outputs.shape[1] == 1 or (abs(sums - 1) <= TOLERANCE).all()))
+
+
+def _require_probs(are_probs: bool, outputs: Array, said: str) -> None:
+    if not are_probs:
+        sums = outputs.sum(axis=1, dtype=np.float64)
+        raise errors.SettingError(
+            f"{said}, and for drawn photos its outputs go from {outputs.min():.4g} to "
+            f"{outputs.max():.4g}, with sums from {sums.min():.4g} to {sums.max():.4g}; expected "
+            "probabilities, from 0 to 1 with a sum of 1."
+        )
+
+
+def to_probabilities(outputs: Array, activation: str) -> Array:
+    """The probabilities of all classes, computed from a model's outputs without Keras.
+
+    Args:
+        outputs: Shape (N, C); one class is the second of two.
+        activation: As `activation_of` gives it.
+
+    Example:
+        >>> to_probabilities(np.array([[0.0, 0.0]]), "softmax")
+        array([[0.5, 0.5]])
+        >>> to_probabilities(np.array([[0.0]]), "sigmoid")
+        array([[0.5, 0.5]])
+    """
+    probs = np.asarray(outputs, np.float64)
+    if activation == "softmax":
+        powers = np.exp(probs - probs.max(axis=1, keepdims=True))
+        probs = powers / powers.sum(axis=1, keepdims=True)
+    elif activation == "sigmoid":
+        probs = (1 + np.tanh(probs / 2)) / 2  # no power that overflows
+    return probs if probs.shape[1] > 1 else np.concatenate([1 - probs, probs], axis=1)
+
+
+def require_raw(scaling: str, facts: dict[str, Any], named: Array, raw: Array) -> None:
+    """Refuse a scaling for a model that scales its pixels itself.
+
+    Args:
+        scaling: What a person says, no ``"raw"``.
+        facts: As `triptych.engines.conversion.keras_model.inspect` gives them.
+        named: The outputs in Keras for photos that were scaled so, shape (N, C).
+        raw: Those for the same photos unscaled.
+
+    Raises:
+        errors.SettingError: With an output of each.
+    """
+    _, why = scaling_of(facts)
+    photo, output = np.unravel_index(abs(named - raw).argmax(), raw.shape)
+    raise errors.SettingError(
+        f"The recipe scales pixels ({scaling}), and {why}, so they would be scaled twice: output "
+        f"{output} for a drawn photo is {named[photo, output]:.4f} so, and {raw[photo, output]:.4f}"
+        " in Keras's predict for pixels from 0 to 255. Say raw, or leave the scaling out. If it "
+        "was trained so, put the second scaling into the model, as a Rescaling layer."
+    )

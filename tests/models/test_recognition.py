@@ -1,0 +1,40 @@
+"""The networks of keras.applications are known by their layers, in models of any name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from triptych.models import zoo
+from triptych.models.zoo import recognition
+
+# The smallest of each family, and those with layers of other names.
+NETWORKS = (
+    *("VGG16", "VGG19", "ResNet50", "ResNet50V2", "Xception", "MobileNet", "MobileNetV2"),
+    *("MobileNetV3Small", "MobileNetV3Large", "DenseNet121", "InceptionV3", "InceptionResNetV2"),
+    *("NASNetMobile", "EfficientNetV2B0", "EfficientNetV2S"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_each_network_is_known_as_its_own_family(name: str, keras: Any) -> None:
+    row = zoo.find(name)
+    family = recognition.recognize([layer.name for layer in row.build().layers])
+    assert family == row.family
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["EfficientNetB0", "ConvNeXtTiny", "EfficientNetLite0"])
+def test_networks_of_other_scalings_are_not_taken_for_them(name: str, keras: Any) -> None:
+    names = [layer.name for layer in zoo.find(name).build().layers]
+    family = recognition.recognize(names)
+    # An EfficientNet has its preprocessing inside, which counts first.
+    if family is not None:
+        assert names[1].startswith("rescaling")
+
+
+def test_each_family_is_one_of_the_zoo() -> None:
+    assert set(recognition.SIGNATURES) <= {row.family for row in zoo.BACKBONES.values()}
+    assert set(recognition.FROM_MINUS_1_TO_1) <= set(recognition.SIGNATURES)
