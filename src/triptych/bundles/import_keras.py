@@ -39,7 +39,7 @@ DRAWN_PHOTOS = 8
 
 @dataclass(frozen=True)
 class ExternalModel:
-    """A Keras classifier from elsewhere, and what must be known of it.
+    """A Keras classifier from elsewhere, and what must be known about it.
 
     Args:
         model: Its ``.keras`` file.
