@@ -123,7 +123,7 @@ def jpeg(source: str) -> bytes:
 def test_the_headline_has_its_interval_in_words() -> None:
     # statsmodels 0.15.0: proportion_confint(148, 153, method="wilson") is 0.9258, 0.9860
     text = page().text
-    assert "96.7 % right on 148 of 153 photos that it had not learned" in text
+    assert "96.7 % right on 148 of 153 photos that it was not trained on" in text
     assert "95 % interval 92.6 % to 98.6 %" in text
 
 

@@ -349,7 +349,7 @@ def test_with_a_key_all_that_is_copied_sends_it_and_nobody_else_sees_anything(sh
 def test_the_page_to_share_is_about_one_committee(client):
     text = seen(client, "/c/garden")
     assert "2 classes: wasp, hornet" in text
-    assert "it was right on 9 of 10 photos that it had not learned" in text
+    assert "it was right on 9 of 10 photos that it was not trained on" in text
     assert "On 60 % to 98 % of photos like those it was tested on" in text
     assert "Take a photo" in text
     for other in ("base", "classic", "Classify", "How answers are combined", "Teach your own"):

@@ -418,7 +418,7 @@ def test_a_large_set_is_folded(garden):
 
 def test_none_of_these_keeps_the_best_guess_and_promises_no_set(garden):
     said = judged(garden, studios.NONE_OF_THESE)
-    assert "None of these Unlike anything it learned from. at best daisy 42.9 %; tulip" in said
+    assert "None of these Unlike all training photos. at best daisy 42.9 %; tulip" in said
     assert "one of:" not in said
 
 

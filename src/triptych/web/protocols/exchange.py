@@ -93,7 +93,7 @@ class InferenceRequest:
 
     Args:
         images: Files or pixels.
-        question: Who is asked, and how.
+        question: Which committee answers, and with which options.
         outputs: The outputs that the answer needs.
         id: The id of the answer; ``None`` without one.
     """

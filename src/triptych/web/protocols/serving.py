@@ -78,7 +78,7 @@ def verdicts(committee: str, images: Sequence[Any], question: ClassifyOptions) -
     Args:
         committee: Its name, perhaps with a version.
         images: Files or pixels, as `Classifier.classify` takes.
-        question: Who is asked, and how.
+        question: Which committee answers, and with which options.
 
     Raises:
         HTTPException: An image cannot be read; the message says which, and why.

@@ -1,9 +1,9 @@
-// What people bring, chosen, dropped or pasted, folders and zips too, as one list of photos.
+// Files that people select, drop or paste, folders and zips included, as one list of photos.
 
 import { send } from "./projects.js";
 import { entriesOf } from "./unzip.js";
 
-// What systems put beside photos.
+// Files that operating systems put beside photos.
 const JUNK = /^(\..*|__MACOSX|Thumbs\.db|desktop\.ini)$/i;
 const ZIP = /\.zip$/i;
 
@@ -73,8 +73,8 @@ function item(path, size, open) {
  * @param {string} address where classes are added
  * @param {Item[]} items
  * @param {Iterable<[string, string]>} known names and numbers of the classes that are there
- * @returns {Promise<(item: Item) => string>} tells the class of an item; none where no class can
- *   be called as its folder is
+ * @returns {Promise<(item: Item) => string>} gives the class of an item; none where its
+ *   folder has a name that no class may have
  */
 export async function classesOf(address, items, known = []) {
   const homes = new Map([["", ""], ...[...known].map(([name, home]) => [folded(name), home])]);
@@ -84,7 +84,7 @@ export async function classesOf(address, items, known = []) {
   return ({ folder }) => homes.get(folded(folder));
 }
 
-/** What names have in common that the studio takes for the same. */
+/** The form in which names are compared. */
 function folded(name) {
   return name.normalize("NFC").toLowerCase();
 }
@@ -95,6 +95,6 @@ async function addClass(address, name) {
   try {
     return String((await send(address, { method: "POST", body })).id);
   } catch {
-    return ""; // `send` has said why
+    return ""; // `send` has shown why
   }
 }

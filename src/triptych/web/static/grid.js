@@ -1,5 +1,5 @@
-// Photos beside each other, by keyboard: arrows go from one to the next, space chooses, and single
-// keys decide about those that are chosen, or else about the one in focus.
+// A grid of photos by keyboard: arrows move the focus, space selects, and single keys decide about
+// the selected photos, or else about the one in focus.
 
 /**
  * Listens to keys on photos, and on nothing else of the page.

@@ -1,5 +1,5 @@
-// The inbox: each decision is saved at once, and the photos it was about stay in sight until the
-// page is opened anew, so that it can be undone.
+// The inbox: each decision is saved at once, and its photos stay in sight until the page is loaded
+// again, so that it can be undone.
 
 import { chosen, goOn, listen } from "./grid.js";
 import { byId, counted, post, say, slot } from "./projects.js";
@@ -7,7 +7,7 @@ import { byId, counted, post, say, slot } from "./projects.js";
 const form = byId("inbox");
 const undo = byId("undo");
 
-/** The photos that were dealt with, the last ones at the end. @type {HTMLElement[][]} */
+/** The reviewed photos, the latest at the end. @type {HTMLElement[][]} */
 const done = [];
 
 byId("project")?.addEventListener("change", (event) => event.target.form.submit());
@@ -51,7 +51,7 @@ async function order(what, photos) {
   goOn(form, open.at(-1));
 }
 
-/** @returns {string} what becomes of a photo, in words */
+/** @returns {string} the decision about a photo, in words */
 function saidOf(what) {
   const known = form.querySelector(`[data-does="${CSS.escape(what)}"]`)?.dataset.said;
   return known ?? `in ${form.elements.to.selectedOptions[0].textContent.replace(/^\d /, "")}`;

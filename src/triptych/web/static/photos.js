@@ -1,5 +1,5 @@
-// The photos of a project: brought by drop, paste, folder, zip or webcam, chosen and decided about.
-// The page itself is the studio's; after each change the parts that changed are taken from it anew.
+// The photos of a project: adding them by drop, paste, folder, zip or webcam, selecting and deciding.
+// The server renders the page; after each change the parts that changed are fetched again.
 
 import { classesOf, dropped, itemsOf } from "./bringing.js";
 import { Camera } from "./camera.js";
@@ -116,7 +116,7 @@ function landed(event) {
   load(dropped(event.dataTransfer), of);
 }
 
-/** Shows what has arrived: now and then, and at the end. */
+/** Shows what has arrived, now and then and at the end. */
 async function arrived(done) {
   if (done) return refresh();
   if (following) return;
@@ -227,14 +227,14 @@ async function submitted(event) {
     if (form.id === "decide") choose(chosen(), false);
     await refresh();
     if (form.id === "decide") byId("undo")?.focus();
-    say(told(button, answer));
+    say(summary(button, answer));
   } catch {
-    // `send` has said it.
+    // `send` has shown it.
   }
 }
 
 /** @returns {string} what was done, where the page does not show it by itself */
-function told(button, { undoable, erased }) {
+function summary(button, { undoable, erased }) {
   if (button?.id === "undo") return "Undone.";
   if (erased) return `${counted(erased, "photo")} deleted.`;
   return button?.name === "do" ? undoable ?? "" : "";
@@ -250,7 +250,7 @@ function isSure() {
   });
 }
 
-// ---------------------------------------------------------------- the page anew
+// ---------------------------------------------------------------- refreshing the page
 
 function showMore(event, show) {
   event.preventDefault();
@@ -262,11 +262,11 @@ function showMore(event, show) {
   refresh();
 }
 
-/** Takes the parts that change from the studio; what is chosen, open or written in stays so. */
+/** Fetches the parts that change; what is selected, open or typed stays so. */
 async function refresh() {
   const options = { headers: { Accept: "text/html" } };
   const own = ++asked;
-  const text = await send(location.href, options).catch(() => null); // it has said why
+  const text = await send(location.href, options).catch(() => null); // it has shown why
   if (text === null || own < shown) return;
   shown = own;
   const page = new DOMParser().parseFromString(text, "text/html");
@@ -281,7 +281,7 @@ async function refresh() {
   showChosen();
 }
 
-/** Photos that stay are not made anew: they keep what is chosen, and do not flicker. */
+/** Photos that stay keep their elements, and so their selection, and do not flicker. */
 function reuse(old, fresh) {
   const place = (photo) => `${photo.closest("[id]").id} ${photo.dataset.photo}`;
   const olds = new Map([...old.querySelectorAll(".photo")].map((photo) => [place(photo), photo]));

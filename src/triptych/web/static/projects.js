@@ -1,5 +1,5 @@
-// What the pages of projects share: asking the studio, saying what happened, dialogs and copying.
-// Without it every form still works as a form.
+// Shared by the pages of projects: requests, messages, dialogs and copying. Without this script
+// every form still works as a form.
 
 const PATIENCE = 5;
 
@@ -35,14 +35,14 @@ export function textOf(tag, text) {
   return element;
 }
 
-/** Says something to everybody, also to those who listen. @param {{wrong?: boolean}} how */
+/** Shows a message, which screen readers also read. @param {{wrong?: boolean}} how */
 export function say(text, { wrong = false } = {}) {
   const notice = byId("notice");
   notice.replaceChildren(...(text ? [textOf("p", text)] : []));
   notice.classList.toggle("wrong", wrong);
 }
 
-/** What the studio refused, in its own words. */
+/** A request that the studio refused, with its message. */
 export class Refused extends Error {
   constructor(message, status) {
     super(message);
@@ -51,12 +51,12 @@ export class Refused extends Error {
 }
 
 /**
- * Asks the studio. While it has too much to do it is asked again when it said; what it refuses is
- * said on the page, too, unless `quiet`.
+ * Sends a request. While the studio is overloaded it is sent again after the time it names; a
+ * refusal is shown on the page, too, unless `quiet`.
  *
  * @param {string | URL} url
  * @param {RequestInit & {quiet?: boolean, patience?: number}} options of `fetch`; `patience` is
- *   how often it is asked again
+ *   how often it is sent again
  * @returns {Promise<any>} the JSON of the answer, or its text where it is something else
  * @throws {Refused} with a message for people
  */
@@ -70,7 +70,7 @@ export async function send(url, { quiet = false, patience = PATIENCE, ...options
 }
 
 /**
- * Posts what a person decided; with the answer, what was said before is no longer so.
+ * Posts a decision; its response replaces the message before.
  *
  * @returns {Promise<object | undefined>} nothing where it was refused, which the page says
  */

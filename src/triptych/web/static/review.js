@@ -1,5 +1,5 @@
-// Decisions about photos, saved at once: the form's own fields are sent, and what became of each
-// photo is written where it hangs.
+// Decisions about photos, saved at once: the fields of the form are sent, and the new state of each
+// photo is written beneath it.
 
 import { chosen, goOn, listen } from "./grid.js";
 import { byId, post, slot } from "./projects.js";
@@ -28,7 +28,7 @@ function decide(form, key, photos) {
   return Boolean(what) || key === "u";
 }
 
-/** Does what a button of the form says. */
+/** Carries out a button of the form. */
 function press(form, button) {
   if (button.name === "one") {
     const [, what] = button.value.split(/ (.*)/);

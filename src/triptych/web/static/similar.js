@@ -1,5 +1,5 @@
-// The taught photos that are most like the one of a card, with their pictures where the studio has
-// them.
+// The training photos that are most similar to the photo of a card, with thumbnails where the studio
+// has them.
 
 /** @param {HTMLElement} card @param {object} verdict as the API gives it */
 export function compare(card, verdict) {

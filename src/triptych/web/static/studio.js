@@ -1,4 +1,4 @@
-// The studio's script: it only improves the form. Photos are staged, then asked about one at a
+// The studio's script: it only improves the form. Photos are staged, then classified one at a
 // time, so that each card is filled as soon as its answer comes.
 
 import { compare } from "./similar.js";
@@ -44,7 +44,7 @@ function takeChosen(input) {
   input.value = "";
 }
 
-/** @param {Iterable<File>} files adds them to the photos to ask about */
+/** @param {Iterable<File>} files adds them to the staged photos */
 function stage(files) {
   for (const file of files) {
     const photo = { file, url: URL.createObjectURL(file) };
@@ -74,7 +74,7 @@ function unstage(photo, item) {
   (next ?? byId("choose")).focus();
 }
 
-/** Says on the button what it will do. */
+/** Updates the label of the button. */
 function showStaged() {
   staged.hidden = !photos.length;
   const button = form.querySelector(".ask");
@@ -122,7 +122,7 @@ function showChoices() {
   if (curl) curl.textContent = `${curl.dataset.command} "${address()}"`;
 }
 
-/** @returns {URL} where to ask, with the choices made */
+/** @returns {URL} the address of the request, with the options of the form */
 function address() {
   const url = new URL(form.dataset.api, location.href);
   for (const [name, value] of new FormData(form)) {
@@ -131,9 +131,9 @@ function address() {
   return url;
 }
 
-// ---------------------------------------------------------------- asking
+// ---------------------------------------------------------------- classifying
 
-/** Asks about every staged photo, one at a time. */
+/** Classifies every staged photo, one at a time. */
 async function ask(event) {
   event.preventDefault();
   if (work) return;
@@ -263,7 +263,7 @@ function how({ members, skipped, verdict }) {
   return asked > 1 ? `${verdict.rule} of ${asked} networks${surest}` : `${best.name} alone`;
 }
 
-/** @param {object[]} guesses @param {string} first @returns {string} what else was thought of */
+/** @param {object[]} guesses @param {string} first @returns {string} the next most probable classes */
 function next(guesses, first) {
   const each = guesses.map(({ label, prob }) => `${label} ${percent(prob)}`);
   return each.length ? `${first} ${each.join("; ")}` : "";
@@ -271,7 +271,7 @@ function next(guesses, first) {
 
 /** @param {object | null} set @returns {Iterable<Node>} its classes and what it promises */
 function predictionSet(set) {
-  // A set of one class says nothing that the label has not said.
+  // A set of one class adds nothing to the label.
   if (!set || set.labels.length === 1) return [];
   const labels = set.labels.map(({ label }) => label);
   const most = Number(byId("set-template").dataset.most);
@@ -285,7 +285,7 @@ function predictionSet(set) {
   return parts.childNodes;
 }
 
-/** @returns {HTMLElement[]} a panel for each member, asked or not, in the committee's order */
+/** @returns {HTMLElement[]} a panel for each member, run or not, in the committee's order */
 function panels(card, answer, asked) {
   const committee = asked.url.searchParams.get("committee");
   const seats = [...form.querySelectorAll(`.seat[data-committee="${committee}"] input`)];
@@ -308,7 +308,7 @@ function panel(member, { members, verdict, timing }) {
   return element;
 }
 
-/** @returns {HTMLElement} the panel of a member that was not needed, with a button to ask it */
+/** @returns {HTMLElement} the panel of a member that was not needed, with a button to run it */
 function skippedPanel(name, card, { source, reason }, asked) {
   const element = copyOf("skipped-template");
   write(element, { member: name, reason });
@@ -319,7 +319,7 @@ function skippedPanel(name, card, { source, reason }, asked) {
   return element;
 }
 
-/** Asks every network about the photo of a card, which keeps what it says until they answered. */
+/** Runs every network on the photo of a card, which keeps its content until they have answered. */
 async function askAll(skipped, card, { url, photo }) {
   const all = new URL(url);
   all.searchParams.set("rule", "weighted");
@@ -336,7 +336,7 @@ async function askAll(skipped, card, { url, photo }) {
   if (stayed) panel.focus();
 }
 
-/** @param {HTMLElement} card @param {boolean} busy whether its networks that were not needed are being asked */
+/** @param {HTMLElement} card @param {boolean} busy whether its networks that were not needed are running */
 function markBusy(card, busy) {
   card.toggleAttribute("data-asking", busy);
   for (const button of card.querySelectorAll('[data-slot="ask"]')) button.disabled = busy;

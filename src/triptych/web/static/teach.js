@@ -1,4 +1,4 @@
-// Follows a teaching: the same that the page says without a script, each second.
+// Follows a training job: updates the page each second.
 
 import { byId, pause, send, slot, textOf, write } from "./projects.js";
 
@@ -8,18 +8,18 @@ const UNDER_WAY = ["waiting", "running"];
 const job = byId("job");
 if (job && UNDER_WAY.includes(job.dataset.state)) follow();
 
-/** Until it has ended, which the studio's own page tells best. */
+/** Polls the job until it has ended, then loads the page anew. */
 async function follow() {
   for (;;) {
     await pause(EVERY_MS);
-    const state = await send(job.dataset.address, { quiet: true }).catch(unheard);
+    const state = await send(job.dataset.address, { quiet: true }).catch(showError);
     if (!state) continue;
     if (!UNDER_WAY.includes(state.state)) return location.reload();
     show(state);
   }
 }
 
-function unheard(error) {
+function showError(error) {
   slot(job, "said").textContent = error.message;
 }
 
@@ -31,7 +31,7 @@ function show({ state, title, said, progress, left, stages, news }) {
   else bar.value = progress;
   slot(job, "stages").replaceChildren(...stages.map(stage));
   slot(job, "news").replaceChildren(...news.map(row));
-  slot(job, "told").hidden = !news.length;
+  slot(job, "scores").hidden = !news.length;
 }
 
 function stage({ name, state }) {

@@ -1,4 +1,4 @@
-// Reads zips in the browser, one file at a time, so that photos in them are brought like others.
+// Reads zips in the browser, one file at a time, so that photos in them are uploaded like others.
 //
 // Source: PKWARE, "APPNOTE.TXT - .ZIP File Format Specification", 4.3 and 4.4.
 

@@ -1,5 +1,5 @@
-// Brings photos to the studio, one to a request and a few at a time: one bad file fails alone,
-// and what was confirmed is kept whatever happens to the rest.
+// Uploads photos, one to a request and a few in parallel: a bad file fails alone, and what was
+// confirmed is kept whatever happens to the rest.
 
 import { Refused, byId, counted, send, textOf } from "./projects.js";
 
@@ -7,7 +7,7 @@ const AT_ONCE = 3;
 
 /** @typedef {{item: import("./bringing.js").Item, home: string}} Load a photo and its class */
 
-/** What is under way, shown in the panel `#uploads`. */
+/** The uploads in progress, shown in the panel `#uploads`. */
 export class Uploads {
   /** @type {Load[]} */
   #waiting = [];
@@ -38,19 +38,19 @@ export class Uploads {
     this.#start();
   }
 
-  /** Keeps what has arrived; the rest can go on later. */
+  /** Stops; what has arrived is kept, and the rest can be resumed. */
   stop(news = "Stopped.") {
     this.#news = news;
     this.#run?.abort();
   }
 
-  /** Brings what is left, and tries again what failed. */
+  /** Resumes with what is left, and retries what failed. */
   goOn() {
     this.#waiting.push(...this.#failed.splice(0));
     this.#start();
   }
 
-  /** How many have not arrived and were not refused. */
+  /** How many are neither uploaded nor refused. */
   get left() {
     return this.#waiting.length + this.#failed.length;
   }

@@ -1,5 +1,5 @@
-// Why: a heat map over the photo of a card, for the verdict or for one member, fetched when it is
-// asked for. The studio says which method made it.
+// Why: a heat map over the photo of a card, for the verdict or for one member, fetched when its
+// button is pressed. The studio says which method made it.
 
 /** @typedef {{url: URL, photo: {file: File}}} Asked what a card is the answer to */
 /** @typedef {{label: string, id: string, member: string}} Why whose answer; no member: the verdict */
@@ -43,13 +43,13 @@ async function toggle(card, button, why, asked) {
   if (shown) return;
   button.setAttribute("aria-pressed", "true");
   say(card, `Looking what speaks for ${why.label} …`);
-  const told = await ask(why, asked);
-  // Another one may have been asked for meanwhile, or another photo.
+  const explanation = await ask(why, asked);
+  // Another map may have been requested meanwhile, or another photo.
   if (!button.isConnected || button.getAttribute("aria-pressed") !== "true") return;
-  if (told.error) {
-    say(card, told.error.message);
+  if (explanation.error) {
+    say(card, explanation.error.message);
   } else {
-    show(card, told, why);
+    show(card, explanation, why);
   }
 }
 
@@ -71,18 +71,18 @@ async function ask(why, { url, photo }) {
   }
 }
 
-/** @param {HTMLElement} card @param {object} told as the API gives it @param {Why} why */
-function show(card, told, why) {
+/** @param {HTMLElement} card @param {object} explanation as the API gives it @param {Why} why */
+function show(card, explanation, why) {
   const heat = slot(card, "heat");
-  const most = place(told.heat, told.box);
-  const partly = told.box.some((side, n) => Math.abs(side - (n > 1)) > 0.001);
+  const most = place(explanation.heat, explanation.box);
+  const partly = explanation.box.some((side, n) => Math.abs(side - (n > 1)) > 0.001);
   const dark = partly ? " The dark edge was not looked at." : "";
-  heat.src = `data:image/png;base64,${told.overlay}`;
+  heat.src = `data:image/png;base64,${explanation.overlay}`;
   heat.alt = `Heat map: most of what speaks for ${why.label} is ${most}.`;
   heat.hidden = false;
   slot(card, "tools").hidden = false;
   fade(card, slot(card, "strength").value);
-  say(card, `What speaks for ${why.label} to ${whose(why)}, by ${told.method}: most is ${most}.${dark}`);
+  say(card, `What speaks for ${why.label} to ${whose(why)}, by ${explanation.method}: most is ${most}.${dark}`);
 }
 
 /** @param {HTMLElement} card */
@@ -99,7 +99,7 @@ function hide(card) {
 /** @param {HTMLElement} card @param {string} text for the line under the photo */
 function say(card, text) {
   slot(card, "sight").hidden = false;
-  slot(card, "told").textContent = text;
+  slot(card, "explained").textContent = text;
 }
 
 /** @param {HTMLElement} card @param {string} strength from 0 to 100 */
