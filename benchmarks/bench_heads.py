@@ -78,6 +78,7 @@ def measure(photos: int, classes: int) -> dict[str, float]:
     committee = committees.train(features, backbones, config)
     heads_s = time.perf_counter() - start
     learning_curve.compute(features, committee.members, config)
+    committees.oof_predictions(features, committee, committee)
     spent, cpu = time.perf_counter() - start, time.process_time() - used
     return {
         "s": round(spent, 1),

@@ -76,6 +76,28 @@ def test_linear_equals_scikit_learn_on_the_same_standardised_data(
     np.testing.assert_allclose(alone.probs(new), expected, atol=1e-3)
 
 
+def test_of_many_photos_a_sample_selects_the_penalty_and_starts_the_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features, truth = clusters([80, 80, 80], length=30, apart=0.5)
+    monkeypatch.setattr(heads, "ENOUGH_TO_SELECT", 150)
+    sampled = fit("linear", features, truth)
+    penalty = sampled.head.notes["strength"]
+    whole = heads.fit_linear(features, truth, classes=3, penalty=penalty)
+    np.testing.assert_allclose(sampled.head.probs(features), whole.probs(features), atol=1e-3)
+    assert right(sampled.out_of_fold, truth) < right(whole.probs(features), truth)
+    monkeypatch.setattr(heads, "MANY_LOGITS", 100)
+    monkeypatch.setattr(heads, "ENOUGH_TO_SELECT", 4000)
+    monkeypatch.setattr(heads, "_select_penalty", lambda *_: (penalty, []))
+    rough = fit("linear", features, truth)
+    np.testing.assert_allclose(rough.head.probs(features), whole.probs(features), atol=2e-2)
+    losses = [
+        ensemble_fit.negative_log_likelihood(fitted.out_of_fold, truth)
+        for fitted in (sampled, rough)
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=2e-3)
+
+
 def test_out_of_fold_answers_come_from_heads_that_have_not_seen_the_photo() -> None:
     # Noise can be learned by heart, and not be known beforehand.
     rng = np.random.default_rng(0)

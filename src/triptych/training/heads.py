@@ -30,11 +30,12 @@ ENOUGH_TO_SELECT = 4000
 # Held-out photos that are enough to compare penalties.
 ENOUGH_HELD_OUT = 1000
 # Shares of the loss that a further step may still promise. For heads: probabilities are then
-# within 1e-3 of the optimum; for folds: the out-of-fold loss is within 1e-4 of it; and to compare
-# penalties or draw a curve: within 1e-3. Of more photos than `ENOUGH_TO_SELECT`, whose heads differ
-# less, ten times as much is left.
+# within 1e-3 of the optimum; for folds: the out-of-fold loss is within 1e-4 of it; for both where
+# there are many logits, photos times classes: within 3e-4; and to compare penalties or draw a
+# curve: within 1e-3.
 EXACT = 1e-7
 CLOSE = 1e-6
+FAIR, MANY_LOGITS = 1e-5, 1_000_000
 ROUGH = 1e-4
 
 # Selected with ants and bees (245 photos): as accurate as linear there; wider ones are
@@ -215,10 +216,12 @@ def _fit_linear_folds(
         penalty, layers = _select_penalty(selector, [t[sample] for t in tests], each, progress)
         if layers:  # as heads, whose layers are the same in all components
             layers = [fitter.layers(selector.head(np.mean(layers, axis=0), penalty))]
-        starts, exact, close = [], 10 * EXACT, 10 * CLOSE
+        starts = []
     else:
         penalty, layers = _select_penalty(fitter, tests, each, progress)
-        starts, exact, close = layers, EXACT, CLOSE
+        starts = layers
+    many = truth.size * classes > MANY_LOGITS
+    exact, close = (FAIR, FAIR) if many else (EXACT, CLOSE)
     start = np.mean(layers, axis=0) if layers else None
     whole = fitter.fit(np.ones(len(truth), bool), penalty, start=start, tolerance=exact)
     progress(SELECTED + (1 - SELECTED) / (len(tests) + 1))
