@@ -153,16 +153,24 @@ class Deadline:
         """Seconds that are left; 0 when it has passed."""
         return max(0.0, self._end - time.monotonic())
 
-    def result(self, future: Future[T]) -> T:
+    def result(self, future: Future[T], *, stops: bool = False) -> T:
         """Wait for the result of a future.
 
+        Args:
+            future: Is cancelled when the deadline has passed before it begins.
+            stops: Whether it stops by itself when the deadline has passed.
+
         Raises:
-            errors.DeadlinePassed: It was not done in time; it is cancelled.
+            errors.DeadlinePassed: It was not done in time.
         """
         if not self._wait(future, self.left_s):
-            future.cancel()
+            late = f"There was no answer within {self._limit_s:g} seconds"
+            if future.cancel() or stops:
+                raise errors.DeadlinePassed(
+                    f"{late}, so it was given up. Send fewer images at a time, or try again when "
+                    "less is going on."
+                )
             raise errors.DeadlinePassed(
-                f"There was no answer within {self._limit_s:g} seconds, so it was given up. "
-                "Send fewer images at a time, or try again when less is going on."
+                f"{late}. What was begun goes on: see whether it is done before you send it again."
             )
         return future.result()

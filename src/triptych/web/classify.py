@@ -138,7 +138,7 @@ def answer_images(
                 break
         return answers
 
-    answers = deadline.result(studio.queue.submit(work, images=len(images)))
+    answers = deadline.result(studio.queue.submit(work, images=len(images)), stops=True)
     request_context.answers += answers
     return answers
 
@@ -169,6 +169,6 @@ def keep_doubtful(studio: Studio, upload: Upload, answers: Sequence[Answer]) -> 
             studio.projects.keep(name, data if isinstance(data, bytes) else data.read(), record)
 
     try:
-        studio.do(work)
+        studio.change(work)
     except errors.TriptychError as error:
         flask.current_app.logger.warning("A photo could not be kept for review: %s", error)

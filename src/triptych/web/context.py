@@ -4,6 +4,7 @@ request."""
 from __future__ import annotations
 
 import re
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from triptych.utils.queueing import Wait
 from triptych.web.registry import Registry
 
 KEY = "triptych"
+# Changes that are made, or wait for the lock of the database, beside each other, and in all.
+CHANGES, MOST_CHANGES = 4, 64
 ID_HEADER = "X-Request-ID"
 SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -46,6 +49,7 @@ class Studio:
         wait: Waits for a future, with a timeout in seconds; a server passes one that leaves its
             event loop free.
         teaching: Whether people train committees here; else there are no projects.
+        changes: Queue of what writes, which may have to wait for another process that does.
     """
 
     settings: Settings
@@ -54,6 +58,8 @@ class Studio:
     loading: Queue
     wait: Wait
     teaching: bool = True
+    changes: Queue = field(default_factory=lambda: Queue(CHANGES, capacity=MOST_CHANGES))
+    _opening: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
     def projects(self) -> Projects:
@@ -64,13 +70,24 @@ class Studio:
         """
         return Projects(self.settings.home, limits=self.settings.image_limits)
 
-    @cached_property
+    @property
     def jobs(self) -> Jobs:
-        """The training jobs; a server opens them before it serves, and no other process can.
+        """The training jobs; a server opens them first, and no other process can. May wait.
 
         Raises:
             errors.StateError: As `projects`.
+            errors.Overloaded: Another process has been writing for too long.
         """
+        with self._opening:
+            return self._jobs
+
+    @property
+    def has_jobs(self) -> bool:
+        """Whether they were opened."""
+        return "_jobs" in vars(self)
+
+    @cached_property
+    def _jobs(self) -> Jobs:
         build = {"precision": self.settings.precision, "threads": self.settings.threads}
         return Jobs(self.projects, self.settings.home, build)
 
@@ -82,6 +99,16 @@ class Studio:
             errors.DeadlinePassed: It took too long.
         """
         return self.deadline().result(self.queue.submit(work))
+
+    def change(self, work: Callable[[], T]) -> T:
+        """Run something that writes, beside the loop and beside the images.
+
+        Raises:
+            errors.Overloaded: Too much is waiting, or another process has been writing for too
+                long.
+            errors.DeadlinePassed: It took too long.
+        """
+        return self.deadline().result(self.changes.submit(work))
 
     def deadline(self) -> Deadline:
         """The deadline of a request that begins now."""

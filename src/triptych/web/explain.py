@@ -55,7 +55,7 @@ def explain_request(request: flask.Request) -> flask.Response:
         )
         return explanation.overlay() if is_png else explanation.to_dict()
 
-    answer = deadline.result(studio.queue.submit(work))
+    answer = deadline.result(studio.queue.submit(work), stops=True)
     if isinstance(answer, bytes):
         return flask.Response(answer, mimetype="image/png")
     return flask.jsonify(answer)

@@ -82,12 +82,12 @@ def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool
         server.close()
 
     with contextlib.closing(server):
-        try:
-            studio.jobs  # noqa: B018  # finds the jobs that were left behind
-        except errors.StateError as error:  # nothing can be written; the rest works all the same
-            say(error.message)
         server.start()
         sweeping = gevent.spawn(server.connections.sweep)
+        try:  # to find the jobs that were left behind
+            _result(studio.changes.submit(lambda: studio.jobs))
+        except errors.TriptychError as error:  # nothing can be written; the rest works all the same
+            say(error.message)
         say(f"Warming up the committee {registry.default} ...")
         _result(studio.loading.submit(registry.get))
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -97,7 +97,7 @@ def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool
         watching = gevent.spawn(_watch, studio, say)
         server.serve_forever()
         gevent.killall([watching, sweeping])
-    if "jobs" in vars(studio):
+    if studio.has_jobs:
         studio.jobs.close()
     say("The studio is closed.")
 

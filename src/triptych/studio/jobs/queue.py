@@ -67,7 +67,9 @@ class Jobs:
         self._folder = projects.database.path.parent / FOLDER
         self._jobs = job_table.JobTable(projects.database)
         self._claim = files.file_lock(self._folder / "claim", timeout_s=0)
+        # Never held while something is written, as pages read under it. Jobs start one by one.
         self._lock = threading.RLock()
+        self._starting = threading.Lock()
         self._waiting: deque[Job] = deque()
         self._running: JobProgress | None = None
         self._process: Worker | None = None
@@ -114,7 +116,7 @@ class Jobs:
         project = self._projects.find(key)
         job_config.check(project, config)
         classes = {each.name: each.id for each in project.classes}
-        with self._lock:
+        with self._starting:
             self._refuse_second(key)
             self._acquire()
             job = self._jobs.add(key, {**config, "classes": classes})
@@ -145,7 +147,7 @@ class Jobs:
         project = self._projects.find(job.key)
         job_config.check(project, _config_of(job))
         classes = {each.name: each.id for each in project.classes}
-        with self._lock:
+        with self._starting:
             self._refuse_second(job.key)
             self._acquire()
             again = Job(job.id, job.key, job.created_s, {**job.options, "classes": classes})
@@ -154,17 +156,21 @@ class Jobs:
             return again
 
     def _refuse_second(self, key: str) -> None:
-        if any(job.is_under_way for job in self._under_way() if job.key == key):
+        with self._lock:
+            under_way = [job.key for job in self._under_way() if job.is_under_way]
+        if key in under_way:
             raise errors.Busy("This project is being taught already; wait for that, or stop it.")
 
     def _under_way(self) -> list[Job]:
         return [*([self._running.job] if self._running else []), *self._waiting]
 
     def _enqueue(self, job: Job) -> None:
-        self._waiting.append(job)
-        if not self._worker:
-            self._worker = threading.Thread(target=self._work, name="jobs", daemon=True)
-            self._worker.start()
+        with self._lock:
+            self._waiting.append(job)
+            if not self._worker:
+                self._claim.acquire()  # again, as the last worker may just have let go of it
+                self._worker = threading.Thread(target=self._work, name="jobs", daemon=True)
+                self._worker.start()
 
     def stop(self, number: int) -> None:
         """Stop a job; what was computed so far is kept. Does not wait for its end.
@@ -172,17 +178,17 @@ class Jobs:
         Raises:
             errors.UnknownName: There is no such job.
         """
+        self._jobs.find(number)
         with self._lock:
-            self._jobs.find(number)
-            self._dequeue(
-                [job for job in self._waiting if job.id == number], job_table.STOPPED, STOPPED
-            )
+            dropped = [job for job in self._waiting if job.id == number]
+            for job in dropped:
+                self._waiting.remove(job)
             if self._running and self._running.job.id == number:
                 self._stop_running(job_table.STOPPED, STOPPED, job_config.GRACE_S)
+        self._note_end(dropped, job_table.STOPPED, STOPPED)
 
-    def _dequeue(self, jobs: list[Job], state: str, error: str) -> None:
+    def _note_end(self, jobs: list[Job], state: str, error: str) -> None:
         for job in jobs:
-            self._waiting.remove(job)
             self._jobs.put(dataclasses.replace(job, state=state, error=error, ended_s=time.time()))
 
     def _stop_running(self, state: str, error: str, patience_s: float) -> None:
@@ -226,10 +232,13 @@ class Jobs:
     def close(self) -> None:
         """Interrupt what is under way; it can go on after the next start."""
         with self._lock:
-            self._dequeue(list(self._waiting), job_table.INTERRUPTED, CLOSED)
+            dropped = list(self._waiting)
+            self._waiting.clear()
             worker = self._worker
             if self._running:
                 self._stop_running(job_table.INTERRUPTED, CLOSED, CLOSING_S)
+        with contextlib.suppress(errors.TriptychError):  # the next start marks them
+            self._note_end(dropped, job_table.INTERRUPTED, CLOSED)
         if worker:
             worker.join(job_config.GRACE_S)
 
@@ -241,9 +250,9 @@ class Jobs:
                 self._run(running)
             except Exception as error:  # whatever it is, the next job gets its turn
                 running.end(job_table.FAILED, f"The job could not be run: {error}")
+            with contextlib.suppress(errors.TriptychError):  # a full disk; it is marked later
+                self._jobs.put(running.job)
             with self._lock:
-                with contextlib.suppress(errors.TriptychError):  # a full disk; it is marked later
-                    self._jobs.put(running.job)
                 self._running = self._process = None
 
     def _next(self) -> JobProgress | None:

@@ -57,18 +57,26 @@ class Database:
             yield db
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """A write transaction: committed at the end, rolled back after an error."""
-        with self._connected() as db:
+    def writing(self, *, patience_s: float = PATIENCE_S) -> Iterator[sqlite3.Connection]:
+        """A write transaction: committed at the end, rolled back after an error.
+
+        Args:
+            patience_s: How long to wait for another process that writes.
+
+        Raises:
+            errors.Overloaded: It writes for longer.
+            errors.StateError: The file cannot be read or written.
+        """
+        with self._connected(patience_s) as db:
             db.execute("BEGIN IMMEDIATE")
             yield db
             db.execute("COMMIT")
 
     @contextlib.contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
+    def _connected(self, patience_s: float = PATIENCE_S) -> Iterator[sqlite3.Connection]:
         # One connection per use: it costs 0.1 ms, and no thread or fork can share one by mistake.
         try:
-            db = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None)
+            db = sqlite3.connect(self.path, timeout=patience_s, isolation_level=None)
             try:
                 db.execute("PRAGMA foreign_keys = ON")
                 # Durable against power failures, too, not only killed processes.

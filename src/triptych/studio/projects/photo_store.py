@@ -20,6 +20,7 @@ from triptych.images import preview
 from triptych.images import quality
 from triptych.images import signatures
 from triptych.studio.projects import photo_table
+from triptych.studio.projects.database import PATIENCE_S
 from triptych.studio.projects.database import Database
 from triptych.typing import UInt8Image
 from triptych.utils import files
@@ -96,12 +97,20 @@ class PhotoStore:
             with contextlib.suppress(errors.TriptychError):  # its file may be gone
                 pixels = images.decode(self.blobs.thumbnail(digest.hex()))
                 measured.append((quality.measure(pixels).to_bytes(), digest))
-        with self._database.writing() as db:
+        # A page does not wait for another process that writes; it is measured another time, then.
+        with (
+            contextlib.suppress(errors.Overloaded),
+            self._database.writing(patience_s=0) as db,
+        ):
             db.executemany("UPDATE content SET quality = ? WHERE digest = ?", measured)
 
-    def collect(self) -> None:
-        """Remove the photos that no project and no inbox refers to."""
-        with self._database.writing() as db:
+    def collect(self, *, patience_s: float = PATIENCE_S) -> None:
+        """Remove the photos that no project and no inbox refers to.
+
+        Args:
+            patience_s: How long to wait for another process that writes.
+        """
+        with self._database.writing(patience_s=patience_s) as db:
             db.execute("DELETE FROM kept WHERE done_s < ?", (time.time() - GRACE_S,))
             # With the lock, nobody can add a photo of these files. If the process is killed
             # before the commit, the rows stay and are collected another time.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from triptych import errors
 from triptych import images
 from triptych.data.records import Finding
 from triptych.studio.projects import decisions
@@ -56,8 +58,9 @@ class Projects(Transfer, Inbox):
         self.database = Database(home / FOLDER / "studio.sqlite")
         self._checker = FindingsCache()
         self.photo_store = PhotoStore(self.database, BlobStore(home / FOLDER, limits), limits)
-        # Left over where a process was killed while it removed photos.
-        self.photo_store.collect()
+        # Left over where a process was killed while it removed photos; another time will do, too.
+        with contextlib.suppress(errors.Overloaded):
+            self.photo_store.collect(patience_s=0)
 
     # Projects and classes
 

@@ -152,6 +152,7 @@ class Transfer:
                 name = naming.file_name(item.file.name)
                 decisions.add_to_class(db, number, digest, name, class_ids[item.label])
             project = project_table.find(db, key)
+            progress(len(layout.items), len(layout.items))  # the last moment to stop it
         for finding in left_out:
             report(finding)
         return project

@@ -99,7 +99,7 @@ def _answer(key: str, carry_out: Callable[[Projects], list[str]]) -> Response:
     is_of_project = back == pages or back.startswith((f"{pages}/", f"{pages}?"))
     if is_of_project and "\\" not in back:  # browsers read a backslash as a slash
         address = back
-    return redirect_or_json(address, **here.do(work))
+    return redirect_or_json(address, **here.change(work))
 
 
 @blueprint.get("/decisions")
@@ -120,7 +120,7 @@ def history(key: str) -> str:
 def retrain(key: str) -> Response:
     """Train the project again with the options of the last training."""
     here = context.current()
-    job = here.do(lambda: here.jobs.again(key))
+    job = here.change(lambda: here.jobs.again(key))
     return redirect_or_json(flask.url_for("studio.teach", key=key), job=job.id)
 
 

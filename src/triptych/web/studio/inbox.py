@@ -54,9 +54,9 @@ def settle() -> Response:
     here = context.current()
     verb, _, class_id = what.partition(":")
     if what == DISMISS:
-        here.do(lambda: here.projects.dismiss(numbers))
+        here.change(lambda: here.projects.dismiss(numbers))
     elif verb == CLASS and _numbers([class_id]):
-        here.do(lambda: here.projects.settle(numbers, key, int(class_id)))
+        here.change(lambda: here.projects.settle(numbers, key, int(class_id)))
     else:
         raise BadRequest(
             f"What to do with the photos is {what[:40]!r}; expected {CLASS}:CLASS or {DISMISS}."
@@ -69,7 +69,7 @@ def reopen() -> Response:
     """Put reviewed photos back into the inbox."""
     here, form = context.current(), flask.request.form
     numbers = _numbers(form.getlist("kept"))
-    here.do(lambda: here.projects.reopen(numbers))
+    here.change(lambda: here.projects.reopen(numbers))
     return _answer(form.get("project", ""), done=[])
 
 

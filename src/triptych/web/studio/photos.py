@@ -53,7 +53,7 @@ def add(key: str) -> Response:
     for file in files:
         name, data = file.filename or "", file.read()
         try:
-            added.append(here.do(partial(here.projects.add, key, name, data, class_id)))
+            added.append(here.change(partial(here.projects.add, key, name, data, class_id)))
         except errors.ImageError as error:
             refused.append((name, error))
     if wants_page():
@@ -71,29 +71,31 @@ def erase(key: str) -> Response:
     digests = flask.request.form.getlist("digest")
     if not digests:
         raise BadRequest("No photo was chosen. Choose at least one, then delete.")
-    erased = here.do(lambda: here.projects.erase(key, digests))
+    erased = here.change(lambda: here.projects.erase(key, digests))
     return redirect_or_json(_address(key), erased=erased)
 
 
 @blueprint.post("/<key>/classes")
 def add_class(key: str) -> Response:
     """Add a class."""
-    added = context.current().projects.add_class(key, flask.request.form.get("name", ""))
+    here, name = context.current(), flask.request.form.get("name", "")
+    added = here.change(lambda: here.projects.add_class(key, name))
     return redirect_or_json(_address(key, "new-class"), id=added.id, name=added.name)
 
 
 @blueprint.post("/<key>/classes/<int:class_id>/rename")
 def rename_class(key: str, class_id: int) -> Response:
     """Give a class another name."""
-    projects = context.current().projects
-    projects.rename_class(key, class_id, flask.request.form.get("name", ""))
+    here, name = context.current(), flask.request.form.get("name", "")
+    here.change(lambda: here.projects.rename_class(key, class_id, name))
     return redirect_or_json(_address(key, f"class-{class_id}"))
 
 
 @blueprint.post("/<key>/classes/<int:class_id>/remove")
 def remove_class(key: str, class_id: int) -> Response:
     """Remove a class; its photos stay, without one."""
-    context.current().projects.remove_class(key, class_id)
+    here = context.current()
+    here.change(lambda: here.projects.remove_class(key, class_id))
     return redirect_or_json(_address(key))
 
 

@@ -73,14 +73,15 @@ def _accuracy(home: Path, key: str) -> HeldOutAccuracy | None:
 @blueprint.post("")
 def make() -> Response:
     """Make an empty project."""
-    return _open(context.current().projects.make(flask.request.form.get("title", "")))
+    here, title = context.current(), flask.request.form.get("title", "")
+    return _open(here.change(lambda: here.projects.make(title)))
 
 
 @blueprint.post("/sample")
 def try_sample() -> Response:
     """Make the sample project, or open it when it is there."""
     here = context.current()
-    return _open(here.do(lambda: sample_images.make_project(here.projects)))
+    return _open(here.change(lambda: sample_images.make_project(here.projects)))
 
 
 @blueprint.post("/import")
@@ -93,19 +94,26 @@ def take_in() -> Response:
     stem = re.split(r"[/\\]", upload.filename)[-1].rpartition(".")[0]
     title = flask.request.form.get("title", "").strip() or stem[:MAX_TITLE] or "Imported"
 
+    deadline = here.deadline()
+
+    def check(done: int, total: int) -> None:
+        if not deadline.left_s:  # nobody waits for it any more
+            raise errors.Stopped("Given up.")
+
     def unpack() -> Project:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "photos.zip"
             upload.save(path)
-            return here.projects.import_from(path, title)
+            return here.projects.import_from(path, title, progress=check)
 
-    return _open(here.do(unpack))
+    return _open(deadline.result(here.changes.submit(unpack), stops=True))
 
 
 @blueprint.post("/<key>/rename")
 def rename(key: str) -> Response:
     """Give a project another title."""
-    context.current().projects.rename(key, flask.request.form.get("title", ""))
+    here, title = context.current(), flask.request.form.get("title", "")
+    here.change(lambda: here.projects.rename(key, title))
     return redirect_or_json(flask.url_for(".projects"))
 
 
@@ -113,7 +121,7 @@ def rename(key: str) -> Response:
 def remove(key: str) -> Response:
     """Remove a project with its photos; committees that were trained from it stay."""
     here = context.current()
-    here.do(lambda: here.projects.remove(key))
+    here.change(lambda: here.projects.remove(key))
     return redirect_or_json(flask.url_for(".projects"))
 
 

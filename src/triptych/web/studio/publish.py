@@ -143,7 +143,7 @@ def edit(name: str) -> Response:
     here = context.current()
     flask.request.max_content_length = FORM_BYTES
     words = {field: flask.request.form.get(field, "") for field in model_card.FIELDS}
-    triptych_bundles.save_card_texts(here.settings.home, name, words)
+    here.change(lambda: triptych_bundles.save_card_texts(here.settings.home, name, words))
     return _back(name, "card")
 
 

@@ -41,7 +41,11 @@ def teach(key: str) -> str:
     """The options of training, and the progress of the latest job."""
     here = context.current()
     project = here.projects.find(key)
+<<<<<<< HEAD
     latest, faults = here.jobs.latest(key), here.do(lambda: here.projects.findings(key))
+=======
+    latest = here.do(lambda: here.jobs.latest(key))
+>>>>>>> 6be89c9 (Nothing is written in the server's loop: changes wait for the database in threads of their own, pages and verdicts go on)
     options = {**DEFAULTS, **(latest.options if latest else {})}
     networks = [
         {**zoo.facts(row), "here": weights.locate(row) is not None, "command": weights.command(row)}
@@ -92,7 +96,8 @@ def start(key: str) -> Response:
         "augment": form.getlist("augment"),
         "seed": int(seed),
     }
-    context.current().jobs.start(key, options)
+    here = context.current()
+    here.change(lambda: here.jobs.start(key, options))
     return redirect_or_json(_address(key))
 
 
@@ -105,19 +110,22 @@ def job(key: str) -> Response:
 @blueprint.post("/<key>/job/stop")
 def stop(key: str) -> Response:
     """Stop the latest job; features computed so far are kept."""
-    context.current().jobs.stop(_latest(key).id)
+    here, number = context.current(), _latest(key).id
+    here.change(lambda: here.jobs.stop(number))
     return redirect_or_json(_address(key))
 
 
 @blueprint.post("/<key>/job/resume")
 def resume(key: str) -> Response:
     """Resume the latest job, with the features computed so far."""
-    context.current().jobs.resume(_latest(key).id)
+    here, number = context.current(), _latest(key).id
+    here.change(lambda: here.jobs.resume(number))
     return redirect_or_json(_address(key))
 
 
 def _latest(key: str) -> Job:
-    latest = context.current().jobs.latest(key)
+    here = context.current()
+    latest = here.do(lambda: here.jobs.latest(key))
     if latest is None:
         raise errors.UnknownName("This project was not taught yet, so there is no job.")
     return latest
