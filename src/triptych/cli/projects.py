@@ -97,3 +97,23 @@ def import_project(source: Path, title: str | None, **options: Any) -> None:
         which = f" ({len(finding.sources):,}, such as {finding.sources[0]})"
         common.note(f"{finding.message}{which if finding.sources else ''}")
     click.echo(f"{project.key}: {project.photos:,} photos in {len(project.classes):,} classes")
+
+
+@projects.command()
+@common.from_table("home")
+def rebuild(**options: Any) -> None:
+    """Make a project of all photos after their database is lost.
+
+    Classes and projects are lost with it, so put it back from a copy if there is one. What is left
+    of it is kept as studio.sqlite.lost.
+    """
+    from triptych.studio.projects import recovery
+
+    with common.Stages() as stages:
+        key, count, damaged = recovery.rebuild(
+            common.home(options),
+            progress=lambda done, total: stages.show("Reading", done, total),
+        )
+    for path in damaged:
+        common.note(f"Left out, as it is no photo any more: {path}")
+    click.echo(f"{key}: {count:,} photos, none with a class")

@@ -67,7 +67,13 @@ def answer(error: Exception) -> flask.Response:
 
 def _describe(error: Exception) -> tuple[int, dict[str, str]]:
     if isinstance(error, errors.TriptychError):
-        return error.status, error.to_dict()
+        body = error.to_dict()
+        home = str(context.current().settings.home)
+        if error.status >= 500 and home in body["message"]:
+            # Where things lie is nothing for clients; the log says it.
+            flask.current_app.logger.error("%s", error.message)
+            body["message"] = body["message"].replace(home, "HOME")
+        return error.status, body
     if isinstance(error, HTTPException):
         message = error.description or error.name
         is_default = error.description == type(error).description

@@ -17,6 +17,7 @@
     inbox          photos that were kept for review
     dataset        a project as a data set to train on, and findings about it
     transfer       import and export
+    recovery       photos whose database is lost
     naming         valid names of projects, classes and files
 """
 

@@ -44,6 +44,7 @@ class Database:
         self._migrations = migrations
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
         except OSError as error:
             raise _explained(path, error) from error
         self._set_journal()
@@ -76,7 +77,9 @@ class Database:
     def _connected(self, patience_s: float = PATIENCE_S) -> Iterator[sqlite3.Connection]:
         # One connection per use: it costs 0.1 ms, and no thread or fork can share one by mistake.
         try:
-            db = sqlite3.connect(self.path, timeout=patience_s, isolation_level=None)
+            # A file that is lost meanwhile is not made anew.
+            uri = f"{self.path.absolute().as_uri()}?mode=rw"
+            db = sqlite3.connect(uri, uri=True, timeout=patience_s, isolation_level=None)
             try:
                 db.execute("PRAGMA foreign_keys = ON")
                 # Durable against power failures, too, not only killed processes.
@@ -134,5 +137,6 @@ def _explained(path: Path, error: Exception) -> errors.TriptychError:
         )
     return errors.StateError(
         f"What the studio keeps cannot be read or written: {error} ({str(path)!r}). See that the "
-        f"disk has space and the folder belongs to you; a damaged file can be put back from a copy."
+        "disk has space and the folder belongs to you. A damaged file can be put back from a copy; "
+        "without one, `triptych projects rebuild` makes a project of the photos."
     )

@@ -13,6 +13,7 @@ from triptych.studio.projects import decisions
 from triptych.studio.projects import naming
 from triptych.studio.projects import photo_table
 from triptych.studio.projects import project_table
+from triptych.studio.projects import recovery
 from triptych.studio.projects.database import Database
 from triptych.studio.projects.dataset import FindingsCache
 from triptych.studio.projects.inbox import Inbox
@@ -41,7 +42,7 @@ class Projects(Transfer, Inbox):
         limits: Bytes and pixels allowed in a photo.
 
     Raises:
-        errors.StateError: The database cannot be read, or nothing can be written.
+        errors.StateError: The database cannot be read, is lost, or nothing can be written.
 
     Example:
         >>> import tempfile
@@ -55,7 +56,8 @@ class Projects(Transfer, Inbox):
 
     def __init__(self, home: Path, *, limits: images.Limits = images.DEFAULT_LIMITS) -> None:
         self.home = home
-        self.database = Database(home / FOLDER / "studio.sqlite")
+        recovery.check(home / FOLDER)
+        self.database = Database(home / FOLDER / recovery.DATABASE)
         self._checker = FindingsCache()
         self.photo_store = PhotoStore(self.database, BlobStore(home / FOLDER, limits), limits)
         # Left over where a process was killed while it removed photos; another time will do, too.

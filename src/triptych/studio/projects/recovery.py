@@ -1,0 +1,136 @@
+"""Photos whose database is lost: noticed before a new one is made, and rebuilt from the folder.
+
+The photos tell what they show, but not what people decided: classes, projects and history are lost
+with the database, unless there is a copy of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from triptych import errors
+from triptych import images
+from triptych.studio.projects import decisions
+from triptych.studio.projects import photo_table
+from triptych.studio.projects import project_table
+from triptych.studio.projects.database import Database
+from triptych.studio.projects.photo_store import BlobStore
+from triptych.studio.projects.photo_store import PhotoStore
+from triptych.typing import Progress
+from triptych.utils import files
+
+DATABASE = "studio.sqlite"
+TITLE = "Recovered photos"
+COMMAND = "triptych projects rebuild"
+# What SQLite keeps beside a database.
+_PARTS = ("", "-wal", "-shm")
+
+
+def check(folder: Path) -> None:
+    """See that no photos lie in a folder without their database.
+
+    Args:
+        folder: Where the studio keeps both.
+
+    Raises:
+        errors.StateError: They do; nothing was changed.
+    """
+    path = folder / DATABASE
+    if _has_tables(path) or not any(_photos(folder)):
+        return
+    what = "is empty" if path.exists() else "is missing"
+    raise errors.StateError(
+        f"There are photos in {str(folder / 'photos')!r}, and their database {DATABASE} {what}. "
+        "Nothing was made in its place. Put it back from a copy; without one, "
+        f"`{COMMAND}` makes a project of the photos, whose classes are lost."
+    )
+
+
+def rebuild(
+    home: Path,
+    *,
+    limits: images.Limits = images.DEFAULT_LIMITS,
+    progress: Progress = lambda done, total: None,
+) -> tuple[str, int, list[Path]]:
+    """Make a database of the photos that are there; what is left of the old one is kept beside it.
+
+    Args:
+        home: Folder for everything that is kept.
+        limits: Bytes and pixels allowed in a photo.
+        progress: Called after each photo with the number done and of all.
+
+    Returns:
+        The key of the project that has them all, without classes; how many there are; and files
+        that are no photos any more, which stay where they are.
+
+    Raises:
+        errors.StateError: The database can be read, there are no photos, or nothing can be written.
+    """
+    folder = home / "studio"
+    path, new = folder / DATABASE, folder / f"{DATABASE}.new"
+    if _is_sound(path):
+        raise errors.StateError(f"{str(path)!r} can be read, so there is nothing to rebuild.")
+    found = sorted(_photos(folder))
+    if not found:
+        raise errors.StateError(f"There are no photos in {str(folder / 'photos')!r}.")
+    for part in _PARTS:  # of a rebuilding that was interrupted
+        new.with_name(new.name + part).unlink(missing_ok=True)
+    database = Database(new)
+    store = PhotoStore(database, BlobStore(folder, limits), limits)
+    damaged: list[Path] = []
+    with database.writing() as db:
+        key = project_table.make(db, home, TITLE)
+        number = project_table.number_of(db, key)
+        for done, photo in enumerate(found, start=1):
+            data = photo.read_bytes()
+            try:
+                if hashlib.sha256(data).hexdigest() != photo.name:
+                    raise errors.DamagedImage("Its bytes are others than its name says.")
+                digest = photo_table.note(db, store.store(data))
+                decisions.place(db, number, digest, photo.name[:12], None)
+            except errors.ImageError:
+                damaged.append(photo)
+            progress(done, len(found))
+    for part in _PARTS:
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(f"{path}{part}", f"{path}.lost{part}")
+    files.replace(new, path)
+    return key, len(found) - len(damaged), damaged
+
+
+def _photos(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.glob("photos/[0-9a-f][0-9a-f]/*") if len(path.name) == 64)
+
+
+def _has_tables(path: Path) -> bool:
+    """Whether a database was ever set up; one that cannot be read counts, as it is not empty."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with _opened(path) as db:
+        try:
+            return bool(db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+        except sqlite3.Error:
+            return True
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a database can be read and knows of photos."""
+    if not _has_tables(path):
+        return False
+    with _opened(path) as db:
+        try:
+            known = db.execute("SELECT count(*) FROM content").fetchone()[0]
+            return bool(known) and db.execute("PRAGMA quick_check").fetchone()[0] == "ok"
+        except sqlite3.OperationalError as error:  # if it is locked, it may be sound
+            return "no such table" not in str(error)
+        except sqlite3.Error:
+            return False
+
+
+def _opened(path: Path) -> contextlib.closing[sqlite3.Connection]:
+    return contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True))
