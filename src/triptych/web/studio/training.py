@@ -41,11 +41,7 @@ def teach(key: str) -> str:
     """The options of training, and the progress of the latest job."""
     here = context.current()
     project = here.projects.find(key)
-<<<<<<< HEAD
-    latest, faults = here.jobs.latest(key), here.do(lambda: here.projects.findings(key))
-=======
-    latest = here.do(lambda: here.jobs.latest(key))
->>>>>>> 6be89c9 (Nothing is written in the server's loop: changes wait for the database in threads of their own, pages and verdicts go on)
+    latest, faults = here.do(lambda: (here.jobs.latest(key), here.projects.findings(key)))
     options = {**DEFAULTS, **(latest.options if latest else {})}
     networks = [
         {**zoo.facts(row), "here": weights.locate(row) is not None, "command": weights.command(row)}
