@@ -92,7 +92,7 @@ def rebuild(
                 if hashlib.sha256(data).hexdigest() != photo.name:
                     raise errors.DamagedImage("Its bytes are others than its name says.")
                 digest = photo_table.note(db, store.store(data))
-                decisions.place(db, number, digest, photo.name[:12], None)
+                decisions.add_to_class(db, number, digest, photo.name[:12], None)
             except errors.ImageError:
                 damaged.append(photo)
             progress(done, len(found))
