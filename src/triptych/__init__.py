@@ -111,7 +111,7 @@ def train(
         home: The home folder.
         **config: Fields of `triptych.training.config.TrainingConfig`: ``backbones``, ``head``,
             ``weights``, ``augment``, ``fine_tune``, ``seed``, ``progress``, ``on_score``, ``stop``,
-            ``compute``. ``judged`` is the former name of ``on_score``.
+            ``compute``, ``limits`` (a setting, too). ``judged`` is the former name of ``on_score``.
 
     Raises:
         errors.SourceError: There are no classes of photos in the source.
@@ -135,7 +135,8 @@ def train(
     if "judged" in config:
         warnings.warn("judged= is called on_score= now.", DeprecationWarning, stacklevel=2)
         config["on_score"] = config.pop("judged")
-    return pipeline.train(source, name=name, options=options, config=TrainingConfig(**config))
+    training_config = TrainingConfig(**{"limits": in_force.image_limits, **config})
+    return pipeline.train(source, name=name, options=options, config=training_config)
 
 
 def __getattr__(name: str) -> Any:

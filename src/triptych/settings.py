@@ -213,7 +213,14 @@ SETTINGS: tuple[Setting, ...] = (
         "max_image_pixels",
         int,
         images.DEFAULT_LIMITS.max_pixels,
-        "Largest image that is decoded.",
+        "Largest image that is decoded; a large JPEG is decoded at a reduced scale.",
+        minimum=1,
+    ),
+    Setting(
+        "max_unpacking_bytes",
+        int,
+        images.DEFAULT_LIMITS.max_unpacking_bytes,
+        "Most memory for images that are decoded at the same time; further ones wait.",
         minimum=1,
     ),
     Setting(
@@ -255,6 +262,7 @@ class Settings:
     max_loaded_bytes: int
     max_image_bytes: int
     max_image_pixels: int
+    max_unpacking_bytes: int
     max_request_bytes: int
     max_request_images: int
     inbox: str
@@ -262,7 +270,7 @@ class Settings:
     @property
     def image_limits(self) -> images.Limits:
         """How large an image may be."""
-        return images.Limits(self.max_image_bytes, self.max_image_pixels)
+        return images.Limits(self.max_image_bytes, self.max_image_pixels, self.max_unpacking_bytes)
 
 
 def load(environ: Mapping[str, str], **overrides: Any) -> Settings:

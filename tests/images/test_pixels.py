@@ -44,6 +44,7 @@ def test_alpha_over_white(photo: npt.NDArray[np.uint8]) -> None:
 
 @hypothesis.given(arrays.arrays(np.uint16, (3, 5)))
 def test_16_bits(photo: npt.NDArray[np.uint16]) -> None:
+    photo[0, 0] = 65535  # so that all bits are used
     expected = np.floor(photo / 257 + 0.5)
     assert np.array_equal(pixels.to_rgb(Image.fromarray(photo))[..., 1], expected)
 

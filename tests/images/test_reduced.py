@@ -80,9 +80,30 @@ def test_arrays_and_opened_pillow_images_keep_their_size() -> None:
     assert images.load(np.asarray(opened), enough=75).shape == (HEIGHT, WIDTH, 3)
 
 
-def test_the_limit_counts_the_full_size() -> None:
+def test_the_limit_counts_what_is_unpacked() -> None:
+    eighth = -(-HEIGHT // 8) * -(-WIDTH // 8)
+    assert images.decode(large(), limits=images.Limits(max_pixels=eighth), enough=8).size
+    with pytest.raises(errors.TooManyPixels, match="101 x 75 = 7,575 pixels; the limit is 7,574"):
+        images.decode(large(), limits=images.Limits(max_pixels=eighth - 1), enough=8)
     with pytest.raises(errors.TooManyPixels, match="803 x 600"):
-        images.decode(large(), limits=images.Limits(max_pixels=HEIGHT * WIDTH - 1), enough=8)
+        images.decode(large(), limits=images.Limits(max_pixels=HEIGHT * WIDTH - 1))
+
+
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_the_coefficients_of_a_progressive_jpeg_count_at_any_scale(subsampling: int) -> None:
+    """libjpeg keeps all of them, two bytes each: 6 or 3 bytes a pixel of the full size."""
+    data = large(progressive=True, subsampling=subsampling)
+    needed = 803 * 600 * (6 if subsampling == 0 else 3) / 10 + 0.4 * 101 * 75
+    assert images.decode(data, limits=images.Limits(max_pixels=int(needed) + 9), enough=8).size
+    with pytest.raises(errors.TooManyPixels, match="for its kind"):
+        images.decode(data, limits=images.Limits(max_pixels=int(needed) - 9), enough=8)
+
+
+@pytest.mark.parametrize("size", [(8160, 6144), (12000, 9000), (16382, 3628)])
+def test_photos_of_many_megapixels_are_read_at_a_reduced_scale(size: tuple[int, int]) -> None:
+    data = image_formats.encode(Image.new("RGB", size, "teal"), "JPEG")
+    height, width, _ = images.decode(data, enough=720).shape
+    assert 720 <= min(height, width) < 1440
 
 
 @pytest.mark.parametrize("enough", [75, 150, 300])

@@ -26,6 +26,7 @@ from triptych.cli.projects import projects
 from triptych.cli.scale import scale
 from triptych.cli.serve import serve
 from triptych.cli.train import train
+from triptych.utils import allocator
 
 
 @click.group(
@@ -36,6 +37,7 @@ from triptych.cli.train import train
 @click.version_option(__version__, prog_name="triptych")
 def main() -> None:
     """Show photos to a committee of networks and get one verdict."""
+    allocator.return_large_blocks()
 
 
 for command in (

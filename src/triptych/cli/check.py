@@ -31,15 +31,19 @@ def check(folder: Path, as_json: bool) -> None:
       triptych check flowers/
       triptych check flowers.zip --json
     """
-    from triptych import data
+    import os
 
+    from triptych import data
+    from triptych import settings
+
+    limits = settings.load(os.environ).image_limits
     with common.progress(0, "Checking") as bar:
 
         def show(done: int, total: int) -> None:
             bar.length = total
             bar.update(done - bar.pos)
 
-        dataset = data.open(folder, progress=show)
+        dataset = data.open(folder, progress=show, limits=limits)
     if as_json:
         common.print_json(dataset.to_dict())
     else:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     "max_loaded_bytes",
     "max_image_bytes",
     "max_image_pixels",
+    "max_unpacking_bytes",
     "max_request_bytes",
     "max_request_images",
     "inbox",

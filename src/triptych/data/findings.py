@@ -90,6 +90,22 @@ def odd_formats(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
     )
 
 
+def guessed_depths(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
+    """Photos whose files do not say which of their values is white."""
+    yield from _by_message(
+        "guessed_depth",
+        (
+            (
+                f"The file does not say which value is white, so its values decided: "
+                f"{photo.scanned.depth_guess}.",
+                photo.item.file.source,
+            )
+            for photo in photos
+            if photo.scanned.depth_guess
+        ),
+    )
+
+
 def _by_message(kind: str, pairs: Iterable[tuple[str, str]]) -> Iterator[Finding]:
     by_message: defaultdict[str, list[str]] = defaultdict(list)
     for message, source in pairs:

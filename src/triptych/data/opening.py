@@ -131,6 +131,7 @@ def _dataset(
     empty = [name for name in contents.classes if name not in full]
     reported = [*reported, *findings.odd_formats(photos), *findings.copies(photos)]
     reported += findings.quality(photos)
+    reported += findings.guessed_depths(photos)
     reported += findings.empty(empty, val)
     if len(classes) < 2:
         what = f"only {classes[0]!r} has photos" if classes else "no class has photos"

@@ -66,6 +66,7 @@ KINDS = (
     "small_class",
     "imbalance",
     "odd_format",
+    "guessed_depth",
     "ignored",
     "hidden",
 )

@@ -34,6 +34,7 @@ class ScannedPhoto:
         odd_format: The true format, where the file's name promises another.
         size: (height, width) in pixels, upright.
         quality: How much it shows; ``None`` where that was not measured.
+        depth_guess: Why its pixels were scaled as they were, where the file does not say how.
     """
 
     digest: bytes
@@ -41,6 +42,7 @@ class ScannedPhoto:
     odd_format: str | None
     size: tuple[int, int]
     quality: Quality | None
+    depth_guess: str = ""
 
 
 def scan(
@@ -57,7 +59,11 @@ def scan(
     def scan_one(file: File) -> ScannedPhoto | errors.TriptychError:
         try:
             data = file.read()
-            picture = images.decode(data, limits=limits)
+            guesses: list[str] = []
+            picture = images.decode(
+                data, limits=limits, enough=images.SCANNED_PX, on_guess=guesses.append
+            )
+            size = images.size(data, limits=limits)
         except errors.TriptychError as error:
             return error
         odd = odd_format(file.name, signatures.identify(data).name)
@@ -65,8 +71,9 @@ def scan(
             digest=hashlib.sha256(data).digest(),
             sketch=near.sketch(picture),
             odd_format=odd,
-            size=picture.shape[:2],
+            size=size,
             quality=quality.measure(picture),
+            depth_guess="; ".join(guesses),
         )
 
     threads = min(concurrency.cpu_count(), _MAX_THREADS)

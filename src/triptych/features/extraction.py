@@ -144,7 +144,7 @@ def extract_photo(
         errors.ImageError: It cannot be read.
     """
     enough = recipe.enough(extractor.recipe for extractor in extractors)
-    pixels = images.decode(photo.read(), enough=enough)
+    pixels = images.decode(photo.read(), limits=images.CHECKED_BEFORE, enough=enough)
     vectors: list[Float32Array | None] = []
     for extractor, lacks in zip(extractors, lacking, strict=True):
         if not lacks:

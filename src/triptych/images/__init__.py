@@ -4,6 +4,10 @@
     decoding    read, check and unpack an image: `load`, `picture`, `decode`
     signatures  what a file is, by its first bytes
     containers  what can be read off a file without unpacking it
+    orientation which way up a photo is
+    tiff        TIFF, whose pixels are understood here
+    deep_png    PNG of 16 bits
+    depth       from deep samples to 8 bits
     pixels      from a Pillow image of any mode to an RGB array
     limits      how large an image may be
     preview     a small copy of a photo
@@ -21,8 +25,10 @@ import importlib
 from typing import TYPE_CHECKING
 from typing import Any
 
+from triptych.images.limits import CHECKED_BEFORE
 from triptych.images.limits import DEFAULT_LIMITS
 from triptych.images.limits import MB
+from triptych.images.limits import SCANNED_PX
 from triptych.images.limits import Limits
 from triptych.images.limits import check_bytes
 
@@ -32,10 +38,13 @@ if TYPE_CHECKING:
     from triptych.images.decoding import load
     from triptych.images.decoding import picture
     from triptych.images.decoding import read
+    from triptych.images.decoding import size
 
 __all__ = [
+    "CHECKED_BEFORE",
     "DEFAULT_LIMITS",
     "MB",
+    "SCANNED_PX",
     "Limits",
     "Source",
     "check_bytes",
@@ -43,6 +52,7 @@ __all__ = [
     "load",
     "picture",
     "read",
+    "size",
 ]
 
 

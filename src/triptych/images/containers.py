@@ -1,8 +1,8 @@
 """Parse the structure of image files, without decoding pixels.
 
 Pillow decodes the images. This module reads what Pillow does not report, or reports only after it
-has spent time and memory: whether a file is truncated, a photo's orientation, how much work a file
-takes to decode. Its input is untrusted.
+has spent time and memory: whether a file is truncated, what in it is metadata, how much work a file
+takes to decode. TIFF has a module of its own. All input is untrusted.
 """
 
 from __future__ import annotations
@@ -12,13 +12,10 @@ import contextlib
 import itertools
 import re
 import struct
+import zlib
 from collections.abc import Callable
 from collections.abc import Iterator
-from typing import Any
 from typing import NamedTuple
-
-import numpy as np
-import numpy.typing as npt
 
 # Raised by struct, indexing or NumPy on reading beyond the end, or for a wrong signature.
 _UNREADABLE = (struct.error, IndexError, ValueError, KeyError)
@@ -63,6 +60,23 @@ def _number(layout: str, data: bytes, at: int) -> int:
     return int(struct.unpack_from(layout, data, at)[0])
 
 
+class Metadata(NamedTuple):
+    """What a file has besides its pixels.
+
+    Args:
+        exif: EXIF blocks, the most important first.
+        xmp: XMP packets.
+    """
+
+    exif: list[bytes]
+    xmp: list[bytes]
+
+
+# More are not looked into.
+_MOST_BLOCKS = 8
+_XMP_IN_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
+
+
 # JPEG: markers, each with a length, until the compressed data of a scan
 
 
@@ -71,17 +85,105 @@ _JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])")
 # Each scan costs a pass over the whole picture.
 JPEG_SCAN = 0xDA
 _JPEG_END = 0xD9
+_JPEG_APP = range(0xE0, 0xF0)
+_JPEG_COMMENT = 0xFE
+# Of the metadata these two say what the colours are; shorter ones are ignored by libjpeg, too.
+_JPEG_COLOURS = {0xE0: (b"JFIF\0", 14), 0xEE: (b"Adobe", 12)}
+# Frames whose coefficients are all in memory until the last scan is read.
+_JPEG_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+
+
+class Segment(NamedTuple):
+    """A marker of a JPEG file, and what follows it up to the next.
+
+    Args:
+        marker: Its second byte, such as `JPEG_SCAN`.
+        start: Where the marker begins.
+        content: Where its content begins, after the length.
+        end: Where its content ends; the next marker may come later.
+    """
+
+    marker: int
+    start: int
+    content: int
+    end: int
+
+
+def jpeg_segments(data: bytes) -> Iterator[Segment]:
+    """The segments up to the end of the picture.
+
+    Raises:
+        ValueError: The length of a segment is impossible.
+    """
+    at = 2
+    while match := _JPEG_MARKER.search(data, at):
+        marker = match[1][0]
+        if marker == _JPEG_END:
+            yield Segment(marker, match.start(), match.end(), match.end())
+            return
+        length = _number(">H", data, match.end())
+        at = match.end() + length
+        # To search on behind an impossible length might find the picture's thumbnail.
+        if length < 2 and marker != JPEG_SCAN:
+            raise ValueError("a segment without a length")
+        yield Segment(marker, match.start(), match.end() + 2, at)
 
 
 def jpeg_markers(data: bytes) -> Iterator[int]:
     """The markers up to the end of the picture, each as its second byte."""
-    at = 2
-    while match := _JPEG_MARKER.search(data, at):
-        marker = match[1][0]
-        yield marker
-        if marker == _JPEG_END:
-            return
-        at = match.end() + _number(">H", data, match.end())
+    return (segment.marker for segment in jpeg_segments(data))
+
+
+def plain_jpeg(data: bytes) -> bytes:
+    """Remove the metadata before the picture: Pillow reads it first, and fails where it is damaged.
+
+    Raises:
+        ValueError: There is no picture.
+    """
+    kept, start = [data[:2]], 2
+    for segment in jpeg_segments(data):
+        if segment.marker == JPEG_SCAN:
+            break
+        if segment.marker == _JPEG_COMMENT or segment.marker in _JPEG_APP:
+            name, least = _JPEG_COLOURS.get(segment.marker, (b"", 1 << 16))
+            is_short = segment.end - segment.content < least
+            if is_short or not data.startswith(name, segment.content):
+                kept.append(data[start : segment.start])
+                start = min(segment.end, len(data))
+    kept.append(data[start:])
+    return b"".join(kept)
+
+
+def jpeg_coefficient_bytes(data: bytes) -> int:
+    """The memory for coefficients that a JPEG of several scans takes at any scale; 0 for others."""
+    samples, count, is_progressive = 0, 0, False
+    for segment in jpeg_segments(data):
+        if segment.marker in _JPEG_FRAMES:
+            height, width, count = struct.unpack_from(">xHHB", data, segment.content)
+            sampling = [data[segment.content + 7 + 3 * number] for number in range(count)]
+            areas = [(each >> 4) * (each & 15) for each in sampling]
+            samples = width * height * sum(areas) // max(1, *areas)
+            is_progressive = segment.marker in _JPEG_PROGRESSIVE
+        if segment.marker == JPEG_SCAN:
+            # The same for colours that come one after the other.
+            return 2 * samples if is_progressive or data[segment.content] < count else 0
+    return 0
+
+
+def jpeg_metadata(data: bytes) -> Metadata:
+    """The EXIF blocks and XMP packets of a JPEG."""
+    exif, xmp = [], []
+    for segment in jpeg_segments(data):
+        if segment.marker == JPEG_SCAN:
+            break
+        if segment.marker == 0xE1:
+            content = data[segment.content : segment.end]
+            if content.startswith(b"Exif\0"):
+                exif.append(content)
+            elif content.startswith(_XMP_IN_JPEG):
+                xmp.append(content.removeprefix(_XMP_IN_JPEG))
+    return Metadata(exif[:_MOST_BLOCKS], xmp[:_MOST_BLOCKS])
 
 
 def jpeg_lacks_its_end(data: bytes) -> bool:
@@ -93,30 +195,96 @@ def jpeg_lacks_its_end(data: bytes) -> bool:
 # PNG: chunks
 
 
-_PNG_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
+_PNG_TRANSPARENCY, _PNG_END = b"tRNS", b"IEND"
+_PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_PNG_SIGNIFICANT_BITS = b"sBIT"
+# Longer texts are cut; an orientation stands near the beginning.
+_MOST_TEXT_BYTES = 4 * 1024 * 1024
 
 
 def png_chunks(data: bytes) -> Iterator[int]:
-    """Where each chunk begins."""
+    """Where each chunk begins, up to the last of the picture."""
     at = 8
     while at + 8 <= len(data):
         yield at
+        if data[at + 4 : at + 8] == _PNG_END:
+            return
         at += 12 + _number(">I", data, at)
 
 
-def still_png(data: bytes) -> bytes:
-    """Remove a PNG's animation: Pillow warns or fails on odd ones, though the image is intact.
+def plain_png(data: bytes) -> bytes:
+    """Remove all that says nothing about pixels: Pillow warns or fails where it is odd or large.
 
-    Source: PNG specification, third edition, sections 11.3.5.1 to 11.3.5.3.
+    What remains are the chunks that every reader has to understand, and transparency.
+
+    Source: PNG specification, third edition, section 5.4: the fifth bit of a chunk's name.
     """
-    if b"acTL" not in data:
-        return data
     chunks = [*png_chunks(data), len(data)]
     return data[:8] + b"".join(
         data[start:end]
         for start, end in itertools.pairwise(chunks)
-        if data[start + 4 : start + 8] not in _PNG_ANIMATION
+        if not data[start + 4] & 0x20 or data[start + 4 : start + 8] == _PNG_TRANSPARENCY
     )
+
+
+def _png_contents(data: bytes, *names: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Names and contents of chunks; those that do not have their checksum are passed over."""
+    for at in png_chunks(data):
+        name = data[at + 4 : at + 8]
+        if name in names:
+            end = at + 8 + _number(">I", data, at)
+            if data[end : end + 4] == zlib.crc32(data[at + 4 : end]).to_bytes(4, "big"):
+                yield name, data[at + 8 : end]
+
+
+def png_significant_bits(data: bytes) -> int | None:
+    """How many bits of a sample the file states to be significant, if it does."""
+    for _, content in _png_contents(data, _PNG_SIGNIFICANT_BITS):
+        return max(content, default=None)
+    return None
+
+
+def png_metadata(data: bytes) -> Metadata:
+    """The EXIF blocks and XMP packets of a PNG.
+
+    They are in chunks for them, or in texts as ImageMagick writes them: in hexadecimal digits,
+    after a name and a length.
+    """
+    exif = [content for _, content in _png_contents(data, b"eXIf")]
+    texts: dict[bytes, tuple[bytes, bytes]] = {}
+    for name, content in _png_contents(data, *_PNG_TEXTS):
+        key, _, rest = content.partition(b"\0")
+        texts.setdefault(key.lower(), (name, rest))
+    profiles = (b"raw profile type exif", b"raw profile type app1")
+    exif += [raw_profile(_png_text(*texts[key])) for key in profiles if key in texts]
+    packets = (b"xml:com.adobe.xmp", b"raw profile type xmp")
+    xmp = [_png_text(*texts[key]) for key in packets[:1] if key in texts]
+    xmp += [raw_profile(_png_text(*texts[key])) for key in packets[1:] if key in texts]
+    return Metadata(exif[:_MOST_BLOCKS], xmp)
+
+
+def raw_profile(text: bytes) -> bytes:
+    """The bytes of a profile that is written in digits; empty where they are damaged."""
+    digits = b"".join(text.split()[2:])  # after its name and its length
+    try:
+        return bytes.fromhex(digits.decode("ascii"))
+    except ValueError:
+        return b""
+
+
+def _png_text(name: bytes, rest: bytes) -> bytes:
+    """The text of a chunk, from what follows its keyword; empty where it is damaged."""
+    is_compressed = name == b"zTXt"
+    if name == b"zTXt":
+        rest = rest[1:]
+    elif name == b"iTXt":
+        is_compressed, rest = rest[:1] == b"\1", rest[2:].split(b"\0", 2)[-1]
+    if not is_compressed:
+        return rest[:_MOST_TEXT_BYTES]
+    try:
+        return zlib.decompressobj().decompress(rest, _MOST_TEXT_BYTES)
+    except zlib.error:
+        return b""
 
 
 def png_lacks_its_end(data: bytes) -> bool:
@@ -199,143 +367,6 @@ def webp_size(data: bytes) -> tuple[int, int]:
 def webp_lacks_its_end(data: bytes) -> bool:
     """Whether the file is truncated."""
     return _number("<I", data, 4) + 8 > len(data)
-
-
-# TIFF, and EXIF, which is built like one: a directory of fields
-
-
-class _TiffField(NamedTuple):
-    """One field of a TIFF directory.
-
-    Args:
-        tag: Its number in the TIFF standard.
-        row: Offset of its directory entry in the file.
-        dtype: NumPy's name of its type; empty unless it is an unsigned integer.
-        length: Number of values.
-        at: Offset of the values in the file.
-        size: Size of all values, in bytes.
-    """
-
-    tag: int
-    row: int
-    dtype: str
-    length: int
-    at: int
-    size: int
-
-
-_TIFF_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
-_TIFF_DTYPES = {1: "u1", 3: "u2", 4: "u4", 13: "u4"}
-_TIFF_TYPE_BYTES = dict(enumerate((0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4)))
-_TIFF_ROW_BYTES = 12
-
-_PREVIEW = 254
-_ORIENTATION = 274
-_SUB_IMAGES = 330
-_DNG_VERSION = 50706
-# Offsets and lengths of the strips, or else of the tiles, that hold the pixels.
-_PIECES = ((273, 279), (324, 325))
-# Fields with a single number. Some programs repeat it per channel, which Pillow warns about.
-_SINGLE_TAGS = {256, 257, 259, 262, 266, 277, 278, 284, 317, 322, 323}
-# Fields that describe the layout of pixels; the others are metadata.
-_PIXEL_TAGS = frozenset(
-    (*range(256, 260), 262, 266, 273, *range(277, 280), 284, 292, 293, 317, 320, *range(322, 326))
-) | {332, 338, 339, 347, *range(512, 522), *range(529, 533)}
-
-
-def _tiff_fields(data: bytes) -> Iterator[_TiffField]:
-    order = _TIFF_ORDERS[data[:4]]
-    at = _number(order + "I", data, 4)
-    count = _number(order + "H", data, at)
-    end = at + 2 + count * _TIFF_ROW_BYTES
-    for row in range(at + 2, end, _TIFF_ROW_BYTES):
-        tag, kind, length, offset = struct.unpack_from(order + "HHII", data, row)
-        size = length * _TIFF_TYPE_BYTES.get(kind, 0)
-        dtype = order + _TIFF_DTYPES[kind] if kind in _TIFF_DTYPES else ""
-        yield _TiffField(tag, row, dtype, length, row + 8 if size <= 4 else offset, size)
-    # The address of the next directory: a file without it is cut.
-    _number(order + "I", data, end)
-
-
-def _tiff_values(data: bytes, tag: int) -> npt.NDArray[np.integer[Any]]:
-    """The numbers of one field; empty if it is missing or not of unsigned integers."""
-    for field in _tiff_fields(data):
-        if field.tag == tag and field.dtype:
-            return np.frombuffer(data, field.dtype, field.length, field.at)
-    return np.empty(0, np.uint8)
-
-
-def tiff_parts(data: bytes) -> Iterator[int]:
-    """As many numbers as the longest field about pixels has, usually the offsets of the strips."""
-    lengths = (field.length for field in _tiff_fields(data) if field.tag in _PIXEL_TAGS)
-    return iter(range(max(lengths)))
-
-
-def is_camera_raw(data: bytes) -> bool:
-    """Whether a TIFF is a camera raw file, whose first image is only a small preview."""
-    try:
-        tags = {field.tag for field in _tiff_fields(data)}
-        is_preview = bool((_tiff_values(data, _PREVIEW) & 1).any())
-    except _UNREADABLE:
-        return False
-    return _DNG_VERSION in tags or (_SUB_IMAGES in tags and is_preview)
-
-
-def plain_tiff(data: bytes) -> bytes:
-    """Blank out the metadata of a TIFF, and shorten fields that should hold a single number.
-
-    Pillow reads all fields on opening a file, warns about odd ones (warnings are process-wide and
-    cannot be suppressed for one thread), and fails on damaged metadata.
-
-    Raises:
-        ValueError: A field about pixels is damaged or truncated.
-    """
-    plain = bytearray(data)
-    order = _TIFF_ORDERS[data[:4]]
-    left = len(data)
-    for field in _tiff_fields(data):
-        after_tag = slice(field.row + 2, field.row + _TIFF_ROW_BYTES)
-        if field.tag not in _PIXEL_TAGS:
-            # No values, of type "byte": a field that readers skip.
-            plain[after_tag] = struct.pack(order + "HII", 1, 0, 0)
-            continue
-        left -= field.size
-        if field.at + field.size > len(data) or left < 0:
-            raise ValueError(f"TIFF tag {field.tag} has more values than the file")
-        if field.tag in _SINGLE_TAGS and field.length > 1:
-            first = data[field.at : field.at + 4]
-            plain[after_tag] = (
-                data[field.row + 2 : field.row + 4] + struct.pack(order + "I", 1) + first
-            )
-    return bytes(plain)
-
-
-def orientation(exif: bytes) -> int:
-    """The EXIF orientation of a photo, 1 to 8; 1 (upright) if it is missing or unreadable.
-
-    Args:
-        exif: The EXIF block, or a whole TIFF file.
-
-    Source: CIPA DC-008 (Exif 2.32), tag 274.
-    """
-    try:
-        (value,) = _tiff_values(exif.removeprefix(b"Exif\0\0"), _ORIENTATION).tolist()
-    except _UNREADABLE:
-        return 1
-    return value if 1 <= value <= 8 else 1
-
-
-def tiff_lacks_its_end(data: bytes) -> bool:
-    """Whether fields about pixels, or the pixels, extend beyond the end of the file."""
-    fields = [field for field in _tiff_fields(data) if field.tag in _PIXEL_TAGS]
-    if any(field.at + field.size > len(data) for field in fields):
-        return True
-    for offsets_tag, lengths_tag in _PIECES:
-        offsets, lengths = _tiff_values(data, offsets_tag), _tiff_values(data, lengths_tag)
-        pieces = min(len(offsets), len(lengths))
-        if (offsets[:pieces].astype(np.int64) + lengths[:pieces] > len(data)).any():
-            return True
-    return False
 
 
 # AVIF and HEIC: boxes within boxes

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -23,14 +24,18 @@ from PIL import Image
 from triptych import errors
 from triptych.images import containers
 from triptych.images import formats
+from triptych.images import orientation
 from triptych.images import pixels
 from triptych.images import signatures
+from triptych.images import tiff
 from triptych.images.formats import Format
 from triptych.images.limits import DEFAULT_LIMITS
+from triptych.images.limits import MB
 from triptych.images.limits import Limits
 from triptych.images.limits import check_bytes
 from triptych.images.limits import check_pixels
 from triptych.typing import UInt8Image
+from triptych.utils import concurrency
 
 
 @runtime_checkable
@@ -42,6 +47,7 @@ class OpenFile(Protocol):
 
 
 Bytes = bytes | bytearray | memoryview
+OnGuess = Callable[[str], None]
 Source: TypeAlias = "str | os.PathLike[str] | OpenFile | Bytes | UInt8Image | Image.Image"
 
 
@@ -50,6 +56,11 @@ Source: TypeAlias = "str | os.PathLike[str] | OpenFile | Bytes | UInt8Image | Im
 # about 10 scans, and in large TIFFs some thousand strips.
 _MAX_JPEG_SCANS = 64
 _MAX_PARTS = 100_000
+
+# What all threads of this process unpack at the same time. Small pictures are not counted: there
+# are no more of them than threads.
+_MEMORY = concurrency.Budget()
+_UNCOUNTED_BYTES = 16 * MB
 
 # How Pillow says "I do not read this variant"; it has no type for it.
 _UNREAD_VARIANT = re.compile(
@@ -60,7 +71,11 @@ _SEND = f"Send a photo as {formats.NAMES}."
 
 
 def load(
-    source: Source, *, limits: Limits = DEFAULT_LIMITS, enough: int | None = None
+    source: Source,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    enough: int | None = None,
+    on_guess: OnGuess | None = None,
 ) -> UInt8Image:
     """Read an image from wherever it is.
 
@@ -69,6 +84,8 @@ def load(
             shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), the last with alpha.
         limits: Bytes and pixels allowed.
         enough: As for `decode`; arrays and Pillow images keep their size.
+        on_guess: Called with the reason where a file does not say which of its values is white,
+            so that the values had to decide.
 
     Returns:
         RGB, shape (H, W, 3), uint8; a new array.
@@ -81,8 +98,8 @@ def load(
         >>> load(np.zeros((2, 5), np.uint8)).shape
         (2, 5, 3)
     """
-    with _unpacked(source, limits, enough) as (image, orientation):
-        return pixels.to_rgb(image, orientation=orientation)
+    with _unpacked(source, limits, enough, on_guess) as (image, turn):
+        return pixels.to_rgb(image, orientation=turn)
 
 
 def picture(
@@ -106,13 +123,13 @@ def picture(
         >>> picture(np.zeros((2, 5), np.uint8)).size
         (5, 2)
     """
-    with _unpacked(source, limits, enough) as (image, orientation):
-        return pixels.upright(image, orientation=orientation)
+    with _unpacked(source, limits, enough) as (image, turn):
+        return pixels.upright(image, orientation=turn)
 
 
 @contextlib.contextmanager
 def _unpacked(
-    source: Source, limits: Limits, enough: int | None
+    source: Source, limits: Limits, enough: int | None, on_guess: OnGuess | None = None
 ) -> Iterator[tuple[Image.Image, int]]:
     """The picture in any mode, and its orientation as EXIF counts."""
     if isinstance(source, str | os.PathLike):
@@ -125,10 +142,11 @@ def _unpacked(
         row = _format_of(data)
         with _explained(row, data):
             _check_work(row, data)
-            with row.open(data, limits) as image:
-                _load(image, limits, enough)
-                # EXIF is built like TIFF, so a TIFF is its own EXIF block.
-                yield image, _orientation(image, data if row.name == "TIFF" else None)
+            with row.open(data, limits) as image, _loaded(image, limits, enough):
+                if on_guess and image.info.get("depth_guess"):
+                    on_guess(image.info["depth_guess"])
+                turn = row.orientation(data) if row.orientation else orientation.of_image(image)
+                yield image, turn
         return
     if isinstance(source, np.ndarray):
         source = _image_of_array(source)
@@ -137,9 +155,8 @@ def _unpacked(
             raise errors.EmptyImage(
                 f"An image of {source.width} x {source.height} pixels is empty."
             )
-        with _explained(None, b""):
-            _load(source, limits)
-            yield source, _orientation(source)
+        with _explained(None, b""), _loaded(source, limits):
+            yield source, orientation.of_image(source)
         return
     raise errors.SourceError(
         f"An object of type {type(source).__name__} came; expected a path, an open file, "
@@ -179,20 +196,24 @@ def decode(
     *,
     limits: Limits = DEFAULT_LIMITS,
     enough: int | None = None,
+    on_guess: OnGuess | None = None,
 ) -> UInt8Image:
     """Unpack the bytes of an image file.
 
-    The photo is turned as its EXIF block says, transparency is laid over white, 16 bits are scaled
-    to 8, and of an animation the first frame is taken. A JPEG with many more pixels than are
+    The photo is turned as its EXIF block says, or else its XMP packet; transparency is laid over
+    white, deep samples are scaled to 8 bits by what the file says or, where it does not, by their
+    values, and of an animation the first frame is taken. Other metadata is stepped over, and may be
+    damaged. A JPEG with many more pixels than are
     needed is unpacked at 1/2, 1/4 or 1/8 of its size, which is several times faster.
 
     Args:
         data: The whole file: JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, or HEIC where pillow-heif is
             installed.
-        limits: Bytes and pixels allowed; pixels are checked before any is unpacked, and at the
-            photo's full size.
+        limits: Bytes and pixels allowed; pixels are checked before any is unpacked, at the scale
+            at which they are.
         enough: How long, in pixels, the shorter side has to be for the purpose at hand: no JPEG
             becomes smaller than that. ``None`` wants every photo in full.
+        on_guess: As for `load`.
 
     Returns:
         RGB, shape (H, W, 3), uint8; a new array.
@@ -213,7 +234,32 @@ def decode(
         >>> decode(file.getvalue())[0, 0].tolist()
         [255, 0, 0]
     """
-    return load(data, limits=limits, enough=enough)
+    return load(data, limits=limits, enough=enough, on_guess=on_guess)
+
+
+def size(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> tuple[int, int]:
+    """The size of an upright photo in full, (height, width) in pixels; it is not unpacked.
+
+    Args:
+        data: The whole file.
+        limits: As for `decode`.
+
+    Raises:
+        errors.ImageError: See `decode`; damage of the pixels goes unnoticed.
+
+    Example:
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> Image.new("RGB", (5, 2)).save(file, "PNG")
+        >>> size(file.getvalue())
+        (2, 5)
+    """
+    check_bytes(len(data), limits)
+    row = _format_of(data)
+    with _explained(row, data), row.open(data, limits) as image:
+        turn = row.orientation(data) if row.orientation else orientation.of_image(image)
+        width, height = image.size
+        return (height, width) if turn < 5 else (width, height)
 
 
 # ------------------------------------------------------------------ before unpacking
@@ -233,7 +279,7 @@ def _image_of_array(array: npt.NDArray[np.generic]) -> Image.Image:
 def _format_of(data: bytes) -> Format:
     """The format of a file, if it is one that is read here."""
     kind = signatures.identify(data)
-    if kind.name == "TIFF" and containers.is_camera_raw(data):
+    if kind.name == "TIFF" and tiff.is_camera_raw(data):
         kind = signatures.Kind("image", "a camera raw file (DNG, NEF, ARW or alike)")
     if kind.sort == "image":
         raise errors.UnsupportedImage(
@@ -289,14 +335,17 @@ def _check_work(row: Format, data: bytes) -> None:
         )
 
 
-def _load(image: Image.Image, limits: Limits, enough: int | None = None) -> None:
-    check_pixels(image.size, limits, cost=formats.cost(image))
+@contextlib.contextmanager
+def _loaded(image: Image.Image, limits: Limits, enough: int | None = None) -> Iterator[None]:
+    """Unpack a picture, and count its memory until the end of the block."""
     if enough is not None:
         # Only JPEG heeds it. Source: libjpeg.txt, "scale_num, scale_denom".
         image.draft(image.mode, (enough, enough))
-    image.load()
-
-
-def _orientation(image: Image.Image, exif: bytes | None = None) -> int:
-    exif = exif or image.info.get("exif")
-    return containers.orientation(exif) if isinstance(exif, bytes) else 1
+    cost = formats.cost(image)
+    check_pixels(image.size, limits, cost=cost)
+    count = int(image.width * image.height * cost * formats.PIXEL_BYTES)
+    with contextlib.ExitStack() as stack:
+        if count > _UNCOUNTED_BYTES:
+            stack.enter_context(_MEMORY.take(count, limits.max_unpacking_bytes))
+        image.load()
+        yield

@@ -19,18 +19,20 @@ from PIL import Image
 from PIL import ImageFile
 from PIL import JpegImagePlugin
 from PIL import PngImagePlugin
-from PIL import TiffImagePlugin
 from PIL import WebPImagePlugin
 
 from triptych import errors
 from triptych.images import containers
+from triptych.images import deep_png
 from triptych.images import limits as image_limits
+from triptych.images import orientation
+from triptych.images import tiff
 from triptych.images.limits import Limits
 
-# Position of the bit depth in a PNG; tags of a TIFF.
+# Position of the bit depth in a PNG.
 _PNG_DEPTH_AT = 24
-_TIFF_BITS, _TIFF_SAMPLES = 258, 277
-_TIFF_TILE_SIZE = (322, 323)
+# Four in Pillow, three in the array, and what the decoder needs beside them.
+PIXEL_BYTES = 10
 # Pillow unpacks these compressions of BMP in Python, pixel by pixel.
 _RUN_LENGTH_BMP = (1, 2)
 
@@ -53,8 +55,10 @@ class Format:
         lacks_its_end: Whether a file that could not be read was cut short. May raise what reading
             beyond the end raises, see `containers.ends_early`.
         parts: A number for each part of a file that Pillow goes through in Python to read it.
-        cost: What a pixel costs to unpack, as a multiple of the usual 10 bytes: with that, 50
+        cost: What a pixel costs to unpack, as a multiple of the usual `PIXEL_BYTES`: with that, 50
             million pixels stay within 500 MB, whatever the format.
+        orientation: The orientation of the picture in a file, 1 to 8; where it is missing, that
+            which Pillow reads is taken.
         in_browsers: Whether every browser shows it.
     """
 
@@ -67,52 +71,63 @@ class Format:
     lacks_its_end: Callable[[bytes], bool]
     parts: Callable[[bytes], Iterator[int]] | None = None
     cost: Callable[[Image.Image], float] = lambda image: 1.0
+    orientation: Callable[[bytes], int] | None = None
     in_browsers: bool = True
 
 
 # ------------------------------------------------------------------ one opener per format
 
 
-class _JpegFile(JpegImagePlugin.JpegImageFile):
-    """Pillow's reader, without its search for a resolution in EXIF, which warns of any oddity."""
+def _open_jpeg(data: bytes, limits: Limits) -> ImageFile.ImageFile:
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(containers.plain_jpeg(data)))
+    image.info["coefficient_bytes"] = containers.jpeg_coefficient_bytes(data)
+    return image
 
-    def _read_dpi_from_exif(self) -> None:
-        pass
+
+def _jpeg_cost(image: Image.Image) -> float:
+    # Coefficients are those of the full size, at whatever scale it is unpacked.
+    coefficients: float = image.info.get("coefficient_bytes", 0) / (image.width * image.height)
+    return max(1.2 if image.mode == "CMYK" else 1.0, (4 + coefficients) / 10)
 
 
 def _open_png(data: bytes, limits: Limits) -> ImageFile.ImageFile:
-    image = PngImagePlugin.PngImageFile(io.BytesIO(containers.still_png(data)))
+    plain = containers.plain_png(data)
+    bits = data[_PNG_DEPTH_AT]
+    if bits == 16:
+        return deep_png.DeepPng(plain, containers.png_significant_bits(data))
+    image = PngImagePlugin.PngImageFile(io.BytesIO(plain))
     key = image.info.get("transparency")
-    if isinstance(key, tuple) and data[_PNG_DEPTH_AT] == 16:
-        # Of 16-bit colours Pillow keeps the high byte, but not so of the transparent one.
-        image.info["transparency"] = tuple(value >> 8 for value in key)
+    if isinstance(key, int) and image.mode in ("1", "L"):
+        # Pillow scales grey of fewer bits to 8, but not so the transparent one.
+        image.info["transparency"] = (key % 2**bits) * 255 // (2**bits - 1)
     return image
 
 
 def _open_webp(data: bytes, limits: Limits) -> ImageFile.ImageFile:
-    image_limits.check_pixels(containers.webp_size(data), limits)
+    # The same limit as Pillow's, beyond which it fails.
+    _check_pixels(containers.webp_size(data), limits, "WebP", 2 * (Image.MAX_IMAGE_PIXELS or 2**62))
     return WebPImagePlugin.WebPImageFile(io.BytesIO(data))
 
 
 def _open_gif(data: bytes, limits: Limits) -> ImageFile.ImageFile:
-    image_limits.check_pixels(containers.gif_size(data), limits)
+    # The same limit as Pillow's, beyond which it warns, and warnings belong to the whole process.
+    _check_pixels(containers.gif_size(data), limits, "GIF", Image.MAX_IMAGE_PIXELS or 2**62)
     return GifImagePlugin.GifImageFile(io.BytesIO(data))
 
 
-def _open_tiff(data: bytes, limits: Limits) -> ImageFile.ImageFile:
-    image = TiffImagePlugin.TiffImageFile(io.BytesIO(containers.plain_tiff(data)))
-    # A tile is unpacked whole, however little of it the picture needs.
-    width, height = (image.tag_v2.get(tag, 1) for tag in _TIFF_TILE_SIZE)
-    image_limits.check_pixels((width, height), limits)
-    return image
+def _check_pixels(size: tuple[int, int], limits: Limits, name: str, most: int) -> None:
+    image_limits.check_pixels(size, limits)
+    if size[0] * size[1] > most:
+        raise errors.TooManyPixels(
+            f"The picture has {size[0]:,} x {size[1]:,} pixels; of {name} files no more than "
+            f"{most:,} are read, whatever the settings say. Save it as JPEG or PNG and send that."
+        )
 
 
 def _tiff_cost(image: Image.Image) -> float:
-    if not isinstance(image, TiffImagePlugin.TiffImageFile):
-        return 1.0
-    # Four bytes in Pillow and one piece of the file, which may be the whole picture.
-    bits = max(image.tag_v2.get(_TIFF_BITS, (1,))) * image.tag_v2.get(_TIFF_SAMPLES, 1)
-    return max(1.0, float(4 + bits / 8) / 10)
+    # The bytes of the file, beside one piece of it, which may be all of it, or the picture.
+    pixel_bytes: float = image.info.get("bits", 0) / 8
+    return max(1.0, (pixel_bytes + max(4.0, pixel_bytes)) / 10)
 
 
 def _open_heic(data: bytes, limits: Limits) -> ImageFile.ImageFile:
@@ -124,7 +139,18 @@ def _open_heic(data: bytes, limits: Limits) -> ImageFile.ImageFile:
             'Install it with pip install "triptych[heic]", or save the photo as JPEG.'
         ) from None
     reader: Callable[[io.BytesIO], ImageFile.ImageFile] = pillow_heif.HeifImageFile
-    return reader(io.BytesIO(containers.without_exif(data)))
+    return _turned_by_its_boxes(reader(io.BytesIO(containers.without_exif(data))))
+
+
+def _open_avif(data: bytes, limits: Limits) -> ImageFile.ImageFile:
+    image = AvifImagePlugin.AvifImageFile(io.BytesIO(containers.without_exif(data)))
+    return _turned_by_its_boxes(image)
+
+
+def _turned_by_its_boxes(image: ImageFile.ImageFile) -> ImageFile.ImageFile:
+    # HEIF says which way up a picture is, in boxes that Pillow reads; XMP does not count.
+    image.info.pop("xmp", None)
+    return image
 
 
 def _heic_cost(image: Image.Image) -> float:
@@ -142,10 +168,11 @@ FORMATS: tuple[Format, ...] = (
         "image/jpeg",
         ("jpg", "jpeg", "jpe", "jfif", "mpo"),
         rb"\xff\xd8\xff",
-        open=lambda data, limits: _JpegFile(io.BytesIO(data)),
+        open=_open_jpeg,
         lacks_its_end=containers.jpeg_lacks_its_end,
         parts=containers.jpeg_markers,
-        cost=_cost_by_mode(CMYK=1.2),
+        cost=_jpeg_cost,
+        orientation=orientation.of_jpeg,
     ),
     Format(
         "PNG",
@@ -156,6 +183,8 @@ FORMATS: tuple[Format, ...] = (
         open=_open_png,
         lacks_its_end=containers.png_lacks_its_end,
         parts=containers.png_chunks,
+        cost=lambda image: 1.5 if isinstance(image, deep_png.DeepPng) else 1.0,
+        orientation=orientation.of_png,
     ),
     Format(
         "WebP",
@@ -184,10 +213,11 @@ FORMATS: tuple[Format, ...] = (
         ("tif", "tiff"),
         # Canon's cameras begin their CR2 files as a TIFF does.
         rb"II\*\0(?!.{4}CR)|MM\0\*",
-        open=_open_tiff,
-        lacks_its_end=containers.tiff_lacks_its_end,
-        parts=containers.tiff_parts,
+        open=tiff.open,
+        lacks_its_end=tiff.lacks_its_end,
+        parts=tiff.parts,
         cost=_tiff_cost,
+        orientation=orientation.of_tiff,
         in_browsers=False,
     ),
     Format(
@@ -208,9 +238,7 @@ FORMATS: tuple[Format, ...] = (
         "image/avif",
         ("avif",),
         rb"\0.{3}ftyp(?:avi[fs]|m[is]f1.{4}(?:.{4}){0,8}?avi[fs])",
-        open=lambda data, limits: AvifImagePlugin.AvifImageFile(
-            io.BytesIO(containers.without_exif(data))
-        ),
+        open=_open_avif,
         lacks_its_end=containers.boxes_lack_their_end,
         cost=_cost_by_mode(RGB=1.3, RGBA=1.6),
     ),

@@ -19,16 +19,25 @@ class Limits:
 
     Args:
         max_bytes: Of the file.
-        max_pixels: Height times width; never more than Pillow's own ``MAX_IMAGE_PIXELS``. Where
-            unpacking takes much more memory or time per pixel (WebP, AVIF, CMYK JPEG, HEIC with
-            alpha or 10 bits, deep TIFF, run-length BMP), proportionally fewer are allowed.
+        max_pixels: Height times width of what is unpacked: of a JPEG at a reduced scale, those of
+            that scale. Where unpacking takes much more memory or time per pixel (WebP, AVIF, CMYK
+            and large progressive JPEG, HEIC with alpha or 10 bits, 16-bit PNG, deep TIFF,
+            run-length BMP), proportionally fewer are allowed.
+        max_unpacking_bytes: Of all pictures that this process unpacks at the same time. Others
+            wait; one that needs more is unpacked alone.
     """
 
     max_bytes: int = 32 * MB
     max_pixels: int = 50_000_000
+    max_unpacking_bytes: int = 1024 * MB
 
 
 DEFAULT_LIMITS = Limits()
+# The shorter side that is left for what is measured of a photo when it comes in: thumbnail, sketch
+# and quality. Only JPEGs of more than 16 megapixels are reduced by it.
+SCANNED_PX = 2000
+# For photos that were within the limits when their data set was opened, whatever those were.
+CHECKED_BEFORE = Limits(max_bytes=2**62, max_pixels=2**62)
 
 
 def check_bytes(count: int, limits: Limits) -> None:
@@ -60,12 +69,8 @@ def check_pixels(size: tuple[int, int], limits: Limits, *, cost: float = 1.0) ->
     Raises:
         errors.TooManyPixels: Too many, in all or along one side.
     """
-    from PIL import Image
-
     width, height = size
-    # Beyond its own limit Pillow warns, and warnings belong to the whole process.
-    most = min(limits.max_pixels, Image.MAX_IMAGE_PIXELS or limits.max_pixels)
-    allowed = int(most / cost)
+    allowed = int(limits.max_pixels / cost)
     if width * height > allowed:
         raise errors.TooManyPixels(
             f"The picture has {width:,} x {height:,} = {width * height:,} pixels; "

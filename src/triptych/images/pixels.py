@@ -6,7 +6,6 @@ band that fits into the processor's cache is several times faster.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from triptych.images import depth
 from triptych.typing import UInt8Image
 
 _BAND_PIXELS = 2**18
@@ -133,34 +133,17 @@ def _over_white(band: Image.Image) -> Image.Image:
     return white
 
 
-def _span(image: Image.Image) -> tuple[float, float] | None:
-    """The values of black and white in an image of more than 8 bits; ``None`` for others.
-
-    Float and 32-bit files do not declare them. This is the narrowest common range that holds all
-    values (0..1, 0..255, 0..65535), else their minimum and maximum.
-    """
-    if image.mode.startswith("I;16"):
-        return 0, 65535
-    if image.mode not in ("I", "F"):
+def _span(image: Image.Image) -> depth.Span | None:
+    """The values of black and white in an image of more than 8 bits; ``None`` for others."""
+    if not image.mode.startswith(("I", "F")):
         return None
-    low, high = math.inf, -math.inf
-    for _, band in _bands(image):
-        values = np.asarray(band)
-        finite = values[np.isfinite(values)].astype(np.float64)
-        low = min(low, float(finite.min(initial=low)))
-        high = max(high, float(finite.max(initial=high)))
-    if low > high:  # no value is a number
-        low, high = 0.0, 0.0
-    tops = [top for top in (1, 255, 65535) if low >= 0 and high <= top]
-    return (0, tops[0]) if tops else (low, high)
+    dtype = np.asarray(image.crop((0, 0, 1, 1))).dtype
+    return depth.span(depth.measure(np.asarray(band) for _, band in _bands(image)), dtype)
 
 
-def _in_8_bits(band: Image.Image, span: tuple[float, float]) -> Image.Image:
-    low, high = span
-    # A signalling NaN warns when it is cast.
-    with np.errstate(invalid="ignore"):
-        values = np.nan_to_num(np.asarray(band).astype(np.float64), nan=low).clip(low, high)
-    grey = ((values - low) / (high - low or 1) * 255 + 0.5).astype(np.uint8)
+def _in_8_bits(band: Image.Image, span: depth.Span) -> Image.Image:
+    values = np.asarray(band)
+    grey = depth.scale(values, span)
     if "transparency" in band.info:
         grey[values == band.info["transparency"]] = 255
     return Image.fromarray(grey)

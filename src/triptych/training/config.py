@@ -11,6 +11,7 @@ from pathlib import Path
 
 from triptych import errors
 from triptych import features
+from triptych import images
 from triptych.evaluation import wilson
 from triptych.models import zoo
 from triptych.typing import ShouldStop
@@ -97,6 +98,7 @@ class TrainingConfig:
             soon as that is known; once more after fine-tuning.
         stop: Polled now and then; training ends when it returns true.
         compute: How features are computed; by default in this process.
+        limits: Bytes and pixels allowed in a photo.
     """
 
     backbones: tuple[str, ...] = zoo.COMMITTEES["lite"]
@@ -109,6 +111,7 @@ class TrainingConfig:
     on_score: Callable[[str, Score], None] = lambda member, score: None
     stop: ShouldStop = lambda: False
     compute: features.Compute = features.extract_locally
+    limits: images.Limits = images.DEFAULT_LIMITS
 
     def raise_if_stopped(self) -> None:
         """End training where ``stop`` says so.

@@ -401,10 +401,10 @@ def canvas(network_recipe: Recipe) -> Recipe:
 
 def _resized(photos: Iterable[ReadablePhoto], photo_recipe: Recipe) -> Iterator[Array]:
     enough = recipe.enough([photo_recipe])
+
+    def resized(photo: ReadablePhoto) -> Array:
+        pixels = images.decode(photo.read(), limits=images.CHECKED_BEFORE, enough=enough)
+        return recipe.resize(photo_recipe, pixels)
+
     with ThreadPoolExecutor(concurrency.cpu_count()) as pool:
-        yield from concurrency.map_ahead(
-            pool,
-            lambda photo: recipe.resize(photo_recipe, images.decode(photo.read(), enough=enough)),
-            photos,
-            ahead=2 * BATCH,
-        )
+        yield from concurrency.map_ahead(pool, resized, photos, ahead=2 * BATCH)

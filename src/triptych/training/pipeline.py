@@ -168,7 +168,7 @@ def _open(source: str | Path | data.Dataset, config: TrainingConfig) -> data.Dat
         config.progress(TrainingStage.SCAN, done, total)
 
     # Absolute, since photos may be read by processes that work in other folders.
-    return data.open(Path(source).absolute(), progress=report)
+    return data.open(Path(source).absolute(), progress=report, limits=config.limits)
 
 
 def _extractors(

@@ -1,7 +1,8 @@
-"""Threads: over a stream, a bounded number of items ahead, or for array maths; processor cores."""
+"""Threads: over a stream, for array maths, within a budget of memory; processor cores."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import deque
@@ -112,3 +113,56 @@ def cpu_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+class Budget:
+    """Bounds what all threads hold together, of memory for example: a weighted semaphore.
+
+    First come, first served, so that what is large gets its turn, too.
+
+    Example:
+        >>> memory = Budget()
+        >>> with memory.take(700, 1000), memory.take(300, 1000):
+        ...     memory.in_use
+        1000
+    """
+
+    def __init__(self) -> None:
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            # The threads that hold something are not in the child.
+            os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        self.in_use = 0
+        self._waiting: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def take(self, count: int, total: int) -> Iterator[None]:
+        """Hold a share until the end of the block; waits until there is room for it.
+
+        Args:
+            count: How much.
+            total: Most that may be held together; what is more by itself is held alone.
+        """
+        changed, ticket = self._changed, object()
+        with changed:
+            self._waiting.append(ticket)
+            try:
+                changed.wait_for(
+                    lambda: (
+                        self._waiting[0] is ticket
+                        and (not self.in_use or self.in_use + count <= total)
+                    )
+                )
+                self.in_use += count
+            finally:
+                self._waiting.remove(ticket)
+                changed.notify_all()
+        try:
+            yield
+        finally:
+            with changed:
+                self.in_use -= count
+                changed.notify_all()

@@ -26,6 +26,8 @@ from typing import IO
 from typing import Any
 from typing import cast
 
+from triptych.utils import allocator
+
 POLL_S = 0.2
 
 
@@ -194,6 +196,7 @@ def connect(*, grace_s: float = 0.0) -> Parent:
     Args:
         grace_s: How long this process may go on after its parent asked it to stop, or died.
     """
+    allocator.return_large_blocks()
     sys.stdout.flush()
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # libraries in C print, too

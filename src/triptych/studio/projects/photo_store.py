@@ -52,11 +52,11 @@ class PhotoStore:
             errors.ImageError: It is not a readable photo.
             errors.StateError: It cannot be written.
         """
-        pixels = images.decode(data, limits=self.limits)
+        pixels = images.decode(data, limits=self.limits, enough=images.SCANNED_PX)
         facts = photo_table.PhotoFacts(
             digest=hashlib.sha256(data).hexdigest(),
             format=signatures.identify(data).name,
-            size=(pixels.shape[0], pixels.shape[1]),
+            size=images.size(data, limits=self.limits),
             size_bytes=len(data),
             sketch=near.sketch(pixels),
             quality=quality.measure(pixels),
@@ -196,7 +196,9 @@ class BlobStore:
         with contextlib.suppress(OSError):
             if data := self._thumb(digest).read_bytes():
                 return data
-        return self.draw_thumbnail(digest, images.load(self.read(digest), limits=self._limits))
+        data = self.read(digest)
+        pixels = images.load(data, limits=images.CHECKED_BEFORE, enough=THUMBNAIL_PX)
+        return self.draw_thumbnail(digest, pixels)
 
     def draw_thumbnail(self, digest: str, pixels: UInt8Image) -> bytes:
         """Make and keep the thumbnail of a photo.
