@@ -23,6 +23,7 @@ from triptych import images
 from triptych.bundles import import_keras
 from triptych.bundles.import_keras import ExternalModel
 from triptych.cli import main
+from triptych.engines import openvino
 from triptych.engines.options import EngineOptions
 from triptych.inference import classifier
 from triptych.models import keras_file
@@ -372,3 +373,17 @@ def test_a_published_classifier_answers_its_photos_as_in_keras(
         (ours,) = seated.score_many([(str(path), path)])
         assert isinstance(ours, classifier.Scores)
         np.testing.assert_allclose(ours.probs[0], row, atol=1e-3)
+
+
+def test_a_network_that_answers_otherwise_is_not_imported(tmp_path: Path) -> None:
+    network = networks.write_tiny(tmp_path / "network.xml", classes=3)
+    batch = np.random.default_rng(0).normal(0, 1, (4, 32, 32, 3)).astype(np.float32)
+    probs = openvino.OpenVINOEngine(network, precision="f32").run(batch).probs
+    assert import_keras._compare(network, batch, probs) < 1e-6
+    other = probs.copy()
+    other[2] += (0.002, -0.001, -0.001)
+    with pytest.raises(errors.EngineError, match="does not answer as Keras does") as caught:
+        import_keras._compare(network, batch, other)
+    assert f"class 0 has {probs[2, 0]:.4f}, and {other[2, 0]:.4f} in Keras" in str(caught.value)
+    with pytest.raises(errors.EngineError, match="does not answer as Keras does"):
+        import_keras._compare(network, np.full_like(batch, np.nan), probs)

@@ -330,7 +330,7 @@ def test_from_photos_to_a_bundle_and_its_records(
     )
     (record,) = made.about["fine_tuned"]
     (member,) = made.about["members"]
-    assert made.metrics["fine_tuned"] == [record]
+    assert list(made.metrics["fine_tuned"]) == [record]
     assert (record["member"], record["photos"]) == (member["name"], 10)
     assert record["after"]["loss"] <= record["before"]["loss"]
     assert record["after"]["held_out"] >= record["before"]["held_out"]

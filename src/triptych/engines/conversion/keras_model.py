@@ -179,7 +179,8 @@ def network(
         image = _block("to_grey", photo, to_grey)
     output, steps = _unroll(model, image)
     # An imported model's features are the input of its last layer with weights.
-    features = [step for step in steps if step.is_learned][-1].inputs[0]
+    learned = [step for step in steps if step.is_learned]
+    features = learned[-1].inputs[0] if learned else output
     if activation != "none":
         output = keras.layers.Activation(activation, name="to_probabilities")(output)
     if output.shape[-1] == 1:
