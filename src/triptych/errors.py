@@ -23,6 +23,7 @@
     ├── BundleError           a bundle that is damaged, of an unknown version, or already exists
     ├── FitError              fitted parameters that are damaged, or photos they cannot be fitted on
     ├── StateError            the studio's data cannot be read or written
+    │   └── DiskError         a disk is full, read-only or gone
     ├── Busy                  the same work is already in progress
     ├── TooLossy              int8 networks lose more accuracy than allowed
     └── Stopped               a person stopped it; work done so far is kept
@@ -206,6 +207,13 @@ class StateError(TriptychError):
     """The studio's data is damaged, of a newer version, or on a disk that is full."""
 
     code = "state"
+
+
+class DiskError(StateError):
+    """A disk is full, read-only or gone; what was confirmed before is kept."""
+
+    code = "disk"
+    status = 507
 
 
 class Busy(TriptychError):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -194,3 +197,34 @@ def test_auto_takes_lite_until_classic_is_here() -> None:
         committee.resolve("jury")
     with pytest.raises(errors.WeightsMissing, match="triptych pull ResNet50"):
         triptych.load("classic")
+
+
+FORKED = """
+import os
+from support import studios
+from support.images import squares
+from triptych import errors
+
+classifier = studios.fake_classifier("lite")
+classifier.classify(squares())
+child = os.fork()
+if not child:
+    try:
+        classifier.classify(squares())
+    except errors.EngineError as error:
+        print(error, flush=True)
+    studios.fake_classifier("lite").classify(squares())
+    print("loaded after the fork it answers", flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+classifier.classify(squares())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_committee_that_was_loaded_before_a_fork_says_so():
+    command = [sys.executable, "-c", FORKED]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert "This committee was loaded before the process was forked" in ran.stdout, ran.stderr
+    assert "loaded after the fork it answers" in ran.stdout
+    assert ran.returncode == 0

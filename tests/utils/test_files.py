@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,6 +16,8 @@ from threading import Thread
 
 import pytest
 
+from support.images import picture
+from triptych import errors
 from triptych.utils import files
 
 WRITES_HALF_AND_WAITS = """
@@ -200,3 +204,64 @@ def test_work_goes_on_without_a_lock_where_none_can_be_made(tmp_path: Path) -> N
     (tmp_path / "file").touch()
     with files.exclusive(tmp_path / "file" / "lock"):
         pass
+
+
+# ------------------------------------------------------------------ disks
+
+
+FULL = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as on a full disk: writing fails, nothing else
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+from triptych.cli import main
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files by RLIMIT_FSIZE")
+@pytest.mark.parametrize("limit", [0, 30_000])
+def test_a_command_says_in_one_line_that_nothing_can_be_written(tmp_path, limit):
+    photos = tmp_path / "photos"
+    for name in ("ants", "bees"):
+        (photos / name).mkdir(parents=True)
+        for number in range(3):
+            data = picture(number + 3 * (name == "ants"), size=(60, 80))
+            (photos / name / f"{number}.jpg").write_bytes(data)
+    home = tmp_path / "home"
+    home.mkdir()
+    command = [sys.executable, "-c", FULL, str(limit), "projects", "import", str(photos)]
+    ran = subprocess.run([*command, "--home", str(home)], capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    *_, last = ran.stderr.strip().splitlines()
+    assert "A file would become larger than is allowed here" in last or "disk" in last
+    # And when there is room, it goes on.
+    command = [sys.executable, "-m", "triptych", "projects", "import", str(photos)]
+    ran = subprocess.run([*command, "--home", str(home)], capture_output=True, text=True)
+    assert "6 photos in 2 classes" in ran.stdout, ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "", "a"), "The disk is full: 'a'"),
+        (OSError(errno.EROFS, "", "a"), "The disk can only be read: 'a'"),
+        (OSError(errno.ENOSPC, ""), "The disk is full: a file"),
+        (sqlite3.OperationalError("database or disk is full"), "The disk is full: a database"),
+        (sqlite3.OperationalError("attempt to write a readonly database"), "can only be read"),
+    ],
+)
+def test_what_a_disk_lacks_is_said(error, said):
+    assert said in files.disk_error(error).message
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOENT, ""), ValueError("disk is full")])
+def test_other_errors_are_no_fault_of_a_disk(error):
+    assert files.disk_error(error) is None
+
+
+def test_a_failure_on_a_disk_that_is_nearly_full_says_so(tmp_path, monkeypatch):
+    files.check_room(tmp_path / "a" / "b", "It failed.")
+    monkeypatch.setattr(files, "LITTLE_BYTES", 1 << 62)
+    with pytest.raises(errors.DiskError, match=r"It failed\. Only \d+ MB are free"):
+        files.check_room(tmp_path / "a" / "b", "It failed.")

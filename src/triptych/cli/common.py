@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import sqlite3
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import click
 
 from triptych import errors
 from triptych import settings
+from triptych.utils import files
 from triptych.utils import formatting
 from triptych.utils.pace import TimeLeft
 
@@ -52,6 +54,11 @@ class CommandGroup(click.Group):
             # The reader (`| head`) is gone; without this Python would warn when it closes stdout.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(1)
+        except (OSError, sqlite3.Error) as error:
+            disk = files.disk_error(error)
+            if disk is None:
+                raise
+            raise click.ClickException(disk.message) from error
 
 
 class _WrongUsage(click.ClickException):

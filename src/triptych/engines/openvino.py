@@ -266,7 +266,7 @@ class OpenVINOEngine:
             lock = files.exclusive(cache / f"{path.parent.name}.lock")
         try:
             with lock:
-                self._network = _core().compile_model(str(path), DEVICE, options)
+                self._network = _compiled(path, options)
         except RuntimeError as error:
             raise errors.EngineError(
                 f"OpenVINO cannot compile {path}: {_first_line(error)}. Delete its folder; "
@@ -305,6 +305,17 @@ class OpenVINOEngine:
             yield request
         finally:
             self._requests.append(request)
+
+
+def _compiled(path: Path, options: dict[str, Any]) -> Any:
+    try:
+        return _core().compile_model(str(path), DEVICE, options)
+    except RuntimeError:
+        if "CACHE_DIR" not in options:
+            raise
+        # The cache may be on a disk that is full or read-only; the network runs without it.
+        plain = {name: value for name, value in options.items() if name != "CACHE_DIR"}
+        return _core().compile_model(str(path), DEVICE, plain)
 
 
 def _first_line(error: Exception) -> str:

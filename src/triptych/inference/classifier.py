@@ -124,6 +124,7 @@ class Classifier:
             threads or concurrency.cpu_count(), thread_name_prefix="triptych-decode"
         )
         self._explainer = explainer.Explainer(self._pool)
+        self._process = os.getpid()
 
     @property
     def size_bytes(self) -> int:
@@ -254,6 +255,12 @@ class Classifier:
 
     def _checked(self, options: ClassifyOptions) -> tuple[Committee, float]:
         """The committee as the options want it, and the coverage; refuses impossible options."""
+        if os.getpid() != self._process:  # threads do not survive a fork: it would wait for ever
+            raise errors.EngineError(
+                "This committee was loaded before the process was forked, and its threads are not "
+                "in this process. Load it in each worker, after the fork: with Celery in the "
+                "signal worker_process_init, with gunicorn without --preload or in post_fork."
+            )
         if options.top < 1:
             raise errors.SettingError(f"Asked for the top {options.top}; expected 1 or more.")
         if not 0 <= options.similar <= MOST_SIMILAR:

@@ -7,9 +7,11 @@ name in the same folder, then renamed. A reader finds the old content or the new
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,12 +20,16 @@ from typing import Literal
 
 import filelock
 
+from triptych import errors
+
 SCRATCH = ".writing-"
 # A killed process leaves its scratch directory behind; a living one is done within a day.
 SCRATCH_LIFE_S = 24 * 3600
 LOCK_TIMEOUT_S = 600.0
 LockTimeout = filelock.Timeout
 CHUNK_BYTES = 1 << 20
+# Networks take up to half of it.
+LITTLE_BYTES = 1 << 30
 
 
 @contextlib.contextmanager
@@ -177,6 +183,66 @@ def exclusive(path: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # `LockTimeout` is one
             stack.enter_context(file_lock(path))
         yield
+
+
+# What the system says of a disk, for people.
+_DISK_FAULTS = {
+    errno.ENOSPC: "The disk is full",
+    errno.EDQUOT: "The quota of the disk is used up",
+    errno.EFBIG: "A file would become larger than is allowed here",
+    errno.EROFS: "The disk can only be read",
+    errno.EIO: "The disk cannot be read or written",
+    errno.ENODEV: "The disk is gone",
+}
+# And what SQLite says.
+_DATABASE_FAULTS = {
+    "disk is full": errno.ENOSPC,
+    "readonly database": errno.EROFS,
+    "disk I/O error": errno.EIO,
+}
+
+
+def disk_error(error: BaseException) -> errors.DiskError | None:
+    """An error of the operating system or of SQLite in words, if the disk is its cause.
+
+    Example:
+        >>> print(disk_error(OSError(errno.ENOSPC, "No space left on device", "a.bin")))
+        The disk is full: 'a.bin' could not be written. What was there before is kept; make room...
+        >>> print(disk_error(OSError(errno.ENOENT, "No such file", "a.bin")))
+        None
+    """
+    number, name = None, ""
+    if isinstance(error, OSError):
+        number, name = error.errno, f": {str(error.filename)!r}" if error.filename else ": a file"
+    elif isinstance(error, sqlite3.Error):
+        number = next((e for text, e in _DATABASE_FAULTS.items() if text in str(error)), None)
+        name = ": a database"
+    fault = _DISK_FAULTS.get(number or 0)
+    if fault is None:
+        return None
+    return errors.DiskError(
+        f"{fault}{name} could not be written. What was there before is kept; make room, or write "
+        "permission, and try again."
+    )
+
+
+def check_room(path: Path, failure: str) -> None:
+    """After a failure of a library that does not say why: see whether the disk is nearly full.
+
+    Args:
+        path: What it wrote; need not exist.
+        failure: What happened, as the beginning of the message.
+
+    Raises:
+        errors.DiskError: Less than `LITTLE_BYTES` are free.
+    """
+    existing = next(each for each in (path, *path.absolute().parents) if each.exists())
+    free = shutil.disk_usage(existing).free
+    if free < LITTLE_BYTES:
+        raise errors.DiskError(
+            f"{failure.rstrip('.')}. Only {free // 2**20} MB are free on the disk of "
+            f"{str(existing)!r}, which may be the reason: make room, and try again."
+        )
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:

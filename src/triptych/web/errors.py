@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from triptych import errors
+from triptych.utils import files
 from triptych.utils import formatting
 from triptych.web import context
 
@@ -66,6 +67,7 @@ def answer(error: Exception) -> flask.Response:
 
 
 def _describe(error: Exception) -> tuple[int, dict[str, str]]:
+    error = files.disk_error(error) or error
     if isinstance(error, errors.TriptychError):
         body = error.to_dict()
         home = str(context.current().settings.home)

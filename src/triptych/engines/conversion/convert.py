@@ -142,7 +142,11 @@ class Converter:
         for job in jobs:
             name = job.backbone if isinstance(job, ConversionJob) else Path(job.model).name
             self._report(f"Preparing {name} ...")
-            self._request(asdict(job), "Converting the networks to OpenVINO")
+            try:
+                self._request(asdict(job), "Converting the networks to OpenVINO")
+            except errors.EngineError as error:
+                files.check_room(Path(job.folder), error.message)
+                raise
 
     def inspect(self, model: Path) -> dict[str, Any]:
         """What a person's own model takes and gives; see `keras_model.inspect`.

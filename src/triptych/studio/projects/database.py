@@ -16,6 +16,7 @@ from pathlib import Path
 
 from triptych import errors
 from triptych.studio.projects.migrations import MIGRATIONS
+from triptych.utils import files
 
 # A transaction takes milliseconds; after this wait, another process must be hanging.
 PATIENCE_S = 30.0
@@ -135,6 +136,8 @@ def _explained(path: Path, error: Exception) -> errors.TriptychError:
         return errors.Overloaded(
             f"Another program has been writing to {str(path)!r} for too long. Try again soon."
         )
+    if disk := files.disk_error(error):
+        return disk
     return errors.StateError(
         f"What the studio keeps cannot be read or written: {error} ({str(path)!r}). See that the "
         "disk has space and the folder belongs to you. A damaged file can be put back from a copy; "

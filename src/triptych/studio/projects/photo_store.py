@@ -232,7 +232,7 @@ def _write(path: Path, data: bytes, scratch: Path, *, durable: bool) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> errors.StateError:
-    return errors.StateError(
+    return files.disk_error(error) or errors.StateError(
         f"Nothing can be written to {str(path.parent)!r}: {error.strerror}. See that the disk has "
         f"space and the folder belongs to you."
     )
