@@ -208,7 +208,7 @@ def test_choosing_for_a_persons_own_classes(colours: Path) -> None:
     assert "Linear heads for 60 photos they were not trained on" in ran.stdout
     assert f"triptych train {colours} --name NAME --backbones EfficientNetLite0" in ran.stdout
     (row,) = [line for line in ran.stdout.splitlines() if line.startswith("*")]
-    assert float(row.split()[2]) > 95  # colours are no riddle
+    assert int(row.split()[2]) > 57  # of 60: colours are no riddle
 
 
 def fake(members: int = 2) -> Classifier:

@@ -209,8 +209,9 @@ def _keep(
 
 def _describe(report: dict[str, Any]) -> str:
     rows: list[tuple[str, ...]] = [("before → after", "top-1", "calibration error", "NLL", "Brier")]
-    rows += [_row(member["name"], member) for member in report["members"]]
-    rows += [_row(f"rule {rule['name']}", rule) for rule in report["rules"]]
+    photos = report["photos"]
+    rows += [_row(member["name"], member, photos) for member in report["members"]]
+    rows += [_row(f"rule {rule['name']}", rule, photos) for rule in report["rules"]]
     coverage = formatting.percent(report["rules"][0]["sets"]["coverage"], None)
     confidence: list[tuple[str, ...]] = [
         ("", "called sure", "of those right", f"{coverage} sets cover", "mean size")
@@ -222,17 +223,22 @@ def _describe(report: dict[str, Any]) -> str:
         size = f"{sets['mean_size']:.2f}"
         confidence.append((f"rule {rule['name']}", share, right, covered, size))
     percent, cascade = formatting.percent, report["cascade"]
-    top1 = {rule["name"]: rule["after"]["top1"] for rule in report["rules"]}
+    accuracies = {
+        rule["name"]: formatting.accuracy(
+            rule["after"]["top1"], tuple(rule["after"]["interval"]), photos
+        )
+        for rule in report["rules"]
+    }
     shares = (f"{n}: {percent(share, 0)}" for n, share in enumerate(cascade["asked"], start=1))
     lines = [
         common.table(rows),
         "",
         common.table(confidence),
         "",
-        f"Cascade: {percent(top1['cascade'])} right with {percent(cascade['cost'], 0)} of the "
-        f"multiply-adds (all members, weighted: {percent(top1['weighted'])}).",
+        f"Cascade: right for {accuracies['cascade']}, with {percent(cascade['cost'], 0)} of the "
+        f"multiply-adds. All members, weighted: right for {accuracies['weighted']}.",
         f"Photos by the number of networks that were run: {', '.join(shares)}.",
-        f"{report['photos']} photos in {report['folds']} folds.",
+        f"{photos} photos in {report['folds']} folds.",
     ]
     if report["missing_promise"]:
         lines.append(f"No answer is called sure. {report['missing_promise']}")
@@ -242,10 +248,10 @@ def _describe(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _row(name: str, figures: Figures) -> tuple[str, ...]:
+def _row(name: str, figures: Figures, photos: int) -> tuple[str, ...]:
     before, after = figures["before"], figures["after"]
     return (
         name,
-        f"{100 * before['top1']:.1f} → {100 * after['top1']:.1f} %",
+        " → ".join(formatting.share_of(each["top1"], photos) for each in (before, after)),
         *(f"{before[key]:.3f} → {after[key]:.3f}" for key in ("ece", "nll", "brier")),
     )

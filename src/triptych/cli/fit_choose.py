@@ -161,7 +161,7 @@ def _describe(report: dict[str, Any]) -> str:
             (
                 "*" if option["front"] else "",
                 option["title"],
-                formatting.percent(option["top1"]),
+                formatting.share_of(option["top1"], report["photos"]),
                 formatting.percent_range(*option["interval"]),
                 f"{option['ms']:.1f}",
                 f"{option['multiply_adds']:.2f}",

@@ -128,7 +128,3 @@ def _groups(photos: Sequence[LabelledPhoto], seed: int) -> list[Group]:
         return hashlib.sha256(b"%d %s" % (seed, digest)).digest()
 
     return sorted(groups.values(), key=shuffled)
-
-
-def _shuffled(digest: bytes, seed: int) -> bytes:
-    return hashlib.sha256(b"%d %s" % (seed, digest)).digest()
