@@ -278,3 +278,27 @@ def test_a_photo_that_became_unreadable_is_an_image_error(store: FeatureStore) -
     gone = LabelledPhoto("gone.jpg", 0, b"digest", 0, lambda: b"no photo any more")
     with pytest.raises(errors.NotAnImage):
         features.extract([photo(1), gone], [one], store)
+
+
+@pytest.mark.parametrize("how", ["garbage", "truncated", "a page of zeros"])
+def test_a_damaged_store_is_set_aside_and_filled_again(tmp_path, caplog, how):
+    path = tmp_path / "features.sqlite"
+    features = {bytes([number] * 32): np.full(600, number, np.float32) for number in range(200)}
+    FeatureStore(path).put("demo", features)
+    data = path.read_bytes()
+    path.write_bytes(
+        {
+            "garbage": b"no database " * 1000,
+            "truncated": data[: len(data) // 2],
+            "a page of zeros": data[:4096] + bytes(len(data) - 4096),
+        }[how]
+    )
+    store = FeatureStore(path)
+    assert store.get("demo", list(features)) == {}
+    assert "was set aside" in caplog.text
+    assert path.with_name("features.sqlite.damaged").exists()
+    store.put("demo", features)
+    kept = FeatureStore(path).get("demo", list(features))
+    assert {photo: vector[0] for photo, vector in kept.items()} == {
+        photo: vector[0] for photo, vector in features.items()
+    }

@@ -7,6 +7,8 @@ nothing, and several processes may share the file.
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -18,6 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from triptych.typing import Float32Array
+
+logger = logging.getLogger("triptych")
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS space (
@@ -83,10 +87,26 @@ class FeatureStore:
                     database.execute("PRAGMA journal_mode = WAL")
                     database.executescript(SCHEMA)
                 return
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
+            except sqlite3.DatabaseError as error:
+                if _is_damage(error):
+                    self._set_aside(error)
+                elif "locked" not in str(error) or time.monotonic() > deadline:
                     raise
             time.sleep(0.02)
+
+    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+        """Go on without a file that is damaged: features can be computed again."""
+        aside = self._path.with_name(f"{self._path.name}.damaged")
+        logger.warning(
+            "The features in %s cannot be read (%s). The file was set aside as %s, and features "
+            "are computed again.",
+            self._path,
+            error,
+            aside.name,
+        )
+        for part in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(f"{self._path}{part}", f"{aside}{part}")
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -101,6 +121,20 @@ class FeatureStore:
 
     def get(self, space: str, photos: Sequence[bytes]) -> dict[bytes, Float32Array]:
         """The features that the store has; photos without any are left out."""
+        try:
+            return self._get(space, photos)
+        except sqlite3.DatabaseError as error:
+            self._begin_anew(error)
+            return {}
+
+    def _begin_anew(self, error: sqlite3.DatabaseError) -> None:
+        """Set a damaged file aside and make an empty one; another error is raised again."""
+        if not _is_damage(error):
+            raise error
+        self._set_aside(error)
+        FeatureStore(self._path)
+
+    def _get(self, space: str, photos: Sequence[bytes]) -> dict[bytes, Float32Array]:
         vectors: dict[bytes, Float32Array] = {}
         with self._open() as database:
             number = self._number(database, space)
@@ -119,6 +153,13 @@ class FeatureStore:
             space: What they depend on.
             features: A vector (F,) for each photo.
         """
+        try:
+            self._put(space, features)
+        except sqlite3.DatabaseError as error:
+            self._begin_anew(error)
+            self._put(space, features)
+
+    def _put(self, space: str, features: Mapping[bytes, Float32Array]) -> None:
         with self._open() as database:
             number = self._number(database, space)
             database.executemany(
@@ -162,3 +203,7 @@ class FeatureStore:
         with contextlib.closing(sqlite3.connect(self._path, timeout=LOCK_TIMEOUT_S)) as database:
             database.execute("VACUUM")
         return deleted
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    return any(text in str(error) for text in ("malformed", "not a database"))
