@@ -314,3 +314,9 @@ def test_only_the_proxies_there_are_are_believed(studio, proxies, last):
     spoken = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9"}
     secure = "Strict-Transport-Security" in client.get("/", headers=spoken).headers
     assert secure == (proxies == 1)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_key_that_can_be_guessed_is_refused(host):
+    with pytest.raises(errors.SettingError, match=r"1 characters.*expected 8 or more"):
+        access.check(settings.load({}, host=host, api_key="x"), insecure=True, say=print)

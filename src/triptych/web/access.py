@@ -26,6 +26,7 @@ STATIC = ("static", "figures.static")
 blueprint = flask.Blueprint("access", __name__)
 
 SIGNED_IN = "signed_in"
+SHORTEST_KEY = 8
 SIGNED_IN_FOR = timedelta(days=30)
 FORM_BYTES = 4096
 # Paths of this studio: browsers read `//host` and a backslash as addresses of other sites.
@@ -44,6 +45,11 @@ def check(settings: Settings, *, insecure: bool, say: Notify) -> None:
     Raises:
         errors.SettingError: Other machines could connect, and ``insecure`` is false.
     """
+    if 0 < len(settings.api_key) < SHORTEST_KEY:
+        raise errors.SettingError(
+            f"The key has {len(settings.api_key)} characters, which can be guessed; expected "
+            f"{SHORTEST_KEY} or more. Make one with: {NEW_KEY}"
+        )
     if settings.api_key or is_loopback(settings.host):
         return
     if not insecure:
