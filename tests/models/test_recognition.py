@@ -11,9 +11,9 @@ from triptych.models.zoo import recognition
 
 # The smallest of each family, and those with layers of other names.
 NETWORKS = (
-    *("VGG16", "VGG19", "ResNet50", "ResNet50V2", "Xception", "MobileNet", "MobileNetV2"),
+    *("VGG16", "ResNet50", "ResNet50V2", "Xception", "MobileNet", "MobileNetV2"),
     *("MobileNetV3Small", "MobileNetV3Large", "DenseNet121", "InceptionV3", "InceptionResNetV2"),
-    *("NASNetMobile", "EfficientNetV2B0", "EfficientNetV2S"),
+    *("NASNetMobile", "EfficientNetV2B0"),
 )
 
 
