@@ -20,8 +20,8 @@ from triptych import settings
 from triptych.web import create_app
 from triptych.web.registry import Registry
 
-# A browser, for the modules that use one.
-pytest_plugins = ["support.browser"]
+# A browser, and one process that converts, for the modules that use them.
+pytest_plugins = ["support.browser", "support.conversion"]
 
 # Before anything imports Keras: TensorFlow is the reference the engines are compared with.
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -60,13 +60,20 @@ def pytest_report_header() -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that need Ray go first, then those with a browser, and those with slow tests next.
 
-    Where such a file came last, all other workers would wait for it.
+    Where such a file came last, all other workers would wait for it. And as the browser's files
+    come in a row, and hold no other tests, a worker starts one Chromium for all that it gets.
     """
     ray, browser, slow = (
         {item.path for item in items if item.get_closest_marker(kind)}
         for kind in ("ray", "browser", "slow")
     )
     assert all(path.name.startswith(RAY) for path in ray), f"call files with Ray {RAY}...py"
+    mixed = {
+        item.path
+        for item in items
+        if item.path in browser and not item.get_closest_marker("browser")
+    }
+    assert not mixed, f"keep tests with a browser in files of their own: {mixed}"
     items.sort(
         key=lambda item: (item.path not in ray, item.path not in browser, item.path not in slow)
     )

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import settings
-from hypothesis import strategies as st
 
 from triptych.evaluation import advice
 
@@ -65,12 +62,11 @@ def test_there_is_none_where_the_numbers_support_none(
     assert advice.advise(LABELS, *answered(*classes), curve) is None, why
 
 
-@given(st.integers(0, 1 << 32))
-@settings(deadline=None, max_examples=20)
-def test_classes_that_are_alike_are_hardly_ever_told_apart(seed: int) -> None:
-    rng = np.random.default_rng(seed)
+def test_classes_that_are_alike_are_hardly_ever_distinguished() -> None:
+    rng = np.random.default_rng(0)
     named = 0
-    for _ in range(20):
+    for _ in range(400):
         right = rng.binomial(40, 0.8, 3)
         named += bool(advice.advise(LABELS, *answered(*((n, 40 - n) for n in right)), RISING))
-    assert named <= 8
+    # Each of the three has a chance of 2.5 % to seem worse than the others, by its interval.
+    assert 0 < named / 400 <= 0.15

@@ -1,9 +1,8 @@
-"""The report: what it says, that it needs nothing beside itself, and how it looks in a browser."""
+"""The report: what it says, and that it needs nothing beside itself."""
 
 from __future__ import annotations
 
 import dataclasses
-import io
 import re
 import subprocess
 import sys
@@ -11,31 +10,24 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from support import browser
-from triptych.evaluation import Predictions
-from triptych.evaluation import metrics_of
+from support.reports import CURVE
+from support.reports import jpeg
+from support.reports import make_report
 from triptych.evaluation import report
 from triptych.evaluation.report import MemberNote
-from triptych.evaluation.report import Report
 from triptych.utils import formatting
 
 ROOT = Path(__file__).parents[2]
-SCREENSHOTS = ROOT / "tests" / "screenshots"
 VOID = {"meta", "link", "br", "img", "base", "input", "hr"}
 
 
 def finding(kind: str, message: str, sources: tuple[str, ...] = ()) -> dict[str, Any]:
     return {"kind": kind, "message": message, "sources": list(sources)}
-
-
-CURVE = ((4, [0.7, 0.8]), (16, [0.9, 0.92]))
 
 
 class Page(HTMLParser):
@@ -66,55 +58,8 @@ class Page(HTMLParser):
             self.words.append(data)
 
 
-def answers(truth: np.ndarray, classes: int, wrong: int) -> np.ndarray:
-    """Probs that are right but for the first photos, which are taken for the next class."""
-    given = truth.copy()
-    given[:wrong] = (given[:wrong] + 1) % classes
-    probs = np.full((len(truth), classes), 0.1 / (classes - 1))
-    probs[np.arange(len(truth)), given] = 0.9
-    return probs
-
-
-def made(
-    *,
-    photos: int = 153,
-    classes: int = 9,
-    wrong: int = 5,
-    curve: tuple[tuple[int, list[float]], ...] = (),
-    findings: tuple[dict[str, Any], ...] = (),
-    lone: bool = False,
-    labels: tuple[str, ...] = (),
-    sources: tuple[str, ...] = (),
-    **other: Any,
-) -> Report:
-    labels = labels or tuple(f"class {n}" for n in range(classes))
-    truth = np.arange(photos) % len(labels)
-    committee = answers(truth, len(labels), wrong)
-    lite0, lite1 = answers(truth, len(labels), wrong + 6), answers(truth, len(labels), wrong + 3)
-    predictions = Predictions(
-        labels=labels,
-        truth=truth,
-        members={"Lite0": committee} if lone else {"Lite0": lite0, "Lite1": lite1},
-        committee=committee,
-        sources=sources or tuple(f"photos/{n}.jpg" for n in range(photos)),
-    )
-    numbers = metrics_of(predictions)
-    numbers["learning_curve"] = [
-        {"images_per_class": size, "top1": shares} for size, shares in curve
-    ]
-    numbers["findings"] = findings
-    notes = other.pop("members", {name: MemberNote(0.5) for name in predictions.members})
-    return Report("woodland", "2 May 2026", "153 photos held back", labels, numbers, notes, **other)
-
-
 def page(**parts: Any) -> Page:
-    return Page(report.render(made(**parts)))
-
-
-def jpeg(source: str) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (8, 6), "teal").save(file, "JPEG")
-    return file.getvalue()
+    return Page(report.render(make_report(**parts)))
 
 
 # ------------------------------------------------------------------ what it says
@@ -130,14 +75,16 @@ def test_the_headline_has_its_interval_in_words() -> None:
 @pytest.mark.parametrize("photos", [10, formatting.SHARE_FROM - 1])
 def test_from_few_photos_the_interval_is_the_headline(photos: int) -> None:
     shown = page(photos=photos, wrong=0)
-    figures_shown = re.findall(r'class="figure[^"]*">(.*?)</p>', report.render(made(photos=photos)))
+    figures_shown = re.findall(
+        r'class="figure[^"]*">(.*?)</p>', report.render(make_report(photos=photos))
+    )
     assert "100.0" not in "".join(figures_shown)
     assert f"right on {photos} of {photos} photos" in shown.text
     assert ("72 % to 100 %" in shown.text) == (photos == 10)  # Wilson: 10 / (10 + 1.96²)
 
 
 def test_from_enough_photos_the_share_is_the_headline() -> None:
-    assert re.search(r'class="figure">99.0', report.render(made(photos=100, wrong=1)))
+    assert re.search(r'class="figure">99.0', report.render(make_report(photos=100, wrong=1)))
 
 
 def test_the_committee_is_compared_with_its_best_network() -> None:
@@ -209,7 +156,7 @@ def test_no_mistakes_are_no_gallery() -> None:
 
 
 def test_it_asks_nobody_for_anything() -> None:
-    html = report.render(made(thumbnail=jpeg, curve=CURVE))
+    html = report.render(make_report(thumbnail=jpeg, curve=CURVE))
     shown = Page(html)
     assert not {tag for tag, _ in shown.elements} & {"script", "link", "iframe", "object", "base"}
     addresses = [
@@ -228,11 +175,11 @@ def test_it_asks_nobody_for_anything() -> None:
 
 
 def test_the_same_report_gives_the_same_text() -> None:
-    assert report.render(made(curve=CURVE)) == report.render(made(curve=CURVE))
+    assert report.render(make_report(curve=CURVE)) == report.render(make_report(curve=CURVE))
 
 
 def test_charts_take_the_colours_of_the_page() -> None:
-    html = report.render(made(curve=CURVE))
+    html = report.render(make_report(curve=CURVE))
     drawn = "".join(re.findall(r"<svg.*?</svg>", html, re.S))
     assert not re.search(r"\b(?:fill|stroke|style)=", drawn)
     assert ".chart circle { fill: var(--accent); }" in html
@@ -266,7 +213,7 @@ HOSTILE = (
 
 def test_hostile_names_stay_names() -> None:
     names = [f"{name}.jpg" for name in HOSTILE]
-    whole = made(
+    whole = make_report(
         labels=HOSTILE,
         photos=16,
         wrong=16,
@@ -289,7 +236,7 @@ def test_hostile_names_stay_names() -> None:
 @given(st.lists(st.text(max_size=30), min_size=2, max_size=4), st.text(max_size=30))
 def test_any_names_add_no_elements_to_the_page(labels: list[str], source: str) -> None:
     def tags(**parts: Any) -> set[str]:
-        html = report.render(made(photos=8, wrong=2, **parts))
+        html = report.render(make_report(photos=8, wrong=2, **parts))
         html.encode("utf-8")
         return {tag for tag, _ in Page(html).elements}
 
@@ -298,7 +245,7 @@ def test_any_names_add_no_elements_to_the_page(labels: list[str], source: str) -
 
 
 def test_many_classes_stay_readable_and_light() -> None:
-    whole = made(photos=3000, classes=150, wrong=60)
+    whole = make_report(photos=3000, classes=150, wrong=60)
     html = report.render(whole)
     text = Page(html).text
     assert len(html) < 500_000
@@ -327,32 +274,3 @@ def test_the_report_is_drawn_without_matplotlib() -> None:
         "report.render(report.Report('a', 'b', 'c', ('a', 'b'), metrics_of(answers), {}))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-# ------------------------------------------------------------------ in a real browser
-
-
-@pytest.mark.browser
-@browser.needs_chromium
-@pytest.mark.parametrize(("width_px", "scheme"), [(390, "light"), (1280, "dark")])
-@pytest.mark.parametrize("classes", [2, 30, 150])
-def test_it_fits_and_keeps_its_own_policy(
-    browser: Any, tmp_path: Path, width_px: int, scheme: str, classes: int
-) -> None:
-    long = "a_class_name_without_a_single_space_" * 4
-    labels = (long, *(f"class {n}" for n in range(1, classes)))
-    html = report.render(made(labels=labels, photos=600, wrong=40, curve=CURVE, thumbnail=jpeg))
-    (tmp_path / "report.html").write_text(html, encoding="utf-8")
-    sheet = browser.new_page(viewport={"width": width_px, "height": 860}, color_scheme=scheme)
-    said: list[str] = []
-    sheet.on("console", lambda line: said.append(line.text))
-    sheet.goto((tmp_path / "report.html").as_uri())
-    assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert sheet.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
-    colour = sheet.evaluate("getComputedStyle(document.querySelector('.chart text')).fill")
-    ink = sheet.evaluate("getComputedStyle(document.querySelector('main > p')).color")
-    quiet = sheet.evaluate("getComputedStyle(document.querySelector('.motto')).color")
-    assert colour in (ink, quiet)
-    sheet.screenshot(path=SCREENSHOTS / f"report_{classes}_{width_px}_{scheme}.png", full_page=True)
-    sheet.close()
-    assert said == []

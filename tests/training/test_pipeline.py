@@ -38,7 +38,7 @@ from triptych.models import zoo
 from triptych.web import create_app
 from triptych.web.registry import Registry
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_converter")]
 
 PER_CLASS = 12
 

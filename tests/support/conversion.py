@@ -1,0 +1,62 @@
+"""One conversion process for a file of tests; each training would start one of its own.
+
+It imports Keras once, and keeps the backbones that it built. A file that tests how that process
+starts and ends has no use for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from triptych.engines.conversion import convert
+from triptych.utils.worker import Worker
+
+
+class LentWorker:
+    """A `Worker` that goes on after `close`, for whoever converts next.
+
+    One that still owes an answer is killed: whoever comes next would take it for theirs.
+    """
+
+    def __init__(self, kept: list[Worker], environment: Mapping[str, str]) -> None:
+        # Not in the list while it is lent, so two at a time have a process each.
+        self._worker = kept.pop() if kept else Worker(convert.__name__, environment=environment)
+        self._kept, self._owed = kept, 0
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """See `Worker.send`; to a message that only says what to build there is no answer."""
+        self._owed += "build" not in message
+        self._worker.send(message)
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """See `Worker.messages`."""
+        for message in self._worker.messages():
+            self._owed -= 1
+            yield message
+
+    @property
+    def reason(self) -> str:
+        """See `Worker.reason`."""
+        return self._worker.reason
+
+    def close(self) -> None:
+        """Give the process back."""
+        if self._owed or self._worker.has_ended or self._kept:
+            self._worker.close()
+        else:
+            self._kept.append(self._worker)
+
+
+@pytest.fixture(scope="module")
+def one_converter() -> Iterator[None]:
+    """All conversions of this process, for a file of tests, are done by one child."""
+    kept: list[Worker] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convert, "Worker", lambda _, environment: LentWorker(kept, environment))
+        yield
+    for worker in kept:
+        worker.close()
