@@ -30,7 +30,7 @@ from triptych.models import keras_file
 from triptych.models import zoo
 from triptych.preprocessing import recipe
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_converter")]
 
 PHOTOS = [picture(seed) for seed in range(4)]
 

@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -32,7 +31,7 @@ from triptych.models import weights
 from triptych.models import zoo
 from triptych.utils import files
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_converter")]
 
 # The smallest network of each family.
 FAMILIES = list(
@@ -94,10 +93,9 @@ def inputs(row: zoo.Backbone, count: int) -> np.ndarray:
 class Pairs(dict[str, tuple[Any, Path]]):
     """By family a shaken Keras network, and the same converted from its saved weights."""
 
-    def __init__(self, folder: Path, converter: convert.Converter) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder = folder
-        self._workshop = converter
 
     def __missing__(self, name: str) -> tuple[Any, Path]:
         import keras
@@ -108,15 +106,14 @@ class Pairs(dict[str, tuple[Any, Path]]):
         file = zoo.find(name).weights.file
         path = self._folder / "files" / (file if file.endswith(".h5") else f"{name}.h5")
         networks.save_applications_weights(model, path)
-        self._workshop.run([convert.ConversionJob(name, str(path), str(self._folder / name))])
+        convert.run([convert.ConversionJob(name, str(path), str(self._folder / name))], print)
         self[name] = (zoo.with_features(model), self._folder / name / convert.NETWORK)
         return self[name]
 
 
 @pytest.fixture(scope="module")
-def pairs(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pairs]:
-    with convert.Converter(lambda line: None) as converter:
-        yield Pairs(tmp_path_factory.mktemp("families"), converter)
+def pairs(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Pairs:
+    return Pairs(tmp_path_factory.mktemp("families"))
 
 
 @pytest.mark.parametrize("name", by_weight(FAMILIES))

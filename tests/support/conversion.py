@@ -22,10 +22,12 @@ class LentWorker:
     One that still owes an answer is killed: whoever comes next would take it for theirs.
     """
 
-    def __init__(self, kept: list[Worker], environment: Mapping[str, str]) -> None:
-        # Not in the list while it is lent, so two at a time have a process each.
-        self._worker = kept.pop() if kept else Worker(convert.__name__, environment=environment)
-        self._kept, self._owed = kept, 0
+    def __init__(self, kept: dict[str, Worker], environment: Mapping[str, str]) -> None:
+        self._kept, self._backend, self._owed = kept, environment["KERAS_BACKEND"], 0
+        # Not kept while it is lent, so two at a time have a process each.
+        self._worker = kept.pop(self._backend, None) or Worker(
+            convert.__name__, environment=environment
+        )
 
     def send(self, message: Mapping[str, Any]) -> None:
         """See `Worker.send`; to a message that only says what to build there is no answer."""
@@ -45,18 +47,18 @@ class LentWorker:
 
     def close(self) -> None:
         """Give the process back."""
-        if self._owed or self._worker.has_ended or self._kept:
+        if self._owed or self._worker.has_ended or self._backend in self._kept:
             self._worker.close()
         else:
-            self._kept.append(self._worker)
+            self._kept[self._backend] = self._worker
 
 
 @pytest.fixture(scope="module")
 def one_converter() -> Iterator[None]:
     """All conversions of this process, for a file of tests, are done by one child."""
-    kept: list[Worker] = []
+    kept: dict[str, Worker] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(convert, "Worker", lambda _, environment: LentWorker(kept, environment))
         yield
-    for worker in kept:
+    for worker in kept.values():
         worker.close()
