@@ -767,3 +767,26 @@ def test_one_fold_is_refused() -> None:
 def test_nothing_divided_is_nothing() -> None:
     assert triptych_data.split([], share=0.5, seed=0) == ((), ())
     assert triptych_data.folds([], 3, seed=0).shape == (0,)
+
+
+def test_a_class_that_is_one_burst_is_held_out_by_frames(tmp_path: Path) -> None:
+    """As the webcam of the studio takes them; exact copies stay together."""
+    rng = np.random.default_rng(0)
+    scenes = {name: rng.integers(0, 256, (12, 16, 3), np.uint8) for name in "ab"}
+    files = {}
+    for name, scene in scenes.items():
+        large = np.asarray(Image.fromarray(scene).resize((160, 120), Image.Resampling.BICUBIC))
+        for number in range(10):
+            noisy = (large + rng.normal(0, 4, large.shape)).clip(0, 255).astype(np.uint8)
+            file = io.BytesIO()
+            Image.fromarray(noisy).save(file, "PNG")
+            files[f"{name}/{number}.png"] = file.getvalue()
+    files["a/copy.png"] = files["a/0.png"]
+    data = triptych_data.open(write(tmp_path, files))
+    found = [finding.message for finding in data.findings if finding.kind == "burst"]
+    assert len(found) == 2
+    assert all("nearly alike" in message for message in found)
+    train, val = triptych_data.split(data.train, share=0.2, seed=0)
+    assert {photo.label for photo in val} == {photo.label for photo in train} == {0, 1}
+    assert not {photo.digest for photo in val} & {photo.digest for photo in train}
+    assert (triptych_data.folds(data.train, 5, seed=0) >= 0).all()

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 
 from triptych import errors
 from triptych.data import near
@@ -163,6 +164,42 @@ def _duplicates(group: list[GroupedPhoto]) -> Iterator[Finding]:
             "one side.",
             group,
         )
+
+
+def bursts(train: Iterable[GroupedPhoto]) -> tuple[list[GroupedPhoto], list[Finding]]:
+    """Take apart the groups that are a whole class, such as the frames of a fixed camera.
+
+    Together they could never be held out: the class would not be measured at all, and where every
+    class is such a burst, nothing could be trained. Exact copies stay together.
+
+    Returns:
+        The photos, with new groups, and a finding for each such class.
+    """
+    train = list(train)
+    by_label: defaultdict[str, set[int]] = defaultdict(set)
+    digests: defaultdict[str, set[bytes]] = defaultdict(set)
+    for photo in train:
+        by_label[photo.item.label].add(photo.group)
+        digests[photo.item.label].add(photo.scanned.digest)
+    labels = [name for name in by_label if len(by_label[name]) == 1 and len(digests[name]) > 1]
+    apart = {group for name in labels for group in by_label[name]}
+    free = 1 + max((photo.group for photo in train), default=0)
+    numbers = {
+        digest: free + n for n, digest in enumerate(sorted({p.scanned.digest for p in train}))
+    }
+    photos = [
+        replace(photo, group=numbers[photo.scanned.digest]) if photo.group in apart else photo
+        for photo in train
+    ]
+    return photos, [
+        Finding(
+            "burst",
+            f"All photos of {name!r} are nearly alike, as frames of one film are. Some are held "
+            f"out all the same, so figures about this class say how such frames are recognised, "
+            f"and not how other photos are. Add photos of another place or time.",
+        )
+        for name in labels
+    ]
 
 
 def _finding(kind: str, message: str, photos: Iterable[GroupedPhoto]) -> Finding:

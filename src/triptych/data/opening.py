@@ -133,6 +133,8 @@ def _dataset(
     reported += findings.quality(photos)
     reported += findings.guessed_depths(photos)
     reported += findings.empty(empty, val)
+    train, of_bursts = findings.bursts(train)
+    reported += of_bursts
     if len(classes) < 2:
         what = f"only {classes[0]!r} has photos" if classes else "no class has photos"
         reasons = [

@@ -61,6 +61,7 @@ KINDS = (
     "tiny",
     "exact_duplicate",
     "near_duplicate",
+    "burst",
     "alike_names",
     "guessed_names",
     "small_class",
