@@ -104,7 +104,9 @@ def draw(photos: int, classes: int) -> FeatureSet:
         members = np.flatnonzero((truth == label) & ~held_out)
         folds[members] = np.arange(len(members)) % FOLDS
     arrays = [_draw_one(truth, classes, seed) for seed in range(len(BACKBONES))]
-    known = [data.LabelledPhoto("", int(label), b"", n, bytes) for n, label in enumerate(truth)]
+    known = [
+        data.LabelledPhoto("", int(label), bytes(32), n, bytes) for n, label in enumerate(truth)
+    ]
     split = {
         side: [known[n] for n in np.flatnonzero(rows)]
         for side, rows in (("train", ~held_out), ("val", held_out))
