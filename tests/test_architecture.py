@@ -51,7 +51,7 @@ FENCES = {
     "scipy": {"ensemble.fit"},
     "sklearn": set[str](),
     "starlette": {"scale"},
-    "tensorflow": set[str](),
+    "tensorflow": {"training.finetune_worker"},
     "torch": set[str](),
     "urllib": {"models.weights", "web"},
     "werkzeug": {"web"},

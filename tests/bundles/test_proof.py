@@ -112,7 +112,8 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "pickle": (reference(features=np.array([{}])), r"taught\.npz cannot be read"),
     "no features": (reference(features=np.ones((20, 0), np.float16)), "have 0"),
     "few features": (reference(features=np.ones((20, 7), np.float16)), "have 7"),
-    "few distances": (reference(distances=np.zeros(3, np.float32)), r"distances has the shape"),
+    "many distances": (reference(distances=np.zeros(30, np.float32)), r"distances has the shape"),
+    "no distances": (reference(distances=np.zeros(0, np.float32)), r"distances has the shape"),
     "labels that are not": (reference(labels=np.full(20, 99, np.int32)), "class 99"),
 }
 

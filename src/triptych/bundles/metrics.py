@@ -134,6 +134,13 @@ class _FinetuneScoresRecord(validation.OpenRecord):
     validation = _Share(required=True)
 
 
+class _EpochRecord(validation.OpenRecord):
+    number = _Count(required=True)
+    right = _Count(required=True)
+    photos = _Count(required=True)
+    loss = validation.Number(required=True)
+
+
 class FinetuneRecord(validation.OpenRecord):
     """What fine-tuning a member gave; ``bundle.json`` has it, too."""
 
@@ -146,6 +153,11 @@ class FinetuneRecord(validation.OpenRecord):
     before = validation.Object(_FinetuneScoresRecord, required=True)
     after = validation.Object(_FinetuneScoresRecord, required=True)
     kept = validation.Flag(required=True)
+    # Missing in bundles of 0.1.0.
+    device = validation.Text()
+    rate = validation.Number(least=0)
+    augment = validation.Items(validation.Text())
+    curve = validation.Items(validation.Object(_EpochRecord))
 
 
 class MetricsRecord(validation.OpenRecord):

@@ -253,11 +253,11 @@ def _members(about: dict[str, Any]) -> list[str]:
 def _fine_tuning(about: dict[str, Any]) -> list[str]:
     kept = [record for record in about.get("fine_tuned", []) if record["kept"]]
     lines = [
-        f"- {record['member']}: the last {record['layers']} layers were fine-tuned for "
+        f"- {record['member']}: {record['layers']} layers were fine-tuned for "
         f"{record['best_epoch']} epochs; right before: "
         f"{share_of(record['before']['held_out'], record['photos'])}, after: "
         f"{share_of(record['after']['held_out'], record['photos'])}, of {record['photos']} photos "
-        "by which the epoch was selected"
+        "that it was not trained on; they select the epoch, and calibrate the committee"
         for record in kept
     ]
     return ["", "Fine-tuned:", "", *lines] if lines else []

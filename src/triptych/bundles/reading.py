@@ -199,7 +199,7 @@ class Bundle:
 
     def _member(self, row: dict[str, Any], network: Path, open_network: OpenNetwork) -> Member:
         recipe = Recipe.from_dict(row["recipe"])
-        # Only files with a hash are read; an imported or fine-tuned member has no reference.
+        # Only files with a hash are read; an imported member has no reference.
         listed = f"members/{row['name']}/{OOD_REFERENCE}"
         reference = (
             ood.OODReference.read(self.folder / listed) if listed in self.about["files"] else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import click
 
 from triptych.cli import common
 from triptych.typing import Notify
+from triptych.typing import StageProgress
 from triptych.utils import formatting
 
 
@@ -56,8 +59,8 @@ def _files(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 @click.option(
     "--fine-tune",
     is_flag=True,
-    help="Train the last blocks of the networks, too, and keep that where it helps. Takes minutes "
-    "instead of seconds, and TensorFlow.",
+    help="Train the networks themselves, too, and keep that where it helps. Takes minutes instead "
+    "of seconds, and TensorFlow.",
 )
 @click.option("--seed", type=int, default=0, help="Seed of splits and everything else random.")
 @common.ray_options
@@ -78,7 +81,8 @@ def train(
     """Train a committee on your own classes, from a folder of photos per class.
 
     Or from train/ and val/ folders of those, a zip of either, or a CSV with the columns path and
-    label. Ctrl-C stops; the next run resumes. With --ray the nodes of a cluster compute the
+    label. Ctrl-C stops; the next run resumes. During fine-tuning, Ctrl-C keeps the best so far
+    and still makes the bundle. With --ray the nodes of a cluster compute the
     features of the photos, which they read at the same paths.
 
     \b
@@ -89,7 +93,12 @@ def train(
     import triptych
 
     started = time.perf_counter()
-    with common.Stages() as stages, _computing(ray, ray_address, stages.say) as compute:
+    stopping = threading.Event()
+    with (
+        common.Stages() as stages,
+        _interruptible(stopping, stages) as progress,
+        _computing(ray, ray_address, stages.say) as compute,
+    ):
         bundle = triptych.train(
             source,
             name=name,
@@ -99,7 +108,8 @@ def train(
             augment=augment or (),
             fine_tune=fine_tune,
             seed=seed,
-            progress=stages.show,
+            progress=progress,
+            stop=stopping.is_set,
             on_score=lambda member, score: stages.say(f"{member}: {score} right"),
             report=stages.say,
             **compute,
@@ -110,6 +120,35 @@ def train(
         click.echo(f"\nNo answer is called sure yet. {bundle.missing_promise}")
     click.echo(f"\n{bundle.folder}\nTrained in {time.perf_counter() - started:.1f} s. To use it:")
     click.echo(f"  triptych classify PHOTO --committee {bundle.name}")
+
+
+@contextlib.contextmanager
+def _interruptible(stopping: threading.Event, stages: common.Stages) -> Iterator[StageProgress]:
+    """Make the first Ctrl-C during fine-tuning set an event; any other interrupts as usual.
+
+    Yields:
+        Shows progress, and notes which stage it is.
+    """
+    from triptych.training.config import TrainingStage
+
+    stage_now = ""
+
+    def progress(stage: str, done: int, total: int) -> None:
+        nonlocal stage_now
+        stage_now = stage
+        stages.show(stage, done, total)
+
+    def interrupt(*signal_and_frame: Any) -> None:
+        if stopping.is_set() or TrainingStage.of(stage_now) is not TrainingStage.FINE_TUNING:
+            raise KeyboardInterrupt
+        stopping.set()
+        stages.say("Stopping; the best so far is kept. Ctrl-C once more ends at once.")
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield progress
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

@@ -68,8 +68,8 @@ class OODReference:
     Args:
         features: Shape (N, F), float32, of length 1, rounded to float16, in which they are
             stored.
-        distances: Of each training photo, held out, to the others, rising, shape (N,). Infinite
-            where there were not enough others.
+        distances: Of training photos, each held out, to the others, rising, shape (M,), M at most
+            N. Infinite where there were not enough others.
         neighbours: Number of nearest photos over which distances are averaged.
         digests: SHA-256 of each photo's file, in the order of the features, shape (N, 32),
             uint8; empty where they are not known.
@@ -121,13 +121,14 @@ class OODReference:
         """
         photos = len(self.features) if self.features.ndim == 2 else 0
         with_photos = len(self.digests) > 0
+        measured = min(photos, self.distances.size)
         shapes: dict[str, tuple[Array, tuple[int, ...]]] = {
-            "distances": (self.distances, (photos,)),
+            "distances": (self.distances, (measured,)),
             "digests": (self.digests, (photos, 32) if with_photos else NO_DIGESTS.shape),
             "labels": (self.labels, (photos,) if with_photos else NO_LABELS.shape),
         }
         for name, (array, expected) in shapes.items():
-            if not photos or array.shape != expected:
+            if not measured or array.shape != expected:
                 raise ValueError(f"{name} has the shape {array.shape}, expected {expected}")
         if not np.isfinite(self.features).all() or np.isnan(self.distances).any():
             raise ValueError("it holds what is no number")
@@ -139,6 +140,7 @@ def fit(
     features: Array,
     *,
     groups: Array | None = None,
+    typical: Mask | None = None,
     digests: UInt8Array = NO_DIGESTS,
     labels: Array = NO_LABELS,
     neighbours: int = NEIGHBOURS,
@@ -154,6 +156,8 @@ def fit(
         features: Shape (N, F), N at least 1, of any length.
         groups: Photos with the same value are near duplicates, which do not count as each
             other's neighbours, as a new photo has no duplicates here; shape (N,).
+        typical: Photos that are as far from the others as new ones are, bool, shape (N,): those
+            that the network itself was not trained on. By default all.
         digests: SHA-256 of their files, so that `nearest` can name them, shape (N, 32); empty
             where they are not known.
         labels: Index of each photo's class, shape (N,); given with the digests.
@@ -169,6 +173,7 @@ def fit(
     if len(features) > limit:
         kept = np.sort(np.random.default_rng(seed).choice(len(features), limit, replace=False))
         features, groups = features[kept], None if groups is None else groups[kept]
+        typical = None if typical is None else typical[kept]
         if len(digests):
             digests, labels = digests[kept], labels[kept]
     unit = _unit(features).astype(np.float16).astype(np.float32)
@@ -177,7 +182,8 @@ def fit(
         _mean_distances(unit[rows], unit, neighbours, apart=group_of[rows, None] != group_of)
         for rows in _chunks(len(unit))
     ]
-    distances = np.sort(np.concatenate(held_out))
+    held_out_distances = np.concatenate(held_out)
+    distances = np.sort(held_out_distances if typical is None else held_out_distances[typical])
     return OODReference(unit, distances, neighbours, digests, labels.astype(np.intp))
 
 
@@ -207,7 +213,7 @@ def p_values(reference: OODReference, features: Array) -> Float64Array:
         features: Shape (M, F), of any length.
 
     Returns:
-        (1 + training photos at least as far from the others as this one) / (N + 1): above 0 and
+        (1 + `distances` at least as large as that of this one) / (their number + 1): above 0 and
         at most 1, shape (M,).
     """
     count = len(reference.distances)

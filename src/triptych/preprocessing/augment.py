@@ -11,6 +11,7 @@ from triptych import errors
 from triptych.typing import UInt8Image
 
 CROP_SHARE = 0.8
+MOST_GAIN = 0.25
 
 
 def flip(image: UInt8Image) -> UInt8Image:
@@ -41,6 +42,33 @@ def crop(image: UInt8Image, *, at_end: bool) -> UInt8Image:
     return image[-height:, -width:] if at_end else image[:height, :width]
 
 
+def turn(image: UInt8Image) -> UInt8Image:
+    """The photo turned by a quarter to the left.
+
+    Args:
+        image: Shape (H, W, 3).
+
+    Example:
+        >>> turn(np.arange(6, dtype=np.uint8).reshape(1, 2, 3)).tolist()
+        [[[3, 4, 5]], [[0, 1, 2]]]
+    """
+    return np.ascontiguousarray(np.rot90(image))
+
+
+def grey(image: UInt8Image) -> UInt8Image:
+    """The photo without its colours, by the luma of ITU-R BT.601.
+
+    Args:
+        image: Shape (H, W, 3).
+
+    Example:
+        >>> grey(np.array([[[255, 0, 0]]], np.uint8)).tolist()
+        [[[76, 76, 76]]]
+    """
+    luma = image @ np.array([0.299, 0.587, 0.114])
+    return np.repeat(np.round(luma).astype(np.uint8)[..., None], 3, axis=-1)
+
+
 View = Callable[[UInt8Image], UInt8Image]
 
 PLAIN = "plain"
@@ -49,6 +77,8 @@ VIEWS: dict[str, View] = {
     "flip": flip,
     "upper left": lambda image: crop(image, at_end=False),
     "lower right": lambda image: crop(image, at_end=True),
+    "turn": turn,
+    "grey": grey,
 }
 AUGMENTATIONS = {"flips": ("flip",), "crops": ("upper left", "lower right")}
 
@@ -74,3 +104,22 @@ def of(augmentations: Sequence[str]) -> tuple[str, ...]:
         )
     selected = [views for name, views in AUGMENTATIONS.items() if name in augmentations]
     return (PLAIN, *(view for views in selected for view in views))
+
+
+def shift_colours(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """The photo with each colour channel made brighter or darker at random.
+
+    Args:
+        image: Shape (H, W, 3).
+        rng: Source of chance.
+    """
+    gains = rng.uniform(1 - MOST_GAIN, 1 + MOST_GAIN, 3).astype(np.float32)
+    return np.asarray(np.minimum(image * gains, 255), np.uint8)
+
+
+# What fine-tuning changes photos by at random, and the view on which it must keep their class.
+RANDOM: dict[str, Callable[[UInt8Image, np.random.Generator], UInt8Image]] = {
+    "flip": lambda image, rng: flip(image) if rng.random() < 0.5 else image,
+    "turn": lambda image, rng: np.ascontiguousarray(np.rot90(image, int(rng.integers(4)))),
+    "grey": shift_colours,
+}

@@ -216,8 +216,9 @@ def window(recipe: Recipe, height: int, width: int) -> tuple[float, float, float
     rows, columns = recipe.size
     scale = recipe.crop_share * min(height / rows, width / columns)
     kept_height, kept_width = rows * scale, columns * scale
-    left, top = (width - kept_width) / 2, (height - kept_height) / 2
-    return (left, top, left + kept_width, top + kept_height)
+    # Of a whole side, rounding errors may be outside.
+    left, top = max(0.0, (width - kept_width) / 2), max(0.0, (height - kept_height) / 2)
+    return (left, top, min(width, left + kept_width), min(height, top + kept_height))
 
 
 def resize(recipe: Recipe, image: Picture) -> UInt8Image:

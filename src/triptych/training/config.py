@@ -91,12 +91,13 @@ class TrainingConfig:
         weights: Files to load instead of the published weights, by backbone: ``.keras`` or ``.h5``.
         augment: Names from `augment.AUGMENTATIONS`: each adds augmented views of the training
             photos, and costs one more feature pass per view.
-        fine_tune: Whether to train the last blocks of the backbones, too; needs TensorFlow.
+        fine_tune: Whether to train the backbones themselves, too; needs TensorFlow.
         seed: Seed of the splits and of everything else random.
         progress: Called with the stage, the steps done and the steps in all.
         on_score: Called with a member, or `COMMITTEE`, and its `Score` on the held-out photos, as
             soon as that is known; once more after fine-tuning.
-        stop: Polled now and then; training ends when it returns true.
+        stop: Polled now and then; training ends when it returns true. During fine-tuning the best
+            epoch so far is kept, and the bundle is written.
         compute: How features are computed; by default in this process.
         limits: Bytes and pixels allowed in a photo.
     """

@@ -1,106 +1,81 @@
-"""Fine-tuning, the second step of transfer learning: train the last blocks of the backbones, too.
+"""Fine-tuning, the second step of transfer learning: train the backbones themselves, too.
 
 Each selected member is fine-tuned in a process of its own (`finetune_worker`) on the training
-photos without one fold. That fold decides everything: the best epoch, the temperature, whether the
-fine-tuned member replaces the frozen one, and the new weights. The validation photos, which the
-report is about, decide nothing.
+photos without one fold, at a smaller size. Then all photos pass through the tuned network at its
+full size, and a head is fitted to those features as to any others. The fold that was left out
+decides everything: the best epoch, the head's penalty, the temperature, whether the fine-tuned
+member replaces the frozen one, and the weights. The validation photos, which the report is about,
+have no say in it.
+
+Finished epochs are kept below ``home/tuning`` until the bundle is written, so that training that
+was killed goes on from there.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 import itertools
-import os
+import json
 import shutil
-import tempfile
 import time
-from collections.abc import Callable
-from collections.abc import Iterable
-from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from dataclasses import field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from triptych import errors
-from triptych import images
+from triptych import features as extract
 from triptych.engines.conversion import convert
+from triptych.engines.conversion import store
 from triptych.engines.options import EngineOptions
-from triptych.engines.options import open_engine
-from triptych.features import ReadablePhoto
-from triptych.preprocessing import recipe
+from triptych.features import Extractor
+from triptych.preprocessing import augment
 from triptych.preprocessing.recipe import Recipe
 from triptych.training import committee as committees
+from triptych.training import finetune_decisions as decisions
+from triptych.training import finetune_process as process
 from triptych.training import finetune_worker as worker
 from triptych.training import heads
 from triptych.training.committee import TrainedCommittee
 from triptych.training.committee import TrainedMember
-from triptych.training.config import STOPPED
 from triptych.training.config import TrainingConfig
 from triptych.training.config import TrainingStage
 from triptych.training.feature_set import FeatureSet
+from triptych.training.finetune_report import FinetuneMetrics
+from triptych.training.finetune_report import FinetuneReport
 from triptych.typing import Array
-from triptych.typing import ShouldStop
-from triptych.utils import concurrency
-from triptych.utils.worker import Worker
+from triptych.utils import files
 
-# With fewer held-out photos, differences of networks are hardly ever significant.
-FEWEST_HELD_OUT = 10
-# By how many standard errors a fine-tuned member must be better.
-STANDARD_ERRORS = 2
-# The share of a training canvas's side that the network's input size takes.
-WINDOW_SHARE = 0.875
-BATCH = 8
-CONVERTED = "converted"
+# Folder of unfinished fine-tuning, in the home folder; it is kept for so long.
+STATES = "tuning"
+STATE_LIFE_S = 30 * 24 * 3600
+# Photos on which it is measured what may be changed at random.
+ENOUGH_TO_MEASURE = 128
 
 
 @dataclass(frozen=True)
-class FinetuneMetrics:
-    """How good a member is, before fine-tuning or after.
+class FinetuneResult:
+    """A committee after fine-tuning.
 
     Args:
-        held_out: Accuracy on the held-out photos, in [0, 1].
-        loss: Their mean negative log-likelihood in nats, at the best temperature.
-        validation: Accuracy on the validation photos, in [0, 1].
+        committee: As it was before where no member became better.
+        features: With those of the fine-tuned networks for the members that were replaced.
+        reports: One for each member that was fine-tuned.
+        held_out: Which training photos no fine-tuned network was trained on, bool, shape (N,).
+        states: Folders of finished epochs, which nobody needs once the bundle is written.
     """
 
-    held_out: float
-    loss: float
-    validation: float
-
-
-@dataclass(frozen=True)
-class FinetuneReport:
-    """What fine-tuning a member gave, and what it cost.
-
-    Args:
-        member: Name of the member.
-        epochs: How many epochs were run.
-        best_epoch: The epoch that was best on the held-out photos; 0 for none.
-        layers: How many layers were trained, the head's included.
-        seconds: How long all of it took.
-        photos: How many photos were held out.
-        before: With the frozen backbone.
-        after: With the fine-tuned one; as ``before`` where no epoch was better.
-        kept: Whether the fine-tuned member is the one in the bundle.
-    """
-
-    member: str
-    epochs: int
-    best_epoch: int
-    layers: int
-    seconds: float
-    photos: int
-    before: FinetuneMetrics
-    after: FinetuneMetrics
-    kept: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as a JSON object."""
-        return dataclasses.asdict(self)
+    committee: TrainedCommittee
+    features: FeatureSet
+    reports: Sequence[FinetuneReport] = ()
+    held_out: Array | None = None
+    states: Sequence[Path] = ()
 
 
 def improve(
@@ -110,100 +85,72 @@ def improve(
     *,
     options: EngineOptions,
     config: TrainingConfig,
+    converter: convert.Converter,
     finetune_config: worker.FinetuneConfig = worker.FinetuneConfig(),
-) -> tuple[TrainedCommittee, list[FinetuneReport]]:
+) -> FinetuneResult:
     """Fine-tune the selected members of a bundle that is being written.
 
+    When ``config.stop`` returns true, the best epoch so far is the result.
+
     Args:
-        folder: The bundle's folder, with ``members/`` in it; scratch files lie beside it.
+        folder: The bundle's folder, with ``members/`` in it.
         committee: With frozen backbones.
         features: Features of its photos.
         options: How networks run.
         config: Seed, progress, stop.
+        converter: Converts the fine-tuned networks.
         finetune_config: Epochs and learning rate.
-
-    Returns:
-        The committee afterwards, unchanged where no member became significantly better; and a
-        report for each member that was selected before.
 
     Raises:
         errors.SettingError: There are too few photos to hold some out.
         errors.EngineError: Training failed.
-        errors.Stopped: ``config.stop`` returned true.
     """
-    held_out = held_out_fold(features.folds)
-    finetuner = _Finetuner(folder, features, held_out, options, config, finetune_config)
-    results = {
-        index: finetuner.run(member, features.train[index])
-        for index, member in enumerate(committee.members)
-        if member.weight
-    }
-    reports = [result.report for result in results.values()]
-    if not any(report.kept for report in reports):
-        return committee, reports
-    refitted = committees.fit_committee(
-        [result.member for result in results.values()],
-        [result.held_out_probs for result in results.values()],
-        features.train_truth[held_out],
-    )
+    held_out = decisions.held_out_fold(features.folds)
+    files.sweep(options.home / STATES, life_s=STATE_LIFE_S)
+    finetuner = _Finetuner(folder, features, held_out, options, config, converter, finetune_config)
+    selected = [index for index, member in enumerate(committee.members) if member.weight]
+    augmentations = finetuner.augmentations(committee.members[selected[0]], selected[0])
     members = list(committee.members)
-    for index, member in zip(results, refitted.members, strict=True):
+    train, val = list(features.train), list(features.val)
+    reports, states = [], []
+    for index in selected:
+        if config.stop():
+            break
+        tuned = finetuner.run(members[index], augmentations)
+        reports.append(tuned.report)
+        states.append(tuned.state)
+        if tuned.report.kept:
+            members[index], train[index], val[index] = tuned.member, tuned.train, tuned.val
+    features = dataclasses.replace(features, train=train, val=val)
+    if any(report.kept for report in reports):
+        committee = _refitted(members, selected, features.train_truth, held_out)
+        for member in members:
+            if not member.weight:
+                shutil.rmtree(folder / "members" / member.name, ignore_errors=True)
+    return FinetuneResult(committee, features, reports, held_out, states)
+
+
+def _refitted(
+    members: list[TrainedMember], selected: list[int], truth: Array, held_out: Array
+) -> TrainedCommittee:
+    """Fit the committee on the held-out photos, which no member was trained on."""
+    refitted = committees.fit_committee(
+        [members[index] for index in selected],
+        [members[index].fit.out_of_fold[held_out] for index in selected],
+        truth[held_out],
+    )
+    for index, member in zip(selected, refitted.members, strict=True):
         members[index] = member
-        if not member.weight:
-            shutil.rmtree(folder / "members" / member.name)
-    return TrainedCommittee(members, refitted.params), reports
-
-
-def held_out_fold(folds: Array) -> Array:
-    """Which training photos fine-tuning holds out: those of the last fold, bool, shape (N,).
-
-    Raises:
-        errors.SettingError: There are too few of them.
-
-    Example:
-        >>> held_out_fold(np.arange(40) % 4)[:4]
-        array([False, False, False,  True])
-    """
-    held_out = np.asarray((folds == folds.max()) & (folds >= 0))
-    if held_out.sum() < FEWEST_HELD_OUT:
-        raise errors.SettingError(
-            f"Fine-tuning holds out one of {folds.max() + 1} parts of the training photos, here "
-            f"{held_out.sum()}, and needs {FEWEST_HELD_OUT} or more to measure what helps. Train "
-            "with more photos, or without fine-tuning."
-        )
-    return held_out
-
-
-def is_significantly_better(tuned: Array, frozen: Array, truth: Array) -> bool:
-    """Whether a fine-tuned member may replace the frozen one, by a paired test.
-
-    It must be right no less often, and its log-likelihood must be higher by two standard errors:
-    of a dozen epochs on a few dozen photos some look better by luck.
-
-    Args:
-        tuned: Its probabilities for the held-out photos, shape (N, C).
-        frozen: Those of the frozen member, shape (N, C).
-        truth: Labels, shape (N,).
-    """
-    gains = worker.nll(frozen, truth) - worker.nll(tuned, truth)
-    right, right_before = ((probs.argmax(axis=1) == truth).sum() for probs in (tuned, frozen))
-    standard_error = gains.std(ddof=1) / np.sqrt(len(truth))
-    return bool(right >= right_before and gains.mean() > STANDARD_ERRORS * standard_error)
-
-
-@dataclass(frozen=True)
-class _Probs:
-    """A network's uncalibrated probabilities for the held-out and the validation photos."""
-
-    held_out: Array
-    validation: Array
+    return TrainedCommittee(members, refitted.params)
 
 
 @dataclass(frozen=True)
 class _FinetunedMember:
     member: TrainedMember
-    held_out_probs: Array
+    train: Array
+    val: Array
     report: FinetuneReport
+    state: Path
 
 
 @dataclass(frozen=True)
@@ -215,196 +162,212 @@ class _Finetuner:
     held_out: Array
     options: EngineOptions
     config: TrainingConfig
+    converter: convert.Converter
     finetune_config: worker.FinetuneConfig
 
-    def run(self, member: TrainedMember, features: Array) -> _FinetunedMember:
+    def augmentations(self, member: TrainedMember, index: int) -> tuple[str, ...]:
+        """Measure on held-out photos what may be changed at random, by the frozen network."""
+        (extractor,) = self._extractors(member, self.options.home, self.config.weights_by_backbone)
+        sample = np.flatnonzero(self.held_out)
+        if len(sample) > ENOUGH_TO_MEASURE:
+            rng = np.random.default_rng(self.config.seed)
+            sample = np.sort(rng.choice(sample, ENOUGH_TO_MEASURE, replace=False))
+        changed = extract.extract(
+            [self.features.train_photos[int(number)] for number in sample],
+            [
+                dataclasses.replace(extractor, view=view, space=f"{extractor.space} {view}")
+                for view in augment.RANDOM
+            ],
+            extract.FeatureStore(self.options.home / "features.sqlite"),
+            compute=self.config.compute,
+        )
+        head = heads.refit(
+            member.fit.head,
+            self.features.train[index][~self.held_out],
+            self.features.train_truth[~self.held_out],
+            classes=len(self.features.classes),
+            seed=self.config.seed,
+        )
+        plain, truth = self.features.train[index][sample], self.features.train_truth[sample]
+        return tuple(
+            view
+            for view, array in zip(augment.RANDOM, changed, strict=True)
+            if decisions.keeps_class(head.probs(array), head.probs(plain), truth)
+        )
+
+    def run(self, member: TrainedMember, augmentations: tuple[str, ...]) -> _FinetunedMember:
         """Fine-tune one member; where that helps, its files in the bundle are replaced."""
         started = time.perf_counter()
         progress = _ProgressListener(member.name, self.config, self.options)
-        frozen = _Probs(member.fit.out_of_fold[self.held_out], member.val_probs)
-        model_folder = self.folder / "members" / member.name
-        with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix="tuning-") as scratch:
-            self._write_inputs(member, features, Path(scratch))
-            task = worker.FinetuneTask(
-                folder=scratch,
-                model=str(model_folder / convert.MODEL),
-                recipe=member.backbone.recipe.to_dict(),
-                classes=len(self.features.classes),
-                seed=self.config.seed,
-                config=self.finetune_config,
+        task = self._task(member, augmentations)
+        state = Path(task.folder)
+        truth = self.features.train_truth[self.held_out]
+        with files.file_lock(state.with_suffix(".lock")):
+            self._write_inputs(task, state)
+            process.run(task, progress, stop=self.config.stop, threads=self.options.threads)
+            tuned, train, val = member, np.empty(0), np.empty(0)
+            if (state / worker.TUNED).exists():
+                tuned, train, val = self._with_new_head(member, state)
+            kept = tuned is not member and decisions.is_better(
+                tuned.fit.out_of_fold[self.held_out], member.fit.out_of_fold[self.held_out], truth
             )
-            run(task, progress, stop=self.config.stop, threads=self.options.threads)
-            tuned = self._predict(member, Path(scratch)) if progress.best_epoch else frozen
-            truth = self.features.train_truth[self.held_out]
-            kept = is_significantly_better(tuned.held_out, frozen.held_out, truth)
             if kept:
-                shutil.rmtree(model_folder)
-                (Path(scratch) / CONVERTED).rename(model_folder)
-        probs = tuned if kept else frozen
+                self._replace_model(tuned, state)
         report = FinetuneReport(
             member=member.name,
-            epochs=progress.epoch,
+            epochs=len(progress.curve) - 1,
             best_epoch=progress.best_epoch,
             layers=progress.layers,
             seconds=round(time.perf_counter() - started, 1),
             photos=int(self.held_out.sum()),
-            before=self._metrics(frozen),
+            before=self._metrics(member),
             after=self._metrics(tuned),
             kept=kept,
+            device=progress.device,
+            rate=progress.rate,
+            augment=list(augmentations),
+            curve=progress.curve,
         )
-        changed = dataclasses.replace(member, val_probs=probs.validation)
-        return _FinetunedMember(changed, probs.held_out, report)
+        return _FinetunedMember(tuned, train, val, report, state)
 
-    def _write_inputs(self, member: TrainedMember, features: Array, scratch: Path) -> None:
-        """Write the photos as arrays, and a head that was not trained on the held-out ones."""
+    def _task(self, member: TrainedMember, augmentations: tuple[str, ...]) -> worker.FinetuneTask:
+        network_recipe = member.backbone.recipe
+        size = decisions.tuning_size(network_recipe.size, self.finetune_config.size_share)
+        weights = store.weights_of(member.backbone, self.config.weights_by_backbone)
+        task = worker.FinetuneTask(
+            folder="",
+            model=str(self.folder / "members" / member.name / convert.MODEL),
+            recipe=dataclasses.replace(network_recipe, size=size).to_dict(),
+            classes=len(self.features.classes),
+            head={"kind": member.fit.head.kind, "notes": member.fit.head.notes},
+            augment=augmentations,
+            seed=self.config.seed,
+            config=self.finetune_config,
+        )
+        # Everything that the epochs depend on: the same training goes on where it was killed.
+        key = hashlib.sha256(
+            json.dumps(
+                [
+                    {**dataclasses.asdict(task), "model": member.name},
+                    [weights.stat().st_size, weights.stat().st_mtime_ns],
+                    self.features.train_truth.tolist(),
+                    self.held_out.tolist(),
+                    [metadata.version(name) for name in ("triptych", "keras")],
+                ],
+                allow_nan=False,
+            ).encode()
+        )
+        for photo in self.features.train_photos:
+            key.update(photo.digest)
+        state = self.options.home / STATES / f"{member.name}-{key.hexdigest()[:16]}"
+        return dataclasses.replace(task, folder=str(state))
+
+    def _write_inputs(self, task: worker.FinetuneTask, state: Path) -> None:
+        """Write the photos as arrays, unless an earlier run has done so."""
+        if (state / worker.TRUTH).exists():
+            return
+        state.mkdir(parents=True, exist_ok=True)
         truth, held_out = self.features.train_truth, self.held_out
         photos = self.features.train_photos
         trained_on, evaluated_on = (
             list(itertools.compress(photos, mask)) for mask in (~held_out, held_out)
         )
-        network_recipe = member.backbone.recipe
-        self._write_pixels(trained_on, canvas(network_recipe), scratch / worker.CANVASES)
-        self._write_pixels(evaluated_on, network_recipe, scratch / worker.INPUTS)
-        np.savez(
-            scratch / worker.TRUTH,
-            allow_pickle=False,
-            train=truth[~held_out],
-            held=truth[held_out],
+        network_recipe = Recipe.from_dict(task.recipe)
+        process.write_photos(trained_on, process.canvas(network_recipe), state / worker.CANVASES)
+        process.write_photos(evaluated_on, network_recipe, state / worker.INPUTS)
+        # Last, so that it is there when the others are.
+        with files.atomic_file(state / worker.TRUTH) as scratch:
+            np.savez(scratch, allow_pickle=False, train=truth[~held_out], held=truth[held_out])
+
+    def _extractors(
+        self, member: TrainedMember, home: Path, weights: Mapping[str, Path]
+    ) -> list[Extractor]:
+        return extract.open_extractors(
+            [member.backbone],
+            dataclasses.replace(self.options, home=home),
+            weights_by_backbone=weights,
+            converter=self.converter,
         )
-        heads.refit(
-            member.fit.head,
-            features[~held_out],
-            truth[~held_out],
+
+    def _with_new_head(
+        self, member: TrainedMember, state: Path
+    ) -> tuple[TrainedMember, Array, Array]:
+        """Fit a head to the tuned network's features of all photos, as it will be served.
+
+        Returns:
+            The member, out of fold on the held-out photos; features of the training photos; those
+            of the validation photos.
+        """
+        weights = {member.name: state / worker.TUNED}
+        train = self.features.train_photos
+        (computed,) = extract.extract(
+            [*train, *self.features.val_photos],
+            self._extractors(member, state, weights),
+            extract.FeatureStore(state / "features.sqlite"),
+            progress=functools.partial(
+                self.config.progress, f"{TrainingStage.FINE_TUNING} {member.name}: features"
+            ),
+        )
+        fitted = heads.fit(
+            member.fit.head.kind,
+            computed[: len(train)],
+            self.features.train_truth,
+            # One fold: the network was trained on all the others.
+            folds=np.where(self.held_out, 0, -1),
             classes=len(self.features.classes),
             seed=self.config.seed,
-        ).save(scratch / worker.HEAD)
-
-    def _write_pixels(
-        self, photos: Sequence[ReadablePhoto], photo_recipe: Recipe, path: Path
-    ) -> None:
-        # One by one to disk: all of them may be more than memory holds.
-        array = np.lib.format.open_memmap(
-            path, mode="w+", dtype=np.uint8, shape=(len(photos), *photo_recipe.size, 3)
         )
-        for index, pixels in enumerate(_resized(photos, photo_recipe)):
-            self.config.raise_if_stopped()
-            array[index] = pixels
-        array.flush()
+        val = computed[len(train) :]
+        tuned = dataclasses.replace(member, fit=fitted, val_probs=fitted.head.probs(val))
+        return tuned, computed[: len(train)], val
 
-    def _predict(self, member: TrainedMember, scratch: Path) -> _Probs:
-        """Predict with the fine-tuned network, run as it will be served."""
-        converted = scratch / CONVERTED
-        job = convert.ImportJob(str(scratch / worker.TUNED), str(converted))
-        convert.run([job], lambda line: None)
-        engine = open_engine(converted / convert.NETWORK, self.options, cache=False)
-        network_recipe = member.backbone.recipe
-
-        def predict(inputs: Iterator[Array]) -> Array:
-            probs = []
-            while batch := list(itertools.islice(inputs, BATCH)):
-                probs.append(engine.run(recipe.scale(network_recipe, np.stack(batch))).probs)
-            return np.concatenate(probs)
-
-        return _Probs(
-            held_out=predict(iter(np.load(scratch / worker.INPUTS))),
-            validation=predict(_resized(self.features.val_photos, network_recipe)),
+    def _replace_model(self, member: TrainedMember, state: Path) -> None:
+        target = self.folder / "members" / member.name
+        member.fit.head.save(state / "head.npz")
+        shutil.rmtree(target)
+        self.converter.run(
+            [
+                convert.ConversionJob(
+                    member.name, str(state / worker.TUNED), str(target), str(state / "head.npz")
+                )
+            ]
         )
 
-    def _metrics(self, probs: _Probs) -> FinetuneMetrics:
-        score = worker.score(probs.held_out, self.features.train_truth[self.held_out])
-        right = probs.validation.argmax(axis=1) == self.features.val_truth
-        return FinetuneMetrics(
-            score.right / int(self.held_out.sum()), score.loss, float(right.mean())
-        )
+    def _metrics(self, member: TrainedMember) -> FinetuneMetrics:
+        probs = member.fit.out_of_fold[self.held_out]
+        right, loss = worker.score(probs, self.features.train_truth[self.held_out])
+        right_val = member.val_probs.argmax(axis=1) == self.features.val_truth
+        return FinetuneMetrics(right / len(probs), loss, float(right_val.mean()))
 
 
 @dataclass
 class _ProgressListener:
-    """Passes on what the worker reports, and remembers the latest of it."""
+    """Passes on what the worker reports, and remembers it."""
 
     member: str
     config: TrainingConfig
     options: EngineOptions
     layers: int = 0
-    epoch: int = 0
-    best_epoch: int = 0
+    device: str = ""
+    rate: float = 0.0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the lowest loss; 0 where there is none."""
+        return min(self.curve, key=lambda epoch: epoch["loss"])["number"] if self.curve else 0
 
     def __call__(self, message: dict[str, Any]) -> None:
-        if "layers" in message:
-            self.layers = len(message["layers"])
+        if "device" in message:
+            self.device, self.layers = message["device"], message["layers"]
+            self.options.report(f"Fine-tuning {self.member} on {self.device}")
         elif "step" in message:
             stage = f"{TrainingStage.FINE_TUNING} {self.member}"
             self.config.progress(stage, message["step"], message["of"])
         else:
-            self.epoch, self.best_epoch = message["epoch"], message["best"]
+            self.rate = message.pop("rate")
+            self.curve.append(message)
             self.options.report(
-                f"{self.member}, epoch {self.epoch}: {message['right']} of {message['photos']} "
-                f"held-out photos right, loss {message['loss']:.4f}"
+                f"{self.member}, epoch {message['number']}: {message['right']} of "
+                f"{message['photos']} held-out photos right, loss {message['loss']:.4f}"
             )
-
-
-def run(
-    task: worker.FinetuneTask,
-    on_message: Callable[[dict[str, Any]], None],
-    *,
-    stop: ShouldStop = lambda: False,
-    threads: int = 0,
-) -> None:
-    """Fine-tune in a worker process, which ends with this call whatever happens.
-
-    Args:
-        task: What to fine-tune, and how.
-        on_message: Called with each message of the worker.
-        stop: Polled several times a second.
-        threads: Processor threads; 0 takes every core.
-
-    Raises:
-        errors.EngineError: The worker failed.
-        errors.Stopped: ``stop`` returned true.
-    """
-
-    def poll() -> None:
-        if stop():
-            raise errors.Stopped(STOPPED)
-
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": "tensorflow",
-        "PYTHONWARNINGS": "ignore",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF_DETERMINISTIC_OPS": "1",
-        # A GPU is shared with whoever else is on it.
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-        **({"TF_NUM_INTRAOP_THREADS": str(threads)} if threads else {}),
-    }
-    with Worker(worker.__name__, environment=environment) as child:
-        child.send(dataclasses.asdict(task))
-        for message in child.messages(poll):
-            on_message(message)
-        if code := child.wait():
-            raise errors.EngineError(
-                f"Fine-tuning {Path(task.model).parent.name} failed with exit code {code}: "
-                f"{child.reason}"
-            )
-
-
-def canvas(network_recipe: Recipe) -> Recipe:
-    """The recipe of training photos: the largest window, with a margin around the input size.
-
-    Example:
-        >>> canvas(Recipe((224, 224), "tf")).size
-        (256, 256)
-    """
-    height, width = (round(side / WINDOW_SHARE) for side in network_recipe.size)
-    return dataclasses.replace(network_recipe, size=(height, width), crop_share=1.0)
-
-
-def _resized(photos: Iterable[ReadablePhoto], photo_recipe: Recipe) -> Iterator[Array]:
-    enough = recipe.enough([photo_recipe])
-
-    def resized(photo: ReadablePhoto) -> Array:
-        pixels = images.decode(photo.read(), limits=images.CHECKED_BEFORE, enough=enough)
-        return recipe.resize(photo_recipe, pixels)
-
-    with ThreadPoolExecutor(concurrency.cpu_count()) as pool:
-        yield from concurrency.map_ahead(pool, resized, photos, ahead=2 * BATCH)

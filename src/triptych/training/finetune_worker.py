@@ -1,17 +1,29 @@
 """The worker process of fine-tuning: Keras with TensorFlow, arrays in, a fine-tuned network out.
 
-A process has one Keras backend for life, and the process that trains heads may have another. Batch
-normalisation stays frozen, in inference mode too: statistics of a few photos at a time would spoil
-those of the million the network was pretrained on. Early stopping keeps the epoch that is best on
-the held-out photos; no training at all counts as an epoch.
+A process has one Keras backend for life, and the process that trains heads may have another. All
+layers are trained, from a head that fits the backbone's features already: a random one would send
+noise through the pretrained layers. Batch normalisation stays frozen, in inference mode too:
+statistics of a few photos at a time would spoil those of the million the network was pretrained on.
+The network is trained at a smaller input size than it answers at, which takes less time; its
+features change with the size, so a new head is fitted on those of the full size afterwards.
 
-Source: Yosinski et al., "How transferable are features in deep neural networks?", 2014.
+Each finished epoch is written down, with the optimizer's state, before anything is said of it: a
+process that is killed goes on from there when the same task is started again.
+
+Sources: Yosinski et al., "How transferable are features in deep neural networks?", 2014; Kumar et
+al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution", 2022;
+Loshchilov, Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017 (the cosine);
+Touvron et al., "Fixing the train-test resolution discrepancy", 2019.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
+import signal
 import sys
+import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,10 +39,14 @@ from triptych.ensemble import fit
 from triptych.ensemble import rules
 from triptych.models import head
 from triptych.models import zoo
+from triptych.preprocessing import augment
 from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
+from triptych.training import heads
 from triptych.typing import Array
+from triptych.typing import ShouldStop
 from triptych.utils import concurrency
+from triptych.utils import files
 from triptych.utils import worker
 
 OnMessage = Callable[[dict[str, Any]], None]
@@ -41,12 +57,31 @@ INPUTS = "inputs.npy"
 TRUTH = "truth.npz"
 HEAD = "head.npz"
 TUNED = "tuned.keras"
-BATCH = 16
+# Files in the folder of an epoch.
+NETWORK = "network.keras"
+RESULT = "result.json"
+
 # Label smoothing: a network that may not be certain of the photos it overfits stays useful for
 # others.
 SMOOTHING = 0.1
 # A random crop shows at least this share of each side.
 LEAST_SHARE = 0.75
+# The share of the first epoch in which the learning rate rises from 0.
+WARMUP_EPOCHS = 0.5
+# Learning rates of the range test, the steps over which losses are averaged, how much lower than
+# the rate at which the network is ruined a rate is safe, and the bounds of what is taken. The rate
+# of the lowest loss says nothing here: the head was fitted to these photos, so that any step
+# raises the loss at first (measured on omniglot136: by it 5e-5, with which little is learned).
+RATES = np.geomspace(1e-4, 3e-2, 25)
+SMOOTHED_OVER = 3
+SAFETY = 5.0
+LEAST_RATE, MOST_RATE = 2e-4, 1e-3
+# By how much the logits of a fitted head are scaled to suit label smoothing.
+SCALES = np.geomspace(0.02, 1.0, 40)
+# How long a worker may take to end the step under way and to write the best epoch.
+GRACE_S = 120.0
+# Photos predicted at a time.
+PREDICTED = 64
 
 
 @dataclass(frozen=True)
@@ -54,17 +89,19 @@ class FinetuneConfig:
     """Hyperparameters of fine-tuning.
 
     Args:
-        epochs: Most epochs to run.
+        epochs: Most epochs to run; the learning rate falls to 0 along half a cosine until the last.
         patience: Early stopping: epochs without an improvement after which to stop.
-        rate: Peak learning rate; it is warmed up in the first epoch, then decays to 0.
-        share: How many of the backbone's layers with weights are trained, the last ones, as a
-            share in (0, 1].
+        rate: Peak learning rate of Adam; 0 finds it by a range test.
+        batch: Photos per step.
+        size_share: Side of the network's input while it is trained, as a share of the side at
+            which it answers, in (0, 1]; rounded to a multiple of 32 pixels.
     """
 
     epochs: int = 12
-    patience: int = 4
-    rate: float = 2e-5
-    share: float = 1 / 3
+    patience: int = 3
+    rate: float = 0.0
+    batch: int = 32
+    size_share: float = 0.6
 
 
 @dataclass(frozen=True)
@@ -73,13 +110,14 @@ class FinetuneTask:
 
     Args:
         folder: Holds ``canvases.npy``, training photos with a margin around the network's input,
-            uint8 (N, H, W, 3); ``inputs.npy``, held-out photos at the network's input size, uint8
-            (M, *size, 3); ``truth.npz``, their labels, ``train`` (N,) and ``held`` (M,); and
-            ``head.npz``, a head trained on the training photos only. Gets ``tuned.keras``, if an
-            epoch improves on the frozen network.
+            uint8 (N, H, W, 3); ``inputs.npy``, held-out photos at the size of `recipe`, uint8
+            (M, *size, 3); and ``truth.npz``, their labels, ``train`` (N,) and ``held`` (M,). Gets
+            a folder per epoch and, if an epoch improves on the frozen network, ``tuned.keras``.
         model: Path of the member's ``.keras`` file.
-        recipe: The member's recipe as JSON.
+        recipe: The member's recipe as JSON, with the size to train at.
         classes: How many classes there are.
+        head: Kind and notes of the member's head, with which one is fitted to the training photos.
+        augment: Names from `augment.RANDOM`, what photos are changed by at random.
         seed: Seed of everything random.
         config: Hyperparameters.
     """
@@ -88,37 +126,82 @@ class FinetuneTask:
     model: str
     recipe: dict[str, Any]
     classes: int
+    head: dict[str, Any]
+    augment: tuple[str, ...]
     seed: int
     config: FinetuneConfig = FinetuneConfig()
 
 
 @dataclass(frozen=True)
-class HeldOutScore:
-    """How well held-out photos are predicted.
+class Epoch:
+    """A finished epoch.
 
     Args:
-        right: How many are right.
-        loss: Mean negative log-likelihood in nats, at the best temperature, so that
+        number: From 1; 0 is the frozen network.
+        right: How many held-out photos are right.
+        loss: Their mean negative log-likelihood in nats, at the best temperature, so that
             overconfidence alone does not count as worse.
+        seconds: How long all epochs so far took, without pauses.
+        rate: Peak learning rate.
     """
 
+    number: int
     right: int
     loss: float
+    seconds: float
+    rate: float
 
 
-def score(probs: Array, truth: Array) -> HeldOutScore:
-    """Score probabilities against labels.
+class Journal:
+    """The finished epochs of a task, on disk: each is there complete or not at all.
+
+    Args:
+        folder: Of the task.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        results = (path / RESULT for path in folder.glob("epoch-*"))
+        self.epochs = sorted(
+            (Epoch(**json.loads(path.read_text("utf-8"))) for path in results),
+            key=lambda epoch: epoch.number,
+        )
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch with the lowest loss."""
+        return min(self.epochs, key=lambda epoch: epoch.loss)
+
+    def network(self, epoch: Epoch) -> Path:
+        """Where the network is as it was after an epoch; kept of the best and of the last."""
+        return self._folder / f"epoch-{epoch.number:03}" / NETWORK
+
+    def add(self, epoch: Epoch, model: Any) -> None:
+        """Write down an epoch, with the network and the state of its optimizer."""
+        with files.atomic_dir(self.network(epoch).parent) as scratch:
+            model.save(scratch / NETWORK)
+            (scratch / RESULT).write_text(
+                json.dumps(asdict(epoch), allow_nan=False), encoding="utf-8"
+            )
+        self.epochs.append(epoch)
+        for other in self.epochs:
+            if other not in (epoch, self.best):
+                self.network(other).unlink(missing_ok=True)
+
+
+def score(probs: Array, truth: Array) -> tuple[int, float]:
+    """How many photos are right, and their mean negative log-likelihood at the best temperature.
 
     Args:
         probs: Shape (N, C).
         truth: Labels, shape (N,).
 
     Example:
-        >>> score(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1])).right
+        >>> score(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]))[0]
         1
     """
     right = int((probs.argmax(axis=1) == truth).sum())
-    return HeldOutScore(right, float(nll(probs, truth).mean()))
+    return right, float(nll(probs, truth).mean())
 
 
 def nll(probs: Array, truth: Array) -> Array:
@@ -128,12 +211,15 @@ def nll(probs: Array, truth: Array) -> Array:
     return np.asarray(-np.log(np.maximum(true_class, fit.FLOOR)))
 
 
-def finetune(task: FinetuneTask, on_message: OnMessage) -> Path | None:
-    """Fine-tune a member.
+def finetune(
+    task: FinetuneTask, on_message: OnMessage, *, stop: ShouldStop = lambda: False
+) -> Path | None:
+    """Fine-tune a member, or go on where a process that was killed had come to.
 
     Args:
         task: The member, its photos and hyperparameters.
-        on_message: Called with the layers that are trained, then after each step and epoch.
+        on_message: Called with what trains how many layers, then after each step and epoch.
+        stop: Polled at each step; when it returns true, the best epoch so far is the result.
 
     Returns:
         The fine-tuned network; ``None`` where no epoch was better than the frozen one.
@@ -144,48 +230,171 @@ def finetune(task: FinetuneTask, on_message: OnMessage) -> Path | None:
     with np.load(folder / TRUTH) as file:
         train_truth, held_truth = file["train"], file["held"]
     batches = AugmentedBatches(np.load(folder / CANVASES, mmap_mode="r"), train_truth, task)
+    journal = Journal(folder)
 
     import keras
 
     keras.utils.set_random_seed(task.seed)
-    model = keras.models.load_model(task.model, compile=False, safe_mode=True)
-    head.Head.read(folder / HEAD).put_into(model)
-    trained = unfreeze(model, task.config.share)
-    on_message({"layers": [layer.name for layer in trained]})
-    best = _train(model, batches, inputs, held_truth, task, on_message)
-    if best is None:
+    original = keras.models.load_model(task.model, compile=False, safe_mode=True)
+    policy, device = _device()
+    height, width = Recipe.from_dict(task.recipe).size
+    layers = sum(bool(layer.weights) and not is_norm(layer) for layer in original.layers)
+    device = f"{device}, {policy}, photos of {height} x {width} pixels"
+    on_message({"device": device, "layers": layers})
+    if journal.epochs:
+        model = keras.models.load_model(journal.network(journal.epochs[-1]), safe_mode=True)
+        rate = journal.epochs[-1].rate
+    else:
+        model = with_size(original, (height, width), policy)
+        for layer in model.layers:
+            layer.trainable = not is_norm(layer)
+        _fit_head(model, batches, task)
+        rate = task.config.rate or find_rate(model, batches, stop)
+        if stop():
+            return None
+        _compile(model, schedule(rate, len(batches), task.config.epochs))
+    _train(model, batches, inputs, held_truth, task, rate, journal, on_message, stop)
+    if not journal.epochs or journal.best.number == 0:
         return None
-    model.set_weights(best)
-    model.trainable = True
-    target = folder / TUNED
-    keras.Model(model.inputs, model.outputs, name=model.name).save(target)
-    return target
+    best = keras.models.load_model(journal.network(journal.best), compile=False, safe_mode=True)
+    original.set_weights(best.get_weights())
+    original.trainable = True
+    with files.atomic_file(folder / TUNED) as scratch:
+        original.save(scratch)
+    return folder / TUNED
 
 
-def unfreeze(model: Any, share: float) -> list[Any]:
-    """Make the last layers of a member trainable: its head, and a share of its backbone.
+def _device() -> tuple[str, str]:
+    """The number format to train in, and what trains, for people."""
+    import tensorflow  # type: ignore[import-untyped]
+
+    graphics = tensorflow.config.list_physical_devices("GPU")
+    if not graphics:
+        # Measured: TensorFlow's depthwise convolutions are 10 times as slow in bfloat16, and its
+        # other layers hardly faster.
+        return "float32", "the processor"
+    details = tensorflow.config.experimental.get_device_details(graphics[0])
+    # Tensor cores compute in bfloat16 from Ampere on, in which losses need no scaling.
+    fast = details.get("compute_capability", (0, 0)) >= (8, 0)
+    return "mixed_bfloat16" if fast else "float32", details.get("device_name", "a GPU")
+
+
+def with_size(model: Any, size: tuple[int, int], policy: str) -> Any:
+    """A copy of a network that takes another size of input and computes in another format.
 
     Args:
-        model: Backbone and head.
-        share: How many of the backbone's layers with weights, batch normalisation not counted, as
-            a share in (0, 1].
-
-    Returns:
-        The trainable layers.
+        model: From image to probabilities.
+        size: (height, width) in pixels.
+        policy: Name of a Keras dtype policy; probabilities are float32 in any.
     """
     import keras
 
-    backbone = zoo.backbone_layers(model)
-    candidates = [
-        layer
-        for layer in backbone
-        if layer.weights and not isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    trained = candidates[-math.ceil(share * len(candidates)) :]
-    trained += [layer for layer in model.layers if layer.weights and layer not in backbone]
-    for layer in model.layers:
-        layer.trainable = layer in trained
-    return trained
+    config = model.get_config()
+    for layer in config["layers"]:
+        if layer["class_name"] == "InputLayer":
+            layer["config"]["batch_shape"] = (None, *size, 3)
+        # Plain operations have no number format of their own.
+        elif layer is not config["layers"][-1] and "dtype" in layer["config"]:
+            layer["config"]["dtype"] = policy
+    copy = keras.Model.from_config(config)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def is_norm(layer: Any) -> bool:
+    """Whether a layer is a batch normalisation, which stays frozen."""
+    import keras
+
+    return isinstance(layer, keras.layers.BatchNormalization)
+
+
+def _fit_head(model: Any, batches: AugmentedBatches, task: FinetuneTask) -> None:
+    """Begin with a head that fits the features at this size."""
+    import keras
+
+    backbone = keras.Model(model.input, zoo.features_output(model))
+    features = np.concatenate([backbone.predict_on_batch(batch) for batch in batches.plain()])
+    like = head.Head(task.head["kind"], (), (), task.head["notes"])
+    fitted = heads.refit(like, features, batches.truth, classes=task.classes, seed=task.seed)
+    *kernels, kernel = fitted.kernels
+    *biases, bias = fitted.biases
+    # As confident as label smoothing wants it: else the first steps would spoil the backbone to
+    # make it less so.
+    log_probs = np.log(np.maximum(fitted.probs(features), 1e-30))
+    scale = min(SCALES, key=lambda scale: smoothed_loss(scale * log_probs, batches.truth))
+    head.Head(
+        fitted.kind, (*kernels, scale * kernel), (*biases, scale * bias), fitted.notes
+    ).put_into(model)
+
+
+def smoothed_loss(logits: Array, truth: Array) -> float:
+    """Cross-entropy with label smoothing, in nats.
+
+    Args:
+        logits: Shape (N, C).
+        truth: Labels, shape (N,).
+
+    Example:
+        >>> round(smoothed_loss(np.zeros((3, 4)), np.array([0, 1, 2])), 4)
+        1.3863
+    """
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_probs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    true_class = log_probs[np.arange(len(truth)), truth]
+    smoothed = (1 - SMOOTHING) * true_class + SMOOTHING * log_probs.mean(axis=1)
+    return float(-smoothed.mean())
+
+
+def find_rate(model: Any, batches: AugmentedBatches, stop: ShouldStop) -> float:
+    """A learning rate from a range test; the model stays as it was.
+
+    The rate rises from step to step until the network is worse than one that knows nothing, whose
+    loss is that of equal probabilities.
+
+    Args:
+        model: With its head fitted.
+        batches: Some of them are trained on.
+        stop: Polled at each step; ends the test.
+
+    Source: Smith, "Cyclical Learning Rates for Training Neural Networks", 2017.
+    """
+    before = model.get_weights()
+    _compile(model, 0.0)
+    knows_nothing = math.log(model.output_shape[-1])
+    losses: list[float] = []
+    repeated = (batch for number in itertools.count(1) for batch in batches.epoch(number))
+    for rate, (inputs, truth, balance) in zip(RATES, repeated, strict=False):
+        model.optimizer.learning_rate = rate
+        losses.append(float(model.train_on_batch(inputs, truth, sample_weight=balance)))
+        if stop() or not np.mean(losses[-SMOOTHED_OVER:]) < knows_nothing:
+            break
+    model.set_weights(before)
+    return float(np.clip(RATES[len(losses) - 1] / SAFETY, LEAST_RATE, MOST_RATE))
+
+
+def _compile(model: Any, rate: Any) -> None:
+    import keras
+
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=SMOOTHING)
+    # Without XLA: on a CPU it makes convolutions slower.
+    model.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+
+
+def schedule(rate: float, steps: int, epochs: int) -> Any:
+    """The learning rate by step: up to ``rate`` in half an epoch, then down along a cosine to 0.
+
+    Args:
+        rate: The highest.
+        steps: Steps an epoch.
+        epochs: Epochs in all.
+    """
+    import keras
+
+    warmup = max(1, round(WARMUP_EPOCHS * steps))
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps * epochs - warmup), warmup_target=rate, warmup_steps=warmup
+    )
 
 
 def _train(
@@ -194,39 +403,35 @@ def _train(
     inputs: Array,
     held_truth: Array,
     task: FinetuneTask,
+    rate: float,
+    journal: Journal,
     on_message: OnMessage,
-) -> list[Array] | None:
-    """Train; gives the weights of the best epoch, or ``None`` if no epoch beat the frozen ones."""
-    import keras
-
+    stop: ShouldStop,
+) -> None:
+    """Run epochs, from the last finished one on, until one is as good as it gets."""
     config, steps = task.config, len(batches)
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps * (config.epochs - 1)), warmup_target=config.rate, warmup_steps=steps
-    )
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=SMOOTHING)
-    # Without XLA: on a CPU it makes convolutions slower.
-    model.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)
     network_recipe = Recipe.from_dict(task.recipe)
-    first = best = score(_predict(model, network_recipe, inputs), held_truth)
-    weights, best_epoch = None, 0
-    for epoch in range(config.epochs + 1):
-        if epoch:
-            for step, (batch, truth, balance) in enumerate(batches.epoch(epoch), 1):
-                model.train_on_batch(batch, truth, sample_weight=balance)
-                on_message({"step": (epoch - 1) * steps + step, "of": config.epochs * steps})
-        result = score(_predict(model, network_recipe, inputs), held_truth) if epoch else first
-        if result.right >= first.right and result.loss < best.loss:
-            best, best_epoch, weights = result, epoch, model.get_weights()
-        on_message(
-            {"epoch": epoch, "best": best_epoch, "photos": len(held_truth), **asdict(result)}
-        )
-        if epoch - best_epoch >= config.patience:
+    earlier = journal.epochs[-1].seconds if journal.epochs else 0.0
+    started = time.perf_counter()
+    for number in range(config.epochs + 1):
+        if number >= len(journal.epochs):
+            for step, batch in enumerate(batches.epoch(number) if number else (), 1):
+                if stop():
+                    return
+                photos, truth, balance = batch
+                model.train_on_batch(photos, truth, sample_weight=balance)
+                on_message({"step": (number - 1) * steps + step, "of": config.epochs * steps})
+            right, loss = score(_predict(model, network_recipe, inputs), held_truth)
+            seconds = round(earlier + time.perf_counter() - started, 1)
+            journal.add(Epoch(number, right, loss, seconds, rate), model)
+        on_message({**asdict(journal.epochs[number]), "photos": len(held_truth)})
+        best = min(journal.epochs[: number + 1], key=lambda epoch: epoch.loss)
+        if number - best.number >= config.patience:
             break
-    return weights
 
 
 def _predict(model: Any, network_recipe: Recipe, inputs: Array) -> Array:
-    chunks = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
+    chunks = np.array_split(inputs, math.ceil(len(inputs) / PREDICTED))
     return np.concatenate(
         [model.predict_on_batch(recipe.scale(network_recipe, chunk)) for chunk in chunks]
     )
@@ -236,7 +441,8 @@ class AugmentedBatches:
     """Batches of augmented training photos; the same seed gives the same batches."""
 
     def __init__(self, canvases: Array, truth: Array, task: FinetuneTask) -> None:
-        self._canvases, self._truth, self._seed = canvases, truth, task.seed
+        self.truth = truth
+        self._canvases, self._task = canvases, task
         self._recipe = Recipe.from_dict(task.recipe)
         self._classes = np.eye(task.classes, dtype=np.float32)
         counts = np.bincount(truth, minlength=task.classes)
@@ -244,36 +450,54 @@ class AugmentedBatches:
         self._balance = len(truth) / (np.maximum(counts, 1) * (counts > 0).sum())
 
     def __len__(self) -> int:
-        return math.ceil(len(self._truth) / BATCH)
+        return math.ceil(len(self.truth) / self._task.config.batch)
+
+    def plain(self) -> Iterator[Array]:
+        """Inputs (B, *size, 3) of the photos as they are answered, in order."""
+        height, width = self._canvases.shape[1:3]
+        part = recipe.window(self._recipe, height, width)
+        for start in range(0, len(self.truth), self._task.config.batch):
+            canvases = self._canvases[start : start + self._task.config.batch]
+            photos = [recipe.cut(self._recipe, np.asarray(canvas), part) for canvas in canvases]
+            yield recipe.scale(self._recipe, np.stack(photos))
 
     def epoch(self, number: int) -> Iterator[tuple[Array, Array, Array]]:
         """Inputs (B, *size, 3), one-hot labels (B, C) and sample weights (B,)."""
-        order = np.random.default_rng((self._seed, number)).permutation(len(self._truth))
-        batches = np.array_split(order, len(self))
+        order = np.random.default_rng((self._task.seed, number)).permutation(len(self.truth))
+
+        def prepare(batch: Array) -> tuple[Array, Array, Array]:
+            photos = [self._augment(number, int(index)) for index in batch]
+            truth = self.truth[batch]
+            inputs = recipe.scale(self._recipe, np.stack(photos))
+            return inputs, self._classes[truth], self._balance[truth]
+
         with ThreadPoolExecutor(concurrency.cpu_count()) as pool:
-            for batch in batches:
-                photos = pool.map(lambda index: self._augment(number, int(index)), batch)
-                truth = self._truth[batch]
-                inputs = recipe.scale(self._recipe, np.stack(list(photos)))
-                yield inputs, self._classes[truth], self._balance[truth]
+            # Ahead of the network, which therefore never waits.
+            yield from concurrency.map_ahead(
+                pool, prepare, np.array_split(order, len(self)), ahead=2 * concurrency.cpu_count()
+            )
 
     def _augment(self, epoch: int, index: int) -> Array:
-        rng = np.random.default_rng((self._seed, epoch, index))
+        rng = np.random.default_rng((self._task.seed, epoch, index))
         canvas = np.asarray(self._canvases[index])
         height, width = canvas.shape[:2]
         share = rng.uniform(LEAST_SHARE, 1.0)
         left, top = (rng.uniform(0, side * (1 - share)) for side in (width, height))
         part = (left, top, left + share * width, top + share * height)
         photo = recipe.cut(self._recipe, canvas, part)
-        return photo[:, ::-1] if rng.random() < 0.5 else photo
+        for name in self._task.augment:
+            photo = augment.RANDOM[name](photo, rng)
+        return photo
 
 
 def _main() -> None:
-    parent = worker.connect()
+    # Ctrl-C goes to all processes of a terminal; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = worker.connect(grace_s=GRACE_S)
     sys.meta_path.insert(0, convert.Hidden(*convert.NEEDLESS))
     fields = next(parent.messages())
-    task = FinetuneTask(**{**fields, "config": FinetuneConfig(**fields["config"])})
-    finetune(task, parent.send)
+    config = FinetuneConfig(**fields.pop("config"))
+    finetune(FinetuneTask(**fields, config=config), parent.send, stop=parent.stopping.is_set)
 
 
 if __name__ == "__main__":

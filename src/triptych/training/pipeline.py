@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import shutil
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,8 +34,7 @@ from triptych.training.committee import TrainedMember
 from triptych.training.config import COMMITTEE
 from triptych.training.config import TrainingConfig
 from triptych.training.config import TrainingStage
-from triptych.training.feature_set import FeatureSet
-from triptych.training.finetune import FinetuneReport
+from triptych.training.finetune import FinetuneResult
 from triptych.utils import extras
 
 
@@ -50,8 +50,8 @@ def train(
 
     Each photo passes through each backbone once, ever; after that only heads are trained.
     Temperatures and weights are fitted on out-of-fold probabilities, and members that do not help
-    are dropped. With ``config.fine_tune`` the last blocks of the selected backbones are trained
-    after that; see `triptych.training.finetune`.
+    are dropped. With ``config.fine_tune`` the selected backbones are trained, too; see
+    `triptych.training.finetune`.
 
     Args:
         source: A folder per class, ``train/`` and ``val/`` folders of those, a zip of either, a
@@ -87,31 +87,34 @@ def train(
         frozen = committees.train(features, backbones, config)
         config.raise_if_stopped()
 
+        states: list[Path] = []
+
         def fill(folder: Path) -> dict[str, Any]:
             with ThreadPoolExecutor(1) as pool:
                 # The converter writes the models while the learning curve and report are made.
                 models = pool.submit(_save_models, folder, frozen.selected, config, converter)
                 curve = learning_curve.compute(features, frozen.members, config)
-                committee, reports = frozen, list[FinetuneReport]()
-                if config.fine_tune:
-                    models.result()
-                    committee, reports = finetune.improve(
-                        folder, frozen, features, options=options, config=config
-                    )
-                    for member in committee.selected:
-                        committees.report_score(member.name, member.val_probs, features, config)
-                    committees.report_score(COMMITTEE, committee.val_probs, features, config)
-                config.progress(TrainingStage.BUNDLE, 0, 1)
-                references = _ood_references(committee.selected, features, frozen.members, reports)
-                about = artifacts.describe(dataset, features, committee, reports, config)
-                about["taught_in_s"] = round(time.perf_counter() - started, 1)
-                artifacts.write(
-                    folder,
-                    artifacts.Contents(
-                        name, about, dataset, features, committee, references, curve
-                    ),
-                )
                 models.result()
+            result = FinetuneResult(frozen, features)
+            if config.fine_tune:
+                result = finetune.improve(
+                    folder, frozen, features, options=options, config=config, converter=converter
+                )
+                for member in result.committee.selected:
+                    committees.report_score(member.name, member.val_probs, features, config)
+                committees.report_score(COMMITTEE, result.committee.val_probs, features, config)
+                states.extend(result.states)
+            config.progress(TrainingStage.BUNDLE, 0, 1)
+            committee = result.committee
+            references = _ood_references(result)
+            about = artifacts.describe(dataset, features, committee, result.reports, config)
+            about["taught_in_s"] = round(time.perf_counter() - started, 1)
+            artifacts.write(
+                folder,
+                artifacts.Contents(
+                    name, about, dataset, result.features, committee, references, curve
+                ),
+            )
             for member_name, reference in references.items():
                 reference.save(folder / "members" / member_name / bundles.OOD_REFERENCE)
             digests = sorted({photo.digest.hex() for photo in features.train_photos})
@@ -120,6 +123,8 @@ def train(
             return about
 
         bundle = bundles.write(options.home, name, fill, publish=publish)
+        for state in states:
+            shutil.rmtree(state, ignore_errors=True)
         config.progress(TrainingStage.BUNDLE, 1, 1)
         return bundle
 
@@ -201,23 +206,22 @@ def _save_models(
         Path(str(job.head)).unlink()
 
 
-def _ood_references(
-    selected: Sequence[TrainedMember],
-    features: FeatureSet,
-    trained: Sequence[TrainedMember],
-    reports: Sequence[FinetuneReport],
-) -> dict[str, ood.OODReference]:
+def _ood_references(result: FinetuneResult) -> dict[str, ood.OODReference]:
     """Features of the training photos by member, to recognise out-of-distribution photos by.
 
-    A fine-tuned network computes other features than these, so it has no reference.
+    Photos that a fine-tuned network was trained on are nearer to each other, in its features, than
+    new ones are to them: the usual distances are those of the photos that were held out.
     """
-    photos = features.train_photos
+    features, photos = result.features, result.features.train_photos
     fit = functools.partial(
         ood.fit,
         groups=np.array([photo.group for photo in photos]),
         digests=np.frombuffer(b"".join(p.digest for p in photos), np.uint8).reshape(-1, 32),
         labels=features.train_truth,
     )
-    changed = {report.member for report in reports if report.kept}
-    by_name = {m.name: array for m, array in zip(trained, features.train, strict=True)}
-    return {m.name: fit(by_name[m.name]) for m in selected if m.name not in changed}
+    tuned = {report.member for report in result.reports if report.kept}
+    return {
+        member.name: fit(array, typical=result.held_out if member.name in tuned else None)
+        for member, array in zip(result.committee.members, features.train, strict=True)
+        if member.weight
+    }

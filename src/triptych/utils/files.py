@@ -141,11 +141,11 @@ def scratch_dir(parent: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def sweep(folder: Path, pattern: str = "*") -> None:
-    """Remove what killed processes left in a folder: what matches and is older than a day."""
+def sweep(folder: Path, pattern: str = "*", *, life_s: float = SCRATCH_LIFE_S) -> None:
+    """Remove what killed processes left in a folder: what matches and is older than `life_s`."""
     for path in folder.glob(pattern):
         with contextlib.suppress(OSError):  # its writer may be done just now
-            if time.time() - path.stat().st_mtime > SCRATCH_LIFE_S:
+            if time.time() - path.stat().st_mtime > life_s:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

@@ -1,0 +1,110 @@
+"""What fine-tuning decides by the photos that it holds out: arrays in, decisions out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from triptych import errors
+from triptych.ensemble import fit
+from triptych.training import finetune_worker as worker
+from triptych.typing import Array
+
+# With fewer held-out photos, a better network cannot be told from a lucky one.
+FEWEST_HELD_OUT = 10
+# By how many standard errors the loss of a tuned member must be lower, and how unlikely it must be
+# that it is right less often by chance for it to stay out.
+STANDARD_ERRORS = 1.0
+SIGNIFICANCE = 0.05
+# Of the photos that are right, so many may be wrong after a change that keeps the class, or one;
+# and by how much their loss may rise.
+LOST_SHARE = 0.02
+LOSS_FACTOR = 1.1
+LOSS_MARGIN = 0.01
+# Input sizes while training are multiples of this: networks halve them five times.
+SIZE_STEP_PX = 32
+
+
+def held_out_fold(folds: Array) -> Array:
+    """Which training photos fine-tuning holds out: those of the last fold, bool, shape (N,).
+
+    Raises:
+        errors.SettingError: There are too few of them.
+
+    Example:
+        >>> held_out_fold(np.arange(40) % 4)[:4]
+        array([False, False, False,  True])
+    """
+    held_out = np.asarray((folds == folds.max()) & (folds >= 0))
+    if held_out.sum() < FEWEST_HELD_OUT:
+        raise errors.SettingError(
+            f"Fine-tuning holds out one of {folds.max() + 1} parts of the training photos, here "
+            f"{held_out.sum()}, and needs {FEWEST_HELD_OUT} or more to measure what helps. Train "
+            "with more photos, or without fine-tuning."
+        )
+    return held_out
+
+
+def is_better(tuned: Array, frozen: Array, truth: Array) -> bool:
+    """Whether a fine-tuned member may replace the frozen one, by paired tests.
+
+    Its loss must be lower by more than a standard error of the difference, and McNemar's exact
+    test must not say that it is right less often.
+
+    Args:
+        tuned: Its probabilities for the held-out photos, shape (N, C).
+        frozen: Those of the frozen member, shape (N, C).
+        truth: Labels, shape (N,).
+
+    Source: Dietterich, "Approximate Statistical Tests for Comparing Supervised Classification
+    Learning Algorithms", 1998.
+    """
+    gains = worker.nll(frozen, truth) - worker.nll(tuned, truth)
+    standard_error = gains.std(ddof=1) / np.sqrt(len(truth))
+    right, right_before = (probs.argmax(axis=1) == truth for probs in (tuned, frozen))
+    won, lost = int((right & ~right_before).sum()), int((right_before & ~right).sum())
+    # The chance that a fair coin decides so many of the photos on which they differ against it.
+    chance = sum(math.comb(won + lost, count) for count in range(won + 1)) / 2 ** (won + lost)
+    return bool(gains.mean() > STANDARD_ERRORS * standard_error and chance > SIGNIFICANCE)
+
+
+def keeps_class(changed: Array, plain: Array, truth: Array) -> bool:
+    """Whether photos still show their class after a change, by predictions for both.
+
+    Hardly fewer of them may be right, and their loss may hardly rise.
+
+    Args:
+        changed: Probabilities for the changed photos, shape (N, C), out of fold.
+        plain: Those for the photos as they are, shape (N, C).
+        truth: Labels, shape (N,).
+
+    Example:
+        >>> plain, truth = np.full((50, 2), [0.9, 0.1]), np.zeros(50, int)
+        >>> keeps_class(plain, plain, truth), keeps_class(1 - plain, plain, truth)
+        (True, False)
+    """
+    (right, loss), (right_before, loss_before) = (
+        ((probs.argmax(axis=1) == truth).sum(), fit.negative_log_likelihood(probs, truth))
+        for probs in (changed, plain)
+    )
+    lost = max(1, int(LOST_SHARE * right_before))
+    return bool(right >= right_before - lost and loss <= LOSS_FACTOR * loss_before + LOSS_MARGIN)
+
+
+def tuning_size(size: tuple[int, int], share: float) -> tuple[int, int]:
+    """The input size while a network is trained: less than the one at which it answers.
+
+    Args:
+        size: (height, width) at which it answers, in pixels.
+        share: Of each side, in (0, 1].
+
+    Example:
+        >>> tuning_size((224, 224), 0.6)
+        (128, 128)
+    """
+    height, width = (
+        min(side, max(SIZE_STEP_PX, round(side * share / SIZE_STEP_PX) * SIZE_STEP_PX))
+        for side in size
+    )
+    return height, width

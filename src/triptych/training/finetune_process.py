@@ -1,0 +1,115 @@
+"""The photos that the worker of fine-tuning gets, as arrays on disk, and the process it runs in."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from triptych import errors
+from triptych import images
+from triptych.features import ReadablePhoto
+from triptych.preprocessing import recipe
+from triptych.preprocessing.recipe import Recipe
+from triptych.training import finetune_worker as worker
+from triptych.typing import Array
+from triptych.typing import ShouldStop
+from triptych.utils import concurrency
+from triptych.utils.worker import Worker
+
+# The share of a training canvas's side that the network's input size takes.
+WINDOW_SHARE = 0.875
+# Photos decoded ahead.
+AHEAD = 16
+
+
+def write_photos(photos: Sequence[ReadablePhoto], photo_recipe: Recipe, path: Path) -> None:
+    """Write photos as an array, uint8 (N, *size, 3).
+
+    Args:
+        photos: N photos.
+        photo_recipe: How they are cropped and resized.
+        path: Ends in ``.npy``.
+
+    Raises:
+        errors.ImageError: A photo cannot be read.
+    """
+    # One by one to disk: all of them may be more than memory holds.
+    array = np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.uint8, shape=(len(photos), *photo_recipe.size, 3)
+    )
+    for index, pixels in enumerate(_resized(photos, photo_recipe)):
+        array[index] = pixels
+    array.flush()
+
+
+def _resized(photos: Iterable[ReadablePhoto], photo_recipe: Recipe) -> Iterator[Array]:
+    enough = recipe.enough([photo_recipe])
+    with ThreadPoolExecutor(concurrency.cpu_count()) as pool:
+        yield from concurrency.map_ahead(
+            pool,
+            lambda photo: recipe.resize(
+                photo_recipe,
+                images.decode(photo.read(), limits=images.CHECKED_BEFORE, enough=enough),
+            ),
+            photos,
+            ahead=AHEAD,
+        )
+
+
+def canvas(network_recipe: Recipe) -> Recipe:
+    """The recipe of training photos: the largest window, with a margin around the input size.
+
+    Example:
+        >>> canvas(Recipe((224, 224), "tf")).size
+        (256, 256)
+    """
+    height, width = (round(side / WINDOW_SHARE) for side in network_recipe.size)
+    return dataclasses.replace(network_recipe, size=(height, width), crop_share=1.0)
+
+
+def run(
+    task: worker.FinetuneTask,
+    on_message: Callable[[dict[str, Any]], None],
+    *,
+    stop: ShouldStop = lambda: False,
+    threads: int = 0,
+) -> None:
+    """Fine-tune in a worker process, which ends with this call whatever happens.
+
+    Args:
+        task: What to fine-tune, and how.
+        on_message: Called with each message of the worker.
+        stop: Polled several times a second; when it returns true, the best epoch so far is written.
+        threads: Processor threads; 0 takes every core.
+
+    Raises:
+        errors.EngineError: The worker failed.
+    """
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "tensorflow",
+        "PYTHONWARNINGS": "ignore",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_DETERMINISTIC_OPS": "1",
+        # A GPU is shared with whoever else is on it.
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        **({"TF_NUM_INTRAOP_THREADS": str(threads)} if threads else {}),
+    }
+    with Worker(worker.__name__, environment=environment) as child:
+        child.send(dataclasses.asdict(task))
+        for message in child.messages(lambda: child.stop() if stop() else None):
+            on_message(message)
+        if code := child.wait():
+            raise errors.EngineError(
+                f"Fine-tuning {Path(task.model).parent.name} failed with exit code {code}: "
+                f"{child.reason}"
+            )
