@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,13 @@ pytestmark = [
 ]
 
 PHOTOS, ROWS = 5000, 50
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head, where the driver is, and two nodes of one core that work."""
+    with ray_cluster.running(0, 1, 1) as nodes:
+        yield nodes
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,10 +41,13 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def classes_for_nodes() -> None:
-    """Processes of the cluster cannot import this module, so its classes are sent whole."""
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Three nodes with a core each."""
+    # Workers do not know this module.
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    with ray_cluster.running(1, 1, 1) as nodes:
+        yield nodes
 
 
 @dataclass(frozen=True)
@@ -231,6 +235,7 @@ def test_the_work_of_a_node_that_dies_is_done_elsewhere(
     alone = features.extract(photos, asked, FeatureStore(tmp_path / "alone"))
     died = tmp_path / "died"
     wanted = [dataclasses.replace(photo, until=died) for photo in photos]
+    cores = ray.cluster_resources()["CPU"] // len(cluster.list_all_nodes())
 
     def at_work() -> list[Any]:
         # The head must not be killed.
@@ -248,6 +253,7 @@ def test_the_work_of_a_node_that_dies_is_done_elsewhere(
             wanted, asked, FeatureStore(tmp_path / "store"), compute=spread.compute
         )
         print(f"all done {time.monotonic() - killed.result():.1f} s after a node was killed")
+    cluster.add_node(num_cpus=cores)  # for whoever comes next
     assert [own.tobytes() for own in together] == [own.tobytes() for own in alone]
 
 

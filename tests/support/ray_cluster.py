@@ -33,20 +33,15 @@ SETTINGS = {
     # No Python for each core beforehand, which takes seconds and waits for work in vain.
     "prestart_worker_first_driver": False,
     "enable_worker_prestart": False,
-    # A killed node, whose port is closed, is missed after two seconds instead of fifteen. A node
-    # that is slow, as on a busy machine, has longer to answer than by default.
-    "health_check_period_ms": 400,
-    "health_check_timeout_ms": 60_000,
-    # A busy machine may take far longer to start a process than a minute.
-    "worker_register_timeout_seconds": 300,
 }
-# A head, which has the driver and must not be killed, and two nodes that work.
-CORES = (0, 1, 1)
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Cluster]:
-    """A cluster to which this process is connected."""
+def running(*cores: int, dashboard: bool = False) -> Iterator[Cluster]:
+    """A cluster with a node for each number of cores, to which this process is connected.
+
+    The first node is the head, which must not be killed.
+    """
     # Sockets have short names only, so not in pytest's folders.
     scratch = tempfile.mkdtemp(prefix="ray-")
     # Ray notes there which cluster was the last, and does not make the folder.
@@ -55,8 +50,14 @@ def running() -> Iterator[Cluster]:
         nodes = Cluster(shutdown_at_exit=False)
         try:
             config = {"_system_config": SETTINGS}  # of the head, and of all by it
-            for count in CORES:
-                nodes.add_node(num_cpus=count, include_dashboard=False, temp_dir=scratch, **config)
+            for count in cores:
+                nodes.add_node(
+                    num_cpus=count,
+                    include_dashboard=dashboard,
+                    temp_dir=scratch,
+                    wait=True,
+                    **config,
+                )
                 config = {}
             ray.init(address=nodes.address, logging_level=logging.ERROR, log_to_driver=False)
             yield nodes
