@@ -226,7 +226,7 @@ def test_occlusion_stops_when_nobody_waits_and_else_asks_65_times() -> None:
     engine = Counting()
     alone = Member("Slow", engine, Recipe((32, 32), "tf"))
     slow = Classifier(Committee("one", (alone,), LABELS, params.unfitted([1], [1])))
-    with pytest.raises(errors.Stopped, match="given up"):
+    with pytest.raises(errors.Stopped, match="ended before the heat map was ready"):
         slow.explain(thing("red", (0.5, 0.5)), stop=lambda: engine.shown > 10)
     assert engine.shown < 40
     engine.shown = 0

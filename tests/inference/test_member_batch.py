@@ -183,9 +183,9 @@ def test_a_photo_unlike_all_that_was_taught_is_none_of_these() -> None:
 @pytest.mark.parametrize("coverage", [0.0, 1.0, -1.0, float("nan")])
 def test_an_impossible_coverage_is_refused(coverage: float) -> None:
     classifier, _ = seated(lines(0), promised(0.5, 0.5))
-    with pytest.raises(errors.SettingError, match="sets that cover"):
+    with pytest.raises(errors.SettingError, match="expected a share above 0"):
         classifier.classify(grey(0), coverage=coverage)
-    with pytest.raises(errors.SettingError, match="sets that cover"):
+    with pytest.raises(errors.SettingError, match="expected a share above 0"):
         classifier.classify_many([], ClassifyOptions(coverage=coverage))
 
 

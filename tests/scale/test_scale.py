@@ -102,7 +102,7 @@ def test_options_and_environment_become_arguments(
     ("words", "message"),
     [
         (["--committee=nobody"], "There is no committee 'nobody'; expected one of: auto, "),
-        (["--host=0.0.0.0"], "Other machines can reach 0.0.0.0, and there is no key"),
+        (["--host=0.0.0.0"], "Other machines can reach 0.0.0.0, and no API key is required"),
         (["--detach"], "--detach needs --address"),
         (["--port=0"], "Give --port a number above 0"),
         (["--members=ResNet5"], "ResNet5"),

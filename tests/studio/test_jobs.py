@@ -227,15 +227,16 @@ def test_a_process_that_is_killed_says_so(
 def test_a_crash_says_why(taught: tuple[Job, list[Job]], jobs: Jobs, home: Path) -> None:
     features, aside = home / "features.sqlite", home / "aside.sqlite"
     features.rename(aside)
-    features.write_bytes(b"no database " * 100)
+    features.mkdir()  # a damaged file would be set aside and computed anew
     try:
         ended = wait(jobs, jobs.start("jobs-shapes", LESSON).id)
     finally:
+        features.rmdir()
         aside.replace(features)
     assert ended.state == "failed"
     assert ended.error == (
         "Teaching failed through a mistake of Triptych or of a library: "
-        "sqlite3.DatabaseError: file is not a database"
+        "sqlite3.OperationalError: unable to open database file"
     )
     log = home / "studio" / "jobs" / str(ended.id) / "log.txt"
     assert "Traceback" in log.read_text()

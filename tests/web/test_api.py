@@ -404,9 +404,9 @@ def test_document_and_page_tell_of_the_key(registry, key, needed):
 
 def test_its_commands_work_when_pasted(tmp_path, monkeypatch):
     (tmp_path / "photo.jpg").write_bytes(squares(format="JPEG"))
-    monkeypatch.setenv("TRIPTYCH_API_KEY", "secret")
+    monkeypatch.setenv("TRIPTYCH_API_KEY", "secret-key")
     with studios.fake_studio() as (_, address):
-        asked = urllib.request.Request(f"{address}/docs", headers={"X-API-Key": "secret"})
+        asked = urllib.request.Request(f"{address}/docs", headers={"X-API-Key": "secret-key"})
         with urllib.request.urlopen(asked) as page:
             samples = re.findall(r'class="sample".*?<code>(.*?)</code>', page.read().decode(), re.S)
         commands = [html.unescape(text) for text in samples if "curl" in text]

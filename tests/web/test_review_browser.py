@@ -117,7 +117,7 @@ def test_two_versions_side_by_side(visit, door, key):
     follow(page.get_by_role("link", name="Compare with version 1"))
     expect(page.get_by_text("Both on the same 6 photos")).to_be_visible()
     expect(photo(page, "ants-0.png")).to_be_visible()
-    expect(page.get_by_text("it may be chance")).to_be_visible()
+    expect(page.get_by_text("this may be chance")).to_be_visible()
     screenshot(page, "compare")
 
 

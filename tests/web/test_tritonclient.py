@@ -57,7 +57,12 @@ def test_health_and_metadata(client):
 
 def test_the_repository(client):
     index = {each["name"]: each["state"] for each in client.get_model_repository_index()}
-    assert index == {"lite": "READY", "classic": "UNAVAILABLE", "garden": "READY"}
+    assert index == {
+        "lite": "READY",
+        "classic": "UNAVAILABLE",
+        "garden": "READY",
+        "nursery": "READY",
+    }
     client.load_model("classic")
     assert client.is_model_ready("classic")
     client.unload_model("classic")

@@ -70,7 +70,7 @@ NAME = {
 @blueprint.post("/classify")
 @openapi.describe(
     response_schemas.ANSWERS,
-    refuses=(400, 404, 409, 413, 415, 503, 504),
+    refuses=(400, 404, 409, 413, 415, 503, 504, 507),
     of_images=True,
     samples=CLASSIFY_SAMPLES,
     parameters=[{"in": "query", "schema": request_schemas.Options}],
@@ -95,7 +95,7 @@ def classify() -> tuple[flask.Response, int]:
 @blueprint.post("/explain")
 @openapi.describe(
     response_schemas.Explanation,
-    refuses=(400, 404, 409, 413, 415, 503, 504),
+    refuses=(400, 404, 409, 413, 415, 503, 504, 507),
     other_forms={"image/png": PHOTO},
     samples=EXPLAIN_SAMPLES,
     parameters=[{"in": "query", "schema": request_schemas.Why}],
@@ -135,7 +135,7 @@ def models() -> flask.Response:
 @blueprint.get("/bundles")
 @openapi.describe(
     response_schemas.Bundles,
-    refuses=(409, 503, 504),
+    refuses=(409, 503, 504, 507),
     samples={"All bundles": "curl {base}/api/v1/bundles"},
 )
 def bundles() -> flask.Response:
@@ -151,7 +151,7 @@ def bundles() -> flask.Response:
 @blueprint.get("/bundles/<name>")
 @openapi.describe(
     response_schemas.BundleWithMetrics,
-    refuses=(404, 409, 503, 504),
+    refuses=(404, 409, 503, 504, 507),
     samples={"One bundle": "curl {base}/api/v1/bundles/garden"},
     parameters=[NAME],
 )

@@ -53,6 +53,7 @@ REFUSALS = {
     500: "Something went wrong inside the studio.",
     503: "Too much is waiting already, or weights have to be fetched first.",
     504: "It took longer than a request may take.",
+    507: "The disk of the studio is full, or nothing can be written to it.",
 }
 ALWAYS = (401, 403, 429, 500)
 OF_IMAGES = (400, 413, 415)
