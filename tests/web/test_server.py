@@ -143,7 +143,7 @@ def refused_unread(address: str) -> tuple[int, http.client.HTTPMessage, dict] | 
     connection = connect(address)
     connection.putrequest("POST", "/api/v1/classify")
     connection.putheader("Content-Type", "image/png")
-    connection.putheader("Content-Length", str(100 << 20))
+    connection.putheader("Content-Length", str(16 << 20))
     connection.endheaders()
     try:
         if not select.select([connection.sock], [], [], 0.1)[0]:
