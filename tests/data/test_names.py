@@ -25,7 +25,7 @@ WRITTEN = {
     "cp437": ["ants", "Käfer", "Schröter"],
     "cp850": ["maçã", "pão", "limão"],
     "cp852": ["mrówka", "pszczoła", "żuk"],
-    "cp857": ["ağaç", "arı", "karınca"],  # noqa: RUF001
+    "cp857": ["ağaç", "ar\u0131", "kar\u0131nca"],
     "cp862": ["דבורה", "נמלה"],
     "cp866": ["муравьи", "пчёлы"],
     "cp874": ["ผึ้ง", "มด"],

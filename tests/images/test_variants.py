@@ -105,6 +105,7 @@ def by_tifffile(page: Page, order: str) -> npt.NDArray[Any] | None:
         try:
             with tifffile.TiffFile(io.BytesIO(tiff_writer.write([same], order))) as file:
                 samples = file.pages[0].asarray()
+        # tifffile has no one error for layouts that it does not read.
         except (ValueError, NotImplementedError, TypeError, KeyError, tifffile.TiffFileError):
             continue
         if page.planar == 2 and samples.ndim == 3:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from PIL import Image
 from PIL import ImageCms
 
+from support import tiff_writer
+
 WIDTH, HEIGHT = 97, 64
 
 # Three of these corners differ from the fourth and from each other, so every turn shows.
@@ -113,15 +115,7 @@ def tiff(
         *more,
     ]
     values_at = 8 + len(pixels)
-    rows, values = b"", b""
-    for tag, kind, numbers in sorted(fields):
-        packed = struct.pack(f"{order}{len(numbers)}{'H' if kind == 3 else 'I'}", *numbers)
-        rows += struct.pack(order + "HHI", tag, kind, len(numbers))
-        if len(packed) <= 4:
-            rows += packed.ljust(4, b"\0")
-        else:
-            rows += struct.pack(order + "I", values_at + len(values))
-            values += packed
+    rows, values = tiff_writer.entries(sorted(fields), order, values_at)
     start = b"II*\0" if order == "<" else b"MM\0*"
     start += struct.pack(order + "I", values_at + len(values))
     return start + pixels + values + struct.pack(order + "H", len(fields)) + rows + bytes(4)

@@ -6,6 +6,7 @@ import dataclasses
 import lzma
 import struct
 import zlib
+from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,24 +65,32 @@ def write(pages: Sequence[Page], order: str = "<") -> bytes:
         for piece in pieces:
             offsets.append(len(file))
             file += piece
-        rows, values = b"", bytearray()
         fields = _fields(page, offsets, [len(piece) for piece in pieces])
         at = len(file) + len(file) % 2
         values_at = at + 2 + 12 * len(fields) + 4
-        for tag, kind, numbers in fields:
-            code = {3: "H", 4: "I", 11: "f"}[kind]
-            packed = struct.pack(f"{order}{len(numbers)}{code}", *numbers)
-            rows += struct.pack(order + "HHI", tag, kind, len(numbers))
-            if len(packed) <= 4:
-                rows += packed.ljust(4, b"\0")
-            else:
-                rows += struct.pack(order + "I", values_at + len(values))
-                values += packed
+        rows, values = entries(fields, order, values_at)
         file[link : link + 4] = struct.pack(order + "I", at)
         file += bytes(at - len(file)) + struct.pack(order + "H", len(fields)) + rows
         link = len(file)
         file += bytes(4) + values
     return bytes(file)
+
+
+def entries(
+    fields: Iterable[tuple[int, int, Sequence[float]]], order: str, values_at: int
+) -> tuple[bytes, bytes]:
+    """The rows of a directory (tag, type, numbers), and what they refer to from there on."""
+    rows, values = b"", b""
+    for tag, kind, numbers in fields:
+        code = {3: "H", 4: "I", 11: "f"}[kind]
+        packed = struct.pack(f"{order}{len(numbers)}{code}", *numbers)
+        rows += struct.pack(order + "HHI", tag, kind, len(numbers))
+        if len(packed) <= 4:
+            rows += packed.ljust(4, b"\0")
+        else:
+            rows += struct.pack(order + "I", values_at + len(values))
+            values += packed
+    return rows, values
 
 
 def _fields(page: Page, offsets: list[int], lengths: list[int]) -> list[Any]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import lzma
 import shutil
 import stat
 import tempfile
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO
 
@@ -29,17 +27,6 @@ MAX_FILE_BYTES = 4 << 30
 MAX_RATIO = 10
 ALWAYS_ALLOWED_BYTES = 64 * MB
 MAX_FILES = 1000
-# What damaged or hostile archives make Python's reader raise.
-ZIP_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
-    RuntimeError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
 
 
 def pack(bundle: Bundle, target: Path) -> None:
@@ -132,7 +119,7 @@ def extract(source: Path, folder: Path) -> Bundle:
                 if reason:
                     raise errors.BundleError(f"{source} is refused: {reason}.")
             archive.extractall(folder)
-    except ZIP_ERRORS as error:
+    except files.ZIP_ERRORS as error:
         raise errors.BundleError(
             f"{source} cannot be read as a bundle: {error}. Expected the file that "
             "`triptych bundles export` writes."

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych import errors
+from triptych.utils import files
 from triptych.utils import validation
 
 # A network of a thousand layers takes 1 MB.
@@ -37,7 +38,7 @@ def read_config(path: Path) -> dict[str, Any]:
         )
         if not isinstance(config.get("config"), dict):
             raise ValueError("its config.json does not describe a model")
-    except (OSError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+    except (*files.ZIP_ERRORS, KeyError) as error:
         raise errors.SourceError(
             f"{path} is no .keras file: {str(error).rstrip('.')}. In Keras 3, save the model with "
             "model.save('model.keras')."

@@ -266,7 +266,7 @@ def finetune(
 
 def _device() -> tuple[str, str]:
     """The number format to train in, and what trains, for people."""
-    import tensorflow  # type: ignore[import-untyped]
+    import tensorflow
 
     graphics = tensorflow.config.list_physical_devices("GPU")
     if not graphics:

@@ -29,7 +29,8 @@ def return_large_blocks() -> bool:
         return False
     try:
         libc = ctypes.CDLL(None)
-        libc.gnu_get_libc_version  # noqa: B018 - missing elsewhere
-        return bool(libc.mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES))
+        # Other C libraries number their options otherwise.
+        is_glibc = hasattr(libc, "gnu_get_libc_version")
+        return is_glibc and bool(libc.mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES))
     except (OSError, AttributeError, TypeError):
         return False

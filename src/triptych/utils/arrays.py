@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
@@ -13,23 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from triptych.utils import files
+
 # Below this a file may unpack to any size; above, to so many times its own.
 ALWAYS_ALLOWED_BYTES = 256 << 20
 MAX_RATIO = 10
-# What NumPy and zipfile raise on damaged files.
+# What damaged files make NumPy raise, which reads headers as Python literals.
 READ_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
+    *files.ZIP_ERRORS,
     KeyError,
-    TypeError,
     MemoryError,
     OverflowError,
-    NotImplementedError,
-    RuntimeError,
     SyntaxError,
-    zipfile.BadZipFile,
-    zlib.error,
+    TypeError,
 )
 _READ_HEADER = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 

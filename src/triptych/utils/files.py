@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import lzma
 import os
 import shutil
 import sqlite3
 import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -22,6 +25,17 @@ import filelock
 
 from triptych import errors
 
+# What damaged or hostile archives make Python's reader raise.
+ZIP_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 SCRATCH = ".writing-"
 # A killed process leaves its scratch directory behind; a living one is done within a day.
 SCRATCH_LIFE_S = 24 * 3600

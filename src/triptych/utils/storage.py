@@ -218,16 +218,15 @@ def _bound(url: str, folder: Path) -> Any:
     most = min(MAX_DOWNLOAD_BYTES, free - KEPT_FREE_BYTES)
     bounds = ", ".join(map(formatting.size, (MAX_DOWNLOAD_BYTES, free, KEPT_FREE_BYTES)))
 
-    class Bound(fsspec.Callback):  # type: ignore[misc]
-        def call(self, *arguments: Any, **options: Any) -> None:
-            if self.value > most or (self.size or 0) > most:
-                raise errors.SourceError(
-                    f"{redact(url)} is too large (most that a download may have, free on the disk, "
-                    f"to be kept free: {bounds}). Nothing was kept; make room, or ask whether it "
-                    "is the right file."
-                )
+    def check(size: int | None, value: int, **_: Any) -> None:
+        if value > most or (size or 0) > most:
+            raise errors.SourceError(
+                f"{redact(url)} is too large (most that a download may have, free on the disk, "
+                f"to be kept free: {bounds}). Nothing was kept; make room, or ask whether it is "
+                "the right file."
+            )
 
-    return Bound()
+    return fsspec.Callback(hooks={"bound": check})
 
 
 # ------------------------------------------------------------------ writing
