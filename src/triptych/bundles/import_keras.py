@@ -241,9 +241,9 @@ def split_recipe(text: str | None) -> RecipeParts:
         raise errors.SettingError(f"Got the recipe {text!r}; expected {RECIPE}, such as 0..1:224.")
     scaling, size, fit, interpolation = (*parts, *[""] * (4 - len(parts)))
     word = scaling.strip().lower()
-    found = preprocessing.SCALING_WORDS.get(word, word) or None
+    scaling_name = preprocessing.SCALING_WORDS.get(word, word) or None
     crop_share, default_size = RecipeParts.crop_share, None
-    if found and found not in preprocessing.SCALINGS:
+    if scaling_name and scaling_name not in preprocessing.SCALINGS:
         try:
             row = zoo.find(scaling)
         except errors.UnknownName as error:
@@ -251,10 +251,10 @@ def split_recipe(text: str | None) -> RecipeParts:
                 f"Got the scaling {scaling!r} in a recipe; expected 0..1, -1..1, raw, caffe or "
                 f"torch, or the name of a backbone. {error.message}"
             ) from None
-        found, crop_share = row.recipe.scaling, row.recipe.crop_share
+        scaling_name, crop_share = row.recipe.scaling, row.recipe.crop_share
         default_size = row.recipe.size
     return RecipeParts(
-        found,
+        scaling_name,
         _size(size) or default_size,
         bool(size),
         fit or FIT,

@@ -248,8 +248,8 @@ class _AboutRecord(validation.OpenRecord):
             if not is_inside(name):
                 raise validation.wrong(name, "a path inside the bundle", "files")
         names = [row["name"] for row in parts["members"]]
-        for seat, name in enumerate(names):
-            if not is_folder_name(name) or name in names[:seat]:
+        for index, name in enumerate(names):
+            if not is_folder_name(name) or name in names[:index]:
                 raise validation.wrong(name, "a folder's name, and another for each", "members")
         for name in (*networks, *(f"{network[:-4]}.bin" for network in networks)):
             if name not in parts["files"]:

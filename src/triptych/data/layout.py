@@ -84,11 +84,11 @@ def alike_names(names: Iterable[str]) -> list[Finding]:
         >>> alike_names(["ant", "Ant ", "bee"])[0].message.partition(". ")[0]
         "Alike but for case or spaces, and different classes: 'Ant ', 'ant'"
     """
-    by_look: defaultdict[str, set[str]] = defaultdict(set)
+    by_appearance: defaultdict[str, set[str]] = defaultdict(set)
     for name in names:
-        by_look[_look(name)].add(name)
+        by_appearance[_appearance(name)].add(name)
     findings = []
-    for alike in by_look.values():
+    for alike in by_appearance.values():
         classes = sorted({plain_text(name) for name in alike})
         listed = ", ".join(map(repr, classes))
         if len(classes) > 1:
@@ -100,11 +100,11 @@ def alike_names(names: Iterable[str]) -> list[Finding]:
     return findings
 
 
-def _look(name: str) -> str:
+def _appearance(name: str) -> str:
     """What names have in common that look alike: compatible letters, no case, single spaces."""
     letters = unicodedata.normalize("NFKC", name).casefold()
-    seen = "".join(letter for letter in letters if unicodedata.category(letter) != "Cf")
-    return unicodedata.normalize("NFKC", " ".join(seen.split()))
+    visible = "".join(letter for letter in letters if unicodedata.category(letter) != "Cf")
+    return unicodedata.normalize("NFKC", " ".join(visible.split()))
 
 
 def of_folders(listing: Listing, *, least: int = 2) -> Layout:

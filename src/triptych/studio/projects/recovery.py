@@ -75,8 +75,8 @@ def rebuild(
     path, new = folder / DATABASE, folder / f"{DATABASE}.new"
     if _is_sound(path):
         raise errors.StateError(f"{str(path)!r} can be read, so there is nothing to rebuild.")
-    found = sorted(_photos(folder))
-    if not found:
+    paths = sorted(_photos(folder))
+    if not paths:
         raise errors.StateError(f"There are no photos in {str(folder / 'photos')!r}.")
     for part in _PARTS:  # of a rebuilding that was interrupted
         new.with_name(new.name + part).unlink(missing_ok=True)
@@ -86,7 +86,7 @@ def rebuild(
     with database.writing() as db:
         key = project_table.make(db, home, TITLE)
         number = project_table.number_of(db, key)
-        for done, photo in enumerate(found, start=1):
+        for done, photo in enumerate(paths, start=1):
             data = photo.read_bytes()
             try:
                 if hashlib.sha256(data).hexdigest() != photo.name:
@@ -95,12 +95,12 @@ def rebuild(
                 decisions.add_to_class(db, number, digest, photo.name[:12], None)
             except errors.ImageError:
                 damaged.append(photo)
-            progress(done, len(found))
+            progress(done, len(paths))
     for part in _PARTS:
         with contextlib.suppress(FileNotFoundError):
             os.replace(f"{path}{part}", f"{path}.lost{part}")
     files.replace(new, path)
-    return key, len(found) - len(damaged), damaged
+    return key, len(paths) - len(damaged), damaged
 
 
 def _photos(folder: Path) -> Iterator[Path]:
