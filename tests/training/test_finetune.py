@@ -184,6 +184,67 @@ def test_a_worker_that_is_killed_loses_no_epoch_and_ends_as_if_it_had_not_been(
         np.testing.assert_array_equal(one, two)
 
 
+class Clock:
+    """Steps and epochs take as long as they are said to, whatever the machine does."""
+
+    def __init__(self, *, step_s: float, epoch_s: float = 0.0) -> None:
+        self.now, self._step_s, self._epoch_s = 100.0, step_s, epoch_s
+        self.said: list[dict[str, Any]] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def hear(self, message: dict[str, Any]) -> None:
+        self.said.append(message)
+        self.now += self._step_s if "step" in message else self._epoch_s
+
+    @property
+    def steps(self) -> int:
+        return sum("step" in message for message in self.said)
+
+
+BUDGETED = dataclasses.replace(CONFIG, epochs=4, patience=9, batch=8)  # of 6 steps each
+
+
+@pytest.mark.parametrize(
+    ("step_s", "steps"),
+    [
+        (1.0, 24),  # all that was planned fit into the budget of 40 s
+        (2.0, 20),  # behind: shorter epochs
+        (4.0, 10),
+        (30.0, 2),  # far behind: what it takes to notice
+    ],
+)
+def test_a_budget_is_kept_to_by_shorter_epochs(
+    keras: Any, task: worker.FinetuneTask, step_s: float, steps: int
+) -> None:
+    clock = Clock(step_s=step_s)
+    worker.finetune(
+        dataclasses.replace(task, config=BUDGETED, budget_s=40.0), clock.hear, clock=clock
+    )
+    assert steps - 3 <= clock.steps <= steps
+    if steps > 4:
+        assert clock.now <= 100 + 40
+        # However many steps there were, the learning rate came down to the end of the cosine.
+        journal = worker.Journal(Path(task.folder))
+        assert journal.epochs[-1].share > 0.9
+        last = keras.models.load_model(journal.network(journal.epochs[-1]))
+        assert float(last.optimizer.learning_rate) < 0.2 * BUDGETED.rate
+
+
+def test_a_budget_that_is_kept_to_changes_nothing(
+    keras: Any, task: worker.FinetuneTask, tmp_path: Path
+) -> None:
+    curves = []
+    for name, budget_s in (("without", 0.0), ("with", 1000.0)):
+        folder = shutil.copytree(task.folder, tmp_path / name)
+        clock = Clock(step_s=1.0, epoch_s=2.0)
+        other = dataclasses.replace(task, folder=str(folder), budget_s=budget_s)
+        worker.finetune(other, clock.hear, clock=clock)
+        curves.append(epochs(clock.said))
+    assert curves[0] == curves[1]
+
+
 def test_stopping_keeps_the_best_epoch(keras: Any, task: worker.FinetuneTask) -> None:
     endless = dataclasses.replace(
         task, config=dataclasses.replace(CONFIG, epochs=10_000, patience=10_000)

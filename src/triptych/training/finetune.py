@@ -244,7 +244,8 @@ class _Finetuner:
             seed=self.config.seed,
             config=self.finetune_config,
         )
-        # Everything that the epochs depend on: the same training goes on where it was killed.
+        # Everything that the epochs depend on, but for how much time there is: the same training
+        # goes on where it was killed.
         key = hashlib.sha256(
             json.dumps(
                 [
@@ -365,8 +366,9 @@ class _ProgressListener:
             stage = f"{TrainingStage.FINE_TUNING} {self.member}"
             self.config.progress(stage, message["step"], message["of"])
         else:
-            self.rate = message.pop("rate")
-            self.curve.append(message)
+            self.rate = message["rate"]
+            fields = ("number", "right", "loss", "seconds", "photos")
+            self.curve.append({name: message[name] for name in fields})
             self.options.report(
                 f"{self.member}, epoch {message['number']}: {message['right']} of "
                 f"{message['photos']} held-out photos right, loss {message['loss']:.4f}"

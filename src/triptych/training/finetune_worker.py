@@ -12,7 +12,6 @@ process that is killed goes on from there when the same task is started again.
 
 Sources: Yosinski et al., "How transferable are features in deep neural networks?", 2014; Kumar et
 al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution", 2022;
-Loshchilov, Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017 (the cosine);
 Touvron et al., "Fixing the train-test resolution discrepancy", 2019.
 """
 
@@ -43,6 +42,7 @@ from triptych.preprocessing import augment
 from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
 from triptych.training import heads
+from triptych.training.finetune_schedule import Schedule
 from triptych.typing import Array
 from triptych.typing import ShouldStop
 from triptych.utils import concurrency
@@ -66,8 +66,6 @@ RESULT = "result.json"
 SMOOTHING = 0.1
 # A random crop shows at least this share of each side.
 LEAST_SHARE = 0.75
-# The share of the first epoch in which the learning rate rises from 0.
-WARMUP_EPOCHS = 0.5
 # Learning rates of the range test, the steps over which losses are averaged, how much lower than
 # the rate at which the network is ruined a rate is safe, and the bounds of what is taken. The rate
 # of the lowest loss says nothing here: the head was fitted to these photos, so that any step
@@ -120,6 +118,8 @@ class FinetuneTask:
         augment: Names from `augment.RANDOM`, what photos are changed by at random.
         seed: Seed of everything random.
         config: Hyperparameters.
+        budget_s: How long it may take from its start on, in seconds; 0 for as long as it takes.
+            Epochs are cut short where they turn out to take longer than planned.
     """
 
     folder: str
@@ -130,6 +130,7 @@ class FinetuneTask:
     augment: tuple[str, ...]
     seed: int
     config: FinetuneConfig = FinetuneConfig()
+    budget_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ class Epoch:
             overconfidence alone does not count as worse.
         seconds: How long all epochs so far took, without pauses.
         rate: Peak learning rate.
+        share: Of the cosine along which the rate falls, how much is done, in [0, 1].
     """
 
     number: int
@@ -150,6 +152,7 @@ class Epoch:
     loss: float
     seconds: float
     rate: float
+    share: float = 0.0
 
 
 class Journal:
@@ -212,7 +215,11 @@ def nll(probs: Array, truth: Array) -> Array:
 
 
 def finetune(
-    task: FinetuneTask, on_message: OnMessage, *, stop: ShouldStop = lambda: False
+    task: FinetuneTask,
+    on_message: OnMessage,
+    *,
+    stop: ShouldStop = lambda: False,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Path | None:
     """Fine-tune a member, or go on where a process that was killed had come to.
 
@@ -220,10 +227,12 @@ def finetune(
         task: The member, its photos and hyperparameters.
         on_message: Called with what trains how many layers, then after each step and epoch.
         stop: Polled at each step; when it returns true, the best epoch so far is the result.
+        clock: Gives seconds.
 
     Returns:
         The fine-tuned network; ``None`` where no epoch was better than the frozen one.
     """
+    deadline = clock() + task.budget_s if task.budget_s else math.inf
     # First the files: missing ones fail before Keras is imported.
     folder = Path(task.folder)
     inputs = np.load(folder / INPUTS, mmap_mode="r")
@@ -252,8 +261,10 @@ def finetune(
         rate = task.config.rate or find_rate(model, batches, stop)
         if stop():
             return None
-        _compile(model, schedule(rate, len(batches), task.config.epochs))
-    _train(model, batches, inputs, held_truth, task, rate, journal, on_message, stop)
+        _compile(model, 0.0)
+    costs = [1.0] * task.config.epochs
+    schedule = Schedule(rate, len(batches), costs, deadline=deadline, clock=clock)
+    _train(model, batches, inputs, held_truth, task, schedule, journal, on_message, stop, clock)
     if not journal.epochs or journal.best.number == 0:
         return None
     best = keras.models.load_model(journal.network(journal.best), compile=False, safe_mode=True)
@@ -381,52 +392,46 @@ def _compile(model: Any, rate: Any) -> None:
     model.optimizer.build(model.trainable_variables)
 
 
-def schedule(rate: float, steps: int, epochs: int) -> Any:
-    """The learning rate by step: up to ``rate`` in half an epoch, then down along a cosine to 0.
-
-    Args:
-        rate: The highest.
-        steps: Steps an epoch.
-        epochs: Epochs in all.
-    """
-    import keras
-
-    warmup = max(1, round(WARMUP_EPOCHS * steps))
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps * epochs - warmup), warmup_target=rate, warmup_steps=warmup
-    )
-
-
 def _train(
     model: Any,
     batches: AugmentedBatches,
     inputs: Array,
     held_truth: Array,
     task: FinetuneTask,
-    rate: float,
+    schedule: Schedule,
     journal: Journal,
     on_message: OnMessage,
     stop: ShouldStop,
+    clock: Callable[[], float],
 ) -> None:
     """Run epochs, from the last finished one on, until one is as good as it gets."""
-    config, steps = task.config, len(batches)
     network_recipe = Recipe.from_dict(task.recipe)
     earlier = journal.epochs[-1].seconds if journal.epochs else 0.0
-    started = time.perf_counter()
-    for number in range(config.epochs + 1):
+    started, evaluation_s = clock(), 0.0
+    for number in range(task.config.epochs + 1):
         if number >= len(journal.epochs):
-            for step, batch in enumerate(batches.epoch(number) if number else (), 1):
+            if number:
+                schedule.begin_epoch(number, journal.epochs[-1].share, evaluation_s)
+                if schedule.epoch_is_over:  # there is no time for it
+                    break
+            for photos, truth, balance in batches.epoch(number) if number else ():
                 if stop():
                     return
-                photos, truth, balance = batch
+                if schedule.epoch_is_over:
+                    break
+                model.optimizer.learning_rate = schedule.next_rate()
                 model.train_on_batch(photos, truth, sample_weight=balance)
-                on_message({"step": (number - 1) * steps + step, "of": config.epochs * steps})
+                on_message({"step": schedule.done, "of": schedule.done + schedule.steps_left})
+                schedule.end_step()
+            trained = clock()
             right, loss = score(_predict(model, network_recipe, inputs), held_truth)
-            seconds = round(earlier + time.perf_counter() - started, 1)
-            journal.add(Epoch(number, right, loss, seconds, rate), model)
+            seconds = round(earlier + clock() - started, 1)
+            epoch = Epoch(number, right, loss, seconds, schedule.rate, schedule.share)
+            journal.add(epoch, model)
+            evaluation_s = clock() - trained
         on_message({**asdict(journal.epochs[number]), "photos": len(held_truth)})
         best = min(journal.epochs[: number + 1], key=lambda epoch: epoch.loss)
-        if number - best.number >= config.patience:
+        if number - best.number >= task.config.patience:
             break
 
 
