@@ -1,4 +1,4 @@
-"""Write the parts of docs/ that are made from the code; ``--check`` only says what is stale.
+"""Write the parts of docs/ that are generated from the code; ``--check`` only lists stale ones.
 
 Run by ``make docs``; a test runs the check.
 """
@@ -30,7 +30,7 @@ def settings_page() -> str:
     lines = [
         "# Settings\n",
         "Each can be given as an option of a command that uses it, or in the environment; the",
-        "command line wins. An empty variable counts as not set.\n",
+        "command line takes precedence. An empty variable counts as not set.\n",
         "| variable | option | default | what it is |",
         "|---|---|---|---|",
     ]
@@ -41,7 +41,7 @@ def settings_page() -> str:
         lines.append(f"| `{row.variable}` | {option} | {default} | {row.help}{choices} |")
     lines += [
         "",
-        "Keras's own weights live where Keras keeps them: `$KERAS_HOME/models`, by default",
+        "Weights that Keras publishes are kept in Keras's cache, `$KERAS_HOME/models`, by default",
         "`~/.keras/models`.",
     ]
     return "\n".join(lines) + "\n"
@@ -69,8 +69,9 @@ def zoo_page() -> str:
     """The table of backbones."""
     lines = [
         "# Zoo\n",
-        "Every network that can sit in a committee. Top-1 is the published figure for ImageNet;",
-        "multiply-adds and parameters are of the whole network with its 1000 classes.\n",
+        "Every network that can be a member of a committee. Top-1 is the published figure for",
+        "ImageNet; multiply-adds and parameters are those of the whole network with its 1000",
+        "classes.\n",
         "| network | input | features | top-1 | M multiply-adds | M parameters | file | paper |",
         "|---|---|---|---|---|---|---|---|",
     ]

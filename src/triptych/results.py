@@ -226,7 +226,7 @@ class Verdict:
 
     @property
     def surest(self) -> str:
-        """Name of the member with the highest probability (the article's "best prediction")."""
+        """Name of the member with the highest probability."""
         return max(self.members, key=lambda prediction: prediction.top[0].prob).name
 
     @property

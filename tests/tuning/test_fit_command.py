@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +92,9 @@ def test_figures_are_printed_kept_and_used_from_then_on(imagenet: Path, own_fits
     for name in ("EfficientNetLite0", "EfficientNetLite1", *(f"rule {rule}" for rule in RULES)):
         assert f"\n{name}" in ran.stdout
     assert "60 photos in 5 folds" in ran.stdout
+    # Of few photos, those called sure are counted, and the interval says what that proves.
+    assert re.search(r"called sure +of those right +95 % interval", ran.stdout)
+    assert re.search(r"^rule weighted +\d+ of 60 ", ran.stdout, re.M)
     assert "1 skipped" in ran.stdout
     assert "liar.jpg" in ran.stdout
     committee = triptych.load(members=["lite0", "lite1"], precision="f32").committee

@@ -56,7 +56,7 @@ Writer = Callable[["Verdict | Failure"], None]
     "--explain-label", metavar="CLASS", help="Explain this class, by id or name, not the answer."
 )
 @click.option("--json", "form", flag_value="json", help="One JSON object per line.")
-@click.option("--csv", "form", flag_value="csv", help="A table for spreadsheets.")
+@click.option("--csv", "form", flag_value="csv", help="A CSV table for spreadsheets.")
 @click.option(
     "--out",
     metavar="DIR|URL",
@@ -87,8 +87,9 @@ def classify(
 ) -> None:
     """Classify images: files, folders (walked), or - for one image on standard input.
 
-    What a name has that cannot be shown is escaped as in URLs, and what the output's encoding lacks
-    by backslashes. In a table, text that a spreadsheet would run begins with an apostrophe.
+    Control characters in names are escaped as in URLs, and letters that the output's encoding lacks
+    by backslashes. In CSV, text that a spreadsheet would run as a formula is preceded by an
+    apostrophe.
 
     \b
     Examples:
@@ -193,7 +194,7 @@ def _writer(form: str | None, members: tuple[str, ...]) -> Writer:
 
 
 def _safe_cells(row: dict[str, Any]) -> dict[str, Any]:
-    """Cells that no spreadsheet runs: text that begins like a formula gets an apostrophe."""
+    """Cells that no spreadsheet runs as formulas: such text gets an apostrophe in front."""
     return {
         column: f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
         for column, cell in row.items()

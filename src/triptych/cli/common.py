@@ -241,6 +241,24 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in (lines[0], rule, *lines[1:]))
 
 
+def sure_cells(share: float, right: float | None, photos: int) -> tuple[str, str, str]:
+    """Table cells: answers called sure, how many of them are right, and the 95 % interval of that.
+
+    Args:
+        share: Of the answers called sure, in [0, 1].
+        right: Of these the share that is right; ``None`` if there are none, or it is not known.
+        photos: How many were answered.
+    """
+    from triptych.evaluation import metrics
+
+    count = round(share * photos)
+    called = formatting.share_of(share, photos)
+    if right is None:
+        return called, "", ""
+    interval = metrics.wilson(round(right * count), count)
+    return called, formatting.share_of(right, count), formatting.percent_range(*interval)
+
+
 def skipped(failures: Sequence[Mapping[str, Any]]) -> list[str]:
     """Lines on the photos that were left out, with the reasons; none if there are none."""
     lines = [f"  {item['source']}: {item['error']['message']}" for item in failures]

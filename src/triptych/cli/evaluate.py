@@ -92,8 +92,8 @@ def _describe(report: dict[str, Any]) -> str:
     if report.get("fitted"):
         fitted = report["fitted"]
         lines.append(
-            f"Fitted on {fitted['photos']} photos of {fitted.get('data', 'its own classes')}; for "
-            "those photos these figures are too good."
+            f"Fitted on {fitted['photos']} photos of {fitted.get('data', 'its own classes')}; on "
+            "those photos these figures are too optimistic."
         )
     if report.get("warning"):
         lines.append(report["warning"])
@@ -109,6 +109,6 @@ def _row(name: str, score: dict[str, Any], images: int) -> tuple[str, ...]:
         formatting.share_of(score["top5"], images),
         f"{score['ece']:.3f}",
         formatting.percent(score["cost"]) if "cost" in score else "",
-        formatting.percent(score["coverage"]) if "coverage" in score else "",
+        formatting.share_of(score["coverage"], images) if "coverage" in score else "",
         f"{score['set_size']:.2f}" if "set_size" in score else "",
     )

@@ -15,7 +15,7 @@ DAY_S = 86_400
 
 @click.group()
 def features() -> None:
-    """The stored features of photos, by which no photo passes through a backbone twice."""
+    """Stored features of photos, which save a second pass through each backbone."""
 
 
 @features.command("list")

@@ -214,14 +214,20 @@ def _describe(report: dict[str, Any]) -> str:
     rows += [_row(f"rule {rule['name']}", rule, photos) for rule in report["rules"]]
     coverage = formatting.percent(report["rules"][0]["sets"]["coverage"], None)
     confidence: list[tuple[str, ...]] = [
-        ("", "called sure", "of those right", f"{coverage} sets cover", "mean size")
+        (
+            "",
+            "called sure",
+            "of those right",
+            "95 % interval",
+            f"{coverage} sets cover",
+            "mean size",
+        )
     ]
     for rule in report["rules"]:
         sure, sets = rule["sure"], rule["sets"]
-        right = "" if sure["precision"] is None else formatting.percent(sure["precision"])
-        share, covered = formatting.percent(sure["share"]), formatting.percent(sets["covered"])
-        size = f"{sets['mean_size']:.2f}"
-        confidence.append((f"rule {rule['name']}", share, right, covered, size))
+        cells = common.sure_cells(sure["share"], sure["precision"], photos)
+        covered = formatting.share_of(sets["covered"], photos)
+        confidence.append((f"rule {rule['name']}", *cells, covered, f"{sets['mean_size']:.2f}"))
     percent, cascade = formatting.percent, report["cascade"]
     accuracies = {
         rule["name"]: formatting.accuracy(

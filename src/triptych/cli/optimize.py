@@ -97,14 +97,25 @@ def optimize(
 def _describe(report: Figures) -> str:
     named = [(member["name"], member) for member in report["members"]]
     named += [(f"rule {rule['name']}", rule) for rule in report["rules"]]
+    photos = report["photos"]
     accuracy = [("f32 → int8", "top-1", "same answer", "points lost", "95 % interval")]
-    confidence = [("f32 → int8", "calibration error", "called sure", "of those right", "cost")]
+    confidence = [
+        (
+            "f32 → int8",
+            "calibration error",
+            "cost",
+            "called sure",
+            "of those right",
+            "95 % interval",
+        )
+    ]
     for name, figures in named:
-        top1, agreement = _change(figures, "top1"), formatting.percent(figures["agreement"])
         low, high = map(_points, figures["interval"])
+        agreement = formatting.share_of(figures["agreement"], photos)
+        top1 = _change(figures, "top1", lambda share: formatting.share_of(share, photos))
         accuracy.append((name, top1, agreement, _points(figures["loss"]), f"{low} to {high}"))
-        sure, right, cost = (_change(figures, key) for key in ("sure", "sure_right", "cost"))
-        confidence.append((name, _change(figures, "ece", "{:.3f}".format), sure, right, cost))
+        ece, cost = _change(figures, "ece", "{:.3f}".format), _change(figures, "cost")
+        confidence.append((name, ece, cost, *_sure_cells(figures, photos)))
     compared = (
         f"Compared on {report['photos']} photos; {report['shown']} others calibrated the networks."
     )
@@ -121,6 +132,20 @@ def _describe(report: Figures) -> str:
 def _change(figures: Figures, key: str, show: Callable[[float], str] = formatting.percent) -> str:
     pair = [figures[precision].get(key) for precision in ("f32", "int8")]
     return "" if None in pair else " → ".join(map(show, pair))
+
+
+def _sure_cells(figures: Figures, photos: int) -> tuple[str, str, str]:
+    before, after = figures["f32"], figures["int8"]
+    if "sure" not in before:  # a member
+        return "", "", ""
+    cells = [
+        common.sure_cells(each["sure"], each.get("sure_right"), photos) for each in (before, after)
+    ]
+    called, right, interval = (
+        " → ".join(cell or "-" for cell in pair) if any(pair) else ""
+        for pair in zip(*cells, strict=True)
+    )
+    return called, right, interval
 
 
 def _points(share: float) -> str:

@@ -20,7 +20,7 @@ from triptych.typing import Probs
 
 
 def maximum(probs: Probs) -> Probs:
-    """The surest member answers alone: the rule of the article.
+    """The most confident member answers alone: the rule of the demo that the project started from.
 
     For each image the member whose top probability is highest wins; of equally sure members, the
     first.
@@ -196,24 +196,24 @@ RULES: dict[str, Rule] = {
     "weighted": Rule(
         weighted,
         "an average in which the more accurate networks count more",
-        "the best guess where there is a fit; without one, weights are the log-odds of the "
+        "the best choice for a fitted committee; without a fit, weights are the log-odds of the "
         "published top-1",
     ),
     "cascade": Rule(
         weighted,
         "networks in order of cost; stops as soon as the answer is sure enough",
-        "to spend half of the time on the same answers; without a fit it never stops",
+        "the same accuracy in half of the time; without a fit it never stops early",
         in_stages=True,
     ),
     "vote": Rule(
         lambda probs, weights: vote(probs),
-        "each network has one vote; equal votes go to the higher average",
-        "when probabilities are not to be trusted",
+        "each network has one vote; the higher average decides between equal votes",
+        "when the probabilities are not calibrated",
     ),
     "max": Rule(
         lambda probs, weights: maximum(probs),
-        "the surest network decides alone",
-        "to compare with the article this project starts from",
+        "the most confident network decides alone",
+        "to compare with the demo that the project started from",
     ),
 }
 CASCADE = "cascade"

@@ -1,4 +1,4 @@
-"""Features of photos: each photo passes through each backbone once, ever.
+"""Features of photos, computed once per photo and backbone, and stored.
 
 store        known features by content, in one SQLite file
 extraction   computes those that are not known yet, here or wherever `Compute` does it

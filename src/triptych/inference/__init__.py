@@ -1,1 +1,1 @@
-"""The serving flow: a committee answers for images, and explains its answers."""
+"""The serving flow: a committee classifies images, and explains its answers."""

@@ -97,7 +97,7 @@ class Recipe:
         size: Input of the network, (height, width) in pixels.
         scaling: A name from `SCALINGS`.
         fit: ``"crop"`` keeps the proportions and takes the centre; ``"square"`` squeezes the
-            whole photo into the size, as the article does.
+            whole photo into the size, as `keras.utils.load_img` does.
         crop_share: With ``"crop"``, the share of the photo's largest centred window (of the
             network's proportions) that is kept, in (0, 1].
         interpolation: A name from `INTERPOLATIONS`.

@@ -1,1 +1,1 @@
-"""Fitting, selecting and quantizing a committee on a person's own labelled photos."""
+"""Fitting, selecting and quantizing committees with labelled photos."""

@@ -1,11 +1,11 @@
-"""The data of the result pages: out-of-fold predictions of a committee, joined with how each photo
-is labelled in its project today.
+"""The data of the result pages: a committee's out-of-fold predictions, joined with the photos'
+current labels in its project.
 
-    review      one version beside the project today
+    review      one version beside the current project
     compare     two versions on the same photos
 
-Figures are those of the training, as in ``report.html``: they do not change when labels do. What a
-photo is called today is shown beside them, and two versions are compared by today's labels, so
+Figures are those of the training, as in ``report.html``: they do not change when labels do. The
+current label of a photo is shown beside them, and two versions are compared by current labels, so
 that a corrected label counts as right for both.
 """
 
