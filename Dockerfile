@@ -1,7 +1,7 @@
 # The studio without TensorFlow, with the committee `lite` ready to answer; see docs/container.md.
 
 FROM python:3.12-slim-bookworm AS build
-# "serve" answers with lite and bundles; "run" converts other networks and trains, too.
+# "serve" serves lite and bundles; "run" also converts other networks and trains.
 ARG REQUIREMENTS=serve
 WORKDIR /src
 COPY requirements requirements

@@ -1,12 +1,12 @@
-"""Large photos: which decoder, how much longer they take, and whether the answers stay.
+"""Large photos: a comparison of decoders, the time of larger photos, and whether answers change.
 
     .venv/bin/python benchmarks/bench_decode.py [IMAGENET]
 
-IMAGENET has a folder of photos per WordNet id; by default that beside the checkout. Its photos are
-enlarged and given what a camera adds: detail of single pixels (that of another photo) and noise.
-Decoders that are not installed (simplejpeg, PyTurboJPEG, opencv-python-headless) are left out.
-All are timed up to what is resized next, Pillow's picture: ours holds it already, an array of the
-others is copied into one.
+IMAGENET has a folder of photos per WordNet id; by default the one beside the checkout. Its photos
+are enlarged, and fine detail (that of another photo) and noise are added, as in a camera's photos.
+Decoders that are not installed (simplejpeg, PyTurboJPEG, opencv-python-headless) are left out. The
+time ends with the Pillow image that is resized next: ours returns one, the arrays of the others are
+copied into one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from triptych.utils import concurrency
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 SEED, REPEATS, TURNS, QUALITY = 0, 9, 25, 90
 SIZES = {"0.2 MP": (548, 411), "2 MP": (1632, 1224), "12 MP": (4000, 3000)}
-# Shorter sides: the worst case is a half that has just enough, and the usual large photo.
+# Shorter sides: those where half the size is just enough (the worst case), and a camera's photos.
 WORST_PX, CAMERA_PX, CAMERA_EVERY = (1440, 1700), 3000, 8
 
 Decoder = Callable[[bytes, int], Any]
@@ -49,9 +49,9 @@ def main() -> None:
     labelled = data.labelled(folder, lite.committee.labels).photos
     photos = {name: camera(labelled, 0, size) for name, size in SIZES.items()}
     print({name: f"{len(data) / 1e6:.2f} MB" for name, data in photos.items()})
-    decoders = decoding(photos)
-    clock = {"f32": whole(lite, photos), "auto": whole(triptych.load("lite"), photos)}
-    agreement = answers(lite, labelled)
+    decoders = decoding_ms(photos)
+    clock = {"f32": classify_ms(lite, photos), "auto": classify_ms(triptych.load("lite"), photos)}
+    agreement = compare_answers(lite, labelled)
     verdict = agreement["committee"]
     common.finish(
         "decode",
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def camera(photos: Any, number: int, size: tuple[int, int]) -> bytes:
-    """A photo as a camera of so many pixels might have taken it: a JPEG, colours halved."""
+    """A photo enlarged to ``size``, as a JPEG with subsampled colours, as a camera writes it."""
     width, height = size
     with Image.open(photos[number][0]) as photo:
         large = np.array(photo.convert("RGB").resize(size, Image.Resampling.LANCZOS), np.int16)
@@ -82,11 +82,11 @@ def camera(photos: Any, number: int, size: tuple[int, int]) -> bytes:
     return file.getvalue()
 
 
-# Decoders: each is given the bytes and how many times smaller the picture may be
+# Decoders: each gets the bytes, and how many times smaller the image may be
 
 
-def decoding(photos: dict[str, bytes]) -> dict[str, dict[str, float]]:
-    """Milliseconds to a picture, by decoder and then by photo and scale."""
+def decoding_ms(photos: dict[str, bytes]) -> dict[str, dict[str, float]]:
+    """Milliseconds to an image, by decoder and then by photo and scale."""
     scales = [(name, times) for name in photos for times in ((1,) if "0." in name else (1, 2, 4))]
     table = {
         decoder: {
@@ -99,14 +99,14 @@ def decoding(photos: dict[str, bytes]) -> dict[str, dict[str, float]]:
         for decoder, work in installed()
     }
     columns = [f"{name} 1/{times}" for name, times in scales]
-    print(f"\n{'ms to a picture':<16}" + "".join(f"{column:>12}" for column in columns))
+    print(f"\n{'ms to an image':<16}" + "".join(f"{column:>12}" for column in columns))
     for decoder, row in table.items():
         print(f"{decoder:<16}" + "".join(f"{row[column]:>12.1f}" for column in columns))
     return table
 
 
 def installed() -> Iterator[tuple[str, Decoder]]:
-    """The decoders that are here."""
+    """The decoders that are installed."""
     yield "triptych", lambda data, times: images.picture(data, enough=_shorter(data) // times)
     for name, build in (
         ("simplejpeg", _simplejpeg),
@@ -161,10 +161,10 @@ def _opencv() -> Decoder:
     return work
 
 
-# The whole way
+# From the bytes to the verdict
 
 
-def whole(classifier: Classifier, photos: dict[str, bytes]) -> dict[str, float]:
+def classify_ms(classifier: Classifier, photos: dict[str, bytes]) -> dict[str, float]:
     """Median milliseconds of `classify`, in turns, and the ratio of largest to smallest."""
     spent: dict[str, list[float]] = {name: [] for name in photos}
     for turn in range(TURNS + 2):
@@ -180,12 +180,12 @@ def whole(classifier: Classifier, photos: dict[str, bytes]) -> dict[str, float]:
     return median
 
 
-def answers(classifier: Classifier, labelled: Any) -> dict[str, dict[str, float]]:
-    """What changes against decoding in full and resizing plainly, by member and for all."""
+def compare_answers(classifier: Classifier, labelled: Any) -> dict[str, dict[str, float]]:
+    """How answers differ from decoding in full and resizing plainly, by member and for all."""
     committee = classifier.committee
     enough = recipe.enough(member.recipe for member in committee.members)
 
-    def ask(number: int) -> list[list[Any]]:
+    def predict(number: int) -> list[list[Any]]:
         data = _enlarged(labelled, number)
         ways = [(images.decode(data), _plain), (images.decode(data, enough=enough), recipe.apply)]
         return [
@@ -194,18 +194,18 @@ def answers(classifier: Classifier, labelled: Any) -> dict[str, dict[str, float]
         ]
 
     with ThreadPoolExecutor(concurrency.cpu_count()) as pool:
-        found = np.array(list(pool.map(ask, range(len(labelled)))))  # (N, 2, M, C)
+        probs = np.array(list(pool.map(predict, range(len(labelled)))))  # (N, 2, M, C)
     truth = np.array([label for _, label in labelled])
-    before, after = found.transpose(1, 2, 0, 3)  # (M, N, C) each
+    before, after = probs.transpose(1, 2, 0, 3)  # (M, N, C) each
     named = {m.name: (before[i], after[i]) for i, m in enumerate(committee.members)}
-    named["committee"] = (_joined(committee, before), _joined(committee, after))
-    print(f"\n{len(truth)} enlarged photos, in full against at a reduced scale")
-    return {name: _compared(name, *pair, truth) for name, pair in named.items()}
+    named["committee"] = (_combine(committee, before), _combine(committee, after))
+    print(f"\n{len(truth)} enlarged photos, decoded in full and at a reduced scale")
+    return {name: _compare(name, *pair, truth) for name, pair in named.items()}
 
 
-def _joined(committee: Committee, probs: Any) -> Any:
-    own = [committee.params.calibrate(*each) for each in enumerate(probs)]
-    return committee.params.join(committee.rule, np.stack(own))
+def _combine(committee: Committee, probs: Any) -> Any:
+    calibrated = [committee.params.calibrate(*each) for each in enumerate(probs)]
+    return committee.params.join(committee.rule, np.stack(calibrated))
 
 
 def _enlarged(labelled: Any, number: int) -> bytes:
@@ -217,14 +217,14 @@ def _enlarged(labelled: Any, number: int) -> bytes:
     return camera(labelled, number, (round(times * size[0]), round(times * size[1])))
 
 
-def _plain(own: recipe.Recipe, pixels: Any) -> Any:
-    resample = recipe.INTERPOLATIONS[own.interpolation]
-    part = recipe.window(own, *pixels.shape[:2])
-    small = Image.fromarray(pixels).resize(own.size[::-1], resample, box=part)
-    return recipe.scale(own, np.asarray(small))
+def _plain(member_recipe: recipe.Recipe, pixels: Any) -> Any:
+    resample = recipe.INTERPOLATIONS[member_recipe.interpolation]
+    part = recipe.window(member_recipe, *pixels.shape[:2])
+    small = Image.fromarray(pixels).resize(member_recipe.size[::-1], resample, box=part)
+    return recipe.scale(member_recipe, np.asarray(small))
 
 
-def _compared(name: str, before: Any, after: Any, truth: Any) -> dict[str, float]:
+def _compare(name: str, before: Any, after: Any, truth: Any) -> dict[str, float]:
     change = np.abs(after.max(axis=1) - before.max(axis=1))
     figures = {
         "before": float((before.argmax(axis=1) == truth).mean()),

@@ -1,11 +1,11 @@
-"""What doubt is worth: calibration, cascade, sets and "none of these", on photos with labels.
+"""Calibration, cascade, prediction sets and out-of-distribution detection, on labelled photos.
 
-    .venv/bin/python benchmarks/bench_doubt.py [IMAGENET [OWN]]
+    .venv/bin/python benchmarks/bench_doubt.py [IMAGENET [INSECTS]]
 
-IMAGENET has a folder of photos per WordNet id, OWN has train/ and val/ folders of ants and bees;
-by default those beside the checkout. Temperatures, thresholds and sets are measured by 5-fold
-cross-fitting, with the weights that `lite` ships with, never on the photos they were fitted on. The
-cascade is timed against all members in turns, so that a busy machine is busy for both.
+IMAGENET has a folder of photos per WordNet id, INSECTS has train/ and val/ folders of ants and
+bees; by default those beside the checkout. Temperatures, thresholds and sets are measured by 5-fold
+cross-fitting, with the weights of `lite`, never on the photos they were fitted on. The cascade and
+all members are timed in turns, so that other load affects both.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from triptych import data
 from triptych.ensemble import fit
 from triptych.ensemble import ood
 from triptych.ensemble import rules
+from triptych.evaluation import fit_report
 from triptych.evaluation import metrics
 from triptych.inference.classifier import Classifier
 from triptych.inference.classifier import ClassifyOptions
@@ -40,32 +41,31 @@ TURN = 50
 def main() -> None:
     """Measure, print tables, check the claims."""
     imagenet = Path(sys.argv[1]) if len(sys.argv) > 1 else DATA / "imagenet-mini"
-    own = Path(sys.argv[2]) if len(sys.argv) > 2 else DATA / "hymenoptera"
+    dataset = Path(sys.argv[2]) if len(sys.argv) > 2 else DATA / "hymenoptera"
     lite = triptych.load("lite", precision="f32")
     photos = data.labelled(imagenet, lite.committee.labels).photos
-    probs, truth = scored(lite, photos)
-    rules = crossed(lite, probs, truth)
-    clock = times(lite, [path for path, _ in photos[::3]])
-    others = [path for path, label in photos if label not in INSECTS]
-    stranger = strangers(own, others)
-    full, cascade = rules["weighted"], rules["cascade"]
+    probs, truth = predict(lite, photos)
+    table = cross_validate(lite, probs, truth)
+    clock = cascade_time(lite, [path for path, _ in photos[::3]])
+    detection = ood_detection(dataset, [path for path, label in photos if label not in INSECTS])
+    full, cascade = table["weighted"], table["cascade"]
     common.finish(
         "doubt",
-        {"rules": rules, "time": clock, "none": stranger, "photos": len(truth), "seeds": SEEDS},
+        {"rules": table, "time": clock, "none": detection, "photos": len(truth), "seeds": SEEDS},
         {
             "the committee's calibration error is 0.03 or less": full["ece"] <= 0.03,
             "the cascade is within 0.3 points of the committee": abs(cascade["top1"] - full["top1"])
             <= 0.003,
             "at 45 % or less of its multiply-adds": cascade["cost"] <= 0.45,
             "and 50 % or less of its members' time": clock["members"] <= 0.5,
-            "sets asked for 90 % cover 88 to 92 %": 0.88 <= full["coverage"] <= 0.92,
-            "none of these: AUROC 0.95 or more": stranger["auroc"] >= 0.95,
+            "sets for 90 % cover 88 to 92 %": 0.88 <= full["coverage"] <= 0.92,
+            "none of these: AUROC 0.95 or more": detection["auroc"] >= 0.95,
         },
     )
 
 
-def scored(classifier: Classifier, photos: Sequence[tuple[Path, int]]) -> tuple[Any, Any]:
-    """The members' own probabilities (M, N, C) and the truth (N,), of photos that can be read."""
+def predict(classifier: Classifier, photos: Sequence[tuple[Path, int]]) -> tuple[Any, Any]:
+    """The members' raw probabilities (M, N, C) and the truth (N,), of photos that can be read."""
     answers = classifier.score_many((str(path), path) for path, _ in photos)
     good = [
         (answer.probs, truth)
@@ -76,29 +76,20 @@ def scored(classifier: Classifier, photos: Sequence[tuple[Path, int]]) -> tuple[
     return np.stack(probs, axis=1), np.array(truth)
 
 
-def crossed(classifier: Classifier, probs: Any, truth: Any) -> dict[str, dict[str, float]]:
-    """How members and rules fare across folds: means over several ways of folding."""
+def cross_validate(classifier: Classifier, probs: Any, truth: Any) -> dict[str, dict[str, float]]:
+    """Cross-validated metrics of members and rules: means over several divisions into folds."""
     committee = classifier.committee
     costs, weights = committee.costs, list(committee.params.weights)
     rows: dict[str, list[list[float]]] = {}
     for seed in range(SEEDS):
         folds = np.random.default_rng(seed).permutation(len(truth)) % FOLDS
-        found = fit.cross_fit(probs, truth, costs, folds, weights=weights)
+        crossed = fit.cross_fit(probs, truth, costs, folds, weights=weights)
         for rule in rules.RULES:
-            sure = found.sure(rule)
-            right = found.joined[rule].argmax(axis=1) == truth
-            cost = found.cost.mean() / sum(costs) if rule == rules.CASCADE else 1.0
-            rows.setdefault(rule, []).append(
-                [
-                    *quality(found.joined[rule], truth),
-                    cost,
-                    found.covered(rule, COVERAGE).mean(),
-                    found.sizes(rule, COVERAGE).mean(),
-                    sure.mean(),
-                    right[sure].mean(),
-                ]
-            )
-        for member, calibrated in zip(committee.members, found.members, strict=True):
+            scores = fit_report.rule_scores(crossed, rule, costs, COVERAGE).metrics()
+            keys = ("cost", "coverage", "set_size", "sure", "sure_right")
+            values = [*quality(crossed.joined[rule], truth), *(scores[key] for key in keys)]
+            rows.setdefault(rule, []).append(values)
+        for member, calibrated in zip(committee.members, crossed.members, strict=True):
             rows.setdefault(member.name, []).append(quality(calibrated, truth))
     for member, raw in zip(committee.members, probs, strict=True):
         rows[f"{member.name}, raw"] = [quality(raw, truth)]
@@ -117,12 +108,12 @@ def crossed(classifier: Classifier, probs: Any, truth: Any) -> dict[str, dict[st
 
 def quality(probs: Any, truth: Any) -> list[float]:
     """Accuracy, calibration error, negative log-likelihood, Brier score."""
-    found = metrics.figures(probs, truth)
-    return [found[name] for name in ("top1", "ece", "nll", "brier")]
+    figures = metrics.figures(probs, truth)
+    return [figures[name] for name in ("top1", "ece", "nll", "brier")]
 
 
-def times(classifier: Classifier, paths: Sequence[Path]) -> dict[str, float]:
-    """Time of the cascade as a share of asking all: of the members alone, and of everything."""
+def cascade_time(classifier: Classifier, paths: Sequence[Path]) -> dict[str, float]:
+    """Time of the cascade as a share of running all: of the members alone, and of everything."""
     images = [(str(path), path.read_bytes()) for path in paths]
     list(classifier.classify_many(images[:TURN]))
     spent = {rule: np.zeros(2) for rule in ("weighted", "cascade")}
@@ -144,12 +135,12 @@ def times(classifier: Classifier, paths: Sequence[Path]) -> dict[str, float]:
     return {"members": members, "all": wall}
 
 
-def strangers(own: Path, others: Sequence[Path]) -> dict[str, float]:
-    """How well photos of other things are told from those of a committee's own classes."""
+def ood_detection(dataset: Path, others: Sequence[Path]) -> dict[str, float]:
+    """How well a committee trained on a dataset tells photos of other things from its classes."""
     with tempfile.TemporaryDirectory() as home:
-        triptych.train(own, name="own", home=Path(home))
-        classifier = triptych.load("own", home=Path(home), rule="cascade")
-        belong, strange = (
+        triptych.train(dataset, name="insects", home=Path(home))
+        classifier = triptych.load("insects", home=Path(home), rule="cascade")
+        inside, outside = (
             np.array(
                 [
                     answer.novelty
@@ -157,17 +148,15 @@ def strangers(own: Path, others: Sequence[Path]) -> dict[str, float]:
                     if isinstance(answer, triptych.Verdict)
                 ]
             )
-            for paths in (data.walk(own / "val"), others)
+            for paths in (data.walk(dataset / "val"), others)
         )
     auroc = roc_auc_score(
-        np.r_[np.ones(len(belong)), np.zeros(len(strange))], np.r_[belong, strange]
+        np.r_[np.ones(len(inside)), np.zeros(len(outside))], np.r_[inside, outside]
     )
-    caught, alarms = (
-        float((strange <= ood.FALSE_ALARMS).mean()),
-        float((belong <= ood.FALSE_ALARMS).mean()),
-    )
-    print(f"none of these: AUROC {auroc:.4f}, caught {caught:.1%} at {alarms:.1%} false alarms")
-    return {"auroc": float(auroc), "caught": caught, "false_alarms": alarms}
+    detected = float((outside <= ood.FALSE_ALARMS).mean())
+    alarms = float((inside <= ood.FALSE_ALARMS).mean())
+    print(f"none of these: AUROC {auroc:.4f}, {detected:.1%} at {alarms:.1%} false alarms")
+    return {"auroc": float(auroc), "detected": detected, "false_alarms": alarms}
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How long one photo takes in each network: OpenVINO beside two ways of asking Keras.
+"""The time of one image in each network: OpenVINO compared with two ways of predicting in Keras.
 
     .venv/bin/python benchmarks/bench_engine.py
 
-The article's three networks with random weights (speed does not depend on the values), one
-image, f32 in all of them, then bf16 where the processor has it.
+The networks of `classic` with random weights (speed does not depend on the values), one image, f32
+in all of them, then bf16 where the processor has it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def measure(row: zoo.Backbone, path: Path) -> dict[str, float]:
-    """Median milliseconds of one image by each way."""
+    """Median milliseconds of one image, by engine."""
     image = np.random.default_rng(SEED).normal(size=(1, *row.recipe.size, 3)).astype(np.float32)
     model = row.build()
     ways = {

@@ -1,10 +1,10 @@
-"""How few photos are enough: accuracy when taught with 5, 10, 20 and 50 photos a class.
+"""How many photos are enough: accuracy when trained on 5, 10, 20 and 50 photos a class.
 
     .venv/bin/python benchmarks/bench_few.py [DATA]
 
 DATA has train/ and val/ folders of a folder per class; by default the ants and bees beside the
-checkout. For each size five random choices of training photos, each taught by `triptych.train`
-as a person would, measured on all of val/.
+checkout. For each size `triptych.train` trains with its defaults on five random draws of training
+photos; accuracy is measured on all of val/.
 """
 
 from __future__ import annotations
@@ -15,32 +15,33 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import common
 import triptych
 
-BESIDE = Path(__file__).parent.parent.parent / "shared" / "data" / "hymenoptera"
+DEFAULT_DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "hymenoptera"
 SIZES = (5, 10, 20, 50)
 SEEDS = range(5)
 
 
 def main() -> None:
-    """Teach, print a Markdown table, write the figures."""
-    data = Path(sys.argv[1]) if len(sys.argv) > 1 else BESIDE
+    """Train, print a Markdown table, write the figures."""
+    data = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_DATA
     figures: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for size in SIZES:
             for seed in SEEDS:
-                made = taught(data, size, seed, Path(scratch))
-                scores = {member["name"]: member["top1"] for member in made["members"]}
-                scores["committee"] = made["committee"]["top1"]
+                metrics = train(data, size, seed, Path(scratch))
+                scores = {member["name"]: member["top1"] for member in metrics["members"]}
+                scores["committee"] = metrics["committee"]["top1"]
                 for name, score in scores.items():
                     figures.setdefault(name, {}).setdefault(str(size), []).append(score)
             print(f"{size} photos a class done", file=sys.stderr, flush=True)
-    print("| taught with | " + " | ".join(figures) + " |")
+    print("| trained on | " + " | ".join(figures) + " |")
     print("|---|" + "---|" * len(figures))
-    for size in map(str, SIZES):
-        cells = [spread(own[size]) for own in figures.values()]
+    for size in SIZES:
+        cells = [spread(scores[str(size)]) for scores in figures.values()]
         print(f"| {size} photos a class | " + " | ".join(cells) + " |")
     best = statistics.mean(figures["committee"][str(SIZES[-1])])
     common.finish(
@@ -50,8 +51,8 @@ def main() -> None:
     )
 
 
-def taught(data: Path, size: int, seed: int, scratch: Path) -> dict:
-    """Metrics of a committee that was taught with so many photos of each class."""
+def train(data: Path, size: int, seed: int, scratch: Path) -> dict[str, Any]:
+    """Metrics of a committee that was trained on ``size`` photos of each class."""
     rows = [("path", "label", "split")]
     for part in ("train", "val"):
         for folder in sorted(path for path in (data / part).iterdir() if path.is_dir()):

@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/bench_heads.py [PHOTOSxCLASSES ...]
 
-Features of 1,280 numbers are drawn around a centre per class, so no photo is needed; a fifth of the
-photos is held out, as in `triptych train`. Each size runs in a process of its own, which measures
-its peak memory. By default the sizes below run whose limit is at most two minutes; name the others.
+Synthetic features of length 1,280 are scattered around a centre per class; a fifth is held out, as
+in `triptych train`. Each size runs in a separate process, which measures its peak memory. By
+default the sizes in `LIMITS` run whose limit is at most two minutes.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def measure(photos: int, classes: int) -> dict[str, float]:
-    """Train on drawn features; seconds, accuracies and memory."""
+    """Train on synthetic features; seconds, accuracies and memory."""
     features = draw(photos, classes)
     backbones = [zoo.find(name) for name in BACKBONES]
     config = TrainingConfig()

@@ -1,9 +1,9 @@
-"""Kill training with SIGKILL at random moments: nothing may break, and nothing may change.
+"""Kill training with SIGKILL at random moments: nothing may break, and no figure may change.
 
     .venv/bin/python benchmarks/bench_kills.py [DATA]
 
-One run undisturbed, for its figures and its time. Then ten runs in another home, each killed at a
-random moment of that time; after each kill every bundle must open. Then the next run must complete
+One run is undisturbed, for its figures and its time. Ten runs in another home folder are killed at
+random moments within that time; after each kill every bundle must open. A last run must complete
 and give the figures of the undisturbed one.
 """
 
@@ -22,23 +22,24 @@ from typing import Any
 
 import common
 from triptych import bundles
+from triptych import errors
 
-BESIDE = Path(__file__).parent.parent.parent / "shared" / "data" / "hymenoptera"
+DEFAULT_DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "hymenoptera"
 KILLS = 10
 SEED = 0
 
 
 def main() -> None:
-    """Kill, look, compare."""
-    data = Path(sys.argv[1]) if len(sys.argv) > 1 else BESIDE
-    chance = random.Random(SEED)
+    """Kill, check, compare."""
+    data = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_DATA
+    rng = random.Random(SEED)
     with tempfile.TemporaryDirectory() as calm, tempfile.TemporaryDirectory() as rough:
         start = time.perf_counter()
         train(data, calm).wait()
         whole_s = time.perf_counter() - start
         broken, moments = 0, []
         for _ in range(KILLS):
-            moments.append(round(chance.uniform(0.02, 1) * whole_s, 2))
+            moments.append(round(rng.uniform(0.02, 1) * whole_s, 2))
             kill_after(train(data, rough), moments[-1])
             broken += not all_open(rough)
         train(data, rough).wait()
@@ -71,15 +72,19 @@ def kill_after(process: subprocess.Popen[bytes], delay_s: float) -> None:
 
 def all_open(home: str) -> bool:
     """Whether every version of the bundle opens, all hashes right."""
-    for folder in Path(home, "bundles").glob("kills/[0-9]*"):
-        made = bundles.read(folder)
-        bundles.check_files(folder, made.about)
+    try:
+        for folder in Path(home, "bundles").glob("kills/[0-9]*"):
+            bundles.check_files(folder, bundles.read(folder).about)
+    except errors.TriptychError as error:
+        print(error.message)
+        return False
     return True
 
 
 def metrics(home: str) -> dict[str, Any]:
     """Figures of the newest version."""
-    return json.loads((bundles.find(Path(home), "kills").folder / "metrics.json").read_text())
+    text = (bundles.find(Path(home), "kills").folder / "metrics.json").read_text()
+    return dict(json.loads(text))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
-"""Fine-tuning beside plain Keras and beside frozen networks: the same photos, backbone and run.
+"""Fine-tuning compared with plain Keras and with frozen networks, on the same photos and backbone.
 
     .venv/bin/python benchmarks/bench_learn.py [--data FOLDER] [--sets A,B] [--backbone lite0]
 
-FOLDER has a folder per set; by default the sets beside the checkout, or `TRIPTYCH_LEARN_DATA`. Sets
-that are not there are left out. A set is ``train/`` and ``val/`` or ``test/`` folders of a folder
-per class, or such folders only, whose last quarter of the files is held back: 15 and 5 photos of a
-character in omniglot136, whose last 5 were drawn by other hands.
+FOLDER has a folder per dataset; by default those beside the checkout, or `TRIPTYCH_LEARN_DATA`.
+Datasets that do not exist are left out. A dataset has ``train/`` and ``val/`` or ``test/`` folders
+of a folder per class, or only the folders per class, of which the last quarter of the files is held
+out: for omniglot136 5 of the 20 photos of each character, drawn by other people than the rest.
 
-Frozen and tuned are `triptych.train` without and with ``fine_tune``, each from nothing to the
-written bundle with its report. Plain Keras is what a good tutorial does: all layers, batch norms
-frozen, Adam 5e-4 with half an epoch of warm-up and a cosine to 0, batches of 32, shifts of up to 16
-pixels, no mirroring, label smoothing 0.1; for as many epochs as tuning took until its best. One
-after the other, in processes of their own; seconds of processor are given beside seconds, since
-they hardly depend on what else a machine does.
+Frozen and tuned are `triptych.train` without and with ``fine_tune``, from an empty home folder to
+the written bundle with its report. Plain Keras is what a good tutorial does: all layers, batch
+norms frozen, Adam 5e-4 with half an epoch of warm-up and a cosine to 0, batches of 32, shifts of up
+to 16 pixels, no mirroring, label smoothing 0.1; for as many epochs as tuning took until its best.
+They run one after the other in separate processes. Processor time is given beside wall time, since
+it hardly depends on other load.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from typing import Any
 
 import common
 
-BESIDE = Path(__file__).parent.parent.parent / "shared" / "data"
+DEFAULT_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 SETS = ("omniglot136", "flowers12", "hymenoptera", "lego4")
 FAR = "omniglot136"
-HELD_BACK = 4
+HELD_OUT_DIVISOR = 4  # one in four photos is held out
 MARGIN_PX = 16
 BATCH = 32
 RATE = 5e-4
 SMOOTHING = 0.1
 SEED = 0
-# What is claimed: accuracy not below plain Keras's by more than this, in this share of its time.
+# Accuracy may be below plain Keras's by at most this, in at most this share of its time.
 POINTS = 0.005
 TIME_SHARE = 0.8
 
@@ -47,7 +47,7 @@ TIME_SHARE = 0.8
 def main() -> None:
     """Measure each set, print a table, draw it, check the claims."""
     parser = argparse.ArgumentParser()
-    default = Path(os.environ.get("TRIPTYCH_LEARN_DATA", BESIDE))
+    default = Path(os.environ.get("TRIPTYCH_LEARN_DATA", DEFAULT_DATA))
     parser.add_argument("--data", type=Path, default=default)
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--backbone", default="lite0")
@@ -71,25 +71,25 @@ def measure(data: Path, backbone: str) -> dict[str, Any]:
     """Frozen, tuned and plain Keras on one set."""
     with tempfile.TemporaryDirectory() as scratch:
         task = {
-            "source": str(laid_out(data, Path(scratch) / "photos")),
+            "source": str(link_photos(data, Path(scratch) / "photos")),
             "backbone": backbone,
         }
-        ways = {"frozen": in_a_process("frozen", task), "tuned": in_a_process("tuned", task)}
+        ways = {"frozen": run_process("frozen", task), "tuned": run_process("tuned", task)}
         epochs = max(1, ways["tuned"]["best_epoch"])
-        ways["plain Keras"] = in_a_process("plain", {**task, "epochs": epochs})
+        ways["plain Keras"] = run_process("plain", {**task, "epochs": epochs})
     return ways
 
 
-def laid_out(data: Path, target: Path) -> Path:
-    """The set as ``train`` and ``val`` folders of links."""
+def link_photos(data: Path, target: Path) -> Path:
+    """The dataset as ``train`` and ``val`` folders of links."""
     whole = not (data / "train").is_dir()
-    held_back = "val" if (data / "val").is_dir() else "test"
+    held_out = "val" if (data / "val").is_dir() else "test"
     for folder in sorted((data if whole else data / "train").iterdir()):
         if not folder.is_dir():
             continue
         files = sorted(folder.iterdir())
-        split = len(files) - len(files) // HELD_BACK if whole else len(files)
-        others = files[split:] if whole else sorted((data / held_back / folder.name).iterdir())
+        split = len(files) - len(files) // HELD_OUT_DIVISOR if whole else len(files)
+        others = files[split:] if whole else sorted((data / held_out / folder.name).iterdir())
         for side, photos in (("train", files[:split]), ("val", others)):
             links = target / side / folder.name
             links.mkdir(parents=True)
@@ -98,8 +98,8 @@ def laid_out(data: Path, target: Path) -> Path:
     return target
 
 
-def in_a_process(way: str, task: dict[str, Any]) -> dict[str, Any]:
-    """Run one way in a process of its own, and measure its time and that of its children."""
+def run_process(way: str, task: dict[str, Any]) -> dict[str, Any]:
+    """Run one way in a separate process, and measure its time and that of its children."""
     load, start = os.getloadavg()[0], time.perf_counter()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     output = subprocess.run(
@@ -121,10 +121,10 @@ def one(way: str, task: dict[str, Any]) -> dict[str, Any]:
 
 
 def ours(task: dict[str, Any], *, fine_tune: bool) -> dict[str, Any]:
-    """`triptych.train`; top-1 on the photos held back, and what was said of fine-tuning."""
+    """`triptych.train`; top-1 on the held-out photos, and the record of fine-tuning."""
     import triptych
 
-    made = triptych.train(
+    bundle = triptych.train(
         task["source"],
         name="tuned" if fine_tune else "frozen",
         backbones=(task["backbone"],),
@@ -132,16 +132,16 @@ def ours(task: dict[str, Any], *, fine_tune: bool) -> dict[str, Any]:
         home=Path(task["source"]).parent / ("tuned" if fine_tune else "frozen"),
         report=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    score = made.metrics["committee"]
-    figures = {"top1": score["top1"], "photos": made.metrics["images"]}
-    for record in made.about.get("fine_tuned", []):
-        kept = ("epochs", "best_epoch", "seconds", "kept", "rate", "augment", "device", "curve")
-        figures |= {key: record[key] for key in kept}
+    score = bundle.metrics["committee"]
+    figures = {"top1": score["top1"], "photos": bundle.metrics["images"]}
+    for record in bundle.about.get("fine_tuned", []):
+        keys = ("epochs", "best_epoch", "seconds", "kept", "rate", "augment", "device", "curve")
+        figures |= {key: record[key] for key in keys}
     return figures
 
 
 def plain(task: dict[str, Any]) -> dict[str, Any]:
-    """Plain Keras; its own loop, so that a batch is augmented as cheaply as NumPy can."""
+    """Plain Keras, with a training loop of `train_on_batch`, as NumPy augments batches fastest."""
     os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     import keras
     import numpy as np
@@ -208,7 +208,7 @@ def read(folder: Path, photo_recipe: Any) -> tuple[Any, Any]:
 
 
 def show(name: str, ways: dict[str, Any]) -> None:
-    """A set as rows of a table."""
+    """Print a dataset as rows of a table."""
     for way, figure in ways.items():
         print(
             f"{name:<14}{way:<13}{100 * figure['top1']:6.1f} % of {figure['photos']:>4}"
@@ -218,44 +218,44 @@ def show(name: str, ways: dict[str, Any]) -> None:
 
 
 def claims(figures: dict[str, Any]) -> dict[str, bool]:
-    """What the project says of fine-tuning, as far as the sets are there."""
-    held = {}
+    """The claims about fine-tuning that the measured datasets can check."""
+    checks = {}
     for name, ways in figures.items():
-        frozen, tuned, usual = ways["frozen"], ways["tuned"], ways["plain Keras"]
+        frozen, tuned, keras = ways["frozen"], ways["tuned"], ways["plain Keras"]
         if name == FAR:
-            held[f"{name}: at least plain Keras less {100 * POINTS:g} points"] = (
-                tuned["top1"] >= usual["top1"] - POINTS
+            checks[f"{name}: at least plain Keras less {100 * POINTS:g} points"] = (
+                tuned["top1"] >= keras["top1"] - POINTS
             )
-            held[f"{name}: in at most {TIME_SHARE:g} of its processor time"] = (
-                tuned["cpu_s"] <= TIME_SHARE * usual["cpu_s"]
+            checks[f"{name}: in at most {TIME_SHARE:g} of its processor time"] = (
+                tuned["cpu_s"] <= TIME_SHARE * keras["cpu_s"]
             )
         elif name in ("flowers12", "hymenoptera"):
-            held[f"{name}: not below frozen by more than one photo"] = (
+            checks[f"{name}: not below frozen by more than one photo"] = (
                 tuned["top1"] * tuned["photos"] >= frozen["top1"] * frozen["photos"] - 1.5
             )
-    return held
+    return checks
 
 
 def draw(figures: dict[str, Any], backbone: str) -> None:
     """Accuracy and processor time of each way, as an SVG beside the figures."""
     from matplotlib import pyplot
 
-    picture, axes = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     for number, way in enumerate(("frozen", "tuned", "plain Keras")):
-        at = [index + 0.27 * (number - 1) for index in range(len(figures))]
+        positions = [index + 0.27 * (number - 1) for index in range(len(figures))]
         accuracies = [100 * ways[way]["top1"] for ways in figures.values()]
         minutes = [ways[way]["cpu_s"] / 60 for ways in figures.values()]
         for axis, values in zip(axes, (accuracies, minutes), strict=True):
-            bars = axis.bar(at, values, 0.25, label=way)
+            bars = axis.bar(positions, values, 0.25, label=way)
             axis.bar_label(bars, fmt="%.1f", fontsize=7)
     for axis, title in zip(
-        axes, (f"right on photos held back, %, {backbone}", "processor time, minutes"), strict=True
+        axes, (f"right on held-out photos, %, {backbone}", "processor time, minutes"), strict=True
     ):
         axis.set_xticks(range(len(figures)), figures)
         axis.set_title(title, fontsize=9)
     axes[0].legend(fontsize=8, loc="lower left")
     common.RESULTS.mkdir(exist_ok=True)
-    picture.savefig(common.RESULTS / "learn.svg")
+    figure.savefig(common.RESULTS / "learn.svg")
 
 
 if __name__ == "__main__":

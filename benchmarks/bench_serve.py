@@ -1,13 +1,13 @@
-"""Behind HTTP: ours beside a plain Keras app and LitServe, and what ours stands.
+"""Over HTTP: Triptych compared with a plain Keras app and LitServe; overload, and a long run.
 
     .venv/bin/python benchmarks/bench_serve.py [--only trio,lite] [--seconds 20] [--soak 30]
 
-Five parts, each server in a process of its own and the load in another, real photos, 1, 4 and 16
-clients: `trio` is the article's three networks with random weights (speed does not depend on the
-values) in all servers and in a bare loop; `lite` is the committee that comes with the package;
-`photo` is one photo in two sizes; `overload` sends four times what the server can do; `soak` sends
-good, bad and huge uploads for half an hour. LitServe is installed into a folder of its own the
-first time; where that can't be had, it is left out.
+Five parts with real photos and 1, 4 and 16 clients; servers and load run in separate processes.
+`trio` serves the networks of `classic` with random weights (speed does not depend on the values) on
+all servers, and runs them in a bare loop; `lite` serves the default committee; `photo` sends one
+photo in two sizes; `overload` sends four times the capacity; `soak` sends good, bad and huge
+uploads for half an hour. LitServe is installed into a separate environment at the first run, and
+left out if that fails.
 """
 
 from __future__ import annotations
@@ -36,28 +36,29 @@ PARTS = {
 def main() -> None:
     """Run the parts, check the claims."""
     parser = bench.options(__doc__.splitlines()[0], PARTS, seconds=20.0)
-    parser.add_argument("--precisions", default="f32,bf16,int8", help="number formats of ours")
+    parser.add_argument("--precisions", default="f32,bf16,int8", help="Triptych's number formats")
     parser.add_argument("--soak", type=float, default=30.0, metavar="MINUTES")
     parser.add_argument(
         "--litserve-python", type=Path, help=f"of an environment with {' and '.join(LITSERVE)}"
     )
-    given = bench.read(parser, PARTS)
+    options = bench.read(parser, PARTS)
 
     def litserve() -> Path | None:
-        return given.litserve_python or (_litserve() if "trio" in given.only.split(",") else None)
+        needed = "trio" in options.only.split(",")
+        return options.litserve_python or (_install_litserve() if needed else None)
 
     bench.run(
         "serve",
         PARTS,
-        given,
-        precisions=given.precisions.split(","),
+        options,
+        precisions=options.precisions.split(","),
         litserve=litserve,
-        soak_minutes=given.soak,
+        soak_minutes=options.soak,
     )
 
 
-def _litserve() -> Path | None:
-    """Python of an environment with LitServe, made the first time; ``None`` if it can't be."""
+def _install_litserve() -> Path | None:
+    """Python of an environment with LitServe, created at the first run; ``None`` if that fails."""
     folder = bench.CACHE / "litserve"
     python = folder / "bin" / "python"
     wanted = [*LITSERVE, *(f"{name}=={metadata.version(name)}" for name in ("openvino", "pillow"))]

@@ -1,11 +1,11 @@
-"""Hold many slow connections to a studio, and see whether another client is still answered.
+"""Keep many slow connections to a studio open, and measure how fast another client is answered.
 
     .venv/bin/python benchmarks/bench_slow_clients.py [--connections 600] [--seconds 60]
 
-The studio is `triptych serve` with the committee `lite`, in a home of its own. Three times so many
-connections are opened and kept: they send a header now and then, or a byte of a photo, or nothing.
-Meanwhile a client of another address asks for `/livez` and for a verdict on a drawn photo, once a
-second. Any connection that the server closes is opened again at once.
+The studio is `triptych serve` with the committee `lite` and a temporary home folder. One after the
+other, three kinds of connections are kept open: some send a header now and then, some a byte of a
+photo, some nothing. Meanwhile a client with another address requests `/livez` and classifies a
+drawing, once a second. A connection that the server closes is opened again at once.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import common
 from triptych.studio import sample_images
 
 HEAD = b"POST /api/v1/classify HTTP/1.1\r\nHost: localhost\r\n"
-# What begins a request, and what is sent of it every few seconds.
+# The start of a request, and what follows every few seconds.
 KINDS = {
     "heads": (HEAD, b"X-Header: value\r\n"),
     "bodies": (HEAD + b"Content-Type: image/jpeg\r\nContent-Length: 9999\r\n\r\n", b"\xff"),
@@ -39,24 +41,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--connections", type=int, default=600)
     parser.add_argument("--seconds", type=float, default=60.0)
-    given = parser.parse_args()
+    options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, given.connections + 200), hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, options.connections + 200), hard))
     photo = sample_images.jpeg("apples", seed=0)
-    figures, claims = {}, {}
+    figures: dict[str, Any] = {}
+    claims: dict[str, bool] = {}
     with tempfile.TemporaryDirectory() as home, studio(home) as port:
-        ask(port, "/api/v1/classify", photo)
+        answer_s(port, "/api/v1/classify", photo)
         for kind in KINDS:
-            figures[kind] = measure(port, photo, kind, given.connections, given.seconds)
+            figures[kind] = measure(port, photo, kind, options.connections, options.seconds)
             slowest = max(figures[kind]["livez_s"][-1], figures[kind]["classify_s"][-1])
             claims[f"{kind}: answered within {LIMIT_S:g} s"] = slowest <= LIMIT_S
             print(kind, figures[kind], flush=True)
-    common.finish("slow_clients", {"connections": given.connections, **figures}, claims)
+    common.finish("slow_clients", {"connections": options.connections, **figures}, claims)
 
 
 @contextlib.contextmanager
-def studio(home: str):
-    """A studio; its port."""
+def studio(home: str) -> Iterator[int]:
+    """Run a studio; gives its port."""
     command = [sys.executable, "-m", "triptych", "serve", "--port", "0", "--home", home]
     command += ["--committee", "lite", "--log-format", "off"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -67,34 +70,38 @@ def studio(home: str):
             process.terminate()
 
 
-def measure(port: int, photo: bytes, kind: str, count: int, seconds: float) -> dict[str, object]:
-    """Median, 95th percentile and largest time of answers while connections are held."""
-    start, drop = KINDS[kind]
-    held = [dial(port, start) for _ in range(count)]
-    livez, classify, again = [], [], 0
-    end, next_drop = time.monotonic() + seconds, 0.0
+def measure(port: int, photo: bytes, kind: str, count: int, seconds: float) -> dict[str, Any]:
+    """Median, 95th percentile and largest time of answers while slow connections are open."""
+    start, chunk = KINDS[kind]
+    slow = [connect(port, start) for _ in range(count)]
+    livez, classify, reopened = [], [], 0
+    end, next_send = time.monotonic() + seconds, 0.0
     while time.monotonic() < end:
-        livez.append(ask(port, "/livez"))
-        classify.append(ask(port, "/api/v1/classify", photo))
-        if time.monotonic() > next_drop:
-            next_drop = time.monotonic() + EVERY_S
-            for index, sock in enumerate(held):
+        livez.append(answer_s(port, "/livez"))
+        classify.append(answer_s(port, "/api/v1/classify", photo))
+        if time.monotonic() > next_send:
+            next_send = time.monotonic() + EVERY_S
+            for index, sock in enumerate(slow):
                 try:
-                    sock.sendall(drop)
+                    sock.sendall(chunk)
                     if sock.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) is not None:
                         raise ConnectionResetError  # closed, or answered
                 except BlockingIOError:
                     continue
                 except OSError:
                     sock.close()
-                    held[index], again = dial(port, start), again + 1
+                    slow[index], reopened = connect(port, start), reopened + 1
         time.sleep(1)
-    for sock in held:
+    for sock in slow:
         sock.close()
-    return {"livez_s": spread(livez), "classify_s": spread(classify), "opened_again": again}
+    return {
+        "livez_s": percentiles(livez),
+        "classify_s": percentiles(classify),
+        "reopened": reopened,
+    }
 
 
-def dial(port: int, start: bytes) -> socket.socket:
+def connect(port: int, start: bytes) -> socket.socket:
     """A connection that begins a request."""
     sock = socket.create_connection(("127.0.0.1", port), timeout=30)
     with contextlib.suppress(OSError):
@@ -102,8 +109,8 @@ def dial(port: int, start: bytes) -> socket.socket:
     return sock
 
 
-def ask(port: int, path: str, body: bytes | None = None) -> float:
-    """Seconds until a new connection from another address has its answer."""
+def answer_s(port: int, path: str, body: bytes | None = None) -> float:
+    """Seconds until a request from another address, on a new connection, is answered."""
     begun = time.perf_counter()
     connection = http.client.HTTPConnection(
         "127.0.0.1", port, timeout=30, source_address=("127.0.0.2", 0)
@@ -111,14 +118,14 @@ def ask(port: int, path: str, body: bytes | None = None) -> float:
     headers = {"Content-Type": "image/jpeg"} if body else {}
     connection.request("POST" if body else "GET", path, body, headers)
     with connection.getresponse() as response:
-        said = response.read()
+        content = response.read()
     if response.status != 200:
-        raise RuntimeError(f"{path} was answered by {response.status}: {said[:200]!r}")
+        raise RuntimeError(f"{path} was answered by {response.status}: {content[:200]!r}")
     connection.close()
     return time.perf_counter() - begun
 
 
-def spread(times: list[float]) -> list[float]:
+def percentiles(times: list[float]) -> list[float]:
     """Median, 95th percentile and largest."""
     ordered = sorted(times)
     picks = (len(ordered) // 2, int(0.95 * len(ordered)), len(ordered) - 1)

@@ -1,11 +1,11 @@
-"""The studio at work: a large project, first steps, and the server killed.
+"""The studio: pages of a large project, first steps, and a killed server.
 
     .venv/bin/python benchmarks/bench_studio.py [--only pages,first,kills]
 
-`pages` asks for every page of a project with 2,000 drawn photos, alone and while a teaching runs;
-`first` goes from the click on the sample to a taught committee; `kills` ends the server with
-SIGKILL while photos come, labels are mended and a project is taught. Wrong labels are looked for by
-bench_label_issues.py.
+`pages` loads every page of a project with 2,000 drawings, alone and during training; `first`
+measures the time from the click on the sample to a trained committee; `kills` kills the server with
+SIGKILL during uploads, corrections of labels and training. bench_label_issues.py measures the
+detection of wrong labels.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ def main() -> None:
     """Run the parts, check the claims."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
-    parser.add_argument("--home", type=Path, default=HOME, help="keeps the networks")
+    parser.add_argument("--home", type=Path, default=HOME, help="keeps converted networks")
     options = parser.parse_args()
     load = round(os.getloadavg()[0], 2)
     print(f"{common.machine()}\nother load on this machine at the start: {load}", flush=True)
     figures: dict[str, Any] = {"load": load}
     claims: dict[str, bool] = {}
     for name in options.only.split(","):
-        _empty(options.home)
-        figures[name], own = PARTS[name](options.home)
-        claims.update(own)
+        _reset(options.home)
+        figures[name], part_claims = PARTS[name](options.home)
+        claims.update(part_claims)
     common.finish("studio", figures, claims)
 
 
-def _empty(home: Path) -> None:
-    """A studio in which nobody was before; networks that were converted stay."""
+def _reset(home: Path) -> None:
+    """Empty a home folder, except for converted networks."""
     home.mkdir(parents=True, exist_ok=True)
     for path in home.iterdir():
         if path.name == "engines":

@@ -1,11 +1,12 @@
-"""Teaching two classes: ours beside the usual Keras way, the same backbone and photos, in one run.
+"""Training on two classes: `triptych.train` compared with the usual way in Keras.
 
     .venv/bin/python benchmarks/bench_teach.py [DATA [BACKBONE]]
 
 DATA has train/ and val/ folders of a folder per class; by default the ants and bees beside the
-checkout. The usual way: the frozen base inside the model, a dropout and a dense layer on top,
-`fit` for 10 epochs over image batches with validation. Ours: the whole `triptych.train`, from
-nothing cached to the written bundle with its report, and then again with cached features.
+checkout. Both use the same backbone and photos. The usual way: the frozen base inside the model, a
+dropout and a dense layer on top, `fit` for 10 epochs over image batches with validation. Ours: all
+of `triptych.train`, from an empty home folder to the written bundle with its report, and then again
+with stored features.
 """
 
 from __future__ import annotations
@@ -28,23 +29,23 @@ from triptych.models import weights
 from triptych.models import zoo
 from triptych.preprocessing import recipe
 
-BESIDE = Path(__file__).parent.parent.parent / "shared" / "data" / "hymenoptera"
+DEFAULT_DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "hymenoptera"
 EPOCHS = 10
 SEED = 0
 
 
 def main() -> None:
     """Measure both, print a table, check the claims."""
-    data = Path(sys.argv[1]) if len(sys.argv) > 1 else BESIDE
+    data = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_DATA
     row = zoo.find(sys.argv[2] if len(sys.argv) > 2 else "lite2")
     figures: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as home:
         for name in ("ours, cold", "ours, cached"):
             start = time.perf_counter()
-            made = triptych.train(data, name="bench", backbones=(row.name,), home=Path(home))
+            bundle = triptych.train(data, name="bench", backbones=(row.name,), home=Path(home))
             figures[name] = {
                 "s": time.perf_counter() - start,
-                "top1": made.metrics["committee"]["top1"],
+                "top1": bundle.metrics["committee"]["top1"],
             }
             print(name, figures[name], flush=True)
     figures["usual"] = usual(data, row)
@@ -57,14 +58,14 @@ def main() -> None:
         "teach",
         {"backbone": row.name, "ways": figures, "times_as_fast": round(ratio, 1), "seed": SEED},
         {
-            "teaching is at least 15 times as fast as 10 epochs over image batches": ratio >= 15,
+            "training is at least 15 times as fast as 10 epochs over image batches": ratio >= 15,
             "and its accuracy is not lower": not_lower,
         },
     )
 
 
 def usual(data: Path, row: zoo.Backbone) -> dict[str, float]:
-    """The way of most tutorials."""
+    """Train as most tutorials do."""
     keras.utils.set_random_seed(SEED)
     start = time.perf_counter()
     sets = {part: images(data / part, row, shuffle=part == "train") for part in ("train", "val")}

@@ -1,4 +1,4 @@
-"""What every benchmark prints: the machine, the versions, the figures, and whether claims hold."""
+"""The report of every benchmark: the machine, the versions, the figures, and the checked claims."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def machine() -> dict[str, Any]:
-    """Where the figures come from."""
+    """The machine and the versions that the figures were measured with."""
     return facts.facts(("keras", "tensorflow-cpu", "openvino", "numpy", "pillow"))
 
 
@@ -33,7 +33,7 @@ def median_ms(work: Callable[[], Any], *, repeats: int, warmup: int = 2) -> floa
 
 
 def finish(name: str, figures: dict[str, Any], claims: dict[str, bool]) -> None:
-    """Write the figures as JSON beside this file and end with 1 when a claim is false."""
+    """Write the figures to results/NAME.json, and exit with 1 if a claim is false."""
     RESULTS.mkdir(exist_ok=True)
     report = {"machine": machine(), "figures": figures, "claims": claims}
     path = RESULTS / f"{name}.json"

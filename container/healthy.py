@@ -1,4 +1,4 @@
-"""The container's health check: ends with 0 if the studio here would answer at once."""
+"""The container's health check: exits with 0 if the studio is ready."""
 
 import http.client
 import os

@@ -85,14 +85,14 @@ def zoo_page() -> str:
 
 
 def rules_page() -> str:
-    """docs/rules.md with a fresh table; the rest of it is written by hand."""
+    """docs/rules.md with a new table; the rest of it is written by hand."""
     lines = ["| rule | what it does | when |", "|---|---|---|"]
     lines += [f"| `{name}` | {rule.summary} | {rule.when} |" for name, rule in RULES.items()]
     return _with_table("rules", lines, (DOCS / "rules.md").read_text())
 
 
 def design_page() -> str:
-    """docs/design.md with a fresh table of rooms; the rest of it is written by hand."""
+    """docs/design.md with a new table of rooms; the rest of it is written by hand."""
     lines = ["| rank | room | what it does |", "|---|---|---|"]
     for room, rank in sorted(RANKS.items(), key=lambda item: item[1]):
         lines += [f"| {rank} | {name} | {text} |" for name, text in _first_sentences(room)]
@@ -127,9 +127,9 @@ PARTS = {"rules.md": rules_page, "design.md": design_page}
 def main() -> None:
     """Write or check the pages."""
     stale = []
-    made = {name: MARK + make() for name, make in PAGES.items()}
-    made |= {name: make() for name, make in PARTS.items()}
-    for name, text in made.items():
+    pages = {name: MARK + write() for name, write in PAGES.items()}
+    pages |= {name: write() for name, write in PARTS.items()}
+    for name, text in pages.items():
         path = DOCS / name
         if not path.exists() or path.read_text() != text:
             stale.append(name)

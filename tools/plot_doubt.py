@@ -1,11 +1,11 @@
-"""Make the pictures and the figures of docs/doubt.md from labelled photos.
+"""Make the plots and the tables of docs/doubt.md from labelled photos.
 
 .venv/bin/python tools/plot_doubt.py IMAGENET_PHOTOS OWN_PHOTOS [--same ID ...] [--near ID ...]
 
 IMAGENET_PHOTOS has a folder per class, named by WordNet id. OWN_PHOTOS has train/ and val/ with a
 folder per class: a committee is trained on the first, and evaluated on the second and on the
-ImageNet photos. ImageNet classes that equal classes of OWN_PHOTOS, or are near relatives, are given
-by their WordNet ids and counted apart.
+ImageNet photos. ImageNet classes that equal classes of OWN_PHOTOS, or are closely related to them,
+are given by their WordNet ids and counted separately.
 """
 
 from __future__ import annotations
@@ -32,28 +32,31 @@ from triptych.ensemble.ood import FALSE_ALARMS
 from triptych.ensemble.rules import CASCADE
 from triptych.ensemble.rules import FITTED_RULE
 from triptych.ensemble.rules import RULES
+from triptych.evaluation import fit_report
 from triptych.evaluation import metrics
+from triptych.evaluation.rule_metrics import RuleScores
+from triptych.inference.classifier import Scores
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 SEEDS = range(5)
 FOLDS = 5
 COVERAGES = (0.8, 0.9, 0.95, 0.97, 0.98, 0.99)
 TOLERANCES = (0.0, 0.001, 0.003, 0.01, 0.03)
-USUAL = 0.001
+DEFAULT_TOLERANCE = 0.001
 
 INK, QUIET, LINE, ACCENT, ALARM = "#14171d", "#555d6a", "#cdd2da", "#2c46b5", "#9c2424"
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """Probabilities of a committee's members for N photos.
 
     Args:
-        probs: Their own probabilities, shape (M, N, C).
+        probs: The members' uncalibrated probabilities, shape (M, N, C).
         truth: Shape (N,).
         costs: Of each member, in billions of multiply-adds.
         names: Of the members.
-        weights: Of the members, as the committee ships with them.
+        weights: Of the members, as they come with the committee.
         folds: By seed, each photo's fold, shape (N,).
     """
 
@@ -64,7 +67,7 @@ class Answers:
     weights: list[float]
     folds: list[Any]
 
-    def crossed(self, **settings: Any) -> list[CrossFit]:
+    def cross_fits(self, **settings: Any) -> list[CrossFit]:
         """Cross-fits, five folds each, by seed."""
         settings = {"weights": self.weights, **settings}
         return [
@@ -75,16 +78,16 @@ class Answers:
 
 def main() -> None:
     """Predict, fit, print tables, write plots."""
-    given = arguments()
-    answers = ask(given.imagenet)
-    crossed = answers.crossed()
-    print(rules_table(answers, crossed))
-    print(sets_table(crossed))
-    reliability(answers, crossed[0])
-    sets(crossed)
-    print(cascade(answers, crossed))
-    apart = {"of near relatives": given.near, "of the same, elsewhere": given.same}
-    print(none_of_these(given.own, given.imagenet, apart))
+    options = arguments()
+    predictions = predict(options.imagenet)
+    crossed = predictions.cross_fits()
+    print(rules_table(predictions, crossed))
+    print(sets_table(predictions, crossed))
+    reliability(predictions, crossed[0])
+    sets(predictions, crossed)
+    print(cascade(predictions, crossed))
+    related = {"of near relatives": options.near, "of the same, elsewhere": options.same}
+    print(none_of_these(options.own, options.imagenet, related))
 
 
 def arguments() -> argparse.Namespace:
@@ -97,81 +100,79 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def ask(folder: Path) -> Answers:
+def predict(folder: Path) -> Predictions:
     """Probabilities of ``lite`` for labelled photos."""
     classifier = triptych.load("lite", precision="f32", report=say)
-    seated = classifier.committee
-    indices = {label.id: label.index for label in seated.labels}
-    photos = everything(folder)
+    committee = classifier.committee
+    indices = {label.id: label.index for label in committee.labels}
+    photos = readable_photos(folder)
     classes = data.open(folder).classes
     named = ((photo.source, photo.read()) for photo in photos)
-    scores = [score.probs for score in classifier.score_many(named)]
-    say(f"Asked about {len(photos)} photos of {len(classes)} classes.")
-    return Answers(
+    scores = [each.probs for each in classifier.score_many(named) if isinstance(each, Scores)]
+    say(f"Classified {len(photos)} photos of {len(classes)} classes.")
+    return Predictions(
         probs=np.stack(scores, axis=1),
         truth=np.array([indices[classes[photo.label]] for photo in photos]),
-        costs=seated.costs,
-        names=[member.name for member in seated.members],
-        weights=list(seated.params.weights),
+        costs=committee.costs,
+        names=[member.name for member in committee.members],
+        weights=list(committee.params.weights),
         folds=[data.folds(photos, FOLDS, seed=seed) for seed in SEEDS],
     )
 
 
-def everything(folder: Path) -> list[data.LabelledPhoto]:
-    """All readable photos of a data set."""
-    found = data.open(folder)
-    return [*found.train, *found.val]
+def readable_photos(folder: Path) -> list[data.LabelledPhoto]:
+    """All readable photos of a dataset."""
+    dataset = data.open(folder)
+    return [*dataset.train, *dataset.val]
 
 
 # ---------------------------------------------------------------- figures
 
 
-def rules_table(answers: Answers, crossed: list[CrossFit]) -> str:
+def rules_table(predictions: Predictions, crossed: list[CrossFit]) -> str:
     """A table of accuracy and calibration by rule."""
-    raw = rules.join("mean", answers.probs, [1.0] * len(answers.probs))
+    raw = rules.join("mean", predictions.probs, [1.0] * len(predictions.probs))
     rows = [
-        "| who answers | right | off by | multiply-adds | called sure | of these right |",
+        "| answer by | right | calibration error | multiply-adds | called sure | of these right |",
         "|---|---|---|---|---|---|",
         row(
-            "`mean`, as the networks say it",
-            metrics.accuracy(raw, answers.truth).share,
-            metrics.expected_calibration_error(raw, answers.truth),
+            "`mean`, not fitted",
+            metrics.accuracy(raw, predictions.truth).share,
+            metrics.expected_calibration_error(raw, predictions.truth),
         ),
     ]
     for rule in RULES:
-        cost = [fit.cost.mean() / sum(answers.costs) if rule == CASCADE else 1 for fit in crossed]
-        sure = [fit.sure(rule) for fit in crossed]
-        rows.append(
-            row(
-                f"`{rule}`, fitted",
-                [metrics.accuracy(fit.joined[rule], fit.truth).share for fit in crossed],
-                [
-                    metrics.expected_calibration_error(fit.joined[rule], fit.truth)
-                    for fit in crossed
-                ],
-                cost,
-                [flags.mean() for flags in sure],
-                [
-                    metrics.accuracy(fit.joined[rule][flags], fit.truth[flags]).share
-                    for fit, flags in zip(crossed, sure, strict=True)
-                ],
-            )
-        )
+        runs = [fit_report.rule_scores(fit, rule, predictions.costs).metrics() for fit in crossed]
+        columns = ("top1", "ece", "cost", "sure", "sure_right")
+        rows.append(row(f"`{rule}`, fitted", *([run[name] for run in runs] for name in columns)))
     return "\n".join([*rows, ""])
 
 
-def sets_table(crossed: list[CrossFit]) -> str:
+def sets_table(predictions: Predictions, crossed: list[CrossFit]) -> str:
     """A table of prediction sets by requested coverage."""
-    rows = ["| asked for | held it | classes | largest | of one class |", "|---|---|---|---|---|"]
+    rows = [
+        "| requested | contained the true class | classes, on average | largest "
+        "| sets of one class |",
+        "|---|---|---|---|---|",
+    ]
     for coverage in COVERAGES:
-        sizes = [fit.sizes(FITTED_RULE, coverage) for fit in crossed]
-        held = span([fit.covered(FITTED_RULE, coverage).mean() for fit in crossed])
-        alone = np.mean([(own == 1).mean() for own in sizes])
-        most = max(own.max() for own in sizes)
+        scores = sets_at(coverage, predictions, crossed)
+        sizes = [each.size for each in scores]
+        covered = span([each.covered.mean() for each in scores])
+        single = np.mean([(each == 1).mean() for each in sizes])
+        largest = max(each.max() for each in sizes)
         rows.append(
-            f"| {100 * coverage:g} % | {held} | {np.mean(sizes):.2f} | {most} | {alone:.0%} |"
+            f"| {100 * coverage:g} % | {covered} | {np.mean(sizes):.2f} | {largest} "
+            f"| {single:.0%} |"
         )
     return "\n".join([*rows, ""])
+
+
+def sets_at(coverage: float, predictions: Predictions, crossed: list[CrossFit]) -> list[RuleScores]:
+    """Scores of the default rule with prediction sets of a coverage, by seed."""
+    return [
+        fit_report.rule_scores(fit, FITTED_RULE, predictions.costs, coverage) for fit in crossed
+    ]
 
 
 def row(name: str, *columns: float | Sequence[float]) -> str:
@@ -190,15 +191,15 @@ def span(shares: float | Sequence[float]) -> str:
 # ---------------------------------------------------------------- pictures
 
 
-def reliability(answers: Answers, crossed: CrossFit) -> None:
+def reliability(predictions: Predictions, crossed: CrossFit) -> None:
     """Plot reliability before and after calibration."""
-    before = rules.join("mean", answers.probs, [1.0] * len(answers.probs))
+    before = rules.join("mean", predictions.probs, [1.0] * len(predictions.probs))
     figure = page(7.6, 3.7)
     panels = (("as the networks say it", before), ("calibrated", crossed.joined[FITTED_RULE]))
-    for place, (title, probs) in enumerate(panels, start=1):
-        axes = plain(figure.add_subplot(1, 2, place), title)
+    for column, (title, probs) in enumerate(panels, start=1):
+        axes = plain(figure.add_subplot(1, 2, column), title)
         axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
-        for bin in metrics.reliability(probs, answers.truth):
+        for bin in metrics.reliability(probs, predictions.truth):
             interval = metrics.wilson(round(bin.accuracy * bin.count), bin.count)
             axes.plot([bin.prob] * 2, interval, color=ACCENT, linewidth=1.2, alpha=0.45)
             size_pt = 3 + 0.35 * bin.count**0.5
@@ -206,7 +207,7 @@ def reliability(answers: Answers, crossed: CrossFit) -> None:
         axes.text(
             0.98,
             0.04,
-            f"off by {metrics.expected_calibration_error(probs, answers.truth):.1%}",
+            f"off by {metrics.expected_calibration_error(probs, predictions.truth):.1%}",
             ha="right",
             color=INK,
         )
@@ -216,26 +217,31 @@ def reliability(answers: Answers, crossed: CrossFit) -> None:
     save(figure, "doubt-reliability")
 
 
-def cascade(answers: Answers, crossed: list[CrossFit]) -> str:
+def cascade(predictions: Predictions, crossed: list[CrossFit]) -> str:
     """Plot accuracy against cost for several tolerances; also as a table."""
     figure = page(6.2, 3.7)
     axes = plain(figure.add_subplot(1, 1, 1), "right answers")
-    full = sum(answers.costs)
-    for name, cost, own in zip(answers.names, answers.costs, answers.probs, strict=True):
-        dot(axes, cost / full, metrics.accuracy(own, answers.truth).share, f"{name} alone", QUIET)
-    every = np.mean([metrics.accuracy(fit.joined[FITTED_RULE], fit.truth).share for fit in crossed])
-    dot(axes, 1, every, "all three", INK)
+    full = sum(predictions.costs)
+    members = zip(predictions.names, predictions.costs, predictions.probs, strict=True)
+    for name, cost, probs in members:
+        accuracy = metrics.accuracy(probs, predictions.truth).share
+        dot(axes, cost / full, accuracy, f"{name} alone", QUIET)
+    full_accuracy = np.mean(
+        [metrics.accuracy(fit.joined[FITTED_RULE], fit.truth).share for fit in crossed]
+    )
+    dot(axes, 1, float(full_accuracy), "all three", INK)
     points, rows = [], ["| may lose | multiply-adds | right |", "|---|---|---|"]
     for tolerance in TOLERANCES:
         say(f"Cascades that may lose {100 * tolerance:g} points ...")
-        fits = crossed if tolerance == USUAL else answers.crossed(tolerance=tolerance)
-        costs = [fit.cost.mean() / full for fit in fits]
-        found = [metrics.accuracy(fit.joined[CASCADE], fit.truth).share for fit in fits]
-        rows.append(row(f"{100 * tolerance:g} points", costs, found).rstrip("| ") + " |")
-        points.append((float(np.mean(costs)), float(np.mean(found))))
-        axes.plot([points[-1][0]] * 2, [min(found), max(found)], color=ACCENT, alpha=0.45)
+        is_default = tolerance == DEFAULT_TOLERANCE
+        fits = crossed if is_default else predictions.cross_fits(tolerance=tolerance)
+        runs = [fit_report.rule_scores(fit, CASCADE, predictions.costs).metrics() for fit in fits]
+        costs, accuracies = ([run[name] for run in runs] for name in ("cost", "top1"))
+        rows.append(row(f"{100 * tolerance:g} points", costs, accuracies).rstrip("| ") + " |")
+        points.append((float(np.mean(costs)), float(np.mean(accuracies))))
+        axes.plot([points[-1][0]] * 2, [min(accuracies), max(accuracies)], color=ACCENT, alpha=0.45)
     axes.plot(*zip(*points, strict=True), color=ACCENT, linewidth=0.8, marker="o", markersize=4)
-    x, y = points[TOLERANCES.index(USUAL)]
+    x, y = points[TOLERANCES.index(DEFAULT_TOLERANCE)]
     axes.plot(x, y, "o", color=ACCENT, markersize=9)
     axes.annotate("the cascade", (x, y), (7, 7), textcoords="offset points", color=ACCENT)
     axes.set_xlim(0, 1.15)
@@ -254,44 +260,43 @@ def dot(axes: Any, x: float, y: float, name: str, colour: str) -> None:
     )
 
 
-def sets(crossed: list[CrossFit]) -> None:
+def sets(predictions: Predictions, crossed: list[CrossFit]) -> None:
     """Plot coverage and size of prediction sets by requested coverage."""
-    asked = np.arange(50, 100) / 100
+    requested = np.arange(50, 100) / 100
     figure = page(7.6, 3.4)
-    held = plain(figure.add_subplot(1, 2, 1), "sets that held the true class")
-    held.plot(asked, asked, color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
-    large = plain(figure.add_subplot(1, 2, 2), "classes in a set, on average")
-    covered = np.array(
-        [[fit.covered(FITTED_RULE, each).mean() for each in asked] for fit in crossed]
-    )
-    sizes = np.array([[fit.sizes(FITTED_RULE, each).mean() for each in asked] for fit in crossed])
-    for axes, values in ((held, covered), (large, sizes)):
-        axes.fill_between(asked, values.min(0), values.max(0), color=ACCENT, alpha=0.2, linewidth=0)
-        axes.plot(asked, values.mean(0), color=ACCENT, linewidth=1.6)
+    coverage_axes = plain(figure.add_subplot(1, 2, 1), "sets that held the true class")
+    coverage_axes.plot(requested, requested, color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
+    size_axes = plain(figure.add_subplot(1, 2, 2), "classes in a set, on average")
+    scores = [sets_at(each, predictions, crossed) for each in requested]
+    covered = np.array([[run.covered.mean() for run in runs] for runs in scores]).T
+    sizes = np.array([[run.size.mean() for run in runs] for runs in scores]).T
+    for axes, values in ((coverage_axes, covered), (size_axes, sizes)):
+        low, high = values.min(0), values.max(0)
+        axes.fill_between(requested, low, high, color=ACCENT, alpha=0.2, linewidth=0)
+        axes.plot(requested, values.mean(0), color=ACCENT, linewidth=1.6)
         axes.set_xlabel("how often they shall hold it")
-    shares(held, "xy", limits=False)
-    shares(large, "x", limits=False)
-    large.set_ylim(0)
+    shares(coverage_axes, "xy", limits=False)
+    shares(size_axes, "x", limits=False)
+    size_axes.set_ylim(0)
     save(figure, "doubt-sets")
 
 
-def none_of_these(own: Path, others: Path, apart: Mapping[str, Sequence[str]]) -> str:
+def none_of_these(dataset: Path, imagenet: Path, related: Mapping[str, Sequence[str]]) -> str:
     """Plot p-values in and out of distribution; the share refused as a table."""
-    strangers, classes = everything(others), data.open(others).classes
+    others, classes = readable_photos(imagenet), data.open(imagenet).classes
     with tempfile.TemporaryDirectory() as home:
-        say("Teaching a committee ...")
-        triptych.train(own, name="own", home=home, precision="f32")
-        taught = triptych.load("own", home=home, precision="f32")
-        belonging = p_values(taught, data.open(own).val)
-        rest = p_values(taught, strangers)
-    named = np.array([classes[photo.label] for photo in strangers])
-    known = [name for names in apart.values() for name in names]
-    unlike = rest[~np.isin(named, known)]
-    groups = {"of the taught classes": belonging, "of something else": unlike}
-    groups.update({name: rest[np.isin(named, names)] for name, names in apart.items() if names})
+        say("Training a committee ...")
+        triptych.train(dataset, name="doubt", home=Path(home), precision="f32")
+        classifier = triptych.load("doubt", home=home, precision="f32")
+        inside = p_values(classifier, data.open(dataset).val)
+        outside = p_values(classifier, others)
+    names = np.array([classes[photo.label] for photo in others])
+    unrelated = outside[~np.isin(names, [name for group in related.values() for name in group])]
+    groups = {"of the taught classes": inside, "of something else": unrelated}
+    groups |= {title: outside[np.isin(names, group)] for title, group in related.items() if group}
     draw_p_values(groups)
-    # How often a photo that belongs looks more like the taught ones than one that does not.
-    pairs = belonging[:, None], unlike[None]
+    # How often an in-distribution photo has the higher p-value of the two.
+    pairs = inside[:, None], unrelated[None]
     auroc = (pairs[0] > pairs[1]).mean() + (pairs[0] == pairs[1]).mean() / 2
     lines = [f"| {name} | {len(each)} | {refused(each):.1%} |" for name, each in groups.items()]
     head = ["| photos | how many | called none of these |", "|---|---|---|"]
@@ -301,9 +306,9 @@ def none_of_these(own: Path, others: Path, apart: Mapping[str, Sequence[str]]) -
 def draw_p_values(groups: Mapping[str, Any]) -> None:
     """Plot the distribution of p-values in each group of photos."""
     figure = page(2.4 * len(groups), 3.1)
-    for place, (name, values) in enumerate(groups.items(), start=1):
+    for column, (name, values) in enumerate(groups.items(), start=1):
         title = f"{len(values)} photos\n{name}"
-        axes = plain(figure.add_subplot(1, len(groups), place), title)
+        axes = plain(figure.add_subplot(1, len(groups), column), title)
         counts, edges = np.histogram(values, np.linspace(0, 1, 21))
         colours = [ALARM if edge < FALSE_ALARMS - 1e-9 else ACCENT for edge in edges[:-1]]
         axes.bar(edges[:-1], counts / len(values), 0.045, align="edge", color=colours)

@@ -26,7 +26,7 @@ RANKS = {
     "training": 9,
     "tuning": 10,
     "studio": 10,
-    "": 10,  # the package's own door: triptych.load, triptych.train
+    "": 10,  # triptych/__init__.py: triptych.load, triptych.train
     "web": 11,
     "scale": 12,
     "cli": 13,

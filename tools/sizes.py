@@ -1,4 +1,4 @@
-"""Print how long functions and modules are, without docstrings of functions.
+"""Print the lengths of functions (without their docstrings) and of modules.
 
 Run by ``make lint``. Aims: functions of 25 to 30 lines at the 90th percentile, modules of about 250
 lines (CONTRIBUTING.md).

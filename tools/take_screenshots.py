@@ -1,11 +1,11 @@
-"""Take the pictures of the studio for the docs: every page, light and dark, wide and on a phone.
+"""Take the screenshots of the studio for the docs: every page, light and dark, wide and on a phone.
 
     .venv/bin/python tools/take_screenshots.py [FOLDER]
 
-Serves a studio over a home of its own with drawings in place of photos: the sample project, with
-some labels wrong, taught, corrected and taught again. docs/images gets a picture for each page and
-scheme, wide and phone beside each other, cut where they get long. FOLDER keeps the networks from
-one run to the next.
+Runs a studio on a temporary home folder, with drawings in place of photos: the sample project, with
+some labels wrong, trained, corrected and trained again. docs/images gets a picture for each page
+and scheme, wide and phone side by side, cropped if they are long. FOLDER keeps the converted
+networks for the next run.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser
+from playwright.sync_api import FilePayload
 from playwright.sync_api import Page
 from playwright.sync_api import sync_playwright
 
@@ -32,12 +33,15 @@ from triptych.studio.projects import Projects
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
-SCHEMES = {"light": "#dcdcdc", "dark": "#3a3a3a"}  # and what lies between two pages
+SCHEMES: dict[Any, str] = {
+    "light": "#dcdcdc",
+    "dark": "#3a3a3a",
+}  # with the background between two pages
 WIDTHS: dict[str, dict[str, Any]] = {
     "wide": {"viewport": {"width": 1180, "height": 500}},
     "phone": {"viewport": {"width": 390, "height": 500}, "is_mobile": True, "has_touch": True},
 }
-GAP, MOST_HIGH, SCALE = 24, 1350, 0.6
+GAP, MAX_HEIGHT, SCALE = 24, 1350, 0.6
 Go = Callable[[Page], object]
 KEY = "sample-fruit"
 PAGES = {
@@ -54,7 +58,7 @@ PAGES = {
     "share": f"/c/{KEY}",
     "inbox": f"/projects/inbox?project={KEY}",
     "api": "/docs",
-    "error": "/projects/nowhere",
+    "error": "/projects/no-such-project",
 }
 
 
@@ -71,12 +75,17 @@ def main() -> None:
             empty(browser, address, home)
             fill(browser, address, home)
             for name, path in PAGES.items():
-                picture(browser, home, name, lambda page, path=path: page.goto(address + path))
+                picture(browser, home, name, visit(address + path))
             picture(browser, home, "classify", lambda page: explain(page, address), "#wall")
-            picture(browser, home, "classify-empty", lambda page: page.goto(address))
+            picture(browser, home, "classify-empty", visit(address))
             front(browser, address)
         with serving(home, TRIPTYCH_API_KEY="a key of this run") as address:
-            picture(browser, home, "sign-in", lambda page: page.goto(address))
+            picture(browser, home, "sign-in", visit(address))
+
+
+def visit(url: str) -> Go:
+    """What opens a page."""
+    return lambda page: page.goto(url)
 
 
 @contextlib.contextmanager
@@ -117,62 +126,58 @@ def address_in(log: Path, server: subprocess.Popen[bytes]) -> str:
     sys.exit(log.read_text())
 
 
-# ------------------------------------------------------------------ what is to be seen
+# ------------------------------------------------------------------ the studio's content
 
 
 def empty(browser: Browser, address: str, home: Path) -> None:
     """Screenshots of an empty studio."""
-    picture(browser, home, "projects-empty", lambda page: page.goto(f"{address}/projects"))
+    picture(browser, home, "projects-empty", visit(f"{address}/projects"))
 
 
 def fill(browser: Browser, address: str, home: Path) -> None:
     """Train on the sample, correct labels, train again, publish, fill the inbox."""
-    door = Projects(home)
-    sample_images.make_project(door)
-    names = {own.name: own.id for own in door.find(KEY).classes}
-    photos = {photo.name: photo.digest for photo in door.photos(KEY, limit=-1)}
-    wrong = [photos[f"apples {number:02}.jpg"] for number in (3, 11)]
-    door.decide(KEY, wrong, class_id=names["pears"])
+    projects = Projects(home)
+    sample_images.make_project(projects)
+    class_ids = {each.name: each.id for each in projects.find(KEY).classes}
+    photos = {photo.name: photo.digest for photo in projects.photos(KEY, limit=-1)}
+    mislabelled = [photos[f"apples {number:02}.jpg"] for number in (3, 11)]
+    projects.decide(KEY, mislabelled, class_id=class_ids["pears"])
     page = browser.new_page()
     page.set_default_timeout(300_000)
     page.goto(f"{address}/projects/{KEY}/teach")
     page.get_by_role("button", name="Start").click()
     page.locator('#job [data-state="now"]').wait_for()
-    picture(
-        browser, home, "teach-running", lambda page: page.goto(f"{address}/projects/{KEY}/teach")
-    )
+    picture(browser, home, "teach-running", visit(f"{address}/projects/{KEY}/teach"))
     page.get_by_text("This made version 1").wait_for()
-    door.decide(KEY, [photos["lemons 05.jpg"]], exclude=True)
-    door.decide(KEY, wrong[:1], class_id=names["apples"])
+    projects.decide(KEY, [photos["lemons 05.jpg"]], exclude=True)
+    projects.decide(KEY, mislabelled[:1], class_id=class_ids["apples"])
     page.goto(f"{address}/projects/{KEY}/result")
     page.get_by_role("button", name="Teach again").click()
     page.get_by_text("This made version 2").wait_for()
     page.goto(f"{address}/projects/{KEY}/publish")
     page.get_by_role("button", name="Publish version 2").click()
-    page.get_by_label("Description").fill(
-        "Drawn apples, lemons and pears, to see teaching at work."
-    )
+    page.get_by_label("Description").fill("Drawings of apples, lemons and pears, to try training.")
     page.get_by_role("button", name="Save the card").click()
-    keep(door)
+    fill_inbox(projects)
     page.close()
 
 
-def keep(door: Projects) -> None:
+def fill_inbox(projects: Projects) -> None:
     """Fill the inbox with photos the committee is unsure of."""
     for number, (kind, prob) in enumerate((("apples", 0.52), ("pears", 0.61), ("lemons", 0.48))):
-        said = {"label": kind, "prob": prob, "status": "unsure", "novelty": None}
+        answer = {"label": kind, "prob": prob, "status": "unsure", "novelty": None}
         top = [{"label": kind, "prob": prob}, {"label": "quinces", "prob": 0.9 - prob}]
-        verdict = {**said, "committee": KEY, "top": top}
-        door.keep(f"kitchen {number + 1}.jpg", sample_images.jpeg(kind, seed=100 + number), verdict)
+        verdict = {**answer, "committee": KEY, "top": top}
+        photo = sample_images.jpeg(kind, seed=100 + number)
+        projects.keep(f"kitchen {number + 1}.jpg", photo, verdict)
 
 
 def explain(page: Page, address: str) -> None:
     """Screenshot of an answer with its heat map."""
     page.goto(f"{address}/?committee={KEY}")
     data = sample_images.jpeg("pears", seed=200)
-    page.set_input_files(
-        "#choose", [{"name": "pear.jpg", "mimeType": "image/jpeg", "buffer": data}]
-    )
+    photo: FilePayload = {"name": "pear.jpg", "mimeType": "image/jpeg", "buffer": data}
+    page.set_input_files("#choose", [photo])
     page.click(".ask")
     page.get_by_role("button", name="Why this verdict?").click()
     page.locator("#cards .heat").wait_for()
@@ -199,17 +204,18 @@ def front(browser: Browser, address: str) -> None:
 
 
 def picture(browser: Browser, home: Path, name: str, go: Go, part: str = "body") -> None:
-    """Take a page in both schemes and two widths, side by side."""
+    """Save a page in both schemes, in two widths side by side."""
     folder = home / "screenshots"
     folder.mkdir(exist_ok=True)
-    for scheme, ground in SCHEMES.items():
+    for scheme, background in SCHEMES.items():
         paths = [folder / f"{name}-{scheme}-{width}.png" for width in WIDTHS]
         for path, options in zip(paths, WIDTHS.values(), strict=True):
             page = browser.new_page(color_scheme=scheme, **options)
             go(page)
             shoot(page, path, part)
             page.close()
-        beside(paths, ground).save(IMAGES / f"studio-{name}-{scheme}.png", optimize=True)
+        both = side_by_side(paths, background)
+        both.save(IMAGES / f"studio-{name}-{scheme}.png", optimize=True)
     print(name, flush=True)
 
 
@@ -217,24 +223,26 @@ def shoot(page: Page, path: Path, part: str) -> None:
     """Take an element of a page, in a window as high as the page."""
     page.evaluate("for (const image of document.images) image.loading = 'eager'")
     page.wait_for_load_state("networkidle")
-    # Else what keeps to the window's edge would lie in the middle of the picture.
-    for _ in range(2):  # a page may be laid out otherwise in a high window
-        high = page.evaluate("document.documentElement.scrollHeight")
-        page.set_viewport_size({**page.viewport_size, "height": high})
+    # Else elements that stick to the window's edge would be in the middle of the picture.
+    for _ in range(2):  # the layout of a page may change in a high window
+        height = page.evaluate("document.documentElement.scrollHeight")
+        if size := page.viewport_size:
+            page.set_viewport_size({"width": size["width"], "height": height})
     page.locator(part).screenshot(path=path, animations="disabled")
 
 
-def beside(paths: list[Path], ground: str) -> Image.Image:
+def side_by_side(paths: list[Path], background: str) -> Image.Image:
     """Put screenshots side by side, cropped, reduced, and with few colours."""
     pages = [Image.open(path).convert("RGB") for path in paths]
-    pages = [page.crop((0, 0, page.width, min(page.height, MOST_HIGH))) for page in pages]
+    pages = [page.crop((0, 0, page.width, min(page.height, MAX_HEIGHT))) for page in pages]
     width = sum(page.width for page in pages) + GAP * (len(pages) + 1)
-    both = Image.new("RGB", (width, max(page.height for page in pages) + 2 * GAP), ground)
+    both = Image.new("RGB", (width, max(page.height for page in pages) + 2 * GAP), background)
     left = GAP
     for page in pages:
         both.paste(page, (left, GAP))
         left += page.width + GAP
-    small = both.resize(tuple(round(side * SCALE) for side in both.size), Image.Resampling.LANCZOS)
+    size = round(both.width * SCALE), round(both.height * SCALE)
+    small = both.resize(size, Image.Resampling.LANCZOS)
     return small.quantize(256, kmeans=1, dither=Image.Dither.NONE)
 
 

@@ -2,11 +2,11 @@
 
     sudo python3 tools/try_container.py
 
-Needs Linux, root and util-linux. With mounts of its own: the steps of the build run in a bare
-folder, which is then packed and unpacked as a layer of an image is (whole seconds). The studio runs
-as another user, with an empty environment, no network, and nothing to write to but a volume and
-/tmp. It is started twice, asked about a photo, and stopped. Prints sizes, times and memory; ends
-with 1 when something is not as it should be.
+Needs Linux, root and util-linux. In a separate mount namespace, the steps of the build run in an
+empty folder, which is then packed and unpacked like a layer of an image (with times in whole
+seconds). The studio runs as another user, with an empty environment, no network, and write access
+only to a volume and /tmp. It is started twice, classifies a photo, and is stopped. Prints sizes,
+times and memory; exits with 1 if a step fails.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def main() -> None:
         stages[sys.argv[1]](Path(sys.argv[2]))
         return
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="triptych-") as scratch:
-        sys.exit(again("--mount", "build", Path(scratch)))
+        sys.exit(run_stage("--mount", "build", Path(scratch)))
 
 
-def again(apart: str, stage: str, scratch: Path) -> int:
-    """Run this script's next stage in one more namespace."""
-    return subprocess.call(["unshare", apart, sys.executable, __file__, stage, scratch])
+def run_stage(namespace: str, stage: str, scratch: Path) -> int:
+    """Run a stage of this script in a new namespace."""
+    return subprocess.call(["unshare", namespace, sys.executable, __file__, stage, scratch])
 
 
 def build(scratch: Path) -> None:
@@ -63,11 +63,11 @@ def build(scratch: Path) -> None:
         do("container/steps", step, TARGET, cwd=source, env={**os.environ, "PATH": path})
         print(f"{step}: {time.monotonic() - start:.0f} s", flush=True)
     as_layer(scratch / "layer.tar")
-    tell_sizes()
+    print_sizes()
     os.chown(VOLUME, int(USER), int(USER))
-    for place in (TARGET, PYTHON, Path("/mnt"), Path("/")):
-        do("mount", "-o", "remount,bind,ro", place)
-    sys.exit(again("--net", "run", scratch))
+    for folder in (TARGET, PYTHON, Path("/mnt"), Path("/")):
+        do("mount", "-o", "remount,bind,ro", folder)
+    sys.exit(run_stage("--net", "run", scratch))
 
 
 def as_layer(file: Path) -> None:
@@ -79,7 +79,7 @@ def as_layer(file: Path) -> None:
     file.unlink()
 
 
-def tell_sizes() -> None:
+def print_sizes() -> None:
     """Print the size of the image, and of its largest parts."""
     packages = next(TARGET.glob("lib/python*/site-packages"))
     sizes = {path.name: size_mb(path) for path in packages.iterdir()}
@@ -91,8 +91,8 @@ def tell_sizes() -> None:
 
 def size_mb(path: Path) -> float:
     """The size of a file or a folder on disk."""
-    said = subprocess.run(["du", "-sB1", path], capture_output=True, text=True, check=True).stdout
-    return int(said.split()[0]) / 1e6
+    output = subprocess.run(["du", "-sB1", path], capture_output=True, text=True, check=True).stdout
+    return int(output.split()[0]) / 1e6
 
 
 def run(scratch: Path) -> None:
@@ -103,15 +103,15 @@ def run(scratch: Path) -> None:
         [TARGET / "bin/python", "-c", DRAW], capture_output=True, check=True
     ).stdout
     for volume in ("empty volume", "used volume"):
-        once(volume, photo)
+        serve(volume, photo)
     written = sorted(VOLUME.rglob("*"))
     print("written: " + ", ".join(str(path.relative_to(VOLUME)) for path in written))
     if any(path.name == "network.xml" for path in written):
-        sys.exit("Networks were converted anew; those of the image were to be taken.")
+        sys.exit("Networks were converted again, although the image contains them.")
 
 
-def once(volume: str, photo: bytes) -> None:
-    """Run the server once."""
+def serve(volume: str, photo: bytes) -> None:
+    """Start the server, classify a photo, stop the server."""
     start = time.monotonic()
     studio = subprocess.Popen(as_user(TARGET / "start", "serve"))
     while subprocess.call(as_user(TARGET / "bin/python", TARGET / "healthy.py")):
@@ -119,24 +119,24 @@ def once(volume: str, photo: bytes) -> None:
             sys.exit("The studio did not start.")
         time.sleep(0.1)
     healthy_s = time.monotonic() - start
-    verdict = ask(photo)
+    label = classify(photo)
     answered_s = time.monotonic() - start
     memory = Path(f"/proc/{studio.pid}/status").read_text().split("VmRSS:")[1].split()[0]
     studio.terminate()
     stop = time.monotonic()
     code = studio.wait(timeout=30)
     print(
-        f"{volume}: healthy after {healthy_s:.1f} s, first answer ({verdict}) after "
+        f"{volume}: healthy after {healthy_s:.1f} s, first answer ({label}) after "
         f"{answered_s:.1f} s, {int(memory) / 1000:.0f} MB of memory, "
         f"stopped with {code} after {time.monotonic() - stop:.1f} s",
         flush=True,
     )
     if code:
-        sys.exit("The studio did not stop as asked.")
+        sys.exit("The studio did not exit cleanly.")
 
 
-def ask(photo: bytes) -> str:
-    """Classify a photo."""
+def classify(photo: bytes) -> str:
+    """The label of a photo."""
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
     headers = {"Content-Type": "image/jpeg", "Authorization": f"Bearer {KEY}"}
     connection.request("POST", "/api/v1/classify", photo, headers)
@@ -146,9 +146,9 @@ def ask(photo: bytes) -> str:
 
 def as_user(*command: str | Path) -> list[str | Path]:
     """A command, run as the container's user."""
-    who = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs"]
+    setpriv = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs"]
     environment = {
-        "LD_LIBRARY_PATH": f"{PYTHON}/lib",  # it was built for another place
+        "LD_LIBRARY_PATH": f"{PYTHON}/lib",  # it was built for another path
         "PATH": f"{TARGET}/bin:/usr/bin:/bin",
         "PYTHONDONTWRITEBYTECODE": "1",
         "TRIPTYCH_HOME": str(VOLUME),
@@ -156,18 +156,18 @@ def as_user(*command: str | Path) -> list[str | Path]:
         "TRIPTYCH_API_KEY": KEY,
         "KERAS_HOME": f"{VOLUME}/keras",
     }
-    return [*who, "env", "-i", *(f"{k}={v}" for k, v in environment.items()), *command]
+    return [*setpriv, "env", "-i", *(f"{k}={v}" for k, v in environment.items()), *command]
 
 
-def mount(source: Path, place: Path) -> None:
+def mount(source: Path, target: Path) -> None:
     """Bind-mount a folder."""
     source.mkdir(exist_ok=True)
-    place.mkdir()
-    do("mount", "--bind", source, place)
+    target.mkdir()
+    do("mount", "--bind", source, target)
 
 
 def do(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
-    """Run a command, and fail if it does."""
+    """Run a command, and raise an error if it fails."""
     subprocess.run(command, cwd=cwd, env=env, check=True)
 
 

@@ -19,11 +19,11 @@ from triptych.models import zoo
 from triptych.models.zoo import network
 
 
-class NotFetchedError(Exception):
+class InterceptedDownload(Exception):
     """Stops Keras before it downloads, and carries the request."""
 
 
-def counted(backbone: zoo.Backbone) -> dict[str, Any]:
+def computed_facts(backbone: zoo.Backbone) -> dict[str, Any]:
     """Parameters, feature length and multiply-adds of the built network."""
     model = backbone.build()
     return {
@@ -33,12 +33,12 @@ def counted(backbone: zoo.Backbone) -> dict[str, Any]:
     }
 
 
-def asked_for(backbone: zoo.Backbone) -> dict[str, Any]:
+def weights_facts(backbone: zoo.Backbone) -> dict[str, Any]:
     """File, address and hash that Keras uses for ``weights="imagenet"``."""
 
     def catch(fname: str, origin: str, file_hash: str | None = None, **_: Any) -> None:
         hash_name = "sha256" if file_hash and len(file_hash) == 64 else "md5"
-        raise NotFetchedError(
+        raise InterceptedDownload(
             {
                 "file": fname,
                 "url": origin,
@@ -50,19 +50,19 @@ def asked_for(backbone: zoo.Backbone) -> dict[str, Any]:
     try:
         builder = getattr(keras.applications, backbone.name)
         builder(weights="imagenet", input_shape=(*backbone.recipe.size, 3))
-    except NotFetchedError as caught:
-        facts: dict[str, Any] = caught.args[0]
+    except InterceptedDownload as intercepted:
+        facts: dict[str, Any] = intercepted.args[0]
         return facts
     finally:
         file_utils.get_file = real
-    raise SystemExit(f"Keras fetched nothing for {backbone.name}.")
+    raise SystemExit(f"Keras downloads nothing for {backbone.name}.")
 
 
-def wrong(backbone: zoo.Backbone) -> list[str]:
-    """What the table says otherwise, one sentence each."""
-    facts = [(backbone, counted(backbone))]
+def differences(backbone: zoo.Backbone) -> list[str]:
+    """Where the table differs from the network, one sentence each."""
+    facts: list[tuple[Any, dict[str, Any]]] = [(backbone, computed_facts(backbone))]
     if backbone.builder.startswith("keras.applications:"):
-        facts.append((backbone.weights, asked_for(backbone)))
+        facts.append((backbone.weights, weights_facts(backbone)))
     return [
         f"{backbone.name}: {field} is {fact!r}; the table says {getattr(row, field)!r}"
         for row, values in facts
@@ -76,10 +76,10 @@ def main(names: list[str]) -> int:
     backbones = [zoo.find(name) for name in names] or list(zoo.BACKBONES.values())
     any_wrong = False
     for backbone in backbones:
-        found = wrong(backbone)
-        any_wrong |= bool(found)
+        wrong = differences(backbone)
+        any_wrong |= bool(wrong)
         keras.backend.clear_session()
-        print(*found or [f"{backbone.name}: right"], sep="\n", flush=True)
+        print(*wrong or [f"{backbone.name}: right"], sep="\n", flush=True)
     return int(any_wrong)
 
 

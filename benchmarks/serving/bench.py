@@ -23,7 +23,7 @@ from triptych.engines import openvino
 
 CLIENTS = (1, 4, 16)
 CACHE = Path(__file__).parent.parent / ".cache"
-BESIDE = CACHE.parent.parent.parent / "shared" / "data" / "imagenet-mini"
+DEFAULT_DATA = CACHE.parent.parent.parent / "shared" / "data" / "imagenet-mini"
 
 
 @dataclass
@@ -60,7 +60,7 @@ def options(about: str, parts: Parts, *, seconds: float) -> argparse.ArgumentPar
     """The options that every benchmark of servers has."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--only", default=",".join(parts), help="parts, separated by commas")
-    parser.add_argument("--photos", type=Path, default=BESIDE, help="folder of JPEG photos")
+    parser.add_argument("--photos", type=Path, default=DEFAULT_DATA, help="folder of JPEG photos")
     parser.add_argument("--home", type=Path, default=CACHE / "home", help="keeps the networks")
     parser.add_argument("--seconds", type=float, default=seconds, help="how long a load is counted")
     return parser

@@ -56,7 +56,7 @@ def gains(
         took 1, 2, ... members.
     """
     truth, before = crossed.truth, unfitted(probs)
-    after = {rule: _metrics(crossed, rule, costs, coverage) for rule in RULES}
+    after = {rule: rule_scores(crossed, rule, costs, coverage).metrics() for rule in RULES}
     return {
         "photos": len(truth),
         "folds": len(crossed.fold_params),
@@ -89,10 +89,27 @@ def gains(
     }
 
 
-def _metrics(
-    crossed: CrossFit, rule: str, costs: Sequence[float], coverage: float
-) -> dict[str, Any]:
-    """The metrics of a rule, each fold answered with the parameters fitted without it."""
+def rule_scores(
+    crossed: CrossFit, rule: str, costs: Sequence[float], coverage: float = 0.9
+) -> RuleScores:
+    """The scores of a rule, each fold with the parameters that were fitted without it.
+
+    Args:
+        crossed: Answers by committees that were fitted on the other folds, to N photos.
+        rule: A name from `rules.RULES`.
+        costs: Cost of running each member, length M, as in the fit.
+        coverage: How often prediction sets are meant to contain the true class, in (0, 1).
+
+    Returns:
+        Of N photos, fold after fold.
+
+    Example:
+        >>> from triptych.ensemble import fit
+        >>> probs = np.tile([0.9, 0.1], (2, 100, 1))
+        >>> crossed = fit.cross_fit(probs, np.zeros(100, int), [1, 3], np.arange(100) % 5)
+        >>> float(rule_scores(crossed, "cascade", [1, 3]).cost.mean())
+        0.25
+    """
     parts = []
     for fold, params in enumerate(crossed.fold_params):
         photos = crossed.folds == fold
@@ -100,4 +117,4 @@ def _metrics(
         answers = rule_metrics.of_joined(params, rule, joined, used, costs)
         quantiles = params.rule(rule).quantiles
         parts.append(rule_metrics.score(answers, crossed.truth[photos], quantiles, coverage))
-    return RuleScores.join(parts).metrics()
+    return RuleScores.join(parts)
