@@ -18,11 +18,13 @@ from support import networks
 from triptych import errors
 from triptych.engines.openvino import OpenVINOEngine
 from triptych.models import zoo
+from triptych.models.head import Head
 from triptych.preprocessing.recipe import Recipe
 from triptych.preprocessing.recipe import apply
 from triptych.training import finetune_decisions as decisions
 from triptych.training import finetune_process as process
 from triptych.training import finetune_worker as worker
+from triptych.training.heads import CrossFittedHead
 
 # Keras's TensorFlow backend turns variables into arrays in NumPy 1's way.
 pytestmark = [
@@ -63,7 +65,15 @@ def task_in(folder: Path) -> worker.FinetuneTask:
     model = str(folder / "model.keras")
     head = {"kind": "linear", "notes": {"strength": 1e-3}}
     return worker.FinetuneTask(
-        str(folder), model, RECIPE.to_dict(), 2, head, ("flip",), seed=3, config=CONFIG
+        folder=str(folder),
+        model=model,
+        recipe=RECIPE.to_dict(),
+        size=(SIDE // 2, SIDE // 2),
+        classes=2,
+        head=head,
+        augment=("flip",),
+        seed=3,
+        config=CONFIG,
     )
 
 
@@ -120,7 +130,8 @@ def test_all_layers_learn_except_batch_norms(keras: Any, tuned: Tuned) -> None:
 
 def test_the_best_epoch_is_what_is_kept(keras: Any, tuned: Tuned) -> None:
     curve = epochs(tuned.said)
-    best = min(curve, key=lambda epoch: epoch["loss"])
+    assert [epoch["full_size"] for epoch in curve] == [False, False, False, True]
+    best = curve[-1]
     inputs = np.load(Path(tuned.task.folder) / worker.INPUTS)
     batch = (inputs.astype(np.float32) - 127.5) / 127.5
     probs = keras.models.load_model(tuned.path).predict(batch, verbose=0)
@@ -140,7 +151,9 @@ def test_where_no_epoch_is_better_there_is_no_network(task: worker.FinetuneTask)
     with np.load(folder / worker.TRUTH) as truth:
         np.savez(folder / worker.TRUTH, train=truth["train"], held=1 - truth["held"])
     said: list[dict[str, Any]] = []
-    assert worker.finetune(task, said.append) is None
+    config = dataclasses.replace(CONFIG, epochs=9, patience=2)
+    assert worker.finetune(dataclasses.replace(task, config=config), said.append) is None
+    assert [epoch["number"] for epoch in epochs(said)] == [0, 1, 2]
     assert not (folder / worker.TUNED).exists()
 
 
@@ -219,9 +232,9 @@ def test_a_budget_is_kept_to_by_shorter_epochs(
     keras: Any, task: worker.FinetuneTask, step_s: float, steps: int
 ) -> None:
     clock = Clock(step_s=step_s)
-    worker.finetune(
-        dataclasses.replace(task, config=BUDGETED, budget_s=40.0), clock.hear, clock=clock
-    )
+    # At one size, since steps of this clock take as long at any.
+    task = dataclasses.replace(task, size=(SIDE, SIDE), config=BUDGETED, budget_s=40.0)
+    worker.finetune(task, clock.hear, clock=clock)
     assert steps - 3 <= clock.steps <= steps
     if steps > 4:
         assert clock.now <= 100 + 40
@@ -253,9 +266,7 @@ def test_stopping_keeps_the_best_epoch(keras: Any, task: worker.FinetuneTask) ->
     process.run(endless, said.append, stop=lambda: len(epochs(said)) > 2)
     curve = epochs(said)
     assert 2 < len(curve) < 10_000
-    assert (Path(task.folder) / worker.TUNED).exists() == (
-        min(curve, key=lambda epoch: epoch["loss"])["number"] > 0
-    )
+    assert (Path(task.folder) / worker.TUNED).exists() == (curve[-1]["best"] > 0)
 
 
 def test_a_worker_that_fails_says_why(task: worker.FinetuneTask) -> None:
@@ -271,12 +282,53 @@ def test_without_tensorflow_nothing_is_begun(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_last_fold_is_held_out_and_must_be_large_enough() -> None:
-    folds = np.array([0, 1, 2, -1] * 12)
-    assert (np.flatnonzero(decisions.held_out_fold(folds)) == np.arange(2, 48, 4)).all()
+    folds, truth = np.array([0, 1, 2, -1] * 12), np.arange(48) // 4 % 2
+    assert (np.flatnonzero(decisions.held_out_fold(folds, truth)) == np.arange(2, 48, 4)).all()
     with pytest.raises(errors.SettingError, match="here 9, and needs 10 or more"):
-        decisions.held_out_fold(np.array([0, 1] * 9))
+        decisions.held_out_fold(np.array([0, 1] * 9), np.zeros(18, int))
     with pytest.raises(errors.SettingError, match="Train with more photos"):
-        decisions.held_out_fold(np.full(20, -1))
+        decisions.held_out_fold(np.full(20, -1), np.zeros(20, int))
+
+
+@pytest.mark.parametrize(
+    ("per_class", "expected"),
+    [
+        ([15] * 136, [2] * 136),  # of three a class
+        ([60] * 12, [12] * 12),  # fewer than are needed: all of the fold
+        ([1000, 1000], [150, 150]),
+        ([3000, 500, 20], [256, 43, 2]),  # of 600, 100 and 4: as often as in the fold
+        ([5] * 400, [1] * 400),  # of every class, though there are enough without
+    ],
+)
+def test_no_more_photos_are_held_out_than_are_needed(
+    per_class: list[int], expected: list[int]
+) -> None:
+    truth = np.repeat(np.arange(len(per_class)), per_class)
+    folds = np.concatenate([np.arange(count) % 5 for count in per_class])
+    held_out = decisions.held_out_fold(folds, truth)
+    assert (folds[held_out] == 4).all()
+    assert np.bincount(truth[held_out]).tolist() == expected
+
+
+def test_the_head_that_was_trained_with_the_network_must_be_better_to_stay() -> None:
+    rng = np.random.default_rng(0)
+    truth, held_out = np.arange(200) % 2, np.arange(200) >= 100
+    features = np.stack([(2 * truth - 1) + rng.normal(0, 1, 200), rng.normal(0, 1, 200)], axis=1)
+    # The second feature says nothing; the first head heeds it.
+    noisy, good = (
+        Head("linear", (np.array([[-1.0, 1.0], [-noise, noise]]),), (np.zeros(2),), {})
+        for noise in (1.0, 0.0)
+    )
+    of_noisy, of_good = (
+        CrossFittedHead(head, np.where(held_out[:, None], head.probs(features), 0.5))
+        for head in (noisy, good)
+    )
+    taken = decisions.better_head(of_noisy, good, features, truth, held_out)
+    assert taken.head is good
+    # Nothing is known of the photos that the network was trained on.
+    np.testing.assert_array_equal(taken.out_of_fold, of_good.out_of_fold)
+    assert decisions.better_head(of_good, noisy, features, truth, held_out) is of_good
+    assert decisions.better_head(of_good, good, features, truth, held_out) is of_good
 
 
 def test_a_tuned_member_must_be_better() -> None:
@@ -333,6 +385,10 @@ def test_only_changes_that_keep_the_class_are_allowed() -> None:
     assert decisions.keeps_class(mirrored, plain, truth)
     mirrored[:4] = np.where(truth[:4, None] == [0, 1], 0.49, 0.51)
     assert not decisions.keeps_class(mirrored, plain, truth)
+    # As many are right as before, but not the same.
+    other = plain.copy()
+    other[4:8] = 1 - other[4:8]
+    assert not decisions.keeps_class(mirrored, other, truth)
 
 
 @pytest.mark.parametrize(

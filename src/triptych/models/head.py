@@ -65,6 +65,20 @@ class Head:
         for name, kernel, bias in zip(self._layer_names(), self.kernels, self.biases, strict=True):
             model.get_layer(name).set_weights([kernel, bias])
 
+    @classmethod
+    def of_model(cls, model: Any, kind: str) -> Head:
+        """The head whose layers `attach` made in a Keras model, without notes."""
+        from keras import layers
+
+        first = next(
+            number
+            for number, layer in enumerate(model.layers)
+            if layer.name in {"head_dense1", "predictions"}
+        )
+        dense = [layer for layer in model.layers[first:] if isinstance(layer, layers.Dense)]
+        kernels, biases = zip(*(layer.get_weights() for layer in dense), strict=True)
+        return cls(kind, tuple(kernels), tuple(biases), {})
+
     def _layer_names(self) -> list[str]:
         return [*(f"head_dense{n}" for n in range(1, len(self.biases))), "predictions"]
 

@@ -1,11 +1,11 @@
 """Fine-tuning, the second step of transfer learning: train the backbones themselves, too.
 
 Each selected member is fine-tuned in a process of its own (`finetune_worker`) on the training
-photos without one fold, at a smaller size. Then all photos pass through the tuned network at its
-full size, and a head is fitted to those features as to any others. The fold that was left out
-decides everything: the best epoch, the head's penalty, the temperature, whether the fine-tuned
-member replaces the frozen one, and the weights. The validation photos, which the report is about,
-have no say in it.
+photos without some that are held out, at a smaller size first and at its full size last. Then all
+photos pass through the tuned network, and a head is fitted to those features as to any others. The
+held-out photos decide everything: the best epoch, the head's penalty, whether it or the head that
+was trained with the network is better, the temperature, whether the fine-tuned member replaces the
+frozen one, and the weights. The validation photos, which the report is about, have no say in it.
 
 Finished epochs are kept below ``home/tuning`` until the bundle is written, so that training that
 was killed goes on from there.
@@ -35,6 +35,7 @@ from triptych.engines.conversion import convert
 from triptych.engines.conversion import store
 from triptych.engines.options import EngineOptions
 from triptych.features import Extractor
+from triptych.models.head import Head
 from triptych.preprocessing import augment
 from triptych.preprocessing.recipe import Recipe
 from triptych.training import committee as committees
@@ -105,12 +106,17 @@ def improve(
         errors.SettingError: There are too few photos to hold some out.
         errors.EngineError: Training failed.
     """
-    held_out = decisions.held_out_fold(features.folds)
+    held_out = decisions.held_out_fold(features.folds, features.train_truth)
     files.sweep(options.home / STATES, life_s=STATE_LIFE_S)
     finetuner = _Finetuner(folder, features, held_out, options, config, converter, finetune_config)
     selected = [index for index, member in enumerate(committee.members) if member.weight]
-    augmentations = finetuner.augmentations(committee.members[selected[0]], selected[0])
     members = list(committee.members)
+    frozen_heads = []
+    for index in selected:
+        members[index], head = finetuner.without_held_out(members[index], features.train[index])
+        frozen_heads.append(head)
+    first = selected[0]
+    augmentations = finetuner.augmentations(members[first], frozen_heads[0], features.train[first])
     train, val = list(features.train), list(features.val)
     reports, states = [], []
     for index in selected:
@@ -165,7 +171,27 @@ class _Finetuner:
     converter: convert.Converter
     finetune_config: worker.FinetuneConfig
 
-    def augmentations(self, member: TrainedMember, index: int) -> tuple[str, ...]:
+    def without_held_out(
+        self, member: TrainedMember, features: Array
+    ) -> tuple[TrainedMember, Head]:
+        """A frozen member whose held-out predictions are by a head trained on all other photos.
+
+        A tuned network learns from all of them, too; a head of cross-validation has fewer.
+        """
+        held_out, truth = self.held_out, self.features.train_truth
+        head = heads.refit(
+            member.fit.head,
+            features[~held_out],
+            truth[~held_out],
+            classes=len(self.features.classes),
+            seed=self.config.seed,
+        )
+        out_of_fold = member.fit.out_of_fold.copy()
+        out_of_fold[held_out] = head.probs(features[held_out])
+        fitted = dataclasses.replace(member.fit, out_of_fold=out_of_fold)
+        return dataclasses.replace(member, fit=fitted), head
+
+    def augmentations(self, member: TrainedMember, head: Head, features: Array) -> tuple[str, ...]:
         """Measure on held-out photos what may be changed at random, by the frozen network."""
         (extractor,) = self._extractors(member, self.options.home, self.config.weights_by_backbone)
         sample = np.flatnonzero(self.held_out)
@@ -181,18 +207,11 @@ class _Finetuner:
             extract.FeatureStore(self.options.home / "features.sqlite"),
             compute=self.config.compute,
         )
-        head = heads.refit(
-            member.fit.head,
-            self.features.train[index][~self.held_out],
-            self.features.train_truth[~self.held_out],
-            classes=len(self.features.classes),
-            seed=self.config.seed,
-        )
-        plain, truth = self.features.train[index][sample], self.features.train_truth[sample]
+        plain, truth = head.probs(features[sample]), self.features.train_truth[sample]
         return tuple(
             view
             for view, array in zip(augment.RANDOM, changed, strict=True)
-            if decisions.keeps_class(head.probs(array), head.probs(plain), truth)
+            if decisions.keeps_class(head.probs(array), plain, truth)
         )
 
     def run(self, member: TrainedMember, augmentations: tuple[str, ...]) -> _FinetunedMember:
@@ -232,12 +251,12 @@ class _Finetuner:
 
     def _task(self, member: TrainedMember, augmentations: tuple[str, ...]) -> worker.FinetuneTask:
         network_recipe = member.backbone.recipe
-        size = decisions.tuning_size(network_recipe.size, self.finetune_config.size_share)
         weights = store.weights_of(member.backbone, self.config.weights_by_backbone)
         task = worker.FinetuneTask(
             folder="",
             model=str(self.folder / "members" / member.name / convert.MODEL),
-            recipe=dataclasses.replace(network_recipe, size=size).to_dict(),
+            recipe=network_recipe.to_dict(),
+            size=decisions.tuning_size(network_recipe.size, self.finetune_config.size_share),
             classes=len(self.features.classes),
             head={"kind": member.fit.head.kind, "notes": member.fit.head.notes},
             augment=augmentations,
@@ -300,7 +319,7 @@ class _Finetuner:
             of the validation photos.
         """
         weights = {member.name: state / worker.TUNED}
-        train = self.features.train_photos
+        train, truth = self.features.train_photos, self.features.train_truth
         (computed,) = extract.extract(
             [*train, *self.features.val_photos],
             self._extractors(member, state, weights),
@@ -312,11 +331,18 @@ class _Finetuner:
         fitted = heads.fit(
             member.fit.head.kind,
             computed[: len(train)],
-            self.features.train_truth,
+            truth,
             # One fold: the network was trained on all the others.
             folds=np.where(self.held_out, 0, -1),
             classes=len(self.features.classes),
             seed=self.config.seed,
+        )
+        fitted = decisions.better_head(
+            fitted,
+            Head.read(state / worker.TRAINED_HEAD),
+            computed[: len(train)],
+            truth,
+            self.held_out,
         )
         val = computed[len(train) :]
         tuned = dataclasses.replace(member, fit=fitted, val_probs=fitted.head.probs(val))
@@ -351,12 +377,8 @@ class _ProgressListener:
     layers: int = 0
     device: str = ""
     rate: float = 0.0
+    best_epoch: int = 0
     curve: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch with the lowest loss; 0 where there is none."""
-        return min(self.curve, key=lambda epoch: epoch["loss"])["number"] if self.curve else 0
 
     def __call__(self, message: dict[str, Any]) -> None:
         if "device" in message:
@@ -366,8 +388,8 @@ class _ProgressListener:
             stage = f"{TrainingStage.FINE_TUNING} {self.member}"
             self.config.progress(stage, message["step"], message["of"])
         else:
-            self.rate = message["rate"]
-            fields = ("number", "right", "loss", "seconds", "photos")
+            self.rate, self.best_epoch = message["rate"], message["best"]
+            fields = ("number", "right", "loss", "seconds", "photos", "full_size")
             self.curve.append({name: message[name] for name in fields})
             self.options.report(
                 f"{self.member}, epoch {message['number']}: {message['right']} of "

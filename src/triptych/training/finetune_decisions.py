@@ -8,46 +8,87 @@ import numpy as np
 
 from triptych import errors
 from triptych.ensemble import fit
+from triptych.models.head import Head
 from triptych.training import finetune_worker as worker
+from triptych.training.heads import CrossFittedHead
 from triptych.typing import Array
 
 # With fewer held-out photos, a better network cannot be told from a lucky one.
 FEWEST_HELD_OUT = 10
+# With so many, probabilities are calibrated well, and answers can be called sure even where some of
+# them are wrong. All others are worth more to the network.
+ENOUGH_HELD_OUT = 300
 # By how many standard errors the loss of a tuned member must be lower, and how unlikely it must be
 # that it is right less often by chance for it to stay out.
 STANDARD_ERRORS = 1.0
 SIGNIFICANCE = 0.05
-# Of the photos that are right, so many may be wrong after a change that keeps the class, or one;
-# and by how much their loss may rise.
-LOST_SHARE = 0.02
+# Of the photos that are right, so many may be wrong after a change that keeps the class, or one,
+# whatever others it puts right: by chance, a mirrored letter is as often right as it is wrong. And
+# by how much their loss may rise.
+LOST_SHARE = 0.03
 LOSS_FACTOR = 1.1
 LOSS_MARGIN = 0.01
 # Input sizes while training are multiples of this: networks halve them five times.
 SIZE_STEP_PX = 32
 
 
-def held_out_fold(folds: Array) -> Array:
-    """Which training photos fine-tuning holds out: those of the last fold, bool, shape (N,).
+def held_out_fold(folds: Array, truth: Array) -> Array:
+    """Which training photos fine-tuning holds out, bool, shape (N,).
+
+    They are those of the last fold, or some of each class where it has more than are needed: what
+    is not held out, the network learns from.
+
+    Args:
+        folds: Fold of each photo, shape (N,); negative for one that is never held out.
+        truth: Labels, shape (N,).
 
     Raises:
         errors.SettingError: There are too few of them.
 
     Example:
-        >>> held_out_fold(np.arange(40) % 4)[:4]
+        >>> folds = np.arange(40) % 4
+        >>> held_out_fold(folds, np.zeros(40, int))[:4]
         array([False, False, False,  True])
+        >>> held_out_fold(np.tile(folds, 50), np.arange(2000) % 5).sum()
+        np.int64(300)
     """
-    held_out = np.asarray((folds == folds.max()) & (folds >= 0))
-    if held_out.sum() < FEWEST_HELD_OUT:
+    fold = np.flatnonzero((folds == folds.max()) & (folds >= 0))
+    if len(fold) < FEWEST_HELD_OUT:
         raise errors.SettingError(
             f"Fine-tuning holds out one of {folds.max() + 1} parts of the training photos, here "
-            f"{held_out.sum()}, and needs {FEWEST_HELD_OUT} or more to measure what helps. Train "
+            f"{len(fold)}, and needs {FEWEST_HELD_OUT} or more to measure what helps. Train "
             "with more photos, or without fine-tuning."
         )
+    share = min(1.0, ENOUGH_HELD_OUT / len(fold))
+    held_out = np.zeros(len(folds), bool)
+    for label in np.unique(truth[fold]):
+        of_class = fold[truth[fold] == label]
+        held_out[of_class[: max(1, round(share * len(of_class)))]] = True
     return held_out
 
 
+def better_head(
+    fitted: CrossFittedHead, trained: Head, features: Array, truth: Array, held_out: Array
+) -> CrossFittedHead:
+    """Of two heads of a tuned network the fitted one, unless the other is better by paired tests.
+
+    Args:
+        fitted: Fitted to the features of all photos, with predictions out of fold.
+        trained: Trained together with the network.
+        features: Of the training photos, shape (N, F).
+        truth: Labels, shape (N,).
+        held_out: Which of the photos nothing was trained on, bool, shape (N,).
+    """
+    probs = trained.probs(features[held_out])
+    if not is_better(probs, fitted.out_of_fold[held_out], truth[held_out]):
+        return fitted
+    out_of_fold = np.full_like(fitted.out_of_fold, 1 / fitted.out_of_fold.shape[1])
+    out_of_fold[held_out] = probs
+    return CrossFittedHead(trained, out_of_fold)
+
+
 def is_better(tuned: Array, frozen: Array, truth: Array) -> bool:
-    """Whether a fine-tuned member may replace the frozen one, by paired tests.
+    """Whether a fine-tuned member may replace the frozen one, or a head another, by paired tests.
 
     Its loss must be lower by more than a standard error of the difference, and McNemar's exact
     test must not say that it is right less often.
@@ -72,7 +113,7 @@ def is_better(tuned: Array, frozen: Array, truth: Array) -> bool:
 def keeps_class(changed: Array, plain: Array, truth: Array) -> bool:
     """Whether photos still show their class after a change, by predictions for both.
 
-    Hardly fewer of them may be right, and their loss may hardly rise.
+    Hardly any that was right may be wrong, and their loss may hardly rise.
 
     Args:
         changed: Probabilities for the changed photos, shape (N, C), out of fold.
@@ -84,12 +125,11 @@ def keeps_class(changed: Array, plain: Array, truth: Array) -> bool:
         >>> keeps_class(plain, plain, truth), keeps_class(1 - plain, plain, truth)
         (True, False)
     """
-    (right, loss), (right_before, loss_before) = (
-        ((probs.argmax(axis=1) == truth).sum(), fit.negative_log_likelihood(probs, truth))
-        for probs in (changed, plain)
-    )
-    lost = max(1, int(LOST_SHARE * right_before))
-    return bool(right >= right_before - lost and loss <= LOSS_FACTOR * loss_before + LOSS_MARGIN)
+    right, right_before = (probs.argmax(axis=1) == truth for probs in (changed, plain))
+    loss, loss_before = (fit.negative_log_likelihood(probs, truth) for probs in (changed, plain))
+    may_be_lost = max(1, int(LOST_SHARE * right_before.sum()))
+    lost = int((right_before & ~right).sum())
+    return bool(lost <= may_be_lost and loss <= LOSS_FACTOR * loss_before + LOSS_MARGIN)
 
 
 def tuning_size(size: tuple[int, int], share: float) -> tuple[int, int]:

@@ -4,8 +4,8 @@ A process has one Keras backend for life, and the process that trains heads may 
 layers are trained, from a head that fits the backbone's features already: a random one would send
 noise through the pretrained layers. Batch normalisation stays frozen, in inference mode too:
 statistics of a few photos at a time would spoil those of the million the network was pretrained on.
-The network is trained at a smaller input size than it answers at, which takes less time; its
-features change with the size, so a new head is fitted on those of the full size afterwards.
+Most epochs are at a smaller input size than the network answers at, which takes less time; the last
+ones are at that size, since features change with it, and a head with them.
 
 Each finished epoch is written down, with the optimizer's state, before anything is said of it: a
 process that is killed goes on from there when the same task is started again.
@@ -17,6 +17,7 @@ Touvron et al., "Fixing the train-test resolution discrepancy", 2019.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -25,6 +26,7 @@ import sys
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -55,7 +57,7 @@ OnMessage = Callable[[dict[str, Any]], None]
 CANVASES = "canvases.npy"
 INPUTS = "inputs.npy"
 TRUTH = "truth.npz"
-HEAD = "head.npz"
+TRAINED_HEAD = "trained_head.npz"
 TUNED = "tuned.keras"
 # Files in the folder of an epoch.
 NETWORK = "network.keras"
@@ -87,19 +89,23 @@ class FinetuneConfig:
     """Hyperparameters of fine-tuning.
 
     Args:
-        epochs: Most epochs to run; the learning rate falls to 0 along half a cosine until the last.
-        patience: Early stopping: epochs without an improvement after which to stop.
+        epochs: Epochs to run; the learning rate falls to 0 along half a cosine until the last.
+        patience: Early stopping: epochs after which to stop if none was better than the frozen
+            network.
         rate: Peak learning rate of Adam; 0 finds it by a range test.
         batch: Photos per step.
-        size_share: Side of the network's input while it is trained, as a share of the side at
-            which it answers, in (0, 1]; rounded to a multiple of 32 pixels.
+        size_share: Side of the network's input at first, as a share of the side at which it
+            answers, in (0, 1]; rounded to a multiple of 32 pixels.
+        full_size_epochs: How many epochs, the last ones, are at the size at which the network
+            answers.
     """
 
-    epochs: int = 12
+    epochs: int = 6
     patience: int = 3
     rate: float = 0.0
     batch: int = 32
     size_share: float = 0.6
+    full_size_epochs: int = 1
 
 
 @dataclass(frozen=True)
@@ -110,9 +116,11 @@ class FinetuneTask:
         folder: Holds ``canvases.npy``, training photos with a margin around the network's input,
             uint8 (N, H, W, 3); ``inputs.npy``, held-out photos at the size of `recipe`, uint8
             (M, *size, 3); and ``truth.npz``, their labels, ``train`` (N,) and ``held`` (M,). Gets
-            a folder per epoch and, if an epoch improves on the frozen network, ``tuned.keras``.
+            a folder per epoch and, if an epoch improves on the frozen network, ``tuned.keras``
+            and its head, ``trained_head.npz``.
         model: Path of the member's ``.keras`` file.
-        recipe: The member's recipe as JSON, with the size to train at.
+        recipe: The member's recipe as JSON.
+        size: (height, width) of the network's input in the epochs before those at full size.
         classes: How many classes there are.
         head: Kind and notes of the member's head, with which one is fitted to the training photos.
         augment: Names from `augment.RANDOM`, what photos are changed by at random.
@@ -125,12 +133,29 @@ class FinetuneTask:
     folder: str
     model: str
     recipe: dict[str, Any]
+    size: tuple[int, int]
     classes: int
     head: dict[str, Any]
     augment: tuple[str, ...]
     seed: int
     config: FinetuneConfig = FinetuneConfig()
     budget_s: float = 0.0
+
+    def recipe_of_epoch(self, number: int) -> Recipe:
+        """The recipe with the input size of an epoch, from 1."""
+        full = Recipe.from_dict(self.recipe)
+        last = number > self.config.epochs - self.config.full_size_epochs
+        return full if last else dataclasses.replace(full, size=self.size)
+
+    def is_full_size(self, number: int) -> bool:
+        """Whether an epoch is at the size at which the network answers."""
+        return self.recipe_of_epoch(number) == Recipe.from_dict(self.recipe)
+
+    @property
+    def costs(self) -> list[float]:
+        """What a step of each epoch costs, in pixels of a photo."""
+        epochs = range(1, self.config.epochs + 1)
+        return [float(math.prod(self.recipe_of_epoch(number).size)) for number in epochs]
 
 
 @dataclass(frozen=True)
@@ -145,6 +170,7 @@ class Epoch:
         seconds: How long all epochs so far took, without pauses.
         rate: Peak learning rate.
         share: Of the cosine along which the rate falls, how much is done, in [0, 1].
+        full_size: Whether the network was at the size at which it answers.
     """
 
     number: int
@@ -153,6 +179,15 @@ class Epoch:
     seconds: float
     rate: float
     share: float = 0.0
+    full_size: bool = False
+
+
+def best_of(epochs: Sequence[Epoch]) -> Epoch:
+    """The epoch with the lowest loss of those at the size of the last one."""
+    return min(
+        (epoch for epoch in epochs if epoch.full_size == epochs[-1].full_size),
+        key=lambda epoch: epoch.loss,
+    )
 
 
 class Journal:
@@ -170,11 +205,6 @@ class Journal:
             key=lambda epoch: epoch.number,
         )
 
-    @property
-    def best(self) -> Epoch:
-        """The epoch with the lowest loss."""
-        return min(self.epochs, key=lambda epoch: epoch.loss)
-
     def network(self, epoch: Epoch) -> Path:
         """Where the network is as it was after an epoch; kept of the best and of the last."""
         return self._folder / f"epoch-{epoch.number:03}" / NETWORK
@@ -188,7 +218,7 @@ class Journal:
             )
         self.epochs.append(epoch)
         for other in self.epochs:
-            if other not in (epoch, self.best):
+            if other not in (epoch, best_of(self.epochs)):
                 self.network(other).unlink(missing_ok=True)
 
 
@@ -246,30 +276,33 @@ def finetune(
     keras.utils.set_random_seed(task.seed)
     original = keras.models.load_model(task.model, compile=False, safe_mode=True)
     policy, device = _device()
-    height, width = Recipe.from_dict(task.recipe).size
+    sizes = [task.recipe_of_epoch(number).size for number in (1, task.config.epochs)]
+    pixels = ", then ".join(f"{height} x {width}" for height, width in dict.fromkeys(sizes))
     layers = sum(bool(layer.weights) and not is_norm(layer) for layer in original.layers)
-    device = f"{device}, {policy}, photos of {height} x {width} pixels"
-    on_message({"device": device, "layers": layers})
+    on_message({"device": f"{device}, {policy}, photos of {pixels} pixels", "layers": layers})
     if journal.epochs:
         model = keras.models.load_model(journal.network(journal.epochs[-1]), safe_mode=True)
         rate = journal.epochs[-1].rate
     else:
-        model = with_size(original, (height, width), policy)
+        model = with_size(original, sizes[0], policy)
         for layer in model.layers:
             layer.trainable = not is_norm(layer)
         _fit_head(model, batches, task)
-        rate = task.config.rate or find_rate(model, batches, stop)
+        rate = task.config.rate or find_rate(model, batches, task.recipe_of_epoch(1), stop)
         if stop():
             return None
         _compile(model, 0.0)
-    costs = [1.0] * task.config.epochs
-    schedule = Schedule(rate, len(batches), costs, deadline=deadline, clock=clock)
-    _train(model, batches, inputs, held_truth, task, schedule, journal, on_message, stop, clock)
-    if not journal.epochs or journal.best.number == 0:
+    schedule = Schedule(rate, len(batches), task.costs, deadline=deadline, clock=clock)
+    held_out = HeldOutPhotos(inputs, held_truth)
+    _train(model, policy, batches, held_out, task, schedule, journal, on_message, stop, clock)
+    if not journal.epochs or best_of(journal.epochs).number == 0:
         return None
-    best = keras.models.load_model(journal.network(journal.best), compile=False, safe_mode=True)
+    path = journal.network(best_of(journal.epochs))
+    best = keras.models.load_model(path, compile=False, safe_mode=True)
     original.set_weights(best.get_weights())
     original.trainable = True
+    head.Head.of_model(original, task.head["kind"]).save(folder / TRAINED_HEAD)
+    # Last, so that the head is there when it is.
     with files.atomic_file(folder / TUNED) as scratch:
         original.save(scratch)
     return folder / TUNED
@@ -312,6 +345,17 @@ def with_size(model: Any, size: tuple[int, int], policy: str) -> Any:
     return copy
 
 
+def _at_size(model: Any, size: tuple[int, int], policy: str) -> Any:
+    """A model in training, for another size of input: it goes on as it was."""
+    if tuple(model.input_shape[1:3]) == tuple(size):
+        return model
+    copy = with_size(model, size, policy)
+    _compile(copy, 0.0)
+    for variable, value in zip(copy.optimizer.variables, model.optimizer.variables, strict=True):
+        variable.assign(value)
+    return copy
+
+
 def is_norm(layer: Any) -> bool:
     """Whether a layer is a batch normalisation, which stays frozen."""
     import keras
@@ -324,7 +368,8 @@ def _fit_head(model: Any, batches: AugmentedBatches, task: FinetuneTask) -> None
     import keras
 
     backbone = keras.Model(model.input, zoo.features_output(model))
-    features = np.concatenate([backbone.predict_on_batch(batch) for batch in batches.plain()])
+    photos = batches.plain(task.recipe_of_epoch(1))
+    features = np.concatenate([backbone.predict_on_batch(batch) for batch in photos])
     like = head.Head(task.head["kind"], (), (), task.head["notes"])
     fitted = heads.refit(like, features, batches.truth, classes=task.classes, seed=task.seed)
     *kernels, kernel = fitted.kernels
@@ -356,7 +401,9 @@ def smoothed_loss(logits: Array, truth: Array) -> float:
     return float(-smoothed.mean())
 
 
-def find_rate(model: Any, batches: AugmentedBatches, stop: ShouldStop) -> float:
+def find_rate(
+    model: Any, batches: AugmentedBatches, photo_recipe: Recipe, stop: ShouldStop
+) -> float:
     """A learning rate from a range test; the model stays as it was.
 
     The rate rises from step to step until the network is worse than one that knows nothing, whose
@@ -365,6 +412,7 @@ def find_rate(model: Any, batches: AugmentedBatches, stop: ShouldStop) -> float:
     Args:
         model: With its head fitted.
         batches: Some of them are trained on.
+        photo_recipe: With the size of the model's input.
         stop: Polled at each step; ends the test.
 
     Source: Smith, "Cyclical Learning Rates for Training Neural Networks", 2017.
@@ -373,7 +421,9 @@ def find_rate(model: Any, batches: AugmentedBatches, stop: ShouldStop) -> float:
     _compile(model, 0.0)
     knows_nothing = math.log(model.output_shape[-1])
     losses: list[float] = []
-    repeated = (batch for number in itertools.count(1) for batch in batches.epoch(number))
+    repeated = (
+        batch for number in itertools.count(1) for batch in batches.epoch(number, photo_recipe)
+    )
     for rate, (inputs, truth, balance) in zip(RATES, repeated, strict=False):
         model.optimizer.learning_rate = rate
         losses.append(float(model.train_on_batch(inputs, truth, sample_weight=balance)))
@@ -394,9 +444,9 @@ def _compile(model: Any, rate: Any) -> None:
 
 def _train(
     model: Any,
+    policy: str,
     batches: AugmentedBatches,
-    inputs: Array,
-    held_truth: Array,
+    held_out: HeldOutPhotos,
     task: FinetuneTask,
     schedule: Schedule,
     journal: Journal,
@@ -404,17 +454,18 @@ def _train(
     stop: ShouldStop,
     clock: Callable[[], float],
 ) -> None:
-    """Run epochs, from the last finished one on, until one is as good as it gets."""
-    network_recipe = Recipe.from_dict(task.recipe)
+    """Run epochs, from the last finished one on, unless none is better than the frozen network."""
     earlier = journal.epochs[-1].seconds if journal.epochs else 0.0
     started, evaluation_s = clock(), 0.0
     for number in range(task.config.epochs + 1):
         if number >= len(journal.epochs):
+            photo_recipe = task.recipe_of_epoch(number or 1)
+            model = _at_size(model, photo_recipe.size, policy)
             if number:
                 schedule.begin_epoch(number, journal.epochs[-1].share, evaluation_s)
                 if schedule.epoch_is_over:  # there is no time for it
                     break
-            for photos, truth, balance in batches.epoch(number) if number else ():
+            for photos, truth, balance in batches.epoch(number, photo_recipe) if number else ():
                 if stop():
                     return
                 if schedule.epoch_is_over:
@@ -424,22 +475,45 @@ def _train(
                 on_message({"step": schedule.done, "of": schedule.done + schedule.steps_left})
                 schedule.end_step()
             trained = clock()
-            right, loss = score(_predict(model, network_recipe, inputs), held_truth)
+            right, loss = score(held_out.predict(model, photo_recipe), held_out.truth)
             seconds = round(earlier + clock() - started, 1)
-            epoch = Epoch(number, right, loss, seconds, schedule.rate, schedule.share)
+            share, full_size = schedule.share, task.is_full_size(number or 1)
+            epoch = Epoch(number, right, loss, seconds, schedule.rate, share, full_size)
             journal.add(epoch, model)
             evaluation_s = clock() - trained
-        on_message({**asdict(journal.epochs[number]), "photos": len(held_truth)})
-        best = min(journal.epochs[: number + 1], key=lambda epoch: epoch.loss)
-        if number - best.number >= task.config.patience:
+        best = best_of(journal.epochs[: number + 1]).number
+        on_message({**asdict(journal.epochs[number]), "photos": len(held_out.truth), "best": best})
+        if best == 0 and number >= task.config.patience:
             break
 
 
-def _predict(model: Any, network_recipe: Recipe, inputs: Array) -> Array:
-    chunks = np.array_split(inputs, math.ceil(len(inputs) / PREDICTED))
-    return np.concatenate(
-        [model.predict_on_batch(recipe.scale(network_recipe, chunk)) for chunk in chunks]
-    )
+@dataclass(frozen=True)
+class HeldOutPhotos:
+    """Photos that decide, and are not trained on.
+
+    Args:
+        inputs: At the size at which the network answers, uint8 (M, *size, 3).
+        truth: Labels, shape (M,).
+    """
+
+    inputs: Array
+    truth: Array
+
+    def predict(self, model: Any, photo_recipe: Recipe) -> Array:
+        """Probabilities (M, C) of a network with the input size of a recipe."""
+        chunks = np.array_split(self.inputs, math.ceil(len(self.inputs) / PREDICTED))
+        return np.concatenate(
+            [model.predict_on_batch(_scaled(chunk, photo_recipe)) for chunk in chunks]
+        )
+
+
+def _scaled(inputs: Array, photo_recipe: Recipe) -> Array:
+    """Inputs of a network, made of those of a larger size."""
+    height, width = inputs.shape[1:3]
+    if (height, width) != photo_recipe.size:
+        whole = (0.0, 0.0, float(width), float(height))
+        inputs = np.stack([recipe.cut(photo_recipe, np.asarray(photo), whole) for photo in inputs])
+    return recipe.scale(photo_recipe, inputs)
 
 
 class AugmentedBatches:
@@ -448,7 +522,6 @@ class AugmentedBatches:
     def __init__(self, canvases: Array, truth: Array, task: FinetuneTask) -> None:
         self.truth = truth
         self._canvases, self._task = canvases, task
-        self._recipe = Recipe.from_dict(task.recipe)
         self._classes = np.eye(task.classes, dtype=np.float32)
         counts = np.bincount(truth, minlength=task.classes)
         # Balanced sample weights: photos of rarer classes weigh more.
@@ -457,23 +530,23 @@ class AugmentedBatches:
     def __len__(self) -> int:
         return math.ceil(len(self.truth) / self._task.config.batch)
 
-    def plain(self) -> Iterator[Array]:
+    def plain(self, photo_recipe: Recipe) -> Iterator[Array]:
         """Inputs (B, *size, 3) of the photos as they are answered, in order."""
         height, width = self._canvases.shape[1:3]
-        part = recipe.window(self._recipe, height, width)
+        part = recipe.window(photo_recipe, height, width)
         for start in range(0, len(self.truth), self._task.config.batch):
             canvases = self._canvases[start : start + self._task.config.batch]
-            photos = [recipe.cut(self._recipe, np.asarray(canvas), part) for canvas in canvases]
-            yield recipe.scale(self._recipe, np.stack(photos))
+            photos = [recipe.cut(photo_recipe, np.asarray(canvas), part) for canvas in canvases]
+            yield recipe.scale(photo_recipe, np.stack(photos))
 
-    def epoch(self, number: int) -> Iterator[tuple[Array, Array, Array]]:
+    def epoch(self, number: int, photo_recipe: Recipe) -> Iterator[tuple[Array, Array, Array]]:
         """Inputs (B, *size, 3), one-hot labels (B, C) and sample weights (B,)."""
         order = np.random.default_rng((self._task.seed, number)).permutation(len(self.truth))
 
         def prepare(batch: Array) -> tuple[Array, Array, Array]:
-            photos = [self._augment(number, int(index)) for index in batch]
+            photos = [self._augment(number, int(index), photo_recipe) for index in batch]
             truth = self.truth[batch]
-            inputs = recipe.scale(self._recipe, np.stack(photos))
+            inputs = recipe.scale(photo_recipe, np.stack(photos))
             return inputs, self._classes[truth], self._balance[truth]
 
         with ThreadPoolExecutor(concurrency.cpu_count()) as pool:
@@ -482,14 +555,14 @@ class AugmentedBatches:
                 pool, prepare, np.array_split(order, len(self)), ahead=2 * concurrency.cpu_count()
             )
 
-    def _augment(self, epoch: int, index: int) -> Array:
+    def _augment(self, epoch: int, index: int, photo_recipe: Recipe) -> Array:
         rng = np.random.default_rng((self._task.seed, epoch, index))
         canvas = np.asarray(self._canvases[index])
         height, width = canvas.shape[:2]
         share = rng.uniform(LEAST_SHARE, 1.0)
         left, top = (rng.uniform(0, side * (1 - share)) for side in (width, height))
         part = (left, top, left + share * width, top + share * height)
-        photo = recipe.cut(self._recipe, canvas, part)
+        photo = recipe.cut(photo_recipe, canvas, part)
         for name in self._task.augment:
             photo = augment.RANDOM[name](photo, rng)
         return photo
@@ -501,8 +574,9 @@ def _main() -> None:
     parent = worker.connect(grace_s=GRACE_S)
     sys.meta_path.insert(0, convert.Hidden(*convert.NEEDLESS))
     fields = next(parent.messages())
-    config = FinetuneConfig(**fields.pop("config"))
-    finetune(FinetuneTask(**fields, config=config), parent.send, stop=parent.stopping.is_set)
+    fields["config"] = FinetuneConfig(**fields["config"])
+    fields["size"] = tuple(fields["size"])
+    finetune(FinetuneTask(**fields), parent.send, stop=parent.stopping.is_set)
 
 
 if __name__ == "__main__":
