@@ -1,4 +1,4 @@
-"""The rooms of DESIGN, as tests: who may import whom, and which library lives where."""
+"""The rules of docs/design.md: ranks of rooms, and which library is used where."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_only_the_edges_read_settings() -> None:
     assert {module.split(".")[0] for module in readers} == SETTINGS_READERS
 
 
-def test_each_library_stays_behind_its_fence() -> None:
+def test_each_library_is_used_in_its_rooms_only() -> None:
     wrong = []
     for path in FILES:
         module = module_of(path)
@@ -128,7 +128,7 @@ def test_each_library_stays_behind_its_fence() -> None:
     assert not wrong
 
 
-def test_every_fence_still_has_something_behind_it() -> None:
+def test_every_fence_guards_a_used_library() -> None:
     """A fence around nothing would allow what nobody does."""
     used = {(name.split(".")[0], module_of(path)) for path in FILES for name in imports_of(path)}
     idle = [
@@ -172,7 +172,7 @@ HEAVY = {"keras", "tensorflow", "openvino", "torch", "jax", "h5py", "matplotlib"
         "from triptych import evaluation; from triptych.evaluation import report",
     ],
 )
-def test_looking_around_loads_nothing_heavy(code: str) -> None:
+def test_importing_and_help_load_nothing_heavy(code: str) -> None:
     probe = f"import sys; {code}; print(sorted(set(sys.modules) & {HEAVY}))"
     ran = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""The parts of a container that can be tried without one; `tools/try_container.py` does all."""
+"""The parts of a container that can be tested without one; `tools/try_container.py` does all."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def pins(name: str) -> set[str]:
     return set(re.findall(r"^\S+==\S+", text, re.M))
 
 
-def test_it_installs_what_serving_needs_in_the_studios_versions() -> None:
+def test_serving_requirements_have_the_studios_versions() -> None:
     names = {pin.split("==")[0] for pin in pins("serve.txt")}
     assert pins("serve.txt") < pins("run.txt")
     assert {"openvino", "flask", "gevent", "pillow-heif"} <= names
     assert not names & {"matplotlib", "scikit-learn", "tensorflow", "tensorflow-cpu"}
 
 
-def test_everything_that_is_copied_is_let_in() -> None:
+def test_copied_files_are_not_ignored() -> None:
     copied = re.findall(r"^COPY (?!--from)(.*) \S+$", (ROOT / "Dockerfile").read_text(), re.M)
     let_in = set(re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.M))
     for path in " ".join(copied).split():
@@ -50,7 +50,7 @@ def image(tmp_path: Path) -> Path:
     return folder
 
 
-def test_it_starts_with_the_networks_of_the_image(image: Path, tmp_path: Path) -> None:
+def test_start_links_the_networks_of_the_image(image: Path, tmp_path: Path) -> None:
     home = tmp_path / "volume"
     # As an older image and a person left it.
     (home / "engines" / "own-network").mkdir(parents=True)
@@ -79,7 +79,7 @@ def healthy(port: int | None) -> bool:
     return ran.returncode == 0
 
 
-def test_it_is_healthy_as_long_as_it_answers() -> None:
+def test_the_health_check_follows_readyz() -> None:
     with studios.fake_studio() as (process, address):
         port = urlsplit(address).port
         assert healthy(port)

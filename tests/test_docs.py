@@ -1,4 +1,4 @@
-"""Documentation under test: generated parts, commands, links, Python examples and file names."""
+"""The documentation: generated parts, commands, links, Python examples and file names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *S
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
-def test_generated_pages_are_fresh() -> None:
+def test_generated_pages_are_up_to_date() -> None:
     ran = subprocess.run(
         [sys.executable, ROOT / "tools" / "generate_docs.py", "--check"],
         capture_output=True,
@@ -134,7 +134,7 @@ def broken_links(page: Path) -> Iterator[str]:
 
 
 @every_page
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_are_valid(page: Path) -> None:
     assert list(broken_links(page)) == []
 
 

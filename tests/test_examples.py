@@ -1,4 +1,4 @@
-"""The examples in the package's docstrings give what they say."""
+"""The examples in the package's docstrings run and give what they show."""
 
 from __future__ import annotations
 

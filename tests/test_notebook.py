@@ -1,4 +1,4 @@
-"""The notebook of docs/ under test: it is executed from top to bottom, as a reader would."""
+"""The notebook of docs/ is executed from top to bottom."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOTEBOOK = Path(__file__).parent.parent / "docs" / "notebooks" / "fruit.ipynb"
 pytestmark = pytest.mark.slow
 
 
-def test_it_is_kept_without_what_it_put_out() -> None:
+def test_the_notebook_is_stored_without_outputs() -> None:
     for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
         if cell.cell_type == "code":
             assert not cell.outputs
@@ -35,19 +35,19 @@ def shown(outputs: list[Any], kind: str) -> str:
     return str([output.data[kind] for output in outputs if kind in output.get("data", {})][-1])
 
 
-def test_nothing_warns(outputs: dict[str, list[Any]]) -> None:
+def test_the_notebook_runs_without_warnings(outputs: dict[str, list[Any]]) -> None:
     streams = [out for cell in outputs.values() for out in cell if out.output_type == "stream"]
     assert {stream.name for stream in streams} == {"stdout"}
 
 
-def test_it_trains_a_committee_that_is_mostly_right(outputs: dict[str, list[Any]]) -> None:
+def test_the_notebook_trains_an_accurate_committee(outputs: dict[str, list[Any]]) -> None:
     share = float(outputs["train"][-1].text.split(" %")[0])
     assert share > 70
     right, _, total = outputs["doubt"][-1].text.split(" answers")[0].split()
     assert int(right) / int(total) > 0.7
 
 
-def test_answers_show_themselves(outputs: dict[str, list[Any]]) -> None:
+def test_verdicts_are_displayed(outputs: dict[str, list[Any]]) -> None:
     assert "pears" in shown(outputs["answer"], "text/html")
     assert shown(outputs["why"], "image/png")
     assert shown(outputs["least"], "image/jpeg")
@@ -55,6 +55,6 @@ def test_answers_show_themselves(outputs: dict[str, list[Any]]) -> None:
     assert "None of these" in shown(outputs["stranger"], "text/html")
 
 
-def test_what_it_serves_answers_alike(outputs: dict[str, list[Any]]) -> None:
+def test_the_served_committee_gives_the_same_answers(outputs: dict[str, list[Any]]) -> None:
     assert shown(outputs["request"], "text/plain").startswith("('pears', ")
     assert shown(outputs["stop"], "text/plain") == "0"

@@ -1,4 +1,4 @@
-"""The wheel under test: what it needs, how large that is, and that it answers a photo alone."""
+"""The wheel: what it needs, how large that is, and that it serves a photo on its own."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_it_answers_from_a_bundle_that_was_trained_elsewhere(bare: Path, tmp_pat
         (["optimize", "lite", "--images", "."], "int8"),
     ],
 )
-def test_what_needs_more_says_which_extra_to_install(
+def test_commands_name_their_missing_extra(
     bare: Path, tmp_path: Path, command: list[str], extra: str
 ) -> None:
     ran = subprocess.run(

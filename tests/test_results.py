@@ -1,4 +1,4 @@
-"""Results under test: what a verdict says of itself."""
+"""Results: how notebooks display a verdict, and deprecated attributes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Html(html.parser.HTMLParser):
         self.text += data + "\n"
 
 
-def test_a_notebook_shows_the_answer_how_sure_it_is_and_every_member() -> None:
+def test_a_notebook_shows_the_verdict_and_every_member() -> None:
     verdict = Verdict(
         "garden/1.jpg",
         "cascade",
@@ -62,7 +62,7 @@ def test_a_notebook_shows_the_answer_how_sure_it_is_and_every_member() -> None:
     assert "None of these" not in shown
 
 
-def test_old_names_of_attributes_still_answer_and_say_what_they_are_called_now() -> None:
+def test_deprecated_attributes_still_work_and_warn() -> None:
     chosen = PredictionSet(0.9, (ANT,))
     verdict = Verdict(
         "1.jpg", "mean", (ANT,), (), Timing(1, 1), prediction_set=chosen, skipped=("Lite2",)
@@ -80,7 +80,7 @@ def test_a_notebook_says_that_a_photo_is_none_of_the_classes() -> None:
     assert "None of these" in Html(verdict._repr_html_()).text
 
 
-def test_names_from_elsewhere_are_text_in_a_notebook_and_never_elements() -> None:
+def test_names_are_escaped_in_a_notebook() -> None:
     guess = Guess(Label(HOSTILE, "x", 0), 1.0)
     verdict = Verdict(
         HOSTILE,

@@ -23,7 +23,7 @@ def test_the_table_and_the_record_agree() -> None:
     ]
 
 
-def test_the_rules_of_the_table_are_the_rules_there_are() -> None:
+def test_the_choices_of_rule_are_the_rules_table() -> None:
     row = next(row for row in settings.SETTINGS if row.name == "rule")
     assert set(row.choices) == {"auto", *rules.RULES}
 
@@ -81,7 +81,7 @@ except errors.SettingError as error:
         ({}, "no home folder, so there is no ~/triptych. Name"),
     ],
 )
-def test_a_user_without_a_home_folder_says_where_things_are_kept(
+def test_the_home_setting_of_a_user_without_a_home_folder(
     environment: dict[str, str], said: str
 ) -> None:
     kept = {name: value for name, value in os.environ.items() if name[:4] not in ("TRIP", "XDG_")}

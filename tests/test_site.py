@@ -1,4 +1,4 @@
-"""The documentation site under test: it is built strictly, as by `make site`."""
+"""The documentation site is built strictly, as by `make site`."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_every_page_is_in_the_site_and_in_its_search(site: Path) -> None:
     assert {item["location"].partition("#")[0] or "index.html" for item in found} == pages
 
 
-def test_links_and_pictures_lead_somewhere_and_nothing_is_loaded_from_elsewhere(site: Path) -> None:
+def test_links_and_pictures_are_valid_and_nothing_is_loaded_from_other_sites(site: Path) -> None:
     pages = {path.name: Page(path) for path in site.glob("*.html") if path.name != "404.html"}
     for name, page in pages.items():
         for link in page.links | page.loaded:

@@ -67,14 +67,14 @@ def assert_alike(found: Any, expected: Any) -> None:
         assert found == alike
 
 
-def test_a_bundle_answers_as_it_did(home: Path) -> None:
+def test_a_bundle_gives_the_same_answers(home: Path) -> None:
     classifier = triptych.load("shapes", precision="f32", home=home)
     for name, expected in EXPECTED["verdicts"].items():
         assert_alike(classifier.classify(WRITTEN / "photos" / name, similar=2).to_dict(), expected)
     assert as_json(classifier.committee.params.to_dict()) == EXPECTED["doubt"]
 
 
-def test_a_bundle_says_why_none_of_its_answers_is_sure(home: Path) -> None:
+def test_a_bundle_gives_its_status_reason(home: Path) -> None:
     classifier = triptych.load("shapes", precision="f32", home=home)
     verdict = classifier.classify(WRITTEN / "photos" / "1-rays.png")
     assert verdict.status == "unsure"
@@ -87,7 +87,7 @@ def test_a_bundle_says_why_none_of_its_answers_is_sure(home: Path) -> None:
     assert "Add about 49 photos and train again; 17 % of all" in missing
 
 
-def test_a_bundle_says_of_itself_what_it_said(home: Path) -> None:
+def test_a_bundle_has_the_same_description(home: Path) -> None:
     (facts,) = listed("bundles", "list", "--home", home)
     assert {**facts, **EXPECTED["bundles"], "folder": facts["folder"]} == facts
     made = bundles.find(home, "shapes")
@@ -100,9 +100,7 @@ def test_a_bundle_says_of_itself_what_it_said(home: Path) -> None:
     assert listed("suspects", "shapes", "--home", home) == EXPECTED["suspects"]
 
 
-def test_a_bundle_with_int8_networks_is_served_and_sent_elsewhere(
-    home: Path, tmp_path: Path
-) -> None:
+def test_a_bundle_with_int8_networks_is_served_and_exported(home: Path, tmp_path: Path) -> None:
     run("bundles", "activate", "shapes@2", "--home", home)  # compares all hashes
     run("bundles", "export", "shapes", tmp_path / "shapes.zip", "--home", home)
     run("bundles", "import", tmp_path / "shapes.zip", "--home", tmp_path / "other")
@@ -118,7 +116,7 @@ def test_a_bundle_with_int8_networks_is_served_and_sent_elsewhere(
         )
 
 
-def test_features_are_found(home: Path) -> None:
+def test_stored_features_are_used(home: Path) -> None:
     store = FeatureStore(home / "features.sqlite")
     photos = [bytes.fromhex(digest) for digest in EXPECTED["digests"]]
     assert {space.name for space in store.spaces()} == set(EXPECTED["features"])
@@ -130,7 +128,7 @@ def test_features_are_found(home: Path) -> None:
         assert name in run("features", "list", "--home", home)
 
 
-def test_a_project_is_as_it_was(home: Path, projects: Projects) -> None:
+def test_a_project_opens_unchanged(home: Path, projects: Projects) -> None:
     assert listed("projects", "list", "--home", home) == [EXPECTED["projects"]]
     photos = projects.photos("shapes", excluded=None, limit=-1)
     assert as_json([dataclasses.asdict(one) for one in photos]) == EXPECTED["photos"]
@@ -142,13 +140,13 @@ def test_a_project_is_as_it_was(home: Path, projects: Projects) -> None:
     assert sorted(projects.confirmed("shapes")) == EXPECTED["confirmed"]
 
 
-def test_the_inbox_and_the_jobs_are_as_they_were(home: Path, projects: Projects) -> None:
+def test_the_inbox_and_jobs_open_unchanged(home: Path, projects: Projects) -> None:
     assert as_json([dataclasses.asdict(one) for one in projects.inbox()]) == EXPECTED["inbox"]
     jobs = Jobs(projects, home)
     assert as_json([job.to_dict() for job in jobs.of("shapes")]) == EXPECTED["jobs"]
 
 
-def test_a_project_goes_on_from_there(projects: Projects) -> None:
+def test_a_project_can_be_edited(projects: Projects) -> None:
     last = next(one for one in projects.history("shapes") if not one.undone)
     assert [one.digest for one in projects.undo("shapes")] == [last.digest]
     (waiting,) = projects.inbox()
@@ -158,12 +156,12 @@ def test_a_project_goes_on_from_there(projects: Projects) -> None:
     assert projects.inbox() == []
 
 
-def test_a_fit_counts(home: Path) -> None:
+def test_a_stored_fit_is_used(home: Path) -> None:
     committee = triptych.load("lite", precision="f32", home=home).committee
     assert as_json(committee.params.to_dict()) == EXPECTED["fit"]
 
 
-def test_a_stopped_run_goes_on_where_it_stopped(home: Path, tmp_path: Path) -> None:
+def test_a_stopped_batch_run_resumes(home: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(WRITTEN / "answers", tmp_path / "answers"))
     first = out / "part-000000000.parquet"
     before = first.read_bytes()

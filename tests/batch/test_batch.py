@@ -1,4 +1,4 @@
-"""Folders of millions: a row for each photo, none twice, whatever is stopped or repeated."""
+"""Millions of photos: one row for each photo, whatever is stopped, killed or repeated."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_rows_are_the_json_form_to_the_bit(answers: list[Verdict | Failure]) -> 
     assert shards.read("memory://rows", 0) == [answer.to_dict() for answer in answers]
 
 
-def test_a_damaged_part_says_so() -> None:
+def test_a_damaged_part_is_named() -> None:
     storage.write(shards.location("memory://damaged", 0), b"PAR1 and no more")
     with pytest.raises(errors.StateError, match="Parquet file is damaged"):
         shards.read("memory://damaged", 0)
@@ -132,7 +132,7 @@ def test_a_damaged_part_says_so() -> None:
 # ------------------------------------------------------------------ runs
 
 
-def test_each_photo_has_a_row_as_classify_tells_it(photos: Path, tmp_path: Path) -> None:
+def test_each_photo_has_a_row_with_the_fields_of_classify(photos: Path, tmp_path: Path) -> None:
     plan = prepare(tmp_path / "out", photos)
     assert (plan.photos, len(plan.answered), plan.remaining_photos) == (23, 5, 23)
     done = run(plan)
@@ -143,7 +143,7 @@ def test_each_photo_has_a_row_as_classify_tells_it(photos: Path, tmp_path: Path)
     assert names == ["_plan", *(f"part-{number:09}.parquet" for number in range(5))]
 
 
-def test_other_programs_read_the_folder_as_one_table(photos: Path, tmp_path: Path) -> None:
+def test_pyarrow_reads_the_folder_as_one_table(photos: Path, tmp_path: Path) -> None:
     run(prepare(tmp_path / "out", photos))
     table = pyarrow.dataset.dataset(tmp_path / "out").to_table()
     assert table.num_rows == 23
@@ -151,7 +151,7 @@ def test_other_programs_read_the_folder_as_one_table(photos: Path, tmp_path: Pat
     assert table["error"].combine_chunks().field("code").drop_null().to_pylist() == ["not_an_image"]
 
 
-def test_what_was_stopped_goes_on_and_repeats_nothing(photos: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_resumes_without_repeating_photos(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(prepare(out, photos), chunks=2)
     before = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*")}
@@ -176,7 +176,7 @@ def test_a_chunk_that_is_repeated_gives_the_same_rows(photos: Path, tmp_path: Pa
     assert rows(out) == before
 
 
-def test_photos_that_come_later_or_go_do_not_change_the_plan(photos: Path, tmp_path: Path) -> None:
+def test_photos_added_or_removed_later_do_not_change_the_plan(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(prepare(out, photos), chunks=1)
     (photos / "0000a.png").write_bytes(squares(99))
@@ -222,7 +222,7 @@ def test_photos_and_answers_may_be_at_urls(scheme: str, photos: Path, tmp_path: 
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take text only")
-def test_a_name_that_is_no_text_has_its_row(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_valid_text_has_its_row(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     (Path(os.fsdecode(bytes(folder) + b"/a\xff.png"))).write_bytes(squares(1))
@@ -243,7 +243,7 @@ def test_a_name_that_is_no_text_has_its_row(tmp_path: Path) -> None:
         ({"rows": 6}, "rows_per_file: 5 there, 6 now"),
     ],
 )
-def test_answers_of_another_run_are_not_mixed_in(
+def test_a_run_with_other_options_is_refused(
     change: dict[str, Any], told: str, photos: Path, tmp_path: Path
 ) -> None:
     run(prepare(tmp_path / "out", photos), chunks=1)
@@ -251,20 +251,20 @@ def test_answers_of_another_run_are_not_mixed_in(
         prepare(tmp_path / "out", photos, **change)
 
 
-def test_other_photos_are_not_mixed_in(photos: Path, tmp_path: Path) -> None:
+def test_a_run_with_other_photos_is_refused(photos: Path, tmp_path: Path) -> None:
     prepare(tmp_path / "out", photos)
     with pytest.raises(errors.SettingError, match=r"sources: .* Use the same photos and options"):
         prepare(tmp_path / "out", photos / "more")
 
 
-def test_a_folder_of_answers_without_a_plan_is_left_alone(photos: Path, tmp_path: Path) -> None:
+def test_a_folder_of_answers_without_a_plan_is_refused(photos: Path, tmp_path: Path) -> None:
     run(prepare(tmp_path / "out", photos))
     (tmp_path / "out" / "_plan" / "about.json").unlink()
     with pytest.raises(errors.SettingError, match="holds answers, but no plan"):
         prepare(tmp_path / "out", photos)
 
 
-def test_a_plan_that_was_not_finished_is_made_anew(photos: Path, tmp_path: Path) -> None:
+def test_an_unfinished_plan_is_made_again(photos: Path, tmp_path: Path) -> None:
     prepare(tmp_path / "out", photos)
     (tmp_path / "out" / "_plan" / "about.json").unlink()
     (photos / "new.png").write_bytes(squares(99))
@@ -279,7 +279,7 @@ def test_a_plan_that_was_not_finished_is_made_anew(photos: Path, tmp_path: Path)
         ("{", "is not JSON"),
     ],
 )
-def test_a_damaged_plan_says_so(text: str, message: str, photos: Path, tmp_path: Path) -> None:
+def test_a_damaged_plan_is_named(text: str, message: str, photos: Path, tmp_path: Path) -> None:
     prepare(tmp_path / "out", photos)
     (tmp_path / "out" / "_plan" / "about.json").write_text(text)
     with pytest.raises(errors.StateError, match=rf"about.json.*{message}.* It is damaged"):
@@ -287,7 +287,7 @@ def test_a_damaged_plan_says_so(text: str, message: str, photos: Path, tmp_path:
 
 
 @pytest.mark.parametrize("name", ["empty", "nowhere"])
-def test_no_photos_say_so(name: str, tmp_path: Path) -> None:
+def test_a_folder_without_photos_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(errors.SourceError, match="expected a folder"):
         prepare(tmp_path / "out", tmp_path / name)
@@ -296,7 +296,7 @@ def test_no_photos_say_so(name: str, tmp_path: Path) -> None:
 # ------------------------------------------------------------------ photos cut elsewhere
 
 
-def test_photos_that_were_cut_before_have_the_same_answers(photos: Path) -> None:
+def test_preprocessed_photos_have_the_same_answers(photos: Path) -> None:
     sources = listed(photos)
     garden = studios.fake_classifier(studios.GARDEN)
     limits = {f"max_image_{what}": 10**6 for what in ("bytes", "pixels")}
@@ -324,7 +324,7 @@ def command(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["classify", *arguments], catch_exceptions=False)
 
 
-def test_a_committee_at_a_url_is_asked_by_its_hash(photos: Path, tmp_path: Path) -> None:
+def test_a_committee_at_a_url_is_identified_by_its_hash(photos: Path, tmp_path: Path) -> None:
     made = write_runnable(tmp_path / "home")
     url = f"memory://{uuid.uuid4().hex}/tiny.zip"
     exact = bundles.upload(made, url)
@@ -365,7 +365,7 @@ def test_the_command_writes_and_a_photo_that_failed_is_a_row(
     assert "23 of 23 photos already have answers." in again.stderr
 
 
-def test_a_new_version_of_the_committee_is_not_mixed_in(garden: list[str], tmp_path: Path) -> None:
+def test_a_new_version_of_the_committee_is_refused(garden: list[str], tmp_path: Path) -> None:
     command(*garden)
     write_runnable(tmp_path / "home")
     ran = command(*garden)
@@ -376,7 +376,7 @@ def test_a_new_version_of_the_committee_is_not_mixed_in(garden: list[str], tmp_p
 @pytest.mark.slow
 @pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
-def test_what_was_killed_goes_on(stop: signal.Signals, garden: list[str], tmp_path: Path) -> None:
+def test_a_killed_run_resumes(stop: signal.Signals, garden: list[str], tmp_path: Path) -> None:
     put(tmp_path / "photos" / "many", 600)
     out = tmp_path / "out"
     words = [sys.executable, "-m", "triptych", "classify", *garden]
@@ -408,7 +408,7 @@ def test_what_was_killed_goes_on(stop: signal.Signals, garden: list[str], tmp_pa
         (["s3://bucket/photos"], "Photos at URLs need --out"),
     ],
 )
-def test_what_does_not_go_together_is_refused(arguments: list[str], message: str) -> None:
+def test_contradictory_options_are_refused(arguments: list[str], message: str) -> None:
     ran = command("a.jpg", *arguments)
     assert ran.exit_code == 2
     assert message in ran.stderr

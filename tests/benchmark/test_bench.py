@@ -1,4 +1,4 @@
-"""Measuring a committee: what is measured, what is said, and how it is stopped."""
+"""Measuring a committee: what is measured, what is printed, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_wrong_usage_is_explained(arguments: tuple[str, ...], said: str) -> None
     assert said in ran.stderr
 
 
-def test_a_cascade_is_measured_with_the_members_it_asks() -> None:
+def test_a_cascade_is_measured_with_the_members_it_runs() -> None:
     garden = studios.fake_classifier(studios.GARDEN)
     garden = Classifier(garden.committee.configured(rule="cascade"))
     photos = [plain_image(studios.SURE), plain_image(studios.TWO_ASKED)]
@@ -157,7 +157,7 @@ def test_a_server_that_does_not_start_says_why() -> None:
         serving.ServerProcess(["--committee=nosuch"])
 
 
-def test_no_answer_is_counted_and_not_timed() -> None:
+def test_a_lost_request_is_counted_but_not_timed() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     records = load_generator.generate_load(
@@ -195,7 +195,7 @@ REFUSAL = b"HTTP/1.1 503 Full\r\nContent-Length: 4\r\nConnection: close\r\n\r\nf
 
 
 @pytest.mark.parametrize("cuts", [(), (12,), (30, 58), (len(REFUSAL) - 2,)])
-def test_an_answer_may_come_in_pieces(cuts: tuple[int, ...]) -> None:
+def test_a_response_may_arrive_in_pieces(cuts: tuple[int, ...]) -> None:
     ends = (*cuts, len(REFUSAL))
     pieces = [REFUSAL[start:end] for start, end in zip((0, *cuts), ends, strict=True)]
     with telling(*pieces) as (port, taken):
@@ -212,7 +212,7 @@ def test_an_answer_may_come_in_pieces(cuts: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("told", [b"", REFUSAL[:20], REFUSAL[:-1]])
-def test_an_answer_that_breaks_off_is_none(told: bytes) -> None:
+def test_a_response_that_breaks_off_counts_as_lost(told: bytes) -> None:
     with telling(told) as (port, _):
         records = load_generator.generate_load(
             port, [load_generator.encode_request("/", b"")], clients=1, seconds=0

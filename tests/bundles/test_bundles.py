@@ -1,4 +1,4 @@
-"""Bundles: whole or not at all, every damage by its name, nothing taken from hostile archives."""
+"""Bundles: written atomically, each kind of damage is named, hostile archives are refused."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_versions_count_up_and_the_highest_is_served(tmp_path: Path) -> None:
         bundles.find(tmp_path, "garden@3")
 
 
-def test_the_active_version_is_what_the_bare_name_means(tmp_path: Path, shelf: Path) -> None:
+def test_the_name_alone_means_the_active_version(tmp_path: Path, shelf: Path) -> None:
     assert bundles.active(tmp_path, "garden") is None
     for _ in range(3):
         bundles.write(tmp_path, "garden", fill)
@@ -104,7 +104,7 @@ def test_the_active_version_is_what_the_bare_name_means(tmp_path: Path, shelf: P
     assert not list(shelf.glob(".writing-*"))
 
 
-def test_a_version_that_is_not_published_changes_nothing_that_is_served(tmp_path: Path) -> None:
+def test_an_unpublished_version_does_not_change_what_is_served(tmp_path: Path) -> None:
     first = bundles.write(tmp_path, "garden", fill, publish=False)
     assert (first.version, bundles.active(tmp_path, "garden")) == (1, None)
     assert bundles.listed(tmp_path) == []
@@ -121,7 +121,7 @@ def test_a_version_that_is_not_published_changes_nothing_that_is_served(tmp_path
 
 
 @pytest.mark.parametrize("nothing", [0, None])
-def test_a_bundle_taken_offline_is_asked_by_numbers_only(
+def test_an_offline_bundle_is_served_by_version_numbers_only(
     garden: bundles.Bundle, tmp_path: Path, nothing: int | None
 ) -> None:
     bundles.activate(tmp_path, "garden", nothing)
@@ -131,7 +131,9 @@ def test_a_bundle_taken_offline_is_asked_by_numbers_only(
     assert bundles.listed(tmp_path) == []
 
 
-def test_what_cannot_be_served_is_not_made_active(garden: bundles.Bundle, tmp_path: Path) -> None:
+def test_a_version_that_cannot_be_served_is_not_activated(
+    garden: bundles.Bundle, tmp_path: Path
+) -> None:
     second = bundles.write(tmp_path, "garden", fill, publish=False)
     (second.folder / NETWORK).write_bytes(b"other numbers")
     with pytest.raises(errors.BundleError, match=r"network\.xml is not the file that was written"):
@@ -145,7 +147,7 @@ def test_what_cannot_be_served_is_not_made_active(garden: bundles.Bundle, tmp_pa
 
 
 @pytest.mark.parametrize("text", ["", "7", "1.0", "x", "-1", "9" * 5000])
-def test_a_pointer_that_means_no_version_publishes_none(
+def test_a_damaged_pointer_publishes_no_version(
     text: str, garden: bundles.Bundle, shelf: Path, tmp_path: Path
 ) -> None:
     (shelf / "active").write_text(text)
@@ -168,7 +170,7 @@ def test_the_active_version_is_never_unknown_while_others_are_written(tmp_path: 
     assert set(seen) <= {1, *published}
 
 
-def test_what_people_say_goes_with_every_version(tmp_path: Path) -> None:
+def test_the_card_belongs_to_every_version(tmp_path: Path) -> None:
     made = write_with_metrics(tmp_path, "garden", "ant", "bee")
     assert "card" not in made.about
     words = {"description": "Insects of *my* garden.\r\n\r\n# Results", "licence": "CC0"}
@@ -209,7 +211,7 @@ def test_what_people_say_goes_with_every_version(tmp_path: Path) -> None:
         ({"contact": "x" * 201}, "expected at most 200 characters instead of 201"),
     ],
 )
-def test_words_that_cannot_be_kept(
+def test_texts_of_a_card_that_are_refused(
     words: dict[str, object], message: str, garden: bundles.Bundle, tmp_path: Path
 ) -> None:
     with pytest.raises(errors.SettingError, match=message):
@@ -220,7 +222,7 @@ def test_words_that_cannot_be_kept(
 
 
 @given(st.text(max_size=200))
-def test_no_words_can_pass_for_a_part_of_the_card(text: str) -> None:
+def test_texts_cannot_forge_parts_of_the_card(text: str) -> None:
     words = model_card.check_texts({"limits": text})
     about = {"name": "garden", "labels": [], "members": [], "rule": "mean", "doubt": None}
     plain, provenance = (model_card.render(about, {}, each).split("\n") for each in ({}, words))
@@ -229,7 +231,7 @@ def test_no_words_can_pass_for_a_part_of_the_card(text: str) -> None:
     assert not re.search(r"(?<!\\)(\\\\)*[`*_<\[]", "\n".join(added))
 
 
-def test_versions_go_on_behind_the_highest_after_nine(tmp_path: Path, shelf: Path) -> None:
+def test_version_10_follows_version_9(tmp_path: Path, shelf: Path) -> None:
     made = bundles.write(tmp_path, "garden", fill)
     made.folder.rename(shelf / "10")
     assert bundles.write(tmp_path, "garden", fill).version == 11
@@ -242,7 +244,7 @@ def test_several_writers_at_once_get_a_version_each(tmp_path: Path) -> None:
     assert sorted(one.version for one in made) == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_fill_that_fails_leaves_nothing(tmp_path: Path, shelf: Path) -> None:
+def test_a_failed_fill_leaves_nothing(tmp_path: Path, shelf: Path) -> None:
     def half(folder: Path) -> dict[str, Any]:
         fill(folder)
         raise RuntimeError("no more")
@@ -285,7 +287,7 @@ def test_a_process_killed_while_filling_leaves_no_version(tmp_path: Path, shelf:
 @pytest.mark.parametrize(
     "name", ["", "lite", "classic", "auto", "custom", "../up", "a/b", ".hid", "ü", "x" * 65, "a b"]
 )
-def test_names_that_cannot_be_folders_or_mean_something_else(name: str, tmp_path: Path) -> None:
+def test_names_that_are_invalid_or_reserved(name: str, tmp_path: Path) -> None:
     with pytest.raises(errors.SettingError, match="A bundle cannot be called"):
         bundles.write(tmp_path, name, fill)
     assert list(tmp_path.iterdir()) == []
@@ -379,7 +381,7 @@ def test_a_flipped_byte_in_a_network_is_found_before_it_answers(
     assert not list(tmp_path.glob("out*"))
 
 
-def test_packed_and_unpacked_it_gives_the_same_answers(
+def test_an_exported_and_imported_bundle_gives_the_same_answers(
     real: bundles.Bundle, home: Path, tmp_path: Path
 ) -> None:
     packed = tmp_path / "real.zip"
@@ -416,7 +418,7 @@ def test_the_temperature_of_a_member_is_used(real: bundles.Bundle, home: Path) -
     np.testing.assert_allclose(answer(real, home), rules.temper(raw[0], 1.3), atol=1e-6)
 
 
-def test_a_refitted_bundle_is_the_next_version_and_the_same_but_for_that(
+def test_a_refitted_bundle_is_the_next_version_with_only_the_fit_changed(
     garden: bundles.Bundle, tmp_path: Path
 ) -> None:
     fitted = dataclasses.replace(
@@ -480,7 +482,9 @@ def test_a_member_that_grows_too_large_is_refused(
 @pytest.mark.parametrize(
     "kind", ["missing", "text", "truncated", "flipped", "deflated", "no bundle"]
 )
-def test_files_that_are_no_bundle(kind: str, garden: bundles.Bundle, tmp_path: Path) -> None:
+def test_files_that_are_not_bundles_are_refused(
+    kind: str, garden: bundles.Bundle, tmp_path: Path
+) -> None:
     path = tmp_path / "x.zip"
     bundles.pack(garden, path)
     data = bytearray(path.read_bytes())
@@ -546,7 +550,7 @@ def test_the_command_line_chooses_which_version_is_served(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
-def test_a_bundle_with_what_is_no_json_is_damaged(
+def test_a_bundle_with_invalid_json_is_damaged(
     word: str, real: bundles.Bundle, tmp_path: Path
 ) -> None:
     folder = tmp_path / "1"

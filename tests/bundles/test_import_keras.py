@@ -1,4 +1,4 @@
-"""Strangers' classifiers: they answer as in Keras, and what does not fit is said."""
+"""Importing Keras classifiers: the same answers as in Keras, or a reason why not."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def dense(keras: Any, units: int, activation: str | None) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["logits", "sigmoid", "softmax layer"])
-def test_it_answers_as_in_keras(
+def test_an_imported_model_answers_as_in_keras(
     kind: str, keras: Any, home: Path, tmp_path: Path, take: Take
 ) -> None:
     last = {
@@ -112,7 +112,9 @@ def test_it_answers_as_in_keras(
     assert (made.folder / "README.md").read_text().startswith("---\n")
 
 
-def test_a_backbone_inside_tells_the_recipe(keras: Any, home: Path, tmp_path: Path) -> None:
+def test_the_recipe_is_detected_from_a_backbone_inside(
+    keras: Any, home: Path, tmp_path: Path
+) -> None:
     whole = zoo.find("MobileNetV2").build(size=(96, 96))
     networks.randomize(whole)
     backbone = keras.Model(whole.inputs, zoo.features_output(whole), name="mobilenet_v2")
@@ -155,7 +157,7 @@ def test_an_unknown_backbone_says_how_to_name_one(keras: Any, tmp_path: Path, ta
         ("xception:32:crop:bicubic:more", "expected SCALING"),
     ],
 )
-def test_recipes_that_cannot_be_meant(text: str, message: str) -> None:
+def test_impossible_recipes_are_refused(text: str, message: str) -> None:
     with pytest.raises(errors.TriptychError, match=message):
         import_keras.decide_recipe(import_keras.split_recipe(text), taking(32, 32, 3))
 
@@ -179,13 +181,13 @@ def taking(*shape: int | None) -> dict[str, Any]:
         ("xception", ((299, 299), "tf", "square", 0.875, "nearest")),
     ],
 )
-def test_a_recipe_in_words_is_taken_at_its_word(text: str, expected: tuple[Any, ...]) -> None:
+def test_an_explicit_recipe_is_used(text: str, expected: tuple[Any, ...]) -> None:
     parts = import_keras.split_recipe(text)
     found, _ = import_keras.decide_recipe(parts, taking(None, None, 3))
     assert found == recipe.Recipe(*expected)
 
 
-def test_a_model_of_any_size_needs_one(keras: Any, tmp_path: Path) -> None:
+def test_a_model_without_a_fixed_input_size_needs_one(keras: Any, tmp_path: Path) -> None:
     facts = {**taking(None, None, 3), "front": [["Rescaling", [0.0, 1 / 255, 1.0]]]}
     with pytest.raises(errors.SettingError, match=r"any size.* --recipe :224"):
         import_keras.decide_recipe(import_keras.split_recipe(None), facts)
@@ -249,7 +251,7 @@ def test_code_in_a_file_is_found_before_keras_opens_it(
         keras_file.read_config(path)
 
 
-def test_a_loss_of_ones_own_is_not_loaded_and_does_no_harm(tmp_path: Path) -> None:
+def test_a_custom_loss_is_not_loaded(tmp_path: Path) -> None:
     compiled = {"loss": {"class_name": "Mine", "module": "mine", "config": {}}}
     path = tmp_path / "x.keras"
     with zipfile.ZipFile(path, "w") as archive:
@@ -263,7 +265,9 @@ def three(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return networks.save_keras(model, tmp_path_factory.mktemp("three") / "three.keras")
 
 
-def test_as_many_labels_as_outputs(three: Path, tmp_path: Path, take: Take) -> None:
+def test_the_number_of_labels_must_match_the_outputs(
+    three: Path, tmp_path: Path, take: Take
+) -> None:
     with pytest.raises(errors.SettingError, match="has 3 outputs, and the labels file 2 lines"):
         take(three, named(tmp_path / "l.txt", "a", "b"), tmp_path, recipe="xception")
     assert not (tmp_path / "bundles" / "guest").exists()
@@ -299,7 +303,9 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("kind", ["missing", "text", "zip", "truncated", "folder", *CONFIGS])
-def test_files_that_are_no_keras_model(kind: str, three: Path, tmp_path: Path, take: Take) -> None:
+def test_files_that_are_not_keras_models_are_refused(
+    kind: str, three: Path, tmp_path: Path, take: Take
+) -> None:
     path = tmp_path / "x.keras"
     if kind == "text":
         path.write_text("no model")
@@ -321,7 +327,7 @@ def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
 
 
-def test_the_command_takes_it_in_and_it_answers(three: Path, tmp_path: Path) -> None:
+def test_the_command_imports_a_model_that_classifies(three: Path, tmp_path: Path) -> None:
     labels = named(tmp_path / "l.txt", "ant", "bee", "cat")
     there = ["--home", tmp_path / "there"]
     ran = run("import", three, "--labels", labels, "--recipe", "xception", *there)
@@ -375,7 +381,7 @@ def test_a_published_classifier_answers_its_photos_as_in_keras(
         np.testing.assert_allclose(ours.probs[0], row, atol=1e-3)
 
 
-def test_a_network_that_answers_otherwise_is_not_imported(tmp_path: Path) -> None:
+def test_a_network_whose_answers_differ_is_not_imported(tmp_path: Path) -> None:
     network = networks.write_tiny(tmp_path / "network.xml", classes=3)
     batch = np.random.default_rng(0).normal(0, 1, (4, 32, 32, 3)).astype(np.float32)
     probs = openvino.OpenVINOEngine(network, precision="f32").run(batch).probs

@@ -1,4 +1,4 @@
-"""What models expect and answer is found out, or refused: decisions without Keras."""
+"""Detecting what a model expects and outputs, without Keras; ambiguous models are refused."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def test_models_that_scale_pixels_themselves(steps: Sequence[tuple[float, float]
         [(0, 3)],
     ],
 )
-def test_models_that_do_not_tell_how_they_are_fed(steps: Sequence[tuple[float, float]]) -> None:
+def test_models_whose_preprocessing_is_unknown(steps: Sequence[tuple[float, float]]) -> None:
     assert not import_rules.takes_raw_pixels(affine(*steps))
 
 
-def test_a_front_that_bends_tells_nothing() -> None:
+def test_nonlinear_first_layers_reveal_no_scaling() -> None:
     assert not import_rules.takes_raw_pixels([("Clip", [0.0, 1.0, 1.0])])
 
 
@@ -89,7 +89,7 @@ def test_a_front_that_bends_tells_nothing() -> None:
         (["relu", "linear"], PROBS[:, :1], None, False, "none"),
     ],
 )
-def test_outputs_are_known_by_graph_and_values(
+def test_the_kind_of_outputs_is_detected_from_graph_and_values(
     ending: list[str], outputs: Any, loss: str | None, logits: bool | None, expected: str
 ) -> None:
     assert import_rules.activation_of(ending, outputs, loss, logits=logits) == expected
@@ -116,7 +116,7 @@ def test_outputs_are_known_by_graph_and_values(
         ([], PROBS * 3, None, None, "ends in nothing"),
     ],
 )
-def test_what_outputs_mean_is_not_guessed(
+def test_ambiguous_outputs_are_refused(
     ending: list[str], outputs: Any, loss: str | None, logits: bool | None, message: str
 ) -> None:
     with pytest.raises(errors.SettingError, match=message):
@@ -155,7 +155,7 @@ def taking(inputs: list[Any], outputs: list[Any]) -> dict[str, Any]:
         ([[64, 64, 3]], [[]], r"gives \(\) for a photo"),
     ],
 )
-def test_what_a_photo_cannot_be_fed_to_is_refused_by_name(
+def test_inputs_that_are_not_images_are_refused(
     inputs: list[Any], outputs: list[Any], message: str
 ) -> None:
     with pytest.raises(errors.SettingError, match=message):
@@ -163,7 +163,7 @@ def test_what_a_photo_cannot_be_fed_to_is_refused_by_name(
 
 
 @pytest.mark.parametrize("shape", [[64, 64, 3], [28, 28, 1], [28, 28], [None, None, 3]])
-def test_colours_and_grey_are_taken(shape: list[Any]) -> None:
+def test_colour_and_grey_inputs_are_accepted(shape: list[Any]) -> None:
     import_rules.check_shapes(taking([shape], [[3]]))
 
 
@@ -179,6 +179,6 @@ def test_colours_and_grey_are_taken(shape: list[Any]) -> None:
         (None, None),
     ],
 )
-def test_what_a_loss_says_of_the_outputs(loss: Any, expected: str | None) -> None:
+def test_the_loss_tells_the_kind_of_outputs(loss: Any, expected: str | None) -> None:
     assert keras_file.loss_outputs({"compile_config": {"loss": loss}}) == expected
     assert keras_file.loss_outputs({"compile_config": loss}) in (None, expected)

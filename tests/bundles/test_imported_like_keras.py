@@ -1,4 +1,4 @@
-"""Models drawn at random answer as in Keras, on its TensorFlow backend, or are refused."""
+"""Random models answer as in Keras, on its TensorFlow backend, or are refused."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def importer() -> Iterator[Importer]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(each=drawn)
-def test_a_drawn_model_answers_as_in_keras_or_is_refused(
+def test_a_random_model_answers_as_in_keras_or_is_refused(
     each: Drawn, keras: Any, importer: import_keras.Importer
 ) -> None:
     model = build(keras, each)

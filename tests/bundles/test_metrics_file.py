@@ -1,4 +1,4 @@
-"""`metrics.json` as anybody may write it: an odd file is named, and harms nothing beside itself."""
+"""A damaged `metrics.json` is named, and does not affect anything else."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_each_oddity_is_named_and_the_bundle_beside_it_listed(home, registry, kind):
+def test_damaged_metrics_are_named_and_other_bundles_are_listed(home, registry, kind):
     text, reason = ODD[kind]
     (home / "bundles/garden/1/metrics.json").write_text(text)
     with pytest.raises(errors.BundleError) as raised:
@@ -105,7 +105,7 @@ def test_each_oddity_is_named_and_the_bundle_beside_it_listed(home, registry, ki
     assert "9 of 10 photos" in page.text
 
 
-def test_on_the_command_line_the_figures_are_named_as_damaged(home):
+def test_bundles_list_names_damaged_metrics(home):
     (home / "bundles/garden/1/metrics.json").write_text("[]")
     listed = CliRunner().invoke(main, ["bundles", "list", "--home", str(home)])
     assert listed.exit_code == 0
@@ -116,7 +116,7 @@ def test_on_the_command_line_the_figures_are_named_as_damaged(home):
     assert "metrics.json" in shown.output
 
 
-def test_a_card_is_not_written_from_damaged_figures(home):
+def test_no_model_card_is_written_from_damaged_metrics(home):
     garden = bundles.find(home, "garden")
     (garden.folder / "metrics.json").write_text(changed("members", 0, "name", to=3))
     bundles.save_card_texts(home, "garden", {"use": "Insects."})
@@ -143,14 +143,14 @@ def copied(bundle: bundles.Bundle, folder: Path) -> dict[str, Any]:
         {"members": [{"name": "x", "recipe": {"size": [8, 8]}, "cost": 1, "licence": 1}]},
     ],
 )
-def test_what_a_card_is_written_from_is_checked_too(home, entry):
+def test_the_description_behind_a_model_card_is_checked(home, entry):
     path = home / "bundles/garden/1/bundle.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **entry}))
     with pytest.raises(errors.BundleError, match=rf"bundle\.{next(iter(entry))}"):
         bundles.find(home, "garden")
 
 
-def test_what_a_newer_triptych_adds_is_left_out(home):
+def test_unknown_fields_of_a_newer_version_are_ignored(home):
     path = home / "bundles/garden/1/metrics.json"
     path.write_text(changed("committee", "auroc", to=[[[]]]))
     assert "auroc" not in bundles.find(home, "garden").metrics["committee"]

@@ -1,4 +1,4 @@
-"""OOFPredictions in a bundle: what is written is read, and nothing else is believed."""
+"""Out-of-fold predictions in a bundle: written, read, and refused if their hash is wrong."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def written(home: Path, change: Callable[[Path], Any]) -> bundles.Bundle:
     return bundles.write(home, "garden", filled)
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_predictions_survive_writing_and_reading(tmp_path: Path) -> None:
     kept = some()
     found = written(tmp_path, kept.save).predictions()
     assert found is not None
@@ -49,17 +49,17 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert found.keys == [bytes(row).hex() for row in kept.digests]
 
 
-def test_a_bundle_without_answers_has_none(tmp_path: Path) -> None:
+def test_a_bundle_without_predictions_has_none(tmp_path: Path) -> None:
     assert written(tmp_path, lambda folder: None).predictions() is None
 
 
-def test_answers_that_nobody_listed_are_not_read(tmp_path: Path) -> None:
+def test_predictions_without_a_listed_hash_are_not_read(tmp_path: Path) -> None:
     made = written(tmp_path, lambda folder: None)
     some().save(made.folder)
     assert made.predictions() is None
 
 
-def test_changed_answers_are_not_believed(tmp_path: Path) -> None:
+def test_predictions_with_a_wrong_hash_are_refused(tmp_path: Path) -> None:
     made = written(tmp_path, some().save)
     dataclasses.replace(some(), held=np.ones(PHOTOS, bool)).save(made.folder)
     with pytest.raises(errors.BundleError, match="its hash differs"):
@@ -94,18 +94,18 @@ class Bomb:
         lambda folder: (folder / oof_predictions.FILE).write_bytes(b"PK\x03\x04 and no more"),
     ],
 )
-def test_damaged_answers_are_refused(change: Callable[[Path], Any], tmp_path: Path) -> None:
+def test_damaged_predictions_are_refused(change: Callable[[Path], Any], tmp_path: Path) -> None:
     made = written(tmp_path, change)
     with pytest.raises(errors.BundleError, match=r"answers\.npz cannot be read: .*Train"):
         made.predictions()
 
 
-def test_answers_for_other_classes_are_refused(tmp_path: Path) -> None:
+def test_predictions_for_other_classes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.BundleError, match="for 3 classes, and the bundle has 2"):
         written(tmp_path, some(classes=3).save).predictions()
 
 
-def test_no_file_of_it_is_a_pickle(tmp_path: Path) -> None:
+def test_predictions_contain_no_pickle(tmp_path: Path) -> None:
     some().save(tmp_path)
     with np.load(tmp_path / oof_predictions.FILE, allow_pickle=False) as file:
         assert json.dumps(sorted(file)) == json.dumps(sorted(oof_predictions.DTYPES))

@@ -1,4 +1,4 @@
-"""Bundles that somebody crafted: each is refused by name, and harms nothing beside it."""
+"""Crafted bundles: each is refused with a reason, and does not affect others."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ HOSTILE: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_bundle_that_does_not_answer_is_known_by_trying(kind: str, tmp_path: Path) -> None:
+def test_a_bundle_that_cannot_classify_is_refused(kind: str, tmp_path: Path) -> None:
     change, message = HOSTILE[kind]
     assert re.search(message, proof.find_problem(crafted(tmp_path, change)))
 
@@ -128,7 +128,7 @@ def test_a_sound_bundle_has_no_problem(tmp_path: Path) -> None:
     assert proof.find_problem(crafted(tmp_path, reference())) == ""
 
 
-def test_it_is_tried_in_a_child_process_before_it_is_kept(tmp_path: Path) -> None:
+def test_a_bundle_is_tested_in_a_child_process_before_it_is_kept(tmp_path: Path) -> None:
     path = zipped(crafted(tmp_path, reads_foreign_memory))
     with pytest.raises(errors.BundleError, match=r"GatherND.*Nothing was kept"):
         bundles.unpack(tmp_path / "home", path)
@@ -152,7 +152,7 @@ ODD: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_an_odd_bundle_is_one_bad_bundle_and_others_go_on(kind: str, tmp_path: Path) -> None:
+def test_a_malicious_bundle_does_not_affect_others(kind: str, tmp_path: Path) -> None:
     home = tmp_path / "home"
     write_runnable(home, "good")
     about = write_runnable(home, "odd").folder / "bundle.json"
@@ -165,7 +165,7 @@ def test_an_odd_bundle_is_one_bad_bundle_and_others_go_on(kind: str, tmp_path: P
     assert [bundle.name for bundle in bundles.listed(home)] == ["good"]
 
 
-def test_an_archive_is_bounded_before_anything_is_written(tmp_path: Path) -> None:
+def test_the_size_of_an_archive_is_checked_before_writing(tmp_path: Path) -> None:
     bombs = {"zeros": {"zeros": bytes(80 << 20)}, "many": {f"{n}": b"" for n in range(2000)}}
     for name, members in bombs.items():
         path = tmp_path / f"{name}.zip"
@@ -177,7 +177,7 @@ def test_an_archive_is_bounded_before_anything_is_written(tmp_path: Path) -> Non
     assert not (tmp_path / "home").exists()
 
 
-def test_labels_forge_nothing_in_a_terminal_or_a_model_card(tmp_path: Path) -> None:
+def test_labels_cannot_forge_terminal_or_model_card_output(tmp_path: Path) -> None:
     def change(folder: Path, about: dict[str, Any]) -> None:
         about["labels"][0]["name"] = "\n# Verified: 100 % right\n![x](http://a.example/x.png)"
         about["labels"][1]["name"] = "a\x1b[2J\u202eb"

@@ -1,4 +1,4 @@
-"""Bundles on shared storage: the same answers, fetched once, and only what its hash says."""
+"""Bundles on shared storage: the same answers, downloaded once, verified by their hash."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def run(*arguments: str | Path) -> Result:
 
 
 @pytest.mark.parametrize("kind", ["memory", "file"])
-def test_a_bundle_answers_elsewhere_as_at_home(
+def test_a_bundle_at_a_url_gives_the_same_answers(
     real: bundles.Bundle, away: Path, url: str, tmp_path: Path, kind: str
 ) -> None:
     place = url if kind == "memory" else f"file://{tmp_path}/shared/garden-1.zip"
@@ -100,7 +100,7 @@ def test_a_bundle_answers_elsewhere_as_at_home(
     assert at_home["verdict"]["label"] in ("daisy", "rose")
 
 
-def test_what_is_written_is_what_sha256sum_checks(garden: bundles.Bundle, tmp_path: Path) -> None:
+def test_the_hash_file_is_that_of_sha256sum(garden: bundles.Bundle, tmp_path: Path) -> None:
     pinned = bundles.upload(garden, f"file://{tmp_path}/shared/garden-1.zip")
     checked = subprocess.run(
         ["sha256sum", "-c", "garden-1.zip.sha256"],
@@ -115,7 +115,7 @@ def test_what_is_written_is_what_sha256sum_checks(garden: bundles.Bundle, tmp_pa
     assert bundles.with_digest(f"file://{tmp_path}/shared/garden-1.zip") == pinned
 
 
-def test_the_commands_lend_take_in_and_ask(
+def test_the_commands_export_import_and_classify_by_url(
     real: bundles.Bundle, away: Path, tmp_path: Path
 ) -> None:
     place = f"file://{tmp_path}/shared/garden-1.zip"
@@ -152,7 +152,7 @@ def serving(*options: str | Path) -> Iterator[str]:
             process.kill()
 
 
-def test_a_studio_serves_what_lies_elsewhere(real: bundles.Bundle, tmp_path: Path) -> None:
+def test_a_studio_serves_a_bundle_at_a_url(real: bundles.Bundle, tmp_path: Path) -> None:
     pinned = bundles.upload(real, f"file://{tmp_path}/shared/garden-1.zip")
     with serving("--committee", pinned, "--home", tmp_path / "away") as address:
         with urllib.request.urlopen(f"{address}/api/v1/committees", timeout=60) as response:
@@ -169,7 +169,9 @@ def test_a_studio_serves_what_lies_elsewhere(real: bundles.Bundle, tmp_path: Pat
     assert told["verdict"]["prob"] == home["verdict"]["prob"]
 
 
-def test_a_studio_keeps_its_own_bundle_of_that_name(garden: bundles.Bundle, url: str) -> None:
+def test_a_studio_refuses_a_url_with_the_name_of_its_own_bundle(
+    garden: bundles.Bundle, url: str
+) -> None:
     pinned = bundles.upload(garden, url)
     ran = run("serve", "--committee", pinned, "--port", 0, "--home", garden.folder.parents[2])
     assert ran.exit_code == 2
@@ -198,18 +200,18 @@ def test_a_url_without_any_hash_is_refused(garden: bundles.Bundle, away: Path, u
 
 
 @pytest.mark.parametrize("hash_", ["", "12", "g" * 64, "a" * 65])
-def test_what_is_no_hash_is_refused(away: Path, hash_: str) -> None:
+def test_an_invalid_hash_is_refused(away: Path, hash_: str) -> None:
     with pytest.raises(errors.SettingError, match="is no SHA-256; expected 64 hexadecimal digits"):
         bundles.download(away, f"memory://bucket/garden.zip#sha256={hash_}")
 
 
-def test_a_hash_may_be_written_in_capitals(garden: bundles.Bundle, away: Path, url: str) -> None:
+def test_a_hash_may_be_upper_case(garden: bundles.Bundle, away: Path, url: str) -> None:
     place, mark, digest = bundles.upload(garden, url).rpartition("#sha256=")
     assert bundles.download(away, f"{place}{mark}{digest.upper()}").name == "garden"
     assert [path.name for path in (away / "fetched").iterdir()] == [digest]
 
 
-def test_another_file_is_not_taken_for_it(garden: bundles.Bundle, away: Path, url: str) -> None:
+def test_a_file_with_another_hash_is_refused(garden: bundles.Bundle, away: Path, url: str) -> None:
     pinned = bundles.upload(garden, url)
     data = storage.read(url)
     storage.write(url, data[:-1] + bytes([data[-1] ^ 1]))
@@ -231,7 +233,7 @@ def zipped(folder: Path, target: Path, **changed: bytes) -> str:
     return f"file://{target}#sha256={hashlib.sha256(target.read_bytes()).hexdigest()}"
 
 
-def test_what_is_in_it_is_held_to_its_own_hashes(
+def test_the_files_of_a_bundle_are_checked_against_their_hashes(
     garden: bundles.Bundle, away: Path, tmp_path: Path
 ) -> None:
     crafted = zipped(garden.folder, tmp_path / "crafted.zip", network_bin=b"other weights")
@@ -240,7 +242,9 @@ def test_what_is_in_it_is_held_to_its_own_hashes(
     assert nothing_kept(away)
 
 
-def test_nothing_is_written_beside_it(garden: bundles.Bundle, away: Path, tmp_path: Path) -> None:
+def test_archives_cannot_write_outside_their_folder(
+    garden: bundles.Bundle, away: Path, tmp_path: Path
+) -> None:
     crafted = zipped(garden.folder, tmp_path / "crafted.zip", evil=b"x")
     with pytest.raises(errors.BundleError, match=r"it writes to '\.\./evil'"):
         bundles.download(away, crafted)
@@ -249,7 +253,7 @@ def test_nothing_is_written_beside_it(garden: bundles.Bundle, away: Path, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["lite", "../up", "a b", ""])
-def test_it_cannot_take_a_name_that_means_something_else(
+def test_a_bundle_cannot_take_a_reserved_name(
     garden: bundles.Bundle, away: Path, tmp_path: Path, name: str
 ) -> None:
     about = json.dumps({**garden.about, "name": name}).encode()
@@ -259,7 +263,7 @@ def test_it_cannot_take_a_name_that_means_something_else(
     assert nothing_kept(away)
 
 
-def test_what_is_no_bundle_is_named(away: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_bundle_is_named(away: Path, tmp_path: Path) -> None:
     (tmp_path / "page.zip").write_bytes(b"<!doctype html>")
     digest = hashlib.sha256(b"<!doctype html>").hexdigest()
     with pytest.raises(errors.BundleError, match=r"page\.zip: .*cannot be read as a bundle"):
@@ -318,7 +322,7 @@ def pinned(shared: Shared, garden: bundles.Bundle, tmp_path: Path) -> str:
     return f"{shared.address}/garden-1.zip#sha256={lent.rpartition('=')[2]}"
 
 
-def test_what_is_here_needs_no_network(shared: Shared, pinned: str, away: Path) -> None:
+def test_a_downloaded_bundle_needs_no_network(shared: Shared, pinned: str, away: Path) -> None:
     first = bundles.download(away, pinned)
     assert shared.asked == ["/garden-1.zip"]
     again = bundles.download(away, pinned)
@@ -328,7 +332,7 @@ def test_what_is_here_needs_no_network(shared: Shared, pinned: str, away: Path) 
     assert shared.asked == ["/garden-1.zip", "/garden-1.zip.sha256"]
 
 
-def test_a_bundle_that_changes_is_fetched_anew(
+def test_a_changed_bundle_is_downloaded_again(
     shared: Shared, pinned: str, away: Path, garden: bundles.Bundle, tmp_path: Path
 ) -> None:
     url = pinned.partition("#")[0]
@@ -348,7 +352,7 @@ def start(away: Path, url: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_of_processes_that_ask_at_once_one_fetches(shared: Shared, pinned: str, away: Path) -> None:
+def test_simultaneous_processes_download_once(shared: Shared, pinned: str, away: Path) -> None:
     all_ready = threading.Event()
     shared.wait = all_ready.wait
     processes = [start(away, pinned) for _ in range(3)]
@@ -359,7 +363,7 @@ def test_of_processes_that_ask_at_once_one_fetches(shared: Shared, pinned: str, 
     assert not list(folder.glob(".writing-*"))
 
 
-def test_a_process_that_is_killed_while_it_fetches_holds_up_nobody(
+def test_a_process_killed_while_downloading_blocks_nobody(
     shared: Shared, pinned: str, away: Path
 ) -> None:
     begun, go_on = threading.Event(), threading.Event()

@@ -62,7 +62,7 @@ def test_classes_and_findings_for_people(folder: Path) -> None:
     assert lines[at + 2] == "    train/ants/text.jpg"
 
 
-def test_a_class_that_is_entirely_black_is_told(folder: Path) -> None:
+def test_an_entirely_black_class_is_reported(folder: Path) -> None:
     for name in ("ants", "bees"):
         for i in range(3):
             (folder / "train" / name / f"dark-{i}.png").write_bytes(plain_image((0, 0, 0)))
@@ -110,7 +110,7 @@ def test_a_zip_is_checked_like_its_folder(folder: Path, tmp_path: Path) -> None:
     assert packed["classes"] == plain["classes"]
 
 
-def test_what_cannot_be_opened_exits_with_1(tmp_path: Path) -> None:
+def test_a_source_that_cannot_be_opened_exits_with_1(tmp_path: Path) -> None:
     ran = run(str(tmp_path / "gone"))
     assert ran.exit_code == 1
     assert "cannot be opened" in ran.stderr
@@ -126,7 +126,7 @@ def test_wrong_usage_exits_with_2() -> None:
     assert run("a", "b").exit_code == 2
 
 
-def test_names_that_are_no_text_can_be_printed(folder: Path) -> None:
+def test_names_that_are_not_valid_text_can_be_printed(folder: Path) -> None:
     name = folder / "train" / "ants" / "\udcff\x1b[31m.txt"
     name.write_bytes(b"x")
     ran = subprocess.run(

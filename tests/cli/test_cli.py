@@ -1,4 +1,4 @@
-"""The command line as people use it: the lite committee for real, every form, every exit code."""
+"""The command line with the real committee `lite`: every output format, every exit code."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_status_and_prediction_set_have_columns(garden: Path) -> None:
     assert sure["asked"] == "|".join(zoo.COMMITTEES["lite"])
 
 
-def test_where_nothing_can_be_promised_the_reason_is_given_once(
+def test_the_reason_for_promising_nothing_is_given_once(
     garden: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("triptych.load", lambda **options: studios.fake_classifier(studios.NURSERY))
@@ -248,7 +248,7 @@ def test_evaluate_of_a_folder_without_classes_says_what_was_expected(folder: Pat
     assert "expected a folder per class" in ran.stderr
 
 
-def test_models_lists_the_zoo_and_what_is_here() -> None:
+def test_models_lists_the_zoo_and_which_weights_exist() -> None:
     facts = [json.loads(line) for line in run("models", "--json").stdout.splitlines()]
     assert [fact["name"] for fact in facts] == list(zoo.BACKBONES)
     here = {fact["name"] for fact in facts if fact["cached"]}

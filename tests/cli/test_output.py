@@ -1,4 +1,4 @@
-"""Any name goes to any terminal, pipe or file: written, or escaped where it cannot be."""
+"""Names of any kind in a terminal, pipe or file: written, or escaped if they cannot be."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_json_lines_are_valid_in_every_encoding(folder: Path, encoding: str) -> 
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
-def test_a_sheet_is_written_in_every_encoding_and_runs_nothing(
+def test_csv_is_written_in_every_encoding_without_formulas(
     folder: Path, encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
@@ -61,7 +61,7 @@ def test_a_sheet_is_written_in_every_encoding_and_runs_nothing(
     assert bee in sources
 
 
-def test_a_terminal_obeys_no_name(folder: Path) -> None:
+def test_control_characters_in_names_are_escaped(folder: Path) -> None:
     ran = classify("ascii", str(folder))
     assert b"\x1b" not in ran.stdout_bytes
     assert b"a%1B[31m.jpg" in ran.stdout_bytes

@@ -1,4 +1,4 @@
-"""Datasets: what is read from folders, zips and CSVs, what is told of it, how it is divided."""
+"""Datasets: reading folders, zips and CSVs, findings, duplicates, splits and folds."""
 
 from __future__ import annotations
 
@@ -109,13 +109,13 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("val", ["val", "valid", "Validation", "TEST"])
-def test_two_sides(tmp_path: Path, val: str) -> None:
+def test_train_and_val_folders(tmp_path: Path, val: str) -> None:
     data = triptych_data.open(write(tmp_path, both_sides(val)))
     assert counts(data) == [("ants", 6, 2), ("bees", 5, 3)]
     assert {photo.source.split("/")[0] for photo in data.val} == {val}
 
 
-def test_folders_beside_the_two_sides_are_left_out_and_told(tmp_path: Path) -> None:
+def test_folders_beside_train_and_val_are_reported_and_left_out(tmp_path: Path) -> None:
     more = per_class({"ants": 1}, prefix="test/", start=300) | {"train/loose.jpg": picture(301)}
     data = triptych_data.open(write(tmp_path, both_sides() | more))
     assert counts(data) == [("ants", 6, 2), ("bees", 5, 3)]
@@ -242,7 +242,7 @@ def test_too_few_classes_says_what_is_there_and_what_is_expected(
         ("a.zip", b"PK\3\4 and no more", "is not a complete zip archive"),
     ],
 )
-def test_what_cannot_be_opened_is_named(
+def test_a_source_that_cannot_be_opened_is_named(
     tmp_path: Path, name: str, data: bytes | None, message: str
 ) -> None:
     if data is not None:
@@ -254,7 +254,7 @@ def test_what_cannot_be_opened_is_named(
 # Findings
 
 
-def test_bad_files_are_left_out_and_told(tmp_path: Path) -> None:
+def test_bad_files_are_reported_and_left_out(tmp_path: Path) -> None:
     files = per_class({"a": 5, "b": 5}) | {
         "a/text.jpg": b"just a text",
         "a/empty.jpg": b"",
@@ -325,7 +325,7 @@ def test_photos_of_val_are_kept_out_of_train(tmp_path: Path) -> None:
     assert not {p.group for p in data.train} & {p.group for p in data.val}
 
 
-def test_all_of_train_in_val_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_all_of_train_in_val_is_an_error(tmp_path: Path) -> None:
     train = per_class({"a": 2, "b": 2}, prefix="train/")
     val = {name.replace("train", "val"): data for name, data in train.items()}
     with pytest.raises(errors.SourceError, match=r"no class has photos .* is in train and in val"):
@@ -368,7 +368,7 @@ def test_a_photo_beyond_the_limits_is_left_out(tmp_path: Path) -> None:
         assert "the limit is" in one(data, "unreadable").message
 
 
-def test_pipes_are_passed_over_and_links_followed_once(tmp_path: Path) -> None:
+def test_pipes_are_skipped_and_links_followed_once(tmp_path: Path) -> None:
     folder = write(tmp_path / "photos", per_class({"a": 5}))
     elsewhere = write(tmp_path / "elsewhere", per_class({"b": 5}, start=50))
     (folder / "b").symlink_to(elsewhere / "b")
@@ -380,7 +380,7 @@ def test_pipes_are_passed_over_and_links_followed_once(tmp_path: Path) -> None:
     assert one(data, "unreadable").sources == ("a/nowhere.jpg",)
 
 
-def test_progress_is_told_and_may_stop_it(tmp_path: Path) -> None:
+def test_progress_is_reported_and_may_stop_the_check(tmp_path: Path) -> None:
     folder = write(tmp_path, per_class({"a": 5, "b": 5}))
     calls: list[tuple[int, int]] = []
     triptych_data.open(folder, progress=lambda done, total: calls.append((done, total)))
@@ -396,7 +396,7 @@ def test_progress_is_told_and_may_stop_it(tmp_path: Path) -> None:
 # Fingerprint
 
 
-def test_the_fingerprint_stands_for_content_and_not_for_names(tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_content_not_on_names(tmp_path: Path) -> None:
     files = both_sides()
     first = triptych_data.open(write(tmp_path / "one", files))
     renamed = {name.replace(".jpg", "-x.jpeg"): data for name, data in reversed(files.items())}
@@ -412,7 +412,7 @@ def test_the_fingerprint_stands_for_content_and_not_for_names(tmp_path: Path) ->
         assert data.fingerprint != first.fingerprint
 
 
-def test_names_are_compared_in_one_form(tmp_path: Path) -> None:
+def test_names_are_compared_in_one_unicode_form(tmp_path: Path) -> None:
     # macOS writes a letter and its dots, others write one letter.
     files = per_class({"\u00c4pfel": 5, "Birnen": 5}, prefix="train/")
     files |= per_class({"A\u0308pfel": 2}, prefix="val/", start=50)
@@ -440,7 +440,7 @@ def test_hostile_names_are_harmless(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
 
 
-def test_names_in_utf8_that_do_not_say_so(tmp_path: Path) -> None:
+def test_undeclared_utf8_names_are_read(tmp_path: Path) -> None:
     path = pack(tmp_path / "a.zip", per_class({"Bären": 5, "b": 5}))
     data = bytearray(path.read_bytes())
     for signature, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
@@ -451,7 +451,7 @@ def test_names_in_utf8_that_do_not_say_so(tmp_path: Path) -> None:
     assert triptych_data.open(path).classes == ("Bären", "b")
 
 
-def test_a_lying_size_is_no_bomb(tmp_path: Path) -> None:
+def test_a_false_size_in_a_zip_is_harmless(tmp_path: Path) -> None:
     files = per_class({"a": 5, "b": 5}) | {"a/bomb.jpg": picture(50) + bytes(10_000_000)}
     path = pack(tmp_path / "a.zip", files)
     data = path.read_bytes().replace(struct.pack("<I", len(files["a/bomb.jpg"])), b"\0\1\0\0")
@@ -461,7 +461,7 @@ def test_a_lying_size_is_no_bomb(tmp_path: Path) -> None:
     assert "damaged" in one(opened, "unreadable").message
 
 
-def test_an_archive_that_unpacks_to_far_too_much(tmp_path: Path) -> None:
+def test_a_zip_bomb_is_refused(tmp_path: Path) -> None:
     path = pack(tmp_path / "a.zip", {f"{i % 2}/{i}.bmp": bytes(30_000) for i in range(200)})
     data = path.read_bytes().replace(struct.pack("<I", 30_000), struct.pack("<I", 30_000_000))
     path.write_bytes(data)
@@ -476,7 +476,7 @@ def test_too_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         triptych_data.open(path)
 
 
-def test_a_directory_that_claims_to_be_huge(tmp_path: Path) -> None:
+def test_a_zip_directory_with_a_huge_declared_size(tmp_path: Path) -> None:
     path = pack(tmp_path / "a.zip", per_class({"a": 5, "b": 5}))
     with path.open("ab") as file:
         file.truncate(60_000_000)
@@ -486,7 +486,7 @@ def test_a_directory_that_claims_to_be_huge(tmp_path: Path) -> None:
         triptych_data.open(path)
 
 
-def test_a_password_is_named(tmp_path: Path) -> None:
+def test_an_encrypted_zip_is_named(tmp_path: Path) -> None:
     path = pack(tmp_path / "a.zip", per_class({"a": 5, "b": 5}))
     data = bytearray(path.read_bytes())
     data[data.index(b"PK\1\2") + 8] |= 1
@@ -495,7 +495,7 @@ def test_a_password_is_named(tmp_path: Path) -> None:
         triptych_data.open(path)
 
 
-def test_other_compression_is_told_per_file(tmp_path: Path) -> None:
+def test_unsupported_compression_is_reported_per_file(tmp_path: Path) -> None:
     path = pack(tmp_path / "a.zip", per_class({"a": 5, "b": 5}))
     with zipfile.ZipFile(path, "a", zipfile.ZIP_LZMA) as packed:
         packed.writestr("a/lzma.jpg", picture(50))
@@ -504,7 +504,7 @@ def test_other_compression_is_told_per_file(tmp_path: Path) -> None:
 
 @given(st.integers(0, 2**32), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=8))
 @settings(max_examples=60, deadline=None)
-def test_a_damaged_archive_never_ends_in_another_error(
+def test_a_damaged_archive_raises_only_documented_errors(
     tmp_path_factory: pytest.TempPathFactory, seed: int, hits: list[tuple[float, int]]
 ) -> None:
     path = tmp_path_factory.mktemp("damaged") / "a.zip"
@@ -542,7 +542,7 @@ def test_groups_do_not_depend_on_order(order: list[int]) -> None:
 
 
 @given(st.integers(0, 2**64 - 1), st.sets(st.integers(0, 63), max_size=near.MAX_BITS))
-def test_every_pair_within_the_limit_is_found(number: int, wrong: set[int]) -> None:
+def test_every_pair_within_the_hash_distance_is_found(number: int, wrong: set[int]) -> None:
     plain = near.sketch(np.full((20, 20, 3), 128, np.uint8))
     other = number ^ sum(1 << bit for bit in wrong)
     pair = [plain._replace(hash=number), plain._replace(hash=other)]
@@ -572,7 +572,7 @@ def test_the_search_is_not_quadratic() -> None:
     assert seconds(4000) < 24 * few  # 8 times as many; quadratic would be 64
 
 
-def test_real_photos_have_no_false_copies(photos: Path) -> None:
+def test_real_photos_have_no_false_duplicates(photos: Path) -> None:
     files = list(triptych_data.walk(photos))[::5]
     sketches = [near.sketch(images.load(path)) for path in files]
     half = [near.sketch(images.load(path)[::2, ::2]) for path in files]
@@ -622,7 +622,7 @@ def sharp_set(**others: Image.Image) -> dict[str, bytes]:
     return {name: png(image) for name, image in photos.items()}
 
 
-def test_photos_that_show_too_little_are_findings(tmp_path: Path) -> None:
+def test_blank_dark_and_blurred_photos_are_findings(tmp_path: Path) -> None:
     dim = Image.fromarray(np.asarray(sharp(100)) // 8)
     pale = Image.fromarray(225 + np.asarray(sharp(101)) // 9)
     soft = sharp(102).filter(ImageFilter.GaussianBlur(6))
@@ -639,7 +639,7 @@ def test_photos_that_show_too_little_are_findings(tmp_path: Path) -> None:
     assert len(data.train) == 21  # findings are not failures
 
 
-def test_a_class_of_black_photos_is_at_fault(tmp_path: Path) -> None:
+def test_a_class_of_black_photos_is_faulty(tmp_path: Path) -> None:
     files = sharp_set() | {f"c/{n}.png": png(Image.new("RGB", (40 + n, 60))) for n in range(9)}
     files["c/right.png"] = png(sharp(200))
     data = triptych_data.open(write(tmp_path, files))
@@ -648,7 +648,7 @@ def test_a_class_of_black_photos_is_at_fault(tmp_path: Path) -> None:
     assert len(one(data, "blank").sources) == 9
 
 
-def test_how_most_photos_are_is_no_fault(tmp_path: Path) -> None:
+def test_properties_of_most_photos_are_normal(tmp_path: Path) -> None:
     files = {}
     for at, label in enumerate("ab"):
         for n in range(8):
@@ -764,7 +764,7 @@ def test_one_fold_is_refused() -> None:
         triptych_data.folds([], 1, seed=0)
 
 
-def test_nothing_divided_is_nothing() -> None:
+def test_an_empty_list_has_an_empty_split() -> None:
     assert triptych_data.split([], share=0.5, seed=0) == ((), ())
     assert triptych_data.folds([], 3, seed=0).shape == (0,)
 

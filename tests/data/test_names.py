@@ -1,4 +1,4 @@
-"""Names of classes as their writers meant them: in zips of any code page, and alike ones."""
+"""Class names in zips of any code page, and names that look alike."""
 
 from __future__ import annotations
 
@@ -69,9 +69,7 @@ def messages(dataset: data.Dataset, kind: str) -> list[str]:
 
 
 @pytest.mark.parametrize("code_page", WRITTEN)
-def test_a_zip_in_any_code_page_has_the_classes_that_its_writer_saw(
-    code_page: str, tmp_path: Path
-) -> None:
+def test_a_zip_in_any_code_page_has_its_writers_class_names(code_page: str, tmp_path: Path) -> None:
     classes = WRITTEN[code_page]
     path = zip_of(tmp_path / "a.zip", photos(classes, code_page))
     assert zipfile.ZipFile(path).testzip() is None
@@ -83,7 +81,7 @@ def test_a_zip_in_any_code_page_has_the_classes_that_its_writer_saw(
     assert len(guessed) == (code_page != "utf-8")
 
 
-def test_a_name_in_the_unicode_field_counts_where_it_belongs_to_the_header(tmp_path: Path) -> None:
+def test_the_unicode_field_counts_if_it_matches_the_header(tmp_path: Path) -> None:
     names, extra = [], []
     for number, name in enumerate(["ソース", "ソーダ", "ants"]):
         raw = f"{number}/1.jpg".encode()
@@ -97,7 +95,7 @@ def test_a_name_in_the_unicode_field_counts_where_it_belongs_to_the_header(tmp_p
     assert not messages(dataset, "guessed_names")
 
 
-def test_names_that_no_code_page_makes_sense_of_are_refused(tmp_path: Path) -> None:
+def test_names_in_no_known_code_page_are_refused(tmp_path: Path) -> None:
     path = zip_of(tmp_path / "a.zip", [b"\xff\x81\x00\xfe/1.jpg", b"\x80\xff\xff\x8d/1.jpg"])
     with pytest.raises(errors.SourceError, match="no code page makes sense of them"):
         data.open(path)
@@ -108,9 +106,7 @@ def test_names_that_no_code_page_makes_sense_of_are_refused(tmp_path: Path) -> N
     st.lists(st.binary(min_size=1, max_size=8), min_size=1, max_size=5, unique=True),
 )
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_two_names_become_one_and_none_becomes_two(
-    tmp_path: Path, code_page: str, raw: list[bytes]
-) -> None:
+def test_distinct_zip_names_stay_distinct(tmp_path: Path, code_page: str, raw: list[bytes]) -> None:
     # Bytes as they come, and letters of one code page.
     letters = b"".join(raw).decode(code_page, "ignore").replace("/", "").replace("\\", "")
     for names in (raw, [f"{n} {letters}".encode(code_page) for n in range(3)]):

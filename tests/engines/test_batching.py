@@ -1,4 +1,4 @@
-"""Dynamic batching: who asks at the same time is answered together, and gets the own answer."""
+"""Dynamic batching: concurrent calls share a batch, and each gets its rows."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def asked_meanwhile(
     st.integers(1, 6),
     st.integers(1, 3),
 )
-def test_batched_callers_get_their_own_rows(counts, max_batch, slots):
+def test_each_caller_gets_its_rows_of_the_batch(counts, max_batch, slots):
     engine = Watched()
     own = BatchingEngine(engine, max_batch=max_batch, slots=threading.Semaphore(slots))
     batches = photos(*counts)
@@ -97,7 +97,7 @@ def test_batched_callers_get_their_own_rows(counts, max_batch, slots):
     assert sum(engine.batches) == sum(counts)
 
 
-def test_calls_that_wait_form_one_batch():
+def test_waiting_calls_form_one_batch():
     engine = Watched(closed=True)
     own = BatchingEngine(engine, max_batch=4, slots=threading.Semaphore(1))
     first, *others = photos(1, 1, 1, 1, 1, 1)
@@ -127,7 +127,7 @@ def test_an_error_reaches_only_the_caller_that_caused_it():
         np.testing.assert_array_equal(answer().probs, FakeEngine(CLASSES).run(batch).probs)
 
 
-def test_networks_that_share_the_processor_take_turns():
+def test_networks_on_one_processor_take_turns():
     slots = threading.Semaphore(1)
     engines = Watched(closed=True), Watched()
     one, other = (BatchingEngine(engine, max_batch=4, slots=slots) for engine in engines)

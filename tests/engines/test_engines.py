@@ -1,6 +1,6 @@
-"""One contract for every engine: the answer for a batch equals the answers row by row.
+"""Every engine gives the same answers for a batch as row by row.
 
-And one comparison for every family of networks: OpenVINO at f32 equals Keras on TensorFlow.
+For every family of networks, OpenVINO at f32 equals Keras on TensorFlow.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def test_a_batch_equals_its_rows(engine: tuple[Engine, zoo.Backbone]) -> None:
     np.testing.assert_array_equal(again.probs, whole.probs)
 
 
-def test_threads_do_not_mix_their_images_up(pairs: Pairs) -> None:
+def test_threads_get_the_answers_of_their_images(pairs: Pairs) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     engine = OpenVINOEngine(pairs["MobileNetV2"][1], precision="f32")
@@ -207,9 +207,7 @@ def test_threads_do_not_mix_their_images_up(pairs: Pairs) -> None:
 @pytest.mark.parametrize(
     "attempt", [0, *(pytest.param(n, marks=pytest.mark.thorough) for n in (1, 2, 3))]
 )
-def test_threads_that_meet_in_the_first_call_of_a_process_do_not_deadlock(
-    pairs: Pairs, attempt: int
-) -> None:
+def test_simultaneous_first_calls_do_not_deadlock(pairs: Pairs, attempt: int) -> None:
     # Without what `openvino._made_core` does, every third process stood still for ever.
     _, network = pairs["MobileNetV2"]
     command = [sys.executable, "-c", FIRST_TOGETHER, str(network)]
@@ -230,7 +228,7 @@ def test_precision_auto_takes_bf16_only_where_the_processor_has_it() -> None:
 
 
 @pytest.mark.skipif(has_bf16(), reason="this processor has bf16")
-def test_bf16_without_bf16_is_refused_with_a_way_out() -> None:
+def test_bf16_on_a_processor_without_it_is_refused_with_alternatives() -> None:
     with pytest.raises(errors.SettingError, match="no bf16 arithmetic"):
         resolve_precision("bf16")
 
@@ -249,7 +247,7 @@ def test_a_network_is_compiled_by_one_process_at_a_time(tmp_path: Path) -> None:
     assert OpenVINOEngine(path, cache=cache).size_bytes > 0
 
 
-def test_a_broken_network_on_disk_says_how_to_mend_it(tmp_path: Path) -> None:
+def test_a_damaged_network_on_disk_says_how_to_repair_it(tmp_path: Path) -> None:
     path = tmp_path / "network.xml"
     path.write_text("<net>")
     with pytest.raises(errors.EngineError, match=r"cannot compile .*network.xml.*made anew"):
@@ -285,7 +283,7 @@ def test_openvino_sends_no_telemetry(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", zoo.COMMITTEES["lite"])
-def test_lite_made_without_keras_answers_as_keras_converts_it(name: str, tmp_path: Path) -> None:
+def test_lite_built_without_keras_equals_keras_conversion(name: str, tmp_path: Path) -> None:
     row = zoo.find(name)
     file = weights.require(row)
     efficientnet_lite.write(row, file, tmp_path / "direct")

@@ -1,4 +1,4 @@
-"""int8 networks: made once, found again, refused where missing, and as good as the f32 ones."""
+"""int8 networks: made once, reused, refused if missing, and as accurate as the f32 ones."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_nncf
-def test_random_weights_are_quantized_at_the_first_start_and_found_at_the_second(
+def test_random_weights_are_quantized_once(
     home: Path,
 ) -> None:
     first, said = load(home, weights="random")
@@ -83,7 +83,7 @@ def test_random_weights_are_quantized_at_the_first_start_and_found_at_the_second
     ]
 
 
-def test_int8_networks_that_were_not_made_are_missing_with_the_command_that_makes_them(
+def test_missing_int8_networks_name_the_command_that_makes_them(
     home: Path,
 ) -> None:
     options = EngineOptions(home=home, precision="int8")
@@ -94,19 +94,19 @@ def test_int8_networks_that_were_not_made_are_missing_with_the_command_that_make
         committee.from_zoo("lite", options, members=["lite0"])
 
 
-def test_no_network_is_run_at_int8_that_was_not_made_for_it() -> None:
+def test_int8_is_refused_before_optimize() -> None:
     with pytest.raises(errors.SettingError, match="after `triptych optimize`"):
         resolve_precision("int8")
 
 
 @pytest.mark.skipif(bool(importlib.util.find_spec("nncf")), reason="NNCF is installed")
-def test_without_nncf_it_says_how_to_get_it(tmp_path: Path) -> None:
+def test_missing_nncf_says_how_to_install_it(tmp_path: Path) -> None:
     with pytest.raises(errors.SettingError, match=r'pip install "triptych\[int8\]"'):
         quantize.run(tmp_path / "network.xml", [], tmp_path / "made.xml")
 
 
 @needs_nncf
-def test_what_cannot_be_quantized_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_quantization_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     network = tmp_path / "network.xml"
     network.write_text("<net>")
     with pytest.raises(errors.EngineError, match=r"Quantizing the network .*network.xml failed: ."):
@@ -178,7 +178,7 @@ def optimized(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> bundl
 
 
 @needs_nncf
-def test_a_bundle_has_int8_networks_in_its_next_version_and_they_travel_with_it(
+def test_int8_networks_of_a_bundle_are_in_its_next_version_and_its_export(
     optimized: bundles.Bundle, tmp_path: Path
 ) -> None:
     assert optimized.version == 2
@@ -213,9 +213,7 @@ def batch(count: int) -> np.ndarray:
 
 
 @needs_nncf
-def test_an_int8_network_that_was_changed_on_disk_is_not_run(
-    optimized: bundles.Bundle, tmp_path: Path
-) -> None:
+def test_a_changed_int8_network_is_not_run(optimized: bundles.Bundle, tmp_path: Path) -> None:
     folder = shutil.copytree(optimized.folder, tmp_path / "bundles" / "eight" / "2")
     changed = bundles.read(folder)
     numbers = int8.int8_path(changed.networks[0]).with_suffix(".bin")
@@ -238,7 +236,7 @@ def test_networks_that_lose_too_much_are_not_kept(pictures: Path, tmp_path: Path
 
 
 @needs_nncf
-def test_it_needs_photos_and_enough_of_them(tmp_path: Path) -> None:
+def test_optimize_needs_enough_photos(tmp_path: Path) -> None:
     small_bundle(tmp_path, "Alone")
     without = run("eight", "--home", tmp_path)
     assert without.exit_code == 2
@@ -252,7 +250,7 @@ def test_it_needs_photos_and_enough_of_them(tmp_path: Path) -> None:
     assert "Expected 50 or more" in few.stderr
 
 
-def test_a_loss_is_counted_photo_by_photo_and_its_interval_covers_chance() -> None:
+def test_the_paired_loss_and_its_interval() -> None:
     rng = np.random.default_rng(0)
     held = 0
     for _ in range(2000):
@@ -262,7 +260,7 @@ def test_a_loss_is_counted_photo_by_photo_and_its_interval_covers_chance() -> No
     assert 0.93 < held / 2000 < 0.98
 
 
-def test_what_int8_changes_is_told_for_members_and_rules() -> None:
+def test_the_comparison_has_members_and_rules() -> None:
     probs, truth = random_predictions([3, 1], photos=400, classes=5)
     worse = probs.copy()
     worse[:, :20] = np.roll(probs[:, :20], 1, axis=2)  # all of them answer otherwise

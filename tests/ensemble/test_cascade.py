@@ -1,4 +1,4 @@
-"""The cascade: whom it asks about what, and that its answers are those of the committee."""
+"""The cascade: which members run on which images, and the answers of the whole committee."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def committee(case: Case, stages: Sequence[Stage]) -> np.ndarray:
 
 
 @given(case=cases())
-def test_a_member_hears_only_of_images_that_are_still_open(case: Case) -> None:
+def test_a_member_gets_only_undecided_images(case: Case) -> None:
     witness = Witness(case.probs)
     count = case.probs.shape[1]
     asked = cascade.run(witness.answer, count, stages=case.stages, weights=case.weights)
@@ -80,7 +80,7 @@ def test_a_member_hears_only_of_images_that_are_still_open(case: Case) -> None:
 
 
 @given(case=cases())
-def test_each_image_has_the_answer_of_the_members_that_were_asked_about_it(case: Case) -> None:
+def test_each_image_has_the_answer_of_the_members_that_ran_on_it(case: Case) -> None:
     asked = ask(case)
     for image, used in enumerate(asked.used):
         expected = committee(case, case.stages[:used])[image]
@@ -105,7 +105,7 @@ def test_thresholds_above_1_give_the_full_committee(case: Case) -> None:
 
 
 @given(case=cases(threshold=st.just(0.0)))
-def test_a_threshold_of_0_leaves_it_to_the_first_member(case: Case) -> None:
+def test_a_threshold_of_0_runs_the_first_member_only(case: Case) -> None:
     asked = ask(case)
     first = case.stages[0]
     expected = rules.temper(case.probs[first.member], first.temperature)
@@ -123,21 +123,21 @@ def test_a_batch_gets_the_answers_of_its_rows(case: Case) -> None:
 
 
 @given(case=cases())
-def test_rows_sum_to_1_and_nothing_that_was_given_changes(case: Case) -> None:
+def test_rows_sum_to_1_and_arguments_are_not_changed(case: Case) -> None:
     before = case.probs.copy()
     joined = ask(case).joined
     np.testing.assert_allclose(joined.sum(axis=1), 1)
     np.testing.assert_array_equal(case.probs, before)
 
 
-def test_an_answer_that_a_member_keeps_is_not_written_over() -> None:
+def test_a_members_array_is_not_overwritten() -> None:
     kept = np.array([[0.9, 0.1], [0.6, 0.4]])
     stages = [Stage(0, threshold=0.8), Stage(1)]
     cascade.run(lambda seat, still: kept[still] if seat else kept, 2, stages=stages, weights=[1, 1])
     np.testing.assert_array_equal(kept, [[0.9, 0.1], [0.6, 0.4]])
 
 
-def test_no_images_ask_nobody() -> None:
+def test_no_images_run_no_member() -> None:
     witness = Witness(np.zeros((1, 0, 3)))
     asked = cascade.run(witness.answer, 0, stages=[Stage(0)], weights=[1])
     assert (len(asked.joined), len(asked.used), witness.heard) == (0, 0, [])
@@ -152,7 +152,7 @@ def test_no_images_ask_nobody() -> None:
         ([Stage(-1)], [1.0, 1.0], "index -1"),
     ],
 )
-def test_stages_that_cannot_be_asked_are_refused(
+def test_impossible_stages_are_refused(
     stages: list[Stage], weights: list[float], message: str
 ) -> None:
     with pytest.raises(errors.SettingError, match=message):

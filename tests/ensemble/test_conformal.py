@@ -1,4 +1,4 @@
-"""Sets of classes: properties, what they promise, and numbers from other programs."""
+"""Prediction sets: properties, coverage, and numbers from other programs."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_of_equally_probable_classes_the_first_ranks_higher() -> None:
     assert conformal.prediction_set(flat[0], 0.3).tolist() == [0, 1]
 
 
-def test_numbers_of_float32_give_the_sets_of_the_same_numbers_in_float64() -> None:
+def test_float32_gives_the_sets_of_float64() -> None:
     probs = known(60, 8)[0].astype(np.float32)
     for level in (0.2, 0.6, 0.97):
         wide = conformal.set_sizes(probs.astype(np.float64), level)
@@ -110,14 +110,14 @@ def test_a_larger_coverage_never_gives_a_smaller_set(own: np.ndarray, probs: np.
     assert (np.diff(sizes, axis=0) >= 0).all()
 
 
-def test_too_few_photos_promise_nothing_and_the_set_holds_every_class() -> None:
+def test_with_too_few_photos_the_set_has_every_class() -> None:
     assert conformal.quantile(np.zeros(8), 0.9) == math.inf
     assert conformal.quantile(np.zeros(9), 0.9) == 0
     assert conformal.quantile(np.zeros(0), 0.5) == math.inf
     assert conformal.set_sizes(np.full((1, 5), 0.2), math.inf).tolist() == [5]
 
 
-def test_a_place_is_not_missed_by_a_rounding_error() -> None:
+def test_rounding_errors_do_not_shift_the_quantile() -> None:
     # In floating point 100 * 0.57 is a little less and 100 * 0.07 a little more than a whole.
     scores = np.arange(1.0, 100)
     assert [conformal.quantile(scores, coverage) for coverage in (0.57, 0.07, 0.29)] == [57, 7, 29]
@@ -126,7 +126,7 @@ def test_a_place_is_not_missed_by_a_rounding_error() -> None:
 @pytest.mark.parametrize("coverage", [0.7, 0.9, 0.95])
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("boast", [0.5, 1, 3])
-def test_sets_cover_as_often_as_asked_however_much_a_network_boasts(
+def test_coverage_holds_for_overconfident_networks(
     coverage: float, seed: int, boast: float
 ) -> None:
     random = np.random.default_rng(seed)
@@ -141,7 +141,7 @@ def test_sets_cover_as_often_as_asked_however_much_a_network_boasts(
     assert chance.ppf(1e-4) <= hits <= chance.ppf(1 - 1e-4)
 
 
-def test_a_network_that_is_right_more_often_than_asked_names_one_class() -> None:
+def test_accuracy_above_the_coverage_gives_sets_of_one_class() -> None:
     truth = np.arange(100) % 4
     probs = np.full((100, 4), 0.1)
     probs[np.arange(100), np.where(np.arange(100) < 90, truth, (truth + 1) % 4)] = 0.7
@@ -150,7 +150,7 @@ def test_a_network_that_is_right_more_often_than_asked_names_one_class() -> None
     assert (conformal.set_sizes(probs, level) == 1).all()
 
 
-def test_look_up_rounds_up_and_refuses_what_it_cannot_promise() -> None:
+def test_the_quantile_rounds_coverage_up_and_refuses_too_high_ones() -> None:
     levels = conformal.quantiles(np.linspace(0, 1, 5000))
     assert len(levels) == len(conformal.GRID) == 52
     assert conformal.quantile_for(levels, 0.9) == levels[conformal.GRID.index(0.9)]

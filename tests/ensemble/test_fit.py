@@ -1,4 +1,4 @@
-"""What is fitted: properties, known truths, and numbers from other programs."""
+"""Fitting parameters: properties, known solutions, and numbers from other programs."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_no_member_is_better_than_its_committee_beyond_chance(
         assert won - lost <= 1.645 * np.sqrt(won + lost)
 
 
-def test_few_photos_move_the_weights_little_and_many_move_them_much() -> None:
+def test_weights_move_more_with_more_photos() -> None:
     def weights(photos: int) -> list[float]:
         truth = np.arange(photos) % 3
         pair = [member(truth, skill=skill, classes=3, seed=skill) for skill in (3, 2)]
@@ -202,13 +202,13 @@ def test_a_useless_member_is_dropped_and_good_ones_are_kept() -> None:
     assert third == 0
 
 
-def test_a_lone_member_gets_all_the_weight() -> None:
+def test_a_single_member_gets_all_the_weight() -> None:
     truth = np.array([0, 1, 1])
     probs = member(truth, skill=1, classes=2, seed=0)[None]
     assert fit.choose_weights(probs, truth) == [1.0]
 
 
-def test_the_loss_is_that_of_scikit_learn_and_a_zero_costs_no_infinity() -> None:
+def test_the_loss_is_that_of_scikit_learn_and_finite_at_zero() -> None:
     # sklearn.metrics.log_loss(truth, probs, labels=...), scikit-learn 1.9.1.
     probs, truth = (
         np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.1, 0.8, 0.1]]),
@@ -236,7 +236,7 @@ def test_temperatures_of_few_photos_are_shrunk_towards_1() -> None:
     assert found(5000, 10) == pytest.approx(found(5000, 0), rel=0.02)
 
 
-def test_trust_is_a_normal_prior_on_the_logarithm() -> None:
+def test_shrinkage_is_a_normal_prior_on_the_logarithm() -> None:
     truth = np.random.default_rng(0).integers(0, 3, 30)
     probs = rules.temper(member(truth, skill=1, classes=3, seed=0), 0.5)
 
@@ -261,7 +261,7 @@ def test_trust_is_a_normal_prior_on_the_logarithm() -> None:
         (700, 750, 0.9163724101129656),
     ],
 )
-def test_the_least_share_is_that_of_statsmodels(right: int, total: int, expected: float) -> None:
+def test_the_lower_bound_is_that_of_statsmodels(right: int, total: int, expected: float) -> None:
     found = calibration.clopper_pearson_lower(np.array([right]), np.array([total]))
     assert found[0] == pytest.approx(expected, abs=1e-12)
 
@@ -272,7 +272,7 @@ def test_the_least_share_is_that_of_statsmodels(right: int, total: int, expected
     precision=st.sampled_from([0.5, 0.8, 0.95]),
 )
 @pytest.mark.slow
-def test_sure_is_the_least_probability_whose_answers_keep_the_promise(
+def test_sure_is_the_lowest_probability_that_keeps_the_precision(
     tops: np.ndarray, seed: int, precision: float
 ) -> None:
     probs = np.stack([tops / 20, 1 - tops / 20], axis=1)
@@ -288,7 +288,7 @@ def test_sure_is_the_least_probability_whose_answers_keep_the_promise(
     assert found == min(kept, default=cascade.NEVER)
 
 
-def test_a_promise_of_certainty_is_kept_on_new_photos() -> None:
+def test_the_precision_of_sure_holds_on_new_photos() -> None:
     kept = []
     for seed in range(60):
         honest = softmax(np.random.default_rng(seed).normal(size=(10_250, 2)) * 5)
@@ -372,13 +372,13 @@ def test_a_cascade_loses_little_on_new_photos_and_saves_much() -> None:
     assert np.mean(cost) < 0.7
 
 
-def test_members_that_agree_need_not_be_asked_twice() -> None:
+def test_the_cascade_stops_where_members_agree() -> None:
     probs, truth = trio(400, seed=0)
     fitted = fit.fit(probs[[2, 2]], truth, [1, 1])
     assert (fitted.run_cascade(lambda seat, still: probs[2, still], 400).used == 1).mean() > 0.7
 
 
-def test_a_fit_calibrates_what_each_rule_says() -> None:
+def test_a_fit_calibrates_every_rule() -> None:
     probs, truth = trio(8000, seed=1)
     shown = np.stack([rules.temper(own, t) for own, t in zip(probs, (0.3, 1, 3), strict=True)])
     fitted = fit.fit(shown[:, :4000], truth[:4000], COSTS)
@@ -402,7 +402,7 @@ def test_a_fit_calibrates_what_each_rule_says() -> None:
         assert (joined.argmax(axis=1) == truth[4000:])[sure].mean() > 0.945
 
 
-def test_an_answer_is_joined_first_and_calibrated_then() -> None:
+def test_answers_are_combined_before_they_are_calibrated() -> None:
     probs, truth = trio(500, seed=2)
     fitted = fit.fit(probs, truth, COSTS)
     tempered = np.stack([fitted.calibrate(seat, own) for seat, own in enumerate(probs)])
@@ -415,7 +415,7 @@ def test_an_answer_is_joined_first_and_calibrated_then() -> None:
     )
 
 
-def test_stages_go_by_cost_and_leave_out_members_that_count_for_nothing() -> None:
+def test_stages_are_ordered_by_cost_without_members_of_weight_0() -> None:
     probs, truth = trio(300, seed=3)
     fitted = fit.fit(probs, truth, [5, 1, 3], weights=[2, 0, 1])
     assert [stage.member for stage in fitted.stages] == [2, 0]
@@ -424,7 +424,7 @@ def test_stages_go_by_cost_and_leave_out_members_that_count_for_nothing() -> Non
     assert [stage.member for stage in alike.stages] == [2, 1, 0]
 
 
-def test_a_lone_member_is_a_cascade_of_one_stage() -> None:
+def test_a_single_member_is_a_cascade_of_one_stage() -> None:
     probs, truth = trio(300, seed=4)
     fitted = fit.fit(probs[:1], truth, [7])
     (stage,) = fitted.stages
@@ -440,7 +440,7 @@ def test_a_lone_member_is_a_cascade_of_one_stage() -> None:
     skill=st.sampled_from([-9, 0, 9]),
 )
 @settings(max_examples=30, deadline=None)
-def test_few_photos_promise_nothing(
+def test_with_few_photos_nothing_is_sure(
     photos: int, shape: tuple[int, int], sharpness: float, skill: float
 ) -> None:
     members, classes = shape
@@ -458,7 +458,7 @@ def test_few_photos_promise_nothing(
     assert params.EnsembleParams.from_dict(fitted.to_dict()) == fitted
 
 
-def test_many_photos_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_photos_are_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     probs, truth = trio(900, seed=5)
     monkeypatch.setattr(fitting, "MAX_PROBS", 2000)
     thinned = fit.fit(probs, truth, COSTS)
@@ -507,14 +507,14 @@ def test_a_photos_own_class_does_not_change_its_answers() -> None:
         ({"probs": np.ones((3, 0, 2)), "truth": np.zeros(0, int)}, "no photos to fit on"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(changed: dict[str, Any], message: str) -> None:
+def test_inconsistent_arguments_are_refused(changed: dict[str, Any], message: str) -> None:
     given = {"probs": np.full((3, 4, 2), 0.5), "truth": np.zeros(4, int), "costs": COSTS}
     with pytest.raises(errors.SettingError, match=message):
         fit.fit(**{**given, **changed})
 
 
 @pytest.mark.parametrize("folds", [np.zeros(60, int), np.arange(59), np.arange(60) % 3 - 1])
-def test_folds_that_hold_nothing_back_are_refused(folds: np.ndarray) -> None:
+def test_folds_without_held_out_photos_are_refused(folds: np.ndarray) -> None:
     probs, truth = trio(60, seed=9)
     with pytest.raises(errors.SettingError, match="expected a fold from 0 for each photo"):
         fit.cross_fit(probs, truth, COSTS, folds)

@@ -1,4 +1,4 @@
-"""The recipe "A new rule" of CONTRIBUTING.md to the letter, and files that know other rules."""
+"""The recipe "A new rule" of CONTRIBUTING.md, and files that know other rules."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def test_a_file_of_a_program_with_one_rule_more_is_read(home: Path) -> None:
+def test_a_fit_with_an_additional_rule_is_read(home: Path) -> None:
     text = (home / "fits" / "lite.json").read_text()
     assert set(json.loads(text)["doubt"]["rules"]) == {*rules.RULES, "median"}
     found = params_store.find(home, "lite", LITE)
@@ -103,7 +103,7 @@ def test_a_file_of_a_program_with_one_rule_more_is_read(home: Path) -> None:
     assert found.rules.keys() == rules.RULES.keys()
 
 
-def test_a_bundle_of_a_program_with_one_rule_more_is_read(home: Path) -> None:
+def test_a_bundle_with_an_additional_rule_is_read(home: Path) -> None:
     about = home / "bundles" / "shapes" / "1" / "bundle.json"
     changed = json.loads(about.read_text())
     changed["doubt"]["rules"]["median"] = changed["doubt"]["rules"]["mean"]

@@ -1,4 +1,4 @@
-"""None of these: properties of p-values, and distances from another program."""
+"""Out-of-distribution detection: properties of p-values, and distances from another program."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def others(count: int, seed: int, *, size: int = 6) -> np.ndarray:
 
 
 @given(count=counts, fresh=st.integers(0, 5), seed=seeds)
-def test_p_values_are_shares_of_the_taught_photos(count: int, fresh: int, seed: int) -> None:
+def test_p_values_are_shares_of_the_training_photos(count: int, fresh: int, seed: int) -> None:
     p = ood.p_values(ood.fit(photos(count, seed)), photos(fresh, seed + 1))
     assert p.shape == (fresh,)
     assert (p <= 1).all()
@@ -47,7 +47,7 @@ def test_with_fewer_than_19_photos_nothing_is_refused_at_5_percent(count: int, s
 
 
 @given(count=counts, seed=seeds)
-def test_what_is_farther_is_less_plausible(count: int, seed: int) -> None:
+def test_p_values_fall_with_distance(count: int, seed: int) -> None:
     taught, fresh = ood.fit(photos(count, seed)), photos(8, seed + 1)
     order = np.argsort(ood.distances(taught, fresh), kind="stable")
     assert (np.diff(ood.p_values(taught, fresh)[order]) <= 0).all()
@@ -89,7 +89,7 @@ def test_p_values_are_never_below_those_that_are_valid_by_symmetry(
 
 
 @pytest.mark.parametrize(("count", "runs"), [(10, 400), (40, 200)])
-def test_held_out_photos_get_p_values_as_rare_as_they_say(count: int, runs: int) -> None:
+def test_p_values_of_held_out_photos_are_valid(count: int, runs: int) -> None:
     p = np.concatenate(
         [
             ood.p_values(ood.fit(some[:count]), some[count:])
@@ -103,7 +103,7 @@ def test_held_out_photos_get_p_values_as_rare_as_they_say(count: int, runs: int)
         assert below >= stats.binom.ppf(1e-4, runs, 0.6 * share)
 
 
-def test_what_was_taught_is_told_from_others() -> None:
+def test_in_distribution_photos_have_higher_p_values() -> None:
     taught = ood.fit(photos(200, 0))
     assert (ood.p_values(taught, others(50, 1)) <= 1 / 201).all()
     assert np.median(ood.p_values(taught, photos(200, 2))) == pytest.approx(0.5, abs=0.15)
@@ -121,7 +121,7 @@ def test_distances_equal_scikit_learn(neighbours: int) -> None:
     np.testing.assert_allclose(taught.distances, held_out, atol=5e-4)
 
 
-def test_copies_are_not_each_others_neighbours_where_their_groups_are_told() -> None:
+def test_copies_in_one_group_are_not_neighbours() -> None:
     known = photos(60, 0)
     twice, copies = np.repeat(known, 2, axis=0), np.repeat(np.arange(60), 2)
     fooled = ood.fit(twice, neighbours=1)
@@ -133,7 +133,7 @@ def test_copies_are_not_each_others_neighbours_where_their_groups_are_told() -> 
     assert (ood.p_values(told, fresh) <= 0.05).mean() < 0.2
 
 
-def test_where_all_are_copies_of_one_nothing_is_refused() -> None:
+def test_if_all_photos_are_copies_nothing_is_refused() -> None:
     taught = ood.fit(np.ones((40, 3)), groups=np.zeros(40, int))
     assert np.isinf(taught.distances).all()
     assert ood.p_values(taught, others(4, 0, size=3)).tolist() == [1, 1, 1, 1]
@@ -151,7 +151,7 @@ def test_memory_is_bounded_and_the_choice_is_seeded() -> None:
     assert len(ood.fit(known, limit=300).features) == 300
 
 
-def test_nothing_is_lost_when_features_are_stored_in_half_precision() -> None:
+def test_storing_features_in_half_precision_loses_nothing() -> None:
     taught = ood.fit(photos(50, 0))
     stored = taught.features.astype(np.float16).astype(np.float32)
     np.testing.assert_array_equal(stored, taught.features)
@@ -184,7 +184,7 @@ def test_the_nearest_photos_equal_scikit_learn(count: int, asked: int, seed: int
             assert one.distance == pytest.approx(gap[list(place).index(n)], abs=5e-4)
 
 
-def test_those_that_are_kept_keep_their_names() -> None:
+def test_kept_photos_keep_their_names() -> None:
     features, told = photos(300, 0), known(300, 0)
     taught = ood.fit(features, **told, limit=50)
     assert (taught.digests.shape, taught.labels.shape) == ((50, 32), (50,))
@@ -197,7 +197,7 @@ def test_those_that_are_kept_keep_their_names() -> None:
         assert nearest[0].digest == digest.tobytes().hex()
 
 
-def test_what_was_taught_is_saved_whole_and_older_files_name_no_photos(tmp_path: Path) -> None:
+def test_the_reference_is_saved_atomically_and_older_files_have_no_names(tmp_path: Path) -> None:
     taught, path = ood.fit(photos(20, 0), **known(20, 0)), tmp_path / "taught.npz"
     taught.save(path)
     again = ood.OODReference.read(path)

@@ -1,4 +1,4 @@
-"""The record of what was fitted: its JSON form, what it refuses, and how it is applied."""
+"""The record of fitted parameters: its JSON form, what it refuses, and how it is applied."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def fold_params(draw: st.DrawFn) -> EnsembleParams:
 
 
 @given(params=fold_params())
-def test_a_record_survives_json_that_allows_no_infinity(params: EnsembleParams) -> None:
+def test_a_record_survives_strict_json(params: EnsembleParams) -> None:
     text = json.dumps(params.to_dict(), allow_nan=False)
     assert EnsembleParams.from_dict(json.loads(text)) == params
 
@@ -111,7 +111,7 @@ def put(*path: Any, value: Any) -> Callable[[dict[str, Any]], Any]:
         (put("told", value=[]), r"doubt.told is \[\]; expected an object"),
     ],
 )
-def test_a_damaged_record_is_refused_by_the_name_of_what_is_wrong(
+def test_a_damaged_record_names_the_wrong_field(
     damage: Callable[[dict[str, Any]], Any], message: str
 ) -> None:
     data = good()
@@ -121,7 +121,7 @@ def test_a_damaged_record_is_refused_by_the_name_of_what_is_wrong(
 
 
 @pytest.mark.parametrize("data", [None, [], "doubt", 3.0])
-def test_what_is_no_record_at_all_is_refused(data: object) -> None:
+def test_values_that_are_not_records_are_refused(data: object) -> None:
     with pytest.raises(
         errors.SettingError,
         match="doubt is no object; expected one with: temp",
@@ -142,7 +142,7 @@ def test_a_record_may_know_other_rules_than_this_program() -> None:
 PROBS = np.array([[[0.7, 0.3], [0.2, 0.8]], [[0.6, 0.4], [0.9, 0.1]]])
 
 
-def test_members_are_calibrated_before_they_are_joined_and_the_answer_after() -> None:
+def test_members_and_their_combination_are_calibrated() -> None:
     data = good()
     data["rules"]["mean"]["temperature"] = 0.5
     params = EnsembleParams.from_dict(data)
@@ -154,7 +154,7 @@ def test_members_are_calibrated_before_they_are_joined_and_the_answer_after() ->
         params.join("median", calibrated)
 
 
-def test_the_cascade_asks_for_raw_answers_and_calibrates_them() -> None:
+def test_the_cascade_calibrates_raw_probabilities() -> None:
     data = good()
     data["stages"][0]["threshold"] = 0.7
     asked = EnsembleParams.from_dict(data).run_cascade(lambda seat, still: PROBS[seat, still], 2)

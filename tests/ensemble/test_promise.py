@@ -1,4 +1,4 @@
-"""When answers can be called sure, and what is said where none can."""
+"""When answers can be called sure, and the reasons given if none can."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_least_number_of_photos_is_that_of_the_exact_binomial_test(precision
         assert (missing.code, missing.lacking) == (promise.TOO_FEW, 1)
 
 
-def test_enough_photos_with_mistakes_are_told_from_too_few() -> None:
+def test_mistakes_are_distinguished_from_too_few_photos() -> None:
     missing = fitted(80, wrong=4).missing_promise("mean")
     assert missing is not None
     assert missing.code == "too_many_mistakes_to_promise"
@@ -60,6 +60,6 @@ def test_photos_to_add_count_those_that_are_held_out() -> None:
     "provenance",
     [{}, {"photos": 23}, {"photos": "many", "precision": 0.95}, {"photos": 23, "precision": 2.0}],
 )
-def test_what_a_file_does_not_say_is_not_made_up(provenance: dict[str, object]) -> None:
+def test_missing_counts_in_a_file_are_not_invented(provenance: dict[str, object]) -> None:
     written = {**fitted(23).to_dict(), "told": provenance}
     assert EnsembleParams.from_dict(written).missing_promise("mean") is None

@@ -1,4 +1,4 @@
-"""Rules are array functions: properties, and numbers from another program."""
+"""Combination rules: properties, and numbers from another program."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_batch_equals_its_rows_and_classes_may_be_shuffled(
 
 @pytest.mark.parametrize("rule", rules.RULES)
 @given(probs=committees())
-def test_members_who_agree_are_believed(rule: str, probs: np.ndarray) -> None:
+def test_agreeing_members_win(rule: str, probs: np.ndarray) -> None:
     same = np.repeat(probs[:1], 3, axis=0)
     joined = rows(rule, same)
     np.testing.assert_array_equal(
@@ -63,7 +63,7 @@ def test_members_who_agree_are_believed(rule: str, probs: np.ndarray) -> None:
 
 
 @given(probs=committees())
-def test_max_takes_the_row_of_the_surest_member(probs: np.ndarray) -> None:
+def test_max_takes_the_row_of_the_most_confident_member(probs: np.ndarray) -> None:
     joined = rules.maximum(probs)
     for n, row in enumerate(joined):
         assert row.max() == probs[:, n].max()
@@ -105,7 +105,7 @@ def test_an_unknown_rule_is_named_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 @given(probs=committees(), temperature=st.floats(5e-324, 1e308))
-def test_no_temperature_makes_anything_but_probabilities(
+def test_every_temperature_gives_probabilities(
     kind: type, probs: np.ndarray, temperature: float
 ) -> None:
     tempered = rules.temper(probs.astype(kind), temperature)

@@ -1,4 +1,4 @@
-"""Advice on photos: given where the numbers carry it, and not otherwise."""
+"""Advice on which photos to add: given only if the numbers support it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def answered(*classes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     return np.eye(len(classes))[said], np.array(truth)
 
 
-def test_the_class_that_is_mistaken_most_is_named_where_accuracy_rises() -> None:
+def test_the_hardest_class_is_named_if_accuracy_still_rises() -> None:
     found = advice.advise(LABELS, *answered((48, 2), (30, 20), (47, 3)), RISING)
     assert found is not None
     assert (found.label, found.right, found.photos) == ("bees", 30, 50)
@@ -37,7 +37,7 @@ def test_the_class_that_is_mistaken_most_is_named_where_accuracy_rises() -> None
     )
 
 
-def test_a_class_that_is_short_of_photos_is_named_on_a_flat_curve_too() -> None:
+def test_a_small_class_is_named_on_a_flat_curve_too() -> None:
     found = advice.advise(LABELS, *answered((48, 2), (4, 6), (47, 3)), FLAT)
     assert found is not None
     assert (found.label, found.short) == ("bees", True)
@@ -56,13 +56,13 @@ def test_a_class_that_is_short_of_photos_is_named_on_a_flat_curve_too() -> None:
         (((50, 0), (0, 0), (0, 0)), RISING, "there is nothing to compare with"),
     ],
 )
-def test_there_is_none_where_the_numbers_support_none(
+def test_there_is_no_advice_without_evidence(
     classes: tuple[tuple[int, int], ...], curve: list[dict[str, object]], why: str
 ) -> None:
     assert advice.advise(LABELS, *answered(*classes), curve) is None, why
 
 
-def test_classes_that_are_alike_are_hardly_ever_distinguished() -> None:
+def test_equally_hard_classes_are_rarely_named() -> None:
     rng = np.random.default_rng(0)
     named = 0
     for _ in range(400):

@@ -1,4 +1,4 @@
-"""Before and after a fit: the figures, and their pictures."""
+"""Figures and plots before and after a fit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def crossed() -> Crossed:
     return fit.cross_fit(probs, truth, COSTS, folds), probs
 
 
-def test_before_is_what_networks_say_and_after_what_other_folds_taught(crossed: Crossed) -> None:
+def test_before_is_uncalibrated_and_after_is_cross_validated(crossed: Crossed) -> None:
     found, probs = crossed
     report = fit_report.gains(found, probs, ["small", "large"], COSTS, coverage=0.8)
     assert (report["photos"], report["folds"]) == (300, 5)
@@ -70,7 +70,7 @@ def test_before_is_what_networks_say_and_after_what_other_folds_taught(crossed: 
         }
 
 
-def test_the_cascade_is_told_as_shares(crossed: Crossed) -> None:
+def test_the_cascade_is_reported_as_shares(crossed: Crossed) -> None:
     found, probs = crossed
     cascade = fit_report.gains(found, probs, ["small", "large"], COSTS)["cascade"]
     assert sum(cascade["asked"]) == pytest.approx(1)

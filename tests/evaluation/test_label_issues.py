@@ -1,4 +1,4 @@
-"""Suspects against cleanlab's numbers, and what must hold for any answers."""
+"""Label issues against cleanlab's numbers, and properties for any predictions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def answered(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     return probs, rng.integers(0, classes, count)
 
 
-def test_they_are_those_of_cleanlab() -> None:
+def test_issues_are_those_of_cleanlab() -> None:
     # cleanlab 2.9.0: count.get_confident_thresholds;
     # 1 - rank.get_label_quality_scores(method="normalized_margin", adjust_pred_probs=True);
     # filter.find_label_issues(filter_by="confident_learning", min_examples_per_class=0)
@@ -65,7 +65,7 @@ def test_scores_are_shares_and_the_suggestion_is_another_class(
 
 @given(answered())
 @settings(deadline=None, max_examples=50)
-def test_the_order_of_photos_and_of_classes_means_nothing(
+def test_the_order_of_photos_and_classes_does_not_matter(
     case: tuple[np.ndarray, np.ndarray],
 ) -> None:
     probs, labels = case
@@ -106,7 +106,7 @@ def test_labels_that_were_flipped_come_first(seed: int, share: float) -> None:
     assert all(issue.suggested == true[number] for number, issue in ours)
 
 
-def test_a_timid_class_is_not_suspected_as_a_whole() -> None:
+def test_an_underconfident_class_is_not_listed_as_a_whole() -> None:
     # Class 1 gets 0.55 from its own photos at best, and 0.45 from half of them.
     probs = np.array([[0.99, 0.01]] * 20 + [[0.45, 0.55]] * 10 + [[0.55, 0.45]] * 10)
     labels = np.array([0] * 20 + [1] * 20)
@@ -114,7 +114,7 @@ def test_a_timid_class_is_not_suspected_as_a_whole() -> None:
     assert not label_issues.judge(probs, labels).likely.any()
 
 
-def test_labels_of_today_count_and_photos_without_one_do_not() -> None:
+def test_current_labels_count_and_unlabelled_photos_do_not() -> None:
     probs, labels = waves()
     worst = label_issues.rank(probs, labels)[0]
     corrected = labels.copy()
@@ -136,6 +136,6 @@ def test_all_photos_are_listed_in_order() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_hardly_any_photos_are_no_mistake(count: int) -> None:
+def test_very_few_photos_are_accepted(count: int) -> None:
     probs, labels = waves()
     assert len(label_issues.rank(probs[:count], labels[:count])) == count

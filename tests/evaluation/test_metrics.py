@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn's and netcal's numbers, and what must hold for any probs."""
+"""Metrics against scikit-learn's and netcal's numbers, and properties for any probs."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_every_metric_stays_in_its_range(given: tuple[np.ndarray, np.ndarray]) -
 
 
 @given(answers())
-def test_the_parts_add_up_to_the_whole(given: tuple[np.ndarray, np.ndarray]) -> None:
+def test_counts_of_parts_add_up(given: tuple[np.ndarray, np.ndarray]) -> None:
     probs, truth = given
     counts = metrics.confusion(probs, truth)
     share = metrics.accuracy(probs, truth).share
@@ -167,7 +167,7 @@ def test_the_order_of_images_does_not_matter(
 
 
 @given(answers())
-def test_mistakes_are_wrong_and_the_surest_comes_first(
+def test_mistakes_are_sorted_by_probability(
     given: tuple[np.ndarray, np.ndarray],
 ) -> None:
     probs, truth = given
@@ -198,7 +198,7 @@ def few(**other: Any) -> Predictions:
     return Predictions(**{**parts, **other})
 
 
-def test_the_json_says_what_the_functions_say() -> None:
+def test_the_json_equals_the_functions() -> None:
     numbers = json.loads(json.dumps(metrics_of(few())))
     assert numbers["images"] == 12
     assert numbers["committee"]["top1"] == metrics.accuracy(FEW, FEW_TRUTH).share
@@ -223,7 +223,7 @@ def test_the_json_says_what_the_functions_say() -> None:
     assert "top5" not in numbers["committee"]
 
 
-def test_top5_is_there_when_it_says_something() -> None:
+def test_top5_is_given_for_more_than_5_classes() -> None:
     sources = tuple(map(str, range(400)))
     predictions = Predictions(tuple("abcdef"), MANY_TRUTH, {"A": MANY}, MANY, sources)
     assert metrics_of(predictions)["committee"]["top5"] == pytest.approx(0.9125)
@@ -240,6 +240,6 @@ def test_top5_is_there_when_it_says_something() -> None:
         ({"members": {"A": FEW * np.nan}}, "from A that do not sum to 1"),
     ],
 )
-def test_parts_that_do_not_fit_are_refused(other: dict[str, Any], message: str) -> None:
+def test_arrays_of_different_lengths_are_refused(other: dict[str, Any], message: str) -> None:
     with pytest.raises(errors.SettingError, match=message):
         few(**other)

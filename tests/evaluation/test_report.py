@@ -1,4 +1,4 @@
-"""The report: what it says, and that it needs nothing beside itself."""
+"""The report: its content, and that it is one self-contained file."""
 
 from __future__ import annotations
 
@@ -103,13 +103,13 @@ def test_weights_temperatures_and_dropped_networks_are_shown() -> None:
     assert re.search(r"Lite1 95?.* 0\.62 1\.25", text)
 
 
-def test_a_lone_network_is_not_compared_with_itself() -> None:
+def test_a_single_network_is_not_compared_with_itself() -> None:
     text = page(lone=True).text
     assert "best network" not in text.lower()
     assert "Every class alike" in text
 
 
-def test_classes_come_hardest_first_and_an_unknown_one_is_no_zero() -> None:
+def test_classes_are_sorted_by_recall_and_unmeasured_ones_have_none() -> None:
     text = page(labels=("ash", "beech", "cedar"), photos=3, wrong=1).text
     table = text[text.index("Class by class") : text.index("What is taken for what")]
     assert table.index("ash") < table.index("beech") < table.index("cedar")
@@ -133,7 +133,7 @@ def test_mistakes_are_shown_with_their_photos() -> None:
     assert shown.text.count("no photo to show") == 1
 
 
-def test_findings_and_making_are_told() -> None:
+def test_findings_and_settings_are_listed() -> None:
     findings = (
         finding("damaged_image", "Ends too early.", ("a.jpg", "b.jpg")),
         finding("duplicate", "The same photo.", tuple(f"{n}.jpg" for n in range(7))),
@@ -145,7 +145,7 @@ def test_findings_and_making_are_told() -> None:
     assert "every photo could be read" in page().text
 
 
-def test_no_mistakes_are_no_gallery() -> None:
+def test_without_mistakes_there_is_no_gallery() -> None:
     text = page(wrong=0).text
     assert "Every one of the 153 photos was recognised" in text
     assert "most confident mistakes" not in text
@@ -155,7 +155,7 @@ def test_no_mistakes_are_no_gallery() -> None:
 # ------------------------------------------------------------------ that it needs nothing
 
 
-def test_it_asks_nobody_for_anything() -> None:
+def test_the_report_loads_nothing() -> None:
     html = report.render(make_report(thumbnail=jpeg, curve=CURVE))
     shown = Page(html)
     assert not {tag for tag, _ in shown.elements} & {"script", "link", "iframe", "object", "base"}
@@ -185,7 +185,7 @@ def test_charts_take_the_colours_of_the_page() -> None:
     assert ".chart circle { fill: var(--accent); }" in html
 
 
-def test_charts_say_in_words_what_they_show() -> None:
+def test_charts_have_text_alternatives() -> None:
     said = [
         attrs["aria-label"] or ""
         for _, attrs in page(classes=30, curve=CURVE).elements
@@ -211,7 +211,7 @@ HOSTILE = (
 )
 
 
-def test_hostile_names_stay_names() -> None:
+def test_hostile_names_are_escaped() -> None:
     names = [f"{name}.jpg" for name in HOSTILE]
     whole = make_report(
         labels=HOSTILE,

@@ -19,7 +19,7 @@ pytestmark = MARKS
 
 @pytest.mark.parametrize(("width_px", "scheme"), [(390, "light"), (1280, "dark")])
 @pytest.mark.parametrize("classes", [2, 30, 150])
-def test_it_fits_and_keeps_its_own_policy(
+def test_the_report_fits_the_screen_and_its_content_security_policy(
     browser: Any, tmp_path: Path, width_px: int, scheme: str, classes: int
 ) -> None:
     long = "a_class_name_without_a_single_space_" * 4

@@ -1,4 +1,4 @@
-"""Counting right answers, against scikit-learn's and statsmodels' numbers."""
+"""Running counts of right answers, against scikit-learn's and statsmodels' numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from triptych.results import top_guesses
     probs=hnp.arrays(np.float64, 6, elements=st.sampled_from([0.1, 0.2, 0.3, 0.4])),
     truth=st.integers(0, 5),
 )
-def test_rank_is_the_place_in_the_list_people_see(probs: np.ndarray, truth: int) -> None:
+def test_the_rank_is_that_of_the_displayed_list(probs: np.ndarray, truth: int) -> None:
     labels = [Label(str(n), str(n), n) for n in range(6)]
     shown = [guess.label.index for guess in top_guesses(probs.tolist(), labels, 6)]
     assert evaluation.truth_rank(probs, truth) == shown.index(truth)
@@ -69,7 +69,7 @@ def test_counts_equal_counting_by_hand() -> None:
     assert report["committee"]["top1"] == report["rules"]["vote"]["top1"]
 
 
-def test_a_fitted_committee_is_counted_as_cross_fitting_counts_it() -> None:
+def test_a_fitted_committee_has_the_figures_of_cross_fitting() -> None:
     probs, truths = random_predictions([3, 3], photos=400, classes=4, seed=1)
     costs, folds = [1.0, 3.0], np.arange(400) % 2
     crossed = fit.cross_fit(probs, truths, costs, folds)

@@ -1,4 +1,4 @@
-"""Each photo passes through each backbone once, ever: also with kills, threads and processes."""
+"""Each photo passes through each backbone once: also with kills, threads and processes."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def store(tmp_path: Path) -> FeatureStore:
     return FeatureStore(tmp_path / "new" / "folder" / "features.sqlite")
 
 
-def test_what_was_put_comes_back_to_the_bit_and_unknown_photos_are_left_out(
+def test_features_come_back_to_the_bit_and_unknown_photos_are_left_out(
     store: FeatureStore,
 ) -> None:
     odd = np.array([1 / 3, -0.0, np.inf, 1e-45, np.finfo(np.float32).max], np.float32)
@@ -98,7 +98,7 @@ def test_what_was_put_comes_back_to_the_bit_and_unknown_photos_are_left_out(
     assert store.get("another space", [b"plain"]) == {}
 
 
-def test_more_photos_than_one_query_may_name(store: FeatureStore) -> None:
+def test_more_photos_than_one_sql_query_can_name(store: FeatureStore) -> None:
     many = {b"%d" % n: np.float32([n]) for n in range(2 * features.KEYS_PER_QUERY + 3)}
     store.put("a", many)
     assert {key: float(v[0]) for key, v in store.get("a", list(many)).items()} == {
@@ -106,21 +106,21 @@ def test_more_photos_than_one_query_may_name(store: FeatureStore) -> None:
     }
 
 
-def test_the_last_word_counts_and_slices_are_kept_as_they_look(store: FeatureStore) -> None:
+def test_the_last_write_counts_and_array_slices_are_stored(store: FeatureStore) -> None:
     table = np.arange(12, dtype=np.float64).reshape(3, 4)
     store.put("a", {b"x": vector(1)})
     store.put("a", {b"x": table[:, 1]})  # type: ignore[dict-item]
     np.testing.assert_array_equal(store.get("a", [b"x"])[b"x"], np.float32([1, 5, 9]))
 
 
-def test_a_batch_is_kept_whole_or_not_at_all(store: FeatureStore) -> None:
+def test_a_batch_is_stored_atomically(store: FeatureStore) -> None:
     broken = {b"good": vector(1), b"bad": np.array(["no number"])}
     with pytest.raises(ValueError, match="could not convert"):
         store.put("a", broken)  # type: ignore[arg-type]
     assert store.get("a", [b"good"]) == {}
 
 
-def test_spaces_say_what_is_held_and_prune_gives_the_disk_back(tmp_path: Path) -> None:
+def test_list_counts_features_and_prune_frees_the_disk(tmp_path: Path) -> None:
     path = tmp_path / "features.sqlite"
     store = FeatureStore(path)
     store.put("old", {bytes([n]) * 32: np.zeros(10_000, np.float32) for n in range(50)})
@@ -170,7 +170,7 @@ def begin(writers: list[subprocess.Popen[str]]) -> None:
         process.stdin.flush()
 
 
-def test_two_processes_make_and_fill_one_store_at_once(tmp_path: Path) -> None:
+def test_two_processes_create_and_fill_one_store(tmp_path: Path) -> None:
     path = tmp_path / "features.sqlite"
     writers = [writer(path, name, 25) for name in ("one", "two")]
     begin(writers)
@@ -201,7 +201,7 @@ def test_a_killed_process_leaves_whole_batches_and_a_store_that_works(tmp_path: 
     assert store.spaces()[0].photos == space.photos + 1
 
 
-def test_features_are_those_of_the_engine_in_the_order_asked_for(store: FeatureStore) -> None:
+def test_features_are_those_of_the_engine_in_the_requested_order(store: FeatureStore) -> None:
     one, _ = extractor()
     photos = [photo(seed) for seed in (3, 1, 2)]
     (found,) = features.extract(photos, [one], store)
@@ -243,7 +243,7 @@ def test_a_photo_is_decoded_once_for_all_backbones_that_lack_it(store: FeatureSt
     assert reads == {1: 2, 2: 1}
 
 
-def test_progress_counts_what_has_to_be_computed(store: FeatureStore) -> None:
+def test_progress_counts_missing_features(store: FeatureStore) -> None:
     one, _ = extractor()
     features.extract([photo(0)], [one], store)
     seen: list[tuple[int, int]] = []
@@ -256,7 +256,7 @@ def test_progress_counts_what_has_to_be_computed(store: FeatureStore) -> None:
     assert seen == [(0, 0)]
 
 
-def test_stopping_keeps_what_was_computed_and_the_next_run_goes_on(store: FeatureStore) -> None:
+def test_stopping_keeps_features_and_the_next_run_resumes(store: FeatureStore) -> None:
     one, engine = extractor()
     photos = [photo(n) for n in range(6 * BATCH)]
 

@@ -1,4 +1,4 @@
-"""Deep pictures: white is what the file says, else what its values use, and a guess is told."""
+"""Deep pixels: white is defined by the file, else derived from the values and reported."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_detector_of_fewer_bits_than_its_file_is_as_bright_as_8_bits(
 
 
 @pytest.mark.parametrize("make", [tiff, png])
-def test_pictures_that_use_all_bits_are_no_guess(make) -> None:
+def test_images_that_use_all_bits_need_no_guess(make) -> None:
     for values in (RAMP * 65535, RAMP * 30000, np.round(RAMP * 60) * 257):
         pixels, guesses = decoded(make(np.round(values).astype(np.uint16)))
         assert np.abs(pixels - values / 257).max() <= 1
@@ -86,7 +86,7 @@ def test_tags_count_more_than_values() -> None:
     assert guesses
 
 
-def test_bits_below_16_say_themselves_what_is_white() -> None:
+def test_bit_depths_below_16_define_white() -> None:
     values = np.round(RAMP * 1000).astype(np.uint16)[..., None]
     pixels, guesses = decoded(write([Page(values, 12, 1)]))
     assert np.abs(pixels - RAMP * 1000 * 255 / 4095).max() <= 1
@@ -105,7 +105,7 @@ def test_significant_bits_of_a_png() -> None:
 
 
 @pytest.mark.parametrize("white", [1, 255, 4095, 65535])
-def test_floats_are_told_to_be_a_guess(white: int) -> None:
+def test_floats_are_reported_as_a_guess(white: int) -> None:
     pixels, guesses = decoded(tiff((RAMP * white).astype(np.float32), 3))
     assert np.abs(pixels - RAMP * 255).max() <= 1
     assert guesses == [f"all values are floats between 0 and {white}"]
@@ -136,7 +136,7 @@ def test_a_pillow_image_is_scaled_like_its_file() -> None:
     assert np.array_equal(images.load(Image.open(io.BytesIO(data))), images.decode(data))
 
 
-def test_a_check_tells_which_pictures_were_a_guess(tmp_path: Path) -> None:
+def test_check_lists_guessed_depths(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         for number in range(3):

@@ -1,4 +1,4 @@
-"""Every format of the one table is decoded, found in folders, shown and accepted by the pages."""
+"""Every row of the table of formats is decoded, scanned, previewed and accepted by pages."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def write(row: Format, colour: str = "red") -> bytes:
 
 
 @every_format
-def test_it_is_decoded(row: Format) -> None:
+def test_each_format_is_decoded(row: Format) -> None:
     pixels = images.decode(write(row))
     assert pixels.shape == (30, 40, 3)
     assert np.allclose(pixels, (255, 0, 0), atol=8)
 
 
 @every_format
-def test_its_files_are_found_by_each_of_their_endings(row: Format, tmp_path: Path) -> None:
+def test_files_are_found_by_every_suffix(row: Format, tmp_path: Path) -> None:
     for number, ending in enumerate((*row.suffixes, *(end.upper() for end in row.suffixes))):
         for colour in ("red", "blue"):
             path = tmp_path / colour / f"{number}.{ending}"
@@ -59,7 +59,7 @@ def test_its_files_are_found_by_each_of_their_endings(row: Format, tmp_path: Pat
 
 
 @every_format
-def test_browsers_show_it_or_get_a_jpeg(row: Format) -> None:
+def test_browsers_get_the_format_or_a_jpeg(row: Format) -> None:
     file = write(row)
     sent, mime_type = preview.shown(file)
     assert mime_type == (row.mime_type if row.in_browsers else "image/jpeg")
@@ -68,7 +68,7 @@ def test_browsers_show_it_or_get_a_jpeg(row: Format) -> None:
 
 
 @every_format
-def test_the_page_and_its_messages_name_it(row: Format, client: FlaskClient) -> None:
+def test_the_page_and_messages_name_each_format(row: Format, client: FlaskClient) -> None:
     page = client.get("/").text
     (accept,) = re.findall(r'name="image" id="choose" accept="([^"]*)"', page)
     assert {f".{ending}" for ending in row.suffixes} <= set(html.unescape(accept).split(","))

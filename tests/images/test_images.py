@@ -1,4 +1,4 @@
-"""Every format in, every error out. All files are made by `support.image_formats`."""
+"""Decoding: every format, every error. All files are made by `support.image_formats`."""
 
 from __future__ import annotations
 
@@ -317,7 +317,7 @@ def test_metadata_may_be_long() -> None:
         assert images.decode(data).shape == (64, 97, 3)
 
 
-def test_a_tiff_field_that_repeats_itself_is_no_trouble() -> None:
+def test_a_recursive_tiff_field_is_harmless() -> None:
     data = image_formats.tiff(
         bytes(range(48)), width=4, height=4, bits=[8, 8, 8], photometric=2, more=[(284, 3, [1] * 3)]
     )
@@ -405,7 +405,7 @@ def bmp_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("header", [png_header, bmp_header, tiff_header])
-def test_bombs_are_seen_by_their_headers(header) -> None:
+def test_decompression_bombs_are_refused_by_their_headers(header) -> None:
     data = header(30_000, 30_000)
     assert len(data) < 20_000
     error = error_of(data)
@@ -451,14 +451,12 @@ def test_costly_formats_have_a_lower_limit() -> None:
     assert "the limit for its kind is 3,880" in error.message
 
 
-def test_no_side_may_be_endless() -> None:
+def test_very_long_sides_are_refused() -> None:
     assert "no side may have more than 1,000,000" in error_of(png_header(30_000_000, 1)).message
 
 
 @pytest.mark.parametrize("name", image_formats.valid())
-def test_a_setting_above_the_limit_of_pillow_is_heeded(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_limit_above_that_of_pillow_is_used(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pillow warns beyond its limit and fails beyond twice that; here warnings are errors."""
     expected = read(name)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
@@ -469,7 +467,7 @@ def test_a_setting_above_the_limit_of_pillow_is_heeded(
         assert np.array_equal(read(name), expected)
 
 
-def test_a_jpeg_of_endless_scans_is_refused() -> None:
+def test_a_jpeg_with_too_many_scans_is_refused() -> None:
     data = image_formats.encode(
         Image.fromarray(image_formats.sample_pixels()), "JPEG", progressive=True
     )
@@ -480,7 +478,7 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
     assert "100,000 parts or 64 scans" in error_of(bomb).message
 
 
-def test_what_a_phone_appends_to_a_jpeg_does_not_count() -> None:
+def test_data_appended_to_a_jpeg_is_ignored() -> None:
     """Motion photos carry a film behind the picture, in which any marker may occur."""
     film = b"\xff\xda\0\4" * 1000 + np.random.default_rng(1).bytes(10**6)
     assert np.array_equal(images.decode(image_formats.valid()["jpeg"] + film), read("jpeg"))
@@ -502,7 +500,7 @@ def endless(kind: str, count: int) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "gif", "tiff"])
-def test_files_of_endless_parts_are_refused(kind: str) -> None:
+def test_files_with_too_many_parts_are_refused(kind: str) -> None:
     assert images.decode(endless(kind, 99_000)).size
     error = error_of(endless(kind, 100_001))
     assert isinstance(error, errors.UnsupportedImage)
@@ -512,7 +510,7 @@ def test_files_of_endless_parts_are_refused(kind: str) -> None:
 # Errors
 
 
-def test_nothing_at_all() -> None:
+def test_empty_bytes_are_refused() -> None:
     error = error_of(b"")
     assert isinstance(error, errors.EmptyImage)
     assert error.message.startswith("The file is empty (0 bytes).")
@@ -541,7 +539,7 @@ NOT_IMAGES = {
 
 
 @pytest.mark.parametrize("what", NOT_IMAGES)
-def test_other_files_are_named(what: str) -> None:
+def test_files_of_other_kinds_are_named(what: str) -> None:
     error = error_of(NOT_IMAGES[what])
     assert isinstance(error, errors.NotAnImage)
     assert error.message.startswith(f"This is {what}")
@@ -629,7 +627,7 @@ def test_a_file_of_full_length_is_damaged_and_not_cut(name: str) -> None:
     assert "file is damaged: it begins as it should" in error.message
 
 
-def test_a_variant_that_pillow_does_not_read_is_called_one() -> None:
+def test_an_unsupported_variant_is_named() -> None:
     data = image_formats.valid()["jpeg"]
     at = data.index(b"\xff\xc0") + 4
     error = error_of(data[:at] + b"\x0c" + data[at + 1 :])
@@ -751,7 +749,7 @@ def test_a_source_of_another_type() -> None:
 # The process
 
 
-def test_the_switches_of_pillow_and_of_warnings_stay_as_they_are() -> None:
+def test_global_state_of_pillow_and_warnings_is_not_changed() -> None:
     def switches() -> list[object]:
         plugins = sorted(Image.OPEN)
         return [
@@ -802,7 +800,7 @@ def run_alone(*arguments: str) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_noise_and_mutilated_images_never_surprise() -> None:
+def test_fuzzed_images_raise_only_documented_errors() -> None:
     """10,000 random inputs and 2,000 broken images: an array or an `ImageError`, nothing else."""
     report = run_alone("fuzz", "10000", "2000")
     assert sum(report["noise"]["outcomes"].values()) == 10_000

@@ -1,4 +1,4 @@
-"""What a file says besides its pixels: which way up it is; all else changes nothing."""
+"""Metadata: the orientation is read, everything else is ignored."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_odd_segments_change_nothing(name: str) -> None:
     assert np.array_equal(images.decode(jpeg_with(ODD_SEGMENTS[name])), expected)
 
 
-def test_the_markers_that_say_what_colours_are_stay() -> None:
+def test_markers_about_colours_are_kept() -> None:
     """Without its Adobe marker the second would be taken for CMYK, and others for YCbCr."""
     for name in ("jpeg ycck", "jpeg cmyk"):
         data = image_formats.valid()[name]
@@ -112,7 +112,7 @@ def test_the_markers_that_say_what_colours_are_stay() -> None:
             assert np.array_equal(images.decode(data), np.asarray(image.convert("RGB")))
 
 
-def test_a_segment_without_a_length_is_damage_and_no_way_to_the_thumbnail() -> None:
+def test_a_segment_without_length_is_damage() -> None:
     thumbnail = image_formats.encode(Image.new("RGB", (8, 8), "red"), "JPEG")
     data = image_formats.corners(format="JPEG")
     with pytest.raises(errors.DamagedImage):
@@ -120,7 +120,7 @@ def test_a_segment_without_a_length_is_damage_and_no_way_to_the_thumbnail() -> N
 
 
 @pytest.mark.parametrize("name", ["png", "png 16 bit", "jpeg"])
-def test_damage_of_the_pixels_is_still_told(name: str) -> None:
+def test_damaged_pixels_are_still_reported(name: str) -> None:
     data = bytearray(image_formats.valid()[name])
     at = data.rindex(b"IDAT") + 40 if "png" in name else data.rindex(b"\xff\xc4") + 8
     data[at : at + 60] = bytes(range(60))
@@ -194,7 +194,7 @@ def test_jpegs_are_turned_by_xmp_where_exif_says_nothing(orientation: int) -> No
     assert np.array_equal(images.decode(data), by_pillow(data))
 
 
-def test_the_first_place_that_names_an_orientation_counts() -> None:
+def test_the_first_orientation_counts() -> None:
     order = ["eXIf", "raw profile", "XMP"]
     for number, place in enumerate(order):
         chunks = [PLACES[place](6), *(PLACES[other](3) for other in order[number + 1 :])]

@@ -1,4 +1,4 @@
-"""The way from a Pillow image to an array, against Pillow's own and against plain arithmetic."""
+"""From a Pillow image to an array, against Pillow and against plain arithmetic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a photo is blank, nearly black or white, or blurred: held against CleanVision."""
+"""Blank, dark, bright and blurred photos, compared with CleanVision."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ MEANT = {
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_what_cleanvision_finds_is_found(name: str) -> None:
+def test_issues_of_cleanvision_are_detected(name: str) -> None:
     issues, expected = BY_CLEANVISION[name]
     found = quality.measure(np.asarray(PICTURES[name])).problem
     assert found == expected
@@ -99,7 +99,7 @@ def test_the_size_of_a_photo_does_not_matter() -> None:
         assert len(problems) == 1
 
 
-def test_lines_on_white_paper_and_a_date_in_a_black_photo() -> None:
+def test_line_drawings_and_a_date_stamp_are_not_findings() -> None:
     paper = Image.new("RGB", (105, 105), "white")
     ImageDraw.Draw(paper).line((20, 20, 60, 85), fill="black", width=2)
     assert quality.measure(np.asarray(paper)).problem is None

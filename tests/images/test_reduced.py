@@ -1,4 +1,4 @@
-"""Photos larger than needed: decoded at a reduced scale, and the answers stay."""
+"""Large photos are decoded at a reduced scale, and answers hardly change."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_smallest_scale_that_leaves_enough_is_taken(enough: int, times: int)
     ("mode", "options"),
     [("L", {}), ("CMYK", {}), ("RGB", {"progressive": True}), ("RGB", {"subsampling": 0})],
 )
-def test_jpegs_of_every_sort_are_reduced(mode: str, options: dict[str, object]) -> None:
+def test_jpegs_of_every_kind_are_reduced(mode: str, options: dict[str, object]) -> None:
     data = large(mode, **options)
     small = images.decode(data, enough=150)
     assert small.shape == (150, 201, 3)
@@ -107,12 +107,12 @@ def test_photos_of_many_megapixels_are_read_at_a_reduced_scale(size: tuple[int, 
 
 
 @pytest.mark.parametrize("enough", [75, 150, 300])
-def test_a_cut_photo_is_found_out_at_any_scale(enough: int) -> None:
+def test_a_truncated_photo_is_detected_at_any_scale(enough: int) -> None:
     with pytest.raises(errors.TruncatedImage):
         images.decode(large()[:-2000], enough=enough)
 
 
-def test_every_network_of_the_zoo_has_enough_in_the_same_picture() -> None:
+def test_every_network_has_enough_pixels_at_the_same_scale() -> None:
     for row in zoo.BACKBONES.values():
         assert recipe.enough([row.recipe]) == recipe.ENOUGH_PX, row.name
         left, top, right, bottom = recipe.window(row.recipe, recipe.ENOUGH_PX, recipe.ENOUGH_PX)
@@ -136,7 +136,7 @@ def probs(classifier: Classifier, photo: bytes, *members: str) -> dict[str, list
     return dict(zip(scores.members, scores.probs.tolist(), strict=True))
 
 
-def test_what_a_member_says_of_a_large_photo_does_not_depend_on_who_else_is_asked(
+def test_the_answer_for_a_large_photo_does_not_depend_on_other_members(
     classifier: Classifier,
 ) -> None:
     photo = large(size=(1600, 1500))
@@ -145,7 +145,7 @@ def test_what_a_member_says_of_a_large_photo_does_not_depend_on_who_else_is_aske
         assert probs(classifier, photo, name) == {name: both[name]}
 
 
-def test_answers_about_a_large_photo_are_nearly_those_about_all_its_pixels(
+def test_a_reduced_scale_hardly_changes_answers(
     classifier: Classifier,
 ) -> None:
     photo = large(size=(3200, 2400))
@@ -156,7 +156,7 @@ def test_answers_about_a_large_photo_are_nearly_those_about_all_its_pixels(
 
 
 @pytest.mark.parametrize("name", image_formats.valid())
-def test_the_picture_has_the_pixels_of_the_array(name: str) -> None:
+def test_picture_and_decode_give_the_same_pixels(name: str) -> None:
     data = image_formats.valid()[name]
     picture = images.picture(data)
     assert picture.mode == "RGB"
@@ -165,12 +165,12 @@ def test_the_picture_has_the_pixels_of_the_array(name: str) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])
-def test_the_picture_is_turned_like_the_array(format: str, orientation: int) -> None:
+def test_picture_and_decode_give_the_same_orientation(format: str, orientation: int) -> None:
     data = image_formats.corners(image_formats.exif(orientation), format)
     assert np.array_equal(np.asarray(images.picture(data)), images.decode(data))
 
 
-def test_a_recipe_makes_the_same_of_array_and_picture() -> None:
+def test_a_recipe_gives_the_same_for_array_and_pillow_image() -> None:
     made = recipe.Recipe((224, 224), "torch")
     small = recipe.apply(made, images.picture(large(), enough=300))
     assert np.array_equal(small, recipe.apply(made, images.decode(large(), enough=300)))

@@ -1,7 +1,7 @@
-"""TIFFs and PNGs of every layout: their pixels are those of the reference reader, or refused.
+"""TIFFs and PNGs of every layout: the pixels of the reference reader, or a refusal.
 
-The reference for TIFF is tifffile, for the scales of samples plain arithmetic. Where tifffile does
-not read a compression without a package of its own, it reads the same page uncompressed.
+The reference for TIFF is tifffile, for the scaling of samples plain arithmetic. Where tifffile
+needs another package for a compression, it reads the same page uncompressed.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def expected(page: Page, samples: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return rgb
 
 
-def test_every_tiff_is_that_of_tifffile_or_refused() -> None:
+def test_every_tiff_equals_tifffile_or_is_refused() -> None:
     outcomes: Counter[str] = Counter()
     for name, pages, order in drawn_pages():
         page = next((page for page in pages if not page.subfile), pages[0])
@@ -226,7 +226,7 @@ def png_of(
     )
 
 
-def test_every_png_is_what_was_written() -> None:
+def test_every_png_equals_the_written_pixels() -> None:
     """All colour types, depths, filters and passes; deep samples that use 8 to 16 bits."""
     rng = np.random.default_rng(1)
     count = 0

@@ -1,4 +1,4 @@
-"""Bytes to verdict, over engines that need no weights; and the lite committee for real."""
+"""From bytes to verdicts, with synthetic engines, and with the real committee `lite`."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_stream_is_never_read_far_ahead(classifier: Classifier) -> None:
 
 
 @pytest.mark.parametrize("rule", rules.RULES)
-def test_the_rule_joins_the_members_own_probabilities(classifier: Classifier, rule: str) -> None:
+def test_the_rule_combines_the_members_probabilities(classifier: Classifier, rule: str) -> None:
     question = ClassifyOptions(rule=rule, top=7)
     (scores,) = classifier.score_many([("x", picture())], question)
     assert not isinstance(scores, Failure)
@@ -114,7 +114,7 @@ def test_the_rule_joins_the_members_own_probabilities(classifier: Classifier, ru
     np.testing.assert_allclose([found[n] for n in range(7)], expected, rtol=1e-6)
 
 
-def test_one_member_can_be_asked_alone(classifier: Classifier) -> None:
+def test_one_member_can_be_used_alone(classifier: Classifier) -> None:
     verdict = classifier.classify(picture(), members=["ben"])
     assert [prediction.name for prediction in verdict.members] == ["Ben"]
     assert verdict.top == verdict.members[0].top
@@ -126,7 +126,7 @@ def test_more_guesses_than_classes_are_all_classes(classifier: Classifier) -> No
     assert sum(guess.prob for guess in verdict.top) == pytest.approx(1, abs=1e-5)
 
 
-def test_fit_changes_what_the_members_see(classifier: Classifier) -> None:
+def test_fit_changes_the_members_inputs(classifier: Classifier) -> None:
     wide = picture(size=(60, 240), format="PNG")
     crop, square = (classifier.classify(wide, fit=fit) for fit in ("crop", "square"))
     assert crop.top != square.top
@@ -144,7 +144,7 @@ def test_fit_changes_what_the_members_see(classifier: Classifier) -> None:
         ({"fit": "stretch"}, errors.SettingError, "'stretch' is not a known fit"),
     ],
 )
-def test_impossible_questions_are_named(
+def test_impossible_options_are_named(
     classifier: Classifier, question: dict, error: type, message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -162,16 +162,14 @@ def lite(home: Path) -> Classifier:
 
 
 @pytest.mark.parametrize("name", imagenet_drawings.DRAWINGS)
-def test_lite_knows_what_a_drawing_shows(lite: Classifier, name: str) -> None:
+def test_lite_recognises_a_drawing(lite: Classifier, name: str) -> None:
     verdict = lite.classify(imagenet_drawings.DRAWINGS[name]())
     assert verdict.label.name == name.removesuffix(".png")
     assert verdict.label.id.startswith("n")
     assert verdict.warning is None
 
 
-def test_photos_that_are_looked_at_together_are_answered_as_alone(
-    lite: Classifier, home: Path
-) -> None:
+def test_photos_in_a_batch_are_answered_as_alone(lite: Classifier, home: Path) -> None:
     together = triptych.load("lite", precision="f32", home=home, max_batch=4, rule="mean")
     photos = [(name, draw()) for name, draw in imagenet_drawings.DRAWINGS.items()] * 3
     alone = lite.classify_many(photos, ClassifyOptions(rule="mean"))
@@ -182,14 +180,14 @@ def test_photos_that_are_looked_at_together_are_answered_as_alone(
         assert own.prob == pytest.approx(other.prob, abs=1e-4)
 
 
-def test_random_weights_are_said_to_be_meaningless(home: Path) -> None:
+def test_random_weights_come_with_a_warning(home: Path) -> None:
     classifier = triptych.load("lite", weights="random", members=["lite0"], home=home)
     verdict = classifier.classify(picture())
     assert verdict.warning == "random weights: meaningless"
     assert verdict.to_dict()["warning"] == verdict.warning
 
 
-def test_auto_takes_lite_until_classic_is_here() -> None:
+def test_auto_means_lite_until_the_weights_of_classic_exist() -> None:
     from triptych.inference import committee
 
     assert committee.resolve("auto") == "lite"
@@ -222,7 +220,7 @@ classifier.classify(squares())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_committee_that_was_loaded_before_a_fork_says_so():
+def test_a_committee_loaded_before_a_fork_is_refused():
     command = [sys.executable, "-c", FORKED]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert "This committee was loaded before the process was forked" in ran.stdout, ran.stderr

@@ -1,4 +1,4 @@
-"""Why: heat maps that lie where the thing is, by both methods; and the maths beneath."""
+"""Heat maps by both methods: where they are high, and the mathematics behind them."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def peak(told: explainer.Explanation) -> tuple[float, float]:
     ("name", "method"),
     [("Open", explainer.ACTIVATION), ("Bent", explainer.OCCLUSION), ("Shut", "occlusion")],
 )
-def test_the_map_is_greatest_where_the_thing_is(
+def test_the_map_is_highest_at_the_object(
     classifier: Classifier, name: str, method: str, corner: tuple[float, float]
 ) -> None:
     told = classifier.explain(thing("blue", corner), member=name)
@@ -100,7 +100,7 @@ def test_the_map_is_greatest_where_the_thing_is(
     np.testing.assert_allclose(peak(told), corner, atol=0.12)
 
 
-def test_any_class_can_be_asked_for_and_each_has_its_own_map(classifier: Classifier) -> None:
+def test_any_class_can_be_explained_and_maps_differ(classifier: Classifier) -> None:
     photo = thing("red", (0.3, 0.3))
     photo.paste("green", (380, 250, 440, 310))
     for name in ("Open", "Bent"):
@@ -121,7 +121,7 @@ def test_the_probability_is_that_of_the_answer(classifier: Classifier) -> None:
     assert alone.guess == verdict.members[1].top[0]
 
 
-def test_the_committee_has_the_mean_map_of_those_that_count(classifier: Classifier) -> None:
+def test_the_committees_map_is_the_weighted_mean(classifier: Classifier) -> None:
     photo = thing("red", (0.5, 0.4))
     told = classifier.explain(photo, rule="weighted")
     assert told.methods == {
@@ -143,13 +143,13 @@ def test_the_committee_has_the_mean_map_of_those_that_count(classifier: Classifi
     np.testing.assert_allclose(equal.heat, sum(laid) / np.max(sum(laid)), atol=1e-5)
 
 
-def test_a_cascade_is_explained_by_those_that_were_asked(classifier: Classifier) -> None:
+def test_a_cascade_is_explained_by_the_members_that_ran(classifier: Classifier) -> None:
     told = classifier.explain(thing("red", (0.5, 0.5)), rule="cascade")
     asked = classifier.classify(thing("red", (0.5, 0.5)), rule="cascade").members
     assert list(told.methods) == [prediction.name for prediction in asked]
 
 
-def test_what_was_not_seen_is_dark_and_the_rest_is_coloured(classifier: Classifier) -> None:
+def test_parts_outside_the_crop_are_dark(classifier: Classifier) -> None:
     told = classifier.explain(thing("blue", (0.4, 0.5)), member="Open")
     # The centre of a wide photo: 0.8 of its height, and as much in width.
     np.testing.assert_allclose(told.box, (140 / 600, 0.1, 460 / 600, 0.9), atol=1e-6)
@@ -195,7 +195,7 @@ def test_an_explanation_as_json(classifier: Classifier) -> None:
         ({"rule": "best"}, errors.UnknownName, "no rule 'best'"),
     ],
 )
-def test_what_cannot_be_explained_is_said(
+def test_impossible_explanations_are_refused(
     classifier: Classifier, asked: dict, error: type, said: str
 ) -> None:
     with pytest.raises(error, match=said):
@@ -222,7 +222,7 @@ class Counting:
         return Output(np.full((len(batch), 3), 1 / 3, np.float32), np.zeros((len(batch), 1)))
 
 
-def test_occlusion_stops_when_nobody_waits_and_else_asks_65_times() -> None:
+def test_occlusion_runs_65_times_unless_it_is_cancelled() -> None:
     engine = Counting()
     alone = Member("Slow", engine, Recipe((32, 32), "tf"))
     slow = Classifier(Committee("one", (alone,), LABELS, params.unfitted([1], [1])))
@@ -259,7 +259,7 @@ def test_the_mean_of_a_map_is_the_logit(tmp_path: Path) -> None:
     np.testing.assert_allclose(probs, expected, atol=1e-5)
 
 
-def test_a_network_that_bends_after_its_mean_has_no_exact_map(tmp_path: Path) -> None:
+def test_a_nonlinearity_after_the_mean_prevents_exact_maps(tmp_path: Path) -> None:
     path = networks.write_colour_detector(tmp_path / "bent" / "network.xml", hidden=True)
     with pytest.raises(errors.EngineError, match=r"what follows the mean .* is no dense layer"):
         ActivationMaps(path)
@@ -292,7 +292,7 @@ shapes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 
 
 @given(shape=shapes, box=boxes, seed=st.integers(0, 99))
-def test_a_map_laid_on_its_own_grid_is_itself(
+def test_resizing_a_map_to_its_size_changes_nothing(
     shape: tuple[int, int], box: heatmap_grid.Box, seed: int
 ) -> None:
     heat = np.random.default_rng(seed).random(shape, np.float32)
@@ -300,7 +300,7 @@ def test_a_map_laid_on_its_own_grid_is_itself(
 
 
 @given(shape=shapes, box=boxes, onto=shapes, seed=st.integers(0, 99))
-def test_a_map_laid_on_a_photo_equals_scipy(
+def test_resizing_a_map_equals_scipy(
     shape: tuple[int, int], box: heatmap_grid.Box, onto: tuple[int, int], seed: int
 ) -> None:
     heat = np.random.default_rng(seed).random(shape, np.float32)
@@ -321,9 +321,7 @@ def test_a_map_laid_on_a_photo_equals_scipy(
     share=st.floats(0.1, 1),
     fit=st.sampled_from(recipe.FITS),
 )
-def test_what_is_seen_lies_in_the_middle_of_the_photo(
-    size: tuple[int, int], share: float, fit: str
-) -> None:
+def test_the_crop_is_centred_in_the_photo(size: tuple[int, int], share: float, fit: str) -> None:
     own = Recipe((224, 160), "tf", fit=fit, crop_share=share)
     left, top, right, bottom = heatmap_grid.box_of(own, *size)
     assert left + right == pytest.approx(1, abs=1e-6)
@@ -352,7 +350,7 @@ def test_each_patch_is_covered_once_and_every_pixel_by_some() -> None:
     np.testing.assert_array_equal(picture, before)
 
 
-def test_a_cell_is_worth_the_mean_loss_of_the_patches_over_it() -> None:
+def test_a_cell_has_the_mean_drop_of_the_patches_over_it() -> None:
     parts = np.full(64, 0.9)
     parts[8 * 3 + 5] = 0.1  # the patch of the rows 3 and 4, and the columns 5 and 6
     worth = occlusion.worth(0.9, parts)

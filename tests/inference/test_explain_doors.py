@@ -1,4 +1,4 @@
-"""Heat maps and similar photos through the doors that people and programs use."""
+"""Heat maps and similar photos on the page, in the API, on the command line and in Python."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_member_and_a_class_are_named_in_each_way_to_send(client: FlaskClient,
     np.testing.assert_allclose(answer["heat"], told.heat, atol=1e-3)
 
 
-def test_the_picture_alone_by_option_or_header(client: FlaskClient) -> None:
+def test_the_overlay_alone_by_option_or_header(client: FlaskClient) -> None:
     json_answer = client.post(API, data=form(squares())).json
     for options, headers in (({"format": "png"}, {}), ({}, {"Accept": "image/png"})):
         answer = client.post(API, data=form(squares(), **options), headers=headers)
@@ -103,7 +103,7 @@ def test_the_picture_alone_by_option_or_header(client: FlaskClient) -> None:
         (b"hello", {}, 415, "This is plain text, not an image"),
     ],
 )
-def test_what_cannot_be_explained_is_said_in_the_one_form(
+def test_refusals_have_the_error_format_of_the_api(
     client: FlaskClient, image: bytes, options: dict[str, str], status: int, said: str
 ) -> None:
     answer = client.post(API, data=form(image, **options))
@@ -118,7 +118,7 @@ def test_one_image_at_a_time(client: FlaskClient) -> None:
     assert "2 images came; expected one." in answer.json["error"]["message"]
 
 
-def test_a_map_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_map_that_exceeds_the_deadline_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     run = studios.SlowEngine.run
     batches: list[Float32Array] = []
 
@@ -155,7 +155,7 @@ def test_a_map_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) 
 # ------------------------------------------------------------------ similar photos
 
 
-def test_similar_photos_are_named_where_they_are_known() -> None:
+def test_similar_photos_are_listed_for_trained_committees() -> None:
     registry = Registry(studios.fake_classifier, studios.catalogue("lite", studios.GARDEN), "lite")
     client = create_app(settings.load({}), registry).test_client()
     grey = plain_image((128, 128, 128))
@@ -178,7 +178,7 @@ def test_similar_photos_are_named_where_they_are_known() -> None:
         assert "expected a whole number from 0 to 12" in refused.json["error"]["message"]
 
 
-def test_pictures_of_taught_photos_are_shown_where_the_studio_has_them(tmp_path: Path) -> None:
+def test_thumbnails_of_training_photos_are_shown_if_the_studio_has_them(tmp_path: Path) -> None:
     registry = Registry(studios.fake_classifier, studios.catalogue("lite"), "lite")
     app = create_app(settings.load({}, home=tmp_path), registry)
     door = app.extensions[context.KEY].projects
@@ -220,7 +220,7 @@ def test_the_command_draws_what_speaks_for_the_answer(garden: Path, tmp_path: Pa
     assert "what speaks for rose to EfficientNetLite1, by occlusion." in again.stderr
 
 
-def test_the_command_refuses_what_makes_no_sense(garden: Path, tmp_path: Path) -> None:
+def test_the_command_refuses_contradictory_options(garden: Path, tmp_path: Path) -> None:
     for arguments, said in (
         ((garden, garden, "--explain", tmp_path / "a.png"), "--explain takes one photo"),
         ((tmp_path, "--explain", tmp_path / "a.png"), "--explain takes one photo"),

@@ -1,4 +1,4 @@
-"""Verdicts of fitted committees: who is asked, what is called sure, which set is named."""
+"""Verdicts of fitted committees: which members run, what is sure, which set is given."""
 
 from __future__ import annotations
 
@@ -77,9 +77,7 @@ def promised(first: float, second: float, sure: float = 0.8) -> params.EnsembleP
 
 @settings(max_examples=25, deadline=None)
 @given(first=st.floats(0, 2), second=st.floats(0, 2), seed=st.integers(0, 5))
-def test_a_member_is_asked_only_about_photos_that_are_open(
-    first: float, second: float, seed: int
-) -> None:
+def test_a_member_runs_only_on_undecided_photos(first: float, second: float, seed: int) -> None:
     tables, fitted = lines(seed), promised(first, second)
     classifier, engines = seated(tables, fitted)
     answers = list(classifier.classify_many((str(n), grey(n)) for n in range(40)))
@@ -94,7 +92,7 @@ def test_a_member_is_asked_only_about_photos_that_are_open(
         assert sorted(engine.asked) == [n for n in range(40) if direct.used[n] > seat]
 
 
-def test_where_no_threshold_can_be_reached_the_cascade_is_the_whole_committee() -> None:
+def test_a_cascade_with_unreachable_thresholds_runs_all_members() -> None:
     tables = lines(1)
     plain = promised(1.5, 1.5)
     weighted = dataclasses.replace(plain.rules["weighted"], temperature=0.8)
@@ -107,7 +105,7 @@ def test_where_no_threshold_can_be_reached_the_cascade_is_the_whole_committee() 
         assert one.prob == pytest.approx(all_three.prob, rel=1e-6)
 
 
-def test_the_reason_names_who_decided_and_by_how_much() -> None:
+def test_the_reason_names_the_deciding_member_and_its_threshold() -> None:
     table = np.tile([0.97, 0.01, 0.01, 0.01], (3, 1))
     classifier, _ = seated([table] * 3, promised(0.9, 0.9))
     verdict = classifier.classify(grey(1))
@@ -144,7 +142,7 @@ def test_a_set_holds_the_classes_up_to_its_level_and_grows_with_the_coverage() -
         assert count / 200 >= coverage - 0.06
 
 
-def test_nothing_is_promised_of_a_committee_that_was_not_fitted_or_is_not_whole() -> None:
+def test_unfitted_and_partial_committees_promise_nothing() -> None:
     plain, _ = seated(lines(0), None, "mean")
     fitted, _ = seated(lines(0), promised(0.5, 0.5))
     for verdict in (plain.classify(grey(0)), fitted.classify(grey(0), members=["A", "C"])):
@@ -152,14 +150,14 @@ def test_nothing_is_promised_of_a_committee_that_was_not_fitted_or_is_not_whole(
         assert json.loads(json.dumps(verdict.to_dict()))["verdict"]["set"] is None
 
 
-def test_where_photos_were_too_few_to_promise_a_coverage_no_set_is_named() -> None:
+def test_with_too_few_photos_for_a_coverage_there_is_no_set() -> None:
     own = {r: params.RuleParams(1.0, 0.8, (np.inf,) * len(conformal.GRID)) for r in rules.RULES}
     fitted = params.EnsembleParams((1.0,), (1.0,), (Stage(0),), own)
     classifier, _ = seated(lines(0)[:1], fitted)
     assert classifier.classify(grey(0)).prediction_set is None
 
 
-def test_a_photo_unlike_all_that_was_taught_is_none_of_these() -> None:
+def test_an_out_of_distribution_photo_is_none_of_these() -> None:
     like = np.random.default_rng(0).normal([20, 20, 20], 0.5, (60, 3))
     table = np.tile([0.97, 0.01, 0.01, 0.01], (256, 1))
     member = Member("A", Told(table), RECIPE, 1.0, ood.fit(like))
@@ -189,7 +187,7 @@ def test_an_impossible_coverage_is_refused(coverage: float) -> None:
         classifier.classify_many([], ClassifyOptions(coverage=coverage))
 
 
-def test_scores_are_the_members_own_whatever_the_rule() -> None:
+def test_scores_do_not_depend_on_the_rule() -> None:
     tables = lines(2)
     classifier, engines = seated(tables, promised(0.0, 0.0))
     found = list(classifier.score_many((str(n), grey(n)) for n in range(20)))
@@ -212,7 +210,7 @@ BAD_ROWS = {
 
 @pytest.mark.parametrize("row", BAD_ROWS.values(), ids=BAD_ROWS)
 @pytest.mark.parametrize("rule", rules.RULES)
-def test_what_is_no_probability_is_an_error_and_no_answer(row: list[float], rule: str) -> None:
+def test_outputs_that_are_not_probabilities_are_an_error(row: list[float], rule: str) -> None:
     rows = np.array([row, [0.7, 0.1, 0.1, 0.1]])
     classifier, _ = seated([rows], None, rule)
     with pytest.raises(errors.EngineError, match=r"The network of A answered .* no probab"):
@@ -222,7 +220,7 @@ def test_what_is_no_probability_is_an_error_and_no_answer(row: list[float], rule
     assert classifier.classify(grey(1)).label == LABELS[0]
 
 
-def test_probabilities_as_bf16_rounds_them_are_answered() -> None:
+def test_probabilities_rounded_by_bf16_are_accepted() -> None:
     rng = np.random.default_rng(0)
     bits = rng.dirichlet(np.full(4, 0.3), 1000).astype(np.float32).view(np.uint32)
     rounded = ((bits + 0x8000) & 0xFFFF0000).view(np.float32)  # to 8 bits of mantissa

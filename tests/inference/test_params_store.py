@@ -1,4 +1,4 @@
-"""Stored fits: a person's own first, whole or not at all, and no silent use of a damaged one."""
+"""Stored fits: a user's own takes precedence, written atomically, damage is reported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def flat(value: Any) -> list[Any]:
     return [leaf for own in value for leaf in flat(own)] if isinstance(value, list) else [value]
 
 
-def test_what_was_saved_is_found_to_six_digits(tmp_path: Path) -> None:
+def test_parameters_are_stored_to_six_digits(tmp_path: Path) -> None:
     params = fitted(2)
     path = params_store.save(tmp_path, "custom", PAIR, params)
     found = params_store.find(tmp_path, "lite", PAIR)
@@ -55,7 +55,7 @@ def test_a_fit_for_other_members_or_another_order_does_not_count(tmp_path: Path)
     assert params_store.find(tmp_path, "custom", ("ResNet50", "VGG16")) is None
 
 
-def test_a_persons_own_fit_goes_before_the_shipped_one(tmp_path: Path) -> None:
+def test_a_users_fit_takes_precedence_over_the_shipped_one(tmp_path: Path) -> None:
     shipped = params_store.find(tmp_path, "lite", LITE)
     assert shipped is not None
     assert shipped.is_fitted
@@ -86,7 +86,7 @@ def test_a_persons_own_fit_goes_before_the_shipped_one(tmp_path: Path) -> None:
         (lambda text: text.encode() + b"\xff", "decode"),
     ],
 )
-def test_a_damaged_file_is_named_with_the_way_out(tmp_path: Path, change: Any, reason: str) -> None:
+def test_a_damaged_file_is_named_with_a_remedy(tmp_path: Path, change: Any, reason: str) -> None:
     path = params_store.save(tmp_path, "custom", PAIR, fitted(2))
     text = change(path.read_text())
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -98,7 +98,7 @@ def test_a_damaged_file_is_named_with_the_way_out(tmp_path: Path, change: Any, r
     assert params_store.find(tmp_path, "custom", PAIR) is None
 
 
-def test_a_failed_write_leaves_what_was_there(
+def test_a_failed_write_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = params_store.save(tmp_path, "custom", PAIR, fitted(2))
@@ -114,20 +114,20 @@ def test_a_failed_write_leaves_what_was_there(
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_place_that_is_no_folder_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_home_that_is_not_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "fits").write_text("in the way")
     with pytest.raises(errors.FitError, match=r"fits.* cannot be written"):
         params_store.save(tmp_path, "custom", PAIR, fitted(2))
 
 
-def test_others_who_may_read_the_folder_may_read_the_fit(tmp_path: Path) -> None:
+def test_a_fit_has_default_permissions(tmp_path: Path) -> None:
     path = params_store.save(tmp_path, "custom", PAIR, fitted(2))
     plain = tmp_path / "plain"
     plain.touch()
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
 
 
-def test_the_shipped_fits_are_for_the_committees_of_today() -> None:
+def test_the_shipped_fits_match_the_current_committees() -> None:
     folder = Path(params_store.__file__).parent / "fitted"
     names = [path.stem for path in folder.iterdir()]
     assert "lite" in names

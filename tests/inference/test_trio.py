@@ -1,7 +1,7 @@
-"""The article's trio from official files to answers, against keras.applications itself.
+"""The committee `classic` from weight files to answers, against keras.applications.
 
-No real weights can be had without the internet, so Keras saves random ones in the official
-layout, a server on this machine offers them, and `triptych pull` fetches them.
+The real weights need the internet, so Keras saves random ones in the same layout, a local server
+offers them, and `triptych pull` downloads them.
 """
 
 from __future__ import annotations

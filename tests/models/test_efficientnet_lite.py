@@ -1,4 +1,4 @@
-"""The three Lite networks with their real weights, from the packages that carry them."""
+"""The three Lite networks with their real weights."""
 
 import hashlib
 from importlib import resources
@@ -75,7 +75,7 @@ def test_the_packages_carry_the_files_of_the_table(row):
 
 
 @pytest.mark.parametrize("row", ROWS, ids=by_name)
-def test_a_drawn_clock_is_a_clock_and_a_traffic_light_a_traffic_light(row):
+def test_drawings_of_a_clock_and_a_traffic_light_are_recognised(row):
     model = row.build()
     efficientnet_lite.set_weights(model, torch_checkpoint.read(path_of(row)))
     batch = np.stack([recipe.apply(row.recipe, image) for image in (clock(), traffic_light())])
@@ -92,7 +92,7 @@ def test_layers_are_called_as_in_keras_own_efficientnet(lite0):
     assert {"stem_conv", "block1a_dwconv", "block2a_expand_conv", "top_bn"} <= own <= in_keras
 
 
-def test_weights_can_come_with_the_building(published):
+def test_a_network_can_be_built_with_weights(published):
     import keras
 
     shape = (64, 64, 3)
@@ -107,7 +107,7 @@ def test_a_missing_tensor_is_named(lite0, published):
         efficientnet_lite.set_weights(lite0, published)
 
 
-def test_a_tensor_too_many_is_named(lite0, published):
+def test_an_extra_tensor_is_named(lite0, published):
     published["_blocks.16._se_reduce.weight"] = np.zeros(3, np.float32)
     with pytest.raises(errors.WeightsDamaged, match=r"no place for 1 .*'_blocks\.16\._se_reduce"):
         efficientnet_lite.set_weights(lite0, published)

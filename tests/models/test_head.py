@@ -1,4 +1,4 @@
-"""The record of a head: the same probabilities in arrays and in Keras, and from its file."""
+"""The record of a head: the same probabilities in arrays, in Keras, and from its file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_head_in_keras_answers_as_in_arrays(sizes: tuple[int, ...], keras: Any
 
 
 @pytest.mark.parametrize("sizes", [(6, 3), (6, 8, 2)], ids=["linear", "mlp"])
-def test_a_head_comes_back_from_its_file(sizes: tuple[int, ...], tmp_path: Path) -> None:
+def test_a_head_survives_saving_and_loading(sizes: tuple[int, ...], tmp_path: Path) -> None:
     own = made(*sizes)
     own.save(tmp_path / "head.npz")
     read = Head.read(tmp_path / "head.npz")

@@ -1,4 +1,4 @@
-"""The networks of keras.applications are known by their layers, in models of any name."""
+"""The networks of keras.applications are recognised by their layers, not by their names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NETWORKS = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
-def test_each_network_is_known_as_its_own_family(name: str, keras: Any) -> None:
+def test_each_network_is_recognised_as_its_family(name: str, keras: Any) -> None:
     row = zoo.find(name)
     family = recognition.recognize([layer.name for layer in row.build().layers])
     assert family == row.family
@@ -27,7 +27,7 @@ def test_each_network_is_known_as_its_own_family(name: str, keras: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["EfficientNetB0", "ConvNeXtTiny", "EfficientNetLite0"])
-def test_networks_of_other_scalings_are_not_taken_for_them(name: str, keras: Any) -> None:
+def test_networks_with_another_scaling_are_not_recognised(name: str, keras: Any) -> None:
     names = [layer.name for layer in zoo.find(name).build().layers]
     family = recognition.recognize(names)
     # An EfficientNet has its preprocessing inside, which counts first.

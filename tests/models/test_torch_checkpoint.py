@@ -1,4 +1,4 @@
-"""Files are written here opcode by opcode: torch itself would refuse to write most of them."""
+"""Reading torch checkpoints, written opcode by opcode, as torch would refuse most of them."""
 
 import os
 import pickle
@@ -79,7 +79,7 @@ def test_the_published_files_are_read(number, count):
     assert found["_bn1.running_var"].min() > 0
 
 
-def test_a_tensor_is_its_numbers(read):
+def test_a_tensor_has_the_stored_values(read):
     np.testing.assert_array_equal(read(file(state_dict(a=tensor())))["a"], SIX)
 
 
@@ -99,7 +99,7 @@ def test_storages_come_in_the_order_of_the_list(read):
 
 @one_file
 @given(data=st.data())
-def test_any_order_of_axes_is_as_numpy_has_it(read, data):
+def test_any_order_of_axes_equals_numpy(read, data):
     lengths = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=4), label="lengths")
     axes = data.draw(st.permutations(range(len(lengths))), label="axes")
     offset = data.draw(st.integers(0, 3), label="offset")
@@ -196,7 +196,7 @@ def test_no_pickle_of_the_file_can_run_a_command(read, tmp_path):
     assert not command.path.exists()
 
 
-def test_sizes_that_a_file_only_names_take_no_memory(read):
+def test_declared_sizes_allocate_no_memory(read):
     bytearray8 = b"\x96" + struct.pack("<Q", 2**40)
     with pytest.raises(errors.WeightsDamaged, match="no whole pickle"):
         read(file(bytearray8))
@@ -204,7 +204,7 @@ def test_sizes_that_a_file_only_names_take_no_memory(read):
     assert list(read(file(far_in_the_memo))) == ["a"]
 
 
-def test_a_small_file_cannot_make_a_message_without_end(read):
+def test_error_messages_are_bounded(read):
     nested = b"N" + b"2\x86" * 60  # a pair of twice the pair before, sixty times
     plain = storage(length=0x77)
     assert plain.count(raw(0x77)) == 1
@@ -278,7 +278,7 @@ def test_a_file_cut_off_anywhere_is_refused(read):
 
 @one_file
 @given(changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1))
-def test_a_damaged_file_is_refused_or_read_but_never_worse(read, changes):
+def test_a_damaged_file_is_refused_or_read(read, changes):
     content = bytearray(file(state_dict(a=tensor((2, 3), (1, 2)))))
     for place, byte in changes:
         content[place % len(content)] = byte
@@ -296,6 +296,6 @@ def test_random_bytes_are_refused(read, content):
         read(content)
 
 
-def test_a_missing_file_is_an_error_of_its_own(tmp_path):
+def test_a_missing_file_has_its_own_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         torch_checkpoint.read(tmp_path / "none.pth")

@@ -1,4 +1,4 @@
-"""Fetching, from a real server on this machine: whole, resumed, refused, never half-written."""
+"""Downloads from a real local server: complete, resumed, refused, never half-written."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def offer(row: zoo.Backbone, content: bytes = CONTENT) -> None:
     (Mirror.folder / row.weights.file).write_bytes(content)
 
 
-def test_pull_puts_the_whole_file_where_keras_looks_for_it(row: zoo.Backbone, mirror: str) -> None:
+def test_pull_downloads_into_the_cache_of_keras(row: zoo.Backbone, mirror: str) -> None:
     offer(row)
     seen: list[tuple[int, int | None]] = []
     path = weights.pull(row, source=mirror, progress=lambda done, total: seen.append((done, total)))
@@ -84,16 +84,14 @@ def test_pull_puts_the_whole_file_where_keras_looks_for_it(row: zoo.Backbone, mi
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_second_pull_asks_nobody(row: zoo.Backbone, mirror: str) -> None:
+def test_a_second_pull_sends_no_request(row: zoo.Backbone, mirror: str) -> None:
     offer(row)
     weights.pull(row, source=mirror)
     weights.pull(row, source=mirror)
     assert len(Mirror.requests) == 1
 
 
-def test_a_cut_transfer_leaves_nothing_under_the_name_and_goes_on(
-    row: zoo.Backbone, mirror: str
-) -> None:
+def test_an_interrupted_download_is_resumed(row: zoo.Backbone, mirror: str) -> None:
     offer(row)
     Mirror.cut_after = 3_000_000
     with pytest.raises(errors.FetchError, match="run the same command again to go on"):
@@ -103,7 +101,7 @@ def test_a_cut_transfer_leaves_nothing_under_the_name_and_goes_on(
     assert Mirror.requests[1].endswith("bytes=3000000-")
 
 
-def test_a_part_that_is_already_whole_is_checked_and_placed(row: zoo.Backbone, mirror: str) -> None:
+def test_a_complete_partial_file_is_verified_and_used(row: zoo.Backbone, mirror: str) -> None:
     offer(row)
     part = weights.cache_folder() / f"{row.weights.file}.part"
     part.parent.mkdir(parents=True)
@@ -119,14 +117,14 @@ def test_a_wrong_file_is_refused_and_removed(row: zoo.Backbone, mirror: str) -> 
     assert not list(weights.cache_folder().iterdir())
 
 
-def test_a_row_without_a_published_hash_still_must_be_hdf5(mirror: str) -> None:
+def test_without_a_published_hash_the_file_must_be_hdf5(mirror: str) -> None:
     row = next(row for row in zoo.BACKBONES.values() if row.weights.url and not row.weights.hash)
     offer(row, b"<!doctype html><p>Log in to this network first")
     with pytest.raises(errors.WeightsDamaged, match="expected HDF5, found b'<!doctyp'"):
         weights.pull(row, source=mirror)
 
 
-def test_no_network_is_one_clear_message(row: zoo.Backbone) -> None:
+def test_a_missing_network_is_one_clear_message(row: zoo.Backbone) -> None:
     with pytest.raises(errors.FetchError, match=r"Could not fetch http://127.0.0.1:1/.*refused"):
         weights.pull(row, source="http://127.0.0.1:1")
     assert not list(weights.cache_folder().iterdir())
@@ -154,7 +152,7 @@ def test_missing_weights_say_how_to_get_them() -> None:
         weights.require(zoo.find("VGG16"))
 
 
-def test_the_lite_weights_are_here_with_the_package() -> None:
+def test_the_lite_weights_come_with_the_package() -> None:
     for name in zoo.COMMITTEES["lite"]:
         row = zoo.find(name)
         weights.verify(row, weights.require(row))

@@ -1,4 +1,4 @@
-"""One table drives these tests: every row is checked, one network of every family is built."""
+"""The zoo: every row of its table is checked, one network of every family is built."""
 
 import dataclasses
 import importlib.util
@@ -123,7 +123,7 @@ def test_importing_the_zoo_loads_no_framework():
     assert done.stdout.strip() == "[]"
 
 
-def test_every_network_of_keras_is_there():
+def test_every_network_of_keras_is_in_the_table():
     import keras
 
     builders = {name for name, _ in inspect.getmembers(keras.applications, inspect.isfunction)}
@@ -131,7 +131,7 @@ def test_every_network_of_keras_is_there():
     assert rows == builders
 
 
-def test_every_row_is_sane():
+def test_every_row_has_plausible_values():
     for row in BACKBONES:
         height, width = row.recipe.size
         assert height == width >= 224, row.name
@@ -171,7 +171,7 @@ def test_committees_name_backbones():
         assert all(member in zoo.BACKBONES for member in members)
 
 
-def test_a_backbone_is_found_however_it_is_typed():
+def test_names_of_backbones_ignore_case_and_punctuation():
     for row in BACKBONES:
         for typed in (row.name, row.name.upper(), row.name.lower()):
             assert zoo.find(typed) is row, typed
@@ -191,7 +191,7 @@ def test_other_spellings(typed, name):
     assert zoo.find(typed).name == name
 
 
-def test_a_wrong_name_is_answered_with_the_nearest():
+def test_a_wrong_name_suggests_the_nearest():
     with pytest.raises(errors.UnknownName, match=r"'resnet51'.*ResNet50"):
         zoo.find("resnet51")
 
@@ -218,7 +218,7 @@ def test_features_are_those_of_keras_without_its_head(built, headless):
     assert probs.sum() == pytest.approx(1, abs=1e-4)
 
 
-def test_a_network_without_features_is_told_so():
+def test_a_network_without_features_is_refused():
     import keras
 
     image = keras.Input((8, 8, 3))

@@ -1,4 +1,4 @@
-"""Other looks at a photo."""
+"""Augmented views of a photo."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ photos = hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), 
 
 
 @given(photo=photos)
-def test_a_view_is_made_of_the_photo_and_leaves_it_alone(photo: np.ndarray) -> None:
+def test_a_view_does_not_change_the_photo(photo: np.ndarray) -> None:
     before = photo.copy()
     for name in augment.of(["crops", "flips"]):
         seen = augment.VIEWS[name](photo)
@@ -26,7 +26,7 @@ def test_a_view_is_made_of_the_photo_and_leaves_it_alone(photo: np.ndarray) -> N
 
 
 @given(photo=photos)
-def test_two_mirrors_give_the_photo_back(photo: np.ndarray) -> None:
+def test_mirroring_twice_gives_the_photo(photo: np.ndarray) -> None:
     np.testing.assert_array_equal(augment.flip(augment.flip(photo)), photo)
 
 
@@ -44,6 +44,6 @@ def test_the_plain_view_comes_first_in_whatever_order_the_others_are_named() -> 
     assert augment.of([]) == ("plain",)
 
 
-def test_an_unknown_augmentation_is_refused_with_those_there_are() -> None:
+def test_an_unknown_augmentation_is_refused_with_the_known_ones() -> None:
     with pytest.raises(errors.UnknownName, match="'blur'; expected some of: flips, crops"):
         augment.of(["flips", "blur"])

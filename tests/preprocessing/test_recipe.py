@@ -1,4 +1,4 @@
-"""Recipes: what the network sees, to the pixel."""
+"""Recipes: the input of a network, to the pixel."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_scaling_is_the_published_formula(image: np.ndarray, name: str) -> None:
     np.testing.assert_allclose(scaled, expected, rtol=0, atol=1e-6 * span)
 
 
-def test_a_very_large_photo_looks_as_if_resized_in_one_step() -> None:
+def test_averaging_a_large_photo_first_hardly_changes_the_result() -> None:
     image = Image.fromarray(image_formats.sample_pixels(300, 200)).resize((2400, 1600))
     made = Recipe((112, 112), "raw")
     plain = image.resize((112, 112), Image.Resampling.BICUBIC, recipe.window(made, 1600, 2400))

@@ -1,4 +1,4 @@
-"""Photos are kept for review only where both want it, and only those that need it."""
+"""The inbox: photos are kept for review only with consent, and only unsure ones."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def ask(
 # ------------------------------------------------------------------ what is kept
 
 
-def test_only_photos_in_doubt_are_kept(client: FlaskClient, door: Projects) -> None:
+def test_only_unsure_photos_are_kept(client: FlaskClient, door: Projects) -> None:
     answer = ask(client, SURE, UNSURE, NONE, b"no image", keep="true")
     assert answer.status_code == 200
     said = [result.get("verdict", {}).get("status") for result in answer.json["results"]]
@@ -71,7 +71,9 @@ def test_only_photos_in_doubt_are_kept(client: FlaskClient, door: Projects) -> N
     assert {one.name: door.read(one.digest) for one in kept} == {"1.png": UNSURE, "2.png": NONE}
 
 
-def test_a_missing_promise_fills_no_inbox(client: FlaskClient, door: Projects) -> None:
+def test_a_committee_that_promises_nothing_keeps_only_doubtful_photos(
+    client: FlaskClient, door: Projects
+) -> None:
     answer = ask(client, SURE, UNSURE, NONE, keep="true", committee=studios.NURSERY)
     verdicts = [result["verdict"] for result in answer.json["results"]]
     assert [verdict["status"] for verdict in verdicts] == ["unsure", "unsure", "none"]
@@ -82,14 +84,14 @@ def test_a_missing_promise_fills_no_inbox(client: FlaskClient, door: Projects) -
 
 
 @pytest.mark.parametrize("options", [{}, {"keep": "false"}, {"keep": ""}])
-def test_nothing_is_kept_unless_whoever_asks_says_so(
+def test_nothing_is_kept_without_the_senders_consent(
     client: FlaskClient, door: Projects, options: dict[str, str]
 ) -> None:
     assert ask(client, UNSURE, **options).status_code == 200
     assert door.inbox() == []
 
 
-def test_nothing_is_kept_unless_the_owner_opened_the_inbox(door: Projects) -> None:
+def test_nothing_is_kept_while_the_inbox_is_off(door: Projects) -> None:
     answer = ask(studio(door), UNSURE, keep="true")
     assert answer.status_code == 403
     assert "this studio keeps no photos: its inbox is off" in answer.json["error"]["message"]
@@ -105,14 +107,14 @@ def test_photos_in_json_are_kept_as_files_are(client: FlaskClient, door: Project
 
 
 @pytest.mark.parametrize("keep", ["yes", 1, "true", None])
-def test_the_option_is_a_switch(client: FlaskClient, keep: object) -> None:
+def test_keep_accepts_true_and_false_only(client: FlaskClient, keep: object) -> None:
     images = [{"b64": base64.b64encode(UNSURE).decode()}]
     answer = client.post("/api/v1/classify", json={"images": images, "keep": keep})
     assert answer.status_code == 400
     assert "expected true or false" in answer.json["error"]["message"]
 
 
-def test_the_page_asks_for_consent_only_where_the_inbox_is_open(
+def test_the_page_asks_for_consent_only_if_the_inbox_is_on(
     client: FlaskClient, door: Projects
 ) -> None:
     words = "Keep these photos for review where the committee is unsure"
@@ -129,7 +131,7 @@ def test_the_form_keeps_photos_too(client: FlaskClient, door: Projects) -> None:
     assert len(door.inbox()) == 1
 
 
-def test_what_cannot_be_kept_disturbs_no_answer(
+def test_a_failure_to_keep_a_photo_does_not_affect_the_answer(
     client: FlaskClient, door: Projects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: object) -> None:
@@ -164,7 +166,7 @@ def bees(door: Projects, key: str) -> int:
     return next(own.id for own in door.find(key).classes if own.name == "bees")
 
 
-def test_the_inbox_shows_what_waits(client: FlaskClient, key: str, kept: list[int]) -> None:
+def test_the_inbox_lists_waiting_photos(client: FlaskClient, key: str, kept: list[int]) -> None:
     page = client.get("/projects/inbox").text
     assert {int(number) for number in re.findall(r'data-photo="(\d+)"', page)} == set(kept)
     assert "<strong>Unsure</strong>: daisy" in page
@@ -173,7 +175,7 @@ def test_the_inbox_shows_what_waits(client: FlaskClient, key: str, kept: list[in
     assert "style=" not in page
 
 
-def test_a_photo_gets_its_class_and_goes_to_the_data(
+def test_a_labelled_photo_joins_the_project(
     client: FlaskClient, door: Projects, key: str, kept: list[int]
 ) -> None:
     answer = settle(client, kept=kept[0], project=key, do=f"class:{bees(door, key)}")
@@ -184,7 +186,7 @@ def test_a_photo_gets_its_class_and_goes_to_the_data(
     assert [one.id for one in door.inbox()] == [kept[1]]
 
 
-def test_photos_are_dismissed_and_brought_back(
+def test_photos_are_dismissed_and_restored(
     client: FlaskClient, door: Projects, key: str, kept: list[int]
 ) -> None:
     assert settle(client, kept=kept, project=key, do="dismiss").json["waiting"] == 0
@@ -227,7 +229,7 @@ def test_the_project_whose_committee_was_unsure_is_offered_first(
         ({"kept": "1", "do": "class:1", "project": "nowhere"}, 404, "There is no project"),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_words(
+def test_impossible_actions_are_refused_with_a_message(
     client: FlaskClient,
     door: Projects,
     key: str,
@@ -248,7 +250,7 @@ def test_an_inbox_that_is_off_says_how_to_open_it(door: Projects) -> None:
     assert "triptych serve --inbox on" in page
 
 
-def test_what_was_kept_before_can_be_dealt_with_when_it_is_off(
+def test_kept_photos_can_be_reviewed_while_the_inbox_is_off(
     client: FlaskClient, door: Projects, key: str, kept: list[int]
 ) -> None:
     page = studio(door).get("/projects/inbox").text

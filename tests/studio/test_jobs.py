@@ -1,4 +1,4 @@
-"""Jobs with their real process: watched, stopped, killed, and going on."""
+"""Training jobs with their real process: reported, stopped, killed and resumed."""
 
 from __future__ import annotations
 
@@ -140,9 +140,7 @@ def test_a_job_whose_server_is_killed_is_interrupted(interrupted: Job) -> None:
     assert "it can go on" in interrupted.error
 
 
-def test_a_job_that_goes_on_is_watched_to_its_end(
-    taught: tuple[Job, list[Job]], home: Path
-) -> None:
+def test_a_resumed_job_is_reported_until_its_end(taught: tuple[Job, list[Job]], home: Path) -> None:
     job, seen = taught
     assert seen[0].state == "waiting"
     assert (job.state, job.error, job.left_s, job.rate) == ("done", None, None, None)
@@ -161,7 +159,7 @@ def test_a_job_that_goes_on_is_watched_to_its_end(
     assert json.loads(json.dumps(job.to_dict()))["version"] == job.version
 
 
-def test_the_bundle_has_the_answers_under_the_names_that_people_know(
+def test_the_bundles_predictions_have_the_photos_names(
     taught: tuple[Job, list[Job]], home: Path, projects: Projects
 ) -> None:
     assert bundles.active(home, "jobs-shapes") is None, "nobody published it"
@@ -191,7 +189,7 @@ def test_each_number_of_the_report_has_its_photos(
     assert found.changes == 0
 
 
-def test_a_project_is_taught_anew_as_it_was_taught_before(
+def test_training_again_uses_the_previous_settings(
     taught: tuple[Job, list[Job]], jobs: Jobs
 ) -> None:
     job = jobs.again("jobs-shapes")
@@ -201,7 +199,7 @@ def test_a_project_is_taught_anew_as_it_was_taught_before(
     assert wait(jobs, job.id).state == "stopped"
 
 
-def test_a_job_is_there_after_the_next_start(
+def test_a_job_survives_a_restart(
     taught: tuple[Job, list[Job]], jobs: Jobs, projects: Projects
 ) -> None:
     assert jobs.state(taught[0].id) == taught[0]
@@ -212,7 +210,7 @@ def test_a_job_is_there_after_the_next_start(
         jobs.resume(taught[0].id)
 
 
-def test_a_process_that_is_killed_says_so(
+def test_a_killed_training_process_is_reported(
     taught: tuple[Job, list[Job]], jobs: Jobs, home: Path
 ) -> None:
     job = jobs.start("jobs-shapes", LESSON)
@@ -224,7 +222,7 @@ def test_a_process_that_is_killed_says_so(
     assert ended.version is None
 
 
-def test_a_crash_says_why(taught: tuple[Job, list[Job]], jobs: Jobs, home: Path) -> None:
+def test_a_crash_reports_its_reason(taught: tuple[Job, list[Job]], jobs: Jobs, home: Path) -> None:
     features, aside = home / "features.sqlite", home / "aside.sqlite"
     features.rename(aside)
     features.mkdir()  # a damaged file would be set aside and computed anew
@@ -242,7 +240,7 @@ def test_a_crash_says_why(taught: tuple[Job, list[Job]], jobs: Jobs, home: Path)
     assert "Traceback" in log.read_text()
 
 
-def test_a_mistake_of_the_person_is_said_as_it_is(jobs: Jobs, projects: Projects) -> None:
+def test_a_users_mistake_is_reported_as_it_is(jobs: Jobs, projects: Projects) -> None:
     # All photos of a class are taken away between start and turn.
     key = projects.make("Jobs: vanishing").key
     for kind in ("discs", "rays"):
@@ -261,7 +259,7 @@ def test_a_mistake_of_the_person_is_said_as_it_is(jobs: Jobs, projects: Projects
     assert jobs.state(first.id).state == "stopped"
 
 
-def test_stopping_keeps_the_line_going(
+def test_stopping_a_job_starts_the_next(
     taught: tuple[Job, list[Job]], jobs: Jobs, projects: Projects, home: Path
 ) -> None:
     running = jobs.start("jobs-shapes", LESSON)
@@ -281,7 +279,9 @@ def test_stopping_keeps_the_line_going(
     assert jobs.state(running.id) == ended
 
 
-def test_closing_interrupts(taught: tuple[Job, list[Job]], projects: Projects, home: Path) -> None:
+def test_closing_the_studio_interrupts_its_job(
+    taught: tuple[Job, list[Job]], projects: Projects, home: Path
+) -> None:
     jobs = Jobs(projects, home, OPTIONS)
     job = jobs.start("jobs-shapes", LESSON)
     wait_for_process(job, home)
@@ -321,7 +321,7 @@ def test_closing_interrupts(taught: tuple[Job, list[Job]], projects: Projects, h
         ),
     ],
 )
-def test_what_cannot_be_taught_is_refused_at_once(
+def test_impossible_jobs_are_refused_at_once(
     key: str,
     lesson: dict[str, object],
     kind: type[errors.TriptychError],
@@ -334,13 +334,13 @@ def test_what_cannot_be_taught_is_refused_at_once(
     assert jobs.of("jobs-shapes") == before
 
 
-def test_jobs_that_are_not_there_are_unknown(jobs: Jobs) -> None:
+def test_unknown_jobs_are_refused(jobs: Jobs) -> None:
     for ask in (jobs.state, jobs.stop, jobs.resume):
         with pytest.raises(errors.UnknownName, match="no job 4711"):
             ask(4711)
 
 
-def test_what_jobs_of_removed_projects_leave_is_removed(projects: Projects, home: Path) -> None:
+def test_files_of_jobs_of_removed_projects_are_removed(projects: Projects, home: Path) -> None:
     left = home / "studio" / "jobs" / "4712"
     left.mkdir(parents=True)
     (left / "log.txt").write_text("a name of a photo")
@@ -348,7 +348,7 @@ def test_what_jobs_of_removed_projects_leave_is_removed(projects: Projects, home
     assert not left.exists()
 
 
-def test_a_state_that_nobody_knows_is_not_made(projects: Projects, home: Path) -> None:
+def test_only_known_job_states_are_stored(projects: Projects, home: Path) -> None:
     with sqlite3.connect(home / "studio" / "studio.sqlite") as database:
         states = {state for (state,) in database.execute("SELECT DISTINCT state FROM job")}
     database.close()
@@ -383,7 +383,7 @@ def test_speed_and_time_left_follow_the_last_seconds() -> None:
     assert live.job.left_s == pytest.approx(4)
 
 
-def test_news_of_a_member_replaces_what_was_said_of_it_before() -> None:
+def test_a_members_news_replaces_its_previous_news() -> None:
     live = JobProgress(Job(1, "garden", 0, {}, state="running"))
     for member, accuracy in (("A", 0.5), ("committee", 0.6), ("A", 0.7)):
         live.update({"member": member, "accuracy": accuracy})

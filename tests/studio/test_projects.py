@@ -1,4 +1,4 @@
-"""What the studio keeps: nothing that was confirmed is lost, originals are never touched."""
+"""The store of projects: nothing confirmed is lost, originals are never changed."""
 
 from __future__ import annotations
 
@@ -93,7 +93,9 @@ def files_below(folder: Path) -> list[Path]:
 # Projects and classes
 
 
-def test_a_key_is_new_among_projects_bundles_and_pages(projects: Projects, tmp_path: Path) -> None:
+def test_a_key_is_unique_among_projects_bundles_and_pages(
+    projects: Projects, tmp_path: Path
+) -> None:
     (tmp_path / "bundles" / "garden" / "1").mkdir(parents=True)
     titles = ["Garden", "Garden!", "Inbox", "Lite", "日本", "Käfer & Co.", "x" * 80]
     keys = [projects.make(title).key for title in titles]
@@ -109,7 +111,7 @@ def test_a_key_is_new_among_projects_bundles_and_pages(projects: Projects, tmp_p
         ("a\x1b[2Jb", "letters that cannot be shown: 'a?"),
     ],
 )
-def test_a_title_that_cannot_be(projects: Projects, title: str, message: str) -> None:
+def test_invalid_titles_are_refused(projects: Projects, title: str, message: str) -> None:
     with pytest.raises(errors.SettingError, match=message):
         projects.make(title)
     assert projects.all() == []
@@ -121,7 +123,7 @@ def test_a_new_title_leaves_the_key(projects: Projects, garden: Project) -> None
     assert (found.key, found.title) == ("my-garden", "Roof terrace")
 
 
-def test_a_project_that_is_not_there(projects: Projects, garden: Project) -> None:
+def test_an_unknown_project_is_refused(projects: Projects, garden: Project) -> None:
     with pytest.raises(errors.UnknownName, match="no project 'yard'; expected one of: my-garden"):
         projects.find("yard")
     projects.remove(garden.key)
@@ -144,7 +146,7 @@ def test_a_project_that_is_not_there(projects: Projects, garden: Project) -> Non
         (" BEES ", "There is a class 'BEES' already"),
     ],
 )
-def test_a_class_that_cannot_be(
+def test_invalid_class_names_are_refused(
     projects: Projects, garden: Project, name: str, message: str
 ) -> None:
     ants = garden.classes[0]
@@ -155,9 +157,7 @@ def test_a_class_that_cannot_be(
     assert projects.find(garden.key) == garden
 
 
-def test_a_class_is_renamed_also_in_upper_and_lower_case_only(
-    projects: Projects, garden: Project
-) -> None:
+def test_a_class_can_be_renamed_in_case_only(projects: Projects, garden: Project) -> None:
     ants = garden.classes[0]
     (photo,) = add(projects, garden.key, range(1), ants.id)
     projects.rename_class(garden.key, ants.id, "Ants")
@@ -166,7 +166,7 @@ def test_a_class_is_renamed_also_in_upper_and_lower_case_only(
     assert projects.photo(garden.key, photo.digest).class_id == ants.id
 
 
-def test_classes_of_another_project_are_not_taken(projects: Projects, garden: Project) -> None:
+def test_classes_of_another_project_are_refused(projects: Projects, garden: Project) -> None:
     other = projects.make("Other").key
     (photo,) = add(projects, other, range(1))
     ants = garden.classes[0].id
@@ -182,7 +182,7 @@ def test_classes_of_another_project_are_not_taken(projects: Projects, garden: Pr
 # Photos
 
 
-def test_a_photo_is_kept_as_it_came(projects: Projects, garden: Project, tmp_path: Path) -> None:
+def test_the_bytes_of_a_photo_are_kept(projects: Projects, garden: Project, tmp_path: Path) -> None:
     data = picture(1, size=(600, 900))
     photo = projects.add(garden.key, "C:\\holiday\\a:b.JPG", data, garden.classes[0].id)
     assert (photo.name, photo.height, photo.width) == ("a_b.JPG", 600, 900)
@@ -205,9 +205,7 @@ def test_a_lost_thumbnail_is_made_again(
         assert path.read_bytes() == drawn
 
 
-def test_the_same_content_again_is_the_photo_that_is_there(
-    projects: Projects, garden: Project
-) -> None:
+def test_adding_the_same_content_again_adds_nothing(projects: Projects, garden: Project) -> None:
     ants, bees = garden.classes
     first = projects.add(garden.key, "first.jpg", small(1), ants.id)
     assert projects.add(garden.key, "second.jpg", small(1)) == first
@@ -219,7 +217,7 @@ def test_the_same_content_again_is_the_photo_that_is_there(
     assert projects.photo(garden.key, first.digest) == first
 
 
-def test_what_is_no_photo_is_refused_and_leaves_nothing(
+def test_a_file_that_is_not_a_photo_is_refused_and_leaves_nothing(
     projects: Projects, garden: Project, tmp_path: Path
 ) -> None:
     with pytest.raises(errors.NotAnImage):
@@ -231,7 +229,7 @@ def test_what_is_no_photo_is_refused_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("digest", ["", "../../../etc/passwd", "ab" * 31, "AB" * 32, "ab" * 32])
-def test_a_photo_that_is_not_there(projects: Projects, garden: Project, digest: str) -> None:
+def test_an_unknown_photo_is_refused(projects: Projects, garden: Project, digest: str) -> None:
     for ask in (
         projects.read,
         projects.thumbnail,
@@ -265,7 +263,7 @@ def test_photos_are_listed_by_class_and_part_page_by_page(
     assert (found.photos, found.excluded, found.unsorted) == (8, 1, 1)
 
 
-def test_photos_that_nobody_has_any_more_go_with_their_files(
+def test_files_of_photos_in_no_project_are_removed(
     projects: Projects, garden: Project, tmp_path: Path
 ) -> None:
     other = projects.make("Other").key
@@ -280,7 +278,7 @@ def test_photos_that_nobody_has_any_more_go_with_their_files(
     assert files_below(tmp_path / "studio" / "thumbs") == []
 
 
-def test_removing_goes_on_after_a_kill_and_takes_nothing_else(
+def test_an_interrupted_removal_is_completed(
     projects: Projects, garden: Project, tmp_path: Path
 ) -> None:
     add(projects, garden.key, range(2))
@@ -292,9 +290,7 @@ def test_removing_goes_on_after_a_kill_and_takes_nothing_else(
     assert files_below(tmp_path / "studio" / "thumbs") == []
 
 
-def test_a_disk_that_takes_nothing_is_told(
-    projects: Projects, garden: Project, tmp_path: Path
-) -> None:
+def test_a_full_disk_is_reported(projects: Projects, garden: Project, tmp_path: Path) -> None:
     photos = tmp_path / "studio" / "photos"
     photos.rename(tmp_path / "gone")
     photos.write_bytes(b"in the way")
@@ -377,7 +373,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Projects:
 
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(steps=st.lists(STEP, max_size=12))
-def test_any_row_of_decisions_and_undoing_is_as_in_plain_dictionaries(
+def test_any_sequence_of_decisions_and_undoing_equals_a_model(
     shared: Projects, steps: list[tuple[str, set[int] | None, str | None]]
 ) -> None:
     key = shared.make("Model").key
@@ -401,7 +397,7 @@ def test_any_row_of_decisions_and_undoing_is_as_in_plain_dictionaries(
     assert all(decision.undone for decision in shared.history(key))
 
 
-def test_a_batch_is_decided_whole_or_not_at_all(projects: Projects, garden: Project) -> None:
+def test_a_batch_of_decisions_is_atomic(projects: Projects, garden: Project) -> None:
     ants, bees = garden.classes
     digests = [photo.digest for photo in add(projects, garden.key, range(3), ants.id)]
     with pytest.raises(errors.UnknownName):
@@ -417,7 +413,7 @@ def test_a_batch_is_decided_whole_or_not_at_all(projects: Projects, garden: Proj
     assert [decision.digest for decision in projects.undo(garden.key)] == digests
 
 
-def test_undoing_goes_to_the_class_that_took_the_name_meanwhile(
+def test_undoing_restores_the_class_that_has_the_name_now(
     projects: Projects, garden: Project
 ) -> None:
     bees = garden.classes[1]
@@ -469,7 +465,7 @@ def test_nothing_confirmed_is_lost_by_kills(
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_threads_and_processes_add_while_others_read(
+def test_concurrent_writers_and_readers(
     projects: Projects, garden: Project, tmp_path: Path
 ) -> None:
     done = threading.Event()
@@ -498,7 +494,7 @@ def test_threads_and_processes_add_while_others_read(
     )
 
 
-def test_a_row_never_lacks_its_file_though_others_remove_the_same_photo(
+def test_a_row_always_has_its_file_during_concurrent_removal(
     projects: Projects, garden: Project
 ) -> None:
     keys = [garden.key, projects.make("Other").key]
@@ -516,7 +512,7 @@ def test_a_row_never_lacks_its_file_though_others_remove_the_same_photo(
 # The database
 
 
-def test_tables_of_the_oldest_version_are_brought_up_to_date(tmp_path: Path) -> None:
+def test_tables_of_the_oldest_version_are_migrated(tmp_path: Path) -> None:
     path = tmp_path / "studio" / "studio.sqlite"
     path.parent.mkdir()
     with sqlite3.connect(path) as db:
@@ -534,7 +530,7 @@ def test_tables_of_the_oldest_version_are_brought_up_to_date(tmp_path: Path) -> 
         assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
 
-def test_steps_are_taken_once_in_order_and_whole(tmp_path: Path) -> None:
+def test_migrations_run_once_in_order_and_atomically(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "studio.sqlite"
     first, second = "CREATE TABLE a (x);\nINSERT INTO a VALUES (1);", "UPDATE a SET x = x + 1;"
     Database(path, migrations=[first])
@@ -546,7 +542,7 @@ def test_steps_are_taken_once_in_order_and_whole(tmp_path: Path) -> None:
         assert db.execute("SELECT x FROM a").fetchall() == [(2,)]
 
 
-def test_many_make_the_database_at_once(tmp_path: Path) -> None:
+def test_the_database_can_be_created_concurrently(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda number: Projects(tmp_path).make(f"Project {number}"), range(8)))
     assert len({project.key for project in made}) == 8
@@ -561,7 +557,7 @@ def test_a_database_of_a_newer_version_is_refused(projects: Projects, tmp_path: 
         Projects(tmp_path)
 
 
-def test_a_file_that_is_no_database_and_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_unusable_databases_and_folders_are_reported(tmp_path: Path) -> None:
     (tmp_path / "studio").mkdir()
     (tmp_path / "studio" / "studio.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(errors.StateError, match="file is not a database"):
@@ -571,7 +567,7 @@ def test_a_file_that_is_no_database_and_a_folder_that_cannot_be_made(tmp_path: P
         Projects(tmp_path / "file")
 
 
-def test_an_error_takes_back_what_was_changed(projects: Projects, garden: Project) -> None:
+def test_an_error_rolls_back_changes(projects: Projects, garden: Project) -> None:
     def fail() -> None:
         with projects.database.writing() as db:
             db.execute("DELETE FROM project")
@@ -607,7 +603,7 @@ def test_findings_are_beside_the_photos_they_concern(projects: Projects, garden:
     }
 
 
-def test_photos_of_older_versions_are_measured_when_they_are_checked(
+def test_photos_of_older_versions_are_measured_by_the_next_check(
     projects: Projects, garden: Project
 ) -> None:
     ants, bees = garden.classes
@@ -652,7 +648,7 @@ EXPORTED = {
 }
 
 
-def test_a_project_goes_out_as_folders_and_comes_back(
+def test_a_project_survives_export_and_import(
     projects: Projects, full: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -675,7 +671,7 @@ def test_a_project_goes_out_as_folders_and_comes_back(
         projects.export(full, out)
 
 
-def test_one_class_is_enough_to_come_in_and_what_is_left_out_is_told(
+def test_one_class_can_be_imported_and_skipped_files_are_reported(
     projects: Projects, tmp_path: Path
 ) -> None:
     source = tmp_path / "only: one"
@@ -694,7 +690,9 @@ def test_one_class_is_enough_to_come_in_and_what_is_left_out_is_told(
     }
 
 
-def test_a_file_in_two_classes_comes_into_the_first(projects: Projects, tmp_path: Path) -> None:
+def test_a_file_in_two_classes_is_imported_into_the_first(
+    projects: Projects, tmp_path: Path
+) -> None:
     for name in ("ants/1.jpg", "bees/1.jpg", "bees/2.jpg"):
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -708,7 +706,7 @@ def test_a_file_in_two_classes_comes_into_the_first(projects: Projects, tmp_path
     assert projects.history(made.key) == []
 
 
-def test_what_has_no_photos_makes_no_project(projects: Projects, tmp_path: Path) -> None:
+def test_a_source_without_photos_creates_no_project(projects: Projects, tmp_path: Path) -> None:
     (tmp_path / "in" / "ants").mkdir(parents=True)
     (tmp_path / "in" / "ants" / "text.jpg").write_bytes(b"a text")
     with pytest.raises(errors.SourceError, match="None of 1 files is a photo"):
@@ -718,7 +716,7 @@ def test_what_has_no_photos_makes_no_project(projects: Projects, tmp_path: Path)
     assert projects.all() == []
 
 
-def test_hostile_names_in_an_archive_lead_nowhere(projects: Projects, tmp_path: Path) -> None:
+def test_hostile_names_in_an_archive_are_harmless(projects: Projects, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
         archive.writestr("../../evil/1.jpg", small(1))
         archive.writestr("/etc/ants/2.jpg", small(2))
@@ -744,7 +742,7 @@ def test_hostile_names_in_an_archive_lead_nowhere(projects: Projects, tmp_path: 
         (" .. ", "photo.jpg"),
     ],
 )
-def test_any_name_of_a_file_can_be_written(
+def test_any_file_name_can_be_exported(
     projects: Projects, garden: Project, tmp_path: Path, name: str, written: str
 ) -> None:
     bees = projects.add_class(garden.key, "🐝" * 60)
@@ -803,7 +801,7 @@ def test_the_inbox_keeps_a_photo_once_with_its_newest_verdict(
     assert projects.waiting() == 3
 
 
-def test_an_inbox_that_is_full_takes_no_more(
+def test_a_full_inbox_keeps_no_more(
     projects: Projects, waiting: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inbox, "MOST", 4)
@@ -814,7 +812,7 @@ def test_an_inbox_that_is_full_takes_no_more(
     assert projects.keep("a.jpg", small(8), {})
 
 
-def test_kept_photos_go_into_a_project_or_away_and_come_back(
+def test_kept_photos_are_labelled_dismissed_and_restored(
     projects: Projects, garden: Project, waiting: list[int]
 ) -> None:
     ants = garden.classes[0].id
@@ -834,7 +832,7 @@ def test_kept_photos_go_into_a_project_or_away_and_come_back(
     assert [photo.digest for photo in projects.photos(garden.key)] == [known.digest]
 
 
-def test_all_or_none_are_settled_and_dismissed(
+def test_labelling_and_dismissing_are_atomic(
     projects: Projects, garden: Project, waiting: list[int]
 ) -> None:
     for act in (
@@ -848,7 +846,7 @@ def test_all_or_none_are_settled_and_dismissed(
     assert projects.find(garden.key).photos == 0
 
 
-def test_dismissed_photos_go_for_good_in_the_end(
+def test_dismissed_photos_are_deleted_after_an_hour(
     projects: Projects, waiting: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     projects.dismiss(waiting[:1])
@@ -860,7 +858,7 @@ def test_dismissed_photos_go_for_good_in_the_end(
         projects.reopen(waiting[:1])
 
 
-def test_the_sample_project_is_made_where_there_is_nothing(projects: Projects) -> None:
+def test_the_sample_project_is_created_in_an_empty_studio(projects: Projects) -> None:
     made = sample_images.make_project(projects)
     assert [(own.name, own.photos) for own in made.classes] == [
         ("apples", sample_images.PHOTOS),

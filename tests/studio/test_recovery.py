@@ -1,4 +1,4 @@
-"""Photos without their database: never taken for a new studio, and rebuilt from the folder."""
+"""Photos whose database is lost: not taken for a new studio, and rebuilt from the files."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ LOSSES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("how", LOSSES)
-def test_a_lost_database_is_not_made_anew(lost, how):
+def test_a_lost_database_is_not_recreated(lost, how):
     LOSSES[how](database(lost))
     before = sorted((lost / "studio").rglob("*"))
     with pytest.raises(errors.StateError, match=r"Nothing was made in its place.*projects rebuild"):
@@ -56,13 +56,13 @@ def test_a_lost_database_is_not_made_anew(lost, how):
     assert sorted((lost / "studio").rglob("*")) == before
 
 
-def test_a_home_without_photos_begins_anew(tmp_path):
+def test_a_home_without_photos_gets_a_new_database(tmp_path):
     database(tmp_path).parent.mkdir()
     database(tmp_path).touch()
     assert Projects(tmp_path).all() == []
 
 
-def test_a_database_that_is_lost_while_it_is_used_is_not_made_anew(lost):
+def test_a_database_lost_while_in_use_is_not_recreated(lost):
     projects = Projects(lost)
     database(lost).unlink()
     with pytest.raises(errors.StateError):
@@ -71,7 +71,7 @@ def test_a_database_that_is_lost_while_it_is_used_is_not_made_anew(lost):
 
 
 @pytest.mark.parametrize("how", [*LOSSES, "garbage", "truncated"])
-def test_the_photos_become_a_project_again(lost, how):
+def test_rebuild_makes_a_project_of_all_photos(lost, how):
     path = database(lost)
     photos = sorted((lost / "studio" / "photos").glob("??/*"))
     if how in LOSSES:
@@ -99,7 +99,7 @@ def test_a_sound_database_is_not_replaced(lost):
     assert Projects(lost).find("garden").photos == 5
 
 
-def test_the_server_says_so_and_answers_all_the_same(lost):
+def test_the_server_reports_a_lost_database_and_still_classifies(lost):
     database(lost).unlink()
     with studios.training_studio(lost) as address:
         connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)

@@ -1,4 +1,4 @@
-"""The pages of a result: what they tell of a teaching, and what is decided on them."""
+"""The result pages: their figures, and the decisions made on them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_each_cell_of_the_matrix_has_the_photos_that_it_counts(door: Projects, k
     assert [one.name for one in all_of_them] == ["ants-3.png", "ants-1.png"]  # the surest first
 
 
-def test_a_cell_of_a_class_that_was_not_taught_is_refused(door: Projects, key: str) -> None:
+def test_a_cell_of_an_untrained_class_is_refused(door: Projects, key: str) -> None:
     with pytest.raises(errors.UnknownName, match="has no class 'moths'; expected one of: an"):
         review(door, key).cell("moths", None)
 
@@ -109,7 +109,7 @@ def test_likely_label_errors_come_first(door: Projects, key: str) -> None:
     assert set(others) == {("ants-1.png", "bees"), ("bees-3.png", "wasps")}
 
 
-def test_whoever_was_looked_at_is_doubted_no_more(door: Projects, key: str) -> None:
+def test_confirmed_photos_are_no_longer_listed(door: Projects, key: str) -> None:
     door.decide(key, [digest(door, key, "ants-3.png")], class_id=class_id(door, key, "bees"))
     door.confirm(key, [digest(door, key, "ants-1.png")])
     door.decide(key, [digest(door, key, "bees-3.png")], exclude=True)
@@ -120,7 +120,7 @@ def test_whoever_was_looked_at_is_doubted_no_more(door: Projects, key: str) -> N
     assert ("ants-1.png", "bees") in label_issues(door, key)
 
 
-def test_a_confirmed_label_is_open_again_in_another_class(door: Projects, key: str) -> None:
+def test_moving_a_confirmed_photo_lists_it_again(door: Projects, key: str) -> None:
     own = [digest(door, key, "ants-1.png")]
     door.confirm(key, own)
     door.decide(key, own, class_id=class_id(door, key, "wasps"))
@@ -128,13 +128,13 @@ def test_a_confirmed_label_is_open_again_in_another_class(door: Projects, key: s
     assert ("ants-1.png", "bees") in label_issues(door, key)
 
 
-def test_a_class_that_was_renamed_since_is_known_by_its_photos(door: Projects, key: str) -> None:
+def test_a_renamed_class_is_recognised_by_its_photos(door: Projects, key: str) -> None:
     door.rename_class(key, class_id(door, key, "bees"), "honey bees")
     assert label_issues(door, key)[0] == ("ants-3.png", "honey bees")
     assert review(door, key).changes == 0
 
 
-def test_changes_since_the_teaching_are_counted(door: Projects, key: str) -> None:
+def test_changes_since_the_training_are_counted(door: Projects, key: str) -> None:
     assert review(door, key).changes == 0
     door.decide(key, [digest(door, key, "ants-3.png")], class_id=class_id(door, key, "bees"))
     door.decide(key, [digest(door, key, "bees-3.png")], exclude=True)
@@ -143,7 +143,7 @@ def test_changes_since_the_teaching_are_counted(door: Projects, key: str) -> Non
     assert review(door, key).changes == 4
 
 
-def test_a_photo_that_was_removed_is_still_told_of(door: Projects, key: str) -> None:
+def test_a_removed_photo_is_still_listed(door: Projects, key: str) -> None:
     door.erase(key, [digest(door, key, "ants-1.png")])
     found = review(door, key)
     (seen,) = found.cell("ants", "bees")
@@ -152,7 +152,7 @@ def test_a_photo_that_was_removed_is_still_told_of(door: Projects, key: str) -> 
 
 
 @pytest.mark.parametrize("odd", ["[]", "null", '{"committee": "good"}', "[" * 100_000])
-def test_odd_figures_are_named_on_the_page_and_the_list_of_projects_stands(
+def test_damaged_metrics_are_named_and_projects_are_still_listed(
     door: Projects, key: str, client: FlaskClient, odd: str
 ) -> None:
     (review(door, key).bundle.folder / "metrics.json").write_text(odd)
@@ -176,9 +176,7 @@ def teach_again(door: Projects, key: str) -> None:
     trained_project.train(door, key, answers)
 
 
-def test_two_versions_are_compared_on_the_photos_that_neither_learned(
-    door: Projects, key: str
-) -> None:
+def test_versions_are_compared_on_photos_held_out_from_both(door: Projects, key: str) -> None:
     teach_again(door, key)
     change = studio_review.compare(review(door, key, 1), review(door, key, 2))
     assert (change.photos, change.only_one) == (6, 1)
@@ -192,21 +190,21 @@ def test_two_versions_are_compared_on_the_photos_that_neither_learned(
     assert by_name == {"ants": (1, 1, 0), "bees": (3, 3, 3), "wasps": (2, 2, 2)}
 
 
-def test_the_other_way_round_a_loss_is_a_gain(door: Projects, key: str) -> None:
+def test_swapping_the_versions_turns_a_loss_into_a_gain(door: Projects, key: str) -> None:
     teach_again(door, key)
     change = studio_review.compare(review(door, key, 2), review(door, key, 1))
     assert [one.name for one in change.fixed] == ["ants-0.png"]
     assert change.gain.share == pytest.approx(1 / 6)
 
 
-def test_photos_that_are_excluded_today_are_not_compared(door: Projects, key: str) -> None:
+def test_excluded_photos_are_not_compared(door: Projects, key: str) -> None:
     teach_again(door, key)
     door.decide(key, [digest(door, key, "ants-0.png")], exclude=True)
     change = studio_review.compare(review(door, key, 1), review(door, key, 2))
     assert (change.photos, change.before.right, change.after.right) == (5, 5, 5)
 
 
-def test_with_nothing_in_common_nothing_is_said(
+def test_versions_without_common_photos_are_not_compared(
     door: Projects, key: str, client: FlaskClient
 ) -> None:
     answers = {
@@ -248,7 +246,7 @@ def test_a_cell_shows_its_photos(client: FlaskClient, door: Projects, key: str) 
     assert page.count("data-photo=") == 4
 
 
-def test_many_photos_come_in_parts(client: FlaskClient, key: str, monkeypatch) -> None:
+def test_many_photos_are_shown_in_parts(client: FlaskClient, key: str, monkeypatch) -> None:
     monkeypatch.setattr("triptych.web.studio.review.ON_A_PAGE", 5)
     address = f"/projects/{key}/result/cell?photos=all"
     first = client.get(address).text
@@ -260,7 +258,7 @@ def test_many_photos_come_in_parts(client: FlaskClient, key: str, monkeypatch) -
     assert "?photos=all&amp;from=5" in last
 
 
-def test_a_project_that_was_not_taught_says_so(client: FlaskClient, door: Projects) -> None:
+def test_an_untrained_project_has_no_result(client: FlaskClient, door: Projects) -> None:
     empty = door.make("Empty").key
     answer = client.get(f"/projects/{empty}/result")
     assert answer.status_code == 200
@@ -277,7 +275,7 @@ def test_a_project_that_was_not_taught_says_so(client: FlaskClient, door: Projec
         ("garden/result/report?version=7", 404, "garden@7"),
     ],
 )
-def test_what_is_not_there_is_said_in_words(
+def test_unknown_addresses_have_a_message(
     client: FlaskClient, address: str, status: int, said: str
 ) -> None:
     answer = client.get(f"/projects/{address}", headers=HTML)
@@ -285,7 +283,7 @@ def test_what_is_not_there_is_said_in_words(
     assert said in answer.text
 
 
-def test_the_report_may_do_nothing_but_be_read(client: FlaskClient, key: str) -> None:
+def test_the_report_has_a_strict_content_security_policy(client: FlaskClient, key: str) -> None:
     answer = client.get(f"/projects/{key}/result/report")
     assert "All of it." in answer.text
     policy = answer.headers["Content-Security-Policy"]
@@ -294,7 +292,7 @@ def test_the_report_may_do_nothing_but_be_read(client: FlaskClient, key: str) ->
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_many_classes_are_told_as_pairs(client: FlaskClient, door: Projects) -> None:
+def test_many_classes_are_listed_as_confused_pairs(client: FlaskClient, door: Projects) -> None:
     names = [f"kind {number:02}" for number in range(13)]
     key = trained_project.create(door, title="Many", classes=names, each=1)
     wrong = tuple(float(number == 1) for number in range(13))
@@ -305,7 +303,7 @@ def test_many_classes_are_told_as_pairs(client: FlaskClient, door: Projects) -> 
     assert page.count("taken for kind 01") == 12
 
 
-def test_a_version_without_answers_is_shown_without_photos(
+def test_a_version_without_predictions_is_shown_without_photos(
     client: FlaskClient, door: Projects, key: str
 ) -> None:
     made = bundles.find(door.home, f"{key}@1")
@@ -332,7 +330,7 @@ def test_the_old_address_of_label_issues_leads_to_the_new_one(
     assert answer.location == f"/projects/{key}/result/label-issues?version=1"
 
 
-def test_names_cannot_write_into_the_page(client: FlaskClient, door: Projects) -> None:
+def test_names_are_escaped_on_the_page(client: FlaskClient, door: Projects) -> None:
     hostile = "<script>alert(1)</script>"
     key = trained_project.create(door, title=hostile, classes=("a&amp", "b'c"), each=1)
     answers = {"a&amp-0.png": trained_project.Prediction((0.1, 0.9), held=True)}
@@ -366,9 +364,7 @@ def test_a_photo_is_moved_and_moved_back(client: FlaskClient, door: Projects, ke
     assert home_of(door, key, "ants-3.png") == "ants"
 
 
-def test_several_photos_are_decided_about_at_once(
-    client: FlaskClient, door: Projects, key: str
-) -> None:
+def test_several_photos_are_decided_at_once(client: FlaskClient, door: Projects, key: str) -> None:
     both = [digest(door, key, name) for name in ("ants-1.png", "ants-3.png")]
     bees = class_id(door, key, "bees")
     answer = decide(client, key, digest=both, do="move", to=str(bees)).json
@@ -377,7 +373,7 @@ def test_several_photos_are_decided_about_at_once(
     assert home_of(door, key, "ants-1.png") == home_of(door, key, "ants-3.png") == "ants"
 
 
-def test_excluding_and_taking_in_again(client: FlaskClient, door: Projects, key: str) -> None:
+def test_excluding_and_including_again(client: FlaskClient, door: Projects, key: str) -> None:
     own = digest(door, key, "ants-1.png")
     assert decide(client, key, digest=own, do="exclude").json["photos"] == {own: "excluded"}
     answer = decide(client, key, digest=own, do="include").json
@@ -385,7 +381,7 @@ def test_excluding_and_taking_in_again(client: FlaskClient, door: Projects, key:
     assert answer["undoable"] == "Took ants-1.png in again."
 
 
-def test_a_label_is_called_right(client: FlaskClient, door: Projects, key: str) -> None:
+def test_a_label_is_confirmed(client: FlaskClient, door: Projects, key: str) -> None:
     own = digest(door, key, "ants-3.png")
     answer = decide(client, key, digest=own, do="right").json
     assert answer["photos"] == {own: "ants, looked at and right"}
@@ -393,7 +389,7 @@ def test_a_label_is_called_right(client: FlaskClient, door: Projects, key: str) 
     assert own not in client.get(f"/projects/{key}/result/label-issues").text
 
 
-def test_the_button_of_one_photo_wins_over_what_is_chosen(
+def test_the_button_of_one_photo_ignores_the_selection(
     client: FlaskClient, door: Projects, key: str
 ) -> None:
     one, other = (digest(door, key, name) for name in ("ants-3.png", "ants-1.png"))
@@ -413,7 +409,7 @@ def test_the_button_of_one_photo_wins_over_what_is_chosen(
         ("/projects/garden/\\elsewhere", "/projects/garden/result"),
     ],
 )
-def test_a_form_goes_back_to_where_it_came_from(
+def test_a_form_redirects_to_its_page(
     client: FlaskClient, door: Projects, key: str, back: str, expected: str
 ) -> None:
     own = digest(door, key, "ants-3.png")
@@ -433,7 +429,7 @@ def test_a_form_goes_back_to_where_it_came_from(
         ({"digest": "known", "do": "burn"}, 400, "What to do with the photos is 'burn'"),
     ],
 )
-def test_what_cannot_be_decided_is_refused_in_words(
+def test_impossible_decisions_are_refused_with_a_message(
     client: FlaskClient, door: Projects, key: str, fields: dict[str, str], status: int, said: str
 ) -> None:
     if fields.get("digest") == "known":
@@ -444,7 +440,7 @@ def test_what_cannot_be_decided_is_refused_in_words(
     assert door.history(key) == []
 
 
-def test_a_page_of_another_site_decides_nothing(
+def test_decisions_from_other_sites_are_refused(
     client: FlaskClient, door: Projects, key: str
 ) -> None:
     headers = {"Sec-Fetch-Site": "cross-site"}
@@ -502,7 +498,9 @@ def test_a_point_of_a_reliability_diagram_lies_in_its_interval(bins: list[dict])
 # ------------------------------------------------------------------ teaching anew
 
 
-def test_what_cannot_be_taught_anew_says_why(client: FlaskClient, door: Projects, key: str) -> None:
+def test_training_again_says_why_it_is_impossible(
+    client: FlaskClient, door: Projects, key: str
+) -> None:
     everything = [photo.digest for photo in trained_project.photos_by_name(door, key).values()]
     door.decide(key, everything, exclude=True)
     answer = client.post(f"/projects/{key}/retrain", headers=JSON)

@@ -1,4 +1,4 @@
-"""From features to a committee and its answers: no network and no photo is needed for that."""
+"""From features to a committee and its predictions, without networks and photos."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_accuracies_are_reported_as_they_come() -> None:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_the_order_in_which_members_are_ready_does_not_matter(
+def test_the_order_in_which_members_finish_does_not_matter(
     first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One member's heads are not begun before the other is ready."""

@@ -98,7 +98,7 @@ def test_of_many_photos_a_sample_selects_the_penalty_and_starts_the_fit(
     assert losses[1] == pytest.approx(losses[0], rel=2e-3)
 
 
-def test_out_of_fold_answers_come_from_heads_that_have_not_seen_the_photo() -> None:
+def test_out_of_fold_predictions_come_from_other_folds() -> None:
     # Noise can be learned by heart, and not be known beforehand.
     rng = np.random.default_rng(0)
     features, truth = rng.normal(size=(60, 300)), rng.integers(0, 2, 60)
@@ -108,7 +108,7 @@ def test_out_of_fold_answers_come_from_heads_that_have_not_seen_the_photo() -> N
     assert 0.25 < right(found.out_of_fold, truth) < 0.75
 
 
-def test_a_class_that_a_fold_takes_away_whole_is_still_learned() -> None:
+def test_a_class_within_one_fold_is_still_trained() -> None:
     features, truth = clusters([10, 10, 4], length=30)
     folds = np.where(truth == 2, 3, in_turn(truth))
     found = fit("linear", features, truth, folds=folds)
@@ -118,7 +118,7 @@ def test_a_class_that_a_fold_takes_away_whole_is_still_learned() -> None:
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
-def test_one_photo_a_class_is_enough_to_learn_from(kind: str, keras: Any) -> None:
+def test_one_photo_a_class_is_enough_to_train(kind: str, keras: Any) -> None:
     features, truth = clusters([1, 1, 1], length=40, apart=3)
     photos = [LabelledPhoto("", int(label), bytes([label]), int(label), bytes) for label in truth]
     folds = data.folds(photos, 5, seed=0)
@@ -132,7 +132,7 @@ def test_one_photo_a_class_is_enough_to_learn_from(kind: str, keras: Any) -> Non
     assert ensemble_fit.choose_weights(both, truth) == [0.5, 0.5]
 
 
-def test_photos_that_are_never_held_back_are_learned_and_not_judged() -> None:
+def test_photos_in_no_fold_are_trained_on_but_not_predicted() -> None:
     features, truth = clusters([10, 10, 1], length=30, apart=2)
     folds = np.where(truth == 2, -1, in_turn(truth))
     found = fit("linear", features, truth, folds=folds)
@@ -141,7 +141,7 @@ def test_photos_that_are_never_held_back_are_learned_and_not_judged() -> None:
     assert right(found.head.probs(features), truth) == 1
 
 
-def test_a_rare_class_is_found_as_often_as_a_common_one() -> None:
+def test_a_rare_class_has_the_recall_of_a_common_one() -> None:
     features, truth = clusters([300, 12], length=30, apart=0.8)
     new, new_truth = clusters([500, 500], length=30, apart=0.8, seed=1)
     answers = fit("linear", features, truth).head.probs(new).argmax(axis=1)
@@ -151,7 +151,7 @@ def test_a_rare_class_is_found_as_often_as_a_common_one() -> None:
     assert rare > 0.8
 
 
-def test_photos_that_are_all_alike_give_probabilities_and_no_warning() -> None:
+def test_identical_features_give_probabilities_without_warnings() -> None:
     found = fit("linear", np.ones((10, 8), np.float32), np.repeat([0, 1], 5))
     np.testing.assert_allclose(found.head.probs(np.ones((1, 8))), [[0.5, 0.5]], atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""From a folder of drawings to a committee that knows them, through the doors that people use."""
+"""From a folder of drawings to a committee, through every public interface."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def shapes(trained: Result, home: Path) -> bundles.Bundle:
     return bundles.find(home, "shapes@1")
 
 
-def test_the_command_says_how_good_it_is_and_how_to_ask(
+def test_the_command_prints_accuracy_and_how_to_classify(
     trained: Result, shapes: bundles.Bundle
 ) -> None:
     assert "EfficientNetLite0" in trained.stdout
@@ -129,7 +129,7 @@ def test_metrics_card_and_report_agree(shapes: bundles.Bundle) -> None:
     assert "100.0" in (shapes.folder / "report.html").read_text()
 
 
-def test_where_photos_were_too_few_to_promise_anything_all_say_so(
+def test_too_few_photos_to_promise_are_reported_everywhere(
     trained: Result, shapes: bundles.Bundle
 ) -> None:
     answered = shapes.about["data"]["train"]
@@ -142,7 +142,7 @@ def test_where_photos_were_too_few_to_promise_anything_all_say_so(
     assert "No answer is called sure" in trained.stdout
 
 
-def test_a_class_of_black_photos_is_told_before_training(
+def test_a_class_of_black_photos_is_reported_before_training(
     photos: Path, home: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(photos, tmp_path / "photos"))
@@ -162,9 +162,7 @@ def test_a_class_of_black_photos_is_told_before_training(
         )
 
 
-def test_each_photo_was_answered_before_it_was_learned(
-    shapes: bundles.Bundle, photos: Path
-) -> None:
+def test_predictions_are_out_of_fold(shapes: bundles.Bundle, photos: Path) -> None:
     found = shapes.predictions()
     assert found is not None
     assert len(set(found.keys)) == 3 * PER_CLASS
@@ -209,7 +207,7 @@ def test_a_bundle_without_predictions_has_no_label_issues(
     assert "has no out-of-fold predictions" in refused.stderr
 
 
-def test_what_its_doubt_is_worth_is_told(shapes: bundles.Bundle) -> None:
+def test_calibration_metrics_are_reported(shapes: bundles.Bundle) -> None:
     found = shapes.metrics["doubt"]
     assert 0 <= found["false_alarms"] <= 0.5
     assert set(shapes.metrics["rules"]) == set(rules.RULES)
@@ -220,7 +218,7 @@ def test_what_its_doubt_is_worth_is_told(shapes: bundles.Bundle) -> None:
     ).read_text("utf-8")
 
 
-def test_a_photo_of_something_else_is_none_of_these(
+def test_an_out_of_distribution_photo_is_none_of_these(
     shapes: bundles.Bundle, home: Path, tmp_path: Path
 ) -> None:
     classifier = triptych.load("shapes", precision="f32", home=home)
@@ -229,7 +227,7 @@ def test_a_photo_of_something_else_is_none_of_these(
     assert (stranger.status, len(stranger.top)) == ("none", 3)
 
 
-def test_it_names_taught_photos_that_are_similar_and_shows_what_speaks_for_its_answer(
+def test_similar_photos_and_heat_maps_of_a_trained_committee(
     shapes: bundles.Bundle, photos: Path, home: Path
 ) -> None:
     classifier = triptych.load("shapes", precision="f32", home=home)
@@ -244,7 +242,7 @@ def test_it_names_taught_photos_that_are_similar_and_shows_what_speaks_for_its_a
     assert classifier.explain(learned).method == "class activation map"
 
 
-def test_it_is_not_fitted_on_photos_that_it_learned(
+def test_fit_leaves_out_training_photos(
     shapes: bundles.Bundle, photos: Path, home: Path, tmp_path: Path
 ) -> None:
     refused = run("fit", photos, "--committee", "shapes", "--home", home)
@@ -290,7 +288,7 @@ def plain(answer: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in answer.items() if key not in ("timing", "source")}
 
 
-def test_every_door_gives_the_same_answer(
+def test_every_interface_gives_the_same_answer(
     shapes: bundles.Bundle, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRIPTYCH_PRECISION", "f32")
@@ -324,7 +322,7 @@ print("triptych" in sys.modules)
 """
 
 
-def test_the_keras_file_needs_keras_alone_and_equals_the_engine(
+def test_the_keras_file_opens_in_plain_keras_and_equals_the_engine(
     shapes: bundles.Bundle, home: Path, tmp_path: Path
 ) -> None:
     (member,) = shapes.committee(EngineOptions(home=home, precision="f32")).members
@@ -347,7 +345,7 @@ def test_the_keras_file_needs_keras_alone_and_equals_the_engine(
     np.testing.assert_allclose(member.engine.run(batch).probs, by_keras, atol=1e-4)
 
 
-def test_the_second_time_no_feature_is_computed_and_the_figures_are_the_same(
+def test_training_again_computes_no_feature_and_gives_the_same_figures(
     shapes: bundles.Bundle, photos: Path
 ) -> None:
     steps: list[tuple[str, int, int]] = []
@@ -402,7 +400,7 @@ def arrays_of(folder: Path) -> dict[str, bytes]:
     return arrays
 
 
-def test_other_views_are_passes_of_their_own_and_are_learned_from(
+def test_augmented_views_are_additional_passes(
     shapes: bundles.Bundle, photos: Path, home: Path
 ) -> None:
     told = run(
@@ -446,7 +444,7 @@ def test_bundles_are_listed_shown_exported_imported_and_removed(
     assert "There is no committee 'copy'" in gone.stderr
 
 
-def test_stopping_writes_no_bundle_and_says_what_is_kept(photos: Path, home: Path) -> None:
+def test_stopping_writes_no_bundle_and_keeps_features(photos: Path, home: Path) -> None:
     for stage in ("Computing features", "Training heads", "Learning curve"):
         reached: list[str] = []
         with pytest.raises(errors.Stopped, match="computed so far are kept"):
@@ -463,7 +461,7 @@ def test_stopping_writes_no_bundle_and_says_what_is_kept(photos: Path, home: Pat
         assert not (home / "bundles" / "stopped").exists()
 
 
-def test_two_photos_a_class_are_enough_to_begin_with(home: Path, tmp_path: Path) -> None:
+def test_two_photos_a_class_are_enough(home: Path, tmp_path: Path) -> None:
     few = draw_classes(tmp_path / "few", count=2)
     made = triptych.train(few, name="again", backbones=["lite0"], precision="f32")
     assert made.about["data"]["train"] == made.about["data"]["val"] == 3
@@ -488,7 +486,7 @@ def test_two_photos_a_class_are_enough_to_begin_with(home: Path, tmp_path: Path)
         (["SHAPES", "--name", "x", "--weights", "vgg16=x.h5"], 2, "VGG16 is not among"),
     ],
 )
-def test_mistakes_are_one_clear_message(
+def test_usage_errors_are_one_clear_message(
     arguments: list[str], code: int, message: str, photos: Path, home: Path
 ) -> None:
     ran = run("train", *(argument.replace("SHAPES", str(photos)) for argument in arguments))
@@ -513,7 +511,7 @@ def finetuned(own: Any, keras: Any, tmp_path_factory: pytest.TempPathFactory) ->
     return networks.save_keras(model, tmp_path_factory.mktemp("own") / "mine.keras")
 
 
-def test_a_keras_file_of_ones_own_takes_the_place_of_the_published_weights(
+def test_a_custom_keras_file_replaces_the_published_weights(
     finetuned: Path, own: Any, photos: Path, home: Path
 ) -> None:
     ran = run(
@@ -530,9 +528,7 @@ def test_a_keras_file_of_ones_own_takes_the_place_of_the_published_weights(
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
-def test_an_h5_file_of_ones_own_fits_whatever_its_layers_are_called(
-    own: Any, tmp_path: Path
-) -> None:
+def test_a_custom_h5_file_fits_whatever_its_layer_names(own: Any, tmp_path: Path) -> None:
     path = tmp_path / "mine.h5"
     networks.save_applications_weights(own, path)
     fresh = zoo.find("MobileNetV2").build()
@@ -542,13 +538,13 @@ def test_an_h5_file_of_ones_own_fits_whatever_its_layers_are_called(
     np.testing.assert_array_equal(first, second)
 
 
-def test_a_file_that_holds_another_backbone_is_refused_by_name(finetuned: Path) -> None:
+def test_a_file_of_another_backbone_is_refused(finetuned: Path) -> None:
     row = zoo.find("MobileNet")
     with pytest.raises(errors.WeightsDamaged, match=r"mine\.keras holds no MobileNet: "):
         weights.load_into(row.build(), row, finetuned)
 
 
-def test_files_that_hold_no_weights_are_refused(own: Any, tmp_path: Path) -> None:
+def test_files_without_weights_are_refused(own: Any, tmp_path: Path) -> None:
     row = zoo.find("MobileNetV2")
     for name in ("x.keras", "x.h5"):
         (tmp_path / name).write_bytes(b"nothing of the kind")

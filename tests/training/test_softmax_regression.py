@@ -1,4 +1,4 @@
-"""Softmax regression against scikit-learn's numbers, and what must hold for any photos."""
+"""Softmax regression against scikit-learn's numbers, and properties for any features."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_the_start_does_not_matter() -> None:
     np.testing.assert_allclose(probs(warm, features), probs(cold, features), atol=1e-4)
 
 
-def test_logits_that_do_not_fit_into_a_block_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_computing_in_blocks_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     features, truth = draw(600, 3, 20)
     at_once = fit(features, truth)
     monkeypatch.setattr(softmax_regression, "BLOCK", 3 * 256)
@@ -91,7 +91,7 @@ def test_a_class_without_photos_has_no_probability() -> None:
     )
 
 
-def test_photos_of_one_class_are_sure_to_be_of_it() -> None:
+def test_with_one_class_its_probability_is_1() -> None:
     layers = fit(draw(20, 2, 5)[0], np.ones(20, int))
     np.testing.assert_allclose(probs(layers, np.zeros((1, 5))), [[0.0, 1.0]])
 
@@ -107,6 +107,6 @@ def test_principal_components_lose_nothing(shape: tuple[int, int]) -> None:
     np.testing.assert_allclose(products, np.diag(np.diag(products)), atol=1e-6)
 
 
-def test_photos_that_are_all_alike_have_no_components() -> None:
+def test_identical_features_have_no_components() -> None:
     _, basis = softmax_regression.principal_components(np.ones((10, 8), np.float32))
     assert basis.shape == (8, 0)

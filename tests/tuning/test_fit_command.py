@@ -1,4 +1,4 @@
-"""`triptych fit` as people use it: what it says, what it keeps, what it refuses."""
+"""`triptych fit`: what it prints, what it keeps, what it refuses."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_dry_run_keeps_nothing_and_json_says_all(
     assert all(Path(file).stat().st_size > 5000 for file in report["plots"])
 
 
-def test_the_wish_is_heard(imagenet: Path, tmp_path: Path) -> None:
+def test_tolerance_precision_and_keep_weights_are_used(imagenet: Path, tmp_path: Path) -> None:
     target = tmp_path / "fit.json"
     config = ("--tolerance", "2", "--precision-of-sure", "80", "--keep-weights")
     ran = run("fit", imagenet, "--members", "lite0,lite1", *config, "--output", target)
@@ -163,7 +163,7 @@ def test_too_few_photos_are_refused(tmp_path: Path, count: int) -> None:
         (["--choose", "--backbones", "lite0", "--budget-ms", "0.001"], "EfficientNetLite0, takes"),
     ],
 )
-def test_what_cannot_be_asked_is_wrong_usage(
+def test_contradictory_options_are_usage_errors(
     imagenet: Path, arguments: list[str], message: str
 ) -> None:
     ran = run("fit", imagenet, *arguments, "--dry-run")
@@ -189,7 +189,7 @@ def test_a_bundle_gets_its_fit_as_the_next_version(
         bundles.remove(home, "hues")
 
 
-def test_choosing_among_imagenets_own_answers(imagenet: Path, tmp_path: Path) -> None:
+def test_choose_with_imagenet_classes(imagenet: Path, tmp_path: Path) -> None:
     options = ("--backbones", "lite1,lite0", "--budget-ms", "10000", "--json")
     ran = run("fit", imagenet, "--choose", *options, "--plots", tmp_path)
     assert ran.exit_code == 0, ran.output
@@ -205,7 +205,7 @@ def test_choosing_among_imagenets_own_answers(imagenet: Path, tmp_path: Path) ->
     assert costs[("EfficientNetLite0",)] == 0.385
 
 
-def test_choosing_for_a_persons_own_classes(colours: Path) -> None:
+def test_choose_with_other_classes(colours: Path) -> None:
     options = ("--backbones", "lite0", "--budget-ms", "10000")
     ran = run("fit", colours, "--choose", *options)
     assert ran.exit_code == 0, ran.output
@@ -224,7 +224,7 @@ def fake(members: int = 2) -> Classifier:
     return Classifier(Committee("demo", seated, labels, plain))
 
 
-def test_scores_are_the_members_own_answers_in_order(tmp_path: Path) -> None:
+def test_scores_are_the_members_probabilities_in_order(tmp_path: Path) -> None:
     folder = classes_of(tmp_path / "abc", ("a", "b", "c"))
     (folder / "b" / "00.png").write_bytes(b"")
     classifier = fake()
@@ -259,9 +259,7 @@ def test_more_folds_than_different_photos_are_refused(tmp_path: Path) -> None:
         predictions.folds(paths, 5, seed=0)
 
 
-def test_of_far_too_many_photos_some_are_drawn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_very_many_photos_are_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predictions, "MOST", 3 * 52)
     folder = classes_of(tmp_path / "abc", ("a", "b", "c"))
     classifier = fake(1)
@@ -272,7 +270,7 @@ def test_of_far_too_many_photos_some_are_drawn(
     assert list(first.paths) == sorted(first.paths)
 
 
-def test_a_fit_of_a_zoo_committee_goes_where_it_is_found(tmp_path: Path) -> None:
+def test_a_fit_of_a_zoo_committee_is_used_afterwards(tmp_path: Path) -> None:
     folder = classes_of(tmp_path / "abc", ("a", "b", "c"))
     classifier = fake()
     photos = data.labelled(folder, classifier.committee.labels)

@@ -1,4 +1,4 @@
-"""Choosing networks: nothing on the front is beaten, and no lead of a photo is chased."""
+"""Selecting networks: the Pareto front, budgets, and significant differences only."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SOME = st.lists(
 
 
 @given(SOME)
-def test_nothing_on_the_front_is_beaten_and_all_else_is(some: list[Option]) -> None:
+def test_the_pareto_front_is_not_dominated(some: list[Option]) -> None:
     front = select.front(some)
     for own in some:
         beaten = any(
@@ -56,7 +56,7 @@ def test_nothing_on_the_front_is_beaten_and_all_else_is(some: list[Option]) -> N
 
 
 @given(SOME, st.floats(0, 60))
-def test_what_is_recommended_is_within_the_budget_and_as_good_as_can_be_told(
+def test_the_recommendation_is_within_budget_and_not_significantly_worse(
     some: list[Option], budget_ms: float
 ) -> None:
     if budget_ms < min(own.ms for own in some):
@@ -70,19 +70,19 @@ def test_what_is_recommended_is_within_the_budget_and_as_good_as_can_be_told(
     assert won - lost <= 1.645 * np.sqrt(won + lost)
 
 
-def test_a_lead_by_chance_costs_nothing_and_a_real_one_is_taken() -> None:
+def test_only_a_significant_gain_justifies_cost() -> None:
     quick, lucky, real = option(1, 80), option(5, 81), option(9, 95)
     assert select.recommend([quick, lucky], 20) is quick
     assert select.recommend([quick, lucky, real], 20) is real
     assert select.recommend([quick, lucky, real], 8) is quick
 
 
-def test_a_budget_that_is_too_small_names_the_quickest() -> None:
+def test_a_too_small_budget_names_the_fastest() -> None:
     with pytest.raises(errors.SettingError, match=r"within 0.5 ms.*the quickest, 3, takes 3.0 ms"):
         select.recommend([option(7, 90), option(3, 80)], 0.5)
 
 
-def test_all_singles_pairs_triples_and_cascades_are_tried_quickest_first() -> None:
+def test_all_singles_pairs_triples_and_cascades_are_evaluated_fastest_first() -> None:
     probs, truth, folds = answers([1, 2, 3, 1.5])
     candidates = [Candidate(name, ms, ms) for name, ms in zip("abcd", (9, 2, 5, 1), strict=True)]
     found = select.options(probs, truth, candidates, folds)
@@ -109,7 +109,7 @@ def test_accuracies_are_those_of_counting_by_hand() -> None:
         assert own.interval == wilson(int(right.sum()), PHOTOS)
 
 
-def test_a_cascade_saves_and_loses_next_to_nothing() -> None:
+def test_a_cascade_saves_time_and_keeps_accuracy() -> None:
     probs, truth, folds = answers([4, 5], photos=2000)
     candidates = [Candidate("small", 1, 1), Candidate("large", 9, 9)]
     *_, mean, cascade = select.options(probs, truth, candidates, folds)
@@ -119,7 +119,7 @@ def test_a_cascade_saves_and_loses_next_to_nothing() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000))
-def test_what_other_folds_say_does_not_depend_on_the_photos_of_a_fold(seed: int) -> None:
+def test_held_out_predictions_do_not_depend_on_their_fold(seed: int) -> None:
     """Changing one fold's answers leaves the fits that answer it as they are."""
     probs, truth, folds = answers([1, 2], photos=120, seed=seed)
     candidates = [Candidate("a", 1, 1), Candidate("b", 2, 2)]
@@ -141,7 +141,7 @@ def test_what_other_folds_say_does_not_depend_on_the_photos_of_a_fold(seed: int)
         ({"probs": np.ones((2, PHOTOS))}, "probs of shape"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(change: dict[str, object], message: str) -> None:
+def test_inconsistent_arguments_are_refused(change: dict[str, object], message: str) -> None:
     probs, truth, folds = answers([1, 2])
     pair = [Candidate("a", 1, 1), Candidate("b", 2, 2)]
     given = {"probs": probs, "truth": truth, "candidates": pair, "folds": folds, **change}

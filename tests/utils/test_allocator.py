@@ -1,4 +1,4 @@
-"""Memory goes back to the system; in a process of its own, since the switch is the process's."""
+"""Freed memory returns to the system; tested in a child, as the setting is per process."""
 
 from __future__ import annotations
 

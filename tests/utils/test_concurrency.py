@@ -1,4 +1,4 @@
-"""Threads for arrays: results in order, one BLAS thread, and an end where nobody waits any more."""
+"""Threads for arrays: results in order, one BLAS thread each, and cancellation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def blas_threads() -> list[int]:
     return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
 
-def test_results_come_in_order_whatever_ends_first() -> None:
+def test_results_are_in_order() -> None:
     second = threading.Event()
 
     def work(number: int) -> int:
@@ -28,14 +28,14 @@ def test_results_come_in_order_whatever_ends_first() -> None:
         assert list(threads.lead(work, [1, 2], poll=lambda: None)) == [1, 2]
 
 
-def test_blas_has_its_threads_back_afterwards() -> None:
+def test_blas_threads_are_restored() -> None:
     before = blas_threads()
     with ArrayThreads():
         assert set(blas_threads()) <= {1}
     assert blas_threads() == before
 
 
-def test_what_poll_raises_ends_the_work() -> None:
+def test_an_error_of_poll_ends_the_work() -> None:
     """A leader and its map would go on for ever."""
     ended = []
 

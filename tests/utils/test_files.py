@@ -1,4 +1,4 @@
-"""Files and directories appear complete or not at all, and locks end with whoever holds them."""
+"""Files and directories appear completely or not at all; locks end with their process."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 # ------------------------------------------------------------------ files
 
 
-def test_a_reader_finds_the_old_content_or_the_new_one(tmp_path: Path) -> None:
+def test_readers_get_the_old_content_or_the_new_one(tmp_path: Path) -> None:
     path, done = tmp_path / "file", Event()
     contents = [bytes([number]) * 100_000 for number in range(2)]
     path.write_bytes(contents[0])
@@ -118,7 +118,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of open files are read from /proc")
-def test_content_reaches_the_disk_before_the_name_and_the_name_before_the_block_ends(
+def test_content_is_synced_before_the_rename_and_the_rename_before_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = []
@@ -142,7 +142,7 @@ def test_content_reaches_the_disk_before_the_name_and_the_name_before_the_block_
 # ------------------------------------------------------------------ directories
 
 
-def test_a_directory_appears_when_it_is_full(tmp_path: Path) -> None:
+def test_a_directory_appears_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "folder"
     with files.atomic_dir(path) as new:
         (new / "one").touch()
@@ -162,13 +162,13 @@ def test_of_two_writers_one_wins(exists: str, left: str, tmp_path: Path) -> None
     assert os.listdir(tmp_path) == ["folder"]
 
 
-def test_a_directory_that_cannot_be_filled_is_not_there(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_filled_is_removed(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), files.atomic_dir(tmp_path / "folder"):
         raise ZeroDivisionError
     assert os.listdir(tmp_path) == []
 
 
-def test_what_a_killed_writer_left_is_removed_a_day_later(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_writer_are_removed_after_a_day(tmp_path: Path) -> None:
     kill(start(WRITES_HALF_AND_WAITS.format(writer="atomic_dir"), tmp_path / "folder"))
     (left,) = tmp_path.iterdir()
     with files.atomic_dir(tmp_path / "folder"):
@@ -183,7 +183,7 @@ def test_what_a_killed_writer_left_is_removed_a_day_later(tmp_path: Path) -> Non
 # ------------------------------------------------------------------ locks
 
 
-def test_a_lock_is_held_once_and_freed_when_its_holder_is_killed(tmp_path: Path) -> None:
+def test_a_lock_is_exclusive_and_freed_when_its_process_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "lock"
     holder = start(HOLDS_A_LOCK, path)
     lock = files.file_lock(path, timeout_s=0)
@@ -200,7 +200,7 @@ def test_a_lock_is_held_once_and_freed_when_its_holder_is_killed(tmp_path: Path)
         pass
 
 
-def test_work_goes_on_without_a_lock_where_none_can_be_made(tmp_path: Path) -> None:
+def test_work_continues_where_no_lock_can_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with files.exclusive(tmp_path / "file" / "lock"):
         pass
@@ -251,16 +251,16 @@ def test_a_command_says_in_one_line_that_nothing_can_be_written(tmp_path, limit)
         (sqlite3.OperationalError("attempt to write a readonly database"), "can only be read"),
     ],
 )
-def test_what_a_disk_lacks_is_said(error, said):
+def test_the_reason_of_a_disk_error_is_named(error, said):
     assert said in files.disk_error(error).message
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOENT, ""), ValueError("disk is full")])
-def test_other_errors_are_no_fault_of_a_disk(error):
+def test_other_errors_are_not_disk_errors(error):
     assert files.disk_error(error) is None
 
 
-def test_a_failure_on_a_disk_that_is_nearly_full_says_so(tmp_path, monkeypatch):
+def test_a_failure_on_a_nearly_full_disk_names_it(tmp_path, monkeypatch):
     files.check_room(tmp_path / "a" / "b", "It failed.")
     monkeypatch.setattr(files, "LITTLE_BYTES", 1 << 62)
     with pytest.raises(errors.DiskError, match=r"It failed\. Only \d+ MB are free"):

@@ -1,4 +1,4 @@
-"""Memory that threads share."""
+"""A memory budget that threads share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from triptych.utils.concurrency import Budget
 
 @hypothesis.settings(max_examples=20, deadline=None)
 @hypothesis.given(st.lists(st.integers(1, 150), min_size=1, max_size=30))
-def test_the_sum_stays_within_the_budget_and_everybody_gets_a_turn(counts: list[int]) -> None:
+def test_the_sum_stays_within_the_budget_and_nobody_starves(counts: list[int]) -> None:
     budget, total, sums = Budget(), 100, []
 
     def work(count: int) -> int:
@@ -30,7 +30,7 @@ def test_the_sum_stays_within_the_budget_and_everybody_gets_a_turn(counts: list[
     assert budget.in_use == 0
 
 
-def test_what_is_large_is_not_overtaken_for_ever() -> None:
+def test_large_requests_do_not_starve() -> None:
     budget, order = Budget(), []
     waits = threading.Event()
 
@@ -54,7 +54,7 @@ def test_what_is_large_is_not_overtaken_for_ever() -> None:
     assert order == ["large", "small"]
 
 
-def test_a_failure_gives_its_share_back() -> None:
+def test_a_failure_releases_its_share() -> None:
     budget = Budget()
     with pytest.raises(ValueError, match="damaged"), budget.take(5, 10):
         raise ValueError("damaged")
@@ -62,7 +62,7 @@ def test_a_failure_gives_its_share_back() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_what_other_threads_hold_is_free_in_a_forked_child() -> None:
+def test_a_forked_child_has_the_whole_budget() -> None:
     budget = Budget()
     with budget.take(100, 100):
         child = os.fork()

@@ -1,4 +1,4 @@
-"""The time left: right at a steady pace, follows a new one, and does not jump. By a fake clock."""
+"""The estimated time left, with a fake clock: right at a steady pace, adapts, does not jump."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_at_a_steady_pace_it_is_right_and_counts_down() -> None:
         assert estimate == pytest.approx(really, abs=1e-6)
 
 
-def test_nothing_is_said_before_a_step_is_done() -> None:
+def test_there_is_no_estimate_before_a_step_is_done() -> None:
     assert min(now for now, _, _ in estimates([7.0] * 3)) == 7
 
 

@@ -1,4 +1,4 @@
-"""The queue: bounded, fair, and open about what it refuses."""
+"""The queue: bounded, fair, and explicit about what it refuses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def gate():
     gate.set()
 
 
-def test_it_works_in_order():
+def test_work_runs_in_order():
     done = []
     queue = Queue(1, capacity=100)
     futures = [queue.submit(lambda n=n: done.append(n)) for n in range(50)]
@@ -29,7 +29,7 @@ def test_it_works_in_order():
     assert done == list(range(50))
 
 
-def test_what_would_be_too_much_is_refused_and_room_comes_back(gate):
+def test_a_full_queue_refuses_until_there_is_room(gate):
     queue = Queue(1, capacity=3)
     first, second = queue.submit(gate.wait, images=2), queue.submit(gate.wait)
     assert queue.images == 3
@@ -44,7 +44,7 @@ def test_what_would_be_too_much_is_refused_and_room_comes_back(gate):
     assert queue.submit(lambda: "again", images=3).result() == "again"
 
 
-def test_one_that_is_larger_than_the_queue_is_taken_alone(gate):
+def test_work_larger_than_the_queue_is_accepted_alone(gate):
     queue = Queue(1, capacity=3)
     assert queue.submit(lambda: "large", images=9).result() == "large"
     queue.submit(gate.wait)
@@ -52,7 +52,7 @@ def test_one_that_is_larger_than_the_queue_is_taken_alone(gate):
         queue.submit(gate.wait, images=9)
 
 
-def test_what_is_cancelled_makes_room(gate):
+def test_cancelled_work_makes_room(gate):
     queue = Queue(1, capacity=2)
     queue.submit(gate.wait)
     waiting = queue.submit(gate.wait)
@@ -62,14 +62,14 @@ def test_what_is_cancelled_makes_room(gate):
         waiting.result()
 
 
-def test_an_error_makes_room_and_is_told():
+def test_failed_work_makes_room_and_raises():
     queue = Queue(1, capacity=1)
     with pytest.raises(ZeroDivisionError):
         queue.submit(lambda: 1 / 0).result()
     assert queue.submit(lambda: 1).result() == 1
 
 
-def test_a_closed_queue_finishes_what_it_took(gate):
+def test_a_closed_queue_finishes_accepted_work(gate):
     queue = Queue(1, capacity=2)
     taken = queue.submit(gate.wait)
     queue.close()
@@ -79,7 +79,7 @@ def test_a_closed_queue_finishes_what_it_took(gate):
     assert taken.result()
 
 
-def test_it_tells_how_long_work_waited(gate):
+def test_the_waiting_time_is_reported(gate):
     waits = []
     queue = Queue(1, capacity=9, waited=waits.append)
     queue.submit(lambda: gate.wait(0.05)).result()

@@ -1,4 +1,4 @@
-"""Files at a path or URL: the same answers everywhere, whole or not at all, never a long list."""
+"""Files at a path or URL: the same results everywhere, atomic, with bounded memory."""
 
 from __future__ import annotations
 
@@ -52,21 +52,21 @@ def tree(place: str) -> str:
 # ------------------------------------------------------------------ what is there
 
 
-def test_every_file_below_a_folder_in_order_and_none_that_is_hidden(tree: str) -> None:
+def test_files_are_listed_in_order_without_hidden_ones(tree: str) -> None:
     assert list(storage.walk(tree)) == [f"{tree}/{name}" for name in IN_ORDER]
     assert list(storage.walk(f"{tree}/")) == [f"{tree}/{name}" for name in IN_ORDER]
 
 
-def test_what_is_listed_can_be_read_where_it_is_said_to_be(tree: str) -> None:
+def test_listed_files_can_be_read(tree: str) -> None:
     found = {each: storage.read(each).decode() for each in storage.walk(tree)}
     assert found == {f"{tree}/{name}": name for name in IN_ORDER}
 
 
-def test_a_single_file_is_all_there_is(tree: str) -> None:
+def test_a_single_file_is_listed(tree: str) -> None:
     assert list(storage.walk(f"{tree}/b/1.jpg")) == [f"{tree}/b/1.jpg"]
 
 
-def test_names_are_those_right_in_a_folder(tree: str) -> None:
+def test_names_are_those_directly_in_a_folder(tree: str) -> None:
     assert list(storage.names(tree)) == ["B.gif", "a.jpg", "b", "c"]
     assert list(storage.names(f"{tree}/c")) == ["d", "f.png"]
     assert list(storage.names(f"{tree}/none")) == []
@@ -79,7 +79,7 @@ def test_what_exists(tree: str) -> None:
     assert storage.exists(f"{tree}/z")
 
 
-def test_a_folder_that_is_not_there_is_no_empty_one(place: str) -> None:
+def test_a_missing_folder_is_an_error(place: str) -> None:
     with pytest.raises(errors.SourceError, match="none' is not there; expected a folder"):
         list(storage.walk(f"{place}/none"))
 
@@ -91,7 +91,7 @@ def test_images_come_in_the_order_of_a_dataset(tree: str, tmp_path: Path) -> Non
     assert images == [str(path) for path in data.walk(tmp_path)]
 
 
-def test_links_to_folders_are_not_followed_and_those_to_files_are(tmp_path: Path) -> None:
+def test_links_to_files_are_followed_and_to_folders_not(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.jpg").touch()
     (tmp_path / "in" / "round").symlink_to(tmp_path)
@@ -99,14 +99,14 @@ def test_links_to_folders_are_not_followed_and_those_to_files_are(tmp_path: Path
     assert list(storage.walk(str(tmp_path))) == [f"{tmp_path}/in/{name}.jpg" for name in "ab"]
 
 
-def test_a_folder_is_listed_when_its_turn_comes_and_not_before(tree: str) -> None:
+def test_folders_are_listed_lazily(tree: str) -> None:
     files = storage.walk(tree)
     assert next(files) == f"{tree}/B.gif"
     storage.write(f"{tree}/b/3.jpg", b"late")
     assert [*files][:4] == [f"{tree}/{name}" for name in ("a.jpg", *(f"b/{n}.jpg" for n in "123"))]
 
 
-def test_of_a_large_folder_no_more_than_a_run_is_in_memory(
+def test_listing_a_large_folder_has_bounded_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = {f"{number:03}" for number in range(35)}
@@ -151,7 +151,7 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size
 
 
 @given(st.sets(st.tuples(NAMES, NAMES), max_size=6))
-def test_any_names_come_back_as_they_were_given(pairs: set[tuple[str, str]]) -> None:
+def test_any_names_survive_writing_and_walking(pairs: set[tuple[str, str]]) -> None:
     usable = {pair for pair in pairs if not {".", ".."} & {*pair}}
     shown = {pair for pair in usable if not any(map(storage.is_hidden, pair))}
     with tempfile.TemporaryDirectory() as folder:
@@ -164,7 +164,7 @@ def test_any_names_come_back_as_they_were_given(pairs: set[tuple[str, str]]) -> 
 # ------------------------------------------------------------------ whole or not at all
 
 
-def test_a_file_takes_the_place_of_the_one_before(place: str) -> None:
+def test_writing_replaces_a_file(place: str) -> None:
     storage.write(f"{place}/deep/in/it.txt", b"first")
     storage.write(f"{place}/deep/in/it.txt", b"second")
     assert storage.read(f"{place}/deep/in/it.txt") == b"second"
@@ -186,7 +186,7 @@ class Cut(LocalFileSystem):
         raise OSError(28, "No space left on device")
 
 
-def test_what_is_cut_off_leaves_what_was_there_and_no_rest(tmp_path: Path) -> None:
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     fsspec.register_implementation("cut", Cut, clobber=True)
     place = f"cut://{tmp_path}/it.txt"
     storage.write(place, b"fine")
@@ -196,7 +196,7 @@ def test_what_is_cut_off_leaves_what_was_there_and_no_rest(tmp_path: Path) -> No
     assert os.listdir(tmp_path) == ["it.txt"]
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
     with pytest.raises(errors.SourceError, match="cannot be written: Is a directory"):
         storage.write(str(tmp_path), b"x")
     with pytest.raises(errors.SourceError, match="cannot be read: Is a directory"):
@@ -205,7 +205,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["memory", "http"])
-def test_a_download_that_would_fill_the_disk_ends_before_it_does(
+def test_a_download_that_would_fill_the_disk_is_refused(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage, "MAX_DOWNLOAD_BYTES", 20 << 20)
@@ -225,7 +225,7 @@ def test_a_download_that_would_fill_the_disk_ends_before_it_does(
     assert not list((tmp_path / "kept").iterdir())
 
 
-def test_a_large_file_is_sent_and_fetched_with_its_hash(place: str, tmp_path: Path) -> None:
+def test_a_large_file_is_uploaded_and_downloaded_with_its_hash(place: str, tmp_path: Path) -> None:
     data = os.urandom(3_000_000)
     digest = hashlib.sha256(data).hexdigest()
     (tmp_path / "source").write_bytes(data)
@@ -237,7 +237,7 @@ def test_a_large_file_is_sent_and_fetched_with_its_hash(place: str, tmp_path: Pa
     assert os.listdir(target.parent) == ["target"]
 
 
-def test_another_file_than_the_one_expected_is_not_kept(place: str, tmp_path: Path) -> None:
+def test_a_file_with_another_hash_is_not_kept(place: str, tmp_path: Path) -> None:
     storage.write(f"{place}/it.txt", b"other")
     target = tmp_path / "new" / "it.txt"
     with pytest.raises(
@@ -283,13 +283,13 @@ def test_files_are_read_over_http(address: str, tmp_path: Path) -> None:
         storage.read(f"{address}/nothing")
 
 
-def test_what_ends_too_early_is_not_kept(address: str, tmp_path: Path) -> None:
+def test_an_incomplete_download_is_not_kept(address: str, tmp_path: Path) -> None:
     with pytest.raises(errors.SourceError, match="cannot be fetched"):
         storage.fetch(f"{address}/cut", tmp_path / "it")
     assert os.listdir(tmp_path) == []
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_reported(tmp_path: Path) -> None:
     with pytest.raises(errors.SourceError, match=r"cannot be read: .*Connect call failed"):
         storage.read("http://127.0.0.1:9/x")
 
@@ -297,7 +297,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ what is said
 
 
-def test_secrets_in_a_url_are_not_told() -> None:
+def test_secrets_in_a_url_are_not_shown() -> None:
     with pytest.raises(errors.SourceError) as caught:
         storage.read("http://me:secret@127.0.0.1:9/x.zip?signature=hidden")
     assert "http://127.0.0.1:9/x.zip" in caught.value.message
@@ -305,7 +305,7 @@ def test_secrets_in_a_url_are_not_told() -> None:
     assert "hidden" not in caught.value.message
 
 
-def test_a_driver_that_lacks_is_named_as_pip_knows_it() -> None:
+def test_a_missing_driver_is_named_for_pip() -> None:
     with pytest.raises(errors.SourceError, match=r"Install it with: pip install ocifs$"):
         storage.read("oci://bucket@namespace/x")
     with pytest.raises(errors.SourceError, match="Protocol not known: quux"):

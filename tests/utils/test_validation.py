@@ -1,4 +1,4 @@
-"""Checking data from outside: what is taken, what is refused, and by which sentence."""
+"""Checking data from outside: what is accepted, what is refused, and with which message."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class OpenNameRecord(OpenRecord):
     name = Text(required=True)
 
 
-def test_good_data_becomes_what_its_records_make() -> None:
+def test_valid_data_becomes_records() -> None:
     given = {
         "name": "日本",
         "kind": "b",
@@ -105,14 +105,12 @@ def test_good_data_becomes_what_its_records_make() -> None:
         ({"flag": "x" * 99}, f"file.flag is '{'x' * 56}...; expected true or false."),
     ],
 )
-def test_bad_data_is_refused_by_the_path_of_its_first_bad_part(
-    part: dict[str, Any], message: str
-) -> None:
+def test_invalid_data_names_the_path_of_its_first_error(part: dict[str, Any], message: str) -> None:
     with pytest.raises(errors.SettingError) as raised:
         load(AllRecord, {"name": "x", **part}, "file")
     assert message in str(raised.value)
 
 
-def test_the_caller_chooses_the_error_and_how_to_mend_it() -> None:
+def test_the_caller_sets_the_error_and_its_remedy() -> None:
     with pytest.raises(errors.BundleError, match=r"^it is no object; .*pair\. Delete it\.$"):
         load(AllRecord, [], "it", error=errors.BundleError, hint="Delete it.")

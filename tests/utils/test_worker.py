@@ -1,4 +1,4 @@
-"""Child processes: messages both ways, stopping, reasons of death, and the death of a parent."""
+"""Child processes: messages both ways, stopping, reasons of death, and the death of the parent."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_the_last_line_of_the_log_is_the_reason(tmp_path: Path) -> None:
     assert log.read_text().startswith("of another child\n")
 
 
-def test_a_child_that_says_nothing_has_no_reason() -> None:
+def test_a_child_without_output_has_no_reason() -> None:
     with Worker("child", environment={**os.environ, "GRACE_S": "600"}) as child:
         child.kill()
         assert list(child.messages()) == []
@@ -96,14 +96,14 @@ def test_a_child_that_says_nothing_has_no_reason() -> None:
         assert child.reason == "no reason given"
 
 
-def test_a_child_that_is_asked_to_stop_has_its_grace() -> None:
+def test_a_stopped_child_has_its_grace_period() -> None:
     with Worker("child", environment={**os.environ, "GRACE_S": "600"}) as child:
         child.stop()
         assert list(child.messages()) == [{"stopping": True}]
         assert child.wait() == 0
 
 
-def test_after_its_grace_a_child_ends(tmp_path: Path) -> None:
+def test_a_child_is_killed_after_its_grace_period(tmp_path: Path) -> None:
     with Worker("child") as child:
         child.send({"sleep": 600, "lock": str(tmp_path / "lock")})
         next(child.messages())
@@ -111,7 +111,7 @@ def test_after_its_grace_a_child_ends(tmp_path: Path) -> None:
         assert child.wait() == 1
 
 
-def test_a_poll_that_raises_ends_the_listening() -> None:
+def test_an_error_of_poll_ends_the_child() -> None:
     def poll() -> None:
         raise errors.Stopped("enough")
 

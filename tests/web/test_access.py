@@ -1,4 +1,4 @@
-"""Who may ask: the key, signing in, other names, other sites, and how often."""
+"""Access: the key, signing in, host names, other sites, and the rate limit."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_programs_send_the_key(locked, path, headers, status):
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_nobody_asks_without_the_key(locked):
+def test_requests_without_the_key_are_refused(locked):
     client = locked.test_client()
     assert client.post(API, data=squares(), content_type="image/png").status_code == 401
     assert client.get("/nothing").status_code == 401
@@ -76,12 +76,12 @@ def test_nobody_asks_without_the_key(locked):
 @pytest.mark.parametrize(
     "path", ["/livez", "/readyz", "/healthz", "/static/studio.css", "/figures/colours.css"]
 )
-def test_probes_and_the_looks_of_the_page_are_open(locked, path):
+def test_probes_and_static_files_need_no_key(locked, path):
     with locked.test_client().get(path) as response:
         assert response.status_code == 200
 
 
-def test_the_key_is_nowhere_to_be_seen(locked, registry):
+def test_the_key_is_never_shown(locked, registry):
     client = locked.test_client()
     client.post("/sign-in", data={"key": KEY})
     assert KEY not in client.get("/").text
@@ -98,14 +98,14 @@ def test_the_key_is_nowhere_to_be_seen(locked, registry):
 # ------------------------------------------------------------------ signing in
 
 
-def test_a_browser_is_shown_where_to_sign_in(locked):
+def test_a_browser_is_redirected_to_sign_in(locked):
     response = locked.test_client().get("/", headers=BROWSER)
     assert response.status_code == 401
     assert 'action="/sign-in"' in response.text
     assert "This is not the key" not in response.text
 
 
-def test_who_signs_in_may_ask_until_signing_out(locked):
+def test_signing_in_gives_access_until_signing_out(locked):
     client = locked.test_client()
     wrong = client.post("/sign-in", data={"key": "wrong"}, headers=BROWSER)
     assert wrong.status_code == 401
@@ -153,13 +153,13 @@ def test_people_stay_signed_in_as_long_as_the_key_is_the_same(studio):
     assert status_with(studio(api_key=KEY), f"{head}A.{tail}") == 401
 
 
-def test_being_signed_in_ends(locked):
+def test_a_session_expires(locked):
     cookie = cookie_of(locked)
     locked.permanent_session_lifetime = datetime.timedelta(seconds=-1)
     assert status_with(locked, cookie) == 401
 
 
-def test_signing_in_needs_no_room_and_takes_none(locked):
+def test_signing_in_works_while_the_queue_is_closed(locked):
     client = locked.test_client()
     locked.extensions[context.KEY].queue.close()
     assert client.post("/sign-in", data={"key": KEY}).status_code == 303
@@ -175,7 +175,7 @@ def test_without_a_key_there_is_nothing_to_sign_in_to(client):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
-def test_other_machines_are_let_in_with_a_key_or_knowingly(host):
+def test_other_machines_need_a_key_or_insecure(host):
     said = []
     with pytest.raises(errors.SettingError, match=r"Set TRIPTYCH_API_KEY .* or give --insecure"):
         access.check(settings.load({}, host=host), insecure=False, say=said.append)
@@ -190,7 +190,7 @@ def test_this_machine_needs_no_key(host):
     access.check(settings.load({}, host=host), insecure=False, say=pytest.fail)
 
 
-def test_the_command_refuses_to_be_open_to_all():
+def test_serve_refuses_an_open_address_without_a_key():
     ran = CliRunner().invoke(main, ["serve", "--host", "0.0.0.0", "--committee", "lite"])
     assert ran.exit_code == 2
     assert "Other machines can reach 0.0.0.0" in ran.output
@@ -201,7 +201,7 @@ OTHERS = ("evil.example", "127.0.0.1.evil.example:5000", "localhost.", "", "[::2
 
 
 @pytest.mark.parametrize("host", [*MINE, *OTHERS])
-def test_alone_the_studio_answers_to_this_machines_names(client, host):
+def test_without_a_key_only_local_host_names_are_allowed(client, host):
     response = client.get("/api/v1/committees", headers={"Host": host})
     assert response.status_code == (200 if host in MINE else 403)
     if host == "evil.example":
@@ -228,7 +228,7 @@ def test_more_names_can_be_allowed(studio, chosen, status):
 # ------------------------------------------------------------------ other sites
 
 
-def test_no_form_of_another_site_is_answered(locked):
+def test_forms_of_other_sites_are_refused(locked):
     client = locked.test_client()
     client.post("/sign-in", data={"key": KEY})
     paths = [rule.rule for rule in locked.url_map.iter_rules() if "POST" in rule.methods]
@@ -241,7 +241,7 @@ def test_no_form_of_another_site_is_answered(locked):
     assert client.get("/").status_code == 200  # nobody was signed out
 
 
-def test_safe_transport_is_asked_for_where_there_is_one(client):
+def test_hsts_is_sent_over_https_only(client):
     for scheme in ("http", "https"):
         response = client.get("/", base_url=f"{scheme}://localhost")
         assert ("Strict-Transport-Security" in response.headers) == (scheme == "https")
@@ -259,7 +259,7 @@ def test_pages_behind_a_key_are_not_stored(locked, client):
 # ------------------------------------------------------------------ how often
 
 
-def test_a_client_is_held_to_its_quota(studio):
+def test_the_rate_limit_applies_per_client(studio):
     client = studio(max_requests_per_minute=3).test_client()
     got = [client.get("/", environ_base=ELSEWHERE).status_code for _ in range(5)]
     assert got == [200, 200, 200, 429, 429]
@@ -271,20 +271,20 @@ def test_a_client_is_held_to_its_quota(studio):
     assert [client.get("/").status_code for _ in range(5)] == [200] * 5  # this machine
 
 
-def test_keys_cannot_be_tried_without_end(studio):
+def test_wrong_keys_are_rate_limited(studio):
     client = studio(max_requests_per_minute=3, api_key=KEY).test_client()
     data = {"key": "wrong"}
     got = [client.post("/sign-in", data=data, environ_base=ELSEWHERE) for _ in range(4)]
     assert [response.status_code for response in got] == [401, 401, 401, 429]
 
 
-def test_there_may_be_no_quota(studio):
+def test_the_rate_limit_can_be_turned_off(studio):
     client = studio(max_requests_per_minute=0).test_client()
     got = [client.get("/", environ_base=ELSEWHERE).status_code for _ in range(3)]
     assert got == [200] * 3
 
 
-def test_a_quota_comes_back_with_time():
+def test_the_rate_limit_recovers_with_time():
     now = [0.0]
     mine = rate_limit.Quota(2, clock=lambda: now[0])
     assert [mine.take("a"), mine.take("a")] == [0, 0]
@@ -297,7 +297,7 @@ def test_a_quota_comes_back_with_time():
     assert [mine.take("a"), mine.take("a"), mine.take("a")] == [0, 0, 30]
 
 
-def test_only_so_many_clients_are_remembered():
+def test_the_number_of_remembered_clients_is_bounded():
     mine = rate_limit.Quota(1, clients=2, clock=lambda: 0.0)
     assert [mine.take(name) > 0 for name in "aabb"] == [False, True, False, True]
     mine.take("c")
@@ -305,7 +305,7 @@ def test_only_so_many_clients_are_remembered():
 
 
 @pytest.mark.parametrize(("proxies", "last"), [(0, 200), (1, 429), (2, 200)])
-def test_only_the_proxies_there_are_are_believed(studio, proxies, last):
+def test_only_the_configured_proxies_are_trusted(studio, proxies, last):
     client = studio(max_requests_per_minute=1, proxies=proxies).test_client()
     for number, status in enumerate([200, last]):
         forwarded = f"203.0.113.{number}, 198.51.100.7"

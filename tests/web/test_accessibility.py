@@ -1,8 +1,7 @@
-"""Every page of the studio, light and dark, as axe-core sees it: nothing serious may be wrong.
+"""Every page of the studio, light and dark, has no serious violation that axe-core detects.
 
-Axe finds what a machine can find: names that are missing, roles that are wrong, text without
-contrast, what scrolls and cannot be reached by keyboard. How pages are used without a mouse is
-tried where they are tested.
+Axe detects missing names, wrong roles, low contrast, and scrollable content that the keyboard
+cannot reach. Using the pages by keyboard is part of their own tests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The API beside the page: JSON, lists, its document, and requests that nobody means well with."""
+"""The API: JSON, lists, its OpenAPI document, and malicious requests."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ IMAGES = {"images": [{"b64": b64(squares())}]}
 # ------------------------------------------------------------------ JSON
 
 
-def test_json_is_answered_as_a_form_is(client):
+def test_json_and_form_give_the_same_answers(client):
     answer = send(client, {"name": "dir/cat.png", "b64": b64(squares())}, rule="max", top=2).json
     expected = studios.fake_classifier("lite").classify(
         squares(), source="cat.png", rule="max", top=2
@@ -68,7 +68,7 @@ def test_json_is_answered_as_a_form_is(client):
     ],
     ids=["beside", "address"],
 )
-def test_options_count_beside_the_images_and_in_the_address(client, options):
+def test_options_are_read_from_the_body_and_the_query_string(client, options):
     options["json"]["images"] = [{"b64": b64(squares())}]
     (answer,) = client.post(API, **options).json["results"]
     assert answer["source"] == "image 1"
@@ -83,7 +83,7 @@ def test_options_count_beside_the_images_and_in_the_address(client, options):
     ],
     ids=["data", "lines"],
 )
-def test_base64_is_taken_as_programs_write_it(client, text):
+def test_base64_variants_are_accepted(client, text):
     answers = [send(client, {"b64": each}).json["results"] for each in (text, b64(squares()))]
     assert answers[0][0]["verdict"] == answers[1][0]["verdict"]
 
@@ -144,7 +144,7 @@ def test_an_only_image_that_fails_has_the_error_of_every_failed_request(client):
         ('{"images": [{"b64": ""}], "image": 1}', "There is no option 'image'"),
     ],
 )
-def test_json_that_cannot_be_answered_is_explained(client, body, said):
+def test_invalid_json_requests_are_explained(client, body, said):
     response = client.post(API, data=body, content_type="application/json")
     assert response.status_code == 400
     assert said in response.json["error"]["message"]
@@ -154,14 +154,14 @@ def test_json_that_cannot_be_answered_is_explained(client, body, said):
     ("address", "options"),
     [({"rule": "dice"}, {"rule": "max"}), ({"rule": "max"}, {"rule": "dice"}), ({"fit": ""}, {})],
 )
-def test_what_is_wrong_in_one_place_is_not_hidden_by_the_other(client, address, options):
+def test_an_invalid_option_is_reported_wherever_it_is(client, address, options):
     for request in ({"data": form(squares(), **options)}, escaped({**IMAGES, **options})):
         response = client.post(API, query_string=address, **request)
         assert response.status_code == 400
         assert "expected one of" in response.json["error"]["message"]
 
 
-def test_what_stands_beside_the_images_counts_first(client):
+def test_options_in_the_body_override_the_query_string(client):
     for request in ({"data": form(squares(), rule="max")}, escaped({**IMAGES, "rule": "max"})):
         answer = client.post(f"{API}?rule=vote", **request).json["results"][0]
         assert answer["verdict"]["rule"] == "max"
@@ -219,7 +219,7 @@ HOSTILE = {
 # What werkzeug leaves open when it stops in the middle of a form.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("request_", HOSTILE.values(), ids=HOSTILE)
-def test_what_cannot_be_meant_well_is_refused_in_the_one_form(client, request_):
+def test_malicious_requests_get_the_usual_error_format(client, request_):
     response = client.post(API, **request_)
     assert 400 <= response.status_code < 500
     assert response.json["error"].keys() == {"code", "message"}
@@ -227,13 +227,13 @@ def test_what_cannot_be_meant_well_is_refused_in_the_one_form(client, request_):
     assert "Traceback" not in response.text
 
 
-def test_a_huge_number_of_guesses_gives_all_there_are(client):
+def test_a_huge_top_gives_all_classes(client):
     (answer,) = send(client, {"b64": b64(squares())}, top=10**400).json["results"]
     assert len(answer["verdict"]["top"]) == len(studios.NAMES)
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "GET"])
-def test_other_methods_are_refused_in_the_one_form(client, method):
+def test_wrong_methods_get_the_usual_error_format(client, method):
     response = client.open(API, method=method)
     assert response.status_code == 405
     assert response.json["error"]["code"] == "method_not_allowed"
@@ -242,7 +242,7 @@ def test_other_methods_are_refused_in_the_one_form(client, method):
 # ------------------------------------------------------------------ lists
 
 
-def test_models_say_what_is_here(client):
+def test_models_say_which_weights_exist(client):
     models = {model["name"]: model for model in client.get("/api/v1/models").json["models"]}
     assert models.keys() == zoo.BACKBONES.keys()
     assert models["VGG16"]["committees"] == ["classic"]
@@ -283,7 +283,7 @@ def test_bundles_are_listed_and_described(taught):
 
 
 @pytest.mark.parametrize("name", ["tulips", "garden@3", "garden@x", "..", "%2e%2e%2f", "a%00b"])
-def test_a_bundle_that_is_not_there(taught, name):
+def test_an_unknown_bundle_is_404(taught, name):
     response = taught.get(f"/api/v1/bundles/{name}")
     assert response.status_code == 404
     assert response.json["error"]["code"] in ("unknown_name", "not_found")
@@ -299,7 +299,7 @@ def test_a_bundle_with_damaged_figures_is_named(taught, tmp_path):
 # ------------------------------------------------------------------ the document
 
 
-def test_answers_are_as_the_schemas_say(client, taught):
+def test_answers_match_their_schemas(client, taught):
     garden = create_app(
         settings.load({}),
         Registry(studios.fake_classifier, studios.catalogue(studios.GARDEN), studios.GARDEN),
@@ -349,13 +349,13 @@ def test_the_document_has_all_routes_of_the_api_and_no_others(app, client):
     )
 
 
-def test_every_operation_names_the_refusals_that_all_may_have(client):
+def test_every_operation_documents_the_common_errors(client):
     for methods in client.get("/openapi.json").json["paths"].values():
         for about in (methods[name] for name in ("get", "post") if name in methods):
             assert {"200", "401", "429", "500"} <= about["responses"].keys()
 
 
-def test_every_status_of_an_error_is_named_where_committees_are_asked(client):
+def test_classify_and_explain_document_every_error_status(client):
     """Whatever a committee, its loading or an image raises."""
     named = client.get("/openapi.json").json["paths"][API]["post"]["responses"]
     kinds = [errors.TriptychError]
@@ -371,7 +371,7 @@ def words(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
 
 
-def test_the_page_says_what_the_document_says(client):
+def test_the_page_shows_the_openapi_document(client):
     page = client.get("/docs").text
     document = client.get("/openapi.json").json
     for path, methods in document["paths"].items():
@@ -385,14 +385,14 @@ def test_the_page_says_what_the_document_says(client):
     assert linked <= set(re.findall(r'id="([^"]+)"', page))
 
 
-def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(client):
+def test_the_page_has_no_inline_code_and_no_external_resources(client):
     page = client.get("/docs").text
     assert not re.search(r"<script|<style| style=|\son\w+=", page)
     assert not re.search(r'(src|href)="(https?:)?//', page)
 
 
 @pytest.mark.parametrize(("key", "needed"), [("", False), ("secret", True)])
-def test_document_and_page_tell_of_the_key(registry, key, needed):
+def test_document_and_page_describe_the_key(registry, key, needed):
     client = create_app(settings.load({}, api_key=key), registry).test_client()
     headers = {"X-API-Key": key}
     document = client.get("/openapi.json", headers=headers).json

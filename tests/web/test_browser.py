@@ -1,4 +1,4 @@
-"""The page in a real Chromium: what people do, with a script and without, and how it looks.
+"""The classify page in a real Chromium, with JavaScript and without.
 
 Any error in the browser's console fails the test, unless the test says that it is expected.
 """
@@ -51,7 +51,7 @@ def texts(page, selector: str) -> list[str]:
 # ------------------------------------------------------------------ ways to bring a photo
 
 
-def test_photos_chosen_by_the_button(visit):
+def test_photos_selected_by_the_button(visit):
     page = visit()
     page.set_input_files("#choose", files(("cat.png", squares(1)), ("dog.png", squares(2))))
     expect(page.locator(".thumb")).to_have_count(2)
@@ -68,7 +68,7 @@ def test_photos_chosen_by_the_button(visit):
     screenshot(page, "two-photos")
 
 
-def test_photos_chosen_while_the_script_is_on_its_way(visit):
+def test_photos_selected_before_the_script_has_loaded(visit):
     page = visit()
     with browser.held_back(page, "studio.js"):
         page.reload(wait_until="commit")
@@ -178,7 +178,7 @@ def test_cancelling_keeps_what_was_answered(visit):
     assert ["You cancelled" in each for each in verdicts] == [False, True, True]
 
 
-def test_a_studio_that_went_away_is_reported(visit, expected):
+def test_a_lost_connection_is_reported(visit, expected):
     expected.append("net::ERR_FAILED")
     page = visit()
     page.route("**/api/**", lambda route: route.abort())
@@ -187,7 +187,7 @@ def test_a_studio_that_went_away_is_reported(visit, expected):
     assert "The studio did not answer. Is it still running?" in texts(page, ".plate")[0]
 
 
-def test_an_answer_copied_as_json_and_a_line_for_the_terminal(visit, address):
+def test_copying_the_json_and_the_command(visit, address):
     page = visit(permissions=["clipboard-read", "clipboard-write"])
     page.set_input_files("#choose", files(("cat.png", squares(1))))
     page.check('[name="rule"][value="max"]')
@@ -249,7 +249,7 @@ def doubted(visit, rule: str = "cascade", committee: str = studios.GARDEN, **opt
     return page
 
 
-def test_doubt_is_shown_alike_with_a_script_and_without(visit):
+def test_confidence_is_shown_alike_with_a_script_and_without(visit):
     plain = doubted(visit, java_script_enabled=False)
     follow(plain.locator(".ask"))
     scripted = doubted(visit)
@@ -309,7 +309,7 @@ def test_a_verdict_stays_when_running_a_skipped_member_fails(visit, expected):
     page.get_by_text("weighted of 3 networks").wait_for()
 
 
-def test_how_wide_sets_are_is_chosen(visit):
+def test_the_coverage_can_be_selected(visit):
     page = doubted(visit, "weighted")
     page.click("summary:text('More')")
     page.select_option('[name="coverage"]', label="99 times in 100")
@@ -393,7 +393,7 @@ def test_a_heat_map_by_keyboard(visit):
     expect(page.locator("#cards .heat:visible")).to_have_count(0)
 
 
-def test_a_heat_map_that_does_not_come_is_told(visit, expected):
+def test_a_failed_heat_map_is_reported(visit, expected):
     expected.append(NETWORK_DOWN)
     page = visit()
     page.set_input_files("#choose", files(("cat.png", squares(1))))
@@ -416,7 +416,7 @@ def test_a_heat_map_on_a_phone_of_a_photo_that_is_taller_than_wide(visit):
     screenshot(page, "why-phone")
 
 
-def test_taught_photos_that_are_similar_are_named(visit):
+def test_similar_training_photos_are_listed(visit):
     page = doubted(visit, "weighted")
     ask(page)
     named = texts(page, ".similar li")
@@ -484,7 +484,7 @@ def test_reduced_motion_ends_every_animation(visit):
     wait_for(page, lambda: page.evaluate("document.getAnimations().length"), 0)
 
 
-def test_doubt_on_a_phone(visit):
+def test_confidence_on_a_phone(visit):
     page = doubted(visit, viewport={"width": 320, "height": 780}, is_mobile=True, has_touch=True)
     ask(page)
     assert_no_overflow(page)

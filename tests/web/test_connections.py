@@ -1,4 +1,4 @@
-"""Clients that take their time, are many, or send much keep nobody else out."""
+"""Slow, numerous or large requests of one client do not block others."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def impatient() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("start", [HEAD, BODY], ids=["heads", "bodies"])
-def test_slow_clients_keep_nobody_out(address, start):
+def test_slow_clients_do_not_block_others(address, start):
     with flood(address, start):
         for source in ("127.0.0.1", "127.0.0.2"):
             assert ask(address, "/livez", source=source)[0] == 200
@@ -100,7 +100,7 @@ def test_slow_clients_keep_nobody_out(address, start):
             assert ask(address, "/api/v1/classify", squares(), source=source)[0] == 200
 
 
-def test_a_client_has_a_share(address):
+def test_connections_per_client_are_limited(address):
     with dial(address, "127.0.0.3") as first, flood(address, HEAD, count=400) as held:
         first.sendall(HEAD)
         assert ask(address, "/livez")[0] == 200
@@ -111,7 +111,7 @@ def test_a_client_has_a_share(address):
         assert not select.select([first], [], [], 0)[0]
 
 
-def test_requests_of_one_client_behind_a_proxy_have_a_share():
+def test_requests_per_client_behind_a_proxy_are_limited():
     options = {"proxies": 1, "max_client_connections": 2, "max_requests_per_minute": 0}
     with studios.fake_studio(seconds_per_run=0.7, log_format="off", **options) as (_, address):
 
@@ -144,7 +144,7 @@ def test_requests_of_one_client_behind_a_proxy_have_a_share():
     ],
     ids=["a head", "a body", "chunks", "nothing"],
 )
-def test_a_byte_now_and_then_prolongs_nothing(impatient, start, drop, said):
+def test_sending_slowly_does_not_extend_the_time(impatient, start, drop, said):
     with dial(impatient) as sock:
         sock.sendall(start)
         with contextlib.suppress(OSError):
@@ -153,7 +153,7 @@ def test_a_byte_now_and_then_prolongs_nothing(impatient, start, drop, said):
         assert received(sock).startswith(said)
 
 
-def test_an_answer_that_nobody_takes_is_given_up(impatient):
+def test_a_response_that_is_not_read_is_aborted(impatient):
     with dial(impatient) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         with contextlib.suppress(OSError):  # it is closed, while it still is written to
@@ -163,7 +163,7 @@ def test_an_answer_that_nobody_takes_is_given_up(impatient):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_what_is_being_received_is_bounded():
+def test_bytes_received_at_a_time_are_limited():
     limit = 30 * MB
     with studios.fake_studio(max_request_bytes=limit, log_format="off") as (process, address):
         before = memory_bytes(process.pid)
@@ -219,7 +219,7 @@ def test_json_with_very_many_keys_is_refused(address):
     assert "20,000 keys" in json.loads(said)["error"]
 
 
-def test_the_api_takes_compressed_bodies(address):
+def test_the_api_accepts_compressed_bodies(address):
     """As RFC 9110 has it, section 8.4; `gzip` is Python's own."""
     for body, kind in ((squares(), "image/png"), (JSON, "application/json")):
         status, plain = ask(address, "/api/v1/classify", body, kind)

@@ -1,4 +1,4 @@
-"""Requests that two readers could read in two ways are refused, and nothing behind them is read."""
+"""Ambiguous HTTP requests are refused, and nothing after them is read."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_malformed_chunks_end_the_connection(address, chunk):
     assert said.count(b"HTTP/1.1 ") == 1
 
 
-def test_what_is_well_formed_is_answered(address):
+def test_well_formed_requests_are_answered(address):
     photo = squares()
     chunk = b"%x;name=value\r\n%b\r\n0\r\nTrailer: a\r\n\r\n" % (len(photo), photo)
     said = spoken(
@@ -121,7 +121,7 @@ ODD_PATHS = {
 
 
 @pytest.mark.parametrize("path", ODD_PATHS)
-def test_odd_addresses_lead_nowhere(address, path):
+def test_odd_paths_are_harmless(address, path):
     said = spoken(
         address, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
     )
@@ -129,7 +129,7 @@ def test_odd_addresses_lead_nowhere(address, path):
 
 
 @pytest.mark.parametrize("number", [2**31, 2**63 - 1, 2**63, 2**64, 10**30])
-def test_numbers_of_classes_that_no_table_holds(address, number):
+def test_class_numbers_out_of_range_are_404(address, number):
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=30)
     connection.request("POST", "/projects", "title=Numbers", FORM)
     assert connection.getresponse().read() is not None

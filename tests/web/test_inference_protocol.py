@@ -148,7 +148,7 @@ def test_the_output_verdict_is_the_apis_answer(client):
     assert got == expected
 
 
-def test_outputs_come_as_they_are_asked_for(client):
+def test_outputs_are_those_requested(client):
     wanted = [
         {"name": "labels"},
         {"name": "probs", "parameters": {"classification": 2, "binary_data": False}},
@@ -169,7 +169,7 @@ def test_outputs_come_as_they_are_asked_for(client):
     assert outputs["labels"].tolist() == [best[0].label.name]
 
 
-def test_more_classes_than_there_are_give_all(client):
+def test_a_too_large_class_count_gives_all_classes(client):
     request = files_as_json(
         squares(), outputs=[{"name": "probs", "parameters": {"classification": 99}}]
     )
@@ -186,7 +186,7 @@ def test_coverage_widens_the_set(versioned):
     assert sizes[0] < sizes[1]
 
 
-def test_options_come_as_parameters(client):
+def test_options_are_read_from_parameters(client):
     member = studios.fake_classifier("classic").committee.members[1].name
     options = {"members": member, "rule": "max", "fit": "square", "priority": 1}
     request = files_as_json(squares(), parameters=options)
@@ -213,7 +213,7 @@ def test_bodies_may_be_compressed(client, encoding, pack, path):
 # ------------------------------------------------------------------ what the server says of itself
 
 
-def test_the_server_says_what_it_is(client):
+def test_the_server_describes_itself(client):
     answer = client.get("/v2").json
     assert answer["name"] == "triptych"
     assert {"binary_tensor_data", "classification"} <= set(answer["extensions"])
@@ -243,7 +243,7 @@ def test_ready_means_loaded(client):
     assert client.get("/v2/models/classic/versions/1/ready").status_code == 503
 
 
-def test_a_server_that_stops_is_alive_and_not_ready(app):
+def test_a_stopping_server_is_alive_and_not_ready(app):
     app.extensions[context.KEY].queue.close()
     client = app.test_client()
     assert client.get("/v2/health/live").status_code == 200
@@ -253,7 +253,7 @@ def test_a_server_that_stops_is_alive_and_not_ready(app):
     assert response.headers["Retry-After"]
 
 
-def test_the_default_committee_stays(client):
+def test_the_default_committee_cannot_be_unloaded(client):
     said = refusal(client.post("/v2/repository/models/lite/unload", json={}), 409)
     assert "default committee" in said
     assert client.get("/v2/health/ready").status_code == 200
@@ -327,18 +327,18 @@ def test_tf_serving_gives_the_classifiers_answers(client, request_, key):
         assert response.json == {key: expected_probs(squares(1), squares(2)).tolist()}
 
 
-def test_tf_serving_takes_pixels(client):
+def test_tf_serving_accepts_pixels(client):
     response = client.post(PREDICT, json={"instances": PIXELS.tolist()})
     assert response.json == {"predictions": expected_probs(*PIXELS).tolist()}
 
 
-def test_tf_serving_takes_what_curl_sends(client):
+def test_tf_serving_accepts_requests_of_curl(client):
     body = json.dumps({"instances": [{"b64": text_of(squares())}]})
     response = client.post(PREDICT, data=body, content_type="application/x-www-form-urlencoded")
     assert response.status_code == 200
 
 
-def test_tf_serving_says_what_goes_in_and_out(client):
+def test_tf_serving_metadata_has_the_signature(client):
     answer = client.get("/v1/models/lite/metadata").json
     assert answer["model_spec"]["version"] == "1"
     signature = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]
@@ -372,7 +372,7 @@ def test_a_bad_image_is_named(client):
         ("/v1/models/lite:classify", 404),
     ],
 )
-def test_what_does_not_exist(client, path, status):
+def test_unknown_models_and_versions_are_404(client, path, status):
     refusal(client.get(path), status)
 
 
@@ -448,7 +448,7 @@ MANY = [text_of(squares())] * 5  # one more than the fixture's limit
         (files_as_json(squares(), id=7), 400, "request.id is 7; expected a text"),
     ],
 )
-def test_requests_of_v2_that_make_no_sense(client, request_, status, said):
+def test_invalid_requests_of_v2_are_refused(client, request_, status, said):
     assert_said(client.post(INFER, data=json.dumps(request_)), status, said)
 
 
@@ -481,7 +481,7 @@ def assert_said(response, status: int, said: str) -> None:
         ({"instances": [], "top": 3}, 400, "request.top is unknown; expected only"),
     ],
 )
-def test_requests_of_tf_serving_that_make_no_sense(client, request_, status, said):
+def test_invalid_requests_of_tf_serving_are_refused(client, request_, status, said):
     assert_said(client.post(PREDICT, data=json.dumps(request_)), status, said)
 
 
@@ -496,7 +496,7 @@ def test_requests_of_tf_serving_that_make_no_sense(client, request_, status, sai
         (b"[" + b"0," * body.MAX_VALUES + b"0]", 413, "more than 2,000,000 values"),
     ],
 )
-def test_bodies_that_are_no_requests(client, path, body, status, said):
+def test_bodies_that_are_not_requests_are_refused(client, path, body, status, said):
     assert_said(client.post(path, data=body), status, said)
 
 
@@ -523,7 +523,7 @@ ONE_FILE = input_of("BYTES", [1])
         ({"data": b"{}", "headers": {LENGTH: "0"}}, "not JSON"),
     ],
 )
-def test_binary_data_that_does_not_add_up(client, arguments, said):
+def test_inconsistent_binary_data_is_refused(client, arguments, said):
     assert_said(client.post(INFER, **arguments), 400, said)
 
 
@@ -539,12 +539,12 @@ PACKED = gzip.compress(b"{}", mtime=0)
         (PACKED * 2, "gzip", 400, "something follows"),
     ],
 )
-def test_compression_that_is_damaged(client, body, encoding, status, said):
+def test_damaged_compression_is_refused(client, body, encoding, status, said):
     response = client.post(INFER, data=body, headers={"Content-Encoding": encoding})
     assert_said(response, status, said)
 
 
-def test_a_bomb_is_not_unpacked(registry):
+def test_a_compression_bomb_is_not_unpacked(registry):
     client = create_app(settings.load({}, max_request_bytes=10_000), registry).test_client()
     bomb = gzip.compress(bytes(1_000_000), mtime=0)
     response = client.post(INFER, data=bomb, headers={"Content-Encoding": "gzip"})
@@ -569,7 +569,7 @@ EVERY_APP = hypothesis.settings(
 
 
 @hypothesis.given(ARRAYS)
-def test_pixels_go_there_unchanged(array):
+def test_pixels_arrive_unchanged(array):
     declared = {"name": "x", "datatype": "UINT8", "shape": list(array.shape)}
     sized = {**declared, "parameters": {"binary_data_size": array.size}}
     for tensor, rest in (
@@ -583,7 +583,7 @@ def test_pixels_go_there_unchanged(array):
 
 
 @hypothesis.given(st.lists(st.binary(max_size=20), min_size=1))
-def test_files_go_there_unchanged(files):
+def test_files_arrive_unchanged(files):
     raw = with_lengths(*files)
     tensor = {"name": "x", "datatype": "BYTES", "shape": [len(files)]}
     sized = {**tensor, "parameters": {"binary_data_size": len(raw)}}
@@ -595,7 +595,7 @@ def test_files_go_there_unchanged(files):
     hypothesis.extra.numpy.arrays(np.float32, (2, 3), elements=st.floats(0, 1, width=32))
     | hypothesis.extra.numpy.arrays(object, (2, 3), elements=st.text()),
 )
-def test_answers_come_back_unchanged(is_binary, array):
+def test_answers_are_returned_unchanged(is_binary, array):
     tensor, raw = tensors.write("x", array, binary=is_binary)
     tensor = json.loads(json.dumps(tensor))
     data = elements(tensor["datatype"], raw) if is_binary else tensor["data"]

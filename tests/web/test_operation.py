@@ -52,7 +52,7 @@ def measured(client) -> dict[str, float]:
 # ------------------------------------------------------------------ probes
 
 
-def test_alive_is_not_yet_ready():
+def test_livez_is_ok_before_readyz():
     registry = Registry(studios.fake_classifier, studios.catalogue("lite"), "lite")
     app = create_app(settings.load({}), registry)
     client = app.test_client()
@@ -119,7 +119,7 @@ def answer(port: int, method: str, path: str, *more) -> tuple[int, str]:
 # ------------------------------------------------------------------ metrics
 
 
-def test_metrics_tell_what_was_answered(client):
+def test_metrics_count_answers(client):
     client.post(API, data={"image": [file(1), file(2)]})
     ask(client, b"hello")
     found = measured(client)
@@ -138,7 +138,7 @@ def test_metrics_tell_what_was_answered(client):
     assert any(name.startswith("build_info") for name in found)
 
 
-def test_who_watches_is_not_counted(client):
+def test_probes_are_not_counted(client):
     for path in ("/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live"):
         client.get(path)
     found = measured(client)
@@ -146,7 +146,7 @@ def test_who_watches_is_not_counted(client):
     assert not [name for name in found if name.startswith("requests_total")]
 
 
-def test_no_label_comes_from_outside(client):
+def test_metric_labels_are_never_user_input(client):
     client.get("/some/nonsense")
     ask(client, query_string={"committee": "nonsense"})
     found = measured(client)
@@ -155,7 +155,7 @@ def test_no_label_comes_from_outside(client):
     assert "nonsense" not in client.get("/metrics").text
 
 
-def test_what_is_turned_away_is_counted_by_its_reason(registry):
+def test_rejections_are_counted_by_reason(registry):
     app = create_app(settings.load({}, max_request_bytes=10_000), registry)
     client = app.test_client()
     assert ask(client, bytes(20_000)).status_code == 413
@@ -167,14 +167,14 @@ def test_what_is_turned_away_is_counted_by_its_reason(registry):
     assert found["requests_in_progress"] == 0
 
 
-def test_studios_in_one_process_count_apart(client, registry):
+def test_studios_in_one_process_have_separate_metrics(client, registry):
     ask(client)
     other = create_app(settings.load({}), registry).test_client()
     assert "requests_total 200 api.classify lite" in measured(client)
     assert "requests_total 200 api.classify lite" not in measured(other)
 
 
-def test_memory_is_told_too(client):
+def test_metrics_include_memory(client):
     assert re.search(r"^process_resident_memory_bytes \d", client.get("/metrics").text, re.M)
 
 
@@ -188,7 +188,7 @@ def logged(caplog):
     return caplog
 
 
-def test_a_request_is_one_line_without_names(client, logged):
+def test_a_request_is_one_log_line_without_file_names(client, logged):
     data = {"image": file(1), "top": "1"}
     client.post(f"{API}?rule=max", data=data, headers={"X-Request-ID": "abc-1"})
     (record,) = logged.records
@@ -206,7 +206,7 @@ def test_a_request_is_one_line_without_names(client, logged):
     }
 
 
-def test_who_watches_is_not_logged(client, logged):
+def test_probes_are_not_logged(client, logged):
     for path in ("/livez", "/readyz", "/healthz", "/metrics"):
         client.get(path)
     assert not logged.records
@@ -215,12 +215,12 @@ def test_who_watches_is_not_logged(client, logged):
 
 
 @pytest.mark.parametrize("sent", ["", "a b", "x" * 65, 'a"b', "猫"])
-def test_an_odd_request_id_is_replaced(client, sent):
+def test_an_invalid_request_id_is_replaced(client, sent):
     got = client.get("/livez", headers={"X-Request-ID": sent.encode().decode("latin-1")})
     assert re.fullmatch("[0-9a-f]{32}", got.headers["X-Request-ID"])
 
 
-def test_a_sane_request_id_is_kept(client):
+def test_a_valid_request_id_is_kept(client):
     got = client.get("/nothing", headers={"X-Request-ID": "trace:1.2_3-4"})
     assert got.headers["X-Request-ID"] == "trace:1.2_3-4"
 
@@ -239,7 +239,7 @@ def broken():
 
 
 @pytest.mark.parametrize("form", ["json", "off"])
-def test_a_surprise_is_found_by_its_request_id(broken, capsys, form):
+def test_an_unexpected_error_is_logged_with_its_request_id(broken, capsys, form):
     logs.configure(form)
     message = ask(broken, headers={"X-Request-ID": "find-me"}).json["error"]["message"]
     assert "under the id find-me" in message
@@ -248,7 +248,7 @@ def test_a_surprise_is_found_by_its_request_id(broken, capsys, form):
     assert "RuntimeError: a secret of the house" in lines[0]["traceback"]
 
 
-def test_people_read_text(broken, capsys):
+def test_the_text_log_is_readable(broken, capsys):
     logs.configure("text")
     broken.get("/no%0Athing")
     (line,) = capsys.readouterr().err.splitlines()
@@ -256,7 +256,7 @@ def test_people_read_text(broken, capsys):
     assert "method=GET path=/no%0Athing status=404" in line
 
 
-def test_work_stops_soon_after_the_deadline_of_its_request():
+def test_work_stops_soon_after_its_deadline():
     classifier = studios.fake_classifier("lite", seconds_per_run=0.1)
     registry = Registry(lambda name: classifier, studios.catalogue("lite"), "lite")
     app = create_app(settings.load({}, deadline_s=1), registry)

@@ -1,4 +1,4 @@
-"""Publishing: versions, roll back, the card, what is copied, the download, the page to share."""
+"""Publishing: versions, roll back, the card, code to copy, downloads, the page to share."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def classes(client: FlaskClient, committee: str = "garden") -> set[str]:
 # ------------------------------------------------------------------ versions
 
 
-def test_versions_are_listed_with_what_they_are_worth(client):
+def test_versions_are_listed_with_their_accuracy(client):
     text = seen(client)
     facts = "60 % to 98 % (9 of 10 photos) 40 photos EfficientNetLite0 2026-01-02"
     assert f"2 active Take offline Try Download {facts}" in text
@@ -85,7 +85,7 @@ def test_versions_are_listed_with_what_they_are_worth(client):
     ]
 
 
-def test_a_roll_back_is_answered_at_once_and_so_is_the_way_forward(client):
+def test_rolling_back_and_forward_take_effect_at_once(client):
     assert classes(client) == NEW
     response = serve(client, 1)
     assert (response.status_code, response.location) == (303, "/bundles/garden?done=served")
@@ -98,7 +98,7 @@ def test_a_roll_back_is_answered_at_once_and_so_is_the_way_forward(client):
     assert classes(client) == NEW
 
 
-def test_no_request_is_lost_and_none_mixed_up_while_versions_change(client):
+def test_no_request_is_lost_or_mixed_up_while_versions_change(client):
     app, stop = client.application, threading.Event()
     own = {"garden": [OLD, NEW], "garden@1": [OLD], "garden@2": [NEW]}
 
@@ -118,7 +118,7 @@ def test_no_request_is_lost_and_none_mixed_up_while_versions_change(client):
         assert min(one.result() for one in asking) > 0
 
 
-def test_a_committee_taken_offline_is_not_offered_and_comes_back(client):
+def test_an_offline_committee_is_not_listed_until_it_is_published_again(client):
     assert serve(client, 0).location == "/bundles/garden?done=offline"
     refused = client.post(f"{API}?committee=garden", data=squares(), content_type="image/png")
     assert refused.status_code == 404
@@ -135,7 +135,7 @@ def test_a_committee_taken_offline_is_not_offered_and_comes_back(client):
     assert 'value="garden"' in page(client, "/")
 
 
-def test_a_draft_is_listed_and_answers_by_its_number_only(client, shelf):
+def test_an_unpublished_version_is_served_by_its_number_only(client, shelf):
     write_with_metrics(shelf, "garden", "moth", "fly", publish=False)
     assert "are answered by version 2" in seen(client)
     assert "3 Publish Try Download" in seen(client)
@@ -155,7 +155,7 @@ def test_other_protocols_mean_the_active_version_too(client):
     assert (bundles["garden"]["version"], bundles["garden"]["classes"]) == (1, ["ant", "bee"])
 
 
-def test_a_damaged_version_never_is_the_active_one(client, shelf):
+def test_a_damaged_version_cannot_be_activated(client, shelf):
     (bundles.find(shelf, "garden@1").folder / "members" / MEMBER / "network.bin").write_text("")
     response = serve(client, 1)
     assert response.status_code == 409
@@ -174,14 +174,14 @@ def test_the_default_committee_stays_online(client):
 
 
 @pytest.mark.parametrize("version", ["", "x", "-1", "1.5", "²", "9" * 400])
-def test_a_version_that_is_no_number_is_refused(client, version):
+def test_a_version_that_is_not_a_number_is_refused(client, version):
     response = serve(client, version)
     assert response.status_code == 400
     assert "expected its number" in response.text
     assert classes(client) == NEW
 
 
-def test_what_is_not_there_is_said(client):
+def test_unknown_bundles_and_versions_have_a_message(client):
     assert serve(client, 7).status_code == 404
     assert serve(client, 0, "pond").status_code == 404
     for path in (
@@ -198,7 +198,7 @@ def test_what_is_not_there_is_said(client):
     assert client.get("/projects/pond/publish").status_code == 404
 
 
-def test_pages_of_other_sites_publish_nothing(client):
+def test_publishing_from_other_sites_is_refused(client):
     for path in ("active", "card"):
         headers = {**BROWSER, "Sec-Fetch-Site": "cross-site"}
         response = client.post(f"/bundles/garden/{path}", data={"version": 1}, headers=headers)
@@ -209,7 +209,7 @@ def test_pages_of_other_sites_publish_nothing(client):
 # ------------------------------------------------------------------ the lists
 
 
-def test_all_bundles_are_listed_whoever_taught_them(client, shelf):
+def test_all_bundles_are_listed_whatever_their_origin(client, shelf):
     serve(client, 0)
     text = seen(client, "/bundles")
     assert "base 1 1 60 % to 98 %" in text
@@ -217,14 +217,14 @@ def test_all_bundles_are_listed_whoever_taught_them(client, shelf):
     assert "wasp, hornet" in text
 
 
-def test_an_empty_studio_says_how_bundles_come(tmp_path):
+def test_an_empty_studio_says_how_to_get_bundles(tmp_path):
     write_with_metrics(tmp_path, "base", "x", "y")
     client = studio(tmp_path).test_client()
     bundles.remove(tmp_path, "base")
     assert "There are no taught committees yet" in seen(client, "/bundles")
 
 
-def test_a_project_has_the_same_page_among_its_own(client, shelf):
+def test_a_project_has_the_same_publishing_page(client, shelf):
     project = client.application.extensions["triptych"].projects.make("My pond")
     assert "has not been taught" in seen(client, f"/projects/{project.key}/publish")
     write_with_metrics(shelf, project.key, "newt", "frog")
@@ -268,7 +268,7 @@ def test_the_figures_of_a_card_cannot_be_edited(client):
     assert "100 %" not in text
 
 
-def test_a_card_that_is_too_long_is_refused_whole(client, shelf):
+def test_a_card_that_is_too_long_is_refused(client, shelf):
     response = client.post("/bundles/garden/card", data={"use": "x" * 4001}, headers=BROWSER)
     assert response.status_code == 400
     assert "at most 4000" in response.text
@@ -280,7 +280,7 @@ def test_a_card_that_is_too_long_is_refused_whole(client, shelf):
 # ------------------------------------------------------------------ download
 
 
-def test_a_download_is_taken_in_elsewhere_with_its_card(client, shelf, tmp_path_factory):
+def test_a_download_is_imported_with_its_card(client, shelf, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     client.post("/bundles/garden/card", data={"use": "Only in summer."})
     response = client.get("/bundles/garden/1.zip")
@@ -305,7 +305,7 @@ def snippets(client: FlaskClient, **more: object) -> dict[str, str]:
     return {name: html.unescape(code) for name, code in found}
 
 
-def test_what_is_copied_names_this_studio_and_committee(shelf):
+def test_the_code_to_copy_names_this_studio_and_committee(shelf):
     client = studio(shelf, allowed_hosts="photos.example").test_client()
     found = snippets(client, base_url="https://photos.example")
     address = f"https://photos.example{API}?committee=garden"
@@ -316,7 +316,7 @@ def test_what_is_copied_names_this_studio_and_committee(shelf):
         compile(found[name], name, "exec")
 
 
-def test_the_python_here_works_as_it_stands(shelf, monkeypatch, capsys, tmp_path):
+def test_the_python_to_copy_works(shelf, monkeypatch, capsys, tmp_path):
     found = snippets(studio(shelf).test_client())["here"]
     asked = []
     monkeypatch.setattr(
@@ -329,7 +329,7 @@ def test_the_python_here_works_as_it_stands(shelf, monkeypatch, capsys, tmp_path
     assert capsys.readouterr().out.split()[0] in ("wasp", "hornet")
 
 
-def test_with_a_key_all_that_is_copied_sends_it_and_nobody_else_sees_anything(shelf):
+def test_with_a_key_the_code_to_copy_sends_it(shelf):
     client = studio(shelf, api_key=KEY).test_client()
     for path in ("/bundles", "/bundles/garden", "/c/garden", "/bundles/garden/1.zip"):
         assert client.get(path, headers=BROWSER).status_code == 401
@@ -386,7 +386,7 @@ def test_the_page_to_share_answers_without_a_script(client):
         ("javascript:alert(1)", "/"),
     ],
 )
-def test_who_signs_in_gets_to_the_page_that_was_asked_for(shelf, onward, where):
+def test_signing_in_redirects_to_the_requested_page(shelf, onward, where):
     client = studio(shelf, api_key=KEY).test_client()
     door = client.get("/c/garden?x=1", headers=BROWSER)
     assert 'name="next" value="/c/garden?x=1"' in html.unescape(door.text)

@@ -90,7 +90,7 @@ def test_publish_roll_back_and_share(visit, address):
     assert_active(page, 2)
 
 
-def test_what_is_copied_asks_this_studio(visit, tmp_path):
+def test_the_copied_command_uses_this_studio(visit, tmp_path):
     page = visit("/bundles/garden", permissions=CLIPBOARD)
     (tmp_path / "photo.jpg").write_bytes(squares())
     page.clock.install()
@@ -130,7 +130,7 @@ def test_by_keyboard_only(visit):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_a_phone_nothing_sticks_out(visit, address, scheme):
+def test_pages_fit_a_phone(visit, address, scheme):
     page = visit("/c/garden", color_scheme=scheme, **browser.PHONE)
     expect(page.locator("text=Take a photo")).to_be_visible()
     expect(page.locator("#camera")).to_have_attribute("capture", "environment")

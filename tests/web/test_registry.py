@@ -1,4 +1,4 @@
-"""The committees of a running studio: loaded, swapped, dropped, within a limit."""
+"""The committees of a running server: loaded, replaced, unloaded, within a limit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sized(name: str, size_bytes: int = SIZE_BYTES) -> Classifier:
     return classifier
 
 
-def test_the_registry_loads_once_and_only_when_asked():
+def test_committees_are_loaded_once_on_demand():
     loaded = []
 
     def load(name):
@@ -40,7 +40,7 @@ def test_the_registry_loads_once_and_only_when_asked():
     assert loaded == ["lite"]
 
 
-def test_the_registry_tries_again_after_a_failure():
+def test_a_failed_load_is_retried():
     attempts = []
 
     def load(name):
@@ -55,7 +55,7 @@ def test_the_registry_tries_again_after_a_failure():
     assert registry.get().committee.name == "lite"
 
 
-def test_the_registry_refuses_a_default_that_is_not_on_offer():
+def test_an_unknown_default_is_refused():
     with pytest.raises(errors.UnknownName, match="no committee 'classic'; expected one of: lite"):
         Registry(studios.fake_classifier, studios.catalogue("lite"), "classic")
 
@@ -96,12 +96,12 @@ def test_a_version_can_be_named(registry, asked):
 
 
 @pytest.mark.parametrize("name", ["garden@3", "garden@", "garden@x", "@1", "pond@2", "lite@1@1"])
-def test_a_version_that_is_not_there_is_refused(registry, name):
+def test_an_unknown_version_is_refused(registry, name):
     with pytest.raises(errors.UnknownName, match="expected one of: lite, garden, pond"):
         registry.get(name)
 
 
-def test_a_new_committee_is_found_when_it_is_asked_for(registry, shelf):
+def test_a_new_bundle_is_found_on_request(registry, shelf):
     with pytest.raises(errors.UnknownName):
         registry.get("meadow")
     shelf["meadow"] = [1]
@@ -109,7 +109,7 @@ def test_a_new_committee_is_found_when_it_is_asked_for(registry, shelf):
     assert "meadow" in registry.names
 
 
-def test_a_committee_taught_again_is_swapped(registry, shelf, asked):
+def test_a_committee_trained_again_is_replaced(registry, shelf, asked):
     before = registry.get("garden")
     registry.refresh()
     assert registry.loaded("garden") is before
@@ -121,7 +121,7 @@ def test_a_committee_taught_again_is_swapped(registry, shelf, asked):
     assert asked == ["garden", "garden"]
 
 
-def test_a_version_that_cannot_be_loaded_leaves_the_old_one(shelf):
+def test_a_version_that_cannot_be_loaded_keeps_the_old_one(shelf):
     def load(name):
         if shelf["garden"][-1] == 3:
             raise errors.BundleError("damaged")
@@ -136,7 +136,7 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one(shelf):
     assert registry.loaded("garden") is before
 
 
-def test_a_roll_back_is_swapped_while_the_name_goes_on_to_answer(registry, shelf, asked):
+def test_the_name_is_served_while_a_roll_back_loads(registry, shelf, asked):
     shelf["garden"] = Offer((1, 2, 3), 3)
     registry.refresh()
     third = registry.get("garden")
@@ -152,7 +152,7 @@ def test_a_roll_back_is_swapped_while_the_name_goes_on_to_answer(registry, shelf
     assert registry.facts("garden").versions == (1, 2, 3)
 
 
-def test_a_version_that_is_loaded_by_its_number_is_not_loaded_again(registry, shelf, asked):
+def test_a_version_loaded_by_number_is_shared(registry, shelf, asked):
     registry.get("garden")
     first = registry.get("garden@1")
     shelf["garden"] = Offer((1, 2), 1)
@@ -167,7 +167,7 @@ def test_a_version_that_is_loaded_by_its_number_is_not_loaded_again(registry, sh
     assert registry.loaded("garden") is tried
 
 
-def test_while_a_version_is_swapped_each_number_is_answered_by_its_own(shelf):
+def test_each_version_answers_by_number_during_a_swap(shelf):
     begun, go_on, loaded = threading.Event(), threading.Event(), []
 
     def load(name):
@@ -192,7 +192,7 @@ def test_while_a_version_is_swapped_each_number_is_answered_by_its_own(shelf):
     assert loaded == ["garden", "garden"]
 
 
-def test_a_committee_that_is_not_published_is_asked_by_its_numbers_only(registry, shelf):
+def test_an_unpublished_committee_is_served_by_number_only(registry, shelf):
     registry.get("garden")
     shelf["garden"] = Offer((1, 2), None)
     registry.refresh()
@@ -204,7 +204,7 @@ def test_a_committee_that_is_not_published_is_asked_by_its_numbers_only(registry
     assert registry.facts("garden@2").active is None
 
 
-def test_one_that_cannot_be_loaded_does_not_hold_up_the_others(shelf):
+def test_a_committee_that_cannot_be_loaded_does_not_block_others(shelf):
     def load(name):
         if name == "garden" and shelf["garden"][-1] == 3:
             raise errors.BundleError("damaged")
@@ -221,7 +221,7 @@ def test_one_that_cannot_be_loaded_does_not_hold_up_the_others(shelf):
     assert registry.loaded("pond") is not before["pond"]
 
 
-def test_a_default_in_one_version_stays_that(shelf):
+def test_a_default_with_a_version_keeps_that_version(shelf):
     registry = Registry(sized, lambda: shelf, "garden@1")
     first = registry.get()
     shelf["garden"] = Offer((1, 2), 1)
@@ -249,7 +249,7 @@ def test_beyond_its_limit_the_least_used_is_unloaded(registry):
     assert [registry.ready(name) for name in ("lite", "garden", "pond")] == [True, True, False]
 
 
-def test_what_is_used_stays(shelf):
+def test_a_committee_in_use_is_not_unloaded(shelf):
     registry = Registry(sized, lambda: shelf, "lite", max_bytes=3 * SIZE_BYTES)
     for name in ("lite", "garden", "pond"):
         registry.get(name)
@@ -258,7 +258,7 @@ def test_what_is_used_stays(shelf):
     assert [registry.ready(name) for name in ("garden", "pond")] == [True, False]
 
 
-def test_one_that_is_larger_than_the_limit_is_served_all_the_same(shelf):
+def test_a_committee_larger_than_the_limit_is_served(shelf):
     registry = Registry(
         lambda name: sized(name, 99 * SIZE_BYTES), lambda: shelf, "lite", max_bytes=1
     )
@@ -267,7 +267,7 @@ def test_one_that_is_larger_than_the_limit_is_served_all_the_same(shelf):
     assert not registry.ready("pond")
 
 
-def test_an_unloaded_committee_comes_back(registry, asked):
+def test_an_unloaded_committee_is_loaded_again(registry, asked):
     registry.get("garden")
     registry.unload("garden")
     assert not registry.ready("garden")
@@ -277,7 +277,7 @@ def test_an_unloaded_committee_comes_back(registry, asked):
         registry.unload("nobody")
 
 
-def test_those_who_ask_at_once_load_once(shelf):
+def test_simultaneous_requests_load_once(shelf):
     asked, together = [], threading.Barrier(4, timeout=60)
 
     def load(name):

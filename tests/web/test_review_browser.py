@@ -1,4 +1,4 @@
-"""Looking at mistakes and correcting them in a real Chromium, with the mouse and without.
+"""Reviewing mistakes and correcting labels in a real Chromium, by mouse and by keyboard.
 
 Any error in the browser's console fails the test.
 """
@@ -55,7 +55,7 @@ def assert_focused(page, name: str) -> None:
     expect(page.locator("[data-photo]:focus-within .choose")).to_have_text(name)
 
 
-def test_a_cell_opens_its_photos_and_a_label_is_mended(visit, door, key):
+def test_a_cell_opens_its_photos_and_a_label_is_corrected(visit, door, key):
     page = visit(f"/projects/{key}/result")
     screenshot(page, "result")
     follow(page.get_by_role("link", name="1 of ants taken for bees"))
@@ -71,7 +71,7 @@ def test_a_cell_opens_its_photos_and_a_label_is_mended(visit, door, key):
     assert home_of(door, key, "ants-1.png") == "ants"
 
 
-def test_a_likely_label_error_is_accepted_by_one_click_and_stays_so(visit, door, key):
+def test_a_likely_label_error_is_corrected_by_one_click(visit, door, key):
     page = visit(f"/projects/{key}/result")
     photo(page, "ants-3.png").get_by_role("button", name="Move to bees").click()
     page.get_by_text("Moved ants-3.png to bees.").wait_for()
@@ -82,7 +82,7 @@ def test_a_likely_label_error_is_accepted_by_one_click_and_stays_so(visit, door,
     expect(photo(page, "ants-3.png")).to_have_count(0)
 
 
-def test_labels_are_mended_by_keyboard_alone(visit, door, key):
+def test_labels_are_corrected_by_keyboard_alone(visit, door, key):
     page = visit(f"/projects/{key}/result/cell?truth=ants&photos=all")
     page.locator("[data-photo] input").first.focus()
     order = ["ants-3.png", "ants-0.png", "ants-1.png", "ants-2.png"]  # the surest first
@@ -121,7 +121,7 @@ def test_two_versions_side_by_side(visit, door, key):
     screenshot(page, "compare")
 
 
-def test_the_report_opens_within_its_policy(visit, key):
+def test_the_report_opens_within_its_content_security_policy(visit, key):
     page = visit(f"/projects/{key}/result")
     follow(page.get_by_role("link", name="The whole report of this version"))
     expect(page.get_by_text("All of it.")).to_be_visible()
@@ -163,7 +163,7 @@ def test_the_inbox_by_keyboard_alone(visit, door, key):
     assert door.waiting() == 0
 
 
-def test_a_photo_comes_from_the_classify_page_to_the_inbox(visit, door):
+def test_a_photo_from_the_classify_page_reaches_the_inbox(visit, door):
     before = door.waiting()
     page = visit("/")
     page.check('[name="committee"][value="garden"]')
@@ -207,7 +207,7 @@ def test_the_inbox_on_a_phone(visit, door, key):
     screenshot(page, "inbox-phone")
 
 
-def test_without_a_script_a_label_is_mended_all_the_same(visit, door, key):
+def test_a_label_is_corrected_without_a_script(visit, door, key):
     page = visit(f"/projects/{key}/result/label-issues", java_script_enabled=False)
     follow(photo(page, "ants-3.png").get_by_role("button", name="Move to bees"))
     expect(page.get_by_text("Moved ants-3.png to bees.")).to_be_visible()

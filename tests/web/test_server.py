@@ -1,4 +1,4 @@
-"""The studio on a real socket: it stays awake while it computes, and stops with manners."""
+"""The server on a real socket: responsive while it computes, and stopped gracefully."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def asking():
         yield lambda address: pool.submit(ask, address)
 
 
-def test_it_answers(busy_studio):
+def test_the_server_answers(busy_studio):
     status, answer = ask(busy_studio)
     assert status == 200
     assert answer["results"][0]["verdict"]["label"] in studios.NAMES
@@ -112,7 +112,7 @@ def test_kept_alive_connections_do_not_wait_for_acknowledgements(busy_studio):
     assert usual_s - at_once_s < 0.03
 
 
-def test_errors_raised_beside_the_loop_are_answered(busy_studio):
+def test_errors_in_threads_are_answered(busy_studio):
     status, answer = post(busy_studio, b"hello", {"Content-Type": "image/png"})
     assert (status, answer["results"][0]["error"]["code"]) == (415, "not_an_image")
     status, answer = post(
@@ -168,7 +168,7 @@ def test_a_full_server_refuses_before_it_reads(asking):
         assert ask(address)[0] == 200
 
 
-def test_what_takes_too_long_is_given_up(asking):
+def test_requests_beyond_the_deadline_are_cancelled(asking):
     with studios.fake_studio(seconds_per_run=1.0, deadline_s=1) as (_, address):
         first, second = asking(address), asking(address)
         for answer in (first, second):
@@ -178,7 +178,7 @@ def test_what_takes_too_long_is_given_up(asking):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_photos_are_forgotten_while_a_connection_stays_open():
+def test_photos_are_freed_while_a_connection_stays_open():
     large = bytes(30 << 20)
     with studios.fake_studio() as (process, address):
         before = memory_bytes(process.pid)
@@ -199,7 +199,7 @@ def memory_bytes(pid: int) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_finishes_its_answers_before_it_stops(asking, number):
+def test_requests_in_progress_finish_before_the_server_stops(asking, number):
     with studios.fake_studio(seconds_per_run=0.35) as (process, address):
         idle = connect(address)
         idle.request("GET", "/healthz")
@@ -221,7 +221,7 @@ def test_a_busy_port_is_explained(busy_studio):
         server.serve(settings.load({}, port=port), registry, print)
 
 
-def test_it_does_not_open_without_its_committee():
+def test_the_server_does_not_start_without_its_committee():
     def load(name):
         raise errors.WeightsMissing("Fetch them once with: triptych pull VGG16")
 

@@ -1,9 +1,9 @@
-"""A person's whole path through the studio, in a real Chromium and with real networks.
+"""The whole workflow of the studio, in a real Chromium and with real networks.
 
-From nothing to a published committee: a project with two classes and forty photos, one of them
-under the wrong class; taught, looked at, put right, taught again, published, asked, and asked why.
-Once with the mouse, and once by keyboard alone on a screen as wide as a phone's. Any error of a
-script, and anything in the browser's console that is an error, fails the test.
+From an empty studio to a published committee: a project with two classes and forty photos, one of
+them mislabelled; trained, reviewed, corrected, trained again, published, used, and explained. Once
+by mouse, and once by keyboard alone on a screen as wide as a phone's. Any error of a script or in
+the browser's console fails the test.
 """
 
 from __future__ import annotations

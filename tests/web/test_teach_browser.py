@@ -1,4 +1,4 @@
-"""Projects in a real Chromium: made, filled in every way there is, put right and taught.
+"""Projects in a real Chromium: created, filled in every way, corrected and trained.
 
 Any error in the browser's console fails the test, unless the test says that it is expected.
 """
@@ -119,7 +119,7 @@ def test_a_project_and_its_classes_by_keyboard_alone(projects, visit, expected):
     assert counts(projects, "my-garden") == {"ants": 0, "bees": 0}
 
 
-def test_a_late_answer_does_not_bring_back_what_was(projects, garden, visit):
+def test_a_late_response_does_not_restore_old_content(projects, garden, visit):
     page = visit(f"/projects/{garden}")
     late = []
 
@@ -168,7 +168,7 @@ def test_a_project_is_renamed_and_deleted(projects, garden, visit):
 # ------------------------------------------------------------------ ways to bring photos
 
 
-def test_photos_chosen_for_each_class(projects, garden, visit):
+def test_photos_selected_for_each_class(projects, garden, visit):
     page = visit(f"/projects/{garden}")
     for start, name in ((0, "ants"), (20, "bees")):
         section(page, name).get_by_label(f"Choose photos for {name}").set_input_files(
@@ -180,7 +180,7 @@ def test_photos_chosen_for_each_class(projects, garden, visit):
     screenshot(page, "project")
 
 
-def test_photos_chosen_while_the_page_was_renewed(projects, garden, visit):
+def test_photos_selected_while_the_page_was_updated(projects, garden, visit):
     page = visit(f"/projects/{garden}")
     with page.expect_file_chooser() as chooser:
         section(page, "bees").get_by_text("Choose photos").click()
@@ -190,7 +190,7 @@ def test_photos_chosen_while_the_page_was_renewed(projects, garden, visit):
     wait_for_photos(page, "bees", 2)
 
 
-def test_photos_chosen_while_the_script_is_on_its_way(projects, garden, visit):
+def test_photos_selected_before_the_script_has_loaded(projects, garden, visit):
     page = visit(f"/projects/{garden}")
     with browser.held_back(page, "photos.js"):
         page.reload(wait_until="commit")
@@ -239,7 +239,7 @@ def zipped() -> bytes:
     return packed.getvalue()
 
 
-def test_a_zip_becomes_a_project_and_what_is_no_photo_is_listed(projects, visit):
+def test_a_zip_becomes_a_project_and_other_files_are_listed(projects, visit):
     page = visit("/projects")
     page.set_input_files("#import-zip", files(("pets.zip", zipped())))
     page.get_by_role("link", name="Open the project").wait_for()
@@ -263,13 +263,13 @@ def test_a_folder_becomes_a_project(projects, visit, tmp_path):
     assert counts(projects, "pets") == {"cat": 3, "dog": 1}
 
 
-def test_a_zip_chosen_for_a_class_goes_into_it(projects, garden, visit):
+def test_a_zip_selected_for_a_class_goes_into_it(projects, garden, visit):
     page = visit(f"/projects/{garden}")
     page.get_by_label("Choose photos for ants").set_input_files(files(("pets.zip", zipped())))
     wait_for_photos(page, "ants", 4)
 
 
-def test_a_zip_dropped_beside_the_classes_brings_its_own(projects, garden, visit):
+def test_a_zip_dropped_beside_the_classes_adds_classes(projects, garden, visit):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for n, folder in enumerate(("ANTS", "wasps", "wasps")):
@@ -296,7 +296,7 @@ def test_a_burst_by_webcam(projects, garden, visit):
     assert counts(projects, garden)["bees"] >= 3
 
 
-def test_without_a_camera_it_is_said(garden, visit):
+def test_a_missing_camera_is_reported(garden, visit):
     page = visit(f"/projects/{garden}")
     page.evaluate(
         """() => {
@@ -312,7 +312,7 @@ def test_without_a_camera_it_is_said(garden, visit):
 # ------------------------------------------------------------------ when uploads go wrong
 
 
-def test_a_busy_studio_is_waited_for(projects, garden, visit, expected):
+def test_uploads_to_a_busy_studio_are_repeated(projects, garden, visit, expected):
     expected.append("status of 503")
     page = visit(f"/projects/{garden}")
     answers = iter([True, True])
@@ -329,7 +329,7 @@ def test_a_busy_studio_is_waited_for(projects, garden, visit, expected):
     assert counts(projects, garden)["ants"] == 4
 
 
-def test_a_studio_that_went_away_is_gone_on_with(projects, garden, visit, expected):
+def test_uploads_resume_after_a_lost_connection(projects, garden, visit, expected):
     expected.append("net::ERR_FAILED")
     page = visit(f"/projects/{garden}")
     page.route("**/photos", lambda route: route.abort())
@@ -341,7 +341,7 @@ def test_a_studio_that_went_away_is_gone_on_with(projects, garden, visit, expect
     expect(page.locator("#uploads-count")).to_have_text("5 of 5 photos added.")
 
 
-def test_stopping_keeps_what_has_arrived(projects, garden, visit):
+def test_stopping_keeps_uploaded_photos(projects, garden, visit):
     page = visit(f"/projects/{garden}")
     few = itertools.count()
 
@@ -373,7 +373,7 @@ def sorted_wrongly(projects, garden) -> str:
     return garden
 
 
-def test_what_was_found_is_shown_and_put_right(projects, sorted_wrongly, visit):
+def test_findings_are_shown_and_corrected(projects, sorted_wrongly, visit):
     page = visit(f"/projects/{sorted_wrongly}")
     expect(page.locator(".badge", has_text="in two classes")).to_have_count(2)
     page.get_by_text("under several classes").click()
@@ -408,7 +408,7 @@ def test_photos_are_moved_by_keyboard(projects, sorted_wrongly, visit):
     wait_for_photos(page, "ants", 6)
 
 
-def test_many_are_chosen_at_once(sorted_wrongly, visit):
+def test_many_photos_are_selected_at_once(sorted_wrongly, visit):
     page = visit(f"/projects/{sorted_wrongly}")
     boxes = section(page, "ants").locator(BOX)
     boxes.nth(1).click()
@@ -420,7 +420,7 @@ def test_many_are_chosen_at_once(sorted_wrongly, visit):
     expect(page.locator("#chosen")).to_have_text("6 photos chosen")
 
 
-def test_deleting_asks_first(projects, sorted_wrongly, visit):
+def test_deleting_asks_for_confirmation(projects, sorted_wrongly, visit):
     page = visit(f"/projects/{sorted_wrongly}")
     section(page, "bees").locator(BOX).check()
     page.get_by_role("button", name="Delete", exact=True).click()
@@ -434,7 +434,7 @@ def test_deleting_asks_first(projects, sorted_wrongly, visit):
     assert projects.find(sorted_wrongly).photos == 6
 
 
-def test_what_is_written_stays_while_photos_arrive(garden, visit):
+def test_text_input_is_kept_while_photos_arrive(garden, visit):
     page = visit(f"/projects/{garden}")
     page.get_by_label("Add a class").fill("wasp")
     page.get_by_label("Choose photos for ants").set_input_files(files(*some(3)))
@@ -444,7 +444,7 @@ def test_what_is_written_stays_while_photos_arrive(garden, visit):
     expect(page.get_by_label("Add a class")).to_be_focused()
 
 
-def test_more_photos_are_shown_when_asked_for(projects, garden, visit):
+def test_more_photos_are_shown_on_request(projects, garden, visit):
     ants = projects.find(garden).classes[0].id
     for n in range(30):
         projects.add(garden, f"{n}.jpg", picture(n, size=(8, 8)), ants)
@@ -458,7 +458,7 @@ def test_more_photos_are_shown_when_asked_for(projects, garden, visit):
 # ------------------------------------------------------------------ teaching
 
 
-def test_teaching_is_followed_to_its_end(projects, garden, visit):
+def test_training_is_shown_to_its_end(projects, garden, visit):
     for own in projects.find(garden).classes:
         for n in range(6):
             projects.add(garden, f"{n}.jpg", picture(100 * own.id + n), own.id)

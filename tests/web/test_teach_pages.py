@@ -1,4 +1,4 @@
-"""The pages on which projects are made, filled and taught: what they show, take and refuse."""
+"""The pages on which projects are created, filled and trained."""
 
 from __future__ import annotations
 
@@ -68,9 +68,7 @@ def follow(client, response):
     return client.get(response.location, headers=PAGE)
 
 
-def test_black_photos_have_a_badge_and_a_class_of_them_is_told_before_teaching(
-    client, projects, garden
-):
+def test_black_photos_have_a_badge_and_a_class_of_them_a_warning(client, projects, garden):
     ids = class_ids(projects, garden)
     for n in range(3):
         projects.add(garden, f"{n}.png", plain_image((0, 0, 40 * n)), ids["bees"])
@@ -113,13 +111,13 @@ def test_a_project_is_made_renamed_and_removed(client, projects):
     assert projects.all() == []
 
 
-def test_a_script_is_told_where_the_project_is(client):
+def test_a_script_gets_the_address_of_the_project(client):
     made = client.post("/projects", data={"title": "Garden"}).json
     assert made == {"address": "/projects/garden", "key": "garden"}
 
 
 @pytest.mark.parametrize("title", ["", "   ", "x" * 81])
-def test_a_title_that_cannot_be_is_refused_in_words(client, projects, title):
+def test_invalid_titles_are_refused_with_a_message(client, projects, title):
     page = client.post("/projects", data={"title": title}, headers=PAGE)
     assert page.status_code == 400
     assert "title" in page.text
@@ -127,7 +125,7 @@ def test_a_title_that_cannot_be_is_refused_in_words(client, projects, title):
     assert projects.all() == []
 
 
-def test_titles_and_names_are_no_markup(client, projects):
+def test_titles_and_names_are_escaped(client, projects):
     bad = "<script>alert(1)</script>"
     key = projects.make(bad).key
     own = projects.add_class(key, "' onmouseover=alert(1) x='")
@@ -141,7 +139,7 @@ def test_titles_and_names_are_no_markup(client, projects):
         assert "' onmouseover" not in page
 
 
-def test_the_list_tells_of_each_project(client, garden):
+def test_the_list_describes_each_project(client, garden):
     page = client.get("/projects").text
     assert "2 classes · 1 photo" in page
     assert page.count("/thumb.jpg") == 1
@@ -175,7 +173,7 @@ def test_a_zip_becomes_a_project(client, projects):
         ({"zip": (zipped(**{"notes.txt": b"hello"}), "notes.zip")}, "photo"),
     ],
 )
-def test_what_is_no_zip_of_photos_is_refused(client, projects, sent, said):
+def test_a_file_that_is_not_a_zip_of_photos_is_refused(client, projects, sent, said):
     page = client.post("/projects/import", data=sent, headers=PAGE)
     assert page.status_code == 400
     assert said in page.text
@@ -202,7 +200,7 @@ def test_classes_are_added_renamed_and_removed(client, projects, garden):
 
 
 @pytest.mark.parametrize("name", ["", "ants", "a/b", "..", "x" * 61, "line\nbreak\x00"])
-def test_a_class_that_cannot_be_is_refused_in_words(client, garden, name):
+def test_invalid_class_names_are_refused_with_a_message(client, garden, name):
     refused = client.post(f"/projects/{garden}/classes", data={"name": name})
     assert refused.status_code == 400
     assert refused.json["error"]["code"] == "setting"
@@ -211,13 +209,13 @@ def test_a_class_that_cannot_be_is_refused_in_words(client, garden, name):
 @pytest.mark.parametrize(
     "path", ["classes/99/rename", "classes/99/remove", "classes/x/remove", "nothing"]
 )
-def test_what_is_not_there_is_not_found(client, garden, path):
+def test_unknown_addresses_are_404(client, garden, path):
     response = client.post(f"/projects/{garden}/{path}", data={"name": "wasps"}, headers=PAGE)
     assert response.status_code == 404
 
 
 @pytest.mark.parametrize("path", ["", "/teach", "/job.json"])
-def test_a_project_that_is_not_there(client, path):
+def test_an_unknown_project_is_404(client, path):
     page = client.get(f"/projects/nothing{path}", headers=PAGE)
     assert page.status_code == 404
     assert "Traceback" not in page.text
@@ -227,7 +225,7 @@ def test_a_project_that_is_not_there(client, path):
 # ------------------------------------------------------------------ photos come
 
 
-def test_a_script_brings_one_photo_a_request(client, projects, garden):
+def test_a_script_uploads_one_photo_per_request(client, projects, garden):
     bees = class_ids(projects, garden)["bees"]
     answer = upload(client, garden, ("bee.jpg", picture(2)), **{"class": str(bees)}).json
     assert answer["refused"] == []
@@ -266,7 +264,7 @@ def test_a_form_without_a_script_leads_back_to_the_page(client, garden):
     "name",
     ["../../etc/passwd.jpg", "C:\\photos\\x.jpg", "a\tb\u202e.jpg", "...", "x" * 5000, "é.jpg"],
 )
-def test_names_are_for_people_only(client, projects, garden, name, tmp_path):
+def test_file_names_are_sanitised(client, projects, garden, name, tmp_path):
     (told,) = upload(client, garden, (name, picture(9))).json["photos"]
     kept = projects.photo(garden, told["digest"])
     assert not set(kept.name) & set("/\\\t\u202e")
@@ -284,18 +282,18 @@ def test_names_are_for_people_only(client, projects, garden, name, tmp_path):
         ({"class": "-1"}, 400),
     ],
 )
-def test_a_class_that_is_not_there_takes_no_photos(client, projects, garden, fields, status):
+def test_uploads_to_an_unknown_class_are_refused(client, projects, garden, fields, status):
     assert upload(client, garden, ("b.jpg", picture(2)), **fields).status_code == status
     assert projects.find(garden).photos == 1
 
 
-def test_no_photo_at_all(client, garden):
+def test_an_upload_without_a_photo_is_refused(client, garden):
     response = client.post(f"/projects/{garden}/photos", data={"class": ""})
     assert response.status_code == 400
     assert "'photo'" in response.json["error"]["message"]
 
 
-def test_a_file_that_is_too_large(studio):
+def test_a_too_large_file_is_refused(studio):
     client = studio(max_image_bytes=1000).test_client()
     client.post("/projects", data={"title": "Garden"})
     answer = upload(client, "garden", ("big.jpg", picture(1, size=(600, 800)))).json
@@ -303,14 +301,14 @@ def test_a_file_that_is_too_large(studio):
     assert 'data-most="1000"' in client.get("/projects/garden").text
 
 
-def test_pages_of_other_sites_change_nothing(client, projects, garden):
+def test_changes_from_other_sites_are_refused(client, projects, garden):
     other = {"Origin": "https://example.org", **PAGE}
     for path in ("", "/sample", f"/{garden}/remove", f"/{garden}/photos", f"/{garden}/teach"):
         assert client.post(f"/projects{path}", headers=other).status_code == 403
     assert [project.key for project in projects.all()] == [garden]
 
 
-def test_a_busy_studio_says_when_to_come_again(app, client, garden):
+def test_a_busy_studio_sends_retry_after(app, client, garden):
     queue = app.extensions["triptych"].queue
     queue.close()
     response = upload(client, garden, ("b.jpg", picture(2)))
@@ -347,7 +345,7 @@ def test_photos_and_thumbnails(client, projects, garden):
         assert "immutable" in response.headers["Cache-Control"]
 
 
-def test_what_browsers_do_not_show_comes_as_a_jpeg(client, projects, garden):
+def test_formats_that_browsers_lack_are_sent_as_jpeg(client, projects, garden):
     digest = projects.add(
         garden, "scan.tif", image_formats.encode(Image.new("RGB", (20, 30)), "TIFF")
     ).digest
@@ -357,7 +355,7 @@ def test_what_browsers_do_not_show_comes_as_a_jpeg(client, projects, garden):
 
 
 @pytest.mark.parametrize("digest", ["0" * 64, "0" * 63, "..", "%2e%2e%2fstudio.sqlite", "A" * 64])
-def test_photos_that_are_not_there(client, digest):
+def test_unknown_photos_are_404(client, digest):
     for path in (f"{digest}.jpg", f"{digest}/thumb.jpg"):
         response = client.get(f"/projects/photos/{path}")
         assert response.status_code == 404
@@ -387,7 +385,7 @@ def test_only_the_page_with_the_webcam_may_use_it(client, garden):
     ]
 
 
-def test_many_photos_are_shown_bit_by_bit(client, projects, garden):
+def test_many_photos_are_shown_in_parts(client, projects, garden):
     ants = class_ids(projects, garden)["ants"]
     for seed in range(40):
         projects.add(garden, f"{seed}.jpg", picture(seed, size=(8, 8)), ants)
@@ -401,12 +399,12 @@ def test_many_photos_are_shown_bit_by_bit(client, projects, garden):
     assert "ant.jpg" in client.get(html.unescape(more[1])).text
 
 
-def test_an_address_that_makes_no_sense_shows_the_page(client, garden):
+def test_an_invalid_query_string_shows_the_page(client, garden):
     for show in ("x:y", "1:-5", "9" * 50 + ":1", "1:999999999", "-2:0"):
         assert client.get(f"/projects/{garden}", query_string={"show": show}).status_code == 200
 
 
-def test_what_was_found_is_told_beside_the_photos(client, projects, garden):
+def test_findings_are_shown_beside_the_photos(client, projects, garden):
     bees = class_ids(projects, garden)["bees"]
     smaller = io.BytesIO()
     with Image.open(io.BytesIO(picture(1))) as image:
@@ -443,7 +441,7 @@ def test_undo_is_offered_once_there_is_something_to_undo(client, projects, garde
 # ------------------------------------------------------------------ teaching
 
 
-def test_too_little_cannot_be_taught(client, garden):
+def test_too_few_photos_cannot_be_trained_on(client, garden):
     page = client.get(f"/projects/{garden}/teach").text
     assert "too few photos to train on" in page
     assert re.search(r"<button[^>]*disabled[^>]*>Start", page)
@@ -451,7 +449,7 @@ def test_too_little_cannot_be_taught(client, garden):
     assert refused.status_code == 400
 
 
-def test_networks_that_are_not_here_are_shown_with_how_to_get_them(client, garden):
+def test_missing_networks_are_shown_with_their_command(client, garden):
     page = client.get(f"/projects/{garden}/teach").text
     assert "triptych pull VGG16" in page
     assert re.search('value="EfficientNetLite0" checked', page)
@@ -468,7 +466,7 @@ def test_networks_that_are_not_here_are_shown_with_how_to_get_them(client, garde
         ({"backbones": "lite0", "augment": "mirrors"}, "mirrors"),
     ],
 )
-def test_a_lesson_that_cannot_be_is_refused_in_words(client, projects, garden, lesson, said):
+def test_invalid_settings_are_refused_with_a_message(client, projects, garden, lesson, said):
     for name, number in class_ids(projects, garden).items():
         for seed in range(3):
             projects.add(garden, f"{name}.jpg", picture(10 * number + seed), number)
@@ -496,7 +494,7 @@ NEWS = (
 )
 
 
-def test_a_teaching_under_way(client, garden, plant):
+def test_a_running_training(client, garden, plant):
     plant(state="running", stage="Computing features", done=30, total=40, news=NEWS)
     page = client.get(f"/projects/{garden}/teach").text
     assert "Computing features: 30 of 40." in page
@@ -522,7 +520,7 @@ def test_a_teaching_under_way(client, garden, plant):
     ("state", "title"),
     [("stopped", "Stopped"), ("failed", "It did not work"), ("interrupted", "Interrupted")],
 )
-def test_a_teaching_that_ended_early_says_why_and_can_go_on(client, garden, plant, state, title):
+def test_an_unfinished_training_says_why_and_can_resume(client, garden, plant, state, title):
     plant(state=state, error="Somebody pulled the <plug>.")
     page = client.get(f"/projects/{garden}/teach").text
     assert f">{title}</h2>" in page
@@ -533,7 +531,7 @@ def test_a_teaching_that_ended_early_says_why_and_can_go_on(client, garden, plan
     assert "too few photos to train on" in refused.text
 
 
-def test_a_teaching_that_is_done_leads_to_its_result(client, garden, plant):
+def test_a_finished_training_links_to_its_result(client, garden, plant):
     plant(state="done", version=3, news=NEWS)
     page = client.get(f"/projects/{garden}/teach").text
     assert "Right answers to photos it was not trained on: 64 to 97 % (14 of 16 photos)." in page
@@ -541,18 +539,18 @@ def test_a_teaching_that_is_done_leads_to_its_result(client, garden, plant):
     assert ">Go on</button>" not in page
 
 
-def test_a_teaching_with_many_photos_has_its_share_first(client, garden, plant):
+def test_with_many_photos_accuracy_is_the_headline(client, garden, plant):
     plant(state="done", version=3, news=[{"member": "committee", "accuracy": 0.875, "photos": 800}])
     page = client.get(f"/projects/{garden}/teach").text
     assert "not trained on: 87.5 % (85.0 to 89.6 %, 800 photos)." in page
 
 
-def test_a_teaching_of_0_1_0_has_its_share_only(client, garden, plant):
+def test_a_job_of_0_1_0_has_no_interval(client, garden, plant):
     plant(state="done", version=3, news=[{"member": "committee", "accuracy": 0.875}])
     assert "not trained on: 87.5 %." in client.get(f"/projects/{garden}/teach").text
 
 
-def test_a_teaching_of_very_few_photos_claims_nothing(client, garden, plant):
+def test_with_very_few_photos_there_is_no_accuracy(client, garden, plant):
     plant(state="done", version=1)
     assert "too few photos to say" in client.get(f"/projects/{garden}/teach").text
 
@@ -580,7 +578,7 @@ def test_the_stage_of_fine_tuning_is_shown_whichever_member_it_is():
     assert stages["Writing the bundle"] == "to come"
 
 
-def test_a_studio_that_cannot_write_says_so_and_answers_all_the_same(registry, tmp_path):
+def test_a_studio_that_cannot_write_reports_it_and_still_classifies(registry, tmp_path):
     (tmp_path / "studio").write_text("a file where a folder belongs")
     app = create_app(settings.load({}, home=tmp_path), registry)
     client = app.test_client()
@@ -591,7 +589,7 @@ def test_a_studio_that_cannot_write_says_so_and_answers_all_the_same(registry, t
     assert "Traceback" not in page.text
 
 
-def test_a_server_opens_though_nothing_can_be_written(tmp_path):
+def test_a_server_starts_without_a_writable_studio_folder(tmp_path):
     (tmp_path / "studio").write_text("a file where a folder belongs")
     with (
         studios.fake_studio(home=tmp_path) as (_, address),
@@ -600,7 +598,7 @@ def test_a_server_opens_though_nothing_can_be_written(tmp_path):
         assert answer.read() == b"ready"
 
 
-def test_without_a_job_there_is_nothing_to_follow(client, garden):
+def test_without_a_job_there_is_no_job_status(client, garden):
     assert client.get(f"/projects/{garden}/job.json").status_code == 404
     for what in ("stop", "resume"):
         assert client.post(f"/projects/{garden}/job/{what}").status_code == 404

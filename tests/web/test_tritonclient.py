@@ -1,4 +1,4 @@
-"""The studio asked by a client that others made, over a real socket."""
+"""The studio used by NVIDIA's tritonclient, over a real socket."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_the_example_of_the_docs(address, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("[[b'0.")
 
 
-def test_many_at_once(client):
+def test_simultaneous_requests(client):
     asked = [client.async_infer("lite", tensor(FILES)) for _ in range(4)]
     answers = [each.get_result().as_numpy("probs").tolist() for each in asked]
     assert answers == [expected_probs(FILES)] * 4

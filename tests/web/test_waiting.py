@@ -1,4 +1,4 @@
-"""While another process holds the lock of the database, the loop goes on: only who writes waits."""
+"""While another process holds the lock of the database, only writers wait."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def form_of(path: str, fields: dict[str, str], digest: str) -> tuple[bytes, str]
     return body, f"multipart/form-data; boundary={BOUNDARY}"
 
 
-def test_pages_and_verdicts_come_while_another_process_writes(address, garden):
+def test_pages_and_verdicts_are_served_while_another_process_writes(address, garden):
     home, digest = garden
     other = sqlite3.connect(home / "studio" / "studio.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -103,7 +103,7 @@ def test_pages_and_verdicts_come_while_another_process_writes(address, garden):
     assert ask(address, "/projects/garden") == 200
 
 
-def test_a_studio_opens_while_another_process_writes(garden):
+def test_a_studio_starts_while_another_process_writes(garden):
     other = sqlite3.connect(garden[0] / "studio" / "studio.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:
@@ -112,7 +112,7 @@ def test_a_studio_opens_while_another_process_writes(garden):
         other.close()
 
 
-def test_who_waits_for_too_long_is_told(garden, monkeypatch):
+def test_waiting_too_long_is_an_error(garden, monkeypatch):
     projects = Projects(garden[0])
     other = sqlite3.connect(garden[0] / "studio" / "studio.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

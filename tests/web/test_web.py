@@ -1,4 +1,4 @@
-"""Page and API over fake committees: what is answered, what is refused, and in which words."""
+"""Page and API over synthetic committees: answers, refusals and their messages."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_api_takes_a_raw_body(client, kind):
     assert response.status_code == 200
 
 
-def test_options_count_in_the_address_and_in_the_form(client):
+def test_options_are_read_from_the_query_string_and_the_form(client):
     in_form = ask(client, ("a.png", squares()), rule="max", members="lite", committee="classic")
     assert in_form.status_code == 404
     first, _, last = zoo.COMMITTEES["classic"]
@@ -70,7 +70,7 @@ def test_options_count_in_the_address_and_in_the_form(client):
         assert [len(member["top"]) for member in answer["members"]] == [2, 2]
 
 
-def test_fit_changes_what_the_networks_see(client):
+def test_fit_changes_the_networks_inputs(client):
     wide = squares(size=(40, 200))
     answers = [
         ask(client, ("a.png", wide), fit=fit).json["results"][0]["verdict"]["prob"]
@@ -79,7 +79,7 @@ def test_fit_changes_what_the_networks_see(client):
     assert answers[0] != answers[1]
 
 
-def test_empty_options_mean_the_committees_own_way(client):
+def test_empty_options_mean_the_committees_defaults(client):
     given = ask(client, ("a.png", squares()), committee="", members="", rule="", fit="", top="")
     plain = ask(client, ("a.png", squares()))
     assert given.json["results"][0]["verdict"] == plain.json["results"][0]["verdict"]
@@ -109,7 +109,7 @@ def test_healthz(client):
 # ------------------------------------------------------------------ what goes wrong
 
 
-def test_one_bad_image_does_not_disturb_the_others(client):
+def test_one_bad_image_does_not_affect_the_others(client):
     response = ask(client, ("a.png", squares(1)), ("b.txt", b"hello"), ("c.png", squares(2)))
     good, bad, also_good = response.json["results"]
     assert response.status_code == 200
@@ -123,7 +123,7 @@ def test_one_bad_image_does_not_disturb_the_others(client):
     ("data", "status", "code"),
     [(b"", 400, "empty_image"), (b"hello", 415, "not_an_image")],
 )
-def test_the_only_image_gives_its_errors_status(client, data, status, code):
+def test_a_single_images_error_sets_the_status(client, data, status, code):
     for response in (
         ask(client, ("a.png", data)),
         client.post(API, data=data, content_type="image/png"),
@@ -217,7 +217,7 @@ def test_missing_weights_are_explained(registry):
 
 
 @pytest.mark.parametrize("path", [API, "/"])
-def test_a_surprise_shows_no_traceback(path, caplog):
+def test_an_unexpected_error_shows_no_traceback(path, caplog):
     def load(name):
         raise RuntimeError("a secret of the house")
 
@@ -315,7 +315,7 @@ def test_the_form_works_without_a_script(client):
     assert response.text.count('<section class="panel"') == 6 + 2  # and the script's templates
 
 
-def test_the_form_keeps_its_choices(client):
+def test_the_form_keeps_its_options(client):
     member = zoo.COMMITTEES["lite"][1]
     page = ask(client, ("a.png", squares()), to="/", members=member, rule="vote", fit="square").text
     checked = re.findall(r'name="(\w+)" value="([^"]*)"\s+checked', page)
@@ -328,7 +328,7 @@ def test_the_form_keeps_its_choices(client):
     assert f"{member} alone" in words(page)
 
 
-def test_a_form_without_a_photo_is_told_what_to_do(client):
+def test_a_form_without_a_photo_gets_instructions(client):
     response = client.post("/", data={"image": file("", b""), "rule": "max"})
     assert response.status_code == 400
     assert "There is no image in the request." in words(response.text)
@@ -341,7 +341,7 @@ def test_a_committee_without_weights_says_how_to_get_them(client):
     assert re.search(r"fetch \d+ MB once with triptych pull classic", words(page))
 
 
-def test_a_committee_with_weights_can_be_chosen(client):
+def test_a_committee_with_weights_can_be_selected(client):
     folder = weights.cache_folder()
     folder.mkdir(parents=True)
     for row in committee.backbones("classic"):
@@ -351,7 +351,7 @@ def test_a_committee_with_weights_can_be_chosen(client):
     assert "Loads with the first photo" in page
 
 
-def test_auto_says_which_committee_it_took_and_why():
+def test_auto_says_which_committee_it_means_and_why():
     registry = Registry(studios.fake_classifier, studios.catalogue("lite", "classic"), "auto")
     registry.get()
     page = create_app(settings.load({}), registry).test_client().get("/").text
@@ -359,7 +359,7 @@ def test_auto_says_which_committee_it_took_and_why():
     assert "Chosen automatically, as the weights of classic are not on this machine" in page
 
 
-def test_random_weights_are_not_to_be_believed():
+def test_random_weights_have_a_warning():
     registry = Registry(
         lambda name: studios.fake_classifier(name, warning="random weights: meaningless"),
         studios.catalogue("lite", "classic"),
@@ -403,7 +403,7 @@ def test_a_sure_answer_needs_no_set(garden):
     assert "not needed" not in said
 
 
-def test_a_set_and_what_it_promises(garden):
+def test_a_prediction_set_shows_its_coverage(garden):
     said = judged(garden, studios.TWO_ASKED)
     assert "Unsure : it may well be another class." in said
     assert "one of: daisy, tulip holds the true class 9 times in 10 then tulip" in said
@@ -416,13 +416,13 @@ def test_a_large_set_is_folded(garden):
     assert "one of: daisy, tulip, poppy, crocus, iris, dahlia and 2 more aster, peony holds" in said
 
 
-def test_none_of_these_keeps_the_best_guess_and_promises_no_set(garden):
+def test_none_of_these_shows_the_best_guess_and_no_set(garden):
     said = judged(garden, studios.NONE_OF_THESE)
     assert "None of these Unlike all training photos. at best daisy 42.9 %; tulip" in said
     assert "one of:" not in said
 
 
-def test_networks_that_were_skipped_stay_in_their_place(garden):
+def test_skipped_networks_keep_their_panels(garden):
     page = ask(garden, ("a.png", plain_image(studios.SURE)), to="/", rule="cascade").text
     said = words(page)
     assert "cascade of 3 networks; one was enough" in said
@@ -440,7 +440,7 @@ FEW = (
 )
 
 
-def test_too_few_photos_to_promise_anything_are_no_doubt_about_a_photo(garden):
+def test_too_few_photos_to_promise_are_not_shown_as_unsure(garden):
     said = judged(garden, studios.SURE, committee=studios.NURSERY)
     assert f" % Nothing promised yet. {FEW} then tulip" in said
     assert "it may well be another class" not in said
@@ -452,7 +452,7 @@ def test_too_few_photos_to_promise_anything_are_no_doubt_about_a_photo(garden):
     assert ask(garden, image).json["results"][0]["verdict"]["status_reason"] is None
 
 
-def test_the_api_says_how_sure_it_is(garden):
+def test_the_api_returns_status_and_set(garden):
     image = ("a.png", plain_image(studios.TWO_ASKED))
     answer = ask(garden, image, rule="cascade", coverage="0.8").json["results"][0]
     assert answer["verdict"]["status"] == "unsure"
@@ -460,7 +460,7 @@ def test_the_api_says_how_sure_it_is(garden):
     assert answer["skipped"] == answer["slept"] == ["EfficientNetLite2"]
 
 
-def test_a_committee_that_was_not_fitted_says_nothing_of_it(client):
+def test_an_unfitted_committee_has_no_status(client):
     page = ask(client, ("a.png", squares()), to="/", rule="cascade").text
     said = words(page).partition(" Verdicts ")[2]
     assert "cascade of 3 networks; surest was" in said
@@ -472,7 +472,7 @@ def test_a_committee_that_was_not_fitted_says_nothing_of_it(client):
     ("given", "chosen"),
     [("", ("", "9 times in 10")), ("0.9", ("", "9 times in 10")), ("0.5", ("0.5", "1 times in 2"))],
 )
-def test_the_page_offers_coverages_and_keeps_the_one_asked_for(client, given, chosen):
+def test_the_page_offers_coverages_and_keeps_the_selected_one(client, given, chosen):
     page = client.get("/", query_string={"coverage": given}).text
     assert re.findall(r'<option value="([^"]*)" selected>([^<]*)<', page) == [chosen]
     others = re.findall(r'<option value="([^"]+)" +>', page)
@@ -489,7 +489,7 @@ def test_a_link_with_an_impossible_coverage_is_refused(client):
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/committees", "/static/studio.js", "/nothing"])
-def test_every_answer_carries_the_headers(client, path):
+def test_every_response_has_the_security_headers(client, path):
     with client.get(path) as response:
         headers = response.headers
     assert "default-src 'self'" in headers["Content-Security-Policy"]
@@ -498,7 +498,7 @@ def test_every_answer_carries_the_headers(client, path):
     assert headers["Referrer-Policy"] == "same-origin"
 
 
-def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(client):
+def test_the_page_has_no_inline_code_and_no_external_resources(client):
     page = ask(client, ("a.png", squares()), to="/").text
     assert not re.search(r"<script(?![^>]*src=)|<style| style=|\son\w+=", page)
     assert not re.search(r'(src|href)="(https?:)?//', page)
@@ -518,7 +518,7 @@ def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(client):
     ],
 )
 @pytest.mark.parametrize("path", ["/", API])
-def test_other_sites_cannot_ask(client, path, headers, status):
+def test_requests_from_other_sites_are_refused(client, path, headers, status):
     data = {"image": file("a.png", squares())}
     response = client.post(path, data=data, headers=headers)
     assert response.status_code == status
