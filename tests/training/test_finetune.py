@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +223,7 @@ BUDGETED = dataclasses.replace(CONFIG, epochs=4, patience=9, batch=8)  # of 6 st
 @pytest.mark.parametrize(
     ("step_s", "steps"),
     [
-        (1.0, 24),  # all that was planned fit into the budget of 40 s
+        (1.0, 24),  # all that was planned fit into the 40 s
         (2.0, 20),  # behind: shorter epochs
         (4.0, 10),
         (30.0, 2),  # far behind: what it takes to notice
@@ -232,9 +233,13 @@ def test_a_budget_is_kept_to_by_shorter_epochs(
     keras: Any, task: worker.FinetuneTask, step_s: float, steps: int
 ) -> None:
     clock = Clock(step_s=step_s)
-    # At one size, since steps of this clock take as long at any.
-    task = dataclasses.replace(task, size=(SIDE, SIDE), config=BUDGETED, budget_s=40.0)
-    worker.finetune(task, clock.hear, clock=clock)
+    worker.finetune(
+        # At one size, since steps of this clock take as long at any.
+        dataclasses.replace(task, size=(SIDE, SIDE), config=BUDGETED),
+        clock.hear,
+        plan=lambda epochs_s: (4, 40.0),
+        clock=clock,
+    )
     assert steps - 3 <= clock.steps <= steps
     if steps > 4:
         assert clock.now <= 100 + 40
@@ -249,13 +254,29 @@ def test_a_budget_that_is_kept_to_changes_nothing(
     keras: Any, task: worker.FinetuneTask, tmp_path: Path
 ) -> None:
     curves = []
-    for name, budget_s in (("without", 0.0), ("with", 1000.0)):
+    for name, plan in (("without", None), ("with", lambda epochs_s: (len(epochs_s), 1000.0))):
         folder = shutil.copytree(task.folder, tmp_path / name)
         clock = Clock(step_s=1.0, epoch_s=2.0)
-        other = dataclasses.replace(task, folder=str(folder), budget_s=budget_s)
-        worker.finetune(other, clock.hear, clock=clock)
+        other = dataclasses.replace(task, folder=str(folder))
+        worker.finetune(other, clock.hear, plan=plan, clock=clock)
         curves.append(epochs(clock.said))
     assert curves[0] == curves[1]
+
+
+def test_the_pace_is_measured_before_it_is_planned(task: worker.FinetuneTask) -> None:
+    asked: list[list[float]] = []
+
+    def nothing(epochs_s: Sequence[float]) -> tuple[int, float]:
+        asked.append([*epochs_s])
+        return 0, 0.0
+
+    said: list[dict[str, Any]] = []
+    process.run(task, said.append, plan=nothing)
+    (epochs_s,) = asked
+    assert len(epochs_s) == CONFIG.epochs
+    assert 0 < epochs_s[0] < epochs_s[1] < epochs_s[2]
+    assert epochs(said) == []
+    assert not (Path(task.folder) / worker.TUNED).exists()
 
 
 def test_stopping_keeps_the_best_epoch(keras: Any, task: worker.FinetuneTask) -> None:
@@ -450,6 +471,7 @@ def test_from_photos_to_a_bundle_and_its_records(
         name="stripes",
         **backbone,
         fine_tune=True,
+        budget_s=1e6,
         precision="f32",
         home=tmp_path,
         report=lines.append,
@@ -463,7 +485,10 @@ def test_from_photos_to_a_bundle_and_its_records(
     assert [epoch["number"] for epoch in record["curve"]] == list(range(record["epochs"] + 1))
     assert "flip" in record["augment"]  # stripes stay stripes; a quarter turn changes their class
     assert "turn" not in record["augment"] or record["before"]["held_out"] < 0.7
-    assert any("epoch 0" in line for line in lines)
+    planned = [number for number, line in enumerate(lines) if " epochs, about " in line]
+    evaluated = [number for number, line in enumerate(lines) if "epoch 0" in line]
+    assert len(planned) == 1
+    assert planned[0] < evaluated[0], "the plan was said after it began"
     folder = made.folder / "members" / member["name"]
     files = {"model.keras", "network.bin", "network.xml"}
     assert {path.name for path in folder.iterdir()} == files | {"taught.npz"}
@@ -471,3 +496,21 @@ def test_from_photos_to_a_bundle_and_its_records(
     assert not [path for path in (tmp_path / "tuning").iterdir() if path.is_dir()]
     equals_its_keras_model(keras, folder, zoo.find(member["name"]).recipe)
     assert not list(made.folder.parent.glob(".*"))
+
+
+def test_auto_looks_first_and_says_why(
+    backbone: dict[str, Any], textures: Path, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    options = {**backbone, "precision": "f32", "home": tmp_path, "report": lines.append}
+    name = zoo.find(backbone["backbones"][0]).name
+    made = triptych.train(textures, name="stripes", fine_tune=True, budget_s=0.01, **options)
+    assert f"There is no time for an epoch: {name} is left as it is." in lines
+    assert "fine_tuned" not in made.about
+
+    def has_said() -> bool:
+        return any("goes on" in line or "left out" in line for line in lines)
+
+    triptych.train(textures, name="stripes", fine_tune="auto", stop=has_said, **options)
+    verdict = next(line for line in lines if "goes on" in line or "left out" in line)
+    assert "held-out photos right" in verdict or "out of fold" in verdict

@@ -15,7 +15,11 @@ import click
 from triptych.cli import common
 from triptych.typing import Notify
 from triptych.typing import StageProgress
+from triptych.utils import durations
 from triptych.utils import formatting
+
+AUTO = "auto"
+FINE_TUNE = (AUTO, "always")
 
 
 def _files(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
@@ -26,7 +30,29 @@ def _files(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     return {name: Path(file) for name, _, file in pairs}
 
 
-@click.command()
+class _TrainCommand(click.Command):
+    """Takes ``--fine-tune`` with and without a value; what follows may be the photos."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give ``--fine-tune`` its value where it has none."""
+        followers = [*args[1:], ""]
+        return super().parse_args(
+            ctx,
+            [
+                "--fine-tune=always" if arg == "--fine-tune" and after not in FINE_TUNE else arg
+                for arg, after in zip(args, followers, strict=True)
+            ],
+        )
+
+
+def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    try:
+        return None if value is None else durations.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from None
+
+
+@click.command(cls=_TrainCommand)
 @click.argument("source", type=click.Path(path_type=Path), metavar="DIR|ZIP|CSV")
 @click.option("--name", required=True, help="Name of the committee.")
 @click.option(
@@ -58,9 +84,18 @@ def _files(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 )
 @click.option(
     "--fine-tune",
-    is_flag=True,
+    type=click.Choice(FINE_TUNE),
+    metavar="[auto|always]",
     help="Train the networks themselves, too, and keep that where it helps. Takes minutes instead "
-    "of seconds, and TensorFlow.",
+    "of seconds, and TensorFlow. auto: look first, and do it where it pays. Alone it means always.",
+)
+@click.option(
+    "--budget",
+    "budget_s",
+    metavar="TIME",
+    callback=_duration,
+    help="How long all of it may take, such as 90s, 10m or 1h30m: decides which networks are "
+    "fine-tuned, and for how many epochs. Implies --fine-tune.",
 )
 @click.option("--seed", type=int, default=0, help="Seed of splits and everything else random.")
 @common.ray_options
@@ -72,7 +107,8 @@ def train(
     head: str,
     weights: dict[str, Path],
     augment: tuple[str, ...] | None,
-    fine_tune: bool,
+    fine_tune: str | None,
+    budget_s: float | None,
     seed: int,
     ray: bool,
     ray_address: str | None,
@@ -88,6 +124,7 @@ def train(
     \b
     Examples:
       triptych train photos/ --name garden
+      triptych train photos/ --name garden --fine-tune auto --budget 10m
       triptych classify new.jpg --committee garden
     """
     import triptych
@@ -106,7 +143,8 @@ def train(
             head=head,
             weights=weights,
             augment=augment or (),
-            fine_tune=fine_tune,
+            fine_tune=AUTO if fine_tune == AUTO else bool(fine_tune or budget_s),
+            budget_s=budget_s,
             seed=seed,
             progress=progress,
             stop=stopping.is_set,

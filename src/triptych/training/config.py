@@ -21,6 +21,8 @@ from triptych.utils import formatting
 # The name under which the score of the whole committee is reported.
 COMMITTEE = "committee"
 STOPPED = "Stopped; the features computed so far are kept."
+# Fine-tunes where that pays.
+AUTO = "auto"
 
 
 class TrainingStage(str, enum.Enum):
@@ -91,7 +93,10 @@ class TrainingConfig:
         weights: Files to load instead of the published weights, by backbone: ``.keras`` or ``.h5``.
         augment: Names from `augment.AUGMENTATIONS`: each adds augmented views of the training
             photos, and costs one more feature pass per view.
-        fine_tune: Whether to train the backbones themselves, too; needs TensorFlow.
+        fine_tune: Whether to train the backbones themselves, too; needs TensorFlow. ``"auto"``
+            looks first, and does so where it pays.
+        budget_s: How long all of it may take, in seconds, fine-tuning included, which is cut down
+            to what there is time for; ``None`` for as long as it takes.
         seed: Seed of the splits and of everything else random.
         progress: Called with the stage, the steps done and the steps in all.
         on_score: Called with a member, or `COMMITTEE`, and its `Score` on the held-out photos, as
@@ -106,7 +111,8 @@ class TrainingConfig:
     head: str = "linear"
     weights: Mapping[str, Path] = field(default_factory=dict)
     augment: tuple[str, ...] = ()
-    fine_tune: bool = False
+    fine_tune: bool | str = False
+    budget_s: float | None = None
     seed: int = 0
     progress: StageProgress = lambda stage, done, total: None
     on_score: Callable[[str, Score], None] = lambda member, score: None

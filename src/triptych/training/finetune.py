@@ -18,6 +18,7 @@ import functools
 import hashlib
 import itertools
 import json
+import math
 import shutil
 import time
 from collections.abc import Mapping
@@ -39,12 +40,14 @@ from triptych.models.head import Head
 from triptych.preprocessing import augment
 from triptych.preprocessing.recipe import Recipe
 from triptych.training import committee as committees
+from triptych.training import finetune_budget as budgets
 from triptych.training import finetune_decisions as decisions
 from triptych.training import finetune_process as process
 from triptych.training import finetune_worker as worker
 from triptych.training import heads
 from triptych.training.committee import TrainedCommittee
 from triptych.training.committee import TrainedMember
+from triptych.training.config import AUTO
 from triptych.training.config import TrainingConfig
 from triptych.training.config import TrainingStage
 from triptych.training.feature_set import FeatureSet
@@ -58,6 +61,10 @@ STATES = "tuning"
 STATE_LIFE_S = 30 * 24 * 3600
 # Photos on which it is measured what may be changed at random.
 ENOUGH_TO_MEASURE = 128
+# Photos that are learned from to see whether fine-tuning pays, and those by which the time of
+# computing features is measured.
+LOOK_PHOTOS = 1024
+TIMED_PHOTOS = 32
 
 
 @dataclass(frozen=True)
@@ -87,11 +94,14 @@ def improve(
     options: EngineOptions,
     config: TrainingConfig,
     converter: convert.Converter,
+    measured: budgets.MeasuredCosts,
+    deadline: float,
     finetune_config: worker.FinetuneConfig = worker.FinetuneConfig(),
 ) -> FinetuneResult:
-    """Fine-tune the selected members of a bundle that is being written.
+    """Fine-tune the selected members of a bundle that is being written, the cheapest first.
 
-    When ``config.stop`` returns true, the best epoch so far is the result.
+    When ``config.stop`` returns true, the best epoch so far is the result. With ``"auto"``, members
+    are left as they are as soon as one shows that fine-tuning does not pay.
 
     Args:
         folder: The bundle's folder, with ``members/`` in it.
@@ -100,6 +110,9 @@ def improve(
         options: How networks run.
         config: Seed, progress, stop.
         converter: Converts the fine-tuned networks.
+        measured: What training cost so far.
+        deadline: When the bundle is to be there, in seconds of `time.perf_counter`, or infinity;
+            decides which members are fine-tuned, and for how many epochs.
         finetune_config: Epochs and learning rate.
 
     Raises:
@@ -109,20 +122,33 @@ def improve(
     held_out = decisions.held_out_fold(features.folds, features.train_truth)
     files.sweep(options.home / STATES, life_s=STATE_LIFE_S)
     finetuner = _Finetuner(folder, features, held_out, options, config, converter, finetune_config)
-    selected = [index for index, member in enumerate(committee.members) if member.weight]
+    selected = sorted(
+        (index for index, member in enumerate(committee.members) if member.weight),
+        key=lambda index: committee.members[index].cost,
+    )
     members = list(committee.members)
     frozen_heads = []
     for index in selected:
         members[index], head = finetuner.without_held_out(members[index], features.train[index])
         frozen_heads.append(head)
-    first = selected[0]
-    augmentations = finetuner.augmentations(members[first], frozen_heads[0], features.train[first])
+    first = members[selected[0]]
+    augmentations = finetuner.augmentations(first, frozen_heads[0], features.train[selected[0]])
+    is_auto, planner = config.fine_tune == AUTO, None
+    if deadline < math.inf:
+        measured = dataclasses.replace(measured, features_s=finetuner.features_s(first))
+        costs = {members[index].name: members[index].cost for index in selected}
+        planner = budgets.Planner(costs, deadline, measured, options.report)
+    elif is_auto and not finetuner.pays(first, augmentations):
+        return FinetuneResult(committee, features)
     train, val = list(features.train), list(features.val)
-    reports, states = [], []
+    reports = list[FinetuneReport]()
+    states = []
     for index in selected:
-        if config.stop():
+        if config.stop() or (is_auto and any(not report.kept for report in reports)):
             break
-        tuned = finetuner.run(members[index], augmentations)
+        tuned = finetuner.run(members[index], augmentations, planner)
+        if tuned is None:
+            continue
         reports.append(tuned.report)
         states.append(tuned.state)
         if tuned.report.kept:
@@ -214,16 +240,70 @@ class _Finetuner:
             if decisions.keeps_class(head.probs(array), plain, truth)
         )
 
-    def run(self, member: TrainedMember, augmentations: tuple[str, ...]) -> _FinetunedMember:
-        """Fine-tune one member; where that helps, its files in the bundle are replaced."""
+    def features_s(self, member: TrainedMember) -> float:
+        """How long the features of all photos take, by a few of them."""
+        extractors = self._extractors(member, self.options.home, self.config.weights_by_backbone)
+        photos = [*self.features.train_photos, *self.features.val_photos]
+        first, *timed = [(photo, [True]) for photo in photos[: 1 + TIMED_PHOTOS]]
+        list(extract.extract_locally([first], extractors))  # loads the network
         started = time.perf_counter()
+        list(extract.extract_locally(timed, extractors))
+        return (time.perf_counter() - started) * len(photos) / len(timed)
+
+    def pays(self, member: TrainedMember, augmentations: tuple[str, ...]) -> bool:
+        """Whether a short run lowers the loss on the held-out photos: an epoch of some photos."""
+        config = dataclasses.replace(self.finetune_config, epochs=1, full_size_epochs=0)
+        look = dataclasses.replace(self, finetune_config=config)
+        learned = np.flatnonzero(~self.held_out)
+        rng = np.random.default_rng(self.config.seed)
+        learned = np.sort(rng.permutation(learned)[:LOOK_PHOTOS])
+        task = look._task(member, augmentations)
+        state = Path(task.folder)
+        progress = _ProgressListener(member.name, self.config, self.options)
+        self.options.report(
+            f"Fine-tuning {member.name} on {len(learned):,} photos to see whether it pays"
+        )
+        with files.file_lock(state.with_suffix(".lock")):
+            self._write_inputs(task, state, learned)
+            process.run(task, progress, stop=self.config.stop, threads=self.options.threads)
+        shutil.rmtree(state, ignore_errors=True)
+        if self.config.stop():
+            return False
+        before, after = progress.curve[0], progress.curve[-1]
+        pays = bool(after["loss"] < before["loss"])
+        result = "pays, and goes on" if pays else "does not pay, and is left out"
+        self.options.report(
+            f"Fine-tuning {result}: loss {before['loss']:.4f} -> {after['loss']:.4f}, "
+            f"{before['right']} -> {after['right']} of {before['photos']} held-out photos right"
+        )
+        return pays
+
+    def run(
+        self,
+        member: TrainedMember,
+        augmentations: tuple[str, ...],
+        planner: budgets.Planner | None = None,
+    ) -> _FinetunedMember | None:
+        """Fine-tune one member; where that helps, its files in the bundle are replaced.
+
+        Returns:
+            ``None`` where there was no time for it.
+        """
+        started = time.perf_counter()
+        if planner and not planner.begin(member.name):
+            return None
         progress = _ProgressListener(member.name, self.config, self.options)
         task = self._task(member, augmentations)
         state = Path(task.folder)
         truth = self.features.train_truth[self.held_out]
         with files.file_lock(state.with_suffix(".lock")):
-            self._write_inputs(task, state)
-            process.run(task, progress, stop=self.config.stop, threads=self.options.threads)
+            self._write_inputs(task, state, np.flatnonzero(~self.held_out))
+            plan = functools.partial(planner.plan, member.name) if planner else None
+            process.run(
+                task, progress, stop=self.config.stop, plan=plan, threads=self.options.threads
+            )
+            if not progress.curve:  # there is no time, or it was stopped
+                return None
             tuned, train, val = member, np.empty(0), np.empty(0)
             if (state / worker.TUNED).exists():
                 tuned, train, val = self._with_new_head(member, state)
@@ -263,8 +343,7 @@ class _Finetuner:
             seed=self.config.seed,
             config=self.finetune_config,
         )
-        # Everything that the epochs depend on, but for how much time there is: the same training
-        # goes on where it was killed.
+        # Everything that the epochs depend on: the same training goes on where it was killed.
         key = hashlib.sha256(
             json.dumps(
                 [
@@ -273,6 +352,7 @@ class _Finetuner:
                     self.features.train_truth.tolist(),
                     self.held_out.tolist(),
                     [metadata.version(name) for name in ("triptych", "keras")],
+                    self.config.budget_s,
                 ],
                 allow_nan=False,
             ).encode()
@@ -282,22 +362,27 @@ class _Finetuner:
         state = self.options.home / STATES / f"{member.name}-{key.hexdigest()[:16]}"
         return dataclasses.replace(task, folder=str(state))
 
-    def _write_inputs(self, task: worker.FinetuneTask, state: Path) -> None:
-        """Write the photos as arrays, unless an earlier run has done so."""
+    def _write_inputs(self, task: worker.FinetuneTask, state: Path, learned: Array) -> None:
+        """Write the photos as arrays, unless an earlier run has done so.
+
+        Args:
+            task: Its sizes count.
+            state: Folder to write to.
+            learned: Numbers of the photos that the network is trained on.
+        """
         if (state / worker.TRUTH).exists():
             return
         state.mkdir(parents=True, exist_ok=True)
         truth, held_out = self.features.train_truth, self.held_out
         photos = self.features.train_photos
-        trained_on, evaluated_on = (
-            list(itertools.compress(photos, mask)) for mask in (~held_out, held_out)
-        )
+        trained_on = [photos[int(number)] for number in learned]
+        evaluated_on = list(itertools.compress(photos, held_out))
         network_recipe = Recipe.from_dict(task.recipe)
         process.write_photos(trained_on, process.canvas(network_recipe), state / worker.CANVASES)
         process.write_photos(evaluated_on, network_recipe, state / worker.INPUTS)
         # Last, so that it is there when the others are.
         with files.atomic_file(state / worker.TRUTH) as scratch:
-            np.savez(scratch, allow_pickle=False, train=truth[~held_out], held=truth[held_out])
+            np.savez(scratch, allow_pickle=False, train=truth[learned], held=truth[held_out])
 
     def _extractors(
         self, member: TrainedMember, home: Path, weights: Mapping[str, Path]

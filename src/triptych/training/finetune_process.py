@@ -81,6 +81,7 @@ def run(
     on_message: Callable[[dict[str, Any]], None],
     *,
     stop: ShouldStop = lambda: False,
+    plan: worker.PlanEpochs | None = None,
     threads: int = 0,
 ) -> None:
     """Fine-tune in a worker process, which ends with this call whatever happens.
@@ -89,6 +90,7 @@ def run(
         task: What to fine-tune, and how.
         on_message: Called with each message of the worker.
         stop: Polled several times a second; when it returns true, the best epoch so far is written.
+        plan: See `finetune_worker.finetune`; called in this process.
         threads: Processor threads; 0 takes every core.
 
     Raises:
@@ -105,9 +107,13 @@ def run(
         **({"TF_NUM_INTRAOP_THREADS": str(threads)} if threads else {}),
     }
     with Worker(worker.__name__, environment=environment) as child:
-        child.send(dataclasses.asdict(task))
+        child.send({**dataclasses.asdict(task), "is_planned": plan is not None})
         for message in child.messages(lambda: child.stop() if stop() else None):
-            on_message(message)
+            if plan and "epochs_s" in message:
+                epochs, seconds = plan(message["epochs_s"])
+                child.send({"epochs": epochs, "seconds": seconds})
+            else:
+                on_message(message)
         if code := child.wait():
             raise errors.EngineError(
                 f"Fine-tuning {Path(task.model).parent.name} failed with exit code {code}: "

@@ -17,7 +17,6 @@ Touvron et al., "Fixing the train-test resolution discrepancy", 2019.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import math
@@ -30,6 +29,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,8 @@ from triptych.utils import files
 from triptych.utils import worker
 
 OnMessage = Callable[[dict[str, Any]], None]
+# Gets how long 1, 2, ... epochs take, in seconds; gives how many to run, and in which time.
+PlanEpochs = Callable[[Sequence[float]], tuple[int, float]]
 
 # Files in the folder of a task.
 CANVASES = "canvases.npy"
@@ -82,6 +84,10 @@ SCALES = np.geomspace(0.02, 1.0, 40)
 GRACE_S = 120.0
 # Photos predicted at a time.
 PREDICTED = 64
+# Steps by which the pace is measured, and what a prediction takes of a step: the forward pass,
+# without the backward pass, which computes twice as much.
+MEASURED_STEPS = 8
+PREDICTION_SHARE = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -126,8 +132,6 @@ class FinetuneTask:
         augment: Names from `augment.RANDOM`, what photos are changed by at random.
         seed: Seed of everything random.
         config: Hyperparameters.
-        budget_s: How long it may take from its start on, in seconds; 0 for as long as it takes.
-            Epochs are cut short where they turn out to take longer than planned.
     """
 
     folder: str
@@ -139,13 +143,12 @@ class FinetuneTask:
     augment: tuple[str, ...]
     seed: int
     config: FinetuneConfig = FinetuneConfig()
-    budget_s: float = 0.0
 
     def recipe_of_epoch(self, number: int) -> Recipe:
         """The recipe with the input size of an epoch, from 1."""
         full = Recipe.from_dict(self.recipe)
         last = number > self.config.epochs - self.config.full_size_epochs
-        return full if last else dataclasses.replace(full, size=self.size)
+        return full if last else replace(full, size=self.size)
 
     def is_full_size(self, number: int) -> bool:
         """Whether an epoch is at the size at which the network answers."""
@@ -249,6 +252,7 @@ def finetune(
     on_message: OnMessage,
     *,
     stop: ShouldStop = lambda: False,
+    plan: PlanEpochs | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Path | None:
     """Fine-tune a member, or go on where a process that was killed had come to.
@@ -257,12 +261,14 @@ def finetune(
         task: The member, its photos and hyperparameters.
         on_message: Called with what trains how many layers, then after each step and epoch.
         stop: Polled at each step; when it returns true, the best epoch so far is the result.
+        plan: Called once the pace was measured; decides how many epochs there is time for, 0 for
+            none. Where they take longer than that, they are cut short. By default, ``task.config``
+            decides.
         clock: Gives seconds.
 
     Returns:
         The fine-tuned network; ``None`` where no epoch was better than the frozen one.
     """
-    deadline = clock() + task.budget_s if task.budget_s else math.inf
     # First the files: missing ones fail before Keras is imported.
     folder = Path(task.folder)
     inputs = np.load(folder / INPUTS, mmap_mode="r")
@@ -292,6 +298,13 @@ def finetune(
         if stop():
             return None
         _compile(model, 0.0)
+    deadline = math.inf
+    if plan:
+        epochs, seconds = plan(_epochs_s(model, batches, len(inputs), task, stop, clock))
+        if not epochs or stop():
+            return None
+        task = replace(task, config=replace(task.config, epochs=epochs))
+        deadline = clock() + seconds
     schedule = Schedule(rate, len(batches), task.costs, deadline=deadline, clock=clock)
     held_out = HeldOutPhotos(inputs, held_truth)
     _train(model, policy, batches, held_out, task, schedule, journal, on_message, stop, clock)
@@ -431,6 +444,43 @@ def find_rate(
             break
     model.set_weights(before)
     return float(np.clip(RATES[len(losses) - 1] / SAFETY, LEAST_RATE, MOST_RATE))
+
+
+def _epochs_s(
+    model: Any,
+    batches: AugmentedBatches,
+    held_out: int,
+    task: FinetuneTask,
+    stop: ShouldStop,
+    clock: Callable[[], float],
+) -> list[float]:
+    """How long 1, 2, ... epochs take, in seconds, by a few steps that change nothing."""
+    before = [variable.numpy() for variable in model.optimizer.variables]
+    model.optimizer.learning_rate = 0.0
+    photo_recipe = replace(Recipe.from_dict(task.recipe), size=tuple(model.input_shape[1:3]))
+    repeated = (
+        batch for number in itertools.count(1) for batch in batches.epoch(number, photo_recipe)
+    )
+    ends = [clock()]
+    for inputs, truth, balance in itertools.islice(repeated, 1 + MEASURED_STEPS):
+        model.train_on_batch(inputs, truth, sample_weight=balance)
+        ends.append(clock())
+        if stop():
+            break
+    for variable, value in zip(model.optimizer.variables, before, strict=True):
+        variable.assign(value)
+    first_s = ends[1] - ends[0]  # the network is compiled, which takes as long at another size
+    step_s = (ends[-1] - ends[1]) / max(1, len(ends) - 2)
+    pixel_s = step_s / math.prod(photo_recipe.size)
+    steps = len(batches) + PREDICTION_SHARE * held_out / task.config.batch
+    plans = [
+        replace(task, config=replace(task.config, epochs=epochs)).costs
+        for epochs in range(1, task.config.epochs + 1)
+    ]
+    return [
+        steps * pixel_s * sum(costs) + max(0.0, first_s - step_s) * (len({*costs}) - 1)
+        for costs in plans
+    ]
 
 
 def _compile(model: Any, rate: Any) -> None:
@@ -574,9 +624,21 @@ def _main() -> None:
     parent = worker.connect(grace_s=GRACE_S)
     sys.meta_path.insert(0, convert.Hidden(*convert.NEEDLESS))
     fields = next(parent.messages())
+    is_planned = fields.pop("is_planned")
     fields["config"] = FinetuneConfig(**fields["config"])
     fields["size"] = tuple(fields["size"])
-    finetune(FinetuneTask(**fields), parent.send, stop=parent.stopping.is_set)
+
+    def plan(epochs_s: Sequence[float]) -> tuple[int, float]:
+        parent.send({"epochs_s": epochs_s})
+        reply = next(parent.messages(), {"epochs": 0, "seconds": 0.0})  # none: it is to stop
+        return int(reply["epochs"]), float(reply["seconds"])
+
+    finetune(
+        FinetuneTask(**fields),
+        parent.send,
+        stop=parent.stopping.is_set,
+        plan=plan if is_planned else None,
+    )
 
 
 if __name__ == "__main__":

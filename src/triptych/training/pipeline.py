@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -28,14 +29,21 @@ from triptych.training import artifacts
 from triptych.training import committee as committees
 from triptych.training import feature_set
 from triptych.training import finetune
+from triptych.training import finetune_advice
 from triptych.training import heads
 from triptych.training import learning_curve
+from triptych.training.committee import TrainedCommittee
 from triptych.training.committee import TrainedMember
+from triptych.training.config import AUTO
 from triptych.training.config import COMMITTEE
 from triptych.training.config import TrainingConfig
 from triptych.training.config import TrainingStage
+from triptych.training.feature_set import FeatureSet
 from triptych.training.finetune import FinetuneResult
+from triptych.training.finetune_budget import MeasuredCosts
 from triptych.utils import extras
+
+TRY_IT = "With --fine-tune auto that is tried out, and done where it pays."
 
 
 def train(
@@ -51,7 +59,7 @@ def train(
     Each photo passes through each backbone once, ever; after that only heads are trained.
     Temperatures and weights are fitted on out-of-fold probabilities, and members that do not help
     are dropped. With ``config.fine_tune`` the selected backbones are trained, too; see
-    `triptych.training.finetune`.
+    `triptych.training.finetune`. Without it, a line says so where that would probably pay.
 
     Args:
         source: A folder per class, ``train/`` and ``val/`` folders of those, a zip of either, a
@@ -84,26 +92,32 @@ def train(
                 options.report(finding.message)
         networks = _extractors(backbones, options, config, converter)
         features = feature_set.compute(dataset, networks, options.home, config)
+        heads_started = time.perf_counter()
         frozen = committees.train(features, backbones, config)
+        heads_s = (time.perf_counter() - heads_started) / len(backbones)
         config.raise_if_stopped()
 
         states: list[Path] = []
 
         def fill(folder: Path) -> dict[str, Any]:
+            models_started = time.perf_counter()
             with ThreadPoolExecutor(1) as pool:
                 # The converter writes the models while the learning curve and report are made.
                 models = pool.submit(_save_models, folder, frozen.selected, config, converter)
                 curve = learning_curve.compute(features, frozen.members, config)
                 models.result()
-            result = FinetuneResult(frozen, features)
-            if config.fine_tune:
-                result = finetune.improve(
-                    folder, frozen, features, options=options, config=config, converter=converter
-                )
-                for member in result.committee.selected:
-                    committees.report_score(member.name, member.val_probs, features, config)
-                committees.report_score(COMMITTEE, result.committee.val_probs, features, config)
-                states.extend(result.states)
+            conversion_s = (time.perf_counter() - models_started) / len(frozen.selected)
+            result = _fine_tuned(
+                folder,
+                frozen,
+                features,
+                options=options,
+                config=config,
+                converter=converter,
+                measured=MeasuredCosts(heads_s, conversion_s),
+                deadline=started + (config.budget_s or math.inf),
+            )
+            states.extend(result.states)
             config.progress(TrainingStage.BUNDLE, 0, 1)
             committee = result.committee
             references = _ood_references(result)
@@ -147,6 +161,20 @@ def check(name: str, config: TrainingConfig) -> list[zoo.Backbone]:
     bundles.check_name(name)
     augment.of(config.augment)
     heads.check(config.head)
+    if config.fine_tune not in (True, False, AUTO):
+        raise errors.SettingError(
+            f"fine_tune is {config.fine_tune!r}; expected true, false or {AUTO!r}."
+        )
+    if config.budget_s is not None:
+        if not config.fine_tune:
+            raise errors.SettingError(
+                "A budget is for fine-tuning; without that nothing can be left out. Fine-tune, "
+                "too, or leave the budget out."
+            )
+        if not 0 < config.budget_s < math.inf:
+            raise errors.SettingError(
+                f"budget_s is {config.budget_s}; expected a number of seconds above 0."
+            )
     extras.require("Teaching", "keras", "scipy", "threadpoolctl", extra="teach")
     if config.fine_tune or config.head == "mlp":
         what = "Fine-tuning" if config.fine_tune else "The head 'mlp'"
@@ -162,6 +190,36 @@ def check(name: str, config: TrainingConfig) -> list[zoo.Backbone]:
                 "file out."
             )
     return list(backbones.values())
+
+
+def _fine_tuned(
+    folder: Path,
+    frozen: TrainedCommittee,
+    features: FeatureSet,
+    *,
+    options: EngineOptions,
+    config: TrainingConfig,
+    **more: Any,
+) -> FinetuneResult:
+    """Fine-tune where that was requested, or say that it would pay; ``more`` as `improve` takes."""
+    in_folds = features.in_folds
+    advice = finetune_advice.advise(
+        frozen.combine([member.fit.out_of_fold[in_folds] for member in frozen.members]),
+        features.train_truth[in_folds],
+        held_out=finetune_advice.held_out_photos(features.folds),
+    )
+    if advice.pays and not config.fine_tune:
+        options.report(f"Fine-tuning would probably pay: {advice.reason}. {TRY_IT}")
+    if config.fine_tune == AUTO and not advice.pays:
+        options.report(f"Fine-tuning is left out: {advice.reason}.")
+    if not config.fine_tune or (config.fine_tune == AUTO and not advice.pays):
+        return FinetuneResult(frozen, features)
+    result = finetune.improve(folder, frozen, features, options=options, config=config, **more)
+    if result.reports:
+        for member in result.committee.selected:
+            committees.report_score(member.name, member.val_probs, features, config)
+        committees.report_score(COMMITTEE, result.committee.val_probs, features, config)
+    return result
 
 
 def _open(source: str | Path | data.Dataset, config: TrainingConfig) -> data.Dataset:

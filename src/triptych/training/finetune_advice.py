@@ -1,0 +1,74 @@
+"""Whether fine-tuning would probably pay, by what training the heads has shown already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from triptych.evaluation import wilson
+from triptych.training import finetune_decisions as decisions
+from triptych.typing import Array
+from triptych.utils import formatting
+
+# Where fewer photos are predicted wrongly, there is little to gain that could be told from wrong
+# labels: of well-known test sets about 3 % are labelled wrongly.
+LEAST_WRONG = 0.05
+
+
+@dataclass(frozen=True)
+class FinetuneAdvice:
+    """Whether fine-tuning would probably pay, and why.
+
+    Args:
+        pays: Whether it probably would.
+        reason: Why, as a sentence without its full stop.
+    """
+
+    pays: bool
+    reason: str
+
+
+def advise(probs: Array, truth: Array, *, held_out: int) -> FinetuneAdvice:
+    """Say whether fine-tuning would probably pay, without any further work.
+
+    It would where so many photos can be held out that a better network can be told from a lucky
+    one, and where the frozen networks are wrong for more than `LEAST_WRONG` of the photos, even at
+    the lower end of the 95 % interval. How many classes and photos there are, and how far they are
+    from ImageNet, shows in nothing else than in how often frozen networks are wrong.
+
+    Args:
+        probs: Out-of-fold probabilities of the committee with frozen backbones, shape (N, C).
+        truth: Labels, shape (N,).
+        held_out: How many photos would be held out.
+
+    Example:
+        >>> import numpy as np
+        >>> truth = np.arange(200) % 2
+        >>> advise(np.eye(2)[truth], truth, held_out=40).pays
+        False
+        >>> advise(np.eye(2)[np.zeros(200, int)], truth, held_out=40).reason[:43]
+        'without it 100 of 200 photos (50.0 %) are p'
+
+    Sources: Kornblith, Shlens, Le, "Do Better ImageNet Models Transfer Better?", 2019 (what tuning
+    adds to frozen features is large where those are poor, and small where they are good);
+    Northcutt, Athalye, Mueller, "Pervasive Label Errors in Test Sets Destabilize Machine Learning
+    Benchmarks", 2021.
+    """
+    if held_out < decisions.FEWEST_HELD_OUT:
+        return FinetuneAdvice(
+            False,
+            f"{formatting.counted(held_out, 'photo')} could be held out to measure what it gains, "
+            f"and {decisions.FEWEST_HELD_OUT} or more are needed",
+        )
+    photos, wrong = len(truth), int((probs.argmax(axis=1) != truth).sum())
+    share = f"{wrong:,} of {photos:,} photos ({formatting.percent(wrong / photos)})"
+    if wilson(wrong, photos)[0] <= LEAST_WRONG:
+        few = f"only {share} are predicted wrongly" if wrong else "no photo is predicted wrongly"
+        return FinetuneAdvice(
+            False, f"without it {few}, out of fold, so that there is hardly anything to gain"
+        )
+    return FinetuneAdvice(True, f"without it {share} are predicted wrongly, out of fold")
+
+
+def held_out_photos(folds: Array) -> int:
+    """How many photos fine-tuning would hold out, by the fold of each photo, shape (N,)."""
+    return int(((folds == folds.max()) & (folds >= 0)).sum()) if len(folds) else 0

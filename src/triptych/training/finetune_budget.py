@@ -1,0 +1,188 @@
+"""Which members are fine-tuned, and for how many epochs, within a time budget."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from triptych.typing import Notify
+from triptych.utils import formatting
+
+# Another member is tuned only where all of them get this share of the epochs: one that is tuned
+# well gains more than several that have hardly begun.
+ENOUGH_EPOCHS = 0.5
+# The share of the time left that is kept for what cannot be measured before.
+SPARE = 0.05
+
+
+@dataclass(frozen=True)
+class MemberCost:
+    """What fine-tuning a member costs, in seconds.
+
+    Args:
+        name: Of the member.
+        start_s: Until its first epoch.
+        epochs_s: How long 1, 2, ... epochs take, evaluation included.
+        finish_s: After the last epoch: features of all photos, a head, conversion.
+    """
+
+    name: str
+    start_s: float
+    epochs_s: Sequence[float]
+    finish_s: float
+
+    def total_s(self, epochs: int) -> float:
+        """All of it with so many epochs; nothing without any."""
+        return self.start_s + self.epochs_s[epochs - 1] + self.finish_s if epochs else 0.0
+
+
+@dataclass(frozen=True)
+class MemberPlan:
+    """What is planned for a member.
+
+    Args:
+        name: Of the member.
+        epochs: How many; 0 leaves it as it is.
+        seconds: How long that takes.
+    """
+
+    name: str
+    epochs: int
+    seconds: float
+
+
+def plan(costs: Sequence[MemberCost], left_s: float) -> list[MemberPlan]:
+    """Plan what there is time for: as many members as can be tuned well, the first ones first.
+
+    Args:
+        costs: Of the members, those first that are worth most for their time.
+        left_s: How long all of it may take, in seconds.
+
+    Returns:
+        A plan for each member, with the same number of epochs or none.
+
+    Example:
+        >>> costs = [MemberCost(name, 10.0, [50.0, 100.0, 150.0], 30.0) for name in "AB"]
+        >>> for left_s in (100.0, 300.0, 500.0):
+        ...     print([each.epochs for each in plan(costs, left_s)])
+        [1, 0]
+        [2, 2]
+        [3, 3]
+    """
+    most_epochs = len(costs[0].epochs_s)
+    enough = max(1, round(ENOUGH_EPOCHS * most_epochs))
+    for count in range(len(costs), 0, -1):
+        fewest = 1 if count == 1 else enough
+        for epochs in range(most_epochs, fewest - 1, -1):
+            if sum(cost.total_s(epochs) for cost in costs[:count]) <= left_s:
+                return [
+                    MemberPlan(cost.name, epochs, cost.total_s(epochs))
+                    if number < count
+                    else MemberPlan(cost.name, 0, 0.0)
+                    for number, cost in enumerate(costs)
+                ]
+    return [MemberPlan(cost.name, 0, 0.0) for cost in costs]
+
+
+def describe(plans: Sequence[MemberPlan]) -> str:
+    """A plan as a sentence.
+
+    Example:
+        >>> describe([MemberPlan("lite0", 6, 420.0), MemberPlan("lite2", 0, 0.0)])
+        'lite0: 6 epochs, about 7 minutes; lite2 is left as it is.'
+    """
+    parts = [
+        f"{each.name}: {formatting.counted(each.epochs, 'epoch')}, "
+        f"about {formatting.about(each.seconds)}"
+        if each.epochs
+        else f"{each.name} is left as it is"
+        for each in plans
+    ]
+    none = "There is no time for an epoch: " if not any(each.epochs for each in plans) else ""
+    return f"{none}{'; '.join(parts)}."
+
+
+@dataclass(frozen=True)
+class MeasuredCosts:
+    """What was measured before fine-tuning began.
+
+    Args:
+        heads_s: How long it took to train the heads of a member, in seconds.
+        conversion_s: How long it took to convert a network.
+        features_s: How long the features of all photos take in the first of the members.
+    """
+
+    heads_s: float = 0.0
+    conversion_s: float = 0.0
+    features_s: float = 0.0
+
+
+class Planner:
+    """Keeps fine-tuning to a deadline, by the pace of each member's first steps.
+
+    Args:
+        members: Multiply-adds of a forward pass of each member, by name, the cheapest first.
+        deadline: When the bundle is to be there, by the clock.
+        measured: What was measured already.
+        say: Called with the plan, as soon as the pace is known.
+        clock: Gives seconds.
+    """
+
+    def __init__(
+        self,
+        members: Mapping[str, float],
+        deadline: float,
+        measured: MeasuredCosts,
+        say: Notify,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._members, self._deadline, self._measured = members, deadline, measured
+        self._say, self._clock = say, clock
+        self._planned: dict[str, int] = {}
+        self._began_s = clock()
+
+    def begin(self, member: str) -> bool:
+        """Begin with a member; false where it is to be left as it is."""
+        self._began_s = self._clock()
+        if not self._planned and self._began_s >= self._deadline:
+            self._planned = dict.fromkeys(self._members, 0)
+            self._say(describe([MemberPlan(name, 0, 0.0) for name in self._members]))
+        return self._planned.get(member, 1) > 0
+
+    def plan(self, member: str, epochs_s: Sequence[float]) -> tuple[int, float]:
+        """Epochs of a member that has begun, and how long they may take, in seconds.
+
+        Args:
+            member: The one that was begun last.
+            epochs_s: How long 1, 2, ... epochs take it, by its first steps.
+        """
+        now = self._clock()
+        names = list(self._members)
+        waiting = names[names.index(member) :]
+        costs = [self._cost(name, member, epochs_s, now - self._began_s) for name in waiting]
+        costs[0] = dataclasses.replace(costs[0], start_s=0.0)  # it is over
+        left_s = (1 - SPARE) * (self._deadline - now)
+        if not self._planned:
+            plans = plan(costs, left_s)
+            self._planned = {each.name: each.epochs for each in plans}
+            self._say(describe(plans))
+        later_s = sum(cost.total_s(self._planned[cost.name]) for cost in costs[1:])
+        return self._planned[member], max(1.0, left_s - later_s - costs[0].finish_s)
+
+    def _cost(
+        self, name: str, member: str, epochs_s: Sequence[float], start_s: float
+    ) -> MemberCost:
+        """Cost of a member by the pace of another one: what it computes costs in proportion."""
+        ratio = self._members[name] / self._members[member]
+        to_first = self._members[name] / next(iter(self._members.values()))
+        measured = self._measured
+        return MemberCost(
+            name,
+            ratio * start_s,
+            [ratio * seconds for seconds in epochs_s],
+            to_first * (measured.features_s + 2 * measured.conversion_s) + measured.heads_s,
+        )

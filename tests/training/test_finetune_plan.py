@@ -1,0 +1,152 @@
+"""Whether fine-tuning pays, and what there is time for: numbers in, plans out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from triptych import errors
+from triptych.training import finetune_advice
+from triptych.training import finetune_budget as budgets
+from triptych.training import pipeline
+from triptych.training.config import TrainingConfig
+
+seconds = st.floats(0.1, 1e4)
+
+
+@st.composite
+def costs(draw: st.DrawFn) -> list[budgets.MemberCost]:
+    most = draw(st.integers(1, 12))
+    return [
+        budgets.MemberCost(
+            f"member{number}",
+            draw(seconds),
+            np.cumsum(draw(st.lists(seconds, min_size=most, max_size=most))).tolist(),
+            draw(seconds),
+        )
+        for number in range(draw(st.integers(1, 4)))
+    ]
+
+
+@given(costs(), st.floats(-10, 1e6))
+def test_a_plan_is_no_longer_than_the_time_left_and_wastes_none(
+    costs: list[budgets.MemberCost], left_s: float
+) -> None:
+    plans = budgets.plan(costs, left_s)
+    tuned = [each for each in plans if each.epochs]
+    assert [each.name for each in plans] == [cost.name for cost in costs]
+    assert plans[: len(tuned)] == tuned, "the first ones first"
+    assert len({each.epochs for each in tuned}) <= 1
+    assert sum(each.seconds for each in plans) <= max(0.0, left_s) + 1e-6
+    most = len(costs[0].epochs_s)
+    if not tuned:
+        assert costs[0].total_s(1) > left_s
+    elif tuned[0].epochs < most:
+        longer = tuned[0].epochs + 1
+        assert sum(cost.total_s(longer) for cost in costs[: len(tuned)]) > left_s
+
+
+def test_another_member_is_tuned_where_all_get_half_of_the_epochs() -> None:
+    pair = [budgets.MemberCost(name, 0.0, [10.0 * n for n in range(1, 9)], 0.0) for name in "AB"]
+    assert [each.epochs for each in budgets.plan(pair, 79.0)] == [7, 0]
+    assert [each.epochs for each in budgets.plan(pair, 80.0)] == [4, 4]
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+MEMBERS = {"lite0": 1.0, "lite2": 2.0}
+MEASURED = budgets.MeasuredCosts(heads_s=5.0, conversion_s=10.0, features_s=20.0)
+
+
+def test_what_is_planned_is_said_once_and_kept_to() -> None:
+    clock, said = Clock(), list[str]()
+    planner = budgets.Planner(MEMBERS, 1000.0 + 600.0, MEASURED, said.append, clock)
+    assert planner.begin("lite0")
+    clock.now += 20.0
+    # lite0: 8 epochs of 10 s and 45 s after them; lite2: 40 s before, twice as long, 85 s after.
+    epochs, at_most_s = planner.plan("lite0", [10.0 * n for n in range(1, 9)])
+    assert said == ["lite0: 8 epochs, about 2 minutes; lite2: 8 epochs, about 5 minutes."]
+    assert epochs == 8
+    assert at_most_s == pytest.approx(0.95 * 580 - 45 - (40 + 160 + 85))
+    clock.now += 420.0  # far behind
+    assert planner.begin("lite2")
+    clock.now += 40.0
+    epochs, at_most_s = planner.plan("lite2", [20.0 * n for n in range(1, 9)])
+    assert at_most_s == pytest.approx(0.95 * 120 - 85)  # the worker cuts its epochs short
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("budget_s", "sentence"),
+    [
+        (200.0, "lite0: 8 epochs, about 2 minutes; lite2 is left as it is."),
+        (100.0, "lite0: 3 epochs, about 75 seconds; lite2 is left as it is."),
+        (60.0, "There is no time for an epoch: lite0 is left as it is; lite2 is left as it is."),
+        (0.0, "There is no time for an epoch: lite0 is left as it is; lite2 is left as it is."),
+    ],
+)
+def test_what_there_is_no_time_for_is_left(budget_s: float, sentence: str) -> None:
+    clock, said = Clock(), list[str]()
+    planner = budgets.Planner(MEMBERS, 1000.0 + budget_s, MEASURED, said.append, clock)
+    if planner.begin("lite0"):
+        clock.now += 20.0
+        planner.plan("lite0", [10.0 * n for n in range(1, 9)])
+    assert said == [sentence]
+    assert not planner.begin("lite2")
+
+
+def predictions(photos: int, wrong: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    truth = np.arange(photos) % classes
+    answers = np.where(np.arange(photos) < wrong, (truth + 1) % classes, truth)
+    return np.eye(classes)[answers], truth
+
+
+@pytest.mark.parametrize(
+    ("photos", "wrong", "classes", "held_out", "pays"),
+    [
+        (2720, 734, 136, 544, True),  # handwritten characters
+        (245, 8, 2, 49, False),  # ants and bees
+        (720, 17, 12, 144, False),  # flowers
+        (1600, 150, 10, 320, True),  # hand signs
+        (60, 3, 2, 12, False),  # 5 % might as well be 2 %
+        (60, 15, 2, 12, True),
+        (40, 20, 2, 8, False),  # too few to measure with
+        (0, 0, 2, 0, False),
+    ],
+)
+def test_whether_it_pays_is_what_frozen_networks_get_wrong(
+    photos: int, wrong: int, classes: int, held_out: int, pays: bool
+) -> None:
+    probs, truth = predictions(photos, wrong, classes)
+    advice = finetune_advice.advise(probs, truth, held_out=held_out)
+    assert advice.pays == pays
+    if held_out >= 10:
+        assert f"{wrong:,} of {photos:,} photos" in advice.reason
+    else:
+        assert "10 or more are needed" in advice.reason
+
+
+def test_how_many_would_be_held_out() -> None:
+    assert finetune_advice.held_out_photos(np.array([0, 1, 2, -1] * 12)) == 12
+    assert finetune_advice.held_out_photos(np.full(20, -1)) == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"fine_tune": "maybe"}, "fine_tune is 'maybe'; expected true, false or 'auto'"),
+        ({"budget_s": 60.0}, "A budget is for fine-tuning"),
+        ({"fine_tune": True, "budget_s": 0.0}, "budget_s is 0.0; expected a number of seconds"),
+        ({"fine_tune": True, "budget_s": float("nan")}, "budget_s is nan"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once(config: dict[str, object], message: str) -> None:
+    with pytest.raises(errors.SettingError, match=message):
+        pipeline.check("garden", TrainingConfig(**config))  # type: ignore[arg-type]
