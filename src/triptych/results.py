@@ -99,7 +99,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class PredictionSet:
-    """A set of classes that holds the true one as often as was asked for.
+    """A set of classes that contains the true one as often as requested.
 
     Args:
         coverage: How often, in (0, 1).
@@ -171,7 +171,7 @@ class Verdict:
             ``"unsure"``; ``"none"``: the image is like none of the training photos; ``None``
             where the rule was not fitted on labelled photos, so that nothing can be promised.
         status_reason: Why it is unsure, where the committee can call no answer sure; else ``None``.
-        prediction_set: A set of classes that holds the true one as often as was asked for;
+        prediction_set: A set of classes that contains the true one as often as requested;
             ``None`` where that cannot be promised.
         novelty: The share of training photos that are at least as far from the others as this
             image, in (0, 1]; ``None`` where they are not known.

@@ -117,7 +117,7 @@ def test_keep_accepts_true_and_false_only(client: FlaskClient, keep: object) -> 
 def test_the_page_asks_for_consent_only_if_the_inbox_is_on(
     client: FlaskClient, door: Projects
 ) -> None:
-    words = "Keep these photos for review where the committee is unsure"
+    words = "Keep these photos for review if the committee is unsure"
     page = client.get("/").text
     assert words in page
     assert re.search(r'<input type="checkbox" name="keep" value="true"\s*>', page)  # not ticked
@@ -190,7 +190,7 @@ def test_photos_are_dismissed_and_restored(
     client: FlaskClient, door: Projects, key: str, kept: list[int]
 ) -> None:
     assert settle(client, kept=kept, project=key, do="dismiss").json["waiting"] == 0
-    assert "Nothing waits to be looked at" in client.get("/projects/inbox").text
+    assert "There is nothing to review" in client.get("/projects/inbox").text
     answer = client.post("/projects/inbox/reopen", data={"kept": kept}, headers=JSON)
     assert answer.json["waiting"] == 2
 

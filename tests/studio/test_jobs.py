@@ -185,7 +185,7 @@ def test_each_number_of_the_report_has_its_photos(
             assert len(seen) == found.metrics["confusion"][row][column]
             assert all(one.photo is not None for one in seen)
     assert len(found.cell(None, None)) == found.metrics["images"]
-    assert len(found.cell(None, None, held=False)) == 2 * PER_CLASS
+    assert len(found.cell(None, None, held_out_only=False)) == 2 * PER_CLASS
     assert found.changes == 0
 
 

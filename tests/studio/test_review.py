@@ -84,7 +84,7 @@ def test_each_cell_of_the_matrix_has_the_photos_that_it_counts(door: Projects, k
             assert len(seen) == found.metrics["confusion"][row][column]
             assert {(one.truth, one.answer) for one in seen} <= {(truth, answer)}
     assert [one.name for one in found.cell("ants", "bees")] == ["ants-1.png"]
-    all_of_them = found.cell("ants", "bees", held=False)
+    all_of_them = found.cell("ants", "bees", held_out_only=False)
     assert [one.name for one in all_of_them] == ["ants-3.png", "ants-1.png"]  # the surest first
 
 
@@ -214,7 +214,7 @@ def test_versions_without_common_photos_are_not_compared(
     trained_project.train(door, key, answers)
     assert studio_review.compare(review(door, key, 1), review(door, key, 2)).photos == 0
     page = client.get(f"/projects/{key}/result/compare?before=1&after=2").text
-    assert "have no photos in common that can be compared: none was held back from both" in page
+    assert "have no photos in common that can be compared: none was held out from both" in page
     assert (
         "Both on the same 12 photos"
         in client.get(f"/projects/{key}/result/compare?before=1&after=2&photos=all").text

@@ -260,7 +260,7 @@ def test_confidence_is_shown_alike_with_a_script_and_without(visit):
         "[...document.querySelectorAll('#cards .seal')].map(s => s.querySelectorAll('*').length)"
     )
     assert plain.evaluate(seals) == scripted.evaluate(seals) == [2, 2, 2, 1]
-    advice = "The rule weighted asks every network."
+    advice = "The rule weighted runs every network."
     assert [advice in said for said in texts(plain, "[data-skipped]")] == [True] * 3
     assert [advice in said for said in texts(scripted, "[data-skipped]")] == [False] * 3
     expect(plain.locator(".plain[data-slot=ask]:visible")).to_have_count(0)
@@ -317,7 +317,7 @@ def test_the_coverage_can_be_selected(visit):
     said = texts(page, ".set")
     assert said[0] == said[3] == ""
     assert "one of: daisy, tulip, poppy" in said[1]
-    assert "holds the true class 99 times in 100" in said[1]
+    assert "contains the true class 99 times in 100" in said[1]
     rest = page.locator("#cards .rest p")
     expect(rest).to_be_hidden()
     page.click("#cards .rest summary")

@@ -350,7 +350,7 @@ def test_the_page_to_share_is_about_one_committee(client):
     text = seen(client, "/c/garden")
     assert "2 classes: wasp, hornet" in text
     assert "it was right on 9 of 10 photos that it was not trained on" in text
-    assert "On 60 % to 98 % of photos like those it was tested on" in text
+    assert "On 60 % to 98 % of photos like those it was evaluated on" in text
     assert "Take a photo" in text
     for other in ("base", "classic", "Classify", "How answers are combined", "Teach your own"):
         assert other not in text
@@ -359,12 +359,12 @@ def test_the_page_to_share_is_about_one_committee(client):
 def test_a_version_is_tried_before_it_is_published(client, shelf):
     write_with_metrics(shelf, "garden", "moth", "fly", publish=False)
     text = seen(client, "/c/garden@3")
-    assert "Version 3, to be tried; version 2 is published" in text
+    assert "Version 3, for trying out; version 2 is published" in text
     assert "moth, fly" in text
     data = {"image": (io.BytesIO(squares()), "bug.png"), "committee": "garden@3"}
     tried = client.post("/c/garden@3", data=data, headers=BROWSER).text
     assert re.search(r'<h3 data-slot="label">(moth|fly)</h3>', tried)
-    assert "to be tried" not in seen(client, "/c/garden")
+    assert "for trying out" not in seen(client, "/c/garden")
 
 
 def test_the_page_to_share_answers_without_a_script(client):

@@ -41,15 +41,15 @@ def address(home: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def door(home: Path) -> Projects:
-    """What the studio keeps, to look at."""
+    """The photos that the studio keeps, for inspection."""
     return Projects(home)
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Named]]:
-    """Twenty photos a class; the last of the rays is a disc, and it is held back to measure with.
+    """Twenty photos a class; the last of the rays is a disc, and it is held out.
 
-    What is held back follows from the photos' bytes, so it is asked which disc would be.
+    The split depends on the photos' bytes, so it is computed which disc would be held out.
     """
     folder = tmp_path_factory.mktemp("drawn")
     named = {

@@ -119,13 +119,13 @@ def check_shapes(facts: dict[str, Any]) -> None:
     (_, shape), (_, outputs) = facts["inputs"][0], facts["outputs"][0]
     is_grey = len(shape) == 2 or (len(shape) == 3 and shape[2] == 1)
     if not is_grey and (len(shape) != 3 or shape[2] != 3):
-        said = f"The model takes {_shown(shape)}"
+        problem = f"The model takes {_shown(shape)}"
         if len(shape) == 3 and shape[0] in (1, 3, 4):
-            said += ", channels first"
+            problem += ", channels first"
         elif len(shape) == 3 and shape[2] == 4:
-            said += ", colours with alpha (RGBA)"
+            problem += ", colours with alpha (RGBA)"
         raise errors.SettingError(
-            f"{said}; expected photos of shape (height, width, 3), RGB, or (height, width, 1), "
+            f"{problem}; expected photos of shape (height, width, 3), RGB, or (height, width, 1), "
             "grey, with channels last."
         )
     if len(outputs) != 1 or not outputs[0]:
@@ -215,11 +215,11 @@ def _are_probs(outputs: Array) -> bool:
     return bool(is_between and (outputs.shape[1] == 1 or (abs(sums - 1) <= TOLERANCE).all()))
 
 
-def _require_probs(are_probs: bool, outputs: Array, said: str) -> None:
+def _require_probs(are_probs: bool, outputs: Array, statement: str) -> None:
     if not are_probs:
         sums = outputs.sum(axis=1, dtype=np.float64)
         raise errors.SettingError(
-            f"{said}, and for drawn photos its outputs go from {outputs.min():.4g} to "
+            f"{statement}, and for drawn photos its outputs go from {outputs.min():.4g} to "
             f"{outputs.max():.4g}, with sums from {sums.min():.4g} to {sums.max():.4g}; expected "
             "probabilities, from 0 to 1 with a sum of 1."
         )

@@ -3,7 +3,7 @@
 The score of a class says how unlikely it is: the total probability of the classes ranked above
 it, and a little more for every rank beyond the first few. On labelled photos, `quantile` finds how
 high the score of the true class gets; a prediction set holds the classes that score no higher.
-On photos like those, it holds the true class at least as often as asked, whatever the network is.
+On photos like those, it contains the true class at least as often as requested, for any network.
 
 The most probable class scores 0, so no set is empty, nothing is drawn at random, and the same photo
 always gets the same set. The price: where the most probable class alone is right more often than

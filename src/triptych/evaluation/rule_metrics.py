@@ -82,7 +82,7 @@ class RuleScores(NamedTuple):
         top: Probability of the answer, in [0, 1].
         cost: As in `RuleAnswers`.
         sure: As in `RuleAnswers`.
-        covered: Whether the prediction set holds the true class; empty where there is no set.
+        covered: Whether the prediction set contains the true class; empty where there is no set.
         size: How many classes the prediction set holds; empty where there is no set.
     """
 

@@ -55,12 +55,12 @@ class DeepPng(PngImagePlugin.PngImageFile):
 
     def _scale(self, tile: Any) -> None:
         lower: Image.Image | None = None
-        self._places: list[int] = []
+        self._low_channels: list[int] = []
         if tile.args in _LOWER:
             extrema = np.reshape(self.getextrema(), (-1, 2))[: self._colours]
             if extrema[:, 1].max() >= _DARK and self._key is None:
                 return
-            unpacker, mode, self._places = _LOWER[tile.args]
+            unpacker, mode, self._low_channels = _LOWER[tile.args]
             second = PngImagePlugin.PngImageFile(io.BytesIO(self._data))
             second._mode = mode
             second.tile = [tile._replace(args=unpacker)]
@@ -97,6 +97,6 @@ class DeepPng(PngImagePlugin.PngImageFile):
             box = (0, top, self.width, min(self.height, top + rows))
             samples = np.atleast_3d(np.asarray(self.crop(box)))
             if lower is not None:
-                low = np.asarray(lower.crop(box))[..., self._places]
+                low = np.asarray(lower.crop(box))[..., self._low_channels]
                 samples = samples.astype(np.uint16) << 8 | low
             yield top, samples

@@ -106,11 +106,11 @@ class Directory:
         if count > _MOST_FIELDS:
             raise ValueError("more fields than any program writes")
         end = at + 2 + count * _ROW_BYTES
-        for place in range(at + 2, end, _ROW_BYTES):
-            tag, kind, length, offset = struct.unpack_from(self.order + "HHII", data, place)
+        for row_at in range(at + 2, end, _ROW_BYTES):
+            tag, kind, length, offset = struct.unpack_from(self.order + "HHII", data, row_at)
             size = length * _TYPE_BYTES.get(kind, 0)
-            where = place + 8 if size <= 4 else offset
-            row = data[place : place + _ROW_BYTES]
+            where = row_at + 8 if size <= 4 else offset
+            row = data[row_at : row_at + _ROW_BYTES]
             self.fields.setdefault(tag, _Field(tag, kind, length, where, size, row))
         # A file without the address of the next directory is cut.
         (self.next_at,) = struct.unpack_from(self.order + "I", data, end)

@@ -268,7 +268,7 @@ class MemberBatch:
     ) -> tuple[str | None, PredictionSet | None]:
         """The status and prediction set of an answer; none where its rule was not fitted."""
         if novelty is not None and novelty <= ood.FALSE_ALARMS:
-            return NONE, None  # no set of classes holds the true one
+            return NONE, None  # no set of classes contains the true one
         fitted, labels = self.committee.params.rule(self.committee.rule), self.committee.labels
         if not fitted.is_fitted:
             return None, None

@@ -103,7 +103,7 @@ class Connection(io.RawIOBase):
             self.received += count
         if before // MB != self._bytes // MB:
             gevent.sleep(0)  # else a fast client would be served alone
-            self._others.check_held(self)
+            self._others.check_receiving(self)
         return count
 
     @contextlib.contextmanager
@@ -147,7 +147,7 @@ class Connections:
         self._all: set[Connection] = set()
         self._share = share
         # A request of the largest size fits with its head and its neighbours' small ones.
-        self._held_by_one = max_request_bytes + 16 * MB
+        self._max_bytes_by_one = max_request_bytes + 16 * MB
         self.answering = 0
 
     def add(self, connection: Connection) -> bool:
@@ -188,18 +188,18 @@ class Connections:
         """Whether a request may be answered that is no probe."""
         return self.answering <= CONNECTIONS - RESERVED
 
-    def check_held(self, connection: Connection) -> None:
+    def check_receiving(self, connection: Connection) -> None:
         """See that not too much is being received.
 
         Raises:
             errors.Overloaded: It is; this connection has to go.
         """
-        held = sum(each.received for each in self._all)
+        received = sum(each.received for each in self._all)
         by_one = sum(e.received for e in self._all if e.client == connection.client)
-        if by_one > self._held_by_one or held > 2 * self._held_by_one:
+        if by_one > self._max_bytes_by_one or received > 2 * self._max_bytes_by_one:
             connection.received = 0  # it holds nothing any more
             raise errors.Overloaded(
-                f"{formatting.size(held)} are being received at once already. Send fewer large "
+                f"{formatting.size(received)} are being received at once already. Send fewer large "
                 "requests beside each other.",
                 retry_after_s=5,
             )

@@ -66,7 +66,7 @@ class Jobs:
             self._options["precision"] = "auto"
         self._folder = projects.database.path.parent / FOLDER
         self._jobs = job_table.JobTable(projects.database)
-        self._claim = files.file_lock(self._folder / "claim", timeout_s=0)
+        self._server_lock = files.file_lock(self._folder / "claim", timeout_s=0)
         # Never held while something is written, as pages read under it. Jobs start one by one.
         self._lock = threading.RLock()
         self._starting = threading.Lock()
@@ -78,14 +78,14 @@ class Jobs:
         self._ending: tuple[str, str] | None = None
         with contextlib.suppress(errors.Busy):
             self._acquire()
-            self._claim.release(force=True)
+            self._server_lock.release(force=True)
 
     def _acquire(self) -> None:
         """Take the lock that lets this server run jobs; mark those of a dead server interrupted."""
         if self._worker:
             return
         try:
-            self._claim.acquire()
+            self._server_lock.acquire()
         except files.LockTimeout:
             raise errors.Busy(
                 "Another Triptych is teaching in this folder just now; one does at a time. "
@@ -168,7 +168,7 @@ class Jobs:
         with self._lock:
             self._waiting.append(job)
             if not self._worker:
-                self._claim.acquire()  # again, as the last worker may just have let go of it
+                self._server_lock.acquire()  # again, as the last worker may just have let go of it
                 self._worker = threading.Thread(target=self._work, name="jobs", daemon=True)
                 self._worker.start()
 
@@ -260,7 +260,7 @@ class Jobs:
             self._ending = None
             if not self._waiting:
                 self._worker = None
-                self._claim.release(force=True)
+                self._server_lock.release(force=True)
                 return None
             job = self._waiting.popleft()
             self._running = JobProgress(

@@ -69,16 +69,16 @@ class Comparison:
     broken: list[ReviewedPhoto]
 
 
-def compare(before: Review, after: Review, *, held: bool = True) -> Comparison:
+def compare(before: Review, after: Review, *, held_out_only: bool = True) -> Comparison:
     """What changed from one version to another.
 
     Args:
         before: The older version.
         after: The newer one, of the same project.
-        held: Whether only photos that both held out are compared, or all that both predicted out of
-            fold.
+        held_out_only: Whether only photos that both held out are compared, or all that both
+            predicted out of fold.
     """
-    old, new = _positions(before, held), _positions(after, held)
+    old, new = _positions(before, held_out_only), _positions(after, held_out_only)
     both = [digest for digest in new if digest in old and _home(after, digest) is not None]
     truth = np.array([_home(after, digest) for digest in both], dtype=np.intp)
     was = _answered(before, [old[digest] for digest in both]) == truth
@@ -107,11 +107,11 @@ def compare(before: Review, after: Review, *, held: bool = True) -> Comparison:
     )
 
 
-def _positions(review: Review, held: bool) -> dict[str, int]:
+def _positions(review: Review, held_out_only: bool) -> dict[str, int]:
     """Where the photos that count are among the answers of a version."""
     if review.predictions is None:
         return {}
-    counts = review.predictions.held | (not held)
+    counts = review.predictions.held | (not held_out_only)
     return {review.digests[position]: int(position) for position in np.nonzero(counts)[0]}
 
 

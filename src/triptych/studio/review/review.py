@@ -113,15 +113,15 @@ class Review:
         return tuple(classes)
 
     def cell(
-        self, truth: str | None, answer: str | None, *, held: bool = True
+        self, truth: str | None, answer: str | None, *, held_out_only: bool = True
     ) -> list[ReviewedPhoto]:
         """The photos behind a cell of the confusion matrix, the surest answers first.
 
         Args:
             truth: The class they had; ``None`` for any.
             answer: The class that was answered; ``None`` for any.
-            held: Whether only the held-out photos count, or also the training photos, each
-                predicted out of fold.
+            held_out_only: Whether only the held-out photos count, or also the training photos,
+                each predicted out of fold.
 
         Raises:
             errors.UnknownName: There was no such class.
@@ -129,7 +129,7 @@ class Review:
         if self.predictions is None:
             return []
         given = self.predictions.probs.argmax(axis=1)
-        mask = self.predictions.held | (not held)
+        mask = self.predictions.held | (not held_out_only)
         for name, labels in ((truth, self.predictions.truth), (answer, given)):
             if name is not None:
                 mask = mask & (labels == self._index(name))
@@ -148,11 +148,11 @@ class Review:
         """The wrong answers of the evaluation that were given with the highest probability."""
         if self.predictions is None:
             return []
-        (held,) = np.nonzero(self.predictions.held)
-        if not len(held):
+        (rows,) = np.nonzero(self.predictions.held)
+        if not len(rows):
             return []
-        probs, truth = self.predictions.probs[held], self.predictions.truth[held]
-        return self.photos_at(held[metrics.most_confident_mistakes(probs, truth, most)])
+        probs, truth = self.predictions.probs[rows], self.predictions.truth[rows]
+        return self.photos_at(rows[metrics.most_confident_mistakes(probs, truth, most)])
 
     def label_issues(self) -> list[PhotoIssue]:
         """Photos whose label may be wrong, the likeliest first.

@@ -49,7 +49,7 @@ export class Camera {
   async #look() {
     if (!navigator.mediaDevices) {
       throw new Error(
-        "Browsers lend the camera only to pages of this machine (localhost) and over https.",
+        "Browsers allow the camera only on pages of this machine (localhost) and over https.",
       );
     }
     const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 1280 } });

@@ -38,12 +38,12 @@ function isWriting(target) {
 
 /** @returns {HTMLElement[]} the photos that a key is for */
 function meant(field, item) {
-  const ticked = chosen(field);
+  const ticked = selected(field);
   return ticked.length ? ticked : [item];
 }
 
-/** @returns {HTMLElement[]} the photos that are chosen */
-export function chosen(field) {
+/** @returns {HTMLElement[]} the photos that are selected */
+export function selected(field) {
   return [...field.querySelectorAll("[data-photo]")].filter((item) => item.querySelector(":checked"));
 }
 

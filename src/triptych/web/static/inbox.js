@@ -1,7 +1,7 @@
 // The inbox: each decision is saved at once, and its photos stay in sight until the page is loaded
 // again, so that it can be undone.
 
-import { chosen, goOn, listen } from "./grid.js";
+import { selected, goOn, listen } from "./grid.js";
 import { byId, counted, post, say, slot } from "./projects.js";
 
 const form = byId("inbox");
@@ -22,7 +22,7 @@ if (form) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const value = event.submitter.value;
-    order(value === "class" ? `class:${form.elements.to.value}` : value, chosen(form));
+    order(value === "class" ? `class:${form.elements.to.value}` : value, selected(form));
   });
   byId("all").addEventListener("click", () => {
     for (const box of form.querySelectorAll("[data-photo]:not([data-done]) input")) box.checked = true;

@@ -17,7 +17,7 @@ let cameraHome = "";
 let lastHome = "";
 let following = false;
 // Answers may overtake each other where the way to the studio is slow.
-let asked = 0;
+let requests = 0;
 let shown = 0;
 
 document.addEventListener("change", changed);
@@ -29,7 +29,7 @@ document.addEventListener("paste", pasted);
 document.addEventListener("dragover", hovered);
 document.addEventListener("dragleave", hovered);
 document.addEventListener("drop", landed);
-byId("unchoose").addEventListener("click", () => choose(chosen(), false));
+byId("unchoose").addEventListener("click", () => choose(selected(), false));
 showChosen();
 roveAll();
 for (const input of document.querySelectorAll("#classes input[type=file]")) {
@@ -129,7 +129,7 @@ async function arrived(done) {
 // ---------------------------------------------------------------- choosing and deciding
 
 /** @returns {HTMLInputElement[]} the boxes that are checked */
-function chosen() {
+function selected() {
   return [...document.querySelectorAll('input[name="digest"]:checked')];
 }
 
@@ -140,7 +140,7 @@ function choose(boxes, how) {
 }
 
 function showChosen() {
-  const count = new Set(chosen().map((box) => box.value)).size;
+  const count = new Set(selected().map((box) => box.value)).size;
   byId("chosen").textContent = `${counted(count, "photo")} chosen`;
   byId("decide").hidden = !count;
 }
@@ -168,7 +168,7 @@ function boxesIn(element) {
 
 let anchor = null;
 
-/** With the shift key all photos from the last one on are chosen. */
+/** With the shift key all photos from the last one on are selected. */
 function extend(event) {
   const box = event.target;
   const boxes = [...boxesIn(box.closest(".photos"))];
@@ -182,7 +182,7 @@ function moved(event) {
   const box = event.target;
   if (box.name !== "digest") return;
   const boxes = [...boxesIn(box.closest(".photos"))];
-  if (event.key === "Enter") box.closest("li").querySelector(".look").click();
+  if (event.key === "Enter") box.closest("li").querySelector(".full-size").click();
   else if (event.key === "a" && (event.ctrlKey || event.metaKey)) choose(boxes, true);
   else if (!step(boxes, box, event.key)) return;
   event.preventDefault();
@@ -199,7 +199,7 @@ function step(boxes, box, key) {
 
 /** Of all photos of a list the Tab key stops at one only. */
 function rove(list, box = list.querySelector(":focus") ?? list.querySelector("input")) {
-  for (const each of list.querySelectorAll("input, .look")) each.tabIndex = each === box ? 0 : -1;
+  for (const each of list.querySelectorAll("input, .full-size")) each.tabIndex = each === box ? 0 : -1;
 }
 
 function roveAll() {
@@ -224,7 +224,7 @@ async function submitted(event) {
   try {
     const answer = await send(action, { method: "POST", body });
     if (form.id === "add-class") byId("new-class").value = "";
-    if (form.id === "decide") choose(chosen(), false);
+    if (form.id === "decide") choose(selected(), false);
     await refresh();
     if (form.id === "decide") byId("undo")?.focus();
     say(summary(button, answer));
@@ -265,10 +265,10 @@ function showMore(event, show) {
 /** Fetches the parts that change; what is selected, open or typed stays so. */
 async function refresh() {
   const options = { headers: { Accept: "text/html" } };
-  const own = ++asked;
+  const number = ++requests;
   const text = await send(location.href, options).catch(() => null); // it has shown why
-  if (text === null || own < shown) return;
-  shown = own;
+  if (text === null || number < shown) return;
+  shown = number;
   const page = new DOMParser().parseFromString(text, "text/html");
   const kept = keep();
   for (const id of PARTS) {

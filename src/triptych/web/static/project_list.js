@@ -48,6 +48,6 @@ async function fill(address, items) {
 function open(address, refused) {
   if (!refused) return location.assign(address);
   const link = Object.assign(textOf("a", "Open the project"), { href: address });
-  say("All that are photos were added.");
+  say("All photos in it were added.");
   byId("notice").append(link);
 }

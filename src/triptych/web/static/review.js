@@ -1,7 +1,7 @@
 // Decisions about photos, saved at once: the fields of the form are sent, and the new state of each
 // photo is written beneath it.
 
-import { chosen, goOn, listen } from "./grid.js";
+import { selected, goOn, listen } from "./grid.js";
 import { byId, post, slot } from "./projects.js";
 
 const undo = byId("undo");
@@ -35,7 +35,7 @@ function press(form, button) {
     return order(form, what, [button.closest("[data-photo]")]);
   }
   const what = button.value === "move" ? `move:${form.elements.to.value}` : button.value;
-  return order(form, what, chosen(form));
+  return order(form, what, selected(form));
 }
 
 /** @param {string} what as the studio wants it @param {HTMLElement[]} photos */
@@ -64,7 +64,7 @@ function show({ photos, undoable }, done) {
     }
   }
   if (byId("changes")) {
-    byId("changes").textContent = "Something was decided since; teaching again takes it in.";
+    byId("changes").textContent = "Labels were changed since; teach again to use them.";
   }
   slot(undo, "said").textContent = undoable ?? "Nothing is left to undo.";
   undo.hidden = false;

@@ -112,9 +112,9 @@ function drop(event) {
 /** Offers the members of the chosen committee only, and shows the request as a curl line. */
 function showChoices() {
   const committee = new FormData(form).get("committee");
-  for (const seat of form.querySelectorAll(".seat")) {
-    seat.hidden = seat.dataset.committee !== committee;
-    if (seat.hidden && seat.querySelector(":checked")) {
+  for (const options of form.querySelectorAll(".member-options")) {
+    options.hidden = options.dataset.committee !== committee;
+    if (options.hidden && options.querySelector(":checked")) {
       form.querySelector('[name="members"][value=""]').checked = true;
     }
   }
@@ -208,18 +208,18 @@ async function answer(url, photo, signal) {
 
 /**
  * @param {HTMLElement} card @param {object} answer as the API gives it
- * @param {{url: URL, photo: Photo}} asked what it is the answer to
+ * @param {{url: URL, photo: Photo}} request what it is the answer to
  */
-function fill(card, answer, asked) {
+function fill(card, answer, request) {
   if (answer.error) {
     card.dataset.state = "failed";
     write(card, { label: "Not answered", how: answer.error.message });
   } else {
     card.dataset.state = "answered";
     fillVerdict(card, answer);
-    slot(card, "panels").replaceChildren(...panels(card, answer, asked));
+    slot(card, "panels").replaceChildren(...panels(card, answer, request));
     compare(card, answer.verdict);
-    offer(card, answer, asked);
+    offer(card, answer, request);
   }
   const name = slot(card, "source").textContent;
   const said = ["label", "prob", "status"].map((part) => textIn(card, part).trim());
@@ -253,14 +253,14 @@ function fillVerdict(card, answer) {
 /** @returns {string} which rule or member made the verdict */
 function how({ members, skipped, verdict }) {
   const best = members.find((member) => member.name === verdict.surest);
-  const asked = members.length;
+  const ran = members.length;
   const surest = `; surest was ${best.name} with ${percent(best.top[0].prob)}`;
   if (skipped.length) {
-    const enough = asked === 1 ? "one was" : `${asked} were`;
-    const all = `${verdict.rule} of ${asked + skipped.length} networks; ${enough} enough`;
-    return asked > 1 ? all + surest : all;
+    const enough = ran === 1 ? "one was" : `${ran} were`;
+    const all = `${verdict.rule} of ${ran + skipped.length} networks; ${enough} enough`;
+    return ran > 1 ? all + surest : all;
   }
-  return asked > 1 ? `${verdict.rule} of ${asked} networks${surest}` : `${best.name} alone`;
+  return ran > 1 ? `${verdict.rule} of ${ran} networks${surest}` : `${best.name} alone`;
 }
 
 /** @param {object[]} guesses @param {string} first @returns {string} the next most probable classes */
@@ -286,13 +286,13 @@ function predictionSet(set) {
 }
 
 /** @returns {HTMLElement[]} a panel for each member, run or not, in the committee's order */
-function panels(card, answer, asked) {
-  const committee = asked.url.searchParams.get("committee");
-  const seats = [...form.querySelectorAll(`.seat[data-committee="${committee}"] input`)];
-  const order = seats.map((seat) => seat.value);
+function panels(card, answer, request) {
+  const committee = request.url.searchParams.get("committee");
+  const inputs = [...form.querySelectorAll(`.member-options[data-committee="${committee}"] input`)];
+  const order = inputs.map((input) => input.value);
   const named = [
     ...answer.members.map((each) => [each.name, panel(each, answer)]),
-    ...answer.skipped.map((name) => [name, skippedPanel(name, card, answer, asked)]),
+    ...answer.skipped.map((name) => [name, skippedPanel(name, card, answer, request)]),
   ];
   return named.sort(([a], [b]) => order.indexOf(a) - order.indexOf(b)).map(([, each]) => each);
 }
@@ -309,13 +309,13 @@ function panel(member, { members, verdict, timing }) {
 }
 
 /** @returns {HTMLElement} the panel of a member that was not needed, with a button to run it */
-function skippedPanel(name, card, { source, reason }, asked) {
+function skippedPanel(name, card, { source, reason }, request) {
   const element = copyOf("skipped-template");
   write(element, { member: name, reason });
   const button = slot(element, "ask");
   button.hidden = false;
   button.setAttribute("aria-label", `Ask ${name} about ${source}`);
-  button.addEventListener("click", () => askAll(element, card, asked));
+  button.addEventListener("click", () => askAll(element, card, request));
   return element;
 }
 

@@ -97,7 +97,7 @@ export class Uploads {
   /** @returns {Promise<string | undefined>} why it was refused */
   async #send({ item, home }, signal) {
     if (item.size > this.most) {
-      return `It has ${megabytes(item.size)} MB; at most ${megabytes(this.most)} MB are taken.`;
+      return `It has ${megabytes(item.size)} MB; at most ${megabytes(this.most)} MB are allowed.`;
     }
     const body = new FormData();
     body.append("class", home);

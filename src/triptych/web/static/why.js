@@ -1,22 +1,22 @@
 // Why: a heat map over the photo of a card, for the verdict or for one member, fetched when its
 // button is pressed. The studio says which method made it.
 
-/** @typedef {{url: URL, photo: {file: File}}} Asked what a card is the answer to */
+/** @typedef {{url: URL, photo: {file: File}}} ClassifyRequest what a card is the answer to */
 /** @typedef {{label: string, id: string, member: string}} Why whose answer; no member: the verdict */
 
 /**
  * Offers the maps of a card that was just filled.
- * @param {HTMLElement} card @param {object} answer as the API gives it @param {Asked} asked
+ * @param {HTMLElement} card @param {object} answer as the API gives it @param {ClassifyRequest} request
  */
-export function offer(card, answer, asked) {
+export function offer(card, answer, request) {
   hide(card);
-  const alone = asked.url.searchParams.get("members") ?? "";
+  const alone = request.url.searchParams.get("members") ?? "";
   const { label, id } = answer.verdict;
-  equip(card, slot(card, "why-verdict"), { label, id, member: alone }, asked);
+  equip(card, slot(card, "why-verdict"), { label, id, member: alone }, request);
   for (const { name, top } of answer.members) {
     const panels = [...card.querySelectorAll(".panel:not([data-skipped])")];
     const panel = panels.find((each) => slot(each, "member").textContent === name);
-    equip(card, slot(panel, "why"), { label: top[0].label, id: top[0].id, member: name }, asked);
+    equip(card, slot(panel, "why"), { label: top[0].label, id: top[0].id, member: name }, request);
   }
   slot(card, "strength").oninput = (event) => fade(card, event.target.value);
   slot(card, "hide").onclick = () => {
@@ -26,24 +26,24 @@ export function offer(card, answer, asked) {
   };
 }
 
-/** @param {HTMLElement} card @param {HTMLButtonElement} button @param {Why} why @param {Asked} asked */
-function equip(card, button, why, asked) {
+/** @param {HTMLElement} card @param {HTMLButtonElement} button @param {Why} why @param {ClassifyRequest} request */
+function equip(card, button, why, request) {
   button.hidden = false;
   button.setAttribute("aria-pressed", "false");
   // Begins with what is to be seen, so that it can be called by that.
   const seen = button.textContent.trim();
   button.setAttribute("aria-label", `${seen} What speaks for ${why.label} to ${whose(why)}`);
-  button.onclick = () => toggle(card, button, why, asked);
+  button.onclick = () => toggle(card, button, why, request);
 }
 
 /** Shows the map of a button, or hides it if it is there. */
-async function toggle(card, button, why, asked) {
+async function toggle(card, button, why, request) {
   const shown = button.getAttribute("aria-pressed") === "true";
   hide(card);
   if (shown) return;
   button.setAttribute("aria-pressed", "true");
-  say(card, `Looking what speaks for ${why.label} …`);
-  const explanation = await ask(why, asked);
+  say(card, `Computing what speaks for ${why.label} …`);
+  const explanation = await ask(why, request);
   // Another map may have been requested meanwhile, or another photo.
   if (!button.isConnected || button.getAttribute("aria-pressed") !== "true") return;
   if (explanation.error) {
@@ -53,7 +53,7 @@ async function toggle(card, button, why, asked) {
   }
 }
 
-/** @param {Why} why @param {Asked} asked @returns {Promise<object>} as the API gives it */
+/** @param {Why} why @param {ClassifyRequest} request @returns {Promise<object>} as the API gives it */
 async function ask(why, { url, photo }) {
   const address = new URL(document.getElementById("ask").dataset.why, location.href);
   for (const name of ["committee", "rule", "fit"]) {

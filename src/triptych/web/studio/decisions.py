@@ -88,7 +88,7 @@ def _answer(key: str, carry_out: Callable[[Projects], list[str]]) -> Response:
                 digest: review.status_of(photos.get(digest), project, confirmed=confirmed)
                 for digest in digests
             },
-            "undoable": last.said if last else None,
+            "undoable": last.text if last else None,
         }
 
     address, back = (
@@ -137,7 +137,7 @@ class Batch:
         undone: Whether it was undone since.
     """
 
-    said: str
+    text: str
     at_s: float
     undone: bool
 

@@ -101,7 +101,7 @@ def cell(key: str) -> str:
     everything = args.get("photos") == "all"
 
     def describe(review: Review) -> dict[str, Any]:
-        return _page(review.cell(truth, answer, held=not everything), start)
+        return _page(review.cell(truth, answer, held_out_only=not everything), start)
 
     return _show(
         "studio/cell.html", key, describe, truth=truth, answer=answer, everything=everything
@@ -146,7 +146,7 @@ def compare(key: str) -> str:
 
     def describe(after: Review) -> dict[str, Any]:
         before = studio_review.open(here.projects, here.settings.home, key, older)
-        change = studio_review.compare(before, after, held=not everything)
+        change = studio_review.compare(before, after, held_out_only=not everything)
         return {"older": before, "change": change}
 
     return _show("studio/compare.html", key, describe, of="after", everything=everything)
