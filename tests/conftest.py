@@ -39,7 +39,7 @@ for name in [name for name in os.environ if name.startswith("TRIPTYCH_")]:
 # A busy machine makes no test fail; speed is measured in benchmarks. The same examples every time:
 # a red run means that a change broke something. `make test-all` draws others.
 hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
-hypothesis.settings.register_profile("explore", deadline=None, derandomize=False)
+hypothesis.settings.register_profile("explore", deadline=None, derandomize=False, max_examples=300)
 hypothesis.settings.load_profile("same")
 
 

@@ -34,7 +34,7 @@ from triptych.inference import committee
 from triptych.models import zoo
 from triptych.preprocessing import recipe
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_converter")]
 
 needs_nncf = pytest.mark.skipif(
     importlib.util.find_spec("nncf") is None, reason='needs NNCF: pip install "triptych[int8]"'

@@ -10,11 +10,15 @@ from triptych.models import zoo
 from triptych.models.zoo import recognition
 
 # The smallest of each family, and those with layers of other names.
-NETWORKS = (
+NETWORKS = [
     *("VGG16", "ResNet50", "ResNet50V2", "Xception", "MobileNet", "MobileNetV2"),
-    *("MobileNetV3Small", "MobileNetV3Large", "DenseNet121", "InceptionV3", "InceptionResNetV2"),
-    *("NASNetMobile", "EfficientNetV2B0"),
-)
+    *("MobileNetV3Small", "MobileNetV3Large", "DenseNet121", "InceptionV3", "EfficientNetV2B0"),
+    # These take seconds to build.
+    *(
+        pytest.param(name, marks=pytest.mark.thorough)
+        for name in ("InceptionResNetV2", "NASNetMobile")
+    ),
+]
 
 
 @pytest.mark.slow

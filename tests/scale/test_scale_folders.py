@@ -26,7 +26,7 @@ pytestmark = [
     *(pytest.mark.filterwarnings(line) for line in ray_cluster.WARNINGS),
 ]
 
-PHOTOS, ROWS = 5000, 50
+PHOTOS, ROWS = 2500, 25
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +46,12 @@ def asked(tmp_path: Path) -> list[str]:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """5,000 files in ten folders; two of them are no photos."""
+    """2,500 files in ten folders; two of them are no photos."""
     drawn = [squares(seed) for seed in range(100)]
     for number in range(PHOTOS):
         path = tmp_path / "photos" / str(number % 10) / f"{number:05}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(drawn[number % len(drawn)] if number % 3000 else b"just text")
+        path.write_bytes(drawn[number % len(drawn)] if number % 1500 else b"just text")
     return tmp_path / "photos"
 
 

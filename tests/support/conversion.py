@@ -1,4 +1,4 @@
-"""One conversion process for a file of tests; each training would start one of its own.
+"""One conversion process for a run of tests; each training would start one of its own.
 
 It imports Keras once, and keeps the backbones that it built. A file that tests how that process
 starts and ends has no use for it.
@@ -53,12 +53,19 @@ class LentWorker:
             self._kept[self._backend] = self._worker
 
 
-@pytest.fixture(scope="module")
-def one_converter() -> Iterator[None]:
-    """All conversions of this process, for a file of tests, are done by one child."""
+@pytest.fixture(scope="session")
+def _kept_workers() -> Iterator[dict[str, Worker]]:
     kept: dict[str, Worker] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convert, "Worker", lambda _, environment: LentWorker(kept, environment))
-        yield
+    yield kept
     for worker in kept.values():
         worker.close()
+
+
+@pytest.fixture(scope="module")
+def one_converter(_kept_workers: dict[str, Worker]) -> Iterator[None]:
+    """All conversions of this process, for the files of tests that ask, are done by one child."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            convert, "Worker", lambda _, environment: LentWorker(_kept_workers, environment)
+        )
+        yield

@@ -33,7 +33,7 @@ from triptych.results import Label
 from triptych.tuning import fit
 from triptych.tuning import predictions
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_converter")]
 
 WORDNET_IDS = ("n01443537", "n02129165", "n02391049")
 COLOURS = ("rosso", "verde", "blu")
