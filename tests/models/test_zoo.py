@@ -12,6 +12,7 @@ import pytest
 
 from triptych import errors
 from triptych.models import zoo
+from triptych.models.zoo import recognition
 from triptych.preprocessing import recipe
 
 pytestmark = pytest.mark.slow
@@ -205,6 +206,17 @@ def test_the_numbers_of_a_built_network_are_those_of_its_row(built):
     assert model.output_shape == (None, 1000)
 
 
+def test_its_layers_tell_its_family(built):
+    row, model = built
+    names = [layer.name for layer in model.layers]
+    family = recognition.recognize(names)
+    if row.family in recognition.SIGNATURES:
+        assert family == row.family
+    # An EfficientNet has its preprocessing inside, which counts first.
+    elif family is not None:
+        assert names[1].startswith("rescaling")
+
+
 def test_features_are_those_of_keras_without_its_head(built, headless):
     row, model = built
     if row not in KERAS_SMALLEST:
@@ -237,10 +249,10 @@ def test_another_input_size_changes_the_cost_and_nothing_else():
 
 def test_the_tool_that_recomputes_the_table_agrees_and_can_disagree(zoo_facts):
     row = zoo.find("MobileNetV3Small")
-    assert zoo_facts.wrong(row) == []
+    assert zoo_facts.differences(row) == []
     source = dataclasses.replace(row.weights, hash="md5:0")
     damaged = dataclasses.replace(row, parameters=1, weights=source)
-    parameters, hash = zoo_facts.wrong(damaged)
+    parameters, hash = zoo_facts.differences(damaged)
     assert parameters == "MobileNetV3Small: parameters is 2554968; the table says 1"
     assert "the table says 'md5:0'" in hash
 

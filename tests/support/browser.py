@@ -65,6 +65,8 @@ def _chromium():
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-dev-shm-usage",
+            "--in-process-gpu",
+            "--renderer-process-limit=1",
             "--use-fake-device-for-media-stream",
             "--use-fake-ui-for-media-stream",
         ],

@@ -192,6 +192,7 @@ IS_SEEN = """() => {
 }"""
 
 
+@pytest.mark.thorough
 def test_the_whole_path_by_keyboard_alone_on_a_phone(visit, door, photos):
     page = visit("/projects", viewport=browser.PHONE["viewport"])
     keys = Keys(page)
