@@ -10,7 +10,7 @@ out: for omniglot136 5 of the 20 photos of each character, drawn by other people
 Frozen and tuned are `triptych.train` without and with ``fine_tune``, from an empty home folder to
 the written bundle with its report. Plain Keras is what a good tutorial does: all layers, batch
 norms frozen, Adam 5e-4 with half an epoch of warm-up and a cosine to 0, batches of 32, shifts of up
-to 16 pixels, no mirroring, label smoothing 0.1; for 6 epochs, as many as tuning runs by default.
+to 16 pixels, no mirroring, label smoothing 0.1; for 6 epochs, after which it gains no more there.
 They run one after the other in separate processes. Processor time is given beside wall time, since
 it hardly depends on other load.
 """

@@ -28,6 +28,11 @@ def test_a_head_in_keras_answers_as_in_arrays(sizes: tuple[int, ...], keras: Any
     model = keras.Model(inputs, own.attach(inputs))
     assert model.layers[-1].name == "predictions"
     np.testing.assert_allclose(model.predict_on_batch(features), own.probs(features), atol=1e-5)
+    trained = made(*sizes, seed=2)
+    trained.put_into(model)
+    read = Head.of_model(model, own.kind)
+    assert len(read.kernels) == len(own.kernels)
+    np.testing.assert_allclose(read.probs(features), trained.probs(features), atol=1e-5)
 
 
 @pytest.mark.parametrize("sizes", [(6, 3), (6, 8, 2)], ids=["linear", "mlp"])

@@ -146,6 +146,24 @@ def test_it_begins_with_a_head_that_is_fitted(tuned: Tuned) -> None:
     assert epochs(tuned.said)[0]["loss"] < 0.95 * np.log(2)
 
 
+def test_the_better_the_frozen_network_is_the_lower_is_the_rate(
+    keras: Any, task: worker.FinetuneTask
+) -> None:
+    model = keras.models.load_model(task.model)
+    before = model.get_weights()
+    canvases, truth = stripes(48, 36, seed=1)
+    batches = worker.AugmentedBatches(canvases, truth, task)
+    rates = [
+        worker.find_rate(model, batches, RECIPE, loss, lambda: False)
+        for loss in (2.0, 1.0, 0.25, 1e-9)
+    ]
+    assert rates[0] == rates[1] <= worker.MOST_RATE
+    assert rates[2] == pytest.approx(max(worker.LEAST_RATE, rates[1] / 2))
+    assert rates[3] == worker.LEAST_RATE
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
 def test_where_no_epoch_is_better_there_is_no_network(task: worker.FinetuneTask) -> None:
     folder = Path(task.folder)
     # The held-out photos say the opposite of those it is trained on.

@@ -70,16 +70,16 @@ RESULT = "result.json"
 SMOOTHING = 0.1
 # A random crop shows at least this share of each side.
 LEAST_SHARE = 0.75
-# Learning rates of the range test, the steps over which losses are averaged, how much lower than
-# the rate at which the network is ruined a rate is safe, and the bounds of what is taken. The rate
-# of the lowest loss says nothing here: the head was fitted to these photos, so that any step
+# The lowest and the highest learning rate, how much lower a rate is than that at which the network
+# is ruined, and the rates of the range test with the steps over which its losses are averaged. The
+# rate of the lowest loss says nothing here: the head was fitted to these photos, so that any step
 # raises the loss at first (measured on omniglot136: by it 5e-5, with which little is learned).
 # Measured: flowers12 (frozen loss 0.07) gets worse with 1e-3 and better with 3e-4; omniglot136
 # (1.1) gets 3 points better with 1e-3 than with 5e-4; hence the root of the loss.
-RATES = np.geomspace(1e-4, 3e-2, 25)
-SMOOTHED_OVER = 3
-SAFETY = 5.0
 LEAST_RATE, MOST_RATE = 1e-4, 1e-3
+SAFETY = 5.0
+RATES = SAFETY * np.geomspace(LEAST_RATE, MOST_RATE, 11)
+SMOOTHED_OVER = 3
 # By how much the logits of a fitted head are scaled to suit label smoothing.
 SCALES = np.geomspace(0.02, 1.0, 40)
 # How long a worker may take to end the step under way and to write the best epoch.
@@ -108,7 +108,7 @@ class FinetuneConfig:
             answers.
     """
 
-    epochs: int = 6
+    epochs: int = 8
     patience: int = 3
     rate: float = 0.0
     batch: int = 32
@@ -306,12 +306,20 @@ def finetune(
     rate = journal.epochs[0].rate
     schedule = Schedule(rate, len(batches), task.costs, deadline=deadline, clock=clock)
     _train(model, policy, batches, held_out, task, schedule, journal, on_message, stop, clock)
-    if best_of(journal.epochs).number == 0:
+    return _write_best(original, journal, task)
+
+
+def _write_best(original: Any, journal: Journal, task: FinetuneTask) -> Path | None:
+    """Write the best epoch as a network like the original, and its head; or nothing."""
+    import keras
+
+    best = best_of(journal.epochs)
+    if best.number == 0:
         return None
-    path = journal.network(best_of(journal.epochs))
-    best = keras.models.load_model(path, compile=False, safe_mode=True)
-    original.set_weights(best.get_weights())
+    trained = keras.models.load_model(journal.network(best), compile=False, safe_mode=True)
+    original.set_weights(trained.get_weights())
     original.trainable = True
+    folder = Path(task.folder)
     head.Head.of_model(original, task.head["kind"]).save(folder / TRAINED_HEAD)
     # Last, so that the head is there when it is.
     with files.atomic_file(folder / TUNED) as scratch:
@@ -469,7 +477,7 @@ def find_rate(
         if stop() or not np.mean(losses[-SMOOTHED_OVER:]) < knows_nothing:
             break
     model.set_weights(before)
-    safe = min(MOST_RATE, RATES[len(losses) - 1] / SAFETY)
+    safe = RATES[len(losses) - 1] / SAFETY
     return float(max(LEAST_RATE, safe * min(1.0, math.sqrt(loss))))
 
 
