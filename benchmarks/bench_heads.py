@@ -40,7 +40,7 @@ LIMITS = {
 }
 LENGTH = 1280
 BACKBONES = zoo.COMMITTEES["lite"]
-# Photos drawn at a time.
+# Photos generated at a time.
 CHUNK = 4096
 
 

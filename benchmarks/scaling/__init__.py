@@ -1,1 +1,1 @@
-"""The parts of ``bench_scale.py``: what Ray gives, and what it costs."""
+"""The parts of ``bench_scale.py``: the gain from replicas, and the overhead of Ray."""

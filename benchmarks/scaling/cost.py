@@ -1,4 +1,4 @@
-"""The path through Ray against ``triptych serve``, on the same cores of one machine."""
+"""Serving on Ray compared with ``triptych serve``, on the same cores of one machine."""
 
 from __future__ import annotations
 
@@ -18,32 +18,31 @@ CLIENTS = (1, 8)
 SHOWN = ("photos_per_s", "p50_ms", "cpu_ms")
 
 
-def run(of: Bench) -> None:
+def run(bench_run: Bench) -> None:
     """Measure both, one after the other."""
-    plain = servers.triptych(COMMITTEE, PRECISION, of.home)
-    there = {
-        "triptych serve": plain,
-        "on Ray": ray_server.of(COMMITTEE, PRECISION, of.home),
+    compared = {
+        "triptych serve": servers.triptych(COMMITTEE, PRECISION, bench_run.home),
+        "on Ray": ray_server.server(COMMITTEE, PRECISION, bench_run.home),
     }
-    found = {name: _measured(of, server) for name, server in there.items()}
+    figures = {name: _measure(bench_run, server) for name, server in compared.items()}
     rows = [
-        [f"{name}, {clients} clients", *(f"{own[key]:.1f}" for key in SHOWN)]
-        for name, by_clients in found.items()
-        for clients, own in by_clients.items()
+        [f"{name}, {clients} clients", *(f"{row[key]:.1f}" for key in SHOWN)]
+        for name, by_clients in figures.items()
+        for clients, row in by_clients.items()
     ]
     bench.table([COMMITTEE, "photos/s", "median ms", "CPU ms a photo"], rows)
-    of.figures["cost"] = {"committee": COMMITTEE, "precision": PRECISION, **found}
+    bench_run.figures["cost"] = {"committee": COMMITTEE, "precision": PRECISION, **figures}
 
 
-def _measured(of: Bench, server: Server) -> dict[int, dict[str, Any]]:
-    with servers.running(server, of.photos[0]) as up:
-        return {clients: _loaded(of, server, up, clients) for clients in CLIENTS}
+def _measure(bench_run: Bench, server: Server) -> dict[int, dict[str, Any]]:
+    with servers.running(server, bench_run.photos[0]) as up:
+        return {clients: _load(bench_run, server, up, clients) for clients in CLIENTS}
 
 
-def _loaded(of: Bench, server: Server, up: Running, clients: int) -> dict[str, Any]:
+def _load(bench_run: Bench, server: Server, up: Running, clients: int) -> dict[str, Any]:
     spent_s = up.cpu_s()
     answers = measuring.closed(
-        up.port, of.photos, paths=server.paths, seconds=of.seconds, clients=clients
+        up.port, bench_run.photos, paths=server.paths, seconds=bench_run.seconds, clients=clients
     )
-    photos = answers.photos_per_s * (of.seconds + measuring.WARM_S)
+    photos = answers.photos_per_s * (bench_run.seconds + measuring.WARM_S)
     return {**answers.to_dict(), "cpu_ms": round(1000 * (up.cpu_s() - spent_s) / photos, 1)}

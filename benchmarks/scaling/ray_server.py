@@ -1,4 +1,4 @@
-"""``triptych scale serve`` as a server to measure: it starts Ray on this machine, and ends it."""
+"""``triptych scale serve`` as a server to measure: it starts and stops Ray on this machine."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from serving.servers import Server
 
 
-def of(committee: str, precision: str, home: Path, *options: str) -> Server:
-    """Ours, on Ray."""
+def server(committee: str, precision: str, home: Path, *options: str) -> Server:
+    """Triptych on Ray."""
     command = (sys.executable, "-m", "triptych", "scale", "serve", "--port", "{port}")
-    chosen = ("--committee", committee, "--precision", precision, "--home", str(home))
+    selected = ("--committee", committee, "--precision", precision, "--home", str(home))
     quiet = ("--log-format", "off", "--max-requests-per-minute", "0")
     paths = ("/api/v1/classify",)
-    return Server(f"Triptych {precision} on Ray", (*command, *chosen, *quiet, *options), paths)
+    return Server(f"Triptych {precision} on Ray", (*command, *selected, *quiet, *options), paths)

@@ -1,4 +1,4 @@
-"""One replica of a member against two, one core each, when the networks are what takes the time."""
+"""One replica of a member compared with two, one core each, where networks dominate the time."""
 
 from __future__ import annotations
 
@@ -11,42 +11,47 @@ from triptych.models import zoo
 from triptych.utils import concurrency
 
 COMMITTEE = "classic"
-# On few cores its heaviest, alone: decoding and the path take little beside it.
+# On few cores only the heaviest member: compared with it, decoding and transfer take little.
 HEAVIEST = "VGG16"
 REPLICAS = (1, 2)
 CLIENTS = 8
-LEAST = 1.8
+MIN_RATIO = 1.8
 
 
-def run(of: Bench) -> None:
-    """Measure both, each in a cluster of its own."""
-    found = {}
-    members = ",".join(asked(concurrency.cpu_count()))
+def run(bench_run: Bench) -> None:
+    """Measure both, each in a new cluster."""
+    loads = {}
+    members = ",".join(measured_members(concurrency.cpu_count()))
     for count in REPLICAS:
-        many = ("--min-replicas", str(count), "--max-replicas", str(count))
-        options = ("--members", members, "--weights", "random", "--cores", "1", *many)
-        server = ray_server.of(COMMITTEE, "f32", of.home, *options)
-        with servers.running(server, of.photos[0]) as up:
-            found[count] = measuring.closed(
-                up.port, of.photos, paths=server.paths, seconds=of.seconds, clients=CLIENTS
+        replicas = ("--min-replicas", str(count), "--max-replicas", str(count))
+        options = ("--members", members, "--weights", "random", "--cores", "1", *replicas)
+        server = ray_server.server(COMMITTEE, "f32", bench_run.home, *options)
+        with servers.running(server, bench_run.photos[0]) as up:
+            loads[count] = measuring.closed(
+                up.port,
+                bench_run.photos,
+                paths=server.paths,
+                seconds=bench_run.seconds,
+                clients=CLIENTS,
             )
-    ratio = found[2].photos_per_s / found[1].photos_per_s
+    ratio = loads[2].photos_per_s / loads[1].photos_per_s
     rows = [
         [str(count), f"{answers.photos_per_s:.2f}", f"{answers.median_ms:.0f}"]
-        for count, answers in found.items()
+        for count, answers in loads.items()
     ]
     heading = [f"replicas of {members}, a core each", "photos/s", "median ms"]
     bench.table(heading, [*rows, ["ratio", f"{ratio:.2f}", ""]])
-    of.figures["replicas"] = {
+    bench_run.figures["replicas"] = {
         "members": members,
         "clients": CLIENTS,
-        "by_replicas": {count: answers.to_dict() for count, answers in found.items()},
+        "by_replicas": {count: answers.to_dict() for count, answers in loads.items()},
         "ratio": round(ratio, 3),
     }
-    of.claims[f"two replicas answer at least {LEAST} times as much as one"] = ratio >= LEAST
+    claim = f"two replicas answer at least {MIN_RATIO} times as much as one"
+    bench_run.claims[claim] = ratio >= MIN_RATIO
 
 
-def asked(cores: int) -> list[str]:
-    """All members where each replica has a core, and as many are left for the way to them."""
+def measured_members(cores: int) -> list[str]:
+    """All members if each replica has a core and as many remain for the rest, else the heaviest."""
     every = list(zoo.COMMITTEES[COMMITTEE])
     return every if cores >= 2 * len(every) * max(REPLICAS) else [HEAVIEST]

@@ -2,8 +2,8 @@
 
     python bare.py JOB.json OUT.json
 
-What the machine can do at all with these networks: one stream on all cores or a stream a core,
-one image at a time or eight. The best of these is what a server is compared with.
+The most that the machine can do with these networks: one stream on all cores or a stream per core,
+one image at a time or eight. Servers are compared with the best of these.
 """
 
 from __future__ import annotations
@@ -32,42 +32,42 @@ Inputs = list[np.ndarray]
 
 
 def main() -> None:
-    """Do a job: images a second by way."""
+    """Do a job: images a second by number of streams and batch size."""
     job = json.loads(Path(sys.argv[1]).read_text())
-    found = {}
+    rates = {}
     for count in sorted({1, concurrency.cpu_count()}):
-        members = seated(job, count)
+        members = load_members(job, count)
         for batch in BATCHES:
-            found[f"{count} streams, {batch} at a time"] = rate(
+            rates[f"{count} streams, {batch} at a time"] = rate(
                 [member.engine for member in members],
-                prepared(members, batch),
-                groups(job["calls"], batch),
+                random_inputs(members, batch),
+                group_calls(job["calls"], batch),
                 threads=count,
                 seconds=job["seconds"],
             )
-    Path(sys.argv[2]).write_text(json.dumps(found))
+    Path(sys.argv[2]).write_text(json.dumps(rates))
 
 
-def seated(job: dict[str, Any], count: int) -> tuple[Member, ...]:
-    """The members as our server builds them, but for the streams."""
+def load_members(job: dict[str, Any], count: int) -> tuple[Member, ...]:
+    """The members as our server builds them, except for the number of streams."""
     options = EngineOptions(
         Path(job["home"]), job["precision"], streams=count, random_weights=job["random"]
     )
     return committee.from_zoo(job["committee"], options).members
 
 
-def prepared(members: tuple[Member, ...], batch: int) -> Inputs:
-    """One batch a network."""
-    numbers = np.random.default_rng(SEED)
+def random_inputs(members: tuple[Member, ...], batch: int) -> Inputs:
+    """One batch per network."""
+    rng = np.random.default_rng(SEED)
     shapes = [(batch, *member.recipe.size, 3) for member in members]
-    return [numbers.normal(size=shape).astype(np.float32) for shape in shapes]
+    return [rng.normal(size=shape).astype(np.float32) for shape in shapes]
 
 
-def groups(calls: list[list[int]], batch: int) -> list[Counter[int]]:
-    """Images in batches: how many of each batch a network is asked about, by its position.
+def group_calls(calls: list[list[int]], batch: int) -> list[Counter[int]]:
+    """For each batch of images, on how many of them each network runs, by its position.
 
     Args:
-        calls: For each image, the positions of the networks that are asked about it.
+        calls: For each image, the positions of the networks that run on it.
         batch: Images in a batch.
     """
     whole = list(itertools.islice(itertools.cycle(calls), batch * len(calls)))
@@ -80,30 +80,30 @@ def groups(calls: list[list[int]], batch: int) -> list[Counter[int]]:
 def rate(
     engines: list[Engine],
     inputs: Inputs,
-    asked: list[Counter[int]],
+    groups: list[Counter[int]],
     *,
     threads: int,
     seconds: float,
 ) -> float:
     """Images a second of as many threads as there are streams."""
 
-    def one(number: int) -> float:
-        # Each begins elsewhere, so that they do not ask for the same network all the time.
-        shift = number * len(asked) // threads
-        own = asked[shift:] + asked[:shift]
-        loop(engines, inputs, own[:1], seconds=0)  # the first run is slow in each thread
-        return loop(engines, inputs, own, seconds=seconds)
+    def run_thread(number: int) -> float:
+        # Threads start at different groups, so that they do not run the same network all the time.
+        shift = number * len(groups) // threads
+        shifted = groups[shift:] + groups[:shift]
+        loop(engines, inputs, shifted[:1], seconds=0)  # the first run is slow in each thread
+        return loop(engines, inputs, shifted, seconds=seconds)
 
     with ThreadPoolExecutor(threads) as pool:
-        return sum(pool.map(one, range(threads)))
+        return sum(pool.map(run_thread, range(threads)))
 
 
 def loop(
-    engines: list[Engine], inputs: Inputs, asked: list[Counter[int]], *, seconds: float
+    engines: list[Engine], inputs: Inputs, groups: list[Counter[int]], *, seconds: float
 ) -> float:
     """Images a second of one thread."""
     start, done = time.perf_counter(), 0
-    for group in itertools.cycle(asked):
+    for group in itertools.cycle(groups):
         for number, count in sorted(group.items()):
             engines[number].run(inputs[number][:count])
         done += len(inputs[0])

@@ -1,4 +1,4 @@
-"""What every part of the benchmark needs to know, and the table they print."""
+"""The settings and results that all parts of a benchmark share, and the table they print."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ DEFAULT_DATA = CACHE.parent.parent.parent / "shared" / "data" / "imagenet-mini"
 
 @dataclass
 class Bench:
-    """A run, and what it has found so far.
+    """A run: its settings, and its results so far.
 
     Args:
-        folder: Of real photos, all of them.
+        folder: Of real photos.
         photos: Some of them, to post.
-        home: Where the networks are kept.
+        home: Home folder with the converted networks.
         scratch: A folder for files to post.
-        precisions: Number formats to measure, those that are to be had here.
+        precisions: Number formats to measure, those that are available.
         seconds: How long each load is counted.
         litserve: Python of LitServe's environment; ``None`` where there is none.
         soak_minutes: How long the soak lasts.
@@ -57,70 +57,77 @@ Parts = Mapping[str, Callable[[Bench], None]]
 
 
 def options(about: str, parts: Parts, *, seconds: float) -> argparse.ArgumentParser:
-    """The options that every benchmark of servers has."""
+    """The options of every benchmark of servers."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--only", default=",".join(parts), help="parts, separated by commas")
     parser.add_argument("--photos", type=Path, default=DEFAULT_DATA, help="folder of JPEG photos")
-    parser.add_argument("--home", type=Path, default=CACHE / "home", help="keeps the networks")
+    parser.add_argument(
+        "--home", type=Path, default=CACHE / "home", help="keeps converted networks"
+    )
     parser.add_argument("--seconds", type=float, default=seconds, help="how long a load is counted")
     return parser
 
 
 def read(parser: argparse.ArgumentParser, parts: Parts) -> argparse.Namespace:
-    """What was given, checked."""
-    given = parser.parse_args()
-    unknown = set(given.only.split(",")) - set(parts)
+    """Parse and check the command line."""
+    arguments = parser.parse_args()
+    unknown = set(arguments.only.split(",")) - set(parts)
     if unknown:
         parser.error(f"there is no part {', '.join(unknown)}; expected: {', '.join(parts)}")
-    return given
+    return arguments
 
 
 def run(
     name: str,
     parts: Parts,
-    given: argparse.Namespace,
+    arguments: argparse.Namespace,
     *,
     precisions: list[str],
     litserve: Callable[[], Path | None] = lambda: None,
     soak_minutes: float = 0.0,
 ) -> None:
-    """Run the parts that were asked for, keep the figures under a name, check the claims."""
-    # Else a server would outlive a benchmark that is told to stop.
+    """Run the requested parts, write the figures under a name, check the claims."""
+    # Else servers would outlive a benchmark that is terminated.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     load = os.getloadavg()[0]
     print(f"{common.machine()}\nother load on this machine at the start: {load:.2f}")
     with tempfile.TemporaryDirectory() as scratch:
-        of = Bench(
-            folder=given.photos,
-            photos=uploads.photos(given.photos),
-            home=given.home,
+        bench_run = Bench(
+            folder=arguments.photos,
+            photos=uploads.photos(arguments.photos),
+            home=arguments.home,
             scratch=Path(scratch),
             precisions=available(precisions),
-            seconds=given.seconds,
+            seconds=arguments.seconds,
             litserve=litserve(),
             soak_minutes=soak_minutes,
         )
-        for part in given.only.split(","):
-            parts[part](of)
-    how = {"seconds": of.seconds, "photos": len(of.photos), "seed": uploads.SEED, "load": load}
-    common.finish(name, {**how, **of.figures}, of.claims)
+        for part in arguments.only.split(","):
+            parts[part](bench_run)
+    settings = {
+        "seconds": bench_run.seconds,
+        "photos": len(bench_run.photos),
+        "seed": uploads.SEED,
+        "load": load,
+    }
+    common.finish(name, {**settings, **bench_run.figures}, bench_run.claims)
 
 
-def available(wanted: Sequence[str]) -> list[str]:
-    """Those number formats that this machine and installation have; says why others are not."""
-    lacking = {}
+def available(precisions: Sequence[str]) -> list[str]:
+    """The number formats that this machine and installation support; prints why others are not."""
+    missing = {}
     if not openvino.has_bf16():
-        lacking["bf16"] = "this processor has no bf16 arithmetic"
+        missing["bf16"] = "this processor has no bf16 arithmetic"
     if importlib.util.find_spec("nncf") is None:
-        lacking["int8"] = "nncf is not installed"
-    for name in wanted:
-        if name in lacking:
-            print(f"Left out: {name}, for {lacking[name]}.")
-    return [name for name in wanted if name not in lacking]
+        missing["int8"] = "nncf is not installed"
+    for name in precisions:
+        if name in missing:
+            print(f"Left out: {name}, as {missing[name]}.")
+    return [name for name in precisions if name not in missing]
 
 
 def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns, the first to the left."""
+    """Print rows in columns, the first left-aligned."""
     widths = [max(len(row[i]) for row in (heading, *rows)) for i in range(len(heading))]
     print()
     for row in (heading, *rows):

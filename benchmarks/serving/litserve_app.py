@@ -1,8 +1,8 @@
-"""Beside ours: the same three networks behind LitServe, in OpenVINO at its defaults, batching on.
+"""For comparison: the same three networks on LitServe, with OpenVINO at its defaults and batching.
 
     python litserve_app.py PORT f32|bf16 RESNET50.xml VGG16.xml XCEPTION.xml
 
-It runs in an environment of its own, so it imports nothing of ours.
+It runs in a separate environment, so it does not import Triptych.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def tf(pixels: np.ndarray) -> np.ndarray:
 
 
 class Trio(litserve.LitAPI):
-    """Answers for all three networks in one request."""
+    """Classifies with all three networks in one request."""
 
     def __init__(self, precision: str, paths: list[str], **options: Any) -> None:
         super().__init__(**options)
@@ -44,7 +44,7 @@ class Trio(litserve.LitAPI):
             _, height, width, _ = network.input(0).partial_shape.get_min_shape()
             network(np.zeros((1, height, width, 3), np.float32))
 
-    def decode_request(self, request):  # LitServe takes a type for the one it shall parse
+    def decode_request(self, request):  # LitServe would parse the request as an annotated type
         """One photo to three inputs."""
         photo = Image.open(request["image"].file).convert("RGB")
         small, large = (
@@ -53,19 +53,19 @@ class Trio(litserve.LitAPI):
         return [caffe(small), caffe(small), tf(large)]
 
     def batch(self, inputs: list[list[np.ndarray]]) -> list[np.ndarray]:
-        """Photos to one batch a network."""
-        return [np.stack(own) for own in zip(*inputs, strict=True)]
+        """Photos to one batch per network."""
+        return [np.stack(batch) for batch in zip(*inputs, strict=True)]
 
     def predict(self, batches: list[np.ndarray]) -> list[np.ndarray]:
-        """Probabilities, (N, classes) a network."""
+        """Probabilities of each network, (N, classes)."""
         return [network(batch)[0] for network, batch in zip(self.networks, batches, strict=True)]
 
     def unbatch(self, output: list[np.ndarray]) -> list[Any]:
-        """One answer a photo."""
+        """One answer per photo."""
         return list(zip(*output, strict=True))
 
     def encode_response(self, output: Any) -> dict[str, Any]:
-        """The three most probable classes a network."""
+        """The three most probable classes of each network."""
         return {
             "members": [
                 [[int(number), float(probs[number])] for number in probs.argsort()[::-1][:3]]

@@ -1,10 +1,10 @@
-"""The load: a small HTTP client in a process of its own, for it shares the cores with the server.
+"""The load: a small HTTP client, in a separate process on the same cores as the server.
 
     python load.py JOB.json OUT.json
 
-All requests are encoded before the clock starts, and connections are kept. Either a fixed number
-of clients, each asking anew as soon as it has its answer, or arrivals at a fixed rate whatever the
-server does. What comes back is one record a request; judging them is not done here.
+All requests are encoded before the clock starts, and connections are kept. Either a fixed number of
+clients each send the next request when they have their answer, or requests arrive at a fixed rate
+whatever the server does. The output has one record per request; `measuring` evaluates them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from triptych.benchmark import load_generator
 from triptych.benchmark.load_generator import KeptConnection
 
 BOUNDARY = "triptych-load"
-FEWEST = 3  # photos of each client, however long they take
+MIN_PHOTOS = 3  # of each client, however long they take
 
 
 @dataclass
@@ -32,11 +32,11 @@ class Record:
     """One request.
 
     Args:
-        visit: Which photo of the run it belongs to; a photo may take several requests.
+        visit: The photo of the run that it belongs to; a photo may take several requests.
         upload: Position of its upload in the job.
-        due_s: When it was to be sent.
+        due_s: When it should have been sent.
         sent_s: When it was sent.
-        done_s: When the whole answer was there.
+        done_s: When the answer was complete.
         status: HTTP status, or `load_generator.NO_ANSWER`.
     """
 
@@ -49,7 +49,7 @@ class Record:
 
 
 class Run:
-    """One job under way.
+    """A running job.
 
     Args:
         port: Of the server.
@@ -70,9 +70,9 @@ class Run:
         return time.perf_counter() - self._start
 
     async def closed(self, count: int, seconds: float) -> float:
-        """As many clients as given, each with one request under way; the time when it was over."""
+        """Load with ``count`` clients, each with one request at a time; gives the end time."""
         over_s = seconds
-        left = FEWEST * count
+        left = MIN_PHOTOS * count
 
         async def client() -> None:
             nonlocal over_s, left
@@ -86,7 +86,7 @@ class Run:
         return over_s
 
     async def open(self, rate: float, seconds: float) -> float:
-        """Visits at a fixed rate, evenly spaced, however many are under way; ``seconds``."""
+        """Load with evenly spaced visits, however many are in progress; gives ``seconds``."""
         visits = set()
         for number in range(int(rate * seconds)):
             due_s = number / rate
@@ -113,7 +113,7 @@ class Run:
 
 
 def encode(path: str, file: str, kind: str | None) -> bytes:
-    """The bytes of one request: a form with a file, or the bare body where a type is given."""
+    """The bytes of one request: a form with a file, or with ``kind`` the file as the body."""
     body = Path(file).read_bytes()
     if kind is None:
         kind = f"multipart/form-data; boundary={BOUNDARY}"
@@ -124,7 +124,7 @@ def encode(path: str, file: str, kind: str | None) -> bytes:
 
 
 async def work(job: dict[str, Any]) -> dict[str, Any]:
-    """Do a job; the records, and the processor time they took here."""
+    """Do a job; gives the records, and the processor time of this process."""
     requests = [[encode(path, *upload) for path in job["paths"]] for upload in job["uploads"]]
     spent_s = time.process_time()
     run = Run(job["port"], requests, itertools.cycle(job["order"]))

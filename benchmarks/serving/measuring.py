@@ -1,4 +1,4 @@
-"""Running the load and the bare loop beside a server, and what is made of their records."""
+"""Running the load and the bare loop, and evaluating their records."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ OK = 200
 
 @dataclass(frozen=True)
 class Answers:
-    """What came back of a load, one entry a photo, without those of the warm-up.
+    """The answers to a load, one entry per photo, without the warm-up.
 
     Args:
-        photos_per_s: How many were answered, whenever they were due.
+        photos_per_s: Answered photos, whenever they were due.
         upload: Position of the upload, shape (N,).
-        late_ms: How late the request was sent, of a load at a fixed rate, shape (N,).
+        late_ms: How late the request was sent, for a load at a fixed rate, shape (N,).
         took_ms: From sending the first request of a photo to its last answer, shape (N,).
         status: HTTP status; 0 stands for no answer. Shape (N,).
         client_share: Processor time of the load itself, as a share of one core.
@@ -45,7 +45,7 @@ class Answers:
 
     @property
     def statuses(self) -> dict[int, int]:
-        """How many photos ended with which status."""
+        """The number of photos by status."""
         return dict(sorted(Counter(self.status.tolist()).items()))
 
     @property
@@ -65,7 +65,7 @@ class Answers:
 
 
 def percentile(ms: np.ndarray, share: float) -> float:
-    """So many percent of the times are not longer; 0 where there are none.
+    """A percentile; 0 where there are no times.
 
     Args:
         ms: Times in milliseconds.
@@ -90,10 +90,11 @@ def load(
     Args:
         port: Of the server, on 127.0.0.1.
         uploads: What is posted.
-        paths: Where to, one request each for a photo.
-        seconds: How long is counted, after a short warm-up; longer where clients of a slow
-            server have not had a few answers each.
-        clients: How many ask beside each other, each again as soon as it is answered; or
+        paths: Where to; a photo takes one request for each.
+        seconds: How long is counted, after a short warm-up; longer until each client of a slow
+            server has a few answers.
+        clients: The number of clients, each of which sends the next request when it is answered;
+            or
         rate: Photos a second, whatever the server does.
         order: Positions of uploads; by default each in turn.
         watch: Called about once a second meanwhile.
@@ -107,39 +108,39 @@ def load(
         "rate": rate,
         "seconds": WARM_S + seconds,
     }
-    found = _child("load.py", job, watch)
-    records = dict(zip(FIELDS, np.array(found["records"]).T, strict=True))
+    output = _run_child("load.py", job, watch)
+    records = dict(zip(FIELDS, np.array(output["records"]).T, strict=True))
     return _answers(
         records,
-        found["over_s"],
+        output["over_s"],
         by="due" if rate else "done",
         each=len(paths),
-        client_share=found["cpu_s"] / found["wall_s"],
+        client_share=output["cpu_s"] / output["wall_s"],
     )
 
 
 def closed(
     port: int, uploads: Sequence[Upload], *, paths: Sequence[str], seconds: float, clients: int
 ) -> Answers:
-    """Load a server with good photos, as `load` does, and insist on answers.
+    """Load a server with good photos, as `load` does, all of which must be answered.
 
     Raises:
         RuntimeError: A photo was not answered.
     """
-    found = load(port, uploads, paths=paths, seconds=seconds, clients=clients)
-    if set(found.statuses) != {OK}:
-        raise RuntimeError(f"Not all photos were answered; statuses: {found.statuses}.")
-    return found
+    answers = load(port, uploads, paths=paths, seconds=seconds, clients=clients)
+    if set(answers.statuses) != {OK}:
+        raise RuntimeError(f"Not all photos were answered; statuses: {answers.statuses}.")
+    return answers
 
 
 def _answers(
     posts: dict[str, np.ndarray], end_s: float, *, by: str, each: int, client_share: float
 ) -> Answers:
-    """Those of photos that were due, or done, after the warm-up and before the end."""
+    """The answers to photos that were due, or done, after the warm-up and before the end."""
     joined = _joined(posts)
     inside = _between(joined[by], end_s)
     photos = {name: column[inside] for name, column in joined.items()}
-    # By requests: a photo that takes three would come as nothing, nothing and one.
+    # Counted by requests, as the last of several requests of a photo would count for all.
     answered = int((_between(posts["done"], end_s) & (posts["status"] == OK)).sum()) / each
     return Answers(
         photos_per_s=answered / (end_s - WARM_S),
@@ -156,7 +157,7 @@ def _between(moments: np.ndarray, end_s: float) -> np.ndarray:
 
 
 def _joined(posts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """One entry a photo: sent with its first request, done with its last, as bad as its worst."""
+    """One entry per photo: sent with its first request, done with its last, its worst status."""
     order = np.lexsort((posts["sent"], posts["visit"]))
     ordered = {name: column[order] for name, column in posts.items()}
     first = np.unique(ordered["visit"], return_index=True)[1]
@@ -178,23 +179,23 @@ def bare(
     seconds: float,
     random: bool = False,
 ) -> dict[str, float]:
-    """Images a second of the bare loop, by way; see `bare.py`."""
+    """Images a second of the bare loop, by streams and batch size; see `bare.py`."""
     job = {
         "committee": committee,
         "precision": precision,
         "home": str(home),
-        "calls": [list(own) for own in calls],
+        "calls": [list(members) for members in calls],
         "seconds": seconds,
         "random": random,
     }
-    return dict(_child("bare.py", job))
+    return dict(_run_child("bare.py", job))
 
 
-def _child(script: str, job: dict[str, Any], watch: Callable[[], None] = lambda: None) -> Any:
+def _run_child(script: str, job: dict[str, Any], watch: Callable[[], None] = lambda: None) -> Any:
     with tempfile.TemporaryDirectory() as folder:
-        asked, answered = Path(folder, "job.json"), Path(folder, "out.json")
-        asked.write_text(json.dumps(job))
-        process = subprocess.Popen([sys.executable, HERE / script, asked, answered])
+        input_file, output_file = Path(folder, "job.json"), Path(folder, "out.json")
+        input_file.write_text(json.dumps(job))
+        process = subprocess.Popen([sys.executable, HERE / script, input_file, output_file])
         try:
             while process.poll() is None:
                 watch()
@@ -205,5 +206,5 @@ def _child(script: str, job: dict[str, Any], watch: Callable[[], None] = lambda:
         finally:
             process.kill()
         if process.returncode:
-            raise RuntimeError(f"{script} ended with {process.returncode}; its words are above.")
-        return json.loads(answered.read_text())
+            raise RuntimeError(f"{script} exited with {process.returncode}; its output is above.")
+        return json.loads(output_file.read_text())

@@ -1,8 +1,9 @@
-"""Beside ours: what a user of the article runs. Flask, gevent, `model.predict`, a route a network.
+"""For comparison: an app as in most tutorials, with Flask, gevent, and a route per network.
 
     python plain_app.py PORT
 
-Random weights, and the numbers of the classes instead of their names, which would be fetched.
+It calls `model.predict`, with random weights, and returns class numbers, as names would have to be
+downloaded.
 """
 
 from __future__ import annotations

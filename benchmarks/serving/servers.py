@@ -1,4 +1,4 @@
-"""The servers that are measured: each in a process of its own, on 127.0.0.1, one at a time."""
+"""The servers that are measured: each in a separate process on 127.0.0.1, one at a time."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Server:
-    """How to start one.
+    """How to start a server.
 
     Args:
         name: For people.
-        command: What is run; ``{port}`` stands for the port.
+        command: The command line; ``{port}`` stands for the port.
         paths: Where a photo is posted, one after the other.
     """
 
@@ -42,7 +42,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Running:
-    """One that is up."""
+    """A running server."""
 
     port: int
     pid: int
@@ -57,7 +57,7 @@ class Running:
 
 
 def plain() -> Server:
-    """The article's app."""
+    """The plain Flask app."""
     return Server(
         "plain Flask, model.predict",
         (sys.executable, str(HERE / "plain_app.py"), "{port}"),
@@ -76,10 +76,10 @@ def litserve(python: Path, precision: str, networks: list[Path]) -> Server:
 
 
 def triptych(committee: str, precision: str, home: Path, *options: str) -> Server:
-    """Ours."""
+    """``triptych serve``."""
     command = (sys.executable, "-m", "triptych", "serve", "--port", "{port}")
-    chosen = ("--committee", committee, "--precision", precision, "--home", str(home))
-    return Server(f"Triptych {precision}", (*command, *chosen, *options), ("/api/v1/classify",))
+    selected = ("--committee", committee, "--precision", precision, "--home", str(home))
+    return Server(f"Triptych {precision}", (*command, *selected, *options), ("/api/v1/classify",))
 
 
 @contextlib.contextmanager
@@ -87,28 +87,28 @@ def running(server: Server, photo: Upload) -> Iterator[Running]:
     """Start a server, wait until it answers, and end it with all its children afterwards.
 
     Args:
-        server: Which.
-        photo: Is asked about until there are answers.
+        server: How to start it.
+        photo: Is posted until there is an answer.
 
     Raises:
-        RuntimeError: It ended before it was ready; the message has its last words.
+        RuntimeError: It ended before it was ready; the message has the end of its output.
     """
     port = _free_port()
     requests = [load.encode(path, str(photo.file), photo.type) for path in server.paths]
-    # Settings of whoever runs this must not change what is measured.
+    # Settings in the environment must not change the measurement.
     environ = {name: text for name, text in os.environ.items() if not name.startswith("TRIPTYCH_")}
-    with tempfile.TemporaryFile("w+") as words:
+    with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
             [part.format(port=port) for part in server.command],
             env=environ,
-            stdout=words,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         try:
             if not _wait_ready(process, port, requests):
-                words.seek(0)
-                raise RuntimeError(f"{server.name} did not start:\n{words.read()[-2000:]}")
+                output.seek(0)
+                raise RuntimeError(f"{server.name} did not start:\n{output.read()[-2000:]}")
             yield Running(port, process.pid)
         finally:
             _end(process)
@@ -151,12 +151,12 @@ def _family(pid: int) -> list[int]:
     parents = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            # The name may hold anything, so count from its closing bracket.
+            # The name may contain anything, so fields are counted from its closing bracket.
             parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
-    found = [pid]
-    for known in found:
-        found += [child for child, parent in parents.items() if parent == known]
-    return found
+    family = [pid]
+    for member in family:
+        family += [child for child, parent in parents.items() if parent == member]
+    return family
 
 
 def _rss_bytes(pid: int) -> int:

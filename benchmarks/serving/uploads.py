@@ -1,4 +1,4 @@
-"""What is posted: real photos, one of them in two sizes, and what people send by mistake."""
+"""The uploads: real photos, one of them in two sizes, and typical mistakes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SEED = 0
 LARGE_PX = (4000, 3000)
 SMALL_PX = (516, 387)
 TOO_MANY_PX = (8000, 7000)
-NOISE = 6.0  # of a phone's sensor, in steps of 255: without it a 12-megapixel file is too easy
+NOISE = 6.0  # standard deviation in levels of 255; without it a 12-megapixel JPEG decodes too fast
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Upload:
 
     Args:
         file: Its path.
-        kind: What it is, for people.
-        type: ``None`` posts it in a form, a content type as the bare body.
-        good: Whether it deserves an answer.
+        kind: A description, for people.
+        type: ``None`` posts it in a form; a content type posts it as the body.
+        good: Whether it can be classified.
     """
 
     file: Path
@@ -37,15 +37,15 @@ class Upload:
 
 
 def photos(folder: Path) -> list[Upload]:
-    """Some photos of a folder, spread over all of them, always the same.
+    """Some photos of a folder, evenly spaced, always the same.
 
     Raises:
         SystemExit: There are none.
     """
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
-    if not found:
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    if not paths:
         raise SystemExit(f"There are no .jpg photos in {folder}; name a folder with --photos.")
-    return [Upload(path) for path in found[:: max(1, len(found) // PHOTOS)][:PHOTOS]]
+    return [Upload(path) for path in paths[:: max(1, len(paths) // PHOTOS)][:PHOTOS]]
 
 
 def two_sizes(photo: Upload, folder: Path) -> dict[str, Upload]:
@@ -57,7 +57,7 @@ def two_sizes(photo: Upload, folder: Path) -> dict[str, Upload]:
 
 
 def mistakes(photo: Upload, folder: Path) -> list[Upload]:
-    """What is no fault of the server: six ways to get it wrong."""
+    """Six mistakes of clients."""
     data = photo.file.read_bytes()
     plain = io.BytesIO()
     Image.new("L", TOO_MANY_PX).save(plain, "JPEG")

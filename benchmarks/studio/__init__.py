@@ -1,1 +1,1 @@
-"""Parts of bench_studio: the pages of a large project, the sample, and the server killed."""
+"""Parts of ``bench_studio.py``: pages of a large project, the sample, and a killed server."""

@@ -1,4 +1,4 @@
-"""Photos by the thousand, drawn by lot: small, all different, in classes that can be told apart."""
+"""Thousands of generated drawings: small, all different, in classes that are easy to tell apart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIZE = (160, 128)
 
 
 def jpeg(kind: str, seed: int) -> bytes:
-    """A figure in any colours and place, over a ground that fades, with noise."""
+    """A shape of random colour, size and position on a gradient, with noise."""
     rng = np.random.default_rng([KINDS.index(kind), seed])
     ground = Image.fromarray(rng.integers(0, 140, (3, 4, 3), dtype=np.uint8))
     image = ground.resize(SIZE, Image.Resampling.BICUBIC)

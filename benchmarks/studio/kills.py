@@ -1,8 +1,8 @@
-"""The studio killed with SIGKILL while photos come, labels are mended, and a project is taught.
+"""The studio killed with SIGKILL during uploads, corrections of labels, and training.
 
-A client notes each answer that confirms something. After the kill the studio is started again, and
-all that was confirmed must be there; what was under way may be there or not. A teaching must be
-told as interrupted, and end well when it is gone on with.
+A client records each confirmation. After the kill the studio is started again, and everything that
+was confirmed must be there; unconfirmed changes may be there or not. A training must be reported as
+interrupted, and complete when it is resumed.
 """
 
 from __future__ import annotations
@@ -39,43 +39,43 @@ def run(home: Path) -> tuple[dict[str, Any], dict[str, bool]]:
     Returns:
         Figures, and claims.
     """
-    chance = random.Random(SEED)
-    door = Projects(home)
-    key = door.make("Killed").key
-    classes = [door.add_class(key, kind).id for kind in drawn.KINDS[:2]]
-    uploads = [_uploads(home, key, classes, chance) for _ in range(MOMENTS)]
-    _fill(door, key, classes)
-    decisions = [_decisions(home, key, classes, chance) for _ in range(MOMENTS)]
-    teachings = [_teaching(home, key, seed, chance) for seed in range(MOMENTS)]
-    for name, rows in (("uploads", uploads), ("decisions", decisions), ("teachings", teachings)):
+    rng = random.Random(SEED)
+    projects = Projects(home)
+    key = projects.make("Killed").key
+    classes = [projects.add_class(key, kind).id for kind in drawn.KINDS[:2]]
+    uploads = [_uploads(home, key, classes, rng) for _ in range(MOMENTS)]
+    _fill(projects, key, classes)
+    decisions = [_decisions(home, key, classes, rng) for _ in range(MOMENTS)]
+    trainings = [_training(home, key, seed, rng) for seed in range(MOMENTS)]
+    for name, rows in (("uploads", uploads), ("decisions", decisions), ("trainings", trainings)):
         print(f"{name}: {rows}", flush=True)
-    is_sound = _is_sound(home)
-    return {"uploads": uploads, "decisions": decisions, "teachings": teachings}, {
+    is_intact = _is_intact(home)
+    return {"uploads": uploads, "decisions": decisions, "trainings": trainings}, {
         "no confirmed photo is lost": not any(row["lost"] for row in uploads),
         "no confirmed decision is lost": not any(row["lost"] for row in decisions),
-        "a killed teaching is told as interrupted": all(row["told"] for row in teachings),
-        "it goes on to its end": all(row["ended"] == "done" for row in teachings),
-        "the database is sound": is_sound,
+        "a killed training is reported as interrupted": all(row["reported"] for row in trainings),
+        "it completes when it is resumed": all(row["ended"] == "done" for row in trainings),
+        "the database is intact": is_intact,
     }
 
 
-# ------------------------------------------------------------------ the moment
+# ------------------------------------------------------------------ the kill
 
 
-def _kill_amid(home: Path, chance: random.Random, work: Callable[[Client], None]) -> float:
-    """Let somebody work with a studio, and kill it after a while.
+def _kill_during(home: Path, rng: random.Random, work: Callable[[Client], None]) -> float:
+    """Work with a studio, and kill it after a random time.
 
     Args:
         home: Of the studio.
-        chance: Draws the moment.
-        work: Goes on until the studio does not answer any more.
+        rng: Draws the time.
+        work: Continues until the studio does not answer.
 
     Returns:
         The moment, in seconds after the first request.
     """
     server = Server(home, *OPTIONS)
-    moment_s = chance.uniform(LEAST_S, MOST_S)
-    worker = threading.Thread(target=_until_it_is_gone, args=(work, Client(server.port)))
+    moment_s = rng.uniform(LEAST_S, MOST_S)
+    worker = threading.Thread(target=_until_killed, args=(work, Client(server.port)))
     worker.start()
     time.sleep(moment_s)
     server.kill()
@@ -83,110 +83,115 @@ def _kill_amid(home: Path, chance: random.Random, work: Callable[[Client], None]
     return round(moment_s, 2)
 
 
-def _until_it_is_gone(work: Callable[[Client], None], client: Client) -> None:
+def _until_killed(work: Callable[[Client], None], client: Client) -> None:
     try:
         work(client)
     except (OSError, http.client.HTTPException):
         return
 
 
-# ------------------------------------------------------------------ photos that come
+# ------------------------------------------------------------------ uploads
 
 
-def _uploads(home: Path, key: str, classes: list[int], chance: random.Random) -> dict[str, Any]:
+def _uploads(home: Path, key: str, classes: list[int], rng: random.Random) -> dict[str, Any]:
     confirmed: dict[str, int] = {}
-    first = chance.randrange(1 << 30)
+    first = rng.randrange(1 << 30)
 
     def work(client: Client) -> None:
         for seed in range(first, first + 100_000):
-            place = seed % len(classes)
-            data = drawn.jpeg(drawn.KINDS[place], seed)
-            told = client.upload(
-                f"/projects/{key}/photos", {"class": classes[place]}, "1.jpg", data
+            index = seed % len(classes)
+            data = drawn.jpeg(drawn.KINDS[index], seed)
+            reply = client.upload(
+                f"/projects/{key}/photos", {"class": classes[index]}, "1.jpg", data
             )
-            if told["photos"][0]["digest"] != hashlib.sha256(data).hexdigest():
-                raise RuntimeError(f"The studio confirmed another photo than it was sent: {told}")
-            confirmed[told["photos"][0]["digest"]] = classes[place]
+            if reply["photos"][0]["digest"] != hashlib.sha256(data).hexdigest():
+                raise RuntimeError(f"The studio confirmed another photo than it was sent: {reply}")
+            confirmed[reply["photos"][0]["digest"]] = classes[index]
 
-    moment_s = _kill_amid(home, chance, work)
-    door = Projects(home)
-    kept = {photo.digest: photo for photo in door.photos(key, limit=-1)}
+    moment_s = _kill_during(home, rng, work)
+    projects = Projects(home)
+    kept = {photo.digest: photo for photo in projects.photos(key, limit=-1)}
     lost = [
         digest
-        for digest, home_of in confirmed.items()
+        for digest, class_id in confirmed.items()
         if digest not in kept
-        or kept[digest].class_id != home_of
-        or hashlib.sha256(door.read(digest)).hexdigest() != digest
-        or not door.thumbnail(digest)
+        or kept[digest].class_id != class_id
+        or hashlib.sha256(projects.read(digest)).hexdigest() != digest
+        or not projects.thumbnail(digest)
     ]
     return {"killed_after_s": moment_s, "confirmed": len(confirmed), "lost": len(lost)}
 
 
-def _fill(door: Projects, key: str, classes: list[int]) -> None:
-    for place, kind in enumerate(drawn.KINDS[: len(classes)]):
+def _fill(projects: Projects, key: str, classes: list[int]) -> None:
+    for class_id, kind in zip(classes, drawn.KINDS, strict=False):
         for seed in range(PER_CLASS):
-            door.add(key, f"{kind} {seed}.jpg", drawn.jpeg(kind, seed), classes[place])
+            projects.add(key, f"{kind} {seed}.jpg", drawn.jpeg(kind, seed), class_id)
 
 
-# ------------------------------------------------------------------ labels that are mended
+# ------------------------------------------------------------------ corrections
 
 
-def _decisions(home: Path, key: str, classes: list[int], chance: random.Random) -> dict[str, Any]:
-    door = Projects(home)
-    known = {photo.digest: photo.class_id for photo in door.photos(key, limit=-1)}
-    under_way: dict[str, int] = {}
+def _decisions(home: Path, key: str, classes: list[int], rng: random.Random) -> dict[str, Any]:
+    photos = Projects(home).photos(key, limit=-1)
+    confirmed = {photo.digest: photo.class_id for photo in photos}
+    unconfirmed: dict[str, int] = {}
     count = 0
 
     def work(client: Client) -> None:
         nonlocal count
-        digests = sorted(known)
+        digests = sorted(confirmed)
         while True:
-            digest, own = chance.choice(digests), chance.choice(classes)
-            under_way.clear()
-            under_way[digest] = own
-            client.post(f"/projects/{key}/decisions", {"do": f"move:{own}", "digest": digest})
-            known[digest] = own
+            digest, class_id = rng.choice(digests), rng.choice(classes)
+            unconfirmed.clear()
+            unconfirmed[digest] = class_id
+            client.post(f"/projects/{key}/decisions", {"do": f"move:{class_id}", "digest": digest})
+            confirmed[digest] = class_id
             count += 1
 
-    moment_s = _kill_amid(home, chance, work)
+    moment_s = _kill_during(home, rng, work)
     lost = [
         photo.digest
         for photo in Projects(home).photos(key, limit=-1)
-        if photo.class_id not in (known[photo.digest], under_way.get(photo.digest))
+        if photo.class_id not in (confirmed[photo.digest], unconfirmed.get(photo.digest))
     ]
     return {"killed_after_s": moment_s, "confirmed": count, "lost": len(lost)}
 
 
-# ------------------------------------------------------------------ a project that is taught
+# ------------------------------------------------------------------ training
 
 
-def _teaching(home: Path, key: str, seed: int, chance: random.Random) -> dict[str, Any]:
+def _training(home: Path, key: str, seed: int, rng: random.Random) -> dict[str, Any]:
     server = Server(home, *OPTIONS)
-    lesson = {"backbones": ["lite0"], "head": "linear", "seed": seed}
-    Client(server.port).post(f"/projects/{key}/teach", lesson)
-    moment_s = round(chance.uniform(LEAST_S, 3 * MOST_S), 2)
+    options = {"backbones": ["lite0"], "head": "linear", "seed": seed}
+    Client(server.port).post(f"/projects/{key}/teach", options)
+    moment_s = round(rng.uniform(LEAST_S, 3 * MOST_S), 2)
     time.sleep(moment_s)
     server.kill()
     server = Server(home, *OPTIONS)
     try:
         client = Client(server.port)
-        told = _job(client, key)["state"]
-        if told == "interrupted":
+        state = _job(client, key)["state"]
+        if state == "interrupted":
             client.post(f"/projects/{key}/job/resume")
         while (job := _job(client, key))["state"] in ("waiting", "running"):
             time.sleep(0.2)
     finally:
         server.stop()
-    # One that had ended before the kill has nothing to go on with.
-    is_told = told in ("interrupted", "done")
-    return {"killed_after_s": moment_s, "state": told, "told": is_told, "ended": job["state"]}
+    # A job that was done before the kill has nothing to resume.
+    reported = state in ("interrupted", "done")
+    return {
+        "killed_after_s": moment_s,
+        "state": state,
+        "reported": reported,
+        "ended": job["state"],
+    }
 
 
 def _job(client: Client, key: str) -> dict[str, Any]:
     return dict(json.loads(client.get(f"/projects/{key}/job.json")))
 
 
-def _is_sound(home: Path) -> bool:
+def _is_intact(home: Path) -> bool:
     database = sqlite3.connect(home / "studio" / "studio.sqlite")
     try:
         checks = ("PRAGMA integrity_check", "PRAGMA foreign_key_check")

@@ -1,7 +1,7 @@
-"""How long the server takes for each page of a project with 2,000 photos, alone and while teaching.
+"""The time for each page of a project with 2,000 photos, alone and during training.
 
-The times are those of a client on the same machine, from the request's first byte to the answer's
-last: no less than the server's own.
+Measured by a client on the same machine, from the first byte of the request to the last of the
+response.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from studio.server import running
 from triptych.studio.projects import Projects
 
 PHOTOS = 2000
-MOST_MS = 300.0
+LIMIT_MS = 300.0
 ROUNDS = 20
-PAUSE_S = 0.05  # between two requests; people read what they asked for
-FEWEST = 5  # rounds while a teaching runs; below that it was too short to say anything
+PAUSE_S = 0.05  # between two requests, as people read the pages
+MIN_ROUNDS = 5  # during training; with fewer it was too short to measure
 TITLE = "Large"
 JOB = "/projects/{key}/job.json"
 
 
 def run(home: Path) -> tuple[dict[str, Any], dict[str, bool]]:
-    """Fill, teach, measure alone, and measure while the next teaching runs.
+    """Fill, train, measure alone, and measure during the next training.
 
     Args:
         home: Where the networks are.
@@ -43,85 +43,85 @@ def run(home: Path) -> tuple[dict[str, Any], dict[str, bool]]:
     """
     key, digests, filled_s = _fill(home)
     with running(home, "--committee", "lite") as server:
-        taught_s = _teach(server, key, ["lite0"])
+        trained_s = _train(server, key, ["lite0"])
         visits = _visits(key, digests)
         alone = _rounds(server, visits, lambda count: count < ROUNDS)
         client = Client(server.port)
         client.post(f"/projects/{key}/teach", {"backbones": ["lite0", "lite1"], "head": "linear"})
-        under_way = _is_under_way(server, key)
-        beside = _rounds(server, visits, lambda count: count < 2 * ROUNDS and under_way())
-    _print(alone, beside)
-    slowest = max(row["max_ms"] for rows in (alone, beside) for row in rows.values())
-    rounds = min(row["requests"] for row in beside.values())
+        is_running = _running_job(server, key)
+        during = _rounds(server, visits, lambda count: count < 2 * ROUNDS and is_running())
+    _print(alone, during)
+    slowest = max(row["max_ms"] for rows in (alone, during) for row in rows.values())
+    rounds = min(row["requests"] for row in during.values())
     figures = {
         "photos": PHOTOS,
         "filled_s": round(filled_s, 1),
-        "taught_s": round(taught_s, 1),
+        "trained_s": round(trained_s, 1),
         "alone": alone,
-        "while_teaching": beside,
+        "during_training": during,
     }
     return figures, {
-        f"every answer within {MOST_MS:.0f} ms, alone and while teaching": slowest <= MOST_MS,
-        "the teaching lasted long enough to measure beside it": rounds >= FEWEST,
+        f"every answer within {LIMIT_MS:.0f} ms, alone and during training": slowest <= LIMIT_MS,
+        "the training lasted long enough to measure during it": rounds >= MIN_ROUNDS,
     }
 
 
 def _fill(home: Path) -> tuple[str, list[str], float]:
-    """A project of all photos, one in fifty under a wrong class."""
+    """A project of all photos, one in fifty of them mislabelled."""
     began = time.perf_counter()
-    door = Projects(home)
-    key = door.make(TITLE).key
-    classes = [door.add_class(key, kind).id for kind in drawn.KINDS]
+    projects = Projects(home)
+    key = projects.make(TITLE).key
+    classes = [projects.add_class(key, kind).id for kind in drawn.KINDS]
     for number in range(PHOTOS):
-        place = number % len(drawn.KINDS)
-        home_of = (place + (number % 50 == 0)) % len(drawn.KINDS)
-        kind = drawn.KINDS[place]
-        door.add(key, f"{kind} {number}.jpg", drawn.jpeg(kind, number), classes[home_of])
+        index = number % len(drawn.KINDS)
+        label = (index + (number % 50 == 0)) % len(drawn.KINDS)
+        kind = drawn.KINDS[index]
+        projects.add(key, f"{kind} {number}.jpg", drawn.jpeg(kind, number), classes[label])
     for number in range(3):
         verdict = {"label": "discs", "prob": 0.5, "status": "unsure", "novelty": None, "top": []}
-        door.keep(
+        projects.keep(
             f"{number}.jpg", drawn.jpeg("discs", 9000 + number), {**verdict, "committee": key}
         )
-    digests = [photo.digest for photo in door.photos(key, limit=100)]
+    digests = [photo.digest for photo in projects.photos(key, limit=100)]
     return key, digests, time.perf_counter() - began
 
 
-def _teach(server: Server, key: str, backbones: list[str]) -> float:
+def _train(server: Server, key: str, backbones: list[str]) -> float:
     began = time.perf_counter()
     Client(server.port).post(f"/projects/{key}/teach", {"backbones": backbones, "head": "linear"})
-    under_way = _is_under_way(server, key)
-    while under_way():
+    is_running = _running_job(server, key)
+    while is_running():
         time.sleep(0.2)
     return time.perf_counter() - began
 
 
-def _is_under_way(server: Server, key: str) -> Callable[[], bool]:
+def _running_job(server: Server, key: str) -> Callable[[], bool]:
     client = Client(server.port)
 
-    def ask() -> bool:
-        told = json.loads(client.get(JOB.format(key=key)))
-        if told["state"] in ("failed", "stopped", "interrupted"):
-            raise RuntimeError(f"The teaching ended early: {told}")
-        return bool(told["state"] in ("waiting", "running"))
+    def is_running() -> bool:
+        job = json.loads(client.get(JOB.format(key=key)))
+        if job["state"] in ("failed", "stopped", "interrupted"):
+            raise RuntimeError(f"The training ended early: {job}")
+        return bool(job["state"] in ("waiting", "running"))
 
-    return ask
+    return is_running
 
 
 def _visits(key: str, digests: list[str]) -> dict[str, Callable[[Client, int], object]]:
-    """What a person's browser asks for: each by the name that the table gives it."""
-    own = f"/projects/{key}"
+    """The requests of a browser, by the names of the table's rows."""
+    project = f"/projects/{key}"
     get = {
         "classify": "/",
         "projects": "/projects",
-        "photos": own,
-        "photos, 500 of a class shown": f"{own}?show=1:500",
-        "teach": f"{own}/teach",
-        "job": f"{own}/job.json",
-        "result": f"{own}/result",
-        "cell of 500": f"{own}/result/cell?truth={quote(drawn.KINDS[0])}&photos=all",
-        "label-issues": f"{own}/result/label-issues",
-        "decisions": f"{own}/decisions",
-        "publish": f"{own}/publish",
+        "photos": project,
+        "photos, 500 of a class shown": f"{project}?show=1:500",
+        "teach": f"{project}/teach",
+        "job": f"{project}/job.json",
+        "result": f"{project}/result",
+        "cell of 500": f"{project}/result/cell?truth={quote(drawn.KINDS[0])}&photos=all",
+        "label-issues": f"{project}/result/label-issues",
+        "decisions": f"{project}/decisions",
+        "publish": f"{project}/publish",
         "share": f"/c/{key}@1",
         "bundles": "/bundles",
         "inbox": f"/projects/inbox?project={key}",
@@ -130,18 +130,18 @@ def _visits(key: str, digests: list[str]) -> dict[str, Callable[[Client, int], o
     visits: dict[str, Callable[[Client, int], object]] = {
         name: lambda client, _, path=path: client.get(path) for name, path in get.items()
     }
-    visits["thumbnail"] = lambda client, turn: client.get(_picture(digests, turn, "/thumb.jpg"))
-    visits["photo"] = lambda client, turn: client.get(_picture(digests, turn, ".jpg"))
+    visits["thumbnail"] = lambda client, turn: client.get(_photo_path(digests, turn, "/thumb.jpg"))
+    visits["photo"] = lambda client, turn: client.get(_photo_path(digests, turn, ".jpg"))
     visits["decide"] = lambda client, turn: client.post(
-        f"{own}/decisions", {"do": "exclude", "digest": digests[turn % len(digests)]}
+        f"{project}/decisions", {"do": "exclude", "digest": digests[turn % len(digests)]}
     )
-    visits["undo"] = lambda client, _: client.post(f"{own}/decisions/undo")
-    fresh = (drawn.jpeg("bars", seed) for seed in itertools.count(5000))
-    visits["upload"] = lambda client, _: client.upload(f"{own}/photos", {}, "1.jpg", next(fresh))
+    visits["undo"] = lambda client, _: client.post(f"{project}/decisions/undo")
+    new = (drawn.jpeg("bars", seed) for seed in itertools.count(5000))
+    visits["upload"] = lambda client, _: client.upload(f"{project}/photos", {}, "1.jpg", next(new))
     return visits
 
 
-def _picture(digests: list[str], turn: int, ending: str) -> str:
+def _photo_path(digests: list[str], turn: int, ending: str) -> str:
     return f"/projects/photos/{digests[turn % len(digests)]}{ending}"
 
 
@@ -150,11 +150,7 @@ def _rounds(
     visits: dict[str, Callable[[Client, int], object]],
     go_on: Callable[[int], bool],
 ) -> dict[str, dict[str, float]]:
-    """Visit everything again and again.
-
-    Returns:
-        For each how long it took.
-    """
+    """Repeat all requests; gives the times of each."""
     client, times = Client(server.port), {name: list[float]() for name in visits}
     turn = 0
     while go_on(turn):
@@ -164,7 +160,7 @@ def _rounds(
             times[name].append((time.perf_counter() - began) * 1000)
             time.sleep(PAUSE_S)
         turn += 1
-    return {name: _spread(own) for name, own in times.items() if own}
+    return {name: _spread(spent) for name, spent in times.items() if spent}
 
 
 def _spread(times_ms: list[float]) -> dict[str, float]:
@@ -176,12 +172,10 @@ def _spread(times_ms: list[float]) -> dict[str, float]:
     }
 
 
-def _print(alone: dict[str, dict[str, float]], beside: dict[str, dict[str, float]]) -> None:
-    print("| | alone: p50 | p95 | max | while teaching: p50 | p95 | max |")
+def _print(alone: dict[str, dict[str, float]], during: dict[str, dict[str, float]]) -> None:
+    print("| | alone: p50 | p95 | max | during training: p50 | p95 | max |")
     print("|---|--:|--:|--:|--:|--:|--:|")
     for name, row in alone.items():
-        cells = [own.get(f"{what}_ms", "") for own in (row, beside.get(name, {})) for what in WHAT]
-        print(f"| {name} | {' | '.join(map(str, cells))} |", flush=True)
-
-
-WHAT = ("p50", "p95", "max")
+        pair = (row, during.get(name, {}))
+        cells = [str(each.get(key, "")) for each in pair for key in ("p50_ms", "p95_ms", "max_ms")]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)

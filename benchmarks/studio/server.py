@@ -1,4 +1,4 @@
-"""The studio in a process of its own that can be killed, and a client like a page's script."""
+"""The studio in a separate process that can be killed, and a client that acts like the pages."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ READY_S = 600.0  # a first start converts networks
 
 
 class Server:
-    """A studio over a home folder.
+    """A studio on a home folder.
 
     Args:
-        home: Where it keeps everything.
-        *options: More of ``triptych serve``.
+        home: The home folder.
+        *options: Further options of ``triptych serve``.
     """
 
     def __init__(self, home: Path, *options: str) -> None:
         self.home = home
-        self._words = home / f"server-{uuid.uuid4().hex[:8]}.log"
+        self._log = home / f"server-{uuid.uuid4().hex[:8]}.log"
         environ = {
             name: text for name, text in os.environ.items() if not name.startswith("TRIPTYCH_")
         }
         command = [sys.executable, "-m", "triptych", "serve", "--home", str(home), "--port", "0"]
-        with self._words.open("w") as file:
+        with self._log.open("w") as file:
             self.process = subprocess.Popen(
                 [*command, *options],
                 env={**environ, "TRIPTYCH_INBOX": "on"},
@@ -48,20 +48,20 @@ class Server:
     def _wait(self) -> int:
         until = time.monotonic() + READY_S
         while self.process.poll() is None and time.monotonic() < until:
-            text = self._words.read_text()
+            text = self._log.read_text()
             if OPEN in text:
                 return int(text.split(OPEN)[1].split("/")[0])
             time.sleep(0.05)
         self.kill()
-        raise RuntimeError(f"The studio did not open:\n{self._words.read_text()[-2000:]}")
+        raise RuntimeError(f"The studio did not open:\n{self._log.read_text()[-2000:]}")
 
     def kill(self) -> None:
-        """End it at once, as a power cut would."""
+        """Kill it, as a power cut would."""
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> None:
-        """End it as a person would."""
+        """Stop it gracefully."""
         self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(30)
@@ -70,7 +70,7 @@ class Server:
 
 @contextlib.contextmanager
 def running(home: Path, *options: str) -> Iterator[Server]:
-    """A studio, which is ended afterwards."""
+    """A studio, which is stopped afterwards."""
     server = Server(home, *options)
     try:
         yield server
@@ -89,15 +89,15 @@ class Client:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
 
     def get(self, path: str) -> bytes:
-        """What lies at an address.
+        """Get an address.
 
         Raises:
             RuntimeError: It was refused.
         """
-        return self._ask("GET", path, None, {"Accept": "*/*"})
+        return self._send("GET", path, None, {"Accept": "*/*"})
 
     def post(self, path: str, fields: Mapping[str, Any] | Sequence[tuple[str, Any]] = ()) -> Any:
-        """Send the fields of a form; the answer's JSON.
+        """Send the fields of a form; gives the response's JSON.
 
         Raises:
             RuntimeError: It was refused.
@@ -106,7 +106,7 @@ class Client:
         return self._json(path, urlencode(fields, doseq=True).encode(), kind)
 
     def upload(self, path: str, fields: Mapping[str, Any], name: str, data: bytes) -> Any:
-        """Send a photo with the fields of its form; the answer's JSON.
+        """Send a photo with the fields of its form; gives the response's JSON.
 
         Raises:
             RuntimeError: It was refused.
@@ -122,12 +122,12 @@ class Client:
         return self._json(path, body, {"Content-Type": f"multipart/form-data; boundary={mark}"})
 
     def _json(self, path: str, body: bytes, kind: Mapping[str, str]) -> Any:
-        return json.loads(self._ask("POST", path, body, {"Accept": "application/json", **kind}))
+        return json.loads(self._send("POST", path, body, {"Accept": "application/json", **kind}))
 
-    def _ask(self, verb: str, path: str, body: bytes | None, head: Mapping[str, str]) -> bytes:
+    def _send(self, verb: str, path: str, body: bytes | None, head: Mapping[str, str]) -> bytes:
         self._connection.request(verb, path, body, dict(head))
-        answer = self._connection.getresponse()
-        found = answer.read()
-        if answer.status >= 400:
-            raise RuntimeError(f"{verb} {path}: {answer.status} {found[:300]!r}")
-        return found
+        response = self._connection.getresponse()
+        content = response.read()
+        if response.status >= 400:
+            raise RuntimeError(f"{verb} {path}: {response.status} {content[:300]!r}")
+        return content
