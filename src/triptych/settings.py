@@ -117,6 +117,19 @@ SETTINGS: tuple[Setting, ...] = (
         minimum=0,
     ),
     Setting(
+        "path_prefix",
+        str,
+        "",
+        "Path under which a reverse proxy serves the studio, such as `/triptych`.",
+    ),
+    Setting(
+        "cors_origins",
+        str,
+        "",
+        "Origins whose pages may use the API in browsers, such as `https://app.example`, "
+        "separated by commas.",
+    ),
+    Setting(
         "log_format",
         str,
         "auto",
@@ -247,6 +260,8 @@ class Settings:
     api_key: str = field(repr=False)
     allowed_hosts: str
     proxies: int
+    path_prefix: str
+    cors_origins: str
     log_format: str
     committee: str
     rule: str

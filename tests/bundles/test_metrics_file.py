@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -90,16 +91,22 @@ def test_damaged_metrics_are_named_and_other_bundles_are_listed(home, registry, 
 
     # The bundle still answers, so it is listed, with what is wrong with it.
     garden, meadow = bundles.listed(home)
-    assert (garden.facts["top1"], garden.facts["damage"]) == (None, raised.value.message)
+    said = raised.value.message.replace(f"{home}/bundles/garden/1/", "")
+    assert (garden.facts["top1"], garden.facts["damage"]) == (None, said)
     assert meadow.facts["top1"] == 0.9
     assert "damage" not in meadow.facts
 
     client = create_app(settings.load({}, home=home), registry).test_client()
     one, other = client.get("/api/v1/bundles").json["bundles"]
-    assert (one["top1"], one["damage"]) == (None, raised.value.message)
+    assert (one["top1"], one["damage"]) == (None, said)
     assert other["interval"] == [0.5958, 0.9821]
-    assert client.get("/api/v1/bundles/garden").status_code == 409
+    refused = client.get("/api/v1/bundles/garden")
+    assert refused.status_code == 409
     page = client.get("/bundles", headers=PAGE)
+    versions = client.get("/bundles/garden", headers=PAGE)
+    assert reason.partition(" is ")[0] in html.unescape(versions.text)
+    for shown in (refused, page, versions):  # where things lie is nothing for clients
+        assert str(home) not in shown.text
     assert page.status_code == 200
     assert "metrics.json" in page.text
     assert "9 of 10 photos" in page.text

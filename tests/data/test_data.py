@@ -380,6 +380,17 @@ def test_pipes_are_skipped_and_links_followed_once(tmp_path: Path) -> None:
     assert one(data, "unreadable").sources == ("a/nowhere.jpg",)
 
 
+def test_a_pipe_named_in_a_csv_is_not_waited_for(tmp_path: Path) -> None:
+    folder = write(tmp_path, per_class({"a": 5, "b": 5}))
+    os.mkfifo(folder / "pipe.jpg")
+    rows = [f"{path.relative_to(folder)},{path.parent.name}" for path in folder.glob("*/*")]
+    (folder / "list.csv").write_text("\n".join(["path,label", "pipe.jpg,a", *rows]))
+    data = triptych_data.open(folder / "list.csv")
+    assert counts(data) == [("a", 5, 0), ("b", 5, 0)]
+    assert one(data, "unreadable").sources == ("pipe.jpg",)
+    assert "is a pipe or a device" in one(data, "unreadable").message
+
+
 def test_progress_is_reported_and_may_stop_the_check(tmp_path: Path) -> None:
     folder = write(tmp_path, per_class({"a": 5, "b": 5}))
     calls: list[tuple[int, int]] = []

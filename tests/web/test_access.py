@@ -119,6 +119,46 @@ def test_signing_in_gives_access_until_signing_out(locked):
     assert client.get("/").status_code == 401
 
 
+def test_a_copy_of_the_cookie_is_worth_nothing_after_signing_out(studio, tmp_path):
+    app = studio(api_key=KEY, home=tmp_path)
+    cookie, other = cookie_of(app), cookie_of(app)
+    assert status_with(app, cookie) == 200
+    client = app.test_client()
+    client.set_cookie("triptych", cookie)
+    client.post("/sign-out")
+    assert status_with(app, cookie) == 401
+    assert status_with(app, other) == 200  # of another browser
+    # Nor after a restart, nor in another server on the same home.
+    again = studio(api_key=KEY, home=tmp_path)
+    assert status_with(again, cookie) == 401
+    client.set_cookie("triptych", other)
+    client.post("/sign-out")
+    assert status_with(again, other) == 401
+    assert len((tmp_path / "signed_out.txt").read_text().splitlines()) == 2
+    # It knows no sign-in, only that it has ended, and a damaged file signs nobody in or out.
+    (tmp_path / "signed_out.txt").write_bytes(b"\xff\n\0 x y\n")
+    assert status_with(again, other) == 401
+    assert status_with(again, cookie_of(again)) == 200
+
+
+def test_signing_out_holds_where_nothing_can_be_written(studio, tmp_path):
+    app = studio(api_key=KEY, home=tmp_path / "file")
+    (tmp_path / "file").write_text("no folder")
+    cookie = cookie_of(app)
+    client = app.test_client()
+    client.set_cookie("triptych", cookie)
+    assert client.post("/sign-out").status_code == 500
+    assert status_with(app, cookie) == 401
+    assert client.get("/").status_code == 401
+
+
+def test_a_cookie_without_an_id_signs_nobody_in(locked):
+    # As 0.1.0 made them: they could not be ended.
+    with locked.test_request_context():
+        old = locked.session_interface.get_signing_serializer(locked).dumps({"signed_in": True})
+    assert status_with(locked, old) == 401
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_the_cookie_is_kept_from_scripts_and_other_sites(locked, scheme):
     client = locked.test_client()

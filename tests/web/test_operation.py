@@ -206,6 +206,21 @@ def test_a_request_is_one_log_line_without_file_names(client, logged):
     }
 
 
+def test_the_lines_of_the_start_are_json_where_the_log_is(tmp_path):
+    command = [sys.executable, "-m", "triptych", "serve", "--committee", "lite", "--port", "0"]
+    command += ["--weights", "random", "--members", "lite0", "--home", str(tmp_path)]
+    with subprocess.Popen(command, text=True, stderr=subprocess.PIPE) as process:
+        lines = []
+        for line in process.stderr:
+            lines.append(json.loads(line))
+            if "is open at" in lines[-1]["message"]:
+                process.terminate()
+    assert {"time", "level", "message"} == set(lines[0])
+    messages = " ".join(line["message"] for line in lines)
+    for part in ("Preparing EfficientNetLite0", "Warming up", "is open at", "is closed"):
+        assert part in messages
+
+
 def test_probes_are_not_logged(client, logged):
     for path in ("/livez", "/readyz", "/healthz", "/metrics"):
         client.get(path)

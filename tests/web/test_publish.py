@@ -20,6 +20,7 @@ from support.bundles import write_with_metrics
 from support.images import squares
 from triptych import bundles
 from triptych import settings
+from triptych.web import context
 from triptych.web import create_app
 from triptych.web.registry import Registry
 from triptych.web.registry import discover
@@ -296,6 +297,22 @@ def test_a_download_is_imported_with_its_card(client, shelf, tmp_path_factory):
     assert taken.card_texts == {"use": "Only in summer."}
     response.close()
     assert {path.name.split(".")[0] for path in shelf.iterdir()} <= {"bundles", "studio"}
+
+
+def test_downloads_under_way_at_once_are_bounded(client, shelf):
+    under_way = [client.get("/bundles/garden/1.zip") for _ in range(context.DOWNLOADS)]
+    assert {response.status_code for response in under_way} == {200}
+    refused = client.get("/bundles/garden/1.zip")
+    assert refused.status_code == 503
+    assert "Retry-After" in refused.headers
+    under_way.pop().close()
+    for _ in range(2):  # one that fails takes no place
+        assert client.get("/bundles/garden/7.zip").status_code == 404
+    under_way.append(client.get("/bundles/garden/1.zip"))
+    assert under_way[-1].status_code == 200
+    for response in under_way:
+        response.close()
+        response.close()  # as servers may
 
 
 # ------------------------------------------------------------------ what is copied

@@ -145,7 +145,9 @@ class Bundle:
         try:
             accuracy = self.accuracy
         except errors.BundleError as error:
-            accuracy, damage = None, {"damage": error.message}
+            accuracy = None
+            # Clients need not know where the home is.
+            damage = {"damage": error.message.replace(f"{self.folder}/", "")}
         return {
             "name": self.name,
             "version": self.version,

@@ -14,11 +14,14 @@ from triptych.cli import common
 if TYPE_CHECKING:
     from triptych.inference.classifier import Classifier
     from triptych.settings import Settings
+    from triptych.typing import Notify
     from triptych.web.registry import Registry
 
 
 @click.command()
-@common.from_table("host", "port", "allowed_hosts", "proxies", "committee")
+@common.from_table(
+    "host", "port", "allowed_hosts", "proxies", "path_prefix", "cors_origins", "committee"
+)
 @common.members_option
 @common.from_table("rule")
 @common.weights_option
@@ -53,9 +56,12 @@ def serve(members: tuple[str, ...] | None, weights: str, insecure: bool, **optio
 
     import triptych
     from triptych import settings
+    from triptych.web import logs
     from triptych.web import server
 
-    in_force, remote = _fetched(settings.load(os.environ, **options))
+    in_force = settings.load(os.environ, **options)
+    note = logs.configure(in_force.log_format) or common.note
+    in_force, remote = _fetched(in_force, note)
 
     def load(name: str) -> Classifier:
         is_default = members or name.partition("@")[0] == remote
@@ -63,7 +69,7 @@ def serve(members: tuple[str, ...] | None, weights: str, insecure: bool, **optio
         classifier = triptych.load(
             members=members,
             weights=weights,
-            report=common.note,
+            report=note,
             **{**vars(in_force), "committee": committee},
         )
         classifier.warm_up()
@@ -72,12 +78,12 @@ def serve(members: tuple[str, ...] | None, weights: str, insecure: bool, **optio
     server.serve(
         in_force,
         _registry(load, in_force, custom=bool(members), remote=remote, weights=weights),
-        common.note,
+        note,
         insecure=insecure,
     )
 
 
-def _fetched(in_force: Settings) -> tuple[Settings, str | None]:
+def _fetched(in_force: Settings, note: Notify) -> tuple[Settings, str | None]:
     """Fetch a committee at a URL; the settings with its hash in the URL, and the bundle's name."""
     from triptych import bundles
     from triptych import errors
@@ -85,7 +91,7 @@ def _fetched(in_force: Settings) -> tuple[Settings, str | None]:
 
     if not storage.is_url(in_force.committee):
         return in_force, None
-    common.note(f"Fetching {storage.redact(in_force.committee)}, unless it is here ...")
+    note(f"Fetching {storage.redact(in_force.committee)}, unless it is here ...")
     url = bundles.with_digest(in_force.committee)
     name = bundles.download(in_force.home, url).name
     if bundles.versions(in_force.home, name):

@@ -56,7 +56,7 @@ def in_table(path: Path, limits: images.Limits) -> Layout:
                     f"{path.name}, line {number}: the split is {plain_text(text)!r}; expected "
                     "train or val."
                 )
-            read = functools.partial(images.read, _photo_path(path.parent, name), limits=limits)
+            read = functools.partial(_read, _photo_path(path.parent, name), limits)
             items.append(Item(File(_source(row, name, sources), read), plain_text(label), side))
         else:
             without.append(f"{plain_text(path.name)}, line {number}")
@@ -76,6 +76,13 @@ def _photo_path(folder: Path, name: str) -> Path:
     if "\\" in name and not os.path.lexists(path):
         return folder / name.replace("\\", "/")
     return path
+
+
+def _read(path: Path, limits: images.Limits) -> bytes:
+    # A pipe would wait for ever for somebody to write into it.
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise errors.SourceError(f"{str(path)!r} is a pipe or a device; expected an image file.")
+    return images.read(path, limits=limits)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -28,6 +28,7 @@ from triptych.web import logs
 from triptych.web import metric_backends
 from triptych.web import metrics
 from triptych.web import openapi
+from triptych.web import path_prefix
 from triptych.web import protocols
 from triptych.web import security
 from triptych.web import studio
@@ -63,14 +64,16 @@ class _JSONProvider(DefaultJSONProvider):
 
 
 class _StudioApp(flask.Flask):
-    """Trusts the X-Forwarded headers of this many proxies in front of it."""
+    """Trusts the X-Forwarded headers of this many proxies in front of it, under a path prefix."""
 
     json_provider_class = _JSONProvider
     request_class = body.Request
 
-    def __init__(self, proxies: int) -> None:
+    def __init__(self, proxies: int, prefix: str) -> None:
         super().__init__(__name__)
-        self._proxied = ProxyFix(super().wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)
+        mounted = path_prefix.mount(super().wsgi_app, prefix)
+        self._proxied = ProxyFix(mounted, x_for=proxies, x_proto=proxies, x_host=proxies)
+        self.config["APPLICATION_ROOT"] = prefix or "/"
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
         """Called by the server with each request."""
@@ -103,13 +106,16 @@ def create_app(
         teaching: Whether there are pages of projects, on which people train committees; they need a
             home folder that no other server uses.
 
+    Raises:
+        errors.SettingError: The path prefix is no path, or an origin none.
+
     Example:
         >>> from triptych import settings
         >>> app = create_app(settings.load({}), Registry(print, lambda: {"lite": [1]}, "lite"))
         >>> app.test_client().get("/healthz").text
         'ok'
     """
-    app = _StudioApp(settings.proxies)
+    app = _StudioApp(settings.proxies, path_prefix.parse(settings.path_prefix))
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_request_bytes,
         MAX_FORM_PARTS=settings.max_request_images + OPTION_PARTS,

@@ -6,6 +6,7 @@ import functools
 import hmac
 import ipaddress
 import re
+import secrets
 from datetime import timedelta
 
 import flask
@@ -18,14 +19,18 @@ from triptych import errors
 from triptych.settings import Settings
 from triptych.typing import Notify
 from triptych.web import context
+from triptych.web import cors
 from triptych.web import errors as web_errors
 from triptych.web import health
+from triptych.web import sign_outs
+from triptych.web.sign_outs import SignOuts
 
 # Endpoints of style sheets and scripts, which hold nothing of anybody.
 STATIC = ("static", "figures.static")
 blueprint = flask.Blueprint("access", __name__)
 
 SIGNED_IN = "signed_in"
+SIGN_OUTS = "sign_outs"
 SHORTEST_KEY = 8
 SIGNED_IN_FOR = timedelta(days=30)
 FORM_BYTES = 4096
@@ -80,14 +85,17 @@ class _Sessions(SecureCookieSessionInterface):
         return flask.request.is_secure
 
 
-def register(app: flask.Flask, key: str) -> None:
+def register(app: flask.Flask, settings: Settings) -> None:
     """Require the API key for every request; with an empty key, none is required."""
-    if not key:
+    if not (key := settings.api_key):
         return
     # From the key, so that people stay signed in when the studio starts anew, and no longer when
     # the key is another one.
     app.secret_key = hmac.digest(key.encode(), b"triptych: signed in", "sha256")
     app.session_interface = _Sessions()
+    app.extensions[SIGN_OUTS] = SignOuts(
+        settings.home / sign_outs.FILE, lifetime_s=SIGNED_IN_FOR.total_seconds()
+    )
     app.config.update(
         SESSION_COOKIE_NAME="triptych",
         SESSION_COOKIE_SAMESITE="Strict",
@@ -106,7 +114,8 @@ def sign_in() -> Response:
         flask.request.max_content_length = FORM_BYTES
         if not _is_key(flask.request.form.get("key", "").strip().encode()):
             raise _unauthorized("This is not the key. The person who started the studio has it.")
-        flask.session[SIGNED_IN] = flask.session.permanent = True
+        flask.session[SIGNED_IN] = secrets.token_urlsafe(16)
+        flask.session.permanent = True
     # Back to the page that the person wanted, if that is a path of this studio (no open redirect).
     path = flask.request.form.get("next", "")
     onward = path if LOCAL_PATH.fullmatch(path) else flask.url_for("classify.page")
@@ -115,7 +124,10 @@ def sign_in() -> Response:
 
 @blueprint.post("/sign-out")
 def sign_out() -> Response:
-    """Sign a person out."""
+    """Sign a person out, for good: a copy of the cookie signs nobody in either."""
+    if sign_in := flask.session.pop(SIGNED_IN, None):
+        ended: SignOuts = flask.current_app.extensions[SIGN_OUTS]
+        context.current().change(lambda: ended.add(str(sign_in)))
     flask.session.clear()
     response = flask.redirect(flask.url_for("classify.page"), 303)
     response.headers["Clear-Site-Data"] = '"cache"'  # photos of projects, which do not change
@@ -130,13 +142,20 @@ def _require_key() -> None:
     bearer = token if scheme.lower() == "bearer" else ""
     # Headers come as Latin-1, whatever was sent.
     keys = [key.strip().encode("latin-1") for key in (bearer, request.headers.get("X-API-Key", ""))]
-    if health.is_probe(request) or any(map(_is_key, keys)) or SIGNED_IN in flask.session:
+    if health.is_probe(request) or any(map(_is_key, keys)) or _is_signed_in(request):
         return
     raise _unauthorized(
         "This studio answers only to those who know its key. Send it as "
         "'Authorization: Bearer KEY' or 'X-API-Key: KEY'; in a browser, open the studio "
         "and sign in."
     )
+
+
+def _is_signed_in(request: flask.Request) -> bool:
+    # An id, by which signing out ends it; pages of other sites need the key.
+    sign_in = flask.session.get(SIGNED_IN)
+    is_id = isinstance(sign_in, str) and not cors.is_shared(request)
+    return is_id and sign_in not in flask.current_app.extensions[SIGN_OUTS]
 
 
 def _is_key(sent: bytes) -> bool:
@@ -154,7 +173,11 @@ def _answer(error: Unauthorized) -> flask.Response:
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
         is_here = request.endpoint == "access.sign_in"
         # The page that the person wanted to see; none where the request was for no page.
-        wanted_page = request.full_path.removesuffix("?") if request.method == "GET" else ""
+        wanted_page = (
+            request.script_root + request.full_path.removesuffix("?")
+            if request.method == "GET"
+            else ""
+        )
         page = flask.render_template(
             "sign_in.html",
             wrong=error.description if is_here else None,

@@ -30,6 +30,7 @@ from triptych.web.registry import Registry
 KEY = "triptych"
 # Changes that are made, or wait for the lock of the database, beside each other, and in all.
 CHANGES, MOST_CHANGES = 4, 64
+DOWNLOADS = 8  # under way at once: each holds a file of its size
 ID_HEADER = "X-Request-ID"
 SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -50,6 +51,7 @@ class Studio:
             event loop free.
         teaching: Whether people train committees here; else there are no projects.
         changes: Queue of what writes, which may have to wait for another process that does.
+        downloads: Taken by each download of a bundle until its client has it.
     """
 
     settings: Settings
@@ -59,6 +61,9 @@ class Studio:
     wait: Wait
     teaching: bool = True
     changes: Queue = field(default_factory=lambda: Queue(CHANGES, capacity=MOST_CHANGES))
+    downloads: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(DOWNLOADS)
+    )
     _opening: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property

@@ -44,7 +44,7 @@ def docs() -> str:
 
     def pasteable(command: str) -> str:
         """A sample for this studio: at its own address, and with the key if there is one."""
-        command = command.replace(openapi.SAMPLE_BASE, flask.request.host_url.rstrip("/"))
+        command = command.replace(openapi.SAMPLE_BASE, flask.request.root_url.rstrip("/"))
         return command.replace("curl ", f"curl {KEY} ") if has_key else command
 
     return flask.render_template(

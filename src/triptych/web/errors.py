@@ -71,7 +71,7 @@ def _describe(error: Exception) -> tuple[int, dict[str, str]]:
     if isinstance(error, errors.TriptychError):
         body = error.to_dict()
         home = str(context.current().settings.home)
-        if error.status >= 500 and home in body["message"]:
+        if home in body["message"]:
             # Where things lie is nothing for clients; the log says it.
             flask.current_app.logger.error("%s", error.message)
             body["message"] = body["message"].replace(home, "HOME")

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import flask
 
+from triptych.typing import Notify
 from triptych.web import access
 from triptych.web import context
 from triptych.web import health
@@ -25,18 +26,22 @@ _encode = json.JSONEncoder(
 ).encode  # json.dumps would make one for each line
 
 
-def configure(form: str) -> None:
+def configure(form: str) -> Notify | None:
     """Write the log to stderr.
 
     Args:
         form: ``"json"``, ``"text"``, ``"auto"`` for text on a terminal and JSON elsewhere, or
             ``"off"``: only errors.
+
+    Returns:
+        What writes a line for people as JSON, too, where the log is JSON; else ``None``.
     """
     handler = logging.StreamHandler()
     text = form == "text" or (form != "json" and sys.stderr.isatty())
     handler.setFormatter(_TextFormatter() if text else _JSONFormatter())
     logger.handlers = [handler]
     logger.setLevel(logging.ERROR if form == "off" else logging.INFO)
+    return None if text or form == "off" else logger.info
 
 
 def register(app: flask.Flask) -> None:

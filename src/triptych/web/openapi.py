@@ -79,6 +79,7 @@ def register(app: flask.Flask, blueprint: flask.Blueprint, *, keyless: bool) -> 
             "version": triptych.__version__,
             "openapi_version": "3.1.0",
             "info": {"description": ABOUT, "license": {"name": "Apache-2.0"}},
+            "servers": [{"url": app.config["APPLICATION_ROOT"]}],
             "security": [] if keyless else [{name: []} for name in SECURITY],
         },
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 import flask
 from werkzeug.exceptions import Forbidden
@@ -15,6 +14,7 @@ from werkzeug.routing import Map
 from triptych.settings import Settings
 from triptych.web import access
 from triptych.web import context
+from triptych.web import cors
 from triptych.web import health
 from triptych.web import rate_limit
 
@@ -54,8 +54,9 @@ def register(app: flask.Flask, settings: Settings) -> None:
     app.before_request(_refuse_odd_paths)
     _register_names(app, settings)
     app.before_request(_refuse_other_sites)
+    cors.register(app, settings)
     rate_limit.register(app, settings)
-    access.register(app, settings.api_key)
+    access.register(app, settings)
     app.before_request(_refuse_when_full)
     app.after_request(_add_headers)
 
@@ -91,12 +92,8 @@ def _is_public(request: flask.Request) -> bool:
 def _refuse_other_sites() -> None:
     """Refuse what a page of another site makes a browser send (CSRF); programs are not affected."""
     request = flask.request
-    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    if site is not None:
-        is_foreign = site not in ("same-origin", "none")
-    else:  # browsers leave it out over plain HTTP from another machine
-        is_foreign = origin is not None and urlsplit(origin).netloc != request.host
-    if is_foreign and request.method not in SAFE_METHODS:
+    is_refused = cors.is_foreign(request) and not cors.is_shared(request)
+    if is_refused and request.method not in SAFE_METHODS:
         raise Forbidden(
             "This request was sent by a page of another site, so it was not answered. "
             "Open the studio itself, or use the API from a program."

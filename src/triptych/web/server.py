@@ -28,6 +28,7 @@ from triptych.web import create_app
 from triptych.web import framing
 from triptych.web import health
 from triptych.web import logs
+from triptych.web import path_prefix
 from triptych.web import rate_limit
 from triptych.web.connections import Connection
 from triptych.web.connections import Connections
@@ -209,7 +210,9 @@ class _Handler(gevent.pywsgi.WSGIHandler):  # type: ignore[misc]
             others = self.server.connections
             # Without proxies, the share was looked at when the connection came.
             has_share = not self.server.proxies or others.has_share(self.connection)
-            is_probe = self.path.partition("?")[0] in health.PATHS
+            is_probe = (
+                path_prefix.strip(self.path.partition("?")[0], self.server.prefix) in health.PATHS
+            )
             if is_probe or (has_share and others.has_room):
                 super().handle_one_response()
             else:
@@ -261,6 +264,7 @@ class _Server(gevent.pywsgi.WSGIServer):  # type: ignore[misc]
 
     def __init__(self, listener: gevent.socket.socket, app: Any, settings: Settings) -> None:
         self.proxies = settings.proxies
+        self.prefix = path_prefix.parse(settings.path_prefix)
         self.connections = Connections(
             share=settings.max_client_connections, max_request_bytes=settings.max_request_bytes
         )

@@ -9,6 +9,7 @@ from typing import IO
 
 import flask
 from werkzeug.wrappers import Response
+from werkzeug.wsgi import ClosingIterator
 from werkzeug.wsgi import wrap_file
 
 from triptych import bundles as triptych_bundles
@@ -161,10 +162,17 @@ def download(name: str, version: int) -> Response:
             undo.pop_all()
             return file
 
-    file = here.do(pack)
+    if not here.downloads.acquire(blocking=False):
+        raise errors.Overloaded(
+            f"{context.DOWNLOADS} downloads are under way already. Try again when one is done."
+        )
+    with contextlib.ExitStack() as undo:
+        undo.callback(here.downloads.release)
+        file = here.do(pack)
+        done = undo.pop_all()
     size = file.tell()
     file.seek(0)
-    body = wrap_file(flask.request.environ, file, CHUNK_BYTES)
+    body = ClosingIterator(wrap_file(flask.request.environ, file, CHUNK_BYTES), done.close)
     response = flask.Response(body, mimetype="application/zip", direct_passthrough=True)
     response.headers.set("Content-Disposition", "attachment", filename=f"{name}-{version}.zip")
     response.content_length = size

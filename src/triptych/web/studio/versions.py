@@ -97,7 +97,8 @@ def _version(home: Path, name: str, number: int) -> Version:
         bundle = bundles.find(home, f"{name}@{number}")
         accuracy = bundle.accuracy
     except (errors.BundleError, errors.UnknownName) as error:
-        return Version(number, damage=error.message)
+        # Where things lie is nothing for clients.
+        return Version(number, damage=error.message.replace(str(home), "HOME"))
     about = bundle.about
     return Version(
         number,
