@@ -13,6 +13,8 @@ import pytest
 
 from support import studios
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 PARTS = ROOT / "container"
 

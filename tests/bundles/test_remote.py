@@ -35,6 +35,8 @@ from triptych import errors
 from triptych.cli import main
 from triptych.utils import storage
 
+pytestmark = pytest.mark.slow
+
 BORROW = """
 import sys
 from pathlib import Path

@@ -23,6 +23,8 @@ from triptych.models import zoo
 from triptych.preprocessing import recipe
 from triptych.results import Label
 
+pytestmark = pytest.mark.slow
+
 HEIGHT, WIDTH = 600, 803
 LABELS = tuple(Label(f"class {n}", f"c{n}", n) for n in range(3))
 

@@ -25,6 +25,8 @@ from support.tiff_writer import Page
 from triptych import errors
 from triptych import images
 
+pytestmark = pytest.mark.slow
+
 tifffile = pytest.importorskip("tifffile")
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # of odd files it reads all the same
 

@@ -437,6 +437,7 @@ def start(home: Path, key: str, first: int, count: int) -> subprocess.Popen[str]
     )
 
 
+@pytest.mark.slow
 def test_nothing_confirmed_is_lost_by_kills(
     projects: Projects, garden: Project, tmp_path: Path
 ) -> None:
@@ -858,6 +859,7 @@ def test_dismissed_photos_are_deleted_after_an_hour(
         projects.reopen(waiting[:1])
 
 
+@pytest.mark.slow
 def test_the_sample_project_is_created_in_an_empty_studio(projects: Projects) -> None:
     made = sample_images.make_project(projects)
     assert [(own.name, own.photos) for own in made.classes] == [

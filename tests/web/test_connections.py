@@ -24,6 +24,8 @@ from support import studios
 from support.images import squares
 from triptych.images import MB
 
+pytestmark = pytest.mark.slow
+
 HEAD = b"POST /api/v1/classify HTTP/1.1\r\nHost: localhost\r\n"
 BODY = HEAD + b"Content-Type: image/png\r\nContent-Length: 999\r\n\r\n"
 # The same studio, but for the deadlines.

@@ -12,6 +12,8 @@ import pytest
 from support import studios
 from support.images import squares
 
+pytestmark = pytest.mark.slow
+
 CLASSIFY = b"POST /api/v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
 GET = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
 HIDDEN = b"GET /api/v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"

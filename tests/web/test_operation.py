@@ -25,6 +25,8 @@ from triptych.web import create_app
 from triptych.web import logs
 from triptych.web.registry import Registry
 
+pytestmark = pytest.mark.slow
+
 API = "/api/v1/classify"
 LITE = [row.name for row in committee.backbones("lite")]
 

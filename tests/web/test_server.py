@@ -23,6 +23,8 @@ from triptych import settings
 from triptych.web import server
 from triptych.web.registry import Registry
 
+pytestmark = pytest.mark.slow
+
 BOUNDARY = "frontier"
 
 

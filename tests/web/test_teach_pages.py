@@ -86,6 +86,7 @@ def test_black_photos_have_a_badge_and_a_class_of_them_a_warning(client, project
 # ------------------------------------------------------------------ the list of projects
 
 
+@pytest.mark.slow
 def test_an_empty_studio_offers_the_sample(client):
     page = client.get("/projects").text
     assert "See it work first" in page

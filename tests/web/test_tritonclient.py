@@ -14,6 +14,8 @@ import pytest
 from support import studios
 from support.images import squares
 
+pytestmark = pytest.mark.slow
+
 triton = pytest.importorskip("tritonclient.http")
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 30, 40, 3), np.uint8)

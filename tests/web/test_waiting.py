@@ -17,6 +17,8 @@ from support.images import squares
 from triptych import errors
 from triptych.studio.projects import Projects
 
+pytestmark = pytest.mark.slow
+
 FORM = "application/x-www-form-urlencoded"
 WRITES = {
     "/projects": {"title": "Second"},
