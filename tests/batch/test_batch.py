@@ -44,7 +44,7 @@ MANIFEST = batch.Manifest({"committee": "garden"}, similar=2)
 
 
 def put(folder: Path, count: int) -> Path:
-    """Photos in two folders, and a file that only claims to be one."""
+    """Photos in two folders, and a text file named like a photo."""
     (folder / "more").mkdir(parents=True)
     for number in range(count - 1):
         place = folder / "more" if number % 3 else folder
@@ -72,13 +72,13 @@ def prepare(
 
 
 def run(plan: batch.BatchPlan, *, chunks: int | None = None) -> list[batch.Shard]:
-    """Answer what is not answered yet, or so many chunks of it."""
+    """Classify the remaining chunks, or a number of them."""
     answered = batch.classify(studios.fake_classifier(studios.GARDEN), plan, MANIFEST)
     return list(itertools.islice(answered, chunks))
 
 
 def rows(out: str | Path) -> list[dict[str, Any]]:
-    """All answers, in the JSON form, but for what differs from time to time."""
+    """All answers as JSON, without their timing."""
     found = [
         row for number in sorted(shards.numbers(str(out))) for row in shards.read(str(out), number)
     ]
@@ -338,7 +338,7 @@ def test_a_committee_at_a_url_is_identified_by_its_hash(photos: Path, tmp_path: 
 
 @pytest.fixture
 def garden(photos: Path, tmp_path: Path) -> list[str]:
-    """Arguments that classify photos by a bundle that is quick."""
+    """Arguments that classify photos with a small, fast bundle."""
     write_runnable(tmp_path / "home")
     out = str(tmp_path / "out")
     manifest = [str(photos), "--committee", "tiny", "--home", str(tmp_path / "home")]

@@ -87,7 +87,7 @@ def test_an_int8_network_is_measured_as_such(photo: Path) -> None:
 
 
 class Interrupter(FakeEngine):
-    """Presses Ctrl-C as soon as the networks are measured alone, in threads of their own."""
+    """Presses Ctrl-C as soon as the networks alone are measured, in other threads."""
 
     def __init__(self) -> None:
         super().__init__(2)
@@ -171,7 +171,7 @@ def test_a_lost_request_is_counted_but_not_timed() -> None:
 
 @contextlib.contextmanager
 def telling(*pieces: bytes) -> Iterator[tuple[int, list[socket.socket]]]:
-    """A server that answers whatever comes in these pieces and ends the connection after them."""
+    """A server that sends these pieces to any request, and then closes the connection."""
     taken: list[socket.socket] = []
 
     def answer(listener: socket.socket) -> None:

@@ -57,7 +57,7 @@ def garden(tmp_path: Path) -> bundles.Bundle:
 
 @pytest.fixture(scope="module")
 def real(home: Path, tmp_path_factory: pytest.TempPathFactory) -> bundles.Bundle:
-    """A bundle that answers: lite0 with the classes of ImageNet."""
+    """A bundle that can classify: lite0 with the classes of ImageNet."""
     (network,) = store.prepare([LITE0], home=home)
 
     def copy(folder: Path) -> dict[str, Any]:
@@ -433,7 +433,7 @@ def test_a_refitted_bundle_is_the_next_version_with_only_the_fit_changed(
 
 
 def hostile(path: Path, source: bundles.Bundle, change: Callable[[zipfile.ZipFile], None]) -> Path:
-    """A packed bundle with something added."""
+    """An exported bundle with an additional member."""
     bundles.pack(source, path)
     with zipfile.ZipFile(path, "a") as packed:
         change(packed)

@@ -36,7 +36,7 @@ PHOTOS = [picture(seed) for seed in range(4)]
 
 
 def small(keras: Any, *last: Any, size: int = 32, name: str = "small") -> Any:
-    """A little convolutional network with weights that tell pictures apart."""
+    """A small convolutional network whose answers differ between pictures."""
     keras.utils.set_random_seed(3)
     layers = keras.layers
     return keras.Sequential(

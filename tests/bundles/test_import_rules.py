@@ -20,7 +20,7 @@ PROBS = np.array([[0.2, 0.5, 0.3], [0.9, 0.05, 0.05]])
 
 
 def affine(*steps: tuple[float, float]) -> list[tuple[str, list[float]]]:
-    """The front of a model that multiplies and adds, as it is measured."""
+    """The measured outputs of first layers that multiply and add."""
     values, front = np.array([0.0, 1.0, 255.0]), []
     for slope, offset in steps:
         values = values * slope + offset

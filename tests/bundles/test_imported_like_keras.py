@@ -106,7 +106,7 @@ BODIES = {
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a model is made of, by the names above."""
+    """The layers of a model, by the names above."""
 
     front: str
     augmentation: tuple[str, ...]
@@ -130,7 +130,7 @@ drawn = st.builds(
 
 
 def build(keras: Any, each: Drawn) -> Any:
-    """The model in Keras, named as one that it is not."""
+    """The model in Keras, with the name of another network."""
     keras.utils.set_random_seed(7)
     image = x = keras.Input((32, 36, 1 if each.is_grey else 3))
     steps = [lambda x, name=name: AUGMENTATION[name](keras)(x) for name in each.augmentation]
@@ -155,7 +155,7 @@ def build(keras: Any, each: Drawn) -> Any:
 
 
 def by_keras(keras: Any, model: Any, each: Drawn) -> np.ndarray:
-    """Keras's own way from the file of a photo to probabilities."""
+    """From the file of a photo to probabilities, by Keras."""
     mode = "grayscale" if each.is_grey else "rgb"
     photos = [
         keras.utils.load_img(io.BytesIO(photo), color_mode=mode, target_size=(32, 36))

@@ -23,7 +23,7 @@ PAGE = {"Accept": "text/html"}
 
 
 def changed(*path: str | int, to: object) -> str:
-    """Good figures but for one entry, as JSON."""
+    """Valid metrics except for one entry, as JSON."""
     metrics: Any = json.loads(json.dumps(GOOD))
     part = metrics
     for key in path[:-1]:
@@ -74,7 +74,7 @@ ODD: dict[str, tuple[str, str]] = {
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """Two bundles, the figures of the first to be damaged."""
+    """Two bundles; tests damage the metrics of the first."""
     for name in ("garden", "meadow"):
         write_with_metrics(tmp_path, name, "ant", "bee")
     return tmp_path
@@ -133,7 +133,7 @@ def test_no_model_card_is_written_from_damaged_metrics(home):
 
 
 def copied(bundle: bundles.Bundle, folder: Path) -> dict[str, Any]:
-    """The files of a bundle in another folder, and what it says of itself."""
+    """The files of a bundle in another folder, and its description."""
     for name in ("metrics.json", *bundle.about["files"]):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes((bundle.folder / name).read_bytes())

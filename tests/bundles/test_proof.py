@@ -24,7 +24,7 @@ Change = Callable[[Path, dict[str, Any]], None]
 
 
 def crafted(tmp_path: Path, change: Change) -> Path:
-    """The folder of a bundle that was changed by hand, with hashes that are right."""
+    """The folder of a manipulated bundle with correct hashes."""
     bundle = write_runnable(tmp_path / "made")
     about = json.loads((bundle.folder / "bundle.json").read_text())
     change(bundle.folder, about)
@@ -86,7 +86,7 @@ def is_no_network(folder: Path, about: dict[str, Any]) -> None:
 
 
 def reference(**arrays: Any) -> Change:
-    """With a reference of training photos that has other arrays than it should."""
+    """A bundle whose OOD reference has unexpected arrays."""
 
     def change(folder: Path, about: dict[str, Any]) -> None:
         right = {

@@ -48,7 +48,7 @@ print(bundles.download(Path(sys.argv[1]), sys.argv[2]).name, flush=True)
 
 @pytest.fixture
 def away(tmp_path: Path) -> Path:
-    """The home folder of a machine that has nothing yet."""
+    """The empty home folder of another machine."""
     return tmp_path / "away"
 
 
@@ -64,7 +64,7 @@ def url() -> str:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> bundles.Bundle:
-    """A bundle that answers, with a small network."""
+    """A bundle with a small network that can classify."""
 
     def fill(folder: Path) -> dict[str, Any]:
         networks.write_tiny(folder / "members" / "one" / "network.xml", classes=2)
@@ -143,7 +143,7 @@ def test_the_commands_export_import_and_classify_by_url(
 
 @contextlib.contextmanager
 def serving(*options: str | Path) -> Iterator[str]:
-    """A studio in a process of its own: the address it is open at."""
+    """A studio in a separate process; gives its address."""
     command = [sys.executable, "-m", "triptych", "serve", "--port", "0", "--precision", "f32"]
     with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
@@ -346,7 +346,7 @@ def test_a_changed_bundle_is_downloaded_again(
 
 
 def start(away: Path, url: str) -> subprocess.Popen[str]:
-    """A process that is about to ask for a bundle."""
+    """A process that is about to download a bundle."""
     command = [sys.executable, "-c", BORROW, str(away), url]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout

@@ -23,7 +23,7 @@ def run(*arguments: str) -> Result:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two classes, twelve files that are no images, one that is no photo, one twice, a val."""
+    """Two classes, twelve files that are not images, an unreadable photo, a duplicate, a val."""
     folder = tmp_path / "bugs"
     for side, count, start in (("train", 6, 0), ("val", 2, 50)):
         for at, name in enumerate(("ants", "bees")):

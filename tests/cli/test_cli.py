@@ -28,7 +28,7 @@ def run(*arguments: str, stdin: bytes = b"") -> Result:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three photos, one in a subfolder, and a file that only claims to be one."""
+    """Three photos, one in a subfolder, and a text file named like a photo."""
     (tmp_path / "deeper").mkdir()
     (tmp_path / ".hidden").mkdir()
     (tmp_path / "a.jpg").write_bytes(picture(1))
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def verdict_of(ran: Result) -> str:
-    """The class that `classify` says first; which it is depends on the precision."""
+    """The class that `classify` prints first, which depends on the precision."""
     return ran.stdout.splitlines()[1].strip().split("  ")[0]
 
 
@@ -91,7 +91,7 @@ def test_explain_draws_a_class_activation_map(folder: Path, tmp_path: Path) -> N
 
 @pytest.fixture
 def garden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Photos for a committee that was fitted, and it in the place of any other."""
+    """Photos, and a fitted committee that replaces any other."""
     monkeypatch.setattr("triptych.load", lambda **options: studios.fake_classifier(studios.GARDEN))
     for name in ("SURE", "TWO_ASKED", "MANY_CLASSES", "NONE_OF_THESE"):
         shade = getattr(studios, name)

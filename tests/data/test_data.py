@@ -50,7 +50,7 @@ def pack(path: Path, files: Files, method: int = zipfile.ZIP_DEFLATED) -> Path:
 
 
 def per_class(counts: Mapping[str, int], *, start: int = 0, prefix: str = "") -> dict[str, bytes]:
-    """So many different photos for each class."""
+    """A number of different photos for each class."""
     seeds = itertools.count(start)
     return {
         f"{prefix}{name}/{i}.jpg": picture(next(seeds))
@@ -615,7 +615,7 @@ def collections(draw: st.DrawFn) -> list[triptych_data.LabelledPhoto]:
 
 
 def sharp(seed: int, *, size: tuple[int, int] = (120, 160)) -> Image.Image:
-    """Blocks of random colours, each photo another."""
+    """Blocks of random colours, different in each photo."""
     colours = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
     return Image.fromarray(colours).resize(size[::-1], Image.Resampling.NEAREST)
 

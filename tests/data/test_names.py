@@ -41,7 +41,7 @@ WRITTEN = {
 
 
 def zip_of(path: Path, names: Sequence[bytes], extra: Sequence[bytes] = ()) -> Path:
-    """A zip whose names are bytes that no flag explains, as PKWARE's APPNOTE 6.3.10 has them."""
+    """A zip whose names are bytes without a declared encoding, after PKWARE's APPNOTE 6.3.10."""
     members = b""
     directory = b""
     extra = extra or [b""] * len(names)

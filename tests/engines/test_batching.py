@@ -24,7 +24,7 @@ CLASSES = 5
 
 
 class Watched:
-    """A fake engine that waits to be let through, and remembers what it was asked."""
+    """A fake engine that blocks until a test releases it, and records its batches."""
 
     size_bytes = 7
 
@@ -63,7 +63,7 @@ def photos(*counts: int) -> list[np.ndarray]:
 def asked_meanwhile(
     engine: Watched, own: BatchingEngine, first: np.ndarray, others: list[np.ndarray]
 ) -> list[Callable[[], Output]]:
-    """What comes while the engine is busy with the first, in that order; then it goes on."""
+    """Submit calls, in this order, while the engine is busy with the first; then release it."""
     pool = ThreadPoolExecutor(1 + len(others))
     futures = [pool.submit(own.run, first)]
     engine.begun.acquire()

@@ -58,7 +58,7 @@ HEAVY = {
 
 
 def by_weight(names: Iterable[str]) -> list[Any]:
-    """Names to try, the heavy ones only when all is tried."""
+    """Names of networks, the large ones marked as thorough."""
     return [
         pytest.param(name, marks=[pytest.mark.thorough] if name in HEAVY else []) for name in names
     ]
@@ -80,7 +80,7 @@ for thread in threads: thread.join()
 
 
 def inputs(row: zoo.Backbone, count: int) -> np.ndarray:
-    """Pictures rather than noise: noise has no structure for a convolution to find."""
+    """Pictures rather than noise, which has no structure that convolutions could detect."""
     rng = np.random.default_rng(3)
     coarse = rng.uniform(-1, 1, (count, 6, 6, 3))
     height, width = row.recipe.size
@@ -91,7 +91,7 @@ def inputs(row: zoo.Backbone, count: int) -> np.ndarray:
 
 
 class Pairs(dict[str, tuple[Any, Path]]):
-    """By family a shaken Keras network, and the same converted from its saved weights."""
+    """By family, a randomized Keras network, and the same converted from its saved weights."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()

@@ -55,7 +55,7 @@ def run(*arguments: str | Path) -> Result:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 75 pictures of nothing."""
+    """A folder of 75 abstract pictures."""
     folder = tmp_path_factory.mktemp("pictures")
     for seed in range(75):
         (folder / f"{seed}.jpg").write_bytes(picture(seed))
@@ -145,7 +145,7 @@ def test_a_committee_of_the_zoo_answers_at_int8_once_it_was_optimized(
 
 
 def small_bundle(home: Path, *names: str) -> bundles.Bundle:
-    """Members with random weights that tell 200 classes apart."""
+    """Members with random weights and 200 classes."""
     own = recipe.Recipe((32, 32), "tf").to_dict()
 
     def fill(folder: Path) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def cases(draw: st.DrawFn, threshold: st.SearchStrategy[float] = thresholds) -> 
 
 
 class Witness:
-    """Members that answer from an array and remember what they were asked."""
+    """Members that answer from an array and record their calls."""
 
     def __init__(self, probs: np.ndarray) -> None:
         self.probs = probs

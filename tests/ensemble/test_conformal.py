@@ -29,7 +29,7 @@ def photos(draw: st.DrawFn, *, ties: bool = True) -> np.ndarray:
 
 
 def known(count: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities and classes that other programs were asked about, too."""
+    """The probabilities and classes that were given to the other programs, too."""
     number, position = np.arange(count)[:, None], np.arange(classes)
     probs = special.softmax(2 * np.sin(0.7 * number * (position + 1) + position), axis=1)
     places = (np.arange(count) ** 2 % 7) % classes

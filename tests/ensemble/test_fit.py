@@ -37,13 +37,13 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def drawn(probs: np.ndarray, seed: int) -> np.ndarray:
-    """Classes that come up as often as the probabilities say."""
+    """Classes drawn with these probabilities."""
     chance = np.random.default_rng(seed).uniform(size=(len(probs), 1))
     return (probs.cumsum(axis=1) < chance).sum(axis=1).clip(max=probs.shape[1] - 1)
 
 
 def member(truth: np.ndarray, *, skill: float, classes: int, seed: int) -> np.ndarray:
-    """Probabilities that lean towards the truth by ``skill``; 0 knows nothing."""
+    """Probabilities that lean towards the truth by ``skill``; 0 means chance."""
     logits = np.random.default_rng(seed).normal(size=(len(truth), classes))
     logits[np.arange(len(truth)), truth] += skill
     return softmax(logits)
@@ -301,7 +301,7 @@ def test_the_precision_of_sure_holds_on_new_photos() -> None:
 
 
 def trio(photos: int, *, seed: int, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Three members that err together and apart, the later the better, and the truth."""
+    """Three members with correlated errors, the later the better, and the truth."""
     random = np.random.default_rng(seed)
     truth = random.integers(0, classes, photos)
     common = random.normal(size=(photos, classes))
@@ -326,7 +326,7 @@ def test_thresholds_are_the_cheapest_that_keep_the_limit(seed: int, tolerance: f
     )
 
     def judge(first: float, second: float) -> tuple[float, float]:
-        """Cost and the larger bound, by going through the photos one by one."""
+        """The cost and the larger bound, computed photo by photo."""
         cost, expected, counted = 0.0, [], []
         for photo in range(120):
             rows = [early[photo], late[photo], committee[photo]]

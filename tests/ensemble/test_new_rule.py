@@ -69,7 +69,7 @@ params_store.save(home, "lite", lite, fitted)
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What this program wrote, then a fit of the program with the rule."""
+    """Files that this program wrote, then a fit by the program with the new rule."""
     folder = tmp_path_factory.mktemp("new-rule")
     home = Path(shutil.copytree(ROOT / "tests" / "written_by_0_1_0" / "home", folder / "home"))
     probs = np.random.default_rng(0).dirichlet(np.ones(4), (3, 60))

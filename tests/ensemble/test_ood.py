@@ -18,7 +18,7 @@ seeds = st.integers(0, 999)
 
 
 def photos(count: int, seed: int, *, size: int = 6) -> np.ndarray:
-    """Features that lie about one direction, of different lengths, as networks give them."""
+    """Features around one direction, with different lengths, like those of networks."""
     random = np.random.default_rng(seed)
     near = np.abs(random.normal([3.0] + [0.0] * (size - 1), 1, size=(count, size)))
     return near * random.uniform(1, 5, size=(count, 1))

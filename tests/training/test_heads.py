@@ -34,7 +34,7 @@ def clusters(
 
 
 def in_turn(truth: np.ndarray, count: int = 5) -> np.ndarray:
-    """Folds that have every class alike."""
+    """Folds with equally many photos of every class."""
     folds = np.empty(len(truth), int)
     for label in np.unique(truth):
         own = np.flatnonzero(truth == label)

@@ -57,7 +57,7 @@ def run(*arguments: str | Path) -> Result:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes, and a file that only claims to be a photo."""
+    """Three classes, and a text file named like a photo."""
     folder = draw_classes(tmp_path_factory.mktemp("shapes") / "shapes")
     (folder / "rays" / "broken.png").write_bytes(shape_image("rays", 0)[:200])
     return folder
@@ -65,7 +65,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(photos: Path, home: Path) -> Result:
-    """What `triptych train` said."""
+    """The run of `triptych train`."""
     options = ["--backbones", "lite0", "--precision", "f32", "--home", home]
     return run("train", photos, "--name", "shapes", *options)
 
@@ -284,7 +284,7 @@ def test_new_drawings_are_recognised(shapes: bundles.Bundle, tmp_path: Path) -> 
 
 
 def plain(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer without what may differ between two ways of asking."""
+    """An answer without what may differ between two interfaces."""
     return {key: value for key, value in answer.items() if key not in ("timing", "source")}
 
 
@@ -496,7 +496,7 @@ def test_usage_errors_are_one_clear_message(
 
 @pytest.fixture(scope="module")
 def own(keras: Any) -> Any:
-    """A MobileNetV2 with weights that are nobody else's."""
+    """A MobileNetV2 with random weights."""
     model = zoo.find("MobileNetV2").build()
     networks.randomize(model, seed=5)
     return model
@@ -504,7 +504,7 @@ def own(keras: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def finetuned(own: Any, keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As people save it: the backbone inside, another last layer around."""
+    """A fine-tuned model as people save it: a backbone with another last layer."""
     features = zoo.features_output(own)
     backbone = keras.Model(own.inputs, features, name="my_backbone")
     model = keras.Sequential([keras.Input((224, 224, 3)), backbone, keras.layers.Dense(5)])

@@ -45,7 +45,7 @@ def run(*arguments: str | Path) -> Result:
 
 
 def tinted(seed: int, channel: int) -> bytes:
-    """A picture that tells its class by its colour."""
+    """A picture whose colour depends on its class."""
     with Image.open(io.BytesIO(picture(seed, format="PNG"))) as image:
         pixels = np.asarray(image, np.uint8).copy()
     pixels[..., [other for other in range(3) if other != channel]] //= 4

@@ -20,7 +20,7 @@ PHOTOS, CLASSES = 200, 5
 def answers(
     skills: list[float], *, photos: int = PHOTOS, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Drawn candidates that err alike; the logit of the true class is raised by skill."""
+    """Random candidates with correlated errors; skill raises the logit of the true class."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, CLASSES, photos)
     logits = rng.normal(0, 1, (len(skills), photos, CLASSES)) + rng.normal(0, 1, (photos, CLASSES))

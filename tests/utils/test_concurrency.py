@@ -36,7 +36,7 @@ def test_blas_threads_are_restored() -> None:
 
 
 def test_an_error_of_poll_ends_the_work() -> None:
-    """A leader and its map would go on for ever."""
+    """Without that, the thread and its map would run for ever."""
     ended = []
 
     def lead(item: int) -> None:

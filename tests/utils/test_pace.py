@@ -17,7 +17,7 @@ class Clock:
 
 
 def estimates(paces: list[float], *, every_s: float = 0.5) -> list[tuple[float, float, float]]:
-    """For steps that take so many seconds each: times, what is really left, and the estimates."""
+    """For steps of these durations in seconds: the times, the true time left, and the estimates."""
     ends = list(itertools.accumulate(paces))
     clock = Clock()
     left = TimeLeft(clock)

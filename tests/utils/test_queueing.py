@@ -14,7 +14,7 @@ from triptych.utils.queueing import Queue
 
 @pytest.fixture
 def gate():
-    """Work waits behind it until a test opens it."""
+    """An event that work waits for until a test sets it."""
     gate = threading.Event()
     yield gate
     gate.set()

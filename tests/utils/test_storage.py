@@ -129,7 +129,7 @@ def test_listing_a_large_folder_has_bounded_memory(
 
 
 class _Counted:
-    """What `os.scandir` gives, and how much of it was taken."""
+    """An `os.scandir` that counts the consumed entries."""
 
     def __init__(self, entries: Iterator[os.DirEntry[str]], taken: list[int]) -> None:
         self._entries = entries
@@ -251,7 +251,7 @@ def test_a_file_with_another_hash_is_not_kept(place: str, tmp_path: Path) -> Non
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Gives `whole`, and of `cut` less than it promises."""
+    """Serves `whole`, and of `cut` less than its declared length."""
 
     def do_GET(self) -> None:
         if not self.path.startswith(("/whole", "/cut")):

@@ -24,7 +24,7 @@ ELSEWHERE = {"REMOTE_ADDR": "198.51.100.7"}
 
 
 def sent(text: str) -> str:
-    """A header as WSGI hands it over."""
+    """A header as a WSGI environment variable."""
     return text.encode().decode("latin-1")
 
 

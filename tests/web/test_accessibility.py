@@ -60,7 +60,7 @@ def address(projects: Projects) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def garden(projects: Projects) -> str:
-    """A project with everything that a project can have, and one with nothing."""
+    """A project with all kinds of content, and an empty one."""
     key = trained_project.create(projects)
     trained_project.train(projects, key)
     better = {
@@ -85,7 +85,7 @@ def garden(projects: Projects) -> str:
 
 
 def assert_accessible(page) -> None:
-    """Nothing grave, neither in the light nor, as to colours, in the dark."""
+    """Assert no serious violation in the light scheme, and none of contrast in the dark."""
     assert obstacles(page) == []
     page.emulate_media(color_scheme="dark")
     assert obstacles(page, COLOURS) == []

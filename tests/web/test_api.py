@@ -254,7 +254,7 @@ def test_models_say_which_weights_exist(client):
 
 @pytest.fixture
 def taught(registry, tmp_path):
-    """A client of a studio in whose home two versions of a bundle lie."""
+    """A client of a studio whose home folder has two versions of a bundle."""
     for created in ("2026-01-01", "2026-02-02"):
         write_garden(tmp_path, created=created)
     return create_app(settings.load({}, home=tmp_path), registry).test_client()
@@ -356,7 +356,7 @@ def test_every_operation_documents_the_common_errors(client):
 
 
 def test_classify_and_explain_document_every_error_status(client):
-    """Whatever a committee, its loading or an image raises."""
+    """Every error that a committee, its loading or an image can raise."""
     named = client.get("/openapi.json").json["paths"][API]["post"]["responses"]
     kinds = [errors.TriptychError]
     for kind in kinds:

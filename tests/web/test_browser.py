@@ -238,7 +238,7 @@ NETWORK_DOWN = "net::ERR_FAILED"
 
 
 def doubted(visit, rule: str = "cascade", committee: str = studios.GARDEN, **options):
-    """The page with a photo of each kind, to be asked of the committee that was fitted."""
+    """The page with a photo of each status, for a fitted committee."""
     page = visit(**options)
     page.set_input_files(
         "#choose",
@@ -331,7 +331,7 @@ PHOTO = '[data-slot="photo"]'
 
 
 def explain(page, name: str, said: str) -> None:
-    """Presses a button by its name, and waits for what is told then, and for the map."""
+    """Press a button by its name, and wait for the message and the map."""
     page.get_by_role("button", name=name).click()
     expect(page.locator("#cards .sight")).to_contain_text(said)
     expect(page.locator("#cards .heat")).to_be_visible()

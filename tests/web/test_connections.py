@@ -67,7 +67,7 @@ def received(sock: socket.socket) -> bytes:
 
 @contextlib.contextmanager
 def flood(address: str, start: bytes, count: int = 600) -> Iterator[list[socket.socket]]:
-    """Connections that begin a request and do not end it."""
+    """Connections that send an incomplete request."""
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(dial(address)) for _ in range(count)]
         for sock in held:
@@ -222,7 +222,7 @@ def test_json_with_very_many_keys_is_refused(address):
 
 
 def test_the_api_accepts_compressed_bodies(address):
-    """As RFC 9110 has it, section 8.4; `gzip` is Python's own."""
+    """By RFC 9110, section 8.4, with Python's `gzip`."""
     for body, kind in ((squares(), "image/png"), (JSON, "application/json")):
         status, plain = ask(address, "/api/v1/classify", body, kind)
         packed = gzip.compress(body)

@@ -31,7 +31,7 @@ def dial(address: str, source: str = "127.0.0.1") -> socket.socket:
 
 
 def spoken(address: str, data: bytes) -> bytes:
-    """All that the server says to some bytes until it closes the connection."""
+    """Everything that the server sends in reply to some bytes until it closes the connection."""
     with dial(address) as sock:
         sock.sendall(data)
         said = b""

@@ -87,7 +87,7 @@ def elements(datatype: str, raw: bytes) -> list:
 
 
 def expected_probs(*images) -> np.ndarray:
-    """What Python gives for the same images, shape (N, C)."""
+    """The classifier's probabilities for the same images, shape (N, C)."""
     classifier = studios.fake_classifier("lite")
     rows = []
     for image in images:
@@ -97,7 +97,7 @@ def expected_probs(*images) -> np.ndarray:
 
 
 def refusal(response, status: int) -> str:
-    """What is said in the form of both protocols."""
+    """The message of an error in the format of both protocols."""
     assert (response.status_code, response.json.keys()) == (status, {"error"}), response.text
     return response.json["error"]
 

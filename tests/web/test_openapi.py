@@ -45,5 +45,5 @@ document = schemathesis.openapi.from_wsgi("/openapi.json", app)
 @document.parametrize()
 @hypothesis.settings(max_examples=25, derandomize=True, deadline=None)
 def test_the_api_matches_its_openapi_document(case):
-    """Statuses, types, headers and forms of answers are documented; so is what is refused."""
+    """Statuses, types, headers and schemas of responses are documented, errors included."""
     case.call_and_validate()

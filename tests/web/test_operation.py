@@ -40,7 +40,7 @@ def file(seed: int) -> tuple[io.BytesIO, str]:
 
 
 def measured(client) -> dict[str, float]:
-    """All samples by their names as they are written, without those of the process."""
+    """All samples by name, without those of the process."""
     families = text_string_to_metric_families(client.get("/metrics").text)
     return {
         sample.name.removeprefix("triptych_")
@@ -185,7 +185,7 @@ def test_metrics_include_memory(client):
 
 @pytest.fixture
 def logged(caplog):
-    """What is logged, with its records."""
+    """The log records of a test."""
     caplog.set_level(logging.INFO, logs.logger.name)
     return caplog
 
@@ -244,7 +244,7 @@ def test_a_valid_request_id_is_kept(client):
 
 @pytest.fixture
 def broken():
-    """A studio that cannot load its committee, and does not expect that."""
+    """A studio whose committee raises an unexpected error when it is loaded."""
 
     def load(name):
         raise RuntimeError("a secret of the house")

@@ -61,7 +61,7 @@ def page(client: FlaskClient, path: str = "/bundles/garden") -> str:
 
 
 def seen(client: FlaskClient, path: str = "/bundles/garden") -> str:
-    """A page without its marks."""
+    """The text of a page."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page(client, path)))
 
 

@@ -16,7 +16,7 @@ SIZE_BYTES = 1000
 
 
 def sized(name: str, size_bytes: int = SIZE_BYTES) -> Classifier:
-    """A committee whose first network has a size."""
+    """A committee whose first network has the given size."""
     classifier = studios.fake_classifier("lite")
     classifier.committee.members[0].engine.size_bytes = size_bytes
     return classifier
@@ -67,7 +67,7 @@ def test_a_committee_outside_the_zoo_has_facts():
 
 @pytest.fixture
 def shelf() -> dict[str, list[int]]:
-    """What is on offer: a test may change it."""
+    """The available bundles and versions, which tests change."""
     return {"lite": [1], "garden": [1, 2], "pond": [1]}
 
 

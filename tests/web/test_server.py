@@ -59,7 +59,7 @@ def is_healthy(address: str) -> bool:
 
 
 def wait_for_requests(address: str, count: int) -> None:
-    """Until so many are being answered."""
+    """Wait until a number of requests is in progress."""
     while f"\ntriptych_requests_in_progress {count}.0\n" not in read(address, "/metrics"):
         time.sleep(0.02)
 

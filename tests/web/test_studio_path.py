@@ -77,18 +77,18 @@ def class_of(door: Projects, key: str, name: str) -> str:
 
 
 def wait_for_photos(page, name: str, count: int) -> None:
-    """Until the class says that it has so many."""
+    """Wait until the class shows this number of photos."""
     group = page.get_by_role("region", name=name, exact=True)
     group.get_by_text(f"{count} photos", exact=True).wait_for(timeout=2 * browser.PATIENCE_MS)
 
 
 def wait_for_version(page, number: int) -> None:
-    """Until the teaching has ended well."""
+    """Wait until the training has produced the version."""
     page.get_by_text(f"This made version {number}").wait_for(timeout=TEACHING_MS)
 
 
 def wait_for_heat(page) -> None:
-    """Until a heat map lies on the photo, and is told in words."""
+    """Wait until a heat map covers the photo, and is described in words."""
     page.get_by_role("img", name="Heat map: most of what speaks for discs is ").wait_for()
     expect(page.get_by_text("What speaks for discs to")).to_be_visible()
 
@@ -152,13 +152,13 @@ def tab(page, name: str):
 
 
 class Keys:
-    """The page for somebody who has a keyboard and nothing else."""
+    """The page as used by keyboard alone."""
 
     def __init__(self, page) -> None:
         self.page = page
 
     def reach(self, target, *, back: bool = False) -> None:
-        """Press Tab until the focus is where it is wanted; it must be seen there."""
+        """Press Tab until an element has the focus, which must be visible."""
         for _ in range(120):
             self.page.keyboard.press("Shift+Tab" if back else "Tab")
             if target.evaluate("wanted => wanted === document.activeElement"):
@@ -173,12 +173,12 @@ class Keys:
         self.page.keyboard.press(key)
 
     def follow(self, target, *, back: bool = False) -> None:
-        """Press what leads to another page, and wait until that is there."""
+        """Press a link or button that leads to another page, and wait for it."""
         with self.page.expect_navigation():
             self.press(target, back=back)
 
     def choose(self, target, named: list[Named]) -> None:
-        """Reach a field for files and choose some, as the system's own window lets one do."""
+        """Reach a file input and select files, as in the system's dialog."""
         with self.page.expect_file_chooser() as chooser:
             self.press(target, "Space")
         chooser.value.set_files(files(*named))

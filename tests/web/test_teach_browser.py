@@ -35,14 +35,14 @@ BOX = 'input[name="digest"]'
 
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
-    """A studio of this run's home, where networks are converted already, or once."""
+    """A studio on the home folder of this run, where networks are converted once."""
     with studios.fake_studio(home=home) as (_, address):
         yield address
 
 
 @pytest.fixture
 def projects(home: Path) -> Iterator[Projects]:
-    """What the studio keeps; empty after each test."""
+    """The projects of the studio; removed after each test."""
     kept = Projects(home)
     yield kept
     for project in kept.all():
@@ -65,7 +65,7 @@ def section(page, name: str):
 
 
 def wait_for_photos(page, name: str, count: int) -> None:
-    """Until the class says that it has so many."""
+    """Wait until the class shows this number of photos."""
     words = "1 photo" if count == 1 else f"{count} photos"
     section(page, name).get_by_text(words, exact=True).wait_for()
 

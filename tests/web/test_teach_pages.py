@@ -478,7 +478,7 @@ def test_invalid_settings_are_refused_with_a_message(client, projects, garden, l
 
 @pytest.fixture
 def plant(app, garden):
-    """Write down a job of the garden as if it had come so far."""
+    """Write a job of the garden with this progress."""
     kept = rows.JobTable(app.extensions["triptych"].projects.database)
 
     def plant(**fields):

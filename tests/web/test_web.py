@@ -287,7 +287,7 @@ def test_names_are_base_names_and_harmless(client, sent, shown):
 
 
 def words(page: str) -> str:
-    """What a reader sees of a page, without what the script copies."""
+    """The visible text of a page, without templates."""
     page = re.sub(r"<template.*?</template>", "", page, flags=re.DOTALL)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
 
@@ -383,7 +383,7 @@ def test_every_rule_is_explained(client):
 
 @pytest.fixture
 def garden():
-    """A client of a studio whose committee was fitted, and whose first answers are due."""
+    """A client of a studio with a fitted committee, and its first answers."""
     catalogue = studios.catalogue(studios.GARDEN, studios.NURSERY)
     registry = Registry(studios.fake_classifier, catalogue, studios.GARDEN)
     registry.get()
@@ -391,7 +391,7 @@ def garden():
 
 
 def judged(client, colour: tuple[int, int, int], **options: str) -> str:
-    """What a reader sees of a verdict."""
+    """The visible text of a verdict."""
     page = words(ask(client, ("a.png", plain_image(colour)), to="/", **options).text)
     return page.partition(" Verdicts ")[2].partition(" The same from a terminal ")[0]
 
