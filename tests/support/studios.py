@@ -36,8 +36,8 @@ from triptych.preprocessing.recipe import Recipe
 from triptych.results import Label
 from triptych.typing import Float32Array
 from triptych.web import server
+from triptych.web.registry import Discovery
 from triptych.web.registry import Registry
-from triptych.web.registry import discover
 
 NAMES = ("ant", "bee", "Egyptian cat", "golden retriever", "lakeside, lakeshore", "teapot")
 LABELS = tuple(Label(name, f"n{index:08}", index) for index, name in enumerate(NAMES))
@@ -225,7 +225,7 @@ def main(kind: str, *arguments: str) -> None:
         default = bundles.names(home)[0] if kind == "bundles" else "lite"
         registry = Registry(
             lambda name: load(home, name),
-            lambda: discover(home),
+            Discovery(home),
             default,
             missing=lambda name: [],
         )

@@ -22,8 +22,8 @@ from triptych import bundles
 from triptych import settings
 from triptych.web import context
 from triptych.web import create_app
+from triptych.web.registry import Discovery
 from triptych.web.registry import Registry
-from triptych.web.registry import discover
 
 API = "/api/v1/classify"
 BROWSER = {"Accept": "text/html"}
@@ -42,9 +42,7 @@ def shelf(tmp_path: Path) -> Path:
 
 
 def studio(home: Path, **limits: object) -> Flask:
-    registry = Registry(
-        lambda name: studios.bundle_classifier(home, name), lambda: discover(home), "base"
-    )
+    registry = Registry(lambda name: studios.bundle_classifier(home, name), Discovery(home), "base")
     registry.get()
     return create_app(settings.load({}, home=home, **limits), registry)
 

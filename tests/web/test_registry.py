@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 import pytest
 
 from support import studios
+from support.bundles import fill
+from triptych import bundles
 from triptych import errors
 from triptych.inference.classifier import Classifier
+from triptych.web.registry import Discovery
 from triptych.web.registry import Offer
 from triptych.web.registry import Registry
 
@@ -291,3 +295,36 @@ def test_simultaneous_requests_load_once(shelf):
     for thread in threads:
         thread.join()
     assert asked == ["garden"]
+
+
+def test_a_damaged_bundle_is_logged_once_and_the_rest_is_served(tmp_path, caplog):
+    for name in ("garden", "nursery"):
+        bundles.write(tmp_path, name, fill)
+    about = tmp_path / "bundles" / "garden" / "1" / "bundle.json"
+    about.write_bytes(about.read_bytes()[:40])
+    discovery = Discovery(tmp_path)
+    for _ in range(3):
+        assert "nursery" in discovery()
+        assert "garden" not in discovery()
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert re.search(r"bundle garden is not served: .*bundle\.json cannot be read", line)
+
+
+def test_an_unknown_name_reads_no_bundle(tmp_path, monkeypatch):
+    bundles.write(tmp_path, "garden", fill)
+    discovery, reads = Discovery(tmp_path), []
+    read = bundles.registry.read
+    monkeypatch.setattr(
+        bundles.registry, "read", lambda folder: reads.append(folder) or read(folder)
+    )
+    registry = Registry(studios.fake_classifier, discovery, "lite", may_be_new=discovery.has)
+    reads.clear()
+    for name in ("nothing", "nothing@3", "../bundles", "", "x" * 10_000):
+        with pytest.raises(errors.UnknownName):
+            registry.resolve(name)
+    assert reads == []
+    # What is new since is found all the same.
+    bundles.write(tmp_path, "nursery", fill)
+    assert registry.resolve("nursery") == "nursery"
+    with pytest.raises(errors.UnknownName, match="nursery@7"):
+        registry.resolve("nursery@7")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from triptych import errors
@@ -60,12 +60,18 @@ def versions(home: Path, name: str) -> list[int]:
     return sorted(int(each) for each in entries if each.isdecimal() and each.isascii())
 
 
-def listed(home: Path, *, unpublished: bool = False) -> list[Bundle]:
+def listed(
+    home: Path,
+    *,
+    unpublished: bool = False,
+    damaged: Callable[[str, errors.BundleError], None] = lambda name, error: None,
+) -> list[Bundle]:
     """All bundles by name, each in its active version; damaged ones are left out.
 
     Args:
         home: Folder for everything that is kept.
         unpublished: Include bundles without an active version, in their highest one.
+        damaged: Called with the name of each that is left out, and why.
     """
     active_bundles = []
     for name in names(home):
@@ -73,8 +79,10 @@ def listed(home: Path, *, unpublished: bool = False) -> list[Bundle]:
         if version is None and unpublished:
             version = max(versions(home, name), default=None)
         if version is not None:
-            with contextlib.suppress(errors.BundleError):
+            try:
                 active_bundles.append(read(folder(home, name) / str(version)))
+            except errors.BundleError as error:
+                damaged(name, error)
     return active_bundles
 
 

@@ -112,15 +112,17 @@ def _registry(
     weights: str,
 ) -> Registry:
     from triptych.inference import committee
+    from triptych.web.registry import Discovery
     from triptych.web.registry import Registry
-    from triptych.web.registry import discover
 
     more = {remote: [1]} if remote else {}
+    discovery = Discovery(in_force.home)
     return Registry(
         load,
-        lambda: {"custom": [1]} if custom else {**discover(in_force.home), **more},
+        lambda: {"custom": [1]} if custom else {**discovery(), **more},
         "custom" if custom else remote or in_force.committee,
         # Random weights are never missing.
         missing=committee.missing if weights == "imagenet" else lambda name: [],
+        may_be_new=discovery.has,
         max_bytes=in_force.max_loaded_bytes,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from triptych import errors
 from triptych.engines import Engine
+from triptych.engines.conversion import digests
 from triptych.engines.conversion import int8
 from triptych.engines.conversion import store
 from triptych.engines.options import INT8
@@ -237,10 +238,15 @@ def _int8(
     if options.random_weights:
         return int8.prepare(paths, [row.recipe for row in rows], report=options.report)
     quantized = [int8.int8_path(path) for path in paths]
+    names = [row.name for row in rows]
+    some = "" if names == list(zoo.COMMITTEES[name]) else f" --members {','.join(names)}"
+    command = f"triptych optimize {name}{some} --images photos/"
     if not all(path.exists() for path in quantized):
-        names = [row.name for row in rows]
-        some = "" if names == list(zoo.COMMITTEES[name]) else f" --members {','.join(names)}"
-        raise int8.not_quantized(
-            ", ".join(names), f"triptych optimize {name}{some} --images photos/"
+        raise int8.not_quantized(", ".join(names), command)
+    changed = next((path for path in quantized if not digests.is_unchanged(path)), None)
+    if changed:
+        raise errors.EngineError(
+            f"The files in {changed.parent} are not those that were written there: their digests "
+            f"differ. Make them anew from photos of yours with: {command}"
         )
     return quantized

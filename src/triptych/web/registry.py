@@ -111,6 +111,8 @@ class Registry:
         default: The one that answers when none is named; ``"auto"`` chooses now between
             ``classic`` and ``lite``, and keeps to it. It is never unloaded.
         missing: Lists which weights of a zoo committee are not on this machine.
+        may_be_new: Whether the catalogue, which takes a while to read, can have a name by now that
+            it did not have before.
         max_bytes: Largest size of all loaded networks; beyond it the least recently used committees
             are unloaded.
 
@@ -131,6 +133,7 @@ class Registry:
         default: str,
         *,
         missing: Callable[[str], Sequence[zoo.Backbone]] = committee.missing,
+        may_be_new: Callable[[str], bool] = lambda name: True,
         max_bytes: float = float("inf"),
     ) -> None:
         self.is_auto = default == "auto"
@@ -139,6 +142,7 @@ class Registry:
         self._read_catalogue = catalogue
         self._catalogue = self._offers()
         self._missing = missing
+        self._may_be_new = may_be_new
         self._max_bytes = max_bytes
         self._loaded: dict[str, _Loaded] = {}
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -166,8 +170,8 @@ class Registry:
         """
         if name is None or name == "auto":
             return self.default
-        if not self._is_on_offer(name):
-            self._catalogue = self._offers()  # it may be new
+        if not self._is_on_offer(name) and self._may_be_new(name.partition("@")[0]):
+            self._catalogue = self._offers()
         if not self._is_on_offer(name):
             versions = self._catalogue.get(name, NOTHING).versions
             raise errors.UnknownName(
@@ -323,15 +327,34 @@ class Registry:
         )
 
 
-def discover(home: Path) -> Catalogue:
-    """The committees on offer now.
+class Discovery:
+    """The committees of a home: those of the zoo and all bundles.
 
     Args:
         home: Folder for everything that is kept.
     """
-    offers = {name: Offer((1,), 1) for name in zoo.COMMITTEES}
-    for bundle in bundles.listed(home, unpublished=True):
-        # In this order: a version that comes meanwhile must not be active and unknown.
-        active = bundles.active(home, bundle.name)
-        offers[bundle.name] = Offer(tuple(bundles.versions(home, bundle.name)), active)
-    return offers
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._damaged: dict[str, str] = {}
+
+    def __call__(self) -> Catalogue:
+        """List what is on offer now; a damaged bundle is logged once and left out."""
+        damaged: dict[str, str] = {}
+
+        def leave_out(name: str, error: errors.BundleError) -> None:
+            damaged[name] = error.message
+            if self._damaged.get(name) != error.message:
+                logger.error("The bundle %s is not served: %s", name, error.message)
+
+        offers = {name: Offer((1,), 1) for name in zoo.COMMITTEES}
+        for bundle in bundles.listed(self._home, unpublished=True, damaged=leave_out):
+            # In this order: a version that comes meanwhile must not be active and unknown.
+            active = bundles.active(self._home, bundle.name)
+            offers[bundle.name] = Offer(tuple(bundles.versions(self._home, bundle.name)), active)
+        self._damaged = damaged
+        return offers
+
+    def has(self, name: str) -> bool:
+        """Whether there is anything of this name; costs nothing where there is not."""
+        return name in zoo.COMMITTEES or bool(bundles.versions(self._home, name))

@@ -2,6 +2,7 @@
 
     <folder of a network>/
         network.xml, .bin            f32
+        network.sha256               the digests of both
         int8-1/network.xml, .bin     quantized from it, by version 1 of `quantize`
         int8-1/told.json             its provenance: from which photos, and how much it loses
 
@@ -23,6 +24,7 @@ import numpy as np
 
 from triptych import errors
 from triptych.engines.conversion import convert
+from triptych.engines.conversion import digests
 from triptych.engines.conversion import quantize
 from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
@@ -67,7 +69,7 @@ def prepare(networks: Sequence[Path], recipes: Sequence[Recipe], *, report: Noti
         errors.SettingError: One is missing, and NNCF is not installed.
     """
     for network, photo_recipe in zip(networks, recipes, strict=True):
-        if not int8_path(network).exists():
+        if not (int8_path(network).exists() and digests.is_unchanged(int8_path(network))):
             report(f"Quantizing {network.parent.name.split('-')[0]} ...")
             with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
                 quantized = Path(scratch) / convert.NETWORK
@@ -86,6 +88,7 @@ def install(quantized: Path, network: Path, provenance: Mapping[str, Any]) -> No
     """
     with files.atomic_dir(int8_path(network).parent, exists="replace") as folder:
         copy_into(quantized, folder.parent, provenance)
+        digests.record(folder / convert.NETWORK)
 
 
 def copy_into(quantized: Path, folder: Path, provenance: Mapping[str, Any]) -> None:

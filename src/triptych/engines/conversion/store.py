@@ -1,9 +1,13 @@
-"""Converted networks on disk: converted once, under a key of what they were made from."""
+"""Converted networks on disk: converted once, under a key of what they were made from.
+
+Each is checked against its digest before it is used; one that changed on disk is converted anew.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from collections.abc import Sequence
 from importlib import metadata
@@ -11,10 +15,14 @@ from pathlib import Path
 
 from triptych import errors
 from triptych.engines.conversion import convert
+from triptych.engines.conversion import digests
 from triptych.engines.conversion import efficientnet_lite
 from triptych.models import weights
 from triptych.models import zoo
 from triptych.typing import Notify
+
+# A folder whose network changed on disk is renamed to this until there is a new one.
+CHANGED = ".changed"
 
 
 def prepare(
@@ -26,7 +34,7 @@ def prepare(
     report: Notify = lambda line: None,
     converter: convert.Converter | None = None,
 ) -> list[Path]:
-    """Paths of converted networks; missing ones are converted now.
+    """Paths of converted networks; missing ones, and those that changed, are converted now.
 
     Args:
         backbones: Which networks.
@@ -49,7 +57,7 @@ def prepare(
         direct = published and backbone.family == "EfficientNetLite"
         folder = home / "engines" / f"{backbone.name}-{_key(backbone, file, direct=direct)}"
         paths.append(folder / convert.NETWORK)
-        if paths[-1].exists():
+        if _is_usable(paths[-1], report):
             continue
         if file and published:
             weights.verify(backbone, file)
@@ -64,7 +72,28 @@ def prepare(
         converter.run(jobs)
     elif jobs:
         convert.run(jobs, report)
+    for path in paths:
+        _finish(path)
     return paths
+
+
+def _is_usable(network: Path, report: Notify) -> bool:
+    """Whether a network is there and as it was written; one that is not is set aside."""
+    folder = network.parent
+    if folder.exists() and not digests.is_unchanged(network):
+        report(f"The files in {folder} are not those that were written there: converting anew ...")
+        folder.replace(folder.with_name(folder.name + CHANGED))
+    return network.exists()
+
+
+def _finish(network: Path) -> None:
+    """Record the digests of a new network; it takes over the int8 form of one that changed."""
+    changed = network.parent.with_name(network.parent.name + CHANGED)
+    for int8 in changed.glob("int8-*"):
+        int8.replace(network.parent / int8.name)
+    shutil.rmtree(changed, ignore_errors=True)
+    if not digests.is_recorded(network):
+        digests.record(network)
 
 
 def weights_of(backbone: zoo.Backbone, weights_by_backbone: Mapping[str, Path]) -> Path:
