@@ -129,7 +129,7 @@ def test_each_library_is_used_in_its_rooms_only() -> None:
 
 
 def test_every_fence_guards_a_used_library() -> None:
-    """A fence around nothing would allow what nobody does."""
+    """A rule for a library that nobody imports would be out of date."""
     used = {(name.split(".")[0], module_of(path)) for path in FILES for name in imports_of(path)}
     idle = [
         f"{fence} imports no {library}"

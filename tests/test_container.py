@@ -41,7 +41,7 @@ def test_copied_files_are_not_ignored() -> None:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """What the image holds, but for the studio, which only repeats its arguments."""
+    """The files of the image, with a studio that only prints its arguments."""
     folder = tmp_path / "image"
     (folder / "home" / "engines" / "new-network").mkdir(parents=True)
     (folder / "bin").mkdir()

@@ -22,7 +22,7 @@ def test_the_notebook_is_stored_without_outputs() -> None:
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
-    """What each cell put out, by the cell's id."""
+    """The outputs of each cell, by the cell's id."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("notebook")))
         notebook = nbformat.read(NOTEBOOK, as_version=4)
@@ -31,7 +31,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
 
 
 def shown(outputs: list[Any], kind: str) -> str:
-    """The last thing of a kind, a MIME type, that a cell put out."""
+    """The last output of a MIME type in a cell."""
     return str([output.data[kind] for output in outputs if kind in output.get("data", {})][-1])
 
 

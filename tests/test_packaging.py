@@ -38,7 +38,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def new_environment(folder: Path, python: str | Path = sys.executable) -> Path:
-    """A virtual environment with nothing in it; its interpreter."""
+    """An empty virtual environment; gives its interpreter."""
     subprocess.run([python, "-m", "venv", "--without-pip", folder], check=True)
     return folder / "bin" / "python"
 
@@ -54,7 +54,7 @@ def site_packages(interpreter: Path) -> Path:
 
 
 def needed(distribution: Distribution) -> Iterable[Distribution]:
-    """The distributions that one needs here, without extras, and those that these need in turn."""
+    """The distributions that one requires here, without extras, directly and indirectly."""
     waiting = [(Requirement(text), "") for text in distribution.requires or ()]
     found: dict[tuple[str, str], Distribution] = {}
     while waiting:
@@ -71,7 +71,7 @@ def needed(distribution: Distribution) -> Iterable[Distribution]:
 
 @pytest.fixture(scope="module")
 def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter that sees the wheel and what the wheel declares to need, nothing else."""
+    """An interpreter that can import only the wheel and its declared requirements."""
     interpreter = new_environment(tmp_path_factory.mktemp("bare") / "venv")
     ran = install(interpreter, "--no-deps", "--no-index", wheel)
     assert ran.returncode == 0, ran.stderr
@@ -86,7 +86,7 @@ def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def verdict_of_server(interpreter: Path, home: Path) -> dict[str, object]:
-    """What `triptych serve` of an environment says of a drawn traffic light."""
+    """The verdict of an environment's `triptych serve` on a drawing of a traffic light."""
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -178,7 +178,7 @@ def test_commands_name_their_missing_extra(
 
 
 def interpreter_of(version: str) -> str | None:
-    """A Python of that version on this machine: by its name, or where pyenv keeps it."""
+    """A Python of that version on this machine: on the path, or installed by pyenv."""
     kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     names = [f"python{version}", *sorted(map(str, kept.glob(f"{version}.*/bin/python")))]
     for name in names:

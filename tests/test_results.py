@@ -21,7 +21,7 @@ HOSTILE = "<script>alert('&\"')</script>"
 
 
 class Html(html.parser.HTMLParser):
-    """The elements of a piece of HTML, and its text as people read it."""
+    """The elements of a piece of HTML, and its visible text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Page(html.parser.HTMLParser):
-    """What a page of the site is called by, leads to and loads."""
+    """The anchors of a page of the site, its links, and the files it loads."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

@@ -53,7 +53,7 @@ def as_json(value: Any) -> Any:
 
 
 def assert_alike(found: Any, expected: Any) -> None:
-    """The same, where numbers may differ as they do between processors."""
+    """Assert equality, up to the numerical differences between processors."""
     if isinstance(expected, dict):
         assert set(found) >= set(expected)
         for name, own in expected.items():

@@ -25,7 +25,7 @@ def photos(count: int, seed: int, *, size: int = 6) -> np.ndarray:
 
 
 def others(count: int, seed: int, *, size: int = 6) -> np.ndarray:
-    """Features that lie about the opposite direction."""
+    """Features around the opposite direction."""
     return -photos(count, seed, size=size)
 
 
@@ -69,7 +69,7 @@ def test_a_batch_equals_its_rows_and_lengths_and_orders_do_not_matter(
 
 
 def joint_p_value(known: np.ndarray, fresh: np.ndarray, neighbours: int) -> float:
-    """The p-value of full conformal prediction: the new photo is among the others, too."""
+    """The p-value of full conformal prediction: the new photo counts among the others."""
     both = np.concatenate([known, fresh[None] / np.linalg.norm(fresh)])
     gaps = 1 - both @ both.T
     np.fill_diagonal(gaps, np.inf)

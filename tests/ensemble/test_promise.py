@@ -13,7 +13,7 @@ from triptych.ensemble.rules import RULES
 
 
 def fitted(photos: int, *, wrong: int = 0, precision: float = 0.95) -> EnsembleParams:
-    """Parameters of one member that answers all photos alike, the first of them wrongly."""
+    """Parameters of a member with equal probabilities for all photos, the first of them wrong."""
     truth = np.zeros(photos, np.intp)
     truth[:wrong] = 1
     return fit.fit(np.tile([0.9, 0.1], (1, photos, 1)), truth, [1], precision=precision)
@@ -21,7 +21,7 @@ def fitted(photos: int, *, wrong: int = 0, precision: float = 0.95) -> EnsembleP
 
 @pytest.mark.parametrize("precision", [0.5, 0.8, 0.9, 0.95, 0.975, 0.99])
 def test_the_least_number_of_photos_is_that_of_the_exact_binomial_test(precision: float) -> None:
-    """By SciPy's `binomtest`, which the product does not use."""
+    """By SciPy's `binomtest`, which Triptych does not use."""
 
     def refutes(photos: int) -> bool:
         test = stats.binomtest(photos, photos, precision, alternative="greater")

@@ -19,7 +19,7 @@ FLAT = [
 
 
 def answered(*classes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Probs and truth, where of each class so many photos are right and so many are wrong."""
+    """Probs and truth with these numbers of right and wrong photos in each class."""
     truth, said = [], []
     for label, (right, wrong) in enumerate(classes):
         truth += [label] * (right + wrong)

@@ -28,7 +28,7 @@ Crossed = tuple[fit.CrossFit, np.ndarray]
 
 
 def answers(photos: int = 300, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Two members that are too modest, the second one better."""
+    """Two underconfident members, the second one better."""
     probs, truth = random_predictions([2, 3], photos=photos, classes=6, seed=seed)
     return rules.temper(probs, 2), truth
 

@@ -14,7 +14,7 @@ PHOTOS, CLASSES = 60, 3
 
 
 def waves() -> tuple[np.ndarray, np.ndarray]:
-    """Answers and labels by a formula, so that any program has them; every ninth is wrong."""
+    """Predictions and labels by a formula, for use in any program; every ninth label is wrong."""
     n, c = np.mgrid[:PHOTOS, :CLASSES]
     scores = np.exp(6 * np.sin(n * (c + 1) * 0.7) + np.cos(n + c))
     probs = scores / scores.sum(1, keepdims=True)

@@ -39,7 +39,7 @@ FEW = np.array(
 
 
 def waves(images: int = 400, classes: int = 6) -> tuple[np.ndarray, np.ndarray]:
-    """Many photos, by a formula instead of a random generator, so that any program has them."""
+    """Many photos, by a formula instead of a random generator, for use in any program."""
     n, c = np.mgrid[:images, :classes]
     scores = np.exp(3 * np.sin(n * (c + 1) * 0.7) + np.cos(n + c))
     probs = scores / scores.sum(1, keepdims=True)

@@ -62,7 +62,7 @@ def photo(seed: int, reads: Counter[int] | None = None) -> LabelledPhoto:
 
 
 class Counting:
-    """The fake engine, and how many images it answered."""
+    """A fake engine that counts its images."""
 
     def __init__(self, seed: int = 0) -> None:
         self._engine = FakeEngine(3, seed=seed)

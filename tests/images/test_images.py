@@ -81,7 +81,7 @@ def test_every_format_gives_a_new_rgb_array(name: str) -> None:
 
 @pytest.mark.parametrize("name", names(but=NOT_THE_PHOTO))
 def test_the_photo_is_recognisable(name: str) -> None:
-    """The second frames are red, so this also says that the first one is taken."""
+    """The second frames are red, so this also checks that the first one is decoded."""
     pixels = np.rot90(read(name)) if name == "jpeg progressive" else read(name)
     photo = image_formats.sample_pixels()
     if "grey" in name or name in ("tiff big-endian", "tiff float", "tiff 32 bit"):
@@ -90,7 +90,7 @@ def test_the_photo_is_recognisable(name: str) -> None:
 
 
 def is_ordinary(name: str) -> bool:
-    """Neither laid over white nor scaled; those have tests of their own."""
+    """Neither blended with white nor scaled; those have separate tests."""
     with Image.open(io.BytesIO(image_formats.valid()[name])) as image:
         return not image.has_transparency_data and image.mode[0] not in "IF"
 
@@ -479,13 +479,13 @@ def test_a_jpeg_with_too_many_scans_is_refused() -> None:
 
 
 def test_data_appended_to_a_jpeg_is_ignored() -> None:
-    """Motion photos carry a film behind the picture, in which any marker may occur."""
+    """Motion photos have a video after the image, in which any marker may occur."""
     film = b"\xff\xda\0\4" * 1000 + np.random.default_rng(1).bytes(10**6)
     assert np.array_equal(images.decode(image_formats.valid()["jpeg"] + film), read("jpeg"))
 
 
 def endless(kind: str, count: int) -> bytes:
-    """A file of so many empty parts."""
+    """A file with a number of empty parts."""
     data = image_formats.valid()[kind]
     if kind == "jpeg":
         return data[:2] + b"\xff\xfe\0\2" * count + data[2:]

@@ -24,7 +24,7 @@ TIFF_BLOCK = image_formats.exif(6).removeprefix(b"Exif\0\0")
 
 
 def png_with(*chunks: bytes) -> bytes:
-    """Corners, whose turns show, with more chunks."""
+    """A PNG whose corners show its orientation, with further chunks."""
     data = image_formats.corners()
     return data[:BEFORE_PIXELS] + b"".join(chunks) + data[BEFORE_PIXELS:]
 
@@ -39,13 +39,13 @@ def jpeg_with(*segments: tuple[int, bytes]) -> bytes:
 
 
 def by_pillow(data: bytes) -> npt.NDArray[np.uint8]:
-    """Turned by Pillow, which looks into the same places."""
+    """The image as Pillow orients it, from the same metadata."""
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def wrong(name: bytes, content: bytes) -> bytes:
-    """A chunk whose checksum is another's."""
+    """A chunk with a wrong checksum."""
     good = chunk(name, content)
     return good[:-4] + bytes(byte ^ 1 for byte in good[-4:])
 
@@ -105,7 +105,7 @@ def test_odd_segments_change_nothing(name: str) -> None:
 
 
 def test_markers_about_colours_are_kept() -> None:
-    """Without its Adobe marker the second would be taken for CMYK, and others for YCbCr."""
+    """Without its Adobe marker the second would be read as CMYK, and others as YCbCr."""
     for name in ("jpeg ycck", "jpeg cmyk"):
         data = image_formats.valid()[name]
         with Image.open(io.BytesIO(data)) as image:

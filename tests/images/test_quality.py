@@ -16,7 +16,7 @@ from triptych.typing import UInt8Image
 
 
 def scene(*, size: tuple[int, int] = (480, 360)) -> Image.Image:
-    """Discs and bars on a shaded ground: nothing in it is wrong."""
+    """Discs and bars on a gradient, without any finding."""
     shade = np.linspace(60, 200, size[0])[None, :, None] * np.array([1.0, 0.9, 0.7])
     image = Image.fromarray(np.broadcast_to(shade, (size[1], size[0], 3)).astype(np.uint8))
     draw = ImageDraw.Draw(image)

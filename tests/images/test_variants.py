@@ -38,7 +38,7 @@ DISPLAY_LOW, DISPLAY_HIGH = 340, 341
 
 
 def drawn(rng: np.random.Generator, samples: int, bits: int, sample_format: int) -> Any:
-    """Samples of all values, the lowest and the highest among them; floats between 0 and 1."""
+    """Random samples that include the lowest and the highest value; floats between 0 and 1."""
     shape = (HEIGHT, WIDTH, samples)
     if sample_format == 3:
         values = rng.random(shape)
@@ -54,7 +54,7 @@ def drawn(rng: np.random.Generator, samples: int, bits: int, sample_format: int)
 
 
 def drawn_pages() -> list[tuple[str, list[Page], str]]:
-    """Every combination of meaning, planes, bits and format; the rest takes turns."""
+    """Every combination of meaning, planes, bits and format; other properties vary in turn."""
     rng = np.random.default_rng(0)
     drawn_files = []
     for photometric, planar, bits, sample_format in itertools.product(
@@ -179,7 +179,7 @@ ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (
 
 
 def filtered(rows: npt.NDArray[np.uint8], step: int, rng: np.random.Generator) -> bytes:
-    """Rows of bytes, each with a filter of its own. Source: PNG specification, section 9.2."""
+    """Rows of bytes, each with another filter. Source: PNG specification, section 9.2."""
     height, width = rows.shape
     padded = np.pad(rows.astype(int), ((1, 0), (step, 0)))
     here, left = padded[1:, step:], padded[1:, :width]

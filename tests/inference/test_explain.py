@@ -41,7 +41,7 @@ GREY = (110, 110, 110)
 def thing(
     colour: str, corner: tuple[float, float], *, size: tuple[int, int] = (400, 600)
 ) -> Image.Image:
-    """A grey photo with a coloured square whose middle is at (x, y), as shares of the photo."""
+    """A grey photo with a coloured square centred at (x, y), as shares of the photo."""
     picture = Image.new("RGB", size[::-1], GREY)
     side = min(size) // 5
     left = round(corner[0] * size[1] - side / 2)
@@ -57,7 +57,7 @@ def member(name: str, path: Path, own: Recipe, *, opened: bool = True) -> Member
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
-    """One member of each kind, that see different parts of a photo."""
+    """One member of each kind, with different crops of a photo."""
     folder = tmp_path_factory.mktemp("spotting")
     plain = networks.write_colour_detector(folder / "plain" / "network.xml")
     bent = networks.write_colour_detector(folder / "bent" / "network.xml", size=72, hidden=True)
@@ -71,7 +71,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
 
 
 def peak(told: explainer.Explanation) -> tuple[float, float]:
-    """Where a map is greatest: (x, y) as shares of the photo."""
+    """The maximum of a map: (x, y) as shares of the photo."""
     row, column = np.unravel_index(told.heat.argmax(), told.heat.shape)
     left, top, right, bottom = told.box
     rows, columns = told.heat.shape
@@ -208,7 +208,7 @@ def test_a_photo_that_cannot_be_read_is_an_error(classifier: Classifier) -> None
 
 
 class Counting:
-    """Answers a little of everything, and counts how many pictures it was shown."""
+    """Gives every class some probability, and counts its images."""
 
     size_bytes = 0
 

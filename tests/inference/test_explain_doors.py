@@ -129,7 +129,7 @@ def test_a_map_that_exceeds_the_deadline_is_cancelled(monkeypatch: pytest.Monkey
     monkeypatch.setattr(studios.SlowEngine, "run", counted)
 
     def explain(*, seconds_per_run: float, deadline_s: float) -> tuple[TestResponse, int]:
-        """The answer, and after how many batches the work ended."""
+        """The response, and the number of batches that ran."""
         batches.clear()
         registry = Registry(
             lambda name: studios.fake_classifier(name, seconds_per_run=seconds_per_run),
@@ -197,7 +197,7 @@ def test_thumbnails_of_training_photos_are_shown_if_the_studio_has_them(tmp_path
 
 @pytest.fixture
 def garden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A photo for a committee that was fitted, and it in the place of any other."""
+    """A photo, and a fitted committee that replaces any other."""
     monkeypatch.setattr("triptych.load", lambda **options: studios.fake_classifier(studios.GARDEN))
     path = tmp_path / "sure.png"
     path.write_bytes(plain_image(studios.SURE))

@@ -36,7 +36,7 @@ RECIPE = Recipe((4, 4), "raw")
 
 
 class Told:
-    """An engine that answers an even grey of brightness b with the row b of a table."""
+    """An engine that answers a uniform grey of brightness b with row b of a table."""
 
     def __init__(self, rows: np.ndarray) -> None:
         self.rows = rows
@@ -175,7 +175,7 @@ def test_an_out_of_distribution_photo_is_none_of_these() -> None:
     assert belongs.prediction_set is not None
     assert stranger.novelty is not None
     assert stranger.novelty < 0.05
-    assert stranger.label == LABELS[0]  # the best guess is still told
+    assert stranger.label == LABELS[0]  # the best guess is still given
 
 
 @pytest.mark.parametrize("coverage", [0.0, 1.0, -1.0, float("nan")])

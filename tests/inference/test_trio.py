@@ -42,7 +42,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def keras_models(keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """keras.applications' own networks, with a mirror of files that hold their weights."""
+    """The networks of keras.applications, and a mirror with files of their weights."""
     models = {}
     keras.utils.set_random_seed(0)
     for name in zoo.COMMITTEES["classic"]:

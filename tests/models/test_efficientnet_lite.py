@@ -30,7 +30,7 @@ def path_of(row):
 
 
 def clock():
-    """A clock that says ten past ten, drawn."""
+    """A drawing of a clock at ten past ten."""
     image = Image.new("RGB", (480, 480), (150, 120, 90))
     draw = ImageDraw.Draw(image)
     draw.ellipse((40, 40, 440, 440), fill="white", outline="black", width=14)
@@ -63,7 +63,7 @@ def lite0():
 
 @pytest.fixture
 def published():
-    """The tensors of Lite0; a fresh dictionary that a test may damage."""
+    """The tensors of Lite0, in a new dictionary that a test may change."""
     return torch_checkpoint.read(path_of(zoo.find("lite0")))
 
 

@@ -171,7 +171,7 @@ def test_any_other_name_is_refused_and_named(read, opcodes, name):
 
 
 class Command:
-    """What an attacker's pickle looks like: a command that runs when the file is read."""
+    """An attacker's pickle: a command that runs when the file is unpickled."""
 
     def __init__(self, path):
         self.path = path

@@ -19,7 +19,7 @@ CONTENT = b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 20_000  # 5 MB
 
 
 class Mirror(http.server.SimpleHTTPRequestHandler):
-    """Serves one folder, with ranges, and cuts the first transfer off when told to."""
+    """Serves one folder, with ranges, and aborts the first transfer on request."""
 
     folder: Path
     requests: list[str]
@@ -63,7 +63,7 @@ def mirror(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def row(tmp_path: Path) -> zoo.Backbone:
-    """ResNet50, as if its official file were CONTENT."""
+    """ResNet50 with CONTENT as its official file."""
     real = zoo.find("ResNet50")
     digest = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
     return dataclasses.replace(real, weights=dataclasses.replace(real.weights, hash=digest))

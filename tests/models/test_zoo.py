@@ -49,7 +49,7 @@ def arrays(tensors):
 
 
 def set_normalization(model):
-    """The statistics that the published EfficientNets hold (keras-team/keras#16392)."""
+    """Set the statistics of the published EfficientNets (keras-team/keras#16392)."""
     import keras
 
     statistics = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], 0
@@ -90,7 +90,7 @@ def built(request):
 
 @pytest.fixture
 def headless(monkeypatch):
-    """Keras's own ``weights="imagenet", include_top=False``, given the weights without a file."""
+    """Keras's ``weights="imagenet", include_top=False``, with weights that come from no file."""
     import keras
     from keras.src.utils import file_utils
 

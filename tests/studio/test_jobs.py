@@ -37,7 +37,7 @@ PER_CLASS = 8
 
 @pytest.fixture(scope="module")
 def projects(home: Path) -> Projects:
-    """One project of discs and rays, and one that has hardly begun."""
+    """A project of discs and rays, and one with too few photos."""
     found = Projects(home)
     shapes = found.make("Jobs: shapes")
     assert shapes.key == "jobs-shapes"
@@ -73,7 +73,7 @@ time.sleep(60)
 
 @pytest.fixture(scope="module")
 def interrupted(projects: Projects, home: Path) -> Job:
-    """A job whose server was killed, as the next server finds it."""
+    """A job whose server was killed, as the next server reports it."""
     command = [sys.executable, "-c", SERVER, str(home)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -88,7 +88,7 @@ def interrupted(projects: Projects, home: Path) -> Job:
 
 @pytest.fixture(scope="module")
 def taught(interrupted: Job, projects: Projects, home: Path) -> tuple[Job, list[Job]]:
-    """The same job after it went on, and what was seen of it meanwhile."""
+    """The same job after it was resumed, and the states that were reported meanwhile."""
     with contextlib.closing(Jobs(projects, home, OPTIONS)) as jobs:
         seen = [jobs.resume(interrupted.id)]
         ended = wait(jobs, interrupted.id, watch=seen.append)
@@ -113,7 +113,7 @@ def wait(
 
 
 def process_of(job: Job, home: Path) -> int | None:
-    """The process that works in a job's folder."""
+    """The process of a job."""
     folder = str(home / "studio" / "jobs" / str(job.id)).encode()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:

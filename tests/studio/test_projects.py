@@ -315,7 +315,7 @@ STEP = st.one_of(
 
 
 class Model:
-    """What should be so, as plain dictionaries."""
+    """The expected state, as plain dictionaries."""
 
     def __init__(self) -> None:
         self.state: dict[int, tuple[str | None, bool]] = dict.fromkeys(range(PHOTOS), (None, False))
@@ -784,7 +784,7 @@ def test_no_projects_on_the_command_line_says_how_to_begin(tmp_path: Path) -> No
 
 @pytest.fixture
 def waiting(projects: Projects) -> list[int]:
-    """Numbers of three photos in the inbox, the newest first."""
+    """The ids of three photos in the inbox, the newest first."""
     for seed in range(3):
         projects.keep(f"{seed}.jpg", small(seed), {"seed": seed})
     return [kept.id for kept in projects.inbox()]

@@ -22,7 +22,7 @@ from triptych.studio.projects import Projects
 
 @pytest.fixture
 def lost(tmp_path: Path) -> Path:
-    """A home with five photos in two classes."""
+    """A home with five photos, each in another class."""
     projects = Projects(tmp_path)
     key = projects.make("Garden").key
     for number in range(5):

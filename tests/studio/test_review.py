@@ -34,7 +34,7 @@ JSON = {"Accept": "application/json"}
 
 @pytest.fixture(scope="module")
 def garden(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home in which a project was taught once."""
+    """A home with a project that was trained once."""
     door = Projects(tmp_path_factory.mktemp("garden"))
     trained_project.train(door, trained_project.create(door))
     return door.home
@@ -73,7 +73,7 @@ def review(door: Projects, key: str, version: int | None = None) -> studio_revie
     return studio_review.open(door, door.home, key, version)
 
 
-# ------------------------------------------------------------------ what is told
+# ------------------------------------------------------------------ what is shown
 
 
 def test_each_cell_of_the_matrix_has_the_photos_that_it_counts(door: Projects, key: str) -> None:
@@ -495,7 +495,7 @@ def test_a_point_of_a_reliability_diagram_lies_in_its_interval(bins: list[dict])
         assert figures.SMALLEST <= point["radius"] <= figures.LARGEST
 
 
-# ------------------------------------------------------------------ teaching anew
+# ------------------------------------------------------------------ training again
 
 
 def test_training_again_says_why_it_is_impossible(
