@@ -16,6 +16,7 @@ from triptych.web import access
 from triptych.web import context
 from triptych.web import create_app
 from triptych.web import rate_limit
+from triptych.web import security
 
 KEY = "sésame=öffne dich="
 API = "/api/v1/classify"
@@ -354,6 +355,14 @@ def test_only_the_configured_proxies_are_trusted(studio, proxies, last):
     spoken = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9"}
     secure = "Strict-Transport-Security" in client.get("/", headers=spoken).headers
     assert secure == (proxies == 1)
+
+
+@pytest.mark.parametrize(("version", "warns"), [("12.3.0", True), ("13.0.0", False)])
+def test_a_pillow_with_a_known_hole_is_warned_of(monkeypatch, version, warns):
+    monkeypatch.setattr(security.metadata, "version", {"pillow": version}.__getitem__)
+    said: list[str] = []
+    security.warn_of_old_pillow(said.append)
+    assert [f"Pillow {version}" in line for line in said] == [True] * warns
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])

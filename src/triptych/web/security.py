@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import metadata
 from typing import Any
 
 import flask
@@ -12,6 +13,7 @@ from werkzeug.routing import IntegerConverter
 from werkzeug.routing import Map
 
 from triptych.settings import Settings
+from triptych.typing import Notify
 from triptych.web import access
 from triptych.web import context
 from triptych.web import cors
@@ -38,6 +40,7 @@ HEADERS = {
 }
 SECURE_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}
 LARGEST = 2**63 - 1  # what a column of SQLite holds
+MENDED_PILLOW = 13  # its first version without CVE-2026-112403
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -47,6 +50,21 @@ class Number(IntegerConverter):
 
     def __init__(self, map: Map, *args: Any, **kwargs: Any) -> None:
         super().__init__(map, *args, **{"max": LARGEST, **kwargs})
+
+
+def warn_of_old_pillow(say: Notify) -> None:
+    """Say so where the installed Pillow has a known hole; for Python 3.10 there is no other.
+
+    Args:
+        say: Called with a line for people.
+    """
+    version = metadata.version("pillow")
+    if int(version.partition(".")[0]) < MENDED_PILLOW:
+        say(
+            f"WARNING: Pillow {version} can be made to overflow by a malicious JPEG "
+            "(CVE-2026-112403), and none without that fault exists for Python 3.10. Use Python "
+            "3.11 or newer where strangers send photos."
+        )
 
 
 def register(app: flask.Flask, settings: Settings) -> None:

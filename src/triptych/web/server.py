@@ -30,6 +30,7 @@ from triptych.web import health
 from triptych.web import logs
 from triptych.web import path_prefix
 from triptych.web import rate_limit
+from triptych.web import security
 from triptych.web.connections import Connection
 from triptych.web.connections import Connections
 from triptych.web.context import KEY
@@ -73,6 +74,7 @@ def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool
         errors.WeightsMissing: The default committee's weights have to be fetched first.
     """
     access.check(settings, insecure=insecure, say=say)
+    security.warn_of_old_pillow(say)
     logs.configure(settings.log_format)
     app = create_app(settings, registry, wait=_wait)
     studio: Studio = app.extensions[KEY]
