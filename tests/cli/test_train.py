@@ -49,7 +49,7 @@ def test_fine_tuning_with_and_without_a_value(
 
 
 @pytest.mark.parametrize("text", ["10", "soon", "0s", "-5m"])
-def test_what_is_no_duration_is_refused(read: dict[str, Any], text: str) -> None:
+def test_invalid_durations_are_refused(read: dict[str, Any], text: str) -> None:
     ran = CliRunner().invoke(main, ["train", "photos", "--name", "garden", f"--budget={text}"])
     assert ran.exit_code == 2
     assert "expected" in ran.output

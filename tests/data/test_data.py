@@ -380,7 +380,7 @@ def test_pipes_are_skipped_and_links_followed_once(tmp_path: Path) -> None:
     assert one(data, "unreadable").sources == ("a/nowhere.jpg",)
 
 
-def test_a_pipe_named_in_a_csv_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_named_in_a_csv_does_not_block(tmp_path: Path) -> None:
     folder = write(tmp_path, per_class({"a": 5, "b": 5}))
     os.mkfifo(folder / "pipe.jpg")
     rows = [f"{path.relative_to(folder)},{path.parent.name}" for path in folder.glob("*/*")]

@@ -206,7 +206,7 @@ def test_the_numbers_of_a_built_network_are_those_of_its_row(built):
     assert model.output_shape == (None, 1000)
 
 
-def test_its_layers_tell_its_family(built):
+def test_a_network_is_recognised_by_its_layers(built):
     row, model = built
     names = [layer.name for layer in model.layers]
     family = recognition.recognize(names)

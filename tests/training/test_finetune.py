@@ -146,7 +146,7 @@ def test_it_begins_with_a_head_that_is_fitted(tuned: Tuned) -> None:
     assert epochs(tuned.said)[0]["loss"] < 0.95 * np.log(2)
 
 
-def test_the_better_the_frozen_network_is_the_lower_is_the_rate(
+def test_better_frozen_networks_get_lower_learning_rates(
     keras: Any, task: worker.FinetuneTask
 ) -> None:
     model = keras.models.load_model(task.model)
@@ -281,7 +281,7 @@ def test_a_budget_that_is_kept_to_changes_nothing(
     assert curves[0] == curves[1]
 
 
-def test_the_pace_is_measured_before_it_is_planned(task: worker.FinetuneTask) -> None:
+def test_the_pace_is_measured_before_planning(task: worker.FinetuneTask) -> None:
     asked: list[list[float]] = []
 
     def nothing(epochs_s: Sequence[float]) -> tuple[int, float]:
@@ -516,7 +516,7 @@ def test_from_photos_to_a_bundle_and_its_records(
     assert not list(made.folder.parent.glob(".*"))
 
 
-def test_auto_looks_first_and_says_why(
+def test_auto_decides_by_a_short_run_and_says_why(
     backbone: dict[str, Any], textures: Path, tmp_path: Path
 ) -> None:
     lines: list[str] = []

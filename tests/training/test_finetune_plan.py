@@ -31,7 +31,7 @@ def costs(draw: st.DrawFn) -> list[budgets.MemberCost]:
 
 
 @given(costs(), st.floats(-10, 1e6))
-def test_a_plan_is_no_longer_than_the_time_left_and_wastes_none(
+def test_a_plan_uses_the_time_left_and_no_more(
     costs: list[budgets.MemberCost], left_s: float
 ) -> None:
     plans = budgets.plan(costs, left_s)
@@ -48,7 +48,7 @@ def test_a_plan_is_no_longer_than_the_time_left_and_wastes_none(
         assert sum(cost.total_s(longer) for cost in costs[: len(tuned)]) > left_s
 
 
-def test_another_member_is_tuned_where_all_get_half_of_the_epochs() -> None:
+def test_another_member_is_tuned_if_all_get_half_of_the_epochs() -> None:
     pair = [budgets.MemberCost(name, 0.0, [10.0 * n for n in range(1, 9)], 0.0) for name in "AB"]
     assert [each.epochs for each in budgets.plan(pair, 79.0)] == [7, 0]
     assert [each.epochs for each in budgets.plan(pair, 80.0)] == [4, 4]
@@ -65,7 +65,7 @@ MEMBERS = {"lite0": 1.0, "lite2": 2.0}
 MEASURED = budgets.MeasuredCosts(heads_s=5.0, conversion_s=10.0, features_s=20.0)
 
 
-def test_what_is_planned_is_said_once_and_kept_to() -> None:
+def test_the_plan_is_printed_once_and_followed() -> None:
     clock, said = Clock(), list[str]()
     planner = budgets.Planner(MEMBERS, 1000.0 + 600.0, MEASURED, said.append, clock)
     assert planner.begin("lite0")
@@ -92,7 +92,7 @@ def test_what_is_planned_is_said_once_and_kept_to() -> None:
         (0.0, "There is no time for an epoch: lite0 is left as it is; lite2 is left as it is."),
     ],
 )
-def test_what_there_is_no_time_for_is_left(budget_s: float, sentence: str) -> None:
+def test_networks_without_time_are_not_tuned(budget_s: float, sentence: str) -> None:
     clock, said = Clock(), list[str]()
     planner = budgets.Planner(MEMBERS, 1000.0 + budget_s, MEASURED, said.append, clock)
     if planner.begin("lite0"):
@@ -121,7 +121,7 @@ def predictions(photos: int, wrong: int, classes: int) -> tuple[np.ndarray, np.n
         (0, 0, 2, 0, False),
     ],
 )
-def test_whether_it_pays_is_what_frozen_networks_get_wrong(
+def test_fine_tuning_pays_if_frozen_networks_are_often_wrong(
     photos: int, wrong: int, classes: int, held_out: int, pays: bool
 ) -> None:
     probs, truth = predictions(photos, wrong, classes)
@@ -133,7 +133,7 @@ def test_whether_it_pays_is_what_frozen_networks_get_wrong(
         assert "10 or more are needed" in advice.reason
 
 
-def test_how_many_would_be_held_out() -> None:
+def test_the_number_of_held_out_photos() -> None:
     assert finetune_advice.held_out_photos(np.array([0, 1, 2, -1] * 12)) == 12
     assert finetune_advice.held_out_photos(np.full(20, -1)) == 0
 
@@ -147,6 +147,6 @@ def test_how_many_would_be_held_out() -> None:
         ({"fine_tune": True, "budget_s": float("nan")}, "budget_s is nan"),
     ],
 )
-def test_what_cannot_be_is_refused_at_once(config: dict[str, object], message: str) -> None:
+def test_impossible_settings_are_refused_at_once(config: dict[str, object], message: str) -> None:
     with pytest.raises(errors.SettingError, match=message):
         pipeline.check("garden", TrainingConfig(**config))  # type: ignore[arg-type]

@@ -31,13 +31,13 @@ def test_any_text_is_a_duration_or_refused(text: str) -> None:
     ("text", "seconds"),
     [("90s", 90), ("10m", 600), ("1h30m", 5400), ("2.5m", 150), ("1 h 5 min", 3900), ("3M", 180)],
 )
-def test_what_people_write(text: str, seconds: float) -> None:
+def test_usual_durations_are_parsed(text: str, seconds: float) -> None:
     assert durations.parse(text) == seconds
 
 
 @pytest.mark.parametrize(
     "text", ["", "10", "m", "-5m", "5x", "1m1h", "0s", "1e3s", "nan", "9999999h", "\u0663m"]
 )
-def test_what_is_none_is_refused(text: str) -> None:
+def test_invalid_durations_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected"):
         durations.parse(text)

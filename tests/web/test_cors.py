@@ -44,7 +44,7 @@ def post(client, **headers):
     return client.post(CLASSIFY, data=squares(), content_type="image/png", headers=headers)
 
 
-def test_nobody_is_let_in_where_nobody_is_named(studio):
+def test_without_named_origins_none_is_allowed(studio):
     client = studio(cors_origins="")
     for path in (CLASSIFY, "/"):
         assert not shares(client.options(path, headers=PREFLIGHT))
@@ -85,7 +85,7 @@ def test_a_page_of_a_named_origin_may_use_the_api(studio):
         "",
     ],
 )
-def test_no_other_origin_is_let_in(studio, origin):
+def test_other_origins_are_refused(studio, origin):
     client = studio()
     headers = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
     preflight = {**headers, "Access-Control-Request-Method": "POST"}
@@ -97,7 +97,7 @@ def test_no_other_origin_is_let_in(studio, origin):
 
 
 @pytest.mark.parametrize("path", ["/", "/projects", "/sign-in", "/metrics", "/api/v1x", "/docs"])
-def test_nothing_but_the_api_is_shared(studio, path):
+def test_only_the_api_is_shared(studio, path):
     client = studio()
     assert not shares(client.options(path, headers=PREFLIGHT))
     assert not shares(client.get(path, headers=FOREIGN))
@@ -118,7 +118,7 @@ def test_pages_of_other_origins_need_the_key_whoever_is_signed_in(studio):
         assert post(client, **with_key).status_code == 200
 
 
-def test_the_studio_named_among_its_origins_is_no_foreigner(studio):
+def test_the_studios_own_origin_may_be_named(studio):
     client = studio(api_key=KEY, cors_origins="http://localhost")
     assert client.post("/sign-in", data={"key": KEY}).status_code == 303
     own = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
@@ -140,6 +140,6 @@ def test_the_studio_named_among_its_origins_is_no_foreigner(studio):
         "https://a b",
     ],
 )
-def test_what_is_no_origin_is_refused_at_the_start(studio, text):
+def test_invalid_origins_are_refused_at_the_start(studio, text):
     with pytest.raises(errors.SettingError, match="each one by name"):
         studio(cors_origins=text)

@@ -208,7 +208,7 @@ def test_a_request_is_one_log_line_without_file_names(client, logged):
     }
 
 
-def test_the_lines_of_the_start_are_json_where_the_log_is(tmp_path):
+def test_start_messages_are_json_if_the_log_is(tmp_path):
     command = [sys.executable, "-m", "triptych", "serve", "--committee", "lite", "--port", "0"]
     command += ["--weights", "random", "--members", "lite0", "--home", str(tmp_path)]
     with subprocess.Popen(command, text=True, stderr=subprocess.PIPE) as process:

@@ -34,7 +34,7 @@ def studio(tmp_path):
 
 
 @pytest.mark.parametrize("before", ["", PREFIX])
-def test_every_link_stays_below_the_prefix(studio, before):
+def test_every_link_has_the_prefix(studio, before):
     client = studio()
     found = set()
     for page in PAGES:
@@ -86,6 +86,6 @@ def test_signing_in_leads_back_and_the_cookie_is_for_the_prefix(studio):
 
 
 @pytest.mark.parametrize("text", ["triptych", "//evil.example", "/a b", "/a?b", "/a#b", "/../a"])
-def test_what_is_no_path_is_refused_at_the_start(studio, text):
+def test_an_invalid_prefix_is_refused_at_the_start(studio, text):
     with pytest.raises(errors.SettingError, match="such as /triptych"):
         studio(path_prefix=text)

@@ -297,7 +297,7 @@ def test_a_download_is_imported_with_its_card(client, shelf, tmp_path_factory):
     assert {path.name.split(".")[0] for path in shelf.iterdir()} <= {"bundles", "studio"}
 
 
-def test_downloads_under_way_at_once_are_bounded(client, shelf):
+def test_simultaneous_downloads_are_limited(client, shelf):
     under_way = [client.get("/bundles/garden/1.zip") for _ in range(context.DOWNLOADS)]
     assert {response.status_code for response in under_way} == {200}
     refused = client.get("/bundles/garden/1.zip")
