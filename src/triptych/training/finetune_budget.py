@@ -148,7 +148,8 @@ class Planner:
     def begin(self, member: str) -> bool:
         """Begin with a member; false where it is to be left as it is."""
         self._began_s = self._clock()
-        if not self._planned and self._began_s >= self._deadline:
+        finish_s = self._cost(member, member, (), 0.0).finish_s
+        if not self._planned and self._began_s + finish_s >= self._deadline:
             self._planned = dict.fromkeys(self._members, 0)
             self._say(describe([MemberPlan(name, 0, 0.0) for name in self._members]))
         return self._planned.get(member, 1) > 0
