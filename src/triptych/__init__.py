@@ -111,8 +111,8 @@ def train(
         home: The home folder.
         **config: Fields of `triptych.training.config.TrainingConfig`: ``backbones``, ``head``,
             ``weights``, ``augment``, ``fine_tune``, ``budget_s``, ``seed``, ``progress``,
-            ``on_score``, ``stop``, ``compute``, ``limits`` (a setting, too). ``judged`` is the
-            former name of ``on_score``.
+            ``on_score``, ``on_epoch``, ``stop``, ``compute``, ``limits`` (a setting, too).
+            ``judged`` is the former name of ``on_score``.
 
     Raises:
         errors.SourceError: There are no classes of photos in the source.

@@ -18,8 +18,10 @@ from support.images import picture
 from support.images import plain_image
 from support.images import squares
 from triptych import settings
+from triptych.studio.jobs.progress import JobProgress
 from triptych.studio.projects import UNSORTED
 from triptych.studio.projects import job_table as rows
+from triptych.training import finetune_pace
 from triptych.web import create_app
 from triptych.web.studio import progress
 
@@ -603,3 +605,50 @@ def test_without_a_job_there_is_no_job_status(client, garden):
     assert client.get(f"/projects/{garden}/job.json").status_code == 404
     for what in ("stop", "resume"):
         assert client.post(f"/projects/{garden}/job/{what}").status_code == 404
+
+
+# ------------------------------------------------------------------ fine-tuning
+
+
+def epoch(number: int, right: int, member: str = "EfficientNetLite0") -> dict[str, object]:
+    return {"member": member, "number": number, "right": right, "photos": 120, "loss": 0.5}
+
+
+def test_the_rounds_of_fine_tuning_are_a_curve_for_each_network():
+    stage = "Fine-tuning EfficientNetLite0"
+    job = rows.Job(1, "garden", 0.0, {"fine_tune": True}, "running", stage, 1, 9)
+    live = JobProgress(job)
+    for number, right in enumerate((60, 90, 84)):
+        live.update({"epoch": epoch(number, right)})
+    live.update({"epoch": epoch(0, 108, "EfficientNetLite1")})
+    first, second = progress.of(live.job)["tuned"]
+    assert first["member"] == "EfficientNetLite0"
+    assert first["said"] == "50.0 % right before, 70.0 % after 2 rounds."
+    assert first["line"] == "0.0,100.0 50.0,0.0 100.0,20.0"
+    assert second["said"] == "90.0 % right before."
+
+
+def test_what_a_stop_keeps_is_said_before_and_after_it():
+    job = rows.Job(1, "garden", 0.0, {}, "running", "Computing features", 1, 9)
+    assert "What the networks have computed is kept" in progress.of(job)["kept"]
+    tuning = dataclasses.replace(job, stage="Fine-tuning EfficientNetLite0")
+    assert "Stopping keeps the best so far" in progress.of(tuning)["kept"]
+    live = JobProgress(tuning)
+    live.stop()
+    told = progress.of(live.job)
+    assert told["stop"] == "Stop at once"
+    assert told["said"].startswith("Stopping: the best so far is kept")
+    live.update({"version": 2})
+    assert not live.job.is_stopping
+
+
+def test_the_time_of_fine_tuning_is_estimated_from_the_last_one(client, garden, tmp_path):
+    page = client.get(f"/projects/{garden}/teach").text
+    assert "Also train the networks' own layers" in page
+    assert "(about" not in page
+    finetune_pace.record(tmp_path, start_s=30.0, rest_s=90.0, photos=100, cost=0.4)
+    assert finetune_pace.estimate(tmp_path, photos=100, costs=[0.4]) == pytest.approx(120)
+    assert finetune_pace.estimate(tmp_path, photos=200, costs=[0.4, 0.8]) == pytest.approx(600)
+    assert "own layers (about 2 minutes)" in client.get(f"/projects/{garden}/teach").text
+    (tmp_path / "tuning" / "pace.json").write_text('{"start_s": "soon"}')
+    assert "(about" not in client.get(f"/projects/{garden}/teach").text

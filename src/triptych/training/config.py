@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
+from typing import Any
 
 from triptych import errors
 from triptych import features
@@ -101,6 +102,9 @@ class TrainingConfig:
         progress: Called with the stage, the steps done and the steps in all.
         on_score: Called with a member, or `COMMITTEE`, and its `Score` on the held-out photos, as
             soon as that is known; once more after fine-tuning.
+        on_epoch: Called with each epoch of fine-tuning, once it is evaluated: its ``member``, its
+            ``number``, from 0 for the frozen network, and of how many held-out ``photos`` it is
+            ``right``, with which ``loss``.
         stop: Polled now and then; training ends when it returns true. During fine-tuning the best
             epoch so far is kept, and the bundle is written.
         compute: How features are computed; by default in this process.
@@ -116,6 +120,7 @@ class TrainingConfig:
     seed: int = 0
     progress: StageProgress = lambda stage, done, total: None
     on_score: Callable[[str, Score], None] = lambda member, score: None
+    on_epoch: Callable[[Mapping[str, Any]], None] = lambda epoch: None
     stop: ShouldStop = lambda: False
     compute: features.Compute = features.extract_locally
     limits: images.Limits = images.DEFAULT_LIMITS

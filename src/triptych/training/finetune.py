@@ -42,6 +42,7 @@ from triptych.preprocessing.recipe import Recipe
 from triptych.training import committee as committees
 from triptych.training import finetune_budget as budgets
 from triptych.training import finetune_decisions as decisions
+from triptych.training import finetune_pace
 from triptych.training import finetune_process as process
 from triptych.training import finetune_worker as worker
 from triptych.training import heads
@@ -57,7 +58,7 @@ from triptych.typing import Array
 from triptych.utils import files
 
 # Folder of unfinished fine-tuning, in the home folder; it is kept for so long.
-STATES = "tuning"
+STATES = finetune_pace.FOLDER
 STATE_LIFE_S = 30 * 24 * 3600
 # Photos on which it is measured what may be changed at random.
 ENOUGH_TO_MEASURE = 128
@@ -259,7 +260,8 @@ class _Finetuner:
         learned = np.sort(rng.permutation(learned)[:LOOK_PHOTOS])
         task = look._task(member, augmentations)
         state = Path(task.folder)
-        progress = _ProgressListener(member.name, self.config, self.options)
+        silent = dataclasses.replace(self.config, on_epoch=lambda epoch: None)
+        progress = _ProgressListener(member.name, silent, self.options)
         self.options.report(
             f"Fine-tuning {member.name} on {len(learned):,} photos to see whether it pays"
         )
@@ -292,6 +294,7 @@ class _Finetuner:
         started = time.perf_counter()
         if planner and not planner.begin(member.name):
             return None
+        self.config.progress(f"{TrainingStage.FINE_TUNING} {member.name}: preparing photos", 0, 0)
         progress = _ProgressListener(member.name, self.config, self.options)
         task = self._task(member, augmentations)
         state = Path(task.folder)
@@ -299,6 +302,7 @@ class _Finetuner:
         with files.file_lock(state.with_suffix(".lock")):
             self._write_inputs(task, state, np.flatnonzero(~self.held_out))
             plan = functools.partial(planner.plan, member.name) if planner else None
+            resumed = bool(worker.Journal(state).epochs)
             process.run(
                 task, progress, stop=self.config.stop, plan=plan, threads=self.options.threads
             )
@@ -312,12 +316,21 @@ class _Finetuner:
             )
             if kept:
                 self._replace_model(tuned, state)
+        ended = time.perf_counter()
+        if not (resumed or self.config.stop()):
+            finetune_pace.record(
+                self.options.home,
+                start_s=progress.first_epoch_s - started,
+                rest_s=ended - progress.first_epoch_s,
+                photos=len(self.features.train_photos) + len(self.features.val_photos),
+                cost=member.cost,
+            )
         report = FinetuneReport(
             member=member.name,
             epochs=len(progress.curve) - 1,
             best_epoch=progress.best_epoch,
             layers=progress.layers,
-            seconds=round(time.perf_counter() - started, 1),
+            seconds=round(ended - started, 1),
             photos=int(self.held_out.sum()),
             before=self._metrics(member),
             after=self._metrics(tuned),
@@ -463,6 +476,7 @@ class _ProgressListener:
     device: str = ""
     rate: float = 0.0
     best_epoch: int = 0
+    first_epoch_s: float = 0.0
     curve: list[dict[str, Any]] = field(default_factory=list)
 
     def __call__(self, message: dict[str, Any]) -> None:
@@ -475,7 +489,10 @@ class _ProgressListener:
         else:
             self.rate, self.best_epoch = message["rate"], message["best"]
             fields = ("number", "right", "loss", "seconds", "photos", "full_size")
-            self.curve.append({name: message[name] for name in fields})
+            epoch = {name: message[name] for name in fields}
+            self.curve.append(epoch)
+            self.first_epoch_s = self.first_epoch_s or time.perf_counter()
+            self.config.on_epoch({"member": self.member, **epoch})
             self.options.report(
                 f"{self.member}, epoch {message['number']}: {message['right']} of "
                 f"{message['photos']} held-out photos right, loss {message['loss']:.4f}"

@@ -196,5 +196,6 @@ FILTERS = {
     "size": size,
     "counted": counted,
     "duration": duration,
+    "about": about,
     "moment": moment,
 }

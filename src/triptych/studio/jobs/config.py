@@ -25,6 +25,7 @@ class _ConfigRecord(validation.Record):
     head = validation.Text()
     augment = validation.Items(validation.Text())
     fine_tune = validation.Flag()
+    budget_s = validation.Number(least=1)
     seed = validation.Integer(least=0, most=2**31 - 1)
 
     @validation.post_load

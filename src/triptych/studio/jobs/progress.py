@@ -80,6 +80,14 @@ class JobProgress:
         elif "member" in message:
             others = [score for score in self.job.news if score["member"] != message["member"]]
             self._change(news=(*others, message))
+        elif "epoch" in message:
+            epoch = message["epoch"]
+            others = [
+                each
+                for each in self.job.epochs
+                if (each["member"], each["number"]) != (epoch["member"], epoch["number"])
+            ]
+            self._change(epochs=(*others, epoch))
         elif "version" in message:
             self.end(job_table.DONE, version=message["version"])
         elif "failed" in message:
@@ -100,8 +108,13 @@ class JobProgress:
                 version=version,
                 rate=None,
                 left_s=None,
+                is_stopping=False,
                 ended_s=time.time(),
             )
+
+    def stop(self) -> None:
+        """Note that it was asked to stop, and goes on to keep the best so far."""
+        self._change(is_stopping=True)
 
     def _change(self, **fields: Any) -> None:
         self.job = dataclasses.replace(self.job, **fields)

@@ -20,6 +20,7 @@ from triptych.studio.jobs.progress import JobProgress
 from triptych.studio.projects import Projects
 from triptych.studio.projects import job_table
 from triptych.studio.projects.job_table import Job
+from triptych.training.config import TrainingStage
 from triptych.utils import files
 from triptych.utils.worker import Worker
 
@@ -175,6 +176,9 @@ class Jobs:
     def stop(self, number: int) -> None:
         """Stop a job; what was computed so far is kept. Does not wait for its end.
 
+        While networks are fine-tuned, the job takes the time to keep the best so far, and ends as
+        done; stopped once more it ends soon, without a result.
+
         Raises:
             errors.UnknownName: There is no such job.
         """
@@ -184,7 +188,16 @@ class Jobs:
             for job in dropped:
                 self._waiting.remove(job)
             if self._running and self._running.job.id == number:
-                self._stop_running(job_table.STOPPED, STOPPED, job_config.GRACE_S)
+                stage, is_stopping = self._running.job.stage, self._running.job.is_stopping
+                if (
+                    self._process
+                    and not is_stopping
+                    and TrainingStage.of(stage) is TrainingStage.FINE_TUNING
+                ):
+                    self._running.stop()
+                    self._process.send({"stop": True})
+                else:
+                    self._stop_running(job_table.STOPPED, STOPPED, job_config.GRACE_S)
         self._note_end(dropped, job_table.STOPPED, STOPPED)
 
     def _note_end(self, jobs: list[Job], state: str, error: str) -> None:

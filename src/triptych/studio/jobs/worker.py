@@ -6,11 +6,14 @@ and fields of a `TrainingConfig` and of `EngineOptions`. It sends:
     {"stage": ..., "done": ..., "total": ...}    progress
     {"member": ..., "accuracy": ...}             accuracy of a member, or of the committee, on
                                                  so many "photos"
+    {"epoch": {"member": ..., ...}}              an epoch of fine-tuning; see `TrainingConfig`
     {"version": ...}                             done: the version of the bundle
     {"failed": ...}                              the reason for a failure; a worker that was told
                                                  to stop sends nothing
 
-When its parent asks it to stop, or dies, it stops; features computed so far are kept.
+When its parent sends ``{"stop": true}``, it stops: in fine-tuning it still keeps the best so far
+and makes the bundle, however long that takes; before, features computed so far are kept. When its
+parent closes its input, or dies, it has a few seconds to do so.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import faulthandler
 import os
+import threading
 import traceback
 from pathlib import Path
 from typing import Any
@@ -40,7 +44,16 @@ def main() -> None:
     if hasattr(os, "nice"):  # Windows has none
         os.nice(NICENESS)
     try:
-        parent.send({"version": _train(parent, **next(parent.messages()))})
+        messages = parent.messages()
+        task, stopping = next(messages), threading.Event()
+
+        def hear() -> None:
+            for message in messages:
+                if message.get("stop"):
+                    stopping.set()
+
+        threading.Thread(target=hear, name="stop", daemon=True).start()
+        parent.send({"version": _train(parent, stopping, **task)})
     except errors.Stopped:
         pass  # whoever stopped it knows why
     except errors.TriptychError as error:
@@ -54,7 +67,13 @@ def main() -> None:
 
 
 def _train(
-    parent: worker.Parent, *, home: str, key: str, config: dict[str, Any], options: dict[str, Any]
+    parent: worker.Parent,
+    stopping: threading.Event,
+    *,
+    home: str,
+    key: str,
+    config: dict[str, Any],
+    options: dict[str, Any],
 ) -> int:
     def progress(stage: str, done: int, total: int) -> None:
         parent.send({"stage": stage, "done": done, "total": total})
@@ -69,7 +88,8 @@ def _train(
             on_score=lambda member, score: parent.send(
                 {"member": member, "accuracy": float(score), "photos": score.photos}
             ),
-            stop=parent.stopping.is_set,
+            on_epoch=lambda epoch: parent.send({"epoch": epoch}),
+            stop=lambda: stopping.is_set() or parent.stopping.is_set(),
         ),
         publish=False,
     )

@@ -57,6 +57,9 @@ class Job:
         total: How much there is to do in it; 0 where that is not known.
         rate: How fast, in photos a second, where the stage goes through photos.
         left_s: How long the stage will still take, where that is known.
+        is_stopping: Whether it was asked to stop, and still keeps the best so far.
+        epochs: Epochs of fine-tuning while it runs: ``member``, ``number``, ``right``,
+            ``photos``, ``loss``.
         news: Accuracies as they come: ``member``, ``accuracy`` and on how many ``photos``.
         error: Why it ended without a result, for people; ``None`` where it did not.
         version: Of the bundle that came of it.
@@ -80,6 +83,8 @@ class Job:
     began_s: float | None = None
     ended_s: float | None = None
     left_s: float | None = None
+    is_stopping: bool = False
+    epochs: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def is_under_way(self) -> bool:

@@ -39,6 +39,9 @@ def of(job: Job) -> dict[str, Any]:
         "left": _left(job),
         "progress": min(1.0, job.done / job.total) if job.total else None,
         "stages": _stages(job),
+        "stop": "Stop at once" if job.is_stopping else "Stop",
+        "kept": _kept(job),
+        "tuned": _tuned(job),
         "news": [{**row, "right": _right(row)} for row in job.news],
     }
 
@@ -46,6 +49,8 @@ def of(job: Job) -> dict[str, Any]:
 def _message(job: Job) -> str:
     if job.state == "waiting":
         return "Another project is being taught; this one starts when that is done."
+    if job.is_stopping:
+        return "Stopping: the best so far is kept, and becomes a version. This may take minutes."
     if job.state == "running":
         text = f"{job.stage}: {job.done:,} of {job.total:,}" if job.total else job.stage
         digits = 0 if job.rate and job.rate >= 10 else 1
@@ -57,6 +62,50 @@ def _message(job: Job) -> str:
     if not scores:
         return f"{version}; there were too few photos to say how often it is right."
     return f"{version}. Right answers to photos it was not trained on: {_right(scores[-1])}."
+
+
+def _kept(job: Job) -> str:
+    """What stopping keeps."""
+    if job.is_stopping:
+        return "Stopping at once would keep only what earlier teachings have made."
+    if TrainingStage.of(job.stage) is TrainingStage.FINE_TUNING:
+        return "Stopping keeps the best so far, and makes a version of it. You can close this page."
+    return (
+        "What the networks have computed is kept, so the next time is quicker. You can close this "
+        "page."
+    )
+
+
+def _tuned(job: Job) -> list[dict[str, Any]]:
+    """The epochs of each network whose own layers are trained, and their curve."""
+    curves = dict[str, list[Mapping[str, Any]]]()
+    for epoch in job.epochs:
+        curves.setdefault(epoch["member"], []).append(epoch)
+    return [
+        {"member": member, "said": _epochs_message(epochs), "line": _line(epochs)}
+        for member, epochs in curves.items()
+    ]
+
+
+def _epochs_message(epochs: list[Mapping[str, Any]]) -> str:
+    first, last, photos = epochs[0], epochs[-1], epochs[0]["photos"]
+    before = f"{formatting.share_of(first['right'] / photos, photos)} right before"
+    if last is first:
+        return f"{before}."
+    now = formatting.share_of(last["right"] / photos, photos)
+    return f"{before}, {now} after {formatting.counted(last['number'], 'round')}."
+
+
+def _line(epochs: list[Mapping[str, Any]]) -> str:
+    """Points of a line, from 0 to 100 across and downwards: the share of right answers."""
+    shares = [epoch["right"] / epoch["photos"] for epoch in epochs]
+    low, high = min(shares), max(shares)
+    scale = (high - low) or 1.0
+    across = max(1, len(shares) - 1)
+    return " ".join(
+        f"{100 * number / across:.1f},{100 * (high - share) / scale:.1f}"
+        for number, share in enumerate(shares)
+    )
 
 
 def _right(row: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from typing import Any
 
 import flask
@@ -15,6 +16,7 @@ from triptych.models import zoo
 from triptych.studio.jobs import Job
 from triptych.studio.jobs import config as job_config
 from triptych.studio.projects import Project
+from triptych.training import finetune_pace
 from triptych.web import context
 from triptych.web.studio import progress
 from triptych.web.studio.blueprint import blueprint
@@ -32,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "backbones": list(zoo.COMMITTEES["lite"]),
     "head": "linear",
     "augment": [],
+    "fine_tune": False,
     "seed": 0,
 }
 
@@ -60,7 +63,17 @@ def teach(key: str) -> str:
         absent=[row for row in networks if row["name"] in options["backbones"] and not row["here"]],
         heads=HEADS,
         augmentations=AUGMENTATIONS,
+        tuning_s=_tuning_s(here.settings.home, project, options["backbones"]),
         has_tensorflow=importlib.util.find_spec("tensorflow") is not None,
+    )
+
+
+def _tuning_s(home: Path, project: Project, backbones: list[str]) -> float | None:
+    """How long fine-tuning will take; ``None`` where none was done on this machine yet."""
+    photos = sum(label.photos for label in project.classes)
+    rows = [zoo.BACKBONES[name] for name in backbones if name in zoo.BACKBONES]
+    return finetune_pace.estimate(
+        home, photos=photos, costs=[row.multiply_adds / 1e9 for row in rows]
     )
 
 
@@ -90,6 +103,7 @@ def start(key: str) -> Response:
         "backbones": backbones,
         "head": form.get("head", DEFAULTS["head"]),
         "augment": form.getlist("augment"),
+        "fine_tune": "fine_tune" in form,
         "seed": int(seed),
     }
     here = context.current()
@@ -105,7 +119,7 @@ def job(key: str) -> Response:
 
 @blueprint.post("/<key>/job/stop")
 def stop(key: str) -> Response:
-    """Stop the latest job; features computed so far are kept."""
+    """Stop the latest job; features computed so far, or the best so far, are kept."""
     here, number = context.current(), _latest(key).id
     here.change(lambda: here.jobs.stop(number))
     return redirect_or_json(_address(key))

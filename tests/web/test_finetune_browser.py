@@ -1,0 +1,93 @@
+"""Training the networks' own layers from a page: followed live, stopped, and what it gave."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from support import browser
+from support import studios
+from support.browser import assert_no_overflow
+from support.browser import expect
+from support.browser import follow
+from support.browser import screenshot
+from triptych import bundles
+from triptych.studio.projects import Projects
+
+pytestmark = [*browser.MARKS, pytest.mark.slow]
+
+NETWORK = "EfficientNetLite0"
+PER_CLASS = 36
+TEACHING_MS = 400_000
+
+
+@pytest.fixture(scope="module")
+def address(home: Path) -> Iterator[str]:
+    pytest.importorskip("tensorflow")
+    with studios.training_studio(home) as address:
+        yield address
+
+
+def stripes(standing: bool, seed: int) -> bytes:
+    """Noisy stripes that lie or stand."""
+    rng = np.random.default_rng((seed, standing))
+    wave = np.sin(np.arange(96) / 2 + rng.uniform(0, 6))
+    lying = np.repeat(wave[:, None], 96, axis=1)
+    photo = 128 + 60 * (lying.T if standing else lying)[..., None] + rng.normal(0, 40, (96, 96, 3))
+    file = io.BytesIO()
+    Image.fromarray(photo.clip(0, 255).astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def project(home: Path) -> str:
+    projects = Projects(home)
+    key = projects.make("Stripes").key
+    for standing, name in enumerate(("lying", "standing")):
+        label = projects.add_class(key, name)
+        for seed in range(PER_CLASS):
+            projects.add(key, f"{seed}.png", stripes(bool(standing), seed), label.id)
+    return key
+
+
+def test_it_is_followed_stopped_and_its_best_is_kept(home: Path, project: str, visit: Any) -> None:
+    page = visit(f"/projects/{project}/teach")
+    page.get_by_text("More", exact=True).click()
+    for name in ("EfficientNetLite1", "EfficientNetLite2"):
+        page.uncheck(f'[value="{name}"]')
+    page.get_by_label("Also train the networks' own layers").check()
+    screenshot(page, "finetune-ready")
+    follow(page.get_by_role("button", name="Start"))
+    curve = page.locator('[data-slot="tuned"] li')
+    # The page is not loaded anew: what it shows comes by its script.
+    expect(curve).to_contain_text("after 1 round", timeout=TEACHING_MS)
+    expect(page.locator("#job")).to_contain_text("Stopping keeps the best so far")
+    assert len(curve.locator("polyline").get_attribute("points").split()) > 1
+    screenshot(page, "finetune-running")
+    phone = visit(f"/projects/{project}/teach", **browser.PHONE)
+    expect(phone.locator('[data-slot="tuned"] li')).to_have_count(1)
+    assert_no_overflow(phone)
+    screenshot(phone, "finetune-running-phone")
+    phone.close()
+    follow(page.get_by_role("button", name="Stop"))
+    shown = page.locator('#job[data-state="done"], #job:has-text("the best so far is kept")')
+    shown.first.wait_for()
+    page.locator('#job[data-state="done"]').wait_for(timeout=TEACHING_MS)
+    expect(page.locator("#job")).to_contain_text("This made version 1")
+    (record,) = bundles.find(home, f"{project}@1").about["fine_tuned"]
+    assert record["member"] == NETWORK
+    assert record["epochs"] >= 1
+    follow(page.get_by_role("link", name="See the result"))
+    table = page.get_by_role("region", name="Before and after training the networks' own layers")
+    expect(table).to_contain_text(NETWORK)
+    expect(table).to_contain_text("replaced" if record["kept"] else "stayed as it was")
+    screenshot(page, "finetune-result")
+    phone = visit(f"/projects/{project}/result", **browser.PHONE)
+    assert_no_overflow(phone)
+    screenshot(phone, "finetune-result-phone")
