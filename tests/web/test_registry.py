@@ -136,6 +136,29 @@ def test_a_version_that_cannot_be_loaded_keeps_the_old_one(shelf):
     assert registry.loaded("garden") is before
 
 
+def test_whatever_one_version_raises_the_others_are_renewed(shelf, asked):
+    broken = {"garden": ZeroDivisionError("of a library"), "lite": MemoryError()}
+
+    def load(name):
+        asked.append(name)
+        if name in broken and shelf[name] == [1, 2, 3]:
+            raise broken[name]
+        return studios.fake_classifier("lite")
+
+    registry = Registry(load, lambda: shelf, "lite")
+    before = {name: registry.get(name) for name in ("garden", "lite", "pond")}
+    for name in before:
+        shelf[name] = [1, 2, 3]
+    asked.clear()
+    with pytest.raises(errors.BundleError) as caught:
+        registry.refresh()
+    assert asked == ["garden", "lite", "pond"]
+    for name in broken:
+        assert f"{name}, version 3, cannot be loaded" in caught.value.message
+        assert registry.loaded(name) is before[name]
+    assert registry.loaded("pond") is not before["pond"]
+
+
 def test_the_name_is_served_while_a_roll_back_loads(registry, shelf, asked):
     shelf["garden"] = Offer((1, 2, 3), 3)
     registry.refresh()
