@@ -99,3 +99,25 @@ def test_a_deadline_gives_up_and_cancels(gate):
     with pytest.raises(errors.DeadlinePassed, match="no answer within 0"):
         Deadline(0.01).result(late)
     assert late.cancelled()
+
+
+def test_what_has_begun_is_not_called_given_up(gate):
+    done, begun = [], threading.Event()
+
+    def work():
+        begun.set()
+        gate.wait()
+        done.append("begun")
+
+    queue = Queue(1, capacity=9)
+    running = queue.submit(work)
+    assert begun.wait(60)
+    waiting = queue.submit(lambda: done.append("waiting"))
+    with pytest.raises(errors.DeadlinePassed, match="What was begun goes on"):
+        Deadline(0.01).result(running)
+    with pytest.raises(errors.DeadlinePassed, match="it was given up"):
+        Deadline(0.01).result(waiting)
+    gate.set()
+    running.result()
+    queue.submit(lambda: done.append("last")).result()
+    assert done == ["begun", "last"]
