@@ -79,6 +79,7 @@ def test_random_weights_are_quantized_once(
     assert sorted(path.name for path in network.parent.iterdir()) == [
         int8.FOLDER,
         "network.bin",
+        "network.sha256",
         "network.xml",
     ]
 
