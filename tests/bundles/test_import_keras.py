@@ -327,6 +327,16 @@ def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
 
 
+def test_a_model_that_takes_too_long_is_given_up(
+    three: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_keras, "LONGEST_S", 0.0)
+    model = ExternalModel(three, named(tmp_path / "l.txt", "a", "b", "c"), "xception")
+    with pytest.raises(errors.EngineError, match="was not done within 0 s, so it was given up"):
+        import_keras.import_model(model, name="guest", home=tmp_path)
+    assert not list(tmp_path.glob("bundles/*"))
+
+
 def test_the_command_imports_a_model_that_classifies(three: Path, tmp_path: Path) -> None:
     labels = named(tmp_path / "l.txt", "ant", "bee", "cat")
     there = ["--home", tmp_path / "there"]

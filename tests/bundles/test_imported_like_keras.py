@@ -54,7 +54,8 @@ AUGMENTATION = {
     "brightness": lambda k: k.layers.RandomBrightness(0.3),
     "noise": lambda k: k.layers.GaussianNoise(0.5),
     "dropout": lambda k: k.layers.Dropout(0.4),
-    "crop": lambda k: k.layers.RandomCrop(28, 28),
+    # Keras crops in training only, though it declares the size in inference, too.
+    "crop": lambda k: lambda x: k.layers.Resizing(28, 28)(k.layers.RandomCrop(28, 28)(x)),
     "resizing": lambda k: k.layers.Resizing(30, 26),
 }
 ENDINGS = {
@@ -162,7 +163,9 @@ def by_keras(keras: Any, model: Any, each: Drawn) -> np.ndarray:
         for photo in PHOTOS
     ]
     pixels = np.stack([keras.utils.img_to_array(photo) for photo in photos])
-    outputs = model.predict(pixels / 255 if each.front == NO_FRONT else pixels, verbose=0)
+    # What `predict` does for each batch; its threads may wait for each other for ever when a
+    # process predicts with hundreds of models (TensorFlow 2.21, in tf.data).
+    outputs = model.predict_on_batch(pixels / 255 if each.front == NO_FRONT else pixels)
     outputs = np.asarray(outputs, np.float64)
     if each.ending in ("logits", "log_softmax"):
         outputs = special.softmax(outputs, axis=1)

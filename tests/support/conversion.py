@@ -6,6 +6,7 @@ starts and ends has no use for it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -34,9 +35,9 @@ class LentWorker:
         self._owed += "build" not in message
         self._worker.send(message)
 
-    def messages(self) -> Iterator[dict[str, Any]]:
+    def messages(self, poll: Callable[[], None]) -> Iterator[dict[str, Any]]:
         """See `Worker.messages`."""
-        for message in self._worker.messages():
+        for message in self._worker.messages(poll):
             self._owed -= 1
             yield message
 

@@ -35,6 +35,9 @@ FIT = "square"
 INTERPOLATION = "nearest"
 RECIPE = "SCALING[:SIZE[:FIT[:INTERPOLATION]]]"
 DRAWN_PHOTOS = 8
+# No network that somebody serves takes so long to load or to convert; layers nested in layers that
+# repeat them may take for ever.
+LONGEST_S = 600
 
 
 @dataclass(frozen=True)
@@ -110,10 +113,12 @@ class Importer:
         """The process that converts, and the one that Keras answers in."""
         if self._converter is None or self._reference is None:
             enter = self._processes.enter_context
-            self._converter = enter(convert.Converter(lambda line: None))
+            self._converter = enter(convert.Converter(lambda line: None, longest_s=LONGEST_S))
             self._reference = self._converter
             if importlib.util.find_spec("tensorflow"):
-                self._reference = enter(convert.Converter(self._report, backend="tensorflow"))
+                self._reference = enter(
+                    convert.Converter(self._report, backend="tensorflow", longest_s=LONGEST_S)
+                )
         return self._converter, self._reference
 
     def import_model(self, model: ExternalModel, *, name: str, home: Path) -> bundles.Bundle:

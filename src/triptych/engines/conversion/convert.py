@@ -11,10 +11,12 @@ import contextlib
 import functools
 import importlib
 import importlib.abc
+import math
 import os
 import re
 import sys
 import tempfile
+import time
 import traceback
 import types
 from collections.abc import Sequence
@@ -94,15 +96,19 @@ class Converter:
     Args:
         report: Called with a line for people as each network starts.
         backend: Keras's; with any but ``"openvino"`` it can only `predict`.
+        longest_s: How long a request may take, in seconds: what somebody else built may never end.
 
     Raises:
         errors.SettingError: Keras is not installed.
     """
 
-    def __init__(self, report: Notify, *, backend: str = "openvino") -> None:
+    def __init__(
+        self, report: Notify, *, backend: str = "openvino", longest_s: float = math.inf
+    ) -> None:
         # Keras's OpenVINO backend imports SciPy without saying so.
         extras.require("Converting a network by Keras", "keras", "scipy", extra="keras")
         self._report = report
+        self._longest_s = longest_s
         self._worker = Worker(
             __name__,
             environment={
@@ -182,8 +188,16 @@ class Converter:
         return outputs
 
     def _request(self, message: dict[str, Any], what: str) -> Any:
+        end_s = time.monotonic() + self._longest_s
+
+        def poll() -> None:
+            if time.monotonic() >= end_s:
+                raise errors.EngineError(
+                    f"{what} was not done within {self._longest_s:g} s, so it was given up."
+                )
+
         self._worker.send(message)
-        answer = next(self._worker.messages(), None)
+        answer = next(self._worker.messages(poll), None)
         if answer is None:
             raise errors.EngineError(f"{what} failed: {self._worker.reason}")
         if answer["damaged"]:
