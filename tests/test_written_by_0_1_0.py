@@ -143,7 +143,8 @@ def test_a_project_opens_unchanged(home: Path, projects: Projects) -> None:
 def test_the_inbox_and_jobs_open_unchanged(home: Path, projects: Projects) -> None:
     assert as_json([dataclasses.asdict(one) for one in projects.inbox()]) == EXPECTED["inbox"]
     jobs = Jobs(projects, home)
-    assert as_json([job.to_dict() for job in jobs.of("shapes")]) == EXPECTED["jobs"]
+    # Of a job more is known by now.
+    assert_alike(as_json([job.to_dict() for job in jobs.of("shapes")]), EXPECTED["jobs"])
 
 
 def test_a_project_can_be_edited(projects: Projects) -> None:
