@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -147,6 +149,6 @@ def test_the_number_of_held_out_photos() -> None:
         ({"fine_tune": True, "budget_s": float("nan")}, "budget_s is nan"),
     ],
 )
-def test_impossible_settings_are_refused_at_once(config: dict[str, object], message: str) -> None:
+def test_impossible_settings_are_refused_at_once(config: dict[str, Any], message: str) -> None:
     with pytest.raises(errors.SettingError, match=message):
-        pipeline.check("garden", TrainingConfig(**config))  # type: ignore[arg-type]
+        pipeline.check("garden", TrainingConfig(**config))
