@@ -5,7 +5,7 @@
     signatures  what a file is, by its first bytes
     containers  what can be read off a file without unpacking it
     orientation which way up a photo is
-    tiff        TIFF, whose pixels are understood here
+    tiff/       TIFF, whose pixels are understood here
     deep_png    PNG of 16 bits
     depth       from deep samples to 8 bits
     pixels      from a Pillow image of any mode to an RGB array
