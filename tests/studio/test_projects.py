@@ -17,6 +17,8 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -24,6 +26,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from support import tiff_writer
 from support.images import picture
 from support.images import plain_image
 from support.images import squares
@@ -623,6 +626,37 @@ def test_photos_of_older_versions_are_measured_by_the_next_check(
     assert list(projects.dataset(garden.key).findings) == [
         dataclasses.replace(expected[0], sources=("ants/black.png",))
     ]
+
+
+def test_photos_whose_depth_was_guessed_are_found(projects: Projects, garden: Project) -> None:
+    ants, bees = garden.classes
+    for seed in range(6):
+        projects.add(garden.key, f"{seed}.png", squares(seed, size=(120, 180)), ants.id)
+        projects.add(garden.key, f"b{seed}.png", squares(50 + seed, size=(120, 180)), bees.id)
+    # A detector's 12 bits in files of 16, and the same picture where all 16 bits are used.
+    rng = np.random.default_rng(0)
+    values = np.kron(rng.integers(0, 4096, (12, 18)), np.ones((10, 10))).astype(np.uint16)
+    values[0, 0] = 4095
+    guessed = projects.add(garden.key, "detector.tif", deep_tiff(values), ants.id)
+    turned = values[::-1, ::-1].copy() * 16
+    turned[-1, -1] = 65535
+    projects.add(garden.key, "full.tif", deep_tiff(turned), ants.id)
+    (finding,) = projects.findings(garden.key)
+    assert (finding.kind, finding.sources) == ("guessed_depth", (guessed.digest,))
+    assert "12" in finding.message
+    (in_training,) = projects.dataset(garden.key).findings
+    assert in_training == dataclasses.replace(finding, sources=("ants/detector.tif",))
+    with projects.database.writing() as db:  # as a version wrote it that did not know
+        db.execute("UPDATE content SET depth_guess = NULL")
+    assert projects.findings(garden.key) == [finding]
+    with projects.database.reading() as db:
+        missing = db.execute("SELECT count(*) FROM content WHERE depth_guess IS NULL").fetchone()
+    assert missing == (0,)
+
+
+def deep_tiff(values: npt.NDArray[np.uint16]) -> bytes:
+    """A grey TIFF of 16 bits that does not say which value is white."""
+    return tiff_writer.write([tiff_writer.Page(values[..., None], 16, 1, 1)])
 
 
 @pytest.fixture

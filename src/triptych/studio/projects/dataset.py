@@ -24,12 +24,12 @@ from triptych.images.quality import Quality
 from triptych.studio.projects import naming
 
 _PHOTOS = """
-SELECT photo.digest, photo.name, class.name, format, quality IS NULL
+SELECT photo.digest, photo.name, class.name, format, quality IS NULL OR depth_guess IS NULL
 FROM photo JOIN content USING (digest) JOIN class ON class.id = photo.class
 WHERE photo.project = ? AND NOT excluded
 """
 _FACTS = """
-SELECT digest, sketch, format, height, width, quality FROM content
+SELECT digest, sketch, format, height, width, quality, depth_guess FROM content
 WHERE digest IN (SELECT digest FROM photo WHERE project = ? AND NOT excluded)
 """
 _MOST_CACHED = 16  # projects
@@ -95,13 +95,14 @@ def _scanned(db: sqlite3.Connection, project: int) -> Callable[[bytes, str], sca
     facts = {digest: rest for digest, *rest in db.execute(_FACTS, (project,))}
 
     def scanned_photo(digest: bytes, name: str) -> scan.ScannedPhoto:
-        sketch, kind, height, width, quality = facts[digest]
+        sketch, kind, height, width, quality, depth_guess = facts[digest]
         return scan.ScannedPhoto(
             digest=digest,
             sketch=near.Sketch.from_bytes(sketch),
             odd_format=scan.odd_format(name, kind),
             size=(height, width),
             quality=Quality.from_bytes(quality) if quality else None,
+            depth_guess=depth_guess or "",
         )
 
     return scanned_photo
@@ -143,6 +144,7 @@ class FindingsCache:
         checked = findings.in_order(
             [
                 *findings.odd_formats(photos),
+                *findings.guessed_depths(photos),
                 *findings.copies(photos),
                 *findings.quality(photos),
                 *findings.empty([name for name in classes if name not in with_photos], []),

@@ -95,4 +95,10 @@ _QUALITY = """
 ALTER TABLE content ADD COLUMN quality BLOB;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _QUALITY)
+# Why deep pixels were scaled as they were, as `triptych.data.scan.ScannedPhoto.depth_guess`; of
+# photos that were added before, it is found out later.
+_DEPTH_GUESS = """
+ALTER TABLE content ADD COLUMN depth_guess TEXT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _QUALITY, _DEPTH_GUESS)

@@ -28,6 +28,8 @@ from triptych.utils import files
 # How long a dismissal from the inbox can be undone.
 GRACE_S = 3600.0
 THUMBNAIL_PX = 240
+# Those whose files may not say which value is white.
+DEEP_FORMATS = ("PNG", "TIFF")
 _SCRATCH = ".writing"
 
 
@@ -52,7 +54,7 @@ class PhotoStore:
             errors.ImageError: It is not a readable photo.
             errors.StateError: It cannot be written.
         """
-        pixels = images.decode(data, limits=self.limits, enough=images.SCANNED_PX)
+        pixels, depth_guess = self._decode(data)
         facts = photo_table.PhotoFacts(
             digest=hashlib.sha256(data).hexdigest(),
             format=signatures.identify(data).name,
@@ -60,10 +62,19 @@ class PhotoStore:
             size_bytes=len(data),
             sketch=near.sketch(pixels),
             quality=quality.measure(pixels),
+            depth_guess=depth_guess,
         )
         self.blobs.put(facts.digest, data)
         self.blobs.draw_thumbnail(facts.digest, pixels)
         return facts
+
+    def _decode(self, data: bytes) -> tuple[UInt8Image, str]:
+        """A photo, and why its pixels were scaled as they were, where its file does not say how."""
+        guesses: list[str] = []
+        pixels = images.decode(
+            data, limits=self.limits, enough=images.SCANNED_PX, on_guess=guesses.append
+        )
+        return pixels, "; ".join(guesses)
 
     def note(self, db: sqlite3.Connection, facts: photo_table.PhotoFacts, data: bytes) -> bytes:
         """Write the row of a stored photo.
@@ -75,34 +86,42 @@ class PhotoStore:
         self.blobs.put(facts.digest, data)
         return photo_table.note(db, facts)
 
-    def measure_quality(self, project: int, *, most: int = -1) -> None:
+    def measure_earlier(self, project: int, *, most: int = -1) -> None:
         """Measure the photos of a project that were added by a version that did not.
 
-        By their thumbnails, which are as large as what is measured of a photo.
+        Quality is measured by their thumbnails, which are as large as what is measured of a photo;
+        the depth of pixels needs the files, but only those of formats that have deep ones.
 
         Args:
             project: Its number.
             most: How many at once; all for -1.
         """
         query = (
-            "SELECT digest FROM content WHERE quality IS NULL "
+            "SELECT digest, quality, depth_guess, format FROM content "
+            "WHERE (quality IS NULL OR depth_guess IS NULL) "
             "AND digest IN (SELECT digest FROM photo WHERE project = ?) LIMIT ?"
         )
         with self._database.reading() as db:
-            digests = [digest for (digest,) in db.execute(query, (project, most))]
-        if not digests:
+            rows = db.execute(query, (project, most)).fetchall()
+        if not rows:
             return
         measured = []
-        for digest in digests:
+        for digest, figures, depth_guess, kind in rows:
             with contextlib.suppress(errors.TriptychError):  # its file may be gone
-                pixels = images.decode(self.blobs.thumbnail(digest.hex()))
-                measured.append((quality.measure(pixels).to_bytes(), digest))
+                if figures is None:
+                    pixels = images.decode(self.blobs.thumbnail(digest.hex()))
+                    figures = quality.measure(pixels).to_bytes()
+                if depth_guess is None and kind in DEEP_FORMATS:
+                    _, depth_guess = self._decode(self.blobs.read(digest.hex()))
+                measured.append((figures, depth_guess or "", digest))
         # A page does not wait for another process that writes; it is measured another time, then.
         with (
             contextlib.suppress(errors.Overloaded),
             self._database.writing(patience_s=0) as db,
         ):
-            db.executemany("UPDATE content SET quality = ? WHERE digest = ?", measured)
+            db.executemany(
+                "UPDATE content SET quality = ?, depth_guess = ? WHERE digest = ?", measured
+            )
 
     def collect(self, *, patience_s: float = PATIENCE_S) -> None:
         """Remove the photos that no project and no inbox refers to.

@@ -38,6 +38,7 @@ class PhotoFacts:
         size_bytes: Of the file.
         sketch: To find its copies by.
         quality: How much it shows.
+        depth_guess: Why its pixels were scaled as they were, where the file does not say how.
     """
 
     digest: str
@@ -46,6 +47,7 @@ class PhotoFacts:
     size_bytes: int
     sketch: near.Sketch
     quality: Quality
+    depth_guess: str
 
 
 class Row(NamedTuple):
@@ -71,8 +73,8 @@ def note(db: sqlite3.Connection, facts: PhotoFacts) -> bytes:
     digest = bytes.fromhex(facts.digest)
     height, width = facts.size
     db.execute(
-        "INSERT INTO content (digest, format, width, height, size_bytes, sketch, quality) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO content (digest, format, width, height, size_bytes, sketch, quality, "
+        "depth_guess) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (
             digest,
             facts.format,
@@ -81,6 +83,7 @@ def note(db: sqlite3.Connection, facts: PhotoFacts) -> bytes:
             facts.size_bytes,
             facts.sketch.to_bytes(),
             facts.quality.to_bytes(),
+            facts.depth_guess,
         ),
     )
     return digest

@@ -269,7 +269,7 @@ class Projects(Transfer, Inbox):
         """
         with self.database.reading() as db:
             number = project_table.number_of(db, key)
-        self.photo_store.measure_quality(number, most=MEASURED_AT_ONCE)
+        self.photo_store.measure_earlier(number, most=MEASURED_AT_ONCE)
         with self.database.reading() as db:
             return list(self._checker.check(db, number, self.read))
 

@@ -53,7 +53,7 @@ class Transfer:
         """
         with self.database.reading() as db:
             title, number = project_table.find(db, key).title, project_table.number_of(db, key)
-        self.photo_store.measure_quality(number)
+        self.photo_store.measure_earlier(number)
         with self.database.reading() as db:
             return dataset.dataset_of(db, number, title, self.photo_store.blobs.read)
 

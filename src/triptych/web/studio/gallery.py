@@ -32,6 +32,7 @@ BADGES = {
     "exact_duplicate": "copy",
     "near_duplicate": "near copy",
     "odd_format": "odd name",
+    "guessed_depth": "brightness guessed",
     "blank": "blank",
     "dark": "nearly black",
     "bright": "nearly white",
