@@ -5,6 +5,7 @@ A probability stays a float in [0, 1] here and everywhere; `percent` makes perce
 
 from __future__ import annotations
 
+import heapq
 import html
 import warnings
 from collections.abc import Sequence
@@ -326,5 +327,5 @@ def top_guesses(probs: Sequence[float], labels: Sequence[Label], k: int) -> tupl
         labels: The labels, in output order, length C.
         k: How many; values above C give C.
     """
-    order = sorted(range(len(labels)), key=probs.__getitem__, reverse=True)  # stable
-    return tuple([Guess(labels[i], float(probs[i])) for i in order[:k]])
+    best = heapq.nlargest(k, range(len(labels)), key=probs.__getitem__)  # stable, as sorted() is
+    return tuple([Guess(labels[i], float(probs[i])) for i in best])
