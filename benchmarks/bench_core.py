@@ -72,8 +72,16 @@ def measure(photos: list[bytes], home: Path) -> dict[str, dict[str, float]]:
 
 def load(name: str, weights: str, precision: str, rule: str, home: Path) -> Classifier:
     """A committee that runs in one thread."""
-    options = {"precision": precision, "rule": rule, "home": home, "threads": 1, "streams": 1}
-    loaded = triptych.load(name, weights=weights, report=print, **options)
+    loaded = triptych.load(
+        name,
+        weights=weights,
+        precision=precision,
+        rule=rule,
+        home=home,
+        threads=1,
+        streams=1,
+        report=print,
+    )
     return Classifier(loaded.committee, threads=1)
 
 

@@ -11,6 +11,7 @@ copied into one.
 
 from __future__ import annotations
 
+import functools
 import io
 import statistics
 import sys
@@ -50,7 +51,7 @@ def main() -> None:
     photos = {name: camera(labelled, 0, size) for name, size in SIZES.items()}
     print({name: f"{len(data) / 1e6:.2f} MB" for name, data in photos.items()})
     decoders = decoding_ms(photos)
-    clock = {"f32": classify_ms(lite, photos), "auto": classify_ms(triptych.load("lite"), photos)}
+    clock = {precision: classify_ms(precision, photos) for precision in ("f32", "auto")}
     agreement = compare_answers(lite, labelled)
     verdict = agreement["committee"]
     common.finish(
@@ -91,8 +92,7 @@ def decoding_ms(photos: dict[str, bytes]) -> dict[str, dict[str, float]]:
     table = {
         decoder: {
             f"{name} 1/{times}": common.median_ms(
-                lambda work=work, name=name, times=times: work(photos[name], times),
-                repeats=REPEATS,
+                functools.partial(work, photos[name], times), repeats=REPEATS
             )
             for name, times in scales
         }
@@ -114,11 +114,15 @@ def installed() -> Iterator[tuple[str, Decoder]]:
         ("OpenCV", _opencv),
     ):
         try:
-            array = build()
+            decode = build()
         except (ImportError, RuntimeError) as error:
             print(f"{name} is left out: {error}")
             continue
-        yield name, lambda data, times, array=array: Image.fromarray(array(data, times))
+        yield name, functools.partial(_image, decode)
+
+
+def _image(decode: Decoder, data: bytes, times: int) -> Image.Image:
+    return Image.fromarray(decode(data, times))
 
 
 def _shorter(data: bytes) -> int:
@@ -164,8 +168,9 @@ def _opencv() -> Decoder:
 # From the bytes to the verdict
 
 
-def classify_ms(classifier: Classifier, photos: dict[str, bytes]) -> dict[str, float]:
+def classify_ms(precision: str, photos: dict[str, bytes]) -> dict[str, float]:
     """Median milliseconds of `classify`, in turns, and the ratio of largest to smallest."""
+    classifier = triptych.load("lite", precision=precision)
     spent: dict[str, list[float]] = {name: [] for name in photos}
     for turn in range(TURNS + 2):
         for name, photo in photos.items():
@@ -175,7 +180,6 @@ def classify_ms(classifier: Classifier, photos: dict[str, bytes]) -> dict[str, f
                 spent[name].append((time.perf_counter() - start) * 1000)
     median = {name: statistics.median(times) for name, times in spent.items()}
     median["ratio"] = median["12 MP"] / median["0.2 MP"]
-    precision = classifier.committee.members[0].engine.precision
     print(f"\nlite at {precision}: " + ", ".join(f"{k} {v:.3g}" for k, v in median.items()))
     return median
 

@@ -8,6 +8,7 @@ in all of them, then bf16 where the processor has it.
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from pathlib import Path
@@ -59,7 +60,7 @@ def measure(row: zoo.Backbone, path: Path) -> dict[str, float]:
     }
     for precision in ("f32", "bf16") if openvino.has_bf16() else ("f32",):
         engine = openvino.OpenVINOEngine(path, precision=precision)
-        ways[f"openvino {precision}"] = lambda engine=engine: engine.run(image)
+        ways[f"openvino {precision}"] = functools.partial(engine.run, image)
     return {name: common.median_ms(way, repeats=REPEATS) for name, way in ways.items()}
 
 

@@ -64,7 +64,7 @@ def studio(home: str) -> Iterator[int]:
     command += ["--committee", "lite", "--log-format", "off"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
-            line = next(line for line in process.stderr if "http://" in line)
+            line = next(line for line in process.stderr or () if "http://" in line)
             yield int(line.split("127.0.0.1:")[1].split("/")[0])
         finally:
             process.terminate()

@@ -18,7 +18,7 @@ def jpeg(kind: str, seed: int) -> bytes:
     ground = Image.fromarray(rng.integers(0, 140, (3, 4, 3), dtype=np.uint8))
     image = ground.resize(SIZE, Image.Resampling.BICUBIC)
     draw, colour = ImageDraw.Draw(image), tuple(map(int, rng.integers(120, 256, 3)))
-    x, y, r = rng.integers(45, 115), rng.integers(45, 83), rng.integers(18, 40)
+    x, y, r = (int(rng.integers(*bounds)) for bounds in ((45, 115), (45, 83), (18, 40)))
     if kind == "discs":
         draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
     elif kind == "crosses":

@@ -6,6 +6,7 @@ response.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import statistics
@@ -128,7 +129,7 @@ def _visits(key: str, digests: list[str]) -> dict[str, Callable[[Client, int], o
         "api": "/docs",
     }
     visits: dict[str, Callable[[Client, int], object]] = {
-        name: lambda client, _, path=path: client.get(path) for name, path in get.items()
+        name: functools.partial(_get, path) for name, path in get.items()
     }
     visits["thumbnail"] = lambda client, turn: client.get(_photo_path(digests, turn, "/thumb.jpg"))
     visits["photo"] = lambda client, turn: client.get(_photo_path(digests, turn, ".jpg"))
@@ -139,6 +140,10 @@ def _visits(key: str, digests: list[str]) -> dict[str, Callable[[Client, int], o
     new = (drawn.jpeg("bars", seed) for seed in itertools.count(5000))
     visits["upload"] = lambda client, _: client.upload(f"{project}/photos", {}, "1.jpg", next(new))
     return visits
+
+
+def _get(path: str, client: Client, _turn: int) -> object:
+    return client.get(path)
 
 
 def _photo_path(digests: list[str], turn: int, ending: str) -> str:
