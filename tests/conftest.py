@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from typing import ClassVar
 
 import hypothesis
 import jinja2
@@ -16,6 +17,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from jinja2.bccache import Bucket
+from werkzeug.routing import Rule
 
 from support import studios
 from triptych import settings
@@ -59,7 +61,20 @@ class CompiledTemplates(jinja2.BytecodeCache):
         self._bytecode[bucket.key] = bucket.bytecode_to_string()
 
 
+class CompiledRule(Rule):
+    """Rules of URLs, likewise: Werkzeug compiles two functions for each."""
+
+    _builders: ClassVar[dict[str, Any]] = {}
+
+    def _compile_builder(self, append_unknown: bool = True) -> Any:
+        key = f"{self._trace} {self.defaults} {append_unknown}"
+        if key not in self._builders:
+            self._builders[key] = super()._compile_builder(append_unknown)
+        return self._builders[key]
+
+
 Flask.jinja_options["bytecode_cache"] = CompiledTemplates()
+Flask.url_rule_class = CompiledRule
 
 # What files are called that start clusters.
 RAY = "test_scale_"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 # Where samples find the studio; readers put their own address there.
 SAMPLE_BASE = "http://127.0.0.1:5000"
-PATH = "openapi.json"
+PATH, KEY = "openapi.json", "openapi"
 ABOUT = (
     "Show one photo or many to a committee of networks and get one verdict for each. "
     "A probability is a number from 0 to 1."
@@ -58,6 +59,15 @@ REFUSALS = {
 ALWAYS = (401, 403, 429, 500)
 OF_IMAGES = (400, 413, 415)
 
+_served = flask.Blueprint("api-docs", __name__)
+
+
+@_served.get(f"/{PATH}")
+def openapi_json() -> flask.Response:
+    """The document as JSON."""
+    text = flask.json.dumps(document(), indent=2)
+    return flask.current_app.response_class(text, mimetype="application/json")
+
 
 def register(app: flask.Flask, blueprint: flask.Blueprint, *, keyless: bool) -> None:
     """Serve the API of a blueprint, and its document.
@@ -67,31 +77,43 @@ def register(app: flask.Flask, blueprint: flask.Blueprint, *, keyless: bool) -> 
         blueprint: Made by flask-smorest.
         keyless: Whether no key is required.
     """
-    app.config["OPENAPI_URL_PREFIX"] = "/"
-    app.config["OPENAPI_JSON_PATH"] = PATH
-    document = flask_smorest.Api()
-    document.ERROR_SCHEMA = response_schemas.Error
-    document.DEFAULT_ERROR_RESPONSE_NAME = None  # every status is named
-    document.init_app(
-        app,
+    app.register_blueprint(blueprint)
+    app.register_blueprint(_served)
+    prefix = app.config["APPLICATION_ROOT"]
+    app.extensions[KEY] = functools.cache(lambda: _build(blueprint, prefix, keyless=keyless))
+
+
+def document() -> dict[str, Any]:
+    """The document of the application that answers this request."""
+    document: dict[str, Any] = flask.current_app.extensions[KEY]()
+    return document
+
+
+def _build(blueprint: flask.Blueprint, prefix: str, *, keyless: bool) -> dict[str, Any]:
+    """The document, built when it is first requested, as most servers are never asked for it.
+
+    An application that answers requests takes no more blueprints, so flask-smorest reads them from
+    one that is made for it.
+    """
+    described = flask.Flask(__name__)
+    api = flask_smorest.Api()
+    api.ERROR_SCHEMA = response_schemas.Error
+    api.DEFAULT_ERROR_RESPONSE_NAME = None  # every status is named
+    api.init_app(
+        described,
         spec_kwargs={
             "title": "Triptych",
             "version": triptych.__version__,
             "openapi_version": "3.1.0",
             "info": {"description": ABOUT, "license": {"name": "Apache-2.0"}},
-            "servers": [{"url": app.config["APPLICATION_ROOT"]}],
+            "servers": [{"url": prefix}],
             "security": [] if keyless else [{name: []} for name in SECURITY],
         },
     )
     for name, scheme in SECURITY.items():
-        document.spec.components.security_scheme(name, scheme)
-    document.register_blueprint(blueprint)
-
-
-def document() -> dict[str, Any]:
-    """The document of the application that answers this request."""
-    apis = flask.current_app.extensions["flask-smorest"]["apis"]
-    document: dict[str, Any] = apis[""]["ext_obj"].spec.to_dict()
+        api.spec.components.security_scheme(name, scheme)
+    api.register_blueprint(blueprint)
+    document: dict[str, Any] = api.spec.to_dict()
     return document
 
 
