@@ -61,7 +61,7 @@ def test_files_are_found_by_every_suffix(row: Format, tmp_path: Path) -> None:
 @every_format
 def test_browsers_get_the_format_or_a_jpeg(row: Format) -> None:
     file = write(row)
-    sent, mime_type = preview.shown(file)
+    sent, mime_type = preview.displayable(file)
     assert mime_type == (row.mime_type if row.in_browsers else "image/jpeg")
     assert (sent == file) is row.in_browsers
     assert images.decode(preview.jpeg(file, longest_px=20)).shape == (15, 20, 3)

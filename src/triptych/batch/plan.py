@@ -88,18 +88,18 @@ class BatchPlan:
             yield from read_page(self.out, page, self.answered_on(page))
 
 
-def read_page(out: str, page: int, answered: bytes) -> Iterator[Chunk]:
+def read_page(out: str, page: int, done_flags: bytes) -> Iterator[Chunk]:
     """The chunks of a page that have no answers yet.
 
     Args:
         out: The folder of the answers.
         page: Counts from 0.
-        answered: A byte for each chunk of the page: 1 where its answers are written.
+        done_flags: A byte for each chunk of the page: 1 where its answers are written.
     """
-    if all(answered):
+    if all(done_flags):
         return
     rows = tables.unpack(storage.read(_page(out, page)))
-    for row, done in zip(rows, answered, strict=True):
+    for row, done in zip(rows, done_flags, strict=True):
         if not done:
             yield Chunk(row["chunk"], tuple(map(decode, row["sources"])))
 
@@ -148,11 +148,11 @@ def prepare(
         about = _make(out, locations, manifest, rows_per_file or ROWS_PER_FILE, on_listed)
     else:
         _check(out, about, {"sources": locations, "rows_per_file": rows_per_file, **manifest})
-    answered = bytearray(-(-about["photos"] // about["rows_per_file"]))
+    written = bytearray(-(-about["photos"] // about["rows_per_file"]))
     for number in shards.numbers(out):
-        if number < len(answered):
-            answered[number] = 1
-    return BatchPlan(out, about["photos"], about["rows_per_file"], answered)
+        if number < len(written):
+            written[number] = 1
+    return BatchPlan(out, about["photos"], about["rows_per_file"], written)
 
 
 class _PlanRecord(validation.OpenRecord):
@@ -172,13 +172,13 @@ def _read(out: str) -> dict[str, Any] | None:
                 "Use an empty folder."
             )
         return None
-    shown = storage.redact(location)
+    redacted = storage.redact(location)
     hint = "It is damaged, or of another Triptych. Take another folder."
     try:
         about: dict[str, Any] = validation.parse_json(storage.read(location))
     except ValueError as error:
-        raise errors.StateError(f"{shown} is not JSON: {error}. {hint}") from error
-    validation.load(_PlanRecord, about, f"{shown}: plan", error=errors.StateError, hint=hint)
+        raise errors.StateError(f"{redacted} is not JSON: {error}. {hint}") from error
+    validation.load(_PlanRecord, about, f"{redacted}: plan", error=errors.StateError, hint=hint)
     return about
 
 

@@ -74,15 +74,15 @@ def _stages(axes: Axes, samples: Sequence[Figures]) -> None:
 
 
 def _colours(names: Sequence[str]) -> list[str]:
-    known = {
+    fixed = {
         "decode": BEFORE[0],
         "preprocess": BEFORE[1],
         "combine": AFTER[0],
         "HTTP": AFTER[1],
     }
-    members = [name for name in names if name not in known]
+    members = [name for name in names if name not in fixed]
     colours = {name: MEMBERS[n % len(MEMBERS)] for n, name in enumerate(members)}
-    return [(known | colours)[name] for name in names]
+    return [(fixed | colours)[name] for name in names]
 
 
 def _rates(axes: Axes, samples: Sequence[Figures]) -> None:

@@ -182,9 +182,9 @@ class MetricsRecord(validation.OpenRecord):
         if sizes != [classes] * classes:
             expected = f"{classes} rows of {classes} numbers, as there are classes"
             raise validation.wrong(parts["confusion"], expected, "confusion")
-        answered = sum(map(sum, parts["confusion"]))
-        if answered != parts["images"]:
-            raise validation.wrong(parts["images"], f"{answered}, as in confusion", "images")
+        total = sum(map(sum, parts["confusion"]))
+        if total != parts["images"]:
+            raise validation.wrong(parts["images"], f"{total}, as in confusion", "images")
         sizes = [point["images_per_class"] for point in parts.get("learning_curve", ())]
         if sizes != sorted(set(sizes)):
             expected = "ascending numbers of images_per_class"

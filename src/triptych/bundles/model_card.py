@@ -62,11 +62,11 @@ class CardRecord(validation.Record):
         return {field: parts[field] for field in FIELDS if parts.get(field)}
 
 
-def check_texts(given: object) -> dict[str, str]:
+def check_texts(value: object) -> dict[str, str]:
     """The texts that people write, trimmed; empty ones are left out.
 
     Args:
-        given: Texts by the fields of `FIELDS`.
+        value: Texts by the fields of `FIELDS`.
 
     Raises:
         errors.SettingError: An unknown field, something other than a text, or a text that is too
@@ -76,7 +76,7 @@ def check_texts(given: object) -> dict[str, str]:
         >>> check_texts({"use": " Weeds in my garden. ", "contact": ""})
         {'use': 'Weeds in my garden.'}
     """
-    texts: dict[str, str] = validation.load(CardRecord, given, "card")
+    texts: dict[str, str] = validation.load(CardRecord, value, "card")
     return texts
 
 
@@ -112,10 +112,10 @@ def missing_promise(about: Mapping[str, Any]) -> str | None:
     photos = about.get("data", {})
     if missing is None or not missing.lacking or not photos.get("held_out") or not photos["train"]:
         return missing.message if missing else None
-    answered = photos["train"] / (photos["train"] + photos.get("val", 0))
+    fraction = photos["train"] / (photos["train"] + photos.get("val", 0))
     return (
-        f"{missing.reason} Add about {counted(missing.more(answered), 'photo')} and train again; "
-        f"{percent(1 - answered, 0)} of all photos are held out to measure with."
+        f"{missing.reason} Add about {counted(missing.more(fraction), 'photo')} and train again; "
+        f"{percent(1 - fraction, 0)} of all photos are held out to measure with."
     )
 
 
@@ -123,11 +123,11 @@ def _licence(about: dict[str, Any], texts: Mapping[str, str]) -> list[str]:
     if "licence" in texts:
         # Quoted as JSON, which is YAML.
         name = json.dumps(texts["licence"], ensure_ascii=False, allow_nan=False)
-        known = LICENCES.get(texts["licence"])
-        return [f"license: {known}"] if known else ["license: other", f"license_name: {name}"]
+        licence = LICENCES.get(texts["licence"])
+        return [f"license: {licence}"] if licence else ["license: other", f"license_name: {name}"]
     licences = {member.get("licence", "") for member in about["members"]}
-    known = LICENCES.get(licences.pop(), "other") if len(licences) == 1 else "other"
-    return [f"license: {known}"]
+    licence = LICENCES.get(licences.pop(), "other") if len(licences) == 1 else "other"
+    return [f"license: {licence}"]
 
 
 def _front_matter(
@@ -162,11 +162,13 @@ def _front_matter(
 
 def _text(about: dict[str, Any], metrics: dict[str, Any], texts: Mapping[str, str]) -> list[str]:
     labels = [_plain(plain_text(row["name"])) for row in about["labels"]]
-    shown = ", ".join(labels[:50]) + (f" and {len(labels) - 50} more" if len(labels) > 50 else "")
+    class_list = ", ".join(labels[:50]) + (
+        f" and {len(labels) - 50} more" if len(labels) > 50 else ""
+    )
     lines = [
         f"# {about['name']}",
         "",
-        f"An image classifier of {len(labels)} classes: {shown}.",
+        f"An image classifier of {len(labels)} classes: {class_list}.",
         *_paragraphs(texts, "description"),
         *_section(texts, "use", "Intended use"),
         "",
@@ -251,14 +253,14 @@ def _members(about: dict[str, Any]) -> list[str]:
 
 
 def _fine_tuning(about: dict[str, Any]) -> list[str]:
-    kept = [record for record in about.get("fine_tuned", []) if record["kept"]]
+    adopted = [record for record in about.get("fine_tuned", []) if record["kept"]]
     lines = [
         f"- {record['member']}: {record['layers']} layers were fine-tuned for "
         f"{record['best_epoch']} epochs; right before: "
         f"{share_of(record['before']['held_out'], record['photos'])}, after: "
         f"{share_of(record['after']['held_out'], record['photos'])}, of {record['photos']} photos "
         "that it was not trained on; they select the epoch, and calibrate the committee"
-        for record in kept
+        for record in adopted
     ]
     return ["", "Fine-tuned:", "", *lines] if lines else []
 

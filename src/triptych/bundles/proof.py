@@ -100,11 +100,11 @@ def _check_shapes(member: Member, classes: int) -> None:
         )
     if member.ood is None:
         return
-    known = member.ood.features.shape[1]
-    if output.features.shape != (1, known):
+    dim = member.ood.features.shape[1]
+    if output.features.shape != (1, dim):
         raise errors.BundleError(
             f"the network of {member.name} has {output.features.shape[-1]} features, and its "
-            f"training photos have {known}"
+            f"training photos have {dim}"
         )
     if len(member.ood.labels) and member.ood.labels.max() >= classes:
         raise errors.BundleError(

@@ -98,14 +98,14 @@ def find(home: Path, name: str) -> Bundle:
         errors.BundleError: It is damaged.
     """
     bare, at, version = name.partition("@")
-    kept = [str(each) for each in versions(home, bare)]
-    if not kept or (at and version not in kept):
+    stored = [str(each) for each in versions(home, bare)]
+    if not stored or (at and version not in stored):
         raise unknown(home, name)
     number = version or active(home, bare)
     if number is None:
-        latest = f"{bare}@{kept[-1]}"
+        latest = f"{bare}@{stored[-1]}"
         raise errors.UnknownName(
-            f"No version of {bare} is published; there are: {', '.join(kept)}. Name one, as "
+            f"No version of {bare} is published; there are: {', '.join(stored)}. Name one, as "
             f"{latest}, or publish one with `triptych bundles activate {latest}`."
         )
     return read(folder(home, bare) / str(number))
@@ -118,9 +118,9 @@ def unknown(home: Path, name: str) -> errors.UnknownName:
             f"{storage.redact(name)} is a URL; expected a committee in this home. "
             "Import it first with `triptych bundles import URL`."
         )
-    known = ", ".join([*RESERVED_COMMITTEES, *names(home)])
+    available = ", ".join([*RESERVED_COMMITTEES, *names(home)])
     return errors.UnknownName(
-        f"There is no committee {name!r}; expected one of: {known}. "
+        f"There is no committee {name!r}; expected one of: {available}. "
         "`triptych train` makes a new one."
     )
 
@@ -147,13 +147,13 @@ def active(home: Path, name: str) -> int | None:
         name: Name of the bundle.
     """
     while True:
-        pointer, kept = _pointer(home, name), versions(home, name)
+        pointer, stored = _pointer(home, name), versions(home, name)
         # Consistent only if nothing was published between the two reads.
         if pointer == _pointer(home, name):
             break
     if pointer is None:
-        return max(kept, default=None)
-    return next((version for version in kept if pointer == str(version)), None)
+        return max(stored, default=None)
+    return next((version for version in stored if pointer == str(version)), None)
 
 
 def activate(home: Path, name: str, version: int | None) -> None:

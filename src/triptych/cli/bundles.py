@@ -136,9 +136,9 @@ def import_bundle(file: str, name: str | None, **options: Any) -> None:
 
 def _row(facts: dict[str, Any]) -> tuple[str, ...]:
     active = "none" if facts["active"] is None else str(facts["active"])
-    right = facts.get("damage", "")
+    accuracy = facts.get("damage", "")
     if facts["top1"] is not None:
-        right = formatting.accuracy(facts["top1"], facts["interval"], facts["images"])
-    kept, classes = ", ".join(map(str, facts["versions"])), str(len(facts["classes"]))
+        accuracy = formatting.accuracy(facts["top1"], facts["interval"], facts["images"])
+    published, classes = ", ".join(map(str, facts["versions"])), str(len(facts["classes"]))
     members = ", ".join(facts["members"])
-    return (facts["name"], active, kept, classes, members, right, facts["created"])
+    return (facts["name"], active, published, classes, members, accuracy, facts["created"])

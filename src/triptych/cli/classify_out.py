@@ -138,23 +138,23 @@ def classify(
 
         # Without --home each node uses its own home folder.
         home = in_force.home.absolute() if options["home"] else None
-        answered = folders.classify(
+        shards = folders.classify(
             plan,
             manifest,
             batch.Preprocessor.of(classifier, manifest),
             cores=in_force.threads or 1,
             home=home,
         )
-        _follow(plan, answered)
+        _follow(plan, shards)
 
 
-def _follow(plan: batch.BatchPlan, answered: Iterator[batch.Shard]) -> None:
+def _follow(plan: batch.BatchPlan, shards: Iterator[batch.Shard]) -> None:
     total = plan.remaining_photos
     progress = Progress(total)
     try:
         with common.Stages() as stages:
             stages.show("Classifying", 0, total)
-            for part in answered:
+            for part in shards:
                 progress.add(part)
                 stages.show("Classifying", progress.done, total)
                 progress.print_line()

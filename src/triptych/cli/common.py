@@ -241,22 +241,22 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in (lines[0], rule, *lines[1:]))
 
 
-def sure_cells(share: float, right: float | None, photos: int) -> tuple[str, str, str]:
+def sure_cells(share: float, accuracy: float | None, photos: int) -> tuple[str, str, str]:
     """Table cells: answers called sure, how many of them are right, and the 95 % interval of that.
 
     Args:
         share: Of the answers called sure, in [0, 1].
-        right: Of these the share that is right; ``None`` if there are none, or it is not known.
+        accuracy: Of these the share that is right; ``None`` if there are none, or it is not known.
         photos: How many were answered.
     """
     from triptych.evaluation import metrics
 
     count = round(share * photos)
     called = formatting.share_of(share, photos)
-    if right is None:
+    if accuracy is None:
         return called, "", ""
-    interval = metrics.wilson(round(right * count), count)
-    return called, formatting.share_of(right, count), formatting.percent_range(*interval)
+    interval = metrics.wilson(round(accuracy * count), count)
+    return called, formatting.share_of(accuracy, count), formatting.percent_range(*interval)
 
 
 def skipped(failures: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -65,11 +65,11 @@ def _count(classifier: Classifier, photos: Labelled, fit: str | None) -> dict[st
     named = ((str(path), path) for path, _ in photos.photos)
     with common.progress(len(photos.photos), "Evaluating") as bar:
         answers = classifier.score_many(named, ClassifyOptions(fit=fit))
-        for answer, (_, truth) in zip(answers, photos.photos, strict=True):
+        for answer, (_, label) in zip(answers, photos.photos, strict=True):
             if isinstance(answer, Failure):
                 skipped.append(answer)
             else:
-                evaluation.add(answer.probs, truth)
+                evaluation.add(answer.probs, label)
             bar.update(1)
     report = evaluation.to_dict()
     report["committee"] = {"name": committee.name, **report["committee"]}

@@ -141,11 +141,11 @@ def _sure_cells(figures: Figures, photos: int) -> tuple[str, str, str]:
     cells = [
         common.sure_cells(each["sure"], each.get("sure_right"), photos) for each in (before, after)
     ]
-    called, right, interval = (
+    called, correct, interval = (
         " → ".join(cell or "-" for cell in pair) if any(pair) else ""
         for pair in zip(*cells, strict=True)
     )
-    return called, right, interval
+    return called, correct, interval
 
 
 def _points(share: float) -> str:

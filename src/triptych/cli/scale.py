@@ -57,11 +57,11 @@ def cluster_options(command: common.Command) -> common.Command:
     return command
 
 
-def read(given: dict[str, Any]) -> tuple[Settings, Arguments]:
+def read(options: dict[str, Any]) -> tuple[Settings, Arguments]:
     """Settings and arguments from options and the environment.
 
     Args:
-        given: Values of the options, by their names.
+        options: Values of the options, by their names.
 
     Raises:
         errors.SettingError: One has an impossible value.
@@ -70,7 +70,7 @@ def read(given: dict[str, Any]) -> tuple[Settings, Arguments]:
 
     rows = {row.name: row for row in settings.SETTINGS}
     in_force = settings.load(
-        os.environ, **{name: value for name, value in given.items() if name in rows}
+        os.environ, **{name: value for name, value in options.items() if name in rows}
     )
 
     def changed(*names: str) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def read(given: dict[str, Any]) -> tuple[Settings, Arguments]:
     # Settings that differ from their defaults are passed on: the environment of replicas on other
     # machines is another one.
     return in_force, arguments.read(
-        **{name: value for name, value in given.items() if name not in rows},
+        **{name: value for name, value in options.items() if name not in rows},
         **{name: str(value) for name, value in changed(*FIELDS).items()},
         needs_key=bool(in_force.api_key),
         settings=changed(*ROWS, "host"),
@@ -140,7 +140,9 @@ def config(ctx: click.Context, /, kuberay: bool, **options: Any) -> None:
     cluster.require()
     from triptych.scale import config
 
-    given = [name for name in PODS if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    pod_options = [
+        name for name in PODS if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
     pods = {name.removeprefix("worker_"): options.pop(name) for name in PODS}
     in_force, arguments = read(options)
     if kuberay:
@@ -152,7 +154,7 @@ def config(ctx: click.Context, /, kuberay: bool, **options: Any) -> None:
         pods["memory_gib"] = pods.pop("memory")
         click.echo(config.kuberay(arguments, config.Pods(**pods)), nl=False)
         return
-    if given:
-        option = f"--{given[0].replace('_', '-')}"
+    if pod_options:
+        option = f"--{pod_options[0].replace('_', '-')}"
         raise errors.SettingError(f"{option} is for pods of Kubernetes. Add --kuberay, or omit it.")
     click.echo(config.serve(arguments, port=in_force.port), nl=False)

@@ -40,11 +40,11 @@ def labelled(folder: Path, labels: Sequence[Label]) -> Labelled:
         raise errors.SourceError(
             f"{folder} is not a folder; expected one that holds a folder of photos per class."
         )
-    known = {_key(text): label.index for label in labels for text in (label.name, label.id)}
+    index_of = {_key(text): label.index for label in labels for text in (label.name, label.id)}
     photos: list[tuple[Path, int]] = []
     skipped: list[Failure] = []
     for path in sorted(folder.iterdir()):
-        index = known.get(_key(path.name))
+        index = index_of.get(_key(path.name))
         if index is not None:
             photos.extend((photo, index) for photo in walk(path))
         elif path.is_dir() and not path.name.startswith("."):

@@ -139,9 +139,9 @@ def _code_page(path: Path, raw: set[bytes]) -> tuple[str, str]:
     # Endings, numbers and other ASCII would outweigh the letters that tell.
     telling = b"\n".join(sorted({part for name in raw for part in name.split(b"/")} - _ascii(raw)))
     for guess in chardet.detect_all(telling, ignore_threshold=True):
-        known = _CODE_PAGES.get((guess["encoding"] or "").lower())
-        if known and _is_plausible(raw, known[0]):
-            return known
+        code_page = _CODE_PAGES.get((guess["encoding"] or "").lower())
+        if code_page and _is_plausible(raw, code_page[0]):
+            return code_page
     raise errors.SourceError(
         f"The names in {path.name!r} are not in UTF-8, and no code page makes sense of them. Pack "
         f"it again with a program that writes UTF-8, or unpack it and give the folder."

@@ -111,7 +111,7 @@ def quantile_for(quantiles: Sequence[float], coverage: float) -> float:
         (0.9, 0.91, 0.5)
     """
     check_coverage(coverage)
-    return next(q for known, q in zip(GRID, quantiles, strict=True) if known >= coverage)
+    return next(q for level, q in zip(GRID, quantiles, strict=True) if level >= coverage)
 
 
 def set_sizes(probs: Probs, quantile: float) -> Indices:

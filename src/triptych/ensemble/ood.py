@@ -104,14 +104,14 @@ class OODReference:
         try:
             file = arrays.read_npz(path)
             features = file["features"].astype(np.float32)
-            read = cls(features, file["distances"], int(file["neighbours"]))
+            reference = cls(features, file["distances"], int(file["neighbours"]))
             if "digests" in file:  # not written by early versions
                 labels = file["labels"].astype(np.intp)
-                read = dataclasses.replace(read, digests=file["digests"], labels=labels)
-            read.check()
+                reference = dataclasses.replace(reference, digests=file["digests"], labels=labels)
+            reference.check()
         except (KeyError, TypeError, ValueError) as error:
             raise errors.BundleError(f"{path} cannot be read: {error}. It is damaged.") from error
-        return read
+        return reference
 
     def check(self) -> None:
         """Refuse arrays that do not fit together.
@@ -171,11 +171,11 @@ def fit(
         array([0.5 , 0.01])
     """
     if len(features) > limit:
-        kept = np.sort(np.random.default_rng(seed).choice(len(features), limit, replace=False))
-        features, groups = features[kept], None if groups is None else groups[kept]
-        typical = None if typical is None else typical[kept]
+        sample = np.sort(np.random.default_rng(seed).choice(len(features), limit, replace=False))
+        features, groups = features[sample], None if groups is None else groups[sample]
+        typical = None if typical is None else typical[sample]
         if len(digests):
-            digests, labels = digests[kept], labels[kept]
+            digests, labels = digests[sample], labels[sample]
     unit = _unit(features).astype(np.float16).astype(np.float32)
     group_of = np.arange(len(unit)) if groups is None else groups
     held_out = [
@@ -239,8 +239,8 @@ def nearest(reference: OODReference, features: Array, count: int) -> list[list[N
         >>> [[n.label for n in row] for row in nearest(reference, np.array([[1, 3]]), 2)]
         [[7, 5]]
     """
-    known = reference.features[: len(reference.digests)]
-    gaps = 1 - _unit(features) @ known.T  # (M, N)
+    training = reference.features[: len(reference.digests)]
+    gaps = 1 - _unit(features) @ training.T  # (M, N)
     order = np.argsort(gaps, axis=1, kind="stable")[:, :count]
     return [
         [
@@ -267,13 +267,13 @@ def _chunks(count: int) -> list[slice]:
 
 def _mean_distances(
     rows: Array,
-    known: Array,
+    training: Array,
     neighbours: int,
     *,
     apart: Mask | Literal[True] = True,
 ) -> Float32Array:
     """Mean distance (M,) to the nearest of those ``apart`` (M, N); infinite where too few are."""
-    gaps = np.where(apart, 1 - rows @ known.T, np.inf)  # (M, N)
-    count = min(neighbours, len(known))
+    gaps = np.where(apart, 1 - rows @ training.T, np.inf)  # (M, N)
+    count = min(neighbours, len(training))
     nearest = np.partition(gaps, count - 1, axis=1)[:, :count]
     return np.asarray(nearest.mean(axis=1), np.float32)

@@ -77,16 +77,16 @@ class MissingPromise:
     @property
     def reason(self) -> str:
         """Why, in a sentence."""
-        answered, promise = counted(self.photos, "photo"), percent(self.precision, None)
+        photos, promise = counted(self.photos, "photo"), percent(self.precision, None)
         if self.lacking:
             verb = "was" if self.photos == 1 else "were"
             return (
-                f"Only {answered} {verb} answered while learning; at least "
+                f"Only {photos} {verb} answered while learning; at least "
                 f"{least_photos(self.precision)} without a mistake are needed before Triptych can "
                 f"promise {promise}."
             )
         return (
-            f"Of the {answered} answered while learning, too many of the most probable answers "
+            f"Of the {photos} answered while learning, too many of the most probable answers "
             f"were wrong to promise {promise}."
         )
 

@@ -82,16 +82,16 @@ def advise(
         ('bees', 4, 10)
     """
     counts = np.bincount(truth, minlength=len(labels))
-    right = np.bincount(truth[probs.argmax(axis=1) == truth], minlength=len(labels))
+    correct = np.bincount(truth[probs.argmax(axis=1) == truth], minlength=len(labels))
     rises = _rises(curve)
     candidates = []
     for index, label in enumerate(labels):
         others = np.delete(counts, index)
-        all_others, right_others = int(others.sum()), int(np.delete(right, index).sum())
+        all_others, right_others = int(others.sum()), int(np.delete(correct, index).sum())
         if not counts[index] or not all_others:
             continue
         short = bool(counts[index] < SHORT * statistics.median(others[others > 0].tolist()))
-        share = (int(right[index]), int(counts[index]))
+        share = (int(correct[index]), int(counts[index]))
         if (rises or short) and _is_less(*share, right_others, all_others):
             photos, others_share = share[1], right_others / all_others
             candidates.append(Advice(label, photos, share[0], others_share, rises, short))
@@ -99,14 +99,14 @@ def advise(
     return max(candidates, key=lambda advice: advice.photos - advice.right, default=None)
 
 
-def _is_less(right: int, photos: int, right_others: int, others: int) -> bool:
+def _is_less(correct: int, photos: int, right_others: int, others: int) -> bool:
     """Whether a share is smaller than another by more than chance explains, at 95 %.
 
     Source: Newcombe, "Interval estimation for the difference between independent proportions",
     1998, method 10.
     """
-    share, usual = right / photos, right_others / others
-    up = metrics.wilson(right, photos)[1] - share
+    share, usual = correct / photos, right_others / others
+    up = metrics.wilson(correct, photos)[1] - share
     down = usual - metrics.wilson(right_others, others)[0]
     return usual - share > math.hypot(up, down)
 

@@ -49,10 +49,10 @@ def prepare(labels: Sequence[str], numbers: Numbers) -> dict[str, Any]:
     if not numbers:
         return {"numbers": {}}
     counts = numbers["confusion"]
-    answered = [sum(column) for column in zip(*counts, strict=True)]
+    predicted = [sum(column) for column in zip(*counts, strict=True)]
     classes = [
         {**row, "answered": times}
-        for row, times in zip(numbers["per_class"], answered, strict=True)
+        for row, times in zip(numbers["per_class"], predicted, strict=True)
     ]
     return {
         "numbers": numbers,

@@ -64,16 +64,16 @@ def rank(probs: Probs, labels: Labels) -> list[LabelIssue]:
         (3, 1, 0)
     """
     (photos,) = np.nonzero((labels >= 0) & (labels < probs.shape[1]))
-    judged = judge(probs[photos], labels[photos])
+    judgement = judge(probs[photos], labels[photos])
     return [
         LabelIssue(
             photo=int(photos[row]),
             given=int(labels[photos[row]]),
-            suggested=int(judged.suggested[row]),
-            score=float(judged.scores[row]),
-            likely=bool(judged.likely[row]),
+            suggested=int(judgement.suggested[row]),
+            score=float(judgement.scores[row]),
+            likely=bool(judgement.likely[row]),
         )
-        for row in np.argsort(-judged.scores, kind="stable")
+        for row in np.argsort(-judgement.scores, kind="stable")
     ]
 
 
@@ -92,29 +92,29 @@ class Judgement:
     likely: Mask
 
 
-def judge(probs: Probs, given: Labels) -> Judgement:
+def judge(probs: Probs, labels: Labels) -> Judgement:
     """Compare labels with predictions.
 
     Args:
         probs: Out-of-fold probabilities, shape (N, C), C at least 2.
-        given: The photos' labels, shape (N,).
+        labels: The photos' labels, shape (N,).
 
     Example:
         >>> judge(np.array([[0.9, 0.1], [0.2, 0.8], [0.9, 0.1]]), np.array([0, 1, 1])).likely
         array([False, False,  True])
     """
     probs = probs.astype(np.float64)
-    usual = thresholds(probs, given)  # (C,)
+    usual = thresholds(probs, labels)  # (C,)
     # Of the classes that reach what is usual for them the most probable one.
     reached = probs >= usual - _ROUNDING
     best = np.where(reached, probs, -np.inf).argmax(axis=1)
     believed = np.where(reached.any(axis=1), best, _NONE)
-    likely = (believed != _NONE) & (believed != given) & (probs.argmax(axis=1) != given)
-    others = _without(probs, given).argmax(axis=1)
+    likely = (believed != _NONE) & (believed != labels) & (probs.argmax(axis=1) != labels)
+    others = _without(probs, labels).argmax(axis=1)
     # Each class is measured by what is usual for it; shifted so that none falls below zero.
     fair = probs - usual + usual.max()
     fair /= fair.sum(axis=1, keepdims=True)
-    margin = fair[np.arange(len(given)), given] - _without(fair, given).max(axis=1)
+    margin = fair[np.arange(len(labels)), labels] - _without(fair, labels).max(axis=1)
     return Judgement(
         scores=np.asarray((1 - margin) / 2),
         suggested=np.where(likely, believed, others),
@@ -122,12 +122,12 @@ def judge(probs: Probs, given: Labels) -> Judgement:
     )
 
 
-def thresholds(probs: Probs, given: Labels) -> Float64Array:
+def thresholds(probs: Probs, labels: Labels) -> Float64Array:
     """The mean probability that photos of a class give to their own class.
 
     Args:
         probs: Shape (N, C).
-        given: Shape (N,).
+        labels: Shape (N,).
 
     Returns:
         Shape (C,); 1 for a class without photos, of which nothing is known.
@@ -136,13 +136,13 @@ def thresholds(probs: Probs, given: Labels) -> Float64Array:
         >>> thresholds(np.array([[0.9, 0.1], [0.7, 0.3]]), np.array([0, 0])).round(3)
         array([0.8, 1. ])
     """
-    label_probs = probs[np.arange(len(given)), given]
-    counts = np.bincount(given, minlength=probs.shape[1])
-    sums = np.bincount(given, weights=label_probs, minlength=probs.shape[1])
+    label_probs = probs[np.arange(len(labels)), labels]
+    counts = np.bincount(labels, minlength=probs.shape[1])
+    sums = np.bincount(labels, weights=label_probs, minlength=probs.shape[1])
     return np.where(counts > 0, sums / np.maximum(counts, 1), 1.0)
 
 
-def _without(probs: Probs, given: Labels) -> Probs:
+def _without(probs: Probs, labels: Labels) -> Probs:
     others = probs.copy()
-    others[np.arange(len(given)), given] = -np.inf
+    others[np.arange(len(labels)), labels] = -np.inf
     return others

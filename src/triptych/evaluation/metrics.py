@@ -94,8 +94,8 @@ def accuracy(probs: Probs, truth: Labels) -> Accuracy:
         >>> accuracy(probs, np.array([0, 1])).share
         0.5
     """
-    right = int((probs.argmax(axis=1) == truth).sum())
-    return Accuracy(right / len(truth), *wilson(right, len(truth)))
+    correct = int((probs.argmax(axis=1) == truth).sum())
+    return Accuracy(correct / len(truth), *wilson(correct, len(truth)))
 
 
 def top_k(probs: Probs, truth: Labels, k: int) -> float:
@@ -161,11 +161,11 @@ def per_class(probs: Probs, truth: Labels) -> ClassScores:
         [0.5, 0.0]
     """
     counts = confusion(probs, truth)
-    right, answered, support = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
+    correct, predicted, support = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
     return ClassScores(
-        _share(right, answered),
-        _share(right, support),
-        _share(2 * right, answered + support),
+        _share(correct, predicted),
+        _share(correct, support),
+        _share(2 * correct, predicted + support),
         support,
     )
 
@@ -247,12 +247,12 @@ def reliability(probs: Probs, truth: Labels, *, bins: int = BINS) -> list[Bin]:
     return bins_of(probs.max(axis=1), probs.argmax(axis=1) == truth, bins=bins)
 
 
-def bins_of(top: npt.NDArray[np.floating[Any]], right: Mask, *, bins: int = BINS) -> list[Bin]:
+def bins_of(top: npt.NDArray[np.floating[Any]], correct: Mask, *, bins: int = BINS) -> list[Bin]:
     """`reliability` from the answers alone, without the other probabilities.
 
     Args:
         top: Probability of each answer, shape (N,).
-        right: Whether it was right, shape (N,).
+        correct: Whether it was right, shape (N,).
         bins: How many intervals [0, 1] is cut into.
 
     Example:
@@ -267,7 +267,7 @@ def bins_of(top: npt.NDArray[np.floating[Any]], right: Mask, *, bins: int = BINS
             low=float(edges[number]),
             high=float(edges[number + 1]),
             prob=float(top[numbers == number].mean()),
-            accuracy=float(right[numbers == number].mean()),
+            accuracy=float(correct[numbers == number].mean()),
             count=int((numbers == number).sum()),
         )
         for number in np.unique(numbers)

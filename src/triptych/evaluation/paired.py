@@ -101,8 +101,8 @@ def compare(
 def _against(pair: tuple[Probs, Probs], truth: Labels | None) -> dict[str, Any]:
     before, after = (probs.argmax(axis=1) for probs in pair)
     target = before if truth is None else truth
-    right, still = before == target, after == target
-    loss = paired(int((right & ~still).sum()), int((still & ~right).sum()), len(target))
+    was_correct, still = before == target, after == target
+    loss = paired(int((was_correct & ~still).sum()), int((still & ~was_correct).sum()), len(target))
     return {
         "agreement": float((before == after).mean()),
         "loss": loss.share,

@@ -106,15 +106,15 @@ class RuleScores(NamedTuple):
             ``sure_right`` (of those the share that is right, ``None`` without any), and where
             there are prediction sets ``coverage`` and ``set_size``.
         """
-        right = self.rank < 1
+        correct = self.rank < 1
         return {
-            "top1": float(right.mean()),
+            "top1": float(correct.mean()),
             "top5": float((self.rank < 5).mean()),
-            "interval": [round(end, 4) for end in metrics.wilson(int(right.sum()), len(right))],
-            "ece": metrics.gap(metrics.bins_of(self.top, right)),
+            "interval": [round(end, 4) for end in metrics.wilson(int(correct.sum()), len(correct))],
+            "ece": metrics.gap(metrics.bins_of(self.top, correct)),
             "cost": float(self.cost.mean()),
             "sure": float(self.sure.mean()),
-            "sure_right": float(right[self.sure].mean()) if self.sure.any() else None,
+            "sure_right": float(correct[self.sure].mean()) if self.sure.any() else None,
             **({"coverage": float(self.covered.mean())} if len(self.covered) else {}),
             **({"set_size": float(self.size.mean())} if len(self.size) else {}),
         }

@@ -185,9 +185,9 @@ def extract(
         errors.ImageError: A photo cannot be read after all.
     """
     digests = [photo.digest for photo in photos]
-    known = [store.get(extractor.space, digests) for extractor in extractors]
+    stored = [store.get(extractor.space, digests) for extractor in extractors]
     lacking = {
-        photo.digest: (photo, [photo.digest not in vectors for vectors in known])
+        photo.digest: (photo, [photo.digest not in vectors for vectors in stored])
         for photo in photos
     }
     requests = [request for request in lacking.values() if any(request[1])]
@@ -197,7 +197,7 @@ def extract(
         while batch := list(itertools.islice(computed, BATCH)):
             if stop():
                 raise errors.Stopped("Stopped; the features computed so far are kept.")
-            for number, (extractor, vectors) in enumerate(zip(extractors, known, strict=True)):
+            for number, (extractor, vectors) in enumerate(zip(extractors, stored, strict=True)):
                 computed_now = {
                     digest: vector
                     for digest, by_extractor in batch
@@ -207,4 +207,4 @@ def extract(
                 vectors.update(computed_now)
             done += len(batch)
             progress(done, len(requests))
-    return [np.stack([vectors[digest] for digest in digests]) for vectors in known]
+    return [np.stack([vectors[digest] for digest in digests]) for vectors in stored]

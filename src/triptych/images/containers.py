@@ -141,7 +141,7 @@ def plain_jpeg(data: bytes) -> bytes:
     Raises:
         ValueError: There is no picture.
     """
-    kept, start = [data[:2]], 2
+    parts, start = [data[:2]], 2
     for segment in jpeg_segments(data):
         if segment.marker == JPEG_SCAN:
             break
@@ -149,10 +149,10 @@ def plain_jpeg(data: bytes) -> bytes:
             name, least = _JPEG_COLOURS.get(segment.marker, (b"", 1 << 16))
             is_short = segment.end - segment.content < least
             if is_short or not data.startswith(name, segment.content):
-                kept.append(data[start : segment.start])
+                parts.append(data[start : segment.start])
                 start = min(segment.end, len(data))
-    kept.append(data[start:])
-    return b"".join(kept)
+    parts.append(data[start:])
+    return b"".join(parts)
 
 
 def jpeg_coefficient_bytes(data: bytes) -> int:

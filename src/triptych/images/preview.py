@@ -44,7 +44,7 @@ def jpeg(
     return file.getvalue()
 
 
-def shown(data: bytes, *, limits: images.Limits = images.DEFAULT_LIMITS) -> tuple[bytes, str]:
+def displayable(data: bytes, *, limits: images.Limits = images.DEFAULT_LIMITS) -> tuple[bytes, str]:
     """A photo as it came, or as a JPEG where browsers do not show its format.
 
     Args:
@@ -58,7 +58,7 @@ def shown(data: bytes, *, limits: images.Limits = images.DEFAULT_LIMITS) -> tupl
         errors.ImageError: It has to be read and cannot be.
 
     Example:
-        >>> shown(b"GIF89a...")
+        >>> displayable(b"GIF89a...")
         (b'GIF89a...', 'image/gif')
     """
     row = formats.BY_NAME.get(signatures.identify(data).name)

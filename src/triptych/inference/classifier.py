@@ -279,7 +279,7 @@ class Classifier:
     ) -> Iterator[T | Failure]:
         """Decode images ahead, and answer them in batches; answers and failures in order."""
 
-        def read(pair: tuple[str, Any]) -> ImageSource | Failure:
+        def decode(pair: tuple[str, Any]) -> ImageSource | Failure:
             source, image = pair
             if isinstance(image, CroppedImage):
                 return image
@@ -289,9 +289,9 @@ class Classifier:
                 return Failure(source, error.code, error.message)
 
         if isinstance(named, Sequence) and len(named) == 1:
-            decoded: Iterator[ImageSource | Failure] = map(read, named)  # in this thread
+            decoded: Iterator[ImageSource | Failure] = map(decode, named)  # in this thread
         else:
-            decoded = concurrency.map_ahead(self._pool, read, named, ahead=2 * BATCH_SIZE)
+            decoded = concurrency.map_ahead(self._pool, decode, named, ahead=2 * BATCH_SIZE)
         while batch := list(itertools.islice(decoded, BATCH_SIZE)):
             good = [image for image in batch if not isinstance(image, Failure)]
             answers = iter(answer(good) if good else ())

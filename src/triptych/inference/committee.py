@@ -107,8 +107,8 @@ class Committee:
         indices = list(range(len(self.members)))
         if members is not None:
             names = [member.name for member in self.members]
-            kept = select_names(self.name, names, members)
-            indices = [index for index in indices if names[index] in kept]
+            selected = select_names(self.name, names, members)
+            indices = [index for index in indices if names[index] in selected]
         kept_members = [self.members[index] for index in indices]
         if fit is not None:
             kept_members = [

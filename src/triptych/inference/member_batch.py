@@ -58,12 +58,12 @@ expected numbers from 0 to 1 that sum to 1. Its weights may be damaged: import o
     """
     off = np.abs(probs.sum(axis=-1, dtype=np.float64) - 1)
     # A comparison with NaN is false. Nothing above 1 sums to 1 without something below 0.
-    right = (off <= SUM_TOLERANCE) & (probs.min(axis=-1) >= -SUM_TOLERANCE)
-    if not right.all():
-        row = probs[~right][0]
-        shown = [float(f"{value:.4g}") for value in row[:4]]
+    is_valid = (off <= SUM_TOLERANCE) & (probs.min(axis=-1) >= -SUM_TOLERANCE)
+    if not is_valid.all():
+        row = probs[~is_valid][0]
+        start = [float(f"{value:.4g}") for value in row[:4]]
         raise errors.EngineError(
-            f"{source} answered {str(shown)[:-1]}{', ...]' if len(row) > 4 else ']'}, which are no "
+            f"{source} answered {str(start)[:-1]}{', ...]' if len(row) > 4 else ']'}, which are no "
             "probabilities; expected numbers from 0 to 1 that sum to 1. Its weights may be "
             "damaged: import or train it anew."
         )
@@ -234,15 +234,15 @@ class MemberBatch:
         guesses = top_guesses(probs.tolist(), labels, top)
         novelty = None if self._novelty is None else float(self._novelty[image])
         status, prediction_set = self._status(probs, guesses[0].prob, novelty, coverage)
-        answered = np.flatnonzero(self.answered[image]).tolist()
+        members = np.flatnonzero(self.answered[image]).tolist()
         predictions = []
-        for member in answered:
+        for member in members:
             calibrated = params.calibrate(member, self.probs[image, member])
             best = top_guesses(calibrated.tolist(), labels, top)
             predictions.append(Prediction(committee.members[member].name, best))
         skipped, reason = np.flatnonzero(~self.answered[image]).tolist(), None
         if skipped:
-            last = params.stages[len(answered) - 1]
+            last = params.stages[len(members) - 1]
             reason = (
                 f"After {committee.members[last.member].name} the answer had a probability of "
                 f"{guesses[0].prob:.3f}, and {last.threshold:.3f} is enough."

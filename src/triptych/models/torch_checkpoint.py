@@ -121,8 +121,8 @@ class _Unpickler(pickle._Unpickler):
 
 def _natural(number: Any) -> int:
     if type(number) is not int or number < 0:
-        shown = reprlib.repr(number)
-        raise errors.WeightsDamaged(f"It has {shown} where a size or position belongs.")
+        excerpt = reprlib.repr(number)
+        raise errors.WeightsDamaged(f"It has {excerpt} where a size or position belongs.")
     return number
 
 

@@ -96,14 +96,14 @@ class Arguments(BaseModel):
 
     @field_validator("settings")
     @classmethod
-    def _are_known(cls, given: dict[str, Any]) -> dict[str, Any]:
-        known = {name for name, row in ROWS.items() if not row.secret} - {*FIELDS, *UNSUPPORTED}
-        if unknown := set(given) - known:
+    def _are_known(cls, values: dict[str, Any]) -> dict[str, Any]:
+        allowed = {name for name, row in ROWS.items() if not row.secret} - {*FIELDS, *UNSUPPORTED}
+        if unknown := set(values) - allowed:
             raise ValueError(
                 f"Unknown settings: {', '.join(sorted(unknown))}; expected some of: "
-                f"{', '.join(sorted(known))}."
+                f"{', '.join(sorted(allowed))}."
             )
-        return {name: _read(name, value) for name, value in given.items()}
+        return {name: _read(name, value) for name, value in values.items()}
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -144,9 +144,9 @@ class Arguments(BaseModel):
         Raises:
             errors.SettingError: One has an impossible value.
         """
-        given = {name: getattr(self, name) for name in ("committee", "rule", "precision", "home")}
+        named = {name: getattr(self, name) for name in ("committee", "rule", "precision", "home")}
         # No inbox: photos would be kept on whichever node answered.
-        return table.load(os.environ, **given, **self.settings, inbox="off")
+        return table.load(os.environ, **named, **self.settings, inbox="off")
 
     @property
     def of_replicas(self) -> Arguments:
@@ -163,7 +163,7 @@ class Arguments(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def read(**given: Any) -> Arguments:
+def read(**values: Any) -> Arguments:
     """Check arguments that a person gave.
 
     Raises:
@@ -174,7 +174,7 @@ def read(**given: Any) -> Arguments:
         2.0
     """
     try:
-        return Arguments(**given)
+        return Arguments(**values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -120,7 +120,7 @@ def classify(
     cluster.silence(chunks)
     # In bytes: each row, which is a chunk, becomes a block of its own.
     chunks.context.target_max_block_size = 1
-    answered = (
+    results = (
         chunks.flat_map(
             _chunks,
             fn_kwargs={"out": plan.out},
@@ -140,7 +140,7 @@ def classify(
             num_cpus=workers.engine_cpus,
         )
     )
-    for row in answered.iter_rows():
+    for row in results.iter_rows():
         error = row.pop("error")
         if error:
             raise errors.EngineError(f"A node of the cluster cannot go on: {error}")

@@ -147,7 +147,7 @@ def _fitted_figures(contents: Contents, outcome: evaluation.Predictions) -> dict
         scores = rule_metrics.score(answers, outcome.truth, params.rule(rule).quantiles)
         rules[rule] = scores.metrics()
     sure = {rule: (each.pop("sure"), each.pop("sure_right")) for rule, each in rules.items()}
-    share, right = sure[contents.about["rule"]]
+    share, correct = sure[contents.about["rule"]]
     # The share of validation photos that would be called out-of-distribution.
     false_alarms = None
     first = selected[params.stages[0].member]
@@ -156,7 +156,7 @@ def _fitted_figures(contents: Contents, outcome: evaluation.Predictions) -> dict
         names = [member.name for member in contents.committee.members]
         val = contents.features.val[names.index(first.name)]
         false_alarms = float((ood.p_values(reference, val) <= ood.FALSE_ALARMS).mean())
-    doubt = {"sure": share, "right_of_sure": right, "false_alarms": false_alarms}
+    doubt = {"sure": share, "right_of_sure": correct, "false_alarms": false_alarms}
     return {"rules": rules, "doubt": doubt}
 
 
@@ -197,8 +197,8 @@ def _report(contents: Contents, figures: dict[str, Any]) -> report.Report:
     photos = {photo.source: photo for photo in contents.features.val_photos}
     fine_tuning = []
     if "fine_tuned" in about:
-        kept = [record["member"] for record in about["fine_tuned"] if record["kept"]]
-        names = ", ".join(kept) or "tried, and no network was clearly better"
+        adopted = [record["member"] for record in about["fine_tuned"] if record["kept"]]
+        names = ", ".join(adopted) or "tried, and no network was clearly better"
         fine_tuning.append(("Fine-tuned", names))
     return report.Report(
         name=contents.name,

@@ -186,8 +186,8 @@ def fit_committee(
 def report_score(member: str, probs: Array, features: FeatureSet, config: TrainingConfig) -> None:
     """Report the validation accuracy of a member, or of the committee, if there are photos."""
     if len(probs):
-        right = int((probs.argmax(axis=1) == features.val_truth).sum())
-        config.on_score(member, Score(right, len(probs)))
+        correct = int((probs.argmax(axis=1) == features.val_truth).sum())
+        config.on_score(member, Score(correct, len(probs)))
 
 
 def oof_predictions(

@@ -142,7 +142,7 @@ def _train_heads(
         features.FeatureStore(options.home / "features.sqlite"),
         progress=lambda *done: progress(TrainingStage.FEATURES, *done),
     )
-    truth = np.array([photo.label for photo in photos])
+    labels = np.array([photo.label for photo in photos])
     photo_folds = triptych_data.folds(photos, folds, seed=seed)
     probs = []
     for number, array in enumerate(vectors):
@@ -151,7 +151,7 @@ def _train_heads(
             fitted = heads.fit(
                 "linear",
                 array,
-                truth,
+                labels,
                 folds=photo_folds,
                 classes=len(data.classes),
                 seed=seed,
@@ -160,7 +160,7 @@ def _train_heads(
             )
         probs.append(fitted.out_of_fold)
     in_folds = photo_folds >= 0
-    return np.stack(probs)[:, in_folds], truth[in_folds], photo_folds[in_folds]
+    return np.stack(probs)[:, in_folds], labels[in_folds], photo_folds[in_folds]
 
 
 def time_ms(member: Member) -> float:

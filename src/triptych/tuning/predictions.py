@@ -62,17 +62,17 @@ def score(
         errors.FitError: Too few of them can be read.
     """
     committee = classifier.committee
-    known = {path for path, _ in photos.photos if trained_on and files.digest(path) in trained_on}
-    fresh = [pair for pair in photos.photos if pair[0] not in known]
+    trained = {path for path, _ in photos.photos if trained_on and files.digest(path) in trained_on}
+    fresh = [pair for pair in photos.photos if pair[0] not in trained]
     most = max(MOST // len(committee.labels), FEWEST)
     drawn = np.random.default_rng(seed).permutation(len(fresh))[:most]
     selected = [fresh[number] for number in sorted(drawn)]
     probs = np.empty((len(committee.members), len(selected), len(committee.labels)), np.float32)
-    kept: list[tuple[Path, int]] = []
+    answered_photos: list[tuple[Path, int]] = []
     learned = [
         Failure(str(path), "learned", "The committee was trained on this photo.")
         for path, _ in photos.photos
-        if path in known
+        if path in trained
     ]
     skipped = [*photos.skipped, *learned]
     answers = classifier.score_many((str(path), path) for path, _ in selected)
@@ -80,13 +80,13 @@ def score(
         if isinstance(answer, Failure):
             skipped.append(answer)
         else:
-            probs[:, len(kept)] = answer.probs
-            kept.append(selected[number])
+            probs[:, len(answered_photos)] = answer.probs
+            answered_photos.append(selected[number])
         progress(number + 1, len(selected))
-    check_enough(len(kept), left_out=len(learned))
-    truth = np.array([index for _, index in kept])
-    paths = tuple(path for path, _ in kept)
-    return LabelledPredictions(probs[:, : len(kept)], truth, paths, tuple(skipped))
+    check_enough(len(answered_photos), left_out=len(learned))
+    truth = np.array([index for _, index in answered_photos])
+    paths = tuple(path for path, _ in answered_photos)
+    return LabelledPredictions(probs[:, : len(answered_photos)], truth, paths, tuple(skipped))
 
 
 def check_enough(photos: int, *, left_out: int = 0) -> None:

@@ -90,9 +90,9 @@ class QuantizeResult:
 
 @dataclass(frozen=True)
 class _Photos:
-    """Calibration photos (``shown``) and evaluation photos (``held_out``), disjoint."""
+    """Calibration photos (``calibration``) and evaluation photos (``held_out``), disjoint."""
 
-    shown: tuple[Path, ...]
+    calibration: tuple[Path, ...]
     held_out: tuple[tuple[Path, int], ...]
     skipped: tuple[Failure, ...]
 
@@ -133,7 +133,7 @@ def optimize(
     exactly = _predict(committee, photos.held_out, "Predicting at f32", config)
     _check_enough(len(exactly.truth), folder)
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
-        networks = list(_quantized(subject, photos.shown, Path(scratch), exact, config))
+        networks = list(_quantized(subject, photos.calibration, Path(scratch), exact, config))
         int8_options = dataclasses.replace(options, precision=INT8)
         members = tuple(  # as they will be served
             dataclasses.replace(member, engine=open_engine(path, int8_options))
@@ -152,13 +152,13 @@ def optimize(
         report = {
             "committee": committee.name,
             **comparison,
-            "shown": len(photos.shown),
+            "shown": len(photos.calibration),
             "max_loss": config.max_loss,
         }
         accepted = report["rules"][0]["loss"] <= config.max_loss
-        kept = subject.keep(networks, report) if accepted else ()
+        saved = subject.keep(networks, report) if accepted else ()
     skipped = [failure.to_dict() for failure in (*photos.skipped, *exactly.failures)]
-    return QuantizeResult({**report, "skipped": skipped}, kept)
+    return QuantizeResult({**report, "skipped": skipped}, saved)
 
 
 def _of_zoo(name: str, options: EngineOptions, config: QuantizeConfig) -> _Subject:
@@ -201,20 +201,22 @@ def _photos(folder: Path, subject: _Subject, config: QuantizeConfig) -> _Photos:
         unique, key=lambda digest: hashlib.sha256(f"{config.seed} {digest}".encode()).hexdigest()
     )
     order.sort(key=lambda digest: digest not in subject.trained_on)
-    known = sum(digest in subject.trained_on for digest in order)
-    shown = min(MOST_SHOWN, int(len(order) * SHOWN_SHARE))
-    held_out = order[max(shown, known) :][:MOST_HELD_OUT]
-    _check_enough(len(held_out), folder, known)
+    trained = sum(digest in subject.trained_on for digest in order)
+    count = min(MOST_SHOWN, int(len(order) * SHOWN_SHARE))
+    held_out = order[max(count, trained) :][:MOST_HELD_OUT]
+    _check_enough(len(held_out), folder, trained)
     return _Photos(
-        tuple(unique[digest][0] for digest in order[:shown]),
+        tuple(unique[digest][0] for digest in order[:count]),
         tuple(unique[digest] for digest in held_out),
         labelled.skipped,
     )
 
 
-def _check_enough(held_out: int, folder: Path, known: int = 0) -> None:
+def _check_enough(held_out: int, folder: Path, trained_on: int = 0) -> None:
     if held_out < FEWEST_HELD_OUT:
-        trained = f"; the committee was trained on {known}, which cannot evaluate" * bool(known)
+        trained = f"; the committee was trained on {trained_on}, which cannot evaluate" * bool(
+            trained_on
+        )
         raise errors.SourceError(
             f"{folder} has {held_out} different photos to evaluate int8 with, after one in three "
             f"was taken for calibration{trained}. Expected {FEWEST_HELD_OUT} or more, ideally "
@@ -224,7 +226,7 @@ def _check_enough(held_out: int, folder: Path, known: int = 0) -> None:
 
 def _quantized(
     subject: _Subject,
-    shown: Sequence[Path],
+    paths: Sequence[Path],
     scratch: Path,
     options: EngineOptions,
     config: QuantizeConfig,
@@ -233,13 +235,13 @@ def _quantized(
 
     def inputs(network_recipe: Recipe) -> Iterator[Float32Array]:
         enough = recipe.enough([network_recipe])
-        for path in shown:
+        for path in paths:
             # Skip unreadable photos; hundreds of others remain.
             with contextlib.suppress(errors.ImageError):
                 yield recipe.apply(network_recipe, images.picture(path, enough=enough))
 
     for index, (member, network) in enumerate(pairs):
-        options.report(f"Quantizing {member.name} with {len(shown)} photos ...")
+        options.report(f"Quantizing {member.name} with {len(paths)} photos ...")
         target = scratch / str(index) / convert.NETWORK
         target.parent.mkdir()
         quantize.run(network, inputs(member.recipe), target, stop=config.stop)

@@ -63,9 +63,9 @@ def read_npz(path: Path) -> Mapping[str, np.ndarray[Any, Any]]:
 
 def _check_header(file: IO[bytes], info: zipfile.ZipInfo) -> None:
     """Refuse an array whose header promises other than what follows; NumPy would allocate it."""
-    read = _READ_HEADER.get(npy.read_magic(file))
-    if read is None:
+    read_header = _READ_HEADER.get(npy.read_magic(file))
+    if read_header is None:
         raise ValueError(f"{info.filename} is no array of a known version")
-    shape, _, dtype = read(file)
+    shape, _, dtype = read_header(file)
     if dtype.hasobject or prod(shape) * dtype.itemsize != info.file_size - file.tell():
         raise ValueError(f"{info.filename} is not the array that its header promises")

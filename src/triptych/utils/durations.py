@@ -30,10 +30,10 @@ def parse(text: str) -> float:
         (90.0, 600.0, 5400.0, 5400.0)
     """
     match = _PARTS.fullmatch("".join(text.split()).lower())
-    given = {unit: part for unit, part in match.groupdict().items() if part} if match else {}
-    if not given:
+    parts = {unit: part for unit, part in match.groupdict().items() if part} if match else {}
+    if not parts:
         raise ValueError(f"{text[:40]!r} is no duration; expected such as 90s, 10m or 1h30m")
-    seconds = sum(float(part) * _SECONDS[unit] for unit, part in given.items())
+    seconds = sum(float(part) * _SECONDS[unit] for unit, part in parts.items())
     if not 0 < seconds <= LONGEST_S:
         raise ValueError(f"{text[:40]!r} is out of range; expected from 1s to a year")
     return seconds

@@ -89,15 +89,15 @@ def read(request: flask.Request, settings: Settings) -> Upload:
     """
     images, in_json = uploads.images(request)
     uploads.check_count(len(images), most=settings.max_request_images)
-    given = request_schemas.read_options(request, in_json, request_schemas.OPTIONS)
-    committee, keep = given.pop("committee", None), given.pop("keep", False)
+    options = request_schemas.read_options(request, in_json, request_schemas.OPTIONS)
+    committee, keep = options.pop("committee", None), options.pop("keep", False)
     if keep and settings.inbox != "on":
         raise Forbidden(
             "The option keep is true, and this studio keeps no photos: its inbox is off. Leave "
             "the option out, or ask its owner to start it with --inbox on."
         )
-    members = tuple(given.pop("members", ())) or None
-    return Upload(images, committee, ClassifyOptions(members, **given), keep)
+    members = tuple(options.pop("members", ())) or None
+    return Upload(images, committee, ClassifyOptions(members, **options), keep)
 
 
 def answer_images(

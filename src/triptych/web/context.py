@@ -189,10 +189,10 @@ class RequestContext:
 
 def of_request() -> RequestContext:
     """The context of the current request; the first call makes it."""
-    known = flask.g.get("request_context")
-    if known is None:
+    request_context = flask.g.get("request_context")
+    if request_context is None:
         # What a client sends ends up in the log, so it must not be able to write lines of its own.
         sent = flask.request.headers.get(ID_HEADER, "")
-        known = RequestContext(sent if SANE_ID.fullmatch(sent) else uuid.uuid4().hex)
-        flask.g.request_context = known
-    return cast(RequestContext, known)
+        request_context = RequestContext(sent if SANE_ID.fullmatch(sent) else uuid.uuid4().hex)
+        flask.g.request_context = request_context
+    return cast(RequestContext, request_context)

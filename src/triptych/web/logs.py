@@ -109,5 +109,7 @@ def _time(record: logging.LogRecord) -> datetime:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    given: dict[str, Any] = getattr(record, "fields", {})
-    return given or ({"request_id": context.of_request().id} if flask.has_request_context() else {})
+    fields: dict[str, Any] = getattr(record, "fields", {})
+    return fields or (
+        {"request_id": context.of_request().id} if flask.has_request_context() else {}
+    )

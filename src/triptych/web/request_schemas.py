@@ -240,16 +240,16 @@ def options_from_text(values: MultiDict[str, str]) -> dict[str, Any]:
         >>> options_from_text(MultiDict({"members": "A, B", "top": "2"}))
         {'members': ['A', 'B'], 'top': 2}
     """
-    given: dict[str, Any] = dict(values.items())
-    if "members" in given:
+    options: dict[str, Any] = dict(values.items())
+    if "members" in options:
         names = [name.strip() for name in ",".join(values.getlist("members")).split(",")]
-        given["members"] = [name for name in names if name]
+        options["members"] = [name for name in names if name]
     for name in ("top", "similar"):
         with contextlib.suppress(ValueError):  # no number: refused with the others that are none
-            given[name] = int(given.get(name, ""))
-    if "keep" in given:
-        given["keep"] = _SWITCH.get(given["keep"], given["keep"])
-    return given
+            options[name] = int(options.get(name, ""))
+    if "keep" in options:
+        options["keep"] = _SWITCH.get(options["keep"], options["keep"])
+    return options
 
 
 def options_from_form(values: MultiDict[str, str]) -> dict[str, Any]:
@@ -264,11 +264,13 @@ def options_from_form(values: MultiDict[str, str]) -> dict[str, Any]:
     }
 
 
-def check_options(given: Mapping[str, Any], schema: marshmallow.Schema = OPTIONS) -> dict[str, Any]:
+def check_options(
+    values: Mapping[str, Any], schema: marshmallow.Schema = OPTIONS
+) -> dict[str, Any]:
     """The options, each of its type.
 
     Args:
-        given: As JSON carries them.
+        values: As JSON carries them.
         schema: Names those that there are.
 
     Raises:
@@ -279,7 +281,7 @@ def check_options(given: Mapping[str, Any], schema: marshmallow.Schema = OPTIONS
         {'coverage': 0.95}
     """
     try:
-        return dict(schema.load(given))
+        return dict(schema.load(values))
     except marshmallow.ValidationError as problem:
         name = str(next(iter(problem.messages_dict)))
     if name not in schema.fields:
@@ -288,5 +290,5 @@ def check_options(given: Mapping[str, Any], schema: marshmallow.Schema = OPTIONS
         )
     expected = schema.fields[name].metadata["expected"]
     raise errors.SettingError(
-        f"The option {name} is {reprlib.repr(given[name])}; expected {expected}."
+        f"The option {name} is {reprlib.repr(values[name])}; expected {expected}."
     )

@@ -87,19 +87,19 @@ def _refuse_odd_paths() -> None:
 
 def _register_names(app: flask.Flask, settings: Settings) -> None:
     """Refuse unknown Host headers (DNS rebinding): any site can point its name at this address."""
-    given = tuple(filter(None, re.split(r"[,\s]+", settings.allowed_hosts.lower())))
+    allowed = tuple(filter(None, re.split(r"[,\s]+", settings.allowed_hosts.lower())))
 
     def refuse_other_names() -> None:
         name = re.sub(r":\d*$", "", flask.request.host).strip("[]").lower()
-        if not (name in given or access.is_loopback(name) or _is_public(flask.request)):
+        if not (name in allowed or access.is_loopback(name) or _is_public(flask.request)):
             raise Forbidden(
                 f"This request was sent to {name!r}, and the studio answers only to "
-                f"{', '.join((*LOCAL_NAMES, *given))}. If this name is right, start it with "
+                f"{', '.join((*LOCAL_NAMES, *allowed))}. If this name is right, start it with "
                 f"--allowed-hosts {name}."
             )
 
     # With the key no other protection is needed; without one, only this machine can connect.
-    if given or (access.is_loopback(settings.host) and not settings.api_key):
+    if allowed or (access.is_loopback(settings.host) and not settings.api_key):
         app.before_request(refuse_other_names)
 
 

@@ -49,8 +49,8 @@ class SignOuts:
             self._read()
             now = time.time()
             self._ended_s[sign_in] = now
-            kept = {name: at for name, at in self._ended_s.items() if at > now - self._lifetime_s}
-            text = "".join(f"{name} {at:.0f}\n" for name, at in kept.items())
+            recent = {name: at for name, at in self._ended_s.items() if at > now - self._lifetime_s}
+            text = "".join(f"{name} {at:.0f}\n" for name, at in recent.items())
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with files.atomic_file(self._path) as new:
                 new.write_text(text, encoding="utf-8")

@@ -95,8 +95,8 @@ def images(request: flask.Request) -> tuple[list[Named], dict[str, Any]]:
     elif kind == "application/json":
         unnamed, others = read_json(request, _encoded)
     else:
-        came = f"as {kind}, which carries no files" if kind else "without a Content-Type"
-        raise BadRequest(f"The request came {came}. {EXPECTED}")
+        description = f"as {kind}, which carries no files" if kind else "without a Content-Type"
+        raise BadRequest(f"The request came {description}. {EXPECTED}")
     named = [(base_name(name, number), data) for number, (name, data) in enumerate(unnamed, 1)]
     return named, others
 
@@ -171,15 +171,15 @@ def check_count(count: int, *, most: int) -> None:
 
 def _encoded(text: bytes) -> tuple[Unnamed, dict[str, Any]]:
     """The images of a JSON request, and the options beside them."""
-    given = web_body.parse(text, most=MOST_VALUES, hint=EXPECTED_JSON)
-    images = given.pop("images", None)
+    fields = web_body.parse(text, most=MOST_VALUES, hint=EXPECTED_JSON)
+    images = fields.pop("images", None)
     if not images:
         raise BadRequest(f"There is no image in the request. {EXPECTED_JSON}")
     wrong = request_schemas.EncodedImage(many=True).validate(images)
     if wrong:
         path, message = validation.first_problem(wrong)
         raise BadRequest(f"The JSON at images{path}: {message} {EXPECTED_JSON}")
-    return [(image.get("name"), Base64(image["b64"])) for image in images], given
+    return [(image.get("name"), Base64(image["b64"])) for image in images], fields
 
 
 def _files(request: flask.Request) -> Unnamed:
@@ -221,5 +221,5 @@ def base_name(name: str | None, number: int) -> str:
     """
     last = re.split(r"[/\\]", name or "")[-1]
     # What cannot be printed can disguise a name: line breaks, or marks that turn text around.
-    shown = "".join(filter(str.isprintable, last)).strip()
-    return shown[:LONGEST_NAME] or f"image {number}"
+    printable = "".join(filter(str.isprintable, last)).strip()
+    return printable[:LONGEST_NAME] or f"image {number}"

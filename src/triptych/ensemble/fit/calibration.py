@@ -68,9 +68,11 @@ def fit_temperature(
     def loss(log_t: float) -> float:
         tempered = logits / math.exp(log_t)
         norm = np.log(np.exp(tempered).sum(axis=1))
-        known = -mean_log(true_class / math.exp(log_t) - norm)
-        unknown = -mean_log(tempered - norm[:, None]) if unlabelled else 0
-        return known + (unlabelled * unknown + prior_photos * log_t**2 / 2) / len(truth)
+        labelled_loss = -mean_log(true_class / math.exp(log_t) - norm)
+        unlabelled_loss = -mean_log(tempered - norm[:, None]) if unlabelled else 0
+        return labelled_loss + (unlabelled * unlabelled_loss + prior_photos * log_t**2 / 2) / len(
+            truth
+        )
 
     bounds = (math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE))
     best = optimize.minimize_scalar(loss, bounds=bounds, method="bounded")
@@ -103,22 +105,22 @@ def sure_threshold(probs: Probs, truth: Labels, *, precision: float) -> float:
     """
     top = probs.max(axis=1)
     order = np.argsort(-top, kind="stable")
-    top, right = top[order], (probs.argmax(axis=1) == truth)[order]
-    reached = clopper_pearson_lower(np.cumsum(right), np.arange(1, len(top) + 1)) >= precision
+    top, correct = top[order], (probs.argmax(axis=1) == truth)[order]
+    reached = clopper_pearson_lower(np.cumsum(correct), np.arange(1, len(top) + 1)) >= precision
     # Equal probabilities are all in or all out: a cut lies behind the last of them.
     reached[:-1] &= top[1:] < top[:-1]
     return float(top[reached].min(initial=NEVER))
 
 
-def clopper_pearson_lower(right: Array, total: Array) -> Float64Array:
+def clopper_pearson_lower(correct: Array, total: Array) -> Float64Array:
     """The exact lower confidence bound (95 %) of a share, elementwise.
 
     Args:
-        right: How many were right, from 0, any shape.
+        correct: How many were right, from 0, any shape.
         total: Of how many, at least 1, the same shape.
     """
     from scipy import special
 
     # The beta distribution has no parameter 0; where none is right, the bound is 0.
-    some = np.maximum(right, 1)
-    return np.where(right > 0, special.betaincinv(some, total - some + 1, RISK), 0.0)
+    some = np.maximum(correct, 1)
+    return np.where(correct > 0, special.betaincinv(some, total - some + 1, RISK), 0.0)

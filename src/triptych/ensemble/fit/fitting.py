@@ -125,10 +125,10 @@ def fit_and_prune(
         return equal, ensemble_params.unfitted(equal, costs)
     params = fit(probs, truth, costs)
     weights = list(params.weights)
-    kept = [member for member, weight in enumerate(weights) if weight]
-    if len(kept) < len(weights):
-        kept_weights, kept_costs = [weights[m] for m in kept], [costs[m] for m in kept]
-        params = fit(probs[kept], truth, kept_costs, weights=kept_weights)
+    nonzero = [member for member, weight in enumerate(weights) if weight]
+    if len(nonzero) < len(weights):
+        kept_weights, kept_costs = [weights[m] for m in nonzero], [costs[m] for m in nonzero]
+        params = fit(probs[nonzero], truth, kept_costs, weights=kept_weights)
     return weights, params
 
 

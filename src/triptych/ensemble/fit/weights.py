@@ -69,15 +69,17 @@ def choose_weights(probs: Probs, truth: Labels, *, least: float = 0.05) -> list[
         [1.0, 0.0]
     """
     fitted = np.array(fit_weights(probs, truth, prior=PRIOR))
-    kept = np.where(fitted < least, 0, fitted)
-    best, alone = kept / kept.sum(), np.eye(len(probs))
+    thresholded = np.where(fitted < least, 0, fitted)
+    best, alone = thresholded / thresholded.sum(), np.eye(len(probs))
 
-    def right(weights: Probs) -> Mask:
+    def is_correct(weights: Probs) -> Mask:
         joined = rules.weighted(probs, list(weights))
         return np.asarray(joined.argmax(axis=1) == truth)
 
-    while better := [weights for weights in alone if is_better(right(weights), right(best))]:
-        best = max(better, key=lambda weights: int(right(weights).sum()))
+    while better := [
+        weights for weights in alone if is_better(is_correct(weights), is_correct(best))
+    ]:
+        best = max(better, key=lambda weights: int(is_correct(weights).sum()))
     return [float(weight) for weight in best]
 
 

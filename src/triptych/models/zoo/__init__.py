@@ -53,7 +53,7 @@ def find(name: str) -> Backbone:
         >>> find("resnet-50").name, find("lite0").name
         ('ResNet50', 'EfficientNetLite0')
     """
-    names = {normalize(known): known for known in BACKBONES}
+    names = {normalize(name): name for name in BACKBONES}
     wanted = normalize(name)
     if wanted.startswith("lite"):
         wanted = f"efficientnet{wanted}"

@@ -94,9 +94,9 @@ class Jobs:
             ) from None
         self._jobs.interrupt(DIED)
         # Remove what jobs of projects that are gone have left.
-        known = self._jobs.known()
+        numbers = self._jobs.known()
         for path in self._folder.iterdir():
-            if path.name.isdecimal() and int(path.name) not in known:
+            if path.name.isdecimal() and int(path.name) not in numbers:
                 shutil.rmtree(path, ignore_errors=True)
 
     def start(self, key: str, config: Mapping[str, Any]) -> Job:

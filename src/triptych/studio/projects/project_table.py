@@ -52,9 +52,9 @@ def number_of(db: sqlite3.Connection, key: str) -> int:
     """
     row = db.execute("SELECT id FROM project WHERE key = ?", (key,)).fetchone()
     if row is None:
-        keys = [known for (known,) in db.execute("SELECT key FROM project ORDER BY key LIMIT 20")]
-        known = f"expected one of: {', '.join(keys)}" if keys else "there are no projects yet"
-        raise errors.UnknownName(f"There is no project {key[:80]!r}; {known}.")
+        keys = [name for (name,) in db.execute("SELECT key FROM project ORDER BY key LIMIT 20")]
+        hint = f"expected one of: {', '.join(keys)}" if keys else "there are no projects yet"
+        raise errors.UnknownName(f"There is no project {key[:80]!r}; {hint}.")
     return int(row[0])
 
 

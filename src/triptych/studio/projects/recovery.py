@@ -124,8 +124,8 @@ def _is_sound(path: Path) -> bool:
         return False
     with _opened(path) as db:
         try:
-            known = db.execute("SELECT count(*) FROM content").fetchone()[0]
-            return bool(known) and db.execute("PRAGMA quick_check").fetchone()[0] == "ok"
+            contents = db.execute("SELECT count(*) FROM content").fetchone()[0]
+            return bool(contents) and db.execute("PRAGMA quick_check").fetchone()[0] == "ok"
         except sqlite3.OperationalError as error:  # if it is locked, it may be sound
             return "no such table" not in str(error)
         except sqlite3.Error:

@@ -80,9 +80,9 @@ def compare(before: Review, after: Review, *, held_out_only: bool = True) -> Com
     """
     old, new = _positions(before, held_out_only), _positions(after, held_out_only)
     both = [digest for digest in new if digest in old and _home(after, digest) is not None]
-    truth = np.array([_home(after, digest) for digest in both], dtype=np.intp)
-    was = _answered(before, [old[digest] for digest in both]) == truth
-    now = _answered(after, [new[digest] for digest in both]) == truth
+    labels = np.array([_home(after, digest) for digest in both], dtype=np.intp)
+    was = _answered(before, [old[digest] for digest in both]) == labels
+    now = _answered(after, [new[digest] for digest in both]) == labels
     broken, fixed = was & ~now, now & ~was
     total = len(both)
     # The difference of two shares, the newer one's first.
@@ -91,10 +91,10 @@ def compare(before: Review, after: Review, *, held_out_only: bool = True) -> Com
         gain = paired.paired(int(fixed.sum()), int(broken.sum()), total)
     classes = []
     for each in after.project.classes:
-        photos = truth == each.id
+        photos = labels == each.id
         if photos.any():
-            right = int(was[photos].sum()), int(now[photos].sum())
-            classes.append(ClassComparison(each.name, int(photos.sum()), *right))
+            correct = int(was[photos].sum()), int(now[photos].sum())
+            classes.append(ClassComparison(each.name, int(photos.sum()), *correct))
     return Comparison(
         photos=total,
         only_one=len({*old, *new}) - len({*old} & {*new}),
@@ -130,6 +130,6 @@ def _answered(review: Review, positions: list[int]) -> Indices:
     return answers
 
 
-def _side(right: Mask) -> VersionAccuracy:
-    count = int(right.sum())
-    return VersionAccuracy(count, metrics.wilson(count, len(right)))
+def _side(correct: Mask) -> VersionAccuracy:
+    count = int(correct.sum())
+    return VersionAccuracy(count, metrics.wilson(count, len(correct)))

@@ -128,9 +128,9 @@ class Review:
         """
         if self.predictions is None:
             return []
-        given = self.predictions.probs.argmax(axis=1)
+        predicted = self.predictions.probs.argmax(axis=1)
         mask = self.predictions.held | (not held_out_only)
-        for name, labels in ((truth, self.predictions.truth), (answer, given)):
+        for name, labels in ((truth, self.predictions.truth), (answer, predicted)):
             if name is not None:
                 mask = mask & (labels == self._index(name))
         (rows,) = np.nonzero(mask)
@@ -162,7 +162,7 @@ class Review:
         """
         if self.predictions is None:
             return []
-        given = self.predictions.probs.argmax(axis=1)
+        predicted = self.predictions.probs.argmax(axis=1)
         indices = {each.id: index for index, each in enumerate(self.current_classes) if each}
         current = np.full(len(self.digests), -1, np.intp)  # -1 where a photo takes no part
         for row, digest in enumerate(self.digests):
@@ -172,7 +172,7 @@ class Review:
         issues = []
         for issue in label_issues.rank(self.predictions.probs, current):
             suggested, digest = self.current_classes[issue.suggested], self.digests[issue.photo]
-            if suggested and given[issue.photo] != issue.given and digest not in self.confirmed:
+            if suggested and predicted[issue.photo] != issue.given and digest not in self.confirmed:
                 issues.append(PhotoIssue(self.photos_at([issue.photo])[0], suggested, issue.likely))
         return issues
 
@@ -286,9 +286,9 @@ def bundle_of(
 
     Args and errors as `open`.
     """
-    project, kept = store.find(key), bundles.versions(home, key)
-    if not kept:
+    project, stored = store.find(key), bundles.versions(home, key)
+    if not stored:
         raise errors.UnknownName(
             f"{project.title!r} was not taught yet, so there is no result to show. Teach it first."
         )
-    return bundles.find(home, f"{key}@{kept[-1] if version is None else version}")
+    return bundles.find(home, f"{key}@{stored[-1] if version is None else version}")

@@ -70,9 +70,9 @@ def unload(name: str) -> dict[str, Any]:
 
 def _request(record: type[validation.Record]) -> dict[str, Any]:
     # Clients send nothing at all where they have nothing to say.
-    def read(text: bytes) -> dict[str, Any]:
-        given = body.parse(text or b"{}")
-        checked: dict[str, Any] = validation.load(record, given, "request", error=BadRequest)
+    def parse(text: bytes) -> dict[str, Any]:
+        value = body.parse(text or b"{}")
+        checked: dict[str, Any] = validation.load(record, value, "request", error=BadRequest)
         return checked
 
-    return uploads.read_json(flask.request, read)
+    return uploads.read_json(flask.request, parse)

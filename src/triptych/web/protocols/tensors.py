@@ -95,14 +95,16 @@ def read(tensor: dict[str, Any], rest: memoryview, *, most: int) -> Tensor:
     return Tensor(name, shape, pixels(list(data), shape, of=of))
 
 
-def _check_size(parameters: dict[str, Any], came: int, of: str) -> None:
+def _check_size(parameters: dict[str, Any], received: int, of: str) -> None:
     if "shared_memory_region" in parameters:
         raise BadRequest(f"{of} lies in shared memory, which is not read here; send it as data.")
     size = parameters.get("binary_data_size")
     if size is None:
         raise BadRequest(f"{of} has neither 'data' nor the parameter 'binary_data_size'.")
-    if size != came:
-        raise BadRequest(f"{of} declares {size} bytes of binary data, and {came} follow the JSON.")
+    if size != received:
+        raise BadRequest(
+            f"{of} declares {size} bytes of binary data, and {received} follow the JSON."
+        )
 
 
 def _bytes_of_binary(rest: memoryview, shape: tuple[int, ...], of: str) -> list[memoryview]:
@@ -163,11 +165,11 @@ def pixels(data: list[Any], shape: tuple[int, ...] | None = None, *, of: str) ->
     return numbers.astype(np.uint8).reshape(shape)
 
 
-def _check_count(came: int, shape: tuple[int, ...], of: str) -> None:
+def _check_count(count: int, shape: tuple[int, ...], of: str) -> None:
     promised = math.prod(shape)
-    if came != promised:
+    if count != promised:
         raise BadRequest(
-            f"{of} has {came} elements, and its shape {list(shape)} has room for {promised}."
+            f"{of} has {count} elements, and its shape {list(shape)} has room for {promised}."
         )
 
 

@@ -115,11 +115,11 @@ def infer(name: str, version: str | None = None) -> flask.Response:
     most = context.current().settings.max_request_images
     json_length = flask.request.headers.get(HEADER_LENGTH)
 
-    def read(data: bytes) -> exchange.InferenceRequest:
+    def parse(data: bytes) -> exchange.InferenceRequest:
         header, rest = web_body.split(data, json_length)
         return exchange.read(web_body.parse(header), rest, max_images=most)
 
-    request = uploads.read_json(flask.request, read)
+    request = uploads.read_json(flask.request, parse)
     question = dataclasses.replace(request.question, top=request.guesses)
     verdicts = serving.verdicts(model.key, request.images, question)
     body, header_length = exchange.write(request, verdicts, name=model.name, version=model.version)

@@ -114,13 +114,13 @@ def shown_of(texts: Iterable[str]) -> dict[int, int]:
     return {int(match[1]): int(match[2]) for match in matches}
 
 
-def build(projects: Projects, project: Project, shown: Mapping[int, int]) -> Gallery:
+def build(projects: Projects, project: Project, limits: Mapping[int, int]) -> Gallery:
     """Collect what the page of a project shows.
 
     Args:
         projects: The store.
         project: The one whose page it is.
-        shown: How many photos of a group to show, by its number; else `FIRST`.
+        limits: How many photos of a group to show, by its number; else `FIRST`.
     """
     # A class without photos is already marked where it stands on the page.
     findings = [each for each in projects.findings(project.key) if each.kind != "empty_class"]
@@ -135,7 +135,7 @@ def build(projects: Projects, project: Project, shown: Mapping[int, int]) -> Gal
             for digest in finding.sources:
                 badges[digest].append(badge)
     return Gallery(
-        groups=[_group(projects, project.key, *group, shown) for group in groups],
+        groups=[_group(projects, project.key, *group, limits) for group in groups],
         notices=_notices(projects, project, findings),
         badges=dict(badges),
         names={label.id: label.name for label in project.classes},
@@ -144,9 +144,9 @@ def build(projects: Projects, project: Project, shown: Mapping[int, int]) -> Gal
 
 
 def _group(
-    projects: Projects, key: str, number: int, name: str, total: int, shown: Mapping[int, int]
+    projects: Projects, key: str, number: int, name: str, total: int, limits: Mapping[int, int]
 ) -> PhotoGroup:
-    limit = min(shown.get(number, FIRST), MOST)
+    limit = min(limits.get(number, FIRST), MOST)
     photos = projects.photos(
         key,
         class_id=ALL if number == EXCLUDED else number,
@@ -170,7 +170,7 @@ def _notices(
     for (kind, message), alike in kinds:
         sets = [[photos[d] for d in finding.sources if d in photos] for finding in alike]
         sets = [each for each in sets if each]
-        shown = [each[:SHOWN_PER_SET] for each in sets[:SHOWN_PER_SET]]
+        first_sets = [each[:SHOWN_PER_SET] for each in sets[:SHOWN_PER_SET]]
         total = sum(map(len, sets))
-        notices.append(FindingGroup(kind, message, shown, len(sets[SHOWN_PER_SET:]), total))
+        notices.append(FindingGroup(kind, message, first_sets, len(sets[SHOWN_PER_SET:]), total))
     return notices

@@ -20,14 +20,14 @@ def inbox() -> str:
     """The photos that wait for a label, the newest first."""
     here = context.current()
     projects = here.projects.all()
-    kept = here.projects.inbox(0, ON_A_PAGE)
+    photos = here.projects.inbox(0, ON_A_PAGE)
     # The selected project; else the one whose committee was unsure, else the newest.
     by_key = {project.key: project for project in projects}
-    unsure = kept[0].verdict.get("committee", "") if kept else ""
+    unsure = photos[0].verdict.get("committee", "") if photos else ""
     project = by_key.get(flask.request.args.get("project", "")) or by_key.get(unsure)
     return flask.render_template(
         "studio/inbox.html",
-        kept=kept,
+        photos=photos,
         waiting=here.projects.waiting(),
         projects=projects,
         project=project or next(iter(projects), None),

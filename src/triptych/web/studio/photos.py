@@ -106,14 +106,14 @@ def _address(key: str, anchor: str | None = None) -> str:
 def _page(key: str, *, refused: Sequence[Refused] = ()) -> Response:
     here = context.current()
     project = here.projects.find(key)
-    shown = gallery.shown_of(flask.request.args.getlist("show"))
+    limits = gallery.shown_of(flask.request.args.getlist("show"))
     page = flask.render_template(
         "studio/photos.html",
         tab="Photos",
         project=project,
         refused=refused,
         max_bytes=here.settings.max_image_bytes,
-        **vars(here.do(lambda: gallery.build(here.projects, project, shown))),
+        **vars(here.do(lambda: gallery.build(here.projects, project, limits))),
     )
     response = flask.make_response(page)
     response.headers["Permissions-Policy"] = PERMISSIONS
@@ -137,7 +137,7 @@ def full(digest: str) -> flask.Response:
     here = context.current()
     _check_digest(digest)
     limits = here.settings.image_limits
-    data, kind = here.do(lambda: preview.shown(here.projects.read(digest), limits=limits))
+    data, kind = here.do(lambda: preview.displayable(here.projects.read(digest), limits=limits))
     return _picture(data, kind)
 
 

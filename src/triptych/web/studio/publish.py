@@ -186,8 +186,8 @@ def _bundle(name: str) -> BundleVersions:
     here = context.current()
     bundle = here.do(lambda: versions.find(here.settings.home, name))
     if bundle is None:
-        known = ", ".join(triptych_bundles.names(here.settings.home)) or "none yet"
-        raise errors.UnknownName(f"There is no bundle {name!r}; there are: {known}.")
+        names = ", ".join(triptych_bundles.names(here.settings.home)) or "none yet"
+        raise errors.UnknownName(f"There is no bundle {name!r}; there are: {names}.")
     return bundle
 
 

@@ -70,7 +70,7 @@ def _show(
     """
     here, version = context.current(), _number(of)
 
-    def read() -> dict[str, Any]:
+    def read_values() -> dict[str, Any]:
         review = studio_review.open(here.projects, here.settings.home, key, version)
         return {
             "tab": "Result",
@@ -82,7 +82,7 @@ def _show(
             **describe(review),
         }
 
-    return flask.render_template(template, **here.do(read), **variables)
+    return flask.render_template(template, **here.do(read_values), **variables)
 
 
 def _number(name: str) -> int | None:
@@ -157,12 +157,12 @@ def report(key: str) -> flask.Response:
     """The report of a version, as training wrote it."""
     here, version = context.current(), _number("version")
 
-    def read() -> bytes:
+    def read_report() -> bytes:
         bundle = studio_review.bundle_of(here.projects, here.settings.home, key, version)
         if REPORT not in bundle.about["files"]:
             raise errors.UnknownName(f"Version {bundle.version} of {bundle.name} has no report.")
         return (bundle.folder / REPORT).read_bytes()
 
-    response = flask.Response(here.do(read), mimetype="text/html")
+    response = flask.Response(here.do(read_report), mimetype="text/html")
     response.headers["Content-Security-Policy"] = REPORT_POLICY
     return response
