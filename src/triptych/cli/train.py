@@ -66,8 +66,7 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     "--head",
     type=click.Choice(["linear", "mlp"]),
     default="linear",
-    help="linear: softmax regression, from 5 photos per class on. mlp: dense layers with dropout, "
-    "trained by Keras.",
+    help="linear: softmax regression, from 5 photos per class on. mlp: dense layers with dropout.",
 )
 @click.option(
     "--weights",

@@ -136,18 +136,14 @@ def train(
         config.progress(TrainingStage.HEADS, int(sum(shares) * STEPS), len(shares) * STEPS)
         config.raise_if_stopped()
 
-    numbers = range(len(backbones))
-    # Keras, which trains the others, has a single random state.
-    batches = [numbers] if config.head == "linear" else [[number] for number in numbers]
     members = list[TrainedMember]()
     shares = [0.0] * len(backbones)
     poll()
     with concurrency.ArrayThreads() as threads:
-        for batch in batches:
-            for member in threads.lead(train_member, batch, poll=poll):
-                shares[len(members)] = 1.0
-                members.append(member)
-                report_score(member.name, member.val_probs, features, config)
+        for member in threads.lead(train_member, range(len(backbones)), poll=poll):
+            shares[len(members)] = 1.0
+            members.append(member)
+            report_score(member.name, member.val_probs, features, config)
     poll()
     in_folds = features.in_folds
     committee = fit_committee(

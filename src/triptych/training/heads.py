@@ -1,7 +1,6 @@
 """Training heads on features: softmax regression, or a small multilayer perceptron.
 
-A linear head needs no deep-learning framework to fit; ``mlp``, a few dense layers with dropout, is
-trained by Keras.
+Neither needs a deep-learning framework; both become Keras layers, see `triptych.models.head`.
 """
 
 from __future__ import annotations
@@ -16,11 +15,12 @@ import numpy as np
 
 from triptych import errors
 from triptych.ensemble import fit as ensemble_fit
-from triptych.models.head import DROPOUT
 from triptych.models.head import KINDS
 from triptych.models.head import Head
 from triptych.training import softmax_regression
+from triptych.training.perceptron import Perceptron
 from triptych.typing import Array
+from triptych.typing import Float32Array
 
 # L2 penalties per photo, from strong to weak: among equals, the strongest is taken. Bundles call
 # the penalty "strength".
@@ -38,12 +38,7 @@ CLOSE = 1e-6
 FAIR, MANY_LOGITS = 1e-5, 1_000_000
 ROUGH = 1e-4
 
-# Selected with ants and bees (245 photos): as accurate as linear there; wider ones are
-# overconfident.
-HIDDEN_UNITS = 64
-LEARNING_RATE = 4e-4
-MLP_L2_PENALTY = 1e-2
-BATCH = 64
+# Of a multilayer perceptron. Without an epoch with a lower loss for so many, training ends.
 MAX_EPOCHS = 200
 PATIENCE = 10
 
@@ -64,11 +59,11 @@ class CrossFittedHead:
     Args:
         head: Trained on all photos.
         out_of_fold: For each photo the probabilities by a head that was trained on the other
-            folds, shape (N, C); uniform for photos that are never held out.
+            folds, float32, shape (N, C); uniform for photos that are never held out.
     """
 
     head: Head
-    out_of_fold: Array
+    out_of_fold: Float32Array
 
 
 def fit(
@@ -100,14 +95,13 @@ def fit(
 
     Raises:
         errors.UnknownName: No such kind.
-        errors.SettingError: The kind needs a package or Keras backend that is not here.
     """
     check(kind)
     if kind == "linear":
         fitter = LinearFitter(features, truth, classes, raise_if_stopped)
         return _fit_linear_folds(fitter, features, folds, each, progress)
-    _check_can_train()
-    return _fit_mlp_folds(features, truth, folds, classes, seed)
+    networks = PerceptronFitter(features, truth, classes, seed)
+    return _fit_mlp_folds(networks, folds, each, raise_if_stopped, progress)
 
 
 def check(kind: str) -> None:
@@ -226,7 +220,7 @@ def _fit_linear_folds(
     whole = fitter.fit(np.ones(len(truth), bool), penalty, start=start, tolerance=exact)
     progress(SELECTED + (1 - SELECTED) / (len(tests) + 1))
     starts = starts + [whole] * (len(tests) - len(starts))
-    out_of_fold = np.full((len(truth), classes), 1 / classes)
+    out_of_fold = np.full((len(truth), classes), 1 / classes, np.float32)
 
     def predict(test: Array, start: Array) -> Array:
         layers = fitter.fit(~test, penalty, start=start, tolerance=close)
@@ -293,86 +287,81 @@ def _spread(features: Array) -> float:
 def refit(head: Head, features: Array, truth: Array, *, classes: int, seed: int) -> Head:
     """A head with the hyperparameters of another one, trained on other photos."""
     if head.kind == "mlp":
-        return _mlp(features, truth, classes, seed, epochs=head.notes["epochs"])
+        fitter = PerceptronFitter(features, truth, classes, seed)
+        return fitter.head(fitter.fit(head.notes["epochs"]), head.notes["epochs"])
     return fit_linear(features, truth, classes=classes, penalty=head.notes["strength"])
 
 
+class PerceptronFitter:
+    """Trains multilayer perceptrons on any selections of the same photos, classes balanced.
+
+    Args:
+        features: Shape (N, F).
+        truth: Class of each photo, shape (N,).
+        classes: C, how many there are.
+        seed: Of everything random.
+    """
+
+    def __init__(self, features: Array, truth: Array, classes: int, seed: int) -> None:
+        features = np.asarray(features, np.float32)
+        self._centre, self._spread = features.mean(axis=0), np.float32(_spread(features))
+        self.features = (features - self._centre) / self._spread
+        self.truth, self.classes, self._seed = truth, classes, seed
+
+    def network(self, selection: Array) -> Perceptron:
+        """An untrained network for a selection of the photos, bool, shape (N,)."""
+        truth = self.truth[selection]
+        weights = len(truth) * softmax_regression.balanced_weights(truth, self.classes)
+        return Perceptron(
+            self.features[selection], truth, weights, classes=self.classes, seed=self._seed
+        )
+
+    def fit(self, epochs: int, raise_if_stopped: Checkpoint = lambda: None) -> Perceptron:
+        """A network that was trained on all photos for so many epochs."""
+        network = self.network(np.ones(len(self.truth), bool))
+        for _ in range(epochs):
+            raise_if_stopped()
+            network.train_epoch()
+        return network
+
+    def head(self, network: Perceptron, epochs: int) -> Head:
+        """The head with the layers of a network, for features as they came."""
+        kernel, bias, last, last_bias = network.layers
+        kernel = kernel / self._spread
+        return Head(
+            "mlp", (kernel, last), (bias - self._centre @ kernel, last_bias), {"epochs": epochs}
+        )
+
+
 def _fit_mlp_folds(
-    features: Array, truth: Array, folds: Array, classes: int, seed: int
+    fitter: PerceptronFitter,
+    folds: Array,
+    each: Each,
+    raise_if_stopped: Checkpoint,
+    progress: Callable[[float], None],
 ) -> CrossFittedHead:
     """Train all folds in step; the epoch with the best out-of-fold loss is where to stop."""
-    import keras
-
-    keras.utils.set_random_seed(seed)
     tests = [folds == fold for fold in np.unique(folds[folds >= 0])]
-    networks = [_MLP(features[~test], truth[~test], classes, seed) for test in tests]
-    out_of_fold = np.full((len(truth), classes), 1 / classes)
+    networks = [fitter.network(~test) for test in tests]
+    uniform = np.full((len(folds), fitter.classes), 1 / fitter.classes, np.float32)
+
+    def train_epoch(network: Perceptron, test: Array) -> Array:
+        raise_if_stopped()
+        network.train_epoch()
+        return network.probs(fitter.features[test])
+
     # Without folds early stopping is impossible; there are few photos then, and epochs are short.
-    best, epochs = np.inf, 0 if tests else MAX_EPOCHS
+    best, epochs, out_of_fold = np.inf, 0 if tests else MAX_EPOCHS, uniform
     for epoch in range(1, MAX_EPOCHS + 1 if tests else 1):
-        probs = np.full_like(out_of_fold, 1 / classes)
-        for test, network in zip(tests, networks, strict=True):
-            network.train_epoch()
-            probs[test] = network.head().probs(features[test])
-        loss = ensemble_fit.negative_log_likelihood(probs, truth)
+        probs = uniform.copy()
+        for test, fold_probs in zip(tests, each(train_epoch, networks, tests), strict=True):
+            probs[test] = fold_probs
+        progress(SELECTED * epoch / MAX_EPOCHS)
+        loss = ensemble_fit.negative_log_likelihood(probs, fitter.truth)
         if loss < best:
             best, epochs, out_of_fold = loss, epoch, probs
         elif epoch - epochs >= PATIENCE:
             break
-    return CrossFittedHead(_mlp(features, truth, classes, seed, epochs=epochs), out_of_fold)
-
-
-def _mlp(features: Array, truth: Array, classes: int, seed: int, *, epochs: int) -> Head:
-    network = _MLP(features, truth, classes, seed)
-    for _ in range(epochs):
-        network.train_epoch()
-    return network.head(epochs=epochs)
-
-
-class _MLP:
-    """A small Keras network, trained epoch by epoch."""
-
-    def __init__(self, features: Array, truth: Array, classes: int, seed: int) -> None:
-        import keras
-
-        self._centre, self._spread = features.mean(axis=0), _spread(features)
-        self._features, self.truth = (features - self._centre) / self._spread, truth
-        counts = np.bincount(truth, minlength=classes)
-        self._weights = (len(truth) / (np.maximum(counts, 1) * (counts > 0).sum()))[truth]
-        self._random = np.random.default_rng(seed)
-        regularizer = keras.regularizers.L2(MLP_L2_PENALTY)
-        self._model = keras.Sequential(
-            [
-                keras.Input((features.shape[1],)),
-                keras.layers.Dense(HIDDEN_UNITS, activation="relu", kernel_regularizer=regularizer),
-                keras.layers.Dropout(DROPOUT),
-                keras.layers.Dense(classes, activation="softmax", kernel_regularizer=regularizer),
-            ]
-        )
-        optimizer = keras.optimizers.Adam(LEARNING_RATE)
-        self._model.compile(optimizer, "sparse_categorical_crossentropy")
-
-    def train_epoch(self) -> None:
-        # Not `model.fit`: on a few hundred photos its setup takes longer than the training.
-        order = self._random.permutation(len(self.truth))
-        for start in range(0, len(order), BATCH):
-            batch = order[start : start + BATCH]
-            self._model.train_on_batch(
-                self._features[batch], self.truth[batch], sample_weight=self._weights[batch]
-            )
-
-    def head(self, **notes: Any) -> Head:
-        kernel, bias, last, last_bias = self._model.get_weights()
-        kernel = kernel / self._spread
-        return Head("mlp", (kernel, last), (bias - self._centre @ kernel, last_bias), notes)
-
-
-def _check_can_train() -> None:
-    import keras
-
-    if keras.backend.backend() == "openvino":
-        raise errors.SettingError(
-            "The head 'mlp' is trained by Keras, and its OpenVINO backend cannot train. "
-            'Install TensorFlow with pip install "triptych[tensorflow]" and start anew with '
-            "KERAS_BACKEND=tensorflow, or use the head 'linear'."
-        )
+    network = fitter.fit(epochs, raise_if_stopped)
+    progress(1.0)
+    return CrossFittedHead(fitter.head(network, epochs), out_of_fold)

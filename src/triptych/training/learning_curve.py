@@ -17,9 +17,13 @@ from triptych.typing import Array
 from triptych.utils import concurrency
 
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-SEEDS = 5
-# Where there are many photos: draws hardly differ then, and take long.
-FEWER_SEEDS = 3
+# Random draws of each size.
+DRAWS = 5
+# Large draws share most of their photos and differ little. So there are fewer of them: together,
+# those of one size have at most this share of the photos, but are so many at least. Of more photos
+# than select the penalty, one is enough.
+MOST_DRAWN = 0.5
+FEWEST_DRAWS = 3
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class CurvePoint:
 
     Args:
         per_class: Photos per class.
-        accuracies: One per seed, each in [0, 1]; at least one.
+        accuracies: One per draw, each in [0, 1]; at least one.
     """
 
     per_class: int
@@ -40,21 +44,23 @@ def compute(
 ) -> tuple[CurvePoint, ...]:
     """Train the committee's heads with few photos, then with more and more.
 
+    That takes less computing than training the heads did. No head begins with layers that other
+    photos than its own were used for, as heads that are fitted roughly would remember those.
+
     Args:
         features: Of the photos.
         members: Those with weight 0 are left out.
         config: Seed, progress, stop.
 
     Returns:
-        A point for each of `SIZES` that is smaller than the largest class, over `SEEDS` draws.
+        A point for each of `SIZES` that is smaller than the largest class, over at most `DRAWS`
+        draws.
 
     Raises:
         errors.Stopped: ``config.stop`` returned true.
     """
     largest = np.bincount(features.train_truth).max()
     sizes = [size for size in SIZES if size < largest]
-    count = SEEDS if len(features.train_truth) <= heads.ENOUGH_TO_SELECT else FEWER_SEEDS
-    seeds = range(config.seed, config.seed + count)
     selected = [number for number, member in enumerate(members) if member.weight and sizes]
     points = []
     with concurrency.ArrayThreads() as threads:
@@ -73,6 +79,7 @@ def compute(
         for done, size in enumerate(sizes):
             config.progress(TrainingStage.LEARNING_CURVE, done, len(sizes))
             config.raise_if_stopped()
+            seeds = range(config.seed, config.seed + _draws(features.train_truth, size))
             draws = threads.lead(accuracy, [size] * len(seeds), seeds, poll=config.raise_if_stopped)
             points.append(CurvePoint(size, tuple(draws)))
     config.progress(TrainingStage.LEARNING_CURVE, len(sizes), len(sizes))
@@ -104,17 +111,22 @@ class _Learner:
     def calibrated_probs(self, sample: Array) -> Array:
         """Weighted probabilities (V, C) for validation photos after training on a sample (N,)."""
         if self._all and sample.sum() > self._few:
-            fitter, selection, start = self._all, sample, None
-            if self._member.fit.head.kind == "linear":
-                start = fitter.layers(self._member.fit.head)
+            fitter, selection = self._all, sample
         else:
             fitter = heads.LinearFitter(
                 self._train[sample], self._truth[sample], self._classes, self._raise_if_stopped
             )
-            selection, start = np.ones(sample.sum(), bool), None
-        layers = fitter.fit(selection, self._penalty, start=start, tolerance=heads.ROUGH)
+            selection = np.ones(sample.sum(), bool)
+        layers = fitter.fit(selection, self._penalty, tolerance=heads.ROUGH)
         probs = fitter.head(layers, self._penalty).probs(self._val)
         return np.asarray(self._member.weight * rules.temper(probs, self._member.temperature))
+
+
+def _draws(truth: Array, size: int) -> int:
+    """How often so many photos of each class are drawn."""
+    drawn = np.minimum(np.bincount(truth), size).sum()
+    fewest = FEWEST_DRAWS if len(truth) <= heads.ENOUGH_TO_SELECT else 1
+    return min(DRAWS, max(fewest, int(MOST_DRAWN * len(truth) / drawn)))
 
 
 def _sample(truth: Array, size: int, seed: int) -> Array:

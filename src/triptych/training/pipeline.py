@@ -176,9 +176,8 @@ def check(name: str, config: TrainingConfig) -> list[zoo.Backbone]:
                 f"budget_s is {config.budget_s}; expected a number of seconds above 0."
             )
     extras.require("Teaching", "keras", "scipy", "threadpoolctl", extra="teach")
-    if config.fine_tune or config.head == "mlp":
-        what = "Fine-tuning" if config.fine_tune else "The head 'mlp'"
-        extras.require(what, "tensorflow", extra="tensorflow")
+    if config.fine_tune:
+        extras.require("Fine-tuning", "tensorflow", extra="tensorflow")
     backbones = {backbone.name: backbone for backbone in map(zoo.find, config.backbones)}
     if not backbones:
         raise errors.SettingError("No backbone was named; expected at least one, such as lite0.")

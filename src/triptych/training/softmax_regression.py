@@ -52,8 +52,8 @@ def principal_components(features: Array) -> tuple[Array, Array]:
         >>> centre.tolist(), np.abs(basis).tolist()
         ([1.0, 1.0], [[1.0], [0.0]])
     """
-    centre = features.mean(axis=0, dtype=np.float64)
-    centred = (features - centre).astype(features.dtype)
+    centre = features.mean(axis=0, dtype=np.float64).astype(features.dtype)
+    centred = features - centre
     photos, length = features.shape
     # The smaller one of the two matrices of inner products has the same positive eigenvalues.
     gram = centred @ centred.T if photos < length else centred.T @ centred
@@ -62,7 +62,7 @@ def principal_components(features: Array) -> tuple[Array, Array]:
     basis = vectors[:, kept]
     if photos < length:
         basis = centred.T @ basis / np.sqrt(eigenvalues[kept])
-    return centre.astype(features.dtype), basis.astype(features.dtype)
+    return centre, basis.astype(features.dtype)
 
 
 def balanced_weights(truth: Array, classes: int) -> Array:

@@ -24,7 +24,7 @@ from triptych.web.studio.blueprint import redirect_or_json
 
 HEADS = {
     "linear": "right from 5 photos a class on, and quick",
-    "mlp": "dense layers, trained by Keras; for many photos",
+    "mlp": "dense layers with dropout; for many photos",
 }
 AUGMENTATIONS = {
     "flips": "mirrored photos, too: one more pass through the networks",
