@@ -169,7 +169,9 @@ def draw(
     store = features.FeatureStore(home / "features.sqlite")
     for seed, extractor in enumerate(extractors):
         for first, chunk in _draw_chunks(truth, classes, seed):
-            store.put(extractor.space, dict(zip(digests[first : first + CHUNK], chunk)))
+            store.put(
+                extractor.space, dict(zip(digests[first : first + CHUNK], chunk, strict=True))
+            )
     with io.BytesIO() as file:
         Image.new("RGB", (32, 32), "grey").save(file, "JPEG")
         jpeg = file.getvalue()
