@@ -109,7 +109,8 @@ def measure(name: str, head: str) -> dict[str, Any]:
         extractors = features.open_extractors(backbones, options)
         before: dict[str, float] = {}
         if "x" in name and name.replace("x", "").isdecimal():
-            dataset = draw(*map(int, name.split("x")), extractors, Path(folder))
+            photos, classes = map(int, name.split("x"))
+            dataset = draw(photos, classes, extractors, Path(folder))
         else:
             dataset = data.open(Path(name).absolute())
             bare_s = bare(dataset, extractors)
