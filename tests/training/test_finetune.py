@@ -22,9 +22,17 @@ from triptych.models import zoo
 from triptych.models.head import Head
 from triptych.preprocessing.recipe import Recipe
 from triptych.preprocessing.recipe import apply
-from triptych.training import finetune_decisions as decisions
-from triptych.training import finetune_process as process
-from triptych.training import finetune_worker as worker
+from triptych.training.finetune import decisions
+from triptych.training.finetune import losses
+from triptych.training.finetune import network
+from triptych.training.finetune import process
+from triptych.training.finetune import range_test
+from triptych.training.finetune import task as files_of
+from triptych.training.finetune.batches import AugmentedBatches
+from triptych.training.finetune.checkpoints import Checkpoints
+from triptych.training.finetune.task import FinetuneConfig
+from triptych.training.finetune.task import FinetuneTask
+from triptych.training.finetune.training_loop import finetune
 from triptych.training.heads import CrossFittedHead
 
 # Keras's TensorFlow backend turns variables into arrays in NumPy 1's way.
@@ -36,7 +44,7 @@ pytestmark = [
 LITE0 = zoo.find("lite0")
 SIDE = 32
 RECIPE = Recipe((SIDE, SIDE), "tf")
-CONFIG = worker.FinetuneConfig(epochs=3, patience=3, rate=1e-2)
+CONFIG = FinetuneConfig(epochs=3, patience=3, rate=1e-2)
 
 
 def small_network(keras: Any) -> Any:
@@ -62,10 +70,10 @@ def stripes(count: int, side: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return noisy.clip(0, 255).astype(np.uint8), truth
 
 
-def task_in(folder: Path) -> worker.FinetuneTask:
+def task_in(folder: Path) -> FinetuneTask:
     model = str(folder / "model.keras")
     head = {"kind": "linear", "notes": {"strength": 1e-3}}
-    return worker.FinetuneTask(
+    return FinetuneTask(
         folder=str(folder),
         model=model,
         recipe=RECIPE.to_dict(),
@@ -79,19 +87,19 @@ def task_in(folder: Path) -> worker.FinetuneTask:
 
 
 @pytest.fixture
-def task(keras: Any, tmp_path: Path) -> worker.FinetuneTask:
+def task(keras: Any, tmp_path: Path) -> FinetuneTask:
     return prepare(keras, tmp_path)
 
 
-def prepare(keras: Any, folder: Path) -> worker.FinetuneTask:
+def prepare(keras: Any, folder: Path) -> FinetuneTask:
     """The files of a task."""
     keras.utils.set_random_seed(1)
     small_network(keras).save(folder / "model.keras")
     canvases, train = stripes(48, 36, seed=1)
     inputs, held = stripes(16, SIDE, seed=2)
-    np.save(folder / worker.CANVASES, canvases)
-    np.save(folder / worker.INPUTS, inputs)
-    np.savez(folder / worker.TRUTH, train=train, held=held)
+    np.save(folder / files_of.CANVASES, canvases)
+    np.save(folder / files_of.INPUTS, inputs)
+    np.savez(folder / files_of.LABELS, train=train, holdout=held)
     return task_in(folder)
 
 
@@ -99,7 +107,7 @@ def prepare(keras: Any, folder: Path) -> worker.FinetuneTask:
 class Tuned:
     """A task that was done, and what was said meanwhile; its files are to be left as they are."""
 
-    task: worker.FinetuneTask
+    task: FinetuneTask
     path: Path
     said: list[dict[str, Any]]
 
@@ -108,7 +116,7 @@ class Tuned:
 def tuned(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     task = prepare(keras, tmp_path_factory.mktemp("tuned"))
     said: list[dict[str, Any]] = []
-    path = worker.finetune(task, said.append)
+    path = finetune(task, said.append)
     assert path is not None
     return Tuned(task, path, said)
 
@@ -133,10 +141,10 @@ def test_the_best_epoch_is_what_is_kept(keras: Any, tuned: Tuned) -> None:
     curve = epochs(tuned.said)
     assert [epoch["full_size"] for epoch in curve] == [False, False, False, True]
     best = curve[-1]
-    inputs = np.load(Path(tuned.task.folder) / worker.INPUTS)
+    inputs = np.load(Path(tuned.task.folder) / files_of.INPUTS)
     batch = (inputs.astype(np.float32) - 127.5) / 127.5
     probs = keras.models.load_model(tuned.path).predict(batch, verbose=0)
-    right, loss = worker.score(probs, np.arange(16) % 2)
+    right, loss = losses.score(probs, np.arange(16) % 2)
     assert best["number"] > 0
     assert (right, loss) == (best["right"], pytest.approx(best["loss"], rel=1e-4))
 
@@ -146,34 +154,32 @@ def test_it_begins_with_a_head_that_is_fitted(tuned: Tuned) -> None:
     assert epochs(tuned.said)[0]["loss"] < 0.95 * np.log(2)
 
 
-def test_better_frozen_networks_get_lower_learning_rates(
-    keras: Any, task: worker.FinetuneTask
-) -> None:
-    model = keras.models.load_model(task.model)
+def test_better_frozen_networks_get_lower_learning_rates(keras: Any, task: FinetuneTask) -> None:
+    model = network.with_size(keras.models.load_model(task.model), RECIPE.size, "float32")
     before = model.get_weights()
     canvases, truth = stripes(48, 36, seed=1)
-    batches = worker.AugmentedBatches(canvases, truth, task)
+    batches = AugmentedBatches(canvases, truth, task)
     rates = [
-        worker.find_rate(model, batches, RECIPE, loss, lambda: False)
+        range_test.find_rate(model, batches, RECIPE, loss, lambda: False)
         for loss in (2.0, 1.0, 0.25, 1e-9)
     ]
-    assert rates[0] == rates[1] <= worker.MOST_RATE
-    assert rates[2] == pytest.approx(max(worker.LEAST_RATE, rates[1] / 2))
-    assert rates[3] == worker.LEAST_RATE
+    assert rates[0] == rates[1] <= range_test.MOST_RATE
+    assert rates[2] == pytest.approx(max(range_test.LEAST_RATE, rates[1] / 2))
+    assert rates[3] == range_test.LEAST_RATE
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
-def test_where_no_epoch_is_better_there_is_no_network(task: worker.FinetuneTask) -> None:
+def test_where_no_epoch_is_better_there_is_no_network(task: FinetuneTask) -> None:
     folder = Path(task.folder)
     # The held-out photos say the opposite of those it is trained on.
-    with np.load(folder / worker.TRUTH) as truth:
-        np.savez(folder / worker.TRUTH, train=truth["train"], held=1 - truth["held"])
+    with np.load(folder / files_of.LABELS) as truth:
+        np.savez(folder / files_of.LABELS, train=truth["train"], holdout=1 - truth["holdout"])
     said: list[dict[str, Any]] = []
     config = dataclasses.replace(CONFIG, epochs=9, patience=2)
-    assert worker.finetune(dataclasses.replace(task, config=config), said.append) is None
+    assert finetune(dataclasses.replace(task, config=config), said.append) is None
     assert [epoch["number"] for epoch in epochs(said)] == [0, 1, 2]
-    assert not (folder / worker.TUNED).exists()
+    assert not (folder / files_of.TUNED).exists()
 
 
 class KilledError(Exception):
@@ -182,7 +188,7 @@ class KilledError(Exception):
 
 @pytest.mark.parametrize("most", [3, pytest.param(10, marks=pytest.mark.thorough)])
 def test_a_worker_that_is_killed_loses_no_epoch_and_ends_as_if_it_had_not_been(
-    keras: Any, task: worker.FinetuneTask, tmp_path: Path, most: int
+    keras: Any, task: FinetuneTask, tmp_path: Path, most: int
 ) -> None:
     config = dataclasses.replace(CONFIG, epochs=most // 2 + 1, patience=most)
     task = dataclasses.replace(task, config=config)
@@ -190,11 +196,11 @@ def test_a_worker_that_is_killed_loses_no_epoch_and_ends_as_if_it_had_not_been(
     spared = dataclasses.replace(task, folder=str(shutil.copytree(folder, tmp_path / "spared")))
     kills = 0
     for kill in range(most):
-        known = len(worker.Journal(folder).epochs)
+        known = len(Checkpoints(folder).epochs)
 
         def die(message: dict[str, Any], known: int = known, kill: int = kill) -> None:
             # In turn while it starts, in the middle of an epoch, and just after an epoch.
-            new = len(worker.Journal(folder).epochs) > known
+            new = len(Checkpoints(folder).epochs) > known
             if (kill % 3 == 0) or ("step" in message and kill % 3 == 1) or new:
                 raise KilledError
 
@@ -202,7 +208,7 @@ def test_a_worker_that_is_killed_loses_no_epoch_and_ends_as_if_it_had_not_been(
             process.run(task, die)
             break
         kills += 1
-        assert len(worker.Journal(folder).epochs) >= known
+        assert len(Checkpoints(folder).epochs) >= known
     assert kills >= most - 2
     curves = []
     for each in (task, spared):
@@ -211,7 +217,9 @@ def test_a_worker_that_is_killed_loses_no_epoch_and_ends_as_if_it_had_not_been(
         curves.append([{**epoch, "seconds": 0} for epoch in epochs(said)])
     assert len(curves[0]) == config.epochs + 1
     assert curves[0] == curves[1]
-    tuned, other = (keras.models.load_model(Path(t.folder) / worker.TUNED) for t in (task, spared))
+    tuned, other = (
+        keras.models.load_model(Path(t.folder) / files_of.TUNED) for t in (task, spared)
+    )
     for one, two in zip(tuned.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
 
@@ -248,10 +256,10 @@ BUDGETED = dataclasses.replace(CONFIG, epochs=4, patience=9, batch=8)  # of 6 st
     ],
 )
 def test_a_budget_is_kept_to_by_shorter_epochs(
-    keras: Any, task: worker.FinetuneTask, step_s: float, steps: int
+    keras: Any, task: FinetuneTask, step_s: float, steps: int
 ) -> None:
     clock = Clock(step_s=step_s)
-    worker.finetune(
+    finetune(
         # At one size, since steps of this clock take as long at any.
         dataclasses.replace(task, size=(SIDE, SIDE), config=BUDGETED),
         clock.hear,
@@ -262,26 +270,26 @@ def test_a_budget_is_kept_to_by_shorter_epochs(
     if steps > 4:
         assert clock.now <= 100 + 40
         # However many steps there were, the learning rate came down to the end of the cosine.
-        journal = worker.Journal(Path(task.folder))
+        journal = Checkpoints(Path(task.folder))
         assert journal.epochs[-1].share > 0.9
         last = keras.models.load_model(journal.network(journal.epochs[-1]))
         assert float(last.optimizer.learning_rate) < 0.2 * BUDGETED.rate
 
 
 def test_a_budget_that_is_kept_to_changes_nothing(
-    keras: Any, task: worker.FinetuneTask, tmp_path: Path
+    keras: Any, task: FinetuneTask, tmp_path: Path
 ) -> None:
     curves = []
     for name, plan in (("without", None), ("with", lambda epochs_s: (len(epochs_s), 1000.0))):
         folder = shutil.copytree(task.folder, tmp_path / name)
         clock = Clock(step_s=1.0, epoch_s=2.0)
         other = dataclasses.replace(task, folder=str(folder))
-        worker.finetune(other, clock.hear, plan=plan, clock=clock)
+        finetune(other, clock.hear, plan=plan, clock=clock)
         curves.append(epochs(clock.said))
     assert curves[0] == curves[1]
 
 
-def test_the_pace_is_measured_before_planning(task: worker.FinetuneTask) -> None:
+def test_the_pace_is_measured_before_planning(task: FinetuneTask) -> None:
     asked: list[list[float]] = []
 
     def nothing(epochs_s: Sequence[float]) -> tuple[int, float]:
@@ -294,10 +302,10 @@ def test_the_pace_is_measured_before_planning(task: worker.FinetuneTask) -> None
     assert len(epochs_s) == CONFIG.epochs
     assert 0 < epochs_s[0] < epochs_s[1] < epochs_s[2]
     assert epochs(said) == []
-    assert not (Path(task.folder) / worker.TUNED).exists()
+    assert not (Path(task.folder) / files_of.TUNED).exists()
 
 
-def test_stopping_keeps_the_best_epoch(keras: Any, task: worker.FinetuneTask) -> None:
+def test_stopping_keeps_the_best_epoch(keras: Any, task: FinetuneTask) -> None:
     endless = dataclasses.replace(
         task, config=dataclasses.replace(CONFIG, epochs=10_000, patience=10_000)
     )
@@ -305,11 +313,11 @@ def test_stopping_keeps_the_best_epoch(keras: Any, task: worker.FinetuneTask) ->
     process.run(endless, said.append, stop=lambda: len(epochs(said)) > 2)
     curve = epochs(said)
     assert 2 < len(curve) < 10_000
-    assert (Path(task.folder) / worker.TUNED).exists() == (curve[-1]["best"] > 0)
+    assert (Path(task.folder) / files_of.TUNED).exists() == (curve[-1]["best"] > 0)
 
 
-def test_a_worker_that_fails_says_why(task: worker.FinetuneTask) -> None:
-    (Path(task.folder) / worker.INPUTS).unlink()
+def test_a_worker_that_fails_says_why(task: FinetuneTask) -> None:
+    (Path(task.folder) / files_of.INPUTS).unlink()
     with pytest.raises(errors.EngineError, match=r"inputs\.npy"):
         process.run(task, lambda message: None)
 
@@ -388,7 +396,7 @@ def test_a_lower_loss_does_not_excuse_clearly_fewer_right_answers() -> None:
     # alternative="less").pvalue is 0.0156, and with one photo gained binomtest(1, 7) gives 0.0625.
     frozen = np.where(np.arange(100) < 70, 0.6, 0.4)
     tuned = np.where((np.arange(100) >= 6) & (np.arange(100) < 70), 0.95, 0.45)
-    assert worker.score(pairs(tuned), truth)[1] < worker.score(pairs(frozen), truth)[1]
+    assert losses.score(pairs(tuned), truth)[1] < losses.score(pairs(frozen), truth)[1]
     assert not decisions.is_better(pairs(tuned), pairs(frozen), truth)
     tuned[99] = 0.95
     assert decisions.is_better(pairs(tuned), pairs(frozen), truth)
@@ -407,7 +415,7 @@ def test_what_only_looks_better_by_luck_is_seldom_kept() -> None:
     for _ in range(300):
         shaken = np.clip(own + rng.normal(0, 0.05, 40), 0.01, 0.99)
         tuned = pairs(shaken)
-        better += worker.score(tuned, truth)[1] < worker.score(frozen, truth)[1]
+        better += losses.score(tuned, truth)[1] < losses.score(frozen, truth)[1]
         kept += decisions.is_better(tuned, frozen, truth)
     assert better > 50
     assert kept < better / 2

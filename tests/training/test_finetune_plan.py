@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triptych import errors
-from triptych.training import finetune_advice
-from triptych.training import finetune_budget as budgets
 from triptych.training import pipeline
 from triptych.training.config import TrainingConfig
+from triptych.training.finetune import advice
+from triptych.training.finetune import budget as budgets
 
 seconds = st.floats(0.1, 1e4)
 
@@ -127,17 +127,17 @@ def test_fine_tuning_pays_if_frozen_networks_are_often_wrong(
     photos: int, wrong: int, classes: int, held_out: int, pays: bool
 ) -> None:
     probs, truth = predictions(photos, wrong, classes)
-    advice = finetune_advice.advise(probs, truth, held_out=held_out)
-    assert advice.pays == pays
+    estimate = advice.advise(probs, truth, held_out=held_out)
+    assert estimate.pays == pays
     if held_out >= 10:
-        assert f"{wrong:,} of {photos:,} photos" in advice.reason
+        assert f"{wrong:,} of {photos:,} photos" in estimate.reason
     else:
-        assert "10 or more are needed" in advice.reason
+        assert "10 or more are needed" in estimate.reason
 
 
 def test_the_number_of_held_out_photos() -> None:
-    assert finetune_advice.held_out_photos(np.array([0, 1, 2, -1] * 12)) == 12
-    assert finetune_advice.held_out_photos(np.full(20, -1)) == 0
+    assert advice.held_out_photos(np.array([0, 1, 2, -1] * 12)) == 12
+    assert advice.held_out_photos(np.full(20, -1)) == 0
 
 
 @pytest.mark.parametrize(

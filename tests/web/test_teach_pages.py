@@ -21,7 +21,7 @@ from triptych import settings
 from triptych.studio.jobs.progress import JobProgress
 from triptych.studio.projects import UNSORTED
 from triptych.studio.projects import job_table as rows
-from triptych.training import finetune_pace
+from triptych.training.finetune import pace
 from triptych.web import create_app
 from triptych.web.studio import progress
 
@@ -646,9 +646,9 @@ def test_the_time_of_fine_tuning_is_estimated_from_the_last_one(client, garden, 
     page = client.get(f"/projects/{garden}/teach").text
     assert "Also train the networks' own layers" in page
     assert "(about" not in page
-    finetune_pace.record(tmp_path, start_s=30.0, rest_s=90.0, photos=100, cost=0.4)
-    assert finetune_pace.estimate(tmp_path, photos=100, costs=[0.4]) == pytest.approx(120)
-    assert finetune_pace.estimate(tmp_path, photos=200, costs=[0.4, 0.8]) == pytest.approx(600)
+    pace.record(tmp_path, start_s=30.0, rest_s=90.0, photos=100, cost=0.4)
+    assert pace.estimate(tmp_path, photos=100, costs=[0.4]) == pytest.approx(120)
+    assert pace.estimate(tmp_path, photos=200, costs=[0.4, 0.8]) == pytest.approx(600)
     assert "own layers (about 2 minutes)" in client.get(f"/projects/{garden}/teach").text
     (tmp_path / "tuning" / "pace.json").write_text('{"start_s": "soon"}')
     assert "(about" not in client.get(f"/projects/{garden}/teach").text

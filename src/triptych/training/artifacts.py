@@ -26,7 +26,7 @@ from triptych.images import preview
 from triptych.training.committee import TrainedCommittee
 from triptych.training.config import TrainingConfig
 from triptych.training.feature_set import FeatureSet
-from triptych.training.finetune_report import FinetuneReport
+from triptych.training.finetune.report import FinetuneReport
 from triptych.training.learning_curve import CurvePoint
 from triptych.utils import formatting
 

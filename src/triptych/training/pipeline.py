@@ -28,8 +28,6 @@ from triptych.preprocessing import augment
 from triptych.training import artifacts
 from triptych.training import committee as committees
 from triptych.training import feature_set
-from triptych.training import finetune
-from triptych.training import finetune_advice
 from triptych.training import heads
 from triptych.training import learning_curve
 from triptych.training.committee import TrainedCommittee
@@ -39,8 +37,10 @@ from triptych.training.config import COMMITTEE
 from triptych.training.config import TrainingConfig
 from triptych.training.config import TrainingStage
 from triptych.training.feature_set import FeatureSet
-from triptych.training.finetune import FinetuneResult
-from triptych.training.finetune_budget import MeasuredCosts
+from triptych.training.finetune import advice
+from triptych.training.finetune import committee as finetuning
+from triptych.training.finetune.budget import MeasuredCosts
+from triptych.training.finetune.committee import FinetuneResult
 from triptych.utils import extras
 
 TRY_IT = "With --fine-tune auto that is tried out, and done where it pays."
@@ -202,18 +202,18 @@ def _fine_tuned(
 ) -> FinetuneResult:
     """Fine-tune where that was requested, or say that it would pay; ``more`` as `improve` takes."""
     in_folds = features.in_folds
-    advice = finetune_advice.advise(
+    estimate = advice.advise(
         frozen.combine([member.fit.out_of_fold[in_folds] for member in frozen.members]),
         features.train_truth[in_folds],
-        held_out=finetune_advice.held_out_photos(features.folds),
+        held_out=advice.held_out_photos(features.folds),
     )
-    if advice.pays and not config.fine_tune:
-        options.report(f"Fine-tuning would probably pay: {advice.reason}. {TRY_IT}")
-    if config.fine_tune == AUTO and not advice.pays:
-        options.report(f"Fine-tuning is left out: {advice.reason}.")
-    if not config.fine_tune or (config.fine_tune == AUTO and not advice.pays):
+    if estimate.pays and not config.fine_tune:
+        options.report(f"Fine-tuning would probably pay: {estimate.reason}. {TRY_IT}")
+    if config.fine_tune == AUTO and not estimate.pays:
+        options.report(f"Fine-tuning is left out: {estimate.reason}.")
+    if not config.fine_tune or (config.fine_tune == AUTO and not estimate.pays):
         return FinetuneResult(frozen, features)
-    result = finetune.improve(folder, frozen, features, options=options, config=config, **more)
+    result = finetuning.improve(folder, frozen, features, options=options, config=config, **more)
     if result.reports:
         for member in result.committee.selected:
             committees.report_score(member.name, member.val_probs, features, config)

@@ -16,7 +16,7 @@ from triptych.models import zoo
 from triptych.studio.jobs import Job
 from triptych.studio.jobs import config as job_config
 from triptych.studio.projects import Project
-from triptych.training import finetune_pace
+from triptych.training.finetune import pace
 from triptych.web import context
 from triptych.web.studio import progress
 from triptych.web.studio.blueprint import blueprint
@@ -72,9 +72,7 @@ def _tuning_s(home: Path, project: Project, backbones: list[str]) -> float | Non
     """How long fine-tuning will take; ``None`` where none was done on this machine yet."""
     photos = sum(label.photos for label in project.classes)
     rows = [zoo.BACKBONES[name] for name in backbones if name in zoo.BACKBONES]
-    return finetune_pace.estimate(
-        home, photos=photos, costs=[row.multiply_adds / 1e9 for row in rows]
-    )
+    return pace.estimate(home, photos=photos, costs=[row.multiply_adds / 1e9 for row in rows])
 
 
 def _reasons(project: Project, options: dict[str, Any], latest: Job | None) -> list[str]:

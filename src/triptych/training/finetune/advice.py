@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from triptych.evaluation import wilson
-from triptych.training import finetune_decisions as decisions
+from triptych.training.finetune import decisions
 from triptych.typing import Array
 from triptych.utils import formatting
 

@@ -9,7 +9,7 @@ import numpy as np
 from triptych import errors
 from triptych.ensemble import fit
 from triptych.models.head import Head
-from triptych.training import finetune_worker as worker
+from triptych.training.finetune import losses
 from triptych.training.heads import CrossFittedHead
 from triptych.typing import Array
 
@@ -101,7 +101,7 @@ def is_better(tuned: Array, frozen: Array, truth: Array) -> bool:
     Source: Dietterich, "Approximate Statistical Tests for Comparing Supervised Classification
     Learning Algorithms", 1998.
     """
-    gains = worker.nll(frozen, truth) - worker.nll(tuned, truth)
+    gains = losses.nll(frozen, truth) - losses.nll(tuned, truth)
     standard_error = gains.std(ddof=1) / np.sqrt(len(truth))
     right, right_before = (probs.argmax(axis=1) == truth for probs in (tuned, frozen))
     won, lost = int((right & ~right_before).sum()), int((right_before & ~right).sum())

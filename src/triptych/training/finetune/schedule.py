@@ -26,6 +26,11 @@ class Schedule:
         deadline: When to be done, by the clock; infinity for whenever it is.
         clock: Gives seconds.
 
+    Attributes:
+        share: How much of the cosine is done, in [0, 1].
+        evaluation_s: How long it takes to evaluate an epoch and to write it down, in seconds; 0
+            until it was measured.
+
     Example:
         >>> schedule = Schedule(1.0, 2, [1.0, 1.0], deadline=math.inf)
         >>> [(round(schedule.next_rate(), 2), schedule.steps_left) for _ in range(2)]
@@ -52,7 +57,7 @@ class Schedule:
         self._warmup = max(1, round(WARMUP_EPOCHS * steps))
         self._deadline, self._clock = deadline, clock
         self._epoch, self._done = 1, 0
-        self._unit_s = self._evaluation_s = 0.0
+        self._unit_s = self.evaluation_s = 0.0
         self._ends: deque[float] = deque(maxlen=PACE_STEPS + 1)
 
     @property
@@ -77,20 +82,18 @@ class Schedule:
         if self._deadline == math.inf or not self._unit_s:
             return self._steps
         cost, *later = self._costs[self._epoch - 1 :]
-        left_s = self._deadline - self._clock() - self._evaluation_s * (1 + len(later))
+        left_s = self._deadline - self._clock() - self.evaluation_s * (1 + len(later))
         fits = (left_s / self._unit_s + self._done * cost) / (self._steps * (cost + sum(later)))
         return int(self._steps * min(1.0, max(0.0, fits)))
 
-    def begin_epoch(self, number: int, share: float, evaluation_s: float = 0.0) -> None:
+    def begin_epoch(self, number: int, share: float) -> None:
         """Begin an epoch.
 
         Args:
             number: From 1.
             share: How much of the cosine is done, in [0, 1].
-            evaluation_s: How long it takes to evaluate an epoch and to write it down, in seconds.
         """
         self._epoch, self._done, self.share = number, 0, share
-        self._evaluation_s = evaluation_s
         self._ends.clear()
 
     def next_rate(self) -> float:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +17,10 @@ from triptych import images
 from triptych.features import ReadablePhoto
 from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
-from triptych.training import finetune_worker as worker
+from triptych.training.finetune import worker
+from triptych.training.finetune.task import FinetuneTask
+from triptych.training.finetune.training_loop import OnMessage
+from triptych.training.finetune.training_loop import PlanEpochs
 from triptych.typing import Array
 from triptych.typing import ShouldStop
 from triptych.utils import concurrency
@@ -77,11 +78,11 @@ def canvas(network_recipe: Recipe) -> Recipe:
 
 
 def run(
-    task: worker.FinetuneTask,
-    on_message: Callable[[dict[str, Any]], None],
+    task: FinetuneTask,
+    on_message: OnMessage,
     *,
     stop: ShouldStop = lambda: False,
-    plan: worker.PlanEpochs | None = None,
+    plan: PlanEpochs | None = None,
     threads: int = 0,
 ) -> None:
     """Fine-tune in a worker process, which ends with this call whatever happens.
@@ -90,7 +91,7 @@ def run(
         task: What to fine-tune, and how.
         on_message: Called with each message of the worker.
         stop: Polled several times a second; when it returns true, the best epoch so far is written.
-        plan: See `finetune_worker.finetune`; called in this process.
+        plan: See `training_loop.finetune`; called in this process.
         threads: Processor threads; 0 takes every core.
 
     Raises:

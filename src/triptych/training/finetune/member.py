@@ -1,14 +1,10 @@
-"""Fine-tuning, the second step of transfer learning: train the backbones themselves, too.
+"""Fine-tuning one member: its photos, its process, its new head, and whether it replaces the old.
 
-Each selected member is fine-tuned in a process of its own (`finetune_worker`) on the training
-photos without some that are held out, at a smaller size first and at its full size last. Then all
-photos pass through the tuned network, and a head is fitted to those features as to any others. The
-held-out photos decide everything: the best epoch, the head's penalty, whether it or the head that
-was trained with the network is better, the temperature, whether the fine-tuned member replaces the
-frozen one, and the weights. The validation photos, which the report is about, have no say in it.
-
-Finished epochs are kept below ``home/tuning`` until the bundle is written, so that training that
-was killed goes on from there.
+The network is fine-tuned in a process of its own (`worker`) on the training photos without some
+that are held out, at a smaller size first and at its full size last. Then all photos pass through
+the tuned network, and a head is fitted to those features as to any others. The held-out photos
+decide everything: the best epoch, the head's penalty, whether it or the head that was trained with
+the network is better, and whether the fine-tuned member replaces the frozen one.
 """
 
 from __future__ import annotations
@@ -18,11 +14,9 @@ import functools
 import hashlib
 import itertools
 import json
-import math
 import shutil
 import time
 from collections.abc import Mapping
-from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from importlib import metadata
@@ -39,146 +33,47 @@ from triptych.features import Extractor
 from triptych.models.head import Head
 from triptych.preprocessing import augment
 from triptych.preprocessing.recipe import Recipe
-from triptych.training import committee as committees
-from triptych.training import finetune_budget as budgets
-from triptych.training import finetune_decisions as decisions
-from triptych.training import finetune_pace
-from triptych.training import finetune_process as process
-from triptych.training import finetune_worker as worker
 from triptych.training import heads
-from triptych.training.committee import TrainedCommittee
 from triptych.training.committee import TrainedMember
-from triptych.training.config import AUTO
 from triptych.training.config import TrainingConfig
 from triptych.training.config import TrainingStage
 from triptych.training.feature_set import FeatureSet
-from triptych.training.finetune_report import FinetuneMetrics
-from triptych.training.finetune_report import FinetuneReport
+from triptych.training.finetune import budget
+from triptych.training.finetune import decisions
+from triptych.training.finetune import losses
+from triptych.training.finetune import pace
+from triptych.training.finetune import process
+from triptych.training.finetune import task as files_of
+from triptych.training.finetune.checkpoints import Checkpoints
+from triptych.training.finetune.report import FinetuneMetrics
+from triptych.training.finetune.report import FinetuneReport
+from triptych.training.finetune.task import FinetuneConfig
+from triptych.training.finetune.task import FinetuneTask
 from triptych.typing import Array
 from triptych.utils import files
 
-# Folder of unfinished fine-tuning, in the home folder; it is kept for so long.
-STATES = finetune_pace.FOLDER
-STATE_LIFE_S = 30 * 24 * 3600
+# Folder of unfinished fine-tuning, in the home folder.
+STATES = pace.FOLDER
 # Photos on which it is measured what may be changed at random.
 ENOUGH_TO_MEASURE = 128
-# Photos that are learned from to see whether fine-tuning pays, and those by which the time of
+# Photos that are learned from to probe whether fine-tuning pays, and those by which the time of
 # computing features is measured.
-LOOK_PHOTOS = 1024
+PROBE_PHOTOS = 1024
 TIMED_PHOTOS = 32
 
 
 @dataclass(frozen=True)
-class FinetuneResult:
-    """A committee after fine-tuning.
+class FinetunedMember:
+    """A member after fine-tuning.
 
     Args:
-        committee: As it was before where no member became better.
-        features: With those of the fine-tuned networks for the members that were replaced.
-        reports: One for each member that was fine-tuned.
-        held_out: Which training photos no fine-tuned network was trained on, bool, shape (N,).
-        states: Folders of finished epochs, which nobody needs once the bundle is written.
+        member: As it was before where it did not become better.
+        train: Features of the training photos by the tuned network, shape (N, F).
+        val: Those of the validation photos.
+        report: What fine-tuning gave.
+        state: Folder of its finished epochs.
     """
 
-    committee: TrainedCommittee
-    features: FeatureSet
-    reports: Sequence[FinetuneReport] = ()
-    held_out: Array | None = None
-    states: Sequence[Path] = ()
-
-
-def improve(
-    folder: Path,
-    committee: TrainedCommittee,
-    features: FeatureSet,
-    *,
-    options: EngineOptions,
-    config: TrainingConfig,
-    converter: convert.Converter,
-    measured: budgets.MeasuredCosts,
-    deadline: float,
-    finetune_config: worker.FinetuneConfig = worker.FinetuneConfig(),
-) -> FinetuneResult:
-    """Fine-tune the selected members of a bundle that is being written, the cheapest first.
-
-    When ``config.stop`` returns true, the best epoch so far is the result. With ``"auto"``, members
-    are left as they are as soon as one shows that fine-tuning does not pay.
-
-    Args:
-        folder: The bundle's folder, with ``members/`` in it.
-        committee: With frozen backbones.
-        features: Features of its photos.
-        options: How networks run.
-        config: Seed, progress, stop.
-        converter: Converts the fine-tuned networks.
-        measured: What training cost so far.
-        deadline: When the bundle is to be there, in seconds of `time.perf_counter`, or infinity;
-            decides which members are fine-tuned, and for how many epochs.
-        finetune_config: Epochs and learning rate.
-
-    Raises:
-        errors.SettingError: There are too few photos to hold some out.
-        errors.EngineError: Training failed.
-    """
-    held_out = decisions.held_out_fold(features.folds, features.train_truth)
-    files.sweep(options.home / STATES, life_s=STATE_LIFE_S)
-    finetuner = _Finetuner(folder, features, held_out, options, config, converter, finetune_config)
-    selected = sorted(
-        (index for index, member in enumerate(committee.members) if member.weight),
-        key=lambda index: committee.members[index].cost,
-    )
-    members = list(committee.members)
-    frozen_heads = []
-    for index in selected:
-        members[index], head = finetuner.without_held_out(members[index], features.train[index])
-        frozen_heads.append(head)
-    first = members[selected[0]]
-    augmentations = finetuner.augmentations(first, frozen_heads[0], features.train[selected[0]])
-    is_auto, planner = config.fine_tune == AUTO, None
-    if deadline < math.inf:
-        measured = dataclasses.replace(measured, features_s=finetuner.features_s(first))
-        costs = {members[index].name: members[index].cost for index in selected}
-        planner = budgets.Planner(costs, deadline, measured, options.report)
-    elif is_auto and not finetuner.pays(first, augmentations):
-        return FinetuneResult(committee, features)
-    train, val = list(features.train), list(features.val)
-    reports = list[FinetuneReport]()
-    states = []
-    for index in selected:
-        if config.stop() or (is_auto and any(not report.kept for report in reports)):
-            break
-        tuned = finetuner.run(members[index], augmentations, planner)
-        if tuned is None:
-            continue
-        reports.append(tuned.report)
-        states.append(tuned.state)
-        if tuned.report.kept:
-            members[index], train[index], val[index] = tuned.member, tuned.train, tuned.val
-    features = dataclasses.replace(features, train=train, val=val)
-    if any(report.kept for report in reports):
-        committee = _refitted(members, selected, features.train_truth, held_out)
-        for member in members:
-            if not member.weight:
-                shutil.rmtree(folder / "members" / member.name, ignore_errors=True)
-    return FinetuneResult(committee, features, reports, held_out, states)
-
-
-def _refitted(
-    members: list[TrainedMember], selected: list[int], truth: Array, held_out: Array
-) -> TrainedCommittee:
-    """Fit the committee on the held-out photos, which no member was trained on."""
-    refitted = committees.fit_committee(
-        [members[index] for index in selected],
-        [members[index].fit.out_of_fold[held_out] for index in selected],
-        truth[held_out],
-    )
-    for index, member in zip(selected, refitted.members, strict=True):
-        members[index] = member
-    return TrainedCommittee(members, refitted.params)
-
-
-@dataclass(frozen=True)
-class _FinetunedMember:
     member: TrainedMember
     train: Array
     val: Array
@@ -187,8 +82,18 @@ class _FinetunedMember:
 
 
 @dataclass(frozen=True)
-class _Finetuner:
-    """What fine-tuning one member shares with fine-tuning the next."""
+class MemberFinetuner:
+    """What fine-tuning one member shares with fine-tuning the next.
+
+    Args:
+        folder: The bundle's folder, with ``members/`` in it.
+        features: Of the frozen networks, with their photos and labels.
+        held_out: Which training photos decide, bool, shape (N,).
+        options: How networks run.
+        config: Seed, progress, stop.
+        converter: Converts the fine-tuned networks.
+        finetune_config: Epochs and learning rate.
+    """
 
     folder: Path
     features: FeatureSet
@@ -196,7 +101,7 @@ class _Finetuner:
     options: EngineOptions
     config: TrainingConfig
     converter: convert.Converter
-    finetune_config: worker.FinetuneConfig
+    finetune_config: FinetuneConfig
 
     def without_held_out(
         self, member: TrainedMember, features: Array
@@ -254,11 +159,11 @@ class _Finetuner:
     def pays(self, member: TrainedMember, augmentations: tuple[str, ...]) -> bool:
         """Whether a short run lowers the loss on the held-out photos: an epoch of some photos."""
         config = dataclasses.replace(self.finetune_config, epochs=1, full_size_epochs=0)
-        look = dataclasses.replace(self, finetune_config=config)
+        probe = dataclasses.replace(self, finetune_config=config)
         learned = np.flatnonzero(~self.held_out)
         rng = np.random.default_rng(self.config.seed)
-        learned = np.sort(rng.permutation(learned)[:LOOK_PHOTOS])
-        task = look._task(member, augmentations)
+        learned = np.sort(rng.permutation(learned)[:PROBE_PHOTOS])
+        task = probe._task(member, augmentations)
         state = Path(task.folder)
         silent = dataclasses.replace(self.config, on_epoch=lambda epoch: None)
         progress = _ProgressListener(member.name, silent, self.options)
@@ -284,8 +189,8 @@ class _Finetuner:
         self,
         member: TrainedMember,
         augmentations: tuple[str, ...],
-        planner: budgets.Planner | None = None,
-    ) -> _FinetunedMember | None:
+        planner: budget.Planner | None = None,
+    ) -> FinetunedMember | None:
         """Fine-tune one member; where that helps, its files in the bundle are replaced.
 
         Returns:
@@ -302,14 +207,14 @@ class _Finetuner:
         with files.file_lock(state.with_suffix(".lock")):
             self._write_inputs(task, state, np.flatnonzero(~self.held_out))
             plan = functools.partial(planner.plan, member.name) if planner else None
-            resumed = bool(worker.Journal(state).epochs)
+            resumed = bool(Checkpoints(state).epochs)
             process.run(
                 task, progress, stop=self.config.stop, plan=plan, threads=self.options.threads
             )
             if not progress.curve:  # there is no time, or it was stopped
                 return None
             tuned, train, val = member, np.empty(0), np.empty(0)
-            if (state / worker.TUNED).exists():
+            if (state / files_of.TUNED).exists():
                 tuned, train, val = self._with_new_head(member, state)
             kept = tuned is not member and decisions.is_better(
                 tuned.fit.out_of_fold[self.held_out], member.fit.out_of_fold[self.held_out], truth
@@ -318,7 +223,7 @@ class _Finetuner:
                 self._replace_model(tuned, state)
         ended = time.perf_counter()
         if not (resumed or self.config.stop()):
-            finetune_pace.record(
+            pace.record(
                 self.options.home,
                 start_s=progress.first_epoch_s - started,
                 rest_s=ended - progress.first_epoch_s,
@@ -340,12 +245,12 @@ class _Finetuner:
             augment=list(augmentations),
             curve=progress.curve,
         )
-        return _FinetunedMember(tuned, train, val, report, state)
+        return FinetunedMember(tuned, train, val, report, state)
 
-    def _task(self, member: TrainedMember, augmentations: tuple[str, ...]) -> worker.FinetuneTask:
+    def _task(self, member: TrainedMember, augmentations: tuple[str, ...]) -> FinetuneTask:
         network_recipe = member.backbone.recipe
         weights = store.weights_of(member.backbone, self.config.weights_by_backbone)
-        task = worker.FinetuneTask(
+        task = FinetuneTask(
             folder="",
             model=str(self.folder / "members" / member.name / convert.MODEL),
             recipe=network_recipe.to_dict(),
@@ -375,7 +280,7 @@ class _Finetuner:
         state = self.options.home / STATES / f"{member.name}-{key.hexdigest()[:16]}"
         return dataclasses.replace(task, folder=str(state))
 
-    def _write_inputs(self, task: worker.FinetuneTask, state: Path, learned: Array) -> None:
+    def _write_inputs(self, task: FinetuneTask, state: Path, learned: Array) -> None:
         """Write the photos as arrays, unless an earlier run has done so.
 
         Args:
@@ -383,7 +288,7 @@ class _Finetuner:
             state: Folder to write to.
             learned: Numbers of the photos that the network is trained on.
         """
-        if (state / worker.TRUTH).exists():
+        if (state / files_of.LABELS).exists():
             return
         state.mkdir(parents=True, exist_ok=True)
         truth, held_out = self.features.train_truth, self.held_out
@@ -391,11 +296,11 @@ class _Finetuner:
         trained_on = [photos[int(number)] for number in learned]
         evaluated_on = list(itertools.compress(photos, held_out))
         network_recipe = Recipe.from_dict(task.recipe)
-        process.write_photos(trained_on, process.canvas(network_recipe), state / worker.CANVASES)
-        process.write_photos(evaluated_on, network_recipe, state / worker.INPUTS)
+        process.write_photos(trained_on, process.canvas(network_recipe), state / files_of.CANVASES)
+        process.write_photos(evaluated_on, network_recipe, state / files_of.INPUTS)
         # Last, so that it is there when the others are.
-        with files.atomic_file(state / worker.TRUTH) as scratch:
-            np.savez(scratch, allow_pickle=False, train=truth[learned], held=truth[held_out])
+        with files.atomic_file(state / files_of.LABELS) as scratch:
+            np.savez(scratch, allow_pickle=False, train=truth[learned], holdout=truth[held_out])
 
     def _extractors(
         self, member: TrainedMember, home: Path, weights: Mapping[str, Path]
@@ -416,7 +321,7 @@ class _Finetuner:
             The member, out of fold on the held-out photos; features of the training photos; those
             of the validation photos.
         """
-        weights = {member.name: state / worker.TUNED}
+        weights = {member.name: state / files_of.TUNED}
         train, truth = self.features.train_photos, self.features.train_truth
         (computed,) = extract.extract(
             [*train, *self.features.val_photos],
@@ -437,7 +342,7 @@ class _Finetuner:
         )
         fitted = decisions.better_head(
             fitted,
-            Head.read(state / worker.TRAINED_HEAD),
+            Head.read(state / files_of.TRAINED_HEAD),
             computed[: len(train)],
             truth,
             self.held_out,
@@ -453,14 +358,14 @@ class _Finetuner:
         self.converter.run(
             [
                 convert.ConversionJob(
-                    member.name, str(state / worker.TUNED), str(target), str(state / "head.npz")
+                    member.name, str(state / files_of.TUNED), str(target), str(state / "head.npz")
                 )
             ]
         )
 
     def _metrics(self, member: TrainedMember) -> FinetuneMetrics:
         probs = member.fit.out_of_fold[self.held_out]
-        right, loss = worker.score(probs, self.features.train_truth[self.held_out])
+        right, loss = losses.score(probs, self.features.train_truth[self.held_out])
         right_val = member.val_probs.argmax(axis=1) == self.features.val_truth
         return FinetuneMetrics(right / len(probs), loss, float(right_val.mean()))
 

@@ -1,0 +1,144 @@
+"""Fine-tuning a committee: which of its members are tuned, and what becomes of the committee.
+
+The validation photos, which the report is about, have no say in it; those that are held out of the
+training photos decide, for the temperature and the weights, too. Finished epochs are kept below
+``home/tuning`` until the bundle is written, so that training that was killed goes on from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from triptych.engines.conversion import convert
+from triptych.engines.options import EngineOptions
+from triptych.training import committee as committees
+from triptych.training.committee import TrainedCommittee
+from triptych.training.committee import TrainedMember
+from triptych.training.config import AUTO
+from triptych.training.config import TrainingConfig
+from triptych.training.feature_set import FeatureSet
+from triptych.training.finetune import budget
+from triptych.training.finetune import decisions
+from triptych.training.finetune.member import STATES
+from triptych.training.finetune.member import FinetunedMember
+from triptych.training.finetune.member import MemberFinetuner
+from triptych.training.finetune.report import FinetuneReport
+from triptych.training.finetune.task import FinetuneConfig
+from triptych.typing import Array
+from triptych.utils import files
+
+# Unfinished fine-tuning is kept for so long.
+STATE_LIFE_S = 30 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """A committee after fine-tuning.
+
+    Args:
+        committee: As it was before where no member became better.
+        features: With those of the fine-tuned networks for the members that were replaced.
+        reports: One for each member that was fine-tuned.
+        held_out: Which training photos no fine-tuned network was trained on, bool, shape (N,).
+        states: Folders of finished epochs, which nobody needs once the bundle is written.
+    """
+
+    committee: TrainedCommittee
+    features: FeatureSet
+    reports: Sequence[FinetuneReport] = ()
+    held_out: Array | None = None
+    states: Sequence[Path] = ()
+
+
+def improve(
+    folder: Path,
+    committee: TrainedCommittee,
+    features: FeatureSet,
+    *,
+    options: EngineOptions,
+    config: TrainingConfig,
+    converter: convert.Converter,
+    measured: budget.MeasuredCosts,
+    deadline: float,
+    finetune_config: FinetuneConfig = FinetuneConfig(),
+) -> FinetuneResult:
+    """Fine-tune the selected members of a bundle that is being written, the cheapest first.
+
+    When ``config.stop`` returns true, the best epoch so far is the result. With ``"auto"``, members
+    are left as they are as soon as one shows that fine-tuning does not pay.
+
+    Args:
+        folder: The bundle's folder, with ``members/`` in it.
+        committee: With frozen backbones.
+        features: Features of its photos.
+        options: How networks run.
+        config: Seed, progress, stop.
+        converter: Converts the fine-tuned networks.
+        measured: What training cost so far.
+        deadline: When the bundle is to be there, in seconds of `time.perf_counter`, or infinity;
+            decides which members are fine-tuned, and for how many epochs.
+        finetune_config: Epochs and learning rate.
+
+    Raises:
+        errors.SettingError: There are too few photos to hold some out.
+        errors.EngineError: Training failed.
+    """
+    held_out = decisions.held_out_fold(features.folds, features.train_truth)
+    files.sweep(options.home / STATES, life_s=STATE_LIFE_S)
+    finetuner = MemberFinetuner(
+        folder, features, held_out, options, config, converter, finetune_config
+    )
+    members, train, val = list(committee.members), list(features.train), list(features.val)
+    selected = [index for index, member in enumerate(members) if member.weight]
+    selected.sort(key=lambda index: members[index].cost)
+    frozen_heads = {}
+    for index in selected:
+        members[index], frozen_heads[index] = finetuner.without_held_out(
+            members[index], train[index]
+        )
+    first, is_auto, planner = selected[0], config.fine_tune == AUTO, None
+    augmentations = finetuner.augmentations(members[first], frozen_heads[first], train[first])
+    if deadline < math.inf:
+        measured = dataclasses.replace(measured, features_s=finetuner.features_s(members[first]))
+        costs = {members[index].name: members[index].cost for index in selected}
+        planner = budget.Planner(costs, deadline, measured, options.report)
+    elif is_auto and not finetuner.pays(members[first], augmentations):
+        return FinetuneResult(committee, features)
+    finetuned = list[FinetunedMember]()
+    for index in selected:
+        if config.stop() or (is_auto and not all(each.report.kept for each in finetuned)):
+            break
+        result = finetuner.run(members[index], augmentations, planner)
+        if result is not None:
+            finetuned.append(result)
+            if result.report.kept:
+                members[index], train[index], val[index] = result.member, result.train, result.val
+    reports = [each.report for each in finetuned]
+    if any(report.kept for report in reports):
+        committee = _refitted(members, selected, features.train_truth, held_out)
+        features = dataclasses.replace(features, train=train, val=val)
+        for member in members:
+            if not member.weight:
+                shutil.rmtree(folder / "members" / member.name, ignore_errors=True)
+    return FinetuneResult(
+        committee, features, reports, held_out, [each.state for each in finetuned]
+    )
+
+
+def _refitted(
+    members: list[TrainedMember], selected: list[int], truth: Array, held_out: Array
+) -> TrainedCommittee:
+    """Fit the committee on the held-out photos, which no member was trained on."""
+    refitted = committees.fit_committee(
+        [members[index] for index in selected],
+        [members[index].fit.out_of_fold[held_out] for index in selected],
+        truth[held_out],
+    )
+    for index, member in zip(selected, refitted.members, strict=True):
+        members[index] = member
+    return TrainedCommittee(members, refitted.params)
