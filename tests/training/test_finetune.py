@@ -137,6 +137,49 @@ def test_all_layers_learn_except_batch_norms(keras: Any, tuned: Tuned) -> None:
     assert tuned.said[0]["layers"] == len(learned)
 
 
+def test_folded_batch_norms_give_the_same_outputs_and_training(
+    keras: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keras.utils.set_random_seed(1)
+    image = x = keras.Input((SIDE, SIDE, 3))
+    for layer, norm in (
+        (keras.layers.Conv2D(8, 3, strides=2, use_bias=False), {}),
+        (keras.layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same"), {"scale": False}),
+        (keras.layers.Conv2D(6, 1, groups=2), {"center": False, "epsilon": 0.1}),
+        (keras.layers.Conv2D(6, 3, activation="relu"), {}),  # is not folded
+    ):
+        x = keras.layers.BatchNormalization(**norm)(layer(x))
+        x = keras.layers.ReLU(6.0)(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    plain = keras.Model(image, keras.layers.Dense(2, activation="softmax")(x))
+    rng = np.random.default_rng(0)
+    plain.set_weights(
+        [
+            rng.uniform(0.5, 1.5, array.shape) - 0.7 * (array.ndim > 1)
+            for array in plain.get_weights()
+        ]
+    )
+    folded = network.with_size(plain, (SIDE, SIDE), "float32")
+    calls = [layer.call for layer in folded.layers if network.is_norm(layer)]
+    assert [call is network.skip_norm for call in calls] == [True, True, True, False]
+    monkeypatch.setattr(network, "fold_batch_norms", lambda model: model)
+    reference = network.with_size(plain, (SIDE, SIDE), "float32")
+    inputs = rng.normal(size=(8, SIDE, SIDE, 3)).astype(np.float32)
+    batch = inputs, np.eye(2, dtype=np.float32)[rng.integers(0, 2, 8)], np.ones(8, np.float32)
+    for rate in (0.0, 1e-2, 1e-2, 1e-2):
+        for model in (folded, reference):
+            network.train_step(model, batch, rate)
+        np.testing.assert_allclose(
+            folded.predict_on_batch(inputs), reference.predict_on_batch(inputs), atol=1e-5
+        )
+    # It is saved as what it is.
+    folded.save(tmp_path / "folded.keras")
+    saved = keras.models.load_model(tmp_path / "folded.keras")
+    np.testing.assert_allclose(
+        saved.predict_on_batch(inputs), folded.predict_on_batch(inputs), atol=1e-5
+    )
+
+
 def test_the_best_epoch_is_what_is_kept(keras: Any, tuned: Tuned) -> None:
     curve = epochs(tuned.said)
     assert [epoch["full_size"] for epoch in curve] == [False, False, False, True]

@@ -168,16 +168,17 @@ def test_a_directory_that_cannot_be_filled_is_removed(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_leftovers_of_a_killed_writer_are_removed_after_a_day(tmp_path: Path) -> None:
-    kill(start(WRITES_HALF_AND_WAITS.format(writer="atomic_dir"), tmp_path / "folder"))
-    (left,) = tmp_path.iterdir()
+def test_leftovers_of_a_killed_writer_without_a_lock_are_removed_after_a_day(
+    tmp_path: Path,
+) -> None:
+    left = tmp_path / ".writing-before"  # as a version wrote it that knew of no locks
+    left.mkdir()
     with files.atomic_dir(tmp_path / "folder"):
         assert left.exists(), "its writer may still be at work"
-    long_ago = time.time() - 2 * files.SCRATCH_LIFE_S
-    os.utime(left, (long_ago, long_ago))
-    with files.atomic_dir(tmp_path / "other"):
+    a_day_ago = time.time() - files.SCRATCH_LIFE_S - 60
+    os.utime(left, (a_day_ago, a_day_ago))
+    with files.atomic_dir(tmp_path / "folder"):
         assert not left.exists()
-    assert sorted(os.listdir(tmp_path)) == ["folder", "other"]
 
 
 # ------------------------------------------------------------------ locks
@@ -265,3 +266,22 @@ def test_a_failure_on_a_nearly_full_disk_names_it(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "LITTLE_BYTES", 1 << 62)
     with pytest.raises(errors.DiskError, match=r"It failed\. Only \d+ MB are free"):
         files.check_room(tmp_path / "a" / "b", "It failed.")
+
+
+def test_what_killed_processes_left_is_removed_and_what_living_ones_write_is_not(
+    tmp_path: Path,
+) -> None:
+    killed, living = (
+        start(WRITES_HALF_AND_WAITS.format(writer="atomic_dir"), tmp_path / name)
+        for name in ("killed", "living")
+    )
+    try:
+        kill(killed)
+        assert len(list(tmp_path.glob(".writing-*"))) == 2
+        with files.atomic_dir(tmp_path / "next"):
+            names = {path.name for path in tmp_path.glob(".writing-*/*")}
+            assert "living" in names
+            assert "killed" not in names
+        assert [path.name for path in tmp_path.glob(".writing-*/living")] == ["living"]
+    finally:
+        kill(living)

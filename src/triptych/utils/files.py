@@ -37,7 +37,9 @@ ZIP_ERRORS = (
     lzma.LZMAError,
 )
 SCRATCH = ".writing-"
-# A killed process leaves its scratch directory behind; a living one is done within a day.
+# A killed process leaves its scratch directory behind. Where it has no lock by which that could be
+# known: a living one is done within a day.
+LOCK = ".lock"
 SCRATCH_LIFE_S = 24 * 3600
 LOCK_TIMEOUT_S = 600.0
 LockTimeout = filelock.Timeout
@@ -146,13 +148,31 @@ def atomic_dir(path: Path, *, exists: Literal["keep", "replace"] = "keep") -> It
 
 @contextlib.contextmanager
 def scratch_dir(parent: Path) -> Iterator[Path]:
-    """An empty directory below `parent`, on the same file system; removed when the block ends.
+    """A directory below `parent`, on the same file system; removed when the block ends.
 
-    Those that killed processes left there are removed, too.
+    There is only its lock in it, by which others know that its process lives: those that killed
+    processes left there are removed, too.
     """
+    for path in parent.glob(f"{SCRATCH}*/{LOCK}"):
+        with contextlib.suppress(OSError, NotImplementedError), file_lock(path, timeout_s=0):
+            shutil.rmtree(path.parent)  # its writer would hold the lock
     sweep(parent, f"{SCRATCH}*")
-    with tempfile.TemporaryDirectory(dir=parent, prefix=SCRATCH) as folder:
-        yield Path(folder)
+    while True:
+        with tempfile.TemporaryDirectory(
+            dir=parent, prefix=SCRATCH, ignore_cleanup_errors=True
+        ) as folder:
+            lock = file_lock(Path(folder) / LOCK, timeout_s=0)
+            try:
+                lock.acquire()
+            except (LockTimeout, FileNotFoundError):
+                continue  # another process took it for abandoned before it was locked
+            if not Path(lock.lock_file).exists():
+                continue  # likewise
+            try:
+                yield Path(folder)
+            finally:
+                lock.release()
+            return
 
 
 def sweep(folder: Path, pattern: str = "*", *, life_s: float = SCRATCH_LIFE_S) -> None:

@@ -120,7 +120,7 @@ def fold_batch_norms(model: Any) -> Any:
             and norm.compute_dtype == source.compute_dtype == "float32"
         ):
             source.call = functools.partial(_convolve_and_normalise, source, norm)
-            norm.call = _identity
+            norm.call = skip_norm
     return model
 
 
@@ -151,7 +151,8 @@ def _convolve_and_normalise(layer: Any, norm: Any, inputs: Any) -> Any:
     return tensorflow.nn.bias_add(outputs, bias)
 
 
-def _identity(inputs: Any, **options: Any) -> Any:
+def skip_norm(inputs: Any, **options: Any) -> Any:
+    """What is left to do of a batch norm that is part of a convolution: nothing."""
     return inputs
 
 
