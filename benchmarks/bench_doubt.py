@@ -68,8 +68,8 @@ def predict(classifier: Classifier, photos: Sequence[tuple[Path, int]]) -> tuple
     """The members' raw probabilities (M, N, C) and the truth (N,), of photos that can be read."""
     answers = classifier.score_many((str(path), path) for path, _ in photos)
     good = [
-        (answer.probs, truth)
-        for answer, (_, truth) in zip(answers, photos, strict=True)
+        (answer.probs, label)
+        for answer, (_, label) in zip(answers, photos, strict=True)
         if isinstance(answer, Scores)
     ]
     probs, truth = zip(*good, strict=True)

@@ -179,12 +179,12 @@ def plain(task: dict[str, Any]) -> dict[str, Any]:
             ]
             inputs = recipe.scale(row.recipe, np.stack(shifted))
             model.train_on_batch(inputs, one_hot[truth[batch]])
-    right = 0
+    correct = 0
     for start in range(0, len(others), BATCH):
         inputs = recipe.scale(row.recipe, others[start : start + BATCH])
         answers = model.predict_on_batch(inputs).argmax(axis=1)
-        right += int((answers == other_truth[start : start + BATCH]).sum())
-    return {"top1": right / len(others), "photos": len(others), "epochs": EPOCHS}
+        correct += int((answers == other_truth[start : start + BATCH]).sum())
+    return {"top1": correct / len(others), "photos": len(others), "epochs": EPOCHS}
 
 
 def read(folder: Path, photo_recipe: Any) -> tuple[Any, Any]:

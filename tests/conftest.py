@@ -82,8 +82,8 @@ RAY = "test_scale_"
 
 def pytest_report_header() -> str:
     names = ("keras", "tensorflow-cpu", "openvino", "numpy", "pillow", "flask", "gevent")
-    found = [f"{d.metadata['Name']} {d.version}" for d in metadata.distributions()]
-    lowered = {line.split()[0].lower(): line for line in found}
+    installed = [f"{d.metadata['Name']} {d.version}" for d in metadata.distributions()]
+    lowered = {line.split()[0].lower(): line for line in installed}
     precision = os.environ.get("TRIPTYCH_PRECISION", "auto")
     return f"precision {precision}, with " + ", ".join(
         lowered[name] for name in names if name in lowered

@@ -153,8 +153,8 @@ def test_keras_files_are_opened_in_safe_mode_only() -> None:
     ]
     assert calls
     for call in calls:
-        given = {word.arg: ast.unparse(word.value) for word in call.keywords}
-        assert given.get("safe_mode") == "True", ast.unparse(call)
+        keywords = {word.arg: ast.unparse(word.value) for word in call.keywords}
+        assert keywords.get("safe_mode") == "True", ast.unparse(call)
 
 
 HEAVY = {"keras", "tensorflow", "openvino", "torch", "jax", "h5py", "matplotlib", "sklearn"}

@@ -98,17 +98,17 @@ def links(page: Path) -> list[str]:
 def anchors(page: Path, *, on_site: bool) -> set[str]:
     """The anchors of a page's headings, by the rules of GitHub or of the documentation site."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.S | re.M)
-    found: set[str] = set()
+    names: set[str] = set()
     for heading in re.findall(r"^#+\s+(.+?)\s*$", text, flags=re.M):
         words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
         slug = re.sub(r"[^\w\s-]", "", words).strip()
         slug = re.sub(r"[-\s]+", "-", slug) if on_site else slug.replace(" ", "-")
         twins = sum(
             re.fullmatch(rf"{re.escape(slug)}[-_]\d+|{re.escape(slug)}", a) is not None
-            for a in found
+            for a in names
         )
-        found.add(f"{slug}{'_' if on_site else '-'}{twins}" if twins else slug)
-    return found
+        names.add(f"{slug}{'_' if on_site else '-'}{twins}" if twins else slug)
+    return names
 
 
 def broken_links(page: Path) -> Iterator[str]:
@@ -155,10 +155,10 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
 
 
 def test_every_picture_of_the_studio_is_shown() -> None:
-    shown = {
+    linked = {
         name for page in PAGES for name in re.findall(r"images/([\w-]+\.png)", page.read_text())
     }
-    assert shown == {path.name for path in (ROOT / "docs" / "images").glob("*.png")}
+    assert linked == {path.name for path in (ROOT / "docs" / "images").glob("*.png")}
 
 
 # ------------------------------------------------------------------ Python, modules and files

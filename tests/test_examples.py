@@ -21,10 +21,10 @@ def test_examples_in_docstrings_run(name: str, capsys: pytest.CaptureFixture[str
     # Not by `--doctest-modules`, which imports the whole package into every worker.
     if name.startswith("triptych.scale."):
         pytest.importorskip("ray")
-    found = doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name))
+    examples = doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name))
     written = FILES[name].read_text().count(">>> ")
-    assert sum(len(each.examples) for each in found) == written, "doctest misses some examples"
+    assert sum(len(each.examples) for each in examples) == written, "doctest misses some examples"
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-    for each in found:
+    for each in examples:
         runner.run(each)
     assert not runner.summarize().failed, capsys.readouterr().out

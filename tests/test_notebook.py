@@ -30,7 +30,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     return {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
 
 
-def shown(outputs: list[Any], kind: str) -> str:
+def last_output(outputs: list[Any], kind: str) -> str:
     """The last output of a MIME type in a cell."""
     return str([output.data[kind] for output in outputs if kind in output.get("data", {})][-1])
 
@@ -43,18 +43,18 @@ def test_the_notebook_runs_without_warnings(outputs: dict[str, list[Any]]) -> No
 def test_the_notebook_trains_an_accurate_committee(outputs: dict[str, list[Any]]) -> None:
     share = float(outputs["train"][-1].text.split(" %")[0])
     assert share > 70
-    right, _, total = outputs["doubt"][-1].text.split(" answers")[0].split()
-    assert int(right) / int(total) > 0.7
+    correct, _, total = outputs["doubt"][-1].text.split(" answers")[0].split()
+    assert int(correct) / int(total) > 0.7
 
 
 def test_verdicts_are_displayed(outputs: dict[str, list[Any]]) -> None:
-    assert "pears" in shown(outputs["answer"], "text/html")
-    assert shown(outputs["why"], "image/png")
-    assert shown(outputs["least"], "image/jpeg")
-    assert "EfficientNetLite2" in shown(outputs["least"], "text/html")
-    assert "None of these" in shown(outputs["stranger"], "text/html")
+    assert "pears" in last_output(outputs["answer"], "text/html")
+    assert last_output(outputs["why"], "image/png")
+    assert last_output(outputs["least"], "image/jpeg")
+    assert "EfficientNetLite2" in last_output(outputs["least"], "text/html")
+    assert "None of these" in last_output(outputs["stranger"], "text/html")
 
 
 def test_the_served_committee_gives_the_same_answers(outputs: dict[str, list[Any]]) -> None:
-    assert shown(outputs["request"], "text/plain").startswith("('pears', ")
-    assert shown(outputs["stop"], "text/plain") == "0"
+    assert last_output(outputs["request"], "text/plain").startswith("('pears', ")
+    assert last_output(outputs["stop"], "text/plain") == "0"

@@ -56,17 +56,19 @@ def site_packages(interpreter: Path) -> Path:
 def needed(distribution: Distribution) -> Iterable[Distribution]:
     """The distributions that one requires here, without extras, directly and indirectly."""
     waiting = [(Requirement(text), "") for text in distribution.requires or ()]
-    found: dict[tuple[str, str], Distribution] = {}
+    distributions: dict[tuple[str, str], Distribution] = {}
     while waiting:
         requirement, extra = waiting.pop()
         if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
             continue
         for wanted in ("", *requirement.extras):
-            if (requirement.name, wanted) not in found:
-                found[requirement.name, wanted] = importlib.metadata.distribution(requirement.name)
-                texts = found[requirement.name, wanted].requires or ()
+            if (requirement.name, wanted) not in distributions:
+                distributions[requirement.name, wanted] = importlib.metadata.distribution(
+                    requirement.name
+                )
+                texts = distributions[requirement.name, wanted].requires or ()
                 waiting += [(Requirement(text), wanted) for text in texts]
-    return found.values()
+    return distributions.values()
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +104,13 @@ def verdict_of_server(interpreter: Path, home: Path) -> dict[str, object]:
     with server:
         try:
             assert server.stderr is not None
-            said = []
+            lines = []
             for line in server.stderr:
-                said.append(line)
+                lines.append(line)
                 if "http://" in line:
                     break
-            assert "http://" in said[-1], "".join(said)
-            address = next(word for word in said[-1].split() if word.startswith("http://"))
+            assert "http://" in lines[-1], "".join(lines)
+            address = next(word for word in lines[-1].split() if word.startswith("http://"))
             request = urllib.request.Request(
                 f"{address}api/v1/classify",
                 encode(imagenet_drawings.traffic_light(), "PNG"),
@@ -145,9 +147,9 @@ def test_it_answers_from_a_bundle_that_was_trained_elsewhere(bare: Path, tmp_pat
     shutil.copytree(ROOT / "tests" / "written_by_0_1_0" / "home", tmp_path / "home")
     photo = tmp_path / "photo.png"
     photo.write_bytes(picture(format="PNG"))
-    asked = ["classify", photo, "--committee", "shapes", "--home", tmp_path / "home", "--json"]
+    arguments = ["classify", photo, "--committee", "shapes", "--home", tmp_path / "home", "--json"]
     ran = subprocess.run(
-        [bare, "-I", "-m", "triptych", *asked], capture_output=True, text=True, check=False
+        [bare, "-I", "-m", "triptych", *arguments], capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["members"]
@@ -179,12 +181,12 @@ def test_commands_name_their_missing_extra(
 
 def interpreter_of(version: str) -> str | None:
     """A Python of that version on this machine: on the path, or installed by pyenv."""
-    kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    names = [f"python{version}", *sorted(map(str, kept.glob(f"{version}.*/bin/python")))]
+    pyenv_versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    names = [f"python{version}", *sorted(map(str, pyenv_versions.glob(f"{version}.*/bin/python")))]
     for name in names:
-        asked = [name, "-c", "import sys, venv; print('%d.%d' % sys.version_info[:2])"]
+        command = [name, "-c", "import sys, venv; print('%d.%d' % sys.version_info[:2])"]
         try:
-            ran = subprocess.run(asked, capture_output=True, text=True, check=False)
+            ran = subprocess.run(command, capture_output=True, text=True, check=False)
         except FileNotFoundError:
             continue
         if ran.stdout.strip() == version:

@@ -48,7 +48,7 @@ def test_a_notebook_shows_the_verdict_and_every_member() -> None:
         prediction_set=PredictionSet(0.95, (ANT, BEE)),
         skipped=("Lite2",),
     )
-    shown = Html(verdict._repr_html_()).text
+    text = Html(verdict._repr_html_()).text
     for part in (
         "ant",
         "90.0 % (sure)",
@@ -57,20 +57,20 @@ def test_a_notebook_shows_the_verdict_and_every_member() -> None:
         "Lite2",
         "random weights",
     ):
-        assert part in shown
-    assert shown.index("Lite0") < shown.index("ant 90.0 %") < shown.index("Lite1")
-    assert "None of these" not in shown
+        assert part in text
+    assert text.index("Lite0") < text.index("ant 90.0 %") < text.index("Lite1")
+    assert "None of these" not in text
 
 
 def test_deprecated_attributes_still_work_and_warn() -> None:
-    chosen = PredictionSet(0.9, (ANT,))
+    prediction_set = PredictionSet(0.9, (ANT,))
     verdict = Verdict(
-        "1.jpg", "mean", (ANT,), (), Timing(1, 1), prediction_set=chosen, skipped=("Lite2",)
+        "1.jpg", "mean", (ANT,), (), Timing(1, 1), prediction_set=prediction_set, skipped=("Lite2",)
     )
     with pytest.warns(DeprecationWarning, match=r"now Verdict\.skipped"):
         assert verdict.slept == ("Lite2",)
     with pytest.warns(DeprecationWarning, match=r"now Verdict\.prediction_set"):
-        assert verdict.choice == chosen
+        assert verdict.choice == prediction_set
 
 
 def test_a_notebook_says_that_a_photo_is_none_of_the_classes() -> None:
@@ -92,6 +92,6 @@ def test_names_are_escaped_in_a_notebook() -> None:
         prediction_set=PredictionSet(0.9, (guess,)),
         skipped=(HOSTILE,),
     )
-    shown = Html(verdict._repr_html_())
-    assert shown.elements <= {"div", "p", "strong", "br", "table", "tbody", "tr", "th", "td"}
-    assert shown.text.count(HOSTILE) == 9
+    page = Html(verdict._repr_html_())
+    assert page.elements <= {"div", "p", "strong", "br", "table", "tbody", "tr", "th", "td"}
+    assert page.text.count(HOSTILE) == 9

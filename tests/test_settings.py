@@ -75,17 +75,22 @@ except errors.SettingError as error:
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "message"),
     [
         ({"TRIPTYCH_HOME": "/kept"}, "/kept"),
         ({}, "no home folder, so there is no ~/triptych. Name"),
     ],
 )
 def test_the_home_setting_of_a_user_without_a_home_folder(
-    environment: dict[str, str], said: str
+    environment: dict[str, str], message: str
 ) -> None:
-    kept = {name: value for name, value in os.environ.items() if name[:4] not in ("TRIP", "XDG_")}
+    inherited = {
+        name: value for name, value in os.environ.items() if name[:4] not in ("TRIP", "XDG_")
+    }
     ran = subprocess.run(
-        [sys.executable, "-c", NOBODY], env={**kept, **environment}, capture_output=True, text=True
+        [sys.executable, "-c", NOBODY],
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
     )
-    assert said in ran.stdout, ran.stderr
+    assert message in ran.stdout, ran.stderr

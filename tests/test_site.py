@@ -28,14 +28,14 @@ class Page(html.parser.HTMLParser):
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value for name, value in attrs if value}
-        self.anchors.add(found.get("id", ""))
-        if tag == "a" and "href" in found:
-            self.links.add(found["href"])
-        elif tag == "link" and found.get("rel") != "canonical":
-            self.loaded.add(found.get("href", ""))
+        attributes = {name: value for name, value in attrs if value}
+        self.anchors.add(attributes.get("id", ""))
+        if tag == "a" and "href" in attributes:
+            self.links.add(attributes["href"])
+        elif tag == "link" and attributes.get("rel") != "canonical":
+            self.loaded.add(attributes.get("href", ""))
         else:
-            self.loaded |= {found[name] for name in ("src", "srcset") if name in found}
+            self.loaded |= {attributes[name] for name in ("src", "srcset") if name in attributes}
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,8 @@ def test_every_page_is_in_the_site_and_in_its_search(site: Path) -> None:
     pages = {path.with_suffix(".html").name for path in (ROOT / "docs").glob("*.md")}
     pages = pages - {"README.html"} | {"index.html"}
     assert {path.name for path in site.glob("*.html")} == pages | {"404.html"}
-    found = json.loads((site / "search.json").read_text(encoding="utf-8"))["items"]
-    assert {item["location"].partition("#")[0] or "index.html" for item in found} == pages
+    items = json.loads((site / "search.json").read_text(encoding="utf-8"))["items"]
+    assert {item["location"].partition("#")[0] or "index.html" for item in items} == pages
 
 
 def test_links_and_pictures_are_valid_and_nothing_is_loaded_from_other_sites(site: Path) -> None:

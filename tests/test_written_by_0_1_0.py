@@ -52,19 +52,19 @@ def as_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def assert_alike(found: Any, expected: Any) -> None:
+def assert_alike(actual: Any, expected: Any) -> None:
     """Assert equality, up to the numerical differences between processors."""
     if isinstance(expected, dict):
-        assert set(found) >= set(expected)
-        for name, own in expected.items():
-            assert_alike(found[name], own)
+        assert set(actual) >= set(expected)
+        for name, value in expected.items():
+            assert_alike(actual[name], value)
     elif isinstance(expected, list):
-        assert len(found) == len(expected)
-        for one, other in zip(found, expected, strict=True):
+        assert len(actual) == len(expected)
+        for one, other in zip(actual, expected, strict=True):
             assert_alike(one, other)
     else:
         alike = pytest.approx(expected, abs=1e-4) if isinstance(expected, float) else expected
-        assert found == alike
+        assert actual == alike
 
 
 def test_a_bundle_gives_the_same_answers(home: Path) -> None:
@@ -90,13 +90,13 @@ def test_a_bundle_gives_its_status_reason(home: Path) -> None:
 def test_a_bundle_has_the_same_description(home: Path) -> None:
     (facts,) = listed("bundles", "list", "--home", home)
     assert {**facts, **EXPECTED["bundles"], "folder": facts["folder"]} == facts
-    made = bundles.find(home, "shapes")
-    assert made.card_texts == EXPECTED["words"]
-    assert sorted(made.trained_on) == EXPECTED["learned"]
+    bundle = bundles.find(home, "shapes")
+    assert bundle.card_texts == EXPECTED["words"]
+    assert sorted(bundle.trained_on) == EXPECTED["learned"]
     assert json.loads(run("bundles", "show", "shapes", "--home", home))["metrics"] == json.loads(
-        json.dumps(made.metrics)
+        json.dumps(bundle.metrics)
     )
-    assert made.metrics["committee"]["top1"] == EXPECTED["top1"]
+    assert bundle.metrics["committee"]["top1"] == EXPECTED["top1"]
     assert listed("suspects", "shapes", "--home", home) == EXPECTED["suspects"]
 
 
@@ -104,8 +104,8 @@ def test_a_bundle_with_int8_networks_is_served_and_exported(home: Path, tmp_path
     run("bundles", "activate", "shapes@2", "--home", home)  # compares all hashes
     run("bundles", "export", "shapes", tmp_path / "shapes.zip", "--home", home)
     run("bundles", "import", tmp_path / "shapes.zip", "--home", tmp_path / "other")
-    for place in (home, tmp_path / "other"):
-        verdict = triptych.load("shapes", precision="int8", home=place).classify(
+    for home_folder in (home, tmp_path / "other"):
+        verdict = triptych.load("shapes", precision="int8", home=home_folder).classify(
             WRITTEN / "photos" / "1-rays.png"
         )
         assert [member.name for member in verdict.members] == ["TinySmall", "TinyLarge"]
@@ -121,9 +121,9 @@ def test_stored_features_are_used(home: Path) -> None:
     photos = [bytes.fromhex(digest) for digest in EXPECTED["digests"]]
     assert {space.name for space in store.spaces()} == set(EXPECTED["features"])
     for name, expected in EXPECTED["features"].items():
-        found = sorted(store.get(name, photos).items())
-        raw = b"".join(photo + vector.tobytes() for photo, vector in found)
-        assert len(found) == expected["photos"]
+        stored = sorted(store.get(name, photos).items())
+        raw = b"".join(photo + vector.tobytes() for photo, vector in stored)
+        assert len(stored) == expected["photos"]
         assert hashlib.sha256(raw).hexdigest() == expected["sha256"]
         assert name in run("features", "list", "--home", home)
 
@@ -151,7 +151,7 @@ def test_a_project_can_be_edited(projects: Projects) -> None:
     last = next(one for one in projects.history("shapes") if not one.undone)
     assert [one.digest for one in projects.undo("shapes")] == [last.digest]
     (waiting,) = projects.inbox()
-    rays = next(own for own in projects.find("shapes").classes if own.name == "rays")
+    rays = next(label for label in projects.find("shapes").classes if label.name == "rays")
     projects.settle([waiting.id], "shapes", rays.id)
     assert projects.photo("shapes", waiting.digest).class_id == rays.id
     assert projects.inbox() == []

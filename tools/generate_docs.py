@@ -116,8 +116,8 @@ def _first_sentences(room: str) -> Iterator[tuple[str, str]]:
         docstring = ast.get_docstring(ast.parse(file.read_text())) or ""
         sentence = docstring.split("\n\n")[0].replace("\n", " ").replace("``", "`")
         name = file.parent if file.name == "__init__.py" else file.with_suffix("")
-        shown = ".".join(name.relative_to(SOURCES.parent).parts).removeprefix("triptych.")
-        yield f"`{shown}`", sentence
+        module = ".".join(name.relative_to(SOURCES.parent).parts).removeprefix("triptych.")
+        yield f"`{module}`", sentence
 
 
 PAGES = {"settings.md": settings_page, "commands.md": commands_page, "zoo.md": zoo_page}

@@ -141,9 +141,9 @@ def _answers(
     inside = _between(joined[by], end_s)
     photos = {name: column[inside] for name, column in joined.items()}
     # Counted by requests, as the last of several requests of a photo would count for all.
-    answered = int((_between(posts["done"], end_s) & (posts["status"] == OK)).sum()) / each
+    per_s = int((_between(posts["done"], end_s) & (posts["status"] == OK)).sum()) / each
     return Answers(
-        photos_per_s=answered / (end_s - WARM_S),
+        photos_per_s=per_s / (end_s - WARM_S),
         upload=photos["upload"].astype(int),
         late_ms=(photos["sent"] - photos["due"]) * 1000,
         took_ms=(photos["done"] - photos["sent"]) * 1000,

@@ -110,12 +110,12 @@ def _uploads(home: Path, key: str, classes: list[int], rng: random.Random) -> di
 
     moment_s = _kill_during(home, rng, work)
     projects = Projects(home)
-    kept = {photo.digest: photo for photo in projects.photos(key, limit=-1)}
+    stored = {photo.digest: photo for photo in projects.photos(key, limit=-1)}
     lost = [
         digest
         for digest, class_id in confirmed.items()
-        if digest not in kept
-        or kept[digest].class_id != class_id
+        if digest not in stored
+        or stored[digest].class_id != class_id
         or hashlib.sha256(projects.read(digest)).hexdigest() != digest
         or not projects.thumbnail(digest)
     ]

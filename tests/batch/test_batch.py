@@ -47,8 +47,8 @@ def put(folder: Path, count: int) -> Path:
     """Photos in two folders, and a text file named like a photo."""
     (folder / "more").mkdir(parents=True)
     for number in range(count - 1):
-        place = folder / "more" if number % 3 else folder
-        (place / f"{number:04}.png").write_bytes(squares(number))
+        target = folder / "more" if number % 3 else folder
+        (target / f"{number:04}.png").write_bytes(squares(number))
     (folder / "liar.jpg").write_bytes(b"just text")
     (folder / "notes.txt").write_bytes(b"not a photo")
     return folder
@@ -56,7 +56,7 @@ def put(folder: Path, count: int) -> Path:
 
 def listed(folder: Path) -> list[str]:
     """The photos in a folder, in the order of a plan."""
-    return [place for place in storage.walk(str(folder)) if not place.endswith(".txt")]
+    return [path for path in storage.walk(str(folder)) if not path.endswith(".txt")]
 
 
 @pytest.fixture
@@ -67,28 +67,30 @@ def photos(tmp_path: Path) -> Path:
 def prepare(
     out: str | Path, *sources: Path | str, rows: int | None = 5, **options: Any
 ) -> batch.BatchPlan:
-    told = {**MANIFEST.to_dict(), **options}
-    return batch.prepare(str(out), [str(source) for source in sources], told, rows_per_file=rows)
+    manifest = {**MANIFEST.to_dict(), **options}
+    return batch.prepare(
+        str(out), [str(source) for source in sources], manifest, rows_per_file=rows
+    )
 
 
 def run(plan: batch.BatchPlan, *, chunks: int | None = None) -> list[batch.Shard]:
     """Classify the remaining chunks, or a number of them."""
-    answered = batch.classify(studios.fake_classifier(studios.GARDEN), plan, MANIFEST)
-    return list(itertools.islice(answered, chunks))
+    done = batch.classify(studios.fake_classifier(studios.GARDEN), plan, MANIFEST)
+    return list(itertools.islice(done, chunks))
 
 
 def rows(out: str | Path) -> list[dict[str, Any]]:
     """All answers as JSON, without their timing."""
-    found = [
+    stored = [
         row for number in sorted(shards.numbers(str(out))) for row in shards.read(str(out), number)
     ]
-    return [{key: value for key, value in row.items() if key != "timing"} for row in found]
+    return [{key: value for key, value in row.items() if key != "timing"} for row in stored]
 
 
 def expected(sources: list[str]) -> list[dict[str, Any]]:
     garden = studios.fake_classifier(studios.GARDEN)
-    told = garden.classify_many(((source, source) for source in sources), MANIFEST.options)
-    return [{k: v for k, v in answer.to_dict().items() if k != "timing"} for answer in told]
+    answers = garden.classify_many(((source, source) for source in sources), MANIFEST.options)
+    return [{k: v for k, v in answer.to_dict().items() if k != "timing"} for answer in answers]
 
 
 # ------------------------------------------------------------------ rows
@@ -182,9 +184,9 @@ def test_photos_added_or_removed_later_do_not_change_the_plan(photos: Path, tmp_
     (photos / "0000a.png").write_bytes(squares(99))
     (photos / "more" / "0001.png").unlink()
     run(prepare(out, photos))
-    found = rows(out)
-    assert len(found) == 23
-    assert {row["error"]["code"] for row in found if "error" in row} == {"source", "not_an_image"}
+    written = rows(out)
+    assert len(written) == 23
+    assert {row["error"]["code"] for row in written if "error" in row} == {"source", "not_an_image"}
 
 
 def test_a_plan_of_many_pages_has_each_photo_once(
@@ -209,15 +211,15 @@ def test_photos_and_answers_may_be_at_urls(scheme: str, photos: Path, tmp_path: 
     else:
         source, out = (f"memory://{uuid.uuid4().hex}/{name}" for name in ("photos", "out"))
         for path in storage.walk(str(photos)):
-            place = storage.join(source, *Path(path).relative_to(photos).parts)
-            storage.write(place, Path(path).read_bytes())
+            url = storage.join(source, *Path(path).relative_to(photos).parts)
+            storage.write(url, Path(path).read_bytes())
     run(prepare(out, source), chunks=3)
     run(prepare(out, source))
-    found = rows(out)
-    assert len(found) == 23
-    assert all(row["source"].startswith(source) for row in found)
+    written = rows(out)
+    assert len(written) == 23
+    assert all(row["source"].startswith(source) for row in written)
     run(prepare(tmp_path / "local", photos))
-    bare = [{**row, "source": Path(row["source"]).name} for row in found]
+    bare = [{**row, "source": Path(row["source"]).name} for row in written]
     assert bare == [{**row, "source": Path(row["source"]).name} for row in rows(tmp_path / "local")]
 
 
@@ -236,7 +238,7 @@ def test_a_file_name_that_is_not_valid_text_has_its_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"top": 5}, "top: 3 there, 5 now"),
         ({"digest": "another"}, "digest: '' there, 'another' now"),
@@ -244,10 +246,10 @@ def test_a_file_name_that_is_not_valid_text_has_its_row(tmp_path: Path) -> None:
     ],
 )
 def test_a_run_with_other_options_is_refused(
-    change: dict[str, Any], told: str, photos: Path, tmp_path: Path
+    change: dict[str, Any], message: str, photos: Path, tmp_path: Path
 ) -> None:
     run(prepare(tmp_path / "out", photos), chunks=1)
-    with pytest.raises(errors.SettingError, match=f"another run .*{told}"):
+    with pytest.raises(errors.SettingError, match=f"another run .*{message}"):
         prepare(tmp_path / "out", photos, **change)
 
 
@@ -307,10 +309,10 @@ def test_preprocessed_photos_have_the_same_answers(photos: Path) -> None:
     cuts = list(preprocessor.unpack(sent))
     assert [cut.source for cut in cuts] == sources
     good = [cut for cut in cuts if not isinstance(cut, Failure)]
-    told = garden.classify_many(((cut.source, cut) for cut in good), question)
+    answers = garden.classify_many(((cut.source, cut) for cut in good), question)
     plain = garden.classify_many(((source, source) for source in sources), question)
     for answer, other in zip(
-        told, (each for each in plain if isinstance(each, Verdict)), strict=True
+        answers, (each for each in plain if isinstance(each, Verdict)), strict=True
     ):
         assert {**answer.to_dict(), "timing": 0} == {**other.to_dict(), "timing": 0}
     (lost,) = (cut for cut in cuts if isinstance(cut, Failure))
@@ -325,14 +327,14 @@ def command(*arguments: str) -> Result:
 
 
 def test_a_committee_at_a_url_is_identified_by_its_hash(photos: Path, tmp_path: Path) -> None:
-    made = write_runnable(tmp_path / "home")
+    bundle = write_runnable(tmp_path / "home")
     url = f"memory://{uuid.uuid4().hex}/tiny.zip"
-    exact = bundles.upload(made, url)
+    exact = bundles.upload(bundle, url)
     out, home = tmp_path / "out", tmp_path / "another"
     manifest = ["--committee", url, "--home", str(home), "--precision", "f32"]
     assert command(str(photos), *manifest, "--out", str(out)).exit_code == 0
-    told = json.loads((out / "_plan" / "about.json").read_text())["asked"]
-    assert told["committee"] == exact
+    options = json.loads((out / "_plan" / "about.json").read_text())["asked"]
+    assert options["committee"] == exact
     assert len(rows(out)) == 23
 
 
@@ -353,10 +355,14 @@ def test_the_command_writes_and_a_photo_that_failed_is_a_row(
     assert "23 photos found." in ran.stderr
     assert "22 classified, 1 failed" in ran.stderr
     about = json.loads((tmp_path / "out" / "_plan" / "about.json").read_text())
-    told = about["asked"]
-    assert (told["committee"], told["precision"], told["rule"]) == ("tiny@1", "f32", "cascade")
-    said = command(*garden[:-6], "--precision", "f32", "--json").stdout.splitlines()
-    plain = [json.loads(line) for line in said]
+    options = about["asked"]
+    assert (options["committee"], options["precision"], options["rule"]) == (
+        "tiny@1",
+        "f32",
+        "cascade",
+    )
+    lines = command(*garden[:-6], "--precision", "f32", "--json").stdout.splitlines()
+    plain = [json.loads(line) for line in lines]
     for row in plain:
         row.pop("timing", None)
     assert sorted(rows(tmp_path / "out"), key=str) == sorted(plain, key=str)
@@ -386,15 +392,15 @@ def test_a_killed_run_resumes(stop: signal.Signals, garden: list[str], tmp_path:
             time.sleep(0.001)
         process.send_signal(stop)
         assert process.stderr
-        said = process.stderr.read()
-    assert "Traceback" not in said
+        stderr = process.stderr.read()
+    assert "Traceback" not in stderr
     if stop == signal.SIGINT:
-        assert "Stopped. Answers so far are kept; the same command resumes." in said
+        assert "Stopped. Answers so far are kept; the same command resumes." in stderr
         assert process.returncode == 1
     assert 0 < len(list(out.glob("part-*"))) < 156
     assert command(*garden).exit_code == 0
-    found = [row["source"] for row in rows(out)]
-    assert len(found) == len(set(found)) == 623
+    sources = [row["source"] for row in rows(out)]
+    assert len(sources) == len(set(sources)) == 623
 
 
 @pytest.mark.parametrize(

@@ -60,16 +60,16 @@ def test_a_network_is_measured_here_and_over_http(photo: Path, tmp_path: Path) -
     assert "openvino" in report["machine"]["versions"]
     assert report["committee"]["members"] == ["EfficientNetLite0"]
     assert not report["stopped"]
-    (own,) = report["samples"]
-    assert own["sample"]["drawn"] is False
+    (measured,) = report["samples"]
+    assert measured["sample"]["drawn"] is False
     names = ["decode", "preprocess", "EfficientNetLite0", "combine"]
-    assert [stage["name"] for stage in own["stages"]] == names
-    assert all(0 < stage["p50_ms"] <= stage["p95_ms"] for stage in own["stages"])
-    assert own["bare_per_s"] > 0
-    assert own["stream_per_s"] > 0
-    assert own["alone"]["p50_ms"] > 0
-    assert [load["clients"] for load in own["loads"]] == [1, 3]
-    for load in own["loads"]:
+    assert [stage["name"] for stage in measured["stages"]] == names
+    assert all(0 < stage["p50_ms"] <= stage["p95_ms"] for stage in measured["stages"])
+    assert measured["bare_per_s"] > 0
+    assert measured["stream_per_s"] > 0
+    assert measured["alone"]["p50_ms"] > 0
+    assert [load["clients"] for load in measured["loads"]] == [1, 3]
+    for load in measured["loads"]:
         assert set(load["statuses"]) == {"200"}
         assert load["per_s"] > 0
         assert load["p50_ms"] <= load["p99_ms"]
@@ -115,41 +115,41 @@ def test_ctrl_c_shows_what_was_measured_so_far(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--concurrency", "1,none"), "expected numbers of clients"),
         (("--seconds", "0"), "0.0 is not in the range"),
         (("--committee", "nosuch"), "nosuch"),
     ],
 )
-def test_wrong_usage_is_explained(arguments: tuple[str, ...], said: str) -> None:
+def test_wrong_usage_is_explained(arguments: tuple[str, ...], message: str) -> None:
     ran = run(*arguments)
     assert ran.exit_code == 2
-    assert said in ran.stderr
+    assert message in ran.stderr
 
 
 def test_a_cascade_is_measured_with_the_members_it_runs() -> None:
     garden = studios.fake_classifier(studios.GARDEN)
     garden = Classifier(garden.committee.configured(rule="cascade"))
     photos = [plain_image(studios.SURE), plain_image(studios.TWO_ASKED)]
-    stages, asked = local.measure_stages(garden, photos, seconds=0)
+    stages, members = local.measure_stages(garden, photos, seconds=0)
     shares = {stage.name: stage.share for stage in stages}
-    assert [len(names) for names in asked] == [1, 2]
+    assert [len(names) for names in members] == [1, 2]
     assert shares["EfficientNetLite0"] == 1
     assert shares["EfficientNetLite1"] == 0.5
     assert "EfficientNetLite2" not in shares
-    assert local.measure_networks(garden.committee, photos, asked, seconds=0) > 0
+    assert local.measure_networks(garden.committee, photos, members, seconds=0) > 0
 
 
 def test_photos_that_cannot_be_read_are_left_out(photo: Path) -> None:
     (photo.parent / "liar.jpg").write_bytes(b"just text")
-    said: list[str] = []
-    sample = samples.read([photo.parent], said.append)
+    messages: list[str] = []
+    sample = samples.read([photo.parent], messages.append)
     assert sample.photos == (picture(1),)
-    assert len(said) == 1
-    assert "liar.jpg" in said[0]
+    assert len(messages) == 1
+    assert "liar.jpg" in messages[0]
     with pytest.raises(errors.SourceError, match="no photo to measure with"):
-        samples.read([photo.parent / "liar.jpg"], said.append)
+        samples.read([photo.parent / "liar.jpg"], messages.append)
 
 
 def test_a_server_that_does_not_start_says_why() -> None:
@@ -211,9 +211,9 @@ def test_a_response_may_arrive_in_pieces(cuts: tuple[int, ...]) -> None:
     assert len(taken) == len(records)  # opened anew each time, as the server closes it
 
 
-@pytest.mark.parametrize("told", [b"", REFUSAL[:20], REFUSAL[:-1]])
-def test_a_response_that_breaks_off_counts_as_lost(told: bytes) -> None:
-    with telling(told) as (port, _):
+@pytest.mark.parametrize("response", [b"", REFUSAL[:20], REFUSAL[:-1]])
+def test_a_response_that_breaks_off_counts_as_lost(response: bytes) -> None:
+    with telling(response) as (port, _):
         records = load_generator.generate_load(
             port, [load_generator.encode_request("/", b"")], clients=1, seconds=0
         )

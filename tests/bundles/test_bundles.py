@@ -69,8 +69,8 @@ def real(home: Path, tmp_path_factory: pytest.TempPathFactory) -> bundles.Bundle
     return bundles.write(tmp_path_factory.mktemp("real"), "real", copy)
 
 
-def answer(made: bundles.Bundle, home: Path) -> np.ndarray:
-    seated = made.committee(EngineOptions(home=home, precision="f32"))
+def answer(bundle: bundles.Bundle, home: Path) -> np.ndarray:
+    seated = bundle.committee(EngineOptions(home=home, precision="f32"))
     verdict = classifier.Classifier(seated).classify(picture(3), top=len(seated.labels))
     return np.array([guess.prob for guess in sorted(verdict.top, key=lambda g: g.label.index)])
 
@@ -80,7 +80,7 @@ def test_versions_count_up_and_the_highest_is_served(tmp_path: Path) -> None:
     assert (first.version, second.version) == (1, 2)
     assert bundles.find(tmp_path, "garden").version == 2
     assert bundles.find(tmp_path, "garden@1").folder == first.folder
-    assert [made.version for made in bundles.listed(tmp_path)] == [2]
+    assert [bundle.version for bundle in bundles.listed(tmp_path)] == [2]
     assert [label.name for label in second.labels] == ["日本", "Ø"]
     assert [label.index for label in second.labels] == [0, 1]
     assert second.metrics == {}
@@ -95,7 +95,7 @@ def test_the_name_alone_means_the_active_version(tmp_path: Path, shelf: Path) ->
     assert bundles.active(tmp_path, "garden") == 3
     bundles.activate(tmp_path, "garden", 2)  # a roll back
     assert bundles.active(tmp_path, "garden") == bundles.find(tmp_path, "garden").version == 2
-    assert [made.version for made in bundles.listed(tmp_path)] == [2]
+    assert [bundle.version for bundle in bundles.listed(tmp_path)] == [2]
     assert bundles.find(tmp_path, "garden@3").version == 3
     assert bundles.versions(tmp_path, "garden") == [1, 2, 3]
     assert (
@@ -108,7 +108,7 @@ def test_an_unpublished_version_does_not_change_what_is_served(tmp_path: Path) -
     first = bundles.write(tmp_path, "garden", fill, publish=False)
     assert (first.version, bundles.active(tmp_path, "garden")) == (1, None)
     assert bundles.listed(tmp_path) == []
-    assert [made.version for made in bundles.listed(tmp_path, unpublished=True)] == [1]
+    assert [bundle.version for bundle in bundles.listed(tmp_path, unpublished=True)] == [1]
     with pytest.raises(errors.UnknownName, match=r"garden is published; there are: 1\. .*garden@1"):
         bundles.find(tmp_path, "garden")
     assert bundles.find(tmp_path, "garden@1") == first
@@ -162,24 +162,24 @@ def test_the_active_version_is_never_unknown_while_others_are_written(tmp_path: 
         drafting = pool.submit(
             lambda: [bundles.write(tmp_path, "garden", fill, publish=False) for _ in range(8)]
         )
-        seen = []
+        versions = []
         while not (writing.done() and drafting.done()):
-            seen.append(bundles.find(tmp_path, "garden").version)
-    published = {made.version for made in writing.result()}
+            versions.append(bundles.find(tmp_path, "garden").version)
+    published = {bundle.version for bundle in writing.result()}
     assert bundles.active(tmp_path, "garden") in published
-    assert set(seen) <= {1, *published}
+    assert set(versions) <= {1, *published}
 
 
 def test_the_card_belongs_to_every_version(tmp_path: Path) -> None:
-    made = write_with_metrics(tmp_path, "garden", "ant", "bee")
-    assert "card" not in made.about
+    bundle = write_with_metrics(tmp_path, "garden", "ant", "bee")
+    assert "card" not in bundle.about
     words = {"description": "Insects of *my* garden.\r\n\r\n# Results", "licence": "CC0"}
     bundles.save_card_texts(tmp_path, "garden", {**words, "contact": "  "})
-    said = {"description": "Insects of *my* garden.\n\n# Results", "licence": "CC0"}
+    texts = {"description": "Insects of *my* garden.\n\n# Results", "licence": "CC0"}
     assert (
         bundles.card_texts(tmp_path, "garden")
         == bundles.find(tmp_path, "garden").card_texts
-        == said
+        == texts
     )
 
     bundles.pack(bundles.find(tmp_path, "garden"), tmp_path / "x.zip")
@@ -191,7 +191,7 @@ def test_the_card_belongs_to_every_version(tmp_path: Path) -> None:
     assert 'license: other\nlicense_name: "CC0"' in text
 
     taken = bundles.unpack(tmp_path / "elsewhere", tmp_path / "x.zip", name="meadow")
-    assert taken.card_texts == bundles.card_texts(tmp_path / "elsewhere", "meadow") == said
+    assert taken.card_texts == bundles.card_texts(tmp_path / "elsewhere", "meadow") == texts
     bundles.check_files(taken.folder, taken.about)
     again = write_with_metrics(tmp_path, "garden", "ant", "bee", top1=0.8)
     assert "Insects of" in (again.folder / "README.md").read_text()
@@ -232,16 +232,16 @@ def test_texts_cannot_forge_parts_of_the_card(text: str) -> None:
 
 
 def test_version_10_follows_version_9(tmp_path: Path, shelf: Path) -> None:
-    made = bundles.write(tmp_path, "garden", fill)
-    made.folder.rename(shelf / "10")
+    bundle = bundles.write(tmp_path, "garden", fill)
+    bundle.folder.rename(shelf / "10")
     assert bundles.write(tmp_path, "garden", fill).version == 11
     assert bundles.find(tmp_path, "garden").version == 11
 
 
 def test_several_writers_at_once_get_a_version_each(tmp_path: Path) -> None:
     with ThreadPoolExecutor(6) as pool:
-        made = list(pool.map(lambda _: bundles.write(tmp_path, "garden", fill), range(6)))
-    assert sorted(one.version for one in made) == [1, 2, 3, 4, 5, 6]
+        written = list(pool.map(lambda _: bundles.write(tmp_path, "garden", fill), range(6)))
+    assert sorted(one.version for one in written) == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_failed_fill_leaves_nothing(tmp_path: Path, shelf: Path) -> None:
@@ -252,10 +252,10 @@ def test_a_failed_fill_leaves_nothing(tmp_path: Path, shelf: Path) -> None:
     with pytest.raises(RuntimeError, match="no more"):
         bundles.write(tmp_path, "garden", half)
     assert not shelf.exists()
-    made = bundles.write(tmp_path, "garden", fill)
+    bundle = bundles.write(tmp_path, "garden", fill)
     with pytest.raises(RuntimeError, match="no more"):
         bundles.write(tmp_path, "garden", half)
-    assert list(shelf.iterdir()) == [made.folder]
+    assert list(shelf.iterdir()) == [bundle.folder]
 
 
 def test_a_process_killed_while_filling_leaves_no_version(tmp_path: Path, shelf: Path) -> None:
@@ -275,8 +275,8 @@ def test_a_process_killed_while_filling_leaves_no_version(tmp_path: Path, shelf:
     assert bundles.listed(tmp_path) == []
     with pytest.raises(errors.UnknownName):
         bundles.find(tmp_path, "garden")
-    made = bundles.write(tmp_path, "garden", fill)
-    assert made.version == 1
+    bundle = bundles.write(tmp_path, "garden", fill)
+    assert bundle.version == 1
     assert left.exists(), "it might have been somebody still at work"
     long_ago = time.time() - 2 * files.SCRATCH_LIFE_S
     os.utime(left, (long_ago, long_ago))
@@ -308,15 +308,15 @@ def test_remove_takes_all_versions_and_leaves_the_others(tmp_path: Path) -> None
     for name in ("garden", "garden", "zoo"):
         bundles.write(tmp_path, name, fill)
     bundles.remove(tmp_path, "garden")
-    assert [made.name for made in bundles.listed(tmp_path)] == ["zoo"]
+    assert [bundle.name for bundle in bundles.listed(tmp_path)] == ["zoo"]
     assert [path.name for path in (tmp_path / "bundles").iterdir()] == ["zoo"]
     assert bundles.write(tmp_path, "garden", fill).version == 1
 
 
 def edit(folder: Path, **fields: Any) -> None:
     path = folder / "bundle.json"
-    said = {**json.loads(path.read_text(encoding="utf-8")), **fields}
-    path.write_text(json.dumps({key: value for key, value in said.items() if value is not None}))
+    updated = {**json.loads(path.read_text(encoding="utf-8")), **fields}
+    path.write_text(json.dumps({key: value for key, value in updated.items() if value is not None}))
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
@@ -424,12 +424,12 @@ def test_a_refitted_bundle_is_the_next_version_with_only_the_fit_changed(
     fitted = dataclasses.replace(
         garden.params, temperatures=(2.0,), provenance={"data": "other photos"}
     )
-    made = bundles.with_params(garden, tmp_path, fitted)
-    assert (made.name, made.version) == ("garden", garden.version + 1)
-    assert made.params == fitted != garden.params
-    assert made.about["files"] == garden.about["files"]
-    assert {**made.about, "doubt": 0} == {**garden.about, "doubt": 0}
-    assert bundles.find(tmp_path, "garden") == made
+    refitted = bundles.with_params(garden, tmp_path, fitted)
+    assert (refitted.name, refitted.version) == ("garden", garden.version + 1)
+    assert refitted.params == fitted != garden.params
+    assert refitted.about["files"] == garden.about["files"]
+    assert {**refitted.about, "doubt": 0} == {**garden.about, "doubt": 0}
+    assert bundles.find(tmp_path, "garden") == refitted
 
 
 def hostile(path: Path, source: bundles.Bundle, change: Callable[[zipfile.ZipFile], None]) -> Path:

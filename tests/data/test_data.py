@@ -75,7 +75,7 @@ def again(data: bytes, *, quality: int = 60, scale: float = 1.0) -> bytes:
     return file.getvalue()
 
 
-def told(data: triptych_data.Dataset) -> dict[str, list[triptych_data.Finding]]:
+def findings_by_kind(data: triptych_data.Dataset) -> dict[str, list[triptych_data.Finding]]:
     by_kind: dict[str, list[triptych_data.Finding]] = {}
     for finding in data.findings:
         by_kind.setdefault(finding.kind, []).append(finding)
@@ -83,7 +83,7 @@ def told(data: triptych_data.Dataset) -> dict[str, list[triptych_data.Finding]]:
 
 
 def one(data: triptych_data.Dataset, kind: str) -> triptych_data.Finding:
-    (finding,) = told(data)[kind]
+    (finding,) = findings_by_kind(data)[kind]
     return finding
 
 
@@ -119,7 +119,7 @@ def test_folders_beside_train_and_val_are_reported_and_left_out(tmp_path: Path) 
     more = per_class({"ants": 1}, prefix="test/", start=300) | {"train/loose.jpg": picture(301)}
     data = triptych_data.open(write(tmp_path, both_sides() | more))
     assert counts(data) == [("ants", 6, 2), ("bees", 5, 3)]
-    beside, loose = told(data)["ignored"]
+    beside, loose = findings_by_kind(data)["ignored"]
     assert beside.sources == ("test",)
     assert "Beside train/ and val/" in beside.message
     assert loose.sources == ("train/loose.jpg",)
@@ -270,7 +270,9 @@ def test_bad_files_are_reported_and_left_out(tmp_path: Path) -> None:
     }
     data = triptych_data.open(tmp_path)
     assert counts(data) == [("a", 5, 0), ("b", 6, 0)]
-    unreadable = {finding.sources[0]: finding.message for finding in told(data)["unreadable"]}
+    unreadable = {
+        finding.sources[0]: finding.message for finding in findings_by_kind(data)["unreadable"]
+    }
     assert set(unreadable) == {"a/text.jpg", "a/empty.jpg", "b/cut.jpg"}
     assert "ends too early" in unreadable["b/cut.jpg"]
     assert "empty" in unreadable["a/empty.jpg"]
@@ -285,7 +287,7 @@ def test_exact_copies_are_one_group(tmp_path: Path) -> None:
     files = per_class({"a": 5, "b": 5})
     data = triptych_data.open(write(tmp_path, files | {"a/copy.jpg": files["a/2.jpg"]}))
     assert one(data, "exact_duplicate").sources == ("a/2.jpg", "a/copy.jpg")
-    assert set(told(data)) == {"exact_duplicate"}
+    assert set(findings_by_kind(data)) == {"exact_duplicate"}
     assert len(data.train) == 11
     assert len({photo.group for photo in data.train}) == 10
 
@@ -305,7 +307,7 @@ def test_resized_and_recompressed_copies_are_one_group(
 def test_one_photo_under_two_classes(tmp_path: Path) -> None:
     files = per_class({"a": 5, "b": 5})
     data = triptych_data.open(write(tmp_path, files | {"b/copy.jpg": again(files["a/2.jpg"])}))
-    assert set(told(data)) == {"label_conflict"}
+    assert set(findings_by_kind(data)) == {"label_conflict"}
     assert one(data, "label_conflict").sources == ("a/2.jpg", "b/copy.jpg")
     assert "a, b" in one(data, "label_conflict").message
     assert len(data.train) == 11
@@ -316,11 +318,11 @@ def test_photos_of_val_are_kept_out_of_train(tmp_path: Path) -> None:
     files |= {"train/ants/exact.jpg": files["val/ants/0.jpg"]}
     files |= {"train/bees/near.jpg": again(files["val/bees/0.jpg"])}
     data = triptych_data.open(write(tmp_path, files))
-    assert {finding.sources for finding in told(data)["leak"]} == {
+    assert {finding.sources for finding in findings_by_kind(data)["leak"]} == {
         ("train/ants/exact.jpg", "val/ants/0.jpg"),
         ("train/bees/near.jpg", "val/bees/0.jpg"),
     }
-    assert "Left out of train" in told(data)["leak"][0].message
+    assert "Left out of train" in findings_by_kind(data)["leak"][0].message
     assert counts(data) == [("ants", 6, 2), ("bees", 5, 3)]
     assert not {p.group for p in data.train} & {p.group for p in data.val}
 
@@ -338,7 +340,7 @@ def test_small_empty_and_uneven_classes(tmp_path: Path) -> None:
     files |= {"broken/a.jpg": b"x"}
     data = triptych_data.open(write(tmp_path, files))
     assert data.classes == ("few", "many")
-    empty = [finding.message for finding in told(data)["empty_class"]]
+    empty = [finding.message for finding in findings_by_kind(data)["empty_class"]]
     assert [message.split()[0] for message in empty] == ["'broken'", "'none'"]
     assert "'few' has 4 photos" in one(data, "small_class").message
     assert "'many' has 21 photos to learn from, 'few' has 4" in one(data, "imbalance").message
@@ -545,9 +547,9 @@ def test_groups_do_not_depend_on_order(order: list[int]) -> None:
         sketch_of(again(picture(i // 3), quality=30 + 30 * (i % 3), scale=1 + i % 3))
         for i in range(12)
     ]
-    found = near.groups([sketches[i] for i in order]).tolist()
+    groups = near.groups([sketches[i] for i in order]).tolist()
     by_group: dict[int, set[int]] = {}
-    for i, group in zip(order, found, strict=True):
+    for i, group in zip(order, groups, strict=True):
         by_group.setdefault(group, set()).add(i)
     assert sorted(map(sorted, by_group.values())) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
 
@@ -587,9 +589,9 @@ def test_real_photos_have_no_false_duplicates(photos: Path) -> None:
     files = list(triptych_data.walk(photos))[::5]
     sketches = [near.sketch(images.load(path)) for path in files]
     half = [near.sketch(images.load(path)[::2, ::2]) for path in files]
-    found = near.groups(sketches + half)
-    assert (found[: len(files)] == np.arange(len(files))).all()
-    assert np.mean(found[len(files) :] == np.arange(len(files))) > 0.9
+    groups = near.groups(sketches + half)
+    assert (groups[: len(files)] == np.arange(len(files))).all()
+    assert np.mean(groups[len(files) :] == np.arange(len(files))) > 0.9
 
 
 # Dividing
@@ -744,7 +746,7 @@ def test_folds_keep_copies_together_and_leave_some_of_each_class(
     groups: dict[int, set[int]] = {}
     for p, fold in zip(photos, folds.tolist(), strict=True):
         groups.setdefault(p.group, set()).add(fold)
-    assert all(len(found) == 1 for found in groups.values())
+    assert all(len(folds_of_group) == 1 for folds_of_group in groups.values())
     for fold in range(k):
         assert set(labels[folds != fold]) == set(labels)
 
@@ -754,12 +756,12 @@ def test_folds_are_even_in_each_class(size: int, k: int, seed: int) -> None:
     photos = [photo(i, i % 3, i) for i in range(3 * size)]
     folds = triptych_data.folds(photos, k, seed=seed)
     for label in range(3):
-        found = np.bincount(folds[label::3] + 1, minlength=k + 1)
+        per_fold = np.bincount(folds[label::3] + 1, minlength=k + 1)
         if size == 1:
-            assert found[0] == 1
+            assert per_fold[0] == 1
         else:
-            assert found[0] == 0
-            assert found[1:].max() - found[1:].min() <= 1
+            assert per_fold[0] == 0
+            assert per_fold[1:].max() - per_fold[1:].min() <= 1
     total = np.bincount(folds[folds >= 0], minlength=k)
     assert total.max() - total.min() <= 1
 
@@ -794,9 +796,9 @@ def test_a_class_that_is_one_burst_is_held_out_by_frames(tmp_path: Path) -> None
             files[f"{name}/{number}.png"] = file.getvalue()
     files["a/copy.png"] = files["a/0.png"]
     data = triptych_data.open(write(tmp_path, files))
-    found = [finding.message for finding in data.findings if finding.kind == "burst"]
-    assert len(found) == 2
-    assert all("nearly alike" in message for message in found)
+    messages = [finding.message for finding in data.findings if finding.kind == "burst"]
+    assert len(messages) == 2
+    assert all("nearly alike" in message for message in messages)
     train, val = triptych_data.split(data.train, share=0.2, seed=0)
     assert {photo.label for photo in val} == {photo.label for photo in train} == {0, 1}
     assert not {photo.digest for photo in val} & {photo.digest for photo in train}

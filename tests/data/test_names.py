@@ -113,10 +113,10 @@ def test_distinct_zip_names_stay_distinct(tmp_path: Path, code_page: str, raw: l
         names = [name.replace(b"\0", b"0") for name in names if b"/" not in name]
         members = zipfile.ZipFile(zip_of(tmp_path / "a.zip", sorted(set(names)))).infolist()
         try:
-            read = zip_names.of(tmp_path / "a.zip", members).names
+            decoded = zip_names.of(tmp_path / "a.zip", members).names
         except errors.SourceError:
             continue
-        assert len(set(read)) == len(set(names))
+        assert len(set(decoded)) == len(set(names))
 
 
 def test_names_that_look_alike_are_a_finding(tmp_path: Path) -> None:

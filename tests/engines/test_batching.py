@@ -61,15 +61,15 @@ def photos(*counts: int) -> list[np.ndarray]:
 
 
 def asked_meanwhile(
-    engine: Watched, own: BatchingEngine, first: np.ndarray, others: list[np.ndarray]
+    engine: Watched, batcher: BatchingEngine, first: np.ndarray, others: list[np.ndarray]
 ) -> list[Callable[[], Output]]:
     """Submit calls, in this order, while the engine is busy with the first; then release it."""
     pool = ThreadPoolExecutor(1 + len(others))
-    futures = [pool.submit(own.run, first)]
+    futures = [pool.submit(batcher.run, first)]
     engine.begun.acquire()
     for number, batch in enumerate(others, start=1):
-        futures.append(pool.submit(own.run, batch))
-        while own.waiting < number:
+        futures.append(pool.submit(batcher.run, batch))
+        while batcher.waiting < number:
             time.sleep(0.001)
     engine.gate.set()
     pool.shutdown()
@@ -84,10 +84,10 @@ def asked_meanwhile(
 )
 def test_each_caller_gets_its_rows_of_the_batch(counts, max_batch, slots):
     engine = Watched()
-    own = BatchingEngine(engine, max_batch=max_batch, slots=threading.Semaphore(slots))
+    batcher = BatchingEngine(engine, max_batch=max_batch, slots=threading.Semaphore(slots))
     batches = photos(*counts)
     with ThreadPoolExecutor(len(batches)) as pool:
-        outputs = list(pool.map(own.run, batches))
+        outputs = list(pool.map(batcher.run, batches))
     for batch, output in zip(batches, outputs, strict=True):
         expected = FakeEngine(CLASSES).run(batch)
         np.testing.assert_array_equal(output.probs, expected.probs)
@@ -99,28 +99,28 @@ def test_each_caller_gets_its_rows_of_the_batch(counts, max_batch, slots):
 
 def test_waiting_calls_form_one_batch():
     engine = Watched(closed=True)
-    own = BatchingEngine(engine, max_batch=4, slots=threading.Semaphore(1))
+    batcher = BatchingEngine(engine, max_batch=4, slots=threading.Semaphore(1))
     first, *others = photos(1, 1, 1, 1, 1, 1)
-    for answer in asked_meanwhile(engine, own, first, others):
+    for answer in asked_meanwhile(engine, batcher, first, others):
         answer()
     assert engine.batches == [1, 4, 1]
 
 
 def test_a_batch_is_never_split():
     engine = Watched(closed=True)
-    own = BatchingEngine(engine, max_batch=4, slots=threading.Semaphore(1))
+    batcher = BatchingEngine(engine, max_batch=4, slots=threading.Semaphore(1))
     first, *others = photos(1, 3, 2, 9, 1)
-    for answer in asked_meanwhile(engine, own, first, others):
+    for answer in asked_meanwhile(engine, batcher, first, others):
         answer()
     assert engine.batches == [1, 3, 2, 9, 1]
 
 
 def test_an_error_reaches_only_the_caller_that_caused_it():
     engine = Watched(closed=True)
-    own = BatchingEngine(engine, max_batch=4, slots=threading.Semaphore(1))
+    batcher = BatchingEngine(engine, max_batch=4, slots=threading.Semaphore(1))
     first, good, bad, last = photos(1, 1, 1, 1)
     bad[:] = np.nan
-    answers = asked_meanwhile(engine, own, first, [good, bad, last])
+    answers = asked_meanwhile(engine, batcher, first, [good, bad, last])
     with pytest.raises(errors.EngineError, match="not a number"):
         answers.pop(2)()
     for answer, batch in zip(answers, (first, good, last), strict=True):

@@ -126,8 +126,8 @@ def test_openvino_f32_equals_keras_at_batch_1_3_and_8(name: str, pairs: Pairs) -
     for size in (1, 3, 8):
         output = engine.run(batch[:size])
         assert np.abs(output.probs - reference.probs[:size]).max() < 1e-4
-        for own, other in zip(output.probs, reference.probs[:size], strict=True):
-            assert list(np.argsort(-own)[:3]) == list(np.argsort(-other)[:3])
+        for probs, other in zip(output.probs, reference.probs[:size], strict=True):
+            assert list(np.argsort(-probs)[:3]) == list(np.argsort(-other)[:3])
         scale = np.abs(reference.features).max()
         np.testing.assert_allclose(
             output.features, reference.features[:size], rtol=1e-3, atol=1e-4 * scale
@@ -151,10 +151,10 @@ def test_class_activation_maps_equal_keras(name: str, pairs: Pairs) -> None:
     weights, bias = last.get_weights()
     # Zhou et al.: the dense layer at each place of the map. MobileNet's is a convolution of 1 x 1.
     expected = features @ weights.reshape(features.shape[-1], -1) + bias  # (h, w, C)
-    found = ActivationMaps(path).evidence(batch)
-    assert found is not None
+    evidence = ActivationMaps(path).evidence(batch)
+    assert evidence is not None
     scale = np.abs(expected).max()
-    np.testing.assert_allclose(found, expected.transpose(2, 0, 1), atol=1e-3 * scale)
+    np.testing.assert_allclose(evidence, expected.transpose(2, 0, 1), atol=1e-3 * scale)
 
 
 @pytest.mark.parametrize("name", by_weight(["MobileNetV3Small", "VGG16", "ConvNeXtTiny"]))
@@ -173,8 +173,10 @@ def engine(request: pytest.FixtureRequest) -> tuple[Engine, zoo.Backbone]:
     pairs = request.getfixturevalue("pairs")
     smallest = zoo.find(min(FAMILIES, key=lambda name: zoo.find(name).multiply_adds))
     model, path = pairs[smallest.name]
-    made = KerasEngine(model) if request.param == "keras" else OpenVINOEngine(path, precision="f32")
-    return made, smallest
+    built = (
+        KerasEngine(model) if request.param == "keras" else OpenVINOEngine(path, precision="f32")
+    )
+    return built, smallest
 
 
 def test_a_batch_equals_its_rows(engine: tuple[Engine, zoo.Backbone]) -> None:

@@ -44,9 +44,9 @@ LITE0 = zoo.find("lite0")
 
 
 def load(home: Path, **options: Any) -> tuple[triptych.Classifier, list[str]]:
-    said: list[str] = []
-    given: dict[str, Any] = {"precision": "int8", "rule": "mean", "home": home, **options}
-    return triptych.load(members=["lite0"], report=said.append, **given), said
+    messages: list[str] = []
+    arguments: dict[str, Any] = {"precision": "int8", "rule": "mean", "home": home, **options}
+    return triptych.load(members=["lite0"], report=messages.append, **arguments), messages
 
 
 def run(*arguments: str | Path) -> Result:
@@ -66,16 +66,19 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_random_weights_are_quantized_once(
     home: Path,
 ) -> None:
-    first, said = load(home, weights="random")
-    assert said[-1] == "Quantizing EfficientNetLite0 ..."
-    second, said = load(home, weights="random")
-    assert said == []
+    first, messages = load(home, weights="random")
+    assert messages[-1] == "Quantizing EfficientNetLite0 ..."
+    second, messages = load(home, weights="random")
+    assert messages == []
     assert first.committee.warning
     assert first.classify(picture(1)).top == second.classify(picture(1)).top
     (network,) = store.prepare([LITE0], home=home, random=True)
-    made = int8.int8_path(network)
-    assert "FakeQuantize" in made.read_text()
-    assert made.with_suffix(".bin").stat().st_size < network.with_suffix(".bin").stat().st_size / 3
+    int8_network = int8.int8_path(network)
+    assert "FakeQuantize" in int8_network.read_text()
+    assert (
+        int8_network.with_suffix(".bin").stat().st_size
+        < network.with_suffix(".bin").stat().st_size / 3
+    )
     assert sorted(path.name for path in network.parent.iterdir()) == [
         int8.FOLDER,
         "network.bin",
@@ -128,15 +131,16 @@ def test_a_committee_of_the_zoo_answers_at_int8_once_it_was_optimized(
     (network,) = store.prepare([LITE0], home=home)
     shutil.copytree(network.parent, tmp_path / "engines" / network.parent.name)
     lossy = ["--max-loss", "100", "--home", tmp_path]
-    said = run("lite", "--members", "lite0", "--images", pictures, *lossy)
-    assert said.exit_code == 0, said.output
-    assert "25 others calibrated the networks" in said.stdout
-    assert "classes are not known: each photo with another answer counts as lost" in said.stdout
-    made = tmp_path / "engines" / network.parent.name / int8.FOLDER
-    assert f"Kept: {made}" in said.stdout
-    told = json.loads((made / int8.PROVENANCE).read_text())
-    assert told["nncf"]
-    assert told["members"][0]["agreement"] > 0.6  # of pictures of nothing, which nobody is sure of
+    ran = run("lite", "--members", "lite0", "--images", pictures, *lossy)
+    assert ran.exit_code == 0, ran.output
+    assert "25 others calibrated the networks" in ran.stdout
+    assert "classes are not known: each photo with another answer counts as lost" in ran.stdout
+    folder = tmp_path / "engines" / network.parent.name / int8.FOLDER
+    assert f"Kept: {folder}" in ran.stdout
+    record = json.loads((folder / int8.PROVENANCE).read_text())
+    assert record["nncf"]
+    # Of pictures of nothing, which nobody is sure of.
+    assert record["members"][0]["agreement"] > 0.6
     classifier, said_at_start = load(tmp_path)
     assert said_at_start == []
     assert not classifier.committee.warning
@@ -147,14 +151,14 @@ def test_a_committee_of_the_zoo_answers_at_int8_once_it_was_optimized(
 
 def small_bundle(home: Path, *names: str) -> bundles.Bundle:
     """Members with random weights and 200 classes."""
-    own = recipe.Recipe((32, 32), "tf").to_dict()
+    member_recipe = recipe.Recipe((32, 32), "tf").to_dict()
 
     def fill(folder: Path) -> dict[str, Any]:
         for seed, name in enumerate(names):
             networks.write_tiny(folder / "members" / name / "network.xml", classes=200, seed=seed)
         return {
             "labels": [{"name": f"class {n}", "id": f"c{n}"} for n in range(200)],
-            "members": [{"name": name, "recipe": own, "cost": 1.0} for name in names],
+            "members": [{"name": name, "recipe": member_recipe, "cost": 1.0} for name in names],
             "rule": "mean",
             "doubt": None,
         }
@@ -168,14 +172,14 @@ def optimized(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> bundl
     home = tmp_path_factory.mktemp("optimized")
     small_bundle(home, "First", "Second")
     folder = shutil.copytree(pictures, home / "photos" / "class 7").parent
-    said = run("eight", "--images", folder, "--max-loss", "2", "--json", "--home", home)
-    assert said.exit_code == 0, said.output
-    report = json.loads(said.stdout)
+    ran = run("eight", "--images", folder, "--max-loss", "2", "--json", "--home", home)
+    assert ran.exit_code == 0, ran.output
+    report = json.loads(ran.stdout)
     assert (report["judged_by"], report["shown"], report["photos"]) == ("accuracy", 25, 50)
     assert [member["name"] for member in report["members"]] == ["First", "Second"]
-    made = bundles.find(home, "eight")
-    assert report["kept"] == [str(made.folder)]
-    return made
+    bundle = bundles.find(home, "eight")
+    assert report["kept"] == [str(bundle.folder)]
+    return bundle
 
 
 @needs_nncf
@@ -204,13 +208,15 @@ def test_at_int8_a_batch_equals_its_rows_and_is_near_f32(
     assert 0.98 < np.corrcoef(logs)[0, 1] < 0.999999
 
 
-def engine_of(made: bundles.Bundle, home: Path, precision: str) -> Engine:
-    return made.committee(EngineOptions(home, precision=precision)).members[0].engine
+def engine_of(bundle: bundles.Bundle, home: Path, precision: str) -> Engine:
+    return bundle.committee(EngineOptions(home, precision=precision)).members[0].engine
 
 
 def batch(count: int) -> np.ndarray:
-    own = recipe.Recipe((32, 32), "tf")
-    return np.stack([recipe.apply(own, images.load(picture(seed))) for seed in range(count)])
+    member_recipe = recipe.Recipe((32, 32), "tf")
+    return np.stack(
+        [recipe.apply(member_recipe, images.load(picture(seed))) for seed in range(count)]
+    )
 
 
 @needs_nncf
@@ -225,15 +231,15 @@ def test_a_changed_int8_network_is_not_run(optimized: bundles.Bundle, tmp_path: 
 
 @needs_nncf
 def test_networks_that_lose_too_much_are_not_kept(pictures: Path, tmp_path: Path) -> None:
-    made = small_bundle(tmp_path, "Alone")
-    said = run("eight", "--images", pictures, "--max-loss", "0", "--home", tmp_path)
-    assert said.exit_code == 1
+    bundle = small_bundle(tmp_path, "Alone")
+    ran = run("eight", "--images", pictures, "--max-loss", "0", "--home", tmp_path)
+    assert ran.exit_code == 1
     lost = r"At int8, eight loses \d+\.\d\d points \(95 % interval .*\), and 0\.00 are allowed"
-    assert re.search(lost, said.stderr)
-    assert "Kept" not in said.stdout
+    assert re.search(lost, ran.stderr)
+    assert "Kept" not in ran.stdout
     assert bundles.versions(tmp_path, "eight") == [1]
     with pytest.raises(errors.SettingError, match="triptych optimize eight --images photos/"):
-        engine_of(made, tmp_path, "int8")
+        engine_of(bundle, tmp_path, "int8")
 
 
 @needs_nncf
@@ -253,12 +259,12 @@ def test_optimize_needs_enough_photos(tmp_path: Path) -> None:
 
 def test_the_paired_loss_and_its_interval() -> None:
     rng = np.random.default_rng(0)
-    held = 0
+    covered = 0
     for _ in range(2000):
         worse, better, _ = rng.multinomial(300, [0.03, 0.02, 0.95])
         low, high = paired.paired(worse, better, 300)[1:]
-        held += low <= 0.01 <= high
-    assert 0.93 < held / 2000 < 0.98
+        covered += low <= 0.01 <= high
+    assert 0.93 < covered / 2000 < 0.98
 
 
 def test_the_comparison_has_members_and_rules() -> None:

@@ -21,8 +21,8 @@ LITE0 = zoo.find("lite0")
 PHOTO = np.random.default_rng(0).uniform(-1, 1, (1, 224, 224, 3)).astype("float32")
 
 
-def prepare(home: Path, said: list[str] | None = None) -> Path:
-    report = print if said is None else said.append
+def prepare(home: Path, messages: list[str] | None = None) -> Path:
+    report = print if messages is None else messages.append
     (network,) = store.prepare([LITE0], home=home, report=report)
     return network
 
@@ -71,19 +71,19 @@ def test_a_network_that_changed_on_disk_is_converted_anew(tmp_path: Path) -> Non
     network = prepare(tmp_path)
     # sha256sum reads the record, too.
     subprocess.run(["sha256sum", "-c", "network.sha256"], cwd=network.parent, check=True)
-    right = probs(network)
+    expected = probs(network)
     (network.parent / int8.FOLDER).mkdir()
     (network.parent / int8.FOLDER / "network.xml").write_text("made from photos")
     for damage in DAMAGES:
         damage(network)
-        said: list[str] = []
-        assert prepare(tmp_path, said) == network, damage
-        assert "not those that were written there" in said[0], damage
-        np.testing.assert_array_equal(probs(network), right, err_msg=str(damage))
+        messages: list[str] = []
+        assert prepare(tmp_path, messages) == network, damage
+        assert "not those that were written there" in messages[0], damage
+        np.testing.assert_array_equal(probs(network), expected, err_msg=str(damage))
         assert (network.parent / int8.FOLDER / "network.xml").read_text() == "made from photos"
-        said.clear()
-        prepare(tmp_path, said)
-        assert said == [], damage
+        messages.clear()
+        prepare(tmp_path, messages)
+        assert messages == [], damage
         assert [path.name for path in (tmp_path / "engines").iterdir()] == [network.parent.name]
 
 
@@ -92,10 +92,10 @@ def test_networks_without_a_record_get_one(tmp_path: Path) -> None:
     record = network.with_suffix(".sha256")
     text = record.read_text()
     record.unlink()
-    said: list[str] = []
-    prepare(tmp_path, said)
+    messages: list[str] = []
+    prepare(tmp_path, messages)
     assert record.read_text() == text
-    assert said == []
+    assert messages == []
 
 
 def test_an_int8_network_of_the_zoo_that_changed_is_named(tmp_path: Path) -> None:

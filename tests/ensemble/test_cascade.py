@@ -71,20 +71,20 @@ def committee(case: Case, stages: Sequence[Stage]) -> np.ndarray:
 def test_a_member_gets_only_undecided_images(case: Case) -> None:
     witness = Witness(case.probs)
     count = case.probs.shape[1]
-    asked = cascade.run(witness.answer, count, stages=case.stages, weights=case.weights)
+    result = cascade.run(witness.answer, count, stages=case.stages, weights=case.weights)
     for number, (seat, still) in enumerate(witness.heard):
         assert seat == case.stages[number].member
         assert still
-        assert still == np.flatnonzero(asked.used > number).tolist()
-    assert len(witness.heard) == asked.used.max()
+        assert still == np.flatnonzero(result.used > number).tolist()
+    assert len(witness.heard) == result.used.max()
 
 
 @given(case=cases())
 def test_each_image_has_the_answer_of_the_members_that_ran_on_it(case: Case) -> None:
-    asked = ask(case)
-    for image, used in enumerate(asked.used):
+    result = ask(case)
+    for image, used in enumerate(result.used):
         expected = committee(case, case.stages[:used])[image]
-        np.testing.assert_allclose(asked.joined[image], expected, rtol=1e-9)
+        np.testing.assert_allclose(result.joined[image], expected, rtol=1e-9)
 
 
 @given(case=cases())
@@ -99,27 +99,27 @@ def test_an_image_stops_at_the_first_threshold_that_its_answer_reaches(case: Cas
 
 @given(case=cases(threshold=st.floats(1.001, 9)))
 def test_thresholds_above_1_give_the_full_committee(case: Case) -> None:
-    asked = ask(case)
-    np.testing.assert_allclose(asked.joined, committee(case, case.stages), rtol=1e-9)
-    assert (asked.used == len(case.stages)).all()
+    result = ask(case)
+    np.testing.assert_allclose(result.joined, committee(case, case.stages), rtol=1e-9)
+    assert (result.used == len(case.stages)).all()
 
 
 @given(case=cases(threshold=st.just(0.0)))
 def test_a_threshold_of_0_runs_the_first_member_only(case: Case) -> None:
-    asked = ask(case)
+    result = ask(case)
     first = case.stages[0]
     expected = rules.temper(case.probs[first.member], first.temperature)
-    np.testing.assert_allclose(asked.joined, expected, rtol=1e-9)
-    assert (asked.used == 1).all()
+    np.testing.assert_allclose(result.joined, expected, rtol=1e-9)
+    assert (result.used == 1).all()
 
 
 @given(case=cases())
 def test_a_batch_gets_the_answers_of_its_rows(case: Case) -> None:
-    asked = ask(case)
+    result = ask(case)
     for image in range(case.probs.shape[1]):
         alone = ask(case._replace(probs=case.probs[:, [image]]))
-        np.testing.assert_array_equal(asked.joined[image], alone.joined[0])
-        assert asked.used[image] == alone.used[0]
+        np.testing.assert_array_equal(result.joined[image], alone.joined[0])
+        assert result.used[image] == alone.used[0]
 
 
 @given(case=cases())
@@ -131,16 +131,18 @@ def test_rows_sum_to_1_and_arguments_are_not_changed(case: Case) -> None:
 
 
 def test_a_members_array_is_not_overwritten() -> None:
-    kept = np.array([[0.9, 0.1], [0.6, 0.4]])
+    probs = np.array([[0.9, 0.1], [0.6, 0.4]])
     stages = [Stage(0, threshold=0.8), Stage(1)]
-    cascade.run(lambda seat, still: kept[still] if seat else kept, 2, stages=stages, weights=[1, 1])
-    np.testing.assert_array_equal(kept, [[0.9, 0.1], [0.6, 0.4]])
+    cascade.run(
+        lambda seat, still: probs[still] if seat else probs, 2, stages=stages, weights=[1, 1]
+    )
+    np.testing.assert_array_equal(probs, [[0.9, 0.1], [0.6, 0.4]])
 
 
 def test_no_images_run_no_member() -> None:
     witness = Witness(np.zeros((1, 0, 3)))
-    asked = cascade.run(witness.answer, 0, stages=[Stage(0)], weights=[1])
-    assert (len(asked.joined), len(asked.used), witness.heard) == (0, 0, [])
+    result = cascade.run(witness.answer, 0, stages=[Stage(0)], weights=[1])
+    assert (len(result.joined), len(result.used), witness.heard) == (0, 0, [])
 
 
 @pytest.mark.parametrize(

@@ -28,12 +28,12 @@ def photos(draw: st.DrawFn, *, ties: bool = True) -> np.ndarray:
     return raw / raw.sum(axis=1, keepdims=True)
 
 
-def known(count: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def formula(count: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """The probabilities and classes that were given to the other programs, too."""
     number, position = np.arange(count)[:, None], np.arange(classes)
     probs = special.softmax(2 * np.sin(0.7 * number * (position + 1) + position), axis=1)
-    places = (np.arange(count) ** 2 % 7) % classes
-    return probs, np.argsort(-probs, axis=1)[np.arange(count), places]
+    ranks = (np.arange(count) ** 2 % 7) % classes
+    return probs, np.argsort(-probs, axis=1)[np.arange(count), ranks]
 
 
 @given(probs=photos(), level=st.floats(0, 2))
@@ -41,12 +41,12 @@ def test_a_set_is_never_empty_and_holds_the_most_probable_classes(
     probs: np.ndarray, level: float
 ) -> None:
     for row in probs:
-        held = conformal.prediction_set(row, level)
-        assert held[0] == row.argmax()
-        assert len(set(held.tolist())) == len(held)
-        assert (np.diff(row[held]) <= 0).all()
-        rest = np.delete(row, held)
-        assert row[held].min() >= rest.max(initial=0)
+        members = conformal.prediction_set(row, level)
+        assert members[0] == row.argmax()
+        assert len(set(members.tolist())) == len(members)
+        assert (np.diff(row[members]) <= 0).all()
+        rest = np.delete(row, members)
+        assert row[members].min() >= rest.max(initial=0)
 
 
 @given(probs=photos(), seed=st.integers(0, 99), level=st.floats(0, 2))
@@ -54,8 +54,8 @@ def test_the_true_class_is_in_the_set_if_it_scores_no_higher_than_the_level(
     probs: np.ndarray, seed: int, level: float
 ) -> None:
     truth = np.random.default_rng(seed).integers(0, probs.shape[1], len(probs))
-    own = conformal.scores(probs, truth)
-    for row, label, score in zip(probs, truth, own, strict=True):
+    scores = conformal.scores(probs, truth)
+    for row, label, score in zip(probs, truth, scores, strict=True):
         assert (label in conformal.prediction_set(row, level)) == (score <= level)
         # With its own score as the level a class is the last one in.
         assert conformal.prediction_set(row, score)[-1] == label
@@ -80,32 +80,34 @@ def test_the_order_of_classes_does_not_matter(probs: np.ndarray, seed: int, leve
 
 def test_of_equally_probable_classes_the_first_ranks_higher() -> None:
     flat = np.full((4, 4), 0.25)
-    own = conformal.scores(flat, np.arange(4))
-    np.testing.assert_allclose(own, [0, 0.25, 0.5, 0.75 + conformal.PENALTY])
+    scores = conformal.scores(flat, np.arange(4))
+    np.testing.assert_allclose(scores, [0, 0.25, 0.5, 0.75 + conformal.PENALTY])
     assert conformal.prediction_set(flat[0], 0.3).tolist() == [0, 1]
 
 
 def test_float32_gives_the_sets_of_float64() -> None:
-    probs = known(60, 8)[0].astype(np.float32)
+    probs = formula(60, 8)[0].astype(np.float32)
     for level in (0.2, 0.6, 0.97):
         wide = conformal.set_sizes(probs.astype(np.float64), level)
         np.testing.assert_array_equal(conformal.set_sizes(probs, level), wide)
 
 
-@given(own=score_lists, coverage=coverages)
-def test_the_level_is_the_least_that_enough_scores_reach(own: np.ndarray, coverage: float) -> None:
-    level = conformal.quantile(own, coverage)
-    wanted = (len(own) + 1) * coverage - 1e-6
-    assert (own < level).sum() < wanted + 1
+@given(scores=score_lists, coverage=coverages)
+def test_the_level_is_the_least_that_enough_scores_reach(
+    scores: np.ndarray, coverage: float
+) -> None:
+    level = conformal.quantile(scores, coverage)
+    wanted = (len(scores) + 1) * coverage - 1e-6
+    assert (scores < level).sum() < wanted + 1
     if math.isfinite(level):
-        assert (own <= level).sum() >= wanted
+        assert (scores <= level).sum() >= wanted
     else:
-        assert len(own) < wanted + 1e-6
+        assert len(scores) < wanted + 1e-6
 
 
-@given(own=score_lists, probs=photos())
-def test_a_larger_coverage_never_gives_a_smaller_set(own: np.ndarray, probs: np.ndarray) -> None:
-    levels = conformal.quantiles(own)
+@given(scores=score_lists, probs=photos())
+def test_a_larger_coverage_never_gives_a_smaller_set(scores: np.ndarray, probs: np.ndarray) -> None:
+    levels = conformal.quantiles(scores)
     sizes = np.stack([conformal.set_sizes(probs, level) for level in levels])
     assert (np.diff(sizes, axis=0) >= 0).all()
 
@@ -133,11 +135,11 @@ def test_coverage_holds_for_overconfident_networks(
     logits = random.normal(size=(6000, 12)) * 1.5
     truth = (logits + random.gumbel(size=logits.shape)).argmax(axis=1)  # drawn by softmax
     probs = special.softmax(logits * boast, axis=1)
-    own = conformal.scores(probs, truth)
-    asked, tried = own[:500], own[500:]
-    place = math.ceil(501 * coverage)
-    chance = stats.betabinom(len(tried), place, 501 - place)
-    hits = int((tried <= conformal.quantile(asked, coverage)).sum())
+    scores = conformal.scores(probs, truth)
+    fitting, fresh = scores[:500], scores[500:]
+    rank = math.ceil(501 * coverage)
+    chance = stats.betabinom(len(fresh), rank, 501 - rank)
+    hits = int((fresh <= conformal.quantile(fitting, coverage)).sum())
     assert chance.ppf(1e-4) <= hits <= chance.ppf(1 - 1e-4)
 
 
@@ -164,16 +166,16 @@ def test_the_quantile_rounds_coverage_up_and_refuses_too_high_ones() -> None:
 def test_sets_of_three_classes_are_those_of_mapie() -> None:
     # MAPIE 1.6.0, SplitConformalClassifier(conformity_score="aps") over the first 40 rows, its
     # random numbers all 1 and include_last_label=True. With three classes there is no penalty.
-    probs, truth = known(60, 3)
+    probs, truth = formula(60, 3)
     mapie = {
         0.5: (0.69358628, "21132221221132221221"),
         0.8: (0.95237516, "23233322223233322223"),
         0.9: (0.97397104, "33333322233333322233"),
     }
-    own = conformal.scores(probs[:40], truth[:40])
-    np.testing.assert_allclose(own[1:4], [0.50255402, 0.86282662, 0.98560247], atol=1e-8)
+    scores = conformal.scores(probs[:40], truth[:40])
+    np.testing.assert_allclose(scores[1:4], [0.50255402, 0.86282662, 0.98560247], atol=1e-8)
     for coverage, (quantile, sizes) in mapie.items():
-        level = conformal.quantile(own, coverage)
+        level = conformal.quantile(scores, coverage)
         assert level == pytest.approx(quantile, abs=1e-8)
         assert "".join(map(str, conformal.set_sizes(probs[40:], level))) == sizes
 
@@ -181,10 +183,10 @@ def test_sets_of_three_classes_are_those_of_mapie() -> None:
 def test_scores_and_sets_are_those_of_torchcp() -> None:
     # TorchCP 1.2.1, RAPS(penalty=0.03, kreg=3, score_type="identity") with its random numbers all
     # 1, and calculate_conformal_value of the first 40 rows; PyTorch 2.15.0.
-    probs, truth = known(60, 8)
-    own = conformal.scores(probs, truth)
+    probs, truth = formula(60, 8)
+    scores = conformal.scores(probs, truth)
     single = [0, 0.375721762, 0.974873934, 0.519579755, 0.626347802, 0.983153648, 0.397554177]
-    np.testing.assert_allclose(own[:7], single, atol=1e-9)
+    np.testing.assert_allclose(scores[:7], single, atol=1e-9)
     every = [conformal.scores(probs, np.full(60, label)) for label in range(8)]
     fourth = "0.786523875 1.035705209 0.519579755 1.072368217 0.266609787 1.108569919 0 1.144416112"
     np.testing.assert_allclose(
@@ -198,6 +200,6 @@ def test_scores_and_sets_are_those_of_torchcp() -> None:
         0.95: (1.0236127960337704, "55566555555566555555"),
     }
     for coverage, (quantile, sizes) in torchcp.items():
-        level = conformal.quantile(own[:40], coverage)
+        level = conformal.quantile(scores[:40], coverage)
         assert level == pytest.approx(quantile, abs=1e-8)  # its penalty is float32
         assert "".join(map(str, conformal.set_sizes(probs[40:], level))) == sizes

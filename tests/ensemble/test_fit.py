@@ -51,8 +51,8 @@ def member(truth: np.ndarray, *, skill: float, classes: int, seed: int) -> np.nd
 
 @given(logits=logit_rows, temperature=temperatures)
 def test_temper_is_the_softmax_of_divided_logits(logits: np.ndarray, temperature: float) -> None:
-    found = rules.temper(softmax(logits), temperature)
-    np.testing.assert_allclose(found, softmax(logits / temperature), rtol=1e-6, atol=1e-12)
+    tempered = rules.temper(softmax(logits), temperature)
+    np.testing.assert_allclose(tempered, softmax(logits / temperature), rtol=1e-6, atol=1e-12)
 
 
 @given(logits=logit_rows, temperature=temperatures)
@@ -61,10 +61,10 @@ def test_temper_keeps_the_order_of_classes_and_rows_sum_to_1(
 ) -> None:
     probs = softmax(logits)
     before = probs.copy()
-    found = rules.temper(probs, temperature)
-    np.testing.assert_allclose(found.sum(axis=1), 1)
+    tempered = rules.temper(probs, temperature)
+    np.testing.assert_allclose(tempered.sum(axis=1), 1)
     order = np.argsort(probs, axis=1)
-    assert (np.diff(np.take_along_axis(found, order, axis=1), axis=1) >= 0).all()
+    assert (np.diff(np.take_along_axis(tempered, order, axis=1), axis=1) >= 0).all()
     np.testing.assert_array_equal(probs, before)
 
 
@@ -89,8 +89,8 @@ def test_certainty_stays_certain_and_nothing_becomes_nan() -> None:
 def test_a_known_temperature_is_found(temperature: float) -> None:
     honest = softmax(np.random.default_rng(1).normal(size=(20_000, 4)) * 2)
     truth = drawn(honest, seed=2)
-    shown = rules.temper(honest, 1 / temperature)
-    assert fit.fit_temperature(shown, truth) == pytest.approx(temperature, rel=0.04)
+    distorted = rules.temper(honest, 1 / temperature)
+    assert fit.fit_temperature(distorted, truth) == pytest.approx(temperature, rel=0.04)
 
 
 def test_temperature_equals_three_other_programs() -> None:
@@ -101,9 +101,9 @@ def test_temperature_equals_three_other_programs() -> None:
     probs = softmax(4 * np.sin(0.7 * number * (classes + 1) + classes))
     answers = probs.argmax(axis=1)
     truth = np.where(number[:, 0] % 3 == 0, (answers + 1) % 3, answers)
-    found = fit.fit_temperature(probs, truth)
-    assert found == pytest.approx(5.3893, abs=1e-3)
-    tempered = rules.temper(probs, found)
+    temperature = fit.fit_temperature(probs, truth)
+    assert temperature == pytest.approx(5.3893, abs=1e-3)
+    tempered = rules.temper(probs, temperature)
     assert fit.negative_log_likelihood(tempered, truth) == pytest.approx(1.0216757, abs=1e-7)
     # scikit-learn's predict_proba of the first two rows.
     sklearn = [[0.206987, 0.38652824, 0.40648476], [0.4235132, 0.43344955, 0.14303725]]
@@ -112,25 +112,25 @@ def test_temperature_equals_three_other_programs() -> None:
 
 def test_a_temperature_stays_within_reason_when_every_answer_is_right_or_wrong() -> None:
     probs = np.tile([[0.9, 0.1]], (5, 1))
-    right = fit.fit_temperature(probs, np.zeros(5, int))
+    lowest = fit.fit_temperature(probs, np.zeros(5, int))
     wrong = fit.fit_temperature(probs, np.ones(5, int))
-    assert fit.MIN_TEMPERATURE <= right < 0.2
+    assert fit.MIN_TEMPERATURE <= lowest < 0.2
     assert 5 < wrong <= fit.MAX_TEMPERATURE
 
 
 def direct(probs: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """The same weights by a general constrained minimiser."""
-    own = probs[:, np.arange(len(truth)), truth]
-    found = optimize.minimize(
-        lambda weights: -np.log(np.maximum(weights @ own, 1e-12)).mean(),
+    true_class = probs[:, np.arange(len(truth)), truth]
+    result = optimize.minimize(
+        lambda weights: -np.log(np.maximum(weights @ true_class, 1e-12)).mean(),
         np.full(len(probs), 1 / len(probs)),
-        jac=lambda weights: -(own / np.maximum(weights @ own, 1e-12)).mean(axis=1),
+        jac=lambda weights: -(true_class / np.maximum(weights @ true_class, 1e-12)).mean(axis=1),
         bounds=[(0, 1)] * len(probs),
         constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1},
         method="SLSQP",
         options={"ftol": 1e-12, "maxiter": 500},
     )
-    return np.asarray(found.x)
+    return np.asarray(result.x)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -170,8 +170,8 @@ def test_no_member_is_better_than_its_committee_beyond_chance(
     assert min(weights) >= 0
     assert sum(weights) == pytest.approx(1)
     committee = rules.weighted(probs, weights).argmax(axis=1) == truth
-    for own in probs.argmax(axis=2) == truth:
-        won, lost = (own & ~committee).sum(), (committee & ~own).sum()
+    for correct in probs.argmax(axis=2) == truth:
+        won, lost = (correct & ~committee).sum(), (committee & ~correct).sum()
         assert won - lost <= 1.645 * np.sqrt(won + lost)
 
 
@@ -227,13 +227,13 @@ def test_the_loss_is_that_of_scikit_learn_and_finite_at_zero() -> None:
 
 
 def test_temperatures_of_few_photos_are_shrunk_towards_1() -> None:
-    def found(photos: int, trust: float) -> float:
+    def fitted(photos: int, trust: float) -> float:
         truth = np.random.default_rng(photos).integers(0, 4, photos)
-        shown = rules.temper(member(truth, skill=2, classes=4, seed=photos), 3)
-        return fit.fit_temperature(shown, truth, prior_photos=trust)
+        distorted = rules.temper(member(truth, skill=2, classes=4, seed=photos), 3)
+        return fit.fit_temperature(distorted, truth, prior_photos=trust)
 
-    assert abs(np.log(found(10, 10))) < abs(np.log(found(10, 0))) / 2
-    assert found(5000, 10) == pytest.approx(found(5000, 0), rel=0.02)
+    assert abs(np.log(fitted(10, 10))) < abs(np.log(fitted(10, 0))) / 2
+    assert fitted(5000, 10) == pytest.approx(fitted(5000, 0), rel=0.02)
 
 
 def test_shrinkage_is_a_normal_prior_on_the_logarithm() -> None:
@@ -246,12 +246,12 @@ def test_shrinkage_is_a_normal_prior_on_the_logarithm() -> None:
         return 30 * fit.negative_log_likelihood(tempered, truth) + prior
 
     expected = np.exp(optimize.minimize(loss, [0.0], method="Nelder-Mead").x[0])
-    found = fit.fit_temperature(probs, truth, prior_photos=8)
-    assert found == pytest.approx(expected, rel=1e-3)
+    temperature = fit.fit_temperature(probs, truth, prior_photos=8)
+    assert temperature == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("right", "total", "expected"),
+    ("correct", "total", "expected"),
     [
         # statsmodels 0.15.0: proportion_confint(right, total, alpha=0.1, method="beta")[0]
         (59, 59, 0.950492390111773),
@@ -261,9 +261,9 @@ def test_shrinkage_is_a_normal_prior_on_the_logarithm() -> None:
         (700, 750, 0.9163724101129656),
     ],
 )
-def test_the_lower_bound_is_that_of_statsmodels(right: int, total: int, expected: float) -> None:
-    found = calibration.clopper_pearson_lower(np.array([right]), np.array([total]))
-    assert found[0] == pytest.approx(expected, abs=1e-12)
+def test_the_lower_bound_is_that_of_statsmodels(correct: int, total: int, expected: float) -> None:
+    bound = calibration.clopper_pearson_lower(np.array([correct]), np.array([total]))
+    assert bound[0] == pytest.approx(expected, abs=1e-12)
 
 
 @given(
@@ -279,25 +279,27 @@ def test_sure_is_the_lowest_probability_that_keeps_the_precision(
     truth = (np.random.default_rng(seed).uniform(size=len(tops)) > 0.97).astype(int)
 
     def keeps(top: float) -> bool:
-        own = truth[probs[:, 0] >= top] == 0
+        correct = truth[probs[:, 0] >= top] == 0
         # The chance of so many right ones, were the real share just the promised one.
-        return bool(stats.binom(len(own), precision).sf(own.sum() - 1) <= 0.05)
+        return bool(stats.binom(len(correct), precision).sf(correct.sum() - 1) <= 0.05)
 
-    kept = [top for top in probs[:, 0] if keeps(top)]
-    found = fit.sure_threshold(probs, truth, precision=precision)
-    assert found == min(kept, default=cascade.NEVER)
+    sufficient = [top for top in probs[:, 0] if keeps(top)]
+    threshold = fit.sure_threshold(probs, truth, precision=precision)
+    assert threshold == min(sufficient, default=cascade.NEVER)
 
 
 def test_the_precision_of_sure_holds_on_new_photos() -> None:
-    kept = []
+    precise = []
     for seed in range(60):
         honest = softmax(np.random.default_rng(seed).normal(size=(10_250, 2)) * 5)
         truth = drawn(honest, seed=seed)
         least = fit.sure_threshold(honest[:250], truth[:250], precision=0.95)
         sure = honest[250:].max(axis=1) >= least
-        kept.append(not sure.any() or (honest.argmax(axis=1) == truth)[250:][sure].mean() >= 0.95)
+        precise.append(
+            not sure.any() or (honest.argmax(axis=1) == truth)[250:][sure].mean() >= 0.95
+        )
         assert sure.mean() > 0.3
-    assert np.mean(kept) > 0.9
+    assert np.mean(precise) > 0.9
 
 
 def trio(photos: int, *, seed: int, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -307,21 +309,21 @@ def trio(photos: int, *, seed: int, classes: int = 5) -> tuple[np.ndarray, np.nd
     common = random.normal(size=(photos, classes))
     common[np.arange(photos), truth] += random.gamma(2, 2, photos)
     noise = [random.normal(size=common.shape) * spread for spread in (1.0, 0.8, 0.6)]
-    return np.stack([softmax((common + own) * 1.5) for own in noise]), truth
+    return np.stack([softmax((common + individual) * 1.5) for individual in noise]), truth
 
 
 COSTS = (1.0, 2.0, 4.0)
 
 
 def prefixes(probs: np.ndarray) -> list[np.ndarray]:
-    return [probs[: asked + 1].mean(axis=0) for asked in range(len(probs))]
+    return [probs[: last + 1].mean(axis=0) for last in range(len(probs))]
 
 
 @pytest.mark.parametrize(("seed", "tolerance"), [(0, 0.02), (1, 0.01), (2, 0.05)])
 def test_thresholds_are_the_cheapest_that_keep_the_limit(seed: int, tolerance: float) -> None:
     probs, truth = trio(120, seed=seed)
     early, late, committee = prefixes(probs)
-    found = cascade_thresholds.thresholds(
+    thresholds = cascade_thresholds.thresholds(
         [early, late, committee], truth, COSTS, tolerance=tolerance
     )
 
@@ -344,15 +346,16 @@ def test_thresholds_are_the_cheapest_that_keep_the_limit(seed: int, tolerance: f
         return cost, max(bounds)
 
     grids = [
-        [2.0, *np.quantile(own.max(axis=1), np.linspace(1, 0, 64))[::4]] for own in (early, late)
+        [2.0, *np.quantile(probs_of_stage.max(axis=1), np.linspace(1, 0, 64))[::4]]
+        for probs_of_stage in (early, late)
     ]
-    judged = [judge(*pair) for pair in itertools.product(*grids)]
-    cheapest = min(cost for cost, bound in judged if bound <= tolerance * 120)
-    cost, bound = judge(found[0], found[1])
+    measured = [judge(*pair) for pair in itertools.product(*grids)]
+    cheapest = min(cost for cost, bound in measured if bound <= tolerance * 120)
+    cost, bound = judge(thresholds[0], thresholds[1])
     assert bound <= tolerance * 120 + 1e-9
     assert cost <= cheapest
     assert cost < 120 * sum(COSTS)
-    assert found[2] == cascade.NEVER
+    assert thresholds[2] == cascade.NEVER
 
 
 def test_a_cascade_loses_little_on_new_photos_and_saves_much() -> None:
@@ -360,13 +363,15 @@ def test_a_cascade_loses_little_on_new_photos_and_saves_much() -> None:
     full = probs.mean(axis=0)
     lost, cost = [], []
     for start in range(0, 10_000, 1000):
-        own = slice(start, start + 1000)
-        fitted = fit.fit(probs[:, own], truth[own], COSTS, weights=[1, 1, 1])
-        asked = fitted.run_cascade(lambda seat, still: probs[seat, 10_000 + still], 20_000)
+        sample = slice(start, start + 1000)
+        fitted = fit.fit(probs[:, sample], truth[sample], COSTS, weights=[1, 1, 1])
+        result = fitted.run_cascade(lambda seat, still: probs[seat, 10_000 + still], 20_000)
         full = fitted.join("weighted", np.stack([fitted.calibrate(n, probs[n]) for n in range(3)]))
-        right = [(own.argmax(axis=1) == truth[10_000:]) for own in (full[10_000:], asked.joined)]
-        lost.append(right[0].mean() - right[1].mean())
-        cost.append(np.cumsum(COSTS)[asked.used - 1].mean() / sum(COSTS))
+        correct = [
+            (answers.argmax(axis=1) == truth[10_000:]) for answers in (full[10_000:], result.joined)
+        ]
+        lost.append(correct[0].mean() - correct[1].mean())
+        cost.append(np.cumsum(COSTS)[result.used - 1].mean() / sum(COSTS))
     assert np.mean(lost) < 0.003
     assert max(lost) < 0.008
     assert np.mean(cost) < 0.7
@@ -380,24 +385,24 @@ def test_the_cascade_stops_where_members_agree() -> None:
 
 def test_a_fit_calibrates_every_rule() -> None:
     probs, truth = trio(8000, seed=1)
-    shown = np.stack([rules.temper(own, t) for own, t in zip(probs, (0.3, 1, 3), strict=True)])
-    fitted = fit.fit(shown[:, :4000], truth[:4000], COSTS)
-    tempered = np.stack([fitted.calibrate(seat, own[4000:]) for seat, own in enumerate(shown)])
+    distorted = np.stack([rules.temper(raw, t) for raw, t in zip(probs, (0.3, 1, 3), strict=True)])
+    fitted = fit.fit(distorted[:, :4000], truth[:4000], COSTS)
+    tempered = np.stack([fitted.calibrate(seat, raw[4000:]) for seat, raw in enumerate(distorted)])
     answers = {rule: fitted.join(rule, tempered) for rule in rules.RULES}
     answers["cascade"] = fitted.run_cascade(
-        lambda seat, still: shown[seat, 4000 + still], 4000
+        lambda seat, still: distorted[seat, 4000 + still], 4000
     ).joined
     assert fitted.rules["cascade"].temperature == 1
     for rule, joined in answers.items():
         # One temperature cannot make up for whose answer was taken, or for gaps between votes.
         limit = {"max": 0.05, "vote": 0.06}.get(rule, 0.035)
         assert metrics.expected_calibration_error(joined, truth[4000:]) < limit
-        own = fitted.rules[rule]
+        rule_params = fitted.rules[rule]
         covered = conformal.scores(joined, truth[4000:]) <= conformal.quantile_for(
-            own.quantiles, 0.95
+            rule_params.quantiles, 0.95
         )
         assert covered.mean() == pytest.approx(0.95, abs=0.02)
-        sure = joined.max(axis=1) >= own.sure
+        sure = joined.max(axis=1) >= rule_params.sure
         assert sure.mean() > 0.3
         assert (joined.argmax(axis=1) == truth[4000:])[sure].mean() > 0.945
 
@@ -405,7 +410,7 @@ def test_a_fit_calibrates_every_rule() -> None:
 def test_answers_are_combined_before_they_are_calibrated() -> None:
     probs, truth = trio(500, seed=2)
     fitted = fit.fit(probs, truth, COSTS)
-    tempered = np.stack([fitted.calibrate(seat, own) for seat, own in enumerate(probs)])
+    tempered = np.stack([fitted.calibrate(seat, raw) for seat, raw in enumerate(probs)])
     expected = fit.fit_temperature(tempered.mean(axis=0), truth, prior_photos=fitting.PRIOR_PHOTOS)
     assert fitted.rules["mean"].temperature == pytest.approx(expected)
     assert expected < 0.99
@@ -429,8 +434,8 @@ def test_a_single_member_is_a_cascade_of_one_stage() -> None:
     fitted = fit.fit(probs[:1], truth, [7])
     (stage,) = fitted.stages
     assert (stage.member, stage.threshold) == (0, cascade.NEVER)
-    asked = fitted.run_cascade(lambda seat, still: probs[seat, still], 300)
-    np.testing.assert_allclose(asked.joined, fitted.join("mean", fitted.calibrate(0, probs[:1])))
+    result = fitted.run_cascade(lambda seat, still: probs[seat, still], 300)
+    np.testing.assert_allclose(result.joined, fitted.join("mean", fitted.calibrate(0, probs[:1])))
 
 
 @given(
@@ -471,21 +476,25 @@ def test_each_photo_is_answered_by_a_fit_on_the_other_folds() -> None:
     folds = np.arange(240) % 3
     crossed = fit.cross_fit(probs, truth, COSTS, folds, tolerance=0.02)
     for fold, fitted in enumerate(crossed.fold_params):
-        own, rest = folds == fold, folds != fold
+        held_out, rest = folds == fold, folds != fold
         assert fitted == fit.fit(probs[:, rest], truth[rest], COSTS, tolerance=0.02)
-        tempered = np.stack([fitted.calibrate(seat, row[own]) for seat, row in enumerate(probs)])
-        np.testing.assert_allclose(crossed.members[:, own], tempered)
-        np.testing.assert_allclose(crossed.joined["vote"][own], fitted.join("vote", tempered))
-        asked = fitted.run_cascade(lambda seat, still, own=own: probs[seat, own][still], own.sum())
-        np.testing.assert_allclose(crossed.joined["cascade"][own], asked.joined)
-        np.testing.assert_array_equal(crossed.used[own], asked.used)
+        tempered = np.stack(
+            [fitted.calibrate(seat, row[held_out]) for seat, row in enumerate(probs)]
+        )
+        np.testing.assert_allclose(crossed.members[:, held_out], tempered)
+        np.testing.assert_allclose(crossed.joined["vote"][held_out], fitted.join("vote", tempered))
+        result = fitted.run_cascade(
+            lambda seat, still, held_out=held_out: probs[seat, held_out][still], held_out.sum()
+        )
+        np.testing.assert_allclose(crossed.joined["cascade"][held_out], result.joined)
+        np.testing.assert_array_equal(crossed.used[held_out], result.used)
 
 
 def test_a_photos_own_class_does_not_change_its_answers() -> None:
     probs, truth = trio(240, seed=7)
     folds = np.arange(240) % 4
     other = np.where(folds == 2, (truth + 1) % 5, truth)
-    honest, lied = (fit.cross_fit(probs, own, COSTS, folds) for own in (truth, other))
+    honest, lied = (fit.cross_fit(probs, labels, COSTS, folds) for labels in (truth, other))
     for rule in rules.RULES:
         np.testing.assert_array_equal(
             honest.joined[rule][folds == 2], lied.joined[rule][folds == 2]
@@ -508,9 +517,9 @@ def test_a_photos_own_class_does_not_change_its_answers() -> None:
     ],
 )
 def test_inconsistent_arguments_are_refused(changed: dict[str, Any], message: str) -> None:
-    given = {"probs": np.full((3, 4, 2), 0.5), "truth": np.zeros(4, int), "costs": COSTS}
+    valid = {"probs": np.full((3, 4, 2), 0.5), "truth": np.zeros(4, int), "costs": COSTS}
     with pytest.raises(errors.SettingError, match=message):
-        fit.fit(**{**given, **changed})
+        fit.fit(**{**valid, **changed})
 
 
 @pytest.mark.parametrize("folds", [np.zeros(60, int), np.arange(59), np.arange(60) % 3 - 1])

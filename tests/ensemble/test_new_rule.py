@@ -98,9 +98,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_fit_with_an_additional_rule_is_read(home: Path) -> None:
     text = (home / "fits" / "lite.json").read_text()
     assert set(json.loads(text)["doubt"]["rules"]) == {*rules.RULES, "median"}
-    found = params_store.find(home, "lite", LITE)
-    assert found is not None
-    assert found.rules.keys() == rules.RULES.keys()
+    params = params_store.find(home, "lite", LITE)
+    assert params is not None
+    assert params.rules.keys() == rules.RULES.keys()
 
 
 def test_a_bundle_with_an_additional_rule_is_read(home: Path) -> None:

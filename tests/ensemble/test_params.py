@@ -25,7 +25,7 @@ positive = st.floats(1e-3, 1e3)
 # Rising, and infinite from some place on.
 quantiles = st.builds(
     lambda step, finite: tuple(
-        step * place if place < finite else math.inf for place in range(len(conformal.GRID))
+        step * index if index < finite else math.inf for index in range(len(conformal.GRID))
     ),
     st.floats(0, 1),
     st.integers(0, len(conformal.GRID)),
@@ -146,7 +146,7 @@ def test_members_and_their_combination_are_calibrated() -> None:
     data = good()
     data["rules"]["mean"]["temperature"] = 0.5
     params = EnsembleParams.from_dict(data)
-    calibrated = np.stack([params.calibrate(seat, own) for seat, own in enumerate(PROBS)])
+    calibrated = np.stack([params.calibrate(seat, raw) for seat, raw in enumerate(PROBS)])
     np.testing.assert_allclose(calibrated, [PROBS[0], rules.temper(PROBS[1], 2)])
     expected = rules.temper(calibrated.mean(axis=0), 0.5)
     np.testing.assert_allclose(params.join("mean", calibrated), expected)
@@ -157,7 +157,7 @@ def test_members_and_their_combination_are_calibrated() -> None:
 def test_the_cascade_calibrates_raw_probabilities() -> None:
     data = good()
     data["stages"][0]["threshold"] = 0.7
-    asked = EnsembleParams.from_dict(data).run_cascade(lambda seat, still: PROBS[seat, still], 2)
+    result = EnsembleParams.from_dict(data).run_cascade(lambda seat, still: PROBS[seat, still], 2)
     second = rules.temper(PROBS[1], 2)
-    np.testing.assert_array_equal(asked.used, [2, 1])
-    np.testing.assert_allclose(asked.joined, [(PROBS[0, 0] + second[0]) / 2, second[1]])
+    np.testing.assert_array_equal(result.used, [2, 1])
+    np.testing.assert_allclose(result.joined, [(PROBS[0, 0] + second[0]) / 2, second[1]])

@@ -18,30 +18,30 @@ FLAT = [
 ]
 
 
-def answered(*classes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def predictions(*classes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Probs and truth with these numbers of right and wrong photos in each class."""
-    truth, said = [], []
-    for label, (right, wrong) in enumerate(classes):
-        truth += [label] * (right + wrong)
-        said += [label] * right + [(label + 1) % len(classes)] * wrong
-    return np.eye(len(classes))[said], np.array(truth)
+    truth, predicted = [], []
+    for label, (correct, wrong) in enumerate(classes):
+        truth += [label] * (correct + wrong)
+        predicted += [label] * correct + [(label + 1) % len(classes)] * wrong
+    return np.eye(len(classes))[predicted], np.array(truth)
 
 
 def test_the_hardest_class_is_named_if_accuracy_still_rises() -> None:
-    found = advice.advise(LABELS, *answered((48, 2), (30, 20), (47, 3)), RISING)
-    assert found is not None
-    assert (found.label, found.right, found.photos) == ("bees", 30, 50)
-    assert found.message == (
+    advised = advice.advise(LABELS, *predictions((48, 2), (30, 20), (47, 3)), RISING)
+    assert advised is not None
+    assert (advised.label, advised.right, advised.photos) == ("bees", 30, 50)
+    assert advised.message == (
         "More photos of bees would help most: 30 of its 50 photos were answered rightly (60 %), of "
         "the other classes' 95 %. Accuracy still rises with every photo added."
     )
 
 
 def test_a_small_class_is_named_on_a_flat_curve_too() -> None:
-    found = advice.advise(LABELS, *answered((48, 2), (4, 6), (47, 3)), FLAT)
-    assert found is not None
-    assert (found.label, found.short) == ("bees", True)
-    assert found.message.endswith("It has far fewer photos than the others.")
+    advised = advice.advise(LABELS, *predictions((48, 2), (4, 6), (47, 3)), FLAT)
+    assert advised is not None
+    assert (advised.label, advised.short) == ("bees", True)
+    assert advised.message.endswith("It has far fewer photos than the others.")
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,14 @@ def test_a_small_class_is_named_on_a_flat_curve_too() -> None:
 def test_there_is_no_advice_without_evidence(
     classes: tuple[tuple[int, int], ...], curve: list[dict[str, object]], why: str
 ) -> None:
-    assert advice.advise(LABELS, *answered(*classes), curve) is None, why
+    assert advice.advise(LABELS, *predictions(*classes), curve) is None, why
 
 
 def test_equally_hard_classes_are_rarely_named() -> None:
     rng = np.random.default_rng(0)
     named = 0
     for _ in range(400):
-        right = rng.binomial(40, 0.8, 3)
-        named += bool(advice.advise(LABELS, *answered(*((n, 40 - n) for n in right)), RISING))
+        correct = rng.binomial(40, 0.8, 3)
+        named += bool(advice.advise(LABELS, *predictions(*((n, 40 - n) for n in correct)), RISING))
     # Each of the three has a chance of 2.5 % to seem worse than the others, by its interval.
     assert 0 < named / 400 <= 0.15

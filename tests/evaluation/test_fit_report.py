@@ -41,43 +41,45 @@ def crossed() -> Crossed:
 
 
 def test_before_is_uncalibrated_and_after_is_cross_validated(crossed: Crossed) -> None:
-    found, probs = crossed
-    report = fit_report.gains(found, probs, ["small", "large"], COSTS, coverage=0.8)
+    cross_fit, probs = crossed
+    report = fit_report.gains(cross_fit, probs, ["small", "large"], COSTS, coverage=0.8)
     assert (report["photos"], report["folds"]) == (300, 5)
     assert [member["name"] for member in report["members"]] == ["small", "large"]
     for seat, member in enumerate(report["members"]):
-        assert member["before"] == metrics.figures(probs[seat], found.truth)
+        assert member["before"] == metrics.figures(probs[seat], cross_fit.truth)
         assert member["after"]["ece"] < member["before"]["ece"]
         assert member["after"]["nll"] < member["before"]["nll"]
     assert [rule["name"] for rule in report["rules"]] == list(RULES)
     mean = report["rules"][list(RULES).index("mean")]
-    assert mean["before"]["top1"] == metrics.accuracy(rules.mean(probs), found.truth).share
+    assert mean["before"]["top1"] == metrics.accuracy(rules.mean(probs), cross_fit.truth).share
     for rule in report["rules"]:
-        joined = found.joined[rule["name"]]
-        fitted = [found.fold_params[fold].rules[rule["name"]] for fold in found.folds]
-        sure = np.array([row.max() >= own.sure for row, own in zip(joined, fitted, strict=True)])
-        right = joined.argmax(axis=1) == found.truth
-        assert rule["sure"] == {"share": sure.mean(), "precision": right[sure].mean()}
+        joined = cross_fit.joined[rule["name"]]
+        fitted = [cross_fit.fold_params[fold].rules[rule["name"]] for fold in cross_fit.folds]
+        sure = np.array(
+            [row.max() >= rule_params.sure for row, rule_params in zip(joined, fitted, strict=True)]
+        )
+        correct = joined.argmax(axis=1) == cross_fit.truth
+        assert rule["sure"] == {"share": sure.mean(), "precision": correct[sure].mean()}
         sets = [
-            conformal.prediction_set(row, conformal.quantile_for(own.quantiles, 0.8))
-            for row, own in zip(joined, fitted, strict=True)
+            conformal.prediction_set(row, conformal.quantile_for(rule_params.quantiles, 0.8))
+            for row, rule_params in zip(joined, fitted, strict=True)
         ]
-        held = [truth in classes for truth, classes in zip(found.truth, sets, strict=True)]
+        covered = [label in classes for label, classes in zip(cross_fit.truth, sets, strict=True)]
         assert rule["sets"] == {
             "coverage": 0.8,
-            "covered": np.mean(held),
+            "covered": np.mean(covered),
             "mean_size": np.mean([len(classes) for classes in sets]),
         }
 
 
 def test_the_cascade_is_reported_as_shares(crossed: Crossed) -> None:
-    found, probs = crossed
-    cascade = fit_report.gains(found, probs, ["small", "large"], COSTS)["cascade"]
+    cross_fit, probs = crossed
+    cascade = fit_report.gains(cross_fit, probs, ["small", "large"], COSTS)["cascade"]
     assert sum(cascade["asked"]) == pytest.approx(1)
-    assert cascade["asked"][0] == (found.used == 1).mean()
+    assert cascade["asked"][0] == (cross_fit.used == 1).mean()
     spent = [
-        sum(COSTS[stage.member] for stage in found.fold_params[fold].stages[:used])
-        for fold, used in zip(found.folds, found.used, strict=True)
+        sum(COSTS[stage.member] for stage in cross_fit.fold_params[fold].stages[:used])
+        for fold, used in zip(cross_fit.folds, cross_fit.used, strict=True)
     ]
     assert cascade["cost"] == pytest.approx(np.mean(spent) / 4)
 
@@ -102,8 +104,8 @@ def test_the_risk_of_answering_all_is_the_share_of_wrong_answers(photos: int, se
 
 @pytest.mark.slow
 def test_pictures_are_files_that_do_not_change(tmp_path: Path, crossed: Crossed) -> None:
-    found, probs = crossed
-    both = {"before": rules.mean(probs), "after": found.joined["mean"]}
+    cross_fit, probs = crossed
+    both = {"before": rules.mean(probs), "after": cross_fit.joined["mean"]}
     spots = [
         Spot("A", 3.0, 0.8, (0.75, 0.85), False, True, False),
         Spot("A + B, cascade", 5.0, 0.9, (0.86, 0.93), True, True, True),
@@ -111,8 +113,8 @@ def test_pictures_are_files_that_do_not_change(tmp_path: Path, crossed: Crossed)
     ]
     for folder in (tmp_path / "one", tmp_path / "two"):
         folder.mkdir()
-        fit_plots.reliability(folder / "reliability.png", both, found.truth)
-        fit_plots.risk_coverage(folder / "risk.png", both, found.truth)
+        fit_plots.reliability(folder / "reliability.png", both, cross_fit.truth)
+        fit_plots.risk_coverage(folder / "risk.png", both, cross_fit.truth)
         fit_plots.costs(folder / "costs.png", spots, budget_ms=20)
     for name in ("reliability.png", "risk.png", "costs.png"):
         with Image.open(tmp_path / "one" / name) as image:

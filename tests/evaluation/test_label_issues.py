@@ -18,12 +18,12 @@ def waves() -> tuple[np.ndarray, np.ndarray]:
     n, c = np.mgrid[:PHOTOS, :CLASSES]
     scores = np.exp(6 * np.sin(n * (c + 1) * 0.7) + np.cos(n + c))
     probs = scores / scores.sum(1, keepdims=True)
-    given = np.where(np.arange(PHOTOS) % 9 != 4, probs.argmax(1), (probs.argmax(1) + 1) % CLASSES)
-    return probs, given
+    labels = np.where(np.arange(PHOTOS) % 9 != 4, probs.argmax(1), (probs.argmax(1) + 1) % CLASSES)
+    return probs, labels
 
 
 @st.composite
-def answered(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+def labelled_predictions(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     """Probs (N, C) and labels (N,), N from 1 to 40, C from 2 to 5."""
     count, classes = draw(st.integers(1, 40)), draw(st.integers(2, 5))
     rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
@@ -40,30 +40,30 @@ def test_issues_are_those_of_cleanlab() -> None:
         label_issues.thresholds(probs, labels),
         [0.6816156074477276, 0.8555338961591998, 0.8338084321241077],
     )
-    found = label_issues.judge(probs, labels)
-    first = np.argsort(-found.scores)[:8]
+    judgement = label_issues.judge(probs, labels)
+    first = np.argsort(-judgement.scores)[:8]
     assert first.tolist() == [4, 22, 49, 40, 31, 58, 13, 27]
     np.testing.assert_allclose(
-        found.scores[first[[0, 1, 2, 7]]],
+        judgement.scores[first[[0, 1, 2, 7]]],
         [0.8472053435241486, 0.8442869725418742, 0.8181698723059326, 0.5405572779720431],
     )
-    assert found.scores.mean() == pytest.approx(0.2573392672365344)
-    assert np.nonzero(found.likely)[0].tolist() == [4, 22, 31, 40, 49]
+    assert judgement.scores.mean() == pytest.approx(0.2573392672365344)
+    assert np.nonzero(judgement.likely)[0].tolist() == [4, 22, 31, 40, 49]
 
 
-@given(answered())
+@given(labelled_predictions())
 @settings(deadline=None, max_examples=50)
 def test_scores_are_shares_and_the_suggestion_is_another_class(
     case: tuple[np.ndarray, np.ndarray],
 ) -> None:
     probs, labels = case
-    found = label_issues.judge(probs, labels)
-    assert ((found.scores >= 0) & (found.scores <= 1)).all()
-    assert (found.suggested != labels).all()
-    assert (found.suggested < probs.shape[1]).all()
+    judgement = label_issues.judge(probs, labels)
+    assert ((judgement.scores >= 0) & (judgement.scores <= 1)).all()
+    assert (judgement.suggested != labels).all()
+    assert (judgement.suggested < probs.shape[1]).all()
 
 
-@given(answered())
+@given(labelled_predictions())
 @settings(deadline=None, max_examples=50)
 def test_the_order_of_photos_and_classes_does_not_matter(
     case: tuple[np.ndarray, np.ndarray],
@@ -78,7 +78,7 @@ def test_the_order_of_photos_and_classes_does_not_matter(
     np.testing.assert_array_equal(classes[other.suggested], first.suggested[photos])
 
 
-@given(answered())
+@given(labelled_predictions())
 @settings(deadline=None, max_examples=50)
 def test_where_the_committee_agrees_nothing_is_likely(case: tuple[np.ndarray, np.ndarray]) -> None:
     probs, _ = case
@@ -96,13 +96,13 @@ def test_labels_that_were_flipped_come_first(seed: int, share: float) -> None:
     flipped = rng.permutation(400)[: round(400 * share)]
     labels = true.copy()
     labels[flipped] = (true[flipped] + rng.integers(1, 4, len(flipped))) % 4
-    found = label_issues.rank(probs, labels)
-    numbers = [issue.photo for issue in found]
+    issues = label_issues.rank(probs, labels)
+    numbers = [issue.photo for issue in issues]
     assert set(numbers[: len(flipped)]) == set(flipped.tolist())
-    likely = [n for n, issue in zip(numbers, found, strict=True) if issue.likely]
+    likely = [n for n, issue in zip(numbers, issues, strict=True) if issue.likely]
     assert set(likely) <= set(flipped.tolist())
     assert len(likely) >= len(flipped) / 2  # of 40 to 80; over 1,500 seeds never below 0.82
-    ours = zip(numbers[: len(flipped)], found, strict=False)
+    ours = zip(numbers[: len(flipped)], issues, strict=False)
     assert all(issue.suggested == true[number] for number, issue in ours)
 
 
@@ -129,9 +129,9 @@ def test_current_labels_count_and_unlabelled_photos_do_not() -> None:
 
 def test_all_photos_are_listed_in_order() -> None:
     probs, labels = waves()
-    found = label_issues.rank(probs, labels)
-    assert len({issue.photo for issue in found}) == PHOTOS
-    scores = [suspect.score for suspect in found]
+    issues = label_issues.rank(probs, labels)
+    assert len({issue.photo for issue in issues}) == PHOTOS
+    scores = [suspect.score for suspect in issues]
     assert scores == sorted(scores, reverse=True)
 
 

@@ -124,19 +124,19 @@ def answers(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(answers())
-def test_every_metric_stays_in_its_range(given: tuple[np.ndarray, np.ndarray]) -> None:
-    accuracy = metrics.accuracy(*given)
+def test_every_metric_stays_in_its_range(case: tuple[np.ndarray, np.ndarray]) -> None:
+    accuracy = metrics.accuracy(*case)
     # At 0 and 1 the bounds touch the share, up to rounding.
     assert 0 <= accuracy.low <= accuracy.share + 1e-12
     assert accuracy.share - 1e-12 <= accuracy.high <= 1
-    assert 0 <= metrics.macro_f1(*given) <= 1
-    assert 0 <= metrics.expected_calibration_error(*given) <= 1
-    assert 0 <= metrics.brier(*given) <= 2
+    assert 0 <= metrics.macro_f1(*case) <= 1
+    assert 0 <= metrics.expected_calibration_error(*case) <= 1
+    assert 0 <= metrics.brier(*case) <= 2
 
 
 @given(answers())
-def test_counts_of_parts_add_up(given: tuple[np.ndarray, np.ndarray]) -> None:
-    probs, truth = given
+def test_counts_of_parts_add_up(case: tuple[np.ndarray, np.ndarray]) -> None:
+    probs, truth = case
     counts = metrics.confusion(probs, truth)
     share = metrics.accuracy(probs, truth).share
     assert counts.sum() == len(truth)
@@ -152,9 +152,9 @@ def test_counts_of_parts_add_up(given: tuple[np.ndarray, np.ndarray]) -> None:
 
 @given(answers(), st.randoms(use_true_random=False))
 def test_the_order_of_images_does_not_matter(
-    given: tuple[np.ndarray, np.ndarray], random: Any
+    case: tuple[np.ndarray, np.ndarray], random: Any
 ) -> None:
-    probs, truth = given
+    probs, truth = case
     order = random.sample(range(len(truth)), len(truth))
     for metric in (
         metrics.macro_f1,
@@ -168,14 +168,14 @@ def test_the_order_of_images_does_not_matter(
 
 @given(answers())
 def test_mistakes_are_sorted_by_probability(
-    given: tuple[np.ndarray, np.ndarray],
+    case: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    probs, truth = given
-    found = metrics.most_confident_mistakes(probs, truth, len(truth))
-    assert set(found) == {n for n in range(len(truth)) if probs[n].argmax() != truth[n]}
-    sureness = [probs[n].max() for n in found]
+    probs, truth = case
+    mistakes = metrics.most_confident_mistakes(probs, truth, len(truth))
+    assert set(mistakes) == {n for n in range(len(truth)) if probs[n].argmax() != truth[n]}
+    sureness = [probs[n].max() for n in mistakes]
     assert sureness == sorted(sureness, reverse=True)
-    assert metrics.most_confident_mistakes(probs, truth, 2).tolist() == found[:2].tolist()
+    assert metrics.most_confident_mistakes(probs, truth, 2).tolist() == mistakes[:2].tolist()
 
 
 def test_a_perfect_committee_is_perfect_by_every_metric() -> None:

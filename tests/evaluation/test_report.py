@@ -74,13 +74,13 @@ def test_the_headline_has_its_interval_in_words() -> None:
 
 @pytest.mark.parametrize("photos", [10, formatting.SHARE_FROM - 1])
 def test_from_few_photos_the_interval_is_the_headline(photos: int) -> None:
-    shown = page(photos=photos, wrong=0)
+    rendered = page(photos=photos, wrong=0)
     figures_shown = re.findall(
         r'class="figure[^"]*">(.*?)</p>', report.render(make_report(photos=photos))
     )
     assert "100.0" not in "".join(figures_shown)
-    assert f"right on {photos} of {photos} photos" in shown.text
-    assert ("72 % to 100 %" in shown.text) == (photos == 10)  # Wilson: 10 / (10 + 1.96²)
+    assert f"right on {photos} of {photos} photos" in rendered.text
+    assert ("72 % to 100 %" in rendered.text) == (photos == 10)  # Wilson: 10 / (10 + 1.96²)
 
 
 def test_from_enough_photos_the_share_is_the_headline() -> None:
@@ -124,13 +124,13 @@ def test_the_learning_curve_is_there_when_it_was_measured() -> None:
 
 
 def test_mistakes_are_shown_with_their_photos() -> None:
-    shown = page(thumbnail=lambda source: jpeg(source) if source != "photos/2.jpg" else None)
-    images = [attrs for tag, attrs in shown.elements if tag == "img"]
+    rendered = page(thumbnail=lambda source: jpeg(source) if source != "photos/2.jpg" else None)
+    images = [attrs for tag, attrs in rendered.elements if tag == "img"]
     assert len(images) == 4
     assert all((attrs["src"] or "").startswith("data:image/jpeg;base64,/9j/") for attrs in images)
     assert images[0]["alt"] == "A photo labelled class 0"
-    assert "class 1 90.0 % is labelled class 0 photos/0.jpg" in shown.text
-    assert shown.text.count("no photo to show") == 1
+    assert "class 1 90.0 % is labelled class 0 photos/0.jpg" in rendered.text
+    assert rendered.text.count("no photo to show") == 1
 
 
 def test_findings_and_settings_are_listed() -> None:
@@ -157,11 +157,17 @@ def test_without_mistakes_there_is_no_gallery() -> None:
 
 def test_the_report_loads_nothing() -> None:
     html = report.render(make_report(thumbnail=jpeg, curve=CURVE))
-    shown = Page(html)
-    assert not {tag for tag, _ in shown.elements} & {"script", "link", "iframe", "object", "base"}
+    rendered = Page(html)
+    assert not {tag for tag, _ in rendered.elements} & {
+        "script",
+        "link",
+        "iframe",
+        "object",
+        "base",
+    }
     addresses = [
         value
-        for _, attrs in shown.elements
+        for _, attrs in rendered.elements
         for name, value in attrs.items()
         if name in ("src", "href", "xlink:href", "action", "srcset", "poster")
     ]
@@ -169,7 +175,7 @@ def test_the_report_loads_nothing() -> None:
     assert all(address and address.startswith(("data:image/", "#")) for address in addresses)
     assert set(re.findall(r"url\((.)", html)) <= {"#"}
     assert "@import" not in html
-    policies = [attrs["content"] for _, attrs in shown.elements if "http-equiv" in attrs]
+    policies = [attrs["content"] for _, attrs in rendered.elements if "http-equiv" in attrs]
     assert len(policies) == 1
     assert (policies[0] or "").startswith("default-src 'none'")
 
@@ -186,15 +192,15 @@ def test_charts_take_the_colours_of_the_page() -> None:
 
 
 def test_charts_have_text_alternatives() -> None:
-    said = [
+    descriptions = [
         attrs["aria-label"] or ""
         for _, attrs in page(classes=30, curve=CURVE).elements
         if attrs.get("role") == "img"
     ]
-    assert len(said) == 3
-    assert "148 of 153 photos on the diagonal" in said[0]
-    assert "4 photos of each class: 75.0\xa0% right" in said[1]
-    assert "153 photos at 90.0\xa0%: 96.7\xa0% right" in said[2]
+    assert len(descriptions) == 3
+    assert "148 of 153 photos on the diagonal" in descriptions[0]
+    assert "4 photos of each class: 75.0\xa0% right" in descriptions[1]
+    assert "153 photos at 90.0\xa0%: 96.7\xa0% right" in descriptions[2]
 
 
 # ------------------------------------------------------------------ hostile and many names
@@ -224,12 +230,12 @@ def test_hostile_names_are_escaped() -> None:
     )
     whole = dataclasses.replace(whole, name=HOSTILE[0], date=HOSTILE[1], data=HOSTILE[1])
     html = report.render(whole)
-    shown = Page(html)
+    rendered = Page(html)
     html.encode("utf-8")
-    assert not {tag for tag, _ in shown.elements} & {"script", "img"}
-    assert not [name for _, attrs in shown.elements for name in attrs if name.startswith("on")]
+    assert not {tag for tag, _ in rendered.elements} & {"script", "img"}
+    assert not [name for _, attrs in rendered.elements for name in attrs if name.startswith("on")]
     for name in HOSTILE[:-1]:
-        assert " ".join(name.split()) in shown.text
+        assert " ".join(name.split()) in rendered.text
 
 
 @settings(max_examples=15, deadline=None)

@@ -29,8 +29,8 @@ def test_the_report_fits_the_screen_and_its_content_security_policy(
     )
     (tmp_path / "report.html").write_text(html, encoding="utf-8")
     sheet = browser.new_page(viewport={"width": width_px, "height": 860}, color_scheme=scheme)
-    said: list[str] = []
-    sheet.on("console", lambda line: said.append(line.text))
+    console: list[str] = []
+    sheet.on("console", lambda line: console.append(line.text))
     sheet.goto((tmp_path / "report.html").as_uri())
     assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert sheet.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
@@ -40,4 +40,4 @@ def test_the_report_fits_the_screen_and_its_content_security_policy(
     assert colour in (ink, quiet)
     sheet.screenshot(path=SCREENSHOTS / f"report_{classes}_{width_px}_{scheme}.png", full_page=True)
     sheet.close()
-    assert said == []
+    assert console == []

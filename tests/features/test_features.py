@@ -53,12 +53,12 @@ def vector(seed: int) -> np.ndarray:
 def photo(seed: int, reads: Counter[int] | None = None) -> LabelledPhoto:
     data = picture(seed)
 
-    def read() -> bytes:
+    def read_data() -> bytes:
         if reads is not None:
             reads[seed] += 1
         return data
 
-    return LabelledPhoto(f"{seed}.jpg", 0, hashlib.sha256(data).digest(), seed, read)
+    return LabelledPhoto(f"{seed}.jpg", 0, hashlib.sha256(data).digest(), seed, read_data)
 
 
 class Counting:
@@ -90,11 +90,11 @@ def test_features_come_back_to_the_bit_and_unknown_photos_are_left_out(
 ) -> None:
     odd = np.array([1 / 3, -0.0, np.inf, 1e-45, np.finfo(np.float32).max], np.float32)
     store.put("a", {b"odd": odd, b"plain": vector(1)})
-    found = store.get("a", [b"plain", b"unknown", b"odd"])
-    assert set(found) == {b"plain", b"odd"}
-    assert found[b"odd"].dtype == np.float32
-    assert found[b"odd"].tobytes() == odd.tobytes()
-    np.testing.assert_array_equal(found[b"plain"], vector(1))
+    stored = store.get("a", [b"plain", b"unknown", b"odd"])
+    assert set(stored) == {b"plain", b"odd"}
+    assert stored[b"odd"].dtype == np.float32
+    assert stored[b"odd"].tobytes() == odd.tobytes()
+    np.testing.assert_array_equal(stored[b"plain"], vector(1))
     assert store.get("another space", [b"plain"]) == {}
 
 
@@ -145,8 +145,8 @@ def test_the_command_lists_and_prunes(tmp_path: Path) -> None:
     run = CliRunner().invoke(main, ["features", "list", "--home", str(tmp_path)])
     assert "lite0 at 224" in run.stdout
     assert "0 days ago" in run.stdout
-    kept = CliRunner().invoke(main, ["features", "prune", "--home", str(tmp_path)])
-    assert kept.stdout == "Removed 0.\n"
+    ran = CliRunner().invoke(main, ["features", "prune", "--home", str(tmp_path)])
+    assert ran.stdout == "Removed 0.\n"
     gone = ["features", "prune", "--unused-days", "0", "--home", str(tmp_path)]
     assert CliRunner().invoke(main, gone).stdout == "Removed 1.\n"
     empty = CliRunner().invoke(main, ["features", "list", "--home", str(tmp_path)])
@@ -178,8 +178,8 @@ def test_two_processes_create_and_fill_one_store(tmp_path: Path) -> None:
         _, complaint = process.communicate()
         assert (process.returncode, complaint) == (0, "")
     names = [b"%s %d" % (who, n) for who in (b"one", b"two") for n in range(200)]
-    found = FeatureStore(path).get("shared", names)
-    assert all((found[name] == n % 200 // 8).all() for n, name in enumerate(names))
+    stored = FeatureStore(path).get("shared", names)
+    assert all((stored[name] == n % 200 // 8).all() for n, name in enumerate(names))
 
 
 def test_a_killed_process_leaves_whole_batches_and_a_store_that_works(tmp_path: Path) -> None:
@@ -204,11 +204,11 @@ def test_a_killed_process_leaves_whole_batches_and_a_store_that_works(tmp_path: 
 def test_features_are_those_of_the_engine_in_the_requested_order(store: FeatureStore) -> None:
     one, _ = extractor()
     photos = [photo(seed) for seed in (3, 1, 2)]
-    (found,) = features.extract(photos, [one], store)
+    (extracted,) = features.extract(photos, [one], store)
     pixels = [recipe.apply(one.recipe, images.decode(photo.read())) for photo in photos]
-    np.testing.assert_array_equal(found, FakeEngine(3).run(np.stack(pixels)).features)
+    np.testing.assert_array_equal(extracted, FakeEngine(3).run(np.stack(pixels)).features)
     (turned,) = features.extract(photos[::-1], [one], store)
-    np.testing.assert_array_equal(turned, found[::-1])
+    np.testing.assert_array_equal(turned, extracted[::-1])
 
 
 def test_only_what_is_missing_is_computed(store: FeatureStore) -> None:
@@ -226,19 +226,19 @@ def test_only_what_is_missing_is_computed(store: FeatureStore) -> None:
 
 def test_the_same_photo_twice_is_computed_once(store: FeatureStore) -> None:
     one, engine = extractor()
-    (found,) = features.extract([photo(1), photo(2), photo(1)], [one], store)
+    (extracted,) = features.extract([photo(1), photo(2), photo(1)], [one], store)
     assert engine.answered == 2
-    assert found.shape == (3, 12)
-    np.testing.assert_array_equal(found[0], found[2])
-    assert (found[0] != found[1]).any()
+    assert extracted.shape == (3, 12)
+    np.testing.assert_array_equal(extracted[0], extracted[2])
+    assert (extracted[0] != extracted[1]).any()
 
 
 def test_a_photo_is_decoded_once_for_all_backbones_that_lack_it(store: FeatureStore) -> None:
     reads: Counter[int] = Counter()
     (one, first), (two, second) = extractor("one"), extractor("two", size=20)
     features.extract([photo(1, reads)], [one], store)
-    found = features.extract([photo(1, reads), photo(2, reads)], [one, two], store)
-    assert [f.shape for f in found] == [(2, 12), (2, 12)]
+    extracted = features.extract([photo(1, reads), photo(2, reads)], [one, two], store)
+    assert [f.shape for f in extracted] == [(2, 12), (2, 12)]
     assert (first.answered, second.answered) == (2, 2)
     assert reads == {1: 2, 2: 1}
 
@@ -246,31 +246,31 @@ def test_a_photo_is_decoded_once_for_all_backbones_that_lack_it(store: FeatureSt
 def test_progress_counts_missing_features(store: FeatureStore) -> None:
     one, _ = extractor()
     features.extract([photo(0)], [one], store)
-    seen: list[tuple[int, int]] = []
+    steps: list[tuple[int, int]] = []
     photos = [photo(n) for n in range(2 * BATCH + 4)]
-    features.extract(photos, [one], store, progress=lambda *step: seen.append(step))
+    features.extract(photos, [one], store, progress=lambda *step: steps.append(step))
     total = 2 * BATCH + 3
-    assert seen == [(0, total), (BATCH, total), (2 * BATCH, total), (total, total)]
-    seen.clear()
-    features.extract(photos, [one], store, progress=lambda *step: seen.append(step))
-    assert seen == [(0, 0)]
+    assert steps == [(0, total), (BATCH, total), (2 * BATCH, total), (total, total)]
+    steps.clear()
+    features.extract(photos, [one], store, progress=lambda *step: steps.append(step))
+    assert steps == [(0, 0)]
 
 
 def test_stopping_keeps_features_and_the_next_run_resumes(store: FeatureStore) -> None:
     one, engine = extractor()
     photos = [photo(n) for n in range(6 * BATCH)]
 
-    def kept() -> int:
+    def stored_photos() -> int:
         return sum(space.photos for space in store.spaces())
 
     with pytest.raises(errors.Stopped, match="the features computed so far are kept"):
-        features.extract(photos, [one], store, stop=lambda: kept() == 2 * BATCH)
-    assert kept() == 2 * BATCH
+        features.extract(photos, [one], store, stop=lambda: stored_photos() == 2 * BATCH)
+    assert stored_photos() == 2 * BATCH
     assert engine.answered < 6 * BATCH
     engine.answered = 0
-    (found,) = features.extract(photos, [one], store)
+    (extracted,) = features.extract(photos, [one], store)
     assert engine.answered == 4 * BATCH
-    assert found.shape == (6 * BATCH, 12)
+    assert extracted.shape == (6 * BATCH, 12)
 
 
 def test_a_photo_that_became_unreadable_is_an_image_error(store: FeatureStore) -> None:
@@ -298,7 +298,7 @@ def test_a_damaged_store_is_set_aside_and_filled_again(tmp_path, caplog, how):
     assert "was set aside" in caplog.text
     assert path.with_name("features.sqlite.damaged").exists()
     store.put("demo", features)
-    kept = FeatureStore(path).get("demo", list(features))
-    assert {photo: vector[0] for photo, vector in kept.items()} == {
+    stored = FeatureStore(path).get("demo", list(features))
+    assert {photo: vector[0] for photo, vector in stored.items()} == {
         photo: vector[0] for photo, vector in features.items()
     }

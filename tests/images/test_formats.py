@@ -53,9 +53,9 @@ def test_files_are_found_by_every_suffix(row: Format, tmp_path: Path) -> None:
             # Bytes after the end of a picture change nothing but its hash.
             path.write_bytes(write(row, colour) + bytes(number))
     assert len(list(data.walk(tmp_path))) == 4 * len(row.suffixes)
-    found = data.open(tmp_path)
-    assert not [finding for finding in found.findings if finding.kind == "odd_format"]
-    assert {photo.label for photo in (*found.train, *found.val)} == {0, 1}
+    dataset = data.open(tmp_path)
+    assert not [finding for finding in dataset.findings if finding.kind == "odd_format"]
+    assert {photo.label for photo in (*dataset.train, *dataset.val)} == {0, 1}
 
 
 @every_format

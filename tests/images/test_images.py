@@ -44,7 +44,7 @@ def names(*, but: tuple[str, ...]) -> list[str]:
     return [name for name in image_formats.valid() if not any(word in name for word in but)]
 
 
-def read(name: str) -> npt.NDArray[np.uint8]:
+def decoded(name: str) -> npt.NDArray[np.uint8]:
     return images.decode(image_formats.valid()[name])
 
 
@@ -68,7 +68,7 @@ def error_of(data: bytes, **limits: int) -> errors.ImageError:
 
 @pytest.mark.parametrize("name", image_formats.valid())
 def test_every_format_gives_a_new_rgb_array(name: str) -> None:
-    pixels = read(name)
+    pixels = decoded(name)
     turned = name == "jpeg progressive"
     height, width = image_formats.HEIGHT, image_formats.WIDTH
     assert pixels.shape == ((width, height, 3) if turned else (height, width, 3))
@@ -76,13 +76,13 @@ def test_every_format_gives_a_new_rgb_array(name: str) -> None:
     assert pixels.flags.c_contiguous
     assert pixels.flags.writeable
     pixels[:] = 0
-    assert read(name).any()
+    assert decoded(name).any()
 
 
 @pytest.mark.parametrize("name", names(but=NOT_THE_PHOTO))
 def test_the_photo_is_recognisable(name: str) -> None:
     """The second frames are red, so this also checks that the first one is decoded."""
-    pixels = np.rot90(read(name)) if name == "jpeg progressive" else read(name)
+    pixels = np.rot90(decoded(name)) if name == "jpeg progressive" else decoded(name)
     photo = image_formats.sample_pixels()
     if "grey" in name or name in ("tiff big-endian", "tiff float", "tiff 32 bit"):
         photo = np.asarray(Image.fromarray(photo).convert("L").convert("RGB"))
@@ -98,7 +98,9 @@ def is_ordinary(name: str) -> bool:
 @pytest.mark.parametrize("name", [name for name in image_formats.valid() if is_ordinary(name)])
 def test_ordinary_pixels_are_those_of_pillow(name: str) -> None:
     expected = by_pillow(image_formats.valid()[name])
-    assert np.array_equal(read(name), np.rot90(expected, -1) if "progressive" in name else expected)
+    assert np.array_equal(
+        decoded(name), np.rot90(expected, -1) if "progressive" in name else expected
+    )
 
 
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
@@ -124,7 +126,7 @@ def test_cmyk_colours_come_out_right() -> None:
 def test_alpha_is_laid_over_white(name: str) -> None:
     photo = image_formats.sample_pixels().astype(float)
     alpha = np.asarray(Image.fromarray(image_formats.sample_pixels()).convert("L"))[..., None] / 255
-    assert np.abs(read(name) - (photo * alpha + 255 * (1 - alpha))).max() <= 1
+    assert np.abs(decoded(name) - (photo * alpha + 255 * (1 - alpha))).max() <= 1
 
 
 def test_lossy_alpha_is_laid_over_white() -> None:
@@ -162,7 +164,7 @@ def test_16_bits_are_scaled_and_not_clipped() -> None:
 
 
 def test_16_bit_colour_is_scaled() -> None:
-    assert np.abs(read("png 16 bit").astype(int) - image_formats.sample_pixels()).max() == 0
+    assert np.abs(decoded("png 16 bit").astype(int) - image_formats.sample_pixels()).max() == 0
 
 
 def test_the_clear_colour_of_a_16_bit_png_becomes_white() -> None:
@@ -241,9 +243,9 @@ TURNED = {
 
 def assert_turned(pixels: npt.NDArray[np.uint8], orientation: int) -> None:
     assert pixels.shape == ((20, 30, 3) if orientation < 5 else (30, 20, 3))
-    seen = [pixels[3, 3], pixels[3, -4], pixels[-4, 3]]
+    corners = [pixels[3, 3], pixels[3, -4], pixels[-4, 3]]
     expected = [image_formats.CORNERS[name] for name in TURNED[orientation]]
-    assert np.abs(np.array(seen).astype(int) - expected).max() < 40
+    assert np.abs(np.array(corners).astype(int) - expected).max() < 40
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -458,13 +460,13 @@ def test_very_long_sides_are_refused() -> None:
 @pytest.mark.parametrize("name", image_formats.valid())
 def test_a_limit_above_that_of_pillow_is_used(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pillow warns beyond its limit and fails beyond twice that; here warnings are errors."""
-    expected = read(name)
+    expected = decoded(name)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     if name.startswith(("gif", "webp")):
         limit = "1,000" if name.startswith("gif") else "2,000"
         assert f"no more than {limit} are read, whatever" in error_of(read_bytes(name)).message
     else:
-        assert np.array_equal(read(name), expected)
+        assert np.array_equal(decoded(name), expected)
 
 
 def test_a_jpeg_with_too_many_scans_is_refused() -> None:
@@ -481,7 +483,7 @@ def test_a_jpeg_with_too_many_scans_is_refused() -> None:
 def test_data_appended_to_a_jpeg_is_ignored() -> None:
     """Motion photos have a video after the image, in which any marker may occur."""
     film = b"\xff\xda\0\4" * 1000 + np.random.default_rng(1).bytes(10**6)
-    assert np.array_equal(images.decode(image_formats.valid()["jpeg"] + film), read("jpeg"))
+    assert np.array_equal(images.decode(image_formats.valid()["jpeg"] + film), decoded("jpeg"))
 
 
 def endless(kind: str, count: int) -> bytes:
@@ -652,7 +654,7 @@ def test_files_are_loaded(kind, tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, io.BytesIO])
 @pytest.mark.parametrize("name", ["png", "tiff", "avif"])
 def test_bytes_of_any_sort_are_loaded(kind, name: str) -> None:
-    assert np.array_equal(images.load(kind(image_formats.valid()[name])), read(name))
+    assert np.array_equal(images.load(kind(image_formats.valid()[name])), decoded(name))
 
 
 def test_a_missing_file(tmp_path: pathlib.Path) -> None:
@@ -724,7 +726,7 @@ def test_arrays_are_limited_too() -> None:
 def test_pillow_images_are_loaded_and_left_alone() -> None:
     image = Image.open(io.BytesIO(image_formats.valid()["png palette alpha"]))
     palette = image.getpalette("RGBA")
-    assert np.array_equal(images.load(image), read("png palette alpha"))
+    assert np.array_equal(images.load(image), decoded("png palette alpha"))
     assert image.mode == "P"
     assert image.getpalette("RGBA") == palette
 

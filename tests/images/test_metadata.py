@@ -178,13 +178,13 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("chunk_kind", PLACES)
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pngs_are_turned_as_pillow_turns_them(place: str, orientation: int) -> None:
-    data = png_with(PLACES[place](orientation))
+def test_pngs_are_turned_as_pillow_turns_them(chunk_kind: str, orientation: int) -> None:
+    data = png_with(PLACES[chunk_kind](orientation))
     assert np.array_equal(images.decode(data), by_pillow(data))
     end = image_formats.corners()
-    after = end[:-12] + PLACES[place](orientation) + end[-12:]
+    after = end[:-12] + PLACES[chunk_kind](orientation) + end[-12:]
     assert np.array_equal(images.decode(after), images.decode(data))
 
 
@@ -196,8 +196,8 @@ def test_jpegs_are_turned_by_xmp_where_exif_says_nothing(orientation: int) -> No
 
 def test_the_first_orientation_counts() -> None:
     order = ["eXIf", "raw profile", "XMP"]
-    for number, place in enumerate(order):
-        chunks = [PLACES[place](6), *(PLACES[other](3) for other in order[number + 1 :])]
+    for number, kind in enumerate(order):
+        chunks = [PLACES[kind](6), *(PLACES[other](3) for other in order[number + 1 :])]
         for arranged in (chunks, chunks[::-1]):
             assert images.decode(png_with(*arranged)).shape == (30, 20, 3)
     assert images.decode(png_with(PLACES["eXIf"](9), PLACES["XMP"](6))).shape == (30, 20, 3)

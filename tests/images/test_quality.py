@@ -85,9 +85,9 @@ MEANT = {
 @pytest.mark.parametrize("name", PICTURES)
 def test_issues_of_cleanvision_are_detected(name: str) -> None:
     issues, expected = BY_CLEANVISION[name]
-    found = quality.measure(np.asarray(PICTURES[name])).problem
-    assert found == expected
-    assert all(found in MEANT[issue] for issue in issues)
+    problem = quality.measure(np.asarray(PICTURES[name])).problem
+    assert problem == expected
+    assert all(problem in MEANT[issue] for issue in issues)
 
 
 def test_the_size_of_a_photo_does_not_matter() -> None:

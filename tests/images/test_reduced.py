@@ -173,6 +173,6 @@ def test_picture_and_decode_give_the_same_orientation(format: str, orientation: 
 
 
 def test_a_recipe_gives_the_same_for_array_and_pillow_image() -> None:
-    made = recipe.Recipe((224, 224), "torch")
-    small = recipe.apply(made, images.picture(large(), enough=300))
-    assert np.array_equal(small, recipe.apply(made, images.decode(large(), enough=300)))
+    network_recipe = recipe.Recipe((224, 224), "torch")
+    small = recipe.apply(network_recipe, images.picture(large(), enough=300))
+    assert np.array_equal(small, recipe.apply(network_recipe, images.decode(large(), enough=300)))

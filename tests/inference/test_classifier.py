@@ -110,8 +110,8 @@ def test_the_rule_combines_the_members_probabilities(classifier: Classifier, rul
     expected = rules.join(rule, scores.probs[:, None], [1, 2, 3])[0]
     verdict = classifier.classify(picture(), rule=rule, top=7)
     assert verdict.rule == rule
-    found = {guess.label.index: guess.prob for guess in verdict.top}
-    np.testing.assert_allclose([found[n] for n in range(7)], expected, rtol=1e-6)
+    probs = {guess.label.index: guess.prob for guess in verdict.top}
+    np.testing.assert_allclose([probs[n] for n in range(7)], expected, rtol=1e-6)
 
 
 def test_one_member_can_be_used_alone(classifier: Classifier) -> None:
@@ -173,11 +173,11 @@ def test_photos_in_a_batch_are_answered_as_alone(lite: Classifier, home: Path) -
     together = triptych.load("lite", precision="f32", home=home, max_batch=4, rule="mean")
     photos = [(name, draw()) for name, draw in imagenet_drawings.DRAWINGS.items()] * 3
     alone = lite.classify_many(photos, ClassifyOptions(rule="mean"))
-    for own, other in zip(together.classify_many(photos), alone, strict=True):
-        assert isinstance(own, Verdict)
+    for batched, other in zip(together.classify_many(photos), alone, strict=True):
+        assert isinstance(batched, Verdict)
         assert isinstance(other, Verdict)
-        assert own.label == other.label
-        assert own.prob == pytest.approx(other.prob, abs=1e-4)
+        assert batched.label == other.label
+        assert batched.prob == pytest.approx(other.prob, abs=1e-4)
 
 
 def test_random_weights_come_with_a_warning(home: Path) -> None:

@@ -38,7 +38,7 @@ LABELS = tuple(Label(f"a {name} thing", name, n) for n, name in enumerate(COLOUR
 GREY = (110, 110, 110)
 
 
-def thing(
+def drawing_of(
     colour: str, corner: tuple[float, float], *, size: tuple[int, int] = (400, 600)
 ) -> Image.Image:
     """A grey photo with a coloured square centred at (x, y), as shares of the photo."""
@@ -50,9 +50,9 @@ def thing(
     return picture
 
 
-def member(name: str, path: Path, own: Recipe, *, opened: bool = True) -> Member:
+def member(name: str, path: Path, member_recipe: Recipe, *, opened: bool = True) -> Member:
     engine = OpenVINOEngine(path, precision="f32", threads=1)
-    return Member(name, engine, own, network=path if opened else None)
+    return Member(name, engine, member_recipe, network=path if opened else None)
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +70,11 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     return Classifier(Committee("spotters", members, LABELS, plain_doubt))
 
 
-def peak(told: explainer.Explanation) -> tuple[float, float]:
+def peak(explanation: explainer.Explanation) -> tuple[float, float]:
     """The maximum of a map: (x, y) as shares of the photo."""
-    row, column = np.unravel_index(told.heat.argmax(), told.heat.shape)
-    left, top, right, bottom = told.box
-    rows, columns = told.heat.shape
+    row, column = np.unravel_index(explanation.heat.argmax(), explanation.heat.shape)
+    left, top, right, bottom = explanation.box
+    rows, columns = explanation.heat.shape
     return (
         left + (column + 0.5) / columns * (right - left),
         top + (row + 0.5) / rows * (bottom - top),
@@ -92,16 +92,20 @@ def peak(told: explainer.Explanation) -> tuple[float, float]:
 def test_the_map_is_highest_at_the_object(
     classifier: Classifier, name: str, method: str, corner: tuple[float, float]
 ) -> None:
-    told = classifier.explain(thing("blue", corner), member=name)
-    assert (told.member, told.method, told.methods) == (name, method, {name: method})
-    assert told.label.id == "blue"
-    assert told.heat.dtype == np.float32
-    assert (told.heat.min(), told.heat.max()) == (0, 1)
-    np.testing.assert_allclose(peak(told), corner, atol=0.12)
+    explanation = classifier.explain(drawing_of("blue", corner), member=name)
+    assert (explanation.member, explanation.method, explanation.methods) == (
+        name,
+        method,
+        {name: method},
+    )
+    assert explanation.label.id == "blue"
+    assert explanation.heat.dtype == np.float32
+    assert (explanation.heat.min(), explanation.heat.max()) == (0, 1)
+    np.testing.assert_allclose(peak(explanation), corner, atol=0.12)
 
 
 def test_any_class_can_be_explained_and_maps_differ(classifier: Classifier) -> None:
-    photo = thing("red", (0.3, 0.3))
+    photo = drawing_of("red", (0.3, 0.3))
     photo.paste("green", (380, 250, 440, 310))
     for name in ("Open", "Bent"):
         red, green = (classifier.explain(photo, member=name, label=i) for i in ("red", "green"))
@@ -112,60 +116,62 @@ def test_any_class_can_be_explained_and_maps_differ(classifier: Classifier) -> N
 
 
 def test_the_probability_is_that_of_the_answer(classifier: Classifier) -> None:
-    photo = thing("green", (0.5, 0.5))
+    photo = drawing_of("green", (0.5, 0.5))
     verdict = classifier.classify(photo, top=3)
-    told = classifier.explain(photo)
-    assert (told.member, told.guess) == (None, verdict.top[0])
+    explanation = classifier.explain(photo)
+    assert (explanation.member, explanation.guess) == (None, verdict.top[0])
     assert classifier.explain(photo, label="red").guess in verdict.top
     alone = classifier.explain(photo, member="Bent")
     assert alone.guess == verdict.members[1].top[0]
 
 
 def test_the_committees_map_is_the_weighted_mean(classifier: Classifier) -> None:
-    photo = thing("red", (0.5, 0.4))
-    told = classifier.explain(photo, rule="weighted")
-    assert told.methods == {
+    photo = drawing_of("red", (0.5, 0.4))
+    explanation = classifier.explain(photo, rule="weighted")
+    assert explanation.methods == {
         "Open": "class activation map",
         "Bent": "occlusion",
         "Shut": "occlusion",
     }
-    assert told.method == "class activation map and occlusion"
-    np.testing.assert_allclose(peak(told), (0.5, 0.4), atol=0.1)
-    own = [classifier.explain(photo, member=name) for name in ("Open", "Bent", "Shut")]
-    assert told.box == own[2].box == (0, 0, 1, 1)  # the third sees the whole photo
+    assert explanation.method == "class activation map and occlusion"
+    np.testing.assert_allclose(peak(explanation), (0.5, 0.4), atol=0.1)
+    of_members = [classifier.explain(photo, member=name) for name in ("Open", "Bent", "Shut")]
+    assert explanation.box == of_members[2].box == (0, 0, 1, 1)  # the third sees the whole photo
     laid = [
-        np.nan_to_num(heatmap_grid.spread(one.heat, one.box, told.box, told.heat.shape))
-        for one in own
+        np.nan_to_num(
+            heatmap_grid.spread(one.heat, one.box, explanation.box, explanation.heat.shape)
+        )
+        for one in of_members
     ]
     weighted = 3 * laid[0] + laid[1] + laid[2]
-    np.testing.assert_allclose(told.heat, weighted / weighted.max(), atol=1e-5)
+    np.testing.assert_allclose(explanation.heat, weighted / weighted.max(), atol=1e-5)
     equal = classifier.explain(photo, rule="mean")
     np.testing.assert_allclose(equal.heat, sum(laid) / np.max(sum(laid)), atol=1e-5)
 
 
 def test_a_cascade_is_explained_by_the_members_that_ran(classifier: Classifier) -> None:
-    told = classifier.explain(thing("red", (0.5, 0.5)), rule="cascade")
-    asked = classifier.classify(thing("red", (0.5, 0.5)), rule="cascade").members
-    assert list(told.methods) == [prediction.name for prediction in asked]
+    explanation = classifier.explain(drawing_of("red", (0.5, 0.5)), rule="cascade")
+    members = classifier.classify(drawing_of("red", (0.5, 0.5)), rule="cascade").members
+    assert list(explanation.methods) == [prediction.name for prediction in members]
 
 
 def test_parts_outside_the_crop_are_dark(classifier: Classifier) -> None:
-    told = classifier.explain(thing("blue", (0.4, 0.5)), member="Open")
+    explanation = classifier.explain(drawing_of("blue", (0.4, 0.5)), member="Open")
     # The centre of a wide photo: 0.8 of its height, and as much in width.
-    np.testing.assert_allclose(told.box, (140 / 600, 0.1, 460 / 600, 0.9), atol=1e-6)
-    drawn = np.asarray(Image.open(io.BytesIO(told.overlay())))
+    np.testing.assert_allclose(explanation.box, (140 / 600, 0.1, 460 / 600, 0.9), atol=1e-6)
+    drawn = np.asarray(Image.open(io.BytesIO(explanation.overlay())))
     assert drawn.shape == (400, 600, 3)
-    seen = drawn[45:355, 145:455].astype(int)
+    inside = drawn[45:355, 145:455].astype(int)
     outside = drawn[:, :135].astype(int)
-    assert (np.ptp(seen, axis=2) > 20).all()
+    assert (np.ptp(inside, axis=2) > 20).all()
     assert (np.ptp(outside, axis=2) == 0).all()
     assert outside.max() < 40
-    assert Image.open(io.BytesIO(told.overlay(longest_px=90))).size == (90, 60)
-    assert told._repr_png_() == told.overlay()  # what notebooks show
+    assert Image.open(io.BytesIO(explanation.overlay(longest_px=90))).size == (90, 60)
+    assert explanation._repr_png_() == explanation.overlay()  # what notebooks show
 
 
 def test_a_turned_photo_is_explained_upright(classifier: Classifier) -> None:
-    photo = thing("blue", (0.35, 0.3))
+    photo = drawing_of("blue", (0.35, 0.3))
     upright = classifier.explain(photo, member="Open")
     file = io.BytesIO()
     exif = Image.Exif()
@@ -177,17 +183,17 @@ def test_a_turned_photo_is_explained_upright(classifier: Classifier) -> None:
 
 
 def test_an_explanation_as_json(classifier: Classifier) -> None:
-    told = classifier.explain(thing("blue", (0.4, 0.5)), source="b.png", member="Open")
-    answer = told.to_dict()
+    explanation = classifier.explain(drawing_of("blue", (0.4, 0.5)), source="b.png", member="Open")
+    answer = explanation.to_dict()
     assert answer["source"] == "b.png"
     assert (answer["label"], answer["id"], answer["index"]) == ("a blue thing", "blue", 2)
-    np.testing.assert_allclose(answer["heat"], told.heat, atol=1e-4)
-    assert base64.b64decode(answer["overlay"]) == told.overlay()
+    np.testing.assert_allclose(answer["heat"], explanation.heat, atol=1e-4)
+    assert base64.b64decode(answer["overlay"]) == explanation.overlay()
     assert "warning" not in answer
 
 
 @pytest.mark.parametrize(
-    ("asked", "error", "said"),
+    ("options", "error", "message"),
     [
         ({"member": "Nobody"}, errors.UnknownName, "no members Nobody.*Open, Bent, Shut"),
         ({"label": "a rod thing"}, errors.UnknownName, "no class 'a rod thing'.*a red thing"),
@@ -196,10 +202,10 @@ def test_an_explanation_as_json(classifier: Classifier) -> None:
     ],
 )
 def test_impossible_explanations_are_refused(
-    classifier: Classifier, asked: dict, error: type, said: str
+    classifier: Classifier, options: dict, error: type, message: str
 ) -> None:
-    with pytest.raises(error, match=said):
-        classifier.explain(thing("red", (0.5, 0.5)), **asked)
+    with pytest.raises(error, match=message):
+        classifier.explain(drawing_of("red", (0.5, 0.5)), **options)
 
 
 def test_a_photo_that_cannot_be_read_is_an_error(classifier: Classifier) -> None:
@@ -227,18 +233,18 @@ def test_occlusion_runs_65_times_unless_it_is_cancelled() -> None:
     alone = Member("Slow", engine, Recipe((32, 32), "tf"))
     slow = Classifier(Committee("one", (alone,), LABELS, params.unfitted([1], [1])))
     with pytest.raises(errors.Stopped, match="ended before the heat map was ready"):
-        slow.explain(thing("red", (0.5, 0.5)), stop=lambda: engine.shown > 10)
+        slow.explain(drawing_of("red", (0.5, 0.5)), stop=lambda: engine.shown > 10)
     assert engine.shown < 40
     engine.shown = 0
-    told = slow.explain(thing("red", (0.5, 0.5)))
+    explanation = slow.explain(drawing_of("red", (0.5, 0.5)))
     assert engine.shown == 1 + 1 + occlusion.PATCHES == 66
-    assert (told.heat == 0).all()  # nothing speaks for anything
+    assert (explanation.heat == 0).all()  # nothing speaks for anything
 
 
 def test_opened_networks_count_as_memory(classifier: Classifier) -> None:
     bare = Classifier(classifier.committee)
     before = bare.size_bytes
-    bare.explain(thing("red", (0.5, 0.5)), member="Open")
+    bare.explain(drawing_of("red", (0.5, 0.5)), member="Open")
     assert (
         bare.size_bytes > before == sum(m.engine.size_bytes for m in classifier.committee.members)
     )
@@ -304,16 +310,16 @@ def test_resizing_a_map_equals_scipy(
     shape: tuple[int, int], box: heatmap_grid.Box, onto: tuple[int, int], seed: int
 ) -> None:
     heat = np.random.default_rng(seed).random(shape, np.float32)
-    found = heatmap_grid.spread(heat, box, heatmap_grid.WHOLE, onto)
+    resized = heatmap_grid.spread(heat, box, heatmap_grid.WHOLE, onto)
     y, x = ((np.arange(count) + 0.5) / count for count in onto)
     rows = (y - box[1]) / (box[3] - box[1]) * shape[0] - 0.5
     columns = (x - box[0]) / (box[2] - box[0]) * shape[1] - 0.5
     grid = np.meshgrid(rows, columns, indexing="ij")
     expected = ndimage.map_coordinates(heat, grid, order=1, mode="nearest", output=np.float64)
     inside = np.outer((y > box[1]) & (y < box[3]), (x > box[0]) & (x < box[2]))
-    np.testing.assert_allclose(found[inside], expected[inside], atol=1e-4)
+    np.testing.assert_allclose(resized[inside], expected[inside], atol=1e-4)
     edge = np.outer((y >= box[1] - 1e-9) & (y <= box[3] + 1e-9), np.ones(onto[1], bool))
-    assert np.isnan(found[~edge]).all()
+    assert np.isnan(resized[~edge]).all()
 
 
 @given(
@@ -322,8 +328,8 @@ def test_resizing_a_map_equals_scipy(
     fit=st.sampled_from(recipe.FITS),
 )
 def test_the_crop_is_centred_in_the_photo(size: tuple[int, int], share: float, fit: str) -> None:
-    own = Recipe((224, 160), "tf", fit=fit, crop_share=share)
-    left, top, right, bottom = heatmap_grid.box_of(own, *size)
+    network_recipe = Recipe((224, 160), "tf", fit=fit, crop_share=share)
+    left, top, right, bottom = heatmap_grid.box_of(network_recipe, *size)
     assert left + right == pytest.approx(1, abs=1e-6)
     assert top + bottom == pytest.approx(1, abs=1e-6)
     assert -1e-9 <= left < right
@@ -369,12 +375,12 @@ def test_a_cell_has_the_mean_drop_of_the_patches_over_it() -> None:
 
 def test_colours_are_those_of_matplotlib_and_rise_in_lightness() -> None:
     values = np.linspace(0, 1, 301)
-    found = drawing.colours(values)
+    colours = drawing.colours(values)
     expected = 255 * matplotlib.colormaps["viridis"](values)[:, :3]
-    assert np.abs(found - expected).max() < 6  # of 255
-    linear = (found / 255) ** 2.2
+    assert np.abs(colours - expected).max() < 6  # of 255
+    linear = (colours / 255) ** 2.2
     assert (np.diff(linear @ (0.2126, 0.7152, 0.0722)) > -2e-3).all()
-    grey = np.asarray(Image.fromarray(found[None]).convert("L"), int)[0]
+    grey = np.asarray(Image.fromarray(colours[None]).convert("L"), int)[0]
     assert grey[-1] - grey[0] > 150  # told apart in print, too
 
 

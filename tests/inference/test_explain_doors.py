@@ -61,20 +61,20 @@ def test_the_committees_answer_is_explained_in_numbers_and_drawn(client: FlaskCl
 
 @pytest.mark.parametrize("way", ["body", "json", "form"])
 def test_a_member_and_a_class_are_named_in_each_way_to_send(client: FlaskClient, way: str) -> None:
-    asked = {"member": "vgg16", "label": "teapot", "committee": "classic", "fit": "square"}
-    sent: dict[str, object] = {"data": form(squares(), **asked)}
+    options = {"member": "vgg16", "label": "teapot", "committee": "classic", "fit": "square"}
+    sent: dict[str, object] = {"data": form(squares(), **options)}
     if way == "body":
-        sent = {"data": squares(), "content_type": "image/png", "query_string": asked}
+        sent = {"data": squares(), "content_type": "image/png", "query_string": options}
     elif way == "json":
         images = [{"name": "a.png", "b64": base64.b64encode(squares()).decode()}]
-        sent = {"json": {"images": images, **asked}}
+        sent = {"json": {"images": images, **options}}
     answer = client.post(API, **sent).json
     assert (answer["member"], answer["label"]) == ("VGG16", "teapot")
     assert answer["box"] == [0, 0, 1, 1]
-    told = studios.fake_classifier("classic").explain(
+    explanation = studios.fake_classifier("classic").explain(
         squares(), member="VGG16", label="teapot", fit="square"
     )
-    np.testing.assert_allclose(answer["heat"], told.heat, atol=1e-3)
+    np.testing.assert_allclose(answer["heat"], explanation.heat, atol=1e-3)
 
 
 def test_the_overlay_alone_by_option_or_header(client: FlaskClient) -> None:
@@ -88,7 +88,7 @@ def test_the_overlay_alone_by_option_or_header(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "options", "status", "said"),
+    ("image", "options", "status", "message"),
     [
         (squares(), {"member": "nobody"}, 404, "no members nobody"),
         (squares(), {"label": "unicorn"}, 404, "There is no class 'unicorn'"),
@@ -104,11 +104,11 @@ def test_the_overlay_alone_by_option_or_header(client: FlaskClient) -> None:
     ],
 )
 def test_refusals_have_the_error_format_of_the_api(
-    client: FlaskClient, image: bytes, options: dict[str, str], status: int, said: str
+    client: FlaskClient, image: bytes, options: dict[str, str], status: int, message: str
 ) -> None:
     answer = client.post(API, data=form(image, **options))
     assert answer.status_code == status
-    assert said in answer.json["error"]["message"]
+    assert message in answer.json["error"]["message"]
 
 
 def test_one_image_at_a_time(client: FlaskClient) -> None:
@@ -160,8 +160,8 @@ def test_similar_photos_are_listed_for_trained_committees() -> None:
     client = create_app(settings.load({}), registry).test_client()
     grey = plain_image((128, 128, 128))
     classify = "/api/v1/classify"
-    asked = form(grey, committee=studios.GARDEN, similar="4")
-    (answer,) = client.post(classify, data=asked).json["results"]
+    fields = form(grey, committee=studios.GARDEN, similar="4")
+    (answer,) = client.post(classify, data=fields).json["results"]
     similar = answer["verdict"]["similar"]
     assert len(similar) == 4
     assert all(set(each) == {"digest", "label", "distance"} for each in similar)
@@ -181,9 +181,9 @@ def test_similar_photos_are_listed_for_trained_committees() -> None:
 def test_thumbnails_of_training_photos_are_shown_if_the_studio_has_them(tmp_path: Path) -> None:
     registry = Registry(studios.fake_classifier, studios.catalogue("lite"), "lite")
     app = create_app(settings.load({}, home=tmp_path), registry)
-    door = app.extensions[context.KEY].projects
-    kept = door.add(door.make("Fruit").key, "a.png", squares(size=(500, 300)), None)
-    answer = app.test_client().get(f"/similar/{kept.digest}.jpg")
+    projects = app.extensions[context.KEY].projects
+    photo = projects.add(projects.make("Fruit").key, "a.png", squares(size=(500, 300)), None)
+    answer = app.test_client().get(f"/similar/{photo.digest}.jpg")
     assert answer.mimetype == "image/jpeg"
     with Image.open(io.BytesIO(answer.data)) as small:
         assert small.size == (144, 240)
@@ -221,7 +221,7 @@ def test_the_command_draws_what_speaks_for_the_answer(garden: Path, tmp_path: Pa
 
 
 def test_the_command_refuses_contradictory_options(garden: Path, tmp_path: Path) -> None:
-    for arguments, said in (
+    for arguments, message in (
         ((garden, garden, "--explain", tmp_path / "a.png"), "--explain takes one photo"),
         ((tmp_path, "--explain", tmp_path / "a.png"), "--explain takes one photo"),
         ((garden, "--explain-label", "rose"), "need --explain FILE.png"),
@@ -229,7 +229,7 @@ def test_the_command_refuses_contradictory_options(garden: Path, tmp_path: Path)
     ):
         ran = run("classify", *arguments)
         assert ran.exit_code == 2
-        assert said in ran.stderr
+        assert message in ran.stderr
     nowhere = run("classify", garden, "--explain", tmp_path / "no" / "a.png")
     assert nowhere.exit_code == 1
     assert "a.png cannot be written: No such file or directory" in nowhere.stderr
@@ -237,8 +237,8 @@ def test_the_command_refuses_contradictory_options(garden: Path, tmp_path: Path)
 
 
 def test_the_command_names_similar_photos(garden: Path) -> None:
-    said = run("classify", garden, "--similar", "2", "--json").stdout
-    similar = json.loads(said)["verdict"]["similar"]
+    stdout = run("classify", garden, "--similar", "2", "--json").stdout
+    similar = json.loads(stdout)["verdict"]["similar"]
     assert len(similar) == 2
     plain = run("classify", garden, "--similar", "2").stdout
     assert f"most like: {similar[0]['label']} {similar[0]['digest'][:8]}, " in plain

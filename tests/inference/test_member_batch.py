@@ -70,9 +70,13 @@ def lines(seed: int, count: int = 40) -> list[np.ndarray]:
 
 
 def promised(first: float, second: float, sure: float = 0.8) -> params.EnsembleParams:
-    own = {r: params.RuleParams(1.0, sure, (0.5,) * len(conformal.GRID)) for r in rules.RULES}
+    rule_params = {
+        r: params.RuleParams(1.0, sure, (0.5,) * len(conformal.GRID)) for r in rules.RULES
+    }
     stages = (Stage(0, first, 1.0), Stage(1, second, 1.2), Stage(2, params.cascade.NEVER, 0.8))
-    return params.EnsembleParams((1.0, 1.5, 0.7), (0.2, 0.3, 0.5), stages, own, {"data": "greys"})
+    return params.EnsembleParams(
+        (1.0, 1.5, 0.7), (0.2, 0.3, 0.5), stages, rule_params, {"data": "greys"}
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -151,8 +155,10 @@ def test_unfitted_and_partial_committees_promise_nothing() -> None:
 
 
 def test_with_too_few_photos_for_a_coverage_there_is_no_set() -> None:
-    own = {r: params.RuleParams(1.0, 0.8, (np.inf,) * len(conformal.GRID)) for r in rules.RULES}
-    fitted = params.EnsembleParams((1.0,), (1.0,), (Stage(0),), own)
+    rule_params = {
+        r: params.RuleParams(1.0, 0.8, (np.inf,) * len(conformal.GRID)) for r in rules.RULES
+    }
+    fitted = params.EnsembleParams((1.0,), (1.0,), (Stage(0),), rule_params)
     classifier, _ = seated(lines(0)[:1], fitted)
     assert classifier.classify(grey(0)).prediction_set is None
 
@@ -161,8 +167,10 @@ def test_an_out_of_distribution_photo_is_none_of_these() -> None:
     like = np.random.default_rng(0).normal([20, 20, 20], 0.5, (60, 3))
     table = np.tile([0.97, 0.01, 0.01, 0.01], (256, 1))
     member = Member("A", Told(table), RECIPE, 1.0, ood.fit(like))
-    own = {r: params.RuleParams(1.0, 0.8, (0.5,) * len(conformal.GRID)) for r in rules.RULES}
-    fitted = params.EnsembleParams((1.0,), (1.0,), (Stage(0),), own)
+    rule_params = {
+        r: params.RuleParams(1.0, 0.8, (0.5,) * len(conformal.GRID)) for r in rules.RULES
+    }
+    fitted = params.EnsembleParams((1.0,), (1.0,), (Stage(0),), rule_params)
     classifier = Classifier(Committee("one", (member,), LABELS, fitted, "weighted"))
     belongs = classifier.classify(grey(19))
     red = np.zeros((8, 8, 3), np.uint8)
@@ -190,8 +198,8 @@ def test_an_impossible_coverage_is_refused(coverage: float) -> None:
 def test_scores_do_not_depend_on_the_rule() -> None:
     tables = lines(2)
     classifier, engines = seated(tables, promised(0.0, 0.0))
-    found = list(classifier.score_many((str(n), grey(n)) for n in range(20)))
-    for n, scores in enumerate(found):
+    scored = list(classifier.score_many((str(n), grey(n)) for n in range(20)))
+    for n, scores in enumerate(scored):
         assert isinstance(scores, Scores)
         np.testing.assert_allclose(scores.probs, [t[n] for t in tables], rtol=1e-6)
     assert all(sorted(engine.asked) == list(range(20)) for engine in engines)

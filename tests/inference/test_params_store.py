@@ -31,19 +31,23 @@ def fitted(members: int, *, photos: int = 60, seed: int = 0) -> EnsembleParams:
 def flat(value: Any) -> list[Any]:
     if isinstance(value, dict):
         return [leaf for key in sorted(value) for leaf in flat(value[key])]
-    return [leaf for own in value for leaf in flat(own)] if isinstance(value, list) else [value]
+    return (
+        [leaf for element in value for leaf in flat(element)]
+        if isinstance(value, list)
+        else [value]
+    )
 
 
 def test_parameters_are_stored_to_six_digits(tmp_path: Path) -> None:
     params = fitted(2)
     path = params_store.save(tmp_path, "custom", PAIR, params)
-    found = params_store.find(tmp_path, "lite", PAIR)
-    assert found is not None
-    assert math.inf in found.rules["mean"].quantiles
-    for old, new in zip(flat(params.to_dict()), flat(found.to_dict()), strict=True):
+    stored = params_store.find(tmp_path, "lite", PAIR)
+    assert stored is not None
+    assert math.inf in stored.rules["mean"].quantiles
+    for old, new in zip(flat(params.to_dict()), flat(stored.to_dict()), strict=True):
         assert new == (pytest.approx(old, abs=1e-6) if isinstance(old, float) else old)
     assert path.name == "EfficientNetLite0+VGG16.json"
-    assert all(len(str(leaf)) < 10 for leaf in flat(found.to_dict()) if isinstance(leaf, float))
+    assert all(len(str(leaf)) < 10 for leaf in flat(stored.to_dict()) if isinstance(leaf, float))
 
 
 def test_a_fit_for_other_members_or_another_order_does_not_count(tmp_path: Path) -> None:
@@ -59,11 +63,11 @@ def test_a_users_fit_takes_precedence_over_the_shipped_one(tmp_path: Path) -> No
     shipped = params_store.find(tmp_path, "lite", LITE)
     assert shipped is not None
     assert shipped.is_fitted
-    own = fitted(3)
-    assert params_store.save(tmp_path, "lite", LITE, own) == tmp_path / "fits" / "lite.json"
-    found = params_store.find(tmp_path, "lite", LITE)
-    assert found is not None
-    assert found.temperatures == pytest.approx(own.temperatures, abs=1e-6)
+    users_fit = fitted(3)
+    assert params_store.save(tmp_path, "lite", LITE, users_fit) == tmp_path / "fits" / "lite.json"
+    stored = params_store.find(tmp_path, "lite", LITE)
+    assert stored is not None
+    assert stored.temperatures == pytest.approx(users_fit.temperatures, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -85,11 +85,13 @@ def test_drawings_of_a_clock_and_a_traffic_light_are_recognised(row):
 
 
 def test_layers_are_called_as_in_keras_own_efficientnet(lite0):
-    own, in_keras = (
+    layer_names, in_keras = (
         {layer.name for layer in model.layers if layer.weights}
         for model in (lite0, zoo.find("EfficientNetB0").build())
     )
-    assert {"stem_conv", "block1a_dwconv", "block2a_expand_conv", "top_bn"} <= own <= in_keras
+    assert (
+        {"stem_conv", "block1a_dwconv", "block2a_expand_conv", "top_bn"} <= layer_names <= in_keras
+    )
 
 
 def test_a_network_can_be_built_with_weights(published):

@@ -12,7 +12,7 @@ import pytest
 from triptych.models.head import Head
 
 
-def made(*sizes: int, seed: int = 0) -> Head:
+def random_head(*sizes: int, seed: int = 0) -> Head:
     rng = np.random.default_rng(seed)
     kernels = [rng.normal(size=pair) for pair in itertools.pairwise(sizes)]
     biases = [rng.normal(size=size) for size in sizes[1:]]
@@ -22,27 +22,27 @@ def made(*sizes: int, seed: int = 0) -> Head:
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(6, 3), (6, 8, 2)], ids=["linear", "mlp"])
 def test_a_head_in_keras_answers_as_in_arrays(sizes: tuple[int, ...], keras: Any) -> None:
-    own = made(*sizes)
+    head = random_head(*sizes)
     features = np.random.default_rng(1).normal(size=(5, 6)).astype(np.float32)
     inputs = keras.Input((6,))
-    model = keras.Model(inputs, own.attach(inputs))
+    model = keras.Model(inputs, head.attach(inputs))
     assert model.layers[-1].name == "predictions"
-    np.testing.assert_allclose(model.predict_on_batch(features), own.probs(features), atol=1e-5)
-    trained = made(*sizes, seed=2)
+    np.testing.assert_allclose(model.predict_on_batch(features), head.probs(features), atol=1e-5)
+    trained = random_head(*sizes, seed=2)
     trained.put_into(model)
-    read = Head.of_model(model, own.kind)
-    assert len(read.kernels) == len(own.kernels)
-    np.testing.assert_allclose(read.probs(features), trained.probs(features), atol=1e-5)
+    from_keras = Head.of_model(model, head.kind)
+    assert len(from_keras.kernels) == len(head.kernels)
+    np.testing.assert_allclose(from_keras.probs(features), trained.probs(features), atol=1e-5)
 
 
 @pytest.mark.parametrize("sizes", [(6, 3), (6, 8, 2)], ids=["linear", "mlp"])
 def test_a_head_survives_saving_and_loading(sizes: tuple[int, ...], tmp_path: Path) -> None:
-    own = made(*sizes)
-    own.save(tmp_path / "head.npz")
-    read = Head.read(tmp_path / "head.npz")
-    assert read.kind == own.kind
+    head = random_head(*sizes)
+    head.save(tmp_path / "head.npz")
+    loaded = Head.read(tmp_path / "head.npz")
+    assert loaded.kind == head.kind
     features = np.random.default_rng(1).normal(size=(5, 6))
-    np.testing.assert_array_equal(read.probs(features), own.probs(features))
+    np.testing.assert_array_equal(loaded.probs(features), head.probs(features))
 
 
 def test_large_logits_do_not_overflow() -> None:

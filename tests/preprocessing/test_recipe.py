@@ -27,8 +27,8 @@ sides = st.integers(1, 400)
 def test_a_crop_keeps_proportions_stays_inside_and_is_centred(
     height: int, width: int, rows: int, columns: int, share: float
 ) -> None:
-    made = Recipe((rows, columns), "tf", crop_share=share)
-    left, top, right, bottom = recipe.window(made, height, width)
+    network_recipe = Recipe((rows, columns), "tf", crop_share=share)
+    left, top, right, bottom = recipe.window(network_recipe, height, width)
     assert -1e-6 <= left <= right <= width + 1e-6
     assert -1e-6 <= top <= bottom <= height + 1e-6
     assert (right - left) * rows == pytest.approx((bottom - top) * columns)
@@ -44,17 +44,17 @@ def test_apply_gives_a_new_float32_array_of_the_size_and_leaves_the_photo(
     image: np.ndarray, scaling: str
 ) -> None:
     before = image.copy()
-    made = recipe.apply(Recipe((17, 23), scaling), image)
-    assert made.shape == (17, 23, 3)
-    assert made.dtype == np.float32
+    pixels = recipe.apply(Recipe((17, 23), scaling), image)
+    assert pixels.shape == (17, 23, 3)
+    assert pixels.dtype == np.float32
     np.testing.assert_array_equal(image, before)
 
 
 @given(images=hnp.arrays(np.uint8, (2, 3, 4, 3)), scaling=st.sampled_from(sorted(recipe.SCALINGS)))
 def test_a_batch_is_scaled_as_its_rows(images: np.ndarray, scaling: str) -> None:
-    made = Recipe((3, 4), scaling)
-    whole = recipe.scale(made, images)
-    np.testing.assert_array_equal(whole, [recipe.scale(made, image) for image in images])
+    network_recipe = Recipe((3, 4), scaling)
+    whole = recipe.scale(network_recipe, images)
+    np.testing.assert_array_equal(whole, [recipe.scale(network_recipe, image) for image in images])
 
 
 @given(
@@ -72,17 +72,21 @@ def test_scaling_is_the_published_formula(image: np.ndarray, name: str) -> None:
 
 def test_averaging_a_large_photo_first_hardly_changes_the_result() -> None:
     image = Image.fromarray(image_formats.sample_pixels(300, 200)).resize((2400, 1600))
-    made = Recipe((112, 112), "raw")
-    plain = image.resize((112, 112), Image.Resampling.BICUBIC, recipe.window(made, 1600, 2400))
-    difference = np.abs(recipe.resize(made, np.asarray(image)).astype(int) - np.asarray(plain))
+    network_recipe = Recipe((112, 112), "raw")
+    plain = image.resize(
+        (112, 112), Image.Resampling.BICUBIC, recipe.window(network_recipe, 1600, 2400)
+    )
+    difference = np.abs(
+        recipe.resize(network_recipe, np.asarray(image)).astype(int) - np.asarray(plain)
+    )
     assert 0 < difference.mean() < 1
 
 
 def test_square_equals_a_plain_resize_by_pillow() -> None:
     image = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
-    made = Recipe((40, 40), "raw", fit="square", interpolation="bilinear")
+    network_recipe = Recipe((40, 40), "raw", fit="square", interpolation="bilinear")
     plain = Image.fromarray(image).resize((40, 40), Image.Resampling.BILINEAR)
-    np.testing.assert_array_equal(recipe.resize(made, image), np.asarray(plain))
+    np.testing.assert_array_equal(recipe.resize(network_recipe, image), np.asarray(plain))
 
 
 def test_crop_is_close_to_resizing_first_and_cropping_then() -> None:
@@ -97,8 +101,10 @@ def test_crop_is_close_to_resizing_first_and_cropping_then() -> None:
 
 
 def test_a_recipe_survives_json() -> None:
-    made = Recipe((299, 300), "caffe", fit="square", crop_share=0.5, interpolation="lanczos")
-    assert Recipe.from_dict(made.to_dict()) == made
+    network_recipe = Recipe(
+        (299, 300), "caffe", fit="square", crop_share=0.5, interpolation="lanczos"
+    )
+    assert Recipe.from_dict(network_recipe.to_dict()) == network_recipe
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_without_ray_one_message_says_how_to_get_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("values", "message"),
     [
         ({"settings": {"portt": 1}}, "Unknown settings: portt; expected some of: allowed_hosts, "),
         ({"settings": {"api_key": "secret"}}, "Unknown settings: api_key; expected some of"),
@@ -67,9 +67,9 @@ def test_without_ray_one_message_says_how_to_get_it() -> None:
         ({"cores": 0}, "greater than 0"),
     ],
 )
-def test_impossible_arguments_are_named(given: dict[str, Any], message: str) -> None:
+def test_impossible_arguments_are_named(values: dict[str, Any], message: str) -> None:
     with pytest.raises(pydantic.ValidationError, match=message):
-        Arguments(**given)
+        Arguments(**values)
 
 
 def test_replicas_are_replaced_only_when_their_arguments_change() -> None:
@@ -88,8 +88,8 @@ def test_options_and_environment_become_arguments(
     monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path))
     monkeypatch.setenv("TRIPTYCH_DEADLINE_S", "5")
     monkeypatch.setenv("TRIPTYCH_API_KEY", "a secret")
-    chosen, arguments = read({"committee": "lite", "cores": 2.0, "port": 81})
-    assert chosen.port == 81
+    in_force, arguments = read({"committee": "lite", "cores": 2.0, "port": 81})
+    assert in_force.port == 81
     assert arguments == Arguments(
         committee="lite", cores=2.0, home=str(tmp_path), needs_key=True, settings={"deadline_s": 5}
     )
@@ -118,7 +118,7 @@ def test_what_cannot_be_served_is_refused_before_ray_starts(words: list[str], me
 # ------------------------------------------------------------------ proxies
 
 
-def answered(*messages: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+def proxied(*messages: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """What a client gets of a proxy that sends these messages."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -146,11 +146,11 @@ def start(status: int, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
 def test_errors_of_a_proxy_take_the_form_of_the_api(
     status: int | None, code: str, refused: int
 ) -> None:
-    own = (b"content-type", b"text/plain")
+    content_type = (b"content-type", b"text/plain")
     words = {"type": "http.response.body", "body": b"Ray's own words"}
-    told, body = answered(*((start(status, own), words) if status else ()))
-    headers = dict(told["headers"])
-    assert (told["status"], headers.get(b"retry-after")) == (
+    start_message, body = proxied(*((start(status, content_type), words) if status else ()))
+    headers = dict(start_message["headers"])
+    assert (start_message["status"], headers.get(b"retry-after")) == (
         refused,
         b"1" if refused == 503 else None,
     )
@@ -161,8 +161,8 @@ def test_errors_of_a_proxy_take_the_form_of_the_api(
 @pytest.mark.parametrize("status", [200, 404, 503])
 def test_responses_of_our_server_pass_a_proxy_unchanged(status: int) -> None:
     ours = start(status, (error_middleware.OUR_HEADER.encode(), b"nosniff"))
-    told, body = answered(ours, {"type": "http.response.body", "body": b"as it is"})
-    assert (told, body) == (ours, b"as it is")
+    start_message, body = proxied(ours, {"type": "http.response.body", "body": b"as it is"})
+    assert (start_message, body) == (ours, b"as it is")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "localhost:1"])

@@ -31,15 +31,15 @@ def schema(text: str) -> ServeDeploySchema:
 def args(text: str) -> dict[str, Any]:
     """What the application's builder is given."""
     (application,) = schema(text).applications
-    given: dict[str, Any] = application.args
-    return given
+    application_args: dict[str, Any] = application.args
+    return application_args
 
 
 def service(arguments: Arguments = PLAIN, pods: config.Pods = PODS) -> dict[str, Any]:
     """The specification of a RayService."""
-    read = yaml.safe_load(config.kuberay(arguments, pods))
-    assert (read["apiVersion"], read["kind"]) == ("ray.io/v1", "RayService")
-    spec: dict[str, Any] = read["spec"]
+    document = yaml.safe_load(config.kuberay(arguments, pods))
+    assert (document["apiVersion"], document["kind"]) == ("ray.io/v1", "RayService")
+    spec: dict[str, Any] = document["spec"]
     return spec
 
 
@@ -51,8 +51,8 @@ def pods(spec: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return head["spec"], worker["spec"]
 
 
-def run(*given: str) -> tuple[int, str]:
-    ran = CliRunner().invoke(main, ["scale", "config", *given])
+def run(*arguments: str) -> tuple[int, str]:
+    ran = CliRunner().invoke(main, ["scale", "config", *arguments])
     return ran.exit_code, ran.output
 
 
@@ -61,12 +61,12 @@ def run(*given: str) -> tuple[int, str]:
 
 def test_serve_reads_the_file_and_finds_the_application() -> None:
     text = config.serve(Arguments(committee="lite"), port=8123)
-    found = schema(text)
-    assert (found.http_options.host, found.http_options.port) == ("127.0.0.1", 8123)
-    module, _, name = found.applications[0].import_path.partition(":")
+    deployed = schema(text)
+    assert (deployed.http_options.host, deployed.http_options.port) == ("127.0.0.1", 8123)
+    module, _, name = deployed.applications[0].import_path.partition(":")
     assert getattr(importlib.import_module(module), name) is triptych.scale.build
     # The studio's own deadline comes first.
-    assert found.http_options.request_timeout_s == 70
+    assert deployed.http_options.request_timeout_s == 70
 
 
 def test_only_options_that_differ_from_the_defaults_are_written() -> None:
@@ -115,8 +115,8 @@ def test_pods_have_the_requested_resources() -> None:
     assert (group["minReplicas"], group["replicas"], group["maxReplicas"]) == (3, 3, 7)
     worker = pods(spec)[1]["containers"][0]
     assert worker["image"] == "own:2"
-    asked = {"cpu": "4", "memory": "10Gi"}
-    assert worker["resources"] == {"requests": asked, "limits": asked}
+    resources = {"cpu": "4", "memory": "10Gi"}
+    assert worker["resources"] == {"requests": resources, "limits": resources}
 
 
 def test_pods_have_probes_shared_memory_and_no_telemetry() -> None:
@@ -126,12 +126,12 @@ def test_pods_have_probes_shared_memory_and_no_telemetry() -> None:
         assert (named["serve"], named["metrics"]) == (8000, 8080)
         assert container["livenessProbe"]["httpGet"]["port"] == 52365
         assert "httpGet" in container["readinessProbe"]
-        told = {one["name"]: one.get("value") for one in container["env"]}
-        assert told["RAY_USAGE_STATS_ENABLED"] == "0"
+        variables = {one["name"]: one.get("value") for one in container["env"]}
+        assert variables["RAY_USAGE_STATS_ENABLED"] == "0"
         mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
         assert {volume["name"] for volume in pod["volumes"]} == set(mounts)
         assert mounts["shared-mem"] == "/dev/shm"
-        assert mounts["home"] == told["TRIPTYCH_HOME"]
+        assert mounts["home"] == variables["TRIPTYCH_HOME"]
 
 
 def test_shared_memory_fits_into_the_pods() -> None:
@@ -167,18 +167,18 @@ def test_resources_that_cannot_fit_are_refused() -> None:
 
 
 def test_the_command_writes_either_file() -> None:
-    given = ("--committee", "lite", "--max-replicas", "2", "--port", "8001")
-    code, text = run(*given)
+    options = ("--committee", "lite", "--max-replicas", "2", "--port", "8001")
+    code, text = run(*options)
     assert code == 0
     assert schema(text).http_options.port == 8001
     assert {"committee": "lite", "max_replicas": 2}.items() <= args(text).items()
-    code, text = run(*given, "--kuberay", "--image", "own:1", "--min-workers", "4")
+    code, text = run(*options, "--kuberay", "--image", "own:1", "--min-workers", "4")
     assert code == 0
     assert yaml.safe_load(text)["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["replicas"] == 4
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("options", "message"),
     [
         (["--kuberay"], "--kuberay needs --image"),
         (["--image", "own:1"], "--image is for pods of Kubernetes"),
@@ -186,6 +186,6 @@ def test_the_command_writes_either_file() -> None:
         (["--min-replicas", "3"], "fewest replicas, 3"),
     ],
 )
-def test_options_that_mean_nothing_are_refused(given: list[str], told: str) -> None:
-    code, text = run(*given)
-    assert (code, told in text) == (2, True)
+def test_options_that_mean_nothing_are_refused(options: list[str], message: str) -> None:
+    code, text = run(*options)
+    assert (code, message in text) == (2, True)

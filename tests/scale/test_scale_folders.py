@@ -37,7 +37,7 @@ def cluster() -> Iterator[Any]:
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> list[str]:
+def command(tmp_path: Path) -> list[str]:
     """Words that classify photos by tiny networks."""
     write_runnable(tmp_path / "home")
     named = ["--committee", "tiny", "--home", str(tmp_path / "home"), "--precision", "f32"]
@@ -61,8 +61,8 @@ def written(out: Path) -> list[Path]:
 
 def rows(out: Path) -> list[dict[str, Any]]:
     """All of them, but for what differs from time to time."""
-    found = [row for number in shards.numbers(str(out)) for row in shards.read(str(out), number)]
-    return [{key: value for key, value in row.items() if key != "timing"} for row in found]
+    all_rows = [row for number in shards.numbers(str(out)) for row in shards.read(str(out), number)]
+    return [{key: value for key, value in row.items() if key != "timing"} for row in all_rows]
 
 
 def wait(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
@@ -72,10 +72,10 @@ def wait(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
 
 
 def test_a_driver_and_a_node_are_killed_and_each_photo_has_one_row(
-    cluster: Any, asked: list[str], photos: Path, tmp_path: Path
+    cluster: Any, command: list[str], photos: Path, tmp_path: Path
 ) -> None:
     out, alone = tmp_path / "out", tmp_path / "alone"
-    words = [sys.executable, "-m", "triptych", *asked, str(photos), "--out", str(out)]
+    words = [sys.executable, "-m", "triptych", *command, str(photos), "--out", str(out)]
     words += ["--ray-address", cluster.address]
 
     def begin() -> subprocess.Popen[str]:
@@ -93,21 +93,21 @@ def test_a_driver_and_a_node_are_killed_and_each_photo_has_one_row(
         lost, *_ = cluster.worker_nodes
         cluster.remove_node(lost, allow_graceful=False)
         before_the_end = len(written(out))
-        said, _ = driver.communicate()
-    assert driver.returncode == 0, said
+        output, _ = driver.communicate()
+    assert driver.returncode == 0, output
     assert before_the_end < PHOTOS // ROWS
     later = sorted(path.stat().st_mtime for path in written(out) if path.stat().st_mtime > killed_s)
     waited_s = max(after - before for before, after in itertools.pairwise([killed_s, *later]))
     print(f"longest wait for a part after a node died: {waited_s:.1f} s")
 
-    found = {row["source"]: row for row in rows(out)}
-    assert len(found) == len(rows(out)) == PHOTOS
-    assert sum("error" in row for row in found.values()) == 2
+    by_source = {row["source"]: row for row in rows(out)}
+    assert len(by_source) == len(rows(out)) == PHOTOS
+    assert sum("error" in row for row in by_source.values()) == 2
     some = [str(photos / name) for name in ("0", "7")]
-    ran = CliRunner().invoke(main, [*asked, *some, "--out", str(alone)], catch_exceptions=False)
+    ran = CliRunner().invoke(main, [*command, *some, "--out", str(alone)], catch_exceptions=False)
     assert ran.exit_code == 0, ran.output
     assert len(rows(alone)) == PHOTOS // 5
-    assert rows(alone) == [found[row["source"]] for row in rows(alone)]
+    assert rows(alone) == [by_source[row["source"]] for row in rows(alone)]
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,8 @@ class Studio:
         try:
             connection.request("POST", path, body, headers)
             with connection.getresponse() as response:
-                told = {name.lower(): value for name, value in response.getheaders()}
-                return response.status, told, json.loads(response.read())
+                response_headers = {name.lower(): value for name, value in response.getheaders()}
+                return response.status, response_headers, json.loads(response.read())
         finally:
             connection.close()
 
@@ -117,14 +117,14 @@ def studio(home: Path) -> Iterator[Studio]:
 
 def alone(home: Path, name: str) -> FlaskClient:
     """The same committee in this process alone, asked as ever."""
-    chosen = settings.load({}, home=home, committee=name)
+    in_force = settings.load({}, home=home, committee=name)
     build = EngineOptions(home=home, precision="f32", threads=1)
     classifier = loading.load_classifier(name, build)
     bare, _, version = name.partition("@")
     offer = Offer((int(version or 1),), int(version or 1))
     registry = Registry(lambda _: classifier, lambda: {bare: offer}, bare)
     registry.get()
-    return create_app(chosen, registry).test_client()
+    return create_app(in_force, registry).test_client()
 
 
 def untimed(answer: Any) -> Any:
@@ -197,14 +197,16 @@ def test_there_are_no_pages_of_projects(studio: Studio) -> None:
         connection.close()
 
 
-def told() -> dict[str, float]:
+def metrics_of_ray() -> dict[str, float]:
     """What Ray's agents tell of us: sums by a name and the values of the meters' own labels."""
-    found: dict[str, float] = collections.defaultdict(float)
+    sums: dict[str, float] = collections.defaultdict(float)
     for node in ray.nodes():
         for sample in samples(node["MetricsExportPort"]):
-            own = (sample.labels.get(name) for name in ("deployment", "endpoint", "model", "code"))
-            found[" ".join((sample.name, *filter(None, own)))] += sample.value
-    return found
+            labels = (
+                sample.labels.get(name) for name in ("deployment", "endpoint", "model", "code")
+            )
+            sums[" ".join((sample.name, *filter(None, labels)))] += sample.value
+    return sums
 
 
 def samples(port: int) -> Iterator[Sample]:
@@ -224,7 +226,7 @@ def told_once(names: list[str], before: dict[str, float]) -> dict[str, float]:
     """What is told as soon as each of these figures has grown."""
     end = time.monotonic() + DEADLINE_S
     while True:
-        after = told()
+        after = metrics_of_ray()
         if all(after[name] > before[name] for name in names):
             return after
         assert time.monotonic() < end, after
@@ -233,7 +235,7 @@ def told_once(names: list[str], before: dict[str, float]) -> dict[str, float]:
 
 def test_ray_exports_the_metrics_of_the_server_by_the_same_names(studio: Studio) -> None:
     # A process tells all its figures at once, so with this one all that was asked before is told.
-    before = told()
+    before = metrics_of_ray()
     assert studio.ask(b"no photo")[0] == 415
     before = told_once([f"{REQUESTS} 415"], before)
     assert studio.ask()[0] == 200
@@ -325,15 +327,15 @@ class Load:
             status, _, answer = self._studio.ask(PHOTOS[0])
             self.seen.append(Seen(start, time.monotonic(), status, answer))
 
-    def wait(self, since_s: float, *, answered: int, at_most_s: float = 5 * DEADLINE_S) -> float:
+    def wait(self, since_s: float, *, count: int, at_most_s: float = 5 * DEADLINE_S) -> float:
         """Wait until so many requests that were sent since a moment are answered; gives when."""
         end = time.monotonic() + at_most_s
         while time.monotonic() < end:
             good = [one.end_s for one in self.seen if one.start_s > since_s and one.status == 200]
-            if len(good) >= answered:
-                return sorted(good)[answered - 1]
+            if len(good) >= count:
+                return sorted(good)[count - 1]
             time.sleep(0.05)
-        raise AssertionError(f"no {answered} answers within {at_most_s} s")
+        raise AssertionError(f"no {count} answers within {at_most_s} s")
 
 
 def clear(one: Seen) -> bool:
@@ -351,16 +353,18 @@ def garden(home: Path) -> bundles.Bundle:
 
     def fill(folder: Path) -> dict[str, Any]:
         for row, network in zip(rows, networks, strict=True):
-            place = folder / "members" / row.name
-            place.mkdir(parents=True)
+            member_folder = folder / "members" / row.name
+            member_folder.mkdir(parents=True)
             for suffix in (".xml", ".bin"):
-                os.link(network.with_suffix(suffix), place / f"network{suffix}")
+                os.link(network.with_suffix(suffix), member_folder / f"network{suffix}")
         plain = {
             rule: params.RuleParams(1.0, 0.9, (1.0,) * len(conformal.GRID)) for rule in rules.RULES
         }
         stages = (Stage(0, 0.08), Stage(1, 0.04), Stage(2))
         return {
-            "labels": [{"name": f"my {own.name}", "id": own.id} for own in imagenet.imagenet()],
+            "labels": [
+                {"name": f"my {label.name}", "id": label.id} for label in imagenet.imagenet()
+            ],
             "members": [
                 {"name": row.name, "recipe": row.recipe.to_dict(), "cost": row.multiply_adds / 1e9}
                 for row in rows
@@ -369,8 +373,8 @@ def garden(home: Path) -> bundles.Bundle:
             "doubt": params.EnsembleParams((1.0,) * 3, (1.0,) * 3, stages, plain).to_dict(),
         }
 
-    made = bundles.write(home, "garden", fill)
-    yield made
+    bundle = bundles.write(home, "garden", fill)
+    yield bundle
     bundles.remove(home, "garden")
 
 
@@ -379,7 +383,7 @@ def test_a_committee_is_replaced_under_load(
 ) -> None:
     before = {name: studio.facts(name)["pid"] for name in (INGRESS, *MEMBERS)}
     with Load(studio) as load:
-        load.wait(0, answered=4)
+        load.wait(0, count=4)
         command = ["scale", "serve", "--detach", "--committee=garden", *studio.options]
         ran = subprocess.run(
             [sys.executable, "-m", "triptych", *command, f"--port={studio.port}"],
@@ -388,7 +392,7 @@ def test_a_committee_is_replaced_under_load(
             check=False,
         )
         assert ran.returncode == 0, ran.stderr
-        load.wait(time.monotonic(), answered=8)
+        load.wait(time.monotonic(), count=8)
     assert f"The studio is open at http://127.0.0.1:{studio.port}/" in ran.stderr
     # In place: nobody had to wait for a process to start.
     assert {name: studio.facts(name)["pid"] for name in (INGRESS, *MEMBERS)} == before
@@ -407,13 +411,13 @@ def test_a_later_member_is_called_only_when_it_is_needed(
     studio: Studio, garden: bundles.Bundle
 ) -> None:
     before = {name: studio.facts(name)["images"] for name in MEMBERS}
-    asked = collections.Counter[str]()
+    reported = collections.Counter[str]()
     for seed in range(20):
         status, _, answer = studio.ask(picture(seed))
         assert status == 200
-        asked.update(member["name"] for member in answer["results"][0]["members"])
+        reported.update(member["name"] for member in answer["results"][0]["members"])
     called = {name: studio.facts(name)["images"] - before[name] for name in MEMBERS}
-    assert called == dict(asked)
+    assert called == dict(reported)
     assert 20 == called[MEMBERS[0]] > called[MEMBERS[1]] > called[MEMBERS[2]]
 
 
@@ -426,20 +430,20 @@ def checked_often(studio: Studio, garden: bundles.Bundle) -> None:
 
 def test_a_call_of_a_replica_that_dies_is_repeated(studio: Studio, checked_often: None) -> None:
     with Load(studio) as load:
-        load.wait(0, answered=4)
+        load.wait(0, count=4)
         killed = time.monotonic()
         os.kill(studio.facts(MEMBERS[0])["pid"], signal.SIGKILL)
-        back = load.wait(killed, answered=4) - killed
+        back = load.wait(killed, count=4) - killed
     print(f"a member's replica killed: answers again after {back:.1f} s")
     assert {one.status for one in load.seen} == {200}
 
 
 def test_requests_of_an_ingress_that_dies_get_503(studio: Studio, checked_often: None) -> None:
     with Load(studio) as load:
-        load.wait(0, answered=4)
+        load.wait(0, count=4)
         killed = time.monotonic()
         os.kill(studio.facts(INGRESS)["pid"], signal.SIGKILL)
-        back = load.wait(killed, answered=4) - killed
+        back = load.wait(killed, count=4) - killed
     print(f"the ingress killed: answers again after {back:.1f} s")
     assert all(map(clear, load.seen)), [one for one in load.seen if not clear(one)]
 
@@ -449,10 +453,10 @@ def test_no_answer_is_lost_with_a_node(studio: Studio, checked_often: None) -> N
     victim = max(studio.nodes.worker_nodes, key=lambda node: hosts[node.node_id])
     assert hosts[victim.node_id]
     with Load(studio) as load:
-        load.wait(0, answered=4)
+        load.wait(0, count=4)
         killed = time.monotonic()
         studio.nodes.remove_node(victim, allow_graceful=False)
-        back = load.wait(killed, answered=4) - killed
+        back = load.wait(killed, count=4) - killed
     print(f"a node killed: answers again after {back:.1f} s")
     assert all(map(clear, load.seen)), [one for one in load.seen if not clear(one)]
     # Its processes may live on for a moment, and the clients may not have needed all members.

@@ -90,24 +90,26 @@ def trace(tmp_path: Path) -> Path:
 @pytest.fixture
 def photos(tmp_path: Path, trace: Path) -> list[Photo]:
     """More than a piece of them, and no whole number of pieces."""
-    made = [
+    mixed = [
         Photo(tmp_path / f"{seed}.jpg", trace) for seed in range(3 * spread.PHOTOS_PER_TASK + 5)
     ]
-    for seed, photo in enumerate(made):
+    for seed, photo in enumerate(mixed):
         photo.path.write_bytes(picture(seed % 7, size=(40 + seed, 60)))
-    return made
+    return mixed
 
 
 @pytest.fixture(scope="module")
 def extractors(tmp_path_factory: pytest.TempPathFactory) -> list[Extractor]:
     """Two backbones, one of them with two looks at each photo."""
-    made = []
+    of_sizes = []
     for seed, size in enumerate((32, 48)):
         path = tmp_path_factory.mktemp("networks") / "network.xml"
         networks.write_tiny(path, classes=3, size=size, seed=seed)
         engine = OpenVINOEngine(path, precision="f32", streams=2)
-        made.append(Extractor(str(size), engine, recipe.Recipe((size, size), "tf"), network=path))
-    return [*made, dataclasses.replace(made[0], space="flipped", view="flip")]
+        of_sizes.append(
+            Extractor(str(size), engine, recipe.Recipe((size, size), "tf"), network=path)
+        )
+    return [*of_sizes, dataclasses.replace(of_sizes[0], space="flipped", view="flip")]
 
 
 def slow(photos: list[Photo], spent_s: float) -> list[Photo]:
@@ -134,18 +136,18 @@ def test_only_missing_features_are_computed_and_equal_to_the_bit(
     alone = features.extract(photos, extractors, FeatureStore(tmp_path / "alone"))
     store = FeatureStore(tmp_path / "spread")
     features.extract(photos[:9], extractors[1:2], store)
-    seen: list[tuple[int, int]] = []
+    steps: list[tuple[int, int]] = []
     together = features.extract(
-        photos, extractors, store, compute=spread.compute, progress=lambda *at: seen.append(at)
+        photos, extractors, store, compute=spread.compute, progress=lambda *at: steps.append(at)
     )
-    assert [own.tobytes() for own in together] == [own.tobytes() for own in alone]
-    assert seen[0] == (0, len(photos))
-    assert seen[-1] == (len(photos), len(photos))
+    assert [array.tobytes() for array in together] == [array.tobytes() for array in alone]
+    assert steps[0] == (0, len(photos))
+    assert steps[-1] == (len(photos), len(photos))
     assert [space.photos for space in store.spaces()] == [len(photos)] * 3
     features.extract(
-        photos, extractors, store, compute=spread.compute, progress=lambda *at: seen.append(at)
+        photos, extractors, store, compute=spread.compute, progress=lambda *at: steps.append(at)
     )
-    assert seen[-1] == (0, 0)
+    assert steps[-1] == (0, 0)
 
 
 def test_errors_on_a_node_reach_the_driver(
@@ -171,17 +173,17 @@ def test_stopping_keeps_computed_features_and_frees_the_cluster(
     cluster: Any, photos: list[Photo], extractors: list[Extractor], tmp_path: Path
 ) -> None:
     store = FeatureStore(tmp_path / "store")
-    kept: list[int] = []
+    stored_photos: list[int] = []
 
     def stop() -> bool:
-        kept.append(sum(space.photos for space in store.spaces()))
-        return len(kept) == 3
+        stored_photos.append(sum(space.photos for space in store.spaces()))
+        return len(stored_photos) == 3
 
     with pytest.raises(errors.Stopped):
         features.extract(
             slow(photos, 0.02), extractors[:1], store, compute=spread.compute, stop=stop
         )
-    assert kept == [0, features.BATCH, 2 * features.BATCH]
+    assert stored_photos == [0, features.BATCH, 2 * features.BATCH]
     wait_for_all_cores()
     assert sum(space.photos for space in store.spaces()) == 2 * features.BATCH
 
@@ -202,8 +204,10 @@ def teach(shapes: Path, home: Path, engines: Path, *options: str) -> bundles.Bun
     """What `triptych train` makes in a home of its own, with networks that are converted."""
     home.mkdir()
     (home / "engines").symlink_to(engines)
-    told = ["--name", "shapes", "--backbones", "lite0", "--precision", "f32"]
-    ran = CliRunner().invoke(main, ["train", str(shapes), *told, "--home", str(home), *options])
+    options_of_lite0 = ["--name", "shapes", "--backbones", "lite0", "--precision", "f32"]
+    ran = CliRunner().invoke(
+        main, ["train", str(shapes), *options_of_lite0, "--home", str(home), *options]
+    )
     assert ran.exit_code == 0, ran.output
     return bundles.find(home, "shapes")
 
@@ -231,8 +235,8 @@ def test_the_work_of_a_node_that_dies_is_done_elsewhere(
     trace: Path,
     tmp_path: Path,
 ) -> None:
-    asked = extractors[:1]
-    alone = features.extract(photos, asked, FeatureStore(tmp_path / "alone"))
+    requested = extractors[:1]
+    alone = features.extract(photos, requested, FeatureStore(tmp_path / "alone"))
     died = tmp_path / "died"
     wanted = [dataclasses.replace(photo, until=died) for photo in photos]
     cores = ray.cluster_resources()["CPU"] // len(cluster.list_all_nodes())
@@ -250,11 +254,11 @@ def test_the_work_of_a_node_that_dies_is_done_elsewhere(
     with ThreadPoolExecutor(1) as pool:
         killed = pool.submit(kill)
         together = features.extract(
-            wanted, asked, FeatureStore(tmp_path / "store"), compute=spread.compute
+            wanted, requested, FeatureStore(tmp_path / "store"), compute=spread.compute
         )
         print(f"all done {time.monotonic() - killed.result():.1f} s after a node was killed")
     cluster.add_node(num_cpus=cores)  # for whoever comes next
-    assert [own.tobytes() for own in together] == [own.tobytes() for own in alone]
+    assert [array.tobytes() for array in together] == [array.tobytes() for array in alone]
 
 
 def test_features_of_a_network_without_a_file_need_this_machine(

@@ -38,24 +38,24 @@ PER_CLASS = 8
 @pytest.fixture(scope="module")
 def projects(home: Path) -> Projects:
     """A project of discs and rays, and one with too few photos."""
-    found = Projects(home)
-    shapes = found.make("Jobs: shapes")
+    store = Projects(home)
+    shapes = store.make("Jobs: shapes")
     assert shapes.key == "jobs-shapes"
     for kind in ("discs", "rays"):
-        own = found.add_class(shapes.key, kind)
+        label = store.add_class(shapes.key, kind)
         for seed in range(PER_CLASS):
-            found.add(shapes.key, f"{seed}.png", shape_image(kind, 500 + seed), own.id)
-    begun = found.make("Jobs: begun")
-    only = found.add_class(begun.key, "discs")
-    found.add(begun.key, "1.png", shape_image("discs", 1), only.id)
-    return found
+            store.add(shapes.key, f"{seed}.png", shape_image(kind, 500 + seed), label.id)
+    begun = store.make("Jobs: begun")
+    only = store.add_class(begun.key, "discs")
+    store.add(begun.key, "1.png", shape_image("discs", 1), only.id)
+    return store
 
 
 @pytest.fixture
 def jobs(projects: Projects, home: Path) -> Iterator[Jobs]:
-    found = Jobs(projects, home, OPTIONS)
-    yield found
-    found.close()
+    queue = Jobs(projects, home, OPTIONS)
+    yield queue
+    queue.close()
 
 
 SERVER = """
@@ -81,18 +81,18 @@ def interrupted(projects: Projects, home: Path) -> Job:
         wait_for_process(job, home)
         server.kill()
     with contextlib.closing(Jobs(projects, home, OPTIONS)) as jobs:
-        found = jobs.state(job.id)
+        state = jobs.state(job.id)
     wait_for_process(job, home, gone=True)
-    return found
+    return state
 
 
 @pytest.fixture(scope="module")
-def taught(interrupted: Job, projects: Projects, home: Path) -> tuple[Job, list[Job]]:
+def completed(interrupted: Job, projects: Projects, home: Path) -> tuple[Job, list[Job]]:
     """The same job after it was resumed, and the states that were reported meanwhile."""
     with contextlib.closing(Jobs(projects, home, OPTIONS)) as jobs:
-        seen = [jobs.resume(interrupted.id)]
-        ended = wait(jobs, interrupted.id, watch=seen.append)
-    return ended, seen
+        reports = [jobs.resume(interrupted.id)]
+        ended = wait(jobs, interrupted.id, watch=reports.append)
+    return ended, reports
 
 
 def wait(
@@ -127,9 +127,9 @@ def process_of(job: Job, home: Path) -> int | None:
 def wait_for_process(job: Job, home: Path, *, gone: bool = False) -> int:
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
-        found = process_of(job, home)
-        if gone == (found is None):
-            return found or 0
+        process_id = process_of(job, home)
+        if gone == (process_id is None):
+            return process_id or 0
         time.sleep(0.02)
     pytest.fail(f"the process of {job} is {'still there' if gone else 'not there'}")
 
@@ -140,11 +140,13 @@ def test_a_job_whose_server_is_killed_is_interrupted(interrupted: Job) -> None:
     assert "it can go on" in interrupted.error
 
 
-def test_a_resumed_job_is_reported_until_its_end(taught: tuple[Job, list[Job]], home: Path) -> None:
-    job, seen = taught
-    assert seen[0].state == "waiting"
+def test_a_resumed_job_is_reported_until_its_end(
+    completed: tuple[Job, list[Job]], home: Path
+) -> None:
+    job, reports = completed
+    assert reports[0].state == "waiting"
     assert (job.state, job.error, job.left_s, job.rate) == ("done", None, None, None)
-    stages = list(dict.fromkeys(one.stage for one in seen if one.stage))
+    stages = list(dict.fromkeys(one.stage for one in reports if one.stage))
     assert [stage for stage in stages if stage in ("Computing features", "Training heads")] == [
         "Computing features",
         "Training heads",
@@ -160,58 +162,58 @@ def test_a_resumed_job_is_reported_until_its_end(taught: tuple[Job, list[Job]], 
 
 
 def test_the_bundles_predictions_have_the_photos_names(
-    taught: tuple[Job, list[Job]], home: Path, projects: Projects
+    completed: tuple[Job, list[Job]], home: Path, projects: Projects
 ) -> None:
     assert bundles.active(home, "jobs-shapes") is None, "nobody published it"
-    made = bundles.find(home, f"jobs-shapes@{taught[0].version}")
-    assert [label.name for label in made.labels] == ["discs", "rays"]
-    answers = made.predictions()
+    bundle = bundles.find(home, f"jobs-shapes@{completed[0].version}")
+    assert [label.name for label in bundle.labels] == ["discs", "rays"]
+    answers = bundle.predictions()
     assert answers is not None
-    known = {photo.digest for photo in projects.photos("jobs-shapes")}
-    assert set(answers.keys) == known
+    digests = {photo.digest for photo in projects.photos("jobs-shapes")}
+    assert set(answers.keys) == digests
     assert set(answers.sources) == {f"{k}/{n}.png" for k in ("discs", "rays") for n in range(8)}
-    assert answers.held.sum() == made.about["data"]["val"]
-    right = (answers.probs.argmax(axis=1) == answers.truth)[answers.held]
-    assert right.mean() == made.metrics["committee"]["top1"]
+    assert answers.held.sum() == bundle.about["data"]["val"]
+    correct = (answers.probs.argmax(axis=1) == answers.truth)[answers.held]
+    assert correct.mean() == bundle.metrics["committee"]["top1"]
 
 
 def test_each_number_of_the_report_has_its_photos(
-    taught: tuple[Job, list[Job]], projects: Projects, home: Path
+    completed: tuple[Job, list[Job]], projects: Projects, home: Path
 ) -> None:
-    found = review.open(projects, home, "jobs-shapes")
-    for row, truth in enumerate(found.labels):
-        for column, answer in enumerate(found.labels):
-            seen = found.cell(truth, answer)
-            assert len(seen) == found.metrics["confusion"][row][column]
-            assert all(one.photo is not None for one in seen)
-    assert len(found.cell(None, None)) == found.metrics["images"]
-    assert len(found.cell(None, None, held_out_only=False)) == 2 * PER_CLASS
-    assert found.changes == 0
+    reviewed = review.open(projects, home, "jobs-shapes")
+    for row, label in enumerate(reviewed.labels):
+        for column, answer in enumerate(reviewed.labels):
+            photos = reviewed.cell(label, answer)
+            assert len(photos) == reviewed.metrics["confusion"][row][column]
+            assert all(one.photo is not None for one in photos)
+    assert len(reviewed.cell(None, None)) == reviewed.metrics["images"]
+    assert len(reviewed.cell(None, None, held_out_only=False)) == 2 * PER_CLASS
+    assert reviewed.changes == 0
 
 
 def test_training_again_uses_the_previous_settings(
-    taught: tuple[Job, list[Job]], jobs: Jobs
+    completed: tuple[Job, list[Job]], jobs: Jobs
 ) -> None:
     job = jobs.again("jobs-shapes")
-    assert job.id != taught[0].id
+    assert job.id != completed[0].id
     assert {name: job.options[name] for name in LESSON} == LESSON
     jobs.stop(job.id)
     assert wait(jobs, job.id).state == "stopped"
 
 
 def test_a_job_survives_a_restart(
-    taught: tuple[Job, list[Job]], jobs: Jobs, projects: Projects
+    completed: tuple[Job, list[Job]], jobs: Jobs, projects: Projects
 ) -> None:
-    assert jobs.state(taught[0].id) == taught[0]
-    assert taught[0] in jobs.of("jobs-shapes")
+    assert jobs.state(completed[0].id) == completed[0]
+    assert completed[0] in jobs.of("jobs-shapes")
     assert jobs.of("jobs-begun") == []
     assert jobs.latest("jobs-begun") is None
     with pytest.raises(errors.Busy, match="This job is done"):
-        jobs.resume(taught[0].id)
+        jobs.resume(completed[0].id)
 
 
 def test_a_killed_training_process_is_reported(
-    taught: tuple[Job, list[Job]], jobs: Jobs, home: Path
+    completed: tuple[Job, list[Job]], jobs: Jobs, home: Path
 ) -> None:
     job = jobs.start("jobs-shapes", LESSON)
     os.kill(wait_for_process(job, home), signal.SIGKILL)
@@ -222,7 +224,9 @@ def test_a_killed_training_process_is_reported(
     assert ended.version is None
 
 
-def test_a_crash_reports_its_reason(taught: tuple[Job, list[Job]], jobs: Jobs, home: Path) -> None:
+def test_a_crash_reports_its_reason(
+    completed: tuple[Job, list[Job]], jobs: Jobs, home: Path
+) -> None:
     features, aside = home / "features.sqlite", home / "aside.sqlite"
     features.rename(aside)
     features.mkdir()  # a damaged file would be set aside and computed anew
@@ -244,9 +248,9 @@ def test_a_users_mistake_is_reported_as_it_is(jobs: Jobs, projects: Projects) ->
     # All photos of a class are taken away between start and turn.
     key = projects.make("Jobs: vanishing").key
     for kind in ("discs", "rays"):
-        own = projects.add_class(key, kind)
+        label = projects.add_class(key, kind)
         for seed in range(2):
-            projects.add(key, f"{seed}.png", shape_image(kind, 700 + seed), own.id)
+            projects.add(key, f"{seed}.png", shape_image(kind, 700 + seed), label.id)
     first = jobs.start("jobs-shapes", LESSON)
     job = jobs.start(key, LESSON)
     assert jobs.state(job.id).state == "waiting"
@@ -260,7 +264,7 @@ def test_a_users_mistake_is_reported_as_it_is(jobs: Jobs, projects: Projects) ->
 
 
 def test_stopping_a_job_starts_the_next(
-    taught: tuple[Job, list[Job]], jobs: Jobs, projects: Projects, home: Path
+    completed: tuple[Job, list[Job]], jobs: Jobs, projects: Projects, home: Path
 ) -> None:
     running = jobs.start("jobs-shapes", LESSON)
     with pytest.raises(errors.Busy, match="being taught already"):
@@ -280,7 +284,7 @@ def test_stopping_a_job_starts_the_next(
 
 
 def test_closing_the_studio_interrupts_its_job(
-    taught: tuple[Job, list[Job]], projects: Projects, home: Path
+    completed: tuple[Job, list[Job]], projects: Projects, home: Path
 ) -> None:
     jobs = Jobs(projects, home, OPTIONS)
     job = jobs.start("jobs-shapes", LESSON)
@@ -294,7 +298,7 @@ def test_closing_the_studio_interrupts_its_job(
 
 
 @pytest.mark.parametrize(
-    ("key", "lesson", "kind", "message"),
+    ("key", "options", "kind", "message"),
     [
         ("jobs-begun", LESSON, errors.SourceError, r"too few photos to train on \(discs: 1\)"),
         ("jobs-nowhere", LESSON, errors.UnknownName, "jobs-nowhere"),
@@ -323,14 +327,14 @@ def test_closing_the_studio_interrupts_its_job(
 )
 def test_impossible_jobs_are_refused_at_once(
     key: str,
-    lesson: dict[str, object],
+    options: dict[str, object],
     kind: type[errors.TriptychError],
     message: str,
     jobs: Jobs,
 ) -> None:
     before = jobs.of("jobs-shapes")
     with pytest.raises(kind, match=message):
-        jobs.start(key, lesson)
+        jobs.start(key, options)
     assert jobs.of("jobs-shapes") == before
 
 

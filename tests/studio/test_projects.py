@@ -122,8 +122,8 @@ def test_invalid_titles_are_refused(projects: Projects, title: str, message: str
 
 def test_a_new_title_leaves_the_key(projects: Projects, garden: Project) -> None:
     projects.rename(garden.key, "  Roof   terrace ")
-    found = projects.find(garden.key)
-    assert (found.key, found.title) == ("my-garden", "Roof terrace")
+    renamed = projects.find(garden.key)
+    assert (renamed.key, renamed.title) == ("my-garden", "Roof terrace")
 
 
 def test_an_unknown_project_is_refused(projects: Projects, garden: Project) -> None:
@@ -261,21 +261,21 @@ def test_photos_are_listed_by_class_and_part_page_by_page(
     assert names(class_id=ants.id, offset=1, limit=2) == ["1.jpg", "2.jpg"]
     assert names(class_id=ants.id, excluded=True) == ["4.jpg"]
     assert names(class_id=UNSORTED) == names(class_id=None) == ["7.jpg"]
-    found = projects.find(garden.key)
-    assert [own.photos for own in found.classes] == [4, 2]
-    assert (found.photos, found.excluded, found.unsorted) == (8, 1, 1)
+    project = projects.find(garden.key)
+    assert [label.photos for label in project.classes] == [4, 2]
+    assert (project.photos, project.excluded, project.unsorted) == (8, 1, 1)
 
 
 def test_files_of_photos_in_no_project_are_removed(
     projects: Projects, garden: Project, tmp_path: Path
 ) -> None:
     other = projects.make("Other").key
-    shared, own = add(projects, garden.key, range(2))
+    shared, unshared = add(projects, garden.key, range(2))
     add(projects, other, range(1))
-    assert projects.erase(garden.key, [shared.digest, own.digest]) == 2
+    assert projects.erase(garden.key, [shared.digest, unshared.digest]) == 2
     assert projects.read(shared.digest) == small(0)
     with pytest.raises(errors.UnknownName):
-        projects.read(own.digest)
+        projects.read(unshared.digest)
     projects.remove(other)
     assert files_below(tmp_path / "studio" / "photos") == []
     assert files_below(tmp_path / "studio" / "thumbs") == []
@@ -354,7 +354,7 @@ def carry_out(
     projects: Projects, key: str, digests: list[str], step: tuple[str, set[int] | None, str | None]
 ) -> None:
     what, some, name = step
-    ids = {own.name: own.id for own in projects.find(key).classes}
+    ids = {label.name: label.id for label in projects.find(key).classes}
     which = [digests[n] for n in some or ()]
     match what:
         case "move":
@@ -388,7 +388,7 @@ def test_any_sequence_of_decisions_and_undoing_equals_a_model(
         if step[2] is None or step[2] in model.alive:
             model.step(*step)
             carry_out(shared, key, digests, step)
-    names = {own.id: own.name for own in shared.find(key).classes}
+    names = {label.id: label.name for label in shared.find(key).classes}
     photos = shared.photos(key, excluded=None)
     assert set(names.values()) == model.alive
     assert {
@@ -425,7 +425,7 @@ def test_undoing_restores_the_class_that_has_the_name_now(
     new = projects.add_class(garden.key, "Bees")
     projects.undo(garden.key)
     assert projects.photo(garden.key, photo.digest).class_id == new.id
-    assert [own.name for own in projects.find(garden.key).classes] == ["ants", "Bees"]
+    assert [label.name for label in projects.find(garden.key).classes] == ["ants", "Bees"]
 
 
 # Kills, threads and processes
@@ -453,19 +453,19 @@ def test_nothing_confirmed_is_lost_by_kills(
             worker.send_signal(signal.SIGKILL)
             confirmed += [line.split() for line in worker.stdout if line.endswith("\n")]
         assert worker.returncode == -signal.SIGKILL
-    found = Projects(tmp_path)
+    reopened = Projects(tmp_path)
     bees = garden.classes[1].id
-    said = [line for line in confirmed if line != ["ready"]]
-    assert len(said) > 20
-    for what, seed, digest in said:
-        assert found.read(digest) == small(int(seed))
-        photo = found.photo(garden.key, digest)
+    messages = [line for line in confirmed if line != ["ready"]]
+    assert len(messages) > 20
+    for what, seed, digest in messages:
+        assert reopened.read(digest) == small(int(seed))
+        photo = reopened.photo(garden.key, digest)
         assert what == "added" or photo.class_id == bees
-    every = found.photos(garden.key, limit=-1)
-    assert all(found.read(photo.digest) for photo in every)
-    moved = {decision.digest for decision in found.history(garden.key, limit=-1)}
+    every = reopened.photos(garden.key, limit=-1)
+    assert all(reopened.read(photo.digest) for photo in every)
+    moved = {decision.digest for decision in reopened.history(garden.key, limit=-1)}
     assert moved == {photo.digest for photo in every if photo.class_id == bees}
-    with found.database.reading() as db:
+    with reopened.database.reading() as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
@@ -473,17 +473,17 @@ def test_concurrent_writers_and_readers(
     projects: Projects, garden: Project, tmp_path: Path
 ) -> None:
     done = threading.Event()
-    seen: list[int] = []
+    counts: list[int] = []
 
-    def look() -> None:
+    def read_repeatedly() -> None:
         while not done.is_set():
-            found = projects.find(garden.key)
+            project = projects.find(garden.key)
             listed = projects.photos(garden.key, limit=-1)
-            seen.append(len(listed))
-            assert found.photos >= sum(own.photos for own in found.classes)
+            counts.append(len(listed))
+            assert project.photos >= sum(label.photos for label in project.classes)
 
     with start(tmp_path, garden.key, 0, 15) as worker, ThreadPoolExecutor(3) as pool:
-        reader = pool.submit(look)
+        reader = pool.submit(read_repeatedly)
         # Both add what the other process adds, too.
         adders = [pool.submit(add, projects, garden.key, range(0, 30, step)) for step in (1, 2)]
         for adder in adders:
@@ -492,7 +492,7 @@ def test_concurrent_writers_and_readers(
         done.set()
         reader.result()
     assert worker.returncode == 0
-    assert seen == sorted(seen)
+    assert counts == sorted(counts)
     assert sorted(photo.name for photo in projects.photos(garden.key)) == sorted(
         f"{seed}.jpg" for seed in range(30)
     )
@@ -524,11 +524,11 @@ def test_tables_of_the_oldest_version_are_migrated(tmp_path: Path) -> None:
     db.close()
     projects = Projects(tmp_path)
     (garden,) = projects.all()
-    assert [(own.name, own.photos) for own in garden.classes] == [("ants", 1), ("bees", 2)]
+    assert [(label.name, label.photos) for label in garden.classes] == [("ants", 1), ("bees", 2)]
     assert (garden.title, garden.photos, garden.excluded) == ("Garden", 4, 1)
     (decision,) = projects.undo(garden.key)
     assert (decision.before_name, decision.after_name) == ("ants", "bees")
-    assert [kept.verdict for kept in projects.inbox()] == [{"status": "unsure"}]
+    assert [photo.verdict for photo in projects.inbox()] == [{"status": "unsure"}]
     assert {finding.kind for finding in projects.findings(garden.key)} == {"small_class"}
     with projects.database.reading() as db:
         assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
@@ -548,8 +548,10 @@ def test_migrations_run_once_in_order_and_atomically(tmp_path: Path) -> None:
 
 def test_the_database_can_be_created_concurrently(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda number: Projects(tmp_path).make(f"Project {number}"), range(8)))
-    assert len({project.key for project in made}) == 8
+        created = list(
+            pool.map(lambda number: Projects(tmp_path).make(f"Project {number}"), range(8))
+        )
+    assert len({project.key for project in created}) == 8
 
 
 def test_a_database_of_a_newer_version_is_refused(projects: Projects, tmp_path: Path) -> None:
@@ -594,11 +596,11 @@ def test_findings_are_beside_the_photos_they_concern(projects: Projects, garden:
     near = projects.add(garden.key, "near.jpg", picture(0, size=(90, 121)), bees.id)
     odd = projects.add(garden.key, "odd.png", picture(9), bees.id)
     projects.add(garden.key, "loose.jpg", picture(1, size=(90, 121)))
-    found = {finding.kind: finding for finding in projects.findings(garden.key)}
-    assert set(found) == {"label_conflict", "odd_format", "small_class"}
+    by_kind = {finding.kind: finding for finding in projects.findings(garden.key)}
+    assert set(by_kind) == {"label_conflict", "odd_format", "small_class"}
     first = projects.photos(garden.key)[0]
-    assert set(found["label_conflict"].sources) == {near.digest, first.digest}
-    assert found["odd_format"].sources == (odd.digest,)
+    assert set(by_kind["label_conflict"].sources) == {near.digest, first.digest}
+    assert by_kind["odd_format"].sources == (odd.digest,)
     projects.decide(garden.key, [near.digest], exclude=True)
     assert {finding.kind for finding in projects.findings(garden.key)} == {
         "imbalance",
@@ -698,7 +700,7 @@ def test_a_project_survives_export_and_import(
     for source, title in ((out, None), (tmp_path / "out.zip", "Zipped")):
         back = projects.import_from(source, title)
         assert back.title == title or back.title == "out"
-        assert [(own.name, own.photos) for own in back.classes] == [("ants", 4), ("bees", 3)]
+        assert [(label.name, label.photos) for label in back.classes] == [("ants", 4), ("bees", 3)]
         again = tmp_path / "again" / back.key
         projects.export(back.key, again)
         assert {path.relative_to(again).as_posix() for path in files_below(again)} == set(written)
@@ -715,11 +717,14 @@ def test_one_class_can_be_imported_and_skipped_files_are_reported(
     for name in ("1.jpg", "twice.jpg"):
         (source / "con" / name).write_bytes(small(1))
     (source / "empty").mkdir()
-    told: list[triptych_data.Finding] = []
-    made = projects.import_from(source, report=told.append)
-    assert [(own.name, own.photos) for own in made.classes] == [("class con", 1), ("empty", 0)]
-    assert made.title == "only: one"
-    assert {finding.kind: finding.sources for finding in told} == {
+    findings: list[triptych_data.Finding] = []
+    imported = projects.import_from(source, report=findings.append)
+    assert [(label.name, label.photos) for label in imported.classes] == [
+        ("class con", 1),
+        ("empty", 0),
+    ]
+    assert imported.title == "only: one"
+    assert {finding.kind: finding.sources for finding in findings} == {
         "unreadable": ("con/text.jpg",),
         "exact_duplicate": ("con/1.jpg", "con/twice.jpg"),
     }
@@ -732,13 +737,13 @@ def test_a_file_in_two_classes_is_imported_into_the_first(
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(small(int(path.stem)))
-    told: list[triptych_data.Finding] = []
-    made = projects.import_from(tmp_path / "in", report=told.append)
-    assert [(own.name, own.photos) for own in made.classes] == [("ants", 1), ("bees", 1)]
-    assert [(finding.kind, finding.sources) for finding in told] == [
+    findings: list[triptych_data.Finding] = []
+    imported = projects.import_from(tmp_path / "in", report=findings.append)
+    assert [(label.name, label.photos) for label in imported.classes] == [("ants", 1), ("bees", 1)]
+    assert [(finding.kind, finding.sources) for finding in findings] == [
         ("label_conflict", ("ants/1.jpg", "bees/1.jpg"))
     ]
-    assert projects.history(made.key) == []
+    assert projects.history(imported.key) == []
 
 
 def test_a_source_without_photos_creates_no_project(projects: Projects, tmp_path: Path) -> None:
@@ -757,9 +762,12 @@ def test_hostile_names_in_an_archive_are_harmless(projects: Projects, tmp_path: 
         archive.writestr("/etc/ants/2.jpg", small(2))
         archive.writestr("/etc/<script>/3\x1b.jpg", small(3))
         archive.writestr("/etc/ants/.hidden.jpg", small(4))
-    made = projects.import_from(tmp_path / "bad.zip")
-    assert [(own.name, own.photos) for own in made.classes] == [("_script_", 1), ("ants", 1)]
-    projects.export(made.key, tmp_path / "out")
+    imported = projects.import_from(tmp_path / "bad.zip")
+    assert [(label.name, label.photos) for label in imported.classes] == [
+        ("_script_", 1),
+        ("ants", 1),
+    ]
+    projects.export(imported.key, tmp_path / "out")
     assert {path.relative_to(tmp_path).as_posix() for path in files_below(tmp_path / "out")} == {
         "out/_script_/3%1B.jpg",
         "out/ants/2.jpg",
@@ -784,8 +792,8 @@ def test_any_file_name_can_be_exported(
     projects.add(garden.key, name, small(1), bees.id)
     projects.add(garden.key, name, small(2), bees.id)
     projects.export(garden.key, tmp_path / "out")
-    found = {path.name for path in files_below(tmp_path / "out")}
-    assert found == {written, f"{written[:-4]} (2).jpg"}
+    exported = {path.name for path in files_below(tmp_path / "out")}
+    assert exported == {written, f"{written[:-4]} (2).jpg"}
 
 
 def test_projects_on_the_command_line(projects: Projects, full: str, tmp_path: Path) -> None:
@@ -821,18 +829,18 @@ def waiting(projects: Projects) -> list[int]:
     """The ids of three photos in the inbox, the newest first."""
     for seed in range(3):
         projects.keep(f"{seed}.jpg", small(seed), {"seed": seed})
-    return [kept.id for kept in projects.inbox()]
+    return [photo.id for photo in projects.inbox()]
 
 
 def test_the_inbox_keeps_a_photo_once_with_its_newest_verdict(
     projects: Projects, waiting: list[int]
 ) -> None:
     projects.keep("again.jpg", small(0), {"seed": "new"})
-    found = projects.inbox()
-    assert [kept.id for kept in found] == waiting
-    assert [kept.verdict["seed"] for kept in found] == [2, 1, "new"]
-    assert projects.read(found[0].digest) == small(2)
-    assert [kept.id for kept in projects.inbox(offset=1, limit=1)] == waiting[1:2]
+    waiting_photos = projects.inbox()
+    assert [photo.id for photo in waiting_photos] == waiting
+    assert [photo.verdict["seed"] for photo in waiting_photos] == [2, 1, "new"]
+    assert projects.read(waiting_photos[0].digest) == small(2)
+    assert [photo.id for photo in projects.inbox(offset=1, limit=1)] == waiting[1:2]
     assert projects.waiting() == 3
 
 
@@ -851,7 +859,7 @@ def test_kept_photos_are_labelled_dismissed_and_restored(
     projects: Projects, garden: Project, waiting: list[int]
 ) -> None:
     ants = garden.classes[0].id
-    (known,) = add(projects, garden.key, range(2, 3))
+    (in_project,) = add(projects, garden.key, range(2, 3))
     projects.settle(waiting[:2], garden.key, ants)
     projects.dismiss(waiting[2:])
     assert projects.waiting() == 0
@@ -862,9 +870,9 @@ def test_kept_photos_are_labelled_dismissed_and_restored(
     with pytest.raises(errors.UnknownName, match="may have been dealt with"):
         projects.settle(waiting[:1], garden.key, ants)
     projects.reopen(waiting)
-    assert [kept.id for kept in projects.inbox()] == waiting
+    assert [photo.id for photo in projects.inbox()] == waiting
     # What the project had before stays there.
-    assert [photo.digest for photo in projects.photos(garden.key)] == [known.digest]
+    assert [photo.digest for photo in projects.photos(garden.key)] == [in_project.digest]
 
 
 def test_labelling_and_dismissing_are_atomic(
@@ -877,7 +885,7 @@ def test_labelling_and_dismissing_are_atomic(
     ):
         with pytest.raises(errors.UnknownName, match="no photo of number 99"):
             act([*waiting, 99])
-    assert [kept.id for kept in projects.inbox()] == waiting
+    assert [photo.id for photo in projects.inbox()] == waiting
     assert projects.find(garden.key).photos == 0
 
 
@@ -895,12 +903,12 @@ def test_dismissed_photos_are_deleted_after_an_hour(
 
 @pytest.mark.slow
 def test_the_sample_project_is_created_in_an_empty_studio(projects: Projects) -> None:
-    made = sample_images.make_project(projects)
-    assert [(own.name, own.photos) for own in made.classes] == [
+    sample = sample_images.make_project(projects)
+    assert [(label.name, label.photos) for label in sample.classes] == [
         ("apples", sample_images.PHOTOS),
         ("lemons", sample_images.PHOTOS),
         ("pears", sample_images.PHOTOS),
     ]
-    assert projects.findings(made.key) == []
-    assert projects.history(made.key) == []
-    assert projects.photos(made.key)[0].name == "apples 01.jpg"
+    assert projects.findings(sample.key) == []
+    assert projects.history(sample.key) == []
+    assert projects.photos(sample.key)[0].name == "apples 01.jpg"

@@ -85,9 +85,9 @@ def test_rebuild_makes_a_project_of_all_photos(lost, how):
     assert "recovered-photos: 4 photos, none with a class" in ran.output
     assert f"Left out, as it is no photo any more: {photos[0]}" in ran.output
     projects = Projects(lost)
-    found = projects.photos("recovered-photos", class_id=UNSORTED)
-    assert {photo.digest for photo in found} == {path.name for path in photos[1:]}
-    for photo in found:
+    recovered = projects.photos("recovered-photos", class_id=UNSORTED)
+    assert {photo.digest for photo in recovered} == {path.name for path in photos[1:]}
+    for photo in recovered:
         assert hashlib.sha256(projects.read(photo.digest)).hexdigest() == photo.digest
     assert path.with_name("studio.sqlite.lost").exists() == (how != "missing")
 
@@ -107,9 +107,9 @@ def test_the_server_reports_a_lost_database_and_still_classifies(lost):
         assert connection.getresponse().read() == b"ok"
         connection.request("GET", "/projects", headers={"Accept": "application/json"})
         response = connection.getresponse()
-        said = response.read().decode()
+        text = response.read().decode()
         connection.close()
     assert response.status == 500
-    assert "their database studio.sqlite is missing" in said
-    assert str(lost) not in said
+    assert "their database studio.sqlite is missing" in text
+    assert str(lost) not in text
     assert not database(lost).exists()

@@ -35,13 +35,13 @@ JSON = {"Accept": "application/json"}
 @pytest.fixture(scope="module")
 def garden(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a project that was trained once."""
-    door = Projects(tmp_path_factory.mktemp("garden"))
-    trained_project.train(door, trained_project.create(door))
-    return door.home
+    projects = Projects(tmp_path_factory.mktemp("garden"))
+    trained_project.train(projects, trained_project.create(projects))
+    return projects.home
 
 
 @pytest.fixture
-def door(garden: Path, tmp_path: Path) -> Projects:
+def projects(garden: Path, tmp_path: Path) -> Projects:
     return Projects(Path(shutil.copytree(garden, tmp_path / "home")))
 
 
@@ -51,111 +51,121 @@ def key() -> str:
 
 
 @pytest.fixture
-def client(door: Projects, key: str, registry: Registry) -> FlaskClient:
-    app: Flask = create_app(settings.load({}, home=door.home), registry)
+def client(projects: Projects, key: str, registry: Registry) -> FlaskClient:
+    app: Flask = create_app(settings.load({}, home=projects.home), registry)
     return app.test_client()
 
 
-def digest(door: Projects, key: str, name: str) -> str:
-    return trained_project.photos_by_name(door, key)[name].digest
+def digest(projects: Projects, key: str, name: str) -> str:
+    return trained_project.photos_by_name(projects, key)[name].digest
 
 
-def home_of(door: Projects, key: str, name: str) -> str | None:
-    names = {own.id: own.name for own in door.find(key).classes}
-    return names.get(trained_project.photos_by_name(door, key)[name].class_id or 0)
+def home_of(projects: Projects, key: str, name: str) -> str | None:
+    names = {label.id: label.name for label in projects.find(key).classes}
+    return names.get(trained_project.photos_by_name(projects, key)[name].class_id or 0)
 
 
-def class_id(door: Projects, key: str, name: str) -> int:
-    return next(own.id for own in door.find(key).classes if own.name == name)
+def class_id(projects: Projects, key: str, name: str) -> int:
+    return next(label.id for label in projects.find(key).classes if label.name == name)
 
 
-def review(door: Projects, key: str, version: int | None = None) -> studio_review.Review:
-    return studio_review.open(door, door.home, key, version)
+def review(projects: Projects, key: str, version: int | None = None) -> studio_review.Review:
+    return studio_review.open(projects, projects.home, key, version)
 
 
 # ------------------------------------------------------------------ what is shown
 
 
-def test_each_cell_of_the_matrix_has_the_photos_that_it_counts(door: Projects, key: str) -> None:
-    found = review(door, key)
-    for row, truth in enumerate(found.labels):
-        for column, answer in enumerate(found.labels):
-            seen = found.cell(truth, answer)
-            assert len(seen) == found.metrics["confusion"][row][column]
-            assert {(one.truth, one.answer) for one in seen} <= {(truth, answer)}
-    assert [one.name for one in found.cell("ants", "bees")] == ["ants-1.png"]
-    all_of_them = found.cell("ants", "bees", held_out_only=False)
+def test_each_cell_of_the_matrix_has_the_photos_that_it_counts(
+    projects: Projects, key: str
+) -> None:
+    opened = review(projects, key)
+    for row, label in enumerate(opened.labels):
+        for column, answer in enumerate(opened.labels):
+            photos = opened.cell(label, answer)
+            assert len(photos) == opened.metrics["confusion"][row][column]
+            assert {(one.truth, one.answer) for one in photos} <= {(label, answer)}
+    assert [one.name for one in opened.cell("ants", "bees")] == ["ants-1.png"]
+    all_of_them = opened.cell("ants", "bees", held_out_only=False)
     assert [one.name for one in all_of_them] == ["ants-3.png", "ants-1.png"]  # the surest first
 
 
-def test_a_cell_of_an_untrained_class_is_refused(door: Projects, key: str) -> None:
+def test_a_cell_of_an_untrained_class_is_refused(projects: Projects, key: str) -> None:
     with pytest.raises(errors.UnknownName, match="has no class 'moths'; expected one of: an"):
-        review(door, key).cell("moths", None)
+        review(projects, key).cell("moths", None)
 
 
-def test_the_mistakes_are_those_of_the_report(door: Projects, key: str) -> None:
-    found = review(door, key)
-    told = [(row["source"], row["answer"]) for row in found.metrics["mistakes"]]
-    assert [(one.name, one.answer) for one in found.mistakes()] == told == [("ants-1.png", "bees")]
+def test_the_mistakes_are_those_of_the_report(projects: Projects, key: str) -> None:
+    opened = review(projects, key)
+    reported = [(row["source"], row["answer"]) for row in opened.metrics["mistakes"]]
+    assert (
+        [(one.name, one.answer) for one in opened.mistakes()]
+        == reported
+        == [("ants-1.png", "bees")]
+    )
 
 
-def label_issues(door: Projects, key: str) -> list[tuple[str, str]]:
-    return [(one.reviewed.name, one.suggested.name) for one in review(door, key).label_issues()]
+def label_issues(projects: Projects, key: str) -> list[tuple[str, str]]:
+    return [(one.reviewed.name, one.suggested.name) for one in review(projects, key).label_issues()]
 
 
-def test_likely_label_errors_come_first(door: Projects, key: str) -> None:
-    first, *others = label_issues(door, key)
+def test_likely_label_errors_come_first(projects: Projects, key: str) -> None:
+    first, *others = label_issues(projects, key)
     assert first == ("ants-3.png", "bees")
     assert set(others) == {("ants-1.png", "bees"), ("bees-3.png", "wasps")}
 
 
-def test_confirmed_photos_are_no_longer_listed(door: Projects, key: str) -> None:
-    door.decide(key, [digest(door, key, "ants-3.png")], class_id=class_id(door, key, "bees"))
-    door.confirm(key, [digest(door, key, "ants-1.png")])
-    door.decide(key, [digest(door, key, "bees-3.png")], exclude=True)
-    assert label_issues(door, key) == []
-    door.undo(key)
-    assert label_issues(door, key) == [("bees-3.png", "wasps")]
-    door.undo(key)
-    assert ("ants-1.png", "bees") in label_issues(door, key)
+def test_confirmed_photos_are_no_longer_listed(projects: Projects, key: str) -> None:
+    projects.decide(
+        key, [digest(projects, key, "ants-3.png")], class_id=class_id(projects, key, "bees")
+    )
+    projects.confirm(key, [digest(projects, key, "ants-1.png")])
+    projects.decide(key, [digest(projects, key, "bees-3.png")], exclude=True)
+    assert label_issues(projects, key) == []
+    projects.undo(key)
+    assert label_issues(projects, key) == [("bees-3.png", "wasps")]
+    projects.undo(key)
+    assert ("ants-1.png", "bees") in label_issues(projects, key)
 
 
-def test_moving_a_confirmed_photo_lists_it_again(door: Projects, key: str) -> None:
-    own = [digest(door, key, "ants-1.png")]
-    door.confirm(key, own)
-    door.decide(key, own, class_id=class_id(door, key, "wasps"))
-    assert door.confirmed(key) == frozenset()
-    assert ("ants-1.png", "bees") in label_issues(door, key)
+def test_moving_a_confirmed_photo_lists_it_again(projects: Projects, key: str) -> None:
+    digests = [digest(projects, key, "ants-1.png")]
+    projects.confirm(key, digests)
+    projects.decide(key, digests, class_id=class_id(projects, key, "wasps"))
+    assert projects.confirmed(key) == frozenset()
+    assert ("ants-1.png", "bees") in label_issues(projects, key)
 
 
-def test_a_renamed_class_is_recognised_by_its_photos(door: Projects, key: str) -> None:
-    door.rename_class(key, class_id(door, key, "bees"), "honey bees")
-    assert label_issues(door, key)[0] == ("ants-3.png", "honey bees")
-    assert review(door, key).changes == 0
+def test_a_renamed_class_is_recognised_by_its_photos(projects: Projects, key: str) -> None:
+    projects.rename_class(key, class_id(projects, key, "bees"), "honey bees")
+    assert label_issues(projects, key)[0] == ("ants-3.png", "honey bees")
+    assert review(projects, key).changes == 0
 
 
-def test_changes_since_the_training_are_counted(door: Projects, key: str) -> None:
-    assert review(door, key).changes == 0
-    door.decide(key, [digest(door, key, "ants-3.png")], class_id=class_id(door, key, "bees"))
-    door.decide(key, [digest(door, key, "bees-3.png")], exclude=True)
-    door.add(key, "new.png", squares(99), class_id(door, key, "ants"))
-    door.erase(key, [digest(door, key, "wasps-3.png")])
-    assert review(door, key).changes == 4
+def test_changes_since_the_training_are_counted(projects: Projects, key: str) -> None:
+    assert review(projects, key).changes == 0
+    projects.decide(
+        key, [digest(projects, key, "ants-3.png")], class_id=class_id(projects, key, "bees")
+    )
+    projects.decide(key, [digest(projects, key, "bees-3.png")], exclude=True)
+    projects.add(key, "new.png", squares(99), class_id(projects, key, "ants"))
+    projects.erase(key, [digest(projects, key, "wasps-3.png")])
+    assert review(projects, key).changes == 4
 
 
-def test_a_removed_photo_is_still_listed(door: Projects, key: str) -> None:
-    door.erase(key, [digest(door, key, "ants-1.png")])
-    found = review(door, key)
-    (seen,) = found.cell("ants", "bees")
-    assert (seen.name, seen.photo) == ("ants-1.png", None)
-    assert found.status_of(seen.photo) == "no longer in the project"
+def test_a_removed_photo_is_still_listed(projects: Projects, key: str) -> None:
+    projects.erase(key, [digest(projects, key, "ants-1.png")])
+    opened = review(projects, key)
+    (reviewed,) = opened.cell("ants", "bees")
+    assert (reviewed.name, reviewed.photo) == ("ants-1.png", None)
+    assert opened.status_of(reviewed.photo) == "no longer in the project"
 
 
 @pytest.mark.parametrize("odd", ["[]", "null", '{"committee": "good"}', "[" * 100_000])
 def test_damaged_metrics_are_named_and_projects_are_still_listed(
-    door: Projects, key: str, client: FlaskClient, odd: str
+    projects: Projects, key: str, client: FlaskClient, odd: str
 ) -> None:
-    (review(door, key).bundle.folder / "metrics.json").write_text(odd)
+    (review(projects, key).bundle.folder / "metrics.json").write_text(odd)
     page = client.get(f"/projects/{key}/result", headers={"Accept": "text/html"})
     assert page.status_code == 409
     assert "metrics.json" in page.text
@@ -166,19 +176,21 @@ def test_damaged_metrics_are_named_and_projects_are_still_listed(
 # ------------------------------------------------------------------ before and after
 
 
-def teach_again(door: Projects, key: str) -> None:
+def teach_again(projects: Projects, key: str) -> None:
     """ants-1 moves to the bees; the next version has ants-0 wrong, and measures ants-2, too."""
-    door.decide(key, [digest(door, key, "ants-1.png")], class_id=class_id(door, key, "bees"))
+    projects.decide(
+        key, [digest(projects, key, "ants-1.png")], class_id=class_id(projects, key, "bees")
+    )
     answers = dict(trained_project.PREDICTIONS)
     answers["ants-0.png"] = trained_project.Prediction((0.3, 0.1, 0.6), held=True)
     answers["bees-0.png"] = trained_project.Prediction((0.05, 0.95, 0.0), held=True)
     answers["ants-2.png"] = dataclasses.replace(answers["ants-2.png"], held=True)
-    trained_project.train(door, key, answers)
+    trained_project.train(projects, key, answers)
 
 
-def test_versions_are_compared_on_photos_held_out_from_both(door: Projects, key: str) -> None:
-    teach_again(door, key)
-    change = studio_review.compare(review(door, key, 1), review(door, key, 2))
+def test_versions_are_compared_on_photos_held_out_from_both(projects: Projects, key: str) -> None:
+    teach_again(projects, key)
+    change = studio_review.compare(review(projects, key, 1), review(projects, key, 2))
     assert (change.photos, change.only_one) == (6, 1)
     # By today's labels ants-1 was a bee all along.
     assert (change.before.right, change.after.right) == (6, 5)
@@ -190,29 +202,29 @@ def test_versions_are_compared_on_photos_held_out_from_both(door: Projects, key:
     assert by_name == {"ants": (1, 1, 0), "bees": (3, 3, 3), "wasps": (2, 2, 2)}
 
 
-def test_swapping_the_versions_turns_a_loss_into_a_gain(door: Projects, key: str) -> None:
-    teach_again(door, key)
-    change = studio_review.compare(review(door, key, 2), review(door, key, 1))
+def test_swapping_the_versions_turns_a_loss_into_a_gain(projects: Projects, key: str) -> None:
+    teach_again(projects, key)
+    change = studio_review.compare(review(projects, key, 2), review(projects, key, 1))
     assert [one.name for one in change.fixed] == ["ants-0.png"]
     assert change.gain.share == pytest.approx(1 / 6)
 
 
-def test_excluded_photos_are_not_compared(door: Projects, key: str) -> None:
-    teach_again(door, key)
-    door.decide(key, [digest(door, key, "ants-0.png")], exclude=True)
-    change = studio_review.compare(review(door, key, 1), review(door, key, 2))
+def test_excluded_photos_are_not_compared(projects: Projects, key: str) -> None:
+    teach_again(projects, key)
+    projects.decide(key, [digest(projects, key, "ants-0.png")], exclude=True)
+    change = studio_review.compare(review(projects, key, 1), review(projects, key, 2))
     assert (change.photos, change.before.right, change.after.right) == (5, 5, 5)
 
 
 def test_versions_without_common_photos_are_not_compared(
-    door: Projects, key: str, client: FlaskClient
+    projects: Projects, key: str, client: FlaskClient
 ) -> None:
     answers = {
         name: dataclasses.replace(one, held=not one.held)
         for name, one in trained_project.PREDICTIONS.items()
     }
-    trained_project.train(door, key, answers)
-    assert studio_review.compare(review(door, key, 1), review(door, key, 2)).photos == 0
+    trained_project.train(projects, key, answers)
+    assert studio_review.compare(review(projects, key, 1), review(projects, key, 2)).photos == 0
     page = client.get(f"/projects/{key}/result/compare?before=1&after=2").text
     assert "have no photos in common that can be compared: none was held out from both" in page
     assert (
@@ -238,9 +250,9 @@ def test_the_result_page(client: FlaskClient, key: str) -> None:
     assert "style=" not in page  # the policy forbids it
 
 
-def test_a_cell_shows_its_photos(client: FlaskClient, door: Projects, key: str) -> None:
+def test_a_cell_shows_its_photos(client: FlaskClient, projects: Projects, key: str) -> None:
     page = client.get(f"/projects/{key}/result/cell?truth=ants&answer=bees").text
-    assert re.findall(r'data-photo="(\w+)"', page) == [digest(door, key, "ants-1.png")]
+    assert re.findall(r'data-photo="(\w+)"', page) == [digest(projects, key, "ants-1.png")]
     assert "ants taken for bees" in page
     page = client.get(f"/projects/{key}/result/cell?truth=ants&photos=all").text
     assert page.count("data-photo=") == 4
@@ -258,15 +270,15 @@ def test_many_photos_are_shown_in_parts(client: FlaskClient, key: str, monkeypat
     assert "?photos=all&amp;from=5" in last
 
 
-def test_an_untrained_project_has_no_result(client: FlaskClient, door: Projects) -> None:
-    empty = door.make("Empty").key
+def test_an_untrained_project_has_no_result(client: FlaskClient, projects: Projects) -> None:
+    empty = projects.make("Empty").key
     answer = client.get(f"/projects/{empty}/result")
     assert answer.status_code == 200
     assert "Not taught yet" in answer.text
 
 
 @pytest.mark.parametrize(
-    ("address", "status", "said"),
+    ("address", "status", "message"),
     [
         ("nowhere/result", 404, "There is no project"),
         ("garden/result?version=7", 404, "garden@7"),
@@ -276,11 +288,11 @@ def test_an_untrained_project_has_no_result(client: FlaskClient, door: Projects)
     ],
 )
 def test_unknown_addresses_have_a_message(
-    client: FlaskClient, address: str, status: int, said: str
+    client: FlaskClient, address: str, status: int, message: str
 ) -> None:
     answer = client.get(f"/projects/{address}", headers=HTML)
     assert answer.status_code == status
-    assert said in answer.text
+    assert message in answer.text
 
 
 def test_the_report_has_a_strict_content_security_policy(client: FlaskClient, key: str) -> None:
@@ -292,29 +304,29 @@ def test_the_report_has_a_strict_content_security_policy(client: FlaskClient, ke
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_many_classes_are_listed_as_confused_pairs(client: FlaskClient, door: Projects) -> None:
+def test_many_classes_are_listed_as_confused_pairs(client: FlaskClient, projects: Projects) -> None:
     names = [f"kind {number:02}" for number in range(13)]
-    key = trained_project.create(door, title="Many", classes=names, each=1)
+    key = trained_project.create(projects, title="Many", classes=names, each=1)
     wrong = tuple(float(number == 1) for number in range(13))
     answers = {f"{name}-0.png": trained_project.Prediction(wrong, held=True) for name in names}
-    trained_project.train(door, key, answers, labels=names)
+    trained_project.train(projects, key, answers, labels=names)
     page = client.get(f"/projects/{key}/result").text
     assert 'class="matrix"' not in page
     assert page.count("taken for kind 01") == 12
 
 
 def test_a_version_without_predictions_is_shown_without_photos(
-    client: FlaskClient, door: Projects, key: str
+    client: FlaskClient, projects: Projects, key: str
 ) -> None:
-    made = bundles.find(door.home, f"{key}@1")
+    bundle = bundles.find(projects.home, f"{key}@1")
 
     def fill(folder: Path) -> dict[str, object]:
-        for name in set(made.about["files"]) - {"answers.npz"}:
+        for name in set(bundle.about["files"]) - {"answers.npz"}:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes((made.folder / name).read_bytes())
-        return {name: value for name, value in made.about.items() if name != "name"}
+            (folder / name).write_bytes((bundle.folder / name).read_bytes())
+        return {name: value for name, value in bundle.about.items() if name != "name"}
 
-    bundles.write(door.home, key, fill)
+    bundles.write(projects.home, key, fill)
     page = client.get(f"/projects/{key}/result").text
     assert "5\xa0of\xa06" in page
     assert "data-photo=" not in page
@@ -330,11 +342,11 @@ def test_the_old_address_of_label_issues_leads_to_the_new_one(
     assert answer.location == f"/projects/{key}/result/label-issues?version=1"
 
 
-def test_names_are_escaped_on_the_page(client: FlaskClient, door: Projects) -> None:
+def test_names_are_escaped_on_the_page(client: FlaskClient, projects: Projects) -> None:
     hostile = "<script>alert(1)</script>"
-    key = trained_project.create(door, title=hostile, classes=("a&amp", "b'c"), each=1)
+    key = trained_project.create(projects, title=hostile, classes=("a&amp", "b'c"), each=1)
     answers = {"a&amp-0.png": trained_project.Prediction((0.1, 0.9), held=True)}
-    trained_project.train(door, key, answers, labels=("a&amp", "b'c"))
+    trained_project.train(projects, key, answers, labels=("a&amp", "b'c"))
     for page in ("", "/cell?truth=a%26amp", "/label-issues"):
         text = client.get(f"/projects/{key}/result{page}").text
         assert "<script>alert" not in text
@@ -351,51 +363,53 @@ def decide(
     return client.post(f"/projects/{key}/decisions", data=fields, headers=headers)
 
 
-def test_a_photo_is_moved_and_moved_back(client: FlaskClient, door: Projects, key: str) -> None:
-    own, bees = digest(door, key, "ants-3.png"), class_id(door, key, "bees")
-    answer = decide(client, key, digest=own, do=f"move:{bees}").json
-    assert answer["photos"] == {own: "bees"}
+def test_a_photo_is_moved_and_moved_back(client: FlaskClient, projects: Projects, key: str) -> None:
+    photo, bees = digest(projects, key, "ants-3.png"), class_id(projects, key, "bees")
+    answer = decide(client, key, digest=photo, do=f"move:{bees}").json
+    assert answer["photos"] == {photo: "bees"}
     assert answer["undoable"] == "Moved ants-3.png to bees."
-    assert home_of(door, key, "ants-3.png") == "bees"
+    assert home_of(projects, key, "ants-3.png") == "bees"
     assert "Moved ants-3.png to bees." in client.get(f"/projects/{key}/result").text
     answer = client.post(f"/projects/{key}/decisions/undo", headers=JSON).json
-    assert answer["photos"] == {own: "ants"}
+    assert answer["photos"] == {photo: "ants"}
     assert answer["undoable"] is None
-    assert home_of(door, key, "ants-3.png") == "ants"
+    assert home_of(projects, key, "ants-3.png") == "ants"
 
 
-def test_several_photos_are_decided_at_once(client: FlaskClient, door: Projects, key: str) -> None:
-    both = [digest(door, key, name) for name in ("ants-1.png", "ants-3.png")]
-    bees = class_id(door, key, "bees")
+def test_several_photos_are_decided_at_once(
+    client: FlaskClient, projects: Projects, key: str
+) -> None:
+    both = [digest(projects, key, name) for name in ("ants-1.png", "ants-3.png")]
+    bees = class_id(projects, key, "bees")
     answer = decide(client, key, digest=both, do="move", to=str(bees)).json
     assert answer["undoable"] == "Moved 2 photos to bees."
     client.post(f"/projects/{key}/decisions/undo", headers=JSON)
-    assert home_of(door, key, "ants-1.png") == home_of(door, key, "ants-3.png") == "ants"
+    assert home_of(projects, key, "ants-1.png") == home_of(projects, key, "ants-3.png") == "ants"
 
 
-def test_excluding_and_including_again(client: FlaskClient, door: Projects, key: str) -> None:
-    own = digest(door, key, "ants-1.png")
-    assert decide(client, key, digest=own, do="exclude").json["photos"] == {own: "excluded"}
-    answer = decide(client, key, digest=own, do="include").json
-    assert answer["photos"] == {own: "ants"}
+def test_excluding_and_including_again(client: FlaskClient, projects: Projects, key: str) -> None:
+    photo = digest(projects, key, "ants-1.png")
+    assert decide(client, key, digest=photo, do="exclude").json["photos"] == {photo: "excluded"}
+    answer = decide(client, key, digest=photo, do="include").json
+    assert answer["photos"] == {photo: "ants"}
     assert answer["undoable"] == "Took ants-1.png in again."
 
 
-def test_a_label_is_confirmed(client: FlaskClient, door: Projects, key: str) -> None:
-    own = digest(door, key, "ants-3.png")
-    answer = decide(client, key, digest=own, do="right").json
-    assert answer["photos"] == {own: "ants, looked at and right"}
+def test_a_label_is_confirmed(client: FlaskClient, projects: Projects, key: str) -> None:
+    photo = digest(projects, key, "ants-3.png")
+    answer = decide(client, key, digest=photo, do="right").json
+    assert answer["photos"] == {photo: "ants, looked at and right"}
     assert answer["undoable"] == "Called ants-3.png right as ants."
-    assert own not in client.get(f"/projects/{key}/result/label-issues").text
+    assert photo not in client.get(f"/projects/{key}/result/label-issues").text
 
 
 def test_the_button_of_one_photo_ignores_the_selection(
-    client: FlaskClient, door: Projects, key: str
+    client: FlaskClient, projects: Projects, key: str
 ) -> None:
-    one, other = (digest(door, key, name) for name in ("ants-3.png", "ants-1.png"))
+    one, other = (digest(projects, key, name) for name in ("ants-3.png", "ants-1.png"))
     decide(client, key, digest=other, one=f"{one} exclude")
-    assert trained_project.photos_by_name(door, key)["ants-3.png"].excluded
-    assert not trained_project.photos_by_name(door, key)["ants-1.png"].excluded
+    assert trained_project.photos_by_name(projects, key)["ants-3.png"].excluded
+    assert not trained_project.photos_by_name(projects, key)["ants-1.png"].excluded
 
 
 @pytest.mark.parametrize(
@@ -410,16 +424,16 @@ def test_the_button_of_one_photo_ignores_the_selection(
     ],
 )
 def test_a_form_redirects_to_its_page(
-    client: FlaskClient, door: Projects, key: str, back: str, expected: str
+    client: FlaskClient, projects: Projects, key: str, back: str, expected: str
 ) -> None:
-    own = digest(door, key, "ants-3.png")
-    answer = decide(client, key, HTML, digest=own, do="exclude", back=back)
+    photo = digest(projects, key, "ants-3.png")
+    answer = decide(client, key, HTML, digest=photo, do="exclude", back=back)
     assert answer.status_code == 303
     assert answer.location == expected
 
 
 @pytest.mark.parametrize(
-    ("fields", "status", "said"),
+    ("fields", "status", "message"),
     [
         ({"do": "exclude"}, 400, "No photo was chosen"),
         ({"digest": "0" * 64, "do": "exclude"}, 404, "There is no photo"),
@@ -430,33 +444,38 @@ def test_a_form_redirects_to_its_page(
     ],
 )
 def test_impossible_decisions_are_refused_with_a_message(
-    client: FlaskClient, door: Projects, key: str, fields: dict[str, str], status: int, said: str
+    client: FlaskClient,
+    projects: Projects,
+    key: str,
+    fields: dict[str, str],
+    status: int,
+    message: str,
 ) -> None:
     if fields.get("digest") == "known":
-        fields = {**fields, "digest": digest(door, key, "ants-1.png")}
+        fields = {**fields, "digest": digest(projects, key, "ants-1.png")}
     answer = decide(client, key, **fields)
     assert answer.status_code == status
-    assert said in answer.json["error"]["message"]
-    assert door.history(key) == []
+    assert message in answer.json["error"]["message"]
+    assert projects.history(key) == []
 
 
 def test_decisions_from_other_sites_are_refused(
-    client: FlaskClient, door: Projects, key: str
+    client: FlaskClient, projects: Projects, key: str
 ) -> None:
     headers = {"Sec-Fetch-Site": "cross-site"}
-    own = digest(door, key, "ants-1.png")
-    assert decide(client, key, headers, digest=own, do="exclude").status_code == 403
-    assert door.history(key) == []
+    photo = digest(projects, key, "ants-1.png")
+    assert decide(client, key, headers, digest=photo, do="exclude").status_code == 403
+    assert projects.history(key) == []
 
 
-def test_all_decisions_are_listed(client: FlaskClient, door: Projects, key: str) -> None:
-    own = digest(door, key, "ants-1.png")
-    decide(client, key, digest=own, do="exclude")
-    decide(client, key, digest=own, do="right")
+def test_all_decisions_are_listed(client: FlaskClient, projects: Projects, key: str) -> None:
+    photo = digest(projects, key, "ants-1.png")
+    decide(client, key, digest=photo, do="exclude")
+    decide(client, key, digest=photo, do="right")
     client.post(f"/projects/{key}/decisions/undo", headers=JSON)
     page = client.get(f"/projects/{key}/decisions").text
-    said = re.findall(r"<span>(.*?)</span> <time", page)
-    assert said == [
+    listed = re.findall(r"<span>(.*?)</span> <time", page)
+    assert listed == [
         "Called ants-1.png right as ants. <small>undone</small>",
         "Excluded ants-1.png.",
     ]
@@ -499,11 +518,11 @@ def test_a_point_of_a_reliability_diagram_lies_in_its_interval(bins: list[dict])
 
 
 def test_training_again_says_why_it_is_impossible(
-    client: FlaskClient, door: Projects, key: str
+    client: FlaskClient, projects: Projects, key: str
 ) -> None:
-    everything = [photo.digest for photo in trained_project.photos_by_name(door, key).values()]
-    door.decide(key, everything, exclude=True)
+    everything = [photo.digest for photo in trained_project.photos_by_name(projects, key).values()]
+    projects.decide(key, everything, exclude=True)
     answer = client.post(f"/projects/{key}/retrain", headers=JSON)
     assert answer.status_code == 400
     assert "classes" in answer.json["error"]["message"]
-    assert job_table.JobTable(door.database).of(key) == []
+    assert job_table.JobTable(projects.database).of(key) == []

@@ -126,9 +126,9 @@ def slow_down(page) -> None:
     devtools.send("Emulation.setCPUThrottlingRate", {"rate": 6})
 
 
-def expect(shown):
+def expect(locator):
     """What a locator or a page must show, at once or in a while."""
-    return pytest.importorskip("playwright.sync_api").expect(shown)
+    return pytest.importorskip("playwright.sync_api").expect(locator)
 
 
 def wait_for(page, ask: Callable[[], object], wanted: object) -> None:
@@ -149,14 +149,14 @@ def follow(target) -> None:
 @contextlib.contextmanager
 def held_back(page, script: str) -> Iterator[None]:
     """Within it, a script of the page does not come: as where the way to the studio is slow."""
-    held = []
+    routes = []
 
     def hold(route) -> None:
-        held.append(route)
+        routes.append(route)
 
     page.route(f"**/{script}", hold)
     yield
-    for route in held:
+    for route in routes:
         route.continue_()
     page.unroute(f"**/{script}")
 

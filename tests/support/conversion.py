@@ -23,10 +23,10 @@ class LentWorker:
     One that still owes an answer is killed: whoever comes next would take it for theirs.
     """
 
-    def __init__(self, kept: dict[str, Worker], environment: Mapping[str, str]) -> None:
-        self._kept, self._backend, self._owed = kept, environment["KERAS_BACKEND"], 0
+    def __init__(self, workers: dict[str, Worker], environment: Mapping[str, str]) -> None:
+        self._kept, self._backend, self._owed = workers, environment["KERAS_BACKEND"], 0
         # Not kept while it is lent, so two at a time have a process each.
-        self._worker = kept.pop(self._backend, None) or Worker(
+        self._worker = workers.pop(self._backend, None) or Worker(
             convert.__name__, environment=environment
         )
 
@@ -56,9 +56,9 @@ class LentWorker:
 
 @pytest.fixture(scope="session")
 def _kept_workers() -> Iterator[dict[str, Worker]]:
-    kept: dict[str, Worker] = {}
-    yield kept
-    for worker in kept.values():
+    workers: dict[str, Worker] = {}
+    yield workers
+    for worker in workers.values():
         worker.close()
 
 

@@ -76,8 +76,8 @@ def write_tiny(path: Path, *, classes: int, size: int = 32, seed: int = 0) -> Pa
     kernel = rng.normal(0, 0.3, (64, 3, 5, 5)).astype(np.float32)
     zeros, steps = [0, 0], [2, 2]
     first = op.transpose(image, op.constant([0, 3, 1, 2]))
-    seen = op.relu(op.convolution(first, op.constant(kernel), steps, zeros, zeros, [1, 1]))
-    features = op.reduce_mean(seen, op.constant([2, 3]), keep_dims=False)
+    activations = op.relu(op.convolution(first, op.constant(kernel), steps, zeros, zeros, [1, 1]))
+    features = op.reduce_mean(activations, op.constant([2, 3]), keep_dims=False)
     weights = rng.normal(0, 0.3, (64, classes)).astype(np.float32)
     probs = op.softmax(op.matmul(features, op.constant(weights), False, False), 1)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,8 +98,10 @@ def write_colour_detector(path: Path, *, size: int = 64, hidden: bool = False) -
     one_against_others = np.eye(3, dtype=np.float32) * 1.5 - 0.5
     kernel = np.tile(one_against_others[:, :, None, None] / 64, (1, 1, 8, 8))
     first = op.transpose(image, op.constant([0, 3, 1, 2]))
-    seen = op.relu(op.convolution(first, op.constant(kernel), [8, 8], [0, 0], [0, 0], [1, 1]))
-    features = op.reduce_mean(seen, op.constant([2, 3]), keep_dims=False)
+    activations = op.relu(
+        op.convolution(first, op.constant(kernel), [8, 8], [0, 0], [0, 0], [1, 1])
+    )
+    features = op.reduce_mean(activations, op.constant([2, 3]), keep_dims=False)
     after: Any = features
     if hidden:
         shifted = op.subtract(features, op.constant(np.float32(0.01)))

@@ -117,14 +117,14 @@ def _garden(seconds_per_run: float) -> committee.Committee:
     random = np.random.default_rng(0)
     greys = random.normal(0.5, 0.02, (99, 3))
     digests = random.integers(0, 256, (99, 32), np.uint8)
-    taught = ood.fit(greys, digests=digests, labels=np.arange(99) % len(FLOWERS))
+    reference = ood.fit(greys, digests=digests, labels=np.arange(99) % len(FLOWERS))
     members = [
         committee.Member(
             row.name,
             GreyEngine(steepness=4 + seat / 2, seconds_per_run=seconds_per_run),
             Recipe((16, 16), "tf"),
             cost=row.multiply_adds / 1e9,
-            ood=None if seat else taught,
+            ood=None if seat else reference,
         )
         for seat, row in enumerate(committee.backbones("lite"))
     ]
@@ -141,14 +141,14 @@ def _garden(seconds_per_run: float) -> committee.Committee:
 
 def bundle_classifier(home: Path, name: str) -> Classifier:
     """A fake engine over a bundle of `bundles.write_with_metrics`, with its classes."""
-    made = bundles.find(home, name)
-    bundles.check_files(made.folder, made.about)
-    row = made.about["members"][0]
+    bundle = bundles.find(home, name)
+    bundles.check_files(bundle.folder, bundle.about)
+    row = bundle.about["members"][0]
     member = committee.Member(
-        row["name"], FakeEngine(len(made.labels)), Recipe((16, 16), "tf"), cost=1.0
+        row["name"], FakeEngine(len(bundle.labels)), Recipe((16, 16), "tf"), cost=1.0
     )
     plain = params.unfitted([1.0], [1.0])
-    return Classifier(committee.Committee(made.name, (member,), made.labels, plain))
+    return Classifier(committee.Committee(bundle.name, (member,), bundle.labels, plain))
 
 
 def catalogue(*names: str) -> Callable[[], dict[str, list[int]]]:
@@ -209,7 +209,7 @@ def main(kind: str, *arguments: str) -> None:
     """Serve until told to stop."""
     if kind == "fake":
         port, seconds = [*map(float, arguments), 0.0, 0.0][:2]
-        chosen = settings.load(os.environ, port=int(port))
+        in_force = settings.load(os.environ, port=int(port))
         registry = Registry(
             lambda name: fake_classifier(name, seconds_per_run=seconds),
             catalogue("lite", "classic", GARDEN, NURSERY),
@@ -220,7 +220,7 @@ def main(kind: str, *arguments: str) -> None:
         registry.get(NURSERY)
     else:
         home = Path(arguments[0])
-        chosen = settings.load(os.environ, port=0, home=home)
+        in_force = settings.load(os.environ, port=0, home=home)
         load = {"bundles": bundle_classifier, "training": _trained_classifier}[kind]
         default = bundles.names(home)[0] if kind == "bundles" else "lite"
         registry = Registry(
@@ -229,7 +229,7 @@ def main(kind: str, *arguments: str) -> None:
             default,
             missing=lambda name: [],
         )
-    server.serve(chosen, registry, lambda line: print(line, flush=True))
+    server.serve(in_force, registry, lambda line: print(line, flush=True))
 
 
 def _trained_classifier(home: Path, name: str) -> Classifier:

@@ -53,37 +53,39 @@ PREDICTIONS = {
 
 
 def create(
-    door: Projects, *, title: str = "Garden", classes: Sequence[str] = CLASSES, each: int = 4
+    projects: Projects, *, title: str = "Garden", classes: Sequence[str] = CLASSES, each: int = 4
 ) -> str:
     """Create a project with the same number of photos in each class.
 
     Returns:
         Its key.
     """
-    made = door.make(title)
-    ids = {name: door.add_class(made.key, name).id for name in classes}
-    for number, name in enumerate(f"{own}-{count}.png" for own in classes for count in range(each)):
-        door.add(made.key, name, squares(number + 1), ids[name.partition("-")[0]])
-    return made.key
+    project = projects.make(title)
+    ids = {name: projects.add_class(project.key, name).id for name in classes}
+    for number, name in enumerate(
+        f"{class_name}-{count}.png" for class_name in classes for count in range(each)
+    ):
+        projects.add(project.key, name, squares(number + 1), ids[name.partition("-")[0]])
+    return project.key
 
 
-def photos_by_name(door: Projects, key: str) -> dict[str, ProjectPhoto]:
+def photos_by_name(projects: Projects, key: str) -> dict[str, ProjectPhoto]:
     """The photos of a project by name."""
-    return {one.name: one for one in door.photos(key, excluded=None, limit=-1)}
+    return {one.name: one for one in projects.photos(key, excluded=None, limit=-1)}
 
 
 def train(
-    door: Projects,
+    projects: Projects,
     key: str,
     answers: Mapping[str, Prediction] = PREDICTIONS,
     *,
     labels: Sequence[str] = CLASSES,
 ) -> bundles.Bundle:
     """Write the next version of a project's committee, with these predictions for its photos."""
-    photos, found = photos_by_name(door, key), door.find(key)
-    names = {own.id: own.name for own in found.classes}
+    photos, project = photos_by_name(projects, key), projects.find(key)
+    names = {label.id: label.name for label in project.classes}
     homes = [names.get(photos[name].class_id or 0, labels[0]) for name in answers]
-    kept = OOFPredictions(
+    predictions = OOFPredictions(
         digests=np.array([list(bytes.fromhex(photos[name].digest)) for name in answers], np.uint8),
         truth=np.array([list(labels).index(home) for home in homes], np.int64),
         probs=np.array([one.probs for one in answers.values()], np.float32),
@@ -92,13 +94,13 @@ def train(
     )
 
     def fill(folder: Path) -> dict[str, Any]:
-        kept.save(folder)
-        (folder / "metrics.json").write_text(json.dumps(_figures(kept, labels)))
+        predictions.save(folder)
+        (folder / "metrics.json").write_text(json.dumps(_figures(predictions, labels)))
         (folder / "report.html").write_text("<!doctype html><title>Report</title><p>All of it.")
-        place = folder / "members" / "one"
-        place.mkdir(parents=True)
+        member_folder = folder / "members" / "one"
+        member_folder.mkdir(parents=True)
         for name in ("network.xml", "network.bin"):
-            (place / name).touch()
+            (member_folder / name).touch()
         return {
             "labels": [{"name": name, "id": name} for name in labels],
             "members": [{"name": "one", "recipe": {"size": [8, 8], "scaling": "tf"}, "cost": 1.0}],
@@ -106,23 +108,26 @@ def train(
             "doubt": None,
             "data": {
                 "name": "table",
-                "train": int((~kept.held).sum()),
-                "val": int(kept.held.sum()),
+                "train": int((~predictions.held).sum()),
+                "val": int(predictions.held.sum()),
             },
             "created": "2026-01-02T03:04:05+00:00",
         }
 
-    return bundles.write(door.home, key, fill)
+    return bundles.write(projects.home, key, fill)
 
 
-def _figures(kept: OOFPredictions, labels: Sequence[str]) -> dict[str, Any]:
-    held = kept.held
+def _figures(predictions: OOFPredictions, labels: Sequence[str]) -> dict[str, Any]:
+    held_out = predictions.held
     outcome = evaluation.Predictions(
         labels=tuple(labels),
-        truth=kept.truth[held],
-        members={"one": kept.probs[held], "two": (kept.probs[held] + 1 / len(labels)) / 2},
-        committee=kept.probs[held],
-        sources=tuple(kept.sources[held]),
+        truth=predictions.truth[held_out],
+        members={
+            "one": predictions.probs[held_out],
+            "two": (predictions.probs[held_out] + 1 / len(labels)) / 2,
+        },
+        committee=predictions.probs[held_out],
+        sources=tuple(predictions.sources[held_out]),
     )
     curve = [{"images_per_class": 1, "top1": [0.5, 0.7]}, {"images_per_class": 2, "top1": [0.8, 1]}]
     return {**evaluation.metrics_of(outcome), "learning_curve": curve}

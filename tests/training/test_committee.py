@@ -33,7 +33,7 @@ def features_of(wrong: set[int]) -> FeatureSet:
     """Two clouds of features; some training photos are in the wrong class."""
     rng = np.random.default_rng(3)
     true = np.arange(TRAIN + VAL) % 2
-    labels = [1 - own if number in wrong else own for number, own in enumerate(true.tolist())]
+    labels = [1 - array if number in wrong else array for number, array in enumerate(true.tolist())]
     photos = [
         data.LabelledPhoto(f"{n}.jpg", label, hashlib.sha256(bytes([n])).digest(), n, bytes)
         for n, label in enumerate(labels)
@@ -44,12 +44,12 @@ def features_of(wrong: set[int]) -> FeatureSet:
     ]
     return FeatureSet(
         classes=("ants", "bees"),
-        train=[own[:TRAIN] for own in features],
-        augmented=[own[:0] for own in features],
+        train=[array[:TRAIN] for array in features],
+        augmented=[array[:0] for array in features],
         train_truth=np.array(labels[:TRAIN]),
         folds=data.folds(photos[:TRAIN], 5, seed=0),
         train_photos=photos[:TRAIN],
-        val=[own[TRAIN:] for own in features],
+        val=[array[TRAIN:] for array in features],
         val_truth=np.array(labels[TRAIN:]),
         val_photos=photos[TRAIN:],
     )
@@ -60,10 +60,10 @@ def test_each_prediction_is_by_heads_that_were_not_trained_on_the_photo() -> Non
     photos = features_of(wrong)
     committee = committees.train(photos, ROWS, TrainingConfig())
     predictions = committees.oof_predictions(photos, committee, committee)
-    rows, given = sorted(wrong), photos.train_truth[sorted(wrong)]
+    rows, labels = sorted(wrong), photos.train_truth[sorted(wrong)]
     for member, features in zip(committee.members, photos.train, strict=True):
         overfitted = member.fit.head.probs(features)
-        assert (predictions.probs[rows, given] < overfitted[rows, given] / 2).all()
+        assert (predictions.probs[rows, labels] < overfitted[rows, labels] / 2).all()
     disagrees = predictions.probs.argmax(axis=1) != predictions.truth
     assert set(np.nonzero(disagrees)[0].tolist()) == wrong
     assert predictions.held.tolist() == [False] * TRAIN + [True] * VAL
@@ -84,9 +84,11 @@ def test_the_order_in_which_members_finish_does_not_matter(
 ) -> None:
     """One member's heads are not begun before the other is ready."""
     photos = features_of({4})
-    given: dict[str, Any] = {"folds": photos.folds, "classes": 2, "seed": 0}
+    options: dict[str, Any] = {"folds": photos.folds, "classes": 2, "seed": 0}
     with concurrency.ArrayThreads():
-        alone = [heads.fit("linear", array, photos.train_truth, **given) for array in photos.train]
+        alone = [
+            heads.fit("linear", array, photos.train_truth, **options) for array in photos.train
+        ]
     ready, fit = threading.Event(), heads.fit
 
     def fit_in_turn(kind: str, features: Array, *arrays: Array, **options: Any) -> CrossFittedHead:

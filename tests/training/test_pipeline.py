@@ -89,8 +89,8 @@ def test_the_command_prints_accuracy_and_how_to_classify(
 
 def test_the_bundle_is_complete(shapes: bundles.Bundle) -> None:
     member = "members/EfficientNetLite0"
-    found = {p.relative_to(shapes.folder).as_posix() for p in shapes.folder.rglob("*")}
-    assert found == {
+    files = {p.relative_to(shapes.folder).as_posix() for p in shapes.folder.rglob("*")}
+    assert files == {
         "bundle.json",
         "labels.txt",
         "learned.txt",
@@ -106,7 +106,7 @@ def test_the_bundle_is_complete(shapes: bundles.Bundle) -> None:
         f"{member}/taught.npz",
     }
     assert set(shapes.about["files"]) == {
-        name for name in found if not name.endswith(("bundle.json", "members", "Lite0"))
+        name for name in files if not name.endswith(("bundle.json", "members", "Lite0"))
     }
     assert (shapes.folder / "labels.txt").read_text().split() == list(SHAPES)
     assert shapes.about["data"]["held_out"]
@@ -132,9 +132,11 @@ def test_metrics_card_and_report_agree(shapes: bundles.Bundle) -> None:
 def test_too_few_photos_to_promise_are_reported_everywhere(
     trained: Result, shapes: bundles.Bundle
 ) -> None:
-    answered = shapes.about["data"]["train"]
+    train_count = shapes.about["data"]["train"]
     share = 100 * shapes.about["data"]["val"] / (3 * PER_CLASS)
-    reason = f"Only {answered} photos were answered while learning; at least 59 without a mistake"
+    reason = (
+        f"Only {train_count} photos were answered while learning; at least 59 without a mistake"
+    )
     files = [(shapes.folder / name).read_text() for name in ("README.md", "report.html")]
     for text in (trained.stdout, *files):
         assert reason in text
@@ -149,7 +151,7 @@ def test_a_class_of_black_photos_is_reported_before_training(
     for n in range(4):
         (folder / "night").mkdir(exist_ok=True)
         (folder / "night" / f"{n}.png").write_bytes(plain_image((n, 0, 0)))
-    said: list[str] = []
+    messages: list[str] = []
     fault = "4 of 4 photos of 'night' are blank."
     with pytest.raises(errors.Stopped):
         triptych.train(
@@ -157,39 +159,45 @@ def test_a_class_of_black_photos_is_reported_before_training(
             name="night",
             backbones=["lite0"],
             home=home,
-            report=said.append,
-            stop=lambda: any(line.startswith(fault) for line in said),
+            report=messages.append,
+            stop=lambda: any(line.startswith(fault) for line in messages),
         )
 
 
 def test_predictions_are_out_of_fold(shapes: bundles.Bundle, photos: Path) -> None:
-    found = shapes.predictions()
-    assert found is not None
-    assert len(set(found.keys)) == 3 * PER_CLASS
-    assert set(found.keys) & shapes.trained_on == {
-        key for key, held in zip(found.keys, found.held, strict=True) if not held
+    predictions = shapes.predictions()
+    assert predictions is not None
+    assert len(set(predictions.keys)) == 3 * PER_CLASS
+    assert set(predictions.keys) & shapes.trained_on == {
+        key
+        for key, held_out in zip(predictions.keys, predictions.held, strict=True)
+        if not held_out
     }
-    for key, source, label in zip(found.keys, found.sources, found.truth, strict=True):
+    for key, source, label in zip(
+        predictions.keys, predictions.sources, predictions.truth, strict=True
+    ):
         path = photos / str(source)
         assert hashlib.sha256(path.read_bytes()).hexdigest() == key
         assert path.parent.name == shapes.labels[label].name
-    np.testing.assert_allclose(found.probs.sum(axis=1), 1, atol=1e-5)
-    right = found.probs.argmax(axis=1) == found.truth
-    assert right[found.held].mean() == shapes.metrics["committee"]["top1"]
-    assert right[~found.held].mean() > 0.9
+    np.testing.assert_allclose(predictions.probs.sum(axis=1), 1, atol=1e-5)
+    correct = predictions.probs.argmax(axis=1) == predictions.truth
+    assert correct[predictions.held].mean() == shapes.metrics["committee"]["top1"]
+    assert correct[~predictions.held].mean() > 0.9
 
 
 def test_label_issues_are_listed_on_the_command_line(shapes: bundles.Bundle, home: Path) -> None:
     command = ("label-issues", "shapes", "--limit", "5", "--home", home)
-    found = [json.loads(line) for line in run(*command, "--json").stdout.splitlines()]
-    assert len(found) == 5
-    assert [facts["score"] for facts in found] == sorted((f["score"] for f in found), reverse=True)
-    for facts in found:
+    issues = [json.loads(line) for line in run(*command, "--json").stdout.splitlines()]
+    assert len(issues) == 5
+    assert [facts["score"] for facts in issues] == sorted(
+        (f["score"] for f in issues), reverse=True
+    )
+    for facts in issues:
         assert facts["source"].startswith(f"{facts['given']}/")
         assert facts["suggested"] in set(SHAPES) - {facts["given"]}
-    assert found[0]["source"] in run(*command).stdout
+    assert issues[0]["source"] in run(*command).stdout
     old = run("suspects", *command[1:], "--json")
-    assert [json.loads(line) for line in old.stdout.splitlines()] == found
+    assert [json.loads(line) for line in old.stdout.splitlines()] == issues
     assert "deprecated; use `triptych label-issues`" in old.stderr
 
 
@@ -208,8 +216,8 @@ def test_a_bundle_without_predictions_has_no_label_issues(
 
 
 def test_calibration_metrics_are_reported(shapes: bundles.Bundle) -> None:
-    found = shapes.metrics["doubt"]
-    assert 0 <= found["false_alarms"] <= 0.5
+    calibration = shapes.metrics["doubt"]
+    assert 0 <= calibration["false_alarms"] <= 0.5
     assert set(shapes.metrics["rules"]) == set(rules.RULES)
     assert shapes.metrics["rules"]["weighted"]["top1"] == shapes.metrics["committee"]["top1"]
     assert shapes.metrics["rules"]["weighted"]["coverage"] >= 0.5
@@ -236,9 +244,9 @@ def test_similar_photos_and_heat_maps_of_a_trained_committee(
     verdict = classifier.classify(learned, similar=6)
     assert by_digest[verdict.similar[0].digest] == learned
     assert verdict.similar[0].distance < 0.01
-    for found in verdict.similar:
-        assert by_digest[found.digest].parent.name == found.label.name
-    assert [found.label.name for found in verdict.similar].count(learned.parent.name) >= 4
+    for photo in verdict.similar:
+        assert by_digest[photo.digest].parent.name == photo.label.name
+    assert [photo.label.name for photo in verdict.similar].count(learned.parent.name) >= 4
     assert classifier.explain(learned).method == "class activation map"
 
 
@@ -253,15 +261,15 @@ def test_fit_leaves_out_training_photos(
     fresh = draw_classes(tmp_path / "fresh", first=100, count=20)
     for kind in SHAPES:
         shutil.copy(photos / kind / "0.png", fresh / kind / "old.png")
-    known = sum(
+    repeated = sum(
         hashlib.sha256(path.read_bytes()).hexdigest() in shapes.trained_on
         for path in fresh.glob("*/old.png")
     )
-    made = run("fit", fresh, "--committee", "shapes", "--json", "--dry-run", "--home", home)
-    report = json.loads(made.stdout)
-    assert known > 0
-    assert report["photos"] == 63 - known
-    assert [item["error"]["code"] for item in report["skipped"]] == ["learned"] * known
+    ran = run("fit", fresh, "--committee", "shapes", "--json", "--dry-run", "--home", home)
+    report = json.loads(ran.stdout)
+    assert repeated > 0
+    assert report["photos"] == 63 - repeated
+    assert [item["error"]["code"] for item in report["skipped"]] == ["learned"] * repeated
 
 
 def test_bad_files_are_skipped_and_listed(shapes: bundles.Bundle) -> None:
@@ -296,8 +304,8 @@ def test_every_interface_gives_the_same_answer(
     path.write_bytes(data)
     expected = plain(triptych.load("shapes").classify(data).to_dict())
     assert expected["verdict"]["label"] == "rays"
-    said = run("classify", path, "--committee", "shapes", "--json").stdout
-    assert plain(json.loads(said)) == expected
+    stdout = run("classify", path, "--committee", "shapes", "--json").stdout
+    assert plain(json.loads(stdout)) == expected
     registry = Registry(triptych.load, lambda: {"shapes": [1]}, "shapes")
     client = create_app(settings.load({}), registry).test_client()
     reply = client.post("/api/v1/classify", data=data, content_type="image/png").json
@@ -403,20 +411,20 @@ def arrays_of(folder: Path) -> dict[str, bytes]:
 def test_augmented_views_are_additional_passes(
     shapes: bundles.Bundle, photos: Path, home: Path
 ) -> None:
-    told = run(
+    ran = run(
         *("train", photos, "--name", "views", "--backbones", "lite0", "--precision", "f32"),
         *("--augment", "crops,flips", "--home", home),
     )
-    assert told.exit_code == 0, told.output
+    assert ran.exit_code == 0, ran.output
     spaces = features.FeatureStore(home / "features.sqlite").spaces()
     learned = shapes.about["data"]["train"]
     counts = [s.photos for s in spaces if s.name.endswith(("flip", "upper left", "lower right"))]
     assert counts == [learned] * 3
-    made = bundles.find(home, "views")
-    assert made.about["augment"] == ["crops", "flips"]
-    assert made.metrics["committee"]["top1"] == 1.0
-    assert made.about["doubt"]["temperatures"] != shapes.about["doubt"]["temperatures"]
-    assert "Augmented by" in (made.folder / "report.html").read_text(encoding="utf-8")
+    bundle = bundles.find(home, "views")
+    assert bundle.about["augment"] == ["crops", "flips"]
+    assert bundle.metrics["committee"]["top1"] == 1.0
+    assert bundle.about["doubt"]["temperatures"] != shapes.about["doubt"]["temperatures"]
+    assert "Augmented by" in (bundle.folder / "report.html").read_text(encoding="utf-8")
     bundles.remove(home, "views")
 
 
@@ -430,8 +438,8 @@ def test_bundles_are_listed_shown_exported_imported_and_removed(
     ]
     assert (line["version"], line["classes"], line["top1"]) == (1, list(SHAPES), 1)
     assert "to 100 % (" in run("bundles", "list").stdout
-    shown = json.loads(run("bundles", "show", "shapes").stdout)
-    assert shown["metrics"] == json.loads(json.dumps(shapes.metrics))
+    facts = json.loads(run("bundles", "show", "shapes").stdout)
+    assert facts["metrics"] == json.loads(json.dumps(shapes.metrics))
     packed = tmp_path / "shapes.zip"
     assert run("bundles", "export", "shapes", packed).stdout == f"{packed}\n"
     there = ["--home", tmp_path / "other"]
@@ -453,9 +461,9 @@ def test_stopping_writes_no_bundle_and_keeps_features(photos: Path, home: Path) 
                 name="stopped",
                 backbones=["lite0"],
                 precision="f32",
-                progress=lambda now, done, total, seen=reached: seen.append(now),
+                progress=lambda now, done, total, stages=reached: stages.append(now),
                 # Where features are all there, the next stage is asked.
-                stop=lambda seen=reached, stage=stage: stage in seen,
+                stop=lambda stages=reached, stage=stage: stage in stages,
             )
         assert stage in reached
         assert not (home / "bundles" / "stopped").exists()
@@ -463,10 +471,10 @@ def test_stopping_writes_no_bundle_and_keeps_features(photos: Path, home: Path) 
 
 def test_two_photos_a_class_are_enough(home: Path, tmp_path: Path) -> None:
     few = draw_classes(tmp_path / "few", count=2)
-    made = triptych.train(few, name="again", backbones=["lite0"], precision="f32")
-    assert made.about["data"]["train"] == made.about["data"]["val"] == 3
-    assert made.about["doubt"] is None
-    assert made.metrics["committee"]["top1"] > 0.5
+    bundle = triptych.train(few, name="again", backbones=["lite0"], precision="f32")
+    assert bundle.about["data"]["train"] == bundle.about["data"]["val"] == 3
+    assert bundle.about["doubt"] is None
+    assert bundle.metrics["committee"]["top1"] > 0.5
 
 
 @pytest.mark.parametrize(
@@ -495,7 +503,7 @@ def test_usage_errors_are_one_clear_message(
 
 
 @pytest.fixture(scope="module")
-def own(keras: Any) -> Any:
+def custom_model(keras: Any) -> Any:
     """A MobileNetV2 with random weights."""
     model = zoo.find("MobileNetV2").build()
     networks.randomize(model, seed=5)
@@ -503,16 +511,16 @@ def own(keras: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def finetuned(own: Any, keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finetuned(custom_model: Any, keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fine-tuned model as people save it: a backbone with another last layer."""
-    features = zoo.features_output(own)
-    backbone = keras.Model(own.inputs, features, name="my_backbone")
+    features = zoo.features_output(custom_model)
+    backbone = keras.Model(custom_model.inputs, features, name="my_backbone")
     model = keras.Sequential([keras.Input((224, 224, 3)), backbone, keras.layers.Dense(5)])
     return networks.save_keras(model, tmp_path_factory.mktemp("own") / "mine.keras")
 
 
 def test_a_custom_keras_file_replaces_the_published_weights(
-    finetuned: Path, own: Any, photos: Path, home: Path
+    finetuned: Path, custom_model: Any, photos: Path, home: Path
 ) -> None:
     ran = run(
         "train", photos, "--name", "own", "--backbones", "mobilenet-v2", "--precision", "f32",
@@ -523,18 +531,18 @@ def test_a_custom_keras_file_replaces_the_published_weights(
         bundles.find(home, "own").committee(EngineOptions(home=home, precision="f32")).members
     )
     batch = np.random.default_rng(0).uniform(-1, 1, (2, 224, 224, 3)).astype(np.float32)
-    expected = np.asarray(zoo.with_features(own).predict_on_batch(batch)[1])
-    found = member.engine.run(batch).features
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    expected = np.asarray(zoo.with_features(custom_model).predict_on_batch(batch)[1])
+    computed = member.engine.run(batch).features
+    np.testing.assert_allclose(computed, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
-def test_a_custom_h5_file_fits_whatever_its_layer_names(own: Any, tmp_path: Path) -> None:
+def test_a_custom_h5_file_fits_whatever_its_layer_names(custom_model: Any, tmp_path: Path) -> None:
     path = tmp_path / "mine.h5"
-    networks.save_applications_weights(own, path)
+    networks.save_applications_weights(custom_model, path)
     fresh = zoo.find("MobileNetV2").build()
     weights.load_into(fresh, zoo.find("MobileNetV2"), path)
     batch = np.random.default_rng(0).uniform(-1, 1, (2, 224, 224, 3)).astype(np.float32)
-    first, second = (zoo.with_features(m).predict_on_batch(batch)[1] for m in (own, fresh))
+    first, second = (zoo.with_features(m).predict_on_batch(batch)[1] for m in (custom_model, fresh))
     np.testing.assert_array_equal(first, second)
 
 
@@ -544,9 +552,9 @@ def test_a_file_of_another_backbone_is_refused(finetuned: Path) -> None:
         weights.load_into(row.build(), row, finetuned)
 
 
-def test_files_without_weights_are_refused(own: Any, tmp_path: Path) -> None:
+def test_files_without_weights_are_refused(custom_model: Any, tmp_path: Path) -> None:
     row = zoo.find("MobileNetV2")
     for name in ("x.keras", "x.h5"):
         (tmp_path / name).write_bytes(b"nothing of the kind")
         with pytest.raises(errors.WeightsDamaged, match=rf"{name} cannot be read"):
-            weights.load_into(own, row, tmp_path / name)
+            weights.load_into(custom_model, row, tmp_path / name)

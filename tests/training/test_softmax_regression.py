@@ -27,8 +27,8 @@ def draw(photos: int, classes: int, length: int, *, seed: int = 0) -> tuple[Arra
 def fit(features: Array, truth: Array, *, classes: int = 0, **options: object) -> Array:
     classes = classes or int(truth.max()) + 1
     weights = softmax_regression.balanced_weights(truth, classes)
-    given: dict[str, object] = {"penalty": PENALTY, "tolerance": 1e-12, **options}
-    return softmax_regression.fit(features, truth, weights, classes=classes, **given)
+    arguments: dict[str, object] = {"penalty": PENALTY, "tolerance": 1e-12, **options}
+    return softmax_regression.fit(features, truth, weights, classes=classes, **arguments)
 
 
 def probs(layers: Array, features: Array) -> Array:

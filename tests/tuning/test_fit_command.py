@@ -174,10 +174,10 @@ def test_contradictory_options_are_usage_errors(
 def test_a_bundle_gets_its_fit_as_the_next_version(
     colours: Path, home: Path, tmp_path: Path
 ) -> None:
-    made = run("train", colours, "--name", "hues", "--backbones", "lite0")
+    training = run("train", colours, "--name", "hues", "--backbones", "lite0")
     fresh = classes_of(tmp_path / "colours", COLOURS, first=50)
     try:
-        assert made.exit_code == 0, made.output
+        assert training.exit_code == 0, training.output
         ran = run("fit", fresh, "--committee", "hues")
         assert ran.exit_code == 0, ran.output
         newest = bundles.find(home, "hues")
@@ -197,9 +197,9 @@ def test_choose_with_imagenet_classes(imagenet: Path, tmp_path: Path) -> None:
     assert report["answers"] == "imagenet"
     assert len(report["options"]) == 4
     assert any(option["front"] for option in report["options"])
-    chosen = report["recommended"]
-    names = ",".join(chosen["members"])
-    assert chosen["commands"][1].startswith(f"triptych serve --members {names}")
+    recommended = report["recommended"]
+    names = ",".join(recommended["members"])
+    assert recommended["commands"][1].startswith(f"triptych serve --members {names}")
     assert (tmp_path / "costs.png").stat().st_size > 5000
     costs = {tuple(o["members"]): o["multiply_adds"] for o in report["options"] if not o["cascade"]}
     assert costs[("EfficientNetLite0",)] == 0.385
@@ -229,12 +229,12 @@ def test_scores_are_the_members_probabilities_in_order(tmp_path: Path) -> None:
     (folder / "b" / "00.png").write_bytes(b"")
     classifier = fake()
     photos = data.labelled(folder, classifier.committee.labels)
-    seen: list[tuple[int, int]] = []
-    scored = predictions.score(classifier, photos, progress=lambda *done: seen.append(done))
+    steps: list[tuple[int, int]] = []
+    scored = predictions.score(classifier, photos, progress=lambda *done: steps.append(done))
     assert scored.probs.shape == (2, 60, 3)
     assert scored.truth.tolist() == [0] * 20 + [1] * 20 + [2] * 20
     assert [failure.code for failure in scored.skipped] == ["empty_image"]
-    assert seen[-1] == (61, 61)
+    assert steps[-1] == (61, 61)
     (alone,) = classifier.score_many([("x", scored.paths[33])])
     assert isinstance(alone, Scores)
     np.testing.assert_allclose(scored.probs[:, 33], alone.probs, atol=1e-6)
@@ -278,6 +278,6 @@ def test_a_fit_of_a_zoo_committee_is_used_afterwards(tmp_path: Path) -> None:
     fitted = fit.fit(scored, [1, 2], fit.FitConfig(folds=3), data="abc")
     assert len(fitted.crossed.fold_params) == 3
     fit.keep(tmp_path, "auto", classifier.committee, fitted.params)
-    found = params_store.find(tmp_path, "lite", ["Fake0", "Fake1"])
-    assert found is not None
-    assert found.provenance == fitted.params.provenance
+    stored = params_store.find(tmp_path, "lite", ["Fake0", "Fake1"])
+    assert stored is not None
+    assert stored.provenance == fitted.params.provenance

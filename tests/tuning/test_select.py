@@ -29,8 +29,8 @@ def answers(
     return probs / probs.sum(axis=2, keepdims=True), truth, np.arange(photos) % 4
 
 
-def option(ms: float, right: int, *, photos: int = 100, seed: int = 0) -> Option:
-    flags = np.random.default_rng(seed).permutation(np.arange(photos) < right)
+def option(ms: float, correct: int, *, photos: int = 100, seed: int = 0) -> Option:
+    flags = np.random.default_rng(seed).permutation(np.arange(photos) < correct)
     return Option((f"{ms:g}",), False, flags, ms, ms)
 
 
@@ -44,29 +44,29 @@ SOME = st.lists(
 @given(SOME)
 def test_the_pareto_front_is_not_dominated(some: list[Option]) -> None:
     front = select.front(some)
-    for own in some:
+    for each in some:
         beaten = any(
-            (other.ms <= own.ms and other.accuracy > own.accuracy)
-            or (other.ms < own.ms and other.accuracy >= own.accuracy)
+            (other.ms <= each.ms and other.accuracy > each.accuracy)
+            or (other.ms < each.ms and other.accuracy >= each.accuracy)
             for other in some
         )
-        alike = any(other.ms == own.ms and other.accuracy == own.accuracy for other in front)
+        alike = any(other.ms == each.ms and other.accuracy == each.accuracy for other in front)
         assert alike is not beaten
-    assert [own.ms for own in front] == sorted(own.ms for own in front)
+    assert [each.ms for each in front] == sorted(each.ms for each in front)
 
 
 @given(SOME, st.floats(0, 60))
 def test_the_recommendation_is_within_budget_and_not_significantly_worse(
     some: list[Option], budget_ms: float
 ) -> None:
-    if budget_ms < min(own.ms for own in some):
+    if budget_ms < min(each.ms for each in some):
         with pytest.raises(errors.SettingError, match="Allow at least that"):
             select.recommend(some, budget_ms)
         return
-    chosen = select.recommend(some, budget_ms)
-    assert chosen.ms <= budget_ms
-    best = max((own for own in some if own.ms <= budget_ms), key=lambda own: own.accuracy)
-    won, lost = (best.right & ~chosen.right).sum(), (chosen.right & ~best.right).sum()
+    recommended = select.recommend(some, budget_ms)
+    assert recommended.ms <= budget_ms
+    best = max((each for each in some if each.ms <= budget_ms), key=lambda each: each.accuracy)
+    won, lost = (best.right & ~recommended.right).sum(), (recommended.right & ~best.right).sum()
     assert won - lost <= 1.645 * np.sqrt(won + lost)
 
 
@@ -85,28 +85,28 @@ def test_a_too_small_budget_names_the_fastest() -> None:
 def test_all_singles_pairs_triples_and_cascades_are_evaluated_fastest_first() -> None:
     probs, truth, folds = answers([1, 2, 3, 1.5])
     candidates = [Candidate(name, ms, ms) for name, ms in zip("abcd", (9, 2, 5, 1), strict=True)]
-    found = select.options(probs, truth, candidates, folds)
-    assert len(found) == 4 + 2 * 6 + 2 * 4
-    assert len({own.title for own in found}) == len(found)
+    options = select.options(probs, truth, candidates, folds)
+    assert len(options) == 4 + 2 * 6 + 2 * 4
+    assert len({each.title for each in options}) == len(options)
     speed = {candidate.name: candidate.ms for candidate in candidates}
-    for own in found:
-        each = [speed[name] for name in own.members]
-        assert each == sorted(each)
-        if own.is_cascade:
-            assert each[0] <= own.ms <= sum(each)
+    for evaluated in options:
+        times = [speed[name] for name in evaluated.members]
+        assert times == sorted(times)
+        if evaluated.is_cascade:
+            assert times[0] <= evaluated.ms <= sum(times)
         else:
-            assert own.ms == own.multiply_adds == sum(each)
+            assert evaluated.ms == evaluated.multiply_adds == sum(times)
 
 
 def test_accuracies_are_those_of_counting_by_hand() -> None:
     probs, truth, folds = answers([2, 2])
     candidates = [Candidate("a", 1, 1), Candidate("b", 2, 3)]
     single, other, *_ = select.options(probs, truth, candidates, folds)
-    for own, answer in ((single, probs[0]), (other, probs[1])):
-        right = answer.argmax(axis=1) == truth
-        assert (own.right == right).all()
-        assert own.to_dict()["top1"] == right.mean()
-        assert own.interval == wilson(int(right.sum()), PHOTOS)
+    for evaluated, answer in ((single, probs[0]), (other, probs[1])):
+        correct = answer.argmax(axis=1) == truth
+        assert (evaluated.right == correct).all()
+        assert evaluated.to_dict()["top1"] == correct.mean()
+        assert evaluated.interval == wilson(int(correct.sum()), PHOTOS)
 
 
 def test_a_cascade_saves_time_and_keeps_accuracy() -> None:
@@ -144,6 +144,6 @@ def test_held_out_predictions_do_not_depend_on_their_fold(seed: int) -> None:
 def test_inconsistent_arguments_are_refused(change: dict[str, object], message: str) -> None:
     probs, truth, folds = answers([1, 2])
     pair = [Candidate("a", 1, 1), Candidate("b", 2, 2)]
-    given = {"probs": probs, "truth": truth, "candidates": pair, "folds": folds, **change}
+    arguments = {"probs": probs, "truth": truth, "candidates": pair, "folds": folds, **change}
     with pytest.raises(errors.SettingError, match=message):
-        select.options(**given)
+        select.options(**arguments)

@@ -34,7 +34,7 @@ print(is_set, round(rss() - before))
 """
 
 
-def kept(switch: str, **environment: str) -> tuple[str, int]:
+def memory_after(switch: str, **environment: str) -> tuple[str, int]:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, switch],
         capture_output=True,
@@ -48,11 +48,11 @@ def kept(switch: str, **environment: str) -> tuple[str, int]:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 def test_large_blocks_go_back_to_the_system() -> None:
-    assert kept("off")[1] > 150, "glibc does so by itself: the switch is needed no more"
-    is_set, megabytes = kept("on")
+    assert memory_after("off")[1] > 150, "glibc does so by itself: the switch is needed no more"
+    is_set, megabytes = memory_after("on")
     assert is_set == "True"
     assert megabytes < 20
 
 
 def test_what_an_administrator_set_stays() -> None:
-    assert kept("on", MALLOC_MMAP_THRESHOLD_=str(64 * 2**20))[0] == "False"
+    assert memory_after("on", MALLOC_MMAP_THRESHOLD_=str(64 * 2**20))[0] == "False"

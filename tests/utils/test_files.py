@@ -243,7 +243,7 @@ def test_a_command_says_in_one_line_that_nothing_can_be_written(tmp_path, limit)
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "reason"),
     [
         (OSError(errno.ENOSPC, "", "a"), "The disk is full: 'a'"),
         (OSError(errno.EROFS, "", "a"), "The disk can only be read: 'a'"),
@@ -252,8 +252,8 @@ def test_a_command_says_in_one_line_that_nothing_can_be_written(tmp_path, limit)
         (sqlite3.OperationalError("attempt to write a readonly database"), "can only be read"),
     ],
 )
-def test_the_reason_of_a_disk_error_is_named(error, said):
-    assert said in files.disk_error(error).message
+def test_the_reason_of_a_disk_error_is_named(error, reason):
+    assert reason in files.disk_error(error).message
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOENT, ""), ValueError("disk is full")])

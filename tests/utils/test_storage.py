@@ -37,16 +37,16 @@ KINDS: dict[str, Callable[[Path], str]] = {
 
 
 @pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def folder_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty folder of each kind."""
     return KINDS[request.param](tmp_path)
 
 
 @pytest.fixture
-def tree(place: str) -> str:
+def tree(folder_url: str) -> str:
     for name in (*TREE, *HIDDEN):
-        storage.write(storage.join(place, *name.split("/")), name.encode())
-    return place
+        storage.write(storage.join(folder_url, *name.split("/")), name.encode())
+    return folder_url
 
 
 # ------------------------------------------------------------------ what is there
@@ -58,8 +58,8 @@ def test_files_are_listed_in_order_without_hidden_ones(tree: str) -> None:
 
 
 def test_listed_files_can_be_read(tree: str) -> None:
-    found = {each: storage.read(each).decode() for each in storage.walk(tree)}
-    assert found == {f"{tree}/{name}": name for name in IN_ORDER}
+    contents = {each: storage.read(each).decode() for each in storage.walk(tree)}
+    assert contents == {f"{tree}/{name}": name for name in IN_ORDER}
 
 
 def test_a_single_file_is_listed(tree: str) -> None:
@@ -73,15 +73,15 @@ def test_names_are_those_directly_in_a_folder(tree: str) -> None:
 
 
 def test_what_exists(tree: str) -> None:
-    told = {name: storage.exists(f"{tree}/{name}") for name in ("a.jpg", "b", "b/9.jpg", "z")}
-    assert told == {"a.jpg": True, "b": True, "b/9.jpg": False, "z": False}
+    existing = {name: storage.exists(f"{tree}/{name}") for name in ("a.jpg", "b", "b/9.jpg", "z")}
+    assert existing == {"a.jpg": True, "b": True, "b/9.jpg": False, "z": False}
     storage.write(f"{tree}/z", b"")
     assert storage.exists(f"{tree}/z")
 
 
-def test_a_missing_folder_is_an_error(place: str) -> None:
+def test_a_missing_folder_is_an_error(folder_url: str) -> None:
     with pytest.raises(errors.SourceError, match="none' is not there; expected a folder"):
-        list(storage.walk(f"{place}/none"))
+        list(storage.walk(f"{folder_url}/none"))
 
 
 def test_images_come_in_the_order_of_a_dataset(tree: str, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_listing_a_large_folder_has_bounded_memory(
     for name in names:
         (tmp_path / name).touch()
     monkeypatch.setattr(storage, "SORTED_AT_ONCE", 10)
-    given: list[str] = []
+    listed: list[str] = []
     scanned: list[int] = []
     real = os.scandir
 
@@ -122,10 +122,10 @@ def test_listing_a_large_folder_has_bounded_memory(
 
     monkeypatch.setattr(os, "scandir", counting)
     for name in storage.names(str(tmp_path)):
-        given.append(name)
-        assert len(scanned) - len(given) < 10
-    assert set(given) == names
-    assert all(run == sorted(run) for run in (given[i : i + 10] for i in range(0, 35, 10)))
+        listed.append(name)
+        assert len(scanned) - len(listed) < 10
+    assert set(listed) == names
+    assert all(run == sorted(run) for run in (listed[i : i + 10] for i in range(0, 35, 10)))
 
 
 class _Counted:
@@ -153,22 +153,22 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size
 @given(st.sets(st.tuples(NAMES, NAMES), max_size=6))
 def test_any_names_survive_writing_and_walking(pairs: set[tuple[str, str]]) -> None:
     usable = {pair for pair in pairs if not {".", ".."} & {*pair}}
-    shown = {pair for pair in usable if not any(map(storage.is_hidden, pair))}
+    visible = {pair for pair in usable if not any(map(storage.is_hidden, pair))}
     with tempfile.TemporaryDirectory() as folder:
         for pair in usable:
             storage.write(storage.join(folder, *pair), "/".join(pair).encode())
-        found = {place: storage.read(place) for place in storage.walk(folder)}
-    assert found == {f"{folder}/{a}/{b}": f"{a}/{b}".encode() for a, b in shown}
+        contents = {path: storage.read(path) for path in storage.walk(folder)}
+    assert contents == {f"{folder}/{a}/{b}": f"{a}/{b}".encode() for a, b in visible}
 
 
 # ------------------------------------------------------------------ whole or not at all
 
 
-def test_writing_replaces_a_file(place: str) -> None:
-    storage.write(f"{place}/deep/in/it.txt", b"first")
-    storage.write(f"{place}/deep/in/it.txt", b"second")
-    assert storage.read(f"{place}/deep/in/it.txt") == b"second"
-    assert list(storage.names(f"{place}/deep/in")) == ["it.txt"]
+def test_writing_replaces_a_file(folder_url: str) -> None:
+    storage.write(f"{folder_url}/deep/in/it.txt", b"first")
+    storage.write(f"{folder_url}/deep/in/it.txt", b"second")
+    assert storage.read(f"{folder_url}/deep/in/it.txt") == b"second"
+    assert list(storage.names(f"{folder_url}/deep/in")) == ["it.txt"]
 
 
 class Cut(LocalFileSystem):
@@ -188,10 +188,10 @@ class Cut(LocalFileSystem):
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     fsspec.register_implementation("cut", Cut, clobber=True)
-    place = f"cut://{tmp_path}/it.txt"
-    storage.write(place, b"fine")
+    path = f"cut://{tmp_path}/it.txt"
+    storage.write(path, b"fine")
     with pytest.raises(errors.SourceError, match="cannot be written: No space left on device"):
-        storage.write(place, b"longer than that")
+        storage.write(path, b"longer than that")
     assert (tmp_path / "it.txt").read_bytes() == b"fine"
     assert os.listdir(tmp_path) == ["it.txt"]
 
@@ -204,9 +204,9 @@ def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("place", ["memory", "http"])
+@pytest.mark.parametrize("folder_url", ["memory", "http"])
 def test_a_download_that_would_fill_the_disk_is_refused(
-    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage, "MAX_DOWNLOAD_BYTES", 20 << 20)
     monkeypatch.setattr(storage, "KEPT_FREE_BYTES", 0)
@@ -216,7 +216,7 @@ def test_a_download_that_would_fill_the_disk_is_refused(
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/large"
-        if place == "memory":
+        if folder_url == "memory":
             url = f"memory://{tmp_path.name}/large"
             storage.write(url, bytes(30 << 20))
         with pytest.raises(errors.SourceError, match=r"too large .*: 20 MB, "):
@@ -225,25 +225,27 @@ def test_a_download_that_would_fill_the_disk_is_refused(
     assert not list((tmp_path / "kept").iterdir())
 
 
-def test_a_large_file_is_uploaded_and_downloaded_with_its_hash(place: str, tmp_path: Path) -> None:
+def test_a_large_file_is_uploaded_and_downloaded_with_its_hash(
+    folder_url: str, tmp_path: Path
+) -> None:
     data = os.urandom(3_000_000)
     digest = hashlib.sha256(data).hexdigest()
     (tmp_path / "source").write_bytes(data)
-    storage.send(tmp_path / "source", f"{place}/sent/file.bin")
+    storage.send(tmp_path / "source", f"{folder_url}/sent/file.bin")
     target = tmp_path / "new" / "folder" / "target"
-    assert storage.fetch(f"{place}/sent/file.bin", target) == digest
-    assert storage.fetch(f"{place}/sent/file.bin", target, sha256=digest) == digest
+    assert storage.fetch(f"{folder_url}/sent/file.bin", target) == digest
+    assert storage.fetch(f"{folder_url}/sent/file.bin", target, sha256=digest) == digest
     assert target.read_bytes() == data
     assert os.listdir(target.parent) == ["target"]
 
 
-def test_a_file_with_another_hash_is_not_kept(place: str, tmp_path: Path) -> None:
-    storage.write(f"{place}/it.txt", b"other")
+def test_a_file_with_another_hash_is_not_kept(folder_url: str, tmp_path: Path) -> None:
+    storage.write(f"{folder_url}/it.txt", b"other")
     target = tmp_path / "new" / "it.txt"
     with pytest.raises(
         errors.SourceError, match=r"not the file that was expected: .*, expected 00"
     ):
-        storage.fetch(f"{place}/it.txt", target, sha256="00")
+        storage.fetch(f"{folder_url}/it.txt", target, sha256="00")
     assert os.listdir(target.parent) == []
 
 

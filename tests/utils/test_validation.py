@@ -57,7 +57,7 @@ class OpenNameRecord(OpenRecord):
 
 
 def test_valid_data_becomes_records() -> None:
-    given = {
+    data = {
         "name": "日本",
         "kind": "b",
         "share": 1,
@@ -67,8 +67,8 @@ def test_valid_data_becomes_records() -> None:
         "sizes": {"one": [1, 2], "_later": "anything"},
         "note": None,
     }
-    expected = {**given, "spans": (Span(0.0, 0.5),), "sizes": {"one": (1, 2)}}
-    assert load(AllRecord, given, "file") == expected
+    expected = {**data, "spans": (Span(0.0, 0.5),), "sizes": {"one": (1, 2)}}
+    assert load(AllRecord, data, "file") == expected
     assert load(AllRecord, {"name": "x"}, "file") == {"name": "x", "kind": "a"}
     assert load(OpenNameRecord, {"name": "x", "new": 1}, "file") == {"name": "x"}
 

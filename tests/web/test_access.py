@@ -32,7 +32,7 @@ def sent(text: str) -> str:
 @pytest.fixture
 def studio(registry):
     """Make a studio with some settings."""
-    return lambda **chosen: create_app(settings.load({}, **chosen), registry)
+    return lambda **options: create_app(settings.load({}, **options), registry)
 
 
 @pytest.fixture
@@ -88,9 +88,9 @@ def test_the_key_is_never_shown(locked, registry):
     assert KEY not in client.get("/").text
     assert KEY not in client.get("/metrics").text
     assert KEY not in client.get("/", headers={"X-API-Key": "wrong"}).text
-    chosen = settings.load({"TRIPTYCH_API_KEY": KEY})
-    assert chosen.api_key == KEY
-    assert KEY not in repr(chosen)
+    in_force = settings.load({"TRIPTYCH_API_KEY": KEY})
+    assert in_force.api_key == KEY
+    assert KEY not in repr(in_force)
     ran = CliRunner().invoke(main, ["serve", "--help"], env={"TRIPTYCH_API_KEY": KEY})
     assert KEY not in ran.output
     assert "--api-key" not in ran.output
@@ -112,8 +112,8 @@ def test_signing_in_gives_access_until_signing_out(locked):
     assert wrong.status_code == 401
     assert "This is not the key" in wrong.text
     assert "Set-Cookie" not in wrong.headers
-    right = client.post("/sign-in", data={"key": f" {KEY}\n"}, headers=BROWSER)
-    assert (right.status_code, right.location) == (303, "/")
+    response = client.post("/sign-in", data={"key": f" {KEY}\n"}, headers=BROWSER)
+    assert (response.status_code, response.location) == (303, "/")
     assert "Sign out" in client.get("/").text
     assert client.post(API, data=squares(), content_type="image/png").status_code == 200
     client.post("/sign-out")
@@ -217,13 +217,13 @@ def test_without_a_key_there_is_nothing_to_sign_in_to(client):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
 def test_other_machines_need_a_key_or_insecure(host):
-    said = []
+    warnings = []
     with pytest.raises(errors.SettingError, match=r"Set TRIPTYCH_API_KEY .* or give --insecure"):
-        access.check(settings.load({}, host=host), insecure=False, say=said.append)
-    access.check(settings.load({}, host=host, api_key=KEY), insecure=False, say=said.append)
-    assert not said
-    access.check(settings.load({}, host=host), insecure=True, say=said.append)
-    assert "INSECURE" in said[0]
+        access.check(settings.load({}, host=host), insecure=False, say=warnings.append)
+    access.check(settings.load({}, host=host, api_key=KEY), insecure=False, say=warnings.append)
+    assert not warnings
+    access.check(settings.load({}, host=host), insecure=True, say=warnings.append)
+    assert "INSECURE" in warnings[0]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
@@ -251,7 +251,7 @@ def test_without_a_key_only_local_host_names_are_allowed(client, host):
 
 
 @pytest.mark.parametrize(
-    ("chosen", "status"),
+    ("options", "status"),
     [
         ({"allowed_hosts": "photos.example, Other.example"}, 200),
         ({"allowed_hosts": "elsewhere.example"}, 403),
@@ -261,9 +261,9 @@ def test_without_a_key_only_local_host_names_are_allowed(client, host):
         ({"api_key": KEY, "allowed_hosts": "elsewhere.example"}, 403),
     ],
 )
-def test_more_names_can_be_allowed(studio, chosen, status):
+def test_more_names_can_be_allowed(studio, options, status):
     headers = {"Host": "other.example:8080", "X-API-Key": sent(KEY)}
-    assert studio(**chosen).test_client().get("/", headers=headers).status_code == status
+    assert studio(**options).test_client().get("/", headers=headers).status_code == status
 
 
 # ------------------------------------------------------------------ other sites
@@ -360,9 +360,9 @@ def test_only_the_configured_proxies_are_trusted(studio, proxies, last):
 @pytest.mark.parametrize(("version", "warns"), [("12.3.0", True), ("13.0.0", False)])
 def test_a_pillow_with_a_known_hole_is_warned_of(monkeypatch, version, warns):
     monkeypatch.setattr(security.metadata, "version", {"pillow": version}.__getitem__)
-    said: list[str] = []
-    security.warn_of_old_pillow(said.append)
-    assert [f"Pillow {version}" in line for line in said] == [True] * warns
+    warnings: list[str] = []
+    security.warn_of_old_pillow(warnings.append)
+    assert [f"Pillow {version}" in line for line in warnings] == [True] * warns
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])

@@ -76,9 +76,9 @@ def garden(projects: Projects) -> str:
         key, "in two classes.png", squares(5, size=(80, 120)), named["ants-1.png"].class_id
     )
     for seed in (101, 102):
-        said = {"label": "bees", "prob": 0.5, "status": "unsure", "novelty": None}
+        guess = {"label": "bees", "prob": 0.5, "status": "unsure", "novelty": None}
         top = [{"label": "bees", "prob": 0.5}, {"label": "ants", "prob": 0.4}]
-        verdict = {**said, "committee": "garden", "top": top}
+        verdict = {**guess, "committee": "garden", "top": top}
         projects.keep(f"kept-{seed}.png", squares(seed), verdict)
     projects.make("Begun")
     return key
@@ -147,8 +147,8 @@ def test_a_training_job(visit, projects, garden, state):
     rows = JobTable(projects.database)
     begun = rows.add(garden, {"backbones": ["lite0"], "classes": {}})
     news = ({"member": "EfficientNetLite0", "accuracy": 0.9},)
-    told = {"state": state, "news": news, **STATES[state]}
-    rows.put(Job(begun.id, garden, begun.created_s, begun.options, **told))
+    fields = {"state": state, "news": news, **STATES[state]}
+    rows.put(Job(begun.id, garden, begun.created_s, begun.options, **fields))
     page = visit(f"/projects/{garden}/teach")
     expect(page.locator("#job")).to_have_attribute("data-state", state)
     assert_accessible(page)

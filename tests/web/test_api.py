@@ -56,8 +56,8 @@ def test_json_and_form_give_the_same_answers(client):
     expected = studios.fake_classifier("lite").classify(
         squares(), source="cat.png", rule="max", top=2
     )
-    (found,) = answer["results"]
-    assert {**found, "timing": None} == {**expected.to_dict(), "timing": None}
+    (result,) = answer["results"]
+    assert {**result, "timing": None} == {**expected.to_dict(), "timing": None}
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_an_only_image_that_fails_has_the_error_of_every_failed_request(client):
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ("", "The request is not JSON"),
         ("{", "The request is not JSON"),
@@ -144,10 +144,10 @@ def test_an_only_image_that_fails_has_the_error_of_every_failed_request(client):
         ('{"images": [{"b64": ""}], "image": 1}', "There is no option 'image'"),
     ],
 )
-def test_invalid_json_requests_are_explained(client, body, said):
+def test_invalid_json_requests_are_explained(client, body, message):
     response = client.post(API, data=body, content_type="application/json")
     assert response.status_code == 400
-    assert said in response.json["error"]["message"]
+    assert message in response.json["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -253,15 +253,15 @@ def test_models_say_which_weights_exist(client):
 
 
 @pytest.fixture
-def taught(registry, tmp_path):
+def trained(registry, tmp_path):
     """A client of a studio whose home folder has two versions of a bundle."""
     for created in ("2026-01-01", "2026-02-02"):
         write_garden(tmp_path, created=created)
     return create_app(settings.load({}, home=tmp_path), registry).test_client()
 
 
-def test_bundles_are_listed_and_described(taught):
-    (listed,) = taught.get("/api/v1/bundles").json["bundles"]
+def test_bundles_are_listed_and_described(trained):
+    (listed,) = trained.get("/api/v1/bundles").json["bundles"]
     assert listed == {
         "name": "garden",
         "version": 2,
@@ -274,24 +274,24 @@ def test_bundles_are_listed_and_described(taught):
         "images": 10,
         "created": "2026-02-02",
     }
-    described = taught.get("/api/v1/bundles/garden").json
+    described = trained.get("/api/v1/bundles/garden").json
     metrics = described.pop("metrics")
     assert described == listed
     assert metrics["committee"]["top1"] == 0.7
     assert metrics["confusion"] == [[7, 3], [0, 0]]
-    assert taught.get("/api/v1/bundles/garden@1").json["created"] == "2026-01-01"
+    assert trained.get("/api/v1/bundles/garden@1").json["created"] == "2026-01-01"
 
 
 @pytest.mark.parametrize("name", ["tulips", "garden@3", "garden@x", "..", "%2e%2e%2f", "a%00b"])
-def test_an_unknown_bundle_is_404(taught, name):
-    response = taught.get(f"/api/v1/bundles/{name}")
+def test_an_unknown_bundle_is_404(trained, name):
+    response = trained.get(f"/api/v1/bundles/{name}")
     assert response.status_code == 404
     assert response.json["error"]["code"] in ("unknown_name", "not_found")
 
 
-def test_a_bundle_with_damaged_figures_is_named(taught, tmp_path):
+def test_a_bundle_with_damaged_figures_is_named(trained, tmp_path):
     (tmp_path / "bundles" / "garden" / "2" / "metrics.json").write_text("[]")
-    response = taught.get("/api/v1/bundles/garden")
+    response = trained.get("/api/v1/bundles/garden")
     assert response.status_code == 409
     assert "metrics.json: metrics is []; expected an object" in response.json["error"]["message"]
 
@@ -299,7 +299,7 @@ def test_a_bundle_with_damaged_figures_is_named(taught, tmp_path):
 # ------------------------------------------------------------------ the document
 
 
-def test_answers_match_their_schemas(client, taught):
+def test_answers_match_their_schemas(client, trained):
     garden = create_app(
         settings.load({}),
         Registry(studios.fake_classifier, studios.catalogue(studios.GARDEN), studios.GARDEN),
@@ -333,8 +333,8 @@ def test_answers_match_their_schemas(client, taught):
         (response_schemas.Error(), [client.get(API).json]),
         (response_schemas.Committees(), [client.get("/api/v1/committees").json]),
         (response_schemas.Models(), [client.get("/api/v1/models").json]),
-        (response_schemas.Bundles(), [taught.get("/api/v1/bundles").json]),
-        (response_schemas.BundleWithMetrics(), [taught.get("/api/v1/bundles/garden").json]),
+        (response_schemas.Bundles(), [trained.get("/api/v1/bundles").json]),
+        (response_schemas.BundleWithMetrics(), [trained.get("/api/v1/bundles/garden").json]),
     ):
         for answer in answers:
             assert schema.validate(answer) == {}
@@ -406,8 +406,8 @@ def test_its_commands_work_when_pasted(tmp_path, monkeypatch):
     (tmp_path / "photo.jpg").write_bytes(squares(format="JPEG"))
     monkeypatch.setenv("TRIPTYCH_API_KEY", "secret-key")
     with studios.fake_studio() as (_, address):
-        asked = urllib.request.Request(f"{address}/docs", headers={"X-API-Key": "secret-key"})
-        with urllib.request.urlopen(asked) as page:
+        request = urllib.request.Request(f"{address}/docs", headers={"X-API-Key": "secret-key"})
+        with urllib.request.urlopen(request) as page:
             samples = re.findall(r'class="sample".*?<code>(.*?)</code>', page.read().decode(), re.S)
         commands = [html.unescape(text) for text in samples if "curl" in text]
         for command in commands:

@@ -197,8 +197,8 @@ def test_copying_the_json_and_the_command(visit, address):
     copied = page.evaluate("navigator.clipboard.readText().then(JSON.parse)")
     assert copied["verdict"]["rule"] == "max"
     page.click("text=The same from a terminal")
-    asked = f'"{address}/api/v1/classify?committee=lite&rule=max"'
-    expect(page.locator("#curl")).to_contain_text(asked)
+    url = f'"{address}/api/v1/classify?committee=lite&rule=max"'
+    expect(page.locator("#curl")).to_contain_text(url)
 
 
 def test_by_keyboard_only(visit):
@@ -261,8 +261,8 @@ def test_confidence_is_shown_alike_with_a_script_and_without(visit):
     )
     assert plain.evaluate(seals) == scripted.evaluate(seals) == [2, 2, 2, 1]
     advice = "The rule weighted runs every network."
-    assert [advice in said for said in texts(plain, "[data-skipped]")] == [True] * 3
-    assert [advice in said for said in texts(scripted, "[data-skipped]")] == [False] * 3
+    assert [advice in text for text in texts(plain, "[data-skipped]")] == [True] * 3
+    assert [advice in text for text in texts(scripted, "[data-skipped]")] == [False] * 3
     expect(plain.locator(".plain[data-slot=ask]:visible")).to_have_count(0)
     expect(scripted.locator(".plain[data-slot=ask]:visible")).to_have_count(3)
     screenshot(scripted, "doubt")
@@ -275,7 +275,7 @@ def test_a_missing_promise_is_explained_with_a_script_and_without(visit):
     ask(scripted)
     assert texts(plain, ".plate") == texts(scripted, ".plate")
     reason = "Nothing promised yet. Only 23 photos were answered while learning"
-    assert [reason in said for said in texts(scripted, ".plate")] == [True, True, True, False]
+    assert [reason in text for text in texts(scripted, ".plate")] == [True, True, True, False]
 
 
 def test_a_skipped_member_is_run_on_request(visit):
@@ -314,10 +314,10 @@ def test_the_coverage_can_be_selected(visit):
     page.click("summary:text('More')")
     page.select_option('[name="coverage"]', label="99 times in 100")
     ask(page)
-    said = texts(page, ".set")
-    assert said[0] == said[3] == ""
-    assert "one of: daisy, tulip, poppy" in said[1]
-    assert "contains the true class 99 times in 100" in said[1]
+    sets = texts(page, ".set")
+    assert sets[0] == sets[3] == ""
+    assert "one of: daisy, tulip, poppy" in sets[1]
+    assert "contains the true class 99 times in 100" in sets[1]
     rest = page.locator("#cards .rest p")
     expect(rest).to_be_hidden()
     page.click("#cards .rest summary")
@@ -330,10 +330,10 @@ def test_the_coverage_can_be_selected(visit):
 PHOTO = '[data-slot="photo"]'
 
 
-def explain(page, name: str, said: str) -> None:
+def explain(page, name: str, description: str) -> None:
     """Press a button by its name, and wait for the message and the map."""
     page.get_by_role("button", name=name).click()
-    expect(page.locator("#cards .sight")).to_contain_text(said)
+    expect(page.locator("#cards .sight")).to_contain_text(description)
     expect(page.locator("#cards .heat")).to_be_visible()
 
 
@@ -350,16 +350,16 @@ def test_a_heat_map_of_a_member_and_of_the_verdict(visit):
     page.set_input_files("#choose", files(("cat.png", squares(1, size=(300, 400)))))
     ask(page)
     verdict = studios.fake_classifier("lite").classify(squares(1, size=(300, 400)))
-    own = verdict.members[1].top[0].label.name
-    to_member = f"What speaks for {own} to EfficientNetLite1"
+    label = verdict.members[1].top[0].label.name
+    to_member = f"What speaks for {label} to EfficientNetLite1"
     explain(page, f"Why? {to_member}", f"{to_member}, by occlusion: most is ")
     expect(page.locator("#cards .sight")).to_contain_text("The dark edge was not looked at.")
-    own = verdict.label.name
-    to_all = f"What speaks for {own} to the committee"
-    explain(page, f"Why this verdict? What speaks for {own}", f"{to_all}, by occlusion: most is ")
+    label = verdict.label.name
+    to_all = f"What speaks for {label} to the committee"
+    explain(page, f"Why this verdict? What speaks for {label}", f"{to_all}, by occlusion: most is ")
     heat = page.locator("#cards .heat:visible")
     expect(page.locator('#cards [aria-pressed="true"]')).to_have_count(1)
-    alt = re.compile(re.escape(f"Heat map: most of what speaks for {own} is "))
+    alt = re.compile(re.escape(f"Heat map: most of what speaks for {label} is "))
     expect(heat).to_have_attribute("alt", alt)
     assert_heat_lies_on_photo(page)
     screenshot(page, "why")

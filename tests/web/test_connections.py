@@ -69,11 +69,11 @@ def received(sock: socket.socket) -> bytes:
 def flood(address: str, start: bytes, count: int = 600) -> Iterator[list[socket.socket]]:
     """Connections that send an incomplete request."""
     with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(dial(address)) for _ in range(count)]
-        for sock in held:
+        sockets = [stack.enter_context(dial(address)) for _ in range(count)]
+        for sock in sockets:
             with contextlib.suppress(OSError):  # it had to give way
                 sock.sendall(start)
-        yield held
+        yield sockets
 
 
 @pytest.fixture(scope="module")
@@ -103,12 +103,12 @@ def test_slow_clients_do_not_block_others(address, start):
 
 
 def test_connections_per_client_are_limited(address):
-    with dial(address, "127.0.0.3") as first, flood(address, HEAD, count=400) as held:
+    with dial(address, "127.0.0.3") as first, flood(address, HEAD, count=400) as sockets:
         first.sendall(HEAD)
         assert ask(address, "/livez")[0] == 200
         # The oldest of the client that has most have to go, and nobody else's.
         end = time.monotonic() + 60
-        while len(gone := select.select(held, [], [], 1)[0]) < 400 - 256:
+        while len(gone := select.select(sockets, [], [], 1)[0]) < 400 - 256:
             assert time.monotonic() < end, f"{len(gone)} of 400 are closed"
         assert not select.select([first], [], [], 0)[0]
 
@@ -137,7 +137,7 @@ def test_requests_per_client_behind_a_proxy_are_limited():
 
 
 @pytest.mark.parametrize(
-    ("start", "drop", "said"),
+    ("start", "drop", "response"),
     [
         (HEAD, b"X: y\r\n", b"HTTP/1.1 408 "),
         (BODY, b"\x89", b"HTTP/1.1 408 "),
@@ -146,13 +146,13 @@ def test_requests_per_client_behind_a_proxy_are_limited():
     ],
     ids=["a head", "a body", "chunks", "nothing"],
 )
-def test_sending_slowly_does_not_extend_the_time(impatient, start, drop, said):
+def test_sending_slowly_does_not_extend_the_time(impatient, start, drop, response):
     with dial(impatient) as sock:
         sock.sendall(start)
         with contextlib.suppress(OSError):
             while not select.select([sock], [], [], 0.1)[0]:
                 sock.sendall(drop)
-        assert received(sock).startswith(said)
+        assert received(sock).startswith(response)
 
 
 def test_a_response_that_is_not_read_is_aborted(impatient):
@@ -170,11 +170,11 @@ def test_bytes_received_at_a_time_are_limited():
     with studios.fake_studio(max_request_bytes=limit, log_format="off") as (process, address):
         before = memory_bytes(process.pid)
         head = HEAD + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % limit
-        with flood(address, head, count=12) as held:
-            for sock in held:
+        with flood(address, head, count=12) as sockets:
+            for sock in sockets:
                 with contextlib.suppress(OSError):  # refused, and closed
                     sock.sendall(b" " * (limit - 1))
-            refused = [sock for sock in held if select.select([sock], [], [], 0)[0]]
+            refused = [sock for sock in sockets if select.select([sock], [], [], 0)[0]]
             assert len(refused) >= 10
             assert refused[0].recv(1 << 16).startswith(b"HTTP/1.1 503 ")
             assert memory_bytes(process.pid) - before < 4 * limit
@@ -194,7 +194,7 @@ def memory_bytes(pid: int) -> int:
 )
 @pytest.mark.parametrize("chunked", [False, True])
 def test_large_forms_are_refused_before_they_are_parsed(address, body, chunked):
-    status, said = ask(
+    status, response = ask(
         address,
         "/projects",
         io.BytesIO(body) if chunked else body,
@@ -202,7 +202,7 @@ def test_large_forms_are_refused_before_they_are_parsed(address, body, chunked):
         Accept="application/json",
     )
     assert status == 413
-    assert "The form is too large" in json.loads(said)["error"]["message"]
+    assert "The form is too large" in json.loads(response)["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -210,15 +210,15 @@ def test_large_forms_are_refused_before_they_are_parsed(address, body, chunked):
     [b"[" + b"{}," * 600_000 + b"1]", b'{"a": [' + b"[]," * 999_999 + b"1]}", b"[" * 100_000],
 )
 def test_large_json_is_refused_before_it_is_parsed(address, text):
-    status, said = ask(address, "/api/v1/classify", text, "application/json")
-    assert (status, json.loads(said)["error"]["code"]) == (413, "request_entity_too_large")
+    status, body = ask(address, "/api/v1/classify", text, "application/json")
+    assert (status, json.loads(body)["error"]["code"]) == (413, "request_entity_too_large")
 
 
 def test_json_with_very_many_keys_is_refused(address):
     text = b"{" + b",".join(b'"%d":1' % number for number in range(30_000)) + b"}"
-    status, said = ask(address, "/v2/models/lite/infer", text, "application/json")
+    status, body = ask(address, "/v2/models/lite/infer", text, "application/json")
     assert status == 413
-    assert "20,000 keys" in json.loads(said)["error"]
+    assert "20,000 keys" in json.loads(body)["error"]
 
 
 def test_the_api_accepts_compressed_bodies(address):

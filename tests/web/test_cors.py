@@ -23,9 +23,9 @@ PREFLIGHT = {**FOREIGN, "Access-Control-Request-Method": "POST"}
 def studio(registry, tmp_path):
     """Make a studio that shares its API, with some settings."""
 
-    def make(**chosen):
-        chosen = {"home": tmp_path, "cors_origins": f"{APP}, http://localhost:3000", **chosen}
-        return create_app(settings.load({}, **chosen), registry).test_client()
+    def make(**options):
+        options = {"home": tmp_path, "cors_origins": f"{APP}, http://localhost:3000", **options}
+        return create_app(settings.load({}, **options), registry).test_client()
 
     return make
 
@@ -121,8 +121,8 @@ def test_pages_of_other_origins_need_the_key_whoever_is_signed_in(studio):
 def test_the_studios_own_origin_may_be_named(studio):
     client = studio(api_key=KEY, cors_origins="http://localhost")
     assert client.post("/sign-in", data={"key": KEY}).status_code == 303
-    own = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
-    assert post(client, **own).status_code == 200
+    headers = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
+    assert post(client, **headers).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,8 @@ def test_it_is_followed_stopped_and_its_best_is_kept(home: Path, project: str, v
     screenshot(phone, "finetune-running-phone")
     phone.close()
     follow(page.get_by_role("button", name="Stop"))
-    shown = page.locator('#job[data-state="done"], #job:has-text("the best so far is kept")')
-    shown.first.wait_for()
+    outcome = page.locator('#job[data-state="done"], #job:has-text("the best so far is kept")')
+    outcome.first.wait_for()
     page.locator('#job[data-state="done"]').wait_for(timeout=TEACHING_MS)
     expect(page.locator("#job")).to_contain_text("This made version 1")
     (record,) = bundles.find(home, f"{project}@1").about["fine_tuned"]

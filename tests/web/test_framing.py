@@ -34,11 +34,11 @@ def spoken(address: str, data: bytes) -> bytes:
     """Everything that the server sends in reply to some bytes until it closes the connection."""
     with dial(address) as sock:
         sock.sendall(data)
-        said = b""
+        received = b""
         with contextlib.suppress(ConnectionResetError):
             while part := sock.recv(65536):
-                said += part
-    return said
+                received += part
+    return received
 
 
 MALFORMED = {
@@ -81,22 +81,22 @@ MALFORMED = {
 
 @pytest.mark.parametrize("what", MALFORMED)
 def test_a_malformed_head_ends_the_connection(address, what):
-    said = spoken(address, MALFORMED[what] + HIDDEN)
-    assert said.startswith(b"HTTP/1.1 400 ")
-    assert said.count(b"HTTP/1.1 ") == 1, "what followed was answered, too"
+    response = spoken(address, MALFORMED[what] + HIDDEN)
+    assert response.startswith(b"HTTP/1.1 400 ")
+    assert response.count(b"HTTP/1.1 ") == 1, "what followed was answered, too"
 
 
 @pytest.mark.parametrize("chunk", [b"\r\n", b"+1\r\na\r\n", b"0x1\r\na\r\n", b"1\na\r\n", b"g\r\n"])
 def test_malformed_chunks_end_the_connection(address, chunk):
-    said = spoken(address, CLASSIFY + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + HIDDEN)
-    assert said.startswith(b"HTTP/1.1 400 ")
-    assert said.count(b"HTTP/1.1 ") == 1
+    responses = spoken(address, CLASSIFY + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + HIDDEN)
+    assert responses.startswith(b"HTTP/1.1 400 ")
+    assert responses.count(b"HTTP/1.1 ") == 1
 
 
 def test_well_formed_requests_are_answered(address):
     photo = squares()
     chunk = b"%x;name=value\r\n%b\r\n0\r\nTrailer: a\r\n\r\n" % (len(photo), photo)
-    said = spoken(
+    responses = spoken(
         address,
         b"GET http://localhost/livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
         + CLASSIFY
@@ -106,7 +106,7 @@ def test_well_formed_requests_are_answered(address):
         + chunk
         + b"GET /livez HTTP/1.0\r\n\r\n",
     )
-    assert said.count(b"HTTP/1.1 200 ") == 4
+    assert responses.count(b"HTTP/1.1 200 ") == 4
 
 
 ODD_PATHS = {
@@ -124,10 +124,10 @@ ODD_PATHS = {
 
 @pytest.mark.parametrize("path", ODD_PATHS)
 def test_odd_paths_are_harmless(address, path):
-    said = spoken(
+    response = spoken(
         address, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
     )
-    assert int(said.split()[1]) == ODD_PATHS[path]
+    assert int(response.split()[1]) == ODD_PATHS[path]
 
 
 @pytest.mark.parametrize("number", [2**31, 2**63 - 1, 2**63, 2**64, 10**30])

@@ -78,12 +78,12 @@ def outputs_of(response) -> dict[str, np.ndarray]:
 def elements(datatype: str, raw: bytes) -> list:
     if datatype == "FP32":
         return [value for (value,) in struct.iter_unpack("<f", raw)]
-    found = []
+    texts = []
     while raw:
         end = 4 + struct.unpack("<I", raw[:4])[0]
-        found.append(raw[4:end].decode())
+        texts.append(raw[4:end].decode())
         raw = raw[end:]
-    return found
+    return texts
 
 
 def expected_probs(*images) -> np.ndarray:
@@ -225,12 +225,12 @@ def test_the_metadata_fits_the_answer(client):
     answer = client.get("/v2/models/lite").json
     assert (answer["name"], answer["versions"]) == ("lite", ["1"])
     assert [(each["name"], each["datatype"]) for each in answer["inputs"]] == [("image", "BYTES")]
-    given = client.post(INFER, json=files_as_json(squares(1), squares(2))).json["outputs"]
-    assert [(o["name"], o["datatype"]) for o in given] == [
+    outputs = client.post(INFER, json=files_as_json(squares(1), squares(2))).json["outputs"]
+    assert [(o["name"], o["datatype"]) for o in outputs] == [
         (o["name"], o["datatype"]) for o in answer["outputs"]
     ]
     assert [o["shape"] for o in answer["outputs"]] == [[-1, 6], [-1], [-1]]
-    assert [o["shape"] for o in given] == [[2, 6], [2], [2]]
+    assert [o["shape"] for o in outputs] == [[2, 6], [2], [2]]
 
 
 def test_ready_means_loaded(client):
@@ -254,8 +254,8 @@ def test_a_stopping_server_is_alive_and_not_ready(app):
 
 
 def test_the_default_committee_cannot_be_unloaded(client):
-    said = refusal(client.post("/v2/repository/models/lite/unload", json={}), 409)
-    assert "default committee" in said
+    message = refusal(client.post("/v2/repository/models/lite/unload", json={}), 409)
+    assert "default committee" in message
     assert client.get("/v2/health/ready").status_code == 200
 
 
@@ -281,11 +281,11 @@ def test_versions_are_models_of_their_own(versioned):
     assert len(versioned.post("/v2/repository/index", json={"ready": True}).json) == 1
     assert versioned.get("/v2/models/garden").json["versions"] == ["1", "3"]
     assert versioned.get("/v2/models/garden/versions/1").json["outputs"][0]["shape"] == [-1, -1]
-    for version, given in (("", "3"), ("/versions/1", "1"), ("/versions/3", "3")):
+    for version, version_served in (("", "3"), ("/versions/1", "1"), ("/versions/3", "3")):
         response = versioned.post(
             f"/v2/models/garden{version}/infer", json=files_as_json(plain_image((9, 9, 9)))
         )
-        assert response.json["model_version"] == given
+        assert response.json["model_version"] == version_served
     assert versioned.get("/v2/models/garden/versions/1/ready").status_code == 200
     assert "garden@2" in refusal(versioned.get("/v2/models/garden/versions/2"), 404)
 
@@ -354,8 +354,8 @@ def test_a_bad_image_is_named(client):
     request = files_as_json(squares(), b"hello", squares())
     assert refusal(client.post(INFER, json=request), 415).startswith("The image at index 1 of 3:")
     instances = [{"b64": text_of(squares())}, {"b64": ""}]
-    said = refusal(client.post(PREDICT, json={"instances": instances}), 400)
-    assert said.startswith("The image at index 1 of 2:")
+    message = refusal(client.post(PREDICT, json={"instances": instances}), 400)
+    assert message.startswith("The image at index 1 of 2:")
 
 
 @pytest.mark.parametrize(
@@ -380,7 +380,7 @@ MANY = [text_of(squares())] * 5  # one more than the fixture's limit
 
 
 @pytest.mark.parametrize(
-    ("request_", "status", "said"),
+    ("request_", "status", "message"),
     [
         ([], 400, "a JSON list; expected an object"),
         ({}, 400, "request.inputs is missing; expected a list of 1"),
@@ -448,17 +448,17 @@ MANY = [text_of(squares())] * 5  # one more than the fixture's limit
         (files_as_json(squares(), id=7), 400, "request.id is 7; expected a text"),
     ],
 )
-def test_invalid_requests_of_v2_are_refused(client, request_, status, said):
-    assert_said(client.post(INFER, data=json.dumps(request_)), status, said)
+def test_invalid_requests_of_v2_are_refused(client, request_, status, message):
+    assert_refused(client.post(INFER, data=json.dumps(request_)), status, message)
 
 
-def assert_said(response, status: int, said: str) -> None:
+def assert_refused(response, status: int, pattern: str) -> None:
     message = refusal(response, status)
-    assert re.search(said, message), message
+    assert re.search(pattern, message), message
 
 
 @pytest.mark.parametrize(
-    ("request_", "status", "said"),
+    ("request_", "status", "message"),
     [
         ({}, 400, "either 'instances' or 'inputs'"),
         ({"instances": [], "inputs": []}, 400, "either 'instances' or 'inputs'"),
@@ -481,13 +481,13 @@ def assert_said(response, status: int, said: str) -> None:
         ({"instances": [], "top": 3}, 400, "request.top is unknown; expected only"),
     ],
 )
-def test_invalid_requests_of_tf_serving_are_refused(client, request_, status, said):
-    assert_said(client.post(PREDICT, data=json.dumps(request_)), status, said)
+def test_invalid_requests_of_tf_serving_are_refused(client, request_, status, message):
+    assert_refused(client.post(PREDICT, data=json.dumps(request_)), status, message)
 
 
 @pytest.mark.parametrize("path", [INFER, PREDICT, "/v2/repository/models/lite/load"])
 @pytest.mark.parametrize(
-    ("body", "status", "said"),
+    ("body", "status", "message"),
     [
         (b"\xff\xd8\xff", 400, "not JSON"),
         (b'{"inputs": NaN}', 400, "NaN is no number of JSON"),
@@ -496,15 +496,15 @@ def test_invalid_requests_of_tf_serving_are_refused(client, request_, status, sa
         (b"[" + b"0," * body.MAX_VALUES + b"0]", 413, "more than 2,000,000 values"),
     ],
 )
-def test_bodies_that_are_not_requests_are_refused(client, path, body, status, said):
-    assert_said(client.post(path, data=body), status, said)
+def test_bodies_that_are_not_requests_are_refused(client, path, body, status, message):
+    assert_refused(client.post(path, data=body), status, message)
 
 
 ONE_FILE = input_of("BYTES", [1])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (binary(ONE_FILE, with_lengths(squares()), size=3), "declares 3 bytes of binary data"),
         (binary(ONE_FILE, with_lengths(squares()), size=-1), "declares -1 bytes"),
@@ -523,15 +523,15 @@ ONE_FILE = input_of("BYTES", [1])
         ({"data": b"{}", "headers": {LENGTH: "0"}}, "not JSON"),
     ],
 )
-def test_inconsistent_binary_data_is_refused(client, arguments, said):
-    assert_said(client.post(INFER, **arguments), 400, said)
+def test_inconsistent_binary_data_is_refused(client, arguments, message):
+    assert_refused(client.post(INFER, **arguments), 400, message)
 
 
 PACKED = gzip.compress(b"{}", mtime=0)
 
 
 @pytest.mark.parametrize(
-    ("body", "encoding", "status", "said"),
+    ("body", "encoding", "status", "message"),
     [
         (PACKED, "br", 415, "'br'; expected gzip, deflate or none"),
         (b"{}", "gzip", 400, "no gzip, or damaged"),
@@ -539,17 +539,17 @@ PACKED = gzip.compress(b"{}", mtime=0)
         (PACKED * 2, "gzip", 400, "something follows"),
     ],
 )
-def test_damaged_compression_is_refused(client, body, encoding, status, said):
+def test_damaged_compression_is_refused(client, body, encoding, status, message):
     response = client.post(INFER, data=body, headers={"Content-Encoding": encoding})
-    assert_said(response, status, said)
+    assert_refused(response, status, message)
 
 
 def test_a_compression_bomb_is_not_unpacked(registry):
     client = create_app(settings.load({}, max_request_bytes=10_000), registry).test_client()
     bomb = gzip.compress(bytes(1_000_000), mtime=0)
     response = client.post(INFER, data=bomb, headers={"Content-Encoding": "gzip"})
-    assert_said(response, 413, "too large")
-    assert_said(client.post(INFER, data=bytes(20_000)), 413, "too large")
+    assert_refused(response, 413, "too large")
+    assert_refused(client.post(INFER, data=bytes(20_000)), 413, "too large")
 
 
 # ------------------------------------------------------------------ properties

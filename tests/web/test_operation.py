@@ -124,36 +124,36 @@ def answer(port: int, method: str, path: str, *more) -> tuple[int, str]:
 def test_metrics_count_answers(client):
     client.post(API, data={"image": [file(1), file(2)]})
     ask(client, b"hello")
-    found = measured(client)
-    assert found["requests_total 200 api.classify lite"] == 1
-    assert found["requests_total 415 api.classify lite"] == 1
-    assert found["request_duration_seconds_count api.classify"] == 2
-    assert found["requests_in_progress"] == 0
-    assert found["queue_duration_seconds_count"] == 2
-    assert found["batches_total lite"] == 2
-    assert found["batch_size_sum"] == 3
-    assert found["images_total lite"] == 2
+    samples = measured(client)
+    assert samples["requests_total 200 api.classify lite"] == 1
+    assert samples["requests_total 415 api.classify lite"] == 1
+    assert samples["request_duration_seconds_count api.classify"] == 2
+    assert samples["requests_in_progress"] == 0
+    assert samples["queue_duration_seconds_count"] == 2
+    assert samples["batches_total lite"] == 2
+    assert samples["batch_size_sum"] == 3
+    assert samples["images_total lite"] == 2
     for member in LITE:
-        assert found[f"inference_duration_seconds_count {member}"] == 2
-    assert found["model_ready lite"] == 1
-    assert found["model_ready classic"] == 0
-    assert any(name.startswith("build_info") for name in found)
+        assert samples[f"inference_duration_seconds_count {member}"] == 2
+    assert samples["model_ready lite"] == 1
+    assert samples["model_ready classic"] == 0
+    assert any(name.startswith("build_info") for name in samples)
 
 
 def test_probes_are_not_counted(client):
     for path in ("/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live"):
         client.get(path)
-    found = measured(client)
-    assert found["requests_in_progress"] == 0
-    assert not [name for name in found if name.startswith("requests_total")]
+    samples = measured(client)
+    assert samples["requests_in_progress"] == 0
+    assert not [name for name in samples if name.startswith("requests_total")]
 
 
 def test_metric_labels_are_never_user_input(client):
     client.get("/some/nonsense")
     ask(client, query_string={"committee": "nonsense"})
-    found = measured(client)
-    assert found["requests_total 404 none "] == 1
-    assert found["requests_total 404 api.classify "] == 1
+    samples = measured(client)
+    assert samples["requests_total 404 none "] == 1
+    assert samples["requests_total 404 api.classify "] == 1
     assert "nonsense" not in client.get("/metrics").text
 
 
@@ -163,10 +163,10 @@ def test_rejections_are_counted_by_reason(registry):
     assert ask(client, bytes(20_000)).status_code == 413
     app.extensions[context.KEY].queue.close()
     assert ask(client).json["error"]["code"] == "stopping"
-    found = measured(client)
-    assert found["rejected_total request_entity_too_large"] == 1
-    assert found["rejected_total stopping"] == 1
-    assert found["requests_in_progress"] == 0
+    samples = measured(client)
+    assert samples["rejected_total request_entity_too_large"] == 1
+    assert samples["rejected_total stopping"] == 1
+    assert samples["requests_in_progress"] == 0
 
 
 def test_studios_in_one_process_have_separate_metrics(client, registry):

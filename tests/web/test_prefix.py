@@ -24,11 +24,11 @@ ADDRESS = re.compile(r'(?:href|src|action|formaction|data-[a-z]+)="(/[^"]*)"')
 
 @pytest.fixture
 def studio(tmp_path):
-    def make(**chosen):
+    def make(**options):
         write_garden(tmp_path)
         registry = Registry(studios.fake_classifier, studios.catalogue("lite"), "lite")
-        chosen = {"home": tmp_path, "path_prefix": PREFIX, **chosen}
-        return create_app(settings.load({}, **chosen), registry).test_client()
+        options = {"home": tmp_path, "path_prefix": PREFIX, **options}
+        return create_app(settings.load({}, **options), registry).test_client()
 
     return make
 
@@ -36,16 +36,16 @@ def studio(tmp_path):
 @pytest.mark.parametrize("before", ["", PREFIX])
 def test_every_link_has_the_prefix(studio, before):
     client = studio()
-    found = set()
+    addresses = set()
     for page in PAGES:
-        found.update(ADDRESS.findall(client.get(before + page, headers=BROWSER).text))
-    assert len(found) > 10
-    assert [address for address in found if not address.startswith(f"{PREFIX}/")] == []
-    for address in found:
+        addresses.update(ADDRESS.findall(client.get(before + page, headers=BROWSER).text))
+    assert len(addresses) > 10
+    assert [address for address in addresses if not address.startswith(f"{PREFIX}/")] == []
+    for address in addresses:
         path = urlsplit(address).path.removeprefix(PREFIX)
         with client.get(before + path, headers=BROWSER) as response:
             assert response.status_code < 500, address
-    styles = [address for address in found if address.endswith((".css", ".js", ".svg"))]
+    styles = [address for address in addresses if address.endswith((".css", ".js", ".svg"))]
     assert len(styles) > 3
     for address in styles:
         with client.get(address) as response:
@@ -75,9 +75,9 @@ def test_the_api_answers_below_the_prefix_and_its_document_says_so(studio):
 
 def test_signing_in_leads_back_and_the_cookie_is_for_the_prefix(studio):
     client = studio(api_key=KEY)
-    shown = client.get(f"{PREFIX}/docs?a=b", headers=BROWSER)
-    assert shown.status_code == 401
-    (onward,) = re.findall(r'name="next" value="([^"]*)"', shown.text)
+    sign_in = client.get(f"{PREFIX}/docs?a=b", headers=BROWSER)
+    assert sign_in.status_code == 401
+    (onward,) = re.findall(r'name="next" value="([^"]*)"', sign_in.text)
     assert onward == f"{PREFIX}/docs?a=b"
     response = client.post(f"{PREFIX}/sign-in", data={"key": KEY, "next": onward})
     assert response.headers["Location"] == onward

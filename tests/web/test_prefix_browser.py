@@ -47,8 +47,8 @@ class Proxy(BaseHTTPRequestHandler):
         upstream.request(self.command, self.path.removeprefix(PREFIX), body, headers)
         response = upstream.getresponse()
         hop = ("connection", "transfer-encoding", "content-length", "keep-alive")
-        kept = [row for row in response.getheaders() if row[0].lower() not in hop]
-        self.send(response.status, kept, response.read())
+        end_to_end = [row for row in response.getheaders() if row[0].lower() not in hop]
+        self.send(response.status, end_to_end, response.read())
         upstream.close()
 
     def send(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
@@ -106,8 +106,8 @@ def test_a_page_of_another_origin_uses_the_api(visit, address, expected):
     status, request_id, answer = page.evaluate(ask, [classify, list(squares(1))])
     assert status == 200
     assert len(request_id) == 32
-    right = studios.fake_classifier("lite").classify(squares(1))
-    assert answer["results"][0]["verdict"]["label"] == right.label.name
+    expected_verdict = studios.fake_classifier("lite").classify(squares(1))
+    assert answer["results"][0]["verdict"]["label"] == expected_verdict.label.name
     # Pages are not shared, even with those that are named.
     expected += ["CORS policy", "ERR_FAILED"]
     failed = page.evaluate(

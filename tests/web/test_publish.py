@@ -58,7 +58,7 @@ def page(client: FlaskClient, path: str = "/bundles/garden") -> str:
     return html.unescape(re.sub(r"\s+", " ", response.text))
 
 
-def seen(client: FlaskClient, path: str = "/bundles/garden") -> str:
+def page_text(client: FlaskClient, path: str = "/bundles/garden") -> str:
     """The text of a page."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page(client, path)))
 
@@ -76,7 +76,7 @@ def classes(client: FlaskClient, committee: str = "garden") -> set[str]:
 
 
 def test_versions_are_listed_with_their_accuracy(client):
-    text = seen(client)
+    text = page_text(client)
     facts = "60 % to 98 % (9 of 10 photos) 40 photos EfficientNetLite0 2026-01-02"
     assert f"2 active Take offline Try Download {facts}" in text
     assert "49 % to 94 % (8 of 10 photos)" in text
@@ -92,7 +92,7 @@ def test_rolling_back_and_forward_take_effect_at_once(client):
     assert (response.status_code, response.location) == (303, "/bundles/garden?done=served")
     assert classes(client) == classes(client, "garden@1") == OLD
     assert classes(client, "garden@2") == NEW
-    text = seen(client, "/bundles/garden?done=served")
+    text = page_text(client, "/bundles/garden?done=served")
     assert "Published: requests by its name are answered" in text
     assert "are answered by version 1" in text
     serve(client, 2)
@@ -101,17 +101,17 @@ def test_rolling_back_and_forward_take_effect_at_once(client):
 
 def test_no_request_is_lost_or_mixed_up_while_versions_change(client):
     app, stop = client.application, threading.Event()
-    own = {"garden": [OLD, NEW], "garden@1": [OLD], "garden@2": [NEW]}
+    allowed = {"garden": [OLD, NEW], "garden@1": [OLD], "garden@2": [NEW]}
 
     def ask(committee: str) -> int:
         asker, count = app.test_client(), 0
         while not stop.is_set():
-            assert classes(asker, committee) in own[committee]
+            assert classes(asker, committee) in allowed[committee]
             count += 1
         return count
 
-    with ThreadPoolExecutor(len(own)) as pool:
-        asking = [pool.submit(ask, committee) for committee in own]
+    with ThreadPoolExecutor(len(allowed)) as pool:
+        asking = [pool.submit(ask, committee) for committee in allowed]
         for version in (1, 2) * 4:
             assert serve(client, version).status_code == 303
             assert classes(client) == (OLD if version == 1 else NEW)
@@ -127,7 +127,7 @@ def test_an_offline_committee_is_not_listed_until_it_is_published_again(client):
     assert classes(client, "garden@2") == NEW
     assert 'value="garden"' not in page(client, "/")
     assert client.get("/c/garden").status_code == 404
-    assert "Publish a version first" in seen(client)
+    assert "Publish a version first" in page_text(client)
     assert client.get("/v1/models/garden").status_code == 404
     assert client.get("/v1/models/garden/versions/1").status_code == 200
     assert client.get("/api/v1/bundles/garden@1").json["active"] is None
@@ -138,8 +138,8 @@ def test_an_offline_committee_is_not_listed_until_it_is_published_again(client):
 
 def test_an_unpublished_version_is_served_by_its_number_only(client, shelf):
     write_with_metrics(shelf, "garden", "moth", "fly", publish=False)
-    assert "are answered by version 2" in seen(client)
-    assert "3 Publish Try Download" in seen(client)
+    assert "are answered by version 2" in page_text(client)
+    assert "3 Publish Try Download" in page_text(client)
     assert classes(client, "garden@3") == {"moth", "fly"}
     assert classes(client) == NEW
     serve(client, 3)
@@ -163,14 +163,14 @@ def test_a_damaged_version_cannot_be_activated(client, shelf):
     assert "is not the file that was written" in html.unescape(response.text)
     assert classes(client) == NEW
     (bundles.find(shelf, "garden@1").folder / "bundle.json").write_text("{")
-    assert "cannot be read" in seen(client)
+    assert "cannot be read" in page_text(client)
 
 
 def test_the_default_committee_stays_online(client):
     response = serve(client, 0, "base")
     assert response.status_code == 409
     assert "stays online" in response.text
-    assert "it stays online" in seen(client, "/bundles/base")
+    assert "it stays online" in page_text(client, "/bundles/base")
     assert client.get("/readyz").status_code == 200
 
 
@@ -212,7 +212,7 @@ def test_publishing_from_other_sites_is_refused(client):
 
 def test_all_bundles_are_listed_whatever_their_origin(client, shelf):
     serve(client, 0)
-    text = seen(client, "/bundles")
+    text = page_text(client, "/bundles")
     assert "base 1 1 60 % to 98 %" in text
     assert "garden none 2 60 % to 98 %" in text
     assert "wasp, hornet" in text
@@ -222,20 +222,20 @@ def test_an_empty_studio_says_how_to_get_bundles(tmp_path):
     write_with_metrics(tmp_path, "base", "x", "y")
     client = studio(tmp_path).test_client()
     bundles.remove(tmp_path, "base")
-    assert "There are no taught committees yet" in seen(client, "/bundles")
+    assert "There are no taught committees yet" in page_text(client, "/bundles")
 
 
 def test_a_project_has_the_same_publishing_page(client, shelf):
     project = client.application.extensions["triptych"].projects.make("My pond")
-    assert "has not been taught" in seen(client, f"/projects/{project.key}/publish")
+    assert "has not been taught" in page_text(client, f"/projects/{project.key}/publish")
     write_with_metrics(shelf, project.key, "newt", "frog")
-    text = seen(client, f"/projects/{project.key}/publish")
+    text = page_text(client, f"/projects/{project.key}/publish")
     assert "My pond" in text
     assert "are answered by version 1" in text
     response = client.get(f"/bundles/{project.key}")
     assert response.location == f"/projects/{project.key}/publish"
     assert serve(client, 1, project.key).location == f"{response.location}?done=served"
-    assert "My pond" in seen(client, f"/c/{project.key}")
+    assert "My pond" in page_text(client, f"/c/{project.key}")
     assert client.get("/projects/garden/publish").location == "/bundles/garden"
 
 
@@ -256,15 +256,15 @@ def test_the_card_is_plain_text_wherever_it_is_shown(client, shelf):
         assert "Not for medicine." in text
     assert '<p class="said">of my garden</p>' in client.get("/c/garden").text
     serve(client, 1)
-    assert "Not for medicine." in seen(client, "/c/garden")
+    assert "Not for medicine." in page_text(client, "/c/garden")
     client.post("/bundles/garden/card", data={})
-    assert "Not for medicine." not in seen(client, "/c/garden")
+    assert "Not for medicine." not in page_text(client, "/c/garden")
     assert bundles.card_texts(shelf, "garden") == {}
 
 
 def test_the_figures_of_a_card_cannot_be_edited(client):
     client.post("/bundles/garden/card", data={"top1": "1.0", "accuracy": "100 %", "use": "Fun."})
-    text = seen(client, "/c/garden")
+    text = page_text(client, "/c/garden")
     assert "9 of 10 photos" in text
     assert "100 %" not in text
 
@@ -318,31 +318,31 @@ def test_simultaneous_downloads_are_limited(client, shelf):
 
 def snippets(client: FlaskClient, **more: object) -> dict[str, str]:
     text = client.get("/bundles/garden", **more).text
-    found = re.findall(r'<code id="([a-z]+)">(.*?)</code>', text, re.DOTALL)
-    return {name: html.unescape(code) for name, code in found}
+    blocks = re.findall(r'<code id="([a-z]+)">(.*?)</code>', text, re.DOTALL)
+    return {name: html.unescape(code) for name, code in blocks}
 
 
 def test_the_code_to_copy_names_this_studio_and_committee(shelf):
     client = studio(shelf, allowed_hosts="photos.example").test_client()
-    found = snippets(client, base_url="https://photos.example")
+    code = snippets(client, base_url="https://photos.example")
     address = f"https://photos.example{API}?committee=garden"
-    assert found["curl"] == f'curl -F image=@photo.jpg "{address}"\n'
-    assert f'"{address}"' in found["elsewhere"]
-    assert 'triptych.load("garden")' in found["here"]
+    assert code["curl"] == f'curl -F image=@photo.jpg "{address}"\n'
+    assert f'"{address}"' in code["elsewhere"]
+    assert 'triptych.load("garden")' in code["here"]
     for name in ("elsewhere", "here"):
-        compile(found[name], name, "exec")
+        compile(code[name], name, "exec")
 
 
 def test_the_python_to_copy_works(shelf, monkeypatch, capsys, tmp_path):
-    found = snippets(studio(shelf).test_client())["here"]
-    asked = []
+    code = snippets(studio(shelf).test_client())["here"]
+    names = []
     monkeypatch.setattr(
-        "triptych.load", lambda name: asked.append(name) or studios.bundle_classifier(shelf, name)
+        "triptych.load", lambda name: names.append(name) or studios.bundle_classifier(shelf, name)
     )
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photo.jpg").write_bytes(squares())
-    exec(found, {})
-    assert asked == ["garden"]
+    exec(code, {})
+    assert names == ["garden"]
     assert capsys.readouterr().out.split()[0] in ("wasp", "hornet")
 
 
@@ -351,18 +351,18 @@ def test_with_a_key_the_code_to_copy_sends_it(shelf):
     for path in ("/bundles", "/bundles/garden", "/c/garden", "/bundles/garden/1.zip"):
         assert client.get(path, headers=BROWSER).status_code == 401
     assert serve(client, 1).status_code == 401
-    found = snippets(client, headers={"Authorization": f"Bearer {KEY}"})
-    assert '-H "Authorization: Bearer $TRIPTYCH_API_KEY"' in found["curl"]
-    assert 'os.environ["TRIPTYCH_API_KEY"]' in found["elsewhere"]
-    compile(found["elsewhere"], "elsewhere", "exec")
-    assert KEY not in "".join(found.values())
+    code = snippets(client, headers={"Authorization": f"Bearer {KEY}"})
+    assert '-H "Authorization: Bearer $TRIPTYCH_API_KEY"' in code["curl"]
+    assert 'os.environ["TRIPTYCH_API_KEY"]' in code["elsewhere"]
+    compile(code["elsewhere"], "elsewhere", "exec")
+    assert KEY not in "".join(code.values())
 
 
 # ------------------------------------------------------------------ the page to share
 
 
 def test_the_page_to_share_is_about_one_committee(client):
-    text = seen(client, "/c/garden")
+    text = page_text(client, "/c/garden")
     assert "2 classes: wasp, hornet" in text
     assert "it was right on 9 of 10 photos that it was not trained on" in text
     assert "On 60 % to 98 % of photos like those it was evaluated on" in text
@@ -373,13 +373,13 @@ def test_the_page_to_share_is_about_one_committee(client):
 
 def test_a_version_is_tried_before_it_is_published(client, shelf):
     write_with_metrics(shelf, "garden", "moth", "fly", publish=False)
-    text = seen(client, "/c/garden@3")
+    text = page_text(client, "/c/garden@3")
     assert "Version 3, for trying out; version 2 is published" in text
     assert "moth, fly" in text
     data = {"image": (io.BytesIO(squares()), "bug.png"), "committee": "garden@3"}
     tried = client.post("/c/garden@3", data=data, headers=BROWSER).text
     assert re.search(r'<h3 data-slot="label">(moth|fly)</h3>', tried)
-    assert "for trying out" not in seen(client, "/c/garden")
+    assert "for trying out" not in page_text(client, "/c/garden")
 
 
 def test_the_page_to_share_answers_without_a_script(client):
@@ -405,8 +405,8 @@ def test_the_page_to_share_answers_without_a_script(client):
 )
 def test_signing_in_redirects_to_the_requested_page(shelf, onward, where):
     client = studio(shelf, api_key=KEY).test_client()
-    door = client.get("/c/garden?x=1", headers=BROWSER)
-    assert 'name="next" value="/c/garden?x=1"' in html.unescape(door.text)
+    sign_in = client.get("/c/garden?x=1", headers=BROWSER)
+    assert 'name="next" value="/c/garden?x=1"' in html.unescape(sign_in.text)
     wrong = client.post("/sign-in", data={"key": "no", "next": onward}, headers=BROWSER)
     assert f'name="next" value="{html.escape(onward)}"' in wrong.text
     assert client.post("/sign-in", data={"key": KEY, "next": onward}).location == where

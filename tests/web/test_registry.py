@@ -76,23 +76,23 @@ def shelf() -> dict[str, list[int]]:
 
 
 @pytest.fixture
-def asked() -> list[str]:
+def loads() -> list[str]:
     return []
 
 
 @pytest.fixture
-def registry(shelf: dict[str, list[int]], asked: list[str]) -> Registry:
+def registry(shelf: dict[str, list[int]], loads: list[str]) -> Registry:
     def load(name: str) -> Classifier:
-        asked.append(name)
+        loads.append(name)
         return sized(name)
 
     return Registry(load, lambda: shelf, "lite", max_bytes=2 * SIZE_BYTES)
 
 
-def test_a_version_can_be_named(registry, asked):
+def test_a_version_can_be_named(registry, loads):
     assert registry.get("garden@1") is not registry.get("garden")
     assert registry.get("garden@2") is registry.get("garden")
-    assert asked == ["garden@1", "garden"]
+    assert loads == ["garden@1", "garden"]
 
 
 @pytest.mark.parametrize("name", ["garden@3", "garden@", "garden@x", "@1", "pond@2", "lite@1@1"])
@@ -109,7 +109,7 @@ def test_a_new_bundle_is_found_on_request(registry, shelf):
     assert "meadow" in registry.names
 
 
-def test_a_committee_trained_again_is_replaced(registry, shelf, asked):
+def test_a_committee_trained_again_is_replaced(registry, shelf, loads):
     before = registry.get("garden")
     registry.refresh()
     assert registry.loaded("garden") is before
@@ -118,7 +118,7 @@ def test_a_committee_trained_again_is_replaced(registry, shelf, asked):
     after = registry.loaded("garden")
     assert after is not None
     assert after is not before
-    assert asked == ["garden", "garden"]
+    assert loads == ["garden", "garden"]
 
 
 def test_a_version_that_cannot_be_loaded_keeps_the_old_one(shelf):
@@ -136,11 +136,11 @@ def test_a_version_that_cannot_be_loaded_keeps_the_old_one(shelf):
     assert registry.loaded("garden") is before
 
 
-def test_whatever_one_version_raises_the_others_are_renewed(shelf, asked):
+def test_whatever_one_version_raises_the_others_are_renewed(shelf, loads):
     broken = {"garden": ZeroDivisionError("of a library"), "lite": MemoryError()}
 
     def load(name):
-        asked.append(name)
+        loads.append(name)
         if name in broken and shelf[name] == [1, 2, 3]:
             raise broken[name]
         return studios.fake_classifier("lite")
@@ -149,17 +149,17 @@ def test_whatever_one_version_raises_the_others_are_renewed(shelf, asked):
     before = {name: registry.get(name) for name in ("garden", "lite", "pond")}
     for name in before:
         shelf[name] = [1, 2, 3]
-    asked.clear()
+    loads.clear()
     with pytest.raises(errors.BundleError) as caught:
         registry.refresh()
-    assert asked == ["garden", "lite", "pond"]
+    assert loads == ["garden", "lite", "pond"]
     for name in broken:
         assert f"{name}, version 3, cannot be loaded" in caught.value.message
         assert registry.loaded(name) is before[name]
     assert registry.loaded("pond") is not before["pond"]
 
 
-def test_the_name_is_served_while_a_roll_back_loads(registry, shelf, asked):
+def test_the_name_is_served_while_a_roll_back_loads(registry, shelf, loads):
     shelf["garden"] = Offer((1, 2, 3), 3)
     registry.refresh()
     third = registry.get("garden")
@@ -170,18 +170,18 @@ def test_the_name_is_served_while_a_roll_back_loads(registry, shelf, asked):
     assert second is registry.loaded("garden@2")
     assert second is not third
     assert registry.loaded("garden@3") is None
-    assert asked == ["garden", "garden"]
+    assert loads == ["garden", "garden"]
     assert registry.facts("garden").active == 2
     assert registry.facts("garden").versions == (1, 2, 3)
 
 
-def test_a_version_loaded_by_number_is_shared(registry, shelf, asked):
+def test_a_version_loaded_by_number_is_shared(registry, shelf, loads):
     registry.get("garden")
     first = registry.get("garden@1")
     shelf["garden"] = Offer((1, 2), 1)
     registry.refresh()
     assert registry.loaded("garden") is registry.loaded("garden@1") is first
-    assert asked == ["garden", "garden@1"]
+    assert loads == ["garden", "garden@1"]
     assert registry.size_bytes == SIZE_BYTES
     registry.unload("garden")
     tried = registry.get("garden@2")
@@ -290,21 +290,21 @@ def test_a_committee_larger_than_the_limit_is_served(shelf):
     assert not registry.ready("pond")
 
 
-def test_an_unloaded_committee_is_loaded_again(registry, asked):
+def test_an_unloaded_committee_is_loaded_again(registry, loads):
     registry.get("garden")
     registry.unload("garden")
     assert not registry.ready("garden")
     registry.get("garden")
-    assert asked == ["garden", "garden"]
+    assert loads == ["garden", "garden"]
     with pytest.raises(errors.UnknownName):
         registry.unload("nobody")
 
 
 def test_simultaneous_requests_load_once(shelf):
-    asked, together = [], threading.Barrier(4, timeout=60)
+    loads, together = [], threading.Barrier(4, timeout=60)
 
     def load(name):
-        asked.append(name)
+        loads.append(name)
         return studios.fake_classifier("lite")
 
     def get():
@@ -317,7 +317,7 @@ def test_simultaneous_requests_load_once(shelf):
         thread.start()
     for thread in threads:
         thread.join()
-    assert asked == ["garden"]
+    assert loads == ["garden"]
 
 
 def test_a_damaged_bundle_is_logged_once_and_the_rest_is_served(tmp_path, caplog):
@@ -336,9 +336,9 @@ def test_a_damaged_bundle_is_logged_once_and_the_rest_is_served(tmp_path, caplog
 def test_an_unknown_name_reads_no_bundle(tmp_path, monkeypatch):
     bundles.write(tmp_path, "garden", fill)
     discovery, reads = Discovery(tmp_path), []
-    read = bundles.registry.read
+    original = bundles.registry.read
     monkeypatch.setattr(
-        bundles.registry, "read", lambda folder: reads.append(folder) or read(folder)
+        bundles.registry, "read", lambda folder: reads.append(folder) or original(folder)
     )
     registry = Registry(studios.fake_classifier, discovery, "lite", may_be_new=discovery.has)
     reads.clear()

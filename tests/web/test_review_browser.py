@@ -25,26 +25,26 @@ pytestmark = browser.MARKS
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Projects:
+def projects(tmp_path_factory: pytest.TempPathFactory) -> Projects:
     return Projects(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="module")
-def address(door: Projects) -> Iterator[str]:
-    with studios.fake_studio(home=door.home, inbox="on") as (_, address):
+def address(projects: Projects) -> Iterator[str]:
+    with studios.fake_studio(home=projects.home, inbox="on") as (_, address):
         yield address
 
 
 @pytest.fixture
-def key(door: Projects) -> str:
-    key = trained_project.create(door)
-    trained_project.train(door, key)
+def key(projects: Projects) -> str:
+    key = trained_project.create(projects)
+    trained_project.train(projects, key)
     return key
 
 
-def home_of(door: Projects, key: str, name: str) -> str:
-    names = {own.id: own.name for own in door.find(key).classes}
-    return names[trained_project.photos_by_name(door, key)[name].class_id or 0]
+def home_of(projects: Projects, key: str, name: str) -> str:
+    names = {label.id: label.name for label in projects.find(key).classes}
+    return names[trained_project.photos_by_name(projects, key)[name].class_id or 0]
 
 
 def photo(page, name: str):
@@ -55,34 +55,34 @@ def assert_focused(page, name: str) -> None:
     expect(page.locator("[data-photo]:focus-within .choose")).to_have_text(name)
 
 
-def test_a_cell_opens_its_photos_and_a_label_is_corrected(visit, door, key):
+def test_a_cell_opens_its_photos_and_a_label_is_corrected(visit, projects, key):
     page = visit(f"/projects/{key}/result")
     screenshot(page, "result")
     follow(page.get_by_role("link", name="1 of ants taken for bees"))
     page.get_by_label("ants-1.png").check()
     page.get_by_role("button", name="Move to bees").click()
-    said = page.get_by_role("status").filter(has_text="Moved ants-1.png to bees.")
-    said.wait_for()
+    status = page.get_by_role("status").filter(has_text="Moved ants-1.png to bees.")
+    status.wait_for()
     expect(photo(page, "ants-1.png")).to_have_attribute("data-done", "")
-    assert home_of(door, key, "ants-1.png") == "bees"
+    assert home_of(projects, key, "ants-1.png") == "bees"
     screenshot(page, "cell")
     page.get_by_role("button", name="Undo").click()
     page.get_by_text("Nothing is left to undo.").wait_for()
-    assert home_of(door, key, "ants-1.png") == "ants"
+    assert home_of(projects, key, "ants-1.png") == "ants"
 
 
-def test_a_likely_label_error_is_corrected_by_one_click(visit, door, key):
+def test_a_likely_label_error_is_corrected_by_one_click(visit, projects, key):
     page = visit(f"/projects/{key}/result")
     photo(page, "ants-3.png").get_by_role("button", name="Move to bees").click()
     page.get_by_text("Moved ants-3.png to bees.").wait_for()
-    assert home_of(door, key, "ants-3.png") == "bees"
+    assert home_of(projects, key, "ants-3.png") == "bees"
     page.reload()
     expect(page.get_by_text("Moved ants-3.png to bees.")).to_be_visible()
     expect(page.get_by_text("1 photo has changed since this version was")).to_be_visible()
     expect(photo(page, "ants-3.png")).to_have_count(0)
 
 
-def test_labels_are_corrected_by_keyboard_alone(visit, door, key):
+def test_labels_are_corrected_by_keyboard_alone(visit, projects, key):
     page = visit(f"/projects/{key}/result/cell?truth=ants&photos=all")
     page.locator("[data-photo] input").first.focus()
     order = ["ants-3.png", "ants-0.png", "ants-1.png", "ants-2.png"]  # the surest first
@@ -92,7 +92,7 @@ def test_labels_are_corrected_by_keyboard_alone(visit, door, key):
     page.keyboard.press("Home")
     page.keyboard.press("2")
     page.get_by_text("Moved ants-3.png to bees.").wait_for()
-    assert home_of(door, key, "ants-3.png") == "bees"
+    assert home_of(projects, key, "ants-3.png") == "bees"
     assert_focused(page, "ants-0.png")  # on to the next
     page.keyboard.press("r")
     page.get_by_text("Called ants-0.png right as ants.").wait_for()
@@ -103,16 +103,16 @@ def test_labels_are_corrected_by_keyboard_alone(visit, door, key):
     page.keyboard.press("Space")
     page.keyboard.press("x")
     page.get_by_text("Excluded 2 photos.").wait_for()
-    left_out = {one.name for one in door.photos(key, excluded=True)}
+    left_out = {one.name for one in projects.photos(key, excluded=True)}
     assert left_out == {"ants-1.png", "ants-2.png"}
 
 
-def test_two_versions_side_by_side(visit, door, key):
+def test_two_versions_side_by_side(visit, projects, key):
     answers = {
         **trained_project.PREDICTIONS,
         "ants-0.png": trained_project.Prediction((0.3, 0.1, 0.6), held=True),
     }
-    trained_project.train(door, key, answers)
+    trained_project.train(projects, key, answers)
     page = visit(f"/projects/{key}/result")
     follow(page.get_by_role("link", name="Compare with version 1"))
     expect(page.get_by_text("Both on the same 6 photos")).to_be_visible()
@@ -127,17 +127,19 @@ def test_the_report_opens_within_its_content_security_policy(visit, key):
     expect(page.get_by_text("All of it.")).to_be_visible()
 
 
-def keep(door: Projects, *seeds: int) -> None:
+def keep(projects: Projects, *seeds: int) -> None:
     for seed in seeds:
-        said = {"label": "bees", "prob": 0.5, "status": "unsure", "novelty": None}
+        guess = {"label": "bees", "prob": 0.5, "status": "unsure", "novelty": None}
         top = [{"label": "bees", "prob": 0.5}, {"label": "ants", "prob": 0.4}]
-        door.keep(f"kept-{seed}.png", squares(seed), {**said, "committee": "garden", "top": top})
+        projects.keep(
+            f"kept-{seed}.png", squares(seed), {**guess, "committee": "garden", "top": top}
+        )
 
 
-def test_the_inbox_by_keyboard_alone(visit, door, key):
-    for one in door.inbox():
-        door.dismiss([one.id])
-    keep(door, 101, 102, 103)
+def test_the_inbox_by_keyboard_alone(visit, projects, key):
+    for one in projects.inbox():
+        projects.dismiss([one.id])
+    keep(projects, 101, 102, 103)
     page = visit(f"/projects/inbox?project={key}")
     page.locator("[data-photo] input").first.focus()
     assert_focused(page, "kept-103.png")  # the newest first
@@ -154,17 +156,17 @@ def test_the_inbox_by_keyboard_alone(visit, door, key):
     page.reload()
     expect(page.locator("[data-photo]")).to_have_count(2)
     assert (
-        trained_project.photos_by_name(door, key)["kept-103.png"].class_id
-        == door.find(key).classes[1].id
+        trained_project.photos_by_name(projects, key)["kept-103.png"].class_id
+        == projects.find(key).classes[1].id
     )
     page.get_by_role("button", name="Choose all").click()
     page.get_by_role("button", name="wasps").click()
     page.get_by_text("2 photos in wasps.").wait_for()
-    assert door.waiting() == 0
+    assert projects.waiting() == 0
 
 
-def test_a_photo_from_the_classify_page_reaches_the_inbox(visit, door):
-    before = door.waiting()
+def test_a_photo_from_the_classify_page_reaches_the_inbox(visit, projects):
+    before = projects.waiting()
     page = visit("/")
     page.check('[name="committee"][value="garden"]')
     page.get_by_label("Keep these photos for review").check()
@@ -173,7 +175,7 @@ def test_a_photo_from_the_classify_page_reaches_the_inbox(visit, door):
         "#choose", [{"name": "grey.png", "mimeType": "image/png", "buffer": unsure}]
     )
     page.click(".ask")
-    wait_for(page, door.waiting, before + 1)
+    wait_for(page, projects.waiting, before + 1)
 
 
 @pytest.mark.parametrize(
@@ -185,8 +187,10 @@ def test_a_photo_from_the_classify_page_reaches_the_inbox(visit, door):
         ("decisions", "dark"),
     ],
 )
-def test_a_phone(visit, door, key, path, scheme):
-    door.decide(key, [trained_project.photos_by_name(door, key)["ants-0.png"].digest], exclude=True)
+def test_a_phone(visit, projects, key, path, scheme):
+    projects.decide(
+        key, [trained_project.photos_by_name(projects, key)["ants-0.png"].digest], exclude=True
+    )
     page = visit(
         f"/projects/{key}/{path}",
         viewport={"width": 390, "height": 780},
@@ -198,8 +202,8 @@ def test_a_phone(visit, door, key, path, scheme):
     screenshot(page, f"review-{path.partition('?')[0].replace('/', '-')}-phone-{scheme}")
 
 
-def test_the_inbox_on_a_phone(visit, door, key):
-    keep(door, 104, 105)
+def test_the_inbox_on_a_phone(visit, projects, key):
+    keep(projects, 104, 105)
     page = visit(
         f"/projects/inbox?project={key}", viewport={"width": 390, "height": 780}, is_mobile=True
     )
@@ -207,9 +211,9 @@ def test_the_inbox_on_a_phone(visit, door, key):
     screenshot(page, "inbox-phone")
 
 
-def test_a_label_is_corrected_without_a_script(visit, door, key):
+def test_a_label_is_corrected_without_a_script(visit, projects, key):
     page = visit(f"/projects/{key}/result/label-issues", java_script_enabled=False)
     follow(photo(page, "ants-3.png").get_by_role("button", name="Move to bees"))
     expect(page.get_by_text("Moved ants-3.png to bees.")).to_be_visible()
     assert page.url.endswith("/result/label-issues")
-    assert home_of(door, key, "ants-3.png") == "bees"
+    assert home_of(projects, key, "ants-3.png") == "bees"

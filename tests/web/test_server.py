@@ -45,7 +45,7 @@ def ask(address: str) -> tuple[int, dict]:
     return post(address, squares(), {"Content-Type": "image/png"})
 
 
-def read(address: str, path: str) -> str:
+def get(address: str, path: str) -> str:
     connection = connect(address)
     connection.request("GET", path)
     with connection.getresponse() as response:
@@ -55,12 +55,12 @@ def read(address: str, path: str) -> str:
 
 
 def is_healthy(address: str) -> bool:
-    return read(address, "/healthz") == "ok"
+    return get(address, "/healthz") == "ok"
 
 
 def wait_for_requests(address: str, count: int) -> None:
     """Wait until a number of requests is in progress."""
-    while f"\ntriptych_requests_in_progress {count}.0\n" not in read(address, "/metrics"):
+    while f"\ntriptych_requests_in_progress {count}.0\n" not in get(address, "/metrics"):
         time.sleep(0.02)
 
 
@@ -174,8 +174,8 @@ def test_requests_beyond_the_deadline_are_cancelled(asking):
     with studios.fake_studio(seconds_per_run=1.0, deadline_s=1) as (_, address):
         first, second = asking(address), asking(address)
         for answer in (first, second):
-            status, told = answer.result()
-            assert (status, told["error"]["code"]) == (504, "deadline")
+            status, body = answer.result()
+            assert (status, body["error"]["code"]) == (504, "deadline")
         assert is_healthy(address)
 
 

@@ -40,7 +40,7 @@ def address(home: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def door(home: Path) -> Projects:
+def projects(home: Path) -> Projects:
     """The photos that the studio keeps, for inspection."""
     return Projects(home)
 
@@ -64,16 +64,16 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Named]]:
     all_of_them = triptych_data.open(folder).train
     for name, data in strays:
         some = [p for p in all_of_them if "stray" not in p.source or p.source.endswith(name)]
-        _, held = triptych_data.split(some, share=feature_set.VALIDATION_SHARE, seed=0)
-        if any("stray" in photo.source for photo in held):
+        _, held_out = triptych_data.split(some, share=feature_set.VALIDATION_SHARE, seed=0)
+        if any("stray" in photo.source for photo in held_out):
             return {**named, "rays": [*named["rays"], (STRAY, data)]}
     raise AssertionError("none of the strays would be held back")
 
 
-def class_of(door: Projects, key: str, name: str) -> str:
+def class_of(projects: Projects, key: str, name: str) -> str:
     """The class that a photo is in."""
-    (photo,) = (one for one in door.photos(key, limit=-1) if one.name == name)
-    return {own.id: own.name for own in door.find(key).classes}[photo.class_id or 0]
+    (photo,) = (one for one in projects.photos(key, limit=-1) if one.name == name)
+    return {label.id: label.name for label in projects.find(key).classes}[photo.class_id or 0]
 
 
 def wait_for_photos(page, name: str, count: int) -> None:
@@ -96,7 +96,7 @@ def wait_for_heat(page) -> None:
 # ------------------------------------------------------------------ with the mouse
 
 
-def test_the_whole_path_with_the_mouse(visit, door, photos):
+def test_the_whole_path_with_the_mouse(visit, projects, photos):
     page = visit("/projects")
     page.get_by_label("What it is about").fill("Round or rayed")
     follow(page.get_by_role("button", name="Make it"))
@@ -122,7 +122,7 @@ def test_the_whole_path_with_the_mouse(visit, door, photos):
     page.get_by_label(STRAY).check()
     page.get_by_role("button", name="Move to discs").click()
     page.get_by_text(f"Moved {STRAY} to discs.").wait_for()
-    assert class_of(door, key, STRAY) == "discs"
+    assert class_of(projects, key, STRAY) == "discs"
 
     follow(page.get_by_role("link", name="Back to the result"))
     expect(page.get_by_text("1 photo has changed since this version was")).to_be_visible()
@@ -193,7 +193,7 @@ IS_SEEN = """() => {
 
 
 @pytest.mark.thorough
-def test_the_whole_path_by_keyboard_alone_on_a_phone(visit, door, photos):
+def test_the_whole_path_by_keyboard_alone_on_a_phone(visit, projects, photos):
     page = visit("/projects", viewport=browser.PHONE["viewport"])
     keys = Keys(page)
     keys.reach(page.get_by_label("What it is about"))
@@ -225,7 +225,7 @@ def test_the_whole_path_by_keyboard_alone_on_a_phone(visit, door, photos):
     assert_no_overflow(page)
     page.keyboard.press("1")
     page.get_by_text(f"Moved {STRAY} to discs.").wait_for()
-    assert class_of(door, key, STRAY) == "discs"
+    assert class_of(projects, key, STRAY) == "discs"
 
     keys.follow(page.get_by_role("link", name="Back to the result"), back=True)
     keys.follow(page.get_by_role("button", name="Teach again"))

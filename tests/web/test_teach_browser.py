@@ -43,10 +43,10 @@ def address(home: Path) -> Iterator[str]:
 @pytest.fixture
 def projects(home: Path) -> Iterator[Projects]:
     """The projects of the studio; removed after each test."""
-    kept = Projects(home)
-    yield kept
-    for project in kept.all():
-        kept.remove(project.key)
+    store = Projects(home)
+    yield store
+    for project in store.all():
+        store.remove(project.key)
         if bundles.versions(home, project.key):
             bundles.remove(home, project.key)
 
@@ -71,7 +71,7 @@ def wait_for_photos(page, name: str, count: int) -> None:
 
 
 def counts(projects: Projects, key: str) -> dict[str, int]:
-    return {own.name: own.photos for own in projects.find(key).classes}
+    return {label.name: label.photos for label in projects.find(key).classes}
 
 
 def some(count: int, *, start: int = 0) -> list[tuple[str, bytes]]:
@@ -351,10 +351,10 @@ def test_stopping_keeps_uploaded_photos(projects, garden, visit):
 
     page.route("**/photos", take_four)
     page.get_by_label("Choose photos for ants").set_input_files(files(*some(10)))
-    said = page.locator("#uploads-count")
-    expect(said).to_have_text("4 of 10 photos added.")
+    count = page.locator("#uploads-count")
+    expect(count).to_have_text("4 of 10 photos added.")
     page.get_by_role("button", name="Stop").click()
-    expect(said).to_have_text("Stopped. 4 of 10 photos added.")
+    expect(count).to_have_text("Stopped. 4 of 10 photos added.")
     page.unroute("**/photos")
     page.get_by_role("button", name="Go on").click()
     wait_for_photos(page, "ants", 10)
@@ -366,7 +366,7 @@ def test_stopping_keeps_uploaded_photos(projects, garden, visit):
 
 @pytest.fixture
 def sorted_wrongly(projects, garden) -> str:
-    ants, bees = (own.id for own in projects.find(garden).classes)
+    ants, bees = (label.id for label in projects.find(garden).classes)
     for n in range(6):
         projects.add(garden, f"{n}.jpg", picture(n), ants)
     projects.add(garden, "near copy.jpg", picture(0, size=(80, 107)), bees)
@@ -459,9 +459,9 @@ def test_more_photos_are_shown_on_request(projects, garden, visit):
 
 
 def test_training_is_shown_to_its_end(projects, garden, visit):
-    for own in projects.find(garden).classes:
+    for label in projects.find(garden).classes:
         for n in range(6):
-            projects.add(garden, f"{n}.jpg", picture(100 * own.id + n), own.id)
+            projects.add(garden, f"{n}.jpg", picture(100 * label.id + n), label.id)
     page = visit(f"/projects/{garden}/teach")
     page.get_by_text("More", exact=True).click()
     for name in ("EfficientNetLite1", "EfficientNetLite2"):

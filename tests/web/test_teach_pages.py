@@ -32,7 +32,7 @@ ELSEWHERE = {"REMOTE_ADDR": "198.51.100.7"}
 @pytest.fixture
 def studio(registry, tmp_path):
     """Make a studio with some settings."""
-    return lambda **chosen: create_app(settings.load({}, home=tmp_path, **chosen), registry)
+    return lambda **options: create_app(settings.load({}, home=tmp_path, **options), registry)
 
 
 @pytest.fixture
@@ -48,11 +48,11 @@ def projects(app):
 @pytest.fixture
 def garden(projects):
     """A project with two classes and a photo in the first."""
-    made = projects.make("Garden")
-    ants = projects.add_class(made.key, "ants")
-    projects.add_class(made.key, "bees")
-    projects.add(made.key, "ant.jpg", picture(1), ants.id)
-    return made.key
+    project = projects.make("Garden")
+    ants = projects.add_class(project.key, "ants")
+    projects.add_class(project.key, "bees")
+    projects.add(project.key, "ant.jpg", picture(1), ants.id)
+    return project.key
 
 
 def upload(client, key, *files: tuple[str, bytes], headers=None, **fields):
@@ -62,7 +62,7 @@ def upload(client, key, *files: tuple[str, bytes], headers=None, **fields):
 
 
 def class_ids(projects, key) -> dict[str, int]:
-    return {own.name: own.id for own in projects.find(key).classes}
+    return {label.name: label.id for label in projects.find(key).classes}
 
 
 def follow(client, response):
@@ -93,8 +93,8 @@ def test_an_empty_studio_offers_the_sample(client):
     page = client.get("/projects").text
     assert "See it work first" in page
     assert 'aria-current="page">Teach' in page
-    shown = follow(client, client.post("/projects/sample", headers=PAGE)).text
-    assert len(re.findall('data-class="[1-9]', shown)) > 1
+    project_page = follow(client, client.post("/projects/sample", headers=PAGE)).text
+    assert len(re.findall('data-class="[1-9]', project_page)) > 1
     page = client.get("/projects").text
     assert "See it work first" not in page
     assert page.count("/thumb.jpg") == 4
@@ -105,9 +105,9 @@ def test_the_classify_page_leads_to_teaching(client):
 
 
 def test_a_project_is_made_renamed_and_removed(client, projects):
-    shown = follow(client, client.post("/projects", data={"title": " My  garden "}, headers=PAGE))
-    assert "<h1>My garden</h1>" in shown.text
-    assert "Name the first class" in shown.text
+    page = follow(client, client.post("/projects", data={"title": " My  garden "}, headers=PAGE))
+    assert "<h1>My garden</h1>" in page.text
+    assert "Name the first class" in page.text
     renamed = client.post("/projects/my-garden/rename", data={"title": "Weeds"}, headers=PAGE)
     assert "Weeds" in follow(client, renamed).text
     follow(client, client.post("/projects/my-garden/remove", headers=PAGE))
@@ -115,8 +115,8 @@ def test_a_project_is_made_renamed_and_removed(client, projects):
 
 
 def test_a_script_gets_the_address_of_the_project(client):
-    made = client.post("/projects", data={"title": "Garden"}).json
-    assert made == {"address": "/projects/garden", "key": "garden"}
+    response = client.post("/projects", data={"title": "Garden"}).json
+    assert response == {"address": "/projects/garden", "key": "garden"}
 
 
 @pytest.mark.parametrize("title", ["", "   ", "x" * 81])
@@ -131,8 +131,8 @@ def test_invalid_titles_are_refused_with_a_message(client, projects, title):
 def test_titles_and_names_are_escaped(client, projects):
     bad = "<script>alert(1)</script>"
     key = projects.make(bad).key
-    own = projects.add_class(key, "' onmouseover=alert(1) x='")
-    photo = projects.add(key, "<img src=x onerror=alert(1)>.jpg", picture(1), own.id)
+    label = projects.add_class(key, "' onmouseover=alert(1) x='")
+    photo = projects.add(key, "<img src=x onerror=alert(1)>.jpg", picture(1), label.id)
     projects.decide(key, [photo.digest], exclude=True)
     for path in ("/projects", f"/projects/{key}", f"/projects/{key}/teach"):
         page = client.get(path).text
@@ -165,21 +165,21 @@ def test_a_zip_becomes_a_project(client, projects):
     page = follow(client, client.post("/projects/import", data=sent, headers=PAGE))
     assert "<h1>My pets</h1>" in page.text
     (project,) = projects.all()
-    assert {own.name: own.photos for own in project.classes} == {"cat": 2, "horse": 2}
+    assert {label.name: label.photos for label in project.classes} == {"cat": 2, "horse": 2}
 
 
 @pytest.mark.parametrize(
-    ("sent", "said"),
+    ("sent", "message"),
     [
         ({}, "No zip was chosen"),
         ({"zip": (io.BytesIO(b"hello"), "notes.zip")}, "zip"),
         ({"zip": (zipped(**{"notes.txt": b"hello"}), "notes.zip")}, "photo"),
     ],
 )
-def test_a_file_that_is_not_a_zip_of_photos_is_refused(client, projects, sent, said):
+def test_a_file_that_is_not_a_zip_of_photos_is_refused(client, projects, sent, message):
     page = client.post("/projects/import", data=sent, headers=PAGE)
     assert page.status_code == 400
-    assert said in page.text
+    assert message in page.text
     assert projects.all() == []
 
 
@@ -187,10 +187,10 @@ def test_a_file_that_is_not_a_zip_of_photos_is_refused(client, projects, sent, s
 
 
 def test_classes_are_added_renamed_and_removed(client, projects, garden):
-    made = client.post(f"/projects/{garden}/classes", data={"name": " wasps "}).json
-    assert made["name"] == "wasps"
+    added = client.post(f"/projects/{garden}/classes", data={"name": " wasps "}).json
+    assert added["name"] == "wasps"
     ids = class_ids(projects, garden)
-    assert made["id"] == ids["wasps"]
+    assert added["id"] == ids["wasps"]
     renamed = client.post(
         f"/projects/{garden}/classes/{ids['ants']}/rename", data={"name": "red ants"}, headers=PAGE
     )
@@ -232,10 +232,10 @@ def test_a_script_uploads_one_photo_per_request(client, projects, garden):
     bees = class_ids(projects, garden)["bees"]
     answer = upload(client, garden, ("bee.jpg", picture(2)), **{"class": str(bees)}).json
     assert answer["refused"] == []
-    (told,) = answer["photos"]
-    assert told["name"] == "bee.jpg"
-    assert projects.photo(garden, told["digest"]).class_id == bees
-    assert projects.read(told["digest"]) == picture(2)
+    (uploaded,) = answer["photos"]
+    assert uploaded["name"] == "bee.jpg"
+    assert projects.photo(garden, uploaded["digest"]).class_id == bees
+    assert projects.read(uploaded["digest"]) == picture(2)
 
 
 def test_a_photo_without_a_class_waits_for_one(client, projects, garden):
@@ -268,10 +268,10 @@ def test_a_form_without_a_script_leads_back_to_the_page(client, garden):
     ["../../etc/passwd.jpg", "C:\\photos\\x.jpg", "a\tb\u202e.jpg", "...", "x" * 5000, "é.jpg"],
 )
 def test_file_names_are_sanitised(client, projects, garden, name, tmp_path):
-    (told,) = upload(client, garden, (name, picture(9))).json["photos"]
-    kept = projects.photo(garden, told["digest"])
-    assert not set(kept.name) & set("/\\\t\u202e")
-    assert 0 < len(kept.name.encode()) < 256
+    (uploaded,) = upload(client, garden, (name, picture(9))).json["photos"]
+    photo = projects.photo(garden, uploaded["digest"])
+    assert not set(photo.name) & set("/\\\t\u202e")
+    assert 0 < len(photo.name.encode()) < 256
     assert client.get(f"/projects/{garden}").status_code == 200
     assert [path.name for path in tmp_path.rglob("*passwd*")] == []
 
@@ -416,9 +416,9 @@ def test_findings_are_shown_beside_the_photos(client, projects, garden):
     page = client.get(f"/projects/{garden}").text
     assert "under several classes" in page
     assert page.count('<span class="badge">in two classes</span>') == 2
-    found = page[page.index('id="findings"') : page.index('id="classes"')]
-    assert found.count("data-photo") == 2
-    assert "expect little below" in found
+    findings = page[page.index('id="findings"') : page.index('id="classes"')]
+    assert findings.count("data-photo") == 2
+    assert "expect little below" in findings
 
 
 def test_photos_are_deleted_for_good(client, projects, garden):
@@ -459,7 +459,7 @@ def test_missing_networks_are_shown_with_their_command(client, garden):
 
 
 @pytest.mark.parametrize(
-    ("lesson", "said"),
+    ("form", "message"),
     [
         ({}, "No network was chosen"),
         ({"backbones": "lite0", "seed": "-1"}, "seed"),
@@ -469,24 +469,24 @@ def test_missing_networks_are_shown_with_their_command(client, garden):
         ({"backbones": "lite0", "augment": "mirrors"}, "mirrors"),
     ],
 )
-def test_invalid_settings_are_refused_with_a_message(client, projects, garden, lesson, said):
+def test_invalid_settings_are_refused_with_a_message(client, projects, garden, form, message):
     for name, number in class_ids(projects, garden).items():
         for seed in range(3):
             projects.add(garden, f"{name}.jpg", picture(10 * number + seed), number)
-    page = client.post(f"/projects/{garden}/teach", data=lesson, headers=PAGE)
+    page = client.post(f"/projects/{garden}/teach", data=form, headers=PAGE)
     assert 400 <= page.status_code < 500
-    assert said in page.text
+    assert message in page.text
 
 
 @pytest.fixture
 def plant(app, garden):
     """Write a job of the garden with this progress."""
-    kept = rows.JobTable(app.extensions["triptych"].projects.database)
+    jobs = rows.JobTable(app.extensions["triptych"].projects.database)
 
     def plant(**fields):
         # First, since whoever opens the jobs interrupts those of one who died.
         assert app.extensions["triptych"].jobs.latest(garden) is None
-        kept.put(dataclasses.replace(kept.add(garden, {"backbones": ["lite0"]}), **fields))
+        jobs.put(dataclasses.replace(jobs.add(garden, {"backbones": ["lite0"]}), **fields))
 
     return plant
 
@@ -509,12 +509,12 @@ def test_a_running_training(client, garden, plant):
     assert ">Stop</button>" in page
     assert '<meta http-equiv="refresh"' in page
     assert re.search(r"<button[^>]*disabled[^>]*>Start", page)
-    told = client.get(f"/projects/{garden}/job.json").json
-    assert (told["state"], told["progress"], told["under_way"]) == ("running", 0.75, True)
-    assert [{**news, "right": None} for news in told["news"]] == [
+    state = client.get(f"/projects/{garden}/job.json").json
+    assert (state["state"], state["progress"], state["under_way"]) == ("running", 0.75, True)
+    assert [{**news, "right": None} for news in state["news"]] == [
         {**news, "right": None} for news in NEWS
     ]
-    assert told["news"][0]["right"] == "51 to 90 % (12 of 16 photos)"
+    assert state["news"][0]["right"] == "51 to 90 % (12 of 16 photos)"
     stopped = client.post(f"/projects/{garden}/job/stop", headers=PAGE)
     assert stopped.location == f"/projects/{garden}/teach"
 
@@ -562,9 +562,9 @@ def test_time_left_in_words():
     job = rows.Job(
         1, "garden", 0.0, {}, "running", "Computing features", 1, 9, rate=3.4, left_s=2.2
     )
-    told = progress.of(job)
-    assert told["said"] == "Computing features: 1 of 9, 3.4 photos a second."
-    assert told["left"] == "About 3 seconds left in this stage."
+    state = progress.of(job)
+    assert state["said"] == "Computing features: 1 of 9, 3.4 photos a second."
+    assert state["left"] == "About 3 seconds left in this stage."
     long = dataclasses.replace(job, left_s=200.0, options={"augment": ["flips"]})
     assert progress.of(long)["left"] == "About 3 minutes left in this stage."
     names = [stage["name"] for stage in progress.of(long)["stages"]]
@@ -610,16 +610,16 @@ def test_without_a_job_there_is_no_job_status(client, garden):
 # ------------------------------------------------------------------ fine-tuning
 
 
-def epoch(number: int, right: int, member: str = "EfficientNetLite0") -> dict[str, object]:
-    return {"member": member, "number": number, "right": right, "photos": 120, "loss": 0.5}
+def epoch(number: int, correct: int, member: str = "EfficientNetLite0") -> dict[str, object]:
+    return {"member": member, "number": number, "right": correct, "photos": 120, "loss": 0.5}
 
 
 def test_the_rounds_of_fine_tuning_are_a_curve_for_each_network():
     stage = "Fine-tuning EfficientNetLite0"
     job = rows.Job(1, "garden", 0.0, {"fine_tune": True}, "running", stage, 1, 9)
     live = JobProgress(job)
-    for number, right in enumerate((60, 90, 84)):
-        live.update({"epoch": epoch(number, right)})
+    for number, correct in enumerate((60, 90, 84)):
+        live.update({"epoch": epoch(number, correct)})
     live.update({"epoch": epoch(0, 108, "EfficientNetLite1")})
     first, second = progress.of(live.job)["tuned"]
     assert first["member"] == "EfficientNetLite0"
@@ -635,9 +635,9 @@ def test_what_a_stop_keeps_is_said_before_and_after_it():
     assert "Stopping keeps the best so far" in progress.of(tuning)["kept"]
     live = JobProgress(tuning)
     live.stop()
-    told = progress.of(live.job)
-    assert told["stop"] == "Stop at once"
-    assert told["said"].startswith("Stopping: the best so far is kept")
+    state = progress.of(live.job)
+    assert state["stop"] == "Stop at once"
+    assert state["said"].startswith("Stopping: the best so far is kept")
     live.update({"version": 2})
     assert not live.job.is_stopping
 

@@ -36,8 +36,8 @@ def client(address):
 
 def tensor(array: np.ndarray, *, binary: bool = True):
     kind = "BYTES" if array.dtype == object else "UINT8"
-    made = triton.InferInput("image", list(array.shape), kind)
-    return [made.set_data_from_numpy(array, binary_data=binary)]
+    infer_input = triton.InferInput("image", list(array.shape), kind)
+    return [infer_input.set_data_from_numpy(array, binary_data=binary)]
 
 
 def expected_probs(images) -> list[list[float]]:
@@ -134,20 +134,20 @@ def test_the_example_of_the_docs(address, tmp_path, monkeypatch, capsys):
 
 
 def test_simultaneous_requests(client):
-    asked = [client.async_infer("lite", tensor(FILES)) for _ in range(4)]
-    answers = [each.get_result().as_numpy("probs").tolist() for each in asked]
+    pending = [client.async_infer("lite", tensor(FILES)) for _ in range(4)]
+    answers = [each.get_result().as_numpy("probs").tolist() for each in pending]
     assert answers == [expected_probs(FILES)] * 4
 
 
 @pytest.mark.parametrize(
-    ("model", "array", "status", "said"),
+    ("model", "array", "status", "message"),
     [
         ("nobody", FILES, "404", "There is no committee 'nobody'"),
         ("lite", np.array([squares(), b"hello"], object), "415", "image at index 1 of 2"),
         ("lite", PIXELS[..., :2], "400", r"expected \[N, height, width, 3\]"),
     ],
 )
-def test_refusals_are_the_clients_exceptions(client, model, array, status, said):
-    with pytest.raises(triton.InferenceServerException, match=said) as caught:
+def test_refusals_are_the_clients_exceptions(client, model, array, status, message):
+    with pytest.raises(triton.InferenceServerException, match=message) as caught:
         client.infer(model, tensor(array))
     assert caught.value.status() == status

@@ -80,9 +80,9 @@ def test_fit_changes_the_networks_inputs(client):
 
 
 def test_empty_options_mean_the_committees_defaults(client):
-    given = ask(client, ("a.png", squares()), committee="", members="", rule="", fit="", top="")
+    response = ask(client, ("a.png", squares()), committee="", members="", rule="", fit="", top="")
     plain = ask(client, ("a.png", squares()))
-    assert given.json["results"][0]["verdict"] == plain.json["results"][0]["verdict"]
+    assert response.json["results"][0]["verdict"] == plain.json["results"][0]["verdict"]
 
 
 def test_auto_is_the_default_committee(client):
@@ -133,7 +133,7 @@ def test_a_single_images_error_sets_the_status(client, data, status, code):
 
 
 @pytest.mark.parametrize(
-    ("options", "status", "said"),
+    ("options", "status", "message"),
     [
         ({"committee": "nobody"}, 404, "There is no committee 'nobody'; expected one of: lite"),
         ({"members": "Nobody"}, 404, "has no members Nobody; its members are"),
@@ -155,15 +155,15 @@ def test_a_single_images_error_sets_the_status(client, data, status, code):
         ({"rul": "max"}, 400, "There is no option 'rul'; expected only: committee"),
     ],
 )
-def test_bad_options_are_explained(client, options, status, said):
+def test_bad_options_are_explained(client, options, status, message):
     response = ask(client, ("a.png", squares()), **options)
     assert response.status_code == status
-    assert said in response.json["error"]["message"]
+    assert message in response.json["error"]["message"]
     assert response.json.keys() == {"error"}
 
 
 @pytest.mark.parametrize(
-    ("request_", "said"),
+    ("request_", "message"),
     [
         ({"data": {"rule": "max"}, "content_type": "multipart/form-data"}, "There is no image"),
         ({"data": {"rule": "max"}}, "application/x-www-form-urlencoded, which carries no files"),
@@ -177,10 +177,10 @@ def test_bad_options_are_explained(client, options, status, said):
     ],
     ids=["no image", "no enctype", "no body", "json", "wrong field", "text"],
 )
-def test_a_request_without_an_image_is_diagnosed(client, request_, said):
+def test_a_request_without_an_image_is_diagnosed(client, request_, message):
     response = client.post(API, **request_)
     assert response.status_code == 400
-    assert said in response.json["error"]["message"]
+    assert message in response.json["error"]["message"]
     assert response.json["error"]["code"] == "bad_request"
 
 
@@ -263,7 +263,7 @@ def test_a_wrong_method_says_which_are_right(client):
 
 
 @pytest.mark.parametrize(
-    ("sent", "shown"),
+    ("sent", "base_name"),
     [
         ("../../etc/passwd", "passwd"),
         (r"C:\fakepath\cat.jpg", "cat.jpg"),
@@ -274,12 +274,12 @@ def test_a_wrong_method_says_which_are_right(client):
         ("x" * 500, "x" * uploads.LONGEST_NAME),
     ],
 )
-def test_names_are_base_names_and_harmless(client, sent, shown):
-    assert uploads.base_name(sent, 1) == shown
+def test_names_are_base_names_and_harmless(client, sent, base_name):
+    assert uploads.base_name(sent, 1) == base_name
     quoted = sent.replace("\n", "").replace("\\", r"\\")  # as a form carries it
     page = ask(client, (quoted, squares()), to="/").text
     api = ask(client, (quoted, squares())).json
-    assert api["results"][0]["source"] == shown
+    assert api["results"][0]["source"] == base_name
     assert "<script>alert" not in page
 
 
@@ -390,48 +390,48 @@ def garden():
     return create_app(settings.load({}), registry).test_client()
 
 
-def judged(client, colour: tuple[int, int, int], **options: str) -> str:
+def plate_text(client, colour: tuple[int, int, int], **options: str) -> str:
     """The visible text of a verdict."""
     page = words(ask(client, ("a.png", plain_image(colour)), to="/", **options).text)
     return page.partition(" Verdicts ")[2].partition(" The same from a terminal ")[0]
 
 
 def test_a_sure_answer_needs_no_set(garden):
-    said = judged(garden, studios.SURE)
-    assert "daisy 98.8 % Sure : answers this probable are rarely wrong. then tulip 1.2 %" in said
-    assert "one of" not in said
-    assert "not needed" not in said
+    plate = plate_text(garden, studios.SURE)
+    assert "daisy 98.8 % Sure : answers this probable are rarely wrong. then tulip 1.2 %" in plate
+    assert "one of" not in plate
+    assert "not needed" not in plate
 
 
 def test_a_prediction_set_shows_its_coverage(garden):
-    said = judged(garden, studios.TWO_ASKED)
-    assert "Unsure : it may well be another class." in said
-    assert "one of: daisy, tulip contains the true class 9 times in 10 then tulip" in said
-    wider = judged(garden, studios.TWO_ASKED, coverage="0.99")
+    plate = plate_text(garden, studios.TWO_ASKED)
+    assert "Unsure : it may well be another class." in plate
+    assert "one of: daisy, tulip contains the true class 9 times in 10 then tulip" in plate
+    wider = plate_text(garden, studios.TWO_ASKED, coverage="0.99")
     assert "one of: daisy, tulip, poppy contains the true class 99 times in 100" in wider
 
 
 def test_a_large_set_is_folded(garden):
-    said = judged(garden, studios.MANY_CLASSES)
+    plate = plate_text(garden, studios.MANY_CLASSES)
     folded = "one of: daisy, tulip, poppy, crocus, iris, dahlia and 2 more aster, peony contains"
-    assert folded in said
+    assert folded in plate
 
 
 def test_none_of_these_shows_the_best_guess_and_no_set(garden):
-    said = judged(garden, studios.NONE_OF_THESE)
-    assert "None of these Unlike all training photos. at best daisy 42.9 %; tulip" in said
-    assert "one of:" not in said
+    plate = plate_text(garden, studios.NONE_OF_THESE)
+    assert "None of these Unlike all training photos. at best daisy 42.9 %; tulip" in plate
+    assert "one of:" not in plate
 
 
 def test_skipped_networks_keep_their_panels(garden):
     page = ask(garden, ("a.png", plain_image(studios.SURE)), to="/", rule="cascade").text
-    said = words(page)
-    assert "cascade of 3 networks; one was enough" in said
+    text = words(page)
+    assert "cascade of 3 networks; one was enough" in text
     assert re.findall(r'data-slot="member">(\w+)<', page)[:3] == list(zoo.COMMITTEES["lite"])
     skipped = "not needed After EfficientNetLite0 the answer had a probability of 0.982"
-    assert said.count(skipped) == 2
-    assert said.count("The rule weighted runs every network.") == 2
-    two = judged(garden, studios.TWO_ASKED, rule="cascade")
+    assert text.count(skipped) == 2
+    assert text.count("The rule weighted runs every network.") == 2
+    two = plate_text(garden, studios.TWO_ASKED, rule="cascade")
     assert "cascade of 3 networks; 2 were enough; surest was EfficientNetLite1 with" in two
 
 
@@ -442,9 +442,9 @@ FEW = (
 
 
 def test_too_few_photos_to_promise_are_not_shown_as_unsure(garden):
-    said = judged(garden, studios.SURE, committee=studios.NURSERY)
-    assert f" % Nothing promised yet. {FEW} then tulip" in said
-    assert "it may well be another class" not in said
+    plate = plate_text(garden, studios.SURE, committee=studios.NURSERY)
+    assert f" % Nothing promised yet. {FEW} then tulip" in plate
+    assert "it may well be another class" not in plate
     image = ("a.png", plain_image(studios.SURE))
     answer = ask(garden, image, committee=studios.NURSERY).json["results"][0]
     reason = {"code": "too_few_to_promise", "message": FEW, "promise": 0.95}
@@ -463,19 +463,19 @@ def test_the_api_returns_status_and_set(garden):
 
 def test_an_unfitted_committee_has_no_status(client):
     page = ask(client, ("a.png", squares()), to="/", rule="cascade").text
-    said = words(page).partition(" Verdicts ")[2]
-    assert "cascade of 3 networks; surest was" in said
+    text = words(page).partition(" Verdicts ")[2]
+    assert "cascade of 3 networks; surest was" in text
     for part in ("Sure", "Unsure", "Nothing like", "one of", "holds the true", "slept"):
-        assert part not in said
+        assert part not in text
 
 
 @pytest.mark.parametrize(
-    ("given", "chosen"),
+    ("requested", "selected"),
     [("", ("", "9 times in 10")), ("0.9", ("", "9 times in 10")), ("0.5", ("0.5", "1 times in 2"))],
 )
-def test_the_page_offers_coverages_and_keeps_the_selected_one(client, given, chosen):
-    page = client.get("/", query_string={"coverage": given}).text
-    assert re.findall(r'<option value="([^"]*)" selected>([^<]*)<', page) == [chosen]
+def test_the_page_offers_coverages_and_keeps_the_selected_one(client, requested, selected):
+    page = client.get("/", query_string={"coverage": requested}).text
+    assert re.findall(r'<option value="([^"]*)" selected>([^<]*)<', page) == [selected]
     others = re.findall(r'<option value="([^"]+)" +>', page)
     assert others == ["0.8", "0.95", "0.99"]
 

@@ -71,8 +71,8 @@ def _tiny(channels: int, *, weights: None, input_shape: tuple[int, ...]) -> Any:
     from keras import layers
 
     image = keras.Input(input_shape)
-    seen = layers.Conv2D(channels, 5, strides=2, activation="relu")(image)
-    pooled = layers.GlobalAveragePooling2D()(seen)
+    features = layers.Conv2D(channels, 5, strides=2, activation="relu")(image)
+    pooled = layers.GlobalAveragePooling2D()(features)
     return keras.Model(image, layers.Dense(8, activation="softmax")(pooled))
 
 
@@ -130,8 +130,12 @@ def main() -> None:
         shutil.copytree(Path(triptych.__file__).parent, Path(scratch) / "triptych")
         with (Path(scratch) / "triptych" / "zoo" / "table.py").open("a") as table:
             table.write(TINY_ROWS)
-        own = {"TINY": scratch, "PYTHONPATH": f"{scratch}:{HERE}", "KERAS_HOME": f"{scratch}/keras"}
-        subprocess.run([sys.executable, __file__], env={**os.environ, **own}, check=True)
+        environment = {
+            "TINY": scratch,
+            "PYTHONPATH": f"{scratch}:{HERE}",
+            "KERAS_HOME": f"{scratch}/keras",
+        }
+        subprocess.run([sys.executable, __file__], env={**os.environ, **environment}, check=True)
 
 
 def make(scratch: Path) -> None:
@@ -144,7 +148,7 @@ def make(scratch: Path) -> None:
     _fit(scratch / "tinted")
     _answers()
     _tidy()
-    lines = (f"{json.dumps(name)}: {json.dumps(own)}" for name, own in _expected().items())
+    lines = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in _expected().items())
     (HERE / "expected.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
     _tidy()
 
@@ -162,11 +166,11 @@ def _weights(folder: Path) -> None:
             file.attrs["layer_names"] = [layer.encode() for layer in layers]
             file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"2.1.6"
             for layer in layers:
-                own = file.create_group(layer)
+                group = file.create_group(layer)
                 has = layer in ("seen", "classes")
-                own.attrs["weight_names"] = [b"kernel", b"bias"] if has else []
+                group.attrs["weight_names"] = [b"kernel", b"bias"] if has else []
                 for part in ("kernel", "bias") if has else ():
-                    own.create_dataset(part, data=arrays.pop(0))
+                    group.create_dataset(part, data=arrays.pop(0))
 
 
 def _photos(folder: Path) -> None:
@@ -182,31 +186,31 @@ def _project() -> None:
     from triptych.jobs import Jobs
     from triptych.projects import Projects
 
-    door = Projects(HOME)
-    key = door.make("Shapes").key
-    ids = {kind: door.add_class(key, kind).id for kind in (*CLASSES, "blots")}
+    projects = Projects(HOME)
+    key = projects.make("Shapes").key
+    ids = {kind: projects.add_class(key, kind).id for kind in (*CLASSES, "blots")}
     photos = {
-        (kind, seed): door.add(key, f"{kind}-{seed}.png", drawing(kind, seed), ids[kind]).digest
+        (kind, seed): projects.add(key, f"{kind}-{seed}.png", drawing(kind, seed), ids[kind]).digest
         for kind in CLASSES
         for seed in range(PER_CLASS)
     }
-    door.add(key, "some.png", drawing("rays", 90))
-    door.decide(key, [photos["discs", 0]], class_id=ids["rays"])
-    door.decide(key, [photos["tiles", 1]], exclude=True)
-    door.decide(key, [photos["rays", 2], photos["rays", 3]], class_id=ids["tiles"])
-    door.undo(key)
-    door.confirm(key, [photos["tiles", 4]])
-    door.remove_class(key, ids["blots"])
-    jobs = Jobs(door, HOME, {"precision": "f32"})
+    projects.add(key, "some.png", drawing("rays", 90))
+    projects.decide(key, [photos["discs", 0]], class_id=ids["rays"])
+    projects.decide(key, [photos["tiles", 1]], exclude=True)
+    projects.decide(key, [photos["rays", 2], photos["rays", 3]], class_id=ids["tiles"])
+    projects.undo(key)
+    projects.confirm(key, [photos["tiles", 4]])
+    projects.remove_class(key, ids["blots"])
+    jobs = Jobs(projects, HOME, {"precision": "f32"})
     job = jobs.start(key, {"backbones": ["TinySmall", "TinyLarge"], "augment": ["flips"]})
     while jobs.state(job.id).is_under_way:
         time.sleep(0.2)
     assert jobs.state(job.id).state == "done", jobs.state(job.id)
     run("bundles", "activate", "shapes@1")
-    asked = HERE / "photos" / "0-discs.png"
-    verdict = triptych.load("shapes", precision="f32", home=HOME).classify(asked)
-    told = {**verdict.to_dict(), "source": asked.name, "timing": None}
-    door.keep(asked.name, asked.read_bytes(), told)
+    photo = HERE / "photos" / "0-discs.png"
+    verdict = triptych.load("shapes", precision="f32", home=HOME).classify(photo)
+    verdict_fields = {**verdict.to_dict(), "source": photo.name, "timing": None}
+    projects.keep(photo.name, photo.read_bytes(), verdict_fields)
 
 
 def _versions(folder: Path) -> None:
@@ -264,13 +268,13 @@ def _expected() -> dict[str, Any]:
     from triptych.projects import Projects
     from triptych.projects.jobs import Rows
 
-    door, made = Projects(HOME), bundle.find(HOME, "shapes")
+    projects, shapes = Projects(HOME), bundle.find(HOME, "shapes")
     classifier = triptych.load("shapes", precision="f32", home=HOME)
     lite = ["EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2"]
-    fitted, said = fits.find(HOME, "lite", lite), Answers.read(made)
+    fitted, predictions = fits.find(HOME, "lite", lite), Answers.read(shapes)
     assert fitted
-    assert said
-    learned = [photo for photo in door.photos("shapes", limit=-1) if photo.class_id]
+    assert predictions
+    learned = [photo for photo in projects.photos("shapes", limit=-1) if photo.class_id]
     digests = [bytes.fromhex(photo.digest) for photo in learned]
     spaces = [space.name for space in FeatureStore(HOME / "features.sqlite").spaces()]
     with sqlite3.connect(HOME / "features.sqlite") as database:
@@ -278,7 +282,7 @@ def _expected() -> dict[str, Any]:
             "SELECT name, photo, vector FROM feature JOIN space ON space.id = space ORDER BY 1, 2"
         ).fetchall()
     parts = sorted((HERE / "answers").glob("part-*"))
-    answered = [row for part in parts for row in pyarrow.parquet.read_table(part).to_pylist()]
+    rows_written = [row for part in parts for row in pyarrow.parquet.read_table(part).to_pylist()]
     parts[1].unlink()
     return {
         "verdicts": {
@@ -286,20 +290,22 @@ def _expected() -> dict[str, Any]:
             for path in sorted((HERE / "photos").iterdir())
         },
         "bundles": {**json.loads(run("bundles", "list", "--json")), "folder": None},
-        "doubt": made.doubt.to_dict(),
-        "words": made.words,
-        "top1": made.metrics["committee"]["top1"],
-        "learned": sorted(made.learned),
+        "doubt": shapes.doubt.to_dict(),
+        "words": shapes.words,
+        "top1": shapes.metrics["committee"]["top1"],
+        "learned": sorted(shapes.learned),
         "said": {
-            key: [probs.tolist(), bool(held)]
-            for key, probs, held in zip(said.keys, said.probs, said.held, strict=True)
+            key: [probs.tolist(), bool(held_out)]
+            for key, probs, held_out in zip(
+                predictions.keys, predictions.probs, predictions.held, strict=True
+            )
         },
         "suspects": [json.loads(line) for line in run("suspects", "shapes", "--json").splitlines()],
         "features": {
             name: {
-                "photos": sum(own == name for own, *_ in rows),
+                "photos": sum(space == name for space, *_ in rows),
                 "sha256": hashlib.sha256(
-                    b"".join(photo + vector for own, photo, vector in rows if own == name)
+                    b"".join(photo + vector for space, photo, vector in rows if space == name)
                 ).hexdigest(),
             }
             for name in sorted(spaces)
@@ -307,14 +313,15 @@ def _expected() -> dict[str, Any]:
         "digests": sorted(digest.hex() for digest in digests),
         "projects": json.loads(run("projects", "list", "--json")),
         "photos": [
-            dataclasses.asdict(photo) for photo in door.photos("shapes", excluded=None, limit=-1)
+            dataclasses.asdict(photo)
+            for photo in projects.photos("shapes", excluded=None, limit=-1)
         ],
-        "history": [dataclasses.asdict(one) for one in door.history("shapes")],
-        "confirmed": sorted(door.confirmed("shapes")),
-        "inbox": [dataclasses.asdict(one) for one in door.inbox()],
-        "jobs": [job.to_dict() for job in Rows(door.database).of("shapes")],
+        "history": [dataclasses.asdict(one) for one in projects.history("shapes")],
+        "confirmed": sorted(projects.confirmed("shapes")),
+        "inbox": [dataclasses.asdict(one) for one in projects.inbox()],
+        "jobs": [job.to_dict() for job in Rows(projects.database).of("shapes")],
         "fit": fitted.to_dict(),
-        "answers": [_plain(row) for row in answered],
+        "answers": [_plain(row) for row in rows_written],
     }
 
 
