@@ -46,12 +46,12 @@ setup: .venv/run.done
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/site.txt
 	@touch $@
 
-# --- what people do ------------------------------------------------------------------------------
+# --- commands ----------------------------------------------------------------------------------
 
 run: .venv/run.done
 	@$(BIN)/triptych serve $(SERVE)
 
-# Each worker takes whole files, the long ones first. Python keeps what it compiled, or each worker
+# Each worker takes whole files, the longest first. Python writes bytecode, or each worker
 # would compile all tests anew.
 RUN_PYTEST = env -u PYTHONDONTWRITEBYTECODE $(if $(PRECISION),TRIPTYCH_PRECISION=$(PRECISION)) \
   $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
@@ -63,7 +63,7 @@ check: .venv/dev.done
 	@$(RUN_PYTEST) -n 2 -q -m "not (browser or network or ray or slow or thorough)" \
 	  -p no:schemathesis --ignore tests/web/test_openapi.py $(PYTEST)
 
-# Three workers for two cores: clusters and browsers wait a good deal.
+# Three workers for two cores: tests of clusters and browsers spend much of their time waiting.
 test: .venv/dev.done
 	@tools/ensure-chromium
 	@echo "Running the tests; screenshots go to tests/screenshots/ ..."

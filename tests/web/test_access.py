@@ -120,7 +120,7 @@ def test_signing_in_gives_access_until_signing_out(locked):
     assert client.get("/").status_code == 401
 
 
-def test_a_copy_of_the_cookie_is_worth_nothing_after_signing_out(studio, tmp_path):
+def test_a_copied_cookie_is_invalid_after_signing_out(studio, tmp_path):
     app = studio(api_key=KEY, home=tmp_path)
     cookie, other = cookie_of(app), cookie_of(app)
     assert status_with(app, cookie) == 200
@@ -142,7 +142,7 @@ def test_a_copy_of_the_cookie_is_worth_nothing_after_signing_out(studio, tmp_pat
     assert status_with(again, cookie_of(again)) == 200
 
 
-def test_signing_out_holds_where_nothing_can_be_written(studio, tmp_path):
+def test_signing_out_works_with_a_read_only_home(studio, tmp_path):
     app = studio(api_key=KEY, home=tmp_path / "file")
     (tmp_path / "file").write_text("no folder")
     cookie = cookie_of(app)
@@ -153,7 +153,7 @@ def test_signing_out_holds_where_nothing_can_be_written(studio, tmp_path):
     assert client.get("/").status_code == 401
 
 
-def test_a_cookie_without_an_id_signs_nobody_in(locked):
+def test_a_cookie_without_an_id_is_invalid(locked):
     # As 0.1.0 made them: they could not be ended.
     with locked.test_request_context():
         old = locked.session_interface.get_signing_serializer(locked).dumps({"signed_in": True})
@@ -161,7 +161,7 @@ def test_a_cookie_without_an_id_signs_nobody_in(locked):
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_the_cookie_is_kept_from_scripts_and_other_sites(locked, scheme):
+def test_the_cookie_is_http_only_and_same_site(locked, scheme):
     client = locked.test_client()
     response = client.post("/sign-in", data={"key": KEY}, base_url=f"{scheme}://localhost")
     cookie = response.headers["Set-Cookie"]
@@ -186,7 +186,7 @@ def status_with(app, cookie: str) -> int:
     return client.get("/").status_code
 
 
-def test_people_stay_signed_in_as_long_as_the_key_is_the_same(studio):
+def test_a_session_ends_when_the_key_changes(studio):
     cookie = cookie_of(studio(api_key=KEY))
     assert status_with(studio(api_key=KEY), cookie) == 200
     assert status_with(studio(api_key="another"), cookie) == 401
@@ -207,7 +207,7 @@ def test_signing_in_works_while_the_queue_is_closed(locked):
     assert client.post("/sign-in", data={"key": "x" * access.FORM_BYTES}).status_code == 413
 
 
-def test_without_a_key_there_is_nothing_to_sign_in_to(client):
+def test_without_a_key_there_is_no_sign_in_page(client):
     assert client.post("/sign-in", data={"key": ""}).status_code == 404
     assert "Sign out" not in client.get("/").text
 
@@ -358,7 +358,7 @@ def test_only_the_configured_proxies_are_trusted(studio, proxies, last):
 
 
 @pytest.mark.parametrize(("version", "warns"), [("12.3.0", True), ("13.0.0", False)])
-def test_a_pillow_with_a_known_hole_is_warned_of(monkeypatch, version, warns):
+def test_a_vulnerable_pillow_is_warned_of(monkeypatch, version, warns):
     monkeypatch.setattr(security.metadata, "version", {"pillow": version}.__getitem__)
     warnings: list[str] = []
     security.warn_of_old_pillow(warnings.append)
@@ -366,6 +366,6 @@ def test_a_pillow_with_a_known_hole_is_warned_of(monkeypatch, version, warns):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_a_key_that_can_be_guessed_is_refused(host):
+def test_a_short_key_is_refused(host):
     with pytest.raises(errors.SettingError, match=r"1 characters.*expected 8 or more"):
         access.check(settings.load({}, host=host, api_key="x"), insecure=True, say=print)

@@ -333,7 +333,7 @@ PHOTO = '[data-slot="photo"]'
 def explain(page, name: str, description: str) -> None:
     """Press a button by its name, and wait for the message and the map."""
     page.get_by_role("button", name=name).click()
-    expect(page.locator("#cards .sight")).to_contain_text(description)
+    expect(page.locator("#cards .heat-map")).to_contain_text(description)
     expect(page.locator("#cards .heat")).to_be_visible()
 
 
@@ -353,7 +353,7 @@ def test_a_heat_map_of_a_member_and_of_the_verdict(visit):
     label = verdict.members[1].top[0].label.name
     to_member = f"What speaks for {label} to EfficientNetLite1"
     explain(page, f"Why? {to_member}", f"{to_member}, by occlusion: most is ")
-    expect(page.locator("#cards .sight")).to_contain_text("The dark edge was not looked at.")
+    expect(page.locator("#cards .heat-map")).to_contain_text("The dark edge was not looked at.")
     label = verdict.label.name
     to_all = f"What speaks for {label} to the committee"
     explain(page, f"Why this verdict? What speaks for {label}", f"{to_all}, by occlusion: most is ")

@@ -44,7 +44,7 @@ def post(client, **headers):
     return client.post(CLASSIFY, data=squares(), content_type="image/png", headers=headers)
 
 
-def test_without_named_origins_none_is_allowed(studio):
+def test_by_default_no_other_origin_is_allowed(studio):
     client = studio(cors_origins="")
     for path in (CLASSIFY, "/"):
         assert not shares(client.options(path, headers=PREFLIGHT))
@@ -97,14 +97,14 @@ def test_other_origins_are_refused(studio, origin):
 
 
 @pytest.mark.parametrize("path", ["/", "/projects", "/sign-in", "/metrics", "/api/v1x", "/docs"])
-def test_only_the_api_is_shared(studio, path):
+def test_only_api_paths_allow_other_origins(studio, path):
     client = studio()
     assert not shares(client.options(path, headers=PREFLIGHT))
     assert not shares(client.get(path, headers=FOREIGN))
     assert client.post(path, headers=FOREIGN).status_code == 403
 
 
-def test_pages_of_other_origins_need_the_key_whoever_is_signed_in(studio):
+def test_cross_origin_requests_need_the_key_despite_the_cookie(studio):
     client = studio(api_key=KEY)
     assert client.options(CLASSIFY, headers=PREFLIGHT).status_code == 204  # they carry no key
     assert client.post("/sign-in", data={"key": KEY}).status_code == 303

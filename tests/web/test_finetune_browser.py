@@ -56,7 +56,7 @@ def project(home: Path) -> str:
     return key
 
 
-def test_it_is_followed_stopped_and_its_best_is_kept(home: Path, project: str, visit: Any) -> None:
+def test_fine_tuning_is_shown_and_stopping_keeps_the_best_epoch(home: Path, project: str, visit: Any) -> None:
     page = visit(f"/projects/{project}/teach")
     page.get_by_text("More", exact=True).click()
     for name in ("EfficientNetLite1", "EfficientNetLite2"):

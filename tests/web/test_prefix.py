@@ -59,7 +59,7 @@ def test_without_a_prefix_nothing_changes(studio):
     assert client.get("/openapi.json").json["servers"] == [{"url": "/"}]
 
 
-def test_the_api_answers_below_the_prefix_and_its_document_says_so(studio):
+def test_the_api_and_its_openapi_document_are_below_the_prefix(studio):
     client = studio()
     for before in ("", PREFIX):
         sent = {"data": squares(), "content_type": "image/png"}
@@ -73,7 +73,7 @@ def test_the_api_answers_below_the_prefix_and_its_document_says_so(studio):
     assert f"http://localhost{PREFIX}/api/v1/classify" in docs
 
 
-def test_signing_in_leads_back_and_the_cookie_is_for_the_prefix(studio):
+def test_signing_in_redirects_below_the_prefix_and_scopes_the_cookie(studio):
     client = studio(api_key=KEY)
     sign_in = client.get(f"{PREFIX}/docs?a=b", headers=BROWSER)
     assert sign_in.status_code == 401

@@ -578,7 +578,7 @@ def test_the_stage_of_fine_tuning_is_shown_whichever_member_it_is():
     stages = {stage["name"]: stage["state"] for stage in progress.of(job)["stages"]}
     assert stages["Learning curve"] == "done"
     assert stages["Fine-tuning"] == "now"
-    assert stages["Writing the bundle"] == "to come"
+    assert stages["Saving the classifier"] == "to come"
 
 
 def test_a_studio_that_cannot_write_reports_it_and_still_classifies(registry, tmp_path):

@@ -141,17 +141,17 @@ async function ask(event) {
   work = new AbortController();
   const url = address();
   url.searchParams.set("similar", form.dataset.most);
-  const hung = photos.map((photo) => [photo, hang(photo)]);
-  begin(hung.map(([, card]) => card));
-  for (const [number, [photo, card]] of hung.entries()) {
-    count(number, hung.length);
+  const pairs = photos.map((photo) => [photo, cardOf(photo)]);
+  begin(pairs.map(([, card]) => card));
+  for (const [number, [photo, card]] of pairs.entries()) {
+    count(number, pairs.length);
     fill(card, await answer(url, photo, work.signal), { url, photo });
   }
-  finish(hung.length);
+  finish(pairs.length);
 }
 
 /** @param {Photo} photo @returns {HTMLElement} a card that waits for its answer */
-function hang(photo) {
+function cardOf(photo) {
   const card = copyOf("triptych-template");
   const image = slot(card, "photo");
   image.alt = photo.file.name;

@@ -30,9 +30,9 @@ export function offer(card, answer, request) {
 function equip(card, button, why, request) {
   button.hidden = false;
   button.setAttribute("aria-pressed", "false");
-  // Begins with what is to be seen, so that it can be called by that.
-  const seen = button.textContent.trim();
-  button.setAttribute("aria-label", `${seen} What speaks for ${why.label} to ${whose(why)}`);
+  // Begins with the visible text, so that it can be called by that.
+  const text = button.textContent.trim();
+  button.setAttribute("aria-label", `${text} What speaks for ${why.label} to ${whose(why)}`);
   button.onclick = () => toggle(card, button, why, request);
 }
 
@@ -87,7 +87,7 @@ function show(card, explanation, why) {
 
 /** @param {HTMLElement} card */
 function hide(card) {
-  slot(card, "sight").hidden = true;
+  slot(card, "heat-map").hidden = true;
   slot(card, "tools").hidden = true;
   slot(card, "heat").hidden = true;
   slot(card, "heat").removeAttribute("src");
@@ -98,7 +98,7 @@ function hide(card) {
 
 /** @param {HTMLElement} card @param {string} text for the line under the photo */
 function say(card, text) {
-  slot(card, "sight").hidden = false;
+  slot(card, "heat-map").hidden = false;
   slot(card, "explained").textContent = text;
 }
 

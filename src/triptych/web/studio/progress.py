@@ -22,6 +22,12 @@ TITLES = {
 # Stages that are shown only for a training with this option.
 OPTIONAL = {TrainingStage.AUGMENTED_FEATURES: "augment", TrainingStage.FINE_TUNING: "fine_tune"}
 
+# What the page calls the stages whose names are for people who know the program.
+PAGE_NAMES = {
+    TrainingStage.HEADS: "Training the final layers",
+    TrainingStage.BUNDLE: "Saving the classifier",
+}
+
 
 def of(job: Job) -> dict[str, Any]:
     """What the page shows of a job, as a JSON object.
@@ -29,7 +35,7 @@ def of(job: Job) -> dict[str, Any]:
     Example:
         >>> from triptych.studio.jobs import Job
         >>> of(Job(1, "garden", 0.0, {}, "running", "Training heads", 1, 3))["said"]
-        'Training heads: 1 of 3.'
+        'Training the final layers: 1 of 3.'
     """
     return {
         "state": job.state,
@@ -52,7 +58,8 @@ def _message(job: Job) -> str:
     if job.is_stopping:
         return "Stopping: the best so far is kept, and becomes a version. This may take minutes."
     if job.state == "running":
-        text = f"{job.stage}: {job.done:,} of {job.total:,}" if job.total else job.stage
+        stage = _name(job.stage)
+        text = f"{stage}: {job.done:,} of {job.total:,}" if job.total else stage
         digits = 0 if job.rate and job.rate >= 10 else 1
         return f"{text}, {job.rate:.{digits}f} photos a second." if job.rate else f"{text}."
     if job.state != "done":
@@ -62,6 +69,12 @@ def _message(job: Job) -> str:
     if not scores:
         return f"{version}; there were too few photos to say how often it is right."
     return f"{version}. Right answers to photos it was not trained on: {_right(scores[-1])}."
+
+
+def _name(stage: str) -> str:
+    """What the page calls a stage: its own words for it, if it has any."""
+    of_training = TrainingStage.of(stage)
+    return PAGE_NAMES.get(of_training, str(stage)) if of_training else stage
 
 
 def _kept(job: Job) -> str:
@@ -128,7 +141,7 @@ def _stages(job: Job) -> list[dict[str, str]]:
     current = stages.index(stage_now) if stage_now in stages else -1
     return [
         {
-            "name": str(stage),
+            "name": _name(stage),
             "state": "done" if i < current else "now" if i == current else "to come",
         }
         for i, stage in enumerate(stages)
