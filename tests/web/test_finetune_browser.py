@@ -56,7 +56,9 @@ def project(home: Path) -> str:
     return key
 
 
-def test_fine_tuning_is_shown_and_stopping_keeps_the_best_epoch(home: Path, project: str, visit: Any) -> None:
+def test_fine_tuning_is_shown_and_stopping_keeps_the_best_epoch(
+    home: Path, project: str, visit: Any
+) -> None:
     page = visit(f"/projects/{project}/teach")
     page.get_by_text("More", exact=True).click()
     for name in ("EfficientNetLite1", "EfficientNetLite2"):
