@@ -34,18 +34,18 @@ def in_turn(truth: np.ndarray, count: int = 5) -> np.ndarray:
     """Folds with equally many photos of every class."""
     folds = np.empty(len(truth), int)
     for label in np.unique(truth):
-        own = np.flatnonzero(truth == label)
-        folds[own] = np.arange(len(own)) % count
+        of_class = np.flatnonzero(truth == label)
+        folds[of_class] = np.arange(len(of_class)) % count
     return folds
 
 
 def fit(kind: str, features: np.ndarray, truth: np.ndarray, **options: Any) -> CrossFittedHead:
     classes = int(truth.max()) + 1
-    given = {"folds": in_turn(truth), "classes": classes, "seed": 0, **options}
-    return heads.fit(kind, features, truth, **given)
+    arguments = {"folds": in_turn(truth), "classes": classes, "seed": 0, **options}
+    return heads.fit(kind, features, truth, **arguments)
 
 
-def right(probs: np.ndarray, truth: np.ndarray) -> float:
+def accuracy(probs: np.ndarray, truth: np.ndarray) -> float:
     return float((probs.argmax(axis=1) == truth).mean())
 
 
@@ -60,15 +60,15 @@ def test_linear_equals_scikit_learn_on_the_same_standardised_data(
     features, truth = clusters(sizes, length=length, apart=0.3)
     new, _ = clusters(sizes, length=length, apart=0.3, seed=1)
     features, new = features.astype(np.float64), new.astype(np.float64)
-    found = fit("linear", features, truth)
-    penalty = found.head.notes["strength"]
+    fitted = fit("linear", features, truth)
+    penalty = fitted.head.notes["strength"]
     centre, spread = features.mean(axis=0), features.std()
     reference = LogisticRegression(
         C=1 / (penalty * len(truth)), class_weight="balanced", max_iter=5000, tol=1e-8
     ).fit((features - centre) / spread, truth)
     expected = reference.predict_proba((new - centre) / spread)
     assert expected.max(axis=1).min() < 0.9, "too easy to compare anything"
-    np.testing.assert_allclose(found.head.probs(new), expected, atol=1e-3)
+    np.testing.assert_allclose(fitted.head.probs(new), expected, atol=1e-3)
     alone = heads.fit_linear(features, truth, classes=len(sizes), penalty=penalty)
     np.testing.assert_allclose(alone.probs(new), expected, atol=1e-3)
 
@@ -82,7 +82,7 @@ def test_of_many_photos_a_sample_selects_the_penalty_and_starts_the_fit(
     penalty = sampled.head.notes["strength"]
     whole = heads.fit_linear(features, truth, classes=3, penalty=penalty)
     np.testing.assert_allclose(sampled.head.probs(features), whole.probs(features), atol=1e-3)
-    assert right(sampled.out_of_fold, truth) < right(whole.probs(features), truth)
+    assert accuracy(sampled.out_of_fold, truth) < accuracy(whole.probs(features), truth)
     monkeypatch.setattr(heads, "MANY_LOGITS", 100)
     monkeypatch.setattr(heads, "ENOUGH_TO_SELECT", 4000)
     monkeypatch.setattr(heads, "_select_penalty", lambda *_: (penalty, []))
@@ -99,19 +99,19 @@ def test_out_of_fold_predictions_come_from_other_folds() -> None:
     # Noise can be learned by heart, and not be known beforehand.
     rng = np.random.default_rng(0)
     features, truth = rng.normal(size=(60, 300)), rng.integers(0, 2, 60)
-    found = fit("linear", features, truth)
-    np.testing.assert_allclose(found.out_of_fold.sum(axis=1), 1, rtol=1e-5)
-    assert right(found.head.probs(features), truth) > 0.9
-    assert 0.25 < right(found.out_of_fold, truth) < 0.75
+    fitted = fit("linear", features, truth)
+    np.testing.assert_allclose(fitted.out_of_fold.sum(axis=1), 1, rtol=1e-5)
+    assert accuracy(fitted.head.probs(features), truth) > 0.9
+    assert 0.25 < accuracy(fitted.out_of_fold, truth) < 0.75
 
 
 def test_a_class_within_one_fold_is_still_trained() -> None:
     features, truth = clusters([10, 10, 4], length=30)
     folds = np.where(truth == 2, 3, in_turn(truth))
-    found = fit("linear", features, truth, folds=folds)
-    np.testing.assert_allclose(found.out_of_fold.sum(axis=1), 1, rtol=1e-5)
-    assert found.out_of_fold[truth == 2, 2].max() < 1e-9
-    assert right(found.head.probs(features), truth) == 1
+    fitted = fit("linear", features, truth, folds=folds)
+    np.testing.assert_allclose(fitted.out_of_fold.sum(axis=1), 1, rtol=1e-5)
+    assert fitted.out_of_fold[truth == 2, 2].max() < 1e-9
+    assert accuracy(fitted.head.probs(features), truth) == 1
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
@@ -119,23 +119,23 @@ def test_one_photo_a_class_is_enough_to_train(kind: str) -> None:
     features, truth = clusters([1, 1, 1], length=40, apart=3)
     photos = [LabelledPhoto("", int(label), bytes([label]), int(label), bytes) for label in truth]
     folds = data.folds(photos, 5, seed=0)
-    found = fit(kind, features, truth, folds=folds)
+    fitted = fit(kind, features, truth, folds=folds)
     new, new_truth = clusters([20, 20, 20], length=40, apart=3, seed=1)
-    assert right(found.head.probs(new), new_truth) > 0.9
+    assert accuracy(fitted.head.probs(new), new_truth) > 0.9
     # Nothing could be held back, so nothing is known of how sure the head may be.
-    np.testing.assert_array_equal(found.out_of_fold, np.full((3, 3), 1 / 3, np.float32))
-    assert ensemble_fit.fit_temperature(found.out_of_fold, truth) == 1
-    both = np.stack([found.out_of_fold] * 2)
+    np.testing.assert_array_equal(fitted.out_of_fold, np.full((3, 3), 1 / 3, np.float32))
+    assert ensemble_fit.fit_temperature(fitted.out_of_fold, truth) == 1
+    both = np.stack([fitted.out_of_fold] * 2)
     assert ensemble_fit.choose_weights(both, truth) == [0.5, 0.5]
 
 
 def test_photos_in_no_fold_are_trained_on_but_not_predicted() -> None:
     features, truth = clusters([10, 10, 1], length=30, apart=2)
     folds = np.where(truth == 2, -1, in_turn(truth))
-    found = fit("linear", features, truth, folds=folds)
-    np.testing.assert_allclose(found.out_of_fold[truth == 2], 1 / 3, rtol=1e-6)
-    assert right(found.out_of_fold[truth < 2], truth[truth < 2]) == 1
-    assert right(found.head.probs(features), truth) == 1
+    fitted = fit("linear", features, truth, folds=folds)
+    np.testing.assert_allclose(fitted.out_of_fold[truth == 2], 1 / 3, rtol=1e-6)
+    assert accuracy(fitted.out_of_fold[truth < 2], truth[truth < 2]) == 1
+    assert accuracy(fitted.head.probs(features), truth) == 1
 
 
 def test_a_rare_class_has_the_recall_of_a_common_one() -> None:
@@ -149,8 +149,8 @@ def test_a_rare_class_has_the_recall_of_a_common_one() -> None:
 
 
 def test_identical_features_give_probabilities_without_warnings() -> None:
-    found = fit("linear", np.ones((10, 8), np.float32), np.repeat([0, 1], 5))
-    np.testing.assert_allclose(found.head.probs(np.ones((1, 8))), [[0.5, 0.5]], atol=1e-6)
+    fitted = fit("linear", np.ones((10, 8), np.float32), np.repeat([0, 1], 5))
+    np.testing.assert_allclose(fitted.head.probs(np.ones((1, 8))), [[0.5, 0.5]], atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
@@ -177,9 +177,9 @@ def test_mlp_learns_what_linear_cannot() -> None:
     new, new_truth = rings(400, seed=1)
     straight = fit("linear", features, truth)
     bent = fit("mlp", features, truth, folds=in_turn(truth, 2))
-    assert right(straight.head.probs(new), new_truth) < 0.7
-    assert right(bent.head.probs(new), new_truth) > 0.97
-    assert right(bent.out_of_fold, truth) > 0.95
+    assert accuracy(straight.head.probs(new), new_truth) < 0.7
+    assert accuracy(bent.head.probs(new), new_truth) > 0.97
+    assert accuracy(bent.out_of_fold, truth) > 0.95
     assert bent.head.kind == "mlp"
     assert 1 < bent.head.notes["epochs"] <= heads.MAX_EPOCHS
 
@@ -187,8 +187,8 @@ def test_mlp_learns_what_linear_cannot() -> None:
 def test_mlp_stops_early_where_there_is_nothing_to_learn() -> None:
     rng = np.random.default_rng(0)
     features, truth = rng.normal(size=(60, 50)).astype(np.float32), rng.integers(0, 2, 60)
-    found = fit("mlp", features, truth, folds=in_turn(truth, 2))
-    assert found.head.notes["epochs"] < heads.MAX_EPOCHS
+    fitted = fit("mlp", features, truth, folds=in_turn(truth, 2))
+    assert fitted.head.notes["epochs"] < heads.MAX_EPOCHS
 
 
 def test_an_unknown_kind_is_named_with_the_known_ones() -> None:
