@@ -22,9 +22,11 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL import ImageChops
 from PIL import ImageDraw
 from PIL import ImageFilter
 
+from support.image_formats import encode
 from support.images import picture
 from triptych import data as triptych_data
 from triptych import errors
@@ -567,6 +569,76 @@ def test_unrelated_photos_with_the_same_hash_are_apart() -> None:
     plain = [near.sketch(np.full((30, 30, 3), colour, np.uint8)) for colour in colours]
     assert len({one.hash for one in plain}) == 1
     assert near.groups(plain).tolist() == [0, 1, 2]
+
+
+def scene(number: int, *, lights: float = 1.0) -> Image.Image:
+    """A drawn place: soft colours, and things with edges."""
+    rng = np.random.default_rng(number)
+    cells = rng.integers(60, 200, (6, 8, 3)).astype(np.uint8)
+    image = Image.fromarray(cells).resize((320, 240), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(image)
+    for _ in range(12):
+        x, y = rng.uniform(0, 1, 2) * (280, 200)
+        width, height = rng.uniform(20, 90, 2)
+        draw.rectangle((x, y, x + width, y + height), tuple(rng.integers(20, 235, 3).tolist()))
+    return image.point(lambda value: min(255, round(value * lights)))
+
+
+def with_object(place: Image.Image, number: int, share: float, x: float = 0.5) -> Image.Image:
+    """A round thing with a pattern, which takes this share of the picture."""
+    radius = (share * place.width * place.height / np.pi) ** 0.5
+    colours = np.random.default_rng(1000 + number).integers(0, 256, (3, 3, 3)).astype(np.uint8)
+    thing = Image.fromarray(colours).resize(place.size, Image.Resampling.BICUBIC)
+    mask = Image.new("L", place.size)
+    middle_x, middle_y = x * place.width, 0.5 * place.height
+    box = (middle_x - radius, middle_y - radius, middle_x + radius, middle_y + radius)
+    ImageDraw.Draw(mask).ellipse(box, fill=255)
+    return Image.composite(thing, place, mask)
+
+
+def share_near(pairs: list[tuple[Image.Image, Image.Image]]) -> float:
+    found = [
+        near.groups([near.sketch(np.asarray(each)) for each in pair]).tolist() == [0, 0]
+        for pair in pairs
+    ]
+    return sum(found) / len(found)
+
+
+COPIES = {
+    "encoded anew": lambda image: Image.open(io.BytesIO(encode(image, "JPEG", quality=40))),
+    "half the size": lambda image: image.resize((160, 120)),
+    "darker": lambda image: image.point(lambda value: round(0.85 * value)),
+    "brighter": lambda image: image.point(lambda value: min(255, value + 15)),
+    "cropped": lambda image: image.crop((3, 2, 317, 238)),
+    "the next frame of a burst": lambda image: ImageChops.offset(image, 2, 1),
+}
+
+
+@pytest.mark.parametrize("change", COPIES)
+def test_copies_of_a_scene_are_near(change: str) -> None:
+    scenes = [with_object(scene(n), n, 0.1) for n in range(40)]
+    # What a crop cuts off is no longer there to be compared.
+    least = 0.7 if change == "cropped" else 0.9
+    assert share_near([(each, COPIES[change](each)) for each in scenes]) >= least
+
+
+@pytest.mark.parametrize("share", [0.08, 0.2, 0.35])
+def test_another_object_before_the_same_background_is_no_copy(share: float) -> None:
+    places = [scene(n) for n in range(40)]
+    shown = [with_object(place, n, share) for n, place in enumerate(places)]
+    assert share_near(list(zip(places, shown, strict=True))) <= 0.05
+    others = [with_object(place, 100 + n, share) for n, place in enumerate(places)]
+    assert share_near(list(zip(shown, others, strict=True))) <= 0.05
+    moved = [with_object(place, n, share, x=0.75) for n, place in enumerate(places)]
+    assert share_near(list(zip(shown, moved, strict=True))) <= 0.05
+
+
+def test_nearness_does_not_depend_on_the_order_of_a_pair() -> None:
+    sketches = [near.sketch(np.asarray(scene(n, lights=1 + n % 3 / 10))) for n in range(12)]
+    pixels = np.stack([each.pixels for each in sketches])
+    one, other = (axis.ravel() for axis in np.indices((12, 12)))
+    there = near._are_near(pixels[one], pixels[other])
+    assert (there == near._are_near(pixels[other], pixels[one])).all()
 
 
 def test_the_search_is_not_quadratic() -> None:
