@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from triptych.typing import Float32Array
+from triptych.utils import files
 
 logger = logging.getLogger("triptych")
 
@@ -111,13 +112,18 @@ class FeatureStore:
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         # A connection for each use costs 0.1 ms, and no thread or fork can share one by mistake.
-        database = sqlite3.connect(self._path, timeout=LOCK_TIMEOUT_S)
         try:
-            database.execute("PRAGMA foreign_keys = ON")
-            with database:
-                yield database
-        finally:
-            database.close()
+            database = sqlite3.connect(self._path, timeout=LOCK_TIMEOUT_S)
+            try:
+                database.execute("PRAGMA foreign_keys = ON")
+                with database:
+                    yield database
+            finally:
+                database.close()
+        except sqlite3.OperationalError as error:
+            if disk := files.disk_error(error, self._path.parent):
+                raise disk from error
+            raise
 
     def get(self, space: str, photos: Sequence[bytes]) -> dict[bytes, Float32Array]:
         """The features that the store has; photos without any are left out."""

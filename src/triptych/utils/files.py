@@ -46,6 +46,8 @@ LockTimeout = filelock.Timeout
 CHUNK_BYTES = 1 << 20
 # Networks take up to half of it.
 LITTLE_BYTES = 1 << 30
+# Too little for the smallest file of a database.
+NOTHING_BYTES = 64 << 10
 
 
 @contextlib.contextmanager
@@ -219,29 +221,40 @@ def exclusive(path: Path) -> Iterator[None]:
         yield
 
 
-# What the system says of a disk, for people.
+# What the system says of a disk, for people, and what to do about it.
+_ROOM = "make room, and try again"
+_GONE = "mount the disk again, or put the folder back, and try again"
 _DISK_FAULTS = {
-    errno.ENOSPC: "The disk is full",
-    errno.EDQUOT: "The quota of the disk is used up",
-    errno.EFBIG: "A file would become larger than is allowed here",
-    errno.EROFS: "The disk can only be read",
-    errno.EIO: "The disk cannot be read or written",
-    errno.ENODEV: "The disk is gone",
+    errno.ENOSPC: ("The disk is full", _ROOM),
+    errno.EDQUOT: ("The quota of the disk is used up", _ROOM),
+    errno.EFBIG: ("A file would become larger than is allowed here", _ROOM),
+    errno.EROFS: ("The disk can only be read", "mount it for writing, and try again"),
+    errno.EIO: ("The disk cannot be read or written", "see that it works, and try again"),
+    errno.ENODEV: ("The disk is gone", _GONE),
+    errno.ENXIO: ("The disk is gone", _GONE),
+    errno.ENOTCONN: ("The disk is gone", _GONE),
+    errno.ESTALE: ("The disk is gone", _GONE),
 }
-# And what SQLite says.
+# And what SQLite says; the cause of the last two is looked for.
 _DATABASE_FAULTS = {
     "disk is full": errno.ENOSPC,
     "readonly database": errno.EROFS,
     "disk I/O error": errno.EIO,
+    "unable to open database file": None,
 }
 
 
-def disk_error(error: BaseException) -> errors.DiskError | None:
+def disk_error(error: BaseException, path: Path | None = None) -> errors.DiskError | None:
     """An error of the operating system or of SQLite in words, if the disk is its cause.
+
+    Args:
+        error: What was raised.
+        path: A file or folder that was there before. Where the error does not say what is wrong
+            with the disk, it is found out there.
 
     Example:
         >>> print(disk_error(OSError(errno.ENOSPC, "No space left on device", "a.bin")))
-        The disk is full: 'a.bin' could not be written. What was there before is kept; make room...
+        The disk is full: 'a.bin' could not be read or written. What was confirmed before is kept...
         >>> print(disk_error(OSError(errno.ENOENT, "No such file", "a.bin")))
         None
     """
@@ -251,13 +264,27 @@ def disk_error(error: BaseException) -> errors.DiskError | None:
     elif isinstance(error, sqlite3.Error):
         number = next((e for text, e in _DATABASE_FAULTS.items() if text in str(error)), None)
         name = ": a database"
-    fault = _DISK_FAULTS.get(number or 0)
-    if fault is None:
+    is_vague = isinstance(error, sqlite3.OperationalError) and number in (None, errno.EIO)
+    if path is not None and (is_vague or number == errno.ENOENT):
+        number, name = _disk_fault(path) or number, f": {str(path)!r}"
+    if number not in _DISK_FAULTS:
         return None
+    fault, remedy = _DISK_FAULTS[number]
     return errors.DiskError(
-        f"{fault}{name} could not be written. What was there before is kept; make room, or write "
-        "permission, and try again."
+        f"{fault}{name} could not be read or written. What was confirmed before is kept: {remedy}."
     )
+
+
+def _disk_fault(path: Path) -> int | None:
+    """What is wrong with the disk of a path that was there before, as a number of `errno`."""
+    try:
+        if not path.exists():
+            return errno.ENODEV
+        if hasattr(os, "statvfs") and os.statvfs(path).f_flag & os.ST_RDONLY:
+            return errno.EROFS
+        return errno.ENOSPC if shutil.disk_usage(path).free < NOTHING_BYTES else None
+    except OSError as error:
+        return error.errno
 
 
 def check_room(path: Path, failure: str) -> None:

@@ -24,6 +24,7 @@ from triptych.web import context
 from triptych.web import docs
 from triptych.web import errors
 from triptych.web import health
+from triptych.web import home_folder
 from triptych.web import logs
 from triptych.web import metric_backends
 from triptych.web import metrics
@@ -154,5 +155,6 @@ def create_app(
     logs.register(app)
     request_metrics.register(app)
     security.register(app, settings)
+    home_folder.register(app, settings.home)
     app.jinja_env.filters.update(formatting.FILTERS)
     return app

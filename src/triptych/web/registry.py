@@ -21,6 +21,7 @@ from triptych import errors
 from triptych.inference import committee
 from triptych.inference.classifier import Classifier
 from triptych.models import zoo
+from triptych.web.home_folder import HomeFolder
 
 logger = logging.getLogger("triptych")
 
@@ -282,7 +283,11 @@ class Registry:
     def _bring_in(self, name: str) -> Classifier:
         version = self._version(name)
         twin = self._loaded.get(f"{name}@{version}")
-        classifier = twin.classifier if twin else self._load(name)
+        try:
+            classifier = twin.classifier if twin else self._load(name)
+        except errors.UnknownName:
+            self._catalogue = self._offers()  # which says so where the whole folder is gone
+            raise
         self._loaded[name] = _Loaded(classifier, version, version, time.monotonic())
         # Make room: unload what was used least, but neither the default nor the newest.
         idle = sorted(
@@ -336,10 +341,16 @@ class Discovery:
 
     def __init__(self, home: Path) -> None:
         self._home = home
+        self._folder = HomeFolder(home)
         self._damaged: dict[str, str] = {}
 
     def __call__(self) -> Catalogue:
-        """List what is on offer now; a damaged bundle is logged once and left out."""
+        """List what is on offer now; a damaged bundle is logged once and left out.
+
+        Raises:
+            errors.DiskError: The folder of bundles was there, and is gone.
+        """
+        self._folder.check()
         damaged: dict[str, str] = {}
 
         def leave_out(name: str, error: errors.BundleError) -> None:
@@ -356,5 +367,10 @@ class Discovery:
         return offers
 
     def has(self, name: str) -> bool:
-        """Whether there is anything of this name; costs nothing where there is not."""
+        """Whether there is anything of this name; costs nothing where there is not.
+
+        Raises:
+            errors.DiskError: The folder of bundles was there, and is gone.
+        """
+        self._folder.check()
         return name in zoo.COMMITTEES or bool(bundles.versions(self._home, name))

@@ -136,7 +136,7 @@ def _explained(path: Path, error: Exception) -> errors.TriptychError:
         return errors.Overloaded(
             f"Another program has been writing to {str(path)!r} for too long. Try again soon."
         )
-    if disk := files.disk_error(error):
+    if disk := files.disk_error(error, path):
         return disk
     return errors.StateError(
         f"What the studio keeps cannot be read or written: {error} ({str(path)!r}). See that the "

@@ -191,7 +191,7 @@ class BlobStore:
         try:
             _write(path, data, self._photos / _SCRATCH, durable=True)
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise files.disk_error(error, self._photos) or _unwritable(path, error) from error
 
     def read(self, digest: str) -> bytes:
         """The bytes of a photo.
@@ -201,7 +201,9 @@ class BlobStore:
         """
         try:
             return self.path(digest).read_bytes()
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if gone := files.disk_error(error, self._photos):
+                raise gone from error
             raise errors.UnknownName(
                 f"There is no photo {digest[:12]!r}; it may be gone."
             ) from None

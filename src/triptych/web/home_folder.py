@@ -1,0 +1,64 @@
+"""The home folder of a running studio, which may vanish with its disk and come back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import flask
+
+from triptych import errors
+
+# Pages and answers about what lies in the home; networks that are loaded answer without it.
+BLUEPRINTS = ("studio", "studio_decisions", "studio_inbox", "studio_publish", "studio_review")
+ENDPOINTS = ("api.bundles", "api.one_bundle")
+
+
+class HomeFolder:
+    """What was in the home folder once must stay there: an empty one in its place is no new studio.
+
+    Args:
+        path: The folder; need not exist.
+
+    Example:
+        >>> import tempfile
+        >>> home = Path(tempfile.mkdtemp())
+        >>> (home / "bundles").mkdir()
+        >>> folder = HomeFolder(home)
+        >>> (home / "bundles").rmdir()
+        >>> folder.check()
+        Traceback (most recent call last):
+        triptych.errors.DiskError: ...
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: set[str] = set()
+        self.check()
+
+    def check(self) -> None:
+        """See that everything is there.
+
+        Raises:
+            errors.DiskError: Something that was there is gone.
+        """
+        for name in ("bundles", "studio"):
+            if (self._path / name).is_dir():
+                self._known.add(name)
+            elif name in self._known:
+                raise errors.DiskError(
+                    f"The folder {str(self._path / name)!r} is gone: its disk was taken away, or "
+                    "it was moved or removed. Mount the disk again, or put the folder back, and "
+                    "the studio goes on; what was confirmed before is in it. If it is meant to be "
+                    "gone, start the studio again."
+                )
+
+
+def register(app: flask.Flask, path: Path) -> None:
+    """Check the home folder before each request that is about what lies in it."""
+    home = HomeFolder(path)
+
+    @app.before_request
+    def check() -> None:
+        request = flask.request
+        if request.blueprint in BLUEPRINTS or request.endpoint in ENDPOINTS:
+            home.check()
