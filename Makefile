@@ -7,7 +7,7 @@ SERVE ?=
 PYTEST ?=
 PRECISION ?=
 
-.PHONY: help setup run check test test-all lint bench lock docs site
+.PHONY: help setup run check test test-all lint bench lock audit docs site
 
 help:
 	@echo "make run    set up and serve the studio on http://127.0.0.1:5000 (options: SERVE='--port 8080')"
@@ -19,6 +19,7 @@ help:
 	@echo "make docs   write the generated pages of docs/ anew"
 	@echo "make site   make the documentation site, build/site/, from docs/"
 	@echo "make lock   pin and hash all requirements anew"
+	@echo "make audit  look the pinned requirements up in a list of known vulnerabilities (needs network)"
 
 # --- environment: .venv, made once for each set of requirements ---------------------------------
 
@@ -92,6 +93,14 @@ site: .venv/site.done
 # what a container needs to serve (serve), with no index addresses.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
   --no-emit-index-url --custom-compile-command "make lock"
+
+# In an environment of its own: what it needs is no part of ours. AUDIT='-s osv' asks another list.
+audit: .venv/bin/python
+	@$(BIN)/python -m venv build/audit
+	@build/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	@for file in requirements/*.txt; do echo "$$file:"; \
+	  build/audit/bin/pip-audit --progress-spinner off --disable-pip --require-hashes $(AUDIT) -r $$file || failed=1; \
+	done; test -z "$$failed"
 
 lock: .venv/bin/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv

@@ -146,6 +146,25 @@ def test_an_unknown_backbone_says_how_to_name_one(keras: Any, tmp_path: Path, ta
     assert not (tmp_path / "bundles").exists()
 
 
+def test_a_model_may_divide_by_the_spread_of_a_picture(
+    keras: Any, home: Path, tmp_path: Path, take: Take
+) -> None:
+    """Even pictures, by which scalings are found out, have none: NaN."""
+    image = keras.Input((32, 32, 3))
+    mean = keras.ops.mean(image, axis=(1, 2, 3), keepdims=True)
+    spread = keras.ops.std(image, axis=(1, 2, 3), keepdims=True)
+    body = small(keras, dense(keras, 3, "softmax"))
+    model = keras.Model(image, body((image - mean) / spread))
+    path = networks.save_keras(model, tmp_path / "guest.keras")
+    labels = named(tmp_path / "l.txt", "a", "b", "c")
+    with pytest.raises(errors.SettingError, match="does not tell how photos were scaled"):
+        take(path, labels, tmp_path)
+    made = take(path, labels, tmp_path, recipe="raw")
+    by_keras = model.predict_on_batch(inputs(made))
+    assert np.ptp(by_keras, axis=0).max() > 0.01
+    np.testing.assert_allclose(answers(made, home), by_keras, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -299,7 +299,8 @@ def _front(image: Any, steps: Sequence[Step]) -> list[tuple[str, list[float]]]:
     """What the layers before the first with weights make of even pictures.
 
     Returns:
-        For each, in order: its kind, and the mean of what comes out for each of `PROBES`.
+        For each, in order: its kind, and the mean of what comes out for each of `PROBES`. They end
+        before the first that makes no number of an even picture.
     """
     import keras
 
@@ -314,10 +315,13 @@ def _front(image: Any, steps: Sequence[Step]) -> list[tuple[str, list[float]]]:
     shape = [side or ANY_SIZE_PX for side in image.shape[1:]]
     pictures = np.stack([np.full(shape, value, np.float32) for value in PROBES])
     outputs = keras.Model(image, [step.outputs[0] for step in probed]).predict(pictures, verbose=0)
-    return [
-        (type(step.operation).__name__, [float(np.mean(each)) for each in output])
-        for step, output in zip(probed, keras.tree.flatten(outputs), strict=True)
-    ]
+    front = []
+    for step, output in zip(probed, keras.tree.flatten(outputs), strict=True):
+        means = [float(np.mean(each)) for each in output]
+        if not np.isfinite(means).all():
+            break  # such as a division by the spread of an even picture, which has none
+        front.append((type(step.operation).__name__, means))
+    return front
 
 
 def _ending(output: Any, steps: Sequence[Step]) -> list[str]:
