@@ -223,7 +223,13 @@ def test_a_model_without_a_fixed_input_size_needs_one(keras: Any, tmp_path: Path
         (b"one\n", "has 1 lines"),
         (b"a\n\nb\n", "has 3 lines"),
         (b"a\nb\na\n", "has 3 lines, 2 of them different"),
-        (b"\xff\xfe\x00", "cannot be read: .*utf-8"),
+        (b"a\xff\xfe", "cannot be read: .*utf-8"),
+        (b"\xff\xfe\x00", "cannot be read: .*utf-16"),
+        (b"1 b\n0 a\n", "whether the numbers or the lines count cannot be known"),
+        (b'{"a": 0, "b": 2}', "names with the numbers from 0 on"),
+        (b'{"a": 0, "b": "x"}', "cannot be read"),
+        (b"[1, 2]", "expected a list of names"),
+        (b'["a", ', "cannot be read"),
     ],
 )
 def test_mistakes_in_the_labels_file(content: bytes | None, message: str, tmp_path: Path) -> None:
@@ -245,6 +251,48 @@ def test_labels_of_teachable_machine_are_numbered(tmp_path: Path) -> None:
     assert import_keras.read_labels(path) == ["Red panda", "Class 2", "3 dogs"]
     path = named(tmp_path / "labels.txt", "1 euro", "2 euro")  # not from 0: names
     assert import_keras.read_labels(path) == ["1 euro", "2 euro"]
+    path = named(tmp_path / "labels.txt", "1 euro", "10 euro", "2 euro")  # as Keras sorts folders
+    assert import_keras.read_labels(path) == ["1 euro", "10 euro", "2 euro"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"bee": 1, "ant": 0, "cat": 2}',  # Keras's class_indices
+        '{"1": "bee", "0": "ant", "2": "cat"}',
+        '["ant", "bee", "cat"]',
+        "bee,1\nant,0\ncat,2\n",
+        "class,index\nbee,1\nant,0\ncat,2\n",
+        "index;class\n1;bee\n0;ant\n2;cat\n",
+        "0: ant\n1: bee\n2: cat\n",
+        "0\tant\n1\tbee\n2\tcat\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_labels_with_numbers_are_in_the_order_of_the_numbers(
+    content: str, encoding: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text(content, encoding=encoding)
+    assert import_keras.read_labels(path) == ["ant", "bee", "cat"]
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras 2 wrote them"),
+        (b"\x1c\0\0\0TFL3", "a TensorFlow Lite model"),
+    ],
+)
+def test_other_kinds_of_models_are_named(start: bytes, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "guest.keras"
+    path.write_bytes(start + bytes(100))
+    with pytest.raises(errors.SourceError, match=kind):
+        keras_file.read_config(path)
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pb").touch()
+    with pytest.raises(errors.SourceError, match="a TensorFlow SavedModel"):
+        keras_file.read_config(tmp_path / "saved")
 
 
 @pytest.mark.parametrize(

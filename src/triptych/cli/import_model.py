@@ -16,7 +16,7 @@ from triptych.cli import common
     "--labels",
     type=click.Path(path_type=Path),
     required=True,
-    help="A text file with one class per line, in the order of the outputs.",
+    help="The classes, in the order of the outputs: a text file with one per line, or JSON.",
 )
 @click.option("--name", default=None, help="Name of the bundle. [default: the file's name]")
 @click.option(

@@ -141,6 +141,11 @@ def _members(path: Path) -> list[zipfile.ZipInfo]:
             members = archive.infolist()
     except errors.SourceError:
         raise
+    except UnicodeDecodeError as error:
+        raise errors.SourceError(
+            f"The names in {path.name!r} are marked as UTF-8, and are not: {error}. Pack the "
+            "photos again with another program, such as 7-Zip."
+        ) from error
     except Exception as error:
         # A damaged directory makes zipfile raise errors of many types.
         raise errors.SourceError(

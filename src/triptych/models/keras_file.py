@@ -40,8 +40,8 @@ def read_config(path: Path) -> dict[str, Any]:
             raise ValueError("its config.json does not describe a model")
     except (*files.ZIP_ERRORS, KeyError) as error:
         raise errors.SourceError(
-            f"{path} is no .keras file: {str(error).rstrip('.')}. In Keras 3, save the model with "
-            "model.save('model.keras')."
+            f"{path} is no .keras file: {_other_kind(path) or str(error).rstrip('.')}. In Keras 3, "
+            "save the model with model.save('model.keras')."
         ) from error
     code = sorted({_described(entry) for entry in _objects(config) if _is_code(entry)})
     if code:
@@ -51,6 +51,21 @@ def read_config(path: Path) -> dict[str, Any]:
             "save it again."
         )
     return config
+
+
+def _other_kind(path: Path) -> str | None:
+    """What else people take for a .keras file, by its beginning; ``None`` if it is not known."""
+    if (path / "saved_model.pb").is_file():
+        return "it is a TensorFlow SavedModel, a graph without Keras's layers"
+    if not path.is_file():
+        return "there is no such file" if not path.exists() else "it is a folder"
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start == b"\x89HDF\r\n\x1a\n":
+        return "it is an HDF5 file, as Keras 2 wrote them; load it with keras.models.load_model"
+    if start[4:8] == b"TFL3":
+        return "it is a TensorFlow Lite model, made from a Keras model for phones; take that one"
+    return None
 
 
 def _objects(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
