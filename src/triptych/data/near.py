@@ -156,7 +156,7 @@ def _are_near(one: UInt8Array, other: UInt8Array) -> npt.NDArray[np.bool_]:
     least, most = contrasts.min(axis=0), contrasts.max(axis=0)
     brighter = np.abs(colours[0] - colours[1]).max(axis=(1, 2, 3))
     # A plain photo has nothing but its brightness to be recognised by.
-    near = (brighter <= np.minimum(_MAX_BRIGHTER, 2 * least + _NOISE)) & (
+    near: npt.NDArray[np.bool_] = (brighter <= np.minimum(_MAX_BRIGHTER, 2 * least + _NOISE)) & (
         most <= _MAX_MORE_CONTRAST * least + _NOISE
     )
     scales = least / np.maximum(contrasts, 1e-6)  # (2, P)
