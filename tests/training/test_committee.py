@@ -120,7 +120,9 @@ def test_the_same_seed_gives_the_same_learning_curve() -> None:
 
 
 @pytest.mark.parametrize(
-    ("classes", "per_class"), [(2, 60), (3, 12), (12, 6), (40, 3)], ids=lambda n: str(n)
+    ("classes", "per_class"),
+    [(2, 60), (3, 12), (12, 6), (40, 3), (9, 21), (300, 2)],
+    ids=lambda n: str(n),
 )
 def test_the_learning_curve_takes_less_computing_than_the_heads(
     classes: int, per_class: int, monkeypatch: pytest.MonkeyPatch

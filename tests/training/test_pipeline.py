@@ -384,6 +384,41 @@ def test_training_again_computes_no_feature_and_gives_the_same_figures(
     assert [name for name in arrays if arrays[name] != as_before[name]] == []
 
 
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_the_same_seed_gives_the_same_bundle(photos: Path, home: Path, head: str) -> None:
+    """Every file, but for the date, the time that it took, and what stands for those files."""
+    twins = [
+        triptych.train(photos, name=head, backbones=["lite0"], precision="f32", head=head, seed=5)
+        for _ in range(2)
+    ]
+    assert twins[0].folder != twins[1].folder
+    first, second = (files_of(bundle) for bundle in twins)
+    assert first.keys() == second.keys()
+    assert {"metrics.json", "report.html", "members/EfficientNetLite0/network.bin"} < {
+        name.split()[0] for name in first
+    }
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def files_of(bundle: bundles.Bundle) -> dict[str, Any]:
+    """The files of a bundle by name, without dates; of archives, what is in them."""
+    files = dict[str, Any]()
+    spent = f"{bundle.about['taught_in_s']} s"
+    for path in sorted(path for path in bundle.folder.rglob("*") if path.is_file()):
+        name = str(path.relative_to(bundle.folder))
+        if path.suffix in (".npz", ".keras"):
+            with zipfile.ZipFile(path) as archive:
+                files |= {f"{name} {n}": archive.read(n) for n in archive.namelist()}
+        elif name == "bundle.json":
+            about = json.loads(path.read_text())
+            files[name] = {k: v for k, v in about.items() if k not in ("created", "taught_in_s")}
+        elif name == "report.html":
+            files[name] = path.read_text().replace(spent, "").replace(bundle.about["created"], "")
+        else:
+            files[name] = path.read_bytes()
+    return files
+
+
 def arrays_of(folder: Path) -> dict[str, bytes]:
     """All arrays in the files of a bundle, by file and name, as bytes."""
     arrays = {}

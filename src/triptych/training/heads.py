@@ -31,8 +31,8 @@ ENOUGH_TO_SELECT = 4000
 ENOUGH_HELD_OUT = 1000
 # Shares of the loss that a further step may still promise. For heads: probabilities are then
 # within 1e-3 of the optimum; for folds: the out-of-fold loss is within 1e-4 of it; for both where
-# there are many logits, photos times classes: within 3e-4; and to compare penalties or draw a
-# curve: within 1e-3.
+# there are many logits, photos times classes: within 3e-4; and to compare penalties: within
+# 1e-3.
 EXACT = 1e-7
 CLOSE = 1e-6
 FAIR, MANY_LOGITS = 1e-5, 1_000_000
