@@ -115,9 +115,10 @@ def _rises(curve: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the last photos that were added still helped by more than chance explains."""
     if len(curve) < 2:
         return False
-    # The draws of a seed share their photos, so they are compared pair by pair.
-    before, after = (np.array(point["top1"], np.float64) for point in curve[-2:])
-    gains = after - before
+    # The draws of a seed share their photos, so they are compared pair by pair. Of large draws there
+    # are fewer.
+    before, after = (point["top1"] for point in curve[-2:])
+    gains = np.array([a - b for b, a in zip(before, after, strict=False)], np.float64)
     if len(gains) < 2:
         return False
     return bool(gains.mean() > CLEARLY * gains.std(ddof=1) / np.sqrt(len(gains)))

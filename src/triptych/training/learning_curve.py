@@ -20,10 +20,10 @@ SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 # Random draws of each size.
 DRAWS = 5
 # Large draws share most of their photos and differ little. So there are fewer of them: together,
-# those of one size have at most this share of the photos, but are so many at least. Of more photos
-# than select the penalty, one is enough.
+# those of one size have at most this share of the photos, but are so many at least: `FEWER_DRAWS`
+# of more photos than select the penalty.
 MOST_DRAWN = 0.5
-FEWEST_DRAWS = 3
+FEWEST_DRAWS, FEWER_DRAWS = 3, 2
 # Of the fits, see `softmax_regression.fit`. On 136 handwritten characters and on synthetic features
 # accuracies are within 1.1 points of those of exact fits, above and below, which is less than
 # between draws; fits take a half to a quarter of the steps.
@@ -129,7 +129,7 @@ class _Learner:
 def _draws(truth: Array, size: int) -> int:
     """How often so many photos of each class are drawn."""
     drawn = np.minimum(np.bincount(truth), size).sum()
-    fewest = FEWEST_DRAWS if len(truth) <= heads.ENOUGH_TO_SELECT else 1
+    fewest = FEWEST_DRAWS if len(truth) <= heads.ENOUGH_TO_SELECT else FEWER_DRAWS
     return min(DRAWS, max(fewest, int(MOST_DRAWN * len(truth) / drawn)))
 
 
