@@ -115,8 +115,8 @@ def _rises(curve: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the last photos that were added still helped by more than chance explains."""
     if len(curve) < 2:
         return False
-    # The draws of a seed share their photos, so they are compared pair by pair. Of large draws there
-    # are fewer.
+    # The draws of a seed share their photos, so they are compared pair by pair. There are fewer
+    # large draws.
     before, after = (point["top1"] for point in curve[-2:])
     gains = np.array([a - b for b, a in zip(before, after, strict=False)], np.float64)
     if len(gains) < 2:
