@@ -39,7 +39,7 @@ def test_the_hardest_class_is_named_if_accuracy_still_rises() -> None:
 
 def test_draws_are_compared_by_their_seed_where_large_ones_are_fewer() -> None:
     fewer = [RISING[0], {"images_per_class": 10, "top1": [0.80, 0.81]}]
-    assert advice.advise(LABELS, *answered((48, 2), (30, 20), (47, 3)), fewer) is not None
+    assert advice.advise(LABELS, *predictions((48, 2), (30, 20), (47, 3)), fewer) is not None
 
 
 def test_a_small_class_is_named_on_a_flat_curve_too() -> None:
