@@ -1,6 +1,7 @@
 """Fine-tuning compared with plain Keras and with frozen networks, on the same photos and backbone.
 
     .venv/bin/python benchmarks/bench_learn.py [--data FOLDER] [--sets A,B] [--backbone lite0]
+                                               [--anew]
 
 FOLDER has a folder per dataset; by default those beside the checkout, or `TRIPTYCH_LEARN_DATA`.
 Datasets that do not exist are left out. A dataset has ``train/`` and ``val/`` or ``test/`` folders
@@ -11,13 +12,15 @@ Frozen and tuned are `triptych.train` without and with ``fine_tune``, from an em
 the written bundle with its report. Plain Keras is what a good tutorial does: all layers, batch
 norms frozen, Adam 5e-4 with half an epoch of warm-up and a cosine to 0, batches of 32, shifts of up
 to 16 pixels, no mirroring, label smoothing 0.1; for 6 epochs, after which it gains no more there.
-They run one after the other in separate processes. Processor time is given beside wall time, since
-it hardly depends on other load.
+They run one after the other in separate processes, and each is written to results/learn.json at
+once: a run that was stopped goes on there, unless ``--anew`` measures all of it again. Processor
+time is given beside wall time, since it hardly depends on other load.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -31,6 +34,8 @@ from typing import Any
 import common
 
 DEFAULT_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+PLAIN = "plain Keras"
+WAYS = ("frozen", "tuned", PLAIN)
 SETS = ("omniglot136", "flowers12", "hymenoptera", "lego4")
 FAR = "omniglot136"
 HELD_OUT_DIVISOR = 4  # one in four photos is held out
@@ -52,32 +57,42 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=default)
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--backbone", default="lite0")
+    parser.add_argument("--anew", action="store_true", help="also what was measured before")
     parser.add_argument("--one", nargs=2, metavar=("WAY", "TASK"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(one(arguments.one[0], json.loads(arguments.one[1]))))
         return
-    figures = {}
+    report: dict[str, Any] = {"backbone": arguments.backbone, "seed": SEED, "sets": {}}
+    if not arguments.anew:
+        report["sets"] = measured_before(arguments.backbone)
+    sets: dict[str, Any] = report["sets"]
     for name in arguments.sets.split(","):
         if (arguments.data / name).is_dir():
-            figures[name] = measure(arguments.data / name, arguments.backbone)
-            show(name, figures[name])
-    draw(figures, arguments.backbone)
-    common.finish(
-        "learn", {"backbone": arguments.backbone, "seed": SEED, "sets": figures}, claims(figures)
-    )
+            for way in WAYS:
+                ways = sets.setdefault(name, {})
+                if way not in ways:
+                    ways[way] = measure(way, arguments.data / name, arguments.backbone)
+                    common.write("learn", report, {})
+            show(name, ways)
+    draw(sets, arguments.backbone)
+    common.finish("learn", report, claims(sets))
 
 
-def measure(data: Path, backbone: str) -> dict[str, Any]:
-    """Frozen, tuned and plain Keras on one set."""
+def measured_before(backbone: str) -> dict[str, Any]:
+    """What a run has measured that was stopped, or had other sets, with the same backbone."""
+    with contextlib.suppress(OSError):
+        figures = json.loads((common.RESULTS / "learn.json").read_text())["figures"]
+        if (figures["backbone"], figures["seed"]) == (backbone, SEED):
+            return dict(figures["sets"])
+    return {}
+
+
+def measure(way: str, data: Path, backbone: str) -> dict[str, Any]:
+    """One way on one set, from an empty home folder."""
     with tempfile.TemporaryDirectory() as scratch:
-        task = {
-            "source": str(link_photos(data, Path(scratch) / "photos")),
-            "backbone": backbone,
-        }
-        ways = {"frozen": run_process("frozen", task), "tuned": run_process("tuned", task)}
-        ways["plain Keras"] = run_process("plain", task)
-    return ways
+        source = link_photos(data, Path(scratch) / "photos")
+        return run_process(way, {"source": str(source), "backbone": backbone})
 
 
 def link_photos(data: Path, target: Path) -> Path:
@@ -117,7 +132,7 @@ def run_process(way: str, task: dict[str, Any]) -> dict[str, Any]:
 
 def one(way: str, task: dict[str, Any]) -> dict[str, Any]:
     """One way, in the process that is measured."""
-    return plain(task) if way == "plain" else ours(task, fine_tune=way == "tuned")
+    return plain(task) if way == PLAIN else ours(task, fine_tune=way == "tuned")
 
 
 def ours(task: dict[str, Any], *, fine_tune: bool) -> dict[str, Any]:
@@ -221,7 +236,7 @@ def claims(figures: dict[str, Any]) -> dict[str, bool]:
     """The claims about fine-tuning that the measured datasets can check."""
     checks = {}
     for name, ways in figures.items():
-        frozen, tuned, keras = ways["frozen"], ways["tuned"], ways["plain Keras"]
+        frozen, tuned, keras = ways["frozen"], ways["tuned"], ways[PLAIN]
         if name == FAR:
             checks[f"{name}: at least plain Keras less {100 * POINTS:g} points"] = (
                 tuned["top1"] >= keras["top1"] - POINTS
@@ -241,7 +256,7 @@ def draw(figures: dict[str, Any], backbone: str) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    for number, way in enumerate(("frozen", "tuned", "plain Keras")):
+    for number, way in enumerate(WAYS):
         positions = [index + 0.27 * (number - 1) for index in range(len(figures))]
         accuracies = [100 * ways[way]["top1"] for ways in figures.values()]
         minutes = [ways[way]["cpu_s"] / 60 for ways in figures.values()]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych.benchmark import machine as facts
+from triptych.utils import files
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -32,13 +33,19 @@ def median_ms(work: Callable[[], Any], *, repeats: int, warmup: int = 2) -> floa
     return statistics.median(times)
 
 
-def finish(name: str, figures: dict[str, Any], claims: dict[str, bool]) -> None:
-    """Write the figures to results/NAME.json, and exit with 1 if a claim is false."""
+def write(name: str, figures: dict[str, Any], claims: dict[str, bool]) -> Path:
+    """Write the figures to results/NAME.json, which takes its place complete."""
     RESULTS.mkdir(exist_ok=True)
     report = {"machine": machine(), "figures": figures, "claims": claims}
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(report, indent=1) + "\n")
-    print(f"\n{path}")
+    with files.atomic_file(path) as scratch:
+        scratch.write_text(json.dumps(report, indent=1) + "\n")
+    return path
+
+
+def finish(name: str, figures: dict[str, Any], claims: dict[str, bool]) -> None:
+    """Write the figures to results/NAME.json, and exit with 1 if a claim is false."""
+    print(f"\n{write(name, figures, claims)}")
     for claim, holds in claims.items():
         print(f"{'holds' if holds else 'FALSE'}: {claim}")
     sys.exit(0 if all(claims.values()) else 1)

@@ -583,3 +583,17 @@ def test_auto_decides_by_a_short_run_and_says_why(
     triptych.train(textures, name="stripes", fine_tune="auto", stop=has_said, **options)
     verdict = next(line for line in lines if "goes on" in line or "left out" in line)
     assert "held-out photos right" in verdict or "out of fold" in verdict
+
+
+@pytest.mark.thorough
+def test_the_same_seed_gives_the_same_bundle(
+    backbone: dict[str, Any], textures: Path, tmp_path: Path
+) -> None:
+    networks_of, probs = [], []
+    for home in (tmp_path / "one", tmp_path / "two"):
+        made = triptych.train(textures, name="stripes", **backbone, fine_tune=True, home=home)
+        networks_of.append([path.read_bytes() for path in made.folder.rglob("network.bin")])
+        with np.load(made.folder / "answers.npz") as file:
+            probs.append({name: file[name] for name in file.files if file[name].dtype.kind == "f"})
+    assert networks_of[0] == networks_of[1] != []
+    np.testing.assert_equal(probs[0], probs[1])
