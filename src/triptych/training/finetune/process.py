@@ -30,6 +30,15 @@ from triptych.utils.worker import Worker
 WINDOW_SHARE = 0.875
 # Photos decoded ahead.
 AHEAD = 16
+# Every step allocates the same activations: glibc is to keep them for the next one. By default it
+# gives large blocks back to the system, which has to clear each page that it gives out again.
+# Measured with lite0: 15 % less processor time a step, and 5 % more memory. Source: mallopt(3).
+KEEP_MEMORY = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
 
 
 def write_photos(photos: Sequence[ReadablePhoto], photo_recipe: Recipe, path: Path) -> None:
@@ -105,6 +114,7 @@ def run(
         "TF_DETERMINISTIC_OPS": "1",
         # A GPU is shared with whoever else is on it.
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        **KEEP_MEMORY,
         **({"TF_NUM_INTRAOP_THREADS": str(threads)} if threads else {}),
     }
     with Worker(worker.__name__, environment=environment) as child:
