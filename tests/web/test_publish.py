@@ -254,7 +254,7 @@ def test_the_card_is_plain_text_wherever_it_is_shown(client, shelf):
         assert "Insects &lt;script&gt;" in text
         assert "<script>alert" not in text
         assert "Not for medicine." in text
-    assert '<p class="said">of my garden</p>' in client.get("/c/garden").text
+    assert '<p class="paragraph">of my garden</p>' in client.get("/c/garden").text
     serve(client, 1)
     assert "Not for medicine." in page_text(client, "/c/garden")
     client.post("/bundles/garden/card", data={})
