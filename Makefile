@@ -62,7 +62,7 @@ check: .venv/dev.done
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(RUN_PYTEST) -n 2 -q -m "not (browser or network or ray or slow or thorough)" \
-	  -p no:schemathesis --ignore tests/web/test_openapi.py $(PYTEST)
+	  -p no:schemathesis --ignore tests/web/test_openapi.py --ignore-glob '*/test_scale_*' $(PYTEST)
 
 # Three workers for two cores: tests of clusters and browsers spend much of their time waiting.
 test: .venv/dev.done

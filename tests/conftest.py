@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
 import signal
 import warnings
+from collections.abc import Generator
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -112,6 +115,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     )
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Collect without the garbage collector: what is imported stays, and is much to go through."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.hookimpl(optionalhook=True)  # of xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """A file's tests run on one worker, and all that need Ray on the same: one cluster is enough.
@@ -145,13 +159,14 @@ def home(engines: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+_test_numbers = itertools.count()
+
+
 @pytest.fixture(autouse=True)
-def _own_folders(
-    home: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _own_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the person who runs the tests is read or written."""
     monkeypatch.setenv("TRIPTYCH_HOME", str(home))
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+    monkeypatch.setenv("KERAS_HOME", str(home.with_name(f"keras-{next(_test_numbers)}")))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import pyarrow.dataset
 import pytest
 from click.testing import CliRunner
 from click.testing import Result
@@ -146,6 +145,8 @@ def test_each_photo_has_a_row_with_the_fields_of_classify(photos: Path, tmp_path
 
 
 def test_pyarrow_reads_the_folder_as_one_table(photos: Path, tmp_path: Path) -> None:
+    import pyarrow.dataset
+
     run(prepare(tmp_path / "out", photos))
     table = pyarrow.dataset.dataset(tmp_path / "out").to_table()
     assert table.num_rows == 23

@@ -6,11 +6,10 @@ import math
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy import special
-from scipy import stats
 
 from triptych import errors
 from triptych.ensemble import conformal
@@ -31,7 +30,7 @@ def photos(draw: st.DrawFn, *, ties: bool = True) -> np.ndarray:
 def formula(count: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """The probabilities and classes that were given to the other programs, too."""
     number, position = np.arange(count)[:, None], np.arange(classes)
-    probs = special.softmax(2 * np.sin(0.7 * number * (position + 1) + position), axis=1)
+    probs = scipy.special.softmax(2 * np.sin(0.7 * number * (position + 1) + position), axis=1)
     ranks = (np.arange(count) ** 2 % 7) % classes
     return probs, np.argsort(-probs, axis=1)[np.arange(count), ranks]
 
@@ -134,11 +133,11 @@ def test_coverage_holds_for_overconfident_networks(
     random = np.random.default_rng(seed)
     logits = random.normal(size=(6000, 12)) * 1.5
     truth = (logits + random.gumbel(size=logits.shape)).argmax(axis=1)  # drawn by softmax
-    probs = special.softmax(logits * boast, axis=1)
+    probs = scipy.special.softmax(logits * boast, axis=1)
     scores = conformal.scores(probs, truth)
     fitting, fresh = scores[:500], scores[500:]
     rank = math.ceil(501 * coverage)
-    chance = stats.betabinom(len(fresh), rank, 501 - rank)
+    chance = scipy.stats.betabinom(len(fresh), rank, 501 - rank)
     hits = int((fresh <= conformal.quantile(fitting, coverage)).sum())
     assert chance.ppf(1e-4) <= hits <= chance.ppf(1 - 1e-4)
 

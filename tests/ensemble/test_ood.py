@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn import neighbors
 
 from triptych.ensemble import ood
 
@@ -111,6 +110,8 @@ def test_in_distribution_photos_have_higher_p_values() -> None:
 
 @pytest.mark.parametrize("neighbours", [1, 3, 7])
 def test_distances_equal_scikit_learn(neighbours: int) -> None:
+    from sklearn import neighbors
+
     training, fresh = photos(700, 1, size=64), photos(600, 2, size=64)
     reference = ood.fit(training, neighbours=neighbours)
     model = neighbors.NearestNeighbors(n_neighbors=neighbours, metric="cosine").fit(training)
@@ -168,6 +169,8 @@ def names_of(count: int, seed: int) -> dict[str, np.ndarray]:
 
 @given(count=st.integers(1, 40), most=st.integers(0, 12), seed=seeds)
 def test_the_nearest_photos_equal_scikit_learn(count: int, most: int, seed: int) -> None:
+    from sklearn import neighbors
+
     features, names = photos(count, seed), names_of(count, seed)
     reference, fresh = ood.fit(features, **names), photos(3, seed + 1)
     nearest = ood.nearest(reference, fresh, most)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
 
 from triptych import data
 from triptych import errors
@@ -57,6 +56,8 @@ def accuracy(probs: np.ndarray, truth: np.ndarray) -> float:
 def test_linear_equals_scikit_learn_on_the_same_standardised_data(
     sizes: list[int], length: int
 ) -> None:
+    from sklearn.linear_model import LogisticRegression
+
     features, truth = clusters(sizes, length=length, apart=0.3)
     new, _ = clusters(sizes, length=length, apart=0.3, seed=1)
     features, new = features.astype(np.float64), new.astype(np.float64)

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 from scipy.special import softmax
-from sklearn.linear_model import LogisticRegression
 
 from triptych.training import softmax_regression
 from triptych.typing import Array
@@ -37,6 +36,8 @@ def probs(layers: Array, features: Array) -> Array:
 
 @pytest.mark.parametrize("photos", [30, 300])
 def test_equals_scikit_learn(photos: int) -> None:
+    from sklearn.linear_model import LogisticRegression
+
     features, truth = draw(photos, 5, 40)
     layers = fit(features, truth)
     reference = LogisticRegression(

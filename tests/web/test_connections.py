@@ -238,13 +238,13 @@ JSON = json.dumps({"images": [{"b64": base64.b64encode(squares()).decode()}]}).e
 @pytest.mark.parametrize(
     ("body", "encoding", "kind", "status"),
     [
-        (gzip.compress(bytes(40 * MB)), "gzip", "image/png", 413),
-        (gzip.compress(b" " * 300 * MB), "gzip", "application/json", 413),
-        (gzip.compress(b"{}")[:-4], "gzip", "application/json", 400),
-        (b"{}", "br", "application/json", 415),
-        (b"--a--", "gzip", "multipart/form-data; boundary=a", 415),
+        (lambda: gzip.compress(bytes(40 * MB), 1), "gzip", "image/png", 413),
+        (lambda: gzip.compress(b" " * 300 * MB, 1), "gzip", "application/json", 413),
+        (lambda: gzip.compress(b"{}")[:-4], "gzip", "application/json", 400),
+        (lambda: b"{}", "br", "application/json", 415),
+        (lambda: b"--a--", "gzip", "multipart/form-data; boundary=a", 415),
     ],
     ids=["image", "json", "damaged", "unknown", "form"],
 )
 def test_compressed_bodies_have_the_same_limits(address, body, encoding, kind, status):
-    assert ask(address, "/api/v1/classify", body, kind, Content_Encoding=encoding)[0] == status
+    assert ask(address, "/api/v1/classify", body(), kind, Content_Encoding=encoding)[0] == status

@@ -10,7 +10,6 @@ import yaml
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from ray.serve.schema import ServeDeploySchema
 
 import triptych.scale
 from triptych import errors
@@ -23,8 +22,10 @@ OPEN = {"settings": {"host": "0.0.0.0"}}
 PODS = config.Pods("registry.example/triptych:1", cores=8, memory_gib=20)
 
 
-def schema(text: str) -> ServeDeploySchema:
+def schema(text: str) -> Any:
     """As Ray Serve reads it."""
+    from ray.serve.schema import ServeDeploySchema
+
     return ServeDeploySchema.model_validate(yaml.safe_load(text))
 
 
