@@ -48,8 +48,8 @@ def compute(
 ) -> tuple[CurvePoint, ...]:
     """Train the committee's heads with few photos, then with more and more.
 
-    That takes less computing than training the heads did. No head begins with layers that other
-    photos than its own were used for, as heads that are fitted roughly would remember those.
+    No head begins with layers that other photos than its own were used for, as heads that are
+    fitted roughly would remember those.
 
     Args:
         features: Of the photos.
