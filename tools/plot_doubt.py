@@ -1,10 +1,10 @@
 """Make the plots and the tables of docs/doubt.md from labelled photos.
 
-.venv/bin/python tools/plot_doubt.py IMAGENET_PHOTOS OWN_PHOTOS [--same ID ...] [--near ID ...]
+.venv/bin/python tools/plot_doubt.py IMAGENET_PHOTOS PHOTOS [--same ID ...] [--near ID ...]
 
-IMAGENET_PHOTOS has a folder per class, named by WordNet id. OWN_PHOTOS has train/ and val/ with a
+IMAGENET_PHOTOS has a folder per class, named by WordNet id. PHOTOS has train/ and val/ with a
 folder per class: a committee is trained on the first, and evaluated on the second and on the
-ImageNet photos. ImageNet classes that equal classes of OWN_PHOTOS, or are closely related to them,
+ImageNet photos. ImageNet classes that equal classes of PHOTOS, or are closely related to them,
 are given by their WordNet ids and counted separately.
 """
 
@@ -86,15 +86,18 @@ def main() -> None:
     reliability(predictions, crossed[0])
     sets(predictions, crossed)
     print(cascade(predictions, crossed))
-    related = {"of near relatives": options.near, "of the same, elsewhere": options.same}
-    print(none_of_these(options.own, options.imagenet, related))
+    related = {
+        "of related classes": options.near,
+        "of the same classes, from ImageNet": options.same,
+    }
+    print(none_of_these(options.photos, options.imagenet, related))
 
 
 def arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("imagenet", type=Path)
-    parser.add_argument("own", type=Path)
+    parser.add_argument("photos", type=Path)
     parser.add_argument("--same", nargs="*", default=[])
     parser.add_argument("--near", nargs="*", default=[])
     return parser.parse_args()
@@ -195,7 +198,7 @@ def reliability(predictions: Predictions, crossed: CrossFit) -> None:
     """Plot reliability before and after calibration."""
     before = rules.join("mean", predictions.probs, [1.0] * len(predictions.probs))
     figure = page(7.6, 3.7)
-    panels = (("as the networks say it", before), ("calibrated", crossed.joined[FITTED_RULE]))
+    panels = (("uncalibrated", before), ("calibrated", crossed.joined[FITTED_RULE]))
     for column, (title, probs) in enumerate(panels, start=1):
         axes = plain(figure.add_subplot(1, 2, column), title)
         axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
@@ -207,20 +210,20 @@ def reliability(predictions: Predictions, crossed: CrossFit) -> None:
         axes.text(
             0.98,
             0.04,
-            f"off by {metrics.expected_calibration_error(probs, predictions.truth):.1%}",
+            f"ECE {metrics.expected_calibration_error(probs, predictions.truth):.1%}",
             ha="right",
             color=INK,
         )
         shares(axes, "xy")
-        axes.set_xlabel("how sure the answer was")
-        axes.set_ylabel("how many were right")
+        axes.set_xlabel("predicted probability")
+        axes.set_ylabel("accuracy")
     save(figure, "doubt-reliability")
 
 
 def cascade(predictions: Predictions, crossed: list[CrossFit]) -> str:
     """Plot accuracy against cost for several tolerances; also as a table."""
     figure = page(6.2, 3.7)
-    axes = plain(figure.add_subplot(1, 1, 1), "right answers")
+    axes = plain(figure.add_subplot(1, 1, 1), "accuracy")
     full = sum(predictions.costs)
     members = zip(predictions.names, predictions.costs, predictions.probs, strict=True)
     for name, cost, probs in members:
@@ -230,7 +233,7 @@ def cascade(predictions: Predictions, crossed: list[CrossFit]) -> str:
         [metrics.accuracy(fit.joined[FITTED_RULE], fit.truth).share for fit in crossed]
     )
     dot(axes, 1, float(full_accuracy), "all three", INK)
-    points, rows = [], ["| may lose | multiply-adds | right |", "|---|---|---|"]
+    points, rows = [], ["| may lose | multiply-adds | accuracy |", "|---|---|---|"]
     for tolerance in TOLERANCES:
         say(f"Cascades that may lose {100 * tolerance:g} points ...")
         is_default = tolerance == DEFAULT_TOLERANCE
@@ -247,7 +250,7 @@ def cascade(predictions: Predictions, crossed: list[CrossFit]) -> str:
     axes.set_xlim(0, 1.15)
     axes.set_ylim(0.805, 0.88)
     shares(axes, "xy", limits=False)
-    axes.set_xlabel("multiply-adds, as a share of asking all three")
+    axes.set_xlabel("multiply-adds, as a share of running all three")
     save(figure, "doubt-cascade")
     return "\n".join([*rows, ""])
 
@@ -264,7 +267,7 @@ def sets(predictions: Predictions, crossed: list[CrossFit]) -> None:
     """Plot coverage and size of prediction sets by requested coverage."""
     requested = np.arange(50, 100) / 100
     figure = page(7.6, 3.4)
-    coverage_axes = plain(figure.add_subplot(1, 2, 1), "sets that held the true class")
+    coverage_axes = plain(figure.add_subplot(1, 2, 1), "sets that contain the true class")
     coverage_axes.plot(requested, requested, color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
     size_axes = plain(figure.add_subplot(1, 2, 2), "classes in a set, on average")
     scores = [sets_at(each, predictions, crossed) for each in requested]
@@ -274,7 +277,7 @@ def sets(predictions: Predictions, crossed: list[CrossFit]) -> None:
         low, high = values.min(0), values.max(0)
         axes.fill_between(requested, low, high, color=ACCENT, alpha=0.2, linewidth=0)
         axes.plot(requested, values.mean(0), color=ACCENT, linewidth=1.6)
-        axes.set_xlabel("how often they shall hold it")
+        axes.set_xlabel("requested coverage")
     shares(coverage_axes, "xy", limits=False)
     shares(size_axes, "x", limits=False)
     size_axes.set_ylim(0)
@@ -292,7 +295,7 @@ def none_of_these(dataset: Path, imagenet: Path, related: Mapping[str, Sequence[
         outside = p_values(classifier, others)
     names = np.array([classes[photo.label] for photo in others])
     unrelated = outside[~np.isin(names, [name for group in related.values() for name in group])]
-    groups = {"of the taught classes": inside, "of something else": unrelated}
+    groups = {"of the trained classes": inside, "of other classes": unrelated}
     groups |= {title: outside[np.isin(names, group)] for title, group in related.items() if group}
     draw_p_values(groups)
     # How often an in-distribution photo has the higher p-value of the two.
