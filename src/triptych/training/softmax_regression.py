@@ -28,6 +28,9 @@ MAX_TRIALS = 12
 BLOCK = 1 << 20
 # Losses below this count as this: probabilities are right to 1e-4 then, and rounding is not chased.
 SMALL_LOSS = 1e-3
+# Relative to the largest logit. Of lower ones the errors are denormal numbers, which are multiplied
+# many times slower, and are no different from 0.
+LEAST_LOGIT = -50.0
 # The bias of a class without photos: its probability is 0 whatever the photo.
 ABSENT = -1e4
 
@@ -207,6 +210,7 @@ def _softmax(features: Array, layers: Array, truth: Array) -> tuple[Array, Array
     logits += layers[-1]
     logits -= logits.max(axis=1, keepdims=True)
     true_logits = logits[np.arange(len(truth)), truth]
+    np.maximum(logits, LEAST_LOGIT, out=logits)
     probs = np.exp(logits, out=logits)
     total = probs.sum(axis=1)
     probs /= total[:, None]
