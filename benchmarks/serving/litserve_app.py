@@ -28,7 +28,7 @@ def tf(pixels: np.ndarray) -> np.ndarray:
     return pixels / 127.5 - 1
 
 
-class Trio(litserve.LitAPI):  # type: ignore[misc]
+class Trio(litserve.LitAPI):
     """Classifies with all three networks in one request."""
 
     def __init__(self, precision: str, paths: list[str], **options: Any) -> None:
@@ -44,7 +44,7 @@ class Trio(litserve.LitAPI):  # type: ignore[misc]
             _, height, width, _ = network.input(0).partial_shape.get_min_shape()
             network(np.zeros((1, height, width, 3), np.float32))
 
-    def decode_request(self, request):  # type: ignore[no-untyped-def] # LitServe reads the type
+    def decode_request(self, request):  # LitServe would parse the request as an annotated type
         """One photo to three inputs."""
         photo = Image.open(request["image"].file).convert("RGB")
         small, large = (

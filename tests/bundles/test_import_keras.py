@@ -69,9 +69,11 @@ def take() -> Iterator[Take]:
 
 
 def answers(bundle: bundles.Bundle, home: Path) -> np.ndarray:
-    seated = bundle.committee(EngineOptions(home=home, precision="f32"))
-    scored = classifier.Classifier(seated).score_many([(str(n), p) for n, p in enumerate(PHOTOS)])
-    return np.concatenate([scores.probs for scores in scored])  # type: ignore[union-attr]
+    committee = bundle.committee(EngineOptions(home=home, precision="f32"))
+    scored = classifier.Classifier(committee).score_many(
+        [(str(n), p) for n, p in enumerate(PHOTOS)]
+    )
+    return np.concatenate([scores.probs for scores in scored])
 
 
 def inputs(bundle: bundles.Bundle) -> np.ndarray:

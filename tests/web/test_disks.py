@@ -134,7 +134,7 @@ def test_a_disk_that_can_only_be_read_is_named(
     """On a mount of its own; root may write to what is only protected."""
     mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(home)]
     if sys.platform != "linux" or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("nothing can be mounted here")
+        pytest.skip("a mount needs root on Linux; the test below simulates one")
     try:
         with studio(home) as (client, key, digest):
             subprocess.run(["mount", "-o", "remount,ro", str(home)], check=True)

@@ -156,8 +156,10 @@ def scratch_dir(parent: Path) -> Iterator[Path]:
     processes left there are removed, too.
     """
     for path in parent.glob(f"{SCRATCH}*/{LOCK}"):
+        # An error means that its writer lives and holds the lock, that another process was quicker,
+        # or that the file system has no locks: such folders go by their age, below.
         with contextlib.suppress(OSError, NotImplementedError), file_lock(path, timeout_s=0):
-            shutil.rmtree(path.parent)  # its writer would hold the lock
+            shutil.rmtree(path.parent)
     sweep(parent, f"{SCRATCH}*")
     while True:
         with tempfile.TemporaryDirectory(
