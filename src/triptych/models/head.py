@@ -18,6 +18,17 @@ KINDS = ("linear", "mlp")
 DROPOUT = 0.5
 
 
+def softmax(logits: Array) -> Array:
+    """Probabilities from logits, both of shape (N, C).
+
+    Example:
+        >>> softmax(np.array([[1000.0, 1000.0]])).tolist()
+        [[0.5, 0.5]]
+    """
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
 @dataclass(frozen=True)
 class Head:
     """Trained dense layers: ReLU between them, softmax at the end.
@@ -39,9 +50,7 @@ class Head:
         *hidden, last = zip(self.kernels, self.biases, strict=True)
         for kernel, bias in hidden:
             features = np.maximum(features @ kernel + bias, 0)
-        logits = features @ last[0] + last[1]
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+        return softmax(features @ last[0] + last[1])
 
     def attach(self, features: Any) -> Any:
         """Put the head on a Keras tensor (N, F), as layers; gives the tensor of probabilities."""

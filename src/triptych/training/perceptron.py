@@ -17,6 +17,8 @@ import math
 import numpy as np
 
 from triptych.models.head import DROPOUT
+from triptych.models.head import Head
+from triptych.models.head import softmax
 from triptych.typing import Array
 from triptych.typing import Float32Array
 from triptych.typing import Indices
@@ -95,10 +97,10 @@ class Perceptron:
         features, truth, weights = self._features[batch], self._truth[batch], self._weights[batch]
         kernel, bias, last, last_bias = self.layers
         hidden = np.maximum(features @ kernel + bias, 0)  # (B, H)
-        kept = self._random.random(hidden.shape, np.float32) >= self._dropout
-        mask = kept * np.float32(1 / (1 - self._dropout))
+        is_active = self._random.random(hidden.shape, np.float32) >= self._dropout
+        mask = is_active * np.float32(1 / (1 - self._dropout))
         hidden *= mask
-        errors = _softmax(hidden @ last + last_bias)  # (B, C), probabilities as yet
+        errors = softmax(hidden @ last + last_bias)  # (B, C), probabilities as yet
         errors[np.arange(len(batch)), truth] -= 1
         errors *= (weights / len(batch))[:, None]
         below = (errors @ last.T) * mask * (hidden > 0)  # (B, H)
@@ -125,9 +127,4 @@ class Perceptron:
     def probs(self, features: Float32Array) -> Float32Array:
         """Probabilities (M, C) of standardised features (M, F)."""
         kernel, bias, last, last_bias = self.layers
-        return _softmax(np.maximum(features @ kernel + bias, 0) @ last + last_bias)
-
-
-def _softmax(logits: Float32Array) -> Float32Array:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+        return Head("mlp", (kernel, last), (bias, last_bias), {}).probs(features)
