@@ -199,12 +199,12 @@ def compare_answers(classifier: Classifier, labelled: Any) -> dict[str, dict[str
 
     with ThreadPoolExecutor(concurrency.cpu_count()) as pool:
         probs = np.array(list(pool.map(predict, range(len(labelled)))))  # (N, 2, M, C)
-    truth = np.array([label for _, label in labelled])
+    targets = np.array([label for _, label in labelled])
     before, after = probs.transpose(1, 2, 0, 3)  # (M, N, C) each
     named = {m.name: (before[i], after[i]) for i, m in enumerate(committee.members)}
     named["committee"] = (_combine(committee, before), _combine(committee, after))
-    print(f"\n{len(truth)} enlarged photos, decoded in full and at a reduced scale")
-    return {name: _compare(name, *pair, truth) for name, pair in named.items()}
+    print(f"\n{len(targets)} enlarged photos, decoded in full and at a reduced scale")
+    return {name: _compare(name, *pair, targets) for name, pair in named.items()}
 
 
 def _combine(committee: Committee, probs: Any) -> Any:
@@ -228,11 +228,11 @@ def _plain(member_recipe: recipe.Recipe, pixels: Any) -> Any:
     return recipe.scale(member_recipe, np.asarray(small))
 
 
-def _compare(name: str, before: Any, after: Any, truth: Any) -> dict[str, float]:
+def _compare(name: str, before: Any, after: Any, targets: Any) -> dict[str, float]:
     change = np.abs(after.max(axis=1) - before.max(axis=1))
     figures = {
-        "before": float((before.argmax(axis=1) == truth).mean()),
-        "after": float((after.argmax(axis=1) == truth).mean()),
+        "before": float((before.argmax(axis=1) == targets).mean()),
+        "after": float((after.argmax(axis=1) == targets).mean()),
         "agreement": float((before.argmax(axis=1) == after.argmax(axis=1)).mean()),
         "mean_change": float(change.mean()),
         "largest_change": float(change.max()),

@@ -44,14 +44,14 @@ def main() -> None:
     dataset = Path(sys.argv[2]) if len(sys.argv) > 2 else DATA / "hymenoptera"
     lite = triptych.load("lite", precision="f32")
     photos = data.labelled(imagenet, lite.committee.labels).photos
-    probs, truth = predict(lite, photos)
-    table = cross_validate(lite, probs, truth)
+    probs, targets = predict(lite, photos)
+    table = cross_validate(lite, probs, targets)
     clock = cascade_time(lite, [path for path, _ in photos[::3]])
     detection = ood_detection(dataset, [path for path, label in photos if label not in INSECTS])
     full, cascade = table["weighted"], table["cascade"]
     common.finish(
         "doubt",
-        {"rules": table, "time": clock, "none": detection, "photos": len(truth), "seeds": SEEDS},
+        {"rules": table, "time": clock, "none": detection, "photos": len(targets), "seeds": SEEDS},
         {
             "the committee's calibration error is 0.03 or less": full["ece"] <= 0.03,
             "the cascade is within 0.3 points of the committee": abs(cascade["top1"] - full["top1"])
@@ -65,36 +65,36 @@ def main() -> None:
 
 
 def predict(classifier: Classifier, photos: Sequence[tuple[Path, int]]) -> tuple[Any, Any]:
-    """The members' raw probabilities (M, N, C) and the truth (N,), of photos that can be read."""
+    """The members' raw probabilities (M, N, C) and the true classes (N,), of readable photos."""
     answers = classifier.score_many((str(path), path) for path, _ in photos)
     good = [
         (answer.probs, label)
         for answer, (_, label) in zip(answers, photos, strict=True)
         if isinstance(answer, Scores)
     ]
-    probs, truth = zip(*good, strict=True)
-    return np.stack(probs, axis=1), np.array(truth)
+    probs, targets = zip(*good, strict=True)
+    return np.stack(probs, axis=1), np.array(targets)
 
 
-def cross_validate(classifier: Classifier, probs: Any, truth: Any) -> dict[str, dict[str, float]]:
+def cross_validate(classifier: Classifier, probs: Any, targets: Any) -> dict[str, dict[str, float]]:
     """Cross-validated metrics of members and rules: means over several divisions into folds."""
     committee = classifier.committee
     costs, weights = committee.costs, list(committee.params.weights)
     rows: dict[str, list[list[float]]] = {}
     for seed in range(SEEDS):
-        folds = np.random.default_rng(seed).permutation(len(truth)) % FOLDS
-        crossed = fit.cross_fit(probs, truth, costs, folds, weights=weights)
+        folds = np.random.default_rng(seed).permutation(len(targets)) % FOLDS
+        crossed = fit.cross_fit(probs, targets, costs, folds, weights=weights)
         for rule in rules.RULES:
             scores = fit_report.rule_scores(crossed, rule, costs, COVERAGE).metrics()
             keys = ("cost", "coverage", "set_size", "sure", "sure_right")
-            values = [*quality(crossed.joined[rule], truth), *(scores[key] for key in keys)]
+            values = [*quality(crossed.joined[rule], targets), *(scores[key] for key in keys)]
             rows.setdefault(rule, []).append(values)
         for member, calibrated in zip(committee.members, crossed.members, strict=True):
-            rows.setdefault(member.name, []).append(quality(calibrated, truth))
+            rows.setdefault(member.name, []).append(quality(calibrated, targets))
     for member, raw in zip(committee.members, probs, strict=True):
-        rows[f"{member.name}, raw"] = [quality(raw, truth)]
-    rows["mean, raw"] = [quality(rules.mean(probs), truth)]
-    rows["max, raw"] = [quality(rules.maximum(probs), truth)]
+        rows[f"{member.name}, raw"] = [quality(raw, targets)]
+    rows["mean, raw"] = [quality(rules.mean(probs), targets)]
+    rows["max, raw"] = [quality(rules.maximum(probs), targets)]
     names = ("top1", "ece", "nll", "brier", "cost", "coverage", "set_size", "sure", "right_of_sure")
     table = {
         name: dict(zip(names, np.mean(runs, axis=0).tolist(), strict=False))
@@ -106,9 +106,9 @@ def cross_validate(classifier: Classifier, probs: Any, truth: Any) -> dict[str, 
     return table
 
 
-def quality(probs: Any, truth: Any) -> list[float]:
+def quality(probs: Any, targets: Any) -> list[float]:
     """Accuracy, calibration error, negative log-likelihood, Brier score."""
-    figures = metrics.figures(probs, truth)
+    figures = metrics.figures(probs, targets)
     return [figures[name] for name in ("top1", "ece", "nll", "brier")]
 
 

@@ -165,11 +165,11 @@ def draw(
     photos: int, classes: int, extractors: list[features.Extractor], home: Path
 ) -> data.Dataset:
     """Photos whose features are in the store: at least 0, as after a ReLU."""
-    truth = np.random.default_rng(0).permutation(np.arange(photos) % classes)
+    targets = np.random.default_rng(0).permutation(np.arange(photos) % classes)
     digests = [hashlib.sha256(str(number).encode()).digest() for number in range(photos)]
     store = features.FeatureStore(home / "features.sqlite")
     for seed, extractor in enumerate(extractors):
-        for first, chunk in _draw_chunks(truth, classes, seed):
+        for first, chunk in _draw_chunks(targets, classes, seed):
             store.put(
                 extractor.space, dict(zip(digests[first : first + CHUNK], chunk, strict=True))
             )
@@ -181,7 +181,7 @@ def draw(
         classes=tuple(f"class {label}" for label in range(classes)),
         train=tuple(
             data.LabelledPhoto(f"{number}.jpg", int(label), digest, number, lambda: jpeg)
-            for number, (label, digest) in enumerate(zip(truth, digests, strict=True))
+            for number, (label, digest) in enumerate(zip(targets, digests, strict=True))
         ),
         val=(),
         findings=(),
@@ -189,13 +189,13 @@ def draw(
     )
 
 
-def _draw_chunks(truth: Array, classes: int, seed: int) -> Iterator[tuple[int, Array]]:
+def _draw_chunks(targets: Array, classes: int, seed: int) -> Iterator[tuple[int, Array]]:
     rng = np.random.default_rng(seed + 1)
     centres = rng.normal(scale=0.25, size=(classes, LENGTH)).astype(np.float32)
     mix = rng.normal(size=(LENGTH, LENGTH)) * np.arange(1, LENGTH + 1)[:, None] ** -0.5
     mix = mix.astype(np.float32)
-    for first in range(0, len(truth), CHUNK):
-        rows = truth[first : first + CHUNK]
+    for first in range(0, len(targets), CHUNK):
+        rows = targets[first : first + CHUNK]
         noise = rng.normal(size=(len(rows), LENGTH)).astype(np.float32)
         yield first, np.maximum((centres[rows] + noise) @ mix, 0)
 

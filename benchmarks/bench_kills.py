@@ -101,8 +101,8 @@ class Run:
 
     def wait_for_epoch(self) -> None:
         """Wait until it has reported an epoch that was not on disk before, or has ended."""
-        known = self._kept()
-        while self.process.poll() is None and set(self.epochs) <= known:
+        before = self._kept()
+        while self.process.poll() is None and set(self.epochs) <= before:
             time.sleep(0.1)
 
     def kill_after(self, delay_s: float) -> None:

@@ -69,10 +69,10 @@ def train_flipped(data: Path, seed: int, scratch: Path) -> tuple[set[str], OOFPr
 def detected(predictions: OOFPredictions, flipped: set[str]) -> dict[str, int]:
     """How many flipped labels are among the first issues, the likely ones, and the baseline's."""
     sources = predictions.sources.tolist()
-    ranked = label_issues.rank(predictions.probs, predictions.truth)
+    ranked = label_issues.rank(predictions.probs, predictions.targets)
     listed = [sources[issue.photo] for issue in ranked[:LISTED]]
     likely = [sources[issue.photo] for issue in ranked if issue.likely]
-    label_probs = predictions.probs[np.arange(len(predictions.truth)), predictions.truth]
+    label_probs = predictions.probs[np.arange(len(predictions.targets)), predictions.targets]
     baseline = [sources[photo] for photo in np.argsort(label_probs)[:LISTED]]
     return {
         "listed": len(flipped.intersection(listed)),

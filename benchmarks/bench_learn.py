@@ -169,9 +169,9 @@ def plain(task: dict[str, Any]) -> dict[str, Any]:
     row = zoo.find(task["backbone"])
     (side, _), folder = row.recipe.size, Path(task["source"])
     margin = recipe.Recipe((side + 2 * MARGIN_PX,) * 2, row.recipe.scaling, crop_share=1.0)
-    photos, truth = read(folder / "train", margin)
-    others, other_truth = read(folder / "val", row.recipe)
-    classes = int(truth.max()) + 1
+    photos, targets = read(folder / "train", margin)
+    others, other_targets = read(folder / "val", row.recipe)
+    classes = int(targets.max()) + 1
     whole = row.build()
     weights.load_into(whole, row, weights.require(row))
     for layer in whole.layers:
@@ -193,12 +193,12 @@ def plain(task: dict[str, Any]) -> dict[str, Any]:
                 for index, (top, left) in zip(batch, corners, strict=True)
             ]
             inputs = recipe.scale(row.recipe, np.stack(shifted))
-            model.train_on_batch(inputs, one_hot[truth[batch]])
+            model.train_on_batch(inputs, one_hot[targets[batch]])
     correct = 0
     for start in range(0, len(others), BATCH):
         inputs = recipe.scale(row.recipe, others[start : start + BATCH])
         answers = model.predict_on_batch(inputs).argmax(axis=1)
-        correct += int((answers == other_truth[start : start + BATCH]).sum())
+        correct += int((answers == other_targets[start : start + BATCH]).sum())
     return {"top1": correct / len(others), "photos": len(others), "epochs": EPOCHS}
 
 

@@ -53,7 +53,7 @@ class Predictions:
 
     Args:
         probs: The members' uncalibrated probabilities, shape (M, N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
         costs: Of each member, in billions of multiply-adds.
         names: Of the members.
         weights: Of the members, as they come with the committee.
@@ -61,7 +61,7 @@ class Predictions:
     """
 
     probs: Any
-    truth: Any
+    targets: Any
     costs: list[float]
     names: list[str]
     weights: list[float]
@@ -71,7 +71,7 @@ class Predictions:
         """Cross-fits, five folds each, by seed."""
         settings = {"weights": self.weights, **settings}
         return [
-            fit.cross_fit(self.probs, self.truth, self.costs, folds, **settings)
+            fit.cross_fit(self.probs, self.targets, self.costs, folds, **settings)
             for folds in self.folds
         ]
 
@@ -115,7 +115,7 @@ def predict(folder: Path) -> Predictions:
     say(f"Classified {len(photos)} photos of {len(classes)} classes.")
     return Predictions(
         probs=np.stack(scores, axis=1),
-        truth=np.array([indices[classes[photo.label]] for photo in photos]),
+        targets=np.array([indices[classes[photo.label]] for photo in photos]),
         costs=committee.costs,
         names=[member.name for member in committee.members],
         weights=list(committee.params.weights),
@@ -140,8 +140,8 @@ def rules_table(predictions: Predictions, crossed: list[CrossFit]) -> str:
         "|---|---|---|---|---|---|",
         row(
             "`mean`, not fitted",
-            metrics.accuracy(raw, predictions.truth).share,
-            metrics.expected_calibration_error(raw, predictions.truth),
+            metrics.accuracy(raw, predictions.targets).share,
+            metrics.expected_calibration_error(raw, predictions.targets),
         ),
     ]
     for rule in RULES:
@@ -202,7 +202,7 @@ def reliability(predictions: Predictions, crossed: CrossFit) -> None:
     for column, (title, probs) in enumerate(panels, start=1):
         axes = plain(figure.add_subplot(1, 2, column), title)
         axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
-        for bin in metrics.reliability(probs, predictions.truth):
+        for bin in metrics.reliability(probs, predictions.targets):
             interval = metrics.wilson(round(bin.accuracy * bin.count), bin.count)
             axes.plot([bin.prob] * 2, interval, color=ACCENT, linewidth=1.2, alpha=0.45)
             size_pt = 3 + 0.35 * bin.count**0.5
@@ -210,7 +210,7 @@ def reliability(predictions: Predictions, crossed: CrossFit) -> None:
         axes.text(
             0.98,
             0.04,
-            f"ECE {metrics.expected_calibration_error(probs, predictions.truth):.1%}",
+            f"ECE {metrics.expected_calibration_error(probs, predictions.targets):.1%}",
             ha="right",
             color=INK,
         )
@@ -227,10 +227,10 @@ def cascade(predictions: Predictions, crossed: list[CrossFit]) -> str:
     full = sum(predictions.costs)
     members = zip(predictions.names, predictions.costs, predictions.probs, strict=True)
     for name, cost, probs in members:
-        accuracy = metrics.accuracy(probs, predictions.truth).share
+        accuracy = metrics.accuracy(probs, predictions.targets).share
         dot(axes, cost / full, accuracy, f"{name} alone", QUIET)
     full_accuracy = np.mean(
-        [metrics.accuracy(fit.joined[FITTED_RULE], fit.truth).share for fit in crossed]
+        [metrics.accuracy(fit.joined[FITTED_RULE], fit.targets).share for fit in crossed]
     )
     dot(axes, 1, float(full_accuracy), "all three", INK)
     points, rows = [], ["| may lose | multiply-adds | accuracy |", "|---|---|---|"]

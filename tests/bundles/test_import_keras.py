@@ -161,10 +161,10 @@ def test_a_model_may_divide_by_the_spread_of_a_picture(
     labels = named(tmp_path / "l.txt", "a", "b", "c")
     with pytest.raises(errors.SettingError, match="does not tell how photos were scaled"):
         take(path, labels, tmp_path)
-    made = take(path, labels, tmp_path, recipe="raw")
-    by_keras = model.predict_on_batch(inputs(made))
+    bundle = take(path, labels, tmp_path, recipe="raw")
+    by_keras = model.predict_on_batch(inputs(bundle))
     assert np.ptp(by_keras, axis=0).max() > 0.01
-    np.testing.assert_allclose(answers(made, home), by_keras, atol=1e-4)
+    np.testing.assert_allclose(answers(bundle, home), by_keras, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -452,10 +452,10 @@ def test_a_published_classifier_answers_its_photos_as_in_keras(
     logits = keras.models.load_model(model, compile=False).predict(
         keras.applications.xception.preprocess_input(np.stack(batch)), verbose=0
     )
-    seated = classifier.Classifier(bundle.committee(EngineOptions(home=home, precision="f32")))
+    loaded = classifier.Classifier(bundle.committee(EngineOptions(home=home, precision="f32")))
     expected = np.asarray(keras.ops.softmax(logits))
     for path, row in zip(paths, expected, strict=True):
-        (ours,) = seated.score_many([(str(path), path)])
+        (ours,) = loaded.score_many([(str(path), path)])
         assert isinstance(ours, classifier.Scores)
         np.testing.assert_allclose(ours.probs[0], row, atol=1e-3)
 

@@ -25,9 +25,9 @@ def some(classes: int = 2) -> OOFPredictions:
     rng = np.random.default_rng(1)
     return OOFPredictions(
         digests=rng.integers(0, 256, (PHOTOS, 32), dtype=np.uint8),
-        truth=np.arange(PHOTOS) % classes,
+        targets=np.arange(PHOTOS) % classes,
         probs=rng.dirichlet([1] * classes, PHOTOS).astype(np.float32),
-        held=np.arange(PHOTOS) > 3,
+        held_out=np.arange(PHOTOS) > 3,
         sources=np.array([f"Käfer/{number}.jpg" for number in range(PHOTOS)]),
     )
 
@@ -49,6 +49,14 @@ def test_predictions_survive_writing_and_reading(tmp_path: Path) -> None:
     assert loaded.keys == [bytes(row).hex() for row in saved.digests]
 
 
+def test_the_old_names_of_arrays_are_deprecated() -> None:
+    predictions = some()
+    with pytest.deprecated_call(match=r"now OOFPredictions\.targets"):
+        assert predictions.truth is predictions.targets
+    with pytest.deprecated_call(match=r"now OOFPredictions\.held_out"):
+        assert predictions.held is predictions.held_out
+
+
 def test_a_bundle_without_predictions_has_none(tmp_path: Path) -> None:
     assert written(tmp_path, lambda folder: None).predictions() is None
 
@@ -61,13 +69,14 @@ def test_predictions_without_a_listed_hash_are_not_read(tmp_path: Path) -> None:
 
 def test_predictions_with_a_wrong_hash_are_refused(tmp_path: Path) -> None:
     bundle = written(tmp_path, some().save)
-    dataclasses.replace(some(), held=np.ones(PHOTOS, bool)).save(bundle.folder)
+    dataclasses.replace(some(), held_out=np.ones(PHOTOS, bool)).save(bundle.folder)
     with pytest.raises(errors.BundleError, match="its hash differs"):
         bundle.predictions()
 
 
 def _arrays(**changed: Any) -> Callable[[Path], None]:
-    arrays = {**{name: getattr(some(), name) for name in oof_predictions.DTYPES}, **changed}
+    names = oof_predictions.NAMES_IN_FILE
+    arrays = {**{key: getattr(some(), name) for name, key in names.items()}, **changed}
     present = {name: array for name, array in arrays.items() if array is not None}
     return lambda folder: np.savez(folder / oof_predictions.FILE, allow_pickle=True, **present)
 
@@ -108,4 +117,6 @@ def test_predictions_for_other_classes_are_refused(tmp_path: Path) -> None:
 def test_predictions_contain_no_pickle(tmp_path: Path) -> None:
     some().save(tmp_path)
     with np.load(tmp_path / oof_predictions.FILE, allow_pickle=False) as file:
-        assert json.dumps(sorted(file)) == json.dumps(sorted(oof_predictions.DTYPES))
+        assert json.dumps(sorted(file)) == json.dumps(
+            ["digests", "held", "probs", "sources", "truth"]
+        )

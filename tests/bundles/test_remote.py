@@ -282,12 +282,12 @@ class Shared:
 
     Args:
         address: Where it listens.
-        asked: The paths it was asked for.
+        requested: The paths it was asked for.
         wait: Called before each answer.
     """
 
     address: str = ""
-    asked: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
     wait: Callable[[], object] = lambda: None
 
 
@@ -297,7 +297,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         super().__init__(*arguments, **options)
 
     def do_GET(self) -> None:
-        self._shared.asked.append(self.path)
+        self._shared.requested.append(self.path)
         self._shared.wait()
         super().do_GET()
 
@@ -326,12 +326,12 @@ def pinned(shared: Shared, garden: bundles.Bundle, tmp_path: Path) -> str:
 
 def test_a_downloaded_bundle_needs_no_network(shared: Shared, pinned: str, away: Path) -> None:
     first = bundles.download(away, pinned)
-    assert shared.asked == ["/garden-1.zip"]
+    assert shared.requested == ["/garden-1.zip"]
     again = bundles.download(away, pinned)
     assert (again.folder, again.labels) == (first.folder, first.labels)
-    assert shared.asked == ["/garden-1.zip"]
+    assert shared.requested == ["/garden-1.zip"]
     bundles.download(away, pinned.partition("#")[0])
-    assert shared.asked == ["/garden-1.zip", "/garden-1.zip.sha256"]
+    assert shared.requested == ["/garden-1.zip", "/garden-1.zip.sha256"]
 
 
 def test_a_changed_bundle_is_downloaded_again(
@@ -360,7 +360,7 @@ def test_simultaneous_processes_download_once(shared: Shared, pinned: str, away:
     processes = [start(away, pinned) for _ in range(3)]
     all_ready.set()
     assert [process.communicate()[0] for process in processes] == ["garden\n"] * 3
-    assert shared.asked == ["/garden-1.zip"]
+    assert shared.requested == ["/garden-1.zip"]
     (folder,) = (away / "fetched").iterdir()
     assert not list(folder.glob(".writing-*"))
 
@@ -382,4 +382,4 @@ def test_a_process_killed_while_downloading_blocks_nobody(
     shared.wait = lambda: None
     assert bundles.download(away, pinned).name == "garden"
     go_on.set()
-    assert len(shared.asked) == 2
+    assert len(shared.requested) == 2

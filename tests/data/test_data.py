@@ -584,24 +584,24 @@ def scene(number: int, *, lights: float = 1.0) -> Image.Image:
     return image.point(lambda value: min(255, round(value * lights)))
 
 
-def with_object(place: Image.Image, number: int, share: float, x: float = 0.5) -> Image.Image:
-    """A round thing with a pattern, which takes this share of the picture."""
-    radius = (share * place.width * place.height / np.pi) ** 0.5
+def with_object(background: Image.Image, number: int, share: float, x: float = 0.5) -> Image.Image:
+    """A background with a patterned disc that covers this share of it."""
+    radius = (share * background.width * background.height / np.pi) ** 0.5
     colours = np.random.default_rng(1000 + number).integers(0, 256, (3, 3, 3)).astype(np.uint8)
-    thing = Image.fromarray(colours).resize(place.size, Image.Resampling.BICUBIC)
-    mask = Image.new("L", place.size)
-    middle_x, middle_y = x * place.width, 0.5 * place.height
+    pattern = Image.fromarray(colours).resize(background.size, Image.Resampling.BICUBIC)
+    mask = Image.new("L", background.size)
+    middle_x, middle_y = x * background.width, 0.5 * background.height
     box = (middle_x - radius, middle_y - radius, middle_x + radius, middle_y + radius)
     ImageDraw.Draw(mask).ellipse(box, fill=255)
-    return Image.composite(thing, place, mask)
+    return Image.composite(pattern, background, mask)
 
 
 def share_near(pairs: list[tuple[Image.Image, Image.Image]]) -> float:
-    found = [
+    together = [
         near.groups([near.sketch(np.asarray(each)) for each in pair]).tolist() == [0, 0]
         for pair in pairs
     ]
-    return sum(found) / len(found)
+    return sum(together) / len(together)
 
 
 COPIES = {
@@ -624,13 +624,13 @@ def test_copies_of_a_scene_are_near(change: str) -> None:
 
 @pytest.mark.parametrize("share", [0.08, 0.2, 0.35])
 def test_another_object_before_the_same_background_is_no_copy(share: float) -> None:
-    places = [scene(n) for n in range(40)]
-    shown = [with_object(place, n, share) for n, place in enumerate(places)]
-    assert share_near(list(zip(places, shown, strict=True))) <= 0.05
-    others = [with_object(place, 100 + n, share) for n, place in enumerate(places)]
-    assert share_near(list(zip(shown, others, strict=True))) <= 0.05
-    moved = [with_object(place, n, share, x=0.75) for n, place in enumerate(places)]
-    assert share_near(list(zip(shown, moved, strict=True))) <= 0.05
+    backgrounds = [scene(n) for n in range(40)]
+    with_objects = [with_object(background, n, share) for n, background in enumerate(backgrounds)]
+    assert share_near(list(zip(backgrounds, with_objects, strict=True))) <= 0.05
+    others = [with_object(background, 100 + n, share) for n, background in enumerate(backgrounds)]
+    assert share_near(list(zip(with_objects, others, strict=True))) <= 0.05
+    moved = [with_object(background, n, share, x=0.75) for n, background in enumerate(backgrounds)]
+    assert share_near(list(zip(with_objects, moved, strict=True))) <= 0.05
 
 
 def test_nearness_does_not_depend_on_the_order_of_a_pair() -> None:

@@ -268,12 +268,12 @@ def test_the_paired_loss_and_its_interval() -> None:
 
 
 def test_the_comparison_has_members_and_rules() -> None:
-    probs, truth = random_predictions([3, 1], photos=400, classes=5)
+    probs, targets = random_predictions([3, 1], photos=400, classes=5)
     worse = probs.copy()
     worse[:, :20] = np.roll(probs[:, :20], 1, axis=2)  # all of them answer otherwise
     fitted = params.unfitted([1, 1], [1, 3])
     how = {"names": ["A", "B"], "costs": [1, 3], "params": fitted, "rule": "mean"}
-    report = paired.compare((probs, worse), truth, **how)
+    report = paired.compare((probs, worse), targets, **how)
     assert [each["name"] for each in report["members"]] == ["A", "B"]
     assert [each["name"] for each in report["rules"]] == ["mean", "cascade"]
     rule = report["rules"][0]

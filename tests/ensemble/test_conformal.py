@@ -52,9 +52,9 @@ def test_a_set_is_never_empty_and_holds_the_most_probable_classes(
 def test_the_true_class_is_in_the_set_if_it_scores_no_higher_than_the_level(
     probs: np.ndarray, seed: int, level: float
 ) -> None:
-    truth = np.random.default_rng(seed).integers(0, probs.shape[1], len(probs))
-    scores = conformal.scores(probs, truth)
-    for row, label, score in zip(probs, truth, scores, strict=True):
+    targets = np.random.default_rng(seed).integers(0, probs.shape[1], len(probs))
+    scores = conformal.scores(probs, targets)
+    for row, label, score in zip(probs, targets, scores, strict=True):
         assert (label in conformal.prediction_set(row, level)) == (score <= level)
         # With its own score as the level a class is the last one in.
         assert conformal.prediction_set(row, score)[-1] == label
@@ -62,11 +62,11 @@ def test_the_true_class_is_in_the_set_if_it_scores_no_higher_than_the_level(
 
 @given(probs=photos(), seed=st.integers(0, 99), level=st.floats(0, 2))
 def test_a_batch_equals_its_rows(probs: np.ndarray, seed: int, level: float) -> None:
-    truth = np.random.default_rng(seed).integers(0, probs.shape[1], len(probs))
+    targets = np.random.default_rng(seed).integers(0, probs.shape[1], len(probs))
     sizes = [len(conformal.prediction_set(row, level)) for row in probs]
     np.testing.assert_array_equal(conformal.set_sizes(probs, level), sizes)
-    alone = [conformal.scores(probs[n : n + 1], truth[n : n + 1])[0] for n in range(len(probs))]
-    np.testing.assert_array_equal(conformal.scores(probs, truth), alone)
+    alone = [conformal.scores(probs[n : n + 1], targets[n : n + 1])[0] for n in range(len(probs))]
+    np.testing.assert_array_equal(conformal.scores(probs, targets), alone)
 
 
 @given(probs=photos(ties=False), seed=st.integers(0, 99), level=st.floats(0, 2))
@@ -132,9 +132,9 @@ def test_coverage_holds_for_overconfident_networks(
 ) -> None:
     random = np.random.default_rng(seed)
     logits = random.normal(size=(6000, 12)) * 1.5
-    truth = (logits + random.gumbel(size=logits.shape)).argmax(axis=1)  # drawn by softmax
+    targets = (logits + random.gumbel(size=logits.shape)).argmax(axis=1)  # drawn by softmax
     probs = scipy.special.softmax(logits * boast, axis=1)
-    scores = conformal.scores(probs, truth)
+    scores = conformal.scores(probs, targets)
     fitting, fresh = scores[:500], scores[500:]
     rank = math.ceil(501 * coverage)
     chance = scipy.stats.betabinom(len(fresh), rank, 501 - rank)
@@ -143,10 +143,10 @@ def test_coverage_holds_for_overconfident_networks(
 
 
 def test_accuracy_above_the_coverage_gives_sets_of_one_class() -> None:
-    truth = np.arange(100) % 4
+    targets = np.arange(100) % 4
     probs = np.full((100, 4), 0.1)
-    probs[np.arange(100), np.where(np.arange(100) < 90, truth, (truth + 1) % 4)] = 0.7
-    level = conformal.quantile(conformal.scores(probs, truth), 0.8)
+    probs[np.arange(100), np.where(np.arange(100) < 90, targets, (targets + 1) % 4)] = 0.7
+    level = conformal.quantile(conformal.scores(probs, targets), 0.8)
     assert level == 0
     assert (conformal.set_sizes(probs, level) == 1).all()
 
@@ -165,13 +165,13 @@ def test_the_quantile_rounds_coverage_up_and_refuses_too_high_ones() -> None:
 def test_sets_of_three_classes_are_those_of_mapie() -> None:
     # MAPIE 1.6.0, SplitConformalClassifier(conformity_score="aps") over the first 40 rows, its
     # random numbers all 1 and include_last_label=True. With three classes there is no penalty.
-    probs, truth = formula(60, 3)
+    probs, targets = formula(60, 3)
     mapie = {
         0.5: (0.69358628, "21132221221132221221"),
         0.8: (0.95237516, "23233322223233322223"),
         0.9: (0.97397104, "33333322233333322233"),
     }
-    scores = conformal.scores(probs[:40], truth[:40])
+    scores = conformal.scores(probs[:40], targets[:40])
     np.testing.assert_allclose(scores[1:4], [0.50255402, 0.86282662, 0.98560247], atol=1e-8)
     for coverage, (quantile, sizes) in mapie.items():
         level = conformal.quantile(scores, coverage)
@@ -182,8 +182,8 @@ def test_sets_of_three_classes_are_those_of_mapie() -> None:
 def test_scores_and_sets_are_those_of_torchcp() -> None:
     # TorchCP 1.2.1, RAPS(penalty=0.03, kreg=3, score_type="identity") with its random numbers all
     # 1, and calculate_conformal_value of the first 40 rows; PyTorch 2.15.0.
-    probs, truth = formula(60, 8)
-    scores = conformal.scores(probs, truth)
+    probs, targets = formula(60, 8)
+    scores = conformal.scores(probs, targets)
     single = [0, 0.375721762, 0.974873934, 0.519579755, 0.626347802, 0.983153648, 0.397554177]
     np.testing.assert_allclose(scores[:7], single, atol=1e-9)
     every = [conformal.scores(probs, np.full(60, label)) for label in range(8)]

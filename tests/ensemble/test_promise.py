@@ -14,9 +14,9 @@ from triptych.ensemble.rules import RULES
 
 def fitted(photos: int, *, wrong: int = 0, precision: float = 0.95) -> EnsembleParams:
     """Parameters of a member with equal probabilities for all photos, the first of them wrong."""
-    truth = np.zeros(photos, np.intp)
-    truth[:wrong] = 1
-    return fit.fit(np.tile([0.9, 0.1], (1, photos, 1)), truth, [1], precision=precision)
+    targets = np.zeros(photos, np.intp)
+    targets[:wrong] = 1
+    return fit.fit(np.tile([0.9, 0.1], (1, photos, 1)), targets, [1], precision=precision)
 
 
 @pytest.mark.parametrize("precision", [0.5, 0.8, 0.9, 0.95, 0.975, 0.99])

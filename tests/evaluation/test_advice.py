@@ -19,21 +19,22 @@ FLAT = [
 
 
 def predictions(*classes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Probs and truth with these numbers of right and wrong photos in each class."""
-    truth, predicted = [], []
+    """Probs and targets with these numbers of right and wrong photos in each class."""
+    targets, predicted = [], []
     for label, (correct, wrong) in enumerate(classes):
-        truth += [label] * (correct + wrong)
+        targets += [label] * (correct + wrong)
         predicted += [label] * correct + [(label + 1) % len(classes)] * wrong
-    return np.eye(len(classes))[predicted], np.array(truth)
+    return np.eye(len(classes))[predicted], np.array(targets)
 
 
 def test_the_hardest_class_is_named_if_accuracy_still_rises() -> None:
     advised = advice.advise(LABELS, *predictions((48, 2), (30, 20), (47, 3)), RISING)
     assert advised is not None
-    assert (advised.label, advised.right, advised.photos) == ("bees", 30, 50)
+    assert (advised.label, advised.correct, advised.photos) == ("bees", 30, 50)
     assert advised.message == (
-        "More photos of bees would help most: 30 of its 50 photos were answered rightly (60 %), of "
-        "the other classes' 95 %. Accuracy still rises with every photo added."
+        "More photos of bees would help most: 30 of its 50 photos were classified correctly "
+        "(60 %), and 95 % of the other classes' photos. Accuracy still rises with every photo "
+        "added."
     )
 
 

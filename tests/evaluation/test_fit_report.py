@@ -29,15 +29,15 @@ Crossed = tuple[fit.CrossFit, np.ndarray]
 
 def answers(photos: int = 300, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Two underconfident members, the second one better."""
-    probs, truth = random_predictions([2, 3], photos=photos, classes=6, seed=seed)
-    return rules.temper(probs, 2), truth
+    probs, targets = random_predictions([2, 3], photos=photos, classes=6, seed=seed)
+    return rules.temper(probs, 2), targets
 
 
 @pytest.fixture(scope="module")
 def crossed() -> Crossed:
-    probs, truth = answers()
-    folds = np.arange(len(truth)) % 5
-    return fit.cross_fit(probs, truth, COSTS, folds), probs
+    probs, targets = answers()
+    folds = np.arange(len(targets)) % 5
+    return fit.cross_fit(probs, targets, COSTS, folds), probs
 
 
 def test_before_is_uncalibrated_and_after_is_cross_validated(crossed: Crossed) -> None:
@@ -46,25 +46,25 @@ def test_before_is_uncalibrated_and_after_is_cross_validated(crossed: Crossed) -
     assert (report["photos"], report["folds"]) == (300, 5)
     assert [member["name"] for member in report["members"]] == ["small", "large"]
     for seat, member in enumerate(report["members"]):
-        assert member["before"] == metrics.figures(probs[seat], cross_fit.truth)
+        assert member["before"] == metrics.figures(probs[seat], cross_fit.targets)
         assert member["after"]["ece"] < member["before"]["ece"]
         assert member["after"]["nll"] < member["before"]["nll"]
     assert [rule["name"] for rule in report["rules"]] == list(RULES)
     mean = report["rules"][list(RULES).index("mean")]
-    assert mean["before"]["top1"] == metrics.accuracy(rules.mean(probs), cross_fit.truth).share
+    assert mean["before"]["top1"] == metrics.accuracy(rules.mean(probs), cross_fit.targets).share
     for rule in report["rules"]:
         joined = cross_fit.joined[rule["name"]]
         fitted = [cross_fit.fold_params[fold].rules[rule["name"]] for fold in cross_fit.folds]
         sure = np.array(
             [row.max() >= rule_params.sure for row, rule_params in zip(joined, fitted, strict=True)]
         )
-        correct = joined.argmax(axis=1) == cross_fit.truth
+        correct = joined.argmax(axis=1) == cross_fit.targets
         assert rule["sure"] == {"share": sure.mean(), "precision": correct[sure].mean()}
         sets = [
             conformal.prediction_set(row, conformal.quantile_for(rule_params.quantiles, 0.8))
             for row, rule_params in zip(joined, fitted, strict=True)
         ]
-        covered = [label in classes for label, classes in zip(cross_fit.truth, sets, strict=True)]
+        covered = [label in classes for label, classes in zip(cross_fit.targets, sets, strict=True)]
         assert rule["sets"] == {
             "coverage": 0.8,
             "covered": np.mean(covered),
@@ -85,8 +85,8 @@ def test_the_cascade_is_reported_as_shares(crossed: Crossed) -> None:
 
 
 def test_where_nothing_is_sure_there_is_no_precision() -> None:
-    probs, truth = answers(50)
-    crossed = fit.cross_fit(probs, truth, COSTS, np.arange(50) % 2, precision=0.999)
+    probs, targets = answers(50)
+    crossed = fit.cross_fit(probs, targets, COSTS, np.arange(50) % 2, precision=0.999)
     for rule in fit_report.gains(crossed, probs, "ab", COSTS)["rules"]:
         assert rule["sure"] == {"share": 0.0, "precision": None}
 
@@ -94,12 +94,12 @@ def test_where_nothing_is_sure_there_is_no_precision() -> None:
 @settings(max_examples=25)
 @given(st.integers(1, 80), st.integers(0, 99))
 def test_the_risk_of_answering_all_is_the_share_of_wrong_answers(photos: int, seed: int) -> None:
-    probs, truth = answers(photos, seed=seed)
-    shares, risks = fit_plots.risks_of(probs[0], truth)
+    probs, targets = answers(photos, seed=seed)
+    shares, risks = fit_plots.risks_of(probs[0], targets)
     assert shares[-1] == 1
-    assert risks[-1] == pytest.approx(1 - metrics.accuracy(probs[0], truth).share)
+    assert risks[-1] == pytest.approx(1 - metrics.accuracy(probs[0], targets).share)
     surest = probs[0].max(axis=1).argmax()
-    assert risks[0] == (probs[0, surest].argmax() != truth[surest])
+    assert risks[0] == (probs[0, surest].argmax() != targets[surest])
 
 
 @pytest.mark.slow
@@ -113,8 +113,8 @@ def test_pictures_are_files_that_do_not_change(tmp_path: Path, crossed: Crossed)
     ]
     for folder in (tmp_path / "one", tmp_path / "two"):
         folder.mkdir()
-        fit_plots.reliability(folder / "reliability.png", both, cross_fit.truth)
-        fit_plots.risk_coverage(folder / "risk.png", both, cross_fit.truth)
+        fit_plots.reliability(folder / "reliability.png", both, cross_fit.targets)
+        fit_plots.risk_coverage(folder / "risk.png", both, cross_fit.targets)
         fit_plots.costs(folder / "costs.png", spots, budget_ms=20)
     for name in ("reliability.png", "risk.png", "costs.png"):
         with Image.open(tmp_path / "one" / name) as image:

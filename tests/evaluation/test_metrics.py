@@ -19,7 +19,7 @@ from triptych.evaluation import metrics_of
 
 # Twelve photos of four classes; the last class is never an answer. No top
 # probability lies on the edge of a bin, where programs differ.
-FEW_TRUTH = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 3, 3])
+FEW_TARGETS = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 3, 3])
 FEW = np.array(
     [
         [0.82, 0.10, 0.05, 0.03],
@@ -43,11 +43,11 @@ def waves(images: int = 400, classes: int = 6) -> tuple[np.ndarray, np.ndarray]:
     n, c = np.mgrid[:images, :classes]
     scores = np.exp(3 * np.sin(n * (c + 1) * 0.7) + np.cos(n + c))
     probs = scores / scores.sum(1, keepdims=True)
-    truth = np.where(np.arange(images) % 3 > 0, probs.argmax(1), np.arange(images) % classes)
-    return probs, truth
+    targets = np.where(np.arange(images) % 3 > 0, probs.argmax(1), np.arange(images) % classes)
+    return probs, targets
 
 
-MANY, MANY_TRUTH = waves()
+MANY, MANY_TARGETS = waves()
 
 
 @pytest.mark.parametrize(
@@ -66,28 +66,28 @@ MANY, MANY_TRUTH = waves()
 def test_a_metric_equals_another_programs_number(
     metric: Callable[..., float], few: float, many: float
 ) -> None:
-    assert metric(FEW, FEW_TRUTH) == pytest.approx(few, abs=1e-12)
-    assert metric(MANY, MANY_TRUTH) == pytest.approx(many, abs=1e-12)
+    assert metric(FEW, FEW_TARGETS) == pytest.approx(few, abs=1e-12)
+    assert metric(MANY, MANY_TARGETS) == pytest.approx(many, abs=1e-12)
 
 
 def test_other_bins_and_other_k_equal_the_other_programs() -> None:
     # netcal 1.4.0: metrics.ECE(10).measure
-    ece = metrics.expected_calibration_error(MANY, MANY_TRUTH, bins=10)
+    ece = metrics.expected_calibration_error(MANY, MANY_TARGETS, bins=10)
     assert ece == pytest.approx(0.1609020736032832, abs=1e-12)
     # scikit-learn 1.9.1: top_k_accuracy_score
-    assert metrics.top_k(FEW, FEW_TRUTH, 2) == pytest.approx(0.8333333333333334)
-    assert metrics.top_k(MANY, MANY_TRUTH, 5) == pytest.approx(0.9125)
+    assert metrics.top_k(FEW, FEW_TARGETS, 2) == pytest.approx(0.8333333333333334)
+    assert metrics.top_k(MANY, MANY_TARGETS, 5) == pytest.approx(0.9125)
 
 
 def test_classes_equal_scikit_learn() -> None:
     # scikit-learn 1.9.1: confusion_matrix, precision_recall_fscore_support(zero_division=0)
-    assert metrics.confusion(FEW, FEW_TRUTH).tolist() == [
+    assert metrics.confusion(FEW, FEW_TARGETS).tolist() == [
         [2, 1, 0, 0],
         [1, 3, 0, 0],
         [1, 0, 2, 0],
         [0, 1, 1, 0],
     ]
-    scores = metrics.per_class(FEW, FEW_TRUTH)
+    scores = metrics.per_class(FEW, FEW_TARGETS)
     assert scores.precision == pytest.approx([0.5, 0.6, 2 / 3, 0])
     assert scores.recall == pytest.approx([2 / 3, 0.75, 2 / 3, 0])
     assert scores.f1 == pytest.approx([0.5714285714285714, 2 / 3, 2 / 3, 0])
@@ -95,8 +95,8 @@ def test_classes_equal_scikit_learn() -> None:
 
 
 def test_reliability_equals_scikit_learn() -> None:
-    # scikit-learn 1.9.1: calibration.calibration_curve(answer == truth, top prob, n_bins=15)
-    bins = metrics.reliability(MANY, MANY_TRUTH)
+    # scikit-learn 1.9.1: calibration.calibration_curve(answer == targets, top prob, n_bins=15)
+    bins = metrics.reliability(MANY, MANY_TARGETS)
     assert [bin.accuracy for bin in bins] == pytest.approx(
         [
             *(0.714286, 0.590909, 0.636364, 0.625, 0.690909, 0.75),
@@ -115,12 +115,12 @@ def test_reliability_equals_scikit_learn() -> None:
 
 @st.composite
 def answers(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Any probs, ties and certainties included, and any truth."""
+    """Any probs, ties and certainties included, and any targets."""
     images, classes = draw(st.integers(1, 12)), draw(st.integers(2, 7))
     scores = draw(hnp.arrays(np.int64, (images, classes), elements=st.integers(0, 4)))
     scores[:, 0] += scores.sum(axis=1) == 0
-    truth = draw(hnp.arrays(np.int64, images, elements=st.integers(0, classes - 1)))
-    return scores / scores.sum(axis=1, keepdims=True), truth
+    targets = draw(hnp.arrays(np.int64, images, elements=st.integers(0, classes - 1)))
+    return scores / scores.sum(axis=1, keepdims=True), targets
 
 
 @given(answers())
@@ -136,61 +136,61 @@ def test_every_metric_stays_in_its_range(case: tuple[np.ndarray, np.ndarray]) ->
 
 @given(answers())
 def test_counts_of_parts_add_up(case: tuple[np.ndarray, np.ndarray]) -> None:
-    probs, truth = case
-    counts = metrics.confusion(probs, truth)
-    share = metrics.accuracy(probs, truth).share
-    assert counts.sum() == len(truth)
-    assert counts.trace() / len(truth) == pytest.approx(share)
-    assert counts.sum(axis=1).tolist() == np.bincount(truth, minlength=probs.shape[1]).tolist()
-    bins = metrics.reliability(probs, truth)
-    assert sum(bin.count for bin in bins) == len(truth)
-    assert sum(bin.count * bin.accuracy for bin in bins) / len(truth) == pytest.approx(share)
+    probs, targets = case
+    counts = metrics.confusion(probs, targets)
+    share = metrics.accuracy(probs, targets).share
+    assert counts.sum() == len(targets)
+    assert counts.trace() / len(targets) == pytest.approx(share)
+    assert counts.sum(axis=1).tolist() == np.bincount(targets, minlength=probs.shape[1]).tolist()
+    bins = metrics.reliability(probs, targets)
+    assert sum(bin.count for bin in bins) == len(targets)
+    assert sum(bin.count * bin.accuracy for bin in bins) / len(targets) == pytest.approx(share)
     assert all(bin.low - 1e-12 < bin.prob < bin.high + 1e-12 for bin in bins)
-    assert metrics.top_k(probs, truth, 1) == pytest.approx(share)
-    assert metrics.top_k(probs, truth, probs.shape[1]) == 1
+    assert metrics.top_k(probs, targets, 1) == pytest.approx(share)
+    assert metrics.top_k(probs, targets, probs.shape[1]) == 1
 
 
 @given(answers(), st.randoms(use_true_random=False))
 def test_the_order_of_images_does_not_matter(
     case: tuple[np.ndarray, np.ndarray], random: Any
 ) -> None:
-    probs, truth = case
-    order = random.sample(range(len(truth)), len(truth))
+    probs, targets = case
+    order = random.sample(range(len(targets)), len(targets))
     for metric in (
         metrics.macro_f1,
         metrics.brier,
         metrics.expected_calibration_error,
     ):
-        assert metric(probs[order], truth[order]) == pytest.approx(metric(probs, truth))
-    shuffled = metrics.confusion(probs[order], truth[order])
-    assert (shuffled == metrics.confusion(probs, truth)).all()
+        assert metric(probs[order], targets[order]) == pytest.approx(metric(probs, targets))
+    shuffled = metrics.confusion(probs[order], targets[order])
+    assert (shuffled == metrics.confusion(probs, targets)).all()
 
 
 @given(answers())
 def test_mistakes_are_sorted_by_probability(
     case: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    probs, truth = case
-    mistakes = metrics.most_confident_mistakes(probs, truth, len(truth))
-    assert set(mistakes) == {n for n in range(len(truth)) if probs[n].argmax() != truth[n]}
+    probs, targets = case
+    mistakes = metrics.most_confident_mistakes(probs, targets, len(targets))
+    assert set(mistakes) == {n for n in range(len(targets)) if probs[n].argmax() != targets[n]}
     sureness = [probs[n].max() for n in mistakes]
     assert sureness == sorted(sureness, reverse=True)
-    assert metrics.most_confident_mistakes(probs, truth, 2).tolist() == mistakes[:2].tolist()
+    assert metrics.most_confident_mistakes(probs, targets, 2).tolist() == mistakes[:2].tolist()
 
 
 def test_a_perfect_committee_is_perfect_by_every_metric() -> None:
-    probs, truth = np.eye(3)[[0, 1, 2, 1]], np.array([0, 1, 2, 1])
-    assert metrics.accuracy(probs, truth).share == 1
-    assert metrics.macro_f1(probs, truth) == 1
-    assert metrics.expected_calibration_error(probs, truth) == 0
-    assert metrics.brier(probs, truth) == 0
-    assert metrics.most_confident_mistakes(probs, truth, 5).tolist() == []
+    probs, targets = np.eye(3)[[0, 1, 2, 1]], np.array([0, 1, 2, 1])
+    assert metrics.accuracy(probs, targets).share == 1
+    assert metrics.macro_f1(probs, targets) == 1
+    assert metrics.expected_calibration_error(probs, targets) == 0
+    assert metrics.brier(probs, targets) == 0
+    assert metrics.most_confident_mistakes(probs, targets, 5).tolist() == []
 
 
 def few(**other: Any) -> Predictions:
     parts: dict[str, Any] = {
         "labels": ("ash", "beech", "cedar", "elm"),
-        "truth": FEW_TRUTH,
+        "targets": FEW_TARGETS,
         "members": {"A": FEW, "B": FEW[:, [1, 0, 2, 3]]},
         "committee": FEW,
         "sources": tuple(f"{n}.jpg" for n in range(12)),
@@ -201,7 +201,7 @@ def few(**other: Any) -> Predictions:
 def test_the_json_equals_the_functions() -> None:
     numbers = json.loads(json.dumps(metrics_of(few())))
     assert numbers["images"] == 12
-    assert numbers["committee"]["top1"] == metrics.accuracy(FEW, FEW_TRUTH).share
+    assert numbers["committee"]["top1"] == metrics.accuracy(FEW, FEW_TARGETS).share
     assert numbers["committee"]["interval"] == [0.3195, 0.8067]
     assert [member["name"] for member in numbers["members"]] == ["A", "B"]
     assert numbers["members"][0] == {"name": "A", **numbers["committee"]}
@@ -225,7 +225,7 @@ def test_the_json_equals_the_functions() -> None:
 
 def test_top5_is_given_for_more_than_5_classes() -> None:
     sources = tuple(map(str, range(400)))
-    predictions = Predictions(tuple("abcdef"), MANY_TRUTH, {"A": MANY}, MANY, sources)
+    predictions = Predictions(tuple("abcdef"), MANY_TARGETS, {"A": MANY}, MANY, sources)
     assert metrics_of(predictions)["committee"]["top5"] == pytest.approx(0.9125)
 
 
@@ -233,8 +233,8 @@ def test_top5_is_given_for_more_than_5_classes() -> None:
     ("other", "message"),
     [
         ({"sources": ()}, "no photos"),
-        ({"truth": FEW_TRUTH[:3]}, r"shape \(3,\) for 12 sources"),
-        ({"truth": FEW_TRUTH + 1}, "from 1 to 4 for 4 labels; expected 0 to 3"),
+        ({"targets": FEW_TARGETS[:3]}, r"shape \(3,\) for 12 sources"),
+        ({"targets": FEW_TARGETS + 1}, "from 1 to 4 for 4 labels; expected 0 to 3"),
         ({"committee": FEW[:, :3]}, r"shape \(12, 3\) from the committee.*\(12, 4\)"),
         ({"members": {"A": FEW * 2}}, "from A that do not sum to 1"),
         ({"members": {"A": FEW * np.nan}}, "from A that do not sum to 1"),

@@ -26,7 +26,7 @@ from triptych.results import top_guesses
 def test_the_rank_is_that_of_the_displayed_list(probs: np.ndarray, label: int) -> None:
     labels = [Label(str(n), str(n), n) for n in range(6)]
     displayed = [guess.label.index for guess in top_guesses(probs.tolist(), labels, 6)]
-    assert evaluation.truth_rank(probs, label) == displayed.index(label)
+    assert evaluation.true_class_rank(probs, label) == displayed.index(label)
 
 
 @pytest.mark.parametrize(

@@ -127,8 +127,8 @@ def test_sure_and_unsure_are_on_the_two_sides_of_the_threshold() -> None:
 
 
 def test_a_set_holds_the_classes_up_to_its_level_and_grows_with_the_coverage() -> None:
-    tables, truth = random_predictions([2, 2, 2], photos=400, classes=4)
-    fitted = fit.fit(tables, truth, [1, 2, 4])
+    tables, targets = random_predictions([2, 2, 2], photos=400, classes=4)
+    fitted = fit.fit(tables, targets, [1, 2, 4])
     classifier, _ = seated([*tables[:, :200]], fitted, "weighted")
     hits = dict.fromkeys((0.5, 0.8, 0.95), 0)
     for n in range(200):
@@ -139,7 +139,7 @@ def test_a_set_holds_the_classes_up_to_its_level_and_grows_with_the_coverage() -
             assert verdict.prediction_set.guesses[0] == verdict.top[0]
             assert verdict.prediction_set.coverage == coverage
             sets.append([guess.label.index for guess in verdict.prediction_set.guesses])
-            hits[coverage] += int(truth[n] in sets[-1])
+            hits[coverage] += int(targets[n] in sets[-1])
         assert sets[0] == sets[1][: len(sets[0])]
         assert sets[1] == sets[2][: len(sets[1])]
     for coverage, count in hits.items():

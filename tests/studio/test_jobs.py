@@ -172,8 +172,8 @@ def test_the_bundles_predictions_have_the_photos_names(
     digests = {photo.digest for photo in projects.photos("jobs-shapes")}
     assert set(answers.keys) == digests
     assert set(answers.sources) == {f"{k}/{n}.png" for k in ("discs", "rays") for n in range(8)}
-    assert answers.held.sum() == bundle.about["data"]["val"]
-    correct = (answers.probs.argmax(axis=1) == answers.truth)[answers.held]
+    assert answers.held_out.sum() == bundle.about["data"]["val"]
+    correct = (answers.probs.argmax(axis=1) == answers.targets)[answers.held_out]
     assert correct.mean() == bundle.metrics["committee"]["top1"]
 
 

@@ -84,7 +84,7 @@ def test_each_cell_of_the_matrix_has_the_photos_that_it_counts(
         for column, answer in enumerate(opened.labels):
             photos = opened.cell(label, answer)
             assert len(photos) == opened.metrics["confusion"][row][column]
-            assert {(one.truth, one.answer) for one in photos} <= {(label, answer)}
+            assert {(one.label, one.answer) for one in photos} <= {(label, answer)}
     assert [one.name for one in opened.cell("ants", "bees")] == ["ants-1.png"]
     all_of_them = opened.cell("ants", "bees", held_out_only=False)
     assert [one.name for one in all_of_them] == ["ants-3.png", "ants-1.png"]  # the surest first
@@ -182,9 +182,9 @@ def teach_again(projects: Projects, key: str) -> None:
         key, [digest(projects, key, "ants-1.png")], class_id=class_id(projects, key, "bees")
     )
     answers = dict(trained_project.PREDICTIONS)
-    answers["ants-0.png"] = trained_project.Prediction((0.3, 0.1, 0.6), held=True)
-    answers["bees-0.png"] = trained_project.Prediction((0.05, 0.95, 0.0), held=True)
-    answers["ants-2.png"] = dataclasses.replace(answers["ants-2.png"], held=True)
+    answers["ants-0.png"] = trained_project.Prediction((0.3, 0.1, 0.6), held_out=True)
+    answers["bees-0.png"] = trained_project.Prediction((0.05, 0.95, 0.0), held_out=True)
+    answers["ants-2.png"] = dataclasses.replace(answers["ants-2.png"], held_out=True)
     trained_project.train(projects, key, answers)
 
 
@@ -193,7 +193,7 @@ def test_versions_are_compared_on_photos_held_out_from_both(projects: Projects, 
     change = studio_review.compare(review(projects, key, 1), review(projects, key, 2))
     assert (change.photos, change.only_one) == (6, 1)
     # By today's labels ants-1 was a bee all along.
-    assert (change.before.right, change.after.right) == (6, 5)
+    assert (change.before.correct, change.after.correct) == (6, 5)
     assert [one.name for one in change.broken] == ["ants-0.png"]
     assert change.fixed == []
     assert change.gain.share == pytest.approx(-1 / 6)
@@ -213,14 +213,14 @@ def test_excluded_photos_are_not_compared(projects: Projects, key: str) -> None:
     teach_again(projects, key)
     projects.decide(key, [digest(projects, key, "ants-0.png")], exclude=True)
     change = studio_review.compare(review(projects, key, 1), review(projects, key, 2))
-    assert (change.photos, change.before.right, change.after.right) == (5, 5, 5)
+    assert (change.photos, change.before.correct, change.after.correct) == (5, 5, 5)
 
 
 def test_versions_without_common_photos_are_not_compared(
     projects: Projects, key: str, client: FlaskClient
 ) -> None:
     answers = {
-        name: dataclasses.replace(one, held=not one.held)
+        name: dataclasses.replace(one, held_out=not one.held_out)
         for name, one in trained_project.PREDICTIONS.items()
     }
     trained_project.train(projects, key, answers)
@@ -308,7 +308,7 @@ def test_many_classes_are_listed_as_confused_pairs(client: FlaskClient, projects
     names = [f"kind {number:02}" for number in range(13)]
     key = trained_project.create(projects, title="Many", classes=names, each=1)
     wrong = tuple(float(number == 1) for number in range(13))
-    answers = {f"{name}-0.png": trained_project.Prediction(wrong, held=True) for name in names}
+    answers = {f"{name}-0.png": trained_project.Prediction(wrong, held_out=True) for name in names}
     trained_project.train(projects, key, answers, labels=names)
     page = client.get(f"/projects/{key}/result").text
     assert 'class="matrix"' not in page
@@ -345,7 +345,7 @@ def test_the_old_address_of_label_issues_leads_to_the_new_one(
 def test_names_are_escaped_on_the_page(client: FlaskClient, projects: Projects) -> None:
     hostile = "<script>alert(1)</script>"
     key = trained_project.create(projects, title=hostile, classes=("a&amp", "b'c"), each=1)
-    answers = {"a&amp-0.png": trained_project.Prediction((0.1, 0.9), held=True)}
+    answers = {"a&amp-0.png": trained_project.Prediction((0.1, 0.9), held_out=True)}
     trained_project.train(projects, key, answers, labels=("a&amp", "b'c"))
     for page in ("", "/cell?truth=a%26amp", "/label-issues"):
         text = client.get(f"/projects/{key}/result{page}").text

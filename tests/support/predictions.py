@@ -10,10 +10,10 @@ import numpy as np
 def random_predictions(
     skills: Sequence[float], *, photos: int, classes: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (M, N, C) that lean towards the truth (N,) by each member's skill."""
+    """Probabilities (M, N, C) that lean towards the true classes (N,) by each member's skill."""
     rng = np.random.default_rng(seed)
-    truth = rng.integers(0, classes, photos)
+    targets = rng.integers(0, classes, photos)
     logits = rng.normal(size=(len(skills), photos, classes))
-    logits[:, np.arange(photos), truth] += np.array(skills)[:, None]
+    logits[:, np.arange(photos), targets] += np.array(skills)[:, None]
     probs = np.exp(logits)
-    return probs / probs.sum(axis=2, keepdims=True), truth
+    return probs / probs.sum(axis=2, keepdims=True), targets

@@ -16,12 +16,12 @@ from triptych.evaluation.report import Report
 CURVE = ((4, [0.7, 0.8]), (16, [0.9, 0.92]))
 
 
-def predicted(truth: np.ndarray, classes: int, wrong: int) -> np.ndarray:
+def predicted(targets: np.ndarray, classes: int, wrong: int) -> np.ndarray:
     """Probabilities that are right but for the first photos, which get the next class."""
-    label = truth.copy()
+    label = targets.copy()
     label[:wrong] = (label[:wrong] + 1) % classes
-    probs = np.full((len(truth), classes), 0.1 / (classes - 1))
-    probs[np.arange(len(truth)), label] = 0.9
+    probs = np.full((len(targets), classes), 0.1 / (classes - 1))
+    probs[np.arange(len(targets)), label] = 0.9
     return probs
 
 
@@ -39,15 +39,15 @@ def make_report(
 ) -> Report:
     """A report of a committee that is wrong for the first photos, and its networks for more."""
     labels = labels or tuple(f"class {n}" for n in range(classes))
-    truth = np.arange(photos) % len(labels)
-    committee = predicted(truth, len(labels), wrong)
+    targets = np.arange(photos) % len(labels)
+    committee = predicted(targets, len(labels), wrong)
     lite0, lite1 = (
-        predicted(truth, len(labels), wrong + 6),
-        predicted(truth, len(labels), wrong + 3),
+        predicted(targets, len(labels), wrong + 6),
+        predicted(targets, len(labels), wrong + 3),
     )
     predictions = Predictions(
         labels=labels,
-        truth=truth,
+        targets=targets,
         members={"Lite0": committee} if lone else {"Lite0": lite0, "Lite1": lite1},
         committee=committee,
         sources=sources or tuple(f"photos/{n}.jpg" for n in range(photos)),

@@ -31,22 +31,22 @@ class Prediction:
     """
 
     probs: tuple[float, ...]
-    held: bool = False
+    held_out: bool = False
 
 
 # ants-1 is an error of the evaluation; ants-3 looks like a bee with a wrong label; bees-3 is
 # predicted wrongly, too, but with little confidence.
 PREDICTIONS = {
-    "ants-0.png": Prediction((0.90, 0.05, 0.05), held=True),
-    "ants-1.png": Prediction((0.10, 0.85, 0.05), held=True),
+    "ants-0.png": Prediction((0.90, 0.05, 0.05), held_out=True),
+    "ants-1.png": Prediction((0.10, 0.85, 0.05), held_out=True),
     "ants-2.png": Prediction((0.80, 0.10, 0.10)),
     "ants-3.png": Prediction((0.02, 0.96, 0.02)),
-    "bees-0.png": Prediction((0.05, 0.90, 0.05), held=True),
-    "bees-1.png": Prediction((0.10, 0.80, 0.10), held=True),
+    "bees-0.png": Prediction((0.05, 0.90, 0.05), held_out=True),
+    "bees-1.png": Prediction((0.10, 0.80, 0.10), held_out=True),
     "bees-2.png": Prediction((0.10, 0.80, 0.10)),
     "bees-3.png": Prediction((0.20, 0.35, 0.45)),
-    "wasps-0.png": Prediction((0.05, 0.05, 0.90), held=True),
-    "wasps-1.png": Prediction((0.10, 0.20, 0.70), held=True),
+    "wasps-0.png": Prediction((0.05, 0.05, 0.90), held_out=True),
+    "wasps-1.png": Prediction((0.10, 0.20, 0.70), held_out=True),
     "wasps-2.png": Prediction((0.10, 0.10, 0.80)),
     "wasps-3.png": Prediction((0.02, 0.08, 0.90)),
 }
@@ -87,9 +87,9 @@ def train(
     homes = [names.get(photos[name].class_id or 0, labels[0]) for name in answers]
     predictions = OOFPredictions(
         digests=np.array([list(bytes.fromhex(photos[name].digest)) for name in answers], np.uint8),
-        truth=np.array([list(labels).index(home) for home in homes], np.int64),
+        targets=np.array([list(labels).index(home) for home in homes], np.int64),
         probs=np.array([one.probs for one in answers.values()], np.float32),
-        held=np.array([one.held for one in answers.values()]),
+        held_out=np.array([one.held_out for one in answers.values()]),
         sources=np.array(list(answers)),
     )
 
@@ -108,8 +108,8 @@ def train(
             "doubt": None,
             "data": {
                 "name": "table",
-                "train": int((~predictions.held).sum()),
-                "val": int(predictions.held.sum()),
+                "train": int((~predictions.held_out).sum()),
+                "val": int(predictions.held_out.sum()),
             },
             "created": "2026-01-02T03:04:05+00:00",
         }
@@ -118,10 +118,10 @@ def train(
 
 
 def _figures(predictions: OOFPredictions, labels: Sequence[str]) -> dict[str, Any]:
-    held_out = predictions.held
+    held_out = predictions.held_out
     outcome = evaluation.Predictions(
         labels=tuple(labels),
-        truth=predictions.truth[held_out],
+        targets=predictions.targets[held_out],
         members={
             "one": predictions.probs[held_out],
             "two": (predictions.probs[held_out] + 1 / len(labels)) / 2,

@@ -46,11 +46,11 @@ def features_of(wrong: set[int]) -> FeatureSet:
         classes=("ants", "bees"),
         train=[array[:TRAIN] for array in features],
         augmented=[array[:0] for array in features],
-        train_truth=np.array(labels[:TRAIN]),
+        train_targets=np.array(labels[:TRAIN]),
         folds=data.folds(photos[:TRAIN], 5, seed=0),
         train_photos=photos[:TRAIN],
         val=[array[TRAIN:] for array in features],
-        val_truth=np.array(labels[TRAIN:]),
+        val_targets=np.array(labels[TRAIN:]),
         val_photos=photos[TRAIN:],
     )
 
@@ -60,14 +60,14 @@ def test_each_prediction_is_by_heads_that_were_not_trained_on_the_photo() -> Non
     photos = features_of(wrong)
     committee = committees.train(photos, ROWS, TrainingConfig())
     predictions = committees.oof_predictions(photos, committee, committee)
-    rows, labels = sorted(wrong), photos.train_truth[sorted(wrong)]
+    rows, labels = sorted(wrong), photos.train_targets[sorted(wrong)]
     for member, features in zip(committee.members, photos.train, strict=True):
         overfitted = member.fit.head.probs(features)
         assert (predictions.probs[rows, labels] < overfitted[rows, labels] / 2).all()
-    disagrees = predictions.probs.argmax(axis=1) != predictions.truth
+    disagrees = predictions.probs.argmax(axis=1) != predictions.targets
     assert set(np.nonzero(disagrees)[0].tolist()) == wrong
-    assert predictions.held.tolist() == [False] * TRAIN + [True] * VAL
-    issues = label_issues.rank(predictions.probs, predictions.truth)
+    assert predictions.held_out.tolist() == [False] * TRAIN + [True] * VAL
+    issues = label_issues.rank(predictions.probs, predictions.targets)
     assert {issue.photo for issue in issues[:3]} == wrong
 
 
@@ -87,7 +87,7 @@ def test_the_order_in_which_members_finish_does_not_matter(
     options: dict[str, Any] = {"folds": photos.folds, "classes": 2, "seed": 0}
     with concurrency.ArrayThreads():
         alone = [
-            heads.fit("linear", array, photos.train_truth, **options) for array in photos.train
+            heads.fit("linear", array, photos.train_targets, **options) for array in photos.train
         ]
     ready, fit = threading.Event(), heads.fit
 
@@ -128,18 +128,18 @@ def test_the_learning_curve_takes_less_computing_than_the_heads(
     classes: int, per_class: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
-    truth = np.repeat(np.arange(classes), per_class)
+    targets = np.repeat(np.arange(classes), per_class)
     centres = rng.normal(scale=0.5, size=(classes, LENGTH))
-    array = (centres[truth] + rng.normal(size=(len(truth), LENGTH))).astype(np.float32)
+    array = (centres[targets] + rng.normal(size=(len(targets), LENGTH))).astype(np.float32)
     photos = dataclasses.replace(
         features_of(set()),
         classes=tuple(map(str, range(classes))),
         train=[array] * 2,
         augmented=[array[:0]] * 2,
-        train_truth=truth,
-        folds=np.arange(len(truth)) % per_class % 5,
+        train_targets=targets,
+        folds=np.arange(len(targets)) % per_class % 5,
         val=[array[:9]] * 2,
-        val_truth=truth[:9],
+        val_targets=targets[:9],
     )
     work: list[int] = []
     softmax = softmax_regression._softmax

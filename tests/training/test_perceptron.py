@@ -16,15 +16,15 @@ PHOTOS, LENGTH, CLASSES = 150, 24, 5
 def photos(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Features, classes, and how much each photo counts."""
     rng = np.random.default_rng(seed)
-    truth = rng.integers(0, CLASSES, PHOTOS)
-    features = rng.normal(size=(PHOTOS, LENGTH)) + rng.normal(size=(CLASSES, LENGTH))[truth]
-    return features.astype(np.float32), truth, rng.uniform(0.5, 2, PHOTOS).astype(np.float32)
+    targets = rng.integers(0, CLASSES, PHOTOS)
+    features = rng.normal(size=(PHOTOS, LENGTH)) + rng.normal(size=(CLASSES, LENGTH))[targets]
+    return features.astype(np.float32), targets, rng.uniform(0.5, 2, PHOTOS).astype(np.float32)
 
 
 @pytest.mark.slow
 def test_steps_are_those_of_keras(keras: Any) -> None:
-    features, truth, weights = photos()
-    network = Perceptron(features, truth, weights, classes=CLASSES, seed=1, dropout=0)
+    features, targets, weights = photos()
+    network = Perceptron(features, targets, weights, classes=CLASSES, seed=1, dropout=0)
     penalty = keras.regularizers.L2(perceptron.L2_PENALTY)
     dense = keras.layers.Dense
     model = keras.Sequential(
@@ -40,7 +40,7 @@ def test_steps_are_those_of_keras(keras: Any) -> None:
     before = [layer.copy() for layer in network.layers]
     for batch in np.random.default_rng(2).permutation(PHOTOS)[:144].reshape(-1, 12):
         network.train_on(batch)
-        model.train_on_batch(features[batch], truth[batch], sample_weight=weights[batch])
+        model.train_on_batch(features[batch], targets[batch], sample_weight=weights[batch])
     for layer, expected, first in zip(network.layers, model.get_weights(), before, strict=True):
         assert np.abs(layer - first).max() > 2 * rate, "else nothing is compared"
         np.testing.assert_allclose(layer, expected, atol=rate / 20)
@@ -49,13 +49,13 @@ def test_steps_are_those_of_keras(keras: Any) -> None:
 
 def test_dropout_leaves_the_expected_hidden_units_as_they_are() -> None:
     """The mean of many first steps with dropout is near the step without."""
-    features, truth, weights = photos()
+    features, targets, weights = photos()
     moves = []
     for dropout, seeds in ((0.0, [0]), (0.5, range(400))):
         steps = []
         for seed in seeds:
             network = Perceptron(
-                features, truth, weights, classes=CLASSES, seed=seed, dropout=dropout
+                features, targets, weights, classes=CLASSES, seed=seed, dropout=dropout
             )
             # The same layers, whatever the seed; the last bias is moved by the mean error alone.
             shape = network.layers[0].shape

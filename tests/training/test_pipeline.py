@@ -170,19 +170,19 @@ def test_predictions_are_out_of_fold(shapes: bundles.Bundle, photos: Path) -> No
     assert len(set(predictions.keys)) == 3 * PER_CLASS
     assert set(predictions.keys) & shapes.trained_on == {
         key
-        for key, held_out in zip(predictions.keys, predictions.held, strict=True)
+        for key, held_out in zip(predictions.keys, predictions.held_out, strict=True)
         if not held_out
     }
     for key, source, label in zip(
-        predictions.keys, predictions.sources, predictions.truth, strict=True
+        predictions.keys, predictions.sources, predictions.targets, strict=True
     ):
         path = photos / str(source)
         assert hashlib.sha256(path.read_bytes()).hexdigest() == key
         assert path.parent.name == shapes.labels[label].name
     np.testing.assert_allclose(predictions.probs.sum(axis=1), 1, atol=1e-5)
-    correct = predictions.probs.argmax(axis=1) == predictions.truth
-    assert correct[predictions.held].mean() == shapes.metrics["committee"]["top1"]
-    assert correct[~predictions.held].mean() > 0.9
+    correct = predictions.probs.argmax(axis=1) == predictions.targets
+    assert correct[predictions.held_out].mean() == shapes.metrics["committee"]["top1"]
+    assert correct[~predictions.held_out].mean() > 0.9
 
 
 def test_label_issues_are_listed_on_the_command_line(shapes: bundles.Bundle, home: Path) -> None:

@@ -18,16 +18,16 @@ PENALTY = 0.01
 def draw(photos: int, classes: int, length: int, *, seed: int = 0) -> tuple[Array, Array]:
     """Features around a centre per class, and classes; each class has a photo."""
     rng = np.random.default_rng(seed)
-    truth = rng.permutation(np.arange(photos) % classes)
+    targets = rng.permutation(np.arange(photos) % classes)
     centres = rng.normal(size=(classes, length))
-    return centres[truth] + rng.normal(size=(photos, length)), truth
+    return centres[targets] + rng.normal(size=(photos, length)), targets
 
 
-def fit(features: Array, truth: Array, *, classes: int = 0, **options: object) -> Array:
-    classes = classes or int(truth.max()) + 1
-    weights = softmax_regression.balanced_weights(truth, classes)
+def fit(features: Array, targets: Array, *, classes: int = 0, **options: object) -> Array:
+    classes = classes or int(targets.max()) + 1
+    weights = softmax_regression.balanced_weights(targets, classes)
     arguments: dict[str, object] = {"penalty": PENALTY, "tolerance": 1e-12, **options}
-    return softmax_regression.fit(features, truth, weights, classes=classes, **arguments)
+    return softmax_regression.fit(features, targets, weights, classes=classes, **arguments)
 
 
 def probs(layers: Array, features: Array) -> Array:
@@ -38,11 +38,11 @@ def probs(layers: Array, features: Array) -> Array:
 def test_equals_scikit_learn(photos: int) -> None:
     from sklearn.linear_model import LogisticRegression
 
-    features, truth = draw(photos, 5, 40)
-    layers = fit(features, truth)
+    features, targets = draw(photos, 5, 40)
+    layers = fit(features, targets)
     reference = LogisticRegression(
         C=1 / (PENALTY * photos), class_weight="balanced", max_iter=5000, tol=1e-10
-    ).fit(features, truth)
+    ).fit(features, targets)
     np.testing.assert_allclose(
         probs(layers, features), reference.predict_proba(features), atol=1e-5
     )
@@ -56,39 +56,39 @@ def test_equals_scikit_learn(photos: int) -> None:
     seed=st.integers(0, 1000),
 )
 def test_the_optimum_is_flat(photos: int, classes: int, length: int, seed: int) -> None:
-    features, truth = draw(photos, classes, length, seed=seed)
-    layers = fit(features, truth)
-    weights = softmax_regression.balanced_weights(truth, classes)[:, None]
-    errors = (probs(layers, features) - np.eye(classes)[truth]) * weights
+    features, targets = draw(photos, classes, length, seed=seed)
+    layers = fit(features, targets)
+    weights = softmax_regression.balanced_weights(targets, classes)[:, None]
+    errors = (probs(layers, features) - np.eye(classes)[targets]) * weights
     np.testing.assert_allclose(features.T @ errors + PENALTY * layers[:-1], 0, atol=1e-5)
     np.testing.assert_allclose(errors.sum(axis=0), 0, atol=1e-5)
 
 
 def test_the_start_does_not_matter() -> None:
-    features, truth = draw(60, 3, 20)
-    cold = fit(features, truth)
+    features, targets = draw(60, 3, 20)
+    cold = fit(features, targets)
     far = np.random.default_rng(1).normal(size=cold.shape)
-    warm = fit(features, truth, start=far)
+    warm = fit(features, targets, start=far)
     np.testing.assert_allclose(probs(warm, features), probs(cold, features), atol=1e-4)
 
 
 def test_computing_in_blocks_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    features, truth = draw(600, 3, 20)
-    at_once = fit(features, truth)
+    features, targets = draw(600, 3, 20)
+    at_once = fit(features, targets)
     monkeypatch.setattr(softmax_regression, "BLOCK", 3 * 256)
-    np.testing.assert_allclose(fit(features, truth), at_once, atol=1e-4)
+    np.testing.assert_allclose(fit(features, targets), at_once, atol=1e-4)
 
 
 def test_a_class_without_photos_has_no_probability() -> None:
-    features, truth = draw(60, 3, 20)
-    some = truth != 1
-    without = fit(features[some], truth[some], classes=3)
+    features, targets = draw(60, 3, 20)
+    some = targets != 1
+    without = fit(features[some], targets[some], classes=3)
     assert probs(without, features)[:, 1].max() == 0
-    alone = fit(features[some], truth[some] // 2)
+    alone = fit(features[some], targets[some] // 2)
     np.testing.assert_allclose(probs(without, features)[:, [0, 2]], probs(alone, features))
-    again = fit(features, truth, start=without)
+    again = fit(features, targets, start=without)
     np.testing.assert_allclose(
-        probs(again, features), probs(fit(features, truth), features), atol=1e-4
+        probs(again, features), probs(fit(features, targets), features), atol=1e-4
     )
 
 

@@ -232,7 +232,7 @@ def test_scores_are_the_members_probabilities_in_order(tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
     scored = predictions.score(classifier, photos, progress=lambda *done: steps.append(done))
     assert scored.probs.shape == (2, 60, 3)
-    assert scored.truth.tolist() == [0] * 20 + [1] * 20 + [2] * 20
+    assert scored.targets.tolist() == [0] * 20 + [1] * 20 + [2] * 20
     assert [failure.code for failure in scored.skipped] == ["empty_image"]
     assert steps[-1] == (61, 61)
     (alone,) = classifier.score_many([("x", scored.paths[33])])
@@ -265,7 +265,7 @@ def test_very_many_photos_are_sampled(tmp_path: Path, monkeypatch: pytest.Monkey
     classifier = fake(1)
     photos = data.labelled(folder, classifier.committee.labels)
     first, second = (predictions.score(classifier, photos, seed=seed) for seed in (0, 1))
-    assert len(first.truth) == len(second.truth) == 52
+    assert len(first.targets) == len(second.targets) == 52
     assert first.paths != second.paths
     assert list(first.paths) == sorted(first.paths)
 

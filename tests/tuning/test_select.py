@@ -22,11 +22,11 @@ def answers(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Random candidates with correlated errors; skill raises the logit of the true class."""
     rng = np.random.default_rng(seed)
-    truth = rng.integers(0, CLASSES, photos)
+    targets = rng.integers(0, CLASSES, photos)
     logits = rng.normal(0, 1, (len(skills), photos, CLASSES)) + rng.normal(0, 1, (photos, CLASSES))
-    logits[:, np.arange(photos), truth] += np.array(skills)[:, None]
+    logits[:, np.arange(photos), targets] += np.array(skills)[:, None]
     probs = np.exp(logits)
-    return probs / probs.sum(axis=2, keepdims=True), truth, np.arange(photos) % 4
+    return probs / probs.sum(axis=2, keepdims=True), targets, np.arange(photos) % 4
 
 
 def option(ms: float, correct: int, *, photos: int = 100, seed: int = 0) -> Option:
@@ -66,7 +66,10 @@ def test_the_recommendation_is_within_budget_and_not_significantly_worse(
     recommended = select.recommend(some, budget_ms)
     assert recommended.ms <= budget_ms
     best = max((each for each in some if each.ms <= budget_ms), key=lambda each: each.accuracy)
-    won, lost = (best.right & ~recommended.right).sum(), (recommended.right & ~best.right).sum()
+    won, lost = (
+        (best.correct & ~recommended.correct).sum(),
+        (recommended.correct & ~best.correct).sum(),
+    )
     assert won - lost <= 1.645 * np.sqrt(won + lost)
 
 
@@ -83,9 +86,9 @@ def test_a_too_small_budget_names_the_fastest() -> None:
 
 
 def test_all_singles_pairs_triples_and_cascades_are_evaluated_fastest_first() -> None:
-    probs, truth, folds = answers([1, 2, 3, 1.5])
+    probs, targets, folds = answers([1, 2, 3, 1.5])
     candidates = [Candidate(name, ms, ms) for name, ms in zip("abcd", (9, 2, 5, 1), strict=True)]
-    options = select.options(probs, truth, candidates, folds)
+    options = select.options(probs, targets, candidates, folds)
     assert len(options) == 4 + 2 * 6 + 2 * 4
     assert len({each.title for each in options}) == len(options)
     speed = {candidate.name: candidate.ms for candidate in candidates}
@@ -99,20 +102,20 @@ def test_all_singles_pairs_triples_and_cascades_are_evaluated_fastest_first() ->
 
 
 def test_accuracies_are_those_of_counting_by_hand() -> None:
-    probs, truth, folds = answers([2, 2])
+    probs, targets, folds = answers([2, 2])
     candidates = [Candidate("a", 1, 1), Candidate("b", 2, 3)]
-    single, other, *_ = select.options(probs, truth, candidates, folds)
+    single, other, *_ = select.options(probs, targets, candidates, folds)
     for evaluated, answer in ((single, probs[0]), (other, probs[1])):
-        correct = answer.argmax(axis=1) == truth
-        assert (evaluated.right == correct).all()
+        correct = answer.argmax(axis=1) == targets
+        assert (evaluated.correct == correct).all()
         assert evaluated.to_dict()["top1"] == correct.mean()
         assert evaluated.interval == wilson(int(correct.sum()), PHOTOS)
 
 
 def test_a_cascade_saves_time_and_keeps_accuracy() -> None:
-    probs, truth, folds = answers([4, 5], photos=2000)
+    probs, targets, folds = answers([4, 5], photos=2000)
     candidates = [Candidate("small", 1, 1), Candidate("large", 9, 9)]
-    *_, mean, cascade = select.options(probs, truth, candidates, folds)
+    *_, mean, cascade = select.options(probs, targets, candidates, folds)
     assert cascade.ms < 0.6 * mean.ms
     assert cascade.accuracy >= mean.accuracy - 0.005
 
@@ -121,29 +124,29 @@ def test_a_cascade_saves_time_and_keeps_accuracy() -> None:
 @given(st.integers(0, 1000))
 def test_held_out_predictions_do_not_depend_on_their_fold(seed: int) -> None:
     """Changing one fold's answers leaves the fits that answer it as they are."""
-    probs, truth, folds = answers([1, 2], photos=120, seed=seed)
+    probs, targets, folds = answers([1, 2], photos=120, seed=seed)
     candidates = [Candidate("a", 1, 1), Candidate("b", 2, 2)]
-    before = select.options(probs, truth, candidates, folds)
-    other = truth.copy()
-    other[np.flatnonzero(folds == 0)[0]] = (truth[0] + 1) % CLASSES
+    before = select.options(probs, targets, candidates, folds)
+    other = targets.copy()
+    other[np.flatnonzero(folds == 0)[0]] = (targets[0] + 1) % CLASSES
     after = select.options(probs, other, candidates, folds)
     rest = np.flatnonzero(folds == 0)[1:]
     for old, new in zip(before, after, strict=True):
-        assert (old.right[rest] == new.right[rest]).all()
+        assert (old.correct[rest] == new.correct[rest]).all()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"folds": np.zeros(PHOTOS, int)}, "at least 2 folds"),
-        ({"truth": np.zeros(3, int)}, "truth of shape"),
+        ({"targets": np.zeros(3, int)}, "targets of shape"),
         ({"candidates": [Candidate("a", 1, 1)]}, "1 candidates; expected"),
         ({"probs": np.ones((2, PHOTOS))}, "probs of shape"),
     ],
 )
 def test_inconsistent_arguments_are_refused(change: dict[str, object], message: str) -> None:
-    probs, truth, folds = answers([1, 2])
+    probs, targets, folds = answers([1, 2])
     pair = [Candidate("a", 1, 1), Candidate("b", 2, 2)]
-    arguments = {"probs": probs, "truth": truth, "candidates": pair, "folds": folds, **change}
+    arguments = {"probs": probs, "targets": targets, "candidates": pair, "folds": folds, **change}
     with pytest.raises(errors.SettingError, match=message):
         select.options(**arguments)

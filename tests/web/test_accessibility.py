@@ -65,7 +65,7 @@ def garden(projects: Projects) -> str:
     trained_project.train(projects, key)
     better = {
         **trained_project.PREDICTIONS,
-        "ants-1.png": trained_project.Prediction((0.7, 0.2, 0.1), held=True),
+        "ants-1.png": trained_project.Prediction((0.7, 0.2, 0.1), held_out=True),
     }
     trained_project.train(projects, key, better)
     named = trained_project.photos_by_name(projects, key)

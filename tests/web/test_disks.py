@@ -84,8 +84,8 @@ def check_all(
         answer = client.open(path, method=method, data=data, headers=PAGE)
         assert (answer.status_code, path) == (507, path), answer.text
         assert fault in answer.text, (path, answer.text)
-    answered = client.post("/api/v1/classify", data=picture(3), content_type="image/jpeg")
-    assert answered.status_code == 200
+    response = client.post("/api/v1/classify", data=picture(3), content_type="image/jpeg")
+    assert response.status_code == 200
     assert not [record for record in caplog.records if record.exc_info]
 
 

@@ -110,7 +110,7 @@ def test_labels_are_corrected_by_keyboard_alone(visit, projects, key):
 def test_two_versions_side_by_side(visit, projects, key):
     answers = {
         **trained_project.PREDICTIONS,
-        "ants-0.png": trained_project.Prediction((0.3, 0.1, 0.6), held=True),
+        "ants-0.png": trained_project.Prediction((0.3, 0.1, 0.6), held_out=True),
     }
     trained_project.train(projects, key, answers)
     page = visit(f"/projects/{key}/result")

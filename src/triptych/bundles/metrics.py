@@ -38,7 +38,7 @@ class HeldOutAccuracy:
     photos: int
 
     @property
-    def right(self) -> int:
+    def correct(self) -> int:
         """How many of the photos it was right on."""
         return round(self.top1 * self.photos)
 

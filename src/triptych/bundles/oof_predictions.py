@@ -7,6 +7,7 @@ comes from a model that was trained on its photo, and each can be compared with 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +24,15 @@ from triptych.typing import UInt8Array
 from triptych.utils import arrays
 
 FILE = "answers.npz"
+# Type of each array. In the file two of them keep the names that version 0.1.0 wrote.
 DTYPES: Mapping[str, Any] = {
     "digests": np.uint8,
-    "truth": np.int64,
+    "targets": np.int64,
     "probs": np.float32,
-    "held": np.bool_,
+    "held_out": np.bool_,
     "sources": np.str_,
 }
+NAMES_IN_FILE = {name: name for name in DTYPES} | {"targets": "truth", "held_out": "held"}
 DIGEST_BYTES = 32
 
 
@@ -39,10 +42,10 @@ class OOFPredictions:
 
     Args:
         digests: SHA-256 of each photo's bytes, uint8, shape (N, 32).
-        truth: The label each photo had when the committee was trained, an index of the bundle's
+        targets: The label each photo had when the committee was trained, an index of the bundle's
             labels, shape (N,).
         probs: Calibrated probabilities, float32, shape (N, C), rows summing to 1.
-        held: Which photos were held out for evaluation, bool, shape (N,).
+        held_out: Which photos were held out for evaluation, bool, shape (N,).
         sources: Name of each photo for people, shape (N,).
 
     Raises:
@@ -51,18 +54,18 @@ class OOFPredictions:
     Example:
         >>> OOFPredictions(
         ...     digests=np.zeros((1, 32), np.uint8),
-        ...     truth=np.array([1]),
+        ...     targets=np.array([1]),
         ...     probs=np.array([[0.2, 0.8]], np.float32),
-        ...     held=np.array([True]),
+        ...     held_out=np.array([True]),
         ...     sources=np.array(["bees/1.jpg"]),
         ... ).keys[0][:8]
         '00000000'
     """
 
     digests: UInt8Array
-    truth: Int64Array
+    targets: Int64Array
     probs: Float32Array
-    held: Mask
+    held_out: Mask
     sources: npt.NDArray[np.str_]
 
     def __post_init__(self) -> None:
@@ -76,11 +79,27 @@ class OOFPredictions:
                     f"expected {expected}."
                 )
         are_probs = np.isfinite(self.probs).all() and (self.probs >= 0).all()
-        if not are_probs or (photos and not 0 <= self.truth.min() <= self.truth.max() < classes):
+        if not are_probs or (
+            photos and not 0 <= self.targets.min() <= self.targets.max() < classes
+        ):
             raise errors.SettingError(
                 "Got predictions with impossible numbers; expected probabilities, and for each "
                 f"photo a class from 0 to {classes - 1}."
             )
+
+    @property
+    def truth(self) -> Int64Array:
+        """The old name of `targets`."""
+        message = "OOFPredictions.truth is now OOFPredictions.targets"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return self.targets
+
+    @property
+    def held(self) -> Mask:
+        """The old name of `held_out`."""
+        message = "OOFPredictions.held is now OOFPredictions.held_out"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return self.held_out
 
     @property
     def keys(self) -> list[str]:
@@ -89,7 +108,9 @@ class OOFPredictions:
 
     def save(self, folder: Path) -> None:
         """Write ``answers.npz`` into the folder of a bundle that is being written."""
-        content: Mapping[str, Any] = {name: getattr(self, name) for name in DTYPES}
+        content: Mapping[str, Any] = {
+            name_in_file: getattr(self, name) for name, name_in_file in NAMES_IN_FILE.items()
+        }
         np.savez_compressed(folder / FILE, allow_pickle=False, **content)
 
     @classmethod
@@ -105,7 +126,9 @@ class OOFPredictions:
         """
         try:
             file = arrays.read_npz(path)
-            predictions = cls(**{n: file[n].astype(dtype) for n, dtype in DTYPES.items()})
+            predictions = cls(
+                **{name: file[NAMES_IN_FILE[name]].astype(dtype) for name, dtype in DTYPES.items()}
+            )
         except (KeyError, ValueError, errors.SettingError) as error:
             raise errors.BundleError(
                 f"{path} cannot be read: {error}. Train the committee again."

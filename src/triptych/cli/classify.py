@@ -118,7 +118,7 @@ def classify(
     if not form and (missing := committee.params.missing_promise(committee.rule)):
         common.note(f"No answer is called sure. {missing.message}\n")
     failed = 0
-    total = sum(1 for _ in _images(paths, read=False)) if many else 1
+    total = sum(1 for _ in _images(paths, read_stdin=False)) if many else 1
     photos = list(_images(paths)) if picture else _images(paths)  # standard input is read once
     with common.progress(total if total > 1 else 0, "Classifying") as bar:
         for answer in classifier.classify_many(photos, question):
@@ -167,12 +167,12 @@ def _explain(
     common.note(f"{picture}: what speaks for {name} to {whose}, by {method}.")
 
 
-def _images(paths: tuple[str, ...], *, read: bool = True) -> Iterator[tuple[str, Any]]:
+def _images(paths: tuple[str, ...], *, read_stdin: bool = True) -> Iterator[tuple[str, Any]]:
     from triptych import data
 
     for path in paths:
         if path == "-":
-            yield ("-", sys.stdin.buffer.read() if read else b"")
+            yield ("-", sys.stdin.buffer.read() if read_stdin else b"")
         elif Path(path).is_dir():
             yield from ((str(photo), photo) for photo in data.walk(Path(path)))
         else:

@@ -144,7 +144,7 @@ def _fit(
         )
     weights = classifier.committee.params.weights if keep_weights else None
     config = fit.FitConfig(folds, tolerance / 100, precision_of_sure / 100, weights, seed)
-    described = f"{folder.resolve().name}, {len(set(scored.truth.tolist()))} classes"
+    described = f"{folder.resolve().name}, {len(set(scored.targets.tolist()))} classes"
     fitted = fit.fit(scored, classifier.committee.costs, config, data=described)
     report = _report(classifier, scored, fitted, in_force.coverage)
     if plots:
@@ -182,14 +182,14 @@ def _draw(folder: Path, scored: LabelledPredictions, fitted: FitResult) -> list[
     from triptych.evaluation import fit_plots
     from triptych.evaluation import fit_report
 
-    truth = fitted.crossed.truth
+    targets = fitted.crossed.targets
     answers = {
         "before": fit_report.unfitted(scored.probs)[FITTED_RULE],
         "after": fitted.crossed.joined[FITTED_RULE],
     }
     files = [folder / "reliability.png", folder / "risk_coverage.png"]
-    fit_plots.reliability(files[0], answers, truth)
-    fit_plots.risk_coverage(files[1], answers, truth)
+    fit_plots.reliability(files[0], answers, targets)
+    fit_plots.risk_coverage(files[1], answers, targets)
     return [str(file) for file in files]
 
 

@@ -87,7 +87,7 @@ def run(
         )
         stages.say(f"Evaluating committees of {len(rows)} networks ...")
     options = select.options(
-        scored.probs, scored.truth, scored.candidates, scored.folds, tolerance=tolerance / 100
+        scored.probs, scored.targets, scored.candidates, scored.folds, tolerance=tolerance / 100
     )
     recommended = select.recommend(options, budget_ms)
     report = _report(folder, scored, options, recommended, budget_ms)
@@ -123,7 +123,7 @@ def _report(
     front = select.front(options)
     ordered = sorted(options, key=lambda option: (option.ms, -option.accuracy))
     return {
-        "photos": len(scored.truth),
+        "photos": len(scored.targets),
         "answers": "imagenet" if scored.is_imagenet else "heads",
         "options": [{**option.to_dict(), "front": option in front} for option in ordered],
         "budget_ms": budget_ms,

@@ -47,7 +47,7 @@ def label_issues(name: str, limit: int, as_json: bool, **options: Any) -> None:
             "score": round(issue.score, 4),
             "likely": issue.likely,
         }
-        for issue in rank(predictions.probs, predictions.truth)[:limit]
+        for issue in rank(predictions.probs, predictions.targets)[:limit]
     ]
     if as_json:
         for facts in listed:

@@ -35,12 +35,12 @@ FREE_RANKS = 3
 GRID = tuple(thousandths / 1000 for thousandths in (*range(500, 1000, 10), 995, 999))
 
 
-def scores(probs: Probs, truth: Indices) -> Float64Array:
+def scores(probs: Probs, targets: Indices) -> Float64Array:
     """Score each photo's true class: 0 where it is the most probable one.
 
     Args:
         probs: Shape (N, C), rows sum to 1, of photos that the networks were not fitted on.
-        truth: Index of each photo's class, shape (N,).
+        targets: Index of each photo's class, shape (N,).
 
     Returns:
         Shape (N,). Of equally probable classes the first ranks higher.
@@ -49,8 +49,8 @@ def scores(probs: Probs, truth: Indices) -> Float64Array:
         >>> scores(np.array([[0.2, 0.7, 0.1], [0.5, 0.3, 0.2]]), np.array([1, 2])).round(6)
         array([0. , 0.8])
     """
-    ranks = (_ranking(probs) == truth[:, None]).argmax(axis=1)
-    true_scores: Float64Array = _scores_by_rank(probs)[np.arange(len(truth)), ranks]
+    ranks = (_ranking(probs) == targets[:, None]).argmax(axis=1)
+    true_scores: Float64Array = _scores_by_rank(probs)[np.arange(len(targets)), ranks]
     return true_scores
 
 

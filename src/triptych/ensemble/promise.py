@@ -21,7 +21,7 @@ TOO_MANY_MISTAKES = "too_many_mistakes_to_promise"
 
 
 def least_photos(precision: float) -> int:
-    """How many photos have to be answered, all of them rightly, before answers are called sure.
+    """How many photos have to be answered, all of them correctly, before answers are called sure.
 
     Args:
         precision: The share of sure answers that is promised to be right, in (0, 1).

@@ -1,6 +1,6 @@
 """Accuracy and calibration of networks and committees, and the report that shows them.
 
-metrics       pure array functions on probs and truth
+metrics       pure array functions of probabilities and true classes
 predictions   a committee's answers to its test photos, and their metrics as JSON
 rule_metrics  how a rule fares: the metrics that evaluate, fit and optimize report
 running       metrics photo by photo, in little memory: ``triptych evaluate``
@@ -13,10 +13,10 @@ fit_report    networks and rules before and after a fit: ``triptych fit``
 fit_plots     the same as pictures, and what networks cost; by Matplotlib, in `plot_style`
 """
 
-from triptych.evaluation.metrics import truth_rank
+from triptych.evaluation.metrics import true_class_rank
 from triptych.evaluation.metrics import wilson
 from triptych.evaluation.predictions import Predictions
 from triptych.evaluation.predictions import metrics_of
 from triptych.evaluation.running import RunningMetrics
 
-__all__ = ["Predictions", "RunningMetrics", "metrics_of", "truth_rank", "wilson"]
+__all__ = ["Predictions", "RunningMetrics", "metrics_of", "true_class_rank", "wilson"]

@@ -29,15 +29,15 @@ class Advice:
     Args:
         label: The class.
         photos: How many of its photos were answered.
-        right: How many of them rightly.
-        others: Of the other classes' photos, the share that was answered rightly, in [0, 1].
+        correct: How many of them correctly.
+        others: Of the other classes' photos, the share that was answered correctly, in [0, 1].
         rises: Whether more photos of all classes have been helping up to the last.
         short: Whether the class has far fewer photos than the others.
     """
 
     label: str
     photos: int
-    right: int
+    correct: int
     others: float
     rises: bool
     short: bool
@@ -51,14 +51,14 @@ class Advice:
             else "Accuracy still rises with every photo added."
         )
         return (
-            f"More photos of {self.label} would help most: {self.right} of its {self.photos} "
-            f"photos were answered rightly ({percent(self.right / self.photos, 0)}), of the other "
-            f"classes' {percent(self.others, 0)}. {why}"
+            f"More photos of {self.label} would help most: {self.correct} of its {self.photos} "
+            f"photos were classified correctly ({percent(self.correct / self.photos, 0)}), and "
+            f"{percent(self.others, 0)} of the other classes' photos. {why}"
         )
 
 
 def advise(
-    labels: Sequence[str], probs: Probs, truth: Labels, curve: Sequence[Mapping[str, Any]]
+    labels: Sequence[str], probs: Probs, targets: Labels, curve: Sequence[Mapping[str, Any]]
 ) -> Advice | None:
     """Name the class that would gain most from more photos.
 
@@ -69,7 +69,7 @@ def advise(
     Args:
         labels: Names of the classes, length C.
         probs: Out-of-fold probabilities, shape (N, C).
-        truth: Their classes, shape (N,).
+        targets: Their classes, shape (N,).
         curve: ``learning_curve`` of a bundle's metrics.
 
     Returns:
@@ -78,36 +78,36 @@ def advise(
     Example:
         >>> probs = np.eye(2)[[0] * 40 + [1] * 4 + [0] * 6]
         >>> advice = advise(["ants", "bees"], probs, np.array([0] * 40 + [1] * 10), [])
-        >>> advice.label, advice.right, advice.photos
+        >>> advice.label, advice.correct, advice.photos
         ('bees', 4, 10)
     """
-    counts = np.bincount(truth, minlength=len(labels))
-    correct = np.bincount(truth[probs.argmax(axis=1) == truth], minlength=len(labels))
+    counts = np.bincount(targets, minlength=len(labels))
+    correct = np.bincount(targets[probs.argmax(axis=1) == targets], minlength=len(labels))
     rises = _rises(curve)
     candidates = []
     for index, label in enumerate(labels):
         others = np.delete(counts, index)
-        all_others, right_others = int(others.sum()), int(np.delete(correct, index).sum())
+        all_others, others_correct = int(others.sum()), int(np.delete(correct, index).sum())
         if not counts[index] or not all_others:
             continue
         short = bool(counts[index] < SHORT * statistics.median(others[others > 0].tolist()))
         share = (int(correct[index]), int(counts[index]))
-        if (rises or short) and _is_less(*share, right_others, all_others):
-            photos, others_share = share[1], right_others / all_others
+        if (rises or short) and _is_less(*share, others_correct, all_others):
+            photos, others_share = share[1], others_correct / all_others
             candidates.append(Advice(label, photos, share[0], others_share, rises, short))
     # The class whose mistakes cost most in all.
-    return max(candidates, key=lambda advice: advice.photos - advice.right, default=None)
+    return max(candidates, key=lambda advice: advice.photos - advice.correct, default=None)
 
 
-def _is_less(correct: int, photos: int, right_others: int, others: int) -> bool:
+def _is_less(correct: int, photos: int, others_correct: int, others: int) -> bool:
     """Whether a share is smaller than another by more than chance explains, at 95 %.
 
     Source: Newcombe, "Interval estimation for the difference between independent proportions",
     1998, method 10.
     """
-    share, usual = correct / photos, right_others / others
+    share, usual = correct / photos, others_correct / others
     up = metrics.wilson(correct, photos)[1] - share
-    down = usual - metrics.wilson(right_others, others)[0]
+    down = usual - metrics.wilson(others_correct, others)[0]
     return usual - share > math.hypot(up, down)
 
 

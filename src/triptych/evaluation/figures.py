@@ -44,7 +44,7 @@ def prepare(labels: Sequence[str], numbers: Numbers) -> dict[str, Any]:
         ``numbers``; ``scores``, see `scores`; ``classes``, hardest first; ``matrix``, ``cells``
         and ``pairs`` of the confusion matrix, see the functions of these names; ``reliability``
         and ``curve``, the points of the two charts; ``few``, whether there are so few photos that
-        the interval is the headline; ``right``, how many of them were answered rightly.
+        the interval is the headline; ``correct``, how many of them were answered correctly.
     """
     if not numbers:
         return {"numbers": {}}
@@ -57,7 +57,7 @@ def prepare(labels: Sequence[str], numbers: Numbers) -> dict[str, Any]:
     return {
         "numbers": numbers,
         "few": numbers["images"] < formatting.SHARE_FROM,
-        "right": sum(row[index] for index, row in enumerate(counts)),
+        "correct": sum(row[index] for index, row in enumerate(counts)),
         "scores": scores(numbers),
         "classes": sorted(classes, key=lambda row: row["f1"]),
         "matrix": matrix(labels, counts) if len(labels) <= MOST_IN_MATRIX else [],
@@ -108,7 +108,7 @@ def matrix(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> list[dict[
 
     Returns:
         Rows with their ``truth``, how many ``photos`` and their ``cells``: ``answer``, ``count``,
-        whether that is ``right``, and a ``shade`` from 0 (none) to `SHADES` (all of the class).
+        whether that is ``correct``, and a ``shade`` from 0 (none) to `SHADES` (all of the class).
 
     Example:
         >>> [row, _] = matrix(["ants", "bees"], [[3, 1], [0, 5]])
@@ -117,19 +117,19 @@ def matrix(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> list[dict[
     """
     return [
         {
-            "truth": truth,
+            "truth": label,
             "photos": sum(row),
             "cells": [
                 {
                     "answer": answer,
                     "count": count,
-                    "right": answer == truth,
+                    "correct": answer == label,
                     "shade": _shade(count, row),
                 }
                 for answer, count in zip(labels, row, strict=True)
             ],
         }
-        for truth, row in zip(labels, counts, strict=True)
+        for label, row in zip(labels, counts, strict=True)
     ]
 
 
@@ -140,12 +140,12 @@ def cells(counts: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
         counts: C rows of C numbers: row the true class, column the answer.
 
     Returns:
-        For each its ``shade``, whether the cells are ``right``, and the ``path`` of their squares,
-        a unit wide each.
+        For each its ``shade``, whether the cells are ``correct``, and the ``path`` of their
+        squares, a unit wide each.
 
     Example:
         >>> cells([[3, 1], [0, 5]])[0]
-        {'right': False, 'shade': 2, 'path': 'M1 0h1v1h-1z'}
+        {'correct': False, 'shade': 2, 'path': 'M1 0h1v1h-1z'}
     """
     paths: dict[tuple[bool, int], str] = {}
     for y, row in enumerate(counts):
@@ -154,8 +154,8 @@ def cells(counts: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
                 key = (x == y, _shade(count, row))
                 paths[key] = paths.get(key, "") + f"M{x} {y}h1v1h-1z"
     return [
-        {"right": right, "shade": shade, "path": path}
-        for (right, shade), path in sorted(paths.items())
+        {"correct": correct, "shade": shade, "path": path}
+        for (correct, shade), path in sorted(paths.items())
     ]
 
 
@@ -175,10 +175,10 @@ def pairs(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> list[dict[s
         [{'truth': 'ants', 'answer': 'bees', 'count': 1, 'photos': 4}]
     """
     confused: list[dict[str, Any]] = [
-        {"truth": truth, "answer": answer, "count": count, "photos": sum(row)}
-        for truth, row in zip(labels, counts, strict=True)
+        {"truth": label, "answer": answer, "count": count, "photos": sum(row)}
+        for label, row in zip(labels, counts, strict=True)
         for answer, count in zip(labels, row, strict=True)
-        if count and answer != truth
+        if count and answer != label
     ]
     return sorted(confused, key=lambda pair: -pair["count"])[:PAIRS]
 

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 BEFORE, AFTER = plot_style.WARM, plot_style.COLD
 
 
-def reliability(path: Path, answers: Mapping[str, Probs], truth: Labels) -> None:
+def reliability(path: Path, answers: Mapping[str, Probs], targets: Labels) -> None:
     """A reliability diagram for each answer, side by side: stated probability against accuracy.
 
     Args:
         path: The file to write.
         answers: By title, shape (N, C) each; the first is drawn as "before".
-        truth: Shape (N,).
+        targets: Shape (N,).
     """
     figure = plot_style.figure(3.6 * len(answers), 3.7)
     panels = figure.subplots(1, len(answers), sharey=True, squeeze=False)[0]
@@ -40,12 +40,12 @@ def reliability(path: Path, answers: Mapping[str, Probs], truth: Labels) -> None
         panels, _colours(answers), answers.items(), strict=True
     ):
         axes.plot([0, 1], [0, 1], color=plot_style.QUIET, linewidth=1, linestyle=(0, (4, 3)))
-        for bin in metrics.reliability(probs, truth):
+        for bin in metrics.reliability(probs, targets):
             interval = metrics.wilson(round(bin.accuracy * bin.count), bin.count)
             axes.plot([bin.prob] * 2, interval, color=colour, linewidth=1.2, alpha=0.45)
-            size_pt = 3 + 6 * (bin.count / len(truth)) ** 0.5
+            size_pt = 3 + 6 * (bin.count / len(targets)) ** 0.5
             axes.plot(bin.prob, bin.accuracy, "o", color=colour, markersize=size_pt)
-        error = metrics.expected_calibration_error(probs, truth)
+        error = metrics.expected_calibration_error(probs, targets)
         plot_style.title(axes, f"{title}: calibration error {100 * error:.1f} points")
         axes.set_xlabel("probability of the answer")
         plot_style.percents(axes.xaxis)
@@ -55,20 +55,20 @@ def reliability(path: Path, answers: Mapping[str, Probs], truth: Labels) -> None
     plot_style.save(figure, path)
 
 
-def risk_coverage(path: Path, answers: Mapping[str, Probs], truth: Labels) -> None:
+def risk_coverage(path: Path, answers: Mapping[str, Probs], targets: Labels) -> None:
     """How many answers are wrong when only the surest are given, from few to all.
 
     Args:
         path: The file to write.
         answers: By title, shape (N, C) each; the first is drawn as "before".
-        truth: Shape (N,).
+        targets: Shape (N,).
 
     Source: El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification", 2010.
     """
     figure = plot_style.figure(5.2, 3.7)
     axes = figure.subplots()
     for colour, (title, probs) in zip(_colours(answers), answers.items(), strict=True):
-        shares, risks = risks_of(probs, truth)
+        shares, risks = risks_of(probs, targets)
         axes.plot(shares, risks, color=colour, linewidth=1.6, label=title)
     axes.set_xlim(0, 1)
     axes.set_ylim(bottom=0)
@@ -81,12 +81,12 @@ def risk_coverage(path: Path, answers: Mapping[str, Probs], truth: Labels) -> No
     plot_style.save(figure, path)
 
 
-def risks_of(probs: Probs, truth: Labels) -> tuple[Float64Array, Float64Array]:
+def risks_of(probs: Probs, targets: Labels) -> tuple[Float64Array, Float64Array]:
     """The share of wrong answers among the surest 1, 2, ... N photos.
 
     Args:
         probs: Shape (N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
 
     Returns:
         Shares of all photos and of wrong answers among them, shape (N,) each.
@@ -96,9 +96,9 @@ def risks_of(probs: Probs, truth: Labels) -> tuple[Float64Array, Float64Array]:
         [0.0, 0.5]
     """
     order = np.argsort(-probs.max(axis=1), kind="stable")
-    wrong = (probs.argmax(axis=1) != truth)[order]
-    counts = np.arange(1, len(truth) + 1)
-    return counts / len(truth), np.cumsum(wrong) / counts
+    wrong = (probs.argmax(axis=1) != targets)[order]
+    counts = np.arange(1, len(targets) + 1)
+    return counts / len(targets), np.cumsum(wrong) / counts
 
 
 class Spot(NamedTuple):

@@ -55,24 +55,24 @@ def gains(
         its ``cost``, as a share of running all members, and ``asked``: the share of photos that
         took 1, 2, ... members.
     """
-    truth, before = crossed.truth, unfitted(probs)
+    targets, before = crossed.targets, unfitted(probs)
     after = {rule: rule_scores(crossed, rule, costs, coverage).metrics() for rule in RULES}
     return {
-        "photos": len(truth),
+        "photos": len(targets),
         "folds": len(crossed.fold_params),
         "members": [
             {
                 "name": name,
-                "before": metrics.figures(raw, truth),
-                "after": metrics.figures(fitted, truth),
+                "before": metrics.figures(raw, targets),
+                "after": metrics.figures(fitted, targets),
             }
             for name, raw, fitted in zip(names, probs, crossed.members, strict=True)
         ],
         "rules": [
             {
                 "name": rule,
-                "before": metrics.figures(before[rule], truth),
-                "after": metrics.figures(crossed.joined[rule], truth),
+                "before": metrics.figures(before[rule], targets),
+                "after": metrics.figures(crossed.joined[rule], targets),
                 "sure": {"share": scores["sure"], "precision": scores["sure_right"]},
                 "sets": {
                     "coverage": coverage,
@@ -84,7 +84,7 @@ def gains(
         ],
         "cascade": {
             "cost": after[CASCADE]["cost"],
-            "asked": (np.bincount(crossed.used - 1, minlength=len(names)) / len(truth)).tolist(),
+            "asked": (np.bincount(crossed.used - 1, minlength=len(names)) / len(targets)).tolist(),
         },
     }
 
@@ -116,5 +116,5 @@ def rule_scores(
         joined, used = crossed.joined[rule][photos], crossed.used[photos]
         answers = rule_metrics.of_joined(params, rule, joined, used, costs)
         quantiles = params.rule(rule).quantiles
-        parts.append(rule_metrics.score(answers, crossed.truth[photos], quantiles, coverage))
+        parts.append(rule_metrics.score(answers, crossed.targets[photos], quantiles, coverage))
     return RuleScores.join(parts)

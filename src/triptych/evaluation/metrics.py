@@ -1,6 +1,6 @@
 """How good answers are: pure array functions.
 
-Throughout, ``probs`` has shape (N, C) (images, classes), rows summing to 1, and ``truth`` shape
+Throughout, ``probs`` has shape (N, C) (images, classes), rows summing to 1, and ``targets`` shape
 (N,), the index of each image's true class. N is at least 1. An image's answer is its most
 probable class, of equally probable ones the first; its top probability is that class's.
 """
@@ -27,27 +27,27 @@ BINS = 15
 Z = 1.959964  # of a 95 % interval
 
 
-def truth_rank(probs: npt.NDArray[np.floating], truth: int) -> int:
+def true_class_rank(probs: npt.NDArray[np.floating], target: int) -> int:
     """Rank of the true class by probability, from 0; ties go to the lower index.
 
     Args:
         probs: Shape (C,).
-        truth: Index of the true class.
+        target: Index of the true class.
 
     Example:
-        >>> truth_rank(np.array([0.2, 0.5, 0.3]), 2)
+        >>> true_class_rank(np.array([0.2, 0.5, 0.3]), 2)
         1
     """
-    ahead = probs > probs[truth]
-    ahead[:truth] |= probs[:truth] == probs[truth]
+    ahead = probs > probs[target]
+    ahead[:target] |= probs[:target] == probs[target]
     return int(ahead.sum())
 
 
-def wilson(right: int, total: int) -> tuple[float, float]:
+def wilson(correct: int, total: int) -> tuple[float, float]:
     """95 % confidence interval of a share.
 
     Args:
-        right: How many were right.
+        correct: How many were correct.
         total: Out of how many.
 
     Returns:
@@ -61,7 +61,7 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     """
     if not total:
         return (0.0, 1.0)
-    share = right / total
+    share = correct / total
     centre = share + Z * Z / (2 * total)
     spread = Z * math.sqrt(share * (1 - share) / total + Z * Z / (4 * total * total))
     norm = 1 + Z * Z / total
@@ -82,44 +82,44 @@ class Accuracy(NamedTuple):
     high: float
 
 
-def accuracy(probs: Probs, truth: Labels) -> Accuracy:
+def accuracy(probs: Probs, targets: Labels) -> Accuracy:
     """The share of right answers, with Wilson's 95 % interval.
 
     Args:
         probs: Shape (N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
 
     Example:
         >>> probs = np.array([[0.9, 0.1], [0.6, 0.4]])
         >>> accuracy(probs, np.array([0, 1])).share
         0.5
     """
-    correct = int((probs.argmax(axis=1) == truth).sum())
-    return Accuracy(correct / len(truth), *wilson(correct, len(truth)))
+    correct = int((probs.argmax(axis=1) == targets).sum())
+    return Accuracy(correct / len(targets), *wilson(correct, len(targets)))
 
 
-def top_k(probs: Probs, truth: Labels, k: int) -> float:
+def top_k(probs: Probs, targets: Labels, k: int) -> float:
     """The share of images whose true class is among the k most probable ones.
 
     Args:
         probs: Shape (N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
         k: At least 1.
 
     Example:
         >>> top_k(np.array([[0.5, 0.3, 0.2]]), np.array([1]), 2)
         1.0
     """
-    ranks = [truth_rank(row, int(index)) for row, index in zip(probs, truth, strict=True)]
+    ranks = [true_class_rank(row, int(index)) for row, index in zip(probs, targets, strict=True)]
     return sum(rank < k for rank in ranks) / len(ranks)
 
 
-def confusion(probs: Probs, truth: Labels) -> Int64Array:
+def confusion(probs: Probs, targets: Labels) -> Int64Array:
     """How often each class was taken for each other.
 
     Args:
         probs: Shape (N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
 
     Returns:
         Shape (C, C): row the true class, column the answer.
@@ -129,7 +129,7 @@ def confusion(probs: Probs, truth: Labels) -> Int64Array:
         [[1, 0], [1, 0]]
     """
     counts = np.zeros((probs.shape[1], probs.shape[1]), np.int64)
-    np.add.at(counts, (truth, probs.argmax(axis=1)), 1)
+    np.add.at(counts, (targets, probs.argmax(axis=1)), 1)
     return counts
 
 
@@ -149,18 +149,18 @@ class ClassScores(NamedTuple):
     support: Int64Array
 
 
-def per_class(probs: Probs, truth: Labels) -> ClassScores:
+def per_class(probs: Probs, targets: Labels) -> ClassScores:
     """Precision, recall, F1 and number of images of every class; a division by 0 gives 0.
 
     Args:
         probs: Shape (N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
 
     Example:
         >>> per_class(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1])).precision.tolist()
         [0.5, 0.0]
     """
-    counts = confusion(probs, truth)
+    counts = confusion(probs, targets)
     correct, predicted, support = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
     return ClassScores(
         _share(correct, predicted),
@@ -175,27 +175,27 @@ def _share(part: Int64Array, whole: Int64Array) -> Float64Array:
     return shares
 
 
-def macro_f1(probs: Probs, truth: Labels) -> float:
-    """The mean F1 of the classes that occur, in truth or as an answer, each counting alike.
+def macro_f1(probs: Probs, targets: Labels) -> float:
+    """The mean F1 of the classes that occur, as a target or as an answer, each counting alike.
 
     Args:
         probs: Shape (N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
 
     Example:
         >>> round(macro_f1(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1])), 3)
         0.333
     """
-    occurs = np.union1d(truth, probs.argmax(axis=1))
-    return float(per_class(probs, truth).f1[occurs].mean())
+    occurs = np.union1d(targets, probs.argmax(axis=1))
+    return float(per_class(probs, targets).f1[occurs].mean())
 
 
-def brier(probs: Probs, truth: Labels) -> float:
-    """The mean squared distance between probs and truth, summed over classes: 0 to 2, 0 is best.
+def brier(probs: Probs, targets: Labels) -> float:
+    """The mean squared distance between probs and targets, summed over classes: 0 (best) to 2.
 
     Args:
         probs: Shape (N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
 
     Source: Brier, "Verification of Forecasts Expressed in Terms of Probability", 1950.
 
@@ -204,7 +204,7 @@ def brier(probs: Probs, truth: Labels) -> float:
         0.5
     """
     distance = probs.astype(np.float64)
-    distance[np.arange(len(truth)), truth] -= 1
+    distance[np.arange(len(targets)), targets] -= 1
     return float((distance**2).sum(axis=1).mean())
 
 
@@ -227,12 +227,12 @@ class Bin:
     count: int
 
 
-def reliability(probs: Probs, truth: Labels, *, bins: int = BINS) -> list[Bin]:
+def reliability(probs: Probs, targets: Labels, *, bins: int = BINS) -> list[Bin]:
     """A reliability diagram: stated probability against accuracy, in bins of equal width.
 
     Args:
         probs: Shape (N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
         bins: How many intervals [0, 1] is cut into.
 
     Returns:
@@ -244,7 +244,7 @@ def reliability(probs: Probs, truth: Labels, *, bins: int = BINS) -> list[Bin]:
         >>> reliability(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]), bins=2)
         [Bin(low=0.5, high=1.0, prob=0.75, accuracy=0.5, count=2)]
     """
-    return bins_of(probs.max(axis=1), probs.argmax(axis=1) == truth, bins=bins)
+    return bins_of(probs.max(axis=1), probs.argmax(axis=1) == targets, bins=bins)
 
 
 def bins_of(top: npt.NDArray[np.floating[Any]], correct: Mask, *, bins: int = BINS) -> list[Bin]:
@@ -274,12 +274,12 @@ def bins_of(top: npt.NDArray[np.floating[Any]], correct: Mask, *, bins: int = BI
     ]
 
 
-def expected_calibration_error(probs: Probs, truth: Labels, *, bins: int = BINS) -> float:
+def expected_calibration_error(probs: Probs, targets: Labels, *, bins: int = BINS) -> float:
     """Mean difference of stated probability and accuracy, over bins: in [0, 1], 0 is best.
 
     Args:
         probs: Shape (N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
         bins: How many intervals of equal width.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks", 2017.
@@ -288,7 +288,7 @@ def expected_calibration_error(probs: Probs, truth: Labels, *, bins: int = BINS)
         >>> expected_calibration_error(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]), bins=2)
         0.25
     """
-    return gap(reliability(probs, truth, bins=bins))
+    return gap(reliability(probs, targets, bins=bins))
 
 
 def gap(bins: Sequence[Bin]) -> float:
@@ -297,12 +297,12 @@ def gap(bins: Sequence[Bin]) -> float:
     return sum(bin.count * abs(bin.prob - bin.accuracy) for bin in bins) / total
 
 
-def figures(probs: Probs, truth: Labels) -> dict[str, Any]:
+def figures(probs: Probs, targets: Labels) -> dict[str, Any]:
     """Accuracy and calibration of answers, as JSON.
 
     Args:
         probs: Shape (N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
 
     Returns:
         ``top1`` with its 95 % ``interval``, ``ece``, ``nll`` in nats, ``brier``.
@@ -311,22 +311,22 @@ def figures(probs: Probs, truth: Labels) -> dict[str, Any]:
         >>> figures(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]))["top1"]
         0.5
     """
-    share = accuracy(probs, truth)
+    share = accuracy(probs, targets)
     return {
         "top1": share.share,
         "interval": [round(share.low, 4), round(share.high, 4)],
-        "ece": expected_calibration_error(probs, truth),
-        "nll": fit.negative_log_likelihood(probs, truth),
-        "brier": brier(probs, truth),
+        "ece": expected_calibration_error(probs, targets),
+        "nll": fit.negative_log_likelihood(probs, targets),
+        "brier": brier(probs, targets),
     }
 
 
-def most_confident_mistakes(probs: Probs, truth: Labels, k: int) -> Int64Array:
+def most_confident_mistakes(probs: Probs, targets: Labels, k: int) -> Int64Array:
     """The wrong answers that were given with the highest probability: often flaws of the data.
 
     Args:
         probs: Shape (N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
         k: How many at most.
 
     Returns:
@@ -338,6 +338,6 @@ def most_confident_mistakes(probs: Probs, truth: Labels, k: int) -> Int64Array:
         >>> most_confident_mistakes(probs, np.array([0, 1, 1]), 5).tolist()
         [2, 1]
     """
-    (wrong,) = np.nonzero(probs.argmax(axis=1) != truth)
+    (wrong,) = np.nonzero(probs.argmax(axis=1) != targets)
     order = np.argsort(-probs[wrong].max(axis=1), kind="stable")
     return wrong[order][:k].astype(np.int64)

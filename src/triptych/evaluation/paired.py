@@ -56,7 +56,7 @@ def paired(worse: int, better: int, total: int) -> Loss:
 
 def compare(
     pair: tuple[Probs, Probs],
-    truth: Labels | None,
+    targets: Labels | None,
     *,
     names: Sequence[str],
     costs: Sequence[float],
@@ -67,7 +67,7 @@ def compare(
 
     Args:
         pair: The raw probabilities of its members at either, each of shape (M, N, C).
-        truth: Shape (N,); ``None`` where classes are not known.
+        targets: Shape (N,); ``None`` where classes are not known.
         names: Of the members, length M.
         costs: Of running each, length M.
         params: How their answers are combined and read; fitted at f32, and taken for both.
@@ -87,28 +87,30 @@ def compare(
         for probs in pair
     ]
     members = [
-        {"name": name, **_against((tempered[0][member], tempered[1][member]), truth)}
+        {"name": name, **_against((tempered[0][member], tempered[1][member]), targets)}
         for member, name in enumerate(names)
     ]
     return {
         "photos": pair[0].shape[1],
-        "judged_by": "agreement" if truth is None else "accuracy",
+        "judged_by": "agreement" if targets is None else "accuracy",
         "members": members,
-        "rules": [{"name": name, **_rule(name, pair, truth, costs, params)} for name in rules],
+        "rules": [{"name": name, **_rule(name, pair, targets, costs, params)} for name in rules],
     }
 
 
-def _against(pair: tuple[Probs, Probs], truth: Labels | None) -> dict[str, Any]:
+def _against(pair: tuple[Probs, Probs], targets: Labels | None) -> dict[str, Any]:
     before, after = (probs.argmax(axis=1) for probs in pair)
-    target = before if truth is None else truth
-    was_correct, still = before == target, after == target
-    loss = paired(int((was_correct & ~still).sum()), int((still & ~was_correct).sum()), len(target))
+    reference = before if targets is None else targets
+    was_correct, still = before == reference, after == reference
+    loss = paired(
+        int((was_correct & ~still).sum()), int((still & ~was_correct).sum()), len(reference)
+    )
     return {
         "agreement": float((before == after).mean()),
         "loss": loss.share,
         "interval": [round(loss.low, 4), round(loss.high, 4)],
         **{
-            name: {} if truth is None else metrics.figures(probs, truth)
+            name: {} if targets is None else metrics.figures(probs, targets)
             for name, probs in zip(NAMES, pair, strict=True)
         },
     }
@@ -117,16 +119,16 @@ def _against(pair: tuple[Probs, Probs], truth: Labels | None) -> dict[str, Any]:
 def _rule(
     rule: str,
     pair: tuple[Probs, Probs],
-    truth: Labels | None,
+    targets: Labels | None,
     costs: Sequence[float],
     params: EnsembleParams,
 ) -> dict[str, Any]:
     before, after = (rule_metrics.answer(params, rule, probs, costs) for probs in pair)
-    compared = _against((before.probs, after.probs), truth)
+    compared = _against((before.probs, after.probs), targets)
     for name, answers in zip(NAMES, (before, after), strict=True):
         # Without known classes, nothing is kept of the metrics that need them.
-        classes = answers.probs.argmax(axis=1) if truth is None else truth
+        classes = answers.probs.argmax(axis=1) if targets is None else targets
         scores = rule_metrics.score(answers, classes).metrics()
-        wanted = ["cost"] * (rule == CASCADE) + ["sure"] + ["sure_right"] * (truth is not None)
+        wanted = ["cost"] * (rule == CASCADE) + ["sure"] + ["sure_right"] * (targets is not None)
         compared[name] |= {key: scores[key] for key in wanted if scores[key] is not None}
     return compared

@@ -23,7 +23,7 @@ class Predictions:
 
     Args:
         labels: Names of the classes, length C.
-        truth: Shape (N,): index of each photo's true class; N at least 1.
+        targets: Shape (N,): index of each photo's true class; N at least 1.
         members: By name, each member's own probs, shape (N, C).
         committee: The joined probs, shape (N, C).
         sources: Where the photos came from, length N.
@@ -33,14 +33,14 @@ class Predictions:
 
     Example:
         >>> probs = np.array([[0.9, 0.1], [0.6, 0.4]])
-        >>> truth = np.array([0, 1])
-        >>> predictions = Predictions(("cat", "dog"), truth, {"A": probs}, probs, ("a", "b"))
+        >>> targets = np.array([0, 1])
+        >>> predictions = Predictions(("cat", "dog"), targets, {"A": probs}, probs, ("a", "b"))
         >>> metrics_of(predictions)["committee"]["top1"]
         0.5
     """
 
     labels: tuple[str, ...]
-    truth: Labels
+    targets: Labels
     members: Mapping[str, Probs]
     committee: Probs
     sources: tuple[str, ...]
@@ -49,14 +49,14 @@ class Predictions:
         images, classes = len(self.sources), len(self.labels)
         if not images:
             raise errors.SettingError("Got no photos to evaluate; expected at least one.")
-        if self.truth.shape != (images,):
+        if self.targets.shape != (images,):
             raise errors.SettingError(
-                f"Got a truth of shape {self.truth.shape} for {images} sources; "
+                f"Got targets of shape {self.targets.shape} for {images} sources; "
                 "expected one class index per source."
             )
-        if self.truth.min() < 0 or self.truth.max() >= classes:
+        if self.targets.min() < 0 or self.targets.max() >= classes:
             raise errors.SettingError(
-                f"Got class indices from {self.truth.min()} to {self.truth.max()} for "
+                f"Got class indices from {self.targets.min()} to {self.targets.max()} for "
                 f"{classes} labels; expected 0 to {classes - 1}."
             )
         for name, probs in {"the committee": self.committee, **self.members}.items():
@@ -85,39 +85,39 @@ def metrics_of(predictions: Predictions) -> dict[str, Any]:
     Returns:
         ``images``; ``committee`` and the list ``members`` (top1, its 95 % interval, top5 when
         there are more than 5 classes, macro_f1, ece, nll, brier); ``per_class``; ``confusion``,
-        rows the truth; ``reliability``, the filled bins; ``mistakes``, the most confident ones.
+        rows the true class; ``reliability``, the filled bins; ``mistakes``, the most confident.
     """
-    probs, truth = predictions.committee, predictions.truth
-    per_class = metrics.per_class(probs, truth)
+    probs, targets = predictions.committee, predictions.targets
+    per_class = metrics.per_class(probs, targets)
     columns = zip(*(column.tolist() for column in per_class), strict=True)
     return {
-        "images": len(truth),
-        "committee": _scores(probs, truth),
+        "images": len(targets),
+        "committee": _scores(probs, targets),
         "members": [
-            {"name": name, **_scores(probs, truth)} for name, probs in predictions.members.items()
+            {"name": name, **_scores(probs, targets)} for name, probs in predictions.members.items()
         ],
         "per_class": [
             {"label": label, **dict(zip(per_class._fields, row, strict=True))}
             for label, row in zip(predictions.labels, columns, strict=True)
         ],
-        "confusion": metrics.confusion(probs, truth).tolist(),
-        "reliability": [asdict(bin) for bin in metrics.reliability(probs, truth)],
+        "confusion": metrics.confusion(probs, targets).tolist(),
+        "reliability": [asdict(bin) for bin in metrics.reliability(probs, targets)],
         "mistakes": [
             {
                 "source": predictions.sources[index],
-                "truth": predictions.labels[int(truth[index])],
+                "truth": predictions.labels[int(targets[index])],
                 "answer": predictions.labels[int(probs[index].argmax())],
                 "prob": float(probs[index].max()),
             }
-            for index in metrics.most_confident_mistakes(probs, truth, MISTAKES)
+            for index in metrics.most_confident_mistakes(probs, targets, MISTAKES)
         ],
     }
 
 
-def _scores(probs: Probs, truth: Labels) -> dict[str, Any]:
-    top5 = {"top5": metrics.top_k(probs, truth, 5)} if probs.shape[1] > 5 else {}
+def _scores(probs: Probs, targets: Labels) -> dict[str, Any]:
+    top5 = {"top5": metrics.top_k(probs, targets, 5)} if probs.shape[1] > 5 else {}
     return {
-        **metrics.figures(probs, truth),
+        **metrics.figures(probs, targets),
         **top5,
-        "macro_f1": metrics.macro_f1(probs, truth),
+        "macro_f1": metrics.macro_f1(probs, targets),
     }

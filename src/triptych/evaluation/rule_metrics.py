@@ -121,13 +121,13 @@ class RuleScores(NamedTuple):
 
 
 def score(
-    answers: RuleAnswers, truth: Labels, quantiles: Sequence[float] = (), coverage: float = 0.9
+    answers: RuleAnswers, targets: Labels, quantiles: Sequence[float] = (), coverage: float = 0.9
 ) -> RuleScores:
     """Score a rule's answers.
 
     Args:
         answers: To N photos.
-        truth: Their classes, shape (N,).
+        targets: Their classes, shape (N,).
         quantiles: Of the rule's prediction sets, as fitted; without any there are no sets.
         coverage: How often sets are meant to hold the true class, in (0, 1).
 
@@ -140,9 +140,11 @@ def score(
     covered, size = np.zeros(0, bool), np.zeros(0, np.intp)
     if quantiles:
         quantile = conformal.quantile_for(quantiles, coverage)
-        covered = conformal.scores(probs, truth.astype(np.intp)) <= quantile
+        covered = conformal.scores(probs, targets.astype(np.intp)) <= quantile
         size = conformal.set_sizes(probs, quantile)
-    ranks = [metrics.truth_rank(row, int(index)) for row, index in zip(probs, truth, strict=True)]
+    ranks = [
+        metrics.true_class_rank(row, int(index)) for row, index in zip(probs, targets, strict=True)
+    ]
     return RuleScores(
         np.array(ranks, np.intp), probs.max(axis=1), answers.cost, answers.sure, covered, size
     )

@@ -33,7 +33,7 @@ class RunningMetrics:
     Example:
         >>> from triptych.ensemble import params
         >>> running = RunningMetrics(["A", "B"], params.unfitted([1, 1], [1, 1]), [1, 1], "mean")
-        >>> running.add(np.array([[0.9, 0.1], [0.4, 0.6]]), truth=0)
+        >>> running.add(np.array([[0.9, 0.1], [0.4, 0.6]]), target=0)
         >>> running.to_dict()["committee"]["top1"]
         1.0
     """
@@ -52,22 +52,22 @@ class RunningMetrics:
         self._members: dict[str, list[RuleScores]] = {name: [] for name in members}
         self._rules: dict[str, list[RuleScores]] = {name: [] for name in RULES}
 
-    def add(self, probs: Probs, truth: int) -> None:
+    def add(self, probs: Probs, target: int) -> None:
         """Count one photo.
 
         Args:
             probs: The members' raw probabilities, shape (M, C).
-            truth: Index of the true class.
+            target: Index of the true class.
         """
-        true_class, none = np.array([truth]), np.zeros(1)
+        targets, none = np.array([target]), np.zeros(1)
         for member, scores in enumerate(self._members.values()):
             calibrated = self._params.calibrate(member, probs[member][None])
             answers = RuleAnswers(calibrated, none, none.astype(bool))
-            scores.append(rule_metrics.score(answers, true_class))
+            scores.append(rule_metrics.score(answers, targets))
         for rule, scores in self._rules.items():
             answers = rule_metrics.answer(self._params, rule, probs[:, None], self._costs)
             quantiles = self._params.rule(rule).quantiles
-            scores.append(rule_metrics.score(answers, true_class, quantiles, self._coverage))
+            scores.append(rule_metrics.score(answers, targets, quantiles, self._coverage))
         self._images += 1
         for scores in (*self._members.values(), *self._rules.values()):
             if len(scores) > BLOCK:

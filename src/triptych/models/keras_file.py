@@ -96,8 +96,8 @@ def _is_code(entry: dict[str, Any]) -> bool:
 def _described(entry: dict[str, Any]) -> str:
     inner = entry.get("config")
     name = entry.get("name") or (inner.get("name") if isinstance(inner, dict) else None)
-    kind = validation.shown(entry.get("registered_name") or entry["class_name"])[1:-1]
-    return f"{kind} {validation.shown(name)}" if name else kind
+    kind = validation.short_repr(entry.get("registered_name") or entry["class_name"])[1:-1]
+    return f"{kind} {validation.short_repr(name)}" if name else kind
 
 
 def loss_outputs(config: dict[str, Any]) -> str | None:

@@ -92,8 +92,8 @@ def describe(
         "data": {
             "name": dataset.name,
             "fingerprint": dataset.fingerprint,
-            "train": len(features.train_truth),
-            "val": len(features.val_truth),
+            "train": len(features.train_targets),
+            "val": len(features.val_targets),
             "held_out": not dataset.val,
         },
         "augment": list(config.augment),
@@ -112,7 +112,7 @@ def write(folder: Path, contents: Contents) -> None:
     committee = contents.committee
     outcome = evaluation.Predictions(
         labels=contents.features.classes,
-        truth=contents.features.val_truth,
+        targets=contents.features.val_targets,
         members={member.name: member.calibrated_val_probs for member in committee.members},
         committee=committee.val_probs,
         sources=tuple(photo.source for photo in contents.features.val_photos),
@@ -144,7 +144,7 @@ def _fitted_figures(contents: Contents, outcome: evaluation.Predictions) -> dict
     rules = {}
     for rule in RULES:
         answers = rule_metrics.answer(params, rule, probs, costs)
-        scores = rule_metrics.score(answers, outcome.truth, params.rule(rule).quantiles)
+        scores = rule_metrics.score(answers, outcome.targets, params.rule(rule).quantiles)
         rules[rule] = scores.metrics()
     sure = {rule: (each.pop("sure"), each.pop("sure_right")) for rule, each in rules.items()}
     share, correct = sure[contents.about["rule"]]

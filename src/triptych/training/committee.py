@@ -120,7 +120,7 @@ def train(
         fitted = heads.fit(
             config.head,
             np.concatenate([plain, augmented]) if len(augmented) else plain,
-            np.tile(features.train_truth, views),
+            np.tile(features.train_targets, views),
             folds=np.tile(features.folds, views),  # all views of a photo are held out together
             classes=len(features.classes),
             seed=config.seed,
@@ -149,14 +149,14 @@ def train(
     committee = fit_committee(
         members,
         [member.fit.out_of_fold[in_folds] for member in members],
-        features.train_truth[in_folds],
+        features.train_targets[in_folds],
     )
     report_score(COMMITTEE, committee.val_probs, features, config)
     return committee
 
 
 def fit_committee(
-    members: Sequence[TrainedMember], probs: Sequence[Array], truth: Array
+    members: Sequence[TrainedMember], probs: Sequence[Array], targets: Array
 ) -> TrainedCommittee:
     """Select members, and fit the committee's parameters.
 
@@ -164,9 +164,11 @@ def fit_committee(
         members: Candidates.
         probs: For each, its uncalibrated probabilities for photos it was not trained on, shape
             (N, C).
-        truth: Labels of those photos, shape (N,); with N = 0 nothing is fitted.
+        targets: Labels of those photos, shape (N,); with N = 0 nothing is fitted.
     """
-    weights, params = fit.fit_and_prune(np.stack(probs), truth, [member.cost for member in members])
+    weights, params = fit.fit_and_prune(
+        np.stack(probs), targets, [member.cost for member in members]
+    )
     temperatures = iter(params.temperatures)  # of the selected members only
     return TrainedCommittee(
         [
@@ -182,7 +184,7 @@ def fit_committee(
 def report_score(member: str, probs: Array, features: FeatureSet, config: TrainingConfig) -> None:
     """Report the validation accuracy of a member, or of the committee, if there are photos."""
     if len(probs):
-        correct = int((probs.argmax(axis=1) == features.val_truth).sum())
+        correct = int((probs.argmax(axis=1) == features.val_targets).sum())
         config.on_score(member, Score(correct, len(probs)))
 
 
@@ -200,11 +202,11 @@ def oof_predictions(
     in_folds = features.in_folds
     train_probs = before.combine([member.fit.out_of_fold[in_folds] for member in before.members])
     photos = [*itertools.compress(features.train_photos, in_folds), *features.val_photos]
-    truth = np.concatenate([features.train_truth[in_folds], features.val_truth])
+    targets = np.concatenate([features.train_targets[in_folds], features.val_targets])
     return OOFPredictions(
         digests=np.array([list(photo.digest) for photo in photos], np.uint8),
-        truth=truth.astype(np.int64),
+        targets=targets.astype(np.int64),
         probs=np.concatenate([train_probs, after.val_probs]).astype(np.float32),
-        held=np.arange(len(photos)) >= len(train_probs),
+        held_out=np.arange(len(photos)) >= len(train_probs),
         sources=np.array([photo.source for photo in photos], np.str_),
     )

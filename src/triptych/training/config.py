@@ -62,7 +62,7 @@ class Score(float):
     """A share of right answers, in [0, 1], that knows how many photos were answered.
 
     Args:
-        right: How many photos were answered rightly.
+        correct: How many photos were answered correctly.
         photos: How many were answered, at least 1.
 
     Example:
@@ -73,9 +73,9 @@ class Score(float):
 
     photos: int
 
-    def __new__(cls, right: int, photos: int) -> Score:
+    def __new__(cls, correct: int, photos: int) -> Score:
         """A float, as callbacks have always been given one."""
-        score = super().__new__(cls, right / photos)
+        score = super().__new__(cls, correct / photos)
         score.photos = photos
         return score
 

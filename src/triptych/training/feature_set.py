@@ -30,23 +30,23 @@ class FeatureSet:
         train: For each backbone, features of the N training photos, shape (N, F).
         augmented: For each backbone, features of V augmented views of them, shape (V * N, F),
             view after view.
-        train_truth: Labels of the training photos, shape (N,).
+        train_targets: Labels of the training photos, shape (N,).
         folds: Cross-validation fold of each training photo, shape (N,); -1 for those that are
             never held out.
         train_photos: The training photos.
         val: For each backbone, features of the validation photos.
-        val_truth: Their labels.
+        val_targets: Their labels.
         val_photos: The validation photos.
     """
 
     classes: tuple[str, ...]
     train: list[Array]
     augmented: list[Array]
-    train_truth: Array
+    train_targets: Array
     folds: Array
     train_photos: Sequence[data.LabelledPhoto]
     val: list[Array]
-    val_truth: Array
+    val_targets: Array
     val_photos: Sequence[data.LabelledPhoto]
 
     @property
@@ -107,10 +107,10 @@ def compute(
         classes=dataset.classes,
         train=[array[: len(train)] for array in by_backbone],
         augmented=augmented,
-        train_truth=np.array([photo.label for photo in train]),
+        train_targets=np.array([photo.label for photo in train]),
         folds=data.folds(train, FOLDS, seed=config.seed),
         train_photos=train,
         val=[array[len(train) :] for array in by_backbone],
-        val_truth=np.array([photo.label for photo in val]),
+        val_targets=np.array([photo.label for photo in val]),
         val_photos=val,
     )

@@ -69,7 +69,7 @@ class CrossFittedHead:
 def fit(
     kind: str,
     features: Array,
-    truth: Array,
+    targets: Array,
     *,
     folds: Array,
     classes: int,
@@ -83,7 +83,7 @@ def fit(
     Args:
         kind: ``"linear"`` or ``"mlp"``.
         features: Shape (N, F).
-        truth: Class of each photo, shape (N,).
+        targets: Class of each photo, shape (N,).
         folds: Fold of each photo, shape (N,), from 0; negative for one that is never held out.
         classes: C, how many there are.
         seed: Of everything random.
@@ -98,9 +98,9 @@ def fit(
     """
     check(kind)
     if kind == "linear":
-        fitter = LinearFitter(features, truth, classes, raise_if_stopped)
+        fitter = LinearFitter(features, targets, classes, raise_if_stopped)
         return _fit_linear_folds(fitter, features, folds, each, progress)
-    networks = PerceptronFitter(features, truth, classes, seed)
+    networks = PerceptronFitter(features, targets, classes, seed)
     return _fit_mlp_folds(networks, folds, each, raise_if_stopped, progress)
 
 
@@ -122,7 +122,7 @@ class LinearFitter:
 
     Args:
         features: Shape (N, D).
-        truth: Class of each photo, shape (N,).
+        targets: Class of each photo, shape (N,).
         classes: C, how many there are.
         raise_if_stopped: Called before each step of a fit; what it raises ends the fit.
     """
@@ -130,7 +130,7 @@ class LinearFitter:
     def __init__(
         self,
         features: Array,
-        truth: Array,
+        targets: Array,
         classes: int,
         raise_if_stopped: Checkpoint = lambda: None,
     ) -> None:
@@ -138,7 +138,7 @@ class LinearFitter:
         self._spread = _spread(features)
         self._centre, self._basis = softmax_regression.principal_components(features)
         self._components = (features - self._centre) @ (self._basis / np.float32(self._spread))
-        self.truth, self.classes = truth, classes
+        self.targets, self.classes = targets, classes
         self.raise_if_stopped = raise_if_stopped
 
     def fit(
@@ -160,11 +160,11 @@ class LinearFitter:
         Returns:
             Its layers in principal components, shape (R + 1, C).
         """
-        truth = self.truth[selection]
+        targets = self.targets[selection]
         return softmax_regression.fit(
             self._components if selection.all() else self._components[selection],
-            truth,
-            softmax_regression.balanced_weights(truth, self.classes),
+            targets,
+            softmax_regression.balanced_weights(targets, self.classes),
             classes=self.classes,
             # Two classes are a single sigmoid, whose kernel is the difference of two.
             penalty=penalty * (2 if self.classes == 2 else 1),
@@ -196,24 +196,24 @@ def _fit_linear_folds(
     each: Each,
     progress: Callable[[float], None],
 ) -> CrossFittedHead:
-    truth, classes = fitter.truth, fitter.classes
+    targets, classes = fitter.targets, fitter.classes
     tests = [folds == fold for fold in np.unique(folds[folds >= 0])]
-    if len(truth) > ENOUGH_TO_SELECT:
-        sample = np.random.default_rng(0).permutation(len(truth))[:ENOUGH_TO_SELECT]
-        selector = LinearFitter(features[sample], truth[sample], classes, fitter.raise_if_stopped)
+    if len(targets) > ENOUGH_TO_SELECT:
+        sample = np.random.default_rng(0).permutation(len(targets))[:ENOUGH_TO_SELECT]
+        selector = LinearFitter(features[sample], targets[sample], classes, fitter.raise_if_stopped)
         penalty, _ = _select_penalty(selector, [t[sample] for t in tests], each, progress)
         # Its layers are no start: with few photos a class they are worse than none (12,500 photos
         # of 1,000 classes: 144 passes from there, 25 from zeros).
         starts = list[Array]()
     else:
         penalty, starts = _select_penalty(fitter, tests, each, progress)
-    many = truth.size * classes > MANY_LOGITS
+    many = targets.size * classes > MANY_LOGITS
     exact, close = (FAIR, FAIR) if many else (EXACT, CLOSE)
     start = np.mean(starts, axis=0) if starts else None
-    whole = fitter.fit(np.ones(len(truth), bool), penalty, start=start, tolerance=exact)
+    whole = fitter.fit(np.ones(len(targets), bool), penalty, start=start, tolerance=exact)
     progress(SELECTED + (1 - SELECTED) / (len(tests) + 1))
     starts = starts + [whole] * (len(tests) - len(starts))
-    out_of_fold = np.full((len(truth), classes), 1 / classes, np.float32)
+    out_of_fold = np.full((len(targets), classes), 1 / classes, np.float32)
 
     def predict(test: Array, start: Array) -> Array:
         layers = fitter.fit(~test, penalty, start=start, tolerance=close)
@@ -245,8 +245,8 @@ def _select_penalty(
     def fitted(number: int, starts: Sequence[Array | None]) -> tuple[float, list[Array]]:
         penalties = [L2_PENALTIES[number]] * len(tests)
         layers, probs = zip(*each(fit_one, tests, starts, penalties), strict=True)
-        truth = np.concatenate([fitter.truth[test] for test in tests])
-        return ensemble_fit.negative_log_likelihood(np.concatenate(probs), truth), list(layers)
+        targets = np.concatenate([fitter.targets[test] for test in tests])
+        return ensemble_fit.negative_log_likelihood(np.concatenate(probs), targets), list(layers)
 
     best = len(L2_PENALTIES) // 2
     loss, layers = fitted(best, [None] * len(tests))
@@ -265,10 +265,10 @@ def _select_penalty(
     return L2_PENALTIES[best], layers
 
 
-def fit_linear(features: Array, truth: Array, *, classes: int, penalty: float) -> Head:
+def fit_linear(features: Array, targets: Array, *, classes: int, penalty: float) -> Head:
     """Softmax regression with a given L2 penalty per photo and balanced class weights."""
-    fitter = LinearFitter(features, truth, classes)
-    layers = fitter.fit(np.ones(len(truth), bool), penalty)
+    fitter = LinearFitter(features, targets, classes)
+    layers = fitter.fit(np.ones(len(targets), bool), penalty)
     return fitter.head(layers, penalty)
 
 
@@ -277,12 +277,12 @@ def _spread(features: Array) -> float:
     return float(features.std(dtype=np.float64)) or 1.0
 
 
-def refit(head: Head, features: Array, truth: Array, *, classes: int, seed: int) -> Head:
+def refit(head: Head, features: Array, targets: Array, *, classes: int, seed: int) -> Head:
     """A head with the hyperparameters of another one, trained on other photos."""
     if head.kind == "mlp":
-        fitter = PerceptronFitter(features, truth, classes, seed)
+        fitter = PerceptronFitter(features, targets, classes, seed)
         return fitter.head(fitter.fit(head.notes["epochs"]), head.notes["epochs"])
-    return fit_linear(features, truth, classes=classes, penalty=head.notes["strength"])
+    return fit_linear(features, targets, classes=classes, penalty=head.notes["strength"])
 
 
 class PerceptronFitter:
@@ -290,28 +290,28 @@ class PerceptronFitter:
 
     Args:
         features: Shape (N, F).
-        truth: Class of each photo, shape (N,).
+        targets: Class of each photo, shape (N,).
         classes: C, how many there are.
         seed: Of everything random.
     """
 
-    def __init__(self, features: Array, truth: Array, classes: int, seed: int) -> None:
+    def __init__(self, features: Array, targets: Array, classes: int, seed: int) -> None:
         features = np.asarray(features, np.float32)
         self._centre, self._spread = features.mean(axis=0), np.float32(_spread(features))
         self.features = (features - self._centre) / self._spread
-        self.truth, self.classes, self._seed = truth, classes, seed
+        self.targets, self.classes, self._seed = targets, classes, seed
 
     def network(self, selection: Array) -> Perceptron:
         """An untrained network for a selection of the photos, bool, shape (N,)."""
-        truth = self.truth[selection]
-        weights = len(truth) * softmax_regression.balanced_weights(truth, self.classes)
+        targets = self.targets[selection]
+        weights = len(targets) * softmax_regression.balanced_weights(targets, self.classes)
         return Perceptron(
-            self.features[selection], truth, weights, classes=self.classes, seed=self._seed
+            self.features[selection], targets, weights, classes=self.classes, seed=self._seed
         )
 
     def fit(self, epochs: int, raise_if_stopped: Checkpoint = lambda: None) -> Perceptron:
         """A network that was trained on all photos for so many epochs."""
-        network = self.network(np.ones(len(self.truth), bool))
+        network = self.network(np.ones(len(self.targets), bool))
         for _ in range(epochs):
             raise_if_stopped()
             network.train_epoch()
@@ -350,7 +350,7 @@ def _fit_mlp_folds(
         for test, fold_probs in zip(tests, each(train_epoch, networks, tests), strict=True):
             probs[test] = fold_probs
         progress(SELECTED * epoch / MAX_EPOCHS)
-        loss = ensemble_fit.negative_log_likelihood(probs, fitter.truth)
+        loss = ensemble_fit.negative_log_likelihood(probs, fitter.targets)
         if loss < best:
             best, epochs, out_of_fold = loss, epoch, probs
         elif epoch - epochs >= PATIENCE:

@@ -63,7 +63,7 @@ def compute(
     Raises:
         errors.Stopped: ``config.stop`` returned true.
     """
-    largest = np.bincount(features.train_truth).max()
+    largest = np.bincount(features.train_targets).max()
     sizes = [size for size in SIZES if size < largest]
     selected = [number for number, member in enumerate(members) if member.weight and sizes]
     points = []
@@ -76,14 +76,14 @@ def compute(
         ]
 
         def accuracy(size: int, seed: int) -> float:
-            sample = _sample(features.train_truth, size, seed)
+            sample = _sample(features.train_targets, size, seed)
             combined = np.sum([each.calibrated_probs(sample) for each in learners], axis=0)
-            return float((combined.argmax(axis=1) == features.val_truth).mean())
+            return float((combined.argmax(axis=1) == features.val_targets).mean())
 
         for done, size in enumerate(sizes):
             config.progress(TrainingStage.LEARNING_CURVE, done, len(sizes))
             config.raise_if_stopped()
-            seeds = range(config.seed, config.seed + _draws(features.train_truth, size))
+            seeds = range(config.seed, config.seed + _draws(features.train_targets, size))
             draws = threads.lead(accuracy, [size] * len(seeds), seeds, poll=config.raise_if_stopped)
             points.append(CurvePoint(size, tuple(draws)))
     config.progress(TrainingStage.LEARNING_CURVE, len(sizes), len(sizes))
@@ -101,15 +101,15 @@ class _Learner:
         raise_if_stopped: heads.Checkpoint,
     ) -> None:
         self._train, self._val = features.train[number], features.val[number]
-        self._truth, self._classes = features.train_truth, len(features.classes)
+        self._targets, self._classes = features.train_targets, len(features.classes)
         self._member, self._raise_if_stopped = member, raise_if_stopped
         self._penalty = member.fit.head.notes.get("strength", 1e-3)
         # Of many photos, the components of all do; few have fewer components by themselves.
         self._few = self._train.shape[1] // 4
         self._all = None
-        if len(self._truth) > self._few:
+        if len(self._targets) > self._few:
             self._all = heads.LinearFitter(
-                self._train, self._truth, self._classes, raise_if_stopped
+                self._train, self._targets, self._classes, raise_if_stopped
             )
 
     def calibrated_probs(self, sample: Array) -> Array:
@@ -118,7 +118,7 @@ class _Learner:
             fitter, selection = self._all, sample
         else:
             fitter = heads.LinearFitter(
-                self._train[sample], self._truth[sample], self._classes, self._raise_if_stopped
+                self._train[sample], self._targets[sample], self._classes, self._raise_if_stopped
             )
             selection = np.ones(sample.sum(), bool)
         layers = fitter.fit(selection, self._penalty, tolerance=TOLERANCE)
@@ -126,17 +126,17 @@ class _Learner:
         return np.asarray(self._member.weight * rules.temper(probs, self._member.temperature))
 
 
-def _draws(truth: Array, size: int) -> int:
+def _draws(targets: Array, size: int) -> int:
     """How often so many photos of each class are drawn."""
-    drawn = np.minimum(np.bincount(truth), size).sum()
-    fewest = FEWEST_DRAWS if len(truth) <= heads.ENOUGH_TO_SELECT else FEWER_DRAWS
-    return min(DRAWS, max(fewest, int(MOST_DRAWN * len(truth) / drawn)))
+    drawn = np.minimum(np.bincount(targets), size).sum()
+    fewest = FEWEST_DRAWS if len(targets) <= heads.ENOUGH_TO_SELECT else FEWER_DRAWS
+    return min(DRAWS, max(fewest, int(MOST_DRAWN * len(targets) / drawn)))
 
 
-def _sample(truth: Array, size: int, seed: int) -> Array:
+def _sample(targets: Array, size: int, seed: int) -> Array:
     """At most so many photos of each class, drawn by lot: bool, shape (N,)."""
-    order = np.random.default_rng(seed).permutation(len(truth))
-    sample = np.zeros(len(truth), bool)
-    for label in np.unique(truth):
-        sample[order[truth[order] == label][:size]] = True
+    order = np.random.default_rng(seed).permutation(len(targets))
+    sample = np.zeros(len(targets), bool)
+    for label in np.unique(targets):
+        sample[order[targets[order] == label][:size]] = True
     return sample

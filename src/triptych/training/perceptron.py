@@ -40,15 +40,15 @@ class Perceptron:
 
     Args:
         features: Standardised, float32, shape (N, F).
-        truth: Class of each photo, shape (N,).
+        targets: Class of each photo, shape (N,).
         weights: How much each photo counts, 1 on average, shape (N,).
         classes: C.
         seed: Of its first layers, the order of photos and the dropout.
         dropout: The share of hidden units that are left out of a step, in [0, 1).
 
     Example:
-        >>> features, truth = np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1])
-        >>> network = Perceptron(features, truth, np.ones(4), classes=2, seed=0)
+        >>> features, targets = np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1])
+        >>> network = Perceptron(features, targets, np.ones(4), classes=2, seed=0)
         >>> for _ in range(300):
         ...     network.train_epoch()
         >>> network.probs(features).argmax(axis=1).tolist()
@@ -58,14 +58,14 @@ class Perceptron:
     def __init__(
         self,
         features: Float32Array,
-        truth: Array,
+        targets: Array,
         weights: Array,
         *,
         classes: int,
         seed: int,
         dropout: float = DROPOUT,
     ) -> None:
-        self._features, self._truth = features, truth
+        self._features, self._targets = features, targets
         self._weights = weights.astype(np.float32)
         self._random = np.random.default_rng(seed)
         self._dropout = dropout
@@ -87,21 +87,25 @@ class Perceptron:
 
     def train_epoch(self) -> None:
         """Train on each photo once, in random order."""
-        order = self._random.permutation(len(self._truth))
+        order = self._random.permutation(len(self._targets))
         size = max(BATCH, math.ceil(len(order) / MOST_STEPS))
         for first in range(0, len(order), size):
             self.train_on(order[first : first + size])
 
     def train_on(self, batch: Indices) -> None:
         """One step of Adam on some of the photos, shape (B,)."""
-        features, truth, weights = self._features[batch], self._truth[batch], self._weights[batch]
+        features, targets, weights = (
+            self._features[batch],
+            self._targets[batch],
+            self._weights[batch],
+        )
         kernel, bias, last, last_bias = self.layers
         hidden = np.maximum(features @ kernel + bias, 0)  # (B, H)
         is_active = self._random.random(hidden.shape, np.float32) >= self._dropout
         mask = is_active * np.float32(1 / (1 - self._dropout))
         hidden *= mask
         errors = softmax(hidden @ last + last_bias)  # (B, C), probabilities as yet
-        errors[np.arange(len(batch)), truth] -= 1
+        errors[np.arange(len(batch)), targets] -= 1
         errors *= (weights / len(batch))[:, None]
         below = (errors @ last.T) * mask * (hidden > 0)  # (B, H)
         twice = np.float32(2 * L2_PENALTY)

@@ -204,7 +204,7 @@ def _fine_tuned(
     in_folds = features.in_folds
     estimate = advice.advise(
         frozen.combine([member.fit.out_of_fold[in_folds] for member in frozen.members]),
-        features.train_truth[in_folds],
+        features.train_targets[in_folds],
         held_out=advice.held_out_photos(features.folds),
     )
     if estimate.pays and not config.fine_tune:
@@ -274,7 +274,7 @@ def _ood_references(result: FinetuneResult) -> dict[str, ood.OODReference]:
         ood.fit,
         groups=np.array([photo.group for photo in photos]),
         digests=np.frombuffer(b"".join(p.digest for p in photos), np.uint8).reshape(-1, 32),
-        labels=features.train_truth,
+        labels=features.train_targets,
     )
     tuned = {report.member for report in result.reports if report.kept}
     return {

@@ -61,18 +61,18 @@ def principal_components(features: Array) -> tuple[Array, Array]:
     # The smaller one of the two matrices of inner products has the same positive eigenvalues.
     gram = centred @ centred.T if photos < length else centred.T @ centred
     eigenvalues, vectors = np.linalg.eigh(gram.astype(np.float64))
-    kept = eigenvalues > max(eigenvalues[-1], 0) * 1e-10
-    basis = vectors[:, kept]
+    positive = eigenvalues > max(eigenvalues[-1], 0) * 1e-10
+    basis = vectors[:, positive]
     if photos < length:
-        basis = centred.T @ basis / np.sqrt(eigenvalues[kept])
+        basis = centred.T @ basis / np.sqrt(eigenvalues[positive])
     return centre, basis.astype(features.dtype)
 
 
-def balanced_weights(truth: Array, classes: int) -> Array:
+def balanced_weights(targets: Array, classes: int) -> Array:
     """How much each photo counts so that all classes count alike, and 1 in total.
 
     Args:
-        truth: Class of each photo, shape (N,).
+        targets: Class of each photo, shape (N,).
         classes: C.
 
     Returns:
@@ -82,13 +82,13 @@ def balanced_weights(truth: Array, classes: int) -> Array:
         >>> balanced_weights(np.array([0, 0, 1]), 2).tolist()
         [0.25, 0.25, 0.5]
     """
-    counts = np.bincount(truth, minlength=classes)
-    return np.asarray(1 / (counts[truth] * np.count_nonzero(counts)))
+    counts = np.bincount(targets, minlength=classes)
+    return np.asarray(1 / (counts[targets] * np.count_nonzero(counts)))
 
 
 def fit(
     features: Array,
-    truth: Array,
+    targets: Array,
     weights: Array,
     *,
     classes: int,
@@ -101,7 +101,7 @@ def fit(
 
     Args:
         features: Shape (N, R); quickest for principal components.
-        truth: Class of each photo, shape (N,).
+        targets: Class of each photo, shape (N,).
         weights: How much each photo counts, shape (N,), above 0.
         classes: C.
         penalty: At least 0; biases have none.
@@ -120,7 +120,7 @@ def fit(
         True
     """
     # Only classes with photos are fitted.
-    present, compact = np.unique(truth, return_inverse=True)
+    present, compact = np.unique(targets, return_inverse=True)
     solution = np.zeros((features.shape[1] + 1, len(present)), features.dtype)
     if start is not None:
         solution[:] = start[:, present]
@@ -137,7 +137,7 @@ class _Problem:
     """One softmax regression."""
 
     features: Array  # (N, R)
-    truth: Array  # (N,)
+    targets: Array  # (N,)
     weights: Array  # (N,)
     penalty: float
 
@@ -177,10 +177,10 @@ class _Problem:
         kernel = layers[:-1]
         loss = self.penalty / 2 * _dot(kernel, kernel)
         gradient = np.zeros_like(layers)
-        for features, truth, weights in self._blocks(layers):
-            errors, losses = _softmax(features, layers, truth)  # probabilities as yet
+        for features, targets, weights in self._blocks(layers):
+            errors, losses = _softmax(features, layers, targets)  # probabilities as yet
             loss += float(np.dot(losses, weights))
-            errors[np.arange(len(truth)), truth] -= 1
+            errors[np.arange(len(targets)), targets] -= 1
             errors *= weights[:, None]
             gradient[:-1] += features.T @ errors
             gradient[-1] += errors.sum(axis=0)
@@ -189,8 +189,8 @@ class _Problem:
 
     def _hessian_diagonal(self, layers: Array) -> Array:
         diagonal = np.zeros_like(layers)
-        for features, truth, weights in self._blocks(layers):
-            probs, _ = _softmax(features, layers, truth)
+        for features, targets, weights in self._blocks(layers):
+            probs, _ = _softmax(features, layers, targets)
             curvature = probs * (1 - probs) * weights[:, None]
             diagonal[:-1] += np.square(features).T @ curvature
             diagonal[-1] += curvature.sum(axis=0)
@@ -199,17 +199,17 @@ class _Problem:
 
     def _blocks(self, layers: Array) -> Iterator[tuple[Array, Array, Array]]:
         photos = max(256, BLOCK // layers.shape[1])
-        for first in range(0, len(self.truth), photos):
+        for first in range(0, len(self.targets), photos):
             rows = slice(first, first + photos)
-            yield self.features[rows], self.truth[rows], self.weights[rows]
+            yield self.features[rows], self.targets[rows], self.weights[rows]
 
 
-def _softmax(features: Array, layers: Array, truth: Array) -> tuple[Array, Array]:
+def _softmax(features: Array, layers: Array, targets: Array) -> tuple[Array, Array]:
     """Probabilities (N, C) and cross-entropies (N,)."""
     logits = features @ layers[:-1]
     logits += layers[-1]
     logits -= logits.max(axis=1, keepdims=True)
-    true_logits = logits[np.arange(len(truth)), truth]
+    true_logits = logits[np.arange(len(targets)), targets]
     np.maximum(logits, LEAST_LOGIT, out=logits)
     probs = np.exp(logits, out=logits)
     total = probs.sum(axis=1)

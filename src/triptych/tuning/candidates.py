@@ -43,14 +43,14 @@ class CandidateScores:
     Args:
         candidates: The candidates with their costs, M of them.
         probs: Out-of-fold probabilities, shape (M, N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
         folds: Shape (N,), from 0.
         is_imagenet: Whether the classes are ImageNet's; otherwise heads were trained.
     """
 
     candidates: tuple[Candidate, ...]
     probs: Array
-    truth: Array
+    targets: Array
     folds: Array
     is_imagenet: bool
 
@@ -122,7 +122,7 @@ def evaluate_candidates(
         progress=lambda done, total: progress("Predicting", done, total),
     )
     photo_folds = predictions.folds(scored.paths, folds, seed=seed)
-    return CandidateScores(candidates, scored.probs, scored.truth, photo_folds, is_imagenet=True)
+    return CandidateScores(candidates, scored.probs, scored.targets, photo_folds, is_imagenet=True)
 
 
 def _train_heads(

@@ -72,8 +72,8 @@ def fit(
         "precision": config.precision,
         "weights": config.weights,
     }
-    crossed = ensemble_fit.cross_fit(scored.probs, scored.truth, costs, folds, **how)
-    params = ensemble_fit.fit(scored.probs, scored.truth, costs, **how)
+    crossed = ensemble_fit.cross_fit(scored.probs, scored.targets, costs, folds, **how)
+    params = ensemble_fit.fit(scored.probs, scored.targets, costs, **how)
     provenance = {"data": data, **params.provenance, "folds": config.folds}
     return FitResult(dataclasses.replace(params, provenance=provenance), crossed)
 

@@ -29,13 +29,13 @@ class LabelledPredictions:
 
     Args:
         probs: Uncalibrated probabilities, shape (M, N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
         paths: Of the photos, length N.
         skipped: Photos and folders that were left out, with the reason.
     """
 
     probs: Array
-    truth: Array
+    targets: Array
     paths: tuple[Path, ...]
     skipped: tuple[Failure, ...]
 
@@ -84,9 +84,9 @@ def score(
             answered_photos.append(selected[number])
         progress(number + 1, len(selected))
     check_enough(len(answered_photos), left_out=len(learned))
-    truth = np.array([index for _, index in answered_photos])
+    targets = np.array([index for _, index in answered_photos])
     paths = tuple(path for path, _ in answered_photos)
-    return LabelledPredictions(probs[:, : len(answered_photos)], truth, paths, tuple(skipped))
+    return LabelledPredictions(probs[:, : len(answered_photos)], targets, paths, tuple(skipped))
 
 
 def check_enough(photos: int, *, left_out: int = 0) -> None:

@@ -131,7 +131,7 @@ def optimize(
     committee = subject.committee
     photos = _photos(folder, subject, config)
     exactly = _predict(committee, photos.held_out, "Predicting at f32", config)
-    _check_enough(len(exactly.truth), folder)
+    _check_enough(len(exactly.targets), folder)
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
         networks = list(_quantized(subject, photos.calibration, Path(scratch), exact, config))
         int8_options = dataclasses.replace(options, precision=INT8)
@@ -143,7 +143,7 @@ def optimize(
         coarsely = _predict(quantized, photos.held_out, "Predicting at int8", config)
         comparison = paired.compare(
             (exactly.probs, coarsely.probs),
-            None if UNKNOWN in exactly.truth else exactly.truth,
+            None if UNKNOWN in exactly.targets else exactly.targets,
             names=[member.name for member in committee.members],
             costs=committee.costs,
             params=committee.params,
@@ -253,7 +253,7 @@ class _Predictions:
     """The raw probabilities of N photos, shape (M, N, C); their classes, and what failed."""
 
     probs: Array
-    truth: Array
+    targets: Array
     failures: tuple[Failure, ...]
 
 
@@ -261,7 +261,7 @@ def _predict(
     committee: Committee, photos: Sequence[tuple[Path, int]], stage: str, config: QuantizeConfig
 ) -> _Predictions:
     probs = np.empty((len(committee.members), len(photos), len(committee.labels)), np.float32)
-    truth: list[int] = []
+    targets: list[int] = []
     failures: list[Failure] = []
     answers = Classifier(committee).score_many((str(path), path) for path, _ in photos)
     for number, answer in enumerate(answers):
@@ -270,7 +270,7 @@ def _predict(
         if isinstance(answer, Failure):
             failures.append(answer)
         else:
-            probs[:, len(truth)] = answer.probs
-            truth.append(photos[number][1])
+            probs[:, len(targets)] = answer.probs
+            targets.append(photos[number][1])
         config.progress(stage, number + 1, len(photos))
-    return _Predictions(probs[:, : len(truth)], np.array(truth), tuple(failures))
+    return _Predictions(probs[:, : len(targets)], np.array(targets), tuple(failures))

@@ -56,26 +56,26 @@ class Option:
     Args:
         members: Names in the order of the cascade: the quickest first.
         is_cascade: Whether later members predict only photos that earlier ones leave undecided.
-        right: Which photos it got right, shape (N,).
+        correct: Which photos it predicted correctly, shape (N,).
         ms: What it takes for a photo, in milliseconds; of a cascade, on average.
         multiply_adds: Likewise, in billions.
     """
 
     members: tuple[str, ...]
     is_cascade: bool
-    right: Mask = field(repr=False)
+    correct: Mask = field(repr=False)
     ms: float
     multiply_adds: float
 
     @property
     def accuracy(self) -> float:
         """The share of right answers."""
-        return float(self.right.mean())
+        return float(self.correct.mean())
 
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the share of right answers, by Wilson."""
-        return metrics.wilson(int(self.right.sum()), len(self.right))
+        return metrics.wilson(int(self.correct.sum()), len(self.correct))
 
     @property
     def title(self) -> str:
@@ -97,7 +97,7 @@ class Option:
 
 def options(
     probs: Array,
-    truth: Array,
+    targets: Array,
     candidates: Sequence[Candidate],
     folds: Array,
     *,
@@ -109,7 +109,7 @@ def options(
 
     Args:
         probs: The candidates' out-of-fold probabilities, shape (M, N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
         candidates: M of them.
         folds: Shape (N,): each photo's fold; at least 2 of them.
         tolerance: The share of right answers that a cascade may lose, as far as one can tell.
@@ -124,10 +124,10 @@ def options(
         >>> [option.title for option in found]
         ['A', 'B', 'A + B', 'A + B, cascade']
     """
-    fits = probs.ndim == 3 and truth.shape == folds.shape == probs.shape[1:2]
+    fits = probs.ndim == 3 and targets.shape == folds.shape == probs.shape[1:2]
     if not fits or len(candidates) != len(probs) or not candidates:
         raise errors.SettingError(
-            f"Got probs of shape {probs.shape}, truth of shape {truth.shape}, folds of shape "
+            f"Got probs of shape {probs.shape}, targets of shape {targets.shape}, folds of shape "
             f"{folds.shape} and {len(candidates)} candidates; expected (members, photos, "
             "classes), (photos,) twice and one candidate per member."
         )
@@ -139,9 +139,9 @@ def options(
         for size in range(1, min(LARGEST, len(candidates)) + 1)
         for members in itertools.combinations(quickest, size)
     ]
-    trials = {members: _Trial(members, len(truth)) for members in subsets}
+    trials = {members: _Trial(members, len(targets)) for members in subsets}
     for fold in np.unique(folds):
-        fitted = _Fold(probs, truth, folds == fold)
+        fitted = _Fold(probs, targets, folds == fold)
         costs = [candidate.ms for candidate in candidates]
         for trial in trials.values():
             trial.answer(fitted, costs, tolerance)
@@ -182,7 +182,7 @@ def recommend(options: Sequence[Option], budget_ms: float) -> Option:
     check_budget({option.title: option.ms for option in options}, budget_ms)
     within = [option for option in options if option.ms <= budget_ms]
     best = max(within, key=lambda option: (option.accuracy, -option.ms))
-    alike = [option for option in within if not weights.is_better(best.right, option.right)]
+    alike = [option for option in within if not weights.is_better(best.correct, option.correct)]
     return min(alike, key=lambda option: (option.ms, -option.accuracy))
 
 
@@ -207,20 +207,20 @@ def check_budget(times_ms: Mapping[str, float], budget_ms: float) -> None:
 class _Fold:
     """The candidates calibrated without the photos of one fold."""
 
-    def __init__(self, probs: Array, truth: Array, held_out: Array) -> None:
+    def __init__(self, probs: Array, targets: Array, held_out: Array) -> None:
         rest = np.flatnonzero(~held_out)
         self._sample = rest[:: max(1, len(rest) * probs.shape[2] // ENOUGH)]
-        self._truth = truth
+        self._targets = targets
         self._temperatures: dict[Members, float] = {}
         self.held_out, self.rest = np.flatnonzero(held_out), rest
-        self.held_out_truth, self.rest_truth = truth[held_out], truth[rest]
+        self.held_out_targets, self.rest_targets = targets[held_out], targets[rest]
         self.probs = np.stack(
             [rules.temper(member, self._fit(member[self._sample])) for member in probs]
         )
 
     def _fit(self, answers: Array) -> float:
         return fit.fit_temperature(
-            answers, self._truth[self._sample], prior_photos=fitting.PRIOR_PHOTOS
+            answers, self._targets[self._sample], prior_photos=fitting.PRIOR_PHOTOS
         )
 
     def temperature(self, members: Members) -> float:
@@ -241,7 +241,7 @@ class _Fold:
                 rules.temper(rules.mean(self.probs[list(prefix)][:, self.rest]), temperature)
                 for prefix, temperature in zip(prefixes, temperatures, strict=True)
             ],
-            self.rest_truth,
+            self.rest_targets,
             [costs[member] for member in members],
             tolerance=tolerance,
         )
@@ -253,14 +253,14 @@ class _Trial:
 
     def __init__(self, members: Members, photos: int) -> None:
         self._members = members
-        self._right = np.zeros((2, photos), bool)
+        self._correct = np.zeros((2, photos), bool)
         self._used = np.full(photos, len(members))
 
     def answer(self, fold: _Fold, costs: Sequence[float], tolerance: float) -> None:
         """Answer the photos of a fold."""
         held_out = fold.probs[:, fold.held_out]
         joined = rules.mean(held_out[list(self._members)])
-        self._right[:, fold.held_out] = joined.argmax(axis=1) == fold.held_out_truth
+        self._correct[:, fold.held_out] = joined.argmax(axis=1) == fold.held_out_targets
         if len(self._members) > 1:
             result = cascade.run(
                 lambda member, still: held_out[member, still],
@@ -268,7 +268,7 @@ class _Trial:
                 stages=fold.stages(self._members, costs, tolerance),
                 weights=[1.0] * len(held_out),
             )
-            self._right[1, fold.held_out] = result.joined.argmax(axis=1) == fold.held_out_truth
+            self._correct[1, fold.held_out] = result.joined.argmax(axis=1) == fold.held_out_targets
             self._used[fold.held_out] = result.used
 
     def options(self, candidates: Sequence[Candidate]) -> Iterator[Option]:
@@ -277,13 +277,13 @@ class _Trial:
         names = tuple(member.name for member in members)
         ms = np.cumsum([member.ms for member in members])
         multiply_adds = np.cumsum([member.multiply_adds for member in members])
-        yield Option(names, False, self._right[0], float(ms[-1]), float(multiply_adds[-1]))
+        yield Option(names, False, self._correct[0], float(ms[-1]), float(multiply_adds[-1]))
         if len(members) > 1:
             last = self._used - 1
             yield Option(
                 names,
                 True,
-                self._right[1],
+                self._correct[1],
                 float(ms[last].mean()),
                 float(multiply_adds[last].mean()),
             )

@@ -83,11 +83,11 @@ def _finite(text: str) -> float:
     return number
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """A value as an error shows it: cut where it is long.
 
     Example:
-        >>> shown({"a": None})
+        >>> short_repr({"a": None})
         "{'a': None}"
     """
     text = _REPR.repr(value)
@@ -102,7 +102,7 @@ def wrong(value: object, expected: str, *path: str | int) -> marshmallow.Validat
         expected: What was expected, in words.
         path: Keys and positions that lead from the record to the part; none is the record.
     """
-    message: Any = [f"is {shown(value)}; expected {expected}"]
+    message: Any = [f"is {short_repr(value)}; expected {expected}"]
     for key in reversed(path):
         message = {key: message}
     return marshmallow.ValidationError(message)
@@ -379,5 +379,5 @@ def first_problem(messages: Any) -> tuple[str, str]:
         key, messages = next(iter(messages.items()))
         if key != marshmallow.exceptions.SCHEMA:  # the object as a whole
             is_plain = isinstance(key, str) and key.isidentifier() and len(key) <= LONGEST
-            path += f".{key}" if is_plain else f"[{shown(key)}]"
+            path += f".{key}" if is_plain else f"[{short_repr(key)}]"
     return path, messages[0]

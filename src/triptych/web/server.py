@@ -107,16 +107,16 @@ def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool
 
 def _watch(studio: Studio, say: Notify) -> None:
     """Follow what lies on disk: committees that are trained again or removed meanwhile."""
-    said = ""
+    reported = ""
     while True:
         gevent.sleep(REFRESH_S)
         try:
             _result(studio.loading.submit(studio.registry.refresh))
-            said = ""
+            reported = ""
         except errors.TriptychError as error:
-            if error.message != said:  # a disk that is gone is gone for longer than one look
+            if error.message != reported:  # a disk that is gone is gone for longer than one look
                 say(error.message)
-            said = error.message
+            reported = error.message
         except Exception:  # whatever one bundle is like, those that come later are noticed
             logs.logger.exception("Looking for new bundles failed; it is tried again")
 

@@ -140,17 +140,17 @@ def _one_image(request: flask.Request) -> bytes:
         ) from None
 
 
-def read_json(request: flask.Request, read: Callable[[bytes], T]) -> T:
-    """Read a body of JSON, beside the loop if it is large.
+def read_json(request: flask.Request, parse: Callable[[bytes], T]) -> T:
+    """Parse a JSON body, in a worker thread if it is large.
 
     Args:
         request: The request.
-        read: Reads its body; has no request at hand.
+        parse: Parses its body, without access to the request.
     """
     data = body(request)
     if len(data) <= web_body.LARGE_BYTES:
-        return read(data)
-    return context.current().do(lambda: read(data))
+        return parse(data)
+    return context.current().do(lambda: parse(data))
 
 
 def check_count(count: int, *, most: int) -> None:

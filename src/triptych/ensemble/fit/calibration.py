@@ -19,29 +19,29 @@ FLOOR = 1e-12
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 
 
-def negative_log_likelihood(probs: Probs, truth: Labels) -> float:
+def negative_log_likelihood(probs: Probs, targets: Labels) -> float:
     """The mean of ``-log`` of the true class's probability, in nats; 0 is perfect.
 
     Args:
         probs: Shape (N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
 
     Example:
         >>> round(negative_log_likelihood(np.array([[0.5, 0.5]]), np.array([0])), 3)
         0.693
     """
-    true_class = probs[np.arange(len(truth)), truth].astype(np.float64)
+    true_class = probs[np.arange(len(targets)), targets].astype(np.float64)
     return float(-np.log(np.maximum(true_class, FLOOR)).mean())
 
 
 def fit_temperature(
-    probs: Probs, truth: Labels, *, unlabelled: float = 0.0, prior_photos: float = 0.0
+    probs: Probs, targets: Labels, *, unlabelled: float = 0.0, prior_photos: float = 0.0
 ) -> float:
     """Fit the temperature that makes probabilities most likely (temperature scaling).
 
     Args:
         probs: Out-of-fold probabilities, shape (N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
         unlabelled: Counts as so many more photos of unknown class. With few photos, all of
             them right, any other fit would end in certainty.
         prior_photos: Weight of a prior for the temperature 1, in photos. With few photos the
@@ -55,12 +55,12 @@ def fit_temperature(
     """
     from scipy import optimize
 
-    if not len(truth):
+    if not len(targets):
         return 1.0
     # As `rules.temper`, without its costs at every step.
     logits = np.log(np.maximum(probs, np.finfo(np.float32).tiny))  # (N, C)
     logits -= logits.max(axis=1, keepdims=True)
-    true_class = logits[np.arange(len(truth)), truth]
+    true_class = logits[np.arange(len(targets)), targets]
 
     def mean_log(logs: Probs) -> float:
         return float(np.maximum(logs, math.log(FLOOR)).mean(dtype=np.float64))
@@ -71,7 +71,7 @@ def fit_temperature(
         labelled_loss = -mean_log(true_class / math.exp(log_t) - norm)
         unlabelled_loss = -mean_log(tempered - norm[:, None]) if unlabelled else 0
         return labelled_loss + (unlabelled * unlabelled_loss + prior_photos * log_t**2 / 2) / len(
-            truth
+            targets
         )
 
     bounds = (math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE))
@@ -79,7 +79,7 @@ def fit_temperature(
     return math.exp(best.x) if best.fun < loss(0.0) else 1.0
 
 
-def sure_threshold(probs: Probs, truth: Labels, *, precision: float) -> float:
+def sure_threshold(probs: Probs, targets: Labels, *, precision: float) -> float:
     """Find the least top probability whose answers are right as often as promised.
 
     The promise is for new photos, not for these: if the real share of right answers were below
@@ -89,7 +89,7 @@ def sure_threshold(probs: Probs, truth: Labels, *, precision: float) -> float:
 
     Args:
         probs: Calibrated answers to photos that were not used for fitting, shape (N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
         precision: The promised share, in (0, 1).
 
     Returns:
@@ -99,13 +99,13 @@ def sure_threshold(probs: Probs, truth: Labels, *, precision: float) -> float:
     Case of the Binomial", 1934.
 
     Example:
-        >>> probs, truth = np.tile([0.8, 0.2], (59, 1)), np.zeros(59, int)
-        >>> [sure_threshold(probs, truth, precision=share) for share in (0.95, 0.96)]
+        >>> probs, targets = np.tile([0.8, 0.2], (59, 1)), np.zeros(59, int)
+        >>> [sure_threshold(probs, targets, precision=share) for share in (0.95, 0.96)]
         [0.8, 2.0]
     """
     top = probs.max(axis=1)
     order = np.argsort(-top, kind="stable")
-    top, correct = top[order], (probs.argmax(axis=1) == truth)[order]
+    top, correct = top[order], (probs.argmax(axis=1) == targets)[order]
     reached = clopper_pearson_lower(np.cumsum(correct), np.arange(1, len(top) + 1)) >= precision
     # Equal probabilities are all in or all out: a cut lies behind the last of them.
     reached[:-1] &= top[1:] < top[:-1]

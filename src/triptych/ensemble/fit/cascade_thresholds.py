@@ -60,24 +60,24 @@ class Plan:
 
 
 def thresholds(
-    prefixes: Sequence[Probs], truth: Labels, costs: Sequence[float], *, tolerance: float
+    prefixes: Sequence[Probs], targets: Labels, costs: Sequence[float], *, tolerance: float
 ) -> list[float]:
     """The cheapest thresholds that lose at most ``tolerance`` against the whole committee.
 
     Args:
         prefixes: For each stage, the calibrated combined answers after it, each of shape (N, C);
             the last are the whole committee's.
-        truth: Shape (N,).
+        targets: Shape (N,).
         costs: Of each stage, in any unit.
         tolerance: The share of right answers that may be lost, such as 0.001.
 
     Returns:
         One per stage, `cascade.NEVER` where it must not stop, as for the last.
     """
-    committee, count = prefixes[-1], len(truth)
+    committee, count = prefixes[-1], len(targets)
     if count < FEWEST:
         return [NEVER] * len(prefixes)
-    losses = [_losses(probs, committee, truth) for probs in prefixes[:-1]]
+    losses = [_losses(probs, committee, targets) for probs in prefixes[:-1]]
     case = Case(
         tops=np.array([probs.max(axis=1) for probs in prefixes[:-1]]),
         losses=np.array(losses).reshape(-1, 2, count).swapaxes(0, 1),
@@ -89,16 +89,16 @@ def thresholds(
     return [*min(plans, key=lambda plan: plan.cost).thresholds, NEVER]
 
 
-def _losses(probs: Probs, committee: Probs, truth: Labels) -> list[Probs]:
+def _losses(probs: Probs, committee: Probs, targets: Labels) -> list[Probs]:
     """The right answers lost against the whole committee, expected and counted, each shape (N,).
 
     Counts of few photos vary too much, and expectations are too small where the committee is
     overconfident, so both have to stay below the limit; docs/doubt.md has the measurements.
     """
     answers, committee_answers = probs.argmax(axis=1), committee.argmax(axis=1)
-    rows = np.arange(len(truth))
+    rows = np.arange(len(targets))
     expected = committee[rows, committee_answers] - committee[rows, answers]
-    return [expected, (committee_answers == truth).astype(float) - (answers == truth)]
+    return [expected, (committee_answers == targets).astype(float) - (answers == targets)]
 
 
 def _plans(case: Case, still: Indices, plan: Plan) -> Iterator[Plan]:

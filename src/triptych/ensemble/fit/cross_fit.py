@@ -25,7 +25,7 @@ class CrossFit:
     """Answers to N photos, each by a committee that was fitted on the other folds.
 
     Args:
-        truth: Shape (N,).
+        targets: Shape (N,).
         folds: Index in ``fold_params`` of what answered each photo, shape (N,).
         fold_params: What was fitted without each fold.
         members: The members' calibrated answers, shape (M, N, C).
@@ -33,7 +33,7 @@ class CrossFit:
         used: How many stages of the cascade each photo took, shape (N,).
     """
 
-    truth: Labels
+    targets: Labels
     folds: Indices
     fold_params: tuple[EnsembleParams, ...]
     members: Probs
@@ -43,7 +43,7 @@ class CrossFit:
 
 def cross_fit(
     probs: Probs,
-    truth: Labels,
+    targets: Labels,
     costs: Sequence[float],
     folds: npt.NDArray[np.integer[Any]],
     **settings: Any,
@@ -52,7 +52,7 @@ def cross_fit(
 
     Args:
         probs: The members' raw out-of-fold probabilities, shape (M, N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
         costs: As for `fit`.
         folds: Each photo's fold, from 0, at least 2 of them; shape (N,).
         settings: As for `fit`: ``weights``, ``tolerance``, ``precision``.
@@ -67,17 +67,17 @@ def cross_fit(
         ((100, 2), 5)
     """
     names, fold_of = np.unique(folds, return_inverse=True)
-    if folds.shape != truth.shape or len(names) < 2 or names[0] < 0:
+    if folds.shape != targets.shape or len(names) < 2 or names[0] < 0:
         raise errors.SettingError(
-            f"Got folds {names.tolist()} for {len(folds)} of {len(truth)} photos; expected a "
+            f"Got folds {names.tolist()} for {len(folds)} of {len(targets)} photos; expected a "
             "fold from 0 for each photo, and at least 2 of them."
         )
     members = np.empty_like(probs)
     joined = {rule: np.empty_like(probs[0]) for rule in RULES}
-    used, fold_params = np.zeros(len(truth), np.intp), []
+    used, fold_params = np.zeros(len(targets), np.intp), []
     for fold in range(len(names)):
         rest, held_out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
-        params = fit(probs[:, rest], truth[rest], costs, **settings)
+        params = fit(probs[:, rest], targets[rest], costs, **settings)
         fold_params.append(params)
         raw = probs[:, held_out]
         members[:, held_out] = [params.calibrate(member, row) for member, row in enumerate(raw)]
@@ -88,4 +88,4 @@ def cross_fit(
             len(held_out),
         )
         joined[CASCADE][held_out], used[held_out] = answers.joined, answers.used
-    return CrossFit(truth, fold_of, tuple(fold_params), members, joined, used)
+    return CrossFit(targets, fold_of, tuple(fold_params), members, joined, used)

@@ -30,7 +30,7 @@ MAX_PROBS = 4_000_000
 
 def fit(
     probs: Probs,
-    truth: Labels,
+    targets: Labels,
     costs: Sequence[float],
     *,
     weights: Sequence[float] | None = None,
@@ -45,7 +45,7 @@ def fit(
 
     Args:
         probs: The members' raw out-of-fold probabilities, shape (M, N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
         costs: Cost of running each member, in any unit, such as multiply-adds; length M.
         weights: Weights of the members for ``"weighted"`` and the cascade, length M; chosen from
             the photos for ``None``.
@@ -65,50 +65,50 @@ def fit(
         >>> params.weights, params.stages[0].threshold < 1
         ((0.5, 0.5), True)
     """
-    _check(probs, truth, costs, tolerance=tolerance, precision=precision)
+    _check(probs, targets, costs, tolerance=tolerance, precision=precision)
     step = max(1, -(-probs[0].size // MAX_PROBS))
-    probs, truth = probs[:, ::step], truth[::step]
-    temperatures = [fit_temperature(raw, truth, prior_photos=PRIOR_PHOTOS) for raw in probs]
+    probs, targets = probs[:, ::step], targets[::step]
+    temperatures = [fit_temperature(raw, targets, prior_photos=PRIOR_PHOTOS) for raw in probs]
     pairs = zip(probs, temperatures, strict=True)
     calibrated = np.stack([ensemble_rules.temper(*pair) for pair in pairs])
-    weights = choose_weights(calibrated, truth) if weights is None else weights
-    stages = _stages(calibrated, truth, costs, weights=weights, tolerance=tolerance)
+    weights = choose_weights(calibrated, targets) if weights is None else weights
+    stages = _stages(calibrated, targets, costs, weights=weights, tolerance=tolerance)
     rules: dict[str, RuleParams] = {}
     for name, rule in RULES.items():
         if rule.in_stages:
             temperature = 1.0  # its stages have their own
             joined = cascade.run(
                 lambda member, which: calibrated[member, which],
-                len(truth),
+                len(targets),
                 stages=stages,
                 weights=weights,
             ).joined
         else:
             joined = rule.function(calibrated, weights)
-            temperature = fit_temperature(joined, truth, prior_photos=PRIOR_PHOTOS)
+            temperature = fit_temperature(joined, targets, prior_photos=PRIOR_PHOTOS)
             joined = ensemble_rules.temper(joined, temperature)
         rules[name] = RuleParams(
             temperature=temperature,
-            sure=sure_threshold(joined, truth, precision=precision),
-            quantiles=conformal.quantiles(conformal.scores(joined, truth.astype(np.intp))),
+            sure=sure_threshold(joined, targets, precision=precision),
+            quantiles=conformal.quantiles(conformal.scores(joined, targets.astype(np.intp))),
         )
     return EnsembleParams(
         temperatures=tuple(temperatures),
         weights=tuple(float(weight) for weight in weights),
         stages=tuple(stages),
         rules=rules,
-        provenance={"photos": len(truth), "tolerance": tolerance, "precision": precision},
+        provenance={"photos": len(targets), "tolerance": tolerance, "precision": precision},
     )
 
 
 def fit_and_prune(
-    probs: Probs, truth: Labels, costs: Sequence[float]
+    probs: Probs, targets: Labels, costs: Sequence[float]
 ) -> tuple[list[float], EnsembleParams]:
     """Choose weights for candidates, and fit the committee of those whose weight is not 0.
 
     Args:
         probs: The candidates' raw out-of-fold probabilities, shape (M, N, C).
-        truth: Shape (N,); where N is 0 all candidates stay, and nothing is fitted.
+        targets: Shape (N,); where N is 0 all candidates stay, and nothing is fitted.
         costs: Cost of running each; length M.
 
     Returns:
@@ -120,21 +120,21 @@ def fit_and_prune(
         >>> weights, params.weights
         ([1.0, 0.0], (1.0,))
     """
-    if not len(truth):
+    if not len(targets):
         equal = [1 / len(probs)] * len(probs)
         return equal, ensemble_params.unfitted(equal, costs)
-    params = fit(probs, truth, costs)
+    params = fit(probs, targets, costs)
     weights = list(params.weights)
     nonzero = [member for member, weight in enumerate(weights) if weight]
     if len(nonzero) < len(weights):
         kept_weights, kept_costs = [weights[m] for m in nonzero], [costs[m] for m in nonzero]
-        params = fit(probs[nonzero], truth, kept_costs, weights=kept_weights)
+        params = fit(probs[nonzero], targets, kept_costs, weights=kept_weights)
     return weights, params
 
 
 def _stages(
     calibrated: Probs,
-    truth: Labels,
+    targets: Labels,
     costs: Sequence[float],
     *,
     weights: Sequence[float],
@@ -147,23 +147,23 @@ def _stages(
     for count in range(1, len(order) + 1):
         first = order[:count]
         joined = ensemble_rules.weighted(calibrated[first], [weights[m] for m in first])
-        temperatures.append(fit_temperature(joined, truth, prior_photos=PRIOR_PHOTOS))
+        temperatures.append(fit_temperature(joined, targets, prior_photos=PRIOR_PHOTOS))
         prefixes.append(ensemble_rules.temper(joined, temperatures[-1]))
     thresholds = cascade_thresholds.thresholds(
-        prefixes, truth, [costs[member] for member in order], tolerance=tolerance
+        prefixes, targets, [costs[member] for member in order], tolerance=tolerance
     )
     return [Stage(*stage) for stage in zip(order, thresholds, temperatures, strict=True)]
 
 
 def _check(
-    probs: Probs, truth: Labels, costs: Sequence[float], *, tolerance: float, precision: float
+    probs: Probs, targets: Labels, costs: Sequence[float], *, tolerance: float, precision: float
 ) -> None:
-    if probs.ndim != 3 or truth.shape != probs.shape[1:2] or len(costs) != len(probs):
+    if probs.ndim != 3 or targets.shape != probs.shape[1:2] or len(costs) != len(probs):
         raise errors.SettingError(
-            f"Got probs of shape {probs.shape}, truth of shape {truth.shape} and {len(costs)} "
+            f"Got probs of shape {probs.shape}, targets of shape {targets.shape} and {len(costs)} "
             "costs; expected (members, photos, classes), (photos,) and one cost per member."
         )
-    if not len(truth):
+    if not len(targets):
         raise errors.SettingError("Got no photos to fit on; expected at least one.")
     if not (tolerance >= 0 and 0 < precision < 1):
         raise errors.SettingError(

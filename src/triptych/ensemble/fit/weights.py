@@ -19,7 +19,7 @@ BEYOND_CHANCE = 1.645
 
 
 def fit_weights(
-    probs: Probs, truth: Labels, *, prior: float = 0.0, steps: int = 200
+    probs: Probs, targets: Labels, *, prior: float = 0.0, steps: int = 200
 ) -> list[float]:
     """Fit weights, summing to 1, that make the weighted mean most likely.
 
@@ -28,7 +28,7 @@ def fit_weights(
 
     Args:
         probs: Calibrated out-of-fold probabilities, shape (M, N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
         prior: Counts as so many more photos for each member; keeps the weights near equal where
             there are few photos.
         steps: Number of steps.
@@ -36,16 +36,16 @@ def fit_weights(
     Source: Dempster, Laird and Rubin, "Maximum Likelihood from Incomplete Data via the EM
     Algorithm", 1977.
     """
-    likelihoods = np.maximum(probs[:, np.arange(len(truth)), truth], FLOOR)  # (M, N)
+    likelihoods = np.maximum(probs[:, np.arange(len(targets)), targets], FLOOR)  # (M, N)
     weights = np.full(len(probs), 1 / len(probs))
-    for _ in range(steps if len(truth) else 0):
+    for _ in range(steps if len(targets) else 0):
         shares = weights[:, None] * likelihoods
         counts = (shares / shares.sum(axis=0)).sum(axis=1) + prior
         weights = counts / counts.sum()
     return [float(weight) for weight in weights]
 
 
-def choose_weights(probs: Probs, truth: Labels, *, least: float = 0.05) -> list[float]:
+def choose_weights(probs: Probs, targets: Labels, *, least: float = 0.05) -> list[float]:
     """Choose weights with which the committee does not lose to its best member.
 
     These are the fitted ones, unless a member alone is right on more photos by more than chance:
@@ -53,7 +53,7 @@ def choose_weights(probs: Probs, truth: Labels, *, least: float = 0.05) -> list[
 
     Args:
         probs: Calibrated out-of-fold probabilities, shape (M, N, C).
-        truth: Shape (N,).
+        targets: Shape (N,).
         least: Members with a smaller fitted weight are dropped (weight 0).
 
     Returns:
@@ -68,13 +68,13 @@ def choose_weights(probs: Probs, truth: Labels, *, least: float = 0.05) -> list[
         >>> choose_weights(np.stack([good, bad]), np.zeros(200, int))
         [1.0, 0.0]
     """
-    fitted = np.array(fit_weights(probs, truth, prior=PRIOR))
+    fitted = np.array(fit_weights(probs, targets, prior=PRIOR))
     thresholded = np.where(fitted < least, 0, fitted)
     best, alone = thresholded / thresholded.sum(), np.eye(len(probs))
 
     def is_correct(weights: Probs) -> Mask:
         joined = rules.weighted(probs, list(weights))
-        return np.asarray(joined.argmax(axis=1) == truth)
+        return np.asarray(joined.argmax(axis=1) == targets)
 
     while better := [
         weights for weights in alone if is_better(is_correct(weights), is_correct(best))

@@ -94,7 +94,7 @@ class Jobs:
             ) from None
         self._jobs.interrupt(DIED)
         # Remove what jobs of projects that are gone have left.
-        numbers = self._jobs.known()
+        numbers = self._jobs.numbers()
         for path in self._folder.iterdir():
             if path.name.isdecimal() and int(path.name) not in numbers:
                 shutil.rmtree(path, ignore_errors=True)

@@ -145,7 +145,7 @@ class JobTable:
             rows = db.execute(f"{_QUERY} WHERE job.project = ? ORDER BY job.id DESC", (number,))
             return [_job(row) for row in rows]
 
-    def known(self) -> set[int]:
+    def numbers(self) -> set[int]:
         """The numbers of all jobs."""
         with self._database.reading() as db:
             return {number for (number,) in db.execute("SELECT id FROM job")}

@@ -19,11 +19,11 @@ class VersionAccuracy:
     """How one of two versions did on the photos that are compared.
 
     Args:
-        right: How many it had right.
+        correct: How many it predicted correctly.
         interval: Of their share, 95 %.
     """
 
-    right: int
+    correct: int
     interval: tuple[float, float]
 
 
@@ -111,7 +111,7 @@ def _positions(review: Review, held_out_only: bool) -> dict[str, int]:
     """Where the photos that count are among the answers of a version."""
     if review.predictions is None:
         return {}
-    counts = review.predictions.held | (not held_out_only)
+    counts = review.predictions.held_out | (not held_out_only)
     return {review.digests[position]: int(position) for position in np.nonzero(counts)[0]}
 
 

@@ -30,7 +30,7 @@ class ReviewedPhoto:
     Args:
         digest: SHA-256 of its bytes, in hex.
         name: What people call it.
-        truth: Its class when the committee was trained.
+        label: Its class when the committee was trained.
         answer: The predicted class.
         prob: Its probability, in [0, 1].
         photo: The photo as it is in the project today; ``None`` where it is there no more.
@@ -38,7 +38,7 @@ class ReviewedPhoto:
 
     digest: str
     name: str
-    truth: str
+    label: str
     answer: str
     prob: float
     photo: projects.ProjectPhoto | None
@@ -103,7 +103,7 @@ class Review:
         free = {each.id: each for each in self.project.classes if each.name not in self.labels}
         homes: list[Counter[int | None]] = [Counter() for _ in self.labels]
         if self.predictions is not None:
-            for digest, label in zip(self.digests, self.predictions.truth, strict=True):
+            for digest, label in zip(self.digests, self.predictions.targets, strict=True):
                 if photo := self.photos.get(digest):
                     homes[label][photo.class_id] += 1
         classes = []
@@ -113,12 +113,12 @@ class Review:
         return tuple(classes)
 
     def cell(
-        self, truth: str | None, answer: str | None, *, held_out_only: bool = True
+        self, label: str | None, answer: str | None, *, held_out_only: bool = True
     ) -> list[ReviewedPhoto]:
         """The photos behind a cell of the confusion matrix, the surest answers first.
 
         Args:
-            truth: The class they had; ``None`` for any.
+            label: The class they had; ``None`` for any.
             answer: The class that was answered; ``None`` for any.
             held_out_only: Whether only the held-out photos count, or also the training photos,
                 each predicted out of fold.
@@ -129,10 +129,10 @@ class Review:
         if self.predictions is None:
             return []
         predicted = self.predictions.probs.argmax(axis=1)
-        mask = self.predictions.held | (not held_out_only)
-        for name, labels in ((truth, self.predictions.truth), (answer, predicted)):
+        mask = self.predictions.held_out | (not held_out_only)
+        for name, indices in ((label, self.predictions.targets), (answer, predicted)):
             if name is not None:
-                mask = mask & (labels == self._index(name))
+                mask = mask & (indices == self._index(name))
         (rows,) = np.nonzero(mask)
         surest = np.argsort(-self.predictions.probs[rows].max(axis=1), kind="stable")
         return self.photos_at(rows[surest])
@@ -148,11 +148,11 @@ class Review:
         """The wrong answers of the evaluation that were given with the highest probability."""
         if self.predictions is None:
             return []
-        (rows,) = np.nonzero(self.predictions.held)
+        (rows,) = np.nonzero(self.predictions.held_out)
         if not len(rows):
             return []
-        probs, truth = self.predictions.probs[rows], self.predictions.truth[rows]
-        return self.photos_at(rows[metrics.most_confident_mistakes(probs, truth, most)])
+        probs, targets = self.predictions.probs[rows], self.predictions.targets[rows]
+        return self.photos_at(rows[metrics.most_confident_mistakes(probs, targets, most)])
 
     def label_issues(self) -> list[PhotoIssue]:
         """Photos whose label may be wrong, the likeliest first.
@@ -188,7 +188,7 @@ class Review:
                 ReviewedPhoto(
                     digest=digest,
                     name=photo.name if photo else str(self.predictions.sources[position]),
-                    truth=self.labels[int(self.predictions.truth[position])],
+                    label=self.labels[int(self.predictions.targets[position])],
                     answer=self.labels[int(row.argmax())],
                     prob=float(row.max()),
                     photo=photo,
@@ -208,7 +208,7 @@ class Review:
         suggestion = advice.advise(
             self.labels,
             self.predictions.probs,
-            self.predictions.truth,
+            self.predictions.targets,
             self.metrics.get("learning_curve", ()),
         )
         return suggestion.message if suggestion else None
@@ -225,7 +225,7 @@ class Review:
         ids = [each.id if each else None for each in self.current_classes]
         trained = {
             digest: ids[int(label)]
-            for digest, label in zip(self.digests, self.predictions.truth, strict=True)
+            for digest, label in zip(self.digests, self.predictions.targets, strict=True)
         }
         now = {
             digest: photo.class_id

@@ -27,7 +27,7 @@ class FinetuneAdvice:
     reason: str
 
 
-def advise(probs: Array, truth: Array, *, held_out: int) -> FinetuneAdvice:
+def advise(probs: Array, targets: Array, *, held_out: int) -> FinetuneAdvice:
     """Say whether fine-tuning would probably pay, without any further work.
 
     It would where so many photos can be held out that a better network can be told from a lucky
@@ -37,15 +37,15 @@ def advise(probs: Array, truth: Array, *, held_out: int) -> FinetuneAdvice:
 
     Args:
         probs: Out-of-fold probabilities of the committee with frozen backbones, shape (N, C).
-        truth: Labels, shape (N,).
+        targets: Labels, shape (N,).
         held_out: How many photos would be held out.
 
     Example:
         >>> import numpy as np
-        >>> truth = np.arange(200) % 2
-        >>> advise(np.eye(2)[truth], truth, held_out=40).pays
+        >>> targets = np.arange(200) % 2
+        >>> advise(np.eye(2)[targets], targets, held_out=40).pays
         False
-        >>> advise(np.eye(2)[np.zeros(200, int)], truth, held_out=40).reason[:43]
+        >>> advise(np.eye(2)[np.zeros(200, int)], targets, held_out=40).reason[:43]
         'without it 100 of 200 photos (50.0 %) are p'
 
     Sources: Kornblith, Shlens, Le, "Do Better ImageNet Models Transfer Better?", 2019 (what tuning
@@ -59,7 +59,7 @@ def advise(probs: Array, truth: Array, *, held_out: int) -> FinetuneAdvice:
             f"{formatting.counted(held_out, 'photo')} could be held out to measure what it gains, "
             f"and {decisions.FEWEST_HELD_OUT} or more are needed",
         )
-    photos, wrong = len(truth), int((probs.argmax(axis=1) != truth).sum())
+    photos, wrong = len(targets), int((probs.argmax(axis=1) != targets).sum())
     share = f"{wrong:,} of {photos:,} photos ({formatting.percent(wrong / photos)})"
     if wilson(wrong, photos)[0] <= LEAST_WRONG:
         few = f"only {share} are predicted wrongly" if wrong else "no photo is predicted wrongly"

@@ -88,7 +88,7 @@ def improve(
         errors.SettingError: There are too few photos to hold some out.
         errors.EngineError: Training failed.
     """
-    held_out = decisions.held_out_fold(features.folds, features.train_truth)
+    held_out = decisions.held_out_fold(features.folds, features.train_targets)
     files.sweep(options.home / STATES, life_s=STATE_LIFE_S)
     finetuner = MemberFinetuner(
         folder, features, held_out, options, config, converter, finetune_config
@@ -120,7 +120,7 @@ def improve(
                 members[index], train[index], val[index] = result.member, result.train, result.val
     reports = [each.report for each in finetuned]
     if any(report.kept for report in reports):
-        committee = _refitted(members, selected, features.train_truth, held_out)
+        committee = _refitted(members, selected, features.train_targets, held_out)
         features = dataclasses.replace(features, train=train, val=val)
         for member in members:
             if not member.weight:
@@ -131,13 +131,13 @@ def improve(
 
 
 def _refitted(
-    members: list[TrainedMember], selected: list[int], truth: Array, held_out: Array
+    members: list[TrainedMember], selected: list[int], targets: Array, held_out: Array
 ) -> TrainedCommittee:
     """Fit the committee on the held-out photos, which no member was trained on."""
     refitted = committees.fit_committee(
         [members[index] for index in selected],
         [members[index].fit.out_of_fold[held_out] for index in selected],
-        truth[held_out],
+        targets[held_out],
     )
     for index, member in zip(selected, refitted.members, strict=True):
         members[index] = member

@@ -32,7 +32,7 @@ LOSS_MARGIN = 0.01
 SIZE_STEP_PX = 32
 
 
-def held_out_fold(folds: Array, truth: Array) -> Array:
+def held_out_fold(folds: Array, targets: Array) -> Array:
     """Which training photos fine-tuning holds out, bool, shape (N,).
 
     They are those of the last fold, or some of each class where it has more than are needed: what
@@ -40,7 +40,7 @@ def held_out_fold(folds: Array, truth: Array) -> Array:
 
     Args:
         folds: Fold of each photo, shape (N,); negative for one that is never held out.
-        truth: Labels, shape (N,).
+        targets: Labels, shape (N,).
 
     Raises:
         errors.SettingError: There are too few of them.
@@ -61,14 +61,14 @@ def held_out_fold(folds: Array, truth: Array) -> Array:
         )
     share = min(1.0, ENOUGH_HELD_OUT / len(fold))
     held_out = np.zeros(len(folds), bool)
-    for label in np.unique(truth[fold]):
-        of_class = fold[truth[fold] == label]
+    for label in np.unique(targets[fold]):
+        of_class = fold[targets[fold] == label]
         held_out[of_class[: max(1, round(share * len(of_class)))]] = True
     return held_out
 
 
 def better_head(
-    fitted: CrossFittedHead, trained: Head, features: Array, truth: Array, held_out: Array
+    fitted: CrossFittedHead, trained: Head, features: Array, targets: Array, held_out: Array
 ) -> CrossFittedHead:
     """Of two heads of a tuned network the fitted one, unless the other is better by paired tests.
 
@@ -76,18 +76,18 @@ def better_head(
         fitted: Fitted to the features of all photos, with predictions out of fold.
         trained: Trained together with the network.
         features: Of the training photos, shape (N, F).
-        truth: Labels, shape (N,).
+        targets: Labels, shape (N,).
         held_out: Which of the photos nothing was trained on, bool, shape (N,).
     """
     probs = trained.probs(features[held_out])
-    if not is_better(probs, fitted.out_of_fold[held_out], truth[held_out]):
+    if not is_better(probs, fitted.out_of_fold[held_out], targets[held_out]):
         return fitted
     out_of_fold = np.full_like(fitted.out_of_fold, 1 / fitted.out_of_fold.shape[1])
     out_of_fold[held_out] = probs
     return CrossFittedHead(trained, out_of_fold)
 
 
-def is_better(tuned: Array, frozen: Array, truth: Array) -> bool:
+def is_better(tuned: Array, frozen: Array, targets: Array) -> bool:
     """Whether a fine-tuned member may replace the frozen one, or a head another, by paired tests.
 
     Its loss must be lower by more than a standard error of the difference, and McNemar's exact
@@ -96,21 +96,21 @@ def is_better(tuned: Array, frozen: Array, truth: Array) -> bool:
     Args:
         tuned: Its probabilities for the held-out photos, shape (N, C).
         frozen: Those of the frozen member, shape (N, C).
-        truth: Labels, shape (N,).
+        targets: Labels, shape (N,).
 
     Source: Dietterich, "Approximate Statistical Tests for Comparing Supervised Classification
     Learning Algorithms", 1998.
     """
-    gains = losses.nll(frozen, truth) - losses.nll(tuned, truth)
-    standard_error = gains.std(ddof=1) / np.sqrt(len(truth))
-    right, right_before = (probs.argmax(axis=1) == truth for probs in (tuned, frozen))
-    won, lost = int((right & ~right_before).sum()), int((right_before & ~right).sum())
+    gains = losses.nll(frozen, targets) - losses.nll(tuned, targets)
+    standard_error = gains.std(ddof=1) / np.sqrt(len(targets))
+    correct, correct_before = (probs.argmax(axis=1) == targets for probs in (tuned, frozen))
+    won, lost = int((correct & ~correct_before).sum()), int((correct_before & ~correct).sum())
     # The chance that a fair coin decides so many of the photos on which they differ against it.
     chance = sum(math.comb(won + lost, count) for count in range(won + 1)) / 2 ** (won + lost)
     return bool(gains.mean() > STANDARD_ERRORS * standard_error and chance > SIGNIFICANCE)
 
 
-def keeps_class(changed: Array, plain: Array, truth: Array) -> bool:
+def keeps_class(changed: Array, plain: Array, targets: Array) -> bool:
     """Whether photos still show their class after a change, by predictions for both.
 
     Hardly any that was right may be wrong, and their loss may hardly rise.
@@ -118,17 +118,17 @@ def keeps_class(changed: Array, plain: Array, truth: Array) -> bool:
     Args:
         changed: Probabilities for the changed photos, shape (N, C), out of fold.
         plain: Those for the photos as they are, shape (N, C).
-        truth: Labels, shape (N,).
+        targets: Labels, shape (N,).
 
     Example:
-        >>> plain, truth = np.full((50, 2), [0.9, 0.1]), np.zeros(50, int)
-        >>> keeps_class(plain, plain, truth), keeps_class(1 - plain, plain, truth)
+        >>> plain, targets = np.full((50, 2), [0.9, 0.1]), np.zeros(50, int)
+        >>> keeps_class(plain, plain, targets), keeps_class(1 - plain, plain, targets)
         (True, False)
     """
-    right, right_before = (probs.argmax(axis=1) == truth for probs in (changed, plain))
-    loss, loss_before = (fit.negative_log_likelihood(probs, truth) for probs in (changed, plain))
-    may_be_lost = max(1, int(LOST_SHARE * right_before.sum()))
-    lost = int((right_before & ~right).sum())
+    correct, correct_before = (probs.argmax(axis=1) == targets for probs in (changed, plain))
+    loss, loss_before = (fit.negative_log_likelihood(probs, targets) for probs in (changed, plain))
+    may_be_lost = max(1, int(LOST_SHARE * correct_before.sum()))
+    lost = int((correct_before & ~correct).sum())
     return bool(lost <= may_be_lost and loss <= LOSS_FACTOR * loss_before + LOSS_MARGIN)
 
 

@@ -24,8 +24,8 @@ def score(probs: Array, labels: Array) -> tuple[int, float]:
         >>> score(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]))[0]
         1
     """
-    right = int((probs.argmax(axis=1) == labels).sum())
-    return right, float(nll(probs, labels).mean())
+    correct = int((probs.argmax(axis=1) == labels).sum())
+    return correct, float(nll(probs, labels).mean())
 
 
 def nll(probs: Array, labels: Array) -> Array:

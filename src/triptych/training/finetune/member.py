@@ -111,11 +111,11 @@ class MemberFinetuner:
 
         A tuned network learns from all of them, too; a head of cross-validation has fewer.
         """
-        held_out, truth = self.held_out, self.features.train_truth
+        held_out, targets = self.held_out, self.features.train_targets
         head = heads.refit(
             member.fit.head,
             features[~held_out],
-            truth[~held_out],
+            targets[~held_out],
             classes=len(self.features.classes),
             seed=self.config.seed,
         )
@@ -140,11 +140,11 @@ class MemberFinetuner:
             extract.FeatureStore(self.options.home / "features.sqlite"),
             compute=self.config.compute,
         )
-        plain, truth = head.probs(features[sample]), self.features.train_truth[sample]
+        plain, targets = head.probs(features[sample]), self.features.train_targets[sample]
         return tuple(
             view
             for view, array in zip(augment.RANDOM, changed, strict=True)
-            if decisions.keeps_class(head.probs(array), plain, truth)
+            if decisions.keeps_class(head.probs(array), plain, targets)
         )
 
     def features_s(self, member: TrainedMember) -> float:
@@ -212,7 +212,7 @@ class MemberFinetuner:
         progress = _ProgressListener(member.name, self.config, self.options)
         task = self._task(member, augmentations)
         state = Path(task.folder)
-        truth = self.features.train_truth[self.held_out]
+        targets = self.features.train_targets[self.held_out]
         with files.file_lock(state.with_suffix(".lock")):
             self._write_inputs(task, state, np.flatnonzero(~self.held_out))
             plan = functools.partial(planner.plan, member.name) if planner else None
@@ -226,7 +226,7 @@ class MemberFinetuner:
             if (state / files_of.TUNED).exists():
                 tuned, train, val = self._with_new_head(member, state)
             kept = tuned is not member and decisions.is_better(
-                tuned.fit.out_of_fold[self.held_out], member.fit.out_of_fold[self.held_out], truth
+                tuned.fit.out_of_fold[self.held_out], member.fit.out_of_fold[self.held_out], targets
             )
             if kept:
                 self._replace_model(tuned, state)
@@ -276,7 +276,7 @@ class MemberFinetuner:
                 [
                     {**dataclasses.asdict(task), "model": member.name},
                     [weights.stat().st_size, weights.stat().st_mtime_ns],
-                    self.features.train_truth.tolist(),
+                    self.features.train_targets.tolist(),
                     self.held_out.tolist(),
                     [metadata.version(name) for name in ("triptych", "keras")],
                     self.config.budget_s,
@@ -300,7 +300,7 @@ class MemberFinetuner:
         if (state / files_of.LABELS).exists():
             return
         state.mkdir(parents=True, exist_ok=True)
-        truth, held_out = self.features.train_truth, self.held_out
+        targets, held_out = self.features.train_targets, self.held_out
         photos = self.features.train_photos
         trained_on = [photos[int(number)] for number in learned]
         evaluated_on = list(itertools.compress(photos, held_out))
@@ -309,7 +309,7 @@ class MemberFinetuner:
         process.write_photos(evaluated_on, network_recipe, state / files_of.INPUTS)
         # Last, so that it is there when the others are.
         with files.atomic_file(state / files_of.LABELS) as scratch:
-            np.savez(scratch, allow_pickle=False, train=truth[learned], holdout=truth[held_out])
+            np.savez(scratch, allow_pickle=False, train=targets[learned], holdout=targets[held_out])
 
     def _extractors(
         self, member: TrainedMember, home: Path, weights: Mapping[str, Path]
@@ -331,7 +331,7 @@ class MemberFinetuner:
             of the validation photos.
         """
         weights = {member.name: state / files_of.TUNED}
-        train, truth = self.features.train_photos, self.features.train_truth
+        train, targets = self.features.train_photos, self.features.train_targets
         (computed,) = extract.extract(
             [*train, *self.features.val_photos],
             self._extractors(member, state, weights),
@@ -343,7 +343,7 @@ class MemberFinetuner:
         fitted = heads.fit(
             member.fit.head.kind,
             computed[: len(train)],
-            truth,
+            targets,
             # One fold: the network was trained on all the others.
             folds=np.where(self.held_out, 0, -1),
             classes=len(self.features.classes),
@@ -353,7 +353,7 @@ class MemberFinetuner:
             fitted,
             Head.read(state / files_of.TRAINED_HEAD),
             computed[: len(train)],
-            truth,
+            targets,
             self.held_out,
         )
         val = computed[len(train) :]
@@ -374,8 +374,8 @@ class MemberFinetuner:
 
     def _metrics(self, member: TrainedMember) -> FinetuneMetrics:
         probs = member.fit.out_of_fold[self.held_out]
-        right, loss = losses.score(probs, self.features.train_truth[self.held_out])
-        right_val = member.val_probs.argmax(axis=1) == self.features.val_truth
+        right, loss = losses.score(probs, self.features.train_targets[self.held_out])
+        right_val = member.val_probs.argmax(axis=1) == self.features.val_targets
         return FinetuneMetrics(right / len(probs), loss, float(right_val.mean()))
 
 

@@ -132,13 +132,15 @@ class _Loop:
         """Fit the head, find the rate and write down epoch 0, unless it is to stop."""
         task, started, photo_recipe = self.task, self.clock(), self.task.recipe_of_epoch(1)
         network.fit_head(model, self.batches, task)
-        right, loss = losses.score(self.held_out.predict(model, photo_recipe), self.held_out.labels)
+        correct, loss = losses.score(
+            self.held_out.predict(model, photo_recipe), self.held_out.labels
+        )
         rate = task.config.rate or range_test.find_rate(
             model, self.batches, photo_recipe, loss, self.stop
         )
         if not self.stop():
             seconds = round(self.clock() - started, 1)
-            epoch = Epoch(0, right, loss, seconds, rate, full_size=task.is_full_size(1))
+            epoch = Epoch(0, correct, loss, seconds, rate, full_size=task.is_full_size(1))
             self.checkpoints.add(epoch, model)
 
     def epochs_s(self, model: Any) -> list[float]:
@@ -207,10 +209,10 @@ class _Loop:
             schedule.end_step()
         trained = self.clock()
         probs = self.held_out.predict(model, photo_recipe)
-        right, loss = losses.score(probs, self.held_out.labels)
+        correct, loss = losses.score(probs, self.held_out.labels)
         seconds = round(last.seconds + self.clock() - started, 1)
         share, full_size = schedule.share, task.is_full_size(number)
-        epoch = Epoch(number, right, loss, seconds, schedule.rate, share, full_size)
+        epoch = Epoch(number, correct, loss, seconds, schedule.rate, share, full_size)
         self.checkpoints.add(epoch, model)
         schedule.evaluation_s = self.clock() - trained
         return True

@@ -97,14 +97,14 @@ def _number(name: str) -> int | None:
 def cell(key: str) -> str:
     """The photos behind a cell of the confusion matrix, a row or a column of it."""
     args, start = flask.request.args, _number("from") or 0
-    truth, answer = args.get("truth") or None, args.get("answer") or None
+    label, answer = args.get("truth") or None, args.get("answer") or None
     everything = args.get("photos") == "all"
 
     def describe(review: Review) -> dict[str, Any]:
-        return _page(review.cell(truth, answer, held_out_only=not everything), start)
+        return _page(review.cell(label, answer, held_out_only=not everything), start)
 
     return _show(
-        "studio/cell.html", key, describe, truth=truth, answer=answer, everything=everything
+        "studio/cell.html", key, describe, label=label, answer=answer, everything=everything
     )
 
 
