@@ -21,6 +21,8 @@ from triptych import bundles
 from triptych import errors
 from triptych import images
 from triptych.bundles import import_keras
+from triptych.bundles import import_labels
+from triptych.bundles import import_recipe
 from triptych.bundles.import_keras import ExternalModel
 from triptych.cli import main
 from triptych.engines import openvino
@@ -180,7 +182,7 @@ def test_a_model_may_divide_by_the_spread_of_a_picture(
 )
 def test_impossible_recipes_are_refused(text: str, message: str) -> None:
     with pytest.raises(errors.TriptychError, match=message):
-        import_keras.decide_recipe(import_keras.split_recipe(text), taking(32, 32, 3))
+        import_recipe.decide_recipe(import_recipe.split_recipe(text), taking(32, 32, 3))
 
 
 def taking(*shape: int | None) -> dict[str, Any]:
@@ -203,16 +205,16 @@ def taking(*shape: int | None) -> dict[str, Any]:
     ],
 )
 def test_an_explicit_recipe_is_used(text: str, expected: tuple[Any, ...]) -> None:
-    parts = import_keras.split_recipe(text)
-    decided, _ = import_keras.decide_recipe(parts, taking(None, None, 3))
+    parts = import_recipe.split_recipe(text)
+    decided, _ = import_recipe.decide_recipe(parts, taking(None, None, 3))
     assert decided == recipe.Recipe(*expected)
 
 
 def test_a_model_without_a_fixed_input_size_needs_one(keras: Any, tmp_path: Path) -> None:
     facts = {**taking(None, None, 3), "front": [["Rescaling", [0.0, 1 / 255, 1.0]]]}
     with pytest.raises(errors.SettingError, match=r"any size.* --recipe :224"):
-        import_keras.decide_recipe(import_keras.split_recipe(None), facts)
-    decided, why = import_keras.decide_recipe(import_keras.split_recipe(":180"), facts)
+        import_recipe.decide_recipe(import_recipe.split_recipe(None), facts)
+    decided, why = import_recipe.decide_recipe(import_recipe.split_recipe(":180"), facts)
     assert decided == recipe.Recipe((180, 180), "raw", "square", 0.875, "nearest")
     assert why == "the model scales its pixels itself (Rescaling)"
 
@@ -239,22 +241,22 @@ def test_mistakes_in_the_labels_file(content: bytes | None, message: str, tmp_pa
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(errors.SourceError, match=message):
-        import_keras.read_labels(path)
+        import_labels.read_labels(path)
 
 
 def test_labels_may_come_from_any_editor(tmp_path: Path) -> None:
     path = tmp_path / "labels.txt"
     path.write_bytes("\ufeffkatze \r\nHühnchen\r\n\r\n".encode())
-    assert import_keras.read_labels(path) == ["katze", "Hühnchen"]
+    assert import_labels.read_labels(path) == ["katze", "Hühnchen"]
 
 
 def test_labels_of_teachable_machine_are_numbered(tmp_path: Path) -> None:
     path = named(tmp_path / "labels.txt", "0 Red panda", "1 Class 2", "2 3 dogs")
-    assert import_keras.read_labels(path) == ["Red panda", "Class 2", "3 dogs"]
+    assert import_labels.read_labels(path) == ["Red panda", "Class 2", "3 dogs"]
     path = named(tmp_path / "labels.txt", "1 euro", "2 euro")  # not from 0: names
-    assert import_keras.read_labels(path) == ["1 euro", "2 euro"]
+    assert import_labels.read_labels(path) == ["1 euro", "2 euro"]
     path = named(tmp_path / "labels.txt", "1 euro", "10 euro", "2 euro")  # as Keras sorts folders
-    assert import_keras.read_labels(path) == ["1 euro", "10 euro", "2 euro"]
+    assert import_labels.read_labels(path) == ["1 euro", "10 euro", "2 euro"]
 
 
 @pytest.mark.parametrize(
@@ -276,7 +278,7 @@ def test_labels_with_numbers_are_in_the_order_of_the_numbers(
 ) -> None:
     path = tmp_path / "labels.txt"
     path.write_text(content, encoding=encoding)
-    assert import_keras.read_labels(path) == ["ant", "bee", "cat"]
+    assert import_labels.read_labels(path) == ["ant", "bee", "cat"]
 
 
 @pytest.mark.parametrize(

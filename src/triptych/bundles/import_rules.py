@@ -119,7 +119,7 @@ def check_shapes(facts: dict[str, Any]) -> None:
     (_, shape), (_, outputs) = facts["inputs"][0], facts["outputs"][0]
     is_grey = len(shape) == 2 or (len(shape) == 3 and shape[2] == 1)
     if not is_grey and (len(shape) != 3 or shape[2] != 3):
-        problem = f"The model takes {_shown(shape)}"
+        problem = f"The model takes {_as_text(shape)}"
         if len(shape) == 3 and shape[0] in (1, 3, 4):
             problem += ", channels first"
         elif len(shape) == 3 and shape[2] == 4:
@@ -130,12 +130,30 @@ def check_shapes(facts: dict[str, Any]) -> None:
         )
     if len(outputs) != 1 or not outputs[0]:
         raise errors.SettingError(
-            f"The model gives {_shown(outputs)} for a photo; expected a number for each class, of "
-            "shape (classes,). What segments or finds objects is no classifier."
+            f"The model gives {_as_text(outputs)} for a photo; expected a number for each class, "
+            "of shape (classes,). A model that segments or detects objects is no classifier."
         )
 
 
-def _shown(shape: Sequence[int | None]) -> str:
+def check_labels(facts: dict[str, Any], labels: int) -> None:
+    """Refuse labels of another number than the model's outputs; one output stands for two classes.
+
+    Args:
+        facts: As `triptych.engines.conversion.keras_model.inspect` gives them.
+        labels: How many labels there are.
+
+    Raises:
+        errors.SettingError: With both numbers.
+    """
+    outputs = facts["outputs"][0][1][0]
+    if max(outputs, 2) != labels:
+        raise errors.SettingError(
+            f"The model has {outputs} outputs, and the labels file {labels} lines; expected "
+            f"{'two lines, for no and yes' if outputs == 1 else 'as many lines as outputs'}."
+        )
+
+
+def _as_text(shape: Sequence[int | None]) -> str:
     sides = ", ".join("any" if side is None else str(side) for side in shape)
     return f"({sides}{',' if len(shape) == 1 else ''})"
 

@@ -1,4 +1,4 @@
-"""The files that describe a trained bundle: ``bundle.json``, figures, labels, card and report."""
+"""The files of a trained bundle besides its networks: figures, labels, card, report and others."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from triptych import bundles
 from triptych import data
 from triptych import evaluation
 from triptych.bundles import model_card
@@ -40,39 +41,31 @@ class Contents:
 
     Args:
         name: Name of the bundle.
-        about: Content of ``bundle.json``; see `describe`.
-        dataset: The photos.
-        features: Their features and labels.
-        committee: The committee in the bundle.
-        references: OOD references by member.
-        curve: Points of the learning curve.
-    """
-
-    name: str
-    about: dict[str, Any]
-    dataset: data.Dataset
-    features: FeatureSet
-    committee: TrainedCommittee
-    references: Mapping[str, ood.OODReference]
-    curve: tuple[CurvePoint, ...]
-
-
-def describe(
-    dataset: data.Dataset,
-    features: FeatureSet,
-    committee: TrainedCommittee,
-    reports: Sequence[FinetuneReport],
-    config: TrainingConfig,
-) -> dict[str, Any]:
-    """The content of ``bundle.json``.
-
-    Args:
         dataset: The photos.
         features: Their features and labels.
         committee: The committee in the bundle.
         reports: What fine-tuning gave; empty without it.
+        references: OOD references by member.
+        curve: Points of the learning curve.
         config: What was trained, and how.
+        seconds: How long training took.
     """
+
+    name: str
+    dataset: data.Dataset
+    features: FeatureSet
+    committee: TrainedCommittee
+    reports: Sequence[FinetuneReport]
+    references: Mapping[str, ood.OODReference]
+    curve: tuple[CurvePoint, ...]
+    config: TrainingConfig
+    seconds: float
+
+
+def _describe(contents: Contents) -> dict[str, Any]:
+    """The content of ``bundle.json``."""
+    dataset, features, committee = contents.dataset, contents.features, contents.committee
+    reports = [each.to_dict() for each in contents.reports]
     return {
         "labels": [{"name": label, "id": label} for label in features.classes],
         "rule": FITTED_RULE,
@@ -96,20 +89,29 @@ def describe(
             "val": len(features.val_targets),
             "held_out": not dataset.val,
         },
-        "augment": list(config.augment),
-        **({"fine_tuned": [entry.to_dict() for entry in reports]} if reports else {}),
-        "seed": config.seed,
+        "augment": list(contents.config.augment),
+        **({"fine_tuned": reports} if reports else {}),
+        "seed": contents.config.seed,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "versions": {
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in ("triptych", "keras", "openvino")},
         },
+        "taught_in_s": round(contents.seconds, 1),
     }
 
 
-def write(folder: Path, contents: Contents) -> None:
-    """Write the pages of a bundle: figures, labels, card, report."""
-    committee = contents.committee
+def write(folder: Path, contents: Contents) -> dict[str, Any]:
+    """Write the files of a bundle: figures, labels, card, report, and what serving needs.
+
+    Args:
+        folder: The bundle's folder, with ``members/`` in it.
+        contents: What they are made from.
+
+    Returns:
+        The content of ``bundle.json``.
+    """
+    about, committee = _describe(contents), contents.committee
     outcome = evaluation.Predictions(
         labels=contents.features.classes,
         targets=contents.features.val_targets,
@@ -123,16 +125,22 @@ def write(folder: Path, contents: Contents) -> None:
     ]
     figures.update(_fitted_figures(contents, outcome))
     figures["findings"] = [finding.to_dict() for finding in contents.dataset.findings]
-    if "fine_tuned" in contents.about:
-        figures["fine_tuned"] = contents.about["fine_tuned"]
+    if "fine_tuned" in about:
+        figures["fine_tuned"] = about["fine_tuned"]
     pages = {
         "metrics.json": json.dumps(figures, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
         "labels.txt": "".join(f"{name}\n" for name in contents.features.classes),
-        "README.md": model_card.render({"name": contents.name, **contents.about}, figures),
-        "report.html": report.render(_report(contents, figures)),
+        "README.md": model_card.render({"name": contents.name, **about}, figures),
+        "report.html": report.render(_report(contents, about, figures)),
     }
+    # To recognise the training photos when the committee is evaluated or optimized later.
+    digests = sorted({photo.digest.hex() for photo in contents.features.train_photos})
+    pages[bundles.TRAINED_ON] = "\n".join(digests) + "\n"
     for name, text in pages.items():
         (folder / name).write_text(text, encoding="utf-8")
+    for member, reference in contents.references.items():
+        reference.save(folder / "members" / member / bundles.OOD_REFERENCE)
+    return about
 
 
 def _fitted_figures(contents: Contents, outcome: evaluation.Predictions) -> dict[str, Any]:
@@ -147,7 +155,7 @@ def _fitted_figures(contents: Contents, outcome: evaluation.Predictions) -> dict
         scores = rule_metrics.score(answers, outcome.targets, params.rule(rule).quantiles)
         rules[rule] = scores.metrics()
     sure = {rule: (each.pop("sure"), each.pop("sure_right")) for rule, each in rules.items()}
-    share, correct = sure[contents.about["rule"]]
+    share, correct = sure[FITTED_RULE]
     # The share of validation photos that would be called out-of-distribution.
     false_alarms = None
     first = selected[params.stages[0].member]
@@ -191,8 +199,8 @@ def _fitted_rows(about: dict[str, Any], figures: dict[str, Any]) -> list[tuple[s
     return rows
 
 
-def _report(contents: Contents, figures: dict[str, Any]) -> report.Report:
-    about, counts = contents.about, contents.about["data"]
+def _report(contents: Contents, about: dict[str, Any], figures: dict[str, Any]) -> report.Report:
+    counts = about["data"]
     held_out = f", held out of {counts['train'] + counts['val']}" if counts["held_out"] else ""
     photos = {photo.source: photo for photo in contents.features.val_photos}
     fine_tuning = []

@@ -6,12 +6,14 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from triptych import data
 from triptych import features
+from triptych.engines.conversion import convert
+from triptych.engines.options import EngineOptions
+from triptych.models import zoo
 from triptych.preprocessing import augment
 from triptych.training.config import TrainingConfig
 from triptych.training.config import TrainingStage
@@ -57,28 +59,34 @@ class FeatureSet:
 
 def compute(
     dataset: data.Dataset,
-    extractors: Sequence[features.Extractor],
-    home: Path,
+    backbones: Sequence[zoo.Backbone],
+    options: EngineOptions,
     config: TrainingConfig,
+    converter: convert.Converter,
 ) -> FeatureSet:
     """Compute features of all photos, or read those that were computed before.
 
     Args:
         dataset: Photos with labels. Without a validation side, `VALIDATION_SHARE` of the photos
             are held out.
-        extractors: One per backbone.
-        home: Holds ``features.sqlite``, where features are stored.
-        config: Augmentations, seed, progress, stop.
+        backbones: Networks that the photos pass through.
+        options: How they run, and the home folder, where features are stored.
+        config: Files of weights, augmentations, seed, progress, stop.
+        converter: Converts the networks that were not converted before.
 
     Raises:
+        errors.WeightsMissing: A backbone's weights have to be fetched first.
         errors.Stopped: ``config.stop`` returned true; features computed so far are stored.
     """
+    extractors = features.open_extractors(
+        backbones, options, weights_by_backbone=config.weights_by_backbone, converter=converter
+    )
     train, val = dataset.train, dataset.val
     if not val:
         train, val = data.split(train, share=VALIDATION_SHARE, seed=config.seed)
     extract = functools.partial(
         features.extract,
-        store=features.FeatureStore(home / "features.sqlite"),
+        store=features.FeatureStore(options.home / "features.sqlite"),
         stop=config.stop,
         compute=config.compute,
     )

@@ -17,12 +17,10 @@ import numpy as np
 from triptych import bundles
 from triptych import data
 from triptych import errors
-from triptych import features
 from triptych.engines.conversion import convert
 from triptych.engines.conversion import store
 from triptych.engines.options import EngineOptions
 from triptych.ensemble import ood
-from triptych.features import Extractor
 from triptych.models import zoo
 from triptych.preprocessing import augment
 from triptych.training import artifacts
@@ -31,7 +29,6 @@ from triptych.training import feature_set
 from triptych.training import heads
 from triptych.training import learning_curve
 from triptych.training.committee import TrainedCommittee
-from triptych.training.committee import TrainedMember
 from triptych.training.config import AUTO
 from triptych.training.config import COMMITTEE
 from triptych.training.config import TrainingConfig
@@ -41,6 +38,8 @@ from triptych.training.finetune import advice
 from triptych.training.finetune import committee as finetuning
 from triptych.training.finetune.budget import MeasuredCosts
 from triptych.training.finetune.committee import FinetuneResult
+from triptych.training.learning_curve import CurvePoint
+from triptych.typing import Notify
 from triptych.utils import extras
 
 TRY_IT = "With --fine-tune auto that is tried out, and done where it pays."
@@ -81,17 +80,9 @@ def train(
     backbones = check(name, config)
     started = time.perf_counter()
     with convert.Converter(options.report) as converter:
-        # The converter is a process of its own: it builds networks while photos are decoded.
-        for backbone in backbones:
-            with contextlib.suppress(errors.WeightsMissing):  # raised where they are needed
-                weights = store.weights_of(backbone, config.weights_by_backbone)
-                converter.build(backbone.name, weights)
-        dataset = _open(source, config)
-        for finding in dataset.findings:
-            if finding.kind == "faulty_class":
-                options.report(finding.message)
-        networks = _extractors(backbones, options, config, converter)
-        features = feature_set.compute(dataset, networks, options.home, config)
+        _build_ahead(backbones, config, converter)
+        dataset = _open(source, config, options.report)
+        features = feature_set.compute(dataset, backbones, options, config, converter)
         heads_started = time.perf_counter()
         frozen = committees.train(features, backbones, config)
         heads_s = (time.perf_counter() - heads_started) / len(backbones)
@@ -100,13 +91,7 @@ def train(
         states: list[Path] = []
 
         def fill(folder: Path) -> dict[str, Any]:
-            models_started = time.perf_counter()
-            with ThreadPoolExecutor(1) as pool:
-                # The converter writes the models while the learning curve and report are made.
-                models = pool.submit(_save_models, folder, frozen.selected, config, converter)
-                curve = learning_curve.compute(features, frozen.members, config)
-                models.result()
-            conversion_s = (time.perf_counter() - models_started) / len(frozen.selected)
+            curve, conversion_s = _save_models(folder, frozen, features, config, converter)
             result = _fine_tuned(
                 folder,
                 frozen,
@@ -119,22 +104,19 @@ def train(
             )
             states.extend(result.states)
             config.progress(TrainingStage.BUNDLE, 0, 1)
-            committee = result.committee
-            references = _ood_references(result)
-            about = artifacts.describe(dataset, features, committee, result.reports, config)
-            about["taught_in_s"] = round(time.perf_counter() - started, 1)
-            artifacts.write(
-                folder,
-                artifacts.Contents(
-                    name, about, dataset, result.features, committee, references, curve
-                ),
+            committees.oof_predictions(features, frozen, result.committee).save(folder)
+            contents = artifacts.Contents(
+                name=name,
+                dataset=dataset,
+                features=result.features,
+                committee=result.committee,
+                reports=result.reports,
+                references=_ood_references(result),
+                curve=curve,
+                config=config,
+                seconds=time.perf_counter() - started,
             )
-            for member_name, reference in references.items():
-                reference.save(folder / "members" / member_name / bundles.OOD_REFERENCE)
-            digests = sorted({photo.digest.hex() for photo in features.train_photos})
-            (folder / bundles.TRAINED_ON).write_text("\n".join(digests) + "\n", encoding="utf-8")
-            committees.oof_predictions(features, frozen, committee).save(folder)
-            return about
+            return artifacts.write(folder, contents)
 
         bundle = bundles.write(options.home, name, fill, publish=publish)
         for state in states:
@@ -221,46 +203,62 @@ def _fine_tuned(
     return result
 
 
-def _open(source: str | Path | data.Dataset, config: TrainingConfig) -> data.Dataset:
-    if isinstance(source, data.Dataset):
-        return source
+def _build_ahead(
+    backbones: Sequence[zoo.Backbone], config: TrainingConfig, converter: convert.Converter
+) -> None:
+    """Let the converter, a process of its own, build networks while photos are decoded."""
+    for backbone in backbones:
+        with contextlib.suppress(errors.WeightsMissing):  # raised where they are needed
+            weights = store.weights_of(backbone, config.weights_by_backbone)
+            converter.build(backbone.name, weights)
 
-    def report(done: int, total: int) -> None:
+
+def _open(
+    source: str | Path | data.Dataset, config: TrainingConfig, report: Notify
+) -> data.Dataset:
+    """Open the data set, and report classes whose photos are nearly all faulty."""
+
+    def progress(done: int, total: int) -> None:
         config.raise_if_stopped()
         config.progress(TrainingStage.SCAN, done, total)
 
-    # Absolute, since photos may be read by processes that work in other folders.
-    return data.open(Path(source).absolute(), progress=report, limits=config.limits)
-
-
-def _extractors(
-    backbones: list[zoo.Backbone],
-    options: EngineOptions,
-    config: TrainingConfig,
-    converter: convert.Converter,
-) -> list[Extractor]:
-    return features.open_extractors(
-        backbones, options, weights_by_backbone=config.weights_by_backbone, converter=converter
-    )
+    if isinstance(source, data.Dataset):
+        dataset = source
+    else:
+        # Absolute, since photos may be read by processes that work in other folders.
+        dataset = data.open(Path(source).absolute(), progress=progress, limits=config.limits)
+    for finding in dataset.findings:
+        if finding.kind == "faulty_class":
+            report(finding.message)
+    return dataset
 
 
 def _save_models(
     folder: Path,
-    members: Sequence[TrainedMember],
+    committee: TrainedCommittee,
+    features: FeatureSet,
     config: TrainingConfig,
     converter: convert.Converter,
-) -> None:
-    """Write each member as ``model.keras`` and as the engine's network."""
-    jobs = []
-    for member in members:
+) -> tuple[tuple[CurvePoint, ...], float]:
+    """Write each member as ``model.keras`` and as the engine's network.
+
+    Returns:
+        The learning curve, which is computed meanwhile, and the seconds for each member.
+    """
+    started, jobs = time.perf_counter(), []
+    for member in committee.selected:
         head_file = folder / f"{member.name}.npz"
         member.fit.head.save(head_file)
         weights = store.weights_of(member.backbone, config.weights_by_backbone)
         target = folder / "members" / member.name
         jobs.append(convert.ConversionJob(member.name, str(weights), str(target), str(head_file)))
-    converter.run(jobs)
+    with ThreadPoolExecutor(1) as pool:
+        conversion = pool.submit(converter.run, jobs)
+        curve = learning_curve.compute(features, committee.members, config)
+        conversion.result()
     for job in jobs:
         Path(str(job.head)).unlink()
+    return curve, (time.perf_counter() - started) / len(jobs)
 
 
 def _ood_references(result: FinetuneResult) -> dict[str, ood.OODReference]:

@@ -22,11 +22,15 @@ from triptych.training.committee import TrainedMember
 from triptych.training.config import AUTO
 from triptych.training.config import TrainingConfig
 from triptych.training.feature_set import FeatureSet
+from triptych.training.finetune import augmentations as random_changes
 from triptych.training.finetune import budget
 from triptych.training.finetune import decisions
-from triptych.training.finetune.member import STATES
+from triptych.training.finetune import member as member_finetuning
+from triptych.training.finetune import member_heads
+from triptych.training.finetune import pace
+from triptych.training.finetune import probe
+from triptych.training.finetune.context import FinetuneContext
 from triptych.training.finetune.member import FinetunedMember
-from triptych.training.finetune.member import MemberFinetuner
 from triptych.training.finetune.report import FinetuneReport
 from triptych.training.finetune.task import FinetuneConfig
 from triptych.typing import Array
@@ -89,8 +93,8 @@ def improve(
         errors.EngineError: Training failed.
     """
     held_out = decisions.held_out_fold(features.folds, features.train_targets)
-    files.sweep(options.home / STATES, life_s=STATE_LIFE_S)
-    finetuner = MemberFinetuner(
+    files.sweep(options.home / pace.FOLDER, life_s=STATE_LIFE_S)
+    context = FinetuneContext(
         folder, features, held_out, options, config, converter, finetune_config
     )
     members, train, val = list(committee.members), list(features.train), list(features.val)
@@ -98,22 +102,25 @@ def improve(
     selected.sort(key=lambda index: members[index].cost)
     frozen_heads = {}
     for index in selected:
-        members[index], frozen_heads[index] = finetuner.without_held_out(
-            members[index], train[index]
+        members[index], frozen_heads[index] = member_heads.without_held_out(
+            context, members[index], train[index]
         )
     first, is_auto, planner = selected[0], config.fine_tune == AUTO, None
-    augmentations = finetuner.augmentations(members[first], frozen_heads[first], train[first])
+    augmentations = random_changes.measure(
+        context, members[first], frozen_heads[first], train[first]
+    )
     if deadline < math.inf:
-        measured = dataclasses.replace(measured, features_s=finetuner.features_s(members[first]))
+        features_s = probe.features_s(context, members[first])
+        measured = dataclasses.replace(measured, features_s=features_s)
         costs = {members[index].name: members[index].cost for index in selected}
         planner = budget.Planner(costs, deadline, measured, options.report)
-    elif is_auto and not finetuner.pays(members[first], augmentations):
+    elif is_auto and not probe.pays(context, members[first], augmentations):
         return FinetuneResult(committee, features)
     finetuned = list[FinetunedMember]()
     for index in selected:
         if config.stop() or (is_auto and not all(each.report.kept for each in finetuned)):
             break
-        result = finetuner.run(members[index], augmentations, planner)
+        result = member_finetuning.improve(context, members[index], augmentations, planner)
         if result is not None:
             finetuned.append(result)
             if result.report.kept:

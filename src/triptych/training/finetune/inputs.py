@@ -1,0 +1,103 @@
+"""What the worker of fine-tuning gets for a member: its task, and the photos as arrays on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from triptych.engines.conversion import convert
+from triptych.engines.conversion import store
+from triptych.preprocessing.recipe import Recipe
+from triptych.training.committee import TrainedMember
+from triptych.training.finetune import decisions
+from triptych.training.finetune import pace
+from triptych.training.finetune import process
+from triptych.training.finetune import task as files_of
+from triptych.training.finetune.context import FinetuneContext
+from triptych.training.finetune.task import FinetuneTask
+from triptych.typing import Array
+from triptych.utils import files
+
+
+def task_of(
+    context: FinetuneContext, member: TrainedMember, augmentations: tuple[str, ...]
+) -> FinetuneTask:
+    """The task of a member; its folder is named after all that its epochs depend on.
+
+    So the same training goes on where it was killed, and another one starts anew.
+
+    Args:
+        context: The committee.
+        member: The member with the frozen network.
+        augmentations: Names from `augment.RANDOM`.
+    """
+    network_recipe = member.backbone.recipe
+    weights = store.weights_of(member.backbone, context.config.weights_by_backbone)
+    task = FinetuneTask(
+        folder="",
+        model=str(context.folder / "members" / member.name / convert.MODEL),
+        recipe=network_recipe.to_dict(),
+        size=decisions.tuning_size(network_recipe.size, context.finetune_config.size_share),
+        classes=len(context.features.classes),
+        head={"kind": member.fit.head.kind, "notes": member.fit.head.notes},
+        augment=augmentations,
+        seed=context.config.seed,
+        config=context.finetune_config,
+    )
+    key = hashlib.sha256(
+        json.dumps(
+            [
+                {**dataclasses.asdict(task), "model": member.name},
+                [weights.stat().st_size, weights.stat().st_mtime_ns],
+                context.features.train_targets.tolist(),
+                context.held_out.tolist(),
+                [metadata.version(name) for name in ("triptych", "keras")],
+                context.config.budget_s,
+            ],
+            allow_nan=False,
+        ).encode()
+    )
+    for photo in context.features.train_photos:
+        key.update(photo.digest)
+    state = context.options.home / pace.FOLDER / f"{member.name}-{key.hexdigest()[:16]}"
+    return dataclasses.replace(task, folder=str(state))
+
+
+def write(context: FinetuneContext, task: FinetuneTask, trained_on: Array) -> None:
+    """Write the photos into the folder of a task, unless an earlier run has done so.
+
+    Args:
+        context: The committee.
+        task: Its folder, and the size of its network's input.
+        trained_on: Positions of the training photos that the network is trained on, ascending.
+
+    Raises:
+        errors.ImageError: A photo cannot be read.
+    """
+    state = Path(task.folder)
+    if (state / files_of.LABELS).exists():
+        return
+    state.mkdir(parents=True, exist_ok=True)
+    photos, targets = context.features.train_photos, context.features.train_targets
+    network_recipe = Recipe.from_dict(task.recipe)
+    process.write_photos(
+        [photos[int(position)] for position in trained_on],
+        process.canvas(network_recipe),
+        state / files_of.CANVASES,
+    )
+    evaluated_on = list(itertools.compress(photos, context.held_out))
+    process.write_photos(evaluated_on, network_recipe, state / files_of.INPUTS)
+    # Written last: its presence says that the others are complete.
+    with files.atomic_file(state / files_of.LABELS) as scratch:
+        np.savez(
+            scratch,
+            allow_pickle=False,
+            train=targets[trained_on],
+            holdout=targets[context.held_out],
+        )
