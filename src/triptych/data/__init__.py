@@ -1,6 +1,6 @@
-"""From a folder, zip or CSV of photos to checked training data.
+"""Checked training data from a folder, zip or CSV of photos.
 
-`open` reads and checks; `split` and `folds` hold photos out, all copies of one photo together.
+`open` reads and checks photos; `split` and `folds` hold photos out, all copies of a photo together.
 """
 
 from __future__ import annotations

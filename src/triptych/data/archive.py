@@ -1,4 +1,4 @@
-"""Photos in a zip archive, read where they are: nothing is ever unpacked to disk.
+"""Photos in a zip archive, read in place: nothing is unpacked to disk.
 
 Names, sizes and offsets in an archive are untrusted. A name is only displayed; a size is a bound
 that is checked before and after unpacking.
@@ -21,14 +21,15 @@ from triptych.utils.formatting import plain_text
 MAX_MEMBERS = 200_000
 # Python reads the whole directory at once; it takes some 100 bytes a member.
 _MAX_DIRECTORY_BYTES = 32 * images.MB
-# Photos hardly compress: what unpacks to far more than its size is a decompression bomb.
+# Photos hardly compress: an archive that unpacks to far more than its size is a decompression bomb.
 _MAX_RATIO = 100
 _ALWAYS_ALLOWED_BYTES = 1024 * images.MB
 
 _ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
-# The header before each member's data: its size, and where the lengths of name and extra are.
+# The header before each member's data: its size, and the positions of two lengths in it, of the
+# name and the extra field.
 _HEADER_BYTES = 30
 _HEADER_LENGTHS = (slice(26, 28), slice(28, 30))
 
@@ -44,7 +45,7 @@ class ArchiveMember:
         offset: Where its header begins.
         packed_bytes: Its size in the archive.
         size_bytes: Its size.
-        method: How it is compressed, as zip counts.
+        method: Its compression method, a number of the zip format.
         crc: Its checksum.
         limits: Bytes allowed.
     """
@@ -62,7 +63,8 @@ class ArchiveMember:
 
         Raises:
             errors.ImageError: It has too many bytes or none.
-            errors.SourceError: The archive is damaged here, or packed in an unusual way.
+            errors.SourceError: This part of the archive is damaged, or the file is compressed by an
+                unusual method.
         """
         images.check_bytes(max(self.size_bytes, self.packed_bytes), self.limits)
         if self.method not in _METHODS:
@@ -92,7 +94,7 @@ class ArchiveMember:
 
 
 class _Guarded(io.FileIO):
-    """A file that refuses to read more at once than a plausible directory takes."""
+    """A file that refuses to read more at once than a plausible directory has."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _MAX_DIRECTORY_BYTES:

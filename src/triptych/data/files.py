@@ -1,4 +1,4 @@
-"""Files below a folder or in an archive, as one tree; hidden ones are set apart."""
+"""Files below a folder or in an archive, as one tree; hidden ones are listed separately."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _MAX_DEPTH = 50
 
 
 def is_image(name: str) -> bool:
-    """Whether a file is an image by its ending."""
+    """Whether a file is an image, by its extension."""
     return PurePath(name).suffix.lower() in formats.BY_SUFFIX
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """All image files below a folder, by their endings, in order of name; hidden ones are left out.
+    """All image files below a folder, by their extensions, in order of name, without hidden ones.
 
     Example:
         >>> list(walk(Path("/nonexistent")))
@@ -46,8 +46,8 @@ class File:
     """A file that may be a photo.
 
     Args:
-        source: Where it is, for people.
-        read: Gives its bytes; raises a `TriptychError` where it cannot.
+        source: Its path, for people.
+        read: Returns its bytes, or raises a `TriptychError`.
     """
 
     source: str
@@ -65,8 +65,8 @@ class Tree:
 
     Args:
         files: The image files.
-        folders: By their names as they are shown.
-        names: Of the folders, as they are written.
+        folders: By the names that are shown.
+        names: Original names of the folders.
     """
 
     files: list[File] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Tree:
     names: set[str] = field(default_factory=set)
 
     def folder(self, name: str) -> Tree:
-        """The folder of that name, made when there is none."""
+        """The folder of that name, created if there is none."""
         self.names.add(name)
         return self.folders.setdefault(plain_text(name), Tree())
 
@@ -90,11 +90,11 @@ class Listing:
     """What is in a folder or an archive.
 
     Args:
-        name: What it is called.
-        tree: Files that are images by their names.
+        name: Its name.
+        tree: Image files, by their extensions.
         hidden: Files and folders that are hidden.
-        ignored: Files that are no images by their names.
-        reported: What cannot be listed, or was guessed.
+        ignored: Other files.
+        reported: Findings about what could not be listed or was guessed.
     """
 
     name: str
@@ -104,11 +104,11 @@ class Listing:
     reported: list[Finding] = field(default_factory=list)
 
     def add(self, parts: Sequence[str], read: Callable[[], bytes] | None) -> None:
-        """Put a file where it belongs.
+        """Add a file to the list it belongs to.
 
         Args:
             parts: Its path, from the top of the folder or archive.
-            read: Gives its bytes; ``None`` for a folder.
+            read: Returns its bytes; ``None`` for a folder.
         """
         source = plain_text("/".join(parts))
         for depth, part in enumerate(parts):
@@ -125,7 +125,7 @@ class Listing:
             self.ignored.append(source)
 
     def findings(self) -> list[Finding]:
-        """What was left out or guessed."""
+        """Findings about what was left out or guessed."""
         findings = list(self.reported)
         if self.hidden:
             findings.append(Finding("hidden", "Hidden, and left out.", tuple(sorted(self.hidden))))
@@ -161,7 +161,8 @@ def in_folder(folder: Path, limits: images.Limits) -> Listing:
         for name in folders:
             listing.add((*parts, name), None)
         for name in files:
-            # Neither pipes, which would wait for ever, nor devices; but links that lead nowhere.
+            # No devices, and no pipes, on which reading would wait for ever. Broken links are
+            # included, to be reported.
             if (where / name).is_file() or not (where / name).exists():
                 read = functools.partial(images.read, where / name, limits=limits)
                 listing.add((*parts, name), read)

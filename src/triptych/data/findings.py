@@ -21,14 +21,14 @@ from triptych.images.quality import MOST_BLURRED
 
 FEW_PHOTOS = 5
 MUCH_LARGER = 5
-# A tiny photo has a shorter side below this, and is so many times smaller than is usual in its set.
+# A tiny photo has a shorter side below this, and one so many times below the median of its set.
 TINY_PX = 64
 TIMES_SMALLER = 4
-# Only where a quarter of the photos are as sharp as this, others are called blurred.
+# Photos are called blurred only if a quarter of all photos are as sharp as this.
 SHARP_SET = 2 * MOST_BLURRED
-# A larger share of all photos is not odd any more.
+# A property of a larger share of all photos is not reported for each photo.
 MOST_ALIKE = 0.5
-# From this share of its photos on, a class is at fault.
+# From this share of faulty photos on, a class is called faulty.
 WHOLE_CLASS = 0.9
 QUALITY_ADJECTIVES = {
     "blank": "blank",
@@ -53,7 +53,7 @@ class GroupedPhoto:
     Args:
         item: Its file, class and side.
         scanned: Its digest and sketch.
-        group: The same number for copies.
+        group: Number of its group; copies have the same one.
     """
 
     item: Item
@@ -73,7 +73,7 @@ def grouped(pairs: Sequence[tuple[Item, ScannedPhoto]]) -> list[GroupedPhoto]:
 
 
 def unreadable(failures: Iterable[tuple[Item, errors.TriptychError]]) -> Iterator[Finding]:
-    """Files that are not photos, with the reason; the same reasons together."""
+    """Files that are not photos, grouped by the reason."""
     yield from _by_message(
         "unreadable", ((error.message, item.file.source) for item, error in failures)
     )
@@ -92,7 +92,7 @@ def odd_formats(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
 
 
 def guessed_depths(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
-    """Photos whose files do not say which of their values is white."""
+    """Photos whose files do not say which pixel value is white."""
     yield from _by_message(
         "guessed_depth",
         (
@@ -116,7 +116,7 @@ def _by_message(kind: str, pairs: Iterable[tuple[str, str]]) -> Iterator[Finding
 
 
 def copies(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
-    """Photos that are there more than once: on both sides, in two classes, or for nothing."""
+    """Photos with copies: in both train and val, in two classes, or in one class."""
     by_group: defaultdict[int, list[GroupedPhoto]] = defaultdict(list)
     for photo in photos:
         by_group[photo.group].append(photo)
@@ -167,10 +167,10 @@ def _duplicates(group: list[GroupedPhoto]) -> Iterator[Finding]:
 
 
 def bursts(train: Iterable[GroupedPhoto]) -> tuple[list[GroupedPhoto], list[Finding]]:
-    """Take apart the groups that are a whole class, such as the frames of a fixed camera.
+    """Split groups of near-duplicates that are a whole class, such as frames of a fixed camera.
 
-    Together they could never be held out: the class would not be measured at all, and where every
-    class is such a burst, nothing could be trained. Exact copies stay together.
+    As one group they could never be held out: the class would not be evaluated at all, and if every
+    class were such a burst, nothing could be trained. Exact copies stay together.
 
     Returns:
         The photos, with new groups, and a finding for each such class.
@@ -207,7 +207,7 @@ def _finding(kind: str, message: str, photos: Iterable[GroupedPhoto]) -> Finding
 
 
 def sizes(train: Sequence[GroupedPhoto], classes: Sequence[str]) -> Iterator[Finding]:
-    """Classes that are small, alone or beside others."""
+    """Classes with few photos, or with far fewer than others."""
     counts = Counter(photo.item.label for photo in train)
     for name in classes:
         if counts[name] < FEW_PHOTOS:
@@ -230,8 +230,8 @@ def sizes(train: Sequence[GroupedPhoto], classes: Sequence[str]) -> Iterator[Fin
 def quality(photos: Sequence[GroupedPhoto]) -> Iterator[Finding]:
     """Photos that show too little, and classes that consist of such photos.
 
-    What most photos share is how such photos are, not a fault: they are all told at once where
-    they are nearly black or white, and not at all where they are blurred.
+    A property of most photos is no fault of single ones: if most are nearly black or white, there
+    is one finding for all of them, and if most are blurred, none.
     """
     problems = _problems(photos)
     by_kind = Counter(problems.values())
@@ -283,7 +283,7 @@ def _photos(count: int) -> str:
 
 
 def empty(names: Iterable[str], val: Sequence[GroupedPhoto]) -> Iterator[Finding]:
-    """Classes without a photo to learn from; also those whose only photos are in val."""
+    """Classes without training photos, including those whose photos are all in val."""
     counts = Counter(photo.item.label for photo in val)
     for name in names:
         beside = f", and its {_photos(counts[name])} in val too" if counts[name] else ""
@@ -291,7 +291,7 @@ def empty(names: Iterable[str], val: Sequence[GroupedPhoto]) -> Iterator[Finding
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Sorted by kind, then by what they are about."""
+    """Findings sorted by kind, then by their files."""
     return tuple(
         sorted(
             findings,

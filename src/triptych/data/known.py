@@ -1,4 +1,4 @@
-"""Photos of classes that are known already: a folder each, named by the class."""
+"""Labelled photos of a committee's classes, in folders named after the classes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Labelled:
 
     Args:
         photos: Pairs of a file and its class index.
-        skipped: What was left out, with the reason.
+        skipped: Files that were left out, with the reason.
     """
 
     photos: tuple[tuple[Path, int], ...]
@@ -26,7 +26,7 @@ class Labelled:
 
 
 def labelled(folder: Path, labels: Sequence[Label]) -> Labelled:
-    """Photos from a folder per class, for classes that are known already.
+    """List photos in a folder per class, for given classes.
 
     Args:
         folder: Holds one folder per class, named by the class's id (WordNet id) or name;

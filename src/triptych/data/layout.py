@@ -1,4 +1,4 @@
-"""Which class and side (train or val) each file belongs to, by the folders it is in."""
+"""The class and side (train or val) of each file, derived from its folders."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Item:
     """A file with its class.
 
     Args:
-        file: Not read yet; it may turn out not to be a photo.
+        file: The file, not read yet: it may not be a photo.
         label: Name of its class.
         side: ``"train"`` or ``"val"``.
     """
@@ -75,10 +75,10 @@ def _word(name: str) -> str:
 
 
 def alike_names(names: Iterable[str]) -> list[Finding]:
-    """Names of classes that a person could take for one another.
+    """Find names of classes that a person could confuse.
 
     Args:
-        names: As they are written.
+        names: The names.
 
     Example:
         >>> alike_names(["ant", "Ant ", "bee"])[0].message.partition(". ")[0]
@@ -101,7 +101,7 @@ def alike_names(names: Iterable[str]) -> list[Finding]:
 
 
 def _appearance(name: str) -> str:
-    """What names have in common that look alike: compatible letters, no case, single spaces."""
+    """A name without what people overlook: compatible letters unified, no case, single spaces."""
     letters = unicodedata.normalize("NFKC", name).casefold()
     visible = "".join(letter for letter in letters if unicodedata.category(letter) != "Cf")
     return unicodedata.normalize("NFKC", " ".join(visible.split()))
@@ -111,11 +111,11 @@ def of_folders(listing: Listing, *, least: int = 2) -> Layout:
     """Derive classes and sides from the names of folders.
 
     Args:
-        listing: A folder or an archive; an outer folder that wraps everything is skipped.
+        listing: A folder or an archive; a single outer folder around everything is skipped.
         least: How many classes must have files to train on.
 
     Raises:
-        errors.SourceError: There are fewer classes; the message says what there is.
+        errors.SourceError: There are fewer classes; the message says how many.
     """
     root = listing.tree
     while not root.files and len(root.folders) == 1:
@@ -146,7 +146,7 @@ def of_folders(listing: Listing, *, least: int = 2) -> Layout:
 
 
 def _sides(root: Tree) -> tuple[dict[Side, Tree], list[Finding]]:
-    """The folder of each side, and what is left out; without sides, all photos are for training."""
+    """The folder of each side, and findings; without sides, all photos are for training."""
     named: dict[Side, list[str]] = {"train": [], "val": []}
     for name in root.folders:
         if side := side_of(name):

@@ -2,10 +2,10 @@
 
 A photo's *sketch* is itself at 18 x 16 pixels. Two photos are near when their difference hashes
 (whether each grey pixel, at 9 x 8, is brighter than its left neighbour: 64 bits) differ in few bits
-and the sketches themselves, made alike in brightness and contrast, differ little: everywhere on
-average, and strongly nowhere. The hash makes the search fast; the average rejects unrelated photos
-whose hashes are similar by chance; the strongest local difference rejects a photo of the same
-place with another object in it.
+and the sketches, normalised in brightness and contrast, differ little on average and nowhere
+strongly. The hash makes the search fast; the average rejects unrelated photos whose hashes are
+similar by chance; the largest local difference rejects photos of the same background with another
+object.
 
 Source: the difference hash is Neal Krawetz's ("Kind of Like That", hackerfactor.com, 2013).
 """
@@ -30,31 +30,31 @@ from triptych.typing import UInt8Array
 _RECIPE = recipe.Recipe((16, 18), "raw", fit="square", interpolation="bilinear")
 # ITU-R BT.601, as everywhere.
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
-# Smaller steps are compression noise, as in plain areas such as a sky.
+# Smaller steps are compression noise, for example in a plain sky.
 _LEAST_STEP = 2.0
 
 MAX_BITS = 4
 # Selected with photos of four sets and their copies (re-encoded, resized, of another brightness,
-# cropped by 2 %), with objects drawn into photos, and with characters, digits and renders, whose
-# pictures are alike without being copies; docs/teaching.md has the figures. All are out of 255
-# levels, or relative to the contrast: the standard deviation of a sketch.
+# cropped by 2 %), with objects drawn into photos, and with characters, digits and renders, which
+# look alike without being copies; docs/teaching.md has the figures. All are out of 255 levels, or
+# relative to the contrast: the standard deviation of a sketch.
 _NOISE = 0.5
 _SHARE_OF_CONTRAST = 0.08
 _MAX_DIFFERENCE = 6.0
-# Of a block of 3 x 3 pixels, beyond what a shift by a pixel explains.
+# For a block of 3 x 3 pixels, beyond what a shift by one pixel explains.
 _BLOCK_NOISE = 1.0
 _BLOCK_SHARE_OF_CONTRAST = 0.3
 # Copies of other exposures.
 _MAX_BRIGHTER = 40.0
 _MAX_MORE_CONTRAST = 1.5
 _SHAPE = (16, 18, 3)
-# Pairs that are compared at once; bounds the memory.
+# Pairs that are compared at once; limits the memory.
 _PAIRS = 2048
 
 # With 6 bands per hash, 4 wrong bits leave at least 2 bands intact: near hashes share two bands.
 _BANDS = 6
 _AGREEING = _BANDS - MAX_BITS
-# How many photos with equal bands each photo is compared with; bounds the time.
+# How many photos with equal bands each photo is compared with; limits the time.
 _MOST_NEIGHBOURS = 100
 
 _FIGURES = struct.Struct("<Qdd")
@@ -63,7 +63,7 @@ _BITS_SET = np.array([value.bit_count() for value in range(256)], np.uint8)
 
 
 class Sketch(NamedTuple):
-    """A tiny version of a photo, by which its copies are found.
+    """A tiny version of a photo, used to find its copies.
 
     Args:
         pixels: Shape (864,), uint8.
@@ -148,14 +148,14 @@ def groups(sketches: Sequence[Sketch]) -> Indices:
 
 
 def _are_near(one: UInt8Array, other: UInt8Array) -> npt.NDArray[np.bool_]:
-    """Whether sketches show the same, but for the light: pairs of shape (P, 864) give (P,)."""
+    """Whether pairs of sketches, shape (P, 864), show the same apart from exposure; shape (P,)."""
     pair = [each.reshape(-1, *_SHAPE).astype(np.float32) for each in (one, other)]
     colours = [each.mean(axis=(1, 2), keepdims=True) for each in pair]  # (P, 1, 1, 3)
     pair = [each - colour for each, colour in zip(pair, colours, strict=True)]
     contrasts = np.stack([np.sqrt((each**2).mean(axis=(1, 2, 3))) for each in pair])  # (2, P)
     least, most = contrasts.min(axis=0), contrasts.max(axis=0)
     brighter = np.abs(colours[0] - colours[1]).max(axis=(1, 2, 3))
-    # A plain photo has nothing but its brightness to be recognised by.
+    # Photos without contrast are compared by brightness only.
     near: npt.NDArray[np.bool_] = (brighter <= np.minimum(_MAX_BRIGHTER, 2 * least + _NOISE)) & (
         most <= _MAX_MORE_CONTRAST * least + _NOISE
     )
@@ -170,7 +170,7 @@ def _are_near(one: UInt8Array, other: UInt8Array) -> npt.NDArray[np.bool_]:
 
 
 def _strongest_block(one: Float32Array, other: Float32Array) -> Float32Array:
-    """How much the block that differs most does, beyond what a shift explains.
+    """The largest difference of a block, beyond what a shift explains.
 
     Args:
         one: Shape (P, 16, 18, 3).
@@ -189,7 +189,7 @@ def _strongest_block(one: Float32Array, other: Float32Array) -> Float32Array:
 
 
 def _around(images: Float32Array) -> Float32Array:
-    """Each pixel and its eight neighbours, along a new first axis; the border is repeated."""
+    """Each pixel and its eight neighbours, along a new first axis; border pixels are repeated."""
     border = [(0, 0), (1, 1), (1, 1), *[(0, 0)] * (images.ndim - 3)]
     padded = np.pad(images, border, mode="edge")
     height, width = images.shape[1:3]

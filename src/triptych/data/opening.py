@@ -1,4 +1,4 @@
-"""The one way from a path to a dataset: list files, scan them, group copies, report findings."""
+"""From a path to a dataset: list files, scan them, group copies, report findings."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def open(
 ) -> Dataset:
     """Read and check labelled photos; none is changed, moved or deleted.
 
-    Files that are not photos are left out and listed, and so is everything that looks odd.
+    Files that are not photos are left out. They and everything odd are listed as findings.
 
     Args:
         path: A folder with a folder of photos per class; or with ``train/`` and ``val/`` (also
             ``valid/``, ``validation/``, ``test/``) with such folders in each; or a zip of
             either; or a CSV file with columns ``path``, ``label`` and perhaps ``split``.
-        progress: Called after each photo with the number done and of all.
+        progress: Called after each photo with the number done and the total.
         limits: Bytes and pixels allowed in a photo.
 
     Raises:
@@ -72,7 +72,7 @@ def from_scanned(name: str, pairs: Sequence[tuple[Item, scan.ScannedPhoto]]) -> 
 
     Args:
         name: For people.
-        pairs: Photos, each with what its scan kept.
+        pairs: Photos, each with the result of its scan.
 
     Raises:
         errors.SourceError: Fewer than two classes have photos to learn from.
@@ -83,12 +83,12 @@ def from_scanned(name: str, pairs: Sequence[tuple[Item, scan.ScannedPhoto]]) -> 
 
 
 def layout_of(path: Path, limits: images.Limits, *, least: int = 2) -> Layout:
-    """Which files belong to which class; none is read yet.
+    """List the files of each class, without reading them.
 
     Args:
         path: As for `open`.
         limits: Bytes allowed in a photo.
-        least: How many classes have to have files, where folders are classes.
+        least: How many classes must have files, if folders are classes.
 
     Raises:
         errors.SourceError: It cannot be opened, or has fewer classes.

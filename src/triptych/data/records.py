@@ -1,4 +1,4 @@
-"""What a dataset is: photos with classes, and what was found while reading them."""
+"""A dataset: photos with classes, and findings from reading them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class LabelledPhoto:
     """One readable photo.
 
     Args:
-        source: Where it is, for people.
+        source: Its path, for people.
         label: Index of its class.
         digest: SHA-256 of the file's bytes.
-        group: The same number for exact and near copies of one photo.
-        read: Gives the file's bytes.
+        group: Number of its group of exact and near copies.
+        read: Returns the file's bytes.
     """
 
     source: str
@@ -30,12 +30,12 @@ class LabelledPhoto:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something a person should know about their photos; never a reason to stop.
+    """Something to know about the photos; no error.
 
     Args:
         kind: A name from `KINDS`.
-        message: What was found, and what was done about it.
-        sources: The files or folders it is about; none where it is about a whole class.
+        message: The finding, and what was done about it.
+        sources: The files or folders it concerns; none if it concerns a whole class.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Finding:
         return {"kind": self.kind, "message": self.message, "sources": list(self.sources)}
 
 
-# In the order of the report: what was left out, what harms, what to know.
+# In the order of the report: files left out, problems, notes.
 KINDS = (
     "unreadable",
     "empty_class",
@@ -78,13 +78,12 @@ class Dataset:
     """Checked photos of two or more classes.
 
     Args:
-        name: Of the folder or file they came from.
+        name: Name of the folder or file they came from.
         classes: Names, in the order of the labels.
-        train: Photos to learn from; every class has some.
-        val: Photos to evaluate with, where the source has some; none is a copy of one in ``train``.
-        findings: What was left out and what looks odd.
-        fingerprint: Hex digits that stand for content, classes and sides, whatever the files
-            are called.
+        train: Training photos; every class has some.
+        val: Validation photos, if the source has some; none is a copy of one in ``train``.
+        findings: Findings about the photos.
+        fingerprint: Hash of contents, classes and sides as hex digits, independent of file names.
     """
 
     name: str

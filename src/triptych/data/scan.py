@@ -1,4 +1,4 @@
-"""Read every file once: its hash, whether it is a photo, a sketch to find copies by, figures."""
+"""Read every file once: hash it, decode it, sketch it to find copies, and measure its quality."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from triptych.images.quality import Quality
 from triptych.typing import Progress
 from triptych.utils import concurrency
 
-# Each may hold a picture of 50 million pixels.
+# Each thread may have a picture of 50 million pixels in memory.
 _MAX_THREADS = 8
 
 
 @dataclass(frozen=True)
 class ScannedPhoto:
-    """What the scan keeps of a photo.
+    """What the scan found out about a photo.
 
     Args:
         digest: SHA-256 of the file's bytes.
-        sketch: To find its copies by.
-        odd_format: The true format, where the file's name promises another.
+        sketch: Used to find its copies.
+        odd_format: The true format, if the file's extension belongs to another.
         size: (height, width) in pixels, upright.
-        quality: How much it shows; ``None`` where that was not measured.
-        depth_guess: Why its pixels were scaled as they were, where the file does not say how.
+        quality: Its exposure and sharpness; ``None`` if they were not measured.
+        depth_guess: Why its pixels were scaled as they were, if the file does not say how.
     """
 
     digest: bytes
@@ -48,12 +48,12 @@ class ScannedPhoto:
 def scan(
     files: Sequence[File], limits: images.Limits, progress: Progress
 ) -> Iterator[ScannedPhoto | errors.TriptychError]:
-    """Decode files, several at a time; results come in order.
+    """Decode files in parallel; results come in order.
 
     Args:
-        files: To be read.
+        files: The files.
         limits: Bytes and pixels allowed.
-        progress: Called after each file with the number done and of all.
+        progress: Called after each file with the number done and the total.
     """
 
     def scan_one(file: File) -> ScannedPhoto | errors.TriptychError:
@@ -83,15 +83,15 @@ def scan(
             progress(done, len(files))
             yield result
     finally:
-        # Also when `progress` raised, to stop it.
+        # Also if `progress` raised, in order to stop.
         pool.shutdown(cancel_futures=True)
 
 
 def odd_format(name: str, kind: str) -> str | None:
-    """The true format of a file, where its name promises another.
+    """The true format of a file, if its extension belongs to another.
 
     Args:
-        name: What it is called.
+        name: Its name.
         kind: Its format, named as in `formats`.
 
     Example:

@@ -1,8 +1,8 @@
 """Hold photos out: once (`split`) or in turns, for cross-validation (`folds`).
 
-Copies of one photo stay together: a network that is tested on a training photo looks better than it
-is. Splits are stratified by class. They depend on the photos' bytes and the seed alone, so renaming
-or reordering files changes nothing.
+Copies of one photo stay together: testing a network on copies of training photos would overestimate
+its accuracy. Splits are stratified by class. They depend only on the photos' bytes and the seed, so
+renaming or reordering files changes nothing.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def split(
     held_out: set[int] = set()
     for group in _groups(photos, seed):
         more = Counter(photos[index].label for index in group)
-        # Only if that comes closer to the wanted count, and leaves some of each class.
+        # Only if that brings the count closer to the target, and leaves some of each class.
         if all(
             counts[label] + n / 2 <= wanted[label] and counts[label] + n < total[label]
             for label, n in more.items()
@@ -73,8 +73,8 @@ def split(
 def folds(photos: Sequence[LabelledPhoto], k: int, *, seed: int) -> Indices:
     """Divide photos into folds for cross-validation.
 
-    A class with fewer groups of copies than folds is in as many folds as it can. A class whose
-    photos are all copies of one is never held out: nothing would be left to train on.
+    A class with fewer groups of copies than folds is spread over as many folds as possible. A class
+    whose photos are all copies of one is never held out: nothing would be left to train on.
 
     Args:
         photos: N photos.
@@ -104,11 +104,11 @@ def folds(photos: Sequence[LabelledPhoto], k: int, *, seed: int) -> Indices:
         groups, key=lambda group: (-len(set(labels[group])), min(labels[group]), -len(group))
     ):
         classes = labels[group]
-        # The emptiest fold for these classes, then the emptiest of all.
+        # The fold with the fewest photos of these classes, then with the fewest of all.
         fold = np.lexsort((counts.sum(axis=0), counts[classes].sum(axis=0)))[0]
         fold_of[group] = fold
         np.add.at(counts, (classes, fold), 1)
-    # Where one fold has a whole class, one group of it is never held out.
+    # If one fold has a whole class, one group of it is never held out.
     for group in groups:
         for label in set(labels[group].tolist()):
             in_class = fold_of[labels == label]
@@ -118,7 +118,7 @@ def folds(photos: Sequence[LabelledPhoto], k: int, *, seed: int) -> Indices:
 
 
 def _groups(photos: Sequence[LabelledPhoto], seed: int) -> list[Group]:
-    """The groups of copies, in an order that follows from their bytes and the seed."""
+    """The groups of copies, in an order that depends only on their bytes and the seed."""
     groups: dict[int, Group] = {}
     for index, photo in enumerate(photos):
         groups.setdefault(photo.group, []).append(index)

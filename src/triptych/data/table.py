@@ -71,7 +71,7 @@ def in_table(path: Path, limits: images.Limits) -> Layout:
 
 
 def _photo_path(folder: Path, name: str) -> Path:
-    """The path in a line, also where a program on Windows wrote it with backslashes."""
+    """The path in a line, with backslashes of Windows as separators, too."""
     path = folder / name
     if "\\" in name and not os.path.lexists(path):
         return folder / name.replace("\\", "/")
@@ -79,7 +79,7 @@ def _photo_path(folder: Path, name: str) -> Path:
 
 
 def _read(path: Path, limits: images.Limits) -> bytes:
-    # A pipe would wait for ever for somebody to write into it.
+    # Reading from a pipe could wait for ever.
     if path.exists() and not path.is_file() and not path.is_dir():
         raise errors.SourceError(f"{str(path)!r} is a pipe or a device; expected an image file.")
     return images.read(path, limits=limits)

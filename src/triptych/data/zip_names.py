@@ -1,7 +1,7 @@
-"""Names in a zip as their writer meant them: marked as UTF-8, or in a code page found by trying.
+"""Names in a zip, decoded as UTF-8 if marked so, or by a guessed code page.
 
-A zip says of a name only whether it is UTF-8. Programs on Windows write others in the code page
-of the person's language and do not say which; Python reads them all as code page 437.
+A zip only marks names that are UTF-8. Programs on Windows write others in the code page of the
+user's language, without saying which; Python decodes all of them as code page 437.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _UTF8_NAME = 0x800
 _UNICODE_PATH = 0x7075
 _UNICODE_PATH_VERSION = 1
 
-# The code pages of Windows that its programs write names in, by the names that chardet gives them
-# and their likes, with what people call the writing.
+# The code pages in which programs on Windows write names, by chardet's names for them and similar
+# ones, with the name of the language or script.
 _CODE_PAGES = {
     "big5": ("cp950", "Chinese, traditional"),
     "cp437": ("cp437", "Western"),
@@ -74,10 +74,10 @@ def of(path: Path, members: Sequence[zipfile.ZipInfo]) -> ZipNames:
 
     Args:
         path: The zip, for the message.
-        members: As zipfile lists them.
+        members: The members, as listed by zipfile.
 
     Raises:
-        errors.SourceError: Some are not marked as UTF-8, and in no code page that can be told.
+        errors.SourceError: Some are not marked as UTF-8, and their code page cannot be guessed.
     """
     marked = [_marked(info) for info in members]
     raw = {_raw(info) for info, name in zip(members, marked, strict=True) if name is None}
@@ -98,13 +98,13 @@ def of(path: Path, members: Sequence[zipfile.ZipInfo]) -> ZipNames:
 
 
 def _marked(info: zipfile.ZipInfo) -> str | None:
-    """The name, where the zip says how it is written."""
+    """The name, if the zip says how it is encoded."""
     if info.flag_bits & _UTF8_NAME:
         return info.orig_filename
     raw = _raw(info)
     for header, value in _extra_fields(info.extra):
         version, checksum = value[:1], int.from_bytes(value[1:5], "little")
-        # The checksum differs where a program renamed the member and left this field behind.
+        # The checksum differs if a program renamed the member and left this field as it was.
         if header == _UNICODE_PATH and version == bytes([_UNICODE_PATH_VERSION]):
             try:
                 return value[5:].decode() if checksum == zlib.crc32(raw) else None
@@ -129,14 +129,14 @@ def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
 def _code_page(path: Path, raw: set[bytes]) -> tuple[str, str]:
     """The code page of names that are not marked, and its language where it is a guess."""
     try:
-        # macOS writes UTF-8 without saying so. Few other names are UTF-8 by chance.
+        # macOS writes UTF-8 without marking it. Other names are rarely valid UTF-8 by chance.
         for name in raw:
             name.decode()
     except UnicodeDecodeError:
         pass
     else:
         return "utf-8", ""
-    # Endings, numbers and other ASCII would outweigh the letters that tell.
+    # Extensions, numbers and other ASCII would outweigh the letters that matter.
     telling = b"\n".join(sorted({part for name in raw for part in name.split(b"/")} - _ascii(raw)))
     for guess in chardet.detect_all(telling, ignore_threshold=True):
         code_page = _CODE_PAGES.get((guess["encoding"] or "").lower())

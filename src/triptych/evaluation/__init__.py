@@ -1,16 +1,16 @@
 """Accuracy and calibration of networks and committees, and the report that shows them.
 
 metrics       pure array functions of probabilities and true classes
-predictions   a committee's answers to its test photos, and their metrics as JSON
-rule_metrics  how a rule fares: the metrics that evaluate, fit and optimize report
-running       metrics photo by photo, in little memory: ``triptych evaluate``
+predictions   a committee's predictions for its test photos, and their metrics as JSON
+rule_metrics  the metrics of a combination rule that evaluate, fit and optimize report
+running       metrics added photo by photo, in little memory: ``triptych evaluate``
 figures       the metrics as tables and charts, for the result page and the report
-report        ``report.html``, the page that each bundle brings along
+report        ``report.html``, the page in each bundle
 advice        which class more photos would help
-label_issues  photos that may be in the wrong class
+label_issues  photos whose label may be wrong
 paired        a committee at f32 and at int8, photo by photo: ``triptych optimize``
 fit_report    networks and rules before and after a fit: ``triptych fit``
-fit_plots     the same as pictures, and what networks cost; by Matplotlib, in `plot_style`
+fit_plots     the same as PNG files, and the cost of networks; with Matplotlib and `plot_style`
 """
 
 from triptych.evaluation.metrics import true_class_rank

@@ -1,4 +1,4 @@
-"""Which class more photos would help, where the numbers support saying so."""
+"""Which class would gain most from more photos, if the numbers support any advice."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from triptych.typing import Labels
 from triptych.typing import Probs
 from triptych.utils.formatting import percent
 
-# Standard errors by which the curve must rise at its end.
+# Standard errors by which the learning curve must rise at its end.
 CLEARLY = 2
-# A class with less than this share of what the others have is short of photos.
+# A class has far fewer photos than the others below this share of their median.
 SHORT = 0.5
 
 
 @dataclass(frozen=True)
 class Advice:
-    """A class that is mistaken more often than the others, and that more photos would help.
+    """A class that is misclassified more often than the others, and that more photos would help.
 
     Args:
         label: The class.
-        photos: How many of its photos were answered.
+        photos: How many of its photos were classified.
         correct: How many of them correctly.
-        others: Of the other classes' photos, the share that was answered correctly, in [0, 1].
-        rises: Whether more photos of all classes have been helping up to the last.
+        others: The share of the other classes' photos that was classified correctly, in [0, 1].
+        rises: Whether the learning curve still rises at its end.
         short: Whether the class has far fewer photos than the others.
     """
 
@@ -62,9 +62,9 @@ def advise(
 ) -> Advice | None:
     """Name the class that would gain most from more photos.
 
-    A class is named only if its recall is significantly lower than that of the others,
-    and something says that photos are what it lacks: accuracy was still rising with their number,
-    or it has far fewer than the others.
+    A class is named only if its recall is significantly lower than that of the others, and there is
+    evidence that it lacks photos: accuracy was still rising with their number, or it has far fewer
+    than the others.
 
     Args:
         labels: Names of the classes, length C.
@@ -73,7 +73,7 @@ def advise(
         curve: ``learning_curve`` of a bundle's metrics.
 
     Returns:
-        ``None`` where the numbers support no advice.
+        ``None`` if the numbers support no advice.
 
     Example:
         >>> probs = np.eye(2)[[0] * 40 + [1] * 4 + [0] * 6]
@@ -95,12 +95,12 @@ def advise(
         if (rises or short) and _is_less(*share, others_correct, all_others):
             photos, others_share = share[1], others_correct / all_others
             candidates.append(Advice(label, photos, share[0], others_share, rises, short))
-    # The class whose mistakes cost most in all.
+    # The class with the most mistakes.
     return max(candidates, key=lambda advice: advice.photos - advice.correct, default=None)
 
 
 def _is_less(correct: int, photos: int, others_correct: int, others: int) -> bool:
-    """Whether a share is smaller than another by more than chance explains, at 95 %.
+    """Whether a share is significantly smaller than another, at 95 %.
 
     Source: Newcombe, "Interval estimation for the difference between independent proportions",
     1998, method 10.
@@ -112,11 +112,11 @@ def _is_less(correct: int, photos: int, others_correct: int, others: int) -> boo
 
 
 def _rises(curve: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the last photos that were added still helped by more than chance explains."""
+    """Whether accuracy still rose significantly with the last photos that were added."""
     if len(curve) < 2:
         return False
-    # The draws of a seed share their photos, so they are compared pair by pair. There are fewer
-    # large draws.
+    # Draws with the same seed share photos, so they are compared in pairs. There are fewer large
+    # draws.
     before, after = (point["top1"] for point in curve[-2:])
     gains = np.array([a - b for b, a in zip(before, after, strict=False)], np.float64)
     if len(gains) < 2:

@@ -17,14 +17,14 @@ from typing import Any
 from triptych.evaluation import metrics
 from triptych.utils import formatting
 
-# With more classes the confusion matrix is a picture without names and numbers.
+# With more classes the confusion matrix is drawn without names and numbers.
 MOST_IN_MATRIX = 12
 PAIRS = 15
 SHADES = 6
 
 SIDE = 300.0
 SMALLEST, LARGEST = 4.0, 8.0
-# Beyond this ratio of most to fewest photos, a linear axis would crowd the first points.
+# Above this ratio of most to fewest photos, a linear axis would crowd the first points.
 WIDE_RANGE = 8
 MARGIN = 12.0
 STEPS = (0.05, 0.1, 0.2, 0.25)
@@ -41,10 +41,10 @@ def prepare(labels: Sequence[str], numbers: Numbers) -> dict[str, Any]:
         numbers: What ``metrics.json`` holds; may be empty.
 
     Returns:
-        ``numbers``; ``scores``, see `scores`; ``classes``, hardest first; ``matrix``, ``cells``
-        and ``pairs`` of the confusion matrix, see the functions of these names; ``reliability``
-        and ``curve``, the points of the two charts; ``few``, whether there are so few photos that
-        the interval is the headline; ``correct``, how many of them were answered correctly.
+        ``numbers``; ``scores``, see `scores`; ``classes``, hardest first; ``matrix``, ``cells`` and
+        ``pairs`` of the confusion matrix, see the functions of these names; ``reliability`` and
+        ``curve``, the points of the two charts; ``few``, whether there are so few photos that the
+        interval is the headline; ``correct``, how many of them were classified correctly.
     """
     if not numbers:
         return {"numbers": {}}
@@ -69,7 +69,7 @@ def prepare(labels: Sequence[str], numbers: Numbers) -> dict[str, Any]:
 
 
 def scores(numbers: Numbers) -> list[dict[str, Any]]:
-    """The committee and its members, with their positions on one scale.
+    """The accuracies of the committee and its members, with their positions on a common scale.
 
     Args:
         numbers: What ``metrics.json`` holds.
@@ -191,7 +191,7 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
 
     Returns:
         For each ``x``, ``y``, ``low`` and ``high`` (of the 95 % interval) and the ``radius``,
-        larger where more photos stand behind it.
+        larger for more photos.
 
     Example:
         >>> [point] = reliability([{"prob": 0.5, "accuracy": 1.0, "count": 4}])
@@ -248,7 +248,7 @@ def curve(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _positions(sizes: Sequence[int]) -> list[float]:
-    """Where numbers of photos lie across; on a logarithmic axis where they range widely."""
+    """Horizontal positions of numbers of photos; on a logarithmic axis if they range widely."""
     if len(sizes) < 2:
         return [SIDE / 2] * len(sizes)
     wide = sizes[-1] >= WIDE_RANGE * sizes[0]
@@ -258,7 +258,7 @@ def _positions(sizes: Sequence[int]) -> list[float]:
 
 
 def _ticks(floor: float) -> list[dict[str, float]]:
-    """Round shares from the floor to 1, few enough to be read."""
+    """A few round shares from the floor to 1."""
     step = next((step for step in STEPS if (1 - floor) / step <= MOST_STEPS), STEPS[-1])
     first = math.ceil(round(floor / step, 6))
     shares = [round(number * step, 6) for number in range(first, round(1 / step) + 1)]

@@ -1,4 +1,4 @@
-"""Pictures of what fitting changes and of what networks cost, as PNG files.
+"""Plots of what fitting changes and of what networks cost, as PNG files.
 
 The charts of the report are SVG, see `figures`. Matplotlib is imported inside functions only.
 """
@@ -27,7 +27,7 @@ BEFORE, AFTER = plot_style.WARM, plot_style.COLD
 
 
 def reliability(path: Path, answers: Mapping[str, Probs], targets: Labels) -> None:
-    """A reliability diagram for each answer, side by side: stated probability against accuracy.
+    """Reliability diagrams side by side: stated probability against accuracy.
 
     Args:
         path: The file to write.
@@ -56,7 +56,7 @@ def reliability(path: Path, answers: Mapping[str, Probs], targets: Labels) -> No
 
 
 def risk_coverage(path: Path, answers: Mapping[str, Probs], targets: Labels) -> None:
-    """How many answers are wrong when only the surest are given, from few to all.
+    """Risk-coverage curves: the share of wrong answers among the surest, from few to all.
 
     Args:
         path: The file to write.
@@ -102,15 +102,15 @@ def risks_of(probs: Probs, targets: Labels) -> tuple[Float64Array, Float64Array]
 
 
 class Spot(NamedTuple):
-    """One committee in the picture of `costs`.
+    """One committee in the plot of `costs`.
 
     Args:
-        title: What to call it.
-        ms: What it takes for a photo.
+        title: Its name.
+        ms: Latency for a photo, in milliseconds.
         accuracy: In [0, 1].
-        interval: Of the accuracy.
-        is_cascade: Whether it stops early.
-        is_front: Whether no other is both as quick and more accurate.
+        interval: 95 % interval of the accuracy.
+        is_cascade: Whether it is a cascade.
+        is_front: Whether it is on the Pareto front.
         is_recommended: Whether it is recommended.
     """
 
@@ -124,12 +124,12 @@ class Spot(NamedTuple):
 
 
 def costs(path: Path, spots: Sequence[Spot], *, budget_ms: float) -> None:
-    """Accuracy against time; the Pareto front is joined by a line and named.
+    """Accuracy against latency; the Pareto front is joined by a line and labelled.
 
     Args:
         path: The file to write.
         spots: At least one.
-        budget_ms: Drawn where it is in the picture.
+        budget_ms: Drawn if it lies within the axes.
     """
     figure = plot_style.figure(7.2, 4.6)
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""What fitting changes: members and rules before and after, cross-validated."""
+"""The effect of fitting: metrics of members and rules before and after, cross-validated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from triptych.typing import Probs
 def unfitted(probs: Probs) -> dict[str, Probs]:
     """The combined answers of each rule when nothing is fitted.
 
-    Members count alike, and the cascade runs them all.
+    All members have the same weight, and the cascade runs all of them.
 
     Args:
         probs: Shape (M, N, C).
@@ -39,14 +39,14 @@ def gains(
     *,
     coverage: float = 0.9,
 ) -> dict[str, Any]:
-    """Figures before and after, as a JSON object; shares are in [0, 1], ``nll`` is in nats.
+    """Metrics before and after fitting, as a JSON object; shares are in [0, 1], ``nll`` in nats.
 
     Args:
         crossed: Answers by committees that were fitted on the other folds.
         probs: The members' raw probabilities, shape (M, N, C).
         names: Of the members, length M.
         costs: Cost of running each, length M, as in the fit.
-        coverage: How often prediction sets are meant to hold the true class, in (0, 1).
+        coverage: How often prediction sets should contain the true class, in (0, 1).
 
     Returns:
         ``photos`` and ``folds``; the lists ``members`` and ``rules``, each with ``before`` and
@@ -92,13 +92,13 @@ def gains(
 def rule_scores(
     crossed: CrossFit, rule: str, costs: Sequence[float], coverage: float = 0.9
 ) -> RuleScores:
-    """The scores of a rule, each fold with the parameters that were fitted without it.
+    """The scores of a rule, each fold with parameters fitted on the other folds.
 
     Args:
         crossed: Answers by committees that were fitted on the other folds, to N photos.
         rule: A name from `rules.RULES`.
         costs: Cost of running each member, length M, as in the fit.
-        coverage: How often prediction sets are meant to contain the true class, in (0, 1).
+        coverage: How often prediction sets should contain the true class, in (0, 1).
 
     Returns:
         Of N photos, fold after fold.

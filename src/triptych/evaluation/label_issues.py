@@ -1,11 +1,11 @@
-"""Photos that may lie in the wrong class, the likeliest first, by confident learning.
+"""Photos whose label may be wrong, the likeliest first, by confident learning.
 
-A photo counts as of a class when the class's probability reaches its mean over the photos labelled
-so; so a class about which the committee is underconfident is not flagged as a whole. Predictions
-are out-of-fold; see `triptych.bundles.oof_predictions`.
+A photo counts as one of a class if the class's probability reaches its mean over the photos with
+that label, so a class for which the committee is underconfident is not flagged as a whole.
+Predictions are out-of-fold; see `triptych.bundles.oof_predictions`.
 
-Written out in NumPy, and held against cleanlab by a test, because the list is computed from today's
-labels whenever a page shows it, and cleanlab would bring pandas into the server for that.
+Implemented in NumPy, and compared with cleanlab in a test: the list is computed from the current
+labels whenever a page shows it, and cleanlab would import pandas into the server for that.
 
 Source: Northcutt, Jiang, Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels",
 2021; ranked by normalized margin as in Kuan, Mueller, "Model-agnostic label quality scoring to
@@ -24,7 +24,7 @@ from triptych.typing import Labels
 from triptych.typing import Mask
 from triptych.typing import Probs
 
-# What rounding may take from a probability that just reaches its class's average.
+# Tolerance for rounding of probabilities that just reach their class's average.
 _ROUNDING = 1e-6
 _NONE = -1
 
@@ -37,7 +37,7 @@ class LabelIssue:
         photo: Its position among the predictions.
         given: Index of the class it is labelled with.
         suggested: Index of the class it more likely belongs to.
-        score: How likely that is compared to other photos, in [0, 1]; not a probability.
+        score: How likely that is, compared to other photos, in [0, 1]; not a probability.
         likely: Whether the committee is as confident of ``suggested`` as of that class's own
             photos, and more than of ``given``.
     """
@@ -105,13 +105,13 @@ def judge(probs: Probs, labels: Labels) -> Judgement:
     """
     probs = probs.astype(np.float64)
     usual = thresholds(probs, labels)  # (C,)
-    # Of the classes that reach what is usual for them the most probable one.
+    # The most probable of the classes that reach their threshold.
     reached = probs >= usual - _ROUNDING
     best = np.where(reached, probs, -np.inf).argmax(axis=1)
     believed = np.where(reached.any(axis=1), best, _NONE)
     likely = (believed != _NONE) & (believed != labels) & (probs.argmax(axis=1) != labels)
     others = _without(probs, labels).argmax(axis=1)
-    # Each class is measured by what is usual for it; shifted so that none falls below zero.
+    # Probabilities relative to the thresholds, shifted so that none is negative.
     fair = probs - usual + usual.max()
     fair /= fair.sum(axis=1, keepdims=True)
     margin = fair[np.arange(len(labels)), labels] - _without(fair, labels).max(axis=1)
@@ -123,14 +123,14 @@ def judge(probs: Probs, labels: Labels) -> Judgement:
 
 
 def thresholds(probs: Probs, labels: Labels) -> Float64Array:
-    """The mean probability that photos of a class give to their own class.
+    """The mean probability of each class over the photos with that label.
 
     Args:
         probs: Shape (N, C).
         labels: Shape (N,).
 
     Returns:
-        Shape (C,); 1 for a class without photos, of which nothing is known.
+        Shape (C,); 1 for a class without photos.
 
     Example:
         >>> thresholds(np.array([[0.9, 0.1], [0.7, 0.3]]), np.array([0, 0])).round(3)

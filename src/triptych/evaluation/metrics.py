@@ -1,4 +1,4 @@
-"""How good answers are: pure array functions.
+"""Metrics of classification: pure array functions.
 
 Throughout, ``probs`` has shape (N, C) (images, classes), rows summing to 1, and ``targets`` shape
 (N,), the index of each image's true class. N is at least 1. An image's answer is its most
@@ -69,7 +69,7 @@ def wilson(correct: int, total: int) -> tuple[float, float]:
 
 
 class Accuracy(NamedTuple):
-    """A share of right answers and how sure one can be of it.
+    """A share of right answers with its confidence interval.
 
     Args:
         share: In [0, 1].
@@ -115,7 +115,7 @@ def top_k(probs: Probs, targets: Labels, k: int) -> float:
 
 
 def confusion(probs: Probs, targets: Labels) -> Int64Array:
-    """How often each class was taken for each other.
+    """How often each class was predicted as each class.
 
     Args:
         probs: Shape (N, C).
@@ -134,12 +134,12 @@ def confusion(probs: Probs, targets: Labels) -> Int64Array:
 
 
 class ClassScores(NamedTuple):
-    """One number a class, each array of shape (C,).
+    """Metrics of each class, arrays of shape (C,).
 
     Args:
-        precision: Of the answers "this class", the share that was right; 0 if it never was one.
-        recall: Of this class's images, the share that was found; 0 if it has no images.
-        f1: Harmonic mean of the two; 0 if both are.
+        precision: Share of right ones among the answers "this class"; 0 if there are none.
+        recall: Share of this class's images that was recognised; 0 if it has none.
+        f1: Harmonic mean of the two; 0 if both are 0.
         support: How many images the class has.
     """
 
@@ -176,7 +176,7 @@ def _share(part: Int64Array, whole: Int64Array) -> Float64Array:
 
 
 def macro_f1(probs: Probs, targets: Labels) -> float:
-    """The mean F1 of the classes that occur, as a target or as an answer, each counting alike.
+    """The mean F1 of the classes that occur, as a target or as an answer, unweighted.
 
     Args:
         probs: Shape (N, C).
@@ -213,11 +213,11 @@ class Bin:
     """The images whose top probability lies in one interval.
 
     Args:
-        low: Lower end of the interval, itself outside.
-        high: Upper end, itself inside.
+        low: Lower end of the interval, exclusive.
+        high: Upper end, inclusive.
         prob: Mean top probability of the images.
         accuracy: Share of them that is right.
-        count: How many they are, at least 1.
+        count: How many images, at least 1.
     """
 
     low: float
@@ -236,7 +236,7 @@ def reliability(probs: Probs, targets: Labels, *, bins: int = BINS) -> list[Bin]
         bins: How many intervals [0, 1] is cut into.
 
     Returns:
-        The bins that have images, lowest first.
+        The non-empty bins, lowest first.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks", 2017.
 
@@ -322,7 +322,7 @@ def figures(probs: Probs, targets: Labels) -> dict[str, Any]:
 
 
 def most_confident_mistakes(probs: Probs, targets: Labels, k: int) -> Int64Array:
-    """The wrong answers that were given with the highest probability: often flaws of the data.
+    """The wrong answers with the highest probability: often errors in the data.
 
     Args:
         probs: Shape (N, C).
@@ -330,8 +330,8 @@ def most_confident_mistakes(probs: Probs, targets: Labels, k: int) -> Int64Array
         k: How many at most.
 
     Returns:
-        Indices of images, surest first, of equally sure ones the first; shorter than k when
-        there are fewer mistakes.
+        Indices of images, most confident first, ties in order; fewer than k if there are fewer
+        mistakes.
 
     Example:
         >>> probs = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2]])

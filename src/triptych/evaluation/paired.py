@@ -1,4 +1,4 @@
-"""A committee at two precisions, photo by photo: what the second loses."""
+"""The loss of accuracy from one precision to another, on the same photos."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Loss(NamedTuple):
 
 
 def paired(worse: int, better: int, total: int) -> Loss:
-    """A difference between two ways of answering the same photos.
+    """The difference in accuracy of two ways to classify the same photos.
 
     Args:
-        worse: Photos that the first way alone has right.
-        better: Photos that the second way alone has right.
+        worse: Photos that only the first way classifies correctly.
+        better: Photos that only the second way classifies correctly.
         total: All photos, at least 1.
 
     Source: Agresti and Min, "Simple improved confidence intervals for comparing matched
@@ -70,8 +70,8 @@ def compare(
         targets: Shape (N,); ``None`` where classes are not known.
         names: Of the members, length M.
         costs: Of running each, length M.
-        params: How their answers are combined and read; fitted at f32, and taken for both.
-        rule: The committee's own.
+        params: How their predictions are calibrated and combined; fitted at f32, and used for both.
+        rule: The committee's rule.
 
     Returns:
         ``photos``, ``judged_by`` (``"accuracy"``, or ``"agreement"``: then each photo that is
@@ -126,7 +126,7 @@ def _rule(
     before, after = (rule_metrics.answer(params, rule, probs, costs) for probs in pair)
     compared = _against((before.probs, after.probs), targets)
     for name, answers in zip(NAMES, (before, after), strict=True):
-        # Without known classes, nothing is kept of the metrics that need them.
+        # Without known classes, the metrics that need them are left out.
         classes = answers.probs.argmax(axis=1) if targets is None else targets
         scores = rule_metrics.score(answers, classes).metrics()
         wanted = ["cost"] * (rule == CASCADE) + ["sure"] + ["sure_right"] * (targets is not None)

@@ -1,7 +1,7 @@
 """The common style of pictures in PNG files: colours, and axes without clutter.
 
-Files are looked at anywhere, so they have colours of their own. Matplotlib is imported inside
-functions only.
+Files are shown on any background, so their colours do not follow the page's theme. Matplotlib is
+imported inside functions only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DPI = 150
 
 
 def title(axes: Axes, text: str) -> None:
-    """Say what the axes show, above them."""
+    """Write what the axes show above them."""
     axes.set_title(text, loc="left", fontsize=9, color=QUIET)
 
 
@@ -47,5 +47,5 @@ def figure(width_in: float, height_in: float) -> Figure:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a picture as a PNG file."""
-    # Software says the version of matplotlib, which would make equal pictures differ.
+    # "Software" contains Matplotlib's version, which would make equal pictures differ.
     figure.savefig(path, dpi=DPI, metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""A committee's answers to its test photos, and what they come to."""
+"""A committee's predictions for its test photos, and their metrics."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MISTAKES = 12
 
 @dataclass(frozen=True)
 class Predictions:
-    """All answers of a committee to N labelled photos of C classes.
+    """The predictions of a committee for N labelled photos of C classes.
 
     Args:
         labels: Names of the classes, length C.
         targets: Shape (N,): index of each photo's true class; N at least 1.
-        members: By name, each member's own probs, shape (N, C).
-        committee: The joined probs, shape (N, C).
-        sources: Where the photos came from, length N.
+        members: Each member's probabilities by name, shape (N, C).
+        committee: The combined probabilities, shape (N, C).
+        sources: Names of the photos, length N.
 
     Raises:
         errors.SettingError: The parts do not fit together.

@@ -1,7 +1,7 @@
-"""``report.html``: one page about a committee that a person can read, keep and pass on.
+"""``report.html``: a page about a committee, as one file that can be kept and passed on.
 
-It shows the figures of the studio's result page, by the same macros, in one file that needs
-nothing beside itself: no script, no address, and a policy in its head that forbids both.
+It shows the figures of the studio's result page, by the same macros, and is self-contained: it has
+no script and no external address, and its content security policy forbids both.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from triptych.utils import formatting
 
 @dataclass(frozen=True)
 class MemberNote:
-    """A member of the committee in the report, beside its figures.
+    """Notes on a member of the committee, shown beside its figures.
 
     Args:
-        weight: Its weight in the committee, as it was fitted.
-        temperature: What its logits were divided by; 1 changes nothing.
-        dropped: Why it was left out of the committee, as a sentence; empty when it was not.
+        weight: Its fitted weight in the committee.
+        temperature: Its fitted temperature, by which logits are divided; 1 changes nothing.
+        dropped: Why it was left out of the committee, as a sentence; empty if it was not.
     """
 
     weight: float
@@ -48,8 +48,8 @@ class Report:
 
     Args:
         name: The bundle's.
-        date: As people should read it; the page has no clock of its own.
-        data: What data the figures are from, in words.
+        date: The date to show, as text.
+        data: The photos that the figures were measured on, in words.
         labels: Names of the classes, in the order of the outputs.
         numbers: What ``metrics.json`` holds, with ``learning_curve`` and ``findings`` if any.
         members: Weight and temperature of each member, and why it was dropped, by name.

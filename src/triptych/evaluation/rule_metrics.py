@@ -1,7 +1,7 @@
-"""How a rule fares on photos with known classes: the one computation of its metrics.
+"""The metrics of a combination rule on photos with known classes.
 
 `triptych evaluate` adds photo by photo, `triptych fit` fold by fold, `triptych optimize` a
-committee at two precisions; each takes from `RuleScores.metrics` what it reports.
+committee at two precisions; each reports some of `RuleScores.metrics`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class RuleAnswers(NamedTuple):
 
     Args:
         probs: Calibrated, shape (N, C).
-        cost: What each took, as a share of running all members, shape (N,).
+        cost: Cost of each, as a share of running all members, shape (N,).
         sure: Which are called sure, shape (N,).
     """
 
@@ -38,7 +38,7 @@ class RuleAnswers(NamedTuple):
 
 
 def answer(params: EnsembleParams, rule: str, probs: Probs, costs: Sequence[float]) -> RuleAnswers:
-    """Combine the members' answers by a rule, as serving does.
+    """Combine the members' probabilities by a rule, as serving does.
 
     Args:
         params: Of the committee.
@@ -57,7 +57,7 @@ def answer(params: EnsembleParams, rule: str, probs: Probs, costs: Sequence[floa
 def of_joined(
     params: EnsembleParams, rule: str, joined: Probs, used: Indices, costs: Sequence[float]
 ) -> RuleAnswers:
-    """A rule's answers, from probabilities that were combined before.
+    """A rule's answers from combined probabilities.
 
     Args:
         params: Of the committee.
@@ -82,8 +82,8 @@ class RuleScores(NamedTuple):
         top: Probability of the answer, in [0, 1].
         cost: As in `RuleAnswers`.
         sure: As in `RuleAnswers`.
-        covered: Whether the prediction set contains the true class; empty where there is no set.
-        size: How many classes the prediction set holds; empty where there is no set.
+        covered: Whether the prediction set contains the true class; empty if there are no sets.
+        size: How many classes the prediction set contains; empty if there are no sets.
     """
 
     rank: Indices
@@ -129,7 +129,7 @@ def score(
         answers: To N photos.
         targets: Their classes, shape (N,).
         quantiles: Of the rule's prediction sets, as fitted; without any there are no sets.
-        coverage: How often sets are meant to hold the true class, in (0, 1).
+        coverage: How often sets should contain the true class, in (0, 1).
 
     Example:
         >>> answers = RuleAnswers(np.array([[0.9, 0.1], [0.6, 0.4]]), np.ones(2), np.ones(2, bool))

@@ -1,4 +1,4 @@
-"""How often members and rules are right, counted photo by photo so that little need be kept."""
+"""Metrics of members and rules, updated photo by photo in little memory."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from triptych.evaluation.rule_metrics import RuleScores
 from triptych.typing import Probs
 
 MEMBER_METRICS = ("top1", "top5", "interval", "ece")
-# So many photos at a time become one array, as an array of one number is mostly overhead.
+# Scores of so many photos are joined into one array: an array of one number is mostly overhead.
 BLOCK = 256
 RULE_METRICS = (*MEMBER_METRICS, "cost", "coverage", "set_size")
 
 
 class RunningMetrics:
-    """Counts, photo by photo, how members and rules fare; keeps a few numbers of each photo.
+    """Collects a few numbers of each photo, from which the metrics of members and rules follow.
 
     Args:
         members: Names of the members.
-        params: How the committee combines and reads their answers.
+        params: How the committee calibrates and combines their probabilities.
         costs: What running each member costs, in any unit.
-        rule: The committee's own rule.
-        coverage: How often prediction sets are meant to hold the true class, in (0, 1).
+        rule: The committee's rule.
+        coverage: How often prediction sets should contain the true class, in (0, 1).
 
     Example:
         >>> from triptych.ensemble import params
@@ -53,7 +53,7 @@ class RunningMetrics:
         self._rules: dict[str, list[RuleScores]] = {name: [] for name in RULES}
 
     def add(self, probs: Probs, target: int) -> None:
-        """Count one photo.
+        """Add one photo.
 
         Args:
             probs: The members' raw probabilities, shape (M, C).

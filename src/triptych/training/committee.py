@@ -26,7 +26,7 @@ from triptych.training.heads import CrossFittedHead
 from triptych.typing import Array
 from triptych.utils import concurrency
 
-# In progress reports, steps of each member.
+# Steps of each member in progress reports.
 STEPS = 20
 
 
@@ -195,8 +195,8 @@ def oof_predictions(
 
     Args:
         features: Of the photos.
-        before: The committee before fine-tuning. A fine-tuned network has seen nearly all training
-            photos, so their predictions come from this one.
+        before: The committee before fine-tuning. Fine-tuned networks were trained on nearly all
+            training photos, whose predictions therefore come from this one.
         after: The committee in the bundle, which predicts the validation photos.
     """
     in_folds = features.in_folds

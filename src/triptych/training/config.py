@@ -22,12 +22,12 @@ from triptych.utils import formatting
 # The name under which the score of the whole committee is reported.
 COMMITTEE = "committee"
 STOPPED = "Stopped; the features computed so far are kept."
-# Fine-tunes where that pays.
+# Fine-tune only where that pays.
 AUTO = "auto"
 
 
 class TrainingStage(str, enum.Enum):
-    """The stages of training, in order, as people read them.
+    """The stages of training, in order, by the names that people see.
 
     Jobs, pages and the command line take the names from here.
 
@@ -54,16 +54,16 @@ class TrainingStage(str, enum.Enum):
             >>> TrainingStage.of("Fine-tuning EfficientNetLite0").name
             'FINE_TUNING'
         """
-        # From the last, as "Computing features" is the beginning of the stage after it, too.
+        # In reverse order, as "Computing features" is a prefix of the next stage's name.
         return next((stage for stage in reversed(cls) if text.startswith(stage)), None)
 
 
 class Score(float):
-    """A share of right answers, in [0, 1], that knows how many photos were answered.
+    """An accuracy in [0, 1] that knows on how many photos it was measured.
 
     Args:
-        correct: How many photos were answered correctly.
-        photos: How many were answered, at least 1.
+        correct: How many photos were classified correctly.
+        photos: How many were classified, at least 1.
 
     Example:
         >>> print(Score(9, 10)), Score(9, 10) == 0.9
@@ -74,7 +74,7 @@ class Score(float):
     photos: int
 
     def __new__(cls, correct: int, photos: int) -> Score:
-        """A float, as callbacks have always been given one."""
+        """A float, since callbacks have received one since version 0.1."""
         score = super().__new__(cls, correct / photos)
         score.photos = photos
         return score
@@ -95,17 +95,17 @@ class TrainingConfig:
         augment: Names from `augment.AUGMENTATIONS`: each adds augmented views of the training
             photos, and costs one more feature pass per view.
         fine_tune: Whether to train the backbones themselves, too; needs TensorFlow. ``"auto"``
-            looks first, and does so where it pays.
-        budget_s: How long all of it may take, in seconds, fine-tuning included, which is cut down
-            to what there is time for; ``None`` for as long as it takes.
+            measures first whether it pays.
+        budget_s: Time limit for training with fine-tuning, in seconds; fine-tuning is shortened to
+            fit. ``None`` for no limit.
         seed: Seed of the splits and of everything else random.
-        progress: Called with the stage, the steps done and the steps in all.
+        progress: Called with the stage, the steps done and the total number of steps.
         on_score: Called with a member, or `COMMITTEE`, and its `Score` on the held-out photos, as
             soon as that is known; once more after fine-tuning.
         on_epoch: Called with each epoch of fine-tuning, once it is evaluated: its ``member``, its
-            ``number``, from 0 for the frozen network, and of how many held-out ``photos`` it is
-            ``right``, with which ``loss``.
-        stop: Polled now and then; training ends when it returns true. During fine-tuning the best
+            ``number``, from 0 for the frozen network, how many of the held-out ``photos`` are
+            ``right``, and their ``loss``.
+        stop: Polled regularly; training ends when it returns true. During fine-tuning the best
             epoch so far is kept, and the bundle is written.
         compute: How features are computed; by default in this process.
         limits: Bytes and pixels allowed in a photo.
@@ -126,7 +126,7 @@ class TrainingConfig:
     limits: images.Limits = images.DEFAULT_LIMITS
 
     def raise_if_stopped(self) -> None:
-        """End training where ``stop`` says so.
+        """End training if ``stop`` returns true.
 
         Raises:
             errors.Stopped: ``stop`` returned true.

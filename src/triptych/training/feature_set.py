@@ -1,4 +1,4 @@
-"""The features that heads are trained on: each photo passes through each backbone once, ever."""
+"""The features that heads are trained on, computed once for each photo and backbone."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def compute(
     """Compute features of all photos, or read those that were computed before.
 
     Args:
-        dataset: Photos with labels. Without a validation side, `VALIDATION_SHARE` of the photos
-            are held out.
+        dataset: Photos with labels. If it has no validation photos, `VALIDATION_SHARE` of the
+            photos are held out.
         backbones: Networks that the photos pass through.
         options: How they run, and the home folder, where features are stored.
         config: Files of weights, augmentations, seed, progress, stop.

@@ -22,28 +22,28 @@ from triptych.training.perceptron import Perceptron
 from triptych.typing import Array
 from triptych.typing import Float32Array
 
-# L2 penalties per photo, from strong to weak: among equals, the strongest is taken. Bundles call
-# the penalty "strength".
+# L2 penalties per photo, from strong to weak: of equally good ones the strongest is used. Bundles
+# call the penalty "strength".
 L2_PENALTIES = (1.0, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 1e-4)
 # Photos that are enough to select the penalty; more would only take longer.
 ENOUGH_TO_SELECT = 4000
 # Held-out photos that are enough to compare penalties.
 ENOUGH_HELD_OUT = 1000
-# Shares of the loss that a further step may still promise. For heads: probabilities are then
-# within 1e-3 of the optimum; for folds: the out-of-fold loss is within 1e-4 of it; for both where
-# there are many logits, photos times classes: within 3e-4; and to compare penalties: within
-# 1e-3.
+# The fits stop when a further step is predicted to gain less than this share of the loss. For
+# heads: probabilities are then within 1e-3 of the optimum; for folds: the out-of-fold loss is
+# within 1e-4 of it; for both where there are many logits, photos times classes: within 3e-4; and to
+# compare penalties: within 1e-3.
 EXACT = 1e-7
 CLOSE = 1e-6
 FAIR, MANY_LOGITS = 1e-5, 1_000_000
 ROUGH = 1e-4
 
-# Of a multilayer perceptron. Without an epoch with a lower loss for so many, training ends.
+# Early stopping of a multilayer perceptron: epochs without a lower loss before training ends.
 MAX_EPOCHS = 200
 PATIENCE = 10
 
-# The share of the time of a linear head after which its penalty is selected, and how many are tried
-# until then, roughly: for progress reports.
+# For progress reports, both roughly: the share of a linear head's training time that selecting the
+# penalty takes, and how many penalties are tried.
 SELECTED = 0.6
 USUALLY_TRIED = 4
 
@@ -89,7 +89,7 @@ def fit(
         seed: Of everything random.
         each: The builtin `map`, or one that works on several items at a time, such as that of
             `concurrency.ArrayThreads`; the result is the same.
-        raise_if_stopped: Called now and then by the threads that work; what it raises ends the
+        raise_if_stopped: Called regularly by the worker threads; an exception from it ends the
             training.
         progress: Called with the share that is done, up to 1.
 
@@ -117,14 +117,14 @@ def check(kind: str) -> None:
 class LinearFitter:
     """Fits linear heads on any selections of the same photos: softmax regression, classes balanced.
 
-    The features are turned into their principal components once, which leaves the L2 penalty as
-    it is and makes fitting much faster; heads work on the features as they came.
+    The features are projected onto their principal components once, which does not change the L2
+    penalty and makes fitting much faster. Heads take the original features.
 
     Args:
         features: Shape (N, D).
         targets: Class of each photo, shape (N,).
         classes: C, how many there are.
-        raise_if_stopped: Called before each step of a fit; what it raises ends the fit.
+        raise_if_stopped: Called before each step of a fit; an exception from it ends the fit.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class LinearFitter:
         Args:
             selection: Which photos it is trained on, bool, shape (N,).
             penalty: L2 penalty per photo, above 0.
-            start: Where to begin, shape (R + 1, C), as returned for a similar selection.
+            start: Initial layers, shape (R + 1, C), as returned for a similar selection.
             tolerance: See `softmax_regression.fit`.
 
         Returns:
@@ -180,7 +180,7 @@ class LinearFitter:
         return turned.probs(self._components[selection])
 
     def head(self, layers: Array, penalty: float) -> Head:
-        """The head with these layers (R + 1, C), for features as they came."""
+        """The head with these layers (R + 1, C), for the original features."""
         kernel = self._basis.astype(np.float64) @ layers[:-1] / self._spread
         bias = layers[-1] - self._centre @ kernel
         absent = layers[-1] <= softmax_regression.ABSENT
@@ -202,8 +202,8 @@ def _fit_linear_folds(
         sample = np.random.default_rng(0).permutation(len(targets))[:ENOUGH_TO_SELECT]
         selector = LinearFitter(features[sample], targets[sample], classes, fitter.raise_if_stopped)
         penalty, _ = _select_penalty(selector, [t[sample] for t in tests], each, progress)
-        # Its layers are no start: with few photos a class they are worse than none (12,500 photos
-        # of 1,000 classes: 144 passes from there, 25 from zeros).
+        # Its layers are no good as initial ones: with few photos a class they are worse than zeros
+        # (12,500 photos of 1,000 classes: 144 passes from there, 25 from zeros).
         starts = list[Array]()
     else:
         penalty, starts = _select_penalty(fitter, tests, each, progress)
@@ -228,11 +228,12 @@ def _fit_linear_folds(
 def _select_penalty(
     fitter: LinearFitter, tests: list[Array], each: Each, progress: Callable[[float], None]
 ) -> tuple[float, list[Array]]:
-    """The penalty with the lowest out-of-fold loss, and layers nearly fitted without each test.
+    """The penalty with the lowest out-of-fold loss, and each fold's nearly fitted layers.
 
-    From the middle downhill, while the loss falls; each fit begins with its neighbour's layers.
+    The search starts in the middle and moves on while the loss falls; each fit starts from the
+    layers of the penalty before.
     """
-    # Enough folds to compare losses.
+    # As many folds as are needed to compare losses.
     held_out = np.cumsum([test.sum() for test in tests])
     tests = tests[: int(np.searchsorted(held_out, ENOUGH_HELD_OUT)) + 1]
     if not tests:
@@ -310,7 +311,7 @@ class PerceptronFitter:
         )
 
     def fit(self, epochs: int, raise_if_stopped: Checkpoint = lambda: None) -> Perceptron:
-        """A network that was trained on all photos for so many epochs."""
+        """A network, trained on all photos for a number of epochs."""
         network = self.network(np.ones(len(self.targets), bool))
         for _ in range(epochs):
             raise_if_stopped()
@@ -318,7 +319,7 @@ class PerceptronFitter:
         return network
 
     def head(self, network: Perceptron, epochs: int) -> Head:
-        """The head with the layers of a network, for features as they came."""
+        """The head with the layers of a network, for the original features."""
         kernel, bias, last, last_bias = network.layers
         kernel = kernel / self._spread
         return Head(
@@ -333,7 +334,7 @@ def _fit_mlp_folds(
     raise_if_stopped: Checkpoint,
     progress: Callable[[float], None],
 ) -> CrossFittedHead:
-    """Train all folds in step; the epoch with the best out-of-fold loss is where to stop."""
+    """Train all folds in parallel, and find the epoch with the lowest out-of-fold loss."""
     tests = [folds == fold for fold in np.unique(folds[folds >= 0])]
     networks = [fitter.network(~test) for test in tests]
     uniform = np.full((len(folds), fitter.classes), 1 / fitter.classes, np.float32)

@@ -19,14 +19,14 @@ from triptych.utils import concurrency
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 # Random draws of each size.
 DRAWS = 5
-# Large draws share most of their photos and differ little. So there are fewer of them: together,
-# those of one size have at most this share of the photos, but are so many at least: `FEWER_DRAWS`
-# of more photos than select the penalty.
+# Large draws share most of their photos and differ little, so fewer are made: together, the draws
+# of one size have at most this share of the data set's photos. But there are at least so many,
+# `FEWER_DRAWS` if there are more photos than the penalty is selected with.
 MOST_DRAWN = 0.5
 FEWEST_DRAWS, FEWER_DRAWS = 3, 2
-# Of the fits, see `softmax_regression.fit`. On 136 handwritten characters and on synthetic features
-# accuracies are within 1.1 points of those of exact fits, above and below, which is less than
-# between draws; fits take a half to a quarter of the steps.
+# Tolerance of the fits, see `softmax_regression.fit`. On 136 handwritten characters and on
+# synthetic features accuracies are within 1.1 points of those of exact fits, above and below, which
+# is less than between draws; fits take a half to a quarter of the steps.
 TOLERANCE = 1e-2
 
 
@@ -48,8 +48,8 @@ def compute(
 ) -> tuple[CurvePoint, ...]:
     """Train the committee's heads with few photos, then with more and more.
 
-    No head begins with layers that other photos than its own were used for, as heads that are
-    fitted roughly would remember those.
+    No head starts from layers that were fitted to other photos: heads that are fitted roughly would
+    still depend on those.
 
     Args:
         features: Of the photos.
@@ -104,7 +104,8 @@ class _Learner:
         self._targets, self._classes = features.train_targets, len(features.classes)
         self._member, self._raise_if_stopped = member, raise_if_stopped
         self._penalty = member.fit.head.notes.get("strength", 1e-3)
-        # Of many photos, the components of all do; few have fewer components by themselves.
+        # Large samples use the principal components of all photos; small ones have fewer components
+        # of their own, which is faster.
         self._few = self._train.shape[1] // 4
         self._all = None
         if len(self._targets) > self._few:
@@ -127,14 +128,14 @@ class _Learner:
 
 
 def _draws(targets: Array, size: int) -> int:
-    """How often so many photos of each class are drawn."""
+    """How many draws are made of so many photos per class."""
     drawn = np.minimum(np.bincount(targets), size).sum()
     fewest = FEWEST_DRAWS if len(targets) <= heads.ENOUGH_TO_SELECT else FEWER_DRAWS
     return min(DRAWS, max(fewest, int(MOST_DRAWN * len(targets) / drawn)))
 
 
 def _sample(targets: Array, size: int, seed: int) -> Array:
-    """At most so many photos of each class, drawn by lot: bool, shape (N,)."""
+    """At most ``size`` photos of each class, drawn at random: bool, shape (N,)."""
     order = np.random.default_rng(seed).permutation(len(targets))
     sample = np.zeros(len(targets), bool)
     for label in np.unique(targets):

@@ -2,7 +2,7 @@
 
 Its layers are those of a small Keras network, and a step gives what ``train_on_batch`` gives. NumPy
 takes a fraction of the time: with so few features a step of Keras is mostly overhead, each network
-is traced anew, and those of several folds cannot be trained side by side, as Keras has a single
+is traced anew, and those of several folds cannot be trained in parallel, as Keras has a single
 random state.
 
 Sources: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015; Srivastava et al.,
@@ -29,7 +29,7 @@ HIDDEN_UNITS = 64
 LEARNING_RATE = 4e-4
 L2_PENALTY = 1e-2
 BATCH = 64
-# Of more photos batches are larger, so that an epoch has no more steps than this.
+# With many photos, batches are larger, so that an epoch has no more steps than this.
 MOST_STEPS = 200
 # Decay of Adam's means of the gradient and of its square; as in Keras.
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7

@@ -55,18 +55,18 @@ def train(
 ) -> bundles.Bundle:
     """Train a committee on labelled photos and write it as a bundle.
 
-    Each photo passes through each backbone once, ever; after that only heads are trained.
+    Features are computed once for each photo and backbone; after that only heads are trained.
     Temperatures and weights are fitted on out-of-fold probabilities, and members that do not help
     are dropped. With ``config.fine_tune`` the selected backbones are trained, too; see
-    `triptych.training.finetune`. Without it, a line says so where that would probably pay.
+    `triptych.training.finetune`. Without it, a line is reported if that would probably pay.
 
     Args:
-        source: A folder per class, ``train/`` and ``val/`` folders of those, a zip of either, a
-            CSV with the columns ``path`` and ``label``, or a data set that is open already.
+        source: A folder per class, ``train/`` and ``val/`` folders of those, a zip of either, a CSV
+            with the columns ``path`` and ``label``, or an open data set.
         name: Name of the bundle.
         options: Home folder, and how networks run.
         config: Backbones, head, fine-tuning, seed, progress.
-        publish: Serve the new version from now on; otherwise what is served stays.
+        publish: Serve the new version from now on; otherwise the served version stays the same.
 
     Raises:
         errors.SourceError: There are no classes of photos in the source.
@@ -182,7 +182,7 @@ def _fine_tuned(
     config: TrainingConfig,
     **more: Any,
 ) -> FinetuneResult:
-    """Fine-tune where that was requested, or say that it would pay; ``more`` as `improve` takes."""
+    """Fine-tune if requested, or report that it would pay; ``more`` goes to `improve`."""
     in_folds = features.in_folds
     estimate = advice.advise(
         frozen.combine([member.fit.out_of_fold[in_folds] for member in frozen.members]),
@@ -206,7 +206,7 @@ def _fine_tuned(
 def _build_ahead(
     backbones: Sequence[zoo.Backbone], config: TrainingConfig, converter: convert.Converter
 ) -> None:
-    """Let the converter, a process of its own, build networks while photos are decoded."""
+    """Let the converter's process build networks while this one decodes photos."""
     for backbone in backbones:
         with contextlib.suppress(errors.WeightsMissing):  # raised where they are needed
             weights = store.weights_of(backbone, config.weights_by_backbone)
@@ -262,10 +262,10 @@ def _save_models(
 
 
 def _ood_references(result: FinetuneResult) -> dict[str, ood.OODReference]:
-    """Features of the training photos by member, to recognise out-of-distribution photos by.
+    """Training features by member, with which out-of-distribution photos are recognised.
 
-    Photos that a fine-tuned network was trained on are nearer to each other, in its features, than
-    new ones are to them: the usual distances are those of the photos that were held out.
+    In the features of a fine-tuned network, the photos it was trained on lie closer together than
+    new photos lie to them. So the usual distances are measured on held-out photos.
     """
     features, photos = result.features, result.features.train_photos
     fit = functools.partial(

@@ -1,9 +1,9 @@
-"""Softmax regression with an L2 penalty: L-BFGS, made for features that are principal components.
+"""Softmax regression with an L2 penalty: L-BFGS, tuned for principal components as features.
 
 A step is one pass over the photos, in blocks whose logits stay in the processor's cache. The
 initial matrix of L-BFGS is the exact diagonal of the Hessian, which is close to the whole Hessian
 where features are principal components; that saves most of the steps. Threads may solve several
-problems side by side.
+problems in parallel.
 
 Source: Nocedal and Wright, "Numerical Optimization", 2006, chapter 7.2.
 """
@@ -21,15 +21,16 @@ from triptych.typing import Array
 
 HISTORY = 8
 MAX_STEPS = 300
-# The diagonal of the Hessian is computed anew after so many steps.
+# Steps after which the diagonal of the Hessian is computed again.
 REFRESH = 10
 MAX_TRIALS = 12
 # Logits in a block: 4 MB in float32.
 BLOCK = 1 << 20
-# Losses below this count as this: probabilities are right to 1e-4 then, and rounding is not chased.
+# Lower losses are treated as this one: probabilities are then exact to 1e-4, and the fit does not
+# chase rounding errors.
 SMALL_LOSS = 1e-3
-# Relative to the largest logit. Of lower ones the errors are denormal numbers, which are multiplied
-# many times slower, and are no different from 0.
+# Relative to the largest logit. The errors of lower ones would be denormal numbers, whose
+# multiplication is many times slower, and which make no difference.
 LEAST_LOGIT = -50.0
 # The bias of a class without photos: its probability is 0 whatever the photo.
 ABSENT = -1e4
@@ -38,7 +39,7 @@ Checkpoint = Callable[[], None]
 
 
 def principal_components(features: Array) -> tuple[Array, Array]:
-    """The centre of the features and an orthonormal basis of what varies around it.
+    """The mean of the features and an orthonormal basis of their deviations from it.
 
     The basis is exact: centred features lie in its span, which has at most as many dimensions as
     there are photos.
@@ -100,14 +101,15 @@ def fit(
     """Minimise the weighted cross-entropy plus half the penalty times the squared kernel.
 
     Args:
-        features: Shape (N, R); quickest for principal components.
+        features: Shape (N, R); fastest for principal components.
         targets: Class of each photo, shape (N,).
         weights: How much each photo counts, shape (N,), above 0.
         classes: C.
         penalty: At least 0; biases have none.
-        start: Where to begin, shape (R + 1, C), as returned for a similar problem.
-        tolerance: It is solved when a Newton step promises less than this share of its loss.
-        raise_if_stopped: Called before each step; what it raises ends the fit.
+        start: Initial layers, shape (R + 1, C), as returned for a similar problem.
+        tolerance: The fit ends when a Newton step is predicted to gain less than this share of the
+            loss.
+        raise_if_stopped: Called before each step; an exception from it ends the fit.
 
     Returns:
         The kernel and, in the last row, the biases, shape (R + 1, C). A class without photos has a
@@ -124,7 +126,7 @@ def fit(
     solution = np.zeros((features.shape[1] + 1, len(present)), features.dtype)
     if start is not None:
         solution[:] = start[:, present]
-        solution[-1, solution[-1] <= ABSENT] = 0  # absent there, present here
+        solution[-1, solution[-1] <= ABSENT] = 0  # absent in that problem, present in this one
     problem = _Problem(features, compact, weights.astype(features.dtype), penalty)
     layers = np.zeros((len(solution), classes), features.dtype)
     layers[-1] = ABSENT

@@ -31,7 +31,7 @@ from triptych.typing import Array
 from triptych.typing import StageProgress
 from triptych.utils import concurrency
 
-# 8 are 176 committees, which takes a minute where there are 1000 classes; 16 would take ten.
+# 8 candidates give 176 committees, which take a minute with 1000 classes; 16 would take ten.
 MAX_CANDIDATES = 8
 WARM_UPS, RUNS = 3, 15
 
@@ -60,7 +60,7 @@ def resolve_backbones(names: Sequence[str] | None) -> list[zoo.Backbone]:
 
     Raises:
         errors.UnknownName: There is no such backbone.
-        errors.SettingError: There are none, or too many to try all their committees.
+        errors.SettingError: There are none, or too many to evaluate all their committees.
     """
     here = (row for row in zoo.BACKBONES.values() if weights.locate(row))
     rows = list(here if names is None else {zoo.find(name): None for name in names})
@@ -86,7 +86,7 @@ def evaluate_candidates(
 
     Where every folder is named like a class of ImageNet, the published classifiers predict.
     Otherwise a linear head is trained on the features of each backbone, and its out-of-fold
-    predictions are taken.
+    predictions are used.
 
     Args:
         source: As `triptych_data.open` takes it.
@@ -95,7 +95,7 @@ def evaluate_candidates(
         budget_ms: Latency budget per photo, in milliseconds, which at least one must meet.
         folds: Number of cross-validation folds, at least 2.
         seed: Of the folds.
-        progress: Called with the stage, what is done and what there is to do.
+        progress: Called with the stage, the steps done and the total number of steps.
 
     Raises:
         errors.SourceError: There are no classes of photos in the source.

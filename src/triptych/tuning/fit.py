@@ -1,4 +1,4 @@
-"""Fit a committee on labelled photos: predictions, folds, fit, and where the fit is stored."""
+"""Fit a committee on labelled photos with cross-validation, and store the fit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class FitResult:
-    """What was fitted on all photos, and the cross-validation of such a fit.
+    """Parameters fitted on all photos, and the cross-validation of such a fit.
 
     Args:
         params: Fitted on all photos.
@@ -58,9 +58,9 @@ def fit(
 
     Args:
         scored: The predictions of its members for the photos.
-        costs: Of running each member, in any unit.
+        costs: Cost of running each member, in any unit.
         config: Folds and targets.
-        data: What to call the photos in the record.
+        data: Description of the photos for the record.
 
     Raises:
         errors.FitError: There are too few different photos for the folds.
@@ -79,13 +79,13 @@ def fit(
 
 
 def keep(home: Path, name: str, committee: Committee, params: EnsembleParams) -> Path:
-    """Save what was fitted, so that the committee loads with it the next time.
+    """Save fitted parameters, so that the committee is loaded with them from now on.
 
     Args:
-        home: Folder for everything that is kept.
-        name: By which the committee was loaded: of the zoo, or a bundle.
-        committee: Whose members it was fitted for.
-        params: What was fitted.
+        home: Home folder.
+        name: Name the committee was loaded by, from the zoo or of a bundle.
+        committee: The committee that it was fitted for.
+        params: The fitted parameters.
 
     Returns:
         The file of a committee from the zoo, or the folder of a bundle's next version.

@@ -19,7 +19,7 @@ from triptych.utils import files
 
 # With fewer photos, noise outweighs what a fit learns, and a cascade never stops early.
 FEWEST = 50
-# Most photos times classes in memory: 5000 photos of ImageNet's 1000 classes.
+# Limit of photos times classes in memory: 5000 photos of ImageNet's 1000 classes.
 MOST = 5_000_000
 
 
@@ -52,11 +52,11 @@ def score(
 
     Args:
         classifier: Its members predict.
-        photos: Of far too many, some are drawn; see `MOST`.
-        trained_on: SHA-256 of photos to leave out, since members were trained on them, and would
-            look perfect.
-        seed: Of the draw.
-        progress: Called with the photos done and all of them.
+        photos: The labelled photos; if there are too many, a random sample of them, see `MOST`.
+        trained_on: SHA-256 of photos to leave out, since members were trained on them and would
+            seem perfect.
+        seed: Seed of the sample.
+        progress: Called with the number of photos done and of all photos.
 
     Raises:
         errors.FitError: Too few of them can be read.
@@ -109,12 +109,12 @@ def check_enough(photos: int, *, left_out: int = 0) -> None:
 
 
 def folds(paths: Sequence[Path], k: int, *, seed: int) -> Array:
-    """Divide photos into folds; files that are alike to the byte stay together.
+    """Divide photos into folds; identical files stay together.
 
     Args:
         paths: Of the photos, N of them.
         k: How many folds, at least 2.
-        seed: Another one gives another division.
+        seed: Seed of the division.
 
     Returns:
         Shape (N,): each photo's fold, 0 to k - 1.

@@ -1,4 +1,4 @@
-"""Quantize a committee to int8: photos, calibration, comparison with f32, storing."""
+"""Quantize a committee to int8: calibrate, compare with f32, and store the networks."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ from triptych.typing import StageProgress
 from triptych.utils import files
 
 # More calibration photos do not improve the ranges of activations (measured: `lite` with 300 agrees
-# with f32 on 97.1 % of 450 photos, with 100 on 97.8 %); the others evaluate instead.
+# with f32 on 97.1 % of 450 photos, with 100 on 97.8 %); the others are used for evaluation.
 MOST_SHOWN = 100
-# Where there are few photos, one in three calibrates and two evaluate.
+# With few photos, one in three is for calibration and two are for evaluation.
 SHOWN_SHARE = 1 / 3
 # With fewer evaluation photos, one of them is more than two points.
 FEWEST_HELD_OUT = 50
@@ -60,10 +60,10 @@ class QuantizeConfig:
 
     Args:
         max_loss: The accuracy that the committee may lose, as a share.
-        members: Backbones to use instead of the committee's own; not of a bundle.
-        seed: Of the division of photos.
-        progress: Called with a stage, what is done of it and all of it.
-        stop: Polled often; true ends the work, and nothing is kept.
+        members: Backbones to use instead of the committee's; not for a bundle.
+        seed: Seed of the division of photos.
+        progress: Called with the stage, the steps done and the total number of steps.
+        stop: Polled often; when it returns true, the work ends and nothing is kept.
     """
 
     max_loss: float = 0.005
@@ -80,8 +80,8 @@ class QuantizeResult:
     Args:
         report: See `triptych.evaluation.paired.compare`; and ``committee``, ``shown`` (how
             many photos the networks were quantized with), ``max_loss``, ``skipped``.
-        kept: The folder of each int8 network, or of the bundle's next version; empty where the
-            committee loses more than was allowed.
+        kept: The folder of each int8 network, or of the bundle's next version; empty if the
+            committee loses more than ``max_loss``.
     """
 
     report: dict[str, Any]
@@ -110,20 +110,20 @@ class _Subject:
 def optimize(
     name: str, folder: Path, options: EngineOptions, config: QuantizeConfig = QuantizeConfig()
 ) -> QuantizeResult:
-    """Quantize a committee's networks, measure what is lost, and keep them unless it is too much.
+    """Quantize a committee's networks, measure the loss, and keep them unless it is too large.
 
     Args:
         name: Of a committee of the zoo, or of a bundle.
         folder: Photos like those to be classified later; best with a folder per class.
-        options: Where things are kept and how networks run; whatever its precision says, int8 is
-            compared with f32.
+        options: Home folder, and how networks run; its precision is ignored, as int8 is compared
+            with f32.
         config: Limits, seed, progress, stop.
 
     Raises:
         errors.SettingError: NNCF is not installed, or the config is impossible.
         errors.SourceError: There are too few photos.
         errors.UnknownName: No such committee.
-        errors.Stopped: ``config.stop`` said so.
+        errors.Stopped: ``config.stop`` returned true.
     """
     quantize.check_installed()
     exact = dataclasses.replace(options, precision="f32")

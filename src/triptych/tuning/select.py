@@ -1,7 +1,7 @@
 """Model selection under a latency budget: every single, pair and triple of candidates.
 
-Arrays in, records out. Photos are predicted by committees that were fitted on the other folds, so
-that large committees gain nothing from overfitting.
+Arrays in, records out. Each photo is predicted by committees that were fitted on the other folds,
+so that large committees gain nothing from overfitting.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from triptych.typing import Mask
 Members = tuple[int, ...]
 
 LARGEST = 3
-# Photos times classes on which a temperature is fitted; more take long and change little.
+# Limit of photos times classes on which a temperature is fitted; more take long and change little.
 ENOUGH = 1_000_000
 
 
@@ -40,8 +40,8 @@ class Candidate:
 
     Args:
         name: Of its backbone.
-        ms: What it takes for one photo on this machine, in milliseconds, without decoding.
-        multiply_adds: What it takes for one photo anywhere, in billions.
+        ms: Latency for one photo on this machine, in milliseconds, without decoding.
+        multiply_adds: Multiply-adds for one photo, in billions.
     """
 
     name: str
@@ -54,11 +54,11 @@ class Option:
     """A committee to choose from.
 
     Args:
-        members: Names in the order of the cascade: the quickest first.
+        members: Names in the order of the cascade: the fastest first.
         is_cascade: Whether later members predict only photos that earlier ones leave undecided.
         correct: Which photos it predicted correctly, shape (N,).
-        ms: What it takes for a photo, in milliseconds; of a cascade, on average.
-        multiply_adds: Likewise, in billions.
+        ms: Latency for a photo, in milliseconds; of a cascade, on average.
+        multiply_adds: Multiply-adds for a photo, in billions; of a cascade, on average.
     """
 
     members: tuple[str, ...]
@@ -79,7 +79,7 @@ class Option:
 
     @property
     def title(self) -> str:
-        """What to call it."""
+        """The option's name, for people."""
         return f"{' + '.join(self.members)}{', cascade' if self.is_cascade else ''}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,14 +105,15 @@ def options(
 ) -> list[Option]:
     """Every single, pair and triple of candidates, and the cascade of each pair and triple.
 
-    Members count alike, as the mean of calibrated members does. Of 8 candidates, these are 176.
+    Members are combined by the mean of their calibrated probabilities. 8 candidates give 176
+    options.
 
     Args:
         probs: The candidates' out-of-fold probabilities, shape (M, N, C).
         targets: Shape (N,).
         candidates: M of them.
         folds: Shape (N,): each photo's fold; at least 2 of them.
-        tolerance: The share of right answers that a cascade may lose, as far as one can tell.
+        tolerance: The accuracy that a cascade may lose, by its estimate, as a share.
 
     Raises:
         errors.SettingError: The arguments do not fit together.
@@ -149,13 +150,13 @@ def options(
 
 
 def front(options: Sequence[Option]) -> list[Option]:
-    """The Pareto front: the options to which no other is both as quick and more accurate.
+    """The Pareto front: the options than which no other is both as fast and more accurate.
 
     Args:
         options: Any.
 
     Returns:
-        Quickest first, each more accurate than the one before.
+        Fastest first, each more accurate than the one before.
     """
     best: list[Option] = []
     for option in sorted(options, key=lambda option: (option.ms, -option.accuracy)):
@@ -165,16 +166,16 @@ def front(options: Sequence[Option]) -> list[Option]:
 
 
 def recommend(options: Sequence[Option], budget_ms: float) -> Option:
-    """The quickest option that is not significantly worse than the best within a budget.
+    """The fastest option that is not significantly worse than the best within a budget.
 
-    Not the best itself: of many similar options, the one that leads by a photo is the luckiest.
+    Not simply the best: of many similar options, the one that leads by a photo is only lucky.
 
     Args:
         options: At least one.
         budget_ms: Milliseconds that a photo may take on average.
 
     Raises:
-        errors.SettingError: None is that quick; the message names the quickest.
+        errors.SettingError: None is that fast; the message names the fastest.
 
     Source: McNemar, "Note on the sampling error of the difference between correlated proportions
     or percentages", 1947.
@@ -187,14 +188,14 @@ def recommend(options: Sequence[Option], budget_ms: float) -> Option:
 
 
 def check_budget(times_ms: Mapping[str, float], budget_ms: float) -> None:
-    """Refuse a budget that no option meets, before much is computed.
+    """Refuse a budget that no option meets, before long computations.
 
     Args:
         times_ms: Milliseconds a photo, by title.
         budget_ms: Milliseconds that a photo may take.
 
     Raises:
-        errors.SettingError: None is that quick; the message names the quickest.
+        errors.SettingError: None is that fast; the message names the fastest.
     """
     quickest = min(times_ms, key=lambda title: times_ms[title])
     if times_ms[quickest] > budget_ms:
@@ -224,7 +225,7 @@ class _Fold:
         )
 
     def temperature(self, members: Members) -> float:
-        """Of the mean of some; many committees begin with the same members."""
+        """Temperature of the mean of some members, cached as many committees share members."""
         if members not in self._temperatures:
             joined = rules.mean(self.probs[list(members)][:, self._sample])
             self._temperatures[members] = self._fit(joined)
@@ -233,7 +234,7 @@ class _Fold:
     def stages(
         self, members: Members, costs: Sequence[float], tolerance: float
     ) -> list[cascade.Stage]:
-        """A cascade of some members, in this order, as fitted on the other folds."""
+        """The stages of a cascade of some members, in this order, fitted on the other folds."""
         prefixes = [members[:size] for size in range(1, len(members) + 1)]
         temperatures = [self.temperature(prefix) for prefix in prefixes]
         limits = cascade_thresholds.thresholds(
@@ -249,7 +250,7 @@ class _Fold:
 
 
 class _Trial:
-    """What some members together got right, alike and as a cascade, fold after fold."""
+    """The correct predictions of some members, by their mean and as a cascade, fold after fold."""
 
     def __init__(self, members: Members, photos: int) -> None:
         self._members = members
@@ -257,7 +258,7 @@ class _Trial:
         self._used = np.full(photos, len(members))
 
     def answer(self, fold: _Fold, costs: Sequence[float], tolerance: float) -> None:
-        """Answer the photos of a fold."""
+        """Predict the photos of a fold."""
         held_out = fold.probs[:, fold.held_out]
         joined = rules.mean(held_out[list(self._members)])
         self._correct[:, fold.held_out] = joined.argmax(axis=1) == fold.held_out_targets
@@ -272,7 +273,7 @@ class _Trial:
             self._used[fold.held_out] = result.used
 
     def options(self, candidates: Sequence[Candidate]) -> Iterator[Option]:
-        """The mean, and the cascade where there are several members."""
+        """The mean, and the cascade if there are several members."""
         members = [candidates[member] for member in self._members]
         names = tuple(member.name for member in members)
         ms = np.cumsum([member.ms for member in members])

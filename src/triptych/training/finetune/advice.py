@@ -1,4 +1,4 @@
-"""Whether fine-tuning would probably pay, by what training the heads has shown already."""
+"""Whether fine-tuning would probably pay, judged from the predictions of the trained heads."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from triptych.training.finetune import decisions
 from triptych.typing import Array
 from triptych.utils import formatting
 
-# Where fewer photos are predicted wrongly, there is little to gain that could be told from wrong
-# labels: of well-known test sets about 3 % are labelled wrongly.
+# Below this share of mistakes there is little to gain, and that cannot be told apart from label
+# errors: about 3 % of the labels of well-known test sets are wrong.
 LEAST_WRONG = 0.05
 
 
@@ -28,12 +28,12 @@ class FinetuneAdvice:
 
 
 def advise(probs: Array, targets: Array, *, held_out: int) -> FinetuneAdvice:
-    """Say whether fine-tuning would probably pay, without any further work.
+    """Estimate whether fine-tuning would pay, from predictions that are there already.
 
-    It would where so many photos can be held out that a better network can be told from a lucky
-    one, and where the frozen networks are wrong for more than `LEAST_WRONG` of the photos, even at
-    the lower end of the 95 % interval. How many classes and photos there are, and how far they are
-    from ImageNet, shows in nothing else than in how often frozen networks are wrong.
+    It pays if enough photos can be held out to tell a better network from a lucky one, and if the
+    frozen networks are wrong on more than `LEAST_WRONG` of the photos, by the lower end of the 95 %
+    interval. The number of classes and photos and their distance from ImageNet matter only in so
+    far as they make frozen networks wrong.
 
     Args:
         probs: Out-of-fold probabilities of the committee with frozen backbones, shape (N, C).

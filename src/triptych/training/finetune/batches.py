@@ -29,7 +29,7 @@ Batch = tuple[Array, Array, Array]
 
 @dataclass(frozen=True)
 class HeldOutPhotos:
-    """Photos that decide, and are not trained on.
+    """Photos that are not trained on, by which networks are compared.
 
     Args:
         inputs: At the size at which the network answers, uint8 (M, *size, 3).
@@ -48,7 +48,7 @@ class HeldOutPhotos:
 
 
 def _scaled(inputs: Array, photo_recipe: Recipe) -> Array:
-    """Inputs of a network, made of those of a larger size."""
+    """Inputs of a network, scaled down from larger ones."""
     height, width = inputs.shape[1:3]
     if (height, width) != photo_recipe.size:
         whole = (0.0, 0.0, float(width), float(height))
@@ -60,7 +60,7 @@ class AugmentedBatches:
     """Batches of augmented training photos; the same seed gives the same batches.
 
     All have the same number of photos, since a network is compiled anew for each shape: the last
-    one is filled up with photos that begin the epoch, too.
+    one is filled up with the first photos of the epoch.
 
     Args:
         canvases: Photos with a margin around the network's input, uint8 (N, H, W, 3).
@@ -80,7 +80,7 @@ class AugmentedBatches:
         return math.ceil(len(self.labels) / self._task.config.batch)
 
     def plain(self, photo_recipe: Recipe) -> Iterator[Array]:
-        """Inputs (B, *size, 3) of the photos as they are answered, in order."""
+        """Inputs (B, *size, 3) of the photos in order, not augmented."""
         height, width = self._canvases.shape[1:3]
         part = recipe.window(photo_recipe, height, width)
         for start in range(0, len(self.labels), self._task.config.batch):
@@ -101,13 +101,13 @@ class AugmentedBatches:
             return inputs, self._one_hot[labels], self._weights[labels]
 
         with ThreadPoolExecutor(concurrency.cpu_count()) as pool:
-            # Ahead of the network, which therefore never waits.
+            # Computed ahead, so that the network never waits.
             yield from concurrency.map_ahead(
                 pool, prepare, np.split(order, len(self)), ahead=2 * concurrency.cpu_count()
             )
 
     def repeated(self, photo_recipe: Recipe) -> Iterator[Batch]:
-        """The batches of one epoch after the other, without end."""
+        """The batches of all epochs, without end."""
         for number in itertools.count(1):
             yield from self.epoch(number, photo_recipe)
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from triptych.typing import Notify
 from triptych.utils import formatting
 
-# Another member is tuned only where all of them get this share of the epochs: one that is tuned
-# well gains more than several that have hardly begun.
+# Another member is fine-tuned only if each then gets this share of the epochs: one member that is
+# tuned well gains more than several that are hardly tuned.
 ENOUGH_EPOCHS = 0.5
-# The share of the time left that is kept for what cannot be measured before.
+# The share of the remaining time that is reserved for what cannot be measured beforehand.
 SPARE = 0.05
 
 
@@ -36,7 +36,7 @@ class MemberCost:
     finish_s: float
 
     def total_s(self, epochs: int) -> float:
-        """All of it with so many epochs; nothing without any."""
+        """The total for a number of epochs; 0 for none."""
         return self.start_s + self.epochs_s[epochs - 1] + self.finish_s if epochs else 0.0
 
 
@@ -46,7 +46,7 @@ class MemberPlan:
 
     Args:
         name: Of the member.
-        epochs: How many; 0 leaves it as it is.
+        epochs: How many; 0 leaves the member unchanged.
         seconds: How long that takes.
     """
 
@@ -56,11 +56,11 @@ class MemberPlan:
 
 
 def plan(costs: Sequence[MemberCost], left_s: float) -> list[MemberPlan]:
-    """Plan what there is time for: as many members as can be tuned well, the first ones first.
+    """Plan as many members as can be tuned well in the time left, in their order.
 
     Args:
-        costs: Of the members, those first that are worth most for their time.
-        left_s: How long all of it may take, in seconds.
+        costs: Of the members, those first whose fine-tuning gains most for its time.
+        left_s: The time left, in seconds.
 
     Returns:
         A plan for each member, with the same number of epochs or none.
@@ -122,13 +122,13 @@ class MeasuredCosts:
 
 
 class Planner:
-    """Keeps fine-tuning to a deadline, by the pace of each member's first steps.
+    """Plans fine-tuning to meet a deadline, from the speed of each member's first steps.
 
     Args:
         members: Multiply-adds of a forward pass of each member, by name, the cheapest first.
-        deadline: When the bundle is to be there, by the clock.
-        measured: What was measured already.
-        say: Called with the plan, as soon as the pace is known.
+        deadline: When the bundle must be finished, by the clock.
+        measured: What was measured before.
+        say: Called with the plan, as soon as the speed is known.
         clock: Gives seconds.
     """
 
@@ -146,7 +146,7 @@ class Planner:
         self._began_s = clock()
 
     def begin(self, member: str) -> bool:
-        """Begin with a member; false where it is to be left as it is."""
+        """Begin with a member; false if there is no time for it."""
         self._began_s = self._clock()
         finish_s = self._cost(member, member, (), 0.0).finish_s
         if not self._planned and self._began_s + finish_s >= self._deadline:
@@ -155,17 +155,17 @@ class Planner:
         return self._planned.get(member, 1) > 0
 
     def plan(self, member: str, epochs_s: Sequence[float]) -> tuple[int, float]:
-        """Epochs of a member that has begun, and how long they may take, in seconds.
+        """How many epochs a member gets, and how long they may take, in seconds.
 
         Args:
-            member: The one that was begun last.
-            epochs_s: How long 1, 2, ... epochs take it, by its first steps.
+            member: The one that `begin` was called with last.
+            epochs_s: How long 1, 2, ... epochs take, estimated from its first steps.
         """
         now = self._clock()
         names = list(self._members)
         waiting = names[names.index(member) :]
         costs = [self._cost(name, member, epochs_s, now - self._began_s) for name in waiting]
-        costs[0] = dataclasses.replace(costs[0], start_s=0.0)  # it is over
+        costs[0] = dataclasses.replace(costs[0], start_s=0.0)  # the member has started
         left_s = (1 - SPARE) * (self._deadline - now)
         if not self._planned:
             plans = plan(costs, left_s)
@@ -177,7 +177,7 @@ class Planner:
     def _cost(
         self, name: str, member: str, epochs_s: Sequence[float], start_s: float
     ) -> MemberCost:
-        """Cost of a member by the pace of another one: what it computes costs in proportion."""
+        """Estimate a member's cost from another one's, in proportion to their multiply-adds."""
         ratio = self._members[name] / self._members[member]
         to_first = self._members[name] / next(iter(self._members.values()))
         measured = self._measured

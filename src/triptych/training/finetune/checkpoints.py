@@ -1,6 +1,6 @@
-"""Finished epochs on disk, from which training that was killed goes on.
+"""Finished epochs on disk, from which killed training resumes.
 
-An epoch is written down, with the optimizer's state, before anything is said of it.
+An epoch is saved, with the optimizer's state, before it is reported.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Epoch:
 
     Args:
         number: From 1; 0 is the frozen network.
-        right: How many held-out photos are right.
+        right: How many held-out photos are classified correctly.
         loss: Their mean negative log-likelihood in nats, at the best temperature, so that
-            overconfidence alone does not count as worse.
+            overconfidence alone does not make an epoch worse.
         seconds: How long all epochs so far took, without pauses.
         rate: Peak learning rate.
-        share: Of the cosine along which the rate falls, how much is done, in [0, 1].
-        full_size: Whether the network was at the size at which it answers.
+        share: How much of the cosine schedule is done, in [0, 1].
+        full_size: Whether the network had the input size that it is served with.
     """
 
     number: int
@@ -52,7 +52,7 @@ def best_of(epochs: Sequence[Epoch]) -> Epoch:
 
 
 class Checkpoints:
-    """The finished epochs of a task, on disk: each is there complete or not at all.
+    """The finished epochs of a task, on disk; each is saved atomically.
 
     Args:
         folder: Of the task.
@@ -67,11 +67,11 @@ class Checkpoints:
         )
 
     def network(self, epoch: Epoch) -> Path:
-        """Where the network is as it was after an epoch; kept of the best and of the last."""
+        """File of the network after an epoch; kept for the best and the last epoch."""
         return self._folder / f"epoch-{epoch.number:03}" / NETWORK
 
     def add(self, epoch: Epoch, model: Any) -> None:
-        """Write down an epoch, with the network and the state of its optimizer."""
+        """Save an epoch, with the network and the state of its optimizer."""
         with files.atomic_dir(self.network(epoch).parent) as scratch:
             model.save(scratch / NETWORK)
             (scratch / RESULT).write_text(

@@ -1,8 +1,9 @@
-"""Fine-tuning a committee: which of its members are tuned, and what becomes of the committee.
+"""Fine-tuning a committee: select the members, tune them, and fit the committee again.
 
-The validation photos, which the report is about, have no say in it; those that are held out of the
-training photos decide, for the temperature and the weights, too. Finished epochs are kept below
-``home/tuning`` until the bundle is written, so that training that was killed goes on from there.
+The validation photos, on which the report is based, are not used for any decision. Everything, the
+temperature and the weights included, is decided on photos that are held out of the training photos.
+Finished epochs are kept below ``home/tuning`` until the bundle is written, so that killed training
+resumes from there.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from triptych.training.finetune.task import FinetuneConfig
 from triptych.typing import Array
 from triptych.utils import files
 
-# Unfinished fine-tuning is kept for so long.
+# How long unfinished fine-tuning is kept.
 STATE_LIFE_S = 30 * 24 * 3600
 
 
@@ -45,11 +46,11 @@ class FinetuneResult:
     """A committee after fine-tuning.
 
     Args:
-        committee: As it was before where no member became better.
-        features: With those of the fine-tuned networks for the members that were replaced.
+        committee: Unchanged if no member became better.
+        features: Those of the fine-tuned networks for members that were replaced.
         reports: One for each member that was fine-tuned.
         held_out: Which training photos no fine-tuned network was trained on, bool, shape (N,).
-        states: Folders of finished epochs, which nobody needs once the bundle is written.
+        states: Folders of finished epochs, to be removed once the bundle is written.
     """
 
     committee: TrainedCommittee
@@ -73,8 +74,8 @@ def improve(
 ) -> FinetuneResult:
     """Fine-tune the selected members of a bundle that is being written, the cheapest first.
 
-    When ``config.stop`` returns true, the best epoch so far is the result. With ``"auto"``, members
-    are left as they are as soon as one shows that fine-tuning does not pay.
+    When ``config.stop`` returns true, the best epoch so far is the result. With ``"auto"``, no
+    further members are tuned as soon as fine-tuning does not pay for one.
 
     Args:
         folder: The bundle's folder, with ``members/`` in it.
@@ -83,9 +84,9 @@ def improve(
         options: How networks run.
         config: Seed, progress, stop.
         converter: Converts the fine-tuned networks.
-        measured: What training cost so far.
-        deadline: When the bundle is to be there, in seconds of `time.perf_counter`, or infinity;
-            decides which members are fine-tuned, and for how many epochs.
+        measured: What training has cost so far.
+        deadline: When the bundle must be finished, in seconds of `time.perf_counter`, or infinity;
+            it limits which members are fine-tuned, and for how many epochs.
         finetune_config: Epochs and learning rate.
 
     Raises:

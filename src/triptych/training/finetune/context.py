@@ -1,4 +1,4 @@
-"""What fine-tuning one member shares with fine-tuning the next."""
+"""What all members of a committee share while they are fine-tuned."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from triptych.typing import Array
 
 @dataclass(frozen=True)
 class FinetuneContext:
-    """A committee that is fine-tuned member by member, and how.
+    """A committee that is fine-tuned, and how.
 
     Args:
         folder: The bundle's folder, with ``members/`` in it.

@@ -1,4 +1,4 @@
-"""What fine-tuning decides by the photos that it holds out: arrays in, decisions out."""
+"""The decisions of fine-tuning, made on held-out photos: arrays in, decisions out."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from triptych.typing import Array
 
 # With fewer held-out photos, a better network cannot be told from a lucky one.
 FEWEST_HELD_OUT = 10
-# With so many, probabilities are calibrated well, and answers can be called sure even where some of
-# them are wrong. All others are worth more to the network.
+# So many are enough to calibrate probabilities and to call answers sure even if some are wrong. Any
+# more are of greater use as training photos.
 ENOUGH_HELD_OUT = 300
-# By how many standard errors the loss of a tuned member must be lower, and how unlikely it must be
-# that it is right less often by chance for it to stay out.
+# By how many standard errors the loss of a tuned member must be lower, and the level of the test
+# that rejects it if its accuracy is significantly lower.
 STANDARD_ERRORS = 1.0
 SIGNIFICANCE = 0.05
-# Of the photos that are right, so many may be wrong after a change that keeps the class, or one,
-# whatever others it puts right: by chance, a mirrored letter is as often right as it is wrong. And
-# by how much their loss may rise.
+# A change keeps the class if at most this share of the correctly classified photos, or one photo,
+# is wrong after it. Photos that it corrects do not count: by chance, a mirrored letter is
+# classified correctly about as often as wrongly. And by how much the loss may rise.
 LOST_SHARE = 0.03
 LOSS_FACTOR = 1.1
 LOSS_MARGIN = 0.01
@@ -35,8 +35,8 @@ SIZE_STEP_PX = 32
 def held_out_fold(folds: Array, targets: Array) -> Array:
     """Which training photos fine-tuning holds out, bool, shape (N,).
 
-    They are those of the last fold, or some of each class where it has more than are needed: what
-    is not held out, the network learns from.
+    They are those of the last fold, or some of each class if it has more than are needed: the
+    network is trained on all others.
 
     Args:
         folds: Fold of each photo, shape (N,); negative for one that is never held out.
@@ -70,14 +70,14 @@ def held_out_fold(folds: Array, targets: Array) -> Array:
 def better_head(
     fitted: CrossFittedHead, trained: Head, features: Array, targets: Array, held_out: Array
 ) -> CrossFittedHead:
-    """Of two heads of a tuned network the fitted one, unless the other is better by paired tests.
+    """The fitted head of a tuned network, unless the other one is better by paired tests.
 
     Args:
-        fitted: Fitted to the features of all photos, with predictions out of fold.
+        fitted: Fitted to the features of all photos, with out-of-fold predictions.
         trained: Trained together with the network.
         features: Of the training photos, shape (N, F).
         targets: Labels, shape (N,).
-        held_out: Which of the photos nothing was trained on, bool, shape (N,).
+        held_out: Which of the photos neither was trained on, bool, shape (N,).
     """
     probs = trained.probs(features[held_out])
     if not is_better(probs, fitted.out_of_fold[held_out], targets[held_out]):
@@ -88,10 +88,10 @@ def better_head(
 
 
 def is_better(tuned: Array, frozen: Array, targets: Array) -> bool:
-    """Whether a fine-tuned member may replace the frozen one, or a head another, by paired tests.
+    """Whether a fine-tuned member is better than the frozen one, by paired tests.
 
-    Its loss must be lower by more than a standard error of the difference, and McNemar's exact
-    test must not say that it is right less often.
+    Its loss must be lower by more than a standard error of the difference, and its accuracy must
+    not be significantly lower by McNemar's exact test.
 
     Args:
         tuned: Its probabilities for the held-out photos, shape (N, C).
@@ -105,15 +105,16 @@ def is_better(tuned: Array, frozen: Array, targets: Array) -> bool:
     standard_error = gains.std(ddof=1) / np.sqrt(len(targets))
     correct, correct_before = (probs.argmax(axis=1) == targets for probs in (tuned, frozen))
     won, lost = int((correct & ~correct_before).sum()), int((correct_before & ~correct).sum())
-    # The chance that a fair coin decides so many of the photos on which they differ against it.
+    # The probability that a fair coin decides at least as many of the photos on which they differ
+    # against it.
     chance = sum(math.comb(won + lost, count) for count in range(won + 1)) / 2 ** (won + lost)
     return bool(gains.mean() > STANDARD_ERRORS * standard_error and chance > SIGNIFICANCE)
 
 
 def keeps_class(changed: Array, plain: Array, targets: Array) -> bool:
-    """Whether photos still show their class after a change, by predictions for both.
+    """Whether photos still show their class after a change, judged by predictions.
 
-    Hardly any that was right may be wrong, and their loss may hardly rise.
+    Hardly any correctly classified photo may become wrong, and the loss may hardly rise.
 
     Args:
         changed: Probabilities for the changed photos, shape (N, C), out of fold.
@@ -133,10 +134,10 @@ def keeps_class(changed: Array, plain: Array, targets: Array) -> bool:
 
 
 def tuning_size(size: tuple[int, int], share: float) -> tuple[int, int]:
-    """The input size while a network is trained: less than the one at which it answers.
+    """The input size while a network is trained, smaller than the one it is served with.
 
     Args:
-        size: (height, width) at which it answers, in pixels.
+        size: (height, width) that it is served with, in pixels.
         share: Of each side, in (0, 1].
 
     Example:

@@ -1,4 +1,4 @@
-"""What the worker of fine-tuning gets for a member: its task, and the photos as arrays on disk."""
+"""The input of a fine-tuning worker: a member's task, and the photos as arrays on disk."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from triptych.utils import files
 def task_of(
     context: FinetuneContext, member: TrainedMember, augmentations: tuple[str, ...]
 ) -> FinetuneTask:
-    """The task of a member; its folder is named after all that its epochs depend on.
+    """The task of a member, in a folder named by a hash of all that its epochs depend on.
 
-    So the same training goes on where it was killed, and another one starts anew.
+    So the same training resumes where it was killed, and any other one starts anew.
 
     Args:
         context: The committee.

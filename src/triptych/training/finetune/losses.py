@@ -8,13 +8,12 @@ from triptych.ensemble import fit
 from triptych.ensemble import rules
 from triptych.typing import Array
 
-# Label smoothing: a network that may not be certain of the photos it overfits stays useful for
-# others.
+# Label smoothing keeps a network from becoming certain of the photos that it overfits.
 SMOOTHING = 0.1
 
 
 def score(probs: Array, labels: Array) -> tuple[int, float]:
-    """How many photos are right, and their mean negative log-likelihood at the best temperature.
+    """How many photos are correct, and the mean negative log-likelihood at the best temperature.
 
     Args:
         probs: Shape (N, C).

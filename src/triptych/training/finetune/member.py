@@ -1,10 +1,10 @@
 """Fine-tuning one member: train its network, fit a new head, and replace the member if that helps.
 
-The network is fine-tuned in a process of its own (`worker`) on the training photos without some
-that are held out, at a smaller size first and at its full size last. Then all photos pass through
-the tuned network, and a head is fitted to those features as to any others. The held-out photos
-decide everything: the best epoch, the head's penalty, whether it or the head that was trained with
-the network is better, and whether the fine-tuned member replaces the frozen one.
+The network is fine-tuned in a separate process (`worker`) on the training photos, some of which are
+held out: at a smaller input size first and at its full size last. Then a head is fitted to the
+tuned network's features of all photos. The held-out photos decide everything: the best epoch, the
+head's penalty, whether it or the head that was trained with the network is better, and whether the
+fine-tuned member replaces the frozen one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class FinetunedMember:
     """A member after fine-tuning.
 
     Args:
-        member: As it was before where it did not become better.
+        member: The frozen member if fine-tuning did not make it better.
         train: Features of the training photos by the tuned network, shape (N, F).
         val: Those of the validation photos.
         report: What fine-tuning gave.
@@ -62,16 +62,16 @@ def improve(
     augmentations: tuple[str, ...],
     planner: budget.Planner | None = None,
 ) -> FinetunedMember | None:
-    """Fine-tune one member; where that helps, its files in the bundle are replaced.
+    """Fine-tune one member; if that helps, its files in the bundle are replaced.
 
     Args:
         context: The committee.
         member: The member with the frozen network.
         augmentations: Names from `augment.RANDOM`.
-        planner: Where there is a budget of time: decides for how many epochs it is enough.
+        planner: Decides how many epochs there is time for; ``None`` without a time budget.
 
     Returns:
-        ``None`` where there was no time for it.
+        ``None`` if there was no time for it.
     """
     started = time.perf_counter()
     if planner and not planner.begin(member.name):
@@ -87,7 +87,7 @@ def improve(
         process.run(
             task, progress, stop=context.config.stop, plan=plan, threads=context.options.threads
         )
-        if not progress.curve:  # there is no time, or it was stopped
+        if not progress.curve:  # there was no time, or training was stopped
             return None
         tuned, train, val = member, np.empty(0), np.empty(0)
         if (state / files_of.TUNED).exists():

@@ -22,9 +22,10 @@ from triptych.typing import Array
 def without_held_out(
     context: FinetuneContext, member: TrainedMember, features: Array
 ) -> tuple[TrainedMember, Head]:
-    """A frozen member whose held-out predictions are by a head trained on all other photos.
+    """Predict the held-out photos of a frozen member by a head trained on all others.
 
-    A tuned network is trained on all of those, too; a head of cross-validation is trained on fewer.
+    So it is compared fairly with a tuned network, which is trained on all of those, too; the heads
+    of cross-validation are trained on fewer.
 
     Args:
         context: The committee.

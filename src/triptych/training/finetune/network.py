@@ -1,7 +1,7 @@
 """Keras networks in training: their size, number format, head and steps.
 
-All layers are trained, except batch normalisation: it stays frozen, in inference mode, too, as
-statistics of a few photos at a time would spoil those of the million the network was pretrained on.
+All layers are trained, except batch normalisation: it stays frozen and in inference mode, as the
+statistics of small batches would spoil those of the million photos of pretraining.
 
 Sources: Yosinski et al., "How transferable are features in deep neural networks?", 2014; Kumar et
 al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution", 2022.
@@ -29,7 +29,7 @@ SCALES = np.geomspace(0.02, 1.0, 40)
 
 
 def device() -> tuple[str, str]:
-    """The number format to train in, and what trains, for people."""
+    """The number format to train in, and a name of the device for people."""
     import tensorflow
 
     graphics = tensorflow.config.list_physical_devices("GPU")
@@ -59,7 +59,7 @@ def with_size(model: Any, size: tuple[int, int], policy: str) -> Any:
         policy: Name of a Keras dtype policy; probabilities are float32 in any.
 
     Returns:
-        Ready to be trained.
+        The copy, ready to be trained.
     """
     import keras
 
@@ -67,7 +67,7 @@ def with_size(model: Any, size: tuple[int, int], policy: str) -> Any:
     for layer in config["layers"]:
         if layer["class_name"] == "InputLayer":
             layer["config"]["batch_shape"] = (None, *size, 3)
-        # Plain operations have no number format of their own.
+        # Plain operations have no dtype policy.
         elif layer is not config["layers"][-1] and "dtype" in layer["config"]:
             layer["config"]["dtype"] = policy
     copy = keras.Model.from_config(config)
@@ -82,7 +82,7 @@ def with_size(model: Any, size: tuple[int, int], policy: str) -> Any:
 
 
 def at_size(model: Any, size: tuple[int, int], policy: str) -> Any:
-    """A network in training, for another size of input: it goes on as it was."""
+    """A network in training with another input size; weights and optimizer stay the same."""
     if tuple(model.input_shape[1:3]) == tuple(size):
         return model
     copy = with_size(model, size, policy)
@@ -92,19 +92,19 @@ def at_size(model: Any, size: tuple[int, int], policy: str) -> Any:
 
 
 def load(path: Any) -> Any:
-    """A network in training, as a checkpoint has it."""
+    """A network in training, loaded from a checkpoint."""
     import keras
 
     return fold_batch_norms(keras.models.load_model(path, safe_mode=True))
 
 
 def fold_batch_norms(model: Any) -> Any:
-    """Compute frozen batch norms as part of the convolutions before them; gives the same model.
+    """Fold frozen batch norms into the convolutions before them; changes and returns the model.
 
     In inference mode a batch norm only multiplies each channel by a number and adds another.
     Multiplying the kernel instead gives the same outputs and the same gradients, and saves two
     passes over the activations forward and one backward. Only the computation changes, not the
-    layers and weights: the model is saved as what it is.
+    layers and weights, so the model is saved as before.
     """
     import keras
 
@@ -152,12 +152,12 @@ def _convolve_and_normalise(layer: Any, norm: Any, inputs: Any) -> Any:
 
 
 def skip_norm(inputs: Any, **options: Any) -> Any:
-    """What is left to do of a batch norm that is part of a convolution: nothing."""
+    """The computation of a batch norm that was folded into a convolution: none."""
     return inputs
 
 
 def train_step(model: Any, batch: Batch, rate: float) -> float:
-    """Train on a batch with a learning rate; gives the loss before the step, in nats."""
+    """Train on a batch with a learning rate, and return the loss before the step, in nats."""
     inputs, labels, weights = batch
     model.optimizer.learning_rate = rate
     return float(model.train_on_batch(inputs, labels, sample_weight=weights))
@@ -165,7 +165,7 @@ def train_step(model: Any, batch: Batch, rate: float) -> float:
 
 @contextlib.contextmanager
 def restored(model: Any) -> Iterator[None]:
-    """Whatever is trained in the block, weights and optimizer are as before afterwards."""
+    """Restore the weights and the optimizer at the end of the block."""
     variables = [*model.trainable_variables, *model.optimizer.variables]
     before = [variable.numpy() for variable in variables]
     yield
@@ -174,9 +174,9 @@ def restored(model: Any) -> Iterator[None]:
 
 
 def fit_head(model: Any, batches: AugmentedBatches, task: FinetuneTask) -> None:
-    """Begin with a head that fits the features at the size of the first epoch.
+    """Fit the head to the features at the input size of the first epoch.
 
-    A random one would send noise through the pretrained layers.
+    With a random head, the first gradients would damage the pretrained layers.
     """
     import keras
 
@@ -187,8 +187,8 @@ def fit_head(model: Any, batches: AugmentedBatches, task: FinetuneTask) -> None:
     fitted = heads.refit(like, features, batches.labels, classes=task.classes, seed=task.seed)
     *kernels, kernel = fitted.kernels
     *biases, bias = fitted.biases
-    # As confident as label smoothing wants it: else the first steps would spoil the backbone to
-    # make it less so.
+    # Scaled to the confidence that suits label smoothing: else the first steps would change the
+    # backbone only to make it less confident.
     log_probs = np.log(np.maximum(fitted.probs(features), 1e-30))
     scale = min(SCALES, key=lambda scale: losses.smoothed(scale * log_probs, batches.labels))
     head.Head(

@@ -1,4 +1,4 @@
-"""How long fine-tuning took on this machine, by which it is estimated how long it will take."""
+"""How long fine-tuning took on this machine, to estimate how long it will take."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class _PaceRecord(validation.Record):
 
 
 def record(home: Path, *, start_s: float, rest_s: float, photos: int, cost: float) -> None:
-    """Write down how long a member took.
+    """Save how long a member took.
 
     Args:
         home: Home folder.
         start_s: Until its first epoch, in seconds.
-        rest_s: After that, all epochs and the features of all photos included.
+        rest_s: After that, in seconds: all epochs and the features of all photos.
         photos: How many photos there are.
         cost: Billions of multiply-adds of a forward pass.
     """
@@ -38,7 +38,7 @@ def record(home: Path, *, start_s: float, rest_s: float, photos: int, cost: floa
 
 
 def estimate(home: Path, *, photos: int, costs: Sequence[float]) -> float | None:
-    """How long fine-tuning will take, in seconds, by the last member that was fine-tuned here.
+    """Estimate the time of fine-tuning, in seconds, from the last member that was fine-tuned.
 
     Args:
         home: Home folder.

@@ -1,4 +1,4 @@
-"""The photos that the worker of fine-tuning gets, as arrays on disk, and the process it runs in."""
+"""The photos of a fine-tuning task as arrays on disk, and the process that it runs in."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from triptych.utils.worker import Worker
 WINDOW_SHARE = 0.875
 # Photos decoded ahead.
 AHEAD = 16
-# Every step allocates the same activations: glibc is to keep them for the next one. By default it
-# gives large blocks back to the system, which has to clear each page that it gives out again.
+# Every step allocates the same activations, so glibc should keep the memory for the next one. By
+# default it returns large blocks to the system, which clears each page when it hands it out again.
 # Measured with lite0: 15 % less processor time a step, and 5 % more memory. Source: mallopt(3).
 KEEP_MEMORY = {
     "MALLOC_ARENA_MAX": "1",
@@ -112,7 +112,7 @@ def run(
         "PYTHONWARNINGS": "ignore",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_DETERMINISTIC_OPS": "1",
-        # A GPU is shared with whoever else is on it.
+        # Leave memory on the GPU to other processes.
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         **KEEP_MEMORY,
         **({"TF_NUM_INTRAOP_THREADS": str(threads)} if threads else {}),

@@ -1,4 +1,4 @@
-"""What the worker of fine-tuning reports, for callers and for the report."""
+"""The messages of a fine-tuning worker, passed on to callbacks and collected for the report."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class WorkerProgress:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """What a `FinetuneReport` has of it."""
+        """The fields of a `FinetuneReport` that come from the worker."""
         return {
             "epochs": len(self.curve) - 1,
             "best_epoch": self.best_epoch,

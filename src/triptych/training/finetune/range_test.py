@@ -1,4 +1,4 @@
-"""The highest learning rate of fine-tuning, by a range test."""
+"""The peak learning rate of fine-tuning, found by a range test."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from triptych.training.finetune import network
 from triptych.training.finetune.batches import AugmentedBatches
 from triptych.typing import ShouldStop
 
-# The lowest and the highest learning rate, how much lower a rate is than that at which the network
-# is ruined, and the rates of the range test with the steps over which its losses are averaged. The
-# rate of the lowest loss says nothing here: the head was fitted to these photos, so that any step
-# raises the loss at first (measured on omniglot136: by it 5e-5, with which little is learned).
-# Measured: flowers12 (frozen loss 0.07) gets worse with 1e-3 and better with 3e-4; omniglot136
-# (1.1) gets 3 points better with 1e-3 than with 5e-4; hence the root of the loss. The test begins
-# low: by Adam's first steps of a higher rate any network is ruined.
+# The lowest and the highest learning rate, how much lower the rate is than the one at which the
+# network breaks down, and the rates of the range test with the steps over which its losses are
+# averaged. The rate with the lowest loss is no guide here: the head was fitted to these photos, so
+# any step raises the loss at first (measured on omniglot136: it would give 5e-5, with which little
+# is learned). Measured: flowers12 (frozen loss 0.07) gets worse with 1e-3 and better with 3e-4;
+# omniglot136 (1.1) gets 3 points better with 1e-3 than with 5e-4; hence the root of the loss. The
+# test begins low: Adam's first steps at a higher rate break any network.
 LEAST_RATE, MOST_RATE = 1e-4, 1e-3
 SAFETY = 5.0
 RATES = np.geomspace(LEAST_RATE, SAFETY * MOST_RATE, 17)
@@ -32,15 +32,14 @@ def find_rate(
     loss: float,
     stop: ShouldStop,
 ) -> float:
-    """A learning rate from a range test; the model stays as it was.
+    """Find a learning rate by a range test; the model is unchanged afterwards.
 
-    The rate rises from step to step until the network is worse than one that knows nothing, whose
-    loss is that of equal probabilities. The better the frozen network is, the less it has to learn,
-    and the more to lose.
+    The rate rises from step to step until the loss exceeds that of equal probabilities for all
+    classes. The better the frozen network is, the less it has to learn, and the more it can lose.
 
     Args:
         model: Compiled, with its head fitted.
-        batches: Some of them are trained on.
+        batches: Training batches; some of them are used.
         photo_recipe: With the size of the model's input.
         loss: Its loss on the held-out photos, in nats.
         stop: Polled at each step; ends the test.

@@ -1,4 +1,4 @@
-"""What is written down of fine-tuning a member."""
+"""The record of fine-tuning a member."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FinetuneMetrics:
 
 @dataclass(frozen=True)
 class FinetuneReport:
-    """What fine-tuning a member gave, and what it cost.
+    """The result of fine-tuning a member, and its cost.
 
     Args:
         member: Name of the member.
@@ -34,13 +34,13 @@ class FinetuneReport:
         seconds: How long all of it took.
         photos: How many photos were held out.
         before: With the frozen backbone.
-        after: With the fine-tuned one; as ``before`` where no epoch was better.
+        after: With the fine-tuned one; equal to ``before`` if no epoch was better.
         kept: Whether the fine-tuned member is the one in the bundle.
-        device: What trained it, in which number format and at which size.
-        rate: The highest learning rate.
-        augment: What photos were changed by at random, besides shifts and scale.
+        device: The device that trained it, the number format and the input size.
+        rate: The peak learning rate.
+        augment: The random changes of photos, besides shifts and scale.
         curve: For each epoch, from 0 for the frozen network, how many of the held-out photos were
-            right and their loss, at the size at which the network was trained.
+            classified correctly and their loss, at the input size of that epoch.
     """
 
     member: str

@@ -1,4 +1,4 @@
-"""The learning rate of fine-tuning by step, and how many steps there are time for."""
+"""The learning rate of fine-tuning by step, and how many steps there is time for."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ PACE_STEPS = 32
 
 
 class Schedule:
-    """The learning rate by step: up in half an epoch, then down along half a cosine to 0.
+    """The learning rate by step: linear warm-up for half an epoch, then cosine decay to 0.
 
-    Where not all that is planned fits before a deadline, by the pace of the last steps, every epoch
-    to come is cut short by the same share, and the rest of the cosine is spread over what is left.
+    If, at the speed of the last steps, the remaining steps do not fit before the deadline, all
+    epochs to come are shortened by the same share, and the rest of the cosine is spread over the
+    steps that are left.
 
     Args:
         rate: The highest learning rate.
         steps: Steps an epoch.
         costs: For each epoch, what a step costs, in any unit: those at a larger size cost more.
-        deadline: When to be done, by the clock; infinity for whenever it is.
+        deadline: When to be done, by the clock; infinity for no deadline.
         clock: Gives seconds.
 
     Attributes:
         share: How much of the cosine is done, in [0, 1].
-        evaluation_s: How long it takes to evaluate an epoch and to write it down, in seconds; 0
-            until it was measured.
+        evaluation_s: How long it takes to evaluate and save an epoch, in seconds; 0 until that was
+            measured.
 
     Example:
         >>> schedule = Schedule(1.0, 2, [1.0, 1.0], deadline=math.inf)
@@ -62,18 +63,18 @@ class Schedule:
 
     @property
     def done(self) -> int:
-        """How many steps are done, those that earlier epochs were cut short by included."""
+        """How many steps are done, counting those by which earlier epochs were shortened."""
         return (self._epoch - 1) * self._steps + self._done
 
     @property
     def steps_left(self) -> int:
-        """How many steps are left in all."""
+        """How many steps are left in total."""
         later = len(self._costs) - self._epoch
         return max(0, self._epoch_steps - self._done) + later * self._epoch_steps
 
     @property
     def epoch_is_over(self) -> bool:
-        """Whether this epoch has had its steps."""
+        """Whether the steps of this epoch are done."""
         return self._done >= self._epoch_steps
 
     @property
@@ -107,7 +108,7 @@ class Schedule:
         return rate
 
     def end_step(self) -> None:
-        """Note that a step is over."""
+        """Record that a step is over."""
         self._ends.append(self._clock())
         if len(self._ends) > 1:  # not the first, in which the network is compiled
             step_s = (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1)

@@ -27,10 +27,10 @@ class FinetuneConfig:
             network.
         rate: Peak learning rate of Adam; 0 finds it by a range test.
         batch: Photos per step.
-        size_share: Side of the network's input at first, as a share of the side at which it
-            answers, in (0, 1]; rounded to a multiple of 32 pixels.
-        full_size_epochs: How many epochs, the last ones, are at the size at which the network
-            answers.
+        size_share: Side of the network's input in the first epochs, as a share of the side it is
+            served with, in (0, 1]; rounded to a multiple of 32 pixels.
+        full_size_epochs: How many of the last epochs use the input size that the network is served
+            with.
     """
 
     epochs: int = 8
@@ -55,8 +55,9 @@ class FinetuneTask:
         recipe: The member's recipe as JSON.
         size: (height, width) of the network's input in the epochs before those at full size.
         classes: How many classes there are.
-        head: Kind and notes of the member's head, with which one is fitted to the training photos.
-        augment: Names from `augment.RANDOM`, what photos are changed by at random.
+        head: Kind and notes of the member's head; a head of the same kind is fitted to the training
+            photos.
+        augment: Names from `augment.RANDOM`, the random changes of photos.
         seed: Seed of everything random.
         config: Hyperparameters.
     """
@@ -78,11 +79,11 @@ class FinetuneTask:
         return full if last else replace(full, size=self.size)
 
     def is_full_size(self, number: int) -> bool:
-        """Whether an epoch is at the size at which the network answers."""
+        """Whether an epoch uses the input size that the network is served with."""
         return self.recipe_of_epoch(number) == Recipe.from_dict(self.recipe)
 
     @property
     def costs(self) -> list[float]:
-        """What a step of each epoch costs, in pixels of a photo."""
+        """The cost of a step in each epoch, in pixels per photo."""
         epochs = range(1, self.config.epochs + 1)
         return [float(math.prod(self.recipe_of_epoch(number).size)) for number in epochs]

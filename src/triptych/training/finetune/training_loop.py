@@ -1,7 +1,7 @@
-"""Fine-tuning one network: head first, then epochs, each written down; arrays in, a network out.
+"""Fine-tuning one network: the head first, then epochs, each saved; arrays in, a network out.
 
-Most epochs are at a smaller input size than the network answers at, which takes less time; the last
-ones are at that size, since features change with it, and a head with them.
+Most epochs use a smaller input size than the network is served with, which takes less time. The
+last ones use the full size, since features depend on the size, and the head on the features.
 
 Source: Touvron et al., "Fixing the train-test resolution discrepancy", 2019.
 """
@@ -42,11 +42,11 @@ from triptych.typing import ShouldStop
 from triptych.utils import files
 
 OnMessage = Callable[[dict[str, Any]], None]
-# Gets how long 1, 2, ... epochs take, in seconds; gives how many to run, and in which time.
+# Takes how long 1, 2, ... epochs take, in seconds; returns how many to run, and the time for them.
 PlanEpochs = Callable[[Sequence[float]], tuple[int, float]]
 
-# Steps by which the pace is measured, and what a prediction takes of a step: the forward pass,
-# without the backward pass, which computes twice as much.
+# Steps by which the speed is measured, and the share of a step's time that a prediction takes: the
+# forward pass, without the backward pass, which computes twice as much.
 MEASURED_STEPS = 8
 PREDICTION_SHARE = 1 / 3
 
@@ -59,21 +59,21 @@ def finetune(
     plan: PlanEpochs | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Path | None:
-    """Fine-tune a member, or go on where a process that was killed had come to.
+    """Fine-tune a member, or resume the training of a process that was killed.
 
     Args:
         task: The member, its photos and hyperparameters.
-        on_message: Called with what trains how many layers, then after each step and epoch.
+        on_message: Called with the device and the number of layers, then after each step and epoch.
         stop: Polled at each step; when it returns true, the best epoch so far is the result.
-        plan: Called once the pace was measured; decides how many epochs there is time for, 0 for
-            none. Where they take longer than that, they are cut short. By default, ``task.config``
+        plan: Called once the speed was measured; decides how many epochs there is time for, 0 for
+            none. Epochs that take longer than planned are shortened. By default, ``task.config``
             decides.
         clock: Gives seconds.
 
     Returns:
-        The fine-tuned network; ``None`` where no epoch was better than the frozen one.
+        The fine-tuned network; ``None`` if no epoch was better than the frozen one.
     """
-    # First the files: missing ones fail before Keras is imported.
+    # Files first: a missing one fails before Keras is imported.
     folder = Path(task.folder)
     inputs = np.load(folder / INPUTS, mmap_mode="r")
     with np.load(folder / LABELS) as labels:
@@ -108,7 +108,7 @@ def finetune(
 
 @dataclass(frozen=True)
 class _Loop:
-    """What all epochs of a task share."""
+    """The state that all epochs of a task share."""
 
     task: FinetuneTask
     batches: AugmentedBatches
@@ -119,7 +119,7 @@ class _Loop:
     clock: Callable[[], float]
 
     def report_device(self, original: Any) -> None:
-        """Say what trains how many layers, and at which sizes."""
+        """Report the device, the number of layers and the input sizes."""
         policy, device = network.device()
         sizes = [self.task.recipe_of_epoch(number).size for number in (1, self.task.config.epochs)]
         pixels = ", then ".join(f"{height} x {width}" for height, width in dict.fromkeys(sizes))
@@ -129,7 +129,7 @@ class _Loop:
         )
 
     def begin(self, model: Any) -> None:
-        """Fit the head, find the rate and write down epoch 0, unless it is to stop."""
+        """Fit the head, find the learning rate and save epoch 0, unless training was stopped."""
         task, started, photo_recipe = self.task, self.clock(), self.task.recipe_of_epoch(1)
         network.fit_head(model, self.batches, task)
         correct, loss = losses.score(
@@ -144,7 +144,7 @@ class _Loop:
             self.checkpoints.add(epoch, model)
 
     def epochs_s(self, model: Any) -> list[float]:
-        """How long 1, 2, ... epochs take, in seconds, by a few steps that change nothing."""
+        """Estimate how long 1, 2, ... epochs take, in seconds, from a few steps that are undone."""
         task, size = self.task, tuple(model.input_shape[1:3])
         repeated = self.batches.repeated(replace(Recipe.from_dict(task.recipe), size=size))
         ends = [self.clock()]
@@ -170,7 +170,7 @@ class _Loop:
         ]
 
     def run(self, model: Any, deadline: float) -> None:
-        """Run epochs from the last finished one on, while one is better than the frozen network."""
+        """Run the epochs after the last finished one, with early stopping."""
         task, epochs = self.task, self.checkpoints.epochs
         schedule = Schedule(
             epochs[0].rate, len(self.batches), task.costs, deadline=deadline, clock=self.clock
@@ -189,9 +189,9 @@ class _Loop:
                 return
 
     def _train_epoch(self, model: Any, number: int, schedule: Schedule) -> bool:
-        """Train, evaluate and write down an epoch; false where there is no time, or it is to stop.
+        """Train, evaluate and save an epoch; false if there was no time, or training was stopped.
 
-        An epoch that was stopped is not evaluated: what counts is the best one that is complete.
+        An unfinished epoch is not evaluated: the best complete one counts.
         """
         task, started = self.task, self.clock()
         photo_recipe, last = task.recipe_of_epoch(number), self.checkpoints.epochs[-1]
@@ -219,7 +219,7 @@ class _Loop:
 
 
 def _write_best(original: Any, checkpoints: Checkpoints, task: FinetuneTask) -> Path | None:
-    """Write the best epoch as a network like the original, and its head; or nothing."""
+    """Write the best epoch, if there is one, as a network like the original and its head."""
     import keras
 
     best = best_of(checkpoints.epochs)
@@ -230,7 +230,7 @@ def _write_best(original: Any, checkpoints: Checkpoints, task: FinetuneTask) -> 
     original.trainable = True
     folder = Path(task.folder)
     Head.of_model(original, task.head["kind"]).save(folder / TRAINED_HEAD)
-    # Last, so that the head is there when it is.
+    # Written last: if it exists, so does the head.
     with files.atomic_file(folder / TUNED) as scratch:
         original.save(scratch)
     return folder / TUNED

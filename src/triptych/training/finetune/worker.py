@@ -1,6 +1,6 @@
 """The worker process of fine-tuning: Keras with TensorFlow, a task in, messages out.
 
-A process has one Keras backend for life, and the process that trains heads may have another.
+A process cannot change its Keras backend, and the one that trains heads may have another.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GRACE_S = 120.0
 
 def main() -> None:
     """Fine-tune the member that the parent sends."""
-    # Ctrl-C goes to all processes of a terminal; the parent decides what it means.
+    # Ctrl-C goes to all processes of a terminal; the parent decides whether to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = worker.connect(grace_s=GRACE_S)
     sys.meta_path.insert(0, convert.Hidden(*convert.NEEDLESS))
@@ -32,7 +32,7 @@ def main() -> None:
 
     def plan(epochs_s: Sequence[float]) -> tuple[int, float]:
         parent.send({"epochs_s": epochs_s})
-        reply = next(parent.messages(), {"epochs": 0, "seconds": 0.0})  # none: it is to stop
+        reply = next(parent.messages(), {"epochs": 0, "seconds": 0.0})  # none: stop
         return int(reply["epochs"]), float(reply["seconds"])
 
     finetune(
