@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from triptych.training import pipeline
 from triptych.training.config import TrainingConfig
 from triptych.training.finetune import advice
 from triptych.training.finetune import budget as budgets
+from triptych.training.finetune.schedule import Schedule
 
 seconds = st.floats(0.1, 1e4)
 
@@ -102,6 +104,25 @@ def test_networks_without_time_are_not_tuned(budget_s: float, sentence: str) -> 
         planner.plan("lite0", [10.0 * n for n in range(1, 9)])
     assert said == [sentence]
     assert not planner.begin("lite2")
+
+
+@given(st.integers(2, 20), st.lists(st.sampled_from([1.0, 2.0, 3.06]), min_size=1, max_size=8))
+def test_the_rate_falls_by_what_a_step_costs(steps: int, costs: list[float]) -> None:
+    schedule, rates, shares = Schedule(0.01, steps, costs, deadline=math.inf), [], [0.0]
+    for number in range(1, len(costs) + 1):
+        schedule.begin_epoch(number, schedule.share)
+        while not schedule.epoch_is_over:
+            rates.append(schedule.next_rate())
+        shares.append(schedule.share)
+    warmup = max(1, round(steps / 2))
+    rising, falling = rates[: warmup + 1], rates[warmup:]
+    assert len(rates) == steps * len(costs)
+    assert rising == sorted(rising)
+    assert falling == sorted(falling, reverse=True)
+    assert falling[0] == 0.01
+    # Warm-up is not a part of the cosine.
+    decay = np.cumsum([0.0, (steps - warmup) * costs[0], *(steps * cost for cost in costs[1:])])
+    assert np.diff(shares) == pytest.approx(np.diff(decay) / decay[-1])
 
 
 def predictions(photos: int, wrong: int, classes: int) -> tuple[np.ndarray, np.ndarray]:

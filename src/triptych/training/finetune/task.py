@@ -33,11 +33,11 @@ class FinetuneConfig:
             with.
     """
 
-    epochs: int = 8
+    epochs: int = 6
     patience: int = 3
     rate: float = 0.0
     batch: int = 32
-    size_share: float = 0.6
+    size_share: float = 0.7
     full_size_epochs: int = 1
 
 
