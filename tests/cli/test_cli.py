@@ -84,7 +84,8 @@ def test_explain_draws_a_class_activation_map(folder: Path, tmp_path: Path) -> N
     ran = run("classify", str(folder / "a.jpg"), "--committee", "lite", "--explain", str(target))
     assert ran.exit_code == 0
     label = verdict_of(ran)
-    assert f"what speaks for {label} to the committee lite, by class activation map." in ran.stderr
+    described = f"evidence for {label} according to the committee lite, by class activation map."
+    assert described in ran.stderr
     with Image.open(target) as drawn:
         assert (drawn.format, drawn.size) == ("PNG", (120, 90))
 

@@ -345,7 +345,7 @@ def test_small_empty_and_uneven_classes(tmp_path: Path) -> None:
     empty = [finding.message for finding in findings_by_kind(data)["empty_class"]]
     assert [message.split()[0] for message in empty] == ["'broken'", "'none'"]
     assert "'few' has 4 photos" in one(data, "small_class").message
-    assert "'many' has 21 photos to learn from, 'few' has 4" in one(data, "imbalance").message
+    assert "'many' has 21 photos for training, 'few' has 4" in one(data, "imbalance").message
 
 
 def test_a_class_of_val_alone_cannot_be_learned(tmp_path: Path) -> None:

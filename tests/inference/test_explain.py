@@ -238,7 +238,7 @@ def test_occlusion_runs_65_times_unless_it_is_cancelled() -> None:
     engine.shown = 0
     explanation = slow.explain(drawing_of("red", (0.5, 0.5)))
     assert engine.shown == 1 + 1 + occlusion.PATCHES == 66
-    assert (explanation.heat == 0).all()  # nothing speaks for anything
+    assert (explanation.heat == 0).all()  # no patch changes the answer
 
 
 def test_opened_networks_count_as_memory(classifier: Classifier) -> None:

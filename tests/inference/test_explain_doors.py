@@ -204,12 +204,13 @@ def garden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_the_command_draws_what_speaks_for_the_answer(garden: Path, tmp_path: Path) -> None:
+def test_the_command_draws_the_evidence_for_the_answer(garden: Path, tmp_path: Path) -> None:
     target = tmp_path / "why.png"
     ran = run("classify", garden, "--explain", target)
     assert ran.exit_code == 0
     assert "daisy" in ran.stdout
-    assert f"{target}: what speaks for daisy to the committee garden, by occlusion." in ran.stderr
+    described = "evidence for daisy according to the committee garden, by occlusion."
+    assert f"{target}: {described}" in ran.stderr
     with Image.open(target) as drawn:
         assert (drawn.format, drawn.size) == ("PNG", (60, 80))
     again = run(
@@ -217,7 +218,7 @@ def test_the_command_draws_what_speaks_for_the_answer(garden: Path, tmp_path: Pa
         "--explain-label", "rose", stdin=garden.read_bytes(),
     )  # fmt: skip
     assert again.exit_code == 0
-    assert "what speaks for rose to EfficientNetLite1, by occlusion." in again.stderr
+    assert "evidence for rose according to EfficientNetLite1, by occlusion." in again.stderr
 
 
 def test_the_command_refuses_contradictory_options(garden: Path, tmp_path: Path) -> None:

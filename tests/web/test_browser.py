@@ -351,15 +351,15 @@ def test_a_heat_map_of_a_member_and_of_the_verdict(visit):
     ask(page)
     verdict = studios.fake_classifier("lite").classify(squares(1, size=(300, 400)))
     label = verdict.members[1].top[0].label.name
-    to_member = f"What speaks for {label} to EfficientNetLite1"
+    to_member = f"Evidence for {label} according to EfficientNetLite1"
     explain(page, f"Why? {to_member}", f"{to_member}, by occlusion: most is ")
-    expect(page.locator("#cards .heat-map")).to_contain_text("The dark edge was not looked at.")
+    expect(page.locator("#cards .heat-map")).to_contain_text("The dark edge was cropped off.")
     label = verdict.label.name
-    to_all = f"What speaks for {label} to the committee"
-    explain(page, f"Why this verdict? What speaks for {label}", f"{to_all}, by occlusion: most is ")
+    to_all = f"Evidence for {label} according to the committee"
+    explain(page, f"Why this verdict? Evidence for {label}", f"{to_all}, by occlusion: most is ")
     heat = page.locator("#cards .heat:visible")
     expect(page.locator('#cards [aria-pressed="true"]')).to_have_count(1)
-    alt = re.compile(re.escape(f"Heat map: most of what speaks for {label} is "))
+    alt = re.compile(re.escape(f"Heat map: most of the evidence for {label} is "))
     expect(heat).to_have_attribute("alt", alt)
     assert_heat_lies_on_photo(page)
     screenshot(page, "why")

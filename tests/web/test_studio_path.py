@@ -89,8 +89,8 @@ def wait_for_version(page, number: int) -> None:
 
 def wait_for_heat(page) -> None:
     """Wait until a heat map covers the photo, and is described in words."""
-    page.get_by_role("img", name="Heat map: most of what speaks for discs is ").wait_for()
-    expect(page.get_by_text("What speaks for discs to")).to_be_visible()
+    page.get_by_role("img", name="Heat map: most of the evidence for discs is ").wait_for()
+    expect(page.get_by_text("Evidence for discs according to")).to_be_visible()
 
 
 # ------------------------------------------------------------------ with the mouse

@@ -418,7 +418,7 @@ def test_findings_are_shown_beside_the_photos(client, projects, garden):
     assert page.count('<span class="badge">in two classes</span>') == 2
     findings = page[page.index('id="findings"') : page.index('id="classes"')]
     assert findings.count("data-photo") == 2
-    assert "expect little below" in findings
+    assert "Expect poor results" in findings
 
 
 def test_photos_are_deleted_for_good(client, projects, garden):

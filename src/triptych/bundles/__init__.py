@@ -1,18 +1,18 @@
-"""Bundles: a trained committee on disk, complete; nothing else is needed to serve it.
+"""Bundles: trained committees on disk, complete with all that is needed to serve them.
 
     <home>/bundles/<name>/active   the version that is served; without it the highest, 0 for none
-    <home>/bundles/<name>/card.json   what people wrote for its model card
+    <home>/bundles/<name>/card.json   texts for its model card, written by people
     <home>/bundles/<name>/<version>/
         bundle.json            labels, recipes, fitted parameters, and a hash of every file below
         labels.txt             one class a line, in the order of the outputs
         learned.txt            SHA-256 of each training photo, so that none is used for evaluation
         answers.npz            out-of-fold predictions, see `oof_predictions`
         README.md              model card
-        metrics.json           figures of the evaluation; report.html shows them with pictures
+        metrics.json           metrics of the evaluation; report.html shows them with photos
         members/<member>/
             model.keras        the whole Keras model: backbone and head
             taught.npz         features of the training photos, the OOD reference
-            network.xml, .bin  the same network for the engine, so that serving needs no Keras
+            network.xml, .bin  the same network for the engine; serving needs no Keras
             int8-1/            its int8 form, after ``triptych optimize``; see `conversion.int8`
 
     reading          a version on disk, checked: `Bundle`
@@ -20,9 +20,9 @@
     registry         names and versions of all bundles: find, list, activate, remove
     writing          the next version
     oof_predictions  out-of-fold predictions of a version
-    card_text        what people wrote for the model card; `model_card` renders the card
+    card_text        people's texts for the model card; `model_card` renders the card
     archive          a version as one zip file
-    proof            whether a version from elsewhere answers, tried in a child process
+    proof            a trial run of a version from elsewhere, in a child process
     remote           download and upload of versions by URL
     import_keras     a Keras classifier from elsewhere, as a bundle; `import_labels` reads its
                      classes, `import_recipe` and `import_rules` find out what it expects

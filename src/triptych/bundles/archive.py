@@ -21,7 +21,7 @@ from triptych.bundles.reading import read
 from triptych.utils import files
 from triptych.utils.formatting import MB
 
-# What one file may unpack to: more than the largest backbone, less than a disk.
+# Limit of an unpacked file: more than the largest backbone, less than a disk.
 MAX_FILE_BYTES = 4 << 30
 # Networks hardly compress, and each member has about ten files.
 MAX_RATIO = 10
@@ -45,11 +45,11 @@ def pack(bundle: Bundle, target: Path) -> None:
 
 
 def pack_into(bundle: Bundle, file: IO[bytes]) -> None:
-    """Write a bundle as one zip file, with what people say of it today.
+    """Write a bundle as one zip file, with its current card texts.
 
     Args:
         bundle: The version.
-        file: Where the bytes go; it can be sought.
+        file: A seekable file to write to.
 
     Raises:
         errors.BundleError: A file of it is damaged.
@@ -76,19 +76,20 @@ def pack_into(bundle: Bundle, file: IO[bytes]) -> None:
 
 
 def unpack(home: Path, source: Path, *, name: str | None = None) -> Bundle:
-    """Take in a bundle from the zip file that `pack` wrote, as a new version.
+    """Import a bundle from the zip file that `pack` wrote, as a new version.
 
     Args:
-        home: Folder for everything that is kept.
+        home: Home folder.
         source: The file; not trusted.
-        name: Instead of its own name.
+        name: Name to use instead of the bundle's.
 
     Raises:
-        errors.BundleError: It is no bundle, damaged, or does not answer a photo; nothing was kept.
+        errors.BundleError: It is no bundle, damaged, or cannot classify a photo; nothing was kept.
         errors.SettingError: Its name cannot be used.
     """
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
-        # One level deeper, as files beside the folder, such as card.json, would count as its own.
+        # One level deeper: files beside the folder, such as card.json, would be taken for the
+        # bundle's.
         bundle = extract(source, Path(scratch) / "bundle")
         registry.check_name(name or bundle.name)
         proof.prove(bundle.folder)
@@ -96,11 +97,11 @@ def unpack(home: Path, source: Path, *, name: str | None = None) -> Bundle:
 
 
 def extract(source: Path, folder: Path) -> Bundle:
-    """Unpack the zip file that `pack` wrote, and check what was in it.
+    """Unpack the zip file that `pack` wrote, and check its content.
 
     Args:
         source: The file; not trusted.
-        folder: Where its files go; made here.
+        folder: Folder for its files, which is created.
 
     Raises:
         errors.BundleError: It is no bundle, or damaged.
@@ -130,7 +131,7 @@ def extract(source: Path, folder: Path) -> Bundle:
 
 
 def _check_sizes(source: Path, members: list[zipfile.ZipInfo]) -> None:
-    """Refuse what would fill the disk, before anything is written."""
+    """Refuse archives that would fill the disk, before anything is written."""
     total, size = sum(member.file_size for member in members), source.stat().st_size
     free = shutil.disk_usage(tempfile.gettempdir()).free
     reason = ""

@@ -1,4 +1,4 @@
-"""What people write for the model card of a bundle; the figures on it cannot be edited."""
+"""Texts for a bundle's model card, written by people; its figures cannot be edited."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def save_card_texts(home: Path, name: str, words: Mapping[str, object]) -> None:
     """Save the card texts of a bundle, for all its versions, future ones included.
 
     Args:
-        home: Folder for everything that is kept.
+        home: Home folder.
         name: Of the bundle.
-        words: Texts by the fields of `model_card.FIELDS`; they replace all there were.
+        words: Texts by the fields of `model_card.FIELDS`; they replace all earlier ones.
 
     Raises:
         errors.UnknownName: There is no such bundle.
-        errors.SettingError: They cannot be used.
+        errors.SettingError: A text is invalid.
     """
     if not registry.versions(home, name):
         raise registry.unknown(home, name)
@@ -36,7 +36,7 @@ def save_card_texts(home: Path, name: str, words: Mapping[str, object]) -> None:
 
 
 def keep_imported(home: Path, name: str, words: Mapping[str, str]) -> None:
-    """Save the texts that an imported version came with, unless there are some already."""
+    """Save the texts of an imported version, unless there are some already."""
     if words and not (registry.folder(home, name) / CARD).exists():
         _keep(home, name, words)
 
@@ -53,9 +53,9 @@ def card_texts(
     """The card texts of a bundle, by the fields of `model_card.FIELDS`.
 
     Args:
-        home: Folder for everything that is kept.
+        home: Home folder.
         name: Of the bundle.
-        imported: The texts of a version from elsewhere; used until somebody writes some here.
+        imported: The texts of an imported version; used until others are saved here.
 
     Raises:
         errors.BundleError: It is damaged.
@@ -70,16 +70,16 @@ def write_card(
     """Write the model card of a version again, with these texts.
 
     Args:
-        folder: Where the card goes.
+        folder: Folder to write the card to.
         about: What ``bundle.json`` says.
-        words: The texts that people wrote.
-        figures: The folder that has its figures.
+        words: The card texts.
+        figures: The folder with its metrics.
 
     Returns:
-        What ``bundle.json`` says now.
+        The new content of ``bundle.json``.
 
     Raises:
-        errors.BundleError: The figures are damaged.
+        errors.BundleError: The metrics are damaged.
     """
     text = model_card.render(about, read_metrics(figures, about), words)
     (folder / README).write_text(text, encoding="utf-8")

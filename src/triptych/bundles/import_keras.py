@@ -1,8 +1,8 @@
 """Import a Keras classifier from elsewhere: its model, labels and recipe become a bundle.
 
-It answers as Keras's ``predict`` does, or is not imported: what it does to its input and what its
-outputs mean is found out (`triptych.bundles.import_rules`), and for drawn photos the bundle's
-answers are compared with Keras's.
+The bundle gives the same predictions as Keras's ``predict``, or is not imported: the preprocessing
+and the meaning of the outputs are determined from the model (`triptych.bundles.import_rules`), and
+predictions for synthetic photos are compared with Keras's.
 """
 
 from __future__ import annotations
@@ -31,21 +31,20 @@ from triptych.typing import Notify
 from triptych.typing import UInt8Image
 
 DRAWN_PHOTOS = 8
-# No network that somebody serves takes so long to load or to convert; layers nested in layers that
-# repeat them may take for ever.
+# No real network takes so long to load or to convert; maliciously nested layers may take for ever.
 LONGEST_S = 600
 
 
 @dataclass(frozen=True)
 class ExternalModel:
-    """A Keras classifier from elsewhere, and what must be known about it.
+    """A Keras classifier from elsewhere, and what is known about it.
 
     Args:
         model: Its ``.keras`` file.
         labels: A text file, one class a line, in the order of the outputs.
-        recipe: ``scaling[:size[:fit[:interpolation]]]``; a backbone's name stands for its
-            scaling. What is left out is found out.
-        logits: Whether it ends in logits; ``None`` finds it out.
+        recipe: ``scaling[:size[:fit[:interpolation]]]``; a backbone's name stands for its scaling.
+            What is left out is determined from the model.
+        logits: Whether it ends in logits; ``None`` determines that from the model.
     """
 
     model: Path
@@ -65,16 +64,16 @@ def import_model(
 
     Args:
         model: The model file, labels and recipe.
-        name: What to call it.
-        home: Folder for everything that is kept.
+        name: Name of the bundle.
+        home: Home folder.
         report: Called with a line for people.
 
     Raises:
         errors.SourceError: A file is missing, or no ``.keras`` file.
-        errors.SettingError: The recipe or the number of labels does not fit, or what the model
-            does cannot be known.
+        errors.SettingError: The recipe or the number of labels does not fit, or the meaning of the
+            model's input or output cannot be determined.
         errors.WeightsDamaged: Keras cannot load the model in safe mode.
-        errors.EngineError: It cannot be converted, or would not answer as Keras does.
+        errors.EngineError: It cannot be converted, or its predictions differ from Keras's.
     """
     with Importer(report) as importer:
         return importer.import_model(model, name=name, home=home)
@@ -83,8 +82,8 @@ def import_model(
 class Importer:
     """Imports classifiers; leave the ``with`` block to end its processes, in which Keras runs.
 
-    Keras's own answers come from its TensorFlow backend where that is installed, which shares no
-    code with what is served; else from its OpenVINO backend.
+    The reference predictions come from Keras with the TensorFlow backend if that is installed,
+    which shares no code with serving; else from Keras with the OpenVINO backend.
 
     Args:
         report: Called with a line for people.
@@ -106,7 +105,7 @@ class Importer:
         self._processes.close()
 
     def _start(self) -> tuple[convert.Converter, convert.Converter]:
-        """The process that converts, and the one that Keras answers in."""
+        """The process that converts, and the one for Keras's reference predictions."""
         if self._converter is None or self._reference is None:
             enter = self._processes.enter_context
             self._converter = enter(convert.Converter(lambda line: None, longest_s=LONGEST_S))
@@ -178,10 +177,10 @@ def _describe(
 
 
 def _keras_inputs(pixels: Array, facts: dict[str, Any]) -> Array:
-    """Photos as a person feeds them to the model in Keras, before any scaling."""
+    """Photos as input for the model in Keras, before any scaling."""
     if not import_recipe.is_grey(facts):
         return pixels.astype(np.float32)
-    # ITU-R 601, as Pillow's convert("L"), by which Keras loads grey pictures.
+    # ITU-R 601, like Pillow's convert("L"), with which Keras loads grey pictures.
     red, green, blue = np.moveaxis(pixels.astype(np.int64), -1, 0)
     grey = (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16
     shape = facts["inputs"][0][1]
@@ -190,7 +189,7 @@ def _keras_inputs(pixels: Array, facts: dict[str, Any]) -> Array:
 
 
 def draw_photos() -> list[UInt8Image]:
-    """Pictures to compare a network with another: soft and sharp, dark and bright, any proportions.
+    """Synthetic pictures to compare networks with: soft and sharp, dark and bright, of any shape.
 
     Returns:
         Arrays of shape (H, W, 3), the same every time.
@@ -210,17 +209,17 @@ def draw_photos() -> list[UInt8Image]:
 
 
 def _compare(network: Path, inputs: Array, expected: Array) -> float:
-    """How far a network's answers are from Keras's, at most.
+    """The largest difference between a network's predictions and Keras's.
 
     Raises:
-        errors.EngineError: Too far.
+        errors.EngineError: It is too large.
     """
     engine = openvino.OpenVINOEngine(network, precision="f32")
-    # One by one, as photos mostly come, and all at once.
+    # One by one, as photos are mostly sent, and all at once.
     answers = np.concatenate([engine.run(each[np.newaxis]).probs for each in inputs])
     for probs in (answers, engine.run(inputs).probs):
         off = np.abs(probs - expected)
-        if not off.max() <= import_rules.TOLERANCE:  # also where it is NaN
+        if not off.max() <= import_rules.TOLERANCE:  # also if it is NaN
             photo, label = np.unravel_index(np.nan_to_num(off, nan=np.inf).argmax(), off.shape)
             raise errors.EngineError(
                 f"The converted network does not answer as Keras does: for a drawn photo, class "

@@ -38,7 +38,7 @@ def read_labels(path: Path) -> list[str]:
     return lines
 
 
-# A number and a name, in the forms that cannot be part of a name, and in the one that can.
+# A number and a name, in forms that are unambiguous, and in one that may also be a name.
 _NUMBERED = (
     re.compile(r"(?P<number>\d+)\s*[:,;]\s*(?P<name>\S.*)"),
     re.compile(r"(?P<name>.*\S)\s*[,;\t]\s*(?P<number>\d+)"),
@@ -53,7 +53,7 @@ def _names_of_lines(text: str) -> list[str]:
     for form in (*_NUMBERED, _SPACED):
         matches = [form.fullmatch(line) for line in lines]
         if form is not _SPACED and matches and not matches[0]:
-            matches = matches[1:]  # the names of columns
+            matches = matches[1:]  # a header
         numbered = [(int(match["number"]), match["name"]) for match in matches if match]
         numbers = [number for number, _ in numbered]
         if not numbers or len(numbers) < len(matches) or set(numbers) != {*range(len(numbers))}:

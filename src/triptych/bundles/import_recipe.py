@@ -1,4 +1,4 @@
-"""The recipe of a model to be imported: what a person says of it, and what its file shows."""
+"""The recipe of a model to be imported, from the user's text and from the model's file."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ RECIPE = "SCALING[:SIZE[:FIT[:INTERPOLATION]]]"
 
 @dataclass(frozen=True)
 class RecipeParts:
-    """What a person says of a model's recipe; ``None`` is to be found out.
+    """A recipe as given by the user; ``None`` is to be determined from the model.
 
     Args:
         scaling: A name from `triptych.preprocessing.recipe.SCALINGS`.
-        size: (height, width) in pixels; that of a backbone that was named is no more than a
-            default.
-        is_size_given: Whether a person said the size.
+        size: (height, width) in pixels; that of a named backbone is only a default.
+        is_size_given: Whether the user gave the size.
         fit: As in `Recipe`.
         interpolation: As in `Recipe`.
         crop_share: As in `Recipe`.
@@ -40,13 +39,13 @@ class RecipeParts:
 
 
 def split_recipe(text: str | None) -> RecipeParts:
-    """What ``scaling[:size[:fit[:interpolation]]]`` says.
+    """Parse ``scaling[:size[:fit[:interpolation]]]``.
 
     Args:
         text: Such as ``"0..1"``, ``"raw:180"``, ``"xception:150"`` or ``":224:crop:bilinear"``.
 
     Raises:
-        errors.SettingError: It cannot be understood.
+        errors.SettingError: It is malformed.
         errors.UnknownName: There is no such scaling or backbone.
 
     Example:
@@ -93,14 +92,14 @@ def _size(text: str) -> tuple[int, int] | None:
 
 
 def decide_recipe(parts: RecipeParts, facts: dict[str, Any]) -> tuple[Recipe, str]:
-    """The recipe of a model, and why it is believed so.
+    """The recipe of a model, and the reason for its scaling.
 
     Args:
-        parts: What a person says.
+        parts: The user's recipe.
         facts: As `triptych.engines.conversion.keras_model.inspect` gives them.
 
     Raises:
-        errors.SettingError: It does not fit the model, or cannot be known.
+        errors.SettingError: It does not fit the model, or cannot be determined.
     """
     height, width = facts["inputs"][0][1][:2]
     size = (height, width) if height and width else None
@@ -127,7 +126,7 @@ def decide_recipe(parts: RecipeParts, facts: dict[str, Any]) -> tuple[Recipe, st
 
 
 def is_grey(facts: dict[str, Any]) -> bool:
-    """Whether a model takes grey pictures, by what `keras_model.inspect` found out about it."""
+    """Whether a model takes grey pictures, from the facts of `keras_model.inspect`."""
     shape = facts["inputs"][0][1]
     return len(shape) == 2 or shape[2] == 1
 

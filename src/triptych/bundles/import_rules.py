@@ -1,6 +1,7 @@
-"""What an imported model expects and answers, decided from what was found out about it.
+"""The meaning of an imported model's inputs and outputs, derived from facts about it.
 
-Nothing is guessed: what the facts do not settle is refused, with the option that says it named.
+Nothing is guessed: if the facts do not decide it, the model is refused, and the message names the
+option that does.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from triptych.models import zoo
 from triptych.models.zoo import recognition
 from triptych.typing import Array
 
-# How far outputs may be from what they are taken for, and a bundle's answers from Keras's.
+# Tolerance for outputs taken for probabilities, and for differences from Keras's predictions.
 TOLERANCE = 1e-3
 
-# What leaves probabilities as they are, and logits, too. A mean over places keeps both.
+# Layers after which probabilities are still probabilities, and logits still logits; a mean over
+# positions, too.
 PASSES = (
     "Identity",
     "Dropout",
@@ -36,12 +38,12 @@ LOGITS, PROBABILITIES = "--logits", "--probabilities"
 def takes_raw_pixels(front: Sequence[tuple[str, Sequence[float]]]) -> bool:
     """Whether a model scales pixels from 0 to 255 itself.
 
-    It does where its first layers take them to a range that networks are trained on, and would
-    take values from 0 to 1, or from -1 to 1, to none.
+    It does if its first layers map them to a range that networks are trained on, and would not do
+    so with values from 0 to 1, or from -1 to 1.
 
     Args:
-        front: The layers before the first with weights, in order: the kind of each, and the mean
-            of what comes out for even pictures of brightness 0, 1 and 255.
+        front: The layers before the first with weights, in order: the kind of each, and its mean
+            output for uniform pictures of brightness 0, 1 and 255.
 
     Example:
         >>> takes_raw_pixels([("Rescaling", [-1.0, -0.992, 1.0])])  # 1/127.5, minus 1
@@ -54,7 +56,7 @@ def takes_raw_pixels(front: Sequence[tuple[str, Sequence[float]]]) -> bool:
     for _, (black, one, white) in front:
         slope = (white - black) / 255
         if abs(black + slope - one) > 1e-3 * abs(white - black):
-            return False  # it bends, so what comes after says nothing of what goes in
+            return False  # not linear, so the output range does not tell the input range
         ranges = [(black, white), (black, one), (black - slope, one)]
         raw, unit, signed = (_is_trained_on(*sorted(each)) for each in ranges)
         if raw and not unit and not signed:
@@ -65,20 +67,20 @@ def takes_raw_pixels(front: Sequence[tuple[str, Sequence[float]]]) -> bool:
 
 
 def _is_trained_on(low: float, high: float) -> bool:
-    """Whether a range is one that inputs of networks have: around 0, and as wide as 1 or 255."""
+    """Whether a range is usual for inputs of networks: it contains 0, and its width is usual."""
     width = high - low
     is_scaled, is_bytes = 0.7 <= width <= 60, 200 <= width <= 300
     return (is_scaled or is_bytes) and low <= 0.05 * width and high >= -0.05 * width
 
 
 def scaling_of(facts: dict[str, Any]) -> tuple[str, str]:
-    """How the pixels of a model are scaled before it, and why it is believed so.
+    """How pixels are to be scaled before the model, and the reason.
 
     Args:
         facts: As `triptych.engines.conversion.keras_model.inspect` gives them.
 
     Raises:
-        errors.SettingError: The file does not tell.
+        errors.SettingError: It cannot be determined.
     """
     if takes_raw_pixels(facts["front"]):
         kinds = ", ".join(dict.fromkeys(kind for kind, _ in facts["front"]))
@@ -100,13 +102,13 @@ def scaling_of(facts: dict[str, Any]) -> tuple[str, str]:
 
 
 def check_shapes(facts: dict[str, Any]) -> None:
-    """Refuse what no photo can be fed to, and what gives no row of classes.
+    """Refuse models that take no photo, or give no row of classes.
 
     Args:
         facts: As `triptych.engines.conversion.keras_model.inspect` gives them.
 
     Raises:
-        errors.SettingError: With what the model has, and what is wanted.
+        errors.SettingError: With the actual and the expected shapes.
     """
     for kind, verb in (("inputs", "takes"), ("outputs", "gives")):
         if len(facts[kind]) != 1:
@@ -136,14 +138,14 @@ def check_shapes(facts: dict[str, Any]) -> None:
 
 
 def check_labels(facts: dict[str, Any], labels: int) -> None:
-    """Refuse labels of another number than the model's outputs; one output stands for two classes.
+    """Refuse labels that do not fit the number of outputs; one output stands for two classes.
 
     Args:
         facts: As `triptych.engines.conversion.keras_model.inspect` gives them.
         labels: How many labels there are.
 
     Raises:
-        errors.SettingError: With both numbers.
+        errors.SettingError: The numbers do not fit.
     """
     outputs = facts["outputs"][0][1][0]
     if max(outputs, 2) != labels:
@@ -161,21 +163,21 @@ def _as_text(shape: Sequence[int | None]) -> str:
 def activation_of(
     ending: Sequence[str], outputs: Array, loss: str | None, *, logits: bool | None
 ) -> str:
-    """What makes a model's outputs probabilities.
+    """The activation that turns a model's outputs into probabilities.
 
     Args:
-        ending: What computes them, from the end back; see
+        ending: The last layers, in reverse order; see
             `triptych.engines.conversion.keras_model.inspect`.
-        outputs: Keras's for some photos, shape (N, C); one class is the second of two.
-        loss: What the model was trained for, as `triptych.models.keras_file.loss_outputs` gives
-            it.
-        logits: What a person says; ``None`` finds it out.
+        outputs: Keras's outputs for some photos, shape (N, C); a single one is for the second of
+            two classes.
+        loss: What its loss takes, from `triptych.models.keras_file.loss_outputs`.
+        logits: What the user says; ``None`` determines it from the model.
 
     Returns:
-        ``"softmax"``, ``"sigmoid"``, or ``"none"``, where they are probabilities.
+        ``"softmax"``, ``"sigmoid"``, or ``"none"`` if they are probabilities already.
 
     Raises:
-        errors.SettingError: They cannot be probabilities, or it cannot be known.
+        errors.SettingError: They cannot be probabilities, or their meaning cannot be determined.
     """
     if not np.isfinite(outputs).all():
         raise errors.SettingError(
@@ -244,7 +246,7 @@ def _require_probs(are_probs: bool, outputs: Array, statement: str) -> None:
 
 
 def to_probabilities(outputs: Array, activation: str) -> Array:
-    """The probabilities of all classes, computed from a model's outputs without Keras.
+    """The probabilities of all classes, computed from a model's outputs without using Keras.
 
     Args:
         outputs: Shape (N, C); one class is the second of two.
@@ -261,7 +263,7 @@ def to_probabilities(outputs: Array, activation: str) -> Array:
         powers = np.exp(probs - probs.max(axis=1, keepdims=True))
         probs = powers / powers.sum(axis=1, keepdims=True)
     elif activation == "sigmoid":
-        probs = (1 + np.tanh(probs / 2)) / 2  # no power that overflows
+        probs = (1 + np.tanh(probs / 2)) / 2  # numerically stable
     return probs if probs.shape[1] > 1 else np.concatenate([1 - probs, probs], axis=1)
 
 
@@ -269,13 +271,13 @@ def require_raw(scaling: str, facts: dict[str, Any], named: Array, raw: Array) -
     """Refuse a scaling for a model that scales its pixels itself.
 
     Args:
-        scaling: What a person says, no ``"raw"``.
+        scaling: The user's scaling, not ``"raw"``.
         facts: As `triptych.engines.conversion.keras_model.inspect` gives them.
-        named: The outputs in Keras for photos that were scaled so, shape (N, C).
-        raw: Those for the same photos unscaled.
+        named: Keras's outputs for photos with that scaling, shape (N, C).
+        raw: Its outputs for the same photos unscaled.
 
     Raises:
-        errors.SettingError: With an output of each.
+        errors.SettingError: Always, with an example.
     """
     _, why = scaling_of(facts)
     photo, output = np.unravel_index(abs(named - raw).argmax(), raw.shape)

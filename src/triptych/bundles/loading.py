@@ -28,12 +28,12 @@ def load_classifier(
     threads: int | None = None,
     open_network: OpenNetwork | None = None,
 ) -> Classifier:
-    """A committee, ready to answer.
+    """Load a committee as a classifier.
 
     Args:
         name: As for `load_committee`.
         options: As for `load_committee`.
-        rule: How it combines its members' predictions; ``"auto"`` is its own rule.
+        rule: How members' predictions are combined; ``"auto"`` is the committee's rule.
         coverage: As for `Classifier`.
         limits: How large a photo may be.
         members: As for `load_committee`.
@@ -64,9 +64,8 @@ def load_committee(
 
     Args:
         name: ``"lite"``, ``"classic"``, ``"auto"``, or the name or URL of a bundle.
-        options: Where things are kept and how networks run.
-        members: Backbones to use instead of the committee's own; of a bundle, the members to
-            keep.
+        options: Home folder, and how networks run.
+        members: Backbones to use instead of the committee's; for a bundle, the members to keep.
         open_network: Opens the network of each member; by default in this process.
 
     Raises:
@@ -80,12 +79,12 @@ def load_committee(
 
 
 def pin(name: str, home: Path) -> str:
-    """Pin a name: the committee it names stays the same whatever is published later.
+    """Pin a name, so that it means the same committee whatever is published later.
 
     Args:
         name: As for `load_committee`. ``"auto"`` becomes ``"lite"`` or ``"classic"``, a bundle its
             active version, such as ``garden@3``, and a URL one with the file's hash.
-        home: Folder for everything that is kept.
+        home: Home folder.
 
     Raises:
         errors.UnknownName: No such committee.
@@ -108,7 +107,7 @@ def member_names(name: str, home: Path, *, members: Sequence[str] | None = None)
 
     Args:
         name: As for `load_committee`.
-        home: Folder for everything that is kept.
+        home: Home folder.
         members: As for `load_committee`.
 
     Raises:

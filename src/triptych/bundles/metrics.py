@@ -1,7 +1,7 @@
-"""``metrics.json``, validated: the figures that the evaluation of a bundle came to.
+"""``metrics.json``, validated: the metrics of a bundle's evaluation.
 
-What each figure means is said by `triptych.evaluation`, which computes them. Entries that are not
-named here are left out, so that a bundle of a newer Triptych can be read.
+`triptych.evaluation` computes and explains them. Unknown entries are ignored, so that bundles of a
+newer Triptych can be read.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _Count = partial(validation.Integer, least=0)
 
 @dataclass(frozen=True)
 class HeldOutAccuracy:
-    """How often a committee is right on photos that it was not trained on.
+    """The accuracy of a committee on photos that it was not trained on.
 
     Args:
         top1: In [0, 1].
         low: Lower end of the 95 % interval.
         high: Upper end.
-        photos: On how many photos.
+        photos: How many photos it was measured on.
     """
 
     top1: float
@@ -39,12 +39,12 @@ class HeldOutAccuracy:
 
     @property
     def correct(self) -> int:
-        """How many of the photos it was right on."""
+        """How many photos were classified correctly."""
         return round(self.top1 * self.photos)
 
     @property
     def few(self) -> bool:
-        """Whether there are so few photos that the interval says more than the share."""
+        """Whether there are so few photos that the interval is shown first."""
         return self.photos < formatting.SHARE_FROM
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class HeldOutAccuracy:
 
 
 class _Interval(validation.Items):
-    """The two ends of an interval of shares, ascending."""
+    """The ends of an interval of shares, ascending."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(_Share(), least=2, most=2, **options)
@@ -142,7 +142,7 @@ class _EpochRecord(validation.OpenRecord):
 
 
 class FinetuneRecord(validation.OpenRecord):
-    """What fine-tuning a member gave; ``bundle.json`` has it, too."""
+    """The result of fine-tuning a member; also in ``bundle.json``."""
 
     member = validation.Text(required=True)
     epochs = _Count(required=True)
@@ -161,7 +161,7 @@ class FinetuneRecord(validation.OpenRecord):
 
 
 class MetricsRecord(validation.OpenRecord):
-    """The figures of a committee of C classes."""
+    """The metrics of a committee with C classes."""
 
     images = validation.Integer(least=1, required=True)
     committee = validation.Object(_ScoresRecord, required=True)

@@ -1,7 +1,7 @@
 """Model cards: the README of a bundle, with the front matter that model hubs read.
 
-The figures are generated. The texts that people write are escaped, so that nothing in them can pass
-for a heading, a figure or a link.
+The figures are generated. People's texts are escaped, so that they cannot contain headings, figures
+or links.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from triptych.utils.formatting import percent_range
 from triptych.utils.formatting import plain_text
 from triptych.utils.formatting import share_of
 
-# Names that hubs know licences by.
+# Identifiers of licences on model hubs.
 LICENCES = {"Apache-2.0": "apache-2.0", "MIT": "mit", "CC-BY-4.0": "cc-by-4.0"}
 
-# The texts that people may write, each with the most characters it may have.
+# The texts that people can write, with their maximum lengths.
 FIELDS = {"description": 4000, "use": 4000, "limits": 4000, "licence": 200, "contact": 200}
 
 
 class _CardText(validation.Text):
-    """A text of at most so many characters, trimmed and without what cannot be printed.
+    """A text of limited length, trimmed and without unprintable characters.
 
     Invisible characters could disguise the rest.
     """
@@ -49,7 +49,7 @@ class _CardText(validation.Text):
 
 
 class CardRecord(validation.Record):
-    """The texts that people write, by the fields of `FIELDS`; empty ones are left out."""
+    """People's texts by the fields of `FIELDS`; empty ones are left out."""
 
     description = _CardText(most=FIELDS["description"], one_line=False)
     use = _CardText(most=FIELDS["use"], one_line=False)
@@ -63,7 +63,7 @@ class CardRecord(validation.Record):
 
 
 def check_texts(value: object) -> dict[str, str]:
-    """The texts that people write, trimmed; empty ones are left out.
+    """Validate people's texts; they are trimmed, and empty ones are left out.
 
     Args:
         value: Texts by the fields of `FIELDS`.
@@ -87,11 +87,11 @@ def render(
 
     Args:
         about: What ``bundle.json`` says.
-        metrics: What ``metrics.json`` says; empty where nothing was evaluated.
-        words: The texts that people wrote, as `check_texts` gives them.
+        metrics: Content of ``metrics.json``; empty if nothing was evaluated.
+        words: The card texts, as returned by `check_texts`.
     """
     texts = words or {}
-    if "data" not in about:  # figures of unknown photos say nothing
+    if "data" not in about:  # metrics on unknown photos are meaningless
         metrics = {}
     front, text = _front_matter(about, metrics, texts), _text(about, metrics, texts)
     return "\n".join([*front, "", *text, ""])
@@ -104,7 +104,7 @@ def missing_promise(about: Mapping[str, Any]) -> str | None:
         about: What ``bundle.json`` says.
 
     Returns:
-        ``None`` where answers can be called sure, and where nothing is known of that.
+        ``None`` if answers can be called sure, or if it is unknown.
     """
     if not about["doubt"]:
         return None
@@ -149,7 +149,7 @@ def _front_matter(
         *(f"- {name}" for name in backbones),
     ]
     if metrics:
-        # JSON is YAML, and quotes whatever needs quoting.
+        # JSON is YAML, and quotes what has to be quoted.
         result = {
             "task": {"type": "image-classification"},
             "dataset": {"name": about["data"]["name"], "type": "custom"},
@@ -209,14 +209,14 @@ def _paragraphs(texts: Mapping[str, str], field: str) -> list[str]:
 
 
 def _plain(line: str) -> str:
-    """A line that Markdown shows as it is.
+    """Escape a line so that Markdown shows it literally.
 
     Example:
         >>> print(_plain("# 100 % *right*"))
         \\# 100 % \\*right\\*
     """
     line = re.sub(r"([\\`*_\[\]<>#|~&])", r"\\\1", line.strip())
-    # A list or a line beneath a heading is one by its beginning only.
+    # Lists and underlined headings are recognised by the beginning of a line.
     return re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", line)
 
 

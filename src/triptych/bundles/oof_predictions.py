@@ -1,8 +1,8 @@
-"""Out-of-fold (OOF) predictions: what a committee predicts for photos it was not trained on.
+"""Out-of-fold (OOF) predictions: predictions for photos by models not trained on them.
 
 Held-out photos are predicted by the committee itself. Each training photo is predicted by heads
-that were trained on the other folds, combined and calibrated as the committee is. So no prediction
-comes from a model that was trained on its photo, and each can be compared with the photo's label.
+that were trained on the other folds, combined and calibrated like the committee. So each prediction
+can be compared with the photo's label: it comes from a model that was not trained on the photo.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""Proof that a bundle from elsewhere answers: it is run in a child process before it is kept.
+"""Trial run of a bundle from elsewhere, in a child process, before it is imported.
 
-Hashes say that a bundle is the one that was written, not that it is sound. A network may read
-outside of its memory, or a file lack a class; whatever it does, it does to the child. What
-OpenVINO itself makes of a network's file stays trusted: a bundle is as code, and docs/publishing.md
-says so.
+Hashes prove that a bundle is unchanged, not that it works. A network may access memory out of
+bounds, or a file may lack a class; that only kills the child. It is no sandbox: OpenVINO's loading
+of a network's file is trusted, so a bundle is to be trusted like code, as docs/publishing.md says.
 
-Run as a module, this is that child.
+Run as a module, this is the child process.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from triptych.inference.committee import Member
 from triptych.utils import worker
 from triptych.utils.worker import Worker
 
-# A committee of large networks is compiled and answers within seconds; a slow machine may take
-# some hundred times as long.
+# A committee of large networks is compiled and run within seconds; a slow machine may take a
+# hundred times as long.
 LONGEST_S = 600
 
 
@@ -33,7 +32,7 @@ def prove(folder: Path) -> None:
         folder: A version of a bundle, unpacked.
 
     Raises:
-        errors.BundleError: It does not answer; the message says why.
+        errors.BundleError: It cannot classify the photo; the message says why.
     """
     end_s = time.monotonic() + LONGEST_S
 
@@ -59,7 +58,7 @@ def _refused(problem: str) -> errors.BundleError:
 
 
 def find_problem(folder: Path) -> str:
-    """What is wrong with a bundle, found by running it in this process; empty for nothing.
+    """Run a bundle in this process, and describe what is wrong with it; empty for nothing.
 
     Args:
         folder: A version of a bundle, unpacked.
@@ -90,7 +89,7 @@ def find_problem(folder: Path) -> str:
 
 
 def _check_shapes(member: Member, classes: int) -> None:
-    """Hold what a network gives against the bundle's classes and the member's training photos."""
+    """Check a network's outputs against the bundle's classes and the OOD reference."""
     height, width = member.recipe.size
     output = member.engine.run(np.zeros((1, height, width, 3), np.float32))
     if output.probs.shape != (1, classes):

@@ -1,4 +1,4 @@
-"""A version of a bundle on disk, validated: the file may come from anybody."""
+"""A version of a bundle on disk, validated: bundles from elsewhere are not trusted."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from triptych.utils.formatting import plain_text
 
 SCHEMA = 2
 ABOUT = "bundle.json"
-# Beside the versions, for all of them.
+# In the folder above the versions, for all of them.
 CARD = "card.json"
 OOD_REFERENCE = "taught.npz"
 TRAINED_ON = "learned.txt"
 
-MAX_LABEL = 1000  # characters of a class's name
+MAX_LABEL = 1000  # characters in the name of a class
 MAX_MEMBER = 200
 
 
@@ -77,7 +77,7 @@ class Bundle:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Figures of the evaluation, see `MetricsRecord`; empty where there was none.
+        """Metrics of the evaluation, see `MetricsRecord`; empty if there was none.
 
         Raises:
             errors.BundleError: They are damaged.
@@ -86,7 +86,7 @@ class Bundle:
 
     @property
     def accuracy(self) -> HeldOutAccuracy | None:
-        """Its accuracy on photos that it was not trained on; ``None`` where it was not evaluated.
+        """Its accuracy on photos it was not trained on; ``None`` if it was not evaluated.
 
         Raises:
             errors.BundleError: Its metrics are damaged.
@@ -99,7 +99,7 @@ class Bundle:
 
     @property
     def card_texts(self) -> dict[str, str]:
-        """What people wrote for its model card, by the fields of `model_card.FIELDS`.
+        """People's texts for its model card, by the fields of `model_card.FIELDS`.
 
         Raises:
             errors.BundleError: They are damaged.
@@ -109,12 +109,12 @@ class Bundle:
 
     @property
     def trained_on(self) -> frozenset[str]:
-        """SHA-256 of the training photos, in hexadecimal digits; empty where they are not known."""
+        """SHA-256 of the training photos, in hexadecimal digits; empty if they are unknown."""
         path = self.folder / TRAINED_ON
         return frozenset(path.read_text(encoding="utf-8").split() if path.exists() else ())
 
     def predictions(self) -> OOFPredictions | None:
-        """Its out-of-fold predictions; ``None`` where it has none, as imported bundles.
+        """Its out-of-fold predictions; ``None`` if it has none, like imported bundles.
 
         Raises:
             errors.BundleError: They are damaged.
@@ -135,18 +135,18 @@ class Bundle:
 
     @property
     def missing_promise(self) -> str | None:
-        """Why none of its answers can be called sure, and what to do; ``None`` where some can."""
+        """Why none of its answers can be called sure, and what to do; ``None`` if some can."""
         return model_card.missing_promise(self.about)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """A summary for lists of bundles, as a JSON object; says what damage its metrics have."""
+        """A summary for lists of bundles, as a JSON object; describes damage of its metrics."""
         damage: dict[str, str] = {}
         try:
             accuracy = self.accuracy
         except errors.BundleError as error:
             accuracy = None
-            # Clients need not know where the home is.
+            # Clients must not learn the path of the home folder.
             damage = {"damage": error.message.replace(f"{self.folder}/", "")}
         return {
             "name": self.name,
@@ -171,7 +171,7 @@ class Bundle:
 
         Raises:
             errors.BundleError: A file of it is damaged.
-            errors.SettingError: Precision int8 is asked for and was not made.
+            errors.SettingError: Precision int8 is requested, and there is no int8 network.
         """
         check_files(self.folder, self.about, suffixes=(".xml", ".bin", ".npz"))
         networks = self._int8() if options.precision == INT8 else self.networks
@@ -285,7 +285,7 @@ def read(folder: Path) -> Bundle:
     _checked(_AboutRecord, about, folder / ABOUT)
     try:
         gone = [name for name in about["files"] if not (folder / name).is_file()]
-    except OSError as error:  # a name that no file can have
+    except OSError as error:  # an invalid file name
         raise errors.BundleError(f"{folder} cannot be read: {error.strerror}.") from error
     if gone:
         raise errors.BundleError(f"{folder} is incomplete: {', '.join(sorted(gone))} missing.")
@@ -306,7 +306,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """Read a file with a JSON object.
 
     Raises:
-        errors.BundleError: It is missing, damaged, or no object.
+        errors.BundleError: It is missing, damaged, or not an object.
     """
     try:
         content = validation.parse_json(path.read_text(encoding="utf-8"))
@@ -318,11 +318,11 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_metrics(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """Read the figures in the folder of a bundle; empty where there are none.
+    """Read the metrics in the folder of a bundle; empty if there are none.
 
     Args:
         folder: Of the bundle.
-        about: What its ``bundle.json`` says.
+        about: Content of its ``bundle.json``.
 
     Raises:
         errors.BundleError: They are damaged, or not those of the bundle's classes.

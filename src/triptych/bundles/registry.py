@@ -18,7 +18,7 @@ from triptych.utils import storage
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RESERVED_COMMITTEES = ("auto", *zoo.COMMITTEES)
 RESERVED = (*RESERVED_COMMITTEES, "custom")
-# Names the version that is served; without this file it is the highest.
+# Contains the version that is served; without this file it is the highest.
 POINTER = "active"
 NONE = 0
 
@@ -51,7 +51,7 @@ def versions(home: Path, name: str) -> list[int]:
     """Versions of a bundle, ascending; empty if there is no such bundle.
 
     Args:
-        home: Folder for everything that is kept.
+        home: Home folder.
         name: Name of the bundle.
     """
     bundle_folder = folder(home, name)
@@ -69,9 +69,9 @@ def listed(
     """All bundles by name, each in its active version; damaged ones are left out.
 
     Args:
-        home: Folder for everything that is kept.
+        home: Home folder.
         unpublished: Include bundles without an active version, in their highest one.
-        damaged: Called with the name of each that is left out, and why.
+        damaged: Called with the name of each bundle that is left out, and the reason.
     """
     active_bundles = []
     for name in names(home):
@@ -90,8 +90,8 @@ def find(home: Path, name: str) -> Bundle:
     """A bundle by name.
 
     Args:
-        home: Folder for everything that is kept.
-        name: Of the bundle; with a version, as ``garden@2``, else the active one is meant.
+        home: Home folder.
+        name: Of the bundle, with a version, as ``garden@2``, or without one for the active version.
 
     Raises:
         errors.UnknownName: There is none, or none of its versions is active.
@@ -143,12 +143,12 @@ def active(home: Path, name: str) -> int | None:
     """The version that is served under the bare name; ``None`` if none is published.
 
     Args:
-        home: Folder for everything that is kept.
+        home: Home folder.
         name: Name of the bundle.
     """
     while True:
         pointer, stored = _pointer(home, name), versions(home, name)
-        # Consistent only if nothing was published between the two reads.
+        # Consistent only if nothing was published between both reads.
         if pointer == _pointer(home, name):
             break
     if pointer is None:
@@ -160,14 +160,14 @@ def activate(home: Path, name: str, version: int | None) -> None:
     """Serve another version under the bare name.
 
     Args:
-        home: Folder for everything that is kept.
+        home: Home folder.
         name: Name of the bundle.
         version: The version to serve; an older one is a rollback. 0 or ``None`` takes the bundle
             offline: its versions can then be used by their numbers only.
 
     Raises:
         errors.UnknownName: There is no such version.
-        errors.BundleError: It is damaged; what is served stays.
+        errors.BundleError: It is damaged; the served version stays the same.
     """
     if version:
         bundle = find(home, f"{name}@{version}")
@@ -178,7 +178,7 @@ def activate(home: Path, name: str, version: int | None) -> None:
 
 
 def keep_active(home: Path, name: str) -> None:
-    """Pin the version that is served now, so that new versions do not replace it."""
+    """Pin the version that is served now, so that no new version replaces it."""
     if _pointer(home, name) is None:
         _point(home, name, active(home, name) or NONE)
 

@@ -24,7 +24,7 @@ from triptych.utils import storage
 
 MARK = "#sha256="
 HASH = re.compile(r"[0-9a-f]{64}")
-# Nothing is ever written to a bundle here, so there is one version.
+# A downloaded bundle never changes, so there is one version.
 VERSION = "1"
 
 
@@ -75,11 +75,11 @@ def get(home: Path, name: str) -> Bundle:
     """A bundle by its name or by the URL of its file; see `find` and `download`.
 
     Args:
-        home: Folder for everything that is kept.
-        name: As for either.
+        home: Home folder.
+        name: As for `find` or `download`.
 
     Raises:
-        errors.TriptychError: As either.
+        errors.TriptychError: As `find` or `download`.
     """
     return download(home, name) if storage.is_url(name) else registry.find(home, name)
 
@@ -87,18 +87,18 @@ def get(home: Path, name: str) -> Bundle:
 def download(home: Path, url: str) -> Bundle:
     """Download the bundle at a URL, unless it was downloaded before.
 
-    Of several processes one downloads it, and the others wait. The file is checked against its
-    hash, and its content against the hashes in its own ``bundle.json``.
+    If several processes need it, one downloads it and the others wait. The file is checked against
+    its hash, and its content against the hashes in its own ``bundle.json``.
 
     Args:
-        home: Folder for everything that is kept.
+        home: Home folder.
         url: Of the file that `upload`, or ``triptych bundles export``, wrote. With the hash in the
             URL, a bundle that was downloaded before needs no network.
 
     Raises:
         errors.SettingError: Its hash is not known.
         errors.SourceError: It cannot be fetched, or its hash differs.
-        errors.BundleError: It is not a bundle, damaged, or does not answer a photo; nothing was
+        errors.BundleError: It is not a bundle, damaged, or cannot classify a photo; nothing was
             kept.
     """
     address, _, digest = with_digest(url).rpartition(MARK)
@@ -128,13 +128,13 @@ def upload(bundle: Bundle, url: str) -> str:
 
     Args:
         bundle: The version.
-        url: Where the file goes; its name ends in ``.zip``.
+        url: Where to write the file; its name ends in ``.zip``.
 
     Returns:
         The URL with the hash in it, for `download`.
 
     Raises:
-        errors.SettingError: It is no URL of such a file.
+        errors.SettingError: It is not the URL of such a file.
         errors.SourceError: It cannot be written there.
         errors.BundleError: A file of the bundle is damaged.
     """
@@ -156,9 +156,9 @@ def import_from_url(home: Path, url: str, *, name: str | None = None) -> Bundle:
     """Import the bundle at a URL as a new version in this home.
 
     Args:
-        home: Folder for everything that is kept.
+        home: Home folder.
         url: See `download`.
-        name: Instead of its own name.
+        name: Name to use instead of the bundle's.
 
     Raises:
         errors.TriptychError: As `download`.

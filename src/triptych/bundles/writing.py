@@ -1,4 +1,4 @@
-"""Write the next version of a bundle; it appears complete or not at all."""
+"""Write the next version of a bundle, atomically."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def write(
     """Write the next version of a bundle, atomically.
 
     Args:
-        home: Folder for everything that is kept.
+        home: Home folder.
         name: Of the bundle.
         fill: Called with an empty folder; writes the files and returns the content of
             ``bundle.json``.
-        publish: Serve it from now on; otherwise what is served stays.
+        publish: Serve it from now on; otherwise the served version stays the same.
 
     Raises:
         errors.SettingError: The name cannot be used.
@@ -64,7 +64,7 @@ def write(
             card_text.keep_imported(home, name, words)
             return bundle
     finally:
-        with contextlib.suppress(OSError):  # it is not empty, unless all failed
+        with contextlib.suppress(OSError):  # not empty, unless all writes failed
             bundle_folder.rmdir()
 
 
@@ -76,7 +76,7 @@ def describe(folder: Path, about: Mapping[str, Any]) -> None:
 
 def _publish_folder(folder: Path, home: Path, name: str) -> Path:
     bundle_folder = registry.folder(home, name)
-    # Another process may take a number first; then try the next one.
+    # If another process takes the number first, try the next one.
     for version in range(max(registry.versions(home, name), default=0) + 1, 1 << 31):
         target = bundle_folder / str(version)
         if not target.exists():
@@ -88,7 +88,7 @@ def _publish_folder(folder: Path, home: Path, name: str) -> Path:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """All files in a folder and in those below it, in a fixed order."""
+    """All files in a folder and below it, in a fixed order."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
@@ -97,8 +97,8 @@ def with_params(bundle: Bundle, home: Path, params: EnsembleParams) -> Bundle:
 
     Args:
         bundle: The version to copy.
-        home: Folder for everything that is kept.
-        params: Replace the fitted parameters.
+        home: Home folder.
+        params: The new fitted parameters.
 
     Raises:
         errors.BundleError: A file of it is damaged.
@@ -114,7 +114,7 @@ def with_int8(
 
     Args:
         bundle: The version to copy.
-        home: Folder for everything that is kept.
+        home: Home folder.
         networks: The int8 networks, one per member.
         report: See `triptych.engines.conversion.int8.copy_into`.
 
@@ -142,9 +142,9 @@ def copy(
 
     Args:
         bundle: The version to copy.
-        home: Folder for everything that is kept.
+        home: Home folder.
         name: Name of the new bundle.
-        add: Puts more files into the new folder.
+        add: Called with the new folder, to add files.
         changes: Entries of ``bundle.json`` to replace.
     """
 

@@ -95,7 +95,7 @@ def bench(
     in_force = settings.load(os.environ, **{name: options[name] for name in PASSED_ON})
     if busy := machine.busy_warning():
         common.note(busy)
-    # The server has to serve the same committee.
+    # The server must serve the same committee.
     served = {name: getattr(in_force, name) for name in PASSED_ON} | {"weights": options["weights"]}
     if options["members"]:
         served["members"] = ",".join(options["members"])

@@ -1,4 +1,4 @@
-"""``triptych check``: list the classes and photos of a dataset, and what is wrong with them."""
+"""``triptych check``: list the classes and photos of a dataset, and findings about them."""
 
 from __future__ import annotations
 

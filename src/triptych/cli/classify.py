@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from triptych.results import Verdict
 
 MAX_LISTED = 6  # classes of a prediction set
-# With these a spreadsheet takes a cell for a formula, also after white space.
+# Spreadsheets take cells that begin with these for formulas, also after white space.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 Writer = Callable[["Verdict | Failure"], None]
@@ -47,7 +47,7 @@ Writer = Callable[["Verdict | Failure"], None]
     "picture",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.png",
-    help="Write a heat map over the photo, of what speaks for the answer; for one photo.",
+    help="Draw a heat map of the evidence for the answer over the photo; for one photo.",
 )
 @click.option(
     "--explain-member", metavar="NAME", help="Explain this member's answer, not the committee's."
@@ -134,7 +134,7 @@ def classify(
 
 
 def _explain_options(options: dict[str, Any], many: bool) -> tuple[Path | None, dict[str, Any]]:
-    """Take the options of --explain out of the others: the file, and what to explain."""
+    """Separate the options of --explain from the others."""
     from triptych import errors
 
     picture: Path | None = options.pop("picture")
@@ -164,7 +164,7 @@ def _explain(
         ) from error
     whose = explanation.member or f"the committee {classifier.committee.name}"
     name, method = explanation.label.name, explanation.method
-    common.note(f"{picture}: what speaks for {name} to {whose}, by {method}.")
+    common.note(f"{picture}: evidence for {name} according to {whose}, by {method}.")
 
 
 def _images(paths: tuple[str, ...], *, read_stdin: bool = True) -> Iterator[tuple[str, Any]]:
@@ -194,7 +194,7 @@ def _writer(form: str | None, members: tuple[str, ...]) -> Writer:
 
 
 def _safe_cells(row: dict[str, Any]) -> dict[str, Any]:
-    """Cells that no spreadsheet runs as formulas: such text gets an apostrophe in front."""
+    """Cells with an apostrophe before text that a spreadsheet would run as a formula."""
     return {
         column: f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
         for column, cell in row.items()
@@ -258,7 +258,7 @@ def _describe(verdict: Verdict, width: int) -> str:
 
 
 def _confidence(verdict: Verdict) -> str:
-    """One line on how far to believe it: status, prediction set, and skipped members."""
+    """A line on its confidence: status, prediction set, and skipped members."""
     from triptych.results import NONE
 
     status = "unlike all training photos" if verdict.status == NONE else verdict.status or ""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from triptych import batch
     from triptych.inference.classifier import ClassifyOptions
 
-# Settings that answers depend on; the other settings say where and how fast.
+# Settings that answers depend on; the others only concern places and speed.
 ANSWER_SETTINGS = (
     "committee",
     "rule",
@@ -53,7 +53,7 @@ class OutputOptions:
 
     @property
     def is_on_ray(self) -> bool:
-        """Whether to use a cluster; an address is enough."""
+        """Whether to use a cluster, which an address implies."""
         return self.ray or bool(self.ray_address)
 
     def check(self, paths: tuple[str, ...], form: str | None) -> None:
@@ -61,10 +61,11 @@ class OutputOptions:
 
         Args:
             paths: The photos to classify.
-            form: Another form of answers: ``"json"``, ``"csv"``, ``"explain"``.
+            form: Another output format: ``"json"``, ``"csv"``, ``"explain"``.
 
         Raises:
-            errors.SettingError: They do; the message says which to add or leave out.
+            errors.SettingError: They contradict each other; the message says which to add or leave
+                out.
         """
         if not self.out:
             if self.rows_per_file or self.is_on_ray:
@@ -192,7 +193,7 @@ class Progress:
         self.failed += part.failed
 
     def print_line(self) -> None:
-        """Print a progress line now and then, where there is no progress bar."""
+        """Print a progress line at intervals, if there is no progress bar."""
         now = time.monotonic()
         if sys.stderr.isatty() or now - self.printed_s < LINE_EVERY_S:
             return

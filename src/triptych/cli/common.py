@@ -42,7 +42,7 @@ class CommandGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors end with exit code 2 for wrong usage, else 1."""
         for stream in (sys.stdout, sys.stderr):
-            # What a terminal or a file cannot encode is escaped.
+            # Characters that a terminal or a file cannot encode are escaped.
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
         try:
@@ -51,7 +51,7 @@ class CommandGroup(click.Group):
             usage = isinstance(error, USAGE_ERRORS)
             raise (_WrongUsage if usage else click.ClickException)(error.message) from error
         except BrokenPipeError:
-            # The reader (`| head`) is gone; without this Python would warn when it closes stdout.
+            # The reader (`| head`) has ended; without this Python would warn when it closes stdout.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(1)
         except (OSError, sqlite3.Error) as error:
@@ -137,19 +137,19 @@ def ray_options(command: Command) -> Command:
 
 
 def note(line: str) -> None:
-    """Print a line to stderr, apart from the command's output."""
+    """Print a line to stderr, which is separate from the command's output."""
     click.echo(line, err=True)
 
 
 def print_json(value: Any, *, indent: int | None = None) -> None:
-    """Print one JSON value, in letters where the output can encode them, else in escapes.
+    """Print one JSON value; characters that the output cannot encode are escaped.
 
     Args:
-        value: Of what JSON knows; no NaN and no infinity.
+        value: Any JSON value, without NaN and infinity.
         indent: Spaces by which to indent; by default it is one line.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
-    # Bytes of a file's name that are no text: strict readers refuse halves of a letter.
+    # File names may have bytes that are not text: strict readers refuse lone surrogates.
     text = _HALF_LETTERS.sub(lambda half: formatting.plain_text(half[0]), text)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
@@ -182,11 +182,11 @@ class Stages:
         self._close()
 
     def show(self, stage: str, done: int, total: int) -> None:
-        """Show how far a stage is; a new stage ends the previous one."""
+        """Show the progress of a stage; a new stage ends the previous one."""
         if stage != self._stage:
             self._close()
             self._stage, self._start = stage, time.perf_counter()
-            if stage != self._timed:  # the same one goes on after a line in between
+            if stage != self._timed:  # the same stage goes on after a printed line
                 self._timed, self._time_left = stage, TimeLeft()
             if not total:
                 return
@@ -246,7 +246,7 @@ def sure_cells(share: float, accuracy: float | None, photos: int) -> tuple[str, 
 
     Args:
         share: Of the answers called sure, in [0, 1].
-        accuracy: Of these the share that is right; ``None`` if there are none, or it is not known.
+        accuracy: Share of right answers among these; ``None`` if there are none, or it is unknown.
         photos: How many were answered.
     """
     from triptych.evaluation import metrics

@@ -44,7 +44,7 @@ Figures = dict[str, Any]
     "--precision-of-sure",
     type=click.FloatRange(min=0, max=100, min_open=True, max_open=True),
     default=95,
-    help="Per cent of the answers called sure that have to be right.",
+    help="Per cent of the answers called sure that must be right.",
 )
 @click.option(
     "--keep-weights",
@@ -120,7 +120,7 @@ def _fit(
     from triptych.tuning import fit
     from triptych.tuning import predictions
 
-    # What cannot work is refused before the photos are classified, which takes long.
+    # Impossible options are refused before photos are classified, which takes long.
     extras.require("Fitting", "scipy", extra="teach")
     in_force = settings.load(os.environ, **options)
     conformal.check_coverage(in_force.coverage)

@@ -22,7 +22,7 @@ SHARE = click.FloatRange(min=0, min_open=True)
 PODS = ("image", "worker_cores", "worker_memory", "min_workers", "max_workers")
 # Settings that are fields of `Arguments`.
 FIELDS = ("committee", "rule", "precision", "home")
-# Settings that mean nothing on a cluster: replicas have cores, and nothing is trained there.
+# Settings without meaning on a cluster: replicas have cores, and nothing is trained there.
 LEFT_OUT = ("api_key", "port", "inbox", "threads", "streams", "max_batch", "max_loaded_bytes")
 ROWS = tuple(row.name for row in settings.SETTINGS if row.name not in (*FIELDS, *LEFT_OUT, "host"))
 OPTIONS = (
@@ -77,8 +77,8 @@ def read(options: dict[str, Any]) -> tuple[Settings, Arguments]:
         values = {name: getattr(in_force, name) for name in names}
         return {name: value for name, value in values.items() if value != rows[name].default}
 
-    # Settings that differ from their defaults are passed on: the environment of replicas on other
-    # machines is another one.
+    # Settings that differ from their defaults are passed on, as replicas on other machines have
+    # another environment.
     return in_force, arguments.read(
         **{name: value for name, value in options.items() if name not in rows},
         **{name: str(value) for name, value in changed(*FIELDS).items()},

@@ -84,7 +84,7 @@ def serve(members: tuple[str, ...] | None, weights: str, insecure: bool, **optio
 
 
 def _fetched(in_force: Settings, note: Notify) -> tuple[Settings, str | None]:
-    """Fetch a committee at a URL; the settings with its hash in the URL, and the bundle's name."""
+    """Fetch a committee at a URL; returns settings with its hash, and the bundle's name."""
     from triptych import bundles
     from triptych import errors
     from triptych.utils import storage

@@ -31,10 +31,10 @@ def _files(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 
 
 class _TrainCommand(click.Command):
-    """Takes ``--fine-tune`` with and without a value; what follows may be the photos."""
+    """Takes ``--fine-tune`` with or without a value; the next argument may be the photos."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Give ``--fine-tune`` its value where it has none."""
+        """Add the value of ``--fine-tune`` if it has none."""
         followers = [*args[1:], ""]
         return super().parse_args(
             ctx,
@@ -85,16 +85,17 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     "--fine-tune",
     type=click.Choice(FINE_TUNE),
     metavar="[auto|always]",
-    help="Train the networks themselves, too, and keep that where it helps. Takes minutes instead "
-    "of seconds, and TensorFlow. auto: look first, and do it where it pays. Alone it means always.",
+    help="Train the networks themselves, too, and keep the result if it is better. Takes minutes "
+    "instead of seconds, and needs TensorFlow. auto: only if a short run shows that it pays. "
+    "Without a value: always.",
 )
 @click.option(
     "--budget",
     "budget_s",
     metavar="TIME",
     callback=_duration,
-    help="How long all of it may take, such as 90s, 10m or 1h30m: decides which networks are "
-    "fine-tuned, and for how many epochs. Implies --fine-tune.",
+    help="Time limit, such as 90s, 10m or 1h30m: decides which networks are fine-tuned, and for "
+    "how many epochs. Implies --fine-tune.",
 )
 @click.option("--seed", type=int, default=0, help="Seed of splits and everything else random.")
 @common.ray_options
@@ -164,7 +165,7 @@ def _interruptible(stopping: threading.Event, stages: common.Stages) -> Iterator
     """Make the first Ctrl-C during fine-tuning set an event; any other interrupts as usual.
 
     Yields:
-        Shows progress, and notes which stage it is.
+        A progress callback, which also keeps track of the stage.
     """
     from triptych.training.config import TrainingStage
 

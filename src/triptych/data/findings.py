@@ -154,14 +154,14 @@ def _duplicates(group: list[GroupedPhoto]) -> Iterator[Finding]:
         if len(equal) > 1:
             yield _finding(
                 "exact_duplicate",
-                "The same file several times. All are kept, always on one side.",
+                "The same file several times. All are kept, and held out together.",
                 equal,
             )
     if len(same) > 1:
         yield _finding(
             "near_duplicate",
-            "Nearly the same photo: resized, compressed anew or alike. All are kept, always on "
-            "one side.",
+            "Nearly the same photo: resized, compressed again or similar. All are kept, and "
+            "held out together.",
             group,
         )
 
@@ -194,9 +194,9 @@ def bursts(train: Iterable[GroupedPhoto]) -> tuple[list[GroupedPhoto], list[Find
     return photos, [
         Finding(
             "burst",
-            f"All photos of {name!r} are nearly alike, as frames of one film are. Some are held "
-            f"out all the same, so figures about this class say how such frames are recognised, "
-            f"and not how other photos are. Add photos of another place or time.",
+            f"All photos of {name!r} are nearly alike, like frames of one film. Some are held out "
+            "anyway, so the figures of this class hold for such frames, not for other photos. Add "
+            "photos of another place or time.",
         )
         for name in labels
     ]
@@ -213,8 +213,8 @@ def sizes(train: Sequence[GroupedPhoto], classes: Sequence[str]) -> Iterator[Fin
         if counts[name] < FEW_PHOTOS:
             yield Finding(
                 "small_class",
-                f"{name!r} has {_photos(counts[name])} to learn from; expect little below "
-                f"{FEW_PHOTOS}, and add some.",
+                f"{name!r} has {_photos(counts[name])} for training. Expect poor results with "
+                f"fewer than {FEW_PHOTOS}; add some.",
             )
     if not counts:
         return
@@ -222,7 +222,7 @@ def sizes(train: Sequence[GroupedPhoto], classes: Sequence[str]) -> Iterator[Fin
     if most > MUCH_LARGER * least:
         yield Finding(
             "imbalance",
-            f"{largest!r} has {_photos(most)} to learn from, {smallest!r} has {least}: more than "
+            f"{largest!r} has {_photos(most)} for training, {smallest!r} has {least}: more than "
             f"{MUCH_LARGER} to 1. Answers will lean towards {largest!r}.",
         )
 
@@ -239,8 +239,8 @@ def quality(photos: Sequence[GroupedPhoto]) -> Iterator[Finding]:
         if kind in ("dark", "bright") and count > MOST_ALIKE * len(photos):
             yield Finding(
                 kind,
-                f"{count:,} of {_photos(len(photos))} are {QUALITY_ADJECTIVES[kind]}. If such "
-                "photos are not meant to be, they were exported wrongly.",
+                f"{count:,} of {_photos(len(photos))} are {QUALITY_ADJECTIVES[kind]}. If that is "
+                "not intended, they were exported wrongly.",
             )
             continue
         sources = (photos[index].item.file.source for index in problems if problems[index] == kind)
@@ -287,7 +287,7 @@ def empty(names: Iterable[str], val: Sequence[GroupedPhoto]) -> Iterator[Finding
     counts = Counter(photo.item.label for photo in val)
     for name in names:
         beside = f", and its {_photos(counts[name])} in val too" if counts[name] else ""
-        yield Finding("empty_class", f"{name!r} has no photos to learn from. Left out{beside}.")
+        yield Finding("empty_class", f"{name!r} has no photos for training. Left out{beside}.")
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

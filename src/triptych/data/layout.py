@@ -82,7 +82,7 @@ def alike_names(names: Iterable[str]) -> list[Finding]:
 
     Example:
         >>> alike_names(["ant", "Ant ", "bee"])[0].message.partition(". ")[0]
-        "Alike but for case or spaces, and different classes: 'Ant ', 'ant'"
+        "Different classes with names that differ in case or spaces only: 'Ant ', 'ant'"
     """
     by_appearance: defaultdict[str, set[str]] = defaultdict(set)
     for name in names:
@@ -92,8 +92,8 @@ def alike_names(names: Iterable[str]) -> list[Finding]:
         classes = sorted({plain_text(name) for name in alike})
         listed = ", ".join(map(repr, classes))
         if len(classes) > 1:
-            what = f"Alike but for case or spaces, and different classes: {listed}."
-            findings.append(Finding("alike_names", f"{what} Rename those that are one."))
+            what = f"Different classes with names that differ in case or spaces only: {listed}."
+            findings.append(Finding("alike_names", f"{what} Rename those that are the same."))
         elif len(alike) > 1:
             what = f"Written in {len(alike)} Unicode forms, and taken for one class: {listed}."
             findings.append(Finding("alike_names", what))

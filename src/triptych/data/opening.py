@@ -75,7 +75,7 @@ def from_scanned(name: str, pairs: Sequence[tuple[Item, scan.ScannedPhoto]]) -> 
         pairs: Photos, each with the result of its scan.
 
     Raises:
-        errors.SourceError: Fewer than two classes have photos to learn from.
+        errors.SourceError: Fewer than two classes have photos for training.
     """
     items = tuple(item for item, _ in pairs)
     contents = Layout(tuple(sorted({item.label for item in items})), items, ())
@@ -144,8 +144,7 @@ def _dataset(
         ]
         first = f" The first of {len(reasons)} reasons: {reasons[0]}" if reasons else ""
         raise errors.SourceError(
-            f"Of {len(contents.classes)} classes {what} to learn from; expected at least two."
-            f"{first}"
+            f"Of {len(contents.classes)} classes {what} for training; expected at least two.{first}"
         )
     lines = sorted(
         f"{photo.scanned.digest.hex()} {photo.item.side} {photo.item.label}\n"

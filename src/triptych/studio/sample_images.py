@@ -1,7 +1,7 @@
-"""Photos to try training with, where there are none: apples, lemons and pears, drawn at random.
+"""Sample photos to try training with: apples, lemons and pears, drawn at random.
 
-Colours overlap (a green apple, a green pear, an unripe lemon), and place, size, turn, background,
-light and sharpness differ, so shape has to be learned and a few are hard.
+Colours overlap (a green apple, a green pear, an unripe lemon), and position, size, rotation,
+background, light and sharpness vary, so shape has to be learned, and a few are hard.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _lemon() -> Float64Array:
 
 
 def _turned_on_a_lathe(widths: tuple[float, ...], *, length: float) -> Float64Array:
-    """The outline of a body whose half widths are known from its top to its bottom."""
+    """The outline of a solid of revolution, from its radii between top and bottom."""
     along = np.linspace(0, 1, 120)
     width = np.interp(along, np.linspace(0, 1, len(widths)), widths)
     width[1:-1] = np.convolve(width, np.ones(9) / 9, mode="same")[1:-1]
@@ -76,12 +76,12 @@ def _turned_on_a_lathe(widths: tuple[float, ...], *, length: float) -> Float64Ar
 
 @dataclass(frozen=True)
 class _Kind:
-    """What all fruit of a kind have in common.
+    """The common properties of a kind of fruit.
 
     Args:
         outline: Around the middle, about 1 from it, shape (P, 2) as (x, y).
-        colours: One is taken, and another shines through.
-        stem: How long it is, where there is one.
+        colours: One is chosen, and another shows through.
+        stem: Its length, if there is one.
         dots: How many spots its skin has.
     """
 
@@ -99,12 +99,12 @@ KINDS: Mapping[str, _Kind] = {
 
 
 def make_project(projects: Projects) -> Project:
-    """Draw a few dozen photos of fruit into a project of their own.
+    """Create a project with a few dozen drawn photos of fruit.
 
-    They belong to Triptych and are under its licence; nothing is fetched.
+    They are part of Triptych, under its licence; nothing is downloaded.
 
     Args:
-        projects: Gets it.
+        projects: Where to create it.
 
     Example:
         >>> [fruit.name for fruit in make_project(Projects(home)).classes]  # doctest: +SKIP
@@ -163,13 +163,13 @@ def _table(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 
 
 def _lay(picture: Image.Image, kind: _Kind, rng: np.random.Generator) -> None:
-    """Draw a fruit somewhere, with its shadow."""
+    """Draw a fruit at a random position, with its shadow."""
     radius = min(picture.size) * rng.uniform(0.14, 0.36)
     middle = np.array([rng.uniform(0.9 * radius, side - 0.9 * radius) for side in picture.size])
     turn = rng.normal(0, 0.9)
     rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     body = kind.outline()
-    # Mask and skin are as small as the fruit allows.
+    # Mask and skin are no larger than the fruit.
     half = int(_REACH * radius)
     outline = (body * rng.uniform(0.88, 1.1, 2)) @ rotation * radius + half
     mask, corner = _filled(2 * half, outline), (middle - half).astype(int)
@@ -185,7 +185,7 @@ def _lay(picture: Image.Image, kind: _Kind, rng: np.random.Generator) -> None:
 
 
 def _skin(side: int, kind: _Kind, radius: float, rng: np.random.Generator) -> Image.Image:
-    """What a fruit looks like, to be cut out along its outline."""
+    """The surface of a fruit, to be cut out along its outline."""
     base, blush = (kind.colours[rng.integers(len(kind.colours))] for _ in range(2))
     base = _near(base, rng, 22)
     skin = Image.new("RGB", (side, side), base)
@@ -218,7 +218,7 @@ def _filled(side: int, outline: Float64Array) -> Image.Image:
 
 
 def _soft(mask: Image.Image, radius: float) -> Image.Image:
-    # What is to be blurred widely can be small meanwhile.
+    # Widely blurred parts can be drawn at a smaller size.
     factor = max(1, int(radius / 3))
     small = mask.reduce(factor).filter(ImageFilter.GaussianBlur(radius / factor))
     return small.resize(mask.size, Image.Resampling.BILINEAR)
@@ -231,7 +231,7 @@ def _near(colour: Colour, rng: np.random.Generator, spread: int) -> Colour:
 
 
 def _lit(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The picture in another light, with a camera's noise."""
+    """The picture with random exposure and camera noise."""
     pixels = np.asarray(picture, np.float64)
     warmth = np.array([1.0, 1.0, 1.0]) + rng.normal(0, 0.07, 3)
     noise = rng.normal(0, rng.uniform(1, 7), pixels.shape)

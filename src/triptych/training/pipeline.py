@@ -42,7 +42,7 @@ from triptych.training.learning_curve import CurvePoint
 from triptych.typing import Notify
 from triptych.utils import extras
 
-TRY_IT = "With --fine-tune auto that is tried out, and done where it pays."
+TRY_IT = "--fine-tune auto tries it, and keeps the result if it is better."
 
 
 def train(
@@ -150,8 +150,8 @@ def check(name: str, config: TrainingConfig) -> list[zoo.Backbone]:
     if config.budget_s is not None:
         if not config.fine_tune:
             raise errors.SettingError(
-                "A budget is for fine-tuning; without that nothing can be left out. Fine-tune, "
-                "too, or leave the budget out."
+                "A budget is for fine-tuning, and fine_tune is off. Turn fine-tuning on, or leave "
+                "the budget out."
             )
         if not 0 < config.budget_s < math.inf:
             raise errors.SettingError(

@@ -176,7 +176,7 @@ class Explainer:
         *,
         stop: ShouldStop,
     ) -> Explanation:
-        """Map what speaks for a class in the first image of a batch.
+        """Map the evidence for a class in the first image of a batch.
 
         Args:
             batch: Its committee has predicted that image.
@@ -218,7 +218,7 @@ class Explainer:
     def saliency(
         self, member: Member, picture: recipe.Picture, label: int, *, stop: ShouldStop
     ) -> SaliencyMap:
-        """Map where one member finds what speaks for a class.
+        """Map the evidence of one member for a class.
 
         Args:
             member: The member.

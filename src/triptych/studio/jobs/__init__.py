@@ -1,4 +1,4 @@
-"""Training as a job: a separate process, which goes on when the page that started it is closed.
+"""Training jobs in separate processes, which go on when the page that started them is closed.
 
 queue     jobs run one at a time: start, stop, resume, state
 config    what a job may be configured with

@@ -1,4 +1,4 @@
-"""What a training job may be configured with."""
+"""The configuration of a training job, checked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from triptych.utils import validation
 
 # A conversion under way cannot be stopped; after this time the process is killed.
 GRACE_S = 20.0
-# The least to train from: one photo of each class is held out for evaluation.
+# The least to train with: one photo of each class is held out for evaluation.
 FEWEST_CLASSES = 2
 FEWEST_PHOTOS = 2
 
@@ -40,10 +40,10 @@ def training_config(fields: Mapping[str, Any]) -> TrainingConfig:
     """A training configuration from JSON.
 
     Args:
-        fields: Those of `FIELDS` that are not left to their defaults.
+        fields: Those of `FIELDS` that differ from their defaults.
 
     Raises:
-        errors.SettingError: There is no such field, or it cannot have that value.
+        errors.SettingError: There is no such field, or its value is impossible.
 
     Example:
         >>> training_config({"backbones": ["lite0"]}).backbones
@@ -54,11 +54,11 @@ def training_config(fields: Mapping[str, Any]) -> TrainingConfig:
 
 
 def check(project: Project, fields: Mapping[str, Any]) -> None:
-    """Refuse at once what cannot be trained.
+    """Refuse at once a project that cannot be trained, or an impossible configuration.
 
     Args:
-        project: With its classes and counts.
-        fields: Of the training configuration.
+        project: The project, with its classes and counts.
+        fields: Fields of the training configuration.
 
     Raises:
         errors.SourceError: There are too few classes or photos.

@@ -13,16 +13,16 @@ from triptych.studio.projects.job_table import Job
 from triptych.training.config import TrainingStage
 from triptych.utils.pace import TimeLeft
 
-# Speed is averaged over this window, so that it neither jumps nor lags.
+# Speed is averaged over this window: shorter ones make it jump, longer ones lag.
 WINDOW_S = 10.0
-# Shorter measurements give no speed.
+# No speed is measured over shorter times.
 LEAST_S = 0.3
-# Stages that go through photos, whose speed is worth showing.
+# Stages that process photos, whose speed is shown.
 PHOTO_STAGES = (TrainingStage.SCAN, TrainingStage.FEATURES, TrainingStage.AUGMENTED_FEATURES)
 
 
 class Speedometer:
-    """How fast a stage goes.
+    """Measures the speed of a stage.
 
     Args:
         clock: Gives seconds.
@@ -39,7 +39,7 @@ class Speedometer:
         self._steps: deque[tuple[float, int]] = deque()
 
     def step(self, done: int) -> float | None:
-        """Record progress; gives steps per second, or ``None`` where too little time has passed."""
+        """Record progress; returns steps per second, or ``None`` if too little time has passed."""
         now = self._clock()
         self._steps.append((now, done))
         while len(self._steps) > 2 and self._steps[1][0] <= now - WINDOW_S:
@@ -49,10 +49,10 @@ class Speedometer:
 
 
 class JobProgress:
-    """Follows a running job by the messages of its worker.
+    """Updates a running job from the messages of its worker.
 
     Args:
-        job: As it begins.
+        job: The job at its start.
         clock: Gives seconds.
     """
 
@@ -63,7 +63,7 @@ class JobProgress:
         self._left = TimeLeft(clock)
 
     def update(self, message: dict[str, Any]) -> None:
-        """Take in one message; `triptych.studio.jobs.worker` lists them."""
+        """Process a message; `triptych.studio.jobs.worker` lists them."""
         if "stage" in message:
             stage, done, total = message["stage"], message["done"], message["total"]
             if stage != self.job.stage:
@@ -94,12 +94,12 @@ class JobProgress:
             self.end(job_table.FAILED, message["failed"])
 
     def end(self, state: str, error: str | None = None, *, version: int | None = None) -> None:
-        """Note how it ended, unless that is known already.
+        """Record how it ended, unless that is recorded already.
 
         Args:
             state: One of the states of a job.
-            error: Why there is no result, for people.
-            version: Of the bundle that came of it.
+            error: Reason why there is no result, for people.
+            version: Version of the resulting bundle.
         """
         if self.job.is_under_way:
             self._change(
@@ -113,7 +113,7 @@ class JobProgress:
             )
 
     def stop(self) -> None:
-        """Note that it was asked to stop, and goes on to keep the best so far."""
+        """Record that it was asked to stop, and goes on only to save the best so far."""
         self._change(is_stopping=True)
 
     def _change(self, **fields: Any) -> None:

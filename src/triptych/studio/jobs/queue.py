@@ -40,11 +40,11 @@ STOPPED = "Stopped; the features computed so far are kept."
 class Jobs:
     """The queue of training jobs: one runs at a time, each in a process of its own.
 
-    Jobs that were under way when a server died are marked as interrupted.
+    Jobs that were running when a server died are marked as interrupted.
 
     Args:
-        projects: The projects to train.
-        home: Folder for everything that is kept.
+        projects: The projects.
+        home: Home folder.
         options: Fields of an `EngineOptions` by which networks run: ``precision`` and ``threads``.
 
     Raises:
@@ -68,7 +68,7 @@ class Jobs:
         self._folder = projects.database.path.parent / FOLDER
         self._jobs = job_table.JobTable(projects.database)
         self._server_lock = files.file_lock(self._folder / "claim", timeout_s=0)
-        # Never held while something is written, as pages read under it. Jobs start one by one.
+        # Never held during a write, as pages need it to read. Jobs start one by one.
         self._lock = threading.RLock()
         self._starting = threading.Lock()
         self._waiting: deque[Job] = deque()
@@ -82,7 +82,7 @@ class Jobs:
             self._server_lock.release(force=True)
 
     def _acquire(self) -> None:
-        """Take the lock that lets this server run jobs; mark those of a dead server interrupted."""
+        """Take the lock for running jobs; mark jobs of a dead server as interrupted."""
         if self._worker:
             return
         try:
@@ -93,7 +93,7 @@ class Jobs:
                 "Try again when it is done, or start with another --home."
             ) from None
         self._jobs.interrupt(DIED)
-        # Remove what jobs of projects that are gone have left.
+        # Remove files of jobs whose projects were removed.
         numbers = self._jobs.numbers()
         for path in self._folder.iterdir():
             if path.name.isdecimal() and int(path.name) not in numbers:
@@ -134,7 +134,7 @@ class Jobs:
         return self.start(key, _config_of(last) if last else {})
 
     def resume(self, number: int) -> Job:
-        """Queue a job again that ended without a result; stored features are reused.
+        """Queue a job that ended without a result again; stored features are reused.
 
         It trains on the photos and classes as they are now.
 
@@ -169,15 +169,15 @@ class Jobs:
         with self._lock:
             self._waiting.append(job)
             if not self._worker:
-                self._server_lock.acquire()  # again, as the last worker may just have let go of it
+                self._server_lock.acquire()  # the last worker may have released it just now
                 self._worker = threading.Thread(target=self._work, name="jobs", daemon=True)
                 self._worker.start()
 
     def stop(self, number: int) -> None:
         """Stop a job; what was computed so far is kept. Does not wait for its end.
 
-        While networks are fine-tuned, the job takes the time to keep the best so far, and ends as
-        done; stopped once more it ends soon, without a result.
+        During fine-tuning, the job first saves the best so far and ends as done; stopped again, it
+        ends soon, without a result.
 
         Raises:
             errors.UnknownName: There is no such job.
@@ -243,7 +243,7 @@ class Jobs:
         return next(iter(self.of(key)), None)
 
     def close(self) -> None:
-        """Interrupt what is under way; it can go on after the next start."""
+        """Interrupt running jobs; they can be resumed after the next start."""
         with self._lock:
             dropped = list(self._waiting)
             self._waiting.clear()
@@ -261,7 +261,7 @@ class Jobs:
         while running := self._next():
             try:
                 self._run(running)
-            except Exception as error:  # whatever it is, the next job gets its turn
+            except Exception as error:  # whatever happens, the next job must run
                 running.end(job_table.FAILED, f"The job could not be run: {error}")
             with contextlib.suppress(errors.TriptychError):  # a full disk; it is marked later
                 self._jobs.put(running.job)
@@ -289,7 +289,7 @@ class Jobs:
         folder.mkdir(parents=True, exist_ok=True)
         self._jobs.put(job)
         with self._lock:
-            # The folder on its command line tells people whose process it is.
+            # The folder on its command line shows people what the process belongs to.
             process = self._process = Worker(WORKER, str(folder), log=folder / LOG)
             process.send(
                 {
@@ -299,7 +299,7 @@ class Jobs:
                     "options": self._options,
                 }
             )
-            if self._ending:  # it was stopped before it began
+            if self._ending:  # stopped before it began
                 process.stop()
         with process:
             saved, stage = time.monotonic(), job.stage

@@ -1,4 +1,4 @@
-"""The worker process of a training job: it reports progress to its parent, and ends with it.
+"""The worker process of a training job: reports progress to its parent, and ends with it.
 
 It gets one message: ``{"home": ..., "key": ..., "config": {...}, "options": {...}}``, the project
 and fields of a `TrainingConfig` and of `EngineOptions`. It sends:
@@ -11,9 +11,9 @@ and fields of a `TrainingConfig` and of `EngineOptions`. It sends:
     {"failed": ...}                              the reason for a failure; a worker that was told
                                                  to stop sends nothing
 
-When its parent sends ``{"stop": true}``, it stops: in fine-tuning it still keeps the best so far
-and makes the bundle, however long that takes; before, features computed so far are kept. When its
-parent closes its input, or dies, it has a few seconds to do so.
+When its parent sends ``{"stop": true}``, it stops: during fine-tuning it still saves the best so
+far and writes the bundle, however long that takes; before that, features computed so far are kept.
+When its parent closes its input, or dies, it has a few seconds to do so.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from triptych.studio.projects import Projects
 from triptych.training import pipeline
 from triptych.utils import worker
 
-# Requests to the studio go first.
+# Requests to the studio have priority.
 NICENESS = 10
 
 
 def main() -> None:
-    """Train what the parent asks for."""
+    """Train the project that the parent sends."""
     parent = worker.connect(grace_s=job_config.GRACE_S)
     faulthandler.enable()
-    if hasattr(os, "nice"):  # Windows has none
+    if hasattr(os, "nice"):  # not on Windows
         os.nice(NICENESS)
     try:
         messages = parent.messages()
@@ -55,7 +55,7 @@ def main() -> None:
         threading.Thread(target=hear, name="stop", daemon=True).start()
         parent.send({"version": _train(parent, stopping, **task)})
     except errors.Stopped:
-        pass  # whoever stopped it knows why
+        pass  # the parent stopped it, and needs no message
     except errors.TriptychError as error:
         parent.send({"failed": error.message})
     except Exception as error:

@@ -1,8 +1,8 @@
 """The studio's SQLite file: migrations and transactions.
 
 Writers take the lock first (``BEGIN IMMEDIATE``), so they are serialised across threads and
-processes, and what a transaction has read cannot change before it writes. Transactions are atomic
-and durable.
+processes, and data that a transaction has read cannot change before it writes. Transactions are
+atomic and durable.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from triptych import errors
 from triptych.studio.projects.migrations import MIGRATIONS
 from triptych.utils import files
 
-# A transaction takes milliseconds; after this wait, another process must be hanging.
+# A transaction takes milliseconds: after this time, another process must hang.
 PATIENCE_S = 30.0
 
 
@@ -26,8 +26,8 @@ class Database:
     """The studio's tables.
 
     Args:
-        path: The file; made with its folders when it is not there.
-        migrations: The steps to today's tables.
+        path: The file; created with its folders if missing.
+        migrations: The steps to the current tables.
 
     Raises:
         errors.StateError: It was written by a newer version, is damaged, or cannot be written.
@@ -66,7 +66,7 @@ class Database:
             patience_s: How long to wait for another process that writes.
 
         Raises:
-            errors.Overloaded: It writes for longer.
+            errors.Overloaded: It did not finish in that time.
             errors.StateError: The file cannot be read or written.
         """
         with self._connected(patience_s) as db:
@@ -76,18 +76,19 @@ class Database:
 
     @contextlib.contextmanager
     def _connected(self, patience_s: float = PATIENCE_S) -> Iterator[sqlite3.Connection]:
-        # One connection per use: it costs 0.1 ms, and no thread or fork can share one by mistake.
+        # A connection for each use costs 0.1 ms, and cannot be shared between threads or forks by
+        # mistake.
         try:
-            # A file that is lost meanwhile is not made anew.
+            # A file that was lost meanwhile is not created again.
             uri = f"{self.path.absolute().as_uri()}?mode=rw"
             db = sqlite3.connect(uri, uri=True, timeout=patience_s, isolation_level=None)
             try:
                 db.execute("PRAGMA foreign_keys = ON")
-                # Durable against power failures, too, not only killed processes.
+                # Durable against power failures, not only killed processes.
                 db.execute("PRAGMA synchronous = FULL")
                 yield db
             finally:
-                # What was not committed is rolled back.
+                # Uncommitted changes are rolled back.
                 db.close()
         except sqlite3.Error as error:
             raise _explained(self.path, error) from error

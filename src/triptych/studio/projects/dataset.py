@@ -1,4 +1,4 @@
-"""A project as a data set, and findings about it, from facts stored when photos were added.
+"""A project as a data set, and its findings, from data stored when photos were added.
 
 No photo is decoded.
 """
@@ -52,12 +52,12 @@ class Entry(NamedTuple):
 
 
 def entries(db: sqlite3.Connection, project: int) -> Iterator[Entry]:
-    """The photos of a project that have a class and take part, class by class."""
+    """The photos of a project that have a class and are not excluded, class by class."""
     used: set[tuple[str, str]] = set()
     rows = db.execute(f"{_PHOTOS} ORDER BY class.name, photo.id", (project,))
     for digest, name, label, kind, _ in rows:
         if not files.is_image(name):
-            name = f"{name}.{formats.BY_NAME[kind].suffixes[0]}"  # the usual one of several
+            name = f"{name}.{formats.BY_NAME[kind].suffixes[0]}"  # the first of several
         stem, _, ending = name.rpartition(".")
         number = 1
         while (label, naming.folded(name)) in used:
@@ -70,12 +70,12 @@ def entries(db: sqlite3.Connection, project: int) -> Iterator[Entry]:
 def dataset_of(
     db: sqlite3.Connection, project: int, title: str, read: Callable[[str], bytes]
 ) -> data.Dataset:
-    """The photos that have a class and take part, named as in an export.
+    """The photos that have a class and are not excluded, with names as in an export.
 
     Args:
         db: In a transaction.
         project: Its number.
-        title: Its name for people.
+        title: Its title.
         read: Gives the bytes of a photo.
 
     Raises:
@@ -91,7 +91,7 @@ def dataset_of(
 
 
 def _scanned(db: sqlite3.Connection, project: int) -> Callable[[bytes, str], scan.ScannedPhoto]:
-    """What a scan would keep of a photo of a project, by its digest and its file's name."""
+    """The result of a scan of a project's photo, by its digest and its file's name."""
     facts = {digest: rest for digest, *rest in db.execute(_FACTS, (project,))}
 
     def scanned_photo(digest: bytes, name: str) -> scan.ScannedPhoto:
@@ -112,13 +112,13 @@ class FindingsCache:
     """Computes findings, and caches them until a project changes."""
 
     def __init__(self) -> None:
-        # By project: all that its findings depend on (photos and classes), and the findings.
+        # By project: all that its findings depend on (photos and classes), with the findings.
         self._known: dict[int, tuple[tuple[list[Row], list[str]], tuple[Finding, ...]]] = {}
 
     def check(
         self, db: sqlite3.Connection, project: int, read: Callable[[str], bytes]
     ) -> tuple[Finding, ...]:
-        """Findings about the photos that have a class and take part.
+        """Findings about the photos that have a class and are not excluded.
 
         Args:
             db: In a transaction.

@@ -1,6 +1,6 @@
-"""Decisions about photos: their class, and whether they take part.
+"""Decisions about photos: their class, and whether they are excluded from training.
 
-The table is append-only: undoing marks the last decisions and restores the state of their photos.
+The table is append-only: undo marks the last decisions and restores the state of their photos.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Change(NamedTuple):
         photo: Its number.
         before: Its class before.
         after: Its class after.
-        excluded_before: Whether it took no part before.
-        excluded_after: Whether it takes no part after.
+        excluded_before: Whether it was excluded before.
+        excluded_after: Whether it is excluded after.
     """
 
     photo: int
@@ -51,7 +51,7 @@ def decide(
     class_id: int | None,
     exclude: bool,
 ) -> int:
-    """Change the class or part of photos; see `Projects.decide`."""
+    """Move, exclude or include photos; see `Projects.decide`."""
     if class_id not in (None, UNSORTED):
         project_table.check_class(db, project, class_id)
     changes = []
@@ -65,10 +65,10 @@ def decide(
 def add_to_class(
     db: sqlite3.Connection, project: int, digest: bytes, name: str, class_id: int | None
 ) -> int | None:
-    """Put a content that is known into a project and class.
+    """Add a stored photo to a project and class.
 
     Returns:
-        The photo's number; ``None`` where the project had it already, which is moved then.
+        The photo's number; ``None`` if the project had it already: it is then moved.
     """
     number = photo_table.add(db, project, digest, name, class_id)
     if number is None and class_id is not None:
@@ -79,10 +79,10 @@ def add_to_class(
 
 
 def record(db: sqlite3.Connection, project: int, changes: Iterable[Change]) -> int:
-    """Carry out changes and write them down, those that change nothing left out.
+    """Apply and record changes, except those without effect.
 
     Returns:
-        Their number; 0 when nothing changed.
+        Their number; 0 if nothing changed.
     """
     real = [
         change
@@ -125,7 +125,7 @@ def _write(db: sqlite3.Connection, project: int, real: Sequence[Change]) -> int:
 
 
 def undo(db: sqlite3.Connection, project: int) -> list[Decision]:
-    """Take back the last decisions that stand; see `Projects.undo`."""
+    """Undo the last decisions in effect; see `Projects.undo`."""
     query = "SELECT max(batch) FROM decision WHERE project = ? AND NOT undone"
     batch = db.execute(query, (project,)).fetchone()[0]
     if batch is None:

@@ -1,6 +1,6 @@
 """The inbox: photos that wait for a person's review.
 
-Reviewed ones stay for a while, so that the review can be undone.
+Reviewed ones stay for an hour, so that the review can be undone.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from triptych.studio.projects.database import Database
 from triptych.studio.projects.photo_store import PhotoStore
 from triptych.studio.projects.records import InboxPhoto
 
-# More than a person will review; clients of a public server must not fill its disk.
+# More than a person will review. Clients of a public server must not fill its disk.
 MOST = 2000
 
 
 class Inbox:
-    """The part of `Projects` that keeps photos until a person has reviewed them."""
+    """The part of `Projects` that keeps photos for review."""
 
     database: Database
     photo_store: PhotoStore
 
     def keep(self, name: str, data: bytes, verdict: dict[str, Any]) -> bool:
-        """Keep a photo for review; one that waits already gets the new verdict.
+        """Keep a photo for review; if it is waiting already, its verdict is replaced.
 
         Args:
-            name: What its file is called.
+            name: Name of its file.
             data: The bytes of the file.
             verdict: The committee's verdict, as a JSON object.
 
         Returns:
-            Whether it was kept; not where `MOST` photos wait already.
+            Whether it was kept; false if `MOST` photos are waiting already.
 
         Raises:
-            errors.ImageError: It is no photo that can be read.
+            errors.ImageError: It is not a readable photo.
             errors.StateError: It cannot be written.
         """
         if self.waiting() >= MOST:
@@ -76,7 +76,7 @@ class Inbox:
             ]
 
     def settle(self, kept_ids: Sequence[int], key: str, class_id: int | None) -> None:
-        """Move photos from the inbox to a project; all or none.
+        """Move photos from the inbox to a project, atomically.
 
         Args:
             kept_ids: Their numbers in the inbox.
@@ -96,13 +96,14 @@ class Inbox:
                 )
 
     def dismiss(self, kept_ids: Sequence[int]) -> None:
-        """Take photos out of the inbox.
+        """Remove photos from the inbox.
 
-        They can be put back for an hour. After it they go for good, and so do their files if nobody
-        else uses them: when something is removed or dismissed next, or the studio starts.
+        They can be put back for an hour. After that they are gone for good; their files are
+        removed, if nothing else uses them, at the next removal or dismissal or when the studio
+        starts.
 
         Raises:
-            errors.UnknownName: One of them is not in the inbox; none is taken out.
+            errors.UnknownName: One of them is not in the inbox; none is removed.
         """
         with self.database.writing() as db:
             for number in _checked(db, kept_ids):
@@ -110,7 +111,7 @@ class Inbox:
         self.photo_store.collect()
 
     def reopen(self, kept_ids: Sequence[int]) -> None:
-        """Put photos that were settled or dismissed within the last hour back into the inbox.
+        """Put photos back into the inbox that were settled or dismissed within the last hour.
 
         A project keeps those that it had before.
 

@@ -48,23 +48,23 @@ class Job:
     Args:
         id: Its number.
         key: Of the project.
-        options: Fields of a `TrainingConfig`; and ``classes``, the numbers of the project's
-            classes by name as they were then.
+        options: Fields of a `TrainingConfig`; and ``classes``, the numbers of the project's classes
+            by their names at that time.
         state: ``"waiting"``, ``"running"``, ``"done"``, ``"stopped"``, ``"failed"`` or
             ``"interrupted"``.
         stage: The stage, for people.
-        done: How much of the stage is.
-        total: How much there is to do in it; 0 where that is not known.
-        rate: How fast, in photos a second, where the stage goes through photos.
-        left_s: How long the stage will still take, where that is known.
-        is_stopping: Whether it was asked to stop, and still keeps the best so far.
+        done: Steps done of the stage.
+        total: Total steps of the stage; 0 if unknown.
+        rate: Photos per second, if the stage processes photos.
+        left_s: Estimated seconds until the stage ends, if known.
+        is_stopping: Whether it was asked to stop, and is saving the best so far.
         epochs: Epochs of fine-tuning while it runs: ``member``, ``number``, ``right``,
             ``photos``, ``loss``.
         news: Accuracies as they come: ``member``, ``accuracy`` and on how many ``photos``.
-        error: Why it ended without a result, for people; ``None`` where it did not.
-        version: Of the bundle that came of it.
+        error: Reason why it ended without a result, for people; ``None`` otherwise.
+        version: Version of the resulting bundle.
         created_s: When it was requested, in seconds since 1970.
-        began_s: When it began.
+        began_s: When it started.
         ended_s: When it ended.
     """
 
@@ -88,7 +88,7 @@ class Job:
 
     @property
     def is_under_way(self) -> bool:
-        """Whether it waits or runs."""
+        """Whether it is waiting or running."""
         return self.state in UNDER_WAY
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,14 +100,14 @@ class JobTable:
     """The jobs in the studio's database.
 
     Args:
-        database: Of the projects.
+        database: The database of the projects.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, key: str, options: Mapping[str, Any]) -> Job:
-        """Write down a job that waits.
+        """Add a waiting job.
 
         Raises:
             errors.UnknownName: There is no such project.
@@ -151,7 +151,7 @@ class JobTable:
             return {number for (number,) in db.execute("SELECT id FROM job")}
 
     def put(self, job: Job) -> None:
-        """Write down how far a job is; one whose project was removed is let go."""
+        """Save the state of a job; ignored if its project was removed."""
         marks = ", ".join(f"{column} = ?" for column in _COLUMNS)
         fields = {
             **vars(job),
@@ -163,10 +163,10 @@ class JobTable:
             db.execute(f"UPDATE job SET {marks} WHERE id = ?", (*values, job.id))
 
     def interrupt(self, reason: str) -> int:
-        """Mark all jobs that are under way as interrupted.
+        """Mark all waiting and running jobs as interrupted.
 
         Args:
-            reason: For people.
+            reason: Reason, for people.
 
         Returns:
             How many.

@@ -1,14 +1,14 @@
-"""The tables of ``studio.sqlite``, as numbered steps from an empty file to today.
+"""The tables of ``studio.sqlite``, as numbered steps from an empty file to the current version.
 
-A step that was released is never changed; new ones are added at the end. The file's
-``user_version`` says how many were taken.
+A released step is never changed; new ones are added at the end. The file's ``user_version`` is the
+number of steps applied.
 """
 
 from __future__ import annotations
 
-# `content` is what is known of a file whatever project it is in; its bytes lie beside the database.
-# A class that is removed is only marked: undoing brings it back under the same number, and what was
-# decided before goes on to name it.
+# `content` describes a file, whatever projects it is in; its bytes are stored beside the database.
+# A removed class is only marked: undo restores it under the same number, and earlier decisions
+# still refer to it.
 _FIRST = """
 CREATE TABLE project (
     id INTEGER PRIMARY KEY,
@@ -90,13 +90,13 @@ CREATE TABLE job (
 CREATE INDEX job_by_project ON job (project, id);
 """
 
-# Figures of `triptych.images.quality`; of photos that were added before, they are measured later.
+# Figures of `triptych.images.quality`; for photos that were added before, they are measured later.
 _QUALITY = """
 ALTER TABLE content ADD COLUMN quality BLOB;
 """
 
-# Why deep pixels were scaled as they were, as `triptych.data.scan.ScannedPhoto.depth_guess`; of
-# photos that were added before, it is found out later.
+# `triptych.data.scan.ScannedPhoto.depth_guess`; for photos that were added before, it is determined
+# later.
 _DEPTH_GUESS = """
 ALTER TABLE content ADD COLUMN depth_guess TEXT;
 """

@@ -1,4 +1,4 @@
-"""What projects and classes may be called, and the keys that are made from titles."""
+"""Valid names of projects and classes, and keys made from titles."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from triptych.utils.formatting import plain_text
 MAX_TITLE = 80
 MAX_CLASS = 60
 _MAX_KEY = 40
-# Systems allow 255; " (12345)" and an ending may be added.
+# Systems allow 255; " (12345)" and an extension may be added.
 _MAX_FILE_BYTES = 200
 
-# Not allowed in a folder's name on some system.
+# Not allowed in folder names on some systems.
 _BAD_LETTERS = '/\\<>:"|?*'
-# Names of devices on Windows, whatever their ending.
+# Names of devices on Windows, with any extension.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 def title(text: str) -> str:
-    """A project's title in the form that is kept.
+    """A project's title, normalised.
 
     Raises:
         errors.SettingError: It is empty or too long.
@@ -39,10 +39,10 @@ def title(text: str) -> str:
 
 
 def class_name(text: str) -> str:
-    """A class's name in the form that is kept; it can be the name of a folder anywhere.
+    """A class's name, normalised; it is a valid folder name on all systems.
 
     Raises:
-        errors.SettingError: It is empty, too long, or no folder can be called that.
+        errors.SettingError: It is empty, too long, or not a valid folder name.
 
     Example:
         >>> class_name(" bees ")
@@ -68,7 +68,7 @@ def class_name(text: str) -> str:
 
 
 def as_class_name(text: str) -> str:
-    """The nearest name that a class may have, for a folder of any name.
+    """A valid class name, similar to the name of a folder.
 
     Example:
         >>> as_class_name("a:b"), as_class_name("con"), as_class_name("bees")
@@ -83,7 +83,7 @@ def as_class_name(text: str) -> str:
 
 
 def as_title(text: str) -> str:
-    """The nearest title that a project may have, for a folder of any name.
+    """A valid title, similar to the name of a folder.
 
     Example:
         >>> as_title(""), as_title("garden")
@@ -93,7 +93,7 @@ def as_title(text: str) -> str:
 
 
 def file_name(text: str) -> str:
-    """What a photo's file is called, safe to show and to write, with its ending.
+    """The name of a photo's file, safe to show and to write, with its extension.
 
     Example:
         >>> file_name("C:\\\\photos\\\\a?b.JPG"), file_name("../..")
@@ -112,7 +112,7 @@ def file_name(text: str) -> str:
 
 
 def keys(text: str) -> Iterator[str]:
-    """Keys that a title may get, the plainest first.
+    """Possible keys for a title, the simplest first.
 
     Example:
         >>> list(itertools.islice(keys("Käfer & Co."), 2))
@@ -125,7 +125,7 @@ def keys(text: str) -> Iterator[str]:
 
 
 def folded(name: str) -> str:
-    """A name in the form in which names are compared: case does not count."""
+    """A name in the form for comparison, without case."""
     return unicodedata.normalize("NFC", name.casefold())
 
 

@@ -2,7 +2,7 @@
 
 A file is named by its hash, written atomically and durably, and never changed. It is written before
 its row. It is removed under the writer's lock once no project and no inbox refers to it, so no
-other process can be about to write a row for it.
+other process can be writing a row for it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from triptych.utils import files
 # How long a dismissal from the inbox can be undone.
 GRACE_S = 3600.0
 THUMBNAIL_PX = 240
-# Those whose files may not say which value is white.
+# Formats whose files may not say which value is white.
 DEEP_FORMATS = ("PNG", "TIFF")
 _SCRATCH = ".writing"
 
@@ -37,8 +37,8 @@ class PhotoStore:
     """The photos of all projects.
 
     Args:
-        database: Has their rows.
-        blobs: Has their files.
+        database: Database with their rows.
+        blobs: Storage of their files.
         limits: Bytes and pixels allowed.
     """
 
@@ -48,7 +48,7 @@ class PhotoStore:
         self._database = database
 
     def store(self, data: bytes) -> photo_table.PhotoFacts:
-        """Validate a photo, and write it with its thumbnail.
+        """Validate a photo, and save it with its thumbnail.
 
         Raises:
             errors.ImageError: It is not a readable photo.
@@ -69,7 +69,7 @@ class PhotoStore:
         return facts
 
     def _decode(self, data: bytes) -> tuple[UInt8Image, str]:
-        """A photo, and why its pixels were scaled as they were, where its file does not say how."""
+        """A photo, and why its pixels were scaled as they were, if its file does not say how."""
         guesses: list[str] = []
         pixels = images.decode(
             data, limits=self.limits, enough=images.SCANNED_PX, on_guess=guesses.append
@@ -80,21 +80,21 @@ class PhotoStore:
         """Write the row of a stored photo.
 
         Returns:
-            Its digest, as the tables have it.
+            Its digest, as stored in the tables.
         """
-        # Again, with the lock: another process may have removed it since.
+        # Again, under the lock: another process may have removed it meanwhile.
         self.blobs.put(facts.digest, data)
         return photo_table.note(db, facts)
 
     def measure_earlier(self, project: int, *, most: int = -1) -> None:
-        """Measure the photos of a project that were added by a version that did not.
+        """Measure photos of a project that were added by an older version, without measuring.
 
-        Quality is measured by their thumbnails, which are as large as what is measured of a photo;
-        the depth of pixels needs the files, but only those of formats that have deep ones.
+        Quality is measured on thumbnails, which have the size on which photos are measured. The
+        depth of pixels needs the files, but only those of formats with deep pixels.
 
         Args:
             project: Its number.
-            most: How many at once; all for -1.
+            most: How many at most; -1 for all.
         """
         query = (
             "SELECT digest, quality, depth_guess, format FROM content "
@@ -107,14 +107,14 @@ class PhotoStore:
             return
         measured = []
         for digest, figures, depth_guess, kind in rows:
-            with contextlib.suppress(errors.TriptychError):  # its file may be gone
+            with contextlib.suppress(errors.TriptychError):  # its file may be missing
                 if figures is None:
                     pixels = images.decode(self.blobs.thumbnail(digest.hex()))
                     figures = quality.measure(pixels).to_bytes()
                 if depth_guess is None and kind in DEEP_FORMATS:
                     _, depth_guess = self._decode(self.blobs.read(digest.hex()))
                 measured.append((figures, depth_guess or "", digest))
-        # A page does not wait for another process that writes; it is measured another time, then.
+        # A page does not wait for another process that writes; the photo is measured another time.
         with (
             contextlib.suppress(errors.Overloaded),
             self._database.writing(patience_s=0) as db,
@@ -124,14 +124,14 @@ class PhotoStore:
             )
 
     def collect(self, *, patience_s: float = PATIENCE_S) -> None:
-        """Remove the photos that no project and no inbox refers to.
+        """Remove photos that no project and no inbox refers to.
 
         Args:
             patience_s: How long to wait for another process that writes.
         """
         with self._database.writing(patience_s=patience_s) as db:
             db.execute("DELETE FROM kept WHERE done_s < ?", (time.time() - GRACE_S,))
-            # With the lock, nobody can add a photo of these files. If the process is killed
+            # Under the lock, no photo with these files can be added. If the process is killed
             # before the commit, the rows stay and are collected another time.
             query = (
                 "SELECT digest FROM content WHERE digest NOT IN (SELECT digest FROM photo) "
@@ -171,7 +171,7 @@ class BlobStore:
         files.sweep(self._thumbs / _SCRATCH)
 
     def path(self, digest: str) -> Path:
-        """The path of a photo, whether it exists or not."""
+        """The path of a photo, which may not exist."""
         return self._photos / digest[:2] / digest
 
     def has(self, digest: str) -> bool:
@@ -179,7 +179,7 @@ class BlobStore:
         return self.path(digest).is_file()
 
     def put(self, digest: str, data: bytes) -> None:
-        """Write a photo; when this returns, it is on the disk.
+        """Save a photo durably.
 
         Raises:
             errors.StateError: It cannot be written.
@@ -209,7 +209,7 @@ class BlobStore:
             ) from None
 
     def thumbnail(self, digest: str) -> bytes:
-        """A photo as a small JPEG file; made anew when there is none.
+        """A photo as a small JPEG file, created if missing.
 
         Raises:
             errors.UnknownName: There is no such photo.
@@ -222,7 +222,7 @@ class BlobStore:
         return self.draw_thumbnail(digest, pixels)
 
     def draw_thumbnail(self, digest: str, pixels: UInt8Image) -> bytes:
-        """Make and keep the thumbnail of a photo.
+        """Create and save the thumbnail of a photo.
 
         Args:
             digest: The photo.
@@ -246,7 +246,7 @@ class BlobStore:
 def _write(path: Path, data: bytes, scratch: Path, *, durable: bool) -> None:
     path.parent.mkdir(exist_ok=True)
     with files.atomic_file(path, scratch=scratch, durable=durable) as new:
-        new.touch(0o600)  # only its owner reads people's photos
+        new.touch(0o600)  # people's photos are readable by the owner only
         new.write_bytes(data)
     if durable:
         files.sync_folder(path.parent.parent)

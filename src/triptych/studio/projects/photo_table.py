@@ -1,4 +1,4 @@
-"""Rows of photos: of a content once, and of each project that has it."""
+"""Rows of photos: one for each content, and one for each project with it."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ FROM photo JOIN content USING (digest)
 
 @dataclass(frozen=True)
 class PhotoFacts:
-    """What is known of a file by its content.
+    """The properties of a file's content.
 
     Args:
         digest: SHA-256 of its bytes, 64 hexadecimal digits.
         format: Named as in `triptych.images.formats`.
         size: (height, width) in pixels, upright.
-        size_bytes: Of the file.
-        sketch: To find its copies by.
-        quality: How much it shows.
-        depth_guess: Why its pixels were scaled as they were, where the file does not say how.
+        size_bytes: Size of the file.
+        sketch: Used to find its copies.
+        quality: Its exposure and sharpness.
+        depth_guess: Why its pixels were scaled as they were, if the file does not say how.
     """
 
     digest: str
@@ -51,12 +51,12 @@ class PhotoFacts:
 
 
 class Row(NamedTuple):
-    """The class of a photo in a project, and whether it takes part.
+    """The class of a photo in a project, and whether it is excluded.
 
     Args:
         id: Its number.
         class_id: Its class, if it has one.
-        excluded: Whether it takes no part.
+        excluded: Whether it is excluded from training.
     """
 
     id: int
@@ -65,10 +65,10 @@ class Row(NamedTuple):
 
 
 def note(db: sqlite3.Connection, facts: PhotoFacts) -> bytes:
-    """Write down what is known of a content, once.
+    """Add the row of a content, unless it exists.
 
     Returns:
-        Its digest, as the tables have it.
+        Its digest, as stored in the tables.
     """
     digest = bytes.fromhex(facts.digest)
     height, width = facts.size
@@ -92,10 +92,10 @@ def note(db: sqlite3.Connection, facts: PhotoFacts) -> bytes:
 def add(
     db: sqlite3.Connection, project: int, digest: bytes, name: str, class_id: int | None
 ) -> int | None:
-    """Add a content that is known to a project.
+    """Add a stored photo to a project.
 
     Returns:
-        The photo's number; ``None`` where the project had it already.
+        The photo's number; ``None`` if the project had it already.
     """
     cursor = db.execute(
         "INSERT INTO photo (project, digest, name, class, added_s) VALUES (?, ?, ?, ?, ?) "
@@ -109,7 +109,7 @@ def find(db: sqlite3.Connection, project: int, digest: str) -> ProjectPhoto:
     """A photo of a project.
 
     Raises:
-        errors.UnknownName: It has none of that content.
+        errors.UnknownName: It has no such photo.
     """
     query = f"{_QUERY} WHERE photo.project = ? AND photo.digest = ?"
     row = db.execute(query, (project, in_bytes(digest))).fetchone()
@@ -127,7 +127,7 @@ def listed(
     offset: int,
     limit: int,
 ) -> list[ProjectPhoto]:
-    """Photos of a project, in the order in which they came; see `Projects.photos`."""
+    """Photos of a project, in the order they were added; see `Projects.photos`."""
     clauses, values = ["photo.project = ?"], [project]
     if excluded is not None:
         clauses.append("photo.excluded = ?")
@@ -142,7 +142,7 @@ def listed(
 
 
 def rows(db: sqlite3.Connection, project: int, digests: Sequence[str]) -> Iterator[Row]:
-    """The rows of photos, each once.
+    """The rows of photos, without duplicates.
 
     Raises:
         errors.UnknownName: The project lacks one of them.
@@ -164,10 +164,10 @@ def rows(db: sqlite3.Connection, project: int, digests: Sequence[str]) -> Iterat
 
 
 def in_bytes(digest: str) -> bytes:
-    """A digest as the tables have it.
+    """A digest, as stored in the tables.
 
     Raises:
-        errors.UnknownName: It is none.
+        errors.UnknownName: It is no digest.
     """
     if not _DIGEST.fullmatch(digest):
         raise unknown(digest)
@@ -175,7 +175,7 @@ def in_bytes(digest: str) -> bytes:
 
 
 def unknown(digest: str) -> errors.UnknownName:
-    """The error for a photo that is not there."""
+    """The error for a missing photo."""
     return errors.UnknownName(
         f"There is no photo {digest[:12]!r} here; it may have been removed. Load the page anew."
     )

@@ -12,7 +12,7 @@ from triptych.studio.projects import naming
 from triptych.studio.projects.records import Class
 from triptych.studio.projects.records import Project
 
-# Words that follow /projects/ in addresses of pages.
+# Words after /projects/ in addresses of pages, which cannot be keys.
 RESERVED_KEYS = frozenset({"export", "import", "inbox", "new", "photos", "sample", "static"})
 MAX_CLASSES = 1000
 
@@ -59,15 +59,15 @@ def number_of(db: sqlite3.Connection, key: str) -> int:
 
 
 def make(db: sqlite3.Connection, home: Path, title: str) -> str:
-    """Make a project.
+    """Create a project.
 
     Args:
         db: In a transaction that writes.
-        home: Folder for everything that is kept.
-        title: Its name for people.
+        home: Home folder.
+        title: Its title.
 
     Returns:
-        Its key, which is new among projects and bundles.
+        Its key, unique among projects and bundles.
 
     Raises:
         errors.SettingError: The title is empty or too long.
@@ -95,7 +95,7 @@ def add_class(db: sqlite3.Connection, number: int, name: str) -> int:
         Its number.
 
     Raises:
-        errors.SettingError: It cannot be called that, or there are too many.
+        errors.SettingError: The name is invalid or taken, or there are too many classes.
     """
     name = naming.class_name(name)
     _check_is_new(db, number, name)
@@ -110,7 +110,7 @@ def add_class(db: sqlite3.Connection, number: int, name: str) -> int:
 
 
 def rename_class(db: sqlite3.Connection, number: int, class_id: int, name: str) -> None:
-    """Give a class another name.
+    """Rename a class.
 
     Raises:
         errors.UnknownName: The project has no such class.
@@ -126,10 +126,10 @@ def rename_class(db: sqlite3.Connection, number: int, class_id: int, name: str) 
 
 
 def revive_class(db: sqlite3.Connection, class_id: int) -> int:
-    """Bring a class back where it was removed.
+    """Restore a class if it was removed.
 
     Returns:
-        Its number; where another class has taken its name meanwhile, that one's.
+        Its number; if another class has taken its name meanwhile, that one's.
     """
     project, folded, removed = db.execute(
         "SELECT project, folded, removed FROM class WHERE id = ?", (class_id,)
@@ -146,7 +146,7 @@ def check_class(db: sqlite3.Connection, number: int, class_id: int) -> None:
     """Check that a project has a class.
 
     Raises:
-        errors.UnknownName: It has not.
+        errors.UnknownName: It has no such class.
     """
     query = "SELECT 1 FROM class WHERE id = ? AND project = ? AND NOT removed"
     if db.execute(query, (class_id, number)).fetchone() is None:
@@ -157,7 +157,7 @@ def check_class(db: sqlite3.Connection, number: int, class_id: int) -> None:
 
 
 def target(db: sqlite3.Connection, key: str, class_id: int | None) -> tuple[int, int | None]:
-    """Where a photo is to go: the number of a project, and of a class of it or none.
+    """The destination of a photo: the numbers of a project, and of a class of it or ``None``.
 
     Raises:
         errors.UnknownName: There is no such project or class.
@@ -169,7 +169,7 @@ def target(db: sqlite3.Connection, key: str, class_id: int | None) -> tuple[int,
 
 
 def class_named(db: sqlite3.Connection, number: int, name: str) -> int:
-    """The number of a class by its name; the class is made when there is none."""
+    """The number of a class by its name; the class is created if missing."""
     class_id = _named(db, number, naming.folded(naming.class_name(name)))
     return add_class(db, number, name) if class_id is None else class_id
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-# In place of a class's number, which counts from 1.
+# Used in place of a class's number; those start at 1.
 ALL = -1
 UNSORTED = 0
 
@@ -16,9 +16,9 @@ class Class:
     """A class of a project.
 
     Args:
-        id: Its number, which stays when it is renamed.
+        id: Its number, which does not change when it is renamed.
         name: Unique in its project; also the name of its folder when the project is exported.
-        photos: How many it has; those that are excluded are not counted.
+        photos: How many photos it has, without excluded ones.
     """
 
     id: int
@@ -32,11 +32,11 @@ class Project:
 
     Args:
         key: Its name in addresses, and the name of the bundle that is trained from it.
-        title: Its name for people.
-        created_s: When it was made, in seconds since 1970.
-        classes: In the order in which they were made.
-        photos: How many it has in all.
-        excluded: How many of them take no part.
+        title: Its title.
+        created_s: When it was created, in seconds since 1970.
+        classes: In the order they were created.
+        photos: How many photos it has.
+        excluded: How many of them are excluded from training.
         unsorted: How many of the others have no class.
     """
 
@@ -56,11 +56,11 @@ class ProjectPhoto:
     Args:
         digest: SHA-256 of the file's bytes, 64 hexadecimal digits.
         name: What its file was called.
-        class_id: Its class; ``None`` when it has none yet.
-        excluded: Whether it takes no part in training.
+        class_id: Its class; ``None`` if it has none yet.
+        excluded: Whether it is excluded from training.
         width: In pixels, upright.
         height: In pixels.
-        added_s: When it came, in seconds since 1970.
+        added_s: When it was added, in seconds since 1970.
     """
 
     digest: str
@@ -74,18 +74,18 @@ class ProjectPhoto:
 
 @dataclass(frozen=True)
 class Decision:
-    """A change of one photo's class or part.
+    """A decision about one photo: a change of its class, or to exclude or include it.
 
     Args:
-        batch: The same number for all that was decided at once; counts up in a project.
+        batch: Number of the batch that was decided at once; ascending in a project.
         digest: The photo.
         before: Its class before; ``None`` for none.
         after: Its class after.
-        excluded_before: Whether it took no part before.
-        excluded_after: Whether it takes no part after.
+        excluded_before: Whether it was excluded before.
+        excluded_after: Whether it is excluded after.
         at_s: When, in seconds since 1970.
-        undone: Whether it was taken back.
-        before_name: Name of the class before, also of one that was removed since.
+        undone: Whether it was undone.
+        before_name: Name of the class before, even if it was removed since.
         after_name: Name of the class after.
     """
 

@@ -1,7 +1,7 @@
-"""Photos whose database is lost: noticed before a new one is made, and rebuilt from the folder.
+"""Photos whose database is lost: detected before a new one is created, and rebuilt.
 
-The photos tell what they show, but not what people decided: classes, projects and history are lost
-with the database, unless there is a copy of it.
+The photo files do not contain people's decisions: classes, projects and history are lost with the
+database, unless there is a copy of it.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from triptych.utils import files
 DATABASE = "studio.sqlite"
 TITLE = "Recovered photos"
 COMMAND = "triptych projects rebuild"
-# What SQLite keeps beside a database.
+# Files that SQLite keeps beside a database.
 _PARTS = ("", "-wal", "-shm")
 
 
 def check(folder: Path) -> None:
-    """See that no photos lie in a folder without their database.
+    """Check that there are no photos without their database.
 
     Args:
-        folder: Where the studio keeps both.
+        folder: The studio's folder, with both.
 
     Raises:
-        errors.StateError: They do; nothing was changed.
+        errors.StateError: There are; nothing was changed.
     """
     path = folder / DATABASE
     if _has_tables(path) or not any(_photos(folder)):
@@ -57,16 +57,16 @@ def rebuild(
     limits: images.Limits = images.DEFAULT_LIMITS,
     progress: Progress = lambda done, total: None,
 ) -> tuple[str, int, list[Path]]:
-    """Make a database of the photos that are there; what is left of the old one is kept beside it.
+    """Create a database of the stored photos; the remains of the old one are kept beside it.
 
     Args:
-        home: Folder for everything that is kept.
+        home: Home folder.
         limits: Bytes and pixels allowed in a photo.
-        progress: Called after each photo with the number done and of all.
+        progress: Called after each photo with the number done and the total.
 
     Returns:
-        The key of the project that has them all, without classes; how many there are; and files
-        that are no photos any more, which stay where they are.
+        The key of a project with all of them, without classes; their number; and files that are
+        damaged, which are left in place.
 
     Raises:
         errors.StateError: The database can be read, there are no photos, or nothing can be written.
@@ -78,7 +78,7 @@ def rebuild(
     paths = sorted(_photos(folder))
     if not paths:
         raise errors.StateError(f"There are no photos in {str(folder / 'photos')!r}.")
-    for part in _PARTS:  # of a rebuilding that was interrupted
+    for part in _PARTS:  # left by an interrupted rebuild
         new.with_name(new.name + part).unlink(missing_ok=True)
     database = Database(new)
     store = PhotoStore(database, BlobStore(folder, limits), limits)
@@ -108,7 +108,7 @@ def _photos(folder: Path) -> Iterator[Path]:
 
 
 def _has_tables(path: Path) -> bool:
-    """Whether a database was ever set up; one that cannot be read counts, as it is not empty."""
+    """Whether a database has tables; also true if it cannot be read, as it is not empty then."""
     if not path.is_file() or not path.stat().st_size:
         return False
     with _opened(path) as db:
@@ -119,14 +119,14 @@ def _has_tables(path: Path) -> bool:
 
 
 def _is_sound(path: Path) -> bool:
-    """Whether a database can be read and knows of photos."""
+    """Whether a database can be read and has photos."""
     if not _has_tables(path):
         return False
     with _opened(path) as db:
         try:
             contents = db.execute("SELECT count(*) FROM content").fetchone()[0]
             return bool(contents) and db.execute("PRAGMA quick_check").fetchone()[0] == "ok"
-        except sqlite3.OperationalError as error:  # if it is locked, it may be sound
+        except sqlite3.OperationalError as error:  # a locked one may be sound
             return "no such table" not in str(error)
         except sqlite3.Error:
             return False

@@ -1,4 +1,4 @@
-"""`Projects`: the interface to all that the studio stores."""
+"""`Projects`: the interface to the studio's storage."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from triptych.studio.projects.records import ProjectPhoto
 from triptych.studio.projects.transfer import Transfer
 
 FOLDER = "studio"
-# Photos of older versions whose quality is measured while a page waits, about a second.
+# How many photos of older versions are measured while a page waits: about a second.
 MEASURED_AT_ONCE = 500
 
 
 class Projects(Transfer, Inbox):
-    """Projects of one home; safe to use from any number of threads and processes.
+    """The projects in a home folder; safe to use from any number of threads and processes.
 
-    Changes are durable when a call returns. Photos are stored by content, as they came, and are
-    never changed.
+    Changes are durable when a call returns. Photos are stored by content hash, and are never
+    changed.
 
     Args:
-        home: Folder for everything that is kept; this lives in ``home/studio``.
+        home: Home folder; projects are stored in ``home/studio``.
         limits: Bytes and pixels allowed in a photo.
 
     Raises:
-        errors.StateError: The database cannot be read, is lost, or nothing can be written.
+        errors.StateError: The database cannot be read or written, or is lost.
 
     Example:
         >>> import tempfile
@@ -60,14 +60,14 @@ class Projects(Transfer, Inbox):
         self.database = Database(home / FOLDER / recovery.DATABASE)
         self._checker = FindingsCache()
         self.photo_store = PhotoStore(self.database, BlobStore(home / FOLDER, limits), limits)
-        # Left over where a process was killed while it removed photos; another time will do, too.
+        # Left by a process that was killed while removing photos; if locked, another time will do.
         with contextlib.suppress(errors.Overloaded):
             self.photo_store.collect(patience_s=0)
 
     # Projects and classes
 
     def make(self, title: str) -> Project:
-        """Create a project with a key that no project and no bundle has.
+        """Create a project with a new key, unique among projects and bundles.
 
         Raises:
             errors.SettingError: The title is empty or too long.
@@ -91,7 +91,7 @@ class Projects(Transfer, Inbox):
             return project_table.find(db, key)
 
     def rename(self, key: str, title: str) -> None:
-        """Give a project another title; its key stays.
+        """Change the title of a project; its key stays the same.
 
         Raises:
             errors.UnknownName: There is no such project.
@@ -118,18 +118,18 @@ class Projects(Transfer, Inbox):
 
         Raises:
             errors.UnknownName: There is no such project.
-            errors.SettingError: It cannot be called that, or is there already.
+            errors.SettingError: The name is invalid or taken.
         """
         with self.database.writing() as db:
             number = project_table.add_class(db, project_table.number_of(db, key), name)
             return next(each for each in project_table.find(db, key).classes if each.id == number)
 
     def rename_class(self, key: str, class_id: int, name: str) -> None:
-        """Give a class another name.
+        """Rename a class.
 
         Raises:
             errors.UnknownName: There is no such project or class.
-            errors.SettingError: It cannot be called that, or another is.
+            errors.SettingError: The name is invalid or taken.
         """
         with self.database.writing() as db:
             project_table.rename_class(db, project_table.number_of(db, key), class_id, name)
@@ -145,7 +145,7 @@ class Projects(Transfer, Inbox):
         with self.database.writing() as db:
             project = project_table.number_of(db, key)
             project_table.check_class(db, project, class_id)
-            # Only marked: undoing brings it back under the same number.
+            # Only marked: undo restores it under the same number.
             db.execute("UPDATE class SET removed = 1 WHERE id = ?", (class_id,))
             query = "SELECT id, excluded FROM photo WHERE project = ? AND class = ?"
             changes = [
@@ -157,14 +157,14 @@ class Projects(Transfer, Inbox):
     # Photos
 
     def add(self, key: str, name: str, data: bytes, class_id: int | None = None) -> ProjectPhoto:
-        """Add a photo, as it came.
+        """Add a photo, unchanged.
 
         Args:
             key: Of the project.
-            name: What its file is called.
+            name: Name of its file.
             data: The bytes of the file.
-            class_id: Its class, if it has one. A photo that the project has already is moved
-                there, which is a decision, and stays excluded if it was.
+            class_id: Its class, if it has one. If the project has the photo already, it is moved
+                there, which counts as a decision; an excluded one stays excluded.
 
         Raises:
             errors.ImageError: It is not a readable photo.
@@ -189,13 +189,13 @@ class Projects(Transfer, Inbox):
         offset: int = 0,
         limit: int = 100,
     ) -> list[ProjectPhoto]:
-        """Photos of a project, in the order in which they came.
+        """Photos of a project, in the order they were added.
 
         Args:
             key: Of the project.
-            class_id: Of one class; ``None`` or `UNSORTED`: without one; `ALL`: any.
-            excluded: Those that take part, those that do not, or with ``None`` both.
-            offset: How many to pass over.
+            class_id: Only those of a class; ``None`` or `UNSORTED`: without a class; `ALL`: all.
+            excluded: Whether to list excluded photos or the others; ``None`` for both.
+            offset: How many to skip.
             limit: How many at most; -1 for all.
 
         Raises:
@@ -236,7 +236,7 @@ class Projects(Transfer, Inbox):
         return len(rows)
 
     def read(self, digest: str) -> bytes:
-        """The bytes of a photo, as they came.
+        """The original bytes of a photo.
 
         Raises:
             errors.UnknownName: There is no such photo.
@@ -244,7 +244,7 @@ class Projects(Transfer, Inbox):
         return self.photo_store.blobs.read(self._checked(digest))
 
     def thumbnail(self, digest: str) -> bytes:
-        """A photo as a JPEG file of 240 pixels at its longer side.
+        """A photo as a JPEG file whose longer side has 240 pixels.
 
         Raises:
             errors.UnknownName: There is no such photo.
@@ -259,7 +259,7 @@ class Projects(Transfer, Inbox):
     # Findings and decisions
 
     def findings(self, key: str) -> list[Finding]:
-        """Check the photos that have a class and take part; see `triptych.data.findings`.
+        """Check the photos that have a class and are not excluded; see `triptych.data.findings`.
 
         Returns:
             Their sources are digests of photos.
@@ -286,12 +286,11 @@ class Projects(Transfer, Inbox):
         Args:
             key: Of the project.
             digests: The photos.
-            class_id: Where they belong; ``None`` leaves them where they are, `UNSORTED` takes them
-                out of their class.
+            class_id: The class to move them to; ``None`` for no move, `UNSORTED` for no class.
             exclude: Whether they take no part from now on.
 
         Returns:
-            The number of the batch, for its history; 0 when nothing changed.
+            The number of the batch, for the history; 0 if nothing changed.
 
         Raises:
             errors.UnknownName: There is no such project, class or photo; nothing is changed.
@@ -303,10 +302,10 @@ class Projects(Transfer, Inbox):
     def confirm(self, key: str, digests: Sequence[str]) -> int:
         """Record that a person confirmed the labels of photos.
 
-        This is a decision, too: `undo` takes it back.
+        This is a decision, which `undo` reverts.
 
         Returns:
-            The number of the batch, for its history; 0 when no photo was named.
+            The number of the batch, for the history; 0 if no photo was named.
 
         Raises:
             errors.UnknownName: There is no such project or photo; nothing is changed.
@@ -327,7 +326,7 @@ class Projects(Transfer, Inbox):
         """Undo the last batch of decisions that is still in effect.
 
         Returns:
-            The decisions that were undone; empty where there is nothing to undo.
+            The decisions that were undone; empty if there was nothing to undo.
 
         Raises:
             errors.UnknownName: There is no such project.

@@ -1,4 +1,4 @@
-"""Import and export of projects: plain folders, zips and tables in, folders and data sets out."""
+"""Import of projects from folders, zips and tables; export to folders and data sets."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Transfer:
     home: Path
 
     def dataset(self, key: str) -> Dataset:
-        """A project as `training.train` learns from it, without opening a photo that was measured.
+        """A project as a data set for `training.train`, without opening photos that were measured.
 
         Args:
             key: Of the project; photos without a class or that are excluded are left out.
@@ -58,19 +58,19 @@ class Transfer:
             return dataset.dataset_of(db, number, title, self.photo_store.blobs.read)
 
     def export(self, key: str, folder: Path, *, progress: Progress = _silent) -> int:
-        """Write a plain folder per class; the files keep their names as far as they differ.
+        """Write a folder per class; files keep their names unless two are the same.
 
         Args:
             key: Of the project; photos without a class or that are excluded are left out.
-            folder: Is made, or empty.
-            progress: Called after each photo with the number done and of all.
+            folder: Created, or empty.
+            progress: Called after each photo with the number done and the total.
 
         Returns:
             How many photos were written.
 
         Raises:
             errors.UnknownName: There is no such project.
-            errors.SourceError: The folder has something in it, or cannot be written.
+            errors.SourceError: The folder is not empty, or cannot be written.
         """
         with self.database.reading() as db:
             entries = list(dataset.entries(db, project_table.number_of(db, key)))
@@ -100,11 +100,11 @@ class Transfer:
         progress: Progress = _silent,
         report: Callable[[Finding], None] = lambda finding: None,
     ) -> Project:
-        """Make a project of a folder, zip or CSV of photos, atomically.
+        """Create a project from a folder, zip or CSV of photos, atomically.
 
         Args:
-            source: As for `dataset.open`, with one class at least; sides are joined.
-            title: Of the project; that of the folder or file when it has none.
+            source: As for `data.open`, with one class at least; train and val are joined.
+            title: Of the project; by default the name of the folder or file.
             progress: Called after each file with the number done and of all.
             report: Called with what was left out.
 
@@ -124,7 +124,7 @@ class Transfer:
         progress: Progress = _silent,
         report: Callable[[Finding], None] = lambda finding: None,
     ) -> Project:
-        """Make a project of files whose classes are known, atomically.
+        """Create a project from files with known classes, atomically.
 
         Args:
             title: Of the project.
@@ -146,13 +146,15 @@ class Transfer:
                 for label in layout.classes
             }
             for item, facts in imported:
-                if not self.photo_store.blobs.has(facts.digest):  # another process removed it since
+                if not self.photo_store.blobs.has(
+                    facts.digest
+                ):  # another process removed it meanwhile
                     facts = self.photo_store.store(item.file.read())
                 digest = photo_table.note(db, facts)
                 name = naming.file_name(item.file.name)
                 decisions.add_to_class(db, number, digest, name, class_ids[item.label])
             project = project_table.find(db, key)
-            progress(len(layout.items), len(layout.items))  # the last moment to stop it
+            progress(len(layout.items), len(layout.items))  # the last chance to stop
         for finding in left_out:
             report(finding)
         return project
@@ -160,7 +162,7 @@ class Transfer:
     def _store_photos(
         self, layout: Layout, progress: Progress
     ) -> tuple[list[tuple[Item, PhotoFacts]], tuple[Finding, ...]]:
-        """Store all photos of a layout, in no project yet; gives them and what was left out."""
+        """Store all photos of a layout, not in a project yet; returns them and findings."""
         imported: dict[str, tuple[Item, PhotoFacts]] = {}
         copies: defaultdict[str, list[Item]] = defaultdict(list)
         failures: list[tuple[Item, errors.TriptychError]] = []
@@ -201,7 +203,7 @@ class Transfer:
 
 
 def _repeated(groups: Iterable[Sequence[Item]]) -> Iterator[Finding]:
-    """Photos that came more than once; a project has them once, in the class that was first."""
+    """Findings about duplicates; a project has a photo once, in the first of its classes."""
     for same in groups:
         sources = tuple(item.file.source for item in same)
         labels = list(dict.fromkeys(item.label for item in same))

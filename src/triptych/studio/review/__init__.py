@@ -6,7 +6,7 @@ current labels in its project.
 
 Figures are those of the training, as in ``report.html``: they do not change when labels do. The
 current label of a photo is shown beside them, and two versions are compared by current labels, so
-that a corrected label counts as right for both.
+that a corrected label counts for both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two versions of a committee on the same photos, by today's labels."""
+"""Two versions of a committee compared on the same photos, by current labels."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from triptych.typing import Mask
 
 @dataclass(frozen=True)
 class VersionAccuracy:
-    """How one of two versions did on the photos that are compared.
+    """The accuracy of one of two versions on the compared photos.
 
     Args:
         correct: How many it predicted correctly.
-        interval: Of their share, 95 %.
+        interval: 95 % interval of their share.
     """
 
     correct: int
@@ -29,13 +29,13 @@ class VersionAccuracy:
 
 @dataclass(frozen=True)
 class ClassComparison:
-    """How often photos of a class were right before and after.
+    """How many photos of a class each version predicted correctly.
 
     Args:
-        name: Today's.
+        name: Its current name.
         photos: How many of the compared photos are in it.
-        before: How many of those the older version had right.
-        after: How many the newer one had right.
+        before: How many of them the older version predicted correctly.
+        after: How many the newer one predicted correctly.
     """
 
     name: str
@@ -46,17 +46,17 @@ class ClassComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two versions on the same photos, which neither was trained on, by today's labels.
+    """Two versions compared on photos that neither was trained on, by current labels.
 
     Args:
-        photos: How many they are; 0 where there are none in common.
-        only_one: Photos that only one of them was evaluated on, which are not compared.
+        photos: How many photos were compared; 0 if they have none in common.
+        only_one: How many photos only one of them was evaluated on; they are not compared.
         before: The older version.
         after: The newer one.
-        gain: How much larger the share of right answers is, with its 95 % interval.
-        classes: Class by class.
-        fixed: Photos that only the newer one has right, as it answered them.
-        broken: Photos that only the older one has right, as the newer one answered them.
+        gain: The gain in accuracy, with its 95 % interval.
+        classes: The comparison for each class.
+        fixed: Photos that only the newer one predicts correctly, with its predictions.
+        broken: Photos that only the older one predicts correctly, with the newer one's predictions.
     """
 
     photos: int
@@ -70,13 +70,13 @@ class Comparison:
 
 
 def compare(before: Review, after: Review, *, held_out_only: bool = True) -> Comparison:
-    """What changed from one version to another.
+    """Compare two versions of a project's committee.
 
     Args:
         before: The older version.
         after: The newer one, of the same project.
-        held_out_only: Whether only photos that both held out are compared, or all that both
-            predicted out of fold.
+        held_out_only: Whether to compare only photos that both held out, or all that both predicted
+            out of fold.
     """
     old, new = _positions(before, held_out_only), _positions(after, held_out_only)
     both = [digest for digest in new if digest in old and _home(after, digest) is not None]
@@ -108,7 +108,7 @@ def compare(before: Review, after: Review, *, held_out_only: bool = True) -> Com
 
 
 def _positions(review: Review, held_out_only: bool) -> dict[str, int]:
-    """Where the photos that count are among the answers of a version."""
+    """Positions of the photos to compare among the predictions of a version."""
     if review.predictions is None:
         return {}
     counts = review.predictions.held_out | (not held_out_only)
@@ -116,13 +116,13 @@ def _positions(review: Review, held_out_only: bool) -> dict[str, int]:
 
 
 def _home(review: Review, digest: str) -> int | None:
-    """The class that a photo belongs to today; ``None`` if it is not to be counted."""
+    """The current class of a photo; ``None`` if it does not count."""
     photo = review.photos.get(digest)
     return None if photo is None or photo.excluded else photo.class_id
 
 
 def _answered(review: Review, positions: list[int]) -> Indices:
-    """The answers of a version as today's classes; -1 for one that is no more."""
+    """The predictions of a version as current classes; -1 for classes that were removed."""
     ids = np.array([each.id if each else -1 for each in review.current_classes], dtype=np.intp)
     if review.predictions is None or not positions:
         return np.zeros(0, dtype=np.intp)

@@ -1,4 +1,4 @@
-"""One version of a committee beside its project as it is today."""
+"""A version of a committee, joined with the current state of its project."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class ReviewedPhoto:
 
     Args:
         digest: SHA-256 of its bytes, in hex.
-        name: What people call it.
+        name: Name of its file.
         label: Its class when the committee was trained.
         answer: The predicted class.
         prob: Its probability, in [0, 1].
-        photo: The photo as it is in the project today; ``None`` where it is there no more.
+        photo: The photo in the project today; ``None`` if it is no longer there.
     """
 
     digest: str
@@ -50,8 +50,8 @@ class PhotoIssue:
 
     Args:
         reviewed: The photo.
-        suggested: The class it looks like, as it is called today.
-        likely: Whether its probability reaches the mean of the photos labelled so.
+        suggested: The class it probably belongs to, by its current name.
+        likely: Whether its probability reaches the mean of the photos with that label.
     """
 
     reviewed: ReviewedPhoto
@@ -61,14 +61,14 @@ class PhotoIssue:
 
 @dataclass(frozen=True)
 class Review:
-    """A version of a project's committee, and the project today.
+    """A version of a project's committee, joined with the current state of the project.
 
     Args:
         bundle: The version.
         predictions: Its out-of-fold predictions; ``None`` in bundles of older versions of
             Triptych.
         project: Today's classes.
-        photos: Today's photos by digest, those left out among them.
+        photos: Today's photos by digest, including excluded ones.
         confirmed: Digests of photos whose label a person called right.
     """
 
@@ -85,19 +85,19 @@ class Review:
 
     @functools.cached_property
     def metrics(self) -> dict[str, Any]:
-        """Figures of its evaluation; empty where there was none."""
+        """Figures of its evaluation; empty if there was none."""
         return self.bundle.metrics
 
     @functools.cached_property
     def digests(self) -> list[str]:
-        """Of the photos it answered, in their order."""
+        """Digests of its predicted photos, in order."""
         return self.predictions.keys if self.predictions else []
 
     @functools.cached_property
     def current_classes(self) -> tuple[projects.Class | None, ...]:
         """What each of its classes is in the project today.
 
-        A class that has another name now is known by its photos.
+        A renamed class is recognised by its photos.
         """
         named = {each.name: each for each in self.project.classes}
         free = {each.id: each for each in self.project.classes if each.name not in self.labels}
@@ -115,16 +115,16 @@ class Review:
     def cell(
         self, label: str | None, answer: str | None, *, held_out_only: bool = True
     ) -> list[ReviewedPhoto]:
-        """The photos behind a cell of the confusion matrix, the surest answers first.
+        """The photos behind a cell of the confusion matrix, the most confident predictions first.
 
         Args:
-            label: The class they had; ``None`` for any.
-            answer: The class that was answered; ``None`` for any.
-            held_out_only: Whether only the held-out photos count, or also the training photos,
-                each predicted out of fold.
+            label: Their label when it was trained; ``None`` for any.
+            answer: The predicted class; ``None`` for any.
+            held_out_only: Whether to include only held-out photos, or also training photos, each
+                predicted out of fold.
 
         Raises:
-            errors.UnknownName: There was no such class.
+            errors.UnknownName: The version has no such class.
         """
         if self.predictions is None:
             return []
@@ -145,7 +145,7 @@ class Review:
         return self.labels.index(name)
 
     def mistakes(self, most: int = MISTAKES) -> list[ReviewedPhoto]:
-        """The wrong answers of the evaluation that were given with the highest probability."""
+        """The wrong predictions of the evaluation with the highest probability."""
         if self.predictions is None:
             return []
         (rows,) = np.nonzero(self.predictions.held_out)
@@ -164,7 +164,7 @@ class Review:
             return []
         predicted = self.predictions.probs.argmax(axis=1)
         indices = {each.id: index for index, each in enumerate(self.current_classes) if each}
-        current = np.full(len(self.digests), -1, np.intp)  # -1 where a photo takes no part
+        current = np.full(len(self.digests), -1, np.intp)  # -1 for photos that do not count
         for row, digest in enumerate(self.digests):
             photo = self.photos.get(digest)
             if photo and not photo.excluded:
@@ -177,7 +177,7 @@ class Review:
         return issues
 
     def photos_at(self, positions: Iterable[int]) -> list[ReviewedPhoto]:
-        """The photos at some positions of its answers, in the order of the positions."""
+        """The photos at positions among its predictions, in that order."""
         photos: list[ReviewedPhoto] = []
         if self.predictions is None:
             return photos
@@ -214,12 +214,12 @@ class Review:
         return suggestion.message if suggestion else None
 
     def status_of(self, photo: projects.ProjectPhoto | None) -> str:
-        """How a photo stands today, in words."""
+        """The current status of a photo, in words."""
         return status_of(photo, self.project, confirmed=self.confirmed)
 
     @functools.cached_property
     def changes(self) -> int:
-        """How many photos have changed since it was trained: moved, excluded, added, removed."""
+        """How many photos were moved, excluded, added or removed since it was trained."""
         if self.predictions is None:
             return 0
         ids = [each.id if each else None for each in self.current_classes]
@@ -238,11 +238,11 @@ class Review:
 def status_of(
     photo: projects.ProjectPhoto | None, project: projects.Project, *, confirmed: Iterable[str] = ()
 ) -> str:
-    """How a photo stands in its project, in words.
+    """The status of a photo in its project, in words.
 
     Args:
-        photo: ``None`` where it is there no more.
-        project: Whose classes have the names.
+        photo: ``None`` if it is no longer there.
+        project: Its project.
         confirmed: Digests of photos whose label a person called right.
     """
     if photo is None:
@@ -257,11 +257,11 @@ def status_of(
 
 
 def open(store: projects.Projects, home: Path, key: str, version: int | None = None) -> Review:
-    """A version of a project's committee beside the project today.
+    """Open a version of a project's committee, with the current state of the project.
 
     Args:
         store: The projects.
-        home: Folder for everything that is kept.
+        home: Home folder.
         key: The project's.
         version: ``None`` means the newest.
 

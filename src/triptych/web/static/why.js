@@ -32,7 +32,7 @@ function equip(card, button, why, request) {
   button.setAttribute("aria-pressed", "false");
   // Begins with the visible text, so that it can be called by that.
   const text = button.textContent.trim();
-  button.setAttribute("aria-label", `${text} What speaks for ${why.label} to ${whose(why)}`);
+  button.setAttribute("aria-label", `${text} Evidence for ${why.label} according to ${whose(why)}`);
   button.onclick = () => toggle(card, button, why, request);
 }
 
@@ -42,7 +42,7 @@ async function toggle(card, button, why, request) {
   hide(card);
   if (shown) return;
   button.setAttribute("aria-pressed", "true");
-  say(card, `Computing what speaks for ${why.label} …`);
+  say(card, `Computing the evidence for ${why.label} …`);
   const explanation = await ask(why, request);
   // Another map may have been requested meanwhile, or another photo.
   if (!button.isConnected || button.getAttribute("aria-pressed") !== "true") return;
@@ -76,13 +76,13 @@ function show(card, explanation, why) {
   const heat = slot(card, "heat");
   const most = place(explanation.heat, explanation.box);
   const partly = explanation.box.some((side, n) => Math.abs(side - (n > 1)) > 0.001);
-  const dark = partly ? " The dark edge was not looked at." : "";
+  const dark = partly ? " The dark edge was cropped off." : "";
   heat.src = `data:image/png;base64,${explanation.overlay}`;
-  heat.alt = `Heat map: most of what speaks for ${why.label} is ${most}.`;
+  heat.alt = `Heat map: most of the evidence for ${why.label} is ${most}.`;
   heat.hidden = false;
   slot(card, "tools").hidden = false;
   fade(card, slot(card, "strength").value);
-  say(card, `What speaks for ${why.label} to ${whose(why)}, by ${explanation.method}: most is ${most}.${dark}`);
+  say(card, `Evidence for ${why.label} according to ${whose(why)}, by ${explanation.method}: most is ${most}.${dark}`);
 }
 
 /** @param {HTMLElement} card */
