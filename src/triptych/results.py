@@ -167,7 +167,7 @@ class Verdict:
         top: The combined guesses, most probable first; never empty.
         members: The answer of each member that predicted, in committee order.
         timing: Where the time went.
-        warning: Set when the answer must not be believed (random weights); else ``None``.
+        warning: Set if the answer is meaningless (random weights); else ``None``.
         status: ``"sure"``: answers as probable as this are right as often as was promised;
             ``"unsure"``; ``"none"``: the image is like none of the training photos; ``None``
             where the rule was not fitted on labelled photos, so that nothing can be promised.

@@ -392,14 +392,14 @@ def test_excluding_and_including_again(client: FlaskClient, projects: Projects, 
     assert decide(client, key, digest=photo, do="exclude").json["photos"] == {photo: "excluded"}
     answer = decide(client, key, digest=photo, do="include").json
     assert answer["photos"] == {photo: "ants"}
-    assert answer["undoable"] == "Took ants-1.png in again."
+    assert answer["undoable"] == "Included ants-1.png again."
 
 
 def test_a_label_is_confirmed(client: FlaskClient, projects: Projects, key: str) -> None:
     photo = digest(projects, key, "ants-3.png")
     answer = decide(client, key, digest=photo, do="right").json
-    assert answer["photos"] == {photo: "ants, looked at and right"}
-    assert answer["undoable"] == "Called ants-3.png right as ants."
+    assert answer["photos"] == {photo: "ants, confirmed"}
+    assert answer["undoable"] == "Confirmed ants-3.png as ants."
     assert photo not in client.get(f"/projects/{key}/result/label-issues").text
 
 
@@ -476,7 +476,7 @@ def test_all_decisions_are_listed(client: FlaskClient, projects: Projects, key: 
     page = client.get(f"/projects/{key}/decisions").text
     listed = re.findall(r"<span>(.*?)</span> <time", page)
     assert listed == [
-        "Called ants-1.png right as ants. <small>undone</small>",
+        "Confirmed ants-1.png as ants. <small>undone</small>",
         "Excluded ants-1.png.",
     ]
 

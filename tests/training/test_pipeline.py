@@ -221,9 +221,7 @@ def test_calibration_metrics_are_reported(shapes: bundles.Bundle) -> None:
     assert set(shapes.metrics["rules"]) == set(rules.RULES)
     assert shapes.metrics["rules"]["weighted"]["top1"] == shapes.metrics["committee"]["top1"]
     assert shapes.metrics["rules"]["weighted"]["coverage"] >= 0.5
-    assert "Can its statements of confidence be relied on?" in (
-        shapes.folder / "report.html"
-    ).read_text("utf-8")
+    assert "Can its confidence be trusted?" in (shapes.folder / "report.html").read_text("utf-8")
 
 
 def test_an_out_of_distribution_photo_is_none_of_these(

@@ -95,7 +95,7 @@ def test_labels_are_corrected_by_keyboard_alone(visit, projects, key):
     assert home_of(projects, key, "ants-3.png") == "bees"
     assert_focused(page, "ants-0.png")  # on to the next
     page.keyboard.press("r")
-    page.get_by_text("Called ants-0.png right as ants.").wait_for()
+    page.get_by_text("Confirmed ants-0.png as ants.").wait_for()
     page.keyboard.press("u")
     page.locator("#undo").get_by_text("Moved ants-3.png to bees.").wait_for()
     page.keyboard.press("Space")

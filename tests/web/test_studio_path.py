@@ -98,8 +98,8 @@ def wait_for_heat(page) -> None:
 
 def test_the_whole_path_with_the_mouse(visit, projects, photos):
     page = visit("/projects")
-    page.get_by_label("What it is about").fill("Round or rayed")
-    follow(page.get_by_role("button", name="Make it"))
+    page.get_by_label("Title", exact=True).fill("Round or rayed")
+    follow(page.get_by_role("button", name="Create"))
     for name in ("discs", "rays"):
         page.locator("#new-class").fill(name)
         page.locator("#add-class").get_by_role("button", name="Add").click()
@@ -196,7 +196,7 @@ IS_SEEN = """() => {
 def test_the_whole_path_by_keyboard_alone_on_a_phone(visit, projects, photos):
     page = visit("/projects", viewport=browser.PHONE["viewport"])
     keys = Keys(page)
-    keys.reach(page.get_by_label("What it is about"))
+    keys.reach(page.get_by_label("Title", exact=True))
     page.keyboard.type("Forms")
     with page.expect_navigation():
         page.keyboard.press("Enter")

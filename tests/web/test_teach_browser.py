@@ -101,7 +101,7 @@ def test_the_sample_is_one_click_away(projects, visit):
 def test_a_project_and_its_classes_by_keyboard_alone(projects, visit, expected):
     expected.append("status of 400")  # the third name is there already
     page = visit("/projects")
-    page.get_by_label("What it is about").focus()
+    page.get_by_label("Title", exact=True).focus()
     page.keyboard.type("My garden")
     with page.expect_navigation():
         page.keyboard.press("Enter")
@@ -485,8 +485,8 @@ def test_training_is_shown_to_its_end(projects, garden, visit):
 
 def test_without_a_script(projects, visit):
     page = visit("/projects", java_script_enabled=False)
-    page.get_by_label("What it is about").fill("Garden")
-    follow(page.get_by_role("button", name="Make it"))
+    page.get_by_label("Title", exact=True).fill("Garden")
+    follow(page.get_by_role("button", name="Create"))
     for name in ("ants", "bees"):
         page.fill("#new-class", name)
         follow(page.locator("#add-class button"))

@@ -167,9 +167,7 @@ class Verdict(Answer):
     )
     reason = fields.String(allow_none=True, metadata=about("Why it did not need them."))
     timing = fields.Nested(Timing)
-    warning = fields.String(
-        metadata=about("There when the answer must not be believed.", sometimes=True)
-    )
+    warning = fields.String(metadata=about("Present if the answer is meaningless.", sometimes=True))
 
 
 class Failure(Answer):

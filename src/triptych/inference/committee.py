@@ -65,7 +65,7 @@ class Committee:
         labels: The classes, in the order of every member's output.
         params: What was fitted on labelled photos; `params.unfitted` where nothing was.
         rule: The default combination rule, a name from `rules.RULES`.
-        warning: Set when the answers must not be believed.
+        warning: Set if the answers are meaningless.
     """
 
     name: str

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 # Parts of a multipart body that are not images: the options, with room to spare.
 OPTION_PARTS = 16
 
-# What pages share with `report.html`: the colours, and the macros and style of the figures.
+# Shared by pages and `report.html`: the colours, and the macros and style of the figures.
 _shared_with_report = flask.Blueprint(
     "figures",
     figures.__name__,
@@ -60,7 +60,7 @@ class _JSONProvider(DefaultJSONProvider):
     ensure_ascii = False
 
     def dumps(self, obj: Any, **options: Any) -> str:
-        """A value as strict JSON: NaN and infinity, which JSON has no words for, are errors."""
+        """A value as strict JSON: NaN and infinity, which JSON does not have, are errors."""
         return super().dumps(obj, allow_nan=False, **options)
 
 
@@ -81,7 +81,7 @@ class _StudioApp(flask.Flask):
         return self._proxied(environ, start_response)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Skip Flask's check for coroutines, made eleven times a request: there are none."""
+        """Skip Flask's check for coroutines, done eleven times a request: there are none."""
         return func
 
 
@@ -101,14 +101,14 @@ def create_app(
         registry: The committees that are served.
         wait: Waits for a future, with a timeout in seconds; a server with an event loop passes a
             function that does not block it.
-        make: Makes the metrics; by default those that the studio serves at ``/metrics``.
-        threads: How many requests are worked on in parallel; by default one more than the cores can
-            run.
-        teaching: Whether there are pages of projects, on which people train committees; they need a
-            home folder that no other server uses.
+        make: Creates the metrics; by default those that the studio serves at ``/metrics``.
+        threads: How many requests are processed in parallel; by default one more than there are
+            cores.
+        teaching: Whether to serve the pages of projects, on which people train committees. They
+            need a home folder that no other server uses.
 
     Raises:
-        errors.SettingError: The path prefix is no path, or an origin none.
+        errors.SettingError: The path prefix is not a path, or an origin is invalid.
 
     Example:
         >>> from triptych import settings

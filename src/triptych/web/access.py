@@ -25,7 +25,7 @@ from triptych.web import health
 from triptych.web import sign_outs
 from triptych.web.sign_outs import SignOuts
 
-# Endpoints of style sheets and scripts, which hold nothing of anybody.
+# Endpoints of style sheets and scripts, which contain no data.
 STATIC = ("static", "figures.static")
 blueprint = flask.Blueprint("access", __name__)
 
@@ -34,17 +34,17 @@ SIGN_OUTS = "sign_outs"
 SHORTEST_KEY = 8
 SIGNED_IN_FOR = timedelta(days=30)
 FORM_BYTES = 4096
-# Paths of this studio: browsers read `//host` and a backslash as addresses of other sites.
+# Paths of this studio: browsers take `//host` and a backslash for addresses of other sites.
 LOCAL_PATH = re.compile(r"/(?!/)[!-\[\]-~]{0,1000}")
 NEW_KEY = "python -c 'import secrets; print(secrets.token_urlsafe())'"
 
 
 def check(settings: Settings, *, insecure: bool, say: Notify) -> None:
-    """Refuse to be open to other machines without a key, unless that is wanted; then warn.
+    """Refuse to listen for other machines without a key, unless ``insecure``; then warn.
 
     Args:
         settings: The address and the key.
-        insecure: Whether that is wanted.
+        insecure: Whether to allow it.
         say: Called with a line for people.
 
     Raises:
@@ -89,8 +89,8 @@ def register(app: flask.Flask, settings: Settings) -> None:
     """Require the API key for every request; with an empty key, none is required."""
     if not (key := settings.api_key):
         return
-    # From the key, so that people stay signed in when the studio starts anew, and no longer when
-    # the key is another one.
+    # Derived from the key, so that people stay signed in when the studio restarts, but not when the
+    # key changes.
     app.secret_key = hmac.digest(key.encode(), b"triptych: signed in", "sha256")
     app.session_interface = _Sessions()
     app.extensions[SIGN_OUTS] = SignOuts(
@@ -109,14 +109,14 @@ def register(app: flask.Flask, settings: Settings) -> None:
 
 @blueprint.route("/sign-in", methods=["GET", "POST"])
 def sign_in() -> Response:
-    """Sign a person in who sends the key."""
+    """Sign in a person who sends the key."""
     if flask.request.method == "POST":
         flask.request.max_content_length = FORM_BYTES
         if not _is_key(flask.request.form.get("key", "").strip().encode()):
             raise _unauthorized("This is not the key. The person who started the studio has it.")
         flask.session[SIGNED_IN] = secrets.token_urlsafe(16)
         flask.session.permanent = True
-    # Back to the page that the person wanted, if that is a path of this studio (no open redirect).
+    # Redirect to the requested page, if that is a path of this studio (no open redirect).
     path = flask.request.form.get("next", "")
     onward = path if LOCAL_PATH.fullmatch(path) else flask.url_for("classify.page")
     return flask.redirect(onward, 303)
@@ -124,13 +124,13 @@ def sign_in() -> Response:
 
 @blueprint.post("/sign-out")
 def sign_out() -> Response:
-    """Sign a person out, for good: a copy of the cookie signs nobody in either."""
+    """Sign a person out; copies of the cookie become invalid, too."""
     if sign_in := flask.session.pop(SIGNED_IN, None):
         ended: SignOuts = flask.current_app.extensions[SIGN_OUTS]
         context.current().change(lambda: ended.add(str(sign_in)))
     flask.session.clear()
     response = flask.redirect(flask.url_for("classify.page"), 303)
-    response.headers["Clear-Site-Data"] = '"cache"'  # photos of projects, which do not change
+    response.headers["Clear-Site-Data"] = '"cache"'  # photos of projects, which browsers cache
     return response
 
 
@@ -140,7 +140,7 @@ def _require_key() -> None:
         return
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     bearer = token if scheme.lower() == "bearer" else ""
-    # Headers come as Latin-1, whatever was sent.
+    # Headers are decoded as Latin-1, whatever was sent.
     keys = [key.strip().encode("latin-1") for key in (bearer, request.headers.get("X-API-Key", ""))]
     if health.is_probe(request) or any(map(_is_key, keys)) or _is_signed_in(request):
         return
@@ -152,7 +152,7 @@ def _require_key() -> None:
 
 
 def _is_signed_in(request: flask.Request) -> bool:
-    # An id, by which signing out ends it; pages of other sites need the key.
+    # An id, with which signing out revokes it; pages of other sites need the key.
     sign_in = flask.session.get(SIGNED_IN)
     is_id = isinstance(sign_in, str) and not cors.is_shared(request)
     return is_id and sign_in not in flask.current_app.extensions[SIGN_OUTS]
@@ -167,12 +167,12 @@ def _unauthorized(message: str) -> Unauthorized:
 
 
 def _answer(error: Unauthorized) -> flask.Response:
-    """The error as for every status, but browsers get the page to sign in."""
+    """The usual error, but browsers get the sign-in page."""
     response = web_errors.answer(error)
     request = flask.request
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
         is_here = request.endpoint == "access.sign_in"
-        # The page that the person wanted to see; none where the request was for no page.
+        # The requested page; none if the request was not for a page.
         wanted_page = (
             request.script_root + request.full_path.removesuffix("?")
             if request.method == "GET"

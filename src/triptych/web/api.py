@@ -1,4 +1,4 @@
-"""REST: the same answers as the page, as JSON."""
+"""The REST API: the same answers as on the page, as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from triptych.web.explain import explain_request
 blueprint: flask.Blueprint = flask_smorest.Blueprint("api", __name__, url_prefix="/api/v1")
 
 PHOTO = {"schema": {"type": "string", "format": "binary"}}
-# Whatever kind is named: the bytes say what an image is.
+# Any content type is accepted: the format is detected from the bytes.
 ONE_PHOTO = {"image/*": PHOTO, "application/octet-stream": PHOTO}
 CLASSIFY_BODIES = {
     "multipart/form-data": {"schema": request_schemas.Form},
@@ -79,10 +79,9 @@ NAME = {
 def classify() -> tuple[flask.Response, int]:
     """Classify one image or many.
 
-    The answers come in the order of the images. A bad image does not disturb the others: its
-    error stands in the place of its verdict. If it is the only image, its error is also the
-    error of the request. Options go into the address, the form or the JSON; the committee's
-    defaults fill in the rest.
+    The answers are in the order of the images. A bad image does not affect the others: it gets an
+    error instead of a verdict. If it is the only image, its error is also the error of the request.
+    Options go into the query string, the form or the JSON; by default they are the committee's.
     """
     _, answers = classify_request(flask.request)
     body: dict[str, Any] = {"results": [answer.to_dict() for answer in answers]}
@@ -102,10 +101,10 @@ def classify() -> tuple[flask.Response, int]:
     requestBody={"required": True, "content": EXPLAIN_BODIES},
 )
 def explain() -> flask.Response:
-    """Show which parts of an image speak for a class.
+    """Show which parts of an image are evidence for a class.
 
-    The map comes from one member, or from all that answer, each with its share. The answer names
-    the method: a class activation map where the network allows it, else occlusion, which runs the
+    The map is that of one member, or the weighted mean of all that the rule runs. The answer names
+    the method: a class activation map if the network allows it, else occlusion, which runs the
     network about 65 times.
     """
     return explain_request(flask.request)
@@ -125,7 +124,7 @@ def committees() -> flask.Response:
 @blueprint.get("/models")
 @openapi.describe(response_schemas.Models, samples={"All networks": "curl {base}/api/v1/models"})
 def models() -> flask.Response:
-    """List the networks of the zoo: what they cost, how good they are, what is here."""
+    """List the networks of the zoo: cost, accuracy, and whether their weights are here."""
     rows = zoo.BACKBONES.values()
     return flask.jsonify(
         models=[{**zoo.facts(row), "here": weights.locate(row) is not None} for row in rows]

@@ -1,7 +1,7 @@
-"""The web half of a classification, from top to bottom: the request, the queue, the inbox.
+"""The web part of a classification, from top to bottom: the request, the queue, the inbox.
 
-`triptych.web.uploads` finds the images in a request; `triptych.inference.classifier` goes on from
-here. API, pages and protocols share this path.
+`triptych.web.uploads` finds the images in a request; `triptych.inference.classifier` classifies
+them. API, pages and protocols share this path.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from triptych.web import request_schemas
 from triptych.web import uploads
 from triptych.web.context import Studio
 
-# What the inbox keeps of a verdict.
+# Fields of a verdict that the inbox keeps.
 INBOX_FIELDS = ("label", "prob", "status", "status_reason", "novelty", "top")
 
 Answer = Verdict | Failure
@@ -54,10 +54,10 @@ def classify_request(
 
     Args:
         request: Its body is multipart/form-data, the bytes of one image, or JSON.
-        similar: How many similar training photos to name, whatever the request says.
+        similar: How many similar training photos to return; overrides the request's option.
 
     Returns:
-        What the request asked for, and an answer for each of its images, in order.
+        The parsed request, and an answer for each of its images, in order.
 
     Raises:
         HTTPException: As `read`.
@@ -84,7 +84,7 @@ def read(request: flask.Request, settings: Settings) -> Upload:
     Raises:
         BadRequest: There is no image in it; the description says why.
         RequestEntityTooLarge: Too many images or bytes.
-        Forbidden: Images are to be kept, and the inbox is closed.
+        Forbidden: The images should be kept, and the inbox is off.
         errors.SettingError: An option that does not exist, or an impossible value.
     """
     images, in_json = uploads.images(request)
@@ -106,7 +106,7 @@ def answer_images(
     images: Sequence[tuple[str, Any]],
     options: ClassifyOptions,
 ) -> list[Answer]:
-    """Classify images by a committee when their turn in the queue comes.
+    """Classify images by a committee, in the queue.
 
     Args:
         studio: Its committees, its queue and its deadline.
@@ -134,7 +134,7 @@ def answer_images(
         answers: list[Answer] = []
         for each in classifier.classify_many(images, options):
             answers.append(each)
-            if not deadline.left_s:  # nobody waits for the rest
+            if not deadline.left_s:  # the client does not wait for the rest
                 break
         return answers
 
@@ -144,13 +144,14 @@ def answer_images(
 
 
 def keep_doubtful(studio: Studio, upload: Upload, answers: Sequence[Answer]) -> None:
-    """Keep the images that the committee is in doubt of in the inbox, for a person to review.
+    """Keep images about which the committee is unsure in the inbox, for a person to review.
 
-    Two people have to agree: the owner of the studio, who opens the inbox (off by default), and
-    the sender, with each request. An image that cannot be kept is logged and changes no answer.
+    Two people have to agree: the owner of the studio, who turns the inbox on (it is off by
+    default), and the sender, with each request. If an image cannot be kept, that is logged and the
+    answer is the same.
 
     Args:
-        studio: Whose inbox it is.
+        studio: The studio with the inbox.
         upload: The request.
         answers: One for each of its images.
     """

@@ -1,4 +1,4 @@
-"""The studio's page: a form, and beneath it the photos with their verdicts."""
+"""The studio's first page: a form, and below it the photos with their verdicts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FITS = {
     "crop": "keep the proportions, take the centre",
     "square": "squeeze the whole photo into the square",
 }
-# Similar training photos beside a verdict, and how long browsers may cache them.
+# How many similar training photos a verdict shows, and how long browsers may cache them.
 SIMILAR = 6
 KEPT_S = 3600
 COVERAGES = (0.8, 0.9, 0.95, 0.99)
@@ -53,11 +53,11 @@ def page() -> str:
 
 @blueprint.get("/similar/<digest>.jpg")
 def similar(digest: str) -> flask.Response:
-    """A small copy of a training photo; an empty answer where the studio does not have it."""
+    """A thumbnail of a training photo; an empty response if the studio does not have it."""
     here = context.current()
     data = here.do(lambda: _thumbnail(here, digest))
     if data is None:
-        # No error: a bundle may come from elsewhere, and the page asks for each of its photos.
+        # No error: a bundle may come from elsewhere, and the page requests each of its photos.
         return flask.Response(status=204)
     answer = flask.Response(data, mimetype="image/jpeg")
     answer.cache_control.private = True
@@ -89,17 +89,17 @@ def _form_values() -> dict[str, str]:
 
 
 def _coverages(default: float, requested: float) -> dict[str, float]:
-    """The coverages on offer, by what the form sends for them: nothing for the studio's default."""
+    """The coverages on offer, by their values in the form; empty for the studio's default."""
     shares = sorted({*COVERAGES, default, requested})
     return {"" if share == default else str(share): share for share in shares}
 
 
 def cards(*, similar: int = 0) -> list[dict[str, Any]]:
-    """The photos of the request with their verdicts, as the templates show them.
+    """The photos of the request with their verdicts, for the templates.
 
     Args:
-        similar: How many training photos each verdict names. They may be private, so a page that is
-            passed on shows none.
+        similar: How many training photos each verdict shows. They may be private, so shared pages
+            show none.
     """
     here = context.current()
     upload, answers = classify.classify_request(flask.request, similar=similar)
@@ -113,7 +113,7 @@ def cards(*, similar: int = 0) -> list[dict[str, Any]]:
 
 
 def _photo(data: Any, limits: images.Limits) -> str | None:
-    """A small copy of a photo for the page itself, since nothing is kept to link to."""
+    """A thumbnail of a photo, embedded in the page, since photos are not stored."""
     try:
         small = preview.jpeg(data, limits=limits)
     except errors.ImageError:

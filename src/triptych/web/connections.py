@@ -1,9 +1,9 @@
-"""The connections of a server: how long each may wait for its client, and who gives way.
+"""The connections of a server: time limits for clients, and which one is closed for others.
 
-A connection costs its client nothing, so a few clients could hold them all. Therefore each phase
-has a deadline as a whole (a byte now and then prolongs nothing); a client has a share; and when
-connections run short, that one is closed which waits longest, of the client that has most of them.
-One that is being answered is never closed.
+A connection costs its client nothing, so a few clients could occupy all of them. Therefore each
+phase as a whole has a deadline, which single bytes do not extend; each client may have a limited
+share; and when connections run short, the longest waiting connection of the client with the most
+connections is closed. One whose request is being answered is never closed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 CONNECTIONS = 512
-# Kept free of all but probes, and for those who come while others are being closed.
+# Reserved for probes, and for new connections while others are being closed.
 RESERVED = 32
 IDLE_S = 60.0  # until a connection that is kept alive brings its next request
 HEAD_S = 20.0  # from the first byte of a request to the end of its headers
@@ -42,8 +42,8 @@ class Connection(io.RawIOBase):
     """The receiving side of a connection, and how long it has waited for its client.
 
     Args:
-        sock: Its socket, which lets others run while it waits.
-        client: Who is at its other end; ``None`` if that is not known, as behind a proxy.
+        sock: Its socket, which yields to other greenlets while it waits.
+        client: The client; ``None`` if unknown, as behind a proxy.
         others: All connections of the server.
     """
 
@@ -59,11 +59,11 @@ class Connection(io.RawIOBase):
         self.expect(IDLE_S)
 
     def expect(self, allowed_s: float, *, rate: float = math.inf) -> None:
-        """Begin a phase, which ends in time.
+        """Begin a phase with a deadline.
 
         Args:
             allowed_s: How long it may take, in seconds.
-            rate: Bytes that prolong it by a second.
+            rate: Bytes that extend it by a second.
         """
         self.began_s = time.monotonic()
         self._allowed_s, self._rate, self._bytes = allowed_s, rate, 0
@@ -71,7 +71,7 @@ class Connection(io.RawIOBase):
 
     @property
     def deadline_s(self) -> float:
-        """When the phase has to be over, by `time.monotonic`."""
+        """When the phase must end, by `time.monotonic`."""
         return self.began_s + self._allowed_s + self._bytes / self._rate
 
     def readable(self) -> bool:
@@ -82,9 +82,9 @@ class Connection(io.RawIOBase):
         """Receive some bytes; 0 at the end.
 
         Raises:
-            RequestTimeout: They did not come in time.
-            errors.Overloaded: The connection had to give way, or too much is being received.
-            OSError: The same, where nobody wants the rest of a request that is answered.
+            RequestTimeout: They did not arrive in time.
+            errors.Overloaded: The connection was closed for others, or too much is being received.
+            OSError: The same, for the rest of a request that was answered already.
         """
         self._receiving = True
         try:
@@ -102,16 +102,16 @@ class Connection(io.RawIOBase):
         if not self._discarding:
             self.received += count
         if before // MB != self._bytes // MB:
-            gevent.sleep(0)  # else a fast client would be served alone
+            gevent.sleep(0)  # else a fast client would block the others
             self._others.check_receiving(self)
         return count
 
     @contextlib.contextmanager
     def progress(self, sent: int = 0) -> Iterator[None]:
-        """While this block runs, it waits for its client.
+        """In this block, the connection waits for its client.
 
         Args:
-            sent: Bytes that the client takes in it.
+            sent: Bytes that the client receives in it.
         """
         self.waiting = True
         try:
@@ -121,15 +121,15 @@ class Connection(io.RawIOBase):
         self._bytes += sent
 
     def discard(self) -> None:
-        """From now on, what is still received of a request is not kept: it is answered."""
+        """Discard the rest of a request from now on, as it was answered."""
         self.received = 0
         self.expect(HEAD_S)
         self._discarding = True
 
     def end(self, refusal: Exception) -> None:
-        """Stop waiting for the client; what is read next raises this."""
+        """Stop waiting for the client; the next read raises this error."""
         self._refusal = refusal
-        # What waits for bytes finds the end of them and can still answer; a sender fails.
+        # A reader gets the end of the data and can still answer; a sender fails.
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RD if self._receiving else socket.SHUT_RDWR)
 
@@ -138,9 +138,9 @@ class Connections:
     """All connections of a server.
 
     Args:
-        share: Most of one client.
-        max_request_bytes: Largest request; twice as much is received at once, half of it from
-            one client.
+        share: Limit of connections of a client.
+        max_request_bytes: Limit of a request's size; twice as much is received at once, half of it
+            from one client.
     """
 
     def __init__(self, *, share: int, max_request_bytes: int) -> None:
@@ -151,7 +151,7 @@ class Connections:
         self.answering = 0
 
     def add(self, connection: Connection) -> bool:
-        """Take a connection in; another may have to give way.
+        """Add a connection; another may be closed for it.
 
         Returns:
             Whether there is room for it.
@@ -164,11 +164,11 @@ class Connections:
         return self.has_share(connection)
 
     def remove(self, connection: Connection) -> None:
-        """Forget a connection that is closed."""
+        """Remove a closed connection."""
         self._all.discard(connection)
 
     def has_share(self, connection: Connection) -> bool:
-        """Whether a client may have this connection; its oldest one gives way if it can."""
+        """Whether a client may have this connection; another of its own may be closed."""
         client = connection.client
         if client is None or sum(each.client == client for each in self._all) <= self._share:
             return True
@@ -185,19 +185,19 @@ class Connections:
 
     @property
     def has_room(self) -> bool:
-        """Whether a request may be answered that is no probe."""
+        """Whether requests other than probes may be answered."""
         return self.answering <= CONNECTIONS - RESERVED
 
     def check_receiving(self, connection: Connection) -> None:
-        """See that not too much is being received.
+        """Check that not too much is being received.
 
         Raises:
-            errors.Overloaded: It is; this connection has to go.
+            errors.Overloaded: It is; this connection is to be closed.
         """
         received = sum(each.received for each in self._all)
         by_one = sum(e.received for e in self._all if e.client == connection.client)
         if by_one > self._max_bytes_by_one or received > 2 * self._max_bytes_by_one:
-            connection.received = 0  # it holds nothing any more
+            connection.received = 0  # it has no data any more
             raise errors.Overloaded(
                 f"{formatting.size(received)} are being received at once already. Send fewer large "
                 "requests beside each other.",
@@ -205,7 +205,7 @@ class Connections:
             )
 
     def sweep(self) -> None:
-        """End what waits for its client beyond its deadline, for ever."""
+        """Close connections that wait for their client beyond the deadline, in an endless loop."""
         while True:
             gevent.sleep(SWEEP_S)
             now = time.monotonic()

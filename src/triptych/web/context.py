@@ -28,9 +28,9 @@ from triptych.utils.queueing import Wait
 from triptych.web.registry import Registry
 
 KEY = "triptych"
-# Changes that are made, or wait for the lock of the database, beside each other, and in all.
+# Limits of changes that run, or wait for the lock of the database, and of all that are waiting.
 CHANGES, MOST_CHANGES = 4, 64
-DOWNLOADS = 8  # under way at once: each holds a file of its size
+DOWNLOADS = 8  # at once, as each has a temporary file of its size
 ID_HEADER = "X-Request-ID"
 SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -45,13 +45,13 @@ class Studio:
         settings: The limits.
         registry: The committees.
         queue: Bounded queue of the work on images.
-        loading: Queue for loading committees, which takes seconds, so that those that are loaded
-            go on answering.
-        wait: Waits for a future, with a timeout in seconds; a server passes one that leaves its
-            event loop free.
+        loading: Queue for loading committees, which takes seconds; loaded ones go on answering
+            meanwhile.
+        wait: Waits for a future, with a timeout in seconds; a server passes one that does not block
+            its event loop.
         teaching: Whether people train committees here; else there are no projects.
-        changes: Queue of what writes, which may have to wait for another process that does.
-        downloads: Taken by each download of a bundle until its client has it.
+        changes: Queue of writes, which may have to wait for another writing process.
+        downloads: Semaphore for downloads of bundles.
     """
 
     settings: Settings
@@ -71,13 +71,13 @@ class Studio:
         """Projects of classes and photos; opened when first used.
 
         Raises:
-            errors.StateError: They cannot be read, or nothing can be written.
+            errors.StateError: They cannot be read or written.
         """
         return Projects(self.settings.home, limits=self.settings.image_limits)
 
     @property
     def jobs(self) -> Jobs:
-        """The training jobs; a server opens them first, and no other process can. May wait.
+        """The training jobs; only one server process can open them. May wait.
 
         Raises:
             errors.StateError: As `projects`.
@@ -88,7 +88,7 @@ class Studio:
 
     @property
     def has_jobs(self) -> bool:
-        """Whether they were opened."""
+        """Whether the jobs were opened."""
         return "_jobs" in vars(self)
 
     @cached_property
@@ -97,7 +97,7 @@ class Studio:
         return Jobs(self.projects, self.settings.home, build)
 
     def do(self, work: Callable[[], T]) -> T:
-        """Run something that takes a while when its turn in the queue comes.
+        """Run a slow function in the queue.
 
         Raises:
             errors.Overloaded: Too much is waiting.
@@ -106,7 +106,7 @@ class Studio:
         return self.deadline().result(self.queue.submit(work))
 
     def change(self, work: Callable[[], T]) -> T:
-        """Run something that writes, beside the loop and beside the images.
+        """Run a function that writes, in a separate queue.
 
         Raises:
             errors.Overloaded: Too much is waiting, or another process has been writing for too
@@ -116,11 +116,11 @@ class Studio:
         return self.deadline().result(self.changes.submit(work))
 
     def deadline(self) -> Deadline:
-        """The deadline of a request that begins now."""
+        """The deadline of a request that starts now."""
         return Deadline(self.settings.deadline_s, wait=self.wait)
 
     def classifier(self, committee: str | None, deadline: Deadline) -> Classifier:
-        """The classifier of a committee, which is loaded first if it is not.
+        """The classifier of a committee, loaded first if necessary.
 
         Args:
             committee: Its name; ``None`` means the default.
@@ -145,10 +145,10 @@ class Studio:
         self.classifier(committee, self.deadline())
 
     def arrange(self, work: Callable[[], T]) -> T:
-        """Run something that loads committees, beside those that answer.
+        """Run a function that loads committees, in a separate queue.
 
         Raises:
-            errors.DeadlinePassed: It took too long; it goes on all the same.
+            errors.DeadlinePassed: It took too long; it continues in the background.
         """
         return self.deadline().result(self.loading.submit(work))
 
@@ -163,14 +163,14 @@ class RequestContext:
     """What the log and the metrics record of a request while it is answered.
 
     Args:
-        id: The client's id of the request, else a new one.
-        begun_s: When it began, by `time.perf_counter`.
+        id: The client's id for the request, or a new one.
+        begun_s: When it started, by `time.perf_counter`.
         committee: The committee that answers; empty if none does.
         images: How many images it has.
         answers: The answers to them; none if it failed.
         error: The code of the error; empty without one.
-        is_watching: Whether a probe or a metrics scraper sent it, which is neither counted nor
-            shown in the log.
+        is_watching: Whether it is from a probe or a metrics scraper; those are neither counted nor
+            logged.
     """
 
     id: str
@@ -183,15 +183,15 @@ class RequestContext:
 
     @property
     def spent_s(self) -> float:
-        """Seconds since it began."""
+        """Seconds since it started."""
         return time.perf_counter() - self.begun_s
 
 
 def of_request() -> RequestContext:
-    """The context of the current request; the first call makes it."""
+    """The context of the current request, created at the first call."""
     request_context = flask.g.get("request_context")
     if request_context is None:
-        # What a client sends ends up in the log, so it must not be able to write lines of its own.
+        # A client's id is written to the log, so it must not contain line breaks.
         sent = flask.request.headers.get(ID_HEADER, "")
         request_context = RequestContext(sent if SANE_ID.fullmatch(sent) else uuid.uuid4().hex)
         flask.g.request_context = request_context

@@ -1,4 +1,4 @@
-"""Pages of other sites that may use the API (CORS): those named, with the key, without cookies."""
+"""CORS: pages of named other sites may use the API, with the key and without cookies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from triptych import errors
 from triptych.settings import Settings
 from triptych.web import context
 
-# Below these are the API and the protocols; nothing else is shared.
+# Paths of the API and the protocols; nothing else is shared.
 PATHS = ("/api/v1/", "/v1/", "/v2/")
 ORIGIN = re.compile(r"https?://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 METHODS = "GET, POST"
@@ -34,7 +34,7 @@ def origins(text: str) -> frozenset[str]:
     """The origins in a setting.
 
     Raises:
-        errors.SettingError: One is no origin; `*`, which means every site, is refused, too.
+        errors.SettingError: One is not an origin; `*`, which means any site, is refused, too.
 
     Example:
         >>> sorted(origins("https://app.example, http://localhost:3000/"))
@@ -59,16 +59,16 @@ def register(app: flask.Flask, settings: Settings) -> None:
 
 
 def is_foreign(request: flask.Request) -> bool:
-    """Whether a page of another site made a browser send a request."""
+    """Whether a request was sent by a browser for a page of another site."""
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     if site is not None:
         return site not in ("same-origin", "none")
-    # Browsers leave it out over plain HTTP from another machine.
+    # Browsers omit it over plain HTTP from another machine.
     return origin is not None and urlsplit(origin).netloc != request.host
 
 
 def is_shared(request: flask.Request) -> bool:
-    """Whether a request comes from a page of a named origin, and goes to the API."""
+    """Whether a request for the API comes from a page of a named origin."""
     named: frozenset[str] = flask.current_app.extensions["cors"]
     is_named = request.headers.get("Origin", "").lower() in named
     return is_named and is_foreign(request) and request.path.startswith(PATHS)
@@ -92,7 +92,7 @@ def _add_headers(response: flask.Response) -> flask.Response:
     if request.path.startswith(PATHS):
         response.vary.add("Origin")
         if is_shared(request):
-            # No Access-Control-Allow-Credentials: being signed in here is lent to nobody.
+            # No Access-Control-Allow-Credentials: other sites must not use a person's cookie.
             response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
             response.headers["Access-Control-Expose-Headers"] = READ
     return response

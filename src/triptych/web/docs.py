@@ -1,4 +1,4 @@
-"""The API for people: one page, made from the OpenAPI document."""
+"""The API documentation: one page, generated from the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Operation:
     Args:
         method: ``"GET"`` or ``"POST"``.
         path: The address without the host.
-        about: What the document says of it.
+        about: Its entry in the document.
     """
 
     method: str
@@ -32,7 +32,7 @@ class Operation:
 
     @property
     def anchor(self) -> str:
-        """The fragment by which links name it."""
+        """Its fragment for links."""
         return f"{self.method}-{self.path}".replace("/", "-").strip("-").lower()
 
 
@@ -43,7 +43,7 @@ def docs() -> str:
     has_key = bool(context.current().settings.api_key)
 
     def pasteable(command: str) -> str:
-        """A sample for this studio: at its own address, and with the key if there is one."""
+        """A sample command for this studio, with its address, and with the key if there is one."""
         command = command.replace(openapi.SAMPLE_BASE, flask.request.root_url.rstrip("/"))
         return command.replace("curl ", f"curl {KEY} ") if has_key else command
 

@@ -1,4 +1,4 @@
-"""The one error handler: JSON for programs, a plain page for people, a traceback for nobody."""
+"""The error handler: JSON for programs, a page for people, and no tracebacks."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from triptych.utils import files
 from triptych.utils import formatting
 from triptych.web import context
 
-# The form of errors for programs, by the beginning of the path; elsewhere that of the API.
+# The format of errors for programs, by path prefix; elsewhere that of the API.
 FORMS: dict[str, Callable[[dict[str, str]], Any]] = {
     "/api/": lambda error: error,
     "/metrics": lambda error: error,
     "/v1/": lambda error: error["message"],
     "/v2": lambda error: error["message"],
 }
-# The blueprints whose answers are pages, so that their errors are, too.
+# Blueprints with pages, whose errors are pages, too.
 PAGES = ("classify", "docs", "access", "studio_publish")
 LONGEST_MESSAGE = 1000
 
 
 def register(app: flask.Flask) -> None:
     """Handle every error of an application here."""
-    for kind in (Exception, HTTPException):  # the second in place of flask-smorest's own
+    for kind in (Exception, HTTPException):  # the second replaces flask-smorest's
         app.register_error_handler(kind, answer)
 
 
@@ -50,7 +50,7 @@ def _statuses(kind: type[errors.TriptychError]) -> dict[str, int]:
 def answer(error: Exception) -> flask.Response:
     """The response to an error."""
     status, body = _describe(error)
-    # A message may quote what the client sent: it is cut, and made writable as UTF-8.
+    # A message may quote the request: it is cut, and made valid UTF-8.
     message = body["message"].encode(errors="backslashreplace").decode()
     cut = len(message) > LONGEST_MESSAGE
     body["message"] = f"{message[:LONGEST_MESSAGE]} ..." if cut else message
@@ -60,7 +60,7 @@ def answer(error: Exception) -> flask.Response:
     if isinstance(error, errors.Overloaded):
         response.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, HTTPException):
-        for name, value in error.get_headers():  # such as Allow, which a 405 must carry
+        for name, value in error.get_headers():  # such as Allow, which a 405 must have
             if name.lower() != "content-type":
                 response.headers[name] = value
     return response
@@ -72,7 +72,7 @@ def _describe(error: Exception) -> tuple[int, dict[str, str]]:
         body = error.to_dict()
         home = str(context.current().settings.home)
         if home in body["message"]:
-            # Where things lie is nothing for clients; the log says it.
+            # Paths are not for clients; they are in the log.
             flask.current_app.logger.error("%s", error.message)
             body["message"] = body["message"].replace(home, "HOME")
         return error.status, body
@@ -101,7 +101,7 @@ def _render(status: int, body: dict[str, str]) -> flask.Response | str:
     for prefix, form in FORMS.items():
         if request.path.startswith(prefix):
             return flask.jsonify(error=form(body))
-    # Browsers ask for HTML by name, programs for anything.
+    # Browsers accept HTML explicitly, programs accept anything.
     if request.blueprint in PAGES or "text/html" in request.accept_mimetypes.values():
         return flask.render_template("error.html", status=status, error=body)
     return flask.jsonify(error=body)

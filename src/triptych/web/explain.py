@@ -1,6 +1,6 @@
-"""The web half of an explanation, from top to bottom: the request, the queue, the answer.
+"""The web part of an explanation, from top to bottom: the request, the queue, the answer.
 
-`triptych.inference.classifier.Classifier.explain` goes on from here.
+`triptych.inference.classifier.Classifier.explain` computes it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from triptych.web import uploads
 
 
 def explain_request(request: flask.Request) -> flask.Response:
-    """Find which parts of the image of a request speak for a class.
+    """Find which parts of a request's image are evidence for a class.
 
     Args:
         request: Its body is multipart/form-data, the bytes of one image, or JSON.

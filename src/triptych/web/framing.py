@@ -1,7 +1,7 @@
-"""The head of a request, read strictly: what two readers could read in two ways is refused.
+"""The head of a request, parsed strictly: ambiguous ones are refused (request smuggling).
 
-A proxy and a server that disagree about where a request ends let a second one pass behind the
-first. So a line ends with CR LF and nothing else does, a length is digits, and there is one of it.
+If a proxy and a server disagree about the end of a request, a second one can be smuggled in behind
+it. So lines must end with CR LF, and there must be only one length, of digits.
 
 Source: RFC 9112, HTTP/1.1 (2022), sections 2.2, 3, 5 and 6.
 """
@@ -50,9 +50,9 @@ class Head(NamedTuple):
         method: Such as ``POST``.
         target: Its path and query.
         version: ``HTTP/1.1`` or ``HTTP/1.0``.
-        headers: As they came, in order.
+        headers: In the order received.
         length: Bytes of the body; ``None`` if none is declared.
-        chunked: Whether the body comes in chunks.
+        chunked: Whether the body is chunked.
     """
 
     method: str
@@ -68,10 +68,10 @@ def read(request_line: str, readline: Callable[[int], bytes]) -> Head:
 
     Args:
         request_line: Its first line, with its end.
-        readline: Reads the next line, of so many bytes at most.
+        readline: Reads the next line, with a limit of bytes.
 
     Raises:
-        ValueError: It is malformed, or can be read in two ways; the message says where.
+        ValueError: It is malformed or ambiguous; the message says where.
 
     Example:
         >>> import io
@@ -97,7 +97,7 @@ def read(request_line: str, readline: Callable[[int], bytes]) -> Head:
 
 
 def _check_host(target: str, version: str, headers: Headers) -> str:
-    """Check who is meant; gives the target without it."""
+    """Check the host; returns the target without it."""
     hosts = headers.get_all("host") or []
     if (
         len(hosts) > 1
@@ -105,7 +105,7 @@ def _check_host(target: str, version: str, headers: Headers) -> str:
         or not all(map(_HOST.fullmatch, hosts))
     ):
         raise ValueError(f"the header Host came {len(hosts)} times, or is no host")
-    if origin := _ORIGIN.match(target):  # the form for proxies names the host itself
+    if origin := _ORIGIN.match(target):  # absolute-form, for proxies, contains the host
         del headers["host"]
         headers.set_raw("Host", origin[1])
         target = target[origin.end() :]
@@ -116,7 +116,7 @@ def _check_host(target: str, version: str, headers: Headers) -> str:
 
 
 def _check_body(version: str, headers: Headers) -> tuple[int | None, bool]:
-    """The length of the body, and whether it comes in chunks instead."""
+    """The length of the body, and whether it is chunked instead."""
     lengths = headers.get_all("content-length") or []
     codings = headers.get_all("transfer-encoding") or []
     if len(lengths) + len(codings) > 1:

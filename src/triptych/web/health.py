@@ -11,7 +11,7 @@ blueprint = flask.Blueprint("probes", __name__)
 # The probes of the Open Inference Protocol.
 PROTOCOL_PREFIX = "/v2/health/"
 PATHS = ("/livez", "/readyz", "/healthz", "/v2/health/live", "/v2/health/ready")
-METRICS = "metrics"  # an endpoint that is polled as often as probes are
+METRICS = "metrics"  # polled as often as probes
 PLAIN = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
 
 
@@ -24,13 +24,13 @@ def live() -> tuple[str, dict[str, str]]:
 
 @blueprint.get("/readyz")
 def ready() -> tuple[str, int, dict[str, str]]:
-    """Says ``ready`` when a request would be answered at once; else 503, and why not."""
+    """Says ``ready`` if a request would be answered at once; else 503 with the reason."""
     reason = unready()
     return reason or "ready", 503 if reason else 200, PLAIN
 
 
 def unready() -> str:
-    """Why requests would not be answered at once; empty if they would."""
+    """The reason why requests would not be answered at once; empty if they would."""
     here = context.current()
     if here.queue.closed:
         return "The studio is stopping."
@@ -45,5 +45,5 @@ def is_probe(request: flask.Request) -> bool:
 
 
 def is_watching(request: flask.Request) -> bool:
-    """Whether a request comes from a monitor, whose many requests are not logged."""
+    """Whether a request comes from monitoring; those are not logged."""
     return is_probe(request) or request.endpoint == METRICS

@@ -8,13 +8,13 @@ import flask
 
 from triptych import errors
 
-# Pages and answers about what lies in the home; networks that are loaded answer without it.
+# Paths that need the home folder; loaded networks answer without it.
 BLUEPRINTS = ("studio", "studio_decisions", "studio_inbox", "studio_publish", "studio_review")
 ENDPOINTS = ("api.bundles", "api.one_bundle")
 
 
 class HomeFolder:
-    """What was in the home folder once must stay there: an empty one in its place is no new studio.
+    """Detects that the content of the home folder is gone, so that it is not created anew.
 
     Args:
         path: The folder; need not exist.
@@ -36,7 +36,7 @@ class HomeFolder:
         self.check()
 
     def check(self) -> None:
-        """See that everything is there.
+        """Check that everything is there.
 
         Raises:
             errors.DiskError: Something that was there is gone.
@@ -54,7 +54,7 @@ class HomeFolder:
 
 
 def register(app: flask.Flask, path: Path) -> None:
-    """Check the home folder before each request that is about what lies in it."""
+    """Check the home folder before each request that needs it."""
     home = HomeFolder(path)
 
     @app.before_request

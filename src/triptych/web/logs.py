@@ -1,6 +1,6 @@
 """One line for each request, for people on a terminal and as JSON for programs.
 
-Neither names nor contents of photos are ever written, nor what follows the path of an address.
+Names and contents of photos and query strings are never logged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from triptych.web import health
 logger = logging.getLogger("triptych")
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False
-).encode  # json.dumps would make one for each line
+).encode  # json.dumps would create one for each line
 
 
 def configure(form: str) -> Notify | None:
@@ -34,7 +34,7 @@ def configure(form: str) -> Notify | None:
             ``"off"``: only errors.
 
     Returns:
-        What writes a line for people as JSON, too, where the log is JSON; else ``None``.
+        If the log is JSON, a function that logs lines for people as JSON, too; else ``None``.
     """
     handler = logging.StreamHandler()
     text = form == "text" or (form != "json" and sys.stderr.isatty())

@@ -1,4 +1,4 @@
-"""Making metrics by Prometheus's client, exposed at ``/metrics``; a cluster brings other means."""
+"""Metrics by Prometheus's client, exposed at ``/metrics``; a cluster passes other instruments."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PREFIX = "triptych_"
 
 
 class Metric(Protocol):
-    """An instrument: takes a number, with a value for each label of the metric."""
+    """An instrument: takes a number and a value for each label of the metric."""
 
     def __call__(self, value: float, *labels: str) -> None:
         """Add the number (counters, gauges), or observe it (histograms)."""
 
 
 class Instruments(Protocol):
-    """Makes instruments; names are given without `PREFIX`."""
+    """Creates instruments; names are given without `PREFIX`."""
 
     def counter(self, name: str, help: str, *labels: str) -> Metric:
         """A counter, which only grows; exposed with ``_total`` after its name."""
@@ -39,7 +39,7 @@ class Instruments(Protocol):
         """A histogram: counts of numbers in buckets, given by their upper bounds."""
 
     def watch(self, name: str, help: str, read: Callable[[], Levels], *labels: str) -> None:
-        """A gauge that is read when it is scraped, by the values of its labels."""
+        """A gauge whose levels, by label values, are read when it is scraped."""
 
 
 Levels = Mapping[tuple[str, ...], float]
@@ -49,7 +49,7 @@ def exposed(app: flask.Flask) -> Instruments:
     """Instruments whose metrics an application exposes at ``/metrics``, with those of its process.
 
     Args:
-        app: Several can live in one process, and count apart.
+        app: Several in a process have separate metrics.
     """
     registry = prometheus.CollectorRegistry()
     prometheus.ProcessCollector(registry=registry)

@@ -1,7 +1,7 @@
 """The metrics of a studio, for Prometheus.
 
-Names and units are those of its guide (prometheus.io/docs/practices/naming); a label only ever
-has values that the studio itself knows, never what a client sent.
+Names and units are those of its guide (prometheus.io/docs/practices/naming); labels only have
+values known to the studio, never text from a client.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class RequestMetrics:
     """The metrics of one studio's requests.
 
     Args:
-        committees: Those whose readiness is exposed.
-        make: Makes the metrics, and exposes them.
+        committees: Committees whose readiness is exposed.
+        make: Creates and exposes the metrics.
     """
 
     def __init__(self, committees: Registry, make: Instruments) -> None:
@@ -60,7 +60,7 @@ class RequestMetrics:
         )
 
     def waited(self, spent_s: float) -> None:
-        """Record that a piece of work waited so many seconds in the queue."""
+        """Record how long work waited in the queue, in seconds."""
         self._queued(spent_s)
 
     def register(self, app: flask.Flask) -> None:

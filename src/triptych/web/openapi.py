@@ -1,4 +1,4 @@
-"""The API's document: made from the handlers and `schemas`, and served at ``/openapi.json``."""
+"""The OpenAPI document, generated from handlers and schemas, and served at ``/openapi.json``."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from triptych.web import response_schemas
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
-# Where samples find the studio; readers put their own address there.
+# The studio's address in samples; readers insert their own.
 SAMPLE_BASE = "http://127.0.0.1:5000"
 PATH, KEY = "openapi.json", "openapi"
 ABOUT = (
     "Show one photo or many to a committee of networks and get one verdict for each. "
     "A probability is a number from 0 to 1."
 )
-# The key can be sent either way.
+# The key can be sent in either header.
 SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "The studio's API key."},
     "key": {
@@ -90,15 +90,14 @@ def document() -> dict[str, Any]:
 
 
 def _build(blueprint: flask.Blueprint, prefix: str, *, keyless: bool) -> dict[str, Any]:
-    """The document, built when it is first requested, as most servers are never asked for it.
+    """The document, built at the first request, as most servers never need it.
 
-    An application that answers requests takes no more blueprints, so flask-smorest reads them from
-    one that is made for it.
+    A running application takes no more blueprints, so flask-smorest gets a separate one.
     """
     described = flask.Flask(__name__)
     api = flask_smorest.Api()
     api.ERROR_SCHEMA = response_schemas.Error
-    api.DEFAULT_ERROR_RESPONSE_NAME = None  # every status is named
+    api.DEFAULT_ERROR_RESPONSE_NAME = None  # all statuses are listed
     api.init_app(
         described,
         spec_kwargs={
@@ -126,14 +125,14 @@ def describe(
     samples: Mapping[str, str],
     **more: Any,
 ) -> Callable[[Handler], Handler]:
-    """Add to the document what a handler's docstring does not say.
+    """Describe an operation in the document, beyond its handler's docstring.
 
     Args:
         answer: The schema of its response.
-        refuses: Statuses it may refuse with, beside those that all may.
+        refuses: Error statuses, beside those of all operations.
         of_images: Whether the status may be that of an only image.
-        other_forms: What it may answer with instead of JSON, by media type.
-        samples: Commands that can be pasted, by what they show; ``{base}`` is the studio's address.
+        other_forms: Other forms of its response than JSON, by media type.
+        samples: Sample commands by title; ``{base}`` is the studio's address.
         **more: Other fields of the document's operation.
     """
     responses = {"200": _response("The answer.", answer)}

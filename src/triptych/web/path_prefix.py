@@ -1,4 +1,4 @@
-"""The path under which a reverse proxy shows the studio."""
+"""The path under which a reverse proxy serves the studio."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def parse(text: str) -> str:
     """The prefix in a setting, without a slash at its end; empty for none.
 
     Raises:
-        errors.SettingError: It is no path, or has characters that addresses write in other ways.
+        errors.SettingError: It is not a path, or has characters that are escaped in URLs.
 
     Example:
         >>> parse("/photos/triptych/")
@@ -37,7 +37,7 @@ def parse(text: str) -> str:
 
 
 def strip(path: str, prefix: str) -> str:
-    """A path as the studio knows it, whether or not the proxy has removed the prefix.
+    """A path without the prefix, whether or not the proxy has removed it.
 
     Example:
         >>> strip("/triptych/docs", "/triptych"), strip("/docs", "/triptych")
@@ -52,11 +52,11 @@ def strip(path: str, prefix: str) -> str:
 def mount(app: WSGIApplication, prefix: str) -> Callable[[WSGIEnvironment, StartResponse], Any]:
     """A WSGI application whose addresses all begin with a prefix.
 
-    Werkzeug's `DispatcherMiddleware` does so only where the proxy leaves the prefix in.
+    Werkzeug's `DispatcherMiddleware` only works if the proxy does not remove the prefix.
 
     Args:
-        app: What answers.
-        prefix: As `parse` gives it.
+        app: The application.
+        prefix: As returned by `parse`.
     """
 
     def mounted(environ: WSGIEnvironment, start_response: StartResponse) -> Any:

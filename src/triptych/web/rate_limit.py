@@ -17,9 +17,9 @@ from triptych.web import access
 from triptych.web import context
 
 PERIOD_S = 60.0
-# A page has a hundred of them, and each is cheap.
+# A page has a hundred of these, and each is cheap.
 FREE = (*access.STATIC, "studio.thumb")
-# Most clients that are tracked; the least recently seen are dropped.
+# Limit of tracked clients; the least recent are dropped.
 CLIENTS = 10_000
 
 
@@ -29,8 +29,8 @@ class Quota:
     only the time is kept at which its requests so far would be due, if they came evenly.
 
     Args:
-        per_minute: Most requests, at least 1.
-        clients: Most clients that are tracked.
+        per_minute: Limit of requests, at least 1.
+        clients: Limit of tracked clients.
         clock: Tells the time in seconds.
 
     Source: the generic cell rate algorithm of ATM networks (ITU-T I.371).
@@ -89,7 +89,7 @@ def register(app: flask.Flask, settings: Settings) -> None:
 
 
 def client(address: str) -> str:
-    """The client of an address: with IPv6, one client has a whole network of them (/64).
+    """The client of an address; with IPv6, a client is a /64 network.
 
     Example:
         >>> client("198.51.100.7"), client("2001:db8::1:2:3:4")

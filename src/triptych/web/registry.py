@@ -31,8 +31,8 @@ class Offer:
     """A committee on offer.
 
     Args:
-        versions: Those that can be named, the highest last.
-        active: The one that the bare name means; ``None`` if it means none.
+        versions: Versions that can be named, the highest last.
+        active: The version that the bare name means; ``None`` if it means none.
     """
 
     versions: tuple[int, ...]
@@ -40,11 +40,11 @@ class Offer:
 
     @classmethod
     def of(cls, versions: Sequence[int]) -> Offer:
-        """Some versions, of which the highest is the active one."""
+        """An offer whose highest version is the active one."""
         return cls(tuple(versions), max(versions, default=None))
 
 
-# By name, what is on offer; plain versions where the highest is the active one.
+# Offers by name; or versions, if the highest is the active one.
 Catalogue = Mapping[str, Offer | Sequence[int]]
 NOTHING = Offer((), None)
 
@@ -55,14 +55,14 @@ class Facts:
 
     Args:
         name: What it is called.
-        members: Names of its members; empty where only loading would tell.
+        members: Names of its members; empty if unknown until it is loaded.
         rule: Its own combination rule.
         ready: Whether it is loaded, so that the next request is answered at once.
         versions: Those on offer, the highest last.
         active: The one that its bare name means; ``None`` if it means none.
         missing: Those of its members whose weights have to be fetched first.
-        missing_mb: How much that is, in MB.
-        warning: Set when its answers must not be believed.
+        missing_mb: Size of these weights, in MB.
+        warning: Set if its answers are meaningless.
     """
 
     name: str
@@ -88,10 +88,9 @@ class _Loaded:
     """A committee in memory.
 
     Args:
-        classifier: What answers.
-        version: The one that it is.
-        tried: The last version that was tried in its place; the same unless that could not be
-            loaded.
+        classifier: The classifier.
+        version: Its version.
+        tried: The last version that was tried to be loaded; the same unless that failed.
         used_s: When it was used last.
     """
 
@@ -108,12 +107,12 @@ class Registry:
 
     Args:
         load: Loads a committee by its name and version; may take a while.
-        catalogue: Lists what is on offer now, in the order it is shown.
-        default: The one that answers when none is named; ``"auto"`` chooses now between
-            ``classic`` and ``lite``, and keeps to it. It is never unloaded.
+        catalogue: Returns the current offers, in the order they are shown.
+        default: The committee for requests that name none; ``"auto"`` selects ``classic`` or
+            ``lite`` now. It is never unloaded.
         missing: Lists which weights of a zoo committee are not on this machine.
-        may_be_new: Whether the catalogue, which takes a while to read, can have a name by now that
-            it did not have before.
+        may_be_new: Whether the catalogue, which is slow to read, may have a name now that it did
+            not have before.
         max_bytes: Largest size of all loaded networks; beyond it the least recently used committees
             are unloaded.
 
@@ -164,7 +163,7 @@ class Registry:
         }
 
     def resolve(self, name: str | None) -> str:
-        """The name of the committee that is meant; ``None`` and ``"auto"`` mean the default.
+        """The full name of a committee; ``None`` and ``"auto"`` mean the default.
 
         Raises:
             errors.UnknownName: No such committee, or no such version of it.
@@ -204,7 +203,7 @@ class Registry:
         return loaded.classifier
 
     def _loaded_as(self, name: str | None) -> _Loaded | None:
-        """The loaded committee of a name or of a version, which may be loaded as the active one."""
+        """The loaded committee of a name or version; it may be loaded as the active one."""
         name = self.default if name is None or name == "auto" else name
         bare, at, version = name.partition("@")
         loaded = self._loaded.get(bare)
@@ -232,9 +231,9 @@ class Registry:
         self._loaded.pop(self.resolve(name), None)
 
     def refresh(self, only: str | None = None) -> None:
-        """Synchronize with the catalogue: load new versions of what is loaded, drop what is gone.
+        """Synchronize with the catalogue: load new versions, and drop removed committees.
 
-        A new version that cannot be loaded leaves the old one in its place.
+        If a new version cannot be loaded, the old one stays.
 
         Args:
             only: The one committee whose versions are loaded or dropped; else those of all.
@@ -255,14 +254,14 @@ class Registry:
             raise errors.BundleError("\n".join([failed[0].message, *others]))
 
     def _renew(self, name: str) -> errors.TriptychError | None:
-        """Load the version that a name means now, if another is loaded; gives the error, if any."""
+        """Load the version that a name means now, unless it is loaded; returns an error, if any."""
         loaded = self._loaded.get(name)
         if loaded is None:
             return None
         if not self._is_on_offer(name):
             self._loaded.pop(name, None)
         elif name not in (self.resolve(name), self.default):
-            # It was loaded by its number, and that version is the active one by now.
+            # It was loaded by its number, and is now the active version.
             self._loaded.setdefault(name.partition("@")[0], loaded)
             self._loaded.pop(name, None)
         elif loaded.tried != self._version(name):
@@ -272,7 +271,7 @@ class Registry:
                     self._bring_in(name)
                 except errors.TriptychError as error:
                     return error
-                except Exception as error:  # others are renewed all the same
+                except Exception as error:  # the others are renewed anyway
                     logger.exception("Loading %s failed", name)
                     return errors.BundleError(
                         f"{name}, version {loaded.tried}, cannot be loaded: "
@@ -286,10 +285,10 @@ class Registry:
         try:
             classifier = twin.classifier if twin else self._load(name)
         except errors.UnknownName:
-            self._catalogue = self._offers()  # which says so where the whole folder is gone
+            self._catalogue = self._offers()  # raises if the whole folder is gone
             raise
         self._loaded[name] = _Loaded(classifier, version, version, time.monotonic())
-        # Make room: unload what was used least, but neither the default nor the newest.
+        # Free memory: unload the least recently used, but neither the default nor the newest.
         idle = sorted(
             (loaded.used_s, each)
             for each, loaded in list(self._loaded.items())
@@ -301,12 +300,12 @@ class Registry:
 
     def _version(self, name: str) -> int:
         bare, _, version = name.partition("@")
-        # Of one that is gone meanwhile there is none, and to load it will say so.
+        # None if it was removed meanwhile; loading it raises then.
         return int(version or self._catalogue.get(bare, NOTHING).active or 0)
 
     @property
     def size_bytes(self) -> int:
-        """How large the networks of all loaded committees are."""
+        """The size of the networks of all loaded committees."""
         return sum(loaded.classifier.size_bytes for loaded in list(self._loaded.values()))
 
     def ready(self, name: str) -> bool:
@@ -336,7 +335,7 @@ class Discovery:
     """The committees of a home: those of the zoo and all bundles.
 
     Args:
-        home: Folder for everything that is kept.
+        home: Home folder.
     """
 
     def __init__(self, home: Path) -> None:
@@ -360,14 +359,14 @@ class Discovery:
 
         offers = {name: Offer((1,), 1) for name in zoo.COMMITTEES}
         for bundle in bundles.listed(self._home, unpublished=True, damaged=leave_out):
-            # In this order: a version that comes meanwhile must not be active and unknown.
+            # In this order: a version added meanwhile must not be active and unknown.
             active = bundles.active(self._home, bundle.name)
             offers[bundle.name] = Offer(tuple(bundles.versions(self._home, bundle.name)), active)
         self._damaged = damaged
         return offers
 
     def has(self, name: str) -> bool:
-        """Whether there is anything of this name; costs nothing where there is not.
+        """Whether there is a committee of this name; fast if there is none.
 
         Raises:
             errors.DiskError: The folder of bundles was there, and is gone.

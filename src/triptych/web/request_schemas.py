@@ -29,7 +29,7 @@ FORMATS = ("json", "png")
 
 
 class IntegralNumber(fields.Integer):
-    """A whole number, also where JSON writes it as 3.0."""
+    """A whole number, even if JSON writes it as 3.0."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -40,7 +40,7 @@ class IntegralNumber(fields.Integer):
 
 
 class Switch(fields.Boolean):
-    """True or false, and nothing that might mean it."""
+    """True or false, and nothing that is merely truthy."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -53,7 +53,7 @@ class Switch(fields.Boolean):
 # Options that several requests have.
 COMMITTEE = fields.String(
     metadata=answer_schemas.about(
-        "The committee to ask: its name, a name with a version such as garden@2, or auto. "
+        "The committee to use: its name, a name with a version such as garden@2, or auto. "
         "By default the studio's.",
         expected="the name of one",
         example="lite",
@@ -77,13 +77,13 @@ FIT = fields.String(
 
 
 class Options(answer_schemas.Exact):
-    """Which committee answers, and how; the committee's defaults fill in the rest."""
+    """The committee and the options; omitted ones are the committee's defaults."""
 
     committee = COMMITTEE
     members = fields.List(
         fields.String(),
         metadata=answer_schemas.about(
-            "Names of the members that are to predict. By default all.", expected="a list of names"
+            "Names of the members to use. By default all.", expected="a list of names"
         ),
     )
     rule = RULE
@@ -91,7 +91,7 @@ class Options(answer_schemas.Exact):
         strict=True,
         validate=validate.Range(min=1),
         metadata=answer_schemas.about(
-            "How many guesses to name. By default 3.",
+            "How many guesses to return. By default 3.",
             expected="a whole number of at least 1, such as 3",
         ),
     )
@@ -99,8 +99,8 @@ class Options(answer_schemas.Exact):
     coverage = fields.Float(
         validate=validate.Range(min=0, max=conformal.GRID[-1], min_inclusive=False),
         metadata=answer_schemas.about(
-            "How often the prediction set is to hold the true class. By default as the studio is "
-            "set, mostly 0.9.",
+            "How often the prediction set should contain the true class. By default the studio's "
+            "setting, mostly 0.9.",
             exclusiveMinimum=0,
             expected="a share above 0 and below 1, such as 0.9",
         ),
@@ -109,7 +109,7 @@ class Options(answer_schemas.Exact):
         strict=True,
         validate=validate.Range(min=0, max=MOST_SIMILAR),
         metadata=answer_schemas.about(
-            "How many of the nearest training photos to name, for a trained committee. "
+            "How many of the nearest training photos to return, for a trained committee. "
             "By default 0.",
             expected=f"a whole number from 0 to {MOST_SIMILAR}",
         ),
@@ -125,7 +125,7 @@ class Options(answer_schemas.Exact):
 
 
 class Why(answer_schemas.Exact):
-    """Which member's map of which class is wanted, and in which format."""
+    """The member and class to explain, and the format."""
 
     committee = COMMITTEE
     member = fields.String(
@@ -171,7 +171,7 @@ class EncodedImage(answer_schemas.Exact):
         metadata=answer_schemas.about("The bytes of the image's file in base64.", format="byte"),
     )
     name = fields.String(
-        metadata=answer_schemas.about("What to call it in the answer.", example="cat.jpg"),
+        metadata=answer_schemas.about("Its name in the answer.", example="cat.jpg"),
     )
 
 
@@ -216,17 +216,17 @@ _SWITCH = {"true": True, "false": False}
 def read_options(
     request: flask.Request, in_json: Mapping[str, Any], schema: marshmallow.Schema
 ) -> dict[str, Any]:
-    """The options of a request: of its address, and of its form or JSON, which win.
+    """The options of a request: from its query string, overridden by its form or JSON.
 
     Args:
         request: The request.
         in_json: Options that came in JSON.
-        schema: Names those that there are.
+        schema: The schema of the known options.
 
     Raises:
-        errors.SettingError: One that does not exist, or with an impossible value.
+        errors.SettingError: An option is unknown, or has an impossible value.
     """
-    # Checked by themselves, so that an error in one is not hidden by the other.
+    # Checked separately, so that an error in one is not hidden by the other.
     options = check_options(options_from_text(request.args), schema)
     if request.form or in_json:
         options |= check_options(options_from_form(request.form) | dict(in_json), schema)
@@ -234,7 +234,7 @@ def read_options(
 
 
 def options_from_text(values: MultiDict[str, str]) -> dict[str, Any]:
-    """The options of an address, as JSON would carry them.
+    """The options of a query string, as JSON values.
 
     Example:
         >>> options_from_text(MultiDict({"members": "A, B", "top": "2"}))
@@ -245,7 +245,7 @@ def options_from_text(values: MultiDict[str, str]) -> dict[str, Any]:
         names = [name.strip() for name in ",".join(values.getlist("members")).split(",")]
         options["members"] = [name for name in names if name]
     for name in ("top", "similar"):
-        with contextlib.suppress(ValueError):  # no number: refused with the others that are none
+        with contextlib.suppress(ValueError):  # not a number: refused with other wrong types
             options[name] = int(options.get(name, ""))
     if "keep" in options:
         options["keep"] = _SWITCH.get(options["keep"], options["keep"])
@@ -253,7 +253,7 @@ def options_from_text(values: MultiDict[str, str]) -> dict[str, Any]:
 
 
 def options_from_form(values: MultiDict[str, str]) -> dict[str, Any]:
-    """The options of a form, which sends empty fields, too: they count as left out.
+    """The options of a form; its empty fields count as omitted.
 
     Example:
         >>> options_from_form(MultiDict({"rule": "", "members": "", "top": "2"}))
@@ -270,11 +270,11 @@ def check_options(
     """The options, each of its type.
 
     Args:
-        values: As JSON carries them.
-        schema: Names those that there are.
+        values: JSON values.
+        schema: The schema of the known options.
 
     Raises:
-        errors.SettingError: One that does not exist, or with an impossible value.
+        errors.SettingError: An option is unknown, or has an impossible value.
 
     Example:
         >>> check_options({"coverage": "0.95"})

@@ -24,17 +24,17 @@ class Error(Answer):
 
 
 class Explanation(Guess):
-    """Which parts of a photo speak for a class."""
+    """Which parts of a photo are evidence for a class."""
 
     source = fields.String(metadata=about("The image's name.", example="cat.jpg"))
     member = fields.String(
-        allow_none=True, metadata=about("Whose map it is; null where it is the committee's.")
+        allow_none=True, metadata=about("The member that was explained; null for the committee.")
     )
     method = fields.String(
-        metadata=about("How the map was made, in words.", example="class activation map")
+        metadata=about("The method of the map, in words.", example="class activation map")
     )
     methods = fields.Dict(
-        keys=fields.String(), values=fields.String(), metadata=about("The same by member.")
+        keys=fields.String(), values=fields.String(), metadata=about("The method for each member.")
     )
     heat = fields.List(
         fields.List(fields.Float(metadata={"minimum": 0, "maximum": 1})),
@@ -50,72 +50,68 @@ class Explanation(Guess):
     overlay = fields.String(
         metadata=about("The map drawn over the photo: a PNG file in base64.", format="byte")
     )
-    warning = fields.String(
-        metadata=about("There when the answer must not be believed.", sometimes=True)
-    )
+    warning = fields.String(metadata=about("Present if the answer is meaningless.", sometimes=True))
 
 
 # Marshmallow has no schema for "one or the other".
 RESULTS = {
     "type": "array",
-    "description": "One for each image, in the order they came.",
+    "description": "One for each image, in the order they were sent.",
     "items": {"anyOf": [Verdict, Failure]},
 }
 ANSWERS = {"type": "object", "properties": {"results": RESULTS}, "required": ["results"]}
 
 
 class Refusal(Error):
-    """The form of an error; when the only image of a request failed, its result is there, too."""
+    """An error; if the only image of a request failed, its result is included."""
 
     results = fields.List(fields.Nested(Failure), metadata={"sometimes": True})
 
 
 class Facts(Answer):
-    """What can be said of a committee without loading it."""
+    """Facts about a committee that are known without loading it."""
 
     name = fields.String()
-    members = fields.List(
-        fields.String(), metadata=about("Empty where only loading it would tell.")
-    )
+    members = fields.List(fields.String(), metadata=about("Empty if unknown until it is loaded."))
     rule = fields.String(metadata=about("Its default rule.", enum=list(rules.RULES)))
     ready = fields.Boolean(metadata=about("Whether it is loaded, so that it answers at once."))
-    versions = fields.List(fields.Integer(), metadata=about("Those on offer, the highest last."))
+    versions = fields.List(fields.Integer(), metadata=about("Versions on offer, the highest last."))
     active = fields.Integer(
-        allow_none=True, metadata=about("The one that answers to the bare name.")
+        allow_none=True, metadata=about("The version that the bare name means.")
     )
     missing = fields.List(
         fields.String(), metadata=about("Members whose weights have to be fetched first.")
     )
-    missing_mb = fields.Float(metadata=about("How much that is, in MB."))
+    missing_mb = fields.Float(metadata=about("Size of these weights, in MB."))
     warning = fields.String(
-        allow_none=True, metadata=about("Set when its answers must not be believed.")
+        allow_none=True, metadata=about("Present if its answers are meaningless.")
     )
 
 
 class Committees(Answer):
     """The committees on offer."""
 
-    default = fields.String(metadata=about("The one that answers when none is named."))
+    default = fields.String(metadata=about("The committee for requests that name none."))
     committees = fields.List(fields.Nested(Facts))
 
 
 class Model(Answer):
     """A network of the zoo."""
 
-    name = fields.String(metadata=about("As Keras spells it.", example="ResNet50"))
+    name = fields.String(metadata=about("Its name in Keras.", example="ResNet50"))
     committees = fields.List(
-        fields.String(), metadata=about("Committees that it is a member of from the start.")
+        fields.String(), metadata=about("Built-in committees that it is a member of.")
     )
     size = fields.List(
         fields.Integer(), metadata=about("Of its input: height and width, in pixels.")
     )
     top1 = fields.Float(metadata=about("Published accuracy on ImageNet, from 0 to 1."))
-    multiply_adds = fields.Integer(metadata=about("What one image costs."))
+    multiply_adds = fields.Integer(metadata=about("Multiply-adds for one image."))
     parameters = fields.Integer()
     feature_length = fields.Integer(
         metadata=about("Length of the features that heads are trained on.")
     )
-    size_mb = fields.Float(metadata=about("Of the file of weights."))
+    size_mb = fields.Float(metadata=about("Size of the file of weights."))
     licence = fields.String(metadata=about("Of the weights.", example="Apache-2.0"))
     paper = fields.String(metadata=about("Title and year."))
     here = fields.Boolean(metadata=about("Whether the weights are on this machine."))
@@ -131,30 +127,32 @@ class Bundle(Answer):
     """A trained committee."""
 
     name = fields.String(metadata=about("Its name in requests.", example="garden"))
-    version = fields.Integer(metadata=about("The one that is described here."))
+    version = fields.Integer(metadata=about("The version described here."))
     versions = fields.List(fields.Integer(), metadata=about("All versions, the highest last."))
     active = fields.Integer(
         allow_none=True,
-        metadata=about("The one that is served under the bare name; null if none is published."),
+        metadata=about("The version served under the bare name; null if none is published."),
     )
     classes = fields.List(fields.String(), metadata=about("In the order of the outputs."))
     members = fields.List(fields.String())
     top1 = fields.Float(
         allow_none=True,
-        metadata=about("Share of right answers where it was evaluated, from 0 to 1."),
+        metadata=about("Share of right answers, from 0 to 1, if it was evaluated."),
     )
     interval = fields.List(
         fields.Float(),
         allow_none=True,
-        metadata=about("95 % interval of that share; wide where few images were answered."),
+        metadata=about("95 % interval of that share; wide if there were few images."),
     )
     images = fields.Integer(
-        allow_none=True, metadata=about("How many images were answered for that share.")
+        allow_none=True, metadata=about("How many images that share was measured on.")
     )
     damage = fields.String(
-        metadata=about("What is wrong with its metrics; only where something is.", sometimes=True)
+        metadata=about(
+            "What is wrong with its metrics; only present if something is.", sometimes=True
+        )
     )
-    created = fields.String(metadata=about("When it was trained; empty where that is not known."))
+    created = fields.String(metadata=about("When it was trained; empty if unknown."))
 
 
 class BundleWithMetrics(Bundle):
@@ -162,7 +160,7 @@ class BundleWithMetrics(Bundle):
 
     metrics = fields.Dict(
         keys=fields.String(),
-        metadata=about("Metrics of its evaluation; empty where there was none."),
+        metadata=about("Metrics of its evaluation; empty if there was none."),
     )
 
 

@@ -1,4 +1,4 @@
-"""The rules for every request and answer: host names, other sites, limits, keys and headers."""
+"""Rules for all requests and responses: host names, other sites, limits, keys and headers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HEADERS = {
         )
     ),
     "X-Content-Type-Options": "nosniff",
-    # Not "no-referrer": under it browsers say "Origin: null" even of our own form.
+    # Not "no-referrer": with it browsers send "Origin: null" even for our own forms.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -46,14 +46,14 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 class Number(IntegerConverter):
-    """A number in an address; one that no row can have leads nowhere."""
+    """A number in an address; 404 for numbers that no row can have."""
 
     def __init__(self, map: Map, *args: Any, **kwargs: Any) -> None:
         super().__init__(map, *args, **{"max": LARGEST, **kwargs})
 
 
 def warn_of_old_pillow(say: Notify) -> None:
-    """Say so where the installed Pillow has a known hole; for Python 3.10 there is no other.
+    """Warn if the installed Pillow has a known vulnerability; Python 3.10 has no newer one.
 
     Args:
         say: Called with a line for people.
@@ -68,7 +68,7 @@ def warn_of_old_pillow(say: Notify) -> None:
 
 
 def register(app: flask.Flask, settings: Settings) -> None:
-    """Guard every request of an application; the cheapest checks come first."""
+    """Check every request of an application; the cheapest checks come first."""
     app.before_request(_refuse_odd_paths)
     _register_names(app, settings)
     app.before_request(_refuse_other_sites)
@@ -80,13 +80,13 @@ def register(app: flask.Flask, settings: Settings) -> None:
 
 
 def _refuse_odd_paths() -> None:
-    # Neither files nor headers can have such names.
+    # Such characters are invalid in file names and headers.
     if not flask.request.path.isprintable():
         raise NotFound("The address has characters in it that cannot be printed.")
 
 
 def _register_names(app: flask.Flask, settings: Settings) -> None:
-    """Refuse unknown Host headers (DNS rebinding): any site can point its name at this address."""
+    """Refuse unknown Host headers (DNS rebinding): any site's name can resolve to this address."""
     allowed = tuple(filter(None, re.split(r"[,\s]+", settings.allowed_hosts.lower())))
 
     def refuse_other_names() -> None:
@@ -98,7 +98,7 @@ def _register_names(app: flask.Flask, settings: Settings) -> None:
                 f"--allowed-hosts {name}."
             )
 
-    # With the key no other protection is needed; without one, only this machine can connect.
+    # A key is enough protection; without one, only this machine can connect.
     if allowed or (access.is_loopback(settings.host) and not settings.api_key):
         app.before_request(refuse_other_names)
 
@@ -108,7 +108,7 @@ def _is_public(request: flask.Request) -> bool:
 
 
 def _refuse_other_sites() -> None:
-    """Refuse what a page of another site makes a browser send (CSRF); programs are not affected."""
+    """Refuse requests that browsers send for pages of other sites (CSRF); allows programs."""
     request = flask.request
     is_refused = cors.is_foreign(request) and not cors.is_shared(request)
     if is_refused and request.method not in SAFE_METHODS:
@@ -119,7 +119,7 @@ def _refuse_other_sites() -> None:
 
 
 def _refuse_when_full() -> None:
-    # Before the body is read: photos that cannot be answered need not be received.
+    # Before the body is read, so that photos that cannot be answered are not received.
     if flask.request.method == "POST" and flask.request.blueprint != access.blueprint.name:
         context.current().queue.check()
 

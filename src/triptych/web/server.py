@@ -49,11 +49,11 @@ MALFORMED, TIMEOUT, BUSY = (
         ("503 Service Unavailable", "Retry-After: 1\r\n"),
     )
 )
-# What ends the waiting for a client.
+# Exceptions that end waiting for a client.
 REFUSALS = (RequestTimeout, errors.Overloaded)
-# How long answers that are under way may still take when the studio is told to stop.
+# How long requests in progress may still take when the studio is stopped.
 GRACE_S = 30.0
-# How often the studio looks for committees that were trained or removed.
+# How often the studio checks for committees that were trained or removed.
 REFRESH_S = 5.0
 
 
@@ -61,16 +61,16 @@ T = TypeVar("T")
 
 
 def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool = False) -> None:
-    """Serve the studio until the process is told to stop (SIGINT or SIGTERM).
+    """Serve the studio until the process receives SIGINT or SIGTERM.
 
     Args:
-        settings: Its host and port are listened on.
+        settings: Its settings; it listens on their host and port.
         registry: The committees; the default one is loaded first, and until then requests wait.
         say: Called with a line for people.
         insecure: Let other machines send requests even without a key.
 
     Raises:
-        errors.SettingError: The address cannot be listened on, or not without a key.
+        errors.SettingError: The address cannot be used, or not without a key.
         errors.WeightsMissing: The default committee's weights have to be fetched first.
     """
     access.check(settings, insecure=insecure, say=say)
@@ -87,9 +87,9 @@ def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool
     with contextlib.closing(server):
         server.start()
         sweeping = gevent.spawn(server.connections.sweep)
-        try:  # to find the jobs that were left behind
+        try:  # to find interrupted jobs
             _result(studio.changes.submit(lambda: studio.jobs))
-        except errors.TriptychError as error:  # nothing can be written; the rest works all the same
+        except errors.TriptychError as error:  # nothing can be written; the rest works anyway
             say(error.message)
         say(f"Warming up the committee {registry.default} ...")
         _result(studio.loading.submit(registry.get))
@@ -106,7 +106,7 @@ def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool
 
 
 def _watch(studio: Studio, say: Notify) -> None:
-    """Follow what lies on disk: committees that are trained again or removed meanwhile."""
+    """Follow changes on disk: committees that are trained or removed meanwhile."""
     reported = ""
     while True:
         gevent.sleep(REFRESH_S)
@@ -114,10 +114,10 @@ def _watch(studio: Studio, say: Notify) -> None:
             _result(studio.loading.submit(studio.registry.refresh))
             reported = ""
         except errors.TriptychError as error:
-            if error.message != reported:  # a disk that is gone is gone for longer than one look
+            if error.message != reported:  # a missing disk is reported once
                 say(error.message)
             reported = error.message
-        except Exception:  # whatever one bundle is like, those that come later are noticed
+        except Exception:  # one bundle must not keep later ones from being found
             logs.logger.exception("Looking for new bundles failed; it is tried again")
 
 
@@ -150,10 +150,10 @@ def _listen(host: str, port: int) -> gevent.socket.socket:
 
 
 class _Handler(gevent.pywsgi.WSGIHandler):  # type: ignore[misc]
-    """Reads requests strictly and in time, and tells the server while it is answering."""
+    """Reads requests strictly and with time limits, and tells the server when it is answering."""
 
     wsgi_input: Any
-    # And that of a connection that had to give way.
+    # And that of a connection that was closed for others.
     ignored_socket_errors = (*gevent.pywsgi.WSGIHandler.ignored_socket_errors, errno.EBADF)
 
     def __init__(self, sock: gevent.socket.socket, address: Any, server: _Server) -> None:
@@ -163,9 +163,9 @@ class _Handler(gevent.pywsgi.WSGIHandler):  # type: ignore[misc]
         super().__init__(sock, address, server, rfile)
 
     def handle(self) -> None:
-        # gevent sends headers and body apart, and by default the body waits until the client has
-        # acknowledged the headers, for which clients that keep their connection take 40 ms
-        # (measured: one photo after the other, lite, 120 ms each; so, 76 ms).
+        # gevent sends headers and body separately, and by default the body waits until the client
+        # has acknowledged the headers, which takes 40 ms on a kept connection (measured with lite,
+        # one photo after the other: 120 ms each; without the wait, 76 ms).
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         try:
             if self.server.connections.add(self.connection):
@@ -173,7 +173,7 @@ class _Handler(gevent.pywsgi.WSGIHandler):  # type: ignore[misc]
             else:
                 self.socket.sendall(BUSY)
                 self.socket.close()
-        except OSError:  # the client is gone
+        except OSError:  # the client has disconnected
             self.socket.close()
         finally:
             self.server.connections.remove(self.connection)
@@ -203,7 +203,7 @@ class _Handler(gevent.pywsgi.WSGIHandler):  # type: ignore[misc]
         return True
 
     def _connection_upgrade_requested(self) -> bool:
-        return False  # nothing here speaks another protocol; with one, bodies would have no end
+        return False  # no other protocol is supported; with one, bodies would have no end
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
@@ -214,7 +214,7 @@ class _Handler(gevent.pywsgi.WSGIHandler):  # type: ignore[misc]
     def handle_one_response(self) -> None:
         with self.server.answering():
             others = self.server.connections
-            # Without proxies, the share was looked at when the connection came.
+            # Without proxies, the share was checked when the connection was opened.
             has_share = not self.server.proxies or others.has_share(self.connection)
             is_probe = (
                 path_prefix.strip(self.path.partition("?")[0], self.server.prefix) in health.PATHS
@@ -251,7 +251,7 @@ class _Handler(gevent.pywsgi.WSGIHandler):  # type: ignore[misc]
 
 
 class _Body(gevent.pywsgi.Input):  # type: ignore[misc]
-    """The body of a request, after which none is looked for where its end is not known."""
+    """The body of a request; if its end is unknown, the connection takes no further request."""
 
     @property
     def broken(self) -> bool:
@@ -261,12 +261,12 @@ class _Body(gevent.pywsgi.Input):  # type: ignore[misc]
         try:
             return bytes(super()._chunked_read(*args))
         except BaseException:
-            self._chunked_input_error = True  # gevent sets it for some errors only
+            self._chunked_input_error = True  # gevent sets it only for some errors
             raise
 
 
 class _Server(gevent.pywsgi.WSGIServer):  # type: ignore[misc]
-    """Lets answers that are under way finish when it stops, and drops idle connections."""
+    """Finishes requests in progress when it stops, and closes idle connections."""
 
     def __init__(self, listener: gevent.socket.socket, app: Any, settings: Settings) -> None:
         self.proxies = settings.proxies
@@ -274,9 +274,9 @@ class _Server(gevent.pywsgi.WSGIServer):  # type: ignore[misc]
         self.connections = Connections(
             share=settings.max_client_connections, max_request_bytes=settings.max_request_bytes
         )
-        # A pool, because without one gevent forgets its connections and cannot end them.
+        # With a pool, since gevent otherwise does not track its connections and cannot close them.
         pool = gevent.pool.Pool(connections.CONNECTIONS)
-        # The name, because gevent would ask the network for it.
+        # Set, since gevent would otherwise resolve the name in the network.
         names = {"SERVER_NAME": listener.getsockname()[0]}
         super().__init__(listener, app, log=None, spawn=pool, handler_class=_Handler, environ=names)
         self._idle = gevent.event.Event()

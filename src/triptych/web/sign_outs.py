@@ -1,4 +1,4 @@
-"""Which sign-ins have ended: their cookies are valid for weeks, and signed, not stored."""
+"""Revoked sign-ins: their cookies are valid for weeks, and signed instead of stored."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SignOuts:
         """End a sign-in.
 
         Raises:
-            OSError: It cannot be written; until the next start it is over all the same.
+            OSError: It cannot be written; the sign-in is revoked anyway until the next start.
         """
         with self._lock:
             self._read()
@@ -56,7 +56,7 @@ class SignOuts:
                 new.write_text(text, encoding="utf-8")
 
     def _read(self) -> None:
-        """Take in what another process wrote meanwhile."""
+        """Read what another process wrote meanwhile."""
         with contextlib.suppress(OSError):
             status = self._path.stat()
             if (read_as := (status.st_mtime_ns, status.st_size)) != self._read_as:

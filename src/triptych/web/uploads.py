@@ -1,7 +1,6 @@
 """The images of a request: files of a form, the body itself, or base64 in JSON.
 
-Nothing is kept, nothing is fetched, and nothing is ever written under a name that came from
-outside.
+Nothing is stored or fetched, and no name from a request is ever used as a path.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ EXPECTED_JSON = (
     "the bytes themselves, as nothing is fetched from a url."
 )
 LONGEST_NAME = 200
-# Of JSON with images: far more than the most images and all options have.
+# Limit of values in JSON with images: far more than all images and options have.
 MOST_VALUES = 50_000
 
 
@@ -45,7 +44,7 @@ T = TypeVar("T")
 
 
 class Base64:
-    """An image as a base64 text, read in the thread that decodes it, so that a bad one fails alone.
+    """An image as base64, decoded in the image's thread, so that a bad one fails separately.
 
     Args:
         text: May have line breaks, and ``data:image/jpeg;base64,`` in front.
@@ -58,7 +57,7 @@ class Base64:
         """The bytes of the file.
 
         Raises:
-            errors.DamagedImage: It is no base64.
+            errors.DamagedImage: It is not base64.
         """
         text = self._text.partition(",")[2] if self._text.startswith("data:") else self._text
         try:
@@ -70,7 +69,7 @@ class Base64:
             ) from None
 
 
-# A name for people, and a file; as it came, and as it is answered.
+# A name for people and a file: as received, and as answered.
 Unnamed = Sequence[tuple[str | None, bytes | Base64]]
 Named = tuple[str, bytes | Base64]
 
@@ -102,17 +101,17 @@ def images(request: flask.Request) -> tuple[list[Named], dict[str, Any]]:
 
 
 def body(request: flask.Request) -> bytes:
-    """The body of a request, with its compression undone beside the loop.
+    """The decompressed body of a request; decompression runs in a worker thread.
 
     Raises:
-        RequestEntityTooLarge: It has too many bytes, as it came or unpacked.
-        UnsupportedMediaType: It is compressed in an unknown way.
+        RequestEntityTooLarge: It has too many bytes, compressed or decompressed.
+        UnsupportedMediaType: Its compression is unknown.
         BadRequest: Its compression is damaged.
         errors.Overloaded: Too much is waiting.
     """
     studio, data = context.current(), request.get_data()
     most = request.max_content_length or studio.settings.max_request_bytes
-    # A body of unknown length is cut at the limit without a word, and would pass for damaged.
+    # A body of unknown length is cut at the limit silently, and would seem damaged.
     if request.content_length is None and len(data) == most:
         raise RequestEntityTooLarge
     encoding = _encoding(request)
@@ -126,7 +125,7 @@ def _encoding(request: flask.Request) -> str:
 
 
 def _one_image(request: flask.Request) -> bytes:
-    """The body of a request that is one image; no more of it is received than an image may have."""
+    """The body of a request that is one image, received up to the limit of an image."""
     most = context.current().settings.max_image_bytes
     if most >= (request.max_content_length or math.inf):
         return body(request)
@@ -158,7 +157,7 @@ def check_count(count: int, *, most: int) -> None:
 
     Raises:
         BadRequest: There is none.
-        RequestEntityTooLarge: There are more than the most.
+        RequestEntityTooLarge: There are too many.
     """
     if not count:
         raise BadRequest("There is no image in the request.")
@@ -201,7 +200,7 @@ def _files(request: flask.Request) -> Unnamed:
         )
     files: list[FileStorage] = request.files.getlist(FIELD)
     images = [(file.filename, file.read()) for file in files]
-    # A form in which no file was chosen sends one part with neither name nor bytes.
+    # A form without a selected file sends one part without name and bytes.
     images = [(name, data) for name, data in images if name or data]
     if not images:
         raise BadRequest(f"There is no image in the request. {EXPECTED}")
@@ -209,10 +208,10 @@ def _files(request: flask.Request) -> Unnamed:
 
 
 def base_name(name: str | None, number: int) -> str:
-    """What an image is called in answers: the last part of the name its sender gave.
+    """The name of an image in answers: the last part of its sender's name for it.
 
     Args:
-        name: As it came; it may be a path of another system, or hostile.
+        name: The name as sent; it may be a path of another system, or malicious.
         number: Position of the image in its request, from 1; names an image that has no name.
 
     Example:
@@ -220,6 +219,6 @@ def base_name(name: str | None, number: int) -> str:
         ('passwd', 'image 2')
     """
     last = re.split(r"[/\\]", name or "")[-1]
-    # What cannot be printed can disguise a name: line breaks, or marks that turn text around.
+    # Unprintable characters can disguise a name: line breaks, or marks that change the direction.
     printable = "".join(filter(str.isprintable, last)).strip()
     return printable[:LONGEST_NAME] or f"image {number}"

@@ -74,7 +74,7 @@ class Explanation:
         heat: Shape (h, w), from 0 to 1: little to much.
         box: The part of the upright photo that the networks are shown.
         photo: The photo, RGB.
-        warning: Set when the answer must not be believed; else ``None``.
+        warning: Set if the answer is meaningless; else ``None``.
     """
 
     source: str

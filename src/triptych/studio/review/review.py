@@ -253,7 +253,7 @@ def status_of(
     home = names.get(photo.class_id) if photo.class_id is not None else None
     if home is None:
         return "in no class"
-    return f"{home}, looked at and right" if photo.digest in confirmed else home
+    return f"{home}, confirmed" if photo.digest in confirmed else home
 
 
 def open(store: projects.Projects, home: Path, key: str, version: int | None = None) -> Review:

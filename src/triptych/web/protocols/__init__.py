@@ -1,13 +1,13 @@
-"""Two protocols that clients of other servers speak: the Open Inference Protocol and TF Serving's.
+"""Two protocols of other servers: the Open Inference Protocol and TF Serving's.
 
     tensors     tensors to arrays and back, as JSON and as bytes
-    serving     a committee in one version, the body of a request, and verdicts on its images
+    serving     a committee in one version, and verdicts on the images of a request
     exchange    an inference request of the Open Inference Protocol, and its answer
     v2          the routes of the Open Inference Protocol
     repository  its extension that loads and unloads committees
     tfserving   the routes of TF Serving
 
-Both ask the same committees as the page and the API, and get the same answers.
+Both serve the same committees as the page and the API, with the same answers.
 """
 
 from __future__ import annotations

@@ -24,12 +24,12 @@ from triptych.web.protocols import tensors
 INPUT = "image"
 PROBS, LABELS, VERDICT = "probs", "labels", "verdict"
 OUTPUTS = (PROBS, LABELS, VERDICT)
-# What clients add for servers that batch, or that know what came before.
+# Parameters for servers with batching or sequences, which are ignored.
 IGNORED = (
     *("content_type", "headers", "priority", "timeout"),
     *("sequence_id", "sequence_start", "sequence_end"),
 )
-# More guesses than there are classes: all of them.
+# More guesses than classes: all of them.
 ALL = 2**31
 
 
@@ -78,8 +78,8 @@ class Wanted:
 
     Args:
         name: One of `OUTPUTS`.
-        binary: Whether as binary data.
-        classes: How many classes to name instead of probabilities; ``None`` for these.
+        binary: Whether it is sent as binary data.
+        classes: How many classes to return instead of probabilities; ``None`` for probabilities.
     """
 
     name: str
@@ -105,7 +105,7 @@ class InferenceRequest:
 
     @property
     def guesses(self) -> int:
-        """How many of the most probable classes the answer needs."""
+        """How many of the most probable classes the response needs."""
         return max(
             [ClassifyOptions.top, *(o.classes or ALL for o in self.outputs if o.name == PROBS)]
         )
@@ -120,7 +120,7 @@ def read(body: dict[str, Any], rest: memoryview, *, max_images: int) -> Inferenc
         max_images: Most images in one request.
 
     Raises:
-        BadRequest: It is none; the message says why.
+        BadRequest: It is malformed; the message says why.
         RequestEntityTooLarge: Too many images.
         errors.SettingError: An option has an impossible value.
     """
@@ -177,13 +177,13 @@ def write(
     """Write an answer.
 
     Args:
-        request: What was asked.
+        request: The request.
         verdicts: One per image.
         name: The model's.
         version: The model's.
 
     Returns:
-        The body, and how much of it is JSON where binary data follows.
+        The body, and the length of its JSON if binary data follows.
     """
     written = [
         tensors.write(wanted.name, _data(wanted, verdicts), binary=wanted.binary)
@@ -216,14 +216,14 @@ def _data(wanted: Wanted, verdicts: Sequence[Verdict]) -> Array:
 
 
 def probs(verdict: Verdict) -> Float32Array:
-    """The joined probabilities of a verdict that names all classes, shape (C,)."""
+    """The combined probabilities of a verdict with all classes, shape (C,)."""
     row = np.zeros(len(verdict.top), np.float32)
     row[[guess.label.index for guess in verdict.top]] = [guess.prob for guess in verdict.top]
     return row
 
 
 def _short(verdict: Verdict) -> Verdict:
-    """A verdict that names as many guesses as the API does."""
+    """A verdict with as many guesses as the API returns."""
     members = [dataclasses.replace(m, top=m.top[: ClassifyOptions.top]) for m in verdict.members]
     return dataclasses.replace(
         verdict, top=verdict.top[: ClassifyOptions.top], members=tuple(members)

@@ -1,4 +1,4 @@
-"""The model repository extension: which committees there are, and loading and unloading them.
+"""The model repository extension: list, load and unload committees.
 
 Source: Triton's ``extension_model_repository.md``.
 """
@@ -48,7 +48,7 @@ def index() -> flask.Response:
 
 @blueprint.post("/v2/repository/models/<name>/load")
 def load(name: str) -> dict[str, Any]:
-    """Load a committee, and answer when it is ready."""
+    """Load a committee, and respond when it is ready."""
     _request(_LoadRecord)
     context.current().load(serving.find_model(name).key)
     return {}
@@ -69,7 +69,7 @@ def unload(name: str) -> dict[str, Any]:
 
 
 def _request(record: type[validation.Record]) -> dict[str, Any]:
-    # Clients send nothing at all where they have nothing to say.
+    # Clients send an empty body if they have no parameters.
     def parse(text: bytes) -> dict[str, Any]:
         value = body.parse(text or b"{}")
         checked: dict[str, Any] = validation.load(record, value, "request", error=BadRequest)

@@ -1,4 +1,4 @@
-"""The studio's side of both protocols: models, the body of a request, and verdicts on images."""
+"""The common part of both protocols: models, and verdicts on images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ServedModel:
 
     @property
     def versions(self) -> list[str]:
-        """Those on offer, the highest last."""
+        """Versions on offer, the highest last."""
         return [str(version) for version in context.current().registry.facts(self.key).versions]
 
     @property
@@ -57,7 +57,7 @@ def find_model(name: str, version: str | None = None) -> ServedModel:
     registry = context.current().registry
     full_name = name if version is None else f"{name}@{version}"
     bare, _, number = registry.resolve(full_name).partition("@")
-    # A version that was named is asked by its number: the active one may be another in a moment.
+    # A named version is requested by its number: the active one may change at any time.
     key = full_name if "@" in full_name else bare
     return ServedModel(key, bare, number or str(registry.facts(bare).active))
 
@@ -73,12 +73,12 @@ def all_models() -> list[ServedModel]:
 
 
 def verdicts(committee: str, images: Sequence[Any], question: ClassifyOptions) -> list[Verdict]:
-    """Classify all images or none: these protocols have no partial answers.
+    """Classify all images, or none: these protocols have no partial responses.
 
     Args:
         committee: Its name, perhaps with a version.
         images: Files or pixels, as `Classifier.classify` takes.
-        question: Which committee answers, and with which options.
+        question: The committee and the options.
 
     Raises:
         HTTPException: An image cannot be read; the message says which, and why.

@@ -22,14 +22,14 @@ from triptych.typing import Array
 from triptych.typing import UInt8Array
 from triptych.utils import validation
 
-# Texts came as JSON, bytes as binary data.
+# Texts from JSON, bytes from binary data.
 Elements = list[str] | list[memoryview]
 _LENGTH = struct.Struct("<I")
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor as a request brings it.
+    """A tensor of a request.
 
     Args:
         name: What it is called.
@@ -63,13 +63,13 @@ def read(tensor: dict[str, Any], rest: memoryview, *, most: int) -> Tensor:
     Args:
         tensor: The JSON object that declares it.
         rest: The binary data of the request; all of it belongs to this tensor.
-        most: Most elements of a tensor of BYTES.
+        most: Limit of elements of a tensor of BYTES.
 
     Returns:
-        A tensor whose pixels are a read-only view of the binary data, if they came so.
+        The tensor; pixels from binary data are a read-only view of it.
 
     Raises:
-        BadRequest: It contradicts itself; the message says how.
+        BadRequest: It is inconsistent; the message says how.
         RequestEntityTooLarge: There are too many elements.
 
     Example:
@@ -135,12 +135,12 @@ def _texts(data: list[Any], shape: tuple[int, ...], of: str) -> list[str]:
 
 
 def pixels(data: list[Any], shape: tuple[int, ...] | None = None, *, of: str) -> UInt8Array:
-    """Pixels out of JSON.
+    """Pixels from JSON.
 
     Args:
         data: Whole numbers from 0 to 255; nested, or flat where a shape is given.
         shape: The shape to reshape to; ``None`` takes it from the nesting.
-        of: What to call them in words.
+        of: What to call them in messages.
 
     Raises:
         BadRequest: They are something else, or do not fill the shape.
@@ -150,11 +150,12 @@ def pixels(data: list[Any], shape: tuple[int, ...] | None = None, *, of: str) ->
         (2, 2)
     """
     try:
-        # A type, because without one NumPy would make room for the longest text among numbers.
+        # With a dtype, as NumPy would otherwise allocate the longest text's length for each
+        # element.
         numbers = np.array(data, np.float64)
     except (ValueError, TypeError, OverflowError):
         raise BadRequest(f"{of} has no list of numbers as its data, or a ragged one.") from None
-    # Not a number is neither below nor above.
+    # NaN is neither below nor above.
     if not ((numbers >= 0) & (numbers <= 255) & (numbers == np.floor(numbers))).all():
         raise BadRequest(f"{of} has values that are not whole numbers from 0 to 255.")
     if shape is None:
@@ -174,7 +175,7 @@ def _check_count(count: int, shape: tuple[int, ...], of: str) -> None:
 
 
 def write(name: str, data: Array, *, binary: bool) -> tuple[dict[str, Any], bytes]:
-    """A tensor for an answer.
+    """A tensor of a response.
 
     Args:
         name: What it is called.

@@ -70,7 +70,7 @@ def _images(request: dict[str, Any], *, most: int) -> tuple[bool, list[Any]]:
 
 
 def _unnamed(value: Any) -> Any:
-    """A value that may stand under the name of the only input."""
+    """A value, which may be wrapped in an object with the name of the only input."""
     return value[INPUT] if isinstance(value, dict) and list(value) == [INPUT] else value
 
 
@@ -90,7 +90,7 @@ def _image(value: Any, index: int) -> Any:
 @blueprint.get("/v1/models/<name>")
 @blueprint.get("/v1/models/<name>/versions/<version>")
 def status(name: str, version: str | None = None) -> dict[str, Any]:
-    """Which versions of a committee there are, and whether they are loaded."""
+    """The versions of a committee, and whether they are loaded."""
     model = serving.find_model(name, version)
     versions = (
         [serving.find_model(model.name, each) for each in model.versions]
@@ -101,7 +101,7 @@ def status(name: str, version: str | None = None) -> dict[str, Any]:
         "model_version_status": [
             {
                 "version": each.version,
-                # START means known and not loaded yet.
+                # START means not loaded yet.
                 "state": "AVAILABLE" if each.is_ready else "START",
                 "status": {"error_code": "OK", "error_message": ""},
             }

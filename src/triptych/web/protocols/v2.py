@@ -21,7 +21,7 @@ from triptych.web.protocols import serving
 
 EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "model_repository")
 PLATFORM = "triptych_committee"
-# What the model configuration calls the types of tensors.
+# Names of tensor types in the model configuration.
 CONFIG_TYPES = {"FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
@@ -61,7 +61,7 @@ def metadata(name: str, version: str | None = None) -> dict[str, Any]:
                 "name": exchange.INPUT,
                 "datatype": "BYTES",
                 "shape": [-1],
-                # How files are written in JSON, and what may come instead of them.
+                # How files are sent in JSON, and what may be sent instead.
                 "parameters": {"content_type": "base64", "alternative": "UINT8 [-1, -1, -1, 3]"},
             }
         ],
@@ -81,7 +81,7 @@ def config(name: str, version: str | None = None) -> dict[str, Any]:
         "name": model.name,
         "platform": PLATFORM,
         "backend": "triptych",
-        # Shapes are whole: there is no dimension before them.
+        # Shapes are complete, without an implicit batch dimension.
         "max_batch_size": 0,
         "input": [{"name": exchange.INPUT, "data_type": CONFIG_TYPES["BYTES"], "dims": [-1]}],
         "output": [

@@ -14,7 +14,7 @@ from triptych.web.studio import review
 from triptych.web.studio import training
 from triptych.web.studio.blueprint import blueprint
 
-# These three add their routes to one blueprint as they are imported.
+# Importing these three adds their routes to one blueprint.
 __all__ = ["photos", "project_list", "training"]
 
 blueprints: tuple[flask.Blueprint, ...] = (
@@ -41,13 +41,13 @@ def register(app: flask.Flask) -> None:
 
 
 def inbox_is_open() -> bool:
-    """Whether photos may be kept for review; all pages ask."""
+    """Whether photos may be kept for review; used by all pages."""
     here = context.current()
     return here.teaching and here.settings.inbox == "on"
 
 
 def tabs() -> dict[str, str]:
-    """The pages that every project has, by their names: the endpoints, in order."""
+    """The pages of a project: endpoints by title, in order."""
     return {
         name: endpoint
         for name, endpoint in TABS.items()

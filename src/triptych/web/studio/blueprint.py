@@ -11,16 +11,16 @@ blueprint = flask.Blueprint("studio", __name__, url_prefix="/projects")
 
 
 def wants_page() -> bool:
-    """Whether a browser sent the request by itself, as a form or a link."""
+    """Whether a browser sent the request from a form or a link, without a script."""
     return "text/html" in flask.request.accept_mimetypes.values()
 
 
 def redirect_or_json(address: str, **facts: Any) -> Response:
-    """Answer a request that changed something: a form by a redirect, a script by JSON.
+    """Respond to a change: with a redirect for a form, with JSON for a script.
 
     Args:
         address: The page that shows the change.
-        **facts: What a script gets beside the address.
+        **facts: Other values for a script.
     """
     if wants_page():
         return flask.redirect(address, 303)

@@ -1,4 +1,4 @@
-"""Decisions about photos: stored at once, undone batch by batch, and learned by retraining."""
+"""Decisions about photos: stored at once, undone batch by batch, and used by retraining."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def decide(key: str) -> Response:
     """Move photos to another class, exclude or include them, or confirm their labels."""
     form = flask.request.form
     digests, what = form.getlist("digest"), form.get("do", "")
-    if "one" in form:  # the button of one photo, which wins over the ticked ones
+    if "one" in form:  # the button of one photo, which overrides the selection
         digest, _, what = form["one"].partition(" ")
         digests = [digest]
     if what == MOVE:
@@ -66,14 +66,14 @@ def undo(key: str) -> Response:
 
 
 def _answer(key: str, carry_out: Callable[[Projects], list[str]]) -> Response:
-    """Carry out a change in the queue.
+    """Apply a change in the queue.
 
     Args:
         key: Of the project.
-        carry_out: Gives the digests of the photos that it was about.
+        carry_out: Applies the change, and returns the digests of its photos.
 
     Returns:
-        For a script the current state of those photos, for a form the page that it came from.
+        For a script the current state of those photos, for a form a redirect to its page.
     """
     here = context.current()
 
@@ -97,7 +97,7 @@ def _answer(key: str, carry_out: Callable[[Projects], list[str]]) -> Response:
     )
     pages = address.rpartition("/")[0]
     is_of_project = back == pages or back.startswith((f"{pages}/", f"{pages}?"))
-    if is_of_project and "\\" not in back:  # browsers read a backslash as a slash
+    if is_of_project and "\\" not in back:  # browsers take a backslash for a slash
         address = back
     return redirect_or_json(address, **here.change(work))
 
@@ -129,7 +129,7 @@ def retrain(key: str) -> Response:
 
 @dataclass(frozen=True)
 class Batch:
-    """Decisions that were made together, and are undone together.
+    """A batch of decisions, which are undone together.
 
     Args:
         text: A sentence for people.
@@ -172,19 +172,19 @@ def _batch(decisions: list[Decision], name: str | None) -> Batch:
     """A batch as a sentence.
 
     Args:
-        decisions: All of which did the same.
-        name: Of the first one's photo; none where it was removed from the project.
+        decisions: Decisions of the same kind.
+        name: Name of the first one's photo; ``None`` if it was removed from the project.
     """
     first = decisions[0]
     photos = f"{len(decisions):,} photos" if len(decisions) > 1 else name or "a photo"
     if first.excluded_after and not first.excluded_before:
         sentence = f"Excluded {photos}."
     elif first.excluded_before and not first.excluded_after and first.before == first.after:
-        sentence = f"Took {photos} in again."
+        sentence = f"Included {photos} again."
     elif first.after_name is None:
-        sentence = f"Took {photos} out of {first.before_name or 'its class'}."
+        sentence = f"Removed {photos} from {first.before_name or 'its class'}."
     elif first.before == first.after:
-        sentence = f"Called {photos} right as {first.after_name}."
+        sentence = f"Confirmed {photos} as {first.after_name}."
     else:
         sentence = f"Moved {photos} to {first.after_name}."
     return Batch(sentence, first.at_s, first.undone)

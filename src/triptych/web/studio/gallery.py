@@ -1,4 +1,4 @@
-"""What the page of a project shows of its photos: some of each class, and the findings."""
+"""The photos on a project's page: some of each class, and the findings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from triptych.studio.projects import ProjectPhoto
 from triptych.studio.projects import Projects
 from triptych.web.studio import decisions
 
-# The group of photos that take no part, beside the numbers of classes.
+# The group of excluded photos, in place of a class's number.
 EXCLUDED = -2
 FIRST = 24
 MORE = 96
@@ -26,7 +26,7 @@ MOST = 10_000
 SHOWN_PER_SET = 12
 _SHOWN = re.compile(r"(-?\d{1,9}):(\d{1,9})", re.ASCII)
 
-# What is written on a photo that a finding is about.
+# Badges on photos with findings.
 BADGES = {
     "label_conflict": "in two classes",
     "exact_duplicate": "copy",
@@ -49,7 +49,7 @@ class PhotoGroup:
         id: The class; `UNSORTED` or `EXCLUDED`.
         name: For people.
         total: How many there are.
-        photos: Those that are shown, the newest first.
+        photos: The photos to show, the newest first.
     """
 
     id: int
@@ -59,7 +59,7 @@ class PhotoGroup:
 
     @property
     def more(self) -> str | None:
-        """The text for `shown_of` that shows more of them; ``None`` where all are shown."""
+        """The text for `shown_of` to show more of them; ``None`` if all are shown."""
         if len(self.photos) >= self.total:
             return None
         return f"{self.id}:{len(self.photos) + MORE}"
@@ -72,7 +72,7 @@ class FindingGroup:
     Args:
         kind: As in `data.Finding`.
         message: For people.
-        sets: Photos that belong together, some of them.
+        sets: Some of the sets of photos that belong together.
         others: How many more sets there are.
         photos: How many photos all sets have.
     """
@@ -86,12 +86,12 @@ class FindingGroup:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Everything that the page shows of the photos.
+    """All that the page shows about photos.
 
     Args:
         groups: In order.
         notices: The most serious first.
-        badges: What is written on photos, by digest.
+        badges: Badges by digest.
         names: Of the classes, by number.
         undoable: The latest batch of decisions that can be undone.
     """
@@ -104,7 +104,7 @@ class Gallery:
 
 
 def shown_of(texts: Iterable[str]) -> dict[int, int]:
-    """How many photos of which group are shown, from an address.
+    """How many photos of each group to show, from a query string.
 
     Example:
         >>> shown_of(["3:120", "nonsense"])
@@ -115,14 +115,14 @@ def shown_of(texts: Iterable[str]) -> dict[int, int]:
 
 
 def build(projects: Projects, project: Project, limits: Mapping[int, int]) -> Gallery:
-    """Collect what the page of a project shows.
+    """Collect the content of a project's page.
 
     Args:
         projects: The store.
-        project: The one whose page it is.
+        project: The project.
         limits: How many photos of a group to show, by its number; else `FIRST`.
     """
-    # A class without photos is already marked where it stands on the page.
+    # A class without photos is marked in its place on the page.
     findings = [each for each in projects.findings(project.key) if each.kind != "empty_class"]
     groups = [(label.id, label.name, label.photos) for label in project.classes]
     if project.unsorted:
@@ -160,7 +160,7 @@ def _group(
 def _notices(
     projects: Projects, project: Project, findings: Sequence[data.Finding]
 ) -> list[FindingGroup]:
-    """Findings of one kind together, with the photos that they name."""
+    """Findings grouped by kind, with their photos."""
     photos: dict[str, ProjectPhoto] = {}
     if any(finding.sources for finding in findings):
         every = projects.photos(project.key, excluded=None, limit=project.photos)

@@ -1,4 +1,4 @@
-"""The inbox: photos of which a committee was unsure, to be labelled and added to a project."""
+"""The inbox: photos a committee was unsure about, to be labelled and added to a project."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def inbox() -> str:
     here = context.current()
     projects = here.projects.all()
     photos = here.projects.inbox(0, ON_A_PAGE)
-    # The selected project; else the one whose committee was unsure, else the newest.
+    # The selected project; else the one whose committee was unsure; else the newest.
     by_key = {project.key: project for project in projects}
     unsure = photos[0].verdict.get("committee", "") if photos else ""
     project = by_key.get(flask.request.args.get("project", "")) or by_key.get(unsure)
@@ -44,7 +44,7 @@ def settle() -> Response:
     """Add photos to a class of a project, or dismiss them."""
     form = flask.request.form
     numbers, what, key = _numbers(form.getlist("kept")), form.get("do", ""), form.get("project", "")
-    if "one" in form:  # the button of one photo, which wins over the ticked ones
+    if "one" in form:  # the button of one photo, which overrides the selection
         number, _, what = form["one"].partition(" ")
         numbers = _numbers([number])
     if what == CLASS:
@@ -74,7 +74,7 @@ def reopen() -> Response:
 
 
 def _answer(key: str, *, done: list[int]) -> Response:
-    """For a script how many photos still wait, for a form the page again."""
+    """For a script the number of waiting photos, for a form a redirect to the page."""
     numbers = ",".join(map(str, done)) or None
     page = flask.url_for("studio_inbox.inbox", project=key or None, done=numbers)
     return redirect_or_json(page, waiting=context.current().projects.waiting())

@@ -20,10 +20,10 @@ from triptych.web.studio.blueprint import blueprint
 from triptych.web.studio.blueprint import redirect_or_json
 from triptych.web.studio.blueprint import wants_page
 
-# Of all pages, this one alone may ask for the camera.
+# Only this page may use the camera.
 PERMISSIONS = "camera=(self), geolocation=(), microphone=()"
 DIGEST = re.compile(r"[0-9a-f]{64}")
-# Under the address of a digest there is never another photo.
+# The photo at a digest's address never changes.
 FOR_EVER = "private, max-age=31536000, immutable"
 
 Refused = tuple[str, errors.TriptychError]
@@ -37,7 +37,7 @@ def photos(key: str) -> Response:
 
 @blueprint.post("/<key>/photos")
 def add(key: str) -> Response:
-    """Add photos to a class; each that is no photo is refused alone."""
+    """Add photos to a class; files that are not photos are refused one by one."""
     files = [file for file in flask.request.files.getlist("photo") if file.filename]
     if not files:
         raise BadRequest("No photo came; expected files in the field 'photo'.")
@@ -85,7 +85,7 @@ def add_class(key: str) -> Response:
 
 @blueprint.post("/<key>/classes/<int:class_id>/rename")
 def rename_class(key: str, class_id: int) -> Response:
-    """Give a class another name."""
+    """Rename a class."""
     here, name = context.current(), flask.request.form.get("name", "")
     here.change(lambda: here.projects.rename_class(key, class_id, name))
     return redirect_or_json(_address(key, f"class-{class_id}"))
@@ -125,15 +125,15 @@ def _page(key: str, *, refused: Sequence[Refused] = ()) -> Response:
 
 @blueprint.get("/photos/<digest>/thumb.jpg")
 def thumb(digest: str) -> flask.Response:
-    """A small copy of a photo."""
+    """A thumbnail of a photo."""
     _check_digest(digest)
-    # Not in the queue: it was made when the photo came, and a page has many.
+    # Not in the queue: it was created with the photo, and a page has many.
     return _picture(context.current().projects.thumbnail(digest), "image/jpeg")
 
 
 @blueprint.get("/photos/<digest>.jpg")
 def full(digest: str) -> flask.Response:
-    """The original photo, or a JPEG of it where browsers cannot show its format."""
+    """The original photo, or a JPEG of it if browsers cannot show its format."""
     here = context.current()
     _check_digest(digest)
     limits = here.settings.image_limits

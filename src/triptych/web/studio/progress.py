@@ -1,4 +1,4 @@
-"""A training job as its page shows it."""
+"""The state of a training job, as shown on its page."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ TITLES = {
     "failed": "It did not work",
     "interrupted": "Interrupted",
 }
-# Stages that are shown only for a training with this option.
+# Stages that are shown only if training uses this option.
 OPTIONAL = {TrainingStage.AUGMENTED_FEATURES: "augment", TrainingStage.FINE_TUNING: "fine_tune"}
 
-# What the page calls the stages whose names are for people who know the program.
+# Plain names on the page for stages with technical names.
 PAGE_NAMES = {
     TrainingStage.HEADS: "Training the final layers",
     TrainingStage.BUNDLE: "Saving the classifier",
@@ -30,7 +30,7 @@ PAGE_NAMES = {
 
 
 def of(job: Job) -> dict[str, Any]:
-    """What the page shows of a job, as a JSON object.
+    """The state of a job for the page, as a JSON object.
 
     Example:
         >>> from triptych.studio.jobs import Job
@@ -72,15 +72,15 @@ def _message(job: Job) -> str:
 
 
 def _name(stage: str) -> str:
-    """What the page calls a stage: its own words for it, if it has any."""
+    """The page's name for a stage."""
     of_training = TrainingStage.of(stage)
     return PAGE_NAMES.get(of_training, str(stage)) if of_training else stage
 
 
 def _kept(job: Job) -> str:
-    """What stopping keeps."""
+    """What is kept if the job is stopped."""
     if job.is_stopping:
-        return "Stopping at once would keep only what earlier teachings have made."
+        return "Stopping at once would keep only the versions that are there already."
     if TrainingStage.of(job.stage) is TrainingStage.FINE_TUNING:
         return "Stopping keeps the best so far, and makes a version of it. You can close this page."
     return (
@@ -122,7 +122,7 @@ def _line(epochs: list[Mapping[str, Any]]) -> str:
 
 
 def _right(row: Mapping[str, Any]) -> str:
-    """How often a member was right, in words."""
+    """The accuracy of a member, in words."""
     if "photos" not in row:  # a job of 0.1.0
         return formatting.percent(row["accuracy"])
     interval = wilson(round(row["accuracy"] * row["photos"]), row["photos"])

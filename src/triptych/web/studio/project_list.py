@@ -1,4 +1,4 @@
-"""The list of projects: create, import, rename and remove them, or try the sample."""
+"""The list of projects: create, import, rename and remove them, or open the sample."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ THUMBS = 4
 
 @dataclass(frozen=True)
 class ProjectSummary:
-    """A project as the list shows it.
+    """A project in the list.
 
     Args:
         project: The project.
         photos: Some of its photos.
-        accuracy: Of its newest committee; ``None`` where none was trained.
+        accuracy: Accuracy of its newest committee; ``None`` if none was trained.
     """
 
     project: Project
@@ -64,7 +64,7 @@ def projects() -> str:
 
 
 def _accuracy(home: Path, key: str) -> HeldOutAccuracy | None:
-    with contextlib.suppress(errors.TriptychError):  # the page of its result says what is wrong
+    with contextlib.suppress(errors.TriptychError):  # its result page says what is wrong
         if numbers := bundles.versions(home, key):
             return bundles.find(home, f"{key}@{numbers[-1]}").accuracy
     return None
@@ -72,14 +72,14 @@ def _accuracy(home: Path, key: str) -> HeldOutAccuracy | None:
 
 @blueprint.post("")
 def make() -> Response:
-    """Make an empty project."""
+    """Create an empty project."""
     here, title = context.current(), flask.request.form.get("title", "")
     return _open(here.change(lambda: here.projects.make(title)))
 
 
 @blueprint.post("/sample")
 def try_sample() -> Response:
-    """Make the sample project, or open it when it is there."""
+    """Create the sample project, or open it if it exists."""
     here = context.current()
     return _open(here.change(lambda: sample_images.make_project(here.projects)))
 
@@ -97,7 +97,7 @@ def take_in() -> Response:
     deadline = here.deadline()
 
     def check(done: int, total: int) -> None:
-        if not deadline.left_s:  # nobody waits for it any more
+        if not deadline.left_s:  # the client does not wait any more
             raise errors.Stopped("Given up.")
 
     def unpack() -> Project:
@@ -111,7 +111,7 @@ def take_in() -> Response:
 
 @blueprint.post("/<key>/rename")
 def rename(key: str) -> Response:
-    """Give a project another title."""
+    """Change the title of a project."""
     here, title = context.current(), flask.request.form.get("title", "")
     here.change(lambda: here.projects.rename(key, title))
     return redirect_or_json(flask.url_for(".projects"))

@@ -23,7 +23,7 @@ from triptych.web.studio.versions import BundleVersions
 
 blueprint = flask.Blueprint("studio_publish", __name__)
 
-# Messages after a form was sent, by the word in the address.
+# Messages after a form was sent, by a word in the query string.
 DONE = {
     "served": "Published: requests by its name are answered by this version from now on.",
     "offline": "Taken offline: requests by its name are no longer answered.",
@@ -59,7 +59,7 @@ def publish(key: str) -> str | Response:
 
 @blueprint.get("/bundles/<name>")
 def one(name: str) -> str | Response:
-    """The same page for a bundle that no project here has trained."""
+    """The same page for a bundle without a project."""
     if _project(name):
         return flask.redirect(flask.url_for(".publish", key=name))
     return flask.render_template("studio/bundle.html", done=_done(), **_about(_bundle(name)))
@@ -67,7 +67,7 @@ def one(name: str) -> str | Response:
 
 @blueprint.route("/c/<name>", methods=["GET", "POST"])
 def share(name: str) -> str:
-    """A page with this committee only, to be passed on; with a version, to try it before."""
+    """A page for this committee only, to be shared; with a version, to try it before."""
     here = context.current()
     bare, _, number = name.partition("@")
     bundle = _bundle(bare)
@@ -129,7 +129,7 @@ def activate(name: str) -> Response:
 
     def switch() -> None:
         if version:
-            # Load it before it becomes active: a version that cannot answer never does.
+            # Load it before it becomes active, so that no version that cannot be loaded does.
             here.registry.get(f"{name}@{version}")
         triptych_bundles.activate(here.settings.home, name, version)
         here.registry.refresh(name)
@@ -140,7 +140,7 @@ def activate(name: str) -> Response:
 
 @blueprint.post("/bundles/<name>/card")
 def edit(name: str) -> Response:
-    """Save the texts that a person wrote for the card of a bundle."""
+    """Save a person's texts for the card of a bundle."""
     here = context.current()
     flask.request.max_content_length = FORM_BYTES
     words = {field: flask.request.form.get(field, "") for field in model_card.FIELDS}
@@ -150,13 +150,13 @@ def edit(name: str) -> Response:
 
 @blueprint.get("/bundles/<name>/<int:version>.zip")
 def download(name: str, version: int) -> Response:
-    """A version as one file, as `triptych bundles import` takes it."""
+    """A version as one file, for `triptych bundles import`."""
     here = context.current()
     bundle = triptych_bundles.find(here.settings.home, f"{name}@{version}")
 
     def pack() -> IO[bytes]:
         with contextlib.ExitStack() as undo:
-            # An unnamed temporary file, so that nothing is left of it, whatever happens.
+            # An unnamed temporary file, which is removed whatever happens.
             file = undo.enter_context(tempfile.TemporaryFile(dir=here.settings.home))
             triptych_bundles.pack_into(bundle, file)
             undo.pop_all()
@@ -200,7 +200,7 @@ def _project(name: str) -> Project | None:
 
 
 def _back(name: str, done: str) -> Response:
-    """To the page that the form was on."""
+    """Redirect to the page of the form."""
     if _project(name):
         return flask.redirect(flask.url_for(".publish", key=name, done=done), 303)
     return flask.redirect(flask.url_for(".one", name=name, done=done), 303)
@@ -232,7 +232,7 @@ with urllib.request.urlopen(request) as answer:
 
 @dataclass(frozen=True)
 class Snippet:
-    """Something to copy.
+    """A snippet to copy.
 
     Args:
         id: Of the element that shows it.

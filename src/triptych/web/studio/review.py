@@ -20,8 +20,7 @@ from triptych.web.studio import decisions
 blueprint = flask.Blueprint("studio_review", __name__, url_prefix="/projects/<key>/result")
 
 REPORT = "report.html"
-# The file has its style and pictures inside. Anybody may have written it, so it may do nothing
-# else.
+# The file contains its style and pictures. It may come from elsewhere, so it may do nothing else.
 REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; sandbox"
@@ -32,7 +31,7 @@ ON_A_PAGE = 60
 
 @blueprint.get("")
 def result(key: str) -> str:
-    """How good a version is; the newest where none is named."""
+    """The evaluation of a version; by default the newest."""
     here = context.current()
     project = here.projects.find(key)
     if not bundles.versions(here.settings.home, key):
@@ -59,14 +58,14 @@ def _show(
     of: str = "version",
     **variables: Any,
 ) -> str:
-    """A page about a version, which is read in the queue.
+    """Render a page about a version, which is read in the queue.
 
     Args:
         template: Of the page.
         key: Of the project.
-        describe: Gives the template variables of a version; runs outside the request.
-        of: Which argument of the address names the version.
-        **variables: What else the template takes.
+        describe: Returns the template variables of a version; runs outside of the request context.
+        of: Which argument of the query string names the version.
+        **variables: Other variables of the template.
     """
     here, version = context.current(), _number(of)
 
@@ -86,7 +85,7 @@ def _show(
 
 
 def _number(name: str) -> int | None:
-    """An argument of the address that is a number; ``None`` where it is not there."""
+    """A number in the query string; ``None`` if it is missing."""
     text = flask.request.args.get(name) or None
     if text is None or (text.isascii() and text.isdecimal() and len(text) < 10):
         return int(text) if text else None
@@ -95,7 +94,7 @@ def _number(name: str) -> int | None:
 
 @blueprint.get("/cell")
 def cell(key: str) -> str:
-    """The photos behind a cell of the confusion matrix, a row or a column of it."""
+    """The photos behind a cell, a row or a column of the confusion matrix."""
     args, start = flask.request.args, _number("from") or 0
     label, answer = args.get("truth") or None, args.get("answer") or None
     everything = args.get("photos") == "all"
@@ -109,7 +108,7 @@ def cell(key: str) -> str:
 
 
 def _page(rows: Sequence[Any], start: int) -> dict[str, Any]:
-    """One page of rows, and where the pages before and after it begin."""
+    """One page of rows, and the starts of the pages before and after it."""
     more = start + ON_A_PAGE
     return {
         "shown": rows[start:more],
@@ -140,7 +139,7 @@ def old_label_issues(key: str) -> Response:
 
 @blueprint.get("/compare")
 def compare(key: str) -> str:
-    """Two versions beside each other, on the same photos."""
+    """Two versions compared on the same photos."""
     here, older = context.current(), _number("before")
     everything = flask.request.args.get("photos") == "all"
 

@@ -69,20 +69,20 @@ def teach(key: str) -> str:
 
 
 def _tuning_s(home: Path, project: Project, backbones: list[str]) -> float | None:
-    """How long fine-tuning will take; ``None`` where none was done on this machine yet."""
+    """Estimated time of fine-tuning; ``None`` if none was done on this machine yet."""
     photos = sum(label.photos for label in project.classes)
     rows = [zoo.BACKBONES[name] for name in backbones if name in zoo.BACKBONES]
     return pace.estimate(home, photos=photos, costs=[row.multiply_adds / 1e9 for row in rows])
 
 
 def _reasons(project: Project, options: dict[str, Any], latest: Job | None) -> list[str]:
-    """Why it cannot start now."""
+    """Reasons why it cannot start now."""
     if latest and latest.is_under_way:
         return ["This project is being taught now."]
     try:
         job_config.check(project, {name: options[name] for name in DEFAULTS})
     except errors.WeightsMissing:
-        return []  # other networks can be chosen
+        return []  # other networks can be selected
     except errors.TriptychError as error:
         return [error.message]
     return []
@@ -90,7 +90,7 @@ def _reasons(project: Project, options: dict[str, Any], latest: Job | None) -> l
 
 @blueprint.post("/<key>/teach")
 def start(key: str) -> Response:
-    """Train the project, in a process of its own."""
+    """Start training the project, in a separate process."""
     form = flask.request.form
     backbones, seed = form.getlist("backbones"), form.get("seed", "0")
     if not backbones:

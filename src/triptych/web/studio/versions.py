@@ -17,11 +17,11 @@ class Version:
 
     Args:
         number: From 1.
-        created: The day it was trained, as 2026-01-31; empty where that is not known.
+        created: The day it was trained, as 2026-01-31; empty if unknown.
         classes: Names of its classes.
         members: Names of its members.
-        photos: How many it was trained on; ``None`` where that is not known.
-        accuracy: ``None`` where it was not evaluated.
+        photos: How many photos it was trained on; ``None`` if unknown.
+        accuracy: ``None`` if it was not evaluated.
         damage: What is wrong with it; empty if nothing is.
     """
 
@@ -42,7 +42,7 @@ class BundleVersions:
         name: Of the bundle.
         versions: The newest first.
         active: The number of the one that is served; ``None`` if none is.
-        words: The texts that people wrote for its card.
+        words: People's texts for its card.
     """
 
     name: str
@@ -69,7 +69,7 @@ def find(home: Path, name: str) -> BundleVersions | None:
     """All versions of a bundle; ``None`` if there is no such bundle.
 
     Args:
-        home: Folder for everything that is kept.
+        home: Home folder.
         name: Of the bundle.
 
     Raises:
@@ -83,7 +83,7 @@ def find(home: Path, name: str) -> BundleVersions | None:
 
 
 def find_all(home: Path) -> list[BundleVersions]:
-    """All bundles, by name; those that cannot be read are left out."""
+    """All readable bundles by name."""
     listed = []
     for name in bundles.names(home):
         with contextlib.suppress(errors.BundleError):
@@ -97,7 +97,7 @@ def _version(home: Path, name: str, number: int) -> Version:
         bundle = bundles.find(home, f"{name}@{number}")
         accuracy = bundle.accuracy
     except (errors.BundleError, errors.UnknownName) as error:
-        # Where things lie is nothing for clients.
+        # Paths are not for clients.
         return Version(number, damage=error.message.replace(str(home), "HOME"))
     about = bundle.about
     return Version(
