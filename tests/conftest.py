@@ -117,7 +117,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, Any, Any]:
-    """Collect without the garbage collector: what is imported stays, and is much to go through."""
+    """Collect without the garbage collector: imported objects stay, and are many to traverse."""
     gc.disable()
     try:
         return (yield)
@@ -153,7 +153,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def home(engines: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A TRIPTYCH_HOME for a file of tests: what one keeps, no other file meets."""
+    """A TRIPTYCH_HOME for a file of tests, not shared with other files."""
     home = tmp_path_factory.mktemp("home")
     (home / "engines").symlink_to(engines, target_is_directory=True)
     return home
@@ -163,8 +163,8 @@ _test_numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def _own_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the person who runs the tests is read or written."""
+def _isolated_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tests away from the folders of the person who runs them."""
     monkeypatch.setenv("TRIPTYCH_HOME", str(home))
     monkeypatch.setenv("KERAS_HOME", str(home.with_name(f"keras-{next(_test_numbers)}")))
 
@@ -180,7 +180,7 @@ def keras():  # type: ignore[no-untyped-def]
 
 @pytest.fixture(scope="session")
 def photos() -> Path:
-    """The photos that lie beside the checkout on the project's own machines."""
+    """Photos beside the checkout, which only the project's machines have."""
     folder = Path(__file__).parent.parent.parent / "shared" / "data" / "imagenet-mini"
     if not folder.is_dir():
         pytest.skip("needs the labelled photos of shared/data/imagenet-mini")

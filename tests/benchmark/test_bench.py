@@ -170,7 +170,7 @@ def test_a_lost_request_is_counted_but_not_timed() -> None:
 
 
 @contextlib.contextmanager
-def telling(*pieces: bytes) -> Iterator[tuple[int, list[socket.socket]]]:
+def sending(*pieces: bytes) -> Iterator[tuple[int, list[socket.socket]]]:
     """A server that sends these pieces to any request, and then closes the connection."""
     taken: list[socket.socket] = []
 
@@ -198,7 +198,7 @@ REFUSAL = b"HTTP/1.1 503 Full\r\nContent-Length: 4\r\nConnection: close\r\n\r\nf
 def test_a_response_may_arrive_in_pieces(cuts: tuple[int, ...]) -> None:
     ends = (*cuts, len(REFUSAL))
     pieces = [REFUSAL[start:end] for start, end in zip((0, *cuts), ends, strict=True)]
-    with telling(*pieces) as (port, taken):
+    with sending(*pieces) as (port, taken):
         records: list[load_generator.RequestRecord] = []
         seconds = 0.2
         while len(records) < 2:  # a slow machine takes longer
@@ -213,7 +213,7 @@ def test_a_response_may_arrive_in_pieces(cuts: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("response", [b"", REFUSAL[:20], REFUSAL[:-1]])
 def test_a_response_that_breaks_off_counts_as_lost(response: bytes) -> None:
-    with telling(response) as (port, _):
+    with sending(response) as (port, _):
         records = load_generator.generate_load(
             port, [load_generator.encode_request("/", b"")], clients=1, seconds=0
         )

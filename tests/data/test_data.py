@@ -750,7 +750,7 @@ def test_properties_of_most_photos_are_normal(tmp_path: Path) -> None:
         assert not triptych_data.open(folder / name).findings
     (finding,) = triptych_data.open(folder / "dim").findings
     assert finding.kind == "dark"
-    assert finding.message.startswith("16 of 16 photos are nearly black. If such photos are not")
+    assert finding.message.startswith("16 of 16 photos are nearly black. If that is not")
     assert finding.sources == ()
 
 

@@ -60,7 +60,7 @@ def photos(*counts: int) -> list[np.ndarray]:
     return [numbers.normal(size=(count, 8, 8, 3)).astype(np.float32) for count in counts]
 
 
-def asked_meanwhile(
+def submitted_meanwhile(
     engine: Watched, batcher: BatchingEngine, first: np.ndarray, others: list[np.ndarray]
 ) -> list[Callable[[], Output]]:
     """Submit calls, in this order, while the engine is busy with the first; then release it."""
@@ -101,7 +101,7 @@ def test_waiting_calls_form_one_batch():
     engine = Watched(closed=True)
     batcher = BatchingEngine(engine, max_batch=4, slots=threading.Semaphore(1))
     first, *others = photos(1, 1, 1, 1, 1, 1)
-    for answer in asked_meanwhile(engine, batcher, first, others):
+    for answer in submitted_meanwhile(engine, batcher, first, others):
         answer()
     assert engine.batches == [1, 4, 1]
 
@@ -110,7 +110,7 @@ def test_a_batch_is_never_split():
     engine = Watched(closed=True)
     batcher = BatchingEngine(engine, max_batch=4, slots=threading.Semaphore(1))
     first, *others = photos(1, 3, 2, 9, 1)
-    for answer in asked_meanwhile(engine, batcher, first, others):
+    for answer in submitted_meanwhile(engine, batcher, first, others):
         answer()
     assert engine.batches == [1, 3, 2, 9, 1]
 
@@ -120,7 +120,7 @@ def test_an_error_reaches_only_the_caller_that_caused_it():
     batcher = BatchingEngine(engine, max_batch=4, slots=threading.Semaphore(1))
     first, good, bad, last = photos(1, 1, 1, 1)
     bad[:] = np.nan
-    answers = asked_meanwhile(engine, batcher, first, [good, bad, last])
+    answers = submitted_meanwhile(engine, batcher, first, [good, bad, last])
     with pytest.raises(errors.EngineError, match="not a number"):
         answers.pop(2)()
     for answer, batch in zip(answers, (first, good, last), strict=True):

@@ -1,4 +1,4 @@
-"""The store of converted networks: what changed on disk is not believed, and made anew."""
+"""The store of converted networks: files that changed on disk are rejected and made again."""
 
 from __future__ import annotations
 

@@ -34,26 +34,26 @@ def cases(draw: st.DrawFn, threshold: st.SearchStrategy[float] = thresholds) -> 
     order = draw(st.permutations(range(members)))[: draw(st.integers(1, members))]
     return Case(
         raw / raw.sum(axis=2, keepdims=True),
-        [Stage(seat, draw(threshold), draw(st.floats(0.3, 3))) for seat in order],
+        [Stage(index, draw(threshold), draw(st.floats(0.3, 3))) for index in order],
         draw(st.lists(st.floats(0.1, 5), min_size=members, max_size=members)),
     )
 
 
-class Witness:
+class RecordingMembers:
     """Members that answer from an array and record their calls."""
 
     def __init__(self, probs: np.ndarray) -> None:
         self.probs = probs
-        self.heard: list[tuple[int, list[int]]] = []
+        self.calls: list[tuple[int, list[int]]] = []
 
-    def answer(self, seat: int, still: np.ndarray) -> np.ndarray:
-        self.heard.append((seat, still.tolist()))
-        return np.asarray(self.probs[seat, still])
+    def answer(self, index: int, rows: np.ndarray) -> np.ndarray:
+        self.calls.append((index, rows.tolist()))
+        return np.asarray(self.probs[index, rows])
 
 
 def ask(case: Case) -> cascade.CascadeAnswers:
     return cascade.run(
-        Witness(case.probs).answer,
+        RecordingMembers(case.probs).answer,
         case.probs.shape[1],
         stages=case.stages,
         weights=case.weights,
@@ -62,21 +62,21 @@ def ask(case: Case) -> cascade.CascadeAnswers:
 
 def committee(case: Case, stages: Sequence[Stage]) -> np.ndarray:
     """The answer of the members of these stages, by the rule for whole committees."""
-    seats = [stage.member for stage in stages]
-    joined = rules.weighted(case.probs[seats], [case.weights[seat] for seat in seats])
+    indices = [stage.member for stage in stages]
+    joined = rules.weighted(case.probs[indices], [case.weights[index] for index in indices])
     return rules.temper(joined, stages[-1].temperature)
 
 
 @given(case=cases())
 def test_a_member_gets_only_undecided_images(case: Case) -> None:
-    witness = Witness(case.probs)
+    members = RecordingMembers(case.probs)
     count = case.probs.shape[1]
-    result = cascade.run(witness.answer, count, stages=case.stages, weights=case.weights)
-    for number, (seat, still) in enumerate(witness.heard):
-        assert seat == case.stages[number].member
-        assert still
-        assert still == np.flatnonzero(result.used > number).tolist()
-    assert len(witness.heard) == result.used.max()
+    result = cascade.run(members.answer, count, stages=case.stages, weights=case.weights)
+    for number, (index, rows) in enumerate(members.calls):
+        assert index == case.stages[number].member
+        assert rows
+        assert rows == np.flatnonzero(result.used > number).tolist()
+    assert len(members.calls) == result.used.max()
 
 
 @given(case=cases())
@@ -134,15 +134,15 @@ def test_a_members_array_is_not_overwritten() -> None:
     probs = np.array([[0.9, 0.1], [0.6, 0.4]])
     stages = [Stage(0, threshold=0.8), Stage(1)]
     cascade.run(
-        lambda seat, still: probs[still] if seat else probs, 2, stages=stages, weights=[1, 1]
+        lambda index, rows: probs[rows] if index else probs, 2, stages=stages, weights=[1, 1]
     )
     np.testing.assert_array_equal(probs, [[0.9, 0.1], [0.6, 0.4]])
 
 
 def test_no_images_run_no_member() -> None:
-    witness = Witness(np.zeros((1, 0, 3)))
-    result = cascade.run(witness.answer, 0, stages=[Stage(0)], weights=[1])
-    assert (len(result.joined), len(result.used), witness.heard) == (0, 0, [])
+    members = RecordingMembers(np.zeros((1, 0, 3)))
+    result = cascade.run(members.answer, 0, stages=[Stage(0)], weights=[1])
+    assert (len(result.joined), len(result.used), members.calls) == (0, 0, [])
 
 
 @pytest.mark.parametrize(
@@ -158,4 +158,4 @@ def test_impossible_stages_are_refused(
     stages: list[Stage], weights: list[float], message: str
 ) -> None:
     with pytest.raises(errors.SettingError, match=message):
-        cascade.run(Witness(np.ones((2, 1, 1))).answer, 1, stages=stages, weights=weights)
+        cascade.run(RecordingMembers(np.ones((2, 1, 1))).answer, 1, stages=stages, weights=weights)

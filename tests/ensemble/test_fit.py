@@ -365,7 +365,7 @@ def test_a_cascade_loses_little_on_new_photos_and_saves_much() -> None:
     for start in range(0, 10_000, 1000):
         sample = slice(start, start + 1000)
         fitted = fit.fit(probs[:, sample], targets[sample], COSTS, weights=[1, 1, 1])
-        result = fitted.run_cascade(lambda seat, still: probs[seat, 10_000 + still], 20_000)
+        result = fitted.run_cascade(lambda index, rows: probs[index, 10_000 + rows], 20_000)
         full = fitted.join("weighted", np.stack([fitted.calibrate(n, probs[n]) for n in range(3)]))
         correct = [
             (answers.argmax(axis=1) == targets[10_000:])
@@ -381,17 +381,19 @@ def test_a_cascade_loses_little_on_new_photos_and_saves_much() -> None:
 def test_the_cascade_stops_where_members_agree() -> None:
     probs, targets = trio(400, seed=0)
     fitted = fit.fit(probs[[2, 2]], targets, [1, 1])
-    assert (fitted.run_cascade(lambda seat, still: probs[2, still], 400).used == 1).mean() > 0.7
+    assert (fitted.run_cascade(lambda index, rows: probs[2, rows], 400).used == 1).mean() > 0.7
 
 
 def test_a_fit_calibrates_every_rule() -> None:
     probs, targets = trio(8000, seed=1)
     distorted = np.stack([rules.temper(raw, t) for raw, t in zip(probs, (0.3, 1, 3), strict=True)])
     fitted = fit.fit(distorted[:, :4000], targets[:4000], COSTS)
-    tempered = np.stack([fitted.calibrate(seat, raw[4000:]) for seat, raw in enumerate(distorted)])
+    tempered = np.stack(
+        [fitted.calibrate(index, raw[4000:]) for index, raw in enumerate(distorted)]
+    )
     answers = {rule: fitted.join(rule, tempered) for rule in rules.RULES}
     answers["cascade"] = fitted.run_cascade(
-        lambda seat, still: distorted[seat, 4000 + still], 4000
+        lambda index, rows: distorted[index, 4000 + rows], 4000
     ).joined
     assert fitted.rules["cascade"].temperature == 1
     for rule, joined in answers.items():
@@ -411,7 +413,7 @@ def test_a_fit_calibrates_every_rule() -> None:
 def test_answers_are_combined_before_they_are_calibrated() -> None:
     probs, targets = trio(500, seed=2)
     fitted = fit.fit(probs, targets, COSTS)
-    tempered = np.stack([fitted.calibrate(seat, raw) for seat, raw in enumerate(probs)])
+    tempered = np.stack([fitted.calibrate(index, raw) for index, raw in enumerate(probs)])
     expected = fit.fit_temperature(
         tempered.mean(axis=0), targets, prior_photos=fitting.PRIOR_PHOTOS
     )
@@ -437,7 +439,7 @@ def test_a_single_member_is_a_cascade_of_one_stage() -> None:
     fitted = fit.fit(probs[:1], targets, [7])
     (stage,) = fitted.stages
     assert (stage.member, stage.threshold) == (0, cascade.NEVER)
-    result = fitted.run_cascade(lambda seat, still: probs[seat, still], 300)
+    result = fitted.run_cascade(lambda index, rows: probs[index, rows], 300)
     np.testing.assert_allclose(result.joined, fitted.join("mean", fitted.calibrate(0, probs[:1])))
 
 
@@ -454,7 +456,7 @@ def test_with_few_photos_nothing_is_sure(
     members, classes = shape
     targets = np.arange(photos) % classes
     probs = np.stack(
-        [member(targets, skill=skill, classes=classes, seed=seat) for seat in range(members)]
+        [member(targets, skill=skill, classes=classes, seed=index) for index in range(members)]
     )
     probs = softmax(np.log(probs) * sharpness)
     fitted = fit.fit(probs, targets, range(members))
@@ -482,12 +484,12 @@ def test_each_photo_is_answered_by_a_fit_on_the_other_folds() -> None:
         held_out, rest = folds == fold, folds != fold
         assert fitted == fit.fit(probs[:, rest], targets[rest], COSTS, tolerance=0.02)
         tempered = np.stack(
-            [fitted.calibrate(seat, row[held_out]) for seat, row in enumerate(probs)]
+            [fitted.calibrate(index, row[held_out]) for index, row in enumerate(probs)]
         )
         np.testing.assert_allclose(crossed.members[:, held_out], tempered)
         np.testing.assert_allclose(crossed.joined["vote"][held_out], fitted.join("vote", tempered))
         result = fitted.run_cascade(
-            lambda seat, still, held_out=held_out: probs[seat, held_out][still], held_out.sum()
+            lambda index, rows, held_out=held_out: probs[index, held_out][rows], held_out.sum()
         )
         np.testing.assert_allclose(crossed.joined["cascade"][held_out], result.joined)
         np.testing.assert_array_equal(crossed.used[held_out], result.used)

@@ -37,12 +37,12 @@ def fold_params(draw: st.DrawFn) -> EnsembleParams:
     members = draw(st.integers(1, 4))
     weights = draw(st.lists(st.just(0.0) | positive, min_size=members, max_size=members))
     weights[draw(st.integers(0, members - 1))] = 1.0
-    seats = draw(st.permutations([seat for seat, weight in enumerate(weights) if weight]))
+    indices = draw(st.permutations([index for index, weight in enumerate(weights) if weight]))
     rule = st.builds(RuleParams, temperature=positive, sure=st.floats(0, 2), quantiles=quantiles)
     return EnsembleParams(
         temperatures=tuple(draw(st.lists(positive, min_size=members, max_size=members))),
         weights=tuple(weights),
-        stages=tuple(Stage(seat, draw(st.floats(0, 2)), draw(positive)) for seat in seats),
+        stages=tuple(Stage(index, draw(st.floats(0, 2)), draw(positive)) for index in indices),
         rules={name: draw(rule) for name in RULES},
         provenance=draw(st.dictionaries(st.text(), st.integers() | st.text(), max_size=3)),
     )
@@ -146,7 +146,7 @@ def test_members_and_their_combination_are_calibrated() -> None:
     data = good()
     data["rules"]["mean"]["temperature"] = 0.5
     params = EnsembleParams.from_dict(data)
-    calibrated = np.stack([params.calibrate(seat, raw) for seat, raw in enumerate(PROBS)])
+    calibrated = np.stack([params.calibrate(index, raw) for index, raw in enumerate(PROBS)])
     np.testing.assert_allclose(calibrated, [PROBS[0], rules.temper(PROBS[1], 2)])
     expected = rules.temper(calibrated.mean(axis=0), 0.5)
     np.testing.assert_allclose(params.join("mean", calibrated), expected)
@@ -157,7 +157,7 @@ def test_members_and_their_combination_are_calibrated() -> None:
 def test_the_cascade_calibrates_raw_probabilities() -> None:
     data = good()
     data["stages"][0]["threshold"] = 0.7
-    result = EnsembleParams.from_dict(data).run_cascade(lambda seat, still: PROBS[seat, still], 2)
+    result = EnsembleParams.from_dict(data).run_cascade(lambda index, rows: PROBS[index, rows], 2)
     second = rules.temper(PROBS[1], 2)
     np.testing.assert_array_equal(result.used, [2, 1])
     np.testing.assert_allclose(result.joined, [(PROBS[0, 0] + second[0]) / 2, second[1]])

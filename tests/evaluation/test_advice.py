@@ -19,7 +19,7 @@ FLAT = [
 
 
 def predictions(*classes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Probs and targets with these numbers of right and wrong photos in each class."""
+    """Probs and targets with these numbers of correct and wrong predictions in each class."""
     targets, predicted = [], []
     for label, (correct, wrong) in enumerate(classes):
         targets += [label] * (correct + wrong)

@@ -45,8 +45,8 @@ def test_before_is_uncalibrated_and_after_is_cross_validated(crossed: Crossed) -
     report = fit_report.gains(cross_fit, probs, ["small", "large"], COSTS, coverage=0.8)
     assert (report["photos"], report["folds"]) == (300, 5)
     assert [member["name"] for member in report["members"]] == ["small", "large"]
-    for seat, member in enumerate(report["members"]):
-        assert member["before"] == metrics.figures(probs[seat], cross_fit.targets)
+    for index, member in enumerate(report["members"]):
+        assert member["before"] == metrics.figures(probs[index], cross_fit.targets)
         assert member["after"]["ece"] < member["before"]["ece"]
         assert member["after"]["nll"] < member["before"]["nll"]
     assert [rule["name"] for rule in report["rules"]] == list(RULES)

@@ -35,7 +35,7 @@ LABELS = tuple(Label(f"class {n}", f"c{n}", n) for n in range(4))
 RECIPE = Recipe((4, 4), "raw")
 
 
-class Told:
+class TableEngine:
     """An engine that answers a uniform grey of brightness b with row b of a table."""
 
     def __init__(self, rows: np.ndarray) -> None:
@@ -54,8 +54,8 @@ def grey(brightness: int) -> np.ndarray:
 
 def seated(
     tables: Sequence[np.ndarray], fitted: params.EnsembleParams | None, rule: str = "cascade"
-) -> tuple[Classifier, list[Told]]:
-    engines = [Told(table) for table in tables]
+) -> tuple[Classifier, list[TableEngine]]:
+    engines = [TableEngine(table) for table in tables]
     members = tuple(
         Member(name, engine, RECIPE, cost)
         for name, engine, cost in zip("ABC", engines, (1.0, 2.0, 4.0), strict=False)
@@ -85,15 +85,15 @@ def test_a_member_runs_only_on_undecided_photos(first: float, second: float, see
     tables, fitted = lines(seed), promised(first, second)
     classifier, engines = seated(tables, fitted)
     answers = list(classifier.classify_many((str(n), grey(n)) for n in range(40)))
-    direct = fitted.run_cascade(lambda seat, still: tables[seat][still].astype(np.float32), 40)
+    direct = fitted.run_cascade(lambda index, rows: tables[index][rows].astype(np.float32), 40)
     for n, answer in enumerate(answers):
         assert isinstance(answer, Verdict)
         assert len(answer.members) == direct.used[n]
         assert answer.skipped == tuple("ABC")[direct.used[n] :]
         assert (answer.reason is None) == (not answer.skipped)
         assert answer.prob == pytest.approx(direct.joined[n].max(), rel=1e-6)
-    for seat, engine in enumerate(engines):
-        assert sorted(engine.asked) == [n for n in range(40) if direct.used[n] > seat]
+    for index, engine in enumerate(engines):
+        assert sorted(engine.asked) == [n for n in range(40) if direct.used[n] > index]
 
 
 def test_a_cascade_with_unreachable_thresholds_runs_all_members() -> None:
@@ -166,7 +166,7 @@ def test_with_too_few_photos_for_a_coverage_there_is_no_set() -> None:
 def test_an_out_of_distribution_photo_is_none_of_these() -> None:
     like = np.random.default_rng(0).normal([20, 20, 20], 0.5, (60, 3))
     table = np.tile([0.97, 0.01, 0.01, 0.01], (256, 1))
-    member = Member("A", Told(table), RECIPE, 1.0, ood.fit(like))
+    member = Member("A", TableEngine(table), RECIPE, 1.0, ood.fit(like))
     rule_params = {
         r: params.RuleParams(1.0, 0.8, (0.5,) * len(conformal.GRID)) for r in rules.RULES
     }

@@ -85,7 +85,7 @@ def test_pull_and_classify_equal_keras_applications(
     together = list(classifier.score_many(named, ClassifyOptions(fit="square")))
 
     expected = []
-    for seat, prediction in enumerate(verdict.members):
+    for index, prediction in enumerate(verdict.members):
         model = keras_models[prediction.name]
         size = model.input_shape[1:3]
         loaded = [
@@ -96,7 +96,7 @@ def test_pull_and_classify_equal_keras_applications(
         by_keras = np.asarray(model.predict_on_batch(batch))
         for scores, row in zip(together, by_keras, strict=True):
             assert isinstance(scores, Scores)
-            assert np.abs(scores.probs[seat] - row).max() < 1e-4
+            assert np.abs(scores.probs[index] - row).max() < 1e-4
         expected.append(by_keras[0])
         ours = np.empty(1000)
         for guess in prediction.top:

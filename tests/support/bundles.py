@@ -68,7 +68,7 @@ def ten_answers(classes: Sequence[str], top1: float) -> dict[str, Any]:
 
 
 def write_garden(home: Path, *, created: str = "2026-01-01") -> bundles.Bundle:
-    """A bundle of the name of the fake studio's own, to be described rather than run."""
+    """A bundle of the fake studio's committee, for descriptions only."""
 
     def fill(folder: Path) -> dict[str, object]:
         _write_network(folder, "one", classes=2, size=8)
@@ -112,7 +112,7 @@ def write_runnable(home: Path, name: str = "tiny") -> bundles.Bundle:
 
 
 def about(names: list[str]) -> dict[str, Any]:
-    """What the bundle that `fill` writes says about itself, with classes of these names."""
+    """The content of ``bundle.json`` that `fill` writes, with classes of these names."""
     plain = {
         rule: params.RuleParams(1.0, 2.0, (0.5,) * len(conformal.GRID)) for rule in rules.RULES
     }
@@ -125,7 +125,7 @@ def about(names: list[str]) -> dict[str, Any]:
 
 
 def fill(folder: Path) -> dict[str, Any]:
-    """Every file of a bundle, with a tiny network, and what it says about itself."""
+    """Write a bundle with a tiny network, and return the content of ``bundle.json``."""
     _write_network(folder, MEMBER, classes=2, size=LITE0.recipe.size[0])
     (folder / "labels.txt").write_text("日本\nØ\n", encoding="utf-8")
     return about(["日本", "Ø"])

@@ -18,7 +18,7 @@ from triptych.utils.worker import Worker
 
 
 class LentWorker:
-    """A `Worker` that goes on after `close`, for whoever converts next.
+    """A `Worker` that goes on after `close`, for the next conversion.
 
     One that still owes an answer is killed: whoever comes next would take it for theirs.
     """
@@ -31,7 +31,7 @@ class LentWorker:
         )
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """See `Worker.send`; to a message that only says what to build there is no answer."""
+        """See `Worker.send`; messages that only request a build have no answer."""
         self._owed += "build" not in message
         self._worker.send(message)
 

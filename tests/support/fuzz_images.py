@@ -102,7 +102,7 @@ ACCIDENTS = [flip, flip, flip, overwrite, overwrite, insert, delete, cut, splice
 
 
 def outcome(data: bytes) -> str:
-    """Name of what came out; anything but an `ImageError` or a sound array goes up."""
+    """The kind of outcome; errors other than `ImageError` are raised."""
     try:
         pixels = images.decode(data)
     except errors.ImageError as error:

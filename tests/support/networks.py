@@ -1,4 +1,4 @@
-"""Networks with weights that make a comparison mean something.
+"""Networks with random weights with which comparisons are meaningful.
 
 Freshly made networks answer nearly the same for every image and class, and their batch norms do
 nothing; any engine would pass against them.
@@ -15,7 +15,7 @@ import numpy as np
 
 
 def randomize(model: Any, *, seed: int = 0, reach: float = 1.0) -> None:
-    """Give a random network lively batch norms and logits with a spread of about 3.
+    """Give a random network varied batch norms and logits with a spread of about 3.
 
     `reach` is how far its inputs go from zero.
     """
@@ -87,7 +87,7 @@ def write_tiny(path: Path, *, classes: int, size: int = 32, seed: int = 0) -> Pa
 
 
 def write_colour_detector(path: Path, *, size: int = 64, hidden: bool = False) -> Path:
-    """Write a network that tells red, green and blue things, and where they are: no weights drawn.
+    """Write a network that recognises and locates red, green and blue, without random weights.
 
     `hidden` puts a layer between the mean of its map and its answer, which bends.
     """

@@ -78,7 +78,7 @@ def running(*cores: int, dashboard: bool = False) -> Iterator[Cluster]:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on just now."""
+    """A free port of this machine."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])

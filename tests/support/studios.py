@@ -121,12 +121,12 @@ def _garden(seconds_per_run: float) -> committee.Committee:
     members = [
         committee.Member(
             row.name,
-            GreyEngine(steepness=4 + seat / 2, seconds_per_run=seconds_per_run),
+            GreyEngine(steepness=4 + index / 2, seconds_per_run=seconds_per_run),
             Recipe((16, 16), "tf"),
             cost=row.multiply_adds / 1e9,
-            ood=None if seat else reference,
+            ood=None if index else reference,
         )
-        for seat, row in enumerate(committee.backbones("lite"))
+        for index, row in enumerate(committee.backbones("lite"))
     ]
     levels = tuple(1.5 * coverage - 0.5 for coverage in conformal.GRID)
     fitted = params.EnsembleParams(

@@ -55,7 +55,7 @@ def studio(home: Path) -> Iterator[tuple[FlaskClient, str, str]]:
 
 
 def requests(key: str, digest: str) -> list[tuple[str, str, dict[str, object]]]:
-    """What reads or writes the home folder."""
+    """Requests that read or write the home folder."""
     new = {"photo": [(io.BytesIO(picture(2)), "new.jpg")]}
     return [
         ("GET", "/projects", {}),
