@@ -329,6 +329,19 @@ def test_photos_of_val_are_kept_out_of_train(tmp_path: Path) -> None:
     assert not {p.group for p in data.train} & {p.group for p in data.val}
 
 
+def test_a_class_whose_photos_are_all_nearly_in_val_is_trained(tmp_path: Path) -> None:
+    """Such as a film whose frames were dealt to train and val; exact copies still leave train."""
+    files = both_sides()
+    for number in range(6):
+        files[f"val/ants/near{number}.jpg"] = again(files[f"train/ants/{number}.jpg"])
+    files["val/ants/exact.jpg"] = files["train/ants/5.jpg"]
+    data = triptych_data.open(write(tmp_path, files))
+    assert counts(data) == [("ants", 5, 9), ("bees", 5, 3)]
+    assert "All training photos of 'ants' are nearly the same" in one(data, "burst").message
+    assert one(data, "leak").sources == ("train/ants/5.jpg", "val/ants/exact.jpg")
+    assert not {p.digest for p in data.train} & {p.digest for p in data.val}
+
+
 def test_all_of_train_in_val_is_an_error(tmp_path: Path) -> None:
     train = per_class({"a": 2, "b": 2}, prefix="train/")
     val = {name.replace("train", "val"): data for name, data in train.items()}

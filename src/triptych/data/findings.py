@@ -116,34 +116,37 @@ def _by_message(kind: str, pairs: Iterable[tuple[str, str]]) -> Iterator[Finding
 
 
 def copies(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
-    """Photos with copies: in both train and val, in two classes, or in one class."""
+    """Photos with copies, in both train and val or in one class of one side."""
+    for group in _groups(photos):
+        if len({photo.item.side for photo in group}) > 1:
+            yield _finding(
+                "leak",
+                "The same photo, or nearly, is in train and in val. Left out of train, because val "
+                "is for photos that were not trained on.",
+                group,
+            )
+        elif len({photo.item.label for photo in group}) == 1:
+            yield from _duplicates(group)
+
+
+def conflicts(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
+    """Photos with copies in other classes."""
+    for group in _groups(photos):
+        labels = sorted({photo.item.label for photo in group})
+        if len(labels) > 1:
+            yield _finding(
+                "label_conflict",
+                f"The same photo, or nearly, is under several classes: {', '.join(labels)}. All "
+                f"are kept; remove the wrong ones.",
+                group,
+            )
+
+
+def _groups(photos: Iterable[GroupedPhoto]) -> Iterable[list[GroupedPhoto]]:
     by_group: defaultdict[int, list[GroupedPhoto]] = defaultdict(list)
     for photo in photos:
         by_group[photo.group].append(photo)
-    for group in by_group.values():
-        if len(group) > 1:
-            yield from _of_group(group)
-
-
-def _of_group(group: list[GroupedPhoto]) -> Iterator[Finding]:
-    labels = sorted({photo.item.label for photo in group})
-    both_sides = len({photo.item.side for photo in group}) > 1
-    if both_sides:
-        yield _finding(
-            "leak",
-            "The same photo, or nearly, is in train and in val. Left out of train, because val "
-            "is for photos that were not trained on.",
-            group,
-        )
-    if len(labels) > 1:
-        yield _finding(
-            "label_conflict",
-            f"The same photo, or nearly, is under several classes: {', '.join(labels)}. All are "
-            f"kept; remove the wrong ones.",
-            group,
-        )
-    if not both_sides and len(labels) == 1:
-        yield from _duplicates(group)
+    return by_group.values()
 
 
 def _duplicates(group: list[GroupedPhoto]) -> Iterator[Finding]:
@@ -166,40 +169,49 @@ def _duplicates(group: list[GroupedPhoto]) -> Iterator[Finding]:
         )
 
 
-def bursts(train: Iterable[GroupedPhoto]) -> tuple[list[GroupedPhoto], list[Finding]]:
-    """Split groups of near-duplicates that are a whole class, such as frames of a fixed camera.
+def bursts(photos: Sequence[GroupedPhoto]) -> tuple[list[GroupedPhoto], list[Finding]]:
+    """Split groups of near-duplicates that cover a whole class, such as frames of a fixed camera.
 
-    As one group they could never be held out: the class would not be evaluated at all, and if every
-    class were such a burst, nothing could be trained. Exact copies stay together.
+    If all photos of a class were one group, they could never be held out; and if each were in a
+    group with a photo in val, the class could not be trained. Exact copies stay together.
 
     Returns:
         The photos, with new groups, and a finding for each such class.
     """
-    train = list(train)
-    by_label: defaultdict[str, set[int]] = defaultdict(set)
-    digests: defaultdict[str, set[bytes]] = defaultdict(set)
-    for photo in train:
-        by_label[photo.item.label].add(photo.group)
-        digests[photo.item.label].add(photo.scanned.digest)
-    labels = [name for name in by_label if len(by_label[name]) == 1 and len(digests[name]) > 1]
-    apart = {group for name in labels for group in by_label[name]}
-    free = 1 + max((photo.group for photo in train), default=0)
-    numbers = {
-        digest: free + n for n, digest in enumerate(sorted({p.scanned.digest for p in train}))
-    }
-    photos = [
-        replace(photo, group=numbers[photo.scanned.digest]) if photo.group in apart else photo
-        for photo in train
-    ]
-    return photos, [
-        Finding(
-            "burst",
-            f"All photos of {name!r} are nearly alike, like frames of one film. Some are held out "
-            "anyway, so the figures of this class hold for such frames, not for other photos. Add "
-            "photos of another place or time.",
+    in_val = {photo.group for photo in photos if photo.item.side == "val"}
+    digests_in_val = {photo.scanned.digest for photo in photos if photo.item.side == "val"}
+    by_label: defaultdict[str, list[GroupedPhoto]] = defaultdict(list)
+    for photo in photos:
+        if photo.item.side == "train" and photo.scanned.digest not in digests_in_val:
+            by_label[photo.item.label].append(photo)
+    reported, apart = [], set[bytes]()
+    for name, of_class in by_label.items():
+        kept = [photo for photo in of_class if photo.group not in in_val]
+        groups = {photo.group for photo in kept or of_class}
+        if not kept:
+            what = f"All training photos of {name!r} are nearly the same as photos in val"
+        elif len(groups) == 1 and len({photo.scanned.digest for photo in kept}) > 1:
+            what = f"All photos of {name!r} are nearly alike, like frames of one film"
+        else:
+            continue
+        apart |= {
+            photo.scanned.digest
+            for photo in photos
+            if photo.item.label == name and photo.group in groups
+        }
+        reported.append(
+            Finding(
+                "burst",
+                f"{what}. Some are held out anyway, so the figures of this class hold for such "
+                "photos, not for other ones. Add photos of another place or time.",
+            )
         )
-        for name in labels
+    free = 1 + max((photo.group for photo in photos), default=0)
+    numbers = {digest: free + n for n, digest in enumerate(sorted(apart))}
+    regrouped = [
+        replace(photo, group=numbers.get(photo.scanned.digest, photo.group)) for photo in photos
     ]
+    return regrouped, reported
 
 
 def _finding(kind: str, message: str, photos: Iterable[GroupedPhoto]) -> Finding:

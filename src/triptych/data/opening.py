@@ -120,7 +120,8 @@ def _dataset(
     reported: Sequence[Finding],
 ) -> Dataset:
     """Group the copies, leave out training photos that leak into val, and report all findings."""
-    photos = findings.grouped(pairs)
+    alike = findings.grouped(pairs)
+    photos, of_bursts = findings.bursts(alike)
     val = [photo for photo in photos if photo.item.side == "val"]
     val_groups = {photo.group for photo in val}
     train = [
@@ -129,12 +130,11 @@ def _dataset(
     full = {photo.item.label for photo in train}
     classes = tuple(name for name in contents.classes if name in full)
     empty = [name for name in contents.classes if name not in full]
-    reported = [*reported, *findings.odd_formats(photos), *findings.copies(photos)]
+    reported = [*reported, *findings.odd_formats(photos), *of_bursts]
+    reported += [*findings.copies(photos), *findings.conflicts(alike)]
     reported += findings.quality(photos)
     reported += findings.guessed_depths(photos)
     reported += findings.empty(empty, val)
-    train, of_bursts = findings.bursts(train)
-    reported += of_bursts
     if len(classes) < 2:
         what = f"only {classes[0]!r} has photos" if classes else "no class has photos"
         reasons = [
