@@ -62,12 +62,12 @@ def small_network(keras: Any) -> Any:
 def stripes(count: int, side: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Noisy photos, uint8 (N, side, side, 3), of lying (0) or standing (1) stripes."""
     rng = np.random.default_rng(seed)
-    truth = np.arange(count) % 2
+    targets = np.arange(count) % 2
     waves = np.sin(np.arange(side)[None] / 2 + rng.uniform(0, 6, (count, 1)))
     lying = np.repeat(waves[:, :, None], side, axis=2)
-    photos = np.where(truth[:, None, None] == 0, lying, lying.swapaxes(1, 2))[..., None]
+    photos = np.where(targets[:, None, None] == 0, lying, lying.swapaxes(1, 2))[..., None]
     noisy = 128 + 60 * photos + rng.normal(0, 40, (count, side, side, 3))
-    return noisy.clip(0, 255).astype(np.uint8), truth
+    return noisy.clip(0, 255).astype(np.uint8), targets
 
 
 def task_in(folder: Path) -> FinetuneTask:
@@ -96,29 +96,29 @@ def prepare(keras: Any, folder: Path) -> FinetuneTask:
     keras.utils.set_random_seed(1)
     small_network(keras).save(folder / "model.keras")
     canvases, train = stripes(48, 36, seed=1)
-    inputs, held = stripes(16, SIDE, seed=2)
+    inputs, holdout = stripes(16, SIDE, seed=2)
     np.save(folder / files_of.CANVASES, canvases)
     np.save(folder / files_of.INPUTS, inputs)
-    np.savez(folder / files_of.LABELS, train=train, holdout=held)
+    np.savez(folder / files_of.LABELS, train=train, holdout=holdout)
     return task_in(folder)
 
 
 @dataclasses.dataclass(frozen=True)
 class Tuned:
-    """A task that was done, and what was said meanwhile; its files are to be left as they are."""
+    """A finished task and its messages; tests must not change its files."""
 
     task: FinetuneTask
     path: Path
-    said: list[dict[str, Any]]
+    messages: list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def tuned(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     task = prepare(keras, tmp_path_factory.mktemp("tuned"))
-    said: list[dict[str, Any]] = []
-    path = finetune(task, said.append)
+    messages: list[dict[str, Any]] = []
+    path = finetune(task, messages.append)
     assert path is not None
-    return Tuned(task, path, said)
+    return Tuned(task, path, messages)
 
 
 def epochs(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -134,7 +134,7 @@ def test_all_layers_learn_except_batch_norms(keras: Any, tuned: Tuned) -> None:
             learned.append(new.name)
     convolutions = [layer.name for layer in before.layers if "conv" in layer.name]
     assert sorted(learned) == sorted([*convolutions, "predictions"])
-    assert tuned.said[0]["layers"] == len(learned)
+    assert tuned.messages[0]["layers"] == len(learned)
 
 
 def test_folded_batch_norms_give_the_same_outputs_and_training(
@@ -181,28 +181,28 @@ def test_folded_batch_norms_give_the_same_outputs_and_training(
 
 
 def test_the_best_epoch_is_what_is_kept(keras: Any, tuned: Tuned) -> None:
-    curve = epochs(tuned.said)
+    curve = epochs(tuned.messages)
     assert [epoch["full_size"] for epoch in curve] == [False, False, False, True]
     best = curve[-1]
     inputs = np.load(Path(tuned.task.folder) / files_of.INPUTS)
     batch = (inputs.astype(np.float32) - 127.5) / 127.5
     probs = keras.models.load_model(tuned.path).predict(batch, verbose=0)
-    right, loss = losses.score(probs, np.arange(16) % 2)
+    correct, loss = losses.score(probs, np.arange(16) % 2)
     assert best["number"] > 0
     # Where every photo is right, the best temperature hangs on the last bits of probabilities.
-    assert (right, loss) == (best["right"], pytest.approx(best["loss"], rel=1e-2))
+    assert (correct, loss) == (best["right"], pytest.approx(best["loss"], rel=1e-2))
 
 
 def test_it_begins_with_a_head_that_is_fitted(tuned: Tuned) -> None:
     # Even random convolutions tell the two classes apart a little; a random head does not.
-    assert epochs(tuned.said)[0]["loss"] < 0.95 * np.log(2)
+    assert epochs(tuned.messages)[0]["loss"] < 0.95 * np.log(2)
 
 
 def test_better_frozen_networks_get_lower_learning_rates(keras: Any, task: FinetuneTask) -> None:
     model = network.with_size(keras.models.load_model(task.model), RECIPE.size, "float32")
     before = model.get_weights()
-    canvases, truth = stripes(48, 36, seed=1)
-    batches = AugmentedBatches(canvases, truth, task)
+    canvases, targets = stripes(48, 36, seed=1)
+    batches = AugmentedBatches(canvases, targets, task)
     rates = [
         range_test.find_rate(model, batches, RECIPE, loss, lambda: False)
         for loss in (2.0, 1.0, 0.25, 1e-9)
@@ -216,13 +216,13 @@ def test_better_frozen_networks_get_lower_learning_rates(keras: Any, task: Finet
 
 def test_where_no_epoch_is_better_there_is_no_network(task: FinetuneTask) -> None:
     folder = Path(task.folder)
-    # The held-out photos say the opposite of those it is trained on.
-    with np.load(folder / files_of.LABELS) as truth:
-        np.savez(folder / files_of.LABELS, train=truth["train"], holdout=1 - truth["holdout"])
-    said: list[dict[str, Any]] = []
+    # The held-out photos have the opposite labels of those it is trained on.
+    with np.load(folder / files_of.LABELS) as labels:
+        np.savez(folder / files_of.LABELS, train=labels["train"], holdout=1 - labels["holdout"])
+    messages: list[dict[str, Any]] = []
     config = dataclasses.replace(CONFIG, epochs=9, patience=2)
-    assert finetune(dataclasses.replace(task, config=config), said.append) is None
-    assert [epoch["number"] for epoch in epochs(said)] == [0, 1, 2]
+    assert finetune(dataclasses.replace(task, config=config), messages.append) is None
+    assert [epoch["number"] for epoch in epochs(messages)] == [0, 1, 2]
     assert not (folder / files_of.TUNED).exists()
 
 
@@ -240,11 +240,11 @@ def test_a_worker_that_is_killed_loses_no_epoch_and_ends_as_if_it_had_not_been(
     spared = dataclasses.replace(task, folder=str(shutil.copytree(folder, tmp_path / "spared")))
     kills = 0
     for kill in range(most):
-        known = len(Checkpoints(folder).epochs)
+        before = len(Checkpoints(folder).epochs)
 
-        def die(message: dict[str, Any], known: int = known, kill: int = kill) -> None:
+        def die(message: dict[str, Any], before: int = before, kill: int = kill) -> None:
             # In turn while it starts, in the middle of an epoch, and just after an epoch.
-            new = len(Checkpoints(folder).epochs) > known
+            new = len(Checkpoints(folder).epochs) > before
             if (kill % 3 == 0) or ("step" in message and kill % 3 == 1) or new:
                 raise KilledError
 
@@ -252,13 +252,13 @@ def test_a_worker_that_is_killed_loses_no_epoch_and_ends_as_if_it_had_not_been(
             process.run(task, die)
             break
         kills += 1
-        assert len(Checkpoints(folder).epochs) >= known
+        assert len(Checkpoints(folder).epochs) >= before
     assert kills >= most - 2
     curves = []
     for each in (task, spared):
-        said: list[dict[str, Any]] = []
-        process.run(each, said.append)
-        curves.append([{**epoch, "seconds": 0} for epoch in epochs(said)])
+        messages: list[dict[str, Any]] = []
+        process.run(each, messages.append)
+        curves.append([{**epoch, "seconds": 0} for epoch in epochs(messages)])
     assert len(curves[0]) == config.epochs + 1
     assert curves[0] == curves[1]
     tuned, other = (
@@ -269,22 +269,22 @@ def test_a_worker_that_is_killed_loses_no_epoch_and_ends_as_if_it_had_not_been(
 
 
 class Clock:
-    """Steps and epochs take as long as they are said to, whatever the machine does."""
+    """Steps and epochs take a given time, whatever the machine does."""
 
     def __init__(self, *, step_s: float, epoch_s: float = 0.0) -> None:
         self.now, self._step_s, self._epoch_s = 100.0, step_s, epoch_s
-        self.said: list[dict[str, Any]] = []
+        self.messages: list[dict[str, Any]] = []
 
     def __call__(self) -> float:
         return self.now
 
     def hear(self, message: dict[str, Any]) -> None:
-        self.said.append(message)
+        self.messages.append(message)
         self.now += self._step_s if "step" in message else self._epoch_s
 
     @property
     def steps(self) -> int:
-        return sum("step" in message for message in self.said)
+        return sum("step" in message for message in self.messages)
 
 
 BUDGETED = dataclasses.replace(CONFIG, epochs=4, patience=9, batch=8)  # of 6 steps each
@@ -329,23 +329,23 @@ def test_a_budget_that_is_kept_to_changes_nothing(
         clock = Clock(step_s=1.0, epoch_s=2.0)
         other = dataclasses.replace(task, folder=str(folder))
         finetune(other, clock.hear, plan=plan, clock=clock)
-        curves.append(epochs(clock.said))
+        curves.append(epochs(clock.messages))
     assert curves[0] == curves[1]
 
 
 def test_the_pace_is_measured_before_planning(task: FinetuneTask) -> None:
-    asked: list[list[float]] = []
+    measured: list[list[float]] = []
 
     def nothing(epochs_s: Sequence[float]) -> tuple[int, float]:
-        asked.append([*epochs_s])
+        measured.append([*epochs_s])
         return 0, 0.0
 
-    said: list[dict[str, Any]] = []
-    process.run(task, said.append, plan=nothing)
-    (epochs_s,) = asked
+    messages: list[dict[str, Any]] = []
+    process.run(task, messages.append, plan=nothing)
+    (epochs_s,) = measured
     assert len(epochs_s) == CONFIG.epochs
     assert 0 < epochs_s[0] < epochs_s[1] < epochs_s[2]
-    assert epochs(said) == []
+    assert epochs(messages) == []
     assert not (Path(task.folder) / files_of.TUNED).exists()
 
 
@@ -353,9 +353,9 @@ def test_stopping_keeps_the_best_epoch(keras: Any, task: FinetuneTask) -> None:
     endless = dataclasses.replace(
         task, config=dataclasses.replace(CONFIG, epochs=10_000, patience=10_000)
     )
-    said: list[dict[str, Any]] = []
-    process.run(endless, said.append, stop=lambda: len(epochs(said)) > 2)
-    curve = epochs(said)
+    messages: list[dict[str, Any]] = []
+    process.run(endless, messages.append, stop=lambda: len(epochs(messages)) > 2)
+    curve = epochs(messages)
     assert 2 < len(curve) < 10_000
     assert (Path(task.folder) / files_of.TUNED).exists() == (curve[-1]["best"] > 0)
 
@@ -373,8 +373,8 @@ def test_without_tensorflow_nothing_is_begun(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_last_fold_is_held_out_and_must_be_large_enough() -> None:
-    folds, truth = np.array([0, 1, 2, -1] * 12), np.arange(48) // 4 % 2
-    assert (np.flatnonzero(decisions.held_out_fold(folds, truth)) == np.arange(2, 48, 4)).all()
+    folds, targets = np.array([0, 1, 2, -1] * 12), np.arange(48) // 4 % 2
+    assert (np.flatnonzero(decisions.held_out_fold(folds, targets)) == np.arange(2, 48, 4)).all()
     with pytest.raises(errors.SettingError, match="here 9, and needs 10 or more"):
         decisions.held_out_fold(np.array([0, 1] * 9), np.zeros(18, int))
     with pytest.raises(errors.SettingError, match="Train with more photos"):
@@ -394,17 +394,17 @@ def test_the_last_fold_is_held_out_and_must_be_large_enough() -> None:
 def test_no_more_photos_are_held_out_than_are_needed(
     per_class: list[int], expected: list[int]
 ) -> None:
-    truth = np.repeat(np.arange(len(per_class)), per_class)
+    targets = np.repeat(np.arange(len(per_class)), per_class)
     folds = np.concatenate([np.arange(count) % 5 for count in per_class])
-    held_out = decisions.held_out_fold(folds, truth)
+    held_out = decisions.held_out_fold(folds, targets)
     assert (folds[held_out] == 4).all()
-    assert np.bincount(truth[held_out]).tolist() == expected
+    assert np.bincount(targets[held_out]).tolist() == expected
 
 
 def test_the_head_that_was_trained_with_the_network_must_be_better_to_stay() -> None:
     rng = np.random.default_rng(0)
-    truth, held_out = np.arange(200) % 2, np.arange(200) >= 100
-    features = np.stack([(2 * truth - 1) + rng.normal(0, 1, 200), rng.normal(0, 1, 200)], axis=1)
+    targets, held_out = np.arange(200) % 2, np.arange(200) >= 100
+    features = np.stack([(2 * targets - 1) + rng.normal(0, 1, 200), rng.normal(0, 1, 200)], axis=1)
     # The second feature says nothing; the first head heeds it.
     noisy, good = (
         Head("linear", (np.array([[-1.0, 1.0], [-noise, noise]]),), (np.zeros(2),), {})
@@ -414,36 +414,36 @@ def test_the_head_that_was_trained_with_the_network_must_be_better_to_stay() -> 
         CrossFittedHead(head, np.where(held_out[:, None], head.probs(features), 0.5))
         for head in (noisy, good)
     )
-    taken = decisions.better_head(of_noisy, good, features, truth, held_out)
+    taken = decisions.better_head(of_noisy, good, features, targets, held_out)
     assert taken.head is good
     # Nothing is known of the photos that the network was trained on.
     np.testing.assert_array_equal(taken.out_of_fold, of_good.out_of_fold)
-    assert decisions.better_head(of_good, noisy, features, truth, held_out) is of_good
-    assert decisions.better_head(of_good, good, features, truth, held_out) is of_good
+    assert decisions.better_head(of_good, noisy, features, targets, held_out) is of_good
+    assert decisions.better_head(of_good, good, features, targets, held_out) is of_good
 
 
 def test_a_tuned_member_must_be_better() -> None:
-    truth = np.zeros(40, int)
+    targets = np.zeros(40, int)
     rng = np.random.default_rng(0)
     sure = rng.uniform(0.6, 0.9, 40)
     frozen = np.stack([sure, 1 - sure], axis=1)
     wrong = frozen.copy()
     wrong[:8] = wrong[:8, ::-1]
-    assert decisions.is_better(frozen, wrong, truth)
-    assert not decisions.is_better(wrong, frozen, truth)
-    assert not decisions.is_better(frozen, frozen, truth)
+    assert decisions.is_better(frozen, wrong, targets)
+    assert not decisions.is_better(wrong, frozen, targets)
+    assert not decisions.is_better(frozen, frozen, targets)
 
 
 def test_a_lower_loss_does_not_excuse_clearly_fewer_right_answers() -> None:
-    truth = np.zeros(100, int)
+    targets = np.zeros(100, int)
     # The tuned member knows which answers to be sure of, but loses 6. SciPy's binomtest(0, 6,
     # alternative="less").pvalue is 0.0156, and with one photo gained binomtest(1, 7) gives 0.0625.
     frozen = np.where(np.arange(100) < 70, 0.6, 0.4)
     tuned = np.where((np.arange(100) >= 6) & (np.arange(100) < 70), 0.95, 0.45)
-    assert losses.score(pairs(tuned), truth)[1] < losses.score(pairs(frozen), truth)[1]
-    assert not decisions.is_better(pairs(tuned), pairs(frozen), truth)
+    assert losses.score(pairs(tuned), targets)[1] < losses.score(pairs(frozen), targets)[1]
+    assert not decisions.is_better(pairs(tuned), pairs(frozen), targets)
     tuned[99] = 0.95
-    assert decisions.is_better(pairs(tuned), pairs(frozen), truth)
+    assert decisions.is_better(pairs(tuned), pairs(frozen), targets)
 
 
 def pairs(first: np.ndarray) -> np.ndarray:
@@ -452,34 +452,34 @@ def pairs(first: np.ndarray) -> np.ndarray:
 
 def test_what_only_looks_better_by_luck_is_seldom_kept() -> None:
     rng = np.random.default_rng(0)
-    truth = np.zeros(40, int)
-    own = np.concatenate([rng.uniform(0.6, 0.9, 36), rng.uniform(0.1, 0.4, 4)])
-    frozen = pairs(own)
-    better, kept = 0, 0
+    targets = np.zeros(40, int)
+    certainties = np.concatenate([rng.uniform(0.6, 0.9, 36), rng.uniform(0.1, 0.4, 4)])
+    frozen = pairs(certainties)
+    lower_losses, accepted = 0, 0
     for _ in range(300):
-        shaken = np.clip(own + rng.normal(0, 0.05, 40), 0.01, 0.99)
+        shaken = np.clip(certainties + rng.normal(0, 0.05, 40), 0.01, 0.99)
         tuned = pairs(shaken)
-        better += losses.score(tuned, truth)[1] < losses.score(frozen, truth)[1]
-        kept += decisions.is_better(tuned, frozen, truth)
-    assert better > 50
-    assert kept < better / 2
+        lower_losses += losses.score(tuned, targets)[1] < losses.score(frozen, targets)[1]
+        accepted += decisions.is_better(tuned, frozen, targets)
+    assert lower_losses > 50
+    assert accepted < lower_losses / 2
 
 
 def test_only_changes_that_keep_the_class_are_allowed() -> None:
-    truth = np.arange(100) % 2
-    plain = np.where(truth[:, None] == [0, 1], 0.9, 0.1)
+    targets = np.arange(100) % 2
+    plain = np.where(targets[:, None] == [0, 1], 0.9, 0.1)
     mirrored = plain.copy()
     mirrored[:2] = 1 - mirrored[:2]
-    assert decisions.keeps_class(plain, plain, truth)
-    assert not decisions.keeps_class(mirrored, plain, truth)  # surer and wrong: the loss rises
+    assert decisions.keeps_class(plain, plain, targets)
+    assert not decisions.keeps_class(mirrored, plain, targets)  # surer and wrong: the loss rises
     mirrored[:2] = [[0.49, 0.51], [0.51, 0.49]]
-    assert decisions.keeps_class(mirrored, plain, truth)
-    mirrored[:4] = np.where(truth[:4, None] == [0, 1], 0.49, 0.51)
-    assert not decisions.keeps_class(mirrored, plain, truth)
+    assert decisions.keeps_class(mirrored, plain, targets)
+    mirrored[:4] = np.where(targets[:4, None] == [0, 1], 0.49, 0.51)
+    assert not decisions.keeps_class(mirrored, plain, targets)
     # As many are right as before, but not the same.
     other = plain.copy()
     other[4:8] = 1 - other[4:8]
-    assert not decisions.keeps_class(mirrored, other, truth)
+    assert not decisions.keeps_class(mirrored, other, targets)
 
 
 @pytest.mark.parametrize(
@@ -503,8 +503,8 @@ def textures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Noisy stripes that lie or stand, as photos in a folder per class."""
     folder = tmp_path_factory.mktemp("textures")
     for side, count in (("train", 50), ("val", 12)):
-        photos, truth = stripes(count, 120, seed=count)
-        for number, (photo, label) in enumerate(zip(photos, truth, strict=True)):
+        photos, targets = stripes(count, 120, seed=count)
+        for number, (photo, label) in enumerate(zip(photos, targets, strict=True)):
             target = folder / side / ("lying", "standing")[label] / f"{number}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(photo).save(target)
@@ -536,7 +536,7 @@ def test_from_photos_to_a_bundle_and_its_records(
     keras: Any, backbone: dict[str, Any], textures: Path, tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    made = triptych.train(
+    bundle = triptych.train(
         textures,
         name="stripes",
         **backbone,
@@ -546,9 +546,9 @@ def test_from_photos_to_a_bundle_and_its_records(
         home=tmp_path,
         report=lines.append,
     )
-    (record,) = made.about["fine_tuned"]
-    (member,) = made.about["members"]
-    (checked,) = made.metrics["fine_tuned"]
+    (record,) = bundle.about["fine_tuned"]
+    (member,) = bundle.about["members"]
+    (checked,) = bundle.metrics["fine_tuned"]
     assert {**checked, "curve": 0, "augment": 0} == {**record, "curve": 0, "augment": 0}
     assert (record["member"], record["photos"]) == (member["name"], 10)
     assert not record["kept"] or record["after"]["loss"] < record["before"]["loss"]
@@ -558,14 +558,14 @@ def test_from_photos_to_a_bundle_and_its_records(
     planned = [number for number, line in enumerate(lines) if " epochs, about " in line]
     evaluated = [number for number, line in enumerate(lines) if "epoch 0" in line]
     assert len(planned) == 1
-    assert planned[0] < evaluated[0], "the plan was said after it began"
-    folder = made.folder / "members" / member["name"]
+    assert planned[0] < evaluated[0], "the plan was reported after it began"
+    folder = bundle.folder / "members" / member["name"]
     files = {"model.keras", "network.bin", "network.xml"}
     assert {path.name for path in folder.iterdir()} == files | {"taught.npz"}
     # Nobody needs the epochs any more.
     assert not [path for path in (tmp_path / "tuning").iterdir() if path.is_dir()]
     equals_its_keras_model(keras, folder, zoo.find(member["name"]).recipe)
-    assert not list(made.folder.parent.glob(".*"))
+    assert not list(bundle.folder.parent.glob(".*"))
 
 
 def test_auto_decides_by_a_short_run_and_says_why(
@@ -574,14 +574,14 @@ def test_auto_decides_by_a_short_run_and_says_why(
     lines: list[str] = []
     options = {**backbone, "precision": "f32", "home": tmp_path, "report": lines.append}
     name = zoo.find(backbone["backbones"][0]).name
-    made = triptych.train(textures, name="stripes", fine_tune=True, budget_s=0.01, **options)
+    bundle = triptych.train(textures, name="stripes", fine_tune=True, budget_s=0.01, **options)
     assert f"There is no time for an epoch: {name} is left as it is." in lines
-    assert "fine_tuned" not in made.about
+    assert "fine_tuned" not in bundle.about
 
-    def has_said() -> bool:
+    def has_reported() -> bool:
         return any("goes on" in line or "left out" in line for line in lines)
 
-    triptych.train(textures, name="stripes", fine_tune="auto", stop=has_said, **options)
+    triptych.train(textures, name="stripes", fine_tune="auto", stop=has_reported, **options)
     verdict = next(line for line in lines if "goes on" in line or "left out" in line)
     assert "held-out photos right" in verdict or "out of fold" in verdict
 
@@ -592,9 +592,9 @@ def test_the_same_seed_gives_the_same_bundle(
 ) -> None:
     networks_of, probs = [], []
     for home in (tmp_path / "one", tmp_path / "two"):
-        made = triptych.train(textures, name="stripes", **backbone, fine_tune=True, home=home)
-        networks_of.append([path.read_bytes() for path in made.folder.rglob("network.bin")])
-        with np.load(made.folder / "answers.npz") as file:
+        bundle = triptych.train(textures, name="stripes", **backbone, fine_tune=True, home=home)
+        networks_of.append([path.read_bytes() for path in bundle.folder.rglob("network.bin")])
+        with np.load(bundle.folder / "answers.npz") as file:
             probs.append({name: file[name] for name in file.files if file[name].dtype.kind == "f"})
     assert networks_of[0] == networks_of[1] != []
     np.testing.assert_equal(probs[0], probs[1])

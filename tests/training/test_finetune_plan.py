@@ -70,13 +70,13 @@ MEASURED = budgets.MeasuredCosts(heads_s=5.0, conversion_s=10.0, features_s=20.0
 
 
 def test_the_plan_is_printed_once_and_followed() -> None:
-    clock, said = Clock(), list[str]()
-    planner = budgets.Planner(MEMBERS, 1000.0 + 600.0, MEASURED, said.append, clock)
+    clock, reported = Clock(), list[str]()
+    planner = budgets.Planner(MEMBERS, 1000.0 + 600.0, MEASURED, reported.append, clock)
     assert planner.begin("lite0")
     clock.now += 20.0
     # lite0: 8 epochs of 10 s and 45 s after them; lite2: 40 s before, twice as long, 85 s after.
     epochs, at_most_s = planner.plan("lite0", [10.0 * n for n in range(1, 9)])
-    assert said == ["lite0: 8 epochs, about 2 minutes; lite2: 8 epochs, about 5 minutes."]
+    assert reported == ["lite0: 8 epochs, about 2 minutes; lite2: 8 epochs, about 5 minutes."]
     assert epochs == 8
     assert at_most_s == pytest.approx(0.95 * 580 - 45 - (40 + 160 + 85))
     clock.now += 420.0  # far behind
@@ -84,7 +84,7 @@ def test_the_plan_is_printed_once_and_followed() -> None:
     clock.now += 40.0
     epochs, at_most_s = planner.plan("lite2", [20.0 * n for n in range(1, 9)])
     assert at_most_s == pytest.approx(0.95 * 120 - 85)  # the worker cuts its epochs short
-    assert len(said) == 1
+    assert len(reported) == 1
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ def test_the_plan_is_printed_once_and_followed() -> None:
     ],
 )
 def test_networks_without_time_are_not_tuned(budget_s: float, sentence: str) -> None:
-    clock, said = Clock(), list[str]()
-    planner = budgets.Planner(MEMBERS, 1000.0 + budget_s, MEASURED, said.append, clock)
+    clock, reported = Clock(), list[str]()
+    planner = budgets.Planner(MEMBERS, 1000.0 + budget_s, MEASURED, reported.append, clock)
     if planner.begin("lite0"):
         clock.now += 20.0
         planner.plan("lite0", [10.0 * n for n in range(1, 9)])
-    assert said == [sentence]
+    assert reported == [sentence]
     assert not planner.begin("lite2")
 
 
@@ -126,9 +126,9 @@ def test_the_rate_falls_by_what_a_step_costs(steps: int, costs: list[float]) -> 
 
 
 def predictions(photos: int, wrong: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    truth = np.arange(photos) % classes
-    answers = np.where(np.arange(photos) < wrong, (truth + 1) % classes, truth)
-    return np.eye(classes)[answers], truth
+    targets = np.arange(photos) % classes
+    answers = np.where(np.arange(photos) < wrong, (targets + 1) % classes, targets)
+    return np.eye(classes)[answers], targets
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,8 @@ def predictions(photos: int, wrong: int, classes: int) -> tuple[np.ndarray, np.n
 def test_fine_tuning_pays_if_frozen_networks_are_often_wrong(
     photos: int, wrong: int, classes: int, held_out: int, pays: bool
 ) -> None:
-    probs, truth = predictions(photos, wrong, classes)
-    estimate = advice.advise(probs, truth, held_out=held_out)
+    probs, targets = predictions(photos, wrong, classes)
+    estimate = advice.advise(probs, targets, held_out=held_out)
     assert estimate.pays == pays
     if held_out >= 10:
         assert f"{wrong:,} of {photos:,} photos" in estimate.reason

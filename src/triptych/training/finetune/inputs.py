@@ -6,23 +6,35 @@ import dataclasses
 import hashlib
 import itertools
 import json
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
+from triptych import images
 from triptych.engines.conversion import convert
 from triptych.engines.conversion import store
+from triptych.features import ReadablePhoto
+from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
 from triptych.training.committee import TrainedMember
 from triptych.training.finetune import decisions
 from triptych.training.finetune import pace
-from triptych.training.finetune import process
 from triptych.training.finetune import task as files_of
 from triptych.training.finetune.context import FinetuneContext
 from triptych.training.finetune.task import FinetuneTask
 from triptych.typing import Array
+from triptych.utils import concurrency
 from triptych.utils import files
+
+# The share of a training canvas's side that the network's input size takes.
+WINDOW_SHARE = 0.875
+# Photos decoded ahead.
+AHEAD = 16
 
 
 def task_of(
@@ -86,13 +98,13 @@ def write(context: FinetuneContext, task: FinetuneTask, trained_on: Array) -> No
     state.mkdir(parents=True, exist_ok=True)
     photos, targets = context.features.train_photos, context.features.train_targets
     network_recipe = Recipe.from_dict(task.recipe)
-    process.write_photos(
+    write_photos(
         [photos[int(position)] for position in trained_on],
-        process.canvas(network_recipe),
+        canvas(network_recipe),
         state / files_of.CANVASES,
     )
     evaluated_on = list(itertools.compress(photos, context.held_out))
-    process.write_photos(evaluated_on, network_recipe, state / files_of.INPUTS)
+    write_photos(evaluated_on, network_recipe, state / files_of.INPUTS)
     # Written last: its presence says that the others are complete.
     with files.atomic_file(state / files_of.LABELS) as scratch:
         np.savez(
@@ -101,3 +113,48 @@ def write(context: FinetuneContext, task: FinetuneTask, trained_on: Array) -> No
             train=targets[trained_on],
             holdout=targets[context.held_out],
         )
+
+
+def write_photos(photos: Sequence[ReadablePhoto], photo_recipe: Recipe, path: Path) -> None:
+    """Write photos as an array, uint8 (N, *size, 3).
+
+    Args:
+        photos: N photos.
+        photo_recipe: How they are cropped and resized.
+        path: Ends in ``.npy``.
+
+    Raises:
+        errors.ImageError: A photo cannot be read.
+    """
+    # One by one to disk: all of them may be more than memory holds.
+    array = np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.uint8, shape=(len(photos), *photo_recipe.size, 3)
+    )
+    for index, pixels in enumerate(_resized(photos, photo_recipe)):
+        array[index] = pixels
+    array.flush()
+
+
+def _resized(photos: Iterable[ReadablePhoto], photo_recipe: Recipe) -> Iterator[Array]:
+    enough = recipe.enough([photo_recipe])
+    with ThreadPoolExecutor(concurrency.cpu_count()) as pool:
+        yield from concurrency.map_ahead(
+            pool,
+            lambda photo: recipe.resize(
+                photo_recipe,
+                images.decode(photo.read(), limits=images.CHECKED_BEFORE, enough=enough),
+            ),
+            photos,
+            ahead=AHEAD,
+        )
+
+
+def canvas(network_recipe: Recipe) -> Recipe:
+    """The recipe of training photos: the largest window, with a margin around the input size.
+
+    Example:
+        >>> canvas(Recipe((224, 224), "tf")).size
+        (256, 256)
+    """
+    height, width = (round(side / WINDOW_SHARE) for side in network_recipe.size)
+    return dataclasses.replace(network_recipe, size=(height, width), crop_share=1.0)

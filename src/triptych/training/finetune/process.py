@@ -1,35 +1,19 @@
-"""The photos of a fine-tuning task as arrays on disk, and the process that it runs in."""
+"""The process that a network is fine-tuned in."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable
-from collections.abc import Iterator
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
 from triptych import errors
-from triptych import images
-from triptych.features import ReadablePhoto
-from triptych.preprocessing import recipe
-from triptych.preprocessing.recipe import Recipe
 from triptych.training.finetune import worker
 from triptych.training.finetune.task import FinetuneTask
 from triptych.training.finetune.training_loop import OnMessage
 from triptych.training.finetune.training_loop import PlanEpochs
-from triptych.typing import Array
 from triptych.typing import ShouldStop
-from triptych.utils import concurrency
 from triptych.utils.worker import Worker
 
-# The share of a training canvas's side that the network's input size takes.
-WINDOW_SHARE = 0.875
-# Photos decoded ahead.
-AHEAD = 16
 # Every step allocates the same activations, so glibc should keep the memory for the next one. By
 # default it returns large blocks to the system, which clears each page when it hands it out again.
 # Measured with lite0: 15 % less processor time a step, and 5 % more memory. Source: mallopt(3).
@@ -39,51 +23,6 @@ KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
     "MALLOC_TOP_PAD_": str(1 << 26),
 }
-
-
-def write_photos(photos: Sequence[ReadablePhoto], photo_recipe: Recipe, path: Path) -> None:
-    """Write photos as an array, uint8 (N, *size, 3).
-
-    Args:
-        photos: N photos.
-        photo_recipe: How they are cropped and resized.
-        path: Ends in ``.npy``.
-
-    Raises:
-        errors.ImageError: A photo cannot be read.
-    """
-    # One by one to disk: all of them may be more than memory holds.
-    array = np.lib.format.open_memmap(
-        path, mode="w+", dtype=np.uint8, shape=(len(photos), *photo_recipe.size, 3)
-    )
-    for index, pixels in enumerate(_resized(photos, photo_recipe)):
-        array[index] = pixels
-    array.flush()
-
-
-def _resized(photos: Iterable[ReadablePhoto], photo_recipe: Recipe) -> Iterator[Array]:
-    enough = recipe.enough([photo_recipe])
-    with ThreadPoolExecutor(concurrency.cpu_count()) as pool:
-        yield from concurrency.map_ahead(
-            pool,
-            lambda photo: recipe.resize(
-                photo_recipe,
-                images.decode(photo.read(), limits=images.CHECKED_BEFORE, enough=enough),
-            ),
-            photos,
-            ahead=AHEAD,
-        )
-
-
-def canvas(network_recipe: Recipe) -> Recipe:
-    """The recipe of training photos: the largest window, with a margin around the input size.
-
-    Example:
-        >>> canvas(Recipe((224, 224), "tf")).size
-        (256, 256)
-    """
-    height, width = (round(side / WINDOW_SHARE) for side in network_recipe.size)
-    return dataclasses.replace(network_recipe, size=(height, width), crop_share=1.0)
 
 
 def run(
