@@ -264,7 +264,7 @@ def draw(figures: dict[str, Any], backbone: str) -> None:
             bars = axis.bar(positions, values, 0.25, label=way)
             axis.bar_label(bars, fmt="%.1f", fontsize=7)
     for axis, title in zip(
-        axes, (f"right on held-out photos, %, {backbone}", "processor time, minutes"), strict=True
+        axes, (f"correct on test photos, %, {backbone}", "processor time, minutes"), strict=True
     ):
         axis.set_xticks(range(len(figures)), figures)
         axis.set_title(title, fontsize=9)
