@@ -146,6 +146,7 @@ class FindingsCache:
                 *findings.odd_formats(photos),
                 *findings.guessed_depths(photos),
                 *findings.copies(photos),
+                *findings.conflicts(photos),
                 *findings.quality(photos),
                 *findings.empty([name for name in classes if name not in with_photos], []),
                 *findings.sizes(photos, [name for name in classes if name in with_photos]),
