@@ -1,7 +1,7 @@
 """One conversion process for a run of tests; each training would start one of its own.
 
-It imports Keras once, and keeps the backbones that it built. A file that tests how that process
-starts and ends has no use for it.
+It imports Keras once, and keeps the backbones that it built; it knows `tiny_backbone`, too. A file
+that tests how that process starts and ends has no use for it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from support import tiny_backbone
 from triptych.engines.conversion import convert
 from triptych.utils.worker import Worker
 
@@ -27,7 +28,7 @@ class LentWorker:
         self._kept, self._backend, self._owed = workers, environment["KERAS_BACKEND"], 0
         # Not kept while it is lent, so two at a time have a process each.
         self._worker = workers.pop(self._backend, None) or Worker(
-            convert.__name__, environment=environment
+            tiny_backbone.__name__, environment=environment
         )
 
     def send(self, message: Mapping[str, Any]) -> None:
