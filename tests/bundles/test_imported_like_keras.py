@@ -180,9 +180,9 @@ def importer() -> Iterator[Importer]:
         yield importer
 
 
-# Ten models, or thirty where others are drawn (`make test-all`): each takes more than a second.
+# Six models, or eighteen where others are drawn (`make test-all`): each takes more than a second.
 @settings(
-    max_examples=settings.default.max_examples // 10,
+    max_examples=settings.default.max_examples // 16,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(each=drawn)
