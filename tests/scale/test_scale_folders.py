@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +26,6 @@ pytestmark = [
 ]
 
 PHOTOS, ROWS = 2500, 25
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A head, where the driver is, and two nodes of one core that work."""
-    with ray_cluster.running(0, 1, 1) as nodes:
-        yield nodes
 
 
 @pytest.fixture
@@ -87,6 +79,7 @@ def test_a_driver_and_a_node_are_killed_and_each_photo_has_one_row(
     before = len(written(out))
     assert before < PHOTOS // ROWS
 
+    ray_cluster.add_workers(cluster, 2)
     with begin() as driver:
         wait(driver, lambda: len(written(out)) >= before + 20)
         killed_s = time.time()

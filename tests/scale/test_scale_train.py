@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -41,13 +42,13 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """Three nodes with a core each."""
-    # Workers do not know this module.
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    with ray_cluster.running(1, 1, 1) as nodes:
-        yield nodes
+@pytest.fixture(scope="module", autouse=True)
+def classes_for_nodes() -> Iterator[None]:
+    """Processes of the cluster cannot import this module, so its classes are sent whole."""
+    module = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(module)
+    yield
+    cloudpickle.unregister_pickle_by_value(module)
 
 
 @dataclass(frozen=True)
@@ -153,20 +154,30 @@ def test_only_missing_features_are_computed_and_equal_to_the_bit(
 def test_errors_on_a_node_reach_the_driver(
     cluster: Any, photos: list[Photo], extractors: list[Extractor], tmp_path: Path
 ) -> None:
-    def compute(photo: features.ReadablePhoto) -> None:
-        store = FeatureStore(tmp_path / "s")
-        features.extract([photo], extractors[:1], store, compute=spread.compute)
-
-    photos[1].path.write_bytes(photos[1].path.read_bytes()[:200])
-    with pytest.raises(errors.TruncatedImage, match=r"^On the node \d+\.\d+\.\d+\.\d+: "):
-        compute(photos[1])
     gone = data.LabelledPhoto(
         "gone", 0, b"x" * 32, 0, functools.partial(images.read, "/none/a.jpg")
     )
+    store = FeatureStore(tmp_path / "s")
     with pytest.raises(errors.SourceError, match=r"There is no file '/none/a.jpg'.* at the paths"):
-        compute(gone)
-    with pytest.raises(ZeroDivisionError):
-        compute(Broken(b"y" * 32))
+        features.extract([gone], extractors[:1], store, compute=spread.compute)
+
+
+def test_each_kind_of_error_is_sent(
+    cluster: Any, photos: list[Photo], extractors: list[Extractor]
+) -> None:
+    # What an actor on a node runs, in this process.
+    actor = spread.FeatureActor(ray.put(spread.pack(extractors[:1])))
+
+    def error_of(photo: features.ReadablePhoto) -> BaseException:
+        row = {"digest": photo.digest, "read": cloudpickle.dumps(photo.read), "lacking": b"\1"}
+        error: BaseException = cloudpickle.loads(actor(row)["error"])
+        return error
+
+    photos[1].path.write_bytes(photos[1].path.read_bytes()[:200])
+    truncated = error_of(photos[1])
+    assert isinstance(truncated, errors.TruncatedImage)
+    assert re.match(r"On the node \d+\.\d+\.\d+\.\d+: ", str(truncated))
+    assert isinstance(error_of(Broken(b"y" * 32)), ZeroDivisionError)
 
 
 def test_stopping_keeps_computed_features_and_frees_the_cluster(
@@ -212,6 +223,7 @@ def teach(shapes: Path, home: Path, engines: Path, *options: str) -> bundles.Bun
     return bundles.find(home, "shapes")
 
 
+@pytest.mark.usefixtures("one_converter")
 def test_a_committee_trained_by_a_cluster_is_the_same(
     cluster: Any, shapes: Path, engines: Path, tmp_path: Path
 ) -> None:
@@ -239,7 +251,7 @@ def test_the_work_of_a_node_that_dies_is_done_elsewhere(
     alone = features.extract(photos, requested, FeatureStore(tmp_path / "alone"))
     died = tmp_path / "died"
     wanted = [dataclasses.replace(photo, until=died) for photo in photos]
-    cores = ray.cluster_resources()["CPU"] // len(cluster.list_all_nodes())
+    ray_cluster.add_workers(cluster, 2)
 
     def at_work() -> list[Any]:
         # The head must not be killed.
@@ -257,7 +269,6 @@ def test_the_work_of_a_node_that_dies_is_done_elsewhere(
             wanted, requested, FeatureStore(tmp_path / "store"), compute=spread.compute
         )
         print(f"all done {time.monotonic() - killed.result():.1f} s after a node was killed")
-    cluster.add_node(num_cpus=cores)  # for whoever comes next
     assert [array.tobytes() for array in together] == [array.tobytes() for array in alone]
 
 

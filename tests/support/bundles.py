@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,13 @@ def write_garden(home: Path, *, created: str = "2026-01-01") -> bundles.Bundle:
     return bundles.write(home, "garden", fill)
 
 
-def write_runnable(home: Path, name: str = "tiny") -> bundles.Bundle:
-    """A bundle that really predicts, and fast: a cascade of two tiny networks."""
+def write_runnable(
+    home: Path, name: str = "tiny", members: Mapping[str, int] = RUNNABLE_MEMBERS
+) -> bundles.Bundle:
+    """A bundle that really predicts, and fast: a cascade of two tiny networks.
+
+    `members` has their names, and the sides of their inputs in pixels.
+    """
     levels = tuple(conformal.GRID)
     fitted = params.EnsembleParams(
         temperatures=(1.0, 1.5),
@@ -95,14 +101,14 @@ def write_runnable(home: Path, name: str = "tiny") -> bundles.Bundle:
     )
 
     def fill(folder: Path) -> dict[str, Any]:
-        for seed, (member, side) in enumerate(RUNNABLE_MEMBERS.items()):
+        for seed, (member, side) in enumerate(members.items()):
             path = folder / "members" / member / "network.xml"
             networks.write_tiny(path, classes=len(RUNNABLE_CLASSES), size=side, seed=seed)
         return {
             **_labels(RUNNABLE_CLASSES),
             "members": [
                 {"name": member, "recipe": {"size": [side, side], "scaling": "tf"}, "cost": 1.0}
-                for member, side in RUNNABLE_MEMBERS.items()
+                for member, side in members.items()
             ],
             "rule": rules.CASCADE,
             "doubt": fitted.to_dict(),

@@ -28,8 +28,8 @@ WARNINGS = (
     "ignore::pytest.PytestUnraisableExceptionWarning",
 )
 SETTINGS = {
-    # Metrics are passed on five times a second instead of every ten seconds.
-    "metrics_report_interval_ms": 200,
+    # Metrics are passed on each second instead of every ten.
+    "metrics_report_interval_ms": 1000,
     # No Python for each core beforehand, which takes seconds and waits for work in vain.
     "prestart_worker_first_driver": False,
     "enable_worker_prestart": False,
@@ -39,32 +39,42 @@ SETTINGS = {
     "health_check_timeout_ms": 60_000,
     # A busy machine may take far longer to start a process than a minute.
     "worker_register_timeout_seconds": 300,
+    # What other programs take of this machine's memory must not end our processes.
+    "memory_monitor_refresh_ms": 0,
+}
+ENVIRONMENT = {
+    **door.NO_TELEMETRY,
+    # The agents of Ray's dashboard, which also pass on our metrics, look through all processes
+    # every five seconds by default.
+    "REPORTER_UPDATE_INTERVAL_MS": "3600000",
+    # A busy machine may take long for these, too.
+    "RAY_gcs_server_port_wait_time_s": "300",
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
 }
 
 
 @contextlib.contextmanager
-def running(*cores: int, dashboard: bool = False) -> Iterator[Cluster]:
-    """A cluster with a node for each number of cores, to which this process is connected.
+def running() -> Iterator[Cluster]:
+    """A cluster that is a head without cores so far, to which this process is connected.
 
-    The first node is the head, which must not be killed.
+    `add_workers` adds nodes that work. They can be killed; the head cannot.
     """
     # Sockets have short names only, so not in pytest's folders.
     scratch = tempfile.mkdtemp(prefix="ray-")
     # Ray notes there which cluster was the last, and does not make the folder.
     os.makedirs("/tmp/ray", exist_ok=True)
-    with mock.patch.dict(os.environ, door.NO_TELEMETRY):
+    with mock.patch.dict(os.environ, ENVIRONMENT):
         nodes = Cluster(shutdown_at_exit=False)
         try:
-            config = {"_system_config": SETTINGS}  # of the head, and of all by it
-            for count in cores:
-                nodes.add_node(
-                    num_cpus=count,
-                    include_dashboard=dashboard,
-                    temp_dir=scratch,
-                    wait=True,
-                    **config,
-                )
-                config = {}
+            nodes.add_node(
+                num_cpus=0,
+                include_dashboard=False,
+                include_log_monitor=False,  # its driver does not print what others log
+                no_monitor=True,  # nothing scales the cluster
+                temp_dir=scratch,
+                _system_config=SETTINGS,  # of all nodes, by the head
+            )
             ray.init(address=nodes.address, logging_level=logging.ERROR, log_to_driver=False)
             yield nodes
         finally:
@@ -75,6 +85,12 @@ def running(*cores: int, dashboard: bool = False) -> Iterator[Cluster]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 gc.collect()
+
+
+def add_workers(nodes: Cluster, count: int) -> None:
+    """Add nodes of one core each until there are so many."""
+    while len(nodes.worker_nodes) < count:
+        nodes.add_node(num_cpus=1)
 
 
 def free_port() -> int:
