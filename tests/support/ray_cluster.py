@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import logging
 import os
 import shutil
 import socket
 import tempfile
+import time
 import warnings
+from collections.abc import Callable
 from collections.abc import Iterator
+from typing import Any
 from unittest import mock
 
 import ray
+from ray._private import services
 from ray.cluster_utils import Cluster
 
 from triptych.scale import cluster as door
@@ -39,6 +44,7 @@ SETTINGS = {
     "health_check_timeout_ms": 60_000,
     # A busy machine may take far longer to start a process than a minute.
     "worker_register_timeout_seconds": 300,
+    "agent_register_timeout_ms": 300_000,
     # What other programs take of this machine's memory must not end our processes.
     "memory_monitor_refresh_ms": 0,
 }
@@ -64,7 +70,10 @@ def running() -> Iterator[Cluster]:
     scratch = tempfile.mkdtemp(prefix="ray-")
     # Ray notes there which cluster was the last, and does not make the folder.
     os.makedirs("/tmp/ray", exist_ok=True)
-    with mock.patch.dict(os.environ, ENVIRONMENT):
+    with (
+        mock.patch.dict(os.environ, ENVIRONMENT),
+        mock.patch.object(services, "get_node", functools.partial(_get_node, services.get_node)),
+    ):
         nodes = Cluster(shutdown_at_exit=False)
         try:
             nodes.add_node(
@@ -85,6 +94,16 @@ def running() -> Iterator[Cluster]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 gc.collect()
+
+
+def _get_node(get_node: Callable[..., Any], *node: Any) -> Any:
+    """Ray gives a node half a minute to start, for which it has no setting; a busy machine more."""
+    end = time.monotonic() + 300
+    while time.monotonic() < end:
+        with contextlib.suppress(RuntimeError):
+            return get_node(*node)
+        time.sleep(0.1)
+    return get_node(*node)
 
 
 def add_workers(nodes: Cluster, count: int) -> None:
