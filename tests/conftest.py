@@ -6,6 +6,7 @@ import gc
 import itertools
 import os
 import signal
+import sys
 import warnings
 from collections.abc import Generator
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from werkzeug.routing import Rule
 
 from support import studios
 from triptych import settings
+from triptych.engines.conversion import convert
 from triptych.web import create_app
 from triptych.web.registry import Registry
 
@@ -172,7 +174,9 @@ def _isolated_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def keras():  # type: ignore[no-untyped-def]
     """Keras on the TensorFlow backend."""
-    with warnings.catch_warnings():
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        # As in the program's own processes: a third less time to import.
+        patch.setattr("sys.meta_path", [convert.Hidden(*convert.NEEDLESS), *sys.meta_path])
         warnings.simplefilter("ignore")
         import keras
     return keras
