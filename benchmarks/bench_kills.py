@@ -63,6 +63,7 @@ def main() -> None:
             print(kills[-1], flush=True)
         last = Run(arguments.data, Path(rough), fine_tune=arguments.fine_tune)
         last.process.wait()
+        print(f"undisturbed: {whole_s:.1f} s, epochs {calm_run.epochs}; last run: {last.epochs}")
         claims = {
             "no kill breaks a bundle": broken == 0,
             "no reported epoch is lost": lost == 0,
@@ -71,7 +72,6 @@ def main() -> None:
             "so do its networks": networks(calm) == networks(rough),
             "nothing is left over": not list(Path(rough).rglob(f"{files.SCRATCH}*")),
         }
-    print(f"undisturbed: {whole_s:.1f} s, epochs {calm_run.epochs}; the last run: {last.epochs}")
     name = "kills_fine_tuning" if arguments.fine_tune else "kills"
     common.finish(name, {"undisturbed_s": round(whole_s, 1), "kills": kills, "seed": SEED}, claims)
 
