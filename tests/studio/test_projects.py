@@ -609,6 +609,18 @@ def test_findings_are_beside_the_photos_they_concern(projects: Projects, garden:
     }
 
 
+def test_the_studio_reports_copies_as_training_does(projects: Projects, garden: Project) -> None:
+    """A class that is one burst, and one of its photos in another class."""
+    ants, bees = garden.classes
+    for number in range(6):
+        projects.add(garden.key, f"{number}.jpg", picture(0, size=(90, 120 + number)), ants.id)
+        projects.add(garden.key, f"b{number}.jpg", picture(1 + number), bees.id)
+    projects.add(garden.key, "b6.jpg", picture(0, size=(91, 120)), bees.id)
+    kinds = [finding.kind for finding in projects.findings(garden.key)]
+    assert sorted(kinds) == ["burst", "label_conflict"]
+    assert kinds == [finding.kind for finding in projects.dataset(garden.key).findings]
+
+
 def test_photos_of_older_versions_are_measured_by_the_next_check(
     projects: Projects, garden: Project
 ) -> None:

@@ -131,10 +131,13 @@ def test_a_home_that_vanishes_is_missed_and_comes_back(
 def test_a_disk_that_can_only_be_read_is_named(
     home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """On a mount of its own; root may write to what is only protected."""
+    """On a real read-only mount, which only root can make; others run the next test.
+
+    Permissions cannot stand in for it: CI runs as root, whom they do not stop.
+    """
     mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(home)]
     if sys.platform != "linux" or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a mount needs root on Linux; the test below simulates one")
+        pytest.skip("only root on Linux can mount a disk; the next test needs none")
     try:
         with studio(home) as (client, key, digest):
             subprocess.run(["mount", "-o", "remount,ro", str(home)], check=True)

@@ -72,6 +72,22 @@ def grouped(pairs: Sequence[tuple[Item, ScannedPhoto]]) -> list[GroupedPhoto]:
     return [GroupedPhoto(item, scanned, by_digest[scanned.digest]) for item, scanned in pairs]
 
 
+def of_photos(
+    pairs: Sequence[tuple[Item, ScannedPhoto]],
+) -> tuple[list[GroupedPhoto], list[Finding]]:
+    """Group photos with their copies, and list what is odd about single photos and copies."""
+    alike = grouped(pairs)
+    photos, of_bursts = bursts(alike)
+    return photos, [
+        *of_bursts,
+        *odd_formats(photos),
+        *guessed_depths(photos),
+        *copies(photos),
+        *conflicts(alike),  # also between a burst and other classes
+        *quality(photos),
+    ]
+
+
 def unreadable(failures: Iterable[tuple[Item, errors.TriptychError]]) -> Iterator[Finding]:
     """Files that are not photos, grouped by the reason."""
     yield from _by_message(

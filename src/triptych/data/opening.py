@@ -120,8 +120,7 @@ def _dataset(
     reported: Sequence[Finding],
 ) -> Dataset:
     """Group the copies, leave out training photos that leak into val, and report all findings."""
-    alike = findings.grouped(pairs)
-    photos, of_bursts = findings.bursts(alike)
+    photos, of_photos = findings.of_photos(pairs)
     val = [photo for photo in photos if photo.item.side == "val"]
     val_groups = {photo.group for photo in val}
     train = [
@@ -130,11 +129,7 @@ def _dataset(
     full = {photo.item.label for photo in train}
     classes = tuple(name for name in contents.classes if name in full)
     empty = [name for name in contents.classes if name not in full]
-    reported = [*reported, *findings.odd_formats(photos), *of_bursts]
-    reported += [*findings.copies(photos), *findings.conflicts(alike)]
-    reported += findings.quality(photos)
-    reported += findings.guessed_depths(photos)
-    reported += findings.empty(empty, val)
+    reported = [*reported, *of_photos, *findings.empty(empty, val)]
     if len(classes) < 2:
         what = f"only {classes[0]!r} has photos" if classes else "no class has photos"
         reasons = [

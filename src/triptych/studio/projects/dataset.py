@@ -139,15 +139,11 @@ class FindingsCache:
         for digest, name, label, _, _ in rows:
             file = File(digest.hex(), functools.partial(read, digest.hex()))
             scanned.append((Item(file, label, "train"), scanned_photo(digest, name)))
-        photos = findings.grouped(scanned)
+        photos, of_photos = findings.of_photos(scanned)
         with_photos = {photo.item.label for photo in photos}
         checked = findings.in_order(
             [
-                *findings.odd_formats(photos),
-                *findings.guessed_depths(photos),
-                *findings.copies(photos),
-                *findings.conflicts(photos),
-                *findings.quality(photos),
+                *of_photos,
                 *findings.empty([name for name in classes if name not in with_photos], []),
                 *findings.sizes(photos, [name for name in classes if name in with_photos]),
             ]
