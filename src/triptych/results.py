@@ -5,7 +5,6 @@ A probability stays a float in [0, 1] here and everywhere; `percent` makes perce
 
 from __future__ import annotations
 
-import heapq
 import html
 import warnings
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
+from triptych.typing import Array
 from triptych.utils.formatting import percent
 
 
@@ -319,13 +319,20 @@ class Failure:
         return {"source": self.source, "error": {"code": self.code, "message": self.message}}
 
 
-def top_guesses(probs: Sequence[float], labels: Sequence[Label], k: int) -> tuple[Guess, ...]:
+def top_guesses(
+    probs: Array | Sequence[float], labels: Sequence[Label], k: int
+) -> tuple[Guess, ...]:
     """The k most probable labels, most probable first; ties go to the lower index.
 
     Args:
         probs: One probability per label, shape (C,).
         labels: The labels, in output order, length C.
-        k: How many; values above C give C.
+        k: How many, at least 1; values above C give C.
     """
-    best = heapq.nlargest(k, range(len(labels)), key=probs.__getitem__)  # stable, as sorted() is
-    return tuple([Guess(labels[i], float(probs[i])) for i in best])
+    # Imported here, as the command line needs results before it needs NumPy.
+    import numpy as np
+
+    from triptych.utils import ranking
+
+    array = np.asarray(probs)
+    return tuple([Guess(labels[i], float(array[i])) for i in ranking.top_indices(array, k)])

@@ -77,6 +77,17 @@ def test_the_order_of_classes_does_not_matter(probs: np.ndarray, seed: int, leve
         np.testing.assert_array_equal(order[shuffled], conformal.prediction_set(row, level))
 
 
+@given(
+    raw=hnp.arrays(np.float32, st.integers(2, 60), elements=st.sampled_from([1, 2, 3, 50, 400])),
+    level=st.floats(0, 3),
+)
+def test_sets_of_many_classes_are_the_first_of_the_ranking(raw: np.ndarray, level: float) -> None:
+    probs = raw / raw.sum()
+    ranking = sorted(range(len(probs)), key=lambda index: -probs[index])
+    size = int(conformal.set_sizes(probs, level))
+    assert conformal.prediction_set(probs, level).tolist() == ranking[:size]
+
+
 def test_of_equally_probable_classes_the_first_ranks_higher() -> None:
     flat = np.full((4, 4), 0.25)
     scores = conformal.scores(flat, np.arange(4))

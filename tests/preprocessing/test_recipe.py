@@ -70,6 +70,19 @@ def test_scaling_is_the_published_formula(image: np.ndarray, name: str) -> None:
     np.testing.assert_allclose(scaled, expected, rtol=0, atol=1e-6 * span)
 
 
+@given(images=hnp.arrays(np.uint8, (2, 3, 4, 3)), name=st.sampled_from(sorted(recipe.SCALINGS)))
+def test_scaling_rounds_as_a_difference_and_a_quotient_of_float32(
+    images: np.ndarray, name: str
+) -> None:
+    rule = recipe.SCALINGS[name]
+    ordered = images if rule.order == "rgb" else images[..., ::-1]
+    mean, std = np.array(rule.mean, np.float32), np.array(rule.std, np.float32)
+    expected = (ordered.astype(np.float32) - mean) / std
+    scaled = recipe.scale(Recipe((3, 4), name), images)
+    assert scaled.dtype == np.float32
+    np.testing.assert_array_equal(scaled.view(np.uint32), expected.view(np.uint32))
+
+
 def test_averaging_a_large_photo_first_hardly_changes_the_result() -> None:
     image = Image.fromarray(image_formats.sample_pixels(300, 200)).resize((2400, 1600))
     network_recipe = Recipe((112, 112), "raw")

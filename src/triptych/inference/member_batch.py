@@ -14,6 +14,7 @@ import numpy as np
 from triptych import errors
 from triptych.engines import Output
 from triptych.engines import PixelEngine
+from triptych.ensemble import cascade
 from triptych.ensemble import conformal
 from triptych.ensemble import ood
 from triptych.ensemble.rules import RULES
@@ -144,6 +145,7 @@ class MemberBatch:
         self.committee = committee
         self.answered = np.zeros(shape, bool)  # (N, M): which member has predicted which image
         self.probs = np.zeros((*shape, len(committee.labels)), np.float32)  # raw
+        self._calibrated = np.zeros_like(self.probs)
         # Photos are compared with the training photos of the member that runs first.
         self._first = committee.params.stages[0].member
         self._features: Probs | None = None  # (N, F), of that member, where it has a reference
@@ -169,12 +171,20 @@ class MemberBatch:
         """
         rule, params = self.committee.rule, self.committee.params
         if RULES[rule].in_stages:
-            joined = params.run_cascade(
-                lambda member, which: self.predict([member], which)[0], len(self.images)
+            joined = cascade.run(
+                lambda member, which: self._calibrate(
+                    member, self.predict([member], which)[0], which
+                ),
+                len(self.images),
+                stages=params.stages,
+                weights=params.weights,
             ).joined
         else:
             raw = self.predict(range(len(self.committee.members)))
-            calibrated = [params.calibrate(member, probs) for member, probs in enumerate(raw)]
+            everywhere = np.arange(len(self.images))
+            calibrated = [
+                self._calibrate(member, probs, everywhere) for member, probs in enumerate(raw)
+            ]
             joined = params.join(rule, np.stack(calibrated))
         check_probs(joined, f"The committee {self.committee.name}")
         return [
@@ -211,6 +221,11 @@ class MemberBatch:
             self._novelty = ood.p_values(reference, self._features)
         return self.probs[which][:, members].swapaxes(0, 1)
 
+    def _calibrate(self, member: int, raw: Probs, which: Indices) -> Probs:
+        calibrated = self.committee.params.calibrate(member, raw)
+        self._calibrated[which, member] = calibrated
+        return calibrated
+
     def _forward(self, member: int, image: int) -> Output:
         engine, of = self.committee.members[member].engine, self.committee.members[member].recipe
         start = time.perf_counter()
@@ -231,18 +246,18 @@ class MemberBatch:
         self, image: int, probs: Probs, *, top: int, coverage: float, similar: int
     ) -> Verdict:
         committee, labels, params = self.committee, self.committee.labels, self.committee.params
-        guesses = top_guesses(probs.tolist(), labels, top)
+        guesses = top_guesses(probs, labels, top)
         novelty = None if self._novelty is None else float(self._novelty[image])
         status, prediction_set = self._status(probs, guesses[0].prob, novelty, coverage)
-        members = np.flatnonzero(self.answered[image]).tolist()
-        predictions = []
-        for member in members:
-            calibrated = params.calibrate(member, self.probs[image, member])
-            best = top_guesses(calibrated.tolist(), labels, top)
-            predictions.append(Prediction(committee.members[member].name, best))
-        skipped, reason = np.flatnonzero(~self.answered[image]).tolist(), None
+        predictions, skipped, reason = [], [], None
+        for number, member in enumerate(committee.members):
+            if self.answered[image, number]:
+                best = top_guesses(self._calibrated[image, number], labels, top)
+                predictions.append(Prediction(member.name, best))
+            else:
+                skipped.append(member.name)
         if skipped:
-            last = params.stages[len(members) - 1]
+            last = params.stages[len(predictions) - 1]
             reason = (
                 f"After {committee.members[last.member].name} the answer had a probability of "
                 f"{guesses[0].prob:.3f}, and {last.threshold:.3f} is enough."
@@ -257,7 +272,7 @@ class MemberBatch:
             status=status,
             prediction_set=prediction_set,
             novelty=novelty,
-            skipped=tuple([committee.members[member].name for member in skipped]),
+            skipped=tuple(skipped),
             reason=reason,
             similar=self._similar(image, similar) if similar else (),
             status_reason=self._status_reason if status == UNSURE else None,

@@ -6,6 +6,7 @@ exported bundles all go through `apply`, so they cannot disagree.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -270,13 +271,25 @@ def scale(recipe: Recipe, images: UInt8Image) -> Float32Array:
         A new array of the same shape, float32.
     """
     rule = SCALINGS[recipe.scaling]
-    ordered = images if rule.order == "rgb" else images[..., ::-1]
+    ordered = images
+    if rule.order == "bgr":  # channel by channel: copying a reversed view takes four times as long
+        ordered = np.stack([images[..., channel] for channel in (2, 1, 0)], axis=-1)
     *others, width, channels = images.shape
     # Whole rows at a time: NumPy is six times as fast on long rows as on threes.
     scaled = ordered.reshape(*others, width * channels).astype(np.float32)
-    scaled -= np.tile(np.asarray(rule.mean, np.float32), width)
-    scaled /= np.tile(np.asarray(rule.std, np.float32), width)
+    if any(rule.mean):
+        scaled -= _of_row(rule.mean, width)
+    if rule.std != _same(1.0):
+        scaled /= _of_row(rule.std, width)
     return scaled.reshape(images.shape)
+
+
+@functools.lru_cache(32)
+def _of_row(values: tuple[float, float, float], width: int) -> np.float32 | Float32Array:
+    """The values of the channels for a row of pixels; one number where they are the same."""
+    if values == _same(values[0]):
+        return np.float32(values[0])
+    return np.tile(np.asarray(values, np.float32), width)
 
 
 def apply(recipe: Recipe, image: Picture) -> Float32Array:
