@@ -189,10 +189,11 @@ class RequestContext:
 
 def of_request() -> RequestContext:
     """The context of the current request, created at the first call."""
-    request_context = flask.g.get("request_context")
+    environ = flask.request.environ
+    request_context = environ.get(KEY)
     if request_context is None:
         # A client's id is written to the log, so it must not contain line breaks.
         sent = flask.request.headers.get(ID_HEADER, "")
         request_context = RequestContext(sent if SANE_ID.fullmatch(sent) else uuid.uuid4().hex)
-        flask.g.request_context = request_context
+        environ[KEY] = request_context
     return cast(RequestContext, request_context)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 from typing import Protocol
 
 import flask
@@ -70,21 +72,29 @@ class _Prometheus:
 
     def counter(self, name: str, help: str, *labels: str) -> Metric:
         metric = prometheus.Counter(PREFIX + name, help, labels, registry=self._registry)
-        return lambda value, *label: (metric.labels(*label) if label else metric).inc(value)
+        child = _children(metric)
+        return lambda value, *label: child(*label).inc(value)
 
     def gauge(self, name: str, help: str, *labels: str) -> Metric:
         metric = prometheus.Gauge(PREFIX + name, help, labels, registry=self._registry)
-        return lambda value, *label: (metric.labels(*label) if label else metric).inc(value)
+        child = _children(metric)
+        return lambda value, *label: child(*label).inc(value)
 
     def histogram(self, name: str, help: str, buckets: Iterable[float], *labels: str) -> Metric:
         bounds = tuple(buckets)
         metric = prometheus.Histogram(
             PREFIX + name, help, labels, buckets=bounds, registry=self._registry
         )
-        return lambda value, *label: (metric.labels(*label) if label else metric).observe(value)
+        child = _children(metric)
+        return lambda value, *label: child(*label).observe(value)
 
     def watch(self, name: str, help: str, read: Callable[[], Levels], *labels: str) -> None:
         self._registry.register(_Watched(PREFIX + name, help, read, labels))
+
+
+def _children(metric: Any) -> Callable[..., Any]:
+    """The child of a metric by its label values; its own ``labels`` checks them at each call."""
+    return functools.cache(lambda *values: metric.labels(*values) if values else metric)
 
 
 class _Watched(Collector):

@@ -6,6 +6,7 @@ The OpenAPI document is made from the same schemas.
 from __future__ import annotations
 
 import contextlib
+import functools
 import reprlib
 from collections.abc import Mapping
 from typing import Any
@@ -227,10 +228,18 @@ def read_options(
         errors.SettingError: An option is unknown, or has an impossible value.
     """
     # Checked separately, so that an error in one is not hidden by the other.
-    options = check_options(options_from_text(request.args), schema)
+    options = dict(_options_of_query(tuple(request.args.items(multi=True)), schema))
     if request.form or in_json:
         options |= check_options(options_from_form(request.form) | dict(in_json), schema)
     return options
+
+
+# Most clients send the same few options with every photo.
+@functools.lru_cache(64)
+def _options_of_query(
+    pairs: tuple[tuple[str, str], ...], schema: marshmallow.Schema
+) -> dict[str, Any]:
+    return check_options(options_from_text(MultiDict(pairs)), schema)
 
 
 def options_from_text(values: MultiDict[str, str]) -> dict[str, Any]:
