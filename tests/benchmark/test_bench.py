@@ -9,12 +9,15 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from click.testing import Result
+from hypothesis import given
+from hypothesis import strategies as st
 
 from support import studios
 from support.images import picture
@@ -22,6 +25,7 @@ from support.images import plain_image
 from triptych import errors
 from triptych.benchmark import load_generator
 from triptych.benchmark import local
+from triptych.benchmark import networks
 from triptych.benchmark import samples
 from triptych.benchmark import serving
 from triptych.benchmark.report import LoadReport
@@ -65,7 +69,8 @@ def test_a_network_is_measured_here_and_over_http(photo: Path, tmp_path: Path) -
     names = ["decode", "preprocess", "EfficientNetLite0", "combine"]
     assert [stage["name"] for stage in measured["stages"]] == names
     assert all(0 < stage["p50_ms"] <= stage["p95_ms"] for stage in measured["stages"])
-    assert measured["bare_per_s"] > 0
+    assert measured["bare_per_s"] == measured["bare"]["per_s"] > 0
+    assert {way["batch"] for way in measured["bare"]["tried"]} == set(networks.BATCHES)
     assert measured["stream_per_s"] > 0
     assert measured["alone"]["p50_ms"] > 0
     assert [load["clients"] for load in measured["loads"]] == [1, 3]
@@ -138,7 +143,55 @@ def test_a_cascade_is_measured_with_the_members_it_runs() -> None:
     assert shares["EfficientNetLite0"] == 1
     assert shares["EfficientNetLite1"] == 0.5
     assert "EfficientNetLite2" not in shares
-    assert local.measure_networks(garden.committee, photos, members, seconds=0) > 0
+
+
+class Recorder(FakeEngine):
+    """Remembers how many photos came at once, and in how many threads."""
+
+    def __init__(self, calls: list[tuple[int, int]], streams: int) -> None:
+        super().__init__(2)
+        self._calls = calls
+        self._streams = streams
+
+    def run(self, batch: Float32Array) -> Output:
+        self._calls.append((self._streams, len(batch)))
+        return super().run(batch)
+
+
+def test_the_networks_alone_are_run_in_all_ways_and_the_best_counts() -> None:
+    calls: list[tuple[int, int]] = []
+
+    def open_committee(streams: int) -> Committee:
+        members = tuple(
+            Member(name, Recorder(calls, streams), recipe.Recipe((8, 8), "tf")) for name in "AB"
+        )
+        return Committee("demo", members, studios.LABELS[:2], params.unfitted([1, 1], [1, 1]))
+
+    report = networks.measure(
+        open_committee, [picture(1)], [["A"], ["A", "B"]], cores=3, seconds=0.05
+    )
+    ways = [(rate.streams, rate.batch) for rate in report.tried]
+    assert ways == [(streams, batch) for streams in (1, 2, 3) for batch in (1, 2, 4, 8)]
+    assert {streams for streams, _ in calls} == {1, 2, 3}
+    # B runs on every second photo only.
+    assert {size for _, size in calls} == {1, 2, 4, 8}
+    fastest = max(report.tried, key=lambda rate: rate.per_s)
+    assert (report.best.streams, report.best.batch) == (fastest.streams, fastest.batch)
+    assert report.best.per_s > 0
+
+
+@given(
+    calls=st.lists(st.lists(st.sampled_from("ABC"), unique=True), min_size=1, max_size=9),
+    batch=st.sampled_from(networks.BATCHES),
+)
+def test_batches_run_each_member_as_often_as_single_photos(
+    calls: list[list[str]], batch: int
+) -> None:
+    groups = networks.group_runs(calls, batch)
+    assert len(groups) == len(calls)
+    once = Counter(name for names in calls for name in names)
+    assert sum(groups, Counter()) == Counter({name: batch * n for name, n in once.items()})
+    assert all(count <= batch for group in groups for count in group.values())
 
 
 def test_photos_that_cannot_be_read_are_left_out(photo: Path) -> None:

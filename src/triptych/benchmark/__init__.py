@@ -3,7 +3,8 @@
 machine   the processor and the versions behind the figures
 samples   the photos: a person's own, or synthetic ones
 report    the figures, and their one JSON form
-local     in this process: stages, one photo at a time, a stream of photos, the bare networks
+local     in this process: stages, one photo at a time, a stream of photos
+networks  the networks alone, in the best of several ways to run them
 serving   the real server in a process of its own
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 
 from triptych.benchmark import load_generator
 from triptych.benchmark import local
+from triptych.benchmark import networks
 from triptych.benchmark import serving
 from triptych.benchmark.report import Latency
 from triptych.benchmark.report import LoadReport
@@ -32,12 +34,21 @@ class Bench:
     Args:
         classifier: As the server will have it.
         samples: Photos of one kind each, at least one.
+        open_committee: Opens the same committee with a number of streams; the networks alone are
+            measured with several.
+        cores: Processor cores that the networks may use.
         seconds: How long each step measures.
         concurrency: Numbers of concurrent clients, one step each.
         server: Options of ``triptych serve`` that give the same classifier.
 
     Example:
-        >>> bench = Bench(classifier, samples, server=["--committee=lite"])  # doctest: +SKIP
+        >>> bench = Bench(  # doctest: +SKIP
+        ...     classifier,
+        ...     samples,
+        ...     open_committee=lambda streams: triptych.load("lite", streams=streams).committee,
+        ...     cores=2,
+        ...     server=["--committee=lite"],
+        ... )
         >>> for step in bench.run():  # doctest: +SKIP
         ...     print("done:", step)
     """
@@ -47,12 +58,16 @@ class Bench:
         classifier: Classifier,
         samples: Sequence[Sample],
         *,
+        open_committee: networks.OpenCommittee,
+        cores: int,
         seconds: float = 10.0,
         concurrency: Sequence[int] = (1, 4, 16),
         server: Sequence[str],
     ) -> None:
         self.measured = [SampleReport(sample) for sample in samples]
         self._classifier = classifier
+        self._open_committee = open_committee
+        self._cores = cores
         self._seconds = seconds
         self._concurrency = concurrency
         self._server = server
@@ -75,8 +90,12 @@ class Bench:
                 self._classifier, photos, self._seconds
             )
             yield f"{name}: stages"
-            report.bare_per_s = local.measure_networks(
-                self._classifier.committee, photos, members_run, self._seconds
+            report.networks = networks.measure(
+                self._open_committee,
+                photos,
+                members_run,
+                cores=self._cores,
+                seconds=self._seconds,
             )
             yield f"{name}: the networks alone"
             report.stream_per_s = local.measure_stream(self._classifier, photos, self._seconds)

@@ -1,29 +1,16 @@
-"""Measurements in this process: stages, a stream of photos, and the networks alone."""
+"""Measurements in this process: stages, and a stream of photos."""
 
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections.abc import Iterator
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
-from triptych import images
+from triptych.benchmark.networks import MembersRun
 from triptych.benchmark.report import Latency
 from triptych.benchmark.report import StageLatency
 from triptych.inference.classifier import Classifier
-from triptych.inference.committee import Committee
-from triptych.preprocessing import recipe
-from triptych.utils import concurrency
-
-# For each photo, the names of the members that ran on it; a cascade does not run all.
-MembersRun = list[tuple[str, ...]]
-
-# How many photos' inputs are kept in memory: more than fit into the processor's cache.
-MAX_INPUTS = 8
 
 
 def measure_stages(
@@ -41,7 +28,7 @@ def measure_stages(
     """
     alone = Classifier(classifier.committee, coverage=classifier.coverage, threads=1)
     alone.warm_up()
-    members_run: MembersRun = [()] * len(photos)
+    members_run: list[tuple[str, ...]] = [()] * len(photos)
     timings: list[dict[str, float]] = []
     for number in _indices(len(photos), seconds):
         start = time.perf_counter()
@@ -72,53 +59,10 @@ def measure_stream(classifier: Classifier, photos: Sequence[bytes], seconds: flo
     return count / (time.perf_counter() - start)
 
 
-def measure_networks(
-    committee: Committee, photos: Sequence[bytes], members_run: MembersRun, seconds: float
-) -> float:
-    """Photos a second of the networks alone, one photo a core, on prepared inputs.
-
-    Args:
-        committee: Its engines are run.
-        photos: Files.
-        members_run: For each photo, the names of the members to run.
-        seconds: How long it measures.
-    """
-    pictures = [images.load(photo) for photo in photos[:MAX_INPUTS]]
-    engines = {member.name: member.engine for member in committee.members}
-    inputs = {
-        member.name: [recipe.apply(member.recipe, pixels)[np.newaxis] for pixels in pictures]
-        for member in committee.members
-    }
-    stopping = threading.Event()
-
-    def run(number: int) -> None:
-        for name in members_run[number]:
-            engines[name].run(inputs[name][number % len(pictures)])
-
-    def loop(first: int) -> float:
-        run(first)  # the first run in a thread is slow
-        start, count = time.perf_counter(), 0
-        for number in _indices(len(photos), seconds, first):
-            run(number)
-            count += 1
-            if stopping.is_set():
-                break
-        return count / (time.perf_counter() - start)
-
-    # Each thread starts at another photo, so that they do not all run the same network.
-    count = concurrency.cpu_count()
-    firsts = [core * len(photos) // count for core in range(count)]
-    with ThreadPoolExecutor(count, "triptych-bench") as pool:
-        try:
-            return sum(pool.map(loop, firsts))
-        finally:
-            stopping.set()
-
-
-def _indices(photos: int, seconds: float, first: int = 0) -> Iterator[int]:
+def _indices(photos: int, seconds: float) -> Iterator[int]:
     """Indices of photos, round and round until the time is up; each at least once."""
     end = time.perf_counter() + seconds
     for count in itertools.count():
         if count >= photos and time.perf_counter() >= end:
             return
-        yield (first + count) % photos
+        yield count % photos

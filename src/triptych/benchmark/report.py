@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from triptych.benchmark.load_generator import RequestRecord
+from triptych.benchmark.networks import NetworksReport
 from triptych.benchmark.samples import Sample
 
 
@@ -97,7 +98,7 @@ class SampleReport:
     Args:
         sample: The photos.
         stages: One photo at a time, all in one thread, stage after stage.
-        bare_per_s: Photos a second of the networks alone, on prepared inputs.
+        networks: The networks alone, on prepared inputs, run in the best way that was found.
         stream_per_s: Of a stream of photos in this process.
         alone: One photo at a time in this process; its networks may run in parallel.
         http: What a request over HTTP takes beyond that.
@@ -106,7 +107,7 @@ class SampleReport:
 
     sample: Sample
     stages: list[StageLatency] = field(default_factory=list)
-    bare_per_s: float | None = None
+    networks: NetworksReport | None = None
     stream_per_s: float | None = None
     alone: Latency | None = None
     http: Latency | None = None
@@ -114,7 +115,7 @@ class SampleReport:
 
     def of_bare(self, per_s: float) -> float | None:
         """A rate as a share of what the networks reach alone."""
-        return per_s / self.bare_per_s if self.bare_per_s else None
+        return per_s / self.networks.best.per_s if self.networks else None
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as a JSON object."""
@@ -129,7 +130,8 @@ class SampleReport:
             "stages": [stage.to_dict() for stage in self.stages],
             "alone": self.alone.to_dict() if self.alone else None,
             "http_beyond": self.http.to_dict() if self.http else None,
-            "bare_per_s": _rounded(self.bare_per_s),
+            "bare_per_s": _rounded(self.networks.best.per_s if self.networks else None),
+            "bare": self.networks.to_dict() if self.networks else None,
             "stream_per_s": _rounded(self.stream_per_s),
             "loads": [
                 {**load.to_dict(), "of_bare": _rounded(self.of_bare(load.per_s))}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from triptych.benchmark.report import SampleReport
     from triptych.benchmark.samples import Sample
     from triptych.inference.classifier import Classifier
+    from triptych.inference.committee import Committee
     from triptych.settings import Settings
 
 Figures = dict[str, Any]
@@ -99,16 +100,24 @@ def bench(
     served = {name: getattr(in_force, name) for name in PASSED_ON} | {"weights": options["weights"]}
     if options["members"]:
         served["members"] = ",".join(options["members"])
+
+    about = _about(classifier, in_force, options)
+
+    def open_committee(streams: int) -> Committee:
+        return triptych.load(**{**options, "streams": streams, "max_batch": 1}).committee
+
     work = Bench(
         classifier,
         _samples(photos),
+        open_committee=open_committee,
+        cores=about["committee"]["threads"],
         seconds=seconds,
         concurrency=concurrency,
         server=[f"--{name.replace('_', '-')}={value}" for name, value in served.items()],
     )
     stopped = _run(work)
     report = {
-        **_about(classifier, in_force, options),
+        **about,
         "seconds": seconds,
         "stopped": stopped,
         "samples": [measured.to_dict() for measured in work.measured],
@@ -214,8 +223,8 @@ def _rates(measured: SampleReport) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [
         ("photos a second", "", "of the networks", "median", "95 of 100", "99 of 100", "")
     ]
-    if measured.bare_per_s:
-        rows.append(_rate(measured, "the networks alone", measured.bare_per_s))
+    if networks := measured.networks:
+        rows.append(_rate(measured, f"the networks alone ({networks.best})", networks.best.per_s))
     if measured.stream_per_s:
         rows.append(_rate(measured, "in this process", measured.stream_per_s))
     for load in measured.loads:
