@@ -2,12 +2,14 @@
 
     .venv/bin/python benchmarks/bench_serve.py [--only trio,lite] [--seconds 20] [--soak 30]
 
-Five parts with real photos and 1, 4 and 16 clients; servers and load run in separate processes.
-`trio` serves the networks of `classic` with random weights (speed does not depend on the values) on
-all servers, and runs them in a bare loop; `lite` serves the default committee; `photo` sends one
+Five parts with real photos and 1, 4, 16 and 64 clients; servers and load run in separate
+processes. `trio` serves the networks of `classic` with random weights (speed does not depend on the
+values), `lite` the default committee: each on a plain app, on LitServe with its defaults and at its
+best, and on Triptych, beside the networks alone and a stream in one process. `photo` sends one
 photo in two sizes; `overload` sends four times the capacity; `soak` sends good, bad and huge
-uploads for half an hour. LitServe is installed into a separate environment at the first run, and
-left out if that fails.
+uploads for half an hour; in both, worker processes are killed. LitServe is installed into a
+separate environment at the first run, and left out if that fails. With `--seconds 5` all parts
+take about 20 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from serving import photo
 from serving import trio
 
 LITSERVE = ("litserve==0.2.19", "python-multipart==0.0.34")
+FULL_S = 20.0
+LONG_SOAK, SHORT_SOAK = 30.0, 2.0
 PARTS = {
     "trio": trio.run,
     "lite": lite.run,
@@ -35,17 +39,25 @@ PARTS = {
 
 def main() -> None:
     """Run the parts, check the claims."""
-    parser = bench.options(__doc__.splitlines()[0], PARTS, seconds=20.0)
+    parser = bench.options(__doc__.splitlines()[0], PARTS, seconds=FULL_S)
     parser.add_argument("--precisions", default="f32,bf16,int8", help="Triptych's number formats")
-    parser.add_argument("--soak", type=float, default=30.0, metavar="MINUTES")
+    parser.add_argument(
+        "--soak",
+        type=float,
+        metavar="MINUTES",
+        help=f"by default {LONG_SOAK}, or {SHORT_SOAK} with less than {FULL_S:.0f} --seconds",
+    )
     parser.add_argument(
         "--litserve-python", type=Path, help=f"of an environment with {' and '.join(LITSERVE)}"
     )
     options = bench.read(parser, PARTS)
 
     def litserve() -> Path | None:
-        needed = "trio" in options.only.split(",")
-        return options.litserve_python or (_install_litserve() if needed else None)
+        given: Path | None = options.litserve_python
+        is_needed = {"trio", "lite"} & set(options.only.split(","))
+        return given or (_install_litserve() if is_needed else None)
+
+    default_soak = LONG_SOAK if options.seconds >= FULL_S else SHORT_SOAK
 
     bench.run(
         "serve",
@@ -53,7 +65,7 @@ def main() -> None:
         options,
         precisions=options.precisions.split(","),
         litserve=litserve,
-        soak_minutes=options.soak,
+        soak_minutes=options.soak or default_soak,
     )
 
 
@@ -74,7 +86,10 @@ def _install_litserve() -> Path | None:
         "--disable-pip-version-check",
         *wanted,
     ]
-    return None if subprocess.run(command, check=False).returncode else python
+    if subprocess.run(command, check=False).returncode:
+        print("Left out: LitServe, as pip could not install it (see above, and --litserve-python).")
+        return None
+    return python
 
 
 if __name__ == "__main__":

@@ -40,9 +40,7 @@ def _measure(bench_run: Bench, server: Server) -> dict[int, dict[str, Any]]:
 
 
 def _load(bench_run: Bench, server: Server, up: Running, clients: int) -> dict[str, Any]:
-    spent_s = up.cpu_s()
     answers = measuring.closed(
-        up.port, bench_run.photos, paths=server.paths, seconds=bench_run.seconds, clients=clients
+        up, bench_run.photos, paths=server.paths, seconds=bench_run.seconds, clients=clients
     )
-    photos = answers.photos_per_s * (bench_run.seconds + measuring.WARM_S)
-    return {**answers.to_dict(), "cpu_ms": round(1000 * (up.cpu_s() - spent_s) / photos, 1)}
+    return answers.to_dict()

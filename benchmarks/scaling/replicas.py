@@ -28,7 +28,7 @@ def run(bench_run: Bench) -> None:
         server = ray_server.server(COMMITTEE, "f32", bench_run.home, *options)
         with servers.running(server, bench_run.photos[0]) as up:
             loads[count] = measuring.closed(
-                up.port,
+                up,
                 bench_run.photos,
                 paths=server.paths,
                 seconds=bench_run.seconds,

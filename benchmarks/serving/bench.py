@@ -21,7 +21,7 @@ from serving import uploads
 from serving.uploads import Upload
 from triptych.engines import openvino
 
-CLIENTS = (1, 4, 16)
+CLIENTS = (1, 4, 16, 64)
 CACHE = Path(__file__).parent.parent / ".cache"
 DEFAULT_DATA = CACHE.parent.parent.parent / "shared" / "data" / "imagenet-mini"
 

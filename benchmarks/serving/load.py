@@ -4,7 +4,9 @@
 
 All requests are encoded before the clock starts, and connections are kept. Either a fixed number of
 clients each send the next request when they have their answer, or requests arrive at a fixed rate
-whatever the server does. The output has one record per request; `measuring` evaluates them.
+whatever the server does. The output has one record per request; `measuring` evaluates them. Where
+the job has expected answers, each answer is compared with its own. A job may also be to record the
+answers that later ones are compared with.
 """
 
 from __future__ import annotations
@@ -24,7 +26,11 @@ from triptych.benchmark import load_generator
 from triptych.benchmark.load_generator import KeptConnection
 
 BOUNDARY = "triptych-load"
-MIN_PHOTOS = 3  # of each client, however long they take
+OK = 200
+MIN_PHOTOS = 12  # in all, and one of each client, however long they take
+MOST_WRONG = 3  # wrong answers that are kept, to be shown
+# What differs between two answers to the same photo.
+VARYING = frozenset(["timing", "request_id"])
 
 
 @dataclass
@@ -37,7 +43,7 @@ class Record:
         due_s: When it should have been sent.
         sent_s: When it was sent.
         done_s: When the answer was complete.
-        status: HTTP status, or `load_generator.NO_ANSWER`.
+        status: HTTP status, or `load_generator.NO_RESPONSE`.
     """
 
     visit: int
@@ -55,10 +61,19 @@ class Run:
         port: Of the server.
         requests: For each upload, the encoded requests that make one visit.
         order: Positions of uploads, in the order of visits.
+        expected: For each upload, what `comparable` gives for its answer; or nothing.
     """
 
-    def __init__(self, port: int, requests: list[list[bytes]], order: Iterator[int]) -> None:
+    def __init__(
+        self,
+        port: int,
+        requests: list[list[bytes]],
+        order: Iterator[int],
+        expected: list[Any] | None = None,
+    ) -> None:
         self.records: list[Record] = []
+        self.wrong: list[str] = []
+        self._expected = expected
         self._port = port
         self._requests = requests
         self._visits = enumerate(order)
@@ -72,7 +87,7 @@ class Run:
     async def closed(self, count: int, seconds: float) -> float:
         """Load with ``count`` clients, each with one request at a time; gives the end time."""
         over_s = seconds
-        left = MIN_PHOTOS * count
+        left = max(MIN_PHOTOS, count)
 
         async def client() -> None:
             nonlocal over_s, left
@@ -104,6 +119,10 @@ class Run:
                 sent_s = self.clock_s()
                 status = await connection.post(request)
                 self.records.append(Record(number, upload, due_s, sent_s, self.clock_s(), status))
+                if self._expected and status == OK and len(self.wrong) < MOST_WRONG:
+                    answer = comparable(connection.body)
+                    if answer != self._expected[upload]:
+                        self.wrong.append(f"upload {upload}: {answer}")
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[KeptConnection]:
@@ -123,20 +142,44 @@ def encode(path: str, file: str, kind: str | None) -> bytes:
     return load_generator.encode_request(path, body, kind=kind)
 
 
+def comparable(body: bytes) -> Any:
+    """An answer without what differs between two answers to the same photo."""
+
+    def without(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {name: without(value) for name, value in part.items() if name not in VARYING}
+        return [without(value) for value in part] if isinstance(part, list) else part
+
+    return without(json.loads(body))
+
+
+async def record(job: dict[str, Any]) -> dict[str, Any]:
+    """The answer to each upload, one after the other; `None` to one that is refused."""
+    connection = KeptConnection(job["port"])
+    answers = []
+    for upload in job["uploads"]:
+        status = await connection.post(encode(job["paths"][0], *upload))
+        answers.append(comparable(connection.body) if status == OK else None)
+    connection.close()
+    return {"answers": answers}
+
+
 async def work(job: dict[str, Any]) -> dict[str, Any]:
     """Do a job; gives the records, and the processor time of this process."""
     requests = [[encode(path, *upload) for path in job["paths"]] for upload in job["uploads"]]
     spent_s = time.process_time()
-    run = Run(job["port"], requests, itertools.cycle(job["order"]))
+    run = Run(job["port"], requests, itertools.cycle(job["order"]), job["expected"])
     if job["rate"]:
         over_s = await run.open(job["rate"], job["seconds"])
     else:
         over_s = await run.closed(job["clients"], job["seconds"])
     spent_s = time.process_time() - spent_s
     records = [list(vars(record).values()) for record in run.records]
-    return {"records": records, "over_s": over_s, "wall_s": run.clock_s(), "cpu_s": spent_s}
+    figures = {"over_s": over_s, "wall_s": run.clock_s(), "cpu_s": spent_s}
+    return {"records": records, "wrong": run.wrong, **figures}
 
 
 if __name__ == "__main__":
-    answer = asyncio.run(work(json.loads(Path(sys.argv[1]).read_text())))
-    Path(sys.argv[2]).write_text(json.dumps(answer))
+    wanted = json.loads(Path(sys.argv[1]).read_text())
+    output = asyncio.run(record(wanted) if wanted.get("record") else work(wanted))
+    Path(sys.argv[2]).write_text(json.dumps(output))

@@ -1,4 +1,4 @@
-"""Running the load and the bare loop, and evaluating their records."""
+"""Running the load, and loops without HTTP, and evaluating their records."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from serving.servers import Running
 from serving.uploads import Upload
+from triptych.utils import concurrency
 
 HERE = Path(__file__).parent
-WARM_S = 4.0
+WARM_S = 1.5  # not counted at the start of each load
+FIRST_S = 4.0  # of load on a server that has just started
 FIELDS = ("visit", "upload", "due", "sent", "done", "status")  # of load.Record
 OK = 200
 
@@ -33,7 +36,9 @@ class Answers:
         late_ms: How late the request was sent, for a load at a fixed rate, shape (N,).
         took_ms: From sending the first request of a photo to its last answer, shape (N,).
         status: HTTP status; 0 stands for no answer. Shape (N,).
-        client_share: Processor time of the load itself, as a share of one core.
+        cpu_ms: Processor time of the server and all its children for a photo.
+        client_share: Processor time of the load itself, as a share of all cores.
+        wrong: Up to `load.MOST_WRONG` answers that differ from the expected ones.
     """
 
     photos_per_s: float
@@ -41,7 +46,9 @@ class Answers:
     late_ms: np.ndarray
     took_ms: np.ndarray
     status: np.ndarray
+    cpu_ms: float
     client_share: float
+    wrong: tuple[str, ...] = ()
 
     @property
     def statuses(self) -> dict[int, int]:
@@ -60,6 +67,7 @@ class Answers:
             "p50_ms": self.median_ms,
             "p95_ms": percentile(self.took_ms, 95),
             "statuses": self.statuses,
+            "cpu_ms": round(self.cpu_ms, 2),
             "client_share": round(self.client_share, 3),
         }
 
@@ -75,7 +83,7 @@ def percentile(ms: np.ndarray, share: float) -> float:
 
 
 def load(
-    port: int,
+    up: Running,
     uploads: Sequence[Upload],
     *,
     paths: Sequence[str],
@@ -83,58 +91,79 @@ def load(
     clients: int = 0,
     rate: float = 0.0,
     order: Sequence[int] = (),
+    expected: Sequence[Any] = (),
     watch: Callable[[], None] = lambda: None,
 ) -> Answers:
     """Load a server.
 
     Args:
-        port: Of the server, on 127.0.0.1.
+        up: The server.
         uploads: What is posted.
         paths: Where to; a photo takes one request for each.
         seconds: How long is counted, after a short warm-up; longer until each client of a slow
-            server has a few answers.
+            server has an answer.
         clients: The number of clients, each of which sends the next request when it is answered;
             or
         rate: Photos a second, whatever the server does.
         order: Positions of uploads; by default each in turn.
+        expected: For each upload, the answer that it must get if it gets one, of `record`.
         watch: Called about once a second meanwhile.
     """
     job = {
-        "port": port,
-        "paths": list(paths),
-        "uploads": [(str(upload.file), upload.type) for upload in uploads],
+        **_job(up, uploads, paths),
         "order": list(order or range(len(uploads))),
         "clients": clients,
         "rate": rate,
         "seconds": WARM_S + seconds,
+        "expected": list(expected),
     }
+    cpu_s = up.cpu_s()
     output = _run_child("load.py", job, watch)
+    cpu_s = up.cpu_s() - cpu_s
     records = dict(zip(FIELDS, np.array(output["records"]).T, strict=True))
+    photos = int((records["status"] == OK).sum()) / len(paths)
     return _answers(
         records,
         output["over_s"],
         by="due" if rate else "done",
         each=len(paths),
-        client_share=output["cpu_s"] / output["wall_s"],
+        cpu_ms=1000 * cpu_s / max(1.0, photos),
+        client_share=output["cpu_s"] / output["wall_s"] / concurrency.cpu_count(),
+        wrong=tuple(output["wrong"]),
     )
 
 
+def _job(up: Running, uploads: Sequence[Upload], paths: Sequence[str]) -> dict[str, Any]:
+    files = [(str(upload.file), upload.type) for upload in uploads]
+    return {"port": up.port, "paths": list(paths), "uploads": files}
+
+
+def warm_up(up: Running, uploads: Sequence[Upload], paths: Sequence[str]) -> None:
+    """Load a server that has just started, without counting."""
+    load(up, uploads, paths=paths, seconds=FIRST_S, clients=2 * concurrency.cpu_count())
+
+
+def record(up: Running, uploads: Sequence[Upload], path: str) -> list[Any]:
+    """What a server answers to each upload, one after the other, without what differs each time."""
+    return list(_run_child("load.py", {**_job(up, uploads, [path]), "record": True})["answers"])
+
+
 def closed(
-    port: int, uploads: Sequence[Upload], *, paths: Sequence[str], seconds: float, clients: int
+    up: Running, uploads: Sequence[Upload], *, paths: Sequence[str], seconds: float, clients: int
 ) -> Answers:
     """Load a server with good photos, as `load` does, all of which must be answered.
 
     Raises:
         RuntimeError: A photo was not answered.
     """
-    answers = load(port, uploads, paths=paths, seconds=seconds, clients=clients)
+    answers = load(up, uploads, paths=paths, seconds=seconds, clients=clients)
     if set(answers.statuses) != {OK}:
         raise RuntimeError(f"Not all photos were answered; statuses: {answers.statuses}.")
     return answers
 
 
 def _answers(
-    posts: dict[str, np.ndarray], end_s: float, *, by: str, each: int, client_share: float
+    posts: dict[str, np.ndarray], end_s: float, *, by: str, each: int, **others: Any
 ) -> Answers:
     """The answers to photos that were due, or done, after the warm-up and before the end."""
     joined = _joined(posts)
@@ -148,7 +177,7 @@ def _answers(
         late_ms=(photos["sent"] - photos["due"]) * 1000,
         took_ms=(photos["done"] - photos["sent"]) * 1000,
         status=photos["status"].astype(int),
-        client_share=client_share,
+        **others,
     )
 
 
@@ -170,25 +199,27 @@ def _joined(posts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def bare(
+def in_process(
     committee: str,
     precision: str,
+    rule: str,
     *,
+    weights: str,
     home: Path,
-    calls: Sequence[Sequence[int]],
+    photos: Sequence[Upload],
     seconds: float,
-    random: bool = False,
-) -> dict[str, float]:
-    """Images a second of the bare loop, by streams and batch size; see `bare.py`."""
+) -> dict[str, Any]:
+    """The networks alone, and a stream of photos, without a server; see `in_process.py`."""
     job = {
         "committee": committee,
         "precision": precision,
+        "rule": rule,
+        "weights": weights,
         "home": str(home),
-        "calls": [list(members) for members in calls],
+        "photos": [str(photo.file) for photo in photos],
         "seconds": seconds,
-        "random": random,
     }
-    return dict(_run_child("bare.py", job))
+    return dict(_run_child("in_process.py", job))
 
 
 def _run_child(script: str, job: dict[str, Any], watch: Callable[[], None] = lambda: None) -> Any:

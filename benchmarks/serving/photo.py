@@ -8,7 +8,7 @@ from serving import servers
 from serving import uploads
 from serving.bench import Bench
 
-MAX_RATIO = 2.5
+MAX_RATIO = 1.8
 
 
 def run(bench_run: Bench) -> None:
@@ -16,9 +16,10 @@ def run(bench_run: Bench) -> None:
     sizes = uploads.two_sizes(bench_run.photos[0], bench_run.scratch)
     server = servers.triptych("lite", "auto", bench_run.home)
     with servers.running(server, bench_run.photos[0]) as up:
+        measuring.warm_up(up, bench_run.photos, server.paths)
         took = {
             name: measuring.closed(
-                up.port, [upload], paths=server.paths, seconds=bench_run.seconds, clients=1
+                up, [upload], paths=server.paths, seconds=bench_run.seconds, clients=1
             ).median_ms
             for name, upload in sizes.items()
         }
@@ -27,5 +28,5 @@ def run(bench_run: Bench) -> None:
     rows = [[name, f"{files[name]:.2f}", f"{ms:.1f}"] for name, ms in took.items()]
     bench.table(["lite, one client", "MB", "median ms"], [*rows, ["ratio", "", f"{ratio:.2f}"]])
     bench_run.figures["photo"] = {"median_ms": took, "file_mb": files, "ratio": round(ratio, 2)}
-    claim = f"12 megapixels take at most {MAX_RATIO} times as long as 0.2"
+    claim = f"12 megapixels take at most {MAX_RATIO} times as long as 0.2 ({ratio:.2f})"
     bench_run.claims[claim] = ratio <= MAX_RATIO

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import os
 import signal
 import socket
@@ -11,11 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from serving import load
 from serving.uploads import Upload
+from triptych.models.zoo import Backbone
 
 HERE = Path(__file__).parent
 READY_S = 600.0  # a first start converts networks
@@ -52,27 +56,69 @@ class Running:
         return sum(_rss_bytes(pid) for pid in _family(self.pid)) / 1e6
 
     def cpu_s(self) -> float:
-        """Processor time that the process and all its children have taken so far, in seconds."""
+        """Processor time of the process and all its children so far, ended ones too, in seconds."""
         return sum(_ticks(pid) for pid in _family(self.pid)) / TICKS
 
+    def workers(self) -> list[int]:
+        """Process ids of its children that run Triptych, too: worker processes."""
+        return [pid for pid in _family(self.pid)[1:] if _is_triptych(pid)]
 
-def plain() -> Server:
+
+@dataclass(frozen=True)
+class LitServeSetup:
+    """How LitServe runs networks.
+
+    Args:
+        precision: An OpenVINO precision; ``"auto"`` leaves it to OpenVINO.
+        workers: Processes with all networks.
+        threads: Processor threads of the networks in each; 0 leaves it to OpenVINO.
+        max_batch_size: Photos in a batch at most.
+        batch_timeout: How long a batch waits to fill, in seconds.
+    """
+
+    precision: str = "auto"
+    workers: int = 1
+    threads: int = 0
+    max_batch_size: int = 1
+    batch_timeout: float = 0.0
+
+    def __str__(self) -> str:
+        batches = f", batches of {self.max_batch_size}" if self.max_batch_size > 1 else ""
+        return f"{self.workers} worker{'' if self.workers == 1 else 's'}{batches}"
+
+
+def plain(backbones: Sequence[str]) -> Server:
     """The plain Flask app."""
     return Server(
         "plain Flask, model.predict",
-        (sys.executable, str(HERE / "plain_app.py"), "{port}"),
-        ("/resnet50", "/vgg16", "/xception"),
+        (sys.executable, str(HERE / "plain_app.py"), "{port}", *backbones),
+        tuple(f"/{name}" for name in backbones),
     )
 
 
-def litserve(python: Path, precision: str, networks: list[Path]) -> Server:
-    """LitServe with the three networks, in the environment of ``python``."""
-    script = str(HERE / "litserve_app.py")
-    return Server(
-        f"LitServe {precision}",
-        (str(python), script, "{port}", precision, *map(str, networks)),
-        ("/predict",),
-    )
+def litserve(
+    python: Path, networks: Sequence[tuple[Backbone, Path]], setup: LitServeSetup, scratch: Path
+) -> Server:
+    """LitServe in the environment of ``python``.
+
+    Args:
+        python: Of its environment.
+        networks: Each network's row of the zoo, and its ``.xml`` file.
+        setup: How it runs them.
+        scratch: A folder for the file that tells it all this.
+    """
+    job = {
+        **dataclasses.asdict(setup),
+        "networks": [
+            {"path": str(path), "size": row.recipe.size, "scaling": row.recipe.scaling}
+            for row, path in networks
+        ],
+    }
+    descriptor, file = tempfile.mkstemp(".json", "litserve-", scratch)
+    os.write(descriptor, json.dumps(job).encode())
+    os.close(descriptor)
+    command = (str(python), str(HERE / "litserve_app.py"), "{port}", file)
+    return Server(f"LitServe, {setup}", command, ("/predict",))
 
 
 def triptych(committee: str, precision: str, home: Path, *options: str) -> Server:
@@ -171,4 +217,13 @@ def _ticks(pid: int) -> int:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0
-    return int(fields[11]) + int(fields[12])  # utime and stime; the state is the first
+    # utime, stime, and both of the children that have ended; the state is the first field.
+    return sum(map(int, fields[11:15]))
+
+
+def _is_triptych(pid: int) -> bool:
+    try:
+        parts = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return any(part.startswith(b"triptych") for part in parts)

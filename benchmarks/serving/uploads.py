@@ -60,7 +60,8 @@ def mistakes(photo: Upload, folder: Path) -> list[Upload]:
     """Six mistakes of clients."""
     data = photo.file.read_bytes()
     plain = io.BytesIO()
-    Image.new("L", TOO_MANY_PX).save(plain, "JPEG")
+    # A JPEG of this size would be unpacked at a reduced scale.
+    Image.new("L", TOO_MANY_PX).save(plain, "PNG")
     files = {
         "text": b"This is not a photo.\n" * 100,
         "truncated": data[: len(data) // 3],

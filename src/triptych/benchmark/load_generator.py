@@ -66,6 +66,11 @@ class KeptConnection:
             self.close()
             return NO_RESPONSE
 
+    @property
+    def body(self) -> bytes:
+        """The body of the last response; empty where there was none."""
+        return self._protocol.body if self._protocol else b""
+
     def close(self) -> None:
         """Close it."""
         if self._protocol:
@@ -78,6 +83,7 @@ class _ClientProtocol(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.closed = False
+        self.body = b""
         self._received = bytearray()
         self._status: asyncio.Future[int] | None = None
 
@@ -103,6 +109,7 @@ class _ClientProtocol(asyncio.Protocol):
         if len(body) >= int(fields["content-length"]):
             if fields.get("connection") == "close":
                 self.close()
+            self.body = bytes(body)
             self._status.set_result(int(first.split(" ", 2)[1]))
 
     def connection_lost(self, exc: Exception | None) -> None:

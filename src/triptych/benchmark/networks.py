@@ -42,11 +42,13 @@ class NetworksRate:
         streams: How many batches were run at the same time.
         batch: Photos in a batch.
         per_s: Photos a second.
+        cpu_ms: Processor time of a photo, over all cores.
     """
 
     streams: int
     batch: int
     per_s: float
+    cpu_ms: float
 
     def __str__(self) -> str:
         streams = f"{self.streams} stream{'' if self.streams == 1 else 's'}"
@@ -54,7 +56,8 @@ class NetworksRate:
 
     def to_dict(self) -> dict[str, Any]:
         """The rate as a JSON object."""
-        return {"streams": self.streams, "batch": self.batch, "per_s": round(self.per_s, 3)}
+        rates = {"per_s": round(self.per_s, 3), "cpu_ms": round(self.cpu_ms, 3)}
+        return {"streams": self.streams, "batch": self.batch, **rates}
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,11 @@ def measure(
     for streams in stream_counts(cores):
         runner = _Runner(open_committee(streams), photos, members_run)
         for batch in BATCHES:
-            rate = runner.per_s(streams, batch, seconds / ways)
-            tried.append(NetworksRate(streams, batch, rate))
+            tried.append(runner.rate(streams, batch, seconds / ways))
     best = max(tried, key=lambda rate: rate.per_s)
     runner = _Runner(open_committee(best.streams), photos, members_run)
-    again = runner.per_s(best.streams, best.batch, seconds)
-    return NetworksReport(NetworksRate(best.streams, best.batch, again), tuple(tried))
+    again = runner.rate(best.streams, best.batch, seconds)
+    return NetworksReport(again, tuple(tried))
 
 
 def stream_counts(cores: int) -> list[int]:
@@ -148,12 +150,12 @@ class _Runner:
         }
         self._members_run = members_run
 
-    def per_s(self, streams: int, batch: int, seconds: float) -> float:
-        """Photos a second of as many threads as there are streams."""
+    def rate(self, streams: int, batch: int, seconds: float) -> NetworksRate:
+        """What as many threads reach as there are streams."""
         groups = group_runs(self._members_run, batch)
         ending = threading.Event()
 
-        def run_thread(number: int) -> float:
+        def run_thread(number: int) -> tuple[int, float]:
             # Each starts at another photo, so that they do not all run the same network.
             first = number * len(groups) // streams
             self._run(groups[first])  # the first run in a thread is slow
@@ -163,13 +165,16 @@ class _Runner:
                 count += batch
                 if ending.is_set() or time.perf_counter() >= start + seconds:
                     break
-            return count / (time.perf_counter() - start)
+            return count, count / (time.perf_counter() - start)
 
+        cpu_s = time.process_time()
         with ThreadPoolExecutor(streams, "triptych-bench") as pool:
             try:
-                return sum(pool.map(run_thread, range(streams)))
+                counts, rates = zip(*pool.map(run_thread, range(streams)), strict=True)
             finally:
                 ending.set()
+        cpu_ms = 1000 * (time.process_time() - cpu_s) / (sum(counts) + batch * streams)
+        return NetworksRate(streams, batch, sum(rates), cpu_ms)
 
     def _run(self, group: Counter[str]) -> None:
         for name, count in group.items():
