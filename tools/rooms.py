@@ -20,6 +20,7 @@ RANKS = {
     "inference": 6,
     "features": 6,
     "bundles": 7,
+    "workers": 8,
     "batch": 8,
     "evaluation": 8,
     "benchmark": 9,

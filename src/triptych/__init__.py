@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from triptych.bundles import Bundle
     from triptych.inference.classifier import Classifier
     from triptych.typing import Notify
+    from triptych.workers.pool import WorkerPool
 
 __version__ = "0.1.0"
 __all__ = ["Classifier", "Failure", "Verdict", "errors", "load", "train"]
@@ -35,6 +36,7 @@ def load(
     members: Sequence[str] | None = None,
     weights: str = "imagenet",
     report: Notify = lambda line: None,
+    pool: WorkerPool | None = None,
     **settings: Any,
 ) -> Classifier:
     """Load a committee.
@@ -48,6 +50,8 @@ def load(
         weights: ``"imagenet"``, or ``"random"`` to measure speed without real weights.
         report: Called with a line for people while something slow happens, such as the one-time
             conversion of a network.
+        pool: Worker processes that are to classify the photos, if the committee's networks are
+            small; by default they are classified in this process.
         **settings: Settings of `triptych.settings`, such as ``precision="f32"``; by default from
             the environment (``TRIPTYCH_PRECISION``).
 
@@ -79,14 +83,18 @@ def load(
         random_weights=table.is_random(weights),
         report=report,
     )
-    return loading.load_classifier(
-        in_force.committee,
-        options,
-        rule=in_force.rule,
-        coverage=in_force.coverage,
-        limits=in_force.image_limits,
-        members=members,
-    )
+    how: dict[str, Any] = {
+        "rule": in_force.rule,
+        "coverage": in_force.coverage,
+        "limits": in_force.image_limits,
+        "members": members,
+    }
+    if pool:
+        from triptych.workers import classifier
+
+        if in_workers := classifier.load(pool, in_force.committee, options, **how):
+            return in_workers
+    return loading.load_classifier(in_force.committee, options, **how)
 
 
 def train(

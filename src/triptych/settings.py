@@ -178,6 +178,14 @@ SETTINGS: tuple[Setting, ...] = (
         minimum=0,
     ),
     Setting(
+        "workers",
+        int,
+        0,
+        "Processes that classify beside the server, each on a core; 0 takes one for each core, 1 "
+        "takes none. Committees of large networks stay in the server.",
+        minimum=0,
+    ),
+    Setting(
         "max_batch",
         int,
         0,
@@ -269,6 +277,7 @@ class Settings:
     precision: str
     threads: int
     streams: int
+    workers: int
     max_batch: int
     max_waiting_images: int
     max_requests_per_minute: int

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     "precision",
     "threads",
     "streams",
+    "workers",
     "max_batch",
     "max_waiting_images",
     "max_requests_per_minute",
@@ -58,6 +59,7 @@ def serve(members: tuple[str, ...] | None, weights: str, insecure: bool, **optio
     from triptych import settings
     from triptych.web import logs
     from triptych.web import server
+    from triptych.workers import pool
 
     in_force = settings.load(os.environ, **options)
     note = logs.configure(in_force.log_format) or common.note
@@ -70,17 +72,20 @@ def serve(members: tuple[str, ...] | None, weights: str, insecure: bool, **optio
             members=members,
             weights=weights,
             report=note,
+            pool=workers,
             **{**vars(in_force), "committee": committee},
         )
         classifier.warm_up()
         return classifier
 
-    server.serve(
-        in_force,
-        _registry(load, in_force, custom=bool(members), remote=remote, weights=weights),
-        note,
-        insecure=insecure,
-    )
+    with pool.start(in_force.workers, threads=in_force.threads) as workers:
+        server.serve(
+            in_force,
+            _registry(load, in_force, custom=bool(members), remote=remote, weights=weights),
+            note,
+            insecure=insecure,
+            workers=workers,
+        )
 
 
 def _fetched(in_force: Settings, note: Notify) -> tuple[Settings, str | None]:

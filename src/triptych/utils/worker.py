@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,7 @@ class Worker:
         arguments: Its command line.
         environment: The child's variables; by default those of this process.
         log: File that the child's output is appended to; by default a temporary one.
+        pass_fds: File descriptors that the child inherits, under the same numbers.
 
     Example:
         >>> with Worker("platform") as child:  # a module that does not call `connect`
@@ -52,6 +54,7 @@ class Worker:
         *arguments: str,
         environment: Mapping[str, str] | None = None,
         log: Path | None = None,
+        pass_fds: Collection[int] = (),
     ) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="triptych-")
         self._log = log or Path(self._scratch.name) / "log"
@@ -63,6 +66,7 @@ class Worker:
                 stderr=file,
                 encoding="utf-8",
                 env=environment,
+                pass_fds=pass_fds,
             )
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, name="worker-messages", daemon=True).start()
@@ -137,6 +141,11 @@ class Worker:
     def reason(self) -> str:
         """Why the child failed: the last line that it printed."""
         return (self.output().strip().splitlines() or ["no reason given"])[-1]
+
+    @property
+    def pid(self) -> int:
+        """The id of the child's process."""
+        return self._process.pid
 
     @property
     def has_ended(self) -> bool:

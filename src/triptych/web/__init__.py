@@ -34,6 +34,8 @@ from triptych.web import protocols
 from triptych.web import security
 from triptych.web import studio
 from triptych.web.registry import Registry
+from triptych.workers.pool import LANES
+from triptych.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -93,6 +95,7 @@ def create_app(
     make: metric_backends.Instruments | None = None,
     threads: int | None = None,
     teaching: bool = True,
+    workers: WorkerPool | None = None,
 ) -> flask.Flask:
     """Build the studio as a WSGI application.
 
@@ -106,6 +109,7 @@ def create_app(
             cores.
         teaching: Whether to serve the pages of projects, on which people train committees. They
             need a home folder that no other server uses.
+        workers: The processes in which committees of the registry classify, if any.
 
     Raises:
         errors.SettingError: The path prefix is not a path, or an origin is invalid.
@@ -121,15 +125,21 @@ def create_app(
         MAX_CONTENT_LENGTH=settings.max_request_bytes,
         MAX_FORM_PARTS=settings.max_request_images + OPTION_PARTS,
     )
-    request_metrics = metrics.RequestMetrics(registry, make or metric_backends.exposed(app))
+    make = make or metric_backends.exposed(app)
+    request_metrics = metrics.RequestMetrics(registry, make)
+    if workers:
+        metrics.watch_workers(workers, make)
     app.extensions[context.KEY] = context.Studio(
         settings,
         registry,
         # The next request decodes its photos while the networks run on those before.
         queue=queueing.Queue(
             threads
-            or concurrency.cpu_count()
-            * batching.batch_limit(settings.precision, settings.max_batch)
+            or max(
+                concurrency.cpu_count()
+                * batching.batch_limit(settings.precision, settings.max_batch),
+                workers.size * LANES if workers else 0,
+            )
             + 1,
             capacity=settings.max_waiting_images,
             waited=request_metrics.waited,

@@ -64,6 +64,25 @@ def exposed(app: flask.Flask) -> Instruments:
     return _Prometheus(registry)
 
 
+def of_processes(ids: Sequence[int], name: str) -> Levels:
+    """A metric of each of several processes, labelled by their positions.
+
+    Args:
+        ids: Of the processes.
+        name: As `prometheus_client.ProcessCollector` names it, without ``process_``; empty on
+            systems where it cannot look into other processes.
+    """
+    levels: dict[tuple[str, ...], float] = {}
+    for position, process_id in enumerate(ids):
+        collector = prometheus.ProcessCollector(
+            pid=functools.partial(int, process_id), registry=None
+        )
+        for family in collector.collect():
+            if family.name == f"process_{name}":
+                levels[(str(position),)] = family.samples[0].value
+    return levels
+
+
 class _Prometheus:
     """Instruments of Prometheus's client."""
 

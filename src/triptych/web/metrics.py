@@ -13,8 +13,10 @@ import flask
 import triptych
 from triptych.results import Verdict
 from triptych.web import context
+from triptych.web import metric_backends
 from triptych.web.metric_backends import Instruments
 from triptych.web.registry import Registry
+from triptych.workers.pool import WorkerPool
 
 REJECTED = (401, 413, 429, 503, 504)
 REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -94,3 +96,32 @@ class RequestMetrics:
                 for member, spent_ms in verdict.timing.members_ms.items():
                     self._inference(spent_ms / 1000, member)
         return response
+
+
+def watch_workers(workers: WorkerPool, make: Instruments) -> None:
+    """Expose the metrics of worker processes.
+
+    Args:
+        workers: The processes.
+        make: Creates and exposes the metrics.
+    """
+    make.watch(
+        "workers", "Worker processes that are running.", lambda: {(): len(workers.process_ids)}
+    )
+    make.watch(
+        "worker_restarts",
+        "Worker processes that died and were replaced, since the start.",
+        lambda: {(): workers.restarts},
+    )
+    make.watch(
+        "worker_memory_bytes",
+        "Resident memory of a worker process.",
+        lambda: metric_backends.of_processes(workers.process_ids, "resident_memory_bytes"),
+        "worker",
+    )
+    make.watch(
+        "worker_cpu_seconds",
+        "Processor time that a worker process has taken.",
+        lambda: metric_backends.of_processes(workers.process_ids, "cpu_seconds"),
+        "worker",
+    )

@@ -36,6 +36,7 @@ from triptych.web.connections import Connections
 from triptych.web.context import KEY
 from triptych.web.context import Studio
 from triptych.web.registry import Registry
+from triptych.workers.pool import WorkerPool
 
 BACKLOG = 128  # connections that may wait to be accepted
 # Bytes of a request that are taken at once. With Python's own 8 kB a photo of 100 kB takes 13
@@ -60,7 +61,14 @@ REFRESH_S = 5.0
 T = TypeVar("T")
 
 
-def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool = False) -> None:
+def serve(
+    settings: Settings,
+    registry: Registry,
+    say: Notify,
+    *,
+    insecure: bool = False,
+    workers: WorkerPool | None = None,
+) -> None:
     """Serve the studio until the process receives SIGINT or SIGTERM.
 
     Args:
@@ -68,6 +76,7 @@ def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool
         registry: The committees; the default one is loaded first, and until then requests wait.
         say: Called with a line for people.
         insecure: Let other machines send requests even without a key.
+        workers: The processes in which committees of the registry classify, if any.
 
     Raises:
         errors.SettingError: The address cannot be used, or not without a key.
@@ -76,7 +85,7 @@ def serve(settings: Settings, registry: Registry, say: Notify, *, insecure: bool
     access.check(settings, insecure=insecure, say=say)
     security.warn_of_old_pillow(say)
     logs.configure(settings.log_format)
-    app = create_app(settings, registry, wait=_wait)
+    app = create_app(settings, registry, wait=_wait, workers=workers)
     studio: Studio = app.extensions[KEY]
     server = _Server(_listen(settings.host, settings.port), app, settings)
 

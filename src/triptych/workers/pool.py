@@ -1,0 +1,286 @@
+"""Worker processes: started, given work, and replaced when they die."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import queue
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from typing import Any
+from typing import cast
+
+from triptych import errors
+from triptych.results import Failure
+from triptych.results import Verdict
+from triptych.utils import concurrency
+from triptych.utils.worker import Worker
+from triptych.workers import process as worker_process
+from triptych.workers.messages import Classify
+from triptych.workers.messages import Drop
+from triptych.workers.messages import Load
+
+logger = logging.getLogger("triptych")
+
+# Photos that a worker holds at most: one is classified, and the next one is already there.
+LANES = 2
+# More do not get their photos fast enough from one process that receives all requests.
+MAX_WORKERS = 16
+# How often a photo is sent to another worker because the one that had it died.
+ATTEMPTS = 3
+# Starts in a row that may fail before photos are refused.
+MAX_FAILED_STARTS = 3
+CHECK_S = 0.5
+
+
+@contextlib.contextmanager
+def start(wanted: int, *, threads: int = 0) -> Iterator[WorkerPool | None]:
+    """Start worker processes, and end them with the ``with`` block.
+
+    Args:
+        wanted: How many; 0 takes one for each core, and 1 none: a single one is not faster than
+            this process.
+        threads: Processor threads that networks may use; 0 means every core.
+
+    Yields:
+        ``None`` without any, as on systems where a process cannot inherit connections.
+
+    Raises:
+        errors.EngineError: They cannot be started.
+
+    Example:
+        >>> with start(1) as pool:
+        ...     print(pool)
+        None
+    """
+    cores = min(threads or MAX_WORKERS, concurrency.cpu_count(), MAX_WORKERS)
+    workers = wanted or cores
+    if workers == 1 or sys.platform == "win32":
+        yield None
+        return
+    with WorkerPool(workers) as pool:
+        yield pool
+
+
+class WorkerPool:
+    """Worker processes that all have the same committees; thread-safe.
+
+    Leaving the ``with`` block ends them.
+
+    Args:
+        workers: How many, at least 1.
+
+    Raises:
+        errors.EngineError: They cannot be started; the message says why.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.size = workers
+        self.restarts = 0  # workers that died and were replaced
+        self._loads: dict[int, Load] = {}
+        self._keys = itertools.count()
+        self._changing = threading.Lock()  # held while committees or workers come and go
+        self._idle = threading.Condition()  # guards the idle lanes of workers
+        self._failed_starts = 0
+        self._closed = False
+        # Keys to unload. The garbage collector puts them, and `put` of other queues may deadlock.
+        self._dropped: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._workers = [_Process() for _ in range(workers)]
+        for process in self._workers:
+            process.idle = list(process.lanes)
+        threading.Thread(target=self._maintain, name="triptych-workers", daemon=True).start()
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self.close()
+
+    @property
+    def process_ids(self) -> list[int]:
+        """The ids of the workers that are running."""
+        return [each.worker.pid for each in list(self._workers) if not each.worker.has_ended]
+
+    def load(self, committee: str, options: dict[str, Any], settings: dict[str, Any]) -> int:
+        """Load a committee in all workers.
+
+        Args:
+            committee: As `triptych.bundles.loading.load_committee` takes it.
+            options: Fields of `EngineOptions`.
+            settings: Keyword arguments of `triptych.bundles.loading.load_classifier`.
+
+        Returns:
+            Its key for `classify`.
+
+        Raises:
+            errors.TriptychError: It cannot be loaded.
+        """
+        request = Load(next(self._keys), committee, options, settings)
+        with self._changing:
+            self._replace_dead()
+            self._loads[request.key] = request
+            try:
+                self._tell_all(request)
+            except BaseException:
+                del self._loads[request.key]
+                self._tell_all(Drop(request.key))
+                raise
+        return request.key
+
+    def drop(self, key: int) -> None:
+        """Unload a committee soon; may be called by the garbage collector."""
+        self._dropped.put(key)
+
+    def classify(self, request: Classify) -> Verdict | Failure:
+        """Classify a photo in the worker that has the least to do; waits until one is free.
+
+        If the worker dies, another one gets the photo.
+
+        Args:
+            request: The photo, and the key of a loaded committee.
+
+        Raises:
+            errors.TriptychError: As `Classifier.classify_many`.
+            errors.EngineError: The workers cannot be started any more.
+        """
+        for _ in range(ATTEMPTS):
+            process, lane = self._take_lane()
+            try:
+                lane.send(request)
+                answer = lane.recv()
+            except (EOFError, OSError):
+                with self._idle:
+                    process.idle = None
+                self._dropped.put(None)  # replaces the worker at once
+                continue
+            except BaseException:
+                self._give_back(process, lane)
+                raise
+            self._give_back(process, lane)
+            if isinstance(answer, errors.TriptychError):
+                raise answer
+            return cast("Verdict | Failure", answer)
+        return Failure(
+            request.source,
+            errors.EngineError.code,
+            f"The process that classified this image ended before it was done, {ATTEMPTS} times. "
+            "It may need more memory than there is; send a smaller image.",
+        )
+
+    def close(self) -> None:
+        """End the workers; photos under way are not answered."""
+        with self._idle:
+            self._closed = True
+            self._idle.notify_all()
+        self._dropped.put(None)
+        with self._changing:
+            for process in self._workers:
+                process.close()
+
+    def _take_lane(self) -> tuple[_Process, Connection]:
+        with self._idle:
+            while True:
+                if self._closed or self._failed_starts >= MAX_FAILED_STARTS:
+                    raise errors.EngineError(
+                        "The processes that classify images have ended and cannot be started "
+                        "again; the log says why. Restart the server when that is mended."
+                    )
+                if free := [each for each in self._workers if each.idle]:
+                    process = max(free, key=lambda each: len(each.idle or ()))
+                    return process, cast("list[Connection]", process.idle).pop()
+                self._idle.wait()
+
+    def _give_back(self, process: _Process, lane: Connection) -> None:
+        with self._idle:
+            if process.idle is not None:
+                process.idle.append(lane)
+                self._idle.notify()
+
+    # ------------------------------------------------------------- while `_changing` is held
+
+    def _tell_all(self, request: Load | Drop) -> None:
+        """Send a request to all workers, and wait for all; raises the first error."""
+        sent = [process for process in self._workers if process.send(request)]
+        problems = [process.receive() for process in sent]
+        for problem in filter(None, problems):
+            raise problem
+
+    def _replace_dead(self) -> None:
+        for position, process in enumerate(self._workers):
+            if self._closed or not process.worker.has_ended:
+                continue
+            with self._idle:
+                process.idle = None
+            if not self._failed_starts:
+                logger.error("A worker process ended (%s) and is replaced.", process.worker.reason)
+            process.close()
+            self._workers[position] = successor = _Process()
+            for request in self._loads.values():
+                if successor.send(request):
+                    # An error, if any, is the response to each photo: its bundle was removed.
+                    successor.receive()
+            self.restarts += 1
+            with self._idle:
+                if successor.worker.has_ended:
+                    self._failed_starts += 1
+                else:
+                    self._failed_starts = 0
+                    successor.idle = list(successor.lanes)
+                self._idle.notify_all()
+
+    def _maintain(self) -> None:
+        """Unload what was dropped and replace who died, until the pool is closed."""
+        while not self._closed:
+            key = None
+            with contextlib.suppress(queue.Empty):
+                key = self._dropped.get(timeout=CHECK_S)
+            with self._changing:
+                if key is not None:
+                    del self._loads[key]
+                    self._tell_all(Drop(key))
+                self._replace_dead()
+
+
+class _Process:
+    """A worker process, and the connections to it.
+
+    Attributes:
+        worker: The process.
+        lanes: Connections for photos.
+        idle: Those of them that no photo is under way on; ``None`` while it is not in service.
+    """
+
+    def __init__(self) -> None:
+        pairs = [socket.socketpair() for _ in range(LANES + 1)]
+        descriptors = [theirs.fileno() for _, theirs in pairs]
+        try:
+            self.worker = Worker(
+                worker_process.__name__, *map(str, descriptors), pass_fds=descriptors
+            )
+        finally:
+            for _, theirs in pairs:
+                theirs.close()
+        self._control, *self.lanes = (Connection(ours.detach()) for ours, _ in pairs)
+        self.idle: list[Connection] | None = None
+
+    def send(self, request: Load | Drop) -> bool:
+        """Send a request; whether the process can still receive."""
+        try:
+            self._control.send(request)
+        except OSError:
+            return False
+        return True
+
+    def receive(self) -> errors.TriptychError | None:
+        """The error that a request ended with; ``None`` without one, and if the process died."""
+        with contextlib.suppress(EOFError, OSError):
+            return cast("errors.TriptychError | None", self._control.recv())
+        return None
+
+    def close(self) -> None:
+        """Kill the process, if it runs, and close the connections; what waits for it fails."""
+        self.worker.close()
