@@ -12,6 +12,11 @@ from triptych.results import Verdict
 
 
 @dataclass(frozen=True)
+class Ping:
+    """The request to respond, with ``None``: the process has started."""
+
+
+@dataclass(frozen=True)
 class Load:
     """The request to load a committee; the response is ``None`` once it is warm.
 
@@ -52,6 +57,6 @@ class Classify:
     options: ClassifyOptions
 
 
-Request = Load | Drop | Classify
+Request = Ping | Load | Drop | Classify
 # What comes back: the response, or the error that was raised instead.
 Response = Verdict | Failure | None | errors.TriptychError

@@ -9,8 +9,11 @@ import queue
 import socket
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 from typing import cast
 
@@ -23,6 +26,7 @@ from triptych.workers import process as worker_process
 from triptych.workers.messages import Classify
 from triptych.workers.messages import Drop
 from triptych.workers.messages import Load
+from triptych.workers.messages import Ping
 
 logger = logging.getLogger("triptych")
 
@@ -85,13 +89,14 @@ class WorkerPool:
         self._keys = itertools.count()
         self._changing = threading.Lock()  # held while committees or workers come and go
         self._idle = threading.Condition()  # guards the idle lanes of workers
+        self._waiting: deque[object] = deque()  # tickets of those who wait for a lane
         self._failed_starts = 0
         self._closed = False
         # Keys to unload. The garbage collector puts them, and `put` of other queues may deadlock.
         self._dropped: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._workers = [_Process() for _ in range(workers)]
         for process in self._workers:
-            process.idle = list(process.lanes)
+            process.put_into_service()
         threading.Thread(target=self._maintain, name="triptych-workers", daemon=True).start()
 
     def __enter__(self) -> WorkerPool:
@@ -124,10 +129,11 @@ class WorkerPool:
             self._replace_dead()
             self._loads[request.key] = request
             try:
-                self._tell_all(request)
-            except BaseException:
+                self._load_in_all(request)
+            except errors.TriptychError:
                 del self._loads[request.key]
-                self._tell_all(Drop(request.key))
+                for process in self._workers:
+                    process.ask(Drop(request.key))
                 raise
         return request.key
 
@@ -147,18 +153,17 @@ class WorkerPool:
             errors.TriptychError: As `Classifier.classify_many`.
             errors.EngineError: The workers cannot be started any more.
         """
+        message = ForkingPickler.dumps(request)
         for _ in range(ATTEMPTS):
             process, lane = self._take_lane()
             try:
-                lane.send(request)
+                lane.send_bytes(message)
                 answer = lane.recv()
             except (EOFError, OSError):
-                with self._idle:
-                    process.idle = None
-                self._dropped.put(None)  # replaces the worker at once
+                self._retire(process)
                 continue
             except BaseException:
-                self._give_back(process, lane)
+                self._retire(process)  # its answer would be taken for that to the next photo
                 raise
             self._give_back(process, lane)
             if isinstance(answer, errors.TriptychError):
@@ -179,33 +184,51 @@ class WorkerPool:
         self._dropped.put(None)
         with self._changing:
             for process in self._workers:
-                process.close()
+                process.worker.close()
 
     def _take_lane(self) -> tuple[_Process, Connection]:
+        # First come, first served: else a photo might wait while many later ones are classified.
+        ticket = object()
         with self._idle:
-            while True:
-                if self._closed or self._failed_starts >= MAX_FAILED_STARTS:
-                    raise errors.EngineError(
-                        "The processes that classify images have ended and cannot be started "
-                        "again; the log says why. Restart the server when that is mended."
-                    )
-                if free := [each for each in self._workers if each.idle]:
-                    process = max(free, key=lambda each: len(each.idle or ()))
-                    return process, cast("list[Connection]", process.idle).pop()
-                self._idle.wait()
+            self._waiting.append(ticket)
+            try:
+                while True:
+                    in_service = any(each.in_service for each in self._workers)
+                    if self._closed or (
+                        self._failed_starts >= MAX_FAILED_STARTS and not in_service
+                    ):
+                        raise errors.EngineError(
+                            "The processes that classify images have ended and cannot be started "
+                            "again; the log says why. Restart the server when that is mended."
+                        )
+                    free = [each for each in self._workers if each.idle]
+                    if free and self._waiting[0] is ticket:
+                        process = max(free, key=lambda each: len(each.idle))
+                        return process, process.idle.pop()
+                    self._idle.wait()
+            finally:
+                self._waiting.remove(ticket)
+                self._idle.notify_all()
 
     def _give_back(self, process: _Process, lane: Connection) -> None:
         with self._idle:
-            if process.idle is not None:
+            if process.in_service:
                 process.idle.append(lane)
-                self._idle.notify()
+                self._idle.notify_all()
+
+    def _retire(self, process: _Process) -> None:
+        with self._idle:
+            process.in_service = False
+            process.idle.clear()
+        process.worker.kill()
+        self._dropped.put(None)  # has it replaced at once
 
     # ------------------------------------------------------------- while `_changing` is held
 
-    def _tell_all(self, request: Load | Drop) -> None:
-        """Send a request to all workers, and wait for all; raises the first error."""
-        sent = [process for process in self._workers if process.send(request)]
-        problems = [process.receive() for process in sent]
+    def _load_in_all(self, request: Load) -> None:
+        """Load a committee in all workers at the same time; raises the first error."""
+        with ThreadPoolExecutor(self.size) as pool:
+            problems = list(pool.map(lambda process: process.ask(request), self._workers))
         for problem in filter(None, problems):
             raise problem
 
@@ -213,23 +236,25 @@ class WorkerPool:
         for position, process in enumerate(self._workers):
             if self._closed or not process.worker.has_ended:
                 continue
-            with self._idle:
-                process.idle = None
+            self._retire(process)
             if not self._failed_starts:
-                logger.error("A worker process ended (%s) and is replaced.", process.worker.reason)
-            process.close()
+                logger.error(
+                    "A worker process ended with status %d (%s) and is replaced.",
+                    process.worker.wait(),
+                    process.worker.reason,
+                )
+            process.worker.close()
             self._workers[position] = successor = _Process()
-            for request in self._loads.values():
-                if successor.send(request):
-                    # An error, if any, is the response to each photo: its bundle was removed.
-                    successor.receive()
+            for request in (Ping(), *self._loads.values()):
+                # An error, such as that of a bundle that was removed, is the answer to its photos.
+                successor.ask(request)
             self.restarts += 1
             with self._idle:
                 if successor.worker.has_ended:
                     self._failed_starts += 1
                 else:
                     self._failed_starts = 0
-                    successor.idle = list(successor.lanes)
+                    successor.put_into_service()
                 self._idle.notify_all()
 
     def _maintain(self) -> None:
@@ -241,7 +266,8 @@ class WorkerPool:
             with self._changing:
                 if key is not None:
                     del self._loads[key]
-                    self._tell_all(Drop(key))
+                    for process in self._workers:
+                        process.ask(Drop(key))
                 self._replace_dead()
 
 
@@ -250,8 +276,8 @@ class _Process:
 
     Attributes:
         worker: The process.
-        lanes: Connections for photos.
-        idle: Those of them that no photo is under way on; ``None`` while it is not in service.
+        in_service: Whether it has all committees, and has not died.
+        idle: Connections on which it can be sent a photo; none while it is not in service.
     """
 
     def __init__(self) -> None:
@@ -264,23 +290,23 @@ class _Process:
         finally:
             for _, theirs in pairs:
                 theirs.close()
-        self._control, *self.lanes = (Connection(ours.detach()) for ours, _ in pairs)
-        self.idle: list[Connection] | None = None
+        self._control, *self._lanes = (Connection(ours.detach()) for ours, _ in pairs)
+        self.in_service = False
+        self.idle: list[Connection] = []
 
-    def send(self, request: Load | Drop) -> bool:
-        """Send a request; whether the process can still receive."""
+    def put_into_service(self) -> None:
+        """Let it have photos from now on."""
+        self.in_service = True
+        self.idle = list(self._lanes)
+
+    def ask(self, request: Ping | Load | Drop) -> errors.TriptychError | None:
+        """Send a request, and wait for its response: the error that it ended with, if any."""
         try:
             self._control.send(request)
-        except OSError:
-            return False
-        return True
-
-    def receive(self) -> errors.TriptychError | None:
-        """The error that a request ended with; ``None`` without one, and if the process died."""
-        with contextlib.suppress(EOFError, OSError):
             return cast("errors.TriptychError | None", self._control.recv())
-        return None
-
-    def close(self) -> None:
-        """Kill the process, if it runs, and close the connections; what waits for it fails."""
-        self.worker.close()
+        except (EOFError, OSError):
+            self.worker.wait()
+            return errors.EngineError(
+                f"A worker process ended while it loaded a committee ({self.worker.reason}). "
+                "There may be too little memory; start with --workers 1, which needs less."
+            )

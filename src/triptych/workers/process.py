@@ -20,6 +20,7 @@ from triptych.results import Failure
 from triptych.results import Verdict
 from triptych.utils import worker
 from triptych.workers.messages import Classify
+from triptych.workers.messages import Drop
 from triptych.workers.messages import Load
 from triptych.workers.messages import Request
 from triptych.workers.messages import Response
@@ -45,7 +46,7 @@ class _Committees:
                 return self._classify(request)
             if isinstance(request, Load):
                 self._load(request)
-            else:
+            elif isinstance(request, Drop):
                 self._classifiers.pop(request.key, None)
         except errors.TriptychError as error:
             return error
