@@ -245,7 +245,8 @@ class WorkerPool:
                 )
             process.worker.close()
             self._workers[position] = successor = _Process()
-            for request in (Ping(), *self._loads.values()):
+            requests: list[Ping | Load] = [Ping(), *self._loads.values()]
+            for request in requests:
                 # An error, such as that of a bundle that was removed, is the answer to its photos.
                 successor.ask(request)
             self.restarts += 1
