@@ -29,6 +29,7 @@ from triptych.utils import concurrency
 
 MANY = 16  # clients with which setups of LitServe are compared, beside one
 TRIAL_S = 2.0
+NEVER = 1e-9  # photos a second of a server that answers none
 
 Loads = dict[int, Answers]  # by the number of clients
 
@@ -170,7 +171,7 @@ def load_rules(bench_run: Bench, server: Server, rules: Sequence[str]) -> dict[s
             paths = [f"{path}?rule={rule}" if rule else path for path in server.paths]
             measuring.warm_up(up, photos, paths)
             figures[rule] = {
-                clients: measuring.closed(up, photos, paths=paths, seconds=seconds, clients=clients)
+                clients: measuring.load(up, photos, paths=paths, seconds=seconds, clients=clients)
                 for clients in bench.CLIENTS
             }
     return figures
@@ -237,7 +238,7 @@ def try_out(bench_run: Bench, server: Server) -> Loads:
     with servers.running(server, photos[0]) as up:
         measuring.warm_up(up, photos, server.paths)
         return {
-            clients: measuring.closed(
+            clients: measuring.load(
                 up, photos, paths=server.paths, seconds=TRIAL_S, clients=clients
             )
             for clients in (1, MANY)
@@ -271,6 +272,12 @@ def best(loads: Loads) -> float:
     return max(answers.photos_per_s for answers in loads.values())
 
 
+def answered(results: Results) -> dict[str, bool]:
+    """The claim that Triptych answered every photo."""
+    lost = sum(answers.lost for ours in results.ours.values() for answers in ours.loads.values())
+    return {f"{results.subject.name}: every photo is answered": not lost}
+
+
 def to_dict(loads: Loads) -> dict[int, Any]:
     """The figures that are kept."""
     return {clients: answers.to_dict() for clients, answers in loads.items()}
@@ -285,7 +292,7 @@ def show(results: Results) -> None:
     rows += [(f"Triptych, {', '.join(way)}", ours.loads) for way, ours in results.ours.items()]
     heading = [f"{results.subject.name}, photos/s (median ms)"]
     heading += [f"{clients} client{'s' if clients > 1 else ''}" for clients in bench.CLIENTS]
-    heading += ["server's CPU ms a photo", "load's share of all cores"]
+    heading += ["server's CPU ms a photo", "load's share of all cores", "not answered"]
     bench.table(heading, [_line(name, loads) for name, loads in rows])
     _show_in_process(results)
     for clients in bench.CLIENTS:
@@ -295,7 +302,8 @@ def show(results: Results) -> None:
 def _line(name: str, loads: Loads) -> list[str]:
     cells = [f"{answers.photos_per_s:.2f} ({answers.median_ms:.0f})" for answers in loads.values()]
     many = loads[MANY]
-    return [name, *cells, f"{many.cpu_ms:.1f}", f"{100 * many.client_share:.1f} %"]
+    lost = sum(answers.lost for answers in loads.values())
+    return [name, *cells, f"{many.cpu_ms:.1f}", f"{100 * many.client_share:.1f} %", f"{lost}"]
 
 
 def _show_in_process(results: Results) -> None:
@@ -323,9 +331,9 @@ def _show_ratios(results: Results, clients: int) -> None:
     rows = []
     for (precision, rule), ours in results.ours.items():
         rate = ours.loads[clients].photos_per_s
-        cells = [rate / loads[clients].photos_per_s for loads in peers.values()]
-        if tuned := results.tuned.get(precision):
-            cells.append(rate / tuned[clients].photos_per_s)
+        tuned = results.tuned.get(precision)
+        compared = [*peers.values(), *([tuned] if tuned else [])]
+        cells = [rate / max(NEVER, loads[clients].photos_per_s) for loads in compared]
         shares = [ours.of_networks(clients), ours.of_stream(clients)]
         rows.append([f"{precision}, {rule}", *_times(cells), *(f"{100 * x:.0f} %" for x in shares)])
     many = f"{clients} client{'s' if clients > 1 else ''}"

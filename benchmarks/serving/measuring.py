@@ -56,6 +56,11 @@ class Answers:
         return dict(sorted(Counter(self.status.tolist()).items()))
 
     @property
+    def lost(self) -> int:
+        """Photos that were not answered."""
+        return int((self.status != OK).sum())
+
+    @property
     def median_ms(self) -> float:
         """Median time of a photo."""
         return percentile(self.took_ms, 50)

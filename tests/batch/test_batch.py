@@ -19,6 +19,7 @@ from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+import triptych
 from support import studios
 from support.bundles import write_runnable
 from support.images import squares
@@ -38,6 +39,8 @@ from triptych.results import Similar
 from triptych.results import Timing
 from triptych.results import Verdict
 from triptych.utils import storage
+from triptych.workers.classifier import WorkerClassifier
+from triptych.workers.pool import WorkerPool
 
 MANIFEST = batch.Manifest({"committee": "garden"}, similar=2)
 
@@ -370,6 +373,26 @@ def test_the_command_writes_and_a_photo_that_failed_is_a_row(
     again = command(*garden)
     assert again.exit_code == 0
     assert "23 of 23 photos already have answers." in again.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes inherit connections")
+def test_worker_processes_write_the_same_rows_also_when_they_are_killed(
+    garden: list[str], photos: Path, tmp_path: Path
+) -> None:
+    assert command(*garden, "--workers", "1").exit_code == 0
+    options: dict[str, Any] = {"precision": "f32", "home": tmp_path / "home"}
+    manifest = batch.Manifest({"committee": "tiny"})
+    plan = batch.prepare(str(tmp_path / "there"), [str(photos)], {}, rows_per_file=4)
+    with WorkerPool(2) as pool:
+        classifier = triptych.load("tiny", pool=pool, **options)
+        assert isinstance(classifier, WorkerClassifier)
+        for part in batch.classify(classifier, plan, manifest):
+            if part.number in (1, 3):
+                os.kill(pool.process_ids[-1], signal.SIGKILL)
+    assert rows(tmp_path / "there") == rows(tmp_path / "out")
+    ran = command(*garden[:-6], "--out", str(tmp_path / "two"), *garden[-4:], "--workers", "2")
+    assert ran.exit_code == 0, ran.output
+    assert rows(tmp_path / "two") == rows(tmp_path / "out")
 
 
 def test_a_new_version_of_the_committee_is_refused(garden: list[str], tmp_path: Path) -> None:

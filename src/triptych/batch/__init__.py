@@ -21,9 +21,10 @@ from __future__ import annotations
 from triptych.batch.manifest import Manifest
 from triptych.batch.plan import BatchPlan
 from triptych.batch.plan import Chunk
+from triptych.batch.plan import find
 from triptych.batch.plan import prepare
 from triptych.batch.preprocess import Preprocessor
 from triptych.batch.run import classify
 from triptych.batch.shards import Shard
 
-__all__ = ["BatchPlan", "Chunk", "Manifest", "Preprocessor", "Shard", "classify", "prepare"]
+__all__ = ["BatchPlan", "Chunk", "Manifest", "Preprocessor", "Shard", "classify", "find", "prepare"]

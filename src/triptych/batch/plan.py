@@ -136,10 +136,8 @@ def prepare(
         errors.SourceError: There are no photos, or the folder cannot be written.
         errors.SettingError: The folder has answers of another run.
     """
-    locations = [
-        source if storage.is_url(source) else os.path.abspath(source) for source in sources
-    ]
-    out = out if storage.is_url(out) else os.path.abspath(out)
+    locations = list(map(_absolute, sources))
+    out = _absolute(out)
     manifest = json.loads(
         json.dumps(manifest, allow_nan=False)
     )  # as it is read back: a tuple is a list
@@ -160,6 +158,28 @@ class _PlanRecord(validation.OpenRecord):
     photos = validation.Integer(least=1, required=True)
     rows_per_file = validation.Integer(least=1, required=True)
     asked = validation.Table(required=True)
+
+
+def find(sources: Sequence[str]) -> Iterator[str]:
+    """The photos in folders, and files that are named, whatever their suffix.
+
+    Args:
+        sources: Paths or URLs.
+
+    Yields:
+        Absolute paths or URLs, in the order of a plan.
+
+    Raises:
+        errors.SourceError: One of them does not exist, or cannot be read.
+    """
+    for source in map(_absolute, sources):
+        for photo in storage.walk(source):
+            if photo == source or is_image(photo):
+                yield photo
+
+
+def _absolute(location: str) -> str:
+    return location if storage.is_url(location) else os.path.abspath(location)
 
 
 def _read(out: str) -> dict[str, Any] | None:
@@ -205,14 +225,7 @@ def _make(
     on_listed: Callable[[int], None],
 ) -> dict[str, Any]:
     photos = 0
-    # A file that was named counts as a photo, whatever its suffix.
-    paths = (
-        photo
-        for location in locations
-        for photo in storage.walk(location)
-        if photo == location or is_image(photo)
-    )
-    for page, chunks in enumerate(_pages(paths, rows)):
+    for page, chunks in enumerate(_pages(find(locations), rows)):
         storage.write(_page(out, page), tables.pack(chunks, tables.CHUNKS))
         photos += sum(len(chunk["sources"]) for chunk in chunks)
         on_listed(photos)

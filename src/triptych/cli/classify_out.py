@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import sys
 import time
@@ -31,6 +33,8 @@ ANSWER_SETTINGS = (
     "max_image_bytes",
     "max_image_pixels",
 )
+# Worker processes start a second later than this process, which gains nothing for fewer photos.
+MANY_PHOTOS = 200
 # Interval of progress lines where stderr is no terminal.
 LINE_EVERY_S = 30
 
@@ -107,6 +111,7 @@ def classify(
     """
     import triptych
     from triptych import batch
+    from triptych.workers import pool
 
     if output.is_on_ray:
         from triptych.scale import cluster
@@ -115,24 +120,22 @@ def classify(
     members = {name: options.pop(name) for name in ("members", "weights")}
     in_force = settings.load(os.environ, **options)
     load = {**members, **{name: getattr(in_force, name) for name in ANSWER_SETTINGS}}
-    classifier = triptych.load(
-        report=common.note, home=in_force.home, threads=in_force.threads, **load
-    )
-    manifest = batch.Manifest.of(classifier, in_force.home, load, question)
-    plan = batch.prepare(
-        str(output.out),
-        paths,
-        manifest.to_dict(),
-        rows_per_file=output.rows_per_file,
-        on_listed=lambda photos: common.note(f"{photos:,} photos found."),
-    )
-    if plan.remaining_photos < plan.photos:
-        done = f"{plan.photos - plan.remaining_photos:,} of {plan.photos:,}"
-        common.note(f"{done} photos already have answers.")
-    if not plan.remaining_photos:
-        return
-    if not output.is_on_ray:
-        _follow(plan, batch.classify(classifier, plan, manifest))
+    workers = in_force.workers
+    if output.is_on_ray or (not workers and not _is_many(paths)):
+        workers = 1  # none: a cluster has its own, and for a few photos they start too slowly
+    with pool.start(workers, threads=in_force.threads) as processes:
+        classifier = triptych.load(
+            report=common.note,
+            home=in_force.home,
+            threads=in_force.threads,
+            pool=processes,
+            **load,
+        )
+        manifest = batch.Manifest.of(classifier, in_force.home, load, question)
+        plan = _plan(paths, output, manifest)
+        if plan.remaining_photos and not output.is_on_ray:
+            _follow(plan, batch.classify(classifier, plan, manifest))
+    if not plan.remaining_photos or not output.is_on_ray:
         return
     with cluster.connect(output.ray_address, say=common.note):
         from triptych.scale import folders
@@ -147,6 +150,33 @@ def classify(
             home=home,
         )
         _follow(plan, shards)
+
+
+def _is_many(paths: tuple[str, ...]) -> bool:
+    from triptych import batch
+
+    with contextlib.suppress(errors.SourceError):  # photos of an earlier plan may be gone
+        return any(itertools.islice(batch.find(paths), MANY_PHOTOS, None))
+    return False
+
+
+def _plan(
+    paths: tuple[str, ...], output: OutputOptions, manifest: batch.Manifest
+) -> batch.BatchPlan:
+    """Take the plan of an earlier run, or make one; says how much is done already."""
+    from triptych import batch
+
+    plan = batch.prepare(
+        str(output.out),
+        paths,
+        manifest.to_dict(),
+        rows_per_file=output.rows_per_file,
+        on_listed=lambda photos: common.note(f"{photos:,} photos found."),
+    )
+    if plan.remaining_photos < plan.photos:
+        done = f"{plan.photos - plan.remaining_photos:,} of {plan.photos:,}"
+        common.note(f"{done} photos already have answers.")
+    return plan
 
 
 def _follow(plan: batch.BatchPlan, shards: Iterator[batch.Shard]) -> None:
