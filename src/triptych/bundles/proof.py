@@ -76,7 +76,7 @@ def find_problem(folder: Path) -> str:
                 check_operations(folder / name)
         options = EngineOptions(folder, precision="f32")
         committee = bundle.committee(
-            options, lambda name, network: open_engine(network, options, cache=False)
+            options, lambda name, network, recipe: open_engine(network, options, cache=False)
         )
         bundle.predictions()
         for member in committee.members:

@@ -207,7 +207,7 @@ class Bundle:
             ood.OODReference.read(self.folder / listed) if listed in self.about["files"] else None
         )
         unquantized = self.folder / "members" / row["name"] / convert.NETWORK
-        runs = open_network(row["name"], network)
+        runs = open_network(row["name"], network, recipe)
         return Member(row["name"], runs, recipe, float(row["cost"]), reference, unquantized)
 
 

@@ -3,6 +3,7 @@
 options           EngineOptions and `open_engine`, by which every network is opened
 openvino          the engine in daily use, on the CPU
 batching          joins the batches of concurrent callers
+single_photo      the engine of worker processes, which take one photo at a time
 activation_maps   where in a photo a network finds the evidence for a class
 conversion        networks are converted, quantized and kept on disk
 

@@ -230,6 +230,7 @@ class OpenVINOEngine:
             lowest latency, as many as threads for the highest throughput.
         cache: Folder for the compiled network, so that the next start is quick; ``None``
             compiles it each time.
+        network: The OpenVINO model to compile, where it is not the file as it is.
 
     Raises:
         errors.EngineError: The file cannot be compiled.
@@ -244,6 +245,7 @@ class OpenVINOEngine:
         threads: int = 0,
         streams: int = 1,
         cache: Path | None = None,
+        network: Any = None,
     ) -> None:
         self.precision = resolve_precision(precision)
         options = {
@@ -266,7 +268,7 @@ class OpenVINOEngine:
             lock = files.exclusive(cache / f"{path.parent.name}.lock")
         try:
             with lock:
-                self._network = _compiled(path, options)
+                self._network = _compiled(network or str(path), options)
         except RuntimeError as error:
             raise errors.EngineError(
                 f"OpenVINO cannot compile {path}: {_first_line(error)}. Delete its folder; "
@@ -307,15 +309,15 @@ class OpenVINOEngine:
             self._requests.append(request)
 
 
-def _compiled(path: Path, options: dict[str, Any]) -> Any:
+def _compiled(network: Any, options: dict[str, Any]) -> Any:
     try:
-        return _core().compile_model(str(path), DEVICE, options)
+        return _core().compile_model(network, DEVICE, options)
     except RuntimeError:
         if "CACHE_DIR" not in options:
             raise
         # The cache may be on a disk that is full or read-only; the network runs without it.
         plain = {name: value for name, value in options.items() if name != "CACHE_DIR"}
-        return _core().compile_model(str(path), DEVICE, plain)
+        return _core().compile_model(network, DEVICE, plain)
 
 
 def _first_line(error: Exception) -> str:

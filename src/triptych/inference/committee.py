@@ -29,8 +29,8 @@ from triptych.results import Label
 
 RANDOM_WARNING = "random weights: meaningless"
 
-# Opens the network of a member, by the member's name and the network's path.
-OpenNetwork = Callable[[str, Path], Engine]
+# Opens the network of a member, by the member's name, the network's path, and the recipe.
+OpenNetwork = Callable[[str, Path, Recipe], Engine]
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def from_zoo(
     built = tuple(
         Member(
             row.name,
-            open_network(row.name, path),
+            open_network(row.name, path, row.recipe),
             row.recipe,
             row.multiply_adds / 1e9,
             network=network,
@@ -229,7 +229,7 @@ def from_zoo(
 
 def in_process(options: EngineOptions) -> OpenNetwork:
     """How the networks of members are opened where nothing else is said: here, by `options`."""
-    return lambda name, network: open_engine(network, options)
+    return lambda name, network, recipe: open_engine(network, options)
 
 
 def _int8(

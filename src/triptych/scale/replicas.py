@@ -148,7 +148,7 @@ class MemberReplica:
     def _open(self, committee: str) -> Member:
         options = _engine_options(self._arguments)
 
-        def open_network(name: str, network: Path) -> Engine:
+        def open_network(name: str, network: Path, of: recipe.Recipe) -> Engine:
             is_ours = name == self._member
             return open_engine(network, options) if is_ours else UnavailableEngine()
 
@@ -268,7 +268,7 @@ class Ingress:
         return cast(ASGIApp, WSGIMiddleware(answer, workers=workers))
 
     def _classifier(self, committee: str) -> Classifier:
-        def remote(name: str, network: Path) -> Engine:
+        def remote(name: str, network: Path, of: recipe.Recipe) -> Engine:
             return RemoteEngine(self._members[name], committee, self._settings.deadline_s)
 
         classifier = loading.load_classifier(

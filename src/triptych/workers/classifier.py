@@ -22,6 +22,7 @@ from triptych.images.decoding import OpenFile
 from triptych.inference.classifier import Classifier
 from triptych.inference.classifier import ClassifyOptions
 from triptych.inference.committee import Committee
+from triptych.preprocessing.recipe import Recipe
 from triptych.results import Failure
 from triptych.results import Verdict
 from triptych.typing import Float32Array
@@ -31,7 +32,7 @@ from triptych.workers.pool import LANES
 from triptych.workers.pool import WorkerPool
 
 # Networks of a committee that each worker may have in its memory, all together.
-LIGHT_BYTES = 128 * 2**20
+LIGHT_BYTES = 80 * 2**20
 AS_FITTED = ClassifyOptions()
 
 
@@ -118,7 +119,7 @@ def load(
     """
     pinned = loading.pin(name, options.home)  # the same version in all processes
 
-    def later(member: str, network: Path) -> Engine:
+    def later(member: str, network: Path, recipe: Recipe) -> Engine:
         size = network.with_suffix(".bin").stat().st_size
         return _LaterEngine(lambda: open_engine(network, options), size)
 

@@ -11,11 +11,17 @@ import signal
 import sys
 import threading
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from triptych import errors
 from triptych.bundles import loading
+from triptych.engines import Engine
+from triptych.engines.conversion import store
+from triptych.engines.options import INT8
 from triptych.engines.options import EngineOptions
+from triptych.engines.single_photo import SinglePhotoEngine
 from triptych.inference.classifier import Classifier
+from triptych.preprocessing.recipe import Recipe
 from triptych.results import Failure
 from triptych.results import Verdict
 from triptych.utils import worker
@@ -63,11 +69,20 @@ class _Committees:
             return next(classifier.classify_many(named, request.options))
 
     def _load(self, request: Load) -> None:
-        # One core for networks and photo: the other cores have their own processes.
-        alone = {**request.options, "threads": 1, "streams": 1, "max_batch": 1}
+        options = EngineOptions(**request.options)
+        precision = "f32" if options.precision == INT8 else options.precision
+
+        def open_network(member: str, network: Path, recipe: Recipe) -> Engine:
+            cache = store.compiled_cache(options.home)
+            return SinglePhotoEngine(network, recipe, precision=precision, cache=cache)
+
         try:
             classifier = loading.load_classifier(
-                request.committee, EngineOptions(**alone), threads=1, **request.settings
+                request.committee,
+                options,
+                threads=1,
+                open_network=open_network,
+                **request.settings,
             )
             classifier.warm_up()
             self._classifiers[request.key] = classifier
