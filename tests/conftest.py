@@ -32,8 +32,9 @@ from triptych.web.registry import Registry
 # A browser, and one process that converts, for the modules that use them.
 pytest_plugins = ["support.browser", "support.conversion"]
 
-# Before anything imports Keras: TensorFlow is the reference the engines are compared with.
-os.environ["KERAS_BACKEND"] = "tensorflow"
+# Before anything imports Keras: TensorFlow is the reference the engines are compared with. The
+# files that compare another backend of Keras with OpenVINO say how.
+os.environ["KERAS_BACKEND"] = os.environ.get("TEST_BACKEND", "tensorflow")
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 # Processes that tests start import `support`, too.

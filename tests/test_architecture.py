@@ -26,7 +26,10 @@ FENCES = {
     "h5py": {"models.weights"},
     "jinja2": {"evaluation.report"},
     "keras": {
+        "engines.backends",
         "engines.conversion",
+        "engines.keras_engine",
+        "engines.keras_graph",
         "models.head",
         "models.weights",
         "models.zoo",

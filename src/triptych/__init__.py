@@ -70,16 +70,23 @@ def load(
     from triptych import settings as table
     from triptych.bundles import loading
     from triptych.engines import batching
+    from triptych.engines import devices
+    from triptych.engines.options import LARGEST_BATCH
     from triptych.engines.options import EngineOptions
     from triptych.utils import concurrency
 
     in_force = table.load(os.environ, committee=committee, **settings)
+    # Before networks are converted, which takes long.
+    device = devices.resolve(in_force.device, in_force.precision)
     options = EngineOptions(
         home=in_force.home,
         precision=in_force.precision,
+        device=str(device),
         threads=in_force.threads,
         streams=in_force.streams or concurrency.cpu_count(),
-        max_batch=batching.batch_limit(in_force.precision, in_force.max_batch),
+        max_batch=batching.batch_limit(in_force.precision, in_force.max_batch)
+        if device.is_processor
+        else in_force.max_batch or LARGEST_BATCH,
         random_weights=table.is_random(weights),
         report=report,
     )
@@ -89,7 +96,7 @@ def load(
         "limits": in_force.image_limits,
         "members": members,
     }
-    if pool:
+    if pool and device == devices.CPU:  # another device is best used by one process
         from triptych.workers import classifier
 
         if in_workers := classifier.load(pool, in_force.committee, options, **how):
@@ -103,6 +110,7 @@ def train(
     name: str,
     report: Notify = lambda line: None,
     precision: str | None = None,
+    device: str | None = None,
     threads: int | None = None,
     home: Path | None = None,
     **config: Any,
@@ -114,7 +122,8 @@ def train(
             a CSV with the columns ``path`` and ``label``.
         name: Name of the committee.
         report: Called with a line for people while something slow happens.
-        precision: A setting, as the next two; by default from the environment.
+        precision: A setting, as the next three; by default from the environment.
+        device: What the networks run on that compute features; fine-tuning takes TensorFlow's.
         threads: Processor threads.
         home: The home folder.
         **config: Fields of `triptych.training.config.TrainingConfig`: ``backbones``, ``head``,
@@ -133,13 +142,22 @@ def train(
         0.973
     """
     from triptych import settings as table
+    from triptych.engines.devices import check_device_of_nodes
     from triptych.engines.options import EngineOptions
     from triptych.training import pipeline
     from triptych.training.config import TrainingConfig
 
-    in_force = table.load(os.environ, precision=precision, threads=threads, home=home)
+    in_force = table.load(
+        os.environ, precision=precision, device=device, threads=threads, home=home
+    )
+    if "compute" in config:
+        check_device_of_nodes(in_force.device)
     options = EngineOptions(
-        home=in_force.home, precision=in_force.precision, threads=in_force.threads, report=report
+        home=in_force.home,
+        precision=in_force.precision,
+        device="cpu" if "compute" in config else in_force.device,
+        threads=in_force.threads,
+        report=report,
     )
     if "judged" in config:
         warnings.warn("judged= is called on_score= now.", DeprecationWarning, stacklevel=2)

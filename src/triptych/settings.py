@@ -160,8 +160,15 @@ SETTINGS: tuple[Setting, ...] = (
         "precision",
         str,
         "auto",
-        "Number format of the networks on CPU; int8 needs `triptych optimize` first.",
+        "Number format of the networks; int8 needs `triptych optimize` first.",
         choices=PRECISIONS,
+    ),
+    Setting(
+        "device",
+        str,
+        "auto",
+        "What the networks run on: `cpu`, `gpu`, `npu`, one device such as `openvino:GPU.1` or "
+        "`torch:cuda:0`, or `auto`: a graphics card if there is one, else the processor.",
     ),
     Setting(
         "threads",
@@ -275,6 +282,7 @@ class Settings:
     rule: str
     coverage: float
     precision: str
+    device: str
     threads: int
     streams: int
     workers: int

@@ -1,6 +1,7 @@
 """Every engine gives the same answers for a batch as row by row.
 
-For every family of networks, OpenVINO at f32 equals Keras on TensorFlow.
+For every family of networks, OpenVINO at f32 equals Keras on TensorFlow, and so does the converted
+network where Keras computes it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from support import networks
 from support.keras_engine import KerasEngine
 from triptych import errors
 from triptych.engines import Engine
+from triptych.engines import devices
+from triptych.engines import keras_engine
 from triptych.engines.activation_maps import ActivationMaps
 from triptych.engines.conversion import convert
 from triptych.engines.conversion import efficientnet_lite
@@ -138,6 +141,17 @@ def kernel(layer: Any) -> np.ndarray | None:
     return getattr(layer, "kernel", None)
 
 
+@pytest.mark.parametrize("name", by_weight(FAMILIES))
+def test_the_same_network_by_keras_operations_equals_it(name: str, pairs: Pairs) -> None:
+    model, path = pairs[name]
+    batch = inputs(zoo.find(name), 2)
+    reference = KerasEngine(model).run(batch)
+    output = keras_engine.KerasEngine(path, devices.resolve("tensorflow:cpu")).run(batch)
+    assert np.abs(output.probs - reference.probs).max() < 1e-4
+    scale = np.abs(reference.features).max()
+    np.testing.assert_allclose(output.features, reference.features, rtol=1e-3, atol=1e-4 * scale)
+
+
 @pytest.mark.parametrize("name", by_weight(["ResNet50", "MobileNet", "MobileNetV2", "DenseNet121"]))
 def test_class_activation_maps_equal_keras(name: str, pairs: Pairs) -> None:
     import keras
@@ -165,7 +179,7 @@ def test_networks_with_a_nonlinear_head_have_no_class_activation_map(
         ActivationMaps(pairs[name][1])
 
 
-@pytest.fixture(params=["fake", "keras", "openvino"])
+@pytest.fixture(params=["fake", "keras", "openvino", "keras operations"])
 def engine(request: pytest.FixtureRequest) -> tuple[Engine, zoo.Backbone]:
     row = zoo.find("MobileNetV2")
     if request.param == "fake":
@@ -173,10 +187,14 @@ def engine(request: pytest.FixtureRequest) -> tuple[Engine, zoo.Backbone]:
     pairs = request.getfixturevalue("pairs")
     smallest = zoo.find(min(FAMILIES, key=lambda name: zoo.find(name).multiply_adds))
     model, path = pairs[smallest.name]
-    built = (
-        KerasEngine(model) if request.param == "keras" else OpenVINOEngine(path, precision="f32")
-    )
-    return built, smallest
+    built = {
+        "keras": lambda: KerasEngine(model),
+        "openvino": lambda: OpenVINOEngine(path, precision="f32"),
+        "keras operations": lambda: keras_engine.KerasEngine(
+            path, devices.resolve("tensorflow:cpu"), precision="f32"
+        ),
+    }
+    return built[request.param](), smallest
 
 
 def test_a_batch_equals_its_rows(engine: tuple[Engine, zoo.Backbone]) -> None:
@@ -216,10 +234,13 @@ def test_simultaneous_first_calls_do_not_deadlock(pairs: Pairs, attempt: int) ->
     assert subprocess.run(command, timeout=300).returncode == 0
 
 
-@pytest.mark.parametrize("kind", ["keras", "openvino"])
+@pytest.mark.parametrize("kind", ["keras", "openvino", "keras operations"])
 def test_a_batch_of_the_wrong_size_is_refused(kind: str, pairs: Pairs) -> None:
     model, path = pairs["MobileNetV2"]
-    engine = KerasEngine(model) if kind == "keras" else OpenVINOEngine(path)
+    engine: Engine = OpenVINOEngine(path)
+    if kind != "openvino":
+        by_operations = keras_engine.KerasEngine(path, devices.resolve("tensorflow:cpu"))
+        engine = KerasEngine(model) if kind == "keras" else by_operations
     with pytest.raises(errors.EngineError, match=r"224,\s?224.*\(1, 8, 8, 3\)"):
         engine.run(np.zeros((1, 8, 8, 3), np.float32))
 

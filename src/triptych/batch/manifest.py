@@ -11,7 +11,7 @@ from typing import Any
 
 from triptych import errors
 from triptych.bundles import loading
-from triptych.engines import openvino
+from triptych.engines import devices
 from triptych.engines.options import INT8
 from triptych.inference.classifier import Classifier
 from triptych.inference.classifier import ClassifyOptions
@@ -45,18 +45,22 @@ class Manifest:
         Args:
             classifier: What `triptych.load` gave.
             home: Folder for everything that is kept.
-            load: What it was given, with a committee and a precision: the version of a bundle and
-                the like are resolved and put in their place.
+            load: What it was given, with a committee, a precision and a device: the version of a
+                bundle and the like are resolved and put in their place.
             options: Its ``top``, ``fit`` and ``similar`` count.
         """
         precision = load["precision"]
+        device = devices.resolve(load.get("device", "cpu"), precision)
         if precision != INT8:
-            precision = openvino.resolve_precision(precision)
+            precision = devices.resolve_precision(device, precision)
         exact = {
             "committee": loading.pin(load["committee"], home),
             "precision": precision,
             "rule": classifier.committee.rule,
         }
+        load = {name: value for name, value in load.items() if name != "device"}
+        if not device.is_processor:  # else left out, as in runs that were started by 0.1.0
+            exact["device"] = str(device)
         return cls(
             {**load, **exact},
             options.top,

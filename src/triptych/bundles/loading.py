@@ -7,6 +7,8 @@ from pathlib import Path
 
 from triptych import bundles
 from triptych import images
+from triptych.engines import devices
+from triptych.engines.options import DEVICE_SLOTS
 from triptych.engines.options import EngineOptions
 from triptych.inference import committee
 from triptych.inference.classifier import Classifier
@@ -45,11 +47,13 @@ def load_classifier(
     """
     loaded = load_committee(name, options, members=members, open_network=open_network)
     batched = options.max_batch * len(loaded.members) if options.max_batch > 1 else 1
+    device = devices.resolve(options.device, options.precision)
+    parallel = concurrency.cpu_count() if device.is_processor else DEVICE_SLOTS
     return Classifier(
         loaded.configured(rule=None if rule == "auto" else rule),
         limits=limits,
         coverage=coverage,
-        threads=threads or concurrency.cpu_count() * batched,
+        threads=threads or max(concurrency.cpu_count(), parallel * batched),
     )
 
 

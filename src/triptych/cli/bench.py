@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from triptych.settings import Settings
 
 Figures = dict[str, Any]
-PASSED_ON = ("committee", "rule", "precision", "threads", "streams", "max_batch", "home")
+PASSED_ON = ("committee", "rule", "precision", "device", "threads", "streams", "max_batch", "home")
 
 
 def _counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
@@ -41,7 +41,7 @@ def _counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
 @common.members_option
 @common.from_table("rule")
 @common.weights_option
-@common.from_table("precision", "threads", "streams", "max_batch")
+@common.from_table("precision", "device", "threads", "streams", "max_batch")
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
@@ -156,13 +156,14 @@ def _run(work: Bench) -> bool:
 
 def _about(classifier: Classifier, in_force: Settings, options: Figures) -> Figures:
     from triptych.benchmark import machine
-    from triptych.engines import openvino
+    from triptych.engines import devices
     from triptych.engines.options import INT8
     from triptych.utils import concurrency
 
     precision = in_force.precision
+    device = devices.resolve(in_force.device, precision)
     if precision != INT8:
-        precision = openvino.resolve_precision(precision)
+        precision = devices.resolve_precision(device, precision)
     committee = classifier.committee
     return {
         "machine": machine.facts(),
@@ -172,6 +173,7 @@ def _about(classifier: Classifier, in_force: Settings, options: Figures) -> Figu
             "rule": committee.rule,
             "weights": options["weights"],
             "precision": precision,
+            "device": str(device),
             "threads": in_force.threads or concurrency.cpu_count(),
             "streams": in_force.streams or concurrency.cpu_count(),
         },
@@ -180,7 +182,7 @@ def _about(classifier: Classifier, in_force: Settings, options: Figures) -> Figu
 
 def _title(report: Figures) -> str:
     about = report["committee"]
-    return f"{about['name']}, by {about['rule']}, {about['precision']}"
+    return f"{about['name']}, by {about['rule']}, {about['precision']} on {about['device']}"
 
 
 def _describe(report: Figures, measured: Sequence[SampleReport]) -> str:

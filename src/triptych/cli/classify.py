@@ -69,7 +69,7 @@ Writer = Callable[["Verdict | Failure"], None]
 )
 @common.ray_options
 @common.weights_option
-@common.from_table("precision", "threads", "workers", "home")
+@common.from_table("precision", "device", "threads", "workers", "home")
 @click.pass_context
 def classify(
     ctx: click.Context,

@@ -30,6 +30,7 @@ ANSWER_SETTINGS = (
     "rule",
     "coverage",
     "precision",
+    "device",
     "max_image_bytes",
     "max_image_pixels",
 )
@@ -111,12 +112,15 @@ def classify(
     """
     import triptych
     from triptych import batch
+    from triptych.engines.devices import check_device_of_nodes
     from triptych.workers import pool
 
     if output.is_on_ray:
         from triptych.scale import cluster
 
         cluster.require()
+        check_device_of_nodes(settings.load(os.environ, **options).device)
+        options["device"] = "cpu"
     members = {name: options.pop(name) for name in ("members", "weights")}
     in_force = settings.load(os.environ, **options)
     load = {**members, **{name: getattr(in_force, name) for name in ANSWER_SETTINGS}}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @common.from_table("coverage")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 @common.weights_option
-@common.from_table("precision", "threads", "home")
+@common.from_table("precision", "device", "threads", "home")
 def evaluate(folder: Path, fit: str | None, as_json: bool, **options: Any) -> None:
     """Measure accuracy on labelled photos: a folder per class, by name or WordNet id.
 

@@ -67,7 +67,7 @@ Figures = dict[str, Any]
     type=click.Path(path_type=Path, file_okay=False),
     help="Draw pictures into this folder, as PNG files.",
 )
-@common.from_table("precision", "threads", "home")
+@common.from_table("precision", "device", "threads", "home")
 def fit(folder: Path, is_choice: bool, as_json: bool, plots: Path | None, **options: Any) -> None:
     """Fit a committee on labelled photos: temperatures, weights, cascade thresholds, quantiles.
 

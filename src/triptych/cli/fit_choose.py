@@ -45,6 +45,7 @@ def run(
     tolerance: float,
     seed: int,
     precision: str | None,
+    device: str | None,
     threads: int | None,
     home: Path | None,
     **unused: Any,
@@ -60,7 +61,8 @@ def run(
         folds: Number of folds.
         tolerance: Points of accuracy that a cascade may lose.
         seed: Seed of the folds.
-        precision: A setting, as the next two.
+        precision: A setting, as the next three.
+        device: What the networks run on.
         threads: Processor threads.
         home: The home folder.
         unused: Other options of ``triptych fit``.
@@ -70,9 +72,15 @@ def run(
     from triptych.tuning import select
 
     extras.require("Fitting", "scipy", "threadpoolctl", extra="teach")
-    in_force = settings.load(os.environ, precision=precision, threads=threads, home=home)
+    in_force = settings.load(
+        os.environ, precision=precision, device=device, threads=threads, home=home
+    )
     engine_options = EngineOptions(
-        in_force.home, in_force.precision, in_force.threads, report=common.note
+        in_force.home,
+        in_force.precision,
+        in_force.threads,
+        report=common.note,
+        device=in_force.device,
     )
     rows = candidates.resolve_backbones(backbones)
     with common.Stages() as stages:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @common.weights_option
 @common.from_table(
     "precision",
+    "device",
     "threads",
     "streams",
     "workers",

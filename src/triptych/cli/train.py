@@ -99,7 +99,7 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 )
 @click.option("--seed", type=int, default=0, help="Seed of splits and everything else random.")
 @common.ray_options
-@common.from_table("precision", "threads", "home")
+@common.from_table("precision", "device", "threads", "home")
 def train(
     source: Path,
     name: str,

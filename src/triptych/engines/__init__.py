@@ -1,7 +1,11 @@
 """Engines: what turns a batch of network inputs into probabilities and features.
 
 options           EngineOptions and `open_engine`, by which every network is opened
-openvino          the engine in daily use, on the CPU
+devices           what networks run on: the processor, a graphics card, an NPU
+openvino          the engine in daily use, on the processor and on Intel's GPUs and NPUs
+keras_engine      the engine on the GPUs of NVIDIA, AMD and Apple, by Keras
+keras_graph       a converted network as a function of Keras operations
+backends          Keras's backends: PyTorch, JAX and TensorFlow
 batching          joins the batches of concurrent callers
 single_photo      the engine of worker processes, which take one photo at a time
 activation_maps   where in a photo a network finds the evidence for a class

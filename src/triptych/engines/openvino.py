@@ -1,4 +1,4 @@
-"""The OpenVINO engine: runs converted networks on the CPU, without Keras or TensorFlow."""
+"""The OpenVINO engine: runs converted networks on the CPU and on Intel's GPUs and NPUs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from triptych import errors
 from triptych.engines import Output
 from triptych.typing import Float32Array
 from triptych.utils import files
 
-# The device that networks run on. Another one also needs other options of `compile_network` and of
-# `OpenVINOEngine`, and another `has_bf16`.
+# The device that networks run on where no other is named.
 DEVICE = "CPU"
+# Devices that take batches of one size only.
+STATIC = ("NPU",)
 
 # What networks are made of that Keras models convert to; none reads where its input tells it.
 OPERATIONS = frozenset(
@@ -186,19 +189,30 @@ def compile_network(network: Any, threads: int) -> Any:
     return _core().compile_model(network, DEVICE, options)
 
 
+def devices() -> list[str]:
+    """Names of the devices that this machine has, such as ``CPU``, ``GPU.1`` and ``NPU``."""
+    return list(_core().available_devices)
+
+
+def is_discrete(device: str) -> bool:
+    """Whether a device is a card of its own, not a part of the processor."""
+    return "discrete" in str(_core().get_property(device, "DEVICE_TYPE")).lower()
+
+
 def has_bf16() -> bool:
     """Whether this processor has bf16 arithmetic."""
     return "BF16" in _core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
 
 
-def resolve_precision(precision: str) -> str:
-    """Turn ``"auto"`` into the precision that is fastest on this processor.
+def resolve_precision(precision: str, device: str = DEVICE) -> str:
+    """Turn ``"auto"`` into the precision that is fastest on a device.
 
     Args:
-        precision: ``"auto"``, ``"f32"`` or ``"bf16"``.
+        precision: ``"auto"``, ``"f32"`` or ``"bf16"``; ``"f16"`` where that is the result.
+        device: OpenVINO's name of the device.
 
     Returns:
-        ``"f32"`` or ``"bf16"``.
+        ``"f32"`` or ``"bf16"`` on a processor, ``"f32"`` or ``"f16"`` elsewhere.
 
     Raises:
         errors.SettingError: bf16 is wanted and this processor has none; or int8, which is not a
@@ -208,6 +222,18 @@ def resolve_precision(precision: str) -> str:
         raise errors.SettingError(
             "Got precision int8 where networks run unquantized; expected f32, bf16 or auto. "
             "Committees run at int8 after `triptych optimize`."
+        )
+    if device != DEVICE:  # GPUs and NPUs compute in f16
+        if precision not in ("auto", "f16", "f32"):
+            raise errors.SettingError(
+                f"Got precision {precision}, and OpenVINO computes in f16 or f32 on {device}. "
+                "Use f32, or auto for f16."
+            )
+        return "f32" if precision == "f32" else "f16"
+    if precision == "f16":
+        raise errors.SettingError(
+            "Got precision f16, which is that of another device, and networks run on this "
+            "processor. Use f32, or auto for the fastest that it has."
         )
     if precision == "auto":
         return "bf16" if has_bf16() else "f32"
@@ -230,6 +256,8 @@ class OpenVINOEngine:
             lowest latency, as many as threads for the highest throughput.
         cache: Folder for the compiled network, so that the next start is quick; ``None``
             compiles it each time.
+        device: OpenVINO's name of the device, such as ``"GPU.1"``. Threads and streams are those
+            of the processor; other devices decide themselves.
         network: The OpenVINO model to compile, where it is not the file as it is.
 
     Raises:
@@ -246,20 +274,17 @@ class OpenVINOEngine:
         streams: int = 1,
         cache: Path | None = None,
         network: Any = None,
+        device: str = DEVICE,
     ) -> None:
-        self.precision = resolve_precision(precision)
+        self.precision = resolve_precision(precision, device)
+        self._is_static = device.partition(".")[0] in STATIC
         options = {
             "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
-            "NUM_STREAMS": streams,
             "INFERENCE_PRECISION_HINT": self.precision,
-            # Each network would pin its streams to the same cores, and two networks that run in
-            # parallel would share one core while another is idle (measured: ResNet50, VGG16 and
-            # Xception behind HTTP, 2 cores, 16 clients: f32 1.8 photos/s pinned and 2.5 free, int8
-            # 4.0 and 4.7).
-            "ENABLE_CPU_PINNING": False,
-            **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
             **({"CACHE_DIR": str(cache)} if cache else {}),
         }
+        if device == DEVICE:
+            options |= _of_processor(threads, streams)
         # OpenVINO writes a cached network in place, and maps it into memory where it exists: of
         # three processes that start together, the second would truncate the file that the third
         # has mapped, which then dies by SIGBUS.
@@ -268,7 +293,7 @@ class OpenVINOEngine:
             lock = files.exclusive(cache / f"{path.parent.name}.lock")
         try:
             with lock:
-                self._network = _compiled(network or str(path), options)
+                self._network = _compiled(network or path, device, options)
         except RuntimeError as error:
             raise errors.EngineError(
                 f"OpenVINO cannot compile {path}: {_first_line(error)}. Delete its folder; "
@@ -284,6 +309,9 @@ class OpenVINOEngine:
 
     def run(self, batch: Float32Array) -> Output:
         """Compute probabilities and features; see `triptych.engines.Engine.run`."""
+        if self._is_static and len(batch) > 1:
+            outputs = [self.run(batch[n : n + 1]) for n in range(len(batch))]
+            return Output(*map(np.concatenate, zip(*outputs, strict=True)))
         with self._request() as request:
             try:
                 request.infer({0: batch}, share_inputs=True)
@@ -309,15 +337,31 @@ class OpenVINOEngine:
             self._requests.append(request)
 
 
-def _compiled(network: Any, options: dict[str, Any]) -> Any:
+def _of_processor(threads: int, streams: int) -> dict[str, Any]:
+    return {
+        "NUM_STREAMS": streams,
+        # Each network would pin its streams to the same cores, and two networks that run in
+        # parallel would share one core while another is idle (measured: ResNet50, VGG16 and
+        # Xception behind HTTP, 2 cores, 16 clients: f32 1.8 photos/s pinned and 2.5 free, int8
+        # 4.0 and 4.7).
+        "ENABLE_CPU_PINNING": False,
+        **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
+    }
+
+
+def _compiled(network: Any, device: str, options: dict[str, Any]) -> Any:
+    if device.partition(".")[0] in STATIC:
+        network = read_network(network) if isinstance(network, Path) else network.clone()
+        _, *sides = network.input(0).partial_shape
+        network.reshape([1, *sides])
     try:
-        return _core().compile_model(network, DEVICE, options)
+        return _core().compile_model(network, device, options)
     except RuntimeError:
         if "CACHE_DIR" not in options:
             raise
         # The cache may be on a disk that is full or read-only; the network runs without it.
         plain = {name: value for name, value in options.items() if name != "CACHE_DIR"}
-        return _core().compile_model(network, DEVICE, plain)
+        return _core().compile_model(network, device, plain)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.engines import Engine
+from triptych.engines import devices
 from triptych.engines.batching import BatchingEngine
 from triptych.engines.conversion import store
+from triptych.engines.devices import Device
+from triptych.engines.keras_engine import KerasEngine
 from triptych.engines.openvino import OpenVINOEngine
 from triptych.typing import Notify
 
 INT8 = "int8"
+# How many photos a graphics card runs at once, at most.
+LARGEST_BATCH = 64
+# How many batches a graphics card is given at a time: one is copied while it computes the other.
+# Further photos wait, and become the next large batch.
+DEVICE_SLOTS = 2
 
 
 @dataclass(frozen=True)
@@ -21,6 +31,7 @@ class EngineOptions:
     Args:
         home: Folder for everything that is kept, converted and compiled networks among it.
         precision: ``"auto"``, ``"f32"``, ``"bf16"`` or ``"int8"``.
+        device: What networks run on, as for `triptych.engines.devices.parse`.
         threads: Processor threads; 0 takes every core this process may use.
         streams: How many batches each network runs in parallel, each on its share of the threads.
         max_batch: Most photos of concurrent callers that a network runs as one batch, at least 1.
@@ -39,6 +50,7 @@ class EngineOptions:
     max_batch: int = 1
     random_weights: bool = False
     report: Notify = lambda line: None
+    device: str = "cpu"
 
 
 def open_engine(network: Path, options: EngineOptions, *, cache: bool = True) -> Engine:
@@ -52,14 +64,31 @@ def open_engine(network: Path, options: EngineOptions, *, cache: bool = True) ->
 
     Raises:
         errors.EngineError: The file cannot be compiled.
-        errors.SettingError: This processor does not have the precision.
+        errors.SettingError: This machine does not have the device, or the device does not have
+            the precision.
     """
-    engine = OpenVINOEngine(
-        network,
-        # The layers of an int8 network that are not quantized, the first and the last, run at f32.
-        precision="f32" if options.precision == INT8 else options.precision,
-        threads=options.threads,
-        streams=options.streams,
-        cache=store.compiled_cache(options.home) if cache else None,
-    )
-    return engine if options.max_batch == 1 else BatchingEngine(engine, max_batch=options.max_batch)
+    device = devices.resolve(options.device, options.precision)
+    engine: Engine
+    if device.runtime == devices.OPENVINO:
+        engine = OpenVINOEngine(
+            network,
+            # The layers of an int8 network that are not quantized, the first and the last, run at
+            # f32.
+            precision="f32" if options.precision == INT8 else options.precision,
+            threads=options.threads,
+            streams=options.streams,
+            cache=store.compiled_cache(options.home) if cache else None,
+            device=device.name,
+        )
+    else:
+        engine = KerasEngine(network, device, precision=options.precision)
+    if not device.is_processor:
+        return BatchingEngine(
+            engine, max_batch=options.max_batch or LARGEST_BATCH, slots=_slots(device)
+        )
+    return engine if options.max_batch <= 1 else BatchingEngine(engine, max_batch=options.max_batch)
+
+
+@functools.cache
+def _slots(device: Device) -> threading.Semaphore:
+    return threading.Semaphore(DEVICE_SLOTS)

@@ -19,9 +19,9 @@ import numpy as np
 from triptych import errors
 from triptych import images
 from triptych.engines import Engine
+from triptych.engines import devices
 from triptych.engines.conversion import convert
 from triptych.engines.conversion import store as network_store
-from triptych.engines.openvino import resolve_precision
 from triptych.engines.options import EngineOptions
 from triptych.engines.options import open_engine
 from triptych.features.store import FeatureStore
@@ -103,12 +103,17 @@ def open_extractors(
         report=options.report,
         converter=converter,
     )
-    precision = resolve_precision(options.precision)
-    options = dataclasses.replace(options, precision=precision, streams=concurrency.cpu_count())
+    device = devices.resolve(options.device, options.precision)
+    precision = devices.resolve_precision(device, options.precision)
+    options = dataclasses.replace(
+        options, precision=precision, device=str(device), streams=concurrency.cpu_count()
+    )
+    # The same number format gives other bits on another device.
+    computed = precision if device == devices.CPU else f"{precision} on {device}"
     return [
         Extractor(
             # The folder is named after backbone, weights and conversion.
-            space=f"{network.parent.name} {row.recipe.to_dict()}, {recipe.SIGHT} {precision}",
+            space=f"{network.parent.name} {row.recipe.to_dict()}, {recipe.SIGHT} {computed}",
             engine=open_engine(network, options),
             recipe=row.recipe,
             network=network,

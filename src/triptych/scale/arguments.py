@@ -25,7 +25,7 @@ from triptych.settings import Settings
 ROWS = {row.name: row for row in table.SETTINGS}
 # Settings that `Arguments` has as fields of its own, and those that a cluster does not support.
 FIELDS = ("committee", "rule", "precision", "home", "threads", "streams", "max_batch")
-UNSUPPORTED = ("inbox", "port")
+UNSUPPORTED = ("device", "inbox", "port")
 # Arguments that replicas are constructed with: when one changes, replicas are replaced.
 OF_REPLICAS = (
     *("members", "weights", "rule", "precision", "home", "cores", "settings"),
@@ -145,8 +145,9 @@ class Arguments(BaseModel):
             errors.SettingError: One has an impossible value.
         """
         named = {name: getattr(self, name) for name in ("committee", "rule", "precision", "home")}
-        # No inbox: photos would be kept on whichever node answered.
-        return table.load(os.environ, **named, **self.settings, inbox="off")
+        # No inbox: photos would be kept on whichever node answered. Ray shows a replica no GPU.
+        fixed = {"inbox": "off", "device": "cpu"}
+        return table.load(os.environ, **named, **self.settings, **fixed)
 
     @property
     def of_replicas(self) -> Arguments:

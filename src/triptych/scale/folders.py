@@ -182,7 +182,9 @@ class PredictActor:
         self._out, self._manifest, self._preprocessor = out, manifest, preprocessor
         self._error = ""
         try:
-            here = triptych.load(**manifest.load, threads=cores, streams=cores, home=home)
+            here = triptych.load(
+                **manifest.load, device="cpu", threads=cores, streams=cores, home=home
+            )
             manifest.check(here)
             self._classifier = Classifier(here.committee, coverage=here.coverage, threads=cores)
         except errors.TriptychError as error:

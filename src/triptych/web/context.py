@@ -93,7 +93,7 @@ class Studio:
 
     @cached_property
     def _jobs(self) -> Jobs:
-        build = {"precision": self.settings.precision, "threads": self.settings.threads}
+        build = {name: getattr(self.settings, name) for name in ("precision", "device", "threads")}
         return Jobs(self.projects, self.settings.home, build)
 
     def do(self, work: Callable[[], T]) -> T:

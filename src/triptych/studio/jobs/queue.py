@@ -45,7 +45,8 @@ class Jobs:
     Args:
         projects: The projects.
         home: Home folder.
-        options: Fields of an `EngineOptions` by which networks run: ``precision`` and ``threads``.
+        options: Fields of an `EngineOptions` by which networks run: ``precision``,
+            ``device`` and ``threads``.
 
     Raises:
         errors.StateError: What the studio keeps cannot be read or written.
@@ -61,7 +62,7 @@ class Jobs:
         self._projects = projects
         self._home = home
         self._options = {
-            name: options[name] for name in ("precision", "threads") if name in options
+            name: options[name] for name in ("precision", "device", "threads") if name in options
         }
         if self._options.get("precision") == INT8:  # for serving only; training runs unquantized
             self._options["precision"] = "auto"

@@ -1,0 +1,89 @@
+"""The engine for NVIDIA, AMD and Apple: runs converted networks by Keras, on any backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from triptych import errors
+from triptych.engines import Output
+from triptych.engines import backends
+from triptych.engines import devices
+from triptych.engines.devices import Device
+from triptych.engines.keras_graph import F32
+from triptych.engines.keras_graph import KerasGraph
+from triptych.typing import Float32Array
+
+# Backends compile for each size of a batch, which takes seconds: batches are filled up to these.
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
+DTYPES: Mapping[str, str] = {"f32": F32, "bf16": "bfloat16", "f16": "float16"}
+
+
+class KerasEngine:
+    """Runs a converted network by Keras; safe to call from several threads.
+
+    Args:
+        path: The network, as `triptych.engines.conversion.convert.export` writes it.
+        device: A device of a backend of Keras.
+        precision: ``"auto"``, ``"f32"``, ``"bf16"`` or ``"f16"``.
+
+    Raises:
+        errors.EngineError: The file cannot be read, or has what only OpenVINO runs.
+        errors.SettingError: The device does not have the precision, or the backend cannot be used.
+    """
+
+    def __init__(self, path: Path, device: Device, *, precision: str = "auto") -> None:
+        backend = backends.use(device.runtime)
+        self.precision = devices.resolve_precision(device, precision)
+        self._device = device
+        self._graph = KerasGraph(path, DTYPES[self.precision])
+        self._weights = self._put_weights(backend)
+        self._compute = backend.compile(self._from_f32, device.name)
+        self._size_bytes = path.with_suffix(".bin").stat().st_size
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of its weights on disk; at half precision the device holds half of it."""
+        return self._size_bytes
+
+    def run(self, batch: Float32Array) -> Output:
+        """Compute probabilities and features; see `triptych.engines.Engine.run`."""
+        if batch.shape[1:] != self._graph.input_shape:
+            shape = ",".join(map(str, self._graph.input_shape))
+            raise errors.EngineError(
+                f"The network takes [?,{shape}] and got a batch of shape {batch.shape}. Apply the "
+                "member's recipe first."
+            )
+        most = BATCH_SIZES[-1]
+        parts = [self._run(batch[start : start + most]) for start in range(0, len(batch), most)]
+        return Output(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+    def _put_weights(self, backend: backends.Backend) -> dict[str, Any]:
+        half, exact = DTYPES[self.precision], self._graph.exact
+        return {
+            name: backend.put(array, F32 if name in exact else half, self._device.name)
+            for name, array in self._graph.weights.items()
+        }
+
+    def _from_f32(self, weights: dict[str, Any], batch: Any) -> tuple[Any, Any]:
+        import keras
+
+        return self._graph(weights, keras.ops.cast(batch, self._graph.dtype))
+
+    def _run(self, batch: Float32Array) -> Output:
+        count = len(batch)
+        size = next(size for size in BATCH_SIZES if size >= count)
+        if size > count:
+            filled = np.zeros((size, *batch.shape[1:]), batch.dtype)
+            filled[:count] = batch
+            batch = filled
+        output = Output(*(array[:count] for array in self._compute(self._weights, batch)))
+        if self.precision == "f16" and not all(np.isfinite(array).all() for array in output):
+            raise errors.EngineError(
+                "Inside this network are numbers above 65504, the largest that f16 has, which is "
+                f"the half precision of {self._device}. Run it with --precision f32."
+            )
+        return output
