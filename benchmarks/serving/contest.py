@@ -17,6 +17,7 @@ from serving import servers
 from serving.bench import Bench
 from serving.measuring import Answers
 from serving.servers import LitServeSetup
+from serving.servers import Running
 from serving.servers import Server
 from triptych import errors
 from triptych.engines.conversion import int8
@@ -156,25 +157,23 @@ def is_ready(bench_run: Bench, subject: Subject, precision: str) -> bool:
     return True
 
 
-def load_all(bench_run: Bench, server: Server, rules: Sequence[str] = ("",)) -> Loads:
+def load_all(bench_run: Bench, server: Server, clients: Sequence[int] = bench.CLIENTS) -> Loads:
     """One server under each number of clients."""
-    return load_rules(bench_run, server, rules)[rules[0]]
-
-
-def load_rules(bench_run: Bench, server: Server, rules: Sequence[str]) -> dict[str, Loads]:
-    """One server under each number of clients, for each rule that requests ask for."""
     print(f"{server.name} ...", flush=True)
+    with servers.running(server, bench_run.photos[0]) as up:
+        return load_each(bench_run, up, server.paths, clients)
+
+
+def load_each(
+    bench_run: Bench, up: Running, paths: Sequence[str], clients: Sequence[int] = bench.CLIENTS
+) -> Loads:
+    """A running server under each number of clients."""
     photos, seconds = bench_run.photos, bench_run.seconds
-    figures: dict[str, Loads] = {}
-    with servers.running(server, photos[0]) as up:
-        for rule in rules:
-            paths = [f"{path}?rule={rule}" if rule else path for path in server.paths]
-            measuring.warm_up(up, photos, paths)
-            figures[rule] = {
-                clients: measuring.load(up, photos, paths=paths, seconds=seconds, clients=clients)
-                for clients in bench.CLIENTS
-            }
-    return figures
+    measuring.warm_up(up, photos, paths)
+    return {
+        count: measuring.load(up, photos, paths=paths, seconds=seconds, clients=count)
+        for count in clients
+    }
 
 
 def litserve(
@@ -198,29 +197,22 @@ def litserve(
 
 
 def tune(bench_run: Bench, python: Path, subject: Subject, precision: str) -> Loads:
-    """LitServe at its best: for each number of clients, the better of two setups.
+    """LitServe at its best: with several clients the best of all setups with `MANY` clients.
 
-    They are the best of all setups with one client, and with `MANY`.
+    A single client is answered by the first setup: all cores for one photo, which waits for no
+    batch.
     """
     is_int8 = precision == INT8
     candidates = [
         litserve(bench_run, python, subject, setup, quantized=is_int8)
         for setup in setups("f32" if is_int8 else precision)
     ]
-    trials = [try_out(bench_run, server) for server in candidates]
-    best = {
-        max(range(len(candidates)), key=lambda number: trials[number][clients].photos_per_s)
-        for clients in (1, MANY)
-    }
-    finalists = {
-        candidates[number].name: load_all(bench_run, candidates[number]) for number in sorted(best)
-    }
-    print(f"LitServe at its best, {precision}: {'; '.join(finalists)}")
+    first, best = candidates[0], max(candidates, key=lambda server: try_out(bench_run, server))
+    print(f"LitServe at its best, {precision}: {best.name}")
+    one, *others = bench.CLIENTS
     return {
-        clients: max(
-            (loads[clients] for loads in finalists.values()), key=lambda one: one.photos_per_s
-        )
-        for clients in bench.CLIENTS
+        **load_all(bench_run, first, clients=[one]),
+        **load_all(bench_run, best, clients=others),
     }
 
 
@@ -232,24 +224,24 @@ def setups(precision: str) -> list[LitServeSetup]:
     return [LitServeSetup(precision, *way, *batch) for way in workers for batch in batches]
 
 
-def try_out(bench_run: Bench, server: Server) -> Loads:
-    """A short load with one and with many clients."""
+def try_out(bench_run: Bench, server: Server) -> float:
+    """Photos a second in a short load with many clients."""
     photos = bench_run.photos
     with servers.running(server, photos[0]) as up:
-        measuring.warm_up(up, photos, server.paths)
-        return {
-            clients: measuring.load(
-                up, photos, paths=server.paths, seconds=TRIAL_S, clients=clients
-            )
-            for clients in (1, MANY)
-        }
+        answers = measuring.load(up, photos, paths=server.paths, seconds=TRIAL_S, clients=MANY)
+    return answers.photos_per_s
 
 
 def measure_ours(bench_run: Bench, subject: Subject, precision: str) -> dict[tuple[str, str], Ours]:
     """Triptych at one precision, by each rule, with and without a server."""
     weights = ("--weights", subject.weights)
     server = servers.triptych(subject.name, precision, bench_run.home, *weights)
-    by_rule = load_rules(bench_run, server, subject.rules)
+    print(f"{server.name} ...", flush=True)
+    with servers.running(server, bench_run.photos[0]) as up:
+        by_rule = {
+            rule: load_each(bench_run, up, [f"{path}?rule={rule}" for path in server.paths])
+            for rule in subject.rules
+        }
     return {
         (precision, rule): Ours(
             loads,

@@ -45,7 +45,7 @@ LARGE = 4
 UPLOADS = 100
 PRECISION = "f32"
 # Between two kills, at random between half and one and a half of it; the first is later.
-KILL_EVERY_S = 15.0
+KILL_EVERY_S = 20.0
 # Photos that a kill may refuse: those that its process had been sent.
 REFUSED_PER_KILL = 4
 

@@ -21,7 +21,7 @@ from triptych.utils import concurrency
 
 HERE = Path(__file__).parent
 WARM_S = 1.5  # not counted at the start of each load
-FIRST_S = 4.0  # of load on a server that has just started
+FIRST_S = 2.5  # of load on a server that has just started
 FIELDS = ("visit", "upload", "due", "sent", "done", "status")  # of load.Record
 OK = 200
 

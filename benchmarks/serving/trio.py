@@ -30,8 +30,8 @@ def claims(results: Results) -> dict[str, bool]:
         share = contest.best(ours.loads) / ours.networks_per_s
         claim = f"classic, {precision}: at least {OF_NETWORKS:.0%} of the networks alone"
         checks[f"{claim} ({share:.0%})"] = share >= OF_NETWORKS
-        if precision in OF_LITSERVE and results.tuned:
-            peers = results.unquantized if precision == INT8 else [results.tuned[precision]]
+        peers = results.unquantized if precision == INT8 else [results.tuned.get(precision, {})]
+        if precision in OF_LITSERVE and any(peers):
             ratio = contest.best(ours.loads) / max(map(contest.best, peers))
             claim = f"classic, {precision}: at least {OF_LITSERVE[precision]} times LitServe"
             checks[f"{claim} at its best ({ratio:.2f})"] = ratio >= OF_LITSERVE[precision]
