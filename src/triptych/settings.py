@@ -188,7 +188,7 @@ SETTINGS: tuple[Setting, ...] = (
         "workers",
         int,
         0,
-        "Processes that classify for `serve` and `classify --out`, each on a core; 0 takes one for "
+        "Processes that classify for `serve` and `classify`, each on a core; 0 takes one for "
         "each core, 1 takes none. Committees of large networks stay in the first process.",
         minimum=0,
     ),

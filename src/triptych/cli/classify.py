@@ -111,22 +111,22 @@ def classify(
     if output.out:
         classify_out.classify(paths, output, question, options)
         return
-    classifier = triptych.load(report=common.note, **options)
-    names = tuple(member.name for member in classifier.committee.members)
-    write = _writer(form, names)
-    committee = classifier.committee
-    if not form and (missing := committee.params.missing_promise(committee.rule)):
-        common.note(f"No answer is called sure. {missing.message}\n")
-    failed = 0
     total = sum(1 for _ in _images(paths, read_stdin=False)) if many else 1
-    photos = list(_images(paths)) if picture else _images(paths)  # standard input is read once
-    with common.progress(total if total > 1 else 0, "Classifying") as bar:
-        for answer in classifier.classify_many(photos, question):
-            failed += isinstance(answer, Failure)
-            write(answer)
-            bar.update(1)
-    if picture and not failed:
-        _explain(classifier, *next(iter(photos)), picture, {**explained, "fit": fit})
+    with classify_out.worker_pool(options, total) as processes:
+        classifier = triptych.load(report=common.note, pool=processes, **options)
+        write = _writer(form, tuple(member.name for member in classifier.committee.members))
+        committee = classifier.committee
+        if not form and (missing := committee.params.missing_promise(committee.rule)):
+            common.note(f"No answer is called sure. {missing.message}\n")
+        failed = 0
+        photos = list(_images(paths)) if picture else _images(paths)  # standard input is read once
+        with common.progress(total if total > 1 else 0, "Classifying") as bar:
+            for answer in classifier.classify_many(photos, question):
+                failed += isinstance(answer, Failure)
+                write(answer)
+                bar.update(1)
+        if picture and not failed:
+            _explain(classifier, *next(iter(photos)), picture, {**explained, "fit": fit})
     if many:
         common.note(f"{total - failed} classified, {failed} failed.")
     if failed or not total:

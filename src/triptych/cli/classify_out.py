@@ -23,6 +23,7 @@ from triptych.utils import storage
 if TYPE_CHECKING:
     from triptych import batch
     from triptych.inference.classifier import ClassifyOptions
+    from triptych.workers.pool import WorkerPool
 
 # Settings that answers depend on; the others only concern places and speed.
 ANSWER_SETTINGS = (
@@ -113,7 +114,6 @@ def classify(
     import triptych
     from triptych import batch
     from triptych.engines.devices import check_device_of_nodes
-    from triptych.workers import pool
 
     if output.is_on_ray:
         from triptych.scale import cluster
@@ -124,10 +124,9 @@ def classify(
     members = {name: options.pop(name) for name in ("members", "weights")}
     in_force = settings.load(os.environ, **options)
     load = {**members, **{name: getattr(in_force, name) for name in ANSWER_SETTINGS}}
-    workers = in_force.workers
-    if output.is_on_ray or (not workers and not _is_many(paths)):
-        workers = 1  # none: a cluster has its own, and for a few photos they start too slowly
-    with pool.start(workers, threads=in_force.threads) as processes:
+    # A cluster has processes of its own.
+    workers = contextlib.nullcontext() if output.is_on_ray else worker_pool(options, _count(paths))
+    with workers as processes:
         classifier = triptych.load(
             report=common.note,
             home=in_force.home,
@@ -156,12 +155,30 @@ def classify(
         _follow(plan, shards)
 
 
-def _is_many(paths: tuple[str, ...]) -> bool:
+@contextlib.contextmanager
+def worker_pool(options: dict[str, Any], photos: int) -> Iterator[WorkerPool | None]:
+    """Worker processes, where there are enough photos for them.
+
+    Args:
+        options: Of the command: ``workers``, which counts whatever the number of photos, and
+            ``threads``; ``None`` for those of the environment.
+        photos: How many there are.
+    """
+    from triptych.workers import pool
+
+    in_force = settings.load(os.environ, **{name: options[name] for name in ("workers", "threads")})
+    workers = in_force.workers or (0 if photos > MANY_PHOTOS else 1)
+    with pool.start(workers, threads=in_force.threads) as processes:
+        yield processes
+
+
+def _count(paths: tuple[str, ...]) -> int:
+    """How many photos there are, or enough of them for worker processes."""
     from triptych import batch
 
     with contextlib.suppress(errors.SourceError):  # photos of an earlier plan may be gone
-        return any(itertools.islice(batch.find(paths), MANY_PHOTOS, None))
-    return False
+        return sum(1 for _ in itertools.islice(batch.find(paths), MANY_PHOTOS + 1))
+    return 0
 
 
 def _plan(
