@@ -10,7 +10,10 @@ import re
 import subprocess
 import urllib.request
 
+import flask
 import pytest
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from support import studios
 from support.bundles import write_garden
@@ -421,3 +424,28 @@ def test_its_commands_work_when_pasted(tmp_path, monkeypatch):
             if "classify" in command:
                 assert "verdict" in answer["results"][-1]
     assert len(commands) == 9
+
+
+def received(data: bytes, claimed: int, *, piece: int = 1000, ends: bool = True) -> bytes:
+    """A body as the studio receives it, of a client that claims a length; 1000 bytes are taken."""
+    app = flask.Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = 1000
+    environ = {"wsgi.input": io.BytesIO(data), "CONTENT_LENGTH": str(claimed)}
+    if ends:
+        environ["wsgi.input_terminated"] = True
+    with pytest.MonkeyPatch.context() as patch, app.test_request_context("/", method="POST"):
+        patch.setattr(web_body, "MAX_PIECE_BYTES", piece)
+        return web_body.receive(web_body.Request({**flask.request.environ, **environ}))
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_body_is_received_whole_or_refused(ends: bool) -> None:
+    data = bytes(range(256)) * 3
+    assert received(data, len(data), ends=ends) == data
+    assert received(data, len(data), ends=ends, piece=100) == data
+    assert received(b"", 0, ends=ends) == b""
+    assert received(data + b"the next request", len(data), ends=ends) == data
+    with pytest.raises(ClientDisconnected):
+        received(data, len(data) + 1, ends=ends)
+    with pytest.raises(RequestEntityTooLarge):
+        received(data * 2, 2 * len(data), ends=ends)

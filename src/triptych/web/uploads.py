@@ -109,7 +109,7 @@ def body(request: flask.Request) -> bytes:
         BadRequest: Its compression is damaged.
         errors.Overloaded: Too much is waiting.
     """
-    studio, data = context.current(), request.get_data()
+    studio, data = context.current(), web_body.receive(request)
     most = request.max_content_length or studio.settings.max_request_bytes
     # A body of unknown length is cut at the limit silently, and would seem damaged.
     if request.content_length is None and len(data) == most:
