@@ -69,9 +69,7 @@ def load(
     # Imported here to keep `import triptych` fast.
     from triptych import settings as table
     from triptych.bundles import loading
-    from triptych.engines import batching
     from triptych.engines import devices
-    from triptych.engines.options import LARGEST_BATCH
     from triptych.engines.options import EngineOptions
     from triptych.utils import concurrency
 
@@ -84,9 +82,7 @@ def load(
         device=str(device),
         threads=in_force.threads,
         streams=in_force.streams or concurrency.cpu_count(),
-        max_batch=batching.batch_limit(in_force.precision, in_force.max_batch)
-        if device.is_processor
-        else in_force.max_batch or LARGEST_BATCH,
+        max_batch=in_force.max_batch,
         random_weights=table.is_random(weights),
         report=report,
     )

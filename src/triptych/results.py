@@ -81,12 +81,14 @@ class Timing:
         recipe_ms: Pixels to network inputs, all members.
         members_ms: Network time by member.
         total_ms: From bytes to the members' answers; of the images of a batch, an equal share.
+        batch_sizes: How many images the network of each member ran at once, this one among them.
     """
 
     decode_ms: float
     recipe_ms: float
     members_ms: dict[str, float] = field(default_factory=dict)
     total_ms: float = 0.0
+    batch_sizes: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The timing as a JSON object, rounded to microseconds."""

@@ -6,6 +6,7 @@ network where Keras computes it.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from support import networks
 from support.keras_engine import KerasEngine
 from triptych import errors
 from triptych.engines import Engine
+from triptych.engines import batching
 from triptych.engines import devices
 from triptych.engines import keras_engine
 from triptych.engines.activation_maps import ActivationMaps
@@ -179,7 +181,7 @@ def test_networks_with_a_nonlinear_head_have_no_class_activation_map(
         ActivationMaps(pairs[name][1])
 
 
-@pytest.fixture(params=["fake", "keras", "openvino", "keras operations"])
+@pytest.fixture(params=["fake", "keras", "openvino", "keras operations", "batching"])
 def engine(request: pytest.FixtureRequest) -> tuple[Engine, zoo.Backbone]:
     row = zoo.find("MobileNetV2")
     if request.param == "fake":
@@ -193,6 +195,7 @@ def engine(request: pytest.FixtureRequest) -> tuple[Engine, zoo.Backbone]:
         "keras operations": lambda: keras_engine.KerasEngine(
             path, devices.resolve("tensorflow:cpu"), precision="f32"
         ),
+        "batching": lambda: batching.batched(OpenVINOEngine(path, precision="f32"), max_batch=4),
     }
     return built[request.param](), smallest
 
@@ -245,9 +248,19 @@ def test_a_batch_of_the_wrong_size_is_refused(kind: str, pairs: Pairs) -> None:
         engine.run(np.zeros((1, 8, 8, 3), np.float32))
 
 
-def test_precision_auto_takes_bf16_only_where_the_processor_has_it() -> None:
-    assert resolve_precision("auto") == ("bf16" if has_bf16() else "f32")
-    assert resolve_precision("f32") == "f32"
+def test_precision_auto_takes_what_was_measured_to_be_faster(tmp_path: Path) -> None:
+    assert resolve_precision("f32", home=tmp_path) == "f32"
+    precision = resolve_precision("auto", home=tmp_path)
+    assert precision in ("f32", "bf16")
+    assert resolve_precision("auto", home=tmp_path) == precision
+    if has_bf16():
+        (record,) = (tmp_path / "engines" / "measured").glob("*.json")
+        written = json.loads(record.read_text())
+        for bf16_ms, expected in ((1.0, "bf16"), (1.99, "f32"), (3.0, "f32")):
+            record.write_text(json.dumps({**written, "ms": {"f32": 2.0, "bf16": bf16_ms}}))
+            assert resolve_precision("auto", home=tmp_path) == expected
+    else:
+        assert precision == "f32"
 
 
 @pytest.mark.skipif(has_bf16(), reason="this processor has bf16")

@@ -62,6 +62,17 @@ def test_cancelled_work_makes_room(gate):
         waiting.result()
 
 
+def test_a_queue_that_grows_finishes_its_work_and_does_more_at_once(gate):
+    queue, together = Queue(1, capacity=100), threading.Barrier(4)
+    before = [queue.submit(gate.wait) for _ in range(3)]
+    for threads in (4, 2):  # it never shrinks
+        queue.grow(threads)
+        begun = [queue.submit(together.wait) for _ in range(4)]
+        assert sorted(future.result(60) for future in begun) == [0, 1, 2, 3]
+    gate.set()
+    assert all(future.result(60) for future in before)
+
+
 def test_failed_work_makes_room_and_raises():
     queue = Queue(1, capacity=1)
     with pytest.raises(ZeroDivisionError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import io
 import json
@@ -13,13 +14,18 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from support import studios
 from support.images import squares
 from triptych import settings
+from triptych.engines import JoinedOutput
+from triptych.engines import Output
+from triptych.engines.fake import FakeEngine
 from triptych.inference import committee
+from triptych.inference.classifier import Classifier
 from triptych.web import context
 from triptych.web import create_app
 from triptych.web import logs
@@ -135,9 +141,33 @@ def test_metrics_count_answers(client):
     assert samples["images_total lite"] == 2
     for member in LITE:
         assert samples[f"inference_duration_seconds_count {member}"] == 2
+        assert samples[f"network_batch_size_count {member}"] == 2
+        assert samples[f"network_batch_size_sum {member}"] == 2
     assert samples["model_ready lite"] == 1
     assert samples["model_ready classic"] == 0
     assert any(name.startswith("build_info") for name in samples)
+
+
+class JoinedEngine(FakeEngine):
+    """Says that photos of other callers ran together with its own."""
+
+    def run(self, batch: np.ndarray) -> Output:
+        output = JoinedOutput(*super().run(batch))
+        output.batch_size = 3
+        return output
+
+
+def test_metrics_count_the_photos_that_a_network_ran_at_once():
+    fake = studios.fake_classifier("lite").committee
+    members = [dataclasses.replace(fake.members[0], engine=JoinedEngine(len(fake.labels)))]
+    joined = dataclasses.replace(fake, members=(*members, *fake.members[1:]))
+    registry = Registry(lambda _: Classifier(joined), studios.catalogue("lite"), "lite")
+    client = create_app(settings.load({}), registry).test_client()
+    assert ask(client, query_string={"rule": "mean"}).status_code == 200
+    samples = measured(client)
+    assert [samples[f"network_batch_size_sum {member}"] for member in LITE] == [3, 1, 1]
+    assert samples[f"network_batch_size_bucket 2.0 {LITE[0]}"] == 0
+    assert samples[f"network_batch_size_bucket 4.0 {LITE[0]}"] == 1
 
 
 def test_probes_are_not_counted(client):

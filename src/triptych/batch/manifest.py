@@ -52,7 +52,7 @@ class Manifest:
         precision = load["precision"]
         device = devices.resolve(load.get("device", "cpu"), precision)
         if precision != INT8:
-            precision = devices.resolve_precision(device, precision)
+            precision = devices.resolve_precision(device, precision, home)
         exact = {
             "committee": loading.pin(load["committee"], home),
             "precision": precision,

@@ -7,15 +7,13 @@ from pathlib import Path
 
 from triptych import bundles
 from triptych import images
-from triptych.engines import devices
-from triptych.engines.options import DEVICE_SLOTS
+from triptych.engines import batching
 from triptych.engines.options import EngineOptions
 from triptych.inference import committee
 from triptych.inference.classifier import Classifier
 from triptych.inference.committee import Committee
 from triptych.inference.committee import OpenNetwork
 from triptych.models import zoo
-from triptych.utils import concurrency
 from triptych.utils import storage
 
 
@@ -46,14 +44,14 @@ def load_classifier(
         errors.TriptychError: As `load_committee`.
     """
     loaded = load_committee(name, options, members=members, open_network=open_network)
-    batched = options.max_batch * len(loaded.members) if options.max_batch > 1 else 1
-    device = devices.resolve(options.device, options.precision)
-    parallel = concurrency.cpu_count() if device.is_processor else DEVICE_SLOTS
+    engines = [member.engine for member in loaded.members]
+    capacity = max(map(batching.capacity_of, engines))
+    joins = max(map(batching.limit_of, engines)) > 1
     return Classifier(
         loaded.configured(rule=None if rule == "auto" else rule),
         limits=limits,
         coverage=coverage,
-        threads=threads or max(concurrency.cpu_count(), parallel * batched),
+        threads=threads or capacity * (len(engines) if joins else 1),
     )
 
 

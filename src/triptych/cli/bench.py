@@ -163,7 +163,7 @@ def _about(classifier: Classifier, in_force: Settings, options: Figures) -> Figu
     precision = in_force.precision
     device = devices.resolve(in_force.device, precision)
     if precision != INT8:
-        precision = devices.resolve_precision(device, precision)
+        precision = devices.resolve_precision(device, precision, in_force.home)
     committee = classifier.committee
     return {
         "machine": machine.facts(),

@@ -8,6 +8,8 @@ keras_graph       a converted network as a function of Keras operations
 backends          Keras's backends: PyTorch, JAX and TensorFlow
 batching          joins the batches of concurrent callers
 single_photo      the engine of worker processes, which take one photo at a time
+batch_limit       how many photos a network should run at once here, found out by measuring
+measurements      what was measured on this machine, kept in the home
 activation_maps   where in a photo a network finds the evidence for a class
 conversion        networks are converted, quantized and kept on disk
 
@@ -46,6 +48,12 @@ class Output(NamedTuple):
     features: Float32Array
 
 
+class JoinedOutput(Output):
+    """The output for images that the network may have run together with those of other callers."""
+
+    batch_size: int = 1  # all these images
+
+
 class Engine(Protocol):
     """Runs one network; safe to call from several threads."""
 
@@ -68,7 +76,7 @@ class Engine(Protocol):
 
 @runtime_checkable
 class PixelEngine(Protocol):
-    """An engine in another process; it takes uint8 pixels, a quarter of the bytes to send."""
+    """An engine that also takes uint8 pixels, a quarter of the bytes: in another process, say."""
 
     def run_pixels(self, pixels: UInt8Array) -> Output:
         """Compute probabilities and features; the recipe's scaling is done where the network is.

@@ -8,55 +8,123 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Any
 
 import numpy as np
 
 from triptych.engines import Engine
+from triptych.engines import JoinedOutput
 from triptych.engines import Output
-from triptych.engines import openvino
+from triptych.engines import PixelEngine
 from triptych.typing import Float32Array
+from triptych.typing import UInt8Array
 from triptych.utils import concurrency
 
-# How many networks run at the same time. One semaphore for the whole process, because all its
-# networks share the processor: with one for each committee, two committees would take twice the
-# cores, and batches would not fill.
-NETWORK_SLOTS = threading.Semaphore(concurrency.cpu_count())
-# Where batching pays, 4 photos gain nearly all that 8 gain (docs/benchmarks.md).
-BATCH_LIMIT = 4
 
+class NetworkQueue:
+    """Batches that wait to be run, by any of the networks that share a processor; oldest first.
 
-def batch_limit(precision: str, wanted: int = 0) -> int:
-    """How many photos a network should run as one batch.
-
-    Processors with bf16 arithmetic compute bf16 and int8 so quickly that most of the time goes
-    into fetching the weights from memory, once a batch. Elsewhere a batch gains nothing. At f32
-    each photo runs alone on every processor, so that its result has the same bits whatever else
-    is running.
+    There is no thread of its own: the thread of the oldest batch runs it as soon as a slot is free,
+    together with those behind it that the same network can take. As the order is that of all
+    networks, one that takes many photos at a time waits for those that take one.
 
     Args:
-        precision: ``"auto"``, ``"f32"``, ``"bf16"`` or ``"int8"``.
-        wanted: The person's setting; 0 leaves it to this function.
+        slots: How many networks run at the same time.
 
     Example:
-        >>> batch_limit("f32"), batch_limit("f32", 8)
-        (1, 8)
+        >>> from triptych.engines.fake import FakeEngine
+        >>> batch = np.zeros((1, 8, 8, 3), np.float32)
+        >>> NetworkQueue(slots=1).run(FakeEngine(2).run, batch, most=4).probs.shape
+        (1, 2)
     """
-    if wanted:
-        return wanted
-    return BATCH_LIMIT if precision != "f32" and openvino.has_bf16() else 1
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self._free = slots
+        self._lock = threading.Lock()
+        self._waiting: deque[_QueuedBatch] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many batches wait."""
+        return len(self._waiting)
+
+    def run(self, run: Callable[[Any], Output], batch: Any, *, most: int) -> Output:
+        """Run a batch, in this thread or in that of another batch which it was joined to.
+
+        Args:
+            run: Runs the network. Batches with the same one are joined.
+            batch: Its input.
+            most: Photos of a joined batch at most; a batch that comes larger is run whole.
+        """
+        queued = _QueuedBatch(run, batch, most)
+        with self._lock:
+            self._waiting.append(queued)
+            self._fill_slots()
+        queued.woken.wait()
+        if queued.joined:
+            try:
+                _run(queued.joined)
+            finally:
+                with self._lock:
+                    self._free += 1
+                    self._fill_slots()
+        return queued.output.result()
+
+    def _fill_slots(self) -> None:
+        """Wake the oldest batches to run, as many as there are free slots; under the lock."""
+        while self._free and self._waiting:
+            first = self._waiting.popleft()
+            joined, photos = [first], len(first.batch)
+            for queued in [other for other in self._waiting if other.run == first.run]:
+                photos += len(queued.batch)
+                if photos > first.most:
+                    break
+                joined.append(queued)
+                self._waiting.remove(queued)
+            self._free -= 1
+            first.joined = joined
+            first.woken.set()
+
+
+# One for the whole process: with a queue for each committee, two committees would take twice the
+# cores, and batches would not fill.
+NETWORKS = NetworkQueue(slots=concurrency.cpu_count())
+
+
+def batched(engine: Engine, *, max_batch: int, networks: NetworkQueue = NETWORKS) -> BatchingEngine:
+    """Let an engine join the batches of concurrent callers; one that takes pixels goes on to.
+
+    Args:
+        engine: As for `BatchingEngine`.
+        max_batch: As for `BatchingEngine`.
+        networks: As for `BatchingEngine`.
+    """
+    kind = _BatchingPixelEngine if isinstance(engine, PixelEngine) else BatchingEngine
+    return kind(engine, max_batch=max_batch, networks=networks)
+
+
+def limit_of(engine: Engine) -> int:
+    """How many photos of concurrent callers an engine runs as one batch; 1 if it joins none."""
+    return engine.max_batch if isinstance(engine, BatchingEngine) else 1
+
+
+def capacity_of(engine: Engine) -> int:
+    """How many photos an engine works on at the same time, on all cores or slots."""
+    if isinstance(engine, BatchingEngine):
+        return engine.max_batch * engine.networks.slots
+    return concurrency.cpu_count()
 
 
 class BatchingEngine:
-    """An engine that joins the batches of concurrent callers.
-
-    There is no thread of its own: the first caller in the queue leads, and runs its batch together
-    with those behind it; then the next one leads.
+    """An engine that joins the batches of concurrent callers; `batched` makes it.
 
     Args:
-        engine: Runs the joined batches, in the leader's thread.
+        engine: Runs the joined batches, in the thread of one of the callers.
         max_batch: Photos of a joined batch at most; a batch that comes larger is run whole.
-        slots: How many networks run at the same time, of all that share this semaphore.
+        networks: The queue of all networks that share the processor.
 
     Example:
         >>> from triptych.engines.fake import FakeEngine
@@ -66,70 +134,62 @@ class BatchingEngine:
     """
 
     def __init__(
-        self, engine: Engine, *, max_batch: int, slots: threading.Semaphore = NETWORK_SLOTS
+        self, engine: Engine, *, max_batch: int, networks: NetworkQueue = NETWORKS
     ) -> None:
-        self._engine = engine
-        self._max_batch = max_batch
-        self._slots = slots
-        self._lock = threading.Lock()
-        self._queue: deque[_QueuedBatch] = deque()
+        self._engine: Any = engine
+        self.max_batch = max_batch
+        self.networks = networks
 
     @property
     def size_bytes(self) -> int:
         """The size of the network's weights."""
-        return self._engine.size_bytes
-
-    @property
-    def waiting(self) -> int:
-        """How many batches are queued."""
-        return len(self._queue)
+        return int(self._engine.size_bytes)
 
     def run(self, batch: Float32Array) -> Output:
         """Compute probabilities and features; see `triptych.engines.Engine.run`."""
-        queued = _QueuedBatch(batch)
-        with self._lock:
-            self._queue.append(queued)
-            if self._queue[0] is queued:
-                queued.woken.set()
-        queued.woken.wait()
-        if queued.output.done():
-            return queued.output.result()
-        with self._slots:
-            # Lead: run the first batch and as many as fit behind it, and wake the next leader.
-            with self._lock:
-                joined = [self._queue.popleft()]
-                photos = len(joined[0].batch)
-                while self._queue and photos + len(self._queue[0].batch) <= self._max_batch:
-                    joined.append(self._queue.popleft())
-                    photos += len(joined[-1].batch)
-                if self._queue:
-                    self._queue[0].woken.set()
-            self._run(joined)
-        return queued.output.result()
+        return self.networks.run(self._engine.run, batch, most=self.max_batch)
 
-    def _run(self, joined: list[_QueuedBatch]) -> None:
-        try:
-            output = self._engine.run(np.concatenate([queued.batch for queued in joined]))
-        except Exception as error:
-            # One batch may be to blame, so each is run alone and gets an error of its own.
-            if len(joined) == 1:
-                joined[0].output.set_exception(error)
-            else:
-                for queued in joined:
-                    self._run([queued])
-            return
-        start = 0
-        for queued in joined:
-            end = start + len(queued.batch)
-            queued.output.set_result(Output(output.probs[start:end], output.features[start:end]))
-            start = end
+
+class _BatchingPixelEngine(BatchingEngine):
+    """Joins batches of pixels, too, and these only with each other."""
+
+    def run_pixels(self, pixels: UInt8Array) -> Output:
+        """Compute probabilities and features; see `triptych.engines.PixelEngine.run_pixels`."""
+        return self.networks.run(self._engine.run_pixels, pixels, most=self.max_batch)
 
 
 class _QueuedBatch:
-    """A batch in the queue. Its thread is woken to lead, or because its output is there."""
+    """A batch in the queue. Its thread is woken to run it, or because its output is there."""
 
-    def __init__(self, batch: Float32Array) -> None:
+    def __init__(
+        self, run: Callable[[Any], Output], batch: Float32Array | UInt8Array, most: int
+    ) -> None:
+        self.run = run
         self.batch = batch
+        self.most = most
+        self.joined: list[_QueuedBatch] = []  # it and others, if its thread is to run them
         self.woken = threading.Event()
         self.output: Future[Output] = Future()
         self.output.add_done_callback(lambda _: self.woken.set())
+
+
+def _run(joined: list[_QueuedBatch]) -> None:
+    try:
+        batches = [queued.batch for queued in joined]
+        batch = batches[0] if len(batches) == 1 else np.concatenate(batches)
+        output = joined[0].run(batch)
+    except Exception as error:
+        # One batch may be to blame, so each is run alone and gets an error of its own.
+        if len(joined) == 1:
+            joined[0].output.set_exception(error)
+        else:
+            for queued in joined:
+                _run([queued])
+        return
+    start = 0
+    for queued in joined:
+        rows = slice(start, start + len(queued.batch))
+        mine = JoinedOutput(output.probs[rows], output.features[rows])
+        mine.batch_size = len(batch)
+        queued.output.set_result(mine)
+        start = rows.stop

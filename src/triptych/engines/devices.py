@@ -202,12 +202,13 @@ def check_device_of_nodes(text: str) -> None:
         )
 
 
-def resolve_precision(device: Device, precision: str) -> str:
+def resolve_precision(device: Device, precision: str, home: Path | None = None) -> str:
     """The number format that a device computes in.
 
     Args:
         device: The device.
         precision: ``"auto"`` takes half precision where that is what the device is made for.
+        home: Folder where it is kept what is fastest on the processor.
 
     Returns:
         ``"f32"``, ``"bf16"`` or ``"f16"``.
@@ -221,7 +222,7 @@ def resolve_precision(device: Device, precision: str) -> str:
         'f32'
     """
     if device.runtime == OPENVINO:
-        return openvino.resolve_precision(precision, device.name)
+        return openvino.resolve_precision(precision, device.name, home)
     if precision == INT8:
         raise errors.SettingError(
             f"Got precision int8 and device {device}: quantized networks run on OpenVINO only. "

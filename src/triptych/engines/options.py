@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.engines import Engine
+from triptych.engines import batch_limit
+from triptych.engines import batching
 from triptych.engines import devices
-from triptych.engines.batching import BatchingEngine
+from triptych.engines.batching import NetworkQueue
 from triptych.engines.conversion import store
 from triptych.engines.devices import Device
 from triptych.engines.keras_engine import KerasEngine
@@ -34,7 +35,8 @@ class EngineOptions:
         device: What networks run on, as for `triptych.engines.devices.parse`.
         threads: Processor threads; 0 takes every core this process may use.
         streams: How many batches each network runs in parallel, each on its share of the threads.
-        max_batch: Most photos of concurrent callers that a network runs as one batch, at least 1.
+        max_batch: Most photos of concurrent callers that a network runs as one batch; 0 measures
+            how many it should run.
         random_weights: Use random weights, to measure speed where the real ones cannot be had.
         report: Called with a line for people before something slow.
 
@@ -68,27 +70,41 @@ def open_engine(network: Path, options: EngineOptions, *, cache: bool = True) ->
             the precision.
     """
     device = devices.resolve(options.device, options.precision)
-    engine: Engine
-    if device.runtime == devices.OPENVINO:
-        engine = OpenVINOEngine(
+    is_int8 = options.precision == INT8
+    # The layers of an int8 network that are not quantized, the first and the last, run at f32.
+    precision = (
+        "f32" if is_int8 else devices.resolve_precision(device, options.precision, options.home)
+    )
+
+    def opened() -> Engine:
+        if device.runtime != devices.OPENVINO:
+            return KerasEngine(network, device, precision=options.precision)
+        return OpenVINOEngine(
             network,
-            # The layers of an int8 network that are not quantized, the first and the last, run at
-            # f32.
-            precision="f32" if options.precision == INT8 else options.precision,
+            precision=precision,
             threads=options.threads,
             streams=options.streams,
             cache=store.compiled_cache(options.home) if cache else None,
             device=device.name,
         )
-    else:
-        engine = KerasEngine(network, device, precision=options.precision)
+
     if not device.is_processor:
-        return BatchingEngine(
-            engine, max_batch=options.max_batch or LARGEST_BATCH, slots=_slots(device)
-        )
-    return engine if options.max_batch <= 1 else BatchingEngine(engine, max_batch=options.max_batch)
+        max_batch = options.max_batch or LARGEST_BATCH
+        return batching.batched(opened(), max_batch=max_batch, networks=_networks(device))
+    if options.max_batch == 1:
+        return opened()
+    max_batch = options.max_batch or batch_limit.find(
+        opened,
+        network,
+        home=options.home if cache else None,
+        precision=INT8 if is_int8 else precision,
+        threads=options.threads,
+        streams=options.streams,
+        report=options.report,
+    )
+    return batching.batched(opened(), max_batch=max_batch)
 
 
 @functools.cache
-def _slots(device: Device) -> threading.Semaphore:
-    return threading.Semaphore(DEVICE_SLOTS)
+def _networks(device: Device) -> NetworkQueue:
+    return NetworkQueue(DEVICE_SLOTS)

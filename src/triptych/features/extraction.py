@@ -104,7 +104,7 @@ def open_extractors(
         converter=converter,
     )
     device = devices.resolve(options.device, options.precision)
-    precision = devices.resolve_precision(device, options.precision)
+    precision = devices.resolve_precision(device, options.precision, options.home)
     options = dataclasses.replace(
         options, precision=precision, device=str(device), streams=concurrency.cpu_count()
     )

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from triptych import errors
 from triptych import images
+from triptych.engines import batching
 from triptych.ensemble import conformal
 from triptych.inference.committee import Committee
 from triptych.inference.explain import explainer
@@ -131,6 +132,11 @@ class Classifier:
         """Size of its networks, with those that were opened to explain answers."""
         engines = sum(member.engine.size_bytes for member in self.committee.members)
         return engines + self._explainer.size_bytes
+
+    @property
+    def capacity(self) -> int:
+        """How many photos its networks work on at the same time, with all their batches."""
+        return max(batching.capacity_of(member.engine) for member in self.committee.members)
 
     def classify(
         self,

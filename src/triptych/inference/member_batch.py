@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from triptych import errors
+from triptych.engines import JoinedOutput
 from triptych.engines import Output
 from triptych.engines import PixelEngine
 from triptych.ensemble import cascade
@@ -152,6 +153,7 @@ class MemberBatch:
         self._novelty: Float64Array | None = None  # (N,), likewise
         self._network_ms = np.zeros(shape)
         self._recipe_ms = np.zeros(shape)
+        self._batch_sizes = np.ones(shape, int)
         self._total_ms = np.array([image.decode_ms for image in images])
         self._pool = pool
         self._status_reason: StatusReason | None = None
@@ -238,6 +240,8 @@ class MemberBatch:
             prepared = time.perf_counter()
             output = engine.run(inputs)
         check_probs(output.probs, f"The network of {self.committee.members[member].name}")
+        if isinstance(output, JoinedOutput):
+            self._batch_sizes[image, member] = output.batch_size
         self._network_ms[image, member] = 1000 * (time.perf_counter() - prepared)
         self._recipe_ms[image, member] = 1000 * (prepared - start)
         return output
@@ -316,4 +320,8 @@ class MemberBatch:
                 for member in np.flatnonzero(self.answered[image])
             },
             total_ms=float(self._total_ms[image]),
+            batch_sizes={
+                self.committee.members[member].name: int(self._batch_sizes[image, member])
+                for member in np.flatnonzero(self.answered[image])
+            },
         )

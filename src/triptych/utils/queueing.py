@@ -42,7 +42,7 @@ class Queue:
     ) -> None:
         self._capacity = capacity
         self._waited = waited
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="triptych-queue")
+        self._pool = _threads(threads)
         self._lock = threading.Lock()
         self._images = 0
         self._spent_s = 0.0  # moving average of the time of an image, over all threads
@@ -53,6 +53,16 @@ class Queue:
     def images(self) -> int:
         """How many images wait or are worked on."""
         return self._images
+
+    def grow(self, threads: int) -> None:
+        """Work with at least so many threads from now on."""
+        with self._lock:
+            if threads <= self._threads:
+                return
+            # The threads so far finish what was submitted to them, and end.
+            self._pool.shutdown(wait=False)
+            self._pool = _threads(threads)
+            self._threads = threads
 
     def submit(self, work: Callable[[], T], *, images: int = 1) -> Future[T]:
         """Add work to the queue; cancelling the future makes room.
@@ -67,7 +77,7 @@ class Queue:
         with self._lock:
             self._check_room(images)
             self._images += images
-        future = self._pool.submit(self._timed, work, images, time.monotonic())
+            future = self._pool.submit(self._timed, work, images, time.monotonic())
         future.add_done_callback(lambda _: self._leave(images))
         return future
 
@@ -110,6 +120,10 @@ class Queue:
         finally:
             spent_s = (time.monotonic() - start) / max(images, 1) / self._threads
             self._spent_s += NEWEST * (spent_s - self._spent_s)
+
+
+def _threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="triptych-queue")
 
 
 def wait(future: Future[Any], timeout_s: float) -> bool:

@@ -10,7 +10,6 @@ import flask
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from triptych.engines import batching
 from triptych.evaluation import figures
 from triptych.images import formats
 from triptych.settings import Settings
@@ -106,7 +105,7 @@ def create_app(
             function that does not block it.
         make: Creates the metrics; by default those that the studio serves at ``/metrics``.
         threads: How many requests are processed in parallel; by default one more than there are
-            cores.
+            cores, and more for committees whose networks run batches.
         teaching: Whether to serve the pages of projects, on which people train committees. They
             need a home folder that no other server uses.
         workers: The processes in which committees of the registry classify, if any.
@@ -134,13 +133,7 @@ def create_app(
         registry,
         # The next request decodes its photos while the networks run on those before.
         queue=queueing.Queue(
-            threads
-            or max(
-                concurrency.cpu_count()
-                * batching.batch_limit(settings.precision, settings.max_batch),
-                workers.size * LANES if workers else 0,
-            )
-            + 1,
+            threads or max(concurrency.cpu_count(), workers.size * LANES if workers else 0) + 1,
             capacity=settings.max_waiting_images,
             waited=request_metrics.waited,
         ),

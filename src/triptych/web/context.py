@@ -132,7 +132,12 @@ class Studio:
             errors.DeadlinePassed: It took too long; it goes on to load.
         """
         loaded = self.registry.loaded(committee)
-        return loaded or deadline.result(self.loading.submit(lambda: self.registry.get(committee)))
+        classifier = loaded or deadline.result(
+            self.loading.submit(lambda: self.registry.get(committee))
+        )
+        # As many photos at a time as fill the batches of its networks, and the next one.
+        self.queue.grow(classifier.capacity + 1)
+        return classifier
 
     def load(self, committee: str) -> None:
         """Load a committee, and wait until it is ready.

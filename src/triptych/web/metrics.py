@@ -49,6 +49,12 @@ class RequestMetrics:
         self._images = make.counter("images", "Images that a committee classified.", "model")
         self._batches = make.counter("batches", "Requests for a committee.", "model")
         self._batch_size = make.histogram("batch_size", "Images of a request.", IMAGES)
+        self._network_batch_size = make.histogram(
+            "network_batch_size",
+            "Images that a network ran at once, for each image that it ran on.",
+            IMAGES,
+            "model",
+        )
         self._rejected = make.counter("rejected", "Requests that were refused.", "reason")
         make.watch(
             "model_ready",
@@ -95,6 +101,8 @@ class RequestMetrics:
             for verdict in verdicts:
                 for member, spent_ms in verdict.timing.members_ms.items():
                     self._inference(spent_ms / 1000, member)
+                for member, size in verdict.timing.batch_sizes.items():
+                    self._network_batch_size(size, member)
         return response
 
 

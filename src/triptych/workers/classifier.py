@@ -117,11 +117,13 @@ def load(
     Raises:
         errors.TriptychError: As `loading.load_classifier`.
     """
+    # What runs here is rare, so batches of it would not form.
+    alone = dataclasses.replace(options, max_batch=1)
     pinned = loading.pin(name, options.home)  # the same version in all processes
 
     def later(member: str, network: Path, recipe: Recipe) -> Engine:
         size = network.with_suffix(".bin").stat().st_size
-        return _LaterEngine(lambda: open_engine(network, options), size)
+        return _LaterEngine(lambda: open_engine(network, alone), size)
 
     committee = loading.load_committee(pinned, options, members=members, open_network=later)
     if sum(member.engine.size_bytes for member in committee.members) > LIGHT_BYTES:

@@ -16,6 +16,7 @@ from pathlib import Path
 from triptych import errors
 from triptych.bundles import loading
 from triptych.engines import Engine
+from triptych.engines import openvino
 from triptych.engines.conversion import store
 from triptych.engines.options import INT8
 from triptych.engines.options import EngineOptions
@@ -70,7 +71,9 @@ class _Committees:
 
     def _load(self, request: Load) -> None:
         options = EngineOptions(**request.options)
-        precision = "f32" if options.precision == INT8 else options.precision
+        precision = "f32"
+        if options.precision != INT8:
+            precision = openvino.resolve_precision(options.precision, home=options.home)
 
         def open_network(member: str, network: Path, recipe: Recipe) -> Engine:
             cache = store.compiled_cache(options.home)
