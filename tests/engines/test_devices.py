@@ -28,9 +28,13 @@ from triptych.engines import devices
 from triptych.engines import openvino
 from triptych.engines.keras_engine import BATCH_SIZES
 from triptych.engines.keras_engine import KerasEngine
+from triptych.engines.keras_engine import KerasPixelEngine
 from triptych.engines.openvino import OpenVINOEngine
 from triptych.engines.options import EngineOptions
 from triptych.engines.options import open_engine
+from triptych.preprocessing import recipe as preprocessing
+from triptych.preprocessing.recipe import SCALINGS
+from triptych.preprocessing.recipe import Recipe
 
 BACKEND = os.environ["KERAS_BACKEND"]
 BY_KERAS = f"{BACKEND}:cpu"
@@ -163,6 +167,17 @@ def test_any_batch_equals_openvino_whatever_it_is_filled_up_to(network: Path, co
     np.testing.assert_allclose(output.probs, expected.probs, atol=1e-6)
     np.testing.assert_allclose(output.features, expected.features, atol=1e-5)
     assert engine.size_bytes == network.with_suffix(".bin").stat().st_size
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_pixels_are_scaled_on_the_device_as_recipes_scale_them(network: Path, scaling: str) -> None:
+    recipe = Recipe((32, 32), scaling)
+    engine = KerasPixelEngine(network, devices.resolve(BY_KERAS), recipe)
+    pixels = np.random.default_rng(4).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    expected = engine.run(preprocessing.scale(recipe, pixels))
+    output = engine.run_pixels(pixels)
+    np.testing.assert_allclose(output.features, expected.features, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(output.probs, expected.probs, atol=1e-4)
 
 
 def test_threads_get_the_outputs_of_their_photos(network: Path) -> None:
