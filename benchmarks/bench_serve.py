@@ -9,7 +9,7 @@ best, and on Triptych, beside the networks alone and a stream in one process. `p
 photo in two sizes; `overload` sends four times the capacity; `soak` sends good, bad and huge
 uploads for half an hour; in both, worker processes are killed. LitServe is installed into a
 separate environment at the first run, and left out if that fails. With `--seconds 5` all parts
-take 20 to 25 minutes on two cores.
+take about 25 minutes on two cores.
 """
 
 from __future__ import annotations
