@@ -268,7 +268,7 @@ class Costly:
     ("fetch", "photo", "expected"),
     [
         (0, 5, 1),
-        (0.5, 5, 1),  # batches save 7 %
+        (0.25, 5, 1),  # batches save 4 %
         (1, 5, 4),  # 13 %
         (1, 1, 8),
         (9, 1, 8),
@@ -297,7 +297,7 @@ def test_the_chosen_batch_is_fast_and_the_smallest_such(
 ) -> None:
     ms = {1: one, **larger}
     limit, best = batch_limit.choose(ms), min(ms.values())
-    if best > 0.92 * one:
+    if best > 0.95 * one:
         assert limit == 1
     else:
         assert ms[limit] <= 1.03 * best

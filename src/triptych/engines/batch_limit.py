@@ -33,7 +33,7 @@ FIRST = 4
 # The largest batch that is tried on a processor.
 LARGEST = 8
 # What batches have to save of the time of a photo to be used at all, and to be tried larger.
-LEAST_SAVING, LARGER_SAVING = 0.08, 0.15
+LEAST_SAVING, LARGER_SAVING = 0.05, 0.15
 # Of two sizes that are as fast, the smaller is better: callers wait for a whole batch.
 AS_FAST = 1.03
 LONGEST_S = 2.0

@@ -50,9 +50,8 @@ def recall(home: Path | None, subject: Mapping[str, Any], measure: Callable[[], 
     if home is None:
         return measure()
     key = {**subject, **machine()}
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True, allow_nan=False).encode()).hexdigest()[
-        :16
-    ]
+    named = json.dumps(key, sort_keys=True, allow_nan=False)
+    digest = hashlib.sha256(named.encode()).hexdigest()[:16]
     folder = home / "engines" / "measured"
     path = folder / f"{digest}.json"
     if times := _read(path, key):

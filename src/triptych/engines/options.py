@@ -102,7 +102,14 @@ def open_engine(network: Path, options: EngineOptions, *, cache: bool = True) ->
         streams=options.streams,
         report=options.report,
     )
-    return batching.batched(opened(), max_batch=max_batch)
+    networks = _networks_of(options.threads) if options.threads else batching.NETWORKS
+    return batching.batched(opened(), max_batch=max_batch, networks=networks)
+
+
+@functools.cache
+def _networks_of(threads: int) -> NetworkQueue:
+    """That of a process which is to use so many cores only, such as a replica on a cluster."""
+    return NetworkQueue(threads)
 
 
 @functools.cache

@@ -72,7 +72,8 @@ class Arguments(BaseModel):
     )
     max_ongoing_requests: PositiveInt | None = Field(
         None,
-        description="Photos that a member's replica accepts at once; by default its cores plus 1.",
+        description="Photos that a member's replica accepts at once; by default its cores plus 1. "
+        "With more, its network joins them in batches, where that is faster.",
     )
     max_queued_requests: PositiveInt = Field(
         256, description="Photos that may wait for a member at each ingress."

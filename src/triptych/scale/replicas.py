@@ -296,6 +296,7 @@ def _engine_options(arguments: Arguments) -> EngineOptions:
         precision=settings.precision,
         threads=arguments.threads,
         streams=arguments.threads,
+        max_batch=settings.max_batch,
         random_weights=table.is_random(arguments.weights),
         report=logger.info,
     )
