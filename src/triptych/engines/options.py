@@ -14,7 +14,9 @@ from triptych.engines.batching import NetworkQueue
 from triptych.engines.conversion import store
 from triptych.engines.devices import Device
 from triptych.engines.keras_engine import KerasEngine
+from triptych.engines.keras_engine import KerasPixelEngine
 from triptych.engines.openvino import OpenVINOEngine
+from triptych.preprocessing.recipe import Recipe
 from triptych.typing import Notify
 
 INT8 = "int8"
@@ -55,12 +57,15 @@ class EngineOptions:
     device: str = "cpu"
 
 
-def open_engine(network: Path, options: EngineOptions, *, cache: bool = True) -> Engine:
+def open_engine(
+    network: Path, options: EngineOptions, *, recipe: Recipe | None = None, cache: bool = True
+) -> Engine:
     """Open a converted network in this process.
 
     Args:
         network: Its ``.xml`` file; for precision int8, that of its int8 form.
         options: How it runs.
+        recipe: How its photos are scaled; with it a graphics card takes pixels, and scales them.
         cache: Whether to keep the compiled network in the home, so that the next start is quick;
             false for networks that do not last.
 
@@ -78,6 +83,8 @@ def open_engine(network: Path, options: EngineOptions, *, cache: bool = True) ->
 
     def opened() -> Engine:
         if device.runtime != devices.OPENVINO:
+            if recipe:
+                return KerasPixelEngine(network, device, recipe, precision=options.precision)
             return KerasEngine(network, device, precision=options.precision)
         return OpenVINOEngine(
             network,
@@ -91,7 +98,8 @@ def open_engine(network: Path, options: EngineOptions, *, cache: bool = True) ->
     if not device.is_processor:
         max_batch = options.max_batch or LARGEST_BATCH
         return batching.batched(opened(), max_batch=max_batch, networks=_networks(device))
-    if options.max_batch == 1:
+    # Keras on a processor is for tests; measurements are of OpenVINO.
+    if options.max_batch == 1 or (device != devices.CPU and not options.max_batch):
         return opened()
     max_batch = options.max_batch or batch_limit.find(
         opened,

@@ -229,7 +229,7 @@ def from_zoo(
 
 def in_process(options: EngineOptions) -> OpenNetwork:
     """How the networks of members are opened where nothing else is said: here, by `options`."""
-    return lambda name, network, recipe: open_engine(network, options)
+    return lambda name, network, recipe: open_engine(network, options, recipe=recipe)
 
 
 def _int8(
