@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import sys
@@ -115,14 +116,14 @@ def classify(
     from triptych import batch
     from triptych.engines.devices import check_device_of_nodes
 
+    members = {name: options.pop(name) for name in ("members", "weights")}
+    in_force = settings.load(os.environ, **options)
     if output.is_on_ray:
         from triptych.scale import cluster
 
         cluster.require()
-        check_device_of_nodes(settings.load(os.environ, **options).device)
-        options["device"] = "cpu"
-    members = {name: options.pop(name) for name in ("members", "weights")}
-    in_force = settings.load(os.environ, **options)
+        check_device_of_nodes(in_force.device)
+        in_force = dataclasses.replace(in_force, device="cpu")
     load = {**members, **{name: getattr(in_force, name) for name in ANSWER_SETTINGS}}
     # A cluster has processes of its own.
     workers = contextlib.nullcontext() if output.is_on_ray else worker_pool(options, _count(paths))

@@ -154,18 +154,20 @@ class WorkerPool:
             errors.EngineError: The workers cannot be started any more.
         """
         message = ForkingPickler.dumps(request)
-        for _ in range(ATTEMPTS):
-            process, lane = self._take_lane()
+        for attempt in range(ATTEMPTS):
+            # What may have ended a worker has the next one to itself, and takes no other photo
+            # with it if it was to blame.
+            process, lanes = self._take_lanes(LANES if attempt else 1)
             try:
-                lane.send_bytes(message)
-                answer = lane.recv()
+                lanes[0].send_bytes(message)
+                answer = lanes[0].recv()
             except (EOFError, OSError):
                 self._retire(process)
                 continue
             except BaseException:
                 self._retire(process)  # its answer would be taken for that to the next photo
                 raise
-            self._give_back(process, lane)
+            self._give_back(process, lanes)
             if isinstance(answer, errors.TriptychError):
                 raise answer
             return cast("Verdict | Failure", answer)
@@ -186,7 +188,7 @@ class WorkerPool:
             for process in self._workers:
                 process.worker.close()
 
-    def _take_lane(self) -> tuple[_Process, Connection]:
+    def _take_lanes(self, count: int) -> tuple[_Process, list[Connection]]:
         # First come, first served: else a photo might wait while many later ones are classified.
         ticket = object()
         with self._idle:
@@ -201,19 +203,19 @@ class WorkerPool:
                             "The processes that classify images have ended and cannot be started "
                             "again; the log says why. Restart the server when that is mended."
                         )
-                    free = [each for each in self._workers if each.idle]
+                    free = [each for each in self._workers if len(each.idle) >= count]
                     if free and self._waiting[0] is ticket:
                         process = max(free, key=lambda each: len(each.idle))
-                        return process, process.idle.pop()
+                        return process, [process.idle.pop() for _ in range(count)]
                     self._idle.wait()
             finally:
                 self._waiting.remove(ticket)
                 self._idle.notify_all()
 
-    def _give_back(self, process: _Process, lane: Connection) -> None:
+    def _give_back(self, process: _Process, lanes: list[Connection]) -> None:
         with self._idle:
             if process.in_service:
-                process.idle.append(lane)
+                process.idle += lanes
                 self._idle.notify_all()
 
     def _retire(self, process: _Process) -> None:
