@@ -356,7 +356,10 @@ class Load:
     def _run(self) -> None:
         while not self._stop.is_set():
             start = time.monotonic()
-            status, headers, answer = self._studio.ask(PHOTOS[0])
+            try:
+                status, headers, answer = self._studio.ask(PHOTOS[0])
+            except http.client.IncompleteRead:
+                status, headers, answer = 0, {}, None
             self.seen.append(Seen(start, time.monotonic(), status, answer))
             self._stop.wait(float(headers.get("retry-after", self._pause_s)))
 
@@ -430,7 +433,9 @@ def test_requests_of_an_ingress_that_dies_get_503(studio: Studio, checked_often:
         os.kill(studio.facts(INGRESS)["pid"], signal.SIGKILL)
         back = load.wait(killed, count=4) - killed
     print(f"the ingress killed: answers again after {back:.1f} s")
-    assert all(map(clear, load.seen)), [one for one in load.seen if not clear(one)]
+    # An answer whose head was sent already can only be cut off, which its client notices.
+    seen = [one for one in load.seen if one.status or one.start_s > killed]
+    assert all(map(clear, seen)), [one for one in seen if not clear(one)]
 
 
 def test_no_answer_is_lost_with_a_node(studio: Studio, checked_often: None) -> None:
