@@ -181,6 +181,20 @@ def test_workers_that_cannot_start_again_are_an_error_and_no_wait_for_ever(monke
             pool.classify(Classify(0, "image", b"", ClassifyOptions()))
 
 
+def test_a_worker_that_cannot_be_started_for_a_while_is_started_later(monkeypatch, home):
+    with WorkerPool(2) as pool:
+        with monkeypatch.context() as patch:
+            refused = OSError(11, "Resource temporarily unavailable")
+            patch.setattr(pools, "Worker", lambda *_, **__: (_ for _ in ()).throw(refused))
+            with pytest.raises(errors.EngineError, match=r"temporarily unavailable.*--workers 1"):
+                WorkerPool(1)
+            os.kill(pool.process_ids[0], signal.SIGKILL)
+            until(lambda: pool._failed_starts)
+        until(lambda: len(pool.process_ids) == 2)
+        classifier = triptych.load(**LITE, home=home, pool=pool)
+        assert classifier.classify(images.picture(1)).top
+
+
 def test_a_committee_of_large_networks_stays_in_this_process(pool, home, monkeypatch):
     monkeypatch.setattr("triptych.workers.classifier.LIGHT_BYTES", 1000)
     assert type(triptych.load(**LITE, home=home, pool=pool)) is Classifier

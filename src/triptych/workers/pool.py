@@ -163,6 +163,7 @@ class WorkerPool:
                 answer = lanes[0].recv()
             except (EOFError, OSError):
                 self._retire(process)
+                self._dropped.put(None)  # has it replaced at once
                 continue
             except BaseException:
                 self._retire(process)  # its answer would be taken for that to the next photo
@@ -223,7 +224,6 @@ class WorkerPool:
             process.in_service = False
             process.idle.clear()
         process.worker.kill()
-        self._dropped.put(None)  # has it replaced at once
 
     # ------------------------------------------------------------- while `_changing` is held
 
@@ -245,20 +245,32 @@ class WorkerPool:
                     process.worker.wait(),
                     process.worker.reason,
                 )
-            process.worker.close()
-            self._workers[position] = successor = _Process()
-            requests: list[Ping | Load] = [Ping(), *self._loads.values()]
-            for request in requests:
-                # An error, such as that of a bundle that was removed, is the answer to its photos.
-                successor.ask(request)
-            self.restarts += 1
-            with self._idle:
-                if successor.worker.has_ended:
-                    self._failed_starts += 1
-                else:
-                    self._failed_starts = 0
-                    successor.put_into_service()
-                self._idle.notify_all()
+            self._start_successor(position)
+
+    def _start_successor(self, position: int) -> None:
+        try:
+            successor = _Process()
+        except errors.EngineError as error:
+            if not self._failed_starts:  # it is tried again and again
+                logger.error("%s", error.message)
+            self._count_start(failed=True)
+            return
+        self._workers[position].worker.close()
+        self._workers[position] = successor
+        requests: list[Ping | Load] = [Ping(), *self._loads.values()]
+        for request in requests:
+            # An error, such as that of a bundle that was removed, is the answer to its photos.
+            successor.ask(request)
+        self.restarts += 1
+        has_failed = successor.worker.has_ended
+        if not has_failed:
+            successor.put_into_service()
+        self._count_start(failed=has_failed)
+
+    def _count_start(self, *, failed: bool) -> None:
+        with self._idle:
+            self._failed_starts = self._failed_starts + 1 if failed else 0
+            self._idle.notify_all()
 
     def _maintain(self) -> None:
         """Unload what was dropped and replace who died, until the pool is closed."""
@@ -284,16 +296,22 @@ class _Process:
     """
 
     def __init__(self) -> None:
-        pairs = [socket.socketpair() for _ in range(LANES + 1)]
-        descriptors = [theirs.fileno() for _, theirs in pairs]
-        try:
-            self.worker = Worker(
-                worker_process.__name__, *map(str, descriptors), pass_fds=descriptors
-            )
-        finally:
-            for _, theirs in pairs:
-                theirs.close()
-        self._control, *self._lanes = (Connection(ours.detach()) for ours, _ in pairs)
+        with contextlib.ExitStack() as ends:
+            try:
+                pairs = [socket.socketpair() for _ in range(LANES + 1)]
+                for ours, theirs in pairs:
+                    ends.enter_context(ours)
+                    ends.enter_context(theirs)
+                descriptors = [theirs.fileno() for _, theirs in pairs]
+                self.worker = Worker(
+                    worker_process.__name__, *map(str, descriptors), pass_fds=descriptors
+                )
+            except OSError as error:
+                raise errors.EngineError(
+                    f"A worker process cannot be started: {error}. Free memory or processes, or "
+                    "start with --workers 1, which needs none."
+                ) from error
+            self._control, *self._lanes = (Connection(ours.detach()) for ours, _ in pairs)
         self.in_service = False
         self.idle: list[Connection] = []
 
