@@ -1,4 +1,4 @@
-"""A worker process: it loads committees, and classifies photos one at a time on one core.
+"""A worker process: it loads committees, and classifies photos one at a time.
 
 It serves several connections to the process that started it, each by a thread: while a photo of
 one is classified, the next one arrives over another.
@@ -25,6 +25,7 @@ from triptych.inference.classifier import Classifier
 from triptych.preprocessing.recipe import Recipe
 from triptych.results import Failure
 from triptych.results import Verdict
+from triptych.utils import concurrency
 from triptych.utils import worker
 from triptych.workers.messages import Classify
 from triptych.workers.messages import Drop
@@ -83,7 +84,8 @@ class _Committees:
             classifier = loading.load_classifier(
                 request.committee,
                 options,
-                threads=1,
+                # The members of a photo run beside each other where other cores have nothing to do.
+                threads=options.threads or concurrency.cpu_count(),
                 open_network=open_network,
                 **request.settings,
             )
