@@ -9,16 +9,20 @@ import sys
 
 import pytest
 
-# Blocks as pictures are, freed in the order that lets glibc raise its threshold: without the switch
-# they are taken from the heap, where the last one keeps all before it.
-PROGRAM = """
-import ctypes, sys
+# How each program begins.
+LIBC = """
+import ctypes, resource, sys, threading
 from triptych.utils import allocator
 is_set = allocator.return_large_blocks() if sys.argv[1] == "on" else None
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.malloc.argtypes = [ctypes.c_size_t]
 libc.free.argtypes = [ctypes.c_void_p]
+"""
+
+# Blocks as pictures are, freed in the order that lets glibc raise its threshold: without the switch
+# they are taken from the heap, where the last one keeps all before it.
+PROGRAM = f"""{LIBC}
 def rss():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096 / 2**20
@@ -34,14 +38,7 @@ print(is_set, round(rss() - before))
 """
 
 # Blocks as the inputs of networks are, in a thread, which has a heap of its own.
-FAULTS = """
-import ctypes, resource, sys, threading
-from triptych.utils import allocator
-is_set = allocator.return_large_blocks() if sys.argv[1] == "on" else None
-libc = ctypes.CDLL(None)
-libc.malloc.restype = ctypes.c_void_p
-libc.malloc.argtypes = [ctypes.c_size_t]
-libc.free.argtypes = [ctypes.c_void_p]
+FAULTS = f"""{LIBC}
 def work():
     for _ in range(50):
         blocks = [libc.malloc(600 * 2**10) for _ in range(3)]

@@ -33,7 +33,6 @@ from triptych.web import protocols
 from triptych.web import security
 from triptych.web import studio
 from triptych.web.registry import Registry
-from triptych.workers.pool import LANES
 from triptych.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def create_app(
             function that does not block it.
         make: Creates the metrics; by default those that the studio serves at ``/metrics``.
         threads: How many requests are processed in parallel; by default one more than there are
-            cores, and more for committees whose networks run batches.
+            cores, and more for committees that take more photos at a time.
         teaching: Whether to serve the pages of projects, on which people train committees. They
             need a home folder that no other server uses.
         workers: The processes in which committees of the registry classify, if any.
@@ -133,7 +132,7 @@ def create_app(
         registry,
         # The next request decodes its photos while the networks run on those before.
         queue=queueing.Queue(
-            threads or max(concurrency.cpu_count(), workers.size * LANES if workers else 0) + 1,
+            threads or concurrency.cpu_count() + 1,
             capacity=settings.max_waiting_images,
             waited=request_metrics.waited,
         ),

@@ -28,12 +28,12 @@ from triptych.results import Verdict
 from triptych.typing import Float32Array
 from triptych.utils import concurrency
 from triptych.workers.messages import Classify
-from triptych.workers.pool import LANES
+from triptych.workers.pool import PREFETCH
 from triptych.workers.pool import WorkerPool
 
 # Networks of a committee that each worker may have in its memory, all together.
 LIGHT_BYTES = 80 * 2**20
-AS_FITTED = ClassifyOptions()
+DEFAULT_OPTIONS = ClassifyOptions()
 
 
 class WorkerClassifier(Classifier):
@@ -55,7 +55,7 @@ class WorkerClassifier(Classifier):
         self._key = key
         # The same number for all requests together: the photos of one do not delay those of others.
         self._senders = ThreadPoolExecutor(
-            LANES * pool.size, thread_name_prefix="triptych-to-workers"
+            PREFETCH * pool.size, thread_name_prefix="triptych-to-workers"
         )
         weakref.finalize(self, pool.drop, key)
 
@@ -65,8 +65,13 @@ class WorkerClassifier(Classifier):
         in_workers = sum(member.engine.size_bytes for member in self.committee.members)
         return super().size_bytes + in_workers * (self._workers.size - 1)
 
+    @property
+    def capacity(self) -> int:
+        """How many photos the workers hold at the same time."""
+        return PREFETCH * self._workers.size
+
     def classify_many(
-        self, named: Iterable[tuple[str, Any]], options: ClassifyOptions = AS_FITTED
+        self, named: Iterable[tuple[str, Any]], options: ClassifyOptions = DEFAULT_OPTIONS
     ) -> Iterator[Verdict | Failure]:
         """Classify a stream of images; see `Classifier.classify_many`."""
         self._checked(options)
@@ -81,7 +86,7 @@ class WorkerClassifier(Classifier):
 
         if isinstance(named, Sequence) and len(named) == 1:
             return map(classify, named)  # in this thread
-        ahead = 2 * LANES * self._workers.size
+        ahead = 2 * PREFETCH * self._workers.size
         return concurrency.map_ahead(self._senders, classify, named, ahead=ahead)
 
     def warm_up(self) -> None:
@@ -121,11 +126,11 @@ def load(
     alone = dataclasses.replace(options, max_batch=1)
     pinned = loading.pin(name, options.home)  # the same version in all processes
 
-    def later(member: str, network: Path, recipe: Recipe) -> Engine:
+    def open_lazily(member: str, network: Path, recipe: Recipe) -> Engine:
         size = network.with_suffix(".bin").stat().st_size
-        return _LaterEngine(lambda: open_engine(network, alone), size)
+        return _LazyEngine(lambda: open_engine(network, alone), size)
 
-    committee = loading.load_committee(pinned, options, members=members, open_network=later)
+    committee = loading.load_committee(pinned, options, members=members, open_network=open_lazily)
     if sum(member.engine.size_bytes for member in committee.members) > LIGHT_BYTES:
         return None
     fields = {each.name: getattr(options, each.name) for each in dataclasses.fields(options)}
@@ -135,7 +140,7 @@ def load(
     return WorkerClassifier(configured, pool, key, **settings)
 
 
-class _LaterEngine:
+class _LazyEngine:
     """An engine that is opened when it is run first.
 
     Args:

@@ -31,7 +31,7 @@ from triptych.workers.messages import Ping
 logger = logging.getLogger("triptych")
 
 # Photos that a worker holds at most: one is classified, and the next one is already there.
-LANES = 2
+PREFETCH = 2
 # More do not get their photos fast enough from one process that receives all requests.
 MAX_WORKERS = 16
 # How often a photo is sent to another worker because the one that had it died.
@@ -88,8 +88,8 @@ class WorkerPool:
         self._loads: dict[int, Load] = {}
         self._keys = itertools.count()
         self._changing = threading.Lock()  # held while committees or workers come and go
-        self._idle = threading.Condition()  # guards the idle lanes of workers
-        self._waiting: deque[object] = deque()  # tickets of those who wait for a lane
+        self._idle = threading.Condition()  # guards the idle connections of workers
+        self._waiting: deque[object] = deque()  # tickets of those who wait for a connection
         self._failed_starts = 0
         self._closed = False
         # Keys to unload. The garbage collector puts them, and `put` of other queues may deadlock.
@@ -133,7 +133,7 @@ class WorkerPool:
             except errors.TriptychError:
                 del self._loads[request.key]
                 for process in self._workers:
-                    process.ask(Drop(request.key))
+                    process.call(Drop(request.key))
                 raise
         return request.key
 
@@ -157,10 +157,10 @@ class WorkerPool:
         for attempt in range(ATTEMPTS):
             # What may have ended a worker has the next one to itself, and takes no other photo
             # with it if it was to blame.
-            process, lanes = self._take_lanes(LANES if attempt else 1)
+            process, connections = self._take_connections(PREFETCH if attempt else 1)
             try:
-                lanes[0].send_bytes(message)
-                answer = lanes[0].recv()
+                connections[0].send_bytes(message)
+                answer = connections[0].recv()
             except (EOFError, OSError):
                 self._retire(process)
                 self._dropped.put(None)  # has it replaced at once
@@ -168,7 +168,7 @@ class WorkerPool:
             except BaseException:
                 self._retire(process)  # its answer would be taken for that to the next photo
                 raise
-            self._give_back(process, lanes)
+            self._give_back(process, connections)
             if isinstance(answer, errors.TriptychError):
                 raise answer
             return cast("Verdict | Failure", answer)
@@ -189,7 +189,7 @@ class WorkerPool:
             for process in self._workers:
                 process.worker.close()
 
-    def _take_lanes(self, count: int) -> tuple[_Process, list[Connection]]:
+    def _take_connections(self, count: int) -> tuple[_Process, list[Connection]]:
         # First come, first served: else a photo might wait while many later ones are classified.
         ticket = object()
         with self._idle:
@@ -213,10 +213,10 @@ class WorkerPool:
                 self._waiting.remove(ticket)
                 self._idle.notify_all()
 
-    def _give_back(self, process: _Process, lanes: list[Connection]) -> None:
+    def _give_back(self, process: _Process, connections: list[Connection]) -> None:
         with self._idle:
             if process.in_service:
-                process.idle += lanes
+                process.idle += connections
                 self._idle.notify_all()
 
     def _retire(self, process: _Process) -> None:
@@ -230,7 +230,7 @@ class WorkerPool:
     def _load_in_all(self, request: Load) -> None:
         """Load a committee in all workers at the same time; raises the first error."""
         with ThreadPoolExecutor(self.size) as pool:
-            problems = list(pool.map(lambda process: process.ask(request), self._workers))
+            problems = list(pool.map(lambda process: process.call(request), self._workers))
         for problem in filter(None, problems):
             raise problem
 
@@ -260,7 +260,7 @@ class WorkerPool:
         requests: list[Ping | Load] = [Ping(), *self._loads.values()]
         for request in requests:
             # An error, such as that of a bundle that was removed, is the answer to its photos.
-            successor.ask(request)
+            successor.call(request)
         self.restarts += 1
         has_failed = successor.worker.has_ended
         if not has_failed:
@@ -282,7 +282,7 @@ class WorkerPool:
                 if key is not None:
                     del self._loads[key]
                     for process in self._workers:
-                        process.ask(Drop(key))
+                        process.call(Drop(key))
                 self._replace_dead()
 
 
@@ -298,7 +298,7 @@ class _Process:
     def __init__(self) -> None:
         with contextlib.ExitStack() as ends:
             try:
-                pairs = [socket.socketpair() for _ in range(LANES + 1)]
+                pairs = [socket.socketpair() for _ in range(PREFETCH + 1)]
                 for ours, theirs in pairs:
                     ends.enter_context(ours)
                     ends.enter_context(theirs)
@@ -311,16 +311,16 @@ class _Process:
                     f"A worker process cannot be started: {error}. Free memory or processes, or "
                     "start with --workers 1, which needs none."
                 ) from error
-            self._control, *self._lanes = (Connection(ours.detach()) for ours, _ in pairs)
+            self._control, *self._connections = (Connection(ours.detach()) for ours, _ in pairs)
         self.in_service = False
         self.idle: list[Connection] = []
 
     def put_into_service(self) -> None:
         """Let it have photos from now on."""
         self.in_service = True
-        self.idle = list(self._lanes)
+        self.idle = list(self._connections)
 
-    def ask(self, request: Ping | Load | Drop) -> errors.TriptychError | None:
+    def call(self, request: Ping | Load | Drop) -> errors.TriptychError | None:
         """Send a request, and wait for its response: the error that it ended with, if any."""
         try:
             self._control.send(request)

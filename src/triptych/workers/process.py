@@ -40,7 +40,7 @@ class _Committees:
     def __init__(self) -> None:
         # By key; where one could not be loaded, why.
         self._classifiers: dict[int, Classifier | errors.TriptychError] = {}
-        self._core = threading.Lock()
+        self._classifying = threading.Lock()
 
     def serve(self, connection: Connection) -> None:
         """Respond to the requests of a connection until it is closed."""
@@ -67,7 +67,7 @@ class _Committees:
         if isinstance(classifier, errors.TriptychError):
             raise classifier
         named = [(request.source, request.image)]
-        with self._core:
+        with self._classifying:
             return next(classifier.classify_many(named, request.options))
 
     def _load(self, request: Load) -> None:
