@@ -83,6 +83,45 @@ def test_scaling_rounds_as_a_difference_and_a_quotient_of_float32(
     np.testing.assert_array_equal(scaled.view(np.uint32), expected.view(np.uint32))
 
 
+@given(
+    image=hnp.arrays(np.uint8, (5, 7, 3)),
+    order=st.sampled_from(["rgb", "bgr"]),
+    mean=st.tuples(*[st.floats(-300, 300)] * 3),
+    std=st.tuples(*[st.floats(0.01, 300)] * 3),
+)
+def test_any_scaling_is_written_as_text_and_read_again(
+    image: np.ndarray, order: str, mean: tuple[float, ...], std: tuple[float, ...]
+) -> None:
+    text = recipe.write_scaling(recipe.Scaling(order, mean, std))  # type: ignore[arg-type]
+    written = Recipe.from_dict({"size": [5, 7], "scaling": text})
+    assert Recipe.from_dict(written.to_dict()) == written
+    ordered = image if order == "rgb" else image[..., ::-1]
+    expected = (ordered - np.array(mean)) / np.array(std)
+    np.testing.assert_allclose(recipe.scale(written, image), expected, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "torch ",
+        "1,2,3",
+        "1,2/3,4",
+        "1,2,3/0,1,1",
+        "1,2,3/1,1,-1",
+        "1..2,2,3/1,1,1",
+        "1,2,3/1,1,1e999",
+        "rgb 1,2,3/1,1,1",
+        "9" * 300 + ",1,1/1,1,1",
+    ],
+)
+def test_another_text_is_no_scaling(text: str) -> None:
+    with pytest.raises(errors.SettingError, match=r"expected one of: caffe, .*MEAN"):
+        Recipe((5, 7), text)
+    with pytest.raises(errors.SettingError, match=r"recipe.scaling is .*; expected one of: caffe"):
+        Recipe.from_dict({"size": [5, 7], "scaling": text})
+
+
 def test_averaging_a_large_photo_first_hardly_changes_the_result() -> None:
     image = Image.fromarray(image_formats.sample_pixels(300, 200)).resize((2400, 1600))
     network_recipe = Recipe((112, 112), "raw")

@@ -59,7 +59,8 @@ def split_recipe(text: str | None) -> RecipeParts:
     word = scaling.strip().lower()
     scaling_name = preprocessing.SCALING_WORDS.get(word, word) or None
     crop_share, default_size = RecipeParts.crop_share, None
-    if scaling_name and scaling_name not in preprocessing.SCALINGS:
+    is_written = "/" in (scaling_name or "")  # as its numbers
+    if scaling_name and not is_written and scaling_name not in preprocessing.SCALINGS:
         try:
             row = zoo.find(scaling)
         except errors.UnknownName as error:
@@ -136,7 +137,7 @@ def as_served(recipe: Recipe, facts: dict[str, Any]) -> tuple[Recipe, tuple[floa
 
     Photos are served in colour. A network that takes grey pictures converts and scales them itself.
     """
-    scaling = preprocessing.SCALINGS[recipe.scaling]
+    scaling = preprocessing.find_scaling(recipe.scaling)
     if not is_grey(facts):
         return recipe, (0.0, 1.0)
     raw = Recipe(recipe.size, "raw", recipe.fit, recipe.crop_share, recipe.interpolation)

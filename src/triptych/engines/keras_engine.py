@@ -16,8 +16,8 @@ from triptych.engines import devices
 from triptych.engines.devices import Device
 from triptych.engines.keras_graph import F32
 from triptych.engines.keras_graph import KerasGraph
-from triptych.preprocessing.recipe import SCALINGS
 from triptych.preprocessing.recipe import Recipe
+from triptych.preprocessing.recipe import find_scaling
 from triptych.typing import Float32Array
 from triptych.typing import UInt8Array
 
@@ -118,7 +118,7 @@ class KerasPixelEngine(KerasEngine):
         self, path: Path, device: Device, recipe: Recipe, *, precision: str = "auto"
     ) -> None:
         super().__init__(path, device, precision=precision)
-        self._scaling = SCALINGS[recipe.scaling]
+        self._scaling = find_scaling(recipe.scaling)
         self._compute_pixels = backends.use(device.runtime).compile(self._from_pixels, device.name)
 
     def run_pixels(self, pixels: UInt8Array) -> Output:

@@ -77,7 +77,7 @@ def _with_scaling(network: Any, recipe: Recipe) -> Any | None:
     from openvino import Type
     from openvino import opset13 as op
 
-    scaling = preprocessing.SCALINGS[recipe.scaling]
+    scaling = preprocessing.find_scaling(recipe.scaling)
     consumers = [target.get_node() for target in network.input(0).get_target_inputs()]
     if scaling.order != "rgb" or [n.get_type_name() for n in consumers] != ["FakeQuantize"]:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -90,13 +91,72 @@ SCALINGS: dict[str, Scaling] = {
 }
 
 
+# Any other scaling is written as its numbers: "123.7,116.3,103.5/58.4,57.1,57.4", BGR after "bgr ".
+_THREE = ",".join([r"(-?[0-9.]+(?:e[-+]?[0-9]+)?)"] * 3)
+_WRITTEN = re.compile(rf"(bgr )?{_THREE}/{_THREE}")
+MAX_SCALING = 200  # characters
+SCALING_FORMAT = "MEAN,MEAN,MEAN/STD,STD,STD on the scale of 0 to 255"
+
+
+@functools.lru_cache(64)
+def find_scaling(text: str) -> Scaling:
+    """The scaling that a recipe names or writes out.
+
+    Args:
+        text: A name from `SCALINGS`, or what `write_scaling` makes of any other.
+
+    Raises:
+        errors.SettingError: It is neither.
+
+    Example:
+        >>> find_scaling("tf").mean
+        (127.5, 127.5, 127.5)
+        >>> find_scaling("bgr 104,117,123/1,1,1")
+        Scaling(order='bgr', mean=(104.0, 117.0, 123.0), std=(1.0, 1.0, 1.0))
+    """
+    if text in SCALINGS:
+        return SCALINGS[text]
+    match = _WRITTEN.fullmatch(text) if len(text) <= MAX_SCALING else None
+    try:
+        numbers = tuple(map(float, match.groups()[1:])) if match else ()
+    except ValueError:
+        numbers = ()
+    if not (numbers and all(map(math.isfinite, numbers)) and min(numbers[3:]) > 0):
+        raise errors.SettingError(
+            f"{validation.short_repr(text)} is not a known scaling; expected one of: "
+            f"{', '.join(SCALINGS)}; or {SCALING_FORMAT}."
+        )
+    mean, std = (numbers[0], numbers[1], numbers[2]), (numbers[3], numbers[4], numbers[5])
+    return Scaling("bgr" if match and match[1] else "rgb", mean, std)
+
+
+def write_scaling(scaling: Scaling) -> str:
+    """The text by which a recipe names a scaling: its name where it has one, else its numbers.
+
+    Example:
+        >>> write_scaling(Scaling("rgb", (0.0, 0.0, 0.0), (255.0, 255.0, 255.0)))
+        'unit'
+        >>> write_scaling(Scaling("rgb", (0.0, 0.0, 0.0), (1.0, 2.0, 4.0)))
+        '0,0,0/1,2,4'
+    """
+    numbers = (*scaling.mean, *scaling.std)
+    for name, known in SCALINGS.items():
+        # 0.485 * 255 is not the 123.675 of the table to the last bit.
+        if known.order == scaling.order and np.allclose(
+            numbers, (*known.mean, *known.std), rtol=1e-6, atol=1e-6
+        ):
+            return name
+    mean, std = (",".join(f"{value:.9g}" for value in each) for each in (numbers[:3], numbers[3:]))
+    return f"{'bgr ' if scaling.order == 'bgr' else ''}{mean}/{std}"
+
+
 @dataclass(frozen=True)
 class Recipe:
     """One way from an RGB photo to a network input.
 
     Args:
         size: Input of the network, (height, width) in pixels.
-        scaling: A name from `SCALINGS`.
+        scaling: A name from `SCALINGS`, or another scaling as `write_scaling` writes it.
         fit: ``"crop"`` keeps the proportions and takes the centre; ``"square"`` squeezes the
             whole photo into the size, as `keras.utils.load_img` does.
         crop_share: With ``"crop"``, the share of the photo's largest centred window (of the
@@ -119,8 +179,8 @@ class Recipe:
     interpolation: str = "bicubic"
 
     def __post_init__(self) -> None:
+        find_scaling(self.scaling)
         for value, allowed, what in (
-            (self.scaling, SCALINGS, "scaling"),
             (self.fit, FITS, "fit"),
             (self.interpolation, INTERPOLATIONS, "interpolation"),
         ):
@@ -157,13 +217,24 @@ MAX_SIZE = 2048
 MIN_CROP_SHARE = 0.05
 
 
+class _ScalingText(validation.Text):
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str:
+        text = super()._deserialize(value, attr, data, **options)
+        try:
+            find_scaling(text)
+        except errors.SettingError:
+            expected = f"one of: {', '.join(SCALINGS)}; or {SCALING_FORMAT}"
+            raise validation.wrong(value, expected) from None
+        return text
+
+
 class RecipeRecord(validation.Record):
     """`Recipe` in JSON."""
 
     size = validation.Items(
         validation.Integer(least=1, most=MAX_SIZE), least=2, most=2, required=True
     )
-    scaling = validation.Text(choices=tuple(SCALINGS), required=True)
+    scaling = _ScalingText(required=True)
     fit = validation.Text(choices=FITS)
     crop_share = validation.Number(least=MIN_CROP_SHARE, most=1)
     interpolation = validation.Text(choices=tuple(INTERPOLATIONS))
@@ -270,7 +341,7 @@ def scale(recipe: Recipe, images: UInt8Image) -> Float32Array:
     Returns:
         A new array of the same shape, float32.
     """
-    rule = SCALINGS[recipe.scaling]
+    rule = find_scaling(recipe.scaling)
     ordered = images
     if rule.order == "bgr":  # channel by channel: copying a reversed view takes four times as long
         ordered = np.stack([images[..., channel] for channel in (2, 1, 0)], axis=-1)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from triptych import errors
+from triptych.preprocessing.recipe import find_scaling
 from triptych.typing import Float32Array
 
 # Brightnesses of the even pictures by which the layers in front are measured.
@@ -142,7 +143,9 @@ def predict(path: str, images: Float32Array, scaling: str) -> Float32Array:
             images.copy(), data_format="channels_last", mode=scaling
         )
     elif scaling != "raw":
-        images = {"unit": images / 255.0, "lite": (images - 127.0) / 128.0}[scaling]
+        rule = find_scaling(scaling)
+        ordered = images[..., ::-1] if rule.order == "bgr" else images
+        images = ((ordered - np.array(rule.mean)) / np.array(rule.std)).astype(np.float32)
     model = load(path)
     if keras.backend.backend() == "openvino":  # which does not have all that a model may do
         image = keras.Input(model.inputs[0].shape[1:], dtype=model.inputs[0].dtype)
