@@ -185,7 +185,7 @@ def test_the_card_belongs_to_every_version(tmp_path: Path) -> None:
     assert "Insects of \\*my\\* garden." in text
     assert text.count("\n# ") == 1
     assert text.count("60 to 98 % (9 of 10 photos)") == 1
-    assert 'license: other\nlicense_name: "CC0"' in text
+    assert 'license: other\nlicense_name: "cc0"' in text
 
     taken = bundles.unpack(tmp_path / "elsewhere", tmp_path / "x.zip", name="meadow")
     assert taken.card_texts == bundles.card_texts(tmp_path / "elsewhere", "meadow") == texts

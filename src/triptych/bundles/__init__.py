@@ -24,6 +24,7 @@
     archive          a version as one zip file
     proof            a trial run of a version from elsewhere, in a child process
     remote           download and upload of versions by URL
+    hub              the same for repositories of the Hugging Face Hub
     import_keras     a Keras classifier from elsewhere, as a bundle; `import_labels` reads its
                      classes, `import_recipe` and `import_rules` find out what it expects
     loading          a committee by name, from the zoo or from a bundle
@@ -39,6 +40,7 @@ from triptych.bundles.archive import pack_into
 from triptych.bundles.archive import unpack
 from triptych.bundles.card_text import card_texts
 from triptych.bundles.card_text import save_card_texts
+from triptych.bundles.hub import push
 from triptych.bundles.reading import OOD_REFERENCE
 from triptych.bundles.reading import TRAINED_ON
 from triptych.bundles.reading import Bundle
@@ -80,6 +82,7 @@ __all__ = [
     "names",
     "pack",
     "pack_into",
+    "push",
     "read",
     "remove",
     "save_card_texts",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import stat
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +16,7 @@ from triptych.bundles import card_text
 from triptych.bundles import proof
 from triptych.bundles import registry
 from triptych.bundles import writing
+from triptych.bundles.reading import ABOUT
 from triptych.bundles.reading import Bundle
 from triptych.bundles.reading import check_files
 from triptych.bundles.reading import is_inside
@@ -55,24 +58,34 @@ def pack_into(bundle: Bundle, file: IO[bytes]) -> None:
         errors.BundleError: A file of it is damaged.
         OSError: The file cannot be written.
     """
+    with contents(bundle) as packed, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, path in sorted(packed.items()):
+            archive.write(path, name)
+
+
+@contextlib.contextmanager
+def contents(bundle: Bundle, *, address: str = "") -> Iterator[dict[str, Path]]:
+    """The files of a bundle to hand on, by their names in it, with its current card texts.
+
+    Args:
+        bundle: The version.
+        address: Where it is published, for its card; by default its card names its name.
+
+    Raises:
+        errors.BundleError: A file of it is damaged.
+    """
     check_files(bundle.folder, bundle.about)
-    with (
-        tempfile.TemporaryDirectory(prefix="triptych-") as scratch,
-        zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
-    ):
-        anew = Path(scratch)
-        if bundle.card_texts != bundle.about.get("card", {}):
+    paths = {name: bundle.folder / name for name in (ABOUT, *bundle.about["files"])}
+    with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
+        if address or bundle.card_texts != bundle.about.get("card", {}):
+            new = Path(scratch)
             about = card_text.write_card(
-                anew, bundle.about, bundle.card_texts, figures=bundle.folder
+                new, bundle.about, bundle.card_texts, figures=bundle.folder, address=address
             )
-            hashes = {**about["files"], card_text.README: files.digest(anew / card_text.README)}
-            writing.describe(anew, {**about, "files": hashes})
-        names = {path.relative_to(bundle.folder) for path in writing.list_files(bundle.folder)}
-        for name in sorted(
-            {*names, *(path.relative_to(anew) for path in writing.list_files(anew))}
-        ):
-            edited = (anew / name).exists()
-            archive.write((anew if edited else bundle.folder) / name, name.as_posix())
+            hashes = {**about["files"], card_text.README: files.digest(new / card_text.README)}
+            writing.describe(new, {**about, "files": hashes})
+            paths |= {path.name: path for path in writing.list_files(new)}
+        yield paths
 
 
 def unpack(home: Path, source: Path, *, name: str | None = None) -> Bundle:

@@ -65,7 +65,12 @@ def card_texts(
 
 
 def write_card(
-    folder: Path, about: dict[str, Any], words: Mapping[str, str], *, figures: Path
+    folder: Path,
+    about: dict[str, Any],
+    words: Mapping[str, str],
+    *,
+    figures: Path,
+    address: str = "",
 ) -> dict[str, Any]:
     """Write the model card of a version again, with these texts.
 
@@ -74,6 +79,7 @@ def write_card(
         about: What ``bundle.json`` says.
         words: The card texts.
         figures: The folder with its metrics.
+        address: As for `model_card.render`.
 
     Returns:
         The new content of ``bundle.json``.
@@ -81,7 +87,7 @@ def write_card(
     Raises:
         errors.BundleError: The metrics are damaged.
     """
-    text = model_card.render(about, read_metrics(figures, about), words)
+    text = model_card.render(about, read_metrics(figures, about), words, address=address)
     (folder / README).write_text(text, encoding="utf-8")
     others = {key: value for key, value in about.items() if key != "card"}
     return {**others, "card": dict(words)} if words else others

@@ -20,8 +20,14 @@ from triptych.utils.formatting import percent_range
 from triptych.utils.formatting import plain_text
 from triptych.utils.formatting import share_of
 
-# Identifiers of licences on model hubs.
-LICENCES = {"Apache-2.0": "apache-2.0", "MIT": "mit", "CC-BY-4.0": "cc-by-4.0"}
+# The Hub's identifiers of licences: those of SPDX in lower case. Another licence is called "other".
+LICENCES = (
+    "afl-3.0 agpl-3.0 apache-2.0 artistic-2.0 bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 "
+    "cc-by-2.0 cc-by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 "
+    "cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-sa-3.0 "
+    "cc-by-sa-4.0 cc0-1.0 ecl-2.0 epl-1.0 epl-2.0 eupl-1.1 eupl-1.2 gpl-2.0 gpl-3.0 isc lgpl-2.1 "
+    "lgpl-3.0 mit mpl-2.0 ms-pl ncsa ofl-1.1 osl-3.0 postgresql unlicense wtfpl zlib"
+)
 
 # The texts that people can write, with their maximum lengths.
 FIELDS = {"description": 4000, "use": 4000, "limits": 4000, "licence": 200, "contact": 200}
@@ -81,7 +87,11 @@ def check_texts(value: object) -> dict[str, str]:
 
 
 def render(
-    about: dict[str, Any], metrics: dict[str, Any], words: Mapping[str, str] | None = None
+    about: dict[str, Any],
+    metrics: dict[str, Any],
+    words: Mapping[str, str] | None = None,
+    *,
+    address: str = "",
 ) -> str:
     """The card as Markdown.
 
@@ -89,11 +99,13 @@ def render(
         about: What ``bundle.json`` says.
         metrics: Content of ``metrics.json``; empty if nothing was evaluated.
         words: The card texts, as returned by `check_texts`.
+        address: Where the bundle is published; by default it is used by its name.
     """
     texts = words or {}
     if "data" not in about:  # metrics on unknown photos are meaningless
         metrics = {}
-    front, text = _front_matter(about, metrics, texts), _text(about, metrics, texts)
+    front = _front_matter(about, metrics, texts)
+    text = _text(about, metrics, texts, address or about["name"])
     return "\n".join([*front, "", *text, ""])
 
 
@@ -121,32 +133,34 @@ def missing_promise(about: Mapping[str, Any]) -> str | None:
 
 def _licence(about: dict[str, Any], texts: Mapping[str, str]) -> list[str]:
     if "licence" in texts:
-        # Quoted as JSON, which is YAML.
-        name = json.dumps(texts["licence"], ensure_ascii=False, allow_nan=False)
-        licence = LICENCES.get(texts["licence"])
-        return [f"license: {licence}"] if licence else ["license: other", f"license_name: {name}"]
-    licences = {member.get("licence", "") for member in about["members"]}
-    licence = LICENCES.get(licences.pop(), "other") if len(licences) == 1 else "other"
-    return [f"license: {licence}"]
+        names = {texts["licence"]}
+    else:
+        names = {member.get("licence", "") for member in about["members"]}
+    name = names.pop().lower() if len(names) == 1 else ""
+    if name in LICENCES.split():
+        return [f"license: {name}"]
+    identifier = re.sub(r"[^a-z0-9.]+", "-", name).strip("-.")
+    # Quoted: an identifier such as 1.0 would be a number.
+    named = [f'license_name: "{identifier}"'] if identifier else []
+    return ["license: other", *named]
 
 
 def _front_matter(
     about: dict[str, Any], metrics: dict[str, Any], texts: Mapping[str, str]
 ) -> list[str]:
-    backbones = [member["name"] for member in about["members"]]
     lines = [
         "---",
         *_licence(about, texts),
-        "library_name: keras",
+        "library_name: triptych",
         "pipeline_tag: image-classification",
         "tags:",
         "- image-classification",
         "- transfer-learning",
         "- triptych",
+        "- keras",
+        "- openvino",
         "metrics:",
         "- accuracy",
-        "base_model:",
-        *(f"- {name}" for name in backbones),
     ]
     if metrics:
         # JSON is YAML, and quotes what has to be quoted.
@@ -160,7 +174,9 @@ def _front_matter(
     return [*lines, "---"]
 
 
-def _text(about: dict[str, Any], metrics: dict[str, Any], texts: Mapping[str, str]) -> list[str]:
+def _text(
+    about: dict[str, Any], metrics: dict[str, Any], texts: Mapping[str, str], committee: str
+) -> list[str]:
     labels = [_plain(plain_text(row["name"])) for row in about["labels"]]
     class_list = ", ".join(labels[:50]) + (
         f" and {len(labels) - 50} more" if len(labels) > 50 else ""
@@ -182,7 +198,7 @@ def _text(about: dict[str, Any], metrics: dict[str, Any], texts: Mapping[str, st
         "## Use",
         "",
         "```sh",
-        f"triptych classify photo.jpg --committee {about['name']}",
+        f"triptych classify photo.jpg --committee {committee}",
         "```",
         "",
         "Or without Triptych, each member by itself: "

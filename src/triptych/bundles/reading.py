@@ -271,6 +271,22 @@ def read(folder: Path) -> Bundle:
     Raises:
         errors.BundleError: It is not a bundle, of an unknown schema, or incomplete.
     """
+    about = read_about(folder)
+    try:
+        gone = [name for name in about["files"] if not (folder / name).is_file()]
+    except OSError as error:  # an invalid file name
+        raise errors.BundleError(f"{folder} cannot be read: {error.strerror}.") from error
+    if gone:
+        raise errors.BundleError(f"{folder} is incomplete: {', '.join(sorted(gone))} missing.")
+    return Bundle(folder, about)
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Read the ``bundle.json`` in a folder, which may still lack the other files.
+
+    Raises:
+        errors.BundleError: It is missing, damaged, or of an unknown schema.
+    """
     about = read_object(folder / ABOUT)
     if about.get("schema") != SCHEMA:
         raise errors.BundleError(
@@ -283,13 +299,7 @@ def read(folder: Path) -> Bundle:
             f"{', '.join(RULES)}. Use the Triptych that wrote it, or a newer one."
         )
     _checked(_AboutRecord, about, folder / ABOUT)
-    try:
-        gone = [name for name in about["files"] if not (folder / name).is_file()]
-    except OSError as error:  # an invalid file name
-        raise errors.BundleError(f"{folder} cannot be read: {error.strerror}.") from error
-    if gone:
-        raise errors.BundleError(f"{folder} is incomplete: {', '.join(sorted(gone))} missing.")
-    return Bundle(folder, about)
+    return about
 
 
 def is_inside(name: str) -> bool:

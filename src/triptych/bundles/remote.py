@@ -3,7 +3,8 @@
     <home>/fetched/<sha256>/1/   the bundle, unpacked; written atomically
 
 A URL names the hash of its file, as ``s3://bucket/garden-2.zip#sha256=0f3a...``, or the file beside
-it does, ``garden-2.zip.sha256``, as ``sha256sum`` writes it.
+it does, ``garden-2.zip.sha256``, as ``sha256sum`` writes it. A repository of the Hugging Face Hub
+is identified by its commit instead, see `hub`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from triptych import errors
 from triptych.bundles import archive
+from triptych.bundles import hub
 from triptych.bundles import proof
 from triptych.bundles import registry
 from triptych.bundles import writing
@@ -32,16 +34,18 @@ def with_digest(url: str) -> str:
     """The URL with the SHA-256 of its file; without one, it is read from the file beside it.
 
     Args:
-        url: Of a bundle's file.
+        url: Of a bundle's file, or of a repository of the Hub, which gets its commit.
 
     Raises:
         errors.SettingError: There is no hash in the URL or beside the file, or it is malformed.
-        errors.SourceError: The file beside it cannot be read.
+        errors.SourceError: The file beside it, or the Hub, cannot be read.
 
     Example:
         >>> with_digest("s3://bucket/garden-2.zip#sha256=" + 64 * "A")[:44]
         's3://bucket/garden-2.zip#sha256=aaaaaaaaaaaa'
     """
+    if hub.is_repo(url):
+        return hub.with_commit(url)
     address, mark, digest = url.rpartition(MARK)
     if not mark:
         address, digest = url, _beside(url)
@@ -92,8 +96,9 @@ def download(home: Path, url: str) -> Bundle:
 
     Args:
         home: Home folder.
-        url: Of the file that `upload`, or ``triptych bundles export``, wrote. With the hash in the
-            URL, a bundle that was downloaded before needs no network.
+        url: Of the file that `upload`, or ``triptych bundles export``, wrote, or of a repository of
+            the Hub. With the hash or the commit in the URL, a bundle that was downloaded before
+            needs no network.
 
     Raises:
         errors.SettingError: Its hash is not known.
@@ -101,8 +106,9 @@ def download(home: Path, url: str) -> Bundle:
         errors.BundleError: It is not a bundle, damaged, or cannot classify a photo; nothing was
             kept.
     """
-    address, _, digest = with_digest(url).rpartition(MARK)
-    folder = home / "fetched" / digest / VERSION
+    pinned = with_digest(url)
+    address, _, digest = pinned.rpartition(MARK)
+    folder = home / "fetched" / (digest if address else hub.folder_name(pinned)) / VERSION
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with files.exclusive(folder.parent / "lock"):
@@ -111,14 +117,19 @@ def download(home: Path, url: str) -> Bundle:
                     files.scratch_dir(folder.parent) as scratch,
                     files.atomic_dir(folder) as new,
                 ):
-                    file = scratch / "file.zip"
-                    storage.fetch(address, file, sha256=digest)
                     try:
-                        registry.check_name(archive.extract(file, new).name)
+                        if address:
+                            storage.fetch(address, scratch / "file.zip", sha256=digest)
+                            bundle = archive.extract(scratch / "file.zip", new)
+                        else:
+                            bundle = hub.fetch(pinned, new, scratch)
+                        registry.check_name(bundle.name)
                         proof.prove(new)
                     except errors.TriptychError as error:
+                        if isinstance(error, errors.SourceError):
+                            raise
                         raise errors.BundleError(
-                            f"{storage.redact(address)}: {error.message}"
+                            f"{storage.redact(address or pinned)}: {error.message}"
                         ) from error
     return read(folder)
 
@@ -141,7 +152,8 @@ def upload(bundle: Bundle, url: str) -> str:
     if not url.endswith(".zip"):
         raise errors.SettingError(
             f"{storage.redact(url)!r} does not name a zip file; expected one, such as "
-            f"s3://bucket/{bundle.name}-{bundle.version}.zip."
+            f"s3://bucket/{bundle.name}-{bundle.version}.zip. To write to a repository of the "
+            f"Hugging Face Hub: triptych bundles push {bundle.name} hf://user/name"
         )
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
         file = Path(scratch) / "file.zip"

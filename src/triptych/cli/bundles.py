@@ -117,12 +117,31 @@ def export(name: str, file: str, **options: Any) -> None:
         click.echo(file)
 
 
+@bundles.command()
+@click.argument("name")
+@click.argument("url", metavar="hf://USER/NAME")
+@click.option("--private", is_flag=True, help="Make the repository private.")
+@common.from_table("home")
+def push(name: str, url: str, private: bool, **options: Any) -> None:
+    """Write a bundle to a repository of the Hugging Face Hub.
+
+    \b
+    Log in first with `hf auth login`. The printed address names the commit, and works everywhere:
+      triptych bundles push garden hf://ann/garden
+      triptych classify new.jpg --committee hf://ann/garden
+    """
+    from triptych import bundles
+
+    bundle = bundles.find(common.home(options), name)
+    click.echo(bundles.push(bundle, url, private=private or None))
+
+
 @bundles.command("import")
 @click.argument("file", metavar="FILE|URL")
 @click.option("--name", default=None, help="A new name. [default: its own]")
 @common.from_table("home")
 def import_bundle(file: str, name: str | None, **options: Any) -> None:
-    """Import a bundle from a file that export wrote."""
+    """Import a bundle from a file that export wrote, or a repository that push wrote."""
     from triptych import bundles
     from triptych.utils import storage
 
