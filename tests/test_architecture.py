@@ -16,7 +16,13 @@ SOURCES = Path(__file__).parent.parent / "src" / "triptych"
 
 # Each library lives in few places, by dotted prefix, so that a change of library changes few files.
 FENCES = {
-    "PIL": {"benchmark.synthetic", "images", "preprocessing.recipe", "studio.sample_images"},
+    "PIL": {
+        "exports.programs",
+        "benchmark.synthetic",
+        "images",
+        "preprocessing.recipe",
+        "studio.sample_images",
+    },
     "a2wsgi": {"scale"},
     "click": {"cli"},
     "flask": {"web"},
@@ -44,7 +50,7 @@ FENCES = {
         "evaluation.plot_style",
     },
     "nncf": {"engines.conversion.quantize"},
-    "openvino": {"engines"},
+    "openvino": {"engines", "exports"},
     "pickle": {"models.torch_checkpoint"},
     "pillow_heif": {"images"},
     "prometheus_client": {"web"},

@@ -22,6 +22,7 @@ RANKS = {
     "bundles": 7,
     "workers": 8,
     "batch": 8,
+    "exports": 8,
     "evaluation": 8,
     "benchmark": 9,
     "training": 9,

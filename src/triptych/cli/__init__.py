@@ -14,6 +14,7 @@ from triptych.cli.check import check
 from triptych.cli.classify import classify
 from triptych.cli.common import CommandGroup
 from triptych.cli.evaluate import evaluate
+from triptych.cli.export import export
 from triptych.cli.features import features
 from triptych.cli.fit import fit
 from triptych.cli.import_model import import_model
@@ -46,6 +47,7 @@ for command in (
     check,
     classify,
     evaluate,
+    export,
     features,
     fit,
     import_model,

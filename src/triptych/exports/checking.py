@@ -1,0 +1,191 @@
+"""Whether an export answers as the committee does, photo by photo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from triptych import errors
+from triptych.ensemble import conformal
+from triptych.ensemble import ood
+from triptych.exports.formats import Run
+from triptych.exports.source import Answer
+from triptych.exports.source import Source
+from triptych.inference.classifier import Classifier
+from triptych.results import NONE
+from triptych.results import SURE
+from triptych.results import UNSURE
+from triptych.results import Verdict
+from triptych.typing import Float32Array
+from triptych.typing import UInt8Image
+
+# How far the probability of a class may be from that of the committee. Runtimes add in different
+# orders; in int8 networks that decides the rounding of numbers between layers.
+TOLERANCE = {"f32": 0.01, "int8": 0.1}
+# How far the share of training photos may be that are at least as unusual.
+NOVELTY_TOLERANCE = 0.05
+# Numbers that are compared with a threshold at float32 there, and at float64 here.
+ROUNDING = 1e-5
+# Height and width of drawn photos, in pixels: usual, tiny, tall, wide, and large.
+SHAPES = (
+    (300, 400),
+    (375, 250),
+    (224, 224),
+    (280, 333),
+    (1, 1),
+    (3, 2),
+    (640, 24),
+    (40, 900),
+    (1024, 768),
+    (1300, 2100),
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far an export is from the committee.
+
+    Args:
+        photos: How many were compared.
+        largest: Largest difference of the probability of a class.
+        mean: Mean difference.
+        verdicts: How many have another most probable class, status or prediction set.
+    """
+
+    photos: int
+    largest: float
+    mean: float
+    verdicts: int
+
+    def __str__(self) -> str:
+        other = f"{self.verdicts} other verdicts" if self.verdicts else "all verdicts the same"
+        return (
+            f"Compared on {self.photos} photos: probabilities differ by {self.largest:.2g} at most "
+            f"and {self.mean:.2g} on average; {other}."
+        )
+
+
+def draw_photos() -> list[UInt8Image]:
+    """Drawn photos of many sizes and shapes, each (H, W, 3), the same every time."""
+    rng = np.random.default_rng(0)
+    photos = []
+    for number, (height, width) in enumerate(SHAPES):
+        cells = rng.integers(0, 256, (2 + 3 * number, 3 + 2 * number, 3))
+        rows = np.arange(height) * len(cells) // height
+        columns = np.arange(width) * cells.shape[1] // width
+        noisy = cells[rows][:, columns] + rng.normal(0, 12, (height, width, 3))
+        photos.append(np.clip(noisy, 0, 255).astype(np.uint8))
+    return photos
+
+
+def compare(
+    classifier: Classifier, run: Run, source: Source, photos: Iterable[UInt8Image]
+) -> Comparison:
+    """Compare an export with the committee that it was made of.
+
+    Args:
+        classifier: Of that committee, at the precision of the export.
+        run: The export.
+        source: What it was made of.
+        photos: RGB, each of shape (H, W, 3).
+
+    Raises:
+        errors.EngineError: They differ by more than `TOLERANCE`.
+    """
+    gaps, verdicts, count = [], 0, 0
+    tolerance = TOLERANCE[source.precision]
+    for photo in photos:
+        count += 1
+        expected = classifier.classify(photo, top=len(source.committee.labels))
+        answer, probs = run(photo), probs_of(expected)
+        where = f"For a photo of {photo.shape[1]} x {photo.shape[0]} pixels"
+        if answer.probs.shape != probs.shape or not np.isfinite(answer.probs).all():
+            raise _refused(f"{where} it answers {answer.probs.shape} numbers that are none.")
+        gap = np.abs(answer.probs - probs)
+        gaps.append(gap)
+        if gap.max() > tolerance:
+            index = int(gap.argmax())
+            raise _refused(
+                f"{where} the class {source.committee.labels[index].name} has "
+                f"{answer.probs[index]:.4f}, and {probs[index]:.4f} in the committee; allowed is a "
+                f"difference of {tolerance:g}."
+            )
+        novelty = expected.novelty if answer.novelty is None else answer.novelty
+        if novelty is not None and not abs(novelty - (expected.novelty or 0)) <= NOVELTY_TOLERANCE:
+            raise _refused(
+                f"{where} the novelty is {novelty:.4f}, and {expected.novelty} in the committee; "
+                f"allowed is a difference of {NOVELTY_TOLERANCE:g}."
+            )
+        check_judgement(answer, source, where)
+        verdicts += not is_same(answer, expected)
+    everything = np.concatenate(gaps)
+    return Comparison(count, float(everything.max()), float(everything.mean()), verdicts)
+
+
+def probs_of(verdict: Verdict) -> Float32Array:
+    """The probabilities of a verdict that names all classes, in their order, shape (C,)."""
+    probs = np.zeros(len(verdict.top), np.float32)
+    for guess in verdict.top:
+        probs[guess.label.index] = guess.prob
+    return probs
+
+
+def is_same(answer: Answer, verdict: Verdict) -> bool:
+    """Whether an export names the same class, status and prediction set as the committee."""
+    if int(answer.probs.argmax()) != verdict.label.index:
+        return False
+    if answer.status != verdict.status and answer.prediction_set is not None:
+        return False
+    named = verdict.prediction_set.guesses if verdict.prediction_set else ()
+    expected = {guess.label.index for guess in named}
+    if answer.prediction_set is None:
+        return True
+    return set(np.flatnonzero(answer.prediction_set).tolist()) == expected
+
+
+def check_judgement(answer: Answer, source: Source, where: str) -> None:
+    """Refuse a status or a prediction set that does not follow from an export's probabilities.
+
+    Raises:
+        errors.EngineError: It does not.
+    """
+    if answer.prediction_set is None:
+        return
+    allowed = _statuses(answer, source)
+    if answer.status not in allowed:
+        raise _refused(f"{where} its status is {answer.status}; expected {allowed[0]}.")
+    quantile = None if answer.status == NONE else source.quantile
+    sizes: Sequence[int] = [0, 0]
+    if quantile is not None:
+        sizes = [
+            int(conformal.set_sizes(answer.probs, quantile + off)) for off in (-ROUNDING, ROUNDING)
+        ]
+    size = int(answer.prediction_set.sum())
+    best = np.argsort(-answer.probs, kind="stable")[:size]
+    if not sizes[0] <= size <= sizes[1] or not answer.prediction_set[best].all():
+        raise _refused(f"{where} {size} classes are in its prediction set; expected {sizes[0]}.")
+
+
+def _statuses(answer: Answer, source: Source) -> list[str | None]:
+    """Those that a status may have, the likeliest first: two at a threshold."""
+    fitted = source.committee.params.rule(source.committee.rule)
+    allowed: list[str | None] = []
+    if answer.novelty is not None:
+        over = answer.novelty - ood.FALSE_ALARMS
+        if over < -ROUNDING:
+            return [NONE]
+        allowed += [NONE] if over < ROUNDING else []
+    if not fitted.is_fitted:
+        return [*allowed, None]
+    over = float(answer.probs.max()) - fitted.sure
+    allowed += [SURE] if over > -ROUNDING else []
+    return [*allowed, *([UNSURE] if over < ROUNDING else [])]
+
+
+def _refused(reason: str) -> errors.EngineError:
+    return errors.EngineError(
+        f"The export does not answer as the committee does. {reason} It was not kept."
+    )

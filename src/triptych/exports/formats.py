@@ -1,0 +1,147 @@
+"""The formats of exports: one table, which the command, the checks and the studio read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from triptych import errors
+from triptych.exports.source import KEY
+from triptych.exports.source import STATUSES
+from triptych.exports.source import Answer
+from triptych.exports.source import Source
+from triptych.typing import UInt8Image
+from triptych.utils import extras
+
+# Answers a photo, RGB, shape (H, W, 3), by an exported file in its own runtime.
+Run = Callable[[UInt8Image], Answer]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of exports.
+
+    Args:
+        name: By which people choose it.
+        ending: Of its files, such as ``".onnx"``; empty for a folder.
+        summary: What is in the file, in a line without capital and full stop.
+        write: Writes a committee to a path that is not there yet.
+        open: Opens what was written in the format's own runtime.
+        program: Name of the program that is written beside it, in ``exports/programs``.
+        packages: What writing and checking needs, as imported.
+        extra: The extra of triptych that brings these.
+
+    Example:
+        >>> find("lite.xml").name
+        'openvino'
+    """
+
+    name: str
+    ending: str
+    summary: str
+    write: Callable[[Source, Path], None]
+    open: Callable[[Path], Run]
+    program: str
+    packages: tuple[str, ...] = ()
+    extra: str = "export"
+
+    def require(self) -> None:
+        """Refuse to export where a package is missing.
+
+        Raises:
+            errors.SettingError: One is; the message says how to install it.
+        """
+        extras.require(f"Exporting to {self.name}", *self.packages, extra=self.extra)
+
+
+def _write_openvino(source: Source, path: Path) -> None:
+    import openvino
+
+    from triptych.exports import committee_graph
+
+    openvino.save_model(committee_graph.build(source), path, compress_to_fp16=False)
+
+
+def _open_openvino(path: Path) -> Run:
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(path)
+    names = [output.any_name for output in model.outputs]
+    request = core.compile_model(
+        model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    ).create_infer_request()
+
+    def run(photo: UInt8Image) -> Answer:
+        outputs = request.infer({"image": photo})
+        return answer({name: np.array(outputs[name]) for name in names})
+
+    return run
+
+
+def answer(outputs: dict[str, Any]) -> Answer:
+    """The answer of a whole committee, from the outputs of its graph by their names."""
+    novelty = outputs.get("novelty")
+    return Answer(
+        probs=outputs["probs"],
+        status=STATUSES[int(outputs["status"])],
+        prediction_set=outputs["set"],
+        features=outputs["features"],
+        novelty=None if novelty is None else float(novelty),
+    )
+
+
+FORMATS: dict[str, Format] = {
+    row.name: row
+    for row in (
+        Format(
+            "openvino",
+            ".xml",
+            "the whole committee in one graph, for OpenVINO; its weights are in the .bin beside it",
+            _write_openvino,
+            _open_openvino,
+            "classify_openvino.py",
+        ),
+    )
+}
+
+
+def find(path: Path | str, name: str | None = None) -> Format:
+    """The format of a file.
+
+    Args:
+        path: The file, whose ending says it.
+        name: Of the format; by default the ending decides.
+
+    Raises:
+        errors.UnknownName: There is no such format.
+        errors.SettingError: The ending is that of none.
+    """
+    if name is not None:
+        if name not in FORMATS:
+            raise errors.UnknownName(
+                f"There is no format {name!r}; expected one of: {', '.join(FORMATS)}."
+            )
+        return FORMATS[name]
+    for row in FORMATS.values():
+        if row.ending and Path(path).suffix.lower() == row.ending:
+            return row
+    known = ", ".join(f"{row.ending} ({row.name})" for row in FORMATS.values() if row.ending)
+    raise errors.SettingError(
+        f"{Path(path).name} does not say its format; expected one of the endings {known}, or the "
+        "format by its name: --format NAME."
+    )
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata in an exported OpenVINO file."""
+    from triptych.engines import openvino as networks
+
+    text = networks.read_network(path).get_rt_info([KEY]).astype(str)
+    metadata: dict[str, Any] = json.loads(text)
+    return metadata

@@ -1,0 +1,48 @@
+"""What lies beside an export: its classes, its model card, and a program that runs it."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from triptych.exports.checking import Comparison
+from triptych.exports.formats import Format
+from triptych.exports.source import Source
+from triptych.utils.formatting import plain_text
+
+LABELS, CARD, PROGRAM = "labels.txt", "README.md", "classify.py"
+
+
+def write(
+    folder: Path, row: Format, source: Source, file: Path, comparison: Comparison, card: str | None
+) -> None:
+    """Write them into the folder of an export.
+
+    Args:
+        folder: Where to.
+        row: The format.
+        source: What was exported.
+        file: The export.
+        comparison: How far its answers are from those of the committee.
+        card: Model card of the committee, which goes before what is said of the export.
+    """
+    labels = [plain_text(label.name) for label in source.committee.labels]
+    (folder / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
+    head = card or f"# {source.committee.name}\n"
+    text = f"{head.rstrip()}\n\n{_describe(row, source, file, comparison)}"
+    (folder / CARD).write_text(text, encoding="utf-8")
+    program = resources.files("triptych.exports").joinpath("programs", row.program).read_text()
+    (folder / PROGRAM).write_text(program.replace("{file}", file.name), encoding="utf-8")
+
+
+def _describe(row: Format, source: Source, file: Path, comparison: Comparison) -> str:
+    committee = source.committee
+    members = "\n".join(f"- {member.name}: {member.recipe}" for member in committee.members)
+    warning = f"\nWarning: {committee.warning}.\n" if committee.warning else ""
+    return (
+        f"## This export\n\n"
+        f"`{file.name}` is {row.summary}, at precision {source.precision}, by the rule "
+        f"`{committee.rule}`. {comparison}\n{warning}\n{members}\n\n"
+        f"`{LABELS}` names the classes in the order of the probabilities, and "
+        f"`python {PROGRAM} PHOTO` prints a verdict.\n"
+    )

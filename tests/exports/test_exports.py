@@ -1,0 +1,97 @@
+"""An exported committee answers as the committee does, in the format's own runtime."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from support import bundles as small
+from triptych import errors
+from triptych.bundles import loading
+from triptych.engines.options import EngineOptions
+from triptych.ensemble import rules
+from triptych.exports import checking
+from triptych.exports import exporting
+from triptych.exports import formats
+
+WHOLE = ("openvino",)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("home")
+    small.write_runnable(home)
+    return home
+
+
+@pytest.mark.parametrize("form", WHOLE)
+@pytest.mark.parametrize("rule", rules.RULES)
+def test_a_committee_answers_the_same_by_every_rule(
+    home: Path, tmp_path: Path, form: str, rule: str
+) -> None:
+    path = tmp_path / f"tiny{formats.FORMATS[form].ending}"
+    options = exporting.ExportOptions(rule=rule)
+    done = exporting.export("tiny", path, EngineOptions(home), options)
+
+    assert done.comparison.photos == len(checking.SHAPES)
+    assert done.comparison.largest < 1e-3
+    assert done.comparison.verdicts == 0
+    assert done.files[0] == path
+
+
+@pytest.mark.parametrize("form", WHOLE)
+def test_the_program_beside_it_turns_a_photo_and_prints_its_verdict(
+    home: Path, tmp_path: Path, form: str
+) -> None:
+    exporting.export("tiny", tmp_path / f"tiny{formats.FORMATS[form].ending}", EngineOptions(home))
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    Image.fromarray(pixels).save(tmp_path / "photo.png", exif=exif)
+
+    command = [sys.executable, "classify.py", "photo.png"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    classifier = loading.load_classifier("tiny", EngineOptions(home, precision="f32"))
+    verdict = classifier.classify(tmp_path / "photo.png")
+    answer = json.loads(done.stdout)
+    assert answer["label"] == verdict.label.name
+    assert answer["prob"] == pytest.approx(verdict.prob, abs=1e-3)
+    assert answer["status"] == verdict.status
+    assert verdict.prediction_set
+    names = {guess.label.name for guess in verdict.prediction_set.guesses}
+    assert set(answer["set"]) == names
+    assert (tmp_path / "labels.txt").read_text().split() == list(small.RUNNABLE_CLASSES)
+    assert "This export" in (tmp_path / "README.md").read_text()
+
+
+def test_files_that_are_there_are_not_replaced_unasked(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("mine\n")
+    with pytest.raises(errors.SettingError, match=r"has labels\.txt already.*--overwrite"):
+        exporting.export("tiny", tmp_path / "tiny.xml", EngineOptions(home))
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.txt"]
+
+
+def test_an_ending_of_no_format_is_refused(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(errors.SettingError, match=r"tiny\.pb does not say its format"):
+        exporting.export("tiny", tmp_path / "tiny.pb", EngineOptions(home))
+    with pytest.raises(errors.UnknownName, match="There is no format 'coreml'"):
+        formats.find("tiny.pb", "coreml")
+
+
+def test_an_export_that_answers_otherwise_is_refused(home: Path, tmp_path: Path) -> None:
+    """One of another committee, with the same classes."""
+    small.write_runnable(home, "other", {"large": 48, "small": 32})
+    written = tmp_path / "tiny.xml"
+    exporting.export("tiny", written, EngineOptions(home))
+    classifier = loading.load_classifier("other", EngineOptions(home, precision="f32"))
+    source = exporting.source_of(classifier.committee, "f32", 0.9)
+    run = formats.FORMATS["openvino"].open(written)
+    with pytest.raises(errors.EngineError, match="does not answer as the committee does"):
+        checking.compare(classifier, run, source, checking.draw_photos())
