@@ -103,14 +103,14 @@ def test_a_browser_is_redirected_to_sign_in(locked):
     response = locked.test_client().get("/", headers=BROWSER)
     assert response.status_code == 401
     assert 'action="/sign-in"' in response.text
-    assert "This is not the key" not in response.text
+    assert "This is not a key" not in response.text
 
 
 def test_signing_in_gives_access_until_signing_out(locked):
     client = locked.test_client()
     wrong = client.post("/sign-in", data={"key": "wrong"}, headers=BROWSER)
     assert wrong.status_code == 401
-    assert "This is not the key" in wrong.text
+    assert "This is not a key" in wrong.text
     assert "Set-Cookie" not in wrong.headers
     response = client.post("/sign-in", data={"key": f" {KEY}\n"}, headers=BROWSER)
     assert (response.status_code, response.location) == (303, "/")

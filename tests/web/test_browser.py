@@ -521,7 +521,7 @@ def test_signing_in_and_out(visit, expected, monkeypatch):
         page.keyboard.type("sesame")
         with page.expect_navigation():
             page.keyboard.press("Enter")
-        expect(page.get_by_role("alert")).to_contain_text("This is not the key")
+        expect(page.get_by_role("alert")).to_contain_text("This is not a key")
         assert_no_overflow(page)
         screenshot(page, "sign-in-phone")
         page.get_by_label("Key").fill("open sesame")

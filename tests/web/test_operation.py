@@ -235,6 +235,7 @@ def test_a_request_is_one_log_line_without_file_names(client, logged):
         "committee": "lite",
         "error": None,
         "client": "127.0.0.1",
+        "key": None,
     }
 
 

@@ -156,3 +156,33 @@ def test_without_a_script_a_version_is_published(visit):
     page.set_input_files("#choose", browser.files(("bug.png", squares())))
     follow(page.locator(".ask"))
     assert page.inner_text('#cards [data-slot="label"]') in ("wasp", "hornet")
+
+
+def test_the_first_key_and_a_link_for_guests(visit, tmp_path):
+    write_with_metrics(tmp_path, "garden", "ant", "bee")
+    with studios.bundle_studio(tmp_path) as address:
+        page = visit(**browser.PHONE)
+        page.goto(address + "/keys")
+        page.fill("[name=name]", "Anna")
+        follow(page.get_by_role("button", name="Make the key"))
+        page.fill("[name=name]", "Guests of the fair")
+        page.check("[value=ask]")
+        page.select_option("[name=committee]", "garden")
+        follow(page.get_by_role("button", name="Make the key"))
+        browser.assert_no_overflow(page)
+        assert browser.obstacles(page) == []
+        browser.screenshot(page, "keys-phone")
+        link = page.get_by_role("group", name="The link").inner_text()
+
+        # The cookie is not sent with a request that a page of another site begins.
+        guest = visit()
+        site = f'<!doctype html><title>Fair</title><link rel="icon" href="data:,"><a href="{link}">'
+        guest.route(
+            "http://fair.example/",
+            lambda route: route.fulfill(body=f"{site}go</a>", content_type="text/html"),
+        )
+        guest.goto("http://fair.example/")
+        guest.get_by_text("go").click()
+        guest.wait_for_url("**/c/garden")
+        assert verdict(guest) in ("ant", "bee")
+        expect(guest.get_by_role("link", name="Teach")).to_have_count(0)

@@ -18,6 +18,7 @@ from triptych.cli.export import export
 from triptych.cli.features import features
 from triptych.cli.fit import fit
 from triptych.cli.import_model import import_model
+from triptych.cli.keys import keys
 from triptych.cli.label_issues import label_issues
 from triptych.cli.label_issues import suspects
 from triptych.cli.models import models
@@ -51,6 +52,7 @@ for command in (
     features,
     fit,
     import_model,
+    keys,
     label_issues,
     models,
     optimize,

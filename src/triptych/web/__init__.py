@@ -13,6 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from triptych.evaluation import figures
 from triptych.images import formats
 from triptych.settings import Settings
+from triptych.studio.keys import Keys
 from triptych.utils import concurrency
 from triptych.utils import formatting
 from triptych.utils import queueing
@@ -24,6 +25,7 @@ from triptych.web import docs
 from triptych.web import errors
 from triptych.web import health
 from triptych.web import home_folder
+from triptych.web import keys
 from triptych.web import logs
 from triptych.web import metric_backends
 from triptych.web import metrics
@@ -147,7 +149,10 @@ def create_app(
     app.register_blueprint(_shared_with_report)
     app.register_blueprint(classify_page.blueprint)
     app.register_blueprint(docs.blueprint)
-    openapi.register(app, api.blueprint, keyless=not settings.api_key)
+    app.register_blueprint(keys.blueprint)
+    openapi.register(
+        app, api.blueprint, keyless=not (settings.api_key or Keys(settings.home).exist)
+    )
     for protocol in protocols.blueprints:
         app.register_blueprint(protocol)
     app.add_template_global(studio.inbox_is_open)

@@ -1,7 +1,11 @@
-"""Access with an API key: programs send it with each request, people sign in with it once."""
+"""Access with a key: programs send it with each request, people sign in with it once.
+
+Keys are the setting ``api_key``, which owns the studio, and those of `triptych.studio.keys`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hmac
 import ipaddress
@@ -11,17 +15,22 @@ from datetime import timedelta
 
 import flask
 from flask.sessions import SecureCookieSessionInterface
+from itsdangerous import URLSafeTimedSerializer
 from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import NotFound
 from werkzeug.exceptions import Unauthorized
 from werkzeug.wrappers import Response
 
 from triptych import errors
 from triptych.settings import Settings
+from triptych.studio import keys
+from triptych.studio.keys import Key
+from triptych.studio.keys import Keys
 from triptych.typing import Notify
 from triptych.web import context
 from triptych.web import cors
 from triptych.web import errors as web_errors
-from triptych.web import health
+from triptych.web import permissions
 from triptych.web import sign_outs
 from triptych.web.sign_outs import SignOuts
 
@@ -29,11 +38,17 @@ from triptych.web.sign_outs import SignOuts
 STATIC = ("static", "figures.static")
 blueprint = flask.Blueprint("access", __name__)
 
+# In a session: the id of the sign-in, and that of the key.
 SIGNED_IN = "signed_in"
+KEY_ID = "key"
+GATE = "gate"
 SIGN_OUTS = "sign_outs"
 SHORTEST_KEY = 8
 SIGNED_IN_FOR = timedelta(days=30)
 FORM_BYTES = 4096
+# The page that links with a key open, and the field of the link that holds it.
+SHARED = "studio_publish.share"
+LINK_KEY = "key"
 # Paths of this studio: browsers take `//host` and a backslash for addresses of other sites.
 LOCAL_PATH = re.compile(r"/(?!/)[!-\[\]-~]{0,1000}")
 NEW_KEY = "python -c 'import secrets; print(secrets.token_urlsafe())'"
@@ -43,25 +58,27 @@ def check(settings: Settings, *, insecure: bool, say: Notify) -> None:
     """Refuse to listen for other machines without a key, unless ``insecure``; then warn.
 
     Args:
-        settings: The address and the key.
+        settings: The address, the key and the home folder.
         insecure: Whether to allow it.
         say: Called with a line for people.
 
     Raises:
         errors.SettingError: Other machines could connect, and ``insecure`` is false.
+        errors.StateError: The keys in the home folder cannot be read.
     """
     if 0 < len(settings.api_key) < SHORTEST_KEY:
         raise errors.SettingError(
             f"The key has {len(settings.api_key)} characters, which can be guessed; expected "
             f"{SHORTEST_KEY} or more. Make one with: {NEW_KEY}"
         )
-    if settings.api_key or is_loopback(settings.host):
+    has_keys = Keys(settings.home).exist
+    if settings.api_key or has_keys or is_loopback(settings.host):
         return
     if not insecure:
         raise errors.SettingError(
             f"Other machines can reach {settings.host}, and no API key is required. Set "
-            f"TRIPTYCH_API_KEY to a long random text ({NEW_KEY}), or give --insecure to let "
-            "anybody ask."
+            f"TRIPTYCH_API_KEY to a long random text ({NEW_KEY}), make a key with `triptych keys "
+            "add NAME --role own`, or give --insecure to let anybody ask."
         )
     say(f"INSECURE: whoever can reach {settings.host} can use the studio, as it has no API key.")
 
@@ -84,14 +101,67 @@ class _Sessions(SecureCookieSessionInterface):
     def get_cookie_secure(self, app: flask.Flask) -> bool:
         return flask.request.is_secure
 
+    def get_signing_serializer(self, app: flask.Flask) -> URLSafeTimedSerializer | None:
+        # Keys may be made while the studio runs.
+        gate: Gate = app.extensions[GATE]
+        app.secret_key = gate.secret
+        return super().get_signing_serializer(app)
+
+
+class Gate:
+    """Who is let in: those with the key of the settings, or with one of the home folder.
+
+    Args:
+        settings: The key and the home folder.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.keys = Keys(settings.home)
+        self._api_key = settings.api_key
+        # Once a key was required, taking the last one back does not open the studio to everybody.
+        self._was_required = bool(settings.api_key)
+
+    @property
+    def is_required(self) -> bool:
+        """Whether requests need a key."""
+        with contextlib.suppress(errors.StateError):
+            self._was_required = self._was_required or self.keys.exist
+            return self._was_required
+        return True  # there are keys, which cannot be read
+
+    @property
+    def secret(self) -> bytes:
+        """Signs the cookies of those who sign in: the same after a restart and on other servers."""
+        secret = self._api_key  # people are signed out when it changes
+        if not secret:
+            with contextlib.suppress(errors.StateError):
+                secret = self.keys.secret
+        # Where the keys cannot be read, what is signed now is worth nothing later.
+        secret = secret or secrets.token_urlsafe()
+        return hmac.digest(secret.encode(), b"triptych: signed in", "sha256")
+
+    def find(self, sent: bytes) -> Key | None:
+        """The key that a request sends; ``None`` for anything else."""
+        if self._api_key and hmac.compare_digest(sent, self._api_key.encode()):
+            return keys.OWNER
+        return self.keys.find(sent.decode(errors="replace"))
+
+    def by_id(self, key_id: str) -> Key | None:
+        """The key that a person signed in with; ``None`` if it was taken back."""
+        if not key_id:
+            return keys.OWNER if self._api_key else None
+        return self.keys.by_id(key_id)
+
+
+def gate() -> Gate:
+    """The gate of the studio that answers the current request."""
+    current: Gate = flask.current_app.extensions[GATE]
+    return current
+
 
 def register(app: flask.Flask, settings: Settings) -> None:
-    """Require the API key for every request; with an empty key, none is required."""
-    if not (key := settings.api_key):
-        return
-    # Derived from the key, so that people stay signed in when the studio restarts, but not when the
-    # key changes.
-    app.secret_key = hmac.digest(key.encode(), b"triptych: signed in", "sha256")
+    """Require a key for every request, if there is one."""
+    app.extensions[GATE] = Gate(settings)
     app.session_interface = _Sessions()
     app.extensions[SIGN_OUTS] = SignOuts(
         settings.home / sign_outs.FILE, lifetime_s=SIGNED_IN_FOR.total_seconds()
@@ -105,21 +175,37 @@ def register(app: flask.Flask, settings: Settings) -> None:
     app.register_blueprint(blueprint)
     app.before_request(_require_key)
     app.register_error_handler(Unauthorized, _answer)
+    app.add_template_global(_may, "may")
+
+
+def _may(role: str) -> bool:
+    """Whether the key of the current request may do what a role may, with all committees."""
+    key = context.of_request().key
+    return key.may(role) and not key.committee
 
 
 @blueprint.route("/sign-in", methods=["GET", "POST"])
 def sign_in() -> Response:
-    """Sign in a person who sends the key."""
+    """Sign in a person who sends a key."""
+    if not gate().is_required:
+        raise NotFound("No key is required here, so nobody signs in.")
     if flask.request.method == "POST":
         flask.request.max_content_length = FORM_BYTES
-        if not _is_key(flask.request.form.get("key", "").strip().encode()):
-            raise _unauthorized("This is not the key. The person who started the studio has it.")
-        flask.session[SIGNED_IN] = secrets.token_urlsafe(16)
-        flask.session.permanent = True
+        key = gate().find(flask.request.form.get("key", "").strip().encode())
+        if key is None:
+            raise _unauthorized("This is not a key. The person who started the studio has one.")
+        start_session(key)
     # Redirect to the requested page, if that is a path of this studio (no open redirect).
     path = flask.request.form.get("next", "")
     onward = path if LOCAL_PATH.fullmatch(path) else flask.url_for("classify.page")
     return flask.redirect(onward, 303)
+
+
+def start_session(key: Key) -> None:
+    """Sign the person in whose request is answered, as the holder of a key."""
+    flask.session[SIGNED_IN] = secrets.token_urlsafe(16)
+    flask.session[KEY_ID] = key.id
+    flask.session.permanent = True
 
 
 @blueprint.post("/sign-out")
@@ -134,32 +220,51 @@ def sign_out() -> Response:
     return response
 
 
-def _require_key() -> None:
+def _require_key() -> str | None:
     request = flask.request
-    if request.endpoint in STATIC or request.blueprint == blueprint.name:
-        return
+    if not gate().is_required:
+        return None
+    if permissions.role_of(request.endpoint) is None:
+        return None
+    key = _key_of(request)
+    if request.endpoint == SHARED and request.method == "GET" and LINK_KEY in request.args:
+        if key is None and (key := gate().find(request.args[LINK_KEY].encode())):
+            start_session(key)
+        # The address without the key, which is not to be passed on by accident.
+        onward = flask.url_for(SHARED, **(request.view_args or {}))
+        if key:
+            context.of_request().key = key
+            return flask.render_template("enter.html", onward=onward)
+    if key is None:
+        raise _unauthorized(
+            "This studio answers only to those who know a key. Send it as "
+            "'Authorization: Bearer KEY' or 'X-API-Key: KEY'; in a browser, open the studio "
+            "and sign in."
+        )
+    context.of_request().key = key
+    permissions.check(key, request.endpoint)
+    stored = gate().keys
+    if stored.is_use_due(key):
+        with contextlib.suppress(errors.Overloaded):  # a later request writes it
+            context.current().changes.submit(lambda: stored.mark_used(key))
+    return None
+
+
+def _key_of(request: flask.Request) -> Key | None:
+    """The key that comes with a request, or that a person signed in with."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     bearer = token if scheme.lower() == "bearer" else ""
-    # Headers are decoded as Latin-1, whatever was sent.
-    keys = [key.strip().encode("latin-1") for key in (bearer, request.headers.get("X-API-Key", ""))]
-    if health.is_probe(request) or any(map(_is_key, keys)) or _is_signed_in(request):
-        return
-    raise _unauthorized(
-        "This studio answers only to those who know its key. Send it as "
-        "'Authorization: Bearer KEY' or 'X-API-Key: KEY'; in a browser, open the studio "
-        "and sign in."
-    )
-
-
-def _is_signed_in(request: flask.Request) -> bool:
+    for sent in (bearer, request.headers.get("X-API-Key", "")):
+        # Headers are decoded as Latin-1, whatever was sent.
+        if sent and (key := gate().find(sent.strip().encode("latin-1"))):
+            return key
     # An id, with which signing out revokes it; pages of other sites need the key.
     sign_in = flask.session.get(SIGNED_IN)
     is_id = isinstance(sign_in, str) and not cors.is_shared(request)
-    return is_id and sign_in not in flask.current_app.extensions[SIGN_OUTS]
-
-
-def _is_key(sent: bytes) -> bool:
-    return hmac.compare_digest(sent, context.current().settings.api_key.encode())
+    if not is_id or sign_in in flask.current_app.extensions[SIGN_OUTS]:
+        return None
+    # Sign-ins of 0.1.0 and later have no id of a key: there was only that of the settings.
+    return gate().by_id(str(flask.session.get(KEY_ID, "")))
 
 
 def _unauthorized(message: str) -> Unauthorized:

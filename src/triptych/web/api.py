@@ -117,8 +117,9 @@ def explain() -> flask.Response:
 def committees() -> flask.Response:
     """List the committees on offer, and which of them answers by default."""
     registry = context.current().registry
-    facts = [registry.facts(name).to_dict() for name in registry.names]
-    return flask.jsonify(default=registry.default, committees=facts)
+    facts = [registry.facts(name).to_dict() for name in context.committees()]
+    default = context.permitted(None) or registry.default
+    return flask.jsonify(default=default, committees=facts)
 
 
 @blueprint.get("/models")

@@ -84,13 +84,15 @@ def read(request: flask.Request, settings: Settings) -> Upload:
     Raises:
         BadRequest: There is no image in it; the description says why.
         RequestEntityTooLarge: Too many images or bytes.
-        Forbidden: The images should be kept, and the inbox is off.
+        Forbidden: The images should be kept, and the inbox is off; or the key of the request is
+            for another committee.
         errors.SettingError: An option that does not exist, or an impossible value.
     """
     images, in_json = uploads.images(request)
     uploads.check_count(len(images), most=settings.max_request_images)
     options = request_schemas.read_options(request, in_json, request_schemas.OPTIONS)
-    committee, keep = options.pop("committee", None), options.pop("keep", False)
+    committee = context.permitted(options.pop("committee", None))
+    keep = options.pop("keep", False)
     if keep and settings.inbox != "on":
         raise Forbidden(
             "The option keep is true, and this studio keeps no photos: its inbox is off. Leave "

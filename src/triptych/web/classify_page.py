@@ -36,18 +36,20 @@ def page() -> str:
     values = request_schemas.options_from_form(flask.request.values)
     coverage = {"coverage": values.get("coverage", here.settings.coverage)}
     requested = request_schemas.check_options(coverage)["coverage"]
+    # Training photos may be private, and a guest has a key for asking one committee.
+    most_similar = 0 if context.of_request().key.committee else SIMILAR
     return flask.render_template(
         "classify.html",
-        cards=cards(similar=SIMILAR) if flask.request.method == "POST" else [],
+        cards=cards(similar=most_similar) if flask.request.method == "POST" else [],
         values=_form_values(),
-        committees=[registry.facts(name) for name in registry.names],
+        committees=[registry.facts(name) for name in context.committees()],
         registry=registry,
         settings=here.settings,
         rules=RULES,
         fits=FITS,
         coverage=requested,
         coverages=_coverages(here.settings.coverage, requested),
-        similar=SIMILAR,
+        similar=most_similar,
     )
 
 
@@ -78,7 +80,7 @@ def _form_values() -> dict[str, str]:
     """The options that the form shows: those of the request, else the committee's defaults."""
     registry = context.current().registry
     values = flask.request.values
-    committee = values.get("committee")
+    committee = context.permitted(values.get("committee") or None)
     facts = registry.facts(committee if committee in registry.names else registry.default)
     return {
         "committee": facts.name,

@@ -20,11 +20,14 @@ from triptych.inference.classifier import Classifier
 from triptych.results import Failure
 from triptych.results import Verdict
 from triptych.settings import Settings
+from triptych.studio import keys
 from triptych.studio.jobs import Jobs
+from triptych.studio.keys import Key
 from triptych.studio.projects import Projects
 from triptych.utils.queueing import Deadline
 from triptych.utils.queueing import Queue
 from triptych.utils.queueing import Wait
+from triptych.web import permissions
 from triptych.web.registry import Registry
 
 KEY = "triptych"
@@ -130,7 +133,9 @@ class Studio:
             errors.UnknownName: No such committee.
             errors.WeightsMissing: Its weights have to be fetched first.
             errors.DeadlinePassed: It took too long; it goes on to load.
+            Forbidden: The key of the request is for another committee.
         """
+        committee = permitted(committee)
         loaded = self.registry.loaded(committee)
         classifier = loaded or deadline.result(
             self.loading.submit(lambda: self.registry.get(committee))
@@ -174,6 +179,8 @@ class RequestContext:
         images: How many images it has.
         answers: The answers to them; none if it failed.
         error: The code of the error; empty without one.
+        key: The key that came with it, or that a person signed in with; the owner's, where no key
+            is required.
         is_watching: Whether it is from a probe or a metrics scraper; those are neither counted nor
             logged.
     """
@@ -184,6 +191,7 @@ class RequestContext:
     images: int = 0
     answers: list[Verdict | Failure] = field(default_factory=list)
     error: str = ""
+    key: Key = keys.OWNER
     is_watching: bool = False
 
     @property
@@ -202,3 +210,26 @@ def of_request() -> RequestContext:
         request_context = RequestContext(sent if SANE_ID.fullmatch(sent) else uuid.uuid4().hex)
         environ[KEY] = request_context
     return cast(RequestContext, request_context)
+
+
+def permitted(committee: str | None) -> str | None:
+    """The committee that the current request asks; see `permissions.allowed`.
+
+    Args:
+        committee: The name in the request; ``None`` where it leaves that open.
+
+    Raises:
+        Forbidden: Its key is for another one.
+    """
+    key = of_request().key
+    if key.committee and committee:
+        # The published version, by its number.
+        active = current().registry.facts(key.committee).active
+        if committee == f"{key.committee}@{active}":
+            return key.committee
+    return permissions.allowed(key, committee)
+
+
+def committees() -> list[str]:
+    """The names of the committees that the current request may ask."""
+    return permissions.visible(of_request().key, current().registry.names)

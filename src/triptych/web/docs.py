@@ -7,7 +7,7 @@ from typing import Any
 
 import flask
 
-from triptych.web import context
+from triptych.web import access
 from triptych.web import openapi
 
 blueprint = flask.Blueprint("docs", __name__)
@@ -40,7 +40,7 @@ class Operation:
 def docs() -> str:
     """The page of the API."""
     document = openapi.document()
-    has_key = bool(context.current().settings.api_key)
+    has_key = access.gate().is_required
 
     def pasteable(command: str) -> str:
         """A sample command for this studio, with its address, and with the key if there is one."""

@@ -73,6 +73,7 @@ def _finish(response: flask.Response) -> flask.Response:
                 "committee": request_context.committee or None,
                 "error": request_context.error or None,
                 "client": flask.request.remote_addr,
+                "key": request_context.key.name or None,
             }
         },
     )

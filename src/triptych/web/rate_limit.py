@@ -88,6 +88,26 @@ def register(app: flask.Flask, settings: Settings) -> None:
     app.before_request(refuse_too_many)
 
 
+def register_keys(app: flask.Flask) -> None:
+    """Apply the limits of keys, wherever requests with them come from; after the key is known."""
+    quotas: dict[tuple[str, int], Quota] = {}
+
+    def refuse_too_many() -> None:
+        key = context.of_request().key
+        most = key.requests_per_minute
+        if not most or flask.request.endpoint in FREE:
+            return
+        quota = quotas.setdefault((key.id, most), Quota(most, clients=1))
+        if wait_s := quota.take(key.id):
+            raise TooManyRequests(
+                f"More than {most} requests came with the key of {key.name} within a minute. Wait "
+                f"{math.ceil(wait_s)} s, or ask the studio's owner for a key with a higher limit.",
+                retry_after=math.ceil(wait_s),
+            )
+
+    app.before_request(refuse_too_many)
+
+
 def client(address: str) -> str:
     """The client of an address; with IPv6, a client is a /64 network.
 

@@ -75,6 +75,7 @@ def register(app: flask.Flask, settings: Settings) -> None:
     cors.register(app, settings)
     rate_limit.register(app, settings)
     access.register(app, settings)
+    rate_limit.register_keys(app)
     app.before_request(_refuse_when_full)
     app.after_request(_add_headers)
 
@@ -89,7 +90,12 @@ def _register_names(app: flask.Flask, settings: Settings) -> None:
     """Refuse unknown Host headers (DNS rebinding): any site's name can resolve to this address."""
     allowed = tuple(filter(None, re.split(r"[,\s]+", settings.allowed_hosts.lower())))
 
+    is_local = access.is_loopback(settings.host)
+
     def refuse_other_names() -> None:
+        # A key is enough protection; without one, only this machine can connect.
+        if not allowed and (not is_local or access.gate().is_required):
+            return
         name = re.sub(r":\d*$", "", flask.request.host).strip("[]").lower()
         if not (name in allowed or access.is_loopback(name) or _is_public(flask.request)):
             raise Forbidden(
@@ -98,9 +104,7 @@ def _register_names(app: flask.Flask, settings: Settings) -> None:
                 f"--allowed-hosts {name}."
             )
 
-    # A key is enough protection; without one, only this machine can connect.
-    if allowed or (access.is_loopback(settings.host) and not settings.api_key):
-        app.before_request(refuse_other_names)
+    app.before_request(refuse_other_names)
 
 
 def _is_public(request: flask.Request) -> bool:
@@ -130,6 +134,6 @@ def _add_headers(response: flask.Response) -> flask.Response:
     response.headers.extend([row for row in HEADERS.items() if row[0].lower() not in present])
     if request.is_secure:
         response.headers.update(SECURE_HEADERS)
-    if request.method == "POST" or (context.current().settings.api_key and not _is_public(request)):
+    if request.method == "POST" or (access.gate().is_required and not _is_public(request)):
         response.headers.setdefault("Cache-Control", "no-store")
     return response

@@ -19,6 +19,7 @@ from triptych.studio.projects.records import Decision
 
 _QUERY = """
 SELECT decision.batch, photo.digest, before, after, excluded_before, excluded_after, at_s, undone,
+       person,
        (SELECT name FROM class WHERE id = before), (SELECT name FROM class WHERE id = after)
 FROM decision JOIN photo ON photo.id = decision.photo
 WHERE decision.project = ?
@@ -50,6 +51,7 @@ def decide(
     *,
     class_id: int | None,
     exclude: bool,
+    person: str,
 ) -> int:
     """Move, exclude or include photos; see `Projects.decide`."""
     if class_id not in (None, UNSORTED):
@@ -59,13 +61,26 @@ def decide(
         before, excluded = row.class_id, row.excluded
         after = before if class_id is None else class_id or None
         changes.append(Change(row.id, before, after, excluded, exclude))
-    return record(db, project, changes)
+    return record(db, project, changes, person)
 
 
 def add_to_class(
-    db: sqlite3.Connection, project: int, digest: bytes, name: str, class_id: int | None
+    db: sqlite3.Connection,
+    project: int,
+    digest: bytes,
+    name: str,
+    class_id: int | None,
+    person: str = "",
 ) -> int | None:
     """Add a stored photo to a project and class.
+
+    Args:
+        db: In a write transaction.
+        project: Number of the project.
+        digest: Of the photo.
+        name: Of the photo's file.
+        class_id: Its class; ``None`` for none.
+        person: Who does it.
 
     Returns:
         The photo's number; ``None`` if the project had it already: it is then moved.
@@ -74,11 +89,11 @@ def add_to_class(
     if number is None and class_id is not None:
         (row,) = photo_table.rows(db, project, [digest.hex()])
         change = Change(row.id, row.class_id, class_id, row.excluded, row.excluded)
-        record(db, project, [change])
+        record(db, project, [change], person)
     return number
 
 
-def record(db: sqlite3.Connection, project: int, changes: Iterable[Change]) -> int:
+def record(db: sqlite3.Connection, project: int, changes: Iterable[Change], person: str) -> int:
     """Apply and record changes, except those without effect.
 
     Returns:
@@ -89,14 +104,14 @@ def record(db: sqlite3.Connection, project: int, changes: Iterable[Change]) -> i
         for change in changes
         if (change.before, change.excluded_before) != (change.after, change.excluded_after)
     ]
-    return _write(db, project, real)
+    return _write(db, project, real, person)
 
 
-def confirm(db: sqlite3.Connection, project: int, digests: Sequence[str]) -> int:
+def confirm(db: sqlite3.Connection, project: int, digests: Sequence[str], person: str) -> int:
     """Record that the labels of photos are right; see `Projects.confirm`."""
     rows = photo_table.rows(db, project, digests)
     stays = [Change(row.id, row.class_id, row.class_id, row.excluded, row.excluded) for row in rows]
-    return _write(db, project, stays)
+    return _write(db, project, stays, person)
 
 
 def confirmed(db: sqlite3.Connection, project: int) -> frozenset[str]:
@@ -109,7 +124,7 @@ def confirmed(db: sqlite3.Connection, project: int) -> frozenset[str]:
     return frozenset(digest.hex() for (digest,) in db.execute(query, (project,)))
 
 
-def _write(db: sqlite3.Connection, project: int, real: Sequence[Change]) -> int:
+def _write(db: sqlite3.Connection, project: int, real: Sequence[Change], person: str) -> int:
     if not real:
         return 0
     query = "SELECT coalesce(max(batch), 0) + 1 FROM decision WHERE project = ?"
@@ -117,8 +132,8 @@ def _write(db: sqlite3.Connection, project: int, real: Sequence[Change]) -> int:
     now = time.time()
     db.executemany(
         "INSERT INTO decision (project, batch, photo, before, after, excluded_before, "
-        "excluded_after, at_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        ((project, batch, *change, now) for change in real),
+        "excluded_after, at_s, person) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        ((project, batch, *change, now, person) for change in real),
     )
     _set(db, ((change.after, change.excluded_after, change.photo) for change in real))
     return batch
@@ -158,7 +173,19 @@ def _read(rows: Iterable[tuple[Any, ...]]) -> list[Decision]:
     decisions = []
     for batch, digest, before, after, was_excluded, is_excluded, at_s, undone, *names in rows:
         flags = bool(was_excluded), bool(is_excluded)
+        person, before_name, after_name = names
         decisions.append(
-            Decision(batch, digest.hex(), before, after, *flags, at_s, bool(undone), *names)
+            Decision(
+                batch,
+                digest.hex(),
+                before,
+                after,
+                *flags,
+                at_s,
+                bool(undone),
+                before_name,
+                after_name,
+                person,
+            )
         )
     return decisions

@@ -75,13 +75,16 @@ class Inbox:
                 for number, digest, name, verdict, at_s in db.execute(query, (limit, offset))
             ]
 
-    def settle(self, kept_ids: Sequence[int], key: str, class_id: int | None) -> None:
+    def settle(
+        self, kept_ids: Sequence[int], key: str, class_id: int | None, *, person: str = ""
+    ) -> None:
         """Move photos from the inbox to a project, atomically.
 
         Args:
             kept_ids: Their numbers in the inbox.
             key: Of the project.
             class_id: Their class; ``None`` for none yet.
+            person: Who decides, for the history: the name of a key.
 
         Raises:
             errors.UnknownName: There is no such project, class or photo in the inbox.
@@ -91,9 +94,8 @@ class Inbox:
             project, class_id = project_table.target(db, key, class_id)
             for number in _checked(db, kept_ids):
                 digest, name = db.execute(query, (number,)).fetchone()
-                _finish(
-                    db, number, photo=decisions.add_to_class(db, project, digest, name, class_id)
-                )
+                photo = decisions.add_to_class(db, project, digest, name, class_id, person)
+                _finish(db, number, photo=photo)
 
     def dismiss(self, kept_ids: Sequence[int]) -> None:
         """Remove photos from the inbox.

@@ -101,4 +101,9 @@ _DEPTH_GUESS = """
 ALTER TABLE content ADD COLUMN depth_guess TEXT;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _QUALITY, _DEPTH_GUESS)
+# The name of the key with which a decision was made; empty where none was required.
+_PERSON = """
+ALTER TABLE decision ADD COLUMN person TEXT NOT NULL DEFAULT '';
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _QUALITY, _DEPTH_GUESS, _PERSON)

@@ -87,6 +87,7 @@ class Decision:
         undone: Whether it was undone.
         before_name: Name of the class before, even if it was removed since.
         after_name: Name of the class after.
+        person: Who decided: the name of a key; empty where none was required.
     """
 
     batch: int
@@ -99,6 +100,7 @@ class Decision:
     undone: bool
     before_name: str | None = None
     after_name: str | None = None
+    person: str = ""
 
 
 @dataclass(frozen=True)

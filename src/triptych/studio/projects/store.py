@@ -134,10 +134,15 @@ class Projects(Transfer, Inbox):
         with self.database.writing() as db:
             project_table.rename_class(db, project_table.number_of(db, key), class_id, name)
 
-    def remove_class(self, key: str, class_id: int) -> None:
+    def remove_class(self, key: str, class_id: int, *, person: str = "") -> None:
         """Remove a class; its photos become unsorted.
 
         This is a decision: `undo` restores the class and its photos.
+
+        Args:
+            key: Of the project.
+            class_id: The class.
+            person: Who decides, for the history: the name of a key.
 
         Raises:
             errors.UnknownName: There is no such project or class.
@@ -152,11 +157,13 @@ class Projects(Transfer, Inbox):
                 decisions.Change(photo, class_id, None, bool(excluded), bool(excluded))
                 for photo, excluded in db.execute(query, (project, class_id))
             ]
-            decisions.record(db, project, changes)
+            decisions.record(db, project, changes, person)
 
     # Photos
 
-    def add(self, key: str, name: str, data: bytes, class_id: int | None = None) -> ProjectPhoto:
+    def add(
+        self, key: str, name: str, data: bytes, class_id: int | None = None, *, person: str = ""
+    ) -> ProjectPhoto:
         """Add a photo, unchanged.
 
         Args:
@@ -165,6 +172,7 @@ class Projects(Transfer, Inbox):
             data: The bytes of the file.
             class_id: Its class, if it has one. If the project has the photo already, it is moved
                 there, which counts as a decision; an excluded one stays excluded.
+            person: Who decides, for the history: the name of a key.
 
         Raises:
             errors.ImageError: It is not a readable photo.
@@ -177,7 +185,8 @@ class Projects(Transfer, Inbox):
         with self.database.writing() as db:
             project, class_id = project_table.target(db, key, class_id)
             digest = self.photo_store.note(db, facts, data)
-            decisions.add_to_class(db, project, digest, naming.file_name(name), class_id)
+            name = naming.file_name(name)
+            decisions.add_to_class(db, project, digest, name, class_id, person)
             return photo_table.find(db, project, facts.digest)
 
     def photos(
@@ -280,6 +289,7 @@ class Projects(Transfer, Inbox):
         *,
         class_id: int | None = None,
         exclude: bool = False,
+        person: str = "",
     ) -> int:
         """Move photos to a class, exclude them, or include them again, in one transaction.
 
@@ -288,6 +298,7 @@ class Projects(Transfer, Inbox):
             digests: The photos.
             class_id: The class to move them to; ``None`` for no move, `UNSORTED` for no class.
             exclude: Whether they take no part from now on.
+            person: Who decides, for the history: the name of a key.
 
         Returns:
             The number of the batch, for the history; 0 if nothing changed.
@@ -297,12 +308,19 @@ class Projects(Transfer, Inbox):
         """
         with self.database.writing() as db:
             project = project_table.number_of(db, key)
-            return decisions.decide(db, project, digests, class_id=class_id, exclude=exclude)
+            return decisions.decide(
+                db, project, digests, class_id=class_id, exclude=exclude, person=person
+            )
 
-    def confirm(self, key: str, digests: Sequence[str]) -> int:
+    def confirm(self, key: str, digests: Sequence[str], *, person: str = "") -> int:
         """Record that a person confirmed the labels of photos.
 
         This is a decision, which `undo` reverts.
+
+        Args:
+            key: Of the project.
+            digests: The photos.
+            person: Who decides, for the history: the name of a key.
 
         Returns:
             The number of the batch, for the history; 0 if no photo was named.
@@ -311,7 +329,7 @@ class Projects(Transfer, Inbox):
             errors.UnknownName: There is no such project or photo; nothing is changed.
         """
         with self.database.writing() as db:
-            return decisions.confirm(db, project_table.number_of(db, key), digests)
+            return decisions.confirm(db, project_table.number_of(db, key), digests, person)
 
     def confirmed(self, key: str) -> frozenset[str]:
         """Digests of the photos whose current label a person confirmed.

@@ -34,7 +34,10 @@ class ServedModel:
     @property
     def versions(self) -> list[str]:
         """Versions on offer, the highest last."""
-        return [str(version) for version in context.current().registry.facts(self.key).versions]
+        facts = context.current().registry.facts(self.key)
+        if context.of_request().key.committee:  # others may be unpublished, and are not for guests
+            return [str(facts.active)]
+        return [str(version) for version in facts.versions]
 
     @property
     def is_ready(self) -> bool:
@@ -53,7 +56,9 @@ def find_model(name: str, version: str | None = None) -> ServedModel:
 
     Raises:
         errors.UnknownName: There is none.
+        Forbidden: The key of the request is for another committee.
     """
+    context.permitted(name if version is None else f"{name}@{version}")
     registry = context.current().registry
     full_name = name if version is None else f"{name}@{version}"
     bare, _, number = registry.resolve(full_name).partition("@")
@@ -64,11 +69,10 @@ def find_model(name: str, version: str | None = None) -> ServedModel:
 
 def all_models() -> list[ServedModel]:
     """All models on offer, in all versions."""
-    registry = context.current().registry
     return [
         find_model(name, str(version))
-        for name in registry.names
-        for version in registry.facts(name).versions
+        for name in context.committees()
+        for version in find_model(name).versions
     ]
 
 

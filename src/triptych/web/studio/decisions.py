@@ -41,17 +41,18 @@ def decide(key: str) -> Response:
     if not digests:
         raise BadRequest("No photo was chosen. Choose at least one, then what to do with it.")
     digests = list(dict.fromkeys(digests))
+    person = context.of_request().key.name
 
     def carry_out(projects: Projects) -> list[str]:
         verb, _, target = what.partition(":")
         if verb == MOVE and target.isascii() and target.isdecimal() and len(target) < 16:
-            projects.decide(key, digests, class_id=int(target))
+            projects.decide(key, digests, class_id=int(target), person=person)
         elif what == EXCLUDE:
-            projects.decide(key, digests, exclude=True)
+            projects.decide(key, digests, exclude=True, person=person)
         elif what == INCLUDE:
-            projects.decide(key, digests)
+            projects.decide(key, digests, person=person)
         elif what == RIGHT:
-            projects.confirm(key, digests)
+            projects.confirm(key, digests, person=person)
         else:
             raise BadRequest(f"What to do with the photos is {what[:40]!r}; {EXPECTED}.")
         return digests
@@ -135,11 +136,13 @@ class Batch:
         text: A sentence for people.
         at_s: When, in seconds since 1970.
         undone: Whether it was undone since.
+        person: Who decided; empty where no key was required.
     """
 
     text: str
     at_s: float
     undone: bool
+    person: str
 
 
 def batches(projects: Projects, key: str) -> list[Batch]:
@@ -187,4 +190,4 @@ def _batch(decisions: list[Decision], name: str | None) -> Batch:
         sentence = f"Confirmed {photos} as {first.after_name}."
     else:
         sentence = f"Moved {photos} to {first.after_name}."
-    return Batch(sentence, first.at_s, first.undone)
+    return Batch(sentence, first.at_s, first.undone, first.person)

@@ -48,12 +48,13 @@ def add(key: str) -> Response:
     elif text:
         raise BadRequest(f"The class is {text[:40]!r}; expected its number, or nothing.")
     here.projects.find(key)
+    add_photo = partial(here.projects.add, person=context.of_request().key.name)
     added: list[ProjectPhoto] = []
     refused: list[Refused] = []
     for file in files:
         name, data = file.filename or "", file.read()
         try:
-            added.append(here.change(partial(here.projects.add, key, name, data, class_id)))
+            added.append(here.change(partial(add_photo, key, name, data, class_id)))
         except errors.ImageError as error:
             refused.append((name, error))
     if wants_page():
@@ -95,7 +96,8 @@ def rename_class(key: str, class_id: int) -> Response:
 def remove_class(key: str, class_id: int) -> Response:
     """Remove a class; its photos stay, without one."""
     here = context.current()
-    here.change(lambda: here.projects.remove_class(key, class_id))
+    person = context.of_request().key.name
+    here.change(lambda: here.projects.remove_class(key, class_id, person=person))
     return redirect_or_json(_address(key))
 
 

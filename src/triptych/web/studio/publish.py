@@ -16,6 +16,7 @@ from triptych import bundles as triptych_bundles
 from triptych import errors
 from triptych.bundles import model_card
 from triptych.studio.projects import Project
+from triptych.web import access
 from triptych.web import classify_page
 from triptych.web import context
 from triptych.web.studio import versions
@@ -69,6 +70,7 @@ def one(name: str) -> str | Response:
 def share(name: str) -> str:
     """A page for this committee only, to be shared; with a version, to try it before."""
     here = context.current()
+    context.permitted(name)
     bare, _, number = name.partition("@")
     bundle = _bundle(bare)
     version = bundle.find(number) if number else bundle.served
@@ -99,7 +101,7 @@ def _about(bundle: BundleVersions) -> dict[str, object]:
         "bundle": bundle,
         "fields": model_card.FIELDS,
         "is_default": here.registry.default == bundle.name,
-        "snippets": snippets(bundle.name, has_key=bool(here.settings.api_key)),
+        "snippets": snippets(bundle.name, has_key=access.gate().is_required),
     }
 
 
