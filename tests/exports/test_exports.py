@@ -20,7 +20,7 @@ from triptych.exports import checking
 from triptych.exports import exporting
 from triptych.exports import formats
 
-WHOLE = ("openvino",)
+WHOLE = ("onnx", "openvino")
 
 
 @pytest.fixture(scope="module")

@@ -37,8 +37,8 @@ class Format:
         extra: The extra of triptych that brings these.
 
     Example:
-        >>> find("lite.xml").name
-        'openvino'
+        >>> find("lite.onnx").name
+        'onnx'
     """
 
     name: str
@@ -84,6 +84,28 @@ def _open_openvino(path: Path) -> Run:
     return run
 
 
+def _write_onnx(source: Source, path: Path) -> None:
+    import onnx
+
+    from triptych.exports import committee_graph
+    from triptych.exports import onnx_graph
+
+    onnx.save_model(onnx_graph.translate(committee_graph.build(source)), path)
+
+
+def _open_onnx(path: Path) -> Run:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+
+    def run(photo: UInt8Image) -> Answer:
+        outputs = session.run(names, {"image": photo})
+        return answer(dict(zip(names, outputs, strict=True)))
+
+    return run
+
+
 def answer(outputs: dict[str, Any]) -> Answer:
     """The answer of a whole committee, from the outputs of its graph by their names."""
     novelty = outputs.get("novelty")
@@ -99,6 +121,15 @@ def answer(outputs: dict[str, Any]) -> Answer:
 FORMATS: dict[str, Format] = {
     row.name: row
     for row in (
+        Format(
+            "onnx",
+            ".onnx",
+            "the whole committee in one graph, for onnxruntime and what else reads ONNX",
+            _write_onnx,
+            _open_onnx,
+            "classify_onnx.py",
+            packages=("onnx", "onnxruntime"),
+        ),
         Format(
             "openvino",
             ".xml",

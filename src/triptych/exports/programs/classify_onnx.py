@@ -1,0 +1,42 @@
+"""Print the verdict of a committee on photos.
+
+pip install onnxruntime pillow
+python classify.py PHOTO...
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+from PIL import ImageOps
+
+FILE = Path(__file__).with_name("{file}")
+
+network = onnxruntime.InferenceSession(FILE, providers=["CPUExecutionProvider"])
+about = json.loads(network.get_modelmeta().custom_metadata_map["triptych"])
+names = [output.name for output in network.get_outputs()]
+
+for name in sys.argv[1:]:
+    with Image.open(name) as image:
+        # A large JPEG is decoded in a smaller size, as in Triptych.
+        image.draft(image.mode, (about["enough_px"], about["enough_px"]))
+        upright = ImageOps.exif_transpose(image)
+        if upright.has_transparency_data:
+            upright = Image.alpha_composite(
+                Image.new("RGBA", upright.size, "white"), upright.convert("RGBA")
+            )
+        photo = np.asarray(upright.convert("RGB"))
+    answer = dict(zip(names, network.run(names, {"image": photo}), strict=True))
+    probs = answer["probs"]
+    best = int(probs.argmax())
+    verdict = {
+        "photo": name,
+        "label": about["labels"][best]["name"],
+        "prob": round(float(probs[best]), 4),
+        "status": about["statuses"][int(answer["status"])],
+        "set": [about["labels"][index]["name"] for index in np.flatnonzero(answer["set"])],
+    }
+    print(json.dumps(verdict, allow_nan=False))
