@@ -257,6 +257,20 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("max_request_images", int, 64, "Most images in one upload.", minimum=1),
     Setting(
+        "shadow",
+        str,
+        "",
+        "A version, such as `garden@3`, that also classifies photos sent to its bundle; only how "
+        "often it answers otherwise than the published version is kept.",
+    ),
+    Setting(
+        "shadow_share",
+        float,
+        0.1,
+        "The share of requests whose photos the shadow gets, such as 0.1.",
+        minimum=0,
+    ),
+    Setting(
         "inbox",
         str,
         "off",
@@ -298,6 +312,8 @@ class Settings:
     max_unpacking_bytes: int
     max_request_bytes: int
     max_request_images: int
+    shadow: str
+    shadow_share: float
     inbox: str
 
     @property

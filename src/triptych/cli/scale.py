@@ -23,7 +23,10 @@ PODS = ("image", "worker_cores", "worker_memory", "min_workers", "max_workers")
 # Settings that are fields of `Arguments`.
 FIELDS = ("committee", "rule", "precision", "home")
 # Settings without meaning on a cluster: replicas have cores, and nothing is trained there.
-LEFT_OUT = ("api_key", "port", "inbox", "threads", "streams", "max_batch", "max_loaded_bytes")
+LEFT_OUT = (
+    *("api_key", "port", "inbox", "shadow", "shadow_share"),
+    *("threads", "streams", "max_batch", "max_loaded_bytes"),
+)
 ROWS = tuple(row.name for row in settings.SETTINGS if row.name not in (*FIELDS, *LEFT_OUT, "host"))
 OPTIONS = (
     common.from_table("host", "port", "committee"),

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     "max_unpacking_bytes",
     "max_request_bytes",
     "max_request_images",
+    "shadow",
+    "shadow_share",
     "inbox",
     "log_format",
     "home",

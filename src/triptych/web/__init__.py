@@ -35,6 +35,7 @@ from triptych.web import protocols
 from triptych.web import security
 from triptych.web import studio
 from triptych.web.registry import Registry
+from triptych.web.shadow import Shadow
 from triptych.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ def create_app(
         workers: The processes in which committees of the registry classify, if any.
 
     Raises:
-        errors.SettingError: The path prefix is not a path, or an origin is invalid.
+        errors.SettingError: The path prefix is not a path, an origin is invalid, or the shadow is.
+        errors.UnknownName: The shadow does not exist.
 
     Example:
         >>> from triptych import settings
@@ -127,17 +129,28 @@ def create_app(
     )
     make = make or metric_backends.exposed(app)
     request_metrics = metrics.RequestMetrics(registry, make)
+    metrics.watch_held_out(settings.home, registry, make)
     if workers:
         metrics.watch_workers(workers, make)
+    # The next request decodes its photos while the networks run on those before.
+    queue = queueing.Queue(
+        threads or concurrency.cpu_count() + 1,
+        capacity=settings.max_waiting_images,
+        waited=request_metrics.waited,
+    )
+    shadow = None
+    if settings.shadow:
+        # Requests under way have the cores; with one more each, photos wait.
+        cores = concurrency.cpu_count()
+        shadow = Shadow(
+            settings.shadow, settings.shadow_share, registry, lambda: queue.images > cores
+        )
+        shadow.watch(make)
     app.extensions[context.KEY] = context.Studio(
         settings,
         registry,
-        # The next request decodes its photos while the networks run on those before.
-        queue=queueing.Queue(
-            threads or concurrency.cpu_count() + 1,
-            capacity=settings.max_waiting_images,
-            waited=request_metrics.waited,
-        ),
+        queue=queue,
+        shadow=shadow,
         loading=queueing.Queue(2, capacity=settings.max_waiting_images),
         wait=wait,
         teaching=teaching,

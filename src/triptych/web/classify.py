@@ -142,6 +142,8 @@ def answer_images(
 
     answers = deadline.result(studio.queue.submit(work, images=len(images)), stops=True)
     request_context.answers += answers
+    if studio.shadow:
+        studio.shadow.offer(studio.registry.resolve(committee), images, options, answers)
     return answers
 
 

@@ -29,6 +29,7 @@ from triptych.utils.queueing import Queue
 from triptych.utils.queueing import Wait
 from triptych.web import permissions
 from triptych.web.registry import Registry
+from triptych.web.shadow import Shadow
 
 KEY = "triptych"
 # Limits of changes that run, or wait for the lock of the database, and of all that are waiting.
@@ -55,6 +56,7 @@ class Studio:
         teaching: Whether people train committees here; else there are no projects.
         changes: Queue of writes, which may have to wait for another writing process.
         downloads: Semaphore for downloads of bundles.
+        shadow: The version that is compared with the published one, if there is one.
     """
 
     settings: Settings
@@ -67,6 +69,7 @@ class Studio:
     downloads: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(DOWNLOADS)
     )
+    shadow: Shadow | None = None
     _opening: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property

@@ -6,11 +6,16 @@ values known to the studio, never text from a client.
 
 from __future__ import annotations
 
+import functools
 import platform
+from collections import defaultdict
+from pathlib import Path
 
 import flask
 
 import triptych
+from triptych import bundles
+from triptych import errors
 from triptych.results import Verdict
 from triptych.web import context
 from triptych.web import metric_backends
@@ -22,6 +27,13 @@ REJECTED = (401, 413, 429, 503, 504)
 REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 NETWORK_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 IMAGES = (1, 2, 4, 8, 16, 32, 64)
+P_VALUES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+# Classes of a committee that are counted by name, those that it answers with first. Each takes some
+# memory of the studio and of Prometheus for good.
+MOST_CLASSES = 200
+OTHER_CLASSES = "(others)"
+# The status of answers by a rule that was not fitted.
+NOT_FITTED = "not fitted"
 
 
 class RequestMetrics:
@@ -45,6 +57,15 @@ class RequestMetrics:
         )
         self._inference = make.histogram(
             "inference_duration_seconds", "Time of a network for an image.", NETWORK_S, "model"
+        )
+        self._verdicts = make.counter("verdicts", "Answers by their status.", "model", "status")
+        self._answers = make.counter("answers", "Answers by their class.", "model", "class")
+        self._classes: dict[str, set[str]] = defaultdict(set)
+        self._novelty = make.histogram(
+            "novelty_p_value",
+            "How many training photos are as unlike the others as a photo, as a share of them.",
+            P_VALUES,
+            "model",
         )
         self._images = make.counter("images", "Images that a committee classified.", "model")
         self._batches = make.counter("batches", "Requests for a committee.", "model")
@@ -99,11 +120,52 @@ class RequestMetrics:
             self._batch_size(len(request_context.answers))
             self._images(len(verdicts), request_context.committee)
             for verdict in verdicts:
+                self._count(verdict, request_context.committee)
                 for member, spent_ms in verdict.timing.members_ms.items():
                     self._inference(spent_ms / 1000, member)
                 for member, size in verdict.timing.batch_sizes.items():
                     self._network_batch_size(size, member)
         return response
+
+    def _count(self, verdict: Verdict, committee: str) -> None:
+        self._verdicts(1, committee, verdict.status or NOT_FITTED)
+        name, known = verdict.label.name, self._classes[committee]
+        if name not in known and len(known) < MOST_CLASSES:
+            known.add(name)
+        self._answers(1, committee, name if name in known else OTHER_CLASSES)
+        if verdict.novelty is not None:
+            self._novelty(verdict.novelty, committee)
+
+
+def watch_held_out(home: Path, registry: Registry, make: Instruments) -> None:
+    """Expose what `novelty_p_value` is to be compared with.
+
+    Args:
+        home: The home folder, with the bundles.
+        registry: The committees whose active versions are meant.
+        make: Creates and exposes the metrics.
+    """
+
+    @functools.lru_cache(256)
+    def share(name: str, version: int) -> float | None:
+        try:
+            metrics = bundles.find(home, f"{name}@{version}").metrics
+        except errors.TriptychError:  # a committee of the zoo, or one that was removed meanwhile
+            return None
+        none: float | None = metrics.get("doubt", {}).get("false_alarms")
+        return none
+
+    def levels() -> metric_backends.Levels:
+        found = {name: registry.facts(name).active for name in registry.names}
+        shares = {name: share(name, active) for name, active in found.items() if active}
+        return {(name,): value for name, value in shares.items() if value is not None}
+
+    make.watch(
+        "held_out_novel_share",
+        "Share of held-out photos whose p-value was 0.05 or less when the committee was trained.",
+        levels,
+        "model",
+    )
 
 
 def watch_workers(workers: WorkerPool, make: Instruments) -> None:

@@ -15,6 +15,8 @@ from werkzeug.wsgi import wrap_file
 from triptych import bundles as triptych_bundles
 from triptych import errors
 from triptych.bundles import model_card
+from triptych.evaluation import metrics
+from triptych.evaluation import paired
 from triptych.studio.projects import Project
 from triptych.web import access
 from triptych.web import classify_page
@@ -101,7 +103,26 @@ def _about(bundle: BundleVersions) -> dict[str, object]:
         "bundle": bundle,
         "fields": model_card.FIELDS,
         "is_default": here.registry.default == bundle.name,
+        "shadow": _shadow(bundle),
         "snippets": snippets(bundle.name, has_key=access.gate().is_required),
+    }
+
+
+def _shadow(bundle: BundleVersions) -> dict[str, object] | None:
+    """What is known of a version of the bundle that is compared with the published one."""
+    shadow = context.current().shadow
+    if shadow is None or shadow.committee != bundle.name:
+        return None
+    counts = shadow.counts
+    surer = None
+    if counts.photos:
+        # A photo that only the shadow is sure of counts for it.
+        surer = paired.paired(counts.only_shadow_sure, counts.only_published_sure, counts.photos)
+    return {
+        "version": shadow.version,
+        "counts": counts,
+        "otherwise": metrics.wilson(counts.disagreements, counts.photos),
+        "surer": surer,
     }
 
 
