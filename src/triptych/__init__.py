@@ -70,21 +70,10 @@ def load(
     from triptych import settings as table
     from triptych.bundles import loading
     from triptych.engines import devices
-    from triptych.engines.options import EngineOptions
-    from triptych.utils import concurrency
 
     in_force = table.load(os.environ, committee=committee, **settings)
-    # Before networks are converted, which takes long.
-    device = devices.resolve(in_force.device, in_force.precision)
-    options = EngineOptions(
-        home=in_force.home,
-        precision=in_force.precision,
-        device=str(device),
-        threads=in_force.threads,
-        streams=in_force.streams or concurrency.cpu_count(),
-        max_batch=in_force.max_batch,
-        random_weights=table.is_random(weights),
-        report=report,
+    options = loading.engine_options(
+        in_force, random_weights=table.is_random(weights), report=report
     )
     how: dict[str, Any] = {
         "rule": in_force.rule,
@@ -92,7 +81,7 @@ def load(
         "limits": in_force.image_limits,
         "members": members,
     }
-    if pool and device == devices.CPU:  # another device is best used by one process
+    if pool and options.device == str(devices.CPU):  # another device is best used by one process
         from triptych.workers import classifier
 
         if in_workers := classifier.load(pool, in_force.committee, options, **how):

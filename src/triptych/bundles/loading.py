@@ -7,18 +7,53 @@ from pathlib import Path
 
 from triptych import bundles
 from triptych import images
+from triptych.bundles.reading import Bundle
 from triptych.engines import batching
+from triptych.engines import devices
 from triptych.engines.options import EngineOptions
 from triptych.inference import committee
 from triptych.inference.classifier import Classifier
 from triptych.inference.committee import Committee
 from triptych.inference.committee import OpenNetwork
 from triptych.models import zoo
+from triptych.settings import Settings
+from triptych.typing import Notify
+from triptych.utils import concurrency
 from triptych.utils import storage
 
 
+def engine_options(
+    in_force: Settings,
+    *,
+    random_weights: bool = False,
+    report: Notify = lambda line: None,
+) -> EngineOptions:
+    """How the networks of a committee run that answers photos, by the settings.
+
+    Args:
+        in_force: The settings.
+        random_weights: As for `EngineOptions`.
+        report: As for `EngineOptions`.
+
+    Raises:
+        errors.SettingError: The device is not there, or cannot run at the precision.
+    """
+    # Before networks are converted, which takes long.
+    device = devices.resolve(in_force.device, in_force.precision)
+    return EngineOptions(
+        home=in_force.home,
+        precision=in_force.precision,
+        device=str(device),
+        threads=in_force.threads,
+        streams=in_force.streams or concurrency.cpu_count(),
+        max_batch=in_force.max_batch,
+        random_weights=random_weights,
+        report=report,
+    )
+
+
 def load_classifier(
-    name: str,
+    name: str | Bundle,
     options: EngineOptions,
     *,
     rule: str = "auto",
@@ -56,7 +91,7 @@ def load_classifier(
 
 
 def load_committee(
-    name: str,
+    name: str | Bundle,
     options: EngineOptions,
     *,
     members: Sequence[str] | None = None,
@@ -65,7 +100,7 @@ def load_committee(
     """Load a committee.
 
     Args:
-        name: ``"lite"``, ``"classic"``, ``"auto"``, or the name or URL of a bundle.
+        name: ``"lite"``, ``"classic"``, ``"auto"``, the name or URL of a bundle, or the bundle.
         options: Home folder, and how networks run.
         members: Backbones to use instead of the committee's; for a bundle, the members to keep.
         open_network: Opens the network of each member; by default in this process.
@@ -75,9 +110,10 @@ def load_committee(
         errors.WeightsMissing: Weights have to be fetched first; the message says how.
         errors.BundleError: The bundle is damaged.
     """
-    if committee.is_from_zoo(name):
+    if isinstance(name, str) and committee.is_from_zoo(name):
         return committee.from_zoo(name, options, members=members, open_network=open_network)
-    return bundles.get(options.home, name).committee(options, open_network).configured(members)
+    bundle = bundles.get(options.home, name) if isinstance(name, str) else name
+    return bundle.committee(options, open_network).configured(members)
 
 
 def pin(name: str, home: Path) -> str:

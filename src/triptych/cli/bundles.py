@@ -136,6 +136,27 @@ def push(name: str, url: str, private: bool, **options: Any) -> None:
     click.echo(bundles.push(bundle, url, private=private or None))
 
 
+@bundles.command()
+@click.argument("name")
+@click.option("--register", metavar="NAME", help="Register it under this name, too.")
+@click.option("--no-paths", is_flag=True, help="Take photos only as bytes, not by their paths.")
+@common.from_table("home")
+def log(name: str, register: str | None, no_paths: bool, **options: Any) -> None:
+    """Log a bundle as a model to MLflow, to the server or store of MLFLOW_TRACKING_URI.
+
+    \b
+    The printed address is for MLflow's commands:
+      triptych bundles log garden
+      mlflow models serve -m models:/m-0f3a... --env-manager local
+    """
+    from triptych import bundles
+    from triptych.bundles import mlflow_model
+
+    bundle = bundles.find(common.home(options), name)
+    logged = mlflow_model.log(bundle, registered_name=register, paths=not no_paths)
+    click.echo(logged.model_uri)
+
+
 @bundles.command("import")
 @click.argument("file", metavar="FILE|URL")
 @click.option("--name", default=None, help="A new name. [default: its own]")
