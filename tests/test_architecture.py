@@ -30,6 +30,7 @@ FENCES = {
     "fsspec": {"utils.storage"},
     "gevent": {"web"},
     "h5py": {"models.weights"},
+    "huggingface_hub": {"bundles.hub"},
     "jinja2": {"evaluation.report"},
     "keras": {
         "engines.backends",
@@ -49,8 +50,10 @@ FENCES = {
         "evaluation.fit_plots",
         "evaluation.plot_style",
     },
+    "mlflow": {"mlflow"},
     "nncf": {"engines.conversion.quantize"},
     "openvino": {"engines", "exports"},
+    "pandas": {"mlflow"},
     "pickle": {"models.torch_checkpoint"},
     "pillow_heif": {"images"},
     "prometheus_client": {"web"},

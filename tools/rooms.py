@@ -30,6 +30,7 @@ RANKS = {
     "studio": 10,
     "": 10,  # triptych/__init__.py: triptych.load, triptych.train
     "web": 11,
+    "mlflow": 11,
     "scale": 12,
     "cli": 13,
     "__main__": 14,

@@ -31,7 +31,7 @@ __all__ = ["Classifier", "Failure", "Verdict", "errors", "load", "train"]
 
 
 def load(
-    committee: str | None = None,
+    committee: str | Bundle | None = None,
     *,
     members: Sequence[str] | None = None,
     weights: str = "imagenet",
@@ -43,7 +43,8 @@ def load(
 
     Args:
         committee: ``"lite"``, ``"classic"``, ``"auto"`` (classic if its weights are here, else
-            lite), the name of a bundle, or the URL of a bundle's file with its hash; by default the
+            lite), the name of a bundle, the URL of a bundle's file with its hash, a repository of
+            the Hugging Face Hub as ``"hf://user/name@revision"``, or a bundle; by default the
             setting ``committee``.
         members: Backbones of the zoo to use instead of the committee's own; of a bundle, the
             members to keep.
@@ -68,12 +69,26 @@ def load(
     """
     # Imported here to keep `import triptych` fast.
     from triptych import settings as table
+    from triptych.bundles import Bundle
     from triptych.bundles import loading
     from triptych.engines import devices
+    from triptych.engines.options import EngineOptions
+    from triptych.utils import concurrency
 
-    in_force = table.load(os.environ, committee=committee, **settings)
-    options = loading.engine_options(
-        in_force, random_weights=table.is_random(weights), report=report
+    name = None if isinstance(committee, Bundle) else committee
+    in_force = table.load(os.environ, committee=name, **settings)
+    chosen = committee if isinstance(committee, Bundle) else in_force.committee
+    # Before networks are converted, which takes long.
+    device = devices.resolve(in_force.device, in_force.precision)
+    options = EngineOptions(
+        home=in_force.home,
+        precision=in_force.precision,
+        device=str(device),
+        threads=in_force.threads,
+        streams=in_force.streams or concurrency.cpu_count(),
+        max_batch=in_force.max_batch,
+        random_weights=table.is_random(weights),
+        report=report,
     )
     how: dict[str, Any] = {
         "rule": in_force.rule,
@@ -81,12 +96,13 @@ def load(
         "limits": in_force.image_limits,
         "members": members,
     }
-    if pool and options.device == str(devices.CPU):  # another device is best used by one process
+    # Another device is best used by one process.
+    if pool and device == devices.CPU and isinstance(chosen, str):
         from triptych.workers import classifier
 
-        if in_workers := classifier.load(pool, in_force.committee, options, **how):
+        if in_workers := classifier.load(pool, chosen, options, **how):
             return in_workers
-    return loading.load_classifier(in_force.committee, options, **how)
+    return loading.load_classifier(chosen, options, **how)
 
 
 def train(

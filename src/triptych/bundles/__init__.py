@@ -28,7 +28,6 @@
     import_keras     a Keras classifier from elsewhere, as a bundle; `import_labels` reads its
                      classes, `import_recipe` and `import_rules` find out what it expects
     loading          a committee by name, from the zoo or from a bundle
-    mlflow_model     a version as an MLflow model: logged, saved, and loaded by MLflow
 
 Writing a version is atomic: it is written in a hidden folder, which is then renamed. It is served
 from then on, until another version is activated. No file in it is a pickle.

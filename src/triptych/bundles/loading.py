@@ -9,47 +9,13 @@ from triptych import bundles
 from triptych import images
 from triptych.bundles.reading import Bundle
 from triptych.engines import batching
-from triptych.engines import devices
 from triptych.engines.options import EngineOptions
 from triptych.inference import committee
 from triptych.inference.classifier import Classifier
 from triptych.inference.committee import Committee
 from triptych.inference.committee import OpenNetwork
 from triptych.models import zoo
-from triptych.settings import Settings
-from triptych.typing import Notify
-from triptych.utils import concurrency
 from triptych.utils import storage
-
-
-def engine_options(
-    in_force: Settings,
-    *,
-    random_weights: bool = False,
-    report: Notify = lambda line: None,
-) -> EngineOptions:
-    """How the networks of a committee run that answers photos, by the settings.
-
-    Args:
-        in_force: The settings.
-        random_weights: As for `EngineOptions`.
-        report: As for `EngineOptions`.
-
-    Raises:
-        errors.SettingError: The device is not there, or cannot run at the precision.
-    """
-    # Before networks are converted, which takes long.
-    device = devices.resolve(in_force.device, in_force.precision)
-    return EngineOptions(
-        home=in_force.home,
-        precision=in_force.precision,
-        device=str(device),
-        threads=in_force.threads,
-        streams=in_force.streams or concurrency.cpu_count(),
-        max_batch=in_force.max_batch,
-        random_weights=random_weights,
-        report=report,
-    )
 
 
 def load_classifier(

@@ -150,10 +150,10 @@ def log(name: str, register: str | None, no_paths: bool, **options: Any) -> None
       mlflow models serve -m models:/m-0f3a... --env-manager local
     """
     from triptych import bundles
-    from triptych.bundles import mlflow_model
+    from triptych import mlflow
 
     bundle = bundles.find(common.home(options), name)
-    logged = mlflow_model.log(bundle, registered_name=register, paths=not no_paths)
+    logged = mlflow.log(bundle, registered_name=register, paths=not no_paths)
     click.echo(logged.model_uri)
 
 

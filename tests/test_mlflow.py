@@ -26,7 +26,7 @@ from support.bundles import write_runnable
 from support.images import picture
 from triptych import bundles
 from triptych import errors
-from triptych.bundles import mlflow_model
+from triptych import mlflow as mlflow_model
 from triptych.cli import main
 
 mlflow = pytest.importorskip("mlflow")
@@ -134,7 +134,7 @@ def test_nothing_is_pickled_and_the_files_are_those_of_the_bundle(
     assert not [name for name in written if name.endswith((".pkl", ".pickle", ".cloudpickle"))]
     assert {f"data/1/{name}" for name in (*tiny.about["files"], "bundle.json")} <= written
     described = (folder / "MLmodel").read_text()
-    assert "loader_module: triptych.bundles.mlflow_model" in described
+    assert "loader_module: triptych.mlflow" in described
     assert "cloudpickle_version" not in described
     assert re.search(r"^triptych\[mlflow\]==", (folder / "requirements.txt").read_text(), re.M)
     network = folder / "data" / "1" / "members" / "small" / "network.bin"

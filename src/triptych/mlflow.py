@@ -8,21 +8,18 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import io
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import triptych
 from triptych import errors
-from triptych import settings
+from triptych.benchmark import synthetic
 from triptych.bundles import archive
-from triptych.bundles import loading
 from triptych.bundles.reading import Bundle
 from triptych.bundles.reading import check_files
 from triptych.bundles.reading import read
@@ -204,15 +201,7 @@ def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> Photo
     """Load the model, for MLflow, with the settings of the environment (``TRIPTYCH_...``)."""
     bundle = read(Path(path))
     check_files(bundle.folder, bundle.about)
-    in_force = settings.load(os.environ)
-    classifier = loading.load_classifier(
-        bundle,
-        loading.engine_options(in_force),
-        rule=in_force.rule,
-        coverage=in_force.coverage,
-        limits=in_force.image_limits,
-    )
-    return PhotoModel(classifier, paths=(model_config or {}).get("paths", True))
+    return PhotoModel(triptych.load(bundle), paths=(model_config or {}).get("paths", True))
 
 
 @contextlib.contextmanager
@@ -242,8 +231,8 @@ def _described(bundle: Bundle, paths: bool) -> Iterator[dict[str, Any]]:
             "data_path": str(folder),
             "signature": ModelSignature(Schema(inputs), Schema(outputs), ParamSchema(params)),
             # MLflow asks the model about it, as a check.
-            "input_example": pandas.DataFrame({IMAGE: [_drawn_photo()]}),
-            "pip_requirements": [f"triptych[mlflow]=={metadata.version('triptych')}"],
+            "input_example": pandas.DataFrame({IMAGE: [synthetic.jpeg((120, 160))]}),
+            "pip_requirements": [f"triptych[mlflow]=={triptych.__version__}"],
             "model_config": {"paths": paths},
             "metadata": {"triptych": about},
         }
@@ -265,15 +254,6 @@ def _column(name: str, kind: Any) -> Any:
     if isinstance(kind, str):
         return ColSpec(kind.rstrip("?"), name, required=not kind.endswith("?"))
     return ColSpec(typed(kind), name, required=False)
-
-
-def _drawn_photo() -> bytes:
-    from PIL import Image
-
-    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
 
 
 @contextlib.contextmanager
