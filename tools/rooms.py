@@ -20,6 +20,7 @@ RANKS = {
     "inference": 6,
     "features": 6,
     "bundles": 7,
+    "imports": 8,
     "workers": 8,
     "batch": 8,
     "exports": 8,

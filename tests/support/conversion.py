@@ -15,6 +15,7 @@ import pytest
 
 from support import tiny_backbone
 from triptych.engines.conversion import convert
+from triptych.engines.conversion import requests
 from triptych.utils.worker import Worker
 
 
@@ -47,6 +48,10 @@ class LentWorker:
         """See `Worker.reason`."""
         return self._worker.reason
 
+    def wait(self, grace_s: float | None = None) -> int:
+        """See `Worker.wait`."""
+        return self._worker.wait(grace_s)
+
     def close(self) -> None:
         """Give the process back."""
         if self._owed or self._worker.has_ended or self._backend in self._kept:
@@ -66,8 +71,16 @@ def _kept_workers() -> Iterator[dict[str, Worker]]:
 @pytest.fixture(scope="module")
 def one_converter(_kept_workers: dict[str, Worker]) -> Iterator[None]:
     """All conversions of this process, for the files of tests that ask, are done by one child."""
+
+    def lent(_: str, **options: Any) -> requests.RequestWorker:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(
+                requests,
+                "Worker",
+                lambda *_, environment: LentWorker(_kept_workers, environment),
+            )
+            return requests.RequestWorker(tiny_backbone.__name__, **options)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            convert, "Worker", lambda _, environment: LentWorker(_kept_workers, environment)
-        )
+        patch.setattr(convert, "RequestWorker", lent)
         yield

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from triptych.engines.conversion import convert
+from triptych.engines.conversion import requests
 from triptych.models import zoo
 from triptych.preprocessing.recipe import Recipe
 
@@ -67,4 +68,4 @@ def drawn() -> Any:
 
 if __name__ == "__main__":
     zoo.BACKBONES[TINY.name] = TINY
-    convert._main()
+    requests.serve(convert._answer, prepare=convert._prepare)

@@ -25,8 +25,6 @@
     proof            a trial run of a version from elsewhere, in a child process
     remote           download and upload of versions by URL
     hub              the same for repositories of the Hugging Face Hub
-    import_keras     a Keras classifier from elsewhere, as a bundle; `import_labels` reads its
-                     classes, `import_recipe` and `import_rules` find out what it expects
     loading          a committee by name, from the zoo or from a bundle
 
 Writing a version is atomic: it is written in a hidden folder, which is then renamed. It is served

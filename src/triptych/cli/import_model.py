@@ -1,4 +1,4 @@
-"""``triptych import``: make a bundle of a Keras classifier that was trained elsewhere."""
+"""``triptych import``: make a bundle of a classifier that was trained elsewhere."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from triptych.cli import common
 
 
 @click.command("import")
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.keras")
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
 @click.option(
     "--labels",
     type=click.Path(path_type=Path),
-    required=True,
-    help="The classes, in the order of the outputs: a text file with one per line, or JSON.",
+    default=None,
+    help="The classes, in the order of the outputs: a text file with one per line, or JSON. "
+    "[default: those in the model's file or zip]",
 )
 @click.option("--name", default=None, help="Name of the bundle. [default: the file's name]")
 @click.option(
@@ -32,25 +33,39 @@ from triptych.cli import common
     default=None,
     help="What it outputs. [default: found out from its layers and outputs]",
 )
+@click.option(
+    "--photos",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="DIR",
+    help="Labelled photos that decide the recipe, if the file does not tell it: a folder of photos "
+    "per class, a zip of it, or a CSV.",
+)
 @common.from_table("home")
 def import_model(
     model: Path,
-    labels: Path,
+    labels: Path | None,
     name: str | None,
     recipe: str | None,
     logits: bool | None,
+    photos: Path | None,
     **options: Any,
 ) -> None:
-    """Make a bundle of a Keras classifier saved as .keras.
+    """Make a bundle of a classifier from elsewhere.
+
+    MODEL is a file of Keras (.keras, .h5), ONNX, TensorFlow Lite or OpenVINO, a TensorFlow
+    SavedModel, or a zip of one, such as Teachable Machine's.
 
     \b
-    Example:
+    Examples:
       triptych import model.keras --labels labels.txt --recipe xception:150
+      triptych import converted_keras.zip
+      triptych import model.onnx --labels labels.txt --photos photos/
     """
-    from triptych.bundles import import_keras
+    from triptych import imports
 
-    external = import_keras.ExternalModel(model, labels, recipe=recipe, logits=logits)
-    bundle = import_keras.import_model(
+    external = imports.ExternalModel(model, labels, recipe, logits, photos)
+    bundle = imports.import_model(
         external, name=name or model.stem, home=common.home(options), report=common.note
     )
     member = bundle.about["members"][0]

@@ -43,6 +43,20 @@ def read_config(path: Path) -> dict[str, Any]:
             f"{path} is no .keras file: {_other_kind(path) or str(error).rstrip('.')}. In Keras 3, "
             "save the model with model.save('model.keras')."
         ) from error
+    refuse_code(path, config)
+    return config
+
+
+def refuse_code(path: Path, config: dict[str, Any]) -> None:
+    """Refuse a model with code that Keras does not bring.
+
+    Args:
+        path: Its file, for the message.
+        config: What the file says of its layers.
+
+    Raises:
+        errors.WeightsDamaged: With the name of each piece of code.
+    """
     code = sorted({_described(entry) for entry in _objects(config) if _is_code(entry)})
     if code:
         raise errors.WeightsDamaged(
@@ -50,7 +64,6 @@ def read_config(path: Path) -> dict[str, Any]:
             "model of Keras's own layers; replace Lambda layers by Rescaling or keras.ops, and "
             "save it again."
         )
-    return config
 
 
 def _other_kind(path: Path) -> str | None:

@@ -13,11 +13,7 @@ import importlib
 import importlib.abc
 import math
 import os
-import re
 import sys
-import tempfile
-import time
-import traceback
 import types
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -29,6 +25,8 @@ import numpy as np
 
 from triptych import errors
 from triptych.engines.conversion import keras_model
+from triptych.engines.conversion import requests
+from triptych.engines.conversion.requests import RequestWorker
 from triptych.models import head
 from triptych.models import weights
 from triptych.models import zoo
@@ -36,8 +34,6 @@ from triptych.typing import Float32Array
 from triptych.typing import Notify
 from triptych.utils import extras
 from triptych.utils import files
-from triptych.utils import worker
-from triptych.utils.worker import Worker
 
 # Part of the key of converted networks: raise it when this module changes what it writes.
 VERSION = 1
@@ -97,19 +93,24 @@ class Converter:
         report: Called with a line for people as each network starts.
         backend: Keras's; with any but ``"openvino"`` it can only `predict`.
         longest_s: How long a request may take, in seconds: what somebody else built may never end.
+        memory_bytes: How much memory the child may take; 0 for no limit.
 
     Raises:
         errors.SettingError: Keras is not installed.
     """
 
     def __init__(
-        self, report: Notify, *, backend: str = "openvino", longest_s: float = math.inf
+        self,
+        report: Notify,
+        *,
+        backend: str = "openvino",
+        longest_s: float = math.inf,
+        memory_bytes: int = 0,
     ) -> None:
         # Keras's OpenVINO backend imports SciPy without saying so.
         extras.require("Converting a network by Keras", "keras", "scipy", extra="keras")
         self._report = report
-        self._longest_s = longest_s
-        self._worker = Worker(
+        self._worker = RequestWorker(
             __name__,
             environment={
                 **os.environ,
@@ -117,6 +118,8 @@ class Converter:
                 "PYTHONWARNINGS": "ignore",
                 "TF_CPP_MIN_LOG_LEVEL": "3",
             },
+            longest_s=longest_s,
+            memory_bytes=memory_bytes,
         )
 
     def __enter__(self) -> Converter:
@@ -149,7 +152,7 @@ class Converter:
             name = job.backbone if isinstance(job, ConversionJob) else Path(job.model).name
             self._report(f"Preparing {name} ...")
             try:
-                self._request(asdict(job), "Converting the networks to OpenVINO")
+                self._worker.request(asdict(job), "Converting the networks to OpenVINO")
             except errors.EngineError as error:
                 files.check_room(Path(job.folder), error.message)
                 raise
@@ -164,8 +167,24 @@ class Converter:
             errors.WeightsDamaged: Keras does not load it.
             errors.EngineError: Keras cannot run it.
         """
-        facts: dict[str, Any] = self._request({"inspect": str(model)}, f"Reading {model.name}")
+        facts: dict[str, Any] = self._worker.request(
+            {"inspect": str(model)}, f"Reading {model.name}"
+        )
         return facts
+
+    def rewrite(self, model: Path, path: Path) -> None:
+        """Write a model that Keras 2 saved as HDF5 as a ``.keras`` file.
+
+        Args:
+            model: An HDF5 file, whose content `triptych.models.keras_h5` has checked.
+            path: The new ``.keras`` file.
+
+        Raises:
+            errors.WeightsDamaged: Keras does not load it.
+            errors.EngineError: Keras fails in another way.
+        """
+        message = {"rewrite": str(model), "path": str(path)}
+        self._worker.request(message, f"Reading {model.name}")
 
     def predict(self, model: Path, images: Float32Array, scaling: str) -> Float32Array:
         """What a person's own model answers in Keras; see `keras_model.predict`.
@@ -179,32 +198,11 @@ class Converter:
             errors.WeightsDamaged: Keras does not load it.
             errors.EngineError: Keras cannot run it.
         """
-        with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
-            file = Path(scratch) / "images.npy"
-            np.save(file, images)
+        with requests.array_file(images) as file:
             request = {"predict": str(model), "images": str(file), "scaling": scaling}
-            self._request(request, f"Running {model.name} in Keras")
+            self._worker.request(request, f"Running {model.name} in Keras")
             outputs: Float32Array = np.load(file)
         return outputs
-
-    def _request(self, message: dict[str, Any], what: str) -> Any:
-        end_s = time.monotonic() + self._longest_s
-
-        def poll() -> None:
-            if time.monotonic() >= end_s:
-                raise errors.EngineError(
-                    f"{what} was not done within {self._longest_s:g} s, so it was given up."
-                )
-
-        self._worker.send(message)
-        answer = next(self._worker.messages(poll), None)
-        if answer is None:
-            raise errors.EngineError(f"{what} failed: {self._worker.reason}")
-        if answer["damaged"]:
-            raise errors.WeightsDamaged(answer["damaged"])
-        if answer["failed"]:
-            raise errors.EngineError(f"{what} failed: {answer['failed']}")
-        return answer["facts"]
 
 
 def run(jobs: Sequence[ConversionJob | ImportJob], report: Notify) -> None:
@@ -213,33 +211,22 @@ def run(jobs: Sequence[ConversionJob | ImportJob], report: Notify) -> None:
         converter.run(jobs)
 
 
-def _main() -> None:
-    parent = worker.connect()
+def _prepare() -> None:
     # Importing Keras takes 0.8 s of a core without these libraries and scipy.signal, 2.6 s with
     # them, and 5 s more where TensorFlow is installed, which Keras would seed and ask about files.
     heavy = () if os.environ["KERAS_BACKEND"] == "tensorflow" else ("tensorflow",)
     sys.meta_path.insert(0, Hidden(*heavy, *NEEDLESS))
     sys.modules["scipy.signal"] = _Later("scipy.signal")
     importlib.import_module("keras")
-    for fields in parent.messages():
-        if "build" in fields:
-            with contextlib.suppress(errors.WeightsDamaged):
-                _backbone(fields["build"], fields["weights"])
-            continue
-        damaged, failed, facts = None, None, None
-        try:
-            facts = _answer(fields)
-        except errors.WeightsDamaged as error:
-            damaged = error.message
-        except Exception as error:  # what Keras and OpenVINO cannot do, they say in many ways
-            traceback.print_exc()
-            text = re.sub("\x1b\\[[0-9;]*m", "", str(error))  # Keras colours some
-            lines = [line.strip(" .") for line in text.splitlines() if line.strip()]
-            failed = f"{type(error).__name__}: {'. '.join(lines[:2])}."
-        parent.send({"damaged": damaged, "failed": failed, "facts": facts})
 
 
 def _answer(request: dict[str, Any]) -> Any:
+    if "build" in request:
+        with contextlib.suppress(errors.WeightsDamaged):
+            _backbone(request["build"], request["weights"])
+        raise requests.NoAnswer
+    if "rewrite" in request:
+        return keras_model.rewrite(request["rewrite"], request["path"])
     if "inspect" in request:
         return keras_model.inspect(request["inspect"])
     if "predict" in request:
@@ -363,4 +350,4 @@ def _simplify(network: Any) -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    requests.serve(_answer, prepare=_prepare)

@@ -8,14 +8,17 @@ noise) is left out, as in Keras's ``predict``.
 from __future__ import annotations
 
 import functools
+import tempfile
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from triptych import errors
+from triptych.models import keras_h5
 from triptych.preprocessing.recipe import find_scaling
 from triptych.typing import Float32Array
 
@@ -82,6 +85,25 @@ def load(path: str) -> Any:
             "that begins with keras.Input((224, 224, 3))."
         )
     return model
+
+
+def rewrite(source: str, target: str) -> None:
+    """Write a model that Keras 2 saved as HDF5 as a ``.keras`` file.
+
+    Args:
+        source: An HDF5 file, whose content `triptych.models.keras_h5` has checked.
+        target: The new file.
+
+    Raises:
+        errors.WeightsDamaged: Keras does not load it.
+    """
+    with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
+        modern = Path(scratch) / Path(source).name
+        keras_h5.rewrite(Path(source), modern)
+        model = load(str(modern))
+        keras_h5.check_order(modern, {layer.name: layer for layer in model.layers})
+        model.save(target)
+    load.cache_clear()
 
 
 def _is_model(operation: Any) -> bool:

@@ -21,10 +21,9 @@ from scipy import special
 from support import networks
 from support.images import picture
 from triptych import errors
-from triptych.bundles import import_keras
-from triptych.bundles.import_keras import ExternalModel
-from triptych.bundles.import_keras import Importer
 from triptych.engines.options import EngineOptions
+from triptych.imports.importer import ExternalModel
+from triptych.imports.importer import Importer
 from triptych.inference import classifier
 
 pytestmark = pytest.mark.slow
@@ -187,7 +186,7 @@ def importer() -> Iterator[Importer]:
 )
 @given(each=drawn)
 def test_a_random_model_answers_as_in_keras_or_is_refused(
-    each: Drawn, keras: Any, importer: import_keras.Importer
+    each: Drawn, keras: Any, importer: Importer
 ) -> None:
     model = build(keras, each)
     expected = by_keras(keras, model, each)

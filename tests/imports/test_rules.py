@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 from triptych import errors
-from triptych.bundles import import_rules
+from triptych.imports import rules
 from triptych.models import keras_file
 
 LOGITS = np.array([[-7.4, 8.5, 0.1], [3.0, -2.0, 0.5]])
@@ -46,7 +46,7 @@ def affine(*steps: tuple[float, float]) -> list[tuple[str, list[float]]]:
     ],
 )
 def test_models_that_scale_pixels_themselves(steps: Sequence[tuple[float, float]]) -> None:
-    assert import_rules.takes_raw_pixels(affine(*steps))
+    assert rules.takes_raw_pixels(affine(*steps))
 
 
 @pytest.mark.parametrize(
@@ -63,11 +63,11 @@ def test_models_that_scale_pixels_themselves(steps: Sequence[tuple[float, float]
     ],
 )
 def test_models_whose_preprocessing_is_unknown(steps: Sequence[tuple[float, float]]) -> None:
-    assert not import_rules.takes_raw_pixels(affine(*steps))
+    assert not rules.takes_raw_pixels(affine(*steps))
 
 
 def test_nonlinear_first_layers_reveal_no_scaling() -> None:
-    assert not import_rules.takes_raw_pixels([("Clip", [0.0, 1.0, 1.0])])
+    assert not rules.takes_raw_pixels([("Clip", [0.0, 1.0, 1.0])])
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_nonlinear_first_layers_reveal_no_scaling() -> None:
 def test_the_kind_of_outputs_is_detected_from_graph_and_values(
     ending: list[str], outputs: Any, loss: str | None, logits: bool | None, expected: str
 ) -> None:
-    assert import_rules.activation_of(ending, outputs, loss, logits=logits) == expected
+    assert rules.activation_of(ending, outputs, loss, logits=logits) == expected
 
 
 @pytest.mark.parametrize(
@@ -120,16 +120,16 @@ def test_ambiguous_outputs_are_refused(
     ending: list[str], outputs: Any, loss: str | None, logits: bool | None, message: str
 ) -> None:
     with pytest.raises(errors.SettingError, match=message):
-        import_rules.activation_of(ending, outputs, loss, logits=logits)
+        rules.activation_of(ending, outputs, loss, logits=logits)
 
 
 @given(st.lists(st.lists(st.floats(-1e4, 1e4), min_size=3, max_size=3), min_size=1, max_size=5))
 def test_probabilities_are_those_of_scipy(rows: list[list[float]]) -> None:
     outputs = np.array(rows)
     by_scipy = special.softmax(outputs, axis=1)
-    np.testing.assert_allclose(import_rules.to_probabilities(outputs, "softmax"), by_scipy)
+    np.testing.assert_allclose(rules.to_probabilities(outputs, "softmax"), by_scipy)
     yes = special.expit(outputs[:, :1])
-    both = import_rules.to_probabilities(outputs[:, :1], "sigmoid")
+    both = rules.to_probabilities(outputs[:, :1], "sigmoid")
     np.testing.assert_allclose(both, np.concatenate([1 - yes, yes], axis=1), atol=1e-15)
 
 
@@ -159,12 +159,12 @@ def test_inputs_that_are_not_images_are_refused(
     inputs: list[Any], outputs: list[Any], message: str
 ) -> None:
     with pytest.raises(errors.SettingError, match=message):
-        import_rules.check_shapes(taking(inputs, outputs))
+        rules.check_shapes(taking(inputs, outputs))
 
 
 @pytest.mark.parametrize("shape", [[64, 64, 3], [28, 28, 1], [28, 28], [None, None, 3]])
 def test_colour_and_grey_inputs_are_accepted(shape: list[Any]) -> None:
-    import_rules.check_shapes(taking([shape], [[3]]))
+    rules.check_shapes(taking([shape], [[3]]))
 
 
 @pytest.mark.parametrize(

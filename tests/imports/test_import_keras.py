@@ -20,13 +20,15 @@ from support.images import picture
 from triptych import bundles
 from triptych import errors
 from triptych import images
-from triptych.bundles import import_keras
-from triptych.bundles import import_labels
-from triptych.bundles import import_recipe
-from triptych.bundles.import_keras import ExternalModel
 from triptych.cli import main
 from triptych.engines import openvino
 from triptych.engines.options import EngineOptions
+from triptych.imports import importer
+from triptych.imports import labels as import_labels
+from triptych.imports import readers
+from triptych.imports import recipe as import_recipe
+from triptych.imports.facts import FileFacts
+from triptych.imports.importer import ExternalModel
 from triptych.inference import classifier
 from triptych.models import keras_file
 from triptych.models import zoo
@@ -64,8 +66,8 @@ Take = Callable[..., bundles.Bundle]
 @pytest.fixture(scope="module")
 def take() -> Iterator[Take]:
     """Imports models, all in the same child processes."""
-    with import_keras.Importer() as importer:
-        yield lambda model, labels, home, **options: importer.import_model(
+    with importer.Importer() as opened:
+        yield lambda model, labels, home, **options: opened.import_model(
             ExternalModel(model, labels, **options), name="guest", home=home
         )
 
@@ -126,7 +128,7 @@ def test_the_recipe_is_detected_from_a_backbone_inside(
     model = keras.Model(outer, dense(keras, 2, "softmax")(backbone(outer)))
     path = networks.save_keras(model, tmp_path / "guest.keras")
     messages: list[str] = []
-    bundle = import_keras.import_model(
+    bundle = importer.import_model(
         ExternalModel(path, named(tmp_path / "l.txt", "a", "b")),
         name="guest",
         home=tmp_path,
@@ -182,7 +184,11 @@ def test_a_model_may_divide_by_the_spread_of_a_picture(
 )
 def test_impossible_recipes_are_refused(text: str, message: str) -> None:
     with pytest.raises(errors.TriptychError, match=message):
-        import_recipe.decide_recipe(import_recipe.split_recipe(text), taking(32, 32, 3))
+        decide(import_recipe.split_recipe(text), taking(32, 32, 3))
+
+
+def decide(parts: import_recipe.RecipeParts, facts: dict[str, Any]) -> recipe.Recipe:
+    return import_recipe.candidates(parts, facts, FileFacts("keras")).require_one()
 
 
 def taking(*shape: int | None) -> dict[str, Any]:
@@ -206,15 +212,16 @@ def taking(*shape: int | None) -> dict[str, Any]:
 )
 def test_an_explicit_recipe_is_used(text: str, expected: tuple[Any, ...]) -> None:
     parts = import_recipe.split_recipe(text)
-    decided, _ = import_recipe.decide_recipe(parts, taking(None, None, 3))
+    decided = decide(parts, taking(None, None, 3))
     assert decided == recipe.Recipe(*expected)
 
 
 def test_a_model_without_a_fixed_input_size_needs_one(keras: Any, tmp_path: Path) -> None:
     facts = {**taking(None, None, 3), "front": [["Rescaling", [0.0, 1 / 255, 1.0]]]}
     with pytest.raises(errors.SettingError, match=r"any size.* --recipe :224"):
-        import_recipe.decide_recipe(import_recipe.split_recipe(None), facts)
-    decided, why = import_recipe.decide_recipe(import_recipe.split_recipe(":180"), facts)
+        decide(import_recipe.split_recipe(None), facts)
+    found = import_recipe.candidates(import_recipe.split_recipe(":180"), facts, FileFacts("keras"))
+    decided, why = found.require_one(), found.why
     assert decided == recipe.Recipe((180, 180), "raw", "square", 0.875, "nearest")
     assert why == "the model scales its pixels itself (Rescaling)"
 
@@ -390,7 +397,10 @@ def test_files_that_are_not_keras_models_are_refused(
         path.write_bytes(three.read_bytes()[:-2000])
     elif kind == "folder":
         path.mkdir()
-    with pytest.raises(errors.SourceError, match=r"x\.keras is no \.keras file"):
+    with pytest.raises(
+        errors.SourceError,
+        match=r"x\.keras is no \.keras file|no file or folder|one model in x\.keras, and found 0",
+    ):
         take(path, named(tmp_path / "l.txt", "a", "b"), tmp_path, recipe="xception")
 
 
@@ -401,10 +411,10 @@ def run(*arguments: str | Path) -> Result:
 def test_a_model_that_takes_too_long_is_given_up(
     three: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_keras, "LONGEST_S", 0.0)
+    monkeypatch.setattr(readers, "LONGEST_S", 0.0)
     model = ExternalModel(three, named(tmp_path / "l.txt", "a", "b", "c"), "xception")
     with pytest.raises(errors.EngineError, match="was not done within 0 s, so it was given up"):
-        import_keras.import_model(model, name="guest", home=tmp_path)
+        importer.import_model(model, name="guest", home=tmp_path)
     assert not list(tmp_path.glob("bundles/*"))
 
 
@@ -424,9 +434,9 @@ def test_the_command_imports_a_model_that_classifies(three: Path, tmp_path: Path
 def test_the_commands_mistakes_have_exit_codes(three: Path, tmp_path: Path) -> None:
     labels = named(tmp_path / "l.txt", "ant", "bee", "cat")
     for arguments, code, message in (
-        ([three], 2, "Missing option '--labels'"),
+        ([three], 2, "are not in it. Give them with --labels"),
         ([three, "--labels", tmp_path / "none.txt"], 1, "cannot be read"),
-        ([tmp_path / "none.keras", "--labels", labels], 1, "is no .keras file"),
+        ([tmp_path / "none.keras", "--labels", labels], 1, "There is no file or folder"),
         ([three, "--labels", labels, "--name", "lite"], 2, "cannot be called 'lite'"),
         ([three, "--labels", labels, "--recipe", "vgg16:big"], 2, "Got the size 'big'"),
     ):
@@ -466,11 +476,13 @@ def test_a_network_whose_answers_differ_is_not_imported(tmp_path: Path) -> None:
     network = networks.write_tiny(tmp_path / "network.xml", classes=3)
     batch = np.random.default_rng(0).normal(0, 1, (4, 32, 32, 3)).astype(np.float32)
     probs = openvino.OpenVINOEngine(network, precision="f32").run(batch).probs
-    assert import_keras._compare(network, batch, probs) < 1e-6
+    assert importer.compare(network, batch, probs) < 1e-6
     other = probs.copy()
     other[2] += (0.002, -0.001, -0.001)
-    with pytest.raises(errors.EngineError, match="does not answer as Keras does") as caught:
-        import_keras._compare(network, batch, other)
+    with pytest.raises(
+        errors.EngineError, match="does not answer as Keras's predict does"
+    ) as caught:
+        importer.compare(network, batch, other)
     assert f"class 0 has {probs[2, 0]:.4f}, and {other[2, 0]:.4f} in Keras" in str(caught.value)
-    with pytest.raises(errors.EngineError, match="does not answer as Keras does"):
-        import_keras._compare(network, np.full_like(batch, np.nan), probs)
+    with pytest.raises(errors.EngineError, match="does not answer as Keras's predict does"):
+        importer.compare(network, np.full_like(batch, np.nan), probs)
