@@ -173,8 +173,9 @@ def _shape(value: Any) -> list[int | None]:
     return [None if side.is_dynamic else side.get_length() for side in value.partial_shape]
 
 
-def _known_shape(value: Any) -> list[int]:
-    sides = _shape(value)
+def _known_shape(value: Any, first: int = 0) -> list[int]:
+    """The lengths of the axes from one on."""
+    sides = _shape(value)[first:]
     if None in sides:
         raise UnknownError(f" of the shape {value.partial_shape}")
     return [side for side in sides if side is not None]
@@ -251,13 +252,18 @@ def _weights(builder: Builder, node: Node, change: Callable[[Array], Array]) -> 
         # As unsigned numbers, which processors without VNNI do not saturate either.
         if values.dtype == np.int8:
             values, zero = (values.astype(np.int16) + 128).astype(np.uint8), zero + 128
-        for axis in range(values.ndim):
-            others = tuple(other for other in range(values.ndim) if other != axis)
-            if all(np.ptp(each, axis=others).max(initial=0) == 0 for each in (scale, zero)):
-                firsts = tuple(slice(None) if other == axis else 0 for other in range(values.ndim))
-                scales, zeros = scale[firsts], zero[firsts].round().astype(np.uint8)
-                names = [builder.constant(each) for each in (values, scales, zeros)]
-                return str(builder.add("DequantizeLinear", names, axis=axis))
+        axes = [
+            axis
+            for axis in range(values.ndim)
+            if np.ptp(scale, axis=axis).any() or np.ptp(zero, axis=axis).any()
+        ]
+        if len(axes) <= 1:
+            varied = tuple(slice(None) if axis in axes else 0 for axis in range(values.ndim))
+            zeros = zero[varied].round().astype(np.uint8)
+            names = [builder.constant(each) for each in (values, scale[varied], zeros)]
+            return str(
+                builder.add("DequantizeLinear", names, **({"axis": axes[0]} if axes else {}))
+            )
         floats = (values.astype(np.float32) - zero) * scale
         return str(builder.constant(floats.astype(np.float32)))
     if source.get_node().get_type_name() == "Constant":
@@ -322,7 +328,7 @@ def _pooling(node: Node, attributes: dict[str, Any]) -> dict[str, Any]:
         options["dilations"] = dilations
     if attributes["rounding_type"] == "floor":
         return {**options, "pads": [*begins, *ends]}
-    sides, outs = _known_shape(node.input_value(0))[2:], _known_shape(node.output(0))[2:]
+    sides, outs = (_known_shape(value, 2) for value in (node.input_value(0), node.output(0)))
     windows = zip(sides, outs, kernel, strides, dilations, begins, ends, strict=True)
     ends = [
         max(end, (out - 1) * stride + (size - 1) * dilation + 1 - side - begin)
@@ -374,13 +380,6 @@ def _normalize_l2(builder: Builder, node: Node, attributes: dict[str, Any]) -> s
     kind = {"add": "Add", "max": "Max"}[attributes["eps_mode"]]
     floor = builder.add(kind, [squares, _number(builder, node, attributes["eps"])])
     return str(builder.add("Div", [values, builder.add("Sqrt", [floor])]))
-
-
-def _lrn(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
-    if np.atleast_1d(_constant(node, 1)).tolist() != [1]:
-        raise UnknownError(" over other axes than the channels")
-    options = {name: attributes[name] for name in ("alpha", "beta", "bias", "size")}
-    return str(builder.add("LRN", [builder.input(node.input_value(0))], **options))
 
 
 def _attention(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
@@ -635,15 +634,6 @@ def _pad(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
     return str(builder.add("Pad", names, mode=mode))
 
 
-def _reverse(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
-    if attributes["mode"].lower() != "index":
-        raise UnknownError(" by a mask")
-    axes = np.atleast_1d(_constant(node, 1)).astype(np.int64)
-    ones, far = np.ones_like(axes), np.iinfo(np.int64).max
-    bounds = [builder.constant(each) for each in (-ones, -far * ones, axes, -ones)]
-    return str(builder.add("Slice", [builder.input(node.input_value(0)), *bounds]))
-
-
 def _depth_to_space(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
     mode = {"blocks_first": "DCR", "depth_first": "CRD"}[attributes["mode"].lower()]
     options: dict[str, Any] = {"blocksize": attributes["block_size"]}
@@ -727,7 +717,6 @@ TRANSLATIONS: dict[str, Translation] = {
     "HSigmoid": _hard_sigmoid,
     "HardSigmoid": _hard_sigmoid,
     "Interpolate": _interpolate,
-    "LRN": _lrn,
     "LogSoftmax": _softmax,
     "MVN": _mvn,
     "MatMul": _matmul,
@@ -737,7 +726,6 @@ TRANSLATIONS: dict[str, Translation] = {
     "PRelu": _prelu,
     "Pad": _pad,
     "Reshape": _reshape,
-    "Reverse": _reverse,
     "Round": _round,
     "ScaledDotProductAttention": _attention,
     "Selu": _selu,
