@@ -144,15 +144,27 @@ def test_every_operation_that_bundles_may_have_is_compared() -> None:
 
 
 def test_an_int8_layer_is_one_of_integers(tmp_path: Path) -> None:
-    """Its weights stay bytes, which the file is small by."""
+    """Where bytes go in and come out; of the others, the weights are stored as bytes."""
     path = tmp_path / "network.xml"
-    operations.write(path, BLOCKS["GroupConvolution in int8"], BLOCKS["Convolution in int8"])
+
+    def layer(x: Any) -> Any:
+        added = op.add(BLOCKS["Convolution in int8"](x), weights(1, 8, 1, 1))
+        return fake_quantize(op.clamp(added, 0.0, 6.0), 0.0, 6.0)
+
+    operations.write(path, layer, BLOCKS["GroupConvolution in int8"])
     model = onnx_graph.translate(read(path))
     kinds = [node.op_type for node in model.graph.node]
-    assert kinds.count("DequantizeLinear") == 4  # of two layers the input and the weights
-    assert kinds.count("QuantizeLinear") == 2
+    # What goes in and comes out of the one that is computed with integers, its weights and bias.
+    assert (kinds.count("QuantizeLinear"), kinds.count("DequantizeLinear")) == (2, 4)
     stored = {tuple(each.dims): each.data_type for each in model.graph.initializer}
-    assert stored[4, 1, 3, 2] == stored[8, 4, 3, 3] == onnx.TensorProto.UINT8
+    assert stored[8, 4, 3, 3] == onnx.TensorProto.UINT8
+    assert stored[4, 1, 3, 2] == onnx.TensorProto.INT8
+    image = RNG.normal(0, 1, (3, 6, 5, 4)).astype(np.float32)
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    expected = openvino.Core().compile_model(read(path), "CPU", exact)(image)
+    off = np.abs(run(read(path), image)[1] - expected[1])
+    assert off.max() < 0.1  # four steps of the last quantization
+    assert (off > 0.001).mean() < 0.02
 
 
 def test_what_cannot_be_translated_is_refused_by_its_name(tmp_path: Path) -> None:

@@ -160,8 +160,7 @@ def _needed(graph: Any) -> set[int]:
         if node.get_instance_id() in needed:
             continue
         needed.add(node.get_instance_id())
-        for index in onnx_operations.inputs(node):
-            rest.append(node.input_value(index).get_node())
+        rest += onnx_operations.sources(node)
     return needed
 
 

@@ -23,7 +23,6 @@ Translation = Callable[[Builder, Node, dict[str, Any]], Any]
 # By operation of OpenVINO, the one of ONNX with the same inputs and the same result.
 SAME = {
     "Abs": "Abs",
-    "Add": "Add",
     "Ceiling": "Ceil",
     "Cos": "Cos",
     "Divide": "Div",
@@ -100,12 +99,17 @@ def translate(builder: Builder, node: Node) -> list[str]:
     return [made] if isinstance(made, str) else list(made)
 
 
-def inputs(node: Node) -> Sequence[int]:
-    """The indices of the inputs that are translated before an operation."""
-    kind = node.get_type_name()
-    if kind in ("Convolution", "GroupConvolution", "MatMul") and _quantized(node.input_value(1)):
-        return [0]  # the weights are translated with it
-    return range(node.get_input_size())
+def sources(node: Node) -> list[Node]:
+    """The operations that are translated before one; the others are translated with it."""
+    if biased := _biased(node):
+        node, _ = biased
+    ports = list(node.input_values())
+    if node.get_type_name() in ("Convolution", "GroupConvolution", "MatMul"):
+        before = ports[0].get_node()
+        if before.get_type_name() == "FakeQuantize" and not _is_integer(node):
+            ports[0] = before.input_value(0)
+        ports = ports[:1] if _quantized(ports[1]) else ports
+    return [port.get_node() for port in ports]
 
 
 def data(node: Node) -> Array:
@@ -190,104 +194,127 @@ def _number(builder: Builder, node: Node, value: float) -> str:
 
 
 def _quantized(source: Any) -> tuple[Array, Array, Array] | None:
-    """Weights of 8 bits, their scales, and zero points; ``None`` where weights are none.
+    """Weights of 8 bits, their scales and zero points; ``None`` where weights are not stored so.
 
-    The latter two have as many axes as the weights, with a length of 1 where they do not vary.
+    All three have the same shape.
     """
-    node = source.get_node()
-    if node.get_type_name() == "Reshape" and (inner := _quantized(node.input_value(0))):
-        # Of a depthwise convolution: axes of length 1 come and go.
-        target = _shape(node.output(0))
-        values, scale, zero = inner
-        if None in target or scale.shape[0] != values.shape[0] or scale.size != values.shape[0]:
-            return None
-        groups = target[0] * target[1] if len(target) == 5 else target[0]  # type: ignore[operator]
-        if target[0] == values.shape[0] or groups == values.shape[0]:
-            lead = [1 if n > 1 else side for n, side in enumerate(target)]
-            if int(np.prod(lead)) != scale.size:  # type: ignore[arg-type]
-                lead = [target[0], *[1] * (len(target) - 1)]
-            if int(np.prod(lead)) != scale.size:  # type: ignore[arg-type]
-                return None
-            return values.reshape(target), scale.reshape(lead), zero.reshape(lead)  # type: ignore[arg-type]
+    product = source.get_node()
+    if product.get_type_name() != "Multiply":
         return None
-    if node.get_type_name() != "Multiply":
-        return None
-    left, right = (node.input_value(index).get_node() for index in (0, 1))
-    zero_node = None
+    left, factor = (product.input_value(index).get_node() for index in (0, 1))
+    zero = np.zeros((), np.float32)
     if left.get_type_name() == "Subtract":
-        zero_node = left.input_value(1).get_node()
-        left = left.input_value(0).get_node()
-        if zero_node.get_type_name() == "Convert":
-            zero_node = zero_node.input_value(0).get_node()
-        if zero_node.get_type_name() != "Constant":
+        try:
+            zero = _constant(left, 1).astype(np.float32)
+        except UnknownError:
             return None
-    if left.get_type_name() != "Convert" or right.get_type_name() != "Constant":
-        return None
-    stored = left.input_value(0).get_node()
-    if stored.get_type_name() != "Constant":
+        left = left.input_value(0).get_node()
+    stored = left.input_value(0).get_node() if left.get_type_name() == "Convert" else left
+    if {stored.get_type_name(), factor.get_type_name()} != {"Constant"}:
         return None
     if stored.get_element_type().get_type_name() not in ("i8", "u8"):
         return None
-    values, scale = data(stored), data(right).astype(np.float32)
-    if scale.ndim != values.ndim:
-        if scale.size != 1:
-            return None
-        scale = scale.reshape([1] * values.ndim)
-    zero = np.zeros_like(scale) if zero_node is None else data(zero_node).astype(np.float32)
-    return (
-        values,
-        scale,
-        np.broadcast_to(zero.reshape(zero.shape or [1] * values.ndim), scale.shape),
+    values = data(stored)
+    scale = data(factor).astype(np.float32)
+    return values, np.broadcast_to(scale, values.shape), np.broadcast_to(zero, values.shape)
+
+
+def _weights(
+    builder: Builder, node: Node, change: Callable[[Array], Array], *, as_integers: bool
+) -> str | None:
+    """The weights of a layer, changed; ``None`` where they are computed.
+
+    Args:
+        builder: As for `translate`.
+        node: The layer.
+        change: What is done with an array of their shape.
+        as_integers: Whether the layer is to be computed with integers; of others the weights are
+            stored as bytes, too, and runtimes make numbers of them once.
+    """
+    source = node.input_value(1)
+    if not (quantized := _quantized(source)):
+        is_constant = source.get_node().get_type_name() == "Constant"
+        return str(builder.constant(change(data(source.get_node())))) if is_constant else None
+    values, scale, zero = (change(each) for each in quantized)
+    axes = _varied(scale) | _varied(zero)
+    if not as_integers or len(axes) > 1:
+        firsts = tuple(slice(None) if axis in axes else slice(1) for axis in range(values.ndim))
+        floats = builder.add("Cast", [builder.constant(values)], to=_onnx_type("f32"))
+        if zero.any():
+            floats = builder.add("Sub", [floats, builder.constant(zero[firsts])])
+        return str(builder.add("Mul", [floats, builder.constant(scale[firsts])]))
+    # As unsigned numbers, which processors without VNNI do not saturate either.
+    if values.dtype == np.int8:
+        values, zero = (values.astype(np.int16) + 128).astype(np.uint8), zero + 128
+    scale, zero = (_along(each, axes) for each in (scale, zero.round().astype(np.uint8)))
+    names = [builder.constant(each) for each in (values, scale, zero)]
+    options = {"axis": axes.pop()} if axes else {}
+    return str(builder.add("DequantizeLinear", names, **options))
+
+
+def _along(array: Array, axes: set[int]) -> Array:
+    """The numbers of an array along those axes along which they are not the same."""
+    array = array[tuple(slice(None) if axis in axes else slice(1) for axis in range(array.ndim))]
+    return array.reshape([-1] * len(axes))
+
+
+def _is_integer(node: Node) -> bool:
+    """Whether runtimes can compute a layer with integers: bytes of one scale go in and come out."""
+    if not _is_byte_tensor(node.input_value(0).get_node()) or not _quantized(node.input_value(1)):
+        return False
+    rest = [node.output(0)]
+    while rest:
+        for target in rest.pop().get_target_inputs():
+            following = target.get_node()
+            if following.get_type_name() in ("Clamp", "Relu") or _biased(following):
+                rest.append(following.output(0))
+            elif not _is_byte_tensor(following):
+                return False
+    return True
+
+
+def _is_byte_tensor(node: Node) -> bool:
+    return bool(
+        node.get_type_name() == "FakeQuantize"
+        and all(_constant(node, index).size == 1 for index in (1, 2, 3, 4))
+        and _is_byte(*(float(_constant(node, index).item()) for index in (1, 2, 3, 4)))
+        and node.get_attributes()["levels"] == 256
     )
 
 
-def _weights(builder: Builder, node: Node, change: Callable[[Array], Array]) -> str | None:
-    """The second input of a layer, changed; ``None`` where it is computed."""
-    source = node.input_value(1)
-    if quantized := _quantized(source):
-        values, scale, zero = quantized
-        # In full, so that they can be changed as the weights are.
-        full = [np.broadcast_to(each, values.shape) for each in (scale, zero)]
-        values, scale, zero = (change(each) for each in (values, *full))
-        # As unsigned numbers, which processors without VNNI do not saturate either.
-        if values.dtype == np.int8:
-            values, zero = (values.astype(np.int16) + 128).astype(np.uint8), zero + 128
-        axes = [
-            axis
-            for axis in range(values.ndim)
-            if np.ptp(scale, axis=axis).any() or np.ptp(zero, axis=axis).any()
-        ]
-        if len(axes) <= 1:
-            varied = tuple(slice(None) if axis in axes else 0 for axis in range(values.ndim))
-            zeros = zero[varied].round().astype(np.uint8)
-            names = [builder.constant(each) for each in (values, scale[varied], zeros)]
-            return str(
-                builder.add("DequantizeLinear", names, **({"axis": axes[0]} if axes else {}))
-            )
-        floats = (values.astype(np.float32) - zero) * scale
-        return str(builder.constant(floats.astype(np.float32)))
-    if source.get_node().get_type_name() == "Constant":
-        return str(builder.constant(change(data(source.get_node()))))
-    return None
+def _varied(array: Array) -> set[int]:
+    """The axes along which the numbers of an array are not the same."""
+    return {axis for axis in range(array.ndim) if np.ptp(array, axis=axis).any()}
 
 
-def _convolution(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
+def _convolution(
+    builder: Builder, node: Node, attributes: dict[str, Any], bias: Array | None = None
+) -> str:
     grouped = node.get_type_name() == "GroupConvolution"
     groups = 1
     if grouped:
         # OpenVINO: (groups, out, in, height, width); ONNX: (groups * out, in, height, width).
         groups, out, *rest = _known_shape(node.input_value(1))
         shape = (groups * out, *rest)
-    kernel = _weights(builder, node, lambda array: array.reshape(shape) if grouped else array)
+    as_integers = _is_integer(node)
+    kernel = _weights(
+        builder,
+        node,
+        lambda array: array.reshape(shape) if grouped else array,
+        as_integers=as_integers,
+    )
     if kernel is None:
         kernel = builder.input(node.input_value(1))
         if grouped:
             kernel = builder.add("Reshape", [kernel, builder.constant(shape, np.int64)])
-    values = builder.input(node.input_value(0))
+    names = [_layer_input(builder, node, as_integers=as_integers), kernel]
+    if bias is not None:
+        steps = _steps(node) if as_integers else None
+        names.append(_bias(builder, bias, steps))
     return str(
         builder.add(
             "Conv",
-            [values, kernel],
+            names,
             strides=list(attributes["strides"]),
             dilations=list(attributes["dilations"]),
             pads=[*attributes["pads_begin"], *attributes["pads_end"]],
@@ -296,19 +323,79 @@ def _convolution(builder: Builder, node: Node, attributes: dict[str, Any]) -> st
     )
 
 
+def _steps(node: Node) -> Array:
+    """In which steps a convolution of integers adds, one for each channel of its result."""
+    source = node.input_value(0).get_node()
+    low, high = (float(_constant(source, index).item()) for index in (1, 2))
+    _, scale, _ = _quantized(node.input_value(1)) or (None, np.ones(1), None)
+    channels = _known_shape(node.output(0), 1)[0]
+    steps: Array = ((high - low) / 255 * scale.reshape(channels, -1)[:, 0]).astype(np.float32)
+    return steps
+
+
+def _bias(builder: Builder, bias: Array, steps: Array | None) -> str:
+    """The bias of a convolution, in whole steps where it is one of integers."""
+    if steps is None:
+        return str(builder.constant(bias))
+    stored = np.clip(np.rint(bias / steps), -(2.0**31), 2.0**31 - 256).astype(np.int32)
+    names = [builder.constant(each) for each in (stored, steps, np.zeros(len(bias), np.int32))]
+    return str(builder.add("DequantizeLinear", names, axis=0))
+
+
+def _biased(node: Node) -> tuple[Node, Array] | None:
+    """The convolution that an addition gives a bias, and that bias; ``None`` for other ones."""
+    if node.get_type_name() != "Add":
+        return None
+    layer, other = (node.input_value(index).get_node() for index in (0, 1))
+    if layer.get_type_name() not in ("Convolution", "GroupConvolution"):
+        return None
+    if other.get_type_name() != "Constant" or len(layer.output(0).get_target_inputs()) > 1:
+        return None
+    bias, (_, channels, *sides) = data(other), _shape(layer.output(0))
+    if bias.shape != (1, channels, *[1] * len(sides)):
+        return None
+    return layer, bias.reshape(-1)
+
+
+def _add(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
+    if biased := _biased(node):
+        layer, bias = biased
+        return _convolution(builder, layer, layer.get_attributes(), bias)
+    return str(builder.add("Add", _inputs(builder, node)))
+
+
 def _matmul(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
-    left = builder.input(node.input_value(0))
+    as_integers = _is_integer(node)
+    left = _layer_input(builder, node, as_integers=as_integers)
     if attributes["transpose_a"]:
         left = _swapped(builder, left, _shape(node.input_value(0)))
     is_swapped = attributes["transpose_b"] and len(_shape(node.input_value(1))) > 1
     right = _weights(
-        builder, node, lambda array: np.swapaxes(array, -1, -2) if is_swapped else array
+        builder,
+        node,
+        lambda array: np.swapaxes(array, -1, -2) if is_swapped else array,
+        as_integers=as_integers,
     )
     if right is None:
         right = builder.input(node.input_value(1))
         if is_swapped:
             right = _swapped(builder, right, _shape(node.input_value(1)))
     return str(builder.add("MatMul", [left, right]))
+
+
+def _layer_input(builder: Builder, node: Node, *, as_integers: bool) -> str:
+    """What goes into a layer.
+
+    Behind a `DequantizeLinear` onnxruntime would quantize the weights of any layer, coarsely. So
+    quantized values for a layer that is not computed with integers are rounded in numbers.
+    """
+    source = node.input_value(0).get_node()
+    if as_integers or source.get_type_name() != "FakeQuantize":
+        return str(builder.input(node.input_value(0)))
+    key = source.get_instance_id(), -1
+    if key not in builder.values:
+        builder.values[key] = _rounded(builder, source)
+    return str(builder.values[key])
 
 
 def _swapped(builder: Builder, name: str, shape: Sequence[int | None]) -> str:
@@ -404,35 +491,38 @@ def _attention(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
     return str(builder.add("MatMul", [builder.add("Softmax", [scores], axis=-1), value]))
 
 
+def _is_byte(low: float, high: float, out_low: float, out_high: float) -> bool:
+    """Whether a quantization is that to unsigned bytes by a scale and a zero point."""
+    if not low < high or (low, high) != (out_low, out_high):
+        return False
+    zero = -low / (high - low) * 255
+    return abs(zero - round(zero)) < 1e-3 and 0 <= round(zero) <= 255
+
+
 def _fake_quantize(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
-    values = builder.input(node.input_value(0))
+    if not _is_byte_tensor(node):
+        return _rounded(builder, node)
+    low, high = (float(_constant(node, index).item()) for index in (1, 2))
+    scale = (high - low) / 255
+    parts = [builder.constant(np.float32(scale)), builder.constant(np.uint8(round(-low / scale)))]
+    stored = builder.add("QuantizeLinear", [builder.input(node.input_value(0)), *parts])
+    return str(builder.add("DequantizeLinear", [stored, *parts]))
+
+
+def _rounded(builder: Builder, node: Node) -> str:
+    """The values that a quantization leaves, computed in numbers."""
     low, high, out_low, out_high = (_constant(node, index) for index in (1, 2, 3, 4))
-    steps = attributes["levels"] - 1
-    scale = np.asarray((high - low) / steps, np.float32)
-    zero = np.asarray(-low / np.where(scale == 0, 1, scale))
-    is_same = np.array_equal(low, out_low) and np.array_equal(high, out_high)
-    is_whole = np.abs(zero - zero.round()).max(initial=0) < 1e-3 and (scale > 0).all()
-    is_byte = steps == 255 and zero.round().min() >= 0 and zero.round().max() <= 255
-    axes = [axis for axis, side in enumerate(scale.shape) if side > 1]
-    if is_same and is_whole and is_byte and len(axes) <= 1:
-        options = {}
-        if axes:
-            rank = len(_shape(node.input_value(0)))
-            options["axis"] = axes[0] + rank - scale.ndim
-        shape: tuple[int, ...] = (-1,) if axes else ()
-        scales = builder.constant(scale.reshape(shape))
-        zeros = builder.constant(zero.round().astype(np.uint8).reshape(shape))
-        stored = builder.add("QuantizeLinear", [values, scales, zeros], **options)
-        return str(builder.add("DequantizeLinear", [stored, scales, zeros], **options))
-    # In numbers: what no pair of integers' scale and zero point can say.
+    steps = node.get_attributes()["levels"] - 1
     lows, highs = builder.constant(low), builder.constant(high)
-    inside = builder.add("Min", [builder.add("Max", [values, lows]), highs])
-    shifted = builder.add("Sub", [inside, lows])
-    whole = builder.add("Round", [builder.add("Div", [shifted, builder.constant(scale)])])
-    out_scale = builder.constant(np.asarray((out_high - out_low) / steps, np.float32))
-    return str(
-        builder.add("Add", [builder.add("Mul", [whole, out_scale]), builder.constant(out_low)])
-    )
+    made = builder.input(node.input_value(0))
+    made = builder.add("Min", [builder.add("Max", [made, lows]), highs])
+    if low.any():
+        made = builder.add("Sub", [made, lows])
+    factor = np.asarray(steps / (high - low), np.float32)
+    made = builder.add("Round", [builder.add("Mul", [made, builder.constant(factor)])])
+    scale = np.asarray((out_high - out_low) / steps, np.float32)
+    made = builder.add("Mul", [made, builder.constant(scale)])
+    return str(builder.add("Add", [made, builder.constant(out_low)]) if out_low.any() else made)
 
 
 # ------------------------------------------------------------------ activations
@@ -699,6 +789,7 @@ def _einsum(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
 
 
 TRANSLATIONS: dict[str, Translation] = {
+    "Add": _add,
     "AvgPool": _average_pool,
     "BatchNormInference": _batch_norm,
     "Broadcast": _broadcast,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ Node = Any
 
 # Half the width of each filter, in pixels of the result, as in Pillow.
 SUPPORT = {"nearest": 0.0, "bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0}
+# From version 13 on, Pillow resizes the columns first where there is much more to them.
+COLUMNS_FIRST = int(metadata.version("pillow").split(".")[0]) >= 13
 # At float32, what Pillow computes as a whole number may come out a hair lower or higher.
 HAIR = 2.0**-8
 
@@ -74,13 +77,13 @@ def resize(recipe: Recipe, photo: tuple[Node, Node, Node]) -> Node:
             op.concat([op.unsqueeze(_whole(each), integers(0)) for each in edges], 0)
             for edges in ([axis.start for axis in axes], [axis.end for axis in axes])
         )
-        pixels = op.convert(op.slice(pixels, starts, ends, integers(1, 1), integers(1, 2)), "f32")
+        pixels = op.slice(pixels, starts, ends, integers(1, 1), integers(1, 2))
         blocks = [axis.counts() for axis in axes]
         pixels = either(
             is_reduced,
             [pixels, *blocks, *(axis.factor for axis in axes)],
             _reduce,
-            lambda pixels, *others: pixels,
+            lambda pixels, *others: op.convert(pixels, "f32"),
         )
         axes = [axis.reduced(each) for axis, each in zip(axes, blocks, strict=True)]
         sides = [
@@ -90,7 +93,8 @@ def resize(recipe: Recipe, photo: tuple[Node, Node, Node]) -> Node:
     excess = [
         op.subtract(side, number(size)) for side, size in zip(sides, recipe.size, strict=True)
     ]
-    # Pillow resizes the rows first, but the columns first where there is much more to them.
+    if not COLUMNS_FIRST:
+        return _rows_first(pixels, rows, columns)
     is_tall = op.greater(excess[0], op.maximum(op.multiply(excess[1], number(2)), number(0)))
     return either(is_tall, [pixels, rows, columns], _columns_first, _rows_first)
 
@@ -247,13 +251,13 @@ def _reduce(pixels: Node, rows: Node, columns: Node, *factors: Node) -> Node:
     """Average blocks of pixels, rounded as Pillow rounds.
 
     Args:
-        pixels: Shape (3, h, w).
+        pixels: uint8, shape (3, h, w).
         rows: How many rows of pixels each row of blocks has, shape (H,).
         columns: Likewise, shape (W,).
         factors: How many rows and columns all have but the last.
 
     Returns:
-        Shape (3, H, W).
+        float32, shape (3, H, W).
     """
     from openvino import opset13 as op
 
@@ -264,9 +268,10 @@ def _reduce(pixels: Node, rows: Node, columns: Node, *factors: Node) -> Node:
         full, op.slice(op.shape_of(pixels), integers(1), integers(3), integers(1))
     )
     missing = op.concat([integers(0), missing], 0)
-    padded = op.pad(pixels, integers(0, 0, 0), missing, "constant", number(0))
+    padded = op.pad(pixels, integers(0, 0, 0), missing, "constant", op.constant(np.uint8(0)))
     shape = op.concat([integers(3), numbers[0], sizes[0], numbers[1], sizes[1]], 0)
-    sums = op.reduce_sum(op.reshape(padded, shape, False), integers(2, 4), False)
+    grouped = op.convert(op.reshape(padded, shape, False), "f32")
+    sums = op.reduce_sum(grouped, integers(2, 4), False)
     counts = op.multiply(op.unsqueeze(rows, integers(1)), columns)
     sums = op.add(sums, op.floor(op.multiply(counts, number(0.5))))
     means = op.floor(op.divide(sums, counts))
