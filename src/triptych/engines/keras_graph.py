@@ -104,7 +104,7 @@ class KerasGraph:
         self.weights: dict[str, npt.NDArray[Any]] = {}
         self.exact: set[str] = set()
         self._image = network.input(0).get_node().get_friendly_name()
-        self._results = [_name(network.output(i).get_node().input_value(0)) for i in (0, 1)]
+        self._results = [name_of(network.output(i).get_node().input_value(0)) for i in (0, 1)]
         self._steps = self._translate(network, path)
 
     def __call__(self, weights: dict[str, Tensor], image: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,8 +142,8 @@ class KerasGraph:
             if kind == "Constant":
                 continue
             try:
-                indices, compute = _translation(node, F32 if name in exact else self.dtype)
-            except _UnknownError as error:
+                indices, compute = translation(node, F32 if name in exact else self.dtype)
+            except UnknownError as error:
                 raise errors.EngineError(
                     f"{path.name} has the operation {kind} ({name[:60]!r}){error}, which only "
                     "OpenVINO runs here. Run this committee with --device cpu."
@@ -158,7 +158,7 @@ class KerasGraph:
 
     def _input(self, source: Any, *, is_exact: bool) -> str:
         """The name of an input's value; that of a constant is kept."""
-        name = _name(source)
+        name = name_of(source)
         if source.get_node().get_type_name() == "Constant":
             name += " f32" if is_exact else ""
             self.weights[name] = np.array(source.get_node().data)
@@ -167,11 +167,12 @@ class KerasGraph:
         return name
 
 
-class _UnknownError(Exception):
+class UnknownError(Exception):
     """There is no translation; its text says what about the operation is unknown."""
 
 
-def _name(output: Any) -> str:
+def name_of(output: Any) -> str:
+    """The name of an output of an OpenVINO operation, unique in its network."""
     return f"{output.get_node().get_friendly_name()}:{output.get_index()}"
 
 
@@ -195,7 +196,16 @@ def _names_after(node: Any) -> set[str]:
     return after
 
 
-def _translation(node: Any, dtype: str) -> Translation:
+def translation(node: Any, dtype: str) -> Translation:
+    """What Keras computes for an operation.
+
+    Args:
+        node: An operation of an OpenVINO model.
+        dtype: Keras's name of the number format of its results.
+
+    Raises:
+        UnknownError: There is no translation.
+    """
     import keras
 
     kind = node.get_type_name()
@@ -204,28 +214,33 @@ def _translation(node: Any, dtype: str) -> Translation:
     if kind in SAME:
         return range(node.get_input_size()), getattr(keras.ops, SAME[kind])
     if kind in REDUCTIONS:
-        axes = tuple(np.atleast_1d(_constant(node, 1)).tolist())
+        axes = tuple(np.atleast_1d(constant(node, 1)).tolist())
         reduce = getattr(keras.ops, REDUCTIONS[kind])
         return [0], functools.partial(
             reduce, axis=axes, keepdims=node.get_attributes()["keep_dims"]
         )
     translate = TRANSLATIONS.get(kind)
     if translate is None:
-        raise _UnknownError
+        raise UnknownError
     return translate(node, node.get_attributes(), keras.ops)
 
 
-def _constant(node: Any, index: int) -> npt.NDArray[Any]:
+def constant(node: Any, index: int) -> npt.NDArray[Any]:
+    """An input of an operation that has to be a constant.
+
+    Raises:
+        UnknownError: It is computed.
+    """
     source = node.input_value(index).get_node()
     if source.get_type_name() != "Constant":
-        raise _UnknownError(f" with a computed input {index}")
+        raise UnknownError(f" with a computed input {index}")
     return np.array(source.data)
 
 
 def _shape(value: Any) -> list[int | None]:
     shape = value.partial_shape
     if shape.rank.is_dynamic:
-        raise _UnknownError(" of unknown rank")
+        raise UnknownError(" of unknown rank")
     return [None if side.is_dynamic else side.get_length() for side in shape]
 
 
@@ -233,7 +248,7 @@ def _batched_shape(value: Any) -> list[int]:
     """A shape of which only the number of photos is unknown, which becomes -1."""
     shape = _shape(value)
     if None in shape[1:]:
-        raise _UnknownError(f" of the shape {value.partial_shape}")
+        raise UnknownError(f" of the shape {value.partial_shape}")
     return [-1 if side is None else side for side in shape]
 
 
@@ -286,14 +301,14 @@ def _rounded_up(node: Any, attributes: dict[str, Any]) -> dict[str, Any]:
         strict=True,
     ):
         if dilation != 1:
-            raise _UnknownError(" with dilations")
+            raise UnknownError(" with dilations")
         ends.append(max(end, (out - 1) * stride + kernel - side - begin))
     return {**attributes, "pads_end": ends}
 
 
 def _max_pool(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
     if node.get_output_size() > 1 and node.output(1).get_target_inputs():
-        raise _UnknownError(" with indices")
+        raise UnknownError(" with indices")
     attributes = _rounded_up(node, attributes)
 
     def pool(x: Tensor) -> Tensor:
@@ -342,12 +357,12 @@ def _reshape(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
 
 def _broadcast(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
     if (shape := _batched_shape(node.output(0)))[0] == -1:
-        raise _UnknownError(" over the photos of a batch")
+        raise UnknownError(" over the photos of a batch")
     return [0], lambda x: ops.broadcast_to(x, shape)
 
 
 def _transpose(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
-    order = tuple(_constant(node, 1).tolist())
+    order = tuple(constant(node, 1).tolist())
     return [0], lambda x: ops.transpose(x, order)
 
 
@@ -357,7 +372,7 @@ def _concat(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
 
 
 def _split(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
-    axis = int(_constant(node, 1).item())
+    axis = int(constant(node, 1).item())
     ends = np.cumsum([_batched_shape(part)[axis] for part in node.outputs()])[:-1].tolist()
     if len(node.outputs()) == 1:
         return [0], lambda x: x
@@ -365,17 +380,17 @@ def _split(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
 
 
 def _slice(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
-    starts, stops, steps = (_constant(node, index).tolist() for index in (1, 2, 3))
-    axes = _constant(node, 4).tolist() if node.get_input_size() > 4 else range(len(starts))
+    starts, stops, steps = (constant(node, index).tolist() for index in (1, 2, 3))
+    axes = constant(node, 4).tolist() if node.get_input_size() > 4 else range(len(starts))
     slices = {axis: slice(*each) for axis, *each in zip(axes, starts, stops, steps, strict=True)}
     return [0], _picking(node, slices, ops)
 
 
 def _strided_slice(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
     if any(any(attributes[mask]) for mask in ("new_axis_mask", "ellipsis_mask")):
-        raise _UnknownError(" with a new axis or an ellipsis")
-    starts, stops = (_constant(node, index).tolist() for index in (1, 2))
-    steps = _constant(node, 3).tolist() if node.get_input_size() > 3 else [1] * len(starts)
+        raise UnknownError(" with a new axis or an ellipsis")
+    starts, stops = (constant(node, index).tolist() for index in (1, 2))
+    steps = constant(node, 3).tolist() if node.get_input_size() > 3 else [1] * len(starts)
     masks = {name: [*attributes[name], *[0] * len(starts)] for name in ("begin_mask", "end_mask")}
     slices = {}
     for axis, (start, stop, step) in enumerate(zip(starts, stops, steps, strict=True)):
@@ -398,7 +413,7 @@ def _picking(node: Any, slices: dict[int, slice], ops: Any) -> Callable[[Tensor]
         side = sides[axis]
         if side is None:
             if (each.start or 0, each.step or 1) != (0, 1) or (each.stop or BEYOND) < BEYOND:
-                raise _UnknownError(" over the photos of a batch")
+                raise UnknownError(" over the photos of a batch")
             continue
         indices = np.arange(side)[each]
         if len(indices) != side or (np.diff(indices) < 0).any():
@@ -417,29 +432,29 @@ BEYOND = 2**31 - 1
 
 
 def _gather(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
-    indices, axis = _constant(node, 1), int(_constant(node, 2).item())
+    indices, axis = constant(node, 1), int(constant(node, 2).item())
     if attributes["batch_dims"]:
-        raise _UnknownError(" over the photos of a batch")
+        raise UnknownError(" over the photos of a batch")
     if (length := _shape(node.input_value(0))[axis]) is None:
-        raise _UnknownError(" over the photos of a batch")
+        raise UnknownError(" over the photos of a batch")
     positive = np.where(indices < 0, indices + length, indices)
     return [0], lambda x: ops.take(x, positive, axis=axis)
 
 
 def _pad(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
-    begins, ends = _constant(node, 1).tolist(), _constant(node, 2).tolist()
+    begins, ends = constant(node, 1).tolist(), constant(node, 2).tolist()
     mode = {"constant": "constant", "reflect": "reflect", "symmetric": "symmetric"}.get(
         attributes["pad_mode"]
     )
     if mode is None or min(*begins, *ends) < 0:
-        raise _UnknownError(f" of the kind {attributes['pad_mode']}")
-    value = float(_constant(node, 3).item()) if node.get_input_size() > 3 else 0.0
+        raise UnknownError(f" of the kind {attributes['pad_mode']}")
+    value = float(constant(node, 3).item()) if node.get_input_size() > 3 else 0.0
     words = {"constant_values": value} if mode == "constant" else {}
     return [0], lambda x: ops.pad(x, list(zip(begins, ends, strict=True)), mode=mode, **words)
 
 
 def _tile(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
-    repeats = _constant(node, 1).tolist()
+    repeats = constant(node, 1).tolist()
     return [0], lambda x: ops.tile(x, repeats)
 
 
@@ -450,7 +465,7 @@ def _convert(node: Any, dtype: str) -> Translation:
     names = {"boolean": "bool", "i32": "int32", "i64": "int64", "u8": "uint8"}
     names |= dict.fromkeys(("f16", "f32", "bf16"), dtype)
     if kind not in names:
-        raise _UnknownError(f" to {kind}")
+        raise UnknownError(f" to {kind}")
     return [0], lambda x: keras.ops.cast(x, names[kind])
 
 
@@ -465,7 +480,7 @@ def _clamp(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
 
 
 def _swish(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
-    beta = float(_constant(node, 1).item()) if node.get_input_size() > 1 else 1.0
+    beta = float(constant(node, 1).item()) if node.get_input_size() > 1 else 1.0
     return [0], lambda x: x * ops.sigmoid(x if beta == 1 else beta * x)
 
 
@@ -479,7 +494,7 @@ def _elu(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
 
 
 def _selu(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
-    alpha, scale = (float(_constant(node, index).item()) for index in (1, 2))
+    alpha, scale = (float(constant(node, index).item()) for index in (1, 2))
     return [0], lambda x: scale * ops.elu(x, alpha)
 
 
@@ -492,7 +507,7 @@ def _prelu(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
 
 
 def _hard_sigmoid(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
-    alpha, beta = (float(_constant(node, index).item()) for index in (1, 2))
+    alpha, beta = (float(constant(node, index).item()) for index in (1, 2))
     return [0], lambda x: ops.clip(alpha * x + beta, 0, 1)
 
 
@@ -501,7 +516,7 @@ def _mish(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
 
 
 def _reduce_l2(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
-    axes = tuple(np.atleast_1d(_constant(node, 1)).tolist())
+    axes = tuple(np.atleast_1d(constant(node, 1)).tolist())
     keeps = attributes["keep_dims"]
     return [0], lambda x: ops.sqrt(ops.sum(ops.square(x), axis=axes, keepdims=keeps))
 
@@ -518,7 +533,7 @@ def _batch_norm(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
 
 
 def _mvn(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
-    axes = tuple(np.atleast_1d(_constant(node, 1)).tolist())
+    axes = tuple(np.atleast_1d(constant(node, 1)).tolist())
     epsilon, is_inside = attributes["eps"], attributes["eps_mode"].lower() == "inside_sqrt"
 
     def normalize(x: Tensor) -> Tensor:

@@ -23,8 +23,9 @@ from triptych.typing import Float32Array
 from triptych.typing import UInt8Image
 
 # How far the probability of a class may be from that of the committee. Runtimes add in different
-# orders; in int8 networks that decides the rounding of numbers between layers.
-TOLERANCE = {"f32": 0.01, "int8": 0.1}
+# orders; in int8 networks that decides the rounding of numbers between layers, so that their
+# formats have tolerances themselves.
+TOLERANCE = 0.01
 # How far the share of training photos may be that are at least as unusual.
 NOVELTY_TOLERANCE = 0.05
 # Numbers that are compared with a threshold at float32 there, and at float64 here.
@@ -82,7 +83,12 @@ def draw_photos() -> list[UInt8Image]:
 
 
 def compare(
-    classifier: Classifier, run: Run, source: Source, photos: Iterable[UInt8Image]
+    classifier: Classifier,
+    run: Run,
+    source: Source,
+    photos: Iterable[UInt8Image],
+    *,
+    tolerance: float = TOLERANCE,
 ) -> Comparison:
     """Compare an export with the committee that it was made of.
 
@@ -91,12 +97,12 @@ def compare(
         run: The export.
         source: What it was made of.
         photos: RGB, each of shape (H, W, 3).
+        tolerance: How far the probability of a class may be from that of the committee.
 
     Raises:
-        errors.EngineError: They differ by more than `TOLERANCE`.
+        errors.EngineError: They differ by more.
     """
     gaps, verdicts, count = [], 0, 0
-    tolerance = TOLERANCE[source.precision]
     for photo in photos:
         count += 1
         expected = classifier.classify(photo, top=len(source.committee.labels))

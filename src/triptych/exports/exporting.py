@@ -103,7 +103,10 @@ def export(
         row.write(source, written)
         engine_options.report("Comparing it with the committee ...")
         photos = _photos(options.photos)
-        comparison = checking.compare(classifier, row.open(written), source, photos)
+        tolerance = row.int8_tolerance if precision == INT8 else checking.TOLERANCE
+        run = row.open(written)
+        comparison = checking.compare(classifier, run, source, photos, tolerance=tolerance)
+        del run  # ends the process that some runtimes run in
         papers.write(folder, row, source, written, comparison, _card_of(name, engine_options.home))
         targets = _hand_over(folder, path, overwrite=options.overwrite)
     return Export(row, targets, comparison)
