@@ -125,7 +125,7 @@ def _by_keras(kind: str, ending: str, summary: str, *, int8_tolerance: float = 0
     return Format(
         kind,
         ending,
-        f"the committee from the crops of a photo on, which the program beside it cuts, {summary}; "
+        f"the committee {summary}; photos go in cut to size, which the program beside it does, and "
         "a cascade runs all its networks",
         write,
         opened,
@@ -179,9 +179,9 @@ FORMATS: dict[str, Format] = {
         _by_keras(
             "savedmodel",
             ".savedmodel",
-            "for TensorFlow: a folder, in which each network has a signature of its own, too",
+            "for TensorFlow, in a folder, with a signature for each network, too",
         ),
-        _by_keras("keras", ".keras", "made of Keras's own layers"),
+        _by_keras("keras", ".keras", "as a Keras model of Keras's own layers"),
     )
 }
 

@@ -21,6 +21,7 @@ from triptych.results import Failure
 from triptych.results import Verdict
 from triptych.settings import Settings
 from triptych.studio import keys
+from triptych.studio.exports import Exports
 from triptych.studio.jobs import Jobs
 from triptych.studio.keys import Key
 from triptych.studio.projects import Projects
@@ -91,6 +92,11 @@ class Studio:
         """
         with self._opening:
             return self._jobs
+
+    @cached_property
+    def exports(self) -> Exports:
+        """The exports that people start here."""
+        return Exports(self.settings.home)
 
     @property
     def has_jobs(self) -> bool:

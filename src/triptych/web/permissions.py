@@ -33,6 +33,7 @@ ROLES = {
     "api": TEACH,
     "studio": TEACH,
     "studio_decisions": TEACH,
+    "studio_exports": TEACH,
     "studio_inbox": TEACH,
     "studio_publish": TEACH,
     "studio_review": TEACH,

@@ -111,6 +111,7 @@ def serve(
         gevent.killall([watching, sweeping])
     if studio.has_jobs:
         studio.jobs.close()
+    studio.exports.close()
     say("The studio is closed.")
 
 

@@ -6,6 +6,7 @@ import flask
 
 from triptych.web import context
 from triptych.web.studio import decisions
+from triptych.web.studio import exports
 from triptych.web.studio import inbox
 from triptych.web.studio import photos
 from triptych.web.studio import project_list
@@ -23,6 +24,7 @@ blueprints: tuple[flask.Blueprint, ...] = (
     decisions.blueprint,
     inbox.blueprint,
     publish.blueprint,
+    exports.blueprint,
 )
 
 TABS = {

@@ -21,6 +21,7 @@ from triptych.studio.projects import Project
 from triptych.web import access
 from triptych.web import classify_page
 from triptych.web import context
+from triptych.web.studio import exports
 from triptych.web.studio import versions
 from triptych.web.studio.versions import BundleVersions
 
@@ -104,6 +105,7 @@ def _about(bundle: BundleVersions) -> dict[str, object]:
         "fields": model_card.FIELDS,
         "is_default": here.registry.default == bundle.name,
         "shadow": _shadow(bundle),
+        "exports": exports.about(bundle),
         "snippets": snippets(bundle.name, has_key=access.gate().is_required),
     }
 
