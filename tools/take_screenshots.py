@@ -178,7 +178,6 @@ def explain(page: Page, address: str) -> None:
     data = sample_images.jpeg("pears", seed=200)
     photo: FilePayload = {"name": "pear.jpg", "mimeType": "image/jpeg", "buffer": data}
     page.set_input_files("#choose", [photo])
-    page.click(".ask")
     page.get_by_role("button", name="Why this verdict?").click()
     page.locator("#cards .heat").wait_for()
 
@@ -194,7 +193,7 @@ def front(browser: Browser, address: str) -> None:
         page.goto(f"{address}/?committee=lite")
         names = ("analog clock.png", "umbrella.png")
         page.set_input_files("#choose", [Path(folder) / name for name in names])
-        page.click(".ask")
+        page.wait_for_selector('#cards [data-state="answered"] >> nth=1')
         page.wait_for_selector("#progress", state="hidden")
     page.screenshot(path=IMAGES / "studio.png", full_page=True, animations="disabled")
     page.close()

@@ -144,6 +144,13 @@ SETTINGS: tuple[Setting, ...] = (
         "by its name or by the URL of its file.",
     ),
     Setting(
+        "weights_source",
+        str,
+        "",
+        "A mirror, `https://...`, or a folder with the official weights under their names, from "
+        "which the studio fetches; by default their official addresses.",
+    ),
+    Setting(
         "rule",
         str,
         "auto",
@@ -294,6 +301,7 @@ class Settings:
     cors_origins: str
     log_format: str
     committee: str
+    weights_source: str
     rule: str
     coverage: float
     precision: str

@@ -96,7 +96,7 @@ def test_a_second_pull_sends_no_request(row: zoo.Backbone, mirror: str) -> None:
 def test_an_interrupted_download_is_resumed(row: zoo.Backbone, mirror: str) -> None:
     offer(row)
     Mirror.cut_after = 3_000_000
-    with pytest.raises(errors.FetchError, match="run the same command again to go on"):
+    with pytest.raises(errors.FetchError, match="fetch it again to go on"):
         weights.pull(row, source=mirror)
     assert weights.locate(row) is None
     assert weights.pull(row, source=mirror).read_bytes() == CONTENT

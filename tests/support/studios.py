@@ -171,6 +171,13 @@ def fake_studio(
 
 
 @contextlib.contextmanager
+def studio_without_weights(**options: object) -> Iterator[str]:
+    """A studio with fake committees that looks for their weights: its address."""
+    with _started("weightless", **options) as (_, address):
+        yield address
+
+
+@contextlib.contextmanager
 def bundle_studio(home: Path, **options: object) -> Iterator[str]:
     """A studio over bundles of `bundles.write_with_metrics`, with fake engines: its address."""
     with _started("bundles", str(home), **options) as (_, address):
@@ -207,14 +214,14 @@ def _started(*arguments: str, **options: object) -> Iterator[tuple[subprocess.Po
 
 def main(kind: str, *arguments: str) -> None:
     """Serve until told to stop."""
-    if kind == "fake":
+    if kind in ("fake", "weightless"):
         port, seconds = [*map(float, arguments), 0.0, 0.0][:2]
         in_force = settings.load(os.environ, port=int(port))
         registry = Registry(
             lambda name: fake_classifier(name, seconds_per_run=seconds),
             catalogue("lite", "classic", GARDEN, NURSERY),
             "lite",
-            missing=lambda name: [],
+            missing=committee.missing if kind == "weightless" else lambda name: [],
         )
         registry.get(GARDEN)
         registry.get(NURSERY)

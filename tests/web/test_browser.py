@@ -39,9 +39,20 @@ def address() -> Iterator[str]:
 
 
 def ask(page) -> None:
-    with page.expect_request(CLASSIFY):  # from then on the progress is shown
+    """Wait for the answers to photos, which are asked for at once, or again with other options."""
+    if page.locator(".go").is_visible():
         page.click(".ask")
+    expect(page.locator("#cards article").first).to_be_attached()
+    expect(page.locator('#cards [data-state="waiting"]')).to_have_count(0)
     expect(page.locator("#progress")).to_be_hidden()
+
+
+def select(page, **options: str) -> None:
+    """Select some of the options, which are folded up."""
+    if not page.evaluate("document.getElementById('options').open"):
+        page.click("#options > summary")
+    for name, value in options.items():
+        page.check(f'[name="{name}"][value="{value}"]')
 
 
 def texts(page, selector: str) -> list[str]:
@@ -54,8 +65,6 @@ def texts(page, selector: str) -> list[str]:
 def test_photos_selected_by_the_button(visit):
     page = visit()
     page.set_input_files("#choose", files(("cat.png", squares(1)), ("dog.png", squares(2))))
-    expect(page.locator(".thumb")).to_have_count(2)
-    expect(page.locator(".ask")).to_have_text("Ask about 2 photos")
     ask(page)
     assert texts(page, "figcaption") == ["cat.png", "dog.png"]
     assert texts(page, ".panel h4") == MEMBERS * 2
@@ -73,7 +82,7 @@ def test_photos_selected_before_the_script_has_loaded(visit):
     with browser.held_back(page, "studio.js"):
         page.reload(wait_until="commit")
         page.set_input_files("#choose", files(("cat.png", squares(1))))
-    page.locator(".thumb").wait_for()
+    page.wait_for_selector("html.js")
     ask(page)
     assert texts(page, "figcaption") == ["cat.png"]
 
@@ -103,14 +112,14 @@ def test_a_photo_pasted(visit):
 def test_the_form_without_a_script(visit):
     plain = visit(java_script_enabled=False)
     plain.set_input_files("#choose", files(("cat.png", squares(1)), ("dog.png", squares(2))))
-    plain.check('[name="rule"][value="max"]')
+    select(plain, rule="max")
     screenshot(plain, "no-script")
     follow(plain.locator(".ask"))
     screenshot(plain, "no-script-answered")
 
     scripted = visit()
     scripted.set_input_files("#choose", files(("cat.png", squares(1)), ("dog.png", squares(2))))
-    scripted.check('[name="rule"][value="max"]')
+    select(scripted, rule="max")
     ask(scripted)
     for part in (".plate", ".panel h4", ".guesses", "figcaption"):
         assert texts(plain, part) == texts(scripted, part)
@@ -119,6 +128,63 @@ def test_the_form_without_a_script(visit):
 
 
 # ------------------------------------------------------------------ asking
+
+
+def test_photos_that_come_later_lie_above_the_earlier_ones(visit):
+    page = visit()
+    page.set_input_files("#choose", files(("cat.png", squares(1))))
+    page.set_input_files("#choose", files(("dog.png", squares(2)), ("ant.png", squares(3))))
+    ask(page)
+    assert texts(page, "figcaption") == ["dog.png", "ant.png", "cat.png"]
+    select(page, rule="max")
+    expect(page.locator(".ask")).to_have_text("Ask again about 3 photos")
+    ask(page)
+    assert texts(page, "figcaption") == ["dog.png", "ant.png", "cat.png"]
+    assert ["max of 3" in verdict for verdict in texts(page, ".plate")] == [True] * 3
+    expect(page.locator(".go")).to_be_hidden()
+
+
+def test_a_drawing_for_who_has_no_photo_at_hand(visit):
+    page = visit()
+    page.get_by_role("button", name="umbrella").click()
+    ask(page)
+    assert texts(page, "figcaption") == ["umbrella.jpg"]
+
+
+def test_the_options_are_kept_for_the_next_time(visit):
+    page = visit()
+    expect(page.locator("#present")).to_have_text("lite, the whole committee, mean")
+    expect(page.locator('[name="rule"]').first).to_be_hidden()
+    select(page, members=MEMBERS[1], rule="vote")
+    page.select_option('[name="coverage"]', label="99 times in 100")
+    page.reload()
+    expect(page.locator("#present")).to_have_text(f"lite, {MEMBERS[1]}, vote")
+    page.set_input_files("#choose", files(("cat.png", squares(1))))
+    ask(page)
+    assert texts(page, ".panel h4") == [MEMBERS[1]]
+    assert page.input_value('[name="coverage"]') == "0.99"
+    # What a link says counts more, and what is not on offer any more is not selected.
+    page.goto(page.url.partition("#")[0] + "?rule=max")
+    expect(page.locator("#present")).to_have_text("lite, the whole committee, max")
+    for damage in ('{"committee": "gone", "rule": "max"}', "{", "[]", "null", '{"rule": 3}'):
+        page.evaluate("text => localStorage.setItem('triptych: options', text)", damage)
+        page.goto(page.url.partition("?")[0])
+        expect(page.locator("#present")).to_have_text("lite, the whole committee, mean")
+
+
+def test_photo_and_verdict_fit_the_screen_of_a_phone(visit):
+    page = visit(**browser.PHONE, reduced_motion="reduce")
+    page.set_input_files("#choose", files(("cat.png", squares(1, size=(900, 600)))))
+    ask(page)
+
+    def is_seen() -> bool:
+        photo = page.locator("#cards [data-slot=photo]").bounding_box()
+        verdict = page.locator("#cards .plate .prob").bounding_box()
+        height = page.evaluate("innerHeight")
+        return photo["y"] >= 0 and verdict["y"] + verdict["height"] <= height
+
+    wait_for(page, is_seen, True)
+    screenshot(page, "phone-answered")
 
 
 def test_one_bad_file_among_three(visit, expected):
@@ -139,14 +205,14 @@ def test_one_bad_file_among_three(visit, expected):
 def test_one_member_alone(visit):
     page = visit()
     page.set_input_files("#choose", files(("cat.png", squares(1))))
-    page.check('[name="committee"][value="classic"]')
+    select(page, committee="classic")
     expect(page.locator('[name="members"]:visible')).to_have_count(4)
-    page.check('[name="members"][value="VGG16"]')
+    select(page, members="VGG16")
     ask(page)
     assert texts(page, ".panel h4") == ["VGG16"]
     assert "VGG16 alone" in texts(page, ".plate")[0]
     screenshot(page, "one-member")
-    page.check('[name="committee"][value="lite"]')
+    select(page, committee="lite")
     expect(page.locator('[name="members"][value=""]')).to_be_checked()
 
 
@@ -154,7 +220,7 @@ def test_the_same_photo_under_another_rule(visit):
     page = visit()
     page.set_input_files("#choose", files(("cat.png", squares(1))))
     ask(page)
-    page.check('[name="rule"][value="vote"]')
+    select(page, rule="vote")
     ask(page)
     assert len(texts(page, ".plate")) == 1
     assert "vote of 3 networks" in texts(page, ".plate")[0]
@@ -170,7 +236,6 @@ def test_cancelling_keeps_what_was_answered(visit):
 
     page.route(CLASSIFY, answer_one)
     page.set_input_files("#choose", files(*((f"{n}.png", squares(n)) for n in range(3))))
-    page.click(".ask")
     page.wait_for_selector('#cards [data-state="answered"]')
     page.click("#cancel")
     expect(page.locator("#progress")).to_be_hidden()
@@ -190,7 +255,7 @@ def test_a_lost_connection_is_reported(visit, expected):
 def test_copying_the_json_and_the_command(visit, address):
     page = visit(permissions=["clipboard-read", "clipboard-write"])
     page.set_input_files("#choose", files(("cat.png", squares(1))))
-    page.check('[name="rule"][value="max"]')
+    select(page, rule="max")
     ask(page)
     page.click("text=Copy as JSON")
     page.wait_for_selector("text=Copied")
@@ -217,16 +282,16 @@ def test_by_keyboard_only(visit):
         reach("#choose")
         page.keyboard.press("Space")
     chooser.value.set_files(files(("cat.png", squares(1)), ("dog.png", squares(2))))
-    reach('[aria-label="Remove cat.png"]')
+    ask(page)
+    reach("#options > summary")
     page.keyboard.press("Enter")
-    expect(page.get_by_label("Remove dog.png")).to_be_focused()
     reach('[name="rule"]')
     page.keyboard.press("ArrowDown")
     reach(".ask")
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
     page.keyboard.press("Enter")
-    page.wait_for_selector('#cards [data-state="answered"]')
+    ask(page)
     assert "weighted of 3 networks" in texts(page, ".plate")[0]
 
 
@@ -244,8 +309,8 @@ def doubted(visit, rule: str = "cascade", committee: str = studios.GARDEN, **opt
         "#choose",
         files(*((f"{n}.png", plain_image(getattr(studios, n))) for n in SHADES)),
     )
-    page.check(f'[name="committee"][value="{committee}"]')
-    page.check(f'[name="rule"][value="{rule}"]')
+    select(page, committee=committee)
+    select(page, rule=rule)
     return page
 
 
@@ -282,7 +347,7 @@ def test_a_skipped_member_is_run_on_request(visit):
     page = doubted(visit)
     ask(page)
     before = texts(page, ".triptych")
-    page.check('[name="rule"][value="max"]')  # what is chosen for the next question is no matter
+    select(page, rule="max")  # what is chosen for the next question is no matter
     page.focus('[aria-label="Ask EfficientNetLite1 about SURE.png"]')
     page.keyboard.press("Enter")
     page.get_by_text("weighted of 3 networks").wait_for()
@@ -311,7 +376,7 @@ def test_a_verdict_stays_when_running_a_skipped_member_fails(visit, expected):
 
 def test_the_coverage_can_be_selected(visit):
     page = doubted(visit, "weighted")
-    page.click("summary:text('More')")
+    select(page)
     page.select_option('[name="coverage"]', label="99 times in 100")
     ask(page)
     sets = texts(page, ".set")
@@ -424,7 +489,7 @@ def test_similar_training_photos_are_listed(visit):
     assert set(named) <= set(studios.FLOWERS)
     # The studio has none of them: no broken picture, and no error in the console.
     page.wait_for_selector("#cards .likes img", state="detached")
-    page.check('[name="committee"][value="lite"]')
+    select(page, committee="lite")
     ask(page)
     expect(page.locator(".similar:visible")).to_have_count(0)
 
@@ -442,7 +507,7 @@ def test_a_phone(visit, expected, width):
         "#choose", files((LONG_NAME, squares(1, size=(400, 300))), ("notes.txt", b"hello"))
     )
     assert_no_overflow(page)
-    page.click("summary:text('More')")
+    select(page)
     page.click("text=The same from a terminal")
     ask(page)
     assert_no_overflow(page)
@@ -496,7 +561,7 @@ def test_confidence_on_a_phone(visit):
 @pytest.mark.parametrize("committee", ["lite", "garden"])
 def test_everything_has_a_name_for_screen_readers(visit, committee):
     page = doubted(visit)
-    page.check(f'[name="committee"][value="{committee}"]')
+    select(page, committee=committee)
     ask(page)
     tree = page.locator("body").aria_snapshot()
     assert not re.search(r"^\s*- (button|radio|textbox|img)( \[.*\])?:?$", tree, re.MULTILINE)
@@ -506,6 +571,22 @@ def test_everything_has_a_name_for_screen_readers(visit, committee):
     )
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+# ------------------------------------------------------------------ weights
+
+
+def test_fetching_weights_and_what_went_wrong(visit, monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))  # nothing is there
+    with studios.studio_without_weights(weights_source=tmp_path / "gone") as address:
+        page = visit(**browser.PHONE)
+        page.goto(address)
+        select(page)
+        page.get_by_role("button", name="Fetch ResNet50, VGG16, Xception (").click()
+        expect(page.locator(".fetch")).to_contain_text("gone")
+        expect(page.locator(".fetch")).to_contain_text("does not exist")
+        expect(page.get_by_role("button", name="Fetch ResNet50")).to_be_visible()
+        assert_no_overflow(page)
 
 
 # ------------------------------------------------------------------ a studio with a key

@@ -59,7 +59,8 @@ ENDPOINTS = {
         studio_review.report studio_review.result
     """,
     "own": """
-        keys.make keys.page keys.remove repository.load repository.unload studio.remove
+        fetching.start fetching.state fetching.stop keys.make keys.page keys.remove
+        repository.load repository.unload studio.remove
     """,
 }
 LEAST = {name: who for who, names in ENDPOINTS.items() for name in names.split()}

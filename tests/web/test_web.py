@@ -338,7 +338,7 @@ def test_a_form_without_a_photo_gets_instructions(client):
 def test_a_committee_without_weights_says_how_to_get_them(client):
     page = client.get("/").text
     assert re.search(r'name="committee" value="classic"\s+disabled', page)
-    assert re.search(r"download \d+ MB with triptych pull classic", words(page))
+    assert re.search(r"Fetch ResNet50, VGG16, Xception \(\d+ MB\)", words(page))
 
 
 def test_a_committee_with_weights_can_be_selected(client):

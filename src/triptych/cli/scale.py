@@ -24,7 +24,7 @@ PODS = ("image", "worker_cores", "worker_memory", "min_workers", "max_workers")
 FIELDS = ("committee", "rule", "precision", "home")
 # Settings without meaning on a cluster: replicas have cores, and nothing is trained there.
 LEFT_OUT = (
-    *("api_key", "port", "inbox", "shadow", "shadow_share"),
+    *("api_key", "port", "inbox", "shadow", "shadow_share", "weights_source"),
     *("threads", "streams", "max_batch", "max_loaded_bytes"),
 )
 ROWS = tuple(row.name for row in settings.SETTINGS if row.name not in (*FIELDS, *LEFT_OUT, "host"))

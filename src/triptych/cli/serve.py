@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     "shadow",
     "shadow_share",
     "inbox",
+    "weights_source",
     "log_format",
     "home",
 )

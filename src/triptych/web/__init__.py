@@ -23,6 +23,7 @@ from triptych.web import classify_page
 from triptych.web import context
 from triptych.web import docs
 from triptych.web import errors
+from triptych.web import fetching
 from triptych.web import health
 from triptych.web import home_folder
 from triptych.web import keys
@@ -34,6 +35,7 @@ from triptych.web import path_prefix
 from triptych.web import protocols
 from triptych.web import security
 from triptych.web import studio
+from triptych.web.fetches import Fetches
 from triptych.web.registry import Registry
 from triptych.web.shadow import Shadow
 from triptych.workers.pool import WorkerPool
@@ -151,6 +153,7 @@ def create_app(
         registry,
         queue=queue,
         shadow=shadow,
+        fetches=Fetches(settings.weights_source or None),
         loading=queueing.Queue(2, capacity=settings.max_waiting_images),
         wait=wait,
         teaching=teaching,
@@ -162,6 +165,7 @@ def create_app(
     app.register_blueprint(_shared_with_report)
     app.register_blueprint(classify_page.blueprint)
     app.register_blueprint(docs.blueprint)
+    app.register_blueprint(fetching.blueprint)
     app.register_blueprint(keys.blueprint)
     openapi.register(
         app, api.blueprint, keyless=not (settings.api_key or Keys(settings.home).exist)

@@ -43,6 +43,7 @@ def page() -> str:
         cards=cards(similar=most_similar) if flask.request.method == "POST" else [],
         values=_form_values(),
         committees=[registry.facts(name) for name in context.committees()],
+        fetches={name: here.fetches.find(name) for name in registry.names},
         registry=registry,
         settings=here.settings,
         rules=RULES,

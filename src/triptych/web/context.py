@@ -29,6 +29,7 @@ from triptych.utils.queueing import Deadline
 from triptych.utils.queueing import Queue
 from triptych.utils.queueing import Wait
 from triptych.web import permissions
+from triptych.web.fetches import Fetches
 from triptych.web.registry import Registry
 from triptych.web.shadow import Shadow
 
@@ -57,6 +58,7 @@ class Studio:
         teaching: Whether people train committees here; else there are no projects.
         changes: Queue of writes, which may have to wait for another writing process.
         downloads: Semaphore for downloads of bundles.
+        fetches: The downloads of weights.
         shadow: The version that is compared with the published one, if there is one.
     """
 
@@ -70,6 +72,7 @@ class Studio:
     downloads: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(DOWNLOADS)
     )
+    fetches: Fetches = field(default_factory=lambda: Fetches(None))
     shadow: Shadow | None = None
     _opening: threading.Lock = field(default_factory=threading.Lock)
 

@@ -37,6 +37,7 @@ ROLES = {
     "studio_inbox": TEACH,
     "studio_publish": TEACH,
     "studio_review": TEACH,
+    "fetching": OWN,
     "keys": OWN,
     "repository": OWN,
     "studio.remove": OWN,

@@ -1,31 +1,40 @@
-// The studio's script: it only improves the form. Photos are staged, then classified one at a
-// time, so that each card is filled as soon as its answer comes.
+// The studio's script: it only improves the form. Photos are classified as soon as they arrive, one
+// at a time, so that each card is filled when its answer comes.
 
 import { compare } from "./similar.js";
 import { offer } from "./why.js";
 
 /** @typedef {{file: File, url: string}} Photo */
+/** @typedef {{photo: Photo, card: HTMLElement, url: URL}} Request a card waits for its answer */
 
+const OPTIONS = "triptych: options";
+const CANCELLED = { error: { message: "You cancelled before this photo was answered." } };
 const form = byId("ask");
-const staged = byId("staged");
 const wall = byId("wall");
 const cards = byId("cards");
 
-/** @type {Photo[]} */
+/** @type {Photo[]} the photos on the wall, the newest first */
 let photos = [];
+/** @type {Request[]} */
+let waiting = [];
 /** @type {AbortController | null} */
 let work = null;
+let answered = 0;
 
 document.documentElement.classList.add("js");
-form.addEventListener("submit", ask);
-form.addEventListener("change", showChoices);
-byId("cancel").addEventListener("click", () => work?.abort());
-document.addEventListener("paste", (event) => stage(event.clipboardData.files));
+form.addEventListener("submit", askAgain);
+form.addEventListener("change", changeOptions);
+byId("cancel").addEventListener("click", cancel);
+document.addEventListener("paste", (event) => take(event.clipboardData.files));
 document.addEventListener("dragover", hover);
 document.addEventListener("dragleave", leave);
 document.addEventListener("drop", drop);
-showChoices();
-showStaged();
+for (const button of document.querySelectorAll("[data-example]")) {
+  button.addEventListener("click", () => takeExample(button.dataset));
+}
+restoreOptions();
+showOptions();
+showAgain(false);
 for (const id of ["choose", "camera"]) {
   byId(id).addEventListener("change", (event) => takeChosen(event.target));
   takeChosen(byId(id)); // chosen while this file was on its way
@@ -36,51 +45,30 @@ function byId(id) {
   return document.getElementById(id);
 }
 
-// ---------------------------------------------------------------- staging
+// ---------------------------------------------------------------- photos
 
 /** Takes the files of an input, and empties it, so that the same file can be chosen again. */
 function takeChosen(input) {
-  stage(input.files);
+  take(input.files);
   input.value = "";
 }
 
-/** @param {Iterable<File>} files adds them to the staged photos */
-function stage(files) {
-  for (const file of files) {
-    const photo = { file, url: URL.createObjectURL(file) };
-    photos.push(photo);
-    staged.append(thumbnail(photo));
-  }
-  showStaged();
+async function takeExample({ example, name }) {
+  const response = await fetch(example);
+  take([new File([await response.blob()], name)]);
 }
 
-/** @param {Photo} photo @returns {HTMLElement} its small picture with a button to remove it */
-function thumbnail(photo) {
-  const item = copyOf("staged-template");
-  showPhoto(item.querySelector("img"), photo);
-  item.querySelector(".name").textContent = photo.file.name;
-  const button = item.querySelector("button");
-  button.setAttribute("aria-label", `Remove ${photo.file.name}`);
-  button.addEventListener("click", () => unstage(photo, item));
-  return item;
-}
-
-/** @param {Photo} photo @param {HTMLElement} item its thumbnail */
-function unstage(photo, item) {
-  photos = photos.filter((other) => other !== photo);
-  const next = (item.nextElementSibling ?? item.previousElementSibling)?.querySelector("button");
-  item.remove();
-  showStaged();
-  (next ?? byId("choose")).focus();
-}
-
-/** Updates the label of the button. */
-function showStaged() {
-  staged.hidden = !photos.length;
-  const button = form.querySelector(".ask");
-  button.textContent =
-    photos.length > 1 ? `Ask about ${photos.length} photos` : "Ask the committee";
-  button.disabled = Boolean(work);
+/** @param {Iterable<File>} files are classified, above those that are there */
+function take(files) {
+  const fresh = [...files].map((file) => ({ file, url: URL.createObjectURL(file) }));
+  if (!fresh.length) return;
+  const requests = requestsFor(fresh);
+  if (!photos.length) cards.replaceChildren(); // those of the page that came without a script
+  photos = [...fresh, ...photos];
+  cards.prepend(...requests.map(({ card }) => card));
+  wall.hidden = false;
+  (fresh.length > 1 ? wall : requests[0].card).scrollIntoView();
+  answerAll([...waiting, ...requests]);
 }
 
 /** @param {HTMLImageElement} image @param {Photo} photo */
@@ -104,50 +92,136 @@ function drop(event) {
   if (!event.dataTransfer.types.includes("Files")) return;
   event.preventDefault();
   form.classList.remove("hover");
-  stage(event.dataTransfer.files);
+  take(event.dataTransfer.files);
 }
 
-// ---------------------------------------------------------------- choices
+// ---------------------------------------------------------------- options
 
-/** Offers the members of the chosen committee only, and shows the request as a curl line. */
-function showChoices() {
-  const committee = new FormData(form).get("committee");
-  for (const options of form.querySelectorAll(".member-options")) {
-    options.hidden = options.dataset.committee !== committee;
-    if (options.hidden && options.querySelector(":checked")) {
-      form.querySelector('[name="members"][value=""]').checked = true;
+/** Photos that were classified in another way can be classified again. */
+function changeOptions(event) {
+  if (event.target.type === "file") return;
+  showOptions();
+  showAgain(photos.length > 0);
+  localStorage.setItem(OPTIONS, JSON.stringify(options()));
+}
+
+/** @returns {Record<string, string>} what is selected, by field */
+function options() {
+  return Object.fromEntries([...new FormData(form)].filter(([, value]) => typeof value === "string"));
+}
+
+/** Selects what was selected the last time, where it is still on offer. */
+function restoreOptions() {
+  if (!byId("options") || location.search || cards.children.length) return;
+  let kept = {};
+  try {
+    kept = JSON.parse(localStorage.getItem(OPTIONS)) ?? {};
+  } catch {
+    // Somebody else's, or damaged: the page's own are selected.
+  }
+  const committee = inputOf("committee", kept.committee);
+  // Its members and rules may differ from those of the committee that is on offer now.
+  if (!committee || committee.disabled) return;
+  for (const [name, value] of Object.entries(kept)) {
+    const input = inputOf(name, value);
+    if (input && !input.disabled) input.checked = true;
+    const list = form.querySelector(`select[name="${CSS.escape(name)}"]`);
+    if (list && [...list.options].some((each) => each.value === value)) list.value = value;
+  }
+}
+
+function inputOf(name, value) {
+  const named = `input[type="radio"][name="${CSS.escape(name)}"]`;
+  return form.querySelector(`${named}[value="${CSS.escape(value ?? "")}"]`);
+}
+
+/** Offers the members of the selected committee only, and shows the request as a curl line. */
+function showOptions() {
+  const { committee } = options();
+  for (const members of form.querySelectorAll(".member-options")) {
+    members.hidden = members.dataset.committee !== committee;
+    if (members.hidden && members.querySelector(":checked")) {
+      inputOf("members", "").checked = true;
     }
   }
+  const { members, rule, fit } = options();
+  const present = [committee, members || "the whole committee", rule, fit].filter(Boolean);
+  if (byId("present")) byId("present").textContent = present.join(", ");
   const curl = byId("curl");
   if (curl) curl.textContent = `${curl.dataset.command} "${address()}"`;
+}
+
+/** @param {boolean} useful whether the answers on the wall were given with other options */
+function showAgain(useful) {
+  form.querySelector(".go").hidden = !useful;
+  form.querySelector(".ask").textContent =
+    photos.length > 1 ? `Ask again about ${photos.length} photos` : "Ask again";
 }
 
 /** @returns {URL} the address of the request, with the options of the form */
 function address() {
   const url = new URL(form.dataset.api, location.href);
-  for (const [name, value] of new FormData(form)) {
-    if (typeof value === "string" && value) url.searchParams.set(name, value);
+  for (const [name, value] of Object.entries(options())) {
+    if (value) url.searchParams.set(name, value);
   }
   return url;
 }
 
 // ---------------------------------------------------------------- classifying
 
-/** Classifies every staged photo, one at a time. */
-async function ask(event) {
-  event.preventDefault();
-  if (work) return;
-  if (!photos.length) return byId("choose").click();
-  work = new AbortController();
+/** @param {Photo[]} some @returns {Request[]} with the present options */
+function requestsFor(some) {
   const url = address();
   url.searchParams.set("similar", form.dataset.most);
-  const pairs = photos.map((photo) => [photo, cardOf(photo)]);
-  begin(pairs.map(([, card]) => card));
-  for (const [number, [photo, card]] of pairs.entries()) {
-    count(number, pairs.length);
-    fill(card, await answer(url, photo, work.signal), { url, photo });
+  return some.map((photo) => ({ photo, card: cardOf(photo), url }));
+}
+
+/** Classifies all photos on the wall once more. */
+function askAgain(event) {
+  event.preventDefault();
+  if (!photos.length) return byId("choose").click();
+  work?.abort();
+  work = null;
+  const requests = requestsFor(photos);
+  cards.replaceChildren(...requests.map(({ card }) => card));
+  byId("news").replaceChildren();
+  showAgain(false);
+  wall.scrollIntoView();
+  answerAll(requests);
+}
+
+/** Those that wait are not classified, and nor is the one under way. */
+function cancel() {
+  work?.abort();
+  for (const { card } of waiting.splice(1)) fill(card, CANCELLED, {});
+}
+
+/** @param {Request[]} requests all that wait; one loop answers them all */
+async function answerAll(requests) {
+  waiting = requests;
+  if (work) return showProgress();
+  const mine = (work = new AbortController());
+  answered = 0;
+  while (work === mine && waiting.length) {
+    const { photo, card, url } = waiting[0];
+    showProgress();
+    const reply = await answer(url, photo, mine.signal);
+    if (work !== mine) return; // all are asked again
+    waiting.shift();
+    answered += 1;
+    fill(card, reply, { url, photo });
   }
-  finish(pairs.length);
+  if (work !== mine) return;
+  work = null;
+  showProgress();
+}
+
+function showProgress() {
+  const all = answered + waiting.length;
+  byId("progress").hidden = !work;
+  byId("bar").max = Math.max(all, 1);
+  byId("bar").value = answered;
+  byId("count").textContent = `${answered} of ${all} answered`;
 }
 
 /** @param {Photo} photo @returns {HTMLElement} a card that waits for its answer */
@@ -158,31 +232,6 @@ function cardOf(photo) {
   showPhoto(image, photo);
   slot(card, "source").textContent = photo.file.name;
   return card;
-}
-
-/** @param {HTMLElement[]} waiting */
-function begin(waiting) {
-  cards.replaceChildren(...waiting);
-  byId("news").replaceChildren();
-  byId("progress").hidden = false;
-  wall.hidden = false;
-  showStaged();
-  wall.scrollIntoView();
-}
-
-/** @param {number} done @param {number} all */
-function count(done, all) {
-  byId("bar").max = all;
-  byId("bar").value = done;
-  byId("count").textContent = `${done} of ${all} answered`;
-}
-
-/** @param {number} all */
-function finish(all) {
-  if (!work.signal.aborted) count(all, all);
-  work = null;
-  byId("progress").hidden = true;
-  showStaged();
 }
 
 /**
@@ -197,10 +246,8 @@ async function answer(url, photo, signal) {
     const answers = await response.json();
     return answers.results?.[0] ?? answers;
   } catch {
-    const message = signal.aborted
-      ? "You cancelled before this photo was answered."
-      : "The studio did not answer. Is it still running?";
-    return { error: { message } };
+    if (signal.aborted) return CANCELLED;
+    return { error: { message: "The studio did not answer. Is it still running?" } };
   }
 }
 
