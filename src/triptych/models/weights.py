@@ -281,7 +281,7 @@ def _download(address: str, partial: Path, progress: ByteProgress) -> None:
 
 def _not_delivered(address: str, reason: str) -> str:
     return (
-        f"Could not fetch {address}: {reason}. Nothing was installed; fetch it again to go on where "
-        "it stopped, or name another source: `triptych pull --from URL|DIR`, or the studio's "
+        f"Could not fetch {address}: {reason}. Nothing was installed; fetch it again to go on "
+        "where it stopped, or name another source: `triptych pull --from URL|DIR`, or the studio's "
         "setting weights_source."
     )
