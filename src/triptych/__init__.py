@@ -3,7 +3,7 @@
 Example:
     >>> import triptych
     >>> sorted(triptych.__all__)
-    ['Classifier', 'Failure', 'Verdict', 'errors', 'load', 'train']
+    ['Classifier', 'Failure', 'Verdict', 'errors', 'export', 'load', 'train']
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from triptych.results import Failure
 from triptych.results import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from collections.abc import Sequence
     from pathlib import Path
 
     from triptych.bundles import Bundle
+    from triptych.exports.exporting import Export
     from triptych.inference.classifier import Classifier
     from triptych.typing import Notify
     from triptych.workers.pool import WorkerPool
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "Failure", "Verdict", "errors", "load", "train"]
+__all__ = ["Classifier", "Failure", "Verdict", "errors", "export", "load", "train"]
 
 
 def load(
@@ -165,6 +167,61 @@ def train(
         config["on_score"] = config.pop("judged")
     training_config = TrainingConfig(**{"limits": in_force.image_limits, **config})
     return pipeline.train(source, name=name, options=options, config=training_config)
+
+
+def export(
+    committee: str,
+    path: str | Path,
+    *,
+    format: str | None = None,
+    members: Sequence[str] | None = None,
+    photos: Iterable[Any] = (),
+    overwrite: bool = False,
+    report: Notify = lambda line: None,
+    **settings: Any,
+) -> Export:
+    """Export a committee as a file that answers elsewhere as it does here, compared beforehand.
+
+    Args:
+        committee: As for `load`.
+        path: The file; its ending says the format.
+        format: A name from `triptych.exports.formats.FORMATS`, where the ending does not say it.
+        members: As for `load`.
+        photos: Photos on which it is compared with the committee, beside drawn ones: paths, bytes,
+            arrays or Pillow images.
+        overwrite: Whether files that are there may be replaced.
+        report: Called with a line for people while something slow happens.
+        **settings: Settings of `triptych.settings`, such as ``precision="int8"`` or ``rule``.
+
+    Raises:
+        errors.UnknownName: There is no such committee, member, rule or format.
+        errors.SettingError: The format is not known, a package is missing, or a file is there.
+        errors.EngineError: The export does not answer as the committee does, or cannot be written.
+
+    Example:
+        >>> exported = triptych.export("lite", "lite.onnx")  # doctest: +SKIP
+        >>> exported.comparison.largest  # doctest: +SKIP
+        0.0006
+    """
+    from pathlib import Path
+
+    from triptych import settings as table
+    from triptych.engines.options import EngineOptions
+    from triptych.exports import exporting
+
+    in_force = table.load(os.environ, **settings)
+    engine_options = EngineOptions(
+        in_force.home, precision=in_force.precision, threads=in_force.threads, report=report
+    )
+    options = exporting.ExportOptions(
+        format=format,
+        members=members,
+        rule=None if in_force.rule == "auto" else in_force.rule,
+        coverage=in_force.coverage,
+        photos=photos,
+        overwrite=overwrite,
+    )
+    return exporting.export(committee, Path(path), engine_options, options)
 
 
 def __getattr__(name: str) -> Any:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from support import bundles as small
+from triptych import cli
 from triptych import errors
 from triptych.bundles import loading
 from triptych.engines.options import EngineOptions
@@ -95,3 +97,24 @@ def test_an_export_that_answers_otherwise_is_refused(home: Path, tmp_path: Path)
     run = formats.FORMATS["openvino"].open(written)
     with pytest.raises(errors.EngineError, match="does not answer as the committee does"):
         checking.compare(classifier, run, source, checking.draw_photos())
+
+
+def test_the_command_prints_how_far_the_export_is_off(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIPTYCH_HOME", str(home))
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (50, 40), "red").save(tmp_path / "photos" / "red.png")
+    folder = tmp_path / "exported"
+    command = ["export", "tiny", str(folder / "tiny.onnx"), "--photos", str(tmp_path / "photos")]
+    done = CliRunner().invoke(cli.main, command)
+    assert done.exit_code == 0, done.output
+    assert f"Compared on {len(checking.SHAPES) + 1} photos" in done.output
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["README.md", "classify.py", "labels.txt", "tiny.onnx"]
+
+    again = CliRunner().invoke(cli.main, [*command, "--rule", "mean"])
+    assert again.exit_code == 2
+    assert "--overwrite" in again.output
+    again = CliRunner().invoke(cli.main, [*command, "--rule", "mean", "--overwrite"])
+    assert again.exit_code == 0, again.output

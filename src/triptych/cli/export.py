@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-from triptych import settings
 from triptych.cli import common
 
 
@@ -20,7 +18,7 @@ from triptych.cli import common
 @common.from_table("rule", "coverage")
 @click.option(
     "--photos",
-    type=click.Path(exists=True, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
     help="Photos to compare it on, beside drawn ones.",
 )
@@ -45,28 +43,18 @@ def export(
       triptych export lite exported/lite.onnx
       triptych export garden exported/garden.xml --precision int8
     """
-    from triptych.cli.classify import _images
-    from triptych.engines.options import EngineOptions
-    from triptych.exports import exporting
+    import triptych
+    from triptych import data
 
-    in_force = settings.load(os.environ, **options)
-    exported = exporting.export(
+    exported = triptych.export(
         name,
         file,
-        EngineOptions(
-            in_force.home,
-            precision=in_force.precision,
-            threads=in_force.threads,
-            report=common.note,
-        ),
-        exporting.ExportOptions(
-            format=form,
-            members=members,
-            rule=None if in_force.rule == "auto" else in_force.rule,
-            coverage=in_force.coverage,
-            photos=(photo for _, photo in _images((str(photos),))) if photos else (),
-            overwrite=overwrite,
-        ),
+        format=form,
+        members=members,
+        photos=data.walk(photos) if photos else (),
+        overwrite=overwrite,
+        report=common.note,
+        **options,
     )
     click.echo(str(exported.comparison))
     for path in exported.files:

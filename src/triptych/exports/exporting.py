@@ -29,9 +29,6 @@ from triptych.typing import UInt8Image
 from triptych.utils import files
 from triptych.utils import storage
 
-# Beside the file.
-LABELS, CARD, PROGRAM = "labels.txt", "README.md", "classify.py"
-
 
 @dataclass(frozen=True)
 class ExportOptions:
@@ -133,10 +130,8 @@ def _photos(others: Iterable[Any]) -> Iterator[UInt8Image]:
 
 
 def _card_of(name: str, home: Path) -> str | None:
-    """The model card of a bundle; ``None`` for committees of the zoo."""
-    if committees.is_from_zoo(name):
-        return None
-    if storage.is_url(name):
+    """The model card of a bundle; ``None`` for committees of the zoo, and those at a URL."""
+    if committees.is_from_zoo(name) or storage.is_url(name):
         return None
     card = bundles.get(home, name).folder / "README.md"
     return card.read_text(encoding="utf-8") if card.exists() else None

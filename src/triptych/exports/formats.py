@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from triptych import errors
-from triptych.exports.source import KEY
 from triptych.exports.source import STATUSES
 from triptych.exports.source import Answer
 from triptych.exports.source import Source
@@ -211,12 +209,3 @@ def find(path: Path | str, name: str | None = None) -> Format:
         f"{Path(path).name} does not say its format; expected one of the endings {known}, or the "
         "format by its name: --format NAME."
     )
-
-
-def read_metadata(path: Path) -> dict[str, Any]:
-    """The metadata in an exported OpenVINO file."""
-    from triptych.engines import openvino as networks
-
-    text = networks.read_network(path).get_rt_info([KEY]).astype(str)
-    metadata: dict[str, Any] = json.loads(text)
-    return metadata
