@@ -22,6 +22,12 @@ from triptych.cli import common
     metavar="DIR",
     help="Photos to compare it on, beside drawn ones.",
 )
+@click.option(
+    "--onnxruntime-web",
+    type=click.Path(path_type=Path),
+    metavar="TGZ",
+    help="Its npm package, for a page; where npm can fetch it, that is not needed.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
 @common.from_table("precision", "threads", "home")
 def export(
@@ -30,6 +36,7 @@ def export(
     form: str | None,
     members: tuple[str, ...] | None,
     photos: Path | None,
+    onnxruntime_web: Path | None,
     overwrite: bool,
     **options: Any,
 ) -> None:
@@ -42,10 +49,14 @@ def export(
     Examples:
       triptych export lite exported/lite.onnx
       triptych export garden exported/garden.xml --precision int8
+      triptych export garden exported/garden.html
     """
     import triptych
     from triptych import data
+    from triptych.exports import onnxruntime_web as runtime
 
+    if onnxruntime_web:
+        runtime.keep(onnxruntime_web, common.home(options))
     exported = triptych.export(
         name,
         file,

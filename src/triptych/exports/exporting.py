@@ -75,7 +75,7 @@ def export(
         name: As for `triptych.bundles.loading.load_committee`.
         path: The file; its folder is made if it is not there.
         engine_options: Home folder, and precision ``"int8"`` for the quantized networks; any other
-            precision exports those at f32.
+            precision exports those at f32, but ``"auto"`` those that the format prefers.
         options: What of it, and how.
 
     Raises:
@@ -86,10 +86,11 @@ def export(
     """
     row = formats.find(path, options.format)
     row.require()
-    precision = INT8 if engine_options.precision == INT8 else "f32"
-    engine_options = replace(engine_options, precision=precision, device="cpu")
-    loaded = loading.load_committee(name, engine_options, members=options.members)
-    source = source_of(loaded.configured(rule=options.rule), precision, options.coverage)
+    loaded, precision = _load(name, row, engine_options, options.members)
+    source = replace(
+        source_of(loaded.configured(rule=options.rule), precision, options.coverage),
+        home=engine_options.home,
+    )
     classifier = Classifier(source.committee, coverage=options.coverage)
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.scratch_dir(path.parent) as scratch:
@@ -107,6 +108,22 @@ def export(
         papers.write(folder, row, source, written, comparison, _card_of(name, engine_options.home))
         targets = _hand_over(folder, path, overwrite=options.overwrite)
     return Export(row, targets, comparison)
+
+
+def _load(
+    name: str, row: Format, engine_options: EngineOptions, members: Sequence[str] | None
+) -> tuple[committees.Committee, str]:
+    """A committee, and the precision of its networks: the first of those to try that is there."""
+    wanted = engine_options.precision
+    precision = INT8 if wanted == INT8 or (wanted == "auto" and row.prefers_int8) else "f32"
+    try:
+        how = replace(engine_options, precision=precision, device="cpu")
+        return loading.load_committee(name, how, members=members), precision
+    except errors.SettingError:
+        if precision == wanted or precision == "f32":
+            raise
+    how = replace(engine_options, precision="f32", device="cpu")
+    return loading.load_committee(name, how, members=members), "f32"
 
 
 def source_of(committee: committees.Committee, precision: str, coverage: float) -> Source:

@@ -30,7 +30,8 @@ class Format:
         summary: What is in the file, in a line without capital and full stop.
         write: Writes a committee to a path that is not there yet.
         open: Opens what was written in the format's own runtime.
-        program: Name of the program that is written beside it, in ``exports/programs``.
+        program: Name of the program that is written beside it, in ``exports/programs``; empty if
+            it needs none.
         packages: What writing and checking needs, as imported.
         extra: The extra of triptych that brings these.
         int8_tolerance: How far the probability of a class may be from that of the committee, both
@@ -50,6 +51,8 @@ class Format:
     packages: tuple[str, ...] = ()
     extra: str = "export"
     int8_tolerance: float = 0.1
+    other_programs: tuple[str, ...] = ()
+    prefers_int8: bool = False
 
     def require(self) -> None:
         """Refuse to export where a package is missing.
@@ -94,10 +97,12 @@ def _write_onnx(source: Source, path: Path) -> None:
     onnx.save_model(onnx_graph.translate(committee_graph.build(source)), path)
 
 
-def _open_onnx(path: Path) -> Run:
+def _open_onnx(file: Path | bytes) -> Run:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors: that an optimization does not apply is of no use here
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
 
     def run(photo: UInt8Image) -> Answer:
@@ -134,6 +139,22 @@ def _by_keras(kind: str, ending: str, summary: str, *, int8_tolerance: float = 0
     )
 
 
+def _write_page(source: Source, path: Path) -> None:
+    from triptych.exports import committee_graph
+    from triptych.exports import html_page
+    from triptych.exports import onnx_graph
+
+    model = onnx_graph.translate(committee_graph.build(source)).SerializeToString()
+    path.write_text(html_page.build(source, model, source.home), encoding="utf-8")
+
+
+def _open_page(path: Path) -> Run:
+    """The committee in a page; a browser runs it by onnxruntime, too."""
+    from triptych.exports import html_page
+
+    return _open_onnx(html_page.model_of(path))
+
+
 def answer(outputs: dict[str, Any]) -> Answer:
     """The answer of a whole committee, from the outputs of its graph by their names."""
     novelty = outputs.get("novelty")
@@ -157,6 +178,17 @@ FORMATS: dict[str, Format] = {
             _open_onnx,
             "classify_onnx.py",
             packages=("onnx", "onnxruntime"),
+            other_programs=("classify_onnx.mjs", "classify_onnx.cpp"),
+        ),
+        Format(
+            "page",
+            ".html",
+            "a page that answers in any browser without a server, the committee inside",
+            _write_page,
+            _open_page,
+            "",
+            packages=("onnx", "onnxruntime"),
+            prefers_int8=True,
         ),
         Format(
             "openvino",

@@ -10,7 +10,13 @@ from triptych.exports.formats import Format
 from triptych.exports.source import Source
 from triptych.utils.formatting import plain_text
 
-LABELS, CARD, PROGRAM = "labels.txt", "README.md", "classify.py"
+LABELS, CARD = "labels.txt", "README.md"
+# By the ending of a program, what runs it.
+RUNNERS = {
+    ".py": "python classify.py PHOTO",
+    ".mjs": "node classify.mjs PHOTO",
+    ".cpp": "./classify PHOTO",
+}
 
 
 def write(
@@ -31,8 +37,13 @@ def write(
     head = card or f"# {source.committee.name}\n"
     text = f"{head.rstrip()}\n\n{_describe(row, source, file, comparison)}"
     (folder / CARD).write_text(text, encoding="utf-8")
-    program = resources.files("triptych.exports").joinpath("programs", row.program).read_text()
-    (folder / PROGRAM).write_text(program.replace("{file}", file.name), encoding="utf-8")
+    for program in filter(None, (row.program, *row.other_programs)):
+        text = resources.files("triptych.exports").joinpath("programs", program).read_text()
+        target = folder / f"classify{Path(program).suffix}"
+        values = {"{file}": file.name, "{enough}": str(source.metadata["enough_px"])}
+        for slot, value in values.items():
+            text = text.replace(slot, value)
+        target.write_text(text, encoding="utf-8")
 
 
 def _describe(row: Format, source: Source, file: Path, comparison: Comparison) -> str:
@@ -43,6 +54,11 @@ def _describe(row: Format, source: Source, file: Path, comparison: Comparison) -
         f"## This export\n\n"
         f"`{file.name}` is {row.summary}, at precision {source.precision}, by the rule "
         f"`{committee.rule}`. {comparison}\n{warning}\n{members}\n\n"
-        f"`{LABELS}` names the classes in the order of the probabilities, and "
-        f"`python {PROGRAM} PHOTO` prints a verdict.\n"
+        f"`{LABELS}` names the classes in the order of the probabilities.{_programs(row)}\n"
     )
+
+
+def _programs(row: Format) -> str:
+    names = filter(None, (row.program, *row.other_programs))
+    how = ", ".join(f"`{RUNNERS[Path(name).suffix]}`" for name in names)
+    return how and f" To print verdicts: {how}; the first lines of each say what it needs."

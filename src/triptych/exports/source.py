@@ -31,12 +31,14 @@ class Source:
         networks: The ``.xml`` file of each member, at the precision of the export.
         precision: ``"f32"`` or ``"int8"``.
         coverage: How often prediction sets are to hold the true class, in (0, 1).
+        home: Home folder, where a format keeps what it needs.
     """
 
     committee: Committee
     networks: tuple[Path, ...]
     precision: str = "f32"
     coverage: float = 0.9
+    home: Path = Path()
 
     @property
     def quantile(self) -> float | None:
