@@ -21,6 +21,7 @@ from triptych.results import UNSURE
 from triptych.results import Verdict
 from triptych.typing import Float32Array
 from triptych.typing import UInt8Image
+from triptych.utils import formatting
 
 # How far the probability of a class may be from that of the committee. Runtimes add in different
 # orders; in int8 networks that decides the rounding of numbers between layers, so that their
@@ -62,7 +63,9 @@ class Comparison:
     verdicts: int
 
     def __str__(self) -> str:
-        other = f"{self.verdicts} other verdicts" if self.verdicts else "all verdicts the same"
+        other = "all verdicts the same"
+        if self.verdicts:
+            other = f"{formatting.counted(self.verdicts, 'verdict')} not the same"
         return (
             f"Compared on {self.photos} photos: probabilities differ by {self.largest:.2g} at most "
             f"and {self.mean:.2g} on average; {other}."

@@ -36,6 +36,8 @@ class Format:
         extra: The extra of triptych that brings these.
         int8_tolerance: How far the probability of a class may be from that of the committee, both
             with int8 networks.
+        other_programs: Names of programs in further languages.
+        prefers_int8: Whether the precision ``"auto"`` takes int8 networks where there are some.
 
     Example:
         >>> find("lite.onnx").name
