@@ -167,6 +167,55 @@ def test_an_int8_layer_is_one_of_integers(tmp_path: Path) -> None:
     assert (off > 0.001).mean() < 0.02
 
 
+def convolve(x: Any, kernel: Any, *, grouped: bool = False) -> Any:
+    function = op.group_convolution if grouped else op.convolution
+    return function(x, kernel, [1, 1], [0, 0], [0, 0], [1, 1])
+
+
+def test_the_scales_of_channels_are_moved_into_the_layers_around_them(tmp_path: Path) -> None:
+    """An inverted bottleneck as `optimize` quantizes it: not a number of it differs."""
+    path = tmp_path / "network.xml"
+    highs = np.linspace(1, 5, 8).reshape(1, 8, 1, 1)
+
+    def bottleneck(x: Any) -> Any:
+        expanded = convolve(fake_quantize(x, -1.28, 1.27), quantized(int8(8, 4, 1, 1), SCALES))
+        active = op.clamp(op.add(expanded, weights(1, 8, 1, 1)), 0.0, 6.0)
+        bytes_ = fake_quantize(active, np.zeros((1, 8, 1, 1)), highs)
+        depthwise = quantized(int8(8, 1, 1, 3, 2), SCALES[:, None])
+        made = op.add(convolve(bytes_, depthwise, grouped=True), weights(1, 8, 1, 1))
+        return fake_quantize(op.clamp(made, 0.0, 6.0), 0.0, 6.0)
+
+    operations.write(path, bottleneck)
+    model = onnx_graph.translate(read(path))
+    kinds = [node.op_type for node in model.graph.node]
+    assert (kinds.count("QuantizeLinear"), kinds.count("Round")) == (3, 0)
+    image = RNG.normal(0, 1, (3, 6, 5, 4)).astype(np.float32)
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    expected = openvino.Core().compile_model(read(path), "CPU", exact)(image)[1]
+    off = np.abs(run(read(path), image)[1] - expected)
+    assert expected.std() > 0.5
+    assert off.max() < 0.1
+    assert (off > 0.001).mean() < 0.02
+
+
+def test_quantized_numbers_for_other_layers_are_not_quantized_further(tmp_path: Path) -> None:
+    """onnxruntime would quantize the weights of a layer behind a DequantizeLinear."""
+    path = tmp_path / "network.xml"
+    scales = RNG.uniform(0.001, 0.05, (8, 1, 1, 1)).astype(np.float32)
+
+    def layer(x: Any) -> Any:
+        turned = op.transpose(fake_quantize(x, -1.28, 1.27), ints(0, 1, 3, 2))
+        return convolve(turned, quantized(int8(8, 4, 3, 3), scales))
+
+    operations.write(path, layer)
+    graph = read(path)
+    assert "QuantizeLinear" not in {node.op_type for node in onnx_graph.translate(graph).graph.node}
+    image = RNG.normal(0, 1, (3, 6, 5, 4)).astype(np.float32)
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    expected = openvino.Core().compile_model(read(path), "CPU", exact)(image)[1]
+    np.testing.assert_allclose(run(graph, image)[1], expected, atol=1e-3)
+
+
 def test_what_cannot_be_translated_is_refused_by_its_name(tmp_path: Path) -> None:
     path = tmp_path / "network.xml"
     operations.write(path, lambda x: op.acosh(op.add(op.abs(x), number(2))))

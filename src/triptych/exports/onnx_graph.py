@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from triptych import errors
+from triptych.exports import channel_scales
 from triptych.exports import onnx_operations
 from triptych.exports.onnx_operations import UnknownError
 from triptych.exports.source import KEY
@@ -132,6 +133,7 @@ def _description(metadata: dict[str, Any]) -> dict[str, str]:
 
 
 def _add_all(builder: Builder, graph: Any) -> None:
+    channel_scales.unify(graph)
     needed = _needed(graph)
     for node in graph.get_ordered_ops():
         kind = node.get_type_name()

@@ -101,14 +101,14 @@ def translate(builder: Builder, node: Node) -> list[str]:
 
 def sources(node: Node) -> list[Node]:
     """The operations that are translated before one; the others are translated with it."""
-    if biased := _biased(node):
+    if biased := bias_of(node):
         node, _ = biased
     ports = list(node.input_values())
     if node.get_type_name() in ("Convolution", "GroupConvolution", "MatMul"):
-        before = ports[0].get_node()
-        if before.get_type_name() == "FakeQuantize" and not _is_integer(node):
-            ports[0] = before.input_value(0)
-        ports = ports[:1] if _quantized(ports[1]) else ports
+        origin, _ = _origin(node)
+        if origin.get_type_name() == "FakeQuantize" and not _is_integer(node):
+            ports[0] = origin.input_value(0)
+        ports = ports[:1] if stored_weights(ports[1]) else ports
     return [port.get_node() for port in ports]
 
 
@@ -123,7 +123,12 @@ def _inputs(builder: Builder, node: Node) -> list[str]:
     return [builder.input(value) for value in node.input_values()]
 
 
-def _constant(node: Node, index: int) -> Array:
+def constant(node: Node, index: int) -> Array:
+    """The values of an input that is a constant.
+
+    Raises:
+        UnknownError: It is computed.
+    """
     source = node.input_value(index).get_node()
     if source.get_type_name() == "Convert":  # of a number type in which it was stored
         source = source.input_value(0).get_node()
@@ -139,7 +144,7 @@ def _is_constant(node: Node, index: int) -> bool:
 def _int64(builder: Builder, node: Node, index: int) -> str:
     """An input that says a shape or axes, as a vector of int64."""
     if _is_constant(node, index):
-        return str(builder.constant(np.atleast_1d(_constant(node, index)).astype(np.int64)))
+        return str(builder.constant(np.atleast_1d(constant(node, index)).astype(np.int64)))
     name = str(builder.input(node.input_value(index)))
     if node.input_value(index).element_type.get_type_name() != "i64":
         name = builder.add("Cast", [name], to=_onnx_type("i64"))
@@ -171,7 +176,12 @@ def _onnx_type(name: str) -> int:
     return int(types[name])
 
 
-def _shape(value: Any) -> list[int | None]:
+def axis_lengths(value: Any) -> list[int | None]:
+    """The shape of a value; ``None`` for lengths that are not known.
+
+    Raises:
+        UnknownError: Not even their number is.
+    """
     if value.partial_shape.rank.is_dynamic:
         raise UnknownError(" of unknown rank")
     return [None if side.is_dynamic else side.get_length() for side in value.partial_shape]
@@ -179,7 +189,7 @@ def _shape(value: Any) -> list[int | None]:
 
 def _known_shape(value: Any, first: int = 0) -> list[int]:
     """The lengths of the axes from one on."""
-    sides = _shape(value)[first:]
+    sides = axis_lengths(value)[first:]
     if None in sides:
         raise UnknownError(f" of the shape {value.partial_shape}")
     return [side for side in sides if side is not None]
@@ -193,7 +203,7 @@ def _number(builder: Builder, node: Node, value: float) -> str:
 # ------------------------------------------------------------------ layers
 
 
-def _quantized(source: Any) -> tuple[Array, Array, Array] | None:
+def stored_weights(source: Any) -> tuple[Array, Array, Array] | None:
     """Weights of 8 bits, their scales and zero points; ``None`` where weights are not stored so.
 
     All three have the same shape.
@@ -205,7 +215,7 @@ def _quantized(source: Any) -> tuple[Array, Array, Array] | None:
     zero = np.zeros((), np.float32)
     if left.get_type_name() == "Subtract":
         try:
-            zero = _constant(left, 1).astype(np.float32)
+            zero = constant(left, 1).astype(np.float32)
         except UnknownError:
             return None
         left = left.input_value(0).get_node()
@@ -232,7 +242,7 @@ def _weights(
             stored as bytes, too, and runtimes make numbers of them once.
     """
     source = node.input_value(1)
-    if not (quantized := _quantized(source)):
+    if not (quantized := stored_weights(source)):
         is_constant = source.get_node().get_type_name() == "Constant"
         return str(builder.constant(change(data(source.get_node())))) if is_constant else None
     values, scale, zero = (change(each) for each in quantized)
@@ -260,13 +270,13 @@ def _along(array: Array, axes: set[int]) -> Array:
 
 def _is_integer(node: Node) -> bool:
     """Whether runtimes can compute a layer with integers: bytes of one scale go in and come out."""
-    if not _is_byte_tensor(node.input_value(0).get_node()) or not _quantized(node.input_value(1)):
+    if not _is_byte_tensor(_origin(node)[0]) or not stored_weights(node.input_value(1)):
         return False
     rest = [node.output(0)]
     while rest:
         for target in rest.pop().get_target_inputs():
             following = target.get_node()
-            if following.get_type_name() in ("Clamp", "Relu") or _biased(following):
+            if following.get_type_name() in ("Clamp", "Relu") or bias_of(following):
                 rest.append(following.output(0))
             elif not _is_byte_tensor(following):
                 return False
@@ -276,8 +286,8 @@ def _is_integer(node: Node) -> bool:
 def _is_byte_tensor(node: Node) -> bool:
     return bool(
         node.get_type_name() == "FakeQuantize"
-        and all(_constant(node, index).size == 1 for index in (1, 2, 3, 4))
-        and _is_byte(*(float(_constant(node, index).item()) for index in (1, 2, 3, 4)))
+        and all(constant(node, index).size == 1 for index in (1, 2, 3, 4))
+        and _is_byte(*(float(constant(node, index).item()) for index in (1, 2, 3, 4)))
         and node.get_attributes()["levels"] == 256
     )
 
@@ -325,9 +335,8 @@ def _convolution(
 
 def _steps(node: Node) -> Array:
     """In which steps a convolution of integers adds, one for each channel of its result."""
-    source = node.input_value(0).get_node()
-    low, high = (float(_constant(source, index).item()) for index in (1, 2))
-    _, scale, _ = _quantized(node.input_value(1)) or (None, np.ones(1), None)
+    low, high = (float(constant(_origin(node)[0], index).item()) for index in (1, 2))
+    _, scale, _ = stored_weights(node.input_value(1)) or (None, np.ones(1), None)
     channels = _known_shape(node.output(0), 1)[0]
     steps: Array = ((high - low) / 255 * scale.reshape(channels, -1)[:, 0]).astype(np.float32)
     return steps
@@ -342,7 +351,7 @@ def _bias(builder: Builder, bias: Array, steps: Array | None) -> str:
     return str(builder.add("DequantizeLinear", names, axis=0))
 
 
-def _biased(node: Node) -> tuple[Node, Array] | None:
+def bias_of(node: Node) -> tuple[Node, Array] | None:
     """The convolution that an addition gives a bias, and that bias; ``None`` for other ones."""
     if node.get_type_name() != "Add":
         return None
@@ -351,14 +360,14 @@ def _biased(node: Node) -> tuple[Node, Array] | None:
         return None
     if other.get_type_name() != "Constant" or len(layer.output(0).get_target_inputs()) > 1:
         return None
-    bias, (_, channels, *sides) = data(other), _shape(layer.output(0))
+    bias, (_, channels, *sides) = data(other), axis_lengths(layer.output(0))
     if bias.shape != (1, channels, *[1] * len(sides)):
         return None
     return layer, bias.reshape(-1)
 
 
 def _add(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
-    if biased := _biased(node):
+    if biased := bias_of(node):
         layer, bias = biased
         return _convolution(builder, layer, layer.get_attributes(), bias)
     return str(builder.add("Add", _inputs(builder, node)))
@@ -368,8 +377,8 @@ def _matmul(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
     as_integers = _is_integer(node)
     left = _layer_input(builder, node, as_integers=as_integers)
     if attributes["transpose_a"]:
-        left = _swapped(builder, left, _shape(node.input_value(0)))
-    is_swapped = attributes["transpose_b"] and len(_shape(node.input_value(1))) > 1
+        left = _swapped(builder, left, axis_lengths(node.input_value(0)))
+    is_swapped = attributes["transpose_b"] and len(axis_lengths(node.input_value(1))) > 1
     right = _weights(
         builder,
         node,
@@ -379,7 +388,7 @@ def _matmul(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
     if right is None:
         right = builder.input(node.input_value(1))
         if is_swapped:
-            right = _swapped(builder, right, _shape(node.input_value(1)))
+            right = _swapped(builder, right, axis_lengths(node.input_value(1)))
     return str(builder.add("MatMul", [left, right]))
 
 
@@ -389,13 +398,26 @@ def _layer_input(builder: Builder, node: Node, *, as_integers: bool) -> str:
     Behind a `DequantizeLinear` onnxruntime would quantize the weights of any layer, coarsely. So
     quantized values for a layer that is not computed with integers are rounded in numbers.
     """
-    source = node.input_value(0).get_node()
-    if as_integers or source.get_type_name() != "FakeQuantize":
+    origin, transposes = _origin(node)
+    if as_integers or origin.get_type_name() != "FakeQuantize":
         return str(builder.input(node.input_value(0)))
-    key = source.get_instance_id(), -1
+    key = origin.get_instance_id(), -1
     if key not in builder.values:
-        builder.values[key] = _rounded(builder, source)
-    return str(builder.values[key])
+        builder.values[key] = _rounded(builder, origin)
+    name = str(builder.values[key])
+    for transpose in transposes:
+        name = builder.add("Transpose", [name], perm=constant(transpose, 1).astype(int).tolist())
+    return name
+
+
+def _origin(layer: Node) -> tuple[Node, list[Node]]:
+    """What computes the numbers that go into a layer, and the transposes after that, in order."""
+    transposes: list[Node] = []
+    node = layer.input_value(0).get_node()
+    while node.get_type_name() == "Transpose":
+        transposes.insert(0, node)
+        node = node.input_value(0).get_node()
+    return node, transposes
 
 
 def _swapped(builder: Builder, name: str, shape: Sequence[int | None]) -> str:
@@ -473,7 +495,7 @@ def _attention(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
     if attributes.get("causal"):
         raise UnknownError(" with a causal mask")
     query, key, value, *others = _inputs(builder, node)
-    shapes = [_shape(node.input_value(index)) for index in (0, 1)]
+    shapes = [axis_lengths(node.input_value(index)) for index in (0, 1)]
     scores = builder.add("MatMul", [query, _swapped(builder, key, shapes[1])])
     if len(others) > 1:
         scale = others[1]
@@ -482,7 +504,7 @@ def _attention(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
     else:
         scale = _number(builder, node, shapes[0][-1] ** -0.5)
     scores = builder.add("Mul", [scores, scale])
-    if others and _shape(node.input_value(3)):
+    if others and axis_lengths(node.input_value(3)):
         mask = others[0]
         if node.input_value(3).element_type.get_type_name() == "boolean":
             zero, never = _number(builder, node, 0), _number(builder, node, -np.inf)
@@ -502,7 +524,7 @@ def _is_byte(low: float, high: float, out_low: float, out_high: float) -> bool:
 def _fake_quantize(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
     if not _is_byte_tensor(node):
         return _rounded(builder, node)
-    low, high = (float(_constant(node, index).item()) for index in (1, 2))
+    low, high = (float(constant(node, index).item()) for index in (1, 2))
     scale = (high - low) / 255
     parts = [builder.constant(np.float32(scale)), builder.constant(np.uint8(round(-low / scale)))]
     stored = builder.add("QuantizeLinear", [builder.input(node.input_value(0)), *parts])
@@ -511,7 +533,7 @@ def _fake_quantize(builder: Builder, node: Node, attributes: dict[str, Any]) -> 
 
 def _rounded(builder: Builder, node: Node) -> str:
     """The values that a quantization leaves, computed in numbers."""
-    low, high, out_low, out_high = (_constant(node, index) for index in (1, 2, 3, 4))
+    low, high, out_low, out_high = (constant(node, index) for index in (1, 2, 3, 4))
     steps = node.get_attributes()["levels"] - 1
     lows, highs = builder.constant(low), builder.constant(high)
     made = builder.input(node.input_value(0))
@@ -554,7 +576,7 @@ def _softmax(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
 
 def _swish(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
     values = scaled = builder.input(node.input_value(0))
-    if node.get_input_size() > 1 and (beta := float(_constant(node, 1).item())) != 1:
+    if node.get_input_size() > 1 and (beta := float(constant(node, 1).item())) != 1:
         scaled = builder.add("Mul", [values, _number(builder, node, beta)])
     return str(builder.add("Mul", [values, builder.add("Sigmoid", [scaled])]))
 
@@ -577,14 +599,14 @@ def _elu(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
 
 
 def _selu(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
-    alpha, gamma = (float(_constant(node, index).item()) for index in (1, 2))
+    alpha, gamma = (float(constant(node, index).item()) for index in (1, 2))
     return str(builder.add("Selu", [builder.input(node.input_value(0))], alpha=alpha, gamma=gamma))
 
 
 def _prelu(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
     values, slope = _inputs(builder, node)
-    axes = len(_shape(node.input_value(0)))
-    if len(_shape(node.input_value(1))) == 1 and axes > 1:  # one for each channel
+    axes = len(axis_lengths(node.input_value(0)))
+    if len(axis_lengths(node.input_value(1))) == 1 and axes > 1:  # one for each channel
         shape = [-1, *[1] * (axes - 2)]
         slope = builder.add("Reshape", [slope, builder.constant(shape, np.int64)])
     return str(builder.add("PRelu", [values, slope]))
@@ -593,7 +615,7 @@ def _prelu(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
 def _hard_sigmoid(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
     alpha, beta = 1 / 6, 0.5
     if node.get_type_name() == "HardSigmoid":
-        alpha, beta = (float(_constant(node, index).item()) for index in (1, 2))
+        alpha, beta = (float(constant(node, index).item()) for index in (1, 2))
     values = builder.input(node.input_value(0))
     return str(builder.add("HardSigmoid", [values], alpha=alpha, beta=beta))
 
@@ -615,7 +637,7 @@ def _shape_of(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
 def _reshape(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
     values = builder.input(node.input_value(0))
     keeps = {} if attributes["special_zero"] else {"allowzero": 1}
-    if keeps and _is_constant(node, 1) and 0 not in _constant(node, 1):
+    if keeps and _is_constant(node, 1) and 0 not in constant(node, 1):
         keeps = {}
     return str(builder.add("Reshape", [values, _int64(builder, node, 1)], **keeps))
 
@@ -628,7 +650,7 @@ def _squeeze(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
 
 
 def _transpose(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
-    order = _constant(node, 1).astype(int).tolist() or None
+    order = constant(node, 1).astype(int).tolist() or None
     options = {"perm": order} if order else {}
     return str(builder.add("Transpose", [builder.input(node.input_value(0))], **options))
 
@@ -650,8 +672,8 @@ def _concat(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
 
 
 def _split(builder: Builder, node: Node, attributes: dict[str, Any]) -> list[str]:
-    axis = int(_constant(node, 1).item())
-    lengths = [_shape(output)[axis] for output in node.outputs()]
+    axis = int(constant(node, 1).item())
+    lengths = [axis_lengths(output)[axis] for output in node.outputs()]
     if None in lengths:
         raise UnknownError(" into parts of unknown length")
     values, sizes = builder.input(node.input_value(0)), builder.constant(lengths, np.int64)
@@ -685,10 +707,10 @@ def _strided_slice(builder: Builder, node: Node, attributes: dict[str, Any]) -> 
             else builder.constant(np.ones(count), np.int64)
         )
         return str(builder.add("Slice", [values, *bounds, axes, steps]))
-    starts, stops = (_constant(node, index).astype(np.int64) for index in (1, 2))
+    starts, stops = (constant(node, index).astype(np.int64) for index in (1, 2))
     steps = np.ones(count, np.int64)
     if node.get_input_size() > 3:
-        steps = _constant(node, 3).astype(np.int64)
+        steps = constant(node, 3).astype(np.int64)
     far = np.iinfo(np.int64).max
     for axis in range(count):
         if shrink[axis]:
@@ -710,7 +732,7 @@ def _gather(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
     if attributes.get("batch_dims"):
         raise UnknownError(" over the photos of a batch")
     names = [builder.input(node.input_value(index)) for index in (0, 1)]
-    return str(builder.add("Gather", names, axis=int(_constant(node, 2).item())))
+    return str(builder.add("Gather", names, axis=int(constant(node, 2).item())))
 
 
 def _pad(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
@@ -742,13 +764,13 @@ def _interpolate(builder: Builder, node: Node, attributes: dict[str, Any]) -> st
     if any((*attributes["pads_begin"], *attributes["pads_end"])):
         raise UnknownError(" with padding")
     values, target = builder.input(node.input_value(0)), builder.input(node.input_value(1))
-    rank, by_scales = len(_shape(node.input_value(0))), False
+    rank, by_scales = len(axis_lengths(node.input_value(0))), False
     by_scales = attributes["shape_calculation_mode"].lower() == "scales"
     # The form with sizes has the scales as a further input, which says nothing new.
     axes_input = node.get_input_size() - 1
     axes = list(range(rank))
     if axes_input > 1:
-        axes = [int(axis) for axis in np.atleast_1d(_constant(node, axes_input))]
+        axes = [int(axis) for axis in np.atleast_1d(constant(node, axes_input))]
     names = [values, "", target] if by_scales else [values, "", "", _int64(builder, node, 1)]
     options: dict[str, Any] = {
         "mode": modes[mode],
@@ -780,7 +802,7 @@ def _topk(builder: Builder, node: Node, attributes: dict[str, Any]) -> list[str]
 
 def _cumsum(builder: Builder, node: Node, attributes: dict[str, Any]) -> str:
     options = {name: int(attributes[name]) for name in ("exclusive", "reverse")}
-    axis = builder.constant(int(_constant(node, 1).item()), np.int64)
+    axis = builder.constant(int(constant(node, 1).item()), np.int64)
     return str(builder.add("CumSum", [builder.input(node.input_value(0)), axis], **options))
 
 
