@@ -95,6 +95,19 @@ def _size(text: str) -> tuple[int, int] | None:
         ) from None
 
 
+class RecipeUnknown(errors.SettingError):
+    """A model's recipe is not in its file, and has to be said.
+
+    Args:
+        message: For people.
+        likely: The scalings that it may have been trained with, the likeliest first.
+    """
+
+    def __init__(self, message: str, likely: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.likely = likely
+
+
 @dataclass(frozen=True)
 class Candidates:
     """The recipes that a model may have been trained with.
@@ -116,15 +129,16 @@ class Candidates:
         """The only recipe.
 
         Raises:
-            errors.SettingError: There are several; the message names them.
+            RecipeUnknown: There are several; the message names them.
         """
         if self.is_certain:
             return self.recipes[0]
         words = ", ".join(describe(each.scaling) for each in self.recipes)
-        raise errors.SettingError(
+        raise RecipeUnknown(
             "The file does not tell how photos were scaled before the model. Say it with --recipe, "
             f"the likeliest first: {words}, or a backbone such as resnet50 for its "
-            "preprocess_input. Or give labelled photos with --photos, which decide it."
+            "preprocess_input. Or give labelled photos with --photos, which decide it.",
+            tuple(each.scaling for each in self.recipes),
         )
 
 

@@ -24,6 +24,7 @@ from triptych.studio import keys
 from triptych.studio.exports import Exports
 from triptych.studio.jobs import Jobs
 from triptych.studio.keys import Key
+from triptych.studio.model_imports import ModelImports
 from triptych.studio.projects import Projects
 from triptych.utils.queueing import Deadline
 from triptych.utils.queueing import Queue
@@ -84,6 +85,21 @@ class Studio:
             errors.StateError: They cannot be read or written.
         """
         return Projects(self.settings.home, limits=self.settings.image_limits)
+
+    @property
+    def imports(self) -> ModelImports:
+        """Models that are uploaded to be imported."""
+        with self._opening:
+            return self._imports
+
+    @cached_property
+    def _imports(self) -> ModelImports:
+        return ModelImports(self.settings.home)
+
+    def close_imports(self) -> None:
+        """Stop imports that are under way, if there are any."""
+        if "_imports" in vars(self):
+            self._imports.close()
 
     @property
     def jobs(self) -> Jobs:

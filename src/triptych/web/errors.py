@@ -22,7 +22,7 @@ FORMS: dict[str, Callable[[dict[str, str]], Any]] = {
     "/v2": lambda error: error["message"],
 }
 # Blueprints with pages, whose errors are pages, too.
-PAGES = ("classify", "docs", "access", "studio_publish")
+PAGES = ("classify", "docs", "access", "studio_publish", "studio_imports")
 LONGEST_MESSAGE = 1000
 
 

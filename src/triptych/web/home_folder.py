@@ -9,7 +9,14 @@ import flask
 from triptych import errors
 
 # Paths that need the home folder; loaded networks answer without it.
-BLUEPRINTS = ("studio", "studio_decisions", "studio_inbox", "studio_publish", "studio_review")
+BLUEPRINTS = (
+    "studio",
+    "studio_decisions",
+    "studio_imports",
+    "studio_inbox",
+    "studio_publish",
+    "studio_review",
+)
 ENDPOINTS = ("api.bundles", "api.one_bundle")
 
 

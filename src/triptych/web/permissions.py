@@ -34,6 +34,7 @@ ROLES = {
     "studio": TEACH,
     "studio_decisions": TEACH,
     "studio_exports": TEACH,
+    "studio_imports": TEACH,
     "studio_inbox": TEACH,
     "studio_publish": TEACH,
     "studio_review": TEACH,

@@ -109,6 +109,7 @@ def serve(
         watching = gevent.spawn(_watch, studio, say)
         server.serve_forever()
         gevent.killall([watching, sweeping])
+    studio.close_imports()
     if studio.has_jobs:
         studio.jobs.close()
     studio.exports.close()

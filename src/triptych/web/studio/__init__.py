@@ -8,6 +8,7 @@ from triptych.web import context
 from triptych.web.studio import decisions
 from triptych.web.studio import exports
 from triptych.web.studio import inbox
+from triptych.web.studio import model_imports
 from triptych.web.studio import photos
 from triptych.web.studio import project_list
 from triptych.web.studio import publish
@@ -25,6 +26,7 @@ blueprints: tuple[flask.Blueprint, ...] = (
     inbox.blueprint,
     publish.blueprint,
     exports.blueprint,
+    model_imports.blueprint,
 )
 
 TABS = {
