@@ -53,7 +53,9 @@ ENDPOINTS = {
         studio.rename_class studio.resume studio.start studio.stop studio.take_in studio.teach
         studio.thumb studio.try_sample studio_decisions.decide studio_decisions.history
         studio_decisions.retrain studio_decisions.undo studio_exports.download studio_exports.job
-        studio_exports.remove studio_exports.start studio_exports.stop studio_inbox.inbox
+        studio_exports.remove studio_exports.start studio_exports.stop studio_imports.again
+        studio_imports.form studio_imports.one studio_imports.progress studio_imports.start
+        studio_imports.stop studio_inbox.inbox
         studio_inbox.reopen studio_inbox.settle studio_publish.activate studio_publish.bundles
         studio_publish.download studio_publish.edit studio_publish.one studio_publish.publish
         studio_review.cell studio_review.compare studio_review.label_issues
