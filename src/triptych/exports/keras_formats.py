@@ -121,8 +121,8 @@ def read_metadata(path: Path) -> dict[str, Any]:
     else:
         with zipfile.ZipFile(path) as archive:
             text = archive.read(METADATA).decode()
-    found: dict[str, Any] = json.loads(text)
-    return found
+    facts: dict[str, Any] = json.loads(text)
+    return facts
 
 
 def _close(child: Worker, scratch: tempfile.TemporaryDirectory[str]) -> None:

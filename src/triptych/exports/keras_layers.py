@@ -149,13 +149,13 @@ class _Builder:
         kind, name = node.get_type_name(), node.get_friendly_name()
         inputs = [self._value(source) for source in node.input_values()]
         try:
-            made = self._by_layer(node, inputs) or _by_operation(node, inputs)
+            results = self._by_layer(node, inputs) or _by_operation(node, inputs)
         except keras_graph.UnknownError as error:
             raise errors.EngineError(
                 f"{self._path.name} has the operation {kind} ({name[:60]!r}){error}, which Keras, "
                 "TensorFlow and LiteRT do not compute. Export it to onnx or openvino."
             ) from None
-        for index, value in enumerate(made if isinstance(made, list) else [made]):
+        for index, value in enumerate(results if isinstance(results, list) else [results]):
             self._values[f"{name}:{index}"] = value
 
     def _by_layer(self, node: Any, inputs: list[Value]) -> Value | list[Value] | None:
@@ -477,11 +477,11 @@ def _by_operation(node: Any, inputs: list[Value]) -> Value | list[Value]:
     """What Keras's operations make of the inputs, their axes in OpenVINO's order."""
     indices, compute = keras_graph.translation(node, keras_graph.F32)
     tensors = [inputs[index].in_order(_same(len(inputs[index].order))) for index in indices]
-    made = compute(*tensors)
+    result = compute(*tensors)
     if all(inputs[index].is_constant for index in indices):
         import keras
 
-        made = keras.ops.convert_to_numpy(made)
-    outputs = list(made) if node.get_output_size() > 1 else [made]
+        result = keras.ops.convert_to_numpy(result)
+    outputs = list(result) if node.get_output_size() > 1 else [result]
     shapes = [output.partial_shape for output in node.outputs()]
     return [Value(each, _same(len(shape))) for each, shape in zip(outputs, shapes, strict=True)]

@@ -28,6 +28,7 @@ from triptych.exports.source import KEY
 from triptych.preprocessing.recipe import Recipe
 from triptych.typing import Array
 from triptych.utils import worker
+from triptych.utils.formatting import plain_text
 
 # Computes the outputs of an opened file, by name, from its inputs, each with a batch of one photo.
 Compute = Callable[[Mapping[str, Array]], dict[str, Array]]
@@ -147,7 +148,7 @@ def _plain(name: str) -> str:
 def _texts(request: dict[str, Any]) -> dict[str, str]:
     """The files that explain the outputs, by name."""
     metadata = request["metadata"]
-    labels = "".join(f"{label['name']}\n" for label in metadata["labels"])
+    labels = "".join(f"{plain_text(label['name'])}\n" for label in metadata["labels"])
     text = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
     return {LABELS: labels, METADATA: text}
 

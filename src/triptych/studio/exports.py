@@ -67,13 +67,13 @@ class ExportFile:
     Args:
         name: Of the zip.
         size_bytes: Its size.
-        made_s: When it was made, in seconds since the epoch.
+        modified_s: When it was written, in seconds since the epoch.
         comparison: How far its answers are from those of the committee.
     """
 
     name: str
     size_bytes: int
-    made_s: float
+    modified_s: float
     comparison: str
 
 
@@ -134,7 +134,8 @@ class Exports:
         """Stop the export of a bundle, if one is under way; nothing of it is kept."""
         with self._lock:
             if self._running and self._running.bundle == bundle:
-                self._note(dataclasses.replace(self._running, state=STOPPED, said="Stopped."))
+                stopped = dataclasses.replace(self._running, state=STOPPED, said="Stopped.")
+                self._latest[bundle] = stopped
                 if self._process:
                     self._process.kill()
 
@@ -145,7 +146,7 @@ class Exports:
 
     def files(self, bundle: str) -> list[ExportFile]:
         """What can be downloaded, the newest first."""
-        found = []
+        exported = []
         for path in (self._folder / bundle).glob("*.zip"):
             try:
                 with zipfile.ZipFile(path) as archive:
@@ -153,8 +154,8 @@ class Exports:
                 about = path.stat()
             except (OSError, zipfile.BadZipFile):
                 continue  # removed just now, or damaged
-            found.append(ExportFile(path.name, about.st_size, about.st_mtime, comparison))
-        return sorted(found, key=lambda file: -file.made_s)
+            exported.append(ExportFile(path.name, about.st_size, about.st_mtime, comparison))
+        return sorted(exported, key=lambda file: -file.modified_s)
 
     def find(self, bundle: str, name: str) -> Path:
         """The zip of that name.
@@ -201,9 +202,9 @@ class Exports:
             written = scratch / "export"
             written.mkdir()
             with self._lock:
-                if self._latest[job.bundle].state == STOPPED:
-                    return ""
                 self._process = process
+            if self._is_stopped(job):
+                return ""
             process.send(
                 {
                     "home": str(self._home),
@@ -225,25 +226,28 @@ class Exports:
                     f"The process that was exporting ended without an answer: {process.reason}"
                 )
             self._say(job, "Packing ...")
+            if self._is_stopped(job):
+                return ""
             with files.atomic_file(folder / job.file, scratch=scratch) as new:
                 _pack(written, new, comparison)
         return comparison
 
+    def _is_stopped(self, job: ExportJob) -> bool:
+        with self._lock:
+            return self._latest[job.bundle].state == STOPPED
+
     def _say(self, job: ExportJob, said: str) -> None:
         with self._lock:
             if self._latest[job.bundle].state == RUNNING:
-                self._note(dataclasses.replace(job, said=said))
+                self._latest[job.bundle] = dataclasses.replace(job, said=said)
 
     def _end(self, job: ExportJob, state: str, said: str) -> None:
         with self._lock:
             if self._latest[job.bundle].state == RUNNING:
                 # Paths are not for clients.
                 said = said.replace(str(self._home), "HOME")
-                self._note(dataclasses.replace(job, state=state, said=said))
+                self._latest[job.bundle] = dataclasses.replace(job, state=state, said=said)
             self._running = self._process = None
-
-    def _note(self, job: ExportJob) -> None:
-        self._latest[job.bundle] = job
 
 
 def _pack(folder: Path, path: Path, comment: str) -> None:

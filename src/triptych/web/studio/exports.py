@@ -45,7 +45,7 @@ def about(bundle: BundleVersions) -> dict[str, Any]:
         "files": files,
         "formats": [{"row": row, "missing": _missing(row)} for row in formats.FORMATS.values()],
         "versions": versions,
-        "chosen": {
+        "selected": {
             "version": job.version if job else bundle.active or bundle.newest.number,
             "format": job.format if job else next(iter(formats.FORMATS)),
             "precision": job.precision if job else "f32",
