@@ -26,6 +26,7 @@ RANKS = {
     "exports": 8,
     "evaluation": 8,
     "benchmark": 9,
+    "backbones": 9,
     "training": 9,
     "tuning": 10,
     "studio": 10,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -122,7 +123,8 @@ def member_names(name: str, home: Path, *, members: Sequence[str] | None = None)
         ('ResNet50', 'VGG16', 'Xception')
     """
     if committee.is_from_zoo(name):
-        rows = map(zoo.find, members) if members else committee.backbones(committee.resolve(name))
+        find = functools.partial(zoo.find, home=home)
+        rows = map(find, members) if members else committee.backbones(committee.resolve(name))
         return tuple(dict.fromkeys(row.name for row in rows))
     names = [str(row["name"]) for row in bundles.get(home, name).about["members"]]
     return tuple(names if members is None else committee.select_names(name, names, members))

@@ -201,9 +201,7 @@ def _text(
         f"triptych classify photo.jpg --committee {committee}",
         "```",
         "",
-        "Or without Triptych, each member by itself: "
-        '`keras.models.load_model("members/<name>/model.keras")`; the recipe (size, crop, scaling) '
-        "is in `bundle.json`.",
+        *_by_itself(about),
         "",
         "## Limits",
         "",
@@ -214,6 +212,23 @@ def _text(
         *_section(texts, "contact", "Contact"),
     ]
     return lines + (_results(about, metrics) if metrics else [])
+
+
+def _by_itself(about: dict[str, Any]) -> list[str]:
+    """How to use a member without Triptych; one that was added from a file has no Keras model."""
+    uses = {
+        False: 'Keras: `keras.models.load_model("members/<name>/model.keras")`',
+        True: 'OpenVINO: `openvino.Core().compile_model("members/<name>/network.xml")`',
+    }
+    kinds = [bool(member.get("added")) for member in about["members"]]
+    lines = [f"by {use}" for is_added, use in uses.items() if is_added in kinds]
+    if len(lines) > 1:
+        names = ", ".join(member["name"] for member in about["members"] if member.get("added"))
+        lines[1] = f"{names} {lines[1]}"
+    return [
+        f"Or without Triptych, each member by itself: {'; '.join(lines)}. The recipe (size, crop, "
+        "scaling) is in `bundle.json`."
+    ]
 
 
 def _section(texts: Mapping[str, str], field: str, title: str) -> list[str]:

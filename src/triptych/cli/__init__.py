@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from triptych import __version__
+from triptych.cli.backbones import backbones
 from triptych.cli.bench import bench
 from triptych.cli.bundles import bundles
 from triptych.cli.check import check
@@ -43,6 +44,7 @@ def main() -> None:
 
 
 for command in (
+    backbones,
     bench,
     bundles,
     check,

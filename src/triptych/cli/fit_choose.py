@@ -82,7 +82,7 @@ def run(
         report=common.note,
         device=in_force.device,
     )
-    rows = candidates.resolve_backbones(backbones)
+    rows = candidates.resolve_backbones(backbones, in_force.home)
     with common.Stages() as stages:
         scored = candidates.evaluate_candidates(
             folder,

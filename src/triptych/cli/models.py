@@ -14,15 +14,17 @@ MB = 1_000_000
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per network and line.")
-def models(as_json: bool) -> None:
-    """List the networks of the zoo: cost, accuracy, and whether their weights are here."""
+@common.from_table("home")
+def models(as_json: bool, **options: Any) -> None:
+    """List the networks of the zoo and those that were added: cost, accuracy, and whether their
+    weights are here."""
     from triptych.models import weights
     from triptych.models import zoo
 
     rows: list[tuple[str, ...]] = [
         ("network", "committee", "input", "top-1", "10^6 madds", "10^6 params", "file", "here")
     ]
-    for row in zoo.BACKBONES.values():
+    for row in zoo.rows(common.home(options)):
         facts, path = zoo.facts(row), weights.locate(row)
         if as_json:
             common.print_json({**facts, "cached": str(path) if path else None})
@@ -31,7 +33,7 @@ def models(as_json: bool) -> None:
                 facts["name"],
                 ", ".join(facts["committees"]),
                 " x ".join(map(str, facts["size"])),
-                formatting.percent(facts["top1"]),
+                "" if facts["top1"] is None else formatting.percent(facts["top1"]),
                 f"{facts['multiply_adds'] / 1e6:10,.0f}",
                 f"{facts['parameters'] / 1e6:11,.1f}",
                 f"{facts['size_mb']:4.0f} MB",
@@ -41,7 +43,10 @@ def models(as_json: bool) -> None:
     if as_json:
         return
     click.echo(common.table(rows))
-    click.echo("\ntop-1: as published. To download weights: triptych pull NAME")
+    click.echo(
+        "\ntop-1: as published. To download weights: triptych pull NAME. "
+        "To add a network from a file: triptych backbones add FILE"
+    )
 
 
 @click.command()

@@ -40,7 +40,7 @@ class Output(NamedTuple):
     """What an engine computes from a batch of N images.
 
     Args:
-        probs: Shape (N, C), rows sum to 1.
+        probs: Shape (N, C), rows sum to 1; C is 0 for a backbone that has no classes.
         features: Shape (N, F), the pooled features before the last layers.
     """
 

@@ -99,12 +99,14 @@ class KerasGraph:
         # Height, width and channels of its input.
         shape = network.input(0).partial_shape
         self.input_shape = tuple(shape[axis].get_length() for axis in (1, 2, 3))
-        self.classes = network.output(0).partial_shape[1].get_length()
+        # A backbone by itself has no classes, and gives features only.
+        has_classes = len(network.outputs) > 1
+        self.classes = network.output(0).partial_shape[1].get_length() if has_classes else 0
         # By name, those at the precision of the network and those that stay at f32.
         self.weights: dict[str, npt.NDArray[Any]] = {}
         self.exact: set[str] = set()
         self._image = network.input(0).get_node().get_friendly_name()
-        self._results = [name_of(network.output(i).get_node().input_value(0)) for i in (0, 1)]
+        self._results = [name_of(port.get_node().input_value(0)) for port in network.outputs]
         self._steps = self._translate(network, path)
 
     def __call__(self, weights: dict[str, Tensor], image: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,11 +129,11 @@ class KerasGraph:
             made = step.compute(*inputs)
             for index, each in enumerate(made if step.outputs > 1 else (made,)):
                 values[f"{step.output}:{index}"] = each
-        probs, features = (keras.ops.cast(values[name], F32) for name in self._results)
-        return probs, features
+        *probs, features = (keras.ops.cast(values[name], F32) for name in self._results)
+        return probs[0] if probs else features[:, :0], features
 
     def _translate(self, network: Any, path: Path) -> tuple[_Step, ...]:
-        features = network.output(1).get_node().input_value(0).get_node()
+        features = network.outputs[-1].get_node().input_value(0).get_node()
         exact = _names_after(features)
         needed = {name.rpartition(":")[0] for name in self._results}
         steps: list[_Step] = []

@@ -387,8 +387,10 @@ class OpenVINOEngine:
                     f"The network takes {self._network.input(0).partial_shape} and got a batch of "
                     f"shape {batch.shape}: {_first_line(error)}."
                 ) from error
-            probs, features = (request.get_output_tensor(i).data.copy() for i in (0, 1))
-        return Output(probs, features)
+            count = len(self._network.outputs)
+            *probs, features = (request.get_output_tensor(i).data.copy() for i in range(count))
+        # A backbone by itself has no classes, and gives features only.
+        return Output(probs[0] if probs else features[:, :0], features)
 
     @contextlib.contextmanager
     def _request(self) -> Iterator[Any]:

@@ -194,10 +194,17 @@ def from_zoo(
 
     Raises:
         errors.UnknownName: No such committee or backbone.
+        errors.SettingError: A backbone has no classes of ImageNet.
         errors.WeightsMissing: Weights have to be fetched first; the message says how.
     """
     name = resolve(name)
-    rows = [zoo.find(member) for member in members] if members else backbones(name)
+    rows = [zoo.find(each, options.home) for each in members] if members else backbones(name)
+    without = ",".join(row.name for row in rows if row.top1 is None)
+    if without:
+        raise errors.SettingError(
+            f"{without} gives features and no classes of ImageNet, so it cannot answer by itself. "
+            f"Train it on your own classes: triptych train photos/ --backbones {without}"
+        )
     rows = list({row.name: row for row in rows}.values())
     random = options.random_weights
     networks = store.prepare(rows, home=options.home, random=random, report=options.report)
@@ -220,7 +227,7 @@ def from_zoo(
         labels=imagenet.imagenet(),
         params=fitted
         or params.unfitted(
-            rules.log_odds([row.top1 for row in rows]), [member.cost for member in built]
+            rules.log_odds([row.top1 or 0.0 for row in rows]), [member.cost for member in built]
         ),
         rule=rules.FITTED_RULE if fitted else "mean",
         warning=RANDOM_WARNING if random else None,

@@ -40,8 +40,11 @@ def locate(backbone: zoo.Backbone) -> Path | None:
     """Find a backbone's weights on this machine: in Keras's cache, else in its package.
 
     Returns:
-        The file, or ``None`` when the weights have to be fetched first.
+        The file, or ``None`` when the weights have to be fetched first. Those of a backbone that
+        was added are in its converted network.
     """
+    if backbone.network:
+        return backbone.network
     cached = cache_folder() / backbone.weights.file
     if cached.is_file():
         return cached

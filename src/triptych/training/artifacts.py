@@ -77,6 +77,7 @@ def _describe(contents: Contents) -> dict[str, Any]:
                 "cost": member.cost,
                 "head": {"kind": member.fit.head.kind, **member.fit.head.notes},
                 "licence": member.backbone.licence,
+                **({"added": True} if member.backbone.network else {}),
             }
             for member in committee.selected
         ],

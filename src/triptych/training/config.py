@@ -89,7 +89,7 @@ class TrainingConfig:
     """What to train, and how.
 
     Args:
-        backbones: Names in the zoo, one member each.
+        backbones: Names in the zoo, or of backbones that were added to the home, one member each.
         head: ``"linear"`` or ``"mlp"``.
         weights: Files to load instead of the published weights, by backbone: ``.keras`` or ``.h5``.
         augment: Names from `augment.AUGMENTATIONS`: each adds augmented views of the training

@@ -17,6 +17,7 @@ import numpy as np
 from triptych import bundles
 from triptych import data
 from triptych import errors
+from triptych.engines.conversion import backbone_graph
 from triptych.engines.conversion import convert
 from triptych.engines.conversion import store
 from triptych.engines.options import EngineOptions
@@ -77,7 +78,7 @@ def train(
 
     Source: Yosinski et al., "How transferable are features in deep neural networks?", 2014.
     """
-    backbones = check(name, config)
+    backbones = check(name, config, options.home)
     started = time.perf_counter()
     with convert.Converter(options.report) as converter:
         _build_ahead(backbones, config, converter)
@@ -125,12 +126,13 @@ def train(
         return bundle
 
 
-def check(name: str, config: TrainingConfig) -> list[zoo.Backbone]:
+def check(name: str, config: TrainingConfig, home: Path) -> list[zoo.Backbone]:
     """Refuse an impossible configuration at once, before anything takes time.
 
     Args:
         name: Name of the bundle.
         config: What to train, and how.
+        home: Home folder, where backbones from files are.
 
     Returns:
         The backbones to train.
@@ -138,7 +140,8 @@ def check(name: str, config: TrainingConfig) -> list[zoo.Backbone]:
     Raises:
         errors.UnknownName: No such backbone, head or augmentation.
         errors.SettingError: The name cannot be used, backbones and files of weights do not match,
-            or TensorFlow is needed and not installed.
+            a backbone that cannot be fine-tuned is to be, or TensorFlow is needed and not
+            installed.
     """
     bundles.check_name(name)
     augment.of(config.augment)
@@ -160,9 +163,16 @@ def check(name: str, config: TrainingConfig) -> list[zoo.Backbone]:
     extras.require("Teaching", "keras", "scipy", "threadpoolctl", extra="teach")
     if config.fine_tune:
         extras.require("Fine-tuning", "tensorflow", extra="tensorflow")
-    backbones = {backbone.name: backbone for backbone in map(zoo.find, config.backbones)}
+    rows = [zoo.find(backbone_name, home) for backbone_name in config.backbones]
+    backbones = {backbone.name: backbone for backbone in rows}
     if not backbones:
         raise errors.SettingError("No backbone was named; expected at least one, such as lite0.")
+    fixed = [backbone.name for backbone in backbones.values() if backbone.network]
+    if set(map(zoo.normalize, config.weights)) & set(map(zoo.normalize, fixed)):
+        raise errors.SettingError(
+            f"There is a file of weights for {', '.join(fixed)}, which was added from a file that "
+            "has its own. Leave that out."
+        )
     for backbone_name in config.weights_by_backbone:
         if backbone_name not in backbones:
             raise errors.SettingError(
@@ -170,6 +180,12 @@ def check(name: str, config: TrainingConfig) -> list[zoo.Backbone]:
                 f"the backbones to train: {', '.join(backbones)}. Name it there, too, or leave the "
                 "file out."
             )
+    if fixed and config.fine_tune:
+        raise errors.SettingError(
+            f"{', '.join(fixed)} cannot be fine-tuned: a backbone that was added from a file is a "
+            "graph without layers that could be trained. Train without fine-tuning, or fine-tune "
+            "it where it comes from, and add the result."
+        )
     return list(backbones.values())
 
 
@@ -208,6 +224,8 @@ def _build_ahead(
 ) -> None:
     """Let the converter's process build networks while this one decodes photos."""
     for backbone in backbones:
+        if backbone.network:
+            continue
         with contextlib.suppress(errors.WeightsMissing):  # raised where they are needed
             weights = store.weights_of(backbone, config.weights_by_backbone)
             converter.build(backbone.name, weights)
@@ -242,15 +260,20 @@ def _save_models(
 ) -> tuple[tuple[CurvePoint, ...], float]:
     """Write each member as ``model.keras`` and as the engine's network.
 
+    Of a backbone that was added there is no Keras model, only the network.
+
     Returns:
         The learning curve, which is computed meanwhile, and the seconds for each member.
     """
     started, jobs = time.perf_counter(), []
     for member in committee.selected:
+        target = folder / "members" / member.name
+        if member.backbone.network:
+            backbone_graph.with_head(member.backbone.network, member.fit.head, target)
+            continue
         head_file = folder / f"{member.name}.npz"
         member.fit.head.save(head_file)
         weights = store.weights_of(member.backbone, config.weights_by_backbone)
-        target = folder / "members" / member.name
         jobs.append(convert.ConversionJob(member.name, str(weights), str(target), str(head_file)))
     with ThreadPoolExecutor(1) as pool:
         conversion = pool.submit(converter.run, jobs)
@@ -258,7 +281,7 @@ def _save_models(
         conversion.result()
     for job in jobs:
         Path(str(job.head)).unlink()
-    return curve, (time.perf_counter() - started) / len(jobs)
+    return curve, (time.perf_counter() - started) / len(committee.selected)
 
 
 def _ood_references(result: FinetuneResult) -> dict[str, ood.OODReference]:

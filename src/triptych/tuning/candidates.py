@@ -15,7 +15,9 @@ import numpy as np
 from triptych import data as triptych_data
 from triptych import errors
 from triptych import features
+from triptych.engines.conversion import store
 from triptych.engines.options import EngineOptions
+from triptych.engines.options import open_engine
 from triptych.inference import committee as committees
 from triptych.inference.classifier import Classifier
 from triptych.inference.committee import Member
@@ -55,15 +57,19 @@ class CandidateScores:
     is_imagenet: bool
 
 
-def resolve_backbones(names: Sequence[str] | None) -> list[zoo.Backbone]:
+def resolve_backbones(names: Sequence[str] | None, home: Path) -> list[zoo.Backbone]:
     """Resolve names of backbones; ``None`` means all whose weights are on this machine.
+
+    Args:
+        names: In the zoo, or of backbones that were added to the home.
+        home: Home folder.
 
     Raises:
         errors.UnknownName: There is no such backbone.
         errors.SettingError: There are none, or too many to evaluate all their committees.
     """
-    here = (row for row in zoo.BACKBONES.values() if weights.locate(row))
-    rows = list(here if names is None else {zoo.find(name): None for name in names})
+    here = (row for row in zoo.rows(home) if weights.locate(row))
+    rows = list(here if names is None else {zoo.find(name, home): None for name in names})
     if not 0 < len(rows) <= MAX_CANDIDATES:
         raise errors.SettingError(
             f"Got {len(rows)} networks to choose from: {', '.join(row.name for row in rows)}. "
@@ -84,9 +90,9 @@ def evaluate_candidates(
 ) -> CandidateScores:
     """Predict labelled photos with each candidate, out of fold.
 
-    Where every folder is named like a class of ImageNet, the published classifiers predict.
-    Otherwise a linear head is trained on the features of each backbone, and its out-of-fold
-    predictions are used.
+    Where every folder is named like a class of ImageNet, and every candidate is a published
+    classifier, these predict. Otherwise a linear head is trained on the features of each
+    backbone, and its out-of-fold predictions are used.
 
     Args:
         source: As `triptych_data.open` takes it.
@@ -103,16 +109,19 @@ def evaluate_candidates(
         errors.SettingError: None of them meets the budget.
         errors.WeightsMissing: A backbone's weights have to be fetched first.
     """
-    committee = committees.from_zoo("lite", options, members=[row.name for row in rows])
+    committee = None
+    if all(row.top1 is not None for row in rows):
+        committee = committees.from_zoo("lite", options, members=[row.name for row in rows])
     progress("Timing networks", 0, 0)
     candidates = tuple(
-        Candidate(member.name, time_ms(member), member.cost) for member in committee.members
+        Candidate(member.name, time_ms(member), member.cost)
+        for member in (committee.members if committee else _members(rows, options))
     )
     select.check_budget({candidate.name: candidate.ms for candidate in candidates}, budget_ms)
     photos = None
     with contextlib.suppress(errors.SourceError):
         photos = triptych_data.labelled(source, imagenet.imagenet())
-    if photos is None or photos.skipped:
+    if committee is None or photos is None or photos.skipped:
         answers = _train_heads(source, rows, options, folds, seed, progress)
         return CandidateScores(candidates, *answers, is_imagenet=False)
     scored = predictions.score(
@@ -123,6 +132,15 @@ def evaluate_candidates(
     )
     photo_folds = predictions.folds(scored.paths, folds, seed=seed)
     return CandidateScores(candidates, scored.probs, scored.targets, photo_folds, is_imagenet=True)
+
+
+def _members(rows: Sequence[zoo.Backbone], options: EngineOptions) -> list[Member]:
+    """The backbones as members, of which some have features only."""
+    networks = store.prepare(rows, home=options.home, report=options.report)
+    return [
+        Member(row.name, open_engine(network, options), row.recipe, row.multiply_adds / 1e9)
+        for row, network in zip(rows, networks, strict=True)
+    ]
 
 
 def _train_heads(

@@ -96,7 +96,7 @@ class Committees(Answer):
 
 
 class Model(Answer):
-    """A network of the zoo."""
+    """A network of the zoo, or one that was added."""
 
     name = fields.String(metadata=about("Its name in Keras.", example="ResNet50"))
     committees = fields.List(
@@ -105,7 +105,12 @@ class Model(Answer):
     size = fields.List(
         fields.Integer(), metadata=about("Of its input: height and width, in pixels.")
     )
-    top1 = fields.Float(metadata=about("Published accuracy on ImageNet, from 0 to 1."))
+    top1 = fields.Float(
+        allow_none=True,
+        metadata=about(
+            "Published accuracy on ImageNet, from 0 to 1; null for a network that was added."
+        ),
+    )
     multiply_adds = fields.Integer(metadata=about("Multiply-adds for one image."))
     parameters = fields.Integer()
     feature_length = fields.Integer(
@@ -113,12 +118,12 @@ class Model(Answer):
     )
     size_mb = fields.Float(metadata=about("Size of the file of weights."))
     licence = fields.String(metadata=about("Of the weights.", example="Apache-2.0"))
-    paper = fields.String(metadata=about("Title and year."))
+    paper = fields.String(metadata=about("Title and year; empty for one that was added."))
     here = fields.Boolean(metadata=about("Whether the weights are on this machine."))
 
 
 class Models(Answer):
-    """The networks of the zoo."""
+    """The networks of the zoo, and those that were added."""
 
     models = fields.List(fields.Nested(Model))
 

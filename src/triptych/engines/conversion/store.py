@@ -37,7 +37,7 @@ def prepare(
     """Paths of converted networks; missing ones, and those that changed, are converted now.
 
     Args:
-        backbones: Which networks.
+        backbones: Which networks; those that were added from files are converted already.
         home: Folder for everything that is kept; they go to ``home/engines``.
         random: Use random weights instead of the published ones.
         weights_by_backbone: Weights files that replace the published ones, by backbone.
@@ -46,13 +46,17 @@ def prepare(
 
     Raises:
         errors.WeightsMissing: Published weights are not on this machine.
-        errors.WeightsDamaged: They are not the official ones, or do not fit.
+        errors.WeightsDamaged: They are not the official ones, or do not fit; or the network of a
+            backbone that was added has changed on disk.
     """
     files = [
         None if random else weights_of(backbone, weights_by_backbone) for backbone in backbones
     ]
     paths, jobs = [], []
     for backbone, file in zip(backbones, files, strict=True):
+        if backbone.network:
+            paths.append(_added(backbone, backbone.network))
+            continue
         published = file is not None and backbone.name not in weights_by_backbone
         direct = published and backbone.family == "EfficientNetLite"
         folder = home / "engines" / f"{backbone.name}-{_key(backbone, file, direct=direct)}"
@@ -72,9 +76,19 @@ def prepare(
         converter.run(jobs)
     elif jobs:
         convert.run(jobs, report)
-    for path in paths:
-        _finish(path)
+    for backbone, path in zip(backbones, paths, strict=True):
+        if not backbone.network:
+            _finish(path)
     return paths
+
+
+def _added(backbone: zoo.Backbone, network: Path) -> Path:
+    if not digests.is_unchanged(network):
+        raise errors.WeightsDamaged(
+            f"The files of {backbone.name} in {network.parent} are not those that were written "
+            "there. Remove it with `triptych backbones remove`, and add its file again."
+        )
+    return network
 
 
 def _is_usable(network: Path, report: Notify) -> bool:

@@ -1,14 +1,17 @@
 """The zoo: one row per backbone, as data, and the networks that Keras does not have.
 
-Importing it loads no Keras; building a network does.
+The rows of a home are those of the zoo and the backbones that were added there from files.
+Importing this loads no Keras; building a network does.
 """
 
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 from typing import Any
 
 from triptych import errors
+from triptych.models.zoo import added
 from triptych.models.zoo.backbone import Backbone
 from triptych.models.zoo.backbone import WeightsSource
 from triptych.models.zoo.network import backbone_layers
@@ -28,6 +31,7 @@ __all__ = [
     "find",
     "multiply_adds",
     "normalize",
+    "rows",
     "with_features",
 ]
 
@@ -39,12 +43,23 @@ COMMITTEES: dict[str, tuple[str, ...]] = {
 }
 
 
-def find(name: str) -> Backbone:
+def rows(home: Path | None = None) -> list[Backbone]:
+    """All backbones: those of the zoo, and those that were added to a home.
+
+    Args:
+        home: Home folder; ``None`` for the zoo alone.
+    """
+    here = [each.row for each in added.listed(home)] if home else []
+    return [*BACKBONES.values(), *here]
+
+
+def find(name: str, home: Path | None = None) -> Backbone:
     """The backbone that a person means.
 
     Args:
-        name: As Keras spells it, in any case, with or without ``-`` and ``_``; ``lite0`` is
-            short for ``EfficientNetLite0``.
+        name: As Keras spells it, or as it was added, in any case, with or without ``-`` and
+            ``_``; ``lite0`` is short for ``EfficientNetLite0``.
+        home: Home folder with added backbones; ``None`` for the zoo alone.
 
     Raises:
         errors.UnknownName: There is none; the message names the nearest.
@@ -53,16 +68,16 @@ def find(name: str) -> Backbone:
         >>> find("resnet-50").name, find("lite0").name
         ('ResNet50', 'EfficientNetLite0')
     """
-    names = {normalize(name): name for name in BACKBONES}
+    by_name = {normalize(row.name): row for row in rows(home)}
     wanted = normalize(name)
-    if wanted.startswith("lite"):
+    if wanted not in by_name and wanted.startswith("lite"):
         wanted = f"efficientnet{wanted}"
-    if wanted in names:
-        return BACKBONES[names[wanted]]
-    nearest = difflib.get_close_matches(wanted, names, n=3, cutoff=0.0)
+    if wanted in by_name:
+        return by_name[wanted]
+    nearest = difflib.get_close_matches(wanted, by_name, n=3, cutoff=0.0)
     raise errors.UnknownName(
         f"There is no backbone {name!r}. The nearest names are "
-        f"{', '.join(names[plain] for plain in nearest)}; `triptych.models.zoo.BACKBONES` has all."
+        f"{', '.join(by_name[plain].name for plain in nearest)}; `triptych models` lists all."
     )
 
 

@@ -6,6 +6,7 @@ import math
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -40,7 +41,7 @@ class WeightsSource:
 
 @dataclass(frozen=True)
 class Backbone:
-    """One network of the zoo.
+    """One network of the zoo, or one that a person added from a file.
 
     Args:
         name: As Keras spells it.
@@ -50,13 +51,15 @@ class Backbone:
         feature_length: Length of the pooled features.
         parameters: Of the whole classifier with 1000 classes.
         multiply_adds: Of the whole classifier for one image of ``recipe.size``.
-        top1: Published accuracy on ImageNet's validation photos, in [0, 1].
+        top1: Published accuracy on ImageNet's validation photos, in [0, 1]; ``None`` for a
+            network that has no classes.
         weights: Where the published weights come from.
         licence: Of the published weights.
         paper: Title and year.
         is_rescaled: Whether the published weights expect inputs that are divided by the root of
             ImageNet's standard deviation once more, which Keras does for ``weights="imagenet"``
             only.
+        network: Its converted network, for one that was added; Keras cannot build that.
     """
 
     name: str
@@ -66,11 +69,12 @@ class Backbone:
     feature_length: int
     parameters: int
     multiply_adds: int
-    top1: float
+    top1: float | None
     weights: WeightsSource
     licence: str
     paper: str
     is_rescaled: bool = False
+    network: Path | None = None
 
     def build(self, *, size: tuple[int, int] | None = None) -> keras.Model:
         """The whole classifier with 1000 classes and RANDOM weights.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from triptych import errors
@@ -53,12 +54,13 @@ def training_config(fields: Mapping[str, Any]) -> TrainingConfig:
     return config
 
 
-def check(project: Project, fields: Mapping[str, Any]) -> None:
+def check(project: Project, fields: Mapping[str, Any], home: Path) -> None:
     """Refuse at once a project that cannot be trained, or an impossible configuration.
 
     Args:
         project: The project, with its classes and counts.
         fields: Fields of the training configuration.
+        home: Home folder.
 
     Raises:
         errors.SourceError: There are too few classes or photos.
@@ -73,5 +75,5 @@ def check(project: Project, fields: Mapping[str, Any]) -> None:
             f"There are too few photos to train on ({counts}); expected at least {FEWEST_CLASSES} "
             f"classes with {FEWEST_PHOTOS} photos or more each. Add photos, 10 or more a class."
         )
-    for row in pipeline.check(project.key, training_config(fields)):
+    for row in pipeline.check(project.key, training_config(fields), home):
         store.weights_of(row, {})

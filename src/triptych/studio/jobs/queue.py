@@ -116,7 +116,7 @@ class Jobs:
             errors.Busy: It is being taught already, or another server is teaching.
         """
         project = self._projects.find(key)
-        job_config.check(project, config)
+        job_config.check(project, config, self._home)
         classes = {each.name: each.id for each in project.classes}
         with self._starting:
             self._refuse_second(key)
@@ -147,7 +147,7 @@ class Jobs:
         if job.is_under_way or job.state == job_table.DONE:
             raise errors.Busy(f"This job is {job.state}; only one that ended early can go on.")
         project = self._projects.find(job.key)
-        job_config.check(project, _config_of(job))
+        job_config.check(project, _config_of(job), self._home)
         classes = {each.name: each.id for each in project.classes}
         with self._starting:
             self._refuse_second(job.key)

@@ -48,7 +48,7 @@ def teach(key: str) -> str:
     options = {**DEFAULTS, **(latest.options if latest else {})}
     networks = [
         {**zoo.facts(row), "here": weights.locate(row) is not None, "command": weights.command(row)}
-        for row in zoo.BACKBONES.values()
+        for row in zoo.rows(here.settings.home)
     ]
     return flask.render_template(
         "studio/teach.html",
@@ -57,7 +57,7 @@ def teach(key: str) -> str:
         job=progress.of(latest) if latest else None,
         learned=sum(label.photos for label in project.classes),
         options=options,
-        reasons=_reasons(project, options, latest),
+        reasons=_reasons(here.settings.home, project, options, latest),
         faults=[each.message for each in faults if each.kind == "faulty_class"],
         networks=networks,
         absent=[row for row in networks if row["name"] in options["backbones"] and not row["here"]],
@@ -71,16 +71,18 @@ def teach(key: str) -> str:
 def _tuning_s(home: Path, project: Project, backbones: list[str]) -> float | None:
     """Estimated time of fine-tuning; ``None`` if none was done on this machine yet."""
     photos = sum(label.photos for label in project.classes)
-    rows = [zoo.BACKBONES[name] for name in backbones if name in zoo.BACKBONES]
+    rows = [row for row in zoo.rows(home) if row.name in backbones]
     return pace.estimate(home, photos=photos, costs=[row.multiply_adds / 1e9 for row in rows])
 
 
-def _reasons(project: Project, options: dict[str, Any], latest: Job | None) -> list[str]:
+def _reasons(
+    home: Path, project: Project, options: dict[str, Any], latest: Job | None
+) -> list[str]:
     """Reasons why it cannot start now."""
     if latest and latest.is_under_way:
         return ["This project is being taught now."]
     try:
-        job_config.check(project, {name: options[name] for name in DEFAULTS})
+        job_config.check(project, {name: options[name] for name in DEFAULTS}, home)
     except errors.WeightsMissing:
         return []  # other networks can be selected
     except errors.TriptychError as error:
