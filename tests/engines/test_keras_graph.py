@@ -14,15 +14,20 @@ import openvino
 import pytest
 from openvino import opset13 as op
 
+from support import foreign_networks
 from support import networks
 from support import operations
 from support.operations import BLOCKS
 from support.operations import ints
 from triptych import errors
 from triptych.engines import devices
+from triptych.engines.conversion import backbone_graph
+from triptych.engines.conversion.backbone_graph import BackboneJob
 from triptych.engines.keras_engine import KerasEngine
 from triptych.engines.keras_graph import KerasGraph
 from triptych.engines.openvino import OPERATIONS
+from triptych.engines.openvino import OpenVINOEngine
+from triptych.preprocessing.recipe import Recipe
 
 BACKEND = os.environ["KERAS_BACKEND"]
 
@@ -101,3 +106,17 @@ def test_numbers_too_large_for_f16_are_refused_not_answered(tmp_path: Path) -> N
     assert np.isfinite(engine.run(small).probs).all()
     with pytest.raises(errors.EngineError, match=r"above 65504.*--precision f32"):
         engine.run(small * 60_000)
+
+
+def test_a_transformer_without_classes(tmp_path: Path) -> None:
+    path = foreign_networks.transformer(tmp_path / "vit.onnx")
+    recipe = Recipe((32, 32), "torch").to_dict()
+    folder = str(tmp_path / "made")
+    job = BackboneJob(str(path), folder, "nchw", recipe, "tokens", "class+patches", 1)
+    backbone_graph.make(job)
+    network = tmp_path / "made" / backbone_graph.NETWORK
+    photos = np.random.default_rng(0).normal(size=(3, 32, 32, 3)).astype(np.float32)
+    probs, features = opened(network).run(photos)
+    assert probs.shape == (3, 0)
+    expected = OpenVINOEngine(network, precision="f32").run(photos).features
+    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)

@@ -25,6 +25,8 @@ Tensor = Any
 # inputs are constants, such as the axes of a sum.
 Translation = tuple[Sequence[int], Callable[..., Any]]
 F32 = "float32"
+# Instead of the index of an input: the network's own input, for the number of photos.
+PHOTOS = -1
 
 # By operation of OpenVINO, the Keras operation with the same inputs and the same result.
 SAME = {
@@ -152,6 +154,9 @@ class KerasGraph:
                 ) from None
             inputs = []
             for index in indices:
+                if index == PHOTOS:
+                    inputs.append(f"{self._image}:0")
+                    continue
                 source = node.input_value(index)
                 needed.add(source.get_node().get_friendly_name())
                 inputs.append(self._input(source, is_exact=name in exact))
@@ -250,6 +255,14 @@ def _batched_shape(value: Any) -> list[int]:
     """A shape of which only the number of photos is unknown, which becomes -1."""
     shape = _shape(value)
     if None in shape[1:]:
+        raise UnknownError(f" of the shape {value.partial_shape}")
+    return [-1 if side is None else side for side in shape]
+
+
+def _free_shape(value: Any) -> list[int]:
+    """A shape of which one side is unknown, in any place, which becomes -1."""
+    shape = _shape(value)
+    if shape.count(None) > 1:
         raise UnknownError(f" of the shape {value.partial_shape}")
     return [-1 if side is None else side for side in shape]
 
@@ -353,14 +366,29 @@ def _matmul(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
 
 
 def _reshape(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
-    shape = tuple(_batched_shape(node.output(0)))
+    shape = tuple(_free_shape(node.output(0)))
     return [0], lambda x: ops.reshape(x, shape)
 
 
 def _broadcast(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
-    if (shape := _batched_shape(node.output(0)))[0] == -1:
-        raise UnknownError(" over the photos of a batch")
-    return [0], lambda x: ops.broadcast_to(x, shape)
+    first, *sides = _batched_shape(node.output(0))
+    if first != -1:
+        return [0], lambda x: ops.broadcast_to(x, (first, *sides))
+    if not _counts_photos(node.input_value(1)):
+        raise UnknownError(" to a computed number")
+    return [0, PHOTOS], lambda x, photos: ops.broadcast_to(x, (ops.shape(photos)[0], *sides))
+
+
+def _counts_photos(shape: Any) -> bool:
+    """Whether the first number of a computed shape is that of the network's photos."""
+    node = shape.get_node()
+    for kind in ("Concat", "Gather", "ShapeOf"):
+        if node.get_type_name() != kind:
+            return False
+        if kind == "Gather" and constant(node, 1).ravel().tolist() != [0]:
+            return False
+        node = node.input_value(0).get_node()
+    return bool(node.get_type_name() == "Parameter")
 
 
 def _transpose(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
@@ -375,7 +403,7 @@ def _concat(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
 
 def _split(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
     axis = int(constant(node, 1).item())
-    ends = np.cumsum([_batched_shape(part)[axis] for part in node.outputs()])[:-1].tolist()
+    ends = np.cumsum([_free_shape(part)[axis] for part in node.outputs()])[:-1].tolist()
     if len(node.outputs()) == 1:
         return [0], lambda x: x
     return [0], lambda x: ops.split(x, ends, axis=axis)
@@ -404,7 +432,7 @@ def _strided_slice(node: Any, attributes: dict[str, Any], ops: Any) -> Translati
                 None if masks["end_mask"][axis] else stop,
                 step,
             )
-    pick, shape = _picking(node, slices, ops), tuple(_batched_shape(node.output(0)))
+    pick, shape = _picking(node, slices, ops), tuple(_free_shape(node.output(0)))
     return [0], lambda x: ops.reshape(pick(x), shape)
 
 

@@ -17,7 +17,10 @@ import numpy as np
 
 from triptych import errors
 from triptych.engines.conversion import graph_model
+from triptych.engines.conversion import graph_rewrites
 from triptych.engines.conversion import requests
+from triptych.engines.conversion.graph_rewrites import dims_of
+from triptych.engines.conversion.graph_rewrites import kind_of
 from triptych.engines.conversion.requests import RequestWorker
 from triptych.models.head import Head
 from triptych.preprocessing.recipe import Recipe
@@ -142,7 +145,7 @@ def _dense(op: Any, x: Any, kernel: Any, bias: Any) -> Any:
 def inspect(path: str) -> list[tuple[str, list[int | None] | None, str]]:
     """The inputs of a graph; see `BackboneConverter.inspect`."""
     return [
-        (port.any_name, _dims(port), port.element_type.to_string())
+        (port.any_name, dims_of(port), port.element_type.to_string())
         for port in graph_model.read(path).inputs
     ]
 
@@ -164,7 +167,7 @@ def outputs(path: str, layout: str, size: Sequence[int]) -> dict[str, Any]:
     shapes = {_name(port): _shape(port) for port in network.outputs}
     if (port := _penultimate(network)) is not None:
         shapes[PENULTIMATE] = _shape(port)
-    first = next((op for op in network.get_ordered_ops() if _kind(op) == "Convolution"), None)
+    first = next((op for op in network.get_ordered_ops() if kind_of(op) == "Convolution"), None)
     grid = _shape(first.output(0))[1:] if first is not None else None
     return {"outputs": shapes, "grid": grid if grid and len(grid) == 2 else None}
 
@@ -196,10 +199,13 @@ def _batched(job: BackboneJob, recipe: Recipe, one: Any) -> tuple[Any, int]:
         network = graph_model.read(job.model)
         try:
             if is_freed:
-                _free_batch(network, one)
+                graph_rewrites.free_batch(network, one)
             network = _with_photos(_sized(network, job.layout, recipe.size, batch=-1), job)
             apply_moc_transformations(network, False)
-            _spell_out_attention(network)
+            graph_rewrites.write_sides(network)
+            apply_moc_transformations(network, False)
+            graph_rewrites.spell_out_attention(network)
+            graph_rewrites.write_shapes(network)
             return network, _check_features(network, recipe, Path(job.model).name)
         except (RuntimeError, ValueError) as error:
             problem = error
@@ -214,75 +220,6 @@ def _sized(network: Any, layout: str, size: Sequence[int], *, batch: int) -> Any
     sides = [3, *size] if layout == "nchw" else [*size, 3]
     network.reshape([batch, *sides])
     return network
-
-
-def _free_batch(network: Any, one: Any) -> None:
-    """Let a graph that was written for one photo take several.
-
-    The number of photos is a factor of the first side everywhere, as nearly all networks have it;
-    whether the result is right is checked afterwards, on photos.
-
-    Args:
-        network: The graph, which is changed.
-        one: The same graph for one photo, with all shapes known.
-    """
-    from openvino import opset13 as op
-
-    shapes = {each.get_friendly_name(): each.get_output_partial_shape(0) for each in one.get_ops()}
-    image, of_photo = network.input(0), _names_after(network.get_parameters()[0])
-    for node in network.get_ordered_ops():
-        name = node.get_friendly_name()
-        if name not in of_photo:
-            continue
-        if _kind(node) == "Reshape" and _kind(node.input_value(1).get_node()) == "Constant":
-            shape = shapes[name]
-            if shape.is_static and len(shape) > 1:
-                target = np.array([-1, *list(shape.to_shape())[1:]], np.int64)
-                node.input(1).replace_source_output(op.constant(target).output(0))
-        # A class token is a constant for one photo, put beside the patches of each.
-        if _kind(node) == "Concat" and node.get_attributes()["axis"] != 0:
-            for n, value in enumerate(node.input_values()):
-                shape = value.partial_shape
-                if value.get_node().get_friendly_name() not in of_photo and shape.is_static:
-                    batch = op.gather(op.shape_of(image), op.constant([0]), op.constant(0))
-                    ones = op.constant(np.ones(len(shape) - 1, np.int64))
-                    many = op.broadcast(value, op.concat([batch, ones], 0), [], "BIDIRECTIONAL")
-                    node.input(n).replace_source_output(many.output(0))
-
-
-def _spell_out_attention(network: Any) -> None:
-    """Attention as products and a softmax, which more programs know than the one operation."""
-    from openvino import opset13 as op
-
-    for node in network.get_ordered_ops():
-        if _kind(node) != "ScaledDotProductAttention" or node.get_attributes()["causal"]:
-            continue
-        query, key, value, *rest = node.input_values()
-        width = int(query.partial_shape[-1].get_length())
-        factor = rest[1] if len(rest) > 1 else op.constant(np.float32(width**-0.5))
-        scores = op.multiply(op.matmul(query, key, False, True), factor)
-        if rest and not _is_zero(rest[0]):
-            scores = op.add(scores, rest[0])
-        attended = op.matmul(op.softmax(scores, -1), value, False, False)
-        for target in node.output(0).get_target_inputs():
-            target.replace_source_output(attended.output(0))
-
-
-def _is_zero(port: Any) -> bool:
-    node = port.get_node()
-    return _kind(node) == "Constant" and not np.array(node.data).any()
-
-
-def _names_after(node: Any) -> set[str]:
-    names, left = {node.get_friendly_name()}, [node]
-    while left:
-        for output in left.pop().outputs():
-            for target in output.get_target_inputs():
-                following = target.get_node()
-                if following.get_friendly_name() not in names and _kind(following) != "ShapeOf":
-                    names.add(following.get_friendly_name())
-                    left.append(following)
-    return names
 
 
 def _with_photos(network: Any, job: BackboneJob) -> Any:
@@ -370,29 +307,26 @@ def _penultimate(network: Any) -> Any | None:
     if len(network.outputs) != 1:
         return None
     node = network.output(0).get_node().input_value(0).get_node()
-    while _kind(node) in ("Add", "Multiply", "Softmax", "Sigmoid", "Reshape", "Squeeze", "Convert"):
+    while kind_of(node) in (
+        "Add",
+        "Multiply",
+        "Softmax",
+        "Sigmoid",
+        "Reshape",
+        "Squeeze",
+        "Convert",
+    ):
         values = [each for each in node.input_values() if not graph_model._is_constant(each)]
         if len(values) != 1:
             return None
         node = values[0].get_node()
-    if _kind(node) != "MatMul" or not graph_model._is_constant(node.input_value(1)):
+    if kind_of(node) != "MatMul" or not graph_model._is_constant(node.input_value(1)):
         return None
     return node.input_value(0)
 
 
-def _kind(node: Any) -> str:
-    return str(node.get_type_name())
-
-
 def _name(port: Any) -> str:
     return str(min(port.names, default=port.node.get_friendly_name()))
-
-
-def _dims(port: Any) -> list[int | None] | None:
-    shape = port.partial_shape
-    if shape.rank.is_dynamic:
-        return None
-    return [int(side.get_length()) if side.is_static else None for side in shape]
 
 
 def _shape(port: Any) -> list[int]:
@@ -401,7 +335,7 @@ def _shape(port: Any) -> list[int]:
     Raises:
         errors.WeightsDamaged: It depends on more than the size of the photo.
     """
-    dims = _dims(port)
+    dims = dims_of(port)
     if dims is None or None in dims[1:]:
         raise errors.WeightsDamaged(
             f"The shape of {_name(port)[:60]!r} depends on what is in a photo: "
@@ -411,12 +345,12 @@ def _shape(port: Any) -> list[int]:
 
 
 def _is_weight(op: Any) -> bool:
-    return _kind(op) == "Constant" and op.get_output_element_type(0).is_real()
+    return kind_of(op) == "Constant" and op.get_output_element_type(0).is_real()
 
 
 def _multiply_adds(op: Any) -> int:
     """Of a convolution or a product with weights, for a network of one photo."""
-    kind = _kind(op)
+    kind = kind_of(op)
     if kind in ("Convolution", "GroupConvolution"):
         kernel = op.get_input_shape(1)
         return int(math.prod(list(op.get_output_shape(0))[2:]) * math.prod(kernel))
