@@ -71,13 +71,14 @@ def zoo_page() -> str:
         "# Zoo\n",
         "Every network that can be a member of a committee. Top-1 is the published figure for",
         "ImageNet; multiply-adds and parameters are those of the whole network with its 1000",
-        "classes.\n",
+        "classes. Networks from elsewhere, such as those of timm, KerasHub and Hugging Face,",
+        "[are added as files](backbones.md).\n",
         "| network | input | features | top-1 | M multiply-adds | M parameters | file | paper |",
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {row.name} | {' x '.join(map(str, row.recipe.size))} | {row.feature_length} "
-        f"| {100 * row.top1:.1f} % | {row.multiply_adds / 1e6:,.0f} "
+        f"| {100 * (row.top1 or 0):.1f} % | {row.multiply_adds / 1e6:,.0f} "
         f"| {row.parameters / 1e6:,.1f} | {row.weights.size_mb:.0f} MB | {row.paper} |"
         for row in zoo.BACKBONES.values()
     ]

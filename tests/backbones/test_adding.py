@@ -120,7 +120,7 @@ def test_an_openvino_file_of_pixels(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
     np.testing.assert_allclose(features(row, pixels), pixels.mean(axis=(1, 2)), rtol=1e-4)
     (tmp_path / "net.bin").unlink()
-    with pytest.raises(errors.SourceError, match=r"net\.bin, which is not beside it"):
+    with pytest.raises(errors.SourceError, match=r"net\.bin are not beside it"):
         backbones.add(ForeignNetwork(tmp_path / "net.xml", "raw"), home=tmp_path, name="other")
 
 

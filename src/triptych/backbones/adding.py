@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from triptych import errors
 from triptych.backbones import choices
 from triptych.backbones import recipe_files
 from triptych.backbones.recipe_files import PublishedRecipe
-from triptych.bundles import import_recipe
 from triptych.bundles.registry import NAME
 from triptych.bundles.registry import RESERVED
 from triptych.engines import openvino
@@ -23,8 +21,9 @@ from triptych.engines.conversion import digests
 from triptych.engines.conversion.backbone_graph import PENULTIMATE
 from triptych.engines.conversion.backbone_graph import BackboneConverter
 from triptych.engines.conversion.backbone_graph import BackboneJob
-from triptych.imports import onnx_file
-from triptych.models import keras_file
+from triptych.imports import formats
+from triptych.imports import readers
+from triptych.imports.recipe import split_recipe
 from triptych.models import zoo
 from triptych.models.zoo import added
 from triptych.models.zoo.added import Added
@@ -32,11 +31,6 @@ from triptych.preprocessing.recipe import Recipe
 from triptych.typing import Notify
 from triptych.utils import files
 
-# How long a file may take to be read and converted, in seconds, and how much memory: a network
-# is several times in it while it is converted.
-LONGEST_S = 900.0
-MEMORY_BYTES = 4 << 30
-MEMORY_FACTOR = 10
 # A recipe in words that leaves these out: most backbones were trained on crops, resized so.
 FIT, INTERPOLATION = "crop", "bicubic"
 UNKNOWN_LICENCE = "unknown"
@@ -47,7 +41,8 @@ class ForeignNetwork:
     """A file with a network, and what its owner says of it; ``None`` is to be found out.
 
     Args:
-        path: An ``.onnx``, ``.keras`` or OpenVINO ``.xml`` file, not trusted.
+        path: An ONNX, Keras or OpenVINO file, or of another format of `triptych.imports.formats`;
+            not trusted.
         recipe: How photos become its input: ``scaling[:size[:fit[:interpolation]]]``, or the path
             of timm's ``config.json`` or Hugging Face's ``preprocessor_config.json``.
         tokens: Which tokens become the features, one of `choices.TOKENS`.
@@ -88,13 +83,13 @@ def add(
     """
     name = name or network.path.stem
     check_name(name, home)
-    read = _reader(network.path)
-    memory_bytes = MEMORY_BYTES + MEMORY_FACTOR * _size_bytes(network.path)
+    memory_bytes = readers.LEAST_MEMORY_BYTES + readers.MEMORY_FOR_BYTE * _size_bytes(network.path)
+    limits: dict[str, Any] = {"longest_s": readers.LONGEST_S, "memory_bytes": memory_bytes}
     with (
         tempfile.TemporaryDirectory(prefix="triptych-") as scratch,
-        BackboneConverter(longest_s=LONGEST_S, memory_bytes=memory_bytes) as converter,
+        BackboneConverter(**limits) as converter,
     ):
-        graph = read(network.path, Path(scratch), report)
+        graph = _graph(network.path, Path(scratch), report, limits)
         published, layout = _input(network, graph, converter)
         job, taken = _job(network, graph, published, layout, Path(scratch), converter, report)
         report(f"Recipe: {_in_words(published.recipe)}. Features: {taken}.")
@@ -157,45 +152,26 @@ def check_name(name: str, home: Path) -> None:
     )
 
 
-# Gives the file of a graph that OpenVINO reads, of a file that somebody gave.
-Reader = Callable[[Path, Path, Notify], Path]
-
-
-def _onnx(path: Path, scratch: Path, report: Notify) -> Path:
-    onnx_file.read_facts(path)
-    return path
-
-
-def _keras(path: Path, scratch: Path, report: Notify) -> Path:
-    keras_file.read_config(path)
-    folder = scratch / "keras"
-    with convert.Converter(report, longest_s=LONGEST_S) as converter:
-        converter.run([convert.ImportJob(str(path), str(folder))])
-    return folder / convert.NETWORK
-
-
-def _openvino(path: Path, scratch: Path, report: Notify) -> Path:
-    if not path.with_suffix(".bin").is_file():
+def _graph(path: Path, scratch: Path, report: Notify, limits: dict[str, Any]) -> Path:
+    """The file of a graph that OpenVINO reads, of any file that may be imported."""
+    format_ = formats.recognize(path)
+    if format_ is None:
+        expected = formats.EXPECTED.partition(", or a zip")[0]
         raise errors.SourceError(
-            f"{path.name} has its weights in {path.stem}.bin, which is not beside it. Put it there."
+            f"{path.name} is of no kind that is read here. {expected}. PyTorch writes "
+            "ONNX with torch.onnx.export; Keras and KerasHub write it with "
+            'model.export("network.onnx", format="onnx").'
         )
-    return path
-
-
-FORMATS: dict[str, Reader] = {".onnx": _onnx, ".keras": _keras, ".xml": _openvino}
-
-
-def _reader(path: Path) -> Reader:
-    if not path.is_file():
-        raise errors.SourceError(f"There is no file {path}.")
-    reader = FORMATS.get(path.suffix.lower())
-    if reader is None:
-        raise errors.SourceError(
-            f"{path.name} is of no kind that is read here; expected a file that ends in "
-            f"{', '.join(FORMATS)}. PyTorch writes ONNX with torch.onnx.export; Keras and KerasHub "
-            'write it with model.export("network.onnx", format="onnx").'
-        )
-    return reader
+    format_.read_facts(path)
+    if not format_.is_keras:
+        return path
+    formats.check_keras(path, format_)
+    with convert.Converter(report, **limits) as converter:
+        if format_.name == "keras-h5":
+            converter.rewrite(path, scratch / "model.keras")
+            path = scratch / "model.keras"
+        converter.run([convert.ImportJob(str(path), str(scratch / "keras"))])
+    return scratch / "keras" / convert.NETWORK
 
 
 def _size_bytes(path: Path) -> int:
@@ -244,9 +220,7 @@ def _recipe(
         )
     if text.endswith(".json") or Path(text).is_file():
         return recipe_files.read(Path(text), size=size)
-    words = [*text.split(":"), *[""] * 4]
-    words[2:4] = words[2] or FIT, words[3] or INTERPOLATION
-    parts = import_recipe.split_recipe(":".join(word for word in words[:4]))
+    parts = split_recipe(text)
     if size and parts.size and parts.is_size_given and parts.size != size:
         raise errors.SettingError(
             f"The recipe says {choices.describe(parts.size)} pixels, and the network takes "
@@ -259,7 +233,13 @@ def _recipe(
             f"The recipe {text!r} lacks the {lacking}; expected such as torch:224."
         )
     return PublishedRecipe(
-        Recipe(size, parts.scaling, parts.fit, parts.crop_share, parts.interpolation)
+        Recipe(
+            size,
+            parts.scaling,
+            parts.fit or FIT,
+            parts.crop_share,
+            parts.interpolation or INTERPOLATION,
+        )
     )
 
 
@@ -293,7 +273,7 @@ def _job(
     size = published.recipe.size
     facts: dict[str, Any] = converter.outputs(graph, layout, size)
     shapes, wanted = facts["outputs"], network.output
-    if network.path.suffix.lower() == ".keras":  # converted with the input of its last layer, too
+    if graph != network.path:  # converted with the input of its last layer, too
         first, last = shapes
         shapes = {first: shapes[first], PENULTIMATE: shapes[last]}
     output = choices.output(shapes, wanted, penultimate=PENULTIMATE)
@@ -306,7 +286,7 @@ def _job(
             f"What the last layer takes ({choices.describe(shapes[PENULTIMATE])}) usually serves "
             f"better: --output {PENULTIMATE}."
         )
-    if network.path.suffix.lower() == ".keras":
+    if graph != network.path:
         output = last if output == PENULTIMATE else first
     job = BackboneJob(
         model=str(graph),

@@ -16,8 +16,7 @@ MB = 1_000_000
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per network and line.")
 @common.from_table("home")
 def models(as_json: bool, **options: Any) -> None:
-    """List the networks of the zoo and those that were added: cost, accuracy, and whether their
-    weights are here."""
+    """List the networks of the zoo, and those that were added, with cost and accuracy."""
     from triptych.models import weights
     from triptych.models import zoo
 

@@ -125,8 +125,7 @@ def committees() -> flask.Response:
 @blueprint.get("/models")
 @openapi.describe(response_schemas.Models, samples={"All networks": "curl {base}/api/v1/models"})
 def models() -> flask.Response:
-    """List the networks of the zoo and those that were added: cost, accuracy, and whether their
-    weights are here."""
+    """List the networks, those of the zoo and those that were added, and what is known of each."""
     rows = zoo.rows(context.current().settings.home)
     return flask.jsonify(
         models=[{**zoo.facts(row), "here": weights.locate(row) is not None} for row in rows]

@@ -316,11 +316,11 @@ def _penultimate(network: Any) -> Any | None:
         "Squeeze",
         "Convert",
     ):
-        values = [each for each in node.input_values() if not graph_model._is_constant(each)]
+        values = [each for each in node.input_values() if not graph_model.is_constant(each)]
         if len(values) != 1:
             return None
         node = values[0].get_node()
-    if kind_of(node) != "MatMul" or not graph_model._is_constant(node.input_value(1)):
+    if kind_of(node) != "MatMul" or not graph_model.is_constant(node.input_value(1)):
         return None
     return node.input_value(0)
 

@@ -301,10 +301,11 @@ def _learned(operation: Any) -> bool:
     """Whether it multiplies by weights: the second input is computed from constants alone."""
     if operation.get_type_name() not in LEARNED:
         return False
-    return any(_is_constant(operation.input_value(n)) for n in (0, 1))
+    return any(is_constant(operation.input_value(n)) for n in (0, 1))
 
 
-def _is_constant(port: Any) -> bool:
+def is_constant(port: Any) -> bool:
+    """Whether a tensor is computed from constants alone, such as weights, in a few steps."""
     left, seen = [port.get_node()], set()
     while left:
         node = left.pop()
@@ -327,7 +328,7 @@ def _front(network: Any, facts: dict[str, Any]) -> list[tuple[str, list[float]]]
     first = next((each for each in network.get_ordered_ops() if _learned(each)), None)
     if first is None:
         return []
-    port = next(value for value in first.input_values() if not _is_constant(value))
+    port = next(value for value in first.input_values() if not is_constant(value))
     kinds = [node.get_type_name() for node in _between(port.get_node(), parameter)]
     kinds = [kind for kind in kinds if kind not in (*TRANSPARENT, "Constant", "Pad")]
     if not kinds:
@@ -365,7 +366,7 @@ def _ending(port: Any) -> list[str]:
             while words and words[-1] in AFFINE:  # its bias, and numbers that it is scaled by
                 words.pop()
             return [*words, "linear"]
-        inputs = [value for value in node.input_values() if not _is_constant(value)]
+        inputs = [value for value in node.input_values() if not is_constant(value)]
         if kind in ACTIVATIONS:
             words.append(ACTIVATIONS[kind])
         elif kind not in (*TRANSPARENT, "Result"):
@@ -490,11 +491,11 @@ def _features(op: Any, result: Any) -> Any:
     """The input of the last layer with weights, of shape (N, D); a mean over positions."""
     node = result.get_node()
     while not _learned(node):
-        inputs = [value for value in node.input_values() if not _is_constant(value)]
+        inputs = [value for value in node.input_values() if not is_constant(value)]
         if not inputs or inputs[0].get_node().get_type_name() == "Parameter":
             break
         node = inputs[0].get_node()
-    port = next((v for v in node.input_values() if not _is_constant(v)), result)
+    port = next((v for v in node.input_values() if not is_constant(v)), result)
     if port.get_element_type().to_string() != "f32":
         port = op.convert(port, "f32").output(0)
     shape = port.partial_shape
