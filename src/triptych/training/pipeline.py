@@ -126,13 +126,13 @@ def train(
         return bundle
 
 
-def check(name: str, config: TrainingConfig, home: Path) -> list[zoo.Backbone]:
+def check(name: str, config: TrainingConfig, home: Path | None = None) -> list[zoo.Backbone]:
     """Refuse an impossible configuration at once, before anything takes time.
 
     Args:
         name: Name of the bundle.
         config: What to train, and how.
-        home: Home folder, where backbones from files are.
+        home: Home folder, where backbones from files are; ``None`` for the zoo alone.
 
     Returns:
         The backbones to train.
