@@ -62,8 +62,22 @@ def resize(recipe: Recipe, photo: tuple[Node, Node, Node]) -> Node:
     """
     from openvino import opset13 as op
 
-    pixels, *sides = photo
-    windows = _windows(recipe, *sides)
+    # In a graph of its own: where OpenVINO computes at bf16, it rounds all that leads to a
+    # convolution in the same graph, and the positions of pixels would be off by some.
+    empty = op.constant(np.zeros((3, *recipe.size), np.float32))
+    return either(
+        op.greater(photo[1], number(0)),
+        photo,
+        lambda *photo: _resized(recipe, *photo),
+        lambda *photo: empty,
+    )
+
+
+def _resized(recipe: Recipe, pixels: Node, height: Node, width: Node) -> Node:
+    from openvino import opset13 as op
+
+    sides = [height, width]
+    windows = _windows(recipe, height, width)
     axes = [
         _Axis.of(recipe, axis, side, *window)
         for axis, (side, window) in enumerate(zip(sides, windows, strict=True))
