@@ -27,16 +27,29 @@ RELU6 = (0.0, 6.0)
 # Below any number that a network computes. Not infinity, which JSON has no number for.
 LOWEST = float(np.finfo(np.float32).min)
 # One input, and the same result wherever an element is.
-BY_ELEMENT = (
-    frozenset(
-        ("Clamp", "Convert", "Elu", "Gelu", "HardSigmoid", "Mish", "Selu", "Swish"),
-    )
-    | {"Abs", "Exp", "HSigmoid", "HSwish", "Log", "LogicalNot", "Negative", "Sigmoid", "SoftPlus"}
-    | {
+BY_ELEMENT = frozenset(
+    (
+        "Abs",
+        "Clamp",
+        "Convert",
+        "Elu",
+        "Exp",
+        "Gelu",
+        "HSigmoid",
+        "HSwish",
+        "HardSigmoid",
+        "Log",
+        "LogicalNot",
+        "Mish",
+        "Negative",
+        "Selu",
+        "Sigmoid",
+        "SoftPlus",
         "SoftSign",
         "Sqrt",
+        "Swish",
         "Tanh",
-    }
+    )
 )
 
 
