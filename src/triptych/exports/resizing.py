@@ -64,12 +64,11 @@ def resize(recipe: Recipe, photo: tuple[Node, Node, Node]) -> Node:
 
     # In a graph of its own: where OpenVINO computes at bf16, it rounds all that leads to a
     # convolution in the same graph, and the positions of pixels would be off by some.
-    empty = op.constant(np.zeros((3, *recipe.size), np.float32))
     return either(
         op.greater(photo[1], number(0)),
         photo,
         lambda *photo: _resized(recipe, *photo),
-        lambda *photo: empty,
+        lambda *photo: op.broadcast(number(0), integers(3, *recipe.size)),
     )
 
 
