@@ -221,6 +221,13 @@ def test_pickles_are_refused_by_name(tmp_path: Path, take: Take) -> None:
             take(tmp_path / name, tmp_path)
 
 
+def test_tensorflow_js_is_refused_with_the_way_out(tmp_path: Path, take: Take) -> None:
+    model = b'{"format": "layers-model", "modelTopology": {}, "weightsManifest": []}'
+    path = zipped(tmp_path / "web.zip", model__json=model, weights__bin=b"", metadata__json=b"{}")
+    with pytest.raises(errors.SourceError, match=r"is a TensorFlow\.js model.*output_format keras"):
+        take(path, tmp_path)
+
+
 def changed(path: Path, change: Callable[[h5py.File], None]) -> Path:
     shutil.copyfile(KERAS_2 / "keras_model.h5", path)
     with h5py.File(path, "r+") as file:

@@ -189,6 +189,23 @@ def huge_activations(model: Any, folder: Path) -> None:
         side.dim_value = 200_000
 
 
+def huge_when_run(model: Any, folder: Path) -> None:
+    """A constant of 80 GB that a few bytes make, added to the photo."""
+    shape = onnx.numpy_helper.from_array(np.array([200_000, 100_000], np.int64), "shape")
+    model.graph.initializer.append(shape)
+    model.graph.node[0].input[0] = "sum"
+    for n, (kind, inputs, output) in enumerate(
+        (
+            ("ConstantOfShape", ["shape"], "huge"),
+            ("ReduceMax", ["huge"], "zero"),
+            ("Add", ["image", "zero"], "sum"),
+        )
+    ):
+        attributes = {"keepdims": 0} if kind == "ReduceMax" else {}
+        node = onnx.helper.make_node(kind, inputs, [output], **attributes)
+        model.graph.node.insert(n, node)
+
+
 HOSTILE = {
     custom: "operations of its own, which are not run: com.evil.Shell",
     in_a_branch: "operations of its own, which are not run: com.evil.Shell",
@@ -197,6 +214,7 @@ HOSTILE = {
     by_link: "has its weights in 'weights', which is outside of its folder",
     missing: "has its weights in 'weights.bin', which is not there",
     huge: r"have the shape \(34359738368, 3, 5, 5\), and has [\d,]+ bytes",
+    huge_when_run: r"it takes more memory than a file of its size may|takes more than the",
     huge_activations: "takes photos of 200000 x 200000 pixels; expected at most 2048|failed",
 }
 

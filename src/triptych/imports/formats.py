@@ -92,7 +92,7 @@ FORMATS = (
         "keras-h5",
         "Keras 2 (HDF5)",
         (".h5", ".hdf5"),
-        lambda path, start: start == keras_h5.MAGIC,
+        lambda path, start: start.startswith(keras_h5.MAGIC),
         _no_facts,
         ("tensorflow",),
     ),
@@ -157,13 +157,19 @@ def recognize(path: Path) -> Format | None:
     if path.is_file():
         try:
             with path.open("rb") as file:
-                start = file.read(8)
+                start = file.read(2048)
         except OSError as error:
             raise errors.SourceError(f"{path} cannot be opened: {error.strerror}.") from error
     elif not path.exists():
         raise errors.SourceError(f"There is no file or folder {str(path)!r}.")
     if start[:2] in OTHERS:
         raise errors.SourceError(f"{path.name} is {OTHERS[start[:2]]}.")
+    if path.suffix == ".json" and b'"modelTopology"' in start:
+        raise errors.SourceError(
+            f"{path.name} is a TensorFlow.js model, which is not read here. Convert it with "
+            "`tensorflowjs_converter --input_format tfjs_layers_model --output_format keras`, and "
+            "import the .h5; Teachable Machine also exports Keras itself."
+        )
     return next((each for each in FORMATS if each.is_format(path, start)), None)
 
 

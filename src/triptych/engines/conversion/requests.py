@@ -140,7 +140,11 @@ def serve(answer: Callable[[dict[str, Any]], Any], *, prepare: Callable[[], None
             traceback.print_exc()
             text = re.sub("\x1b\\[[0-9;]*m", "", str(error))  # Keras colours some
             lines = [line.strip(" .") for line in text.splitlines() if line.strip()]
+            # OpenVINO begins with the lines of its source that it failed in.
+            lines = [line for line in lines if not line.startswith("Exception from")] or lines
             failed = f"{type(error).__name__}: {'. '.join(lines[:2])}."
+            if re.search("bad_alloc|unable to allocate", text, re.IGNORECASE):
+                failed = "it takes more memory than a file of its size may."
         parent.send({"damaged": damaged, "failed": failed, "facts": facts})
 
 
