@@ -159,8 +159,8 @@ def _graph(path: Path, scratch: Path, report: Notify, limits: dict[str, Any]) ->
         expected = formats.EXPECTED.partition(", or a zip")[0]
         raise errors.SourceError(
             f"{path.name} is of no kind that is read here. {expected}. PyTorch writes "
-            "ONNX with torch.onnx.export; Keras and KerasHub write it with "
-            'model.export("network.onnx", format="onnx").'
+            "ONNX with torch.onnx.export, and Keras and KerasHub write OpenVINO's format with "
+            'model.export("network.xml", format="openvino").'
         )
     format_.read_facts(path)
     if not format_.is_keras:
