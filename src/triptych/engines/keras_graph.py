@@ -25,8 +25,6 @@ Tensor = Any
 # inputs are constants, such as the axes of a sum.
 Translation = tuple[Sequence[int], Callable[..., Any]]
 F32 = "float32"
-# Instead of the index of an input: the network's own input, for the number of photos.
-PHOTOS = -1
 
 # By operation of OpenVINO, the Keras operation with the same inputs and the same result.
 SAME = {
@@ -154,9 +152,6 @@ class KerasGraph:
                 ) from None
             inputs = []
             for index in indices:
-                if index == PHOTOS:
-                    inputs.append(f"{self._image}:0")
-                    continue
                 source = node.input_value(index)
                 needed.add(source.get_node().get_friendly_name())
                 inputs.append(self._input(source, is_exact=name in exact))
@@ -371,24 +366,9 @@ def _reshape(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
 
 
 def _broadcast(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:
-    first, *sides = _batched_shape(node.output(0))
-    if first != -1:
-        return [0], lambda x: ops.broadcast_to(x, (first, *sides))
-    if not _counts_photos(node.input_value(1)):
-        raise UnknownError(" to a computed number")
-    return [0, PHOTOS], lambda x, photos: ops.broadcast_to(x, (ops.shape(photos)[0], *sides))
-
-
-def _counts_photos(shape: Any) -> bool:
-    """Whether the first number of a computed shape is that of the network's photos."""
-    node = shape.get_node()
-    for kind in ("Concat", "Gather", "ShapeOf"):
-        if node.get_type_name() != kind:
-            return False
-        if kind == "Gather" and constant(node, 1).ravel().tolist() != [0]:
-            return False
-        node = node.input_value(0).get_node()
-    return bool(node.get_type_name() == "Parameter")
+    if (shape := _batched_shape(node.output(0)))[0] == -1:
+        raise UnknownError(" over the photos of a batch")
+    return [0], lambda x: ops.broadcast_to(x, shape)
 
 
 def _transpose(node: Any, attributes: dict[str, Any], ops: Any) -> Translation:

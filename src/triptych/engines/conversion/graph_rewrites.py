@@ -94,27 +94,34 @@ def write_sides(network: Any) -> None:
 
 
 def write_shapes(network: Any) -> None:
-    """Shapes that a graph computes from the number of photos, in the simplest form.
+    """Reshapes and broadcasts to a number of photos that a graph computes, without computing it.
 
-    A reshape takes a constant with one free side, and a broadcast the number of photos itself.
+    A reshape takes a constant with one free side. What is broadcast to the photos, such as a class
+    token, is added to a zero of each photo: every program can do that.
+
+    Args:
+        network: Its input has the shape (N, height, width, 3) and is float32.
     """
     from openvino import opset13 as op
 
-    photos = op.gather(op.shape_of(network.get_parameters()[0]), op.constant([0]), op.constant(0))
+    photos, zero = network.get_parameters()[0], op.constant(np.float32(0))
+    zeros = op.multiply(op.reduce_mean(photos, op.constant([1, 2, 3]), keep_dims=True), zero)
     for node in network.get_ordered_ops():
-        kind = kind_of(node)
-        if kind not in ("Reshape", "Broadcast"):
-            continue
         sides = dims_of(node.output(0)) or [None, None]
-        if sides.count(None) != 1 or kind_of(node.input_value(1).get_node()) == "Constant":
+        if kind_of(node) not in ("Reshape", "Broadcast") or sides.count(None) != 1:
             continue
-        if kind == "Reshape":
+        if kind_of(node.input_value(1).get_node()) == "Constant":
+            continue
+        if kind_of(node) == "Reshape":
             target = op.constant(np.array([-1 if side is None else side for side in sides]))
-        elif sides[0] is None:
-            target = op.concat([photos, op.constant(np.array(sides[1:], np.int64))], 0)
-        else:
-            continue
-        node.input(1).replace_source_output(target.output(0))
+            node.input(1).replace_source_output(target.output(0))
+        elif sides[0] is None and node.get_attributes()["mode"] != "explicit":
+            one = op.constant(np.array([1, *sides[1:]], np.int64))
+            ones = op.constant(np.array([-1] + [1] * (len(sides) - 1), np.int64))
+            each = op.broadcast(node.input_value(0), one, broadcast_spec="BIDIRECTIONAL")
+            many = op.add(each, op.reshape(zeros, ones, special_zero=False))
+            for target in node.output(0).get_target_inputs():
+                target.replace_source_output(many.output(0))
 
 
 def _is_zero(port: Any) -> bool:
