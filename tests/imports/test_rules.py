@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -182,3 +183,18 @@ def test_colour_and_grey_inputs_are_accepted(shape: list[Any]) -> None:
 def test_the_loss_tells_the_kind_of_outputs(loss: Any, expected: str | None) -> None:
     assert keras_file.loss_outputs({"compile_config": {"loss": loss}}) == expected
     assert keras_file.loss_outputs({"compile_config": loss}) in (None, expected)
+
+
+@pytest.mark.parametrize(
+    ("old", "name"),
+    [
+        ("import_keras", "import_model"),
+        ("import_labels", "read_labels"),
+        ("import_recipe", "split_recipe"),
+        ("import_rules", "to_probabilities"),
+    ],
+)
+def test_the_old_modules_go_on_working(old: str, name: str) -> None:
+    module = importlib.import_module(f"triptych.bundles.{old}")
+    with pytest.warns(DeprecationWarning, match=r"is triptych\.imports\."):
+        assert callable(getattr(module, name))
