@@ -483,6 +483,11 @@ def test_a_network_whose_answers_differ_is_not_imported(tmp_path: Path) -> None:
         errors.EngineError, match="does not answer as Keras's predict does"
     ) as caught:
         importer.compare(network, batch, other)
-    assert f"class 0 has {probs[2, 0]:.4f}, and {other[2, 0]:.4f} in Keras" in str(caught.value)
+    assert f"class 0 has {probs[2, 0]:.4f}, and {other[2, 0]:.4f} by Keras" in str(caught.value)
     with pytest.raises(errors.EngineError, match="does not answer as Keras's predict does"):
         importer.compare(network, np.full_like(batch, np.nan), probs)
+    # Quantized networks round otherwise in each program, but not by as much as they like.
+    assert importer.compare(network, batch, other, is_quantized=True) > 0.001
+    other[2] += (0.2, -0.1, -0.1)
+    with pytest.raises(errors.EngineError, match="does not answer as Keras's predict does"):
+        importer.compare(network, batch, other, is_quantized=True)
