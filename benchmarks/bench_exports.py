@@ -196,11 +196,11 @@ def measure(
         path = Path(folder) / f"{name}{row.ending}"
         try:
             export_options = exporting.ExportOptions(format=row.name)
-            exported = exporting.export(name, path, replace(options), export_options)
+            exporting.export(name, path, replace(options), export_options)
         except errors.TriptychError as error:
             print(f"{name} as {row.name} is left out: {error.message}")
             return None
-        size = sum(each.stat().st_size for each in exported.files if each.is_file())
+        size = sum(each.stat().st_size for each in Path(folder).rglob("*") if each.is_file())
         run = row.open(path)
         answers, ms = timed(lambda photo: run(read(photo, enough)), photos)
     gaps = [
