@@ -150,13 +150,15 @@ def serving(model_uri: str, log: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     with (
         log.open("w") as file,
         subprocess.Popen(
             [*command, "-m", model_uri, "--host", "127.0.0.1", "--port", str(port)],
             stdout=file,
             stderr=file,
-            env={**os.environ, "MLFLOW_MODEL_SERVER_WORKERS": "1"},
+            # MLflow starts uvicorn by its name.
+            env={**os.environ, "MLFLOW_MODEL_SERVER_WORKERS": "1", "PATH": path},
             start_new_session=True,
         ) as process,
     ):

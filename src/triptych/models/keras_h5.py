@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from triptych import errors
 from triptych.models import keras_file
+from triptych.utils import extras
 from triptych.utils import validation
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -31,7 +30,11 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         errors.SourceError: It is no such file, has weights only, or has them in other files.
         errors.WeightsDamaged: There is code in it that Keras does not bring.
+        errors.SettingError: h5py is not installed; the message says how to install it.
     """
+    extras.require("Reading a model of Keras 2", "h5py", extra="keras")
+    import h5py
+
     try:
         with h5py.File(path, "r") as file:
             _check(path, file)
@@ -59,6 +62,8 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def _check(path: Path, file: Any) -> None:
     """Refuse links out of the file, and weights that are larger than it can have."""
+    import h5py
+
     total = 0
     left = [file]
     while left:
@@ -136,6 +141,8 @@ def rewrite(source: Path, target: Path) -> None:
         source: A file that `read_config` has checked.
         target: The copy.
     """
+    import h5py
+
     shutil.copyfile(source, target)
     with h5py.File(target, "r+") as file:
         text = json.dumps(
@@ -160,6 +167,8 @@ def check_order(path: Path, layers: Mapping[str, Any]) -> None:
     Raises:
         errors.WeightsDamaged: The names that both give to a weight differ.
     """
+    import h5py
+
     with h5py.File(path, "r") as file:
         group = file.get("model_weights", file)
         for name, layer in layers.items():
