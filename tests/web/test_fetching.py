@@ -22,7 +22,8 @@ from triptych.web import create_app
 from triptych.web.registry import Registry
 
 ADDRESS = "/committees/classic/weights"
-CONTENT = b"\x89HDF" * 500_000
+CONTENT = b"\x89HDF" * 2_000_000
+PIECE_BYTES = 100_000
 PATIENCE_S = 60
 
 
@@ -45,9 +46,10 @@ class SlowMirror(http.server.BaseHTTPRequestHandler):
         middle = max(first, len(CONTENT) // 2)
         try:
             self.wfile.write(CONTENT[first:middle])
-            while self.held.is_set():
-                self.wfile.write(CONTENT[middle : middle + 1000])
-                middle += 1000
+            while self.held.is_set():  # all but the end
+                piece = CONTENT[middle:-1][:PIECE_BYTES]
+                self.wfile.write(piece)
+                middle += len(piece)
                 time.sleep(0.02)
             self.wfile.write(CONTENT[middle:])
         except OSError:  # the client stopped
