@@ -80,7 +80,7 @@ def resized(image: Image.Image, shorter: int, side: int) -> Image.Image:
     """The centre, after the shorter side was resized, as torchvision does it."""
     scale = shorter / min(image.size)
     whole = image.resize(
-        [int(edge * scale) for edge in image.size],  # type: ignore[arg-type]
+        [int(edge * scale) for edge in image.size],
         Image.Resampling.BICUBIC,
     )
     left, top = (round((edge - side) / 2) for edge in whole.size)
@@ -112,7 +112,7 @@ def test_timm(tmp_path: Path) -> None:
     assert published.recipe.crop_share == pytest.approx(224 / 248)
     tested = read(tmp_path, TIMM, (288, 288)).recipe
     assert (tested.size, tested.crop_share) == ((288, 288), 1.0)
-    squashed = {**TIMM["pretrained_cfg"], "crop_mode": "squash", "crop_pct": 1.0}  # type: ignore[dict-item]
+    squashed = {**TIMM["pretrained_cfg"], "crop_mode": "squash", "crop_pct": 1.0}
     assert read(tmp_path, squashed).recipe.fit == "square"
 
 

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from support.bundles import RUNNABLE_CLASSES
+from support.bundles import rename_classes
 from support.bundles import write_runnable
-from triptych import bundles
 from triptych import errors
 from triptych.bundles import loading
 from triptych.cli import main
@@ -28,18 +28,11 @@ pytest.importorskip("onnx")
 EVIL = '</script><img src=x onerror="document.title=1">'
 
 
-def with_names(home: Path, *names: str) -> None:
-    """Give the classes of the bundle other names."""
-    (tiny,) = bundles.listed(home)
-    about = {**tiny.about, "labels": [{"name": name, "id": name} for name in names]}
-    (tiny.folder / "bundle.json").write_text(json.dumps(about))
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     write_runnable(home)
-    with_names(home, EVIL, *RUNNABLE_CLASSES[1:])
+    rename_classes(home, EVIL, *RUNNABLE_CLASSES[1:])
     return home
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +16,9 @@ from PIL import ImageCms
 
 from support import browser as browsers
 from support.bundles import RUNNABLE_CLASSES
+from support.bundles import rename_classes
 from support.bundles import write_runnable
 from support.images import picture
-from triptych import bundles
 from triptych import errors
 from triptych.bundles import loading
 from triptych.engines.options import EngineOptions
@@ -36,18 +35,11 @@ pytestmark = [*browsers.MARKS, pytest.mark.network, pytest.mark.slow]
 EVIL = '</script><img src=x onerror="document.title=1">'
 
 
-def with_names(home: Path, *names: str) -> None:
-    """Give the classes of the bundle other names."""
-    (tiny,) = bundles.listed(home)
-    about = {**tiny.about, "labels": [{"name": name, "id": name} for name in names]}
-    (tiny.folder / "bundle.json").write_text(json.dumps(about))
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     write_runnable(home)
-    with_names(home, EVIL, *RUNNABLE_CLASSES[1:])
+    rename_classes(home, EVIL, *RUNNABLE_CLASSES[1:])
     return home
 
 

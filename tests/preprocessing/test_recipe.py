@@ -92,7 +92,7 @@ def test_scaling_rounds_as_a_difference_and_a_quotient_of_float32(
 def test_any_scaling_is_written_as_text_and_read_again(
     image: np.ndarray, order: str, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> None:
-    text = recipe.write_scaling(recipe.Scaling(order, mean, std))  # type: ignore[arg-type]
+    text = recipe.write_scaling(recipe.Scaling(order, mean, std))
     written = Recipe.from_dict({"size": [5, 7], "scaling": text})
     assert Recipe.from_dict(written.to_dict()) == written
     ordered = image if order == "rgb" else image[..., ::-1]

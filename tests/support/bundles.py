@@ -144,3 +144,17 @@ def _labels(names: tuple[str, ...] | list[str]) -> dict[str, Any]:
 def _write_network(folder: Path, member: str, *, classes: int, size: int, seed: str = "") -> None:
     path = folder / "members" / member / "network.xml"
     networks.write_tiny(path, classes=classes, size=size, seed=zlib.crc32(seed.encode()))
+
+
+def rename_classes(home: Path, *names: str) -> None:
+    """Give the classes of the only bundle other names."""
+    (bundle,) = bundles.listed(home)
+    about = {**bundle.about, "labels": [{"name": name, "id": name} for name in names]}
+    (bundle.folder / "bundle.json").write_text(json.dumps(about))
+
+
+def write_two_versions(home: Path) -> None:
+    """Two bundles, `garden` in two versions that differ in their classes."""
+    write_with_metrics(home, "base", "x", "y")
+    write_with_metrics(home, "garden", "ant", "bee", top1=0.8)
+    write_with_metrics(home, "garden", "wasp", "hornet", top1=0.9)

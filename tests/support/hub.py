@@ -144,7 +144,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             headers = {"X-Error-Message": error.message, "X-Error-Code": error.code}
             self._send(error.status, json.dumps({"error": error.message}).encode(), headers)
 
-    do_GET = do_HEAD = do_POST = do_PUT = _answer  # noqa: N815
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def do_PUT(self) -> None:
+        self._answer()
 
     def _send(self, status: int, data: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)

@@ -12,7 +12,7 @@ from support import browser
 from support import studios
 from support.browser import expect
 from support.browser import follow
-from support.bundles import write_with_metrics
+from support.bundles import write_two_versions
 
 pytestmark = browser.MARKS
 
@@ -20,9 +20,7 @@ pytestmark = browser.MARKS
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("exports")
-    write_with_metrics(home, "base", "x", "y")
-    write_with_metrics(home, "garden", "ant", "bee", top1=0.8)
-    write_with_metrics(home, "garden", "wasp", "hornet", top1=0.9)
+    write_two_versions(home)
     return home
 
 

@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 
 from support import studios
 from support.bundles import MEMBER
+from support.bundles import write_two_versions
 from support.bundles import write_with_metrics
 from support.images import squares
 from triptych import bundles
@@ -35,9 +36,7 @@ OLD, NEW = {"ant", "bee"}, {"wasp", "hornet"}
 @pytest.fixture
 def shelf(tmp_path: Path) -> Path:
     """A home folder with two committees, the first in two versions that differ in their classes."""
-    write_with_metrics(tmp_path, "base", "x", "y")
-    write_with_metrics(tmp_path, "garden", "ant", "bee", top1=0.8)
-    write_with_metrics(tmp_path, "garden", "wasp", "hornet", top1=0.9)
+    write_two_versions(tmp_path)
     return tmp_path
 
 

@@ -18,6 +18,7 @@ from support import browser
 from support import studios
 from support.browser import expect
 from support.browser import follow
+from support.bundles import write_two_versions
 from support.bundles import write_with_metrics
 from support.images import squares
 
@@ -31,9 +32,7 @@ WORDS = "Wasps and ants of one garden, in summer."
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("publish")
-    write_with_metrics(home, "base", "x", "y")
-    write_with_metrics(home, "garden", "ant", "bee", top1=0.8)
-    write_with_metrics(home, "garden", "wasp", "hornet", top1=0.9)
+    write_two_versions(home)
     return home
 
 

@@ -314,8 +314,8 @@ def _reason(repo: Repo, error: BaseException) -> str:
     from huggingface_hub import constants
     from huggingface_hub import errors as hub
 
-    # Of httpx or httpx2, as the client's version has it.
-    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
+    # Of httpx or httpx2, as the client's version has it; not among the names that it types.
+    http_error: type[Exception] = vars(hub)["HTTPError"]
 
     while isinstance(error, hub.LocalEntryNotFoundError | RuntimeError) and error.__cause__:
         error = error.__cause__  # these only say which file it was, or that no cache has it either
@@ -340,7 +340,7 @@ def _reason(repo: Repo, error: BaseException) -> str:
         if status in (409, 412):
             return f"somebody else wrote to it meanwhile ({said or status}). Try again."
         return f"{endpoint} answers {status} ({said or 'without a reason'}). Try again later."
-    if isinstance(error, HTTPError):
+    if isinstance(error, http_error):
         return (
             f"{endpoint} cannot be reached ({error or type(error).__name__}). Check the network, "
             "and HF_ENDPOINT if it is set."

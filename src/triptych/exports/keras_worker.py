@@ -185,13 +185,13 @@ def _open_savedmodel(path: Path) -> Compute:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
-    serve = loaded.signatures[SIGNATURE]
 
     def compute(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        # Taken from what was loaded, which a signature alone would not keep alive.
+        serve = loaded.signatures[SIGNATURE]
         outputs = serve(**{name: tf.constant(x) for name, x in inputs.items()})
         return {name: each.numpy()[0] for name, each in outputs.items()}
 
-    compute.loaded = loaded  # type: ignore[attr-defined]  # the signature does not keep it alive
     return compute
 
 

@@ -60,7 +60,7 @@ class BackboneJob:
     prefix: int = 0
 
 
-class BackboneConverter:
+class BackboneConverter(RequestWorker):
     """A child process that reads graphs and makes backbones; leave the ``with`` block to end it.
 
     Args:
@@ -69,13 +69,7 @@ class BackboneConverter:
     """
 
     def __init__(self, *, longest_s: float, memory_bytes: int) -> None:
-        self._worker = RequestWorker(__name__, longest_s=longest_s, memory_bytes=memory_bytes)
-
-    def __enter__(self) -> BackboneConverter:
-        return self
-
-    def __exit__(self, *problem: object) -> None:
-        self._worker.close()
+        super().__init__(__name__, longest_s=longest_s, memory_bytes=memory_bytes)
 
     def inspect(self, model: Path) -> list[tuple[str, list[int | None] | None, str]]:
         """The inputs of a graph: name, shape (``None`` where any, or unknown) and number type.
@@ -85,7 +79,7 @@ class BackboneConverter:
             errors.EngineError: Reading it crashes, takes too long or too much memory.
         """
         inputs: list[tuple[str, list[int | None] | None, str]]
-        inputs = self._worker.request({"inspect": str(model)}, f"Reading {model.name}")
+        inputs = self.request({"inspect": str(model)}, f"Reading {model.name}")
         return inputs
 
     def outputs(self, model: Path, layout: str, size: Sequence[int]) -> dict[str, Any]:
@@ -96,7 +90,7 @@ class BackboneConverter:
             errors.EngineError: It does not take such photos.
         """
         message = {"outputs": str(model), "layout": layout, "size": list(size)}
-        facts: dict[str, Any] = self._worker.request(message, f"Reading {model.name}")
+        facts: dict[str, Any] = self.request(message, f"Reading {model.name}")
         return facts
 
     def run(self, job: BackboneJob) -> dict[str, int]:
@@ -110,7 +104,7 @@ class BackboneConverter:
             errors.EngineError: It cannot be converted.
         """
         facts: dict[str, int]
-        facts = self._worker.request(asdict(job), f"Converting {Path(job.model).name}")
+        facts = self.request(asdict(job), f"Converting {Path(job.model).name}")
         return facts
 
 

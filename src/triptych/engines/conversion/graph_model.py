@@ -85,7 +85,7 @@ class GraphJob:
     is_rounded: bool = False
 
 
-class GraphConverter:
+class GraphConverter(RequestWorker):
     """A child process that reads graphs; leave the ``with`` block to end it.
 
     Args:
@@ -94,13 +94,7 @@ class GraphConverter:
     """
 
     def __init__(self, *, longest_s: float, memory_bytes: int) -> None:
-        self._worker = RequestWorker(__name__, longest_s=longest_s, memory_bytes=memory_bytes)
-
-    def __enter__(self) -> GraphConverter:
-        return self
-
-    def __exit__(self, *problem: object) -> None:
-        self._worker.close()
+        super().__init__(__name__, longest_s=longest_s, memory_bytes=memory_bytes)
 
     def inspect(self, model: Path) -> dict[str, Any]:
         """What a graph takes and gives; see `inspect`.
@@ -109,9 +103,7 @@ class GraphConverter:
             errors.WeightsDamaged: It cannot be read, or has operations that are not taken.
             errors.EngineError: Reading it crashes, takes too long or too much memory.
         """
-        facts: dict[str, Any] = self._worker.request(
-            {"inspect": str(model)}, f"Reading {model.name}"
-        )
+        facts: dict[str, Any] = self.request({"inspect": str(model)}, f"Reading {model.name}")
         return facts
 
     def predict(self, model: Path, inputs: Array, output: int) -> Array:
@@ -127,7 +119,7 @@ class GraphConverter:
         """
         with requests.array_file(inputs) as file:
             message = {"predict": str(model), "inputs": str(file), "output": output}
-            self._worker.request(message, f"Running {model.name}")
+            self.request(message, f"Running {model.name}")
             outputs: Array = np.load(file)
         return outputs
 
@@ -138,7 +130,7 @@ class GraphConverter:
             errors.WeightsDamaged: It has operations that are not taken.
             errors.EngineError: It cannot be converted.
         """
-        self._worker.request(asdict(job), f"Converting {Path(job.model).name}")
+        self.request(asdict(job), f"Converting {Path(job.model).name}")
 
 
 def read(path: str) -> Any:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from triptych import errors
 from triptych.typing import Array
 from triptych.utils import worker
 from triptych.utils.worker import Worker
+
+RequestWorkerT = TypeVar("RequestWorkerT", bound="RequestWorker")
 
 
 class RequestWorker:
@@ -49,7 +52,7 @@ class RequestWorker:
         self._memory_bytes = memory_bytes
         self._worker = Worker(module, str(memory_bytes), environment=environment)
 
-    def __enter__(self) -> RequestWorker:
+    def __enter__(self: RequestWorkerT) -> RequestWorkerT:
         return self
 
     def __exit__(self, *problem: object) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import flask
 from werkzeug.datastructures import FileStorage
@@ -102,7 +103,7 @@ def _answered(
 ) -> ImportOptions:
     """The options with the answers of the form; what it leaves empty stays."""
     answers = flask.request.form
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     if recipe := answers.get("recipe", "").strip():
         changes["recipe"] = recipe[:200]
     if answers.get("outputs"):
@@ -116,7 +117,7 @@ def _answered(
             changes[field] = _save(upload, folder, field)
     if "photos" in changes and recipe in dict(likely):
         changes["recipe"] = options.recipe  # photos decide between these, whatever was marked
-    return dataclasses.replace(options, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(options, **changes)
 
 
 def _save(upload: FileStorage, folder: Path, field: str) -> str:
