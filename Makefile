@@ -104,8 +104,8 @@ audit: .venv/bin/python
 
 lock: .venv/bin/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv
-	@$(LOCK) pyproject.toml --extra export --extra heic --extra hub --extra int8 --extra mlflow --extra plots --extra ray --extra teach --extra tensorflow --group dev --group build --group site -o requirements/dev.txt
-	@$(LOCK) pyproject.toml --extra heic --extra teach -c requirements/dev.txt -o requirements/run.txt
-	@$(LOCK) pyproject.toml --extra heic -c requirements/dev.txt -o requirements/serve.txt
+	@$(LOCK) pyproject.toml --extra client --extra export --extra heic --extra https --extra hub --extra int8 --extra mlflow --extra plots --extra ray --extra sso --extra teach --extra tensorflow --group dev --group build --group site -o requirements/dev.txt
+	@$(LOCK) pyproject.toml --extra heic --extra https --extra teach -c requirements/dev.txt -o requirements/run.txt
+	@$(LOCK) pyproject.toml --extra heic --extra https -c requirements/dev.txt -o requirements/serve.txt
 	@$(LOCK) --group pyproject.toml:build -c requirements/dev.txt -o requirements/build.txt
 	@$(LOCK) --group pyproject.toml:site -c requirements/dev.txt -o requirements/site.txt

@@ -27,6 +27,7 @@ from triptych.web import fetching
 from triptych.web import health
 from triptych.web import home_folder
 from triptych.web import keys
+from triptych.web import languages
 from triptych.web import logs
 from triptych.web import metric_backends
 from triptych.web import metrics
@@ -181,4 +182,5 @@ def create_app(
     security.register(app, settings)
     home_folder.register(app, settings.home)
     app.jinja_env.filters.update(formatting.FILTERS)
+    languages.register(app)
     return app

@@ -1,0 +1,62 @@
+"""Sentences for people that pages can show in their language.
+
+Everywhere else a `Text` is the English sentence: on the command line, in JSON, in logs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Text(str):
+    """A sentence in English, and what it takes to write it in another language.
+
+    Args:
+        singular: The sentence, with ``{name}`` for each value.
+        plural: The sentence where ``n`` is not 1, if that differs.
+        values: The values, by name.
+    """
+
+    singular: str
+    plural: str | None
+    values: dict[str, Any]
+
+    def __new__(cls, singular: str, plural: str | None, values: dict[str, Any]) -> Text:
+        """The English sentence, as a string."""
+        template = singular if plural is None or values["n"] == 1 else plural
+        sentence = super().__new__(cls, template.format(**values))
+        sentence.singular, sentence.plural, sentence.values = singular, plural, values
+        return sentence
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Text, (self.singular, self.plural, self.values)
+
+
+def text(sentence: str, **values: Any) -> Text:
+    """A sentence that pages show in the language of the person.
+
+    Args:
+        sentence: In English, with ``{name}`` for each value.
+        values: The values, by name.
+
+    Example:
+        >>> text("There is no class {name}.", name="bees")
+        'There is no class bees.'
+    """
+    return Text(sentence, None, values)
+
+
+def ntext(singular: str, plural: str, n: int, **values: Any) -> Text:
+    """A sentence that depends on a number, which is its value ``n``.
+
+    Args:
+        singular: In English, for the number 1.
+        plural: In English, for all other numbers.
+        n: The number.
+        values: Other values, by name.
+
+    Example:
+        >>> ntext("{n} photo", "{n} photos", 2)
+        '2 photos'
+    """
+    return Text(singular, plural, {"n": n, **values})
