@@ -418,7 +418,8 @@ def test_a_heat_map_of_a_member_and_of_the_verdict(visit):
     label = verdict.members[1].top[0].label.name
     to_member = f"Evidence for {label} according to EfficientNetLite1"
     explain(page, f"Why? {to_member}", f"{to_member}, by occlusion: most is ")
-    expect(page.locator("#cards .heat-map")).to_contain_text("The dark edge was cropped off.")
+    cropped = "What is outside of the frame was cropped off."
+    expect(page.locator("#cards .heat-map")).to_contain_text(cropped)
     label = verdict.label.name
     to_all = f"Evidence for {label} according to the committee"
     explain(page, f"Why this verdict? Evidence for {label}", f"{to_all}, by occlusion: most is ")

@@ -19,8 +19,8 @@ VIRIDIS = (
     (94, 201, 98), (132, 212, 75), (173, 220, 48), (216, 226, 25), (253, 231, 37),
 )  # fmt: skip
 STRENGTH = 0.6
-# Brightness of the part of a photo that the network did not see.
-UNSEEN = 0.3
+# Of the line around what the network saw, as a share of the photo's longer side.
+LINE = 0.004
 
 
 def colours(heat: npt.NDArray[np.floating]) -> UInt8Image:
@@ -44,7 +44,8 @@ def colours(heat: npt.NDArray[np.floating]) -> UInt8Image:
 def png(photo: UInt8Image, heat: Float32Array) -> bytes:
     """Draw a heat map over a photo.
 
-    The photo is shown in grey, so that all colour is the map's; parts that were not seen are dark.
+    The photo is shown in grey, so that all colour is the map's. Where the network did not see all
+    of it, a white line is around the part that it saw.
 
     Args:
         photo: RGB, shape (H, W, 3), uint8; it is not changed.
@@ -58,12 +59,22 @@ def png(photo: UInt8Image, heat: Float32Array) -> bytes:
         b'PNG'
     """
     grey = np.asarray(Image.fromarray(photo).convert("L"), np.float32)[..., None]  # (H, W, 1)
-    visible = np.isfinite(heat)[..., None]
+    visible = np.isfinite(heat)
     warm = colours(np.nan_to_num(heat)).astype(np.float32)
-    drawn = np.where(visible, (1 - STRENGTH) * grey + STRENGTH * warm, UNSEEN * grey)
+    drawn = np.where(visible[..., None], (1 - STRENGTH) * grey + STRENGTH * warm, grey)
+    drawn[_around(visible, max(1, round(LINE * max(visible.shape))))] = 255
     file = io.BytesIO()
     Image.fromarray(drawn.round().astype(np.uint8)).save(file, "PNG", compress_level=4)
     return file.getvalue()
+
+
+def _around(inside: npt.NDArray[np.bool_], width: int) -> npt.NDArray[np.bool_]:
+    """The pixels outside of a rectangle that are at most so far from it."""
+    padded = np.pad(inside, width)
+    shifts = range(2 * width + 1)
+    rows = np.any([padded[step : step + len(inside)] for step in shifts], axis=0)
+    columns = np.any([rows[:, step : step + inside.shape[1]] for step in shifts], axis=0)
+    return np.asarray(columns & ~inside)
 
 
 def small(photo: UInt8Image | Image.Image, longest_px: int) -> UInt8Image:

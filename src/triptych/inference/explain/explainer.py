@@ -102,7 +102,7 @@ class Explanation:
         return " and ".join(dict.fromkeys(self.methods.values()))
 
     def overlay(self, *, longest_px: int = LONGEST_PX) -> bytes:
-        """The map over the photo; the parts that no network is shown are dark.
+        """The map over the photo; a line is around the part that the networks are shown.
 
         Args:
             longest_px: The longer side is at most so long; it is never enlarged.

@@ -76,13 +76,13 @@ function show(card, explanation, why) {
   const heat = slot(card, "heat");
   const most = place(explanation.heat, explanation.box);
   const partly = explanation.box.some((side, n) => Math.abs(side - (n > 1)) > 0.001);
-  const dark = partly ? " The dark edge was cropped off." : "";
+  const cropped = partly ? " What is outside of the frame was cropped off." : "";
   heat.src = `data:image/png;base64,${explanation.overlay}`;
   heat.alt = `Heat map: most of the evidence for ${why.label} is ${most}.`;
   heat.hidden = false;
   slot(card, "tools").hidden = false;
   fade(card, slot(card, "strength").value);
-  say(card, `Evidence for ${why.label} according to ${whose(why)}, by ${explanation.method}: most is ${most}.${dark}`);
+  say(card, `Evidence for ${why.label} according to ${whose(why)}, by ${explanation.method}: most is ${most}.${cropped}`);
 }
 
 /** @param {HTMLElement} card */
