@@ -307,6 +307,31 @@ def test_remove_takes_all_versions_and_leaves_the_others(tmp_path: Path) -> None
     assert bundles.write(tmp_path, "garden", fill).version == 1
 
 
+def test_a_version_is_removed_and_its_number_is_not_used_again(tmp_path: Path) -> None:
+    for _ in range(3):
+        bundles.write(tmp_path, "garden", fill)
+    with pytest.raises(errors.SettingError, match="Version 3 of garden is active"):
+        bundles.remove_version(tmp_path, "garden", 3)
+    bundles.activate(tmp_path, "garden", 1)
+    for version in (3, 2):
+        bundles.remove_version(tmp_path, "garden", version)
+        with pytest.raises(errors.UnknownName):
+            bundles.remove_version(tmp_path, "garden", version)
+    assert bundles.versions(tmp_path, "garden") == [1]
+    assert bundles.active(tmp_path, "garden") == 1
+    assert bundles.write(tmp_path, "garden", fill, publish=False).version == 4
+
+
+def test_removing_a_version_never_publishes_another(tmp_path: Path) -> None:
+    for _ in range(2):
+        bundles.write(tmp_path, "garden", fill)
+    bundles.remove_version(tmp_path, "garden", 1)
+    assert bundles.active(tmp_path, "garden") == 2
+    bundles.activate(tmp_path, "garden", None)
+    bundles.remove_version(tmp_path, "garden", 2)
+    assert bundles.active(tmp_path, "garden") is None
+
+
 def edit(folder: Path, **fields: Any) -> None:
     path = folder / "bundle.json"
     updated = {**json.loads(path.read_text(encoding="utf-8")), **fields}

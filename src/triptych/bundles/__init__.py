@@ -1,6 +1,7 @@
 """Bundles: trained committees on disk, complete with all that is needed to serve them.
 
     <home>/bundles/<name>/active   the version that is served; without it the highest, 0 for none
+    <home>/bundles/<name>/removed  the highest version that was removed
     <home>/bundles/<name>/card.json   texts for its model card, written by people
     <home>/bundles/<name>/<version>/
         bundle.json            labels, recipes, fitted parameters, and a hash of every file below
@@ -52,6 +53,7 @@ from triptych.bundles.registry import find
 from triptych.bundles.registry import listed
 from triptych.bundles.registry import names
 from triptych.bundles.registry import remove
+from triptych.bundles.registry import remove_version
 from triptych.bundles.registry import versions
 from triptych.bundles.remote import download
 from triptych.bundles.remote import get
@@ -83,6 +85,7 @@ __all__ = [
     "push",
     "read",
     "remove",
+    "remove_version",
     "save_card_texts",
     "unpack",
     "upload",

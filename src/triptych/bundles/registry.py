@@ -14,6 +14,7 @@ from triptych.bundles.reading import read
 from triptych.models import zoo
 from triptych.utils import files
 from triptych.utils import storage
+from triptych.utils.text import text
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RESERVED_COMMITTEES = ("auto", *zoo.COMMITTEES)
@@ -21,6 +22,8 @@ RESERVED = (*RESERVED_COMMITTEES, "custom")
 # Contains the version that is served; without this file it is the highest.
 POINTER = "active"
 NONE = 0
+# Contains the highest version that was removed, so that no other content gets its number.
+REMOVED = "removed"
 
 
 def check_name(name: str) -> None:
@@ -137,6 +140,45 @@ def remove(home: Path, name: str) -> None:
     with tempfile.TemporaryDirectory(dir=home / "bundles", prefix=".removing-") as scratch:
         # Renamed first, which is atomic, so that nobody sees a half-removed bundle.
         bundle_folder.rename(Path(scratch) / name)
+
+
+def remove_version(home: Path, name: str, version: int) -> None:
+    """Remove a version that is not active; no later version gets its number.
+
+    Args:
+        home: Home folder.
+        name: Name of the bundle.
+        version: The version to remove.
+
+    Raises:
+        errors.UnknownName: There is no such version.
+        errors.SettingError: It is active.
+    """
+    if version not in versions(home, name):
+        raise unknown(home, f"{name}@{version}")
+    if version == active(home, name):
+        raise errors.SettingError(
+            text(
+                "Version {version} of {name} is active, so it cannot be removed. Publish another "
+                "version first, or take {name} offline.",
+                version=version,
+                name=name,
+            )
+        )
+    bundle_folder = folder(home, name)
+    keep_active(home, name)  # the next highest must not become active by this
+    with files.atomic_file(bundle_folder / REMOVED) as new:
+        new.write_bytes(f"{max(version, highest_removed(home, name))}\n".encode())
+    with tempfile.TemporaryDirectory(dir=bundle_folder, prefix=".removing-") as scratch:
+        (bundle_folder / str(version)).rename(Path(scratch) / str(version))
+
+
+def highest_removed(home: Path, name: str) -> int:
+    """The highest version of a bundle that was removed; 0 for none."""
+    try:
+        return int((folder(home, name) / REMOVED).read_text("ascii"))
+    except (OSError, ValueError):
+        return 0
 
 
 def active(home: Path, name: str) -> int | None:

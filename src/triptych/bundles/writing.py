@@ -76,8 +76,9 @@ def describe(folder: Path, about: Mapping[str, Any]) -> None:
 
 def _publish_folder(folder: Path, home: Path, name: str) -> Path:
     bundle_folder = registry.folder(home, name)
+    highest = max(registry.highest_removed(home, name), *registry.versions(home, name), 0)
     # If another process takes the number first, try the next one.
-    for version in range(max(registry.versions(home, name), default=0) + 1, 1 << 31):
+    for version in range(highest + 1, 1 << 31):
         target = bundle_folder / str(version)
         if not target.exists():
             try:

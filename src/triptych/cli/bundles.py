@@ -88,10 +88,17 @@ def deactivate(name: str, **options: Any) -> None:
 @click.argument("name")
 @common.from_table("home")
 def remove(name: str, **options: Any) -> None:
-    """Remove a bundle and all its versions."""
+    """Remove a bundle with all its versions, or one version of it, as garden@2."""
     from triptych import bundles
 
-    bundles.remove(common.home(options), name)
+    home = common.home(options)
+    bare, at, number = name.partition("@")
+    if at and not (number.isascii() and number.isdecimal()):
+        raise bundles.registry.unknown(home, name)
+    if at:
+        bundles.remove_version(home, bare, int(number))
+    else:
+        bundles.remove(home, name)
     click.echo(f"Removed {name}.")
 
 
