@@ -25,12 +25,18 @@
     ├── StateError            the studio's data cannot be read or written
     │   └── DiskError         a disk is full, read-only or gone
     ├── Busy                  the same work is already in progress
+    ├── Conflict              others have changed meanwhile what a change was based on
     ├── TooLossy              int8 networks lose more accuracy than allowed
     └── Stopped               a person stopped it; work done so far is kept
 
 Each message says what came, what was expected and how to mend it. ``code`` is stable and meant for
 programs; ``status`` is the HTTP status of the response.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 
 class TriptychError(Exception):
@@ -221,6 +227,22 @@ class Busy(TriptychError):
 
     code = "busy"
     status = 409
+
+
+class Conflict(TriptychError):
+    """Others have changed what a change was based on, so nothing was changed.
+
+    Args:
+        message: The message for people.
+        photos: The photos in question as they are now.
+    """
+
+    code = "conflict"
+    status = 409
+
+    def __init__(self, message: str, *, photos: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.photos = tuple(photos)
 
 
 class TooLossy(TriptychError):

@@ -416,6 +416,45 @@ def test_a_batch_of_decisions_is_atomic(projects: Projects, garden: Project) -> 
     assert [decision.digest for decision in projects.undo(garden.key)] == digests
 
 
+def test_a_decision_can_say_what_it_is_based_on(projects: Projects, garden: Project) -> None:
+    ants, bees = (projects.add_class(garden.key, name).id for name in ("one", "two"))
+    first, second = (
+        projects.add(garden.key, f"{seed}.png", picture(seed), ants) for seed in (1, 2)
+    )
+    both = [first.digest, second.digest]
+    seen = {digest: {"class_id": ants, "excluded": False} for digest in both}
+    projects.decide(garden.key, [second.digest], class_id=bees, person="Bert")
+    history = projects.history(garden.key)
+    for decide in (projects.decide, projects.confirm):
+        with pytest.raises(errors.Conflict, match="1 photo was changed meanwhile") as caught:
+            decide(garden.key, both, expected=seen)
+        assert [photo.digest for photo in caught.value.photos] == [second.digest]
+        assert caught.value.photos[0].class_id == bees
+    with pytest.raises(errors.Conflict, match="2 photos were"):
+        projects.decide(garden.key, [], expected={digest: {"excluded": True} for digest in both})
+    assert projects.history(garden.key) == history
+    projects.decide(
+        garden.key, [first.digest], class_id=bees, expected={first.digest: seen[first.digest]}
+    )
+    assert projects.photo(garden.key, first.digest).class_id == bees
+    with pytest.raises(errors.UnknownName):
+        projects.decide(garden.key, [], expected={"0" * 64: {}})
+
+
+def test_only_the_batch_that_is_meant_is_undone(projects: Projects, garden: Project) -> None:
+    ants, bees = (projects.add_class(garden.key, name).id for name in ("one", "two"))
+    photo = projects.add(garden.key, "a.png", picture(1), ants)
+    with pytest.raises(errors.Conflict, match="which is none"):
+        projects.undo(garden.key, 1)
+    first = projects.decide(garden.key, [photo.digest], class_id=bees)
+    second = projects.decide(garden.key, [photo.digest], exclude=True)
+    with pytest.raises(errors.Conflict, match=f"Batch {first} is not the latest"):
+        projects.undo(garden.key, first)
+    assert [each.batch for each in projects.history(garden.key, 1, 1)] == [first]
+    assert [each.batch for each in projects.undo(garden.key, second)] == [second]
+    assert not projects.photo(garden.key, photo.digest).excluded
+
+
 def test_undoing_restores_the_class_that_has_the_name_now(
     projects: Projects, garden: Project
 ) -> None:
@@ -740,6 +779,32 @@ def test_one_class_can_be_imported_and_skipped_files_are_reported(
         "unreadable": ("con/text.jpg",),
         "exact_duplicate": ("con/1.jpg", "con/twice.jpg"),
     }
+
+
+def test_a_zip_is_added_to_a_project_that_exists(projects: Projects, tmp_path: Path) -> None:
+    project = projects.make("Garden")
+    bees = projects.add_class(project.key, "Bees").id
+    known = projects.add(project.key, "old.png", picture(1), bees)
+    path = tmp_path / "more.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, seed in (("ants/1.png", 1), ("ants/2.png", 2), ("bees/3.png", 3)):
+            archive.writestr(name, picture(seed))
+        archive.writestr("bees/notes.png", b"no photo")
+    left_out: list[triptych_data.Finding] = []
+    added = projects.add_from(project.key, path, person="Anna", report=left_out.append)
+    names = {each.id: each.name for each in projects.find(project.key).classes}
+    assert [(photo.name, names[photo.class_id or 0]) for photo in added] == [
+        ("old.png", "ants"),
+        ("2.png", "ants"),
+        ("3.png", "Bees"),
+    ]
+    assert [finding.kind for finding in left_out] == ["unreadable"]
+    (moved,) = projects.history(project.key)
+    assert (moved.digest, moved.before, moved.person) == (known.digest, bees, "Anna")
+    assert len(projects.add_from(project.key, path)) == 3  # the same photos
+    assert projects.find(project.key).photos == 3
+    with pytest.raises(errors.UnknownName):
+        projects.add_from("nothing", path)
 
 
 def test_a_file_in_two_classes_is_imported_into_the_first(

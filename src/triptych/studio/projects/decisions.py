@@ -8,14 +8,18 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
 
+from triptych import errors
 from triptych.studio.projects import photo_table
 from triptych.studio.projects import project_table
 from triptych.studio.projects.records import UNSORTED
 from triptych.studio.projects.records import Decision
+from triptych.utils.text import ntext
+from triptych.utils.text import text
 
 _QUERY = """
 SELECT decision.batch, photo.digest, before, after, excluded_before, excluded_after, at_s, undone,
@@ -42,6 +46,38 @@ class Change(NamedTuple):
     after: int | None
     excluded_before: bool
     excluded_after: bool
+
+
+def check_expected(
+    db: sqlite3.Connection, project: int, expected: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Refuse a decision that is based on what others have changed meanwhile.
+
+    Args:
+        db: In the transaction that decides.
+        project: Number of the project.
+        expected: Fields of a `ProjectPhoto` with the values that they are to have, by digest.
+
+    Raises:
+        errors.Conflict: A photo is different; it has those photos as they are now.
+        errors.UnknownName: The project lacks one of them.
+    """
+    changed = []
+    for digest, fields in expected.items():
+        photo = photo_table.find(db, project, digest)
+        if any(getattr(photo, name) != value for name, value in fields.items()):
+            changed.append(photo)
+    if changed:
+        raise errors.Conflict(
+            ntext(
+                "{n} photo was changed meanwhile, so nothing was decided. Look at it as it is now, "
+                "then decide anew.",
+                "{n} photos were changed meanwhile, so nothing was decided. Look at them as they "
+                "are now, then decide anew.",
+                len(changed),
+            ),
+            photos=changed,
+        )
 
 
 def decide(
@@ -139,10 +175,19 @@ def _write(db: sqlite3.Connection, project: int, real: Sequence[Change], person:
     return batch
 
 
-def undo(db: sqlite3.Connection, project: int) -> list[Decision]:
+def undo(db: sqlite3.Connection, project: int, expected: int | None = None) -> list[Decision]:
     """Undo the last decisions in effect; see `Projects.undo`."""
     query = "SELECT max(batch) FROM decision WHERE project = ? AND NOT undone"
     batch = db.execute(query, (project,)).fetchone()[0]
+    if expected not in (None, batch):
+        raise errors.Conflict(
+            text(
+                "Batch {expected} is not the latest that is in effect, which is {batch}. Only the "
+                "latest can be undone.",
+                expected=expected,
+                batch="none" if batch is None else batch,
+            )
+        )
     if batch is None:
         return []
     values = (project, batch)
@@ -160,9 +205,10 @@ def undo(db: sqlite3.Connection, project: int) -> list[Decision]:
     return _read(db.execute(f"{_QUERY} AND batch = ? ORDER BY decision.id", values))
 
 
-def history(db: sqlite3.Connection, project: int, limit: int) -> list[Decision]:
+def history(db: sqlite3.Connection, project: int, limit: int, offset: int = 0) -> list[Decision]:
     """The latest decisions, the last one first."""
-    return _read(db.execute(f"{_QUERY} ORDER BY decision.id DESC LIMIT ?", (project, limit)))
+    query = f"{_QUERY} ORDER BY decision.id DESC LIMIT ? OFFSET ?"
+    return _read(db.execute(query, (project, limit, offset)))
 
 
 def _set(db: sqlite3.Connection, states: Iterable[tuple[int | None, bool, int]]) -> None:

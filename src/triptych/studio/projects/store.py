@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from triptych import errors
 from triptych import images
@@ -290,6 +292,7 @@ class Projects(Transfer, Inbox):
         class_id: int | None = None,
         exclude: bool = False,
         person: str = "",
+        expected: Mapping[str, Mapping[str, Any]] = {},
     ) -> int:
         """Move photos to a class, exclude them, or include them again, in one transaction.
 
@@ -299,20 +302,31 @@ class Projects(Transfer, Inbox):
             class_id: The class to move them to; ``None`` for no move, `UNSORTED` for no class.
             exclude: Whether they take no part from now on.
             person: Who decides, for the history: the name of a key.
+            expected: Fields of a `ProjectPhoto` that the decision is based on, by digest. By
+                default it is recorded whatever others have decided meanwhile.
 
         Returns:
             The number of the batch, for the history; 0 if nothing changed.
 
         Raises:
             errors.UnknownName: There is no such project, class or photo; nothing is changed.
+            errors.Conflict: A photo is not as expected; nothing is changed.
         """
         with self.database.writing() as db:
             project = project_table.number_of(db, key)
+            decisions.check_expected(db, project, expected)
             return decisions.decide(
                 db, project, digests, class_id=class_id, exclude=exclude, person=person
             )
 
-    def confirm(self, key: str, digests: Sequence[str], *, person: str = "") -> int:
+    def confirm(
+        self,
+        key: str,
+        digests: Sequence[str],
+        *,
+        person: str = "",
+        expected: Mapping[str, Mapping[str, Any]] = {},
+    ) -> int:
         """Record that a person confirmed the labels of photos.
 
         This is a decision, which `undo` reverts.
@@ -321,15 +335,19 @@ class Projects(Transfer, Inbox):
             key: Of the project.
             digests: The photos.
             person: Who decides, for the history: the name of a key.
+            expected: As for `decide`.
 
         Returns:
             The number of the batch, for the history; 0 if no photo was named.
 
         Raises:
             errors.UnknownName: There is no such project or photo; nothing is changed.
+            errors.Conflict: A photo is not as expected; nothing is changed.
         """
         with self.database.writing() as db:
-            return decisions.confirm(db, project_table.number_of(db, key), digests, person)
+            project = project_table.number_of(db, key)
+            decisions.check_expected(db, project, expected)
+            return decisions.confirm(db, project, digests, person)
 
     def confirmed(self, key: str) -> frozenset[str]:
         """Digests of the photos whose current label a person confirmed.
@@ -340,23 +358,33 @@ class Projects(Transfer, Inbox):
         with self.database.reading() as db:
             return decisions.confirmed(db, project_table.number_of(db, key))
 
-    def undo(self, key: str) -> list[Decision]:
+    def undo(self, key: str, batch: int | None = None) -> list[Decision]:
         """Undo the last batch of decisions that is still in effect.
+
+        Args:
+            key: Of the project.
+            batch: The number of the batch that is meant; by default whichever is the last.
 
         Returns:
             The decisions that were undone; empty if there was nothing to undo.
 
         Raises:
             errors.UnknownName: There is no such project.
+            errors.Conflict: Another batch is the last.
         """
         with self.database.writing() as db:
-            return decisions.undo(db, project_table.number_of(db, key))
+            return decisions.undo(db, project_table.number_of(db, key), batch)
 
-    def history(self, key: str, limit: int = 50) -> list[Decision]:
+    def history(self, key: str, limit: int = 50, offset: int = 0) -> list[Decision]:
         """The latest decisions, newest first, undone ones included.
+
+        Args:
+            key: Of the project.
+            limit: How many at most; -1 for all.
+            offset: How many to skip.
 
         Raises:
             errors.UnknownName: There is no such project.
         """
         with self.database.reading() as db:
-            return decisions.history(db, project_table.number_of(db, key), limit)
+            return decisions.history(db, project_table.number_of(db, key), limit, offset)

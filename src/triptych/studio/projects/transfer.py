@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -26,6 +27,7 @@ from triptych.studio.projects.database import Database
 from triptych.studio.projects.photo_store import PhotoStore
 from triptych.studio.projects.photo_table import PhotoFacts
 from triptych.studio.projects.records import Project
+from triptych.studio.projects.records import ProjectPhoto
 from triptych.typing import Progress
 from triptych.utils import concurrency
 
@@ -140,24 +142,74 @@ class Transfer:
         imported, left_out = self._store_photos(layout, progress)
         with self.database.writing() as db:
             key = project_table.make(db, self.home, title)
-            number = project_table.number_of(db, key)
-            class_ids = {
-                label: project_table.class_named(db, number, naming.as_class_name(label))
-                for label in layout.classes
-            }
-            for item, facts in imported:
-                if not self.photo_store.blobs.has(
-                    facts.digest
-                ):  # another process removed it meanwhile
-                    facts = self.photo_store.store(item.file.read())
-                digest = photo_table.note(db, facts)
-                name = naming.file_name(item.file.name)
-                decisions.add_to_class(db, number, digest, name, class_ids[item.label])
+            self._add_photos(db, key, layout, imported, person="")
             project = project_table.find(db, key)
             progress(len(layout.items), len(layout.items))  # the last chance to stop
         for finding in left_out:
             report(finding)
         return project
+
+    def add_from(
+        self,
+        key: str,
+        source: Path,
+        *,
+        person: str = "",
+        progress: Progress = _silent,
+        report: Callable[[Finding], None] = lambda finding: None,
+    ) -> list[ProjectPhoto]:
+        """Add the photos of a folder, zip or CSV to a project, all or none.
+
+        Args:
+            key: Of the project; classes that it lacks are added.
+            source: As for `import_from`.
+            person: Who does it, for the history: the name of a key.
+            progress: Called after each file with the number done and of all.
+            report: Called with what was left out.
+
+        Returns:
+            The photos; those that the project had are moved to their class, which is a decision.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+            errors.SourceError: It cannot be opened, or has no photos in classes.
+            errors.SettingError: The project would have too many classes.
+        """
+        with self.database.reading() as db:
+            project_table.number_of(db, key)
+        layout = opening.layout_of(source, self.photo_store.limits, least=1)
+        imported, left_out = self._store_photos(layout, progress)
+        with self.database.writing() as db:
+            number = self._add_photos(db, key, layout, imported, person=person)
+            photos = [photo_table.find(db, number, facts.digest) for _, facts in imported]
+            progress(len(layout.items), len(layout.items))  # the last chance to stop
+        for finding in left_out:
+            report(finding)
+        return photos
+
+    def _add_photos(
+        self,
+        db: sqlite3.Connection,
+        key: str,
+        layout: Layout,
+        imported: Iterable[tuple[Item, PhotoFacts]],
+        *,
+        person: str,
+    ) -> int:
+        """Add stored photos to their classes; returns the number of the project."""
+        number = project_table.number_of(db, key)
+        class_ids = {
+            label: project_table.class_named(db, number, naming.as_class_name(label))
+            for label in layout.classes
+        }
+        for item, facts in imported:
+            # Another process may have removed it meanwhile.
+            if not self.photo_store.blobs.has(facts.digest):
+                facts = self.photo_store.store(item.file.read())
+            digest = photo_table.note(db, facts)
+            name = naming.file_name(item.file.name)
+            decisions.add_to_class(db, number, digest, name, class_ids[item.label], person)
+        return number
 
     def _store_photos(
         self, layout: Layout, progress: Progress
