@@ -42,6 +42,7 @@ PAGES = {
     "publish": "/projects/garden/publish",
     "publish-none": "/projects/begun/publish",
     "bundles": "/bundles",
+    "disk": "/disk",
     "share": "/c/garden",
     "inbox": "/projects/inbox?project=garden",
 }

@@ -63,7 +63,8 @@ ENDPOINTS = {
     """,
     "own": """
         fetching.start fetching.state fetching.stop keys.make keys.page keys.remove
-        repository.load repository.unload studio.remove
+        repository.load repository.unload studio.remove studio_disk.free studio_disk.page
+        studio_disk.remove_version
     """,
 }
 LEAST = {name: who for who, names in ENDPOINTS.items() for name in names.split()}

@@ -12,6 +12,7 @@ from fractions import Fraction
 
 KB = 1024
 MB = 1024 * KB
+GB = 1024 * MB
 # Control characters, marks that are not seen, halves of a letter, and ends of lines.
 _NOT_SHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # Persian, Hindi and emoji are written with them.
@@ -131,9 +132,11 @@ def size(num_bytes: int) -> str:
     """A number of bytes.
 
     Example:
-        >>> size(32 * 1024 * 1024), size(2048)
-        ('32 MB', '2 kB')
+        >>> size(32 * 1024 * 1024), size(2048), size(5 * 1024**3)
+        ('32 MB', '2 kB', '5.0 GB')
     """
+    if num_bytes >= GB:
+        return f"{num_bytes / GB:.1f} GB"
     return f"{num_bytes / MB:.0f} MB" if num_bytes >= MB else f"{num_bytes / KB:.0f} kB"
 
 

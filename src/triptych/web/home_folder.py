@@ -12,6 +12,7 @@ from triptych import errors
 BLUEPRINTS = (
     "studio",
     "studio_decisions",
+    "studio_disk",
     "studio_exports",
     "studio_imports",
     "studio_inbox",

@@ -41,6 +41,7 @@ ROLES = {
     "fetching": OWN,
     "keys": OWN,
     "repository": OWN,
+    "studio_disk": OWN,
     "studio.remove": OWN,
 }
 # What a key for one committee is good for; each of these holds it to that one.

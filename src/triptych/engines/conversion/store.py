@@ -126,6 +126,31 @@ def weights_of(backbone: zoo.Backbone, weights_by_backbone: Mapping[str, Path]) 
     return path
 
 
+def outdated(home: Path) -> list[Path]:
+    """Folders of converted networks that no start uses any more, and that can be made anew.
+
+    They come from earlier versions, or from weights that changed or were given once. Those with
+    int8 networks are left out, as these cannot be made without the photos.
+
+    Args:
+        home: Home folder.
+    """
+    current: set[str] = set()
+    for backbone in zoo.BACKBONES.values():
+        direct = backbone.family == "EfficientNetLite"
+        file = weights.locate(backbone)
+        if file is None:  # what was converted from it is used again as soon as it is back
+            current.update(path.name for path in (home / "engines").glob(f"{backbone.name}-*"))
+        else:
+            current.add(f"{backbone.name}-{_key(backbone, file, direct=direct)}")
+        current.add(f"{backbone.name}-{_key(backbone, None, direct=False)}")
+    return sorted(
+        network.parent
+        for network in (home / "engines").glob(f"*/{convert.NETWORK}")
+        if network.parent.name not in current and not list(network.parent.glob("int8-*"))
+    )
+
+
 def compiled_cache(home: Path) -> Path:
     """Folder in which OpenVINO keeps compiled networks."""
     return home / "engines" / "compiled"

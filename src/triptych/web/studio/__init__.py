@@ -6,6 +6,7 @@ import flask
 
 from triptych.web import context
 from triptych.web.studio import decisions
+from triptych.web.studio import disk
 from triptych.web.studio import exports
 from triptych.web.studio import inbox
 from triptych.web.studio import model_imports
@@ -27,6 +28,7 @@ blueprints: tuple[flask.Blueprint, ...] = (
     publish.blueprint,
     exports.blueprint,
     model_imports.blueprint,
+    disk.blueprint,
 )
 
 TABS = {
