@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from triptych.studio.projects.database import Database
 from triptych.studio.projects.records import ALL
+from triptych.studio.projects.records import NO_CLASS
 from triptych.studio.projects.records import UNSORTED
 from triptych.studio.projects.records import Class
 from triptych.studio.projects.records import Decision
@@ -35,6 +36,7 @@ from triptych.studio.projects.store import Projects
 
 __all__ = [
     "ALL",
+    "NO_CLASS",
     "UNSORTED",
     "Class",
     "Database",

@@ -5,6 +5,7 @@ The table is append-only: undo marks the last decisions and restores the state o
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -16,15 +17,14 @@ from typing import NamedTuple
 from triptych import errors
 from triptych.studio.projects import photo_table
 from triptych.studio.projects import project_table
-from triptych.studio.projects.records import UNSORTED
 from triptych.studio.projects.records import Decision
+from triptych.studio.projects.records import Labels
 from triptych.utils.text import ntext
 from triptych.utils.text import text
 
 _QUERY = """
-SELECT decision.batch, photo.digest, before, after, excluded_before, excluded_after, at_s, undone,
-       person,
-       (SELECT name FROM class WHERE id = before), (SELECT name FROM class WHERE id = after)
+SELECT decision.batch, photo.digest, before, labels_before, after, labels_after, excluded_before,
+       excluded_after, at_s, undone, person
 FROM decision JOIN photo ON photo.id = decision.photo
 WHERE decision.project = ?
 """
@@ -35,15 +35,15 @@ class Change(NamedTuple):
 
     Args:
         photo: Its number.
-        before: Its class before.
-        after: Its class after.
+        before: Its classes before.
+        after: Its classes after.
         excluded_before: Whether it was excluded before.
         excluded_after: Whether it is excluded after.
     """
 
     photo: int
-    before: int | None
-    after: int | None
+    before: Labels
+    after: Labels
     excluded_before: bool
     excluded_after: bool
 
@@ -85,18 +85,38 @@ def decide(
     project: int,
     digests: Sequence[str],
     *,
-    class_id: int | None,
+    class_id: int | Sequence[int] | None,
     exclude: bool,
     person: str,
 ) -> int:
     """Move, exclude or include photos; see `Projects.decide`."""
-    if class_id not in (None, UNSORTED):
-        project_table.check_class(db, project, class_id)
+    labels = project_table.labels(db, project, class_id)
     changes = []
     for row in photo_table.rows(db, project, digests):
-        before, excluded = row.class_id, row.excluded
-        after = before if class_id is None else class_id or None
-        changes.append(Change(row.id, before, after, excluded, exclude))
+        after = row.labels if class_id is None else labels
+        changes.append(Change(row.id, row.labels, after, row.excluded, exclude))
+    return record(db, project, changes, person)
+
+
+def set_label(
+    db: sqlite3.Connection,
+    project: int,
+    digests: Sequence[str],
+    class_id: int,
+    *,
+    present: bool,
+    person: str,
+) -> int:
+    """Add one class to photos, or remove it from them; see `Projects.set_label`."""
+    project_table.check_class(db, project, class_id)
+    multilabel = photo_table.is_multilabel(db, project)
+    changes = []
+    for row in photo_table.rows(db, project, digests):
+        others = {*(row.labels or ())} - {class_id} if multilabel or not present else set()
+        after: Labels = tuple(sorted(others | {class_id} if present else others))
+        if not after:  # without its last class, a photo is to be reviewed again
+            after = row.labels if row.labels == () else None
+        changes.append(Change(row.id, row.labels, after, row.excluded, row.excluded))
     return record(db, project, changes, person)
 
 
@@ -105,26 +125,32 @@ def add_to_class(
     project: int,
     digest: bytes,
     name: str,
-    class_id: int | None,
+    labels: Labels,
     person: str = "",
 ) -> int | None:
-    """Add a stored photo to a project and class.
+    """Add a stored photo to a project and its classes.
 
     Args:
         db: In a write transaction.
         project: Number of the project.
         digest: Of the photo.
         name: Of the photo's file.
-        class_id: Its class; ``None`` for none.
+        labels: Its classes; ``None`` if they are unknown.
         person: Who does it.
 
     Returns:
-        The photo's number; ``None`` if the project had it already: it is then moved.
+        The photo's number; ``None`` if the project had it already: it is then moved or, in a
+        multi-label project, gets the classes beside those that it has.
     """
-    number = photo_table.add(db, project, digest, name, class_id)
-    if number is None and class_id is not None:
+    number = photo_table.add(db, project, digest, name)
+    if number is not None:
+        photo_table.set_labels(db, project, [(number, labels, False)])
+    elif labels is not None:
         (row,) = photo_table.rows(db, project, [digest.hex()])
-        change = Change(row.id, row.class_id, class_id, row.excluded, row.excluded)
+        after: Labels = labels
+        if photo_table.is_multilabel(db, project):
+            after = tuple(sorted({*(row.labels or ()), *labels}))
+        change = Change(row.id, row.labels, after, row.excluded, row.excluded)
         record(db, project, [change], person)
     return number
 
@@ -146,18 +172,24 @@ def record(db: sqlite3.Connection, project: int, changes: Iterable[Change], pers
 def confirm(db: sqlite3.Connection, project: int, digests: Sequence[str], person: str) -> int:
     """Record that the labels of photos are right; see `Projects.confirm`."""
     rows = photo_table.rows(db, project, digests)
-    stays = [Change(row.id, row.class_id, row.class_id, row.excluded, row.excluded) for row in rows]
+    stays = [Change(row.id, row.labels, row.labels, row.excluded, row.excluded) for row in rows]
     return _write(db, project, stays, person)
 
 
 def confirmed(db: sqlite3.Connection, project: int) -> frozenset[str]:
     """The photos whose current label a person confirmed."""
     query = (
-        "SELECT photo.digest FROM decision JOIN photo ON photo.id = decision.photo "
-        "WHERE decision.project = ? AND NOT undone AND before = after AND after = photo.class "
-        "AND excluded_before = excluded_after"
+        f"SELECT photo.digest, after, labels_after, {photo_table.LABELS} "
+        "FROM decision JOIN photo ON photo.id = decision.photo "
+        "WHERE decision.project = ? AND NOT undone AND excluded_before = excluded_after "
+        "AND before IS after AND labels_before IS labels_after"
     )
-    return frozenset(digest.hex() for (digest,) in db.execute(query, (project,)))
+    return frozenset(
+        digest.hex()
+        for digest, after, several, *columns in db.execute(query, (project,))
+        if (labels := photo_table.labels_of(*columns)) is not None
+        and labels == _labels(after, several)
+    )
 
 
 def _write(db: sqlite3.Connection, project: int, real: Sequence[Change], person: str) -> int:
@@ -166,13 +198,42 @@ def _write(db: sqlite3.Connection, project: int, real: Sequence[Change], person:
     query = "SELECT coalesce(max(batch), 0) + 1 FROM decision WHERE project = ?"
     batch = int(db.execute(query, (project,)).fetchone()[0])
     now = time.time()
+    multilabel = photo_table.is_multilabel(db, project)
     db.executemany(
-        "INSERT INTO decision (project, batch, photo, before, after, excluded_before, "
-        "excluded_after, at_s, person) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        ((project, batch, *change, now, person) for change in real),
+        "INSERT INTO decision (project, batch, photo, before, labels_before, after, labels_after, "
+        "excluded_before, excluded_after, at_s, person) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            (
+                project,
+                batch,
+                change.photo,
+                *_columns(change.before, multilabel=multilabel),
+                *_columns(change.after, multilabel=multilabel),
+                change.excluded_before,
+                change.excluded_after,
+                now,
+                person,
+            )
+            for change in real
+        ),
     )
-    _set(db, ((change.after, change.excluded_after, change.photo) for change in real))
+    states = ((change.photo, change.after, change.excluded_after) for change in real)
+    photo_table.set_labels(db, project, states)
     return batch
+
+
+def _columns(labels: Labels, *, multilabel: bool) -> tuple[int | None, str | None]:
+    """The class of a photo, and the JSON of its classes, as a decision stores them."""
+    single = labels[0] if labels and len(labels) == 1 else None
+    return single, json.dumps(labels, allow_nan=False) if multilabel else None
+
+
+def _labels(single: int | None, several: str | None) -> Labels:
+    """The classes of a photo, from the columns of a decision."""
+    if several is None:
+        return None if single is None else (single,)
+    labels = json.loads(several)
+    return None if labels is None else tuple(labels)
 
 
 def undo(db: sqlite3.Connection, project: int, expected: int | None = None) -> list[Decision]:
@@ -191,47 +252,76 @@ def undo(db: sqlite3.Connection, project: int, expected: int | None = None) -> l
     if batch is None:
         return []
     values = (project, batch)
-    rows = db.execute(
-        "SELECT photo, before, excluded_before FROM decision WHERE project = ? AND batch = ?",
-        values,
-    ).fetchall()
-    back = {
-        before: project_table.revive_class(db, before)
-        for _, before, _ in rows
-        if before is not None
+    query = (
+        "SELECT photo, excluded_before, before, labels_before FROM decision "
+        "WHERE project = ? AND batch = ?"
+    )
+    rows = [
+        (photo, _labels(before, several), bool(excluded))
+        for photo, excluded, before, several in db.execute(query, values)
+    ]
+    if not photo_table.is_multilabel(db, project):
+        _check_single(labels for _, labels, _ in rows)
+    restored = {
+        class_id: project_table.revive_class(db, class_id)
+        for class_id in {each for _, labels, _ in rows for each in labels or ()}
     }
-    _set(db, ((back.get(before), excluded, photo) for photo, before, excluded in rows))
+    photo_table.set_labels(
+        db,
+        project,
+        (
+            (photo, labels and tuple(sorted({restored[each] for each in labels})), excluded)
+            for photo, labels, excluded in rows
+        ),
+    )
     db.execute("UPDATE decision SET undone = 1 WHERE project = ? AND batch = ?", values)
-    return _read(db.execute(f"{_QUERY} AND batch = ? ORDER BY decision.id", values))
+    return _read(db, db.execute(f"{_QUERY} AND batch = ? ORDER BY decision.id", values))
+
+
+def _check_single(sets: Iterable[Labels]) -> None:
+    if several := sum(len(labels or ()) > 1 for labels in sets):
+        raise errors.SettingError(
+            ntext(
+                "{n} photo had several classes before that decision, and the project has one class "
+                "a photo now. Let its photos have any number of classes, then undo.",
+                "{n} photos had several classes before that decision, and the project has one "
+                "class a photo now. Let its photos have any number of classes, then undo.",
+                several,
+            )
+        )
 
 
 def history(db: sqlite3.Connection, project: int, limit: int, offset: int = 0) -> list[Decision]:
     """The latest decisions, the last one first."""
     query = f"{_QUERY} ORDER BY decision.id DESC LIMIT ? OFFSET ?"
-    return _read(db.execute(query, (project, limit, offset)))
+    return _read(db, db.execute(query, (project, limit, offset)))
 
 
-def _set(db: sqlite3.Connection, states: Iterable[tuple[int | None, bool, int]]) -> None:
-    db.executemany("UPDATE photo SET class = ?, excluded = ? WHERE id = ?", states)
-
-
-def _read(rows: Iterable[tuple[Any, ...]]) -> list[Decision]:
+def _read(db: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> list[Decision]:
+    names: dict[int, str] = {}
     decisions = []
-    for batch, digest, before, after, was_excluded, is_excluded, at_s, undone, *names in rows:
-        flags = bool(was_excluded), bool(is_excluded)
-        person, before_name, after_name = names
+    for batch, digest, before, all_before, after, all_after, *flags, at_s, undone, person in rows:
+        labels_before, labels_after = _labels(before, all_before), _labels(after, all_after)
+        for class_id in {*(labels_before or ()), *(labels_after or ())} - names.keys():
+            query = "SELECT name FROM class WHERE id = ?"
+            names[class_id] = db.execute(query, (class_id,)).fetchone()[0]
         decisions.append(
             Decision(
-                batch,
-                digest.hex(),
-                before,
-                after,
-                *flags,
-                at_s,
-                bool(undone),
-                before_name,
-                after_name,
-                person,
+                batch=batch,
+                digest=digest.hex(),
+                before=before,
+                after=after,
+                excluded_before=bool(flags[0]),
+                excluded_after=bool(flags[1]),
+                at_s=at_s,
+                undone=bool(undone),
+                before_name=names.get(before or 0),
+                after_name=names.get(after or 0),
+                person=person,
+                labels_before=labels_before,
+                labels_after=labels_after,
+                names_before=tuple(names[each] for each in labels_before or ()),
+                names_after=tuple(names[each] for each in labels_after or ()),
             )
         )
     return decisions

@@ -76,25 +76,31 @@ class Inbox:
             ]
 
     def settle(
-        self, kept_ids: Sequence[int], key: str, class_id: int | None, *, person: str = ""
+        self,
+        kept_ids: Sequence[int],
+        key: str,
+        class_id: int | Sequence[int] | None,
+        *,
+        person: str = "",
     ) -> None:
         """Move photos from the inbox to a project, atomically.
 
         Args:
             kept_ids: Their numbers in the inbox.
             key: Of the project.
-            class_id: Their class; ``None`` for none yet.
+            class_id: Their class or, in a multi-label project, classes; ``None`` for none yet.
             person: Who decides, for the history: the name of a key.
 
         Raises:
             errors.UnknownName: There is no such project, class or photo in the inbox.
+            errors.SettingError: It is not one class, in a single-label project.
         """
         query = "SELECT digest, name FROM kept WHERE id = ?"
         with self.database.writing() as db:
-            project, class_id = project_table.target(db, key, class_id)
+            project, labels = project_table.target(db, key, class_id)
             for number in _checked(db, kept_ids):
                 digest, name = db.execute(query, (number,)).fetchone()
-                photo = decisions.add_to_class(db, project, digest, name, class_id, person)
+                photo = decisions.add_to_class(db, project, digest, name, labels, person)
                 _finish(db, number, photo=photo)
 
     def dismiss(self, kept_ids: Sequence[int]) -> None:

@@ -106,4 +106,20 @@ _PERSON = """
 ALTER TABLE decision ADD COLUMN person TEXT NOT NULL DEFAULT '';
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _QUALITY, _DEPTH_GUESS, _PERSON)
+# The classes of photos in multi-label projects, whose `photo.class` is NULL. `reviewed` tells
+# photos to which no class applies from those nobody has labelled. Decisions store both sets of
+# classes as JSON: NULL in single-label projects, 'null' for photos that were not reviewed.
+_MULTILABEL = """
+ALTER TABLE project ADD COLUMN multilabel INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE photo ADD COLUMN reviewed INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE photo_class (
+    photo INTEGER NOT NULL REFERENCES photo (id) ON DELETE CASCADE,
+    class INTEGER NOT NULL REFERENCES class (id) ON DELETE CASCADE,
+    PRIMARY KEY (photo, class)
+) WITHOUT ROWID;
+CREATE INDEX photo_class_by_class ON photo_class (class, photo);
+ALTER TABLE decision ADD COLUMN labels_before TEXT;
+ALTER TABLE decision ADD COLUMN labels_after TEXT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _QUALITY, _DEPTH_GUESS, _PERSON, _MULTILABEL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +16,22 @@ from triptych import errors
 from triptych.data import near
 from triptych.images.quality import Quality
 from triptych.studio.projects.records import ALL
+from triptych.studio.projects.records import NO_CLASS
 from triptych.studio.projects.records import UNSORTED
+from triptych.studio.projects.records import Labels
 from triptych.studio.projects.records import ProjectPhoto
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 # SQLite allows at most 32766 values in a statement; far fewer keep statements small.
 _AT_ONCE = 500
-_QUERY = """
-SELECT photo.digest, photo.name, photo.class, photo.excluded, width, height, photo.added_s
+# Columns of a photo from which `labels_of` reads its classes.
+LABELS = """
+photo.class,
+photo.reviewed AND (SELECT multilabel FROM project WHERE project.id = photo.project),
+(SELECT group_concat(class) FROM photo_class WHERE photo_class.photo = photo.id)
+"""
+_QUERY = f"""
+SELECT photo.digest, photo.name, photo.excluded, width, height, photo.added_s, {LABELS}
 FROM photo JOIN content USING (digest)
 """
 
@@ -51,16 +60,16 @@ class PhotoFacts:
 
 
 class Row(NamedTuple):
-    """The class of a photo in a project, and whether it is excluded.
+    """The classes of a photo in a project, and whether it is excluded.
 
     Args:
         id: Its number.
-        class_id: Its class, if it has one.
+        labels: Its classes.
         excluded: Whether it is excluded from training.
     """
 
     id: int
-    class_id: int | None
+    labels: Labels
     excluded: bool
 
 
@@ -89,18 +98,72 @@ def note(db: sqlite3.Connection, facts: PhotoFacts) -> bytes:
     return digest
 
 
-def add(
-    db: sqlite3.Connection, project: int, digest: bytes, name: str, class_id: int | None
-) -> int | None:
-    """Add a stored photo to a project.
+def labels_of(class_id: int | None, reviewed: int, several: str | None) -> Labels:
+    """The classes of a photo from the columns `LABELS`.
+
+    Args:
+        class_id: Its class, in a single-label project.
+        reviewed: Whether a person decided about it, in a multi-label project.
+        several: Numbers of its classes, in a multi-label project.
+
+    Example:
+        >>> labels_of(3, 1, None), labels_of(None, 1, "4,2"), labels_of(None, 1, None)
+        ((3,), (2, 4), ())
+    """
+    if class_id is not None:
+        return (class_id,)
+    if not reviewed:
+        return None
+    return tuple(sorted(map(int, several.split(",")))) if several else ()
+
+
+def is_multilabel(db: sqlite3.Connection, project: int) -> bool:
+    """Whether the photos of a project can have any number of classes."""
+    query = "SELECT multilabel FROM project WHERE id = ?"
+    return bool(db.execute(query, (project,)).fetchone()[0])
+
+
+def set_labels(
+    db: sqlite3.Connection,
+    project: int,
+    states: Iterable[tuple[int, Labels, bool]],
+) -> None:
+    """Set the classes of photos, and whether they are excluded.
+
+    Args:
+        db: In a transaction that writes.
+        project: Number of their project.
+        states: Number, classes and exclusion of each photo.
+    """
+    multilabel = is_multilabel(db, project)
+    for photo, labels, excluded in states:
+        db.execute(
+            "UPDATE photo SET class = ?, reviewed = ?, excluded = ? WHERE id = ?",
+            (
+                labels[0] if labels and not multilabel else None,
+                multilabel and labels is not None,
+                excluded,
+                photo,
+            ),
+        )
+        if multilabel:
+            db.execute("DELETE FROM photo_class WHERE photo = ?", (photo,))
+            db.executemany(
+                "INSERT INTO photo_class (photo, class) VALUES (?, ?)",
+                ((photo, class_id) for class_id in labels or ()),
+            )
+
+
+def add(db: sqlite3.Connection, project: int, digest: bytes, name: str) -> int | None:
+    """Add a stored photo to a project, without a class.
 
     Returns:
         The photo's number; ``None`` if the project had it already.
     """
     cursor = db.execute(
-        "INSERT INTO photo (project, digest, name, class, added_s) VALUES (?, ?, ?, ?, ?) "
+        "INSERT INTO photo (project, digest, name, added_s) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (project, digest) DO NOTHING",
-        (project, digest, name, class_id, time.time()),
+        (project, digest, name, time.time()),
     )
     return cursor.lastrowid if cursor.rowcount else None
 
@@ -132,8 +195,16 @@ def listed(
     if excluded is not None:
         clauses.append("photo.excluded = ?")
         values.append(int(excluded))
-    if class_id in (None, UNSORTED):
-        clauses.append("photo.class IS NULL")
+    if class_id == NO_CLASS:
+        clauses.append("photo.reviewed")
+        clauses.append("photo.id NOT IN (SELECT photo FROM photo_class)")
+    elif class_id in (None, UNSORTED):
+        clauses.append(
+            "NOT photo.reviewed" if is_multilabel(db, project) else "photo.class IS NULL"
+        )
+    elif class_id != ALL and is_multilabel(db, project):
+        clauses.append("photo.id IN (SELECT photo FROM photo_class WHERE class = ?)")
+        values.append(class_id)
     elif class_id != ALL:
         clauses.append("photo.class = ?")
         values.append(class_id)
@@ -152,15 +223,15 @@ def rows(db: sqlite3.Connection, project: int, digests: Sequence[str]) -> Iterat
         chunk = wanted[start : start + _AT_ONCE]
         marks = ",".join("?" * len(chunk))
         query = (
-            "SELECT digest, id, class, excluded FROM photo "
+            f"SELECT digest, id, excluded, {LABELS} FROM photo "
             f"WHERE project = ? AND digest IN ({marks})"
         )
         rows = {row[0]: row[1:] for row in db.execute(query, (project, *chunk))}
         for digest in chunk:
             if digest not in rows:
                 raise unknown(digest.hex())
-            number, class_id, excluded = rows[digest]
-            yield Row(number, class_id, bool(excluded))
+            number, excluded, *labels = rows[digest]
+            yield Row(number, labels_of(*labels), bool(excluded))
 
 
 def in_bytes(digest: str) -> bytes:
@@ -182,5 +253,9 @@ def unknown(digest: str) -> errors.UnknownName:
 
 
 def _photo(row: tuple[Any, ...]) -> ProjectPhoto:
-    digest, name, class_id, excluded, width, height, added_s = row
-    return ProjectPhoto(digest.hex(), name, class_id, bool(excluded), width, height, added_s)
+    digest, name, excluded, width, height, added_s, *columns = row
+    labels = labels_of(*columns)
+    class_id = labels[0] if labels and len(labels) == 1 else None
+    return ProjectPhoto(
+        digest.hex(), name, class_id, bool(excluded), width, height, added_s, labels
+    )

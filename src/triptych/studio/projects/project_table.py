@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from triptych import bundles
 from triptych import errors
 from triptych.studio.projects import naming
+from triptych.studio.projects.records import UNSORTED
 from triptych.studio.projects.records import Class
+from triptych.studio.projects.records import Labels
 from triptych.studio.projects.records import Project
+from triptych.utils.text import ntext
 
 # Words after /projects/ in addresses of pages, which cannot be keys.
 RESERVED_KEYS = frozenset({"export", "import", "inbox", "new", "photos", "sample", "static"})
@@ -24,23 +29,46 @@ def find(db: sqlite3.Connection, key: str) -> Project:
         errors.UnknownName: There is none.
     """
     number = number_of(db, key)
-    title, created_s = db.execute(
-        "SELECT title, created_s FROM project WHERE id = ?", (number,)
+    title, created_s, multilabel = db.execute(
+        "SELECT title, created_s, multilabel FROM project WHERE id = ?", (number,)
     ).fetchone()
-    query = "SELECT class, excluded, count(*) FROM photo WHERE project = ? GROUP BY class, excluded"
+    query = (
+        "SELECT class, reviewed, excluded, count(*) FROM photo WHERE project = ? "
+        "GROUP BY class, reviewed, excluded"
+    )
     counts = db.execute(query, (number,)).fetchall()
-    included = {class_id: photos for class_id, excluded, photos in counts if not excluded}
+    included: Counter[int | None] = Counter()  # by class; only single-label projects have them here
+    reviewed = 0
+    for class_id, is_reviewed, is_excluded, count in counts:
+        if not is_excluded:
+            included[class_id] += count
+            reviewed += count * is_reviewed
+    photos, with_photos, unsorted = sum(row[-1] for row in counts), included, included[None]
+    if multilabel:
+        query = (
+            "SELECT photo_class.class, count(*) FROM photo_class "
+            "JOIN photo ON photo.id = photo_class.photo "
+            "WHERE photo.project = ? AND NOT excluded GROUP BY photo_class.class"
+        )
+        with_photos = Counter(dict(db.execute(query, (number,)).fetchall()))
+        query = (
+            "SELECT count(DISTINCT photo) FROM photo_class JOIN photo ON photo.id = photo "
+            "WHERE project = ? AND NOT excluded"
+        )
+        with_any = db.execute(query, (number,)).fetchone()[0]
+        unsorted = included.total() - reviewed
     query = "SELECT id, name FROM class WHERE project = ? AND NOT removed ORDER BY id"
     classes = db.execute(query, (number,))
-    photos = sum(count for _, _, count in counts)
     return Project(
         key=key,
         title=title,
         created_s=created_s,
-        classes=tuple(Class(each, name, included.get(each, 0)) for each, name in classes),
+        classes=tuple(Class(each, name, with_photos[each]) for each, name in classes),
         photos=photos,
-        excluded=photos - sum(included.values()),
-        unsorted=included.get(None, 0),
+        excluded=photos - included.total(),
+        unsorted=unsorted,
+        multilabel=bool(multilabel),
+        without_class=reviewed - with_any if multilabel else 0,
     )
 
 
@@ -58,13 +86,14 @@ def number_of(db: sqlite3.Connection, key: str) -> int:
     return int(row[0])
 
 
-def make(db: sqlite3.Connection, home: Path, title: str) -> str:
+def make(db: sqlite3.Connection, home: Path, title: str, *, multilabel: bool = False) -> str:
     """Create a project.
 
     Args:
         db: In a transaction that writes.
         home: Home folder.
         title: Its title.
+        multilabel: Whether a photo can have any number of classes.
 
     Returns:
         Its key, unique among projects and bundles.
@@ -78,9 +107,53 @@ def make(db: sqlite3.Connection, home: Path, title: str) -> str:
     free = (key for key in naming.keys(title) if key not in used)
     key = next(key for key in free if not bundles.versions(home, key))
     db.execute(
-        "INSERT INTO project (key, title, created_s) VALUES (?, ?, ?)", (key, title, time.time())
+        "INSERT INTO project (key, title, created_s, multilabel) VALUES (?, ?, ?, ?)",
+        (key, title, time.time(), multilabel),
     )
     return key
+
+
+def set_multilabel(db: sqlite3.Connection, number: int, *, multilabel: bool) -> None:
+    """Allow any number of classes a photo, or one only; see `Projects.set_multilabel`.
+
+    Raises:
+        errors.SettingError: Photos have several classes, and are to have one.
+    """
+    query = (
+        "SELECT count(*) FROM (SELECT photo FROM photo_class JOIN photo ON photo.id = photo "
+        "WHERE project = ? GROUP BY photo HAVING count(*) > 1)"
+    )
+    several = db.execute(query, (number,)).fetchone()[0]
+    if several and not multilabel:
+        raise errors.SettingError(
+            ntext(
+                "{n} photo has several classes. Leave it one, then the project can have one class "
+                "a photo.",
+                "{n} photos have several classes. Leave each of them one, then the project can "
+                "have one class a photo.",
+                several,
+            )
+        )
+    ours = "(SELECT id FROM photo WHERE project = :number)"
+    statements = (
+        (
+            f"INSERT INTO photo_class SELECT id, class FROM photo WHERE id IN {ours} AND class > 0",
+            "UPDATE photo SET reviewed = reviewed OR class IS NOT NULL, class = NULL "
+            "WHERE project = :number",
+        )
+        if multilabel
+        else (
+            # `reviewed` stays: photos to which no class applies are remembered for a change back.
+            "UPDATE photo SET class = (SELECT class FROM photo_class WHERE photo = photo.id) "
+            "WHERE project = :number",
+            f"DELETE FROM photo_class WHERE photo IN {ours}",
+        )
+    )
+    for statement in (
+        *statements,
+        "UPDATE project SET multilabel = :multilabel WHERE id = :number",
+    ):
+        db.execute(statement, {"number": number, "multilabel": multilabel})
 
 
 def add_class(db: sqlite3.Connection, number: int, name: str) -> int:
@@ -156,16 +229,48 @@ def check_class(db: sqlite3.Connection, number: int, class_id: int) -> None:
         )
 
 
-def target(db: sqlite3.Connection, key: str, class_id: int | None) -> tuple[int, int | None]:
-    """The destination of a photo: the numbers of a project, and of a class of it or ``None``.
+def target(
+    db: sqlite3.Connection, key: str, class_id: int | Sequence[int] | None
+) -> tuple[int, Labels]:
+    """The destination of a photo: the number of a project, and classes of it.
 
     Raises:
         errors.UnknownName: There is no such project or class.
+        errors.SettingError: It is not one class, in a single-label project.
     """
     number = number_of(db, key)
-    if class_id:
-        check_class(db, number, class_id)
-    return number, class_id or None
+    return number, labels(db, number, class_id)
+
+
+def labels(db: sqlite3.Connection, number: int, class_id: int | Sequence[int] | None) -> Labels:
+    """The classes of a photo in a project.
+
+    Args:
+        db: In a transaction.
+        number: Of the project.
+        class_id: A class, or several; ``None`` or `UNSORTED` for a photo to be reviewed.
+
+    Raises:
+        errors.UnknownName: The project has no such class.
+        errors.SettingError: It is not one class, in a single-label project.
+    """
+    if class_id is None or class_id == UNSORTED:
+        return None
+    class_ids = (class_id,) if isinstance(class_id, int) else tuple(sorted({*class_id}))
+    for each in class_ids:
+        check_class(db, number, each)
+    query = "SELECT multilabel FROM project WHERE id = ?"
+    if len(class_ids) != 1 and not db.execute(query, (number,)).fetchone()[0]:
+        raise errors.SettingError(
+            ntext(
+                "{n} class was given for a photo; expected exactly one. Let the photos of the "
+                "project have any number of classes first.",
+                "{n} classes were given for a photo; expected exactly one. Let the photos of the "
+                "project have any number of classes first.",
+                len(class_ids),
+            )
+        )
+    return class_ids
 
 
 def class_named(db: sqlite3.Connection, number: int, name: str) -> int:

@@ -9,6 +9,12 @@ from typing import Any
 # Used in place of a class's number; those start at 1.
 ALL = -1
 UNSORTED = 0
+# Multi-label projects only: reviewed, and no class applies.
+NO_CLASS = -3
+
+# The classes of a photo, ascending; `None` if it was not reviewed. In single-label projects, there
+# is exactly one; in multi-label projects, () means that no class applies.
+Labels = tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,10 @@ class Project:
         classes: In the order they were created.
         photos: How many photos it has.
         excluded: How many of them are excluded from training.
-        unsorted: How many of the others have no class.
+        unsorted: How many of the others have no class and, in a multi-label project, were not
+            reviewed.
+        multilabel: Whether a photo can have any number of classes, instead of one.
+        without_class: How many photos of a multi-label project were reviewed and have no class.
     """
 
     key: str
@@ -47,6 +56,8 @@ class Project:
     photos: int
     excluded: int
     unsorted: int
+    multilabel: bool = False
+    without_class: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,11 +67,13 @@ class ProjectPhoto:
     Args:
         digest: SHA-256 of the file's bytes, 64 hexadecimal digits.
         name: What its file was called.
-        class_id: Its class; ``None`` if it has none yet.
+        class_id: Its class; ``None`` if it has none yet, or several.
         excluded: Whether it is excluded from training.
         width: In pixels, upright.
         height: In pixels.
         added_s: When it was added, in seconds since 1970.
+        class_ids: All its classes, ascending; ``None`` if it was not reviewed. In a multi-label
+            project, ``()`` means that no class applies.
     """
 
     digest: str
@@ -70,6 +83,7 @@ class ProjectPhoto:
     width: int
     height: int
     added_s: float
+    class_ids: Labels = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +93,7 @@ class Decision:
     Args:
         batch: Number of the batch that was decided at once; ascending in a project.
         digest: The photo.
-        before: Its class before; ``None`` for none.
+        before: Its class before; ``None`` for none or several.
         after: Its class after.
         excluded_before: Whether it was excluded before.
         excluded_after: Whether it is excluded after.
@@ -88,6 +102,10 @@ class Decision:
         before_name: Name of the class before, even if it was removed since.
         after_name: Name of the class after.
         person: Who decided: the name of a key; empty where none was required.
+        labels_before: All its classes before; ``None`` if it was not reviewed.
+        labels_after: All its classes after.
+        names_before: Their names.
+        names_after: Their names.
     """
 
     batch: int
@@ -101,6 +119,10 @@ class Decision:
     before_name: str | None = None
     after_name: str | None = None
     person: str = ""
+    labels_before: Labels = None
+    labels_after: Labels = None
+    names_before: tuple[str, ...] = ()
+    names_after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

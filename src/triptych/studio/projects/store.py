@@ -68,14 +68,19 @@ class Projects(Transfer, Inbox):
 
     # Projects and classes
 
-    def make(self, title: str) -> Project:
+    def make(self, title: str, *, multilabel: bool = False) -> Project:
         """Create a project with a new key, unique among projects and bundles.
+
+        Args:
+            title: Its title.
+            multilabel: Whether a photo can have any number of classes, instead of one.
 
         Raises:
             errors.SettingError: The title is empty or too long.
         """
         with self.database.writing() as db:
-            return project_table.find(db, project_table.make(db, self.home, title))
+            key = project_table.make(db, self.home, title, multilabel=multilabel)
+            return project_table.find(db, key)
 
     def all(self) -> list[Project]:
         """All projects, newest first."""
@@ -102,6 +107,25 @@ class Projects(Transfer, Inbox):
         with self.database.writing() as db:
             values = naming.title(title), project_table.number_of(db, key)
             db.execute("UPDATE project SET title = ? WHERE id = ?", values)
+
+    def set_multilabel(self, key: str, multilabel: bool) -> None:
+        """Let the photos of a project have any number of classes, or exactly one.
+
+        Photos keep their classes. Those to which no class applies are unsorted while photos have
+        one class; they are remembered unless a class is given to them.
+
+        Args:
+            key: Of the project.
+            multilabel: Whether a photo can have any number of classes.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+            errors.SettingError: Photos have several classes, and are to have one.
+        """
+        with self.database.writing() as db:
+            number = project_table.number_of(db, key)
+            if photo_table.is_multilabel(db, number) != multilabel:
+                project_table.set_multilabel(db, number, multilabel=multilabel)
 
     def remove(self, key: str) -> None:
         """Remove a project for good, with its history and the photos that no other project uses.
@@ -137,7 +161,7 @@ class Projects(Transfer, Inbox):
             project_table.rename_class(db, project_table.number_of(db, key), class_id, name)
 
     def remove_class(self, key: str, class_id: int, *, person: str = "") -> None:
-        """Remove a class; its photos become unsorted.
+        """Remove a class; photos that have no other become unsorted.
 
         This is a decision: `undo` restores the class and its photos.
 
@@ -152,19 +176,24 @@ class Projects(Transfer, Inbox):
         with self.database.writing() as db:
             project = project_table.number_of(db, key)
             project_table.check_class(db, project, class_id)
+            photos = photo_table.listed(
+                db, project, class_id=class_id, excluded=None, offset=0, limit=-1
+            )
+            digests = [photo.digest for photo in photos]
+            decisions.set_label(db, project, digests, class_id, present=False, person=person)
             # Only marked: undo restores it under the same number.
             db.execute("UPDATE class SET removed = 1 WHERE id = ?", (class_id,))
-            query = "SELECT id, excluded FROM photo WHERE project = ? AND class = ?"
-            changes = [
-                decisions.Change(photo, class_id, None, bool(excluded), bool(excluded))
-                for photo, excluded in db.execute(query, (project, class_id))
-            ]
-            decisions.record(db, project, changes, person)
 
     # Photos
 
     def add(
-        self, key: str, name: str, data: bytes, class_id: int | None = None, *, person: str = ""
+        self,
+        key: str,
+        name: str,
+        data: bytes,
+        class_id: int | Sequence[int] | None = None,
+        *,
+        person: str = "",
     ) -> ProjectPhoto:
         """Add a photo, unchanged.
 
@@ -173,22 +202,25 @@ class Projects(Transfer, Inbox):
             name: Name of its file.
             data: The bytes of the file.
             class_id: Its class, if it has one. If the project has the photo already, it is moved
-                there, which counts as a decision; an excluded one stays excluded.
+                there, which counts as a decision; an excluded one stays excluded. In a multi-label
+                project, classes: it gets them beside those that it has; ``()`` for a photo to which
+                no class applies.
             person: Who decides, for the history: the name of a key.
 
         Raises:
             errors.ImageError: It is not a readable photo.
             errors.UnknownName: There is no such project or class.
+            errors.SettingError: It is not one class, in a single-label project.
             errors.StateError: It cannot be written.
         """
         with self.database.reading() as db:
             project_table.target(db, key, class_id)
         facts = self.photo_store.store(data)
         with self.database.writing() as db:
-            project, class_id = project_table.target(db, key, class_id)
+            project, labels = project_table.target(db, key, class_id)
             digest = self.photo_store.note(db, facts, data)
             name = naming.file_name(name)
-            decisions.add_to_class(db, project, digest, name, class_id, person)
+            decisions.add_to_class(db, project, digest, name, labels, person)
             return photo_table.find(db, project, facts.digest)
 
     def photos(
@@ -204,7 +236,8 @@ class Projects(Transfer, Inbox):
 
         Args:
             key: Of the project.
-            class_id: Only those of a class; ``None`` or `UNSORTED`: without a class; `ALL`: all.
+            class_id: Only those of a class; ``None`` or `UNSORTED`: to be reviewed, without a class
+                yet; `NO_CLASS`: reviewed, and no class applies; `ALL`: all.
             excluded: Whether to list excluded photos or the others; ``None`` for both.
             offset: How many to skip.
             limit: How many at most; -1 for all.
@@ -289,17 +322,20 @@ class Projects(Transfer, Inbox):
         key: str,
         digests: Sequence[str],
         *,
-        class_id: int | None = None,
+        class_id: int | Sequence[int] | None = None,
         exclude: bool = False,
         person: str = "",
         expected: Mapping[str, Mapping[str, Any]] = {},
     ) -> int:
         """Move photos to a class, exclude them, or include them again, in one transaction.
 
+        In a multi-label project, `set_label` changes one class and leaves the others.
+
         Args:
             key: Of the project.
             digests: The photos.
-            class_id: The class to move them to; ``None`` for no move, `UNSORTED` for no class.
+            class_id: The class to move them to; ``None`` for no move, `UNSORTED` for no class. In a
+                multi-label project, all classes that they are to have; ``()`` if none applies.
             exclude: Whether they take no part from now on.
             person: Who decides, for the history: the name of a key.
             expected: Fields of a `ProjectPhoto` that the decision is based on, by digest. By
@@ -311,12 +347,41 @@ class Projects(Transfer, Inbox):
         Raises:
             errors.UnknownName: There is no such project, class or photo; nothing is changed.
             errors.Conflict: A photo is not as expected; nothing is changed.
+            errors.SettingError: It is not one class, in a single-label project.
         """
         with self.database.writing() as db:
             project = project_table.number_of(db, key)
             decisions.check_expected(db, project, expected)
             return decisions.decide(
                 db, project, digests, class_id=class_id, exclude=exclude, person=person
+            )
+
+    def set_label(
+        self, key: str, digests: Sequence[str], class_id: int, present: bool, *, person: str = ""
+    ) -> int:
+        """Add one class to photos or remove it from them, in one transaction.
+
+        Other classes of the photos stay, so that two people can label the same photos at once. A
+        photo without its last class is to be reviewed again. In a single-label project, a class
+        replaces the one before.
+
+        Args:
+            key: Of the project.
+            digests: The photos.
+            class_id: The class.
+            present: Whether the photos are to have it.
+            person: Who decides, for the history: the name of a key.
+
+        Returns:
+            The number of the batch, for the history; 0 if nothing changed.
+
+        Raises:
+            errors.UnknownName: There is no such project, class or photo; nothing is changed.
+        """
+        with self.database.writing() as db:
+            project = project_table.number_of(db, key)
+            return decisions.set_label(
+                db, project, digests, class_id, present=present, person=person
             )
 
     def confirm(
@@ -371,6 +436,7 @@ class Projects(Transfer, Inbox):
         Raises:
             errors.UnknownName: There is no such project.
             errors.Conflict: Another batch is the last.
+            errors.SettingError: Photos would have several classes, in a single-label project.
         """
         with self.database.writing() as db:
             return decisions.undo(db, project_table.number_of(db, key), batch)

@@ -208,7 +208,8 @@ class Transfer:
                 facts = self.photo_store.store(item.file.read())
             digest = photo_table.note(db, facts)
             name = naming.file_name(item.file.name)
-            decisions.add_to_class(db, number, digest, name, class_ids[item.label], person)
+            labels = (class_ids[item.label],)
+            decisions.add_to_class(db, number, digest, name, labels, person)
         return number
 
     def _store_photos(
