@@ -48,6 +48,33 @@ def map_ahead(
         yield pending.popleft().result()
 
 
+class Signal:
+    """Wakes any number of waiters at each notification; thread-safe.
+
+    Example:
+        >>> signal = Signal()
+        >>> waited_for = signal.next()
+        >>> signal.notify()
+        >>> waited_for.done(), signal.next().done()
+        (True, False)
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._next: Future[None] = Future()
+
+    def next(self) -> Future[None]:
+        """A future that is done at the next notification; all waiters share it."""
+        with self._lock:
+            return self._next
+
+    def notify(self) -> None:
+        """Wake all who wait."""
+        with self._lock:
+            waited_for, self._next = self._next, Future()
+        waited_for.set_result(None)
+
+
 class ArrayThreads:
     """Threads for NumPy: many small problems side by side, each on a single core.
 

@@ -14,7 +14,7 @@ from triptych.web import context
 # Paths of the API and the protocols; nothing else is shared.
 PATHS = ("/api/v1/", "/v1/", "/v2/")
 ORIGIN = re.compile(r"https?://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
-METHODS = "GET, POST"
+METHODS = "DELETE, GET, PATCH, POST"
 SENT = ", ".join(
     (
         "Accept",
@@ -22,6 +22,7 @@ SENT = ", ".join(
         "Content-Encoding",
         "Content-Type",
         "Inference-Header-Content-Length",
+        "Last-Event-ID",
         "X-API-Key",
         context.ID_HEADER,
     )

@@ -14,6 +14,7 @@ blueprint = flask.Blueprint("docs", __name__)
 
 KEY = '-H "X-API-Key: $TRIPTYCH_API_KEY"'
 REF = "#/components/schemas/"
+METHODS = ("get", "post", "patch", "delete")
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Operation:
     """One operation of the API: a method of a path.
 
     Args:
-        method: ``"GET"`` or ``"POST"``.
+        method: Such as ``"GET"``.
         path: The address without the host.
         about: Its entry in the document.
     """
@@ -54,7 +55,7 @@ def docs() -> str:
             Operation(method.upper(), path, about)
             for path, methods in document["paths"].items()
             for method, about in methods.items()
-            if method in ("get", "post")
+            if method in METHODS
         ],
         schemas=document["components"]["schemas"],
         kind=kind,

@@ -10,6 +10,7 @@ from triptych import errors
 
 # Paths that need the home folder; loaded networks answer without it.
 BLUEPRINTS = (
+    "project_api",
     "studio",
     "studio_decisions",
     "studio_disk",

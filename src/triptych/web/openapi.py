@@ -46,10 +46,12 @@ REFUSALS = {
     401: "The studio has an API key, and the request does not carry it.",
     403: "The request was sent by a page of another site, or to a name that is not the studio's, "
     "or it wants images kept where the inbox is off.",
-    404: "There is no such committee, member or bundle.",
-    409: "A bundle on the studio's disk is damaged.",
+    404: "There is no such committee, member, bundle or project, or no such part of it.",
+    409: "A bundle on the studio's disk is damaged, the same work is under way already, or what "
+    "the request is based on was changed meanwhile.",
     413: "Too many bytes, pixels or images.",
-    415: "The bytes are no image, or one of a format that is not read.",
+    415: "The bytes are no image, or one of a format that is not read; or the body is of another "
+    "type than is expected.",
     429: "This client sent too many requests.",
     500: "Something went wrong inside the studio.",
     503: "Too much is waiting already, or weights have to be fetched first.",
@@ -69,18 +71,19 @@ def openapi_json() -> flask.Response:
     return flask.current_app.response_class(text, mimetype="application/json")
 
 
-def register(app: flask.Flask, blueprint: flask.Blueprint, *, keyless: bool) -> None:
-    """Serve the API of a blueprint, and its document.
+def register(app: flask.Flask, *blueprints: flask.Blueprint, keyless: bool) -> None:
+    """Serve the API of blueprints, and its document.
 
     Args:
         app: The studio.
-        blueprint: Made by flask-smorest.
+        *blueprints: Made by flask-smorest.
         keyless: Whether no key is required.
     """
-    app.register_blueprint(blueprint)
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
     app.register_blueprint(_served)
     prefix = app.config["APPLICATION_ROOT"]
-    app.extensions[KEY] = functools.cache(lambda: _build(blueprint, prefix, keyless=keyless))
+    app.extensions[KEY] = functools.cache(lambda: _build(blueprints, prefix, keyless=keyless))
 
 
 def document() -> dict[str, Any]:
@@ -89,7 +92,7 @@ def document() -> dict[str, Any]:
     return document
 
 
-def _build(blueprint: flask.Blueprint, prefix: str, *, keyless: bool) -> dict[str, Any]:
+def _build(blueprints: Sequence[flask.Blueprint], prefix: str, *, keyless: bool) -> dict[str, Any]:
     """The document, built at the first request, as most servers never need it.
 
     A running application takes no more blueprints, so flask-smorest gets a separate one.
@@ -111,35 +114,43 @@ def _build(blueprint: flask.Blueprint, prefix: str, *, keyless: bool) -> dict[st
     )
     for name, scheme in SECURITY.items():
         api.spec.components.security_scheme(name, scheme)
-    api.register_blueprint(blueprint)
+    for blueprint in blueprints:
+        api.register_blueprint(blueprint)
     document: dict[str, Any] = api.spec.to_dict()
     return document
 
 
 def describe(
-    answer: type[answer_schemas.Answer] | dict[str, Any],
+    answer: type[answer_schemas.Answer] | dict[str, Any] | None,
     *,
     refuses: Sequence[int] = (),
     of_images: bool = False,
+    error_forms: Mapping[int, type[answer_schemas.Answer]] = {},
     other_forms: Mapping[str, Any] = {},
+    other_statuses: Mapping[str, Any] = {},
     samples: Mapping[str, str],
     **more: Any,
 ) -> Callable[[Handler], Handler]:
     """Describe an operation in the document, beyond its handler's docstring.
 
     Args:
-        answer: The schema of its response.
+        answer: The schema of its response; ``None`` if that is never JSON.
         refuses: Error statuses, beside those of all operations.
         of_images: Whether the status may be that of an only image.
+        error_forms: Schemas of errors that hold more than all errors do, by status.
         other_forms: Other forms of its response than JSON, by media type.
+        other_statuses: Responses that are neither the answer nor an error, by status.
         samples: Sample commands by title; ``{base}`` is the studio's address.
         **more: Other fields of the document's operation.
     """
-    responses = {"200": _response("The answer.", answer)}
+    responses: dict[str, Any] = {"200": _response("The answer.", answer), **other_statuses}
+    if answer is None:
+        responses["200"]["content"] = {}
     responses["200"]["content"] |= other_forms
     for status in sorted({*refuses, *ALWAYS}):
         is_refusal = of_images and status in OF_IMAGES
-        form = response_schemas.Refusal if is_refusal else response_schemas.Error
+        usual = response_schemas.Refusal if is_refusal else response_schemas.Error
+        form = error_forms.get(status, usual)
         responses[str(status)] = _response(REFUSALS[status], form)
         if status in (429, 503):
             responses[str(status)]["headers"] = LATER

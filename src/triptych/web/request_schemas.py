@@ -298,6 +298,8 @@ def check_options(
             f"There is no option {name!r}; expected only: {', '.join(schema.fields)}."
         )
     expected = schema.fields[name].metadata["expected"]
+    if name not in values:
+        raise errors.SettingError(f"The option {name} is missing; expected {expected}.")
     raise errors.SettingError(
         f"The option {name} is {reprlib.repr(values[name])}; expected {expected}."
     )

@@ -124,7 +124,8 @@ def _refuse_other_sites() -> None:
 
 def _refuse_when_full() -> None:
     # Before the body is read, so that photos that cannot be answered are not received.
-    if flask.request.method == "POST" and flask.request.blueprint != access.blueprint.name:
+    is_change = flask.request.method not in SAFE_METHODS
+    if is_change and flask.request.blueprint != access.blueprint.name:
         context.current().queue.check()
 
 
@@ -134,6 +135,7 @@ def _add_headers(response: flask.Response) -> flask.Response:
     response.headers.extend([row for row in HEADERS.items() if row[0].lower() not in present])
     if request.is_secure:
         response.headers.update(SECURE_HEADERS)
-    if request.method == "POST" or (access.gate().is_required and not _is_public(request)):
+    is_change = request.method not in SAFE_METHODS
+    if is_change or (access.gate().is_required and not _is_public(request)):
         response.headers.setdefault("Cache-Control", "no-store")
     return response

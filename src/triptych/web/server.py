@@ -91,6 +91,8 @@ def serve(
 
     def stop() -> None:
         studio.queue.close()
+        if studio.has_jobs:
+            studio.jobs.changes.notify()  # who follows them is told to go
         server.close()
 
     with contextlib.closing(server):

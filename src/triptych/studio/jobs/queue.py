@@ -21,6 +21,7 @@ from triptych.studio.projects import Projects
 from triptych.studio.projects import job_table
 from triptych.studio.projects.job_table import Job
 from triptych.training.config import TrainingStage
+from triptych.utils import concurrency
 from triptych.utils import files
 from triptych.utils.worker import Worker
 
@@ -40,7 +41,8 @@ STOPPED = "Stopped; the features computed so far are kept."
 class Jobs:
     """The queue of training jobs: one runs at a time, each in a process of its own.
 
-    Jobs that were running when a server died are marked as interrupted.
+    Jobs that were running when a server died are marked as interrupted. ``changes`` notifies when
+    the state of a job has changed.
 
     Args:
         projects: The projects.
@@ -78,6 +80,7 @@ class Jobs:
         self._worker: threading.Thread | None = None
         # State and error of the running job if its process ends without a last message.
         self._ending: tuple[str, str] | None = None
+        self.changes = concurrency.Signal()
         with contextlib.suppress(errors.Busy):
             self._acquire()
             self._server_lock.release(force=True)
@@ -197,6 +200,7 @@ class Jobs:
                 ):
                     self._running.stop()
                     self._process.send({"stop": True})
+                    self.changes.notify()
                 else:
                     self._stop_running(job_table.STOPPED, STOPPED, job_config.GRACE_S)
         self._note_end(dropped, job_table.STOPPED, STOPPED)
@@ -204,6 +208,7 @@ class Jobs:
     def _note_end(self, jobs: list[Job], state: str, error: str) -> None:
         for job in jobs:
             self._jobs.put(dataclasses.replace(job, state=state, error=error, ended_s=time.time()))
+            self.changes.notify()
 
     def _stop_running(self, state: str, error: str, patience_s: float) -> None:
         self._ending = (state, error)
@@ -268,6 +273,7 @@ class Jobs:
                 self._jobs.put(running.job)
             with self._lock:
                 self._running = self._process = None
+            self.changes.notify()
 
     def _next(self) -> JobProgress | None:
         with self._lock:
@@ -289,6 +295,7 @@ class Jobs:
         folder = self._folder / str(job.id)
         folder.mkdir(parents=True, exist_ok=True)
         self._jobs.put(job)
+        self.changes.notify()
         with self._lock:
             # The folder on its command line shows people what the process belongs to.
             process = self._process = Worker(WORKER, str(folder), log=folder / LOG)
@@ -307,6 +314,7 @@ class Jobs:
             for message in process.messages():
                 with self._lock:
                     running.update(message)
+                self.changes.notify()
                 now = time.monotonic()
                 if running.job.stage != stage or "stage" not in message or now - saved >= SAVE_S:
                     self._jobs.put(running.job)

@@ -41,7 +41,7 @@ def about(bundle: BundleVersions) -> dict[str, Any]:
         lambda: (here.exports.files(bundle.name), _with_int8(home, bundle.name, numbers))
     )
     return {
-        "job": _state(job) if job else None,
+        "job": state(job) if job else None,
         "files": files,
         "formats": [{"row": row, "missing": _missing(row)} for row in formats.FORMATS.values()],
         "versions": versions,
@@ -75,7 +75,8 @@ def _missing(row: formats.Format) -> str:
     return ""
 
 
-def _state(job: ExportJob) -> dict[str, Any]:
+def state(job: ExportJob) -> dict[str, Any]:
+    """The state of an export, for pages and programs."""
     form = f"{job.format}, {job.precision}"
     return {
         "state": job.state,
@@ -105,7 +106,7 @@ def job(name: str) -> Response:
     latest = context.current().exports.latest(name)
     if latest is None:
         raise errors.UnknownName("Nothing was exported since the studio was started.")
-    return flask.jsonify(_state(latest))
+    return flask.jsonify(state(latest))
 
 
 @blueprint.post("/stop")

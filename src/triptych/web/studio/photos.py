@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import flask
+from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
@@ -41,12 +42,34 @@ def add(key: str) -> Response:
     files = [file for file in flask.request.files.getlist("photo") if file.filename]
     if not files:
         raise BadRequest("No photo came; expected files in the field 'photo'.")
-    here = context.current()
     text, class_id = flask.request.form.get("class", ""), None
     if text.isascii() and text.isdecimal() and len(text) < 16:
         class_id = int(text) if int(text) != UNSORTED else None
     elif text:
         raise BadRequest(f"The class is {text[:40]!r}; expected its number, or nothing.")
+    added, refused = add_files(key, files, class_id)
+    if wants_page():
+        return _page(key, refused=refused) if refused else redirect_or_json(_address(key))
+    return flask.jsonify(
+        photos=[{"digest": photo.digest, "name": photo.name} for photo in added],
+        refused=[{"name": name, **error.to_dict()} for name, error in refused],
+    )
+
+
+def add_files(
+    key: str, files: Sequence[FileStorage], class_id: int | None
+) -> tuple[list[ProjectPhoto], list[Refused]]:
+    """Add uploaded photos to a class; each is kept as soon as it is added.
+
+    Args:
+        key: Of the project.
+        files: Uploads, read one by one.
+        class_id: The class; ``None`` for none.
+
+    Returns:
+        The photos, and the names and errors of files that are not photos.
+    """
+    here = context.current()
     here.projects.find(key)
     add_photo = partial(here.projects.add, person=context.of_request().key.name)
     added: list[ProjectPhoto] = []
@@ -57,12 +80,7 @@ def add(key: str) -> Response:
             added.append(here.change(partial(add_photo, key, name, data, class_id)))
         except errors.ImageError as error:
             refused.append((name, error))
-    if wants_page():
-        return _page(key, refused=refused) if refused else redirect_or_json(_address(key))
-    return flask.jsonify(
-        photos=[{"digest": photo.digest, "name": photo.name} for photo in added],
-        refused=[{"name": name, **error.to_dict()} for name, error in refused],
-    )
+    return added, refused
 
 
 @blueprint.post("/<key>/photos/erase")
@@ -128,22 +146,27 @@ def _page(key: str, *, refused: Sequence[Refused] = ()) -> Response:
 @blueprint.get("/photos/<digest>/thumb.jpg")
 def thumb(digest: str) -> flask.Response:
     """A thumbnail of a photo."""
-    _check_digest(digest)
+    check_digest(digest)
     # Not in the queue: it was created with the photo, and a page has many.
-    return _picture(context.current().projects.thumbnail(digest), "image/jpeg")
+    return picture(context.current().projects.thumbnail(digest), "image/jpeg")
 
 
 @blueprint.get("/photos/<digest>.jpg")
 def full(digest: str) -> flask.Response:
     """The original photo, or a JPEG of it if browsers cannot show its format."""
     here = context.current()
-    _check_digest(digest)
+    check_digest(digest)
     limits = here.settings.image_limits
     data, kind = here.do(lambda: preview.displayable(here.projects.read(digest), limits=limits))
-    return _picture(data, kind)
+    return picture(data, kind)
 
 
-def _check_digest(digest: str) -> None:
+def check_digest(digest: str) -> None:
+    """Refuse what is no digest of a photo.
+
+    Raises:
+        errors.UnknownName: It is something else.
+    """
     if not DIGEST.fullmatch(digest):
         raise errors.UnknownName(
             f"There is no photo {digest[:80]!r}; expected the SHA-256 of a photo, in 64 "
@@ -151,7 +174,8 @@ def _check_digest(digest: str) -> None:
         )
 
 
-def _picture(data: bytes, kind: str) -> flask.Response:
+def picture(data: bytes, kind: str) -> flask.Response:
+    """The response with a photo, which browsers may keep."""
     response = flask.Response(data, mimetype=kind)
     response.headers["Cache-Control"] = FOR_EVER
     return response

@@ -41,7 +41,7 @@ def of(job: Job) -> dict[str, Any]:
         "state": job.state,
         "title": TITLES[job.state],
         "under_way": job.is_under_way,
-        "said": _message(job),
+        "said": message(job),
         "left": _left(job),
         "progress": min(1.0, job.done / job.total) if job.total else None,
         "stages": _stages(job),
@@ -52,7 +52,8 @@ def of(job: Job) -> dict[str, Any]:
     }
 
 
-def _message(job: Job) -> str:
+def message(job: Job) -> str:
+    """What a job does or how it ended, as a sentence for people."""
     if job.state == "waiting":
         return "Another project is being taught; this one starts when that is done."
     if job.is_stopping:

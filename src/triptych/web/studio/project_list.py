@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import flask
+from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
@@ -19,11 +22,14 @@ from triptych.studio import sample_images
 from triptych.studio.projects import Project
 from triptych.studio.projects import ProjectPhoto
 from triptych.studio.projects.naming import MAX_TITLE
+from triptych.typing import Progress
 from triptych.web import context
 from triptych.web.studio.blueprint import blueprint
 from triptych.web.studio.blueprint import redirect_or_json
 
 THUMBS = 4
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -87,26 +93,38 @@ def try_sample() -> Response:
 @blueprint.post("/import")
 def take_in() -> Response:
     """Import a project from a zip with a folder for each class."""
-    here = context.current()
     upload = flask.request.files.get("zip")
     if upload is None or not upload.filename:
         raise BadRequest("No zip was chosen; expected one with a folder of photos for each class.")
     stem = re.split(r"[/\\]", upload.filename)[-1].rpartition(".")[0]
     title = flask.request.form.get("title", "").strip() or stem[:MAX_TITLE] or "Imported"
+    projects = context.current().projects
+    return _open(
+        with_zip(upload, lambda path, check: projects.import_from(path, title, progress=check))
+    )
 
+
+def with_zip(upload: FileStorage, work: Callable[[Path, Progress], T]) -> T:
+    """Do something with an uploaded zip, as long as the client waits for it.
+
+    Args:
+        upload: The zip.
+        work: Called with its path, and a function that it calls now and then.
+    """
+    here = context.current()
     deadline = here.deadline()
 
     def check(done: int, total: int) -> None:
         if not deadline.left_s:  # the client does not wait any more
             raise errors.Stopped("Given up.")
 
-    def unpack() -> Project:
+    def unpack() -> T:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "photos.zip"
             upload.save(path)
-            return here.projects.import_from(path, title, progress=check)
+            return work(path, check)
 
-    return _open(deadline.result(here.changes.submit(unpack), stops=True))
+    return deadline.result(here.changes.submit(unpack), stops=True)
 
 
 @blueprint.post("/<key>/rename")

@@ -138,7 +138,6 @@ def _done() -> str:
 @blueprint.post("/bundles/<name>/active")
 def activate(name: str) -> Response:
     """Serve another version, or none; requests in progress keep the version they began with."""
-    here = context.current()
     flask.request.max_content_length = FORM_BYTES
     text = flask.request.form.get("version", "")
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
@@ -146,6 +145,22 @@ def activate(name: str) -> Response:
             f"The version is {text[:20]!r}; expected its number, or 0 to take the bundle offline."
         )
     version = int(text)
+    serve_version(name, version)
+    return _back(name, "served" if version else "offline")
+
+
+def serve_version(name: str, version: int) -> None:
+    """Serve a version under the name of its bundle.
+
+    Args:
+        name: Of the bundle.
+        version: Its number; 0 takes the bundle offline.
+
+    Raises:
+        errors.UnknownName: There is no such version.
+        errors.BundleError: It cannot be loaded; or the default committee would be taken offline.
+    """
+    here = context.current()
     if not version and here.registry.default == name:
         raise errors.BundleError(
             f"{name} is the studio's default committee and stays online: without it the studio "
@@ -160,7 +175,6 @@ def activate(name: str) -> Response:
         here.registry.refresh(name)
 
     here.arrange(switch)
-    return _back(name, "served" if version else "offline")
 
 
 @blueprint.post("/bundles/<name>/card")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +107,19 @@ def start(key: str) -> Response:
         "fine_tune": "fine_tune" in form,
         "seed": int(seed),
     }
-    here = context.current()
-    here.change(lambda: here.jobs.start(key, options))
+    start_job(key, options)
     return redirect_or_json(_address(key))
+
+
+def start_job(key: str, options: Mapping[str, Any]) -> Job:
+    """Start training a project.
+
+    Args:
+        key: Of the project.
+        options: Those of `config.FIELDS` that differ from `DEFAULTS`.
+    """
+    here = context.current()
+    return here.change(lambda: here.jobs.start(key, {**DEFAULTS, **options}))
 
 
 @blueprint.get("/<key>/job.json")
