@@ -57,7 +57,7 @@ def test_an_export_is_compared_packed_and_kept(home: Path) -> None:
 def test_one_runs_at_a_time_and_stopped_it_leaves_nothing(home: Path) -> None:
     exports = Exports(home)
     exports.start("tiny", 1, "openvino")
-    with pytest.raises(errors.Busy, match="An export of tiny is under way"):
+    with pytest.raises(errors.Busy, match="under way for tiny; one runs at a time"):
         exports.start("tiny", 1, "openvino")
     exports.stop("tiny")
     assert exports.latest("tiny").state == "stopped"
