@@ -94,7 +94,7 @@ def test_a_running_export_is_stopped_and_a_second_one_refused(client: FlaskClien
     start(client)
     refused = start(client)
     assert refused.status_code in (409, 503)
-    assert "An export of tiny is under way" in html.unescape(refused.text)
+    assert "under way for tiny; one runs at a time" in html.unescape(refused.text)
     assert client.post(f"{EXPORTS}/stop", headers=BROWSER).status_code == 303
     assert ended(client)["title"] == "Stopped: version 1 as openvino, f32"
 
