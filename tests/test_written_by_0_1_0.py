@@ -153,7 +153,7 @@ def test_a_project_can_be_edited(projects: Projects) -> None:
     assert [one.digest for one in projects.undo("shapes")] == [last.digest]
     (waiting,) = projects.inbox()
     rays = next(label for label in projects.find("shapes").classes if label.name == "rays")
-    projects.settle([waiting.id], "shapes", rays.id)
+    projects.settle({waiting.id: rays.id}, "shapes")
     assert projects.photo("shapes", waiting.digest).class_id == rays.id
     assert projects.inbox() == []
 

@@ -198,7 +198,7 @@ def test_a_photo_that_comes_again_has_both_classes(projects: Projects) -> None:
     projects.undo(project.key)
     assert projects.add(project.key, "c.jpg", data).class_ids == (banana,)
     projects.keep("d.jpg", data, {"status": "unsure"})
-    projects.settle([projects.inbox()[0].id], project.key, [apple], person="bob")
+    projects.settle({projects.inbox()[0].id: [apple]}, project.key, person="bob")
     assert labels(projects, project.key) == [(apple, banana)]
 
 

@@ -444,11 +444,11 @@ def test_a_decision_can_say_what_it_is_based_on(projects: Projects, garden: Proj
 def test_only_the_batch_that_is_meant_is_undone(projects: Projects, garden: Project) -> None:
     ants, bees = (projects.add_class(garden.key, name).id for name in ("one", "two"))
     photo = projects.add(garden.key, "a.png", picture(1), ants)
-    with pytest.raises(errors.Conflict, match="which is none"):
+    with pytest.raises(errors.Conflict, match="Batch 1 is not in effect"):
         projects.undo(garden.key, 1)
     first = projects.decide(garden.key, [photo.digest], class_id=bees)
     second = projects.decide(garden.key, [photo.digest], exclude=True)
-    with pytest.raises(errors.Conflict, match=f"Batch {first} is not the latest"):
+    with pytest.raises(errors.Conflict, match="1 of these photos was decided about since"):
         projects.undo(garden.key, first)
     assert [each.batch for each in projects.history(garden.key, 1, 1)] == [first]
     assert [each.batch for each in projects.undo(garden.key, second)] == [second]
@@ -937,16 +937,18 @@ def test_kept_photos_are_labelled_dismissed_and_restored(
 ) -> None:
     ants = garden.classes[0].id
     (in_project,) = add(projects, garden.key, range(2, 3))
-    projects.settle(waiting[:2], garden.key, ants)
+    sorted_ = projects.settle(dict.fromkeys(waiting[:2], ants), garden.key, person="Ann")
+    assert (sorted_.skipped, sorted_.kept) == (0, tuple(waiting[:2]))
     projects.dismiss(waiting[2:])
     assert projects.waiting() == 0
     assert {photo.name: photo.class_id for photo in projects.photos(garden.key)} == {
         "1.jpg": ants,
         "2.jpg": ants,
     }
-    with pytest.raises(errors.UnknownName, match="may have been dealt with"):
-        projects.settle(waiting[:1], garden.key, ants)
-    projects.reopen(waiting)
+    (decision, _) = projects.history(garden.key)
+    assert (decision.after_name, decision.person) == ("ants", "Ann")
+    assert projects.settle(dict.fromkeys(waiting, ants), garden.key).skipped == 3
+    projects.reopen(waiting, garden.key, sorted_.batch)
     assert [photo.id for photo in projects.inbox()] == waiting
     # What the project had before stays there.
     assert [photo.digest for photo in projects.photos(garden.key)] == [in_project.digest]
@@ -955,11 +957,9 @@ def test_kept_photos_are_labelled_dismissed_and_restored(
 def test_labelling_and_dismissing_are_atomic(
     projects: Projects, garden: Project, waiting: list[int]
 ) -> None:
-    for act in (
-        lambda ids: projects.settle(ids, garden.key, None),
-        projects.dismiss,
-        projects.reopen,
-    ):
+    with pytest.raises(errors.UnknownName, match="class"):
+        projects.settle({waiting[0]: garden.classes[0].id, waiting[1]: 99}, garden.key)
+    for act in (projects.dismiss, projects.reopen):
         with pytest.raises(errors.UnknownName, match="no photo of number 99"):
             act([*waiting, 99])
     assert [photo.id for photo in projects.inbox()] == waiting

@@ -32,6 +32,7 @@ from triptych.studio.projects.records import Decision
 from triptych.studio.projects.records import InboxPhoto
 from triptych.studio.projects.records import Project
 from triptych.studio.projects.records import ProjectPhoto
+from triptych.studio.projects.records import Sorted
 from triptych.studio.projects.store import Projects
 
 __all__ = [
@@ -45,4 +46,5 @@ __all__ = [
     "Project",
     "ProjectPhoto",
     "Projects",
+    "Sorted",
 ]

@@ -5,6 +5,7 @@ The table is append-only: undo marks the last decisions and restores the state o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import time
@@ -19,6 +20,7 @@ from triptych.studio.projects import photo_table
 from triptych.studio.projects import project_table
 from triptych.studio.projects.records import Decision
 from triptych.studio.projects.records import Labels
+from triptych.studio.projects.records import Sorted
 from triptych.utils.text import ntext
 from triptych.utils.text import text
 
@@ -96,6 +98,25 @@ def decide(
         after = row.labels if class_id is None else labels
         changes.append(Change(row.id, row.labels, after, row.excluded, exclude))
     return record(db, project, changes, person)
+
+
+def sort(
+    db: sqlite3.Connection, project: int, classes: Mapping[str, int | None], person: str
+) -> Sorted:
+    """Give classes to photos that have none, or exclude them; see `Projects.sort`."""
+    labels = {
+        class_id: project_table.labels(db, project, class_id)
+        for class_id in {*classes.values()} - {None}
+    }
+    changes = {}
+    for digest, class_id in classes.items():
+        with contextlib.suppress(errors.UnknownName):  # somebody removed it meanwhile
+            (row,) = photo_table.rows(db, project, [digest])
+            if row.labels is None and not row.excluded:
+                after = labels.get(class_id)
+                changes[digest] = Change(row.id, None, after, False, class_id is None)
+    batch = record(db, project, changes.values(), person)
+    return Sorted(batch, tuple(changes), len(classes) - len(changes))
 
 
 def set_label(
@@ -236,21 +257,15 @@ def _labels(single: int | None, several: str | None) -> Labels:
     return None if labels is None else tuple(labels)
 
 
-def undo(db: sqlite3.Connection, project: int, expected: int | None = None) -> list[Decision]:
-    """Undo the last decisions in effect; see `Projects.undo`."""
-    query = "SELECT max(batch) FROM decision WHERE project = ? AND NOT undone"
-    batch = db.execute(query, (project,)).fetchone()[0]
-    if expected not in (None, batch):
-        raise errors.Conflict(
-            text(
-                "Batch {expected} is not the latest that is in effect, which is {batch}. Only the "
-                "latest can be undone.",
-                expected=expected,
-                batch="none" if batch is None else batch,
-            )
-        )
+def undo(db: sqlite3.Connection, project: int, batch: int | None = None) -> list[Decision]:
+    """Undo decisions that are in effect; see `Projects.undo`."""
     if batch is None:
-        return []
+        query = "SELECT max(batch) FROM decision WHERE project = ? AND NOT undone"
+        batch = db.execute(query, (project,)).fetchone()[0]
+        if batch is None:
+            return []
+    else:
+        _check_untouched(db, project, batch)
     values = (project, batch)
     query = (
         "SELECT photo, excluded_before, before, labels_before FROM decision "
@@ -276,6 +291,28 @@ def undo(db: sqlite3.Connection, project: int, expected: int | None = None) -> l
     )
     db.execute("UPDATE decision SET undone = 1 WHERE project = ? AND batch = ?", values)
     return _read(db, db.execute(f"{_QUERY} AND batch = ? ORDER BY decision.id", values))
+
+
+def _check_untouched(db: sqlite3.Connection, project: int, batch: int) -> None:
+    query = "SELECT 1 FROM decision WHERE project = ? AND batch = ? AND NOT undone"
+    if not db.execute(query, (project, batch)).fetchone():
+        raise errors.Conflict(
+            text("Batch {batch} is not in effect, so nothing was undone.", batch=batch)
+        )
+    query = (
+        "SELECT count(DISTINCT photo) FROM decision WHERE project = ? AND batch > ? AND NOT undone "
+        "AND photo IN (SELECT photo FROM decision WHERE project = ? AND batch = ?)"
+    )
+    if later := db.execute(query, (project, batch, project, batch)).fetchone()[0]:
+        raise errors.Conflict(
+            ntext(
+                "{n} of these photos was decided about since, so nothing was undone. The history "
+                "has every step.",
+                "{n} of these photos were decided about since, so nothing was undone. The history "
+                "has every step.",
+                later,
+            )
+        )
 
 
 def _check_single(sets: Iterable[Labels]) -> None:

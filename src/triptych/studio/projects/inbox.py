@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
 from triptych import errors
 from triptych.studio.projects import decisions
 from triptych.studio.projects import naming
+from triptych.studio.projects import photo_table
 from triptych.studio.projects import project_table
 from triptych.studio.projects.database import Database
 from triptych.studio.projects.photo_store import PhotoStore
 from triptych.studio.projects.records import InboxPhoto
+from triptych.studio.projects.records import Sorted
 
 # More than a person will review. Clients of a public server must not fill its disk.
 MOST = 2000
@@ -77,31 +80,45 @@ class Inbox:
 
     def settle(
         self,
-        kept_ids: Sequence[int],
+        classes: Mapping[int, int | Sequence[int] | None],
         key: str,
-        class_id: int | Sequence[int] | None,
         *,
         person: str = "",
-    ) -> None:
-        """Move photos from the inbox to a project, atomically.
+    ) -> Sorted:
+        """Move photos from the inbox to a project, atomically and as one batch of decisions.
+
+        A photo that somebody else dealt with meanwhile is skipped.
 
         Args:
-            kept_ids: Their numbers in the inbox.
+            classes: The class or, in a multi-label project, classes of each photo, by its number
+                in the inbox; ``None`` for none yet.
             key: Of the project.
-            class_id: Their class or, in a multi-label project, classes; ``None`` for none yet.
             person: Who decides, for the history: the name of a key.
 
         Raises:
-            errors.UnknownName: There is no such project, class or photo in the inbox.
+            errors.UnknownName: There is no such project or class.
             errors.SettingError: It is not one class, in a single-label project.
         """
-        query = "SELECT digest, name FROM kept WHERE id = ?"
+        query = "SELECT digest, name FROM kept WHERE id = ? AND done_s IS NULL"
+        changes, digests = [], {}
         with self.database.writing() as db:
-            project, labels = project_table.target(db, key, class_id)
-            for number in _checked(db, kept_ids):
-                digest, name = db.execute(query, (number,)).fetchone()
-                photo = decisions.add_to_class(db, project, digest, name, labels, person)
-                _finish(db, number, photo=photo)
+            project = project_table.number_of(db, key)
+            for number, class_id in classes.items():
+                labels = project_table.labels(db, project, class_id)
+                if (row := db.execute(query, (number,)).fetchone()) is None:
+                    continue
+                digest, name = row
+                digests[number] = digest.hex()
+                _finish(db, number, photo=photo_table.add(db, project, digest, name))
+                (photo,) = photo_table.rows(db, project, [digest.hex()])
+                after = photo.labels if labels is None else labels
+                if photo.labels and photo_table.is_multilabel(db, project):
+                    after = tuple(sorted({*photo.labels, *(labels or ())}))
+                excluded = photo.excluded
+                changes.append(decisions.Change(photo.id, photo.labels, after, excluded, excluded))
+            batch = decisions.record(db, project, changes, person)
+        skipped = len(classes) - len(digests)
+        return Sorted(batch, tuple(digests.values()), skipped, tuple(digests))
 
     def dismiss(self, kept_ids: Sequence[int]) -> None:
         """Remove photos from the inbox.
@@ -118,15 +135,23 @@ class Inbox:
                 _finish(db, number, photo=None)
         self.photo_store.collect()
 
-    def reopen(self, kept_ids: Sequence[int]) -> None:
+    def reopen(self, kept_ids: Sequence[int], key: str = "", batch: int = 0) -> None:
         """Put photos back into the inbox that were settled or dismissed within the last hour.
 
         A project keeps those that it had before.
 
+        Args:
+            kept_ids: Their numbers in the inbox.
+            key: Of the project that they were moved to.
+            batch: Number of the batch of decisions that moved them, which is undone; 0 for none.
+
         Raises:
             errors.UnknownName: One of them is gone for good; nothing is changed.
+            errors.Conflict: Somebody decided about one in its project since; nothing is changed.
         """
         with self.database.writing() as db:
+            if batch:
+                decisions.undo(db, project_table.number_of(db, key), batch)
             for number in kept_ids:
                 query = "SELECT digest, photo FROM kept WHERE id = ?"
                 row = db.execute(query, (number,)).fetchone()

@@ -142,3 +142,20 @@ class InboxPhoto:
     name: str
     verdict: dict[str, Any] = field(repr=False)
     at_s: float
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """What became of photos that were to get a class.
+
+    Args:
+        batch: Number of the batch of decisions; 0 if there was none to take.
+        digests: The photos that got their class.
+        skipped: How many did not, as somebody had decided about them before.
+        kept: Their numbers in the inbox, if they came from there.
+    """
+
+    batch: int
+    digests: tuple[str, ...]
+    skipped: int
+    kept: tuple[int, ...] = ()

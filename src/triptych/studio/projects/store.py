@@ -26,6 +26,7 @@ from triptych.studio.projects.records import Class
 from triptych.studio.projects.records import Decision
 from triptych.studio.projects.records import Project
 from triptych.studio.projects.records import ProjectPhoto
+from triptych.studio.projects.records import Sorted
 from triptych.studio.projects.transfer import Transfer
 
 FOLDER = "studio"
@@ -356,6 +357,22 @@ class Projects(Transfer, Inbox):
                 db, project, digests, class_id=class_id, exclude=exclude, person=person
             )
 
+    def sort(self, key: str, classes: Mapping[str, int | None], *, person: str = "") -> Sorted:
+        """Give classes to photos that have none, in one transaction and as one batch.
+
+        A photo that somebody gave a class, excluded or removed meanwhile stays as it is.
+
+        Args:
+            key: Of the project.
+            classes: The class of each photo, by digest; ``None`` excludes the photo.
+            person: Who decides, for the history: the name of a key.
+
+        Raises:
+            errors.UnknownName: There is no such project or class; nothing is changed.
+        """
+        with self.database.writing() as db:
+            return decisions.sort(db, project_table.number_of(db, key), classes, person)
+
     def set_label(
         self, key: str, digests: Sequence[str], class_id: int, present: bool, *, person: str = ""
     ) -> int:
@@ -424,18 +441,18 @@ class Projects(Transfer, Inbox):
             return decisions.confirmed(db, project_table.number_of(db, key))
 
     def undo(self, key: str, batch: int | None = None) -> list[Decision]:
-        """Undo the last batch of decisions that is still in effect.
+        """Undo a batch of decisions that is still in effect.
 
         Args:
             key: Of the project.
-            batch: The number of the batch that is meant; by default whichever is the last.
+            batch: The number of the batch; by default whichever is the last.
 
         Returns:
             The decisions that were undone; empty if there was nothing to undo.
 
         Raises:
             errors.UnknownName: There is no such project.
-            errors.Conflict: Another batch is the last.
+            errors.Conflict: It is not in effect, or its photos were decided about since.
             errors.SettingError: Photos would have several classes, in a single-label project.
         """
         with self.database.writing() as db:

@@ -57,7 +57,8 @@ def settle() -> Response:
         here.change(lambda: here.projects.dismiss(numbers))
     elif verb == CLASS and _numbers([class_id]):
         person = context.of_request().key.name
-        here.change(lambda: here.projects.settle(numbers, key, int(class_id), person=person))
+        classes = dict.fromkeys(numbers, int(class_id))
+        here.change(lambda: here.projects.settle(classes, key, person=person))
     else:
         raise BadRequest(
             f"What to do with the photos is {what[:40]!r}; expected {CLASS}:CLASS or {DISMISS}."
