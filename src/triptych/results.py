@@ -123,17 +123,29 @@ class Similar:
 
     Args:
         digest: SHA-256 of its file, in hex.
-        label: Its class.
+        label: Its class; ``None`` in a multi-label data set.
         distance: Cosine distance of a network's features, 0 (alike) to 2.
+        labels: All its classes in a multi-label data set, where it may have none; else ``None``.
     """
 
     digest: str
-    label: Label
+    label: Label | None
     distance: float
+    labels: tuple[Label, ...] | None = None
+
+    @property
+    def text(self) -> str:
+        """Its classes, for people: those of a multi-label data set joined as in its CSV file."""
+        if self.label is not None:
+            return self.label.name
+        return "|".join(label.name for label in self.labels or ())
 
     def to_dict(self) -> dict[str, Any]:
         """The photo as a flat JSON object."""
-        return {"digest": self.digest, "label": self.label.name, "distance": self.distance}
+        facts = {"digest": self.digest, "label": self.text, "distance": self.distance}
+        if self.labels is not None:
+            facts["labels"] = [label.name for label in self.labels]
+        return facts
 
 
 SURE, UNSURE, NONE = "sure", "unsure", "none"
@@ -182,6 +194,9 @@ class Verdict:
         reason: Why it did not need them, in words.
         similar: The nearest training photos, the nearest first, where they were asked for and
             are known.
+        labels: Of a multi-label committee the classes that hold, most probable first; there may
+            be none, and the probabilities in ``top`` do not sum to 1. ``None`` where the committee
+            is single-label.
 
     Example:
         >>> cat = Guess(Label("Egyptian cat", "n02124075", 285), 0.9)
@@ -203,6 +218,7 @@ class Verdict:
     reason: str | None = None
     similar: tuple[Similar, ...] = ()
     status_reason: StatusReason | None = None
+    labels: tuple[Guess, ...] | None = None
 
     @property
     def slept(self) -> tuple[str, ...]:
@@ -258,6 +274,7 @@ class Verdict:
                 "set": self.prediction_set.to_dict() if self.prediction_set else None,
                 "novelty": self.novelty,
                 "similar": [photo.to_dict() for photo in self.similar],
+                **self._labels_to_dict(),
             },
             "members": [prediction.to_dict() for prediction in self.members],
             "skipped": list(self.skipped),
@@ -269,12 +286,29 @@ class Verdict:
             answer["warning"] = self.warning
         return answer
 
+    def _labels_to_dict(self) -> dict[str, Any]:
+        if self.labels is None:
+            return {}
+        return {"labels": [guess.to_dict() for guess in self.labels]}
+
+    @property
+    def answer(self) -> str:
+        """The answer in words: the winning class, or all that hold, with their probabilities."""
+        if self.labels is None:
+            return f"{self.label.name} {percent(self.prob)}"
+        named = [f"{guess.label.name} {percent(guess.prob)}" for guess in self.labels]
+        return ", ".join(named) or "None of the classes"
+
     def _repr_html_(self) -> str:
         """The verdict as notebooks show it: the answer, how sure it is, and each member's guesses.
 
         Names come from people and folders, so all text is escaped.
         """
         at_best = "None of these; at best " if self.status == NONE else ""
+        best = f"<strong>{at_best}{html.escape(self.label.name)}</strong> {percent(self.prob)}"
+        if self.labels is not None:
+            best = f"<strong>{html.escape(self.answer)}</strong>"
+            best += ": unlike the training photos" if self.status == NONE else ""
         status = f" ({self.status})" if self.status in (SURE, UNSURE) else ""
         notes = [self.source, f"rule: {self.rule}, surest: {self.surest}"]
         if self.prediction_set:
@@ -292,8 +326,7 @@ class Verdict:
             for member in self.members
         ]
         return (
-            f"<div><p><strong>{at_best}{html.escape(self.label.name)}</strong> "
-            f"{percent(self.prob)}{status}<br>{'<br>'.join(map(html.escape, notes))}</p>"
+            f"<div><p>{best}{status}<br>{'<br>'.join(map(html.escape, notes))}</p>"
             f"<table><tbody>{''.join(rows)}</tbody></table></div>"
         )
 

@@ -346,7 +346,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: (f / "bundle.json").write_text("[]"),
         r"bundle is \[\]; expected an object",
     ),
-    "newer": (lambda f: edit(f, schema=3), "schema 3; this Triptych reads schema 2"),
+    "newer": (lambda f: edit(f, schema=4), "schema 4; this Triptych reads schema 2 and 3"),
+    "other task": (
+        lambda f: edit(f, schema=3),
+        "schema 3 for the task None; expected .multi-label",
+    ),
     "no rule": (lambda f: edit(f, rule=None), "bundle.rule is missing; expected one of"),
     "odd rule": (lambda f: edit(f, rule="dice"), "the rule 'dice', and this Triptych has"),
     "list for a rule": (

@@ -80,5 +80,12 @@ def read(out: str, number: int) -> list[dict[str, Any]]:
             results.append({"source": row["source"], "error": row["error"]})
         else:
             lacking = ("error",) if row["warning"] else ("error", "warning")
+            verdict = _without_null(row["verdict"], "labels")
+            verdict["similar"] = [_without_null(each, "labels") for each in verdict["similar"]]
+            row["verdict"] = verdict
             results.append({name: row[name] for name in row if name not in lacking})
     return results
+
+
+def _without_null(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key != name or value is not None}

@@ -160,6 +160,62 @@ class FinetuneRecord(validation.OpenRecord):
     curve = validation.Items(validation.Object(_EpochRecord))
 
 
+class _AveragesRecord(validation.OpenRecord):
+    """Precision, recall and F1, averaged over classes or photos."""
+
+    precision = _Share(required=True)
+    recall = _Share(required=True)
+    f1 = _Share(required=True)
+
+
+class _MultilabelScoresRecord(validation.OpenRecord):
+    subset_accuracy = _Share(required=True)
+    interval = _Interval(required=True)
+    hamming_loss = _Share(required=True)
+    micro = validation.Object(_AveragesRecord, required=True)
+    macro = validation.Object(_AveragesRecord, required=True)
+    samples = validation.Object(_AveragesRecord, required=True)
+    mean_average_precision = _Share(required=True, allow_none=True)
+    ece = _Share(required=True)
+    nll = validation.Number(least=0, required=True)
+
+
+class _MultilabelMemberRecord(_MultilabelScoresRecord):
+    name = validation.Text(required=True)
+
+
+class _MultilabelClassRecord(validation.OpenRecord):
+    label = validation.Text(required=True)
+    precision = _Share(required=True)
+    recall = _Share(required=True)
+    f1 = _Share(required=True)
+    average_precision = _Share(required=True, allow_none=True)
+    support = _Count(required=True)
+    answered = _Count(required=True)
+    ece = _Share(required=True)
+    threshold = validation.Number(least=0, required=True)
+
+
+class _MultilabelMistakeRecord(validation.OpenRecord):
+    source = validation.Text(required=True)
+    label = validation.Text(required=True)
+    holds = validation.Flag(required=True)
+    prob = _Share(required=True)
+
+
+class MultilabelMetricsRecord(validation.OpenRecord):
+    """The metrics of a multi-label committee with C classes."""
+
+    images = validation.Integer(least=1, required=True)
+    committee = validation.Object(_MultilabelScoresRecord, required=True)
+    members = validation.Items(validation.Object(_MultilabelMemberRecord), least=1, required=True)
+    per_class = validation.Items(validation.Object(_MultilabelClassRecord), least=1, required=True)
+    reliability = validation.Items(validation.Object(_BinRecord), required=True)
+    mistakes = validation.Items(validation.Object(_MultilabelMistakeRecord), required=True)
+    false_alarms = _Share(allow_none=True)
+    findings = validation.Items(validation.Object(_FindingRecord))
+
+
 class MetricsRecord(validation.OpenRecord):
     """The metrics of a committee with C classes."""
 

@@ -43,8 +43,10 @@ class OOFPredictions:
     Args:
         digests: SHA-256 of each photo's bytes, uint8, shape (N, 32).
         targets: The label each photo had when the committee was trained, an index of the bundle's
-            labels, shape (N,).
-        probs: Calibrated probabilities, float32, shape (N, C), rows summing to 1.
+            labels, shape (N,); of a multi-label bundle whether each class held, 0 or 1, shape
+            (N, C).
+        probs: Calibrated probabilities, float32, shape (N, C), rows summing to 1 unless it is
+            multi-label.
         held_out: Which photos were held out for evaluation, bool, shape (N,).
         sources: Name of each photo for people, shape (N,).
 
@@ -71,6 +73,8 @@ class OOFPredictions:
     def __post_init__(self) -> None:
         photos, classes = self.probs.shape if self.probs.ndim == 2 else (-1, 0)
         shapes = {"digests": (photos, DIGEST_BYTES)}
+        if self.multilabel:
+            shapes["targets"] = self.probs.shape
         for name in DTYPES:
             array, expected = getattr(self, name), shapes.get(name, (photos,))
             if name != "probs" and array.shape != expected:
@@ -79,13 +83,20 @@ class OOFPredictions:
                     f"expected {expected}."
                 )
         are_probs = np.isfinite(self.probs).all() and (self.probs >= 0).all()
+        values = 2 if self.multilabel else classes
         if not are_probs or (
-            photos and not 0 <= self.targets.min() <= self.targets.max() < classes
+            self.targets.size and not 0 <= self.targets.min() <= self.targets.max() < values
         ):
+            what = "each class 0 or 1" if self.multilabel else f"a class from 0 to {classes - 1}"
             raise errors.SettingError(
                 "Got predictions with impossible numbers; expected probabilities, and for each "
-                f"photo a class from 0 to {classes - 1}."
+                f"photo {what}."
             )
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether they are those of a multi-label bundle."""
+        return self.targets.ndim == 2
 
     @property
     def truth(self) -> Int64Array:
@@ -114,12 +125,13 @@ class OOFPredictions:
         np.savez_compressed(folder / FILE, allow_pickle=False, **content)
 
     @classmethod
-    def read(cls, path: Path, *, classes: int) -> OOFPredictions:
+    def read(cls, path: Path, *, classes: int, multilabel: bool = False) -> OOFPredictions:
         """Read the file that `save` wrote; `Bundle.predictions` also checks its hash.
 
         Args:
             path: An ``answers.npz``.
             classes: How many classes its bundle has.
+            multilabel: Whether its bundle is.
 
         Raises:
             errors.BundleError: It is damaged, or has another number of classes.
@@ -133,6 +145,12 @@ class OOFPredictions:
             raise errors.BundleError(
                 f"{path} cannot be read: {error}. Train the committee again."
             ) from error
+        if predictions.multilabel != multilabel:
+            raise errors.BundleError(
+                f"{path} has targets of shape {predictions.targets.shape}; expected one "
+                f"{'per class' if multilabel else 'class'} for each photo. Train the committee "
+                "again."
+            )
         if predictions.probs.shape[1] != classes:
             raise errors.BundleError(
                 f"{path} has predictions for {predictions.probs.shape[1]} classes, and the bundle "

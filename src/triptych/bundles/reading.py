@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from triptych.bundles import oof_predictions
 from triptych.bundles.metrics import FinetuneRecord
 from triptych.bundles.metrics import HeldOutAccuracy
 from triptych.bundles.metrics import MetricsRecord
+from triptych.bundles.metrics import MultilabelMetricsRecord
 from triptych.bundles.oof_predictions import OOFPredictions
 from triptych.engines.conversion import convert
 from triptych.engines.conversion import int8
@@ -20,8 +22,11 @@ from triptych.engines.options import INT8
 from triptych.engines.options import EngineOptions
 from triptych.ensemble import ood
 from triptych.ensemble import params
+from triptych.ensemble.multilabel import MultilabelParams
+from triptych.ensemble.multilabel import MultilabelParamsRecord
 from triptych.ensemble.params import EnsembleParams
 from triptych.ensemble.params import ParamsRecord
+from triptych.ensemble.rules import FITTED_RULE
 from triptych.ensemble.rules import RULES
 from triptych.inference.committee import Committee
 from triptych.inference.committee import Member
@@ -35,6 +40,9 @@ from triptych.utils import validation
 from triptych.utils.formatting import plain_text
 
 SCHEMA = 2
+# Of bundles with the entry ``task``: readers that know single-label bundles only must refuse them.
+MULTILABEL_SCHEMA = 3
+MULTILABEL = "multi-label"
 ABOUT = "bundle.json"
 # In the folder above the versions, for all of them.
 CARD = "card.json"
@@ -76,8 +84,15 @@ class Bundle:
         )
 
     @property
+    def multilabel(self) -> bool:
+        """Whether it answers any number of classes for a photo, not exactly one."""
+        return is_multilabel(self.about)
+
+    @property
     def metrics(self) -> dict[str, Any]:
         """Metrics of the evaluation, see `MetricsRecord`; empty if there was none.
+
+        Those of a multi-label bundle are others, see `MultilabelMetricsRecord`.
 
         Raises:
             errors.BundleError: They are damaged.
@@ -88,10 +103,12 @@ class Bundle:
     def accuracy(self) -> HeldOutAccuracy | None:
         """Its accuracy on photos it was not trained on; ``None`` if it was not evaluated.
 
+        Of a multi-label bundle it is ``None``, too: an answer of several classes is right in part.
+
         Raises:
             errors.BundleError: Its metrics are damaged.
         """
-        if not (figures := self.metrics):
+        if not (figures := self.metrics) or self.multilabel:
             return None
         whole = figures["committee"]
         low, high = whole["interval"]
@@ -123,11 +140,13 @@ class Bundle:
             return None
         check_files(self.folder, self.about, suffixes=(oof_predictions.FILE,))
         path = self.folder / oof_predictions.FILE
-        return OOFPredictions.read(path, classes=len(self.labels))
+        return OOFPredictions.read(path, classes=len(self.labels), multilabel=self.multilabel)
 
     @property
     def params(self) -> EnsembleParams:
-        """Its fitted parameters."""
+        """Its fitted parameters; `MultilabelParams` of a multi-label bundle."""
+        if self.multilabel:
+            return MultilabelParams.from_dict(self.about["doubt"])
         if self.about["doubt"]:
             return EnsembleParams.from_dict(self.about["doubt"])
         costs = [float(row["cost"]) for row in self.about["members"]]
@@ -157,6 +176,7 @@ class Bundle:
             "interval": [accuracy.low, accuracy.high] if accuracy else None,
             "images": accuracy.photos if accuracy else None,
             "created": self.about.get("created", ""),
+            **({"task": MULTILABEL} if self.multilabel else {}),
             **damage,
         }
 
@@ -234,7 +254,7 @@ class _AboutRecord(validation.OpenRecord):
     labels = validation.Items(validation.Object(_LabelRecord), least=1, required=True)
     members = validation.Items(validation.Object(_MemberRecord), least=1, required=True)
     rule = validation.Text(choices=tuple(RULES), required=True)
-    doubt = validation.Object(ParamsRecord, required=True, allow_none=True)
+    doubt: Any = validation.Object(ParamsRecord, required=True, allow_none=True)
     files = validation.Table(validation.Text(), required=True)
     card = validation.Object(model_card.CardRecord)
     # Missing in imported bundles.
@@ -265,6 +285,24 @@ class _AboutRecord(validation.OpenRecord):
         return parts
 
 
+class _MultilabelAboutRecord(_AboutRecord):
+    task = validation.Text(choices=(MULTILABEL,), required=True)
+    rule = validation.Text(choices=(FITTED_RULE,), required=True)
+    doubt = validation.Object(MultilabelParamsRecord, required=True)
+
+    @validation.post_load
+    def _check_classes(self, parts: dict[str, Any], **_: Any) -> dict[str, Any]:
+        thresholds, classes = len(parts["doubt"].thresholds), len(parts["labels"])
+        if thresholds != classes:
+            raise validation.wrong(thresholds, f"{classes} thresholds", "doubt", "thresholds")
+        return parts
+
+
+def is_multilabel(about: Mapping[str, Any]) -> bool:
+    """Whether the content of a ``bundle.json`` is that of a multi-label bundle."""
+    return about.get("task") == MULTILABEL
+
+
 def read(folder: Path) -> Bundle:
     """Open a version of a bundle.
 
@@ -288,17 +326,24 @@ def read_about(folder: Path) -> dict[str, Any]:
         errors.BundleError: It is missing, damaged, or of an unknown schema.
     """
     about = read_object(folder / ABOUT)
-    if about.get("schema") != SCHEMA:
+    if about.get("schema") not in (SCHEMA, MULTILABEL_SCHEMA):
         raise errors.BundleError(
             f"{folder} is a bundle of schema {about.get('schema')!r}; this Triptych reads schema "
-            f"{SCHEMA}. Use the Triptych that wrote it, or a newer one."
+            f"{SCHEMA} and {MULTILABEL_SCHEMA}. Use the Triptych that wrote it, or a newer one."
+        )
+    has_task = about["schema"] == MULTILABEL_SCHEMA
+    if about.get("task") != (MULTILABEL if has_task else None):
+        raise errors.BundleError(
+            f"{folder} is a bundle of schema {about['schema']} for the task "
+            f"{about.get('task')!r}; expected {MULTILABEL!r} in schema {MULTILABEL_SCHEMA}, and "
+            f"no task in schema {SCHEMA}. Use the Triptych that wrote it, or a newer one."
         )
     if isinstance(about.get("rule"), str) and about["rule"] not in RULES:
         raise errors.BundleError(
             f"{folder} answers by the rule {about['rule']!r}, and this Triptych has only: "
             f"{', '.join(RULES)}. Use the Triptych that wrote it, or a newer one."
         )
-    _checked(_AboutRecord, about, folder / ABOUT)
+    _checked(_MultilabelAboutRecord if has_task else _AboutRecord, about, folder / ABOUT)
     return about
 
 
@@ -340,7 +385,8 @@ def read_metrics(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     path, classes = folder / metrics.FILE, len(about["labels"])
     if not path.exists():
         return {}
-    figures = _checked(MetricsRecord, read_object(path), path)
+    record = MultilabelMetricsRecord if is_multilabel(about) else MetricsRecord
+    figures = _checked(record, read_object(path), path)
     if len(figures["per_class"]) != classes:
         raise errors.BundleError(
             f"{path} has the figures of {len(figures['per_class'])} classes; expected those of "

@@ -15,9 +15,11 @@ from triptych import errors
 from triptych.bundles import card_text
 from triptych.bundles import registry
 from triptych.bundles.reading import ABOUT
+from triptych.bundles.reading import MULTILABEL_SCHEMA
 from triptych.bundles.reading import SCHEMA
 from triptych.bundles.reading import Bundle
 from triptych.bundles.reading import check_files
+from triptych.bundles.reading import is_multilabel
 from triptych.bundles.reading import read
 from triptych.engines.conversion import int8
 from triptych.ensemble import rules
@@ -47,7 +49,9 @@ def write(
         with files.scratch_dir(bundle_folder) as scratch:
             folder = scratch / "bundle"
             folder.mkdir()
-            about = {"schema": SCHEMA, "name": name, **fill(folder)}
+            content = fill(folder)
+            schema = MULTILABEL_SCHEMA if is_multilabel(content) else SCHEMA
+            about = {"schema": schema, "name": name, **content}
             words = card_text.card_texts(home, name, about.get("card", {}))
             if words or "card" in about:
                 about = card_text.write_card(folder, about, words, figures=folder)

@@ -250,7 +250,7 @@ def _describe(verdict: Verdict, width: int) -> str:
         guesses = "   ".join(f"{g.label.name} {formatting.percent(g.prob)}" for g in member.top)
         lines.append(f"    {member.name:<{width}}  {guesses}")
     if verdict.similar:
-        named = ", ".join(f"{p.label.name} {p.digest[:8]}" for p in verdict.similar)
+        named = ", ".join(f"{p.text} {p.digest[:8]}" for p in verdict.similar)
         lines.append(f"    most like: {named}")
     if verdict.warning:
         lines.append(f"    {verdict.warning}")

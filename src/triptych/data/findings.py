@@ -141,7 +141,7 @@ def copies(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
                 "is for photos that were not trained on.",
                 group,
             )
-        elif len({photo.item.label for photo in group}) == 1:
+        elif len({photo.item.all_labels for photo in group}) == 1:
             yield from _duplicates(group)
 
 
@@ -149,13 +149,20 @@ def conflicts(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
     """Photos with copies in other classes."""
     for group in _groups(photos):
         labels = sorted({photo.item.label for photo in group})
-        if len(labels) > 1:
-            yield _finding(
-                "label_conflict",
+        if len(labels) < 2:
+            continue
+        if group[0].item.labels is None:
+            message = (
                 f"The same photo, or nearly, is under several classes: {', '.join(labels)}. All "
-                f"are kept; remove the wrong ones.",
-                group,
+                "are kept; remove the wrong ones."
             )
+        else:
+            sets = ", ".join(label or "no class" for label in labels)
+            message = (
+                f"The same photo, or nearly, has different classes: {sets}. All are kept; give "
+                "the copies the same ones."
+            )
+        yield _finding("label_conflict", message, group)
 
 
 def _groups(photos: Iterable[GroupedPhoto]) -> Iterable[list[GroupedPhoto]]:
@@ -199,7 +206,8 @@ def bursts(photos: Sequence[GroupedPhoto]) -> tuple[list[GroupedPhoto], list[Fin
     by_label: defaultdict[str, list[GroupedPhoto]] = defaultdict(list)
     for photo in photos:
         if photo.item.side == "train" and photo.scanned.digest not in digests_in_val:
-            by_label[photo.item.label].append(photo)
+            for name in photo.item.all_labels:
+                by_label[name].append(photo)
     reported, apart = [], set[bytes]()
     for name, of_class in by_label.items():
         kept = [photo for photo in of_class if photo.group not in in_val]
@@ -213,7 +221,7 @@ def bursts(photos: Sequence[GroupedPhoto]) -> tuple[list[GroupedPhoto], list[Fin
         apart |= {
             photo.scanned.digest
             for photo in photos
-            if photo.item.label == name and photo.group in groups
+            if name in photo.item.all_labels and photo.group in groups
         }
         reported.append(
             Finding(
@@ -234,9 +242,15 @@ def _finding(kind: str, message: str, photos: Iterable[GroupedPhoto]) -> Finding
     return Finding(kind, message, tuple(sorted(photo.item.file.source for photo in photos)))
 
 
-def sizes(train: Sequence[GroupedPhoto], classes: Sequence[str]) -> Iterator[Finding]:
-    """Classes with few photos, or with far fewer than others."""
-    counts = Counter(photo.item.label for photo in train)
+def sizes(
+    train: Sequence[GroupedPhoto], classes: Sequence[str], *, multilabel: bool = False
+) -> Iterator[Finding]:
+    """Classes with few photos, or with far fewer than others.
+
+    In a multi-label data set each class is told from the photos that lack it: those can be too few,
+    too, and another class's number of photos does not matter.
+    """
+    counts = Counter(name for photo in train for name in photo.item.all_labels)
     for name in classes:
         if counts[name] < FEW_PHOTOS:
             yield Finding(
@@ -244,7 +258,13 @@ def sizes(train: Sequence[GroupedPhoto], classes: Sequence[str]) -> Iterator[Fin
                 f"{name!r} has {_photos(counts[name])} for training. Expect poor results with "
                 f"fewer than {FEW_PHOTOS}; add some.",
             )
-    if not counts:
+        elif multilabel and len(train) - counts[name] < FEW_PHOTOS:
+            yield Finding(
+                "small_class",
+                f"{name!r} lacks in only {_photos(len(train) - counts[name])} for training. Expect "
+                f"poor results with fewer than {FEW_PHOTOS}; add some without it.",
+            )
+    if not counts or multilabel:
         return
     (largest, most), (smallest, least) = (counts.most_common()[end] for end in (0, -1))
     if most > MUCH_LARGER * least:
@@ -273,8 +293,13 @@ def quality(photos: Sequence[GroupedPhoto]) -> Iterator[Finding]:
             continue
         sources = (photos[index].item.file.source for index in problems if problems[index] == kind)
         yield Finding(kind, QUALITY_MESSAGES[kind], tuple(sorted(sources)))
-        members: Counter[str] = Counter(photo.item.label for photo in photos)
-        faulty = Counter(photos[index].item.label for index in problems if problems[index] == kind)
+        members = Counter(name for photo in photos for name in photo.item.all_labels)
+        faulty = Counter(
+            name
+            for index in problems
+            if problems[index] == kind
+            for name in photos[index].item.all_labels
+        )
         for label, number in faulty.items():
             if number > 1 and number >= WHOLE_CLASS * members[label]:
                 yield Finding(
@@ -312,10 +337,28 @@ def _photos(count: int) -> str:
 
 def empty(names: Iterable[str], val: Sequence[GroupedPhoto]) -> Iterator[Finding]:
     """Classes without training photos, including those whose photos are all in val."""
-    counts = Counter(photo.item.label for photo in val)
+    counts = Counter(name for photo in val for name in photo.item.all_labels)
     for name in names:
         beside = f", and its {_photos(counts[name])} in val too" if counts[name] else ""
         yield Finding("empty_class", f"{name!r} has no photos for training. Left out{beside}.")
+
+
+def universal(names: Iterable[str]) -> Iterator[Finding]:
+    """Classes of a multi-label data set that every training photo has."""
+    for name in sorted(names):
+        yield Finding(
+            "universal_class",
+            f"Every photo for training has {name!r}, so there is nothing to tell it from. Left "
+            "out; add photos without it.",
+        )
+
+
+def unlabelled(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
+    """Photos of a multi-label data set that have no class."""
+    without = [photo for photo in photos if not photo.item.all_labels]
+    if without:
+        message = "Without a class: taken for photos in which none of the classes holds."
+        yield _finding("unlabelled", message, without)
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

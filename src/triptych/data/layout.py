@@ -18,6 +18,9 @@ from triptych.utils.formatting import plain_text
 
 Side = Literal["train", "val"]
 
+# Between the classes of a photo, in multi-label CSV files.
+SEPARATOR = "|"
+
 # Folder names of the two sides, in order of preference.
 SIDES: Mapping[Side, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -36,13 +39,37 @@ class Item:
 
     Args:
         file: The file, not read yet: it may not be a photo.
-        label: Name of its class.
+        label: Name of its class; in a multi-label data set all of them in a line, for people.
         side: ``"train"`` or ``"val"``.
+        labels: Names of all its classes in a multi-label data set, perhaps none; ``None`` in a
+            single-label one.
     """
 
     file: File
     label: str
     side: Side
+    labels: tuple[str, ...] | None = None
+
+    @classmethod
+    def of_many(cls, file: File, labels: Iterable[str], side: Side) -> Item:
+        """A file of a multi-label data set.
+
+        Args:
+            file: The file.
+            labels: Names of its classes, in any order.
+            side: ``"train"`` or ``"val"``.
+
+        Example:
+            >>> Item.of_many(File("1.jpg", bytes), ["pear", "apple"], "train").label
+            'apple|pear'
+        """
+        names = tuple(sorted(set(labels)))
+        return cls(file, SEPARATOR.join(names), side, names)
+
+    @property
+    def all_labels(self) -> tuple[str, ...]:
+        """Names of its classes: one in a single-label data set, else any number."""
+        return (self.label,) if self.labels is None else self.labels
 
 
 @dataclass(frozen=True)
@@ -53,11 +80,13 @@ class Layout:
         classes: Names of all classes, including those without files.
         items: The files.
         findings: What was left out.
+        multilabel: Whether its files may have any number of classes.
     """
 
     classes: tuple[str, ...]
     items: tuple[Item, ...]
     findings: tuple[Finding, ...]
+    multilabel: bool = False
 
 
 def side_of(name: str) -> Side | None:

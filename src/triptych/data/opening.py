@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from triptych.data import table
 from triptych.data.findings import GroupedPhoto
 from triptych.data.layout import Item
 from triptych.data.layout import Layout
+from triptych.data.records import MULTILABEL
 from triptych.data.records import Dataset
 from triptych.data.records import Finding
 from triptych.data.records import LabelledPhoto
@@ -67,18 +69,22 @@ def open(
     return _dataset(plain_text(name), contents, pairs, reported)
 
 
-def from_scanned(name: str, pairs: Sequence[tuple[Item, scan.ScannedPhoto]]) -> Dataset:
+def from_scanned(
+    name: str, pairs: Sequence[tuple[Item, scan.ScannedPhoto]], *, multilabel: bool = False
+) -> Dataset:
     """The dataset of photos that were scanned before.
 
     Args:
         name: For people.
         pairs: Photos, each with the result of its scan.
+        multilabel: Whether they may have any number of classes; the items then have ``labels``.
 
     Raises:
         errors.SourceError: Fewer than two classes have photos for training.
     """
     items = tuple(item for item, _ in pairs)
-    contents = Layout(tuple(sorted({item.label for item in items})), items, ())
+    classes = sorted({name for item in items for name in item.all_labels})
+    contents = Layout(tuple(classes), items, (), multilabel)
     return _dataset(name, contents, pairs, [])
 
 
@@ -126,12 +132,25 @@ def _dataset(
     train = [
         photo for photo in photos if photo.item.side == "train" and photo.group not in val_groups
     ]
-    full = {photo.item.label for photo in train}
+    counts = Counter(name for photo in train for name in photo.item.all_labels)
+    # Of a class that all photos have, nothing can be learned; a single class has no others.
+    universal = [
+        name for name, count in counts.items() if contents.multilabel and count == len(train)
+    ]
+    full = set(counts) - set(universal)
     classes = tuple(name for name in contents.classes if name in full)
-    empty = [name for name in contents.classes if name not in full]
-    reported = [*reported, *of_photos, *findings.empty(empty, val)]
+    empty = [name for name in contents.classes if name not in counts]
+    reported = [
+        *reported,
+        *of_photos,
+        *findings.empty(empty, val),
+        *findings.universal(universal),
+        *(findings.unlabelled(photos) if contents.multilabel else ()),
+    ]
     if len(classes) < 2:
         what = f"only {classes[0]!r} has photos" if classes else "no class has photos"
+        if contents.multilabel:
+            what += ", and lacks in others,"
         reasons = [
             f"{'/'.join(finding.sources[:1])}: {finding.message}"
             for finding in findings.in_order(reported)
@@ -144,28 +163,36 @@ def _dataset(
     lines = sorted(
         f"{photo.scanned.digest.hex()} {photo.item.side} {photo.item.label}\n"
         for photo in [*train, *val]
-        if photo.item.label in full
+        if contents.multilabel or photo.item.label in full
     )
     return Dataset(
         name=name,
         classes=classes,
-        train=_photos(train, classes),
-        val=_photos(val, classes),
-        findings=findings.in_order([*reported, *findings.sizes(train, classes)]),
+        train=_photos(train, classes, contents.multilabel),
+        val=_photos(val, classes, contents.multilabel),
+        findings=findings.in_order(
+            [*reported, *findings.sizes(train, classes, multilabel=contents.multilabel)]
+        ),
         fingerprint=hashlib.sha256("".join(lines).encode()).hexdigest(),
+        multilabel=contents.multilabel,
     )
 
 
-def _photos(photos: Iterable[GroupedPhoto], classes: Sequence[str]) -> tuple[LabelledPhoto, ...]:
-    labels = {name: label for label, name in enumerate(classes)}
+def _photos(
+    photos: Iterable[GroupedPhoto], classes: Sequence[str], multilabel: bool
+) -> tuple[LabelledPhoto, ...]:
+    index_of = {name: label for label, name in enumerate(classes)}
     return tuple(
         LabelledPhoto(
             source=photo.item.file.source,
-            label=labels[photo.item.label],
+            label=MULTILABEL if multilabel else index_of[photo.item.label],
             digest=photo.scanned.digest,
             group=photo.group,
             read=photo.item.file.read,
+            labels=tuple(index_of[name] for name in photo.item.all_labels if name in index_of)
+            if multilabel
+            else None,
         )
         for photo in photos
-        if photo.item.label in labels
+        if multilabel or photo.item.label in index_of
     )

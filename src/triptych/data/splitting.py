@@ -1,20 +1,24 @@
 """Hold photos out: once (`split`) or in turns, for cross-validation (`folds`).
 
 Copies of one photo stay together: testing a network on copies of training photos would overestimate
-its accuracy. Splits are stratified by class. They depend only on the photos' bytes and the seed, so
-renaming or reordering files changes nothing.
+its accuracy. Splits are stratified by class, those of multi-label photos by
+`triptych.data.stratify`. They depend only on the photos' bytes and the seed, so renaming or
+reordering files changes nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Collection
 from collections.abc import Sequence
 
 import numpy as np
 
 from triptych import errors
+from triptych.data import stratify
 from triptych.data.records import LabelledPhoto
+from triptych.typing import Array
 from triptych.typing import Indices
 
 Group = list[int]  # indices of photos that stay together
@@ -50,10 +54,13 @@ def split(
     """
     if not 0 < share < 1:
         raise errors.SettingError(f"Got a share of {share}; expected one between 0 and 1.")
+    if _is_multilabel(photos):
+        held_out = _hold_out(photos, share, seed)
+        return _divided(photos, held_out)
     total = Counter(photo.label for photo in photos)
     wanted = {label: max(1, round(share * count)) for label, count in total.items()}
     counts: Counter[int] = Counter()  # held out so far, by class
-    held_out: set[int] = set()
+    held_out = set[int]()
     for group in _groups(photos, seed):
         more = Counter(photos[index].label for index in group)
         # Only if that brings the count closer to the target, and leaves some of each class.
@@ -63,6 +70,12 @@ def split(
         ):
             counts += more
             held_out.update(group)
+    return _divided(photos, held_out)
+
+
+def _divided(
+    photos: Sequence[LabelledPhoto], held_out: Collection[int]
+) -> tuple[tuple[LabelledPhoto, ...], tuple[LabelledPhoto, ...]]:
     order = sorted(range(len(photos)), key=lambda index: photos[index].digest)
     return (
         tuple(photos[index] for index in order if index not in held_out),
@@ -95,6 +108,8 @@ def folds(photos: Sequence[LabelledPhoto], k: int, *, seed: int) -> Indices:
     """
     if k < 2:
         raise errors.SettingError(f"Got {k} folds; expected 2 or more.")
+    if _is_multilabel(photos):
+        return _multilabel_folds(photos, k, seed)
     fold_of = np.full(len(photos), NEVER, np.intp)
     labels = np.array([photo.label for photo in photos], np.intp)
     counts = np.zeros((labels.max(initial=0) + 1, k), np.intp)
@@ -115,6 +130,56 @@ def folds(photos: Sequence[LabelledPhoto], k: int, *, seed: int) -> Indices:
             if in_class[0] != NEVER and (in_class == in_class[0]).all():
                 fold_of[group] = NEVER
     return fold_of
+
+
+def _is_multilabel(photos: Sequence[LabelledPhoto]) -> bool:
+    return any(photo.labels is not None for photo in photos)
+
+
+def _hold_out(photos: Sequence[LabelledPhoto], share: float, seed: int) -> set[int]:
+    """The indices of multi-label photos to hold out: of each class a share, and never all."""
+    groups, holds = _groups(photos, seed), _holds(photos)
+    counts = np.stack([holds[group].sum(axis=0) for group in groups])
+    total = holds.sum(axis=0)
+    wanted = np.maximum(np.minimum(1, total // 2), np.rint(share * total))
+    sizes = np.array([len(group) for group in groups])
+    room = (share * len(photos), (1 - share) * len(photos))
+    part_of = stratify.assign(counts, sizes, np.stack([wanted, total - wanted]), room)
+    held_out = part_of == 0
+    for label in np.flatnonzero(total):
+        of_class = np.flatnonzero(counts[:, label])
+        if held_out[of_class].all():  # some must be left to train on
+            held_out[of_class[0]] = False
+    return {
+        index for group, is_out in zip(groups, held_out, strict=True) if is_out for index in group
+    }
+
+
+def _multilabel_folds(photos: Sequence[LabelledPhoto], k: int, seed: int) -> Indices:
+    groups, holds = _groups(photos, seed), _holds(photos)
+    counts = np.stack([holds[group].sum(axis=0) for group in groups])
+    sizes = np.array([len(group) for group in groups])
+    wanted = np.tile(holds.sum(axis=0) / k, (k, 1))
+    fold_of_group = stratify.assign(counts, sizes, wanted, [len(photos) / k] * k)
+    # If one fold has all photos of a class, one group of them is never held out.
+    for label in range(holds.shape[1]):
+        of_class = np.flatnonzero(counts[:, label])
+        in_class = fold_of_group[of_class]
+        if len(of_class) and in_class[0] != NEVER and (in_class == in_class[0]).all():
+            fold_of_group[of_class[0]] = NEVER
+    fold_of = np.empty(len(photos), np.intp)
+    for group, fold in zip(groups, fold_of_group, strict=True):
+        fold_of[group] = fold
+    return fold_of
+
+
+def _holds(photos: Sequence[LabelledPhoto]) -> Array:
+    """Which classes hold for multi-label photos, 0 or 1, shape (N, C)."""
+    classes = 1 + max((max(photo.all_labels, default=0) for photo in photos), default=0)
+    holds = np.zeros((len(photos), classes), np.intp)
+    for row, photo in zip(holds, photos, strict=True):
+        row[list(photo.all_labels)] = 1
+    return holds
 
 
 def _groups(photos: Sequence[LabelledPhoto], seed: int) -> list[Group]:

@@ -20,6 +20,7 @@ import dataclasses
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
+from typing import Any
 from typing import Literal
 
 import numpy as np
@@ -52,13 +53,15 @@ class Neighbour:
 
     Args:
         digest: SHA-256 of its file, in hex.
-        label: Index of its class.
+        label: Index of its class; -1 in a multi-label data set.
         distance: Cosine distance of the features, 0 (the same direction) to 2.
+        labels: Indices of all its classes in a multi-label data set, else ``None``.
     """
 
     digest: str
     label: int
     distance: float
+    labels: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ class OODReference:
         neighbours: Number of nearest photos over which distances are averaged.
         digests: SHA-256 of each photo's file, in the order of the features, shape (N, 32),
             uint8; empty where they are not known.
-        labels: Index of each photo's class, shape (N,); empty likewise.
+        labels: Index of each photo's class, shape (N,), or in a multi-label data set whether each
+            class holds, 0 or 1, shape (N, C); empty likewise.
     """
 
     features: Array
@@ -91,7 +95,7 @@ class OODReference:
             distances=self.distances,
             neighbours=np.array(self.neighbours),
             digests=self.digests,
-            labels=self.labels.astype(np.int32),
+            labels=self.labels.astype(np.int32 if self.labels.ndim == 1 else np.uint8),
         )
 
     @classmethod
@@ -125,7 +129,7 @@ class OODReference:
         shapes: dict[str, tuple[Array, tuple[int, ...]]] = {
             "distances": (self.distances, (measured,)),
             "digests": (self.digests, (photos, 32) if with_photos else NO_DIGESTS.shape),
-            "labels": (self.labels, (photos,) if with_photos else NO_LABELS.shape),
+            "labels": (self.labels, (photos, *self.labels.shape[1:2]) if with_photos else (0,)),
         }
         for name, (array, expected) in shapes.items():
             if not measured or array.shape != expected:
@@ -160,7 +164,8 @@ def fit(
             that the network itself was not trained on. By default all.
         digests: SHA-256 of their files, so that `nearest` can name them, shape (N, 32); empty
             where they are not known.
-        labels: Index of each photo's class, shape (N,); given with the digests.
+        labels: Index of each photo's class, shape (N,), or whether each class holds, shape (N, C);
+            given with the digests.
         neighbours: Number of nearest photos over which distances are averaged, at least 1.
         limit: Most photos to keep, chosen at random, at least 1.
         seed: Of that choice.
@@ -246,13 +251,20 @@ def nearest(reference: OODReference, features: Array, count: int) -> list[list[N
         [
             Neighbour(
                 digest=reference.digests[index].tobytes().hex(),
-                label=int(reference.labels[index]),
                 distance=max(0.0, float(row[index])),  # rounding can put it a little below zero
+                **_labels(reference.labels[index]),
             )
             for index in indices
         ]
         for row, indices in zip(gaps, order, strict=True)
     ]
+
+
+def _labels(of_photo: Array) -> dict[str, Any]:
+    """The fields of `Neighbour` for an index, or for what holds of C classes."""
+    if not of_photo.ndim:
+        return {"label": int(of_photo)}
+    return {"label": -1, "labels": tuple(np.flatnonzero(of_photo).tolist())}
 
 
 def _unit(features: Array) -> Float32Array:

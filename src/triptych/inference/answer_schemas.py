@@ -75,7 +75,13 @@ class Similar(Answer):
     """A training photo that is near to the image."""
 
     digest = fields.String(metadata=about("SHA-256 of its file, in hex."))
-    label = fields.String(metadata=about("Its class.", example="bees"))
+    label = fields.String(
+        metadata=about("Its class; of a multi-label committee all, joined by |.", example="bees")
+    )
+    labels = fields.List(
+        fields.String(),
+        metadata=about("All its classes, of a multi-label committee.", sometimes=True),
+    )
     distance = fields.Float(
         metadata=about("Cosine distance of a network's features, from 0 (alike) to 2.", minimum=0)
     )
@@ -134,6 +140,15 @@ class Joined(Guess):
         metadata=about(
             "The nearest training photos, as many as were asked for, the nearest first; none "
             "where their files are not known."
+        ),
+    )
+    labels = fields.List(
+        fields.Nested(Guess),
+        metadata=about(
+            "Of a multi-label committee, whose probabilities do not sum to 1: the classes that "
+            "hold, each more probable than its threshold, most probable first; perhaps none. "
+            "Absent where a photo has one class.",
+            sometimes=True,
         ),
     )
 

@@ -167,6 +167,7 @@ class Classifier:
         Raises:
             errors.ImageError: The image cannot be read; the message says why.
             errors.UnknownName: There is no such member or rule.
+            errors.SettingError: The rule or coverage is not for a multi-label committee.
         """
         names = tuple(members) if members is not None else None
         options = ClassifyOptions(names, rule, top, fit, coverage, similar)
@@ -256,7 +257,9 @@ class Classifier:
         """Run every network on all cores at once; the first runs beside each other are slow."""
         shape = (*self.committee.members[0].recipe.size, 3)
         photos = [("warm-up", np.zeros(shape, np.uint8))] * (2 * concurrency.cpu_count())
-        for _ in self.classify_many(photos, ClassifyOptions(rule="mean")):
+        # By a rule that runs all members; a multi-label committee has no other.
+        rule = None if self.committee.multilabel else "mean"
+        for _ in self.classify_many(photos, ClassifyOptions(rule=rule)):
             pass
 
     def _checked(self, options: ClassifyOptions) -> tuple[Committee, float]:
@@ -272,6 +275,12 @@ class Classifier:
         if not 0 <= options.similar <= MOST_SIMILAR:
             raise errors.SettingError(
                 f"Asked for {options.similar} similar photos; expected 0 to {MOST_SIMILAR}."
+            )
+        if options.coverage is not None and self.committee.multilabel:
+            raise errors.SettingError(
+                f"Asked for prediction sets with a coverage of {options.coverage}, which hold one "
+                "true class, and this committee is multi-label: it answers all classes that hold. "
+                "Leave the coverage out."
             )
         coverage = self.coverage if options.coverage is None else options.coverage
         conformal.check_coverage(coverage)

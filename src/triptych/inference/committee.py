@@ -16,9 +16,11 @@ from triptych.engines.conversion import store
 from triptych.engines.options import INT8
 from triptych.engines.options import EngineOptions
 from triptych.engines.options import open_engine
+from triptych.ensemble import multilabel
 from triptych.ensemble import ood
 from triptych.ensemble import params
 from triptych.ensemble import rules
+from triptych.ensemble.multilabel import MultilabelParams
 from triptych.ensemble.params import EnsembleParams
 from triptych.inference import params_store
 from triptych.models import imagenet
@@ -63,7 +65,8 @@ class Committee:
         name: Its name.
         members: At least one, in the order in which they are shown.
         labels: The classes, in the order of every member's output.
-        params: What was fitted on labelled photos; `params.unfitted` where nothing was.
+        params: What was fitted on labelled photos; `params.unfitted` where nothing was. With
+            `MultilabelParams` it answers all classes that hold.
         rule: The default combination rule, a name from `rules.RULES`.
         warning: Set if the answers are meaningless.
     """
@@ -79,6 +82,13 @@ class Committee:
         if not self.members:
             raise errors.SettingError("A committee needs at least one member, and got none.")
         rules.check(self.rule)
+        if self.multilabel:
+            multilabel.check_rule(self.rule)
+
+    @property
+    def multilabel(self) -> MultilabelParams | None:
+        """The parameters of a multi-label committee; ``None`` where a photo has one class."""
+        return self.params if isinstance(self.params, MultilabelParams) else None
 
     @property
     def costs(self) -> list[float]:
@@ -101,6 +111,7 @@ class Committee:
 
         Raises:
             errors.UnknownName: There is no such member or rule, or no member was named.
+            errors.SettingError: The rule chooses one class, and the committee is multi-label.
         """
         if members is None and fit is None and rule in (None, self.rule):
             return self

@@ -41,12 +41,14 @@ from triptych.typing import UInt8Image
 SUM_TOLERANCE = 0.01
 
 
-def check_probs(probs: Probs, source: str) -> None:
+def check_probs(probs: Probs, source: str, *, multilabel: bool = False) -> None:
     """Refuse what are no probabilities: NaN, values outside [0, 1], sums that are not 1.
 
     Args:
         probs: Shape (..., C).
         source: What computed them, to begin the message with.
+        multilabel: Whether each is the probability of a question of its own, so that the sum is
+            anything from 0 to C.
 
     Raises:
         errors.EngineError: A row is not a probability for each class.
@@ -58,16 +60,19 @@ def check_probs(probs: Probs, source: str) -> None:
         triptych.errors.EngineError: The network answered [nan, 1.0], which are no probabilities; \
 expected numbers from 0 to 1 that sum to 1. Its weights may be damaged: import or train it anew.
     """
-    off = np.abs(probs.sum(axis=-1, dtype=np.float64) - 1)
-    # A comparison with NaN is false. Nothing above 1 sums to 1 without something below 0.
-    is_valid = (off <= SUM_TOLERANCE) & (probs.min(axis=-1) >= -SUM_TOLERANCE)
+    # Comparisons with NaN are false.
+    is_valid = probs.min(axis=-1) >= -SUM_TOLERANCE
+    if multilabel:
+        is_valid &= probs.max(axis=-1) <= 1 + SUM_TOLERANCE
+    else:  # nothing above 1 sums to 1 without something below 0
+        is_valid &= np.abs(probs.sum(axis=-1, dtype=np.float64) - 1) <= SUM_TOLERANCE
     if not is_valid.all():
         row = probs[~is_valid][0]
         start = [float(f"{value:.4g}") for value in row[:4]]
         raise errors.EngineError(
             f"{source} answered {str(start)[:-1]}{', ...]' if len(row) > 4 else ']'}, which are no "
-            "probabilities; expected numbers from 0 to 1 that sum to 1. Its weights may be "
-            "damaged: import or train it anew."
+            f"probabilities; expected numbers from 0 to 1{'' if multilabel else ' that sum to 1'}. "
+            "Its weights may be damaged: import or train it anew."
         )
 
 
@@ -188,7 +193,7 @@ class MemberBatch:
                 self._calibrate(member, probs, everywhere) for member, probs in enumerate(raw)
             ]
             joined = params.join(rule, np.stack(calibrated))
-        check_probs(joined, f"The committee {self.committee.name}")
+        self._check(joined, f"The committee {self.committee.name}")
         return [
             self._verdict(image, probs, top=top, coverage=coverage, similar=similar)
             for image, probs in enumerate(joined)
@@ -228,6 +233,9 @@ class MemberBatch:
         self._calibrated[which, member] = calibrated
         return calibrated
 
+    def _check(self, probs: Probs, source: str) -> None:
+        check_probs(probs, source, multilabel=self.committee.multilabel is not None)
+
     def _forward(self, member: int, image: int) -> Output:
         engine, of = self.committee.members[member].engine, self.committee.members[member].recipe
         start = time.perf_counter()
@@ -239,7 +247,7 @@ class MemberBatch:
             inputs = recipe.scale(of, pixels)
             prepared = time.perf_counter()
             output = engine.run(inputs)
-        check_probs(output.probs, f"The network of {self.committee.members[member].name}")
+        self._check(output.probs, f"The network of {self.committee.members[member].name}")
         if isinstance(output, JoinedOutput):
             self._batch_sizes[image, member] = output.batch_size
         self._network_ms[image, member] = 1000 * (time.perf_counter() - prepared)
@@ -280,6 +288,18 @@ class MemberBatch:
             reason=reason,
             similar=self._similar(image, similar) if similar else (),
             status_reason=self._status_reason if status == UNSURE else None,
+            labels=self._labels(probs),
+        )
+
+    def _labels(self, probs: Probs) -> tuple[Guess, ...] | None:
+        """The classes that hold, most probable first; ``None`` for a single-label committee."""
+        params = self.committee.multilabel
+        if params is None:
+            return None
+        order = np.argsort(-probs, kind="stable")
+        return tuple(
+            Guess(self.committee.labels[index], float(probs[index]))
+            for index in order[params.holds(probs)[order]]
         )
 
     def _status(
@@ -304,9 +324,20 @@ class MemberBatch:
         reference, labels = self.committee.members[self._first].ood, self.committee.labels
         if reference is None or self._features is None:
             return ()
+        photos = ood.nearest(reference, self._features[image : image + 1], count)[0]
+        if self.committee.multilabel:
+            return tuple(
+                Similar(
+                    photo.digest,
+                    None,
+                    photo.distance,
+                    tuple(labels[index] for index in photo.labels or () if index < len(labels)),
+                )
+                for photo in photos
+            )
         return tuple(
             Similar(photo.digest, labels[photo.label], photo.distance)
-            for photo in ood.nearest(reference, self._features[image : image + 1], count)[0]
+            for photo in photos
             if 0 <= photo.label < len(labels)  # bundles come from anybody
         )
 

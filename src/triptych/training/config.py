@@ -99,6 +99,10 @@ class TrainingConfig:
         budget_s: Time limit for training with fine-tuning, in seconds; fine-tuning is shortened to
             fit. ``None`` for no limit.
         seed: Seed of the splits and of everything else random.
+        multilabel: Whether a photo may have any number of classes; a CSV file that has ``|``
+            between classes says so itself.
+        label_precision: Of a multi-label committee: choose each class's threshold so that this
+            share of its answers is right, in (0, 1), instead of by the highest F1.
         progress: Called with the stage, the steps done and the total number of steps.
         on_score: Called with a member, or `COMMITTEE`, and its `Score` on the held-out photos, as
             soon as that is known; once more after fine-tuning.
@@ -118,6 +122,8 @@ class TrainingConfig:
     fine_tune: bool | str = False
     budget_s: float | None = None
     seed: int = 0
+    multilabel: bool = False
+    label_precision: float | None = None
     progress: StageProgress = lambda stage, done, total: None
     on_score: Callable[[str, Score], None] = lambda member, score: None
     on_epoch: Callable[[Mapping[str, Any]], None] = lambda epoch: None
