@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +41,11 @@ def labelled(folder: Path, labels: Sequence[Label]) -> Labelled:
         raise errors.SourceError(
             f"{folder} is not a folder; expected one that holds a folder of photos per class."
         )
-    index_of = {_key(text): label.index for label in labels for text in (label.name, label.id)}
+    index_of = index_by_name(labels)
     photos: list[tuple[Path, int]] = []
     skipped: list[Failure] = []
     for path in sorted(folder.iterdir()):
-        index = index_of.get(_key(path.name))
+        index = index_of(path.name)
         if index is not None:
             photos.extend((photo, index) for photo in walk(path))
         elif path.is_dir() and not path.name.startswith("."):
@@ -56,6 +57,20 @@ def labelled(folder: Path, labels: Sequence[Label]) -> Labelled:
             f"its id or name, such as {labels[0].id!r} or {labels[0].name!r}."
         )
     return Labelled(tuple(photos), tuple(skipped))
+
+
+def index_by_name(labels: Sequence[Label]) -> Callable[[str], int | None]:
+    """A function that gives the index of a class by its id or name; ``None`` for any other.
+
+    Args:
+        labels: The classes; upper and lower case, spaces, ``_`` and ``-`` make no difference.
+
+    Example:
+        >>> index_by_name([Label("Egyptian cat", "n02124075", 285)])("egyptian_cat")
+        285
+    """
+    indices = {_key(text): label.index for label in labels for text in (label.name, label.id)}
+    return lambda name: indices.get(_key(name))
 
 
 def _key(text: str) -> str:

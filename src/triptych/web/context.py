@@ -26,6 +26,7 @@ from triptych.studio.jobs import Jobs
 from triptych.studio.keys import Key
 from triptych.studio.model_imports import ModelImports
 from triptych.studio.projects import Projects
+from triptych.studio.quantizing import Quantizing
 from triptych.utils.queueing import Deadline
 from triptych.utils.queueing import Queue
 from triptych.utils.queueing import Wait
@@ -116,6 +117,11 @@ class Studio:
     def exports(self) -> Exports:
         """The exports that people start here."""
         return Exports(self.settings.home)
+
+    @cached_property
+    def quantizing(self) -> Quantizing:
+        """The int8 networks that people make here."""
+        return Quantizing(self.settings.home)
 
     @property
     def has_jobs(self) -> bool:

@@ -17,6 +17,7 @@ BLUEPRINTS = (
     "studio_exports",
     "studio_imports",
     "studio_inbox",
+    "studio_int8",
     "studio_publish",
     "studio_review",
 )

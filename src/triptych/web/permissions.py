@@ -37,6 +37,7 @@ ROLES = {
     "studio_exports": TEACH,
     "studio_imports": TEACH,
     "studio_inbox": TEACH,
+    "studio_int8": TEACH,
     "studio_publish": TEACH,
     "studio_review": TEACH,
     "fetching": OWN,

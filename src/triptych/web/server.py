@@ -115,6 +115,7 @@ def serve(
     if studio.has_jobs:
         studio.jobs.close()
     studio.exports.close()
+    studio.quantizing.close()
     say("The studio is closed.")
 
 

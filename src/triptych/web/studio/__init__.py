@@ -9,6 +9,7 @@ from triptych.web.studio import decisions
 from triptych.web.studio import disk
 from triptych.web.studio import exports
 from triptych.web.studio import inbox
+from triptych.web.studio import int8
 from triptych.web.studio import model_imports
 from triptych.web.studio import photos
 from triptych.web.studio import project_list
@@ -27,6 +28,7 @@ blueprints: tuple[flask.Blueprint, ...] = (
     inbox.blueprint,
     publish.blueprint,
     exports.blueprint,
+    int8.blueprint,
     model_imports.blueprint,
     disk.blueprint,
 )

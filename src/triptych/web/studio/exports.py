@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import flask
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
-from triptych import bundles as triptych_bundles
 from triptych import errors
-from triptych.engines.conversion import int8
 from triptych.exports import formats
 from triptych.studio.exports import ExportJob
 from triptych.web import context
 from triptych.web.studio.blueprint import redirect_or_json
+from triptych.web.studio.int8 import numbers_with_int8
 from triptych.web.studio.versions import BundleVersions
 
 blueprint = flask.Blueprint("studio_exports", __name__, url_prefix="/bundles/<name>/exports")
@@ -38,7 +35,7 @@ def about(bundle: BundleVersions) -> dict[str, Any]:
     versions = [one for one in bundle.versions if not one.damage]
     numbers = [one.number for one in versions]
     files, int8_numbers = here.do(
-        lambda: (here.exports.files(bundle.name), _with_int8(home, bundle.name, numbers))
+        lambda: (here.exports.files(bundle.name), numbers_with_int8(home, bundle.name, numbers))
     )
     return {
         "job": state(job) if job else None,
@@ -54,16 +51,6 @@ def about(bundle: BundleVersions) -> dict[str, Any]:
         # Each time another address: one that differs in what follows # only is not loaded again.
         "again": _address(bundle.name, at=int(time.time())),
     }
-
-
-def _with_int8(home: Path, name: str, numbers: Sequence[int]) -> list[int]:
-    """Those versions of a bundle that have int8 networks."""
-    bundles = {number: triptych_bundles.find(home, f"{name}@{number}") for number in numbers}
-    return [
-        number
-        for number, bundle in bundles.items()
-        if all(int8.int8_path(network).exists() for network in bundle.networks)
-    ]
 
 
 def _missing(row: formats.Format) -> str:

@@ -22,6 +22,7 @@ from triptych.web import access
 from triptych.web import classify_page
 from triptych.web import context
 from triptych.web.studio import exports
+from triptych.web.studio import int8
 from triptych.web.studio import versions
 from triptych.web.studio.versions import BundleVersions
 
@@ -106,6 +107,7 @@ def _about(bundle: BundleVersions) -> dict[str, object]:
         "is_default": here.registry.default == bundle.name,
         "shadow": _shadow(bundle),
         "exports": exports.about(bundle),
+        "int8": int8.about(bundle, _project(bundle.name)),
         "snippets": snippets(bundle.name, has_key=access.gate().is_required),
     }
 

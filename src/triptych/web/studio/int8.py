@@ -1,0 +1,122 @@
+"""Making int8 networks from the page *Publish*: start, follow, stop."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import flask
+from werkzeug.exceptions import BadRequest
+from werkzeug.wrappers import Response
+
+from triptych import bundles
+from triptych import errors
+from triptych.engines.conversion import int8 as networks
+from triptych.engines.conversion import quantize as conversion
+from triptych.studio.projects import Project
+from triptych.studio.quantizing import QuantizingJob
+from triptych.tuning import quantize
+from triptych.utils.text import text
+from triptych.web import context
+from triptych.web.studio.blueprint import redirect_or_json
+from triptych.web.studio.versions import BundleVersions
+
+blueprint = flask.Blueprint("studio_int8", __name__, url_prefix="/bundles/<name>/int8")
+
+TITLES = {
+    "running": text("Making int8 networks"),
+    "done": text("Int8 networks are made"),
+    "stopped": text("Stopped"),
+    "failed": text("No int8 networks"),
+}
+
+
+def about(bundle: BundleVersions, project: Project | None) -> dict[str, Any]:
+    """The template variables of the section on int8 networks.
+
+    Args:
+        bundle: A bundle with its versions.
+        project: The project that it is trained from, if there is one.
+    """
+    here = context.current()
+    job = here.quantizing.latest(bundle.name)
+    versions = [one for one in bundle.versions if not one.damage]
+    numbers = [one.number for one in versions]
+    return {
+        "job": _state(job) if job else None,
+        "missing": _missing(),
+        "numbers": here.do(lambda: numbers_with_int8(here.settings.home, bundle.name, numbers)),
+        "versions": versions,
+        "selected": job.version if job else bundle.active or bundle.newest.number,
+        "project": project,
+        "fewest": quantize.FEWEST_HELD_OUT,
+    }
+
+
+def numbers_with_int8(home: Path, name: str, numbers: Sequence[int]) -> list[int]:
+    """Those versions of a bundle that have int8 networks."""
+    found = {number: bundles.find(home, f"{name}@{number}") for number in numbers}
+    return [
+        number
+        for number, bundle in found.items()
+        if all(networks.int8_path(network).exists() for network in bundle.networks)
+    ]
+
+
+def _missing() -> str:
+    """Why no int8 networks can be made here; empty if they can."""
+    try:
+        conversion.check_installed()
+    except errors.SettingError as error:
+        return error.message
+    return ""
+
+
+def _state(job: QuantizingJob) -> dict[str, Any]:
+    title = text("{state}: version {version}", state=TITLES[job.state], version=job.version)
+    return {"state": job.state, "title": title, "said": job.said, "under_way": job.is_under_way}
+
+
+@blueprint.post("")
+def start(name: str) -> Response:
+    """Start to make int8 networks, in a process of its own."""
+    here, form = context.current(), flask.request.form
+    number, upload = form.get("version", ""), flask.request.files.get("photos")
+    if not (number.isascii() and number.isdecimal() and len(number) < 10):
+        raise BadRequest(f"The version is {number[:20]!r}; expected its number.")
+    photos = None
+    if upload is not None and upload.filename:
+        with tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as file:
+            photos = Path(file.name)
+            here.change(lambda: upload.save(file))
+    project = name if form.get("project") else None
+    try:
+        here.change(lambda: here.quantizing.start(name, int(number), photos, project=project))
+    except errors.TriptychError:
+        if photos:
+            photos.unlink(missing_ok=True)
+        raise
+    return redirect_or_json(_address(name))
+
+
+@blueprint.get("/job.json")
+def job(name: str) -> Response:
+    """The progress of the latest job."""
+    latest = context.current().quantizing.latest(name)
+    if latest is None:
+        raise errors.UnknownName(text("No int8 networks were made since the studio was started."))
+    return flask.jsonify(_state(latest))
+
+
+@blueprint.post("/stop")
+def stop(name: str) -> Response:
+    """Stop what is under way."""
+    here = context.current()
+    here.change(lambda: here.quantizing.stop(name))
+    return redirect_or_json(_address(name))
+
+
+def _address(name: str) -> str:
+    return flask.url_for("studio_publish.one", name=name, _anchor="int8")
