@@ -29,11 +29,11 @@ RANKS = {
     "backbones": 9,
     "training": 9,
     "tuning": 10,
-    "studio": 10,
-    "": 10,  # triptych/__init__.py: triptych.load, triptych.train
-    "web": 11,
-    "mlflow": 11,
-    "scale": 12,
-    "cli": 13,
-    "__main__": 14,
+    "studio": 11,
+    "": 11,  # triptych/__init__.py: triptych.load, triptych.train
+    "web": 12,
+    "mlflow": 12,
+    "scale": 13,
+    "cli": 14,
+    "__main__": 15,
 }
