@@ -8,6 +8,7 @@ head was trained on, every member looks perfect.
     cascade_thresholds  when the cascade may stop
     fitting             all of these in one go
     cross_fit           a fit measured on photos that it was not fitted on
+    multilabel          the same for photos with any number of classes
 """
 
 from triptych.ensemble.fit.calibration import FLOOR

@@ -35,6 +35,9 @@ PRIOR_PHOTOS = 10.0
 # Photos of a class for which labels and probabilities count alike; see `expected_labels`.
 FEW_POSITIVES = 10.0
 MIN_SLOPE, MAX_SLOPE = 0.05, 20.0
+# By F1 alone, a class of which nothing was learned would be answered for every photo.
+LEAST_FOR_F1 = 0.1
+TINY = 1e-12
 STEPS, HALVINGS = 50, 20
 # The fit ends when a step lowers no class's loss by more than this share of it.
 ENOUGH = 1e-7
@@ -74,7 +77,7 @@ def fit_platt(probs: Probs, targets: Mask, *, prior_photos: float = PRIOR_PHOTOS
     Example:
         >>> probs = np.repeat([[0.6], [0.4]], 500, axis=0)
         >>> fit_platt(probs, probs > 0.5).round(1).tolist()
-        [[10.6, 0.0]]
+        [[5.3, -0.0]]
     """
     logits = logit(probs).astype(np.float32)
     squares = logits**2
@@ -143,7 +146,8 @@ def choose_thresholds(
         probs: Calibrated out-of-fold probabilities, shape (N, C).
         targets: Which classes hold, bool, shape (N, C).
         precision: The share of answers that is to be right, in (0, 1]: the lowest threshold that
-            reaches it, so that as many photos as possible are found. ``None`` takes the highest F1.
+            reaches it, so that as many photos as possible are found. ``None`` takes the highest F1
+            of thresholds from `LEAST_FOR_F1` on.
 
     Returns:
         One per class; `NEVER` where no threshold reaches the precision.
@@ -171,8 +175,10 @@ def choose_thresholds(
         cuts = np.append(prob[1:] < prob[:-1], True)[: len(prob)]
         value = NEVER
         if precision is None:
-            score = np.where(cuts, 2 * right / (answers + expected.sum() + 1e-12), -1.0)
-            value = _between(prob, int(score.argmax())) if len(prob) else 0.5
+            score = np.where(cuts, 2 * right / (answers + expected.sum() + TINY), 0.0)
+            score[prob < LEAST_FOR_F1] = 0.0
+            best = int(score.argmax())
+            value = max(_between(prob, best), LEAST_FOR_F1) if score[best] else 0.5
         elif (reached := np.flatnonzero(cuts & (right >= precision * answers))).size:
             value = _between(prob, int(reached[-1]))
         chosen_for = F1 if precision is None else PRECISION
@@ -211,8 +217,8 @@ def fit(
     Example:
         >>> probs = np.tile([[0.9, 0.2]], (2, 100, 1))
         >>> params = fit(probs, np.tile([True, False], (100, 1)), [1, 3])
-        >>> params.weights, params.holds(probs[0])[0].tolist()
-        ((0.5, 0.5), [True, False])
+        >>> params.weights, [each.positives for each in params.thresholds]
+        ((0.5, 0.5), [100, 0])
     """
     if probs.ndim != 3 or targets.shape != probs.shape[1:] or len(costs) != len(probs):
         raise errors.SettingError(
