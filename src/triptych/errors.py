@@ -53,7 +53,9 @@ class TriptychError(Exception):
     @property
     def message(self) -> str:
         """The message for people."""
-        return str(self)
+        # Not always the same as `str(self)`, which is never a sentence that can be translated.
+        first = self.args[0] if self.args else ""
+        return first if isinstance(first, str) else str(self)
 
     def to_dict(self) -> dict[str, str]:
         """The error as JSON, the same at every interface."""

@@ -36,8 +36,8 @@ API = "/api/v1/classify"
 # Who may use each endpoint at least: anybody, a key for one committee, or a role.
 ENDPOINTS = {
     "anybody": """
-        access.sign_in access.sign_out figures.static probes.live probes.ready static v2.live
-        v2.ready
+        access.sign_in access.sign_out figures.static languages.choose probes.live probes.ready
+        static v2.live v2.ready
     """,
     "one": """
         api.classify api.committees api.explain classify.page studio_publish.share

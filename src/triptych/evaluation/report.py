@@ -116,6 +116,10 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters.update(formatting.FILTERS)
+    # The report is in English; pages with the same figures are in the language of the person.
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.add_extension("jinja2.ext.i18n")
+    environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
     here = resources.files("triptych.evaluation")
     names = ("colours.css", "report.css", "figures.css")
     styles = [(here / "static" / name).read_text("utf-8") for name in names]

@@ -10,6 +10,11 @@ import unicodedata
 from datetime import datetime
 from fractions import Fraction
 
+from triptych.utils.text import Quantity
+from triptych.utils.text import Text
+from triptych.utils.text import ntext
+from triptych.utils.text import text
+
 KB = 1024
 MB = 1024 * KB
 GB = 1024 * MB
@@ -35,7 +40,22 @@ def percent(share: float, digits: int | None = 1) -> str:
         >>> percent(0.8341), percent(0.72, 0), percent(0.975, None)
         ('83.4 %', '72 %', '97.5 %')
     """
-    return f"{100 * share:g} %" if digits is None else f"{100 * share:.{digits}f} %"
+    english = f"{100 * share:g} %" if digits is None else f"{100 * share:.{digits}f} %"
+    return Quantity(english, "percent", share, digits)
+
+
+def decimal(value: float, digits: int) -> str:
+    """A number with decimals.
+
+    Args:
+        value: The number.
+        digits: How many decimals to show.
+
+    Example:
+        >>> decimal(83.41, 1)
+        '83.4'
+    """
+    return Quantity(f"{value:.{digits}f}", "decimal", value, digits)
 
 
 def percent_range(low: float, high: float) -> str:
@@ -49,7 +69,7 @@ def percent_range(low: float, high: float) -> str:
         >>> percent_range(0.8341, 1.0)
         '83.4 to 100.0 %'
     """
-    return f"{100 * low:.1f} to {percent(high)}"
+    return text("{low} to {high}", low=decimal(100 * low, 1), high=percent(high))
 
 
 def share_of(share: float, photos: int) -> str:
@@ -63,7 +83,9 @@ def share_of(share: float, photos: int) -> str:
         >>> share_of(0.9, 10), share_of(0.834, 500)
         ('9 of 10', '83.4 %')
     """
-    return f"{round(share * photos)} of {photos}" if photos < SHARE_FROM else percent(share)
+    if photos >= SHARE_FROM:
+        return percent(share)
+    return text("{count} of {total}", count=round(share * photos), total=photos)
 
 
 def accuracy(share: float, interval: tuple[float, float], photos: int) -> str:
@@ -82,9 +104,19 @@ def accuracy(share: float, interval: tuple[float, float], photos: int) -> str:
     """
     low, high = interval
     if photos < SHARE_FROM:
-        total = counted(photos, "photo")
-        return f"{100 * low:.0f} to {percent(high, 0)} ({round(share * photos)} of {total})"
-    return f"{percent(share)} ({percent_range(low, high)}, {counted(photos, 'photo')})"
+        return text(
+            "{low} to {high} ({right} of {photos})",
+            low=decimal(100 * low, 0),
+            high=percent(high, 0),
+            right=round(share * photos),
+            photos=counted(photos, "photo"),
+        )
+    return text(
+        "{share} ({interval}, {photos})",
+        share=percent(share),
+        interval=percent_range(low, high),
+        photos=counted(photos, "photo"),
+    )
 
 
 def odds(share: float) -> str:
@@ -98,10 +130,10 @@ def odds(share: float) -> str:
         ('9 times in 10', '19 times in 20')
     """
     few = Fraction(round(1000 * share), 1000)
-    return f"{few.numerator} times in {few.denominator}"
+    return text("{times} times in {all}", times=few.numerator, all=few.denominator)
 
 
-def plain_text(text: str) -> str:
+def plain_text(name: str) -> str:
     """A name from elsewhere as it is safe to show: a terminal obeys nothing in it.
 
     A letter written in two ways becomes the same one; what cannot be shown, such as ESC, marks
@@ -112,7 +144,7 @@ def plain_text(text: str) -> str:
         >>> plain_text("a\\x1b[2Jb"), plain_text("u\\u0308") == "\\u00fc", plain_text("a\\nb")
         ('a%1B[2Jb', True, 'a%0Ab')
     """
-    letters = unicodedata.normalize("NFC", text)
+    letters = unicodedata.normalize("NFC", name)
     return "".join(
         _escaped(letter)
         if unicodedata.category(letter) in _NOT_SHOWN and letter not in _JOINERS
@@ -136,8 +168,10 @@ def size(num_bytes: int) -> str:
         ('32 MB', '2 kB', '5.0 GB')
     """
     if num_bytes >= GB:
-        return f"{num_bytes / GB:.1f} GB"
-    return f"{num_bytes / MB:.0f} MB" if num_bytes >= MB else f"{num_bytes / KB:.0f} kB"
+        english = f"{num_bytes / GB:.1f} GB"
+    else:
+        english = f"{num_bytes / MB:.0f} MB" if num_bytes >= MB else f"{num_bytes / KB:.0f} kB"
+    return Quantity(english, "size", num_bytes)
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -152,7 +186,8 @@ def counted(count: int, one: str, many: str | None = None) -> str:
         >>> counted(1, "photo"), counted(2000, "photo"), counted(2, "class", "classes")
         ('1 photo', '2,000 photos', '2 classes')
     """
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    # Extracted for translators by tools/translations.py, from each call.
+    return Text(f"{{n:,}} {one}", f"{{n:,}} {many or one + 's'}", {"n": count})
 
 
 def duration(spent_ms: float) -> str:
@@ -162,7 +197,8 @@ def duration(spent_ms: float) -> str:
         >>> duration(17.4), duration(1401.0)
         ('17 ms', '1.4 s')
     """
-    return f"{spent_ms:.0f} ms" if spent_ms < 1000 else f"{spent_ms / 1000:.1f} s"
+    english = f"{spent_ms:.0f} ms" if spent_ms < 1000 else f"{spent_ms / 1000:.1f} s"
+    return Quantity(english, "duration", spent_ms)
 
 
 def about(seconds: float) -> str:
@@ -174,7 +210,7 @@ def about(seconds: float) -> str:
     """
     if seconds < 90:
         return counted(max(1, math.ceil(seconds)), "second")
-    return f"{round(seconds / 60)} minutes"
+    return ntext("{n} minute", "{n} minutes", round(seconds / 60))
 
 
 def moment(at_s: float) -> str:
@@ -187,14 +223,23 @@ def moment(at_s: float) -> str:
         >>> len(moment(0.0))
         16
     """
-    return datetime.fromtimestamp(at_s).strftime("%Y-%m-%d %H:%M")
+    return Quantity(datetime.fromtimestamp(at_s).strftime("%Y-%m-%d %H:%M"), "moment", at_s)
+
+
+def _unbroken(words: str) -> str:
+    """With a no-break space, as lines of a page break anywhere else."""
+    english = words.replace(" ", "\u00a0")
+    if isinstance(words, Quantity):
+        return Quantity(english, words.kind, *words.values)
+    if isinstance(words, Text):
+        return Text(words.singular.replace(" ", "\u00a0"), None, words.values)
+    return english
 
 
 # For templates.
 FILTERS = {
-    # A no-break space, as lines of a page break anywhere else.
-    "percent": lambda share, digits=1: percent(share, digits).replace(" ", "\u00a0"),
-    "share_of": lambda share, photos: share_of(share, photos).replace(" ", "\u00a0"),
+    "percent": lambda share, digits=1: _unbroken(percent(share, digits)),
+    "share_of": lambda share, photos: _unbroken(share_of(share, photos)),
     "odds": odds,
     "size": size,
     "counted": counted,

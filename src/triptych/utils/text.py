@@ -32,6 +32,28 @@ class Text(str):
         return Text, (self.singular, self.plural, self.values)
 
 
+class Quantity(str):
+    """A number with its unit in English, and what it takes to write it as other languages do.
+
+    Args:
+        english: The number in words.
+        kind: Which of the functions that know languages writes it.
+        values: What that function takes.
+    """
+
+    kind: str
+    values: tuple[Any, ...]
+
+    def __new__(cls, english: str, kind: str, *values: Any) -> Quantity:
+        """The English words, as a string."""
+        quantity = super().__new__(cls, english)
+        quantity.kind, quantity.values = kind, values
+        return quantity
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Quantity, (str(self), self.kind, *self.values)
+
+
 def text(sentence: str, **values: Any) -> Text:
     """A sentence that pages show in the language of the person.
 

@@ -67,7 +67,7 @@ class _JSONProvider(DefaultJSONProvider):
 
     def dumps(self, obj: Any, **options: Any) -> str:
         """A value as strict JSON: NaN and infinity, which JSON does not have, are errors."""
-        return super().dumps(obj, allow_nan=False, **options)
+        return super().dumps(languages.for_page(obj), allow_nan=False, **options)
 
 
 class _StudioApp(flask.Flask):

@@ -52,8 +52,10 @@ def answer(error: Exception) -> flask.Response:
     status, body = _describe(error)
     # A message may quote the request: it is cut, and made valid UTF-8.
     message = body["message"].encode(errors="backslashreplace").decode()
-    cut = len(message) > LONGEST_MESSAGE
-    body["message"] = f"{message[:LONGEST_MESSAGE]} ..." if cut else message
+    if len(message) > LONGEST_MESSAGE:
+        body["message"] = f"{message[:LONGEST_MESSAGE]} ..."
+    elif message != body["message"]:
+        body["message"] = message
     context.of_request().error = body["code"]
     response = flask.make_response(_render(status, body))
     response.status_code = status

@@ -15,6 +15,7 @@ from triptych.studio.keys import Key
 ROLES = {
     "access": None,  # signing in and out
     "figures.static": None,
+    "languages": None,
     "probes": None,
     "static": None,
     "v2.live": None,

@@ -1,0 +1,127 @@
+"""The texts of pages in the language of the person, and those of scripts.
+
+Templates say ``_('...')``, ``ngettext`` or ``{% trans %}``; sentences and numbers from below are
+`Text` and `Quantity`, which are translated where a template puts them out. Programs get English.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+import jinja2
+
+from triptych.utils.text import Quantity
+from triptych.utils.text import Text
+from triptych.web import access
+from triptych.web.languages.language import ENGLISH
+from triptych.web.languages.language import OFFERED
+from triptych.web.languages.language import Language
+from triptych.web.languages.language import load
+
+blueprint = flask.Blueprint("languages", __name__)
+COOKIE = "triptych_language"
+COOKIE_S = 365 * 24 * 3600
+# Scripts of pages send the language of their page, so that messages in JSON are in it, too.
+HEADER = "X-Page-Language"
+# Chinese in traditional characters is another language to read.
+TRADITIONAL = ("zh-hant", "zh-tw", "zh-hk", "zh-mo")
+EXTENSION = "languages"
+
+
+def register(app: flask.Flask) -> None:
+    """Translate pages: ``_('...')``, ``ngettext`` and ``{% trans %}`` in templates."""
+    app.extensions[EXTENSION] = {language: load(language) for language in OFFERED}
+    env = app.jinja_env
+    env.policies["ext.i18n.trimmed"] = True
+    env.add_extension("jinja2.ext.i18n")
+    env.install_gettext_callables(  # type: ignore[attr-defined]
+        lambda message: current().gettext(message),
+        lambda one, many, n: current().ngettext(one, many, n),
+        newstyle=True,
+    )
+    env.finalize = finalize
+    env.globals.update(language=current, languages=offered)
+    app.register_blueprint(blueprint)
+    app.after_request(_vary)
+
+
+def offered() -> list[Language]:
+    """The languages that a person can choose."""
+    languages: dict[str, Language] = flask.current_app.extensions[EXTENSION]
+    return list(languages.values())
+
+
+def current() -> Language:
+    """The language of the page: what the person chose, else the first the browser asks for."""
+    if not flask.has_request_context():
+        return ENGLISH
+    if "language" not in flask.g:
+        flask.g.language = _negotiated(flask.request)
+    language: Language = flask.g.language
+    return language
+
+
+def _negotiated(request: flask.Request) -> Language:
+    languages: dict[str, Language] = flask.current_app.extensions[EXTENSION]
+    if language := languages.get(request.cookies.get(COOKIE, "")):
+        return language
+    for tag, quality in request.accept_languages:
+        name = tag.lower().replace("_", "-")
+        if quality <= 0 or name.startswith(TRADITIONAL):
+            continue
+        for language in languages.values():
+            if name.partition("-")[0] == language.tag.partition("-")[0]:
+                return language
+    return ENGLISH
+
+
+@jinja2.pass_context  # or Jinja would translate constants once, for all languages
+def finalize(context: jinja2.runtime.Context, value: Any) -> Any:
+    """What a template puts out: sentences and numbers in the language of the page."""
+    return current().write(value) if isinstance(value, Text | Quantity) else value
+
+
+def for_page(data: Any) -> Any:
+    """JSON for a script of a page, in the language of that page; for programs unchanged."""
+    if not flask.has_request_context():
+        return data
+    languages: dict[str, Language] = flask.current_app.extensions[EXTENSION]
+    for language in languages.values():
+        if language.tag == flask.request.headers.get(HEADER) and language is not ENGLISH:
+            return _translated(data, language)
+    return data
+
+
+def _translated(data: Any, language: Language) -> Any:
+    if isinstance(data, dict):
+        return {key: _translated(value, language) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_translated(value, language) for value in data]
+    return language.write(data) if isinstance(data, Text | Quantity) else data
+
+
+def _vary(response: flask.Response) -> flask.Response:
+    if "language" in flask.g:
+        response.vary.update(("Accept-Language", "Cookie"))
+    return response
+
+
+@blueprint.post("/language")
+def choose() -> flask.typing.ResponseReturnValue:
+    """Keep the language that a person chose, and go back to the page."""
+    name = flask.request.form.get("language", "")
+    path = flask.request.form.get("next", "")
+    is_here = access.LOCAL_PATH.fullmatch(path)
+    response = flask.redirect(path if is_here else flask.url_for("classify.page"), 303)
+    if name in flask.current_app.extensions[EXTENSION]:
+        response.set_cookie(
+            COOKIE,
+            name,
+            max_age=COOKIE_S,
+            path=flask.current_app.config["APPLICATION_ROOT"],
+            secure=flask.request.is_secure,
+            httponly=True,
+            samesite="Lax",
+        )
+    return response
