@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from babel.messages import extract
@@ -47,9 +48,7 @@ def collect() -> Catalog:
         for path in sorted(SOURCE.rglob(pattern)):
             name = path.relative_to(ROOT).as_posix()
             with path.open("rb") as file:
-                for line, message, *_ in extract.extract(
-                    method, file, KEYWORDS, options=options
-                ):
+                for line, message, *_ in extract.extract(method, file, KEYWORDS, options=options):
                     catalog.add(message, locations=[(name, line)])
             for message in _counted(path):
                 catalog.add(message, locations=[(name, 1)])
@@ -89,14 +88,14 @@ def values_of(message: Message, text: str) -> set[str]:
     return set((JINJA_VALUE if is_of_template else PYTHON_VALUE).findall(text))
 
 
-def faults(language: str, source: Catalog) -> list[str]:
+def faults(language: str, source: Any) -> list[str]:
     """What is wrong with the catalog of a language, each with the text.
 
     Args:
         language: The name of its folder.
         source: The texts, from `collect`.
     """
-    catalog = read(language)
+    catalog: Any = read(language)
     found = [f"obsolete: {id}" for id in catalog.obsolete]
     found += [f"not in the source: {message.id}" for message in catalog if message.id not in source]
     for message in source:

@@ -253,7 +253,7 @@ def test_the_card_is_plain_text_wherever_it_is_shown(client, shelf):
         assert "Insects &lt;script&gt;" in text
         assert "<script>alert" not in text
         assert "Not for medicine." in text
-    assert '<p class="paragraph">of my garden</p>' in client.get("/c/garden").text
+    assert '<p class="paragraph" translate="no">of my garden</p>' in client.get("/c/garden").text
     serve(client, 1)
     assert "Not for medicine." in page_text(client, "/c/garden")
     client.post("/bundles/garden/card", data={})
@@ -317,7 +317,7 @@ def test_simultaneous_downloads_are_limited(client, shelf):
 
 def snippets(client: FlaskClient, **more: object) -> dict[str, str]:
     text = client.get("/bundles/garden", **more).text
-    blocks = re.findall(r'<code id="([a-z]+)">(.*?)</code>', text, re.DOTALL)
+    blocks = re.findall(r'<code id="([a-z]+)" translate="no">(.*?)</code>', text, re.DOTALL)
     return {name: html.unescape(code) for name, code in blocks}
 
 
@@ -377,7 +377,7 @@ def test_a_version_is_tried_before_it_is_published(client, shelf):
     assert "moth, fly" in text
     data = {"image": (io.BytesIO(squares()), "bug.png"), "committee": "garden@3"}
     tried = client.post("/c/garden@3", data=data, headers=BROWSER).text
-    assert re.search(r'<h3 data-slot="label">(moth|fly)</h3>', tried)
+    assert re.search(r'<h3 data-slot="label" translate="no">(moth|fly)</h3>', tried)
     assert "for trying out" not in page_text(client, "/c/garden")
 
 
@@ -385,7 +385,7 @@ def test_the_page_to_share_answers_without_a_script(client):
     data = {"image": (io.BytesIO(squares()), "bug.png"), "committee": "garden"}
     response = client.post("/c/garden", data=data, headers=BROWSER)
     assert response.status_code == 200
-    assert re.search(r'<h3 data-slot="label">(wasp|hornet)</h3>', response.text)
+    assert re.search(r'<h3 data-slot="label" translate="no">(wasp|hornet)</h3>', response.text)
     assert "bug.png" in response.text
 
 

@@ -58,6 +58,19 @@ def decimal(value: float, digits: int) -> str:
     return Quantity(f"{value:.{digits}f}", "decimal", value, digits)
 
 
+def change(value: float) -> str:
+    """A difference with its sign.
+
+    Args:
+        value: The number.
+
+    Example:
+        >>> change(1.25), change(-3)
+        ('+1.2', '-3.0')
+    """
+    return Quantity(f"{value:+.1f}", "change", value)
+
+
 def percent_range(low: float, high: float) -> str:
     """An interval of shares, in per cent.
 
@@ -246,4 +259,8 @@ FILTERS = {
     "duration": duration,
     "about": about,
     "moment": moment,
+    # For `datetime=""`, the same in all languages.
+    "timestamp": lambda at_s: str(moment(at_s)),
+    "decimal": decimal,
+    "change": change,
 }

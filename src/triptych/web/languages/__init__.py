@@ -10,6 +10,7 @@ from typing import Any
 
 import flask
 import jinja2
+from markupsafe import Markup
 
 from triptych.utils.text import Quantity
 from triptych.utils.text import Text
@@ -35,12 +36,9 @@ def register(app: flask.Flask) -> None:
     env = app.jinja_env
     env.policies["ext.i18n.trimmed"] = True
     env.add_extension("jinja2.ext.i18n")
-    env.install_gettext_callables(  # type: ignore[attr-defined]
-        lambda message: current().gettext(message),
-        lambda one, many, n: current().ngettext(one, many, n),
-        newstyle=True,
-    )
-    env.finalize = finalize
+    env.newstyle_gettext = True  # type: ignore[attr-defined]
+    env.finalize = _finalize
+    env.globals.update(gettext=_gettext, ngettext=_ngettext)
     env.globals.update(language=current, languages=offered)
     app.register_blueprint(blueprint)
     app.after_request(_vary)
@@ -76,8 +74,26 @@ def _negotiated(request: flask.Request) -> Language:
     return ENGLISH
 
 
+def _gettext(message: str, **values: Any) -> Markup:
+    language = current()
+    return Markup(language.gettext(message)) % _written(values, language)
+
+
+def _ngettext(one: str, many: str, n: int, **values: Any) -> Markup:
+    language = current()
+    values.setdefault("num", n)
+    return Markup(language.ngettext(one, many, n)) % _written(values, language)
+
+
+def _written(values: dict[str, Any], language: Language) -> dict[str, Any]:
+    return {
+        name: language.write(value) if isinstance(value, Text | Quantity) else value
+        for name, value in values.items()
+    }
+
+
 @jinja2.pass_context  # or Jinja would translate constants once, for all languages
-def finalize(context: jinja2.runtime.Context, value: Any) -> Any:
+def _finalize(context: jinja2.runtime.Context, value: Any) -> Any:
     """What a template puts out: sentences and numbers in the language of the page."""
     return current().write(value) if isinstance(value, Text | Quantity) else value
 

@@ -104,8 +104,8 @@ def load(code: str) -> Language:
         code: The name of its folder.
 
     Example:
-        >>> load("de").gettext("Cancel")
-        'Abbrechen'
+        >>> load("en").gettext("Cancel")
+        'Cancel'
     """
     if code == "en":
         return ENGLISH

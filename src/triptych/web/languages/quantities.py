@@ -82,6 +82,7 @@ def _moment(locale: Locale, at_s: float) -> str:
 # By the kind of a `Quantity`.
 WRITERS: dict[str, Callable[..., str]] = {
     "decimal": _decimal,
+    "change": lambda locale, value: number(locale, value, "+.1f"),
     "percent": _percent,
     "size": _size,
     "duration": _duration,

@@ -1,13 +1,14 @@
 // Photos by webcam, a burst as long as a button is held.
 
-import { byId, counted } from "./projects.js";
+import { _, ngettext } from "./i18n.js";
+import { byId } from "./projects.js";
 
 const EVERY_MS = 250;
 const QUALITY = 0.92;
 const TROUBLES = {
-  NotAllowedError: "The browser was not allowed to use the camera. Allow it in the address bar.",
-  NotFoundError: "There is no camera.",
-  NotReadableError: "The camera is in use by another program.",
+  NotAllowedError: _("The browser was not allowed to use the camera. Allow it in the address bar."),
+  NotFoundError: _("There is no camera."),
+  NotReadableError: _("The camera is in use by another program."),
 };
 
 /** The dialog `#camera`. */
@@ -35,7 +36,7 @@ export class Camera {
   /** @param {string} name of the class the photos are for */
   async open(name) {
     this.#count = 0;
-    byId("camera-title").textContent = `Take photos: ${name}`;
+    byId("camera-title").textContent = _("Take photos: {name}", { name });
     byId("shots").textContent = "";
     this.#complain("");
     this.#dialog.showModal();
@@ -49,7 +50,7 @@ export class Camera {
   async #look() {
     if (!navigator.mediaDevices) {
       throw new Error(
-        "Browsers allow the camera only on pages of this machine (localhost) and over https.",
+        _("Browsers allow the camera only on pages of this machine (localhost) and over https."),
       );
     }
     const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 1280 } });
@@ -84,7 +85,7 @@ export class Camera {
     canvas.getContext("2d").drawImage(this.#video, 0, 0);
     const name = `webcam ${new Date().toISOString().replace(/[:.]/g, "-")}.jpg`;
     canvas.toBlob((blob) => this.take(new File([blob], name)), "image/jpeg", QUALITY);
-    byId("shots").textContent = `${counted(++this.#count, "photo")} taken`;
+    byId("shots").textContent = ngettext("{n} photo taken", "{n} photos taken", ++this.#count);
   }
 
   #close() {

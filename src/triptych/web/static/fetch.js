@@ -1,5 +1,7 @@
 // Fetching the weights of a committee: its button, its progress, and what went wrong.
 
+import { LANGUAGE, _ } from "./i18n.js";
+
 const POLL_MS = 500;
 const MB = 1e6;
 
@@ -25,12 +27,12 @@ async function press(event, element) {
 /** @returns {Promise<object | undefined>} the state of the download, if the studio gave it */
 async function ask(element, address, options = {}) {
   try {
-    const response = await fetch(address, { headers: { Accept: "application/json" }, ...options });
+    const response = await fetch(address, { headers: { Accept: "application/json", ...LANGUAGE }, ...options });
     const answer = await response.json();
     if (response.ok) return answer;
     slot(element, "state").textContent = answer.error.message;
   } catch {
-    slot(element, "state").textContent = "The studio did not answer. Is it still running?";
+    slot(element, "state").textContent = _("The studio did not answer. Is it still running?");
   }
 }
 
@@ -48,9 +50,11 @@ async function follow(element) {
 function show(element, { state, member, done_bytes: done, total_bytes: total, error }) {
   const running = state === "running";
   slot(element, "state").textContent = {
-    running: `Fetching ${member}: ${Math.round(done / MB)} of ${Math.round(total / MB)} MB.`,
-    done: "It is here. Reload this page to use it.",
-    stopped: "Stopped. What has come stays here for the next time.",
+    running: _("Fetching {network}: {done} of {total} MB.", {
+      network: member, done: Math.round(done / MB), total: Math.round(total / MB),
+    }),
+    done: _("It is here. Reload this page to use it."),
+    stopped: _("Stopped. What has come stays here for the next time."),
     failed: error,
   }[state];
   slot(element, "bar").value = total ? Math.min(1, done / total) : 0;

@@ -2,7 +2,8 @@
 // again, so that it can be undone.
 
 import { selected, goOn, listen } from "./grid.js";
-import { byId, counted, post, say, slot } from "./projects.js";
+import { _, ngettext } from "./i18n.js";
+import { byId, photoCount, post, say, slot } from "./projects.js";
 
 const form = byId("inbox");
 const undo = byId("undo");
@@ -41,20 +42,21 @@ function decide(key, photos) {
 /** @param {string} what as the studio wants it @param {HTMLElement[]} photos */
 async function order(what, photos) {
   const open = photos.filter((photo) => photo.dataset.done === undefined);
-  if (!open.length) return say("Choose at least one photo first.", { wrong: true });
+  if (!open.length) return say(_("Choose at least one photo first."), { wrong: true });
   const answer = await ask(form.action, open, { do: what, project: form.elements.project.value });
   if (!answer) return;
   done.push(open);
   const said = saidOf(what);
   for (const photo of open) finish(photo, said);
-  tell(answer, `${counted(open.length, "photo")} ${said}.`);
+  tell(answer, ngettext("{n} photo {said}.", "{n} photos {said}.", open.length, { said }));
   goOn(form, open.at(-1));
 }
 
 /** @returns {string} the decision about a photo, in words */
 function saidOf(what) {
   const known = form.querySelector(`[data-does="${CSS.escape(what)}"]`)?.dataset.said;
-  return known ?? `in ${form.elements.to.selectedOptions[0].textContent.replace(/^\d /, "")}`;
+  if (known) return known;
+  return _("in {name}", { name: form.elements.to.selectedOptions[0].textContent.replace(/^\d /, "") });
 }
 
 function finish(photo, said) {
@@ -73,7 +75,7 @@ async function takeBack() {
     delete photo.dataset.done;
     slot(photo, "now").textContent = "";
   }
-  tell(answer, done.length ? "Undone." : "Undone; nothing is left to undo.");
+  tell(answer, done.length ? _("Undone.") : _("Undone; nothing is left to undo."));
 }
 
 function ask(url, photos, fields) {
@@ -84,7 +86,7 @@ function ask(url, photos, fields) {
 }
 
 function tell({ waiting }, said) {
-  byId("waiting").textContent = counted(waiting, "photo");
+  byId("waiting").textContent = photoCount(waiting);
   slot(undo, "said").textContent = said;
   undo.hidden = false;
 }

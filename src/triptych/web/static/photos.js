@@ -3,7 +3,8 @@
 
 import { classesOf, dropped, itemsOf } from "./bringing.js";
 import { Camera } from "./camera.js";
-import { byId, counted, pause, say, send, slot } from "./projects.js";
+import { _, ngettext } from "./i18n.js";
+import { byId, pause, photoCount, say, send, slot } from "./projects.js";
 import { Uploads } from "./uploads.js";
 
 const PARTS = ["findings", "classes", "homes", "standing"];
@@ -78,7 +79,7 @@ async function bring(files, home) {
 async function load(coming, homeFor) {
   try {
     const items = await coming;
-    if (!items.length) return say("There are no photos in it.", { wrong: true });
+    if (!items.length) return say(_("There are no photos in it."), { wrong: true });
     const homeOfItem = await homeFor(items);
     uploads.add(items.map((item) => ({ item, home: homeOfItem(item) })));
   } catch (error) {
@@ -90,7 +91,7 @@ function pasted(event) {
   const { files } = event.clipboardData;
   if (!files.length) return;
   const home = homeOf(event.target) ?? lastHome;
-  if (!home) return say("Choose a class first: click into it, then paste.", { wrong: true });
+  if (!home) return say(_("Choose a class first: click into it, then paste."), { wrong: true });
   bring(files, home);
 }
 
@@ -139,9 +140,14 @@ function choose(boxes, how) {
   showChosen();
 }
 
+/** @returns {number} how many photos are chosen; one may be shown twice */
+function chosenCount() {
+  return new Set(selected().map((box) => box.value)).size;
+}
+
 function showChosen() {
-  const count = new Set(selected().map((box) => box.value)).size;
-  byId("chosen").textContent = `${counted(count, "photo")} chosen`;
+  const count = chosenCount();
+  byId("chosen").textContent = ngettext("{n} photo chosen", "{n} photos chosen", count);
   byId("decide").hidden = !count;
 }
 
@@ -235,14 +241,14 @@ async function submitted(event) {
 
 /** @returns {string} what was done, where the page does not show it by itself */
 function summary(button, { undoable, erased }) {
-  if (button?.id === "undo") return "Undone.";
-  if (erased) return `${counted(erased, "photo")} deleted.`;
+  if (button?.id === "undo") return _("Undone.");
+  if (erased) return ngettext("{n} photo deleted.", "{n} photos deleted.", erased);
   return button?.name === "do" ? undoable ?? "" : "";
 }
 
 function isSure() {
   const dialog = byId("sure");
-  slot(dialog, "count").textContent = byId("chosen").textContent.replace(" chosen", "");
+  slot(dialog, "count").textContent = photoCount(chosenCount());
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {

@@ -1,6 +1,7 @@
 // The list of projects: folders and zips become projects, file by file.
 
 import { classesOf, itemsOf } from "./bringing.js";
+import { _ } from "./i18n.js";
 import { byId, say, send, textOf } from "./projects.js";
 import { Uploads } from "./uploads.js";
 
@@ -17,7 +18,7 @@ async function bring(input) {
   const title = (file.webkitRelativePath || file.name).split("/")[0].replace(/\.zip$/i, "");
   try {
     const items = await itemsOf(input.files);
-    if (!items.length) throw new Error("There are no photos in it.");
+    if (!items.length) throw new Error(_("There are no photos in it."));
     form.inert = true; // one at a time
     fill(await make(title), items);
   } catch (error) {
@@ -47,7 +48,7 @@ async function fill(address, items) {
 /** Stays where something was refused, so that it can be read. */
 function open(address, refused) {
   if (!refused) return location.assign(address);
-  const link = Object.assign(textOf("a", "Open the project"), { href: address });
-  say("All photos in it were added.");
+  const link = Object.assign(textOf("a", _("Open the project")), { href: address });
+  say(_("All photos in it were added."));
   byId("notice").append(link);
 }

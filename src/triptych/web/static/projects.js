@@ -1,6 +1,8 @@
 // Shared by the pages of projects: requests, messages, dialogs and copying. Without this script
 // every form still works as a form.
 
+import { LANGUAGE, _, ngettext } from "./i18n.js";
+
 const PATIENCE = 5;
 
 // By then all scripts of a page are there.
@@ -96,10 +98,10 @@ async function ask(url, patience, options) {
 
 async function reach(url, options) {
   try {
-    return await fetch(url, { ...options, headers: { Accept: "application/json", ...options.headers } });
+    return await fetch(url, { ...options, headers: { Accept: "application/json", ...LANGUAGE, ...options.headers } });
   } catch (error) {
     if (options.signal?.aborted) throw error;
-    throw new Refused("The studio did not answer. Is it still running?", 0);
+    throw new Refused(_("The studio did not answer. Is it still running?"), 0);
   }
 }
 
@@ -108,7 +110,7 @@ async function answerOf(response) {
   const body = isJson ? await response.json() : await response.text();
   if (response.ok) return body;
   const message = isJson && body.error?.message;
-  throw new Refused(message || `The studio answered ${response.status}.`, response.status);
+  throw new Refused(message || _("The studio answered {status}.", { status: String(response.status) }), response.status);
 }
 
 /** @param {number} spent_ms @param {AbortSignal} [signal] ends the wait early, with an error */
@@ -143,14 +145,14 @@ function obey(event) {
 async function copy(button, text) {
   const name = button.textContent;
   await navigator.clipboard.writeText(text);
-  button.textContent = "Copied";
+  button.textContent = _("Copied");
   await pause(2000);
   button.textContent = name;
 }
 
 // ---------------------------------------------------------------- words
 
-/** @param {number} count @param {string} one @returns {string} such as "1 photo", "7 photos" */
-export function counted(count, one) {
-  return `${count.toLocaleString("en")} ${one}${count === 1 ? "" : "s"}`;
+/** @param {number} count @returns {string} such as "1 photo", "7 photos" */
+export function photoCount(count) {
+  return ngettext("{n} photo", "{n} photos", count);
 }

@@ -2,6 +2,7 @@
 // photo is written beneath it.
 
 import { selected, goOn, listen } from "./grid.js";
+import { _ } from "./i18n.js";
 import { byId, post, slot } from "./projects.js";
 
 const undo = byId("undo");
@@ -64,8 +65,8 @@ function show({ photos, undoable }, done) {
     }
   }
   if (byId("changes")) {
-    byId("changes").textContent = "Labels were changed since; teach again to use them.";
+    byId("changes").textContent = _("Labels were changed since; teach again to use them.");
   }
-  slot(undo, "said").textContent = undoable ?? "Nothing is left to undo.";
+  slot(undo, "said").textContent = undoable ?? _("Nothing is left to undo.");
   undo.hidden = false;
 }

@@ -1,6 +1,7 @@
 // The studio's script: it only improves the form. Photos are classified as soon as they arrive, one
 // at a time, so that each card is filled when its answer comes.
 
+import { LANGUAGE, _, duration, ngettext, percent } from "./i18n.js";
 import { compare } from "./similar.js";
 import { offer } from "./why.js";
 
@@ -8,7 +9,7 @@ import { offer } from "./why.js";
 /** @typedef {{photo: Photo, card: HTMLElement, url: URL}} Request a card waits for its answer */
 
 const OPTIONS = "triptych: options";
-const CANCELLED = { error: { message: "You cancelled before this photo was answered." } };
+const CANCELLED = { error: { message: _("You cancelled before this photo was answered.") } };
 const form = byId("ask");
 const wall = byId("wall");
 const cards = byId("cards");
@@ -74,7 +75,7 @@ function take(files) {
 /** @param {HTMLImageElement} image @param {Photo} photo */
 function showPhoto(image, photo) {
   // Some formats are read by the studio and not by the browser, such as HEIC.
-  image.addEventListener("error", () => image.replaceWith(textOf("p", "no preview")));
+  image.addEventListener("error", () => image.replaceWith(textOf("p", _("no preview"))));
   image.src = photo.url;
 }
 
@@ -145,7 +146,7 @@ function showOptions() {
     }
   }
   const { members, rule, fit } = options();
-  const present = [committee, members || "the whole committee", rule, fit].filter(Boolean);
+  const present = [committee, members || _("the whole committee"), rule, fit].filter(Boolean);
   if (byId("present")) byId("present").textContent = present.join(", ");
   const curl = byId("curl");
   if (curl) curl.textContent = `${curl.dataset.command} "${address()}"`;
@@ -154,8 +155,8 @@ function showOptions() {
 /** @param {boolean} useful whether the answers on the wall were given with other options */
 function showAgain(useful) {
   form.querySelector(".go").hidden = !useful;
-  form.querySelector(".ask").textContent =
-    photos.length > 1 ? `Ask again about ${photos.length} photos` : "Ask again";
+  const again = ngettext("Ask again", "Ask again about {n} photos", Math.max(1, photos.length));
+  form.querySelector(".ask").textContent = again;
 }
 
 /** @returns {URL} the address of the request, with the options of the form */
@@ -221,7 +222,7 @@ function showProgress() {
   byId("progress").hidden = !work;
   byId("bar").max = Math.max(all, 1);
   byId("bar").value = answered;
-  byId("count").textContent = `${answered} of ${all} answered`;
+  byId("count").textContent = _("{answered} of {all} answered", { answered, all });
 }
 
 /** @param {Photo} photo @returns {HTMLElement} a card that waits for its answer */
@@ -242,12 +243,12 @@ async function answer(url, photo, signal) {
   const body = new FormData();
   body.append("image", photo.file);
   try {
-    const response = await fetch(url, { method: "POST", body, signal });
+    const response = await fetch(url, { method: "POST", headers: LANGUAGE, body, signal });
     const answers = await response.json();
     return answers.results?.[0] ?? answers;
   } catch {
     if (signal.aborted) return CANCELLED;
-    return { error: { message: "The studio did not answer. Is it still running?" } };
+    return { error: { message: _("The studio did not answer. Is it still running?") } };
   }
 }
 
@@ -260,7 +261,7 @@ async function answer(url, photo, signal) {
 function fill(card, answer, request) {
   if (answer.error) {
     card.dataset.state = "failed";
-    write(card, { label: "Not answered", how: answer.error.message });
+    write(card, { label: _("Not answered"), how: answer.error.message });
   } else {
     card.dataset.state = "answered";
     fillVerdict(card, answer);
@@ -278,13 +279,16 @@ function fillVerdict(card, answer) {
   const { verdict, timing, warning } = answer;
   const refused = verdict.status === "none";
   card.dataset.status = verdict.status ?? "";
+  slot(card, "label").translate = refused;
   write(card, {
-    label: refused ? "None of these" : verdict.label,
+    label: refused ? _("None of these") : verdict.label,
     prob: refused ? "" : percent(verdict.prob),
     how: how(answer),
-    next: refused ? next(verdict.top, "at best") : next(verdict.top.slice(1), "then"),
+    next: next(verdict),
     warning: warning ?? "",
-    timing: `${ms(timing.total_ms)} in all, decoding ${ms(timing.decode_ms)}`,
+    timing: _("{total} in all, decoding {decoding}", {
+      total: duration(timing.total_ms), decoding: duration(timing.decode_ms),
+    }),
   });
   const kind = verdict.status_reason ? "unpromised" : verdict.status;
   const status = kind ? copyOf(`${kind}-template`) : null;
@@ -293,7 +297,7 @@ function fillVerdict(card, answer) {
   slot(card, "set").replaceChildren(...predictionSet(verdict.set));
   const button = slot(card, "copy");
   button.hidden = !navigator.clipboard;
-  button.textContent = "Copy as JSON";
+  button.textContent = _("Copy as JSON");
   button.onclick = () => copy(button, answer);
 }
 
@@ -301,19 +305,24 @@ function fillVerdict(card, answer) {
 function how({ members, skipped, verdict }) {
   const best = members.find((member) => member.name === verdict.surest);
   const ran = members.length;
-  const surest = `; surest was ${best.name} with ${percent(best.top[0].prob)}`;
-  if (skipped.length) {
-    const enough = ran === 1 ? "one was" : `${ran} were`;
-    const all = `${verdict.rule} of ${ran + skipped.length} networks; ${enough} enough`;
-    return ran > 1 ? all + surest : all;
+  const { rule } = verdict;
+  const all = ran + skipped.length;
+  if (ran === 1) {
+    if (!skipped.length) return _("{network} alone", { network: best.name });
+    return _("{rule} of {all} networks; one was enough", { rule, all });
   }
-  return ran > 1 ? `${verdict.rule} of ${ran} networks${surest}` : `${best.name} alone`;
+  const values = { rule, all, ran, best: best.name, prob: percent(best.top[0].prob) };
+  return skipped.length
+    ? _("{rule} of {all} networks; {ran} were enough; surest was {best} with {prob}", values)
+    : _("{rule} of {all} networks; surest was {best} with {prob}", values);
 }
 
-/** @param {object[]} guesses @param {string} first @returns {string} the next most probable classes */
-function next(guesses, first) {
-  const each = guesses.map(({ label, prob }) => `${label} ${percent(prob)}`);
-  return each.length ? `${first} ${each.join("; ")}` : "";
+/** @returns {string} the next most probable classes, or all where none is the answer */
+function next({ status, top }) {
+  const shown = status === "none" ? top : top.slice(1);
+  const guesses = shown.map(({ label, prob }) => `${label} ${percent(prob)}`).join("; ");
+  if (!guesses) return "";
+  return status === "none" ? _("at best {guesses}", { guesses }) : _("then {guesses}", { guesses });
 }
 
 /** @param {object | null} set @returns {Iterable<Node>} its classes and what it promises */
@@ -350,7 +359,7 @@ function panel(member, { members, verdict, timing }) {
   const agrees = verdict.status !== "none" && member.top[0].index === verdict.index;
   element.toggleAttribute("data-agrees", agrees);
   element.toggleAttribute("data-surest", members.length > 1 && member.name === verdict.surest);
-  write(element, { member: member.name, spent: ms(timing.members_ms[member.name]) });
+  write(element, { member: member.name, spent: duration(timing.members_ms[member.name]) });
   slot(element, "guesses").replaceChildren(...member.top.map(guess));
   return element;
 }
@@ -361,7 +370,7 @@ function skippedPanel(name, card, { source, reason }, request) {
   write(element, { member: name, reason });
   const button = slot(element, "ask");
   button.hidden = false;
-  button.setAttribute("aria-label", `Ask ${name} about ${source}`);
+  button.setAttribute("aria-label", _("Ask {name} about {source}", { name, source }));
   button.addEventListener("click", () => askAll(element, card, request));
   return element;
 }
@@ -388,7 +397,7 @@ function markBusy(card, busy) {
   card.toggleAttribute("data-asking", busy);
   for (const button of card.querySelectorAll('[data-slot="ask"]')) button.disabled = busy;
   for (const line of card.querySelectorAll('[data-slot="skipped"]')) {
-    line.textContent = busy ? "asking" : "not needed";
+    line.textContent = busy ? _("asking") : _("not needed");
   }
 }
 
@@ -409,7 +418,7 @@ function guess({ label, prob }) {
 /** @param {HTMLButtonElement} button @param {object} answer */
 async function copy(button, answer) {
   await navigator.clipboard.writeText(JSON.stringify(answer, null, 2));
-  button.textContent = "Copied";
+  button.textContent = _("Copied");
 }
 
 // ---------------------------------------------------------------- small things
@@ -438,23 +447,14 @@ function textOf(tag, text) {
   return element;
 }
 
-/** @param {number} prob in [0, 1] @returns {string} such as "83.4 %" */
-function percent(prob) {
-  return `${(prob * 100).toFixed(1)}\u00a0%`;
-}
-
 /** @param {number} share in (0, 1) @returns {string} how often that is */
 function odds(share) {
   const [times, all] = [Math.round(share * 1000), 1000];
   const most = divisor(times, all);
-  return `${times / most} times in ${all / most}`;
+  return _("{times} times in {all}", { times: times / most, all: all / most });
 }
 
 /** @returns {number} the greatest number that divides both */
 function divisor(a, b) {
   return b ? divisor(b, a % b) : a;
-}
-
-function ms(spent) {
-  return spent < 1000 ? `${Math.round(spent)} ms` : `${(spent / 1000).toFixed(1)} s`;
 }

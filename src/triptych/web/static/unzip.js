@@ -2,6 +2,8 @@
 //
 // Source: PKWARE, "APPNOTE.TXT - .ZIP File Format Specification", 4.3 and 4.4.
 
+import { _ } from "./i18n.js";
+
 const END = 0x06054b50;
 const ENTRY = 0x02014b50;
 const END_BYTES = 22;
@@ -23,10 +25,10 @@ const TOO_LARGE = 0xffffffff;
 export async function entriesOf(zip) {
   const tail = await viewOf(zip.slice(Math.max(0, zip.size - END_BYTES - LONGEST_NOTE)));
   const end = endIn(tail);
-  if (end < 0) throw new Error(`${zip.name} is no zip, or ends too early.`);
+  if (end < 0) throw new Error(_("{name} is no zip, or ends too early.", { name: zip.name }));
   const [size, start] = [tail.getUint32(end + 12, true), tail.getUint32(end + 16, true)];
   if (start === TOO_LARGE || start + size > zip.size) {
-    throw new Error(`${zip.name} is damaged, or too large to be read here. Unpack it first.`);
+    throw new Error(_("{name} is damaged, or too large to be read here. Unpack it first.", { name: zip.name }));
   }
   return [...listed(zip, await viewOf(zip.slice(start, start + size)))];
 }
@@ -64,19 +66,19 @@ function entryAt(view, at) {
 }
 
 async function unpacked(zip, path, { locked, method, packed, start }) {
-  if (locked) throw new Error(`${path} is locked with a password.`);
+  if (locked) throw new Error(_("{path} is locked with a password.", { path }));
   const head = await viewOf(zip.slice(start, start + LOCAL_BYTES));
-  if (head.byteLength < LOCAL_BYTES) throw new Error(`${path} is cut off in its zip.`);
+  if (head.byteLength < LOCAL_BYTES) throw new Error(_("{path} is cut off in its zip.", { path }));
   // Both lengths stand here again, since the second can be another.
   const first = start + LOCAL_BYTES + head.getUint16(26, true) + head.getUint16(28, true);
   const data = zip.slice(first, first + packed);
   if (method === STORED) return data;
-  if (method !== DEFLATED) throw new Error(`${path} is packed in a way that is not read here.`);
+  if (method !== DEFLATED) throw new Error(_("{path} is packed in a way that is not read here.", { path }));
   const stream = data.stream().pipeThrough(new DecompressionStream("deflate-raw"));
   try {
     return await new Response(stream).blob();
   } catch {
-    throw new Error(`${path} is damaged in its zip.`);
+    throw new Error(_("{path} is damaged in its zip.", { path }));
   }
 }
 

@@ -1,7 +1,8 @@
 // Uploads photos, one to a request and a few in parallel: a bad file fails alone, and what was
 // confirmed is kept whatever happens to the rest.
 
-import { Refused, byId, counted, send, textOf } from "./projects.js";
+import { _, ngettext } from "./i18n.js";
+import { Refused, byId, send, textOf } from "./projects.js";
 
 const AT_ONCE = 3;
 
@@ -39,7 +40,7 @@ export class Uploads {
   }
 
   /** Stops; what has arrived is kept, and the rest can be resumed. */
-  stop(news = "Stopped.") {
+  stop(news = _("Stopped.")) {
     this.#news = news;
     this.#run?.abort();
   }
@@ -97,7 +98,8 @@ export class Uploads {
   /** @returns {Promise<string | undefined>} why it was refused */
   async #send({ item, home }, signal) {
     if (item.size > this.most) {
-      return `It has ${megabytes(item.size)} MB; at most ${megabytes(this.most)} MB are allowed.`;
+      const [size, most] = [megabytes(item.size), megabytes(this.most)];
+      return _("It has {size} MB; at most {most} MB are allowed.", { size, most });
     }
     const body = new FormData();
     body.append("class", home);
@@ -111,7 +113,7 @@ export class Uploads {
       this.#waiting.unshift(load);
     } else if (error instanceof Refused && error.status === 0) {
       this.#waiting.unshift(load);
-      this.stop("The studio does not answer. What arrived is kept.");
+      this.stop(_("The studio does not answer. What arrived is kept."));
     } else if (error instanceof Refused && error.status >= 500) {
       this.#failed.push(load);
       this.#note(load, error.message);
@@ -127,7 +129,7 @@ export class Uploads {
 
   #note({ item }, message) {
     const line = textOf("li", `: ${message}`);
-    line.prepend(textOf("bdi", item.name));
+    line.prepend(Object.assign(textOf("bdi", item.name), { translate: false }));
     byId("uploads-refused").querySelector("ul").append(line);
   }
 
@@ -139,17 +141,22 @@ export class Uploads {
     byId("uploads-count").textContent = this.#said();
     byId("uploads-stop").hidden = !busy;
     byId("uploads-go").hidden = busy || !this.left;
-    byId("uploads-go").textContent = this.#waiting.length ? "Go on" : "Try again";
+    byId("uploads-go").textContent = this.#waiting.length ? _("Go on") : _("Try again");
     const trouble = this.#refused + this.#failed.length;
     byId("uploads-refused").hidden = !trouble;
     byId("uploads-refused").querySelector("summary").textContent =
-      `${counted(trouble, "file")} could not be added`;
+      ngettext("{n} file could not be added", "{n} files could not be added", trouble);
   }
 
   #said() {
-    const done = `${this.#added} of ${counted(this.#all, "photo")} added`;
-    const refused = this.#refused ? `, ${this.#refused} refused` : "";
-    return `${this.#news} ${done}${refused}.`.trim();
+    const [added, refused] = [this.#added, this.#refused];
+    const done = refused
+      ? ngettext(
+          "{added} of {n} photo added, {refused} refused.",
+          "{added} of {n} photos added, {refused} refused.", this.#all, { added, refused },
+        )
+      : ngettext("{added} of {n} photo added.", "{added} of {n} photos added.", this.#all, { added });
+    return `${this.#news} ${done}`.trim();
   }
 }
 

@@ -1,6 +1,8 @@
 // Why: a heat map over the photo of a card, for the verdict or for one member, fetched when its
 // button is pressed. The studio says which method made it.
 
+import { LANGUAGE, _ } from "./i18n.js";
+
 /** @typedef {{url: URL, photo: {file: File}}} ClassifyRequest what a card is the answer to */
 /** @typedef {{label: string, id: string, member: string}} Why whose answer; no member: the verdict */
 
@@ -32,7 +34,8 @@ function equip(card, button, why, request) {
   button.setAttribute("aria-pressed", "false");
   // Begins with the visible text, so that it can be called by that.
   const text = button.textContent.trim();
-  button.setAttribute("aria-label", `${text} Evidence for ${why.label} according to ${whose(why)}`);
+  const evidence = _("Evidence for {label} according to {whose}", { label: why.label, whose: whose(why) });
+  button.setAttribute("aria-label", `${text} ${evidence}`);
   button.onclick = () => toggle(card, button, why, request);
 }
 
@@ -42,7 +45,7 @@ async function toggle(card, button, why, request) {
   hide(card);
   if (shown) return;
   button.setAttribute("aria-pressed", "true");
-  say(card, `Computing the evidence for ${why.label} …`);
+  say(card, _("Computing the evidence for {label} …", { label: why.label }));
   const explanation = await ask(why, request);
   // Another map may have been requested meanwhile, or another photo.
   if (!button.isConnected || button.getAttribute("aria-pressed") !== "true") return;
@@ -65,9 +68,9 @@ async function ask(why, { url, photo }) {
   const body = new FormData();
   body.append("image", photo.file);
   try {
-    return await (await fetch(address, { method: "POST", body })).json();
+    return await (await fetch(address, { method: "POST", headers: LANGUAGE, body })).json();
   } catch {
-    return { error: { message: "The studio did not answer. Is it still running?" } };
+    return { error: { message: _("The studio did not answer. Is it still running?") } };
   }
 }
 
@@ -78,11 +81,12 @@ function show(card, explanation, why) {
   const partly = explanation.box.some((side, n) => Math.abs(side - (n > 1)) > 0.001);
   const cropped = partly ? " What is outside of the frame was cropped off." : "";
   heat.src = `data:image/png;base64,${explanation.overlay}`;
-  heat.alt = `Heat map: most of the evidence for ${why.label} is ${most}.`;
+  heat.alt = _("Heat map: most of the evidence for {label} is {place}.", { label: why.label, place: most });
   heat.hidden = false;
   slot(card, "tools").hidden = false;
   fade(card, slot(card, "strength").value);
-  say(card, `Evidence for ${why.label} according to ${whose(why)}, by ${explanation.method}: most is ${most}.${cropped}`);
+  const values = { label: why.label, whose: whose(why), method: explanation.method, place: most };
+  say(card, _("Evidence for {label} according to {whose}, by {method}: most is {place}.", values) + cropped);
 }
 
 /** @param {HTMLElement} card */
@@ -117,15 +121,17 @@ function place(heat, [left, top, right, bottom]) {
   const column = heat[row].indexOf(peak);
   const y = top + ((row + 0.5) / heat.length) * (bottom - top);
   const x = left + ((column + 0.5) / heat[row].length) * (right - left);
-  const up = ["at the top", "", "at the bottom"][Math.min(2, Math.floor(3 * y))];
-  const across = ["left", "", "right"][Math.min(2, Math.floor(3 * x))];
-  if (!up && !across) return "in the middle";
-  return up ? `${up} ${across}`.trim() : `on the ${across}`;
+  const rows = [
+    [_("at the top left"), _("at the top"), _("at the top right")],
+    [_("on the left"), _("in the middle"), _("on the right")],
+    [_("at the bottom left"), _("at the bottom"), _("at the bottom right")],
+  ];
+  return rows[Math.min(2, Math.floor(3 * y))][Math.min(2, Math.floor(3 * x))];
 }
 
 /** @param {Why} why @returns {string} */
 function whose({ member }) {
-  return member || "the committee";
+  return member || _("the committee");
 }
 
 function slot(element, name) {
