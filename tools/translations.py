@@ -32,7 +32,7 @@ KEYWORDS = {
     "text": None,
     "ntext": (1, 2),
 }
-EXTRACTORS = (
+EXTRACTORS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("*.py", "python", {}),
     ("*.js", "javascript", {}),
     ("*.html", "jinja2.ext:babel_extract", {"newstyle_gettext": "true", "trimmed": "true"}),

@@ -55,12 +55,11 @@ def _percent(locale: Locale, share: float, digits: int | None) -> str:
 
 
 def _size(locale: Locale, num_bytes: int) -> str:
-    unit, value = (
-        ("digital-megabyte", num_bytes / formatting.MB)
-        if num_bytes >= formatting.MB
-        else ("digital-kilobyte", num_bytes / formatting.KB)
-    )
-    return str(units.format_unit(value, unit, "short", format="#,##0", locale=locale))
+    if num_bytes >= formatting.GB:
+        return _unit(locale, num_bytes / formatting.GB, "digital-gigabyte", "#,##0.0")
+    if num_bytes >= formatting.MB:
+        return _unit(locale, num_bytes / formatting.MB, "digital-megabyte", "#,##0")
+    return _unit(locale, num_bytes / formatting.KB, "digital-kilobyte", "#,##0")
 
 
 def _duration(locale: Locale, spent_ms: float) -> str:
@@ -70,7 +69,7 @@ def _duration(locale: Locale, spent_ms: float) -> str:
 
 
 def _unit(locale: Locale, value: float, unit: str, pattern: str) -> str:
-    return str(units.format_unit(value, unit, "narrow", format=pattern, locale=locale))
+    return str(units.format_unit(value, unit, "short", format=pattern, locale=locale))
 
 
 def _moment(locale: Locale, at_s: float) -> str:

@@ -45,7 +45,7 @@ export function duration(spent_ms) {
   const value = inSeconds ? spent_ms / 1000 : spent_ms;
   if (isEnglish) return `${inSeconds ? value.toFixed(1) : Math.round(value)} ${inSeconds ? "s" : "ms"}`;
   return value.toLocaleString(lang, {
-    style: "unit", unit: inSeconds ? "second" : "millisecond", unitDisplay: "narrow",
+    style: "unit", unit: inSeconds ? "second" : "millisecond", unitDisplay: "short",
     minimumFractionDigits: digits, maximumFractionDigits: digits,
   });
 }
