@@ -31,7 +31,8 @@ FENCES = {
     "gevent": {"web"},
     "h5py": {"models.keras_h5", "models.weights"},
     "huggingface_hub": {"bundles.hub"},
-    "jinja2": {"evaluation.report"},
+    "jinja2": {"evaluation.report", "web.languages"},
+    "babel": {"web.languages"},
     "keras": {
         "engines.backends",
         "engines.conversion",
