@@ -58,7 +58,7 @@ def test_a_page_of_a_named_origin_may_use_the_api(studio):
     preflight = client.options(CLASSIFY, headers=PREFLIGHT)
     assert preflight.status_code == 204
     assert shares(preflight)
-    assert preflight.headers["Access-Control-Allow-Methods"] == "GET, POST"
+    assert preflight.headers["Access-Control-Allow-Methods"] == "DELETE, GET, PATCH, POST"
     sent = preflight.headers["Access-Control-Allow-Headers"].split(", ")
     assert {"X-API-Key", "Authorization", "Content-Type"} <= set(sent)
     answer = post(client, **FOREIGN)

@@ -33,6 +33,7 @@ from triptych.web import metric_backends
 from triptych.web import metrics
 from triptych.web import openapi
 from triptych.web import path_prefix
+from triptych.web import project_api
 from triptych.web import protocols
 from triptych.web import security
 from triptych.web import studio
@@ -169,7 +170,9 @@ def create_app(
     app.register_blueprint(fetching.blueprint)
     app.register_blueprint(keys.blueprint)
     openapi.register(
-        app, api.blueprint, keyless=not (settings.api_key or Keys(settings.home).exist)
+        app,
+        *([api.blueprint, project_api.blueprint] if teaching else [api.blueprint]),
+        keyless=not (settings.api_key or Keys(settings.home).exist),
     )
     for protocol in protocols.blueprints:
         app.register_blueprint(protocol)

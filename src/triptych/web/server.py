@@ -247,7 +247,8 @@ class _Handler(gevent.pywsgi.WSGIHandler):  # type: ignore[misc]
             self.connection.discard()
 
     def _sendall(self, data: bytes) -> None:
-        if not self.response_length:
+        # Between the events of a stream any time may pass, so each has a deadline of its own.
+        if not self.response_length or self.provided_content_length is None:
             self.connection.expect(connections.BODY_S, rate=connections.RATE)
         with self.connection.progress(len(data)):
             super()._sendall(data)

@@ -265,6 +265,20 @@ class Projects(Transfer, Inbox):
         with self.database.reading() as db:
             return photo_table.find(db, project_table.number_of(db, key), digest)
 
+    def photos_of(self, key: str, digests: Sequence[str]) -> list[ProjectPhoto]:
+        """Those of some photos that a project has, in the order of their digests here.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+        """
+        photos = []
+        with self.database.reading() as db:
+            number = project_table.number_of(db, key)
+            for digest in dict.fromkeys(digests):
+                with contextlib.suppress(errors.UnknownName):
+                    photos.append(photo_table.find(db, number, digest))
+        return photos
+
     def erase(self, key: str, digests: Sequence[str]) -> int:
         """Remove photos from a project for good, with the files that no other project uses.
 
@@ -374,7 +388,14 @@ class Projects(Transfer, Inbox):
             return decisions.sort(db, project_table.number_of(db, key), classes, person)
 
     def set_label(
-        self, key: str, digests: Sequence[str], class_id: int, present: bool, *, person: str = ""
+        self,
+        key: str,
+        digests: Sequence[str],
+        class_id: int,
+        present: bool,
+        *,
+        person: str = "",
+        expected: Mapping[str, Mapping[str, Any]] = {},
     ) -> int:
         """Add one class to photos or remove it from them, in one transaction.
 
@@ -388,15 +409,18 @@ class Projects(Transfer, Inbox):
             class_id: The class.
             present: Whether the photos are to have it.
             person: Who decides, for the history: the name of a key.
+            expected: As for `decide`.
 
         Returns:
             The number of the batch, for the history; 0 if nothing changed.
 
         Raises:
             errors.UnknownName: There is no such project, class or photo; nothing is changed.
+            errors.Conflict: A photo is not as expected; nothing is changed.
         """
         with self.database.writing() as db:
             project = project_table.number_of(db, key)
+            decisions.check_expected(db, project, expected)
             return decisions.set_label(
                 db, project, digests, class_id, present=present, person=person
             )

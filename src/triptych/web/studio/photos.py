@@ -57,14 +57,14 @@ def add(key: str) -> Response:
 
 
 def add_files(
-    key: str, files: Sequence[FileStorage], class_id: int | None
+    key: str, files: Sequence[FileStorage], class_id: int | Sequence[int] | None
 ) -> tuple[list[ProjectPhoto], list[Refused]]:
     """Add uploaded photos to a class; each is kept as soon as it is added.
 
     Args:
         key: Of the project.
         files: Uploads, read one by one.
-        class_id: The class; ``None`` for none.
+        class_id: The class; ``None`` for none; several in a multi-label project.
 
     Returns:
         The photos, and the names and errors of files that are not photos.

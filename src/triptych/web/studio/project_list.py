@@ -93,15 +93,22 @@ def try_sample() -> Response:
 @blueprint.post("/import")
 def take_in() -> Response:
     """Import a project from a zip with a folder for each class."""
+    return _open(import_zip())
+
+
+def import_zip() -> Project:
+    """Create a project from the zip in the current request.
+
+    Raises:
+        BadRequest: There is none.
+    """
     upload = flask.request.files.get("zip")
     if upload is None or not upload.filename:
         raise BadRequest("No zip was chosen; expected one with a folder of photos for each class.")
     stem = re.split(r"[/\\]", upload.filename)[-1].rpartition(".")[0]
     title = flask.request.form.get("title", "").strip() or stem[:MAX_TITLE] or "Imported"
     projects = context.current().projects
-    return _open(
-        with_zip(upload, lambda path, check: projects.import_from(path, title, progress=check))
-    )
+    return with_zip(upload, lambda path, check: projects.import_from(path, title, progress=check))
 
 
 def with_zip(upload: FileStorage, work: Callable[[Path, Progress], T]) -> T:

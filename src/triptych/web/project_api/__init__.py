@@ -1,0 +1,25 @@
+"""The API of projects: bring photos, label them, train, watch, publish.
+
+Each route does what a page does, by the same functions, and answers in JSON.
+
+    blueprint   the blueprint, and reading requests
+    schemas     the schemas of requests and responses
+    projects    projects and their classes
+    photos      photos: bringing, listing, reading, erasing; findings
+    decisions   their classes: deciding, undoing, the history
+    jobs        training: start, stop, resume, state
+    events      the progress of a job as server-sent events
+    versions    what was trained: list, publish, remove, download, export
+"""
+
+from __future__ import annotations
+
+from triptych.web.project_api import decisions
+from triptych.web.project_api import jobs
+from triptych.web.project_api import photos
+from triptych.web.project_api import projects
+from triptych.web.project_api import versions
+from triptych.web.project_api.blueprint import blueprint
+
+# Importing these adds their routes to the blueprint.
+__all__ = ["blueprint", "decisions", "jobs", "photos", "projects", "versions"]

@@ -1,0 +1,589 @@
+"""The schemas of the API of projects; those of requests say what is expected of each field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_smorest.fields import Upload
+from marshmallow import fields
+from marshmallow import validate
+
+from triptych.inference.answer_schemas import Answer
+from triptych.inference.answer_schemas import Exact
+from triptych.inference.answer_schemas import Problem
+from triptych.inference.answer_schemas import about
+from triptych.web.request_schemas import IntegralNumber
+from triptych.web.request_schemas import Switch
+
+LARGEST = 2**53 - 1  # the largest whole number that every reader of JSON knows exactly
+MOST_PHOTOS = 5000
+MOST_LISTED = 1000
+MOST_DECISIONS = 10_000
+MOVE, ADD, REMOVE = "move", "add", "remove"
+EXCLUDE, INCLUDE, CONFIRM = "exclude", "include", "confirm"
+ACTIONS = (MOVE, ADD, REMOVE, EXCLUDE, INCLUDE, CONFIRM)
+ANY = "any"
+
+DIGEST = "SHA-256 of the photo's file, in 64 hexadecimal digits"
+
+
+def _number(description: str, *, least: int = 1, **more: Any) -> fields.Integer:
+    """A whole number in JSON."""
+    expected = f"a whole number from {least}"
+    return IntegralNumber(
+        strict=True,
+        validate=validate.Range(least, LARGEST),
+        metadata=about(description, expected=expected),
+        **more,
+    )
+
+
+def _count(description: str, *, least: int, most: int) -> fields.Integer:
+    """A whole number in a query string."""
+    return fields.Integer(
+        validate=validate.Range(least, most),
+        metadata=about(description, expected=f"a whole number from {least} to {most}"),
+    )
+
+
+# ------------------------------------------------------------------ requests
+
+
+class Title(Exact):
+    """The title of a project."""
+
+    title = fields.String(
+        required=True,
+        metadata=about(
+            "At most 80 letters.", expected="a title such as 'My garden'", example="My garden"
+        ),
+    )
+
+
+class NewProject(Title):
+    """A project to be created."""
+
+    multilabel = Switch(
+        metadata=about(
+            "Whether a photo can have any number of classes, instead of one. By default false.",
+            expected="true or false",
+        )
+    )
+
+
+class ProjectChange(Exact):
+    """What to change of a project; the rest stays."""
+
+    title = fields.String(
+        metadata=about("At most 80 letters.", expected="a title such as 'My garden'")
+    )
+    multilabel = Switch(
+        metadata=about(
+            "Whether a photo can have any number of classes. Refused while photos have several "
+            "and are to have one.",
+            expected="true or false",
+        )
+    )
+
+
+class ZippedProject(Exact):
+    """A zip with a folder of photos for each class."""
+
+    zip = Upload(required=True, metadata=about("The zip.", expected="a file"))
+    title = fields.String(metadata=about("By default the name of the zip.", expected="a title"))
+
+
+class ClassName(Exact):
+    """The name of a class."""
+
+    name = fields.String(
+        required=True,
+        metadata=about(
+            "At most 60 letters; a valid name of a folder.",
+            expected="a name such as 'bees'",
+            example="bees",
+        ),
+    )
+
+
+class PhotoForm(Exact):
+    """Photos, or a zip of them, as the files of a form."""
+
+    photo = fields.List(
+        Upload(), metadata=about("One part for each photo, each with a file.", expected="files")
+    )
+    zip = Upload(
+        metadata=about(
+            "Instead of photos: a zip with a folder of photos for each class. Classes that the "
+            "project lacks are added.",
+            expected="a file",
+        )
+    )
+    class_id = fields.List(
+        fields.Integer(),
+        metadata=about(
+            "The number of the class of these photos; several in a multi-label project. By "
+            "default none.",
+            expected="the number of a class",
+        ),
+    )
+    class_name = fields.List(
+        fields.String(),
+        metadata=about("The same by name.", expected="the name of a class", example="bees"),
+    )
+
+
+class PhotoFilter(Exact):
+    """Which photos of a project to list."""
+
+    class_id = fields.Integer(
+        metadata=about(
+            "Only those of a class, by its number; 0: those without a class; -3: those of a "
+            "multi-label project to which no class applies.",
+            expected="the number of a class, 0 or -3",
+        )
+    )
+    excluded = fields.String(
+        validate=validate.OneOf(("false", "true", ANY)),
+        metadata=about(
+            "Whether to list excluded photos, the others, or both. By default the others.",
+            expected="one of: false, true, any",
+        ),
+    )
+    offset = _count("How many to skip. By default 0.", least=0, most=LARGEST)
+    limit = _count("How many at most. By default 100.", least=1, most=MOST_LISTED)
+
+
+class HistoryFilter(Exact):
+    """Which decisions to list."""
+
+    offset = _count("How many to skip. By default 0.", least=0, most=LARGEST)
+    limit = _count("How many at most. By default 100.", least=1, most=MOST_DECISIONS)
+
+
+DIGESTS = fields.List(
+    fields.String(),
+    required=True,
+    validate=validate.Length(1, MOST_PHOTOS),
+    metadata=about(
+        f"The photos: of each the {DIGEST}.",
+        expected=f"a list of 1 to {MOST_PHOTOS} digests",
+    ),
+)
+
+
+class Digests(Exact):
+    """Photos of a project."""
+
+    digests = DIGESTS
+
+
+class Expected(Exact):
+    """The state of a photo that a decision is based on."""
+
+    class_id = _number("Its class; null for none, or several.", allow_none=True)
+    class_ids = fields.List(
+        IntegralNumber(strict=True),
+        allow_none=True,
+        metadata=about("All its classes; null if it was not reviewed.", expected="a list"),
+    )
+    excluded = Switch(metadata=about("Whether it is excluded.", expected="true or false"))
+
+
+class DecisionForm(Exact):
+    """A decision about photos."""
+
+    digests = DIGESTS
+    action = fields.String(
+        required=True,
+        validate=validate.OneOf(ACTIONS),
+        metadata=about(
+            "move: to a class, or to none; add, remove: one class, in multi-label projects; "
+            "exclude: from training; include: again; confirm: the label is right.",
+            expected=f"one of: {', '.join(ACTIONS)}",
+        ),
+    )
+    class_id = _number(
+        "For move, add and remove: the number of the class; null for none.", allow_none=True
+    )
+    class_ids = fields.List(
+        IntegralNumber(strict=True, validate=validate.Range(1, LARGEST)),
+        metadata=about(
+            "For move in a multi-label project, instead of class_id: all classes that the photos "
+            "are to have; none if no class applies.",
+            expected="a list of numbers of classes",
+        ),
+    )
+    expected = fields.Dict(
+        keys=fields.String(),
+        values=fields.Nested(Expected),
+        metadata=about(
+            "By digest, the state that the decision is based on. If one is different, nothing is "
+            "decided, and the error has those photos as they are now. Without it the decision is "
+            "recorded on top of what others have decided.",
+            expected="an object of digests, each with class_id, class_ids or excluded",
+        ),
+    )
+
+
+class UndoForm(Exact):
+    """Which batch of decisions to undo."""
+
+    batch = _number(
+        "The batch that is meant; refused if another one is the latest. By default whichever is "
+        "the latest."
+    )
+
+
+class Teaching(Exact):
+    """The options of a training; omitted ones are those of the page."""
+
+    backbones = fields.List(
+        fields.String(),
+        validate=validate.Length(min=1),
+        metadata=about(
+            "Networks, one member each. By default those of lite.",
+            expected="a list of names, at least one",
+            example=["EfficientNetLite0"],
+        ),
+    )
+    head = fields.String(
+        metadata=about("linear or mlp. By default linear.", expected="the name of a head")
+    )
+    augment = fields.List(
+        fields.String(),
+        metadata=about(
+            "Augmented views: flips, crops. By default none.", expected="a list of names"
+        ),
+    )
+    fine_tune = Switch(
+        metadata=about(
+            "Whether to train the networks themselves, too. By default false.",
+            expected="true or false",
+        )
+    )
+    budget_s = fields.Float(
+        validate=validate.Range(min=1),
+        metadata=about(
+            "Most seconds for training with fine-tuning. By default any number.",
+            expected="a number of seconds from 1",
+        ),
+    )
+    seed = IntegralNumber(
+        strict=True,
+        validate=validate.Range(0, 2**31 - 1),
+        metadata=about(
+            "Seed of the splits. By default 0.", expected="a whole number from 0 to 2147483647"
+        ),
+    )
+
+
+class VersionToPublish(Exact):
+    """The version that is to answer."""
+
+    version = _number(
+        "Its number; null takes the committee offline.", required=True, allow_none=True
+    )
+
+
+class NewExport(Exact):
+    """An export to be made."""
+
+    version = _number("The version to export.", required=True)
+    format = fields.String(
+        required=True,
+        metadata=about("Such as onnx or litert.", expected="the name of a format", example="onnx"),
+    )
+    precision = fields.String(
+        validate=validate.OneOf(("f32", "int8")),
+        metadata=about("By default f32.", expected="one of: f32, int8"),
+    )
+
+
+# ------------------------------------------------------------------ responses
+
+
+class Class(Answer):
+    """A class of a project."""
+
+    id = fields.Integer(metadata=about("Its number, which renaming does not change."))
+    name = fields.String(metadata=about("Unique in its project.", example="bees"))
+    photos = fields.Integer(metadata=about("How many photos it has, without excluded ones."))
+
+
+class Project(Answer):
+    """People's classes and photos."""
+
+    key = fields.String(
+        metadata=about("Its name in addresses, and that of its committee.", example="garden")
+    )
+    title = fields.String(metadata=about("Its title.", example="My garden"))
+    created_s = fields.Float(metadata=about("When it was created, in seconds since 1970."))
+    classes = fields.List(fields.Nested(Class), metadata=about("In the order of creation."))
+    photos = fields.Integer(metadata=about("How many photos it has."))
+    excluded = fields.Integer(metadata=about("How many of them are excluded from training."))
+    unsorted = fields.Integer(
+        metadata=about("How many of the others have no class yet, or were not reviewed.")
+    )
+    multilabel = fields.Boolean(
+        metadata=about("Whether a photo can have any number of classes, instead of one.")
+    )
+    without_class = fields.Integer(
+        metadata=about("How many photos of a multi-label project were reviewed and have no class.")
+    )
+
+
+class Projects(Answer):
+    """All projects, the newest first."""
+
+    projects = fields.List(fields.Nested(Project))
+
+
+class Removed(Answer):
+    """What was removed."""
+
+    removed = fields.Integer(metadata=about("How many."))
+
+
+class ProjectPhoto(Answer):
+    """A photo of a project."""
+
+    digest = fields.String(metadata=about(f"{DIGEST}; its name in addresses."))
+    name = fields.String(metadata=about("What its file was called.", example="bee.jpg"))
+    class_id = fields.Integer(
+        allow_none=True, metadata=about("Its class; null if it has none, or several.")
+    )
+    class_ids = fields.List(
+        fields.Integer(),
+        allow_none=True,
+        metadata=about("All its classes; null if it was not reviewed, none if no class applies."),
+    )
+    excluded = fields.Boolean(metadata=about("Whether it is excluded from training."))
+    width = fields.Integer(metadata=about("In pixels, upright."))
+    height = fields.Integer(metadata=about("In pixels."))
+    added_s = fields.Float(metadata=about("When it was added, in seconds since 1970."))
+
+
+class Photos(Answer):
+    """Photos of a project, in the order they were added."""
+
+    photos = fields.List(fields.Nested(ProjectPhoto))
+    next = fields.Integer(
+        allow_none=True, metadata=about("The offset of the next page; null if this is the last.")
+    )
+
+
+class RefusedFile(Problem):
+    """A file that was not added."""
+
+    name = fields.String(metadata=about("What it was called."))
+
+
+class Added(Answer):
+    """Photos that were added, and files that were not."""
+
+    photos = fields.List(
+        fields.Nested(ProjectPhoto),
+        metadata=about("Those that the project had already, too."),
+    )
+    refused = fields.List(fields.Nested(RefusedFile))
+
+
+class AddedNothing(Added):
+    """An error; if the only file was refused, that is its error."""
+
+    error = fields.Nested(Problem)
+    photos = fields.List(fields.Nested(ProjectPhoto), metadata={"sometimes": True})
+    refused = fields.List(fields.Nested(RefusedFile), metadata={"sometimes": True})
+
+
+class Finding(Answer):
+    """Something to know about photos."""
+
+    kind = fields.String(metadata=about("Stable.", example="near_duplicate"))
+    message = fields.String(metadata=about("A sentence for people."))
+    sources = fields.List(fields.String(), metadata=about("Digests of the photos."))
+
+
+class Findings(Answer):
+    """Findings about the photos that have a class and are not excluded."""
+
+    findings = fields.List(fields.Nested(Finding))
+
+
+class Decision(Answer):
+    """A decision about one photo."""
+
+    batch = fields.Integer(metadata=about("What was decided at once has the same number."))
+    digest = fields.String(metadata=about("The photo."))
+    before = fields.Integer(allow_none=True, metadata=about("Its class before, if it had one."))
+    after = fields.Integer(allow_none=True, metadata=about("Its class after."))
+    labels_before = fields.List(
+        fields.Integer(), allow_none=True, metadata=about("All its classes before.")
+    )
+    labels_after = fields.List(
+        fields.Integer(), allow_none=True, metadata=about("All its classes after.")
+    )
+    before_name = fields.String(allow_none=True, metadata=about("Name of the class before."))
+    after_name = fields.String(allow_none=True, metadata=about("Name of the class after."))
+    names_before = fields.List(fields.String(), metadata=about("Names of all classes before."))
+    names_after = fields.List(fields.String(), metadata=about("Names of all classes after."))
+    excluded_before = fields.Boolean(metadata=about("Whether it was excluded before."))
+    excluded_after = fields.Boolean(metadata=about("Whether it is excluded after."))
+    at_s = fields.Float(metadata=about("When, in seconds since 1970."))
+    undone = fields.Boolean(metadata=about("Whether it was undone."))
+    person = fields.String(
+        metadata=about("Who decided: the name of a key; empty where none was required.")
+    )
+
+
+class Decisions(Answer):
+    """The decisions about a project's photos, the latest first."""
+
+    decisions = fields.List(fields.Nested(Decision))
+
+
+class Decided(Answer):
+    """Photos after a decision, or after undoing one."""
+
+    batch = fields.Integer(
+        metadata=about("The batch that was recorded or undone; 0 if nothing changed.")
+    )
+    photos = fields.List(fields.Nested(ProjectPhoto), metadata=about("As they are now."))
+
+
+class Conflict(Answer):
+    """An error; if others have changed the photos meanwhile, those are included."""
+
+    error = fields.Nested(Problem)
+    photos = fields.List(
+        fields.Nested(ProjectPhoto), metadata={"sometimes": True, **about("As they are now.")}
+    )
+
+
+class Score(Answer):
+    """An accuracy on held-out photos."""
+
+    member = fields.String(metadata=about("A network, or committee for all together."))
+    accuracy = fields.Float(metadata=about("From 0 to 1."))
+    photos = fields.Integer(metadata=about("On how many photos.", sometimes=True))
+
+
+class Epoch(Answer):
+    """An epoch of fine-tuning."""
+
+    member = fields.String()
+    number = fields.Integer(metadata=about("From 0, for the network before."))
+    right = fields.Integer(metadata=about("Right answers to held-out photos."))
+    photos = fields.Integer(metadata=about("How many held-out photos there are."))
+    loss = fields.Float()
+
+
+class Job(Answer):
+    """A training of a project."""
+
+    id = fields.Integer(metadata=about("Its number."))
+    key = fields.String(metadata=about("The project.", example="garden"))
+    state = fields.String(
+        metadata=about(
+            "waiting and running: under way; done: it made a version; the others: it made none.",
+            enum=["waiting", "running", "done", "stopped", "failed", "interrupted"],
+        )
+    )
+    is_under_way = fields.Boolean(metadata=about("Whether it waits or runs."))
+    message = fields.String(metadata=about("What it does or how it ended, for people."))
+    stage = fields.String(metadata=about("The stage.", example="Computing features"))
+    done = fields.Integer(metadata=about("Steps done of the stage."))
+    total = fields.Integer(metadata=about("Steps of the stage; 0 if unknown."))
+    rate = fields.Float(allow_none=True, metadata=about("Photos a second, if it reads photos."))
+    left_s = fields.Float(
+        allow_none=True, metadata=about("Estimated seconds until the stage ends, if known.")
+    )
+    is_stopping = fields.Boolean(
+        metadata=about("Whether it was told to stop, and saves the best so far.")
+    )
+    news = fields.List(fields.Nested(Score), metadata=about("Accuracies as they come."))
+    epochs = fields.List(fields.Nested(Epoch), metadata=about("Of fine-tuning while it runs."))
+    error = fields.String(
+        allow_none=True, metadata=about("Why it ended without a version; else null.")
+    )
+    version = fields.Integer(allow_none=True, metadata=about("The version that it made."))
+    options = fields.Dict(
+        keys=fields.String(),
+        metadata=about("As it was started; classes has the numbers of the classes by name."),
+    )
+    created_s = fields.Float(metadata=about("When it was started, in seconds since 1970."))
+    began_s = fields.Float(allow_none=True, metadata=about("When it began to run."))
+    ended_s = fields.Float(allow_none=True, metadata=about("When it ended."))
+
+
+class Jobs(Answer):
+    """The trainings of a project, the latest first."""
+
+    jobs = fields.List(fields.Nested(Job))
+
+
+class Version(Answer):
+    """A version of a project's committee."""
+
+    version = fields.Integer(metadata=about("Its number, from 1."))
+    created = fields.String(metadata=about("The day it was trained; empty if unknown."))
+    classes = fields.List(fields.String(), metadata=about("In the order of the outputs."))
+    members = fields.List(fields.String())
+    photos = fields.Integer(
+        allow_none=True, metadata=about("How many photos it was trained on, if known.")
+    )
+    top1 = fields.Float(
+        allow_none=True,
+        metadata=about("Share of right answers to held-out photos, from 0 to 1, if known."),
+    )
+    interval = fields.List(
+        fields.Float(), allow_none=True, metadata=about("95 % interval of that share.")
+    )
+    images = fields.Integer(
+        allow_none=True, metadata=about("How many photos that share was measured on.")
+    )
+    damage = fields.String(metadata=about("What is wrong with it; empty if nothing is."))
+
+
+class Versions(Answer):
+    """The versions of a project's committee, the newest first."""
+
+    active = fields.Integer(
+        allow_none=True, metadata=about("The version that is published; null if none is.")
+    )
+    versions = fields.List(fields.Nested(Version))
+
+
+class ExportState(Answer):
+    """The latest export of a committee."""
+
+    state = fields.String(
+        metadata=about("How it stands.", enum=["running", "done", "stopped", "failed"])
+    )
+    title = fields.String(metadata=about("What it is, for people."))
+    said = fields.String(metadata=about("What it does, what it made, or why it failed."))
+    under_way = fields.Boolean(metadata=about("Whether it runs."))
+    file = fields.String(allow_none=True, metadata=about("The zip that it made."))
+
+
+class ExportFile(Answer):
+    """An export that can be downloaded."""
+
+    name = fields.String(metadata=about("Of the zip.", example="garden-1-onnx.zip"))
+    size_bytes = fields.Integer()
+    modified_s = fields.Float(metadata=about("When it was made, in seconds since 1970."))
+    comparison = fields.String(
+        metadata=about("How far its answers are from those of the committee.")
+    )
+
+
+class Exports(Answer):
+    """The exports of a project's committee."""
+
+    job = fields.Nested(
+        ExportState,
+        allow_none=True,
+        metadata=about("The latest since the studio was started; null if there was none."),
+    )
+    files = fields.List(fields.Nested(ExportFile), metadata=about("The newest first."))
