@@ -60,6 +60,7 @@ ENDPOINTS = {
         project_api.stop_export project_api.stop_job project_api.undo project_api.versions
         studio.add studio.add_class studio.erase studio.full
         studio.job studio.make studio.photos studio.projects studio.remove_class studio.rename
+        studio.set_kind
         studio.rename_class studio.resume studio.start studio.stop studio.take_in studio.teach
         studio.thumb studio.try_sample studio_decisions.decide studio_decisions.history
         studio_decisions.retrain studio_decisions.undo studio_exports.download studio_exports.job

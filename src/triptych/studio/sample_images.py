@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -132,9 +134,34 @@ def jpeg(kind: str, *, seed: int) -> bytes:
         (True, b'\\xff\\xd8')
     """
     rng = np.random.default_rng([seed, sorted(KINDS).index(kind)])
-    height, width = SIZES[rng.integers(len(SIZES))]
+    size = SIZES[rng.integers(len(SIZES))]
+    return _drawn(rng, size, lambda: [kind] * rng.choice((1, 1, 1, 2, 3)))
+
+
+def scene(kinds: Collection[str], *, seed: int) -> bytes:
+    """A JPEG file of a table with fruit of several kinds, or with none.
+
+    Args:
+        kinds: Names from `KINDS`; there is one fruit of each, in random order.
+        seed: The same seed gives the same picture.
+
+    Example:
+        >>> scene(["apples", "pears"], seed=1) == scene(["pears", "apples"], seed=1)
+        True
+    """
+    ordered = sorted(kinds)
+    rng = np.random.default_rng([seed, *(sorted(KINDS).index(kind) for kind in ordered)])
+    size = SIZES[rng.integers(len(SIZES))]
+    return _drawn(rng, size, lambda: rng.permutation(ordered) if ordered else [])
+
+
+def _drawn(
+    rng: np.random.Generator, size: tuple[int, int], kinds: Callable[[], Iterable[str]]
+) -> bytes:
+    """A photo of a table of (height, width) with fruit of some kinds, chosen after the table."""
+    height, width = size
     picture = _table(rng, (width * _SCALE, height * _SCALE))
-    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+    for kind in kinds():
         _lay(picture, KINDS[kind], rng)
     picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     picture = picture.filter(ImageFilter.GaussianBlur(float(rng.choice((0, 0, 0.6, 1.0)))))

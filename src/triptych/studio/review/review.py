@@ -19,6 +19,7 @@ from triptych.evaluation import advice
 from triptych.evaluation import label_issues
 from triptych.evaluation import metrics
 from triptych.studio import projects
+from triptych.utils.text import text
 
 MISTAKES = 12
 
@@ -250,8 +251,10 @@ def status_of(
     if photo.excluded:
         return "excluded"
     names = {each.id: each.name for each in project.classes}
-    home = names.get(photo.class_id) if photo.class_id is not None else None
-    if home is None:
+    home = ", ".join(names[each] for each in photo.class_ids or () if each in names)
+    if photo.class_ids == ():
+        home = text("none of the classes")
+    if not home:
         return "in no class"
     return f"{home}, confirmed" if photo.digest in confirmed else home
 

@@ -7,7 +7,7 @@ import { _, ngettext } from "./i18n.js";
 import { byId, pause, photoCount, say, send, slot } from "./projects.js";
 import { Uploads } from "./uploads.js";
 
-const PARTS = ["findings", "classes", "homes", "standing"];
+const PARTS = ["findings", "classes", "wall", "filters", "homes", "standing"];
 // How often the page follows an upload.
 const FOLLOW_MS = 2000;
 
@@ -189,6 +189,7 @@ function moved(event) {
   if (box.name !== "digest") return;
   const boxes = [...boxesIn(box.closest(".photos"))];
   if (event.key === "Enter") box.closest("li").querySelector(".full-size").click();
+  else if (box.closest("#wall") && pressed(event, box)) event.preventDefault();
   else if (event.key === "a" && (event.ctrlKey || event.metaKey)) choose(boxes, true);
   else if (!step(boxes, box, event.key)) return;
   event.preventDefault();
@@ -203,9 +204,12 @@ function step(boxes, box, key) {
   return Boolean(next);
 }
 
-/** Of all photos of a list the Tab key stops at one only. */
+/** Of all photos of a list the Tab key stops at one only, and at the classes of that one. */
 function rove(list, box = list.querySelector(":focus") ?? list.querySelector("input")) {
-  for (const each of list.querySelectorAll("input, .full-size")) each.tabIndex = each === box ? 0 : -1;
+  for (const each of list.querySelectorAll("input, .full-size, .tick")) {
+    const ofBox = each.matches(".tick") && each.closest("li") === box?.closest("li");
+    each.tabIndex = each === box || ofBox ? 0 : -1;
+  }
 }
 
 function roveAll() {
@@ -224,12 +228,14 @@ async function submitted(event) {
   if (!form.matches("[data-refresh]")) return;
   event.preventDefault();
   const button = event.submitter;
+  if (button?.matches(".tick")) return tick(button.value.split(" ")[1], [button.value.split(" ")[0]]);
   if (button?.id === "erase" && !(await isSure())) return;
   const action = button?.hasAttribute("formaction") ? button.formAction : form.action;
   const body = new FormData(form, button);
   try {
     const answer = await send(action, { method: "POST", body });
     if (form.id === "add-class") byId("new-class").value = "";
+    if (form.matches("[data-reload]")) return location.reload();
     if (form.id === "decide") choose(selected(), false);
     await refresh();
     if (form.id === "decide") byId("undo")?.focus();
@@ -256,6 +262,69 @@ function isSure() {
   });
 }
 
+// ---------------------------------------------------------------- the classes of a photo
+
+/** The keys of the wall: a class is added where a photo lacks it, else removed.
+ * @returns {boolean} whether it was such a key */
+function pressed({ key, ctrlKey, metaKey, altKey }, box) {
+  if (ctrlKey || metaKey || altKey) return false;
+  if (key === "u") {
+    byId("undo")?.click();
+    return true;
+  }
+  const boxes = selected().length ? selected() : [box];
+  const place = key === "0" ? '[data-tick="0"]' : `:not([data-tick="0"]):nth-child(${Number(key)})`;
+  if (!/^\d$/.test(key) || !box.closest("li").querySelector(`.tick${place}`)) return false;
+  const ticks = boxes.map((each) => each.closest("li").querySelector(`.tick${place}`)).filter(Boolean);
+  const verbs = ticks.map(({ value }) => value.split(" ")[1]);
+  // Those that lack it get it; only where all have it, it is taken from all.
+  const verb = verbs.find((each) => /^(add|no-class)/.test(each)) ?? verbs[0];
+  tick(verb, boxes.map(({ value }) => value));
+  return true;
+}
+
+/** One class more or less; the other classes of the photos stay, whoever gave them. The photos stay
+ * in sight, too, so that they can get other classes. */
+async function tick(what, digests) {
+  const body = new FormData();
+  body.append("do", what);
+  for (const digest of new Set(digests)) {
+    body.append("digest", digest);
+    showLabels(digest, labelsAfter(what, digest)); // at once, so that the next key knows
+  }
+  try {
+    const { labels, undoable } = await send(byId("decide").action, { method: "POST", body });
+    for (const [digest, classes] of Object.entries(labels)) showLabels(digest, classes);
+    await refresh(PARTS.filter((part) => part !== "wall"));
+    say(undoable ?? "");
+  } catch {
+    await refresh(); // `send` has shown why
+  }
+}
+
+/** @returns {number[] | null} the classes of a photo after a decision that is on its way */
+function labelsAfter(what, digest) {
+  const [verb, id] = what.split(":");
+  const ticked = document.querySelectorAll(`#wall [data-photo="${digest}"] .tick[aria-checked="true"]`);
+  const classes = new Set([...ticked].map((button) => Number(button.dataset.tick)).filter(Boolean));
+  if (verb === "no-class") return [];
+  if (verb === "move") return null;
+  if (verb === "add") classes.add(Number(id));
+  else classes.delete(Number(id));
+  return classes.size ? [...classes] : null;
+}
+
+/** @param {number[] | null} classes nothing where the photo is to be reviewed */
+function showLabels(digest, classes) {
+  for (const button of document.querySelectorAll(`[data-photo="${digest}"] .tick`)) {
+    const id = Number(button.dataset.tick);
+    const ticked = id ? Boolean(classes?.includes(id)) : classes?.length === 0;
+    const verb = id ? `${ticked ? "remove" : "add"}:${id}` : ticked ? "move:0" : "no-class";
+    button.setAttribute("aria-checked", String(ticked));
+    button.value = `${digest} ${verb}`;
+  }
+}
+
 // ---------------------------------------------------------------- refreshing the page
 
 function showMore(event, show) {
@@ -269,7 +338,7 @@ function showMore(event, show) {
 }
 
 /** Fetches the parts that change; what is selected, open or typed stays so. */
-async function refresh() {
+async function refresh(parts = PARTS) {
   const options = { headers: { Accept: "text/html" } };
   const number = ++requests;
   const text = await send(location.href, options).catch(() => null); // it has shown why
@@ -277,8 +346,10 @@ async function refresh() {
   shown = number;
   const page = new DOMParser().parseFromString(text, "text/html");
   const kept = keep();
-  for (const id of PARTS) {
-    const fresh = document.adoptNode(page.getElementById(id));
+  for (const id of parts) {
+    const fresh = page.getElementById(id);
+    if (!fresh) continue; // not on this page, or replaced with what is around it
+    document.adoptNode(fresh);
     reuse(byId(id), fresh);
     byId(id).replaceWith(fresh);
   }
@@ -293,7 +364,13 @@ function reuse(old, fresh) {
   const olds = new Map([...old.querySelectorAll(".photo")].map((photo) => [place(photo), photo]));
   for (const photo of fresh.querySelectorAll(".photo")) {
     const same = olds.get(place(photo));
-    if (same?.textContent === photo.textContent) photo.replaceWith(same);
+    if (same?.textContent !== photo.textContent) continue;
+    photo.replaceWith(same);
+    const ticks = photo.querySelectorAll(".tick");
+    for (const [index, old] of same.querySelectorAll(".tick").entries()) {
+      old.value = ticks[index].value;
+      old.setAttribute("aria-checked", ticks[index].getAttribute("aria-checked"));
+    }
   }
 }
 

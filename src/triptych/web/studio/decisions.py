@@ -17,27 +17,38 @@ from triptych import errors
 from triptych.studio import review
 from triptych.studio.projects import Decision
 from triptych.studio.projects import Projects
+from triptych.utils.text import ntext
+from triptych.utils.text import text
 from triptych.web import context
 from triptych.web.studio.blueprint import redirect_or_json
 
 blueprint = flask.Blueprint("studio_decisions", __name__, url_prefix="/projects/<key>")
 
 MOVE, EXCLUDE, INCLUDE, RIGHT = "move", "exclude", "include", "right"
+# In multi-label projects: one class of several, or none of all.
+ADD, REMOVE, NO_CLASS = "add", "remove", "no-class"
+NOTHING = text("none of the classes")
 # How many of the newest decisions the page of decisions shows.
 REMEMBERED = 2000
-EXPECTED = f"expected one of: {MOVE}:CLASS, {EXCLUDE}, {INCLUDE}, {RIGHT}"
+EXPECTED = (
+    f"expected one of: {MOVE}:CLASS, {ADD}:CLASS, {REMOVE}:CLASS, {NO_CLASS}, {EXCLUDE}, "
+    f"{INCLUDE}, {RIGHT}"
+)
 
 
 @blueprint.post("/decisions")
 def decide(key: str) -> Response:
-    """Move photos to another class, exclude or include them, or confirm their labels."""
+    """Move photos to another class, exclude or include them, or confirm their labels.
+
+    In multi-label projects, one class is added or removed, and the others stay.
+    """
     form = flask.request.form
     digests, what = form.getlist("digest"), form.get("do", "")
     if "one" in form:  # the button of one photo, which overrides the selection
         digest, _, what = form["one"].partition(" ")
         digests = [digest]
-    if what == MOVE:
-        what = f"{MOVE}:{form.get('to', '')}"
+    if what in (MOVE, ADD, REMOVE):
+        what = f"{what}:{form.get('to', '')}"
     if not digests:
         raise BadRequest("No photo was chosen. Choose at least one, then what to do with it.")
     digests = list(dict.fromkeys(digests))
@@ -45,8 +56,13 @@ def decide(key: str) -> Response:
 
     def carry_out(projects: Projects) -> list[str]:
         verb, _, target = what.partition(":")
-        if verb == MOVE and target.isascii() and target.isdecimal() and len(target) < 16:
+        is_number = target.isascii() and target.isdecimal() and len(target) < 16
+        if verb == MOVE and is_number:
             projects.decide(key, digests, class_id=int(target), person=person)
+        elif verb in (ADD, REMOVE) and is_number:
+            projects.set_label(key, digests, int(target), verb == ADD, person=person)
+        elif what == NO_CLASS:
+            projects.decide(key, digests, class_id=(), person=person)
         elif what == EXCLUDE:
             projects.decide(key, digests, exclude=True, person=person)
         elif what == INCLUDE:
@@ -89,6 +105,7 @@ def _answer(key: str, carry_out: Callable[[Projects], list[str]]) -> Response:
                 digest: review.status_of(photos.get(digest), project, confirmed=confirmed)
                 for digest in digests
             },
+            "labels": {digest: photos[digest].class_ids for digest in digests if digest in photos},
             "undoable": last.text if last else None,
         }
 
@@ -152,7 +169,11 @@ def batches(projects: Projects, key: str) -> list[Batch]:
         errors.UnknownName: There is no such project.
     """
     names = {photo.digest: photo.name for photo in projects.photos(key, excluded=None, limit=-1)}
-    return [_batch(batch, names.get(batch[0].digest)) for batch in _groups(projects, key)]
+    multilabel = projects.find(key).multilabel
+    return [
+        _batch(batch, names.get(batch[0].digest), multilabel=multilabel)
+        for batch in _groups(projects, key)
+    ]
 
 
 def undoable(projects: Projects, key: str) -> Batch | None:
@@ -160,9 +181,10 @@ def undoable(projects: Projects, key: str) -> Batch | None:
     batch = next((batch for batch in _groups(projects, key) if not batch[0].undone), None)
     if batch is None:
         return None
+    name = None
     with contextlib.suppress(errors.UnknownName):
-        return _batch(batch, projects.photo(key, batch[0].digest).name)
-    return _batch(batch, None)
+        name = projects.photo(key, batch[0].digest).name
+    return _batch(batch, name, multilabel=projects.find(key).multilabel)
 
 
 def _groups(projects: Projects, key: str) -> Iterator[list[Decision]]:
@@ -171,23 +193,35 @@ def _groups(projects: Projects, key: str) -> Iterator[list[Decision]]:
     return (list(batch) for _, batch in itertools.groupby(latest, lambda each: each.batch))
 
 
-def _batch(decisions: list[Decision], name: str | None) -> Batch:
+def _batch(decisions: list[Decision], name: str | None, *, multilabel: bool) -> Batch:
     """A batch as a sentence.
 
     Args:
         decisions: Decisions of the same kind.
         name: Name of the first one's photo; ``None`` if it was removed from the project.
+        multilabel: Whether the project is multi-label.
     """
-    first = decisions[0]
-    photos = f"{len(decisions):,} photos" if len(decisions) > 1 else name or "a photo"
+    first, n = decisions[0], len(decisions)
+    what = name if name and n == 1 else ntext("{n} photo", "{n} photos", n)
+    before, after = ", ".join(first.names_before), ", ".join(first.names_after)
+    gained = [one for one in first.names_after if one not in first.names_before]
+    lost = [one for one in first.names_before if one not in first.names_after]
     if first.excluded_after and not first.excluded_before:
-        sentence = f"Excluded {photos}."
-    elif first.excluded_before and not first.excluded_after and first.before == first.after:
-        sentence = f"Included {photos} again."
-    elif first.after_name is None:
-        sentence = f"Removed {photos} from {first.before_name or 'its class'}."
-    elif first.before == first.after:
-        sentence = f"Confirmed {photos} as {first.after_name}."
+        sentence = text("Excluded {what}.", what=what)
+    elif first.excluded_before and not first.excluded_after and before == after:
+        sentence = text("Included {what} again.", what=what)
+    elif first.labels_before == first.labels_after:
+        sentence = text("Confirmed {what} as {classes}.", what=what, classes=after or NOTHING)
+    elif not multilabel:
+        moved = text("Moved {what} to {classes}.", what=what, classes=after)
+        removed = text("Removed {what} from {classes}.", what=what, classes=before)
+        sentence = moved if after else removed
+    elif first.labels_after == ():
+        sentence = text("Labelled {what} as {classes}.", what=what, classes=NOTHING)
+    elif not lost:
+        sentence = text("Added {classes} to {what}.", what=what, classes=", ".join(gained))
+    elif not gained:
+        sentence = text("Removed {classes} from {what}.", what=what, classes=", ".join(lost))
     else:
-        sentence = f"Moved {photos} to {first.after_name}."
+        sentence = text("Labelled {what} as {classes}.", what=what, classes=after)
     return Batch(sentence, first.at_s, first.undone, first.person)

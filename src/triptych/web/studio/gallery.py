@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from triptych import data
 from triptych.studio.projects import ALL
+from triptych.studio.projects import NO_CLASS
 from triptych.studio.projects import UNSORTED
 from triptych.studio.projects import Project
 from triptych.studio.projects import ProjectPhoto
 from triptych.studio.projects import Projects
+from triptych.utils.text import text
 from triptych.web.studio import decisions
 
 # The group of excluded photos, in place of a class's number.
@@ -94,6 +96,9 @@ class Gallery:
         badges: Badges by digest.
         names: Of the classes, by number.
         undoable: The latest batch of decisions that can be undone.
+        wall: In a multi-label project, the photos of the chosen group; those in `groups` are not
+            shown, as a photo is in all of its classes.
+        filters: All groups that the wall can show.
     """
 
     groups: list[PhotoGroup]
@@ -101,6 +106,8 @@ class Gallery:
     badges: dict[str, list[str]]
     names: dict[int, str]
     undoable: decisions.Batch | None
+    wall: PhotoGroup | None = None
+    filters: Sequence[PhotoGroup] = ()
 
 
 def shown_of(texts: Iterable[str]) -> dict[int, int]:
@@ -114,20 +121,36 @@ def shown_of(texts: Iterable[str]) -> dict[int, int]:
     return {int(match[1]): int(match[2]) for match in matches}
 
 
-def build(projects: Projects, project: Project, limits: Mapping[int, int]) -> Gallery:
+def build(
+    projects: Projects, project: Project, limits: Mapping[int, int], only: int = ALL
+) -> Gallery:
     """Collect the content of a project's page.
 
     Args:
         projects: The store.
         project: The project.
         limits: How many photos of a group to show, by its number; else `FIRST`.
+        only: Number of the group that the wall of a multi-label project shows.
     """
     # A class without photos is marked in its place on the page.
     findings = [each for each in projects.findings(project.key) if each.kind != "empty_class"]
     groups = [(label.id, label.name, label.photos) for label in project.classes]
-    if project.unsorted:
+    wall, filters = None, list[PhotoGroup]()
+    if project.multilabel:
+        others = [
+            (ALL, text("All photos"), project.photos - project.excluded),
+            (UNSORTED, text("To review"), project.unsorted),
+            (NO_CLASS, text("None of the classes"), project.without_class),
+            (EXCLUDED, text("Excluded"), project.excluded),
+        ]
+        filters = [PhotoGroup(*group, []) for group in [*others[:2], *groups, *others[2:]]]
+        chosen = next((group for group in filters if group.id == only), filters[0])
+        wall = _group(projects, project.key, chosen.id, chosen.name, chosen.total, limits)
+        groups.insert(0, (UNSORTED, text("Photos to review"), project.unsorted))
+        limits = dict.fromkeys([number for number, *_ in groups], 0)
+    elif project.unsorted:
         groups.append((UNSORTED, "Without a class", project.unsorted))
-    if project.excluded:
+    if project.excluded and not project.multilabel:
         groups.append((EXCLUDED, "Excluded", project.excluded))
     badges: defaultdict[str, list[str]] = defaultdict(list)
     for finding in findings:
@@ -140,6 +163,8 @@ def build(projects: Projects, project: Project, limits: Mapping[int, int]) -> Ga
         badges=dict(badges),
         names={label.id: label.name for label in project.classes},
         undoable=decisions.undoable(projects, project.key),
+        wall=wall,
+        filters=filters,
     )
 
 

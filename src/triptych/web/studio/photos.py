@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 
 from triptych import errors
 from triptych.images import preview
+from triptych.studio.projects import ALL
 from triptych.studio.projects import UNSORTED
 from triptych.studio.projects import ProjectPhoto
 from triptych.web import context
@@ -127,13 +128,14 @@ def _page(key: str, *, refused: Sequence[Refused] = ()) -> Response:
     here = context.current()
     project = here.projects.find(key)
     limits = gallery.shown_of(flask.request.args.getlist("show"))
+    only = flask.request.args.get("only", type=int, default=ALL)
     page = flask.render_template(
         "studio/photos.html",
         tab="Photos",
         project=project,
         refused=refused,
         max_bytes=here.settings.max_image_bytes,
-        **vars(here.do(lambda: gallery.build(here.projects, project, limits))),
+        **vars(here.do(lambda: gallery.build(here.projects, project, limits, only))),
     )
     response = flask.make_response(page)
     response.headers["Permissions-Policy"] = PERMISSIONS

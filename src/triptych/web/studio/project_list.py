@@ -28,6 +28,8 @@ from triptych.web.studio.blueprint import blueprint
 from triptych.web.studio.blueprint import redirect_or_json
 
 THUMBS = 4
+# Kinds of projects: one class a photo, or any number.
+SINGLE, MULTI = "single", "multi"
 
 T = TypeVar("T")
 
@@ -80,7 +82,23 @@ def _accuracy(home: Path, key: str) -> HeldOutAccuracy | None:
 def make() -> Response:
     """Create an empty project."""
     here, title = context.current(), flask.request.form.get("title", "")
-    return _open(here.change(lambda: here.projects.make(title)))
+    multilabel = _multilabel(default=SINGLE)
+    return _open(here.change(lambda: here.projects.make(title, multilabel=multilabel)))
+
+
+@blueprint.post("/<key>/kind")
+def set_kind(key: str) -> Response:
+    """Let photos have any number of classes, or exactly one."""
+    here, multilabel = context.current(), _multilabel()
+    here.change(lambda: here.projects.set_multilabel(key, multilabel))
+    return redirect_or_json(flask.url_for(".photos", key=key))
+
+
+def _multilabel(default: str = "") -> bool:
+    kind = flask.request.form.get("kind", default)
+    if kind not in (SINGLE, MULTI):
+        raise BadRequest(f"The kind is {kind[:40]!r}; expected one of: {SINGLE}, {MULTI}.")
+    return kind == MULTI
 
 
 @blueprint.post("/sample")

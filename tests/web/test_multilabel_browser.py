@@ -1,0 +1,123 @@
+"""Projects in which a photo has any number of classes, in a real Chromium."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import browser
+from support import studios
+from support.browser import assert_no_overflow
+from support.browser import expect
+from support.browser import files
+from support.browser import follow
+from support.browser import screenshot
+from support.browser import wait_for
+from triptych.studio import sample_images
+from triptych.studio.projects import Projects
+
+pytestmark = [*browser.MARKS, pytest.mark.slow]
+
+FRUIT = ("apples", "lemons", "pears")
+
+
+@pytest.fixture(scope="module")
+def address(home: Path) -> Iterator[str]:
+    with studios.fake_studio(home=home) as (_, address):
+        yield address
+
+
+@pytest.fixture
+def projects(home: Path) -> Projects:
+    return Projects(home)
+
+
+def scenes(count: int) -> list[tuple[str, bytes]]:
+    return [(f"scene {n}.jpg", sample_images.scene(FRUIT[: n % 4], seed=n)) for n in range(count)]
+
+
+def tick(page, photo: str, name: str):
+    boxes = page.get_by_role("group", name=f"Classes of {photo}")
+    return boxes.get_by_role("checkbox", name=name, exact=True)
+
+
+def test_boxes_are_ticked_by_keyboard_and_by_two_people(
+    visit, projects: Projects, expected: list[str]
+) -> None:
+    expected.append("status of 400")  # one class a photo is refused at the end
+    page = visit("/projects")
+    page.get_by_label("Title").fill("Bowls")
+    page.get_by_label("Any number, or none").check()
+    follow(page.get_by_role("button", name="Create"))
+    for name in FRUIT:
+        page.get_by_label("Name the first class").or_(page.get_by_label("Add a class")).fill(name)
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name=name, exact=True).wait_for()
+    page.get_by_label("Choose photos for Photos to review").set_input_files(files(*scenes(4)))
+    wall = page.get_by_role("region", name="Which classes do the photos have?")
+    expect(wall.locator(".photo")).to_have_count(4)
+    (key,) = (project.key for project in projects.all() if project.title == "Bowls")
+    ids = [label.id for label in projects.find(key).classes]
+    digests = {photo.name: photo.digest for photo in projects.photos(key)}
+
+    def labels(name: str) -> object:
+        return projects.photo(key, digests[f"{name}.jpg"]).class_ids
+
+    follow(wall.get_by_role("link", name="To review"))
+    page.locator('[title="scene 3.jpg"] [name=digest]').focus()
+    page.keyboard.press("1")
+    page.keyboard.press("3")
+    wait_for(page, lambda: labels("scene 3"), (ids[0], ids[2]))
+    expect(tick(page, "scene 3.jpg", "pears")).to_be_checked()
+    # Somebody else gives it another class meanwhile, and takes none away.
+    projects.set_label(key, [digests["scene 3.jpg"]], ids[1], True, person="ann")
+    page.keyboard.press("1")
+    wait_for(page, lambda: labels("scene 3"), (ids[1], ids[2]))
+    expect(tick(page, "scene 3.jpg", "lemons")).to_be_checked()
+    expect(tick(page, "scene 3.jpg", "apples")).not_to_be_checked()
+    page.keyboard.press("u")
+    wait_for(page, lambda: labels("scene 3"), tuple(ids))
+    # It has classes now, so it is no longer among those to review.
+    expect(wall.locator(".photo")).to_have_count(3)
+    page.locator('[title="scene 0.jpg"] [name=digest]').focus()
+    page.keyboard.press("0")
+    wait_for(page, lambda: labels("scene 0"), ())
+    expect(tick(page, "scene 0.jpg", "none")).to_be_checked()
+    # With the mouse, and all that are chosen at once.
+    tick(page, "scene 2.jpg", "lemons").click()
+    wait_for(page, lambda: labels("scene 2"), (ids[1],))
+    page.locator('[title="scene 1.jpg"] [name=digest]').check()
+    page.locator('[title="scene 2.jpg"] [name=digest]').check()
+    page.keyboard.press("1")
+    wait_for(page, lambda: (labels("scene 1"), labels("scene 2")), ((ids[0],), (ids[0], ids[1])))
+    for name, count in (("apples", 3), ("lemons", 2), ("None of the classes", 1), ("To review", 0)):
+        expect(wall.get_by_role("link", name=f"{name} {count}")).to_be_visible()
+    follow(wall.get_by_role("link", name="lemons 2"))
+    expect(wall.locator(".photo")).to_have_count(2)
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    # Refused, and how to mend it; nothing is lost.
+    page.get_by_role("button", name="One class a photo").click()
+    expect(page.get_by_text("2 photos have several classes.")).to_be_visible()
+    assert projects.find(key).multilabel
+    screenshot(page, "multilabel-photos")
+    page.set_viewport_size({"width": 390, "height": 780})
+    assert_no_overflow(page)
+    screenshot(page, "multilabel-photos-phone")
+
+
+def test_boxes_work_without_scripts(visit, projects: Projects) -> None:
+    project = projects.make("Plain", multilabel=True)
+    apples = projects.add_class(project.key, "apples")
+    photo = projects.add(project.key, "scene 1.jpg", sample_images.scene(["apples"], seed=1))
+    page = visit(f"/projects/{project.key}?only=0", java_script_enabled=False)
+    follow(tick(page, photo.name, "apples"))
+    assert page.url.endswith(f"/projects/{project.key}?only=0")
+    assert projects.photo(project.key, photo.digest).class_ids == (apples.id,)
+    follow(page.get_by_role("link", name="apples 1"))
+    expect(tick(page, photo.name, "apples")).to_be_checked()
+    follow(tick(page, photo.name, "none"))
+    follow(page.get_by_role("link", name="None of the classes 1"))
+    follow(tick(page, photo.name, "none"))
+    assert projects.find(project.key).unsorted == 1
