@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable
@@ -31,6 +33,8 @@ from triptych.studio.projects.records import ProjectPhoto
 from triptych.typing import Progress
 from triptych.utils import concurrency
 
+# Of an exported multi-label project: the classes of each photo.
+TABLE = "labels.csv"
 
 def _silent(done: int, total: int) -> None:
     pass
@@ -47,7 +51,7 @@ class Transfer:
         """A project as a data set for `training.train`, without opening photos that were measured.
 
         Args:
-            key: Of the project; photos without a class or that are excluded are left out.
+            key: Of the project; photos that were not reviewed or are excluded are left out.
 
         Raises:
             errors.UnknownName: There is no such project.
@@ -62,8 +66,11 @@ class Transfer:
     def export(self, key: str, folder: Path, *, progress: Progress = _silent) -> int:
         """Write a folder per class; files keep their names unless two are the same.
 
+        Of a multi-label project, one folder and `TABLE`, a CSV file with ``|`` between the classes
+        of a photo.
+
         Args:
-            key: Of the project; photos without a class or that are excluded are left out.
+            key: Of the project; photos that were not reviewed or are excluded are left out.
             folder: Created, or empty.
             progress: Called after each photo with the number done and the total.
 
@@ -75,7 +82,9 @@ class Transfer:
             errors.SourceError: The folder is not empty, or cannot be written.
         """
         with self.database.reading() as db:
-            entries = list(dataset.entries(db, project_table.number_of(db, key)))
+            number = project_table.number_of(db, key)
+            entries = list(dataset.entries(db, number))
+            multilabel = photo_table.is_multilabel(db, number)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
@@ -84,10 +93,15 @@ class Transfer:
                     "one."
                 )
             for done, entry in enumerate(entries, start=1):
-                (folder / entry.label).mkdir(exist_ok=True)
+                (folder / entry.folder).mkdir(exist_ok=True)
                 data = self.photo_store.blobs.read(entry.digest)
-                (folder / entry.label / entry.file).write_bytes(data)
+                (folder / entry.folder / entry.file).write_bytes(data)
                 progress(done, len(entries))
+            if multilabel:
+                with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
+                    lines = csv.writer(file)
+                    lines.writerow(["path", "label"])
+                    lines.writerows([f"{each.folder}/{each.file}", each.label] for each in entries)
         except OSError as error:
             raise errors.SourceError(
                 f"{str(folder)!r} cannot be written: {error.strerror}. Name another folder."
@@ -99,6 +113,7 @@ class Transfer:
         source: Path,
         title: str | None = None,
         *,
+        multilabel: bool = False,
         progress: Progress = _silent,
         report: Callable[[Finding], None] = lambda finding: None,
     ) -> Project:
@@ -107,6 +122,8 @@ class Transfer:
         Args:
             source: As for `data.open`, with one class at least; train and val are joined.
             title: Of the project; by default the name of the folder or file.
+            multilabel: Whether a photo that is in several folders has all of their classes, and the
+                project is multi-label; a CSV file with ``|`` between classes says so itself.
             progress: Called after each file with the number done and of all.
             report: Called with what was left out.
 
@@ -115,6 +132,7 @@ class Transfer:
             errors.SettingError: The title is too long.
         """
         layout = opening.layout_of(source, self.photo_store.limits, least=1)
+        layout = dataclasses.replace(layout, multilabel=layout.multilabel or multilabel)
         title = title or naming.as_title(source.resolve().stem)
         return self.import_layout(title, layout, progress=progress, report=report)
 
@@ -141,7 +159,7 @@ class Transfer:
         title = naming.title(title)
         imported, left_out = self._store_photos(layout, progress)
         with self.database.writing() as db:
-            key = project_table.make(db, self.home, title)
+            key = project_table.make(db, self.home, title, multilabel=layout.multilabel)
             self._add_photos(db, key, layout, imported, person="")
             project = project_table.find(db, key)
             progress(len(layout.items), len(layout.items))  # the last chance to stop
@@ -168,16 +186,19 @@ class Transfer:
             report: Called with what was left out.
 
         Returns:
-            The photos; those that the project had are moved to their class, which is a decision.
+            The photos; those that the project had are moved to their class, which is a decision. In
+            a multi-label project they get the class beside those that they have.
 
         Raises:
             errors.UnknownName: There is no such project.
             errors.SourceError: It cannot be opened, or has no photos in classes.
-            errors.SettingError: The project would have too many classes.
+            errors.SettingError: The project would have too many classes; or a photo has several,
+                or none, in a single-label project.
         """
         with self.database.reading() as db:
-            project_table.number_of(db, key)
+            multilabel = photo_table.is_multilabel(db, project_table.number_of(db, key))
         layout = opening.layout_of(source, self.photo_store.limits, least=1)
+        layout = dataclasses.replace(layout, multilabel=layout.multilabel or multilabel)
         imported, left_out = self._store_photos(layout, progress)
         with self.database.writing() as db:
             number = self._add_photos(db, key, layout, imported, person=person)
@@ -208,7 +229,7 @@ class Transfer:
                 facts = self.photo_store.store(item.file.read())
             digest = photo_table.note(db, facts)
             name = naming.file_name(item.file.name)
-            labels = (class_ids[item.label],)
+            labels = project_table.labels(db, number, [class_ids[each] for each in item.all_labels])
             decisions.add_to_class(db, number, digest, name, labels, person)
         return number
 
@@ -250,9 +271,17 @@ class Transfer:
         left_out = [
             *layout.findings,
             *findings.unreadable(failures),
-            *_repeated(copies.values()),
+            *(() if layout.multilabel else _repeated(copies.values())),
         ]
-        return list(imported.values()), findings.in_order(left_out)
+        photos = list(imported.values())
+        if layout.multilabel:  # each photo once, with the classes of all its copies
+            photos = [(_joined(copies[facts.digest]), facts) for _, facts in photos]
+        return photos, findings.in_order(left_out)
+
+
+def _joined(same: Sequence[Item]) -> Item:
+    labels = {name for item in same for name in item.all_labels}
+    return Item.of_many(same[0].file, labels, "train")
 
 
 def _repeated(groups: Iterable[Sequence[Item]]) -> Iterator[Finding]:
