@@ -274,3 +274,62 @@ def test_a_project_of_several_classes_can_be_removed(tmp_path: Path) -> None:
     projects.remove(project.key)
     with projects.database.reading() as db:
         assert db.execute("SELECT count(*) FROM photo_class").fetchone() == (0,)
+
+
+# Data sets, export and import
+
+
+def labelled(projects: Projects) -> Project:
+    """Of four photos two with two classes, one with none, and one to be reviewed."""
+    project = make(projects)
+    apple, banana, _ = (each.id for each in project.classes)
+    first, second, third, _ = add(projects, project.key)
+    projects.decide(project.key, [first, second], class_id=[apple])
+    projects.set_label(project.key, [second], banana, True)
+    projects.decide(project.key, [third], class_id=())
+    return project
+
+
+def test_a_data_set_has_the_classes_of_each_reviewed_photo(projects: Projects) -> None:
+    dataset = projects.dataset(labelled(projects).key)
+    assert (dataset.multilabel, dataset.classes) == (True, ("apple", "banana"))
+    assert {photo.source: photo.labels for photo in dataset.train} == {
+        "photos/0.jpg": (0,),
+        "photos/1.jpg": (0, 1),
+        "photos/2.jpg": (),
+    }
+
+
+def test_findings_are_those_of_photos_with_several_classes(projects: Projects) -> None:
+    project = labelled(projects)
+    apple = project.classes[0].id
+    assert {each.kind for each in projects.findings(project.key)} >= {"empty_class", "small_class"}
+    digests = [photo.digest for photo in projects.photos(project.key)]
+    projects.set_label(project.key, digests, apple, True)
+    assert "universal_class" in {each.kind for each in projects.findings(project.key)}
+    copy = picture(0, size=(12, 16)) + b" "  # the same pixels in another file
+    projects.add(project.key, "copy.jpg", copy, project.classes[2].id)
+    kinds = {each.kind: each.sources for each in projects.findings(project.key)}
+    assert digests[0] in kinds["label_conflict"]
+
+
+def test_a_photo_in_two_folders_has_both_classes(projects: Projects, tmp_path: Path) -> None:
+    for name, seeds in {"apple": (0, 1), "banana": (1, 2)}.items():
+        (tmp_path / name).mkdir()
+        for seed in seeds:
+            (tmp_path / name / f"{seed}.jpg").write_bytes(picture(seed, size=(12, 16)))
+    project = projects.import_from(tmp_path, "Folders", multilabel=True)
+    apple, banana = (each.id for each in project.classes)
+    assert labels(projects, project.key) == [(apple,), (apple, banana), (banana,)]
+    assert projects.history(project.key) == []
+    # The same into a project that has some already: classes are added, none is taken away.
+    other = projects.make("Other", multilabel=True).key
+    cherry = projects.add_class(other, "cherry").id
+    projects.add(other, "1.jpg", picture(1, size=(12, 16)), cherry)
+    projects.add_from(other, tmp_path, person="ann")
+    names = {each.id: each.name for each in projects.find(other).classes}
+    assert [[names[number] for number in photo.class_ids] for photo in projects.photos(other)] == [
+        ["cherry", "apple", "banana"],
+        ["apple"],
+        ["banana"],
+    ]

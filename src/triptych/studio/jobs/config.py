@@ -12,6 +12,7 @@ from triptych.studio.projects import Project
 from triptych.training import pipeline
 from triptych.training.config import TrainingConfig
 from triptych.utils import validation
+from triptych.utils.text import text
 
 # A conversion under way cannot be stopped; after this time the process is killed.
 GRACE_S = 20.0
@@ -68,6 +69,10 @@ def check(project: Project, fields: Mapping[str, Any], home: Path) -> None:
         errors.UnknownName: There is no such backbone, head or augmentation.
         errors.WeightsMissing: A backbone's weights have to be fetched first.
     """
+    if project.multilabel:
+        raise errors.SourceError(
+            text("Photos with any number of classes can be labelled, but not taught yet.")
+        )
     usable = [each for each in project.classes if each.photos >= FEWEST_PHOTOS]
     if len(usable) < FEWEST_CLASSES:
         counts = ", ".join(f"{each.name}: {each.photos}" for each in project.classes) or "no class"

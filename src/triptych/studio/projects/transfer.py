@@ -36,6 +36,7 @@ from triptych.utils import concurrency
 # Of an exported multi-label project: the classes of each photo.
 TABLE = "labels.csv"
 
+
 def _silent(done: int, total: int) -> None:
     pass
 

@@ -56,7 +56,7 @@ def teach(key: str) -> str:
         tab="Teach",
         project=project,
         job=progress.of(latest) if latest else None,
-        learned=sum(label.photos for label in project.classes),
+        learned=_photos(project),
         options=options,
         reasons=_reasons(here.settings.home, project, options, latest),
         faults=[each.message for each in faults if each.kind == "faulty_class"],
@@ -71,9 +71,15 @@ def teach(key: str) -> str:
 
 def _tuning_s(home: Path, project: Project, backbones: list[str]) -> float | None:
     """Estimated time of fine-tuning; ``None`` if none was done on this machine yet."""
-    photos = sum(label.photos for label in project.classes)
     rows = [row for row in zoo.rows(home) if row.name in backbones]
-    return pace.estimate(home, photos=photos, costs=[row.multiply_adds / 1e9 for row in rows])
+    return pace.estimate(
+        home, photos=_photos(project), costs=[row.multiply_adds / 1e9 for row in rows]
+    )
+
+
+def _photos(project: Project) -> int:
+    """How many photos it learns from."""
+    return project.photos - project.excluded - project.unsorted
 
 
 def _reasons(
