@@ -53,11 +53,17 @@ _open = contextlib.ExitStack()
 
 
 @functools.cache
-def _chromium():
+def _playwright():
     api = pytest.importorskip("playwright.sync_api")
     api.expect.set_options(timeout=PATIENCE_MS)
+    _open.callback(_playwright.cache_clear)
+    return _open.enter_context(api.sync_playwright())
+
+
+@functools.cache
+def _chromium(*cameras: str):
+    playwright = _playwright()
     _open.callback(_chromium.cache_clear)
-    playwright = _open.enter_context(api.sync_playwright())
     browser = playwright.chromium.launch(
         executable_path=executable,
         args=[
@@ -67,17 +73,29 @@ def _chromium():
             "--disable-dev-shm-usage",
             "--in-process-gpu",
             "--renderer-process-limit=1",
-            "--use-fake-device-for-media-stream",
-            "--use-fake-ui-for-media-stream",
+            *cameras,
         ],
     )
     return _open.enter_context(contextlib.closing(browser))
 
 
+def with_cameras(count: int, video: Path | None = None):
+    """Chromium with cameras that show a test picture, or with one that shows a video.
+
+    Args:
+        count: How many there are.
+        video: A file of raw pictures (.y4m), shown over and over.
+    """
+    flags = [f"--use-fake-device-for-media-stream=device-count={count}"]
+    if video:
+        flags.append(f"--use-file-for-fake-video-capture={video}")
+    return _chromium(*flags, "--use-fake-ui-for-media-stream")
+
+
 @pytest.fixture
 def browser():
-    """Chromium, with a camera that shows a test picture; one for all tests that come in a row."""
-    return _chromium()
+    """Chromium, with two cameras; one for all tests that come in a row."""
+    return with_cameras(2)
 
 
 @pytest.hookimpl(trylast=True)

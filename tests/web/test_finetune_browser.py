@@ -78,10 +78,9 @@ def test_fine_tuning_is_shown_and_stopping_keeps_the_best_epoch(
     screenshot(phone, "finetune-running-phone")
     phone.close()
     follow(page.get_by_role("button", name="Stop"))
-    outcome = page.locator('#job[data-state="done"], #job:has-text("the best so far is kept")')
-    outcome.first.wait_for()
-    page.locator('#job[data-state="done"]').wait_for(timeout=TEACHING_MS)
-    expect(page.locator("#job")).to_contain_text("This made version 1")
+    # The page on which it can be tried out comes when the version is made.
+    page.wait_for_url(f"**/projects/{project}/try", timeout=TEACHING_MS)
+    expect(page.locator("main")).to_contain_text("This made version 1")
     (record,) = bundles.find(home, f"{project}@1").about["fine_tuned"]
     assert record["member"] == NETWORK
     assert record["epochs"] >= 1

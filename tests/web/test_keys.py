@@ -62,7 +62,8 @@ ENDPOINTS = {
         studio.job studio.make studio.photos studio.projects studio.remove_class studio.rename
         studio.set_kind
         studio.rename_class studio.resume studio.start studio.stop studio.take_in studio.teach
-        studio.thumb studio.try_sample studio_decisions.decide studio_decisions.history
+        studio.drawing studio.thumb studio.try_out studio.try_sample
+        studio_decisions.decide studio_decisions.history
         studio_decisions.retrain studio_decisions.undo studio_exports.download studio_exports.job
         studio_exports.remove studio_exports.start studio_exports.stop studio_imports.again
         studio_imports.form studio_imports.one studio_imports.progress studio_imports.start

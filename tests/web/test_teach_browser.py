@@ -36,7 +36,7 @@ BOX = 'input[name="digest"]'
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
     """A studio on the home folder of this run, where networks are converted once."""
-    with studios.fake_studio(home=home) as (_, address):
+    with studios.training_studio(home) as address:
         yield address
 
 
@@ -85,8 +85,10 @@ def test_the_sample_is_one_click_away(projects, visit):
     page = visit("/projects")
     screenshot(page, "projects-empty")
     follow(page.get_by_role("button", name="Try the sample"))
-    expect(page.get_by_role("navigation", name="Project")).to_be_visible()
+    expect(page.locator("#job")).to_be_visible()
+    follow(page.get_by_role("button", name="Stop"))
     assert len(projects.all()) == 1
+    follow(page.get_by_role("link", name="Photos", exact=True))
     page.locator(".photo img").nth(20).wait_for(state="attached")
     assert page.locator(".photo img").first.evaluate("image => image.decode().then(() => true)")
     screenshot(page, "project-sample")
@@ -473,7 +475,9 @@ def test_training_is_shown_to_its_end(projects, garden, visit):
     screenshot(page, "teach-running")
     page.close()  # nothing depends on the page
     page = visit(f"/projects/{garden}/teach")
-    page.locator('#job[data-state="done"]').wait_for(timeout=TEACHING_MS)
+    page.wait_for_url(f"**/projects/{garden}/try", timeout=TEACHING_MS)
+    expect(page.locator("main")).to_contain_text("This made version 1")
+    page.goto(page.url.replace("/try", "/teach"))
     expect(page.locator("#job")).to_contain_text("This made version 1")
     expect(page.locator('[value="EfficientNetLite0"]')).to_be_checked()
     expect(page.locator('[value="EfficientNetLite1"]')).not_to_be_checked()

@@ -93,7 +93,13 @@ def test_an_empty_studio_offers_the_sample(client):
     page = client.get("/projects").text
     assert "See it work first" in page
     assert 'aria-current="page">Teach' in page
-    project_page = follow(client, client.post("/projects/sample", headers=PAGE)).text
+    with_job = follow(client, client.post("/projects/sample", headers=PAGE)).text
+    assert 'id="job"' in with_job
+    client.post("/projects/sample-fruit/job/stop")
+    again = client.post("/projects/sample", headers=PAGE)  # is there already
+    assert again.location.endswith("/projects/sample-fruit/teach")
+    client.post("/projects/sample-fruit/job/stop")
+    project_page = client.get("/projects/sample-fruit").text
     assert len(re.findall('data-class="[1-9]', project_page)) > 1
     page = client.get("/projects").text
     assert "See it work first" not in page
@@ -378,13 +384,16 @@ def test_photos_need_the_key(studio):
     assert client.post("/sign-out").headers["Clear-Site-Data"] == '"cache"'
 
 
-def test_only_the_page_with_the_webcam_may_use_it(client, garden):
+def test_only_pages_with_the_camera_may_use_it(client, garden):
+    parts = ("", "/teach", "/try", "/result")
     lent = {
         path: client.get(path).headers["Permissions-Policy"].split(",")[0]
-        for path in ("/", "/projects", f"/projects/{garden}", f"/projects/{garden}/teach")
+        for path in ("/", "/projects", *(f"/projects/{garden}{part}" for part in parts))
     }
     assert [path for path, rule in lent.items() if rule == "camera=(self)"] == [
-        f"/projects/{garden}"
+        "/",
+        f"/projects/{garden}",
+        f"/projects/{garden}/try",
     ]
 
 

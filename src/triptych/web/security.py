@@ -38,6 +38,9 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+# The pages that may use the camera; all others may not.
+CAMERA_PAGES = ("classify.page", "studio.photos", "studio.try_out", "studio_publish.share")
+CAMERA_HEADERS = {"Permissions-Policy": "camera=(self), geolocation=(), microphone=()"}
 SECURE_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}
 LARGEST = 2**63 - 1  # what a column of SQLite holds
 MENDED_PILLOW = 13  # its first version without CVE-2026-112403
@@ -132,7 +135,9 @@ def _refuse_when_full() -> None:
 def _add_headers(response: flask.Response) -> flask.Response:
     request = flask.request
     present = {name.lower() for name, _ in response.headers}  # set by the page itself
-    response.headers.extend([row for row in HEADERS.items() if row[0].lower() not in present])
+    own = CAMERA_HEADERS if request.endpoint in CAMERA_PAGES else {}
+    headers = {**HEADERS, **own}
+    response.headers.extend([row for row in headers.items() if row[0].lower() not in present])
     if request.is_secure:
         response.headers.update(SECURE_HEADERS)
     is_change = request.method not in SAFE_METHODS

@@ -2,23 +2,17 @@
 
 import { _, ngettext } from "./i18n.js";
 import { byId } from "./projects.js";
+import { Webcam, nameNow } from "./webcam.js";
 
 const EVERY_MS = 250;
 const QUALITY = 0.92;
-const TROUBLES = {
-  NotAllowedError: _("The browser was not allowed to use the camera. Allow it in the address bar."),
-  NotFoundError: _("There is no camera."),
-  NotReadableError: _("The camera is in use by another program."),
-};
 
 /** The dialog `#camera`. */
 export class Camera {
   #dialog = byId("camera");
-  #video = this.#dialog.querySelector("video");
+  #webcam = new Webcam(this.#dialog.querySelector("video"));
   #timer = 0;
   #count = 0;
-  /** @type {MediaStream | null} */
-  #stream = null;
 
   /** @param {(file: File) => void} take called with each photo */
   constructor(take) {
@@ -41,24 +35,10 @@ export class Camera {
     this.#complain("");
     this.#dialog.showModal();
     try {
-      await this.#look();
+      byId("shoot").disabled = !(await this.#webcam.open());
     } catch (error) {
-      this.#complain(TROUBLES[error.name] ?? error.message);
+      this.#complain(error.message);
     }
-  }
-
-  async #look() {
-    if (!navigator.mediaDevices) {
-      throw new Error(
-        _("Browsers allow the camera only on pages of this machine (localhost) and over https."),
-      );
-    }
-    const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 1280 } });
-    if (!this.#dialog.open) return stop(stream); // closed while the browser was asking
-    this.#stream = stream;
-    this.#video.srcObject = stream;
-    await this.#video.play();
-    byId("shoot").disabled = false;
   }
 
   #complain(message) {
@@ -69,7 +49,7 @@ export class Camera {
   }
 
   #begin() {
-    if (this.#timer || !this.#stream) return;
+    if (this.#timer || !this.#webcam.isOpen) return;
     this.#shoot();
     this.#timer = setInterval(() => this.#shoot(), EVERY_MS);
   }
@@ -79,23 +59,15 @@ export class Camera {
     this.#timer = 0;
   }
 
-  #shoot() {
-    const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [this.#video.videoWidth, this.#video.videoHeight];
-    canvas.getContext("2d").drawImage(this.#video, 0, 0);
-    const name = `webcam ${new Date().toISOString().replace(/[:.]/g, "-")}.jpg`;
-    canvas.toBlob((blob) => this.take(new File([blob], name)), "image/jpeg", QUALITY);
+  async #shoot() {
+    const blob = await this.#webcam.photo(QUALITY);
+    if (!blob) return;
+    this.take(new File([blob], nameNow()));
     byId("shots").textContent = ngettext("{n} photo taken", "{n} photos taken", ++this.#count);
   }
 
   #close() {
     this.#end();
-    if (this.#stream) stop(this.#stream);
-    this.#stream = null;
-    this.#video.srcObject = null;
+    this.#webcam.close();
   }
-}
-
-function stop(stream) {
-  for (const track of stream.getTracks()) track.stop();
 }

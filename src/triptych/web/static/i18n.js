@@ -30,11 +30,11 @@ function shown(value) {
   return typeof value === "number" ? value.toLocaleString(lang) : value;
 }
 
-/** @param {number} share in [0, 1] @returns {string} such as "83.4 %" */
-export function percent(share) {
-  if (isEnglish) return `${(share * 100).toFixed(1)}\u00a0%`;
+/** @param {number} share in [0, 1] @param {number} [digits] @returns {string} such as "83.4 %" */
+export function percent(share, digits = 1) {
+  if (isEnglish) return `${(share * 100).toFixed(digits)}\u00a0%`;
   return share.toLocaleString(lang, {
-    style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1,
+    style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits,
   });
 }
 

@@ -2,6 +2,7 @@
 // at a time, so that each card is filled when its answer comes.
 
 import { LANGUAGE, _, duration, ngettext, percent } from "./i18n.js";
+import { Live } from "./live.js";
 import { compare } from "./similar.js";
 import { offer } from "./why.js";
 
@@ -33,6 +34,7 @@ document.addEventListener("drop", drop);
 for (const button of document.querySelectorAll("[data-example]")) {
   button.addEventListener("click", () => takeExample(button.dataset));
 }
+new Live({ address, take });
 restoreOptions();
 showOptions();
 showAgain(false);

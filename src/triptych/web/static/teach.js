@@ -10,12 +10,13 @@ const BOX = { viewBox: "-4 -8 108 116", preserveAspectRatio: "none", "aria-hidde
 const job = byId("job");
 if (job && UNDER_WAY.includes(job.dataset.state)) follow();
 
-/** Polls the job until it has ended, then loads the page anew. */
+/** Polls the job until it has ended, then opens the page on which its version is tried out. */
 async function follow() {
   for (;;) {
     await pause(EVERY_MS);
     const state = await send(job.dataset.address, { quiet: true }).catch(showError);
     if (!state) continue;
+    if (state.state === "done") return location.assign(job.dataset.try);
     if (!UNDER_WAY.includes(state.state)) return location.reload();
     show(state);
   }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import flask
 
+from triptych.utils.text import text
 from triptych.web import context
 from triptych.web.studio import decisions
 from triptych.web.studio import disk
@@ -16,10 +17,11 @@ from triptych.web.studio import project_list
 from triptych.web.studio import publish
 from triptych.web.studio import review
 from triptych.web.studio import training
+from triptych.web.studio import try_out
 from triptych.web.studio.blueprint import blueprint
 
-# Importing these three adds their routes to one blueprint.
-__all__ = ["photos", "project_list", "training"]
+# Importing these adds their routes to one blueprint.
+__all__ = ["photos", "project_list", "training", "try_out"]
 
 blueprints: tuple[flask.Blueprint, ...] = (
     blueprint,
@@ -34,10 +36,11 @@ blueprints: tuple[flask.Blueprint, ...] = (
 )
 
 TABS = {
-    "Photos": "studio.photos",
-    "Teach": "studio.teach",
-    "Result": "studio_review.result",
-    "Publish": "studio_publish.publish",
+    text("Photos"): "studio.photos",
+    text("Teach"): "studio.teach",
+    text("Try"): "studio.try_out",
+    text("Result"): "studio_review.result",
+    text("Publish"): "studio_publish.publish",
 }
 
 

@@ -22,8 +22,6 @@ from triptych.web.studio.blueprint import blueprint
 from triptych.web.studio.blueprint import redirect_or_json
 from triptych.web.studio.blueprint import wants_page
 
-# Only this page may use the camera.
-PERMISSIONS = "camera=(self), geolocation=(), microphone=()"
 DIGEST = re.compile(r"[0-9a-f]{64}")
 # The photo at a digest's address never changes.
 FOR_EVER = "private, max-age=31536000, immutable"
@@ -137,9 +135,7 @@ def _page(key: str, *, refused: Sequence[Refused] = ()) -> Response:
         max_bytes=here.settings.max_image_bytes,
         **vars(here.do(lambda: gallery.build(here.projects, project, limits, only))),
     )
-    response = flask.make_response(page)
-    response.headers["Permissions-Policy"] = PERMISSIONS
-    return response
+    return flask.make_response(page)
 
 
 # ------------------------------------------------------------------ files

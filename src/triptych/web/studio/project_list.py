@@ -24,6 +24,7 @@ from triptych.studio.projects import ProjectPhoto
 from triptych.studio.projects.naming import MAX_TITLE
 from triptych.typing import Progress
 from triptych.web import context
+from triptych.web.studio import training
 from triptych.web.studio.blueprint import blueprint
 from triptych.web.studio.blueprint import redirect_or_json
 
@@ -103,9 +104,14 @@ def _multilabel(default: str = "") -> bool:
 
 @blueprint.post("/sample")
 def try_sample() -> Response:
-    """Create the sample project, or open it if it exists."""
+    """Create the sample project and train it; or open it where that was done before."""
     here = context.current()
-    return _open(here.change(lambda: sample_images.make_project(here.projects)))
+    key = here.change(lambda: sample_images.make_project(here.projects)).key
+    if bundles.versions(here.settings.home, key):
+        return redirect_or_json(flask.url_for(".try_out", key=key), key=key)
+    with contextlib.suppress(errors.TriptychError):  # the page of the training says what is wrong
+        here.change(lambda: here.jobs.start(key, training.DEFAULTS))
+    return redirect_or_json(flask.url_for(".teach", key=key), key=key)
 
 
 @blueprint.post("/import")

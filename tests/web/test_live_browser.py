@@ -1,0 +1,281 @@
+"""Live answers in a real Chromium, from cameras that show a drawn video or a test picture."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from support import browser
+from support import studios
+from support.browser import assert_no_overflow
+from support.browser import expect
+from support.browser import obstacles
+from support.browser import screenshot
+from support.browser import wait_for
+
+CLASSIFY = "**/api/v1/classify?*"
+GARDEN = "[name=committee][value=garden]"
+FRAMES_EACH, FRAMES_A_SECOND = 12, 5
+
+pytestmark = [*browser.MARKS, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with studios.fake_studio(seconds_per_run=0.01, log_format="off") as (_, address):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video in YUV4MPEG2 of two colours in turns: one that the garden is sure of, and one that
+    it takes for none of its classes."""
+    path = tmp_path_factory.mktemp("video") / "colours.y4m"
+    with path.open("wb") as file:
+        file.write(b"YUV4MPEG2 W320 H240 F%d:1 Ip A1:1 C420jpeg\n" % FRAMES_A_SECOND)
+        for colour in (studios.SURE, studios.NONE_OF_THESE):
+            planes = np.asarray(Image.new("RGB", (320, 240), colour).convert("YCbCr"))
+            luma, chroma = planes[..., :1], planes[::2, ::2, 1:]
+            frame = b"".join(part.tobytes() for part in (luma, chroma[..., 0], chroma[..., 1]))
+            file.write((b"FRAME\n" + frame) * FRAMES_EACH)
+    return path
+
+
+def go_live(page) -> None:
+    page.get_by_role("button", name="Live from the camera").click()
+
+
+def part(page, name: str):
+    return page.locator(f'#live [data-slot="{name}"]')
+
+
+def open_garden(visit, **options):
+    """The page of a committee whose answers depend on the colour only."""
+    page = visit(**options)
+    page.click("#options > summary")
+    page.check("[name=committee][value=garden]")
+    return page
+
+
+class Frames:
+    """Counts the frames of a page, and answers some of them in the studio's place.
+
+    Args:
+        page: The page.
+    """
+
+    def __init__(self, page) -> None:
+        self.count = 0
+        self.most_at_once = 0
+        self.rules: set[str] = set()
+        self.refusals: list[dict] = []
+        self._under_way = 0
+        page.route(CLASSIFY, self._take)
+
+    def _take(self, route) -> None:
+        self.count += 1
+        self._under_way += 1
+        self.most_at_once = max(self.most_at_once, self._under_way)
+        self.rules.add(re.search("rule=([a-z]+)", route.request.url)[1])
+        if self.refusals:
+            route.fulfill(**self.refusals.pop(0))
+        else:
+            route.fulfill(response=route.fetch())
+        self._under_way -= 1
+
+
+def refusal(status: int, message: str, **headers: str) -> dict:
+    """An answer of the API that refuses."""
+    error = {"error": {"code": "refused", "message": message}}
+    return {"status": status, "json": error, "headers": headers}
+
+
+class TestVideo:
+    """A camera before which the colours change."""
+
+    @pytest.fixture
+    def browser(self, video):
+        return browser.with_cameras(1, video)
+
+    def test_answers_change_as_the_video_does(self, visit):
+        page = open_garden(visit)
+        frames = Frames(page)
+        go_live(page)
+        for text in ("daisy", "None of these", "daisy"):
+            expect(part(page, "label")).to_have_text(text)
+        expect(part(page, "status")).to_have_text("Sure: answers this probable are rarely wrong.")
+        expect(part(page, "how")).to_have_text("The mean of 5 frames, 1 of 3 networks")
+        screenshot(page, "live")
+        assert frames.most_at_once == 1
+        assert frames.rules == {"cascade"}
+        expect(part(page, "switch")).to_be_hidden()
+
+        page.get_by_role("button", name="Take this photo").click()
+        expect(page.locator("#live")).to_be_hidden()
+        expect(page.locator('#cards [data-state="answered"] figcaption')).to_contain_text("webcam")
+        assert page.evaluate("document.querySelector('#live video').srcObject") is None
+
+
+# ------------------------------------------------------------------ cameras
+
+
+def test_cameras_are_switched_and_only_the_front_one_is_mirrored(visit):
+    page = open_garden(visit)
+    # What Chromium's test cameras do not say, those of a phone do.
+    page.evaluate(
+        """() => {
+            const settings = MediaStreamTrack.prototype.getSettings;
+            const opened = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+            let facing;
+            navigator.mediaDevices.getUserMedia = ({video: {facingMode, ...video}}) => {
+                facing = facingMode.exact ?? facingMode.ideal;
+                return opened({video});
+            };
+            MediaStreamTrack.prototype.getSettings = function () {
+                return {...settings.call(this), facingMode: facing};
+            };
+        }"""
+    )
+    go_live(page)
+    expect(part(page, "label")).not_to_be_empty()
+    video = page.locator("#live video")
+    expect(video).not_to_contain_class("mirrored")
+    page.get_by_role("button", name="Switch camera").click()
+    expect(video).to_contain_class("mirrored")
+    expect(part(page, "label")).not_to_be_empty()
+    page.get_by_role("button", name="Switch camera").click()
+    expect(video).not_to_contain_class("mirrored")
+
+
+def test_cameras_that_do_not_say_where_they_look_are_switched_one_by_one(visit):
+    page = open_garden(visit)
+    device = (
+        "document.querySelector('#live video').srcObject?.getTracks()[0].getSettings().deviceId"
+    )
+    go_live(page)
+    expect(part(page, "label")).not_to_be_empty()
+    first = page.evaluate(device)
+    page.get_by_role("button", name="Switch camera").click()
+    wait_for(page, lambda: page.evaluate(device) not in (None, first), True)
+    page.get_by_role("button", name="Switch camera").click()
+    wait_for(page, lambda: page.evaluate(device), first)
+
+
+def test_what_is_in_the_way_is_told_and_can_be_tried_again(visit):
+    page = open_garden(visit)
+    page.evaluate(
+        """() => {
+            const {mediaDevices} = navigator;
+            const opened = mediaDevices.getUserMedia;
+            const offer = (value) =>
+                Object.defineProperty(navigator, "mediaDevices", {value, configurable: true});
+            window.fail = (reason) => {
+                mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", reason));
+                offer(reason ? mediaDevices : undefined);
+            };
+            window.mend = () => {
+                mediaDevices.getUserMedia = opened;
+                offer(mediaDevices);
+            };
+        }"""
+    )
+    troubles = {
+        "NotAllowedError": "not allowed to use the camera",
+        "NotFoundError": "There is no camera.",
+        "NotReadableError": "in use by another program",
+        "": "over https",
+    }
+    for reason, message in troubles.items():
+        page.evaluate("reason => fail(reason)", reason)
+        go_live(page)
+        expect(page.get_by_role("alert")).to_contain_text(message)
+        expect(page.get_by_role("alert")).to_contain_text("photo")  # can be chosen instead
+        page.evaluate("mend()")
+        page.get_by_role("button", name="Try again").click()
+        expect(part(page, "label")).not_to_be_empty()
+        expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_camera_that_is_unplugged(visit):
+    page = open_garden(visit)
+    go_live(page)
+    expect(part(page, "label")).not_to_be_empty()
+    track = "document.querySelector('#live video').srcObject.getTracks()[0]"
+    page.evaluate(f"{track}.dispatchEvent(new Event('ended'))")
+    expect(page.get_by_role("alert")).to_contain_text("The camera is gone.")
+    page.get_by_role("button", name="Try again").click()
+    expect(part(page, "label")).not_to_be_empty()
+
+
+# ------------------------------------------------------------------ when frames are not answered
+
+
+def test_a_quota_slows_down_and_faults_are_told_and_retried(visit, expected):
+    expected += ["status of 429", "status of 503", "net::ERR_FAILED"]
+    page = open_garden(visit)
+    frames = Frames(page)
+    frames.refusals = [refusal(429, "Too many.", **{"Retry-After": "1"})]
+    go_live(page)
+    expect(page.get_by_role("alert")).to_have_text("Too many.")
+    expect(part(page, "rate")).to_have_text("a frame every 1.0 seconds")
+    expect(part(page, "label")).not_to_be_empty()
+    assert frames.count == 2
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+    frames.refusals = [refusal(503, "Busy.")]
+    expect(page.get_by_role("alert")).to_have_text("Busy.")
+    expect(page.get_by_role("alert")).to_be_hidden()
+    page.route(CLASSIFY, lambda route: route.abort(), times=1)
+    expect(page.get_by_role("alert")).to_contain_text("The studio did not answer.")
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_what_cannot_go_on_ends_with_its_reason(visit, expected):
+    expected.append("status of 401")
+    page = open_garden(visit)
+    frames = Frames(page)
+    frames.refusals = [refusal(401, "This studio answers only to those who know a key.")]
+    go_live(page)
+    expect(page.get_by_role("alert")).to_contain_text("who know a key")
+    assert page.evaluate("document.querySelector('#live video').srcObject") is None
+    page.get_by_role("button", name="Try again").click()
+    expect(part(page, "label")).not_to_be_empty()
+
+
+def test_nothing_is_asked_while_nobody_sees_the_page(visit):
+    page = open_garden(visit)
+    frames = Frames(page)
+    go_live(page)
+    expect(part(page, "label")).not_to_be_empty()
+    hide = """hidden => {
+        Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page.evaluate(hide, True)
+    page.wait_for_timeout(500)  # the frame under way
+    before = frames.count
+    page.wait_for_timeout(1000)
+    assert frames.count == before
+    page.evaluate(hide, False)
+    wait_for(page, lambda: frames.count > before, True)
+    page.get_by_role("button", name="Close the camera").click()
+    expect(page.get_by_role("button", name="Live from the camera")).to_be_focused()
+
+
+def test_on_a_phone(visit):
+    page = open_garden(visit, **browser.PHONE)
+    go_live(page)
+    expect(part(page, "label")).not_to_be_empty()
+    assert_no_overflow(page)
+    expect(page.locator("#live video")).to_be_in_viewport(ratio=0.9)
+    expect(page.get_by_role("button", name="Take this photo")).to_be_in_viewport()
+    assert obstacles(page) == []
+    screenshot(page, "live-phone-light")
+    page.emulate_media(color_scheme="dark")
+    assert obstacles(page) == []
+    screenshot(page, "live-phone-dark")
