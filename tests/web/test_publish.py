@@ -381,6 +381,27 @@ def test_a_version_is_tried_before_it_is_published(client, shelf):
     assert "for trying out" not in page_text(client, "/c/garden")
 
 
+def test_where_training_ends_the_newest_version_is_tried_out(client, shelf):
+    client.post("/projects", data={"title": "Yard"}, headers=BROWSER)
+    assert "Not taught yet" in page(client, "/projects/yard/try")
+    for _ in range(2):
+        write_with_metrics(shelf, "yard", "moth", "fly", publish=False)
+    for path, name in (("try", "yard@2"), ("try?version=1", "yard@1")):
+        tried = page(client, f"/projects/yard/{path}")
+        assert f'<input type="hidden" name="committee" value="{name}">' in tried
+        assert 'id="go-live"' in tried
+    data = {"image": (io.BytesIO(squares()), "bug.png"), "committee": "yard@2"}
+    answered = client.post("/projects/yard/try", data=data, headers=BROWSER).text
+    assert re.search(r'<h3 data-slot="label" translate="no">(moth|fly)</h3>', answered)
+    assert client.get("/projects/yard/try?version=9").status_code == 404
+
+
+def test_drawings_to_try_the_sample_with(client):
+    apple = client.get("/projects/sample/apples.jpg")
+    assert apple.mimetype == "image/jpeg"
+    assert client.get("/projects/sample/cherries.jpg").status_code == 404
+
+
 def test_the_page_to_share_answers_without_a_script(client):
     data = {"image": (io.BytesIO(squares()), "bug.png"), "committee": "garden"}
     response = client.post("/c/garden", data=data, headers=BROWSER)

@@ -1,6 +1,6 @@
 // Answers while the camera looks: one small frame at a time, the next when its answer has come.
 
-import { LANGUAGE, _, ngettext, percent } from "./i18n.js";
+import { LANGUAGE, _, duration, ngettext, percent } from "./i18n.js";
 import { Webcam, nameNow } from "./webcam.js";
 
 // Between two frames: at most three a second, and less often for a studio that refuses.
@@ -273,10 +273,6 @@ function guess({ label, prob }) {
 /** @returns {string} how often frames are asked about */
 function rate(everyMs) {
   return everyMs < 1000
-    ? _("{number} frames a second", { number: rounded(1000 / everyMs) })
-    : _("a frame every {number} seconds", { number: rounded(everyMs / 1000) });
-}
-
-function rounded(value) {
-  return Math.round(10 * value) / 10;
+    ? _("{number} frames a second", { number: Math.round(10000 / everyMs) / 10 })
+    : _("a frame every {time}", { time: duration(everyMs) });
 }
