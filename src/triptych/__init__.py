@@ -121,8 +121,9 @@ def train(
     """Train a committee on your own classes; afterwards ``load(name)`` loads it.
 
     Args:
-        source: A folder per class, ``train/`` and ``val/`` folders of those, a zip of either, or
-            a CSV with the columns ``path`` and ``label``.
+        source: A folder per class, ``train/`` and ``val/`` folders of those, a zip of either, a
+            CSV with the columns ``path`` and ``label``, or anything else that `data.open` takes,
+            such as ``s3://bucket/photos/``.
         name: Name of the committee.
         report: Called with a line for people while something slow happens.
         precision: A setting, as the next three; by default from the environment.
@@ -131,7 +132,7 @@ def train(
         home: The home folder.
         **config: Fields of `triptych.training.config.TrainingConfig`: ``backbones``, ``head``,
             ``weights``, ``augment``, ``fine_tune``, ``budget_s``, ``seed``, ``progress``,
-            ``on_score``, ``on_epoch``, ``stop``, ``compute``, ``limits`` (a setting, too).
+            ``on_score``, ``on_epoch``, ``stop``, ``compute``, ``format``, ``limits`` (a setting).
             ``judged`` is the former name of ``on_score``.
 
     Raises:

@@ -173,7 +173,7 @@ def test_a_csv_without_split_with_gaps_and_missing_files(tmp_path: Path) -> None
     (tmp_path / "list.csv").write_text("\n".join(lines))
     data = triptych_data.open(tmp_path / "list.csv")
     assert counts(data) == [("a", 2, 0), ("b", 2, 0)]
-    assert one(data, "ignored").sources == ("list.csv, line 6",)
+    assert one(data, "ignored").sources == ("0.jpg",)
     assert one(data, "unreadable").sources == ("gone.jpg",)
     assert "There is no file" in one(data, "unreadable").message
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,17 +18,21 @@ MAX_LISTED = 10
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("source", metavar="SOURCE")
+@common.format_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a report.")
-def check(folder: Path, as_json: bool) -> None:
+def check(source: str, format: str, as_json: bool) -> None:
     """Check labelled photos before training: a folder per class, a zip of it, or a CSV.
 
-    Nothing is changed. Findings are not failures: the exit code is 0 whatever is found.
+    Or a folder, zip or file of COCO JSON, Label Studio's JSON or Hugging Face's imagefolder, or the
+    URL of any of these. Nothing is changed. Findings are not failures: the exit code is 0 whatever
+    is found.
 
     \b
     Examples:
       triptych check flowers/
       triptych check flowers.zip --json
+      triptych check s3://bucket/flowers/
     """
     import os
 
@@ -43,7 +46,7 @@ def check(folder: Path, as_json: bool) -> None:
             bar.length = total
             bar.update(done - bar.pos)
 
-        dataset = data.open(folder, progress=show, limits=limits)
+        dataset = data.open(source, format=format, progress=show, limits=limits)
     if as_json:
         common.print_json(dataset.to_dict())
     else:

@@ -102,6 +102,12 @@ def split_names(
     )
 
 
+format_option = click.option(
+    "--format",
+    type=click.Choice(["auto", "folders", "csv", "coco", "label-studio", "imagefolder"]),
+    default="auto",
+    help="What says which classes the photos have; auto recognises it.",
+)
 members_option = click.option(
     "--members",
     metavar="A,B,C",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("source", metavar="SOURCE")
+@common.format_option
 @common.from_table("committee")
 @common.members_option
 @common.from_table("rule")
@@ -27,18 +27,21 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 @common.weights_option
 @common.from_table("precision", "device", "threads", "home")
-def evaluate(folder: Path, fit: str | None, as_json: bool, **options: Any) -> None:
+def evaluate(source: str, format: str, fit: str | None, as_json: bool, **options: Any) -> None:
     """Measure accuracy on labelled photos: a folder per class, by name or WordNet id.
 
+    Or anything else that `triptych train` takes; of photos in train and val, val is taken.
+
     \b
-    Example:
+    Examples:
       triptych evaluate photos/ --committee lite
+      triptych evaluate https://example.org/photos.zip --committee garden
     """
     import triptych
     from triptych import data
 
     classifier = triptych.load(report=common.note, **options)
-    photos = data.labelled(folder, classifier.committee.labels)
+    photos = data.labelled(source, classifier.committee.labels, format=format)
     start = time.perf_counter()
     report = _count(classifier, photos, fit)
     report["images_per_s"] = round(report["images"] / (time.perf_counter() - start), 1)
@@ -49,6 +52,7 @@ def evaluate(folder: Path, fit: str | None, as_json: bool, **options: Any) -> No
 
 
 def _count(classifier: Classifier, photos: Labelled, fit: str | None) -> dict[str, Any]:
+    from triptych import data
     from triptych.evaluation import RunningMetrics
     from triptych.inference.classifier import ClassifyOptions
     from triptych.results import Failure
@@ -62,7 +66,7 @@ def _count(classifier: Classifier, photos: Labelled, fit: str | None) -> dict[st
         coverage=classifier.coverage,
     )
     skipped = list(photos.skipped)
-    named = ((str(path), path) for path, _ in photos.photos)
+    named = data.read_ahead(photo for photo, _ in photos.photos)
     with common.progress(len(photos.photos), "Evaluating") as bar:
         answers = classifier.score_many(named, ClassifyOptions(fit=fit))
         for answer, (_, label) in zip(answers, photos.photos, strict=True):

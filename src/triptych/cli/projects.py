@@ -70,13 +70,14 @@ def export(key: str, folder: Path, **options: Any) -> None:
 
 
 @projects.command("import")
-@click.argument("source", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("source", metavar="SOURCE")
+@common.format_option
 @click.option("--title", default=None, help="Its title. [default: the folder's or file's name]")
 @common.from_table("home")
-def import_project(source: Path, title: str | None, **options: Any) -> None:
+def import_project(source: str, format: str, title: str | None, **options: Any) -> None:
     """Create a project from a folder of photos per class, a zip of it, or a CSV.
 
-    Photos are copied; DIR is not changed.
+    Or from anything else that `triptych check` reads. Photos are copied; SOURCE is not changed.
 
     \b
     Examples:
@@ -90,6 +91,7 @@ def import_project(source: Path, title: str | None, **options: Any) -> None:
         project = Projects(common.home(options)).import_from(
             source,
             title,
+            format=format,
             progress=lambda done, total: stages.show("Importing", done, total),
             report=findings.append,
         )

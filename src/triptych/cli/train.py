@@ -53,8 +53,9 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 
 
 @click.command(cls=_TrainCommand)
-@click.argument("source", type=click.Path(path_type=Path), metavar="DIR|ZIP|CSV")
+@click.argument("source", metavar="SOURCE")
 @click.option("--name", required=True, help="Name of the committee.")
+@common.format_option
 @click.option(
     "--backbones",
     metavar="A,B,C",
@@ -101,8 +102,9 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @common.ray_options
 @common.from_table("precision", "device", "threads", "home")
 def train(
-    source: Path,
+    source: str,
     name: str,
+    format: str,
     backbones: tuple[str, ...],
     head: str,
     weights: dict[str, Path],
@@ -116,8 +118,9 @@ def train(
 ) -> None:
     """Train a committee on your own classes, from a folder of photos per class.
 
-    Or from train/ and val/ folders of those, a zip of either, or a CSV with the columns path and
-    label. Ctrl-C stops; the next run resumes. During fine-tuning, Ctrl-C keeps the best so far
+    Or from train/ and val/ folders of those, a zip of either, a CSV with the columns path and
+    label, COCO JSON, Label Studio's JSON, Hugging Face's imagefolder, or the URL of any of these.
+    Ctrl-C stops; the next run resumes. During fine-tuning, Ctrl-C keeps the best so far
     and still makes the bundle. With --ray the nodes of a cluster compute the
     features of the photos, which they read at the same paths.
 
@@ -139,6 +142,7 @@ def train(
         bundle = triptych.train(
             source,
             name=name,
+            format=format,
             backbones=backbones,
             head=head,
             weights=weights,

@@ -1,10 +1,11 @@
-"""Checked training data from a folder, zip or CSV of photos.
+"""Checked training data from a folder, zip, document or URL of photos.
 
 `open` reads and checks photos; `split` and `folds` hold photos out, all copies of a photo together.
 """
 
 from __future__ import annotations
 
+from triptych.data.documents import read_ahead
 from triptych.data.files import walk
 from triptych.data.known import Labelled
 from triptych.data.known import labelled
@@ -25,6 +26,7 @@ __all__ = [
     "from_scanned",
     "labelled",
     "open",
+    "read_ahead",
     "split",
     "walk",
 ]

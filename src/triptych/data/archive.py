@@ -6,7 +6,11 @@ that is checked before and after unpacking.
 
 from __future__ import annotations
 
+import atexit
+import functools
+import hashlib
 import io
+import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -16,6 +20,7 @@ from triptych import errors
 from triptych import images
 from triptych.data import files
 from triptych.data import zip_names
+from triptych.utils import storage
 from triptych.utils.formatting import plain_text
 
 MAX_MEMBERS = 200_000
@@ -24,6 +29,9 @@ _MAX_DIRECTORY_BYTES = 32 * images.MB
 # Photos hardly compress: an archive that unpacks to far more than its size is a decompression bomb.
 _MAX_RATIO = 100
 _ALWAYS_ALLOWED_BYTES = 1024 * images.MB
+
+# Archives come from others, and a small one may hold a huge document.
+_DOCUMENT_LIMITS = images.Limits(max_bytes=64 * images.MB)
 
 _ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -42,21 +50,21 @@ class ArchiveMember:
 
     Args:
         archive: The archive.
+        limits: Bytes allowed.
         offset: Where its header begins.
         packed_bytes: Its size in the archive.
         size_bytes: Its size.
         method: Its compression method, a number of the zip format.
         crc: Its checksum.
-        limits: Bytes allowed.
     """
 
     archive: Path
+    limits: images.Limits
     offset: int
     packed_bytes: int
     size_bytes: int
     method: int
     crc: int
-    limits: images.Limits
 
     def __call__(self) -> bytes:
         """The bytes of the file.
@@ -93,6 +101,31 @@ class ArchiveMember:
         return data
 
 
+@functools.cache
+def _fetched_into() -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="triptych-fetched-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
+def fetched(url: str) -> Path:
+    """Fetch an archive; it is kept until this process ends, since its photos are read in place.
+
+    Args:
+        url: Of any file system that fsspec knows.
+
+    Returns:
+        A file with the name that the URL has.
+
+    Raises:
+        errors.SourceError: It cannot be fetched, or would fill the disk.
+    """
+    name = hashlib.sha256(url.encode()).hexdigest()[:16]
+    path = _fetched_into() / name / files.name_of(url)
+    storage.fetch(url, path)
+    return path
+
+
 class _Guarded(io.FileIO):
     """A file that refuses to read more at once than a plausible directory has."""
 
@@ -113,7 +146,7 @@ def in_archive(path: Path, limits: images.Limits) -> files.Listing:
         errors.SourceError: It is damaged, protected by a password, or a bomb, or its names cannot
             be read.
     """
-    listing = files.Listing(plain_text(path.name))
+    listing = files.Listing(plain_text(path.name), limits, document_limits=_DOCUMENT_LIMITS)
     members = _members(path)
     written = zip_names.of(path, members)
     listing.reported.extend(written.findings)
@@ -123,14 +156,14 @@ def in_archive(path: Path, limits: images.Limits) -> files.Listing:
         if ".." in parts:
             listing.ignored.append(plain_text("/".join(parts)))
         elif parts:
-            member = ArchiveMember(
+            member = functools.partial(
+                ArchiveMember,
                 path,
                 offset=info.header_offset,
                 packed_bytes=info.compress_size,
                 size_bytes=info.file_size,
                 method=info.compress_type,
                 crc=info.CRC,
-                limits=limits,
             )
             listing.add(parts, None if info.is_dir() else member)
     return listing

@@ -1,10 +1,12 @@
-"""Files below a folder or in an archive, as one tree; hidden ones are listed separately."""
+"""Files below a folder, at a URL or in an archive, as one tree; hidden ones are listed apart."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable
+from collections.abc import Container
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +14,11 @@ from dataclasses import field
 from pathlib import Path
 from pathlib import PurePath
 
+from triptych import errors
 from triptych import images
+from triptych.data.documents import DOCUMENT_LIMITS
+from triptych.data.documents import Document
+from triptych.data.documents import File
 from triptych.data.records import Finding
 from triptych.images import formats
 from triptych.utils import storage
@@ -20,6 +26,8 @@ from triptych.utils.formatting import plain_text
 
 # Deeper folders are a mistake or an attack.
 _MAX_DEPTH = 50
+# Listing is quick, but each file is held in memory.
+MAX_REMOTE_FILES = 2_000_000
 
 
 def is_image(name: str) -> bool:
@@ -41,22 +49,8 @@ def walk(folder: Path) -> Iterator[Path]:
                 yield Path(parent, name)
 
 
-@dataclass(frozen=True)
-class File:
-    """A file that may be a photo.
-
-    Args:
-        source: Its path, for people.
-        read: Returns its bytes, or raises a `TriptychError`.
-    """
-
-    source: str
-    read: Callable[[], bytes]
-
-    @property
-    def name(self) -> str:
-        """The last part of its path."""
-        return PurePath(self.source).name
+# Given the limits, a function that returns the bytes of a file, or raises a `TriptychError`.
+Reader = Callable[[images.Limits], Callable[[], bytes]]
 
 
 @dataclass
@@ -91,24 +85,32 @@ class Listing:
 
     Args:
         name: Its name.
+        limits: Bytes allowed in a photo.
+        document_limits: Bytes allowed in a document.
         tree: Image files, by their extensions.
+        documents: Other files, some of which may say what the photos show.
         hidden: Files and folders that are hidden.
-        ignored: Other files.
+        ignored: Files that are left out whatever they are.
         reported: Findings about what could not be listed or was guessed.
+        is_chosen: Whether a person named the document that describes the photos.
     """
 
     name: str
+    limits: images.Limits
+    document_limits: images.Limits = DOCUMENT_LIMITS
     tree: Tree = field(default_factory=Tree)
+    documents: list[Document] = field(default_factory=list)
     hidden: set[str] = field(default_factory=set)
     ignored: list[str] = field(default_factory=list)
     reported: list[Finding] = field(default_factory=list)
+    is_chosen: bool = False
 
-    def add(self, parts: Sequence[str], read: Callable[[], bytes] | None) -> None:
+    def add(self, parts: Sequence[str], reader: Reader | None) -> None:
         """Add a file to the list it belongs to.
 
         Args:
             parts: Its path, from the top of the folder or archive.
-            read: Returns its bytes; ``None`` for a folder.
+            reader: For its bytes; ``None`` for a folder.
         """
         source = plain_text("/".join(parts))
         for depth, part in enumerate(parts):
@@ -117,21 +119,56 @@ class Listing:
                 return
         if len(parts) > _MAX_DEPTH:
             self.ignored.append(source)
-        elif read is None:
+        elif reader is None:
             functools.reduce(Tree.folder, parts, self.tree)
         elif is_image(parts[-1]):
-            functools.reduce(Tree.folder, parts[:-1], self.tree).files.append(File(source, read))
+            file = File(source, reader(self.limits))
+            functools.reduce(Tree.folder, parts[:-1], self.tree).files.append(file)
         else:
-            self.ignored.append(source)
+            self.documents.append(Document(source, reader(self.document_limits)))
 
-    def findings(self) -> list[Finding]:
-        """Findings about what was left out or guessed."""
+    def only(self, source: str) -> Listing:
+        """The listing with one document, which was chosen.
+
+        Args:
+            source: Its path.
+
+        Raises:
+            errors.SourceError: There is no such document.
+        """
+        chosen = [document for document in self.documents if document.source == source]
+        if not chosen:
+            raise errors.SourceError(
+                f"{source!r} is not in {self.name!r}, or hidden; expected a file beside its photos."
+            )
+        return dataclasses.replace(self, documents=chosen, is_chosen=True)
+
+    @functools.cached_property
+    def by_path(self) -> dict[str, File]:
+        """The image files by their paths."""
+        return {file.source: file for file in self.tree.walk()}
+
+    @functools.cached_property
+    def by_name(self) -> dict[str, list[File]]:
+        """The image files by the last part of their paths."""
+        by_name: dict[str, list[File]] = {}
+        for file in self.tree.walk():
+            by_name.setdefault(file.name, []).append(file)
+        return by_name
+
+    def findings(self, used: Container[str] = ()) -> list[Finding]:
+        """Findings about what was left out or guessed.
+
+        Args:
+            used: The documents that were read.
+        """
         findings = list(self.reported)
+        ignored = [each.source for each in self.documents if each.source not in used]
         if self.hidden:
             findings.append(Finding("hidden", "Hidden, and left out.", tuple(sorted(self.hidden))))
-        if self.ignored:
+        if ignored := sorted([*self.ignored, *ignored]):
             message = "No image files by their names, and left out."
-            findings.append(Finding("ignored", message, tuple(sorted(self.ignored))))
+            findings.append(Finding("ignored", message, tuple(ignored)))
         return findings
 
 
@@ -142,7 +179,7 @@ def in_folder(folder: Path, limits: images.Limits) -> Listing:
         folder: On disk.
         limits: Bytes allowed in a file.
     """
-    listing = Listing(plain_text(folder.resolve().name))
+    listing = Listing(plain_text(folder.resolve().name), limits)
     visited: set[tuple[int, int]] = set()
 
     def lose(error: OSError) -> None:
@@ -164,7 +201,53 @@ def in_folder(folder: Path, limits: images.Limits) -> Listing:
             # No devices, and no pipes, on which reading would wait for ever. Broken links are
             # included, to be reported.
             if (where / name).is_file() or not (where / name).exists():
-                read = functools.partial(images.read, where / name, limits=limits)
-                listing.add((*parts, name), read)
+                listing.add((*parts, name), functools.partial(_reader, where / name))
         folders[:] = sorted(name for name in folders if not storage.is_hidden(name))
     return listing
+
+
+def _reader(path: Path, limits: images.Limits) -> Callable[[], bytes]:
+    return functools.partial(images.read, path, limits=limits)
+
+
+def at_url(url: str, limits: images.Limits) -> Listing:
+    """List a folder at a URL; photos are read when they are needed.
+
+    Args:
+        url: Of any file system that fsspec knows.
+        limits: Bytes allowed in a file.
+
+    Raises:
+        errors.SourceError: It is not there, cannot be listed, or has too many files.
+    """
+    listing = Listing(name_of(url), limits)
+    for number, entry in enumerate(storage.entries(url)):
+        if number == MAX_REMOTE_FILES:
+            raise errors.SourceError(
+                f"{storage.redact(url)!r} has more than {MAX_REMOTE_FILES:,} files. Name a folder "
+                "below it."
+            )
+        listing.add(entry.parts, functools.partial(remote, entry.location, entry.size_bytes))
+    return listing
+
+
+def remote(location: str, size_bytes: int | None, limits: images.Limits) -> storage.RemoteFile:
+    """A file at a URL, read when it is called.
+
+    Args:
+        location: Its URL.
+        size_bytes: Its size, if it is known.
+        limits: Bytes allowed.
+    """
+    check = functools.partial(images.check_bytes, limits=limits)
+    return storage.RemoteFile(location, check, limits.max_bytes, size_bytes)
+
+
+def name_of(location: str) -> str:
+    """The last part of a path or URL, safe to show.
+
+    Example:
+        >>> name_of("s3://bucket/flowers/"), name_of("https://me:secret@host/bees.zip?signature=1")
+        ('flowers', 'bees.zip')
+    """
+    return plain_text(storage.redact(location).rstrip("/").rpartition("/")[2])

@@ -1,4 +1,4 @@
-"""Labelled photos of a committee's classes, in folders named after the classes."""
+"""Labelled photos of a committee's classes, in folders or documents that name the classes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from triptych import errors
+from triptych import images
+from triptych.data import formats
+from triptych.data import opening
 from triptych.data.files import walk
 from triptych.results import Failure
 from triptych.results import Label
@@ -18,30 +22,44 @@ class Labelled:
     """Photos with the index of their class.
 
     Args:
-        photos: Pairs of a file and its class index.
+        photos: Pairs of a photo and its class index; a photo is the path of a file or, if the
+            classes are not those of folders, a `File`.
         skipped: Files that were left out, with the reason.
     """
 
-    photos: tuple[tuple[Path, int], ...]
+    photos: tuple[tuple[Any, int], ...]
     skipped: tuple[Failure, ...]
 
 
-def labelled(folder: Path, labels: Sequence[Label]) -> Labelled:
+def labelled(
+    source: Path | str,
+    labels: Sequence[Label],
+    *,
+    format: str = formats.FOLDERS,
+    limits: images.Limits = images.DEFAULT_LIMITS,
+) -> Labelled:
     """List photos in a folder per class, for given classes.
 
     Args:
-        folder: Holds one folder per class, named by the class's id (WordNet id) or name;
-            upper and lower case, spaces, ``_`` and ``-`` make no difference.
+        source: Holds one folder per class, named by the class's id (WordNet id) or name;
+            upper and lower case, spaces, ``_`` and ``-`` make no difference. With another format:
+            as for `data.open`, and of what is divided into train and val only val.
         labels: The classes.
+        format: ``"folders"``: right in a folder on this machine. Otherwise as for `data.open`.
+        limits: Bytes allowed in a photo.
 
     Raises:
         errors.SourceError: There is no such folder, or no photo in a class's folder.
     """
+    folder = Path(source)
+    index_of = index_by_name(labels)
+    is_plain = folder.is_dir() and any(index_of(path.name) is not None for path in folder.iterdir())
+    if format != formats.FOLDERS and not (format == formats.AUTO and is_plain):
+        return _described(source, labels, format, limits)
     if not folder.is_dir():
         raise errors.SourceError(
             f"{folder} is not a folder; expected one that holds a folder of photos per class."
         )
-    index_of = index_by_name(labels)
     photos: list[tuple[Path, int]] = []
     skipped: list[Failure] = []
     for path in sorted(folder.iterdir()):
@@ -71,6 +89,32 @@ def index_by_name(labels: Sequence[Label]) -> Callable[[str], int | None]:
     """
     indices = {_key(text): label.index for label in labels for text in (label.name, label.id)}
     return lambda name: indices.get(_key(name))
+
+
+def _described(
+    source: Path | str, labels: Sequence[Label], format: str, limits: images.Limits
+) -> Labelled:
+    index_of = index_by_name(labels)
+    contents = opening.layout_of(source, limits, format=format, least=1)
+    sides = {item.side for item in contents.items}
+    items = [item for item in contents.items if item.side == "val" or "val" not in sides]
+    indices = [index_of(item.label) for item in items]
+    known = [
+        (item.file, index) for item, index in zip(items, indices, strict=True) if index is not None
+    ]
+    unknown = sorted(
+        {item.label for item, index in zip(items, indices, strict=True) if index is None}
+    )
+    name = opening.title_of(source)
+    if not known:
+        raise errors.SourceError(
+            f"No photos of known classes in {name!r}; its classes are {', '.join(unknown[:10])}; "
+            f"expected a folder per class, or a document, that names them by id or name, such as "
+            f"{labels[0].id!r} or {labels[0].name!r}."
+        )
+    message = "The committee knows no class {!r}."
+    skipped = (Failure(name, "unknown_class", message.format(label)) for label in unknown)
+    return Labelled(tuple(known), tuple(skipped))
 
 
 def _key(text: str) -> str:

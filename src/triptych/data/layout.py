@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import Literal
 
 from triptych import errors
-from triptych.data.files import File
+from triptych.data.documents import File
 from triptych.data.files import Listing
 from triptych.data.files import Tree
 from triptych.data.records import Finding
@@ -174,6 +175,12 @@ def of_folders(listing: Listing, *, least: int = 2) -> Layout:
     )
 
 
+def as_multilabel(layout: Layout) -> Layout:
+    """The same files, as photos that may have any number of classes."""
+    items = (Item.of_many(item.file, item.all_labels, item.side) for item in layout.items)
+    return replace(layout, items=tuple(items), multilabel=True)
+
+
 def _sides(root: Tree) -> tuple[dict[Side, Tree], list[Finding]]:
     """The folder of each side, and findings; without sides, all photos are for training."""
     named: dict[Side, list[str]] = {"train": [], "val": []}
@@ -205,6 +212,7 @@ def _what_is_there(listing: Listing, sides: Mapping[Side, Tree]) -> str:
         return f"In {where} only one class has photos, {full[0]!r}."
     if tree.files:
         return f"The photos lie directly in {where} ({len(tree.files)}), in no class's folder."
-    if listing.ignored:
-        return f"No image files are in {where}, only others, such as {min(listing.ignored)!r}."
+    others = [*listing.ignored, *(document.source for document in listing.documents)]
+    if others:
+        return f"No image files are in {where}, only others, such as {min(others)!r}."
     return f"No photos are in {where}."

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
 from pathlib import Path
+from pathlib import PurePath
 
 from triptych import errors
 from triptych import images
 from triptych.data import archive
 from triptych.data import files
 from triptych.data import findings
+from triptych.data import formats
 from triptych.data import layout
 from triptych.data import scan
 from triptych.data import table
+from triptych.data.documents import DOCUMENT_LIMITS
+from triptych.data.documents import Document
+from triptych.data.documents import File
+from triptych.data.documents import Row
 from triptych.data.findings import GroupedPhoto
 from triptych.data.layout import Item
 from triptych.data.layout import Layout
@@ -26,12 +34,19 @@ from triptych.data.records import Finding
 from triptych.data.records import LabelledPhoto
 from triptych.images import signatures
 from triptych.typing import Progress
+from triptych.utils import storage
 from triptych.utils.formatting import plain_text
+
+_LOCAL = ("file://", "local://")
+# Folders that hold documents beside the folders of the photos.
+_OF_DOCUMENTS = ("annotations", "labels")
 
 
 def open(
     path: Path | str,
     *,
+    format: str = formats.AUTO,
+    multilabel: bool = False,
     progress: Progress = lambda done, total: None,
     limits: images.Limits = images.DEFAULT_LIMITS,
 ) -> Dataset:
@@ -41,8 +56,11 @@ def open(
 
     Args:
         path: A folder with a folder of photos per class; or with ``train/`` and ``val/`` (also
-            ``valid/``, ``validation/``, ``test/``) with such folders in each; or a zip of
-            either; or a CSV file with columns ``path``, ``label`` and perhaps ``split``.
+            ``valid/``, ``validation/``, ``test/``) with such folders in each; or with a document
+            of one of the `formats` that says what its photos show; or a zip of these; or such a
+            document; or the URL of any of these, on a file system that fsspec knows.
+        format: A name from `formats.NAMES`; ``"auto"`` recognises it.
+        multilabel: Whether photos may have any number of classes even if none has several.
         progress: Called after each photo with the number done and the total.
         limits: Bytes and pixels allowed in a photo.
 
@@ -54,8 +72,7 @@ def open(
         >>> flowers.classes, len(flowers.train)  # doctest: +SKIP
         (('daisy', 'rose'), 83)
     """
-    path = Path(path)
-    contents = layout_of(path, limits)
+    contents = layout_of(path, limits, format=format, multilabel=multilabel)
     pairs: list[tuple[Item, scan.ScannedPhoto]] = []
     failures: list[tuple[Item, errors.TriptychError]] = []
     results = scan.scan([item.file for item in contents.items], limits, progress)
@@ -64,9 +81,8 @@ def open(
             pairs.append((item, result))
         else:
             failures.append((item, result))
-    name = path.resolve().name if path.is_dir() else path.resolve().stem
     reported = [*contents.findings, *findings.unreadable(failures)]
-    return _dataset(plain_text(name), contents, pairs, reported)
+    return _dataset(title_of(path), contents, pairs, reported)
 
 
 def from_scanned(
@@ -88,19 +104,55 @@ def from_scanned(
     return _dataset(name, contents, pairs, [])
 
 
-def layout_of(path: Path, limits: images.Limits, *, least: int = 2) -> Layout:
+def title_of(path: Path | str) -> str:
+    """The name of a folder, or of a file without its ending, safe to show.
+
+    Args:
+        path: A path, or a URL.
+
+    Example:
+        >>> title_of("s3://bucket/bees.zip"), title_of("/photos/flowers.v2/..")
+        ('bees', 'photos')
+    """
+    if storage.is_url(str(path)):
+        return PurePath(files.name_of(str(path))).stem
+    path = Path(path).resolve()
+    return plain_text(path.name if path.is_dir() else path.stem)
+
+
+def layout_of(
+    source: Path | str,
+    limits: images.Limits,
+    *,
+    format: str = formats.AUTO,
+    least: int = 2,
+    multilabel: bool = False,
+) -> Layout:
     """List the files of each class, without reading them.
 
     Args:
-        path: As for `open`.
+        source: As for `open`.
         limits: Bytes allowed in a photo.
+        format: As for `open`.
         least: How many classes must have files, if folders are classes.
+        multilabel: As for `open`.
 
     Raises:
+        errors.SettingError: There is no such format.
         errors.SourceError: It cannot be opened, or has fewer classes.
     """
+    location = str(source)
+    if location.startswith(_LOCAL):
+        location = storage.local_path(location)
+    of_location = _at_url if storage.is_url(location) else _on_disk
+    contents = of_location(location, limits, format, least)
+    return layout.as_multilabel(contents) if multilabel else contents
+
+
+def _on_disk(location: str, limits: images.Limits, format: str, least: int) -> Layout:
+    path = Path(location)
     if path.is_dir():
-        return layout.of_folders(files.in_folder(path, limits), least=least)
+        return formats.layout_of(files.in_folder(path, limits), format=format, least=least)
     try:
         is_zip = zipfile.is_zipfile(path)
         with path.open("rb") as file:
@@ -110,13 +162,41 @@ def layout_of(path: Path, limits: images.Limits, *, least: int = 2) -> Layout:
         raise errors.SourceError(f"{str(path)!r} cannot be opened: {reason}.") from error
     kind = signatures.identify(start)
     if is_zip or "ZIP" in kind.name:
-        return layout.of_folders(archive.in_archive(path, limits), least=least)
-    if path.suffix.lower() in table.SUFFIXES:
-        return table.in_table(path, limits)
+        return formats.layout_of(archive.in_archive(path, limits), format=format, least=least)
+    document = Document(
+        plain_text(path.name), functools.partial(images.read, path, limits=DOCUMENT_LIMITS)
+    )
+    if table.is_one(document) and format in (formats.AUTO, "csv"):
+        return _layout_of_table(document, functools.partial(table.file_beside, path, limits))
+    if document.suffix in formats.SUFFIXES:
+        folder, name = path.parent.resolve(), path.name
+        if folder.name.casefold() in _OF_DOCUMENTS:
+            folder, name = folder.parent, f"{folder.name}/{name}"
+        listing = files.in_folder(folder, limits).only(plain_text(name))
+        return formats.layout_of(listing, format=format, least=least)
     what = f"is {kind.name}" if kind.sort == "other" and kind.name else "is a single file"
     raise errors.SourceError(
-        f"{path.name!r} {what}; expected a folder, a zip archive or a CSV file of photos."
+        f"{path.name!r} {what}; expected a folder, a zip archive or a CSV file of photos, or a "
+        f"document that says what they show ({', '.join(sorted(formats.SUFFIXES))})."
     )
+
+
+def _at_url(url: str, limits: images.Limits, format: str, least: int) -> Layout:
+    document = Document(files.name_of(url), files.remote(url, None, DOCUMENT_LIMITS))
+    if table.is_one(document) and format in (formats.AUTO, "csv"):
+        return _layout_of_table(document, functools.partial(table.file_at_url, url, limits))
+    if document.suffix in formats.SUFFIXES:
+        folder, _, name = url.partition("?")[0].rpartition("/")
+        listing = files.at_url(folder, limits).only(plain_text(name))
+    elif document.suffix == ".zip" or storage.is_file(url):
+        listing = archive.in_archive(archive.fetched(url), limits)
+    else:
+        listing = files.at_url(url, limits)
+    return formats.layout_of(listing, format=format, least=least)
+
+
+def _layout_of_table(document: Document, find: Callable[[Row], File]) -> Layout:
+    return formats.assemble([(document, table.describe(document))], lambda row, _: find(row))
 
 
 def _dataset(

@@ -89,6 +89,7 @@ KINDS = (
     "guessed_depth",
     "ignored",
     "hidden",
+    "recognised",
 )
 
 

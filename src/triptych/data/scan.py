@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,13 +13,14 @@ from dataclasses import dataclass
 from triptych import errors
 from triptych import images
 from triptych.data import near
-from triptych.data.files import File
+from triptych.data.documents import File
 from triptych.images import formats
 from triptych.images import quality
 from triptych.images import signatures
 from triptych.images.quality import Quality
 from triptych.typing import Progress
 from triptych.utils import concurrency
+from triptych.utils import storage
 
 # Each thread may have a picture of 50 million pixels in memory.
 _MAX_THREADS = 8
@@ -54,17 +56,25 @@ def scan(
         files: The files.
         limits: Bytes and pixels allowed.
         progress: Called after each file with the number done and the total.
+
+    Raises:
+        errors.SourceError: The storage with the files fails.
     """
 
-    def scan_one(file: File) -> ScannedPhoto | errors.TriptychError:
+    def scan_one(
+        file_and_read: tuple[File, Callable[[], bytes]],
+    ) -> ScannedPhoto | errors.TriptychError:
+        file, read = file_and_read
         try:
-            data = file.read()
+            data = read()
             guesses: list[str] = []
             picture = images.decode(
                 data, limits=limits, enough=images.SCANNED_PX, on_guess=guesses.append
             )
             size = images.size(data, limits=limits)
         except errors.TriptychError as error:
+            if storage.is_outage(error):  # a data set without half of its photos is another one
+                raise
             return error
         odd = odd_format(file.name, signatures.identify(data).name)
         return ScannedPhoto(
@@ -79,7 +89,9 @@ def scan(
     threads = min(concurrency.cpu_count(), _MAX_THREADS)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="triptych-scan")
     try:
-        for done, result in enumerate(pool.map(scan_one, files), start=1):
+        readers = zip(files, storage.read_ahead(file.read for file in files), strict=True)
+        results = concurrency.map_ahead(pool, scan_one, readers, ahead=4 * threads)
+        for done, result in enumerate(results, start=1):
             progress(done, len(files))
             yield result
     finally:

@@ -11,17 +11,21 @@ from pathlib import Path
 
 from triptych import errors
 from triptych import images
-from triptych.data.files import File
-from triptych.data.layout import Item
-from triptych.data.layout import Layout
-from triptych.data.layout import alike_names
+from triptych.data import files
+from triptych.data import imagefolder
+from triptych.data.documents import Description
+from triptych.data.documents import Document
+from triptych.data.documents import File
+from triptych.data.documents import Row
+from triptych.data.layout import SEPARATOR
 from triptych.data.layout import side_of
 from triptych.data.records import Finding
+from triptych.utils import storage
 from triptych.utils.formatting import plain_text
 
 SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
 DELIMITERS = ",;\t"
-MAX_BYTES = 256 * images.MB
+_LONGEST_FIRST_LINE = 10_000
 
 _EXPECTED = (
     "Expected a first line such as path,label or path,label,split, and a photo in each line "
@@ -29,45 +33,93 @@ _EXPECTED = (
 )
 
 
-def in_table(path: Path, limits: images.Limits) -> Layout:
+def is_one(document: Document) -> bool:
+    """Whether a file is such a table by its name, and none of Hugging Face's."""
+    return document.suffix in SUFFIXES and not imagefolder.matches(document)
+
+
+def matches(document: Document) -> bool:
+    """Whether a document begins with a line that names the columns ``path`` and ``label``."""
+    first = document.data[:_LONGEST_FIRST_LINE].decode("utf-8-sig", "replace").partition("\n")[0]
+    delimiter = max(DELIMITERS, key=first.count)
+    columns = {name.strip().strip('"').casefold() for name in first.split(delimiter)}
+    return {"path", "label"} <= columns
+
+
+def describe(document: Document) -> Description:
     """Read paths, classes and sides from a CSV file.
 
     Args:
-        path: UTF-8, separated by commas, semicolons or tabs, with columns ``path`` and ``label``,
-            optionally ``split`` (train or val), and ``name``, which reports show instead of the
-            path.
-        limits: Bytes allowed in a photo.
+        document: UTF-8, separated by commas, semicolons or tabs, with columns ``path`` and
+            ``label``, optionally ``split`` (train or val), and ``name``, which reports show instead
+            of the path. If any label has `SEPARATOR` in it, all are sets of classes, and an empty
+            one says that none holds.
 
     Raises:
         errors.SourceError: It has another format, or fewer than two classes.
     """
-    items: list[Item] = []
-    labels: set[str] = set()
+    lines = list(_rows(document))
+    is_multilabel = any(SEPARATOR in line["label"] for _, line in lines)
+    rows: list[Row] = []
     without: list[str] = []
     sources: set[str] = set()
-    for number, row in _rows(path):
-        name, label = row["path"].strip(), row["label"].strip()
-        if name and label:
-            labels.add(label)
-            text = (row.get("split") or "").strip()
-            side = side_of(text) if text else "train"
-            if side is None:
-                raise errors.SourceError(
-                    f"{path.name}, line {number}: the split is {plain_text(text)!r}; expected "
-                    "train or val."
-                )
-            read = functools.partial(_read, _photo_path(path.parent, name), limits)
-            items.append(Item(File(_source(row, name, sources), read), plain_text(label), side))
+    for number, line in lines:
+        path, split = line["path"].strip(), (line.get("split") or "").strip()
+        labels = line["label"].split(SEPARATOR) if is_multilabel else [line["label"]]
+        if split and path and side_of(split) is None:
+            raise errors.SourceError(
+                f"{document.name}, line {number}: the split is {plain_text(split)!r}; expected "
+                "train or val."
+            )
+        if path:
+            names = tuple(dict.fromkeys(name.strip() for name in labels if name.strip()))
+            rows.append(Row(path, names, split, _source(line, path, sources)))
         else:
-            without.append(f"{plain_text(path.name)}, line {number}")
-    classes = sorted({item.label for item in items})
-    trained = sorted({item.label for item in items if item.side == "train"})
+            without.append(f"{plain_text(document.name)}, line {number}")
+    training = [row for row in rows if side_of(row.split or "train") == "train"]
+    trained = sorted({name for row in training for name in row.labels})
     if len(trained) < 2:
         what = f"one label to train on, {trained[0]!r}" if trained else "no photos to train on"
-        raise errors.SourceError(f"{path.name!r} has {what}; expected at least two. {_EXPECTED}")
-    message = "Lines without a path or label, and left out."
-    findings = [Finding("ignored", message, tuple(without))] if without else []
-    return Layout(tuple(classes), tuple(items), (*findings, *alike_names(labels)))
+        raise errors.SourceError(
+            f"{document.name!r} has {what}; expected at least two. {_EXPECTED}"
+        )
+    message = "Lines without a path, and left out."
+    findings = (Finding("ignored", message, tuple(without)),) if without else ()
+    classes = sorted({name for row in rows for name in row.labels})
+    return Description(rows, tuple(classes), findings, is_multilabel)
+
+
+def file_beside(path: Path, limits: images.Limits, row: Row) -> File:
+    """The photo in a line of a file on this machine, anywhere on this machine.
+
+    Args:
+        path: Of the CSV file.
+        limits: Bytes allowed in a photo.
+        row: The line.
+    """
+    read = functools.partial(_read, _photo_path(path.parent, row.path), limits)
+    return File(row.name, read)
+
+
+def file_at_url(url: str, limits: images.Limits, row: Row) -> File:
+    """The photo in a line of a file at a URL, in its folder or below.
+
+    Args:
+        url: Of the CSV file.
+        limits: Bytes allowed in a photo.
+        row: The line.
+
+    Raises:
+        errors.SourceError: The path leads out of the folder.
+    """
+    parts = row.path.replace("\\", "/").split("/")
+    if storage.is_url(row.path) or {"", "..", "."} & set(parts) or set("?#*") & set(row.path):
+        raise errors.SourceError(
+            f"{row.name!r} is no path below the folder of {storage.redact(url)}; expected one, "
+            "such as photos/1.jpg, as the file is not on this machine."
+        )
+    folder = url.partition("?")[0].rpartition("/")[0]
+    return File(row.name, files.remote(storage.join(folder, *parts), None, limits))
 
 
 def _photo_path(folder: Path, name: str) -> Path:
@@ -85,8 +137,8 @@ def _read(path: Path, limits: images.Limits) -> bytes:
     return images.read(path, limits=limits)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    text = _text(path)
+def _rows(document: Document) -> Iterator[tuple[int, dict[str, str]]]:
+    text = document.text
     first = text.partition("\n")[0]
     delimiter = max(DELIMITERS, key=first.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
@@ -94,31 +146,16 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         columns = [name.strip().casefold() for name in reader.fieldnames or ()]
         if not {"path", "label"} <= set(columns):
             raise errors.SourceError(
-                f"{path.name!r} begins with {plain_text(first.strip()[:80])!r}. {_EXPECTED}"
+                f"{document.name!r} begins with {plain_text(first.strip()[:80])!r}. {_EXPECTED}"
             )
         reader.fieldnames = columns
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
         raise errors.SourceError(
-            f"{path.name!r} cannot be read at line {reader.reader.line_num}: {error}. {_EXPECTED}"
+            f"{document.name!r} cannot be read at line {reader.reader.line_num}: {error}. "
+            f"{_EXPECTED}"
         ) from error
-
-
-def _text(path: Path) -> str:
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise errors.SourceError(
-            f"{path.name!r} has {size / images.MB:,.0f} MB; expected a list of photos, "
-            f"{MAX_BYTES // images.MB} MB at most."
-        )
-    try:
-        # Spreadsheet programs may write a byte order mark.
-        return path.read_text("utf-8-sig")
-    except UnicodeDecodeError:
-        raise errors.SourceError(
-            f"{path.name!r} is not in UTF-8. Save it again as CSV UTF-8."
-        ) from None
 
 
 def _source(row: dict[str, str], path: str, used: set[str]) -> str:

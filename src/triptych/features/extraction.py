@@ -32,6 +32,7 @@ from triptych.typing import Float32Array
 from triptych.typing import Progress
 from triptych.typing import ShouldStop
 from triptych.utils import concurrency
+from triptych.utils import storage
 
 BATCH = 8
 
@@ -132,24 +133,38 @@ def extract_locally(
     (measured: EfficientNet-Lite2, 2 cores: 75 photos/s against 57 in batches of 8).
     """
     pool = ThreadPoolExecutor(concurrency.cpu_count())
+    readers = storage.read_ahead(photo.read for photo, _ in requests)
     try:
         yield from concurrency.map_ahead(
-            pool, lambda request: extract_photo(*request, extractors), requests, ahead=2 * BATCH
+            pool,
+            lambda pair: extract_photo(*pair[0], extractors, read=pair[1]),
+            zip(requests, readers, strict=True),
+            ahead=2 * BATCH,
         )
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def extract_photo(
-    photo: ReadablePhoto, lacking: Sequence[bool], extractors: Sequence[Extractor]
+    photo: ReadablePhoto,
+    lacking: Sequence[bool],
+    extractors: Sequence[Extractor],
+    *,
+    read: Callable[[], bytes] | None = None,
 ) -> PhotoFeatures:
     """Decode a photo once, and run the backbones that lack its features.
+
+    Args:
+        photo: The photo.
+        lacking: For each extractor, whether it is to run.
+        extractors: The backbones.
+        read: Returns the bytes of the photo, where they were read ahead.
 
     Raises:
         errors.ImageError: It cannot be read.
     """
     enough = recipe.enough(extractor.recipe for extractor in extractors)
-    pixels = images.decode(photo.read(), limits=images.CHECKED_BEFORE, enough=enough)
+    pixels = images.decode((read or photo.read)(), limits=images.CHECKED_BEFORE, enough=enough)
     vectors: list[Float32Array | None] = []
     for extractor, lacks in zip(extractors, lacking, strict=True):
         if not lacks:

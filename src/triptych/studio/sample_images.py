@@ -19,7 +19,7 @@ from PIL import Image
 from PIL import ImageDraw
 from PIL import ImageFilter
 
-from triptych.data.files import File
+from triptych.data.documents import File
 from triptych.data.layout import Item
 from triptych.data.layout import Layout
 from triptych.studio.projects import Project

@@ -113,6 +113,7 @@ class TrainingConfig:
             epoch so far is kept, and the bundle is written.
         compute: How features are computed; by default in this process.
         limits: Bytes and pixels allowed in a photo.
+        format: What the photos come with, a name from `data.formats.NAMES`; recognised by default.
     """
 
     backbones: tuple[str, ...] = zoo.COMMITTEES["lite"]
@@ -130,6 +131,7 @@ class TrainingConfig:
     stop: ShouldStop = lambda: False
     compute: features.Compute = features.extract_locally
     limits: images.Limits = images.DEFAULT_LIMITS
+    format: str = "auto"
 
     def raise_if_stopped(self) -> None:
         """End training if ``stop`` returns true.

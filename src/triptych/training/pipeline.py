@@ -42,6 +42,7 @@ from triptych.training.finetune.committee import FinetuneResult
 from triptych.training.learning_curve import CurvePoint
 from triptych.typing import Notify
 from triptych.utils import extras
+from triptych.utils import storage
 
 TRY_IT = "--fine-tune auto tries it, and keeps the result if it is better."
 
@@ -243,8 +244,16 @@ def _open(
     if isinstance(source, data.Dataset):
         dataset = source
     else:
-        # Absolute, since photos may be read by processes that work in other folders.
-        dataset = data.open(Path(source).absolute(), progress=progress, limits=config.limits)
+        if not storage.is_url(str(source)):
+            # Absolute, since photos may be read by processes that work in other folders.
+            source = Path(source).absolute()
+        dataset = data.open(
+            source,
+            format=config.format,
+            multilabel=config.multilabel,
+            progress=progress,
+            limits=config.limits,
+        )
     for finding in dataset.findings:
         if finding.kind == "faulty_class":
             report(finding.message)

@@ -12,9 +12,15 @@ import itertools
 import os
 import re
 import shutil
+import time
+import urllib.parse
 import uuid
+from collections import deque
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +33,20 @@ from triptych.utils.formatting import MB
 OBJECT_STORES = frozenset(("abfs", "abfss", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"))
 # How many names of a folder are held, and sorted, at once.
 SORTED_AT_ONCE = 100_000
+# Deeper folders are a mistake, such as links of a web server that lead back.
+_MAX_DEPTH = 50
 MAX_DOWNLOAD_BYTES = 8 * 1024 * MB
 KEPT_FREE_BYTES = 256 * MB
-# User and password, and the signature of an address that is signed.
-SECRETS = re.compile(r"(?<=://)[^/@:]*:[^/@]*@|\?.*", re.DOTALL)
+# User and password or token, and the signature of an address that is signed.
+SECRETS = re.compile(
+    r"(?<=://)[^/@:\s]*:[^/@\s]*@|(?<=http://)[^/@\s]*@|(?<=https://)[^/@\s]*@|\?.*", re.DOTALL
+)
+# A URL in a sentence of a driver.
+_URL = re.compile(r"[a-z0-9+]+://[^\s'\"<>]+", re.IGNORECASE)
+# Files of other machines that are read before they are needed.
+READ_AHEAD = 16
+# A server that is busy is asked again.
+_TRIES = 3
 
 
 def is_hidden(name: str) -> bool:
@@ -46,6 +62,16 @@ def is_url(text: str) -> bool:
         (True, False)
     """
     return "://" in text
+
+
+def local_path(url: str) -> str:
+    """The path on this machine that a ``file://`` URL names.
+
+    Example:
+        >>> local_path("file:///photos/bees")
+        '/photos/bees'
+    """
+    return _at(url)[1]
 
 
 def join(location: str, *parts: str) -> str:
@@ -70,7 +96,32 @@ def redact(location: str) -> str:
     return SECRETS.sub("", location) if is_url(location) else location
 
 
+def path_of(url: str) -> str:
+    """The part of a URL that names a file, decoded.
+
+    Example:
+        >>> path_of("https://me:secret@host/two%20bees.jpg?signature=abc")
+        'host/two bees.jpg'
+    """
+    return urllib.parse.unquote(redact(url).partition("://")[2])
+
+
 # ------------------------------------------------------------------ what is there
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file below a folder.
+
+    Args:
+        location: Where it is.
+        parts: The names that lead to it from the folder.
+        size_bytes: Its size, where listing it told that.
+    """
+
+    location: str
+    parts: tuple[str, ...]
+    size_bytes: int | None = None
 
 
 def walk(location: str) -> Iterator[str]:
@@ -86,29 +137,56 @@ def walk(location: str) -> Iterator[str]:
     Raises:
         errors.SourceError: There is no such folder, or it cannot be listed.
     """
+    yield from (entry.location for entry in entries(location))
+
+
+def entries(location: str) -> Iterator[Entry]:
+    """Every file below a folder, as `walk`, with the names that lead to it.
+
+    Raises:
+        errors.SourceError: As `walk`.
+    """
+    if is_file(location):
+        yield Entry(location, (location.rstrip("/").rpartition("/")[2],))
+        return
     fs, path = _at(location)
     with _driver_errors(location, "listed"):
-        fs.invalidate_cache()
-        is_file, is_folder = fs.isfile(path), fs.isdir(path)
-    if is_file:
-        yield location
-    elif is_folder:
-        yield from _below(fs, path, location)
-    else:  # object stores have no folders: one without a file in it is not there
+        is_folder = fs.isdir(path)
+    if not is_folder:  # object stores have no folders: one without a file in it is not there
         raise errors.SourceError(
             f"{redact(location)!r} is not there; expected a folder, or its URL."
         )
+    yield from _below(fs, path, Entry(location, ()))
 
 
-def _below(fs: Any, path: str, location: str) -> Iterator[str]:
+def is_file(location: str) -> bool:
+    """Whether there is a file, and no folder. A page of a web server that lists files is a folder.
+
+    Raises:
+        errors.SourceError: The storage cannot be reached.
+    """
+    fs, path = _at(location)
+    with _driver_errors(location, "looked for"):
+        fs.invalidate_cache()
+        if not _is_web(fs):
+            return bool(fs.isfile(path))
+        is_there = bool(fs.exists(path, strict=True))
+    return is_there and next(_listed(fs, path, location), None) is None
+
+
+def _below(fs: Any, path: str, folder: Entry) -> Iterator[Entry]:
+    if len(folder.parts) > _MAX_DEPTH:
+        return
     folders = []
-    for name, is_folder in _listed(fs, path, location):
+    for name, is_folder, size in _listed(fs, path, folder.location):
+        shown = urllib.parse.unquote(name) if _is_web(fs) else name
+        entry = Entry(join(folder.location, name), (*folder.parts, shown), size)
         if is_folder:
-            folders.append(name)
+            folders.append((name, entry))
         else:
-            yield join(location, name)
-    for name in folders:
-        yield from _below(fs, join(path, name), join(location, name))
+            yield entry
+    for name, entry in folders:
+        yield from _below(fs, join(path, name), entry)
 
 
 def names(folder: str) -> Iterator[str]:
@@ -121,7 +199,7 @@ def names(folder: str) -> Iterator[str]:
     with _driver_errors(folder, "listed"):
         fs.invalidate_cache()
         is_there = fs.isdir(path)
-    for name, _ in _listed(fs, path, folder) if is_there else ():
+    for name, *_ in _listed(fs, path, folder) if is_there else ():
         yield name
 
 
@@ -137,36 +215,51 @@ def exists(location: str) -> bool:
         return bool(fs.exists(path))
 
 
-def _listed(fs: Any, path: str, location: str) -> Iterator[tuple[str, bool]]:
-    """The names in a folder that are not hidden, each with whether it is a folder."""
-    entries = _scanned(path) if _is_local(fs) else _listed_by_driver(fs, path)
-    visible = (entry for entry in entries if not is_hidden(entry[0]))
+# A name, whether it is a folder, and its size where it is known.
+_Row = tuple[str, bool, "int | None"]
+
+
+def _listed(fs: Any, path: str, location: str) -> Iterator[_Row]:
+    """What lies right in a folder and is not hidden."""
+    rows = _scanned(path) if _is_local(fs) else _listed_by_driver(fs, path)
+    visible = (row for row in rows if not is_hidden(row[0]))
     with _driver_errors(location, "listed"):
-        while run := sorted(itertools.islice(visible, SORTED_AT_ONCE)):
+        while run := sorted(itertools.islice(visible, SORTED_AT_ONCE), key=lambda row: row[:2]):
             yield from run
 
 
-def _scanned(path: str) -> Iterator[tuple[str, bool]]:
+def _scanned(path: str) -> Iterator[_Row]:
     # Unlike `ls`, without a `stat` of each file.
     with os.scandir(path) as entries:
         for entry in entries:
             is_folder = entry.is_dir()
             if not (is_folder and entry.is_symlink()):
-                yield entry.name, is_folder
+                yield entry.name, is_folder, None
 
 
-def _listed_by_driver(fs: Any, path: str) -> Iterator[tuple[str, bool]]:
+def _listed_by_driver(fs: Any, path: str) -> Iterator[_Row]:
+    below = re.compile(re.escape(path.rstrip("/")) + r"/[^/?#]+/?")
     for row in fs.ls(path, detail=True):
+        name = str(row["name"])
+        # Links of a web page may lead anywhere, or sort the list.
+        if _is_web(fs) and not below.fullmatch(name):
+            continue
         # Some stores list an empty object that stands for the folder itself.
-        if row["name"].strip("/") != path.strip("/"):
-            yield row["name"].rstrip("/").rsplit("/", 1)[-1], row["type"] == "directory"
+        if name.strip("/") != path.strip("/"):
+            size = row.get("size")
+            is_folder = row["type"] == "directory"
+            yield name.rstrip("/").rsplit("/", 1)[-1], is_folder, None if is_folder else size
 
 
 # ------------------------------------------------------------------ reading
 
 
-def read(location: str) -> bytes:
+def read(location: str, *, most_bytes: int | None = None) -> bytes:
     """The bytes of a file.
+
+    Args:
+        location: Where it is.
+        most_bytes: Of a larger file, one byte more than these is read.
 
     Raises:
         errors.SourceError: It is not there, cannot be read, or its driver is not installed.
@@ -177,8 +270,86 @@ def read(location: str) -> bytes:
         b'whole'
     """
     fs, path = _at(location)
+    end = {} if most_bytes is None else {"start": 0, "end": most_bytes + 1}
     with _driver_errors(location, "read"):
-        return bytes(fs.cat_file(path))
+        return bytes(fs.cat_file(path, **end))
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of another machine; call it for its bytes.
+
+    It holds no connection, so it can be pickled, and called from several threads.
+
+    Args:
+        location: Where it is.
+        check_bytes: Called with its size; raises where that is not allowed.
+        most_bytes: Of a larger file, no more than one byte more is read.
+        size_bytes: Its size, where it is known.
+    """
+
+    location: str
+    check_bytes: Callable[[int], None]
+    most_bytes: int
+    size_bytes: int | None = None
+
+    def __call__(self) -> bytes:
+        """The bytes of the file.
+
+        Raises:
+            errors.SourceError: It cannot be read.
+        """
+        if self.size_bytes is not None:
+            self.check_bytes(self.size_bytes)
+        for attempt in range(_TRIES):
+            try:
+                data = read(self.location, most_bytes=self.most_bytes)
+                break
+            except errors.SourceError as error:
+                if attempt == _TRIES - 1 or not is_outage(error):
+                    raise
+                time.sleep(2**attempt / 2)
+        self.check_bytes(len(data))
+        return data
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether a file could not be read for a reason that says nothing about the file.
+
+    Args:
+        error: What `read` raised.
+    """
+    cause = error.__cause__
+    missing = (FileNotFoundError, IsADirectoryError, ValueError, ImportError, PermissionError)
+    return isinstance(error, errors.SourceError) and not isinstance(cause, (*missing, type(None)))
+
+
+def read_ahead(readers: Iterable[Callable[[], bytes]]) -> Iterator[Callable[[], bytes]]:
+    """Read files of other machines while those before them are in use.
+
+    Args:
+        readers: Each returns the bytes of a file; those that are no `RemoteFile` are passed on.
+
+    Yields:
+        For each, a function that returns its bytes, or raises what reading them raised.
+
+    Example:
+        >>> [read() for read in read_ahead([lambda: b"a", lambda: b"b"])]
+        [b'a', b'b']
+    """
+    pool = ThreadPoolExecutor(READ_AHEAD, thread_name_prefix="triptych-read")
+    pending: deque[Callable[[], bytes]] = deque()
+    try:
+        for reader in readers:
+            is_remote = isinstance(reader, RemoteFile)
+            pending.append(pool.submit(reader).result if is_remote else reader)
+            if len(pending) > READ_AHEAD:
+                yield pending.popleft()
+        yield from pending
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def fetch(url: str, target: Path, *, sha256: str | None = None) -> str:
@@ -320,6 +491,10 @@ def _is_local(fs: Any) -> bool:
     return "file" in _protocols(fs)
 
 
+def _is_web(fs: Any) -> bool:
+    return "http" in _protocols(fs)
+
+
 @contextlib.contextmanager
 def _driver_errors(location: str, done: str) -> Iterator[None]:
     """Raise a `SourceError` for whatever a driver raises, which may be anything."""
@@ -331,4 +506,5 @@ def _driver_errors(location: str, done: str) -> Iterator[None]:
         if isinstance(error, FileNotFoundError):
             raise errors.SourceError(f"{redact(location)!r} is not there.") from error
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = _URL.sub(lambda url: redact(url[0]), str(reason))
         raise errors.SourceError(f"{redact(location)!r} cannot be {done}: {reason}.") from error

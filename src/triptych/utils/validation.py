@@ -49,11 +49,16 @@ _REPR = reprlib.Repr()
 _REPR.maxstring = 1000
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(
+    text: str | bytes,
+    *,
+    object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
+) -> Any:
     """Parse strict JSON.
 
     Args:
         text: In UTF-8, where it is bytes.
+        object_pairs_hook: Makes what an object becomes, as for `json.loads`.
 
     Raises:
         ValueError: It is no JSON, is nested too deeply, or has NaN, infinity or a number in it that
@@ -67,7 +72,12 @@ def parse_json(text: str | bytes) -> Any:
         ValueError: NaN is no number of JSON
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=object_pairs_hook,
+        )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

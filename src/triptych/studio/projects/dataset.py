@@ -17,7 +17,7 @@ from triptych.data import files
 from triptych.data import findings
 from triptych.data import near
 from triptych.data import scan
-from triptych.data.files import File
+from triptych.data.documents import File
 from triptych.data.layout import SEPARATOR
 from triptych.data.layout import Item
 from triptych.data.records import Finding

@@ -32,6 +32,7 @@ from triptych.studio.projects.records import Project
 from triptych.studio.projects.records import ProjectPhoto
 from triptych.typing import Progress
 from triptych.utils import concurrency
+from triptych.utils import storage
 
 # Of an exported multi-label project: the classes of each photo.
 TABLE = "labels.csv"
@@ -111,9 +112,10 @@ class Transfer:
 
     def import_from(
         self,
-        source: Path,
+        source: Path | str,
         title: str | None = None,
         *,
+        format: str = "auto",
         multilabel: bool = False,
         progress: Progress = _silent,
         report: Callable[[Finding], None] = lambda finding: None,
@@ -122,6 +124,7 @@ class Transfer:
 
         Args:
             source: As for `data.open`, with one class at least; train and val are joined.
+            format: As for `data.open`.
             title: Of the project; by default the name of the folder or file.
             multilabel: Whether a photo that is in several folders has all of their classes, and the
                 project is multi-label; a CSV file with ``|`` between classes says so itself.
@@ -132,9 +135,9 @@ class Transfer:
             errors.SourceError: It cannot be opened, or has no photos in classes.
             errors.SettingError: The title is too long.
         """
-        layout = opening.layout_of(source, self.photo_store.limits, least=1)
+        layout = opening.layout_of(source, self.photo_store.limits, format=format, least=1)
         layout = dataclasses.replace(layout, multilabel=layout.multilabel or multilabel)
-        title = title or naming.as_title(source.resolve().stem)
+        title = title or naming.as_title(opening.title_of(source))
         return self.import_layout(title, layout, progress=progress, report=report)
 
     def import_layout(
@@ -242,18 +245,21 @@ class Transfer:
         copies: defaultdict[str, list[Item]] = defaultdict(list)
         failures: list[tuple[Item, errors.TriptychError]] = []
 
-        def store(item: Item) -> PhotoFacts | errors.TriptychError:
+        def store(read: Callable[[], bytes]) -> PhotoFacts | errors.TriptychError:
             try:
-                return self.photo_store.store(item.file.read())
+                return self.photo_store.store(read())
             except errors.StateError:
                 raise
             except errors.TriptychError as error:
+                if storage.is_outage(error):
+                    raise
                 return error
 
         threads = concurrency.cpu_count()
         pool = ThreadPoolExecutor(threads, thread_name_prefix="triptych-import")
         try:
-            results = concurrency.map_ahead(pool, store, layout.items, ahead=2 * threads)
+            readers = storage.read_ahead(item.file.read for item in layout.items)
+            results = concurrency.map_ahead(pool, store, readers, ahead=2 * threads)
             for done, (item, result) in enumerate(zip(layout.items, results, strict=True), start=1):
                 if isinstance(result, PhotoFacts):
                     imported.setdefault(result.digest, (item, result))

@@ -30,6 +30,7 @@ from triptych.training.finetune.task import FinetuneTask
 from triptych.typing import Array
 from triptych.utils import concurrency
 from triptych.utils import files
+from triptych.utils import storage
 
 # The share of a training canvas's side that the network's input size takes.
 WINDOW_SHARE = 0.875
@@ -140,11 +141,11 @@ def _resized(photos: Iterable[ReadablePhoto], photo_recipe: Recipe) -> Iterator[
     with ThreadPoolExecutor(concurrency.cpu_count()) as pool:
         yield from concurrency.map_ahead(
             pool,
-            lambda photo: recipe.resize(
+            lambda read: recipe.resize(
                 photo_recipe,
-                images.decode(photo.read(), limits=images.CHECKED_BEFORE, enough=enough),
+                images.decode(read(), limits=images.CHECKED_BEFORE, enough=enough),
             ),
-            photos,
+            storage.read_ahead(photo.read for photo in photos),
             ahead=AHEAD,
         )
 
