@@ -22,6 +22,7 @@ from click.testing import CliRunner
 
 import triptych
 from support.bundles import RUNNABLE_CLASSES
+from support.bundles import write_multilabel
 from support.bundles import write_runnable
 from support.images import picture
 from triptych import bundles
@@ -214,3 +215,18 @@ def test_errors_are_in_words(
     monkeypatch.setattr(mlflow_model.extras.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(errors.SettingError, match=r'pip install "triptych\[mlflow\]"'):
         mlflow_model.log(tiny)
+
+
+def test_a_multilabel_model_answers_all_classes_that_hold(
+    store: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    bowls = write_multilabel(tmp_path_factory.mktemp("bowls"))
+    model = mlflow.pyfunc.load_model(mlflow_model.log(bowls).model_uri)
+    photos = [picture(seed) for seed in range(4)]
+    rows = model.predict(pandas.DataFrame({"image": [*photos, b"no photo"]})).to_dict("records")
+    home = bowls.folder.parents[2]
+    classifier = triptych.load("bowls", home=home, precision="f32")
+    expected = [classifier.classify(photo).to_dict()["verdict"] for photo in photos]
+    assert [row["labels"] for row in rows] == [*(each["labels"] for each in expected), None]
+    assert [row["set"] for row in rows] == [None] * 5
+    assert any(len(each["labels"]) > 1 for each in expected)

@@ -49,6 +49,8 @@ COLUMNS: dict[str, Any] = {
     "error": "string?",
     "code": "string?",
 }
+# Of a multi-label bundle also the classes that hold, most probable first.
+MULTILABEL_COLUMNS: dict[str, Any] = {**COLUMNS, "labels": [_GUESS]}
 
 
 def log(
@@ -119,6 +121,7 @@ class PhotoModel:
 
     def __init__(self, classifier: Classifier, *, paths: bool = True) -> None:
         self._classifier, self._paths = classifier, paths
+        self._columns = MULTILABEL_COLUMNS if classifier.committee.multilabel else COLUMNS
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
         """Classify photos.
@@ -146,14 +149,33 @@ class PhotoModel:
         photos, places = [], []
         for number, values in enumerate(model_input[columns].to_dict("records")):
             source, photo = self._photo(number, values)
-            rows.append(_row(Failure(source, "setting", photo)) if isinstance(photo, str) else {})
+            failure = self._row(Failure(source, "setting", str(photo)))
+            rows.append(failure if isinstance(photo, str) else {})
             if not isinstance(photo, str):
                 photos.append((source, photo))
                 places.append(number)
         answers = self._classifier.classify_many(photos, options)
         for number, answer in zip(places, answers, strict=True):
-            rows[number] = _row(answer)
-        return pandas.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+            rows[number] = self._row(answer)
+        return pandas.DataFrame(rows, columns=list(self._columns), dtype=object)
+
+    def _row(self, answer: Verdict | Failure) -> dict[str, Any]:
+        """The fields of an answer, by its columns; what does not apply is ``None``."""
+        row = dict.fromkeys(self._columns)
+        if isinstance(answer, Failure):
+            return {**row, "source": answer.source, "error": answer.message, "code": answer.code}
+        whole = answer.to_dict()
+        verdict = whole["verdict"]
+        chosen = verdict["set"] or {}
+        fields = {name: verdict[name] for name in self._columns if name in verdict}
+        return {
+            **row,
+            **fields,
+            "source": answer.source,
+            "set": chosen.get("labels"),
+            "coverage": chosen.get("coverage"),
+            "members": whole["members"],
+        }
 
     def _photo(self, number: int, values: dict[str, Any]) -> tuple[str, bytes | Path | str]:
         """The photo of a row, by its source; a text says why there is none."""
@@ -178,25 +200,6 @@ def _is_given(value: Any) -> bool:
     return value is not None and not (isinstance(value, float) and np.isnan(value))
 
 
-def _row(answer: Verdict | Failure) -> dict[str, Any]:
-    """The fields of an answer, by `COLUMNS`; what does not apply is ``None``."""
-    row = dict.fromkeys(COLUMNS)
-    if isinstance(answer, Failure):
-        return {**row, "source": answer.source, "error": answer.message, "code": answer.code}
-    whole = answer.to_dict()
-    verdict = whole["verdict"]
-    chosen = verdict["set"] or {}
-    fields = {name: verdict[name] for name in COLUMNS if name in verdict}
-    return {
-        **row,
-        **fields,
-        "source": answer.source,
-        "set": chosen.get("labels"),
-        "coverage": chosen.get("coverage"),
-        "members": whole["members"],
-    }
-
-
 def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> PhotoModel:
     """Load the model, for MLflow, with the settings of the environment (``TRIPTYCH_...``)."""
     bundle = read(Path(path))
@@ -218,7 +221,8 @@ def _described(bundle: Bundle, paths: bool) -> Iterator[dict[str, Any]]:
         ColSpec("binary", IMAGE, required=False),
         ColSpec("string", PATH, required=False),
     ]
-    outputs = [_column(name, kind) for name, kind in COLUMNS.items()]
+    columns = MULTILABEL_COLUMNS if bundle.multilabel else COLUMNS
+    outputs = [_column(name, kind) for name, kind in columns.items()]
     params = [ParamSpec("top", "long", TOP)]
     about = {"name": bundle.name, "version": bundle.version, "labels": len(bundle.labels)}
     with archive.contents(bundle) as packed, tempfile.TemporaryDirectory() as scratch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from triptych.ensemble import rules
 from triptych.exports import checking
 from triptych.exports import exporting
 from triptych.exports import formats
+from triptych.inference.classifier import Classifier
 
 WHOLE = ("onnx", "openvino")
 
@@ -72,6 +74,65 @@ def test_the_program_beside_it_turns_a_photo_and_prints_its_verdict(
     assert set(answer["set"]) == names
     assert (tmp_path / "labels.txt").read_text().split() == list(small.RUNNABLE_CLASSES)
     assert "This export" in (tmp_path / "README.md").read_text()
+
+
+@pytest.mark.parametrize("form", WHOLE)
+def test_a_multilabel_committee_answers_all_classes_that_hold(
+    home: Path, tmp_path: Path, form: str
+) -> None:
+    path = tmp_path / f"bowls{formats.FORMATS[form].ending}"
+    small.write_multilabel(home)
+    done = exporting.export("bowls", path, EngineOptions(home))
+    assert done.comparison.largest < 1e-3
+    assert done.comparison.verdicts == 0
+
+    run = formats.FORMATS[form].open(path)
+    held = [run(photo).holds.sum() for photo in checking.draw_photos()]
+    assert len({*held}) > 1  # so the comparison could have failed
+    assert all(run(photo).prediction_set is None for photo in checking.draw_photos()[:1])
+
+    Image.fromarray(checking.draw_photos()[0]).save(tmp_path / "photo.png")
+    command = [sys.executable, "classify.py", "photo.png"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    classifier = loading.load_classifier("bowls", EngineOptions(home, precision="f32"))
+    verdict = classifier.classify(tmp_path / "photo.png")
+    assert json.loads(ran.stdout) == {
+        "photo": "photo.png",
+        "status": None,
+        "labels": [
+            {"label": guess.label.name, "prob": pytest.approx(guess.prob, abs=1e-3)}
+            for guess in verdict.labels
+        ],
+    }
+
+
+def test_what_chooses_one_class_is_refused_for_a_multilabel_committee(
+    home: Path, tmp_path: Path
+) -> None:
+    small.write_multilabel(home)
+    with pytest.raises(errors.SettingError, match="chooses one class a photo"):
+        exporting.export(
+            "bowls",
+            tmp_path / "bowls.xml",
+            EngineOptions(home),
+            exporting.ExportOptions(rule="max"),
+        )
+    loaded = loading.load_committee("bowls", EngineOptions(home, precision="f32"))
+    source = exporting.source_of(loaded, "f32", 0.9)
+    assert source.metadata["task"] == "multi-label"
+    assert [each["value"] for each in source.metadata["thresholds"]] == [0.3, 0.5, 0.6, 0.05, 2.0]
+    # Another threshold in the file than in the bundle is found before it is handed over.
+    lower = dataclasses.replace(loaded.multilabel.thresholds[0], value=0.0)
+    params = dataclasses.replace(
+        loaded.multilabel, thresholds=(lower, *loaded.multilabel.thresholds[1:])
+    )
+    wrong = dataclasses.replace(source, committee=dataclasses.replace(loaded, params=params))
+    formats.FORMATS["openvino"].write(wrong, tmp_path / "wrong.xml")
+    run = formats.FORMATS["openvino"].open(tmp_path / "wrong.xml")
+    with pytest.raises(
+        errors.EngineError, match=r"the class ant holds with .* its threshold is 0\.3"
+    ):
+        checking.compare(Classifier(loaded), run, source, checking.draw_photos())
 
 
 @pytest.mark.parametrize("rule", ["mean", "cascade"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import re
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from PIL import ImageCms
 from support import browser as browsers
 from support.bundles import RUNNABLE_CLASSES
 from support.bundles import rename_classes
+from support.bundles import write_multilabel
 from support.bundles import write_runnable
 from support.images import picture
 from triptych import errors
@@ -147,6 +149,33 @@ def test_a_person_sees_the_verdict_in_words(
     opened.set_input_files("#choose", broken)
     expect(opened.locator("#answer[data-state=failed]")).to_be_visible()
     expect(opened.locator("#timing")).to_have_text(re.compile("cannot read notes.jpg as a photo"))
+
+
+def test_a_page_of_a_multilabel_committee_names_all_classes_that_hold(
+    browser: Any, home: Path, page: Path, tmp_path: Path
+) -> None:
+    write_multilabel(home)
+    path = tmp_path / "bowls.html"
+    exporting.export("bowls", path, EngineOptions(home))
+    classifier = loading.load_classifier("bowls", EngineOptions(home, precision="f32"))
+    with contextlib.closing(browser.new_context()) as context:
+        tab = context.new_page()
+        tab.goto(path.as_uri())
+        for photo in (encoded(pixels, "PNG") for pixels in checking.draw_photos()[:3]):
+            verdict = classifier.classify(photo)
+            assert verdict.labels is not None
+            names = [guess.label.name for guess in verdict.labels]
+            file = {"name": f"{len(names)}.png", "mimeType": "image/png", "buffer": photo}
+            tab.set_input_files("#choose", file)
+            browsers.expect(tab.locator("#answer[data-state=answered]")).to_be_visible()
+            browsers.expect(tab.locator("#source")).to_have_text(file["name"])
+            shown = tab.locator("#label")
+            browsers.expect(shown).to_have_text(", ".join(names) or "None of the classes")
+            assert tab.locator("#prob").inner_text().count("%") == len(names)
+            browsers.expect(tab.locator("#set")).to_be_hidden()
+        browsers.expect(tab.get_by_text("never answered")).to_be_visible()
+        browsers.expect(tab.get_by_text("holds from 30.0")).to_be_visible()
+        assert browsers.obstacles(tab) == []
 
 
 def test_its_policy_lets_nothing_out(browser: Any, page: Path) -> None:

@@ -190,6 +190,31 @@ def test_a_committee_answers_the_same_by_every_rule(committee: Committee, rule: 
     assert compared.verdicts == 0
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_multilabel_committee_answers_all_classes_that_hold(
+    home: Path, tmp_path: Path, kind: str
+) -> None:
+    small.write_multilabel(home)
+    loaded = loading.load_committee("bowls", EngineOptions(home, precision="f32"))
+    source = exporting.source_of(loaded, "f32", 0.9)
+    path = (tmp_path / "bowls").with_suffix(formats.FORMATS[kind].ending)
+    request = {
+        "path": str(path),
+        "names": [member.name for member in loaded.members],
+        "is_int8": False,
+        "metadata": keras_formats.metadata(source),
+    }
+    keras_worker.WRITERS[kind](keras_committee.build(spec_of(source)), request)
+    run = runner(keras_worker.OPENERS[kind](path), source)
+    compared = checking.compare(Classifier(loaded), run, source, checking.draw_photos())
+    assert compared.largest < 1e-4
+    assert compared.verdicts == 0
+    assert len({tuple(run(photo).holds) for photo in checking.draw_photos()}) > 1
+    facts = keras_formats.read_metadata(path)
+    assert (facts["task"], facts["coverage"]) == ("multi-label", None)
+    assert facts["thresholds"][4] == {"value": 2.0, "chosen_for": "precision", "target": 0.95}
+
+
 def test_a_committee_that_was_not_fitted_promises_nothing(committee: Committee) -> None:
     configured = committee.configured(MEMBERS[:2])
     source = exporting.source_of(configured, "f32", 0.9)

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 from PIL import ImageCms
 
+from support.bundles import write_multilabel
 from support.bundles import write_runnable
 from triptych.bundles import loading
 from triptych.engines.options import EngineOptions
@@ -38,14 +39,21 @@ HEADERS = "com.github.asus4.onnxruntime@0.4.9"
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     write_runnable(home)
+    write_multilabel(home)
     return home
 
 
+@pytest.fixture(scope="module", params=["tiny", "bowls"])
+def name(request: pytest.FixtureRequest) -> str:
+    """A committee with one class a photo, and one with any number."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def folder(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(home: Path, name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An export, and photos in all turns, one of them so large that it is decoded smaller."""
     folder = tmp_path_factory.mktemp("export")
-    exporting.export("tiny", folder / "tiny.onnx", EngineOptions(home))
+    exporting.export(name, folder / "tiny.onnx", EngineOptions(home))
     drawn = checking.draw_photos()
     for turn in range(1, 9):
         exif = Image.Exif()
@@ -62,8 +70,8 @@ def photos(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def classifier(home: Path) -> Classifier:
-    return loading.load_classifier("tiny", EngineOptions(home, precision="f32"))
+def classifier(home: Path, name: str) -> Classifier:
+    return loading.load_classifier(name, EngineOptions(home, precision="f32"))
 
 
 def from_npm(folder: Path, *command: str) -> None:
@@ -86,9 +94,15 @@ def test_the_program_in_javascript(folder: Path, classifier: Classifier) -> None
     assert [answer["photo"] for answer in answers] == photos(folder)
     for answer in answers:
         verdict = classifier.classify(folder / answer["photo"])
+        assert answer["status"] == verdict.status
+        if verdict.labels is not None:
+            assert answer["labels"] == [
+                {"label": guess.label.name, "prob": pytest.approx(guess.prob, abs=1e-3)}
+                for guess in verdict.labels
+            ]
+            continue
         assert answer["label"] == verdict.label.name
         assert answer["prob"] == pytest.approx(verdict.prob, abs=1e-3)
-        assert answer["status"] == verdict.status
         assert verdict.prediction_set
         assert set(answer["set"]) == {one.label.name for one in verdict.prediction_set.guesses}
 
@@ -119,8 +133,20 @@ def test_the_program_in_cpp(folder: Path, classifier: Classifier, tmp_path: Path
     )
     rows = [line.split("\t") for line in ran.stdout.splitlines()]
     assert [row[0] for row in rows] == photos(folder)
-    for name, label, prob, status, *named in rows:
+    for name, *answer in rows:
         verdict = classifier.classify(folder / name)
+        if verdict.labels is not None:
+            status, *named = answer
+            assert status == (verdict.status or "not promised")
+            assert named[::2] == [
+                label.name
+                for label in classifier.committee.labels
+                if label in {guess.label for guess in verdict.labels}
+            ]
+            probs = sorted(map(float, named[1::2]), reverse=True)
+            assert probs == pytest.approx([guess.prob for guess in verdict.labels], abs=1e-3)
+            continue
+        label, prob, status, *named = answer
         assert label == verdict.label.name
         assert float(prob) == pytest.approx(verdict.prob, abs=1e-3)
         assert status == verdict.status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zlib
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from triptych import bundles
 from triptych import evaluation
 from triptych.bundles import model_card
 from triptych.ensemble import conformal
+from triptych.ensemble import multilabel
 from triptych.ensemble import params
 from triptych.ensemble import rules
 from triptych.ensemble.cascade import Stage
@@ -111,6 +113,41 @@ def write_runnable(
                 for member, side in members.items()
             ],
             "rule": rules.CASCADE,
+            "doubt": fitted.to_dict(),
+        }
+
+    return bundles.write(home, name, fill)
+
+
+def write_multilabel(home: Path, name: str = "bowls") -> bundles.Bundle:
+    """A multi-label bundle that really predicts, and fast: two tiny networks, all fitted."""
+    rng = np.random.default_rng(5)
+    classes, members = len(RUNNABLE_CLASSES), len(RUNNABLE_MEMBERS)
+    pairs = np.stack(
+        [rng.uniform(0.6, 1.5, (members + 1, classes)), rng.normal(0, 0.5, (members + 1, classes))],
+        axis=2,
+    ).tolist()
+    thresholds = [multilabel.Threshold(value) for value in (0.3, 0.5, 0.6, 0.05)]
+    fitted = dataclasses.replace(
+        multilabel.unfitted([1.0, 2.0], [1.0, 1.0], classes=classes),
+        calibration=tuple(tuple(map(tuple, member)) for member in pairs[:members]),
+        joined=tuple(map(tuple, pairs[members])),
+        # The last class is never answered: no threshold reached its precision.
+        thresholds=(*thresholds, multilabel.Threshold(multilabel.NEVER, "precision", 0.95)),
+    )
+
+    def fill(folder: Path) -> dict[str, Any]:
+        for seed, (member, side) in enumerate(RUNNABLE_MEMBERS.items()):
+            path = folder / "members" / member / "network.xml"
+            networks.write_tiny(path, classes=classes, size=side, seed=seed, multilabel=True)
+        return {
+            **_labels(RUNNABLE_CLASSES),
+            "task": "multi-label",
+            "members": [
+                {"name": member, "recipe": {"size": [side, side], "scaling": "tf"}, "cost": 1.0}
+                for member, side in RUNNABLE_MEMBERS.items()
+            ],
+            "rule": rules.FITTED_RULE,
             "doubt": fitted.to_dict(),
         }
 

@@ -66,8 +66,13 @@ def save_keras(model: Any, path: Path) -> Path:
     return path
 
 
-def write_tiny(path: Path, *, classes: int, size: int = 32, seed: int = 0) -> Path:
-    """Write a small OpenVINO network with the outputs (probs, features) of a converted one."""
+def write_tiny(
+    path: Path, *, classes: int, size: int = 32, seed: int = 0, multilabel: bool = False
+) -> Path:
+    """Write a small OpenVINO network with the outputs (probs, features) of a converted one.
+
+    `multilabel` gives each class a probability of its own; else they sum to 1.
+    """
     import openvino
     from openvino import opset13 as op
 
@@ -79,7 +84,8 @@ def write_tiny(path: Path, *, classes: int, size: int = 32, seed: int = 0) -> Pa
     activations = op.relu(op.convolution(first, op.constant(kernel), steps, zeros, zeros, [1, 1]))
     features = op.reduce_mean(activations, op.constant([2, 3]), keep_dims=False)
     weights = rng.normal(0, 0.3, (64, classes)).astype(np.float32)
-    probs = op.softmax(op.matmul(features, op.constant(weights), False, False), 1)
+    logits = op.matmul(features, op.constant(weights), False, False)
+    probs = op.sigmoid(logits) if multilabel else op.softmax(logits, 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     model = openvino.Model([probs, features], [image])
     openvino.save_model(model, path, compress_to_fp16=False)

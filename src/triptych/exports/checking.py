@@ -143,29 +143,49 @@ def probs_of(verdict: Verdict) -> Float32Array:
 
 
 def is_same(answer: Answer, verdict: Verdict) -> bool:
-    """Whether an export names the same class, status and prediction set as the committee."""
+    """Whether an export names the same class, status and prediction set as the committee.
+
+    Of a multi-label committee, the same classes that hold.
+    """
+    if verdict.labels is not None:
+        named = {guess.label.index for guess in verdict.labels}
+        is_alike = answer.holds is not None and {*np.flatnonzero(answer.holds).tolist()} == named
+        return is_alike and answer.status == verdict.status
     if int(answer.probs.argmax()) != verdict.label.index:
         return False
     if answer.status != verdict.status and answer.prediction_set is not None:
         return False
-    named = verdict.prediction_set.guesses if verdict.prediction_set else ()
-    expected = {guess.label.index for guess in named}
+    guesses = verdict.prediction_set.guesses if verdict.prediction_set else ()
+    expected = {guess.label.index for guess in guesses}
     if answer.prediction_set is None:
         return True
     return set(np.flatnonzero(answer.prediction_set).tolist()) == expected
 
 
 def check_judgement(answer: Answer, source: Source, where: str) -> None:
-    """Refuse a status or a prediction set that does not follow from an export's probabilities.
+    """Refuse a status, classes or a prediction set that do not follow from the probabilities.
 
     Raises:
-        errors.EngineError: It does not.
+        errors.EngineError: They do not.
     """
-    if answer.prediction_set is None:
+    params = source.committee.multilabel
+    if (answer.holds is None) != (params is None):
+        raise _refused(f"{where} it does not say which classes hold.")
+    if params is not None and answer.holds is not None:
+        over = answer.probs - np.array([each.value for each in params.thresholds])
+        for index in np.flatnonzero((answer.holds != (over >= 0)) & (np.abs(over) > ROUNDING)):
+            raise _refused(
+                f"{where} the class {source.committee.labels[index].name} "
+                f"{'holds' if answer.holds[index] else 'does not hold'} with the probability "
+                f"{answer.probs[index]:.4f}; its threshold is {params.thresholds[index].value:.4f}."
+            )
+    if answer.prediction_set is None and answer.holds is None:
         return
     allowed = _statuses(answer, source)
     if answer.status not in allowed:
         raise _refused(f"{where} its status is {answer.status}; expected {allowed[0]}.")
+    if answer.prediction_set is None:
+        return
     quantile = None if answer.status == NONE else source.quantile
     sizes: Sequence[int] = [0, 0]
     if quantile is not None:

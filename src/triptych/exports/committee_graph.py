@@ -19,6 +19,7 @@ import numpy as np
 from triptych import errors
 from triptych.engines import openvino as networks
 from triptych.ensemble import conformal
+from triptych.ensemble import multilabel
 from triptych.ensemble import ood
 from triptych.ensemble.cascade import Stage
 from triptych.ensemble.rules import CASCADE
@@ -46,7 +47,8 @@ def build(source: Source) -> Any:
     Its input is ``image``, uint8, shape (H, W, 3), RGB. Its outputs are ``probs``, float32, shape
     (C,); ``status``, int64, an index into `STATUSES`; ``set``, bool, shape (C,); ``features``,
     float32, shape (F,), of the member that runs first; and ``novelty``, a float32 number, where the
-    training photos of that member are known.
+    training photos of that member are known. A multi-label committee has no ``set``, but
+    ``holds``, bool, shape (C,).
 
     Args:
         source: The committee.
@@ -75,8 +77,15 @@ def build(source: Source) -> Any:
             RULES[committee.rule](_stack(answers), params.weights),
             params.rule(committee.rule).temperature,
         )
+    if committee.multilabel:
+        joined = _platt(joined, committee.multilabel.joined)
     status, classes = _judge(source, joined, novelty)
-    outputs = {"probs": joined, "status": status, "set": classes, "features": features}
+    outputs = {"probs": joined, "status": status, "features": features}
+    if committee.multilabel:
+        thresholds = np.array([each.value for each in committee.multilabel.thresholds], np.float32)
+        outputs["holds"] = op.greater_equal(joined, op.constant(thresholds))
+    else:
+        outputs["set"] = classes
     if novelty is not None:
         outputs["novelty"] = novelty
     results = []
@@ -107,7 +116,23 @@ def _member(
     probs, features = (
         op.squeeze(network.output(each).get_node().input_value(0), integers(0)) for each in (0, 1)
     )
+    if source.committee.multilabel:
+        return _platt(probs, source.committee.multilabel.calibration[index]), features
     return _temper(probs, source.committee.params.temperatures[index]), features
+
+
+def _platt(probs: Node, calibration: Sequence[multilabel.Platt]) -> Node:
+    """As `triptych.ensemble.multilabel.platt`."""
+    from openvino import opset13 as op
+
+    pairs = np.array(calibration, np.float32)
+    if (pairs == multilabel.IDENTITY).all():
+        return probs
+    clipped = op.clamp(probs, multilabel.CLIP, 1 - multilabel.CLIP)
+    logits = op.subtract(op.log(clipped), op.log(op.subtract(number(1), clipped)))
+    return op.sigmoid(
+        op.add(op.multiply(logits, op.constant(pairs[:, 0])), op.constant(pairs[:, 1]))
+    )
 
 
 def _read(path: Path) -> Any:

@@ -163,9 +163,10 @@ def answer(outputs: dict[str, Any]) -> Answer:
     return Answer(
         probs=outputs["probs"],
         status=STATUSES[int(outputs["status"])],
-        prediction_set=outputs["set"],
+        prediction_set=outputs.get("set"),
         features=outputs["features"],
         novelty=None if novelty is None else float(novelty),
+        holds=outputs.get("holds"),
     )
 
 

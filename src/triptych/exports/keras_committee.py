@@ -22,6 +22,10 @@ from triptych import errors
 from triptych.ensemble import conformal
 from triptych.ensemble import ood
 from triptych.ensemble import rules as ensemble_rules
+from triptych.ensemble.multilabel import CLIP
+from triptych.ensemble.multilabel import IDENTITY
+from triptych.ensemble.multilabel import MultilabelParams
+from triptych.ensemble.multilabel import Platt
 from triptych.ensemble.params import EnsembleParams
 from triptych.ensemble.rules import CASCADE
 from triptych.exports import keras_layers
@@ -96,7 +100,8 @@ def build(spec: CommitteeSpec) -> Any:
         A ``keras.Model`` from uint8 pixels, shape (N, H, W, 3) for each of `input_names`, to a
         dictionary of ``probs``, float32, shape (N, C); ``status``, int32, shape (N,), an index
         into `STATUSES`; ``set``, bool, shape (N, C); ``features``, shape (N, F), of the member
-        that runs first; and ``novelty``, shape (N,), where its training photos are known.
+        that runs first; and ``novelty``, shape (N,), where its training photos are known. A
+        multi-label committee has no ``set``, but ``holds``, bool, shape (N, C).
 
     Raises:
         errors.EngineError: A network has an operation that Keras does not compute.
@@ -119,14 +124,26 @@ def build(spec: CommitteeSpec) -> Any:
         plain = re.sub(r"[^A-Za-z0-9_]", "_", name)
         model = keras_layers.build(network, recipe, name=plain, is_int8=spec.is_int8)
         probs, member_features = model(inputs[input_name])
-        answers.append(_temper(probs, params.temperatures[index]))
+        answers.append(
+            _platt(probs, params.calibration[index])
+            if isinstance(params, MultilabelParams)
+            else _temper(probs, params.temperatures[index])
+        )
         features = member_features if index == first else features
     novelty = None if spec.reference is None else _novelty(spec.reference, features)
     joined = RULES[spec.rule](answers, params)
     if not ensemble_rules.RULES[spec.rule].in_stages:  # whose stages have temperatures themselves
         joined = _temper(joined, params.rule(spec.rule).temperature)
+    if isinstance(params, MultilabelParams):
+        joined = _platt(joined, params.joined)
     status, classes = _judge(spec, joined, novelty)
-    outputs = {"probs": joined, "status": status, "set": classes, "features": features}
+    outputs = {"probs": joined, "status": status, "features": features}
+    if isinstance(params, MultilabelParams):
+        outputs["holds"] = joined >= np.array(
+            [each.value for each in params.thresholds], np.float32
+        )
+    else:
+        outputs["set"] = classes
     if novelty is not None:
         outputs["novelty"] = novelty
     return keras.Model(inputs, outputs, name="committee")
@@ -140,6 +157,18 @@ def _temper(probs: Tensor, temperature: float) -> Tensor:
         return probs
     logits = ops.log(ops.maximum(probs, TINY)) / max(temperature, TINY)
     return keras_layers.exact_softmax(logits)
+
+
+def _platt(probs: Tensor, calibration: Sequence[Platt]) -> Tensor:
+    """As `triptych.ensemble.multilabel.platt`."""
+    from keras import ops
+
+    pairs = np.array(calibration, np.float32)
+    if (pairs == IDENTITY).all():
+        return probs
+    clipped = ops.clip(probs, CLIP, 1 - CLIP)
+    logits = ops.log(clipped) - ops.log(1 - clipped)
+    return ops.sigmoid(logits * pairs[:, 0] + pairs[:, 1])
 
 
 def _weighted(answers: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

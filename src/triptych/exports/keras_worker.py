@@ -23,6 +23,7 @@ import numpy as np
 
 from triptych.engines.conversion import convert
 from triptych.ensemble import ood
+from triptych.ensemble.multilabel import MultilabelParams
 from triptych.ensemble.params import EnsembleParams
 from triptych.exports.source import KEY
 from triptych.preprocessing.recipe import Recipe
@@ -70,7 +71,9 @@ def _model(request: dict[str, Any]) -> Any:
             names=request["names"],
             networks=[Path(path) for path in request["networks"]],
             recipes=[Recipe.from_dict(recipe) for recipe in request["recipes"]],
-            params=EnsembleParams.from_dict(request["params"]),
+            params=(
+                MultilabelParams if request["metadata"].get("task") else EnsembleParams
+            ).from_dict(request["params"]),
             rule=request["rule"],
             quantile=request["quantile"],
             reference=reference and ood.OODReference.read(Path(reference)),

@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from triptych.bundles.reading import MULTILABEL
 from triptych.ensemble import conformal
 from triptych.inference.committee import Committee
 from triptych.preprocessing import recipe
@@ -51,7 +52,10 @@ class Source:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What a program that reads the file needs to know, a JSON object."""
+        """What a program that reads the file needs to know, a JSON object.
+
+        Of a multi-label committee it also has ``task`` and ``thresholds``, one for each class.
+        """
         committee, params = self.committee, self.committee.params
         missing = params.missing_promise(committee.rule)
         return {
@@ -71,12 +75,29 @@ class Source:
             "enough_px": recipe.enough(member.recipe for member in committee.members),
             "status_reason": missing.message if missing else None,
             "warning": committee.warning,
+            **self._of_multilabel(),
+        }
+
+    def _of_multilabel(self) -> dict[str, Any]:
+        params = self.committee.multilabel
+        if params is None:
+            return {}
+        facts = ("value", "chosen_for", "target")
+        return {
+            "task": MULTILABEL,
+            "thresholds": [
+                {name: getattr(each, name) for name in facts} for each in params.thresholds
+            ],
+            # It promises no share of right answers, and says which classes hold.
+            "status_reason": None,
         }
 
 
 @dataclass(frozen=True)
 class Answer:
     """What an export says of a photo; ``None`` for what it does not say.
+
+    A multi-label one says which classes hold, and has no prediction set.
 
     Args:
         probs: Probability of each class, shape (C,).
@@ -85,6 +106,7 @@ class Answer:
             there is no set.
         features: Shape (F,), of the member that runs first.
         novelty: As of `triptych.results.Verdict`.
+        holds: Which classes hold, bool, shape (C,), of a multi-label committee.
     """
 
     probs: Float32Array
@@ -92,3 +114,4 @@ class Answer:
     prediction_set: Mask | None = None
     features: Float32Array | None = None
     novelty: float | None = None
+    holds: Mask | None = None

@@ -153,23 +153,24 @@ function show({ state, label, prob = "", status = "" }) {
   $("timing").textContent = "";
 }
 
-function showAnswer({ probs, status, inSet, novelty }, ms) {
+function showAnswer({ probs, status, inSet, holds, novelty }, ms) {
   const kind = about.statuses[status] ?? "";
   const order = [...probs.keys()].sort((a, b) => probs[b] - probs[a] || a - b);
   const best = order[0];
   const refused = kind === "none";
-  show({
-    state: "answered",
-    label: refused ? "None of these" : labels[best],
-    prob: refused ? "" : percent(probs[best]),
-    status: kind,
-  });
+  const holding = holds && order.filter((index) => holds[index]);
+  const label = holding
+    ? holding.map((index) => labels[index]).join(", ") || "None of the classes"
+    : refused ? "None of these" : labels[best];
+  const prob = holding ? holding.map((index) => percent(probs[index])).join(", ") : percent(probs[best]);
+  show({ state: "answered", label, prob: refused && !holds ? "" : prob, status: kind });
   const promised = kind === "unsure" && about.status_reason;
   $("words").textContent = promised
     ? `Nothing promised yet. ${about.status_reason}`
     : (WORDS[kind] ?? "");
-  showSet(order.filter((index) => inSet[index]));
-  $("bars").append(...order.slice(0, TOP).map((index) => bar(labels[index], probs[index])));
+  showSet(order.filter((index) => inSet?.[index]));
+  const most = Math.max(TOP, holding?.length ?? 0);
+  $("bars").append(...order.slice(0, most).map((index) => bar(labels[index], probs[index], about.thresholds?.[index])));
   const unusual = novelty === null ? "" : ` ${percent(novelty)} of the training photos are at least as unusual.`;
   $("timing").textContent = `${(ms / 1000).toFixed(2)} s in this browser.${unusual}`;
 }
@@ -189,11 +190,16 @@ function showSet(indices) {
   $("rest").lastElementChild.textContent = rest.join(", ");
 }
 
-function bar(name, prob) {
+/** @param {{value: number} | undefined} threshold of a class that may hold beside others */
+function bar(name, prob, threshold) {
   const row = document.createElement("li");
   const [label, share] = [document.createElement("span"), document.createElement("span")];
   label.textContent = name;
   share.textContent = percent(prob);
+  if (threshold) {
+    const from = threshold.value > 1 ? "never answered" : `holds from ${percent(threshold.value)}`;
+    share.textContent += ` (${from})`;
+  }
   share.className = "share";
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");

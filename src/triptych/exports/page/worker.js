@@ -45,7 +45,8 @@ async function classify(photo) {
   return {
     probs: answer.probs.data,
     status: Number(answer.status.data[0]),
-    inSet: answer.set.data,
+    inSet: answer.set?.data,
+    holds: answer.holds?.data,
     novelty: answer.novelty ? answer.novelty.data[0] : null,
   };
 }

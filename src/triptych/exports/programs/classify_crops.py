@@ -85,17 +85,18 @@ for name in sys.argv[1:]:
     # The committee is inside of the file, from the pixels that its networks take.
     outputs = run({each["input"]: crop(photo, each["recipe"]) for each in about["members"]})
     answer = {name: np.array(output)[0] for name, output in outputs.items()}
-    best = int(answer["probs"].argmax())
-    inside = np.flatnonzero(answer["set"])
-    print(
-        json.dumps(
-            {
-                "photo": name,
-                "label": about["labels"][best]["name"],
-                "prob": round(float(answer["probs"][best]), 4),
-                "status": about["statuses"][int(answer["status"])],
-                "set": [about["labels"][index]["name"] for index in inside],
-            },
-            allow_nan=False,
-        )
-    )
+    probs = answer["probs"]
+    order = np.argsort(-probs, kind="stable")
+    guesses = [
+        {"label": about["labels"][index]["name"], "prob": round(float(probs[index]), 4)}
+        for index in order
+    ]
+    status = about["statuses"][int(answer["status"])]
+    if about.get("task") == "multi-label":  # any number of classes may hold
+        rows = zip(guesses, order, strict=True)
+        named = {"labels": [guess for guess, index in rows if answer["holds"][index]]}
+        verdict = {"photo": name, "status": status, **named}
+    else:
+        names = [about["labels"][index]["name"] for index in np.flatnonzero(answer["set"])]
+        verdict = {"photo": name, **guesses[0], "status": status, "set": names}
+    print(json.dumps(verdict, allow_nan=False))

@@ -113,7 +113,12 @@ int main(int count, char** arguments) {
   Ort::Env environment(ORT_LOGGING_LEVEL_ERROR);
   Ort::Session network(environment, ORT_TSTR("{file}"), Ort::SessionOptions{});
   const char* inputs[] = {"image"};
-  const char* outputs[] = {"probs", "status", "set"};
+  // Of a multi-label committee, any number of classes may hold; of others, one is in the set.
+  bool is_multilabel = false;
+  Ort::AllocatorWithDefaultOptions allocator;
+  for (size_t i = 0; i < network.GetOutputCount(); ++i)
+    is_multilabel |= std::string("holds") == network.GetOutputNameAllocated(i, allocator).get();
+  const char* outputs[] = {"probs", "status", is_multilabel ? "holds" : "set"};
   const auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
 
   int failed = 0;
@@ -124,12 +129,17 @@ int main(int count, char** arguments) {
           memory, photo.rgb.data(), photo.rgb.size(), shape, 3);
       const auto answer = network.Run({}, inputs, &image, 1, outputs, 3);
       const float* probs = answer[0].GetTensorData<float>();
+      const char* status = STATUSES[answer[1].GetTensorData<int64_t>()[0]];
+      const bool* named = answer[2].GetTensorData<bool>();
       const size_t best = std::max_element(probs, probs + labels.size()) - probs;
-      std::cout << arguments[i] << "\t" << labels[best] << "\t" << probs[best] << "\t"
-                << STATUSES[answer[1].GetTensorData<int64_t>()[0]];
-      const bool* in_set = answer[2].GetTensorData<bool>();
-      for (size_t index = 0; index < labels.size(); ++index)
-        if (in_set[index]) std::cout << "\t" << labels[index];
+      std::cout << arguments[i];
+      if (!is_multilabel) std::cout << "\t" << labels[best] << "\t" << probs[best];
+      std::cout << "\t" << status;
+      for (size_t index = 0; index < labels.size(); ++index) {
+        if (!named[index]) continue;
+        std::cout << "\t" << labels[index];
+        if (is_multilabel) std::cout << "\t" << probs[index];
+      }
       std::cout << "\n";
     } catch (const std::exception& error) {
       std::cerr << arguments[i] << ": " << error.what() << "\n";

@@ -48,13 +48,12 @@ for (const name of process.argv.slice(2)) {
   const factor = [8, 4, 2].find((scale) => scale <= Math.floor(enough)) ?? 1;
   const answer = await network.run({ image: reduced(data, info.width, info.height, factor) });
   const probs = answer.probs.data;
-  const best = probs.indexOf(Math.max(...probs));
-  const verdict = {
-    photo: name,
-    label: labels[best],
-    prob: Number(probs[best].toFixed(4)),
-    status: STATUSES[Number(answer.status.data[0])],
-    set: labels.filter((_, index) => answer.set.data[index]),
-  };
+  const order = [...probs.keys()].sort((a, b) => probs[b] - probs[a] || a - b);
+  const guess = (index) => ({ label: labels[index], prob: Number(probs[index].toFixed(4)) });
+  const status = STATUSES[Number(answer.status.data[0])];
+  // Of a multi-label committee, any number of classes may hold.
+  const verdict = answer.holds
+    ? { photo: name, status, labels: order.filter((index) => answer.holds.data[index]).map(guess) }
+    : { photo: name, ...guess(order[0]), status, set: labels.filter((_, index) => answer.set.data[index]) };
   console.log(JSON.stringify(verdict));
 }

@@ -17,7 +17,7 @@ FILE = Path(__file__).with_name("{file}")
 
 network = onnxruntime.InferenceSession(FILE, providers=["CPUExecutionProvider"])
 about = json.loads(network.get_modelmeta().custom_metadata_map["triptych"])
-names = [output.name for output in network.get_outputs()]
+outputs = [output.name for output in network.get_outputs()]
 
 for name in sys.argv[1:]:
     with Image.open(name) as image:
@@ -29,14 +29,19 @@ for name in sys.argv[1:]:
                 Image.new("RGBA", upright.size, "white"), upright.convert("RGBA")
             )
         photo = np.asarray(upright.convert("RGB"))
-    answer = dict(zip(names, network.run(names, {"image": photo}), strict=True))
+    answer = dict(zip(outputs, network.run(outputs, {"image": photo}), strict=True))
     probs = answer["probs"]
-    best = int(probs.argmax())
-    verdict = {
-        "photo": name,
-        "label": about["labels"][best]["name"],
-        "prob": round(float(probs[best]), 4),
-        "status": about["statuses"][int(answer["status"])],
-        "set": [about["labels"][index]["name"] for index in np.flatnonzero(answer["set"])],
-    }
+    order = np.argsort(-probs, kind="stable")
+    guesses = [
+        {"label": about["labels"][index]["name"], "prob": round(float(probs[index]), 4)}
+        for index in order
+    ]
+    status = about["statuses"][int(answer["status"])]
+    if about.get("task") == "multi-label":  # any number of classes may hold
+        rows = zip(guesses, order, strict=True)
+        named = {"labels": [guess for guess, index in rows if answer["holds"][index]]}
+        verdict = {"photo": name, "status": status, **named}
+    else:
+        names = [about["labels"][index]["name"] for index in np.flatnonzero(answer["set"])]
+        verdict = {"photo": name, **guesses[0], "status": status, "set": names}
     print(json.dumps(verdict, allow_nan=False))

@@ -33,12 +33,17 @@ for name in sys.argv[1:]:
         photo = np.asarray(upright.convert("RGB"))
     answer = network({"image": photo})
     probs = answer["probs"]
-    best = int(probs.argmax())
-    verdict = {
-        "photo": name,
-        "label": about["labels"][best]["name"],
-        "prob": round(float(probs[best]), 4),
-        "status": about["statuses"][int(answer["status"])],
-        "set": [about["labels"][index]["name"] for index in np.flatnonzero(answer["set"])],
-    }
+    order = np.argsort(-probs, kind="stable")
+    guesses = [
+        {"label": about["labels"][index]["name"], "prob": round(float(probs[index]), 4)}
+        for index in order
+    ]
+    status = about["statuses"][int(answer["status"])]
+    if about.get("task") == "multi-label":  # any number of classes may hold
+        rows = zip(guesses, order, strict=True)
+        named = {"labels": [guess for guess, index in rows if answer["holds"][index]]}
+        verdict = {"photo": name, "status": status, **named}
+    else:
+        names = [about["labels"][index]["name"] for index in np.flatnonzero(answer["set"])]
+        verdict = {"photo": name, **guesses[0], "status": status, "set": names}
     print(json.dumps(verdict, allow_nan=False))
