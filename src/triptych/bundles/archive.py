@@ -23,6 +23,7 @@ from triptych.bundles.reading import is_inside
 from triptych.bundles.reading import read
 from triptych.utils import files
 from triptych.utils.formatting import MB
+from triptych.utils.text import text
 
 # Limit of an unpacked file: more than the largest backbone, less than a disk.
 MAX_FILE_BYTES = 4 << 30
@@ -43,7 +44,11 @@ def pack(bundle: Bundle, target: Path) -> None:
             pack_into(bundle, file)
     except OSError as error:
         raise errors.BundleError(
-            f"{target} cannot be written: {error.strerror}. Name a file in a folder that exists."
+            text(
+                "{target} cannot be written: {strerror}. Name a file in a folder that exists.",
+                target=target,
+                strerror=error.strerror,
+            )
         ) from error
 
 
@@ -131,12 +136,18 @@ def extract(source: Path, folder: Path) -> Bundle:
                 elif member.file_size > MAX_FILE_BYTES:
                     reason = f"{member.filename!r} is too large"
                 if reason:
-                    raise errors.BundleError(f"{source} is refused: {reason}.")
+                    raise errors.BundleError(
+                        text("{source} is refused: {reason}.", source=source, reason=reason)
+                    )
             archive.extractall(folder)
     except files.ZIP_ERRORS as error:
         raise errors.BundleError(
-            f"{source} cannot be read as a bundle: {error}. Expected the file that "
-            "`triptych bundles export` writes."
+            text(
+                "{source} cannot be read as a bundle: {error}. Expected the file that "
+                "`triptych bundles export` writes.",
+                source=source,
+                error=error,
+            )
         ) from error
     bundle = read(folder)
     check_files(folder, bundle.about)
@@ -155,4 +166,6 @@ def _check_sizes(source: Path, members: list[zipfile.ZipInfo]) -> None:
     elif total > free:
         reason = f"it unpacks to {total / MB:,.0f} MB, and {free / MB:,.0f} MB are free"
     if reason:
-        raise errors.BundleError(f"{source} is refused: {reason}.")
+        raise errors.BundleError(
+            text("{source} is refused: {reason}.", source=source, reason=reason)
+        )

@@ -38,6 +38,7 @@ from triptych.results import Label
 from triptych.utils import files
 from triptych.utils import validation
 from triptych.utils.formatting import plain_text
+from triptych.utils.text import text
 
 SCHEMA = 2
 # Of bundles with the entry ``task``: readers that know single-label bundles only must refuse them.
@@ -313,9 +314,17 @@ def read(folder: Path) -> Bundle:
     try:
         gone = [name for name in about["files"] if not (folder / name).is_file()]
     except OSError as error:  # an invalid file name
-        raise errors.BundleError(f"{folder} cannot be read: {error.strerror}.") from error
+        raise errors.BundleError(
+            text("{folder} cannot be read: {strerror}.", folder=folder, strerror=error.strerror)
+        ) from error
     if gone:
-        raise errors.BundleError(f"{folder} is incomplete: {', '.join(sorted(gone))} missing.")
+        raise errors.BundleError(
+            text(
+                "{folder} is incomplete: {gone} missing.",
+                folder=folder,
+                gone=", ".join(sorted(gone)),
+            )
+        )
     return Bundle(folder, about)
 
 
@@ -328,20 +337,39 @@ def read_about(folder: Path) -> dict[str, Any]:
     about = read_object(folder / ABOUT)
     if about.get("schema") not in (SCHEMA, MULTILABEL_SCHEMA):
         raise errors.BundleError(
-            f"{folder} is a bundle of schema {about.get('schema')!r}; this Triptych reads schema "
-            f"{SCHEMA} and {MULTILABEL_SCHEMA}. Use the Triptych that wrote it, or a newer one."
+            text(
+                "{folder} is a bundle of schema {get!r}; this Triptych reads schema {schema} "
+                "and {multilabel_schema}. Use the Triptych that wrote it, or a newer one.",
+                folder=folder,
+                get=about.get("schema"),
+                schema=SCHEMA,
+                multilabel_schema=MULTILABEL_SCHEMA,
+            )
         )
     has_task = about["schema"] == MULTILABEL_SCHEMA
     if about.get("task") != (MULTILABEL if has_task else None):
         raise errors.BundleError(
-            f"{folder} is a bundle of schema {about['schema']} for the task "
-            f"{about.get('task')!r}; expected {MULTILABEL!r} in schema {MULTILABEL_SCHEMA}, and "
-            f"no task in schema {SCHEMA}. Use the Triptych that wrote it, or a newer one."
+            text(
+                "{folder} is a bundle of schema {about} for the task {get!r}; expected "
+                "{multilabel!r} in schema {multilabel_schema}, and no task in schema "
+                "{schema}. Use the Triptych that wrote it, or a newer one.",
+                folder=folder,
+                about=about["schema"],
+                get=about.get("task"),
+                multilabel=MULTILABEL,
+                multilabel_schema=MULTILABEL_SCHEMA,
+                schema=SCHEMA,
+            )
         )
     if isinstance(about.get("rule"), str) and about["rule"] not in RULES:
         raise errors.BundleError(
-            f"{folder} answers by the rule {about['rule']!r}, and this Triptych has only: "
-            f"{', '.join(RULES)}. Use the Triptych that wrote it, or a newer one."
+            text(
+                "{folder} answers by the rule {about!r}, and this Triptych has only: "
+                "{rules}. Use the Triptych that wrote it, or a newer one.",
+                folder=folder,
+                about=about["rule"],
+                rules=", ".join(RULES),
+            )
         )
     _checked(_MultilabelAboutRecord if has_task else _AboutRecord, about, folder / ABOUT)
     return about
@@ -366,9 +394,13 @@ def read_object(path: Path) -> dict[str, Any]:
     try:
         content = validation.parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise errors.BundleError(f"{path.parent} is no bundle: it has no {path.name}.") from None
+        raise errors.BundleError(
+            text("{parent} is no bundle: it has no {path}.", parent=path.parent, path=path.name)
+        ) from None
     except (OSError, ValueError) as error:
-        raise errors.BundleError(f"{path} cannot be read: {error}.") from error
+        raise errors.BundleError(
+            text("{path} cannot be read: {error}.", path=path, error=error)
+        ) from error
     return _checked(validation.Table(), content, path)
 
 
@@ -389,8 +421,13 @@ def read_metrics(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     figures = _checked(record, read_object(path), path)
     if len(figures["per_class"]) != classes:
         raise errors.BundleError(
-            f"{path} has the figures of {len(figures['per_class'])} classes; expected those of "
-            f"the bundle's {classes}. It is damaged."
+            text(
+                "{path} has the figures of {figures} classes; expected those of the bundle's "
+                "{classes}. It is damaged.",
+                path=path,
+                figures=len(figures["per_class"]),
+                classes=classes,
+            )
         )
     return figures
 
@@ -420,6 +457,9 @@ def check_files(folder: Path, about: dict[str, Any], *, suffixes: tuple[str, ...
     for name, digest in about["files"].items():
         if name.endswith(suffixes) and files.digest(folder / name) != digest:
             raise errors.BundleError(
-                f"{folder / name} is not the file that was written: its hash differs. "
-                "Import the bundle again, or train it anew."
+                text(
+                    "{folder} is not the file that was written: its hash differs. Import the "
+                    "bundle again, or train it anew.",
+                    folder=folder / name,
+                )
             )

@@ -34,8 +34,13 @@ def check_name(name: str) -> None:
     """
     if not NAME.fullmatch(name) or name in RESERVED:
         raise errors.SettingError(
-            f"A bundle cannot be called {name!r}; expected up to 64 letters, digits, dots, dashes "
-            f"and underscores, beginning with a letter or digit, and not {', '.join(RESERVED)}."
+            text(
+                "A bundle cannot be called {name!r}; expected up to 64 letters, digits, "
+                "dots, dashes and underscores, beginning with a letter or digit, and not "
+                "{reserved}.",
+                name=name,
+                reserved=", ".join(RESERVED),
+            )
         )
 
 
@@ -108,8 +113,13 @@ def find(home: Path, name: str) -> Bundle:
     if number is None:
         latest = f"{bare}@{stored[-1]}"
         raise errors.UnknownName(
-            f"No version of {bare} is published; there are: {', '.join(stored)}. Name one, as "
-            f"{latest}, or publish one with `triptych bundles activate {latest}`."
+            text(
+                "No version of {bare} is published; there are: {stored}. Name one, as "
+                "{latest}, or publish one with `triptych bundles activate {latest}`.",
+                bare=bare,
+                stored=", ".join(stored),
+                latest=latest,
+            )
         )
     return read(folder(home, bare) / str(number))
 

@@ -25,6 +25,7 @@ from triptych.engines.conversion import int8
 from triptych.ensemble import rules
 from triptych.ensemble.params import EnsembleParams
 from triptych.utils import files
+from triptych.utils.text import text
 
 
 def write(
@@ -89,7 +90,9 @@ def _publish_folder(folder: Path, home: Path, name: str) -> Path:
                 return folder.rename(target)
             except OSError:
                 continue
-    raise errors.BundleError(f"{bundle_folder} has no free version number left.")
+    raise errors.BundleError(
+        text("{bundle_folder} has no free version number left.", bundle_folder=bundle_folder)
+    )
 
 
 def list_files(folder: Path) -> list[Path]:

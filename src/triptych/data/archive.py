@@ -22,6 +22,7 @@ from triptych.data import files
 from triptych.data import zip_names
 from triptych.utils import storage
 from triptych.utils.formatting import plain_text
+from triptych.utils.text import text
 
 MAX_MEMBERS = 200_000
 # Python reads the whole directory at once; it takes some 100 bytes a member.
@@ -77,8 +78,11 @@ class ArchiveMember:
         images.check_bytes(max(self.size_bytes, self.packed_bytes), self.limits)
         if self.method not in _METHODS:
             raise errors.SourceError(
-                f"It is compressed by method {self.method}; expected stored or deflated. "
-                f"Make the archive again as an ordinary zip."
+                text(
+                    "It is compressed by method {method}; expected stored or deflated. Make the "
+                    "archive again as an ordinary zip.",
+                    method=self.method,
+                )
             )
         try:
             with open(self.archive, "rb") as file:
@@ -91,12 +95,14 @@ class ArchiveMember:
                 inflate = zlib.decompressobj(-zlib.MAX_WBITS).decompress
                 data = inflate(data, max(1, self.size_bytes))
         except OSError as error:
-            raise errors.SourceError(f"The archive cannot be read: {error.strerror}.") from error
+            raise errors.SourceError(
+                text("The archive cannot be read: {strerror}.", strerror=error.strerror)
+            ) from error
         except (zlib.error, ValueError, OverflowError):
             data = b""
         if len(data) != self.size_bytes or zlib.crc32(data) != self.crc:
             raise errors.SourceError(
-                "The archive is damaged at this file. Make or copy the archive again."
+                text("The archive is damaged at this file. Make or copy the archive again.")
             )
         return data
 
@@ -131,7 +137,7 @@ class _Guarded(io.FileIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _MAX_DIRECTORY_BYTES:
-            raise _too_many(f"a directory of {size / images.MB:,.0f} MB")
+            raise _too_many(text("a directory of {size:,.0f} MB", size=size / images.MB))
         return super().read(size) or b""
 
 
@@ -178,26 +184,42 @@ def _members(path: Path) -> list[zipfile.ZipInfo]:
         raise
     except UnicodeDecodeError as error:
         raise errors.SourceError(
-            f"The names in {path.name!r} are marked as UTF-8, and are not: {error}. Pack the "
-            "photos again with another program, such as 7-Zip."
+            text(
+                "The names in {path!r} are marked as UTF-8, and are not: {error}. Pack the "
+                "photos again with another program, such as 7-Zip.",
+                path=path.name,
+                error=error,
+            )
         ) from error
     except Exception as error:
         # A damaged directory makes zipfile raise errors of many types.
         raise errors.SourceError(
-            f"{path.name!r} is not a complete zip archive: {error}. Make or copy it again."
+            text(
+                "{path!r} is not a complete zip archive: {error}. Make or copy it again.",
+                path=path.name,
+                error=error,
+            )
         ) from error
     if len(members) > MAX_MEMBERS:
         raise _too_many(f"{len(members):,} files")
     if any(info.flag_bits & _ENCRYPTED for info in members):
         raise errors.SourceError(
-            f"{path.name!r} is protected by a password. Unpack it, and give the folder or a zip "
-            f"without password."
+            text(
+                "{path!r} is protected by a password. Unpack it, and give the folder or a "
+                "zip without password.",
+                path=path.name,
+            )
         )
     total, size = sum(info.file_size for info in members), path.stat().st_size
     if total > max(_ALWAYS_ALLOWED_BYTES, _MAX_RATIO * size):
         raise errors.SourceError(
-            f"{path.name!r} has {size / images.MB:,.1f} MB and would unpack to "
-            f"{total / images.MB:,.0f} MB; photos do not compress that well. Pack them again."
+            text(
+                "{path!r} has {size:,.1f} MB and would unpack to {total:,.0f} MB; photos do "
+                "not compress that well. Pack them again.",
+                path=path.name,
+                size=size / images.MB,
+                total=total / images.MB,
+            )
         )
     return members
 

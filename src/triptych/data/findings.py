@@ -18,6 +18,8 @@ from triptych.data.records import KINDS
 from triptych.data.records import Finding
 from triptych.data.scan import ScannedPhoto
 from triptych.images.quality import MOST_BLURRED
+from triptych.utils.formatting import counted
+from triptych.utils.text import text
 
 FEW_PHOTOS = 5
 MUCH_LARGER = 5
@@ -31,18 +33,18 @@ MOST_ALIKE = 0.5
 # From this share of faulty photos on, a class is called faulty.
 WHOLE_CLASS = 0.9
 QUALITY_ADJECTIVES = {
-    "blank": "blank",
-    "dark": "nearly black",
-    "bright": "nearly white",
-    "blurred": "blurred",
-    "tiny": "tiny",
+    "blank": text("blank"),
+    "dark": text("nearly black"),
+    "bright": text("nearly white"),
+    "blurred": text("blurred"),
+    "tiny": text("tiny"),
 }
 QUALITY_MESSAGES = {
-    "blank": "Blank: one colour, or hardly more. Nothing can be learned from that.",
-    "dark": "Nearly black: hardly a pixel reaches a quarter of full brightness.",
-    "bright": "Nearly white: hardly a pixel stays below three quarters of full brightness.",
-    "blurred": "Blurred: no sharp edge anywhere, unlike the other photos.",
-    "tiny": "Tiny beside the other photos: enlarged for the networks, it shows little.",
+    "blank": text("Blank: one colour, or hardly more. Nothing can be learned from that."),
+    "dark": text("Nearly black: hardly a pixel reaches a quarter of full brightness."),
+    "bright": text("Nearly white: hardly a pixel stays below three quarters of full brightness."),
+    "blurred": text("Blurred: no sharp edge anywhere, unlike the other photos."),
+    "tiny": text("Tiny beside the other photos: enlarged for the networks, it shows little."),
 }
 
 
@@ -100,7 +102,13 @@ def odd_formats(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
     yield from _by_message(
         "odd_format",
         (
-            (f"The content is {photo.scanned.odd_format}; read as that.", photo.item.file.source)
+            (
+                text(
+                    "The content is {odd_format}; read as that.",
+                    odd_format=photo.scanned.odd_format,
+                ),
+                photo.item.file.source,
+            )
             for photo in photos
             if photo.scanned.odd_format
         ),
@@ -113,8 +121,11 @@ def guessed_depths(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
         "guessed_depth",
         (
             (
-                f"The file does not say which value is white, so its values decided: "
-                f"{photo.scanned.depth_guess}.",
+                text(
+                    "The file does not say which value is white, so its values decided: "
+                    "{depth_guess}.",
+                    depth_guess=photo.scanned.depth_guess,
+                ),
                 photo.item.file.source,
             )
             for photo in photos
@@ -137,8 +148,10 @@ def copies(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
         if len({photo.item.side for photo in group}) > 1:
             yield _finding(
                 "leak",
-                "The same photo, or nearly, is in train and in val. Left out of train, because val "
-                "is for photos that were not trained on.",
+                text(
+                    "The same photo, or nearly, is in train and in val. Left out of train, "
+                    "because val is for photos that were not trained on."
+                ),
                 group,
             )
         elif len({photo.item.all_labels for photo in group}) == 1:
@@ -152,15 +165,17 @@ def conflicts(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
         if len(labels) < 2:
             continue
         if group[0].item.labels is None:
-            message = (
-                f"The same photo, or nearly, is under several classes: {', '.join(labels)}. All "
-                "are kept; remove the wrong ones."
+            message = text(
+                "The same photo, or nearly, is under several classes: {labels}. All are "
+                "kept; remove the wrong ones.",
+                labels=", ".join(labels),
             )
         else:
             sets = ", ".join(label or "no class" for label in labels)
-            message = (
-                f"The same photo, or nearly, has different classes: {sets}. All are kept; give "
-                "the copies the same ones."
+            message = text(
+                "The same photo, or nearly, has different classes: {sets}. All are kept; "
+                "give the copies the same ones.",
+                sets=sets,
             )
         yield _finding("label_conflict", message, group)
 
@@ -180,14 +195,16 @@ def _duplicates(group: list[GroupedPhoto]) -> Iterator[Finding]:
         if len(equal) > 1:
             yield _finding(
                 "exact_duplicate",
-                "The same file several times. All are kept, and held out together.",
+                text("The same file several times. All are kept, and held out together."),
                 equal,
             )
     if len(same) > 1:
         yield _finding(
             "near_duplicate",
-            "Nearly the same photo: resized, compressed again or similar. All are kept, and "
-            "held out together.",
+            text(
+                "Nearly the same photo: resized, compressed again or similar. All are kept, "
+                "and held out together."
+            ),
             group,
         )
 
@@ -213,9 +230,13 @@ def bursts(photos: Sequence[GroupedPhoto]) -> tuple[list[GroupedPhoto], list[Fin
         kept = [photo for photo in of_class if photo.group not in in_val]
         groups = {photo.group for photo in kept or of_class}
         if not kept:
-            what = f"All training photos of {name!r} are nearly the same as photos in val"
+            what = text(
+                "All training photos of {name!r} are nearly the same as photos in val", name=name
+            )
         elif len(groups) == 1 and len({photo.scanned.digest for photo in kept}) > 1:
-            what = f"All photos of {name!r} are nearly alike, like frames of one film"
+            what = text(
+                "All photos of {name!r} are nearly alike, like frames of one film", name=name
+            )
         else:
             continue
         apart |= {
@@ -226,8 +247,11 @@ def bursts(photos: Sequence[GroupedPhoto]) -> tuple[list[GroupedPhoto], list[Fin
         reported.append(
             Finding(
                 "burst",
-                f"{what}. Some are held out anyway, so the figures of this class hold for such "
-                "photos, not for other ones. Add photos of another place or time.",
+                text(
+                    "{what}. Some are held out anyway, so the figures of this class hold for "
+                    "such photos, not for other ones. Add photos of another place or time.",
+                    what=what,
+                ),
             )
         )
     free = 1 + max((photo.group for photo in photos), default=0)
@@ -255,14 +279,24 @@ def sizes(
         if counts[name] < FEW_PHOTOS:
             yield Finding(
                 "small_class",
-                f"{name!r} has {_photos(counts[name])} for training. Expect poor results with "
-                f"fewer than {FEW_PHOTOS}; add some.",
+                text(
+                    "{name!r} has {photos} for training. Expect poor results with fewer than "
+                    "{few_photos}; add some.",
+                    name=name,
+                    photos=_photos(counts[name]),
+                    few_photos=FEW_PHOTOS,
+                ),
             )
         elif multilabel and len(train) - counts[name] < FEW_PHOTOS:
             yield Finding(
                 "small_class",
-                f"{name!r} lacks in only {_photos(len(train) - counts[name])} for training. Expect "
-                f"poor results with fewer than {FEW_PHOTOS}; add some without it.",
+                text(
+                    "{name!r} lacks in only {photos} for training. Expect poor results with fewer "
+                    "than {few_photos}; add some without it.",
+                    name=name,
+                    photos=_photos(len(train) - counts[name]),
+                    few_photos=FEW_PHOTOS,
+                ),
             )
     if not counts or multilabel:
         return
@@ -270,8 +304,15 @@ def sizes(
     if most > MUCH_LARGER * least:
         yield Finding(
             "imbalance",
-            f"{largest!r} has {_photos(most)} for training, {smallest!r} has {least}: more than "
-            f"{MUCH_LARGER} to 1. Answers will lean towards {largest!r}.",
+            text(
+                "{largest!r} has {most} for training, {smallest!r} has {least}: more than "
+                "{much_larger} to 1. Answers will lean towards {largest!r}.",
+                largest=largest,
+                most=_photos(most),
+                smallest=smallest,
+                least=least,
+                much_larger=MUCH_LARGER,
+            ),
         )
 
 
@@ -287,8 +328,13 @@ def quality(photos: Sequence[GroupedPhoto]) -> Iterator[Finding]:
         if kind in ("dark", "bright") and count > MOST_ALIKE * len(photos):
             yield Finding(
                 kind,
-                f"{count:,} of {_photos(len(photos))} are {QUALITY_ADJECTIVES[kind]}. If that is "
-                "not intended, they were exported wrongly.",
+                text(
+                    "{count:,} of {photos} are {what}. If that is not intended, "
+                    "they were exported wrongly.",
+                    count=count,
+                    photos=_photos(len(photos)),
+                    what=QUALITY_ADJECTIVES[kind],
+                ),
             )
             continue
         sources = (photos[index].item.file.source for index in problems if problems[index] == kind)
@@ -304,9 +350,14 @@ def quality(photos: Sequence[GroupedPhoto]) -> Iterator[Finding]:
             if number > 1 and number >= WHOLE_CLASS * members[label]:
                 yield Finding(
                     "faulty_class",
-                    f"{number:,} of {_photos(members[label])} of {label!r} are "
-                    f"{QUALITY_ADJECTIVES[kind]}. The class would be recognised by that, not by "
-                    "what it shows; replace these photos.",
+                    text(
+                        "{number:,} of {photos} of {label!r} are {what}. The class "
+                        "would be recognised by that, not by what it shows; replace these photos.",
+                        number=number,
+                        photos=_photos(members[label]),
+                        label=label,
+                        what=QUALITY_ADJECTIVES[kind],
+                    ),
                 )
 
 
@@ -332,15 +383,21 @@ def _problems(photos: Sequence[GroupedPhoto]) -> dict[int, str]:
 
 
 def _photos(count: int) -> str:
-    return "1 photo" if count == 1 else f"{count:,} photos"
+    return counted(count, "photo")
 
 
 def empty(names: Iterable[str], val: Sequence[GroupedPhoto]) -> Iterator[Finding]:
     """Classes without training photos, including those whose photos are all in val."""
     counts = Counter(name for photo in val for name in photo.item.all_labels)
     for name in names:
-        beside = f", and its {_photos(counts[name])} in val too" if counts[name] else ""
-        yield Finding("empty_class", f"{name!r} has no photos for training. Left out{beside}.")
+        message = text("{name!r} has no photos for training. Left out.", name=name)
+        if counts[name]:
+            message = text(
+                "{name!r} has no photos for training. Left out, and its {photos} in val too.",
+                name=name,
+                photos=_photos(counts[name]),
+            )
+        yield Finding("empty_class", message)
 
 
 def universal(names: Iterable[str]) -> Iterator[Finding]:
@@ -348,8 +405,11 @@ def universal(names: Iterable[str]) -> Iterator[Finding]:
     for name in sorted(names):
         yield Finding(
             "universal_class",
-            f"Every photo for training has {name!r}, so there is nothing to tell it from. Left "
-            "out; add photos without it.",
+            text(
+                "Every photo for training has {name!r}, so there is nothing to tell it from. "
+                "Left out; add photos without it.",
+                name=name,
+            ),
         )
 
 
@@ -357,7 +417,7 @@ def unlabelled(photos: Iterable[GroupedPhoto]) -> Iterator[Finding]:
     """Photos of a multi-label data set that have no class."""
     without = [photo for photo in photos if not photo.item.all_labels]
     if without:
-        message = "Without a class: taken for photos in which none of the classes holds."
+        message = text("Without a class: taken for photos in which none of the classes holds.")
         yield _finding("unlabelled", message, without)
 
 

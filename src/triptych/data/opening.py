@@ -36,6 +36,7 @@ from triptych.images import signatures
 from triptych.typing import Progress
 from triptych.utils import storage
 from triptych.utils.formatting import plain_text
+from triptych.utils.text import text
 
 _LOCAL = ("file://", "local://")
 # Folders that hold documents beside the folders of the photos.
@@ -159,7 +160,9 @@ def _on_disk(location: str, limits: images.Limits, format: str, least: int) -> L
             start = file.read(1024)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise errors.SourceError(f"{str(path)!r} cannot be opened: {reason}.") from error
+        raise errors.SourceError(
+            text("{path!r} cannot be opened: {reason}.", path=str(path), reason=reason)
+        ) from error
     kind = signatures.identify(start)
     if is_zip or "ZIP" in kind.name:
         return formats.layout_of(archive.in_archive(path, limits), format=format, least=least)
@@ -176,8 +179,13 @@ def _on_disk(location: str, limits: images.Limits, format: str, least: int) -> L
         return formats.layout_of(listing, format=format, least=least)
     what = f"is {kind.name}" if kind.sort == "other" and kind.name else "is a single file"
     raise errors.SourceError(
-        f"{path.name!r} {what}; expected a folder, a zip archive or a CSV file of photos, or a "
-        f"document that says what they show ({', '.join(sorted(formats.SUFFIXES))})."
+        text(
+            "{path!r} {what}; expected a folder, a zip archive or a CSV file of photos, "
+            "or a document that says what they show ({suffixes}).",
+            path=path.name,
+            what=what,
+            suffixes=", ".join(sorted(formats.SUFFIXES)),
+        )
     )
 
 
@@ -238,7 +246,12 @@ def _dataset(
         ]
         first = f" The first of {len(reasons)} reasons: {reasons[0]}" if reasons else ""
         raise errors.SourceError(
-            f"Of {len(contents.classes)} classes {what} for training; expected at least two.{first}"
+            text(
+                "Of {classes} classes {what} for training; expected at least two.{first}",
+                classes=len(contents.classes),
+                what=what,
+                first=first,
+            )
         )
     lines = sorted(
         f"{photo.scanned.digest.hex()} {photo.item.side} {photo.item.label}\n"

@@ -22,6 +22,7 @@ from triptych.data.layout import side_of
 from triptych.data.records import Finding
 from triptych.utils import storage
 from triptych.utils.formatting import plain_text
+from triptych.utils.text import text
 
 SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
 DELIMITERS = ",;\t"
@@ -68,8 +69,12 @@ def describe(document: Document) -> Description:
         labels = line["label"].split(SEPARATOR) if is_multilabel else [line["label"]]
         if split and path and side_of(split) is None:
             raise errors.SourceError(
-                f"{document.name}, line {number}: the split is {plain_text(split)!r}; expected "
-                "train or val."
+                text(
+                    "{document}, line {number}: the split is {split!r}; expected train or val.",
+                    document=document.name,
+                    number=number,
+                    split=plain_text(split),
+                )
             )
         if path:
             names = tuple(dict.fromkeys(name.strip() for name in labels if name.strip()))
@@ -81,7 +86,12 @@ def describe(document: Document) -> Description:
     if len(trained) < 2:
         what = f"one label to train on, {trained[0]!r}" if trained else "no photos to train on"
         raise errors.SourceError(
-            f"{document.name!r} has {what}; expected at least two. {_EXPECTED}"
+            text(
+                "{document!r} has {what}; expected at least two. {expected}",
+                document=document.name,
+                what=what,
+                expected=_EXPECTED,
+            )
         )
     message = "Lines without a path, and left out."
     findings = (Finding("ignored", message, tuple(without)),) if without else ()
@@ -115,8 +125,12 @@ def file_at_url(url: str, limits: images.Limits, row: Row) -> File:
     parts = row.path.replace("\\", "/").split("/")
     if storage.is_url(row.path) or {"", "..", "."} & set(parts) or set("?#*") & set(row.path):
         raise errors.SourceError(
-            f"{row.name!r} is no path below the folder of {storage.redact(url)}; expected one, "
-            "such as photos/1.jpg, as the file is not on this machine."
+            text(
+                "{row!r} is no path below the folder of {redact}; expected one, such as "
+                "photos/1.jpg, as the file is not on this machine.",
+                row=row.name,
+                redact=storage.redact(url),
+            )
         )
     folder = url.partition("?")[0].rpartition("/")[0]
     return File(row.name, files.remote(storage.join(folder, *parts), None, limits))
@@ -133,28 +147,40 @@ def _photo_path(folder: Path, name: str) -> Path:
 def _read(path: Path, limits: images.Limits) -> bytes:
     # Reading from a pipe could wait for ever.
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise errors.SourceError(f"{str(path)!r} is a pipe or a device; expected an image file.")
+        raise errors.SourceError(
+            text("{path!r} is a pipe or a device; expected an image file.", path=str(path))
+        )
     return images.read(path, limits=limits)
 
 
 def _rows(document: Document) -> Iterator[tuple[int, dict[str, str]]]:
-    text = document.text
-    first = text.partition("\n")[0]
+    content = document.text
+    first = content.partition("\n")[0]
     delimiter = max(DELIMITERS, key=first.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
+    reader = csv.DictReader(io.StringIO(content, newline=""), delimiter=delimiter, restval="")
     try:
         columns = [name.strip().casefold() for name in reader.fieldnames or ()]
         if not {"path", "label"} <= set(columns):
             raise errors.SourceError(
-                f"{document.name!r} begins with {plain_text(first.strip()[:80])!r}. {_EXPECTED}"
+                text(
+                    "{document!r} begins with {strip!r}. {expected}",
+                    document=document.name,
+                    strip=plain_text(first.strip()[:80]),
+                    expected=_EXPECTED,
+                )
             )
         reader.fieldnames = columns
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
         raise errors.SourceError(
-            f"{document.name!r} cannot be read at line {reader.reader.line_num}: {error}. "
-            f"{_EXPECTED}"
+            text(
+                "{document!r} cannot be read at line {line_num}: {error}. {expected}",
+                document=document.name,
+                line_num=reader.reader.line_num,
+                error=error,
+                expected=_EXPECTED,
+            )
         ) from error
 
 

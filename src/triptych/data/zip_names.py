@@ -19,6 +19,7 @@ import chardet
 from triptych import errors
 from triptych.data.records import Finding
 from triptych.utils.formatting import plain_text
+from triptych.utils.text import text
 
 _UTF8_NAME = 0x800
 # Info-ZIP's extra field with the name in UTF-8: version, checksum of the header's name, name.
@@ -143,8 +144,12 @@ def _code_page(path: Path, raw: set[bytes]) -> tuple[str, str]:
         if code_page and _is_plausible(raw, code_page[0]):
             return code_page
     raise errors.SourceError(
-        f"The names in {path.name!r} are not in UTF-8, and no code page makes sense of them. Pack "
-        f"it again with a program that writes UTF-8, or unpack it and give the folder."
+        text(
+            "The names in {path!r} are not in UTF-8, and no code page makes sense of "
+            "them. Pack it again with a program that writes UTF-8, or unpack it and give "
+            "the folder.",
+            path=path.name,
+        )
     )
 
 

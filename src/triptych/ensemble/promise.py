@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from triptych.utils.formatting import counted
 from triptych.utils.formatting import percent
+from triptych.utils.text import ntext
+from triptych.utils.text import text
 
 # Accepted risk that sure answers are right less often than promised.
 RISK = 0.05
@@ -77,22 +79,30 @@ class MissingPromise:
     @property
     def reason(self) -> str:
         """Why, in a sentence."""
-        photos, promise = counted(self.photos, "photo"), percent(self.precision, None)
+        promise = percent(self.precision, None)
         if self.lacking:
-            verb = "was" if self.photos == 1 else "were"
-            return (
-                f"Only {photos} {verb} answered while learning; at least "
-                f"{least_photos(self.precision)} without a mistake are needed before Triptych can "
-                f"promise {promise}."
+            return ntext(
+                "Only {n} photo was answered while learning; at least {least} without a mistake "
+                "are needed before Triptych can promise {promise}.",
+                "Only {n:,} photos were answered while learning; at least {least} without a "
+                "mistake are needed before Triptych can promise {promise}.",
+                self.photos,
+                least=least_photos(self.precision),
+                promise=promise,
             )
-        return (
-            f"Of the {photos} answered while learning, too many of the most probable answers "
-            f"were wrong to promise {promise}."
+        return text(
+            "Of the {photos} answered while learning, too many of the most probable "
+            "answers were wrong to promise {promise}.",
+            photos=counted(self.photos, "photo"),
+            promise=promise,
         )
 
     @property
     def message(self) -> str:
         """The reason, and what to do."""
         if self.lacking:
-            return f"{self.reason} Add photos, and train again."
-        return f"{self.reason} Correct labels that may be wrong, or add photos, and train again."
+            return text("{reason} Add photos, and train again.", reason=self.reason)
+        return text(
+            "{reason} Correct labels that may be wrong, or add photos, and train again.",
+            reason=self.reason,
+        )

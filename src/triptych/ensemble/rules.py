@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from triptych import errors
 from triptych.typing import Probs
+from triptych.utils.text import text
 
 
 def maximum(probs: Probs) -> Probs:
@@ -109,8 +110,12 @@ def weighted(probs: Probs, weights: Sequence[float]) -> Probs:
     shares = np.asarray(weights, dtype=np.float64)
     if shares.shape != (len(probs),) or (shares < 0).any() or not shares.sum() > 0:
         raise errors.SettingError(
-            f"Got the weights {[float(w) for w in shares.ravel()]} for {len(probs)} members; "
-            "expected one per member, none negative, at least one above zero."
+            text(
+                "Got the weights {ravel} for {probs} members; expected one per member, none "
+                "negative, at least one above zero.",
+                ravel=[float(w) for w in shares.ravel()],
+                probs=len(probs),
+            )
         )
     return np.tensordot(shares / shares.sum(), probs, axes=1)
 
@@ -190,29 +195,29 @@ class Rule:
 RULES: dict[str, Rule] = {
     "mean": Rule(
         lambda probs, weights: mean(probs),
-        "the average of the probabilities of all networks",
+        text("the average of the probabilities of all networks"),
         "hard to beat; an unsure network makes the answer less sure",
     ),
     "weighted": Rule(
         weighted,
-        "an average in which the more accurate networks count more",
+        text("an average in which the more accurate networks count more"),
         "the best choice for a fitted committee; without a fit, weights are the log-odds of the "
         "published top-1",
     ),
     "cascade": Rule(
         weighted,
-        "networks in order of cost; stops as soon as the answer is sure enough",
+        text("networks in order of cost; stops as soon as the answer is sure enough"),
         "the same accuracy in half of the time; without a fit it never stops early",
         in_stages=True,
     ),
     "vote": Rule(
         lambda probs, weights: vote(probs),
-        "each network has one vote; the higher average decides between equal votes",
+        text("each network has one vote; the higher average decides between equal votes"),
         "when the probabilities are not calibrated",
     ),
     "max": Rule(
         lambda probs, weights: maximum(probs),
-        "the most confident network decides alone",
+        text("the most confident network decides alone"),
         "to compare with the demo that the project started from",
     ),
 }
@@ -228,7 +233,13 @@ def check(rule: str) -> None:
         errors.UnknownName: It is not in `RULES`.
     """
     if rule not in RULES:
-        raise errors.UnknownName(f"There is no rule {rule!r}; expected one of: {', '.join(RULES)}.")
+        raise errors.UnknownName(
+            text(
+                "There is no rule {rule!r}; expected one of: {rules}.",
+                rule=rule,
+                rules=", ".join(RULES),
+            )
+        )
 
 
 def join(rule: str, probs: Probs, weights: Sequence[float]) -> Probs:

@@ -15,6 +15,7 @@ from triptych.evaluation import metrics
 from triptych.typing import Labels
 from triptych.typing import Probs
 from triptych.utils.formatting import percent
+from triptych.utils.text import text
 
 # Standard errors by which the learning curve must rise at its end.
 CLEARLY = 2
@@ -46,14 +47,19 @@ class Advice:
     def message(self) -> str:
         """The advice in a sentence or two."""
         why = (
-            "It has far fewer photos than the others."
+            text("It has far fewer photos than the others.")
             if self.short
-            else "Accuracy still rises with every photo added."
+            else text("Accuracy still rises with every photo added.")
         )
-        return (
-            f"More photos of {self.label} would help most: {self.correct} of its {self.photos} "
-            f"photos were classified correctly ({percent(self.correct / self.photos, 0)}), and "
-            f"{percent(self.others, 0)} of the other classes' photos. {why}"
+        return text(
+            "More photos of {label} would help most: {correct} of its {photos} photos were "
+            "classified correctly ({share}), and {others} of the other classes' photos. {why}",
+            label=self.label,
+            correct=self.correct,
+            photos=self.photos,
+            share=percent(self.correct / self.photos, 0),
+            others=percent(self.others, 0),
+            why=why,
         )
 
 

@@ -22,6 +22,7 @@ from triptych.results import Verdict
 from triptych.typing import Float32Array
 from triptych.typing import UInt8Image
 from triptych.utils import formatting
+from triptych.utils.text import text
 
 # How far the probability of a class may be from that of the committee. Runtimes add in different
 # orders; in int8 networks that decides the rounding of numbers between layers, so that their
@@ -112,21 +113,39 @@ def compare(
         answer, probs = run(photo), probs_of(expected)
         where = f"For a photo of {photo.shape[1]} x {photo.shape[0]} pixels"
         if answer.probs.shape != probs.shape or not np.isfinite(answer.probs).all():
-            raise _refused(f"{where} it answers {answer.probs.shape} numbers that are none.")
+            raise _refused(
+                text(
+                    "{where} it answers {shape} numbers that are none.",
+                    where=where,
+                    shape=answer.probs.shape,
+                )
+            )
         gap = np.abs(answer.probs - probs)
         gaps.append(gap)
         if gap.max() > tolerance:
             index = int(gap.argmax())
             raise _refused(
-                f"{where} the class {source.committee.labels[index].name} has "
-                f"{answer.probs[index]:.4f}, and {probs[index]:.4f} in the committee; allowed is a "
-                f"difference of {tolerance:g}."
+                text(
+                    "{where} the class {name} has {probs:.4f}, and {probs_2:.4f} in the "
+                    "committee; allowed is a difference of {tolerance:g}.",
+                    where=where,
+                    name=source.committee.labels[index].name,
+                    probs=answer.probs[index],
+                    probs_2=probs[index],
+                    tolerance=tolerance,
+                )
             )
         novelty = expected.novelty if answer.novelty is None else answer.novelty
         if novelty is not None and not abs(novelty - (expected.novelty or 0)) <= NOVELTY_TOLERANCE:
             raise _refused(
-                f"{where} the novelty is {novelty:.4f}, and {expected.novelty} in the committee; "
-                f"allowed is a difference of {NOVELTY_TOLERANCE:g}."
+                text(
+                    "{where} the novelty is {novelty:.4f}, and {novelty_2} in the committee; "
+                    "allowed is a difference of {novelty_tolerance:g}.",
+                    where=where,
+                    novelty=novelty,
+                    novelty_2=expected.novelty,
+                    novelty_tolerance=NOVELTY_TOLERANCE,
+                )
             )
         check_judgement(answer, source, where)
         verdicts += not is_same(answer, expected)
@@ -170,20 +189,33 @@ def check_judgement(answer: Answer, source: Source, where: str) -> None:
     """
     params = source.committee.multilabel
     if (answer.holds is None) != (params is None):
-        raise _refused(f"{where} it does not say which classes hold.")
+        raise _refused(text("{where} it does not say which classes hold.", where=where))
     if params is not None and answer.holds is not None:
         over = answer.probs - np.array([each.value for each in params.thresholds])
         for index in np.flatnonzero((answer.holds != (over >= 0)) & (np.abs(over) > ROUNDING)):
             raise _refused(
-                f"{where} the class {source.committee.labels[index].name} "
-                f"{'holds' if answer.holds[index] else 'does not hold'} with the probability "
-                f"{answer.probs[index]:.4f}; its threshold is {params.thresholds[index].value:.4f}."
+                text(
+                    "{where} the class {name} {value} with the probability {probs:.4f}; its "
+                    "threshold is {value_2:.4f}.",
+                    where=where,
+                    name=source.committee.labels[index].name,
+                    value="holds" if answer.holds[index] else "does not hold",
+                    probs=answer.probs[index],
+                    value_2=params.thresholds[index].value,
+                )
             )
     if answer.prediction_set is None and answer.holds is None:
         return
     allowed = _statuses(answer, source)
     if answer.status not in allowed:
-        raise _refused(f"{where} its status is {answer.status}; expected {allowed[0]}.")
+        raise _refused(
+            text(
+                "{where} its status is {status}; expected {allowed}.",
+                where=where,
+                status=answer.status,
+                allowed=allowed[0],
+            )
+        )
     if answer.prediction_set is None:
         return
     quantile = None if answer.status == NONE else source.quantile
@@ -195,7 +227,14 @@ def check_judgement(answer: Answer, source: Source, where: str) -> None:
     size = int(answer.prediction_set.sum())
     best = np.argsort(-answer.probs, kind="stable")[:size]
     if not sizes[0] <= size <= sizes[1] or not answer.prediction_set[best].all():
-        raise _refused(f"{where} {size} classes are in its prediction set; expected {sizes[0]}.")
+        raise _refused(
+            text(
+                "{where} {size} classes are in its prediction set; expected {sizes}.",
+                where=where,
+                size=size,
+                sizes=sizes[0],
+            )
+        )
 
 
 def _statuses(answer: Answer, source: Source) -> list[str | None]:

@@ -28,6 +28,7 @@ from triptych.inference.classifier import Classifier
 from triptych.typing import UInt8Image
 from triptych.utils import files
 from triptych.utils import storage
+from triptych.utils.text import text
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,9 @@ def export(
         folder = scratch / "export"
         folder.mkdir()
         written = folder / path.name
-        engine_options.report(f"Writing {path.name} ...")
+        engine_options.report(text("Writing {name} ...", name=path.name))
         row.write(source, written)
-        engine_options.report("Comparing it with the committee ...")
+        engine_options.report(text("Comparing it with the committee ..."))
         photos = _photos(options.photos)
         tolerance = row.int8_tolerance if precision == INT8 else checking.TOLERANCE
         run = row.open(written)

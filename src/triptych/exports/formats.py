@@ -15,6 +15,7 @@ from triptych.exports.source import Answer
 from triptych.exports.source import Source
 from triptych.typing import UInt8Image
 from triptych.utils import extras
+from triptych.utils.text import text
 
 # Answers a photo, RGB, shape (H, W, 3), by an exported file in its own runtime.
 Run = Callable[[UInt8Image], Answer]
@@ -176,7 +177,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "onnx",
             ".onnx",
-            "the whole committee in one graph, for onnxruntime and what else reads ONNX",
+            text("the whole committee in one graph, for onnxruntime and what else reads ONNX"),
             _write_onnx,
             _open_onnx,
             "classify_onnx.py",
@@ -186,7 +187,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "page",
             ".html",
-            "a page that answers in any browser without a server, the committee inside",
+            text("a page that answers in any browser without a server, the committee inside"),
             _write_page,
             _open_page,
             "",
@@ -196,7 +197,10 @@ FORMATS: dict[str, Format] = {
         Format(
             "openvino",
             ".xml",
-            "the whole committee in one graph, for OpenVINO; its weights are in the .bin beside it",
+            text(
+                "the whole committee in one graph, for OpenVINO; its weights are in the "
+                ".bin beside it"
+            ),
             _write_openvino,
             _open_openvino,
             "classify_openvino.py",
@@ -204,7 +208,7 @@ FORMATS: dict[str, Format] = {
         _by_keras(
             "litert",
             ".tflite",
-            "for LiteRT (TensorFlow Lite) on phones and small devices",
+            text("for LiteRT (TensorFlow Lite) on phones and small devices"),
             # Between layers LiteRT has one range for all channels, and OpenVINO one for each.
             # Measured: 0.13 on drawn photos, where int8 networks are up to 0.23 from the f32 ones.
             int8_tolerance=0.2,
@@ -212,7 +216,7 @@ FORMATS: dict[str, Format] = {
         _by_keras(
             "savedmodel",
             ".savedmodel",
-            "for TensorFlow, in a folder, with a signature for each network, too",
+            text("for TensorFlow, in a folder, with a signature for each network, too"),
         ),
         _by_keras("keras", ".keras", "as a Keras model of Keras's own layers"),
     )
@@ -233,7 +237,11 @@ def find(path: Path | str, name: str | None = None) -> Format:
     if name is not None:
         if name not in FORMATS:
             raise errors.UnknownName(
-                f"There is no format {name!r}; expected one of: {', '.join(FORMATS)}."
+                text(
+                    "There is no format {name!r}; expected one of: {formats}.",
+                    name=name,
+                    formats=", ".join(FORMATS),
+                )
             )
         return FORMATS[name]
     for row in FORMATS.values():
@@ -241,6 +249,10 @@ def find(path: Path | str, name: str | None = None) -> Format:
             return row
     known = ", ".join(f"{row.ending} ({row.name})" for row in FORMATS.values() if row.ending)
     raise errors.SettingError(
-        f"{Path(path).name} does not say its format; expected one of the endings {known}, or the "
-        "format by its name: --format NAME."
+        text(
+            "{name} does not say its format; expected one of the endings {known}, or the "
+            "format by its name: --format NAME.",
+            name=Path(path).name,
+            known=known,
+        )
     )

@@ -36,6 +36,7 @@ from triptych.images.limits import check_bytes
 from triptych.images.limits import check_pixels
 from triptych.typing import UInt8Image
 from triptych.utils import concurrency
+from triptych.utils.text import text
 
 
 @runtime_checkable
@@ -155,14 +156,21 @@ def _unpacked(
     if isinstance(source, Image.Image):
         if 0 in source.size:
             raise errors.EmptyImage(
-                f"An image of {source.width} x {source.height} pixels is empty."
+                text(
+                    "An image of {width} x {height} pixels is empty.",
+                    width=source.width,
+                    height=source.height,
+                )
             )
         with _explained(None, b""), _loaded(source, limits):
             yield source, orientation.of_image(source)
         return
     raise errors.SourceError(
-        f"An object of type {type(source).__name__} came; expected a path, an open file, "
-        f"the bytes of an image file, a NumPy array or a Pillow image."
+        text(
+            "An object of type {name} came; expected a path, an open file, the bytes of "
+            "an image file, a NumPy array or a Pillow image.",
+            name=type(source).__name__,
+        )
     )
 
 
@@ -184,7 +192,9 @@ def read(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> by
             check_bytes(os.fstat(file.fileno()).st_size, limits)
             return file.read()
     except FileNotFoundError:
-        raise errors.SourceError(f"There is no file {str(path)!r}; check its name.") from None
+        raise errors.SourceError(
+            text("There is no file {path!r}; check its name.", path=str(path))
+        ) from None
     except (OSError, ValueError) as error:
         if os.path.isdir(path):
             message = f"{str(path)!r} is a folder; expected the path of one image file."
@@ -271,9 +281,13 @@ def _image_of_array(array: npt.NDArray[np.generic]) -> Image.Image:
     is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
     if array.dtype != np.uint8 or not is_image:
         raise errors.UnsupportedImage(
-            f"An array of type {array.dtype} and shape {array.shape} came; expected uint8 and "
-            f"(H, W), (H, W, 1), (H, W, 3) or (H, W, 4). Scale values to 0..255 and give one "
-            f"image at a time, channels last."
+            text(
+                "An array of type {dtype} and shape {shape} came; expected uint8 and (H, W), "
+                "(H, W, 1), (H, W, 3) or (H, W, 4). Scale values to 0..255 and give one "
+                "image at a time, channels last.",
+                dtype=array.dtype,
+                shape=array.shape,
+            )
         )
     return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
 
@@ -285,13 +299,20 @@ def _format_of(data: bytes) -> Format:
         kind = signatures.Kind("image", "a camera raw file (DNG, NEF, ARW or alike)")
     if kind.sort == "image":
         raise errors.UnsupportedImage(
-            f"This is {kind.name}, a format that is not read here. "
-            f"Save it as JPEG or PNG and send that."
+            text(
+                "This is {kind}, a format that is not read here. Save it as JPEG or PNG and "
+                "send that.",
+                kind=kind.name,
+            )
         )
     if kind == signatures.NOISE:
-        raise errors.NotAnImage(f"These bytes are no image of any known format. {_SEND}")
+        raise errors.NotAnImage(
+            text("These bytes are no image of any known format. {send}", send=_SEND)
+        )
     if kind.sort == "other":
-        raise errors.NotAnImage(f"This is {kind.name}, not an image. {_SEND}")
+        raise errors.NotAnImage(
+            text("This is {kind}, not an image. {send}", kind=kind.name, send=_SEND)
+        )
     return formats.BY_NAME[kind.name]
 
 
@@ -306,22 +327,34 @@ def _explained(row: Format | None, data: bytes) -> Iterator[None]:
     except errors.ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise errors.TooManyPixels(f"The picture is too large to unpack: {error}") from error
+        raise errors.TooManyPixels(
+            text("The picture is too large to unpack: {error}", error=error)
+        ) from error
     except Exception as error:
         name = row.name if row else "image"
         if row and containers.ends_early(row.lacks_its_end, data):
             raise errors.TruncatedImage(
-                f"The {name} file ends too early: {len(data):,} bytes came, and the picture is not "
-                f"complete. Copy or send it again."
+                text(
+                    "The {name} file ends too early: {count:,} bytes came, and the picture is "
+                    "not complete. Copy or send it again.",
+                    name=name,
+                    count=len(data),
+                )
             ) from error
         if _UNREAD_VARIANT.search(str(error)) or isinstance(error.__cause__, KeyError):
             raise errors.UnsupportedImage(
-                f"This {name} file is of a variant that is not read here. "
-                f"Save it as an ordinary JPEG or PNG and send that."
+                text(
+                    "This {name} file is of a variant that is not read here. Save it as an "
+                    "ordinary JPEG or PNG and send that.",
+                    name=name,
+                )
             ) from error
         raise errors.DamagedImage(
-            f"The {name} file is damaged: it begins as it should, and its content cannot be read. "
-            f"Save the picture anew and send that."
+            text(
+                "The {name} file is damaged: it begins as it should, and its content cannot "
+                "be read. Save the picture anew and send that.",
+                name=name,
+            )
         ) from error
 
 
@@ -332,8 +365,14 @@ def _check_work(row: Format, data: bytes) -> None:
     scans = parts.count(containers.JPEG_SCAN) if row.name == "JPEG" else 0
     if len(parts) > _MAX_PARTS or scans > _MAX_JPEG_SCANS:
         raise errors.UnsupportedImage(
-            f"The {row.name} file is cut into more parts than a photo has any use for (more than "
-            f"{_MAX_PARTS:,} parts or {_MAX_JPEG_SCANS} scans). Save it anew and send that."
+            text(
+                "The {row} file is cut into more parts than a photo has any use for (more "
+                "than {max_parts:,} parts or {max_jpeg_scans} scans). Save it anew and send "
+                "that.",
+                row=row.name,
+                max_parts=_MAX_PARTS,
+                max_jpeg_scans=_MAX_JPEG_SCANS,
+            )
         )
 
 

@@ -28,6 +28,7 @@ from triptych.images import limits as image_limits
 from triptych.images import orientation
 from triptych.images import tiff
 from triptych.images.limits import Limits
+from triptych.utils.text import text
 
 # Position of the bit depth in a PNG.
 _PNG_DEPTH_AT = 24
@@ -119,8 +120,15 @@ def _check_pixels(size: tuple[int, int], limits: Limits, name: str, most: int) -
     image_limits.check_pixels(size, limits)
     if size[0] * size[1] > most:
         raise errors.TooManyPixels(
-            f"The picture has {size[0]:,} x {size[1]:,} pixels; of {name} files no more than "
-            f"{most:,} are read, whatever the settings say. Save it as JPEG or PNG and send that."
+            text(
+                "The picture has {size:,} x {size_2:,} pixels; of {name} files no more than "
+                "{most:,} are read, whatever the settings say. Save it as JPEG or PNG and "
+                "send that.",
+                size=size[0],
+                size_2=size[1],
+                name=name,
+                most=most,
+            )
         )
 
 
@@ -135,8 +143,11 @@ def _open_heic(data: bytes, limits: Limits) -> ImageFile.ImageFile:
         import pillow_heif
     except ImportError:
         raise errors.UnsupportedImage(
-            "This is a HEIC photo, as iPhones take them; the package that reads it is missing. "
-            'Install it with pip install "triptych[heic]", or save the photo as JPEG.'
+            text(
+                "This is a HEIC photo, as iPhones take them; the package that reads it is "
+                'missing. Install it with pip install "triptych[heic]", or save the photo as '
+                "JPEG."
+            )
         ) from None
     reader: Callable[[io.BytesIO], ImageFile.ImageFile] = pillow_heif.HeifImageFile
     return _turned_by_its_boxes(reader(io.BytesIO(containers.without_exif(data))))

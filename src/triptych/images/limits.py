@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from triptych import errors
+from triptych.utils.text import text
 
 MB = 1024 * 1024
 
@@ -48,13 +49,19 @@ def check_bytes(count: int, limits: Limits) -> None:
         errors.ImageTooLarge: Too many.
     """
     if count == 0:
-        raise errors.EmptyImage("The file is empty (0 bytes). Choose an image and send it again.")
+        raise errors.EmptyImage(
+            text("The file is empty (0 bytes). Choose an image and send it again.")
+        )
     if count > limits.max_bytes:
         # Rounded up, so that one byte too many does not read as "32 MB; the limit is 32 MB".
         size, allowed = math.ceil(count / MB * 100) / 100, limits.max_bytes / MB
         raise errors.ImageTooLarge(
-            f"The file has {size:g} MB; the limit is {allowed:.6g} MB. "
-            f"Send a smaller or more strongly compressed image."
+            text(
+                "The file has {size:g} MB; the limit is {allowed:.6g} MB. Send a smaller or "
+                "more strongly compressed image.",
+                size=size,
+                allowed=allowed,
+            )
         )
 
 
@@ -73,11 +80,23 @@ def check_pixels(size: tuple[int, int], limits: Limits, *, cost: float = 1.0) ->
     allowed = int(limits.max_pixels / cost)
     if width * height > allowed:
         raise errors.TooManyPixels(
-            f"The picture has {width:,} x {height:,} = {width * height:,} pixels; "
-            f"the limit{' for its kind' if cost > 1 else ''} is {allowed:,}. Send a smaller one."
+            text(
+                "The picture has {width:,} x {height:,} = {width_2:,} pixels; the "
+                "limit{value} is {allowed:,}. Send a smaller one.",
+                width=width,
+                height=height,
+                width_2=width * height,
+                value=" for its kind" if cost > 1 else "",
+                allowed=allowed,
+            )
         )
     if max(size) > _MAX_SIDE_PX:
         raise errors.TooManyPixels(
-            f"The picture has {width:,} x {height:,} pixels; no side may have more than "
-            f"{_MAX_SIDE_PX:,}. Send a part of it."
+            text(
+                "The picture has {width:,} x {height:,} pixels; no side may have more than "
+                "{max_side_px:,}. Send a part of it.",
+                width=width,
+                height=height,
+                max_side_px=_MAX_SIDE_PX,
+            )
         )

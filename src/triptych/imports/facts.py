@@ -11,6 +11,7 @@ from dataclasses import field
 from triptych import errors
 from triptych.preprocessing.recipe import SCALINGS
 from triptych.preprocessing.recipe import Scaling
+from triptych.utils.text import text
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,10 @@ def of_metadata(metadata: Mapping[str, str]) -> tuple[Preprocessing | None, tupl
     """
     if "triptych" in metadata:
         raise errors.SettingError(
-            "This file is a committee that Triptych exported, with its preprocessing inside. "
-            "Import the bundle itself, which `triptych bundles export` writes."
+            text(
+                "This file is a committee that Triptych exported, with its preprocessing "
+                "inside. Import the bundle itself, which `triptych bundles export` writes."
+            )
         )
     if "task" in metadata and "names" in metadata:  # Ultralytics
         return _of_ultralytics(metadata)
@@ -92,8 +95,11 @@ def _of_ultralytics(
 ) -> tuple[Preprocessing | None, tuple[str, ...]]:
     if metadata["task"] != "classify":
         raise errors.SettingError(
-            f"The metadata says that the model was made to {metadata['task']}; expected one that "
-            "classifies photos, which Ultralytics calls classify."
+            text(
+                "The metadata says that the model was made to {metadata}; expected one that "
+                "classifies photos, which Ultralytics calls classify.",
+                metadata=metadata["task"],
+            )
         )
     labels: tuple[str, ...] = ()
     try:

@@ -19,6 +19,7 @@ from triptych.imports.facts import FileFacts
 from triptych.models import keras_file
 from triptych.models import keras_h5
 from triptych.utils import files
+from triptych.utils.text import text
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,21 @@ def _of_openvino(path: Path) -> FileFacts:
     weights = path.with_suffix(".bin")
     if not weights.is_file():
         raise errors.SourceError(
-            f"{path.name} is the graph of an OpenVINO network, and its weights {weights.name} are "
-            "not beside it. Give both files: put them beside each other, or both into a zip."
+            text(
+                "{path} is the graph of an OpenVINO network, and its weights {weights} are "
+                "not beside it. Give both files: put them beside each other, or both into a "
+                "zip.",
+                path=path.name,
+                weights=weights.name,
+            )
         )
     if path.stat().st_size > MAX_XML_BYTES:
         raise errors.SourceError(
-            f"{path.name} has more than {MAX_XML_BYTES:,} bytes; expected a graph."
+            text(
+                "{path} has more than {max_xml_bytes:,} bytes; expected a graph.",
+                path=path.name,
+                max_xml_bytes=MAX_XML_BYTES,
+            )
         )
     return FileFacts("openvino")
 
@@ -159,16 +169,21 @@ def recognize(path: Path) -> Format | None:
             with path.open("rb") as file:
                 start = file.read(2048)
         except OSError as error:
-            raise errors.SourceError(f"{path} cannot be opened: {error.strerror}.") from error
+            raise errors.SourceError(
+                text("{path} cannot be opened: {strerror}.", path=path, strerror=error.strerror)
+            ) from error
     elif not path.exists():
-        raise errors.SourceError(f"There is no file or folder {str(path)!r}.")
+        raise errors.SourceError(text("There is no file or folder {path!r}.", path=str(path)))
     if start[:2] in OTHERS:
         raise errors.SourceError(f"{path.name} is {OTHERS[start[:2]]}.")
     if path.suffix == ".json" and b'"modelTopology"' in start:
         raise errors.SourceError(
-            f"{path.name} is a TensorFlow.js model, which is not read here. Convert it with "
-            "`tensorflowjs_converter --input_format tfjs_layers_model --output_format keras`, and "
-            "import the .h5; Teachable Machine also exports Keras itself."
+            text(
+                "{path} is a TensorFlow.js model, which is not read here. Convert it with "
+                "`tensorflowjs_converter --input_format tfjs_layers_model --output_format "
+                "keras`, and import the .h5; Teachable Machine also exports Keras itself.",
+                path=path.name,
+            )
         )
     return next((each for each in FORMATS if each.is_format(path, start)), None)
 

@@ -39,6 +39,7 @@ from triptych.preprocessing.recipe import Recipe
 from triptych.typing import Array
 from triptych.typing import Notify
 from triptych.typing import UInt8Image
+from triptych.utils.text import text
 
 DRAWN_PHOTOS = 8
 BATCH = 16
@@ -142,7 +143,7 @@ class Importer:
             recipe, why = candidates.recipes[0], candidates.why
             if model.photos:
                 recipe, why = self._prove(model.photos, candidates, labels, attempt)
-            self._report(f"Recipe: {recipe.to_dict()}; {why}.")
+            self._report(text("Recipe: {recipe}; {why}.", recipe=str(recipe.to_dict()), why=why))
             return self._write(name, home, labels, recipe, attempt, model.model.name)
 
     def _labels(
@@ -151,11 +152,14 @@ class Importer:
         if labels := model.labels or source.labels:
             return label_files.read_labels(labels)
         if in_file:
-            self._report(f"Labels: {len(in_file)}, as the model's file has them.")
+            self._report(text("Labels: {count}, as the model's file has them.", count=len(in_file)))
             return label_files.check(list(in_file), source.path.name)
         raise errors.SettingError(
-            f"The classes of {source.path.name} are not in it. Give them with --labels: a text "
-            "file with one class a line, in the order of the outputs, or JSON."
+            text(
+                "The classes of {path} are not in it. Give them with --labels: a text file "
+                "with one class a line, in the order of the outputs, or JSON.",
+                path=source.path.name,
+            )
         )
 
     def _prove(
@@ -167,7 +171,11 @@ class Importer:
     ) -> tuple[Recipe, str]:
         photos = photo_proof.read_photos(folder, labels)
         if photos.skipped:
-            self._report(f"{photos.skipped} files are no photos of known classes; left out.")
+            self._report(
+                text(
+                    "{count} files are no photos of known classes; left out.", count=photos.skipped
+                )
+            )
         recipe, counts = photo_proof.decide(candidates.recipes, photos, attempt.probabilities)
         return recipe, f"{candidates.why}; {counts}" if candidates.is_certain else counts
 
@@ -181,8 +189,18 @@ class Importer:
         source: str,
     ) -> bundles.Bundle:
         activation, ending = attempt.activation(recipe), attempt.facts["ending"]
-        means = {"none": "probabilities", "softmax": "logits", "sigmoid": "the logit of the second"}
-        self._report(f"Outputs: {means[activation]} ({', '.join(ending[::-1])}).")
+        means = {
+            "none": text("probabilities"),
+            "softmax": text("logits"),
+            "sigmoid": text("the logit of the second"),
+        }
+        self._report(
+            text(
+                "Outputs: {meaning} ({layers}).",
+                meaning=means[activation],
+                layers=", ".join(ending[::-1]),
+            )
+        )
         served, _ = recipes.as_served(recipe, attempt.facts)
         pixels, outputs = attempt.reference_outputs(recipe)
 
@@ -197,10 +215,19 @@ class Importer:
                 reference=attempt.reader.reference,
                 is_quantized=attempt.facts.get("output_step", 0.0) > 0,
             )
+            values = {"reference": attempt.reader.reference, "off": off, "count": len(pixels)}
             self._report(
-                f"Answers as {attempt.reader.reference} does: {off:.1g} apart at most, on "
-                f"{len(pixels)} drawn photos."
-                + (" It is quantized, and rounding differs." if off > rules.TOLERANCE else "")
+                text(
+                    "Answers as {reference} does: {off:.1g} apart at most, on {count} drawn "
+                    "photos. It is quantized, and rounding differs.",
+                    **values,
+                )
+                if off > rules.TOLERANCE
+                else text(
+                    "Answers as {reference} does: {off:.1g} apart at most, on {count} drawn "
+                    "photos.",
+                    **values,
+                )
             )
             return _describe(folder, name, labels, served, source)
 
@@ -331,8 +358,14 @@ def compare(
         if not (off.max() <= most and off.mean() <= mean):  # also if it is NaN
             photo, label = np.unravel_index(np.nan_to_num(off, nan=np.inf).argmax(), off.shape)
             raise errors.EngineError(
-                f"The converted network does not answer as {reference} does: for a drawn photo, "
-                f"class {label} has {probs[photo, label]:.4f}, and {expected[photo, label]:.4f} by "
-                f"{reference}. It was not imported."
+                text(
+                    "The converted network does not answer as {reference} does: for a drawn "
+                    "photo, class {label} has {probs:.4f}, and {expected:.4f} by {reference}. It "
+                    "was not imported.",
+                    reference=reference,
+                    label=label,
+                    probs=probs[photo, label],
+                    expected=expected[photo, label],
+                )
             )
     return float(np.abs(answers - expected).max())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from triptych import errors
 from triptych.utils import validation
+from triptych.utils.text import text
 
 
 def read_labels(path: Path) -> list[str]:
@@ -23,11 +24,15 @@ def read_labels(path: Path) -> list[str]:
     """
     try:
         data = path.read_bytes()
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-        lines = parse(text)
+        content = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        lines = parse(content)
     except (OSError, ValueError) as error:
         raise errors.SourceError(
-            f"{path} cannot be read: {error}. Expected a text file with one class a line."
+            text(
+                "{path} cannot be read: {error}. Expected a text file with one class a line.",
+                path=path,
+                error=error,
+            )
         ) from error
     return check(lines, str(path))
 
@@ -63,8 +68,13 @@ def check(names: list[str], source: str) -> list[str]:
     """
     if len(names) < 2 or "" in names or len(set(names)) < len(names):
         raise errors.SourceError(
-            f"{source} has {len(names)} lines, {len(set(names))} of them different; expected one "
-            "class a line, at least two, none empty and none twice."
+            text(
+                "{source} has {names} lines, {names_2} of them different; expected one class "
+                "a line, at least two, none empty and none twice.",
+                source=source,
+                names=len(names),
+                names_2=len(set(names)),
+            )
         )
     return names
 

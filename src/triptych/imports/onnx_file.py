@@ -14,6 +14,7 @@ from triptych import errors
 from triptych.imports import facts
 from triptych.imports import protobuf
 from triptych.imports.facts import FileFacts
+from triptych.utils.text import text
 
 MODEL_GRAPH, MODEL_PRODUCER, MODEL_METADATA, MODEL_FUNCTIONS = 7, 2, 14, 25
 GRAPH_NODE, GRAPH_INITIALIZER = 1, 5
@@ -48,7 +49,11 @@ def read_facts(path: Path) -> FileFacts:
         return _read(path, memoryview(content))
     except (OSError, ValueError) as error:
         raise errors.SourceError(
-            f"{path.name} cannot be read as ONNX: {error}. Export the model again."
+            text(
+                "{path} cannot be read as ONNX: {error}. Export the model again.",
+                path=path.name,
+                error=error,
+            )
         ) from None
 
 
@@ -77,9 +82,12 @@ def _read(path: Path, model: memoryview) -> FileFacts:
         _check_tensor(path, tensor)
     if custom:
         raise errors.WeightsDamaged(
-            f"{path.name} has operations of its own, which are not run: "
-            f"{', '.join(sorted(custom))[:300]}. Expected operations of ONNX only; export the "
-            "model without them."
+            text(
+                "{path} has operations of its own, which are not run: {custom}. Expected "
+                "operations of ONNX only; export the model without them.",
+                path=path.name,
+                custom=", ".join(sorted(custom))[:300],
+            )
         )
     metadata = {
         protobuf.text(entry, 1): protobuf.text(entry, 2)
@@ -122,8 +130,14 @@ def _check_tensor(path: Path, tensor: memoryview) -> None:
         available = _external_bytes(path, external.get("location", ""))
     if any(side >= 1 << 40 for side in dims) or declared > available:
         raise errors.WeightsDamaged(
-            f"{path.name} says that its weights {name!r} have the shape {tuple(dims)}, and has "
-            f"{available:,} bytes for them. The file is damaged; export the model again."
+            text(
+                "{path} says that its weights {name!r} have the shape {dims}, and has "
+                "{available:,} bytes for them. The file is damaged; export the model again.",
+                path=path.name,
+                name=name,
+                dims=tuple(dims),
+                available=available,
+            )
         )
 
 
@@ -140,12 +154,20 @@ def _external_bytes(path: Path, location: str) -> int:
     file = (folder / location).resolve()
     if not location or not file.is_relative_to(folder):
         raise errors.SourceError(
-            f"{path.name} has its weights in {location!r}, which is outside of its folder, and no "
-            "file there is opened. Put them beside it, and export it so."
+            text(
+                "{path} has its weights in {location!r}, which is outside of its folder, and "
+                "no file there is opened. Put them beside it, and export it so.",
+                path=path.name,
+                location=location,
+            )
         )
     if not file.is_file():
         raise errors.SourceError(
-            f"{path.name} has its weights in {location!r}, which is not there. Give both files: "
-            "put it beside the model, or both into a zip."
+            text(
+                "{path} has its weights in {location!r}, which is not there. Give both "
+                "files: put it beside the model, or both into a zip.",
+                path=path.name,
+                location=location,
+            )
         )
     return file.stat().st_size

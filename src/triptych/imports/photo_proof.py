@@ -24,6 +24,7 @@ from triptych.preprocessing import recipe as preprocessing
 from triptych.preprocessing.recipe import Recipe
 from triptych.typing import Array
 from triptych.typing import UInt8Image
+from triptych.utils.text import text
 
 # More photos than that make no difference to a decision, and each recipe classifies all.
 MAX_PHOTOS = 400
@@ -84,8 +85,12 @@ def read_photos(path: Path, labels: Sequence[str]) -> LabelledPhotos:
             skipped += 1
     if not photos:
         raise errors.SourceError(
-            f"{path} has no photo of the model's classes, {', '.join(labels[:5])}; expected a "
-            "folder of photos for each, named like it."
+            text(
+                "{path} has no photo of the model's classes, {labels}; expected a folder of "
+                "photos for each, named like it.",
+                path=path,
+                labels=", ".join(labels[:5]),
+            )
         )
     return LabelledPhotos(tuple(photos), tuple(targets), skipped)
 
@@ -142,16 +147,26 @@ def decide(
     frequent = int(np.bincount(targets).max())
     if right[best].sum() <= frequent:
         raise errors.SettingError(
-            f"The photos do not tell the recipe: {counts}; to name the most frequent class for "
-            f"each would have {frequent} right. Check that the labels are in the order of the "
-            "outputs."
+            text(
+                "The photos do not tell the recipe: {counts}; to name the most frequent "
+                "class for each would have {frequent} right. Check that the labels are in "
+                "the order of the outputs.",
+                counts=counts,
+                frequent=frequent,
+            )
         )
     chances = [(mcnemar(right[best], right[n]), n) for n in order[1:]]
     chance, rival = max(chances, default=(0.0, best))
     if chance * max(1, len(chances)) > SIGNIFICANCE:
         raise errors.SettingError(
-            f"The photos do not tell the recipe: {counts}; between "
-            f"{describe(recipes[best].scaling)} and {describe(recipes[rival].scaling)} that may be "
-            f"chance (p = {chance:.2g}). Give more photos, or say it with --recipe."
+            text(
+                "The photos do not tell the recipe: {counts}; between {scaling} and "
+                "{scaling_2} that may be chance (p = {chance:.2g}). Give more photos, or say "
+                "it with --recipe.",
+                counts=counts,
+                scaling=describe(recipes[best].scaling),
+                scaling_2=describe(recipes[rival].scaling),
+                chance=chance,
+            )
         )
     return recipes[best], f"{counts} (beyond chance, p = {chance:.1g})"

@@ -23,6 +23,7 @@ from triptych.preprocessing.recipe import Recipe
 from triptych.typing import Array
 from triptych.typing import Notify
 from triptych.typing import UInt8Array
+from triptych.utils.text import text
 
 # No real network takes so long to load or to convert; maliciously nested layers may take for ever.
 LONGEST_S = 600
@@ -187,8 +188,10 @@ class GraphReader:
             self._dequantize = quantizations[self._output] if quantizations else None
             if self._dequantize is None:
                 raise errors.SettingError(
-                    "The model gives integers, and its file does not say which numbers they stand "
-                    "for. Export it with outputs in floating point."
+                    text(
+                        "The model gives integers, and its file does not say which numbers they "
+                        "stand for. Export it with outputs in floating point."
+                    )
                 )
         facts["input_quantization"] = self._quantize = rules.quantize_input(
             facts, self._file.input_quantization

@@ -13,6 +13,7 @@ from triptych.models import zoo
 from triptych.models.zoo import recognition
 from triptych.preprocessing import recipe as preprocessing
 from triptych.preprocessing.recipe import Recipe
+from triptych.utils.text import text
 
 # The defaults of keras.utils.load_img: resize without keeping the aspect ratio, nearest pixel.
 FIT = "square"
@@ -41,11 +42,11 @@ class RecipeParts:
     crop_share: float = 0.875
 
 
-def split_recipe(text: str | None) -> RecipeParts:
+def split_recipe(words: str | None) -> RecipeParts:
     """Parse ``scaling[:size[:fit[:interpolation]]]``.
 
     Args:
-        text: Such as ``"0..1"``, ``"raw:180"``, ``"xception:150"`` or ``":224:crop:bilinear"``.
+        words: Such as ``"0..1"``, ``"raw:180"``, ``"xception:150"`` or ``":224:crop:bilinear"``.
 
     Raises:
         errors.SettingError: It is malformed.
@@ -55,9 +56,15 @@ def split_recipe(text: str | None) -> RecipeParts:
         >>> split_recipe("0..1:96x128").scaling, split_recipe("resnet-50").scaling
         ('unit', 'caffe')
     """
-    parts = (text or "").split(":")
+    parts = (words or "").split(":")
     if len(parts) > 4:
-        raise errors.SettingError(f"Got the recipe {text!r}; expected {RECIPE}, such as 0..1:224.")
+        raise errors.SettingError(
+            text(
+                "Got the recipe {words!r}; expected {recipe}, such as 0..1:224.",
+                words=words,
+                recipe=RECIPE,
+            )
+        )
     scaling, size, fit, interpolation = (*parts, *[""] * (4 - len(parts)))
     word = scaling.strip().lower()
     scaling_name = preprocessing.SCALING_WORDS.get(word, word) or None
@@ -68,8 +75,12 @@ def split_recipe(text: str | None) -> RecipeParts:
             row = zoo.find(scaling)
         except errors.UnknownName as error:
             raise errors.UnknownName(
-                f"Got the scaling {scaling!r} in a recipe; expected 0..1, -1..1, raw, caffe or "
-                f"torch, or the name of a backbone. {error.message}"
+                text(
+                    "Got the scaling {scaling!r} in a recipe; expected 0..1, -1..1, raw, caffe "
+                    "or torch, or the name of a backbone. {error}",
+                    scaling=scaling,
+                    error=error.message,
+                )
             ) from None
         scaling_name, crop_share = row.recipe.scaling, row.recipe.crop_share
         default_size = row.recipe.size
@@ -83,15 +94,18 @@ def split_recipe(text: str | None) -> RecipeParts:
     )
 
 
-def _size(text: str) -> tuple[int, int] | None:
-    if not text:
+def _size(words: str) -> tuple[int, int] | None:
+    if not words:
         return None
-    height, _, width = text.partition("x")
+    height, _, width = words.partition("x")
     try:
         return int(height), int(width or height)
     except ValueError:
         raise errors.SettingError(
-            f"Got the size {text!r} in a recipe; expected pixels, such as 150 or 150x200."
+            text(
+                "Got the size {words!r} in a recipe; expected pixels, such as 150 or 150x200.",
+                words=words,
+            )
         ) from None
 
 
@@ -135,20 +149,24 @@ class Candidates:
             return self.recipes[0]
         words = ", ".join(describe(each.scaling) for each in self.recipes)
         raise RecipeUnknown(
-            "The file does not tell how photos were scaled before the model. Say it with --recipe, "
-            f"the likeliest first: {words}, or a backbone such as resnet50 for its "
-            "preprocess_input. Or give labelled photos with --photos, which decide it.",
+            text(
+                "The file does not tell how photos were scaled before the model. Say it with "
+                "--recipe, the likeliest first: {words}, or a backbone such as resnet50 for "
+                "its preprocess_input. Or give labelled photos with --photos, which decide "
+                "it.",
+                words=words,
+            ),
             tuple(each.scaling for each in self.recipes),
         )
 
 
 # The words of `--recipe`, and what was done to pixels.
 DESCRIPTIONS = {
-    "unit": "0..1 (rescale=1/255)",
+    "unit": text("0..1 (rescale=1/255)"),
     "tf": "-1..1",
-    "raw": "raw (0 to 255)",
-    "torch": "torch (0..1, then ImageNet's mean and standard deviation)",
-    "caffe": "caffe (BGR minus ImageNet's mean)",
+    "raw": text("raw (0 to 255)"),
+    "torch": text("torch (0..1, then ImageNet's mean and standard deviation)"),
+    "caffe": text("caffe (BGR minus ImageNet's mean)"),
 }
 # Which scalings people train with, by the program that wrote a file: the likeliest first.
 LIKELY = {
@@ -197,8 +215,11 @@ def candidates(
         scalings = [each for each in scalings if each in ("raw", "unit", "tf")]
         if not scalings:
             raise errors.SettingError(
-                f"The model takes grey pictures, and the scaling {parts.scaling} is for colours; "
-                "expected raw, 0..1 or -1..1."
+                text(
+                    "The model takes grey pictures, and the scaling {scaling} is for colours; "
+                    "expected raw, 0..1 or -1..1.",
+                    scaling=parts.scaling,
+                )
             )
     return Candidates(
         tuple(Recipe(size, each, fit, crop_share, interpolation) for each in scalings), why
@@ -210,19 +231,32 @@ def _size_of(parts: RecipeParts, facts: dict[str, Any], known: Preprocessing) ->
     size = (height, width) if height and width else None
     if size and parts.size and parts.is_size_given and parts.size != size:
         raise errors.SettingError(
-            f"The recipe says {parts.size[0]} x {parts.size[1]} pixels, and the model takes "
-            f"{size[0]} x {size[1]}. Leave the size out, or give the model's."
+            text(
+                "The recipe says {size} x {size_2} pixels, and the model takes {size_3} x "
+                "{size_4}. Leave the size out, or give the model's.",
+                size=parts.size[0],
+                size_2=parts.size[1],
+                size_3=size[0],
+                size_4=size[1],
+            )
         )
     size = size or parts.size or known.size
     if size is None:
         raise errors.SettingError(
-            "The model takes photos of any size, and which one it was trained with is not in the "
-            "file. Say it with --recipe, such as --recipe :224."
+            text(
+                "The model takes photos of any size, and which one it was trained with is "
+                "not in the file. Say it with --recipe, such as --recipe :224."
+            )
         )
     if max(size) > preprocessing.MAX_SIZE:
         raise errors.SettingError(
-            f"The model takes photos of {size[0]} x {size[1]} pixels; expected at most "
-            f"{preprocessing.MAX_SIZE}, as no classifier takes larger ones."
+            text(
+                "The model takes photos of {size} x {size_2} pixels; expected at most "
+                "{max_size}, as no classifier takes larger ones.",
+                size=size[0],
+                size_2=size[1],
+                max_size=preprocessing.MAX_SIZE,
+            )
         )
     return size
 
@@ -235,8 +269,11 @@ def _scalings(
     if of_bytes:
         if parts.scaling not in (None, "raw", of_bytes):
             raise errors.SettingError(
-                f"The recipe says {parts.scaling}, and the model takes pixels as bytes from 0 to "
-                "255. Leave the scaling out."
+                text(
+                    "The recipe says {scaling}, and the model takes pixels as bytes from 0 to "
+                    "255. Leave the scaling out.",
+                    scaling=parts.scaling,
+                )
             )
         return ["raw"], "it takes pixels as bytes"
     if parts.scaling:

@@ -13,6 +13,7 @@ import numpy as np
 
 from triptych import errors
 from triptych.typing import Array
+from triptych.utils.text import text
 
 # Tolerance for outputs taken for probabilities, and for differences from Keras's predictions.
 TOLERANCE = 1e-3
@@ -92,8 +93,14 @@ def choose_output(facts: dict[str, Any], classes: int) -> int:
     if len(fitting) != 1:
         names = ", ".join(f"{name!r} {_as_text(shape)}" for name, shape in outputs)[:400]
         raise errors.SettingError(
-            f"The model gives {len(outputs)} outputs: {names}. Expected one of them to have a "
-            f"number for each of the {classes} classes; export the model with that output only."
+            text(
+                "The model gives {outputs} outputs: {names}. Expected one of them to have a "
+                "number for each of the {classes} classes; export the model with that output "
+                "only.",
+                outputs=len(outputs),
+                names=names,
+                classes=classes,
+            )
         )
     return fitting[0]
 
@@ -149,8 +156,11 @@ def quantize_input(
     dtype = facts.get("dtype")
     if dtype not in ("f32", "f16", "u8", "i8"):
         raise errors.SettingError(
-            f"The model takes numbers of the type {dtype}; expected float32, float16, uint8 or "
-            "int8."
+            text(
+                "The model takes numbers of the type {dtype}; expected float32, float16, "
+                "uint8 or int8.",
+                dtype=dtype,
+            )
         )
     if dtype in ("f32", "f16"):
         return None
@@ -158,8 +168,10 @@ def quantize_input(
         return None if dtype == "u8" else (1.0, -128)
     if quantization is None:
         raise errors.SettingError(
-            "The model takes signed bytes, and its file does not say how pixels become them. "
-            "Export it with an input in floating point."
+            text(
+                "The model takes signed bytes, and its file does not say how pixels become "
+                "them. Export it with an input in floating point."
+            )
         )
     return quantization
 
@@ -177,9 +189,15 @@ def check_shapes(facts: dict[str, Any]) -> None:
         if len(facts[kind]) != 1:
             names = ", ".join(f"{name!r} {tuple(shape)}" for name, shape in facts[kind])
             raise errors.SettingError(
-                f"The model {verb} {len(facts[kind])} {kind}: {names}. Expected one, "
-                f"{'a photo' if kind == 'inputs' else 'a number for each class'}; save a model of "
-                "that part of it."
+                text(
+                    "The model {verb} {facts} {kind}: {names}. Expected one, {value}; save a "
+                    "model of that part of it.",
+                    verb=verb,
+                    facts=len(facts[kind]),
+                    kind=kind,
+                    names=names,
+                    value="a photo" if kind == "inputs" else "a number for each class",
+                )
             )
     (_, shape), (_, outputs) = facts["inputs"][0], facts["outputs"][0]
     is_grey = len(shape) == 2 or (len(shape) == 3 and shape[2] == 1)
@@ -190,13 +208,19 @@ def check_shapes(facts: dict[str, Any]) -> None:
         elif len(shape) == 3 and shape[2] == 4:
             problem += ", colours with alpha (RGBA)"
         raise errors.SettingError(
-            f"{problem}; expected photos of shape (height, width, 3), RGB, or (height, width, 1), "
-            "grey, with channels last."
+            text(
+                "{problem}; expected photos of shape (height, width, 3), RGB, or (height, "
+                "width, 1), grey, with channels last.",
+                problem=problem,
+            )
         )
     if len(outputs) != 1 or not outputs[0]:
         raise errors.SettingError(
-            f"The model gives {_as_text(outputs)} for a photo; expected a number for each class, "
-            "of shape (classes,). A model that segments or detects objects is no classifier."
+            text(
+                "The model gives {outputs} for a photo; expected a number for each class, of "
+                "shape (classes,). A model that segments or detects objects is no classifier.",
+                outputs=_as_text(outputs),
+            )
         )
 
 
@@ -213,8 +237,13 @@ def check_labels(facts: dict[str, Any], labels: int) -> None:
     outputs = facts["outputs"][0][1][0]
     if max(outputs, 2) != labels:
         raise errors.SettingError(
-            f"The model has {outputs} outputs, and the labels file {labels} lines; expected "
-            f"{'two lines, for no and yes' if outputs == 1 else 'as many lines as outputs'}."
+            text(
+                "The model has {outputs} outputs, and the labels file {labels} lines; "
+                "expected {value}.",
+                outputs=outputs,
+                labels=labels,
+                value="two lines, for no and yes" if outputs == 1 else "as many lines as outputs",
+            )
         )
 
 
@@ -244,28 +273,39 @@ def activation_of(
     """
     if not np.isfinite(outputs).all():
         raise errors.SettingError(
-            "The model answers NaN or infinity to a photo, so its weights are damaged; "
-            "a training with too high a learning rate may have done it. Train it again."
+            text(
+                "The model answers NaN or infinity to a photo, so its weights are damaged; a "
+                "training with too high a learning rate may have done it. Train it again."
+            )
         )
     is_one = outputs.shape[1] == 1
     last = next((word for word in ending if word not in PASSES), "linear" if ending else "nothing")
     are_probs = _are_probs(outputs)
     if last == "softmax" and is_one:
         raise errors.SettingError(
-            "The model ends in a softmax over a single output, which is always 1. Expected a "
-            "sigmoid there, or an output for each class."
+            text(
+                "The model ends in a softmax over a single output, which is always 1. "
+                "Expected a sigmoid there, or an output for each class."
+            )
         )
     if last in SIGMOIDS and not is_one:
         raise errors.SettingError(
-            f"The model ends in {outputs.shape[1]} sigmoids: each class has a probability of its "
-            "own, and they do not sum to 1. Expected one answer for each photo: a softmax over "
-            "the classes, or a single sigmoid for two."
+            text(
+                "The model ends in {shape} sigmoids: each class has a probability of its "
+                "own, and they do not sum to 1. Expected one answer for each photo: a "
+                "softmax over the classes, or a single sigmoid for two.",
+                shape=outputs.shape[1],
+            )
         )
     if last in ("softmax", *SIGMOIDS):
         if logits:
             raise errors.SettingError(
-                f"Got {LOGITS}, and the model ends in a {last}: its outputs are probabilities "
-                "already, and a second one would make other answers. Leave the option out."
+                text(
+                    "Got {logits}, and the model ends in a {last}: its outputs are probabilities "
+                    "already, and a second one would make other answers. Leave the option out.",
+                    logits=LOGITS,
+                    last=last,
+                )
             )
         _require_probs(are_probs, outputs, f"The model ends in a {last}")
         return "none"
@@ -278,17 +318,29 @@ def activation_of(
     if last in ("linear", "log_softmax"):
         if loss not in (None, "logits"):
             raise errors.SettingError(
-                f"The model ends without a softmax or sigmoid, and it was trained with a loss that "
-                f"takes {loss if loss == 'probabilities' else f'other outputs ({loss})'}, so what "
-                f"its outputs mean cannot be known. Say it with {LOGITS} or {PROBABILITIES}."
+                text(
+                    "The model ends without a softmax or sigmoid, and it was trained with a loss "
+                    "that takes {loss}, so what its outputs mean cannot be known. Say it with "
+                    "{logits} or {probabilities}.",
+                    loss=loss if loss == "probabilities" else f"other outputs ({loss})",
+                    logits=LOGITS,
+                    probabilities=PROBABILITIES,
+                )
             )
         return activation
     if are_probs and not is_one:
         return "none"
     raise errors.SettingError(
-        f"The model ends in {last}, so what its outputs mean cannot be known; for drawn photos "
-        f"they go from {outputs.min():.4g} to {outputs.max():.4g}. Say it with {LOGITS} or "
-        f"{PROBABILITIES}."
+        text(
+            "The model ends in {last}, so what its outputs mean cannot be known; for "
+            "drawn photos they go from {min:.4g} to {max:.4g}. Say it with {logits} or "
+            "{probabilities}.",
+            last=last,
+            min=outputs.min(),
+            max=outputs.max(),
+            logits=LOGITS,
+            probabilities=PROBABILITIES,
+        )
     )
 
 
@@ -302,9 +354,16 @@ def _require_probs(are_probs: bool, outputs: Array, statement: str) -> None:
     if not are_probs:
         sums = outputs.sum(axis=1, dtype=np.float64)
         raise errors.SettingError(
-            f"{statement}, and for drawn photos its outputs go from {outputs.min():.4g} to "
-            f"{outputs.max():.4g}, with sums from {sums.min():.4g} to {sums.max():.4g}; expected "
-            "probabilities, from 0 to 1 with a sum of 1."
+            text(
+                "{statement}, and for drawn photos its outputs go from {min:.4g} to "
+                "{max:.4g}, with sums from {min_2:.4g} to {max_2:.4g}; expected "
+                "probabilities, from 0 to 1 with a sum of 1.",
+                statement=statement,
+                min=outputs.min(),
+                max=outputs.max(),
+                min_2=sums.min(),
+                max_2=sums.max(),
+            )
         )
 
 
@@ -343,9 +402,15 @@ def require_raw(scaling: str, named: Array, raw: Array) -> None:
     """
     photo, output = np.unravel_index(abs(named - raw).argmax(), raw.shape)
     raise errors.SettingError(
-        f"The recipe scales pixels ({scaling}), and the model scales its pixels itself, so they "
-        f"would be scaled twice: output "
-        f"{output} for a drawn photo is {named[photo, output]:.4f} so, and {raw[photo, output]:.4f}"
-        " for pixels from 0 to 255. Say raw, or leave the scaling out. If it "
-        "was trained so, put the second scaling into the model, as a Rescaling layer."
+        text(
+            "The recipe scales pixels ({scaling}), and the model scales its pixels "
+            "itself, so they would be scaled twice: output {output} for a drawn photo is "
+            "{named:.4f} so, and {raw:.4f} for pixels from 0 to 255. Say raw, or leave "
+            "the scaling out. If it was trained so, put the second scaling into the "
+            "model, as a Rescaling layer.",
+            scaling=scaling,
+            output=output,
+            named=named[photo, output],
+            raw=raw[photo, output],
+        )
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from triptych import errors
 from triptych.imports import protobuf
 from triptych.imports.facts import FileFacts
+from triptych.utils.text import text
 
 GRAPH_FILE = "saved_model.pb"
 MODEL_META, META_GRAPH, META_INFO, META_ASSETS, INFO_VERSION = 2, 2, 1, 6, 5
@@ -58,14 +59,25 @@ def read_facts(path: Path) -> FileFacts:
                         kinds.add(protobuf.text(node, NODE_OPERATION))
     except (OSError, ValueError) as error:
         raise errors.SourceError(
-            f"{path.name} cannot be read as a SavedModel: {error}. Export the model again."
+            text(
+                "{path} cannot be read as a SavedModel: {error}. Export the model again.",
+                path=path.name,
+                error=error,
+            )
         ) from None
     if not kinds:
-        raise errors.SourceError(f"{path.name} has no graph. Export the model again.")
+        raise errors.SourceError(
+            text("{path} has no graph. Export the model again.", path=path.name)
+        )
     for reason, refused in (("run code", CODE), ("reach beyond the model", REACHING)):
         if found := sorted(kinds & {*refused}):
             raise errors.WeightsDamaged(
-                f"{path.name} has operations that {reason}, and is not opened: "
-                f"{', '.join(found)}. Export the model without them, for inference only."
+                text(
+                    "{path} has operations that {reason}, and is not opened: {found}. Export the "
+                    "model without them, for inference only.",
+                    path=path.name,
+                    reason=reason,
+                    found=", ".join(found),
+                )
             )
     return FileFacts(f"tensorflow {version}".strip())

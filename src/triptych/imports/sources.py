@@ -16,6 +16,7 @@ from triptych.imports.facts import Preprocessing
 from triptych.imports.formats import Format
 from triptych.preprocessing.recipe import SCALINGS
 from triptych.utils import files
+from triptych.utils.text import text
 
 MAX_FILES = 2000
 MAX_UNPACKED_BYTES = 8 << 30
@@ -81,7 +82,13 @@ def open_source(path: Path, scratch: Path) -> Source:
     elif path.is_dir():
         folder = path
     else:
-        raise errors.SourceError(f"{path.name} is no model that is known. {formats.EXPECTED}")
+        raise errors.SourceError(
+            text(
+                "{path} is no model that is known. {expected}",
+                path=path.name,
+                expected=formats.EXPECTED,
+            )
+        )
     return _in_folder(path, folder)
 
 
@@ -95,12 +102,23 @@ def _in_folder(source: Path, folder: Path) -> Source:
         elif each.is_dir() and not each.is_symlink():
             left += [inner for inner in each.iterdir() if not inner.name.startswith(".")]
             if len(left) > MAX_FILES:
-                raise errors.SourceError(f"{source.name} has too many files. {formats.EXPECTED}")
+                raise errors.SourceError(
+                    text(
+                        "{source} has too many files. {expected}",
+                        source=source.name,
+                        expected=formats.EXPECTED,
+                    )
+                )
     if len(models) != 1:
         names = ", ".join(sorted(model.name for model, _ in models)) or "none"
         raise errors.SourceError(
-            f"Expected one model in {source.name}, and found {len(models)}: {names[:200]}. "
-            f"{formats.EXPECTED if not models else 'Give the one to import.'}"
+            text(
+                "Expected one model in {source}, and found {models}: {names}. {expected}",
+                source=source.name,
+                models=len(models),
+                names=names[:200],
+                expected=formats.EXPECTED if not models else "Give the one to import.",
+            )
         )
     ((model, format_),) = models
     labels = next(
@@ -145,7 +163,11 @@ def unpack(source: Path, folder: Path) -> None:
             archive.extractall(folder)
     except files.ZIP_ERRORS as error:
         raise errors.SourceError(
-            f"{source.name} cannot be unpacked: {error}. It may be cut short; download it again."
+            text(
+                "{source} cannot be unpacked: {error}. It may be cut short; download it again.",
+                source=source.name,
+                error=error,
+            )
         ) from error
 
 
@@ -162,4 +184,6 @@ def _check(source: Path, members: Sequence[zipfile.ZipInfo]) -> None:
         elif stat.S_ISLNK(member.external_attr >> 16):
             reason = f"{member.filename!r} is a link"
     if reason:
-        raise errors.SourceError(f"{source.name} is refused: {reason}.")
+        raise errors.SourceError(
+            text("{source} is refused: {reason}.", source=source.name, reason=reason)
+        )

@@ -17,6 +17,7 @@ from triptych.imports.facts import FileFacts
 from triptych.imports.facts import Preprocessing
 from triptych.preprocessing.recipe import Scaling
 from triptych.utils import files
+from triptych.utils.text import text
 
 MAGIC = b"TFL3"
 MODEL_CODES, MODEL_SUBGRAPHS, MODEL_DESCRIPTION, MODEL_BUFFERS, MODEL_METADATA = 1, 2, 3, 4, 6
@@ -136,8 +137,12 @@ def read_facts(path: Path) -> FileFacts:
         scaling = _normalization(model)
     except (OSError, ValueError, IndexError, struct.error) as error:
         raise errors.SourceError(
-            f"{path.name} cannot be read as TensorFlow Lite: {error}. It may be cut short; export "
-            "the model again."
+            text(
+                "{path} cannot be read as TensorFlow Lite: {error}. It may be cut short; "
+                "export the model again.",
+                path=path.name,
+                error=error,
+            )
         ) from None
     return FileFacts(
         model.bytes(MODEL_DESCRIPTION)[:100].decode("utf-8", "replace"),
@@ -158,8 +163,13 @@ def _check_operations(path: Path, model: Table) -> None:
         if "edgetpu-custom-op" in custom:
             reason = "as it was compiled for Coral's Edge TPU, which runs nothing else"
         raise errors.WeightsDamaged(
-            f"{path.name} has operations of its own, {reason}: {', '.join(sorted(custom))[:300]}. "
-            "Expected operations of TensorFlow Lite only; export the model without them."
+            text(
+                "{path} has operations of its own, {reason}: {custom}. Expected operations "
+                "of TensorFlow Lite only; export the model without them.",
+                path=path.name,
+                reason=reason,
+                custom=", ".join(sorted(custom))[:300],
+            )
         )
 
 
@@ -173,8 +183,14 @@ def _check_weights(path: Path, model: Table, graphs: list[Table]) -> None:
         if any(side < 0 for side in shape) or declared > 1 << 40 or 0 < available < declared:
             name = tensor.bytes(TENSOR_NAME)[:60].decode("utf-8", "replace")
             raise errors.WeightsDamaged(
-                f"{path.name} says that {name!r} has the shape {tuple(shape)}, and has "
-                f"{available:,} bytes for it. The file is damaged; export the model again."
+                text(
+                    "{path} says that {name!r} has the shape {shape}, and has {available:,} "
+                    "bytes for it. The file is damaged; export the model again.",
+                    path=path.name,
+                    name=name,
+                    shape=tuple(shape),
+                    available=available,
+                )
             )
 
 

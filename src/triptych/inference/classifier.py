@@ -33,6 +33,7 @@ from triptych.results import Timing
 from triptych.results import Verdict
 from triptych.typing import ShouldStop
 from triptych.utils import concurrency
+from triptych.utils.text import text
 
 T = TypeVar("T")
 
@@ -266,21 +267,33 @@ class Classifier:
         """The committee as the options want it, and the coverage; refuses impossible options."""
         if os.getpid() != self._process:  # threads do not survive a fork: it would wait for ever
             raise errors.EngineError(
-                "This committee was loaded before the process was forked, and its threads are not "
-                "in this process. Load it in each worker, after the fork: with Celery in the "
-                "signal worker_process_init, with gunicorn without --preload or in post_fork."
+                text(
+                    "This committee was loaded before the process was forked, and its threads "
+                    "are not in this process. Load it in each worker, after the fork: with "
+                    "Celery in the signal worker_process_init, with gunicorn without --preload "
+                    "or in post_fork."
+                )
             )
         if options.top < 1:
-            raise errors.SettingError(f"Asked for the top {options.top}; expected 1 or more.")
+            raise errors.SettingError(
+                text("Asked for the top {top}; expected 1 or more.", top=options.top)
+            )
         if not 0 <= options.similar <= MOST_SIMILAR:
             raise errors.SettingError(
-                f"Asked for {options.similar} similar photos; expected 0 to {MOST_SIMILAR}."
+                text(
+                    "Asked for {similar} similar photos; expected 0 to {most_similar}.",
+                    similar=options.similar,
+                    most_similar=MOST_SIMILAR,
+                )
             )
         if options.coverage is not None and self.committee.multilabel:
             raise errors.SettingError(
-                f"Asked for prediction sets with a coverage of {options.coverage}, which hold one "
-                "true class, and this committee is multi-label: it answers all classes that hold. "
-                "Leave the coverage out."
+                text(
+                    "Asked for prediction sets with a coverage of {coverage}, which hold one "
+                    "true class, and this committee is multi-label: it answers all classes that "
+                    "hold. Leave the coverage out.",
+                    coverage=options.coverage,
+                )
             )
         coverage = self.coverage if options.coverage is None else options.coverage
         conformal.check_coverage(coverage)

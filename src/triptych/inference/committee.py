@@ -28,8 +28,9 @@ from triptych.models import weights
 from triptych.models import zoo
 from triptych.preprocessing.recipe import Recipe
 from triptych.results import Label
+from triptych.utils.text import text
 
-RANDOM_WARNING = "random weights: meaningless"
+RANDOM_WARNING = text("random weights: meaningless")
 
 # Opens the network of a member, by the member's name, the network's path, and the recipe.
 OpenNetwork = Callable[[str, Path, Recipe], Engine]

@@ -36,6 +36,7 @@ from triptych.typing import Float64Array
 from triptych.typing import Indices
 from triptych.typing import Probs
 from triptych.typing import UInt8Image
+from triptych.utils.text import text
 
 # How far the probabilities of a photo may be from summing to 1: bf16 rounds each by up to 0.2 %.
 SUM_TOLERANCE = 0.01
@@ -270,9 +271,12 @@ class MemberBatch:
                 skipped.append(member.name)
         if skipped:
             last = params.stages[len(predictions) - 1]
-            reason = (
-                f"After {committee.members[last.member].name} the answer had a probability of "
-                f"{guesses[0].prob:.3f}, and {last.threshold:.3f} is enough."
+            reason = text(
+                "After {network} the answer had a probability of {prob:.3f}, and {threshold:.3f} "
+                "is enough.",
+                network=committee.members[last.member].name,
+                prob=guesses[0].prob,
+                threshold=last.threshold,
             )
         return Verdict(
             source=self.images[image].source,

@@ -25,6 +25,7 @@ from triptych.models.zoo import efficientnet_lite
 from triptych.typing import Array
 from triptych.typing import ByteProgress
 from triptych.utils import files
+from triptych.utils.text import text
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_S = 30.0
@@ -66,8 +67,13 @@ def require(backbone: zoo.Backbone) -> Path:
     path = locate(backbone)
     if path is None:
         raise errors.WeightsMissing(
-            f"The weights of {backbone.name} are not on this machine (looked for "
-            f"{cache_folder() / backbone.weights.file}). {_how_to_get(backbone)}"
+            text(
+                "The weights of {backbone} are not on this machine (looked for "
+                "{cache_folder}). {backbone_2}",
+                backbone=backbone.name,
+                cache_folder=cache_folder() / backbone.weights.file,
+                backbone_2=_how_to_get(backbone),
+            )
         )
     return path
 
@@ -105,16 +111,28 @@ def verify(backbone: zoo.Backbone, path: Path) -> None:
         actual = files.digest(path, algorithm)
         if actual != expected:
             raise errors.WeightsDamaged(
-                f"{path} is not the official file of {backbone.name}: its {algorithm} is {actual}, "
-                f"expected {expected}. Delete it and run: triptych pull {backbone.name}"
+                text(
+                    "{path} is not the official file of {backbone}: its {algorithm} is {actual}, "
+                    "expected {expected}. Delete it and run: triptych pull {backbone}",
+                    path=path,
+                    backbone=backbone.name,
+                    algorithm=algorithm,
+                    actual=actual,
+                    expected=expected,
+                )
             )
         return
     with path.open("rb") as file:
         magic = file.read(8)
     if magic != b"\x89HDF\r\n\x1a\n":
         raise errors.WeightsDamaged(
-            f"{path} is not a file of weights for {backbone.name}: expected HDF5, found "
-            f"{magic!r} at its start. Delete it and run: triptych pull {backbone.name}"
+            text(
+                "{path} is not a file of weights for {backbone}: expected HDF5, found "
+                "{magic!r} at its start. Delete it and run: triptych pull {backbone}",
+                path=path,
+                backbone=backbone.name,
+                magic=magic,
+            )
         )
 
 
@@ -137,8 +155,14 @@ def load_into(model: Any, backbone: zoo.Backbone, path: Path) -> None:
             model.load_weights(path)
         except (ValueError, KeyError, OSError) as error:
             raise errors.WeightsDamaged(
-                f"{path} does not fit {backbone.name}: {error}. Expected Keras's official file "
-                f"{backbone.weights.file}."
+                text(
+                    "{path} does not fit {backbone}: {error}. Expected Keras's official file "
+                    "{file}.",
+                    path=path,
+                    backbone=backbone.name,
+                    error=error,
+                    file=backbone.weights.file,
+                )
             ) from error
     else:
         _load_backbone(model, backbone, path)
@@ -156,8 +180,12 @@ def _load_backbone(model: Any, backbone: zoo.Backbone, path: Path) -> None:
                     layer.set_weights(arrays)
                 return
     raise errors.WeightsDamaged(
-        f"{path} holds no {backbone.name}: no run of its layers has the shapes of that backbone. "
-        "Expected a .keras model or .h5 weights that contain it."
+        text(
+            "{path} holds no {backbone}: no run of its layers has the shapes of that "
+            "backbone. Expected a .keras model or .h5 weights that contain it.",
+            path=path,
+            backbone=backbone.name,
+        )
     )
 
 
@@ -179,7 +207,11 @@ def _candidates(path: Path) -> Iterator[list[list[Array]]]:
             yield [layer for layer in layers if layer]
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise errors.WeightsDamaged(
-            f"{path} cannot be read: {error}. Expected a .keras model or Keras .h5 weights."
+            text(
+                "{path} cannot be read: {error}. Expected a .keras model or Keras .h5 weights.",
+                path=path,
+                error=error,
+            )
         ) from error
 
 
@@ -237,7 +269,11 @@ def _transfer(
     address = source or backbone.weights.url
     if address is None:
         raise errors.FetchError(
-            f"{backbone.name} has no address to fetch from. {_how_to_get(backbone)}"
+            text(
+                "{backbone} has no address to fetch from. {backbone_2}",
+                backbone=backbone.name,
+                backbone_2=_how_to_get(backbone),
+            )
         )
     if urllib.parse.urlsplit(address).scheme in ("http", "https"):
         if source:
@@ -247,8 +283,11 @@ def _transfer(
         origin = Path(address) / backbone.weights.file
         if not origin.is_file():
             raise errors.FetchError(
-                f"{origin} does not exist. Expected a folder that holds the official file, "
-                "or an address that starts with http:// or https://."
+                text(
+                    "{origin} does not exist. Expected a folder that holds the official file, or "
+                    "an address that starts with http:// or https://.",
+                    origin=origin,
+                )
             )
         shutil.copyfile(origin, partial)
         progress(partial.stat().st_size, partial.stat().st_size)

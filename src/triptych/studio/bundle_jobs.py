@@ -228,4 +228,10 @@ def work_for_parent(work: Callable[[dict[str, Any], Notify], Any]) -> None:
     except Exception as error:
         traceback.print_exc()
         last = traceback.format_exception_only(error)[-1].strip()
-        parent.send({"failed": f"It failed through a mistake of Triptych or of a library: {last}"})
+        parent.send(
+            {
+                "failed": text(
+                    "It failed through a mistake of Triptych or of a library: {last}", last=last
+                )
+            }
+        )

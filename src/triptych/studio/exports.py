@@ -19,6 +19,7 @@ from triptych.studio.bundle_jobs import BundleJob
 from triptych.studio.bundle_jobs import BundleJobs
 from triptych.studio.bundle_jobs import Run
 from triptych.utils import files
+from triptych.utils.text import text
 
 FOLDER = "exports"
 WORKER = "triptych.studio.export_worker"
@@ -93,7 +94,12 @@ class Exports:
         """
         formats.find("", form).require()
         if precision not in ("f32", INT8):
-            raise errors.SettingError(f"There is no precision {precision!r}; expected f32 or int8.")
+            raise errors.SettingError(
+                text(
+                    "There is no precision {precision!r}; expected f32 or int8.",
+                    precision=precision,
+                )
+            )
         name = bundles.find(self._home, f"{bundle}@{version}").name
         return self._jobs.start(ExportJob(name, version, form, precision), self._export)
 
@@ -129,7 +135,9 @@ class Exports:
             errors.UnknownName: There is none.
         """
         if name not in [file.name for file in self.files(bundle)]:
-            raise errors.UnknownName(f"There is no export {name[:80]!r} of {bundle}.")
+            raise errors.UnknownName(
+                text("There is no export {name!r} of {bundle}.", name=name[:80], bundle=bundle)
+            )
         return self._folder / bundle / name
 
     def remove(self, bundle: str, name: str) -> None:
@@ -155,7 +163,7 @@ class Exports:
                 "path": str(written / f"{job.bundle}{formats.FORMATS[job.format].ending}"),
             }
             comparison: str = run.in_child(WORKER, task)
-            run.say("Packing ...")
+            run.say(text("Packing ..."))
             with files.atomic_file(folder / job.file, scratch=scratch) as new:
                 _pack(written, new, comparison)
                 run.raise_if_stopped()

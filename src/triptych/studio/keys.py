@@ -19,6 +19,7 @@ from typing import Any
 from triptych import errors
 from triptych.utils import files
 from triptych.utils import validation
+from triptych.utils.text import text
 
 FILE = "keys.json"
 # Each role may do what those before it may.
@@ -187,24 +188,39 @@ class Keys:
         name = " ".join(name.split())
         if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
             raise errors.SettingError(
-                f"The name of a key is {name[:LONGEST_NAME]!r}; expected 1 to {LONGEST_NAME} "
-                "characters that can be printed, such as the name of the person who gets it."
+                text(
+                    "The name of a key is {name!r}; expected 1 to {longest_name} characters that "
+                    "can be printed, such as the name of the person who gets it.",
+                    name=name[:LONGEST_NAME],
+                    longest_name=LONGEST_NAME,
+                )
             )
         if role not in ROLES:
             raise errors.SettingError(
-                f"The role of a key is {role[:40]!r}; expected one of: {', '.join(ROLES)}."
+                text(
+                    "The role of a key is {role!r}; expected one of: {roles}.",
+                    role=role[:40],
+                    roles=", ".join(ROLES),
+                )
             )
         if committee and role != ASK:
             raise errors.SettingError(
-                f"A key for one committee can only have the role {ASK!r}, and this one has "
-                f"{role!r}. Leave the committee out, or change the role."
+                text(
+                    "A key for one committee can only have the role {ask!r}, and this one has "
+                    "{role!r}. Leave the committee out, or change the role.",
+                    ask=ASK,
+                    role=role,
+                )
             )
         if requests_per_minute < 0:
             raise errors.SettingError(
-                f"Got {requests_per_minute} requests per minute; expected 0 for the server's own "
-                "limit, or more."
+                text(
+                    "Got {requests_per_minute} requests per minute; expected 0 for the server's "
+                    "own limit, or more.",
+                    requests_per_minute=requests_per_minute,
+                )
             )
-        text = PREFIX + secrets.token_urlsafe(32)
+        key_text = PREFIX + secrets.token_urlsafe(32)
         key = Key(
             secrets.token_hex(4),
             name,
@@ -212,18 +228,21 @@ class Keys:
             committee or None,
             requests_per_minute,
             created_s=time.time(),
-            digest=_digest(text),
+            digest=_digest(key_text),
         )
         with self._lock, files.file_lock(self._path.with_suffix(".lock")):
             self._read()
             if any(each.name.casefold() == name.casefold() for each in self._keys.values()):
                 raise errors.SettingError(
-                    f"There is a key named {name!r} already. Choose another name, or remove that "
-                    "key first."
+                    text(
+                        "There is a key named {name!r} already. Choose another name, or remove "
+                        "that key first.",
+                        name=name,
+                    )
                 )
             self._keys[key.digest] = key
             self._write()
-        return key, text
+        return key, key_text
 
     def remove(self, name: str) -> Key:
         """Take a key back: whoever uses it, or is signed in with it, is refused from now on.
@@ -240,7 +259,11 @@ class Keys:
             key = next((key for key in self._keys.values() if name in (key.name, key.id)), None)
             if key is None:
                 names = ", ".join(sorted(key.name for key in self._keys.values())) or "none"
-                raise errors.UnknownName(f"There is no key {name[:80]!r}; there are: {names}.")
+                raise errors.UnknownName(
+                    text(
+                        "There is no key {name!r}; there are: {names}.", name=name[:80], names=names
+                    )
+                )
             del self._keys[key.digest]
             self._write()
         return key
@@ -266,16 +289,23 @@ class Keys:
             self._read_as, self._secret, self._keys = None, "", {}
             return
         except OSError as error:
-            raise errors.StateError(f"The keys cannot be read: {error}.") from error
+            raise errors.StateError(
+                text("The keys cannot be read: {error}.", error=error)
+            ) from error
         read_as = (status.st_mtime_ns, status.st_size, status.st_ino)
         if read_as == self._read_as:
             return
-        hint = "Put a copy of it back, or remove it and make the keys anew."
+        hint = text("Put a copy of it back, or remove it and make the keys anew.")
         try:
             content = validation.parse_json(self._path.read_bytes())
         except (OSError, ValueError) as error:
             raise errors.StateError(
-                f"The keys in {str(self._path)!r} cannot be read: {error}. {hint}"
+                text(
+                    "The keys in {path!r} cannot be read: {error}. {hint}",
+                    path=str(self._path),
+                    error=error,
+                    hint=hint,
+                )
             ) from error
         checked = validation.load(
             _FileRecord, content, str(self._path), error=errors.StateError, hint=hint

@@ -28,6 +28,7 @@ from triptych import imports
 from triptych.imports.recipe import RecipeUnknown
 from triptych.imports.recipe import describe
 from triptych.utils import worker
+from triptych.utils.text import text
 from triptych.utils.worker import Worker
 
 UNDER_WAY = 1  # at a time, as each takes the memory of its model several times
@@ -119,7 +120,9 @@ class ModelImports:
         bundles.check_name(options.name)
         with self._lock:
             if len(self._workers) >= UNDER_WAY:
-                raise errors.Busy("Another model is being imported. Try again when it is done.")
+                raise errors.Busy(
+                    text("Another model is being imported. Try again when it is done.")
+                )
             self._forget()
             job = ModelImport(folder.name, folder, options)
             self._imports[job.id] = job
@@ -162,7 +165,9 @@ class ModelImports:
         if job.state == STOPPED:
             state = STOPPED
         elif ended is None:
-            job.message = f"The process that imported it ended: {child.reason[:300]}."
+            job.message = text(
+                "The process that imported it ended: {reason}.", reason=child.reason[:300]
+            )
         elif "version" in ended:
             state, job.version = DONE, ended["version"]
             shutil.rmtree(job.folder, ignore_errors=True)
@@ -186,8 +191,10 @@ class ModelImports:
             job = self._imports.get(number)
         if job is None:
             raise errors.UnknownName(
-                "This import is not known any more: it was long ago, or the studio was started "
-                "anew since. Upload the file again."
+                text(
+                    "This import is not known any more: it was long ago, or the studio was "
+                    "started anew since. Upload the file again."
+                )
             )
         return job
 

@@ -108,7 +108,7 @@ def _quantize(task: dict[str, Any], report: Notify) -> str:
     home = Path(task["home"])
     labels = bundles.find(home, task["name"]).labels
     with tempfile.TemporaryDirectory(prefix="triptych-int8-") as scratch:
-        report("Unpacking the photos ...")
+        report(text("Unpacking the photos ..."))
         photos = Path(scratch)
         _collect(task, photos, labels)
         options = EngineOptions(home, streams=concurrency.cpu_count(), report=report)
@@ -118,21 +118,30 @@ def _quantize(task: dict[str, Any], report: Notify) -> str:
         try:
             done = quantize.optimize(task["name"], photos, options, config)
         except errors.SourceError as error:  # a folder of the studio tells a client nothing
-            message = error.message.replace(str(photos), "What you chose")
+            message = error.message.replace(str(photos), text("What you chose"))
             raise errors.SourceError(message) from None
     rule = done.report["rules"][0]
     loss, agreement = percent(rule["loss"], 2), percent(rule["agreement"])
     if not done.kept:
         most = percent(done.report["max_loss"], 2)
         raise errors.TooLossy(
-            f"At int8 the committee loses {loss} of {done.report['photos']} photos, and {most} are "
-            "allowed. Nothing was kept. Try with more photos, or with other ones."
+            text(
+                "At int8 the committee loses {loss} of {report} photos, and {most} are "
+                "allowed. Nothing was kept. Try with more photos, or with other ones.",
+                loss=loss,
+                report=done.report["photos"],
+                most=most,
+            )
         )
     version = done.kept[0].name
-    return (
-        f"Version {version} is the same with int8 networks, too: {agreement} of "
-        f"{done.report['photos']} photos get the same answer, and {loss} are lost. It is used by "
-        "a studio with `--precision int8`, and by exports at int8."
+    return text(
+        "Version {version} is the same with int8 networks, too: {agreement} of "
+        "{report} photos get the same answer, and {loss} are lost. It is used by a "
+        "studio with `--precision int8`, and by exports at int8.",
+        version=version,
+        agreement=agreement,
+        report=done.report["photos"],
+        loss=loss,
     )
 
 
@@ -146,7 +155,7 @@ def _collect(task: dict[str, Any], folder: Path, labels: tuple[Label, ...]) -> N
         listing = archive.in_archive(Path(task["photos"]), images.DEFAULT_LIMITS)
         zipped = list(listing.tree.walk())
         if not zipped:
-            raise errors.SourceError("There are no photos in the zip.")
+            raise errors.SourceError(text("There are no photos in the zip."))
     index_of = known.index_by_name(labels)
     # A folder in the zip may be anywhere in it: the innermost one names the class.
     classes = [index_of("".join(photo.source.split("/")[-2:-1])) for photo in zipped]

@@ -21,6 +21,7 @@ from triptych.training import softmax_regression
 from triptych.training.perceptron import Perceptron
 from triptych.typing import Array
 from triptych.typing import Float32Array
+from triptych.utils.text import text
 
 # L2 penalties per photo, from strong to weak: of equally good ones the strongest is used. Bundles
 # call the penalty "strength".
@@ -111,7 +112,13 @@ def check(kind: str) -> None:
         errors.UnknownName: No such kind.
     """
     if kind not in KINDS:
-        raise errors.UnknownName(f"There is no head {kind!r}; expected one of: {', '.join(KINDS)}.")
+        raise errors.UnknownName(
+            text(
+                "There is no head {kind!r}; expected one of: {kinds}.",
+                kind=kind,
+                kinds=", ".join(KINDS),
+            )
+        )
 
 
 class LinearFitter:

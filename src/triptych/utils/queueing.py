@@ -13,6 +13,7 @@ from typing import Any
 from typing import TypeVar
 
 from triptych import errors
+from triptych.utils.text import text
 
 T = TypeVar("T")
 # Waits for a future so many seconds, and says whether it is done.
@@ -97,14 +98,18 @@ class Queue:
             errors.Overloaded: Too many are waiting, or the queue is closed.
         """
         if self._closed:
-            raise errors.Stopping("The server is stopping and takes no more. Try again soon.")
+            raise errors.Stopping(text("The server is stopping and takes no more. Try again soon."))
         self._check_room(1)
 
     def _check_room(self, images: int) -> None:
         if self._images and self._images + images > self._capacity:
             raise errors.Overloaded(
-                f"{self._images} images are waiting already, and at most {self._capacity} may. "
-                "Try again a little later.",
+                text(
+                    "{images} images are waiting already, and at most {capacity} may. Try again "
+                    "a little later.",
+                    images=self._images,
+                    capacity=self._capacity,
+                ),
                 retry_after_s=max(1, math.ceil(self._images * self._spent_s)),
             )
 
@@ -181,10 +186,17 @@ class Deadline:
             late = f"There was no answer within {self._limit_s:g} seconds"
             if future.cancel() or stops:
                 raise errors.DeadlinePassed(
-                    f"{late}, so it was given up. Send fewer images at a time, or try again when "
-                    "less is going on."
+                    text(
+                        "{late}, so it was given up. Send fewer images at a time, or try again "
+                        "when less is going on.",
+                        late=late,
+                    )
                 )
             raise errors.DeadlinePassed(
-                f"{late}. What was begun goes on: see whether it is done before you send it again."
+                text(
+                    "{late}. What was begun goes on: see whether it is done before you send it "
+                    "again.",
+                    late=late,
+                )
             )
         return future.result()

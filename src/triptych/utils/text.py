@@ -5,6 +5,7 @@ Everywhere else a `Text` is the English sentence: on the command line, in JSON, 
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 
@@ -52,6 +53,50 @@ class Quantity(str):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Quantity, (str(self), self.kind, *self.values)
+
+
+def to_json(data: Any) -> str:
+    """JSON in which sentences stay sentences that can be translated; see `from_json`.
+
+    Args:
+        data: What JSON can hold, with sentences and quantities anywhere in it.
+
+    Example:
+        >>> sentence = from_json(to_json({"said": text("{n} of 3", n=2)}))["said"]
+        >>> sentence, sentence.values
+        ('2 of 3', {'n': 2})
+    """
+    return json.dumps(_packed(data), allow_nan=False, default=str)
+
+
+def from_json(packed: str | bytes) -> Any:
+    """What `to_json` wrote, and any other JSON.
+
+    Args:
+        packed: JSON.
+
+    Raises:
+        ValueError: It is no JSON.
+    """
+    return json.loads(packed, object_hook=_unpacked)
+
+
+def _packed(data: Any) -> Any:
+    if isinstance(data, Text):
+        return {"$text": [data.singular, data.plural, _packed(data.values)]}
+    if isinstance(data, Quantity):
+        return {"$quantity": [str(data), data.kind, *data.values]}
+    if isinstance(data, dict):
+        return {key: _packed(value) for key, value in data.items()}
+    return [_packed(value) for value in data] if isinstance(data, list | tuple) else data
+
+
+def _unpacked(data: dict[str, Any]) -> Any:
+    if len(data) == 1 and "$text" in data:
+        return Text(*data["$text"])
+    if len(data) == 1 and "$quantity" in data:
+        return Quantity(*data["$quantity"])
+    return data
 
 
 def text(sentence: str, **values: Any) -> Text:

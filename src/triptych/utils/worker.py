@@ -10,7 +10,6 @@ child's standard input closes, and `connect` ends the process.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import queue
 import subprocess
@@ -28,6 +27,8 @@ from typing import Any
 from typing import cast
 
 from triptych.utils import allocator
+from triptych.utils.text import from_json
+from triptych.utils.text import to_json
 
 POLL_S = 0.2
 
@@ -81,13 +82,13 @@ class Worker:
         with cast(IO[str], self._process.stdout) as lines:
             for line in lines:
                 with contextlib.suppress(ValueError):  # cut short by the child's end
-                    self._messages.put(json.loads(line))
+                    self._messages.put(from_json(line))
         self._messages.put(None)
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message; a child that has ended does not get it."""
         with contextlib.suppress(BrokenPipeError):
-            print(json.dumps(message, allow_nan=False), file=self._process.stdin, flush=True)
+            print(to_json(message), file=self._process.stdin, flush=True)
 
     def messages(self, poll: Callable[[], None] | None = None) -> Iterator[dict[str, Any]]:
         """Messages of the child as they come, until it ends.
@@ -180,7 +181,7 @@ class Parent:
         while data := os.read(0, 1 << 16):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                self._messages.put(json.loads(line))
+                self._messages.put(from_json(line))
         self.stopping.set()
         self._messages.put(None)
         time.sleep(grace_s)
@@ -189,7 +190,7 @@ class Parent:
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message, from any thread; a parent that is gone does not get it."""
         with self._lock, contextlib.suppress(BrokenPipeError):
-            print(json.dumps(message, allow_nan=False), file=self._stream, flush=True)
+            print(to_json(message), file=self._stream, flush=True)
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """Messages of the parent as they come, until it asks to stop or is gone."""

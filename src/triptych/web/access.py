@@ -27,6 +27,7 @@ from triptych.studio import keys
 from triptych.studio.keys import Key
 from triptych.studio.keys import Keys
 from triptych.typing import Notify
+from triptych.utils.text import text
 from triptych.web import context
 from triptych.web import cors
 from triptych.web import errors as web_errors
@@ -68,17 +69,26 @@ def check(settings: Settings, *, insecure: bool, say: Notify) -> None:
     """
     if 0 < len(settings.api_key) < SHORTEST_KEY:
         raise errors.SettingError(
-            f"The key has {len(settings.api_key)} characters, which can be guessed; expected "
-            f"{SHORTEST_KEY} or more. Make one with: {NEW_KEY}"
+            text(
+                "The key has {count} characters, which can be guessed; expected "
+                "{shortest_key} or more. Make one with: {new_key}",
+                count=len(settings.api_key),
+                shortest_key=SHORTEST_KEY,
+                new_key=NEW_KEY,
+            )
         )
     has_keys = Keys(settings.home).exist
     if settings.api_key or has_keys or is_loopback(settings.host):
         return
     if not insecure:
         raise errors.SettingError(
-            f"Other machines can reach {settings.host}, and no API key is required. Set "
-            f"TRIPTYCH_API_KEY to a long random text ({NEW_KEY}), make a key with `triptych keys "
-            "add NAME --role own`, or give --insecure to let anybody ask."
+            text(
+                "Other machines can reach {host}, and no API key is required. Set "
+                "TRIPTYCH_API_KEY to a long random text ({new_key}), make a key with "
+                "`triptych keys add NAME --role own`, or give --insecure to let anybody ask.",
+                host=settings.host,
+                new_key=NEW_KEY,
+            )
         )
     say(f"INSECURE: whoever can reach {settings.host} can use the studio, as it has no API key.")
 
@@ -188,12 +198,14 @@ def _may(role: str) -> bool:
 def sign_in() -> Response:
     """Sign in a person who sends a key."""
     if not gate().is_required:
-        raise NotFound("No key is required here, so nobody signs in.")
+        raise NotFound(text("No key is required here, so nobody signs in."))
     if flask.request.method == "POST":
         flask.request.max_content_length = FORM_BYTES
         key = gate().find(flask.request.form.get("key", "").strip().encode())
         if key is None:
-            raise _unauthorized("This is not a key. The person who started the studio has one.")
+            raise _unauthorized(
+                text("This is not a key. The person who started the studio has one.")
+            )
         start_session(key)
     # Redirect to the requested page, if that is a path of this studio (no open redirect).
     path = flask.request.form.get("next", "")
@@ -237,9 +249,11 @@ def _require_key() -> str | None:
             return flask.render_template("enter.html", onward=onward)
     if key is None:
         raise _unauthorized(
-            "This studio answers only to those who know a key. Send it as "
-            "'Authorization: Bearer KEY' or 'X-API-Key: KEY'; in a browser, open the studio "
-            "and sign in."
+            text(
+                "This studio answers only to those who know a key. Send it as "
+                "'Authorization: Bearer KEY' or 'X-API-Key: KEY'; in a browser, open the "
+                "studio and sign in."
+            )
         )
     context.of_request().key = key
     permissions.check(key, request.endpoint)

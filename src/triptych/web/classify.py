@@ -19,6 +19,7 @@ from triptych.inference.classifier import ClassifyOptions
 from triptych.results import Failure
 from triptych.results import Verdict
 from triptych.settings import Settings
+from triptych.utils.text import text
 from triptych.web import context
 from triptych.web import request_schemas
 from triptych.web import uploads
@@ -95,8 +96,10 @@ def read(request: flask.Request, settings: Settings) -> Upload:
     keep = options.pop("keep", False)
     if keep and settings.inbox != "on":
         raise Forbidden(
-            "The option keep is true, and this studio keeps no photos: its inbox is off. Leave "
-            "the option out, or ask its owner to start it with --inbox on."
+            text(
+                "The option keep is true, and this studio keeps no photos: its inbox is off. "
+                "Leave the option out, or ask its owner to start it with --inbox on."
+            )
         )
     members = tuple(options.pop("members", ())) or None
     return Upload(images, committee, ClassifyOptions(members, **options), keep)

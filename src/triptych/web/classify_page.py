@@ -11,6 +11,7 @@ from triptych import errors
 from triptych import images
 from triptych.ensemble.rules import RULES
 from triptych.images import preview
+from triptych.utils.text import text
 from triptych.web import classify
 from triptych.web import context
 from triptych.web import request_schemas
@@ -18,9 +19,9 @@ from triptych.web import request_schemas
 blueprint = flask.Blueprint("classify", __name__)
 
 FITS = {
-    "": "as each network was trained",
-    "crop": "keep the proportions, take the centre",
-    "square": "squeeze the whole photo into the square",
+    "": text("as each network was trained"),
+    "crop": text("keep the proportions, take the centre"),
+    "square": text("squeeze the whole photo into the square"),
 }
 # How many similar training photos a verdict shows, and how long browsers may cache them.
 SIMILAR = 6

@@ -12,6 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from triptych import errors
 from triptych.utils import files
 from triptych.utils import formatting
+from triptych.utils.text import text
 from triptych.web import context
 
 # The format of errors for programs, by path prefix; elsewhere that of the API.
@@ -84,17 +85,22 @@ def _describe(error: Exception) -> tuple[int, dict[str, str]]:
         if isinstance(error, RequestEntityTooLarge) and is_default:
             most = flask.current_app.config["MAX_CONTENT_LENGTH"]
             parts = flask.current_app.config["MAX_FORM_PARTS"]
-            message = (
-                f"The request is too large; at most {formatting.size(most)} are taken, all images "
-                f"together, and {parts} parts of a form. Send fewer at a time."
+            message = text(
+                "The request is too large; at most {most} are taken, all images together, "
+                "and {parts} parts of a form. Send fewer at a time.",
+                most=formatting.size(most),
+                parts=parts,
             )
         code = error.name.lower().replace(" ", "_")
         return error.code or 500, {"code": code, "message": message}
-    flask.current_app.logger.error("Unexpected error", exc_info=error)
+    flask.current_app.logger.error(text("Unexpected error"), exc_info=error)
     return 500, {
         "code": "internal",
-        "message": "Something went wrong inside the studio; its log says what, under the id "
-        f"{context.of_request().id}. Try again, and please report it when it happens twice.",
+        "message": text(
+            "Something went wrong inside the studio; its log says what, under the id "
+            "{id}. Try again, and please report it when it happens twice.",
+            id=context.of_request().id,
+        ),
     }
 
 

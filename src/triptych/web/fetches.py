@@ -12,6 +12,7 @@ from triptych.images import MB
 from triptych.inference import committee
 from triptych.models import weights
 from triptych.models import zoo
+from triptych.utils.text import text
 
 RUNNING, DONE, STOPPED, FAILED = "running", "done", "stopped", "failed"
 
@@ -79,7 +80,7 @@ class Fetches:
 
                 def show(done: int, total: int | None, before: int = before) -> None:
                     if stop.is_set():
-                        raise errors.Stopped("The download was stopped.")
+                        raise errors.Stopped(text("The download was stopped."))
                     self._set(name, done_bytes=before + done)
 
                 path = weights.pull(row, source=self._source, progress=show)
@@ -89,7 +90,11 @@ class Fetches:
         except errors.TriptychError as error:
             self._set(name, state=FAILED, error=error.message)
         except OSError as error:  # such as a full disk
-            self._set(name, state=FAILED, error=f"The weights could not be kept: {error.strerror}.")
+            self._set(
+                name,
+                state=FAILED,
+                error=text("The weights could not be kept: {strerror}.", strerror=error.strerror),
+            )
         else:
             self._set(name, state=DONE, done_bytes=before, total_bytes=before)
 

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from triptych import errors
 from triptych.models import zoo
 from triptych.utils import extras
+from triptych.utils.text import text
 from triptych.web import context
 
 blueprint = flask.Blueprint("fetching", __name__, url_prefix="/committees/<name>/weights")
@@ -40,15 +41,18 @@ def state(name: str) -> Response:
     _check(name)
     fetch = context.current().fetches.find(name)
     if fetch is None:
-        raise Conflict(f"The weights of {name} are not being fetched.")
+        raise Conflict(text("The weights of {name} are not being fetched.", name=name))
     return flask.jsonify(dataclasses.asdict(fetch))
 
 
 def _check(name: str) -> None:
     if name not in zoo.COMMITTEES:
         raise errors.UnknownName(
-            f"There is no committee {name[:80]!r} in the zoo; expected one of: "
-            f"{', '.join(zoo.COMMITTEES)}."
+            text(
+                "There is no committee {name!r} in the zoo; expected one of: {committees}.",
+                name=name[:80],
+                committees=", ".join(zoo.COMMITTEES),
+            )
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import flask
 
 from triptych import errors
+from triptych.utils.text import text
 
 # Paths that need the home folder; loaded networks answer without it.
 BLUEPRINTS = (
@@ -57,10 +58,13 @@ class HomeFolder:
                 self._known.add(name)
             elif name in self._known:
                 raise errors.DiskError(
-                    f"The folder {str(self._path / name)!r} is gone: its disk was taken away, or "
-                    "it was moved or removed. Mount the disk again, or put the folder back, and "
-                    "the studio goes on; what was confirmed before is in it. If it is meant to be "
-                    "gone, start the studio again."
+                    text(
+                        "The folder {path!r} is gone: its disk was taken away, or it was moved or "
+                        "removed. Mount the disk again, or put the folder back, and the studio "
+                        "goes on; what was confirmed before is in it. If it is meant to be gone, "
+                        "start the studio again.",
+                        path=str(self._path / name),
+                    )
                 )
 
 

@@ -10,6 +10,7 @@ from triptych import errors
 from triptych.studio.keys import ASK
 from triptych.studio.keys import LONGEST_NAME
 from triptych.studio.keys import OWN
+from triptych.utils.text import text
 from triptych.web import access
 from triptych.web import context
 from triptych.web import permissions
@@ -18,7 +19,9 @@ blueprint = flask.Blueprint("keys", __name__, url_prefix="/keys")
 
 FORM_BYTES = 16 * 1024
 # Messages after a form was sent, by a word in the query string.
-DONE = {"removed": "Taken back: it is refused from now on, and who was signed in with it, too."}
+DONE = {
+    "removed": text("Taken back: it is refused from now on, and who was signed in with it, too.")
+}
 
 
 @blueprint.get("")
@@ -35,21 +38,31 @@ def make() -> str | Response:
     role, committee = form.get("role", ""), form.get("committee", "")
     if not gate.is_required and role != OWN:
         raise errors.SettingError(
-            f"The first key has the role {role[:20]!r}; expected {OWN}: with it, every request "
-            "needs a key, and nobody could make another one."
+            text(
+                "The first key has the role {role!r}; expected {own}: with it, every request "
+                "needs a key, and nobody could make another one.",
+                role=role[:20],
+                own=OWN,
+            )
         )
     if committee and committee not in here.registry.names:
         raise errors.UnknownName(
-            f"There is no committee {committee[:80]!r} on offer; there are: "
-            f"{', '.join(here.registry.names)}."
+            text(
+                "There is no committee {committee!r} on offer; there are: {names}.",
+                committee=committee[:80],
+                names=", ".join(here.registry.names),
+            )
         )
     quota = form.get("requests_per_minute", "") or "0"
     if not (quota.isascii() and quota.isdecimal() and len(quota) < 10):
         raise errors.SettingError(
-            f"The requests per minute are {quota[:20]!r}; expected a number, 0 for any."
+            text(
+                "The requests per minute are {quota!r}; expected a number, 0 for any.",
+                quota=quota[:20],
+            )
         )
     was_required = gate.is_required
-    key, text = gate.keys.add(
+    key, key_text = gate.keys.add(
         form.get("name", ""), role, committee=committee or None, requests_per_minute=int(quota)
     )
     if not was_required:  # whoever makes the first key is not locked out by it
@@ -57,8 +70,10 @@ def make() -> str | Response:
         context.of_request().key = key
     link = ""
     if key.committee and key.committee in bundles.names(here.settings.home):
-        link = flask.url_for("studio_publish.share", name=key.committee, key=text, _external=True)
-    return _render(made=key, text=text, link=link)
+        link = flask.url_for(
+            "studio_publish.share", name=key.committee, key=key_text, _external=True
+        )
+    return _render(made=key, text=key_text, link=link)
 
 
 @blueprint.post("/<key_id>/remove")

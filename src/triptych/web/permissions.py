@@ -10,6 +10,7 @@ from triptych.studio.keys import ASK
 from triptych.studio.keys import OWN
 from triptych.studio.keys import TEACH
 from triptych.studio.keys import Key
+from triptych.utils.text import text
 
 # By endpoint, or by blueprint for all others of it; a test holds every route to be here.
 ROLES = {
@@ -60,9 +61,9 @@ OF_ONE_COMMITTEE = (
     "v2",
 )
 MEANINGS = {
-    ASK: "classify photos",
-    TEACH: "classify photos, and see, change, train and publish projects",
-    OWN: "everything, with removing projects and making keys",
+    ASK: text("classify photos"),
+    TEACH: text("classify photos, and see, change, train and publish projects"),
+    OWN: text("everything, with removing projects and making keys"),
 }
 
 
@@ -95,14 +96,22 @@ def check(key: Key, endpoint: str | None) -> None:
     role = role_of(endpoint)
     if role and not key.may(role):
         raise Forbidden(
-            f"This needs a key with the role {role} ({MEANINGS[role]}), and yours has the role "
-            f"{key.role}. Whoever owns the studio can make one."
+            text(
+                "This needs a key with the role {role} ({meaning}), and yours has the role "
+                "{other}. Whoever owns the studio can make one.",
+                role=role,
+                meaning=MEANINGS[role],
+                other=key.role,
+            )
         )
     parts = (endpoint or "", (endpoint or "").rpartition(".")[0])
     if key.committee and role and not set(parts) & set(OF_ONE_COMMITTEE):
         raise Forbidden(
-            f"This key is for asking the committee {key.committee} and for nothing else. Whoever "
-            "owns the studio can make another one."
+            text(
+                "This key is for asking the committee {committee} and for nothing else. "
+                "Whoever owns the studio can make another one.",
+                committee=key.committee,
+            )
         )
 
 
@@ -123,8 +132,12 @@ def allowed(key: Key, committee: str | None) -> str | None:
         return committee
     if committee not in (None, key.committee):
         raise Forbidden(
-            f"This key is for asking the committee {key.committee}, and the request asks "
-            f"{committee}. Whoever owns the studio can make another one."
+            text(
+                "This key is for asking the committee {committee}, and the request asks "
+                "{committee_2}. Whoever owns the studio can make another one.",
+                committee=key.committee,
+                committee_2=committee,
+            )
         )
     return key.committee
 

@@ -13,6 +13,7 @@ import flask
 from werkzeug.exceptions import TooManyRequests
 
 from triptych.settings import Settings
+from triptych.utils.text import text
 from triptych.web import access
 from triptych.web import context
 
@@ -80,8 +81,12 @@ def register(app: flask.Flask, settings: Settings) -> None:
             return
         if wait_s := quota.take(client(address)):
             raise TooManyRequests(
-                f"More than {most} requests came from this client within a minute. Wait "
-                f"{math.ceil(wait_s)} s, or raise the setting max_requests_per_minute.",
+                text(
+                    "More than {most} requests came from this client within a minute. Wait "
+                    "{ceil} s, or raise the setting max_requests_per_minute.",
+                    most=most,
+                    ceil=math.ceil(wait_s),
+                ),
                 retry_after=math.ceil(wait_s),
             )
 
@@ -100,8 +105,13 @@ def register_keys(app: flask.Flask) -> None:
         quota = quotas.setdefault((key.id, most), Quota(most, clients=1))
         if wait_s := quota.take(key.id):
             raise TooManyRequests(
-                f"More than {most} requests came with the key of {key.name} within a minute. Wait "
-                f"{math.ceil(wait_s)} s, or ask the studio's owner for a key with a higher limit.",
+                text(
+                    "More than {most} requests came with the key of {key} within a minute. Wait "
+                    "{ceil} s, or ask the studio's owner for a key with a higher limit.",
+                    most=most,
+                    key=key.name,
+                    ceil=math.ceil(wait_s),
+                ),
                 retry_after=math.ceil(wait_s),
             )
 

@@ -21,6 +21,7 @@ from triptych import errors
 from triptych.inference import committee
 from triptych.inference.classifier import Classifier
 from triptych.models import zoo
+from triptych.utils.text import text
 from triptych.web.home_folder import HomeFolder
 
 logger = logging.getLogger("triptych")
@@ -175,10 +176,19 @@ class Registry:
         if not self._is_on_offer(name):
             versions = self._catalogue.get(name, NOTHING).versions
             raise errors.UnknownName(
-                f"No version of {name} is published; expected one by its number, as "
-                f"{name}@{versions[-1]}, or one of: {', '.join(self.names)}."
+                text(
+                    "No version of {name} is published; expected one by its number, as "
+                    "{name}@{versions}, or one of: {names}.",
+                    name=name,
+                    versions=versions[-1],
+                    names=", ".join(self.names),
+                )
                 if versions
-                else f"There is no committee {name!r}; expected one of: {', '.join(self.names)}."
+                else text(
+                    "There is no committee {name!r}; expected one of: {names}.",
+                    name=name,
+                    names=", ".join(self.names),
+                )
             )
         bare, _, version = name.partition("@")
         # The active version is loaded under the bare name only.

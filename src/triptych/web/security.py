@@ -14,6 +14,7 @@ from werkzeug.routing import Map
 
 from triptych.settings import Settings
 from triptych.typing import Notify
+from triptych.utils.text import text
 from triptych.web import access
 from triptych.web import context
 from triptych.web import cors
@@ -86,7 +87,7 @@ def register(app: flask.Flask, settings: Settings) -> None:
 def _refuse_odd_paths() -> None:
     # Such characters are invalid in file names and headers.
     if not flask.request.path.isprintable():
-        raise NotFound("The address has characters in it that cannot be printed.")
+        raise NotFound(text("The address has characters in it that cannot be printed."))
 
 
 def _register_names(app: flask.Flask, settings: Settings) -> None:
@@ -102,9 +103,12 @@ def _register_names(app: flask.Flask, settings: Settings) -> None:
         name = re.sub(r":\d*$", "", flask.request.host).strip("[]").lower()
         if not (name in allowed or access.is_loopback(name) or _is_public(flask.request)):
             raise Forbidden(
-                f"This request was sent to {name!r}, and the studio answers only to "
-                f"{', '.join((*LOCAL_NAMES, *allowed))}. If this name is right, start it with "
-                f"--allowed-hosts {name}."
+                text(
+                    "This request was sent to {name!r}, and the studio answers only to {value}. "
+                    "If this name is right, start it with --allowed-hosts {name}.",
+                    name=name,
+                    value=", ".join((*LOCAL_NAMES, *allowed)),
+                )
             )
 
     app.before_request(refuse_other_names)
@@ -120,8 +124,10 @@ def _refuse_other_sites() -> None:
     is_refused = cors.is_foreign(request) and not cors.is_shared(request)
     if is_refused and request.method not in SAFE_METHODS:
         raise Forbidden(
-            "This request was sent by a page of another site, so it was not answered. "
-            "Open the studio itself, or use the API from a program."
+            text(
+                "This request was sent by a page of another site, so it was not answered. "
+                "Open the studio itself, or use the API from a program."
+            )
         )
 
 

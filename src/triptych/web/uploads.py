@@ -22,6 +22,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from triptych import errors
 from triptych.utils import formatting
 from triptych.utils import validation
+from triptych.utils.text import text
 from triptych.web import body as web_body
 from triptych.web import context
 from triptych.web import request_schemas
@@ -59,13 +60,16 @@ class Base64:
         Raises:
             errors.DamagedImage: It is not base64.
         """
-        text = self._text.partition(",")[2] if self._text.startswith("data:") else self._text
+        encoded = self._text.partition(",")[2] if self._text.startswith("data:") else self._text
         try:
-            return base64.b64decode("".join(text.split()), validate=True)
+            return base64.b64decode("".join(encoded.split()), validate=True)
         except ValueError as error:
             raise errors.DamagedImage(
-                f"This is no base64: {error}. Expected the bytes of an image file in base64, in "
-                "the alphabet with + and /, padded with =."
+                text(
+                    "This is no base64: {error}. Expected the bytes of an image file in base64, "
+                    "in the alphabet with + and /, padded with =.",
+                    error=error,
+                )
             ) from None
 
 
@@ -95,7 +99,13 @@ def images(request: flask.Request) -> tuple[list[Named], dict[str, Any]]:
         unnamed, others = read_json(request, _encoded)
     else:
         description = f"as {kind}, which carries no files" if kind else "without a Content-Type"
-        raise BadRequest(f"The request came {description}. {EXPECTED}")
+        raise BadRequest(
+            text(
+                "The request came {description}. {expected}",
+                description=description,
+                expected=EXPECTED,
+            )
+        )
     named = [(base_name(name, number), data) for number, (name, data) in enumerate(unnamed, 1)]
     return named, others
 
@@ -134,8 +144,11 @@ def _one_image(request: flask.Request) -> bytes:
         return body(request)
     except RequestEntityTooLarge:
         raise errors.ImageTooLarge(
-            f"The file has more than {formatting.size(most)}, which is the limit. Send a smaller "
-            "or more strongly compressed image."
+            text(
+                "The file has more than {most}, which is the limit. Send a smaller or more "
+                "strongly compressed image.",
+                most=formatting.size(most),
+            )
         ) from None
 
 
@@ -160,24 +173,37 @@ def check_count(count: int, *, most: int) -> None:
         RequestEntityTooLarge: There are too many.
     """
     if not count:
-        raise BadRequest("There is no image in the request.")
+        raise BadRequest(text("There is no image in the request."))
     if count > most:
         raise RequestEntityTooLarge(
-            f"{count} images came in one request; at most {most} are taken. "
-            "Send them in several requests."
+            text(
+                "{count} images came in one request; at most {most} are taken. Send them in "
+                "several requests.",
+                count=count,
+                most=most,
+            )
         )
 
 
-def _encoded(text: bytes) -> tuple[Unnamed, dict[str, Any]]:
+def _encoded(body: bytes) -> tuple[Unnamed, dict[str, Any]]:
     """The images of a JSON request, and the options beside them."""
-    fields = web_body.parse(text, most=MOST_VALUES, hint=EXPECTED_JSON)
+    fields = web_body.parse(body, most=MOST_VALUES, hint=EXPECTED_JSON)
     images = fields.pop("images", None)
     if not images:
-        raise BadRequest(f"There is no image in the request. {EXPECTED_JSON}")
+        raise BadRequest(
+            text("There is no image in the request. {expected_json}", expected_json=EXPECTED_JSON)
+        )
     wrong = request_schemas.EncodedImage(many=True).validate(images)
     if wrong:
         path, message = validation.first_problem(wrong)
-        raise BadRequest(f"The JSON at images{path}: {message} {EXPECTED_JSON}")
+        raise BadRequest(
+            text(
+                "The JSON at images{path}: {message} {expected_json}",
+                path=path,
+                message=message,
+                expected_json=EXPECTED_JSON,
+            )
+        )
     return [(image.get("name"), Base64(image["b64"])) for image in images], fields
 
 
@@ -185,25 +211,32 @@ def _files(request: flask.Request) -> Unnamed:
     """The images of a form."""
     if _encoding(request) != "identity":
         raise UnsupportedMediaType(
-            "A form came compressed, which is not undone: photos are compressed already. Send it "
-            "without Content-Encoding."
+            text(
+                "A form came compressed, which is not undone: photos are compressed already. "
+                "Send it without Content-Encoding."
+            )
         )
     if FIELD in request.form:
         raise BadRequest(
-            "The field 'image' came as text instead of a file. "
-            "With curl, write the @: -F image=@photo.jpg"
+            text(
+                "The field 'image' came as text instead of a file. With curl, write the @: "
+                "-F image=@photo.jpg"
+            )
         )
     others = [name for name, file in request.files.items() if name != FIELD and file.filename]
     if others:
         raise BadRequest(
-            f"A file came in the field {others[0]!r}; expected all files in the field 'image'."
+            text(
+                "A file came in the field {others!r}; expected all files in the field 'image'.",
+                others=others[0],
+            )
         )
     files: list[FileStorage] = request.files.getlist(FIELD)
     images = [(file.filename, file.read()) for file in files]
     # A form without a selected file sends one part without name and bytes.
     images = [(name, data) for name, data in images if name or data]
     if not images:
-        raise BadRequest(f"There is no image in the request. {EXPECTED}")
+        raise BadRequest(text("There is no image in the request. {expected}", expected=EXPECTED))
     return images
 
 

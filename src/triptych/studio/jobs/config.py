@@ -77,8 +77,14 @@ def check(project: Project, fields: Mapping[str, Any], home: Path) -> None:
     if len(usable) < FEWEST_CLASSES:
         counts = ", ".join(f"{each.name}: {each.photos}" for each in project.classes) or "no class"
         raise errors.SourceError(
-            f"There are too few photos to train on ({counts}); expected at least {FEWEST_CLASSES} "
-            f"classes with {FEWEST_PHOTOS} photos or more each. Add photos, 10 or more a class."
+            text(
+                "There are too few photos to train on ({counts}); expected at least "
+                "{fewest_classes} classes with {fewest_photos} photos or more each. Add "
+                "photos, 10 or more a class.",
+                counts=counts,
+                fewest_classes=FEWEST_CLASSES,
+                fewest_photos=FEWEST_PHOTOS,
+            )
         )
     for row in pipeline.check(project.key, training_config(fields), home):
         store.weights_of(row, {})

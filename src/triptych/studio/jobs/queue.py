@@ -23,6 +23,7 @@ from triptych.studio.projects.job_table import Job
 from triptych.training.config import TrainingStage
 from triptych.utils import concurrency
 from triptych.utils import files
+from triptych.utils.text import text
 from triptych.utils.worker import Worker
 
 FOLDER = "jobs"
@@ -32,10 +33,10 @@ WORKER = "triptych.studio.jobs.worker"
 SAVE_S = 0.5
 # How long closing the studio waits for a job to stop.
 CLOSING_S = 5.0
-KEPT = "Features computed so far are kept, and it can go on."
-DIED = f"The studio ended while this was under way. {KEPT}"
-CLOSED = f"The studio was closed while this was under way. {KEPT}"
-STOPPED = "Stopped; the features computed so far are kept."
+KEPT = text("Features computed so far are kept, and it can go on.")
+DIED = text("The studio ended while this was under way. {kept}", kept=KEPT)
+CLOSED = text("The studio was closed while this was under way. {kept}", kept=KEPT)
+STOPPED = text("Stopped; the features computed so far are kept.")
 
 
 class Jobs:
@@ -93,8 +94,10 @@ class Jobs:
             self._server_lock.acquire()
         except files.LockTimeout:
             raise errors.Busy(
-                "Another Triptych is teaching in this folder just now; one does at a time. "
-                "Try again when it is done, or start with another --home."
+                text(
+                    "Another Triptych is teaching in this folder just now; one does at a time. "
+                    "Try again when it is done, or start with another --home."
+                )
             ) from None
         self._jobs.interrupt(DIED)
         # Remove files of jobs whose projects were removed.
@@ -148,7 +151,9 @@ class Jobs:
         """
         job = self.state(number)
         if job.is_under_way or job.state == job_table.DONE:
-            raise errors.Busy(f"This job is {job.state}; only one that ended early can go on.")
+            raise errors.Busy(
+                text("This job is {state}; only one that ended early can go on.", state=job.state)
+            )
         project = self._projects.find(job.key)
         job_config.check(project, _config_of(job), self._home)
         classes = {each.name: each.id for each in project.classes}
@@ -164,7 +169,9 @@ class Jobs:
         with self._lock:
             under_way = [job.key for job in self._under_way() if job.is_under_way]
         if key in under_way:
-            raise errors.Busy("This project is being taught already; wait for that, or stop it.")
+            raise errors.Busy(
+                text("This project is being taught already; wait for that, or stop it.")
+            )
 
     def _under_way(self) -> list[Job]:
         return [*([self._running.job] if self._running else []), *self._waiting]
@@ -268,7 +275,9 @@ class Jobs:
             try:
                 self._run(running)
             except Exception as error:  # whatever happens, the next job must run
-                running.end(job_table.FAILED, f"The job could not be run: {error}")
+                running.end(
+                    job_table.FAILED, text("The job could not be run: {error}", error=error)
+                )
             with contextlib.suppress(errors.TriptychError):  # a full disk; it is marked later
                 self._jobs.put(running.job)
             with self._lock:
@@ -320,7 +329,7 @@ class Jobs:
                     self._jobs.put(running.job)
                     saved, stage = now, running.job.stage
             code = process.wait(job_config.GRACE_S)
-        why = _explained(code) if code else "It ended without saying why."
+        why = _explained(code) if code else text("It ended without saying why.")
         running.end(*(self._ending or (job_table.FAILED, why)))
 
 
@@ -330,10 +339,12 @@ def _config_of(job: Job) -> dict[str, Any]:
 
 def _explained(code: int) -> str:
     if code == -signal.SIGKILL:
-        return (
-            "The process that was teaching was killed (SIGKILL); the machine may have run out of "
-            "memory. Features computed so far are kept: go on, with fewer or smaller backbones if "
-            "it happens again."
+        return text(
+            "The process that was teaching was killed (SIGKILL); the machine may have "
+            "run out of memory. Features computed so far are kept: go on, with fewer or "
+            "smaller backbones if it happens again."
         )
     how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-    return f"The process that was teaching ended {how}. Features computed so far are kept."
+    return text(
+        "The process that was teaching ended {how}. Features computed so far are kept.", how=how
+    )

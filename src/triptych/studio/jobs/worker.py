@@ -32,6 +32,7 @@ from triptych.studio.jobs import config as job_config
 from triptych.studio.projects import Projects
 from triptych.training import pipeline
 from triptych.utils import worker
+from triptych.utils.text import text
 
 # Requests to the studio have priority.
 NICENESS = 10
@@ -62,7 +63,12 @@ def main() -> None:
         traceback.print_exc()
         last = traceback.format_exception_only(error)[-1].strip()
         parent.send(
-            {"failed": f"Teaching failed through a mistake of Triptych or of a library: {last}"}
+            {
+                "failed": text(
+                    "Teaching failed through a mistake of Triptych or of a library: {last}",
+                    last=last,
+                )
+            }
         )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from triptych import errors
 from triptych.studio.projects.migrations import MIGRATIONS
 from triptych.utils import files
+from triptych.utils.text import text
 
 # A transaction takes milliseconds: after this time, another process must hang.
 PATIENCE_S = 30.0
@@ -125,9 +126,14 @@ class Database:
         version = int(db.execute("PRAGMA user_version").fetchone()[0])
         if version > len(self._migrations):
             raise errors.StateError(
-                f"{str(self.path)!r} was written by a newer Triptych (version {version} of its "
-                f"tables; this one knows {len(self._migrations)}). Install that one, or start "
-                f"with another --home."
+                text(
+                    "{path!r} was written by a newer Triptych (version {version} of its tables; "
+                    "this one knows {migrations}). Install that one, or start with another "
+                    "--home.",
+                    path=str(self.path),
+                    version=version,
+                    migrations=len(self._migrations),
+                )
             )
         return version
 

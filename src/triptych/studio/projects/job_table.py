@@ -14,6 +14,10 @@ from typing import Any
 from triptych import errors
 from triptych.studio.projects import project_table
 from triptych.studio.projects.database import Database
+from triptych.utils.text import Text
+from triptych.utils.text import from_json
+from triptych.utils.text import text
+from triptych.utils.text import to_json
 
 WAITING = "waiting"
 RUNNING = "running"
@@ -157,6 +161,7 @@ class JobTable:
             **vars(job),
             "options": json.dumps(job.options, allow_nan=False),
             "news": json.dumps(job.news, allow_nan=False),
+            "error": _stored(job.error),
         }
         values = [fields[column] for column in _COLUMNS]
         with self._database.writing() as db:
@@ -175,15 +180,23 @@ class JobTable:
             return db.execute(
                 "UPDATE job SET state = ?, error = ?, rate = NULL, ended_s = ? "
                 "WHERE state IN (?, ?)",
-                (INTERRUPTED, reason, time.time(), *UNDER_WAY),
+                (INTERRUPTED, _stored(reason), time.time(), *UNDER_WAY),
             ).rowcount
+
+
+def _stored(sentence: str | None) -> str | None:
+    """A sentence as it can be translated when it is read; others as they are."""
+    return to_json(sentence) if isinstance(sentence, Text) else sentence
 
 
 def _find(db: sqlite3.Connection, number: int) -> Job:
     row = db.execute(f"{_QUERY} WHERE job.id = ?", (number,)).fetchone()
     if row is None:
         raise errors.UnknownName(
-            f"There is no job {number}; its project may have been removed. Load the page anew."
+            text(
+                "There is no job {number}; its project may have been removed. Load the page anew.",
+                number=number,
+            )
         )
     return _job(row)
 
@@ -193,4 +206,6 @@ def _job(row: tuple[Any, ...]) -> Job:
     fields = dict(zip(_COLUMNS, values, strict=True))
     fields["options"] = json.loads(fields["options"])
     fields["news"] = tuple(json.loads(fields["news"]))
+    if (fields["error"] or "").startswith('{"$text"'):
+        fields["error"] = from_json(fields["error"])
     return Job(number, key, created_s, **fields)

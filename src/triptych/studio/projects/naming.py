@@ -12,6 +12,7 @@ from triptych import errors
 from triptych.data import layout
 from triptych.utils import storage
 from triptych.utils.formatting import plain_text
+from triptych.utils.text import text
 
 MAX_TITLE = 80
 MAX_CLASS = 60
@@ -25,7 +26,7 @@ _BAD_LETTERS = '/\\<>:"|?*'
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
-def title(text: str) -> str:
+def title(raw: str) -> str:
     """A project's title, normalised.
 
     Raises:
@@ -35,10 +36,10 @@ def title(text: str) -> str:
         >>> title("  My   garden ")
         'My garden'
     """
-    return _tidy(text, "A project's title", MAX_TITLE, "my garden")
+    return _tidy(raw, text("A project's title"), MAX_TITLE, "my garden")
 
 
-def class_name(text: str) -> str:
+def class_name(raw: str) -> str:
     """A class's name, normalised; it is a valid folder name on all systems.
 
     Raises:
@@ -48,21 +49,32 @@ def class_name(text: str) -> str:
         >>> class_name(" bees ")
         'bees'
     """
-    name = _tidy(text, "A class's name", MAX_CLASS, "bees")
+    name = _tidy(raw, text("A class's name"), MAX_CLASS, "bees")
     bad = sorted(set(name) & set(_BAD_LETTERS))
     if bad:
         raise errors.SettingError(
-            f"{name!r} has {' '.join(bad)} in it, which no folder's name may have everywhere. "
-            f"Leave it out."
+            text(
+                "{name!r} has {bad} in it, which no folder's name may have everywhere. Leave "
+                "it out.",
+                name=name,
+                bad=" ".join(bad),
+            )
         )
     if storage.is_hidden(name) or name.endswith(".") or _DEVICES.fullmatch(name):
         raise errors.SettingError(
-            f"No folder can be called {name!r} everywhere, and a class is a folder when the "
-            f"project is exported. Choose another name, such as {'the ' + name.strip('. ')!r}."
+            text(
+                "No folder can be called {name!r} everywhere, and a class is a folder when "
+                "the project is exported. Choose another name, such as {other!r}.",
+                name=name,
+                other="the " + name.strip(". "),
+            )
         )
     if layout.side_of(name) == "val":
         raise errors.SettingError(
-            f"{name!r} is the name of a folder of evaluation photos. Choose another name."
+            text(
+                "{name!r} is the name of a folder of evaluation photos. Choose another name.",
+                name=name,
+            )
         )
     return name
 
@@ -129,16 +141,27 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", name.casefold())
 
 
-def _tidy(text: str, what: str, longest: int, example: str) -> str:
-    name = " ".join(unicodedata.normalize("NFC", text).split())
+def _tidy(raw: str, what: str, longest: int, example: str) -> str:
+    name = " ".join(unicodedata.normalize("NFC", raw).split())
     if not name:
-        raise errors.SettingError(f"{what} is empty; expected one such as {example!r}.")
+        raise errors.SettingError(
+            text("{what} is empty; expected one such as {example!r}.", what=what, example=example)
+        )
     if len(name) > longest:
         raise errors.SettingError(
-            f"{what} has {len(name)} letters; expected at most {longest}. Shorten it."
+            text(
+                "{what} has {count} letters; expected at most {longest}. Shorten it.",
+                what=what,
+                count=len(name),
+                longest=longest,
+            )
         )
     if not name.isprintable():
         raise errors.SettingError(
-            f"{what} has letters that cannot be shown: {plain_text(name)!r}. Type it anew."
+            text(
+                "{what} has letters that cannot be shown: {name!r}. Type it anew.",
+                what=what,
+                name=plain_text(name),
+            )
         )
     return name

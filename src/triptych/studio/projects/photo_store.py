@@ -24,6 +24,7 @@ from triptych.studio.projects.database import PATIENCE_S
 from triptych.studio.projects.database import Database
 from triptych.typing import UInt8Image
 from triptych.utils import files
+from triptych.utils.text import text
 
 # How long a dismissal from the inbox can be undone.
 GRACE_S = 3600.0
@@ -205,7 +206,7 @@ class BlobStore:
             if gone := files.disk_error(error, self._photos):
                 raise gone from error
             raise errors.UnknownName(
-                f"There is no photo {digest[:12]!r}; it may be gone."
+                text("There is no photo {digest!r}; it may be gone.", digest=digest[:12])
             ) from None
 
     def thumbnail(self, digest: str) -> bytes:

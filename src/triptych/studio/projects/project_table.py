@@ -16,6 +16,7 @@ from triptych.studio.projects.records import Class
 from triptych.studio.projects.records import Labels
 from triptych.studio.projects.records import Project
 from triptych.utils.text import ntext
+from triptych.utils.text import text
 
 # Words after /projects/ in addresses of pages, which cannot be keys.
 RESERVED_KEYS = frozenset({"export", "import", "inbox", "new", "photos", "sample", "static"})
@@ -81,8 +82,17 @@ def number_of(db: sqlite3.Connection, key: str) -> int:
     row = db.execute("SELECT id FROM project WHERE key = ?", (key,)).fetchone()
     if row is None:
         keys = [name for (name,) in db.execute("SELECT key FROM project ORDER BY key LIMIT 20")]
-        hint = f"expected one of: {', '.join(keys)}" if keys else "there are no projects yet"
-        raise errors.UnknownName(f"There is no project {key[:80]!r}; {hint}.")
+        if not keys:
+            raise errors.UnknownName(
+                text("There is no project {key!r}; there are no projects yet.", key=key[:80])
+            )
+        raise errors.UnknownName(
+            text(
+                "There is no project {key!r}; expected one of: {keys}.",
+                key=key[:80],
+                keys=", ".join(keys),
+            )
+        )
     return int(row[0])
 
 
@@ -174,7 +184,9 @@ def add_class(db: sqlite3.Connection, number: int, name: str) -> int:
     _check_is_new(db, number, name)
     query = "SELECT count(*) FROM class WHERE project = ? AND NOT removed"
     if db.execute(query, (number,)).fetchone()[0] >= MAX_CLASSES:
-        raise errors.SettingError(f"A project has at most {MAX_CLASSES:,} classes.")
+        raise errors.SettingError(
+            text("A project has at most {max_classes:,} classes.", max_classes=MAX_CLASSES)
+        )
     cursor = db.execute(
         "INSERT INTO class (project, name, folded) VALUES (?, ?, ?)",
         (number, name, naming.folded(name)),
@@ -224,8 +236,11 @@ def check_class(db: sqlite3.Connection, number: int, class_id: int) -> None:
     query = "SELECT 1 FROM class WHERE id = ? AND project = ? AND NOT removed"
     if db.execute(query, (class_id, number)).fetchone() is None:
         raise errors.UnknownName(
-            f"The project has no class of number {class_id}; it may have been removed. Load the "
-            f"page anew."
+            text(
+                "The project has no class of number {class_id}; it may have been removed. "
+                "Load the page anew.",
+                class_id=class_id,
+            )
         )
 
 
@@ -284,8 +299,11 @@ def _check_is_new(
 ) -> None:
     if _named(db, number, naming.folded(name)) not in (None, besides):
         raise errors.SettingError(
-            f"There is a class {name!r} already. Choose another name, or add the photos to that "
-            f"class."
+            text(
+                "There is a class {name!r} already. Choose another name, or add the photos "
+                "to that class.",
+                name=name,
+            )
         )
 
 

@@ -23,6 +23,7 @@ from triptych.studio.projects.photo_store import BlobStore
 from triptych.studio.projects.photo_store import PhotoStore
 from triptych.typing import Progress
 from triptych.utils import files
+from triptych.utils.text import text
 
 DATABASE = "studio.sqlite"
 TITLE = "Recovered photos"
@@ -45,9 +46,15 @@ def check(folder: Path) -> None:
         return
     what = "is empty" if path.exists() else "is missing"
     raise errors.StateError(
-        f"There are photos in {str(folder / 'photos')!r}, and their database {DATABASE} {what}. "
-        "Nothing was made in its place. Put it back from a copy; without one, "
-        f"`{COMMAND}` makes a project of the photos, whose classes are lost."
+        text(
+            "There are photos in {folder!r}, and their database {database} {what}. "
+            "Nothing was made in its place. Put it back from a copy; without one, "
+            "`{command}` makes a project of the photos, whose classes are lost.",
+            folder=str(folder / "photos"),
+            database=DATABASE,
+            what=what,
+            command=COMMAND,
+        )
     )
 
 
@@ -74,10 +81,14 @@ def rebuild(
     folder = home / "studio"
     path, new = folder / DATABASE, folder / f"{DATABASE}.new"
     if _is_sound(path):
-        raise errors.StateError(f"{str(path)!r} can be read, so there is nothing to rebuild.")
+        raise errors.StateError(
+            text("{path!r} can be read, so there is nothing to rebuild.", path=str(path))
+        )
     paths = sorted(_photos(folder))
     if not paths:
-        raise errors.StateError(f"There are no photos in {str(folder / 'photos')!r}.")
+        raise errors.StateError(
+            text("There are no photos in {folder!r}.", folder=str(folder / "photos"))
+        )
     for part in _PARTS:  # left by an interrupted rebuild
         new.with_name(new.name + part).unlink(missing_ok=True)
     database = Database(new)
@@ -90,7 +101,7 @@ def rebuild(
             data = photo.read_bytes()
             try:
                 if hashlib.sha256(data).hexdigest() != photo.name:
-                    raise errors.DamagedImage("Its bytes are others than its name says.")
+                    raise errors.DamagedImage(text("Its bytes are others than its name says."))
                 digest = photo_table.note(db, store.store(data))
                 decisions.add_to_class(db, number, digest, photo.name[:12], None)
             except errors.ImageError:

@@ -33,6 +33,7 @@ from triptych.studio.projects.records import ProjectPhoto
 from triptych.typing import Progress
 from triptych.utils import concurrency
 from triptych.utils import storage
+from triptych.utils.text import text
 
 # Of an exported multi-label project: the classes of each photo.
 TABLE = "labels.csv"
@@ -91,8 +92,10 @@ class Transfer:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise errors.SourceError(
-                    f"{str(folder)!r} is not empty, and nothing is ever overwritten. Name a new "
-                    "one."
+                    text(
+                        "{folder!r} is not empty, and nothing is ever overwritten. Name a new one.",
+                        folder=str(folder),
+                    )
                 )
             for done, entry in enumerate(entries, start=1):
                 (folder / entry.folder).mkdir(exist_ok=True)
@@ -106,7 +109,11 @@ class Transfer:
                     lines.writerows([f"{each.folder}/{each.file}", each.label] for each in entries)
         except OSError as error:
             raise errors.SourceError(
-                f"{str(folder)!r} cannot be written: {error.strerror}. Name another folder."
+                text(
+                    "{folder!r} cannot be written: {strerror}. Name another folder.",
+                    folder=str(folder),
+                    strerror=error.strerror,
+                )
             ) from error
         return len(entries)
 
@@ -272,8 +279,12 @@ class Transfer:
         if not imported:
             item, first = failures[0]
             raise errors.SourceError(
-                f"None of {len(failures)} files is a photo. The first, {item.file.source!r}: "
-                f"{first.message}"
+                text(
+                    "None of {failures} files is a photo. The first, {source!r}: {first}",
+                    failures=len(failures),
+                    source=item.file.source,
+                    first=first.message,
+                )
             )
         left_out = [
             *layout.findings,

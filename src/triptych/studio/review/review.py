@@ -141,7 +141,11 @@ class Review:
     def _index(self, name: str) -> int:
         if name not in self.labels:
             raise errors.UnknownName(
-                f"This version has no class {name!r}; expected one of: {', '.join(self.labels)}."
+                text(
+                    "This version has no class {name!r}; expected one of: {labels}.",
+                    name=name,
+                    labels=", ".join(self.labels),
+                )
             )
         return self.labels.index(name)
 
@@ -292,6 +296,9 @@ def bundle_of(
     project, stored = store.find(key), bundles.versions(home, key)
     if not stored:
         raise errors.UnknownName(
-            f"{project.title!r} was not taught yet, so there is no result to show. Teach it first."
+            text(
+                "{project!r} was not taught yet, so there is no result to show. Teach it first.",
+                project=project.title,
+            )
         )
     return bundles.find(home, f"{key}@{stored[-1] if version is None else version}")

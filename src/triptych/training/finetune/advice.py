@@ -8,6 +8,7 @@ from triptych.evaluation import wilson
 from triptych.training.finetune import decisions
 from triptych.typing import Array
 from triptych.utils import formatting
+from triptych.utils.text import text
 
 # Below this share of mistakes there is little to gain, and that cannot be told apart from label
 # errors: about 3 % of the labels of well-known test sets are wrong.
@@ -56,11 +57,20 @@ def advise(probs: Array, targets: Array, *, held_out: int) -> FinetuneAdvice:
     if held_out < decisions.FEWEST_HELD_OUT:
         return FinetuneAdvice(
             False,
-            f"{formatting.counted(held_out, 'photo')} could be held out to measure what it gains, "
-            f"and {decisions.FEWEST_HELD_OUT} or more are needed",
+            text(
+                "{photos} could be held out to measure what it gains, and {fewest_held_out} "
+                "or more are needed",
+                photos=formatting.counted(held_out, "photo"),
+                fewest_held_out=decisions.FEWEST_HELD_OUT,
+            ),
         )
     photos, wrong = len(targets), int((probs.argmax(axis=1) != targets).sum())
-    share = f"{wrong:,} of {photos:,} photos ({formatting.percent(wrong / photos)})"
+    share = text(
+        "{wrong:,} of {photos:,} photos ({wrong_2})",
+        wrong=wrong,
+        photos=photos,
+        wrong_2=formatting.percent(wrong / photos),
+    )
     if wilson(wrong, photos)[0] <= LEAST_WRONG:
         few = f"only {share} are predicted wrongly" if wrong else "no photo is predicted wrongly"
         return FinetuneAdvice(

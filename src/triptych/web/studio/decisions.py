@@ -50,7 +50,7 @@ def decide(key: str) -> Response:
     if what in (MOVE, ADD, REMOVE):
         what = f"{what}:{form.get('to', '')}"
     if not digests:
-        raise BadRequest("No photo was chosen. Choose at least one, then what to do with it.")
+        raise BadRequest(text("No photo was chosen. Choose at least one, then what to do with it."))
     digests = list(dict.fromkeys(digests))
     person = context.of_request().key.name
 
@@ -70,7 +70,13 @@ def decide(key: str) -> Response:
         elif what == RIGHT:
             projects.confirm(key, digests, person=person)
         else:
-            raise BadRequest(f"What to do with the photos is {what[:40]!r}; {EXPECTED}.")
+            raise BadRequest(
+                text(
+                    "What to do with the photos is {what!r}; {expected}.",
+                    what=what[:40],
+                    expected=EXPECTED,
+                )
+            )
         return digests
 
     return _answer(key, carry_out)

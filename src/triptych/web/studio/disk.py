@@ -38,7 +38,7 @@ def remove_version() -> str:
     here = context.current()
     name, _, number = flask.request.form.get("version", "").partition("@")
     if not (number.isascii() and number.isdecimal() and len(number) < 10):
-        raise BadRequest("The version is not known; expected its name, as garden@2.")
+        raise BadRequest(text("The version is not known; expected its name, as garden@2."))
     here.do(lambda: bundles.remove_version(here.settings.home, name, int(number)))
     done = text("Version {version} of {name} is removed.", version=int(number), name=name)
     return _render(done=done)

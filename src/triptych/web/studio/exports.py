@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 from triptych import errors
 from triptych.exports import formats
 from triptych.studio.exports import ExportJob
+from triptych.utils.text import text
 from triptych.web import context
 from triptych.web.studio.blueprint import redirect_or_json
 from triptych.web.studio.int8 import numbers_with_int8
@@ -22,9 +23,9 @@ blueprint = flask.Blueprint("studio_exports", __name__, url_prefix="/bundles/<na
 FORM_BYTES = 4096
 TITLES = {
     "running": "Exporting",
-    "done": "Exported",
-    "stopped": "Stopped",
-    "failed": "It did not work",
+    "done": text("Exported"),
+    "stopped": text("Stopped"),
+    "failed": text("It did not work"),
 }
 
 
@@ -67,7 +68,12 @@ def state(job: ExportJob) -> dict[str, Any]:
     form = f"{job.format}, {job.precision}"
     return {
         "state": job.state,
-        "title": f"{TITLES[job.state]}: version {job.version} as {form}",
+        "title": text(
+            "{state}: version {version} as {form}",
+            state=TITLES[job.state],
+            version=job.version,
+            form=form,
+        ),
         "said": job.said,
         "under_way": job.is_under_way,
         "file": job.file if job.state == "done" else None,
@@ -81,7 +87,9 @@ def start(name: str) -> Response:
     form, here = flask.request.form, context.current()
     number = form.get("version", "")
     if not (number.isascii() and number.isdecimal() and len(number) < 10):
-        raise BadRequest(f"The version is {number[:20]!r}; expected its number.")
+        raise BadRequest(
+            text("The version is {number!r}; expected its number.", number=number[:20])
+        )
     kind, precision = form.get("format", ""), form.get("precision", "f32")
     here.change(lambda: here.exports.start(name, int(number), kind, precision))
     return redirect_or_json(_address(name))
@@ -92,7 +100,7 @@ def job(name: str) -> Response:
     """The progress of the latest export."""
     latest = context.current().exports.latest(name)
     if latest is None:
-        raise errors.UnknownName("Nothing was exported since the studio was started.")
+        raise errors.UnknownName(text("Nothing was exported since the studio was started."))
     return flask.jsonify(state(latest))
 
 

@@ -30,16 +30,16 @@ _SHOWN = re.compile(r"(-?\d{1,9}):(\d{1,9})", re.ASCII)
 
 # Badges on photos with findings.
 BADGES = {
-    "label_conflict": "in two classes",
-    "exact_duplicate": "copy",
-    "near_duplicate": "near copy",
-    "odd_format": "odd name",
-    "guessed_depth": "brightness guessed",
-    "blank": "blank",
-    "dark": "nearly black",
-    "bright": "nearly white",
-    "blurred": "blurred",
-    "tiny": "tiny",
+    "label_conflict": text("in two classes"),
+    "exact_duplicate": text("copy"),
+    "near_duplicate": text("near copy"),
+    "odd_format": text("odd name"),
+    "guessed_depth": text("brightness guessed"),
+    "blank": text("blank"),
+    "dark": text("nearly black"),
+    "bright": text("nearly white"),
+    "blurred": text("blurred"),
+    "tiny": text("tiny"),
 }
 
 
@@ -149,9 +149,9 @@ def build(
         groups.insert(0, (UNSORTED, text("Photos to review"), project.unsorted))
         limits = dict.fromkeys([number for number, *_ in groups], 0)
     elif project.unsorted:
-        groups.append((UNSORTED, "Without a class", project.unsorted))
+        groups.append((UNSORTED, text("Without a class"), project.unsorted))
     if project.excluded and not project.multilabel:
-        groups.append((EXCLUDED, "Excluded", project.excluded))
+        groups.append((EXCLUDED, text("Excluded"), project.excluded))
     badges: defaultdict[str, list[str]] = defaultdict(list)
     for finding in findings:
         if badge := BADGES.get(finding.kind):

@@ -6,6 +6,7 @@ import flask
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
+from triptych.utils.text import text
 from triptych.web import context
 from triptych.web.studio.blueprint import redirect_or_json
 
@@ -50,7 +51,7 @@ def settle() -> Response:
     if what == CLASS:
         what = f"{CLASS}:{form.get('to', '')}"
     if not numbers:
-        raise BadRequest("No photo was chosen. Choose at least one, then what to do with it.")
+        raise BadRequest(text("No photo was chosen. Choose at least one, then what to do with it."))
     here = context.current()
     verb, _, class_id = what.partition(":")
     if what == DISMISS:
@@ -61,7 +62,12 @@ def settle() -> Response:
         here.change(lambda: here.projects.settle(classes, key, person=person))
     else:
         raise BadRequest(
-            f"What to do with the photos is {what[:40]!r}; expected {CLASS}:CLASS or {DISMISS}."
+            text(
+                "What to do with the photos is {what!r}; expected {class_}:CLASS or {dismiss}.",
+                what=what[:40],
+                class_=CLASS,
+                dismiss=DISMISS,
+            )
         )
     return _answer(key, done=numbers)
 

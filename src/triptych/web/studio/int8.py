@@ -85,7 +85,9 @@ def start(name: str) -> Response:
     here, form = context.current(), flask.request.form
     number, upload = form.get("version", ""), flask.request.files.get("photos")
     if not (number.isascii() and number.isdecimal() and len(number) < 10):
-        raise BadRequest(f"The version is {number[:20]!r}; expected its number.")
+        raise BadRequest(
+            text("The version is {number!r}; expected its number.", number=number[:20])
+        )
     photos = None
     if upload is not None and upload.filename:
         with tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as file:

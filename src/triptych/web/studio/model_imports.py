@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response
 from triptych.imports.formats import FORMATS
 from triptych.studio import model_imports
 from triptych.studio.model_imports import ImportOptions
+from triptych.utils.text import text
 from triptych.web import context
 from triptych.web.studio.blueprint import redirect_or_json
 
@@ -25,11 +26,11 @@ blueprint = flask.Blueprint("studio_imports", __name__, url_prefix="/imports")
 ENDINGS = ",".join([".zip", *(ending for row in FORMATS for ending in row.endings)])
 OUTPUTS = {"": None, "logits": True, "probabilities": False}
 TITLES = {
-    model_imports.RUNNING: "Importing",
-    model_imports.ASKING: "How were photos scaled?",
-    model_imports.DONE: "Imported",
-    model_imports.FAILED: "It was not imported",
-    model_imports.STOPPED: "Stopped",
+    model_imports.RUNNING: text("Importing"),
+    model_imports.ASKING: text("How were photos scaled?"),
+    model_imports.DONE: text("Imported"),
+    model_imports.FAILED: text("It was not imported"),
+    model_imports.STOPPED: text("Stopped"),
 }
 
 
@@ -45,7 +46,9 @@ def start() -> Response:
     here = context.current()
     model = flask.request.files.get("model")
     if model is None or not model.filename:
-        raise BadRequest("No file was chosen; expected a model, or a zip of one with its labels.")
+        raise BadRequest(
+            text("No file was chosen; expected a model, or a zip of one with its labels.")
+        )
     folder = here.imports.new_folder()
     try:
         file = _save(model, folder, "model")
@@ -86,7 +89,9 @@ def again(number: str) -> Response:
     here = context.current()
     job = here.imports.find(number)
     if job.state in (model_imports.RUNNING, model_imports.DONE):
-        raise BadRequest("This model is imported, or is being imported; there is nothing to try.")
+        raise BadRequest(
+            text("This model is imported, or is being imported; there is nothing to try.")
+        )
     here.imports.start(job.folder, _answered(job.options, job.folder, likely=job.likely))
     return redirect_or_json(flask.url_for(".one", number=job.id), id=job.id)
 

@@ -16,6 +16,7 @@ from triptych.images import preview
 from triptych.studio.projects import ALL
 from triptych.studio.projects import UNSORTED
 from triptych.studio.projects import ProjectPhoto
+from triptych.utils.text import text
 from triptych.web import context
 from triptych.web.studio import gallery
 from triptych.web.studio.blueprint import blueprint
@@ -40,12 +41,14 @@ def add(key: str) -> Response:
     """Add photos to a class; files that are not photos are refused one by one."""
     files = [file for file in flask.request.files.getlist("photo") if file.filename]
     if not files:
-        raise BadRequest("No photo came; expected files in the field 'photo'.")
-    text, class_id = flask.request.form.get("class", ""), None
-    if text.isascii() and text.isdecimal() and len(text) < 16:
-        class_id = int(text) if int(text) != UNSORTED else None
-    elif text:
-        raise BadRequest(f"The class is {text[:40]!r}; expected its number, or nothing.")
+        raise BadRequest(text("No photo came; expected files in the field 'photo'."))
+    raw, class_id = flask.request.form.get("class", ""), None
+    if raw.isascii() and raw.isdecimal() and len(raw) < 16:
+        class_id = int(raw) if int(raw) != UNSORTED else None
+    elif raw:
+        raise BadRequest(
+            text("The class is {raw!r}; expected its number, or nothing.", raw=raw[:40])
+        )
     added, refused = add_files(key, files, class_id)
     if wants_page():
         return _page(key, refused=refused) if refused else redirect_or_json(_address(key))
@@ -88,7 +91,7 @@ def erase(key: str) -> Response:
     here = context.current()
     digests = flask.request.form.getlist("digest")
     if not digests:
-        raise BadRequest("No photo was chosen. Choose at least one, then delete.")
+        raise BadRequest(text("No photo was chosen. Choose at least one, then delete."))
     erased = here.change(lambda: here.projects.erase(key, digests))
     return redirect_or_json(_address(key), erased=erased)
 
@@ -167,8 +170,11 @@ def check_digest(digest: str) -> None:
     """
     if not DIGEST.fullmatch(digest):
         raise errors.UnknownName(
-            f"There is no photo {digest[:80]!r}; expected the SHA-256 of a photo, in 64 "
-            "hexadecimal digits."
+            text(
+                "There is no photo {digest!r}; expected the SHA-256 of a photo, in 64 "
+                "hexadecimal digits.",
+                digest=digest[:80],
+            )
         )
 
 

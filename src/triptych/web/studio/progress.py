@@ -10,22 +10,28 @@ from triptych.studio.jobs import Job
 from triptych.training.config import COMMITTEE
 from triptych.training.config import TrainingStage
 from triptych.utils import formatting
+from triptych.utils.text import text
 
 TITLES = {
-    "waiting": "Waiting",
-    "running": "Teaching",
-    "done": "Taught",
-    "stopped": "Stopped",
-    "failed": "It did not work",
-    "interrupted": "Interrupted",
+    "waiting": text("Waiting"),
+    "running": text("Teaching"),
+    "done": text("Taught"),
+    "stopped": text("Stopped"),
+    "failed": text("It did not work"),
+    "interrupted": text("Interrupted"),
 }
 # Stages that are shown only if training uses this option.
 OPTIONAL = {TrainingStage.AUGMENTED_FEATURES: "augment", TrainingStage.FINE_TUNING: "fine_tune"}
 
-# Plain names on the page for stages with technical names.
+# The names on the page; for stages with technical names plain ones.
 PAGE_NAMES = {
-    TrainingStage.HEADS: "Training the final layers",
-    TrainingStage.BUNDLE: "Saving the classifier",
+    TrainingStage.SCAN: text("Reading photos"),
+    TrainingStage.FEATURES: text("Computing features"),
+    TrainingStage.AUGMENTED_FEATURES: text("Computing features of augmented views"),
+    TrainingStage.LEARNING_CURVE: text("Learning curve"),
+    TrainingStage.FINE_TUNING: text("Fine-tuning"),
+    TrainingStage.HEADS: text("Training the final layers"),
+    TrainingStage.BUNDLE: text("Saving the classifier"),
 }
 
 
@@ -45,7 +51,7 @@ def of(job: Job) -> dict[str, Any]:
         "left": _left(job),
         "progress": min(1.0, job.done / job.total) if job.total else None,
         "stages": _stages(job),
-        "stop": "Stop at once" if job.is_stopping else "Stop",
+        "stop": text("Stop at once") if job.is_stopping else text("Stop"),
         "kept": _kept(job),
         "tuned": _tuned(job),
         "news": [{**row, "right": _right(row)} for row in job.news],
@@ -55,21 +61,39 @@ def of(job: Job) -> dict[str, Any]:
 def message(job: Job) -> str:
     """What a job does or how it ended, as a sentence for people."""
     if job.state == "waiting":
-        return "Another project is being taught; this one starts when that is done."
+        return text("Another project is being taught; this one starts when that is done.")
     if job.is_stopping:
-        return "Stopping: the best so far is kept, and becomes a version. This may take minutes."
+        return text(
+            "Stopping: the best so far is kept, and becomes a version. This may take minutes."
+        )
     if job.state == "running":
-        stage = _name(job.stage)
-        text = f"{stage}: {job.done:,} of {job.total:,}" if job.total else stage
-        digits = 0 if job.rate and job.rate >= 10 else 1
-        return f"{text}, {job.rate:.{digits}f} photos a second." if job.rate else f"{text}."
+        return _running(job)
     if job.state != "done":
         return job.error or ""
     scores = [row for row in job.news if row["member"] == COMMITTEE]
-    version = f"This made version {job.version}"
     if not scores:
-        return f"{version}; there were too few photos to say how often it is right."
-    return f"{version}. Right answers to photos it was not trained on: {_right(scores[-1])}."
+        return text(
+            "This made version {number}; there were too few photos to say how often it is right.",
+            number=job.version,
+        )
+    return text(
+        "This made version {number}. Right answers to photos it was not trained on: {right}.",
+        number=job.version,
+        right=_right(scores[-1]),
+    )
+
+
+def _running(job: Job) -> str:
+    values = {"stage": _name(job.stage), "done": job.done, "total": job.total}
+    if job.rate:
+        values["rate"] = formatting.decimal(job.rate, 0 if job.rate >= 10 else 1)
+    if job.total and job.rate:
+        return text("{stage}: {done:,} of {total:,}, {rate} photos a second.", **values)
+    if job.total:
+        return text("{stage}: {done:,} of {total:,}.", **values)
+    if job.rate:
+        return text("{stage}, {rate} photos a second.", **values)
+    return text("{stage}.", **values)
 
 
 def _name(stage: str) -> str:
@@ -81,12 +105,14 @@ def _name(stage: str) -> str:
 def _kept(job: Job) -> str:
     """What is kept if the job is stopped."""
     if job.is_stopping:
-        return "Stopping at once would keep only the versions that are there already."
+        return text("Stopping at once would keep only the versions that are there already.")
     if TrainingStage.of(job.stage) is TrainingStage.FINE_TUNING:
-        return "Stopping keeps the best so far, and makes a version of it. You can close this page."
-    return (
-        "What the networks have computed is kept, so the next time is quicker. You can close this "
-        "page."
+        return text(
+            "Stopping keeps the best so far, and makes a version of it. You can close this page."
+        )
+    return text(
+        "What the networks have computed is kept, so the next time is quicker. You "
+        "can close this page."
     )
 
 
@@ -103,11 +129,15 @@ def _tuned(job: Job) -> list[dict[str, Any]]:
 
 def _epochs_message(epochs: list[Mapping[str, Any]]) -> str:
     first, last, photos = epochs[0], epochs[-1], epochs[0]["photos"]
-    before = f"{formatting.share_of(first['right'] / photos, photos)} right before"
+    before = formatting.share_of(first["right"] / photos, photos)
     if last is first:
-        return f"{before}."
-    now = formatting.share_of(last["right"] / photos, photos)
-    return f"{before}, {now} after {formatting.counted(last['number'], 'round')}."
+        return text("{before} right before.", before=before)
+    return text(
+        "{before} right before, {now} after {rounds}.",
+        before=before,
+        now=formatting.share_of(last["right"] / photos, photos),
+        rounds=formatting.counted(last["number"], "round"),
+    )
 
 
 def _line(epochs: list[Mapping[str, Any]]) -> str:
@@ -133,7 +163,7 @@ def _right(row: Mapping[str, Any]) -> str:
 def _left(job: Job) -> str:
     if job.left_s is None or not job.is_under_way:
         return ""
-    return f"About {formatting.about(job.left_s)} left in this stage."
+    return text("About {time} left in this stage.", time=formatting.about(job.left_s))
 
 
 def _stages(job: Job) -> list[dict[str, str]]:

@@ -23,6 +23,7 @@ from triptych.studio.projects import Project
 from triptych.studio.projects import ProjectPhoto
 from triptych.studio.projects.naming import MAX_TITLE
 from triptych.typing import Progress
+from triptych.utils.text import text
 from triptych.web import context
 from triptych.web.studio import training
 from triptych.web.studio.blueprint import blueprint
@@ -128,7 +129,9 @@ def import_zip() -> Project:
     """
     upload = flask.request.files.get("zip")
     if upload is None or not upload.filename:
-        raise BadRequest("No zip was chosen; expected one with a folder of photos for each class.")
+        raise BadRequest(
+            text("No zip was chosen; expected one with a folder of photos for each class.")
+        )
     stem = re.split(r"[/\\]", upload.filename)[-1].rpartition(".")[0]
     title = flask.request.form.get("title", "").strip() or stem[:MAX_TITLE] or "Imported"
     projects = context.current().projects
@@ -147,7 +150,7 @@ def with_zip(upload: FileStorage, work: Callable[[Path, Progress], T]) -> T:
 
     def check(done: int, total: int) -> None:
         if not deadline.left_s:  # the client does not wait any more
-            raise errors.Stopped("Given up.")
+            raise errors.Stopped(text("Given up."))
 
     def unpack() -> T:
         with tempfile.TemporaryDirectory() as folder:

@@ -18,6 +18,7 @@ from triptych.bundles import model_card
 from triptych.evaluation import metrics
 from triptych.evaluation import paired
 from triptych.studio.projects import Project
+from triptych.utils.text import text
 from triptych.web import access
 from triptych.web import classify_page
 from triptych.web import context
@@ -30,9 +31,9 @@ blueprint = flask.Blueprint("studio_publish", __name__)
 
 # Messages after a form was sent, by a word in the query string.
 DONE = {
-    "served": "Published: requests by its name are answered by this version from now on.",
-    "offline": "Taken offline: requests by its name are no longer answered.",
-    "card": "The card is saved.",
+    "served": text("Published: requests by its name are answered by this version from now on."),
+    "offline": text("Taken offline: requests by its name are no longer answered."),
+    "card": text("The card is saved."),
 }
 FORM_BYTES = 64 * 1024
 CHUNK_BYTES = 1 << 18
@@ -80,9 +81,9 @@ def share(name: str) -> str:
     version = bundle.find(number) if number else bundle.served
     if version is None:
         raise errors.UnknownName(
-            f"{bare} has no version {number}."
+            text("{bare} has no version {number}.", bare=bare, number=number)
             if number
-            else f"{bare} is not published at present, so it cannot be used here."
+            else text("{bare} is not published at present, so it cannot be used here.", bare=bare)
         )
     facts = here.registry.facts(here.registry.resolve(name))
     project = _project(bare)
@@ -141,12 +142,15 @@ def _done() -> str:
 def activate(name: str) -> Response:
     """Serve another version, or none; requests in progress keep the version they began with."""
     flask.request.max_content_length = FORM_BYTES
-    text = flask.request.form.get("version", "")
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+    raw = flask.request.form.get("version", "")
+    if not (raw.isascii() and raw.isdecimal() and len(raw) < 10):
         raise errors.SettingError(
-            f"The version is {text[:20]!r}; expected its number, or 0 to take the bundle offline."
+            text(
+                "The version is {raw!r}; expected its number, or 0 to take the bundle offline.",
+                raw=raw[:20],
+            )
         )
-    version = int(text)
+    version = int(raw)
     serve_version(name, version)
     return _back(name, "served" if version else "offline")
 
@@ -165,8 +169,11 @@ def serve_version(name: str, version: int) -> None:
     here = context.current()
     if not version and here.registry.default == name:
         raise errors.BundleError(
-            f"{name} is the studio's default committee and stays online: without it the studio "
-            "would not be ready. Start the studio with another --committee first."
+            text(
+                "{name} is the studio's default committee and stays online: without it the "
+                "studio would not be ready. Start the studio with another --committee first.",
+                name=name,
+            )
         )
 
     def switch() -> None:
@@ -205,7 +212,10 @@ def download(name: str, version: int) -> Response:
 
     if not here.downloads.acquire(blocking=False):
         raise errors.Overloaded(
-            f"{context.DOWNLOADS} downloads are under way already. Try again when one is done."
+            text(
+                "{downloads} downloads are under way already. Try again when one is done.",
+                downloads=context.DOWNLOADS,
+            )
         )
     with contextlib.ExitStack() as undo:
         undo.callback(here.downloads.release)
@@ -228,7 +238,9 @@ def _bundle(name: str) -> BundleVersions:
     bundle = here.do(lambda: versions.find(here.settings.home, name))
     if bundle is None:
         names = ", ".join(triptych_bundles.names(here.settings.home)) or "none yet"
-        raise errors.UnknownName(f"There is no bundle {name!r}; there are: {names}.")
+        raise errors.UnknownName(
+            text("There is no bundle {name!r}; there are: {names}.", name=name, names=names)
+        )
     return bundle
 
 
@@ -301,7 +313,7 @@ def snippets(name: str, *, has_key: bool) -> list[Snippet]:
     curl = f'curl {option}-F image=@photo.jpg "{address}"\n'
     elsewhere = ELSEWHERE.format(imports=imports, address=address, headers=headers)
     return [
-        Snippet("curl", "From a terminal", curl),
-        Snippet("elsewhere", "From Python, anywhere", elsewhere),
-        Snippet("here", "From Python, on this machine", HERE.format(name=name)),
+        Snippet("curl", text("From a terminal"), curl),
+        Snippet("elsewhere", text("From Python, anywhere"), elsewhere),
+        Snippet("here", text("From Python, on this machine"), HERE.format(name=name)),
     ]

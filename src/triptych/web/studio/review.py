@@ -14,6 +14,7 @@ from triptych import errors
 from triptych.evaluation import figures
 from triptych.studio import review as studio_review
 from triptych.studio.review import Review
+from triptych.utils.text import text
 from triptych.web import context
 from triptych.web.studio import decisions
 
@@ -86,10 +87,12 @@ def _show(
 
 def _number(name: str) -> int | None:
     """A number in the query string; ``None`` if it is missing."""
-    text = flask.request.args.get(name) or None
-    if text is None or (text.isascii() and text.isdecimal() and len(text) < 10):
-        return int(text) if text else None
-    raise errors.SettingError(f"The {name} is {text[:40]!r}; expected a whole number, such as 2.")
+    raw = flask.request.args.get(name) or None
+    if raw is None or (raw.isascii() and raw.isdecimal() and len(raw) < 10):
+        return int(raw) if raw else None
+    raise errors.SettingError(
+        text("The {name} is {raw!r}; expected a whole number, such as 2.", name=name, raw=raw[:40])
+    )
 
 
 @blueprint.get("/cell")
@@ -159,7 +162,13 @@ def report(key: str) -> flask.Response:
     def read_report() -> bytes:
         bundle = studio_review.bundle_of(here.projects, here.settings.home, key, version)
         if REPORT not in bundle.about["files"]:
-            raise errors.UnknownName(f"Version {bundle.version} of {bundle.name} has no report.")
+            raise errors.UnknownName(
+                text(
+                    "Version {version} of {bundle} has no report.",
+                    version=bundle.version,
+                    bundle=bundle.name,
+                )
+            )
         return (bundle.folder / REPORT).read_bytes()
 
     response = flask.Response(here.do(read_report), mimetype="text/html")

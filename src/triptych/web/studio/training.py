@@ -18,18 +18,19 @@ from triptych.studio.jobs import Job
 from triptych.studio.jobs import config as job_config
 from triptych.studio.projects import Project
 from triptych.training.finetune import pace
+from triptych.utils.text import text
 from triptych.web import context
 from triptych.web.studio import progress
 from triptych.web.studio.blueprint import blueprint
 from triptych.web.studio.blueprint import redirect_or_json
 
 HEADS = {
-    "linear": "right from 5 photos a class on, and quick",
-    "mlp": "dense layers with dropout; for many photos",
+    "linear": text("right from 5 photos a class on, and quick"),
+    "mlp": text("dense layers with dropout; for many photos"),
 }
 AUGMENTATIONS = {
-    "flips": "mirrored photos, too: one more pass through the networks",
-    "crops": "parts of photos, too: two more passes",
+    "flips": text("mirrored photos, too: one more pass through the networks"),
+    "crops": text("parts of photos, too: two more passes"),
 }
 DEFAULTS: dict[str, Any] = {
     "backbones": list(zoo.COMMITTEES["lite"]),
@@ -87,7 +88,7 @@ def _reasons(
 ) -> list[str]:
     """Reasons why it cannot start now."""
     if latest and latest.is_under_way:
-        return ["This project is being taught now."]
+        return [text("This project is being taught now.")]
     try:
         job_config.check(project, {name: options[name] for name in DEFAULTS}, home)
     except errors.WeightsMissing:
@@ -103,9 +104,11 @@ def start(key: str) -> Response:
     form = flask.request.form
     backbones, seed = form.getlist("backbones"), form.get("seed", "0")
     if not backbones:
-        raise BadRequest("No network was chosen. Choose at least one under More.")
+        raise BadRequest(text("No network was chosen. Choose at least one under More."))
     if not (seed.isascii() and seed.isdecimal() and len(seed) < 10):
-        raise BadRequest(f"The seed is {seed[:40]!r}; expected a whole number, such as 0.")
+        raise BadRequest(
+            text("The seed is {seed!r}; expected a whole number, such as 0.", seed=seed[:40])
+        )
     options = {
         "backbones": backbones,
         "head": form.get("head", DEFAULTS["head"]),
@@ -154,7 +157,7 @@ def _latest(key: str) -> Job:
     here = context.current()
     latest = here.do(lambda: here.jobs.latest(key))
     if latest is None:
-        raise errors.UnknownName("This project was not taught yet, so there is no job.")
+        raise errors.UnknownName(text("This project was not taught yet, so there is no job."))
     return latest
 
 
