@@ -70,12 +70,14 @@ FENCES = {
     "starlette": {"scale"},
     "tensorflow": {"exports.keras_worker", "exports.programs", "training.finetune.network"},
     "torch": set[str](),
-    "urllib": {"data.label_studio", "models.weights", "utils.storage", "web"},
+    "urllib": {"client", "data.label_studio", "models.weights", "utils.storage", "web"},
+    "urllib3": {"client"},
     "werkzeug": {"web"},
 }
 
 # What may be used of a library, where not all of it may.
 PARTS = {
+    ("client", "urllib"): "urllib.parse",
     ("data", "urllib"): "urllib.parse",
     ("utils", "urllib"): "urllib.parse",
     ("web", "urllib"): "urllib.parse",
@@ -186,6 +188,7 @@ HEAVY = {"keras", "tensorflow", "openvino", "torch", "jax", "h5py", "matplotlib"
     [
         "import triptych",
         "import triptych.cli",
+        "import triptych.client; assert not {'flask', 'urllib3', 'PIL'} & set(sys.modules)",
         "from click.testing import CliRunner; from triptych.cli import main; "
         "assert CliRunner().invoke(main, ['classify', '--help']).exit_code == 0",
         "from triptych.models import zoo; zoo.find('ResNet50')",

@@ -185,6 +185,10 @@ def unknown_names(code: str) -> Iterator[str]:
                 modules[alias.asname or alias.name] = imported
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             defined.add(node.id)
+        elif isinstance(node, ast.arg):
+            defined.add(node.arg)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            defined.add(node.name)
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id not in defined:
             yield node.id

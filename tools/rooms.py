@@ -17,6 +17,7 @@ RANKS = {
     "settings": 5,
     "data": 5,
     "engines": 5,
+    "client": 6,
     "inference": 6,
     "features": 6,
     "bundles": 7,

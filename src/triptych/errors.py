@@ -26,6 +26,7 @@
     │   └── DiskError         a disk is full, read-only or gone
     ├── Busy                  the same work is already in progress
     ├── Conflict              others have changed meanwhile what a change was based on
+    ├── RemoteError           a studio elsewhere cannot be reached, or refused a request
     ├── TooLossy              int8 networks lose more accuracy than allowed
     └── Stopped               a person stopped it; work done so far is kept
 
@@ -245,6 +246,23 @@ class Conflict(TriptychError):
     def __init__(self, message: str, *, photos: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.photos = tuple(photos)
+
+
+class RemoteError(TriptychError):
+    """A studio elsewhere cannot be reached, or refused a request for a reason of its own.
+
+    Args:
+        message: The message for people.
+        code: The code in its answer, if it gave one.
+        status: The HTTP status of its answer, if it gave one.
+    """
+
+    code = "remote"
+
+    def __init__(self, message: str, *, code: str = "remote", status: int = 500) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
 
 
 class TooLossy(TriptychError):

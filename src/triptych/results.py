@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import warnings
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
@@ -51,6 +52,11 @@ class Guess:
             "index": self.label.index,
             "prob": self.prob,
         }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Guess:
+        """The guess that `to_dict` wrote."""
+        return cls(Label(fields["label"], fields["id"], fields["index"]), fields["prob"])
 
 
 @dataclass(frozen=True)
@@ -146,6 +152,15 @@ class Similar:
         if self.labels is not None:
             facts["labels"] = [label.name for label in self.labels]
         return facts
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Similar:
+        """The photo that `to_dict` wrote: only the names of its classes; their index is -1."""
+        if "labels" not in fields:
+            label = Label(fields["label"], fields["label"], -1)
+            return cls(fields["digest"], label, fields["distance"])
+        labels = tuple([Label(name, name, -1) for name in fields["labels"]])
+        return cls(fields["digest"], None, fields["distance"], labels)
 
 
 SURE, UNSURE, NONE = "sure", "unsure", "none"
@@ -286,6 +301,44 @@ class Verdict:
             answer["warning"] = self.warning
         return answer
 
+    @classmethod
+    def from_dict(cls, answer: Mapping[str, Any]) -> Verdict:
+        """The verdict that `to_dict` wrote, such as a studio elsewhere sends it.
+
+        Args:
+            answer: One of the ``results`` of the API. It does not say the sizes of batches.
+
+        Example:
+            >>> cat = Guess(Label("Egyptian cat", "n02124075", 285), 0.9)
+            >>> verdict = Verdict("a.jpg", "mean", (cat,), (Prediction("A", (cat,)),), Timing(1, 1))
+            >>> Verdict.from_dict(verdict.to_dict()) == verdict
+            True
+        """
+        verdict, coverage = answer["verdict"], answer["verdict"]["set"]
+
+        def guesses(rows: Sequence[Mapping[str, Any]]) -> tuple[Guess, ...]:
+            return tuple([Guess.from_dict(row) for row in rows])
+
+        return cls(
+            source=answer["source"],
+            rule=verdict["rule"],
+            top=guesses(verdict["top"]),
+            members=tuple(
+                [Prediction(row["name"], guesses(row["top"])) for row in answer["members"]]
+            ),
+            timing=Timing(**answer["timing"]),
+            warning=answer.get("warning"),
+            status=verdict["status"],
+            prediction_set=coverage
+            and PredictionSet(coverage["coverage"], guesses(coverage["labels"])),
+            novelty=verdict["novelty"],
+            skipped=tuple(answer["skipped"]),
+            reason=answer["reason"],
+            similar=tuple([Similar.from_dict(row) for row in verdict["similar"]]),
+            status_reason=verdict["status_reason"] and StatusReason(**verdict["status_reason"]),
+            labels=guesses(verdict["labels"]) if "labels" in verdict else None,
+        )
+
     def _labels_to_dict(self) -> dict[str, Any]:
         if self.labels is None:
             return {}
@@ -352,6 +405,11 @@ class Failure:
     def to_dict(self) -> dict[str, Any]:
         """The failure as a JSON object."""
         return {"source": self.source, "error": {"code": self.code, "message": self.message}}
+
+    @classmethod
+    def from_dict(cls, answer: Mapping[str, Any]) -> Failure:
+        """The failure that `to_dict` wrote."""
+        return cls(answer["source"], answer["error"]["code"], answer["error"]["message"])
 
 
 def top_guesses(

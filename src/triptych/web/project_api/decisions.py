@@ -106,9 +106,9 @@ def _expected(sent: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     requestBody={**json_body(schemas.UndoForm), "required": False},
 )
 def undo(key: str) -> tuple[flask.Response, int]:
-    """Undo the latest batch of decisions that is in effect.
+    """Undo a batch of decisions; by default the latest that is in effect.
 
-    With `batch`, only the one that is meant is undone, not what another person decided meanwhile.
+    With `batch`, what another person decided meanwhile is not undone.
     """
     wanted = read_json(UNDO).get("batch")
 

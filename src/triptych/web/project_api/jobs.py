@@ -40,7 +40,7 @@ LAST_ID = {
 def start_job(key: str) -> flask.Response:
     """Start training a committee on a project's photos; refused while a training is under way.
 
-    It makes a version. That is published at once, unless another one was published by its number.
+    It makes a version, which answers under the project's key once it is published.
     """
     return _answer(training.start_job(key, read_json(TEACHING)))
 

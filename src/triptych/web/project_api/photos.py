@@ -16,6 +16,7 @@ from triptych.images import formats
 from triptych.images import signatures
 from triptych.studio import projects as studio_projects
 from triptych.studio.projects import ALL
+from triptych.studio.projects import naming
 from triptych.web import context
 from triptych.web import errors as web_errors
 from triptych.web import openapi
@@ -112,14 +113,15 @@ def _classes(key: str) -> int | tuple[int, ...] | None:
             raise BadRequest(f"The class_id is {text[:40]!r}; expected the number of a class.")
         class_ids.append(int(text))
     if names := list(filter(None, form.getlist("class_name"))):
-        known = {each.name: each.id for each in here.do(lambda: here.projects.find(key)).classes}
+        classes = here.do(lambda: here.projects.find(key)).classes
+        known = {naming.folded(each.name): each.id for each in classes}
         for name in names:
-            if name not in known:
-                listed = ", ".join(known) or "none yet"
+            if naming.folded(name) not in known:
+                listed = ", ".join(each.name for each in classes) or "none yet"
                 raise errors.UnknownName(
                     f"The project has no class {name[:80]!r}; there are: {listed}. Add it first."
                 )
-            class_ids.append(known[name])
+            class_ids.append(known[naming.folded(name)])
     return tuple(class_ids) if len(class_ids) > 1 else next(iter(class_ids), None)
 
 

@@ -230,8 +230,8 @@ class UndoForm(Exact):
     """Which batch of decisions to undo."""
 
     batch = _number(
-        "The batch that is meant; refused if another one is the latest. By default whichever is "
-        "the latest."
+        "The batch that is meant; refused if its photos were decided about since. By default the "
+        "latest."
     )
 
 

@@ -1,0 +1,56 @@
+"""A client for a studio elsewhere: bring photos, label, train, watch, publish, classify.
+
+    >>> from triptych.client import Studio
+    >>> studio = Studio("https://studio.example", key="triptych-...")  # doctest: +SKIP
+    >>> garden = studio.projects.make("Garden")  # doctest: +SKIP
+    >>> garden.add_photos("photos/")  # doctest: +SKIP
+    >>> job = garden.teach()  # doctest: +SKIP
+    >>> for state in job.events():  # doctest: +SKIP
+    ...     print(state.message)
+    >>> garden.publish(job.wait().version)  # doctest: +SKIP
+    >>> studio.classify("photo.jpg", committee=garden.key)[0].label.name  # doctest: +SKIP
+    'bees'
+
+    studio     `Studio` and its projects
+    project    `Project`: photos, classes, decisions, versions
+    jobs       `Job`: the events of a training, and its end
+    records    what a studio answers, as frozen records
+    transport  requests, retried where that is safe; errors as in `triptych.errors`
+    multipart  forms with files, which are streamed
+
+It needs `urllib3`, which comes with ``triptych[client]``, and none of the other libraries.
+"""
+
+from __future__ import annotations
+
+from triptych.client.jobs import Job
+from triptych.client.project import Project
+from triptych.client.records import Class
+from triptych.client.records import Decided
+from triptych.client.records import Decision
+from triptych.client.records import Finding
+from triptych.client.records import JobState
+from triptych.client.records import Photo
+from triptych.client.records import ProjectFacts
+from triptych.client.records import Refused
+from triptych.client.records import Uploaded
+from triptych.client.records import Version
+from triptych.client.studio import Projects
+from triptych.client.studio import Studio
+
+__all__ = [
+    "Class",
+    "Decided",
+    "Decision",
+    "Finding",
+    "Job",
+    "JobState",
+    "Photo",
+    "Project",
+    "ProjectFacts",
+    "Projects",
+    "Refused",
+    "Studio",
+    "Uploaded",
+    "Version",
+]

@@ -1,0 +1,283 @@
+"""What a studio answers, as frozen records.
+
+Fields that a newer studio adds are left out; one that is missing is an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+from typing import TypeVar
+
+from triptych import errors
+
+T = TypeVar("T")
+
+
+def read(kind: type[T], fields: Any) -> T:
+    """A record from a JSON object.
+
+    Raises:
+        errors.RemoteError: It is something else.
+
+    Example:
+        >>> read(Class, {"id": 1, "name": "bees", "photos": 3, "colour": "yellow"})
+        Class(id=1, name='bees', photos=3)
+    """
+    names = {each.name for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    try:
+        known = {name: _frozen(value) for name, value in fields.items() if name in names}
+        return kind(**known)
+    except (AttributeError, TypeError) as error:
+        raise errors.RemoteError(
+            f"The studio answered with something that is no {kind.__name__}: {error}. Its version "
+            "may be older than that of this client."
+        ) from error
+
+
+def read_all(kind: type[T], rows: Any) -> tuple[T, ...]:
+    """Records from a list of JSON objects.
+
+    Raises:
+        errors.RemoteError: It is something else.
+    """
+    if not isinstance(rows, Sequence):
+        raise errors.RemoteError(f"The studio answered without a list of {kind.__name__}.")
+    return tuple([read(kind, row) for row in rows])
+
+
+def _frozen(value: Any) -> Any:
+    return tuple([_frozen(each) for each in value]) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class Class:
+    """A class of a project.
+
+    Args:
+        id: Its number, which does not change when it is renamed.
+        name: Unique in its project.
+        photos: How many photos it has, without excluded ones.
+    """
+
+    id: int
+    name: str
+    photos: int
+
+
+@dataclass(frozen=True)
+class ProjectFacts:
+    """A project as it was when it was asked for.
+
+    Args:
+        key: Its name in addresses, and that of its committee.
+        title: Its title.
+        created_s: When it was created, in seconds since 1970.
+        classes: In the order they were created.
+        photos: How many photos it has.
+        excluded: How many of them are excluded from training.
+        unsorted: How many of the others have no class yet.
+        multilabel: Whether a photo can have any number of classes.
+    """
+
+    key: str
+    title: str
+    created_s: float
+    classes: tuple[Class, ...]
+    photos: int
+    excluded: int
+    unsorted: int
+    multilabel: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", read_all(Class, self.classes))
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo of a project.
+
+    Args:
+        digest: SHA-256 of its file, in 64 hexadecimal digits.
+        name: What its file was called.
+        class_id: Its class; ``None`` if it has none, or several.
+        class_ids: All its classes; ``None`` if it was not reviewed.
+        excluded: Whether it is excluded from training.
+        width: In pixels, upright.
+        height: In pixels.
+        added_s: When it was added, in seconds since 1970.
+    """
+
+    digest: str
+    name: str
+    class_id: int | None
+    class_ids: tuple[int, ...] | None
+    excluded: bool
+    width: int
+    height: int
+    added_s: float
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file that a studio did not take.
+
+    Args:
+        name: What it is called.
+        code: A stable code, from `triptych.errors`.
+        message: Why, for people.
+    """
+
+    name: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """What became of files that were sent.
+
+    Args:
+        photos: Those that the project has now.
+        refused: Files that are not photos, or too large.
+    """
+
+    photos: tuple[Photo, ...] = ()
+    refused: tuple[Refused, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to know about photos.
+
+    Args:
+        kind: Stable, such as ``"near_duplicate"``.
+        message: A sentence for people.
+        sources: Digests of the photos.
+    """
+
+    kind: str
+    message: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Photos after a decision, or after undoing one.
+
+    Args:
+        batch: Its number, to undo it; 0 if nothing changed.
+        photos: As they are now.
+    """
+
+    batch: int
+    photos: tuple[Photo, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "photos", read_all(Photo, self.photos))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A decision about one photo.
+
+    Args:
+        batch: What was decided at once has the same number.
+        digest: The photo.
+        names_before: Names of its classes before.
+        names_after: Names of its classes after.
+        labels_before: Numbers of its classes before; ``None`` if it was not reviewed.
+        labels_after: Numbers of its classes after.
+        excluded_before: Whether it was excluded before.
+        excluded_after: Whether it is excluded after.
+        at_s: When, in seconds since 1970.
+        undone: Whether it was undone.
+        person: Who decided; empty where no key was required.
+    """
+
+    batch: int
+    digest: str
+    names_before: tuple[str, ...]
+    names_after: tuple[str, ...]
+    labels_before: tuple[int, ...] | None
+    labels_after: tuple[int, ...] | None
+    excluded_before: bool
+    excluded_after: bool
+    at_s: float
+    undone: bool
+    person: str
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A training as it was when it was asked for.
+
+    Args:
+        id: Its number.
+        key: The project.
+        state: ``"waiting"``, ``"running"``, ``"done"``, ``"stopped"``, ``"failed"`` or
+            ``"interrupted"``.
+        is_under_way: Whether it waits or runs.
+        message: What it does or how it ended, for people.
+        stage: The stage, for people.
+        done: Steps done of the stage.
+        total: Steps of the stage; 0 if unknown.
+        rate: Photos a second, if it reads photos.
+        left_s: Estimated seconds until the stage ends, if known.
+        news: Accuracies as they come: ``member``, ``accuracy``, and on how many ``photos``.
+        error: Why it ended without a version; ``None`` otherwise.
+        version: The version that it made.
+        began_s: When it began to run, in seconds since 1970.
+        ended_s: When it ended.
+        options: As it was started.
+    """
+
+    id: int
+    key: str
+    state: str
+    is_under_way: bool
+    message: str
+    stage: str
+    done: int
+    total: int
+    rate: float | None
+    left_s: float | None
+    news: tuple[Mapping[str, Any], ...]
+    error: str | None
+    version: int | None
+    began_s: float | None
+    ended_s: float | None
+    options: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a project's committee.
+
+    Args:
+        version: Its number, from 1.
+        active: Whether it is the one that is published.
+        created: The day it was trained; empty if unknown.
+        classes: In the order of the outputs.
+        members: Names of its networks.
+        photos: How many photos it was trained on, if known.
+        top1: Share of right answers to held-out photos, in [0, 1], if known.
+        interval: 95 % interval of that share.
+        images: How many photos that share was measured on.
+        damage: What is wrong with it; empty if nothing is.
+    """
+
+    version: int
+    active: bool
+    created: str
+    classes: tuple[str, ...]
+    members: tuple[str, ...]
+    photos: int | None
+    top1: float | None
+    interval: tuple[float, float] | None
+    images: int | None
+    damage: str
